@@ -1,0 +1,1 @@
+"""Clients of the broker: the sans-IO connection and what runs it."""

@@ -1,0 +1,134 @@
+"""Errors: one family, one table of stable codes.
+
+Rule: an error says what happened, why, and the next step. The code is the contract (programs branch on it, and
+it never changes its meaning); the words may be improved. `status` is HTTP's number, on the wire and over HTTP
+alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+# code -> (status, whether the same request may succeed later without being changed)
+CODES: Final[dict[str, tuple[int, bool]]] = {
+    # the request itself
+    "BAD_REQUEST": (400, False),  # frames or body that can't be decoded
+    "INVALID": (400, False),  # decoded, but a field has no allowed value
+    "INVALID_ID": (400, False),
+    "EMPTY_MESSAGE": (400, False),
+    "TEXT_TOO_LONG": (400, False),
+    "DATA_TOO_LARGE": (400, False),
+    "TOO_MANY": (400, False),  # more items in one request than the limit
+    "FRAME_TOO_LARGE": (413, False),
+    "UNSUPPORTED_PROTOCOL": (426, False),
+    "UNKNOWN_COMMAND": (501, False),
+    # who asks
+    "NO_SESSION": (401, False),
+    "UNKNOWN_SESSION": (401, False),
+    "SESSION_ENDED": (401, False),
+    "TOKEN_REQUIRED": (401, False),
+    "TOKEN_MISMATCH": (401, False),
+    "PEER_REFUSED": (403, False),
+    "FORBIDDEN": (403, False),  # may not read or change this
+    "ROLE_FORBIDDEN": (403, False),  # may not send to that session
+    # what is asked for
+    "RECEIVER_NOT_FOUND": (404, False),
+    "SESSION_NOT_FOUND": (404, False),
+    "MESSAGE_NOT_FOUND": (404, False),
+    "AMBIGUOUS_NAME": (409, False),
+    "CONFLICT": (409, False),  # the id is taken by another message
+    "RECEIVER_ENDED": (409, False),
+    "STATUS_CONFLICT": (409, False),  # no step from this status to that one
+    "CURSOR_EXPIRED": (410, False),
+    "CURSOR_AHEAD": (409, False),
+    # not now
+    "RATE_LIMITED": (429, True),
+    "MAILBOX_FULL": (429, True),
+    "BUSY": (503, True),  # filing is behind: back-pressure
+    "STORAGE_FULL": (503, True),
+    "STOPPING": (503, True),
+    # this end, without an answer
+    "BROKER_UNREACHABLE": (503, True),
+    "AUTOSTART_FAILED": (503, False),
+    "TIMEOUT": (504, True),
+    # files and the process
+    "DATA_DIR_UNUSABLE": (500, False),
+    "DATA_DIR_LOCKED": (409, False),
+    "PATH_TOO_LONG": (500, False),
+    "FORMAT_UNSUPPORTED": (500, False),
+    "JOURNAL_FAILED": (500, False),
+    "CORRUPT": (500, False),
+    "BAD_SETTING": (400, False),
+    "FILE_UNREADABLE": (400, False),
+    "INTERNAL": (500, False),
+}
+
+
+class MaestroError(Exception):
+    """The one error of the project.
+
+    `code`: a key of CODES. `hint`: the next step, a sentence. `retry_after_s`: seconds, where waiting helps.
+    `limit` and `actual`: both numbers, where a limit was broken. `details`: more for programs (e.g. `ids`).
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        hint: str = "",
+        *,
+        retry_after_s: float | None = None,
+        limit: int | None = None,
+        actual: int | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.retry_after_s = retry_after_s
+        self.limit = limit
+        self.actual = actual
+        self.details = details
+
+    @property
+    def status(self) -> int:
+        """HTTP's status number; 500 for a code from a newer peer that this version does not know."""
+        return CODES.get(self.code, (500, False))[0]
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request, unchanged and under the same id, may succeed later."""
+        return CODES.get(self.code, (500, False))[1]
+
+    def body(self) -> dict[str, Any]:
+        """The error as the wire, `--json` and HTTP carry it; absent fields are left out."""
+        body: dict[str, Any] = {"code": self.code, "message": self.message}
+        if self.hint:
+            body["hint"] = self.hint
+        if self.retry_after_s is not None:
+            body["retryAfter"] = round(self.retry_after_s, 3)
+        if self.limit is not None:
+            body["limit"] = self.limit
+        if self.actual is not None:
+            body["actual"] = self.actual
+        if self.details is not None:
+            body["details"] = self.details
+        return body
+
+    @classmethod
+    def from_body(cls, body: object) -> MaestroError:
+        """The inverse of `body()`; anything that is not an error body becomes INTERNAL, never an exception."""
+        if not isinstance(body, dict) or not isinstance(body.get("code"), str):
+            return cls("INTERNAL", f"the peer answered with an error that can't be read: {body!r:.200}")
+        retry_after, limit, actual = body.get("retryAfter"), body.get("limit"), body.get("actual")
+        details = body.get("details")
+        return cls(
+            body["code"],
+            str(body.get("message", "")),
+            str(body.get("hint", "")),
+            retry_after_s=float(retry_after) if isinstance(retry_after, int | float) else None,
+            limit=limit if isinstance(limit, int) else None,
+            actual=actual if isinstance(actual, int) else None,
+            details=details if isinstance(details, dict) else None,
+        )

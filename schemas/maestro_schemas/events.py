@@ -1,0 +1,89 @@
+"""Events: what happened, as notices, timeline lines and replays carry it.
+
+Rule: one record of the journal is one event of one shape, without any message text; a notice on the PUB socket,
+a line of `timeline/*.jsonl` and an item of an `events` reply are that same shape. `expand` gives the seed's
+event names for those who speak them (WebSocket, SSE).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct, field
+
+from .messages import MessageType, Priority
+
+EventName = Literal[
+    "message.accepted",
+    "message.offered",
+    "message.delivered",
+    "message.read",
+    "message.deleted",
+    "message.expired",
+    "message.failed",
+    "message.refused",
+    "session.started",
+    "session.changed",
+    "session.ended",
+    "head",
+]
+
+# What follows `<session>|` in a notice's topic is the event's name.
+TOPIC_SEPARATOR = "|"
+
+
+class Event(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """One event. `lsn`: the journal's number, the cursor of a replay. `at`: ms. `seq`: the mailbox's number.
+
+    `head` is not a record: the broker publishes it on subscription, with the mailbox's last `seq`.
+    """
+
+    lsn: int
+    at: int
+    event: EventName
+    id: str | None = None
+    sender: str | None = field(default=None, name="from")
+    receiver: str | None = field(default=None, name="to")
+    seq: int | None = None
+    priority: Priority | None = None
+    type: MessageType | None = None
+    task_id: str | None = None
+    thread_id: str | None = None
+    via: str | None = None
+    by: str | None = None
+    code: str | None = None
+    session: str | None = None
+    project_id: str | None = None
+    status: str | None = None
+
+    def parties(self) -> tuple[str, ...]:
+        """The sessions that this event concerns, each once: who may read it, and whom a notice goes to."""
+        named = (self.receiver, self.sender, self.session)
+        return tuple(dict.fromkeys(name for name in named if name is not None))
+
+
+_SEED_NAMES: dict[str, tuple[tuple[str, str], ...]] = {
+    # event -> (seed's event name, whose session it is about)
+    "message.accepted": (
+        ("message:created", "receiver"),
+        ("session:message_sent", "sender"),
+        ("session:message_received", "receiver"),
+    ),
+    "message.delivered": (("message:delivered", "receiver"), ("session:message_delivered", "sender")),
+    "message.read": (("message:read", "receiver"),),
+    "message.deleted": (("message:deleted", "receiver"),),
+    "message.expired": (("message:expired", "receiver"),),
+    "message.failed": (("message:failed", "receiver"),),
+    "session.started": (("session:started", "session"),),
+    "session.ended": (("session:ended", "session"),),
+}
+
+
+def expand(event: Event) -> list[tuple[str, str]]:
+    """The seed's names for one event, each with the session that it is about; empty for what the seed lacks."""
+    named = []
+    for name, party in _SEED_NAMES.get(event.event, ()):
+        session = getattr(event, party)
+        if session is not None:
+            named.append((name, session))
+    return named

@@ -1,0 +1,172 @@
+"""Limits: every number that bounds the post office, in one place.
+
+Rule: a limit is a field of `Limits` with a unit in its name and an entry in `DOCS`; `maestro status` prints it
+with where it came from; breaking it raises a typed error with both numbers. Set by config file, environment
+(`MAESTRO_<NAME>`) or `--set NAME=VALUE`, in rising order.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from .errors import MaestroError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DAY_MS = 24 * 3600 * 1000
+
+
+class Limits(NamedTuple):
+    """The limits in force. Defaults are DESIGN 6's where it names one, else reasoned in DOCS."""
+
+    text_chars_max: int = 10_000
+    rate_limit: int = 10
+    retention_ms: int = 7 * _DAY_MS
+    pending_max: int = 10_000
+    wire_bytes_max: int = 1 << 20
+    print_chars_max: int = 20_000
+    batch_messages_max: int = 256
+    reply_bytes_max: int = 512 << 10
+    reply_messages_max: int = 1_000
+    data_bytes_max: int = 4_096
+    session_metadata_bytes_max: int = 16_384
+    sessions_max: int = 10_000
+    lease_ms_max: int = 300_000
+    ttl_ms_max: int = 7 * _DAY_MS
+    filing_backlog_max: int = 100_000
+    segment_bytes: int = 16 << 20
+    disk_reserve_bytes: int = 8 << 20
+    mailbox_idle_ms: int = 60_000
+    loaded_messages_max: int = 50_000
+    timeline_reply_max: int = 1_000
+    require_token: int = 0
+
+
+class Doc(NamedTuple):
+    """What one limit means: `unit` (count, bytes, ms, chars, switch), the allowed range, and why the default."""
+
+    unit: str
+    low: int
+    high: int
+    text: str
+
+
+_MANY = 1 << 62
+
+DOCS: dict[str, Doc] = {
+    "text_chars_max": Doc("chars", 1, 200_000, "one message's text; a longer one is refused, not cut"),
+    "rate_limit": Doc("count", 0, 1_000_000_000, "accepted sends a session may make a minute, sliding; 0 is none"),
+    "retention_ms": Doc("ms", 1_000, _MANY, "how long a message is kept"),
+    "pending_max": Doc("count", 1, 1_000_000, "undelivered messages one mailbox holds"),
+    "wire_bytes_max": Doc("bytes", 4_096, 16 << 20, "one request's body"),
+    "print_chars_max": Doc("chars", 500, _MANY, "what `inbox` prints at once: agents' tools cut longer output"),
+    "batch_messages_max": Doc("count", 1, 4_096, "messages or ids in one request"),
+    "reply_bytes_max": Doc("bytes", 65_536, 8 << 20, "messages in one inbox reply, then hasMore"),
+    "reply_messages_max": Doc("count", 1, 10_000, "messages in one inbox reply, then hasMore"),
+    "data_bytes_max": Doc("bytes", 0, 1 << 18, "metadata.data of one message, as JSON"),
+    "session_metadata_bytes_max": Doc("bytes", 0, 1 << 18, "metadata of one session, as JSON"),
+    "sessions_max": Doc("count", 1, 1_000_000, "active sessions"),
+    "lease_ms_max": Doc("ms", 1, 3_600_000, "the longest lease a reader may ask for"),
+    "ttl_ms_max": Doc("ms", 1, _MANY, "the longest life a sender may give a message"),
+    "filing_backlog_max": Doc("count", 1, 10_000_000, "records not yet filed before new sends get BUSY"),
+    "segment_bytes": Doc("bytes", 1 << 16, 1 << 30, "one journal segment, preallocated"),
+    "disk_reserve_bytes": Doc("bytes", 0, 1 << 34, "free space kept back for reads, confirms and deletes"),
+    "mailbox_idle_ms": Doc("ms", 100, _MANY, "how long an untouched mailbox stays in memory"),
+    "loaded_messages_max": Doc("count", 100, 10_000_000, "filed messages in memory before idle mailboxes go early"),
+    "timeline_reply_max": Doc("count", 1, 10_000, "timeline lines in one reply, then hasMore"),
+    "require_token": Doc("switch", 0, 1, "1 refuses sessions without a token"),
+}
+
+# Timings that are facts of the design rather than choices of an operator.
+DEFAULT_LEASE_MS = 30_000
+RATE_WINDOW_MS = 60_000
+SOCKET_PATH_BYTES_MAX = 107  # sun_path is 108 bytes with its NUL on Linux (unix(7))
+TASK_ID_CHARS_MAX = 128
+NAME_CHARS_MAX = 64
+VIA_CHARS_MAX = 64
+REQUEST_ID_BYTES_MAX = 64
+
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": _DAY_MS}
+_SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_DURATION = re.compile(r"(\d{1,12})(ms|s|m|h|d)")
+_SIZE = re.compile(r"(\d{1,15})([kmg]?)(?:i?b)?", re.IGNORECASE)
+
+
+def parse_duration_ms(text: str) -> int:
+    """`"1h30m"`, `"7d"`, `"250ms"` in milliseconds; a bare number is refused, because its unit is a guess.
+
+    Raises MaestroError BAD_SETTING.
+    """
+    stripped = text.strip()
+    found = _DURATION.findall(stripped)
+    if not found or "".join(number + unit for number, unit in found) != stripped:
+        raise MaestroError(
+            "BAD_SETTING", f"{text!r} is not a duration", "Write a number with a unit: 250ms, 30s, 5m, 1h, 7d."
+        )
+    return sum(int(number) * _UNITS_MS[unit] for number, unit in found)
+
+
+def parse_limit(name: str, text: str) -> int:
+    """One limit's value from text, by its unit. Raises MaestroError BAD_SETTING with the allowed range."""
+    doc = DOCS.get(name)
+    if doc is None:
+        known = ", ".join(sorted(map(_public, DOCS)))
+        raise MaestroError("BAD_SETTING", f"there is no setting {name!r}", f"Known settings: {known}.")
+    stripped = text.strip()
+    if doc.unit == "ms":
+        value = int(stripped) if stripped.isdecimal() else parse_duration_ms(stripped)
+    elif doc.unit == "bytes" and (size := _SIZE.fullmatch(stripped)):
+        value = int(size[1]) * _SIZES[size[2].lower()]
+    elif doc.unit == "switch":
+        value = {"true": 1, "yes": 1, "on": 1, "1": 1, "false": 0, "no": 0, "off": 0, "0": 0}.get(
+            stripped.lower(), -1
+        )
+    else:
+        value = int(stripped) if stripped.isdecimal() else -1
+    if not doc.low <= value <= doc.high:
+        raise MaestroError(
+            "BAD_SETTING",
+            f"{_public(name)} can't be {text!r}: it is {doc.text}",
+            f"Give a value from {doc.low:,} to {doc.high:,} ({doc.unit}).",
+            limit=doc.high if value > doc.high else doc.low,
+            actual=value if value >= 0 else None,
+        )
+    return value
+
+
+def resolve(
+    config: Mapping[str, object], environ: Mapping[str, str], flags: Mapping[str, str]
+) -> tuple[Limits, dict[str, str]]:
+    """The limits in force and where each came from (`default`, `config`, `environment`, `flag`).
+
+    Names are those of `Limits`; a trailing `_ms` may be left off (`retention=7d`, `MAESTRO_RETENTION=7d`).
+    Raises MaestroError BAD_SETTING for an unknown name or a value out of range; unknown environment variables
+    are not ours to judge and are passed over.
+    """
+    values: dict[str, int] = {}
+    origins = dict.fromkeys(DOCS, "default")
+    for raw_name, raw in config.items():
+        name = _private(raw_name)
+        values[name] = parse_limit(name, str(int(raw) if isinstance(raw, bool) else raw))
+        origins[name] = "config"
+    for name in DOCS:
+        for variable in {f"MAESTRO_{name.upper()}", f"MAESTRO_{_public(name).upper()}"}:
+            if environ.get(variable):
+                values[name] = parse_limit(name, environ[variable])
+                origins[name] = "environment"
+    for raw_name, text in flags.items():
+        name = _private(raw_name)
+        values[name] = parse_limit(name, text)
+        origins[name] = "flag"
+    return Limits(**values), origins
+
+
+def _public(name: str) -> str:
+    return name.removesuffix("_ms")
+
+
+def _private(name: str) -> str:
+    underscored = name.strip().replace("-", "_").lower()
+    return f"{underscored}_ms" if f"{underscored}_ms" in DOCS else underscored

@@ -1,0 +1,70 @@
+"""Outbox entry: one send that got no answer, as the client leaves it for the broker.
+
+Rule: an entry holds all that the send needs, its id and the sender's token among it (so the file is 0600), and
+is complete or absent: written aside, fsynced, renamed. A refused one stays, renamed to `*.failed`, with why.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from .errors import MaestroError
+from .names import is_id
+
+ENTRY_VERSION = 1
+WAITING_SUFFIX = ".json"
+FAILED_SUFFIX = ".failed"
+
+
+class OutboxEntry(NamedTuple):
+    """`outgoing`: the wire's Outgoing map. `queued_at`: ms. `failure`: an error body, once refused for good."""
+
+    queued_at: int
+    session: str
+    token: str | None
+    outgoing: dict[str, Any]
+    failure: dict[str, Any] | None = None
+
+
+def file_name(entry: OutboxEntry) -> str:
+    """Sorts by the time it was queued; the id makes it one file however often the same send is queued."""
+    return f"{entry.queued_at:015d}-{entry.outgoing['id']}{WAITING_SUFFIX}"
+
+
+def encode(entry: OutboxEntry) -> bytes:
+    """UTF-8 JSON, one object and a newline."""
+    body: dict[str, Any] = {
+        "version": ENTRY_VERSION,
+        "queuedAt": entry.queued_at,
+        "session": entry.session,
+        "message": entry.outgoing,
+    }
+    if entry.token is not None:
+        body["token"] = entry.token
+    if entry.failure is not None:
+        body["failure"] = entry.failure
+    return json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+
+
+def decode(raw: bytes) -> OutboxEntry:
+    """The inverse of `encode`. Raises MaestroError CORRUPT for anything else."""
+    try:
+        body = json.loads(raw)
+        outgoing, session, token = body["message"], body["session"], body.get("token")
+        entry = OutboxEntry(int(body["queuedAt"]), session, token, outgoing, body.get("failure"))
+        whole = (
+            body["version"] == ENTRY_VERSION
+            and isinstance(session, str)
+            and is_id(session)
+            and isinstance(token, str | None)
+            and isinstance(outgoing, dict)
+            and isinstance(outgoing.get("id"), str)
+            and is_id(outgoing["id"])
+            and isinstance(entry.failure, dict | None)
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise MaestroError("CORRUPT", f"not an outbox entry: {error!r:.200}") from None
+    if not whole:
+        raise MaestroError("CORRUPT", f"not an outbox entry of version {ENTRY_VERSION}")
+    return entry

@@ -1,0 +1,129 @@
+"""Replies: the body of each successful answer.
+
+Rule: the mirror of `requests`; what a client sees as the TypedDicts of `documents` is encoded from here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET, Struct, UnsetType, field
+
+from .messages import Message, MessageStatus
+from .sessions import Session
+
+
+class HelloReply(Struct, frozen=True, rename="camel", kw_only=True):
+    """`epoch` changes with every start of a broker; `head_lsn` is the last durable record."""
+
+    protocol_min: int
+    protocol_max: int
+    version: str
+    epoch: str
+    pid: int
+    head_lsn: int
+    data_dir: str
+    limits: dict[str, int]
+
+
+class SendResult(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """One message's outcome: `status` 201 accepted now, 200 accepted before (the same send again), else `error`.
+
+    `state` is the message's status, or `deleted`.
+    """
+
+    id: str
+    status: int
+    to: str | None = None
+    seq: int | None = None
+    created_at: int | None = None
+    expires_at: int | None = None
+    thread_id: str | None = None
+    state: str | None = None
+    error: dict[str, Any] | UnsetType = UNSET
+
+
+class SendReply(Struct, frozen=True):
+    """In the order of the request's messages."""
+
+    results: list[SendResult]
+
+
+class InboxReply(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """`up_to`: every seq up to it is in this reply, was asked past, or is gone. `leased`: left out because
+    another reader holds them, the first until `lease_ends_in_ms` from now. `pending`: all the mailbox holds."""
+
+    messages: list[Message]
+    count: int
+    has_more: bool = field(name="hasMore")
+    up_to: int
+    head_seq: int
+    pending: int
+    leased: int = 0
+    lease_ends_in_ms: int | None = None
+
+
+class ItemResult(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """One id's outcome in `confirm` and `delete`: 200 done (or done before), else `error`.
+
+    `state`: the message's status afterwards, or `deleted`. `at`: when, ms.
+    """
+
+    id: str
+    status: int
+    state: MessageStatus | str | None = None
+    at: int | None = None
+    error: dict[str, Any] | UnsetType = UNSET
+
+
+class ItemsReply(Struct, frozen=True):
+    """In the order of the request's ids."""
+
+    results: list[ItemResult]
+
+
+class MessageReply(Struct, frozen=True):
+    """One message."""
+
+    message: Message
+
+
+class SessionReply(Struct, frozen=True):
+    """One session."""
+
+    session: Session
+
+
+class SessionsReply(Struct, frozen=True):
+    """Sessions, the newest last."""
+
+    sessions: list[Session]
+
+
+class EventsReply(Struct, frozen=True, rename="camel"):
+    """`events`: as in `events.Event`. `up_to`: the cursor for the next call. `head`: the newest LSN there is."""
+
+    events: list[Any]
+    up_to: int
+    head: int
+    has_more: bool
+
+
+class StatsReply(Struct, frozen=True):
+    """What `maestro status` prints; its keys are listed in PROTOCOL.md."""
+
+    stats: dict[str, Any]
+
+
+class DrainReply(Struct, frozen=True):
+    """`outbox.drain`: how many entries were sent, wait (rate limit, full mailbox), failed for good."""
+
+    sent: int
+    waiting: int
+    failed: int
+
+
+class ShutdownReply(Struct, frozen=True):
+    """The broker's pid, whose end the caller may wait for."""
+
+    pid: int

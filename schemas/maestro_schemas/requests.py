@@ -1,0 +1,214 @@
+"""Requests: the body of each command, validated while it is decoded.
+
+Rule: one Struct a command, unknown fields are errors, and every body has `as`. COMMANDS is the whole list; a
+test holds PROTOCOL.md to it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct, field
+
+from .errors import MaestroError
+from .messages import MessageStatus, MessageType, Metadata
+from .sessions import ActiveStatus, EndStatus, NeedsInput, Role, SessionNote, SessionStatus
+
+ConfirmKind = Literal["offered", "delivered", "read"]
+
+
+class Identity(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who asks. Without a session, a peer of the broker's own uid is the operator."""
+
+    session: str | None = None
+    token: str | None = None
+
+
+class Request(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """What every body has."""
+
+    who: Identity = field(default=Identity(), name="as")
+
+
+class Hello(Request, frozen=True):
+    """`hello`: protocol range of the client, and what it calls itself."""
+
+    protocol_min: int = 1
+    protocol_max: int = 1
+    client: str = ""
+
+
+class Outgoing(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """One message to send. `to`: a session's id, a unique name, or `parent`. `ttl_ms`: its life from acceptance."""
+
+    id: str
+    to: str
+    text: str = field(name="message")
+    metadata: Metadata = Metadata()
+    ttl_ms: int | None = None
+
+
+class Send(Request, frozen=True):
+    """`send`: 1 to 256 messages, judged one by one, not atomic."""
+
+    messages: list[Outgoing]
+
+
+class Inbox(Request, frozen=True):
+    """`inbox`: mail of `session` (default: the caller's).
+
+    Without `since`: high priority first, then by seq. With `since` (a seq): those after it, strictly by seq.
+    `lease_ms`: hides what is returned from other leasing readers for so long; `reader` names the reader, to
+    whom its own leases are no obstacle.
+    """
+
+    session: str | None = None
+    since: int | None = None
+    limit: int | None = None
+    status: list[MessageStatus] = field(default_factory=lambda: ["pending"])
+    type: MessageType | None = None
+    lease_ms: int | None = None
+    reader: str | None = None
+
+
+class Confirm(Request, frozen=True):
+    """`confirm`: ids of `session`'s mailbox (default: the caller's) were offered, delivered or read, `via` what."""
+
+    ids: list[str]
+    kind: ConfirmKind
+    session: str | None = None
+    via: str | None = None
+
+
+class GetMessage(Request, frozen=True):
+    """`message`: one message by its id."""
+
+    id: str
+
+
+class Delete(Request, frozen=True):
+    """`delete`: messages of the caller's mailbox (or of `session`'s, by the operator) go."""
+
+    ids: list[str]
+    session: str | None = None
+
+
+class SessionStart(Request, frozen=True):
+    """`session.start`. The client makes the id and the token, so that a retry is the same request."""
+
+    id: str
+    token: str | None = None
+    name: str | None = None
+    role: Role = "worker"
+    project_id: str | None = None
+    parent_session_id: str | None = None
+    task_ids: list[str] = []
+    status: ActiveStatus = "idle"
+    metadata: dict[str, Any] = {}
+    agent: str | None = None
+    agent_session_id: str | None = None
+    pid: int | None = None
+    cwd: str | None = None
+
+
+class SessionEnd(Request, frozen=True):
+    """`session.end`: by itself, its parent or the operator."""
+
+    id: str | None = None
+    status: EndStatus = "completed"
+
+
+class SessionGet(Request, frozen=True):
+    """`session.get`: by id, or by a name that is unique among the active; default: the caller's own."""
+
+    id: str | None = None
+
+
+class SessionList(Request, frozen=True):
+    """`session.list`, filtered."""
+
+    project_id: str | None = None
+    parent_session_id: str | None = None
+    status: list[SessionStatus] | None = None
+    active: bool | None = None
+
+
+class SessionTouch(Request, frozen=True):
+    """`session.touch`: it is alive; and what changed. Absent fields stay as they are."""
+
+    id: str | None = None
+    status: ActiveStatus | None = None
+    needs_input: NeedsInput | None = None
+    task_ids: list[str] | None = None
+    note: SessionNote | None = None
+    agent: str | None = None
+    agent_session_id: str | None = None
+    pid: int | None = None
+    cwd: str | None = None
+
+
+class Events(Request, frozen=True):
+    """`events`: what came after the LSN `after`, oldest first; `session` narrows it to one party.
+
+    `after` -1 asks for the newest `limit` lines.
+    """
+
+    after: int = 0
+    limit: int | None = None
+    session: str | None = None
+
+
+class Stats(Request, frozen=True):
+    """`stats`: for `maestro status`."""
+
+
+class OutboxDrain(Request, frozen=True):
+    """`outbox.drain`: look into the outbox now."""
+
+
+class Shutdown(Request, frozen=True):
+    """`shutdown`: commit, answer, file, stop. The operator's or any session's of the same uid."""
+
+
+COMMANDS: dict[str, type[Request]] = {
+    "hello": Hello,
+    "send": Send,
+    "inbox": Inbox,
+    "confirm": Confirm,
+    "message": GetMessage,
+    "delete": Delete,
+    "session.start": SessionStart,
+    "session.end": SessionEnd,
+    "session.get": SessionGet,
+    "session.list": SessionList,
+    "session.touch": SessionTouch,
+    "events": Events,
+    "stats": Stats,
+    "outbox.drain": OutboxDrain,
+    "shutdown": Shutdown,
+}
+
+_DECODERS = {name.encode(): msgspec.msgpack.Decoder(shape) for name, shape in COMMANDS.items()}
+
+
+def decode_request(command: bytes, body: bytes) -> Request:
+    """The typed request. Raises MaestroError UNKNOWN_COMMAND, BAD_REQUEST (not msgpack) or INVALID (a field)."""
+    decoder = _DECODERS.get(command)
+    if decoder is None:
+        raise MaestroError(
+            "UNKNOWN_COMMAND",
+            f"there is no command {command[:64].decode('ascii', 'backslashreplace')!r}",
+            f"Commands: {', '.join(COMMANDS)}. A newer client may need a newer broker: `maestro down`, then retry.",
+        )
+    try:
+        request: Request = decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise MaestroError(
+            "INVALID", f"{command.decode()}: {error}", "PROTOCOL.md lists each command's fields and values."
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise MaestroError(
+            "BAD_REQUEST", f"the body of {command.decode()} is no msgpack map: {error}", "Send one msgpack map."
+        ) from None
+    return request

@@ -1,0 +1,69 @@
+"""Sessions: who can send and receive.
+
+Rule: a session is active (`spawning`, `idle`, `working`) or ended (`completed`, `failed`, `stopped`); only an
+active one sends, and only to an active one. `last_activity` is soft: kept in memory, never journaled alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+Role = Literal["orchestrator", "worker"]
+SessionStatus = Literal["spawning", "idle", "working", "completed", "failed", "stopped"]
+EndStatus = Literal["completed", "failed", "stopped"]
+ActiveStatus = Literal["spawning", "idle", "working"]
+
+ACTIVE: frozenset[str] = frozenset({"spawning", "idle", "working"})
+
+
+class NeedsInput(Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """Whether the session waits for a person, since when (ms), and for what."""
+
+    active: bool
+    message: str | None = None
+    since: int | None = None
+
+
+class SessionNote(Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """One line of a session's own timeline (the documented `POST /api/sessions/:id/timeline`)."""
+
+    type: str
+    message: str
+    timestamp: int
+
+
+class Session(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """A session as everybody may see it. `has_token`: whether speaking for it takes a token."""
+
+    id: str
+    role: Role
+    project_id: str
+    status: SessionStatus
+    started_at: int
+    last_activity: int
+    name: str | None = None
+    parent_session_id: str | None = None
+    task_ids: tuple[str, ...] = ()
+    completed_at: int | None = None
+    needs_input: NeedsInput | None = None
+    metadata: dict[str, Any] = {}
+    timeline: tuple[SessionNote, ...] = ()
+    agent: str | None = None
+    agent_session_id: str | None = None
+    pid: int | None = None
+    cwd: str | None = None
+    has_token: bool = False
+
+    @property
+    def active(self) -> bool:
+        """Whether it can send and be sent to."""
+        return self.status in ACTIVE
+
+
+class StoredSession(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """`sessions/<id>.json` (0600): the session, and the SHA-256 of its token in hex, never the token."""
+
+    session: Session
+    token_hash: str | None = None

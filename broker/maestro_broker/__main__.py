@@ -1,0 +1,80 @@
+"""`python -m maestro_broker`: one broker process.
+
+Rule: says on the pipe that it was given whether it serves or why not, and ends with 0 only after an ordered stop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+
+from maestro_schemas.errors import MaestroError
+
+from . import logs, options
+from .daemon import Daemon
+
+
+def main() -> int:
+    """The whole life of the process; its exit code."""
+    parser = argparse.ArgumentParser(prog="maestro_broker", description="The broker; `maestro up` starts it.")
+    parser.add_argument("--data-dir", help="default: MAESTRO_DATA_DIR, else the user's data directory")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a limit, e.g. rate_limit=60"
+    )
+    parser.add_argument("--ready-fd", type=int, help="a pipe that is told `ready`, or `error` and why")
+    parser.add_argument("--foreground", action="store_true", help="log to standard error too")
+    arguments = parser.parse_args()
+    log = logging.getLogger("maestro_broker")
+    try:
+        settings = dict(_setting(text) for text in arguments.set)
+        chosen = options.resolve(
+            arguments.data_dir, settings, os.environ, ready_fd=arguments.ready_fd, foreground=arguments.foreground
+        )
+        daemon = Daemon(chosen)
+        daemon.prepare()
+        logs.start(chosen.data, foreground=chosen.foreground)
+        daemon.start()
+        _tell(arguments.ready_fd, "ready")
+        daemon.serve()
+        daemon.stop()
+    except MaestroError as error:
+        _tell(arguments.ready_fd, f"error {json.dumps(error.body())}")
+        log.critical("%s: %s %s", error.code, error.message, error.hint)
+        print(f"maestro broker: {error.message}\n  next: {error.hint}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        fault = MaestroError(
+            "INTERNAL", f"the broker failed: {error!r}", "Its log in <data>/logs/broker.log says where."
+        )
+        _tell(arguments.ready_fd, f"error {json.dumps(fault.body())}")
+        log.critical("the broker ends: %r", error, exc_info=True)
+        print(f"maestro broker: {fault.message}\n  next: {fault.hint}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise MaestroError(
+            "BAD_SETTING", f"--set takes NAME=VALUE, not {text!r}", "For example: --set rate_limit=600"
+        )
+    return name, value
+
+
+def _tell(ready_fd: int | None, line: str) -> None:
+    """Best effort: the starter may be gone, and may have heard `ready` already."""
+    if ready_fd is None:
+        return
+    try:
+        os.write(ready_fd, line.encode() + b"\n")
+        os.close(ready_fd)
+    except OSError:
+        pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())

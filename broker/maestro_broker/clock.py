@@ -1,0 +1,27 @@
+"""Clock: the broker's time.
+
+Rule: the wall clock once, at the start, then CLOCK_BOOTTIME, which counts through suspend and which nobody sets;
+never behind the journal's last record. A jump of the wall clock moves no expiry and reorders nothing.
+"""
+
+from __future__ import annotations
+
+import time
+
+# macOS has no CLOCK_BOOTTIME; its monotonic clock stands still during sleep, which delays expiries and no more.
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+class Clock:
+    """Milliseconds since the epoch, never going back."""
+
+    def __init__(self, not_before_ms: int = 0) -> None:
+        self._base_ms = max(time.time_ns() // 1_000_000, not_before_ms) - self._steady_ms()
+
+    def now_ms(self) -> int:
+        """Now."""
+        return self._base_ms + self._steady_ms()
+
+    @staticmethod
+    def _steady_ms() -> int:
+        return time.clock_gettime_ns(_STEADY) // 1_000_000

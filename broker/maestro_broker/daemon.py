@@ -1,0 +1,564 @@
+"""Daemon: the loop that ties the core to sockets and files.
+
+Rule: a batch is whatever arrived while the last commit ran. Drain, apply, commit; then markers, replies, notices,
+filer, in that order: nothing that is not durable is ever told to anyone. Every start and stop step says why it
+stands where it stands.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+import zmq
+
+from maestro_schemas import PROTOCOL_HEADER, PROTOCOL_VERSION, __version__, paths
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.events import TOPIC_SEPARATOR, Event
+from maestro_schemas.limits import REQUEST_ID_BYTES_MAX
+from maestro_schemas.replies import DrainReply, EventsReply, ShutdownReply, StatsReply
+from maestro_schemas.requests import (
+    Confirm,
+    Delete,
+    Events,
+    Hello,
+    Identity,
+    Outgoing,
+    Request,
+    Send,
+    SessionEnd,
+    SessionStart,
+    SessionTouch,
+    Shutdown,
+    Stats,
+    decode_request,
+)
+from maestro_schemas.requests import (
+    OutboxDrain as DrainRequest,
+)
+
+from . import disk, records, recovery, reports
+from .clock import Clock
+from .core import Need
+from .data_lock import DataLock
+from .filer import Filer
+from .outbox_drain import OutboxDrain, Waiting
+from .spool import Spool
+from .timeline import Timeline
+from .transport import Arrival, Transport
+
+if TYPE_CHECKING:
+    from .core import Change, Core
+    from .options import Options
+
+_log = logging.getLogger(__name__)
+
+_BATCH_REQUESTS = 512
+_TICK_MS = 1_000
+# How long the loop is idle before it seals the journal's last batch.
+_SEAL_AFTER_MS = 20
+_LOCK_WAIT_S = 2.0
+_FILE_AT_STOP_S = 10.0
+_EXPIRIES_A_TICK = 64
+# Beside its body, what a journal record of a send takes: field names, ids, times. Measured: 200 to 330 bytes.
+_RECORD_BYTES = 512
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Answer(NamedTuple):
+    """A reply that waits for the commit."""
+
+    peer: bytes
+    request_id: bytes
+    status: bytes
+    body: bytes
+
+
+class Daemon:
+    """One broker, from start to stop."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._limits = options.limits
+        self._epoch = secrets.token_hex(8)
+        self._warnings: deque[str] = deque(maxlen=50)
+        self._refused = {"oversize": 0, "malformed": 0, "peer": 0}
+        self._commits = reports.CommitTimes()
+        self._answers: list[Answer] = []
+        self._settled: list[tuple[Waiting, MaestroError | None]] = []
+        self._unfiled: deque[Change] = deque()
+        self._stopping = False
+        self._seal_due = False
+        self._next_tick_ms = 0
+
+    # --- start -------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """What comes before the first line of the log. Raises MaestroError DATA_DIR_UNUSABLE, DATA_DIR_LOCKED."""
+        # 1. The directory, because the lock and the log are in it.
+        _make_data_dir(self._options.data)
+        # 2. The lock, before anything is read, written or bound: a second broker must change nothing.
+        self._lock = DataLock(self._options.data)
+        self._lock.acquire(_LOCK_WAIT_S)
+
+    def start(self) -> None:
+        """Everything up to serving. Raises MaestroError or OSError; then nothing was bound."""
+        options = self._options
+        # 3. The format, before a file of another version is misread.
+        recovery.check_format(options.data)
+        kind = disk.file_system(options.data)
+        if doubt := disk.doubt(kind):
+            self._warn(doubt)
+        # 4. The state that was durable.
+        self._spool = Spool(options.data, self._warn)
+        self._timeline = Timeline(os.path.join(options.data, "timeline"))
+        found = recovery.recover(options, self._spool, self._timeline)
+        for warning in found.warnings:
+            self._warn(warning)
+        self._core: Core = found.core
+        self._journal = found.journal
+        self._committed_lsn = self._core.lsn
+        self._clock = Clock(found.last_ms)
+        self._started_ms = self._clock.now_ms()
+        # 5. The filer, which gets the journal's tail first.
+        self._filer = Filer(options.data, self._spool, self._timeline, self._journal, found.start)
+        self._filer.start()
+        self._hand_to_filer(found.unfiled)
+        # 6. The sockets exist but nobody is let in: what waits in the outbox is older than what comes now.
+        self._transport = Transport(options.runtime, self._limits.wire_bytes_max)
+        self._outbox = OutboxDrain(paths.outbox_dir(options.data), self._warn)
+        while self._drain_outbox(self._clock.now_ms()):
+            self._commit()
+        # 7. Bind, and only then tell where: who reads the file finds somebody there.
+        self._transport.bind()
+        router, notices = self._transport.addresses
+        lines = {
+            "router": router,
+            "notices": notices,
+            "pid": os.getpid(),
+            "epoch": self._epoch,
+            "version": __version__,
+        }
+        text = "".join(f"{name}={value}\n" for name, value in lines.items())
+        disk.write_durably(paths.endpoints_file(options.data), text.encode())
+        # 8. Signals last: a SIGTERM during the steps above ends the process, which is safe at any point.
+        self._wake, self._wake_writer = socket.socketpair()
+        self._wake.setblocking(False)  # noqa: FBT003
+        self._wake_writer.setblocking(False)  # noqa: FBT003
+        signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        _log.info("broker %s serves %s (pid %d)", __version__, options.data, os.getpid())
+
+    # --- the loop ----------------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Until stopped. Raises what must end the broker: JOURNAL_FAILED, a failed filer."""
+        transport = self._transport
+        poller = zmq.Poller()
+        poller.register(transport.router, zmq.POLLIN)
+        poller.register(transport.publisher, zmq.POLLIN)
+        poller.register(self._wake, zmq.POLLIN)
+        while not self._stopping:
+            poller.poll(self._wait_ms())
+            self._turn()
+
+    def _turn(self) -> None:
+        """One batch."""
+        now_ms = self._clock.now_ms()
+        self._take_filed()
+        self._press_back()
+        arrivals = 0
+        for arrival in self._transport.receive(_BATCH_REQUESTS):
+            arrivals += 1
+            self._answer(arrival, now_ms)
+        for topic in self._transport.subscriptions():
+            self._publish_head(topic, now_ms)
+        if now_ms >= self._next_tick_ms:
+            self._tick(now_ms)
+        if self._core.has_changes or self._answers:
+            self._commit()
+        elif self._seal_due and not arrivals:
+            self._journal.seal()
+            self._seal_due = False
+
+    def _wait_ms(self) -> int:
+        until_tick = self._next_tick_ms - self._clock.now_ms()
+        if self._seal_due:
+            return max(0, min(_SEAL_AFTER_MS, until_tick))
+        return max(0, until_tick)
+
+    def _tick(self, now_ms: int) -> None:
+        """Once a second, and when something is due: expiry, the outbox, idle mailboxes, the filer's health."""
+        for session in self._core.deadlines.due(now_ms, _EXPIRIES_A_TICK):
+            mailbox = self._core.mailboxes.get(session)
+            if mailbox is not None and not mailbox.loaded:
+                self._supply([Need("mailbox", session, "")], now_ms)
+            self._core.expire(session, now_ms)
+        self._drain_outbox(now_ms)
+        self._core.evict_idle(now_ms)
+        self._transport.count_connections()
+        for session in self._core.take_misfits():
+            self._warn(f"the counters of mailbox {session} did not fit its files and were counted again")
+        if self._filer.failure is not None:
+            raise self._filer.failure
+        next_deadline = self._core.deadlines.next_ms()
+        self._next_tick_ms = min(now_ms + _TICK_MS, next_deadline if next_deadline is not None else now_ms + _TICK_MS)
+
+    def _commit(self) -> None:
+        """Make the batch durable; then, and only then, tell."""
+        changes = self._core.take_changes()
+        if changes:
+            began = time.perf_counter()
+            sends = any(isinstance(change.record, records.Accepted) for change in changes)
+            bodies = [records.encode(change.record) for change in changes]
+            lsn = self._journal.append(bodies, from_reserve=not sends)
+            if lsn != changes[-1].lsn:
+                raise MaestroError("JOURNAL_FAILED", f"the journal is at LSN {lsn}, the core at {changes[-1].lsn}")
+            self._committed_lsn = lsn
+            self._commits.add((time.perf_counter() - began) * 1000)
+            self._seal_due = True
+            # The marker before the reply: a receiver who is told of mail by its sender finds the marker there.
+            for mailbox in self._core.take_touched():
+                marked = mailbox.unoffered > 0
+                if marked != mailbox.marked:
+                    self._spool.mark(mailbox.session, pending=marked)
+                    mailbox.marked = marked
+        answers, self._answers = self._answers, []
+        for answer in answers:
+            self._transport.reply(*answer)
+        if changes:
+            if self._transport.held:
+                self._publish(changes)
+            self._hand_to_filer(changes)
+            self._settle_outbox()
+
+    def _hand_to_filer(self, changes: list[Change]) -> None:
+        if changes:
+            self._unfiled.extend(changes)
+            self._filer.put(changes)
+
+    def _take_filed(self) -> None:
+        for changes in self._filer.take_filed():
+            self._core.filed(changes)
+            for _ in changes:
+                self._unfiled.popleft()
+
+    def _press_back(self) -> None:
+        """What new sends are told at this moment."""
+        backlog = len(self._unfiled)
+        if backlog >= self._limits.filing_backlog_max:
+            self._core.back_pressure = MaestroError(
+                "BUSY",
+                f"{backlog:,} records wait to be filed, and the limit is {self._limits.filing_backlog_max:,}",
+                self._filer.waiting or "The disk is behind: send again in a moment.",
+                retry_after_s=0.25,
+                limit=self._limits.filing_backlog_max,
+                actual=backlog,
+            )
+        else:
+            self._core.back_pressure = None
+
+    # --- requests ----------------------------------------------------------------------------------------
+
+    def _answer(self, arrival: Arrival, now_ms: int) -> None:
+        frames = arrival.frames
+        request_id = frames[1][:REQUEST_ID_BYTES_MAX] if len(frames) > 1 and frames[1] else b"-"
+        try:
+            command, body = self._admit(arrival)
+            request = decode_request(command, body)
+            reply = self._do(request, len(body), now_ms)
+            status, encoded = b"200", _encode(reply)
+        except MaestroError as error:
+            status, encoded = str(error.status).encode(), _encode(error.body())
+        self._answers.append(Answer(arrival.peer, request_id, status, encoded))
+
+    def _admit(self, arrival: Arrival) -> tuple[bytes, bytes]:
+        """The command and body of a well-formed request of a peer that we may serve."""
+        frames, uid = arrival.frames, arrival.uid
+        # Off Linux libzmq may not tell; there the 0700 directory of the sockets stands alone.
+        if uid not in (os.getuid(), 0) and (uid is not None or sys.platform == "linux"):
+            self._refused["peer"] += 1
+            raise MaestroError(
+                "PEER_REFUSED",
+                f"the peer runs as uid {uid}, the broker as {os.getuid()}",
+                "Use a broker of your own.",
+            )
+        if frames[0] != PROTOCOL_HEADER:
+            self._refused["malformed"] += 1
+            raise MaestroError(
+                "UNSUPPORTED_PROTOCOL",
+                f"a request begins with {frames[0][:16]!r}; this broker speaks M{PROTOCOL_VERSION}",
+                "See PROTOCOL.md. If the client is newer: `maestro down`, and the next command starts the new broker.",
+            )
+        if len(frames) != 4 or not 0 < len(frames[1]) <= REQUEST_ID_BYTES_MAX:
+            self._refused["malformed"] += 1
+            raise MaestroError(
+                "BAD_REQUEST",
+                f"a request has four frames (M1, request id of 1 to {REQUEST_ID_BYTES_MAX} bytes, command, body), "
+                f"and this one has {len(frames)}, the id {len(frames[1]) if len(frames) > 1 else 0} bytes",
+                "See PROTOCOL.md, Grammar.",
+            )
+        size = len(frames[3])
+        if size > self._limits.wire_bytes_max:
+            self._refused["oversize"] += 1
+            raise MaestroError(
+                "FRAME_TOO_LARGE",
+                f"the request's body is {size:,} bytes, and the limit is {self._limits.wire_bytes_max:,}",
+                "Send less at a time.",
+                limit=self._limits.wire_bytes_max,
+                actual=size,
+            )
+        return frames[2], frames[3]
+
+    def _do(self, request: Request, body_bytes: int, now_ms: int) -> Any:
+        match request:
+            case Send():
+                self._check_room(request, body_bytes)
+            case Hello():
+                return reports.hello(request, self._options, self._epoch, os.getpid(), self._committed_lsn)
+            case Events():
+                return self._events(request, now_ms)
+            case Stats():
+                return StatsReply(self._stats(now_ms))
+            case DrainRequest():
+                return self._drain_now(now_ms)
+            case Shutdown():
+                self._core.authenticate(request.who, now_ms)
+                self._stopping = True
+                return ShutdownReply(os.getpid())
+            case Confirm() | Delete() | SessionStart() | SessionEnd() | SessionTouch():
+                self._check_reserve(request, body_bytes)
+        self._supply(self._core.touches(request), now_ms)
+        return self._core.apply(request, now_ms)
+
+    def _check_room(self, request: Send, body_bytes: int) -> None:
+        batch_bytes = body_bytes + _RECORD_BYTES * len(request.messages) + self._core.batch_bytes
+        self._core.batch_bytes = batch_bytes
+        if self._core.back_pressure is None and not self._journal.has_room(batch_bytes):
+            self._core.back_pressure = _storage_full(self._options.data)
+
+    def _check_reserve(self, request: Request, body_bytes: int) -> None:
+        """What makes room, or says what became of mail, goes on when the disk is full, out of a reserve."""
+        items = len(request.ids) if isinstance(request, Confirm | Delete) else 1
+        self._core.batch_bytes += body_bytes + _RECORD_BYTES * items
+        if not self._journal.has_room(self._core.batch_bytes, from_reserve=True):
+            raise _storage_full(self._options.data)
+
+    def _supply(self, needs: list[Need], now_ms: int) -> None:
+        for need in needs:
+            recovery.supply(self._core, self._spool, need, now_ms)
+
+    def _events(self, request: Events, now_ms: int) -> EventsReply:
+        asking = self._core.authenticate(request.who, now_ms)
+        return reports.events(self._core, self._timeline, self._unfiled, request, asking, self._committed_lsn)
+
+    # --- notices -----------------------------------------------------------------------------------------
+
+    def _publish(self, changes: list[Change]) -> None:
+        """One notice for each party that somebody listens for."""
+        transport = self._transport
+        for change in changes:
+            event = records.event(change.lsn, change.record)
+            body = b""
+            for party in event.parties():
+                if transport.wants(party):
+                    body = body or _encode(event)
+                    transport.publish(f"{party}{TOPIC_SEPARATOR}{event.event}", body)
+
+    def _publish_head(self, topic: str, now_ms: int) -> None:
+        """A new watcher learns where its mailbox stands."""
+        session, separator, _ = topic.partition(TOPIC_SEPARATOR)
+        if not separator:
+            return
+        mailbox = self._core.mailboxes.get(session)
+        head = Event(
+            lsn=self._committed_lsn,
+            at=now_ms,
+            event="head",
+            session=session,
+            seq=mailbox.head_seq if mailbox is not None else 0,
+        )
+        self._transport.publish(f"{session}{TOPIC_SEPARATOR}head", _encode(head))
+
+    # --- the outbox --------------------------------------------------------------------------------------
+
+    def _drain_outbox(self, now_ms: int) -> int:
+        """Apply what is due; the commit settles it. Returns how many entries were tried to an end."""
+        tried = 0
+        held: set[str] = set()
+        for waiting in self._outbox.due(now_ms):
+            entry = waiting.entry
+            if entry.session in held:
+                continue
+            error = self._send_entry(waiting, now_ms)
+            if error is not None and error.retryable:
+                held.add(entry.session)
+                self._outbox.hold(entry.session, now_ms + int((error.retry_after_s or 1.0) * 1000))
+                continue
+            if error is not None:
+                self._tell_sender(waiting, error, now_ms)
+            self._settled.append((waiting, error))
+            tried += 1
+        if tried and not self._core.has_changes:
+            self._settle_outbox()
+        return tried
+
+    def _send_entry(self, waiting: Waiting, now_ms: int) -> MaestroError | None:
+        entry = waiting.entry
+        try:
+            outgoing = msgspec.convert(entry.outgoing, Outgoing)
+            request = Send(messages=[outgoing], who=Identity(entry.session, entry.token))
+            [result] = self._do(request, len(outgoing.text), now_ms).results
+        except msgspec.ValidationError as error:
+            return MaestroError("INVALID", f"the queued message is not valid: {error}", "Send it again, corrected.")
+        except MaestroError as error:
+            return error
+        return MaestroError.from_body(result.error) if result.error is not msgspec.UNSET else None
+
+    def _tell_sender(self, waiting: Waiting, error: MaestroError, now_ms: int) -> None:
+        """A refusal for good comes to the sender's own inbox."""
+        entry = waiting.entry
+        message_id = f"refused_{entry.outgoing['id']}"[:64]
+        self._supply([Need("file", entry.session, message_id)], now_ms)
+        text = (
+            f"Your message {entry.outgoing['id']} to {entry.outgoing.get('to')!s:.80} waited in the outbox and was "
+            f"then refused: {error.message} ({error.code}). {error.hint}\n"
+            f"It is kept in {os.path.dirname(waiting.path)}; `maestro outbox` lists it."
+        )
+        self._core.notify(entry.session, message_id, text, now_ms)
+
+    def _settle_outbox(self) -> None:
+        settled, self._settled = self._settled, []
+        for waiting, error in settled:
+            if error is None:
+                self._outbox.sent(waiting.path)
+            else:
+                self._outbox.failed(waiting, error)
+                _log.warning("outbox: %s was refused: %s (%s)", waiting.entry.outgoing["id"], error, error.code)
+
+    def _drain_now(self, now_ms: int) -> DrainReply:
+        self._outbox.release_holds()
+        before = self._outbox.counts()
+        self._drain_outbox(now_ms)
+        failed = sum(error is not None for _, error in self._settled)
+        sent = len(self._settled) - failed
+        return DrainReply(sent=sent, waiting=max(0, before[0] - sent - failed), failed=before[1] + failed)
+
+    # --- status ------------------------------------------------------------------------------------------
+
+    def _stats(self, now_ms: int) -> dict[str, Any]:
+        core, options = self._core, self._options
+        self._transport.count_connections()
+        waiting, failed = self._outbox.counts()
+        warnings = list(self._warnings)
+        if self._filer.waiting is not None:
+            warnings.append(self._filer.waiting)
+        return {
+            "version": __version__,
+            "protocol": PROTOCOL_VERSION,
+            "pid": os.getpid(),
+            "epoch": self._epoch,
+            "dataDir": options.data,
+            "runtimeDir": options.runtime,
+            "startedAt": self._started_ms,
+            "uptimeMs": now_ms - self._started_ms,
+            "headLsn": self._committed_lsn,
+            "filedLsn": self._committed_lsn if not self._unfiled else core.filed_lsn,
+            "checkpointLsn": self._filer.checkpoint_lsn,
+            "filingBacklog": len(self._unfiled),
+            "sessions": reports.sessions_by_status(core),
+            "mailboxes": {
+                "known": len(core.mailboxes),
+                "loaded": sum(mailbox.loaded and len(mailbox) > 0 for mailbox in core.mailboxes.values()),
+                "pending": sum(mailbox.pending for mailbox in core.mailboxes.values()),
+            },
+            "watchers": len(self._transport.held),
+            "commit": self._commits.summary(),
+            "outbox": {"waiting": waiting, "failed": failed},
+            "connections": {
+                "opened": self._transport.opened,
+                "closed": self._transport.closed,
+                "unsentReplies": self._transport.unsent,
+            },
+            "refused": dict(self._refused),
+            "disk": {
+                "freeBytes": disk.free_bytes(options.data),
+                "fileSystem": disk.file_system(options.data),
+            },
+            "limits": reports.limits_shown(options),
+            "warnings": warnings,
+        }
+
+    # --- stop --------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """In order: the last batch, then the files, then the sockets, then the lock."""
+        # 1. What has arrived is answered, durably; what comes later finds nobody, and its client repeats it.
+        self._turn()
+        self._commit()
+        # 2. Nobody new: clients look for another broker from here on, and wait for the lock through it.
+        _remove(paths.endpoints_file(self._options.data))
+        self._transport.close()
+        # 3. The files catch up; what does not fit into the time stays in the journal for the next start.
+        if not self._filer.stop(_FILE_AT_STOP_S):
+            _log.warning("filing was cut short; the journal keeps the rest")
+        elif self._filer.failure is None:
+            self._timeline.close()
+            self._journal.close()
+        # 4. The lock last: the next broker may begin only when this one touches nothing any more.
+        _log.info("broker stopped")
+        self._lock.release()
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        _log.info("stopping on %s", signal.Signals(number).name)
+        self._stopping = True
+
+    def _warn(self, what: str) -> None:
+        _log.warning("%s", what)
+        self._warnings.append(what)
+
+
+def _make_data_dir(data: str) -> None:
+    try:
+        os.makedirs(data, mode=0o700, exist_ok=True)
+        writable = os.access(data, os.W_OK | os.X_OK)
+        os.makedirs(os.path.join(data, "messages", "journal"), mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise MaestroError(
+            "DATA_DIR_UNUSABLE",
+            f"the data directory can't be used: {error}",
+            "Make it yours and writable, or set MAESTRO_DATA_DIR to another one.",
+        ) from None
+    if not writable:
+        raise MaestroError(
+            "DATA_DIR_UNUSABLE",
+            f"the data directory {data} can't be written to",
+            "Make it yours and writable, or set MAESTRO_DATA_DIR to another one.",
+        )
+
+
+def _storage_full(data: str) -> MaestroError:
+    return MaestroError(
+        "STORAGE_FULL",
+        f"the disk of {data} is full ({disk.free_bytes(data):,} bytes free)",
+        "Free some space; reading, confirming and deleting go on, and sending resumes by itself.",
+        retry_after_s=2.0,
+    )
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,80 @@
+"""Disk: syncing, free space and the kind of file system.
+
+Rule: what is named here reports its errors. `os.sync` does not, so `syncfs` is called through ctypes: it reports
+write-back errors since Linux 5.8 (syncfs(2)).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+# f_type of statfs(2): where durability or locking is not what a broker needs.
+_DOUBTFUL = {"nfs": "locks and fsync depend on the server", "tmpfs": "it forgets everything at a power cut"}
+
+
+def sync_file_system(directory: str) -> None:
+    """Make all that was written on the file system of `directory` durable. Raises OSError."""
+    fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if sys.platform == "linux":
+            libc = ctypes.CDLL(None, use_errno=True)
+            if libc.syncfs(fd) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), directory)
+        else:
+            os.sync()
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_durably(path: str, content: bytes, mode: int = 0o600) -> None:
+    """Replace a small file so that it is whole, old or new, whatever happens. Raises OSError."""
+    aside = path + ".tmp"
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(aside, path)
+    sync_directory(os.path.dirname(path))
+
+
+def sync_directory(directory: str) -> None:
+    """Make the names in a directory durable. Raises OSError."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def free_bytes(directory: str) -> int:
+    """What an ordinary user can still write there."""
+    stat = os.statvfs(directory)
+    return stat.f_bavail * stat.f_frsize
+
+
+def file_system(directory: str) -> str:
+    """The kind of file system, from the longest mount point above `directory`; `unknown` off Linux."""
+    try:
+        with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
+            mounts = [line.split(" ")[1:3] for line in file]
+    except OSError:
+        return "unknown"
+    real = os.path.realpath(directory)
+    above = [(point, kind) for point, kind in mounts if f"{real}/".startswith(point.rstrip("/") + "/")]
+    return max(above, key=lambda mount: len(mount[0]), default=("", "unknown"))[1]
+
+
+def doubt(kind: str) -> str | None:
+    """A warning for a file system that does not keep the broker's promises."""
+    for name, why in _DOUBTFUL.items():
+        if kind.startswith(name):
+            return f"the data directory is on {kind}: {why}"
+    return None

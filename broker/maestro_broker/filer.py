@@ -1,0 +1,190 @@
+"""Filer: the thread that turns committed records into files.
+
+Rule: never on an answer's path, and never ahead of the journal: it gets only what is durable. It files in order,
+a chunk at a time, and only the last state of each message in a chunk; a checkpoint syncs what was filed, writes
+the heads and lets the journal's segments go. A full disk makes it wait and try again; any other error ends the
+broker, because a spool that no longer follows the journal must not look alive.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import queue
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from . import disk, heads
+from .records import Accepted, Confirmed, Deleted, Expired, SessionChanged, event
+
+if TYPE_CHECKING:
+    from maestro_schemas.messages import Message
+    from maestro_schemas.sessions import StoredSession
+
+    from .core import Change
+    from .journal import Journal
+    from .spool import Spool
+    from .timeline import Timeline
+
+_log = logging.getLogger(__name__)
+
+HEADS_FILE = "heads"
+
+_CHUNK = 256
+# A checkpoint syncs the whole file system, which other writers feel: not more often than its use demands.
+_CHECKPOINT_RECORDS = 50_000
+_CHECKPOINT_INTERVAL_S = 10.0
+_FULL_RETRY_S = 0.5
+_IDLE_S = 0.1
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Filer:
+    """Files changes behind the main loop.
+
+    `failure`: what ended it, for the main loop to end too. `waiting`: why it stands still, for `maestro status`.
+    """
+
+    def __init__(
+        self, directory: str, spool: Spool, timeline: Timeline, journal: Journal, start: heads.Heads
+    ) -> None:
+        self._directory = directory
+        self._spool = spool
+        self._timeline = timeline
+        self._journal = journal
+        self._heads = start
+        self._queue: queue.SimpleQueue[list[Change] | None] = queue.SimpleQueue()
+        self._filed: deque[list[Change]] = deque()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="filer", daemon=True)
+        self._checkpointed_s = time.monotonic()
+        self.checkpoint_lsn = start.lsn
+        self.failure: BaseException | None = None
+        self.waiting: str | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def put(self, changes: list[Change]) -> None:
+        """Durable changes, in order."""
+        self._queue.put(changes)
+
+    def take_filed(self) -> list[list[Change]]:
+        """What was filed since the last call; for the main loop to let go of."""
+        taken = []
+        while self._filed:
+            taken.append(self._filed.popleft())
+        return taken
+
+    def stop(self, timeout_s: float) -> bool:
+        """File what is left and make a checkpoint, within the time; the journal keeps what is not done."""
+        self._stopping.set()
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            last = False
+            while not last:
+                changes, last = self._take()
+                for start in range(0, len(changes), _CHUNK):
+                    chunk = changes[start : start + _CHUNK]
+                    self._until_there_is_room(chunk)
+                    self._filed.append(chunk)
+                self._journal.prepare_spare()
+                if last or self._checkpoint_is_due():
+                    self._checkpoint()
+        except BaseException as error:  # noqa: BLE001 - the top of the thread: the main loop reports it and ends
+            self.failure = error
+
+    def _take(self) -> tuple[list[Change], bool]:
+        """What has come, at most a chunk or one batch; and whether it is the last."""
+        try:
+            changes = self._queue.get(timeout=_IDLE_S)
+        except queue.Empty:
+            return [], False
+        taken: list[Change] = []
+        while changes is not None:
+            taken += changes
+            if len(taken) >= _CHUNK:
+                return taken, False
+            try:
+                changes = self._queue.get_nowait()
+            except queue.Empty:
+                return taken, False
+        return taken, True
+
+    def _until_there_is_room(self, chunk: list[Change]) -> None:
+        while True:
+            try:
+                self._file(chunk)
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                if self.waiting is None:
+                    _log.warning("filing waits: %s; the journal holds what is not filed", error)
+                self.waiting = f"filing waits for room on the disk: {error}"
+                if self._stopping.wait(_FULL_RETRY_S):
+                    raise  # the journal keeps it; the next start files it
+            else:
+                if self.waiting is not None:
+                    _log.info("filing goes on")
+                    self.waiting = None
+                return
+
+    def _file(self, chunk: list[Change]) -> None:
+        """Write one chunk; can be repeated from the start."""
+        finals: dict[tuple[str, str], Message | None] = {}
+        sessions: dict[str, StoredSession] = {}
+        sent: list[Message] = []
+        for change in chunk:
+            match change.record:
+                case Accepted(message):
+                    sent.append(message)
+                    finals[message.receiver, message.id] = message
+                case Confirmed() | Expired():
+                    finals[change.record.mailbox, change.record.id] = change.message
+                case Deleted():
+                    finals[change.record.mailbox, change.record.id] = None
+                case SessionChanged():
+                    sessions[change.record.stored.session.id] = change.record.stored
+        for stored in sessions.values():
+            self._spool.write_session(stored)
+        for (receiver, message_id), final in finals.items():
+            if final is None:
+                self._spool.remove_message(receiver, message_id)
+            else:
+                self._spool.write_message(final)
+        for message in sent:
+            self._spool.link_sent(message)
+        self._timeline.append(event(change.lsn, change.record) for change in chunk)
+        for change in chunk:
+            if change.lsn > self._heads.lsn:
+                self._heads.absorb(change.lsn, change.record)
+
+    def _checkpoint_is_due(self) -> bool:
+        behind = self._heads.lsn - self.checkpoint_lsn
+        if behind >= _CHECKPOINT_RECORDS:
+            return True
+        return behind > 0 and time.monotonic() - self._checkpointed_s >= _CHECKPOINT_INTERVAL_S
+
+    def _checkpoint(self) -> None:
+        self._checkpointed_s = time.monotonic()
+        if self._heads.lsn == self.checkpoint_lsn:
+            return
+        self._heads.forget_old_sends()
+        try:
+            disk.sync_file_system(self._directory)
+            disk.write_durably(os.path.join(self._directory, HEADS_FILE), heads.encode(self._heads))
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            _log.warning("the checkpoint waits for room on the disk: %s", error)
+            return
+        self.checkpoint_lsn = self._heads.lsn
+        self._journal.release(self.checkpoint_lsn)

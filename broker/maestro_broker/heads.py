@@ -1,0 +1,103 @@
+"""Heads: each mailbox's counters at a checkpoint, so that a start need not read the spool.
+
+Rule: heads are absorbed from records alone, in order of LSN, by the filer; the file is whole or absent (written
+aside, fsynced, renamed) and says by its CRC whether it is whole.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import msgspec
+from msgspec import Struct
+
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.limits import RATE_WINDOW_MS
+from maestro_schemas.names import SYSTEM_SENDER
+
+from .records import Accepted, Confirmed, Deleted, Expired, Record, SessionChanged
+
+
+class Head(Struct, omit_defaults=True):
+    """One mailbox: last `seq`, `pending` mail, of that `unoffered`, and the earliest possible expiry (ms)."""
+
+    seq: int = 0
+    pending: int = 0
+    unoffered: int = 0
+    next_expiry_ms: int | None = None
+
+
+class Heads(Struct):
+    """All mailboxes at `lsn`; `at` the time of that record (ms); `sends`: accepted sends of the last minute."""
+
+    lsn: int = 0
+    at: int = 0
+    mailboxes: dict[str, Head] = {}
+    sends: dict[str, list[int]] = {}
+
+    def absorb(self, lsn: int, record: Record) -> None:
+        """Count one record, the next in order."""
+        self.lsn = lsn
+        match record:
+            case Accepted(message):
+                head = self._head(message.receiver)
+                head.seq = message.seq
+                head.pending += 1
+                head.unoffered += 1
+                expires_at = message.expires_at
+                if expires_at is not None and (head.next_expiry_ms is None or expires_at < head.next_expiry_ms):
+                    head.next_expiry_ms = expires_at
+                self.at = max(self.at, message.created_at)
+                if message.sender != SYSTEM_SENDER:
+                    self.sends.setdefault(message.sender, []).append(message.created_at)
+            case Confirmed():
+                stays = record.kind == "offered"
+                self._leave(record, was_pending=record.was == "pending", stays_pending=stays)
+            case Deleted():
+                self._leave(record, was_pending=record.was == "pending", stays_pending=False)
+            case Expired():
+                self._leave(record, was_pending=True, stays_pending=False)
+            case SessionChanged():
+                self._head(record.stored.session.id)
+                self.at = max(self.at, record.at)
+            case _:
+                self.at = max(self.at, record.at)
+
+    def forget_old_sends(self) -> None:
+        """Drop what has left the rate window; done before the heads are written, not for each record."""
+        since = self.at - RATE_WINDOW_MS
+        kept = {name: [at for at in times if at > since] for name, times in self.sends.items()}
+        self.sends = {name: times for name, times in kept.items() if times}
+
+    def _leave(self, record: Confirmed | Deleted | Expired, *, was_pending: bool, stays_pending: bool) -> None:
+        head = self._head(record.mailbox)
+        head.pending -= was_pending and not stays_pending
+        head.unoffered -= was_pending and not record.was_offered
+        self.at = max(self.at, record.at)
+
+    def _head(self, session: str) -> Head:
+        head = self.mailboxes.get(session)
+        if head is None:
+            head = self.mailboxes[session] = Head()
+        return head
+
+
+_decoder = msgspec.msgpack.Decoder(Heads)
+_CRC_BYTES = 4
+
+
+def encode(heads: Heads) -> bytes:
+    """CRC32 (big endian) of the rest, then msgpack."""
+    body = msgspec.msgpack.encode(heads)
+    return zlib.crc32(body).to_bytes(_CRC_BYTES, "big") + body
+
+
+def decode(raw: bytes) -> Heads:
+    """The inverse of `encode`. Raises MaestroError CORRUPT."""
+    body = raw[_CRC_BYTES:]
+    if len(raw) <= _CRC_BYTES or zlib.crc32(body).to_bytes(_CRC_BYTES, "big") != raw[:_CRC_BYTES]:
+        raise MaestroError("CORRUPT", "the heads file fails its checksum")
+    try:
+        return _decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise MaestroError("CORRUPT", f"the heads file can't be decoded: {error}") from None

@@ -1,0 +1,130 @@
+"""Outbox drain: what clients left while nobody answered.
+
+Rule: the broker alone takes entries, in the order they were queued, session by session. "Not now" (429, 503)
+leaves an entry and all after it of that session waiting; a refusal for good renames it to `*.failed` with the
+reason. An entry goes only after its message is durable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+from maestro_schemas import outbox_entry
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import is_id
+
+from . import disk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from maestro_schemas.outbox_entry import OutboxEntry
+
+_ROUND = 256
+
+
+class Waiting(NamedTuple):
+    """An entry and its file."""
+
+    path: str
+    entry: OutboxEntry
+
+
+class OutboxDrain:
+    """The entries under `<data>/outbox`. `report(what)` is told of files that are no entries."""
+
+    def __init__(self, directory: str, report: Callable[[str], None]) -> None:
+        self._directory = directory
+        self._report = report
+        self._held_until_ms: dict[str, int] = {}
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+
+    def due(self, now_ms: int) -> list[Waiting]:
+        """Entries that may be tried now, at most a round of them."""
+        found: list[Waiting] = []
+        for session in self._sessions():
+            if self._held_until_ms.get(session, 0) > now_ms:
+                continue
+            names = self._names(session, outbox_entry.WAITING_SUFFIX)
+            for name in names[: _ROUND - len(found)]:
+                path = os.path.join(self._directory, session, name)
+                entry = self._read(path, session)
+                if entry is not None:
+                    found.append(Waiting(path, entry))
+            if not names:
+                # A client that makes an entry just now finds the folder gone and makes it again.
+                with contextlib.suppress(OSError):
+                    os.rmdir(os.path.join(self._directory, session))
+        return found
+
+    def hold(self, session: str, until_ms: int) -> None:
+        """Try this session's entries no earlier."""
+        self._held_until_ms[session] = until_ms
+
+    def release_holds(self) -> None:
+        """Somebody asked: try all now."""
+        self._held_until_ms.clear()
+
+    def sent(self, path: str) -> None:
+        """Its message is durable."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+    def failed(self, waiting: Waiting, error: MaestroError) -> None:
+        """Refused for good: kept, with why."""
+        entry = waiting.entry._replace(failure=error.body())
+        target = waiting.path.removesuffix(outbox_entry.WAITING_SUFFIX) + outbox_entry.FAILED_SUFFIX
+        disk.write_durably(target, outbox_entry.encode(entry))
+        self.sent(waiting.path)
+
+    def counts(self) -> tuple[int, int]:
+        """Entries that wait, and that failed."""
+        waiting = failed = 0
+        for session in self._sessions():
+            waiting += len(self._names(session, outbox_entry.WAITING_SUFFIX))
+            failed += len(self._names(session, outbox_entry.FAILED_SUFFIX))
+        return waiting, failed
+
+    def _sessions(self) -> list[str]:
+        return sorted(name for name in os.listdir(self._directory) if is_id(name))
+
+    def _names(self, session: str, suffix: str) -> list[str]:
+        try:
+            names = os.listdir(os.path.join(self._directory, session))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(name for name in names if name.endswith(suffix) and not name.startswith("."))
+
+    def _read(self, path: str, session: str) -> OutboxEntry | None:
+        try:
+            # Not through a link, and only a file of ours: an entry speaks for a session.
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._put_away(path, f"can't be read: {error}")
+            return None
+        with open(fd, "rb") as file:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode) or status.st_uid not in (os.getuid(), 0):
+                self._put_away(path, "is no file of this user")
+                return None
+            raw = file.read()
+        try:
+            entry = outbox_entry.decode(raw)
+        except MaestroError as error:
+            self._put_away(path, str(error))
+            return None
+        if entry.session != session:
+            self._put_away(path, f"is of session {entry.session}")
+            return None
+        return entry
+
+    def _put_away(self, path: str, why: str) -> None:
+        target = path.removesuffix(outbox_entry.WAITING_SUFFIX) + ".unreadable"
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path, target)
+            self._report(f"an outbox entry {why}; it is now {target}")

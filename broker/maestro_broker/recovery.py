@@ -1,0 +1,156 @@
+"""Recovery: from files to the state that was durable.
+
+Rule: heads, then sessions, then the journal's records above the heads' LSN, in order; what they touch is read from
+the spool, whose files may be ahead of the heads but never of the journal. Can be cut off anywhere and run again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from maestro_schemas import DATA_FORMAT_VERSION
+from maestro_schemas.errors import MaestroError
+
+from . import disk, heads, records
+from .core import Change, Core, Need
+from .filer import HEADS_FILE
+from .journal import Journal, first_segment_lsn
+from .records import Accepted
+
+if TYPE_CHECKING:
+    from .options import Options
+    from .spool import Spool
+    from .timeline import Timeline
+
+_log = logging.getLogger(__name__)
+
+_FORMAT_FILE = "format"
+
+
+class Recovered(NamedTuple):
+    """`unfiled`: the journal's tail, for the filer. `last_ms`: the newest record's time; the clock's floor."""
+
+    core: Core
+    journal: Journal
+    start: heads.Heads
+    unfiled: list[Change]
+    last_ms: int
+    warnings: list[str]
+
+
+def check_format(data: str) -> None:
+    """Make or check `<data>/format`. Raises MaestroError FORMAT_UNSUPPORTED or DATA_DIR_UNUSABLE."""
+    path = os.path.join(data, _FORMAT_FILE)
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            found = file.read().strip()
+    except FileNotFoundError:
+        disk.write_durably(path, f"maestro-data {DATA_FORMAT_VERSION}\n".encode("ascii"))
+        return
+    if found != f"maestro-data {DATA_FORMAT_VERSION}":
+        raise MaestroError(
+            "FORMAT_UNSUPPORTED",
+            f"{data} has the data format {found[:40]!r}, and this broker knows maestro-data {DATA_FORMAT_VERSION}",
+            "Use the version of maestro-messaging that wrote it, or set MAESTRO_DATA_DIR to a new directory.",
+        )
+
+
+def recover(options: Options, spool: Spool, timeline: Timeline) -> Recovered:
+    """Bring the state back. Raises MaestroError, or OSError from the files."""
+    warnings: list[str] = []
+    start = _read_heads(options.data, spool, timeline, warnings)
+    journal, found = Journal.open(
+        os.path.join(options.data, "messages", "journal"),
+        segment_bytes=options.limits.segment_bytes,
+        reserve_bytes=options.limits.disk_reserve_bytes,
+        after_lsn=start.lsn,
+    )
+    warnings += found.warnings()
+    core = Core(options.limits, start)
+    for stored in spool.read_sessions():
+        core.sessions.put(stored)
+        core.adopt_mailbox(stored.session.id)
+    last_ms = start.at
+    unfiled: list[Change] = []
+    for lsn, body in found.records:
+        try:
+            record = records.decode(body)
+        except MaestroError as error:
+            warnings.append(f"record {lsn} of the journal is whole but can't be understood: {error}")
+            continue
+        for need in core.replay_touches(record):
+            supply(core, spool, need, 0)
+        core.replay(lsn, record)
+        unfiled += core.take_changes()
+        last_ms = max(last_ms, record.message.created_at if isinstance(record, Accepted) else record.at)
+    core.lsn = max(core.lsn, journal.head_lsn)
+    if unfiled:
+        _log.info("the journal gave back %d records above LSN %d", len(unfiled), start.lsn)
+    core.take_touched()
+    for mailbox in core.mailboxes.values():
+        mailbox.marked = spool.is_marked(mailbox.session)
+        if mailbox.marked != (mailbox.unoffered > 0):
+            mailbox.marked = mailbox.unoffered > 0
+            spool.mark(mailbox.session, pending=mailbox.marked)
+    return Recovered(core, journal, start, unfiled, last_ms, warnings)
+
+
+def supply(core: Core, spool: Spool, need: Need, now_ms: int) -> None:
+    """Read what a command needs, and give it to the core."""
+    match need.kind:
+        case "mailbox":
+            core.supply_mailbox(need.session, spool.read_mailbox(need.session), now_ms)
+        case "file":
+            message = spool.read_message(need.session, need.message_id)
+            if message is not None:
+                core.supply_message(message)
+        case "link":
+            receiver = spool.link_target(need.session, need.message_id)
+            core.supply_link(need.session, need.message_id, receiver)
+            if receiver is not None:
+                supply(core, spool, Need("file", receiver, need.message_id), now_ms)
+        case "anywhere":
+            for message in spool.find(need.message_id):
+                core.supply_message(message)
+
+
+def _read_heads(data: str, spool: Spool, timeline: Timeline, warnings: list[str]) -> heads.Heads:
+    path = os.path.join(data, HEADS_FILE)
+    try:
+        with open(path, "rb") as file:
+            return heads.decode(file.read())
+    except FileNotFoundError:
+        first = first_segment_lsn(os.path.join(data, "messages", "journal"))
+        if first is None or first == 1:
+            return heads.Heads()  # no checkpoint was made yet, so no segment was let go: the journal has everything
+        warnings.append(f"there is no {path}; the heads were counted again from the spool")
+        return _count_again(spool, timeline)
+    except MaestroError as error:
+        aside = f"{path}.broken"
+        os.replace(path, aside)
+        warnings.append(f"{error.message}; it is now {aside}, and the heads were counted again from the spool")
+        return _count_again(spool, timeline)
+
+
+def _count_again(spool: Spool, timeline: Timeline) -> heads.Heads:
+    """Heads from what is filed: slow, for the day when the heads file is lost. The timeline knows the last `seq`
+    of deleted mail."""
+    counted = heads.Heads(lsn=timeline.last_lsn)
+    for session in spool.mailboxes():
+        head = counted.mailboxes[session] = heads.Head()
+        for message in spool.read_mailbox(session):
+            head.seq = max(head.seq, message.seq)
+            if message.status == "pending":
+                head.pending += 1
+                head.unoffered += message.offered_at is None
+                if message.expires_at is not None:
+                    head.next_expiry_ms = min(head.next_expiry_ms or message.expires_at, message.expires_at)
+            counted.at = max(counted.at, message.created_at)
+    for event in timeline.read(0):
+        counted.at = max(counted.at, event.at)
+        if event.event == "message.accepted" and event.receiver in counted.mailboxes and event.seq is not None:
+            head = counted.mailboxes[event.receiver]
+            head.seq = max(head.seq, event.seq)
+    return counted

@@ -1,0 +1,158 @@
+"""Reports: what the broker tells about itself and about what happened.
+
+Rule: reads only; bounded work a call, since the main loop waits for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from maestro_schemas import PROTOCOL_VERSION, __version__
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.limits import DOCS
+from maestro_schemas.replies import EventsReply, HelloReply
+
+from . import records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from maestro_schemas.events import Event
+    from maestro_schemas.requests import Events, Hello
+
+    from .core import Change, Core
+    from .options import Options
+    from .sessions import SessionState
+    from .timeline import Timeline
+
+# Lines looked at in one call: about 5 ms. A filter that finds little says how far it looked, and goes on.
+_SCAN_MAX = 3_000
+_LATENCIES_KEPT = 2_048
+
+
+class CommitTimes:
+    """The durations of the last commits."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._ms: deque[float] = deque(maxlen=_LATENCIES_KEPT)
+
+    def add(self, duration_ms: float) -> None:
+        """One commit took so long."""
+        self.count += 1
+        self._ms.append(duration_ms)
+
+    def summary(self) -> dict[str, Any]:
+        """Count of all, percentiles of the last ones."""
+        ordered = sorted(self._ms)
+        if not ordered:
+            return {"count": self.count}
+        return {
+            "count": self.count,
+            "p50Ms": round(ordered[len(ordered) // 2], 3),
+            "p99Ms": round(ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)], 3),
+        }
+
+
+def hello(request: Hello, options: Options, epoch: str, pid: int, head_lsn: int) -> HelloReply:
+    """Raises MaestroError UNSUPPORTED_PROTOCOL when the ranges do not meet."""
+    if not request.protocol_min <= PROTOCOL_VERSION <= request.protocol_max:
+        raise MaestroError(
+            "UNSUPPORTED_PROTOCOL",
+            f"this broker ({__version__}) speaks protocol {PROTOCOL_VERSION}, the client "
+            f"{request.protocol_min} to {request.protocol_max}",
+            "Bring both to the same version: `maestro down`, and the next command starts the installed one.",
+        )
+    return HelloReply(
+        protocol_min=PROTOCOL_VERSION,
+        protocol_max=PROTOCOL_VERSION,
+        version=__version__,
+        epoch=epoch,
+        pid=pid,
+        head_lsn=head_lsn,
+        data_dir=options.data,
+        limits=options.limits._asdict(),
+    )
+
+
+def events(
+    core: Core, timeline: Timeline, unfiled: Iterable[Change], request: Events, asking: SessionState | None, head: int
+) -> EventsReply:
+    """Raises MaestroError CURSOR_EXPIRED or CURSOR_AHEAD."""
+    most = core.limits.timeline_reply_max
+    limit = most if request.limit is None else min(request.limit, most)
+    if limit < 1 or request.after < -1:
+        raise MaestroError("INVALID", "limit is 1 or more, and after an LSN or -1", "See PROTOCOL.md, `events`.")
+
+    def wanted(event: Event) -> bool:
+        mine = request.session is None or request.session in event.parties()
+        return mine and core.may_see(asking, event)
+
+    if request.after == -1:
+        newest = [event for event in islice(_back(timeline, unfiled), _SCAN_MAX) if wanted(event)][:limit]
+        return EventsReply(newest[::-1], head, head, has_more=False)
+    if request.after > head:
+        raise MaestroError(
+            "CURSOR_AHEAD",
+            f"LSN {request.after} does not exist yet: the newest is {head}",
+            "Start over from the newest: another data directory has other numbers.",
+            limit=head,
+            actual=request.after,
+        )
+    first = timeline.first_lsn()
+    if first is not None and request.after < first - 1:
+        raise MaestroError(
+            "CURSOR_EXPIRED",
+            f"the timeline begins at LSN {first}, so what came after {request.after} is not all there",
+            f"Replay from {first - 1}, and read the mailboxes for what is older.",
+            limit=first - 1,
+            actual=request.after,
+            details={"oldest": first - 1},
+        )
+    found: list[Event] = []
+    up_to = request.after
+    for looked, event in enumerate(_forward(timeline, unfiled, request.after)):
+        if len(found) == limit or looked == _SCAN_MAX:
+            return EventsReply(found, up_to, head, has_more=True)
+        up_to = event.lsn
+        if wanted(event):
+            found.append(event)
+    return EventsReply(found, max(up_to, request.after), head, has_more=False)
+
+
+def limits_shown(options: Options) -> dict[str, dict[str, Any]]:
+    """Each limit: value, unit, where it came from, what it is."""
+    return {
+        name: {"value": value, "unit": DOCS[name].unit, "from": options.origins[name], "what": DOCS[name].text}
+        for name, value in options.limits._asdict().items()
+    }
+
+
+def sessions_by_status(core: Core) -> dict[str, int]:
+    """How many sessions have each status."""
+    counts: dict[str, int] = {}
+    for state in core.sessions:
+        counts[state.session.status] = counts.get(state.session.status, 0) + 1
+    return counts
+
+
+def _forward(timeline: Timeline, unfiled: Iterable[Change], after: int) -> Iterator[Event]:
+    last = after
+    for event in timeline.read(after):
+        last = event.lsn
+        yield event
+    for change in unfiled:
+        if change.lsn > last:
+            yield records.event(change.lsn, change.record)
+
+
+def _back(timeline: Timeline, unfiled: Iterable[Change]) -> Iterator[Event]:
+    last: int | None = None
+    for change in reversed(list(unfiled)):
+        last = change.lsn
+        yield records.event(change.lsn, change.record)
+    for event in timeline.read_back():
+        if last is None or event.lsn < last:
+            yield event

@@ -1,0 +1,109 @@
+"""Sessions: who is here, by id and by name.
+
+Rule: ids are found whatever the status, names only among the active, and a name that several bear is an error
+that lists them. Holds token hashes, never tokens.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import PARENT_ADDRESS
+from maestro_schemas.sessions import Session, StoredSession
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class SessionState:
+    """A session in memory. `last_activity_ms` is soft; `session` carries it as it was when last recorded."""
+
+    __slots__ = ("last_activity_ms", "session", "token_hash")
+
+    def __init__(self, stored: StoredSession) -> None:
+        self.session = stored.session
+        self.token_hash = stored.token_hash
+        self.last_activity_ms = stored.session.last_activity
+
+    def public(self) -> Session:
+        """The session as everybody may see it, with the activity of this moment."""
+        return replace(self.session, last_activity=self.last_activity_ms)
+
+
+class Sessions:
+    """All sessions known."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, SessionState] = {}
+        self._by_name: dict[str, dict[str, None]] = {}
+        self.active_count = 0
+
+    def __iter__(self) -> Iterator[SessionState]:
+        return iter(self._by_id.values())
+
+    def get(self, session_id: str) -> SessionState | None:
+        """By id."""
+        return self._by_id.get(session_id)
+
+    def put(self, stored: StoredSession) -> None:
+        """Take in a new or changed session."""
+        session = stored.session
+        old = self._by_id.get(session.id)
+        if old is not None:
+            self._unlist(old.session)
+            old.session = session
+            old.token_hash = stored.token_hash
+            old.last_activity_ms = max(old.last_activity_ms, session.last_activity)
+        else:
+            self._by_id[session.id] = SessionState(stored)
+        if session.active:
+            self.active_count += 1
+            if session.name is not None:
+                self._by_name.setdefault(session.name, {})[session.id] = None
+
+    def resolve(self, address: str, asking: Session | None, not_found: str) -> SessionState:
+        """An id, a name that one active session bears, or `parent` of the asking session.
+
+        Raises MaestroError with the code `not_found`, or AMBIGUOUS_NAME with `details.ids`.
+        """
+        if address == PARENT_ADDRESS:
+            parent = asking.parent_session_id if asking is not None else None
+            if parent is None or parent not in self._by_id:
+                raise MaestroError(
+                    not_found, "this session has no parent", "Name the receiver: `maestro session list` shows them."
+                )
+            return self._by_id[parent]
+        state = self._by_id.get(address)
+        if state is not None:
+            return state
+        named = list(self._by_name.get(address, ()))
+        if len(named) == 1:
+            return self._by_id[named[0]]
+        if named:
+            raise MaestroError(
+                "AMBIGUOUS_NAME",
+                f"{len(named)} active sessions are called {address!r}: {', '.join(named)}",
+                "Use one of these ids instead of the name.",
+                details={"ids": named},
+            )
+        raise MaestroError(not_found, f"there is no session {address[:80]!r}", self._suggest(address))
+
+    def _suggest(self, address: str) -> str:
+        active = [state.session.id for state in self._by_id.values() if state.session.active]
+        near = difflib.get_close_matches(address[:64], [*self._by_name, *active[-200:]], n=3)
+        known = "`maestro session list` shows who is here."
+        return f"Did you mean {' or '.join(near)}? {known}" if near else f"Check the id: {known}"
+
+    def _unlist(self, session: Session) -> None:
+        if not session.active:
+            return
+        self.active_count -= 1
+        if session.name is not None:
+            bearers = self._by_name[session.name]
+            del bearers[session.id]
+            if not bearers:
+                del self._by_name[session.name]

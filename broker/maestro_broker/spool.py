@@ -1,0 +1,195 @@
+"""Spool: the mail as files, for everybody to read with `ls` and `cat`.
+
+Rule: `messages/by-receiver/<session>/<id>.json` is the documented Message, replaced atomically; `by-sender` holds
+links to it. The spool follows the journal and may lag or, after a crash, be ahead of the last checkpoint; what is
+found broken here is moved to `messages/quarantine` and reported, never dropped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from maestro_schemas.messages import Message
+from maestro_schemas.names import is_id
+from maestro_schemas.sessions import StoredSession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PENDING_MARKER = ".pending"
+_SUFFIX = ".json"
+_ASIDE = ".tmp"
+
+_encode = msgspec.json.Encoder().encode
+_message_decoder = msgspec.json.Decoder(Message)
+_session_decoder = msgspec.json.Decoder(StoredSession)
+
+
+class Spool:
+    """The files under one data directory. `report(what)` is told of everything found broken."""
+
+    def __init__(self, data: str, report: Callable[[str], None]) -> None:
+        self._receivers = os.path.join(data, "messages", "by-receiver")
+        self._senders = os.path.join(data, "messages", "by-sender")
+        self._quarantine = os.path.join(data, "messages", "quarantine")
+        self._sessions = os.path.join(data, "sessions")
+        self._report = report
+        self._made: set[str] = set()
+        for directory in (self._receivers, self._senders, self._quarantine, self._sessions):
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+
+    # --- writing, by the filer ---------------------------------------------------------------------------
+
+    def write_message(self, message: Message) -> None:
+        """Create or replace a message's file. Raises OSError."""
+        directory = os.path.join(self._receivers, message.receiver)
+        self._make(directory)
+        _replace(directory, message.id + _SUFFIX, _encode(message) + b"\n")
+
+    def link_sent(self, message: Message) -> None:
+        """Make the sender's link; one that is there already is left, since a replay makes it again."""
+        directory = os.path.join(self._senders, message.sender)
+        self._make(directory)
+        target = f"../../by-receiver/{message.receiver}/{message.id}{_SUFFIX}"
+        with contextlib.suppress(FileExistsError):
+            os.symlink(target, os.path.join(directory, message.id + _SUFFIX))
+
+    def remove_message(self, receiver: str, message_id: str) -> None:
+        """Remove a message's file; the sender's link stays as its tombstone."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self._receivers, receiver, message_id + _SUFFIX))
+
+    def write_session(self, stored: StoredSession) -> None:
+        """Create or replace a session's file (0600: it holds the token's hash), and its mailbox's folder."""
+        _replace(self._sessions, stored.session.id + _SUFFIX, _encode(stored) + b"\n")
+        self._make(os.path.join(self._receivers, stored.session.id))
+
+    # --- the marker, by the main loop --------------------------------------------------------------------
+
+    def mark(self, session: str, *, pending: bool) -> None:
+        """Make `.pending` exist or not. Raises OSError."""
+        path = os.path.join(self._receivers, session, PENDING_MARKER)
+        if pending:
+            try:
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            except FileNotFoundError:
+                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def is_marked(self, session: str) -> bool:
+        """Whether `.pending` is there."""
+        return os.path.lexists(os.path.join(self._receivers, session, PENDING_MARKER))
+
+    # --- reading, by the main loop -----------------------------------------------------------------------
+
+    def read_mailbox(self, session: str) -> list[Message]:
+        """All messages of a mailbox, by seq; what is broken is quarantined and reported."""
+        directory = os.path.join(self._receivers, session)
+        try:
+            names = os.listdir(directory)
+        except FileNotFoundError:
+            return []
+        found = []
+        for name in names:
+            if name.startswith("."):
+                continue
+            message = self._read(directory, name, session)
+            if message is not None:
+                found.append(message)
+        return sorted(found, key=lambda message: message.seq)
+
+    def read_message(self, session: str, message_id: str) -> Message | None:
+        """One message of a mailbox; None when there is no such file, or a broken one."""
+        return self._read(os.path.join(self._receivers, session), message_id + _SUFFIX, session)
+
+    def link_target(self, sender: str, message_id: str) -> str | None:
+        """Whose mailbox a sender's message went to, whether or not it is still there; None if it never sent it."""
+        try:
+            target = os.readlink(os.path.join(self._senders, sender, message_id + _SUFFIX))
+        except OSError:  # absent in the ordinary case; EINVAL when somebody put a file there
+            return None
+        parts = target.split("/")
+        return parts[-2] if len(parts) > 1 and is_id(parts[-2]) else None
+
+    def find(self, message_id: str) -> Iterator[Message]:
+        """A message by its id alone, in whosever mailbox: one stat a mailbox, for the operator."""
+        for session in os.listdir(self._receivers):
+            if os.path.exists(os.path.join(self._receivers, session, message_id + _SUFFIX)):
+                message = self.read_message(session, message_id)
+                if message is not None:
+                    yield message
+
+    def mailboxes(self) -> list[str]:
+        """The sessions that have a folder."""
+        return [name for name in os.listdir(self._receivers) if is_id(name)]
+
+    def read_sessions(self) -> Iterator[StoredSession]:
+        """All sessions; a broken file is quarantined and reported."""
+        for name in sorted(os.listdir(self._sessions)):
+            path = os.path.join(self._sessions, name)
+            if name.startswith(".") or not name.endswith(_SUFFIX):
+                continue
+            try:
+                with open(path, "rb") as file:
+                    stored = _session_decoder.decode(file.read())
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                self._put_away(path, f"a session's file can't be read: {error}")
+                continue
+            if stored.session.id + _SUFFIX == name:
+                yield stored
+            else:
+                self._put_away(path, f"a session's file holds another session, {stored.session.id!r}")
+
+    def _read(self, directory: str, name: str, session: str) -> Message | None:
+        path = os.path.join(directory, name)
+        if not name.endswith(_SUFFIX):
+            self._put_away(path, "a file in a mailbox is no message")
+            return None
+        try:
+            with open(path, "rb") as file:
+                message = _message_decoder.decode(file.read())
+        except FileNotFoundError:
+            return None
+        except (msgspec.MsgspecError, UnicodeDecodeError, IsADirectoryError) as error:
+            self._put_away(path, f"a message's file can't be read: {error}")
+            return None
+        if message.id + _SUFFIX != name or message.receiver != session:
+            self._put_away(path, f"a message's file holds another message, {message.id!r} to {message.receiver!r}")
+            return None
+        return message
+
+    def _put_away(self, path: str, why: str) -> None:
+        """Move what does not belong to quarantine, under a name that tells where it was."""
+        parent, name = os.path.split(path)
+        base = os.path.join(self._quarantine, f"{os.path.basename(parent)}--{name}")
+        target, number = base, 1
+        while os.path.lexists(target):
+            target, number = f"{base}.{number}", number + 1
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path, target)
+            self._report(f"{why}: {path} is now {target}")
+
+    def _make(self, directory: str) -> None:
+        if directory not in self._made:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            self._made.add(directory)
+
+
+def _replace(directory: str, name: str, content: bytes) -> None:
+    """Write aside and rename; not fsynced, since the journal holds it until a checkpoint has synced the disk."""
+    aside = os.path.join(directory, f".{name}{_ASIDE}")
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        written = os.write(fd, content)
+        while written < len(content):
+            written += os.write(fd, content[written:])
+    finally:
+        os.close(fd)
+    os.rename(aside, os.path.join(directory, name))

@@ -1,0 +1,187 @@
+"""Timeline: what happened, one JSON line an event, a file a day.
+
+Rule: lines are in order of LSN and each LSN stands once; the newest line tells how far the timeline is, so a
+replay after a crash adds what is missing and nothing twice. No message text ever.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_SUFFIX = ".jsonl"
+_TAIL_BYTES = 1 << 16
+_CHUNK_BYTES = 1 << 18
+
+_encode = msgspec.json.Encoder().encode
+_decoder = msgspec.json.Decoder(Event)
+
+
+class Timeline:
+    """`<data>/timeline/YYYY-MM-DD.jsonl` (UTC). Written by the filer, read by the main loop.
+
+    `last_lsn`: the newest line's, 0 when there is none.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._fd = -1
+        self._day = ""
+        self._midnight_ms = 0
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        self.last_lsn = self._mend()
+
+    def append(self, events: Iterable[Event]) -> None:
+        """Write events that the timeline lacks. Raises OSError."""
+        lines: list[bytes] = []
+        for event in events:
+            if event.lsn <= self.last_lsn:
+                continue
+            if event.at >= self._midnight_ms:
+                self._write(lines)
+                lines = []
+                self._open(event.at)
+            lines.append(_encode(event))
+            self.last_lsn = event.lsn
+        self._write(lines)
+
+    def close(self) -> None:
+        """Close the day's file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            self._midnight_ms = 0
+
+    def first_lsn(self) -> int | None:
+        """The oldest line's LSN; None when there is none."""
+        for name in self._names():
+            first = self._first_of(name)
+            if first is not None:
+                return first
+        return None
+
+    def read(self, after: int) -> Iterator[Event]:
+        """Lines with an LSN above `after`, oldest first."""
+        names = self._names()
+        start = 0
+        for index, name in enumerate(names):
+            first = self._first_of(name)
+            if first is not None and first <= after + 1:
+                start = index
+        for name in names[start:]:
+            for event in self._read_file(name, after):
+                if event.lsn > after:
+                    yield event
+
+    def read_back(self) -> Iterator[Event]:
+        """All lines, newest first."""
+        for name in reversed(self._names()):
+            for line in _lines_back(os.path.join(self._directory, name)):
+                yield _decode(line)
+
+    def _read_file(self, name: str, after: int) -> Iterator[Event]:
+        with open(os.path.join(self._directory, name), "rb") as file:
+            file.seek(self._offset_before(file.fileno(), after))
+            for line in file:
+                if line.endswith(b"\n"):  # the filer may be writing the last one
+                    yield _decode(line)
+
+    def _offset_before(self, fd: int, after: int) -> int:
+        """An offset at a line's start, at or before the first line above `after`: bisection over bytes."""
+        low, high = 0, os.fstat(fd).st_size
+        while high - low > _CHUNK_BYTES:
+            middle = (low + high) // 2
+            chunk = os.pread(fd, _TAIL_BYTES, middle)
+            start = chunk.find(b"\n") + 1
+            end = chunk.find(b"\n", start)
+            if start == 0 or end < 0:
+                return low
+            if _decode(chunk[start:end]).lsn <= after:
+                low = middle + start
+            else:
+                high = middle
+        return low
+
+    def _names(self) -> list[str]:
+        return sorted(name for name in os.listdir(self._directory) if name.endswith(_SUFFIX))
+
+    def _first_of(self, name: str) -> int | None:
+        with open(os.path.join(self._directory, name), "rb") as file:
+            line = file.readline()
+        return _decode(line).lsn if line.endswith(b"\n") else None
+
+    def _mend(self) -> int:
+        """Cut off a last line that a crash left half written; returns the newest LSN."""
+        for name in reversed(self._names()):
+            path = os.path.join(self._directory, name)
+            with open(path, "r+b") as file:
+                size = file.seek(0, os.SEEK_END)
+                for line, end in _lines_back_with_ends(file.fileno(), size):
+                    try:
+                        lsn = _decode(line).lsn
+                    except MaestroError:
+                        continue
+                    file.truncate(end)
+                    return lsn
+                file.truncate(0)
+        return 0
+
+    def _open(self, at_ms: int) -> None:
+        self.close()
+        day = time.strftime("%Y-%m-%d", time.gmtime(at_ms / 1000))
+        path = os.path.join(self._directory, day + _SUFFIX)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._midnight_ms = (at_ms // 86_400_000 + 1) * 86_400_000
+
+    def _write(self, lines: list[bytes]) -> None:
+        if not lines:
+            return
+        data = memoryview(b"\n".join([*lines, b""]))
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+
+def _decode(line: bytes) -> Event:
+    try:
+        return _decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MaestroError("CORRUPT", f"a line of the timeline can't be read: {error}") from None
+
+
+def _lines_back(path: str) -> Iterator[bytes]:
+    with open(path, "rb") as file:
+        for line, _ in _lines_back_with_ends(file.fileno(), os.fstat(file.fileno()).st_size):
+            yield line
+
+
+def _lines_back_with_ends(fd: int, size: int) -> Iterator[tuple[bytes, int]]:
+    """Whole lines from the last to the first, each with the offset after its newline."""
+    position, buffer = size, b""
+
+    def more() -> None:
+        nonlocal position, buffer
+        start = max(0, position - _TAIL_BYTES)
+        buffer = os.pread(fd, position - start, start) + buffer
+        position = start
+
+    while b"\n" not in buffer and position > 0:
+        more()
+    buffer = buffer[: buffer.rfind(b"\n") + 1]  # what follows the last newline is no line
+    while True:
+        cut = buffer.rfind(b"\n", 0, max(0, len(buffer) - 1))
+        if cut < 0 and position > 0:
+            more()
+        elif not buffer:
+            return
+        else:
+            yield buffer[cut + 1 : -1], position + len(buffer)
+            buffer = buffer[: cut + 1]

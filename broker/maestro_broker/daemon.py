@@ -45,19 +45,19 @@ from maestro_schemas.requests import (
     OutboxDrain as DrainRequest,
 )
 
-from . import disk, records, recovery, reports
+from . import core, disk, receiving, records, recovery, reports, rights, sending
 from .clock import Clock
-from .core import Need
 from .data_lock import DataLock
 from .filer import Filer
 from .outbox_drain import OutboxDrain, Waiting
 from .spool import Spool
+from .state import Need
 from .timeline import Timeline
 from .transport import Arrival, Transport
 
 if TYPE_CHECKING:
-    from .core import Change, Core
     from .options import Options
+    from .state import Change, State
 
 _log = logging.getLogger(__name__)
 
@@ -124,9 +124,9 @@ class Daemon:
         found = recovery.recover(options, self._spool, self._timeline)
         for warning in found.warnings:
             self._warn(warning)
-        self._core: Core = found.core
+        self._state: State = found.state
         self._journal = found.journal
-        self._committed_lsn = self._core.lsn
+        self._committed_lsn = self._state.lsn
         self._clock = Clock(found.last_ms)
         self._started_ms = self._clock.now_ms()
         # 5. The filer, which gets the journal's tail first.
@@ -186,7 +186,7 @@ class Daemon:
             self._publish_head(topic, now_ms)
         if now_ms >= self._next_tick_ms:
             self._tick(now_ms)
-        if self._core.has_changes or self._answers:
+        if self._state.has_changes or self._answers:
             self._commit()
         elif self._seal_due and not arrivals:
             self._journal.seal()
@@ -200,24 +200,24 @@ class Daemon:
 
     def _tick(self, now_ms: int) -> None:
         """Once a second, and when something is due: expiry, the outbox, idle mailboxes, the filer's health."""
-        for session in self._core.deadlines.due(now_ms, _EXPIRIES_A_TICK):
-            mailbox = self._core.mailboxes.get(session)
+        for session in self._state.deadlines.due(now_ms, _EXPIRIES_A_TICK):
+            mailbox = self._state.mailboxes.get(session)
             if mailbox is not None and not mailbox.loaded:
                 self._supply([Need("mailbox", session, "")], now_ms)
-            self._core.expire(session, now_ms)
+            receiving.expire(self._state, session, now_ms)
         self._drain_outbox(now_ms)
-        self._core.evict_idle(now_ms)
+        self._state.evict_idle(now_ms)
         self._transport.count_connections()
-        for session in self._core.take_misfits():
+        for session in self._state.take_misfits():
             self._warn(f"the counters of mailbox {session} did not fit its files and were counted again")
         if self._filer.failure is not None:
             raise self._filer.failure
-        next_deadline = self._core.deadlines.next_ms()
+        next_deadline = self._state.deadlines.next_ms()
         self._next_tick_ms = min(now_ms + _TICK_MS, next_deadline if next_deadline is not None else now_ms + _TICK_MS)
 
     def _commit(self) -> None:
         """Make the batch durable; then, and only then, tell."""
-        changes = self._core.take_changes()
+        changes = self._state.take_changes()
         if changes:
             began = time.perf_counter()
             sends = any(isinstance(change.record, records.Accepted) for change in changes)
@@ -229,7 +229,7 @@ class Daemon:
             self._commits.add((time.perf_counter() - began) * 1000)
             self._seal_due = True
             # The marker before the reply: a receiver who is told of mail by its sender finds the marker there.
-            for mailbox in self._core.take_touched():
+            for mailbox in self._state.take_touched():
                 marked = mailbox.unoffered > 0
                 if marked != mailbox.marked:
                     self._spool.mark(mailbox.session, pending=marked)
@@ -250,7 +250,7 @@ class Daemon:
 
     def _take_filed(self) -> None:
         for changes in self._filer.take_filed():
-            self._core.filed(changes)
+            self._state.filed(changes)
             for _ in changes:
                 self._unfiled.popleft()
 
@@ -258,7 +258,7 @@ class Daemon:
         """What new sends are told at this moment."""
         backlog = len(self._unfiled)
         if backlog >= self._limits.filing_backlog_max:
-            self._core.back_pressure = MaestroError(
+            self._state.back_pressure = MaestroError(
                 "BUSY",
                 f"{backlog:,} records wait to be filed, and the limit is {self._limits.filing_backlog_max:,}",
                 self._filer.waiting or "The disk is behind: send again in a moment.",
@@ -267,7 +267,7 @@ class Daemon:
                 actual=backlog,
             )
         else:
-            self._core.back_pressure = None
+            self._state.back_pressure = None
 
     # --- requests ----------------------------------------------------------------------------------------
 
@@ -299,7 +299,7 @@ class Daemon:
             raise MaestroError(
                 "UNSUPPORTED_PROTOCOL",
                 f"a request begins with {frames[0][:16]!r}; this broker speaks M{PROTOCOL_VERSION}",
-                "See PROTOCOL.md. If the client is newer: `maestro down`, and the next command starts the new broker.",
+                "See PROTOCOL.md. If the client is newer: `maestro down`; the next command starts the new one.",
             )
         if len(frames) != 4 or not 0 < len(frames[1]) <= REQUEST_ID_BYTES_MAX:
             self._refused["malformed"] += 1
@@ -334,34 +334,34 @@ class Daemon:
             case DrainRequest():
                 return self._drain_now(now_ms)
             case Shutdown():
-                self._core.authenticate(request.who, now_ms)
+                rights.authenticate(self._state, request.who, now_ms)
                 self._stopping = True
                 return ShutdownReply(os.getpid())
             case Confirm() | Delete() | SessionStart() | SessionEnd() | SessionTouch():
                 self._check_reserve(request, body_bytes)
-        self._supply(self._core.touches(request), now_ms)
-        return self._core.apply(request, now_ms)
+        self._supply(core.touches(self._state, request), now_ms)
+        return core.apply(self._state, request, now_ms)
 
     def _check_room(self, request: Send, body_bytes: int) -> None:
-        batch_bytes = body_bytes + _RECORD_BYTES * len(request.messages) + self._core.batch_bytes
-        self._core.batch_bytes = batch_bytes
-        if self._core.back_pressure is None and not self._journal.has_room(batch_bytes):
-            self._core.back_pressure = _storage_full(self._options.data)
+        batch_bytes = body_bytes + _RECORD_BYTES * len(request.messages) + self._state.batch_bytes
+        self._state.batch_bytes = batch_bytes
+        if self._state.back_pressure is None and not self._journal.has_room(batch_bytes):
+            self._state.back_pressure = _storage_full(self._options.data)
 
     def _check_reserve(self, request: Request, body_bytes: int) -> None:
         """What makes room, or says what became of mail, goes on when the disk is full, out of a reserve."""
         items = len(request.ids) if isinstance(request, Confirm | Delete) else 1
-        self._core.batch_bytes += body_bytes + _RECORD_BYTES * items
-        if not self._journal.has_room(self._core.batch_bytes, from_reserve=True):
+        self._state.batch_bytes += body_bytes + _RECORD_BYTES * items
+        if not self._journal.has_room(self._state.batch_bytes, from_reserve=True):
             raise _storage_full(self._options.data)
 
     def _supply(self, needs: list[Need], now_ms: int) -> None:
         for need in needs:
-            recovery.supply(self._core, self._spool, need, now_ms)
+            recovery.supply(self._state, self._spool, need, now_ms)
 
     def _events(self, request: Events, now_ms: int) -> EventsReply:
-        asking = self._core.authenticate(request.who, now_ms)
-        return reports.events(self._core, self._timeline, self._unfiled, request, asking, self._committed_lsn)
+        asking = rights.authenticate(self._state, request.who, now_ms)
+        return reports.events(self._state, self._timeline, self._unfiled, request, asking, self._committed_lsn)
 
     # --- notices -----------------------------------------------------------------------------------------
 
@@ -381,7 +381,7 @@ class Daemon:
         session, separator, _ = topic.partition(TOPIC_SEPARATOR)
         if not separator:
             return
-        mailbox = self._core.mailboxes.get(session)
+        mailbox = self._state.mailboxes.get(session)
         head = Event(
             lsn=self._committed_lsn,
             at=now_ms,
@@ -410,7 +410,7 @@ class Daemon:
                 self._tell_sender(waiting, error, now_ms)
             self._settled.append((waiting, error))
             tried += 1
-        if tried and not self._core.has_changes:
+        if tried and not self._state.has_changes:
             self._settle_outbox()
         return tried
 
@@ -436,7 +436,7 @@ class Daemon:
             f"then refused: {error.message} ({error.code}). {error.hint}\n"
             f"It is kept in {os.path.dirname(waiting.path)}; `maestro outbox` lists it."
         )
-        self._core.notify(entry.session, message_id, text, now_ms)
+        sending.notify(self._state, entry.session, message_id, text, now_ms)
 
     def _settle_outbox(self) -> None:
         settled, self._settled = self._settled, []
@@ -458,7 +458,7 @@ class Daemon:
     # --- status ------------------------------------------------------------------------------------------
 
     def _stats(self, now_ms: int) -> dict[str, Any]:
-        core, options = self._core, self._options
+        state, options = self._state, self._options
         self._transport.count_connections()
         waiting, failed = self._outbox.counts()
         warnings = list(self._warnings)
@@ -474,14 +474,14 @@ class Daemon:
             "startedAt": self._started_ms,
             "uptimeMs": now_ms - self._started_ms,
             "headLsn": self._committed_lsn,
-            "filedLsn": self._committed_lsn if not self._unfiled else core.filed_lsn,
+            "filedLsn": self._committed_lsn if not self._unfiled else state.filed_lsn,
             "checkpointLsn": self._filer.checkpoint_lsn,
             "filingBacklog": len(self._unfiled),
-            "sessions": reports.sessions_by_status(core),
+            "sessions": reports.sessions_by_status(state),
             "mailboxes": {
-                "known": len(core.mailboxes),
-                "loaded": sum(mailbox.loaded and len(mailbox) > 0 for mailbox in core.mailboxes.values()),
-                "pending": sum(mailbox.pending for mailbox in core.mailboxes.values()),
+                "known": len(state.mailboxes),
+                "loaded": sum(mailbox.loaded and len(mailbox) > 0 for mailbox in state.mailboxes.values()),
+                "pending": sum(mailbox.pending for mailbox in state.mailboxes.values()),
             },
             "watchers": len(self._transport.held),
             "commit": self._commits.summary(),

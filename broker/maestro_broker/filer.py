@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from maestro_schemas.messages import Message
     from maestro_schemas.sessions import StoredSession
 
-    from .core import Change
     from .journal import Journal
     from .spool import Spool
+    from .state import Change
     from .timeline import Timeline
 
 _log = logging.getLogger(__name__)

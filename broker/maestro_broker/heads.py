@@ -15,7 +15,7 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import RATE_WINDOW_MS
 from maestro_schemas.names import SYSTEM_SENDER
 
-from .records import Accepted, Confirmed, Deleted, Expired, Record, SessionChanged
+from .records import Accepted, Confirmed, Deleted, Expired, Record, SessionChanged, departures
 
 
 class Head(Struct, omit_defaults=True):
@@ -50,13 +50,12 @@ class Heads(Struct):
                 self.at = max(self.at, message.created_at)
                 if message.sender != SYSTEM_SENDER:
                     self.sends.setdefault(message.sender, []).append(message.created_at)
-            case Confirmed():
-                stays = record.kind == "offered"
-                self._leave(record, was_pending=record.was == "pending", stays_pending=stays)
-            case Deleted():
-                self._leave(record, was_pending=record.was == "pending", stays_pending=False)
-            case Expired():
-                self._leave(record, was_pending=True, stays_pending=False)
+            case Confirmed() | Deleted() | Expired():
+                head = self._head(record.mailbox)
+                pending, unoffered = departures(record)
+                head.pending -= pending
+                head.unoffered -= unoffered
+                self.at = max(self.at, record.at)
             case SessionChanged():
                 self._head(record.stored.session.id)
                 self.at = max(self.at, record.at)
@@ -68,12 +67,6 @@ class Heads(Struct):
         since = self.at - RATE_WINDOW_MS
         kept = {name: [at for at in times if at > since] for name, times in self.sends.items()}
         self.sends = {name: times for name, times in kept.items() if times}
-
-    def _leave(self, record: Confirmed | Deleted | Expired, *, was_pending: bool, stays_pending: bool) -> None:
-        head = self._head(record.mailbox)
-        head.pending -= was_pending and not stays_pending
-        head.unoffered -= was_pending and not record.was_offered
-        self.at = max(self.at, record.at)
 
     def _head(self, session: str) -> Head:
         head = self.mailboxes.get(session)

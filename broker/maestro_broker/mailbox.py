@@ -102,8 +102,8 @@ class Mailbox:
         self.unoffered += 1
         self._expire_by(message.expires_at)
 
-    def change(self, message: Message, lsn: int, *, was_pending: bool, was_offered: bool) -> None:
-        """A message has a new state; the flags tell the old one."""
+    def change(self, message: Message, lsn: int, departures: tuple[int, int]) -> None:
+        """A message has a new state; `departures` from the counters are its record's."""
         entry = self._by_seq.get(message.seq)
         if entry is None:
             self._put(Entry(message, lsn))
@@ -111,16 +111,21 @@ class Mailbox:
             self.unfiled += entry.lsn == 0
             entry.message = message
             entry.lsn = lsn
-        self._count(message, was_pending=was_pending, was_offered=was_offered)
+        self.count(departures)
 
-    def delete(self, message_id: str, lsn: int, *, was_pending: bool, was_offered: bool) -> None:
+    def delete(self, message_id: str, lsn: int, departures: tuple[int, int]) -> None:
         """A message goes; its id is remembered until the file is gone too."""
         seq = self._seq_of.pop(message_id, None)
         if seq is not None:
             self.unfiled -= self._by_seq.pop(seq).lsn != 0
         self.unfiled += message_id not in self._gone
         self._gone[message_id] = lsn
-        self._count(None, was_pending=was_pending, was_offered=was_offered)
+        self.count(departures)
+
+    def count(self, departures: tuple[int, int]) -> None:
+        """So many pending, and unoffered, messages are so no more."""
+        self.pending -= departures[0]
+        self.unoffered -= departures[1]
 
     def filed(self, message_id: str, lsn: int) -> None:
         """The change `lsn` is on disk. What is filed and no longer pending leaves memory."""
@@ -256,12 +261,6 @@ class Mailbox:
         del self._by_seq[message.seq]
         del self._seq_of[message.id]
         self.complete = False
-
-    def _count(self, message: Message | None, *, was_pending: bool, was_offered: bool) -> None:
-        is_pending = message is not None and message.status == "pending"
-        is_unoffered = is_pending and message is not None and message.offered_at is None
-        self.pending += is_pending - was_pending
-        self.unoffered += is_unoffered - (was_pending and not was_offered)
 
     def _expire_by(self, at_ms: int | None) -> None:
         if at_ms is not None and (self.next_expiry_ms is None or at_ms < self.next_expiry_ms):

@@ -107,6 +107,18 @@ def check_label(name: str, text: str, chars_max: int) -> None:
         )
 
 
+def check_many(count: int, what: str, most: int) -> None:
+    """Raises TOO_MANY."""
+    if count > most:
+        raise MaestroError(
+            "TOO_MANY",
+            f"{count:,} {what} in one request, and the limit is {most}",
+            f"Send at most {most} at a time.",
+            limit=most,
+            actual=count,
+        )
+
+
 def check_new_session_id(session_id: str) -> None:
     """Raises INVALID_ID for what can't name a session."""
     if not is_id(session_id):

@@ -110,6 +110,17 @@ def decode(body: bytes) -> Record:
         raise MaestroError("CORRUPT", f"a journal record can't be decoded: {error}") from None
 
 
+def departures(record: Confirmed | Deleted | Expired) -> tuple[int, int]:
+    """How many pending messages, and how many of those not offered, the record takes from its mailbox (0 or 1).
+
+    By the record alone: in a replay the message's file may be ahead of it.
+    """
+    if not isinstance(record, Expired) and record.was != "pending":
+        return 0, 0
+    stays = isinstance(record, Confirmed) and record.kind == "offered"
+    return int(not stays), int(not record.was_offered)
+
+
 def event(lsn: int, record: Record) -> Event:
     """The record as notices, the timeline and replays show it."""
     match record:

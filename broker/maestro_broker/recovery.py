@@ -14,10 +14,10 @@ from maestro_schemas import DATA_FORMAT_VERSION
 from maestro_schemas.errors import MaestroError
 
 from . import disk, heads, records
-from .core import Change, Core, Need
 from .filer import HEADS_FILE
 from .journal import Journal, first_segment_lsn
 from .records import Accepted
+from .state import Change, Need, State
 
 if TYPE_CHECKING:
     from .options import Options
@@ -32,7 +32,7 @@ _FORMAT_FILE = "format"
 class Recovered(NamedTuple):
     """`unfiled`: the journal's tail, for the filer. `last_ms`: the newest record's time; the clock's floor."""
 
-    core: Core
+    state: State
     journal: Journal
     start: heads.Heads
     unfiled: list[Change]
@@ -68,10 +68,10 @@ def recover(options: Options, spool: Spool, timeline: Timeline) -> Recovered:
         after_lsn=start.lsn,
     )
     warnings += found.warnings()
-    core = Core(options.limits, start)
+    state = State(options.limits, start)
     for stored in spool.read_sessions():
-        core.sessions.put(stored)
-        core.adopt_mailbox(stored.session.id)
+        state.sessions.put(stored)
+        state.adopt_mailbox(stored.session.id)
     last_ms = start.at
     unfiled: list[Change] = []
     for lsn, body in found.records:
@@ -80,40 +80,40 @@ def recover(options: Options, spool: Spool, timeline: Timeline) -> Recovered:
         except MaestroError as error:
             warnings.append(f"record {lsn} of the journal is whole but can't be understood: {error}")
             continue
-        for need in core.replay_touches(record):
-            supply(core, spool, need, 0)
-        core.replay(lsn, record)
-        unfiled += core.take_changes()
+        for need in state.replay_touches(record):
+            supply(state, spool, need, 0)
+        state.replay(lsn, record)
+        unfiled += state.take_changes()
         last_ms = max(last_ms, record.message.created_at if isinstance(record, Accepted) else record.at)
-    core.lsn = max(core.lsn, journal.head_lsn)
+    state.lsn = max(state.lsn, journal.head_lsn)
     if unfiled:
         _log.info("the journal gave back %d records above LSN %d", len(unfiled), start.lsn)
-    core.take_touched()
-    for mailbox in core.mailboxes.values():
+    state.take_touched()
+    for mailbox in state.mailboxes.values():
         mailbox.marked = spool.is_marked(mailbox.session)
         if mailbox.marked != (mailbox.unoffered > 0):
             mailbox.marked = mailbox.unoffered > 0
             spool.mark(mailbox.session, pending=mailbox.marked)
-    return Recovered(core, journal, start, unfiled, last_ms, warnings)
+    return Recovered(state, journal, start, unfiled, last_ms, warnings)
 
 
-def supply(core: Core, spool: Spool, need: Need, now_ms: int) -> None:
-    """Read what a command needs, and give it to the core."""
+def supply(state: State, spool: Spool, need: Need, now_ms: int) -> None:
+    """Read what a command needs, and give it to the state."""
     match need.kind:
         case "mailbox":
-            core.supply_mailbox(need.session, spool.read_mailbox(need.session), now_ms)
+            state.supply_mailbox(need.session, spool.read_mailbox(need.session), now_ms)
         case "file":
             message = spool.read_message(need.session, need.message_id)
             if message is not None:
-                core.supply_message(message)
+                state.supply_message(message)
         case "link":
             receiver = spool.link_target(need.session, need.message_id)
-            core.supply_link(need.session, need.message_id, receiver)
+            state.supply_link(need.session, need.message_id, receiver)
             if receiver is not None:
-                supply(core, spool, Need("file", receiver, need.message_id), now_ms)
+                supply(state, spool, Need("file", receiver, need.message_id), now_ms)
         case "anywhere":
             for message in spool.find(need.message_id):
-                core.supply_message(message)
+                state.supply_message(message)
 
 
 def _read_heads(data: str, spool: Spool, timeline: Timeline, warnings: list[str]) -> heads.Heads:

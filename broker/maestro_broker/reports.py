@@ -14,7 +14,7 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import DOCS
 from maestro_schemas.replies import EventsReply, HelloReply
 
-from . import records
+from . import records, rights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from maestro_schemas.events import Event
     from maestro_schemas.requests import Events, Hello
 
-    from .core import Change, Core
     from .options import Options
     from .sessions import SessionState
+    from .state import Change, State
     from .timeline import Timeline
 
 # Lines looked at in one call: about 5 ms. A filter that finds little says how far it looked, and goes on.
@@ -78,17 +78,22 @@ def hello(request: Hello, options: Options, epoch: str, pid: int, head_lsn: int)
 
 
 def events(
-    core: Core, timeline: Timeline, unfiled: Iterable[Change], request: Events, asking: SessionState | None, head: int
+    state: State,
+    timeline: Timeline,
+    unfiled: Iterable[Change],
+    request: Events,
+    asking: SessionState | None,
+    head: int,
 ) -> EventsReply:
     """Raises MaestroError CURSOR_EXPIRED or CURSOR_AHEAD."""
-    most = core.limits.timeline_reply_max
+    most = state.limits.timeline_reply_max
     limit = most if request.limit is None else min(request.limit, most)
     if limit < 1 or request.after < -1:
         raise MaestroError("INVALID", "limit is 1 or more, and after an LSN or -1", "See PROTOCOL.md, `events`.")
 
     def wanted(event: Event) -> bool:
         mine = request.session is None or request.session in event.parties()
-        return mine and core.may_see(asking, event)
+        return mine and rights.may_see(state, asking, event)
 
     if request.after == -1:
         newest = [event for event in islice(_back(timeline, unfiled), _SCAN_MAX) if wanted(event)][:limit]
@@ -130,11 +135,11 @@ def limits_shown(options: Options) -> dict[str, dict[str, Any]]:
     }
 
 
-def sessions_by_status(core: Core) -> dict[str, int]:
+def sessions_by_status(state: State) -> dict[str, int]:
     """How many sessions have each status."""
     counts: dict[str, int] = {}
-    for state in core.sessions:
-        counts[state.session.status] = counts.get(state.session.status, 0) + 1
+    for found in state.sessions:
+        counts[found.session.status] = counts.get(found.session.status, 0) + 1
     return counts
 
 

@@ -1,0 +1,196 @@
+"""Sending: from an outgoing message to an accepted one, or to a typed refusal.
+
+Rule: the questions are asked in the order of DESIGN 6, and the id first: a repeat of a send that was accepted is
+answered as it was, whatever has changed since.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.messages import Message, Metadata
+from maestro_schemas.names import SYSTEM_SENDER, is_id
+from maestro_schemas.replies import SendReply, SendResult
+
+from . import policy, rights
+from .records import Accepted
+
+if TYPE_CHECKING:
+    from maestro_schemas.requests import Outgoing, Send
+
+    from .sessions import SessionState
+    from .state import Sent, State
+
+_NO_METADATA = Metadata()
+
+# Refusals that are about the moment and not about the request leave no line in the audit.
+_UNRECORDED = frozenset({"BUSY", "STORAGE_FULL", "STOPPING"})
+
+
+def send(state: State, request: Send, now_ms: int) -> SendReply:
+    """Each message by itself, in order."""
+    sender = rights.active_sender(state, request.who, now_ms)
+    policy.check_many(len(request.messages), "messages", state.limits.batch_messages_max)
+    results = []
+    for outgoing in request.messages:
+        try:
+            results.append(_send_one(state, sender, outgoing, now_ms))
+        except MaestroError as error:
+            if error.code not in _UNRECORDED:
+                state.refuse(error.code, sender.session.id, outgoing.to, outgoing.id, now_ms)
+            results.append(SendResult(id=outgoing.id[:64], status=error.status, error=error.body()))
+    return SendReply(results)
+
+
+def _send_one(state: State, sender: SessionState, outgoing: Outgoing, now_ms: int) -> SendResult:
+    message_id, sender_id = outgoing.id, sender.session.id
+    if not is_id(message_id):
+        raise policy.invalid_id("the message's id", message_id)
+    known = state.sent_before(sender_id, message_id)
+    if known is not None:
+        return _repeated(state, sender, outgoing, known)
+    receiver = state.sessions.get(outgoing.to) or state.sessions.resolve(
+        outgoing.to, sender.session, "RECEIVER_NOT_FOUND"
+    )
+    session = receiver.session
+    mailbox = state.mailbox(session.id)
+    if mailbox.get(message_id) is not None or mailbox.is_gone(message_id):
+        raise _conflict(message_id, "another sender has used it for this receiver")
+    if not session.active:
+        raise MaestroError(
+            "RECEIVER_ENDED",
+            f"session {session.id} has ended ({session.status})",
+            "It will not read this. `maestro session list` shows who is here; starting it again under the same "
+            "id reopens its mailbox.",
+        )
+    policy.check_role(sender.session, session)
+    window = state.window(sender_id)
+    window.check(now_ms, state.limits.rate_limit)
+    text = policy.check_text(outgoing.text, state.limits)
+    metadata = _checked_metadata(state, sender_id, outgoing)
+    expires_at = None if outgoing.ttl_ms is None else now_ms + _checked_ttl(state, outgoing.ttl_ms)
+    if mailbox.pending >= state.limits.pending_max:
+        raise MaestroError(
+            "MAILBOX_FULL",
+            f"the mailbox of {session.id} holds {mailbox.pending:,} undelivered messages, and the limit is "
+            f"{state.limits.pending_max:,}",
+            "It takes mail again when its owner has read some.",
+            retry_after_s=5.0,
+            limit=state.limits.pending_max,
+            actual=mailbox.pending + 1,
+        )
+    if state.back_pressure is not None:
+        raise state.back_pressure
+    message = Message(
+        id=message_id,
+        sender=sender_id,
+        receiver=session.id,
+        text=text,
+        status="pending",
+        seq=mailbox.head_seq + 1,
+        created_at=now_ms,
+        expires_at=expires_at,
+        metadata=UNSET if metadata is _NO_METADATA else metadata,
+    )
+    state.absorb(Accepted(message), message)
+    if state.limits.rate_limit:
+        window.add(now_ms)
+    return SendResult(
+        id=message_id,
+        status=201,
+        to=session.id,
+        seq=message.seq,
+        created_at=now_ms,
+        expires_at=expires_at,
+        thread_id=metadata.thread_id,
+        state="pending",
+    )
+
+
+def notify(state: State, receiver: str, message_id: str, text: str, now_ms: int) -> bool:
+    """Mail from the post office itself, bound by no rate or role; False when there is no such session, or the
+    id was used before (so that a repeat after a crash makes one message)."""
+    mailbox = state.mailboxes.get(receiver)
+    if state.sessions.get(receiver) is None or mailbox is None:
+        return False
+    if mailbox.get(message_id) is not None or mailbox.is_gone(message_id):
+        return False
+    message = Message(
+        id=message_id,
+        sender=SYSTEM_SENDER,
+        receiver=receiver,
+        text=policy.sanitise(text)[: state.limits.text_chars_max],
+        status="pending",
+        seq=mailbox.head_seq + 1,
+        created_at=now_ms,
+        metadata=Metadata(type="notification"),
+    )
+    state.absorb(Accepted(message), message)
+    return True
+
+
+def _repeated(state: State, sender: SessionState, outgoing: Outgoing, known: Sent) -> SendResult:
+    message = known.message
+    if message is None:
+        return SendResult(id=outgoing.id, status=200, to=known.receiver, state="deleted")
+    try:
+        receiver = state.sessions.resolve(outgoing.to, sender.session, "RECEIVER_NOT_FOUND").session.id
+    except MaestroError:
+        receiver = message.receiver  # the name it was sent to means nothing by now: no reason to doubt it
+    ttl_ms = None if message.expires_at is None else message.expires_at - message.created_at
+    same = (
+        receiver in (message.receiver, message.original_to)
+        and message.text == policy.sanitise(outgoing.text)
+        and replace(message.meta, thread_id=None) == outgoing.metadata
+        and ttl_ms == outgoing.ttl_ms
+    )
+    if not same:
+        raise _conflict(outgoing.id, "this session has sent another message under it")
+    return SendResult(
+        id=message.id,
+        status=200,
+        to=message.receiver,
+        seq=message.seq,
+        created_at=message.created_at,
+        expires_at=message.expires_at,
+        thread_id=message.meta.thread_id,
+        state=message.status,
+    )
+
+
+def _checked_metadata(state: State, sender: str, outgoing: Outgoing) -> Metadata:
+    metadata = outgoing.metadata
+    if metadata == _NO_METADATA:
+        return _NO_METADATA
+    policy.check_metadata(metadata, state.limits)
+    if metadata.in_reply_to is None:
+        return metadata
+    asking = state.sessions.get(sender)
+    root = rights.find_message(state, asking, metadata.in_reply_to) if asking is not None else None
+    # A message that was deleted in the meantime can still be answered: the thread goes by its id then.
+    thread_id = (root.meta.thread_id or root.id) if root is not None else metadata.in_reply_to
+    return replace(metadata, thread_id=thread_id)
+
+
+def _checked_ttl(state: State, ttl_ms: int) -> int:
+    if not 0 < ttl_ms <= state.limits.ttl_ms_max:
+        raise MaestroError(
+            "INVALID",
+            f"a life of {ttl_ms:,} ms can't be",
+            f"Give ttlMs from 1 to {state.limits.ttl_ms_max:,}.",
+            limit=state.limits.ttl_ms_max,
+            actual=ttl_ms,
+        )
+    return ttl_ms
+
+
+def _conflict(message_id: str, why: str) -> MaestroError:
+    return MaestroError(
+        "CONFLICT",
+        f"the id {message_id} is taken: {why}",
+        "Leave the id out, and a fresh one is made; use the same id only to repeat the same send.",
+    )

@@ -1,0 +1,306 @@
+"""State: everything a post office knows, and how records change it.
+
+Rule: a change of state is a record first; `absorb` applies it and puts it into the batch under way, `replay` does
+the same for the journal's tail, so that both end in one state. What is not in memory is supplied by the daemon.
+No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from msgspec.structs import replace
+
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.messages import Message, MessageStatus
+from maestro_schemas.names import SYSTEM_SENDER, is_id
+
+from . import policy
+from .deadlines import Deadlines
+from .mailbox import Mailbox
+from .records import Accepted, Confirmed, Deleted, Expired, Record, Refused, SessionChanged, departures
+from .sessions import Sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from maestro_schemas.limits import Limits
+
+    from .heads import Heads
+
+
+class Need(NamedTuple):
+    """What must be read from disk before a command can be applied.
+
+    `mailbox`: all of `session`'s mail. `file`: one message of it. `link`: where sender `session`'s message went.
+    `anywhere`: the message, whoever has it.
+    """
+
+    kind: Literal["mailbox", "file", "link", "anywhere"]
+    session: str
+    message_id: str
+
+
+class Change(NamedTuple):
+    """One record of the batch under way, with what the filer must write: the message as it is now."""
+
+    lsn: int
+    record: Record
+    message: Message | None
+
+
+class Sent(NamedTuple):
+    """What a sender sent: to whom, and the message, None when it was deleted."""
+
+    receiver: str
+    message: Message | None
+
+
+class State:
+    """The state of one post office.
+
+    `lsn`: the newest record's, committed or not. `back_pressure`: the error that new sends get at this moment
+    (BUSY, STORAGE_FULL), None when there is room. `batch_bytes`: at most what the batch under way will take.
+    """
+
+    def __init__(self, limits: Limits, heads: Heads) -> None:
+        self.limits = limits
+        self.sessions = Sessions()
+        self.mailboxes: dict[str, Mailbox] = {}
+        self.deadlines = Deadlines()
+        self.lsn = heads.lsn
+        self.filed_lsn = heads.lsn
+        self.back_pressure: MaestroError | None = None
+        self.batch_bytes = 0
+        self._misfits: list[str] = []
+        self._touched: dict[str, Mailbox] = {}
+        self._changes: list[Change] = []
+        self._windows: dict[str, policy.RateWindow] = {}
+        # What is not filed yet, by (sender, id): the receiver that has, or had, the message.
+        self._unfiled: dict[tuple[str, str], tuple[int, str]] = {}
+        self._links: dict[tuple[str, str], str | None] = {}
+        for session, head in heads.mailboxes.items():
+            mailbox = Mailbox(session, is_new=head.seq == 0)
+            mailbox.head_seq = head.seq
+            mailbox.pending = head.pending
+            mailbox.unoffered = head.unoffered
+            mailbox.next_expiry_ms = head.next_expiry_ms
+            self.mailboxes[session] = mailbox
+            if head.next_expiry_ms is not None:
+                self.deadlines.set(session, head.next_expiry_ms)
+        for session, times_ms in heads.sends.items():
+            window = self._windows[session] = policy.RateWindow()
+            for at_ms in times_ms:
+                window.add(at_ms)
+
+    def supply_mailbox(self, session: str, messages: Iterable[Message], now_ms: int) -> None:
+        """All of a mailbox's files."""
+        mailbox = self.mailbox(session)
+        if not mailbox.hydrate(messages, whole=True):
+            self._misfits.append(session)
+        mailbox.touched_ms = max(mailbox.touched_ms, now_ms)
+        self._touched[session] = mailbox
+        if mailbox.next_expiry_ms is not None:
+            self.deadlines.set(session, mailbox.next_expiry_ms)
+
+    def supply_message(self, message: Message) -> None:
+        """One file of a mailbox."""
+        self.mailbox(message.receiver).hydrate((message,), whole=False)
+
+    def supply_link(self, sender: str, message_id: str, receiver: str | None) -> None:
+        """Whose mailbox a sender's message went to; None when the sender never sent that id."""
+        self._links[sender, message_id] = receiver
+
+    def forget_links(self) -> None:
+        """A command is done; what was supplied for it may be stale for the next."""
+        self._links.clear()
+
+    def is_unfiled(self, sender: str, message_id: str) -> bool:
+        """Whether memory knows where this sender's message went."""
+        return (sender, message_id) in self._unfiled
+
+    def replay_touches(self, record: Record) -> list[Need]:
+        """The same for a record of the journal's tail."""
+        match record:
+            case Confirmed() | Expired():
+                mailbox = self.mailbox(record.mailbox)
+                return [] if mailbox.knows(record.id) else [Need("file", record.mailbox, record.id)]
+        return []
+
+    def replay(self, lsn: int, record: Record) -> None:
+        """Apply a record of the journal's tail again; its `replay_touches` were supplied."""
+        self.lsn = lsn - 1
+        match record:
+            case Accepted(message):
+                self.absorb(record, message)
+                if message.sender != SYSTEM_SENDER and self.limits.rate_limit:
+                    self.window(message.sender).add(message.created_at)
+            case Confirmed():
+                entry = self.mailbox(record.mailbox).get(record.id)
+                if entry is None:  # deleted later in this tail, and the file is gone already
+                    self._skip(record)
+                else:
+                    new = stepped(entry.message, record.kind, record.via, record.at)
+                    self.absorb(record, new)
+            case Expired():
+                entry = self.mailbox(record.mailbox).get(record.id)
+                if entry is None:
+                    self._skip(record)
+                else:
+                    self.absorb(record, replace(entry.message, status="expired"))
+            case _:
+                self.absorb(record, None)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether records wait for a commit."""
+        return bool(self._changes)
+
+    def take_misfits(self) -> list[str]:
+        """Mailboxes whose counters were wrong when they were loaded, since the last call."""
+        misfits, self._misfits = self._misfits, []
+        return misfits
+
+    def take_changes(self) -> list[Change]:
+        """The records since the last call, in order of LSN."""
+        changes, self._changes = self._changes, []
+        self.batch_bytes = 0
+        return changes
+
+    def take_touched(self) -> list[Mailbox]:
+        """Mailboxes whose counters may have changed since the last call."""
+        touched, self._touched = self._touched, {}
+        return list(touched.values())
+
+    def filed(self, changes: Iterable[Change]) -> None:
+        """These changes are on disk."""
+        for change in changes:
+            record = change.record
+            self.filed_lsn = change.lsn
+            match record:
+                case Accepted(message):
+                    self._filed_message(message.sender, message.id, message.receiver, change.lsn)
+                case Confirmed() | Deleted() | Expired():
+                    self._filed_message(record.sender, record.id, record.mailbox, change.lsn)
+
+    def evict_idle(self, now_ms: int) -> None:
+        """Let go of mailboxes that nobody has touched for `mailbox_idle_ms`, and of empty rate windows."""
+        loaded = sum(map(len, self.mailboxes.values()))
+        crowded = loaded > self.limits.loaded_messages_max
+        idle_since = now_ms - (1_000 if crowded else self.limits.mailbox_idle_ms)
+        for mailbox in self.mailboxes.values():
+            if len(mailbox) and mailbox.touched_ms < idle_since:
+                mailbox.evict()
+        for session in [name for name, window in self._windows.items() if not window.times_ms()]:
+            del self._windows[session]
+
+    def adopt_mailbox(self, session: str) -> None:
+        """A session read from disk has a mailbox, if only an empty one."""
+        self.mailbox(session)
+
+    def absorb(self, record: Record, message: Message | None) -> None:
+        """Change the state as the record says, and put the record into the batch under way."""
+        self.lsn += 1
+        lsn = self.lsn
+        match record:
+            case Accepted(accepted):
+                mailbox = self.mailbox(accepted.receiver)
+                mailbox.accept(accepted, lsn)
+                self._unfiled[accepted.sender, accepted.id] = (lsn, accepted.receiver)
+                if accepted.expires_at is not None:
+                    self.deadlines.set(accepted.receiver, accepted.expires_at)
+                self._touched[accepted.receiver] = mailbox
+                mailbox.touched_ms = max(mailbox.touched_ms, accepted.created_at)
+            case Confirmed() | Expired():
+                mailbox = self.mailbox(record.mailbox)
+                if message is not None:
+                    mailbox.change(message, lsn, departures(record))
+                self._unfiled[record.sender, record.id] = (lsn, record.mailbox)
+                self._touched[record.mailbox] = mailbox
+            case Deleted():
+                mailbox = self.mailbox(record.mailbox)
+                mailbox.delete(record.id, lsn, departures(record))
+                self._unfiled[record.sender, record.id] = (lsn, record.mailbox)
+                self._touched[record.mailbox] = mailbox
+            case SessionChanged():
+                self.sessions.put(record.stored)
+                session_id = record.stored.session.id
+                if session_id not in self.mailboxes:
+                    self.mailboxes[session_id] = Mailbox(session_id, is_new=True)
+        self._changes.append(Change(lsn, record, message))
+
+    def _skip(self, record: Confirmed | Expired) -> None:
+        """Replay of a change to a message whose file is gone: counters as the record says, nothing to file."""
+        mailbox = self.mailbox(record.mailbox)
+        mailbox.count(departures(record))
+        self.lsn += 1
+        self._touched[record.mailbox] = mailbox
+
+    def _filed_message(self, sender: str, message_id: str, receiver: str, lsn: int) -> None:
+        unfiled = self._unfiled.get((sender, message_id))
+        if unfiled is not None and unfiled[0] == lsn:
+            del self._unfiled[sender, message_id]
+        self.mailbox(receiver).filed(message_id, lsn)
+
+    def mailbox(self, session: str) -> Mailbox:
+        mailbox = self.mailboxes.get(session)
+        if mailbox is None:
+            mailbox = self.mailboxes[session] = Mailbox(session, is_new=True)
+        return mailbox
+
+    def window(self, session: str) -> policy.RateWindow:
+        window = self._windows.get(session)
+        if window is None:
+            window = self._windows[session] = policy.RateWindow()
+        return window
+
+    def holder(self, message_id: str) -> Mailbox | None:
+        found = (mailbox for mailbox in self.mailboxes.values() if mailbox.get(message_id) is not None)
+        return next(found, None)
+
+    def sent_before(self, sender: str, message_id: str) -> Sent | None:
+        """What became of this id of this sender; None when it never sent it."""
+        unfiled = self._unfiled.get((sender, message_id))
+        receiver = unfiled[1] if unfiled is not None else self._links.get((sender, message_id))
+        if receiver is None:
+            return None
+        entry = self.mailbox(receiver).get(message_id)
+        if entry is not None and entry.message.sender != sender:
+            return None
+        return Sent(receiver, entry.message if entry is not None else None)
+
+    def refuse(self, code: str, session: str | None, to: str | None, message_id: str | None, now_ms: int) -> None:
+        """Put a refusal into the audit; under back-pressure there is no room for it."""
+        if self.back_pressure is not None:
+            return
+        claimed = session if session is not None and is_id(session) else None
+        named = message_id if message_id is not None and is_id(message_id) else None
+        address = policy.sanitise(to)[:64] if to is not None else None
+        self.absorb(Refused(now_ms, code, claimed, address, named), None)
+
+
+def stepped(message: Message, kind: str, via: str | None, now_ms: int) -> Message:
+    """The message after a confirmation; the same object when it says nothing new. A status never goes back."""
+    status: MessageStatus = message.status
+    if kind == "offered":
+        return message if message.offered_at is not None else replace(message, offered_at=now_ms)
+    if kind == "delivered":
+        if status != "pending":
+            return message
+        return replace(
+            message,
+            status="delivered",
+            offered_at=message.offered_at or now_ms,
+            delivered_at=now_ms,
+            delivered_via=via,
+        )
+    if status == "read":
+        return message
+    return replace(
+        message,
+        status="read",
+        offered_at=message.offered_at or now_ms,
+        delivered_at=message.delivered_at or now_ms,
+        delivered_via=message.delivered_via or via,
+        read_at=now_ms,
+    )

@@ -14,7 +14,7 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import DEFAULT_PROJECT, OPERATOR
 from maestro_schemas.replies import SessionReply, SessionsReply
 from maestro_schemas.requests import SessionStart
-from maestro_schemas.sessions import Session, StoredSession
+from maestro_schemas.sessions import Session, SessionNote, StoredSession
 
 from . import policy, rights
 from .records import SessionChanged

@@ -480,7 +480,7 @@ class Daemon:
             "sessions": reports.sessions_by_status(state),
             "mailboxes": {
                 "known": len(state.mailboxes),
-                "loaded": sum(mailbox.loaded and len(mailbox) > 0 for mailbox in state.mailboxes.values()),
+                "loaded": sum(mailbox.loaded and mailbox.held > 0 for mailbox in state.mailboxes.values()),
                 "pending": sum(mailbox.pending for mailbox in state.mailboxes.values()),
             },
             "watchers": len(self._transport.held),

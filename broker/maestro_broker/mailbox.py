@@ -78,7 +78,9 @@ class Mailbox:
         self._seq_of: dict[str, int] = {}
         self._gone: dict[str, int] = {}
 
-    def __len__(self) -> int:
+    @property
+    def held(self) -> int:
+        """How many messages are in memory. (Not `__len__`: an empty mailbox must not be false.)"""
         return len(self._by_seq)
 
     def get(self, message_id: str) -> Entry | None:

@@ -112,7 +112,7 @@ def _each(
     results = []
     for message_id in request.ids:
         try:
-            mailbox = named or state.holder(message_id)
+            mailbox = named if named is not None else state.holder(message_id)
             if mailbox is None:
                 raise rights.no_message(message_id[:80])
             results.append(step(mailbox, message_id))

@@ -185,11 +185,11 @@ class State:
 
     def evict_idle(self, now_ms: int) -> None:
         """Let go of mailboxes that nobody has touched for `mailbox_idle_ms`, and of empty rate windows."""
-        loaded = sum(map(len, self.mailboxes.values()))
+        loaded = sum(mailbox.held for mailbox in self.mailboxes.values())
         crowded = loaded > self.limits.loaded_messages_max
         idle_since = now_ms - (1_000 if crowded else self.limits.mailbox_idle_ms)
         for mailbox in self.mailboxes.values():
-            if len(mailbox) and mailbox.touched_ms < idle_since:
+            if mailbox.held and mailbox.touched_ms < idle_since:
                 mailbox.evict()
         for session in [name for name, window in self._windows.items() if not window.times_ms()]:
             del self._windows[session]

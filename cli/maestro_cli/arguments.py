@@ -1,0 +1,135 @@
+"""Arguments: the text of an option turned into a value.
+
+Rule: a wrong one is a typed error that names the option, raised before anything was done.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from maestro_schemas.errors import MaestroError
+
+# A message is 10,000 characters unless set otherwise; this only keeps `--file /dev/zero` from filling the memory.
+FILE_BYTES_MAX = 1 << 20
+
+
+def duration_ms(option: str, text: str) -> int:
+    """Milliseconds from `30s`, `1h30m` or `250ms`. Raises MaestroError INVALID."""
+    from maestro_schemas.limits import parse_duration_ms
+
+    try:
+        return parse_duration_ms(text)
+    except MaestroError as error:
+        raise MaestroError("INVALID", f"{option}: {error.message}", error.hint) from None
+
+
+def positive(option: str, value: int) -> int:
+    """The value, when it is at least 1. Raises MaestroError INVALID."""
+    if value < 1:
+        raise MaestroError("INVALID", f"{option} must be at least 1, not {value}", "Leave it off for the default.")
+    return value
+
+
+def at_least_one(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
+    """The values, when there are any. Raises MaestroError INVALID."""
+    if not values:
+        raise MaestroError("INVALID", f"{name} is missing", "Give at least one.")
+    return values
+
+
+def text_of(message: str | None, path: str | None) -> str:
+    """The text to send, from `--message` or `--file`. Raises MaestroError INVALID for both or neither,
+    FILE_UNREADABLE for what can't be read as UTF-8 text, TEXT_TOO_LONG for an endless file."""
+    if message is not None and path is not None:
+        raise MaestroError(
+            "INVALID", "both --message and --file were given, and a message has one text", "Leave one of them off."
+        )
+    if message is not None:
+        return checked_text("--message", message)
+    if path is not None:
+        return text_file(path)
+    raise MaestroError(
+        "INVALID",
+        "neither --message nor --file was given",
+        "Add --message TEXT, or --file PATH (`-` is standard input).",
+    )
+
+
+def checked_text(option: str, text: str) -> str:
+    """The text, when it is whole Unicode: a byte that is not UTF-8 arrives from the shell as half a surrogate
+    pair, which no wire can carry. Raises MaestroError INVALID."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise MaestroError(
+            "INVALID",
+            f"{option} is not UTF-8 (character {error.start + 1:,} of it)",
+            "Send text as UTF-8; put binary data into a file and send its path.",
+        ) from None
+    return text
+
+
+def text_file(path: str) -> str:
+    """The whole text of a file, or of standard input for `-`. Raises as `text_of`."""
+    what = "standard input" if path == "-" else path
+    try:
+        raw = _read(path)
+    except OSError as error:
+        raise MaestroError(
+            "FILE_UNREADABLE",
+            f"{what} can't be read: {error.strerror or error}",
+            "Nothing was sent. Check the path given to --file.",
+        ) from None
+    except ValueError as error:
+        raise MaestroError("FILE_UNREADABLE", f"{path!r} can't be a path: {error}", "Nothing was sent.") from None
+    if len(raw) > FILE_BYTES_MAX:
+        raise MaestroError(
+            "TEXT_TOO_LONG",
+            f"{what} holds more than {FILE_BYTES_MAX:,} bytes, which is no message",
+            "Nothing was sent. Send the file's path and a summary instead.",
+            limit=FILE_BYTES_MAX,
+        )
+    if b"\0" in raw:
+        raise MaestroError(
+            "FILE_UNREADABLE",
+            f"{what} is binary (a NUL at byte {raw.index(0) + 1:,})",
+            "Nothing was sent. Send the file's path instead.",
+        )
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise MaestroError(
+            "FILE_UNREADABLE",
+            f"{what} is not UTF-8 (byte {error.start + 1:,} is 0x{raw[error.start]:02x})",
+            "Nothing was sent. Convert it, for example: iconv -f latin1 -t utf-8.",
+        ) from None
+
+
+def json_value(option: str, text: str) -> Any:
+    """A JSON value. Raises MaestroError INVALID for what is no JSON, NaN and infinities among it."""
+    import json
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"{constant} is no JSON")
+
+    try:
+        value = json.loads(text, parse_constant=refuse)
+        checked_text(option, json.dumps(value, ensure_ascii=False))
+    except (ValueError, RecursionError) as error:
+        raise MaestroError(
+            "INVALID", f"{option} is not JSON: {error}", 'Quote it for the shell: --data \'{"branch": "main"}\'.'
+        ) from None
+    return value
+
+
+def _read(path: str) -> bytes:
+    import os
+
+    if path == "-":
+        import sys
+
+        if sys.stdin is None:
+            raise OSError(0, "it is closed")
+        return sys.stdin.buffer.read(FILE_BYTES_MAX + 1)
+    with open(os.path.expanduser(path), "rb") as file:
+        return file.read(FILE_BYTES_MAX + 1)

@@ -1,0 +1,47 @@
+"""`maestro message show`: one message and what became of it.
+
+Rule: showing it to its receiver changes nothing; `inbox` delivers.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from maestro_cli import output
+from maestro_cli.desk import Desk, now_ms
+
+show = App(
+    name="show",
+    help_epilogue="""\
+For its sender, its receiver, and a person. It changes nothing: `maestro inbox`
+delivers.
+
+Examples:
+  maestro message show msg_1770536761607_k3v9x2m1a
+  maestro message show msg_1770536761607_k3v9x2m1a --json""",
+)
+
+
+@show.default
+def run(
+    message_id: Annotated[str, Parameter(name="ID", help="The message's id.")],
+    /,
+    *,
+    as_json: Annotated[bool, Parameter(name="--json", help="Print the message as JSON.")] = False,
+) -> int:
+    """Show a message."""
+    desk = Desk.here()
+    with desk.client() as client:
+        message = client.message(message_id)
+        if as_json:
+            output.say_json(message)
+            return 0
+        from maestro_cli.correspondents import Correspondents
+        from maestro_cli.render import history, message_block
+
+        sender = Correspondents(client).label(message["from"])
+    now = now_ms()
+    output.say("\n".join([message_block(message, sender, now), f"{message['status']}:", *history(message, now)]))
+    return 0

@@ -1,0 +1,90 @@
+"""`maestro outbox`: what waits for a broker to be sent.
+
+Rule: read from the files themselves, so it works with the broker down; a sender's token is never shown.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from maestro_cli import output
+from maestro_cli.desk import Desk, now_ms
+
+if TYPE_CHECKING:
+    from maestro_schemas.outbox_entry import OutboxEntry
+
+outbox = App(
+    name="outbox",
+    help_epilogue="""\
+A running broker looks into the outbox by itself, once a second; --replay starts
+one if none runs. What was refused for good stays here with its reason; remove
+the file to forget it.
+
+Examples:
+  maestro outbox
+  maestro outbox --replay
+  maestro outbox --json""",
+)
+
+_PREVIEW_CHARS = 60
+
+
+@outbox.default
+def run(
+    *,
+    replay: Annotated[bool, Parameter(help="Have it sent now.")] = False,
+    as_json: Annotated[
+        bool, Parameter(name="--json", help='Print {"waiting": [...], "failed": [...]} as JSON.')
+    ] = False,
+) -> int:
+    """Show the outbox."""
+    from maestro_clients.outbox import entries
+
+    desk = Desk.here()
+    counts: dict[str, int] | None = None
+    if replay:
+        with desk.client() as client:
+            counts = client.drain_outbox()
+    found = entries(desk.data)
+    waiting = [(path, entry) for path, entry in found if entry.failure is None]
+    failed = [(path, entry) for path, entry in found if entry.failure is not None]
+    if as_json:
+        document: dict[str, Any] = {
+            "waiting": [_document(path, entry) for path, entry in waiting],
+            "failed": [_document(path, entry) for path, entry in failed],
+        }
+        if counts is not None:
+            document["replayed"] = counts
+        output.say_json(document)
+        return 0
+    lines = []
+    if counts is not None:
+        lines.append(f"Sent {counts['sent']}; {counts['waiting']} wait, {counts['failed']} failed.")
+    lines += [line for path, entry in waiting for line in _lines(path, entry, "waits")]
+    lines += [line for path, entry in failed for line in _lines(path, entry, "failed")]
+    if not found and counts is None:
+        lines.append("The outbox is empty.")
+    output.say("\n".join(lines))
+    return 0
+
+
+def _document(path: str, entry: OutboxEntry) -> dict[str, Any]:
+    document: dict[str, Any] = {**entry.outgoing, "from": entry.session, "queuedAt": entry.queued_at, "path": path}
+    if entry.failure is not None:
+        document["failure"] = entry.failure
+    return document
+
+
+def _lines(path: str, entry: OutboxEntry, word: str) -> list[str]:
+    from maestro_cli.render import BAR, age, plain
+
+    text = plain(" ".join(str(entry.outgoing.get("message", "")).split()))
+    preview = text if len(text) <= _PREVIEW_CHARS else text[: _PREVIEW_CHARS - 3] + "..."
+    who = f"{entry.outgoing['id']} from {entry.session} to {plain(entry.outgoing.get('to', '?'))}"
+    lines = [f"{who}, queued {age(entry.queued_at, now_ms())}, {word}", BAR + preview]
+    if entry.failure is not None:
+        lines.append(f"  {entry.failure.get('code', '?')}: {plain(entry.failure.get('message', ''))}")
+        lines.append(f"  file: {path}")
+    return lines

@@ -1,0 +1,126 @@
+"""`maestro status`: what the broker does, and every limit with where it came from.
+
+Rule: it only looks. It starts no broker, and everything that `stats` holds is printed, known to this version or
+not.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from maestro_cli import output
+from maestro_cli.desk import Desk, now_ms
+from maestro_cli.render import duration, moment, plain, size, table
+from maestro_schemas.errors import MaestroError
+
+status = App(
+    name="status",
+    help_epilogue="""With no broker running it says so, exit code 6.
+
+Examples:
+  maestro status
+  maestro status --json""",
+)
+
+_GROUPS = {
+    "broker": ("version", "protocol", "pid", "epoch", "startedAt", "uptimeMs", "dataDir", "runtimeDir"),
+    "journal": ("headLsn", "filedLsn", "checkpointLsn", "filingBacklog"),
+}
+_LABELS = {
+    "dataDir": "data directory",
+    "runtimeDir": "socket directory",
+    "startedAt": "started",
+    "uptimeMs": "up for",
+    "headLsn": "last record",
+    "filedLsn": "filed up to",
+    "checkpointLsn": "checkpoint at",
+    "filingBacklog": "not yet filed",
+    "freeBytes": "free",
+    "fileSystem": "file system",
+    "p50Ms": "p50",
+    "p99Ms": "p99",
+}
+_APART = frozenset({"limits", "warnings"})
+
+
+@status.default
+def run(*, as_json: Annotated[bool, Parameter(name="--json", help="Print everything as JSON.")] = False) -> int:
+    """Show the broker's state."""
+    from maestro_clients.blocking import Client
+
+    desk = Desk.here()
+    endpoints = desk.running()
+    if endpoints is None:
+        raise MaestroError("BROKER_UNREACHABLE", f"no broker runs for {desk.data}", "Start one: maestro up")
+    with Client(endpoints.router, desk.caller) as client:
+        stats = client.stats()
+    output.say(output.json_line(stats) if as_json else "\n".join(_lines(stats)))
+    return 0
+
+
+def _lines(stats: dict[str, Any]) -> list[str]:
+    lines: list[str] = []
+    grouped: set[str] = set()
+    for title, keys in _GROUPS.items():
+        lines += [f"{title}:", *table({_label(key): _value(key, stats[key]) for key in keys if key in stats})]
+        grouped.update(keys)
+    for key, value in stats.items():
+        if key in grouped or key in _APART:
+            continue
+        if isinstance(value, dict):
+            held = {_label(name): _value(name, part) for name, part in value.items()}
+            lines += [f"{_label(key)}:", *(table(held) if held else ["  none"])]
+        else:
+            lines += [f"{_label(key)}:", f"  {plain(_value(key, value))}"]
+    lines += ["limits:", *_limits(stats.get("limits", {}))]
+    lines += [f"warning: {plain(warning)}" for warning in stats.get("warnings", [])]
+    return lines
+
+
+def _limits(limits: dict[str, dict[str, Any]]) -> list[str]:
+    from maestro_schemas.limits import DOCS
+
+    rows = []
+    for name, limit in limits.items():
+        unit, value = limit.get("unit", ""), limit.get("value")
+        about = DOCS[name].text if name in DOCS else ""
+        rows.append((name, _limit(value, unit), f"from {limit.get('from', '?')}", about))
+    widths = [max((len(plain(row[column])) for row in rows), default=0) for column in range(3)]
+    return [
+        "  " + "  ".join([*(f"{plain(cell):<{width}}" for cell, width in zip(row[:3], widths, strict=True)), row[3]])
+        for row in rows
+    ]
+
+
+def _limit(value: object, unit: str) -> str:
+    if not isinstance(value, int):
+        return str(value)
+    if unit == "ms":
+        return duration(value)
+    if unit == "bytes":
+        return size(value)
+    if unit == "switch":
+        return "on" if value else "off"
+    return f"{value:,} characters" if unit == "chars" else f"{value:,}"
+
+
+def _label(key: str) -> str:
+    if key in _LABELS:
+        return _LABELS[key]
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in key)
+
+
+def _value(key: str, value: object) -> str:
+    if key.endswith("At") and isinstance(value, int):
+        return moment(value, now_ms())
+    if key == "uptimeMs" and isinstance(value, int):
+        return duration(value)
+    if key.endswith("Ms") and isinstance(value, int | float):
+        return f"{value:.3g} ms"
+    if key.endswith("Bytes") and isinstance(value, int):
+        return size(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return plain(value)
+    return str(value) if key in ("pid", "protocol") else f"{value:,}"

@@ -1,0 +1,104 @@
+"""`maestro up`: start the broker, unless it runs already.
+
+Rule: settings belong to a start. Given for a broker that runs already they are refused rather than dropped.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from maestro_cli import output
+from maestro_cli.desk import Desk
+from maestro_schemas.errors import MaestroError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from maestro_clients.broker_process import Endpoints
+
+up = App(
+    name="up",
+    help_epilogue="""\
+Every command that needs a broker starts one by itself (unless
+MAESTRO_AUTOSTART=0); this one is for settings, for --foreground, and for being
+sure. `maestro status` lists every setting.
+
+Examples:
+  maestro up
+  maestro up --set rate_limit=600 --set retention=30d
+  maestro up --foreground""",
+)
+
+
+@up.default
+def run(
+    *,
+    foreground: Annotated[
+        bool, Parameter(help="Stay in this terminal, with the log on it; Ctrl-C stops it.")
+    ] = False,
+    settings: Annotated[
+        list[str] | None,
+        Parameter(name="--set", metavar="NAME=VALUE", help="A setting for this run of the broker; may be repeated."),
+    ] = None,
+    as_json: Annotated[
+        bool, Parameter(name="--json", help='Print {"started": true|false, "pid": N, ...} as JSON.')
+    ] = False,
+) -> int:
+    """Start the broker."""
+    from maestro_clients.broker_process import ensure
+
+    desk = Desk.here()
+    chosen = _chosen(settings or [])
+    running = desk.running()
+    if running is not None and (chosen or foreground):
+        raise MaestroError(
+            "DATA_DIR_LOCKED",
+            f"a broker (pid {running.pid}) runs already for {desk.data}, and "
+            + ("settings are read only at a start" if chosen else "it is not this terminal's"),
+            "Run `maestro down` first, then this command again.",
+        )
+    if foreground:
+        _become_the_broker(desk, chosen)
+    if running is None:
+        started = ensure(desk.data, desk.environ, autostart=True, settings=chosen)
+        return _told(desk, started, as_json=as_json, is_new=True)
+    return _told(desk, running, as_json=as_json, is_new=False)
+
+
+def _chosen(settings: list[str]) -> dict[str, str]:
+    """Name to value; judged here, so that a wrong one is told before anything starts. Raises MaestroError
+    BAD_SETTING."""
+    from maestro_schemas.limits import resolve
+
+    chosen = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise MaestroError(
+                "BAD_SETTING", f"--set {setting}: a setting is NAME=VALUE", "For example: --set rate_limit=600"
+            )
+        chosen[name.strip()] = value.strip()
+    resolve({}, {}, chosen)
+    return chosen
+
+
+def _become_the_broker(desk: Desk, settings: Mapping[str, str]) -> None:
+    environ = {name: value for name, value in desk.environ.items() if not name.startswith("MAESTRO_SESSION_")}
+    command = [sys.executable, "-m", "maestro_broker", "--data-dir", desk.data, "--foreground"]
+    for name, value in settings.items():
+        command += ["--set", f"{name}={value}"]
+    sys.stdout.flush()
+    os.execve(sys.executable, command, environ)  # noqa: S606 - no shell is wanted: the broker takes this process's place
+
+
+def _told(desk: Desk, endpoints: Endpoints, *, as_json: bool, is_new: bool) -> int:
+    if as_json:
+        output.say_json({"started": is_new, "pid": endpoints.pid, "version": endpoints.version, "dataDir": desk.data})
+    else:
+        word = "Started the broker" if is_new else "The broker runs already"
+        output.say(f"{word}: pid {endpoints.pid}, files in {desk.data}.")
+    return 0

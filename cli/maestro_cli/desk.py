@@ -1,0 +1,78 @@
+"""Desk: from whose shell a command is run, and to which post office it belongs.
+
+Rule: the environment is read here and nowhere else in the command line.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from maestro_clients.callers import Caller
+
+from maestro_schemas import paths
+from maestro_schemas.errors import MaestroError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from maestro_clients.blocking import Client
+    from maestro_clients.broker_process import Endpoints
+
+_OFF = frozenset({"0", "false", "no", "off"})
+START_A_SESSION = 'Start one in this shell: eval "$(maestro session start --export)"'
+
+
+class Desk(NamedTuple):
+    """`data`: the data directory. `caller`: the session that speaks. `autostart`: whether a missing broker may
+    be started (MAESTRO_AUTOSTART)."""
+
+    environ: Mapping[str, str]
+    data: str
+    caller: Caller
+    autostart: bool
+
+    @classmethod
+    def here(cls) -> Desk:
+        """This process's desk."""
+        environ = os.environ
+        autostart = environ.get("MAESTRO_AUTOSTART", "1").strip().lower() not in _OFF
+        return cls(environ, paths.data_dir(environ), Caller.from_environ(environ), autostart)
+
+    def session(self) -> str:
+        """The caller's session id. Raises MaestroError NO_SESSION where the environment names none."""
+        if not self.caller.session:
+            raise MaestroError(
+                "NO_SESSION", "this shell belongs to no session: MAESTRO_SESSION_ID is not set", START_A_SESSION
+            )
+        return self.caller.session
+
+    def running(self) -> Endpoints | None:
+        """The broker that serves the data directory now, without starting one."""
+        from maestro_clients.broker_process import find
+
+        return find(self.data)
+
+    def ensure_broker(self) -> Endpoints:
+        """The broker, started if need be. Raises MaestroError BROKER_UNREACHABLE where that is turned off, and
+        what the broker said when it could not start."""
+        from maestro_clients.broker_process import ensure
+
+        return ensure(self.data, self.environ, autostart=self.autostart)
+
+    def client(self, *, timeout_s: float = 10.0) -> Client:
+        """An open connection that speaks for the caller. Raises as `ensure_broker`."""
+        from maestro_clients.blocking import Client
+
+        return Client(self.ensure_broker().router, self.caller, timeout_s=timeout_s)
+
+    def as_operator(self) -> Desk:
+        """The same desk, with nobody's session speaking."""
+        return self._replace(caller=Caller())
+
+
+def now_ms() -> int:
+    """The wall clock, for ages and for the outbox's file names."""
+    import time
+
+    return time.time_ns() // 1_000_000

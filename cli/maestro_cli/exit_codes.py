@@ -1,0 +1,89 @@
+"""Exit codes: what a script learns from `$?`.
+
+Rule: every stable error code has exactly one exit code, chosen by what the caller should do next; the numbers are
+documented in `maestro --help` and never change their meaning.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from maestro_schemas.errors import MaestroError
+
+DONE: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+NOT_FOUND: Final = 3
+REFUSED: Final = 4
+NOT_NOW: Final = 5
+UNREACHABLE: Final = 6
+TIMED_OUT: Final = 7
+
+# The shell's 128 + signal, for a command that a signal or a closed pipe ended.
+INTERRUPTED: Final = 130
+PIPE_CLOSED: Final = 141
+TERMINATED: Final = 143
+
+MEANINGS: Final[dict[int, str]] = {
+    DONE: "done (or queued in the outbox, and said so)",
+    FAILED: "failed",
+    USAGE: "usage: an argument is wrong, and nothing was done",
+    NOT_FOUND: "not found: no such session or message, or a name that several have",
+    REFUSED: "refused: identity, role, ended receiver, conflict",
+    NOT_NOW: "not now: rate limited, mailbox full, broker busy, disk full",
+    UNREACHABLE: "broker unreachable",
+    TIMED_OUT: "timed out waiting",
+}
+
+EXIT_OF_CODE: Final[dict[str, int]] = {
+    "BAD_REQUEST": FAILED,
+    "INVALID": USAGE,
+    "INVALID_ID": USAGE,
+    "EMPTY_MESSAGE": USAGE,
+    "TEXT_TOO_LONG": USAGE,
+    "DATA_TOO_LARGE": USAGE,
+    "TOO_MANY": USAGE,
+    "FRAME_TOO_LARGE": USAGE,
+    "UNSUPPORTED_PROTOCOL": FAILED,
+    "UNKNOWN_COMMAND": FAILED,
+    "NO_SESSION": REFUSED,
+    "UNKNOWN_SESSION": REFUSED,
+    "SESSION_ENDED": REFUSED,
+    "TOKEN_REQUIRED": REFUSED,
+    "TOKEN_MISMATCH": REFUSED,
+    "PEER_REFUSED": REFUSED,
+    "FORBIDDEN": REFUSED,
+    "ROLE_FORBIDDEN": REFUSED,
+    "RECEIVER_NOT_FOUND": NOT_FOUND,
+    "SESSION_NOT_FOUND": NOT_FOUND,
+    "MESSAGE_NOT_FOUND": NOT_FOUND,
+    "AMBIGUOUS_NAME": NOT_FOUND,
+    "CONFLICT": REFUSED,
+    "RECEIVER_ENDED": REFUSED,
+    "STATUS_CONFLICT": REFUSED,
+    "CURSOR_EXPIRED": NOT_FOUND,
+    "CURSOR_AHEAD": NOT_FOUND,
+    "RATE_LIMITED": NOT_NOW,
+    "MAILBOX_FULL": NOT_NOW,
+    "BUSY": NOT_NOW,
+    "STORAGE_FULL": NOT_NOW,
+    "STOPPING": UNREACHABLE,
+    "BROKER_UNREACHABLE": UNREACHABLE,
+    "AUTOSTART_FAILED": UNREACHABLE,
+    "TIMEOUT": TIMED_OUT,
+    "DATA_DIR_UNUSABLE": FAILED,
+    "DATA_DIR_LOCKED": REFUSED,
+    "PATH_TOO_LONG": FAILED,
+    "FORMAT_UNSUPPORTED": FAILED,
+    "JOURNAL_FAILED": FAILED,
+    "CORRUPT": FAILED,
+    "BAD_SETTING": USAGE,
+    "FILE_UNREADABLE": USAGE,
+    "INTERNAL": FAILED,
+}
+
+
+def of(error: MaestroError) -> int:
+    """The exit code for an error; FAILED for a code that a newer broker has and this version does not know."""
+    return EXIT_OF_CODE.get(error.code, FAILED)

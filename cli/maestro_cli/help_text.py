@@ -1,0 +1,70 @@
+"""Help text: `--help` as plain lines.
+
+Rule: two columns, wrapped to the terminal and never wider than 100; no boxes and no colour, because most readers
+are agents, who pay for every character.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cyclopts.help import HelpPanel
+    from rich.console import Console, ConsoleOptions
+
+_WIDTH_MAX = 100
+_LABEL_WIDTH_MAX = 26
+_INDENT = "  "
+
+
+class PlainHelp:
+    """What cyclopts asks of a help formatter."""
+
+    def __call__(self, console: Console, _options: ConsoleOptions, panel: HelpPanel) -> None:
+        """One group of commands or options."""
+        rows = []
+        for entry in panel.entries:
+            label = ", ".join(entry.display_labels_with_metavar)
+            about = _words(entry.description)
+            if entry.choices:
+                about += f" One of: {', '.join(entry.choices)}."
+            if entry.required and panel.format == "parameter":
+                about += " Required."
+            rows.append((label, about.strip()))
+        if not rows:
+            return
+        title = "Options" if panel.title == "Parameters" else panel.title
+        _write(console, f"\n{title}:")
+        column = min(max(len(label) for label, _ in rows), _LABEL_WIDTH_MAX) + len(_INDENT) + 2
+        for label, about in rows:
+            _write(console, _row(label, about, column, min(console.width, _WIDTH_MAX)))
+
+    def render_usage(self, console: Console, _options: ConsoleOptions, usage: Any) -> None:
+        """The line that shows how the command is put together."""
+        if usage:
+            _write(console, f"Usage: {_words(usage).removeprefix('Usage: ')}\n")
+
+    def render_description(self, console: Console, _options: ConsoleOptions, description: Any) -> None:
+        """What the command does."""
+        if description:
+            width = min(console.width, _WIDTH_MAX)
+            _write(console, textwrap.fill(_words(description), width))
+
+
+def _row(label: str, about: str, column: int, width: int) -> str:
+    lines = textwrap.wrap(about, max(width - column, 20)) or [""]
+    head = f"{_INDENT}{label}"
+    if len(head) + 2 > column:
+        return "\n".join([head, *(" " * column + line for line in lines)])
+    rest = [" " * column + line for line in lines[1:]]
+    return "\n".join([f"{head:<{column}}{lines[0]}".rstrip(), *rest])
+
+
+def _words(renderable: Any) -> str:
+    """The characters of what cyclopts hands over: a string, or rich's text, in its own wrapping or not."""
+    return "" if renderable is None else str(getattr(renderable, "primary_renderable", renderable)).strip()
+
+
+def _write(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

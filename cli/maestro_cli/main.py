@@ -1,0 +1,76 @@
+"""Main: from an argument vector to an exit code.
+
+Rule: only `sys` is imported at the top, since every prompt of every agent pays for what is. Errors end here: each
+is told once, in words, and becomes an exit code.
+"""
+
+import sys
+
+# Their values are text for other eyes and may look like anything: `--message --help` is a message.
+_TEXT_OPTIONS = ("--message", "-m")
+_SENDERS = (["send"], ["session", "send"])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    tokens = _as_users_mean(list(sys.argv[1:] if argv is None else argv))
+    as_json = "--json" in tokens
+    from . import exit_codes, output
+
+    output.prepare()
+    try:
+        return _run(tokens, as_json=as_json)
+    except KeyboardInterrupt:
+        return exit_codes.INTERRUPTED
+    except output.StdoutClosed:
+        return exit_codes.PIPE_CLOSED
+    except Exception as error:  # noqa: BLE001 - the one place: a fault of ours is told, not thrown at the user
+        from maestro_schemas.errors import MaestroError
+
+        from . import faults
+
+        known = error if isinstance(error, MaestroError) else faults.record(error)
+        try:
+            output.complain(known, as_json=as_json)
+        except output.StdoutClosed:
+            return exit_codes.PIPE_CLOSED
+        return exit_codes.of(known)
+
+
+def _run(tokens: list[str], *, as_json: bool) -> int:
+    from cyclopts import CycloptsError, UnusedCliTokensError
+
+    from maestro_schemas.errors import MaestroError
+
+    from . import exit_codes, output, tree
+
+    app = tree.build()
+    try:
+        result = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        command = " ".join(["maestro", *(error.command_chain or ())])
+        # The parser's own words for this one are a Python list.
+        extra = " ".join(error.unused_tokens or ()) if isinstance(error, UnusedCliTokensError) else ""
+        what = f"unexpected argument: {extra}" if extra else str(error).strip()
+        wrong = MaestroError("INVALID", what[:1].lower() + what[1:], f"{command} --help")
+        output.complain(wrong, as_json=as_json)
+        return exit_codes.USAGE
+    return result if isinstance(result, int) else exit_codes.DONE
+
+
+def _as_users_mean(tokens: list[str]) -> list[str]:
+    """`help x y` becomes `x y --help`; a text option and its value become one token, because the parser looks for
+    `--help`, `--version` and `--` anywhere in the line before it binds values."""
+    if tokens[:1] == ["help"]:
+        return [*tokens[1:], "--help"]
+    if not any(tokens[: len(sender)] == sender for sender in _SENDERS):
+        return tokens
+    joined: list[str] = []
+    rest = iter(tokens)
+    for token in rest:
+        if token in _TEXT_OPTIONS:
+            value = next(rest, None)
+            joined.append(token if value is None else f"{token}={value}")
+        else:
+            joined.append(token)
+    return joined

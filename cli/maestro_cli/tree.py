@@ -1,0 +1,102 @@
+"""Tree: which commands there are.
+
+Rule: a command is registered by import string and one line of help, so that running one imports that one. Its
+options, details and examples are in its own module.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cyclopts import App, Parameter
+
+from maestro_schemas import __version__
+
+from .exit_codes import MEANINGS
+from .help_text import PlainHelp
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SEND_HELP = "Send a message to another session; it is on disk before this says so."
+
+ROOT_COMMANDS = (
+    ("up", "up:up", "Start the broker, unless it runs already."),
+    ("down", "down:down", "Stop the broker and wait until it is gone."),
+    ("status", "status:status", "Show what the broker does, and every limit with where it came from."),
+    ("send", "session_send:send", SEND_HELP + " The same as `session send`."),
+    ("inbox", "inbox:inbox", "Show new messages and mark them delivered, or watch for them."),
+    ("timeline", "timeline:timeline", "Show what happened, without any message text."),
+    ("outbox", "outbox:outbox", "Show what waits for a broker to be sent."),
+    ("demo", "demo:demo", "Show the whole post office at work, in a scratch directory."),
+)
+SESSION_COMMANDS = (
+    ("start", "session_start:start", "Start a session: an address that can send and receive."),
+    ("end", "session_end:end", "End a session; it no longer sends or receives."),
+    ("show", "session_show:show", "Show one session."),
+    ("list", "session_list:list_sessions", "List the sessions."),
+    ("send", "session_send:send", SEND_HELP),
+)
+MESSAGE_COMMANDS = (
+    ("show", "message_show:show", "Show one message and what became of it."),
+    ("read", "message_read:read", "Acknowledge messages; each sender is told."),
+    ("delete", "message_delete:delete", "Delete messages from your inbox."),
+)
+
+_SESSION_ABOUT = "Start, end, show and list sessions, and send to one."
+_SESSION_EXAMPLES = """\
+Examples:
+  eval "$(maestro session start --name alice --export)"
+  maestro session list
+  maestro session send --to bob --message "Review PR in task_456"
+  maestro session end"""
+_MESSAGE_ABOUT = "Show, acknowledge or delete a message."
+_MESSAGE_EXAMPLES = """\
+Examples:
+  maestro message show msg_1770536761607_k3v9x2m1a
+  maestro message read msg_1770536761607_k3v9x2m1a"""
+
+_ABOUT = "Durable messages between coding agents' sessions on one machine."
+
+
+def build() -> App:
+    """The root command with all others below it."""
+    exits = "\n".join(f"  {number}  {meaning}" for number, meaning in MEANINGS.items())
+    root = App(
+        name="maestro",
+        help=_ABOUT,
+        version=f"maestro {__version__}",
+        help_formatter=PlainHelp(),
+        help_format="plaintext",
+        # A switch that can only be left off needs no `--no-` twin, and no "default: False" in its help.
+        default_parameter=Parameter(negative="", show_default=False),
+        suppress_keyboard_interrupt=False,
+        verbose=False,
+        help_epilogue=(
+            "Examples:\n"
+            '  eval "$(maestro session start --name alice --export)"\n'
+            '  maestro session send --to bob --message "Review PR in task_456"\n'
+            "  maestro inbox\n"
+            "  maestro inbox --watch\n\n"
+            "Environment:\n"
+            "  MAESTRO_SESSION_ID, MAESTRO_SESSION_TOKEN  who you are\n"
+            "  MAESTRO_DATA_DIR, MAESTRO_RUNTIME_DIR      where the files and the sockets are\n"
+            "  MAESTRO_AUTOSTART=0                        never start a broker by yourself\n\n"
+            f"Exit codes:\n{exits}"
+        ),
+    )
+    _register(root, ROOT_COMMANDS)
+    _register(_family(root, "session", _SESSION_ABOUT, _SESSION_EXAMPLES), SESSION_COMMANDS)
+    _register(_family(root, "message", _MESSAGE_ABOUT, _MESSAGE_EXAMPLES), MESSAGE_COMMANDS)
+    return root
+
+
+def _family(root: App, name: str, about: str, examples: str) -> App:
+    family = App(name=name, help=about, help_epilogue=f"`--help` after a command tells its options.\n\n{examples}")
+    root.command(family)
+    return family
+
+
+def _register(app: App, commands: Sequence[tuple[str, str, str]]) -> None:
+    for name, where, about in commands:
+        app.command(f"maestro_cli.commands.{where}", name=name, help=about)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from maestro_schemas.messages import PRIORITY_RANK, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 # What a message costs in a reply beside its text: names of fields, ids, times. Measured: 230 to 420 bytes.
 _ENVELOPE_BYTES = 512
@@ -106,13 +106,10 @@ class Mailbox:
 
     def change(self, message: Message, lsn: int, departures: tuple[int, int]) -> None:
         """A message has a new state; `departures` from the counters are its record's."""
-        entry = self._by_seq.get(message.seq)
-        if entry is None:
-            self._put(Entry(message, lsn))
-        else:
-            self.unfiled += entry.lsn == 0
-            entry.message = message
-            entry.lsn = lsn
+        entry = self._by_seq[message.seq]
+        self.unfiled += entry.lsn == 0
+        entry.message = message
+        entry.lsn = lsn
         self.count(departures)
 
     def delete(self, message_id: str, lsn: int, departures: tuple[int, int]) -> None:
@@ -211,7 +208,7 @@ class Mailbox:
             if len(found) == limit or (found and size > bytes_max):
                 has_more = True
                 if since is not None:
-                    up_to = min(up_to, found[-1].seq if found else since)
+                    up_to = min(up_to, found[-1].seq)
                 break
             found.append(message)
         return Page(found, has_more, up_to, leased, lease_ends_ms)
@@ -232,10 +229,6 @@ class Mailbox:
         later = [message.expires_at for message in timed if message.expires_at and message.expires_at > now_ms]
         self.next_expiry_ms = min(later, default=None)
         return [message for message in timed if message.expires_at and message.expires_at <= now_ms]
-
-    def messages(self) -> Iterator[Message]:
-        """All that is in memory, by seq."""
-        return (entry.message for entry in self._by_seq.values())
 
     def _in_order(self, since: int | None) -> Iterable[Entry]:
         if since is None:

@@ -7,7 +7,7 @@ No I/O, no clock.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from msgspec.structs import replace
 
@@ -213,8 +213,7 @@ class State:
                 mailbox.touched_ms = max(mailbox.touched_ms, accepted.created_at)
             case Confirmed() | Expired():
                 mailbox = self.mailbox(record.mailbox)
-                if message is not None:
-                    mailbox.change(message, lsn, departures(record))
+                mailbox.change(cast("Message", message), lsn, departures(record))
                 self._unfiled[record.sender, record.id] = (lsn, record.mailbox)
                 self._touched[record.mailbox] = mailbox
             case Deleted():
@@ -265,9 +264,10 @@ class State:
         if receiver is None:
             return None
         entry = self.mailbox(receiver).get(message_id)
-        if entry is not None and entry.message.sender != sender:
-            return None
-        return Sent(receiver, entry.message if entry is not None else None)
+        # Another sender may have used the id since this one was deleted.
+        if entry is None or entry.message.sender != sender:
+            return Sent(receiver, None)
+        return Sent(receiver, entry.message)
 
     def refuse(self, code: str, session: str | None, to: str | None, message_id: str | None, now_ms: int) -> None:
         """Put a refusal into the audit; under back-pressure there is no room for it."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hypothesis import settings, strategies as st
+from hypothesis import settings
+from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
-from maestro_schemas.limits import RATE_WINDOW_MS, Limits
-from maestro_schemas.messages import PRIORITY_RANK, Metadata
-from maestro_schemas.requests import GetMessage, Identity
 
+from maestro_schemas.limits import RATE_WINDOW_MS, Limits
+from maestro_schemas.messages import PRIORITY_RANK, Message, Metadata
+from maestro_schemas.requests import GetMessage, Identity
 from unit.offices import Office, refused
 
 SESSIONS = ("boss", "ann", "bob", "cyd")
@@ -203,9 +204,10 @@ class PostOffice(RuleBasedStateMachine):
         else:
             assert refused(self.office, request).code == "MESSAGE_NOT_FOUND"
 
-    def _read(self, message_id: str) -> object:
+    def _read(self, message_id: str) -> Message | None:
         request = GetMessage(id=message_id)
-        return self.office.do(request).message if message_id in self.ledger else None
+        found: Message | None = self.office.do(request).message if message_id in self.ledger else None
+        return found
 
     @invariant()
     def nothing_is_missing(self) -> None:

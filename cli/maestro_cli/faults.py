@@ -13,7 +13,7 @@ LOG_NAME = "cli-faults.log"
 
 
 def record(error: Exception) -> MaestroError:
-    """Append the traceback to `<data>/cli-faults.log` (0600), or where that can't be written to a file for it in
+    """Append the traceback to `<data>/logs/cli-faults.log` (0600), or where that can't be written to a file for it in
     the directory for temporary files; returns the INTERNAL error that says where."""
     import platform
     import sys
@@ -25,7 +25,7 @@ def record(error: Exception) -> MaestroError:
     told = "".join(traceback.format_exception(error))
     when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     entry = f"{when} maestro {__version__} python {platform.python_version()} {sys.argv[1:2]}\n{told}\n"
-    path = os.path.join(paths.data_dir(os.environ), LOG_NAME)
+    path = os.path.join(paths.data_dir(os.environ), "logs", LOG_NAME)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     except OSError:

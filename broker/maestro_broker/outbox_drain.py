@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from maestro_schemas.outbox_entry import OutboxEntry
 
 _ROUND = 256
+# A wire message is at most 16 MiB by any setting; JSON escapes can make it longer.
+_ENTRY_BYTES_MAX = 64 << 20
 
 
 class Waiting(NamedTuple):
@@ -107,12 +109,15 @@ class OutboxDrain:
         except OSError as error:
             self._put_away(path, f"can't be read: {error}")
             return None
-        with open(fd, "rb") as file:
+        try:
             status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode) or status.st_uid not in (os.getuid(), 0):
-                self._put_away(path, "is no file of this user")
-                return None
-            raw = file.read()
+            ours = stat.S_ISREG(status.st_mode) and status.st_uid in (os.getuid(), 0)
+            raw = os.read(fd, _ENTRY_BYTES_MAX) if ours else b""
+        finally:
+            os.close(fd)
+        if not ours:
+            self._put_away(path, "is no file of this user")
+            return None
         try:
             entry = outbox_entry.decode(raw)
         except MaestroError as error:

@@ -1,0 +1,80 @@
+"""References: what the machine itself can do, measured in the same run.
+
+Rule: a time means nothing on a shared machine; a ratio to one of these does.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import zmq
+
+RECORD_BYTES = 700
+
+
+def percentile(ordered: list[float], share: float) -> float:
+    """The value that `share` (0 to 1) of a sorted list does not exceed."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def fdatasync_ms(directory: str, count: int = 1_000) -> list[float]:
+    """Sorted durations of a write of one record and its fdatasync, in a preallocated file."""
+    path = os.path.join(directory, "fdatasync.probe")
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.write(fd, bytes(count * RECORD_BYTES))
+        os.fsync(fd)
+        times = []
+        for number in range(count):
+            began = time.perf_counter()
+            os.pwrite(fd, b"x" * RECORD_BYTES, number * RECORD_BYTES)
+            os.fdatasync(fd)
+            times.append((time.perf_counter() - began) * 1000)
+    finally:
+        os.close(fd)
+        os.unlink(path)
+    return sorted(times)
+
+
+def echo_ms(directory: str, count: int = 3_000) -> list[float]:
+    """Sorted round trips of a DEALER and a ROUTER over ipc that does nothing but answer."""
+    address = f"ipc://{os.path.join(directory, 'echo.sock')}"
+    context = zmq.Context()
+
+    def answer() -> None:
+        router = context.socket(zmq.ROUTER)
+        router.bind(address)
+        for _ in range(count):
+            router.send_multipart(router.recv_multipart())
+        router.close(1000)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    dealer = context.socket(zmq.DEALER)
+    dealer.connect(address)
+    times = []
+    for _ in range(count):
+        began = time.perf_counter()
+        dealer.send_multipart((b"M1", b"id", b"send", b"x" * RECORD_BYTES))
+        dealer.recv_multipart()
+        times.append((time.perf_counter() - began) * 1000)
+    thread.join()
+    dealer.close(0)
+    context.term()
+    return sorted(times)
+
+
+def create_rate(directory: str, count: int = 2_000) -> float:
+    """Files a second, as the spool makes them: create, write, rename, link."""
+    os.makedirs(os.path.join(directory, "made"))
+    began = time.perf_counter()
+    for number in range(count):
+        aside = os.path.join(directory, "made", f".{number}")
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT, 0o600)
+        os.write(fd, b"x" * RECORD_BYTES)
+        os.close(fd)
+        os.rename(aside, aside.replace("/.", "/"))
+        os.symlink("../elsewhere", os.path.join(directory, "made", f"{number}.link"))
+    return count / (time.perf_counter() - began)

@@ -1,0 +1,292 @@
+"""`just bench`: the figures that the issues name, each beside what the machine itself can do.
+
+Rule: real broker, real clients in processes of their own, every send durable before its answer. Prints a table;
+`--json FILE` keeps it; `--only NAME` runs one part; `--seconds N` shortens the sustained parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from maestro_clients.blocking import Client
+from maestro_clients.callers import Caller
+from maestro_clients.fresh import new_message_id
+from maestro_clients.watcher import Watcher
+
+from bench import references
+from bench.references import percentile
+from maestro_clients import broker_process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from maestro_schemas.documents import OutgoingDoc
+
+TEXT = "x" * 512
+PROCESSES = 4
+IN_FLIGHT = 16
+RECEIVERS = 64
+
+
+class Bench:
+    """One broker in a scratch directory on the file system of `base`."""
+
+    def __init__(self, base: str | None, seconds: float, burst: int) -> None:
+        self.seconds = seconds
+        self.burst = burst
+        self.rows: list[tuple[str, str, str]] = []
+        self.figures: dict[str, float] = {}
+        self.scratch = tempfile.mkdtemp(prefix="mb-", dir=base)
+        self.data = os.path.join(self.scratch, "data")
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("MAESTRO_")},
+            "MAESTRO_DATA_DIR": self.data,
+            "MAESTRO_RUNTIME_DIR": tempfile.mkdtemp(prefix="mbr-"),
+            "MAESTRO_RATE_LIMIT": "0",
+            "MAESTRO_CONFIG": os.devnull,
+        }
+        self.endpoints = broker_process.ensure(self.data, self.environ, autostart=True)
+
+    def client(self, session: str | None = None) -> Client:
+        """A connected client; as the operator when no session is named."""
+        return Client(self.endpoints.router, Caller(session))
+
+    def row(self, name: str, value: str, note: str = "") -> None:
+        """One line of the table."""
+        self.rows.append((name, value, note))
+        print(f"  {name:<46} {value:>24}   {note}", flush=True)
+
+    def close(self) -> None:
+        """Stop the broker and remove the files."""
+        with contextlib.suppress(Exception), self.client() as client:
+            client.shutdown()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        shutil.rmtree(self.environ["MAESTRO_RUNTIME_DIR"], ignore_errors=True)
+
+
+def machine(bench: Bench) -> None:
+    """What everything else is compared with."""
+    sync = references.fdatasync_ms(bench.scratch)
+    echo = references.echo_ms(bench.environ["MAESTRO_RUNTIME_DIR"])
+    bench.figures["fdatasync_p50_ms"] = percentile(sync, 0.5)
+    bench.figures["echo_p50_ms"] = percentile(echo, 0.5)
+    bench.row("write + fdatasync, p50 / p99", f"{percentile(sync, 0.5):.3f} / {percentile(sync, 0.99):.3f} ms")
+    bench.row("DEALER/ROUTER echo, p50 / p99", f"{percentile(echo, 0.5):.3f} / {percentile(echo, 0.99):.3f} ms")
+    bench.row("files created, renamed, linked", f"{references.create_rate(bench.scratch):,.0f} /s")
+
+
+def latency(bench: Bench) -> None:
+    """One send at a time on an open connection."""
+    with bench.client() as operator:
+        operator.start_session("lat_a", role="orchestrator")
+        operator.start_session("lat_b")
+    times = []
+    with bench.client("lat_a") as client:
+        for number in range(2_100):
+            began = time.perf_counter()
+            client.send("lat_b", TEXT)
+            if number >= 100:
+                times.append((time.perf_counter() - began) * 1000)
+    times.sort()
+    floor = bench.figures["fdatasync_p50_ms"] + bench.figures["echo_p50_ms"]
+    p50, p99 = percentile(times, 0.5), percentile(times, 0.99)
+    bench.figures |= {"send_p50_ms": p50, "send_p99_ms": p99}
+    bench.row(
+        "send, durable, p50 / p99",
+        f"{p50:.3f} / {p99:.3f} ms",
+        f"p50 = {p50 / floor:.2f} x (fdatasync + echo); bar 0.6 / 3",
+    )
+
+
+def push(bench: Bench) -> None:
+    """From the sender's `accepted` to the body in a watcher's hand."""
+    with bench.client() as operator:
+        operator.start_session("push_a", role="orchestrator")
+        operator.start_session("push_b")
+    got: dict[str, float] = {}
+    arrived = threading.Semaphore(0)
+    count = 600
+
+    def watch() -> None:
+        with Watcher(bench.data, bench.environ, Caller("push_b")) as watcher:
+            for _ in range(count):
+                message = watcher.next_message(10.0)
+                if message is None:
+                    return
+                got[message["id"]] = time.perf_counter()
+                arrived.release()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    accepted: dict[str, float] = {}
+    with bench.client("push_a") as client:
+        for _ in range(count):
+            result = client.send("push_b", TEXT)
+            accepted[result["id"]] = time.perf_counter()
+            arrived.acquire(timeout=10.0)
+            time.sleep(0.002)  # paced, so that each push is one of its own and not a part of a batch
+    thread.join()
+    times = sorted(max(0.0, (got[i] - accepted[i]) * 1000) for i in got)[: count - 1]
+    p50, p99 = percentile(times, 0.5), percentile(times, 0.99)
+    bench.figures |= {"push_p50_ms": p50, "push_p99_ms": p99, "push_seen": len(got)}
+    bench.row(
+        "push to a watcher, body in hand, p50 / p99",
+        f"{p50:.3f} / {p99:.3f} ms",
+        f"{len(got)} of {count} seen; bar 2 / 10",
+    )
+
+
+def poll(bench: Bench) -> None:
+    """A receiver that looks every 250 ms."""
+    with bench.client() as operator:
+        operator.start_session("poll_a", role="orchestrator")
+        operator.start_session("poll_b")
+    seen: dict[str, float] = {}
+    stop = threading.Event()
+
+    def look() -> None:
+        with bench.client("poll_b") as client:
+            while not stop.wait(0.25):
+                page = client.inbox()
+                now = time.perf_counter()
+                for message in page["messages"]:
+                    seen[message["id"]] = now
+                if page["messages"]:
+                    client.confirm([message["id"] for message in page["messages"]], "delivered")
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    accepted = {}
+    with bench.client("poll_a") as client:
+        for _ in range(40):
+            accepted[client.send("poll_b", TEXT)["id"]] = time.perf_counter()
+            time.sleep(0.07)
+    time.sleep(0.6)
+    stop.set()
+    thread.join()
+    worst = max((seen[i] - accepted[i]) * 1000 for i in seen)
+    bench.figures |= {"poll_worst_ms": worst, "poll_seen": len(seen)}
+    bench.row("polling every 250 ms, worst", f"{worst:.0f} ms", f"{len(seen)} of 40 seen; bar 500")
+
+
+def _load(arguments: tuple[str, str, int, int, float]) -> tuple[int, float, float, float]:
+    """One client process: so many sends, or for so long; returns accepted, first, last (monotonic) and CPU seconds."""
+    router, session, count, in_flight, seconds = arguments
+    until = time.monotonic() + seconds if seconds else float("inf")
+
+    def outgoing() -> Iterator[OutgoingDoc]:
+        for number in range(count):
+            if time.monotonic() >= until:
+                return
+            yield {"id": new_message_id(), "to": f"load_{number % RECEIVERS}", "message": TEXT}
+
+    accepted = 0
+    with Client(router, Caller(session), timeout_s=60.0) as client:
+        client.hello()
+        cpu = time.process_time()
+        began = time.monotonic()
+        for result in client.pipeline(outgoing(), in_flight=in_flight):
+            accepted += result["status"] == 201
+        return accepted, began, time.monotonic(), time.process_time() - cpu
+
+
+def _load_all(bench: Bench, count: int, seconds: float) -> tuple[int, float, float]:
+    with bench.client() as operator:
+        for number in range(RECEIVERS):
+            operator.start_session(f"load_{number}")
+        for number in range(PROCESSES):
+            operator.start_session(f"loader_{number}", role="orchestrator")
+    jobs = [(bench.endpoints.router, f"loader_{n}", count // PROCESSES, IN_FLIGHT, seconds) for n in range(PROCESSES)]
+    with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
+        done = pool.map(_load, jobs)
+    accepted = sum(result[0] for result in done)
+    took_s = max(result[2] for result in done) - min(result[1] for result in done)
+    return accepted, took_s, sum(result[3] for result in done)
+
+
+def _until_filed(bench: Bench, timeout_s: float) -> float:
+    began = time.monotonic()
+    with bench.client() as client:
+        while client.stats()["filingBacklog"] and time.monotonic() - began < timeout_s:
+            time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def burst(bench: Bench) -> None:
+    """A burst, 64 in flight from 4 processes, one message a request."""
+    accepted, took_s, cpu_s = _load_all(bench, bench.burst, 0.0)
+    lag_s = _until_filed(bench, 120.0)
+    rate = accepted / took_s
+    bench.figures |= {"burst_per_s": rate, "burst_accepted": accepted, "burst_filing_lag_s": lag_s}
+    bench.row(
+        f"burst of {bench.burst:,}, 4 x 16 in flight",
+        f"{rate:,.0f} /s",
+        f"{accepted:,} accepted; client CPU {cpu_s / accepted * 1e6:.0f} us each; filed {lag_s:.1f} s later; bar 12,000",
+    )
+
+
+def sustained(bench: Bench) -> None:
+    """The same for a minute, and until the last message is a file."""
+    accepted, took_s, _ = _load_all(bench, 10_000_000, bench.seconds)
+    lag_s = _until_filed(bench, 120.0)
+    rate, filed_rate = accepted / took_s, accepted / (took_s + lag_s)
+    bench.figures |= {"sustained_per_s": rate, "sustained_filed_per_s": filed_rate, "sustained_lag_s": lag_s}
+    bench.row(
+        f"sustained {bench.seconds:.0f} s, 4 x 16 in flight",
+        f"{rate:,.0f} /s",
+        f"{filed_rate:,.0f} /s until all is filed ({lag_s:.1f} s later); bar 4,000",
+    )
+
+
+PARTS: dict[str, Callable[[Bench], None]] = {
+    "machine": machine,
+    "latency": latency,
+    "push": push,
+    "poll": poll,
+    "burst": burst,
+    "sustained": sustained,
+}
+
+
+def main() -> int:
+    """Run the parts; exit 1 when a part saw fewer messages than it sent."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", action="append", choices=list(PARTS), help="run this part (and `machine`)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of the sustained part")
+    parser.add_argument("--burst", type=int, default=100_000, help="messages in the burst")
+    parser.add_argument("--json", help="write the figures there")
+    parser.add_argument("--base", help="a directory on the file system to measure; default: the temporary one")
+    arguments = parser.parse_args()
+    print(f"Maestro messaging, {os.cpu_count()} CPUs, Python {sys.version.split()[0]}; texts of {len(TEXT)} bytes\n")
+    figures: dict[str, Any] = {}
+    for name, part in PARTS.items():
+        if arguments.only and name != "machine" and name not in arguments.only:
+            continue
+        bench = Bench(arguments.base, arguments.seconds, arguments.burst)
+        bench.figures |= figures
+        try:
+            part(bench)
+        finally:
+            bench.close()
+        figures |= bench.figures
+    if arguments.json:
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            json.dump(figures, file, indent=2)
+    whole = figures.get("push_seen", 600) == 600 and figures.get("poll_seen", 40) == 40
+    return 0 if whole and figures.get("burst_accepted", arguments.burst) == arguments.burst else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

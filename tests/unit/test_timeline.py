@@ -1,0 +1,121 @@
+"""Timeline: every LSN once, in order, whatever a crash left behind."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from maestro_broker.timeline import Timeline
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.events import Event
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DAY_MS = 86_400_000
+NOON_MS = 20_000 * DAY_MS + DAY_MS // 2
+
+
+def _events(first: int, last: int, step_ms: int = 1_000, pad: int = 0) -> list[Event]:
+    return [
+        Event(lsn=lsn, at=NOON_MS + lsn * step_ms, event="message.read", id=f"m{lsn}", via="v" * pad or None)
+        for lsn in range(first, last + 1)
+    ]
+
+
+def _lsns(timeline: Timeline, after: int) -> list[int]:
+    return [event.lsn for event in timeline.read(after)]
+
+
+def test_lines_go_by_day_and_come_back_in_order(tmp_path: Path) -> None:
+    """A file a day (UTC), read across files, forwards and backwards."""
+    timeline = Timeline(str(tmp_path))
+    assert (timeline.first_lsn(), list(timeline.read(0)), list(timeline.read_back())) == (None, [], [])
+    timeline.append(_events(1, 30, step_ms=DAY_MS // 10))
+    assert len(list(tmp_path.iterdir())) == 4
+    assert timeline.first_lsn() == 1
+    assert _lsns(timeline, 0) == list(range(1, 31))
+    assert _lsns(timeline, 12) == list(range(13, 31))
+    assert _lsns(timeline, 30) == []
+    assert [event.lsn for event in timeline.read_back()] == list(range(30, 0, -1))
+    timeline.close()
+    timeline.close()
+
+
+def test_a_replay_adds_only_what_is_missing(tmp_path: Path) -> None:
+    """After a crash the journal's tail is filed again."""
+    timeline = Timeline(str(tmp_path))
+    timeline.append(_events(1, 5))
+    timeline.close()
+    again = Timeline(str(tmp_path))
+    assert again.last_lsn == 5
+    again.append(_events(3, 8))
+    again.append(_events(8, 8))
+    assert _lsns(again, 0) == list(range(1, 9))
+    again.close()
+
+
+def test_every_cut_is_mended(tmp_path: Path) -> None:
+    """A last line that was half written goes; everything whole stays; the lost ones can be added again."""
+    timeline = Timeline(str(tmp_path))
+    timeline.append(_events(1, 4))
+    timeline.close()
+    [path] = tmp_path.iterdir()
+    whole = path.read_bytes()
+    for cut in range(len(whole)):
+        path.write_bytes(whole[:cut])
+        mended = Timeline(str(tmp_path))
+        assert mended.last_lsn == whole[:cut].count(b"\n")
+        mended.append(_events(1, 4))
+        mended.close()
+        assert path.read_bytes() == whole
+
+
+def test_rubbish_after_a_power_cut_is_cut_off(tmp_path: Path) -> None:
+    """Zeros where data had not reached the disk."""
+    timeline = Timeline(str(tmp_path))
+    timeline.append(_events(1, 4))
+    timeline.close()
+    [path] = tmp_path.iterdir()
+    with path.open("ab") as file:
+        file.write(b"\0" * 100 + b"\n" + b"{}\n")
+    mended = Timeline(str(tmp_path))
+    assert mended.last_lsn == 4
+    mended.append(_events(5, 6))
+    assert _lsns(mended, 0) == [1, 2, 3, 4, 5, 6]
+    mended.close()
+
+
+def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
+    """It is said, not passed over."""
+    timeline = Timeline(str(tmp_path))
+    timeline.append(_events(1, 3))
+    [path] = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes().replace(b'"lsn":2', b'"lsn":x'))
+    with pytest.raises(MaestroError) as caught:
+        list(timeline.read(0))
+    assert caught.value.code == "CORRUPT"
+    timeline.close()
+
+
+@settings(max_examples=20, deadline=None)
+@given(count=st.integers(1, 5_000), pad=st.integers(0, 200), shares=st.lists(st.floats(0, 1), max_size=5))
+def test_bisection_finds_every_cursor(
+    tmp_path_factory: pytest.TempPathFactory, count: int, pad: int, shares: list[float]
+) -> None:
+    """In a file larger than a chunk as in a small one."""
+    directory = tmp_path_factory.mktemp("timeline")
+    timeline = Timeline(str(directory))
+    timeline.append(_events(1, count, step_ms=1, pad=pad))
+    for share in shares:
+        after = int(share * count)
+        first = next(iter(timeline.read(after)), None)
+        assert (first.lsn if first is not None else None) == (after + 1 if after < count else None)
+    assert sum(1 for _ in timeline.read_back()) == count
+    timeline.close()
+    assert Timeline(str(directory)).last_lsn == count
+    assert os.path.getsize(next(directory.iterdir())) > 0

@@ -65,9 +65,13 @@ _BATCH_REQUESTS = 512
 _TICK_MS = 1_000
 # How long the loop is idle before it seals the journal's last batch.
 _SEAL_AFTER_MS = 20
-_LOCK_WAIT_S = 2.0
+# A predecessor that is stopping files what it can first, for so long at most; see _FILE_AT_STOP_S.
+_LOCK_WAIT_S = 15.0
 _FILE_AT_STOP_S = 10.0
 _EXPIRIES_A_TICK = 64
+# Share of the filing backlog's limit from which on each batch waits for the filer, and how long at most.
+_SLOW_FROM = 0.9
+_SLOW_S = 0.02
 # Beside its body, what a journal record of a send takes: field names, ids, times. Measured: 200 to 330 bytes.
 _RECORD_BYTES = 512
 
@@ -175,9 +179,9 @@ class Daemon:
 
     def _turn(self) -> None:
         """One batch."""
-        now_ms = self._clock.now_ms()
         self._take_filed()
         self._press_back()
+        now_ms = self._clock.now_ms()
         arrivals = 0
         for arrival in self._transport.receive(_BATCH_REQUESTS):
             arrivals += 1
@@ -255,8 +259,13 @@ class Daemon:
                 self._unfiled.popleft()
 
     def _press_back(self) -> None:
-        """What new sends are told at this moment."""
+        """Near the limit everybody is slowed to the filer's pace; at the limit new sends are refused.
+
+        Slowed first, because a refusal costs each client a retry, and a stream of them starves the filer.
+        """
         backlog = len(self._unfiled)
+        if backlog >= self._limits.filing_backlog_max * _SLOW_FROM and self._filer.waiting is None:
+            self._filer.wait_for_progress(_SLOW_S)
         if backlog >= self._limits.filing_backlog_max:
             self._state.back_pressure = MaestroError(
                 "BUSY",
@@ -507,6 +516,7 @@ class Daemon:
         # 1. What has arrived is answered, durably; what comes later finds nobody, and its client repeats it.
         self._turn()
         self._commit()
+        self._lock.announce_stop()
         # 2. Nobody new: clients look for another broker from here on, and wait for the lock through it.
         _remove(paths.endpoints_file(self._options.data))
         self._transport.close()
@@ -532,7 +542,6 @@ class Daemon:
 def _make_data_dir(data: str) -> None:
     try:
         os.makedirs(data, mode=0o700, exist_ok=True)
-        writable = os.access(data, os.W_OK | os.X_OK)
         os.makedirs(os.path.join(data, "messages", "journal"), mode=0o700, exist_ok=True)
     except OSError as error:
         raise MaestroError(
@@ -540,12 +549,6 @@ def _make_data_dir(data: str) -> None:
             f"the data directory can't be used: {error}",
             "Make it yours and writable, or set MAESTRO_DATA_DIR to another one.",
         ) from None
-    if not writable:
-        raise MaestroError(
-            "DATA_DIR_UNUSABLE",
-            f"the data directory {data} can't be written to",
-            "Make it yours and writable, or set MAESTRO_DATA_DIR to another one.",
-        )
 
 
 def _storage_full(data: str) -> MaestroError:

@@ -13,41 +13,64 @@ import time
 from maestro_schemas.errors import MaestroError
 
 _POLL_S = 0.02
+_STOPPING = "stopping"
 
 
 class DataLock:
-    """The lock on `<data>/broker.lock`; the file holds the holder's pid, for people."""
+    """The lock on `<data>/broker.lock`; the file holds the holder's pid, and `stopping` once it stops."""
 
     def __init__(self, data: str) -> None:
         self._path = os.path.join(data, "broker.lock")
         self._fd: int | None = None
 
-    def acquire(self, timeout_s: float) -> None:
-        """Take it, waiting for a broker that is just stopping. Raises MaestroError DATA_DIR_LOCKED with its pid."""
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        deadline_s = time.monotonic() + timeout_s
+    def acquire(self, stopping_timeout_s: float) -> None:
+        """Take it, waiting for a holder that is stopping, but for no other.
+
+        Raises MaestroError DATA_DIR_LOCKED with the holder's pid, or DATA_DIR_UNUSABLE.
+        """
+        fd = _open(self._path)
+        deadline_s = time.monotonic() + stopping_timeout_s
         while True:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() < deadline_s:
+                pid, _, doing = os.pread(fd, 64, 0).decode("ascii", "replace").strip().partition(" ")
+                if doing == _STOPPING and time.monotonic() < deadline_s:
                     time.sleep(_POLL_S)
                     continue
-                holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
                 os.close(fd)
                 raise MaestroError(
                     "DATA_DIR_LOCKED",
-                    f"another broker (pid {holder}) serves {os.path.dirname(self._path)}",
+                    f"another broker (pid {pid or 'unknown'}) serves {os.path.dirname(self._path)}",
                     "Use that one (`maestro status`), stop it (`maestro down`), or set MAESTRO_DATA_DIR to another.",
-                    details={"pid": int(holder) if holder.isdecimal() else None},
+                    details={"pid": int(pid) if pid.isdecimal() else None},
                 ) from None
             break
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
         self._fd = fd
+        self._write(f"{os.getpid()}\n")
+
+    def announce_stop(self) -> None:
+        """Tell a successor that it may wait."""
+        self._write(f"{os.getpid()} {_STOPPING}\n")
 
     def release(self) -> None:
         """Let go, last of all."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+    def _write(self, text: str) -> None:
+        if self._fd is not None:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, text.encode("ascii"), 0)
+
+
+def _open(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise MaestroError(
+            "DATA_DIR_UNUSABLE",
+            f"the data directory can't be written to: {error}",
+            "Make it yours and writable, or set MAESTRO_DATA_DIR to another one.",
+        ) from None

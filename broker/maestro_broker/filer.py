@@ -59,6 +59,7 @@ class Filer:
         self._queue: queue.SimpleQueue[list[Change] | None] = queue.SimpleQueue()
         self._filed: deque[list[Change]] = deque()
         self._stopping = threading.Event()
+        self._progress = threading.Event()
         self._thread = threading.Thread(target=self._run, name="filer", daemon=True)
         self._checkpointed_s = time.monotonic()
         self.checkpoint_lsn = start.lsn
@@ -80,6 +81,11 @@ class Filer:
             taken.append(self._filed.popleft())
         return taken
 
+    def wait_for_progress(self, timeout_s: float) -> None:
+        """Until another chunk is filed."""
+        self._progress.clear()
+        self._progress.wait(timeout_s)
+
     def stop(self, timeout_s: float) -> bool:
         """File what is left and make a checkpoint, within the time; the journal keeps what is not done."""
         self._stopping.set()
@@ -96,6 +102,7 @@ class Filer:
                     chunk = changes[start : start + _CHUNK]
                     self._until_there_is_room(chunk)
                     self._filed.append(chunk)
+                    self._progress.set()
                 self._journal.prepare_spare()
                 if last or self._checkpoint_is_due():
                     self._checkpoint()

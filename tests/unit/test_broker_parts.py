@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -34,17 +35,27 @@ def test_the_clock_is_not_behind_the_journal_and_ignores_jumps(monkeypatch: pyte
 
 
 def test_the_lock_has_one_holder(tmp_path: Path) -> None:
-    """The second is told the pid of the first, after waiting its time; released, it is free."""
+    """The second is told the pid of the first, and waits only for one that is stopping."""
     first, second = DataLock(str(tmp_path)), DataLock(str(tmp_path))
     first.acquire(0.0)
     with pytest.raises(MaestroError) as caught:
         second.acquire(0.05)
     assert caught.value.code == "DATA_DIR_LOCKED"
     assert caught.value.details == {"pid": os.getpid()}
+    first.announce_stop()
+    with pytest.raises(MaestroError):
+        second.acquire(0.05)
+    waiting = threading.Thread(target=second.acquire, args=(10.0,))
+    waiting.start()
     first.release()
     first.release()
-    second.acquire(0.0)
+    waiting.join(10.0)
+    assert (tmp_path / "broker.lock").read_text() == f"{os.getpid()}\n"
     second.release()
+    second.announce_stop()
+    with pytest.raises(MaestroError) as caught:
+        DataLock(str(tmp_path / "nowhere")).acquire(0.0)
+    assert caught.value.code == "DATA_DIR_UNUSABLE"
 
 
 def test_durable_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

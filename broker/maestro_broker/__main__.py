@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--foreground", action="store_true", help="log to standard error too")
     arguments = parser.parse_args()
     log = logging.getLogger("maestro_broker")
+    os.umask(0o077)  # mail is its owner's: whatever is made below is for this user alone
     try:
         settings = dict(_setting(text) for text in arguments.set)
         chosen = options.resolve(

@@ -134,7 +134,14 @@ class Daemon:
         self._clock = Clock(found.last_ms)
         self._started_ms = self._clock.now_ms()
         # 5. The filer, which gets the journal's tail first.
-        self._filer = Filer(options.data, self._spool, self._timeline, self._journal, found.start)
+        self._filer = Filer(
+            options.data,
+            self._limits.rate_limit,
+            spool=self._spool,
+            timeline=self._timeline,
+            journal=self._journal,
+            start=found.start,
+        )
         self._filer.start()
         self._hand_to_filer(found.unfiled)
         # 6. The sockets exist but nobody is let in: what waits in the outbox is older than what comes now.

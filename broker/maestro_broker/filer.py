@@ -172,7 +172,7 @@ class Filer:
         self._timeline.append(event(change.lsn, change.record) for change in chunk)
         for change in chunk:
             if change.lsn > self._heads.lsn:
-                self._heads.absorb(change.lsn, change.record)
+                self._heads.absorb(change.lsn, change.record, self._rate_limit)
 
     def _checkpoint_is_due(self) -> bool:
         behind = self._heads.lsn - self.checkpoint_lsn

@@ -35,8 +35,9 @@ class Heads(Struct):
     mailboxes: dict[str, Head] = {}
     sends: dict[str, list[int]] = {}
 
-    def absorb(self, lsn: int, record: Record) -> None:
-        """Count one record, the next in order."""
+    def absorb(self, lsn: int, record: Record, rate_limit: int) -> None:
+        """Count one record, the next in order. Of a session's sends the last `rate_limit` are kept: no more are
+        ever looked at."""
         self.lsn = lsn
         match record:
             case Accepted(message):
@@ -48,8 +49,10 @@ class Heads(Struct):
                 if expires_at is not None and (head.next_expiry_ms is None or expires_at < head.next_expiry_ms):
                     head.next_expiry_ms = expires_at
                 self.at = max(self.at, message.created_at)
-                if message.sender != SYSTEM_SENDER:
-                    self.sends.setdefault(message.sender, []).append(message.created_at)
+                if rate_limit and message.sender != SYSTEM_SENDER:
+                    times_ms = self.sends.setdefault(message.sender, [])
+                    times_ms.append(message.created_at)
+                    del times_ms[:-rate_limit]
             case Confirmed() | Deleted() | Expired():
                 head = self._head(record.mailbox)
                 pending, unoffered = departures(record)

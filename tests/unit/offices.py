@@ -103,7 +103,7 @@ class Office:
                 case SessionChanged():
                     self.session_files[change.record.stored.session.id] = change.record.stored
             if change.lsn > self.heads.lsn:
-                self.heads.absorb(change.lsn, change.record)
+                self.heads.absorb(change.lsn, change.record, self.limits.rate_limit)
         self.untold += len(written)
         if tell:
             self.state.filed(self.unfiled[: self.untold])

@@ -49,9 +49,17 @@ class Filer:
     """
 
     def __init__(
-        self, directory: str, spool: Spool, timeline: Timeline, journal: Journal, start: heads.Heads
+        self,
+        directory: str,
+        rate_limit: int,
+        *,
+        spool: Spool,
+        timeline: Timeline,
+        journal: Journal,
+        start: heads.Heads,
     ) -> None:
         self._directory = directory
+        self._rate_limit = rate_limit
         self._spool = spool
         self._timeline = timeline
         self._journal = journal

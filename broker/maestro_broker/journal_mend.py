@@ -161,6 +161,9 @@ def _secure_tail(
     if doubtful:
         first_lsn = verdict.durable_lsn + 1
         copied = _write_again(directory, first_lsn, doubtful)
+        if copied is None:
+            _write_in_place(path, doubtful, max(end, doubtful[-1].end))
+            return segments
         if copied == path:
             return segments  # the copy took the place of a segment in which nothing was attested
         segments = [*segments, (first_lsn, copied)]
@@ -175,10 +178,10 @@ def _secure_tail(
     return segments
 
 
-def _write_again(directory: str, first_lsn: int, entries: list[Entry]) -> str:
+def _write_again(directory: str, first_lsn: int, entries: list[Entry]) -> str | None:
     """A segment just large enough, sealed, put in place when all of it is durable; returns its path.
 
-    On a full disk what was prepared for better days gives its room.
+    On a full disk what was prepared for better days gives its room; None where that is not enough.
     """
     bodies = [entry.body or b"" for entry in entries]
     records = segment.pack_records(bodies, first_lsn - 1)
@@ -189,16 +192,40 @@ def _write_again(directory: str, first_lsn: int, entries: list[Entry]) -> str:
         try:
             _write_aside(path, segment.pack_header(first_lsn, size) + records, segment.pack_seal(entries[-1].lsn))
         except OSError as error:
-            giver = os.path.join(directory, givers.pop(0)) if givers else None
-            if error.errno not in FULL or giver is None:
+            if error.errno not in FULL:
                 raise
-            if os.path.exists(giver):
-                os.unlink(giver)
+            _remove(path + ASIDE)
+            if not givers:
+                return None
+            _remove(os.path.join(directory, givers.pop(0)))
         else:
             break
     os.rename(path + ASIDE, path)
     disk.sync_directory(directory)
     return path
+
+
+def _remove(path: str) -> None:
+    if os.path.exists(path):
+        os.unlink(path)
+
+
+def _write_in_place(path: str, entries: list[Entry], end: int) -> None:
+    """The last resort on a full disk: the same bytes over themselves, which makes the page cache write them, and
+    zeros from there to `end`; then a seal. Not the first choice, because records that may have been acknowledged
+    are then at the mercy of a power cut in the middle of a sector's write.
+    """
+    first, last = entries[0].offset, entries[-1].end
+    content = segment.read(path)[first:last]
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        segment.write_all(fd, content, first)
+        segment.write_zeros(fd, last, end)
+        segment.sync_data(fd)
+        segment.write_all(fd, segment.pack_seal(entries[-1].lsn), last)
+        segment.sync_data(fd)
+    finally:
+        os.close(fd)
 
 
 def _write_aside(path: str, content: bytes, seal: bytes) -> None:

@@ -256,7 +256,7 @@ class _Burst(threading.Thread):
             for number in range(1, _BURST + 1)
         ]
         give_up = time.monotonic() + COMMAND_S_MAX
-        with Client(self._router, Caller(self._sender.session, self._sender.token), timeout_s=_PATIENCE_S) as client:
+        with Client(self._router, Caller(self._sender.session, self._sender.token), patient=True) as client:
             while len(self._accepted) < _BURST:
                 try:
                     left = [one for one in outgoing if one["id"] not in self._accepted]

@@ -28,7 +28,8 @@ Examples:
   maestro session send --to bob --message "Review PR in task_456"
   maestro session send --to bob --message "Stop, main is red" --priority high
   maestro session send --to parent --file report.md --task task_456
-  git diff --stat | maestro session send --to bob --file -
+  maestro send -t bob -m "The short form of the same."
+  git diff --stat | maestro send -t bob -f -
   maestro session send --to sess_b --message "Done." \\
       --reply-to msg_1770536761607_k3v9x2m1a
   maestro session send --to bob --message "May I deploy?" \\

@@ -1,0 +1,201 @@
+"""CLI shell: a shell at a post office of its own, for tests of the command line.
+
+Rule: commands are real processes; the broker that they start ends with the test, by its own pid.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from maestro_clients.broker_process import find
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+COMMAND_S_MAX = 60.0
+
+
+class Ran(NamedTuple):
+    """One finished command."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> dict[str, Any]:
+        """The one JSON object on standard output; anything beside it fails."""
+        document = json.loads(self.out)
+        assert isinstance(document, dict)
+        return document
+
+    def error(self) -> dict[str, Any]:
+        """The error of a `--json` command."""
+        error = self.json()["error"]
+        assert isinstance(error, dict)
+        return error
+
+
+class Shell:
+    """An environment in which `maestro` is run."""
+
+    def __init__(self, root: str, environ: dict[str, str]) -> None:
+        self.root = root
+        self.environ = environ
+        self.data = environ["MAESTRO_DATA_DIR"]
+
+    @property
+    def session_id(self) -> str:
+        return self.environ["MAESTRO_SESSION_ID"]
+
+    def run(self, *arguments: str | bytes, stdin: bytes = b"", environ: dict[str, str] | None = None) -> Ran:
+        """`maestro ARGUMENTS`, with more environment on wish."""
+        done = subprocess.run(
+            [sys.executable, "-m", "maestro_cli", *arguments],
+            input=stdin,
+            env={**self.environ, **(environ or {})},
+            cwd=self.root,
+            capture_output=True,
+            timeout=COMMAND_S_MAX,
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def start_command(self, *arguments: str) -> list[str]:
+        """The words that run `maestro ARGUMENTS`, for another shell to run."""
+        return [sys.executable, "-m", "maestro_cli", *arguments]
+
+    def done(self, *arguments: str, stdin: bytes = b"") -> Ran:
+        """The same, for a command that must end with exit code 0."""
+        ran = self.run(*arguments, stdin=stdin)
+        assert ran.code == 0, ran
+        return ran
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+        """A `maestro` command that goes on; the test ends it."""
+        streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(
+            [sys.executable, "-m", "maestro_cli", *arguments],
+            env=self.environ,
+            cwd=self.root,
+            **{**streams, **options},
+        )
+
+    def session(self, name: str = "", *, role: str = "worker", project: str = "shop") -> Shell:
+        """Another shell at the same post office, with a session of its own."""
+        naming = ("--name", name) if name else ()
+        started = Shell(self.root, anonymous(self.environ)).done(
+            "session", "start", *naming, "--role", role, "--project", project, "--json"
+        )
+        session = started.json()
+        speaking = {"MAESTRO_SESSION_ID": session["id"], "MAESTRO_SESSION_TOKEN": session["token"]}
+        return Shell(self.root, {**anonymous(self.environ), **speaking})
+
+    def send(self, to: Shell, text: str, *more: str) -> str:
+        """Send, and the id of what was accepted."""
+        sent = self.done("session", "send", "--to", to.session_id, "--message", text, "--json", *more).json()
+        assert sent["status"] == "accepted"
+        return str(sent["id"])
+
+    def inbox(self, *more: str) -> list[dict[str, Any]]:
+        """What `inbox --json` shows now."""
+        messages = self.done("inbox", "--json", *more).json()["messages"]
+        assert isinstance(messages, list)
+        return messages
+
+    def state(self, message_id: str) -> str:
+        """The status of a message."""
+        return str(self.done("message", "show", message_id, "--json").json()["status"])
+
+    def broker_pid(self) -> int:
+        """The pid of the broker that serves now."""
+        endpoints = find(self.data)
+        assert endpoints is not None
+        return endpoints.pid
+
+    def kill_broker(self) -> None:
+        """SIGKILL, as a crash is."""
+        os.kill(self.broker_pid(), signal.SIGKILL)
+
+
+class Lines:
+    """The lines of a stream, as they come, with somebody waiting for one."""
+
+    def __init__(self, process: subprocess.Popen[bytes], stream: str = "stdout") -> None:
+        self._lines: list[str] = []
+        self._ended = False
+        self._changed = threading.Condition()
+        self._stream = getattr(process, stream)
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def wait_for(self, wanted: Callable[[str], bool], timeout_s: float = 20.0) -> str:
+        """The first line that is wanted; fails when the stream ends or the time is over without one."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or any(map(wanted, self._lines)), timeout_s)
+            found = next(filter(wanted, self._lines), None)
+        assert found is not None, f"not among {self._lines}"
+        return found
+
+    def all(self) -> list[str]:
+        """The lines so far."""
+        with self._changed:
+            return list(self._lines)
+
+    def _read(self) -> None:
+        for line in self._stream:
+            with self._changed:
+                self._lines.append(line.decode().rstrip("\n"))
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+
+def anonymous(environ: dict[str, str]) -> dict[str, str]:
+    """The environment without anybody's session."""
+    return {name: value for name, value in environ.items() if not name.startswith("MAESTRO_SESSION_")}
+
+
+@contextlib.contextmanager
+def open_shell(**environ: str) -> Iterator[Shell]:
+    """A person's shell at a new post office; no broker runs yet."""
+    # Not pytest's tmp_path: its length leaves no room for a socket's path.
+    root = tempfile.mkdtemp(prefix="mst-", dir="/tmp")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MAESTRO_")}
+    own = {
+        "MAESTRO_DATA_DIR": os.path.join(root, "data"),
+        "MAESTRO_RUNTIME_DIR": os.path.join(root, "run"),
+        "MAESTRO_CONFIG": os.path.join(root, "config.toml"),
+        "COLUMNS": "80",
+    }
+    try:
+        yield Shell(root, {**clean, **own, **environ})
+    finally:
+        stop_broker(os.path.join(root, "data"))
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def stop_broker(data: str) -> None:
+    """End the broker of a test, if it runs."""
+    endpoints = find(data)
+    if endpoints is None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(endpoints.pid, signal.SIGTERM)
+        # It was started by a process that is gone, so nobody can wait(2) for it: its socket tells.
+        give_up = time.monotonic() + 10
+        while find(data) is not None:
+            if time.monotonic() > give_up:
+                os.kill(endpoints.pid, signal.SIGKILL)
+                break
+            time.sleep(0.01)

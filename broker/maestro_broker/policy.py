@@ -37,7 +37,8 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]
 
 def sanitise(text: str) -> str:
     """The text without control characters, escape sequences and bidirectional overrides; CR LF becomes LF."""
-    if _CONTROLS.search(text) is None:
+    # Every control, escape and bidirectional mark is "not printable" to Python, which looks ten times as fast.
+    if text.isprintable() or _CONTROLS.search(text) is None:
         return text
     return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
 
@@ -45,7 +46,7 @@ def sanitise(text: str) -> str:
 def check_text(text: str, limits: Limits) -> str:
     """The sanitised text. Raises MaestroError EMPTY_MESSAGE or TEXT_TOO_LONG."""
     clean = sanitise(text)
-    if not clean.strip():
+    if not clean or clean.isspace():
         raise MaestroError(
             "EMPTY_MESSAGE",
             "the message is empty" if not text.strip() else "nothing is left of the message but control characters",

@@ -6,7 +6,7 @@ clients that decode with plain msgpack; a test holds each field of both to the s
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 
 class MetadataDoc(TypedDict, total=False):
@@ -125,7 +125,7 @@ class OutgoingDoc(TypedDict):
 
 
 class ErrorDoc(TypedDict):
-    """`errors.MaestroError.body()`. `retryAfter`: seconds."""
+    """An error as the wire, `--json` and HTTP carry it (`MaestroError.body`). `retryAfter`: seconds."""
 
     code: str
     message: str
@@ -134,6 +134,17 @@ class ErrorDoc(TypedDict):
     limit: NotRequired[int]
     actual: NotRequired[int]
     details: NotRequired[dict[str, Any]]
+
+
+class OutboxEntryDoc(TypedDict):
+    """A file of the outbox, as `outbox_entry.encode` writes it. `failure`: why, once refused for good."""
+
+    version: Literal[1]
+    queuedAt: int
+    session: str
+    message: OutgoingDoc
+    token: NotRequired[str]
+    failure: NotRequired[ErrorDoc]
 
 
 class SendResultDoc(TypedDict):

@@ -7,7 +7,7 @@ alike.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 # code -> (status, whether the same request may succeed later without being changed)
 CODES: Final[dict[str, tuple[int, bool]]] = {
@@ -118,17 +118,34 @@ class MaestroError(Exception):
 
     @classmethod
     def from_body(cls, body: object) -> MaestroError:
-        """The inverse of `body()`; anything that is not an error body becomes INTERNAL, never an exception."""
+        """The inverse of `body()`; anything that is not an error body becomes INTERNAL, never an exception.
+
+        A field of another kind than `body()` gives is passed over.
+        """
         if not isinstance(body, dict) or not isinstance(body.get("code"), str):
-            return cls("INTERNAL", f"the peer answered with an error that can't be read: {body!r:.200}")
-        retry_after, limit, actual = body.get("retryAfter"), body.get("limit"), body.get("actual")
-        details = body.get("details")
+            # Not its repr: that of a value nested deep enough raises.
+            return cls("INTERNAL", f"the peer answered with an error that can't be read (a {type(body).__name__})")
+        message, hint, details = body.get("message"), body.get("hint"), body.get("details")
+        retry_after = body.get("retryAfter")
         return cls(
             body["code"],
-            str(body.get("message", "")),
-            str(body.get("hint", "")),
-            retry_after_s=float(retry_after) if isinstance(retry_after, int | float) else None,
-            limit=limit if isinstance(limit, int) else None,
-            actual=actual if isinstance(actual, int) else None,
+            message if isinstance(message, str) else "",
+            hint if isinstance(hint, str) else "",
+            # The comparison also refuses NaN, and what is too large for a float.
+            retry_after_s=float(retry_after) if _is_number(retry_after) and 0 <= retry_after <= _WAIT_S_MAX else None,
+            limit=_count(body.get("limit")),
+            actual=_count(body.get("actual")),
             details=details if isinstance(details, dict) else None,
         )
+
+
+# A wait that is longer is as good as none: nobody sleeps for thirty years.
+_WAIT_S_MAX = 1e9
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -19,7 +19,7 @@ _DAY_MS = 24 * 3600 * 1000
 
 
 class Limits(NamedTuple):
-    """The limits in force. Defaults are DESIGN 6's where it names one, else reasoned in DOCS."""
+    """The limits in force. What each means, its unit and its range are in DOCS."""
 
     text_chars_max: int = 10_000
     rate_limit: int = 10
@@ -88,24 +88,39 @@ NAME_CHARS_MAX = 64
 VIA_CHARS_MAX = 64
 REQUEST_ID_BYTES_MAX = 64
 
+# How much of a wrong value an error repeats.
+_SHOWN_CHARS = 80
+
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": _DAY_MS}
 _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-_DURATION = re.compile(r"(\d{1,12})(ms|s|m|h|d)")
-_SIZE = re.compile(r"(\d{1,15})([kmg]?)(?:i?b)?", re.IGNORECASE)
+# `[0-9]` and not `\d`, which takes the digits of every script. Longer numbers are over every limit's range, and
+# int() refuses those of thousands of digits with an error of its own.
+_COUNT = re.compile(r"[0-9]{1,20}")
+_DURATION = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)")
+_SIZE = re.compile(r"([0-9]{1,15})([kmg]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
 
 
 def parse_duration_ms(text: str) -> int:
     """`"1h30m"`, `"7d"`, `"250ms"` in milliseconds; a bare number is refused, because its unit is a guess.
 
-    Raises MaestroError BAD_SETTING.
+    Raises MaestroError BAD_SETTING, also for what would not fit into 63 bits.
     """
     stripped = text.strip()
     found = _DURATION.findall(stripped)
     if not found or "".join(number + unit for number, unit in found) != stripped:
         raise MaestroError(
-            "BAD_SETTING", f"{text!r} is not a duration", "Write a number with a unit: 250ms, 30s, 5m, 1h, 7d."
+            "BAD_SETTING",
+            f"{text[:_SHOWN_CHARS]!r} is not a duration",
+            "Write a number with a unit: 250ms, 30s, 5m, 1h, 7d.",
         )
-    return sum(int(number) * _UNITS_MS[unit] for number, unit in found)
+    duration_ms = sum(int(number) * _UNITS_MS[unit] for number, unit in found)
+    if duration_ms > _MANY:
+        raise MaestroError(
+            "BAD_SETTING",
+            f"{text[:_SHOWN_CHARS]!r} is longer than any clock runs",
+            "Write a shorter one, such as 7d.",
+        )
+    return duration_ms
 
 
 def parse_limit(name: str, text: str) -> int:
@@ -113,10 +128,11 @@ def parse_limit(name: str, text: str) -> int:
     doc = DOCS.get(name)
     if doc is None:
         known = ", ".join(sorted(map(_public, DOCS)))
-        raise MaestroError("BAD_SETTING", f"there is no setting {name!r}", f"Known settings: {known}.")
+        raise MaestroError("BAD_SETTING", f"there is no setting {name[:_SHOWN_CHARS]!r}", f"Known settings: {known}.")
     stripped = text.strip()
     if doc.unit == "ms":
-        value = int(stripped) if stripped.isdecimal() else parse_duration_ms(stripped)
+        value = _count(stripped)
+        value = parse_duration_ms(stripped) if value < 0 else value
     elif doc.unit == "bytes" and (size := _SIZE.fullmatch(stripped)):
         value = int(size[1]) * _SIZES[size[2].lower()]
     elif doc.unit == "switch":
@@ -124,11 +140,11 @@ def parse_limit(name: str, text: str) -> int:
             stripped.lower(), -1
         )
     else:
-        value = int(stripped) if stripped.isdecimal() else -1
+        value = _count(stripped)
     if not doc.low <= value <= doc.high:
         raise MaestroError(
             "BAD_SETTING",
-            f"{_public(name)} can't be {text!r}: it is {doc.text}",
+            f"{_public(name)} can't be {text[:_SHOWN_CHARS]!r}: it is {doc.text}",
             f"Give a value from {doc.low:,} to {doc.high:,} ({doc.unit}).",
             limit=doc.high if value > doc.high else doc.low,
             actual=value if value >= 0 else None,
@@ -149,10 +165,11 @@ def resolve(
     origins = dict.fromkeys(DOCS, "default")
     for raw_name, raw in config.items():
         name = _private(raw_name)
-        values[name] = parse_limit(name, str(int(raw) if isinstance(raw, bool) else raw))
+        values[name] = parse_limit(name, str(raw))
         origins[name] = "config"
     for name in DOCS:
-        for variable in {f"MAESTRO_{name.upper()}", f"MAESTRO_{_public(name).upper()}"}:
+        # Where both spellings are set, the one with the unit wins.
+        for variable in (f"MAESTRO_{_public(name).upper()}", f"MAESTRO_{name.upper()}"):
             if environ.get(variable):
                 values[name] = parse_limit(name, environ[variable])
                 origins[name] = "environment"
@@ -161,6 +178,11 @@ def resolve(
         values[name] = parse_limit(name, text)
         origins[name] = "flag"
     return Limits(**values), origins
+
+
+def _count(text: str) -> int:
+    """The number that `text` is, or -1, which no limit allows."""
+    return int(text) if _COUNT.fullmatch(text) else -1
 
 
 def _public(name: str) -> str:

@@ -42,7 +42,7 @@ class Failure(Struct, frozen=True, rename="camel"):
 
 
 class Message(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """One message. `seq` counts up by one per receiver from 1 (DESIGN 2.5).
+    """One message. `seq` counts up by one per receiver from 1, without gaps.
 
     Unknown fields are ignored when read, so that an older broker can read what a newer one of the same data
     format wrote.

@@ -27,7 +27,7 @@ _SUFFIXES = 36**_SUFFIX_DIGITS
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` can be an id: 1 to 64 of A-Z a-z 0-9 _ - (DESIGN 6)."""
+    """Whether `text` can be an id: 1 to 64 of A-Z a-z 0-9 _ and -."""
     # `$` also matches before a trailing newline; fullmatch does not.
     return _ID.fullmatch(text) is not None
 

@@ -13,6 +13,8 @@ from .errors import MaestroError
 from .names import is_id
 
 ENTRY_VERSION = 1
+# What the 15 digits of a file's name hold: until the year 33658.
+QUEUED_AT_MS_MAX = 10**15 - 1
 WAITING_SUFFIX = ".json"
 FAILED_SUFFIX = ".failed"
 
@@ -33,7 +35,7 @@ def file_name(entry: OutboxEntry) -> str:
 
 
 def encode(entry: OutboxEntry) -> bytes:
-    """UTF-8 JSON, one object and a newline."""
+    """UTF-8 JSON, one object and a newline. Raises MaestroError INVALID for what JSON can't hold."""
     body: dict[str, Any] = {
         "version": ENTRY_VERSION,
         "queuedAt": entry.queued_at,
@@ -44,7 +46,12 @@ def encode(entry: OutboxEntry) -> bytes:
         body["token"] = entry.token
     if entry.failure is not None:
         body["failure"] = entry.failure
-    return json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+    try:
+        return json.dumps(body, ensure_ascii=False).encode() + b"\n"
+    except (ValueError, TypeError, RecursionError) as error:
+        raise MaestroError(
+            "INVALID", f"the message can't be kept in the outbox: {error}", "Use valid Unicode and plain JSON values."
+        ) from None
 
 
 def decode(raw: bytes) -> OutboxEntry:
@@ -52,15 +59,21 @@ def decode(raw: bytes) -> OutboxEntry:
     try:
         body = json.loads(raw)
         outgoing, session, token = body["message"], body["session"], body.get("token")
-        entry = OutboxEntry(int(body["queuedAt"]), session, token, outgoing, body.get("failure"))
+        # An escaped half of a surrogate pair is good JSON, and no text that the journal could hold.
+        json.dumps(body, ensure_ascii=False).encode()
+        entry = OutboxEntry(body["queuedAt"], session, token, outgoing, body.get("failure"))
         whole = (
             body["version"] == ENTRY_VERSION
+            and type(entry.queued_at) is int
+            and 0 <= entry.queued_at <= QUEUED_AT_MS_MAX
             and isinstance(session, str)
             and is_id(session)
             and isinstance(token, str | None)
             and isinstance(outgoing, dict)
             and isinstance(outgoing.get("id"), str)
             and is_id(outgoing["id"])
+            and isinstance(outgoing.get("to"), str)
+            and isinstance(outgoing.get("message"), str)
             and isinstance(entry.failure, dict | None)
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

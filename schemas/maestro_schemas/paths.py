@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 ROUTER_SOCKET = "broker.sock"
 NOTICE_SOCKET = "notices.sock"
 
+_APPLE_SUPPORT = "Library/Application Support"
+
 
 def data_dir(environ: Mapping[str, str]) -> str:
-    """The absolute data directory: MAESTRO_DATA_DIR, else the platform's user data directory for `maestro`."""
-    explicit = environ.get("MAESTRO_DATA_DIR")
-    if explicit:
-        return os.path.abspath(os.path.expanduser(explicit))
-    if sys.platform == "darwin":
-        return os.path.expanduser("~/Library/Application Support/maestro")
-    base = environ.get("XDG_DATA_HOME", "").strip() or os.path.expanduser("~/.local/share")
-    return os.path.join(base, "maestro")
+    """The absolute data directory: MAESTRO_DATA_DIR, else the platform's user data directory for `maestro`.
+
+    Raises MaestroError DATA_DIR_UNUSABLE when neither is set and the user has no home directory.
+    """
+    return _explicit("MAESTRO_DATA_DIR", environ) or os.path.join(
+        _user_dir("XDG_DATA_HOME", ".local/share", environ), "maestro"
+    )
 
 
 def config_file(environ: Mapping[str, str]) -> str:
-    """The one TOML file of settings: MAESTRO_CONFIG, else `config.toml` in the user's config directory."""
-    explicit = environ.get("MAESTRO_CONFIG")
-    if explicit:
-        return os.path.abspath(os.path.expanduser(explicit))
-    if sys.platform == "darwin":
-        return os.path.expanduser("~/Library/Application Support/maestro/config.toml")
-    base = environ.get("XDG_CONFIG_HOME", "").strip() or os.path.expanduser("~/.config")
-    return os.path.join(base, "maestro", "config.toml")
+    """The one TOML file of settings: MAESTRO_CONFIG, else `config.toml` in the user's config directory.
+
+    Raises MaestroError DATA_DIR_UNUSABLE when neither is set and the user has no home directory.
+    """
+    return _explicit("MAESTRO_CONFIG", environ) or os.path.join(
+        _user_dir("XDG_CONFIG_HOME", ".config", environ), "maestro", "config.toml"
+    )
 
 
 def runtime_dir(data: str, environ: Mapping[str, str]) -> str:
@@ -51,11 +51,11 @@ def runtime_dir(data: str, environ: Mapping[str, str]) -> str:
     """
     import hashlib
 
-    explicit = environ.get("MAESTRO_RUNTIME_DIR")
-    shared = environ.get("XDG_RUNTIME_DIR", "").strip()
+    explicit = _explicit("MAESTRO_RUNTIME_DIR", environ)
+    shared = environ.get("XDG_RUNTIME_DIR", "")
     if explicit:
-        base = os.path.abspath(os.path.expanduser(explicit))
-    elif shared:
+        base = explicit
+    elif os.path.isabs(shared):
         base = os.path.join(shared, "maestro")
     else:
         base = f"/tmp/maestro-{os.getuid()}"  # noqa: S108 - made 0700 and checked for its owner by the broker
@@ -97,3 +97,38 @@ def parse_endpoints(text: str) -> dict[str, str]:
     """The lines of the endpoints file; lines without `=` are passed over, so that it can grow comments."""
     pairs = (line.partition("=") for line in text.splitlines())
     return {name.strip(): value.strip() for name, sep, value in pairs if sep}
+
+
+def _explicit(variable: str, environ: Mapping[str, str]) -> str | None:
+    """The absolute path that a variable of ours names, or None where it is unset or empty."""
+    path = environ.get(variable)
+    if not path:
+        return None
+    if path == "~" or path.startswith("~/"):
+        return os.path.abspath(os.path.join(_home(environ), path[2:]))
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def _user_dir(variable: str, below_home: str, environ: Mapping[str, str]) -> str:
+    """One of XDG's user directories; a relative value is passed over, as its specification demands."""
+    shared = environ.get(variable, "")
+    if os.path.isabs(shared):
+        return shared
+    return os.path.join(_home(environ), _APPLE_SUPPORT if sys.platform == "darwin" else below_home)
+
+
+def _home(environ: Mapping[str, str]) -> str:
+    """HOME where it is absolute, else what the user database says; not os.path.expanduser, which reads os.environ."""
+    home = environ.get("HOME", "")
+    if not os.path.isabs(home):
+        import pwd
+
+        try:
+            home = pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:
+            raise MaestroError(
+                "DATA_DIR_UNUSABLE",
+                f"HOME is not set, and uid {os.getuid()} has no home directory",
+                "Set MAESTRO_DATA_DIR (and MAESTRO_CONFIG) to absolute paths.",
+            ) from None
+    return home.rstrip("/") or "/"

@@ -1,6 +1,7 @@
 """Replies: the body of each successful answer.
 
-Rule: the mirror of `requests`; what a client sees as the TypedDicts of `documents` is encoded from here.
+Rule: the mirror of `requests`, a Struct for each command in REPLIES; what a client sees as the TypedDicts of
+`documents` is encoded from here.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from .events import Event
 from .messages import Message, MessageStatus
 from .sessions import Session
 
@@ -103,7 +105,7 @@ class SessionsReply(Struct, frozen=True):
 class EventsReply(Struct, frozen=True, rename="camel"):
     """`events`: as in `events.Event`. `up_to`: the cursor for the next call. `head`: the newest LSN there is."""
 
-    events: list[Any]
+    events: list[Event]
     up_to: int
     head: int
     has_more: bool
@@ -127,3 +129,22 @@ class ShutdownReply(Struct, frozen=True):
     """The broker's pid, whose end the caller may wait for."""
 
     pid: int
+
+
+REPLIES: dict[str, type[Struct]] = {
+    "hello": HelloReply,
+    "send": SendReply,
+    "inbox": InboxReply,
+    "confirm": ItemsReply,
+    "message": MessageReply,
+    "delete": ItemsReply,
+    "session.start": SessionReply,
+    "session.end": SessionReply,
+    "session.get": SessionReply,
+    "session.list": SessionsReply,
+    "session.touch": SessionReply,
+    "events": EventsReply,
+    "stats": StatsReply,
+    "outbox.drain": DrainReply,
+    "shutdown": ShutdownReply,
+}

@@ -1,0 +1,64 @@
+"""Golden vectors: documents of the contract beside the bytes that they are on the wire.
+
+Rule: a vector's `document` is written by hand and its `hex` by this script (`just schemas`), with plain msgpack as
+a client packs it. `brokerHex` is there where the broker writes other bytes for it: msgspec sizes a map's header by
+the fields that a type has, not by those that are present, so from 16 fields on it is longer than it must be. A diff
+in either is a change of the wire: it needs another protocol version.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+import msgpack
+import msgspec
+
+from maestro_schemas.events import Event
+from maestro_schemas.replies import REPLIES
+
+DIRECTORY = os.path.dirname(os.path.abspath(__file__))
+
+_SHAPES: dict[str, type[msgspec.Struct]] = {shape.__name__: shape for shape in (*REPLIES.values(), Event)}
+
+
+def regenerated(text: str) -> str:
+    """A vector file's text with the bytes of every vector computed from its `document`."""
+    content = json.loads(text)
+    content["vectors"] = [_with_bytes(vector) for vector in content["vectors"]]
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def files() -> list[str]:
+    """The paths of the vector files."""
+    return sorted(os.path.join(DIRECTORY, name) for name in os.listdir(DIRECTORY) if name.endswith(".json"))
+
+
+def _with_bytes(vector: dict[str, Any]) -> dict[str, Any]:
+    whole = {name: value for name, value in vector.items() if name not in ("hex", "brokerHex")}
+    packed = msgpack.packb(whole["document"])
+    whole["hex"] = packed.hex()
+    shape = _SHAPES.get(whole.get("type", ""))
+    if shape is not None:
+        by_broker = msgspec.msgpack.encode(msgspec.msgpack.decode(packed, type=shape))
+        if by_broker != packed:
+            whole["brokerHex"] = by_broker.hex()
+    return whole
+
+
+def main() -> int:
+    """Write what differs."""
+    for path in files():
+        with open(path, encoding="utf-8") as file:
+            before = file.read()
+        after = regenerated(before)
+        if after != before:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(after)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

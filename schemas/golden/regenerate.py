@@ -21,7 +21,8 @@ from maestro_schemas.replies import REPLIES
 
 DIRECTORY = os.path.dirname(os.path.abspath(__file__))
 
-_SHAPES: dict[str, type[msgspec.Struct]] = {shape.__name__: shape for shape in (*REPLIES.values(), Event)}
+_WRITTEN: list[type[msgspec.Struct]] = [*REPLIES.values(), Event]
+_SHAPES = {shape.__name__: shape for shape in _WRITTEN}
 
 
 def regenerated(text: str) -> str:

@@ -74,6 +74,7 @@ _EXPIRIES_A_TICK = 64
 _SLOW_FROM = 0.9
 _SLOW_S = 0.02
 _GC_THRESHOLD = 50_000
+_SWITCH_S = 0.0001
 # Beside its body, what a journal record of a send takes: field names, ids, times. Measured: 200 to 330 bytes.
 _RECORD_BYTES = 512
 
@@ -175,6 +176,9 @@ class Daemon:
         # What is alive by now stays; and mail in memory makes no cycles, so the collector need not look often.
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD, 20, 100)
+        # A thread that waits for the interpreter asks for it after this long. By default that is 5 ms, and was the
+        # p99 of a send: the filer's calls are so short that it takes the lock back before the loop has woken up.
+        sys.setswitchinterval(_SWITCH_S)
         _log.info("broker %s serves %s (pid %d)", __version__, options.data, os.getpid())
 
     # --- the loop ----------------------------------------------------------------------------------------
@@ -187,11 +191,15 @@ class Daemon:
         poller.register(transport.publisher, zmq.POLLIN)
         poller.register(self._wake, zmq.POLLIN)
         while not self._stopping:
-            if not poller.poll(0):
+            ready = poller.poll(0)
+            if not ready:
                 self._filer.go_on()
-                poller.poll(self._wait_ms())
-            self._filer.hold_back()
+                ready = poller.poll(self._wait_ms())
+                self._filer.hold_back()
             self._turn()
+            if any(socket is transport.publisher for socket, _ in ready):
+                for topic in transport.subscriptions():
+                    self._publish_head(topic, self._clock.now_ms())
 
     def _turn(self) -> None:
         """One batch."""
@@ -202,8 +210,6 @@ class Daemon:
         for arrival in self._transport.receive(_BATCH_REQUESTS):
             arrivals += 1
             self._answer(arrival, now_ms)
-        for topic in self._transport.subscriptions():
-            self._publish_head(topic, now_ms)
         if now_ms >= self._next_tick_ms:
             self._tick(now_ms)
         if self._state.has_changes or self._answers:

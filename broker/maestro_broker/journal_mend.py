@@ -190,7 +190,7 @@ def _write_again(directory: str, first_lsn: int, entries: list[Entry]) -> str | 
     givers = [journal_scan.SPARE, journal_scan.RESERVE]
     while True:
         try:
-            _write_aside(path, segment.pack_header(first_lsn, size) + records, segment.pack_seal(entries[-1].lsn))
+            _write_aside(path, segment.pack_header(first_lsn, size) + records + segment.pack_seal(entries[-1].lsn))
         except OSError as error:
             if error.errno not in FULL:
                 raise
@@ -228,13 +228,11 @@ def _write_in_place(path: str, entries: list[Entry], end: int) -> None:
         os.close(fd)
 
 
-def _write_aside(path: str, content: bytes, seal: bytes) -> None:
+def _write_aside(path: str, content: bytes) -> None:
+    # The seal goes with what it attests: nobody sees either before the rename, which comes after the sync.
     fd = os.open(path + ASIDE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         segment.write_all(fd, content, 0)
-        os.fsync(fd)
-        # Not before: a seal may not reach the disk ahead of what it attests.
-        segment.write_all(fd, seal, len(content))
         os.fsync(fd)
     finally:
         os.close(fd)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 PENDING_MARKER = ".pending"
 _SUFFIX = ".json"
 _ASIDE = ".tmp"
-_LINK_BYTES_MAX = 256
 
 # Two lookups stand before every accepted message: was this id sent before, is it in the mailbox. Both nearly always
 # find nothing, within a microsecond. `os` would give up the interpreter's lock for each and take it back from the
@@ -33,6 +32,7 @@ _libc = ctypes.PyDLL(None)
 _libc.access.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _libc.readlink.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t)
 _libc.readlink.restype = ctypes.c_ssize_t
+_scrap = ctypes.create_string_buffer(1)
 
 _encode = msgspec.json.Encoder().encode
 _message_decoder = msgspec.json.Decoder(Message)
@@ -200,9 +200,12 @@ def _exists(path: str) -> bool:
 
 def _read_link(path: str) -> str | None:
     """The target of a symbolic link; None for anything else."""
-    buffer = ctypes.create_string_buffer(_LINK_BYTES_MAX)
-    length = _libc.readlink(path.encode(), buffer, _LINK_BYTES_MAX)
-    return buffer.raw[:length].decode("utf-8", "replace") if length > 0 else None
+    if _libc.readlink(path.encode(), _scrap, 1) < 0:
+        return None
+    try:
+        return os.readlink(path)
+    except OSError:  # removed since
+        return None
 
 
 def _replace(directory: str, name: str, content: bytes) -> None:

@@ -1,0 +1,264 @@
+"""Broker process: finding the broker of a data directory, and starting it once.
+
+Rule: alive means that somebody listens on its socket. Of any number of clients that find nobody, the holder of
+`start.lock` starts one broker, and the others wait for its socket; what the broker says about why it can't start
+reaches every starter typed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from maestro_schemas import paths
+from maestro_schemas.errors import MaestroError
+
+from .liveness import listens
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+START_LOCK = "start.lock"
+START_LOG = "broker-start.log"
+
+_LOOK_EVERY_S = 0.02
+_LOG_TAIL_BYTES = 2_000
+_REPORT_BYTES_MAX = 65_536
+_OFF = frozenset({"0", "false", "no", "off"})
+# What names a place by a path that a relative one would lose on the way into another working directory.
+_PATH_VARIABLES = ("MAESTRO_RUNTIME_DIR", "MAESTRO_CONFIG", "MAESTRO_DATA_DIR")
+
+
+class Endpoints(NamedTuple):
+    """`router`, `notices`: ZeroMQ addresses. `epoch`: changes with every start of the broker."""
+
+    router: str
+    notices: str
+    pid: int
+    epoch: str
+    version: str
+
+
+def may_autostart(environ: Mapping[str, str]) -> bool:
+    """Whether a missing broker may be started: yes, unless MAESTRO_AUTOSTART says no."""
+    return environ.get("MAESTRO_AUTOSTART", "1").strip().lower() not in _OFF
+
+
+def find(data: str) -> Endpoints | None:
+    """The broker that serves the data directory now; None if nobody listens. Starts nothing."""
+    try:
+        with open(paths.endpoints_file(data), encoding="utf-8", errors="replace") as file:
+            values = paths.parse_endpoints(file.read())
+    except OSError:
+        return None
+    pid = values.get("pid", "")
+    if not (values.get("router") and values.get("notices") and pid.isdecimal()):
+        return None
+    if not listens(values["router"]):
+        return None
+    return Endpoints(
+        values["router"], values["notices"], int(pid), values.get("epoch", ""), values.get("version", "")
+    )
+
+
+def ensure(
+    data: str,
+    environ: Mapping[str, str],
+    *,
+    autostart: bool,
+    timeout_s: float = 10.0,
+    settings: Mapping[str, str] | None = None,
+) -> Endpoints:
+    """The broker of the data directory, started if need be (with `settings`, NAME to VALUE, if it is we who start).
+
+    Raises MaestroError BROKER_UNREACHABLE where nobody is there and autostart is off; DATA_DIR_UNUSABLE; what the
+    broker itself said (PATH_TOO_LONG, FORMAT_UNSUPPORTED, BAD_SETTING, ...); AUTOSTART_FAILED where it ended
+    without a word; DATA_DIR_LOCKED or TIMEOUT where a broker runs, or starts, and does not serve within timeout_s.
+    """
+    found = find(data)
+    if found is not None:
+        return found
+    if not autostart:
+        raise MaestroError(
+            "BROKER_UNREACHABLE",
+            f"no broker serves {data}, and starting one is turned off",
+            "Start it with `maestro up`, or unset MAESTRO_AUTOSTART.",
+        )
+    deadline_s = time.monotonic() + timeout_s
+    lock_fd = _open_lock(data)
+    try:
+        while not _try_lock(lock_fd):
+            # Somebody is starting it. If that fails, the lock comes free, and it is our turn.
+            found = find(data)
+            if found is not None:
+                return found
+            _wait_a_little(deadline_s, _late(f"another process starts the broker of {data}; it does not serve yet"))
+        found = find(data)
+        return found if found is not None else _start(data, environ, settings or {}, deadline_s)
+    finally:
+        os.close(lock_fd)
+
+
+def _open_lock(data: str) -> int:
+    try:
+        os.makedirs(data, mode=0o700, exist_ok=True)
+        return os.open(os.path.join(data, START_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise MaestroError(
+            "DATA_DIR_UNUSABLE",
+            f"the data directory {data} can't be used: {error}",
+            "Make it yours and writable, or set MAESTRO_DATA_DIR to another one.",
+        ) from None
+
+
+def _try_lock(fd: int) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _late(what: str) -> MaestroError:
+    return MaestroError(
+        "TIMEOUT",
+        what,
+        "Its log, logs/broker.log in the data directory, says what it is doing; a long recovery takes time. "
+        "Try again in a moment.",
+    )
+
+
+def _wait_a_little(deadline_s: float, late: MaestroError) -> None:
+    left_s = deadline_s - time.monotonic()
+    if left_s <= 0:
+        raise late
+    time.sleep(min(left_s, _LOOK_EVERY_S))
+
+
+def _start(data: str, environ: Mapping[str, str], settings: Mapping[str, str], deadline_s: float) -> Endpoints:
+    read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+    try:
+        try:
+            _spawn(data, environ, settings, write_fd)
+        finally:
+            os.close(write_fd)
+        report = _read_report(read_fd, data, deadline_s)
+    finally:
+        os.close(read_fd)
+    if report == "ready":
+        late = _late(f"the broker of {data} says that it serves, and its socket can't be found")
+    else:
+        late = _refusal(data, report)
+        # Locked: another broker is just stopping, or starting without our lock; then its socket will come.
+        if late.code != "DATA_DIR_LOCKED":
+            raise late
+    while (found := find(data)) is None:
+        _wait_a_little(deadline_s, late)
+    return found
+
+
+def _spawn(data: str, environ: Mapping[str, str], settings: Mapping[str, str], ready_fd: int) -> None:
+    """Start it detached. Through a shell that puts it into the background and ends, so that it becomes no child of
+    ours: a long-lived client would keep a killed broker as a zombie, and a fork of its own is unsafe in threads."""
+    import subprocess
+
+    command = [sys.executable, "-m", "maestro_broker", "--data-dir", os.path.abspath(data)]
+    command += ["--ready-fd", str(ready_fd)]
+    for name, value in settings.items():
+        command += ["--set", f"{name}={value}"]
+    log_fd = _open_log(data)
+    try:
+        finished = subprocess.run(
+            ["/bin/sh", "-c", '"$@" &', "sh", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log_fd,
+            stderr=log_fd,
+            # Not the caller's: that may be a directory that somebody wants to remove, and `-m` imports from it.
+            cwd=data,
+            env=_clean(environ),
+            pass_fds=(ready_fd,),
+            start_new_session=True,
+            check=False,
+        )
+    except OSError as error:
+        raise _autostart_failed(f"no process could be made: {error}") from None
+    finally:
+        os.close(log_fd)
+    if finished.returncode != 0:
+        raise _autostart_failed(f"no process could be made{_log_tail(data)}")
+
+
+def _clean(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the broker: no session's, and with paths that mean the same from another directory."""
+    clean = {name: value for name, value in environ.items() if not name.startswith("MAESTRO_SESSION_")}
+    for name in _PATH_VARIABLES:
+        if clean.get(name):
+            clean[name] = os.path.abspath(os.path.expanduser(clean[name]))
+    if clean.get("PYTHONPATH"):
+        clean["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, clean["PYTHONPATH"].split(os.pathsep)))
+    return clean
+
+
+def _open_log(data: str) -> int:
+    """What the broker writes before it has a log of its own, e.g. that Python can't import it."""
+    try:
+        return os.open(
+            os.path.join(data, START_LOG), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600
+        )
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise _autostart_failed(f"its log can't be opened: {error}") from None
+        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+
+def _read_report(fd: int, data: str, deadline_s: float) -> str:
+    """`ready`, or `error {json}`; empty when the broker ended without either. Raises MaestroError TIMEOUT."""
+    import select
+
+    poller = select.poll()  # not select(), which can't take a descriptor above 1,023
+    poller.register(fd, select.POLLIN)
+    heard = b""
+    while b"\n" not in heard and len(heard) < _REPORT_BYTES_MAX:
+        left_s = deadline_s - time.monotonic()
+        if left_s <= 0 or not poller.poll(left_s * 1000):
+            raise _late(f"the broker of {data} was started, and it does not serve yet")
+        some = os.read(fd, 4_096)
+        if not some:
+            break
+        heard += some
+    return heard.decode("utf-8", "replace").strip()
+
+
+def _refusal(data: str, report: str) -> MaestroError:
+    """The broker's own error."""
+    import json
+
+    word, _, body = report.partition(" ")
+    if word == "error":
+        try:
+            return MaestroError.from_body(json.loads(body))
+        except ValueError:
+            return _autostart_failed(f"the broker ended: {body[:200]}")
+    return _autostart_failed(f"the broker ended before it served{_log_tail(data)}")
+
+
+def _log_tail(data: str) -> str:
+    try:
+        with open(os.path.join(data, START_LOG), "rb") as file:
+            lines = file.read()[-_LOG_TAIL_BYTES:].decode("utf-8", "replace").strip().splitlines()
+    except OSError:
+        return ""
+    return f": {lines[-1]}" if lines else ""
+
+
+def _autostart_failed(why: str) -> MaestroError:
+    return MaestroError(
+        "AUTOSTART_FAILED",
+        why,
+        f"`maestro up --foreground` shows what happens; {START_LOG} in the data directory has what it printed.",
+    )

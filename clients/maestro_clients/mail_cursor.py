@@ -1,0 +1,236 @@
+"""Mail cursor: where one watcher stands in one mailbox.
+
+Rule: sans-IO. Notices, pages and results come in; what to ask next comes out; `now_s` is any steady clock. Of what
+the mailbox holds, nothing is missed and nothing is taken twice:
+
+- `since` of the next page is the last page's `upTo`: all up to there was in hand, or is no longer to be had.
+  Mail under another reader's lease keeps `upTo` back, so it is asked for again when that lease ends.
+- Notices are hints: one that names a number that no page has reached asks for a page. A lost one costs time, not
+  mail, for a page is asked for every LOOK_EVERY_S anyway.
+- What was taken is remembered until the broker has confirmed it, so that it is passed over when it is offered
+  again (the lease lapsed, the broker restarted). Confirmed mail is never offered again: no status goes back.
+- What is in hand is given up and asked for again when half of the lease is over, so that whoever takes it has the
+  other half to show it in.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from maestro_schemas.errors import CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from maestro_schemas.documents import EventDoc, InboxDoc, ItemResultDoc, MessageDoc
+
+LOOK_EVERY_S = 5.0
+CONFIRM_EVERY_S = 1.0
+CONFIRM_COUNT = 64
+PAGE_MESSAGES = 256
+# After "not now", or a page that held nothing new.
+AGAIN_S = 0.25
+# Past the end of another reader's lease, so that the question does not come a moment too early.
+_LEASE_SLACK_S = 0.01
+
+_EVERY_STATUS = ("pending", "delivered", "read", "failed", "expired")
+
+
+class MailCursor:
+    """`reader`: lease what is fetched under this id, for `lease_ms`; None only looks, at every status.
+
+    `since`: the seq after which to begin. `confirm_max`: ids in one confirmation.
+    """
+
+    def __init__(
+        self,
+        session: str,
+        *,
+        since: int = 0,
+        reader: str | None = None,
+        lease_ms: int = 0,
+        confirm_max: int = CONFIRM_COUNT,
+    ) -> None:
+        self._session = session
+        self._reader = reader
+        self._lease_ms = lease_ms
+        self._confirm_max = max(1, min(confirm_max, PAGE_MESSAGES))
+        self._cursor = since
+        self._head = since
+        self._noticed = 0
+        self._behind = True
+        self._look_s = 0.0
+        self._fetch_after_s = 0.0
+        self._asked_s = 0.0
+        self._hand: deque[MessageDoc] = deque()
+        self._renew_s = float("inf")
+        self._is_fresh = False
+        self._shown: dict[str, int] = {}
+        self._current: str | None = None
+        self._surfaced: deque[str] = deque()
+        self._oldest_s = 0.0
+        self._confirming: list[str] = []
+        self._confirm_after_s = 0.0
+
+    # --- notices -------------------------------------------------------------------------------------------
+
+    def notice(self, event: EventDoc) -> None:
+        """Something happened, perhaps to this mailbox."""
+        seq = event.get("seq", 0)
+        if event["event"] == "head":
+            # Lower than what we know: another mailbox under the same name. The page will tell.
+            self._behind |= seq != self._head
+            self._noticed = max(self._noticed, seq)
+        elif event["event"] == "message.accepted" and event.get("to") == self._session:
+            self._behind |= seq > self._head
+            self._noticed = max(self._noticed, seq)
+
+    def reconnected(self) -> None:
+        """The broker may have restarted, and leases are forgotten then: ask again for all that is not confirmed."""
+        seqs = [message["seq"] for message in self._hand]
+        seqs += self._shown.values()
+        self._cursor = min([self._cursor, *(seq - 1 for seq in seqs)])
+        self._hand.clear()
+        self._behind = True
+        self._fetch_after_s = self._confirm_after_s = 0.0
+
+    # --- pages ---------------------------------------------------------------------------------------------
+
+    def fetch_due(self, now_s: float) -> bool:
+        """Whether a page is to be asked for (by whoever has not asked yet)."""
+        return not self._hand and now_s >= self.next_look_s()
+
+    def next_look_s(self) -> float:
+        """When the next page is due, with nothing in hand and if no notice comes before."""
+        return max(self._fetch_after_s, 0.0 if self._behind else self._look_s)
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether, as far as is known, there is nothing more to take."""
+        return not self._hand and not self._behind
+
+    def request(self, now_s: float) -> dict[str, Any]:
+        """The fields of the `inbox` request for the next page."""
+        self._asked_s = now_s
+        self._noticed = 0
+        body: dict[str, Any] = {"session": self._session, "since": self._cursor, "limit": PAGE_MESSAGES}
+        if self._reader is None:
+            return {**body, "status": _EVERY_STATUS}
+        return {**body, "status": ("pending",), "leaseMs": self._lease_ms, "reader": self._reader}
+
+    def page(self, reply: InboxDoc, now_s: float) -> None:
+        """The answer to the last request."""
+        self._head = reply["headSeq"]
+        if self._head < self._cursor:
+            # Numbers do not go back: the data directory is another one, and all we know is about the old one.
+            self._cursor = 0
+            self._shown.clear()
+            self._surfaced.clear()
+            self._behind = True
+            return
+        self._hand.extend(message for message in reply["messages"] if message["id"] not in self._shown)
+        self._is_fresh = True
+        if self._reader is not None:
+            self._renew_s = self._asked_s + self._lease_ms / 2000
+        if not self._hand and reply["hasMore"] and reply["upTo"] == self._cursor:
+            # All of it waits to be confirmed, behind another reader's: no use in asking again at once.
+            self._fetch_after_s = now_s + AGAIN_S
+        self._cursor = reply["upTo"]
+        self._behind = reply["hasMore"] or self._noticed > self._head
+        lease_ends_s = reply.get("leaseEndsInMs", 1000 * LOOK_EVERY_S) / 1000 + _LEASE_SLACK_S
+        self._look_s = now_s + min(lease_ends_s, LOOK_EVERY_S)
+
+    def fetch_failed(self, now_s: float, after_s: float) -> None:
+        """There was no page; ask again after so long."""
+        self._behind = True
+        self._fetch_after_s = now_s + after_s
+
+    # --- messages ------------------------------------------------------------------------------------------
+
+    def take(self, now_s: float) -> MessageDoc | None:
+        """The next message in hand, the consumer's from now on."""
+        # Of a fresh page one is taken however short the lease, else a short one would never let anything through.
+        if self._hand and now_s >= self._renew_s and not self._is_fresh:
+            self._cursor = self._hand[0]["seq"] - 1
+            self._hand.clear()
+            self._behind = True
+        if not self._hand:
+            return None
+        message = self._hand.popleft()
+        self._is_fresh = False
+        if self._reader is not None:
+            self._shown[message["id"]] = message["seq"]
+            self._current = message["id"]
+        return message
+
+    def came_back(self, now_s: float) -> None:
+        """The consumer has surfaced what it took last."""
+        if self._current is not None:
+            if not self._surfaced:
+                self._oldest_s = now_s
+            self._surfaced.append(self._current)
+            self._current = None
+
+    def give_back(self) -> dict[str, Any] | None:
+        """The request that ends the lease of what was not surfaced, or None where there is nothing."""
+        seqs = [message["seq"] for message in self._hand]
+        if self._current is not None:
+            seqs.append(self._shown[self._current])
+        if self._reader is None or not seqs:
+            return None
+        # The same read again, for a millisecond.
+        return {
+            "session": self._session,
+            "since": min(seqs) - 1,
+            "limit": len(seqs),
+            "status": ("pending",),
+            "leaseMs": 1,
+            "reader": self._reader,
+        }
+
+    # --- confirmations -------------------------------------------------------------------------------------
+
+    @property
+    def unconfirmed(self) -> int:
+        """How many surfaced messages the broker has not confirmed."""
+        return len(self._surfaced) + len(self._confirming)
+
+    def confirm_due(self, now_s: float, *, idle: bool) -> list[str]:
+        """The ids to confirm now, or none; `idle`: the consumer waits, so there is nothing to save them up for."""
+        full = len(self._surfaced) >= min(CONFIRM_COUNT, self._confirm_max)
+        old = now_s - self._oldest_s >= CONFIRM_EVERY_S
+        if self._confirming or not self._surfaced or now_s < self._confirm_after_s or not (idle or full or old):
+            return []
+        count = min(len(self._surfaced), self._confirm_max)
+        self._confirming = [self._surfaced.popleft() for _ in range(count)]
+        self._oldest_s = now_s
+        return self._confirming
+
+    def next_confirm_s(self) -> float:
+        """When `confirm_due` may have something for an idle consumer; infinity while a confirmation is under way."""
+        return self._confirm_after_s if self._surfaced and not self._confirming else float("inf")
+
+    def confirmed(self, results: Sequence[ItemResultDoc], now_s: float) -> None:
+        """What became of the confirmation under way.
+
+        An id refused for good (deleted or expired meanwhile) is no longer pending either, and forgotten; one that
+        is refused for now is tried again.
+        """
+        again = {result["id"] for result in results if "error" in result and _for_now(result["error"]["code"])}
+        for message_id in self._confirming:
+            if message_id not in again:
+                self._shown.pop(message_id, None)
+        self._confirming = [message_id for message_id in self._confirming if message_id in again]
+        if self._confirming:
+            self.confirm_failed(now_s, AGAIN_S)
+
+    def confirm_failed(self, now_s: float, after_s: float) -> None:
+        """There was no answer; try again after so long."""
+        self._surfaced.extendleft(reversed(self._confirming))
+        self._confirming = []
+        self._confirm_after_s = now_s + after_s
+
+
+def _for_now(code: str) -> bool:
+    return CODES.get(code, (500, False))[1]

@@ -1,0 +1,64 @@
+"""Notices: the broker's hints about one session, on a SUB socket.
+
+Rule: a notice may be lost, late or repeated, and is never the truth. On subscribing, and after each reconnection of
+libzmq's, the broker sends a `head`. That the connection broke is known at once, from the socket's monitor.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import zmq
+
+from maestro_schemas.errors import MaestroError
+
+from .codec import decode_notice
+
+if TYPE_CHECKING:
+    from maestro_schemas.documents import EventDoc
+
+_RECONNECT_MS = 20
+_RECONNECT_MAX_MS = 200
+_DRAIN = 1_024
+
+
+class Notices:
+    """A subscription to what concerns `session`, at a broker's `notices` endpoint. For one thread and process."""
+
+    def __init__(self, address: str, session: str) -> None:
+        self._pid = os.getpid()
+        self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
+        self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
+        # Before the connect, so that no loss goes unseen.
+        self.monitor: zmq.Socket[bytes] = self.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self.socket.setsockopt(zmq.SUBSCRIBE, f"{session}|".encode())
+        self.socket.connect(address)
+
+    def drain(self) -> list[EventDoc]:
+        """What has come; of a stream that does not end, a part. What can't be read is no hint, and passed over."""
+        events: list[EventDoc] = []
+        try:
+            for _ in range(_DRAIN):
+                frames = self.socket.recv_multipart(zmq.NOBLOCK)
+                try:
+                    events.append(decode_notice(frames).event)
+                except MaestroError:
+                    continue
+        except zmq.Again:
+            pass
+        return events
+
+    def is_lost(self) -> bool:
+        """Whether the connection has broken; libzmq tries to make it anew."""
+        return bool(self.monitor.poll(0))
+
+    def close(self) -> None:
+        """Unsubscribe. Can be repeated."""
+        if not self.socket.closed:
+            if self._pid == os.getpid():
+                self.socket.disable_monitor()
+            self.monitor.close()
+            self.socket.close()

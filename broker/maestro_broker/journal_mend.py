@@ -32,9 +32,11 @@ class Ground(NamedTuple):
 
 def mend(directory: str, *, segment_bytes: int, after_lsn: int) -> tuple[Recovery, Ground]:
     """Recover the records above `after_lsn`. Raises OSError, and MaestroError FORMAT_UNSUPPORTED."""
-    if not os.path.isdir(directory):
-        os.makedirs(directory, mode=0o700)
-        disk.sync_directory(os.path.dirname(directory))
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    # A former life may have been killed between a rename or a mkdir and the sync that makes it last; what is served
+    # from a file must not go with its name.
+    for above in (directory, os.path.dirname(directory), os.path.dirname(os.path.dirname(directory))):
+        disk.sync_directory(above)
     listed = journal_scan.catalogue(directory)
     findings = [
         f"{name} in the journal's directory is not the journal's; it was left alone" for name in listed.foreign

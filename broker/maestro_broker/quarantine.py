@@ -58,8 +58,7 @@ def _describe(directory: str, path: str, source: str, offset: int, content: byte
     # Before the bytes, so that a file without its description can't come to be.
     import json
 
-    if not os.path.isdir(directory):
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        disk.sync_directory(os.path.dirname(directory))
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    disk.sync_directory(os.path.dirname(directory))
     about = {"from": os.path.basename(source), "offset": offset, "bytes": len(content), **note}
     disk.write_durably(path.removesuffix(".bin") + ".json", json.dumps(about, indent=2).encode() + b"\n")

@@ -20,14 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from bench import references
+from bench.references import percentile
+from maestro_clients import broker_process
 from maestro_clients.blocking import Client
 from maestro_clients.callers import Caller
 from maestro_clients.fresh import new_message_id
 from maestro_clients.watcher import Watcher
-
-from bench import references
-from bench.references import percentile
-from maestro_clients import broker_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from maestro_clients.blocking import Client
-
     from maestro_schemas.documents import MessageDoc
 
 ALL_STATUSES = ["pending", "delivered", "read", "failed", "expired"]

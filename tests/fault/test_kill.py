@@ -12,10 +12,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from maestro_clients.blocking import Client
-from maestro_clients.callers import Caller
 
 from fault.ledger import Line, judge, spool_ids
+from maestro_clients.blocking import Client
+from maestro_clients.callers import Caller
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:

@@ -21,9 +21,7 @@ def open_journal(
     directory: str, *, after_lsn: int = 0, segment_bytes: int = SEGMENT_BYTES, reserve_bytes: int = 0
 ) -> tuple[Journal, Recovery]:
     """Small segments and no reserve of free space, unless asked for."""
-    return Journal.open(
-        directory, segment_bytes=segment_bytes, reserve_bytes=reserve_bytes, after_lsn=after_lsn
-    )
+    return Journal.open(directory, segment_bytes=segment_bytes, reserve_bytes=reserve_bytes, after_lsn=after_lsn)
 
 
 def fill(directory: str, batches: Sequence[Sequence[bytes]], *, segment_bytes: int = SEGMENT_BYTES) -> None:

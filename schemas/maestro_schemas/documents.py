@@ -4,8 +4,7 @@ Rule: the same shapes as the Structs of `messages`, `sessions`, `events` and `re
 clients that decode with plain msgpack; a test holds each field of both to the same name and optionality.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: TypedDict would not see which fields are NotRequired.
 from typing import Any, Literal, NotRequired, TypedDict
 
 

@@ -105,7 +105,7 @@ def _explicit(variable: str, environ: Mapping[str, str]) -> str | None:
     if not path:
         return None
     if path == "~" or path.startswith("~/"):
-        return os.path.abspath(os.path.join(_home(environ), path[2:]))
+        return os.path.abspath(os.path.join(_home(environ), path[1:].lstrip("/")))
     return os.path.abspath(os.path.expanduser(path))
 
 

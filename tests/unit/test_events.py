@@ -1,0 +1,54 @@
+"""Events: whom they concern, and the documented names that they expand to."""
+
+from __future__ import annotations
+
+import typing
+
+import msgspec
+import pytest
+
+from maestro_schemas.events import Event, EventName, expand
+
+NAMES: list[EventName] = list(typing.get_args(EventName))
+
+
+def test_an_accepted_message_is_three_documented_events() -> None:
+    event = Event(lsn=1, at=2, event="message.accepted", id="m", sender="sess_a", receiver="sess_b", seq=1)
+    assert expand(event) == [
+        ("message:created", "sess_b"),
+        ("session:message_sent", "sess_a"),
+        ("session:message_received", "sess_b"),
+    ]
+
+
+def test_a_delivery_is_told_to_both() -> None:
+    event = Event(lsn=1, at=2, event="message.delivered", id="m", sender="sess_a", receiver="sess_b")
+    assert expand(event) == [("message:delivered", "sess_b"), ("session:message_delivered", "sess_a")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_told_about_a_session_that_is_not_named(name: EventName) -> None:
+    assert expand(Event(lsn=1, at=2, event=name)) == []
+
+
+def test_documented_names_are_told_for_all_but_these() -> None:
+    silent = {
+        name for name in NAMES if not expand(Event(lsn=1, at=2, event=name, sender="a", receiver="b", session="c"))
+    }
+    assert silent == {"message.offered", "message.refused", "session.changed", "head"}
+
+
+def test_parties_are_named_once_and_the_receiver_first() -> None:
+    assert Event(lsn=1, at=2, event="head").parties() == ()
+    assert Event(lsn=1, at=2, event="message.read", sender="a", receiver="b").parties() == ("b", "a")
+    assert Event(lsn=1, at=2, event="message.read", sender="a", receiver="a").parties() == ("a",)
+    assert Event(lsn=1, at=2, event="session.ended", session="c").parties() == ("c",)
+
+
+def test_what_is_absent_is_left_out() -> None:
+    event = Event(lsn=1, at=2, event="head", receiver="b", seq=0)
+    assert msgspec.to_builtins(event) == {"lsn": 1, "at": 2, "event": "head", "to": "b", "seq": 0}
+
+
+def test_an_observer_can_read_what_a_newer_broker_adds() -> None:
+    assert msgspec.convert({"lsn": 1, "at": 2, "event": "head", "colour": "red"}, Event).lsn == 1

@@ -1,0 +1,52 @@
+"""Ids: what can be one, and how they are made."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maestro_schemas import names
+
+
+@pytest.mark.parametrize("text", ["a", "0", "-", "_", "msg_1770536761607_abc123", "A-Z_09", "x" * 64])
+def test_what_can_be_an_id(text: str) -> None:
+    assert names.is_id(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x" * 65, "a b", "a/b", "..", ".", "a\n", "\n", "a|b", "ä", "a\0", "\u0663", "msg:1", "~", "a\u200b"]
+)
+def test_what_can_not(text: str) -> None:
+    assert not names.is_id(text)
+
+
+@given(st.text(max_size=70))
+def test_an_id_means_nothing_to_a_path_a_shell_or_a_topic(text: str) -> None:
+    if names.is_id(text):
+        assert re.fullmatch(names.ID_PATTERN, text)
+        assert text.isascii()
+        assert set(text).isdisjoint("/.|$`'\"\\ \n*?[]{}()<>;&!#~=")
+
+
+@given(st.integers(0, 10**15), st.integers(0))
+def test_made_ids_are_ids_of_the_documented_shape(now_ms: int, entropy: int) -> None:
+    message, session = names.message_id(now_ms, entropy), names.session_id(now_ms, entropy)
+    assert names.is_id(message)
+    assert names.is_id(session)
+    assert re.fullmatch(rf"msg_{now_ms}_[0-9a-z]{{9}}", message)
+    assert session == "sess" + message.removeprefix("msg")
+
+
+def test_other_entropy_gives_another_id() -> None:
+    assert len({names.message_id(1, entropy) for entropy in range(2_000)}) == 2_000
+    assert names.message_id(1, 0) == names.message_id(1, 36**9) == "msg_1_000000000"
+    assert names.message_id(1, 36**9 - 1) == "msg_1_zzzzzzzzz"
+
+
+def test_reserved_names_are_ids_that_could_have_been_taken() -> None:
+    assert all(map(names.is_id, names.RESERVED_IDS))
+    assert names.is_id(names.DEFAULT_PROJECT)
+    assert names.ID_CHARS_MAX == 64

@@ -107,12 +107,8 @@ def _definitions(shapes: list[Any]) -> dict[str, dict[str, Any]]:
 
 def _definition(name: str, found: dict[str, Any]) -> dict[str, Any]:
     schema = dict(found)
-    if "description" in schema:
-        schema["description"] = _in_wire_names(name, inspect.cleandoc(schema["description"]))
-    if "properties" in schema:
-        schema["properties"] = {
-            field: _property(f"{name}.{field}", shape) for field, shape in schema["properties"].items()
-        }
+    schema["description"] = _in_wire_names(name, inspect.cleandoc(found["description"]))
+    schema["properties"] = {field: _property(f"{name}.{field}", shape) for field, shape in found["properties"].items()}
     if name == "ErrorDoc":
         # A newer peer may have further codes, so they are told and not enforced.
         schema["properties"]["code"]["examples"] = list(CODES)

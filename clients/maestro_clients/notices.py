@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _RECONNECT_MS = 20
 _RECONNECT_MAX_MS = 200
 _DRAIN = 1_024
+_NOW = int(zmq.NOBLOCK)  # a plain integer: arithmetic with pyzmq's enums costs more than the call
 
 
 class Notices:
@@ -42,7 +43,7 @@ class Notices:
         events: list[EventDoc] = []
         try:
             for _ in range(_DRAIN):
-                frames = self.socket.recv_multipart(zmq.NOBLOCK)
+                frames = self.socket.recv_multipart(_NOW)
                 try:
                     events.append(decode_notice(frames).event)
                 except MaestroError:

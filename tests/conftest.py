@@ -1,0 +1,35 @@
+"""Fixtures for every test.
+
+Rule: a fixture ends what it began, within bounds, whatever the test did.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from post_office import scratch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from post_office import PostOffice
+
+
+@pytest.fixture
+def post_office() -> Iterator[PostOffice]:
+    """A scratch post office without a rate limit; no broker runs until the test starts one."""
+    made = scratch()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def open_office(post_office: PostOffice) -> PostOffice:
+    """The same with a running broker and the sessions `ann` and `bob`."""
+    post_office.start()
+    post_office.sessions("ann", "bob")
+    return post_office

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from maestro_broker import disk, segment
@@ -60,7 +60,7 @@ def test_a_new_journal_is_empty_and_gives_the_first_lsn(directory: str) -> None:
     journal.close()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     lives=st.lists(
         st.tuples(
@@ -156,7 +156,8 @@ plain = st.recursive(
 nasty = st.sampled_from([0xC1C1C1C1C1C1C1C1, 0xC1C1C1C1, 0xC1C1, "x" * 0xC1, -0x3E3E3E3E3E3E3E3F])
 
 
-@given(value=st.lists(plain | nasty, max_size=20))
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@given(value=st.lists(plain | nasty, max_size=8))
 def test_no_encoded_value_contains_the_mark_of_a_record(value: object) -> None:
     assert segment.MARK not in msgspec.msgpack.encode(value)
 

@@ -10,7 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from maestro_schemas.errors import MaestroError
@@ -78,7 +78,7 @@ class Witness:
         self.in_flight = []
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32))
 @example(seed=1500)  # a segment was used whose name a former life had not made durable
 def test_no_power_cut_failed_sync_or_kill_breaks_a_promise(

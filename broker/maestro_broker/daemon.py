@@ -409,9 +409,9 @@ class Daemon:
 
     def _publish_head(self, topic: str, now_ms: int) -> None:
         """A new watcher learns where its mailbox stands."""
-        session, separator, _ = topic.partition(TOPIC_SEPARATOR)
-        if not separator:
-            return
+        session, separator, rest = topic.partition(TOPIC_SEPARATOR)
+        if not separator or rest:
+            return  # an observer of everything, or of one kind of event: it has no mailbox to catch up with
         mailbox = self._state.mailboxes.get(session)
         head = Event(
             lsn=self._committed_lsn,
@@ -534,13 +534,13 @@ class Daemon:
     # --- stop --------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """In order: the last batch, then the files, then the sockets, then the lock."""
-        # 1. What has arrived is answered, durably; what comes later finds nobody, and its client repeats it.
+        """In order: the address, the last batch, the sockets, the files, the lock."""
+        # 1. Nobody new: clients find no address any more, start another broker, and that one waits for the lock.
+        self._lock.announce_stop()
+        _remove(paths.endpoints_file(self._options.data))
+        # 2. What has arrived is answered, durably. What comes later finds nobody, and its client repeats it.
         self._turn()
         self._commit()
-        self._lock.announce_stop()
-        # 2. Nobody new: clients look for another broker from here on, and wait for the lock through it.
-        _remove(paths.endpoints_file(self._options.data))
         self._transport.close()
         # 3. The files catch up; what does not fit into the time stays in the journal for the next start.
         if not self._filer.stop(_FILE_AT_STOP_S):

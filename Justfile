@@ -1,0 +1,63 @@
+# Every recipe runs in the project's own environment, `.venv` beside this file, activated or not.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+set positional-arguments
+
+root := justfile_directory()
+bin := root / ".venv/bin"
+python := bin / "python"
+
+# The modules that decide and do no I/O, as pyproject.toml's contract "the core does no I/O" lists them.
+core := "core deadlines heads mailbox policy receiving records rights roster sending sessions state"
+covered_whole := "*/maestro_schemas/*,*/maestro_broker/" + replace(core, " ", ".py,*/maestro_broker/") + ".py"
+
+# lint, types, imports, tests: what must pass before a change is handed in
+default: lint types imports test
+
+# make or refresh .venv
+setup:
+    python3 -m venv .venv
+    "{{ python }}" -m pip install --quiet -e '.[dev]'
+
+# ruff's rules and its formatting
+lint:
+    "{{ bin }}/ruff" check
+    "{{ bin }}/ruff" format --check
+
+# mypy --strict, tests too
+types:
+    "{{ bin }}/mypy"
+
+# which package may import which
+imports:
+    "{{ bin }}/lint-imports"
+
+# all tests but the long ones; arguments go to pytest
+test *arguments:
+    "{{ python }}" -m pytest "$@"
+
+# tests with branch coverage of every process: all of the contract and the core, nine tenths of the rest
+cover *arguments:
+    "{{ python }}" -m coverage erase
+    "{{ python }}" -m coverage run -m pytest "$@"
+    "{{ python }}" -m coverage combine --quiet
+    "{{ python }}" -m coverage report --include="{{ covered_whole }}" --fail-under=100
+    "{{ python }}" -m coverage report --omit="{{ covered_whole }}" --fail-under=90
+
+# the whole post office at work, in a scratch directory
+demo:
+    "{{ bin }}/maestro" demo
+
+# the figures, beside what the machine itself can do; `just bench --help`
+bench *arguments:
+    "{{ python }}" tests/bench/run.py "$@"
+
+# kill it, starve it, corrupt its disk; `--long` also runs the tests that take minutes
+fault *arguments:
+    given=(); for word in "$@"; do if [ "$word" = --long ]; then given+=(-m "long or not long"); else given+=("$word"); fi; done; \
+    "{{ python }}" -m pytest tests/fault "${given[@]}"
+
+# write the JSON Schema files and the golden vectors again
+schemas:
+    "{{ python }}" -m maestro_schemas.json_schema
+    "{{ python }}" schemas/golden/regenerate.py

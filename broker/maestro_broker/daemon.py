@@ -7,6 +7,7 @@ stands where it stands.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -68,7 +69,7 @@ _TICK_MS = 1_000
 _SEAL_AFTER_MS = 20
 # A predecessor that is stopping files what it can first, for so long at most; see _FILE_AT_STOP_S.
 _LOCK_WAIT_S = 15.0
-_FILE_AT_STOP_S = 10.0
+_FILE_AT_STOP_S = 12.0
 _EXPIRIES_A_TICK = 64
 # Share of the filing backlog's limit from which on each batch waits for the filer, and how long at most.
 _SLOW_FROM = 0.9
@@ -366,6 +367,7 @@ class Daemon:
                 return self._drain_now(now_ms)
             case Shutdown():
                 rights.authenticate(self._state, request.who, now_ms)
+                self._take_address_away()
                 self._stopping = True
                 return ShutdownReply(os.getpid())
             case Confirm() | Delete() | SessionStart() | SessionEnd() | SessionTouch():
@@ -535,9 +537,9 @@ class Daemon:
 
     def stop(self) -> None:
         """In order: the address, the last batch, the sockets, the files, the lock."""
-        # 1. Nobody new: clients find no address any more, start another broker, and that one waits for the lock.
-        self._lock.announce_stop()
-        _remove(paths.endpoints_file(self._options.data))
+        # 1. Nobody new. A `shutdown` has done it already, before its answer, so that whoever heard the answer and
+        # asks for a broker does not find this one.
+        self._take_address_away()
         # 2. What has arrived is answered, durably. What comes later finds nobody, and its client repeats it.
         self._turn()
         self._commit()
@@ -552,6 +554,11 @@ class Daemon:
         _log.info("broker stopped")
         self._lock.release()
 
+    def _take_address_away(self) -> None:
+        """Clients find no address any more, start another broker, and that one waits for the lock."""
+        self._lock.announce_stop()
+        _remove(paths.endpoints_file(self._options.data))
+
     def _on_signal(self, number: int, _frame: object) -> None:
         _log.info("stopping on %s", signal.Signals(number).name)
         self._stopping = True
@@ -564,6 +571,9 @@ class Daemon:
 def _make_data_dir(data: str) -> None:
     try:
         os.makedirs(data, mode=0o700, exist_ok=True)
+        # The directory's own name must outlive a power cut too; the journal syncs what is below it.
+        with contextlib.suppress(PermissionError):  # a parent that may be passed through but not read
+            disk.sync_directory(os.path.dirname(os.path.realpath(data)))
         os.makedirs(os.path.join(data, "messages", "journal"), mode=0o700, exist_ok=True)
     except OSError as error:
         raise MaestroError(
@@ -583,7 +593,5 @@ def _storage_full(data: str) -> MaestroError:
 
 
 def _remove(path: str) -> None:
-    try:
+    with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
-    except FileNotFoundError:
-        pass

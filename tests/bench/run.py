@@ -181,7 +181,7 @@ def poll(bench: Bench) -> None:
 
 
 def _load(arguments: tuple[str, str, int, int, float]) -> tuple[int, float, float, float]:
-    """One client process: so many sends, or for so long; returns accepted, first, last (monotonic) and CPU seconds."""
+    """One client process: so many sends, or for so long. Accepted; begin and end (monotonic); CPU seconds."""
     router, session, count, in_flight, seconds = arguments
     until = time.monotonic() + seconds if seconds else float("inf")
 
@@ -232,7 +232,8 @@ def burst(bench: Bench) -> None:
     bench.row(
         f"burst of {bench.burst:,}, 4 x 16 in flight",
         f"{rate:,.0f} /s",
-        f"{accepted:,} accepted; client CPU {cpu_s / accepted * 1e6:.0f} us each; filed {lag_s:.1f} s later; bar 12,000",
+        f"{accepted:,} accepted; client CPU {cpu_s / accepted * 1e6:.0f} us each; "
+        f"filed {lag_s:.1f} s later; bar 12,000",
     )
 
 

@@ -9,7 +9,7 @@ import os
 import random
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +20,7 @@ from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
     from maestro_schemas.documents import OutgoingDoc
+    from post_office import PostOffice
 
 RECEIVERS = [f"to_{number}" for number in range(6)]
 SENDERS = [f"from_{number}" for number in range(4)]
@@ -29,7 +30,7 @@ ROUND = 32
 class Sender(threading.Thread):
     """Sends rounds of messages, each until it is answered, whatever happens to the broker in between."""
 
-    def __init__(self, post_office: Any, session: str, seed: int, stop: threading.Event) -> None:
+    def __init__(self, post_office: PostOffice, session: str, seed: int, stop: threading.Event) -> None:
         super().__init__(name=session)
         self._post_office = post_office
         self._session = session
@@ -75,7 +76,7 @@ class Sender(threading.Thread):
                 self._stop_event.wait(0.01)
 
 
-def _kill_under_load(post_office: Any, kills: int, capsys: pytest.CaptureFixture[str]) -> None:
+def _kill_under_load(post_office: PostOffice, kills: int, capsys: pytest.CaptureFixture[str]) -> None:
     seed = int(os.environ.get("MAESTRO_SEED", "0")) or random.randrange(1, 1 << 31)
     chance = random.Random(seed)
     post_office.start()
@@ -100,14 +101,15 @@ def _kill_under_load(post_office: Any, kills: int, capsys: pytest.CaptureFixture
     lines = [line for sender in senders for line in sender.lines]
     with post_office.client() as operator:
         verdict = judge(operator, RECEIVERS, lines)
-        stats = operator.stats()
+        while (stats := operator.stats())["filingBacklog"]:
+            time.sleep(0.05)
     post_office.stop()
     repeated = sum(sender.repeated for sender in senders)
     with capsys.disabled():
         print(
             f"\n  {kills} kills, {verdict.acknowledged:,} acknowledged ({repeated:,} of them only at a repeat), "
-            f"{len(verdict.lost)} lost, {len(verdict.duplicated)} duplicated, {len(verdict.out_of_order)} out of order; "
-            f"seed {seed}"
+            f"{len(verdict.lost)} lost, {len(verdict.duplicated)} duplicated, "
+            f"{len(verdict.out_of_order)} out of order; seed {seed}"
         )
     assert verdict.clean, verdict
     assert verdict.acknowledged > 0
@@ -117,13 +119,13 @@ def _kill_under_load(post_office: Any, kills: int, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.timeout(180)
-def test_kills(post_office: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_kills(post_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
     """The short form, for every run."""
     _kill_under_load(post_office, 10, capsys)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_fifty_kills(post_office: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fifty_kills(post_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
     """The figure that the issue names."""
     _kill_under_load(post_office, 50, capsys)

@@ -1,0 +1,95 @@
+"""Crowd: many sessions in one process, each watching its mailbox and sending to others.
+
+Rule: a session is two threads with sockets of their own, as two commands in a shell would be; what it sent and what
+it saw is written down and judged afterwards, elsewhere.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from maestro_clients.blocking import Client
+from maestro_clients.callers import Caller
+from maestro_clients.watcher import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# After the senders have ended, a watcher that hears nothing for so long has heard all.
+_SILENCE_S = 3.0
+
+
+class Task(NamedTuple):
+    """`sessions` of this process out of `everybody`, for `seconds`, each sending `rate_per_s`."""
+
+    data: str
+    environ: Mapping[str, str]
+    router: str
+    sessions: list[str]
+    everybody: list[str]
+    seconds: float
+    rate_per_s: float
+    seed: int
+
+
+class Seen(NamedTuple):
+    """`sent`: (id, receiver, seq). `watched`: session -> (id, seq) in the order it came. `errors`: what failed."""
+
+    sent: list[tuple[str, str, int]]
+    watched: dict[str, list[tuple[str, int]]]
+    errors: list[str]
+
+
+def play(task: Task) -> Seen:
+    """Run the sessions of one process to their end."""
+    sent: list[tuple[str, str, int]] = []
+    watched: dict[str, list[tuple[str, int]]] = {session: [] for session in task.sessions}
+    errors: list[str] = []
+    senders_ended = threading.Event()
+    watching = threading.Barrier(len(task.sessions) + 1)
+
+    def watch(session: str) -> None:
+        try:
+            with Watcher(task.data, task.environ, Caller(session)) as watcher:
+                watching.wait(60.0)
+                while True:
+                    message = watcher.next_message(_SILENCE_S)
+                    if message is not None:
+                        watched[session].append((message["id"], message["seq"]))
+                    elif senders_ended.is_set():
+                        return
+        except Exception as error:  # noqa: BLE001 - handed to the judge
+            errors.append(f"{session} watching: {error!r}")
+
+    def send(session: str, seed: int) -> None:
+        chance = random.Random(seed)
+        until_s = time.monotonic() + task.seconds
+        try:
+            with Client(task.router, Caller(session), timeout_s=30.0) as client:
+                while time.monotonic() < until_s:
+                    receiver = chance.choice(task.everybody)
+                    result = client.send(receiver, f"from {session} " + "x" * chance.randrange(600))
+                    sent.append((result["id"], receiver, result["seq"]))
+                    time.sleep(chance.expovariate(task.rate_per_s))
+        except Exception as error:  # noqa: BLE001
+            errors.append(f"{session} sending: {error!r}")
+
+    watchers = [threading.Thread(target=watch, args=(session,)) for session in task.sessions]
+    senders = [
+        threading.Thread(target=send, args=(session, task.seed + number))
+        for number, session in enumerate(task.sessions)
+    ]
+    for thread in watchers:
+        thread.start()
+    watching.wait(60.0)
+    for thread in senders:
+        thread.start()
+    for thread in senders:
+        thread.join()
+    senders_ended.set()
+    for thread in watchers:
+        thread.join()
+    return Seen(sent, watched, errors)

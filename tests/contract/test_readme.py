@@ -37,10 +37,8 @@ def blocks(language: str) -> list[str]:
 
 def commands() -> list[list[str]]:
     """Each call of `maestro` in README: in its shell blocks, and in the first column of its tables."""
-    found = []
-    for line in "".join(blocks("sh")).splitlines():
-        for call in re.findall(r"(?<![\w./-])maestro (?:\"[^\"]*\"|[^\"&|#)])*", line):
-            found.append(shlex.split(call))
+    calls = re.findall(r"(?<![\w./-])maestro (?:\"[^\"]*\"|[^\"&|#)\n])*", "".join(blocks("sh")))
+    found = [shlex.split(call) for call in calls]
     for row in re.findall(r"^\| (`maestro .*?) \|", README, flags=re.MULTILINE):
         first, *others = re.findall(r"`([^`]+)`", row)
         found.append(first.split())

@@ -14,9 +14,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from maestro_cli.process_end import BrokerEnd
 from maestro_clients.broker_process import find
 
 if TYPE_CHECKING:
@@ -48,9 +48,10 @@ class Ran(NamedTuple):
 class Shell:
     """An environment in which `maestro` is run."""
 
-    def __init__(self, root: str, environ: dict[str, str]) -> None:
+    def __init__(self, root: str, environ: dict[str, str], started: list[subprocess.Popen[bytes]]) -> None:
         self.root = root
         self.environ = environ
+        self._started = started
         self.data = environ["MAESTRO_DATA_DIR"]
 
     @property
@@ -81,24 +82,30 @@ class Shell:
         return ran
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
-        """A `maestro` command that goes on; the test ends it."""
+        """A `maestro` command that goes on; at the latest it ends with the post office."""
         streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(
-            [sys.executable, "-m", "maestro_cli", *arguments],
-            env=self.environ,
-            cwd=self.root,
-            **{**streams, **options},
+        process = subprocess.Popen(
+            self.start_command(*arguments), env=self.environ, cwd=self.root, **{**streams, **options}
         )
+        self._started.append(process)
+        return process
+
+    def like(self, **environ: str) -> Shell:
+        """Another shell at the same post office, with another environment."""
+        return Shell(self.root, {**self.environ, **environ}, self._started)
+
+    def anonymous(self) -> Shell:
+        """Another shell at the same post office, with nobody's session."""
+        mine = {name: value for name, value in self.environ.items() if not name.startswith("MAESTRO_SESSION_")}
+        return Shell(self.root, mine, self._started)
 
     def session(self, name: str = "", *, role: str = "worker", project: str = "shop") -> Shell:
         """Another shell at the same post office, with a session of its own."""
         naming = ("--name", name) if name else ()
-        started = Shell(self.root, anonymous(self.environ)).done(
-            "session", "start", *naming, "--role", role, "--project", project, "--json"
-        )
+        anonymous = self.anonymous()
+        started = anonymous.done("session", "start", *naming, "--role", role, "--project", project, "--json")
         session = started.json()
-        speaking = {"MAESTRO_SESSION_ID": session["id"], "MAESTRO_SESSION_TOKEN": session["token"]}
-        return Shell(self.root, {**anonymous(self.environ), **speaking})
+        return anonymous.like(MAESTRO_SESSION_ID=session["id"], MAESTRO_SESSION_TOKEN=session["token"])
 
     def send(self, to: Shell, text: str, *more: str) -> str:
         """Send, and the id of what was accepted."""
@@ -152,18 +159,15 @@ class Lines:
             return list(self._lines)
 
     def _read(self) -> None:
-        for line in self._stream:
-            with self._changed:
-                self._lines.append(line.decode().rstrip("\n"))
-                self._changed.notify_all()
+        # ValueError: the shell has closed the stream of a process that is gone.
+        with contextlib.suppress(ValueError):
+            for line in self._stream:
+                with self._changed:
+                    self._lines.append(line.decode().rstrip("\n"))
+                    self._changed.notify_all()
         with self._changed:
             self._ended = True
             self._changed.notify_all()
-
-
-def anonymous(environ: dict[str, str]) -> dict[str, str]:
-    """The environment without anybody's session."""
-    return {name: value for name, value in environ.items() if not name.startswith("MAESTRO_SESSION_")}
 
 
 @contextlib.contextmanager
@@ -178,11 +182,26 @@ def open_shell(**environ: str) -> Iterator[Shell]:
         "MAESTRO_CONFIG": os.path.join(root, "config.toml"),
         "COLUMNS": "80",
     }
+    started: list[subprocess.Popen[bytes]] = []
     try:
-        yield Shell(root, {**clean, **own, **environ})
+        yield Shell(root, {**clean, **own, **environ}, started)
     finally:
+        for process in started:
+            # Kills what still runs, lets the readers of its streams come to their end, and closes them.
+            process.kill()
+            process.wait()
+            _close(process)
         stop_broker(os.path.join(root, "data"))
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            # Waits for a thread that is reading it: a buffered reader is locked meanwhile.
+            with contextlib.suppress(ValueError):
+                stream.read()
+            stream.close()
 
 
 def stop_broker(data: str) -> None:
@@ -190,12 +209,8 @@ def stop_broker(data: str) -> None:
     endpoints = find(data)
     if endpoints is None:
         return
-    with contextlib.suppress(ProcessLookupError):
+    with BrokerEnd(data, endpoints) as end, contextlib.suppress(ProcessLookupError):
         os.kill(endpoints.pid, signal.SIGTERM)
-        # It was started by a process that is gone, so nobody can wait(2) for it: its socket tells.
-        give_up = time.monotonic() + 10
-        while find(data) is not None:
-            if time.monotonic() > give_up:
-                os.kill(endpoints.pid, signal.SIGKILL)
-                break
-            time.sleep(0.01)
+        if not end.wait(10):
+            os.kill(endpoints.pid, signal.SIGKILL)
+            end.wait(10)

@@ -14,7 +14,6 @@ from .render import correspondent
 
 if TYPE_CHECKING:
     from maestro_clients.blocking import Client
-
     from maestro_schemas.documents import SessionDoc
 
 _PATIENCE_S = 0.5

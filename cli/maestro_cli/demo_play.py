@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from maestro_clients.blocking import Client
 from maestro_clients.callers import Caller
 from maestro_clients.fresh import new_message_id
-
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.paths import receiver_dir
 
@@ -122,7 +121,7 @@ class Play:
         self._title("wendy answers in the thread")
         ran = self._run(
             *("session", "send", "--to", "olive", "--reply-to", task, "--type", "response", "--json"),
-            *("--message", "Reviewed; two remarks,\nboth small."),
+            *("--message", "Reviewed: two remarks, both small."),
             actor=wendy,
         )
         _must(ran.code == exit_codes.DONE, ran, "the answer was not accepted")
@@ -137,9 +136,11 @@ class Play:
     def _receipt(self, olive: Actor, wendy: Actor, watching: Watching) -> None:
         self._title("A receipt comes back")
         own_id = new_message_id()
-        arguments = ("session", "send", "--to", "wendy", "--message", "Merge it.", "--require-ack", "--json")
-        arguments += ("--id", own_id, "--wait", "read", "--timeout", f"{COMMAND_S_MAX:g}s")
-        _tell(_shell(arguments))
+        arguments = (
+            *("session", "send", "--to", "wendy", "--message", "Merge it.", "--require-ack", "--json"),
+            *("--id", own_id, "--wait", "read", "--timeout", f"{COMMAND_S_MAX:g}s"),
+        )
+        _tell(_shell(olive, arguments))
         waiting = self._stage.start(*arguments, actor=olive)
         watching.arrival(own_id, _PATIENCE_S)
         began = time.monotonic()
@@ -199,12 +200,12 @@ class Play:
         mailbox = receiver_dir(self._stage.data, wendy.session)
         files = sorted(name for name in os.listdir(mailbox) if name.endswith(".json"))
         _check(f"{task}.json" in files, f"{mailbox} has no {task}.json")
-        _tell(f"{self._stage.data}: {', '.join(sorted(os.listdir(self._stage.data)))}")
-        _tell(f"$ ls {mailbox}")
+        _tell(f"{self._stage.data} holds {', '.join(sorted(os.listdir(self._stage.data)))}")
+        _tell(f"wendy's mailbox, one file a message, {len(files)} in all: {mailbox}")
         for name in files[:3]:
             _tell(f"  {name}")
-        _tell(f"  ... {len(files)} files, one a message")
-        _tell(f"$ cat {task}.json")
+        _tell("  ...")
+        _tell(f"{task}.json:")
         with open(os.path.join(mailbox, f"{task}.json"), encoding="utf-8") as file:
             message = json.load(file)
         _check(message["id"] == task, f"{task}.json holds another message")
@@ -216,7 +217,7 @@ class Play:
         output.say(f"\n{self._act}. {text}")
 
     def _run(self, *arguments: str, actor: Actor | None = None) -> Ran:
-        _tell(_shell(arguments))
+        _tell(_shell(actor, arguments))
         return self._stage.maestro(*arguments, actor=actor)
 
     def _client(self, actor: Actor) -> Client:
@@ -306,8 +307,8 @@ def _check(happened: bool, otherwise: str) -> None:  # noqa: FBT001 - it is the 
         raise StepFailed(otherwise)
 
 
-def _shell(arguments: tuple[str, ...]) -> str:
-    return "$ maestro " + " ".join(shlex.quote(argument) for argument in arguments)
+def _shell(actor: Actor | None, arguments: tuple[str, ...]) -> str:
+    return f"{actor.name if actor else ''}$ maestro " + " ".join(shlex.quote(argument) for argument in arguments)
 
 
 def _tell(text: str) -> None:

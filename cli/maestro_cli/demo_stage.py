@@ -19,16 +19,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maestro_clients.broker_process import find
 
+from .process_end import BrokerEnd
+
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
     from maestro_clients.broker_process import Endpoints
-
     from maestro_schemas.documents import MessageDoc
 
 COMMAND_S_MAX = 15.0
 _LAST_WORDS_S = 3.0
+_LOOK_EVERY_S = 0.02
 # Room for `run/<12 hex>/broker.sock` below it in a Unix socket address of 107 bytes.
 _ROOT_CHARS_MAX = 60
 
@@ -121,6 +123,8 @@ class Stage:
             "MAESTRO_CONFIG": config,
         }
         self._processes: list[subprocess.Popen[str]] = []
+        # A command that was interrupted may have begun to start a broker, which will be there in a moment.
+        self._cut_short = False
 
     def __enter__(self) -> Self:
         return self
@@ -151,6 +155,7 @@ class Stage:
     def maestro(self, *arguments: str, actor: Actor | None = None) -> Ran:
         """Run one `maestro` command to its end. Raises StepFailed when it takes too long."""
         started = time.monotonic()
+        self._cut_short = True
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "maestro_cli", *arguments],
@@ -164,6 +169,7 @@ class Stage:
             )
         except subprocess.TimeoutExpired:
             raise StepFailed(f"`maestro {' '.join(arguments)}` did not end within {COMMAND_S_MAX:g} s") from None
+        self._cut_short = False
         return Ran(done.returncode, done.stdout, done.stderr, (time.monotonic() - started) * 1000)
 
     def start(self, *arguments: str, actor: Actor) -> subprocess.Popen[str]:
@@ -190,15 +196,16 @@ class Stage:
         return {**self.environ, "MAESTRO_SESSION_ID": actor.session, "MAESTRO_SESSION_TOKEN": actor.token}
 
     def _stop_broker(self) -> None:
-        endpoints = find(self.data)
-        if endpoints is None:
-            return
         give_up = time.monotonic() + _LAST_WORDS_S
-        try:
-            os.kill(endpoints.pid, signal.SIGTERM)
-            while find(self.data) is not None and time.monotonic() < give_up:
-                time.sleep(0.02)
-            if find(self.data) is not None:
-                os.kill(endpoints.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
+        while (endpoints := find(self.data)) is None:
+            if not self._cut_short or time.monotonic() > give_up:
+                return
+            time.sleep(_LOOK_EVERY_S)
+        with BrokerEnd(self.data, endpoints) as end:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                try:
+                    os.kill(endpoints.pid, number)
+                except ProcessLookupError:
+                    return
+                if end.wait(_LAST_WORDS_S):
+                    return

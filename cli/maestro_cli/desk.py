@@ -9,7 +9,6 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_clients.callers import Caller
-
 from maestro_schemas import paths
 from maestro_schemas.errors import MaestroError
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from maestro_clients.blocking import Client
     from maestro_clients.broker_process import Endpoints
 
-_OFF = frozenset({"0", "false", "no", "off"})
 START_A_SESSION = 'Start one in this shell: eval "$(maestro session start --export)"'
 
 
@@ -35,9 +33,10 @@ class Desk(NamedTuple):
     @classmethod
     def here(cls) -> Desk:
         """This process's desk."""
+        from maestro_clients.broker_process import may_autostart
+
         environ = os.environ
-        autostart = environ.get("MAESTRO_AUTOSTART", "1").strip().lower() not in _OFF
-        return cls(environ, paths.data_dir(environ), Caller.from_environ(environ), autostart)
+        return cls(environ, paths.data_dir(environ), Caller.from_environ(environ), may_autostart(environ))
 
     def session(self) -> str:
         """The caller's session id. Raises MaestroError NO_SESSION where the environment names none."""

@@ -21,7 +21,7 @@ _INDENT = "  "
 class PlainHelp:
     """What cyclopts asks of a help formatter."""
 
-    def __call__(self, console: Console, _options: ConsoleOptions, panel: HelpPanel) -> None:
+    def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
         """One group of commands or options."""
         rows = []
         for entry in panel.entries:
@@ -38,18 +38,22 @@ class PlainHelp:
         _write(console, f"\n{title}:")
         column = min(max(len(label) for label, _ in rows), _LABEL_WIDTH_MAX) + len(_INDENT) + 2
         for label, about in rows:
-            _write(console, _row(label, about, column, min(console.width, _WIDTH_MAX)))
+            _write(console, _row(label, about, column, _width(options)))
 
-    def render_usage(self, console: Console, _options: ConsoleOptions, usage: Any) -> None:
+    def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:
         """The line that shows how the command is put together."""
+        del options
         if usage:
             _write(console, f"Usage: {_words(usage).removeprefix('Usage: ')}\n")
 
-    def render_description(self, console: Console, _options: ConsoleOptions, description: Any) -> None:
+    def render_description(self, console: Console, options: ConsoleOptions, description: Any) -> None:
         """What the command does."""
         if description:
-            width = min(console.width, _WIDTH_MAX)
-            _write(console, textwrap.fill(_words(description), width))
+            _write(console, textwrap.fill(_words(description), _width(options)))
+
+
+def _width(options: ConsoleOptions) -> int:
+    return min(options.max_width, _WIDTH_MAX)
 
 
 def _row(label: str, about: str, column: int, width: int) -> str:

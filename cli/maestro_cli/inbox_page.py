@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from maestro_clients.blocking import Client
-
     from maestro_schemas.documents import InboxDoc, ItemResultDoc, MessageDoc
 
     from .desk import Desk

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from maestro_clients.blocking import Client
     from maestro_clients.watcher import Watcher
-
     from maestro_schemas.documents import MessageDoc
 
     from .desk import Desk
@@ -67,9 +66,11 @@ class Watch:
         try:
             with Client(endpoints.router, self._desk.caller, timeout_s=_CLIENT_PATIENCE_S) as client:
                 owed = _Owed(client, self._marking)
-                watcher = Watcher(self._desk.data, self._desk.environ, self._desk.caller, on_state=self._tell_state)
-                code = self._loop(watcher, Correspondents(client), owed)
-                watcher.close()
+                # An exception leaves it with the last message not surfaced.
+                with Watcher(
+                    self._desk.data, self._desk.environ, self._desk.caller, on_state=self._tell_state
+                ) as watcher:
+                    code = self._loop(watcher, Correspondents(client), owed)
                 owed.settle()
                 return code
         finally:

@@ -1,6 +1,6 @@
 """Outcomes: the results of a request about several things.
 
-Rule: they are judged one by one; a command that names them fails with the first that failed.
+Rule: they are judged one by one; a command that names them fails with the first that failed, and tells all.
 """
 
 from __future__ import annotations
@@ -9,14 +9,24 @@ from typing import TYPE_CHECKING
 
 from maestro_schemas.errors import MaestroError
 
+from . import exit_codes, output
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from maestro_schemas.documents import ItemResultDoc
 
 
-def raise_first(results: Iterable[ItemResultDoc]) -> None:
-    """Raise the MaestroError of the first result that has one."""
-    for result in results:
-        if "error" in result:
-            raise MaestroError.from_body(result["error"])
+def first_error(results: Iterable[ItemResultDoc]) -> MaestroError | None:
+    """The error of the first result that has one."""
+    return next((MaestroError.from_body(result["error"]) for result in results if "error" in result), None)
+
+
+def told(results: Sequence[ItemResultDoc], sentence: str, *, as_json: bool) -> int:
+    """Tell the results, in JSON or by the sentence that fits when all went well; returns the exit code."""
+    error = first_error(results)
+    if error is not None:
+        output.complain(error, as_json=as_json, extra={"results": results})
+        return exit_codes.of(error)
+    output.say(output.json_line({"results": results}) if as_json else sentence)
+    return exit_codes.DONE

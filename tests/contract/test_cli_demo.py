@@ -58,7 +58,7 @@ def test_the_demo_passes_in_time_and_clears_up() -> None:
         "exit code 5",
         "killed pid",
         "all 400 ids are there once",
-        '"status": "read"',
+        '"status": "delivered"',
         "All of it happened",
     ):
         assert said in ran.out, ran.out

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli_shell import Shell, anonymous, open_shell, stop_broker
+from cli_shell import Shell, open_shell, stop_broker
 from maestro_cli import exit_codes
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def test_an_ended_sender(alice: Shell, bob: Shell) -> None:
 def test_a_wrong_token(alice: Shell, bob: Shell) -> None:
     ran = send(alice, bob.session_id, environ={"MAESTRO_SESSION_TOKEN": "guessed"})
     refused(ran, "TOKEN_MISMATCH", exit_codes.REFUSED)
-    nothing = Shell(alice.root, {**anonymous(alice.environ), "MAESTRO_SESSION_ID": alice.session_id})
+    nothing = alice.anonymous().like(MAESTRO_SESSION_ID=alice.session_id)
     refused(send(nothing, bob.session_id), "TOKEN_REQUIRED", exit_codes.REFUSED)
     refused(nothing.run("inbox", "--json"), "TOKEN_REQUIRED", exit_codes.REFUSED)
     assert bob.inbox() == []
@@ -193,7 +193,6 @@ def test_an_id_that_another_message_has(alice: Shell, bob: Shell) -> None:
         ("--ttl", "soon"),
         ("--timeout", "1x"),
         ("--reply-to", "a/b"),
-        ("--reply-to", "msg_nobody"),
     ],
     ids=lambda arguments: " ".join(arguments)[:20],
 )
@@ -216,8 +215,7 @@ def test_other_peoples_mail(person: Shell, alice: Shell, bob: Shell) -> None:
     sent = alice.send(bob, "private")
     for command in (["message", "show"], ["message", "read"], ["message", "delete"]):
         ran = carol.run(*command, sent, "--json")
-        code = ran.json()["results"][0]["error"]["code"] if '"results"' in ran.out else ran.error()["code"]
-        assert code in ("FORBIDDEN", "MESSAGE_NOT_FOUND")
+        assert ran.error()["code"] in ("FORBIDDEN", "MESSAGE_NOT_FOUND")
         assert ran.code in (exit_codes.REFUSED, exit_codes.NOT_FOUND)
     assert bob.inbox()[0]["status"] == "pending"
     refused(carol.run("session", "end", bob.session_id, "--json"), "FORBIDDEN", exit_codes.REFUSED)
@@ -248,7 +246,7 @@ def test_two_brokers_on_one_data_directory(person: Shell) -> None:
 
 
 def test_two_data_directories_under_one_runtime_directory(person: Shell, alice: Shell, bob: Shell) -> None:
-    other = Shell(person.root, {**person.environ, "MAESTRO_DATA_DIR": os.path.join(person.root, "other")})
+    other = person.like(MAESTRO_DATA_DIR=os.path.join(person.root, "other"))
     try:
         carol, dave = other.session(role="orchestrator"), other.session()
         carol.send(dave, "over there")

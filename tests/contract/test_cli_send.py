@@ -126,10 +126,7 @@ def test_by_name_and_to_the_parent(person: Shell) -> None:
     child = boss.done("session", "start", "--name", "child", "--json").json()
     assert child["parentSessionId"] == boss.session_id
     boss.done("session", "send", "--to", "child", "--message", "down")
-    worker = Shell(
-        person.root,
-        {**person.environ, "MAESTRO_SESSION_ID": child["id"], "MAESTRO_SESSION_TOKEN": child["token"]},
-    )
+    worker = person.like(MAESTRO_SESSION_ID=child["id"], MAESTRO_SESSION_TOKEN=child["token"])
     assert [message["message"] for message in worker.inbox()] == ["down"]
     worker.done("session", "send", "--to", "parent", "--message", "up")
     assert [message["message"] for message in boss.inbox()] == ["up"]
@@ -177,7 +174,7 @@ def test_queued_when_no_broker_may_be_started() -> None:
     with open_shell() as person:
         alice, bob = person.session(role="orchestrator"), person.session("bob")
         person.done("down")
-        offline = Shell(alice.root, {**alice.environ, "MAESTRO_AUTOSTART": "0"})
+        offline = alice.like(MAESTRO_AUTOSTART="0")
         ran = offline.done("session", "send", "--to", "bob", "--message", "later", "--id", "msg_later")
         assert "ueued in the outbox" in ran.out
         assert "will be sent when a broker runs" in ran.out

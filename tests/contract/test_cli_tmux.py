@@ -48,7 +48,7 @@ class Terminal:
         give_up = time.monotonic() + _PATIENCE_S
         while True:
             screen = self._tmux("capture-pane", "-p", "-J", "-t", f"test:{window}")
-            if any(line.startswith(text) for line in screen.splitlines()):
+            if any(line.removeprefix("$ ").startswith(text) for line in screen.splitlines()):
                 return screen
             assert time.monotonic() < give_up, f"no line starts with {text!r} in:\n{screen}"
             # A terminal has no event to wait for; the wait is bounded and what is waited for is checked.

@@ -89,7 +89,6 @@ def _show_once(
     client: Client, desk: Desk, marking: Marking, count_max: int | None, *, unread: bool, quiet: bool, as_json: bool
 ) -> int:
     from maestro_clients.fresh import new_session_id
-
     from maestro_schemas.limits import DEFAULT_LEASE_MS
 
     chars_max = client.hello()["limits"]["print_chars_max"]
@@ -107,7 +106,8 @@ def _show_once(
         problem = marking.apply(client, page.shown)
         confirmed = True
     finally:
-        if reply["messages"] and (page is None or page.left_out or not confirmed):
+        # A confirmation ends its message's lease; what was only shown again, or not shown, still has one.
+        if reply["messages"] and (page is None or page.left_out or not confirmed or unread):
             _give_back(client, statuses, len(reply["messages"]), reader)
     if problem is not None:
         # The text is out, so the one JSON object of this command is too.

@@ -9,9 +9,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from maestro_cli import output
 from maestro_cli.desk import Desk
-from maestro_cli.outcomes import raise_first
+from maestro_cli.outcomes import told
 
 delete = App(
     name="delete",
@@ -42,9 +41,4 @@ def run(
                 for message_id in ids
                 for result in client.delete([message_id], session=client.message(message_id)["to"])
             ]
-    if as_json:
-        output.say_json({"results": results})
-    raise_first(results)
-    if not as_json:
-        output.say(f"Deleted {', '.join(ids)}.")
-    return 0
+    return told(results, f"Deleted {', '.join(ids)}.", as_json=as_json)

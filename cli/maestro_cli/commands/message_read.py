@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 
 from maestro_cli import output
 from maestro_cli.desk import Desk, now_ms
-from maestro_cli.outcomes import raise_first
+from maestro_cli.outcomes import told
 
 if TYPE_CHECKING:
     from maestro_clients.blocking import Client
@@ -44,14 +44,9 @@ def run(
     with desk.client() as client:
         unseen = [] if as_json else _show_unseen(client, ids, session)
         results = client.confirm(ids, "read", via="cli")
-    if as_json:
-        output.say_json({"results": results})
-    raise_first(results)
-    if not as_json:
-        told = "its sender is" if len(ids) == 1 else "their senders are"
-        seen = " (shown above for the first time)" if unseen else ""
-        output.say(f"Acknowledged {', '.join(ids)}; {told} told{seen}.")
-    return 0
+    senders = "its sender is" if len(ids) == 1 else "their senders are"
+    seen = " (shown above for the first time)" if unseen else ""
+    return told(results, f"Acknowledged {', '.join(ids)}; {senders} told{seen}.", as_json=as_json)
 
 
 def _show_unseen(client: Client, ids: list[str], session: str) -> list[str]:

@@ -108,7 +108,7 @@ def run(
     text = arguments.text_of(message, file)
     timeout_ms = arguments.duration_ms("--timeout", timeout)
     outgoing: OutgoingDoc = {
-        "id": message_id or new_message_id(),
+        "id": new_message_id() if message_id is None else message_id,
         "to": arguments.checked_text("--to", to),
         "message": text,
     }
@@ -155,7 +155,8 @@ def _metadata(
 
 def _outcome(result: SendResultDoc) -> dict[str, Any]:
     """The JSON of a send: `status` is `accepted` (or `queued`); `duplicate` where this send was accepted before."""
-    outcome: dict[str, Any] = {"status": "accepted", **{key: result[key] for key in _TOLD if key in result}}  # type: ignore[literal-required]
+    told = {key: value for key, value in result.items() if key != "status"}
+    outcome: dict[str, Any] = {"status": "accepted", **told}
     if result["status"] == 200:
         outcome["duplicate"] = True
     return outcome
@@ -201,7 +202,7 @@ def _waited(desk: Desk, outcome: dict[str, Any], wait: str, timeout_s: float, *,
         output.complain(error, as_json=as_json, extra=outcome)
         return exit_codes.of(error)
     if as_json:
-        times = {key: message[key] for key in ("deliveredAt", "deliveredVia", "readAt") if key in message}  # type: ignore[literal-required]
+        times = {key: message[key] for key in ("deliveredAt", "deliveredVia", "readAt") if key in message}
         output.say_json({**outcome, "state": message["status"], **times})
     else:
         output.say(_receipt(message, wait))
@@ -214,6 +215,3 @@ def _receipt(message: MessageDoc, wait: str) -> str:
     at = message.get("readAt") if wait == "read" else message.get("deliveredAt")
     after = "" if at is None else f", {duration(max(at - message['createdAt'], 0))} after it was accepted"
     return f"{wait.capitalize()} by {message['to']}{after}."
-
-
-_TOLD = ("id", "to", "seq", "createdAt", "expiresAt", "threadId", "state")

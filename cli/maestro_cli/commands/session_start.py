@@ -31,6 +31,7 @@ Examples:
 
 # The caller's own session is of no use as a parent then, which is no reason not to start.
 _STALE = frozenset({"UNKNOWN_SESSION", "SESSION_ENDED"})
+_ENDED = ("completed", "failed", "stopped")
 
 
 @start.default
@@ -69,38 +70,23 @@ def run(
         raise MaestroError("INVALID", "--export and --json exclude each other", "Leave one of them off.")
     desk = Desk.here()
     own = session_id is not None and session_id == desk.caller.session
-    chosen = session_id or new_session_id()
+    chosen = new_session_id() if session_id is None else session_id
     # Started again from its own shell, it keeps the token that this shell has.
     token = desk.caller.token if own and desk.caller.token else new_token()
 
-    def ask(asking: Desk) -> SessionDoc:
-        with asking.client() as client:
-            return client.start_session(
-                chosen,
-                token=token,
-                name=name,
-                role=role,
-                project_id=project,
-                parent_session_id=parent,
-                task_ids=task or (),
-                agent=agent,
-                cwd=os.getcwd(),
-            )
-
-    if own:
-        session = ask(desk.as_operator())
-    else:
-        try:
-            session = ask(desk)
-        except MaestroError as error:
-            if not desk.caller.session or error.code not in _STALE:
-                raise
-            output.note(
-                f"maestro: {desk.caller.session} (MAESTRO_SESSION_ID) can't be the parent: {error.message}; "
-                "starting without one"
-            )
-            session = ask(desk.as_operator())
-
+    speaker = desk.as_operator() if own or not _can_be_parent(desk) else desk
+    with speaker.client() as client:
+        session = client.start_session(
+            chosen,
+            token=token,
+            name=name,
+            role=role,
+            project_id=project,
+            parent_session_id=parent,
+            task_ids=task or (),
+            agent=agent,
+            cwd=os.getcwd(),
+        )
     if as_json:
         output.say_json({**session, "token": token})
     elif export:
@@ -108,6 +94,25 @@ def run(
     else:
         output.say(_told(session, chosen, token))
     return 0
+
+
+def _can_be_parent(desk: Desk) -> bool:
+    """Whether this shell's session is there; one of another time is no reason not to start a new one."""
+    if not desk.caller.session:
+        return True
+    with desk.client() as client:
+        try:
+            why = f"it is {client.session()['status']}"
+            usable = not why.endswith(_ENDED)
+        except MaestroError as error:
+            if error.code not in _STALE:
+                raise
+            why, usable = error.message, False
+    if not usable:
+        output.note(
+            f"maestro: {desk.caller.session} (MAESTRO_SESSION_ID) can't be the parent: {why}; starting without one"
+        )
+    return usable
 
 
 def _exports(session_id: str, token: str) -> list[str]:

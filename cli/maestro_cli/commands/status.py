@@ -41,6 +41,7 @@ _LABELS = {
     "fileSystem": "file system",
     "p50Ms": "p50",
     "p99Ms": "p99",
+    "watchers": "watched topics",
 }
 _APART = frozenset({"limits", "warnings"})
 
@@ -66,26 +67,24 @@ def _lines(stats: dict[str, Any]) -> list[str]:
     for title, keys in _GROUPS.items():
         lines += [f"{title}:", *table({_label(key): _value(key, stats[key]) for key in keys if key in stats})]
         grouped.update(keys)
-    for key, value in stats.items():
-        if key in grouped or key in _APART:
-            continue
+    rest = {key: value for key, value in stats.items() if key not in grouped and key not in _APART}
+    for key, value in rest.items():
         if isinstance(value, dict):
             held = {_label(name): _value(name, part) for name, part in value.items()}
             lines += [f"{_label(key)}:", *(table(held) if held else ["  none"])]
-        else:
-            lines += [f"{_label(key)}:", f"  {plain(_value(key, value))}"]
+    single = {_label(key): _value(key, value) for key, value in rest.items() if not isinstance(value, dict)}
+    if single:
+        lines += ["more:", *table(single)]
     lines += ["limits:", *_limits(stats.get("limits", {}))]
     lines += [f"warning: {plain(warning)}" for warning in stats.get("warnings", [])]
     return lines
 
 
 def _limits(limits: dict[str, dict[str, Any]]) -> list[str]:
-    from maestro_schemas.limits import DOCS
-
     rows = []
     for name, limit in limits.items():
         unit, value = limit.get("unit", ""), limit.get("value")
-        about = DOCS[name].text if name in DOCS else ""
+        about = limit.get("what", "")
         rows.append((name, _limit(value, unit), f"from {limit.get('from', '?')}", about))
     widths = [max((len(plain(row[column])) for row in rows), default=0) for column in range(3)]
     return [

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -19,9 +18,10 @@ from maestro_clients.blocking import Client
 from maestro_clients.broker_process import ensure, find
 from maestro_clients.callers import Caller
 from maestro_schemas.errors import MaestroError
+from post_office import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from post_office import PostOffice
@@ -88,14 +88,6 @@ def _notice(sub: zmq.Socket[bytes], timeout_ms: int = 5_000) -> tuple[bytes, dic
     assert sub.poll(timeout_ms), "no notice"
     topic, body = sub.recv_multipart()
     return topic, msgpack.unpackb(body)
-
-
-def _until(holds: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    """Ask until it holds; there is no event to wait for."""
-    deadline_s = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline_s, "it never came to hold"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +173,11 @@ def test_a_subscription_is_answered_with_the_head(foreign: Foreign, post_office:
     assert _notice(sender)[1]["seq"] == 0
     everything = foreign.listen(endpoints.notices, b"")
     delivered = foreign.listen(endpoints.notices, b"boss|message.delivered")
-    _until(lambda: foreign.ask("stats")[1]["stats"]["watchers"] == 4)
+    eventually(
+        lambda: foreign.ask("stats")[1]["stats"]["watchers"] == 4,
+        "foreign.ask('stats')[1]['stats']['watchers'] == 4",
+        20.0,
+    )
     sent["messages"] = [{"id": "m2", "to": "ann", "message": "the text", "metadata": {"priority": "high"}}]
     foreign.ask("send", **sent)
     for sub, party in ((receiver, b"ann"), (sender, b"boss")):
@@ -292,7 +288,7 @@ def test_an_ordered_stop_leaves_everything_filed(foreign: Foreign, post_office: 
     endpoints = find(post_office.data)
     assert endpoints is not None
     os.kill(endpoints.pid, signal.SIGTERM)
-    _until(lambda: find(post_office.data) is None, 20.0)
+    eventually(lambda: find(post_office.data) is None, "find(post_office.data) is None", 20.0)
     post_office.stop()
     assert not os.path.exists(os.path.join(post_office.data, "endpoints"))
     mailbox = os.path.join(post_office.data, "messages", "by-receiver", "ann")

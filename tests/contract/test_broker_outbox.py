@@ -35,25 +35,19 @@ def test_entries_are_sent_at_start_before_anybody_is_served(open_office: PostOff
         client.send("bob", "sent after the start")
     assert _inbox(open_office, "bob") == ["queued 1", "queued 2", "queued 3", "sent after the start"]
     eventually(
-        lambda: os.listdir(os.path.join(open_office.data, "outbox")) == [],
-        "os.listdir(os.path.join(open_office.data, 'outbox'",
-        20.0,
+        lambda: os.listdir(os.path.join(open_office.data, "outbox")) == [], "the outbox's folder is empty", 20.0
     )
 
 
 def test_a_running_broker_finds_entries_by_itself_and_when_told(open_office: PostOffice) -> None:
     """Within about a second; `outbox.drain` says what it did."""
     _queue(open_office, 1)
-    eventually(lambda: _inbox(open_office, "bob") == ["queued 1"], "_inbox(open_office, 'bob') == ['queued 1']", 20.0)
+    eventually(lambda: _inbox(open_office, "bob") == ["queued 1"], "the queued one is in the inbox", 20.0)
     _queue(open_office, 2)
     with open_office.client() as operator:
         drained = operator.drain_outbox()
     assert drained["waiting"] == drained["failed"] == 0
-    eventually(
-        lambda: _inbox(open_office, "bob") == ["queued 1", "queued 2"],
-        "_inbox(open_office, 'bob') == ['queued 1', 'queued",
-        20.0,
-    )
+    eventually(lambda: _inbox(open_office, "bob") == ["queued 1", "queued 2"], "both are in the inbox", 20.0)
 
 
 def test_an_entry_that_was_accepted_before_is_one_message(open_office: PostOffice) -> None:
@@ -64,13 +58,13 @@ def test_an_entry_that_was_accepted_before_is_one_message(open_office: PostOffic
     path = _queue(open_office, 1)
     open_office.start()
     assert _inbox(open_office, "bob") == ["queued 1"]
-    eventually(lambda: not os.path.exists(path), "not os.path.exists(path)", 20.0)
+    eventually(lambda: not os.path.exists(path), "the entry is gone", 20.0)
 
 
 def test_a_refusal_for_good_comes_to_the_senders_inbox(open_office: PostOffice) -> None:
     """Once, from `maestro`, with the reason; the entry is kept as failed."""
     path = _queue(open_office, 1, to="ghost")
-    eventually(lambda: len(_inbox(open_office, "ann")) == 1, "len(_inbox(open_office, 'ann')) == 1", 20.0)
+    eventually(lambda: len(_inbox(open_office, "ann")) == 1, "the refusal is in the sender's inbox", 20.0)
     with open_office.client("ann") as client:
         [notice] = client.inbox()["messages"]
         stats = client.stats()
@@ -93,7 +87,7 @@ def test_entries_that_cannot_be_sent_do_not_stop_the_rest(open_office: PostOffic
     bad: Any = {"id": "q2", "to": "bob", "message": "x", "surprise": 1}
     outbox.queue(open_office.data, Caller("ann"), bad, 1_002)
     _queue(open_office, 3)
-    eventually(lambda: _inbox(open_office, "bob") == ["queued 3"], "_inbox(open_office, 'bob') == ['queued 3']", 20.0)
+    eventually(lambda: _inbox(open_office, "bob") == ["queued 3"], "the third is in the inbox", 20.0)
     with open_office.client() as operator:
         assert operator.stats()["outbox"] == {"waiting": 0, "failed": 2}
 
@@ -105,7 +99,7 @@ def test_the_rate_limit_paces_the_outbox(post_office: PostOffice) -> None:
     post_office.sessions("ann", "bob")
     for number in range(5):
         _queue(post_office, number)
-    eventually(lambda: len(_inbox(post_office, "bob")) == 3, "len(_inbox(post_office, 'bob')) == 3", 20.0)
+    eventually(lambda: len(_inbox(post_office, "bob")) == 3, "three are in the inbox", 20.0)
     with post_office.client() as operator:
         assert operator.drain_outbox() == {"sent": 0, "waiting": 2, "failed": 0}
         assert operator.stats()["outbox"] == {"waiting": 2, "failed": 0}

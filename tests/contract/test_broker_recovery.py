@@ -73,11 +73,11 @@ def test_the_whole_spool_can_be_made_again_from_the_journal(open_office: PostOff
     mailbox = os.path.join(open_office.data, "messages", "by-receiver", "bob")
     eventually(
         lambda: len([name for name in os.listdir(mailbox) if name.endswith(".json")]) == 50,
-        "len([name for name in os.listdir(mailbox) if name.",
+        "all files are back",
         20.0,
     )
     with open_office.client() as operator:
-        eventually(lambda: operator.stats()["filingBacklog"] == 0, "operator.stats()['filingBacklog'] == 0", 20.0)
+        eventually(lambda: operator.stats()["filingBacklog"] == 0, "everything is filed", 20.0)
         assert [event["lsn"] for event in operator.events(0)["events"]] == list(range(1, 53))
 
 
@@ -93,7 +93,7 @@ def test_a_foreign_file_is_put_away_and_reported(open_office: PostOffice) -> Non
     open_office.start()
     assert _seqs(open_office) == [1, 3]
     with open_office.client() as operator:
-        eventually(lambda: len(operator.stats()["warnings"]) == 3, "len(operator.stats()['warnings']) == 3", 20.0)
+        eventually(lambda: len(operator.stats()["warnings"]) == 3, "all three are reported", 20.0)
         warnings = " ".join(operator.stats()["warnings"])
     for part in ("notes.txt", "m1.json", "did not fit its files"):
         assert part in warnings
@@ -105,16 +105,12 @@ def test_expiry_is_told_and_survives(open_office: PostOffice) -> None:
     with open_office.client("ann") as client:
         client.send("bob", "short", message_id="m1", ttl_ms=150)
         client.send("bob", "shorter", message_id="m2", ttl_ms=3_000)
-        eventually(
-            lambda: client.message("m1")["status"] == "expired", "client.message('m1')['status'] == 'expired'", 20.0
-        )
+        eventually(lambda: client.message("m1")["status"] == "expired", "the message is expired", 20.0)
     open_office.kill()
     time.sleep(3.0)
     open_office.start()
     with open_office.client("ann") as client:
-        eventually(
-            lambda: client.message("m2")["status"] == "expired", "client.message('m2')['status'] == 'expired'", 20.0
-        )
+        eventually(lambda: client.message("m2")["status"] == "expired", "the message is expired", 20.0)
         names = [event["event"] for event in client.events(0)["events"]]
     assert names.count("message.expired") == 2
     assert _seqs(open_office) == []
@@ -126,9 +122,7 @@ def test_idle_mailboxes_leave_memory_and_come_back(post_office: PostOffice) -> N
     post_office.sessions("ann", "bob")
     _fill(post_office, 20)
     with post_office.client() as operator:
-        eventually(
-            lambda: operator.stats()["mailboxes"]["loaded"] == 0, "operator.stats()['mailboxes']['loaded'] == 0", 20.0
-        )
+        eventually(lambda: operator.stats()["mailboxes"]["loaded"] == 0, "the mailbox has left memory", 20.0)
     assert _seqs(post_office) == list(range(1, 21))
 
 
@@ -138,7 +132,7 @@ def test_the_filer_waits_for_room_and_goes_on(post_office: PostOffice) -> None:
     post_office.sessions("ann", "bob")
     _fill(post_office, 1, "first")
     with post_office.client() as operator:
-        eventually(lambda: operator.stats()["filingBacklog"] == 0, "operator.stats()['filingBacklog'] == 0", 20.0)
+        eventually(lambda: operator.stats()["filingBacklog"] == 0, "everything is filed", 20.0)
     mounted = _tiny_mount(os.path.join(post_office.data, "messages", "by-receiver", "bob"))
     try:
         codes = []
@@ -155,7 +149,7 @@ def test_the_filer_waits_for_room_and_goes_on(post_office: PostOffice) -> None:
     finally:
         subprocess.run(["umount", "-l", mounted], check=True)
     with post_office.client() as operator:
-        eventually(lambda: operator.stats()["filingBacklog"] == 0, "operator.stats()['filingBacklog'] == 0", 20.0)
+        eventually(lambda: operator.stats()["filingBacklog"] == 0, "everything is filed", 20.0)
     assert len(_seqs(post_office)) >= 30
 
 

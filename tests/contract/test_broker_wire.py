@@ -173,11 +173,7 @@ def test_a_subscription_is_answered_with_the_head(foreign: Foreign, post_office:
     assert _notice(sender)[1]["seq"] == 0
     everything = foreign.listen(endpoints.notices, b"")
     delivered = foreign.listen(endpoints.notices, b"boss|message.delivered")
-    eventually(
-        lambda: foreign.ask("stats")[1]["stats"]["watchers"] == 4,
-        "foreign.ask('stats')[1]['stats']['watchers'] == 4",
-        20.0,
-    )
+    eventually(lambda: foreign.ask("stats")[1]["stats"]["watchers"] == 4, "four topics are held", 20.0)
     sent["messages"] = [{"id": "m2", "to": "ann", "message": "the text", "metadata": {"priority": "high"}}]
     foreign.ask("send", **sent)
     for sub, party in ((receiver, b"ann"), (sender, b"boss")):
@@ -288,7 +284,7 @@ def test_an_ordered_stop_leaves_everything_filed(foreign: Foreign, post_office: 
     endpoints = find(post_office.data)
     assert endpoints is not None
     os.kill(endpoints.pid, signal.SIGTERM)
-    eventually(lambda: find(post_office.data) is None, "find(post_office.data) is None", 20.0)
+    eventually(lambda: find(post_office.data) is None, "nobody listens", 20.0)
     post_office.stop()
     assert not os.path.exists(os.path.join(post_office.data, "endpoints"))
     mailbox = os.path.join(post_office.data, "messages", "by-receiver", "ann")

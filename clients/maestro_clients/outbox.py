@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .callers import Caller
 
 # How often the broker may remove the session's empty folder under our hands.
-_TRIES = 20
+_TRIES = 100
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -109,41 +109,53 @@ def _same(folder: str, entry: OutboxEntry) -> str | None:
 
 
 def _write(data: str, folder: str, entry: OutboxEntry) -> str:
+    top = os.path.dirname(folder)
+    for made in (data, top):
+        if not os.path.isdir(made):
+            # Private; parents of the data directory are made as any other program makes them.
+            os.makedirs(made, 0o700, exist_ok=True)
+            _sync_folder(os.path.dirname(made))
     path = os.path.join(folder, outbox_entry.file_name(entry))
-    # Hidden, so that nobody takes the half of it for an entry.
-    aside = os.path.join(folder, f".{os.getpid()}-{entry.outgoing['id']}.new")
+    # Not in the session's folder, which may be removed while it is empty; hidden, so that it is no session's name.
+    aside = os.path.join(top, f".{os.getpid()}-{entry.outgoing['id']}.new")
     raw = outbox_entry.encode(entry)
-    for attempt in range(_TRIES):
-        try:
-            _make_folders(data, folder)
-            _write_aside(aside, raw)
-            os.rename(aside, path)
-            _sync_folder(folder)
-        except FileNotFoundError:
-            # The broker has removed the empty folder meanwhile; with a file in it, it can't.
-            if attempt == _TRIES - 1:
-                raise
-            continue
-        except OSError:
-            _remove(aside)
-            raise
-        break
+    try:
+        _write_aside(aside, raw)
+        _move(aside, path)
+    except OSError:
+        _remove(aside)
+        raise
+    # The folder's own name, which may be new.
+    _sync_folder(top)
     return path
 
 
-def _make_folders(data: str, folder: str) -> None:
-    """Each 0700, and each one's name durable."""
-    for path in (data, paths.outbox_dir(data), folder):
+def _move(aside: str, path: str) -> None:
+    """Into the session's folder, made anew as often as the broker removes it because it is empty."""
+    folder = os.path.dirname(path)
+    for attempt in range(_TRIES):
         try:
-            os.mkdir(path, 0o700)
-        except FileExistsError:
-            continue
+            _mkdir(folder)
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.rename(aside, path)
+                # By descriptor, for the broker may already have taken the entry and removed the folder.
+                os.fsync(fd)
+            finally:
+                os.close(fd)
         except FileNotFoundError:
-            # Parents of the data directory itself are made as any other program makes them.
-            if path != data:
+            if attempt == _TRIES - 1 or not os.path.exists(aside):
                 raise
-            os.makedirs(path, 0o700)
-        _sync_folder(os.path.dirname(path))
+        else:
+            return
+
+
+def _mkdir(path: str) -> None:
+    # Not makedirs(exist_ok=True), which fails where the folder is there at its first look and gone at its second.
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        return
 
 
 def _write_aside(path: str, raw: bytes) -> None:

@@ -1,0 +1,109 @@
+"""The retry policy: what is tried again, after how long, and until when. Sleeping is recorded, not done."""
+
+from __future__ import annotations
+
+import pytest
+
+from maestro_clients.retry_policy import FIRST_WAIT_S, NOT_NOW, UNANSWERED, WAIT_MAX_S, retry
+from maestro_schemas.errors import CODES, MaestroError
+
+ALL = UNANSWERED | NOT_NOW
+
+
+class Attempt:
+    """Fails as it is told, then succeeds."""
+
+    def __init__(self, *failures: BaseException) -> None:
+        self._failures = list(failures)
+        self.count = 0
+        self.slept_s: list[float] = []
+
+    def __call__(self) -> str:
+        self.count += 1
+        if self._failures:
+            raise self._failures.pop(0)
+        return "done"
+
+    def run(self, within_s: float, codes: frozenset[str] = ALL) -> str:
+        return retry(self, codes=codes, within_s=within_s, sleep=self.slept_s.append)
+
+
+def failures(code: str, count: int, retry_after_s: float | None = None) -> list[MaestroError]:
+    return [MaestroError(code, f"no {number}", retry_after_s=retry_after_s) for number in range(count)]
+
+
+def test_what_succeeds_is_done_once() -> None:
+    """No sleep, no second call."""
+    attempt = Attempt()
+    assert attempt.run(1.0) == "done"
+    assert (attempt.count, attempt.slept_s) == (1, [])
+
+
+@pytest.mark.parametrize("code", sorted(ALL))
+def test_what_may_succeed_later_is_tried_again(code: str) -> None:
+    """Twice as long between tries each time, up to a second."""
+    attempt = Attempt(*failures(code, 7))
+    assert attempt.run(60.0) == "done"
+    assert attempt.count == 8
+    assert attempt.slept_s == [min(FIRST_WAIT_S * 2**number, WAIT_MAX_S) for number in range(7)]
+
+
+@pytest.mark.parametrize("code", sorted(set(CODES) - ALL))
+def test_every_other_error_is_raised_at_once(code: str) -> None:
+    """A refusal does not change by repeating; a limit is for the sender to hear of."""
+    attempt = Attempt(*failures(code, 1))
+    with pytest.raises(MaestroError) as raised:
+        attempt.run(60.0)
+    assert raised.value.code == code
+    assert (attempt.count, attempt.slept_s) == (1, [])
+
+
+def test_a_refusal_ends_the_tries() -> None:
+    """Also when it comes after a failure that was worth a try."""
+    attempt = Attempt(*failures("BUSY", 1), *failures("FORBIDDEN", 1))
+    with pytest.raises(MaestroError) as raised:
+        attempt.run(60.0)
+    assert raised.value.code == "FORBIDDEN"
+    assert attempt.count == 2
+
+
+def test_another_exception_is_none_of_its_business() -> None:
+    """A fault is not repeated."""
+    attempt = Attempt(ValueError("a fault"))
+    with pytest.raises(ValueError, match="a fault"):
+        attempt.run(60.0)
+    assert attempt.count == 1
+
+
+def test_it_waits_as_long_as_it_is_asked_to() -> None:
+    """`retryAfter` is a lower bound."""
+    attempt = Attempt(*failures("STORAGE_FULL", 2, retry_after_s=2.0))
+    assert attempt.run(60.0) == "done"
+    assert attempt.slept_s == [2.0, 2.0]
+
+
+def test_it_gives_up_where_the_wait_is_longer_than_the_time() -> None:
+    """At once, instead of sleeping for nothing."""
+    attempt = Attempt(*failures("BUSY", 5, retry_after_s=30.0))
+    with pytest.raises(MaestroError) as raised:
+        attempt.run(3.0)
+    assert raised.value.message == "no 0"
+    assert (attempt.count, attempt.slept_s) == (1, [])
+
+
+def test_the_last_error_is_the_one_that_is_raised() -> None:
+    """And the sleeps together stay within the time."""
+    attempt = Attempt(*failures("BROKER_UNREACHABLE", 100))
+    with pytest.raises(MaestroError) as raised:
+        attempt.run(3.0)
+    assert raised.value.message == f"no {attempt.count - 1}"
+    assert 2.0 < sum(attempt.slept_s) <= 3.0
+    assert attempt.count == len(attempt.slept_s) + 1
+
+
+def test_a_code_that_is_listed_and_not_retryable_is_not_retried() -> None:
+    """The table of codes has the last word."""
+    attempt = Attempt(*failures("FORBIDDEN", 1))
+    with pytest.raises(MaestroError):
+        attempt.run(60.0, codes=frozenset({"FORBIDDEN"}))
+    assert attempt.count == 1

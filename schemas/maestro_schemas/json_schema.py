@@ -108,7 +108,8 @@ def _definitions(shapes: list[Any]) -> dict[str, dict[str, Any]]:
 def _definition(name: str, found: dict[str, Any]) -> dict[str, Any]:
     schema = dict(found)
     schema["description"] = _in_wire_names(name, inspect.cleandoc(found["description"]))
-    schema["properties"] = {field: _property(f"{name}.{field}", shape) for field, shape in found["properties"].items()}
+    fields = found["properties"].items()
+    schema["properties"] = {field: _property(f"{name}.{field}", shape) for field, shape in fields}
     if name == "ErrorDoc":
         # A newer peer may have further codes, so they are told and not enforced.
         schema["properties"]["code"]["examples"] = list(CODES)

@@ -17,7 +17,10 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maestro_cli.process_end import BrokerEnd
-from maestro_clients.broker_process import find
+from maestro_clients.blocking import Client
+from maestro_clients.broker_process import ensure, find
+from maestro_clients.callers import Caller
+from maestro_clients.fresh import new_session_id, new_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,18 +103,24 @@ class Shell:
         return Shell(self.root, mine, self._started)
 
     def session(self, name: str = "", *, role: str = "worker", project: str = "shop") -> Shell:
-        """Another shell at the same post office, with a session of its own."""
-        naming = ("--name", name) if name else ()
-        anonymous = self.anonymous()
-        started = anonymous.done("session", "start", *naming, "--role", role, "--project", project, "--json")
-        session = started.json()
-        return anonymous.like(MAESTRO_SESSION_ID=session["id"], MAESTRO_SESSION_TOKEN=session["token"])
+        """Another shell at the same post office, with a session of its own.
 
-    def send(self, to: Shell, text: str, *more: str) -> str:
-        """Send, and the id of what was accepted."""
-        sent = self.done("session", "send", "--to", to.session_id, "--message", text, "--json", *more).json()
-        assert sent["status"] == "accepted"
-        return str(sent["id"])
+        Started through the library, which takes a hundredth of the time of a process.
+        """
+        session, token = new_session_id(), new_token()
+        with self.anonymous().client() as client:
+            client.start_session(session, token=token, name=name or None, role=role, project_id=project)
+        return self.anonymous().like(MAESTRO_SESSION_ID=session, MAESTRO_SESSION_TOKEN=token)
+
+    def client(self) -> Client:
+        """A connection that speaks for the session of this shell."""
+        endpoints = ensure(self.data, self.environ, autostart=True)
+        return Client(endpoints.router, Caller.from_environ(self.environ))
+
+    def send(self, to: Shell, text: str, **more: Any) -> str:
+        """Send through the library, and the id of what was accepted; `more` as for `Client.send`."""
+        with self.client() as client:
+            return client.send(to.session_id, text, **more)["id"]
 
     def inbox(self, *more: str) -> list[dict[str, Any]]:
         """What `inbox --json` shows now."""
@@ -121,7 +130,8 @@ class Shell:
 
     def state(self, message_id: str) -> str:
         """The status of a message."""
-        return str(self.done("message", "show", message_id, "--json").json()["status"])
+        with self.client() as client:
+            return client.message(message_id)["status"]
 
     def broker_pid(self) -> int:
         """The pid of the broker that serves now."""

@@ -63,8 +63,16 @@ def test_shown_then_delivered_and_not_shown_again(alice: Shell, bob: Shell) -> N
 def test_what_a_listing_looks_like(alice: Shell, bob: Shell) -> None:
     first = alice.send(bob, "plain")
     second = alice.send(
-        *(bob, "two\nlines", "--priority", "high", "--type", "request", "--task", "task_7"),
-        *("--reply-to", first, "--require-ack", "--data", '{"a": "b"}'),
+        bob,
+        "two\nlines",
+        metadata={
+            "priority": "high",
+            "type": "request",
+            "taskId": "task_7",
+            "inReplyTo": first,
+            "requiresAck": True,
+            "data": {"a": "b"},
+        },
     )
     name = alice.done("session", "show", "--json").json()["name"]
     out = bob.done("inbox").out
@@ -216,7 +224,7 @@ def test_watch_shows_old_and_new_mail_and_confirms_it(alice: Shell, bob: Shell) 
 def test_watch_in_plain_text_until_interrupted(alice: Shell, bob: Shell) -> None:
     process, lines, remarks = watching(bob)
     remarks.wait_for(has_id(f"watching the inbox of {bob.session_id}"))
-    sent = alice.send(bob, "hello\nthere", "--require-ack")
+    sent = alice.send(bob, "hello\nthere", metadata={"requiresAck": True})
     lines.wait_for(has_id(f"maestro message read {sent}"))
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == exit_codes.INTERRUPTED
@@ -283,7 +291,7 @@ def test_watch_survives_the_brokers_death() -> None:
 
 
 def test_acknowledging_what_was_never_shown_shows_it(alice: Shell, bob: Shell) -> None:
-    sent = alice.send(bob, "read me", "--require-ack")
+    sent = alice.send(bob, "read me", metadata={"requiresAck": True})
     out = bob.done("message", "read", sent).out
     assert "  | read me\n" in out
     assert f"Acknowledged {sent}; its sender is told" in out

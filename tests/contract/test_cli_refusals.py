@@ -175,7 +175,7 @@ def test_an_id_with_other_characters(alice: Shell, bob: Shell, bad: str) -> None
 
 
 def test_an_id_that_another_message_has(alice: Shell, bob: Shell) -> None:
-    alice.send(bob, "one", "--id", "msg_taken")
+    alice.send(bob, "one", message_id="msg_taken")
     ran = send(alice, bob.session_id, "--message", "two", "--id", "msg_taken")
     refused(ran, "CONFLICT", exit_codes.REFUSED)
     assert [message["message"] for message in bob.inbox()] == ["one"]

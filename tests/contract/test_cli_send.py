@@ -104,10 +104,12 @@ def test_the_json_answer(alice: Shell, bob: Shell) -> None:
 def test_every_option_arrives(alice: Shell, bob: Shell) -> None:
     first = alice.send(bob, "first")
     data = {"branch": "main", "-": [1, None, "ü"]}
-    second = alice.send(
-        *(bob, "second", "--priority", "high", "--type", "command", "--task", "task_9", "--reply-to", first),
+    sent = alice.done(
+        *("session", "send", "--to", bob.session_id, "--message", "second", "--json"),
+        *("--priority", "high", "--type", "command", "--task", "task_9", "--reply-to", first),
         *("--ttl", "1h", "--require-ack", "--data", json.dumps(data)),
     )
+    second = sent.json()["id"]
     message = next(message for message in bob.inbox() if message["id"] == second)
     assert message["metadata"] == {
         "priority": "high",

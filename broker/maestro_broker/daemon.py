@@ -22,18 +22,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import zmq
 
-from maestro_schemas import PROTOCOL_HEADER, PROTOCOL_VERSION, __version__, paths
+from maestro_schemas import PROTOCOL_VERSION, __version__, paths
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import TOPIC_SEPARATOR, Event
-from maestro_schemas.limits import REQUEST_ID_BYTES_MAX
-from maestro_schemas.replies import DrainReply, EventsReply, ShutdownReply, StatsReply
+from maestro_schemas.replies import EventsReply, SendReply, ShutdownReply, StatsReply
 from maestro_schemas.requests import (
     Confirm,
     Delete,
     Events,
     Hello,
-    Identity,
-    Outgoing,
     Request,
     Send,
     SessionEnd,
@@ -47,7 +44,8 @@ from maestro_schemas.requests import (
     OutboxDrain as DrainRequest,
 )
 
-from . import core, disk, receiving, records, recovery, reports, rights, sending
+from . import core, data_dir, disk, receiving, records, recovery, reports, rights, sending
+from .admission import Admission, request_id
 from .clock import Clock
 from .data_lock import DataLock
 from .filer import Filer
@@ -78,6 +76,7 @@ _GC_THRESHOLD = 50_000
 _SWITCH_S = 0.0001
 # Beside its body, what a journal record of a send takes: field names, ids, times. Measured: 200 to 330 bytes.
 _RECORD_BYTES = 512
+_UTF8_BYTES = 4
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -99,12 +98,10 @@ class Daemon:
         self._limits = options.limits
         self._epoch = secrets.token_hex(8)
         self._warnings: deque[str] = deque(maxlen=50)
-        self._refused = {"oversize": 0, "malformed": 0, "peer": 0}
+        self._admission = Admission(self._limits.wire_bytes_max)
         self._commits = reports.CommitTimes()
         self._answers: list[Answer] = []
-        self._settled: list[tuple[Waiting, MaestroError | None]] = []
         self._unfiled: deque[Change] = deque()
-        self._admitted = (os.getuid(), 0)
         self._stopping = False
         self._seal_due = False
         self._next_tick_ms = 0
@@ -114,7 +111,7 @@ class Daemon:
     def prepare(self) -> None:
         """What comes before the first line of the log. Raises MaestroError DATA_DIR_UNUSABLE, DATA_DIR_LOCKED."""
         # 1. The directory, because the lock and the log are in it.
-        _make_data_dir(self._options.data)
+        data_dir.make(self._options.data)
         # 2. The lock, before anything is read, written or bound: a second broker must change nothing.
         self._lock = DataLock(self._options.data)
         self._lock.acquire(_LOCK_WAIT_S)
@@ -123,7 +120,7 @@ class Daemon:
         """Everything up to serving. Raises MaestroError or OSError; then nothing was bound."""
         options = self._options
         # 3. The format, before a file of another version is misread.
-        recovery.check_format(options.data)
+        data_dir.check_format(options.data)
         kind = disk.file_system(options.data)
         if doubt := disk.doubt(kind):
             self._warn(doubt)
@@ -151,8 +148,10 @@ class Daemon:
         self._hand_to_filer(found.unfiled)
         # 6. The sockets exist but nobody is let in: what waits in the outbox is older than what comes now.
         self._transport = Transport(options.runtime, self._limits.wire_bytes_max)
-        self._outbox = OutboxDrain(paths.outbox_dir(options.data), self._warn)
-        while self._drain_outbox(self._clock.now_ms()):
+        self._outbox = OutboxDrain(
+            paths.outbox_dir(options.data), send=self._send_queued, tell=self._tell_sender, report=self._warn
+        )
+        while self._outbox.drain(self._clock.now_ms()):
             self._commit()
         # 7. Bind, and only then tell where: who reads the file finds somebody there.
         self._transport.bind()
@@ -213,7 +212,7 @@ class Daemon:
             self._answer(arrival, now_ms)
         if now_ms >= self._next_tick_ms:
             self._tick(now_ms)
-        if self._state.has_changes or self._answers:
+        if self._state.has_changes or self._answers or self._outbox.has_settled:
             self._commit()
         elif self._seal_due and not arrivals:
             self._journal.seal()
@@ -228,11 +227,14 @@ class Daemon:
     def _tick(self, now_ms: int) -> None:
         """Once a second, and when something is due: expiry, the outbox, idle mailboxes, the filer's health."""
         for session in self._state.deadlines.due(now_ms, _EXPIRIES_A_TICK):
+            if not self._reserve(_RECORD_BYTES * receiving.EXPIRIES_AT_ONCE):
+                self._state.deadlines.set(session, now_ms + _TICK_MS)
+                continue
             mailbox = self._state.mailboxes.get(session)
             if mailbox is not None and not mailbox.loaded:
                 self._supply([Need("mailbox", session, "")], now_ms)
             receiving.expire(self._state, session, now_ms)
-        self._drain_outbox(now_ms)
+        self._outbox.drain(now_ms)
         self._state.evict_idle(now_ms)
         self._transport.count_connections()
         for session in self._state.take_misfits():
@@ -268,7 +270,7 @@ class Daemon:
             if self._transport.held:
                 self._publish(changes)
             self._hand_to_filer(changes)
-            self._settle_outbox()
+        self._outbox.settle()
 
     def _hand_to_filer(self, changes: list[Change]) -> None:
         if changes:
@@ -304,54 +306,14 @@ class Daemon:
     # --- requests ----------------------------------------------------------------------------------------
 
     def _answer(self, arrival: Arrival, now_ms: int) -> None:
-        frames = arrival.frames
-        request_id = frames[1][:REQUEST_ID_BYTES_MAX] if len(frames) > 1 and frames[1] else b"-"
         try:
-            command, body = self._admit(arrival)
+            command, body = self._admission.admit(arrival)
             request = decode_request(command, body)
             reply = self._do(request, len(body), now_ms)
             status, encoded = b"200", _encode(reply)
         except MaestroError as error:
             status, encoded = str(error.status).encode(), _encode(error.body())
-        self._answers.append(Answer(arrival.peer, request_id, status, encoded))
-
-    def _admit(self, arrival: Arrival) -> tuple[bytes, bytes]:
-        """The command and body of a well-formed request of a peer that we may serve."""
-        frames, uid = arrival.frames, arrival.uid
-        # Off Linux libzmq may not tell; there the 0700 directory of the sockets stands alone.
-        if uid not in self._admitted and (uid is not None or sys.platform == "linux"):
-            self._refused["peer"] += 1
-            raise MaestroError(
-                "PEER_REFUSED",
-                f"the peer runs as uid {uid}, the broker as {os.getuid()}",
-                "Use a broker of your own.",
-            )
-        if frames[0] != PROTOCOL_HEADER:
-            self._refused["malformed"] += 1
-            raise MaestroError(
-                "UNSUPPORTED_PROTOCOL",
-                f"a request begins with {frames[0][:16]!r}; this broker speaks M{PROTOCOL_VERSION}",
-                "See PROTOCOL.md. If the client is newer: `maestro down`; the next command starts the new one.",
-            )
-        if len(frames) != 4 or not 0 < len(frames[1]) <= REQUEST_ID_BYTES_MAX:
-            self._refused["malformed"] += 1
-            raise MaestroError(
-                "BAD_REQUEST",
-                f"a request has four frames (M1, request id of 1 to {REQUEST_ID_BYTES_MAX} bytes, command, body), "
-                f"and this one has {len(frames)}, the id {len(frames[1]) if len(frames) > 1 else 0} bytes",
-                "See PROTOCOL.md, Grammar.",
-            )
-        size = len(frames[3])
-        if size > self._limits.wire_bytes_max:
-            self._refused["oversize"] += 1
-            raise MaestroError(
-                "FRAME_TOO_LARGE",
-                f"the request's body is {size:,} bytes, and the limit is {self._limits.wire_bytes_max:,}",
-                "Send less at a time.",
-                limit=self._limits.wire_bytes_max,
-                actual=size,
-            )
-        return frames[2], frames[3]
+        self._answers.append(Answer(arrival.peer, request_id(arrival), status, encoded))
 
     def _do(self, request: Request, body_bytes: int, now_ms: int) -> Any:
         match request:
@@ -364,29 +326,39 @@ class Daemon:
             case Stats():
                 return StatsReply(self._stats(now_ms))
             case DrainRequest():
-                return self._drain_now(now_ms)
+                return self._outbox.drain_now(now_ms)
             case Shutdown():
                 rights.authenticate(self._state, request.who, now_ms)
                 self._take_address_away()
                 self._stopping = True
                 return ShutdownReply(os.getpid())
-            case Confirm() | Delete() | SessionStart() | SessionEnd() | SessionTouch():
+            case _:
                 self._check_reserve(request, body_bytes)
         self._supply(core.touches(self._state, request), now_ms)
         return core.apply(self._state, request, now_ms)
 
     def _check_room(self, request: Send, body_bytes: int) -> None:
-        batch_bytes = body_bytes + _RECORD_BYTES * len(request.messages) + self._state.batch_bytes
-        self._state.batch_bytes = batch_bytes
-        if self._state.back_pressure is None and not self._journal.has_room(batch_bytes):
+        self._state.batch_bytes += body_bytes + _RECORD_BYTES * len(request.messages)
+        if self._state.back_pressure is None and not self._journal.has_room(self._state.batch_bytes):
             self._state.back_pressure = _storage_full(self._options.data)
 
     def _check_reserve(self, request: Request, body_bytes: int) -> None:
-        """What makes room, or says what became of mail, goes on when the disk is full, out of a reserve."""
+        """What makes room, or says what became of mail, goes on when the disk is full, out of a reserve. Reading
+        goes on when that is used up too."""
         items = len(request.ids) if isinstance(request, Confirm | Delete) else 1
-        self._state.batch_bytes += body_bytes + _RECORD_BYTES * items
-        if not self._journal.has_room(self._state.batch_bytes, from_reserve=True):
-            raise _storage_full(self._options.data)
+        if self._reserve(body_bytes + _RECORD_BYTES * items):
+            return
+        full = _storage_full(self._options.data)
+        if isinstance(request, Confirm | Delete | SessionStart | SessionEnd | SessionTouch):
+            raise full
+        self._state.back_pressure = full  # a refusal (401, 403) must leave no record now
+
+    def _reserve(self, record_bytes: int) -> bool:
+        """Whether so much more fits into the batch under way, if need be out of the reserve."""
+        if not self._journal.has_room(self._state.batch_bytes + record_bytes, from_reserve=True):
+            return False
+        self._state.batch_bytes += record_bytes
+        return True
 
     def _supply(self, needs: list[Need], now_ms: int) -> None:
         for need in needs:
@@ -426,42 +398,15 @@ class Daemon:
 
     # --- the outbox --------------------------------------------------------------------------------------
 
-    def _drain_outbox(self, now_ms: int) -> int:
-        """Apply what is due; the commit settles it. Returns how many entries were tried to an end."""
-        tried = 0
-        held: set[str] = set()
-        for waiting in self._outbox.due(now_ms):
-            entry = waiting.entry
-            if entry.session in held:
-                continue
-            error = self._send_entry(waiting, now_ms)
-            if error is not None and error.retryable:
-                held.add(entry.session)
-                self._outbox.hold(entry.session, now_ms + int((error.retry_after_s or 1.0) * 1000))
-                continue
-            if error is not None:
-                self._tell_sender(waiting, error, now_ms)
-            self._settled.append((waiting, error))
-            tried += 1
-        if tried and not self._state.has_changes:
-            self._settle_outbox()
-        return tried
+    def _send_queued(self, request: Send, now_ms: int) -> SendReply:
+        reply: SendReply = self._do(request, len(request.messages[0].text) * _UTF8_BYTES, now_ms)
+        return reply
 
-    def _send_entry(self, waiting: Waiting, now_ms: int) -> MaestroError | None:
+    def _tell_sender(self, waiting: Waiting, error: MaestroError, now_ms: int) -> bool:
+        """A refusal for good comes to the sender's own inbox; False when there is no room for it now."""
         entry = waiting.entry
-        try:
-            outgoing = msgspec.convert(entry.outgoing, Outgoing)
-            request = Send(messages=[outgoing], who=Identity(entry.session, entry.token))
-            [result] = self._do(request, len(outgoing.text), now_ms).results
-        except msgspec.ValidationError as error:
-            return MaestroError("INVALID", f"the queued message is not valid: {error}", "Send it again, corrected.")
-        except MaestroError as error:
-            return error
-        return MaestroError.from_body(result.error) if result.error is not msgspec.UNSET else None
-
-    def _tell_sender(self, waiting: Waiting, error: MaestroError, now_ms: int) -> None:
-        """A refusal for good comes to the sender's own inbox."""
-        entry = waiting.entry
+        if not self._reserve(_RECORD_BYTES * 4):
+            return False
         message_id = f"refused_{entry.outgoing['id']}"[:64]
         self._supply([Need("file", entry.session, message_id)], now_ms)
         text = (
@@ -470,23 +415,7 @@ class Daemon:
             f"It is kept in {os.path.dirname(waiting.path)}; `maestro outbox` lists it."
         )
         sending.notify(self._state, entry.session, message_id, text, now_ms)
-
-    def _settle_outbox(self) -> None:
-        settled, self._settled = self._settled, []
-        for waiting, error in settled:
-            if error is None:
-                self._outbox.sent(waiting.path)
-            else:
-                self._outbox.failed(waiting, error)
-                _log.warning("outbox: %s was refused: %s (%s)", waiting.entry.outgoing["id"], error, error.code)
-
-    def _drain_now(self, now_ms: int) -> DrainReply:
-        self._outbox.release_holds()
-        before = self._outbox.counts()
-        self._drain_outbox(now_ms)
-        failed = sum(error is not None for _, error in self._settled)
-        sent = len(self._settled) - failed
-        return DrainReply(sent=sent, waiting=max(0, before[0] - sent - failed), failed=before[1] + failed)
+        return True
 
     # --- status ------------------------------------------------------------------------------------------
 
@@ -524,7 +453,7 @@ class Daemon:
                 "closed": self._transport.closed,
                 "unsentReplies": self._transport.unsent,
             },
-            "refused": dict(self._refused),
+            "refused": dict(self._admission.refused),
             "disk": {
                 "freeBytes": disk.free_bytes(options.data),
                 "fileSystem": disk.file_system(options.data),
@@ -545,14 +474,15 @@ class Daemon:
         self._commit()
         self._transport.close()
         # 3. The files catch up; what does not fit into the time stays in the journal for the next start.
-        if not self._filer.stop(_FILE_AT_STOP_S):
-            _log.warning("filing was cut short; the journal keeps the rest")
-        elif self._filer.failure is None:
+        stopped = self._filer.stop(_FILE_AT_STOP_S)
+        if stopped and self._filer.failure is None:
             self._timeline.close()
             self._journal.close()
-        # 4. The lock last: the next broker may begin only when this one touches nothing any more.
-        _log.info("broker stopped")
-        self._lock.release()
+        # 4. The lock last: the next broker may begin only when this one touches nothing any more. A filer that is
+        # still at it dies with the process, and so the lock must too: the kernel frees it after the last thread.
+        _log.info("broker stopped" if stopped else "broker stopped; the journal keeps what was not filed in time")
+        if stopped:
+            self._lock.release()
 
     def _take_address_away(self) -> None:
         """Clients find no address any more, start another broker, and that one waits for the lock."""
@@ -566,21 +496,6 @@ class Daemon:
     def _warn(self, what: str) -> None:
         _log.warning("%s", what)
         self._warnings.append(what)
-
-
-def _make_data_dir(data: str) -> None:
-    try:
-        os.makedirs(data, mode=0o700, exist_ok=True)
-        # The directory's own name must outlive a power cut too; the journal syncs what is below it.
-        with contextlib.suppress(PermissionError):  # a parent that may be passed through but not read
-            disk.sync_directory(os.path.dirname(os.path.realpath(data)))
-        os.makedirs(os.path.join(data, "messages", "journal"), mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise MaestroError(
-            "DATA_DIR_UNUSABLE",
-            f"the data directory can't be used: {error}",
-            "Make it yours and writable, or set MAESTRO_DATA_DIR to another one.",
-        ) from None
 
 
 def _storage_full(data: str) -> MaestroError:

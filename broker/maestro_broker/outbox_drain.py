@@ -8,13 +8,18 @@ reason. An entry goes only after its message is durable.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from maestro_schemas import outbox_entry
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import is_id
+from maestro_schemas.replies import DrainReply
+from maestro_schemas.requests import Identity, Outgoing, Send
 
 from . import disk
 
@@ -22,7 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from maestro_schemas.outbox_entry import OutboxEntry
+    from maestro_schemas.replies import SendReply
 
+_log = logging.getLogger(__name__)
+
+_TRY_AGAIN_S = 1.0
 _ROUND = 256
 # A wire message is at most 16 MiB by any setting; JSON escapes can make it longer.
 _ENTRY_BYTES_MAX = 64 << 20
@@ -36,13 +45,86 @@ class Waiting(NamedTuple):
 
 
 class OutboxDrain:
-    """The entries under `<data>/outbox`. `report(what)` is told of files that are no entries."""
+    """The entries under `<data>/outbox`.
 
-    def __init__(self, directory: str, report: Callable[[str], None]) -> None:
+    `send(request, now_ms)` applies one send; `tell(waiting, error, now_ms)` tells a sender of a refusal for good, and
+    returns False where it can't now; `report(what)` is told of files that are no entries.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        *,
+        send: Callable[[Send, int], SendReply],
+        tell: Callable[[Waiting, MaestroError, int], bool],
+        report: Callable[[str], None],
+    ) -> None:
         self._directory = directory
+        self._send = send
+        self._tell = tell
         self._report = report
         self._held_until_ms: dict[str, int] = {}
+        self._settled: list[tuple[Waiting, MaestroError | None]] = []
         os.makedirs(directory, mode=0o700, exist_ok=True)
+
+    # --- entries to messages -----------------------------------------------------------------------------
+
+    def drain(self, now_ms: int) -> int:
+        """Apply what is due; `settle` after the commit. Returns how many entries were brought to an end."""
+        held: set[str] = set()
+        settled_before = {waiting.path for waiting, _ in self._settled}
+        for waiting in self.due(now_ms):
+            session = waiting.entry.session
+            if session in held or waiting.path in settled_before:
+                continue
+            error = self._try(waiting, now_ms)
+            for_now = error is not None and error.retryable
+            if for_now or (error is not None and not self._tell(waiting, error, now_ms)):
+                held.add(session)
+                wait_s = (error.retry_after_s if error is not None else None) or _TRY_AGAIN_S
+                self.hold(session, now_ms + int(wait_s * 1000))
+            else:
+                self._settled.append((waiting, error))
+        return len(self._settled) - len(settled_before)
+
+    def drain_now(self, now_ms: int) -> DrainReply:
+        """The same, because somebody asked: whoever was held back is tried too."""
+        self.release_holds()
+        waiting, failed = self.counts()
+        already = len(self._settled)
+        tried = self.drain(now_ms)
+        refused = sum(error is not None for _, error in self._settled[already:])
+        waiting -= len(self._settled)
+        return DrainReply(sent=tried - refused, waiting=max(0, waiting), failed=failed + refused)
+
+    @property
+    def has_settled(self) -> bool:
+        """Whether entries wait for `settle`."""
+        return bool(self._settled)
+
+    def settle(self) -> None:
+        """What was applied is durable: the entries go, or stay with the reason of their refusal."""
+        settled, self._settled = self._settled, []
+        for waiting, error in settled:
+            if error is None:
+                self.sent(waiting.path)
+            else:
+                self.failed(waiting, error)
+                _log.warning("outbox: %s was refused: %s (%s)", waiting.entry.outgoing["id"], error, error.code)
+
+    def _try(self, waiting: Waiting, now_ms: int) -> MaestroError | None:
+        entry = waiting.entry
+        try:
+            outgoing = msgspec.convert(entry.outgoing, Outgoing)
+            request = Send(messages=[outgoing], who=Identity(entry.session, entry.token))
+            [result] = self._send(request, now_ms).results
+        except msgspec.ValidationError as error:
+            return MaestroError("INVALID", f"the queued message is not valid: {error}", "Send it again, corrected.")
+        except MaestroError as error:
+            return error
+        return MaestroError.from_body(result.error) if result.error is not msgspec.UNSET else None
+
+    # --- files -------------------------------------------------------------------------------------------
 
     def due(self, now_ms: int) -> list[Waiting]:
         """Entries that may be tried now, at most a round of them."""

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from .mailbox import Mailbox
 
+# In one turn of the loop, so that nobody's send waits long for the sweep of a large mailbox.
+EXPIRIES_AT_ONCE = 256
+
 
 def inbox(state: State, request: Inbox, now_ms: int) -> InboxReply:
     """A page of a mailbox; under a lease where one is asked for."""
@@ -93,12 +96,15 @@ def get_message(state: State, request: GetMessage, now_ms: int) -> MessageReply:
 
 
 def expire(state: State, session: str, now_ms: int) -> None:
-    """What in this (loaded) mailbox has outlived its life becomes expired; sets the next deadline."""
+    """What in this (loaded) mailbox has outlived its life becomes expired, so many at once; sets the next look."""
     mailbox = state.mailbox(session)
-    for message in mailbox.expired(now_ms):
+    over = mailbox.expired(now_ms)
+    for message in over[:EXPIRIES_AT_ONCE]:
         record = Expired(message.id, session, message.sender, message.seq, now_ms, message.offered_at is not None)
         state.absorb(record, replace(message, status="expired"))
-    if mailbox.next_expiry_ms is not None:
+    if len(over) > EXPIRIES_AT_ONCE:
+        state.deadlines.set(session, now_ms)
+    elif mailbox.next_expiry_ms is not None:
         state.deadlines.set(session, mailbox.next_expiry_ms)
 
 

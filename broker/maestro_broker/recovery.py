@@ -10,10 +10,9 @@ import logging
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from maestro_schemas import DATA_FORMAT_VERSION
 from maestro_schemas.errors import MaestroError
 
-from . import disk, heads, records
+from . import heads, records
 from .filer import HEADS_FILE
 from .journal import Journal, first_segment_lsn
 from .records import Accepted
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_FORMAT_FILE = "format"
-
 
 class Recovered(NamedTuple):
     """`unfiled`: the journal's tail, for the filer. `last_ms`: the newest record's time; the clock's floor."""
@@ -38,23 +35,6 @@ class Recovered(NamedTuple):
     unfiled: list[Change]
     last_ms: int
     warnings: list[str]
-
-
-def check_format(data: str) -> None:
-    """Make or check `<data>/format`. Raises MaestroError FORMAT_UNSUPPORTED or DATA_DIR_UNUSABLE."""
-    path = os.path.join(data, _FORMAT_FILE)
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            found = file.read().strip()
-    except FileNotFoundError:
-        disk.write_durably(path, f"maestro-data {DATA_FORMAT_VERSION}\n".encode("ascii"))
-        return
-    if found != f"maestro-data {DATA_FORMAT_VERSION}":
-        raise MaestroError(
-            "FORMAT_UNSUPPORTED",
-            f"{data} has the data format {found[:40]!r}, and this broker knows maestro-data {DATA_FORMAT_VERSION}",
-            "Use the version of maestro-messaging that wrote it, or set MAESTRO_DATA_DIR to a new directory.",
-        )
 
 
 def recover(options: Options, spool: Spool, timeline: Timeline) -> Recovered:

@@ -21,6 +21,7 @@ from maestro_broker.reports import CommitTimes
 from maestro_schemas import outbox_entry
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.outbox_entry import OutboxEntry
+from maestro_schemas.replies import SendReply
 
 
 def test_the_clock_is_not_behind_the_journal_and_ignores_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +149,14 @@ def test_commit_times() -> None:
     assert times.summary() == {"count": 3_000, "p50Ms": 1.976, "p99Ms": 2.979}
 
 
+def _drain(directory: Path, reports: list[str] | None = None) -> OutboxDrain:
+    def refuse(_request: object, _now_ms: int) -> SendReply:
+        raise MaestroError("STOPPING", "nothing is sent here")
+
+    said: list[str] = [] if reports is None else reports
+    return OutboxDrain(str(directory), send=refuse, tell=lambda *_: True, report=said.append)
+
+
 def _entry(number: int, session: str = "ann", **outgoing: Any) -> OutboxEntry:
     return OutboxEntry(number, session, "token", {"id": f"m{number}", "to": "bob", "message": "x", **outgoing})
 
@@ -161,7 +170,7 @@ def _queue(directory: Path, entry: OutboxEntry) -> Path:
 
 def test_entries_are_due_in_order_until_held(tmp_path: Path) -> None:
     """A hold keeps a session's entries back, and only that session's."""
-    drain = OutboxDrain(str(tmp_path), lambda _: None)
+    drain = _drain(tmp_path)
     assert drain.due(0) == []
     for number in (3, 1, 2):
         _queue(tmp_path, _entry(number))
@@ -178,7 +187,7 @@ def test_entries_are_due_in_order_until_held(tmp_path: Path) -> None:
 
 def test_sent_entries_go_and_failed_ones_stay(tmp_path: Path) -> None:
     """With the reason, no longer due; an empty folder goes."""
-    drain = OutboxDrain(str(tmp_path), lambda _: None)
+    drain = _drain(tmp_path)
     for number in (1, 2):
         _queue(tmp_path, _entry(number))
     one, two = drain.due(0)
@@ -197,7 +206,7 @@ def test_sent_entries_go_and_failed_ones_stay(tmp_path: Path) -> None:
 def test_what_is_no_entry_is_put_away(tmp_path: Path) -> None:
     """Links, foreign sessions, rubbish, folders: reported, renamed, and not in the way of the next."""
     reports: list[str] = []
-    drain = OutboxDrain(str(tmp_path), reports.append)
+    drain = _drain(tmp_path, reports)
     good = _queue(tmp_path, _entry(9))
     folder = good.parent
     (folder / "1.json").write_text("rubbish")

@@ -1,0 +1,74 @@
+"""Admission: which arrivals are requests that the broker may serve.
+
+Rule: the peer first (its uid comes from the kernel), then the grammar, then the size; each refusal is typed and
+counted. Nothing is decoded before that.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from maestro_schemas import PROTOCOL_HEADER, PROTOCOL_VERSION
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.limits import REQUEST_ID_BYTES_MAX
+
+if TYPE_CHECKING:
+    from .transport import Arrival
+
+_FRAMES = 4
+
+
+class Admission:
+    """`refused`: how many arrivals were turned away, by why (`oversize`, `malformed`, `peer`)."""
+
+    def __init__(self, wire_bytes_max: int) -> None:
+        self._wire_bytes_max = wire_bytes_max
+        self._uids = (os.getuid(), 0)
+        self.refused = {"oversize": 0, "malformed": 0, "peer": 0}
+
+    def admit(self, arrival: Arrival) -> tuple[bytes, bytes]:
+        """The command and the body. Raises MaestroError PEER_REFUSED, UNSUPPORTED_PROTOCOL, BAD_REQUEST or
+        FRAME_TOO_LARGE."""
+        frames, uid = arrival.frames, arrival.uid
+        # Off Linux libzmq may not tell; there the 0700 directory of the sockets stands alone.
+        if uid not in self._uids and (uid is not None or sys.platform == "linux"):
+            self.refused["peer"] += 1
+            raise MaestroError(
+                "PEER_REFUSED",
+                f"the peer runs as uid {uid}, the broker as {self._uids[0]}",
+                "Use a broker of your own.",
+            )
+        if frames[0] != PROTOCOL_HEADER:
+            self.refused["malformed"] += 1
+            raise MaestroError(
+                "UNSUPPORTED_PROTOCOL",
+                f"a request begins with {frames[0][:16]!r}; this broker speaks M{PROTOCOL_VERSION}",
+                "See PROTOCOL.md. If the client is newer: `maestro down`; the next command starts the new one.",
+            )
+        if len(frames) != _FRAMES or not 0 < len(frames[1]) <= REQUEST_ID_BYTES_MAX:
+            self.refused["malformed"] += 1
+            raise MaestroError(
+                "BAD_REQUEST",
+                f"a request has four frames (M1, request id of 1 to {REQUEST_ID_BYTES_MAX} bytes, command, body), "
+                f"and this one has {len(frames)}, the id {len(frames[1]) if len(frames) > 1 else 0} bytes",
+                "See PROTOCOL.md, Grammar.",
+            )
+        size = len(frames[3])
+        if size > self._wire_bytes_max:
+            self.refused["oversize"] += 1
+            raise MaestroError(
+                "FRAME_TOO_LARGE",
+                f"the request's body is {size:,} bytes, and the limit is {self._wire_bytes_max:,}",
+                "Send less at a time.",
+                limit=self._wire_bytes_max,
+                actual=size,
+            )
+        return frames[2], frames[3]
+
+
+def request_id(arrival: Arrival) -> bytes:
+    """What the answer repeats, also to an arrival that is no request."""
+    frames = arrival.frames
+    return frames[1][:REQUEST_ID_BYTES_MAX] if len(frames) > 1 and frames[1] else b"-"

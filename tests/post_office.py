@@ -32,8 +32,9 @@ STOP_S = 20.0
 
 
 class PostOffice:
-    """`data`, `runtime`: directories of its own. `environ`: what its processes get; a test may change it before
-    `start`. No broker runs until then."""
+    """`data`, `runtime`: directories of its own. `environ`: what its processes get; `launcher`: a command that the
+    broker's is put behind (strace, prlimit). A test may change both before `start`; no broker runs until then.
+    `ended`: the exit status of the last broker that `await_ready` or `wait_end` saw end."""
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -47,16 +48,26 @@ class PostOffice:
             "MAESTRO_CONFIG": os.path.join(root, "config.toml"),
             "MAESTRO_RATE_LIMIT": "0",
         }
+        self.launcher: list[str] = []
+        self.ended: int | None = None
+        self._ready_fd = -1
         self._process: subprocess.Popen[bytes] | None = None
         self._clients: list[Client] = []
 
     # --- the broker ----------------------------------------------------------------------------------------
 
     def start(self, **settings: str | int) -> Endpoints:
-        """Start a broker and wait until it serves. Raises the MaestroError that it ends with."""
+        """Start a broker and wait until it serves. Raises the MaestroError that it ends with (INTERNAL where it
+        ended without a word)."""
+        self.begin(**settings)
+        return self.await_ready()
+
+    def begin(self, **settings: str | int) -> None:
+        """Start a broker and don't wait; `await_ready`, `wait_end` or `kill` comes next."""
         os.makedirs(self.root, exist_ok=True)
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-        command = [sys.executable, "-m", "maestro_broker", "--data-dir", self.data, "--ready-fd", str(write_fd)]
+        command = [*self.launcher, sys.executable, "-m", "maestro_broker"]
+        command += ["--data-dir", self.data, "--ready-fd", str(write_fd)]
         for name, value in settings.items():
             command += ["--set", f"{name}={value}"]
         with open(os.path.join(self.root, "broker.out"), "ab") as out:
@@ -70,17 +81,29 @@ class PostOffice:
                 pass_fds=(write_fd,),
             )
         os.close(write_fd)
+        self._ready_fd = read_fd
+
+    def await_ready(self) -> Endpoints:
+        """Until the broker that `begin` started serves. Raises as `start` does; `ended` has its exit status then."""
+        assert self._process is not None
         try:
-            report = _read_line(read_fd, START_S)
+            report = _read_line(self._ready_fd, START_S)
         finally:
-            os.close(read_fd)
+            self._forget_report()
         if report != "ready":
-            self._process.wait(STOP_S)
-            self._process = None
+            self.wait_end()
             raise MaestroError.from_body(json.loads(report.removeprefix("error ") or "null"))
         found = find(self.data)
         assert found is not None
         return found
+
+    def wait_end(self) -> int:
+        """Wait until the broker has ended by itself; its exit status (negative: the signal that killed it)."""
+        assert self._process is not None
+        self._forget_report()
+        self.ended = self._process.wait(STOP_S)
+        self._process = None
+        return self.ended
 
     def stop(self) -> None:
         """Stop the broker in order, whoever started it; fine if none runs."""
@@ -109,7 +132,13 @@ class PostOffice:
         """The address of the broker, whether it runs or not."""
         return f"ipc://{os.path.join(paths.runtime_dir(self.data, self.environ), paths.ROUTER_SOCKET)}"
 
+    def _forget_report(self) -> None:
+        if self._ready_fd >= 0:
+            os.close(self._ready_fd)
+            self._ready_fd = -1
+
     def _end(self, number: signal.Signals) -> None:
+        self._forget_report()
         if self._process is not None:
             self._process.send_signal(number)
             try:

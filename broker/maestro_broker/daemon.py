@@ -24,7 +24,6 @@ import zmq
 
 from maestro_schemas import PROTOCOL_VERSION, __version__, paths
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.events import TOPIC_SEPARATOR, Event
 from maestro_schemas.replies import EventsReply, SendReply, ShutdownReply, StatsReply
 from maestro_schemas.requests import (
     Confirm,
@@ -44,7 +43,7 @@ from maestro_schemas.requests import (
     OutboxDrain as DrainRequest,
 )
 
-from . import core, data_dir, disk, receiving, records, recovery, reports, rights, sending
+from . import core, data_dir, disk, notices, receiving, records, recovery, reports, rights, sending
 from .admission import Admission, request_id
 from .clock import Clock
 from .data_lock import DataLock
@@ -155,10 +154,10 @@ class Daemon:
             self._commit()
         # 7. Bind, and only then tell where: who reads the file finds somebody there.
         self._transport.bind()
-        router, notices = self._transport.addresses
+        router, publisher = self._transport.addresses
         lines = {
             "router": router,
-            "notices": notices,
+            "notices": publisher,
             "pid": os.getpid(),
             "epoch": self._epoch,
             "version": __version__,
@@ -199,7 +198,7 @@ class Daemon:
             self._turn()
             if any(socket is transport.publisher for socket, _ in ready):
                 for topic in transport.subscriptions():
-                    self._publish_head(topic, self._clock.now_ms())
+                    notices.publish_head(transport, self._state, topic, self._committed_lsn, self._clock.now_ms())
 
     def _turn(self) -> None:
         """One batch."""
@@ -268,7 +267,7 @@ class Daemon:
             self._transport.reply(*answer)
         if changes:
             if self._transport.held:
-                self._publish(changes)
+                notices.publish(self._transport, changes)
             self._hand_to_filer(changes)
         self._outbox.settle()
 
@@ -367,34 +366,6 @@ class Daemon:
     def _events(self, request: Events, now_ms: int) -> EventsReply:
         asking = rights.authenticate(self._state, request.who, now_ms)
         return reports.events(self._state, self._timeline, self._unfiled, request, asking, self._committed_lsn)
-
-    # --- notices -----------------------------------------------------------------------------------------
-
-    def _publish(self, changes: list[Change]) -> None:
-        """One notice for each party that somebody listens for."""
-        transport = self._transport
-        for change in changes:
-            event = records.event(change.lsn, change.record)
-            body = b""
-            for party in event.parties():
-                if transport.wants(party):
-                    body = body or _encode(event)
-                    transport.publish(f"{party}{TOPIC_SEPARATOR}{event.event}", body)
-
-    def _publish_head(self, topic: str, now_ms: int) -> None:
-        """A new watcher learns where its mailbox stands."""
-        session, separator, rest = topic.partition(TOPIC_SEPARATOR)
-        if not separator or rest:
-            return  # an observer of everything, or of one kind of event: it has no mailbox to catch up with
-        mailbox = self._state.mailboxes.get(session)
-        head = Event(
-            lsn=self._committed_lsn,
-            at=now_ms,
-            event="head",
-            session=session,
-            seq=mailbox.head_seq if mailbox is not None else 0,
-        )
-        self._transport.publish(f"{session}{TOPIC_SEPARATOR}head", _encode(head))
 
     # --- the outbox --------------------------------------------------------------------------------------
 

@@ -132,7 +132,7 @@ class OutboxDrain:
         for session in self._sessions():
             if self._held_until_ms.get(session, 0) > now_ms:
                 continue
-            names = self._names(session, outbox_entry.WAITING_SUFFIX)
+            names = self._in_order(session)
             for name in names[: _ROUND - len(found)]:
                 path = os.path.join(self._directory, session, name)
                 entry = self._read(path, session)
@@ -174,6 +174,15 @@ class OutboxDrain:
 
     def _sessions(self) -> list[str]:
         return sorted(name for name in os.listdir(self._directory) if is_id(name))
+
+    def _in_order(self, session: str) -> list[str]:
+        """The entries that wait, oldest first, none left out before the last.
+
+        One listing of a folder that grows meanwhile can show an entry and not an older one (seen on ext4 from some
+        400 entries on). All that the first one shows was there before the second began, and so was what is older.
+        """
+        seen = self._names(session, outbox_entry.WAITING_SUFFIX)
+        return [name for name in self._names(session, outbox_entry.WAITING_SUFFIX) if name <= seen[-1]] if seen else []
 
     def _names(self, session: str, suffix: str) -> list[str]:
         try:

@@ -116,6 +116,7 @@ def session_of(asking: SessionState | None) -> Session | None:
 
 
 def no_message(message_id: str) -> MaestroError:
+    """The error for a message that is not there, or not for the one who asks: which, is not told."""
     return MaestroError(
         "MESSAGE_NOT_FOUND",
         f"there is no message {message_id!r} that you may see",
@@ -124,6 +125,7 @@ def no_message(message_id: str) -> MaestroError:
 
 
 def ended(session: Session) -> MaestroError:
+    """The error for what only an active session may do."""
     return MaestroError(
         "SESSION_ENDED",
         f"session {session.id} has ended ({session.status})",

@@ -242,18 +242,21 @@ class State:
         self.mailbox(receiver).filed(message_id, lsn)
 
     def mailbox(self, session: str) -> Mailbox:
+        """A mailbox, a new one if need be."""
         mailbox = self.mailboxes.get(session)
         if mailbox is None:
             mailbox = self.mailboxes[session] = Mailbox(session, is_new=True)
         return mailbox
 
     def window(self, session: str) -> policy.RateWindow:
+        """The sends of a session within the last minute."""
         window = self._windows.get(session)
         if window is None:
             window = self._windows[session] = policy.RateWindow()
         return window
 
     def holder(self, message_id: str) -> Mailbox | None:
+        """The mailbox in memory that holds this id; for the operator, who names none."""
         found = (mailbox for mailbox in self.mailboxes.values() if mailbox.get(message_id) is not None)
         return next(found, None)
 

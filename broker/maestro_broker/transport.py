@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,6 +31,7 @@ _PEERS_MAX = 8_192
 # libzmq drops a connection for one frame above MAXMSGSIZE and tells nobody which; up to here we answer instead.
 _HARD_FACTOR = 4
 _SUBSCRIBE = 1
+_MONITOR = "inproc://connections"
 _LAST = int(zmq.NOBLOCK)
 _MORE = int(zmq.NOBLOCK) | int(zmq.SNDMORE)
 _RCVMORE = int(zmq.RCVMORE)
@@ -48,6 +50,7 @@ class Transport:
 
     def __init__(self, runtime: str, wire_bytes_max: int) -> None:
         self._runtime = runtime
+        _allow_connections()
         self._context = zmq.Context()
         self.router = self._context.socket(zmq.ROUTER)
         self.router.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -62,7 +65,12 @@ class Transport:
             socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
             socket.setsockopt(zmq.SNDHWM, _HIGH_WATER)
             socket.setsockopt(zmq.RCVHWM, _HIGH_WATER)
-        self.monitor = self.router.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
+        # Without a high-water mark: a flood of connections would fill the queue between two looks at it, and libzmq's
+        # one I/O thread, which writes to it, would stand still for everybody until the next look.
+        self.router.monitor(_MONITOR, zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
+        self.monitor = self._context.socket(zmq.PAIR)
+        self.monitor.setsockopt(zmq.RCVHWM, 0)
+        self.monitor.connect(_MONITOR)
         self._uids: dict[bytes, int | None] = {}
         self.held: set[str] = set()
         self._odd: set[str] = set()
@@ -177,6 +185,14 @@ class Transport:
         for name in (ROUTER_SOCKET, NOTICE_SOCKET):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(self._runtime, name))
+
+
+def _allow_connections() -> None:
+    """As many descriptors as we may have: the usual 1,024 are few, and libzmq 4.3.5 aborts the process when an ipc
+    connection can't be accepted for want of one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS says "no limit", and takes 10,240 at most
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _peer_uid(frame: zmq.Frame) -> int | None:

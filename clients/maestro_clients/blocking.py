@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 OPERATOR = Caller()
 
+# What a request ends with that was not answered, or not by a broker; the rest is about the message.
+_NO_ANSWER = frozenset({"TIMEOUT", "BROKER_UNREACHABLE", "BAD_REQUEST", "UNSUPPORTED_PROTOCOL"})
+
 # Up to here every broker takes a body, or answers that it is too large, however its limit is set: libzmq cuts the
 # connection only above four times the limit.
 _BYTES_ALWAYS_TAKEN = DOCS["wire_bytes_max"].low * 4
@@ -323,12 +326,12 @@ class Client:
 def _single(line: Line, request_id: bytes, message_id: str) -> SendResultDoc:
     """The result of a request with one message; a refusal of the whole request is that message's."""
     try:
-        answer = line.take(request_id)
+        answer = line.claim(request_id)
     except MaestroError as error:
-        if error.code in ("TIMEOUT", "BROKER_UNREACHABLE"):
+        if error.code in _NO_ANSWER:
             raise
         return {"id": message_id, "status": error.status, "error": cast("Any", error.body())}
-    results = _field("send", answer or {}, "results", list)
+    results = _field("send", answer, "results", list)
     if len(results) != 1:
         raise _odd("send", f"{len(results)} results for one message")
     return cast("SendResultDoc", results[0])

@@ -175,10 +175,15 @@ class Line:
         while not (ended := [request_id for request_id in self._arrived if request_id in request_ids]):
             self.pump(None)
             if not self._requests and not self._arrived:
-                raise MaestroError(
-                    "BAD_REQUEST", "the requests belong to another process", "Begin anew after a fork."
-                )
+                raise _not_ours()
         return ended
+
+    def claim(self, request_id: bytes) -> dict[str, Any]:
+        """`take`, of a request that `ended` named; raises also as `ended`, since the process may fork in between."""
+        answer = self.take(request_id)
+        if answer is None:
+            raise _not_ours()
+        return answer
 
     # --- waiting -------------------------------------------------------------------------------------------
 
@@ -278,3 +283,11 @@ class Line:
             f"no broker listens at {self._address}",
             "`maestro up` starts one. Repeating a request with the same ids is safe.",
         )
+
+
+def _not_ours() -> MaestroError:
+    return MaestroError(
+        "BAD_REQUEST",
+        "these requests are no longer this client's: it was closed, or another process made them",
+        "Begin anew; repeating them with the same ids is safe.",
+    )

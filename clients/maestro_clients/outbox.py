@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from maestro_schemas import outbox_entry, paths
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import is_id
-from maestro_schemas.outbox_entry import FAILED_SUFFIX, WAITING_SUFFIX, OutboxEntry
+from maestro_schemas.outbox_entry import FAILED_SUFFIX, QUEUED_AT_MS_MAX, TIME_DIGITS, WAITING_SUFFIX, OutboxEntry
 
 if TYPE_CHECKING:
     from maestro_schemas.documents import OutgoingDoc
@@ -26,7 +26,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def queue(data: str, caller: Caller, outgoing: OutgoingDoc, now_ms: int) -> str:
-    """Keep a send; its entry's path. `now_ms`: milliseconds since the epoch, which orders the entries.
+    """Keep a send; its entry's path. `now_ms`: milliseconds since the epoch; the entry sorts behind all that wait,
+    whatever it says.
 
     Raises MaestroError NO_SESSION, INVALID_ID (of the session or the message), STORAGE_FULL or DATA_DIR_UNUSABLE;
     then nothing is kept.
@@ -42,9 +43,10 @@ def queue(data: str, caller: Caller, outgoing: OutgoingDoc, now_ms: int) -> str:
         # Both become file names.
         if not is_id(text):
             raise MaestroError("INVALID_ID", f"{text!r:.100} can't be an id", "Use 1 to 64 of A-Z a-z 0-9 _ -.")
-    entry = OutboxEntry(now_ms, session, caller.token, cast("dict[str, Any]", outgoing))
     folder = os.path.join(paths.outbox_dir(data), session)
     try:
+        queued_at = _behind_all(folder, now_ms)
+        entry = OutboxEntry(queued_at, session, caller.token, cast("dict[str, Any]", outgoing))
         return _same(folder, entry) or _write(data, folder, entry)
     except OSError as error:
         full = error.errno in _FULL
@@ -95,6 +97,14 @@ def _read(path: str) -> tuple[str, OutboxEntry | None]:
             return path, outbox_entry.decode(file.read())
     except (FileNotFoundError, MaestroError):
         return path, None
+
+
+def _behind_all(folder: str, now_ms: int) -> int:
+    """`now_ms`, or what comes after the newest that waits: a wall clock is set back, and two sends fall into one
+    millisecond."""
+    times = (name[:TIME_DIGITS] for name in _names(folder) if name.endswith(WAITING_SUFFIX))
+    newest = max((int(digits) for digits in times if digits.isdecimal()), default=-1)
+    return min(max(now_ms, newest + 1), QUEUED_AT_MS_MAX)
 
 
 def _same(folder: str, entry: OutboxEntry) -> str | None:

@@ -1,0 +1,55 @@
+"""What importing a client's module costs: every command of every agent pays for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+# A directory's or a message's worth of work needs none of these.
+HEAVY = (
+    "zmq",
+    "msgpack",
+    "msgspec",
+    "asyncio",
+    "cyclopts",
+    "tenacity",
+    "platformdirs",
+    "rich",
+    "subprocess",
+    "socket",
+)
+
+
+def imported(statement: str) -> set[str]:
+    """The modules that a new interpreter has after a statement."""
+    script = f"import sys; {statement}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "module", ["callers", "fresh", "outbox", "liveness", "broker_process", "retry_policy", "sending"]
+)
+def test_modules_that_talk_to_no_broker_yet(module: str) -> None:
+    """They read files or make decisions; what is heavy comes in inside their functions."""
+    assert imported(f"import maestro_clients.{module}").isdisjoint(HEAVY)
+
+
+def test_finding_a_broker_that_is_not_there() -> None:
+    """What the quick commands do first."""
+    statement = "import maestro_clients.broker_process as p; p.find('/nonexistent')"
+    assert imported(statement).isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("module", ["codec", "connection", "mail_cursor"])
+def test_the_modules_without_io(module: str) -> None:
+    """They take and give bytes and numbers."""
+    assert imported(f"import maestro_clients.{module}").isdisjoint(set(HEAVY) - {"msgpack"})
+
+
+@pytest.mark.parametrize("module", ["blocking", "watcher", "receipts"])
+def test_the_modules_that_talk_to_a_broker(module: str) -> None:
+    """libzmq and msgpack, and nothing else that is heavy."""
+    assert imported(f"import maestro_clients.{module}").isdisjoint(set(HEAVY) - {"zmq", "msgpack"})

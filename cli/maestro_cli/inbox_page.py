@@ -10,6 +10,7 @@ import enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import SYSTEM_SENDER
 
 from . import output
 from .correspondents import Correspondents
@@ -98,7 +99,8 @@ def compose(
     if not shown:
         return Page(shown, left_out, _nothing(reply, unread=unread))
     more = _more(reply, shown, unread=unread) if left_out or reply["hasMore"] else ""
-    return Page(shown, left_out, "\n\n".join([*blocks, _footer(shown) + more]))
+    last = "\n".join(filter(None, (_footer(shown), more)))
+    return Page(shown, left_out, "\n\n".join(filter(None, (*blocks, last))))
 
 
 def _nothing(reply: InboxDoc, *, unread: bool) -> str:
@@ -114,15 +116,19 @@ def _nothing(reply: InboxDoc, *, unread: bool) -> str:
 
 
 def _footer(shown: Sequence[MessageDoc]) -> str:
-    example = shown[-1]
+    # Nobody reads what is sent to the post office itself.
+    answerable = [message for message in shown if message["from"] != SYSTEM_SENDER]
+    if not answerable:
+        return ""
+    example = answerable[-1]
     return f'Reply: maestro session send --to {example["from"]} --reply-to {example["id"]} --message "..."'
 
 
 def _more(reply: InboxDoc, shown: Sequence[MessageDoc], *, unread: bool) -> str:
     if unread:
-        return "\nThere is more: acknowledge these (maestro message read ID, or --mark-read), then run it again."
+        return "There is more: acknowledge these (maestro message read ID, or --mark-read), then run it again."
     left = reply["pending"] - len(shown) - reply.get("leased", 0)
-    return f"\n{max(left, 1):,} more: maestro inbox"
+    return f"{max(left, 1):,} more: maestro inbox"
 
 
 def _unconfirmed(error: MaestroError, marking: Marking) -> MaestroError:

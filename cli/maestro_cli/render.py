@@ -145,8 +145,10 @@ def event_line(event: EventDoc, now_ms: int) -> str:
     parts = [moment(event["at"], now_ms), f"{event['lsn']:>6}", f"{event['event']:<17}"]
     if "id" in event:
         parts.append(event["id"])
-    if "from" in event or "to" in event:
-        parts.append(f"{event.get('from', '?')} -> {event.get('to', '?')}")
+    # A refused message came to nobody.
+    ends = [event[end] for end in ("from", "to") if end in event]
+    if ends:
+        parts.append(" -> ".join(ends))
     if "session" in event:
         parts.append(event["session"])
     parts += [f"{key}={event[key]}" for key in _EVENT_EXTRAS if key in event]  # type: ignore[literal-required]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import select
 import shlex
 import signal
@@ -242,11 +244,32 @@ def test_a_refused_entry_of_the_outbox_is_kept_with_its_reason(person: Shell) ->
     out = person.done("outbox").out
     assert "failed\n" in out
     assert "RECEIVER_NOT_FOUND" in out
-    notice = alice.inbox()
-    assert [message["from"] for message in notice] == ["maestro"]
+    shown = alice.done("inbox").out
+    assert " from the post office itself, " in shown
+    # Nobody would read an answer.
+    assert "Reply:" not in shown
 
 
-def test_no_colour_where_nobody_asked_for_it(person: Shell) -> None:
+def on_a_terminal(shell: Shell, *arguments: str) -> str:
+    """What a command writes when a terminal is its output."""
+    ours, theirs = pty.openpty()
+    process = shell.start(*arguments, stdout=theirs)
+    os.close(theirs)
+    told = b""
+    # Linux answers EIO once the last holder of the other end has closed it.
+    with contextlib.suppress(OSError):
+        while some := os.read(ours, 4096):
+            told += some
+    os.close(ours)
+    assert process.wait(30) == 0
+    return told.decode()
+
+
+@pytest.mark.parametrize(("environ", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+def test_colour_is_for_a_terminal_that_wants_it(person: Shell, environ: dict[str, str], coloured: bool) -> None:
     alice, bob = person.session(role="orchestrator"), person.session()
+    terminal = bob.like(**{"TERM": "xterm", **environ})
     alice.send(bob, "hello")
-    assert "\x1b" not in bob.done("inbox").out
+    assert ("\x1b[1m" in on_a_terminal(terminal, "inbox")) == coloured
+    alice.send(bob, "hello")
+    assert "\x1b" not in terminal.done("inbox").out

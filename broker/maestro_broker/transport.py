@@ -10,10 +10,10 @@ import contextlib
 import os
 import resource
 import stat
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from maestro_schemas import PROTOCOL_HEADER
 from maestro_schemas.errors import MaestroError
@@ -170,8 +170,12 @@ class Transport:
 
     def count_connections(self) -> None:
         """Keep `opened` and `closed`."""
-        while self.monitor.poll(0):
-            event = recv_monitor_message(self.monitor)["event"]
+        while True:
+            try:
+                frames = self.monitor.recv_multipart(_LAST)
+            except zmq.Again:
+                return
+            event = int.from_bytes(frames[0][:2], sys.byteorder)
             self.opened += event == zmq.EVENT_ACCEPTED
             self.closed += event == zmq.EVENT_DISCONNECTED
 

@@ -13,8 +13,9 @@ from .errors import MaestroError
 from .names import is_id
 
 ENTRY_VERSION = 1
-# What the 15 digits of a file's name hold: until the year 33658.
-QUEUED_AT_MS_MAX = 10**15 - 1
+# The digits of a file's name hold the time until the year 33658.
+TIME_DIGITS = 15
+QUEUED_AT_MS_MAX = 10**TIME_DIGITS - 1
 WAITING_SUFFIX = ".json"
 FAILED_SUFFIX = ".failed"
 
@@ -31,7 +32,7 @@ class OutboxEntry(NamedTuple):
 
 def file_name(entry: OutboxEntry) -> str:
     """Sorts by the time it was queued; the id makes it one file however often the same send is queued."""
-    return f"{entry.queued_at:015d}-{entry.outgoing['id']}{WAITING_SUFFIX}"
+    return f"{entry.queued_at:0{TIME_DIGITS}d}-{entry.outgoing['id']}{WAITING_SUFFIX}"
 
 
 def encode(entry: OutboxEntry) -> bytes:

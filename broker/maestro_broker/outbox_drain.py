@@ -182,7 +182,9 @@ class OutboxDrain:
         400 entries on). All that the first one shows was there before the second began, and so was what is older.
         """
         seen = self._names(session, outbox_entry.WAITING_SUFFIX)
-        return [name for name in self._names(session, outbox_entry.WAITING_SUFFIX) if name <= seen[-1]] if seen else []
+        if not seen:
+            return []
+        return [name for name in self._names(session, outbox_entry.WAITING_SUFFIX) if name <= seen[-1]]
 
     def _names(self, session: str, suffix: str) -> list[str]:
         try:

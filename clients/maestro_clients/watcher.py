@@ -8,6 +8,7 @@ after the first connection. For one thread.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -102,8 +103,12 @@ class Watcher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # A consumer that failed has not surfaced what it took last.
-        self._end(surfaced=error is None)
+        if error is None:
+            self.close()
+            return
+        # A consumer that failed has not surfaced what it took last; and its error is the one to be told.
+        with contextlib.suppress(MaestroError):
+            self._end(surfaced=False)
 
     def __iter__(self) -> Iterator[MessageDoc]:
         return self

@@ -69,12 +69,12 @@ def test_the_same_send_is_one_entry(data: str) -> None:
     assert len(entries(data)) == 4
 
 
-def test_entries_come_by_session_and_time(data: str) -> None:
-    """Refused ones among them; what is no entry is passed over."""
-    queue(data, ANN, outgoing("late"), 200)
-    queue(data, ANN, outgoing("early"), 100)
+def test_entries_come_by_session_and_in_the_order_of_queueing(data: str) -> None:
+    """However the clock is set meanwhile; refused ones among them; what is no entry is passed over."""
+    queue(data, ANN, outgoing("first"), 200)
     queue(data, Caller("zoe"), outgoing("other"), 1)
-    refused = queue(data, ANN, outgoing("refused"), 150)
+    refused = queue(data, ANN, outgoing("refused"), 200)
+    queue(data, ANN, outgoing("last"), 100)
     [entry] = [entry for path, entry in entries(data) if path == refused]
     raw = outbox_entry.encode(entry._replace(failure={"code": "FORBIDDEN", "message": "no"}))
     failed = refused.removesuffix(".json") + ".failed"
@@ -88,7 +88,7 @@ def test_entries_come_by_session_and_time(data: str) -> None:
     with open(os.path.join(data, "outbox", "a file"), "wb") as file:
         file.write(b"")
     found = [(entry.outgoing["id"], entry.failure is not None) for _, entry in entries(data)]
-    assert found == [("early", False), ("refused", True), ("late", False), ("other", False)]
+    assert found == [("first", False), ("refused", True), ("last", False), ("other", False)]
     assert [entry.outgoing["id"] for _, entry in entries(data, "zoe")] == ["other"]
     assert entries(data, "nobody") == []
     assert entries(data, "../outbox/zoe") == []

@@ -1,7 +1,7 @@
 """Sessions: who is here, by id and by name.
 
-Rule: ids are found whatever the status, names only among the active, and a name that several bear is an error
-that lists them. Holds token hashes, never tokens.
+Rule: ids are found whatever the status; names among the active first, where one that several bear is an error that
+lists them, and else the one that ended last. Holds token hashes, never tokens.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ class Sessions:
                 self._by_name.setdefault(session.name, {})[session.id] = None
 
     def resolve(self, address: str, asking: Session | None, not_found: str) -> SessionState:
-        """An id, a name that one active session bears, or `parent` of the asking session.
+        """An id, a name (of the one active session that bears it, else of the last that did), or `parent` of the
+        asking session.
 
         Raises MaestroError with the code `not_found`, or AMBIGUOUS_NAME with `details.ids`.
         """
@@ -90,6 +91,10 @@ class Sessions:
                 "Use one of these ids instead of the name.",
                 details={"ids": named},
             )
+        # An ended one is found by its name too, so that a sender hears that it has ended, and not that it never was.
+        ended = [found for found in self._by_id.values() if found.session.name == address]
+        if ended:
+            return max(ended, key=lambda found: found.session.completed_at or 0)
         raise MaestroError(not_found, f"there is no session {address[:80]!r}", self._suggest(address))
 
     def _suggest(self, address: str) -> str:

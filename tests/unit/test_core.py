@@ -89,6 +89,11 @@ def test_names_and_parent_are_addresses(office: Office) -> None:
     assert office.accept("ann", "parent", "m2").to == "boss"
     office.end("bob")
     assert office.accept("boss", "worker", "m3").to == "ann"
+    office.now_ms += 1
+    office.end("ann")
+    result = office.send("boss", "worker", "m4")
+    assert _code(result) == "RECEIVER_ENDED"
+    assert "ann" in result.error["message"], "the one that ended last"  # type: ignore[index]
 
 
 def test_who_may_send(office: Office) -> None:

@@ -142,6 +142,7 @@ class Daemon:
             timeline=self._timeline,
             journal=self._journal,
             start=found.start,
+            recovered_lsn=self._committed_lsn,
         )
         self._filer.start()
         self._hand_to_filer(found.unfiled)
@@ -436,7 +437,7 @@ class Daemon:
     # --- stop --------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """In order: the address, the last batch, the sockets, the files, the lock."""
+        """In order: the address, the last batch, the sockets, the files, the lock. Raises what failed the filer."""
         # 1. Nobody new. A `shutdown` has done it already, before its answer, so that whoever heard the answer and
         # asks for a broker does not find this one.
         self._take_address_away()
@@ -454,6 +455,8 @@ class Daemon:
         _log.info("broker stopped" if stopped else "broker stopped; the journal keeps what was not filed in time")
         if stopped:
             self._lock.release()
+        if self._filer.failure is not None:
+            raise self._filer.failure
 
     def _take_address_away(self) -> None:
         """Clients find no address any more, start another broker, and that one waits for the lock."""

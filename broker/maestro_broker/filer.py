@@ -37,6 +37,9 @@ _CHUNK = 256
 # A checkpoint syncs the whole file system, which other writers feel: not more often than its use demands.
 _CHECKPOINT_RECORDS = 50_000
 _CHECKPOINT_INTERVAL_S = 10.0
+# While a former life's tail is being filed: each start begins where the last checkpoint was, so a broker that is
+# killed again and again would otherwise file the same tail again and again, until its backlog refuses new mail.
+_CATCH_UP_INTERVAL_S = 1.0
 _FULL_RETRY_S = 0.5
 _IDLE_S = 0.1
 # However busy the main loop is, one file at least in so long.
@@ -59,6 +62,7 @@ class Filer:
         timeline: Timeline,
         journal: Journal,
         start: heads.Heads,
+        recovered_lsn: int,
     ) -> None:
         self._directory = directory
         self._rate_limit = rate_limit
@@ -66,6 +70,7 @@ class Filer:
         self._timeline = timeline
         self._journal = journal
         self._heads = start
+        self._recovered_lsn = recovered_lsn
         self._queue: queue.SimpleQueue[list[Change] | None] = queue.SimpleQueue()
         self._filed: deque[list[Change]] = deque()
         self._stopping = threading.Event()
@@ -124,11 +129,23 @@ class Filer:
             last = False
             while not last:
                 changes, last = self._take()
-                for start in range(0, len(changes), _CHUNK):
-                    chunk = changes[start : start + _CHUNK]
-                    self._until_there_is_room(chunk)
-                    self._filed.append(chunk)
-                    self._progress.set()
+                size = _CHUNK
+                while changes:
+                    if self._is_filed(changes[:size]):
+                        self._filed.append(changes[:size])
+                        self._progress.set()
+                        del changes[:size]
+                        size = _CHUNK
+                        if self._checkpoint_is_due():
+                            self._checkpoint()
+                    elif self._stopping.is_set():
+                        _log.warning("the disk is full: %d changes wait in the journal for a start", len(changes))
+                        return
+                    else:
+                        # What makes room again may be a deletion that stands further back.
+                        more, last = self._take_at_once()
+                        changes += more
+                        size = len(changes)
                 self._journal.prepare_spare()
                 if last or self._checkpoint_is_due():
                     self._checkpoint()
@@ -152,23 +169,32 @@ class Filer:
                 return taken, False
         return taken, True
 
-    def _until_there_is_room(self, chunk: list[Change]) -> None:
-        while True:
-            try:
-                self._file(chunk)
-            except OSError as error:
-                if error.errno not in _FULL:
-                    raise
-                if self.waiting is None:
-                    _log.warning("filing waits: %s; the journal holds what is not filed", error)
-                self.waiting = f"filing waits for room on the disk: {error}"
-                if self._stopping.wait(_FULL_RETRY_S):
-                    raise  # the journal keeps it; the next start files it
-            else:
-                if self.waiting is not None:
-                    _log.info("filing goes on")
-                    self.waiting = None
-                return
+    def _take_at_once(self) -> tuple[list[Change], bool]:
+        """Everything that has come, without waiting."""
+        taken: list[Change] = []
+        try:
+            while (changes := self._queue.get_nowait()) is not None:
+                taken += changes
+        except queue.Empty:
+            return taken, False
+        return taken, True
+
+    def _is_filed(self, chunk: list[Change]) -> bool:
+        """File the chunk; on a full disk wait a little, and say no."""
+        try:
+            self._file(chunk)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            if self.waiting is None:
+                _log.warning("filing waits: %s; the journal holds what is not filed", error)
+            self.waiting = f"filing waits for room on the disk: {error}"
+            self._stopping.wait(_FULL_RETRY_S)
+            return False
+        if self.waiting is not None:
+            _log.info("filing goes on")
+            self.waiting = None
+        return True
 
     def _file(self, chunk: list[Change]) -> None:
         """Write one chunk; can be repeated from the start."""
@@ -186,13 +212,16 @@ class Filer:
                     finals[change.record.mailbox, change.record.id] = None
                 case SessionChanged():
                     sessions[change.record.stored.session.id] = change.record.stored
+        # What goes, goes first, since what comes may need its room.
+        for (receiver, message_id), final in finals.items():
+            if final is None:
+                self._gate.wait(_GATE_S)
+                self._spool.remove_message(receiver, message_id)
         for stored in sessions.values():
             self._spool.write_session(stored)
-        for (receiver, message_id), final in finals.items():
-            self._gate.wait(_GATE_S)
-            if final is None:
-                self._spool.remove_message(receiver, message_id)
-            else:
+        for final in finals.values():
+            if final is not None:
+                self._gate.wait(_GATE_S)
                 self._spool.write_message(final)
         for message in sent:
             self._gate.wait(_GATE_S)
@@ -206,7 +235,9 @@ class Filer:
         behind = self._heads.lsn - self.checkpoint_lsn
         if behind >= _CHECKPOINT_RECORDS:
             return True
-        return behind > 0 and time.monotonic() - self._checkpointed_s >= _CHECKPOINT_INTERVAL_S
+        recovering = self.checkpoint_lsn < self._recovered_lsn
+        interval_s = _CATCH_UP_INTERVAL_S if recovering else _CHECKPOINT_INTERVAL_S
+        return behind > 0 and time.monotonic() - self._checkpointed_s >= interval_s
 
     def _checkpoint(self) -> None:
         self._checkpointed_s = time.monotonic()

@@ -36,9 +36,9 @@ class PostOffice:
     broker's is put behind (strace, prlimit). A test may change both before `start`; no broker runs until then.
     `ended`: the exit status of the last broker that `await_ready` or `wait_end` saw end."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, data: str | None = None) -> None:
         self.root = root
-        self.data = os.path.join(root, "data")
+        self.data = data or os.path.join(root, "data")
         self.runtime = os.path.join(root, "run")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAESTRO_")}
         self.environ = {
@@ -199,9 +199,12 @@ class PostOffice:
             shutil.rmtree(self.root, ignore_errors=True)
 
 
-def scratch() -> PostOffice:
-    """A new one, under a path short enough for sockets (pytest's tmp_path is not); `close` it."""
-    return PostOffice(tempfile.mkdtemp(prefix="mm-", dir="/tmp"))
+def scratch(data: str | None = None) -> PostOffice:
+    """A new one, under a path short enough for sockets (pytest's tmp_path is not); `close` it.
+
+    `data`: the data directory, where it is to be elsewhere; whose it is removes it.
+    """
+    return PostOffice(tempfile.mkdtemp(prefix="mm-", dir="/tmp"), data)
 
 
 def end_process(pid: int, number: signal.Signals = signal.SIGTERM) -> None:

@@ -1,0 +1,257 @@
+"""Load: senders and readers that go on through every crash, and write down what they were told.
+
+Rule: a request is repeated, with the same ids, until it is answered; a line is written down only then. The texts and
+receivers come from a seed; the moments do not, since the broker's crashes decide them.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import TYPE_CHECKING, Self
+
+from fault.ledger import Fates, Line
+from maestro_clients.blocking import Client
+from maestro_clients.callers import Caller
+from maestro_schemas.errors import MaestroError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from maestro_schemas.documents import OutgoingDoc
+    from post_office import PostOffice
+
+RECEIVERS = [f"to_{number}" for number in range(6)]
+SENDERS = [f"from_{number}" for number in range(4)]
+_SIZES = (1, 1, 1, 50, 50, 500, 4_000)
+_CALL_S = 2.0
+_AGAIN_S = 0.01
+_PAGE = 100
+
+
+class _Party(threading.Thread):
+    """One session at work until it is told to stop; `failure` is what ended it otherwise."""
+
+    def __init__(self, post_office: PostOffice, session: str, seed: int) -> None:
+        super().__init__(name=session, daemon=True)
+        self._router = post_office.router()
+        self._session = session
+        self._random = random.Random(seed)
+        self._stopping = threading.Event()
+        self._giving_up = threading.Event()
+        self._client: Client | None = None
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._round()
+        except BaseException as error:  # noqa: BLE001 - handed to the test, which fails by it
+            self.failure = error
+        finally:
+            self._let_go()
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """End after the round under way; or, `at_once`, leave it as it is, for its broker will not come back."""
+        self._stopping.set()
+        if at_once:
+            self._giving_up.set()
+
+    def _round(self) -> None:
+        raise NotImplementedError
+
+    def _open(self) -> Client:
+        if self._client is None:
+            self._client = Client(self._router, Caller(self._session), timeout_s=_CALL_S)
+        return self._client
+
+    def _let_go(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _again(self, error: MaestroError) -> bool:
+        """After a failed call: whether to repeat it."""
+        if not error.retryable:
+            raise error
+        self._let_go()
+        return not self._giving_up.wait(_AGAIN_S)
+
+
+class Sender(_Party):
+    """Sends rounds of up to `round_max` messages, numbered from `made` on."""
+
+    def __init__(
+        self, post_office: PostOffice, session: str, seed: int, receivers: list[str], *, round_max: int, made: int
+    ) -> None:
+        super().__init__(post_office, session, seed)
+        self._receivers = receivers
+        self._round_max = round_max
+        self.made = made
+        self.lines: list[Line] = []
+        self.repeated = 0
+
+    def _round(self) -> None:
+        outgoing: list[OutgoingDoc] = []
+        orders: dict[str, int] = {}
+        for _ in range(self._random.randint(1, self._round_max)):
+            self.made += 1
+            message_id = f"{self._session}-{self.made}"
+            text = "x" * self._random.choice(_SIZES) + f" {message_id}"
+            outgoing.append({"id": message_id, "to": self._random.choice(self._receivers), "message": text})
+            orders[message_id] = self.made
+        waiting = {item["id"]: item for item in outgoing}
+        while waiting:
+            try:
+                results = self._open().send_many(list(waiting.values()))
+            except MaestroError as error:
+                if not self._again(error):
+                    return
+                continue
+            lines = []
+            refused: MaestroError | None = None
+            for result in results:
+                if "error" in result:
+                    refused = MaestroError.from_body(result["error"])
+                    if not refused.retryable:
+                        raise refused
+                    continue
+                item = waiting.pop(result["id"])
+                self.repeated += result["status"] == 200
+                lines.append(
+                    Line(item["id"], self._session, item["to"], item["message"], result["seq"], orders[item["id"]])
+                )
+            self.lines += lines  # at once, so that a copy taken at any moment holds whole answers
+            if refused is not None and not self._again(refused):
+                return
+
+
+class Reader(_Party):
+    """Reads its mailbox, confirms half of what it sees and deletes a quarter."""
+
+    def __init__(self, post_office: PostOffice, session: str, seed: int) -> None:
+        super().__init__(post_office, session, seed)
+        self.fates = Fates(set(), set(), {})
+        self._since = 0
+
+    def _round(self) -> None:
+        try:
+            page = self._open().inbox(since=self._since, limit=_PAGE, status=["pending", "delivered"])
+        except MaestroError as error:
+            self._again(error)
+            return
+        self._since = page["upTo"]
+        numbers = {message["id"]: message["seq"] for message in page["messages"]}
+        seen = list(numbers)
+        if not seen:
+            self._stopping.wait(_AGAIN_S)
+            return
+        chosen = self._random.sample(seen, (len(seen) + 1) // 2)
+        if not self._ask_to_confirm(chosen):
+            return
+        self.fates.delivered.update(chosen)
+        chosen = self._random.sample(seen, len(seen) // 4)
+        self.fates.asked.update({message_id: (self._session, numbers[message_id]) for message_id in chosen})
+        if chosen and self._ask_to_delete(chosen):
+            self.fates.deleted.update(chosen)
+
+    def _ask_to_confirm(self, ids: list[str]) -> bool:
+        while True:
+            try:
+                results = self._open().confirm(ids, "delivered")
+            except MaestroError as error:
+                if not self._again(error):
+                    return False
+                continue
+            assert all(result["status"] == 200 for result in results), results
+            return True
+
+    def _ask_to_delete(self, ids: list[str]) -> bool:
+        repeat = False
+        while True:
+            try:
+                results = self._open().delete(ids)
+            except MaestroError as error:
+                repeat = True
+                if not self._again(error):
+                    return False
+                continue
+            # A repeat may find them gone: the first request was done, and its answer lost.
+            allowed = (200, 404) if repeat else (200,)
+            assert all(result["status"] in allowed for result in results), results
+            return True
+
+
+class Load:
+    """Senders, and readers of some mailboxes, at work between `with` and its end, which waits for their answers."""
+
+    def __init__(
+        self,
+        post_office: PostOffice,
+        seed: int,
+        *,
+        receivers: list[str] = RECEIVERS,
+        read: Iterable[str] = (),
+        round_max: int = 32,
+        before: Load | None = None,
+    ) -> None:
+        self.receivers = receivers
+        numbers = {} if before is None else {sender.name: sender.made for sender in before.senders}
+        self.senders: list[Sender] = [
+            Sender(post_office, name, seed + number, receivers, round_max=round_max, made=numbers.get(name, 0))
+            for number, name in enumerate(SENDERS)
+        ]
+        self.readers = [Reader(post_office, name, seed + 100 + number) for number, name in enumerate(read)]
+
+    def __enter__(self) -> Self:
+        for party in self._parties:
+            party.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop(at_once=error is not None)
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Wait for the answers to what was asked, or, `at_once`, don't. Raises what ended a party."""
+        for party in self._parties:
+            party.stop(at_once=at_once)
+        for party in self._parties:
+            party.join(60.0)
+            assert not party.is_alive(), f"{party.name} waits for an answer"
+            if party.failure is not None and not at_once:
+                raise party.failure
+
+    @property
+    def _parties(self) -> list[_Party]:
+        return [*self.senders, *self.readers]
+
+    @property
+    def lines(self) -> list[Line]:
+        """What was acknowledged until now."""
+        return [line for sender in self.senders for line in list(sender.lines)]
+
+    @property
+    def fates(self) -> Fates:
+        """What readers did and were told of until now; what they asked for is taken last, since it is the more."""
+        answered = [(set(reader.fates.delivered), set(reader.fates.deleted)) for reader in self.readers]
+        delivered = {message_id for one, _ in answered for message_id in one}
+        deleted = {message_id for _, one in answered for message_id in one}
+        asked = {
+            message_id: place for reader in self.readers for message_id, place in dict(reader.fates.asked).items()
+        }
+        return Fates(delivered, deleted, asked)
+
+    @property
+    def repeated(self) -> int:
+        """Messages that were acknowledged only at a repeat."""
+        return sum(sender.repeated for sender in self.senders)
+
+
+def enrol(post_office: PostOffice, receivers: list[str] = RECEIVERS) -> None:
+    """Start everybody's session. All are orchestrators, so that everybody may write to everybody."""
+    with post_office.client() as operator:
+        for session in [*SENDERS, *receivers]:
+            operator.start_session(session, role="orchestrator")

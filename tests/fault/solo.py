@@ -1,0 +1,91 @@
+"""Solo: one client as a process of its own, which a test can stop, kill, or give another clock.
+
+Rule: it prints a line for each answer or message, after it has it, and ends when its work is done or it is killed.
+`python solo.py send ROUTER SESSION TO PREFIX COUNT`, `python solo.py watch DATA SESSION LEASE_MS` or
+`python solo.py queue DATA SESSION TO PREFIX COUNT`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from typing import IO, TYPE_CHECKING, Self
+
+from maestro_clients import outbox
+from maestro_clients.blocking import Client
+from maestro_clients.callers import Caller
+from maestro_clients.watcher import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+
+def text_of(message_id: str) -> str:
+    """What a solo client writes under an id."""
+    return f"the text of {message_id}"
+
+
+class Solo:
+    """A running one, for a test; `kill` it, or use it as a context manager, which kills it."""
+
+    def __init__(self, environ: Mapping[str, str], *arguments: str) -> None:
+        command = [sys.executable, os.path.abspath(__file__), *arguments]
+        self._process = subprocess.Popen(command, env=dict(environ), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.pid = self._process.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self._out.close()
+
+    @property
+    def _out(self) -> IO[bytes]:
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+    def lines(self) -> Iterator[list[str]]:
+        """The words of each line, as they come, until it ends. (The last of a killed one may be cut: left out.)"""
+        for line in self._out:
+            if line.endswith(b"\n"):
+                yield line.decode().split()
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for its end; what it has printed can still be read."""
+        self._process.kill()
+        self._process.wait()
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended by itself. Read its lines first."""
+        return self._process.wait(60.0)
+
+
+def _send(router: str, session: str, to: str, prefix: str, count: str) -> None:
+    with Client(router, Caller(session), timeout_s=60.0, patient=True) as client:
+        for number in range(int(count)):
+            message_id = f"{prefix}-{number}"
+            result = client.send(to, text_of(message_id), message_id=message_id)
+            print(message_id, result["seq"], flush=True)
+
+
+def _watch(data: str, session: str, lease_ms: str) -> None:
+    with Watcher(data, os.environ, Caller(session), lease_ms=int(lease_ms)) as watcher:
+        print("watching", flush=True)
+        for message in watcher:
+            print(message["id"], message["seq"], flush=True)
+
+
+def _queue(data: str, session: str, to: str, prefix: str, count: str) -> None:
+    for number in range(int(count)):
+        message_id = f"{prefix}-{number}"
+        now_ms = time.time_ns() // 1_000_000
+        outbox.queue(data, Caller(session), {"id": message_id, "to": to, "message": text_of(message_id)}, now_ms)
+        print(message_id, flush=True)
+
+
+if __name__ == "__main__":
+    work: dict[str, Callable[..., None]] = {"send": _send, "watch": _watch, "queue": _queue}
+    work[sys.argv[1]](*sys.argv[2:])

@@ -113,6 +113,11 @@ class PostOffice:
         """SIGKILL, as a crash is; what it has buffered is lost."""
         self._end(signal.SIGKILL)
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the broker that this started, and don't wait."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def pause(self) -> None:
         """SIGSTOP: the broker is there and does nothing, until `resume`."""
         os.kill(self.pid, signal.SIGSTOP)

@@ -20,7 +20,8 @@ ALL_STATUSES = ["pending", "delivered", "read", "failed", "expired"]
 
 
 class Line(NamedTuple):
-    """One acknowledged message. `order`: its place among its sender's sends, as they were made one after another."""
+    """One acknowledged message. `order`: its place among its sender's sends, as they were made one after another.
+    `seq` is 0 where the answer was that it is deleted by now."""
 
     id: str
     sender: str
@@ -118,7 +119,7 @@ def judge(
         for line in sorted(mine, key=lambda line: line.order):
             by_sender.setdefault(line.sender, []).append(line)
         for sender, sent in by_sender.items():
-            numbers = [line.seq for line in sent]
+            numbers = [line.seq for line in sent if line.seq]
             if numbers != sorted(numbers):
                 verdict.out_of_order.append(f"{sender} to {receiver}")
     assert len({line.id for line in lines}) == len(lines), "the ledger itself names an id twice"

@@ -119,9 +119,10 @@ class Sender(_Party):
                     continue
                 item = waiting.pop(result["id"])
                 self.repeated += result["status"] == 200
-                lines.append(
-                    Line(item["id"], self._session, item["to"], item["message"], result["seq"], orders[item["id"]])
-                )
+                # A repeat of what a reader has deleted in the meantime hears that, and no number.
+                seq = result.get("seq", 0)
+                assert seq or result.get("state") == "deleted", result
+                lines.append(Line(item["id"], self._session, item["to"], item["message"], seq, orders[item["id"]]))
             self.lines += lines  # at once, so that a copy taken at any moment holds whole answers
             if refused is not None and not self._again(refused):
                 return

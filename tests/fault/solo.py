@@ -1,8 +1,8 @@
 """Solo: one client as a process of its own, which a test can stop, kill, or give another clock.
 
 Rule: it prints a line for each answer or message, after it has it, and ends when its work is done or it is killed.
-`python solo.py send ROUTER SESSION TO PREFIX COUNT`, `python solo.py watch DATA SESSION LEASE_MS` or
-`python solo.py queue DATA SESSION TO PREFIX COUNT`.
+`python solo.py send ROUTER SESSION TO PREFIX COUNT`, `send-fresh ROUTER SESSION TO COUNT` (ids made by the library),
+`queue DATA SESSION TO PREFIX COUNT` or `watch DATA SESSION LEASE_MS`.
 """
 
 from __future__ import annotations
@@ -71,6 +71,13 @@ def _send(router: str, session: str, to: str, prefix: str, count: str) -> None:
             print(message_id, result["seq"], flush=True)
 
 
+def _send_fresh(router: str, session: str, to: str, count: str) -> None:
+    with Client(router, Caller(session)) as client:
+        for _ in range(int(count)):
+            result = client.send(to, "a text")
+            print(result["id"], result["seq"], flush=True)
+
+
 def _watch(data: str, session: str, lease_ms: str) -> None:
     with Watcher(data, os.environ, Caller(session), lease_ms=int(lease_ms)) as watcher:
         print("watching", flush=True)
@@ -87,5 +94,10 @@ def _queue(data: str, session: str, to: str, prefix: str, count: str) -> None:
 
 
 if __name__ == "__main__":
-    work: dict[str, Callable[..., None]] = {"send": _send, "watch": _watch, "queue": _queue}
+    work: dict[str, Callable[..., None]] = {
+        "send": _send,
+        "send-fresh": _send_fresh,
+        "queue": _queue,
+        "watch": _watch,
+    }
     work[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,232 @@
+"""Time: the wall clock jumps back an hour or forward a week, under a running broker or between two.
+
+A real broker sees the jump: libfaketime (Debian's `faketime`) changes what its process is told by CLOCK_REALTIME, and
+leaves the steady clocks as they are, as setting the clock of a machine does.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fault.ledger import read_mailbox
+from fault.solo import Solo
+from maestro_clients.blocking import Client
+from maestro_schemas.errors import MaestroError
+from post_office import eventually
+
+if TYPE_CHECKING:
+    from post_office import PostOffice
+
+HOUR_MS = 3_600_000
+WEEK_MS = 168 * HOUR_MS
+JUMPS_S = pytest.mark.parametrize("jump_s", [-3_600, 604_800], ids=["an hour back", "a week forward"])
+# A jump is told from the time that a test takes on a busy machine by this.
+NEAR_MS = 120_000
+
+
+class WallClock:
+    """The wall clock of the processes that are given `environ`."""
+
+    def __init__(self, library: str, file: str) -> None:
+        self._file = file
+        self.environ = {
+            "LD_PRELOAD": library,
+            "FAKETIME_TIMESTAMP_FILE": file,
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+        self.jump(0)
+
+    def jump(self, seconds: int) -> None:
+        """From now on the clock is so far from the true time."""
+        with open(self._file + ".new", "w", encoding="ascii") as file:
+            file.write(f"{seconds:+d}\n")
+        os.replace(self._file + ".new", self._file)
+
+
+@pytest.fixture
+def wall_clock(post_office: PostOffice) -> WallClock:
+    """The wall clock of the post office's processes."""
+    found = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+    if not found:
+        if os.environ.get("CI"):
+            pytest.fail("faketime is not installed, and CI has to run this test")
+        pytest.skip("faketime is not installed (apt-get install faketime): what clock jumps do is not tested here")
+    clock = WallClock(found[0], os.path.join(post_office.root, "wall-clock"))
+    post_office.environ.update(clock.environ)
+    return clock
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _logged_ms(office: PostOffice) -> int:
+    """The wall clock as the broker's log has it, which asks for it at each line: the newest one's."""
+    with open(os.path.join(office.data, "logs", "broker.log"), encoding="utf-8") as file:
+        return int(json.loads(file.readlines()[-1])["at"])
+
+
+def _send_until_refused(client: Client, prefix: str) -> tuple[int, float]:
+    """How many sends were accepted, and after how many seconds the refusal says to come again."""
+    for number in range(1_000):
+        try:
+            client.send("bob", f"{prefix} {number}")
+        except MaestroError as error:
+            assert error.code == "RATE_LIMITED"
+            assert error.retry_after_s is not None
+            return number, error.retry_after_s
+    raise AssertionError("no rate limit")
+
+
+def _in_order(office: PostOffice, session: str) -> list[int]:
+    """When the mail of a session was accepted, once its numbers and times were found to be in order."""
+    with office.client() as operator:
+        mail = read_mailbox(operator, session)
+    assert [message["seq"] for message in mail] == list(range(1, len(mail) + 1))
+    times_ms = [message["createdAt"] for message in mail]
+    assert times_ms == sorted(times_ms)
+    assert len({message["id"] for message in mail}) == len(mail)
+    return times_ms
+
+
+@JUMPS_S
+def test_the_clock_jumps_while_the_broker_runs(post_office: PostOffice, wall_clock: WallClock, jump_s: int) -> None:
+    """No send is let through early or held back, nothing expires early or late, no lease ends, and mail is numbered
+    and dated in order."""
+    post_office.start(rate_limit=5)
+    post_office.sessions("ann", "bob", "carl", "dora")
+    began_ms = _now_ms()
+    carl, dora = post_office.client("carl"), post_office.client("dora")
+    with post_office.client("ann") as ann:
+        assert _send_until_refused(ann, "before the jump")[0] == 5
+    long = carl.send("dora", "lives for two hours", ttl_ms=2 * HOUR_MS)
+    short = carl.send("dora", "lives for a second and a half", ttl_ms=1_500)
+    leased = dora.inbox(lease_ms=60_000, reader="one")
+    assert leased["count"] == 2
+
+    wall_clock.jump(jump_s)
+    with post_office.client("ann") as ann:
+        accepted, wait_s = _send_until_refused(ann, "after the jump")
+    assert accepted == 0
+    assert 0 < wait_s <= 60
+    after = carl.send("bob", "after the jump")
+    assert 0 <= after["createdAt"] - began_ms < NEAR_MS
+    # Expired by the steady clock: in its own time, not an hour later or at once with everything else.
+    eventually(lambda: post_office.status_of(short["id"]) == "expired", "the short-lived one has expired")
+    assert _now_ms() - began_ms >= 1_500
+    assert post_office.status_of(long["id"]) == "pending"
+    [event] = [event for event in carl.events(0)["events"] if event["event"] == "message.expired"]
+    assert 0 <= event["at"] - (short["expiresAt"]) < 5_000
+    beside = dora.inbox(lease_ms=1_000, reader="other")
+    assert (beside["count"], beside["leased"]) == (0, 1)
+
+    wall_clock.jump(0)
+    carl.send("bob", "after the jump back")
+    times_ms = _in_order(post_office, "bob")
+    assert times_ms[-1] - times_ms[0] < NEAR_MS
+    wall_clock.jump(jump_s)
+    post_office.stop()
+    assert abs(_logged_ms(post_office) - _now_ms() - jump_s * 1_000) < NEAR_MS, "the broker did not see the jump"
+
+
+@JUMPS_S
+def test_ids_of_clients_whose_clock_jumps(post_office: PostOffice, wall_clock: WallClock, jump_s: int) -> None:
+    """An id has its client's time in it, and says nothing about the order; another one is another one."""
+    post_office.start()
+    post_office.sessions("ann", "bob")
+    ids = []
+    for seconds in (0, jump_s, 0):
+        wall_clock.jump(seconds)
+        with Solo(post_office.environ, "send-fresh", post_office.router(), "ann", "bob", "20") as solo:
+            ids += [message_id for message_id, _ in solo.lines()]
+            assert solo.wait() == 0
+    stamps_ms = [int(message_id.split("_")[1]) for message_id in ids]
+    assert abs(stamps_ms[20] - stamps_ms[0] - jump_s * 1_000) < NEAR_MS, "the client did not see the jump"
+    with post_office.client() as operator:
+        assert [message["id"] for message in read_mailbox(operator, "bob")] == ids
+    assert max(_in_order(post_office, "bob")) - _now_ms() < NEAR_MS
+
+
+def test_the_outbox_of_a_client_whose_clock_jumps(post_office: PostOffice, wall_clock: WallClock) -> None:
+    """What was queued first is sent first, whatever its time says."""
+    post_office.start()
+    post_office.sessions("ann", "bob")
+    post_office.stop()
+    queued = []
+    for part, seconds in enumerate((0, 604_800, -3_600, 0)):
+        wall_clock.jump(seconds)
+        with Solo(post_office.environ, "queue", post_office.data, "ann", "bob", f"part{part}", "10") as solo:
+            queued += [message_id for [message_id] in solo.lines()]
+            assert solo.wait() == 0
+    assert len(queued) == 40
+    post_office.start()
+    with post_office.client() as operator:
+        assert [message["id"] for message in read_mailbox(operator, "bob")] == queued
+
+
+def test_a_start_with_the_clock_an_hour_behind(post_office: PostOffice, wall_clock: WallClock) -> None:
+    """The journal's last record is the earliest time there is: dates do not go back, the sends of the last minute
+    still count, and what has little time left does not live an hour longer. After a crash and after a stop."""
+    post_office.start(rate_limit=5)
+    post_office.sessions("ann", "bob", "carl")
+    with post_office.client("ann") as ann:
+        assert _send_until_refused(ann, "on time")[0] == 5
+    with post_office.client("carl") as carl:
+        short = carl.send("bob", "lives for three seconds", ttl_ms=3_000)
+    wall_clock.jump(-3_600)
+    for end in (post_office.kill, post_office.stop):
+        end()
+        post_office.start(rate_limit=5)
+        with post_office.client("ann") as ann:
+            accepted, wait_s = _send_until_refused(ann, "an hour behind")
+        assert accepted == 0
+        assert 0 < wait_s <= 60
+        with post_office.client("carl") as carl:
+            result = carl.send("bob", "an hour behind")
+        assert 0 <= result["createdAt"] - short["createdAt"] < NEAR_MS
+    eventually(lambda: post_office.status_of(short["id"]) == "expired", "the short-lived one has expired")
+    assert _in_order(post_office, "bob")[-1] - _now_ms() < NEAR_MS
+    post_office.stop()
+    assert _logged_ms(post_office) - _now_ms() < -HOUR_MS + NEAR_MS, "the broker did not see the jump"
+
+
+def test_a_start_with_the_clock_a_week_ahead(post_office: PostOffice, wall_clock: WallClock) -> None:
+    """It can't be told from a machine that was off for a week, and is believed: what had less than a week to live has
+    expired, with a receipt that says so; mail without an end stays. Afterwards time goes on from there, and does not
+    go back when the clock is put right: lives and rates are measured from then, in true seconds."""
+    post_office.start(rate_limit=5)
+    post_office.sessions("ann", "bob", "carl")
+    carl = post_office.client("carl", patient=True)
+    with post_office.client("ann") as ann:
+        assert _send_until_refused(ann, "on time")[0] == 5
+    hours = carl.send("bob", "lives for two hours", ttl_ms=2 * HOUR_MS)
+    for_ever = carl.send("bob", "has no end")
+    post_office.stop()
+
+    wall_clock.jump(604_800)
+    post_office.start(rate_limit=5)
+    eventually(lambda: post_office.status_of(hours["id"]) == "expired", "a week is longer than two hours")
+    assert post_office.status_of(for_ever["id"]) == "pending"
+    assert "message.expired" in {event["event"] for event in carl.events(0)["events"]}
+    with post_office.client("ann") as ann:
+        assert _send_until_refused(ann, "a week ahead")[0] == 5, "a week is longer than a minute"
+    post_office.kill()
+
+    wall_clock.jump(0)
+    post_office.start(rate_limit=5)
+    back = carl.send("bob", "the clock is right again", ttl_ms=1_000)
+    assert abs(back["createdAt"] - _now_ms() - WEEK_MS) < NEAR_MS
+    with post_office.client("ann") as ann:
+        accepted, wait_s = _send_until_refused(ann, "right again")
+    assert accepted == 0
+    assert 0 < wait_s <= 60
+    eventually(lambda: post_office.status_of(back["id"]) == "expired", "a second is a second")
+    assert post_office.status_of(for_ever["id"]) == "pending"
+    _in_order(post_office, "bob")

@@ -177,7 +177,7 @@ def event(lsn: int, record: Record) -> Event:
             return Event(
                 lsn=lsn, at=record.at, event="message.refused", id=record.id, sender=record.session, code=record.code
             )
-        case SessionChanged():
+        case SessionChanged():  # pragma: no branch - there is no other record, as mypy checks
             session = record.stored.session
             return Event(
                 lsn=lsn,

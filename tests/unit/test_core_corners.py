@@ -1,0 +1,52 @@
+"""What the core's other tests and the state machine reach only by luck."""
+
+from __future__ import annotations
+
+from maestro_broker.mailbox import Mailbox
+from maestro_broker.receiving import EXPIRIES_AT_ONCE
+from maestro_schemas.limits import Limits
+from maestro_schemas.messages import Message
+from unit.offices import Office
+
+
+def mail(seq: int) -> Message:
+    return Message(id=f"m{seq}", sender="ann", receiver="bob", text="x", status="pending", seq=seq, created_at=1)
+
+
+def test_more_expire_at_once_than_one_look_takes() -> None:
+    office = Office(Limits(rate_limit=0, pending_max=1_000))
+    office.start("ann")
+    office.start("bob")
+    count = EXPIRIES_AT_ONCE + 3
+    for number in range(count):
+        office.accept("ann", "bob", f"m{number}", ttl_ms=1_000)
+    office.now_ms += 1_000
+    office.expire_due()
+    assert office.state.mailboxes["bob"].pending == 3
+    office.expire_due()
+    assert office.state.mailboxes["bob"].pending == 0
+    expired = office.inbox("bob", status=["expired"], limit=1_000)
+    assert [message.seq for message in expired] == list(range(1, count + 1))
+
+
+def test_a_name_stays_with_who_still_has_it() -> None:
+    office = Office(Limits(rate_limit=0))
+    for session in ("ann", "bob", "cyd"):
+        office.start(session, name="worker" if session != "ann" else None)
+    assert office.send("ann", "worker", "m1").status == 409
+    office.end("bob")
+    assert office.accept("ann", "worker", "m1").to == "cyd"
+    office.end("cyd")
+    ended = office.send("ann", "worker", "m2").error
+    assert isinstance(ended, dict)
+    assert ended["code"] == "RECEIVER_ENDED"
+
+
+def test_a_replay_may_bring_mail_before_mail_that_is_there() -> None:
+    mailbox = Mailbox("bob", is_new=True)
+    for seq in (2, 3, 1):
+        mailbox.accept(mail(seq), seq)
+    page = mailbox.page(
+        since=0, limit=10, statuses=frozenset({"pending"}), kind=None, reader=None, now_ms=1, bytes_max=1 << 20
+    )
+    assert [message.seq for message in page.messages] == [1, 2, 3]

@@ -70,8 +70,7 @@ class Line:
             self._socket = None
 
     def _connect(self) -> zmq.Socket[bytes]:
-        # The process's one context: one I/O thread however many lines, another one by itself after a fork.
-        socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
+        socket = new_socket(zmq.DEALER)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
@@ -283,6 +282,19 @@ class Line:
             f"no broker listens at {self._address}",
             "`maestro up` starts one. Repeating a request with the same ids is safe.",
         )
+
+
+def new_socket(kind: int) -> zmq.Socket[bytes]:
+    """A socket of the process's one context: one I/O thread however many sockets, and another context by itself
+    after a fork. Raises MaestroError BROKER_UNREACHABLE where no more can be made (a thousand, by default)."""
+    try:
+        return zmq.Context.instance().socket(kind)
+    except zmq.ZMQError as error:
+        raise MaestroError(
+            "BROKER_UNREACHABLE",
+            f"no more connections can be made in this process: {error}",
+            "Close some, or raise the limit of open files (ulimit -n).",
+        ) from None
 
 
 def _not_ours() -> MaestroError:

@@ -130,9 +130,9 @@ class MailCursor:
             self._behind = True
             return
         self._hand.extend(message for message in reply["messages"] if message["id"] not in self._shown)
-        self._is_fresh = True
         if self._reader is not None:
             self._renew_s = self._asked_s + self._lease_ms / 2000
+            self._is_fresh = now_s < self._asked_s + self._lease_ms / 1000
         if not self._hand and reply["hasMore"] and reply["upTo"] == self._cursor:
             # All of it waits to be confirmed, behind another reader's: no use in asking again at once.
             self._fetch_after_s = now_s + AGAIN_S
@@ -150,9 +150,10 @@ class MailCursor:
 
     def take(self, now_s: float) -> MessageDoc | None:
         """The next message in hand, the consumer's from now on."""
-        # Of a fresh page one is taken however short the lease, else a short one would never let anything through.
+        # Of a page that came within its lease one is taken, else a short lease would never let anything through.
         if self._hand and now_s >= self._renew_s and not self._is_fresh:
-            self._cursor = self._hand[0]["seq"] - 1
+            # Back, never forward: it may be held back by another reader's lease already.
+            self._cursor = min(self._cursor, self._hand[0]["seq"] - 1)
             self._hand.clear()
             self._behind = True
         if not self._hand:

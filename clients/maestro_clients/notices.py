@@ -1,7 +1,7 @@
 """Notices: the broker's hints about one session, on a SUB socket.
 
 Rule: a notice may be lost, late or repeated, and is never the truth. On subscribing, and after each reconnection of
-libzmq's, the broker sends a `head`. That the connection broke is known at once, from the socket's monitor.
+libzmq's, the broker sends a `head`. That the connection broke is known at once: `monitor` becomes readable then.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import zmq
 from maestro_schemas.errors import MaestroError
 
 from .codec import decode_notice
+from .line import new_socket
 
 if TYPE_CHECKING:
     from maestro_schemas.documents import EventDoc
@@ -29,7 +30,7 @@ class Notices:
 
     def __init__(self, address: str, session: str) -> None:
         self._pid = os.getpid()
-        self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
+        self.socket = new_socket(zmq.SUB)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
         self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
@@ -51,10 +52,6 @@ class Notices:
         except zmq.Again:
             pass
         return events
-
-    def is_lost(self) -> bool:
-        """Whether the connection has broken; libzmq tries to make it anew."""
-        return bool(self.monitor.poll(0))
 
     def close(self) -> None:
         """Unsubscribe. Can be repeated."""

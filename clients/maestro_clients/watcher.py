@@ -23,7 +23,7 @@ from .broker_process import ensure, find, may_autostart
 from .codec import encoder
 from .fresh import new_session_id
 from .line import Line
-from .mail_cursor import AGAIN_S, CONFIRM_COUNT, MailCursor
+from .mail_cursor import AGAIN_S, CONFIRM_COUNT, LOOK_EVERY_S, MailCursor
 from .notices import Notices
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class Watcher:
 
     `session`: whose mail; default the caller's. `confirm` False only looks, at mail of every status strictly by
     seq, and changes nothing. `since`: the seq after which to begin; default at the oldest. `via`: what the receipts
-    say. `on_state` is told `connected`, `lost` and `caught up`.
+    say. `lease_ms`: how long a consumer may take over a message before another reader may get it, too; not less
+    than a round trip. `on_state` is told `connected`, `lost` and `caught up`.
 
     The constructor connects, starting a broker where that is allowed. Raises MaestroError NO_SESSION,
     SESSION_NOT_FOUND, FORBIDDEN or another refusal, and whatever `broker_process.ensure` raises.
@@ -131,6 +132,10 @@ class Watcher:
         deadline_s = float("inf") if timeout_s is None else now_s + timeout_s
         cursor = self._cursor
         cursor.came_back(now_s)
+        # Before anything is taken: what fails here must not cost a message that nobody has seen.
+        self._ask(now_s, idle=False)
+        if self._line is not None and self._confirming is not None:
+            self._take_in(self._line)
         while (message := cursor.take(now_s)) is None:
             if self._line is None:
                 self._look_for_broker(deadline_s)
@@ -142,10 +147,6 @@ class Watcher:
             now_s = time.monotonic()
             if self._line is None and now_s >= deadline_s:
                 return None
-        if self._line is not None:
-            self._ask(now_s, idle=False)
-            if self._confirming is not None:
-                self._take_in(self._line)
         return message
 
     def flush(self, timeout_s: float = _CLOSE_TIMEOUT_S) -> int:
@@ -281,13 +282,14 @@ class Watcher:
         else:
             deadline_s = min(deadline_s, max(self._cursor.next_look_s(), now_s))
         wake_s = line.next_wake_s(now_s)
-        until_s = min(deadline_s, self._cursor.next_confirm_s(), wake_s if wake_s is not None else deadline_s)
+        until_s = min(deadline_s, self._cursor.next_confirm_s(), wake_s or deadline_s, now_s + LOOK_EVERY_S)
         # Rounded up, else the end of the wait would be a busy loop.
-        self._poller.poll(max(0, int((until_s - now_s) * 1000) + 1))
-        for event in notices.drain():
-            self._cursor.notice(event)
+        ready = dict(self._poller.poll(max(0, int((until_s - now_s) * 1000) + 1)))
+        if notices.socket in ready:
+            for event in notices.drain():
+                self._cursor.notice(event)
         self._take_in(line)
-        if self._line is not None and notices.is_lost():
+        if notices.monitor in ready and self._line is not None:
             self._lose(time.monotonic())
 
     def _poll_line(self, line: Line) -> None:

@@ -15,7 +15,7 @@ from .names import is_id
 ENTRY_VERSION = 1
 # The digits of a file's name hold the time until the year 33658.
 TIME_DIGITS = 15
-QUEUED_AT_MS_MAX = 10**TIME_DIGITS - 1
+QUEUED_AT_MS_MAX: int = 10**TIME_DIGITS - 1
 WAITING_SUFFIX = ".json"
 FAILED_SUFFIX = ".failed"
 

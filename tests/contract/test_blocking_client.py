@@ -489,6 +489,22 @@ def test_a_patient_pipeline_outlives_the_broker(open_office: PostOffice) -> None
     assert open_office.client("bob").inbox(since=0)["headSeq"] == 300
 
 
+def test_more_in_flight_than_a_queue_holds(open_office: PostOffice) -> None:
+    """What libzmq does not take now is sent again later; nothing is lost and nothing is there twice."""
+    count = 12_000
+    ann = open_office.client("ann", timeout_s=60.0)
+    ann.hello()
+    pipeline = ann.pipeline(outgoing(count), in_flight=count)
+    open_office.pause()
+    resumer = threading.Timer(1.0, open_office.resume)
+    resumer.start()
+    statuses = [result["status"] for result in pipeline]
+    resumer.join()
+    assert len(statuses) == count
+    assert statuses.count(429) == count - 10_000  # the mailbox is full
+    assert open_office.client("bob").inbox(since=0)["headSeq"] == 10_000
+
+
 def test_closing_a_client_under_a_pipeline_ends_it(open_office: PostOffice) -> None:
     """With an error rather than for ever."""
     client = Client(open_office.router(), Caller("ann"))

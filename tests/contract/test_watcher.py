@@ -567,6 +567,25 @@ def test_a_confirmation_that_is_refused_for_good(open_office: PostOffice) -> Non
         _fail(Watcher(open_office.data, open_office.environ, Caller("bob"), via="x" * 65), took=1)
 
 
+def test_a_refused_confirmation_costs_no_message(open_office: PostOffice) -> None:
+    """It is told between two messages, never instead of one."""
+    count = 150
+    send(open_office, *map(str, range(count)))
+    texts: list[str] = []
+    refusals = 0
+    watcher = Watcher(open_office.data, open_office.environ, Caller("bob"), via="x" * 65)
+    while len(texts) < count:
+        try:
+            texts += take(watcher, 1)
+        except MaestroError as error:
+            assert error.code == "INVALID"
+            refusals += 1
+    assert texts == [str(number) for number in range(count)]
+    assert refusals
+    with pytest.raises(MaestroError):
+        watcher.close()
+
+
 def _fail(watcher: Watcher, *, took: int) -> None:
     """What a consumer with a fault does."""
     with watcher:

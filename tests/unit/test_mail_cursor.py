@@ -273,7 +273,7 @@ class Looking(Watching):
 
 
 TestWatching = Watching.TestCase
-TestWatching.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestWatching.settings = settings(max_examples=250, stateful_step_count=60, deadline=None)
 TestLooking = Looking.TestCase
 TestLooking.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
@@ -370,13 +370,26 @@ def test_what_is_in_hand_too_long_is_asked_for_again() -> None:
     assert cursor.request(15.1)["since"] == 1
 
 
-def test_the_shortest_lease_lets_mail_through() -> None:
-    """One message a page, rather than none for ever."""
-    cursor = leasing(lease_ms=1)
-    cursor.request(0.0)
-    cursor.page(page(1, 2), 5.0)
-    assert cursor.take(5.0) is not None
-    assert cursor.take(5.0) is None
+def test_asking_again_does_not_step_over_what_another_reader_holds() -> None:
+    """The cursor was before it, and stays there."""
+    cursor = leasing()
+    fill(cursor, page(2, 3, head=3, up_to=0, leased=1, leaseEndsInMs=60_000))
+    assert cursor.take(0.0) is not None
+    assert cursor.take(20.0) is None
+    assert cursor.request(20.0)["since"] == 0
+
+
+def test_a_short_lease_lets_mail_through() -> None:
+    """One message a page, rather than none for ever; but none of a page that was longer under way than its lease."""
+    cursor = leasing(lease_ms=100)
+    cursor.request(5.0)
+    cursor.page(page(1, 2), 5.06)
+    assert cursor.take(5.06) is not None
+    assert cursor.take(5.06) is None
+    cursor.request(6.0)
+    cursor.page(page(2), 6.2)
+    assert cursor.take(6.2) is None
+    assert cursor.fetch_due(6.2)
 
 
 def test_leased_mail_is_asked_for_when_its_lease_ends() -> None:

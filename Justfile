@@ -36,9 +36,8 @@ imports:
 test *arguments:
     "{{ python }}" -m pytest "$@"
 
+# (Without the tests of what an import costs: a measured process imports what measures it.)
 # tests with branch coverage of every process: all of the contract and the core, nine tenths of the rest
-#
-# Without the tests of what an import costs: a measured process imports what measures it.
 cover *arguments:
     "{{ python }}" -m coverage erase
     "{{ python }}" -m coverage run -m pytest --ignore=tests/contract/test_import_cost.py "$@"

@@ -71,6 +71,8 @@ class Filer:
         self._journal = journal
         self._heads = start
         self._recovered_lsn = recovered_lsn
+        # Mail whose text the journal has, since it came after the last checkpoint.
+        self._in_journal: set[tuple[str, str]] = set()
         self._queue: queue.SimpleQueue[list[Change] | None] = queue.SimpleQueue()
         self._filed: deque[list[Change]] = deque()
         self._stopping = threading.Event()
@@ -204,6 +206,7 @@ class Filer:
         for change in chunk:
             match change.record:
                 case Accepted(message):
+                    self._in_journal.add((message.receiver, message.id))
                     sent.append(message)
                     finals[message.receiver, message.id] = message
                 case Confirmed() | Expired():
@@ -219,10 +222,17 @@ class Filer:
                 self._spool.remove_message(receiver, message_id)
         for stored in sessions.values():
             self._spool.write_session(stored)
-        for final in finals.values():
-            if final is not None:
+        old: list[Message] = []
+        for key, final in finals.items():
+            if final is None:
+                continue
+            if key in self._in_journal:
                 self._gate.wait(_GATE_S)
                 self._spool.write_message(final)
+            else:
+                old.append(final)
+        if old:
+            self._spool.rewrite_messages(old)
         for message in sent:
             self._gate.wait(_GATE_S)
             self._spool.link_sent(message)
@@ -253,4 +263,5 @@ class Filer:
             _log.warning("the checkpoint waits for room on the disk: %s", error)
             return
         self.checkpoint_lsn = self._heads.lsn
+        self._in_journal.clear()
         self._journal.release(self.checkpoint_lsn)

@@ -69,9 +69,12 @@ class Journal:
 
     @classmethod
     def open(
-        cls, directory: str, *, segment_bytes: int, reserve_bytes: int, after_lsn: int
+        cls, directory: str, *, segment_bytes: int, reserve_bytes: int, after_lsn: int, attested_lsn: int = 0
     ) -> tuple[Journal, Recovery]:
         """Recover the records above `after_lsn` (the checkpoint) and make ready for appending.
+
+        `attested_lsn`: the newest record of which somebody else knows that it was durable, so that a journal that
+        ends before it has lost its end, and no number is given twice.
 
         `segment_bytes`: the size of a new segment. `reserve_bytes`: the free space that ordinary appends leave.
         Can be cut off anywhere and run again. Raises MaestroError FORMAT_UNSUPPORTED, JOURNAL_FAILED, or
@@ -79,7 +82,9 @@ class Journal:
         and ordinary appends are refused until there is more.
         """
         try:
-            recovery, ground = journal_mend.mend(directory, segment_bytes=segment_bytes, after_lsn=after_lsn)
+            recovery, ground = journal_mend.mend(
+                directory, segment_bytes=segment_bytes, after_lsn=after_lsn, attested_lsn=attested_lsn
+            )
             journal = cls(directory, ground, segment_bytes=segment_bytes, reserve_bytes=reserve_bytes)
             # First, for on a full disk their room is needed.
             journal.release(after_lsn)

@@ -30,8 +30,9 @@ class Ground(NamedTuple):
     prepared: set[str]
 
 
-def mend(directory: str, *, segment_bytes: int, after_lsn: int) -> tuple[Recovery, Ground]:
-    """Recover the records above `after_lsn`. Raises OSError, and MaestroError FORMAT_UNSUPPORTED."""
+def mend(directory: str, *, segment_bytes: int, after_lsn: int, attested_lsn: int = 0) -> tuple[Recovery, Ground]:
+    """Recover the records above `after_lsn`; up to `attested_lsn` there must be records. Raises OSError, and
+    MaestroError FORMAT_UNSUPPORTED."""
     os.makedirs(directory, mode=0o700, exist_ok=True)
     # A former life may have been killed between a rename or a mkdir and the sync that makes it last; what is served
     # from a file must not go with its name.
@@ -57,7 +58,7 @@ def mend(directory: str, *, segment_bytes: int, after_lsn: int) -> tuple[Recover
         for index, place in enumerate(places)
         if index + 1 == len(places) or places[index + 1].first_lsn > after_lsn + 1
     ]
-    verdict = journal_scan.judge(scanned, after_lsn)
+    verdict = journal_scan.judge(scanned, after_lsn, attested_lsn)
     for one in scanned:
         quarantined += _check_header(kept_aside, one, findings)
     quarantined += _set_damage_aside(kept_aside, verdict)

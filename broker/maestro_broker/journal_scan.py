@@ -142,9 +142,12 @@ def read(place: Place, after_lsn: int) -> Found:
     return Found(place, len(data), segment.used_bytes(data), list(segment.scan(data, after_lsn)))
 
 
-def judge(found: list[Found], after_lsn: int) -> Verdict:
-    """Weigh segments in the order of their LSNs; everything up to `after_lsn` is filed and does not matter here."""
-    durable = after_lsn
+def judge(found: list[Found], after_lsn: int, attested_lsn: int = 0) -> Verdict:
+    """Weigh segments in the order of their LSNs; everything up to `after_lsn` is filed and does not matter here.
+
+    `attested_lsn`: what is known from elsewhere to have been durable.
+    """
+    durable = max(after_lsn, attested_lsn)
     for one in found:
         durable = max(durable, one.place.first_lsn - 1, *(entry.synced for entry in one.entries))
     records: list[Entry] = []
@@ -194,6 +197,9 @@ def judge(found: list[Found], after_lsn: int) -> Verdict:
         if last and one.used > position:
             tail = (position, one.used)
             dropped = [entry for entry in one.entries if entry.offset >= position and entry.body is not None]
+    if not found and expected <= durable:
+        lose("", 0, 0, durable)
+        expected = durable + 1
     return Verdict(records, durable, expected - 1, missing, damage, tail, dropped)
 
 

@@ -94,7 +94,7 @@ class Mailbox:
 
     def knows(self, message_id: str) -> bool:
         """Whether memory alone can say what became of this id in this mailbox."""
-        return self.complete or message_id in self._seq_of or message_id in self._gone
+        return self.complete or self.remembers(message_id)
 
     def accept(self, message: Message, lsn: int) -> None:
         """A new message, whose `seq` is the next one; or, in a replay, one whose file may be there already."""
@@ -126,6 +126,10 @@ class Mailbox:
         self.pending -= departures[0]
         self.unoffered -= departures[1]
 
+    def remembers(self, message_id: str) -> bool:
+        """Whether it is in memory, or was deleted and its file may still be there: what the file says is no news."""
+        return message_id in self._seq_of or message_id in self._gone
+
     def filed(self, message_id: str, lsn: int) -> None:
         """The change `lsn` is on disk. What is filed and no longer pending leaves memory."""
         if self._gone.get(message_id) == lsn:
@@ -144,9 +148,8 @@ class Mailbox:
         in_order = True
         last = next(reversed(self._by_seq), 0)
         for message in messages:
-            known = message.id in self._seq_of or message.id in self._gone
-            # A second file that claims a number already taken is not ours; the spool's check reports it.
-            if not known and message.seq not in self._by_seq:
+            # The spool gives each number once; of two messages with one number, memory's is the journal's.
+            if not self.remembers(message.id) and message.seq not in self._by_seq:
                 entry = Entry(message, 0)
                 self._by_seq[message.seq] = entry
                 self._seq_of[message.id] = message.seq

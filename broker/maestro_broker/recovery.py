@@ -19,6 +19,8 @@ from .records import Accepted
 from .state import Change, Need, State
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .options import Options
     from .spool import Spool
     from .timeline import Timeline
@@ -46,10 +48,13 @@ def recover(options: Options, spool: Spool, timeline: Timeline) -> Recovered:
         segment_bytes=options.limits.segment_bytes,
         reserve_bytes=options.limits.disk_reserve_bytes,
         after_lsn=start.lsn,
+        # A line of the timeline is written after its record was durable.
+        attested_lsn=timeline.last_lsn,
     )
     warnings += found.warnings()
     state = State(options.limits, start)
-    for stored in spool.read_sessions():
+    sessions, broken = spool.read_sessions()
+    for stored in sessions:
         state.sessions.put(stored)
         state.adopt_mailbox(stored.session.id)
     last_ms = start.at
@@ -66,6 +71,12 @@ def recover(options: Options, spool: Spool, timeline: Timeline) -> Recovered:
         unfiled += state.take_changes()
         last_ms = max(last_ms, record.message.created_at if isinstance(record, Accepted) else record.at)
     state.lsn = max(state.lsn, journal.head_lsn)
+    if found.missing_lsns:
+        _take_from_files(state, spool, timeline, found.missing_lsns[0][0], warnings)
+    for one in broken:
+        # The journal's tail has the others, whose files were perhaps torn by a power cut and are written again.
+        if state.sessions.get(one.session) is None:
+            spool.put_away(one)
     if unfiled:
         _log.info("the journal gave back %d records above LSN %d", len(unfiled), start.lsn)
     state.take_touched()
@@ -81,8 +92,12 @@ def supply(state: State, spool: Spool, need: Need, now_ms: int) -> None:
     """Read what a command needs, and give it to the state."""
     match need.kind:
         case "mailbox":
-            state.supply_mailbox(need.session, spool.read_mailbox(need.session), now_ms)
+            remembers = state.mailbox(need.session).remembers
+            state.supply_mailbox(need.session, spool.read_mailbox(need.session, remembers), now_ms)
         case "file":
+            mailbox = state.mailboxes.get(need.session)
+            if mailbox is not None and mailbox.remembers(need.message_id):
+                return
             message = spool.read_message(need.session, need.message_id)
             if message is not None:
                 state.supply_message(message)
@@ -92,8 +107,28 @@ def supply(state: State, spool: Spool, need: Need, now_ms: int) -> None:
             if receiver is not None:
                 supply(state, spool, Need("file", receiver, need.message_id), now_ms)
         case "anywhere":
-            for message in spool.find(need.message_id):
-                state.supply_message(message)
+            for session in spool.holders(need.message_id):
+                supply(state, spool, Need("file", session, need.message_id), now_ms)
+
+
+def _take_from_files(state: State, spool: Spool, timeline: Timeline, since_lsn: int, warnings: list[str]) -> None:
+    """After a loss in the journal: what was filed of the lost records is whole, and counts. The slow way, through
+    every mailbox; or a number would be given twice, and mail that is there be hidden by it."""
+    for session in spool.mailboxes():
+        supply(state, spool, Need("mailbox", session, ""), 0)
+    for receiver, seq, _ in _numbers_given(timeline, since_lsn - 1, warnings):
+        mailbox = state.mailbox(receiver)
+        mailbox.head_seq = max(mailbox.head_seq, seq)
+
+
+def _numbers_given(timeline: Timeline, after_lsn: int, warnings: list[str]) -> Iterator[tuple[str, int, int]]:
+    """Receiver, seq and time of each message that was accepted after an LSN, as far as the timeline can be read."""
+    try:
+        for event in timeline.read(after_lsn):
+            if event.event == "message.accepted" and event.receiver is not None and event.seq is not None:
+                yield event.receiver, event.seq, event.at
+    except MaestroError as error:
+        warnings.append(f"{error.message}; what it says after that was not counted")
 
 
 def _read_heads(data: str, spool: Spool, timeline: Timeline, warnings: list[str]) -> heads.Heads:
@@ -103,18 +138,18 @@ def _read_heads(data: str, spool: Spool, timeline: Timeline, warnings: list[str]
             return heads.decode(file.read())
     except FileNotFoundError:
         first = first_segment_lsn(os.path.join(data, "messages", "journal"))
-        if first is None or first == 1:
+        if first == 1 or (first is None and not spool.mailboxes()):
             return heads.Heads()  # no checkpoint was made yet, so no segment was let go: the journal has everything
         warnings.append(f"there is no {path}; the heads were counted again from the spool")
-        return _count_again(spool, timeline)
+        return _count_again(spool, timeline, warnings)
     except MaestroError as error:
         aside = f"{path}.broken"
         os.replace(path, aside)
         warnings.append(f"{error.message}; it is now {aside}, and the heads were counted again from the spool")
-        return _count_again(spool, timeline)
+        return _count_again(spool, timeline, warnings)
 
 
-def _count_again(spool: Spool, timeline: Timeline) -> heads.Heads:
+def _count_again(spool: Spool, timeline: Timeline, warnings: list[str]) -> heads.Heads:
     """Heads from what is filed: slow, for the day when the heads file is lost. The timeline knows the last `seq`
     of deleted mail."""
     counted = heads.Heads(lsn=timeline.last_lsn)
@@ -128,9 +163,9 @@ def _count_again(spool: Spool, timeline: Timeline) -> heads.Heads:
                 if message.expires_at is not None:
                     head.next_expiry_ms = min(head.next_expiry_ms or message.expires_at, message.expires_at)
             counted.at = max(counted.at, message.created_at)
-    for event in timeline.read(0):
-        counted.at = max(counted.at, event.at)
-        if event.event == "message.accepted" and event.receiver in counted.mailboxes and event.seq is not None:
-            head = counted.mailboxes[event.receiver]
-            head.seq = max(head.seq, event.seq)
+    for receiver, seq, at in _numbers_given(timeline, 0, warnings):
+        counted.at = max(counted.at, at)
+        if receiver in counted.mailboxes:
+            head = counted.mailboxes[receiver]
+            head.seq = max(head.seq, seq)
     return counted

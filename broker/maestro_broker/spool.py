@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -18,12 +18,16 @@ from maestro_schemas.messages import Message
 from maestro_schemas.names import is_id
 from maestro_schemas.sessions import StoredSession
 
+from . import disk
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection
 
 PENDING_MARKER = ".pending"
 _SUFFIX = ".json"
 _ASIDE = ".tmp"
+# Up to so many files are synced one by one; more, by one sync of the whole file system.
+_FSYNC_EACH = 8
 
 # Two lookups stand before every accepted message: was this id sent before, is it in the mailbox. Both nearly always
 # find nothing, within a microsecond. `os` would give up the interpreter's lock for each and take it back from the
@@ -37,6 +41,14 @@ _scrap = ctypes.create_string_buffer(1)
 _encode = msgspec.json.Encoder().encode
 _message_decoder = msgspec.json.Decoder(Message)
 _session_decoder = msgspec.json.Decoder(StoredSession)
+
+
+class Broken(NamedTuple):
+    """A file that does not hold the session whose name it has."""
+
+    path: str
+    session: str
+    why: str
 
 
 class Spool:
@@ -59,6 +71,21 @@ class Spool:
         directory = os.path.join(self._receivers, message.receiver)
         self._make(directory)
         _replace(directory, message.id + _SUFFIX, _encode(message) + b"\n")
+
+    def rewrite_messages(self, messages: Collection[Message]) -> None:
+        """The same for mail that the journal may have let go of: the new file is on the disk before it takes the old
+        one's place, or a power cut might leave neither. Raises OSError."""
+        few = len(messages) <= _FSYNC_EACH
+        staged: list[tuple[str, str]] = []
+        for message in messages:
+            directory = os.path.join(self._receivers, message.receiver)
+            self._make(directory)
+            staged.append((directory, message.id + _SUFFIX))
+            _write_aside(directory, message.id + _SUFFIX, _encode(message) + b"\n", sync=few)
+        if not few:
+            disk.sync_file_system(self._receivers)
+        for directory, name in staged:
+            _take_place(directory, name)
 
     def link_sent(self, message: Message) -> None:
         """Make the sender's link; one that is there already is left, since a replay makes it again."""
@@ -99,21 +126,30 @@ class Spool:
 
     # --- reading, by the main loop -----------------------------------------------------------------------
 
-    def read_mailbox(self, session: str) -> list[Message]:
-        """All messages of a mailbox, by seq; what is broken is quarantined and reported."""
+    def read_mailbox(self, session: str, is_known: Callable[[str], bool] | None = None) -> list[Message]:
+        """All messages of a mailbox, by seq; what is broken is quarantined and reported.
+
+        `is_known`: ids to pass over. The files of what is not filed yet may be torn by a power cut, and are about to
+        be written again.
+        """
         directory = os.path.join(self._receivers, session)
         try:
             names = os.listdir(directory)
         except FileNotFoundError:
             return []
-        found = []
-        for name in names:
-            if name.startswith("."):
+        found: dict[int, Message] = {}
+        for name in sorted(names):
+            if name.startswith(".") or (is_known is not None and is_known(name.removesuffix(_SUFFIX))):
                 continue
             message = self._read(directory, name, session)
-            if message is not None:
-                found.append(message)
-        return sorted(found, key=lambda message: message.seq)
+            if message is None:
+                continue
+            other = found.setdefault(message.seq, message)
+            if other is not message:
+                self._put_away(
+                    os.path.join(directory, name), f"a message's number {message.seq} is that of {other.id}"
+                )
+        return [found[seq] for seq in sorted(found)]
 
     def read_message(self, session: str, message_id: str) -> Message | None:
         """One message of a mailbox; None when there is no such file, or a broken one."""
@@ -130,34 +166,41 @@ class Spool:
         parts = target.split("/")
         return parts[-2] if len(parts) > 1 and is_id(parts[-2]) else None
 
-    def find(self, message_id: str) -> Iterator[Message]:
-        """A message by its id alone, in whosever mailbox: one stat a mailbox, for the operator."""
-        for session in os.listdir(self._receivers):
-            if os.path.exists(os.path.join(self._receivers, session, message_id + _SUFFIX)):
-                message = self.read_message(session, message_id)
-                if message is not None:
-                    yield message
+    def holders(self, message_id: str) -> list[str]:
+        """The mailboxes that have a file of this name: one stat a mailbox, for the operator."""
+        return [
+            session for session in self.mailboxes() if _exists(f"{self._receivers}/{session}/{message_id}{_SUFFIX}")
+        ]
 
     def mailboxes(self) -> list[str]:
         """The sessions that have a folder."""
         return [name for name in os.listdir(self._receivers) if is_id(name)]
 
-    def read_sessions(self) -> Iterator[StoredSession]:
-        """All sessions; a broken file is quarantined and reported."""
+    def read_sessions(self) -> tuple[list[StoredSession], list[Broken]]:
+        """All sessions, and the files that hold none; `put_away` those that nothing will write again."""
+        found: list[StoredSession] = []
+        broken: list[Broken] = []
         for name in sorted(os.listdir(self._sessions)):
-            path = os.path.join(self._sessions, name)
             if name.startswith(".") or not name.endswith(_SUFFIX):
                 continue
+            path = os.path.join(self._sessions, name)
+            session = name.removesuffix(_SUFFIX)
             try:
                 with open(path, "rb") as file:
                     stored = _session_decoder.decode(file.read())
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                self._put_away(path, f"a session's file can't be read: {error}")
+            except (msgspec.MsgspecError, UnicodeDecodeError, IsADirectoryError) as error:
+                broken.append(Broken(path, session, f"a session's file can't be read: {error}"))
                 continue
-            if stored.session.id + _SUFFIX == name:
-                yield stored
+            if stored.session.id == session:
+                found.append(stored)
             else:
-                self._put_away(path, f"a session's file holds another session, {stored.session.id!r}")
+                why = f"a session's file holds another session, {stored.session.id!r}"
+                broken.append(Broken(path, session, why))
+        return found, broken
+
+    def put_away(self, broken: Broken) -> None:
+        """Quarantine a file and report it."""
+        self._put_away(broken.path, broken.why)
 
     def _read(self, directory: str, name: str, session: str) -> Message | None:
         path = os.path.join(directory, name)
@@ -210,12 +253,25 @@ def _read_link(path: str) -> str | None:
 
 def _replace(directory: str, name: str, content: bytes) -> None:
     """Write aside and rename; not fsynced, since the journal holds it until a checkpoint has synced the disk."""
-    aside = os.path.join(directory, f".{name}{_ASIDE}")
-    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    _write_aside(directory, name, content, sync=False)
+    _take_place(directory, name)
+
+
+def _write_aside(directory: str, name: str, content: bytes, *, sync: bool) -> None:
+    fd = os.open(_aside(directory, name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         written = os.write(fd, content)
         while written < len(content):
             written += os.write(fd, content[written:])
+        if sync:
+            os.fsync(fd)
     finally:
         os.close(fd)
-    os.rename(aside, os.path.join(directory, name))
+
+
+def _take_place(directory: str, name: str) -> None:
+    os.rename(_aside(directory, name), os.path.join(directory, name))
+
+
+def _aside(directory: str, name: str) -> str:
+    return os.path.join(directory, f".{name}{_ASIDE}")

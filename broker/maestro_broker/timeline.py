@@ -7,6 +7,7 @@ replay after a crash adds what is missing and nothing twice. No message text eve
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _SUFFIX = ".jsonl"
+_NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\.jsonl")
 _TAIL_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 18
 
@@ -112,7 +114,8 @@ class Timeline:
         return low
 
     def _names(self) -> list[str]:
-        return sorted(name for name in os.listdir(self._directory) if name.endswith(_SUFFIX))
+        # Only its own: a foreign file must be neither read nor, at its end, mended.
+        return sorted(name for name in os.listdir(self._directory) if _NAME.fullmatch(name))
 
     def _first_of(self, name: str) -> int | None:
         with open(os.path.join(self._directory, name), "rb") as file:

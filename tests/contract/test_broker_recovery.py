@@ -81,6 +81,54 @@ def test_the_whole_spool_can_be_made_again_from_the_journal(open_office: PostOff
         assert [event["lsn"] for event in operator.events(0)["events"]] == list(range(1, 53))
 
 
+def _journal(post_office: PostOffice) -> list[str]:
+    directory = os.path.join(post_office.data, "messages", "journal")
+    return sorted(os.path.join(directory, name) for name in os.listdir(directory) if name.endswith(".seg"))
+
+
+@pytest.mark.parametrize("more_is_gone", [[], ["heads"], ["heads", "timeline"]])
+def test_a_journal_that_lost_its_end_hides_no_mail(open_office: PostOffice, more_is_gone: list[str]) -> None:
+    """What was filed is whole and served, and no number is given twice, though the journal knows nothing of it."""
+    _fill(open_office, 10)
+    with open_office.client() as operator:
+        eventually(lambda: operator.stats()["filingBacklog"] == 0, "all is filed")
+        operator.delete(["m9"], session="bob")
+        eventually(lambda: operator.stats()["filingBacklog"] == 0, "all is filed")
+    open_office.kill()
+    for path in _journal(open_office):
+        os.unlink(path)
+    for name in more_is_gone:
+        path = os.path.join(open_office.data, name)
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        elif os.path.exists(path):
+            os.unlink(path)
+    open_office.start()
+    with open_office.client("ann") as client:
+        seq = client.send("bob", "one more")["seq"]
+    # Of a deleted message only the timeline knows the number.
+    assert seq == (10 if "timeline" in more_is_gone else 11)
+    assert _seqs(open_office) == [*range(1, 10), seq]
+    with open_office.client() as operator:
+        assert operator.stats()["warnings"] != []
+
+
+def test_session_files_torn_by_a_power_cut_are_no_news(open_office: PostOffice) -> None:
+    """The journal has them still; one that it does not have is put away."""
+    open_office.kill()
+    sessions = os.path.join(open_office.data, "sessions")
+    for name in ("ann.json", "eve.json"):
+        with open(os.path.join(sessions, name), "w", encoding="utf-8"):
+            pass
+    open_office.start()
+    with open_office.client() as operator:
+        [warning] = operator.stats()["warnings"]
+        assert "eve.json" in warning
+        eventually(lambda: operator.stats()["filingBacklog"] == 0, "all is filed")
+    with open(os.path.join(sessions, "ann.json"), encoding="utf-8") as file:
+        assert json.load(file)["session"]["id"] == "ann"
+
+
 def test_a_foreign_file_is_put_away_and_reported(open_office: PostOffice) -> None:
     """And a broken message is missing loudly, while the others are served."""
     _fill(open_office, 3)

@@ -423,6 +423,42 @@ def test_an_emptied_directory_under_a_checkpoint_is_told_of(directory: str) -> N
     journal.close()
 
 
+@pytest.mark.parametrize("kept", ["all", "none", "first"])
+def test_an_end_that_somebody_knows_of_is_missed(several: str, kept: str) -> None:
+    every = segments(several)
+    last = first_lsns(several)[1] - 1 if kept == "first" else 0
+    for path in {"all": [], "none": every, "first": every[1:]}[kept]:
+        os.unlink(path)
+    known = 500
+    journal, recovery = Journal.open(
+        several, segment_bytes=SEGMENT_BYTES, reserve_bytes=0, after_lsn=0, attested_lsn=known
+    )
+    if kept == "all":
+        last = len(recovery.records)
+    assert [lsn for lsn, _ in recovery.records] == list(range(1, last + 1))
+    assert recovery.missing_lsns == [(last + 1, known)]
+    assert journal.append([b"next"]) == known + 1, "no number is given twice"
+    journal.close()
+    # By now the segment that begins after the hole attests it too.
+    journal, recovery = open_journal(several)
+    journal.close()
+    assert recovery.missing_lsns == [(last + 1, known)]
+
+
+def test_what_is_attested_from_elsewhere_is_not_written_again(directory: str) -> None:
+    journal, _ = open_journal(directory)
+    journal.append(numbered(3))
+    abandon(journal)
+    before = len(segments(directory))
+    journal, recovery = Journal.open(
+        directory, segment_bytes=SEGMENT_BYTES, reserve_bytes=0, after_lsn=0, attested_lsn=3
+    )
+    journal.close()
+    assert bodies(recovery) == numbered(3)
+    assert recovery.warnings() == []
+    assert len(segments(directory)) == before + 1, "the new one of each start, and no copy"
+
+
 def test_a_broken_header_does_not_hide_the_records(several: str) -> None:
     for path in segments(several):
         flip(path, 5)

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from maestro_broker.spool import Spool
 from maestro_schemas.messages import Message, Metadata
@@ -62,7 +63,7 @@ def test_a_message_is_a_file_and_a_link(scene: Scene) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     assert scene.spool.read_message("bob", "m1") == _message()
     assert scene.spool.link_target("ann", "m1") == "bob"
-    assert list(scene.spool.find("m1")) == [_message()]
+    assert scene.spool.holders("m1") == ["bob"]
     assert scene.spool.mailboxes() == ["bob"]
 
 
@@ -75,7 +76,7 @@ def test_a_deleted_message_leaves_its_link(scene: Scene) -> None:
     assert scene.spool.read_message("bob", "m1") is None
     assert scene.spool.link_target("ann", "m1") == "bob"
     assert scene.spool.link_target("ann", "m2") is None
-    assert list(scene.spool.find("m1")) == []
+    assert scene.spool.holders("m1") == []
 
 
 def test_the_marker(scene: Scene) -> None:
@@ -110,6 +111,44 @@ def test_a_mailbox_is_read_by_seq_and_foreign_files_are_put_away(scene: Scene) -
     assert scene.path("quarantine", "bob--notes.txt.1").read_text() == "again"
 
 
+def test_what_memory_knows_is_not_read(scene: Scene) -> None:
+    """A power cut may have torn it, and it is about to be written again."""
+    scene.spool.write_message(_message())
+    scene.spool.write_message(_message("m2", 2))
+    scene.path("by-receiver", "bob", "m1.json").write_text("")
+    assert scene.spool.read_mailbox("bob", {"m1"}.__contains__) == [_message("m2", 2)]
+    assert scene.reports == []
+
+
+def test_a_number_stands_once(scene: Scene) -> None:
+    """Of two messages that claim it, one is put away and told of, not hidden."""
+    scene.spool.write_message(_message("m1", 1))
+    scene.spool.write_message(_message("m2", 1))
+    assert scene.spool.read_mailbox("bob") == [_message("m1", 1)]
+    assert "number 1" in scene.reports[0]
+    assert scene.path("quarantine", "bob--m2.json").is_file()
+
+
+@pytest.mark.parametrize("count", [1, 8, 9])
+def test_old_mail_is_durable_before_it_is_replaced(scene: Scene, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Few are synced one by one, many together; the old files stand until then."""
+    old = [_message(f"m{number}", number) for number in range(1, count + 1)]
+    for message in old:
+        scene.spool.write_message(message)
+    steps: list[str] = []
+
+    def note(step: str) -> None:
+        steps.append(step)
+        assert scene.spool.read_mailbox("bob") == old, "nothing is replaced yet"
+
+    monkeypatch.setattr(os, "fsync", lambda fd: note("one"))
+    monkeypatch.setattr("maestro_broker.disk.sync_file_system", lambda directory: note("all"))
+    new = [replace(message, status="delivered") for message in old]
+    scene.spool.rewrite_messages(new)
+    assert steps == (["one"] * count if count <= 8 else ["all"])
+    assert scene.spool.read_mailbox("bob") == new
+
+
 def test_a_file_in_the_place_of_a_link(scene: Scene) -> None:
     """It is no link, and no tombstone."""
     scene.path("by-sender", "ann").mkdir()
@@ -130,8 +169,15 @@ def test_sessions(scene: Scene) -> None:
     (scene.data / "sessions" / "bad.json").write_text("{}")
     (scene.data / "sessions" / "twin.json").write_bytes(path.read_bytes())
     (scene.data / "sessions" / "README").write_text("not ours, and no harm")
-    assert list(scene.spool.read_sessions()) == [stored]
-    assert len(scene.reports) == 2
+    (scene.data / "sessions" / "folder.json").mkdir()
+    found, broken = scene.spool.read_sessions()
+    assert found == [stored]
+    assert [one.session for one in broken] == ["bad", "folder", "twin"]
+    assert scene.reports == [], "the journal may have them"
+    for one in broken:
+        scene.spool.put_away(one)
+    assert len(scene.reports) == 3
+    assert scene.spool.read_sessions() == ([stored], [])
 
 
 def test_short_writes_are_finished(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,3 +119,12 @@ def test_bisection_finds_every_cursor(
     timeline.close()
     assert Timeline(str(directory)).last_lsn == count
     assert os.path.getsize(next(directory.iterdir())) > 0
+
+
+def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
+    """Whatever their names end in."""
+    for name in ("zz.jsonl", "2026-11-22.jsonl.bak", "notes.txt"):
+        (tmp_path / name).write_text("not ours")
+    timeline = Timeline(str(tmp_path))
+    assert (timeline.last_lsn, timeline.first_lsn(), list(timeline.read(0))) == (0, None, [])
+    assert (tmp_path / "zz.jsonl").read_text() == "not ours"

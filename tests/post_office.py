@@ -113,7 +113,7 @@ class PostOffice:
         """SIGKILL, as a crash is; what it has buffered is lost."""
         self._end(signal.SIGKILL)
 
-    def signal(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to the broker that this started, and don't wait."""
         assert self._process is not None
         self._process.send_signal(number)

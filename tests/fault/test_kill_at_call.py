@@ -36,7 +36,7 @@ def _die(post_office: PostOffice, load: Load) -> str:
     until_s = time.monotonic() + LIFE_S
     while find(post_office.data) is not None:
         if time.monotonic() > until_s:
-            post_office.signal(signal.SIGTERM)
+            post_office.send_signal(signal.SIGTERM)
             ended = post_office.wait_end()
             assert ended in (0, -signal.SIGKILL)
             return "never" if ended == 0 else "stop"

@@ -1,0 +1,148 @@
+"""Power cuts: what the disk has of a broker that was stopped in the middle of its work is all there ever was.
+
+The data directory is on an ext4 image; the broker is stopped by SIGSTOP, the image copied, the copy mounted and
+recovered by another broker, which must have everything that was acknowledged before the copy was made. The page
+cache is not in the image, so what was not synced is lost. The control, a broker whose syncs do nothing and succeed,
+must lose mail by the same judgement: otherwise the cuts prove nothing.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from fault import disks, injection
+from fault.ledger import Verdict, judge
+from fault.load import RECEIVERS, Load, enrol
+from fault.test_kill import seed_of_run
+from maestro_schemas.errors import MaestroError
+from post_office import eventually, scratch
+
+if TYPE_CHECKING:
+    from fault.ledger import Fates, Line
+    from post_office import PostOffice
+
+DISK_BYTES = 256 << 20
+READ = RECEIVERS[:2]
+# The syncs that a broker makes, and the lie that the control's are told.
+SYNCS = ("fdatasync", "fsync", "syncfs")
+# A life on one disk: the journal's segments are small, so that some cuts fall into a change of segments.
+SETTINGS = {"segment_bytes": 1 << 18, "disk_reserve_bytes": 0}
+CUTS_A_LIFE = 5
+
+
+class Tally(NamedTuple):
+    """Over all cuts of a run: what was acknowledged when they came, and what of it was gone."""
+
+    cuts: int
+    acknowledged: int
+    lost: int
+    undone: int
+    failures: list[str]
+
+
+def _is_stopped(pid: int) -> bool:
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        return file.read().rpartition(")")[2].split()[0] in ("T", "t")
+
+
+def _recovered(image: str, lines: list[Line], fates: Fates) -> tuple[Verdict, list[str]]:
+    """What a broker finds on a copy of the disk, and its warnings. Raises MaestroError where it does not start."""
+    with disks.Disk(image=image) as copy:
+        second = scratch(f"{copy.path}/data")
+        try:
+            second.start(**SETTINGS)
+            operator = second.client()
+            known = {session["id"] for session in operator.sessions()}
+            if not known.issuperset(RECEIVERS):
+                raise MaestroError("SESSION_NOT_FOUND", "the sessions themselves are gone")
+            return judge(operator, RECEIVERS, lines, fates=fates), operator.stats()["warnings"]
+        finally:
+            second.close()
+
+
+def _cut(post_office: PostOffice, disk: disks.Disk, load: Load, tally: Tally) -> Tally:
+    """Stop, copy, write down what had been answered by then, go on; and judge the copy."""
+    pid = post_office.pid
+    post_office.pause()
+    eventually(lambda: _is_stopped(pid), "the broker is stopped")
+    try:
+        image = disk.cut()
+        # An answer that came while the broker stood still was sent before.
+        lines, fates = load.lines, load.fates
+    finally:
+        post_office.resume()
+    try:
+        verdict, warnings = _recovered(image, lines, fates)
+    except MaestroError as error:
+        return Tally(
+            tally.cuts + 1, tally.acknowledged + len(lines), tally.lost + len(lines), tally.undone,
+            [*tally.failures, str(error)],
+        )  # fmt: skip
+    undone = len(verdict.undone) + len(verdict.returned)
+    failures = list(tally.failures)
+    if not verdict.clean or warnings:
+        failures.append(f"{verdict._replace(unknown=[])} {warnings}"[:2_000])
+    return Tally(
+        tally.cuts + 1,
+        tally.acknowledged + len(lines),
+        tally.lost + len(verdict.lost),
+        tally.undone + undone,
+        failures,
+    )
+
+
+def _cut_under_load(cuts: int, seed: int, launcher: list[str]) -> Tally:
+    """So many cuts at random moments, a new disk for every few."""
+    chance = random.Random(seed)
+    tally = Tally(0, 0, 0, 0, [])
+    while tally.cuts < cuts:
+        with disks.Disk(DISK_BYTES) as disk:
+            post_office = scratch(f"{disk.path}/data")
+            post_office.launcher = launcher
+            try:
+                post_office.start(**SETTINGS)
+                enrol(post_office)
+                with Load(post_office, seed + tally.cuts, read=READ) as load:
+                    eventually(lambda load=load: len(load.lines) > 200, "there is mail")  # type: ignore[misc]
+                    for _ in range(min(CUTS_A_LIFE, cuts - tally.cuts)):
+                        time.sleep(chance.uniform(0.0, 0.3))
+                        tally = _cut(post_office, disk, load, tally)
+            finally:
+                post_office.close()
+    return tally
+
+
+def _prove(cuts: int, controls: int, capsys: pytest.CaptureFixture[str]) -> None:
+    disks.require()
+    injection.require_strace()
+    seed = seed_of_run()
+    tally = _cut_under_load(cuts, seed, [])
+    lie = injection.launcher(SYNCS, *(f"{call}:retval=0" for call in SYNCS))
+    control = _cut_under_load(controls, seed, lie)
+    with capsys.disabled():
+        print(
+            f"\n  {tally.cuts} power cuts: {tally.acknowledged:,} acknowledged, {tally.lost} lost, {tally.undone} "
+            f"confirms and deletions lost; without syncs {control.lost:,} of {control.acknowledged:,} lost in "
+            f"{control.cuts} cuts; seed {seed}"
+        )
+    assert tally.failures == []
+    assert (tally.lost, tally.undone) == (0, 0)
+    assert tally.acknowledged > 0
+    assert control.lost > 0, "without syncs nothing was lost either: the cuts prove nothing"
+
+
+@pytest.mark.timeout(180)
+def test_power_cuts(capsys: pytest.CaptureFixture[str]) -> None:
+    """The short form, for every run."""
+    _prove(2, 1, capsys)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_twenty_power_cuts(capsys: pytest.CaptureFixture[str]) -> None:
+    """The figure that the issue names."""
+    _prove(20, 5, capsys)

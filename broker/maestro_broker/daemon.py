@@ -153,7 +153,9 @@ class Daemon:
         )
         while self._outbox.drain(self._clock.now_ms()):
             self._commit()
-        # 7. Bind, and only then tell where: who reads the file finds somebody there.
+        # 7. Bind, and only then tell where: who reads the file finds somebody there. Before that, away with the
+        # file of a broker that was killed: it names the place where we shall listen, and another process.
+        _remove(paths.endpoints_file(options.data))
         self._transport.bind()
         router, publisher = self._transport.addresses
         lines = {

@@ -49,6 +49,18 @@ def may_autostart(environ: Mapping[str, str]) -> bool:
 
 def find(data: str) -> Endpoints | None:
     """The broker that serves the data directory now; None if nobody listens. Starts nothing."""
+    named = _read_endpoints(data)
+    # Read again once somebody was there: it may be the next broker at its predecessor's place, and the first reading
+    # the predecessor's. A broker removes that file before it listens.
+    while named is not None and listens(named.router):
+        again = _read_endpoints(data)
+        if again == named:
+            return named
+        named = again
+    return None
+
+
+def _read_endpoints(data: str) -> Endpoints | None:
     try:
         with open(paths.endpoints_file(data), encoding="utf-8", errors="replace") as file:
             values = paths.parse_endpoints(file.read())
@@ -56,8 +68,6 @@ def find(data: str) -> Endpoints | None:
         return None
     pid = values.get("pid", "")
     if not (values.get("router") and values.get("notices") and pid.isdecimal()):
-        return None
-    if not listens(values["router"]):
         return None
     return Endpoints(
         values["router"], values["notices"], int(pid), values.get("epoch", ""), values.get("version", "")

@@ -2,12 +2,14 @@
 
 Rule: it prints a line for each answer or message, after it has it, and ends when its work is done or it is killed.
 `python solo.py send ROUTER SESSION TO PREFIX COUNT`, `send-fresh ROUTER SESSION TO COUNT` (ids made by the library),
-`queue DATA SESSION TO PREFIX COUNT` or `watch DATA SESSION LEASE_MS`.
+`queue DATA SESSION TO PREFIX COUNT`, `fill FOLDER COUNT` (empty entries), `watch DATA SESSION LEASE_MS`, or
+`take DATA SESSION LEASE_MS CONFIRMED HELD` (so many messages that it confirms, then so many that it does not).
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ from maestro_clients import outbox
 from maestro_clients.blocking import Client
 from maestro_clients.callers import Caller
 from maestro_clients.watcher import Watcher
+from maestro_schemas.outbox_entry import OutboxEntry, file_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -85,6 +88,26 @@ def _watch(data: str, session: str, lease_ms: str) -> None:
             print(message["id"], message["seq"], flush=True)
 
 
+def _take(data: str, session: str, lease_ms: str, confirmed: str, held: str) -> None:
+    with Watcher(data, os.environ, Caller(session), lease_ms=int(lease_ms)) as watcher:
+        for count in (confirmed, held):
+            if count is held:
+                watcher.flush()
+            for _ in range(int(count)):
+                print(next(watcher)["id"], flush=True)
+        print("holding", flush=True)
+        signal.pause()
+
+
+def _fill(folder: str, count: str) -> None:
+    print("filling", flush=True)
+    for number in range(int(count)):
+        entry = OutboxEntry(number, "ann", None, {"id": f"msg_1700000000000_{number % 7}{number:08d}"})
+        with open(f"{folder}.new", "wb"):
+            pass
+        os.rename(f"{folder}.new", os.path.join(folder, file_name(entry)))
+
+
 def _queue(data: str, session: str, to: str, prefix: str, count: str) -> None:
     for number in range(int(count)):
         message_id = f"{prefix}-{number}"
@@ -98,6 +121,8 @@ if __name__ == "__main__":
         "send": _send,
         "send-fresh": _send_fresh,
         "queue": _queue,
+        "fill": _fill,
         "watch": _watch,
+        "take": _take,
     }
     work[sys.argv[1]](*sys.argv[2:])

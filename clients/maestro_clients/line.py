@@ -217,7 +217,8 @@ class Line:
         if wait_ms != self._wait_ms:
             socket.setsockopt(_RECEIVE_TIMEOUT, wait_ms)
             self._wait_ms = wait_ms
-        receive, accept, arrived = socket.recv, self._requests.receive, self._arrived
+        requests, arrived = self._requests, self._arrived
+        receive, accept = socket.recv, requests.receive
         flags = 0
         try:
             for _ in range(_DRAIN):
@@ -226,6 +227,8 @@ class Line:
                 reply = accept((receive(flags), receive(_NOW), receive(_NOW), receive(_NOW)))
                 if reply is not None:
                     arrived[reply.request_id] = reply
+                    if not requests:
+                        return True  # no more can come; asking libzmq costs a system call
                 flags = _NOW
         except zmq.Again:
             return flags != 0

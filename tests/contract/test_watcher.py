@@ -569,7 +569,7 @@ def test_a_confirmation_that_is_refused_for_good(open_office: PostOffice) -> Non
 
 def test_a_refused_confirmation_costs_no_message(open_office: PostOffice) -> None:
     """It is told between two messages, never instead of one."""
-    count = 150
+    count = 600
     send(open_office, *map(str, range(count)))
     texts: list[str] = []
     refusals = 0

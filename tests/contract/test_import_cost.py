@@ -37,6 +37,12 @@ def test_modules_that_talk_to_no_broker_yet(module: str) -> None:
     assert imported(f"import maestro_clients.{module}").isdisjoint(HEAVY)
 
 
+@pytest.mark.parametrize("module", ["paths", "names", "errors", "limits", "documents", "outbox_entry"])
+def test_the_contract_as_clients_import_it(module: str) -> None:
+    """Its typed half, which needs msgspec, is the broker's."""
+    assert imported(f"import maestro_schemas.{module}").isdisjoint(HEAVY)
+
+
 def test_finding_a_broker_that_is_not_there() -> None:
     """What the quick commands do first."""
     statement = "import maestro_clients.broker_process as p; p.find('/nonexistent')"

@@ -39,6 +39,8 @@ def main() -> int:
         logs.start(chosen.data, foreground=chosen.foreground)
         daemon.start()
         _tell(arguments.ready_fd, "ready")
+        # Told and closed: its number is some other file's by now, perhaps a segment's of the journal.
+        arguments.ready_fd = None
         daemon.serve()
         daemon.stop()
     except MaestroError as error:
@@ -67,7 +69,7 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 def _tell(ready_fd: int | None, line: str) -> None:
-    """Best effort: the starter may be gone, and may have heard `ready` already."""
+    """The one report to the starter, who may be gone; closes the pipe."""
     if ready_fd is None:
         return
     try:

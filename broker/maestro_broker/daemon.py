@@ -55,6 +55,7 @@ from .timeline import Timeline
 from .transport import Arrival, Transport
 
 if TYPE_CHECKING:
+    from .mailbox import Mailbox
     from .options import Options
     from .state import Change, State
 
@@ -101,6 +102,7 @@ class Daemon:
         self._commits = reports.CommitTimes()
         self._answers: list[Answer] = []
         self._unfiled: deque[Change] = deque()
+        self._unmarked: list[Mailbox] = []
         self._stopping = False
         self._seal_due = False
         self._next_tick_ms = 0
@@ -237,6 +239,8 @@ class Daemon:
                 self._supply([Need("mailbox", session, "")], now_ms)
             receiving.expire(self._state, session, now_ms)
         self._outbox.drain(now_ms)
+        for _ in range(len(self._unmarked)):
+            self._mark(self._unmarked.pop(0))
         self._state.evict_idle(now_ms)
         self._transport.count_connections()
         for session in self._state.take_misfits():
@@ -261,10 +265,7 @@ class Daemon:
             self._seal_due = True
             # The marker before the reply: a receiver who is told of mail by its sender finds the marker there.
             for mailbox in self._state.take_touched():
-                marked = mailbox.unoffered > 0
-                if marked != mailbox.marked:
-                    self._spool.mark(mailbox.session, pending=marked)
-                    mailbox.marked = marked
+                self._mark(mailbox)
         answers, self._answers = self._answers, []
         for answer in answers:
             self._transport.reply(*answer)
@@ -273,6 +274,14 @@ class Daemon:
                 notices.publish(self._transport, changes)
             self._hand_to_filer(changes)
         self._outbox.settle()
+
+    def _mark(self, mailbox: Mailbox) -> None:
+        """Make the marker say what is so; on a full disk later, for the mail itself is safe."""
+        marked = mailbox.unoffered > 0
+        if marked != mailbox.marked and not self._spool.mark(mailbox.session, pending=marked):
+            self._unmarked.append(mailbox)
+        else:
+            mailbox.marked = marked
 
     def _hand_to_filer(self, changes: list[Change]) -> None:
         if changes:
@@ -314,6 +323,8 @@ class Daemon:
             reply = self._do(request, len(body), now_ms)
             status, encoded = b"200", _encode(reply)
         except MaestroError as error:
+            if error.code == "JOURNAL_FAILED":
+                raise  # no answer: it ends the broker, and whoever asked repeats it
             status, encoded = str(error.status).encode(), _encode(error.body())
         self._answers.append(Answer(arrival.peer, request_id(arrival), status, encoded))
 

@@ -292,13 +292,32 @@ class Journal:
         self._sealed = True  # by the header
 
     def _is_relieved(self) -> bool:
-        """Whether the reserve is whole again, or could be made so."""
+        """Whether the reserve is whole again; where there is room for it and nobody has made it yet, it is made here,
+        for otherwise the next appends would take that room first."""
         free_bytes = self._free_bytes()
         with self._lock:
             whole = RESERVE in self._prepared
         if free_bytes - (0 if whole else self._segment_bytes) < self._reserve_bytes:
             return False
+        if not whole and not self._make_reserve():
+            return False
         self._strained = self._active_is_reserve = False
+        return True
+
+    def _make_reserve(self) -> bool:
+        path = self._ready_path()
+        try:
+            segment.make_zeros(path, self._segment_bytes)
+            with self._lock:
+                if RESERVE in self._prepared:  # the other thread was quicker
+                    self._ready.append(path)
+                else:
+                    os.rename(path, os.path.join(self._directory, RESERVE))
+                    self._prepared.add(RESERVE)
+        except OSError as error:
+            if error.errno in FULL:
+                return False
+            raise self._fail(error) from error
         return True
 
     def _obtain(self, count: int, *, from_reserve: bool) -> bool:

@@ -22,6 +22,7 @@ from maestro_schemas.replies import DrainReply
 from maestro_schemas.requests import Identity, Outgoing, Send
 
 from . import disk
+from .segment import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +110,12 @@ class OutboxDrain:
             if error is None:
                 self.sent(waiting.path)
             else:
-                self.failed(waiting, error)
+                try:
+                    self.failed(waiting, error)
+                except OSError as full:
+                    if full.errno not in FULL:
+                        raise
+                    continue  # it stays as it is, and is refused again when there is room to say so
                 _log.warning("outbox: %s was refused: %s (%s)", waiting.entry.outgoing["id"], error, error.code)
 
     def _try(self, waiting: Waiting, now_ms: int) -> MaestroError | None:
@@ -121,6 +127,8 @@ class OutboxDrain:
         except msgspec.ValidationError as error:
             return MaestroError("INVALID", f"the queued message is not valid: {error}", "Send it again, corrected.")
         except MaestroError as error:
+            if error.code == "JOURNAL_FAILED":
+                raise  # it ends the broker; the entry waits for the next one
             return error
         return MaestroError.from_body(result.error) if result.error is not msgspec.UNSET else None
 

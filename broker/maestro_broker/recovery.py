@@ -83,8 +83,9 @@ def recover(options: Options, spool: Spool, timeline: Timeline) -> Recovered:
     for mailbox in state.mailboxes.values():
         mailbox.marked = spool.is_marked(mailbox.session)
         if mailbox.marked != (mailbox.unoffered > 0):
-            mailbox.marked = mailbox.unoffered > 0
-            spool.mark(mailbox.session, pending=mailbox.marked)
+            marked = mailbox.unoffered > 0
+            if spool.mark(mailbox.session, pending=marked):
+                mailbox.marked = marked
     return Recovered(state, journal, start, unfiled, last_ms, warnings)
 
 

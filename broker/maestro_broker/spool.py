@@ -19,6 +19,7 @@ from maestro_schemas.names import is_id
 from maestro_schemas.sessions import StoredSession
 
 from . import disk
+from .segment import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -107,18 +108,24 @@ class Spool:
 
     # --- the marker, by the main loop --------------------------------------------------------------------
 
-    def mark(self, session: str, *, pending: bool) -> None:
-        """Make `.pending` exist or not. Raises OSError."""
+    def mark(self, session: str, *, pending: bool) -> bool:
+        """Make `.pending` exist or not; False where the disk has no room for it. Raises OSError for anything else."""
         path = os.path.join(self._receivers, session, PENDING_MARKER)
-        if pending:
+        if not pending:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            return True
+        try:
             try:
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
             except FileNotFoundError:
                 os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        else:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            return False
+        return True
 
     def is_marked(self, session: str) -> bool:
         """Whether `.pending` is there."""

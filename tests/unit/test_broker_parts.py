@@ -203,6 +203,47 @@ def test_sent_entries_go_and_failed_ones_stay(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_journal_that_failed_is_no_refusal(tmp_path: Path) -> None:
+    """It ends the broker; the entry waits for the next one."""
+
+    def send(_request: object, _now_ms: int) -> SendReply:
+        raise MaestroError("JOURNAL_FAILED", "the disk is broken")
+
+    drain = OutboxDrain(str(tmp_path), send=send, tell=lambda *_: True, report=lambda _: None)
+    _queue(tmp_path, _entry(1))
+    with pytest.raises(MaestroError, match="broken"):
+        drain.drain(0)
+    assert drain.counts() == (1, 0)
+
+
+def test_a_refusal_that_finds_no_room_is_put_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The entry waits, and is refused again when its reason can be written down."""
+
+    def send(_request: object, _now_ms: int) -> SendReply:
+        raise MaestroError("RECEIVER_NOT_FOUND", "gone")
+
+    def fail(number: int) -> None:
+        def writing(*_: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(disk, "write_durably", writing)
+
+    drain = OutboxDrain(str(tmp_path), send=send, tell=lambda *_: True, report=lambda _: None)
+    _queue(tmp_path, _entry(1))
+    fail(errno.ENOSPC)
+    assert drain.drain(0) == 1
+    drain.settle()
+    assert drain.counts() == (1, 0)
+    fail(errno.EIO)
+    drain.drain(0)
+    with pytest.raises(OSError, match="Input/output"):
+        drain.settle()
+    monkeypatch.undo()
+    drain.drain(0)
+    drain.settle()
+    assert drain.counts() == (0, 1)
+
+
 def test_what_is_no_entry_is_put_away(tmp_path: Path) -> None:
     """Links, foreign sessions, rubbish, folders: reported, renamed, and not in the way of the next."""
     reports: list[str] = []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from msgspec.structs import replace
@@ -12,6 +14,9 @@ from msgspec.structs import replace
 from maestro_broker.spool import Spool
 from maestro_schemas.messages import Message, Metadata
 from maestro_schemas.sessions import Session, StoredSession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Scene:
@@ -127,6 +132,25 @@ def test_a_number_stands_once(scene: Scene) -> None:
     assert scene.spool.read_mailbox("bob") == [_message("m1", 1)]
     assert "number 1" in scene.reports[0]
     assert scene.path("quarantine", "bob--m2.json").is_file()
+
+
+def test_a_marker_that_finds_no_room_is_put_off(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no other error is taken for that."""
+
+    def fail(number: int) -> Callable[..., int]:
+        def opening(*_: object) -> int:
+            raise OSError(number, os.strerror(number))
+
+        return opening
+
+    monkeypatch.setattr(os, "open", fail(errno.ENOSPC))
+    assert not scene.spool.mark("bob", pending=True)
+    monkeypatch.setattr(os, "open", fail(errno.EIO))
+    with pytest.raises(OSError, match="Input/output"):
+        scene.spool.mark("bob", pending=True)
+    monkeypatch.undo()
+    assert scene.spool.mark("bob", pending=True)
+    assert scene.spool.mark("bob", pending=False)
 
 
 @pytest.mark.parametrize("count", [1, 8, 9])

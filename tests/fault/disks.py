@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 _TOOLS = ("mkfs.ext4", "mount", "umount")
@@ -51,13 +52,14 @@ class Disk:
     """A mounted image; `path` is where. Used with `with`."""
 
     def __init__(self, size_bytes: int | None = None, *, image: str | None = None, options: str = "loop") -> None:
-        """`size_bytes`: of a new, empty one. `image`: a copy of another's, which this one takes over."""
+        """`size_bytes`: of a new, empty one. `image`: a copy of another's, which this one takes over. `options`: as
+        mount takes them."""
         self._options = options
         self.image = image or tempfile.mkstemp(prefix="mm-disk-", dir=_memory())[1]
         self.path = tempfile.mkdtemp(prefix="mm-", dir="/tmp")
         if size_bytes is not None:
             os.truncate(self.image, size_bytes)
-            _run("mkfs.ext4", "-q", "-F", "-m", "0", "-i", "4096", self.image)
+            _run("mkfs.ext4", "-q", "-F", "-m", "0", "-i", "2048", self.image)
 
     def __enter__(self) -> Self:
         try:
@@ -96,3 +98,27 @@ class Disk:
 def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+
+
+@contextlib.contextmanager
+def tmpfs(size_bytes: int) -> Iterator[str]:
+    """A small file system in memory, for filling up; its path."""
+    path = tempfile.mkdtemp(prefix="mm-", dir="/tmp")
+    _run("mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "maestro-test", path)
+    try:
+        yield path
+    finally:
+        _run("umount", "-l", path)
+        os.rmdir(path)
+
+
+def fill(path: str) -> None:
+    """A file that takes all the room that is left on its file system."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        for size in (1 << 20, 1 << 16, 1 << 12, 1 << 9):
+            with contextlib.suppress(OSError):
+                while True:
+                    os.write(fd, bytes(size))
+    finally:
+        os.close(fd)

@@ -43,9 +43,9 @@ def kill_at(call: str, number: int) -> list[str]:
     return launcher([call], f"{call}:signal=KILL:when={number}")
 
 
-def fail_at(call: str, error: str, when: str) -> list[str]:
+def fail_at(call: str, error: str, when: str, log: str = os.devnull) -> list[str]:
     """The error instead of the Nth call (`when` as strace has it: N, or N+ for all from there on)."""
-    return launcher([call], f"{call}:error={error}:when={when}")
+    return launcher([call], f"{call}:error={error}:when={when}", log=log)
 
 
 def _lines(path: str) -> Iterator[tuple[str, str, str]]:

@@ -39,6 +39,10 @@ class Fates(NamedTuple):
     deleted: set[str]
     asked: dict[str, tuple[str, int]]
 
+    def plus(self, more: Fates) -> Fates:
+        """Both together."""
+        return Fates(self.delivered | more.delivered, self.deleted | more.deleted, self.asked | more.asked)
+
 
 class Verdict(NamedTuple):
     """Counts of what was looked at, and lists of what must all be empty.

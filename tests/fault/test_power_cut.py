@@ -16,23 +16,23 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from fault import disks, injection
-from fault.ledger import Verdict, judge
+from fault.ledger import Fates, Verdict, judge
 from fault.load import RECEIVERS, Load, enrol
 from fault.test_kill import seed_of_run
 from maestro_schemas.errors import MaestroError
 from post_office import eventually, scratch
 
 if TYPE_CHECKING:
-    from fault.ledger import Fates, Line
+    from fault.ledger import Line
     from post_office import PostOffice
 
-DISK_BYTES = 256 << 20
+DISK_BYTES = 512 << 20
 READ = RECEIVERS[:2]
 # The syncs that a broker makes, and the lie that the control's are told.
 SYNCS = ("fdatasync", "fsync", "syncfs")
 # A life on one disk: the journal's segments are small, so that some cuts fall into a change of segments.
 SETTINGS = {"segment_bytes": 1 << 18, "disk_reserve_bytes": 0}
-CUTS_A_LIFE = 5
+CUTS_A_DISK = 5
 
 
 class Tally(NamedTuple):
@@ -65,35 +65,18 @@ def _recovered(image: str, lines: list[Line], fates: Fates) -> tuple[Verdict, li
             second.close()
 
 
-def _cut(post_office: PostOffice, disk: disks.Disk, load: Load, tally: Tally) -> Tally:
-    """Stop, copy, write down what had been answered by then, go on; and judge the copy."""
-    pid = post_office.pid
-    post_office.pause()
-    eventually(lambda: _is_stopped(pid), "the broker is stopped")
-    try:
-        image = disk.cut()
-        # An answer that came while the broker stood still was sent before.
-        lines, fates = load.lines, load.fates
-    finally:
-        post_office.resume()
+def _weigh(image: str, lines: list[Line], fates: Fates, tally: Tally) -> Tally:
+    """Recover from a cut, and add what was found."""
+    lost, undone, failures = len(lines), 0, list(tally.failures)
     try:
         verdict, warnings = _recovered(image, lines, fates)
     except MaestroError as error:
-        return Tally(
-            tally.cuts + 1, tally.acknowledged + len(lines), tally.lost + len(lines), tally.undone,
-            [*tally.failures, str(error)],
-        )  # fmt: skip
-    undone = len(verdict.undone) + len(verdict.returned)
-    failures = list(tally.failures)
-    if not verdict.clean or warnings:
-        failures.append(f"{verdict._replace(unknown=[])} {warnings}"[:2_000])
-    return Tally(
-        tally.cuts + 1,
-        tally.acknowledged + len(lines),
-        tally.lost + len(verdict.lost),
-        tally.undone + undone,
-        failures,
-    )
+        failures.append(str(error))
+    else:
+        lost, undone = len(verdict.lost), len(verdict.undone) + len(verdict.returned)
+        if not verdict.clean or warnings:
+            failures.append(f"{verdict._replace(unknown=[])} {warnings}"[:2_000])
+    return Tally(tally.cuts + 1, tally.acknowledged + len(lines), tally.lost + lost, tally.undone + undone, failures)
 
 
 def _cut_under_load(cuts: int, seed: int, launcher: list[str]) -> Tally:
@@ -107,13 +90,30 @@ def _cut_under_load(cuts: int, seed: int, launcher: list[str]) -> Tally:
             try:
                 post_office.start(**SETTINGS)
                 enrol(post_office)
-                with Load(post_office, seed + tally.cuts, read=READ) as load:
-                    eventually(lambda load=load: len(load.lines) > 200, "there is mail")  # type: ignore[misc]
-                    for _ in range(min(CUTS_A_LIFE, cuts - tally.cuts)):
-                        time.sleep(chance.uniform(0.0, 0.3))
-                        tally = _cut(post_office, disk, load, tally)
+                tally = _cut_one_disk(post_office, disk, min(CUTS_A_DISK, cuts - tally.cuts), chance, tally)
             finally:
                 post_office.close()
+    return tally
+
+
+def _cut_one_disk(post_office: PostOffice, disk: disks.Disk, cuts: int, chance: random.Random, tally: Tally) -> Tally:
+    lines: list[Line] = []
+    fates = Fates(set(), set(), {})
+    load: Load | None = None
+    for _ in range(cuts):
+        with Load(post_office, chance.randrange(1 << 30), read=READ, before=load) as load:
+            current = load
+            eventually(lambda: len(current.lines) > 100, "there is mail")  # noqa: B023 - called here
+            time.sleep(chance.uniform(0.0, 0.4))
+            pid = post_office.pid
+            post_office.pause()
+            eventually(lambda: _is_stopped(pid), "the broker is stopped")  # noqa: B023
+            image = disk.cut()
+            # An answer that came while the broker stood still was sent before.
+            answered = (lines + load.lines, fates.plus(load.fates))
+            post_office.resume()
+        lines, fates = lines + load.lines, fates.plus(load.fates)
+        tally = _weigh(image, *answered, tally)
     return tally
 
 

@@ -237,6 +237,7 @@ def _down_during_a_burst(post_office: PostOffice, downs: int, capsys: pytest.Cap
     seed = _seed()
     chance = random.Random(seed)
     senders = [f"sender_{number}" for number in range(4)]
+    post_office.environ["MAESTRO_PENDING_MAX"] = "1000000"  # for the brokers that the senders start, too
     post_office.start()
     post_office.sessions("bob", *senders)
     ending = threading.Event()
@@ -294,7 +295,7 @@ def test_down_a_hundred_times(post_office: PostOffice, capsys: pytest.CaptureFix
 
 
 def _fill_the_outbox(post_office: PostOffice, each: int, capsys: pytest.CaptureFixture[str]) -> None:
-    post_office.start()
+    post_office.start(pending_max=1_000_000)
     senders = ["ann", "carl", "dora"]
     post_office.sessions("bob", *senders)
     queued: list[list[str]] = [[] for _ in range(2 * len(senders))]
@@ -343,7 +344,7 @@ def test_the_outbox_is_filled_while_it_is_drained(
 @pytest.mark.timeout(900)
 def test_the_outbox_is_filled_for_long(post_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
     """The same with folders so large that one look at them takes several system calls."""
-    _fill_the_outbox(post_office, 3_000, capsys)
+    _fill_the_outbox(post_office, 2_000, capsys)
 
 
 def test_a_growing_folder_is_read_without_gaps(tmp_path: Path) -> None:

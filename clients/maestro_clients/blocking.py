@@ -6,6 +6,7 @@ queued (see `sending` and `retry_policy`). Not for two threads at once; open one
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from maestro_schemas import PROTOCOL_VERSION, __version__
@@ -15,7 +16,7 @@ from maestro_schemas.limits import DOCS, Limits
 from .callers import Caller
 from .codec import encoder
 from .fresh import new_message_id
-from .line import Line
+from .line import Line, not_ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -162,13 +163,16 @@ class Client:
 
         A refused message's result has `error`. No order is promised between messages in flight when the broker
         dies. Raises MaestroError BROKER_UNREACHABLE or TIMEOUT: what was not yielded is then unknown, and sending
-        it again with the same ids is safe.
+        it again with the same ids is safe. A forked child can't go on with its parent's: BAD_REQUEST.
         """
         line, encoded, timeout_s = self._line, self._encoded, self._timeout_s
         ids: dict[bytes, str] = {}
         source = iter(outgoing)
+        owner = os.getpid()
         try:
             while True:
+                if os.getpid() != owner:
+                    raise not_ours()
                 while len(ids) < in_flight and (item := next(source, None)) is not None:
                     ids[line.post("send", encoded({"messages": (item,)}), timeout_s)] = item["id"]
                 if not ids:
@@ -176,8 +180,10 @@ class Client:
                 for request_id in line.ended(ids):
                     yield _single(line, request_id, ids.pop(request_id))
         finally:
-            for request_id in ids:
-                line.forget(request_id)
+            # In a forked child the same request ids are others' requests.
+            if os.getpid() == owner:
+                for request_id in ids:
+                    line.forget(request_id)
 
     def inbox(
         self,

@@ -174,14 +174,14 @@ class Line:
         while not (ended := [request_id for request_id in self._arrived if request_id in request_ids]):
             self.pump(None)
             if not self._requests and not self._arrived:
-                raise _not_ours()
+                raise not_ours()
         return ended
 
     def claim(self, request_id: bytes) -> dict[str, Any]:
         """`take`, of a request that `ended` named; raises also as `ended`, since the process may fork in between."""
         answer = self.take(request_id)
         if answer is None:
-            raise _not_ours()
+            raise not_ours()
         return answer
 
     # --- waiting -------------------------------------------------------------------------------------------
@@ -300,7 +300,8 @@ def new_socket(kind: int) -> zmq.Socket[bytes]:
         ) from None
 
 
-def _not_ours() -> MaestroError:
+def not_ours() -> MaestroError:
+    """The error for requests of another process, or of a closed line."""
     return MaestroError(
         "BAD_REQUEST",
         "these requests are no longer this client's: it was closed, or another process made them",

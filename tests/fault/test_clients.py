@@ -382,11 +382,15 @@ class Normal(threading.Thread):
 
 def _raw(office: PostOffice, said: bytes) -> socket.socket:
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # Without a timeout, which would make it fail where the kernel's queue of connections is full for a moment.
-    made.connect(office.router().removeprefix("ipc://"))
-    made.settimeout(10.0)
-    if said:
-        made.sendall(said)
+    try:
+        # Without a timeout, which would make it fail where the kernel's queue of connections is full for a moment.
+        made.connect(office.router().removeprefix("ipc://"))
+        made.settimeout(10.0)
+        if said:
+            made.sendall(said)
+    except OSError:
+        made.close()
+        raise
     return made
 
 

@@ -15,6 +15,7 @@ from maestro_schemas.errors import MaestroError
 
 from . import logs, options
 from .daemon import Daemon
+from .segment import FULL
 
 
 def main() -> int:
@@ -49,9 +50,7 @@ def main() -> int:
         print(f"maestro broker: {error.message}\n  next: {error.hint}", file=sys.stderr)
         return 1
     except Exception as error:
-        fault = MaestroError(
-            "INTERNAL", f"the broker failed: {error!r}", "Its log in <data>/logs/broker.log says where."
-        )
+        fault = _typed(error)
         _tell(arguments.ready_fd, f"error {json.dumps(fault.body())}")
         log.critical("the broker ends: %r", error, exc_info=True)
         print(f"maestro broker: {fault.message}\n  next: {fault.hint}", file=sys.stderr)
@@ -66,6 +65,17 @@ def _setting(text: str) -> tuple[str, str]:
             "BAD_SETTING", f"--set takes NAME=VALUE, not {text!r}", "For example: --set rate_limit=600"
         )
     return name, value
+
+
+def _typed(error: Exception) -> MaestroError:
+    if isinstance(error, OSError) and error.errno in FULL:
+        return MaestroError(
+            "STORAGE_FULL",
+            f"the disk has no room for the broker: {error}",
+            "Free some space and start it again: what was accepted is safe.",
+            retry_after_s=2.0,
+        )
+    return MaestroError("INTERNAL", f"the broker failed: {error!r}", "Its log in <data>/logs/broker.log says where.")
 
 
 def _tell(ready_fd: int | None, line: str) -> None:

@@ -83,11 +83,20 @@ class Sender(_Party):
     """Sends rounds of up to `round_max` messages, numbered from `made` on."""
 
     def __init__(
-        self, post_office: PostOffice, session: str, seed: int, receivers: list[str], *, round_max: int, made: int
+        self,
+        post_office: PostOffice,
+        session: str,
+        seed: int,
+        receivers: list[str],
+        *,
+        round_max: int,
+        pause_s: float,
+        made: int,
     ) -> None:
         super().__init__(post_office, session, seed)
         self._receivers = receivers
         self._round_max = round_max
+        self._pause_s = pause_s
         self.made = made
         self.lines: list[Line] = []
         self.repeated = 0
@@ -126,6 +135,7 @@ class Sender(_Party):
             self.lines += lines  # at once, so that a copy taken at any moment holds whole answers
             if refused is not None and not self._again(refused):
                 return
+        self._stopping.wait(self._pause_s)
 
 
 class Reader(_Party):
@@ -192,12 +202,23 @@ class Load:
         receivers: list[str] = RECEIVERS,
         read: Iterable[str] = (),
         round_max: int = 32,
+        pause_s: float = 0.0,
         before: Load | None = None,
     ) -> None:
+        """`round_max`: messages a sender sends at once, `pause_s` after each round. `before`: whose numbers to go on
+        from, so that no id comes twice."""
         self.receivers = receivers
         numbers = {} if before is None else {sender.name: sender.made for sender in before.senders}
         self.senders: list[Sender] = [
-            Sender(post_office, name, seed + number, receivers, round_max=round_max, made=numbers.get(name, 0))
+            Sender(
+                post_office,
+                name,
+                seed + number,
+                receivers,
+                round_max=round_max,
+                pause_s=pause_s,
+                made=numbers.get(name, 0),
+            )
             for number, name in enumerate(SENDERS)
         ]
         self.readers = [Reader(post_office, name, seed + 100 + number) for number, name in enumerate(read)]

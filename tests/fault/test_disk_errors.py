@@ -70,7 +70,7 @@ def _sweep(post_office: PostOffice, each: int, capsys: pytest.CaptureFixture[str
     enrol(post_office)
     ends = {"start": 0, "0": 0, "1": 0}
     hits = 0
-    with Load(post_office, seed, read=RECEIVERS[:2]) as load:
+    with Load(post_office, seed, read=RECEIVERS[:2], round_max=8, pause_s=0.02) as load:
         eventually(lambda: len(load.lines) > 300, "there is mail")
         post_office.kill()
         first, last = injection.calls_of_a_start(post_office, [call for call, _, _ in FAULTS])
@@ -87,6 +87,12 @@ def _sweep(post_office: PostOffice, each: int, capsys: pytest.CaptureFixture[str
                 hits += hit
                 assert hit or end == "0", f"{call} {error} {when} never came, and the broker ended with {end}"
                 assert not hit or may_go_on or end in ("1", "start"), f"{call} {error} {when} was passed over"
+            # A checkpoint: the tail must not grow from life to life until new mail is refused.
+            post_office.launcher = []
+            post_office.start(segment_bytes=SEGMENT_BYTES)
+            with post_office.client() as operator:
+                eventually(lambda operator=operator: operator.stats()["filingBacklog"] < 100, "filed", 60.0)  # type: ignore[misc]
+            post_office.stop()
         post_office.launcher = []
         post_office.start()
     operator = post_office.client()
@@ -232,6 +238,9 @@ def test_a_start_on_a_full_disk(small: str, capsys: pytest.CaptureFixture[str]) 
     lines: list[Line] = []
     settings = {"segment_bytes": SEGMENT_BYTES, "disk_reserve_bytes": 128 << 10}
     outcome = "serves"
+    ballast = os.path.join(small, "ballast")
+    with open(ballast, "wb") as file:
+        file.write(bytes(384 << 10))
     try:
         post_office.start(**settings)
         post_office.sessions("ann", "bob")
@@ -247,6 +256,7 @@ def test_a_start_on_a_full_disk(small: str, capsys: pytest.CaptureFixture[str]) 
             assert len(post_office.client("bob").inbox()["messages"]) > 0
         post_office.kill()
         os.unlink(os.path.join(small, "other"))
+        os.unlink(ballast)
         post_office.start(**settings)
         verdict = judge(post_office.client(), ["bob"], lines)
         warnings = [one for one in post_office.client().stats()["warnings"] if "tmpfs" not in one]
@@ -256,6 +266,21 @@ def test_a_start_on_a_full_disk(small: str, capsys: pytest.CaptureFixture[str]) 
         print(f"\n  a start on a full disk: {outcome}; {verdict.summary}")
     assert verdict.clean, verdict
     assert [one for one in warnings if "room" not in one] == []
+
+
+def test_a_first_start_on_a_full_disk(small: str) -> None:
+    """It is refused, typed, and is fine once there is room."""
+    disks.fill(os.path.join(small, "other"))
+    post_office = scratch(os.path.join(small, "data"))
+    try:
+        with pytest.raises(MaestroError) as refused:
+            post_office.start(segment_bytes=SEGMENT_BYTES, disk_reserve_bytes=0)
+        assert refused.value.code in ("STORAGE_FULL", "DATA_DIR_UNUSABLE")
+        os.unlink(os.path.join(small, "other"))
+        post_office.start(segment_bytes=SEGMENT_BYTES, disk_reserve_bytes=0)
+        post_office.session("ann")
+    finally:
+        post_office.close()
 
 
 def test_a_write_that_is_cut_short(post_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,7 +52,7 @@ def _sweep(post_office: PostOffice, each: int, capsys: pytest.CaptureFixture[str
     post_office.start(segment_bytes=SEGMENT_BYTES)
     enrol(post_office)
     # A tail to recover, and files to open.
-    with Load(post_office, seed, read=RECEIVERS[:2]) as load:
+    with Load(post_office, seed, read=RECEIVERS[:2], round_max=8, pause_s=0.02) as load:
         while len(load.lines) < 500:
             time.sleep(0.01)
         post_office.kill()

@@ -113,6 +113,17 @@ def test_a_journal_that_lost_its_end_hides_no_mail(open_office: PostOffice, more
         assert operator.stats()["warnings"] != []
 
 
+def test_a_former_lifes_tail_is_soon_behind_a_checkpoint(open_office: PostOffice) -> None:
+    """Or a broker that is killed again and again would file the same tail again and again."""
+    _fill(open_office, 50)
+    open_office.kill()
+    assert not os.path.exists(os.path.join(open_office.data, "heads"))
+    open_office.start()
+    with open_office.client() as operator:
+        head = operator.hello()["headLsn"]
+        eventually(lambda: operator.stats()["checkpointLsn"] >= head, "there is a checkpoint", 5.0)
+
+
 def test_session_files_torn_by_a_power_cut_are_no_news(open_office: PostOffice) -> None:
     """The journal has them still; one that it does not have is put away."""
     open_office.kill()

@@ -535,6 +535,7 @@ def test_sends_are_refused_below_the_floor_and_confirms_go_on_out_of_the_reserve
 
     gauge.free_bytes = 10 * SEGMENT_BYTES
     assert journal.has_room(100), "it resumes by itself"
+    assert "reserve" in os.listdir(directory), "and not before what confirms live from is there again"
     assert journal.append([b"send"]) == 4
     journal.close()
     _, recovery = open_journal(directory, reserve_bytes=2 * SEGMENT_BYTES)
@@ -556,6 +557,50 @@ def test_a_whole_reserve_again_is_relief_too(directory: str, gauge: Gauge) -> No
     assert gauge.free_bytes == SEGMENT_BYTES
     assert journal.append([b"send"]) == 4
     assert journal.has_room(10)
+    journal.close()
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, "STORAGE_FULL"), (errno.EIO, "JOURNAL_FAILED")])
+def test_a_reserve_that_can_not_be_made_is_no_relief(
+    directory: str, gauge: Gauge, monkeypatch: pytest.MonkeyPatch, number: int, code: str
+) -> None:
+    journal, _ = open_journal(directory, reserve_bytes=SEGMENT_BYTES)
+    journal.prepare_spare()
+    journal.append([b"x" * BODY_MAX])
+    gauge.free_bytes = 0
+    journal.append([b"y" * BODY_MAX], from_reserve=True)
+    journal.append([b"z"], from_reserve=True)
+    gauge.free_bytes = 10 * SEGMENT_BYTES
+
+    def fail(path: str, size: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch, refuse(code):
+        patch.setattr(segment, "make_zeros", fail)
+        journal.append([b"send"])
+
+
+def test_a_reserve_that_two_threads_make_at_once(
+    directory: str, gauge: Gauge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, _ = open_journal(directory, reserve_bytes=SEGMENT_BYTES)
+    journal.prepare_spare()
+    journal.append([b"x" * BODY_MAX])
+    gauge.free_bytes = 0
+    journal.append([b"y" * BODY_MAX], from_reserve=True)
+    journal.append([b"z"], from_reserve=True)
+    gauge.free_bytes = 10 * SEGMENT_BYTES
+    make_zeros = segment.make_zeros
+    with monkeypatch.context() as patch:
+
+        def other_first(path: str, size: int) -> None:
+            patch.setattr(segment, "make_zeros", make_zeros)
+            journal.prepare_spare()
+            make_zeros(path, size)
+
+        patch.setattr(segment, "make_zeros", other_first)
+        assert journal.append([b"send"]) == 4
+    assert {"spare", "reserve"} <= set(os.listdir(directory))
     journal.close()
 
 

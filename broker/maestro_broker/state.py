@@ -42,7 +42,8 @@ class Need(NamedTuple):
 
 
 class Change(NamedTuple):
-    """One record of the batch under way, with what the filer must write: the message as it is now."""
+    """One record of the batch under way, with what the filer must write: the message as it is now, or None where
+    there is none (any more)."""
 
     lsn: int
     record: Record
@@ -229,11 +230,13 @@ class State:
         self._changes.append(Change(lsn, record, message))
 
     def _skip(self, record: Confirmed | Expired) -> None:
-        """Replay of a change to a message whose file is gone: counters as the record says, nothing to file."""
+        """Replay of a change to a message whose file is gone: counters as the record says, here and, by the change
+        without a message, in the filer's heads."""
         mailbox = self.mailbox(record.mailbox)
         mailbox.count(departures(record))
         self.lsn += 1
         self._touched[record.mailbox] = mailbox
+        self._changes.append(Change(self.lsn, record, None))
 
     def _filed_message(self, sender: str, message_id: str, receiver: str, lsn: int) -> None:
         unfiled = self._unfiled.get((sender, message_id))

@@ -43,18 +43,19 @@ class Timeline:
         self.last_lsn = self._mend()
 
     def append(self, events: Iterable[Event]) -> None:
-        """Write events that the timeline lacks. Raises OSError."""
+        """Write events that the timeline lacks. Raises OSError; what was not written then is lacking still."""
         lines: list[bytes] = []
+        last_lsn = self.last_lsn
         for event in events:
-            if event.lsn <= self.last_lsn:
+            if event.lsn <= last_lsn:
                 continue
             if event.at >= self._midnight_ms:
-                self._write(lines)
+                self._write(lines, last_lsn)
                 lines = []
                 self._open(event.at)
             lines.append(_encode(event))
-            self.last_lsn = event.lsn
-        self._write(lines)
+            last_lsn = event.lsn
+        self._write(lines, last_lsn)
 
     def close(self) -> None:
         """Close the day's file."""
@@ -145,12 +146,19 @@ class Timeline:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._midnight_ms = (at_ms // 86_400_000 + 1) * 86_400_000
 
-    def _write(self, lines: list[bytes]) -> None:
+    def _write(self, lines: list[bytes], last_lsn: int) -> None:
         if not lines:
             return
+        before = os.fstat(self._fd).st_size
         data = memoryview(b"\n".join([*lines, b""]))
-        while data:
-            data = data[os.write(self._fd, data) :]
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError:
+            # A full disk takes a part of it. Nothing may follow half a line.
+            os.ftruncate(self._fd, before)
+            raise
+        self.last_lsn = last_lsn
 
 
 def _decode(line: bytes) -> Event:

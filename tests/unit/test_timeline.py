@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -128,3 +129,29 @@ def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
     timeline = Timeline(str(tmp_path))
     assert (timeline.last_lsn, timeline.first_lsn(), list(timeline.read(0))) == (0, None, [])
     assert (tmp_path / "zz.jsonl").read_text() == "not ours"
+
+
+def test_half_a_line_on_a_full_disk_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the lines come with the next try, once."""
+    timeline = Timeline(str(tmp_path))
+    timeline.append(_events(1, 2))
+    room = 100
+    write = os.write
+
+    def fill_up(fd: int, data: bytes) -> int:
+        nonlocal room
+        if not room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        count = write(fd, data[:room])
+        room -= count
+        return count
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", fill_up)
+        with pytest.raises(OSError, match="No space"):
+            timeline.append(_events(1, 9))
+    assert timeline.last_lsn == 2
+    assert _lsns(timeline, 0) == [1, 2]
+    timeline.append(_events(1, 9))
+    assert _lsns(timeline, 0) == list(range(1, 10))
+    timeline.close()

@@ -73,7 +73,7 @@ _EXPIRIES_A_TICK = 64
 _SLOW_FROM = 0.9
 _SLOW_S = 0.02
 # Share from which on the filer works in every gap, however short.
-_BEHIND_FROM = 0.5
+_BEHIND_FROM = 0.8
 _GC_THRESHOLD = 50_000
 _SWITCH_S = 0.0001
 # Beside its body, what a journal record of a send takes: field names, ids, times. Measured: 200 to 330 bytes.

@@ -361,7 +361,7 @@ class Daemon:
     def _check_room(self, request: Send, body_bytes: int) -> None:
         self._state.batch_bytes += body_bytes + _RECORD_BYTES * len(request.messages)
         if self._state.back_pressure is None and not self._journal.has_room(self._state.batch_bytes):
-            self._state.back_pressure = _storage_full(self._options.data)
+            self._state.back_pressure = disk.storage_full(self._options.data)
 
     def _check_reserve(self, request: Request, body_bytes: int) -> None:
         """What makes room, or says what became of mail, goes on when the disk is full, out of a reserve. Reading
@@ -369,7 +369,7 @@ class Daemon:
         items = len(request.ids) if isinstance(request, Confirm | Delete) else 1
         if self._reserve(body_bytes + _RECORD_BYTES * items):
             return
-        full = _storage_full(self._options.data)
+        full = disk.storage_full(self._options.data)
         if isinstance(request, Confirm | Delete | SessionStart | SessionEnd | SessionTouch):
             raise full
         self._state.back_pressure = full  # a refusal (401, 403) must leave no record now
@@ -491,15 +491,6 @@ class Daemon:
     def _warn(self, what: str) -> None:
         _log.warning("%s", what)
         self._warnings.append(what)
-
-
-def _storage_full(data: str) -> MaestroError:
-    return MaestroError(
-        "STORAGE_FULL",
-        f"the disk of {data} is full ({disk.free_bytes(data):,} bytes free)",
-        "Free some space; reading, confirming and deleting go on, and sending resumes by itself.",
-        retry_after_s=2.0,
-    )
 
 
 def _remove(path: str) -> None:

@@ -10,6 +10,8 @@ import ctypes
 import os
 import sys
 
+from maestro_schemas.errors import MaestroError
+
 # f_type of statfs(2): where durability or locking is not what a broker needs.
 _DOUBTFUL = {"nfs": "locks and fsync depend on the server", "tmpfs": "it forgets everything at a power cut"}
 
@@ -78,3 +80,13 @@ def doubt(kind: str) -> str | None:
         if kind.startswith(name):
             return f"the data directory is on {kind}: {why}"
     return None
+
+
+def storage_full(data: str) -> MaestroError:
+    """The error for what finds no room."""
+    return MaestroError(
+        "STORAGE_FULL",
+        f"the disk of {data} is full ({free_bytes(data):,} bytes free)",
+        "Free some space; reading, confirming and deleting go on, and sending resumes by itself.",
+        retry_after_s=2.0,
+    )

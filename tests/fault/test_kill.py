@@ -113,8 +113,8 @@ def test_a_thousand_kills(fault_office: PostOffice, capsys: pytest.CaptureFixtur
     load: Load | None = None
     while kills < kills_wanted or acknowledged < messages_wanted:
         with Load(fault_office, seed + kills, receivers=MAILBOXES_LONG, round_max=64, before=load) as load:
-            for _ in range(min(KILLS_A_STAGE, kills_wanted - kills) - 1 or 1):
-                kill_and_restart(fault_office, chance, 0.25)
+            for _ in range(max(1, min(KILLS_A_STAGE, kills_wanted - kills) - 1)):
+                kill_and_restart(fault_office, chance, 0.2)
                 kills += 1
         operator = fault_office.client(timeout_s=60.0)
         verdict = judge(operator, MAILBOXES_LONG, load.lines, after=last)

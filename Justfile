@@ -36,11 +36,12 @@ imports:
 test *arguments:
     "{{ python }}" -m pytest "$@"
 
-# (Without the tests of what an import costs: a measured process imports what measures it.)
-# tests with branch coverage of every process: all of the contract and the core, nine tenths of the rest
+# (Without the faults, which break the files of the measurement as well, and without the tests of what an import costs,
+# since a measured process imports what measures it.)
+# branch coverage of every process: all of the contract and the core, nine tenths of the rest
 cover *arguments:
     "{{ python }}" -m coverage erase
-    "{{ python }}" -m coverage run -m pytest --ignore=tests/contract/test_import_cost.py "$@"
+    "{{ python }}" -m coverage run -m pytest tests/unit tests/contract --ignore=tests/contract/test_import_cost.py "$@"
     "{{ python }}" -m coverage combine --quiet
     "{{ python }}" -m coverage report --include="{{ covered_whole }}" --fail-under=100
     "{{ python }}" -m coverage report --omit="{{ covered_whole }}" --fail-under=90

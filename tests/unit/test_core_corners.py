@@ -50,3 +50,14 @@ def test_a_replay_may_bring_mail_before_mail_that_is_there() -> None:
         since=0, limit=10, statuses=frozenset({"pending"}), kind=None, reader=None, now_ms=1, bytes_max=1 << 20
     )
     assert [message.seq for message in page.messages] == [1, 2, 3]
+
+
+def test_a_retry_by_a_name_that_means_several_by_now() -> None:
+    office = Office(Limits(rate_limit=0))
+    office.start("ann")
+    office.start("bob", name="worker")
+    assert office.accept("ann", "worker", "m1").status == 201
+    office.start("cyd", name="worker")
+    again = office.send("ann", "worker", "m1")
+    assert (again.status, again.to) == (200, "bob")
+    assert office.send("ann", "worker", "m2").status == 409

@@ -131,28 +131,44 @@ class Filer:
             last = False
             while not last:
                 changes, last = self._take()
-                size = _CHUNK
+                gone: set[tuple[str, str]] = set()
                 while changes:
-                    if self._is_filed(changes[:size]):
-                        self._filed.append(changes[:size])
+                    chunk = changes[:_CHUNK]
+                    if self._is_filed(chunk, gone):
+                        self._filed.append(chunk)
                         self._progress.set()
-                        del changes[:size]
-                        size = _CHUNK
+                        del changes[:_CHUNK]
                         if self._checkpoint_is_due():
                             self._checkpoint()
                     elif self._stopping.is_set():
                         _log.warning("the disk is full: %d changes wait in the journal for a start", len(changes))
                         return
                     else:
-                        # What makes room again may be a deletion that stands further back.
                         more, last = self._take_at_once()
                         changes += more
-                        size = len(changes)
+                        gone = self._make_room(changes, gone)
                 self._journal.prepare_spare()
                 if last or self._checkpoint_is_due():
                     self._checkpoint()
         except BaseException as error:  # noqa: BLE001 - the top of the thread: the main loop reports it and ends
             self.failure = error
+
+    def _make_room(self, changes: list[Change], before: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        """On a full disk: remove at once what is deleted further back in the queue, and let the journal go as far as
+        was filed. Returns the mail that need not be written any more; `before`: what it was the last time."""
+        ends: dict[tuple[str, str], bool] = {}
+        for change in changes:
+            match change.record:
+                case Accepted(message):
+                    ends[message.receiver, message.id] = False
+                case Deleted():
+                    ends[change.record.mailbox, change.record.id] = True
+        gone = {key for key, is_gone in ends.items() if is_gone}
+        for receiver, message_id in gone - before:
+            self._spool.remove_message(receiver, message_id)
+        self._checkpoint()
+        self._journal.prepare_spare()
+        return gone
 
     def _take(self) -> tuple[list[Change], bool]:
         """What has come, at most a chunk or one batch; and whether it is the last."""
@@ -181,10 +197,10 @@ class Filer:
             return taken, False
         return taken, True
 
-    def _is_filed(self, chunk: list[Change]) -> bool:
-        """File the chunk; on a full disk wait a little, and say no."""
+    def _is_filed(self, chunk: list[Change], gone: set[tuple[str, str]]) -> bool:
+        """File the chunk, but for mail that is `gone`; on a full disk wait a little, and say no."""
         try:
-            self._file(chunk)
+            self._file(chunk, gone)
         except OSError as error:
             if error.errno not in _FULL:
                 raise
@@ -198,7 +214,7 @@ class Filer:
             self.waiting = None
         return True
 
-    def _file(self, chunk: list[Change]) -> None:
+    def _file(self, chunk: list[Change], gone: set[tuple[str, str]]) -> None:
         """Write one chunk; can be repeated from the start."""
         finals: dict[tuple[str, str], Message | None] = {}
         sessions: dict[str, StoredSession] = {}
@@ -215,20 +231,16 @@ class Filer:
                     finals[change.record.mailbox, change.record.id] = None
                 case SessionChanged():
                     sessions[change.record.stored.session.id] = change.record.stored
-        # What goes, goes first, since what comes may need its room.
-        for (receiver, message_id), final in finals.items():
-            if final is None:
-                self._gate.wait(_GATE_S)
-                self._spool.remove_message(receiver, message_id)
         for stored in sessions.values():
             self._spool.write_session(stored)
         old: list[Message] = []
         for key, final in finals.items():
-            if final is None:
-                continue
-            if key in self._in_journal:
+            if key in self._in_journal or final is None or key in gone:
                 self._gate.wait(_GATE_S)
-                self._spool.write_message(final)
+                if final is None or key in gone:
+                    self._spool.remove_message(*key)
+                else:
+                    self._spool.write_message(final)
             else:
                 old.append(final)
         if old:

@@ -6,7 +6,7 @@ import os
 import random
 import resource
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -126,16 +126,24 @@ def test_many_calls_fail(fault_office: PostOffice, capsys: pytest.CaptureFixture
 # --- a full disk --------------------------------------------------------------------------------------------
 
 
+class Small(NamedTuple):
+    """A small file system, and how a broker is to be set on it."""
+
+    path: str
+    settings: dict[str, int]
+
+
+# The reserve is a segment: as large as a burst of deletions of all that a disk of this size holds.
 @pytest.fixture(params=["a tmpfs of 1 MiB", "an ext4 of 8 MiB"])
-def small(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The path of a small file system."""
+def small(request: pytest.FixtureRequest) -> Iterator[Small]:
+    """An empty one."""
     disks.require()
     if request.param.startswith("a tmpfs"):
         with disks.tmpfs(1 << 20) as path:
-            yield path
+            yield Small(path, {"segment_bytes": 1 << 16, "disk_reserve_bytes": 128 << 10})
     else:
         with disks.Disk(8 << 20) as disk:
-            yield disk.path
+            yield Small(disk.path, {"segment_bytes": 1 << 19, "disk_reserve_bytes": 512 << 10})
 
 
 def _send_until_refused(client: Client, lines: list[Line], start: int) -> tuple[int, str]:
@@ -171,23 +179,25 @@ def _deletes(client: Client, ids: list[str]) -> bool:
         return False
 
 
-def test_a_disk_that_fills(small: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_disk_that_fills(small: Small, capsys: pytest.CaptureFixture[str]) -> None:
     """Sends are refused; reads, confirms and deletions go on; whoever makes room, be it by deleting mail alone, has
     a post office that takes mail again without a restart."""
-    post_office = scratch(os.path.join(small, "data"))
+    post_office = scratch(os.path.join(small.path, "data"))
     lines: list[Line] = []
     try:
-        ballast = os.path.join(small, "ballast")
+        ballast = os.path.join(small.path, "ballast")
         with open(ballast, "wb") as file:
             file.write(bytes(384 << 10))
-        post_office.start(segment_bytes=SEGMENT_BYTES, disk_reserve_bytes=128 << 10)
+        post_office.start(**small.settings)
         post_office.sessions("ann", "bob")
-        ann, bob = post_office.client("ann"), post_office.client("bob")
+        reserve = os.path.join(post_office.data, "messages", "journal", "reserve")
+        eventually(lambda: os.path.exists(reserve), "the journal has made its reserve")
+        ann, bob, operator = post_office.client("ann"), post_office.client("bob"), post_office.client()
         number, code = _send_until_refused(ann, lines, 0)
         assert code == "STORAGE_FULL"
         first = len(lines)
         # Somebody else takes the rest, to the last byte.
-        disks.fill(os.path.join(small, "other"))
+        disks.fill(os.path.join(small.path, "other"))
         while _sends_again(ann, lines, number):  # small ones, into what the journal has set aside
             number += 1
         page = bob.inbox(limit=20)["messages"]
@@ -198,13 +208,12 @@ def test_a_disk_that_fills(small: str, capsys: pytest.CaptureFixture[str]) -> No
         assert [result["status"] for result in bob.delete(gone)] == [200] * 10
         assert bob.message(lines[0].id)["status"] == "delivered"
         # Room from outside.
-        os.unlink(os.path.join(small, "other"))
+        os.unlink(os.path.join(small.path, "other"))
         os.unlink(ballast)
         eventually(lambda: _sends_again(ann, lines, number), "sending goes on once there is room", 20.0)
-        # Room from inside.
+        # Room from inside: the post office alone has filled the disk, and nobody helps.
         number, code = _send_until_refused(ann, lines, number + 1)
         assert code == "STORAGE_FULL"
-        disks.fill(os.path.join(small, "other"))
         more = [line.id for line in lines[20:]]
         gone += more
         for start in range(0, len(more), 25):
@@ -212,8 +221,7 @@ def test_a_disk_that_fills(small: str, capsys: pytest.CaptureFixture[str]) -> No
             # In a burst they may use up the reserve, until what they free can be written to.
             eventually(lambda batch=batch: _deletes(bob, batch), "deletions go on", 30.0)  # type: ignore[misc]
         eventually(lambda: _sends_again(ann, lines, number), "sending goes on once mail was deleted", 30.0)
-        operator = post_office.client()
-        eventually(lambda: operator.stats()["filingBacklog"] == 0, "all is filed")
+        eventually(lambda: operator.stats()["filingBacklog"] == 0, "all is filed", 30.0)
         for _ in range(2):
             mail = operator.inbox(session="bob", since=0, status=["pending", "delivered"])["messages"]
             left = [line for line in lines if line.id not in gone]
@@ -222,7 +230,7 @@ def test_a_disk_that_fills(small: str, capsys: pytest.CaptureFixture[str]) -> No
             ]
             assert [m["status"] for m in mail[:10]] == ["delivered"] * 10
             post_office.stop()
-            post_office.start(segment_bytes=SEGMENT_BYTES, disk_reserve_bytes=128 << 10)
+            post_office.start(**small.settings)
     finally:
         post_office.close()
     with capsys.disabled():
@@ -232,32 +240,31 @@ def test_a_disk_that_fills(small: str, capsys: pytest.CaptureFixture[str]) -> No
         )
 
 
-def test_a_start_on_a_full_disk(small: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_start_on_a_full_disk(small: Small, capsys: pytest.CaptureFixture[str]) -> None:
     """It says so, typed; with room it serves again what was accepted."""
-    post_office = scratch(os.path.join(small, "data"))
+    post_office = scratch(os.path.join(small.path, "data"))
     lines: list[Line] = []
-    settings = {"segment_bytes": SEGMENT_BYTES, "disk_reserve_bytes": 128 << 10}
     outcome = "serves"
-    ballast = os.path.join(small, "ballast")
+    ballast = os.path.join(small.path, "ballast")
     with open(ballast, "wb") as file:
         file.write(bytes(384 << 10))
     try:
-        post_office.start(**settings)
+        post_office.start(**small.settings)
         post_office.sessions("ann", "bob")
         _send_until_refused(post_office.client("ann"), lines, 0)
         post_office.kill()
-        disks.fill(os.path.join(small, "other"))
+        disks.fill(os.path.join(small.path, "other"))
         try:
-            post_office.start(**settings)
+            post_office.start(**small.settings)
         except MaestroError as error:
             outcome = error.code
             assert error.code == "STORAGE_FULL"
         else:
             assert len(post_office.client("bob").inbox()["messages"]) > 0
         post_office.kill()
-        os.unlink(os.path.join(small, "other"))
+        os.unlink(os.path.join(small.path, "other"))
         os.unlink(ballast)
-        post_office.start(**settings)
+        post_office.start(**small.settings)
         verdict = judge(post_office.client(), ["bob"], lines)
         warnings = [one for one in post_office.client().stats()["warnings"] if "tmpfs" not in one]
     finally:
@@ -268,16 +275,16 @@ def test_a_start_on_a_full_disk(small: str, capsys: pytest.CaptureFixture[str]) 
     assert [one for one in warnings if "room" not in one] == []
 
 
-def test_a_first_start_on_a_full_disk(small: str) -> None:
+def test_a_first_start_on_a_full_disk(small: Small) -> None:
     """It is refused, typed, and is fine once there is room."""
-    disks.fill(os.path.join(small, "other"))
-    post_office = scratch(os.path.join(small, "data"))
+    disks.fill(os.path.join(small.path, "other"))
+    post_office = scratch(os.path.join(small.path, "data"))
     try:
         with pytest.raises(MaestroError) as refused:
-            post_office.start(segment_bytes=SEGMENT_BYTES, disk_reserve_bytes=0)
+            post_office.start(**small.settings)
         assert refused.value.code in ("STORAGE_FULL", "DATA_DIR_UNUSABLE")
-        os.unlink(os.path.join(small, "other"))
-        post_office.start(segment_bytes=SEGMENT_BYTES, disk_reserve_bytes=0)
+        os.unlink(os.path.join(small.path, "other"))
+        post_office.start(**small.settings)
         post_office.session("ann")
     finally:
         post_office.close()

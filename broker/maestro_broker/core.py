@@ -108,7 +108,7 @@ def _send_touches(state: State, request: Send) -> list[Need]:
     for outgoing in request.messages:
         if not is_id(outgoing.id):
             continue
-        if not state.is_unfiled(sender, outgoing.id):
+        if not state.is_unfiled(sender, outgoing.id) and state.may_be_filed(sender, outgoing.id):
             needs.append(Need("link", sender, outgoing.id))
         receiver = state.sessions.get(outgoing.to)
         if receiver is None:

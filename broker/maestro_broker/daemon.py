@@ -45,6 +45,7 @@ from maestro_schemas.requests import (
 
 from . import core, data_dir, disk, notices, receiving, records, recovery, reports, rights, sending
 from .admission import Admission, request_id
+from .backlog import Backlog
 from .clock import Clock
 from .data_lock import DataLock
 from .filer import Filer
@@ -57,7 +58,7 @@ from .transport import Arrival, Transport
 if TYPE_CHECKING:
     from .mailbox import Mailbox
     from .options import Options
-    from .state import Change, State
+    from .state import State
 
 _log = logging.getLogger(__name__)
 
@@ -69,11 +70,6 @@ _SEAL_AFTER_MS = 20
 _LOCK_WAIT_S = 15.0
 _FILE_AT_STOP_S = 12.0
 _EXPIRIES_A_TICK = 64
-# Share of the filing backlog's limit from which on each batch waits for the filer, and how long at most.
-_SLOW_FROM = 0.9
-_SLOW_S = 0.02
-# Share from which on the filer works in every gap, however short.
-_BEHIND_FROM = 0.8
 _GC_THRESHOLD = 50_000
 _SWITCH_S = 0.0001
 # Beside its body, what a journal record of a send takes: field names, ids, times. Measured: 200 to 330 bytes.
@@ -103,7 +99,6 @@ class Daemon:
         self._admission = Admission(self._limits.wire_bytes_max)
         self._commits = reports.CommitTimes()
         self._answers: list[Answer] = []
-        self._unfiled: deque[Change] = deque()
         self._unmarked: list[Mailbox] = []
         self._stopping = False
         self._seal_due = False
@@ -149,7 +144,8 @@ class Daemon:
             recovered_lsn=self._committed_lsn,
         )
         self._filer.start()
-        self._hand_to_filer(found.unfiled)
+        self._backlog = Backlog(self._filer, self._limits.filing_backlog_bytes_max)
+        self._backlog.put(found.unfiled, found.unfiled_bytes)
         # 6. The sockets exist but nobody is let in: what waits in the outbox is older than what comes now.
         self._transport = Transport(options.runtime, self._limits.wire_bytes_max)
         self._outbox = OutboxDrain(
@@ -198,7 +194,7 @@ class Daemon:
         poller.register(self._wake, zmq.POLLIN)
         while not self._stopping:
             # An idle millisecond is the filer's; less than that costs more in handing over than it files.
-            ready = poller.poll(self._patience_ms())
+            ready = poller.poll(self._backlog.patience_ms())
             if not ready:
                 self._filer.go_on()
                 ready = poller.poll(self._wait_ms())
@@ -210,8 +206,8 @@ class Daemon:
 
     def _turn(self) -> None:
         """One batch."""
-        self._take_filed()
-        self._press_back()
+        self._backlog.take_filed(self._state)
+        self._state.back_pressure = self._backlog.press_back()
         now_ms = self._clock.now_ms()
         arrivals = 0
         for arrival in self._transport.receive(_BATCH_REQUESTS):
@@ -224,11 +220,6 @@ class Daemon:
         elif self._seal_due and not arrivals:
             self._journal.seal()
             self._seal_due = False
-
-    def _patience_ms(self) -> int:
-        """How long to be idle before the filer may work: not at all once it is well behind."""
-        behind = len(self._unfiled) >= self._limits.filing_backlog_max * _BEHIND_FROM
-        return 0 if behind or not self._unfiled else 1
 
     def _wait_ms(self) -> int:
         until_tick = self._next_tick_ms - self._clock.now_ms()
@@ -280,7 +271,7 @@ class Daemon:
         if changes:
             if self._transport.held:
                 notices.publish(self._transport, changes)
-            self._hand_to_filer(changes)
+            self._backlog.put(changes, sum(map(len, bodies)))
         self._outbox.settle()
 
     def _mark(self, mailbox: Mailbox) -> None:
@@ -290,37 +281,6 @@ class Daemon:
             self._unmarked.append(mailbox)
         else:
             mailbox.marked = marked
-
-    def _hand_to_filer(self, changes: list[Change]) -> None:
-        if changes:
-            self._unfiled.extend(changes)
-            self._filer.put(changes)
-
-    def _take_filed(self) -> None:
-        for changes in self._filer.take_filed():
-            self._state.filed(changes)
-            for _ in changes:
-                self._unfiled.popleft()
-
-    def _press_back(self) -> None:
-        """Near the limit everybody is slowed to the filer's pace; at the limit new sends are refused.
-
-        Slowed first, because a refusal costs each client a retry, and a stream of them starves the filer.
-        """
-        backlog = len(self._unfiled)
-        if backlog >= self._limits.filing_backlog_max * _SLOW_FROM and self._filer.waiting is None:
-            self._filer.wait_for_progress(_SLOW_S)
-        if backlog >= self._limits.filing_backlog_max:
-            self._state.back_pressure = MaestroError(
-                "BUSY",
-                f"{backlog:,} records wait to be filed, and the limit is {self._limits.filing_backlog_max:,}",
-                self._filer.waiting or "The disk is behind: send again in a moment.",
-                retry_after_s=0.25,
-                limit=self._limits.filing_backlog_max,
-                actual=backlog,
-            )
-        else:
-            self._state.back_pressure = None
 
     # --- requests ----------------------------------------------------------------------------------------
 
@@ -387,7 +347,9 @@ class Daemon:
 
     def _events(self, request: Events, now_ms: int) -> EventsReply:
         asking = rights.authenticate(self._state, request.who, now_ms)
-        return reports.events(self._state, self._timeline, self._unfiled, request, asking, self._committed_lsn)
+        return reports.events(
+            self._state, self._timeline, self._backlog.unfiled, request, asking, self._committed_lsn
+        )
 
     # --- the outbox --------------------------------------------------------------------------------------
 
@@ -429,9 +391,10 @@ class Daemon:
             "startedAt": self._started_ms,
             "uptimeMs": now_ms - self._started_ms,
             "headLsn": self._committed_lsn,
-            "filedLsn": self._committed_lsn if not self._unfiled else state.filed_lsn,
+            "filedLsn": self._committed_lsn if not self._backlog.unfiled else state.filed_lsn,
             "checkpointLsn": self._filer.checkpoint_lsn,
-            "filingBacklog": len(self._unfiled),
+            "filingBacklog": len(self._backlog.unfiled),
+            "filingBacklogBytes": self._backlog.total_bytes,
             "sessions": reports.sessions_by_status(state),
             "mailboxes": {
                 "known": len(state.mailboxes),

@@ -13,18 +13,23 @@ from msgspec import Struct
 
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import RATE_WINDOW_MS
-from maestro_schemas.names import SYSTEM_SENDER
+from maestro_schemas.names import SYSTEM_SENDER, message_time_ms
 
 from .records import Accepted, Confirmed, Deleted, Expired, Record, SessionChanged, departures
 
 
 class Head(Struct, omit_defaults=True):
-    """One mailbox: last `seq`, `pending` mail, of that `unoffered`, and the earliest possible expiry (ms)."""
+    """One session: its mailbox's last `seq`, `pending` mail, of that `unoffered`, and the earliest possible expiry
+    (ms); `sent_ms`: the newest time in an id of what it sent (0: nothing yet), None where that is not known.
+
+    What was sent leaves links behind, so a head must not go before they do.
+    """
 
     seq: int = 0
     pending: int = 0
     unoffered: int = 0
     next_expiry_ms: int | None = None
+    sent_ms: int | None = None
 
 
 class Heads(Struct):
@@ -49,6 +54,9 @@ class Heads(Struct):
                 if expires_at is not None and (head.next_expiry_ms is None or expires_at < head.next_expiry_ms):
                     head.next_expiry_ms = expires_at
                 self.at = max(self.at, message.created_at)
+                sender = self.mailboxes.get(message.sender)
+                if sender is not None and sender.sent_ms is not None:
+                    sender.sent_ms = max(sender.sent_ms, message_time_ms(message.id))
                 if rate_limit and message.sender != SYSTEM_SENDER:
                     times_ms = self.sends.setdefault(message.sender, [])
                     times_ms.append(message.created_at)
@@ -60,7 +68,9 @@ class Heads(Struct):
                 head.unoffered -= unoffered
                 self.at = max(self.at, record.at)
             case SessionChanged():
-                self._head(record.stored.session.id)
+                session = record.stored.session.id
+                if session not in self.mailboxes:
+                    self.mailboxes[session] = Head(sent_ms=0)
                 self.at = max(self.at, record.at)
             case _:
                 self.at = max(self.at, record.at)

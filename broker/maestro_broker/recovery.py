@@ -29,12 +29,14 @@ _log = logging.getLogger(__name__)
 
 
 class Recovered(NamedTuple):
-    """`unfiled`: the journal's tail, for the filer. `last_ms`: the newest record's time; the clock's floor."""
+    """`unfiled`: the journal's tail, for the filer; `unfiled_bytes`: its bodies. `last_ms`: the newest record's time,
+    the clock's floor."""
 
     state: State
     journal: Journal
     start: heads.Heads
     unfiled: list[Change]
+    unfiled_bytes: int
     last_ms: int
     warnings: list[str]
 
@@ -52,6 +54,8 @@ def recover(options: Options, spool: Spool, timeline: Timeline) -> Recovered:
         attested_lsn=timeline.last_lsn,
     )
     warnings += found.warnings()
+    if found.missing_lsns:
+        _doubt_what_was_sent(start, spool)
     state = State(options.limits, start)
     sessions, broken = spool.read_sessions()
     for stored in sessions:
@@ -59,6 +63,7 @@ def recover(options: Options, spool: Spool, timeline: Timeline) -> Recovered:
         state.adopt_mailbox(stored.session.id)
     last_ms = start.at
     unfiled: list[Change] = []
+    unfiled_bytes = 0
     for lsn, body in found.records:
         try:
             record = records.decode(body)
@@ -69,6 +74,7 @@ def recover(options: Options, spool: Spool, timeline: Timeline) -> Recovered:
             supply(state, spool, need, 0)
         state.replay(lsn, record)
         unfiled += state.take_changes()
+        unfiled_bytes += len(body)
         last_ms = max(last_ms, record.message.created_at if isinstance(record, Accepted) else record.at)
     state.lsn = max(state.lsn, journal.head_lsn)
     if found.missing_lsns:
@@ -86,7 +92,7 @@ def recover(options: Options, spool: Spool, timeline: Timeline) -> Recovered:
             marked = mailbox.unoffered > 0
             if spool.mark(mailbox.session, pending=marked):
                 mailbox.marked = marked
-    return Recovered(state, journal, start, unfiled, last_ms, warnings)
+    return Recovered(state, journal, start, unfiled, unfiled_bytes, last_ms, warnings)
 
 
 def supply(state: State, spool: Spool, need: Need, now_ms: int) -> None:
@@ -122,6 +128,14 @@ def _take_from_files(state: State, spool: Spool, timeline: Timeline, since_lsn: 
         mailbox.head_seq = max(mailbox.head_seq, seq)
 
 
+def _doubt_what_was_sent(start: heads.Heads, spool: Spool) -> None:
+    """Lost records may have been filed, with newer ids than the heads know: every id is looked up from now on."""
+    for head in start.mailboxes.values():
+        head.sent_ms = None
+    for sender in spool.senders():
+        start.mailboxes.setdefault(sender, heads.Head())
+
+
 def _numbers_given(timeline: Timeline, after_lsn: int, warnings: list[str]) -> Iterator[tuple[str, int, int]]:
     """Receiver, seq and time of each message that was accepted after an LSN, as far as the timeline can be read."""
     try:
@@ -154,7 +168,8 @@ def _count_again(spool: Spool, timeline: Timeline, warnings: list[str]) -> heads
     """Heads from what is filed: slow, for the day when the heads file is lost. The timeline knows the last `seq`
     of deleted mail."""
     counted = heads.Heads(lsn=timeline.last_lsn)
-    for session in spool.mailboxes():
+    # Who has sent, too: without a head it would look like one that never sent anything.
+    for session in {*spool.mailboxes(), *spool.senders()}:
         head = counted.mailboxes[session] = heads.Head()
         for message in spool.read_mailbox(session):
             head.seq = max(head.seq, message.seq)

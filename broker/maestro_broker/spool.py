@@ -183,6 +183,10 @@ class Spool:
         """The sessions that have a folder."""
         return [name for name in os.listdir(self._receivers) if is_id(name)]
 
+    def senders(self) -> list[str]:
+        """The sessions that have sent something."""
+        return [name for name in os.listdir(self._senders) if is_id(name)]
+
     def read_sessions(self) -> tuple[list[StoredSession], list[Broken]]:
         """All sessions, and the files that hold none; `put_away` those that nothing will write again."""
         found: list[StoredSession] = []

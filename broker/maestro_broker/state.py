@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.messages import Message, MessageStatus
-from maestro_schemas.names import SYSTEM_SENDER, is_id
+from maestro_schemas.names import SYSTEM_SENDER, is_id, message_time_ms
 
 from . import policy
 from .deadlines import Deadlines
@@ -80,6 +80,8 @@ class State:
         # What is not filed yet, by (sender, id): the receiver that has, or had, the message.
         self._unfiled: dict[tuple[str, str], tuple[int, str]] = {}
         self._links: dict[tuple[str, str], str | None] = {}
+        # Per sender, the newest time in an id of what it sent and was filed; see Head.sent_ms.
+        self._sent_ms: dict[str, int] = {}
         for session, head in heads.mailboxes.items():
             mailbox = Mailbox(session, is_new=head.seq == 0)
             mailbox.head_seq = head.seq
@@ -87,6 +89,8 @@ class State:
             mailbox.unoffered = head.unoffered
             mailbox.next_expiry_ms = head.next_expiry_ms
             self.mailboxes[session] = mailbox
+            if head.sent_ms is not None:
+                self._sent_ms[session] = head.sent_ms
             if head.next_expiry_ms is not None:
                 self.deadlines.set(session, head.next_expiry_ms)
         for session, times_ms in heads.sends.items():
@@ -119,6 +123,12 @@ class State:
     def is_unfiled(self, sender: str, message_id: str) -> bool:
         """Whether memory knows where this sender's message went."""
         return (sender, message_id) in self._unfiled
+
+    def may_be_filed(self, sender: str, message_id: str) -> bool:
+        """Whether a file could tell that this sender has used the id: not where the id's time is newer than that of
+        every id of its that was filed. So a new message costs no look at the disk."""
+        newest_ms = self._sent_ms.get(sender)
+        return newest_ms is None or not message_time_ms(message_id) > newest_ms
 
     def replay_touches(self, record: Record) -> list[Need]:
         """The same for a record of the journal's tail."""
@@ -181,6 +191,9 @@ class State:
             match record:
                 case Accepted(message):
                     self._filed_message(message.sender, message.id, message.receiver, change.lsn)
+                    if message.sender in self._sent_ms:
+                        sent_ms = max(self._sent_ms[message.sender], message_time_ms(message.id))
+                        self._sent_ms[message.sender] = sent_ms
                 case Confirmed() | Deleted() | Expired():
                     self._filed_message(record.sender, record.id, record.mailbox, change.lsn)
 
@@ -227,6 +240,7 @@ class State:
                 session_id = record.stored.session.id
                 if session_id not in self.mailboxes:
                     self.mailboxes[session_id] = Mailbox(session_id, is_new=True)
+                    self._sent_ms[session_id] = 0
         self._changes.append(Change(lsn, record, message))
 
     def _skip(self, record: Confirmed | Expired) -> None:

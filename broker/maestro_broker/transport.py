@@ -34,7 +34,6 @@ _SUBSCRIBE = 1
 _MONITOR = "inproc://connections"
 _LAST = int(zmq.NOBLOCK)
 _MORE = int(zmq.NOBLOCK) | int(zmq.SNDMORE)
-_RCVMORE = int(zmq.RCVMORE)
 
 
 class Arrival(NamedTuple):
@@ -116,9 +115,12 @@ class Transport:
                 self._uids[peer] = uid
                 yield Arrival(peer, uid, [part.bytes for part in parts])
             else:
-                frames = [router.recv()]
-                while router.get(_RCVMORE):
-                    frames.append(router.recv())
+                # A frame object says whether more follow; asking the socket costs more than making the object.
+                frame = router.recv(copy=False)
+                frames = [frame.bytes]
+                while frame.more:
+                    frame = router.recv(copy=False)
+                    frames.append(frame.bytes)
                 yield Arrival(peer, uid, frames)
 
     def reply(self, peer: bytes, request_id: bytes, status: bytes, body: bytes) -> None:

@@ -35,7 +35,7 @@ class Limits(NamedTuple):
     sessions_max: int = 10_000
     lease_ms_max: int = 300_000
     ttl_ms_max: int = 7 * _DAY_MS
-    filing_backlog_max: int = 100_000
+    filing_backlog_bytes_max: int = 192 << 20
     segment_bytes: int = 16 << 20
     disk_reserve_bytes: int = 8 << 20
     mailbox_idle_ms: int = 60_000
@@ -70,7 +70,7 @@ DOCS: dict[str, Doc] = {
     "sessions_max": Doc("count", 1, 1_000_000, "active sessions"),
     "lease_ms_max": Doc("ms", 1, 3_600_000, "the longest lease a reader may ask for"),
     "ttl_ms_max": Doc("ms", 1, _MANY, "the longest life a sender may give a message"),
-    "filing_backlog_max": Doc("count", 1, 10_000_000, "records not yet filed before new sends get BUSY"),
+    "filing_backlog_bytes_max": Doc("bytes", 4_096, 1 << 40, "records not yet filed before new sends get BUSY"),
     "segment_bytes": Doc("bytes", 1 << 16, 1 << 30, "one journal segment, preallocated"),
     "disk_reserve_bytes": Doc("bytes", 0, 1 << 34, "free space kept back for reads, confirms and deletes"),
     "mailbox_idle_ms": Doc("ms", 100, _MANY, "how long an untouched mailbox stays in memory"),

@@ -187,7 +187,7 @@ def test_idle_mailboxes_leave_memory_and_come_back(post_office: PostOffice) -> N
 
 def test_the_filer_waits_for_room_and_goes_on(post_office: PostOffice) -> None:
     """A spool that can't be written to: sends are accepted until the backlog's limit, then BUSY; nothing is lost."""
-    post_office.start(filing_backlog_max=30)
+    post_office.start(filing_backlog_bytes_max=300_000)
     post_office.sessions("ann", "bob")
     _fill(post_office, 1, "first")
     with post_office.client() as operator:

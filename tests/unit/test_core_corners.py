@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from maestro_broker import core
 from maestro_broker.mailbox import Mailbox
 from maestro_broker.receiving import EXPIRIES_AT_ONCE
 from maestro_schemas.limits import Limits
 from maestro_schemas.messages import Message
+from maestro_schemas.requests import Identity, Outgoing, Send
 from unit.offices import Office
 
 
@@ -27,6 +29,36 @@ def test_more_expire_at_once_than_one_look_takes() -> None:
     assert office.state.mailboxes["bob"].pending == 0
     expired = office.inbox("bob", status=["expired"], limit=1_000)
     assert [message.seq for message in expired] == list(range(1, count + 1))
+
+
+def test_only_an_id_newer_than_all_that_was_filed_needs_no_look_at_the_disk() -> None:
+    office = Office(Limits(rate_limit=0))
+    office.start("ann")
+    office.start("bob")
+    links = []
+    for message_id in ("msg_5_a", "msg_7_b", "msg_7_c", "msg_6_d", "m1", "msg_8_e"):
+        wanted = core.touches(office.state, Send(messages=[Outgoing(id=message_id, to="bob", text="x")], who=Identity("ann")))
+        links.append([need.kind for need in wanted if need.kind == "link"])
+        office.accept("ann", "bob", message_id)
+        office.file()
+        office.make_checkpoint()
+        office.crash()
+    assert links == [[], [], ["link"], ["link"], ["link"], []]
+
+
+def test_where_the_heads_do_not_know_what_was_sent_every_id_is_looked_for() -> None:
+    office = Office(Limits(rate_limit=0))
+    office.start("ann")
+    office.start("bob")
+    office.accept("ann", "bob", "msg_5_a")
+    office.file()
+    office.heads.mailboxes["ann"].sent_ms = None
+    office.make_checkpoint()
+    office.crash()
+    office.accept("ann", "bob", "msg_9_a")
+    office.file()
+    assert office.state.may_be_filed("ann", "msg_10_a")
+    assert office.heads.mailboxes["ann"].sent_ms is None
 
 
 def test_a_name_stays_with_who_still_has_it() -> None:

@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
+from maestro_schemas import names
 from maestro_schemas.limits import RATE_WINDOW_MS, Limits
 from maestro_schemas.messages import PRIORITY_RANK, Message, Metadata
 from maestro_schemas.requests import GetMessage, Identity
@@ -64,11 +65,14 @@ class PostOffice(RuleBasedStateMachine):
         text=st.sampled_from(["one", "two\x1b[31m red", ""]),
         ttl_ms=st.sampled_from([None, None, 50, 5_000]),
         priority=st.sampled_from([None, "high", "low"]),
+        id_ms=st.none() | st.integers(0, 9),
     )
-    def send(self, sender: str, to: str, text: str, ttl_ms: int | None, priority: str | None) -> object:
-        """A fresh send, which must be judged as the rules say."""
+    def send(
+        self, sender: str, to: str, text: str, ttl_ms: int | None, priority: str | None, id_ms: int | None
+    ) -> object:
+        """A fresh send, which must be judged as the rules say; `id_ms` as from a clock that goes anywhere."""
         self.made += 1
-        message_id = f"m{self.made}"
+        message_id = f"m{self.made}" if id_ms is None else names.message_id(id_ms, self.made)
         office = self.office
         metadata = Metadata(priority=priority)  # type: ignore[arg-type]
         result = None

@@ -31,13 +31,22 @@ def test_an_id_means_nothing_to_a_path_a_shell_or_a_topic(text: str) -> None:
         assert set(text).isdisjoint("/.|$`'\"\\ \n*?[]{}()<>;&!#~=")
 
 
-@given(st.integers(0, 10**15), st.integers(0))
+@given(st.integers(0, 10**15 - 1), st.integers(0))
 def test_made_ids_are_ids_of_the_documented_shape(now_ms: int, entropy: int) -> None:
     message, session = names.message_id(now_ms, entropy), names.session_id(now_ms, entropy)
     assert names.is_id(message)
     assert names.is_id(session)
     assert re.fullmatch(rf"msg_{now_ms}_[0-9a-z]{{9}}", message)
     assert session == "sess" + message.removeprefix("msg")
+    assert names.message_time_ms(message) == now_ms
+    assert int(message.rsplit("_", 1)[1], 36) == entropy % 36**9
+
+
+@pytest.mark.parametrize(
+    "text", ["", "m1", "msg_1", "msg_1_a_b", "sess_1_a", "msg__a", "msg_-1_a", "msg_1234567890123456_a", "msg_1a_b"]
+)
+def test_an_id_of_another_shape_has_no_time(text: str) -> None:
+    assert names.message_time_ms(text) == -1
 
 
 def test_other_entropy_gives_another_id() -> None:

@@ -26,7 +26,7 @@ Examples:
 
 _GROUPS = {
     "broker": ("version", "protocol", "pid", "epoch", "startedAt", "uptimeMs", "dataDir", "runtimeDir"),
-    "journal": ("headLsn", "filedLsn", "checkpointLsn", "filingBacklog"),
+    "journal": ("headLsn", "filedLsn", "checkpointLsn", "filingBacklog", "filingBacklogBytes"),
 }
 _LABELS = {
     "dataDir": "data directory",
@@ -37,6 +37,7 @@ _LABELS = {
     "filedLsn": "filed up to",
     "checkpointLsn": "checkpoint at",
     "filingBacklog": "not yet filed",
+    "filingBacklogBytes": "that is",
     "freeBytes": "free",
     "fileSystem": "file system",
     "p50Ms": "p50",

@@ -11,9 +11,10 @@ import logging
 import os
 import sys
 
+from maestro_schemas import logs
 from maestro_schemas.errors import MaestroError
 
-from . import logs, options
+from . import options
 from .daemon import Daemon
 from .segment import FULL
 
@@ -37,7 +38,7 @@ def main() -> int:
         )
         daemon = Daemon(chosen)
         daemon.prepare()
-        logs.start(chosen.data, foreground=chosen.foreground)
+        logs.start(chosen.data, "broker", "maestro_broker", foreground=chosen.foreground)
         daemon.start()
         _tell(arguments.ready_fd, "ready")
         # Told and closed: its number is some other file's by now, perhaps a segment's of the journal.

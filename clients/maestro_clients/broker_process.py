@@ -7,7 +7,6 @@ reaches every starter typed.
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import time
@@ -25,11 +24,7 @@ START_LOCK = "start.lock"
 START_LOG = "broker-start.log"
 
 _LOOK_EVERY_S = 0.02
-_LOG_TAIL_BYTES = 2_000
-_REPORT_BYTES_MAX = 65_536
 _OFF = frozenset({"0", "false", "no", "off"})
-# What names a place by a path that a relative one would lose on the way into another working directory.
-_PATH_VARIABLES = ("MAESTRO_RUNTIME_DIR", "MAESTRO_CONFIG", "MAESTRO_DATA_DIR")
 
 
 class Endpoints(NamedTuple):
@@ -151,124 +146,20 @@ def _wait_a_little(deadline_s: float, late: MaestroError) -> None:
 
 
 def _start(data: str, environ: Mapping[str, str], settings: Mapping[str, str], deadline_s: float) -> Endpoints:
-    read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-    try:
-        try:
-            _spawn(data, environ, settings, write_fd)
-        finally:
-            os.close(write_fd)
-        report = _read_report(read_fd, data, deadline_s)
-    finally:
-        os.close(read_fd)
+    from . import launch
+
+    command = [sys.executable, "-m", "maestro_broker", "--data-dir", os.path.abspath(data)]
+    for name, value in settings.items():
+        command += ["--set", f"{name}={value}"]
+    birth = launch.Launch("the broker", command, data, START_LOG, "`maestro up --foreground` shows what happens")
+    report = birth.report(environ, deadline_s)
     if report == "ready":
         late = _late(f"the broker of {data} says that it serves, and its socket can't be found")
     else:
-        late = _refusal(data, report)
+        late = birth.refusal(report)
         # Locked: another broker is just stopping, or starting without our lock; then its socket will come.
         if late.code != "DATA_DIR_LOCKED":
             raise late
     while (found := find(data)) is None:
         _wait_a_little(deadline_s, late)
     return found
-
-
-def _spawn(data: str, environ: Mapping[str, str], settings: Mapping[str, str], ready_fd: int) -> None:
-    """Start it detached. Through a shell that puts it into the background and ends, so that it becomes no child of
-    ours: a long-lived client would keep a killed broker as a zombie, and a fork of its own is unsafe in threads."""
-    import subprocess
-
-    command = [sys.executable, "-m", "maestro_broker", "--data-dir", os.path.abspath(data)]
-    command += ["--ready-fd", str(ready_fd)]
-    for name, value in settings.items():
-        command += ["--set", f"{name}={value}"]
-    log_fd = _open_log(data)
-    try:
-        finished = subprocess.run(
-            ["/bin/sh", "-c", '"$@" &', "sh", *command],
-            stdin=subprocess.DEVNULL,
-            stdout=log_fd,
-            stderr=log_fd,
-            # Not the caller's: that may be a directory that somebody wants to remove, and `-m` imports from it.
-            cwd=data,
-            env=_clean(environ),
-            pass_fds=(ready_fd,),
-            start_new_session=True,
-            check=False,
-        )
-    except OSError as error:
-        raise _autostart_failed(f"no process could be made: {error}") from None
-    finally:
-        os.close(log_fd)
-    if finished.returncode != 0:
-        raise _autostart_failed(f"no process could be made{_log_tail(data)}")
-
-
-def _clean(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the broker: no session's, and with paths that mean the same from another directory."""
-    clean = {name: value for name, value in environ.items() if not name.startswith("MAESTRO_SESSION_")}
-    for name in _PATH_VARIABLES:
-        if clean.get(name):
-            clean[name] = os.path.abspath(os.path.expanduser(clean[name]))
-    if clean.get("PYTHONPATH"):
-        clean["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, clean["PYTHONPATH"].split(os.pathsep)))
-    return clean
-
-
-def _open_log(data: str) -> int:
-    """What the broker writes before it has a log of its own, e.g. that Python can't import it."""
-    try:
-        return os.open(
-            os.path.join(data, START_LOG), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise _autostart_failed(f"its log can't be opened: {error}") from None
-        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-
-
-def _read_report(fd: int, data: str, deadline_s: float) -> str:
-    """`ready`, or `error {json}`; empty when the broker ended without either. Raises MaestroError TIMEOUT."""
-    import select
-
-    poller = select.poll()  # not select(), which can't take a descriptor above 1,023
-    poller.register(fd, select.POLLIN)
-    heard = b""
-    while b"\n" not in heard and len(heard) < _REPORT_BYTES_MAX:
-        left_s = deadline_s - time.monotonic()
-        if left_s <= 0 or not poller.poll(left_s * 1000):
-            raise _late(f"the broker of {data} was started, and it does not serve yet")
-        some = os.read(fd, 4_096)
-        if not some:
-            break
-        heard += some
-    return heard.decode("utf-8", "replace").strip()
-
-
-def _refusal(data: str, report: str) -> MaestroError:
-    """The broker's own error."""
-    import json
-
-    word, _, body = report.partition(" ")
-    if word == "error":
-        try:
-            return MaestroError.from_body(json.loads(body))
-        except ValueError:
-            return _autostart_failed(f"the broker ended: {body[:200]}")
-    return _autostart_failed(f"the broker ended before it served{_log_tail(data)}")
-
-
-def _log_tail(data: str) -> str:
-    try:
-        with open(os.path.join(data, START_LOG), "rb") as file:
-            lines = file.read()[-_LOG_TAIL_BYTES:].decode("utf-8", "replace").strip().splitlines()
-    except OSError:
-        return ""
-    return f": {lines[-1]}" if lines else ""
-
-
-def _autostart_failed(why: str) -> MaestroError:
-    return MaestroError(
-        "AUTOSTART_FAILED",
-        why,
-        f"`maestro up --foreground` shows what happens; {START_LOG} in the data directory has what it printed.",
-    )

@@ -78,6 +78,16 @@ def endpoints_file(data: str) -> str:
     return os.path.join(data, "endpoints")
 
 
+def server_url_file(data: str) -> str:
+    """The address of the HTTP gateway, on one line; present while one serves."""
+    return os.path.join(data, "server-url")
+
+
+def gateway_lock_file(data: str) -> str:
+    """Locked while a gateway runs; holds its pid."""
+    return os.path.join(data, "gateway.lock")
+
+
 def receiver_dir(data: str, session: str) -> str:
     """A mailbox: one JSON file a message, and `.pending` while mail in it was not yet offered."""
     return os.path.join(data, "messages", "by-receiver", session)

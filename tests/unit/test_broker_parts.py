@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from maestro_broker import disk, logs, options
+from maestro_broker import disk, options
 from maestro_broker.clock import Clock
 from maestro_broker.data_lock import DataLock
 from maestro_broker.outbox_drain import OutboxDrain
 from maestro_broker.reports import CommitTimes
-from maestro_schemas import outbox_entry
+from maestro_schemas import logs, outbox_entry
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.outbox_entry import OutboxEntry
 from maestro_schemas.replies import SendReply
@@ -118,7 +118,7 @@ def test_logs_are_json_lines_and_plain_words(tmp_path: Path, capsys: pytest.Capt
     """The same to both; a traceback where there was one."""
     log = logging.getLogger("maestro_broker")
     before = list(log.handlers)
-    path = logs.start(str(tmp_path), foreground=True)
+    path = logs.start(str(tmp_path), "broker", "maestro_broker", foreground=True)
     try:
         logging.getLogger("maestro_broker.filer").info("one %d", 1)
         try:

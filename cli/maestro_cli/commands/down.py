@@ -1,4 +1,4 @@
-"""`maestro down`: stop the broker and wait until it is gone.
+"""`maestro down`: stop the broker and the HTTP gateway, and wait until they are gone.
 
 Rule: gone means that its process has ended, so that the next `maestro up` finds the data directory free.
 """
@@ -31,11 +31,16 @@ _PATIENCE_S = 30.0
 def run(
     *, as_json: Annotated[bool, Parameter(name="--json", help='Print {"stopped": true, "pid": N} as JSON.')] = False
 ) -> int:
-    """Stop the broker."""
+    """Stop the broker, and the HTTP gateway."""
     from maestro_cli.process_end import BrokerEnd
+    from maestro_clients import gateway_process
     from maestro_clients.blocking import Client
 
     desk = Desk.here()
+    # First: it would start another broker for the next request that finds none.
+    gateway = gateway_process.stop(desk.data)
+    if gateway is not None and not as_json:
+        output.say(f"The HTTP gateway (pid {gateway.pid}) has stopped.")
     endpoints = desk.running()
     if endpoints is None:
         output.say(output.json_line({"stopped": False}) if as_json else f"No broker runs for {desk.data}.")

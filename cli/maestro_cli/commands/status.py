@@ -50,6 +50,7 @@ _APART = frozenset({"limits", "warnings"})
 @status.default
 def run(*, as_json: Annotated[bool, Parameter(name="--json", help="Print everything as JSON.")] = False) -> int:
     """Show the broker's state."""
+    from maestro_clients import gateway_process
     from maestro_clients.blocking import Client
 
     desk = Desk.here()
@@ -58,6 +59,8 @@ def run(*, as_json: Annotated[bool, Parameter(name="--json", help="Print everyth
         raise MaestroError("BROKER_UNREACHABLE", f"no broker runs for {desk.data}", "Start one: maestro up")
     with Client(endpoints.router, desk.caller) as client:
         stats = client.stats()
+    gateway = gateway_process.find(desk.data)
+    stats["http"] = {"running": False} if gateway is None else {"running": True, **gateway._asdict()}
     output.say(output.json_line(stats) if as_json else "\n".join(_lines(stats)))
     return 0
 

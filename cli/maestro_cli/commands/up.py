@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from maestro_cli import output
+from maestro_cli import gateway_front, output
 from maestro_cli.desk import Desk
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from maestro_clients.broker_process import Endpoints
 
 up = App(
     name="up",
@@ -30,7 +29,8 @@ sure. `maestro status` lists every setting.
 Examples:
   maestro up
   maestro up --set rate_limit=600 --set retention=30d
-  maestro up --foreground""",
+  maestro up --http-port 0
+  maestro up --foreground --no-http""",
 )
 
 
@@ -44,11 +44,21 @@ def run(
         list[str] | None,
         Parameter(name="--set", metavar="NAME=VALUE", help="A setting for this run of the broker; may be repeated."),
     ] = None,
+    http: Annotated[
+        bool, Parameter(name="--http", negative="--no-http", help="Whether to start the HTTP gateway, too.")
+    ] = True,
+    http_port: Annotated[
+        int | None, Parameter(help="Where the gateway listens; 0 picks a free port. 4568 unless you say otherwise.")
+    ] = None,
+    http_host: Annotated[
+        str | None,
+        Parameter(help="The gateway's address; any but a loopback one makes a token necessary for every session."),
+    ] = None,
     as_json: Annotated[
-        bool, Parameter(name="--json", help='Print {"started": true|false, "pid": N, ...} as JSON.')
+        bool, Parameter(name="--json", help='Print {"started": true|false, "pid": N, "http": URL, ...} as JSON.')
     ] = False,
 ) -> int:
-    """Start the broker."""
+    """Start the broker, and the HTTP gateway."""
     from maestro_clients.broker_process import ensure
 
     desk = Desk.here()
@@ -62,11 +72,20 @@ def run(
             "Run `maestro down` first, then this command again.",
         )
     if foreground:
+        if http:
+            gateway_front.accompany(desk, http_host, http_port)
         _become_the_broker(desk, chosen)
-    if running is None:
-        started = ensure(desk.data, desk.environ, autostart=True, settings=chosen)
-        return _told(desk, started, as_json=as_json, is_new=True)
-    return _told(desk, running, as_json=as_json, is_new=False)
+    broker = running or ensure(desk.data, desk.environ, autostart=True, settings=chosen)
+    if not as_json:
+        word = "Started the broker" if running is None else "The broker runs already"
+        output.say(f"{word}: pid {broker.pid}, files in {desk.data}.")
+    gateway = gateway_front.ensure(desk, http_host, http_port) if http else None
+    if as_json:
+        told = {"started": running is None, "pid": broker.pid, "version": broker.version, "dataDir": desk.data}
+        output.say_json(told | ({"http": gateway.url} if gateway is not None else {}))
+    elif gateway is not None:
+        output.say(f"HTTP: {gateway.url} (pid {gateway.pid}); {gateway.url}/docs describes it.")
+    return 0
 
 
 def _chosen(settings: list[str]) -> dict[str, str]:
@@ -93,12 +112,3 @@ def _become_the_broker(desk: Desk, settings: Mapping[str, str]) -> None:
         command += ["--set", f"{name}={value}"]
     sys.stdout.flush()
     os.execve(sys.executable, command, environ)  # noqa: S606 - no shell is wanted: the broker takes this process's place
-
-
-def _told(desk: Desk, endpoints: Endpoints, *, as_json: bool, is_new: bool) -> int:
-    if as_json:
-        output.say_json({"started": is_new, "pid": endpoints.pid, "version": endpoints.version, "dataDir": desk.data})
-    else:
-        word = "Started the broker" if is_new else "The broker runs already"
-        output.say(f"{word}: pid {endpoints.pid}, files in {desk.data}.")
-    return 0

@@ -1,4 +1,4 @@
-"""Logs: what the broker says of itself, for people and for programs.
+"""Logs: what the broker and the gateway say of themselves, for people and for programs.
 
 Rule: one JSON object a line in a rotated file, the same in plain words on a terminal; never a message's text or a
 token. The hot path logs nothing.
@@ -18,11 +18,15 @@ _FILES_KEPT = 3
 
 
 class _JsonLines(logging.Formatter):
+    def __init__(self, prefix: str) -> None:
+        super().__init__()
+        self._prefix = prefix
+
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
             "at": int(record.created * 1000),
             "level": record.levelname.lower(),
-            "module": record.name.removeprefix("maestro_broker."),
+            "module": record.name.removeprefix(self._prefix),
             "message": record.getMessage(),
         }
         if record.exc_info:
@@ -38,18 +42,19 @@ class _Plain(logging.Formatter):
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
-def start(data: str, *, foreground: bool) -> str:
-    """Log to `<data>/logs/broker.log`, and to standard error when a person watches; returns the file's path."""
+def start(data: str, name: str, package: str, *, foreground: bool) -> str:
+    """Log what `package` says to `<data>/logs/<name>.log`, and to standard error when a person watches; returns the
+    file's path."""
     directory = os.path.join(data, "logs")
     os.makedirs(directory, mode=0o700, exist_ok=True)
-    path = os.path.join(directory, "broker.log")
-    root = logging.getLogger("maestro_broker")
+    path = os.path.join(directory, f"{name}.log")
+    root = logging.getLogger(package)
     root.setLevel(logging.INFO)
     root.propagate = False
     file = logging.handlers.RotatingFileHandler(
         path, maxBytes=_FILE_BYTES_MAX, backupCount=_FILES_KEPT, encoding="utf-8"
     )
-    file.setFormatter(_JsonLines())
+    file.setFormatter(_JsonLines(f"{package}."))
     root.addHandler(file)
     if foreground:
         terminal = logging.StreamHandler(sys.stderr)

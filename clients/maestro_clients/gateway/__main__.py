@@ -1,0 +1,160 @@
+"""`python -m maestro_clients.gateway`: one HTTP gateway process.
+
+Rule: says on the pipe that it was given where it listens, or why not; one a data directory, held by a lock; ends
+by itself when it is told to, and takes its address away first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from maestro_schemas import logs, paths
+from maestro_schemas.errors import MaestroError
+
+from . import app
+from .options import DEFAULT_HOST, DEFAULT_PORT, Options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_STOP_S = 3
+_KEEP_ALIVE_S = 75
+_BACKLOG = 1_024
+
+
+def main() -> int:
+    """The whole life of the process; its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="maestro_clients.gateway", description="The gateway; `maestro up` starts it."
+    )
+    parser.add_argument("--data-dir", help="default: MAESTRO_DATA_DIR, else the user's data directory")
+    parser.add_argument("--host", default=DEFAULT_HOST)
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 picks a free one")
+    parser.add_argument("--ready-fd", type=int, help="a pipe that is told `ready URL`, or `error` and why")
+    parser.add_argument("--life-fd", type=int, help="a pipe whose other end is closed when the gateway is to end")
+    arguments = parser.parse_args()
+    os.umask(0o077)
+    data = os.path.abspath(arguments.data_dir) if arguments.data_dir else paths.data_dir(os.environ)
+    options = Options(data, os.environ, arguments.host, arguments.port)
+    try:
+        with _lock(options.data), _listen(options) as listener:
+            _serve(options, listener, arguments.ready_fd, arguments.life_fd)
+    except MaestroError as error:
+        _tell(arguments.ready_fd, f"error {json.dumps(error.body())}")
+        print(f"maestro gateway: {error.message}\n  next: {error.hint}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _serve(options: Options, listener: socket.socket, ready_fd: int | None, life_fd: int | None) -> None:
+    logs.start(options.data, "gateway", "maestro_clients.gateway", foreground=False)
+    config = uvicorn.Config(
+        app.make(options),
+        loop="asyncio",
+        http="httptools",
+        ws="websockets-sansio",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_STOP_S,
+    )
+    # Bound and listening: whoever reads the file from now on is answered, if only when the loop has begun.
+    url = _url(options, listener)
+    url_file = paths.server_url_file(options.data)
+    with open(url_file, "w", encoding="utf-8") as file:
+        file.write(f"{url}\n")
+    _tell(ready_fd, f"ready {url}")
+    server = uvicorn.Server(config)
+    if life_fd is not None:
+        threading.Thread(target=_end_with, args=(life_fd, server), daemon=True).start()
+    try:
+        server.run(sockets=[listener])
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(url_file)
+
+
+def _end_with(life_fd: int, server: uvicorn.Server) -> None:
+    """Whoever holds the other end has died, however it died."""
+    os.read(life_fd, 1)
+    server.should_exit = True
+
+
+@contextlib.contextmanager
+def _lock(data: str) -> Iterator[None]:
+    """One gateway a data directory; the file holds its pid."""
+    try:
+        fd = os.open(paths.gateway_lock_file(data), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise MaestroError(
+            "DATA_DIR_UNUSABLE",
+            f"the data directory {data} can't be used: {error}",
+            "Start the broker first: `maestro up`.",
+        ) from None
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MaestroError(
+                "DATA_DIR_LOCKED", f"a gateway runs already for {data}", "`maestro status` says where it listens."
+            ) from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _listen(options: Options) -> socket.socket:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((options.host, options.port))
+        listener.listen(_BACKLOG)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        raise MaestroError(
+            "BAD_SETTING",
+            f"port {options.port} of {options.host} is taken by another program"
+            if taken
+            else f"{options.host}:{options.port} can't be listened on: {error}",
+            "Choose another with --http-port, or 0 for any free one; --no-http goes without.",
+        ) from None
+    return listener
+
+
+def _url(options: Options, listener: socket.socket) -> str:
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    return f"http://{host}:{listener.getsockname()[1]}"
+
+
+def _tell(ready_fd: int | None, line: str) -> None:
+    """The one report to the starter, who may be gone; closes the pipe."""
+    if ready_fd is None:
+        return
+    try:
+        os.write(ready_fd, line.encode() + b"\n")
+        os.close(ready_fd)
+    except OSError:
+        pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())

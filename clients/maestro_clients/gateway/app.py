@@ -1,0 +1,82 @@
+"""App: the gateway as an ASGI application.
+
+Rule: made from the table of calls; every error that leaves it has the documented shape.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+
+from maestro_schemas.errors import MaestroError
+
+from .answers import answer, error_answer, plain_error
+from .endpoints import routes
+from .post import Post
+from .table import CALLS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from .options import Options
+
+_log = logging.getLogger(__name__)
+
+_LOST = frozenset({"BROKER_UNREACHABLE", "TIMEOUT"})
+_NO_SUCH = {
+    404: ("NOT_FOUND", "there is no such path", "/docs lists every call."),
+    405: ("METHOD_NOT_ALLOWED", "this path does not take that method", "The header Allow says which it takes."),
+}
+
+
+class Gateway(NamedTuple):
+    """What the handlers share; `app.state.gateway`."""
+
+    options: Options
+    post: Post
+
+
+def make(options: Options) -> Starlette:
+    """The application; it connects when it starts up."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        post = Post(options.data, options.environ)
+        app.state.gateway = Gateway(options, post)
+        try:
+            yield
+        finally:
+            await post.aclose()
+
+    return Starlette(
+        routes=routes(CALLS),
+        lifespan=lifespan,
+        exception_handlers={
+            MaestroError: _on_refusal,  # type: ignore[dict-item]  # Starlette's type knows no narrower handler
+            HTTPException: _on_framework,  # type: ignore[dict-item]
+            Exception: _on_fault,
+        },
+    )
+
+
+async def _on_refusal(request: Request, error: MaestroError) -> Response:
+    if error.code in _LOST:
+        request.app.state.gateway.post.lost()
+    return error_answer(error)
+
+
+async def _on_framework(_request: Request, error: HTTPException) -> Response:
+    code, message, hint = _NO_SUCH.get(error.status_code, ("BAD_REQUEST", error.detail, ""))
+    return answer(plain_error(error.status_code, code, message, hint), error.status_code, error.headers)
+
+
+async def _on_fault(request: Request, error: Exception) -> Response:
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return error_answer(MaestroError("INTERNAL", "a fault of ours"))

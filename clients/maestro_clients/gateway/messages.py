@@ -1,0 +1,133 @@
+"""Messages over HTTP: send, list, step, delete, one, its thread.
+
+Rule: no policy of its own. A key that makes a repeat safe becomes the message's id, and the broker does the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from maestro_clients.callers import Caller
+from maestro_clients.fresh import new_message_id
+from maestro_schemas.errors import MaestroError
+
+from .answers import answer, nothing
+from .identity import caller_of, owner_of, token_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from maestro_clients.asynchronous import AsyncClient
+    from maestro_schemas.documents import ItemResultDoc, MessageDoc, MetadataDoc
+
+    from .shapes import InboxQuery, SendBody, StatusBody
+
+ALL_STATUSES = ("pending", "delivered", "read", "failed", "expired")
+
+_KEY_CHARS_MAX = 255
+_KEY_DIGITS = 40
+
+
+async def send(request: Request, *, body: SendBody) -> Response:
+    """201 and the Message, on disk. A repeat under the same id or key gets the same, and `Idempotent-Replayed`."""
+    caller = caller_of(request)
+    client = client_of(request)
+    message_id = body.id or _id_of_key(caller.session or "", request.headers.get("idempotency-key"))
+    metadata = cast("MetadataDoc", msgspec.to_builtins(body.metadata))
+    result = await client.send(
+        request.path_params["receiver"],
+        body.message,
+        message_id=message_id,
+        metadata=metadata or None,
+        ttl_ms=body.ttl_ms,
+        caller=caller,
+    )
+    headers = {"Location": f"/api/messages/{result['id']}"}
+    if result["status"] == 200:
+        headers["Idempotent-Replayed"] = "true"
+    if result.get("state") == "deleted":
+        return answer({"id": result["id"], "to": result.get("to"), "status": "deleted"}, 201, headers)
+    return answer(await client.message(result["id"], caller=caller), 201, headers)
+
+
+async def inbox(request: Request, *, query: InboxQuery) -> Response:
+    """A page of a mailbox; changes nothing."""
+    session = request.path_params["session"]
+    page = await client_of(request).inbox(
+        session=session,
+        since=query.since,
+        limit=query.limit,
+        status=_listed(query.status) if query.status else ALL_STATUSES,
+        type=query.type,
+        caller=owner_of(request, session),
+    )
+    kept = ("messages", "count", "hasMore", "upTo", "pending")
+    return answer({name: page[name] for name in kept})  # type: ignore[literal-required]
+
+
+async def step(request: Request, *, body: StatusBody) -> Response:
+    """A message was delivered, or read."""
+    message, caller = await _owned(request)
+    client = client_of(request)
+    only(await client.confirm([message["id"]], body.status, session=message["to"], via="http", caller=caller))
+    now = await client.message(message["id"], caller=caller)
+    kept = ("id", "status", "deliveredAt", "readAt")
+    return answer({name: now[name] for name in kept if name in now})  # type: ignore[literal-required]
+
+
+async def delete(request: Request) -> Response:
+    """A message goes."""
+    message, caller = await _owned(request)
+    only(await client_of(request).delete([message["id"]], session=message["to"], caller=caller))
+    return nothing()
+
+
+async def one(request: Request) -> Response:
+    """One message, for its sender and its receiver."""
+    message, _ = await _owned(request)
+    return answer(message)
+
+
+def client_of(request: Request) -> AsyncClient:
+    """The gateway's client."""
+    return cast("AsyncClient", request.app.state.gateway.post.client)
+
+
+def _listed(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+async def _owned(request: Request) -> tuple[MessageDoc, Caller]:
+    """The message that a path names, and who asks: the session of the headers, else the message's receiver."""
+    client = client_of(request)
+    message_id = request.path_params["message"]
+    caller = caller_of(request)
+    if caller.session is None:
+        caller = Caller((await client.message(message_id))["to"], token_of(request))
+    return await client.message(message_id, caller=caller), caller
+
+
+def _id_of_key(sender: str, key: str | None) -> str:
+    if not key:
+        return new_message_id()
+    if len(key) > _KEY_CHARS_MAX:
+        raise MaestroError(
+            "INVALID",
+            f"the Idempotency-Key has {len(key)} characters, and the limit is {_KEY_CHARS_MAX}",
+            "A UUID does.",
+            limit=_KEY_CHARS_MAX,
+            actual=len(key),
+        )
+    # Of the sender too: two sessions may choose the same key.
+    return "key_" + hashlib.sha256(f"{sender}\n{key}".encode()).hexdigest()[:_KEY_DIGITS]
+
+
+def only(results: list[ItemResultDoc]) -> None:
+    """Raises the error of the one result, if it is one."""
+    [result] = results
+    if "error" in result:
+        raise MaestroError.from_body(result["error"])

@@ -37,7 +37,9 @@ def test_only_an_id_newer_than_all_that_was_filed_needs_no_look_at_the_disk() ->
     office.start("bob")
     links = []
     for message_id in ("msg_5_a", "msg_7_b", "msg_7_c", "msg_6_d", "m1", "msg_8_e"):
-        wanted = core.touches(office.state, Send(messages=[Outgoing(id=message_id, to="bob", text="x")], who=Identity("ann")))
+        wanted = core.touches(
+            office.state, Send(messages=[Outgoing(id=message_id, to="bob", text="x")], who=Identity("ann"))
+        )
         links.append([need.kind for need in wanted if need.kind == "link"])
         office.accept("ann", "bob", message_id)
         office.file()

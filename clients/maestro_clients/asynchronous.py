@@ -179,6 +179,7 @@ class AsyncClient:
     inbox = _method(commands.inbox)
     confirm = _method(commands.confirm)
     message = _method(commands.message)
+    thread = _method(commands.thread)
     delete = _method(commands.delete)
 
     # --- sessions ------------------------------------------------------------------------------------------

@@ -146,6 +146,7 @@ class Client:
     inbox = _method(commands.inbox)
     confirm = _method(commands.confirm)
     message = _method(commands.message)
+    thread = _method(commands.thread)
     delete = _method(commands.delete)
 
     # --- sessions ------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import errno
 import fcntl
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -82,11 +83,18 @@ def _serve(options: Options, listener: socket.socket, ready_fd: int | None, life
     server = uvicorn.Server(config)
     if life_fd is not None:
         threading.Thread(target=_end_with, args=(life_fd, server), daemon=True).start()
+    # uvicorn raises the signal that ended it once more, for whoever handled it before; the default would kill us here.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _on_signal)
     try:
         server.run(sockets=[listener])
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(url_file)
+
+
+def _on_signal(_number: int, _frame: object) -> None:
+    """Told already."""
 
 
 def _end_with(life_fd: int, server: uvicorn.Server) -> None:

@@ -16,6 +16,7 @@ from maestro_schemas.errors import MaestroError
 
 from .answers import answer, error_answer, plain_error
 from .endpoints import routes
+from .facades import Doubts
 from .post import Post
 from .table import CALLS
 
@@ -41,6 +42,7 @@ class Gateway(NamedTuple):
 
     options: Options
     post: Post
+    doubts: Doubts
 
 
 def make(options: Options) -> Starlette:
@@ -49,7 +51,7 @@ def make(options: Options) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         post = Post(options.data, options.environ)
-        app.state.gateway = Gateway(options, post)
+        app.state.gateway = Gateway(options, post, Doubts())
         try:
             yield
         finally:

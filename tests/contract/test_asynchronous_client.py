@@ -156,6 +156,7 @@ def test_a_broker_killed_in_mid_flight(open_office: PostOffice) -> None:
     async def main() -> None:
         async with AsyncClient(open_office.router(), ANN) as client:
             accepted: list[str] = []
+            reached = {share * tasks_count * each // 4: asyncio.Event() for share in (1, 2, 3)}
 
             async def sender(task: int) -> None:
                 for number in range(each):
@@ -168,12 +169,13 @@ def test_a_broker_killed_in_mid_flight(open_office: PostOffice) -> None:
                             continue
                         assert sent["status"] in (200, 201)
                         accepted.append(message_id)
+                        if len(accepted) in reached:
+                            reached[len(accepted)].set()
                         break
 
             async def killer() -> None:
-                for share in (1, 2, 3):
-                    while len(accepted) < share * tasks_count * each // 4:
-                        await let_others_run()
+                for enough in reached.values():
+                    await enough.wait()
                     open_office.kill()
                     await asyncio.to_thread(open_office.start)
 

@@ -167,11 +167,7 @@ class AsyncClient:
                     return
                 request_id, future = await ended.get()
                 message_id = ids.pop(request_id)
-                try:
-                    result = commands.single_result(line.answer(future.result()))
-                except MaestroError as error:
-                    result = commands.refused_result(message_id, error)
-                yield result
+                yield _result(line, future.result(), message_id)
         finally:
             for request_id in ids:
                 line.forget(request_id)
@@ -196,3 +192,12 @@ class AsyncClient:
     stats = _method(commands.stats)
     drain_outbox = _method(commands.drain_outbox)
     shutdown = _method(commands.shutdown)
+
+
+def _result(line: AsyncLine, ended: Reply | MaestroError, message_id: str) -> SendResultDoc:
+    """The result of a request with one message; a refusal of the whole request is that message's."""
+    try:
+        answer = line.answer(ended)
+    except MaestroError as error:
+        return commands.refused_result(message_id, error)
+    return commands.single_result(answer)

@@ -128,13 +128,13 @@ class AsyncLine:
     def _checked_loop(self) -> asyncio.AbstractEventLoop:
         if self._closed:
             raise dealer.closed()
+        if self._pid != os.getpid():
+            raise _elsewhere("process")
         loop = asyncio.get_running_loop()
-        if self._loop is None and self._pid == os.getpid():
+        if self._loop is None:
             self._loop = loop
-        elif self._loop is not loop or self._pid != os.getpid():
-            raise MaestroError(
-                "BAD_REQUEST", "this client belongs to another process or another event loop", "Make a new one."
-            )
+        if self._loop is not loop:
+            raise _elsewhere("event loop")
         return loop
 
     def _end(self, request_id: bytes, ended: Reply | MaestroError) -> None:
@@ -276,3 +276,7 @@ class AsyncLine:
 def _is_readable(socket: zmq.Socket[bytes]) -> bool:
     events: Any = socket.getsockopt(_EVENTS)
     return bool(events & _READABLE)
+
+
+def _elsewhere(what: str) -> MaestroError:
+    return MaestroError("BAD_REQUEST", f"this client belongs to another {what}", "Make a new one.")

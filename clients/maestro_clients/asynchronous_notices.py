@@ -30,6 +30,8 @@ EVERYTHING = ""
 QUEUE_MAX = 10_000
 # What libzmq holds while the loop is busy; beyond that the broker drops, which shows only as a gap in `seq`.
 _HIGH_WATER = 100_000
+# No session's id can begin so; an observer of everything sees also the heads that other observers ask for.
+_PROBE = "~"
 _EVENTS = int(zmq.EVENTS)
 _READABLE = int(zmq.POLLIN)
 
@@ -91,11 +93,15 @@ class AsyncNotices:
         return self._queue.popleft()
 
     def add(self, session: str) -> None:
-        """Subscribe to a session too; its `head` says that it is in force. Raises MaestroError BAD_REQUEST where
-        this is closed, or another process's."""
+        """Subscribe to a session too; its `head` says that it is in force. EVERYTHING has none, so the connection is
+        made anew: LOST and CONNECTED. Raises MaestroError BAD_REQUEST where this is closed, or another process's."""
         self._check_use()
-        if session not in self._sessions:
-            self._sessions.add(session)
+        if session in self._sessions:
+            return
+        self._sessions.add(session)
+        if session == EVERYTHING:
+            self.move(self._address)
+        else:
             self._subscribe(zmq.SUBSCRIBE, _topic(session))
 
     def remove(self, session: str) -> None:
@@ -156,7 +162,7 @@ class AsyncNotices:
         # Before the connect, so that no loss goes unseen.
         self._monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         # After every other in the order of bytes too, which is libzmq's when it subscribes again.
-        self._probe = f"~{new_session_id()}"
+        self._probe = _PROBE + new_session_id()
         for topic in (*sorted(map(_topic, self._sessions)), _topic(self._probe)):
             socket.setsockopt(zmq.SUBSCRIBE, topic)
         try:
@@ -219,7 +225,7 @@ class AsyncNotices:
                 continue
             if notice.session == self._probe:
                 self._greet()
-            else:
+            elif not notice.session.startswith(_PROBE):
                 self._put(notice)
         self._read_soon()
 

@@ -60,7 +60,8 @@ def test_mail_and_its_reading(gateway: Gateway) -> None:
     mail = gateway.ask("GET", "/api/sessions/bob/mail").json
     assert [one["id"] for one in mail] == [answer["mailId"] for answer in sent]
     assert set(mail[0]) == {
-        "id", "parentSessionId", "fromSessionId", "fromName", "toSessionId", "message", "detail", "createdAt", "readAt",
+        "id", "parentSessionId", "fromSessionId", "fromName", "toSessionId", "message", "detail", "createdAt",
+        "readAt",
     }  # fmt: skip
     assert [(one["fromName"], one["message"], one["detail"]) for one in mail] == [
         ("Ann", "short", "the long\n\nform"),

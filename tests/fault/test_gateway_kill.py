@@ -109,7 +109,8 @@ def test_the_broker_is_killed_under_http_load(post_office: PostOffice, capsys: p
     with capsys.disabled():
         print(
             f"\n  {KILLS} kills of the broker under HTTP: {len(told):,} answered 201, {len(lost)} lost, "
-            f"{doubled} doubled; {sum(s.unavailable for s in senders)} times 503, {sum(s.dropped for s in senders)} dropped; seed {seed}"
+            f"{doubled} doubled; "
+            f"{sum(s.unavailable for s in senders)} times 503, {sum(s.dropped for s in senders)} dropped; seed {seed}"
         )
     assert not lost
     assert not doubled

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 from msgspec.structs import replace
 
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.events import TOPIC_SEPARATOR
 from maestro_schemas.names import DEFAULT_PROJECT, OPERATOR
 from maestro_schemas.replies import SessionReply, SessionsReply
 from maestro_schemas.requests import SessionStart
@@ -142,8 +141,7 @@ def touch(state: State, request: SessionTouch, now_ms: int) -> SessionReply:
 def _shown(state: State, found: SessionState) -> Session:
     """With what is true at this moment alone."""
     session = found.public()
-    watching = f"{session.id}{TOPIC_SEPARATOR}" in state.topics
-    return replace(session, watching=True) if watching else session
+    return replace(session, watching=True) if state.is_watched(session.id) else session
 
 
 def _started(

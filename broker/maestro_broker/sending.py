@@ -20,7 +20,9 @@ from . import policy, rights
 from .records import Accepted
 
 if TYPE_CHECKING:
+    from maestro_schemas.replies import Reach
     from maestro_schemas.requests import Outgoing, Send
+    from maestro_schemas.sessions import Session
 
     from .sessions import SessionState
     from .state import Sent, State
@@ -113,7 +115,17 @@ def _send_one(state: State, sender: SessionState, outgoing: Outgoing, now_ms: in
         expires_at=expires_at,
         thread_id=metadata.thread_id,
         state="pending",
+        reach=_reach(state, session),
+        seen_at=receiver.last_activity_ms,
     )
+
+
+def _reach(state: State, receiver: Session) -> Reach:
+    if state.is_watched(receiver.id):
+        return "watching"
+    if receiver.agent is None:
+        return "inbox"
+    return "tool" if receiver.status == "working" else "prompt"
 
 
 def notify(state: State, receiver: str, message_id: str, text: str, now_ms: int) -> bool:

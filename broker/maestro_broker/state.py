@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 from msgspec.structs import replace
 
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.events import TOPIC_SEPARATOR
 from maestro_schemas.messages import Message, MessageStatus
 from maestro_schemas.names import SYSTEM_SENDER, is_id, message_time_ms
 
@@ -105,6 +106,10 @@ class State:
             window = self._windows[session] = policy.RateWindow()
             for at_ms in times_ms:
                 window.add(at_ms)
+
+    def is_watched(self, session: str) -> bool:
+        """Whether somebody hears at once of the session's mail."""
+        return f"{session}{TOPIC_SEPARATOR}" in self.topics
 
     def supply_mailbox(self, session: str, messages: Iterable[Message], now_ms: int) -> None:
         """All of a mailbox's files."""

@@ -159,6 +159,8 @@ class SendResultDoc(TypedDict):
     expiresAt: NotRequired[int]
     threadId: NotRequired[str]
     state: NotRequired[str]
+    reach: NotRequired[Literal["watching", "tool", "prompt", "inbox"]]
+    seenAt: NotRequired[int]
     error: NotRequired[ErrorDoc]
 
 

@@ -28,6 +28,7 @@ ROOT_COMMANDS = (
     ("inbox", "inbox:inbox", "Show new messages and mark them delivered, or watch for them."),
     ("timeline", "timeline:timeline", "Show what happened, without any message text."),
     ("outbox", "outbox:outbox", "Show what waits for a broker to be sent."),
+    ("doctor", "doctor:doctor", "Look whether everything is well, and say what to do where it is not."),
     ("demo", "demo:demo", "Show the whole post office at work, in a scratch directory."),
 )
 SESSION_COMMANDS = (

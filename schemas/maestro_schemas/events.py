@@ -16,8 +16,6 @@ from .messages import MessageType, Priority
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .sessions import Role
-
 EventName = Literal[
     "message.accepted",
     "message.offered",
@@ -68,7 +66,7 @@ class Event(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
 
 
 def may_see(
-    event: Event, session: str | None, role: Role, project: str, project_of: Callable[[str], str | None]
+    event: Event, session: str | None, role: str, project: str, project_of: Callable[[str], str | None]
 ) -> bool:
     """Whether an event is for `session`, None being the operator: its own; its project's for an orchestrator; all.
 

@@ -38,6 +38,6 @@ def open_office(post_office: PostOffice) -> PostOffice:
 
 @pytest.fixture
 def gateway(open_office: PostOffice) -> Iterator[Gateway]:
-    """A gateway before the running broker of `open_office`."""
-    with Gateway(open_office.data, open_office.environ) as made:
+    """A gateway before the running broker of `open_office`; it starts none itself, for that is the test's to do."""
+    with Gateway(open_office.data, {**open_office.environ, "MAESTRO_AUTOSTART": "0"}) as made:
         yield made

@@ -96,6 +96,7 @@ class Connection:
         self._ended: asyncio.Future[MaestroError] = asyncio.get_running_loop().create_future()
         self._viewer: Viewer | None = None
         self._is_accepted = False
+        self._has_spoken = False
 
     async def run(self) -> None:
         """Until either side ends it."""
@@ -110,7 +111,8 @@ class Connection:
 
     async def _talk(self) -> None:
         since = since_of(self._request.headers, self._request.query_params)
-        await self._begin(await self._admit_at_handshake(), None, since)
+        viewer = await self._admit_at_handshake()
+        await self._begin(viewer, None, since, _authenticated(viewer) if self._is_accepted else None)
         reader = asyncio.create_task(self._read())
         either: list[asyncio.Future[Any]] = [reader, self._ended]
         try:
@@ -149,14 +151,13 @@ class Connection:
             raise refusal from None
         if ask.type != "auth":
             raise refusal
+        self._has_spoken = True
         return await self._admit_asked(ask)
 
     async def _admit_asked(self, ask: Ask) -> Viewer:
         if ask.session_id is None:
             raise MaestroError("INVALID", "`auth` names no session", 'Send {"type": "auth", "sessionId", "token"}.')
-        viewer = await self._admit(Caller(ask.session_id, ask.token))
-        await self._answer({"type": "authenticated", "sessionId": viewer.session})
-        return viewer
+        return await self._admit(Caller(ask.session_id, ask.token))
 
     async def _admit(self, caller: Caller) -> Viewer:
         gateway = self._gateway
@@ -166,7 +167,8 @@ class Connection:
 
     async def _read(self) -> None:
         try:
-            is_first = True
+            # What said who it is came before.
+            is_first = not self._has_spoken
             while True:
                 raw = await self._next_text()
                 try:
@@ -223,7 +225,7 @@ class Connection:
             # Not as the operator, that it did not want to be.
             self._end(error)
             return
-        await self._begin(viewer, None, self._current.subscription.position)
+        await self._begin(viewer, None, self._current.subscription.position, _authenticated(viewer))
 
     @property
     def _current(self) -> Following:
@@ -317,6 +319,10 @@ def _decoded(raw: str | bytes) -> Ask:
             'Send one JSON object a frame: {"type": "ping"}, {"type": "subscribe", "sessionIds": [...], "since"?}, '
             '{"type": "unsubscribe"}.',
         ) from None
+
+
+def _authenticated(viewer: Viewer) -> dict[str, Any]:
+    return {"type": "authenticated", "sessionId": viewer.session}
 
 
 def _error_frame(error: MaestroError) -> dict[str, Any]:

@@ -332,7 +332,7 @@ def test_a_subscription_may_look_back(open_office: PostOffice, gateway: Gateway)
 
 def test_garbage_is_answered_and_the_connection_stays(open_office: PostOffice, gateway: Gateway) -> None:
     with websocket(gateway) as opened:
-        for garbage, code in {
+        garbled: dict[str | bytes, str] = {
             "no JSON": "BAD_REQUEST",
             b"\xff\x00": "BAD_REQUEST",
             "[]": "INVALID",
@@ -343,7 +343,8 @@ def test_garbage_is_answered_and_the_connection_stays(open_office: PostOffice, g
             '{"type": "subscribe", "sessionIds": []}': "INVALID",
             '{"type": "subscribe", "sessionIds": "bob"}': "INVALID",
             '{"type": "subscribe", "sessionIds": ["bob"], "since": -1}': "INVALID",
-        }.items():
+        }
+        for garbage, code in garbled.items():
             opened.send(garbage)
             answer = receive(opened)
             assert (answer["type"], answer["code"]) == ("error", code), garbage
@@ -366,7 +367,7 @@ def test_resuming_by_lsn_loses_nothing_and_repeats_nothing(open_office: PostOffi
         for _ in range(8):
             traffic.wait_for(20)
             with websocket(gateway, f"/ws?since={since}") as opened:
-                mine = []
+                mine: list[tuple[int, str]] = []
                 while len(mine) < 120 or mine[-1][1] != "session:message_received":
                     mine.append(told(receive(opened)))
             got += mine

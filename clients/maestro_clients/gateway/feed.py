@@ -188,6 +188,7 @@ class Feed:
 
     async def _read_on(self) -> None:
         address = self._post.notices
+        is_away = False
         async with AsyncNotices(address) as notices:
             listener = asyncio.create_task(self._listen(notices))
             try:
@@ -197,11 +198,15 @@ class Feed:
                     self._wake.clear()
                     try:
                         await self._read()
+                        is_away = False
                     except MaestroError as error:
                         if error.code not in LOST and not error.retryable:
                             raise
                         if error.code in LOST:
                             self.lost()
+                        if not is_away:
+                            is_away = True
+                            _log.warning("no events at the moment (%s); they go on after LSN %d", error, self.cursor)
                         await asyncio.sleep(_AGAIN_S)
                         self._wake.set()
                     if self._post.notices != address:

@@ -22,6 +22,7 @@ from maestro_schemas.errors import MaestroError
 
 from .answers import error_body
 from .audience import admit
+from .feed import LOST
 from .following import follow, not_an_lsn, since_of
 from .identity import caller_of, token_of
 
@@ -104,10 +105,12 @@ class Connection:
         try:
             await self._talk()
         except MaestroError as error:
-            await self._stop_writing()
+            if error.code in LOST:
+                self._gateway.feed.lost()
+            self._let_go()
             await self._close(error)
         finally:
-            await self._stop_writing()
+            self._let_go()
 
     async def _talk(self) -> None:
         since = since_of(self._request.headers, self._request.query_params)
@@ -239,7 +242,8 @@ class Connection:
     ) -> None:
         """Follow the events as this viewer, in place of what was followed before, unless that is refused."""
         following = await follow(self._gateway.feed, viewer, choice, since)
-        await self._stop_writing()
+        # Not waited for: it writes nothing any more, and whoever cancels us here must not leave two of them.
+        self._let_go()
         self._viewer, self._following = viewer, following
         if not self._is_accepted:
             await self._accept()
@@ -258,12 +262,10 @@ class Connection:
         except _GoneError:
             pass  # the reading task learns of it too
 
-    async def _stop_writing(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await writer
+    def _let_go(self) -> None:
+        """Follow the events no more."""
+        if self._writer is not None:
+            self._writer.cancel()
         if self._following is not None:
             self._following.close()
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateways import Gateway
 from post_office import scratch
 
 if TYPE_CHECKING:
@@ -34,10 +33,3 @@ def open_office(post_office: PostOffice) -> PostOffice:
     post_office.start()
     post_office.sessions("ann", "bob")
     return post_office
-
-
-@pytest.fixture
-def gateway(open_office: PostOffice) -> Iterator[Gateway]:
-    """A gateway before the running broker of `open_office`; it starts none itself, for that is the test's to do."""
-    with Gateway(open_office.data, {**open_office.environ, "MAESTRO_AUTOSTART": "0"}) as made:
-        yield made

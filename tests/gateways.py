@@ -1,37 +1,51 @@
-"""Gateways: a real gateway process before a post office.
+"""Gateways: a real HTTP gateway process beside a test's post office.
 
-Rule: as `post_office`: ended by its pid and waited for; its port is the kernel's choice, on loopback.
+Rule: as for brokers: ended by its pid and waited for, and nothing outlives a test.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
-import time
-from typing import TYPE_CHECKING, Self
+import urllib.parse
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
+    from typing import Self
+
+    from post_office import PostOffice
 
 START_S = 20.0
 STOP_S = 20.0
 
 
-class Gateway:
-    """`url`: where it listens, once it was started; `ws_url` for WebSocket. Use it as a context manager."""
+class Answer(NamedTuple):
+    """One HTTP answer; header names are lower case."""
 
-    def __init__(self, data: str, environ: Mapping[str, str], *arguments: str) -> None:
-        self._command = [sys.executable, "-m", "maestro_clients.gateway", "--data-dir", data, "--port", "0"]
-        self._command += arguments
-        self._environ = dict(environ)
-        self._out = os.path.join(os.path.dirname(data), "gateway.out")
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body."""
+        return json.loads(self.body)
+
+
+class Gateway:
+    """A gateway for `office`, used with `with`. `options`: more of its command line, such as `--host`."""
+
+    def __init__(self, office: PostOffice, *options: str) -> None:
+        self._office = office
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self.url = ""
 
@@ -45,64 +59,84 @@ class Gateway:
         self.stop()
 
     @property
+    def pid(self) -> int:
+        """Of the process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def ws_url(self) -> str:
         """The same place for WebSocket."""
         return self.url.replace("http://", "ws://", 1)
 
     @property
-    def pid(self) -> int:
-        """Of the process that runs."""
-        assert self._process is not None
-        return self._process.pid
+    def address(self) -> tuple[str, int]:
+        """Host and port, for a raw socket."""
+        parts = urllib.parse.urlsplit(self.url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        return parts.hostname, parts.port
 
-    def start(self) -> None:
-        """Start it and wait until it listens. Raises the MaestroError that it ends with."""
-        read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-        try:
-            with open(self._out, "ab") as out:
-                self._process = subprocess.Popen(
-                    [*self._command, "--ready-fd", str(write_fd)],
-                    env=self._environ,
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=out,
-                    pass_fds=(write_fd,),
-                )
-            os.close(write_fd)
-            word, _, rest = _read_line(read_fd).partition(" ")
-        finally:
-            os.close(read_fd)
+    def start(self) -> str:
+        """Start it and wait until it serves; its URL. Raises the MaestroError that it ends with."""
+        ours, theirs = os.pipe()
+        command = [sys.executable, "-m", "maestro_clients.gateway", "--data-dir", self._office.data, "--port", "0"]
+        command += [*self._options, "--ready-fd", str(theirs)]
+        self._process = subprocess.Popen(
+            command, env=self._office.environ, pass_fds=(theirs,), stdin=subprocess.DEVNULL, start_new_session=True
+        )
+        os.close(theirs)
+        with os.fdopen(ours, "rb") as pipe:
+            assert select.select([pipe], [], [], START_S)[0], "the gateway says nothing"
+            word, _, rest = pipe.readline().decode().strip().partition(" ")
         if word != "ready":
-            self.stop()
-            raise MaestroError.from_body(json.loads(rest or "null"))
-        self.url = rest
+            self._process.wait(STOP_S)
+            raise MaestroError.from_body(json.loads(rest) if rest else None)
+        self.url = rest.split()[0]
+        return self.url
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int | None:
-        """End it and wait; its exit status, None where none ran."""
-        process, self._process = self._process, None
-        if process is None:
+    def stop(self) -> int | None:
+        """Stop it, if it runs; its exit status."""
+        if self._process is None:
             return None
-        process.send_signal(number)
-        try:
-            return process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(STOP_S)
-            raise
+        self._process.terminate()
+        return self._process.wait(STOP_S)
 
     def kill(self) -> None:
-        """SIGKILL, as a crash is."""
-        self.stop(signal.SIGKILL)
+        """SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(STOP_S)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 20.0,
+    ) -> Answer:
+        """One request on a connection of its own. `body`: a value for JSON, or bytes to be sent as they are."""
+        host, port = self.address
+        connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+        try:
+            return send(connection, method, path, body, headers=headers)
+        finally:
+            connection.close()
 
 
-def _read_line(fd: int) -> str:
-    give_up_s = time.monotonic() + START_S
-    heard = b""
-    while not heard.endswith(b"\n"):
-        readable = select.select([fd], [], [], max(0.0, give_up_s - time.monotonic()))[0]
-        assert readable, f"the gateway is not ready: {heard!r}"
-        some = os.read(fd, 4_096)
-        if not some:
-            break
-        heard += some
-    return heard.decode().strip()
+def send(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: Any = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """One request on an open connection."""
+    raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    kind = {} if raw is None else {"Content-Type": "application/json"}
+    connection.request(method, path, raw, {**kind, **(headers or {})})
+    got = connection.getresponse()
+    return Answer(got.status, {name.lower(): value for name, value in got.getheaders()}, got.read())

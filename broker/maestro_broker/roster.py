@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec.structs import replace
 
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.events import TOPIC_SEPARATOR
 from maestro_schemas.names import DEFAULT_PROJECT, OPERATOR
 from maestro_schemas.replies import SessionReply, SessionsReply
 from maestro_schemas.requests import SessionStart
@@ -89,14 +90,14 @@ def end(state: State, request: SessionEnd, now_ms: int) -> SessionReply:
 def get(state: State, request: SessionGet, now_ms: int) -> SessionReply:
     """One session."""
     asking = rights.authenticate(state, request.who, now_ms)
-    return SessionReply(rights.named_session(state, asking, request.id).public())
+    return SessionReply(_shown(state, rights.named_session(state, asking, request.id)))
 
 
 def list_sessions(state: State, request: SessionList, now_ms: int) -> SessionsReply:
     """Sessions that fit, by start."""
     rights.authenticate(state, request.who, now_ms)
     listed = [
-        found.public()
+        _shown(state, found)
         for found in state.sessions
         if (request.project_id is None or found.session.project_id == request.project_id)
         and (request.parent_session_id is None or found.session.parent_session_id == request.parent_session_id)
@@ -136,6 +137,13 @@ def touch(state: State, request: SessionTouch, now_ms: int) -> SessionReply:
         stored = StoredSession(session=replace(changed, last_activity=now_ms), token_hash=found.token_hash)
         state.absorb(SessionChanged(now_ms, "changed", stored), None)
     return SessionReply(found.public())
+
+
+def _shown(state: State, found: SessionState) -> Session:
+    """With what is true at this moment alone."""
+    session = found.public()
+    watching = f"{session.id}{TOPIC_SEPARATOR}" in state.topics
+    return replace(session, watching=True) if watching else session
 
 
 def _started(

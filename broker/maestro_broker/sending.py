@@ -73,6 +73,10 @@ def _send_one(state: State, sender: SessionState, outgoing: Outgoing, now_ms: in
     text = policy.check_text(outgoing.text, state.limits)
     metadata = _checked_metadata(state, sender_id, outgoing)
     expires_at = None if outgoing.ttl_ms is None else now_ms + _checked_ttl(state, outgoing.ttl_ms)
+    # Without a rate there is no loop guard either.
+    pair = state.pair(sender_id, session.id) if state.limits.rate_limit else None
+    if pair is not None:
+        pair.check(sender_id, session.id, text, metadata, now_ms, state.limits)
     if mailbox.pending >= state.limits.pending_max:
         raise MaestroError(
             "MAILBOX_FULL",
@@ -97,8 +101,9 @@ def _send_one(state: State, sender: SessionState, outgoing: Outgoing, now_ms: in
         metadata=UNSET if metadata is _NO_METADATA else metadata,
     )
     state.absorb(Accepted(message), message)
-    if state.limits.rate_limit:
+    if pair is not None:
         window.add(now_ms)
+        pair.add(sender_id, text, metadata, now_ms)
     return SendResult(
         id=message_id,
         status=201,

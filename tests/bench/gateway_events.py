@@ -20,7 +20,7 @@ from websockets.asyncio.client import connect as connect_async
 from websockets.sync.client import connect
 
 from bench.references import percentile
-from gateways import Gateway
+from maestro_clients import gateway_process
 from maestro_clients.fresh import new_message_id
 
 if TYPE_CHECKING:
@@ -46,19 +46,22 @@ class Counted(NamedTuple):
 
 def gateway_events(bench: Bench) -> None:
     """Push to one client; then a thousand events to each of many."""
-    with Gateway(bench.data, bench.environ) as gateway:
-        _push(bench, gateway)
-        _crowd(bench, gateway)
+    url = gateway_process.start(bench.data, bench.environ, host="127.0.0.1", port=0).split()[0]
+    try:
+        _push(bench, url.replace("http://", "ws://", 1))
+        _crowd(bench, url.replace("http://", "ws://", 1))
+    finally:
+        gateway_process.stop(bench.data)
 
 
-def _push(bench: Bench, gateway: Gateway) -> None:
+def _push(bench: Bench, url: str) -> None:
     """From the sender's `accepted` to the frame with the body in a client's hand."""
     with bench.client() as operator:
         operator.start_session("ws_a", role="orchestrator")
         operator.start_session("ws_b")
     got: dict[str, float] = {}
     arrived = threading.Semaphore(0)
-    with connect(gateway.ws_url + "/ws", additional_headers={"X-Session-ID": "ws_b"}, compression=None) as opened:
+    with connect(f"{url}/ws", additional_headers={"X-Session-ID": "ws_b"}, compression=None) as opened:
 
         def watch() -> None:
             while len(got) < PUSHES:
@@ -89,14 +92,14 @@ def _push(bench: Bench, gateway: Gateway) -> None:
     )
 
 
-def _crowd(bench: Bench, gateway: Gateway) -> None:
+def _crowd(bench: Bench, url: str) -> None:
     with bench.client() as operator:
         operator.start_session("crowd_a", role="orchestrator")
         operator.start_session("crowd_b")
     spawn = multiprocessing.get_context("spawn")
     ready = spawn.Event()
     receiving, sending = spawn.Pipe(duplex=False)
-    process = spawn.Process(target=_clients, args=(gateway.ws_url, ready, sending))
+    process = spawn.Process(target=_clients, args=(url, ready, sending))
     process.start()
     try:
         assert ready.wait(_WAIT_S), "the clients did not connect"

@@ -16,6 +16,7 @@ from maestro_schemas.errors import MaestroError
 
 from .answers import answer, error_answer, plain_error
 from .endpoints import routes
+from .facades import Doubts
 from .feed import Feed
 from .post import Post
 from .table import CALLS
@@ -43,6 +44,7 @@ class Gateway(NamedTuple):
 
     options: Options
     post: Post
+    doubts: Doubts
     feed: Feed
 
 
@@ -53,7 +55,7 @@ def make(options: Options) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         post = Post(options.data, options.environ)
         feed = Feed(post)
-        app.state.gateway = Gateway(options, post, feed)
+        app.state.gateway = Gateway(options, post, Doubts(), feed)
         try:
             yield
         finally:

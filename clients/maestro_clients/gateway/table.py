@@ -9,8 +9,26 @@ from typing import Any
 
 from maestro_schemas.messages import Message
 
-from . import messages, operations, sessions, shapes, stream
+from . import facades, messages, operations, sessions, shapes, stream
 from .endpoints import Endpoint
+
+_SEND_CODES = (
+    "NO_SESSION",
+    "UNKNOWN_SESSION",
+    "SESSION_ENDED",
+    "ROLE_FORBIDDEN",
+    "RECEIVER_NOT_FOUND",
+    "RECEIVER_ENDED",
+    "AMBIGUOUS_NAME",
+    "CONFLICT",
+    "EMPTY_MESSAGE",
+    "TEXT_TOO_LONG",
+    "DATA_TOO_LARGE",
+    "RATE_LIMITED",
+    "MAILBOX_FULL",
+    "BUSY",
+    "STORAGE_FULL",
+)
 
 CALLS = (
     Endpoint(
@@ -19,23 +37,7 @@ CALLS = (
         messages.send,
         "Send a message; 201 means that it is on disk.",
         {201: Message},
-        (
-            "NO_SESSION",
-            "UNKNOWN_SESSION",
-            "SESSION_ENDED",
-            "ROLE_FORBIDDEN",
-            "RECEIVER_NOT_FOUND",
-            "RECEIVER_ENDED",
-            "AMBIGUOUS_NAME",
-            "CONFLICT",
-            "EMPTY_MESSAGE",
-            "TEXT_TOO_LONG",
-            "DATA_TOO_LARGE",
-            "RATE_LIMITED",
-            "MAILBOX_FULL",
-            "BUSY",
-            "STORAGE_FULL",
-        ),
+        _SEND_CODES,
         body=shapes.SendBody,
     ),
     Endpoint(
@@ -56,6 +58,14 @@ CALLS = (
         ("FORBIDDEN", "CURSOR_EXPIRED", "CURSOR_AHEAD"),
     ),
     Endpoint("GET", "/messages/{message}", messages.one, "One message.", {200: Message}, ("MESSAGE_NOT_FOUND",)),
+    Endpoint(
+        "GET",
+        "/messages/{message}/thread",
+        messages.thread,
+        "The messages that answer one another, the oldest first.",
+        {200: shapes.ThreadShown},
+        ("MESSAGE_NOT_FOUND",),
+    ),
     Endpoint(
         "PATCH",
         "/messages/{message}",
@@ -129,6 +139,35 @@ CALLS = (
         ("SESSION_NOT_FOUND", "SESSION_ENDED", "FORBIDDEN"),
         body=shapes.NoteBody,
         tag="sessions",
+    ),
+    Endpoint(
+        "POST",
+        "/sessions/{session}/prompt",
+        facades.prompt,
+        "Say something to a session, as the older clients do.",
+        {200: shapes.Success},
+        _SEND_CODES,
+        body=shapes.PromptBody,
+        tag="older clients",
+    ),
+    Endpoint(
+        "POST",
+        "/sessions/{session}/mail",
+        facades.mail,
+        "Send mail, as the older clients do.",
+        {200: shapes.Success},
+        _SEND_CODES,
+        body=shapes.MailBody,
+        tag="older clients",
+    ),
+    Endpoint(
+        "GET",
+        "/sessions/{session}/mail",
+        facades.unread,
+        "The unread mail, as the older clients read it; it counts as read once the answer was taken.",
+        {200: list[shapes.MailShown]},
+        ("SESSION_NOT_FOUND", "FORBIDDEN"),
+        tag="older clients",
     ),
     Endpoint(
         "GET",

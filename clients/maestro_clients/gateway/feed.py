@@ -55,8 +55,8 @@ class Subscription:
         self.position = 0
         self._feed = feed
         self._live_from: int | None = None
-        # What waits, and whether it is to have the message.
-        self._queue: deque[tuple[Happening, bool]] = deque()
+        # What waits, whether it is to have the message, and for how many frames it was counted.
+        self._queue: deque[tuple[Happening, bool, int]] = deque()
         self._frames_waiting = 0
         self._there = asyncio.Event()
         self._ended: MaestroError | None = None
@@ -96,7 +96,7 @@ class Subscription:
             # It would learn of what is queued much too late, and it is all to be had again.
             self.end(_slow())
             return
-        self._queue.append((happening, self.viewer.reads(happening.event)))
+        self._queue.append((happening, self.viewer.reads(happening.event), len(chosen)))
         self._there.set()
 
     def end(self, why: MaestroError) -> None:
@@ -113,8 +113,8 @@ class Subscription:
                     raise _with_since(self._ended, self.position)
                 self._there.clear()
                 await self._there.wait()
-            happening, whole = self._queue.popleft()
-            self._frames_waiting -= len(happening.chosen(self.choice))
+            happening, whole, counted = self._queue.popleft()
+            self._frames_waiting -= counted
             delivery = self.cut(happening, whole=whole)
             if delivery is not None:
                 return delivery

@@ -139,10 +139,11 @@ def truth(office: PostOffice, after: int, session: str | None = None) -> list[tu
 
 
 class Traffic:
-    """Ann writes to bob, on and on, in a thread of its own, until it is stopped."""
+    """Ann writes to bob, who takes it (so that his mailbox never fills), on and on, in a thread of its own."""
 
     def __init__(self, office: PostOffice) -> None:
-        self._client = office.client("ann", patient=True, timeout_s=60.0)
+        self._ann = office.client("ann", patient=True, timeout_s=60.0)
+        self._bob = office.client("bob", patient=True, timeout_s=60.0)
         self._stopped = threading.Event()
         self._sent = 0
         self._thread = threading.Thread(target=self._run)
@@ -157,7 +158,8 @@ class Traffic:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            self._client.send("bob", f"number {self._sent}")
+            sent = self._ann.send("bob", f"number {self._sent}")
+            self._bob.confirm([sent["id"]], "delivered")
             self._sent += 1
 
     def wait_for(self, more: int) -> None:

@@ -65,6 +65,11 @@ class Gateway:
         return self._process.pid
 
     @property
+    def ws_url(self) -> str:
+        """The same place for WebSocket."""
+        return self.url.replace("http://", "ws://", 1)
+
+    @property
     def address(self) -> tuple[str, int]:
         """Host and port, for a raw socket."""
         parts = urllib.parse.urlsplit(self.url)

@@ -45,6 +45,7 @@ CODES: Final[dict[str, tuple[int, bool]]] = {
     "RATE_LIMITED": (429, True),
     "LOOP_GUARD": (429, True),
     "MAILBOX_FULL": (429, True),
+    "SLOW_CONSUMER": (429, True),  # a reader of the live events that does not keep up
     "BUSY": (503, True),  # filing is behind: back-pressure
     "STORAGE_FULL": (503, True),
     "STOPPING": (503, True),

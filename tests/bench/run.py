@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from bench import references
+from bench.gateway_events import CLIENTS, PUSHES, gateway_events
 from bench.references import percentile
 from maestro_clients import broker_process, gateway_process
 from maestro_clients.blocking import Client
@@ -298,6 +299,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "rest": rest,
     "burst": burst,
     "sustained": sustained,
+    "gateway_events": gateway_events,
 }
 
 
@@ -332,6 +334,8 @@ def main() -> int:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump(figures, file, indent=2)
     whole = figures.get("push_seen", 600) == 600 and figures.get("poll_seen", 40) == 40
+    whole = whole and figures.get("ws_push_seen", PUSHES) == PUSHES
+    whole = whole and figures.get("ws_crowd_whole", CLIENTS) == CLIENTS
     return 0 if whole and figures.get("burst_accepted", arguments.burst) == arguments.burst else 1
 
 

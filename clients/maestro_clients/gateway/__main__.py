@@ -7,6 +7,7 @@ by itself when it is told to, and takes its address away first.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import errno
 import fcntl
@@ -29,9 +30,14 @@ from .options import DEFAULT_HOST, DEFAULT_PORT, Options
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from starlette.applications import Starlette
+
 _STOP_S = 3
 _KEEP_ALIVE_S = 75
 _BACKLOG = 1_024
+_PING_S = 20.0
+# What clients send over WebSocket is small: the longest is a list of sessions.
+_WS_BYTES_MAX = 1 << 17
 
 
 def main() -> int:
@@ -60,8 +66,9 @@ def main() -> int:
 
 def _serve(options: Options, listener: socket.socket, ready_fd: int | None, life_fd: int | None) -> None:
     logs.start(options.data, "gateway", "maestro_clients.gateway", foreground=False)
+    application = app.make(options)
     config = uvicorn.Config(
-        app.make(options),
+        application,
         loop="asyncio",
         http="httptools",
         ws="websockets-sansio",
@@ -73,6 +80,12 @@ def _serve(options: Options, listener: socket.socket, ready_fd: int | None, life
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_STOP_S,
+        # A client that is gone without a word is let go of after both.
+        ws_ping_interval=_PING_S,
+        ws_ping_timeout=_PING_S,
+        ws_max_size=_WS_BYTES_MAX,
+        # On one machine there is nothing to win by it, and each of many clients would cost a compression a frame.
+        ws_per_message_deflate=False,
     )
     # Bound and listening: whoever reads the file from now on is answered, if only when the loop has begun.
     url = _url(options, listener)
@@ -80,7 +93,7 @@ def _serve(options: Options, listener: socket.socket, ready_fd: int | None, life
     with open(url_file, "w", encoding="utf-8") as file:
         file.write(f"{url}\n")
     _tell(ready_fd, f"ready {url}")
-    server = uvicorn.Server(config)
+    server = _Server(config, application)
     if life_fd is not None:
         threading.Thread(target=_end_with, args=(life_fd, server), daemon=True).start()
     # uvicorn raises the signal that ended it again, for who handled it before: the default would kill us here.
@@ -91,6 +104,21 @@ def _serve(options: Options, listener: socket.socket, ready_fd: int | None, life
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(url_file)
+
+
+class _Server(uvicorn.Server):
+    """Ends the streams first, which would otherwise be waited for until they are cut off."""
+
+    def __init__(self, config: uvicorn.Config, application: Starlette) -> None:
+        super().__init__(config)
+        self._application = application
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        gateway: app.Gateway = self._application.state.gateway
+        gateway.feed.stop()
+        # They get a turn to say why, before their connections are closed.
+        await asyncio.sleep(0)
+        await super().shutdown(sockets)
 
 
 def _on_signal(_number: int, _frame: object) -> None:

@@ -17,8 +17,10 @@ from maestro_schemas.errors import MaestroError
 from .answers import answer, error_answer, plain_error
 from .endpoints import routes
 from .facades import Doubts
+from .feed import Feed
 from .post import Post
 from .table import CALLS
+from .websocket import websocket_routes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,6 +45,7 @@ class Gateway(NamedTuple):
     options: Options
     post: Post
     doubts: Doubts
+    feed: Feed
 
 
 def make(options: Options) -> Starlette:
@@ -51,14 +54,16 @@ def make(options: Options) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         post = Post(options.data, options.environ)
-        app.state.gateway = Gateway(options, post, Doubts())
+        feed = Feed(post)
+        app.state.gateway = Gateway(options, post, Doubts(), feed)
         try:
             yield
         finally:
+            feed.stop()
             await post.aclose()
 
     return Starlette(
-        routes=routes(CALLS),
+        routes=[*routes(CALLS), *websocket_routes()],
         lifespan=lifespan,
         exception_handlers={
             MaestroError: _on_refusal,  # type: ignore[dict-item]  # Starlette's type knows no narrower handler

@@ -9,7 +9,7 @@ from typing import Any
 
 from maestro_schemas.messages import Message
 
-from . import facades, messages, operations, sessions, shapes
+from . import facades, messages, operations, sessions, shapes, stream
 from .endpoints import Endpoint
 
 _SEND_CODES = (
@@ -48,6 +48,14 @@ CALLS = (
         {200: shapes.InboxPage},
         ("SESSION_NOT_FOUND", "FORBIDDEN"),
         query=shapes.InboxQuery,
+    ),
+    Endpoint(
+        "GET",
+        "/sessions/{session}/messages/stream",
+        stream.stream,
+        "A session's events as they happen, as server-sent events; `Last-Event-ID` or `?since=` resumes.",
+        {200: stream.MEDIA_TYPE},
+        ("FORBIDDEN", "CURSOR_EXPIRED", "CURSOR_AHEAD"),
     ),
     Endpoint("GET", "/messages/{message}", messages.one, "One message.", {200: Message}, ("MESSAGE_NOT_FOUND",)),
     Endpoint(

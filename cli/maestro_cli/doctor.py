@@ -30,15 +30,13 @@ _SYNC_SLOW_MS = 20.0
 _ROUND_TRIP_SLOW_MS = 20.0
 _FREE_BYTES_LOW = 256 << 20
 # What a network file system or one in memory does not promise.
-_DOUBTFUL = {"nfs": "locks and syncs depend on the server", "cifs": "locks and syncs depend on the server",
-             "fuse": "syncs depend on what is behind it", "tmpfs": "it forgets everything when the power goes"}  # fmt: skip
-_PACKAGES = ("pyzmq", "msgpack", "msgspec", "cyclopts", "tenacity")
-    "pyzmq": "zmq",
-    "msgpack": "msgpack",
-    "msgspec": "msgspec",
-    "cyclopts": "cyclopts",
-    "tenacity": "tenacity",
+_DOUBTFUL = {
+    "nfs": "locks and syncs depend on the server",
+    "cifs": "locks and syncs depend on the server",
+    "fuse": "syncs depend on what is behind it",
+    "tmpfs": "it forgets everything when the power goes",
 }
+_PACKAGES = ("pyzmq", "msgpack", "msgspec", "cyclopts", "tenacity")
 
 
 class Finding(NamedTuple):

@@ -15,6 +15,7 @@ from maestro_schemas.requests import (
     Confirm,
     Delete,
     GetMessage,
+    GetThread,
     Inbox,
     Request,
     Send,
@@ -25,7 +26,7 @@ from maestro_schemas.requests import (
     SessionTouch,
 )
 
-from . import receiving, rights, roster, sending
+from . import receiving, rights, roster, sending, threads
 from .state import Need, State
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _COMMANDS: dict[type[Request], Callable[[State, Any, int], Any]] = {
     Confirm: receiving.confirm,
     Delete: receiving.delete,
     GetMessage: receiving.get_message,
+    GetThread: threads.get,
     SessionStart: roster.start,
     SessionEnd: roster.end,
     SessionGet: roster.get,
@@ -83,6 +85,8 @@ def touches(state: State, request: Request) -> list[Need]:
             return [Need("file", mailbox.session, i) for i in wanted if not mailbox.knows(i)]
         case GetMessage():
             return _message_touches(state, request.who.session, request.id)
+        case GetThread():
+            return [*_message_touches(state, request.who.session, request.id), *threads.touches(state, request)]
     return []
 
 

@@ -29,6 +29,7 @@ from maestro_schemas.requests import (
     Confirm,
     Delete,
     Events,
+    GetThread,
     Hello,
     Request,
     Send,
@@ -316,6 +317,8 @@ class Daemon:
                 self._take_address_away()
                 self._stopping = True
                 return ShutdownReply(os.getpid())
+            case GetThread():
+                self._follow(request, now_ms)
             case _:
                 self._check_reserve(request, body_bytes)
         self._supply(core.touches(self._state, request), now_ms)
@@ -347,6 +350,13 @@ class Daemon:
     def _supply(self, needs: list[Need], now_ms: int) -> None:
         for need in needs:
             recovery.supply(self._state, self._spool, need, now_ms)
+
+    def _follow(self, request: GetThread, now_ms: int) -> None:
+        """A thread names its parties one after the other, as their mailboxes are read."""
+        supplied: set[Need] = set()
+        while new := [need for need in core.touches(self._state, request) if need not in supplied]:
+            self._supply(new, now_ms)
+            supplied.update(new)
 
     def _events(self, request: Events, now_ms: int) -> EventsReply:
         asking = rights.authenticate(self._state, request.who, now_ms)

@@ -17,6 +17,20 @@ import zmq
 from maestro_schemas.errors import MaestroError
 
 from .connection import Connection
+from .dealer import (
+    DRAIN,
+    ERROR_STATUS,
+    LOOK_AGAIN_MAX_S,
+    LOOK_AGAIN_S,
+    NOW,
+    QUIET_S,
+    closed,
+    connected,
+    not_ours,
+    send,
+    unanswered,
+    unreachable,
+)
 from .liveness import listens
 
 if TYPE_CHECKING:
@@ -25,22 +39,8 @@ if TYPE_CHECKING:
     from .codec import Reply
     from .connection import Frames
 
-# Silence that makes us look whether the broker is there. A look costs 20 us, and the broker one accept.
-QUIET_S = 0.3
-_LOOK_AGAIN_S = 0.02
-_LOOK_AGAIN_MAX_S = 0.25
-_RECONNECT_MS = 20
-_RECONNECT_MAX_MS = 200
-# More than any caller keeps in flight; a full queue means that the broker does not read.
-_HIGH_WATER = 10_000
-# How many answers are taken in at once, so that a caller sees the first before the last of a long stream.
-_DRAIN = 256
-_ERROR_STATUS = 400
 # Longer waits are cut into these, so that the socket's timeout, which costs a call to set, stays the same.
 _SLICE_MS = 100
-# Plain integers: pyzmq's flags are enums, whose arithmetic costs more than the send (9 us a message instead of 2).
-_NOW = int(zmq.NOBLOCK)
-_NOW_AND_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 _RECEIVE_TIMEOUT = int(zmq.RCVTIMEO)
 
 
@@ -63,31 +63,15 @@ class Line:
         self._requests = Connection()
         self._arrived.clear()
         self._quiet_since_s = 0.0
-        self._look_again_s = _LOOK_AGAIN_S
+        self._look_again_s = LOOK_AGAIN_S
         if self._socket is not None:
             # A forked child: pyzmq sees that the socket is the parent's and only marks its own copy as closed.
             self._socket.close()
             self._socket = None
 
-    def _connect(self) -> zmq.Socket[bytes]:
-        socket = new_socket(zmq.DEALER)
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
-        socket.setsockopt(zmq.SNDHWM, _HIGH_WATER)
-        socket.setsockopt(zmq.RCVHWM, _HIGH_WATER)
+    def _connect(self) -> None:
         self._wait_ms = -1
-        try:
-            socket.connect(self._address)
-        except zmq.ZMQError as error:
-            socket.close()
-            raise MaestroError(
-                "BROKER_UNREACHABLE",
-                f"{self._address!r} can't be connected to: {error}",
-                "The file `endpoints` in the data directory of a running broker has its address.",
-            ) from None
-        self._socket = socket
-        return socket
+        self._socket = connected(self._address)
 
     @property
     def socket(self) -> zmq.Socket[bytes] | None:
@@ -122,23 +106,13 @@ class Line:
 
     def _check_use(self) -> None:
         if self._closed:
-            raise MaestroError("BAD_REQUEST", "this client is closed", "Make a new one.")
+            raise closed()
         if self._pid != os.getpid():
             self._start_over()
 
     def _send(self, frames: Frames) -> None:
-        if self._socket is None:
-            return
-        send = self._socket.send
-        header, request_id, command, body = frames
-        try:
-            send(header, _NOW_AND_MORE)
-        except zmq.Again:
-            return  # the queue is full; it is sent again when it is due
-        # libzmq takes the rest of a message whose first frame it took.
-        send(request_id, _NOW_AND_MORE)
-        send(command, _NOW_AND_MORE)
-        send(body, _NOW)
+        if self._socket is not None:
+            send(self._socket, frames)
 
     def take(self, request_id: bytes) -> dict[str, Any] | None:
         """The body of the answer, or None while there is none. Raises the MaestroError that the answer is."""
@@ -147,7 +121,7 @@ class Line:
             return None
         if isinstance(arrived, MaestroError):
             raise arrived
-        if arrived.status >= _ERROR_STATUS:
+        if arrived.status >= ERROR_STATUS:
             raise MaestroError.from_body(arrived.body)
         return arrived.body
 
@@ -221,15 +195,15 @@ class Line:
         receive, accept = socket.recv, requests.receive
         flags = 0
         try:
-            for _ in range(_DRAIN):
+            for _ in range(DRAIN):
                 # Four frames without asking whether there are more, which would take longer than receiving them:
                 # where a peer sends another number, one soon stands where a header must, and that is an error.
-                reply = accept((receive(flags), receive(_NOW), receive(_NOW), receive(_NOW)))
+                reply = accept((receive(flags), receive(NOW), receive(NOW), receive(NOW)))
                 if reply is not None:
                     arrived[reply.request_id] = reply
                     if not requests:
                         return True  # no more can come; asking libzmq costs a system call
-                flags = _NOW
+                flags = NOW
         except zmq.Again:
             return flags != 0
         except MaestroError as error:
@@ -248,13 +222,13 @@ class Line:
         for frames in requests.due(now_s):
             self._send(frames)
         for request_id in requests.expired(now_s):
-            self._arrived[request_id] = self._too_late()
+            self._arrived[request_id] = unanswered(self._address, connected=self._socket is not None)
 
     def _lose(self) -> None:
         self._drop()
-        self._look_again_s = _LOOK_AGAIN_S
+        self._look_again_s = LOOK_AGAIN_S
         if not self._patient:
-            self._end_all(self._unreachable())
+            self._end_all(unreachable(self._address))
 
     def _end_all(self, error: MaestroError) -> None:
         for request_id in self._requests.forget_all():
@@ -263,47 +237,9 @@ class Line:
     def _wait_for_broker(self, wait_s: float) -> None:
         """Sleep a little, then see whether somebody listens again."""
         time.sleep(min(wait_s, self._look_again_s))
-        self._look_again_s = min(self._look_again_s * 2, _LOOK_AGAIN_MAX_S)
+        self._look_again_s = min(self._look_again_s * 2, LOOK_AGAIN_MAX_S)
         if listens(self._address):
             self._connect()
             self._quiet_since_s = time.monotonic()
             for frames in self._requests.again(self._quiet_since_s):
                 self._send(frames)
-
-    def _too_late(self) -> MaestroError:
-        if self._socket is None or not listens(self._address):
-            return self._unreachable()
-        return MaestroError(
-            "TIMEOUT",
-            f"the broker at {self._address} did not answer in time",
-            "It is not known whether the request was done: repeat it with the same ids, which is safe.",
-        )
-
-    def _unreachable(self) -> MaestroError:
-        return MaestroError(
-            "BROKER_UNREACHABLE",
-            f"no broker listens at {self._address}",
-            "`maestro up` starts one. Repeating a request with the same ids is safe.",
-        )
-
-
-def new_socket(kind: int) -> zmq.Socket[bytes]:
-    """A socket of the process's one context: one I/O thread however many sockets, and another context by itself
-    after a fork. Raises MaestroError BROKER_UNREACHABLE where no more can be made (a thousand, by default)."""
-    try:
-        return zmq.Context.instance().socket(kind)
-    except zmq.ZMQError as error:
-        raise MaestroError(
-            "BROKER_UNREACHABLE",
-            f"no more connections can be made in this process: {error}",
-            "Close some, or raise the limit of open files (ulimit -n).",
-        ) from None
-
-
-def not_ours() -> MaestroError:
-    """The error for requests of another process, or of a closed line."""
-    return MaestroError(
-        "BAD_REQUEST",
-        "these requests are no longer this client's: it was closed, or another process made them",
-        "Begin anew; repeating them with the same ids is safe.",
-    )

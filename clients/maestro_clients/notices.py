@@ -14,15 +14,12 @@ import zmq
 from maestro_schemas.errors import MaestroError
 
 from .codec import decode_notice
-from .line import new_socket
+from .dealer import NOW, RECONNECT_MAX_MS, RECONNECT_MS, new_socket
 
 if TYPE_CHECKING:
     from maestro_schemas.documents import EventDoc
 
-_RECONNECT_MS = 20
-_RECONNECT_MAX_MS = 200
 _DRAIN = 1_024
-_NOW = int(zmq.NOBLOCK)  # a plain integer: arithmetic with pyzmq's enums costs more than the call
 
 
 class Notices:
@@ -32,8 +29,8 @@ class Notices:
         self._pid = os.getpid()
         self.socket = new_socket(zmq.SUB)
         self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
-        self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
+        self.socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+        self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
         # Before the connect, so that no loss goes unseen.
         self.monitor: zmq.Socket[bytes] = self.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self.socket.setsockopt(zmq.SUBSCRIBE, f"{session}|".encode())
@@ -44,7 +41,7 @@ class Notices:
         events: list[EventDoc] = []
         try:
             for _ in range(_DRAIN):
-                frames = self.socket.recv_multipart(_NOW)
+                frames = self.socket.recv_multipart(NOW)
                 try:
                     events.append(decode_notice(frames).event)
                 except MaestroError:

@@ -173,6 +173,14 @@ class InboxDoc(TypedDict):
     leaseEndsInMs: NotRequired[int]
 
 
+class ThreadDoc(TypedDict):
+    """`replies.ThreadReply`."""
+
+    threadId: str
+    messages: list[MessageDoc]
+    hasMore: bool
+
+
 class ItemResultDoc(TypedDict):
     """`replies.ItemResult`."""
 

@@ -90,6 +90,14 @@ class MessageReply(Struct, frozen=True):
     message: Message
 
 
+class ThreadReply(Struct, frozen=True, rename="camel"):
+    """A thread, the oldest first; `thread_id` is the id of its first message, which may be deleted by now."""
+
+    thread_id: str
+    messages: list[Message]
+    has_more: bool
+
+
 class SessionReply(Struct, frozen=True):
     """One session."""
 
@@ -137,6 +145,7 @@ REPLIES: dict[str, type[Struct]] = {
     "inbox": InboxReply,
     "confirm": ItemsReply,
     "message": MessageReply,
+    "thread": ThreadReply,
     "delete": ItemsReply,
     "session.start": SessionReply,
     "session.end": SessionReply,

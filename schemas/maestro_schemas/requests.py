@@ -87,6 +87,12 @@ class GetMessage(Request, frozen=True):
     id: str
 
 
+class GetThread(Request, frozen=True):
+    """`thread`: the messages of the thread that the message `id` is in."""
+
+    id: str
+
+
 class Delete(Request, frozen=True):
     """`delete`: messages of the caller's mailbox (or of `session`'s, by the operator) go."""
 
@@ -177,6 +183,7 @@ COMMANDS: dict[str, type[Request]] = {
     "inbox": Inbox,
     "confirm": Confirm,
     "message": GetMessage,
+    "thread": GetThread,
     "delete": Delete,
     "session.start": SessionStart,
     "session.end": SessionEnd,

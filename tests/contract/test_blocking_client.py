@@ -14,8 +14,8 @@ import zmq
 
 from maestro_clients.blocking import Client
 from maestro_clients.callers import Caller
+from maestro_clients.dealer import QUIET_S
 from maestro_clients.fresh import new_message_id, new_session_id, new_token
-from maestro_clients.line import QUIET_S
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import is_id
 from post_office import eventually

@@ -1,0 +1,353 @@
+"""Commands: what each command of the broker sends, and how its answer is read.
+
+Rule: sans-IO, and the one home of every command: `blocking.Client` and `asynchronous.AsyncClient` have a method for
+each function here, with the same arguments, which sends the request and returns what `read` makes of the answer.
+`caller`: who asks, where it is not the client's own caller. Absent (None) arguments are left out of the request.
+
+Every method raises the MaestroError that the broker answers with; FRAME_TOO_LARGE for a body over the broker's
+limit, before it is sent; BROKER_UNREACHABLE or TIMEOUT where no answer came; INTERNAL for an answer that contradicts
+PROTOCOL.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
+
+from maestro_schemas import PROTOCOL_VERSION, __version__
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.limits import DOCS, Limits
+
+from .fresh import new_message_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from maestro_schemas.documents import (
+        EventsDoc,
+        HelloDoc,
+        InboxDoc,
+        ItemResultDoc,
+        MessageDoc,
+        MetadataDoc,
+        OutgoingDoc,
+        SendResultDoc,
+        SessionDoc,
+    )
+
+    from .callers import Caller
+
+T = TypeVar("T")
+
+# What a request ends with that was not answered, or not by a broker; the rest is about the message.
+_NO_ANSWER = frozenset({"TIMEOUT", "BROKER_UNREACHABLE", "BAD_REQUEST", "UNSUPPORTED_PROTOCOL"})
+
+# Up to here every broker takes a body, or answers that it is too large, however its limit is set: libzmq cuts the
+# connection only above four times the limit, without a word, so a larger one is looked at before it is sent.
+BYTES_ALWAYS_TAKEN = DOCS["wire_bytes_max"].low * 4
+
+
+class Request(NamedTuple, Generic[T]):
+    """`body`: without `as`. `read`: from the answer's body to what the command gives; raises MaestroError."""
+
+    command: str
+    body: dict[str, Any]
+    read: Callable[[dict[str, Any]], T]
+    caller: Caller | None = None
+
+
+# --- messages ----------------------------------------------------------------------------------------------
+
+
+def hello(*, caller: Caller | None = None) -> Request[HelloDoc]:
+    """Versions, limits and epoch of the broker. Raises MaestroError UNSUPPORTED_PROTOCOL."""
+    body = {
+        "protocolMin": PROTOCOL_VERSION,
+        "protocolMax": PROTOCOL_VERSION,
+        "client": f"maestro-messaging/{__version__}",
+    }
+    return Request("hello", body, _whole("hello", "limits", dict), caller)
+
+
+def send(
+    to: str,
+    text: str,
+    *,
+    message_id: str | None = None,
+    metadata: MetadataDoc | None = None,
+    ttl_ms: int | None = None,
+    caller: Caller | None = None,
+) -> Request[SendResultDoc]:
+    """One message, on disk when this returns. Give `message_id` to be able to repeat the send.
+
+    Raises the message's own error, e.g. RECEIVER_NOT_FOUND, ROLE_FORBIDDEN, RATE_LIMITED with retry_after_s.
+    """
+    outgoing: OutgoingDoc = {"id": message_id or new_message_id(), "to": to, "message": text}
+    if metadata:
+        outgoing["metadata"] = metadata
+    if ttl_ms is not None:
+        outgoing["ttlMs"] = ttl_ms
+    return Request("send", {"messages": (outgoing,)}, _accepted, caller)
+
+
+def send_many(outgoing: Sequence[OutgoingDoc], *, caller: Caller | None = None) -> Request[list[SendResultDoc]]:
+    """Several messages in one request (at most `batch_messages_max`, 256), judged one by one.
+
+    The results stand in the same order; a refused message's result has `error`. Raises MaestroError for what
+    concerns the whole request. Nothing is asked for an empty sequence.
+    """
+    messages = list(outgoing)
+
+    def read(answer: dict[str, Any]) -> list[SendResultDoc]:
+        return _results(answer, len(messages))
+
+    return Request("send", {"messages": messages}, read, caller)
+
+
+def single_result(answer: Mapping[str, Any]) -> SendResultDoc:
+    """The result of a `send` with one message. Raises MaestroError INTERNAL."""
+    return _results(answer, 1)[0]
+
+
+def refused_result(message_id: str, error: MaestroError) -> SendResultDoc:
+    """The refusal of a whole request as its one message's result; raises `error` where nobody judged the request."""
+    if error.code in _NO_ANSWER:
+        raise error
+    return {"id": message_id, "status": error.status, "error": cast("Any", error.body())}
+
+
+def inbox(
+    *,
+    session: str | None = None,
+    since: int | None = None,
+    limit: int | None = None,
+    status: Sequence[str] | None = None,
+    type: str | None = None,  # noqa: A002 - the wire's name
+    lease_ms: int | None = None,
+    reader: str | None = None,
+    caller: Caller | None = None,
+) -> Request[InboxDoc]:
+    """A page of `session`'s mail (default: the caller's). Reading changes nothing but leases.
+
+    Without `since`: high priority first. With it (a seq): what is later, strictly by seq, and the answer's
+    `upTo` is the next `since`. `lease_ms` with `reader` hides what is returned from other leasing readers.
+    """
+    body = _given(
+        session=session,
+        since=since,
+        limit=limit,
+        status=None if status is None else list(status),
+        type=type,
+        leaseMs=lease_ms,
+        reader=reader,
+    )
+    return Request("inbox", body, _whole("inbox", "messages", list), caller)
+
+
+def confirm(
+    ids: Sequence[str],
+    kind: str,
+    *,
+    session: str | None = None,
+    via: str | None = None,
+    caller: Caller | None = None,
+) -> Request[list[ItemResultDoc]]:
+    """Ids were `offered`, `delivered` or `read`, `via` what. Each result may have `error`."""
+    body = _given(ids=list(ids), kind=kind, session=session, via=via)
+    return Request("confirm", body, _only("confirm", "results", list), caller)
+
+
+def message(message_id: str, *, caller: Caller | None = None) -> Request[MessageDoc]:
+    """One message, for its sender, its receiver and the operator. Raises MaestroError MESSAGE_NOT_FOUND."""
+    return Request("message", {"id": message_id}, _only("message", "message", dict), caller)
+
+
+def delete(
+    ids: Sequence[str], *, session: str | None = None, caller: Caller | None = None
+) -> Request[list[ItemResultDoc]]:
+    """Messages go from a mailbox. Each result may have `error`."""
+    return Request("delete", _given(ids=list(ids), session=session), _only("delete", "results", list), caller)
+
+
+# --- sessions ----------------------------------------------------------------------------------------------
+
+
+def start_session(
+    session_id: str,
+    *,
+    token: str | None = None,
+    name: str | None = None,
+    role: str = "worker",
+    project_id: str | None = None,
+    parent_session_id: str | None = None,
+    task_ids: Sequence[str] = (),
+    metadata: Mapping[str, Any] | None = None,
+    agent: str | None = None,
+    agent_session_id: str | None = None,
+    pid: int | None = None,
+    cwd: str | None = None,
+    status: str = "idle",
+    caller: Caller | None = None,
+) -> Request[SessionDoc]:
+    """Start a session, or restart it (which takes its token). Make id and token first, with `fresh`, so that
+    a repeat is the same request."""
+    body = _given(
+        id=session_id,
+        token=token,
+        name=name,
+        role=role,
+        projectId=project_id,
+        parentSessionId=parent_session_id,
+        taskIds=list(task_ids) or None,
+        metadata=dict(metadata) if metadata else None,
+        agent=agent,
+        agentSessionId=agent_session_id,
+        pid=pid,
+        cwd=cwd,
+        status=status,
+    )
+    return Request("session.start", body, _only("session.start", "session", dict), caller)
+
+
+def end_session(
+    session_id: str | None = None, *, status: str = "completed", caller: Caller | None = None
+) -> Request[SessionDoc]:
+    """End a session (default: the caller's) as `completed`, `failed` or `stopped`."""
+    return Request("session.end", _given(id=session_id, status=status), _only("session.end", "session", dict), caller)
+
+
+def session(session_id: str | None = None, *, caller: Caller | None = None) -> Request[SessionDoc]:
+    """A session by id or by unique name (default: the caller's). Raises MaestroError SESSION_NOT_FOUND."""
+    return Request("session.get", _given(id=session_id), _only("session.get", "session", dict), caller)
+
+
+def sessions(
+    *,
+    project_id: str | None = None,
+    parent_session_id: str | None = None,
+    status: Sequence[str] | None = None,
+    active: bool | None = None,
+    caller: Caller | None = None,
+) -> Request[list[SessionDoc]]:
+    """The sessions that fit every given filter, the newest last."""
+    body = _given(
+        projectId=project_id,
+        parentSessionId=parent_session_id,
+        status=None if status is None else list(status),
+        active=active,
+    )
+    return Request("session.list", body, _only("session.list", "sessions", list), caller)
+
+
+def touch_session(
+    session_id: str | None = None, *, caller: Caller | None = None, **changes: object
+) -> Request[SessionDoc]:
+    """Say that a session is alive, and change what is given, in the wire's names: `status`, `needsInput`,
+    `taskIds`, `note`, `agent`, `agentSessionId`, `pid`, `cwd`."""
+    body = _given(id=session_id, **changes)
+    return Request("session.touch", body, _only("session.touch", "session", dict), caller)
+
+
+# --- the post office ---------------------------------------------------------------------------------------
+
+
+def events(
+    after: int, *, limit: int | None = None, session: str | None = None, caller: Caller | None = None
+) -> Request[EventsDoc]:
+    """What happened after the LSN `after` (-1: the newest `limit`), oldest first.
+
+    Raises MaestroError CURSOR_EXPIRED or CURSOR_AHEAD.
+    """
+    return Request(
+        "events", _given(after=after, limit=limit, session=session), _whole("events", "events", list), caller
+    )
+
+
+def stats(*, caller: Caller | None = None) -> Request[dict[str, Any]]:
+    """What `maestro status` prints; PROTOCOL.md lists the keys."""
+    return Request("stats", {}, _only("stats", "stats", dict), caller)
+
+
+def drain_outbox(*, caller: Caller | None = None) -> Request[dict[str, int]]:
+    """Have the broker look into the outbox now: how many entries were `sent`, are `waiting`, `failed`."""
+
+    def read(answer: dict[str, Any]) -> dict[str, int]:
+        return {name: _field("outbox.drain", answer, name, int) for name in ("sent", "waiting", "failed")}
+
+    return Request("outbox.drain", {}, read, caller)
+
+
+def shutdown(*, caller: Caller | None = None) -> Request[int]:
+    """Stop the broker in order; its pid, whose end the caller may wait for."""
+    return Request("shutdown", {}, _only("shutdown", "pid", int), caller)
+
+
+# --- sizes -------------------------------------------------------------------------------------------------
+
+
+def wire_bytes_max(answer: HelloDoc) -> int:
+    """The broker's limit of a body in bytes, from its `hello`."""
+    return answer["limits"].get("wire_bytes_max", Limits().wire_bytes_max)
+
+
+def check_size(size: int, limit: int) -> None:
+    """Raises MaestroError FRAME_TOO_LARGE, with both numbers."""
+    if size > limit:
+        raise MaestroError(
+            "FRAME_TOO_LARGE",
+            f"the request's body is {size:,} bytes, and the limit is {limit:,}",
+            "Send fewer messages at a time, or less in one.",
+            limit=limit,
+            actual=size,
+        )
+
+
+# --- reading answers ---------------------------------------------------------------------------------------
+
+
+def _given(**body: object) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _accepted(answer: dict[str, Any]) -> SendResultDoc:
+    [result] = _results(answer, 1)
+    if "error" in result:
+        raise MaestroError.from_body(result["error"])
+    return result
+
+
+def _results(answer: Mapping[str, Any], count: int) -> list[SendResultDoc]:
+    results = _field("send", answer, "results", list)
+    if len(results) != count:
+        asked = "one message" if count == 1 else f"{count} messages"
+        raise _odd("send", f"{len(results)} results for {asked}")
+    return cast("list[SendResultDoc]", results)
+
+
+def _only(command: str, field: str, shape: type) -> Callable[[dict[str, Any]], Any]:
+    """Reads the one field that an answer consists of."""
+    return lambda answer: _field(command, answer, field, shape)
+
+
+def _whole(command: str, field: str, shape: type) -> Callable[[dict[str, Any]], Any]:
+    """Reads an answer as it is, after a look at what must be in it."""
+
+    def read(answer: dict[str, Any]) -> dict[str, Any]:
+        _field(command, answer, field, shape)
+        return answer
+
+    return read
+
+
+def _field(command: str, answer: Mapping[str, Any], field: str, shape: type) -> Any:
+    value = answer.get(field)
+    if not isinstance(value, shape):
+        raise _odd(command, f"no {field}")
+    return value
+
+
+def _odd(command: str, what: str) -> MaestroError:
+    return MaestroError(
+        "INTERNAL",
+        f"the broker's answer to {command} has {what}",
+        "It may be of another version: `maestro status` shows it; `maestro down` lets the next command start anew.",
+    )

@@ -29,8 +29,9 @@ _JSON_KINDS = ("application/json", "+json")
 
 class Endpoint(NamedTuple):
     """One call. `path` is below a prefix where `versioned`. `body`, `query`: Structs that the handler takes as
-    `body=` and `query=`. `answers`: status -> the shape of its JSON, None for no body, a string for another media
-    type. `codes`: the errors of its own; those of every call are not listed."""
+    `body=` and `query=`. `answers`: status -> the shape of its JSON, a tuple where it is one of several, None for no
+    body, a string for another media type. `codes`: the errors of its own; those of every call are not listed.
+    `headers`: those of the request that the call reads, beside who asks."""
 
     method: str
     path: str
@@ -42,6 +43,7 @@ class Endpoint(NamedTuple):
     query: type[msgspec.Struct] | None = None
     versioned: bool = True
     tag: str = "messages"
+    headers: tuple[str, ...] = ()
 
 
 def routes(table: Iterable[Endpoint]) -> list[Route]:
@@ -50,7 +52,7 @@ def routes(table: Iterable[Endpoint]) -> list[Route]:
     for endpoint in table:
         for prefix in PREFIXES if endpoint.versioned else ("",):
             by_path.setdefault(prefix + endpoint.path, {})[endpoint.method] = endpoint
-    return [Route(path, _serve(calls), methods=list(calls)) for path, calls in by_path.items()]
+    return [Route(path, _serve(calls), methods=sorted(calls)) for path, calls in by_path.items()]
 
 
 def _serve(calls: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response]]:

@@ -5,11 +5,9 @@ Rule: what stands here is routed and documented; nothing else is.
 
 from __future__ import annotations
 
-from typing import Any
-
 from maestro_schemas.messages import Message
 
-from . import messages, operations, sessions, shapes
+from . import docs_page, messages, metrics, openapi, operations, sessions, shapes
 from .endpoints import Endpoint
 
 CALLS = (
@@ -18,7 +16,7 @@ CALLS = (
         "/sessions/{receiver}/messages",
         messages.send,
         "Send a message; 201 means that it is on disk.",
-        {201: Message},
+        {201: (Message, shapes.Gone)},
         (
             "NO_SESSION",
             "UNKNOWN_SESSION",
@@ -37,6 +35,7 @@ CALLS = (
             "STORAGE_FULL",
         ),
         body=shapes.SendBody,
+        headers=("Idempotency-Key",),
     ),
     Endpoint(
         "GET",
@@ -127,7 +126,7 @@ CALLS = (
         "/health",
         operations.health,
         "Whether the gateway lives, and whether the broker answers.",
-        {200: dict[str, Any], 503: dict[str, Any]},
+        {200: shapes.Health, 503: shapes.Health},
         versioned=False,
         tag="operations",
     ),
@@ -136,7 +135,52 @@ CALLS = (
         "/health/live",
         operations.live,
         "Whether the gateway lives.",
-        {200: dict[str, Any]},
+        {200: shapes.Live},
+        versioned=False,
+        tag="operations",
+    ),
+    Endpoint(
+        "GET",
+        "/metrics",
+        metrics.serve,
+        "Numbers for Prometheus.",
+        {200: metrics.PROMETHEUS},
+        versioned=False,
+        tag="operations",
+    ),
+    Endpoint(
+        "GET",
+        "/",
+        operations.index,
+        "Where what is.",
+        {200: shapes.Index},
+        versioned=False,
+        tag="operations",
+    ),
+    Endpoint(
+        "GET",
+        "/docs",
+        docs_page.serve,
+        "This page.",
+        {200: docs_page.HTML},
+        versioned=False,
+        tag="operations",
+    ),
+    Endpoint(
+        "GET",
+        "/docs.css",
+        docs_page.style,
+        "Its style.",
+        {200: docs_page.CSS},
+        versioned=False,
+        tag="operations",
+    ),
+    Endpoint(
+        "GET",
+        "/openapi.json",
+        openapi.serve,
+        "This page for programs, as OpenAPI 3.1.",
+        {200: shapes.Contract},
         versioned=False,
         tag="operations",
     ),

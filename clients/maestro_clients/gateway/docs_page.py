@@ -101,7 +101,7 @@ def example(
     contract: dict[str, Any], path: str, method: str, call: dict[str, Any], base: str, message_id: str
 ) -> str:
     """A call as a command for a shell."""
-    values = {"receiver": "bob", "session": "bob", "message": message_id}
+    values = {"session": "bob", "message": message_id}
     for name, value in values.items():
         path = path.replace(f"{{{name}}}", value)
     headers = {

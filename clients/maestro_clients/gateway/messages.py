@@ -39,7 +39,7 @@ async def send(request: Request, *, body: SendBody) -> Response:
     message_id = body.id or _id_of_key(caller.session or "", request.headers.get("idempotency-key"))
     metadata = cast("MetadataDoc", msgspec.to_builtins(body.metadata))
     result = await client.send(
-        request.path_params["receiver"],
+        request.path_params["session"],
         body.message,
         message_id=message_id,
         metadata=metadata or None,

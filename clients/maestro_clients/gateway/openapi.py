@@ -44,14 +44,16 @@ _HTTP_STATUS = {"NOT_FOUND": 404, "METHOD_NOT_ALLOWED": 405, "UNSUPPORTED_MEDIA_
 
 _PATH: dict[str, tuple[str, dict[str, Any]]] = {
     "message": ("A message's id.", {"pattern": ID_PATTERN}),
-    "session": ("A session's id, or a name that only one active session has.", {"minLength": 1}),
-    "receiver": (
-        "The receiver: a session's id, a name that only one active session has, or `parent`.",
+    "session": (
+        "A session's id, or a name that only one active session has; for a receiver also `parent`.",
         {"minLength": 1},
     ),
 }
 _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "X-Session-ID": ("The session that asks.", {"pattern": ID_PATTERN}),
+    "X-Session-ID": (
+        "The session that asks; empty is as good as absent.",
+        {"pattern": ID_PATTERN.replace("{1,", "{0,")},
+    ),
     "Idempotency-Key": (
         "A key of the sender's own that makes a repeat the same send, where the body has no id.",
         {"minLength": 1, "maxLength": 255},
@@ -85,9 +87,12 @@ def document(table: Iterable[Endpoint]) -> dict[str, Any]:
     calls = list(table)
     schemas, given = _schemas(calls)
     paths: dict[str, dict[str, Any]] = {}
+    told: list[tuple[Endpoint, dict[str, Any]]] = []
     for call in calls:
         path = _PATH_NAME.sub(r"{\1}", (PREFIXES[0] if call.versioned else "") + call.path)
-        paths.setdefault(path, {})[call.method.lower()] = _operation(call, given)
+        operation = paths.setdefault(path, {})[call.method.lower()] = _operation(call, given)
+        told.append((call, operation))
+    _link(told)
     return {
         "openapi": _VERSION,
         "info": {
@@ -285,6 +290,23 @@ def _error(status: int, codes: list[str]) -> dict[str, Any]:
     elif status in (429, 503):
         found["headers"] = _headers(["Retry-After"])
     return found
+
+
+def _link(told: list[tuple[Endpoint, dict[str, Any]]]) -> None:
+    """From what makes a session or a message to every call that takes its id in the path."""
+    made = {shapes.SessionShown: "session", messages.Message: "message"}
+    operations = [operation for _, operation in told]
+    for call, operation in told:
+        found = operation["responses"].get("201")
+        names = [made[shape] for shape in _alternatives(call.answers.get(201)) if shape in made]
+        if found is None or not names:
+            continue
+        found["links"] = {
+            other["operationId"]: {"operationId": other["operationId"], "parameters": {name: "$response.body#/id"}}
+            for name in names
+            for other in operations
+            if any(part["in"] == "path" and part["name"] == name for part in other.get("parameters", ()))
+        }
 
 
 def _headers(names: list[str]) -> dict[str, Any]:

@@ -14,14 +14,21 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from maestro_schemas.limits import NAME_CHARS_MAX, Limits
 from maestro_schemas.messages import Message, MessageType, Metadata
 from maestro_schemas.names import ID_CHARS_MAX, ID_PATTERN
-from maestro_schemas.sessions import NeedsInput, Role, SessionNote, SessionStatus
+from maestro_schemas.sessions import ACTIVE, NeedsInput, Role, SessionNote, SessionStatus
 
 _DEFAULTS = Limits()
+# What fits into the broker's 64 bits.
+_LARGEST = (1 << 63) - 1
 
 
 def told(text: str, *examples: object, **constraints: object) -> Meta:
     """What the documents say of a field; `constraints` in the words of JSON Schema."""
     return Meta(description=text, examples=list(examples) or None, extra_json_schema=constraints or None)
+
+
+def _listed(words: str) -> str:
+    """The pattern of some of these, with commas."""
+    return f"^(({words})(,({words}))*)?$"
 
 
 class SendBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
@@ -43,7 +50,12 @@ class SendBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", 
         told("An id of your own, so that a repeat is the same send.", "msg_example_1", pattern=ID_PATTERN),
     ] = None
     ttl_ms: Annotated[
-        int | None, told("Its life in ms: after that it expires, unless it was delivered.", minimum=1)
+        int | None,
+        told(
+            "Its life in ms: after that it expires, unless it was delivered. At most ttl_ms_max, 7 days by default.",
+            minimum=1,
+            maximum=_LARGEST,
+        ),
     ] = None
 
 
@@ -57,7 +69,11 @@ class InboxQuery(Struct, frozen=True, kw_only=True):
     """What of the mailbox is wanted."""
 
     status: Annotated[
-        str | None, told("One or several, with commas: pending, delivered, read, failed, expired. Default: all.")
+        str | None,
+        told(
+            "One or several, with commas: pending, delivered, read, failed, expired. Default: all.",
+            pattern=_listed("pending|delivered|read|failed|expired"),
+        ),
     ] = None
     type: Annotated[MessageType | None, told("Only messages of this metadata.type.")] = None
     since: Annotated[
@@ -90,7 +106,9 @@ class SessionBody(Struct, frozen=True, rename="camel", kw_only=True):
         str | None, told("Id or unique name. Default: the session of X-Session-ID, where that is another.")
     ] = None
     task_ids: Annotated[list[str] | None, told("At most 256.", maxItems=_DEFAULTS.batch_messages_max)] = None
-    status: Annotated[SessionStatus | None, told("spawning, idle (the default) or working.")] = None
+    status: Annotated[
+        SessionStatus | None, told("spawning, idle (the default) or working.", enum=[*sorted(ACTIVE), None])
+    ] = None
     metadata: Annotated[
         dict[str, Any] | None,
         told(f"Any object, at most {_DEFAULTS.session_metadata_bytes_max:,} bytes of JSON by default."),
@@ -125,7 +143,11 @@ class SessionsQuery(Struct, frozen=True, rename="camel", kw_only=True):
     project_id: Annotated[str | None, told("Only of this project.")] = None
     parent_session_id: Annotated[str | None, told("Only those that this session started.")] = None
     status: Annotated[
-        str | None, told("One or several, with commas: spawning, idle, working, completed, failed, stopped.")
+        str | None,
+        told(
+            "One or several, with commas: spawning, idle, working, completed, failed, stopped. Default: all.",
+            pattern=_listed("spawning|idle|working|completed|failed|stopped"),
+        ),
     ] = None
     active: Annotated[bool | None, told("true: only the active ones. false: only those that have ended.")] = None
 

@@ -13,7 +13,7 @@ from .endpoints import Endpoint
 CALLS = (
     Endpoint(
         "POST",
-        "/sessions/{receiver}/messages",
+        "/sessions/{session}/messages",
         messages.send,
         "Send a message; 201 means that it is on disk.",
         {201: (Message, shapes.Gone)},

@@ -92,10 +92,20 @@ def _unsupported(request: Request) -> Response | None:
 
 
 def _query(request: Request, shape: type[msgspec.Struct]) -> msgspec.Struct:
+    given: dict[str, str] = {}
+    for name, text in request.query_params.multi_items():
+        if name in given:
+            raise _invalid("the query", f"`{name[:64]}` is given twice")
+        given[name] = text
     try:
-        return msgspec.convert(dict(request.query_params), shape, strict=False)
+        query = msgspec.convert(given, shape, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid("the query", error) from None
+    for field in msgspec.structs.fields(shape):
+        # To msgspec the word `null` is as good as nothing; of a number or a switch it is no value.
+        if field.encode_name in given and getattr(query, field.name) is None:
+            raise _invalid("the query", f"`{field.encode_name}` can't be {given[field.encode_name][:64]!r}")
+    return query
 
 
 def _decoded(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
@@ -107,5 +117,5 @@ def _decoded(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
         raise MaestroError("BAD_REQUEST", f"the body is no JSON: {error}", "Send one JSON object in UTF-8.") from None
 
 
-def _invalid(what: str, error: msgspec.ValidationError) -> MaestroError:
+def _invalid(what: str, error: object) -> MaestroError:
     return MaestroError("INVALID", f"{what}: {error}", "/docs lists each call's fields and values.")

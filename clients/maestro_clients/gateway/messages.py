@@ -15,7 +15,7 @@ from maestro_clients.fresh import new_message_id
 from maestro_schemas.errors import MaestroError
 
 from .answers import answer, nothing
-from .identity import caller_of, owner_of, token_of
+from .identity import caller_of, token_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -56,14 +56,18 @@ async def send(request: Request, *, body: SendBody) -> Response:
 
 async def inbox(request: Request, *, query: InboxQuery) -> Response:
     """A page of a mailbox; changes nothing."""
-    session = request.path_params["session"]
-    page = await client_of(request).inbox(
+    session, client = request.path_params["session"], client_of(request)
+    caller = caller_of(request)
+    if caller.session is None:
+        # The owner's own id, since only the operator may ask by a name, and is told which names there are.
+        caller = Caller((await client.session(session))["id"], token_of(request))
+    page = await client.inbox(
         session=session,
         since=query.since,
         limit=query.limit,
         status=_listed(query.status) if query.status else ALL_STATUSES,
         type=query.type,
-        caller=owner_of(request, session),
+        caller=caller,
     )
     kept = ("messages", "count", "hasMore", "upTo", "pending")
     return answer({name: page[name] for name in kept})  # type: ignore[literal-required]

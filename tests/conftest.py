@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from http_front import HttpFront
+from gateways import Gateway
 from post_office import scratch
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def open_office(post_office: PostOffice) -> PostOffice:
 
 
 @pytest.fixture
-def front(open_office: PostOffice) -> Iterator[HttpFront]:
-    """A gateway before `open_office`."""
-    with HttpFront(open_office) as made:
+def gateway(open_office: PostOffice) -> Iterator[Gateway]:
+    """An HTTP gateway before `open_office`."""
+    with Gateway(open_office) as made:
         yield made

@@ -352,7 +352,7 @@ class Daemon:
             recovery.supply(self._state, self._spool, need, now_ms)
 
     def _follow(self, request: GetThread, now_ms: int) -> None:
-        """A thread names its parties one after the other, as their mailboxes are read."""
+        """What is read of a thread tells what else there is to read."""
         supplied: set[Need] = set()
         while new := [need for need in core.touches(self._state, request) if need not in supplied]:
             self._supply(new, now_ms)

@@ -88,11 +88,6 @@ class Mailbox:
         seq = self._seq_of.get(message_id)
         return None if seq is None else self._by_seq[seq]
 
-    def in_thread(self, thread_id: str) -> list[Message]:
-        """The messages in memory that belong to a thread, its first one too."""
-        found = (entry.message for entry in self._by_seq.values())
-        return [message for message in found if thread_id in (message.meta.thread_id, message.id)]
-
     def is_gone(self, message_id: str) -> bool:
         """Whether it was deleted and its file may still be there."""
         return message_id in self._gone

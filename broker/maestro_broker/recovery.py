@@ -113,6 +113,8 @@ def supply(state: State, spool: Spool, need: Need, now_ms: int) -> None:
             state.supply_link(need.session, need.message_id, receiver)
             if receiver is not None:
                 supply(state, spool, Need("file", receiver, need.message_id), now_ms)
+        case "thread":
+            state.supply_answers(need.message_id, spool.answers(need.message_id))
         case "anywhere":
             for session in spool.holders(need.message_id):
                 supply(state, spool, Need("file", session, need.message_id), now_ms)

@@ -58,11 +58,12 @@ class Spool:
     def __init__(self, data: str, report: Callable[[str], None]) -> None:
         self._receivers = os.path.join(data, "messages", "by-receiver")
         self._senders = os.path.join(data, "messages", "by-sender")
+        self._threads = os.path.join(data, "messages", "by-thread")
         self._quarantine = os.path.join(data, "messages", "quarantine")
         self._sessions = os.path.join(data, "sessions")
         self._report = report
         self._made: set[str] = set()
-        for directory in (self._receivers, self._senders, self._quarantine, self._sessions):
+        for directory in (self._receivers, self._senders, self._threads, self._quarantine, self._sessions):
             os.makedirs(directory, mode=0o700, exist_ok=True)
 
     # --- writing, by the filer ---------------------------------------------------------------------------
@@ -89,8 +90,14 @@ class Spool:
             _take_place(directory, name)
 
     def link_sent(self, message: Message) -> None:
-        """Make the sender's link; one that is there already is left, since a replay makes it again."""
-        directory = os.path.join(self._senders, message.sender)
+        """Make the sender's link, and the thread's where the message answers another."""
+        self._link(os.path.join(self._senders, message.sender), message)
+        thread_id = message.meta.thread_id
+        if thread_id is not None:
+            self._link(os.path.join(self._threads, thread_id), message)
+
+    def _link(self, directory: str, message: Message) -> None:
+        """One that is there already is left, since a replay makes it again."""
         self._make(directory)
         target = f"../../by-receiver/{message.receiver}/{message.id}{_SUFFIX}"
         with contextlib.suppress(FileExistsError):
@@ -167,11 +174,17 @@ class Spool:
 
     def link_target(self, sender: str, message_id: str) -> str | None:
         """Whose mailbox a sender's message went to, whether or not it is still there; None if it never sent it."""
-        target = _read_link(f"{self._senders}/{sender}/{message_id}{_SUFFIX}")
-        if target is None:
-            return None
-        parts = target.split("/")
-        return parts[-2] if len(parts) > 1 and is_id(parts[-2]) else None
+        return _receiver_of(f"{self._senders}/{sender}/{message_id}{_SUFFIX}")
+
+    def answers(self, thread_id: str) -> dict[str, str]:
+        """The ids of a thread's messages but the first, and whose mailbox each went to."""
+        directory = os.path.join(self._threads, thread_id)
+        try:
+            names = os.listdir(directory)
+        except FileNotFoundError:
+            return {}
+        found = {name.removesuffix(_SUFFIX): _receiver_of(f"{directory}/{name}") for name in names}
+        return {message_id: receiver for message_id, receiver in found.items() if receiver and is_id(message_id)}
 
     def holders(self, message_id: str) -> list[str]:
         """The mailboxes that have a file of this name: one stat a mailbox, for the operator."""
@@ -250,6 +263,15 @@ class Spool:
 
 def _exists(path: str) -> bool:
     return bool(_libc.access(path.encode(), os.F_OK) == 0)
+
+
+def _receiver_of(link: str) -> str | None:
+    """Whose mailbox a link leads into."""
+    target = _read_link(link)
+    if target is None:
+        return None
+    parts = target.split("/")
+    return parts[-2] if len(parts) > 1 and is_id(parts[-2]) else None
 
 
 def _read_link(path: str) -> str | None:

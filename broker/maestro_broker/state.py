@@ -22,7 +22,7 @@ from .records import Accepted, Confirmed, Deleted, Expired, Record, Refused, Ses
 from .sessions import Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from maestro_schemas.limits import Limits
 
@@ -33,10 +33,10 @@ class Need(NamedTuple):
     """What must be read from disk before a command can be applied.
 
     `mailbox`: all of `session`'s mail. `file`: one message of it. `link`: where sender `session`'s message went.
-    `anywhere`: the message, whoever has it.
+    `anywhere`: the message, whoever has it. `thread`: the answers of the thread that begins with the message.
     """
 
-    kind: Literal["mailbox", "file", "link", "anywhere"]
+    kind: Literal["mailbox", "file", "link", "anywhere", "thread"]
     session: str
     message_id: str
 
@@ -80,6 +80,9 @@ class State:
         # What is not filed yet, by (sender, id): the receiver that has, or had, the message.
         self._unfiled: dict[tuple[str, str], tuple[int, str]] = {}
         self._links: dict[tuple[str, str], str | None] = {}
+        # By thread, its answers that are not filed yet: id -> receiver; and those supplied for the present command.
+        self._answers: dict[str, dict[str, str]] = {}
+        self._filed_answers: dict[str, dict[str, str]] = {}
         # Per sender, the newest time in an id of what it sent and was filed; see Head.sent_ms.
         self._sent_ms: dict[str, int] = {}
         for session, head in heads.mailboxes.items():
@@ -116,9 +119,22 @@ class State:
         """Whose mailbox a sender's message went to; None when the sender never sent that id."""
         self._links[sender, message_id] = receiver
 
+    def supply_answers(self, thread_id: str, answers: Mapping[str, str]) -> None:
+        """The filed answers of a thread: id -> receiver."""
+        self._filed_answers[thread_id] = dict(answers)
+
+    def has_answers(self, thread_id: str) -> bool:
+        """Whether a thread's filed answers were supplied."""
+        return thread_id in self._filed_answers
+
+    def answers(self, thread_id: str) -> dict[str, str]:
+        """All answers of a thread, as far as they were supplied: id -> receiver."""
+        return self._filed_answers.get(thread_id, {}) | self._answers.get(thread_id, {})
+
     def forget_links(self) -> None:
         """A command is done; what was supplied for it may be stale for the next."""
         self._links.clear()
+        self._filed_answers.clear()
 
     def is_unfiled(self, sender: str, message_id: str) -> bool:
         """Whether memory knows where this sender's message went."""
@@ -194,6 +210,7 @@ class State:
                     if message.sender in self._sent_ms:
                         sent_ms = max(self._sent_ms[message.sender], message_time_ms(message.id))
                         self._sent_ms[message.sender] = sent_ms
+                    self._filed_answer(message)
                 case Confirmed() | Deleted() | Expired():
                     self._filed_message(record.sender, record.id, record.mailbox, change.lsn)
 
@@ -221,6 +238,8 @@ class State:
                 mailbox = self.mailbox(accepted.receiver)
                 mailbox.accept(accepted, lsn)
                 self._unfiled[accepted.sender, accepted.id] = (lsn, accepted.receiver)
+                if accepted.meta.thread_id is not None:
+                    self._answers.setdefault(accepted.meta.thread_id, {})[accepted.id] = accepted.receiver
                 if accepted.expires_at is not None:
                     self.deadlines.set(accepted.receiver, accepted.expires_at)
                 self._touched[accepted.receiver] = mailbox
@@ -257,6 +276,15 @@ class State:
         if unfiled is not None and unfiled[0] == lsn:
             del self._unfiled[sender, message_id]
         self.mailbox(receiver).filed(message_id, lsn)
+
+    def _filed_answer(self, message: Message) -> None:
+        thread_id = message.meta.thread_id
+        if thread_id is None:
+            return
+        answers = self._answers.get(thread_id, {})
+        answers.pop(message.id, None)
+        if not answers:
+            self._answers.pop(thread_id, None)
 
     def mailbox(self, session: str) -> Mailbox:
         """A mailbox, a new one if need be."""

@@ -133,11 +133,7 @@ class AsyncClient:
     async def send_many(
         self, outgoing: Sequence[OutgoingDoc], *, caller: Caller | None = None
     ) -> list[SendResultDoc]:
-        """Several messages in one request (at most `batch_messages_max`, 256), judged one by one.
-
-        The results stand in the same order; a refused message's result has `error`. Raises MaestroError for what
-        concerns the whole request. Nothing is asked for an empty sequence.
-        """
+        """As `commands.send_many`; nothing is asked for an empty sequence."""
         return await self._send_some(outgoing, caller=caller) if outgoing else []
 
     async def pipeline(
@@ -167,11 +163,7 @@ class AsyncClient:
                     return
                 request_id, future = await ended.get()
                 message_id = ids.pop(request_id)
-                try:
-                    result = commands.single_result(line.answer(future.result()))
-                except MaestroError as error:
-                    result = commands.refused_result(message_id, error)
-                yield result
+                yield _result(line, future.result(), message_id)
         finally:
             for request_id in ids:
                 line.forget(request_id)
@@ -179,6 +171,7 @@ class AsyncClient:
     inbox = _method(commands.inbox)
     confirm = _method(commands.confirm)
     message = _method(commands.message)
+    thread = _method(commands.thread)
     delete = _method(commands.delete)
 
     # --- sessions ------------------------------------------------------------------------------------------
@@ -195,3 +188,12 @@ class AsyncClient:
     stats = _method(commands.stats)
     drain_outbox = _method(commands.drain_outbox)
     shutdown = _method(commands.shutdown)
+
+
+def _result(line: AsyncLine, ended: Reply | MaestroError, message_id: str) -> SendResultDoc:
+    """The result of a request with one message; a refusal of the whole request is that message's."""
+    try:
+        answer = line.answer(ended)
+    except MaestroError as error:
+        return commands.refused_result(message_id, error)
+    return commands.single_result(answer)

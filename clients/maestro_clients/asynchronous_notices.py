@@ -12,7 +12,7 @@ import asyncio
 import enum
 import os
 from collections import deque
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import zmq
 
@@ -30,8 +30,8 @@ EVERYTHING = ""
 QUEUE_MAX = 10_000
 # What libzmq holds while the loop is busy; beyond that the broker drops, which shows only as a gap in `seq`.
 _HIGH_WATER = 100_000
-_EVENTS = int(zmq.EVENTS)
-_READABLE = int(zmq.POLLIN)
+# No session's id can begin so; an observer of everything sees also the heads that other observers ask for.
+_PROBE = "~"
 
 
 class Link(enum.Enum):
@@ -91,11 +91,15 @@ class AsyncNotices:
         return self._queue.popleft()
 
     def add(self, session: str) -> None:
-        """Subscribe to a session too; its `head` says that it is in force. Raises MaestroError BAD_REQUEST where
-        this is closed, or another process's."""
+        """Subscribe to a session too; its `head` says that it is in force. EVERYTHING has none, so the connection is
+        made anew: LOST and CONNECTED. Raises MaestroError BAD_REQUEST where this is closed, or another process's."""
         self._check_use()
-        if session not in self._sessions:
-            self._sessions.add(session)
+        if session in self._sessions:
+            return
+        self._sessions.add(session)
+        if session == EVERYTHING:
+            self.move(self._address)
+        else:
             self._subscribe(zmq.SUBSCRIBE, _topic(session))
 
     def remove(self, session: str) -> None:
@@ -156,18 +160,14 @@ class AsyncNotices:
         # Before the connect, so that no loss goes unseen.
         self._monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         # After every other in the order of bytes too, which is libzmq's when it subscribes again.
-        self._probe = f"~{new_session_id()}"
+        self._probe = _PROBE + new_session_id()
         for topic in (*sorted(map(_topic, self._sessions)), _topic(self._probe)):
             socket.setsockopt(zmq.SUBSCRIBE, topic)
         try:
-            socket.connect(self._address)
-        except zmq.ZMQError as error:
+            dealer.connect(socket, self._address)
+        except MaestroError:
             self._drop()
-            raise MaestroError(
-                "BROKER_UNREACHABLE",
-                f"{self._address!r} can't be connected to: {error}",
-                "The file `endpoints` in the data directory of a running broker has its address.",
-            ) from None
+            raise
         loop.add_reader(socket.FD, self._take_in)
         loop.add_reader(self._monitor.FD, self._take_in)
         self._read_soon()
@@ -210,7 +210,7 @@ class AsyncNotices:
             return
         self._look_for_loss()
         for _ in range(dealer.DRAIN):
-            if not _is_readable(socket):
+            if not dealer.is_readable(socket):
                 return
             # What can't be read is no hint, and passed over.
             try:
@@ -219,13 +219,13 @@ class AsyncNotices:
                 continue
             if notice.session == self._probe:
                 self._greet()
-            else:
+            elif not notice.session.startswith(_PROBE):
                 self._put(notice)
         self._read_soon()
 
     def _look_for_loss(self) -> None:
         monitor = self._monitor
-        while monitor is not None and _is_readable(monitor):
+        while monitor is not None and dealer.is_readable(monitor):
             monitor.recv_multipart(dealer.NOW)
             self._lose()
 
@@ -263,8 +263,3 @@ class AsyncNotices:
 
 def _topic(session: str) -> bytes:
     return f"{session}|".encode() if session else b""
-
-
-def _is_readable(socket: zmq.Socket[bytes]) -> bool:
-    events: Any = socket.getsockopt(_EVENTS)
-    return bool(events & _READABLE)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         OutgoingDoc,
         SendResultDoc,
         SessionDoc,
+        ThreadDoc,
     )
 
     from .callers import Caller
@@ -159,6 +160,11 @@ def confirm(
 def message(message_id: str, *, caller: Caller | None = None) -> Request[MessageDoc]:
     """One message, for its sender, its receiver and the operator. Raises MaestroError MESSAGE_NOT_FOUND."""
     return Request("message", {"id": message_id}, _only("message", "message", dict), caller)
+
+
+def thread(message_id: str, *, caller: Caller | None = None) -> Request[ThreadDoc]:
+    """The messages of the thread that a message is in, the oldest first. Raises MaestroError MESSAGE_NOT_FOUND."""
+    return Request("thread", {"id": message_id}, _whole("thread", "messages", list), caller)
 
 
 def delete(

@@ -49,7 +49,7 @@ def test_finding_a_broker_that_is_not_there() -> None:
     assert imported(statement).isdisjoint(HEAVY)
 
 
-@pytest.mark.parametrize("module", ["codec", "connection", "mail_cursor"])
+@pytest.mark.parametrize("module", ["codec", "commands", "connection", "mail_cursor"])
 def test_the_modules_without_io(module: str) -> None:
     """They take and give bytes and numbers."""
     assert imported(f"import maestro_clients.{module}").isdisjoint(set(HEAVY) - {"msgpack"})
@@ -59,3 +59,10 @@ def test_the_modules_without_io(module: str) -> None:
 def test_the_modules_that_talk_to_a_broker(module: str) -> None:
     """libzmq and msgpack, and nothing else that is heavy."""
     assert imported(f"import maestro_clients.{module}").isdisjoint(set(HEAVY) - {"zmq", "msgpack"})
+
+
+@pytest.mark.parametrize("module", ["asynchronous", "asynchronous_notices"])
+def test_the_modules_for_an_event_loop(module: str) -> None:
+    """asyncio on top, with what that imports; not the broker's msgspec, nor zmq's own bridge to asyncio."""
+    found = imported(f"import maestro_clients.{module}")
+    assert found.isdisjoint({"msgspec", "cyclopts", "tenacity", "platformdirs", "rich", "zmq.asyncio"})

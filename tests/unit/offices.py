@@ -41,6 +41,7 @@ class Office:
         self.journal: list[bytes] = []
         self.files: dict[tuple[str, str], Message] = {}
         self.links: dict[tuple[str, str], str] = {}
+        self.threads: dict[str, dict[str, str]] = {}
         self.session_files: dict[str, StoredSession] = {}
         self.unfiled: list[Change] = []
         self.untold = 0
@@ -82,6 +83,8 @@ class Office:
                 self.state.supply_link(need.session, need.message_id, receiver)
                 if receiver is not None:
                     self.supply(Need("file", receiver, need.message_id))
+            case "thread":
+                self.state.supply_answers(need.message_id, self.threads.get(need.message_id, {}))
             case "anywhere":
                 for (_, message_id), message in list(self.files.items()):
                     if message_id == need.message_id:
@@ -95,6 +98,8 @@ class Office:
                 case Accepted(message):
                     self.files[message.receiver, message.id] = message
                     self.links.setdefault((message.sender, message.id), message.receiver)
+                    if message.meta.thread_id is not None:
+                        self.threads.setdefault(message.meta.thread_id, {})[message.id] = message.receiver
                 case Confirmed() | Expired():
                     if change.message is not None:
                         self.files[change.message.receiver, change.message.id] = change.message

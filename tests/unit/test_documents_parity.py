@@ -26,6 +26,7 @@ PAIRS: dict[Any, type[msgspec.Struct]] = {
     documents.SendResultDoc: replies.SendResult,
     documents.InboxDoc: replies.InboxReply,
     documents.ItemResultDoc: replies.ItemResult,
+    documents.ThreadDoc: replies.ThreadReply,
     documents.EventsDoc: replies.EventsReply,
     documents.HelloDoc: replies.HelloReply,
 }

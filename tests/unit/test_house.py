@@ -220,6 +220,8 @@ def test_versions_are_ranges() -> None:
         *(one for extra in project["optional-dependencies"].values() for one in extra),
     ]
     for requirement in wanted:
+        if requirement.startswith("maestro-messaging["):
+            continue  # another extra of ours
         assert re.fullmatch(r"[a-z0-9-]+>=[\d.]+,<\d+", requirement), requirement
 
 

@@ -12,6 +12,7 @@ import errno
 import fcntl
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -82,11 +83,18 @@ def _serve(options: Options, listener: socket.socket, ready_fd: int | None, life
     server = uvicorn.Server(config)
     if life_fd is not None:
         threading.Thread(target=_end_with, args=(life_fd, server), daemon=True).start()
+    # uvicorn raises the signal that ended it again, for who handled it before: the default would kill us here.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _on_signal)
     try:
         server.run(sockets=[listener])
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(url_file)
+
+
+def _on_signal(_number: int, _frame: object) -> None:
+    """Told already."""
 
 
 def _end_with(life_fd: int, server: uvicorn.Server) -> None:
@@ -122,8 +130,8 @@ def _lock(data: str) -> Iterator[None]:
 
 def _listen(options: Options) -> socket.socket:
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    # asyncio turns Nagle's algorithm off only where a socket says that it is TCP's. With it, each answer but a
-    # connection's first waited 40 ms for the client's delayed acknowledgement.
+    # With its protocol named: asyncio turns Nagle's algorithm off only for what it knows to be TCP, and an answer in
+    # two pieces would wait 40 ms for the client's delayed acknowledgement.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

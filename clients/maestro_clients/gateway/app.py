@@ -18,6 +18,7 @@ from maestro_schemas.errors import MaestroError
 from . import openapi
 from .answers import answer, error_answer, plain_error
 from .endpoints import routes
+from .facades import Doubts
 from .metrics import Measured, Metrics
 from .post import Post
 from .table import CALLS
@@ -46,6 +47,7 @@ class Gateway(NamedTuple):
     post: Post
     metrics: Metrics
     contract: dict[str, Any]
+    doubts: Doubts
 
 
 def make(options: Options) -> Starlette:
@@ -57,7 +59,7 @@ def make(options: Options) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         post = Post(options.data, options.environ)
-        app.state.gateway = Gateway(options, post, metrics, contract)
+        app.state.gateway = Gateway(options, post, metrics, contract, Doubts())
         try:
             yield
         finally:

@@ -31,7 +31,7 @@ class Endpoint(NamedTuple):
     """One call. `path` is below a prefix where `versioned`. `body`, `query`: Structs that the handler takes as
     `body=` and `query=`. `answers`: status -> the shape of its JSON, a tuple where it is one of several, None for no
     body, a string for another media type. `codes`: the errors of its own; those of every call are not listed.
-    `headers`: those of the request that the call reads, beside who asks."""
+    `headers`: those of the request that the call reads; X-Session-ID is among them only where it must be there."""
 
     method: str
     path: str

@@ -96,6 +96,13 @@ async def one(request: Request) -> Response:
     return answer(message)
 
 
+async def thread(request: Request) -> Response:
+    """The thread that a message is in."""
+    message, caller = await _owned(request)
+    found = await client_of(request).thread(message["id"], caller=caller)
+    return answer({**found, "count": len(found["messages"])})
+
+
 def client_of(request: Request) -> AsyncClient:
     """The gateway's client."""
     return cast("AsyncClient", request.app.state.gateway.post.client)

@@ -247,7 +247,7 @@ def _header_parameters(call: Endpoint) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "in": "header",
-                "required": name == "X-Session-ID" and "NO_SESSION" in call.codes,
+                "required": name == "X-Session-ID" and name in call.headers,
                 "description": text,
                 "schema": {"type": "string", **constraints},
             }

@@ -26,23 +26,18 @@ _LOOK_EVERY_S = 0.25
 
 
 class Post:
-    """The way to the broker of `data`. `client` is for every task at once."""
+    """The way to the broker of `data`. `client`: for all tasks. `notices`: the address of its notices."""
 
     def __init__(self, data: str, environ: Mapping[str, str]) -> None:
         self._data = data
         self._environ = environ
-        # Where a broker of this directory will listen, should there be none now.
-        router = os.path.join(paths.runtime_dir(data, environ), paths.ROUTER_SOCKET)
-        found = find(data)
-        self.address = found.router if found is not None else f"ipc://{router}"
-        self.notices = (
-            found.notices
-            if found is not None
-            else f"ipc://{os.path.join(os.path.dirname(router), paths.NOTICE_SOCKET)}"
-        )
-        self.client = AsyncClient(self.address, timeout_s=_TIMEOUT_S)
         self._search: asyncio.Task[None] | None = None
-        self._retired: list[AsyncClient] = []
+        # Where a broker of this directory will listen, should there be none now.
+        directory = paths.runtime_dir(data, environ)
+        router, self.notices = (
+            f"ipc://{os.path.join(directory, name)}" for name in (paths.ROUTER_SOCKET, paths.NOTICE_SOCKET)
+        )
+        self.client = AsyncClient(router, timeout_s=_TIMEOUT_S)
 
     def lost(self) -> None:
         """A request found nobody: look for the broker, unless somebody does already."""
@@ -53,8 +48,7 @@ class Post:
         """Let go of the broker."""
         if self._search is not None:
             self._search.cancel()
-        for client in (*self._retired, self.client):
-            await client.aclose()
+        await self.client.aclose()
 
     async def _look(self) -> None:
         while (found := find(self._data)) is None:
@@ -64,8 +58,6 @@ class Post:
                 except MaestroError as error:
                     _log.warning("no broker can be started: %s", error.message)
             await asyncio.sleep(_LOOK_EVERY_S)
-        if found.router != self.address:
-            # What waits on the old one ends in its own time.
-            self._retired.append(self.client)
-            self.address, self.notices = found.router, found.notices
-            self.client = AsyncClient(self.address, timeout_s=_TIMEOUT_S)
+        self.notices = found.notices
+        if found.router != self.client.address:
+            self.client.move(found.router)

@@ -226,6 +226,53 @@ class HttpError(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only
     details: dict[str, Any] | None = None
 
 
+class PromptBody(Struct, frozen=True, rename="camel", kw_only=True):
+    """The documented prompt. `mode` (paste, send) was about a terminal, and means nothing to a mailbox."""
+
+    content: Annotated[str, told("What is said.", "Look at the failing test.", minLength=1)]
+    mode: str | None = None
+    sender_session_id: Annotated[str | None, told("The session that asks. Default: X-Session-ID.", "ann")] = None
+
+
+class MailBody(Struct, frozen=True, rename="camel", kw_only=True):
+    """The documented mail: a short message, and perhaps a long one."""
+
+    message: Annotated[str, told("The short form.", "The build is green.", minLength=1)]
+    from_session_id: Annotated[str | None, told("The session that asks. Default: X-Session-ID.", "ann")] = None
+    from_name: Annotated[str | None, told("Default: the session's name.")] = None
+    detail: Annotated[str | None, told("The long form.")] = None
+
+
+class Success(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """It is on disk."""
+
+    success: bool
+    mail_id: str | None = None
+
+
+class MailShown(Struct, frozen=True, rename="camel", kw_only=True):
+    """Mail as the documented clients read it."""
+
+    id: str
+    parent_session_id: str | None
+    from_session_id: str
+    from_name: str
+    to_session_id: str
+    message: str
+    detail: str | None
+    created_at: int
+    read_at: int | None
+
+
+class ThreadShown(Struct, frozen=True, rename="camel", kw_only=True):
+    """A thread, the oldest message first; `thread_id` is the id of its first, which may be deleted by now."""
+
+    thread_id: str
+    messages: list[Message]
+    count: int
+    has_more: bool
+
+
 class InboxPage(Struct, frozen=True, rename="camel", kw_only=True):
     """`up_to`: the `since` of the next page when paging by `since`. `pending`: all that the mailbox holds."""
 

@@ -7,8 +7,28 @@ from __future__ import annotations
 
 from maestro_schemas.messages import Message
 
-from . import docs_page, messages, metrics, openapi, operations, sessions, shapes
+from . import docs_page, facades, messages, metrics, openapi, operations, sessions, shapes
 from .endpoints import Endpoint
+
+_SEND_CODES = (
+    "NO_SESSION",
+    "UNKNOWN_SESSION",
+    "SESSION_ENDED",
+    "ROLE_FORBIDDEN",
+    "RECEIVER_NOT_FOUND",
+    "RECEIVER_ENDED",
+    "AMBIGUOUS_NAME",
+    "CONFLICT",
+    "MESSAGE_NOT_FOUND",
+    "INVALID_ID",
+    "EMPTY_MESSAGE",
+    "TEXT_TOO_LONG",
+    "DATA_TOO_LARGE",
+    "RATE_LIMITED",
+    "MAILBOX_FULL",
+    "BUSY",
+    "STORAGE_FULL",
+)
 
 CALLS = (
     Endpoint(
@@ -17,27 +37,9 @@ CALLS = (
         messages.send,
         "Send a message; 201 means that it is on disk.",
         {201: (Message, shapes.Gone)},
-        (
-            "NO_SESSION",
-            "UNKNOWN_SESSION",
-            "SESSION_ENDED",
-            "ROLE_FORBIDDEN",
-            "RECEIVER_NOT_FOUND",
-            "RECEIVER_ENDED",
-            "AMBIGUOUS_NAME",
-            "CONFLICT",
-            "MESSAGE_NOT_FOUND",
-            "INVALID_ID",
-            "EMPTY_MESSAGE",
-            "TEXT_TOO_LONG",
-            "DATA_TOO_LARGE",
-            "RATE_LIMITED",
-            "MAILBOX_FULL",
-            "BUSY",
-            "STORAGE_FULL",
-        ),
+        _SEND_CODES,
         body=shapes.SendBody,
-        headers=("Idempotency-Key",),
+        headers=("X-Session-ID", "Idempotency-Key"),
     ),
     Endpoint(
         "GET",
@@ -49,6 +51,14 @@ CALLS = (
         query=shapes.InboxQuery,
     ),
     Endpoint("GET", "/messages/{message}", messages.one, "One message.", {200: Message}, ("MESSAGE_NOT_FOUND",)),
+    Endpoint(
+        "GET",
+        "/messages/{message}/thread",
+        messages.thread,
+        "The messages that answer one another, the oldest first.",
+        {200: shapes.ThreadShown},
+        ("MESSAGE_NOT_FOUND",),
+    ),
     Endpoint(
         "PATCH",
         "/messages/{message}",
@@ -138,6 +148,35 @@ CALLS = (
         ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME", "SESSION_ENDED", "FORBIDDEN", "EMPTY_MESSAGE", "TEXT_TOO_LONG"),
         body=shapes.NoteBody,
         tag="sessions",
+    ),
+    Endpoint(
+        "POST",
+        "/sessions/{session}/prompt",
+        facades.prompt,
+        "Say something to a session, as the older clients do.",
+        {200: shapes.Success},
+        _SEND_CODES,
+        body=shapes.PromptBody,
+        tag="older clients",
+    ),
+    Endpoint(
+        "POST",
+        "/sessions/{session}/mail",
+        facades.mail,
+        "Send mail, as the older clients do.",
+        {200: shapes.Success},
+        _SEND_CODES,
+        body=shapes.MailBody,
+        tag="older clients",
+    ),
+    Endpoint(
+        "GET",
+        "/sessions/{session}/mail",
+        facades.unread,
+        "The unread mail, as the older clients read it; it counts as read once the answer was taken.",
+        {200: list[shapes.MailShown]},
+        ("SESSION_NOT_FOUND", "FORBIDDEN"),
+        tag="older clients",
     ),
     Endpoint(
         "GET",

@@ -70,6 +70,6 @@ def test_a_few_hundred_requests(gateway: Gateway, tmp_path: Path) -> None:
 @pytest.mark.timeout(1_800)
 def test_thousands_of_requests(gateway: Gateway, tmp_path: Path) -> None:
     """The same for longer, with every boundary of every field."""
-    made = cases(gateway, tmp_path, 150)
-    made += cases(gateway, tmp_path, 150, *knowing(gateway, tmp_path))
+    made = cases(gateway, tmp_path, 170)
+    made += cases(gateway, tmp_path, 170, *knowing(gateway, tmp_path))
     assert made >= LONG_CASES

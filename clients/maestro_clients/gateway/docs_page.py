@@ -56,6 +56,8 @@ def page(contract: dict[str, Any], base: str, message_id: str) -> str:
         for path, methods in contract["paths"].items()
         for method, call in methods.items()
     ]
+    # What an example deletes, no other one needs after it.
+    calls.sort(key=lambda call: call[1] == "DELETE")
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -88,13 +90,6 @@ def openings(base: str) -> list[str]:
         _command("POST", f"{base}/api/sessions", body={"id": name, "name": name.capitalize(), "projectId": "docs"})
         for name in ("ann", "bob")
     ]
-
-
-def examples(contract: dict[str, Any], base: str, message_id: str) -> Iterator[tuple[str, str, str]]:
-    """Method, path and command of each call, in the order of the page."""
-    for path, methods in contract["paths"].items():
-        for method, call in methods.items():
-            yield method.upper(), path, example(contract, path, method.upper(), call, base, message_id)
 
 
 def example(

@@ -123,12 +123,13 @@ async def _owned(request: Request) -> tuple[MessageDoc, Caller]:
 
 
 def _id_of_key(sender: str, key: str | None) -> str:
-    if not key:
+    if key is None:
         return new_message_id()
-    if len(key) > _KEY_CHARS_MAX:
+    # An empty one is a mistake of a sender who relies on it.
+    if not 0 < len(key) <= _KEY_CHARS_MAX:
         raise MaestroError(
             "INVALID",
-            f"the Idempotency-Key has {len(key)} characters, and the limit is {_KEY_CHARS_MAX}",
+            f"the Idempotency-Key has {len(key)} characters, and it has 1 to {_KEY_CHARS_MAX}",
             "A UUID does.",
             limit=_KEY_CHARS_MAX,
             actual=len(key),

@@ -36,7 +36,8 @@ async def send(request: Request, *, body: SendBody) -> Response:
     """201 and the Message, on disk. A repeat under the same id or key gets the same, and `Idempotent-Replayed`."""
     caller = caller_of(request)
     client = client_of(request)
-    message_id = body.id or _id_of_key(caller.session or "", request.headers.get("idempotency-key"))
+    from_key = _id_of_key(caller.session or "", request.headers.get("idempotency-key"))
+    message_id = from_key if body.id is None else body.id
     metadata = cast("MetadataDoc", msgspec.to_builtins(body.metadata))
     result = await client.send(
         request.path_params["session"],

@@ -116,6 +116,7 @@ def test_percent_encoded_ids(gateway: Gateway) -> None:
         ({"message": "x", "ttlMs": 0}, "INVALID"),
         ({"message": "x", "ttlMs": 1 << 70}, "INVALID"),
         ({"message": "x", "id": "no id"}, "INVALID_ID"),
+        ({"message": "x", "id": ""}, "INVALID_ID"),
     ],
 )
 def test_bodies_that_are_refused(standing: Gateway, fields: dict[str, Any], code: str) -> None:

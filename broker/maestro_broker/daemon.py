@@ -150,6 +150,7 @@ class Daemon:
         self._backlog.put(found.unfiled, found.unfiled_bytes)
         # 6. The sockets exist but nobody is let in: what waits in the outbox is older than what comes now.
         self._transport = Transport(options.runtime, self._limits.wire_bytes_max)
+        self._state.topics = self._transport.held
         self._outbox = OutboxDrain(
             paths.outbox_dir(options.data), send=self._send_queued, tell=self._tell_sender, report=self._warn
         )

@@ -43,6 +43,7 @@ CODES: Final[dict[str, tuple[int, bool]]] = {
     "CURSOR_AHEAD": (409, False),
     # not now
     "RATE_LIMITED": (429, True),
+    "LOOP_GUARD": (429, True),
     "MAILBOX_FULL": (429, True),
     "BUSY": (503, True),  # filing is behind: back-pressure
     "STORAGE_FULL": (503, True),

@@ -70,6 +70,10 @@ REMEDIES = {
         "The session has sent as many messages in the last minute as it may.",
         "Wait for retryAfter seconds, or put several points into one message.",
     ),
+    "LOOP_GUARD": Remedy(
+        "Two sessions write to each other so often that it looks like a loop.",
+        "Wait for retryAfter seconds, and write only what needs an answer.",
+    ),
     "MAILBOX_FULL": Remedy("The receiver has too much unread mail.", _LATER),
     "BUSY": Remedy("The broker's disk is behind.", _LATER),
     "STORAGE_FULL": Remedy("The broker's disk is full; reading goes on.", "Free some space, and " + _LATER.lower()),

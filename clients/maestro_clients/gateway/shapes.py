@@ -313,3 +313,4 @@ class SessionShown(Struct, frozen=True, rename="camel", kw_only=True):
     pid: int | UnsetType = UNSET
     cwd: str | UnsetType = UNSET
     has_token: bool | UnsetType = UNSET
+    watching: bool | UnsetType = UNSET

@@ -25,6 +25,7 @@ _SEND_CODES = (
     "TEXT_TOO_LONG",
     "DATA_TOO_LARGE",
     "RATE_LIMITED",
+    "LOOP_GUARD",
     "MAILBOX_FULL",
     "BUSY",
     "STORAGE_FULL",

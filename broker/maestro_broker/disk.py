@@ -15,6 +15,9 @@ from maestro_schemas.errors import MaestroError
 # f_type of statfs(2): where durability or locking is not what a broker needs.
 _DOUBTFUL = {"nfs": "locks and fsync depend on the server", "tmpfs": "it forgets everything at a power cut"}
 
+# Of st_blocks, whatever the file system's own blocks are (stat(2)).
+_BLOCK_BYTES = 512
+
 
 def sync_file_system(directory: str) -> None:
     """Make all that was written on the file system of `directory` durable. Raises OSError."""
@@ -60,6 +63,18 @@ def free_bytes(directory: str) -> int:
     """What an ordinary user can still write there."""
     stat = os.statvfs(directory)
     return stat.f_bavail * stat.f_frsize
+
+
+def held_bytes(directory: str) -> int:
+    """What the files right in a directory take on the disk; those that go meanwhile are not counted."""
+    held = 0
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            try:
+                held += entry.stat().st_blocks * _BLOCK_BYTES
+            except FileNotFoundError:
+                continue
+    return held
 
 
 def file_system(directory: str) -> str:

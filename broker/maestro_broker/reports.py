@@ -31,31 +31,6 @@ if TYPE_CHECKING:
 
 # Lines looked at in one call: about 5 ms. A filter that finds little says how far it looked, and goes on.
 _SCAN_MAX = 3_000
-_LATENCIES_KEPT = 2_048
-
-
-class CommitTimes:
-    """The durations of the last commits."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._ms: deque[float] = deque(maxlen=_LATENCIES_KEPT)
-
-    def add(self, duration_ms: float) -> None:
-        """One commit took so long."""
-        self.count += 1
-        self._ms.append(duration_ms)
-
-    def summary(self) -> dict[str, Any]:
-        """Count of all, percentiles of the last ones."""
-        ordered = sorted(self._ms)
-        if not ordered:
-            return {"count": self.count}
-        return {
-            "count": self.count,
-            "p50Ms": round(ordered[len(ordered) // 2], 3),
-            "p99Ms": round(ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)], 3),
-        }
 
 
 def hello(request: Hello, options: Options, epoch: str, pid: int, head_lsn: int) -> HelloReply:

@@ -1,4 +1,4 @@
-"""Operations: is it alive, is it ready.
+"""Operations: where what is, is it alive, is it ready.
 
 Rule: live is about this process alone; ready asks the broker, now.
 """
@@ -16,6 +16,20 @@ from .messages import client_of
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
+
+
+_LINKS = {
+    "docs": "/docs",
+    "openapi": "/openapi.json",
+    "sessions": "/api/sessions",
+    "health": "/health",
+    "metrics": "/metrics",
+}
+
+
+async def index(_request: Request) -> Response:
+    """Where what is."""
+    return answer({"name": "maestro-messaging", "version": __version__, "links": _LINKS})
 
 
 async def live(_request: Request) -> Response:

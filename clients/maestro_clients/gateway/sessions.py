@@ -46,7 +46,7 @@ async def start(request: Request, *, body: SessionBody) -> Response:
             "INVALID", f"a session can't start as {body.status!r}", f"Start it as one of {', '.join(sorted(ACTIVE))}."
         )
     session = await client_of(request).start_session(
-        body.id or new_session_id(),
+        new_session_id() if body.id is None else body.id,
         token=body.token,
         name=body.name,
         role=body.role or _role_of((body.metadata or {}).get("mode")),

@@ -24,6 +24,7 @@ from .identity import owner_of
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from prometheus_client import Gauge
     from starlette.requests import Request
 
     from .app import Gateway
@@ -54,10 +55,11 @@ async def stream(request: Request) -> Response:
     if request.method == "HEAD":
         return Response(headers=_HEADERS, media_type=MEDIA_TYPE)
     following = await follow(gateway.feed, viewer, frozenset({session}), since)
-    return StreamingResponse(_body(following), headers=_HEADERS, media_type=MEDIA_TYPE)
+    return StreamingResponse(_body(following, gateway.metrics.event_streams), headers=_HEADERS, media_type=MEDIA_TYPE)
 
 
-async def _body(following: Following) -> AsyncGenerator[bytes, None]:
+async def _body(following: Following, open_streams: Gauge) -> AsyncGenerator[bytes, None]:
+    open_streams.inc()
     try:
         # At once, so that the client knows that it is connected.
         yield f"retry: {_RETRY_MS}\n\n".encode()
@@ -68,6 +70,7 @@ async def _body(following: Following) -> AsyncGenerator[bytes, None]:
         body: dict[str, Any] = error_body(error)
         yield b"event: closed\ndata: " + _encode(body) + b"\n\n"
     finally:
+        open_streams.dec()
         following.close()
 
 

@@ -79,8 +79,9 @@ class Sockets:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection, from its handshake to its end."""
-        connection = Connection(HTTPConnection(scope), receive, send)
-        with contextlib.suppress(_GoneError):
+        request = HTTPConnection(scope)
+        connection = Connection(request, receive, send)
+        with request.app.state.gateway.metrics.websocket_clients.track_inprogress(), contextlib.suppress(_GoneError):
             await connection.run()
 
 

@@ -33,7 +33,13 @@ def ensure(desk: Desk, host: str | None, port: int | None) -> GatewayPlace | Non
     if not _is_installed():
         return None
     try:
-        url = gateway_process.start(desk.data, desk.environ, host=host or _HOST, port=_PORT if port is None else port)
+        url = gateway_process.start(
+            desk.data,
+            desk.environ,
+            host=host or _HOST,
+            port=_PORT if port is None else port,
+            tell=lambda warning: output.note(f"note: other machines can reach the gateway: {warning}."),
+        )
     except MaestroError as error:
         output.note(f"warning: no HTTP gateway: {error.message}")
         output.note(f"  next: {error.hint}")

@@ -10,8 +10,11 @@ import argparse
 import contextlib
 import errno
 import fcntl
+import functools
 import json
+import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -23,15 +26,24 @@ import uvicorn
 from maestro_schemas import logs, paths
 from maestro_schemas.errors import MaestroError
 
-from . import app
+from . import app, limits
+from .guard import Guard
 from .options import DEFAULT_HOST, DEFAULT_PORT, Options
+from .peers import Peers
+from .protocol import TOLD_MAX, Connections, GuardedProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _STOP_S = 3
-_KEEP_ALIVE_S = 75
 _BACKLOG = 1_024
+# Descriptors beside the connections: the log, the broker's sockets, the loop's.
+_OTHER_FILES = 200
+_EXPOSED = (
+    "traffic is not encrypted, and every call must carry a session's token (X-Session-ID, Authorization: Bearer)"
+)
+
+_log = logging.getLogger(__name__)
 
 
 def main() -> int:
@@ -42,13 +54,16 @@ def main() -> int:
     parser.add_argument("--data-dir", help="default: MAESTRO_DATA_DIR, else the user's data directory")
     parser.add_argument("--host", default=DEFAULT_HOST)
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 picks a free one")
-    parser.add_argument("--ready-fd", type=int, help="a pipe that is told `ready URL`, or `error` and why")
+    parser.add_argument(
+        "--ready-fd", type=int, help="a pipe that is told `ready URL` and what to warn of, or `error` and why"
+    )
     parser.add_argument("--life-fd", type=int, help="a pipe whose other end is closed when the gateway is to end")
     arguments = parser.parse_args()
     os.umask(0o077)
     data = os.path.abspath(arguments.data_dir) if arguments.data_dir else paths.data_dir(os.environ)
-    options = Options(data, os.environ, arguments.host, arguments.port)
     try:
+        bounds = _affordable(limits.resolve(os.environ))
+        options = Options(data, os.environ, arguments.host, arguments.port, bounds)
         with _lock(options.data), _listen(options) as listener:
             _serve(options, listener, arguments.ready_fd, arguments.life_fd)
     except MaestroError as error:
@@ -60,18 +75,23 @@ def main() -> int:
 
 def _serve(options: Options, listener: socket.socket, ready_fd: int | None, life_fd: int | None) -> None:
     logs.start(options.data, "gateway", "maestro_clients.gateway", foreground=False)
+    peers = Peers()
+    connections = Connections(options.limits, peers)
     config = uvicorn.Config(
-        app.make(options),
+        Guard(app.make(options), options),
         loop="asyncio",
-        http="httptools",
+        # uvicorn calls it like the class.
+        http=functools.partial(GuardedProtocol, shared=connections),  # type: ignore[arg-type]
         ws="websockets-sansio",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         date_header=False,
+        # A header by which any peer could say that it is another.
+        proxy_headers=False,
         backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_keep_alive=max(1, options.limits.keep_alive_ms // 1000),
         timeout_graceful_shutdown=_STOP_S,
     )
     # Bound and listening: whoever reads the file from now on is answered, if only when the loop has begun.
@@ -79,11 +99,18 @@ def _serve(options: Options, listener: socket.socket, ready_fd: int | None, life
     url_file = paths.server_url_file(options.data)
     with open(url_file, "w", encoding="utf-8") as file:
         file.write(f"{url}\n")
-    _tell(ready_fd, f"ready {url}")
+    _log.info("listens at %s; owners of connections by %s", url, peers.source)
+    if options.is_loopback:
+        _tell(ready_fd, f"ready {url}")
+    else:
+        _log.warning("other machines can reach %s: %s", url, _EXPOSED)
+        _tell(ready_fd, f"ready {url} {_EXPOSED}")
+        if ready_fd is None:
+            print(f"note: other machines can reach the gateway: {_EXPOSED}.", file=sys.stderr)
     server = uvicorn.Server(config)
     if life_fd is not None:
         threading.Thread(target=_end_with, args=(life_fd, server), daemon=True).start()
-    # uvicorn raises the signal that ended it once more, for whoever handled it before; the default would kill us here.
+    # uvicorn raises the signal that ended it once more, for whoever handled it before; the default would kill us.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _on_signal)
     try:
@@ -91,6 +118,19 @@ def _serve(options: Options, listener: socket.socket, ready_fd: int | None, life
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(url_file)
+        peers.close()
+
+
+def _affordable(wanted: limits.Limits) -> limits.Limits:
+    """No more connections than the process may have descriptors, of which it takes as many as it is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    beside = _OTHER_FILES + TOLD_MAX
+    needed = wanted.connections_max + beside
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        wanted = wanted._replace(connections_max=max(1, min(wanted.connections_max, soft - beside)))
+    return wanted._replace(idle_connections_max=min(wanted.idle_connections_max, wanted.connections_max))
 
 
 def _on_signal(_number: int, _frame: object) -> None:

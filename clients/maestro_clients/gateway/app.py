@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 
 from maestro_schemas.errors import MaestroError
 
 from .answers import answer, error_answer, plain_error
+from .credentials import Credentials
 from .endpoints import routes
 from .facades import Doubts
 from .post import Post
@@ -60,6 +62,7 @@ def make(options: Options) -> Starlette:
     return Starlette(
         routes=routes(CALLS),
         lifespan=lifespan,
+        middleware=[] if options.is_loopback else [Middleware(Credentials)],
         exception_handlers={
             MaestroError: _on_refusal,  # type: ignore[dict-item]  # Starlette's type knows no narrower handler
             HTTPException: _on_framework,  # type: ignore[dict-item]

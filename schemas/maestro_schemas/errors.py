@@ -21,7 +21,7 @@ CODES: Final[dict[str, tuple[int, bool]]] = {
     "TOO_MANY": (400, False),  # more items in one request than the limit
     "FRAME_TOO_LARGE": (413, False),
     "HEAD_TOO_LARGE": (431, False),
-    "REQUEST_TIMEOUT": (408, True),  # a request over HTTP that did not arrive whole
+    "REQUEST_TIMEOUT": (408, False),  # a request over HTTP that did not arrive whole
     "UNSUPPORTED_PROTOCOL": (426, False),
     "UNKNOWN_COMMAND": (501, False),
     # who asks

@@ -110,7 +110,7 @@ def _serve(options: Options, listener: socket.socket, ready_fd: int | None, life
     server = uvicorn.Server(config)
     if life_fd is not None:
         threading.Thread(target=_end_with, args=(life_fd, server), daemon=True).start()
-    # uvicorn raises the signal that ended it once more, for whoever handled it before; the default would kill us.
+    # uvicorn raises the signal that ended it again, for who handled it before: the default would kill us here.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _on_signal)
     try:

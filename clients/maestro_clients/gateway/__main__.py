@@ -43,7 +43,8 @@ _EXPOSED = (
     "traffic is not encrypted, and every call must carry a session's token (X-Session-ID, Authorization: Bearer)"
 )
 
-_log = logging.getLogger(__name__)
+# Not `__name__`, which is `__main__` here.
+_log = logging.getLogger("maestro_clients.gateway")
 
 
 def main() -> int:
@@ -75,6 +76,11 @@ def main() -> int:
 
 def _serve(options: Options, listener: socket.socket, ready_fd: int | None, life_fd: int | None) -> None:
     logs.start(options.data, "gateway", "maestro_clients.gateway", foreground=False)
+    # Without a handler it would complain of its peers to standard error, which goes to a file without a limit.
+    framework = logging.getLogger("uvicorn")
+    framework.setLevel(logging.ERROR)
+    for handler in logging.getLogger("maestro_clients.gateway").handlers:
+        framework.addHandler(handler)
     peers = Peers()
     connections = Connections(options.limits, peers)
     config = uvicorn.Config(

@@ -35,7 +35,7 @@ CONTENT_SECURITY_POLICY: Final = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 # What an answer has said itself is left as it is.
-_ANSWER_HEADERS: Final = (
+ANSWER_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -208,7 +208,7 @@ class _Reply:
             self.begun = True
             headers = list(message.get("headers", ()))
             said = {name.lower() for name, _ in headers}
-            headers += [header for header in _ANSWER_HEADERS if header[0] not in said]
+            headers += [header for header in ANSWER_HEADERS if header[0] not in said]
             message = {**message, "headers": headers}
         await self._send(message)
 

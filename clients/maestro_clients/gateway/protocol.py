@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from maestro_schemas.errors import MaestroError
 
 from .answers import error_answer
+from .guard import ANSWER_HEADERS
 
 if TYPE_CHECKING:
     import asyncio
@@ -344,7 +345,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refused = True
         response = error_answer(error, {"Connection": "close"})
         lines = [b"HTTP/1.1 %d %b\r\n" % (response.status_code, _phrase(response.status_code))]
-        lines += [b"%b: %b\r\n" % header for header in response.raw_headers]
+        lines += [b"%b: %b\r\n" % header for header in (*response.raw_headers, *ANSWER_HEADERS)]
         self.transport.write(b"".join((*lines, b"\r\n", bytes(response.body))))
         self.flow.resume_reading()
         self.transport.write_eof()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 import wire_http
 from gateways import Gateway
 from maestro_clients.gateway.limits import DOCS, Limits
-from maestro_schemas.errors import CODES
+from maestro_schemas.errors import CODES, MaestroError
 from wire_http import Reply, ask, connect, head, is_closed, read
 
 if TYPE_CHECKING:
@@ -99,8 +100,14 @@ def test_the_names_it_answers_under(gateway: Gateway, name: str) -> None:
         "192.0.2.1",
         "0.0.0.0",
         "localhost.",
-    ]
-    + ["user@localhost", "localhost:port", "", "[::1", "localhost, localhost", "127.1", "\xe9"],
+        "user@localhost",
+        "localhost:port",
+        "",
+        "[::1",
+        "localhost, localhost",
+        "127.1",
+        "\xe9",
+    ],
 )
 def test_a_name_that_points_here_is_refused(open_office: PostOffice, gateway: Gateway, name: str) -> None:
     """DNS rebinding: the page's own name, which its owner has pointed at this machine."""
@@ -191,7 +198,8 @@ def test_a_gigabyte_that_comes_all_the_same(gateway: Gateway, top: bytes) -> Non
         wire.sendall(head("/api/sessions", JSON, top, method="POST"))
         try:
             while sent < 1_000_000_000:
-                sent += wire.send(piece) if top != CHUNKED else (wire.sendall(piece) or len(piece))
+                wire.sendall(piece)
+                sent += len(piece)
         except ConnectionError:
             pass
         body = refused(read(wire), "FRAME_TOO_LARGE")
@@ -202,9 +210,8 @@ def test_a_gigabyte_that_comes_all_the_same(gateway: Gateway, top: bytes) -> Non
 
 
 def test_a_body_at_the_limit(gateway: Gateway) -> None:
-    raw = b'{"id": "' + b"z" * (BODY_MAX - 10) + b'"}'
-    reply = ask(gateway, post(body=raw))
-    assert reply.status == 400, "read, and refused for what is in it"
+    raw = SESSION.ljust(BODY_MAX)
+    assert ask(gateway, post(body=raw)).status == 201
     refused(ask(gateway, post(body=raw + b" ")), "FRAME_TOO_LARGE")
 
 
@@ -470,9 +477,14 @@ def test_who_reads_no_answer_is_let_go(open_office: PostOffice) -> None:
         for _ in range(40):
             client.send("bob", "x" * 9_000)
     with Gateway(open_office) as gateway:
-        with connect(gateway) as wire, pytest.raises(ConnectionError):
-            while True:
-                wire.sendall(head("/api/sessions/bob/messages") * 100)
+        with connect(gateway) as wire:
+            try:
+                for _ in range(10_000):
+                    wire.sendall(head("/api/sessions/bob/messages") * 100)
+            except ConnectionError:
+                pass
+            else:
+                raise AssertionError("a million answers were taken in")
         assert ask(gateway, head()).status == 200
 
 
@@ -528,11 +540,11 @@ def test_another_user_is_refused(open_office: PostOffice, gateway: Gateway) -> N
 @pytest.mark.parametrize("then", ["close", "vanish"])
 def test_another_user_who_is_gone_already(open_office: PostOffice, gateway: Gateway, then: str) -> None:
     """A closed socket has no owner, and the kernel shows its number as root's: not believed."""
-    os.kill(gateway.pid, 19)  # it looks only when the other has gone
+    os.kill(gateway.pid, signal.SIGSTOP)  # it looks only when the other has gone
     try:
         as_uid(gateway, NOBODY, post(), then)
     finally:
-        os.kill(gateway.pid, 18)
+        os.kill(gateway.pid, signal.SIGCONT)
     assert ask(gateway, head("/health")).status == 200
     assert not has_zoe(open_office)
 
@@ -627,8 +639,6 @@ def test_it_is_said_that_others_can_reach_it(open_office: PostOffice, exposed: G
 
 
 def test_a_limit_out_of_range(open_office: PostOffice) -> None:
-    from maestro_schemas.errors import MaestroError
-
     for text in ("0", "soon", "9" * 5_000):
         open_office.environ["MAESTRO_HTTP_HEAD_TIMEOUT"] = text
         with pytest.raises(MaestroError) as raised:

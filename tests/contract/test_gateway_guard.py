@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import wire_http
+from cli_shell import open_shell
 from gateways import Gateway
 from maestro_clients.gateway.limits import DOCS, Limits
 from maestro_schemas.errors import CODES, MaestroError
@@ -636,6 +637,13 @@ def test_another_loopback_address_is_loopback(open_office: PostOffice) -> None:
 def test_it_is_said_that_others_can_reach_it(open_office: PostOffice, exposed: Gateway) -> None:
     with open(os.path.join(open_office.data, "logs", "gateway.log"), encoding="utf-8") as log:
         assert "not encrypted" in log.read()
+
+
+def test_up_says_that_others_can_reach_it() -> None:
+    with open_shell(MAESTRO_HTTP="1", MAESTRO_HTTP_PORT="0") as shell:
+        told = shell.done("up", "--http-host", "0.0.0.0")
+        assert "other machines can reach the gateway: traffic is not encrypted" in told.err
+        shell.done("down")
 
 
 def test_a_limit_out_of_range(open_office: PostOffice) -> None:

@@ -90,7 +90,7 @@ def test_other_machines_are_not_judged(peers: Peers) -> None:
 
 def test_where_nobody_tells_nobody_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(socket, "AF_NETLINK")
-    monkeypatch.setattr(Peers, "_by_proc", _unreadable)
+    monkeypatch.setattr(Peers, "_by_proc", staticmethod(_unreadable))
     peers = Peers()
     assert peers.source == "none"
     assert not peers.is_stranger(("127.0.0.1", 1), ("127.0.0.1", 2))

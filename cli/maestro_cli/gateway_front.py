@@ -63,7 +63,13 @@ def ensure(desk: Desk, wanted: Wish) -> GatewayPlace | None:
     if not _is_installed():
         return None
     try:
-        url = gateway_process.start(desk.data, desk.environ, host=wanted.host, port=wanted.port)
+        url = gateway_process.start(
+            desk.data,
+            desk.environ,
+            host=wanted.host,
+            port=wanted.port,
+            tell=lambda warning: output.note(f"note: other machines can reach the gateway: {warning}."),
+        )
     except MaestroError as error:
         output.note(f"warning: no HTTP gateway: {error.message}")
         output.note(f"  next: {error.hint}")

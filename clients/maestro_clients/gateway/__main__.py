@@ -11,8 +11,11 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import functools
 import json
+import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -24,8 +27,11 @@ import uvicorn
 from maestro_schemas import logs, paths
 from maestro_schemas.errors import MaestroError
 
-from . import app
+from . import app, limits
+from .guard import Guard
 from .options import DEFAULT_HOST, DEFAULT_PORT, Options
+from .peers import Peers
+from .protocol import TOLD_MAX, Connections, GuardedProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,11 +39,18 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 _STOP_S = 3
-_KEEP_ALIVE_S = 75
 _BACKLOG = 1_024
 _PING_S = 20.0
 # What clients send over WebSocket is small: the longest is a list of sessions.
 _WS_BYTES_MAX = 1 << 17
+# Descriptors beside the connections: the log, the broker's sockets, the loop's.
+_OTHER_FILES = 200
+_EXPOSED = (
+    "traffic is not encrypted, and every call must carry a session's token (X-Session-ID, Authorization: Bearer)"
+)
+
+# Not `__name__`, which is `__main__` here.
+_log = logging.getLogger("maestro_clients.gateway")
 
 
 def main() -> int:
@@ -48,13 +61,16 @@ def main() -> int:
     parser.add_argument("--data-dir", help="default: MAESTRO_DATA_DIR, else the user's data directory")
     parser.add_argument("--host", default=DEFAULT_HOST)
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 picks a free one")
-    parser.add_argument("--ready-fd", type=int, help="a pipe that is told `ready URL`, or `error` and why")
+    parser.add_argument(
+        "--ready-fd", type=int, help="a pipe that is told `ready URL` and what to warn of, or `error` and why"
+    )
     parser.add_argument("--life-fd", type=int, help="a pipe whose other end is closed when the gateway is to end")
     arguments = parser.parse_args()
     os.umask(0o077)
     data = os.path.abspath(arguments.data_dir) if arguments.data_dir else paths.data_dir(os.environ)
-    options = Options(data, os.environ, arguments.host, arguments.port)
     try:
+        bounds = _affordable(limits.resolve(os.environ))
+        options = Options(data, os.environ, arguments.host, arguments.port, bounds)
         with _lock(options.data), _listen(options) as listener:
             _serve(options, listener, arguments.ready_fd, arguments.life_fd)
     except MaestroError as error:
@@ -66,19 +82,29 @@ def main() -> int:
 
 def _serve(options: Options, listener: socket.socket, ready_fd: int | None, life_fd: int | None) -> None:
     logs.start(options.data, "gateway", "maestro_clients.gateway", foreground=False)
+    # Without a handler it would complain of its peers to standard error, which goes to a file without a limit.
+    framework = logging.getLogger("uvicorn")
+    framework.setLevel(logging.ERROR)
+    for handler in logging.getLogger("maestro_clients.gateway").handlers:
+        framework.addHandler(handler)
+    peers = Peers()
+    connections = Connections(options.limits, peers)
     application = app.make(options)
     config = uvicorn.Config(
-        application,
+        Guard(application, options),
         loop="asyncio",
-        http="httptools",
+        # uvicorn calls it like the class.
+        http=functools.partial(GuardedProtocol, shared=connections),  # type: ignore[arg-type]
         ws="websockets-sansio",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         date_header=False,
+        # A header by which any peer could say that it is another.
+        proxy_headers=False,
         backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_keep_alive=max(1, options.limits.keep_alive_ms // 1000),
         timeout_graceful_shutdown=_STOP_S,
         # A client that is gone without a word is let go of after both.
         ws_ping_interval=_PING_S,
@@ -92,7 +118,14 @@ def _serve(options: Options, listener: socket.socket, ready_fd: int | None, life
     url_file = paths.server_url_file(options.data)
     with open(url_file, "w", encoding="utf-8") as file:
         file.write(f"{url}\n")
-    _tell(ready_fd, f"ready {url}")
+    _log.info("listens at %s; owners of connections by %s", url, peers.source)
+    if options.is_loopback:
+        _tell(ready_fd, f"ready {url}")
+    else:
+        _log.warning("other machines can reach %s: %s", url, _EXPOSED)
+        _tell(ready_fd, f"ready {url} {_EXPOSED}")
+        if ready_fd is None:
+            print(f"note: other machines can reach the gateway: {_EXPOSED}.", file=sys.stderr)
     server = _Server(config, application)
     if life_fd is not None:
         threading.Thread(target=_end_with, args=(life_fd, server), daemon=True).start()
@@ -104,6 +137,19 @@ def _serve(options: Options, listener: socket.socket, ready_fd: int | None, life
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(url_file)
+        peers.close()
+
+
+def _affordable(wanted: limits.Limits) -> limits.Limits:
+    """No more connections than the process may have descriptors, of which it takes as many as it is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    beside = _OTHER_FILES + TOLD_MAX
+    needed = wanted.connections_max + beside
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        wanted = wanted._replace(connections_max=max(1, min(wanted.connections_max, soft - beside)))
+    return wanted._replace(idle_connections_max=min(wanted.idle_connections_max, wanted.connections_max))
 
 
 class _Server(uvicorn.Server):

@@ -17,6 +17,7 @@ from maestro_schemas.errors import MaestroError
 
 from . import openapi
 from .answers import answer, error_answer, plain_error
+from .credentials import Credentials
 from .endpoints import routes
 from .facades import Doubts
 from .feed import Feed
@@ -78,7 +79,10 @@ def make(options: Options) -> Starlette:
             HTTPException: _on_framework,  # type: ignore[dict-item]
             Exception: _on_fault,
         },
-        middleware=[Middleware(Measured, metrics, {route.endpoint: route.path for route in table})],
+        middleware=[
+            Middleware(Measured, metrics, {route.endpoint: route.path for route in table}),
+            *([] if options.is_loopback else [Middleware(Credentials)]),
+        ],
     )
     # A path with a slash too many is one that there is not, rather than a redirect without the shape of an error.
     app.router.redirect_slashes = False

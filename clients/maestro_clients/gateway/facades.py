@@ -108,9 +108,15 @@ async def unread(request: Request) -> Response:
 
 def _sender(request: Request, named: str | None) -> Caller:
     """Whom the body names, else the headers."""
+    caller = caller_of(request)
+    if named and not request.app.state.gateway.options.is_loopback and named != caller.session:
+        raise MaestroError(
+            "FORBIDDEN",
+            "the body names another sender than X-Session-ID does, whose token was looked at",
+            "Name the same session in both.",
+        )
     if named:
         return Caller(named, token_of(request))
-    caller = caller_of(request)
     if caller.session is None:
         raise MaestroError(
             "NO_SESSION", "the body names no sender", "Give `senderSessionId` (or `fromSessionId`), or X-Session-ID."

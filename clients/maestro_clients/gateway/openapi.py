@@ -39,6 +39,10 @@ _FAILING = ("INTERNAL", "CORRUPT")
 _CHANGING = ("STORAGE_FULL",)
 _WITH_BODY = ("BAD_REQUEST", "INVALID", "FRAME_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE")
 _WITH_QUERY = ("INVALID",)
+# What the guard refuses before any call is looked at.
+_GUARDED = ("HOST_REFUSED", "PEER_REFUSED", "HEAD_TOO_LARGE")
+_GUARDED_CHANGING = ("ORIGIN_REFUSED",)
+_GUARDED_BODY = ("REQUEST_TIMEOUT",)
 # What has no code of the post office's own.
 _HTTP_STATUS = {"NOT_FOUND": 404, "METHOD_NOT_ALLOWED": 405, "UNSUPPORTED_MEDIA_TYPE": 415}
 
@@ -130,7 +134,7 @@ def codes_of(call: Endpoint) -> dict[int, list[str]]:
     """Status -> the codes that the call may answer with, its own first."""
     codes = list(call.codes)
     if call.body is not None:
-        codes += _WITH_BODY
+        codes += (*_WITH_BODY, *_GUARDED_BODY)
     if call.query is not None:
         codes += _WITH_QUERY
     if call.tag != OPERATIONS:
@@ -138,6 +142,9 @@ def codes_of(call: Endpoint) -> dict[int, list[str]]:
         if call.method != "GET":
             codes += _CHANGING
         codes += _FAILING
+    codes += _GUARDED
+    if call.method != "GET":
+        codes += _GUARDED_CHANGING
     found: dict[int, list[str]] = {}
     for code in dict.fromkeys(codes):
         found.setdefault(_status(code), []).append(code)

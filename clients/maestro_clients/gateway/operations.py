@@ -38,12 +38,14 @@ async def live(_request: Request) -> Response:
 
 
 async def health(request: Request) -> Response:
-    """200 when the broker answers, else 503."""
+    """200 when the broker answers, else 503; with the gateway's own limits."""
+    limits = request.app.state.gateway.options.limits._asdict()
     try:
         hello = await client_of(request).hello()
     except MaestroError as error:
         request.app.state.gateway.post.lost()
-        body = {"status": "unavailable", "live": True, "ready": False, "version": __version__, "code": error.code}
+        body = {"status": "unavailable", "live": True, "ready": False, "version": __version__}
+        body |= {"code": error.code, "limits": limits}
         return answer(body, 503, {"Retry-After": "1"})
     return answer(
         {
@@ -52,5 +54,6 @@ async def health(request: Request) -> Response:
             "ready": True,
             "version": __version__,
             "broker": {"version": hello["version"], "pid": hello["pid"], "headLsn": hello["headLsn"]},
+            "limits": limits,
         }
     )

@@ -45,6 +45,12 @@ async def start(request: Request, *, body: SessionBody) -> Response:
         raise MaestroError(
             "INVALID", f"a session can't start as {body.status!r}", f"Start it as one of {', '.join(sorted(ACTIVE))}."
         )
+    if body.token is None and not request.app.state.gateway.options.is_loopback:
+        raise MaestroError(
+            "TOKEN_REQUIRED",
+            "this gateway can be reached from other machines, and the session to start has no token",
+            "Give `token` in the body, a secret that nobody guesses.",
+        )
     session = await client_of(request).start_session(
         new_session_id() if body.id is None else body.id,
         token=body.token,

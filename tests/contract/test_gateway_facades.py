@@ -72,6 +72,8 @@ def test_mail_and_its_reading(gateway: Gateway) -> None:
     eventually(lambda: gateway.ask("GET", f"/api/messages/{mail[0]['id']}").json["status"] == "read", "it is read")
     assert gateway.ask("GET", "/api/sessions/bob/mail").json == []
     assert gateway.ask("GET", "/api/v1/sessions/cyd/mail").json == []
+    assert gateway.ask("GET", "/api/sessions/cyd-name/mail").json == [], "by its name"
+    assert gateway.ask("GET", "/api/sessions/nobody/mail").status == 404
 
 
 def test_mail_that_the_reader_did_not_take_is_there_again(open_office: PostOffice, gateway: Gateway) -> None:
@@ -79,8 +81,11 @@ def test_mail_that_the_reader_did_not_take_is_there_again(open_office: PostOffic
     for number in range(30):
         with open_office.client("ann") as client:
             client.send("bob", f"{number} " + "x" * 9_000)
-    raw = socket.create_connection(gateway.address)
+    raw = socket.socket()
+    # So little room that the answer can't all be on its way: what was sent to its end counts as taken.
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # closing sends a reset
+    raw.connect(gateway.address)
     raw.sendall(b"GET /api/sessions/bob/mail HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert raw.recv(100)
     raw.close()

@@ -57,12 +57,8 @@ async def send(request: Request, *, body: SendBody) -> Response:
 
 async def inbox(request: Request, *, query: InboxQuery) -> Response:
     """A page of a mailbox; changes nothing."""
-    session, client = request.path_params["session"], client_of(request)
-    caller = caller_of(request)
-    if caller.session is None:
-        # The owner's own id, since only the operator may ask by a name, and is told which names there are.
-        caller = Caller((await client.session(session))["id"], token_of(request))
-    page = await client.inbox(
+    session, caller = await reader_of(request)
+    page = await client_of(request).inbox(
         session=session,
         since=query.since,
         limit=query.limit,
@@ -102,6 +98,16 @@ async def thread(request: Request) -> Response:
     message, caller = await _owned(request)
     found = await client_of(request).thread(message["id"], caller=caller)
     return answer({**found, "count": len(found["messages"])})
+
+
+async def reader_of(request: Request) -> tuple[str, Caller]:
+    """The mailbox that a path names, and who asks: the session of the headers, else the mailbox's owner."""
+    session, caller = request.path_params["session"], caller_of(request)
+    if caller.session is None:
+        # The owner's own id, since only the operator may ask by a name, and is told which names there are.
+        session = (await client_of(request).session(session))["id"]
+        caller = Caller(session, token_of(request))
+    return session, caller
 
 
 def client_of(request: Request) -> AsyncClient:

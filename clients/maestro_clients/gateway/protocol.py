@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import http
+import sys
+import termios
 from typing import TYPE_CHECKING, Any, Final
 
 import httptools
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
 
 # Over the limit of connections, as many are told so at a time; beyond, they are just closed.
 TOLD_MAX: Final = 200
+# The ASGI extension by which an application may ask how much of its answer is still on its way.
+UNTAKEN: Final = "maestro.untaken"
+_INT_BYTES: Final = 4
 _WEBSOCKET_VERSION: Final = b"13"  # RFC 6455 section 4.1
 _WEBSOCKET_KEY_BYTES: Final = 16
 # `name: value` and its line end, beside the two themselves.
@@ -158,6 +164,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head, self._in_body = True, False
         self._head_bytes = self._quiet_bytes = 0
+        self.scope["extensions"] = {UNTAKEN: {"bytes": self._untaken_bytes}}
 
     def on_url(self, url: bytes) -> None:
         """httptools: a piece of the target."""
@@ -237,6 +244,17 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         # Another protocol's (h2c): answered as HTTP/1.1, which ends here, for the parser takes nothing more.
         self.cycle.keep_alive = False
+
+    def _untaken_bytes(self) -> int:
+        """What was written and the peer's machine has not acknowledged (tty_ioctl(2), tcp(7): SIOCOUTQ); 0 where the
+        kernel does not tell."""
+        waiting = self.transport.get_write_buffer_size()
+        sock = self.transport.get_extra_info("socket")
+        try:
+            told = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_INT_BYTES))
+        except (OSError, ValueError):
+            return waiting
+        return waiting + int.from_bytes(told, sys.byteorder)
 
     # --- limits ----------------------------------------------------------------------------------------------
 

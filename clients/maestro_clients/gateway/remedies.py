@@ -66,6 +66,12 @@ REMEDIES = {
     ),
     "RECEIVER_ENDED": Remedy("The receiver has ended and will not read it.", "Write to another session."),
     "STATUS_CONFLICT": Remedy("The message has failed or expired.", "Nothing is to be done."),
+    "CURSOR_EXPIRED": Remedy(
+        "What came after that LSN is no longer all there.", "Read the mailbox, then follow from details.oldest."
+    ),
+    "CURSOR_AHEAD": Remedy(
+        "That LSN does not exist yet.", "Follow without a cursor; the post office is another one."
+    ),
     "RATE_LIMITED": Remedy(
         "The session has sent as many messages in the last minute as it may.",
         "Wait for retryAfter seconds, or put several points into one message.",

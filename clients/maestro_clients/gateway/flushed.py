@@ -1,7 +1,7 @@
 """Flushed: an answer that something waits for.
 
-Rule: what comes after happens only when the client has the whole answer, as far as can be told here: its machine
-has acknowledged every byte. The answer's length is not told beforehand and its end is sent last, so that a client that
+Rule: what comes after happens only when the client has the whole answer, as far as can be told here: its machine has
+acknowledged every byte. The answer's length is not told beforehand and its end is sent last, so that a client that
 hung up before is noticed, and did not take what it got for whole.
 """
 

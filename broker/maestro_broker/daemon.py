@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import zmq
 
-from maestro_schemas import PROTOCOL_VERSION, __version__, paths
+from maestro_schemas import PROTOCOL_VERSION, __version__, mounts, paths
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.replies import EventsReply, SendReply, ShutdownReply, StatsReply
 from maestro_schemas.requests import (
@@ -121,9 +121,9 @@ class Daemon:
         options = self._options
         # 3. The format, before a file of another version is misread.
         data_dir.check_format(options.data)
-        kind = disk.file_system(options.data)
-        if doubt := disk.doubt(kind):
-            self._warn(doubt)
+        kind = mounts.file_system(options.data)
+        if doubt := mounts.doubt(kind):
+            self._warn(f"the data directory is on {kind}: {doubt}")
         # 4. The state that was durable.
         self._spool = Spool(options.data, self._warn)
         self._timeline = Timeline(os.path.join(options.data, "timeline"))
@@ -429,7 +429,7 @@ class Daemon:
             "disk": {
                 "freeBytes": disk.free_bytes(options.data),
                 "journalBytes": self._journal.held_bytes,
-                "fileSystem": disk.file_system(options.data),
+                "fileSystem": mounts.file_system(options.data),
             },
             "limits": reports.limits_shown(options),
             "warnings": warnings,

@@ -1,4 +1,4 @@
-"""Disk: syncing, free space and the kind of file system.
+"""Disk: syncing, and free space.
 
 Rule: what is named here reports its errors. `os.sync` does not, so `syncfs` is called through ctypes: it reports
 write-back errors since Linux 5.8 (syncfs(2)).
@@ -11,9 +11,6 @@ import os
 import sys
 
 from maestro_schemas.errors import MaestroError
-
-# f_type of statfs(2): where durability or locking is not what a broker needs.
-_DOUBTFUL = {"nfs": "locks and fsync depend on the server", "tmpfs": "it forgets everything at a power cut"}
 
 # Of st_blocks, whatever the file system's own blocks are (stat(2)).
 _BLOCK_BYTES = 512
@@ -75,26 +72,6 @@ def held_bytes(directory: str) -> int:
             except FileNotFoundError:
                 continue
     return held
-
-
-def file_system(directory: str) -> str:
-    """The kind of file system, from the longest mount point above `directory`; `unknown` off Linux."""
-    try:
-        with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
-            mounts = [line.split(" ")[1:3] for line in file]
-    except OSError:
-        return "unknown"
-    real = os.path.realpath(directory)
-    above = [(point, kind) for point, kind in mounts if f"{real}/".startswith(point.rstrip("/") + "/")]
-    return max(above, key=lambda mount: len(mount[0]), default=("", "unknown"))[1]
-
-
-def doubt(kind: str) -> str | None:
-    """A warning for a file system that does not keep the broker's promises."""
-    for name, why in _DOUBTFUL.items():
-        if kind.startswith(name):
-            return f"the data directory is on {kind}: {why}"
-    return None
 
 
 def storage_full(data: str) -> MaestroError:

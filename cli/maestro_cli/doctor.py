@@ -13,7 +13,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from maestro_schemas import __version__, paths
+from maestro_schemas import __version__, mounts, paths
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
@@ -29,13 +29,6 @@ _ROUND_TRIPS = 50
 _SYNC_SLOW_MS = 20.0
 _ROUND_TRIP_SLOW_MS = 20.0
 _FREE_BYTES_LOW = 256 << 20
-# What a network file system or one in memory does not promise.
-_DOUBTFUL = {
-    "nfs": "locks and syncs depend on the server",
-    "cifs": "locks and syncs depend on the server",
-    "fuse": "syncs depend on what is behind it",
-    "tmpfs": "it forgets everything when the power goes",
-}
 _PACKAGES = ("pyzmq", "msgpack", "msgspec", "cyclopts", "tenacity")
 
 
@@ -99,8 +92,8 @@ _MOVE = "Make it yours, or set MAESTRO_DATA_DIR to a directory that is."
 def _file_system(data: str) -> Iterator[Finding]:
     if not os.path.isdir(data):
         return
-    kind = _kind(data)
-    why = next((why for name, why in _DOUBTFUL.items() if kind.startswith(name)), None)
+    kind = mounts.file_system(data)
+    why = mounts.doubt(kind)
     if why is not None:
         repair = "Put the data directory on a local disk: MAESTRO_DATA_DIR."
         yield Finding("file system", "warning", f"{kind}: {why}", repair)
@@ -114,18 +107,6 @@ def _file_system(data: str) -> Iterator[Finding]:
         yield Finding("free space", "warning", f"{size(free)} free", "Make room: at the end new mail is refused.")
     else:
         yield Finding("free space", "ok", f"{size(free)} free")
-
-
-def _kind(data: str) -> str:
-    """The file system of the longest mount point above a directory; `unknown` off Linux."""
-    try:
-        with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
-            mounts = [line.split(" ")[1:3] for line in file]
-    except OSError:
-        return "unknown"
-    real = os.path.realpath(data)
-    above = [(point, kind) for point, kind in mounts if f"{real}/".startswith(point.rstrip("/") + "/")]
-    return max(above, key=lambda mount: len(mount[0]), default=("", "unknown"))[1]
 
 
 def _disk(data: str) -> Finding:

@@ -1,7 +1,7 @@
 """Context text: mail as it enters an agent's context.
 
-Rule: pure; never longer than its budget; every message of a page is whole, or a preview, or counted among the rest, and
-the caller is told which, because that is what is confirmed. What others wrote stands behind a bar, on lines that
+Rule: pure; never longer than its budget; every message of a page is whole, or a preview, or counted among the rest,
+and the caller is told which, because that is what is confirmed. What others wrote stands behind a bar, on lines that
 no text of theirs can end, so that nothing they write can pass for the fence or for a word of the hook.
 """
 

@@ -1,7 +1,7 @@
 """Hook call: one call of a hook by an agent.
 
-Rule: standard output holds one JSON answer of the agent's own form, or nothing; whatever goes wrong is for the log, and
-never ends in an exit code or a word that could stop the agent or take its user's prompt away. Each import is
+Rule: standard output holds one JSON answer of the agent's own form, or nothing; whatever goes wrong is for the log,
+and never ends in an exit code or a word that could stop the agent or take its user's prompt away. Each import is
 inside the step that needs it: the agent waits.
 """
 
@@ -44,9 +44,9 @@ class HookCall(NamedTuple):
         if _PID_OPTION in words:
             place = words.index(_PID_OPTION)
             text = "".join(words[place + 1 : place + 2])
-            pid = int(text) if text.isdecimal() and len(text) < 10 else 0  # noqa: PLR2004 - no pid is longer
+            pid = int(text) if text.isdecimal() and len(text) < 10 else 0
             del words[place : place + 2]
-        if len(words) != 2:  # noqa: PLR2004 - as the message says
+        if len(words) != 2:
             raise MaestroError("INVALID", "a hook is called with AGENT and EVENT", "maestro hooks run --help")
         agent = hook_agents.named(words[0])
         moment = agent.events.get(words[1])
@@ -176,7 +176,7 @@ def _who_you_are(session: str, name: str | None, role: str, command: str) -> str
 
     called = f" ({plain(name)})" if name else ""
     return (
-        f"You are {session}{called}, {role}, in the Maestro post office of this machine. Other agents can write to you, "
-        "and their mail is shown to you here as it comes. "
-        f'To write to one: {command} session send --to ID_OR_NAME --message "...". Who is here: {command} session list'
+        f"You are {session}{called}, {role}, in the Maestro post office of this machine. Other agents can write to "
+        f"you, and their mail is shown to you here as it comes. Who is here: {command} session list. "
+        f'To write to one: {command} session send --to ID_OR_NAME --message "..."'
     )

@@ -1,7 +1,7 @@
 """Hook install: an agent's settings file changed on disk, and changed back.
 
-Rule: the new text is complete or absent, a symlink is followed and stays, the mode stays, and the text from before the
-first installation is kept beside it. Taking out gives back that very text where nobody else has changed the
+Rule: the new text is complete or absent, a symlink is followed and stays, the mode stays, and the text from before
+the first installation is kept beside it. Taking out gives back that very text where nobody else has changed the
 file meanwhile, and else takes out our entries alone.
 """
 

@@ -71,8 +71,8 @@ def script_path(data: str) -> str:
 def command(script: str, agent: str, event: str) -> str:
     """The line that an agent's settings hold. It is for any shell that the agent may use, fish among them, and is
     quiet and successful where the script is gone."""
-    quoted = quoted(script)
-    return f"test -x {quoted} && exec {quoted} {agent} {event} || true"
+    word = quoted(script)
+    return f"test -x {word} && exec {word} {agent} {event} || true"
 
 
 def is_ours(line: object) -> bool:

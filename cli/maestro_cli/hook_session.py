@@ -1,12 +1,12 @@
 """Hook session: which of our sessions an agent speaks for, and its beginning and end.
 
-Rule: a session that the agent's shell names is taken as it is; else the hook starts one for the agent's own session id,
-and only such a one is ended with it. `/clear`, a resume and a compaction go on with the same session.
+Rule: a session that the agent's shell names is taken as it is; else the hook starts one for the agent's own session
+id, and only such a one is ended with it. `/clear`, a resume and a compaction go on with the same session.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from maestro_clients.callers import SESSION_VARIABLE, TOKEN_VARIABLE, Caller
 from maestro_schemas.errors import MaestroError
@@ -103,7 +103,7 @@ def _is_anothers(desk: Desk, shell: str, given: HookInput, known: Link | None) -
 
 def _alive(client: Client, desk: Desk, agent: Agent, given: HookInput, link: Link) -> SessionDoc:
     who = Caller(link.session, link.token)
-    facts = {"agent": agent.name, "cwd": given.directory or None, "pid": link.pid or None}
+    facts: dict[str, Any] = {"agent": agent.name, "cwd": given.directory or None, "pid": link.pid or None}
     if not link.made:
         return client.touch_session(caller=who, agentSessionId=given.session or None, **facts)
     try:

@@ -131,7 +131,8 @@ def inbox(
     """A page of `session`'s mail (default: the caller's). Reading changes nothing but leases.
 
     Without `since`: high priority first. With it (a seq): what is later, strictly by seq, and the answer's
-    `upTo` is the next `since`. `offered` False: only what was not offered yet. `lease_ms` with `reader` hides what is returned from other leasing readers.
+    `upTo` is the next `since`. `offered` False: only what was not offered yet. `lease_ms` with `reader` hides what
+    is returned from other leasing readers.
     """
     body = _given(
         session=session,

@@ -33,7 +33,7 @@ class Agent(NamedTuple):
     """`events`: the agent's name of an event to what it is. `folder`, `file`: where its settings are, below the home
     or project directory; `home_variable` replaces the home, or with `home_is_folder` the folder itself.
     `comments`: whether its settings may have them. `timeout_unit`: how many of the agent's units a second has.
-    `block`: its word for "go on" at a turn's end. `subagent_tools`: after these, context is dropped.
+    `block`: its word for "go on" at a turn's end, empty where a context does that. `subagent_tools`: after these, context is dropped.
     `shell_has_session`: whether SessionStart can set variables for its shell. `size`: how it counts a text's length.
     `remark`: what its user has to know after an installation.
     """
@@ -72,9 +72,9 @@ class Agent(NamedTuple):
         """The answer that puts a text into the context."""
         return {"hookSpecificOutput": {"hookEventName": event, "additionalContext": text}}
 
-    def go_on(self, text: str) -> dict[str, Any]:
+    def go_on(self, event: str, text: str) -> dict[str, Any]:
         """The answer to the end of a turn that begins another, with a text."""
-        return {"decision": self.block, "reason": text}
+        return {"decision": self.block, "reason": text} if self.block else self.context(event, text)
 
 
 CLAUDE_CODE = Agent(
@@ -86,7 +86,8 @@ CLAUDE_CODE = Agent(
     home_is_folder=True,
     comments=False,
     timeout_unit=1,
-    block="block",
+    # Not "block": seen with 2.1.330, the reason of a block reaches the model twice, and a context once.
+    block="",
     subagent_tools=frozenset({"Task", "Agent"}),
     shell_has_session=True,
     size=utf16_units,

@@ -145,7 +145,7 @@ def _look(call: HookCall, given: HookInput, desk: Desk) -> None:
         if not at_end:
             return call.agent.context(call.event, text)
         hook_turns.count(desk.data, link.session, again=again)
-        return call.agent.go_on(text)
+        return call.agent.go_on(call.event, text)
 
     with Client(_router(desk), Caller(link.session, link.token), timeout_s=_ANSWER_S) as client:
         Delivery(client, _voice(call.agent, link, desk), call.via).show(answer)

@@ -1,7 +1,7 @@
 """Agent forms: what each agent says to a hook, and what it takes for an answer.
 
-Rule: an input has every field that the agent was seen to give (Claude Code 2.1.330, Codex 0.169.0, Gemini CLI 0.61.0);
-an answer's schema is closed, also where the agent's is not, so that nothing is said that no agent reads.
+Rule: an input has every field that the agent was seen to give (Claude Code 2.1.330, Codex 0.169.0, Gemini CLI
+0.61.0); an answer's schema is closed, also where the agent's is not, so that nothing is said that no agent reads.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def said(agent: str, event: str, **more: Any) -> dict[str, Any]:
 
 def _claude_code(event: str) -> dict[str, Any]:
     turn = {"prompt_id": "6f1f", "permission_mode": "default"}
-    return {
+    beside: dict[str, dict[str, Any]] = {
         "SessionStart": {"source": "startup"},
         "UserPromptSubmit": {**turn, "prompt": "Go on, please."},
         "PostToolUse": {
@@ -52,13 +52,14 @@ def _claude_code(event: str) -> dict[str, Any]:
             "session_crons": [],
         },
         "SessionEnd": {"prompt_id": "6f1f", "reason": "other"},
-    }[event]
+    }
+    return beside[event]
 
 
 def _codex(event: str) -> dict[str, Any]:
     model = {"model": "gpt-5.2-codex", "permission_mode": "default"}
     turn = {**model, "turn_id": "turn-1"}
-    return {
+    beside: dict[str, dict[str, Any]] = {
         "SessionStart": {**model, "source": "startup"},
         "UserPromptSubmit": {**turn, "prompt": "Go on, please."},
         "PostToolUse": {
@@ -70,24 +71,23 @@ def _codex(event: str) -> dict[str, Any]:
         },
         "Stop": {**turn, "stop_hook_active": False, "last_assistant_message": None},
         "SessionEnd": {"reason": "other"},
-    }[event]
+    }
+    return beside[event]
 
 
 def _gemini_cli(event: str) -> dict[str, Any]:
-    return {
-        "timestamp": "2026-11-22T22:40:00.000Z",
-        **{
-            "SessionStart": {"source": "startup"},
-            "BeforeAgent": {"prompt": "Go on, please."},
-            "AfterTool": {
-                "tool_name": "run_shell_command",
-                "tool_input": {"command": "ls"},
-                "tool_response": {"llmContent": "a.py", "returnDisplay": "a.py"},
-            },
-            "AfterAgent": {"prompt": "Go on.", "prompt_response": "Done.", "stop_hook_active": False},
-            "SessionEnd": {"reason": "exit"},
-        }[event],
+    beside: dict[str, dict[str, Any]] = {
+        "SessionStart": {"source": "startup"},
+        "BeforeAgent": {"prompt": "Go on, please."},
+        "AfterTool": {
+            "tool_name": "run_shell_command",
+            "tool_input": {"command": "ls"},
+            "tool_response": {"llmContent": "a.py", "returnDisplay": "a.py"},
+        },
+        "AfterAgent": {"prompt": "Go on.", "prompt_response": "Done.", "stop_hook_active": False},
+        "SessionEnd": {"reason": "exit"},
     }
+    return {"timestamp": "2026-11-22T22:40:00.000Z", **beside[event]}
 
 
 _BESIDE = {"claude-code": _claude_code, "codex": _codex, "gemini-cli": _gemini_cli}

@@ -33,9 +33,9 @@ class Agent(NamedTuple):
     """`events`: the agent's name of an event to what it is. `folder`, `file`: where its settings are, below the home
     or project directory; `home_variable` replaces the home, or with `home_is_folder` the folder itself.
     `comments`: whether its settings may have them. `timeout_unit`: how many of the agent's units a second has.
-    `block`: its word for "go on" at a turn's end, empty where a context does that. `subagent_tools`: after these, context is dropped.
-    `shell_has_session`: whether SessionStart can set variables for its shell. `size`: how it counts a text's length.
-    `remark`: what its user has to know after an installation.
+    `block`: its word for "go on" at a turn's end, empty where a context does that. `subagent_tools`: after these,
+    context is dropped. `shell_has_session`: whether SessionStart can set variables for its shell. `size`: how it
+    counts a text's length. `remark`: what its user has to know after an installation.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""`maestro hooks install`, `uninstall` and `show`: an agent's settings changed as little as can be, and changed back."""
+"""`maestro hooks install`, `uninstall` and `show`: settings changed as little as can be, and changed back."""
 
 from __future__ import annotations
 
@@ -113,9 +113,7 @@ def home(tmp_path: Path) -> Home:
 def commands(text: str) -> list[str]:
     """The commands in a settings file, in order."""
     hooks = json.loads(text.removeprefix("\ufeff"))["hooks"]
-    return [
-        handler["command"] for groups in hooks.values() for group in groups for handler in group.get("hooks", ())
-    ]
+    return [handler["command"] for groups in hooks.values() for group in groups for handler in group.get("hooks", ())]
 
 
 @pytest.mark.parametrize("agent", AGENTS)
@@ -147,7 +145,8 @@ def test_what_else_is_in_it_stays(home: Home, agent: str) -> None:
     text = path.read_text()
     assert (path.parent / f"{path.name}.before-maestro").read_text() == SETTINGS
     assert [line for line in SETTINGS.splitlines() if line.rstrip(",") not in text] == []
-    assert [command for command in commands(text) if "maestro-hook" not in command] == ["notify-send done", "make fmt"]
+    theirs = [command for command in commands(text) if "maestro-hook" not in command]
+    assert theirs == ["notify-send done", "make fmt"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     home.done("install", agent)
     assert path.read_text() == text
@@ -181,7 +180,8 @@ def test_only_ours_go_from_a_file_that_was_changed_since(home: Home) -> None:
     home.done("install", "claude-code")
     document = json.loads(path.read_text())
     document["hooks"]["SessionStart"].append({"hooks": [{"type": "command", "command": "echo mine"}]})
-    document["hooks"]["UserPromptSubmit"][0]["hooks"].insert(0, {"type": "command", "command": "maestro inbox --quiet"})
+    at_prompt = document["hooks"]["UserPromptSubmit"][0]["hooks"]
+    at_prompt.insert(0, {"type": "command", "command": "maestro inbox --quiet"})
     document["model"] = "sonnet"
     path.write_text(json.dumps(document, indent=4))
     home.done("uninstall", "claude-code")
@@ -227,7 +227,8 @@ def test_a_symlink_stays_one(home: Home) -> None:
 )
 def test_where_the_agent_was_told_to_look(home: Home, agent: str, variable: str, file: str) -> None:
     elsewhere = home.root / "elsewhere"
-    home.done("install", agent, **{variable: str(elsewhere)})
+    home.environ[variable] = str(elsewhere)
+    home.done("install", agent)
     assert (elsewhere / file).exists()
     assert not home.path(agent).exists()
 

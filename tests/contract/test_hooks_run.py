@@ -1,4 +1,4 @@
-"""Installed hooks, called as an agent calls them: mail in the context once, in the agent's form, and never any harm."""
+"""Hooks, called as an agent calls them: mail in the context once, in the agent's form, and never any harm."""
 
 from __future__ import annotations
 
@@ -168,7 +168,11 @@ def test_a_thousand_pending(alice: Shell, bob: Shell, name: str) -> None:
         for start in range(0, 1_000, 250):
             client.send_many(
                 [
-                    {"id": f"msg_{bob.session_id[-9:]}_{number}", "to": bob.session_id, "message": f"é {number} " * 40}
+                    {
+                        "id": f"msg_{bob.session_id[-9:]}_{number}",
+                        "to": bob.session_id,
+                        "message": f"é {number} " * 40,
+                    }
                     for number in range(start, start + 250)
                 ]
             )
@@ -355,7 +359,16 @@ def test_no_session_at_all(person: Shell, name: str, event: str) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [b"", b"not JSON", b"[]", b"null", b'{"session_id": 7}', b"\xff\xfe", b'{"session_id": "../../x"}', b"[" * 99_999],
+    [
+        b"",
+        b"not JSON",
+        b"[]",
+        b"null",
+        b'{"session_id": 7}',
+        b"\xff\xfe",
+        b'{"session_id": "../../x"}',
+        b"[" * 99_999,
+    ],
     ids=["empty", "text", "list", "null", "number", "bytes", "path", "deep"],
 )
 @pytest.mark.parametrize(("name", "event"), [("claude-code", "SessionStart"), ("codex", "Stop")])
@@ -529,5 +542,7 @@ def test_no_parser_is_imported(bob: Shell) -> None:
         "print(code, *sorted({'cyclopts', 'rich', 'asyncio', 'msgspec', 'platformdirs'} & set(sys.modules)))"
     )
     given = json.dumps(said("claude-code", "Stop", session_id=SESSION)).encode()
-    ran = subprocess.run([sys.executable, "-c", script], env=bob.environ, input=given, capture_output=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", script], env=bob.environ, input=given, capture_output=True, check=True
+    )
     assert ran.stdout == b"0\n"

@@ -107,7 +107,8 @@ def _begin(call: HookCall, given: HookInput, desk: Desk) -> None:
     with Client(router, timeout_s=_ANSWER_S) as operator:
         link, session = hook_session.begin(operator, desk, call.agent, given, call.pid)
     voice = _voice(call.agent, link, desk)
-    opening = _who_you_are(session["id"], session.get("name"), session["role"], voice.command)
+    # Whoever started a session by hand knows its id; of one that a hook made, nobody else could tell the agent.
+    opening = _who_you_are(session["id"], session.get("name"), session["role"], voice.command) if link.made else ""
     with Client(router, Caller(link.session, link.token), timeout_s=_ANSWER_S) as client:
         Delivery(client, voice, call.via).show(lambda text: call.agent.context(call.event, text), opening)
 

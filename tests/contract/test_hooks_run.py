@@ -136,11 +136,12 @@ def test_mail_is_shown_once_and_its_sender_knows(alice: Shell, bob: Shell, name:
 
 
 @pytest.mark.parametrize("name", AGENTS)
-def test_at_the_start_it_learns_who_it_is_and_what_waits(alice: Shell, bob: Shell, name: str) -> None:
+def test_at_the_start_it_sees_what_waits_and_is_known(alice: Shell, bob: Shell, name: str) -> None:
     agent = Agent(bob, name)
+    assert agent.call("SessionStart", session_id=own_id()).silent()
     alice.send(bob, "early")
     text = agent.text("SessionStart", session_id=own_id())
-    assert text.startswith(f"You are {bob.session_id}, worker, ")
+    assert text.startswith(OPENING)
     assert "| early\n" in text
     with bob.client() as client:
         session = client.session()
@@ -335,14 +336,14 @@ def test_where_the_shell_cannot_be_given_the_session_each_command_names_it(
 def test_a_session_from_the_shell_is_not_ended(bob: Shell) -> None:
     agent = Agent(bob, "claude-code")
     own = own_id()
-    agent.text("SessionStart", session_id=own)
+    agent.call("SessionStart", session_id=own)
     assert agent.call("SessionEnd", session_id=own).silent()
     assert status(bob, bob.session_id) == "idle"
 
 
 def test_the_token_of_the_shell_s_session_is_not_kept_in_a_file(bob: Shell) -> None:
     own = own_id()
-    Agent(bob, "claude-code").text("SessionStart", session_id=own)
+    Agent(bob, "claude-code").call("SessionStart", session_id=own)
     path = link_path(bob.data, "claude-code", own)
     with open(path, encoding="utf-8") as file:
         assert bob.environ["MAESTRO_SESSION_TOKEN"] not in file.read()
@@ -488,7 +489,7 @@ def test_without_mail_no_python_is_started(person: Shell, bob: Shell, known_by: 
     own = own_id()
     shell = bob
     if known_by == "file":
-        Agent(bob, "codex").text("SessionStart", session_id=own)
+        Agent(bob, "codex").call("SessionStart", session_id=own)
         shell = person
     given = json.dumps(said("codex", "PostToolUse", session_id=own)).encode()
     command = ["sh", script, "codex", "PostToolUse"]
@@ -508,7 +509,7 @@ def test_what_it_costs_without_mail(bob: Shell, capsys: pytest.CaptureFixture[st
     """Under 3 ms on a machine with time to spare; asserted is the ratio, which a busy one leaves as it is."""
     agent = Agent(bob, "claude-code")
     own = own_id()
-    agent.text("SessionStart", session_id=own)
+    agent.call("SessionStart", session_id=own)
     given = os.path.join(bob.root, "given.json")
     with open(given, "w", encoding="utf-8") as file:
         json.dump(said("claude-code", "PostToolUse", session_id=own), file)

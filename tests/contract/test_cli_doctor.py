@@ -129,3 +129,58 @@ def test_an_address_where_somebody_else_listens(person: Shell) -> None:
         found = examined(person, exit_codes.FAILED)["broker"]
         os.unlink(os.path.join(person.data, "endpoints"))
     assert "does not answer" in found["what"]
+
+
+@pytest.fixture
+def at_home(person: Shell) -> Shell:
+    """A person with a home of their own, in which agents keep their settings."""
+    home = os.path.join(person.root, "home")
+    os.mkdir(home)
+    shell = person.like(HOME=home)
+    for variable in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME"):
+        shell.environ.pop(variable, None)
+    return shell
+
+
+@pytest.mark.parametrize("agent", ["claude-code", "codex", "gemini-cli"])
+def test_hooks_are_tried(at_home: Shell, agent: str) -> None:
+    assert (
+        f"hooks of {agent}" not in examined(at_home) or examined(at_home)[f"hooks of {agent}"]["state"] == "warning"
+    )
+    at_home.done("hooks", "install", agent)
+    found = examined(at_home)[f"hooks of {agent}"]
+    assert found["state"] == "ok", found
+    assert f"each says what {agent} reads" in found["what"]
+
+
+def test_a_hook_whose_script_is_gone(at_home: Shell) -> None:
+    at_home.done("hooks", "install", "claude-code")
+    os.unlink(os.path.join(at_home.data, "hooks", "maestro-hook"))
+    found = examined(at_home, exit_codes.FAILED)["hooks of claude-code"]
+    assert "is not there" in found["what"]
+    assert found["repair"] == "maestro hooks install claude-code"
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("exit 0", "says nothing, with mail waiting"),
+        ("echo hello", "says what is no JSON"),
+        ('echo \'{"additionalContext": "x"}\'', "does not read"),
+        ("exit 2", "ends with 2"),
+    ],
+)
+def test_a_hook_that_says_something_else(at_home: Shell, script: str, told: str) -> None:
+    at_home.done("hooks", "install", "claude-code")
+    path = os.path.join(at_home.data, "hooks", "maestro-hook")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"#!/bin/sh\n{script}\n")
+    assert told in examined(at_home, exit_codes.FAILED)["hooks of claude-code"]["what"]
+
+
+def test_settings_that_are_broken(at_home: Shell) -> None:
+    at_home.done("hooks", "install", "claude-code")
+    path = os.path.join(at_home.environ["HOME"], ".claude", "settings.json")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("{")
+    assert examined(at_home, exit_codes.FAILED)["hooks of claude-code"]["repair"]

@@ -5,6 +5,7 @@ Rule: the exit code is 1 when something failed; a warning alone is 0.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -15,8 +16,9 @@ from maestro_cli.desk import Desk
 doctor = App(
     name="doctor",
     help_epilogue="""\
-It changes nothing, starts nothing and shows no mail. Exit code 0 when all is
-well or there are only warnings, 1 when something failed.
+It changes nothing and shows no mail; the hooks of your agents are tried in a
+post office made for it. Exit code 0 when all is well or there are only
+warnings, 1 when something failed.
 
 Examples:
   maestro doctor
@@ -32,11 +34,13 @@ def run(
     ] = False,
 ) -> int:
     """Look whether everything is well."""
+    from maestro_cli import doctor_hooks
     from maestro_cli.doctor import findings, worst
     from maestro_cli.render import plain
 
+    desk = Desk.here()
     found = []
-    for finding in findings(Desk.here()):
+    for finding in chain(findings(desk), doctor_hooks.findings(desk)):
         found.append(finding)
         if not as_json:
             line = f"{finding.state:<7}  {finding.name}: {plain(finding.what)}"

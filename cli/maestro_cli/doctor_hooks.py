@@ -1,0 +1,192 @@
+"""Doctor of hooks: whether each agent's hooks are there, and whether what they say is what that agent reads.
+
+Rule: each installed hook is run, as it stands in the agent's settings, with what the agent would say to it, in a post
+office of its own that is made for it and removed. No mail of yours is shown or marked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from typing import TYPE_CHECKING, Any
+
+from maestro_cli import hook_agents, hook_install, hook_script, hook_settings
+from maestro_cli.doctor import Finding
+from maestro_schemas.errors import MaestroError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from maestro_cli.desk import Desk
+    from maestro_cli.hook_agents import Agent
+
+_SIZE_MAX = 10_000
+_RUN_S = 30.0
+_SLOW_S = 1.0
+_PROGRAMS = {"claude-code": "claude", "codex": "codex", "gemini-cli": "gemini"}
+_SESSION = "5b0c1f6e-doctor"
+# What the agents say beside the common fields, by what the event is to us.
+_BESIDE: dict[str, dict[str, Any]] = {
+    hook_agents.START: {"source": "startup"},
+    hook_agents.PROMPT: {"prompt": "Go on, please."},
+    hook_agents.TOOL: {"tool_name": "Bash", "tool_input": {"command": "ls"}, "tool_response": {"stdout": "a.py"}},
+    hook_agents.STOP: {"stop_hook_active": False},
+}
+_TELLING = (hook_agents.PROMPT, hook_agents.TOOL, hook_agents.STOP)
+
+
+def findings(desk: Desk) -> Iterator[Finding]:
+    """Of every agent that is here or has hooks of ours."""
+    for agent in hook_agents.AGENTS.values():
+        places = [agent.settings_path(scope, desk.environ, os.getcwd()) for scope in ("user", "project")]
+        for path in dict.fromkeys(places):
+            yield from _settings(agent, path, desk, is_users=path == places[0])
+
+
+def _settings(agent: Agent, path: str, desk: Desk, *, is_users: bool) -> Iterator[Finding]:
+    name = f"hooks of {agent.name}"
+    try:
+        lines = _ours(agent, path)
+        is_current = not hook_install.to_install(agent, path, hook_install.entries(agent, desk.data)).changes
+    except (MaestroError, OSError) as error:
+        hint = error.hint if isinstance(error, MaestroError) else ""
+        yield Finding(name, "failed", str(error), hint or f"Mend it, then: maestro hooks install {agent.name}")
+        return
+    if not lines:
+        if is_users and shutil.which(_PROGRAMS[agent.name], path=desk.environ.get("PATH")):
+            repair = f"maestro hooks install {agent.name}"
+            yield Finding(name, "warning", f"{agent.name} is here and gets no mail by itself", repair)
+        return
+    again = f"maestro hooks install {agent.name}{'' if is_users else ' --scope project'}"
+    if not is_current:
+        yield Finding(name, "warning", f"{path} has hooks of another version or another post office", again)
+    gone = next((line for line in lines.values() if not os.access(_script_in(line), os.X_OK)), None)
+    if gone is not None:
+        yield Finding(name, "failed", f"{path} calls {_script_in(gone)}, which is not there", again)
+        return
+    faults, slowest_s = _tried(agent, lines, desk.environ)
+    if faults:
+        yield Finding(
+            name, "failed", f"{path}: {'; '.join(faults)}", f"{again}; logs/hooks.log says what went wrong."
+        )
+        return
+    what = f"{path}: {len(lines)} events, each says what {agent.name} reads, in {slowest_s * 1000:.0f} ms at most"
+    yield Finding(
+        name, "warning" if slowest_s > _SLOW_S else "ok", what, "The machine is busy." if slowest_s > _SLOW_S else ""
+    )
+    if agent is hook_agents.CODEX:
+        yield Finding(
+            f"{name}: trust", "warning", "whether you have trusted them can't be seen from here", agent.remark
+        )
+
+
+def _ours(agent: Agent, path: str) -> dict[str, str]:
+    """Event -> the line that is run for it, as it stands in the settings."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except FileNotFoundError:
+        return {}
+    except UnicodeDecodeError:
+        raise MaestroError("FILE_UNREADABLE", f"{path} is no text in UTF-8", "Mend it.") from None
+    found = hook_settings.ours_in(text, comments=agent.comments)
+    lines: dict[str, str] = {}
+    for event, entries in found.items():
+        for entry in entries:
+            for handler in entry.get("hooks", []) if isinstance(entry, dict) else []:
+                if hook_script.is_ours(handler.get("command")):
+                    lines[event] = handler["command"]
+    return lines
+
+
+def _script_in(line: str) -> str:
+    """The script that a line of ours calls."""
+    import shlex
+
+    return shlex.split(line)[2]
+
+
+def _tried(agent: Agent, lines: Mapping[str, str], environ: Mapping[str, str]) -> tuple[list[str], float]:
+    """Run each hook with mail waiting, and once more without; what was wrong, and the longest run in seconds."""
+    from maestro_clients.blocking import Client
+    from maestro_clients.broker_process import ensure
+    from maestro_clients.callers import Caller
+
+    root = tempfile.mkdtemp(prefix="mdoc-")
+    data = os.path.join(root, "data")
+    scratch = {name: value for name, value in environ.items() if not name.startswith("MAESTRO_")}
+    scratch |= {"MAESTRO_DATA_DIR": data, "MAESTRO_RUNTIME_DIR": os.path.join(root, "run"), "MAESTRO_RATE_LIMIT": "0"}
+    scratch |= {"MAESTRO_CONFIG": os.path.join(root, "config.toml"), "MAESTRO_SESSION_ID": "doctor_to"}
+    faults: list[str] = []
+    slowest_s = 0.0
+    try:
+        router = ensure(data, scratch, autostart=True).router
+        with Client(router) as operator, Client(router, Caller("doctor_from")) as sender:
+            operator.start_session("doctor_from", role="orchestrator")
+            operator.start_session("doctor_to")
+            for event, line in lines.items():
+                kind = agent.events.get(event)
+                if kind not in _TELLING:
+                    continue
+                # More than one answer holds, so that the hook has to choose.
+                for text in ("Urgent. " * 1_000, "Long. " * 1_500) if kind == hook_agents.PROMPT else ("Hello.",):
+                    sender.send("doctor_to", text)
+                fault, took_s = _run(agent, event, str(kind), line, scratch)
+                slowest_s = max(slowest_s, took_s)
+                if fault:
+                    faults.append(f"{event} {fault}")
+            operator.shutdown()
+    except MaestroError as error:
+        faults.append(f"could not be tried: {error.message}")
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    return faults, slowest_s
+
+
+def _run(agent: Agent, event: str, kind: str, line: str, environ: Mapping[str, str]) -> tuple[str, float]:
+    said = {"session_id": _SESSION, "cwd": os.getcwd(), "hook_event_name": event, **_BESIDE[kind]}
+    began_s = time.monotonic()
+    try:
+        done = subprocess.run(
+            ["/bin/sh", "-c", line],
+            input=json.dumps(said).encode(),
+            capture_output=True,
+            env=dict(environ),
+            timeout=_RUN_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"takes longer than {_RUN_S:g} s", _RUN_S
+    took_s = time.monotonic() - began_s
+    if done.returncode:
+        return f"ends with {done.returncode}", took_s
+    return _judged(agent, event, kind, done.stdout), took_s
+
+
+def _judged(agent: Agent, event: str, kind: str, out: bytes) -> str:
+    """What is wrong with an answer; empty where it is as the agent reads it."""
+    if not out.strip():
+        return "says nothing, with mail waiting"
+    try:
+        answer = json.loads(out)
+    except ValueError:
+        return "says what is no JSON"
+    text = _text_in(answer)
+    wanted = agent.go_on(event, text) if kind == hook_agents.STOP else agent.context(event, text)
+    if not text or answer != wanted:
+        return "says something that the agent does not read"
+    if agent.size(text) > _SIZE_MAX:
+        return f"says {agent.size(text):,} characters, and the agent takes {_SIZE_MAX:,}"
+    return ""
+
+
+def _text_in(answer: object) -> str:
+    if not isinstance(answer, dict):
+        return ""
+    inner = answer.get("hookSpecificOutput")
+    found = inner.get("additionalContext") if isinstance(inner, dict) else answer.get("reason")
+    return found if isinstance(found, str) else ""

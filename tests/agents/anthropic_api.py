@@ -26,7 +26,7 @@ def is_model_call(request: Request) -> bool:
 
 def stream(turn: Turn, number: int) -> bytes:
     """The turn as server-sent events."""
-    message = {
+    message: dict[str, Any] = {
         "id": f"msg_stand_in_{number}",
         "type": "message",
         "role": "assistant",

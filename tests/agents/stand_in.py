@@ -46,6 +46,7 @@ class StandIn:
         self._calls: list[Request] = []
         self._asides: list[Request] = []
         self._failures: list[str] = []
+        self._strays: list[str] = []
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         # A connection that an agent keeps open must not keep the test from its end.
         server.daemon_threads = True
@@ -72,6 +73,17 @@ class StandIn:
         """What went wrong in the script; a test wants none."""
         with self._lock:
             return list(self._failures)
+
+    @property
+    def strays(self) -> list[str]:
+        """Other hosts that the agent wanted to reach; it is given this server as its proxy, and is refused."""
+        with self._lock:
+            return list(self._strays)
+
+    def refuse(self, host: str) -> None:
+        """Note that the agent wanted to reach another host."""
+        with self._lock:
+            self._strays.append(host)
 
     def answer(self, request: Request) -> tuple[int, str, bytes]:
         """Status, content type and body for one request."""
@@ -125,6 +137,10 @@ def _handler(stand_in: StandIn) -> type[http.server.BaseHTTPRequestHandler]:
         def do_HEAD(self) -> None:
             self._send(200, "text/plain", b"")
 
+        def do_CONNECT(self) -> None:
+            stand_in.refuse(self.path)
+            self._send(403, "text/plain", b"")
+
         def do_GET(self) -> None:
             self._answer({})
 
@@ -136,12 +152,16 @@ def _handler(stand_in: StandIn) -> type[http.server.BaseHTTPRequestHandler]:
                 body = {"unreadable": sent.decode("latin-1")}
             self._answer(body)
 
-        def log_message(self, format: str, *arguments: Any) -> None:
+        def log_message(self, *arguments: Any) -> None:
             """Nothing: the requests are kept, and a test's output is for its failure."""
 
         def _answer(self, body: Any) -> None:
-            path = urllib.parse.urlsplit(self.path).path
-            self._send(*stand_in.answer(Request(path, dict(self.headers), body)))
+            asked = urllib.parse.urlsplit(self.path)
+            if asked.netloc not in ("", urllib.parse.urlsplit(stand_in.url).netloc):
+                stand_in.refuse(asked.netloc)
+                self._send(403, "text/plain", b"")
+                return
+            self._send(*stand_in.answer(Request(asked.path, dict(self.headers), body)))
 
         def _send(self, status: int, kind: str, body: bytes) -> None:
             # OSError: the agent did not wait for the answer.

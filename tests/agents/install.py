@@ -1,7 +1,7 @@
 """Install: puts the real agents that the tests run into a directory, by npm.
 
-`python3 tests/agents/install.py [DIRECTORY]`. Rule: needs nothing but Python, node and npm; touches the directory alone, which is never inside the repository; no
-package's own script is run.
+`python3 tests/agents/install.py [DIRECTORY]`. Rule: needs nothing but Python, node and npm; touches the directory
+alone, which is never inside the repository; no package's own script is run.
 """
 
 from __future__ import annotations

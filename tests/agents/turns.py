@@ -35,7 +35,11 @@ class Request(NamedTuple):
 
     def count(self, text: str) -> int:
         """How many times the model would read this text."""
-        return sum(string.count(text) for string in strings(self.body))
+        return sum(string.count(text) for string in self.texts())
+
+    def texts(self) -> list[str]:
+        """Every string in it, in order."""
+        return strings(self.body)
 
     def pretty(self) -> str:
         """The whole of it, for a person who looks into a failed test."""

@@ -105,8 +105,8 @@ class Agent:
         """The path of the file that its hooks are in."""
         return os.path.join(self.home, self.kind.SETTINGS)
 
-    def write_hooks(self, commands: dict[str, str]) -> None:
-        """Put one command an event into its settings by hand, and approve them."""
+    def write_hooks(self, commands: dict[str, str], *, approved: bool = True) -> None:
+        """Put one command an event into its settings by hand."""
         path = self.settings()
         settings = {}
         if os.path.exists(path):
@@ -117,7 +117,8 @@ class Agent:
         }
         with open(path, "w", encoding="utf-8") as file:
             json.dump(settings, file)
-        self.approve_hooks()
+        if approved:
+            self.approve_hooks()
 
     def install_hooks(self) -> None:
         """`maestro hooks install`, and the approval that only a person can give."""

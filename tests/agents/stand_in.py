@@ -14,6 +14,7 @@ import urllib.parse
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from agents.turns import Request, Say
+from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -94,12 +95,14 @@ class StandIn:
         with self._lock:
             self._calls.append(request)
             number = len(self._calls)
-            try:
-                turn = self._model(request)
-            except AssertionError as failed:
-                # The agent would ask again and again after an error, so it is let go, and the test is told.
-                self._failures.append(str(failed))
-                turn = Say("The script has failed.")
+        # The script looks at the calls, so it runs without the lock that guards them.
+        try:
+            turn = self._model(request)
+        except (AssertionError, MaestroError) as failed:
+            # The agent would ask again and again after an error, so it is let go, and the test is told.
+            with self._lock:
+                self._failures.append(repr(failed))
+            turn = Say("The script has failed.")
         return 200, "text/event-stream", self._api.stream(turn, number)
 
     def close(self) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agents import scenes
 from agents.clients import at_work
 from agents.desk import answer_offered, at_a_desk, await_mail, shown_in
 from agents.turns import Call, Say
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from cli_shell import Shell
 
 KIND = "claude-code"
-TEXT = "The lighthouse needs 3 new lamps, please."
 # Of what a hook adds, Claude Code keeps so many UTF-16 units; from one more on only a preview reaches the model.
 ADDED_MAX = 10_000
 
@@ -40,73 +40,34 @@ def _bash(command: str) -> Turn:
 
 
 def test_mail_is_in_the_first_request_of_a_prompt(person: Shell) -> None:
-    with at_a_desk(KIND, person, [Say("Noted.")]) as desk:
-        sent = desk.mail(TEXT)
-        desk.agent.run("Go on.")
-        assert shown_in(desk.agent.model.calls, TEXT) == [1]
-        assert desk.receipt(sent) == ("delivered", "hook:claude-code:UserPromptSubmit")
+    scenes.mail_at_the_prompt(KIND, person, "UserPromptSubmit")
 
 
 def test_mail_is_in_the_request_after_a_tool_call(person: Shell) -> None:
-    sent: list[str] = []
-
-    def model(request: Request) -> Turn:
-        if not sent:
-            sent.append(desk.mail(TEXT))
-            return desk.agent.shell("echo at work")
-        return Say("Noted.")
-
-    with at_a_desk(KIND, person, model) as desk:
-        desk.agent.run("Go on.")
-        assert shown_in(desk.agent.model.calls, TEXT) == [0, 1]
-        assert desk.receipt(sent[0]) == ("delivered", "hook:claude-code:PostToolUse")
+    scenes.mail_after_a_tool_call(KIND, person, "PostToolUse")
 
 
 def test_mail_at_the_end_of_a_turn_starts_another(person: Shell) -> None:
-    sent: list[str] = []
+    scenes.mail_at_the_end_of_a_turn(KIND, person, "Stop")
 
-    def model(request: Request) -> Turn:
-        if not sent:
-            sent.append(desk.mail(TEXT))
-            return Say("I am done.")
-        return Say("Now I am.")
 
-    with at_a_desk(KIND, person, model) as desk:
-        done = desk.agent.run("Go on.")
-        assert shown_in(desk.agent.model.calls, TEXT) == [0, 1]
-        assert done.out.strip() == "Now I am."
-        assert desk.receipt(sent[0]) == ("delivered", "hook:claude-code:Stop")
+def test_nothing_is_added_without_mail(person: Shell) -> None:
+    scenes.nothing_without_mail(KIND, person)
+
+
+def test_an_agent_without_a_session_is_given_one_by_its_hooks(person: Shell) -> None:
+    scenes.answer_from_a_session_of_its_own(KIND, person)
 
 
 def test_mail_is_not_shown_again_when_the_conversation_goes_on(person: Shell) -> None:
     turns = [Say("Noted."), _bash("echo at work"), Say("Done.")]
     with at_a_desk(KIND, person, turns) as desk:
-        desk.mail(TEXT)
+        desk.mail(scenes.TEXT)
         desk.agent.run("Go on.")
         [first] = desk.agent.model.calls
         desk.agent.run("And now?", resume=first.headers["X-Claude-Code-Session-Id"])
         # Each request repeats the conversation so far, and the mail is in it once.
-        assert shown_in(desk.agent.model.calls, TEXT) == [1, 1, 1]
-
-
-def test_nothing_is_added_without_mail(person: Shell) -> None:
-    with at_a_desk(KIND, person, [_bash("true"), Say("Done.")]) as desk:
-        desk.agent.run("Go on.")
-        assert [call.count("Maestro mail") for call in desk.agent.model.calls] == [0, 0]
-
-
-def test_an_agent_without_a_session_is_given_one_that_its_shell_knows(person: Shell) -> None:
-    colleague = person.session("colleague", role="orchestrator")
-    send = f"maestro session send --to {colleague.session_id} --message 'I am here.'"
-    turns = [_bash(send), Say("Done.")]
-    with at_work(KIND, turns, os.path.join(person.root, "agent"), person.environ) as agent:
-        agent.install_hooks()
-        agent.run("Report.")
-        [told] = colleague.inbox()
-        assert told["message"] == "I am here."
-        [first, _] = agent.model.calls
-        session = person.done("session", "show", told["from"], "--json").json()
-        assert first.headers["X-Claude-Code-Session-Id"] in json.dumps(session)
+        assert shown_in(desk.agent.model.calls, scenes.TEXT) == [1, 1, 1]
 
 
 class Speaker:
@@ -166,3 +127,29 @@ def test_an_orchestrator_and_a_worker_hold_a_conversation(person: Shell) -> None
     delivered = [message["deliveredVia"] for session in (chief, worker) for message in session.inbox("--unread")]
     assert len(delivered) == 8
     assert set(delivered) >= {"hook:claude-code:PostToolUse", "hook:claude-code:Stop"}
+
+
+# --- what the hooks rely on -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("event", "output", "seen"),
+    [
+        ("SessionStart", scenes.added("SessionStart", "seen"), [1, 1]),
+        ("UserPromptSubmit", scenes.added("UserPromptSubmit", "seen"), [1, 1]),
+        ("PostToolUse", scenes.added("PostToolUse", "seen"), [0, 1]),
+        ("PostToolUse", "seen", [0, 0]),
+        ("Stop", scenes.added("Stop", "seen"), [0, 0, 1]),
+        # The client itself says a reason twice.
+        ("Stop", {"decision": "block", "reason": "seen"}, [0, 0, 2]),
+    ],
+)
+def test_what_the_client_does_with_a_hooks_output(person: Shell, event: str, output: Any, seen: list[int]) -> None:
+    marked = json.loads(json.dumps(output).replace("seen", "hook-output-seen"))
+    assert scenes.seen_of(KIND, person, event, marked, "hook-output-seen") == seen
+
+
+@pytest.mark.parametrize(("size", "seen"), [(ADDED_MAX, [0, 1]), (ADDED_MAX + 1, [0, 0])])
+def test_the_client_keeps_so_much_of_what_a_hook_adds(person: Shell, size: int, seen: list[int]) -> None:
+    output = scenes.added("PostToolUse", scenes.long_text(size))
+    assert scenes.seen_of(KIND, person, "PostToolUse", output, "WHOLE") == seen

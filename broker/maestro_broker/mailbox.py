@@ -110,6 +110,8 @@ class Mailbox:
         self.unfiled += entry.lsn == 0
         entry.message = message
         entry.lsn = lsn
+        # Whoever held it back has confirmed it, in part perhaps: what was only offered is for the next reader.
+        entry.lease_until_ms = 0
         self.count(departures)
 
     def delete(self, message_id: str, lsn: int, departures: tuple[int, int]) -> None:
@@ -185,6 +187,7 @@ class Mailbox:
         limit: int,
         statuses: frozenset[str],
         kind: str | None,
+        offered: bool | None = None,
         reader: str | None,
         now_ms: int,
         bytes_max: int,
@@ -198,6 +201,8 @@ class Mailbox:
         for entry in self._in_order(since):
             message = entry.message
             if message.status not in statuses or (kind is not None and message.meta.type != kind):
+                continue
+            if offered is not None and offered != (message.offered_at is not None):
                 continue
             if message.expires_at is not None and message.expires_at <= now_ms and message.status == "pending":
                 continue

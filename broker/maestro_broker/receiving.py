@@ -54,6 +54,7 @@ def inbox(state: State, request: Inbox, now_ms: int) -> InboxReply:
         limit=min(limit, most),
         statuses=frozenset(request.status),
         kind=request.type,
+        offered=request.offered,
         reader=reader,
         now_ms=now_ms,
         bytes_max=state.limits.reply_bytes_max,
@@ -68,6 +69,7 @@ def inbox(state: State, request: Inbox, now_ms: int) -> InboxReply:
         up_to=page.up_to,
         head_seq=mailbox.head_seq,
         pending=mailbox.pending,
+        unoffered=mailbox.unoffered,
         leased=page.leased,
         lease_ends_in_ms=None if page.lease_ends_ms is None else page.lease_ends_ms - now_ms,
     )

@@ -6,9 +6,14 @@ is told once, in words, and becomes an exit code.
 
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from maestro_schemas.errors import MaestroError
+
 # Their values are text for other eyes and may look like anything: `--message --help` is a message.
 _TEXT_OPTIONS = ("--message", "-m")
 _SENDERS = (["send"], ["session", "send"])
+_HOOK = ["hooks", "run"]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,6 +24,8 @@ def main(argv: list[str] | None = None) -> int:
 
     output.prepare()
     try:
+        if tokens[:2] == _HOOK and "--help" not in tokens:
+            return _answer_hook(tokens[2:])
         return _run(tokens, as_json=as_json)
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
@@ -30,11 +37,34 @@ def main(argv: list[str] | None = None) -> int:
         from . import faults
 
         known = error if isinstance(error, MaestroError) else faults.record(error)
+        if tokens[:2] == _HOOK:
+            return _excuse_hook(known, tokens[2:])
         try:
             output.complain(known, as_json=as_json)
         except output.StdoutClosed:
             return exit_codes.PIPE_CLOSED
         return exit_codes.of(known)
+
+
+def _answer_hook(arguments: list[str]) -> int:
+    """What agents call at every turn: without the parser, whose import alone takes longer than the rest. It never
+    fails, since an agent takes some exit codes for an order to stop."""
+    from . import exit_codes, hook_call, output
+
+    try:
+        hook_call.run(arguments)
+    except output.StdoutClosed:
+        hook_call.log("the agent closed the hook's output; what was to be shown comes again", arguments)
+    except OSError as error:
+        hook_call.log(f"{type(error).__name__}: {error}", arguments)
+    return exit_codes.DONE
+
+
+def _excuse_hook(error: "MaestroError", arguments: list[str]) -> int:
+    from . import exit_codes, hook_call
+
+    hook_call.log(f"{error.code}: {error.message}", arguments)
+    return exit_codes.DONE
 
 
 def _run(tokens: list[str], *, as_json: bool) -> int:

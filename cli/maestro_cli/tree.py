@@ -43,6 +43,13 @@ MESSAGE_COMMANDS = (
     ("delete", "message_delete:delete", "Delete messages from your inbox."),
 )
 
+HOOKS_COMMANDS = (
+    ("install", "hooks_install:install", "Let an agent see its mail by itself, by its own hooks."),
+    ("uninstall", "hooks_uninstall:uninstall", "Take the hooks out of an agent's settings."),
+    ("show", "hooks_show:show", "Show what would be installed, and where."),
+    ("run", "hooks_run:run_hook", "Answer an agent's hook; for agents."),
+)
+
 _SESSION_ABOUT = "Start, end, show and list sessions, and send to one."
 _SESSION_EXAMPLES = """\
 Examples:
@@ -55,6 +62,12 @@ _MESSAGE_EXAMPLES = """\
 Examples:
   maestro message show msg_1770536761607_k3v9x2m1a
   maestro message read msg_1770536761607_k3v9x2m1a"""
+_HOOKS_ABOUT = "Put mail into an agent's context as it works, by the agent's own hooks."
+_HOOKS_EXAMPLES = """\
+Examples:
+  maestro hooks install claude-code
+  maestro hooks show codex
+  maestro hooks uninstall gemini-cli"""
 
 _ABOUT = "Durable messages between coding agents' sessions on one machine."
 
@@ -88,6 +101,7 @@ def build() -> App:
     _register(root, ROOT_COMMANDS)
     _register(_family(root, "session", _SESSION_ABOUT, _SESSION_EXAMPLES), SESSION_COMMANDS)
     _register(_family(root, "message", _MESSAGE_ABOUT, _MESSAGE_EXAMPLES), MESSAGE_COMMANDS)
+    _register(_family(root, "hooks", _HOOKS_ABOUT, _HOOKS_EXAMPLES), HOOKS_COMMANDS)
     return root
 
 

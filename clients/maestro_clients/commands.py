@@ -123,6 +123,7 @@ def inbox(
     limit: int | None = None,
     status: Sequence[str] | None = None,
     type: str | None = None,  # noqa: A002 - the wire's name
+    offered: bool | None = None,
     lease_ms: int | None = None,
     reader: str | None = None,
     caller: Caller | None = None,
@@ -130,7 +131,8 @@ def inbox(
     """A page of `session`'s mail (default: the caller's). Reading changes nothing but leases.
 
     Without `since`: high priority first. With it (a seq): what is later, strictly by seq, and the answer's
-    `upTo` is the next `since`. `lease_ms` with `reader` hides what is returned from other leasing readers.
+    `upTo` is the next `since`. `offered` False: only what was not offered yet. `lease_ms` with `reader` hides what
+    is returned from other leasing readers.
     """
     body = _given(
         session=session,
@@ -138,6 +140,7 @@ def inbox(
         limit=limit,
         status=None if status is None else list(status),
         type=type,
+        offered=offered,
         leaseMs=lease_ms,
         reader=reader,
     )

@@ -169,6 +169,7 @@ class InboxDoc(TypedDict):
     upTo: int
     headSeq: int
     pending: int
+    unoffered: NotRequired[int]
     leased: NotRequired[int]
     leaseEndsInMs: NotRequired[int]
 

@@ -53,7 +53,8 @@ class SendReply(Struct, frozen=True):
 
 class InboxReply(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
     """`up_to`: every seq up to it is in this reply, was asked past, or is gone. `leased`: left out because
-    another reader holds them, the first until `lease_ends_in_ms` from now. `pending`: all the mailbox holds."""
+    another reader holds them, the first until `lease_ends_in_ms` from now. `pending`: all the mailbox holds;
+    `unoffered`: how many of those were shown to nobody yet."""
 
     messages: list[Message]
     count: int
@@ -61,6 +62,7 @@ class InboxReply(Struct, frozen=True, omit_defaults=True, rename="camel", kw_onl
     up_to: int
     head_seq: int
     pending: int
+    unoffered: int = 0
     leased: int = 0
     lease_ends_in_ms: int | None = None
 

@@ -59,8 +59,8 @@ class Inbox(Request, frozen=True):
     """`inbox`: mail of `session` (default: the caller's).
 
     Without `since`: high priority first, then by seq. With `since` (a seq): those after it, strictly by seq.
-    `lease_ms`: hides what is returned from other leasing readers for so long; `reader` names the reader, to
-    whom its own leases are no obstacle.
+    `offered` False: only what no reader was shown yet, True: only what was. `lease_ms`: hides what is returned
+    from other leasing readers for so long; `reader` names the reader, to whom its own leases are no obstacle.
     """
 
     session: str | None = None
@@ -68,6 +68,7 @@ class Inbox(Request, frozen=True):
     limit: int | None = None
     status: list[MessageStatus] = field(default_factory=lambda: ["pending"])
     type: MessageType | None = None
+    offered: bool | None = None
     lease_ms: int | None = None
     reader: str | None = None
 

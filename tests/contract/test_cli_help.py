@@ -20,6 +20,8 @@ COMMANDS = [
     *[("session", name) for name, _, _ in tree.SESSION_COMMANDS],
     ("message",),
     *[("message", name) for name, _, _ in tree.MESSAGE_COMMANDS],
+    ("hooks",),
+    *[("hooks", name) for name, _, _ in tree.HOOKS_COMMANDS],
 ]
 
 

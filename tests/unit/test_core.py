@@ -312,6 +312,20 @@ def test_leases(office: Office) -> None:
     assert {m.id for m in office.inbox("ann", lease_ms=10, reader="three")} == {"m1", "m2"}
 
 
+def test_what_was_not_offered_yet(office: Office) -> None:
+    """Hooks ask for it, so that each message is announced once; a confirmation of any kind ends the lease."""
+    for message_id in ("m1", "m2", "m3"):
+        office.accept("boss", "ann", message_id)
+    leased = Inbox(who=Identity("ann"), offered=False, lease_ms=90_000, reader="hook", limit=2)
+    assert [m.id for m in office.do(leased).messages] == ["m1", "m2"]
+    assert office.confirm("ann", "offered", "m1") == [200]
+    assert [m.id for m in office.inbox("ann", offered=False)] == ["m2", "m3"]
+    assert [m.id for m in office.inbox("ann", offered=True)] == ["m1"]
+    page = office.do(Inbox(who=Identity("ann"), lease_ms=10, reader="other"))
+    assert [m.id for m in page.messages] == ["m1", "m3"], "m2 is still held back, m1 no longer"
+    assert (page.pending, page.unoffered) == (3, 2)
+
+
 def test_confirmations(office: Office) -> None:
     """Forward only, each time once, with `via`; unknown ids are told apart."""
     office.accept("boss", "ann", "m1")

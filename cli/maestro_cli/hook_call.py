@@ -1,0 +1,182 @@
+"""Hook call: one call of a hook by an agent.
+
+Rule: standard output holds one JSON answer of the agent's own form, or nothing; whatever goes wrong is for the log,
+and never ends in an exit code or a word that could stop the agent or take its user's prompt away. Each import is
+inside the step that needs it: the agent waits.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from maestro_schemas.errors import MaestroError
+
+from . import hook_agents
+from .desk import Desk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .context_text import Voice
+    from .hook_agents import Agent
+    from .hook_input import HookInput
+    from .hook_links import Link
+
+_BROKER_S = 5.0
+_ANSWER_S = 3.0
+_PID_OPTION = "--agent-pid"
+
+
+class HookCall(NamedTuple):
+    """`event`: in the agent's words; `moment`: in ours. `pid`: the agent's process, 0 if unknown."""
+
+    agent: Agent
+    event: str
+    moment: str
+    pid: int
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> HookCall:
+        """From AGENT EVENT [--agent-pid N]. Raises MaestroError INVALID."""
+        words = list(arguments)
+        pid = 0
+        if _PID_OPTION in words:
+            place = words.index(_PID_OPTION)
+            text = "".join(words[place + 1 : place + 2])
+            pid = int(text) if text.isdecimal() and len(text) < 10 else 0
+            del words[place : place + 2]
+        if len(words) != 2:
+            raise MaestroError("INVALID", "a hook is called with AGENT and EVENT", "maestro hooks run --help")
+        agent = hook_agents.named(words[0])
+        moment = agent.events.get(words[1])
+        if moment is None:
+            raise MaestroError(
+                "INVALID",
+                f"no hook of {agent.name} is called {words[1]!r:.60}",
+                f"Its events: {', '.join(agent.events)}.",
+            )
+        return cls(agent, words[1], moment, pid)
+
+    @property
+    def via(self) -> str:
+        """What receipts say."""
+        return f"hook:{self.agent.name}:{self.event}"
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Answer one call. Raises MaestroError, OSError or StdoutClosed for what is to be logged."""
+    from . import hook_input
+
+    call = HookCall.parse(arguments)
+    given = hook_input.read(sys.stdin.buffer)
+    desk = Desk.here()
+    if call.moment == hook_agents.START:
+        _begin(call, given, desk)
+    elif call.moment == hook_agents.END:
+        _end(call, given, desk)
+    else:
+        _look(call, given, desk)
+
+
+def log(problem: str, arguments: Sequence[str]) -> None:
+    """Keep what went wrong, or its beginning, with the call that it happened to."""
+    import os
+
+    from maestro_schemas import paths
+
+    from . import hook_log
+
+    try:
+        data = paths.data_dir(os.environ)
+    except MaestroError:
+        return
+    hook_log.say(data, f"{' '.join(arguments)[:200]}: {problem[:1_000]}")
+
+
+def _begin(call: HookCall, given: HookInput, desk: Desk) -> None:
+    if given.in_subagent:
+        return
+    from maestro_clients.blocking import Client
+    from maestro_clients.callers import Caller
+
+    from . import hook_session
+    from .hook_mail import Delivery
+
+    router = _router(desk)
+    with Client(router, timeout_s=_ANSWER_S) as operator:
+        link, session = hook_session.begin(operator, desk, call.agent, given, call.pid)
+    voice = _voice(call.agent, link, desk)
+    opening = _who_you_are(session["id"], session.get("name"), session["role"], voice.command)
+    with Client(router, Caller(link.session, link.token), timeout_s=_ANSWER_S) as client:
+        Delivery(client, voice, call.via).show(lambda text: call.agent.context(call.event, text), opening)
+
+
+def _end(call: HookCall, given: HookInput, desk: Desk) -> None:
+    from maestro_clients.blocking import Client
+
+    from . import hook_session
+
+    if hook_session.ends(desk, call.agent, given):
+        with Client(_router(desk), timeout_s=_ANSWER_S) as operator:
+            hook_session.end(operator, desk, call.agent, given)
+
+
+def _look(call: HookCall, given: HookInput, desk: Desk) -> None:
+    """Mail at a prompt, after a tool, at a turn's end."""
+    # What is injected during a subagent's call lands in the subagent, and behind the tool that ran one nowhere.
+    if given.in_subagent or (call.moment == hook_agents.TOOL and given.tool in call.agent.subagent_tools):
+        return
+    from . import hook_session, hook_turns
+
+    link = hook_session.current(desk, call.agent, given)
+    if link is None:
+        return
+    at_end = call.moment == hook_agents.STOP
+    again = given.stop_hook_active
+    if at_end and not hook_turns.may_go_on(desk.data, link.session, again=again):
+        return
+    from maestro_clients.blocking import Client
+    from maestro_clients.callers import Caller
+
+    from .hook_mail import Delivery
+
+    def answer(text: str) -> dict[str, Any]:
+        if not at_end:
+            return call.agent.context(call.event, text)
+        hook_turns.count(desk.data, link.session, again=again)
+        return call.agent.go_on(call.event, text)
+
+    with Client(_router(desk), Caller(link.session, link.token), timeout_s=_ANSWER_S) as client:
+        Delivery(client, _voice(call.agent, link, desk), call.via).show(answer)
+
+
+def _router(desk: Desk) -> str:
+    """The broker's address, having started it if that is allowed. Raises MaestroError."""
+    from maestro_clients.broker_process import ensure
+
+    return ensure(desk.data, desk.environ, autostart=desk.autostart, timeout_s=_BROKER_S).router
+
+
+def _voice(agent: Agent, link: Link, desk: Desk) -> Voice:
+    """How this agent is spoken to: where its shell can't be given the session, each command names it."""
+    from maestro_clients.callers import SESSION_VARIABLE
+
+    from .context_text import Voice
+    from .hook_script import maestro_command
+
+    command = maestro_command(desk.environ)
+    if link.made and link.token is None:
+        command = f"{SESSION_VARIABLE}={link.session} {command}"
+    return Voice(command, agent.size)
+
+
+def _who_you_are(session: str, name: str | None, role: str, command: str) -> str:
+    from .render import plain
+
+    called = f" ({plain(name)})" if name else ""
+    return (
+        f"You are {session}{called}, {role}, in the Maestro post office of this machine. Other agents can write to "
+        f"you, and their mail is shown to you here as it comes. Who is here: {command} session list. "
+        f'To write to one: {command} session send --to ID_OR_NAME --message "..."'
+    )

@@ -1,0 +1,126 @@
+"""Agent forms: what each agent says to a hook, and what it takes for an answer.
+
+Rule: an input has every field that the agent was seen to give (Claude Code 2.1.330, Codex 0.169.0, Gemini CLI
+0.61.0); an answer's schema is closed, also where the agent's is not, so that nothing is said that no agent reads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+SESSION = "01994c7e-53a8-7b10-9d3e-8e6f2c1a4b5d"
+
+_CONTEXT_EVENTS = {
+    "claude-code": {"SessionStart", "UserPromptSubmit", "PostToolUse", "Stop"},
+    "codex": {"SessionStart", "UserPromptSubmit", "PostToolUse"},
+    "gemini-cli": {"SessionStart", "BeforeAgent", "AfterTool"},
+}
+_DECISIONS = {"codex": "block", "gemini-cli": "deny"}
+
+
+def said(agent: str, event: str, **more: Any) -> dict[str, Any]:
+    """What the agent writes to the hook's standard input; `more` replaces or adds fields."""
+    common: dict[str, Any] = {
+        "session_id": SESSION,
+        "transcript_path": f"/scratch/{agent}/{SESSION}.jsonl",
+        "cwd": "/scratch/project",
+        "hook_event_name": event,
+    }
+    return {**common, **_BESIDE[agent](event), **more}
+
+
+def _claude_code(event: str) -> dict[str, Any]:
+    turn = {"prompt_id": "6f1f", "permission_mode": "default"}
+    beside: dict[str, dict[str, Any]] = {
+        "SessionStart": {"source": "startup"},
+        "UserPromptSubmit": {**turn, "prompt": "Go on, please."},
+        "PostToolUse": {
+            **turn,
+            "effort": {"level": "high"},
+            "tool_name": "Bash",
+            "tool_input": {"command": "ls", "description": "List"},
+            "tool_response": {"stdout": "a.py", "stderr": "", "interrupted": False},
+            "tool_use_id": "toolu_01",
+            "duration_ms": 12,
+        },
+        "Stop": {
+            **turn,
+            "effort": {"level": "high"},
+            "stop_hook_active": False,
+            "last_assistant_message": "Done.",
+            "background_tasks": [],
+            "session_crons": [],
+        },
+        "SessionEnd": {"prompt_id": "6f1f", "reason": "other"},
+    }
+    return beside[event]
+
+
+def _codex(event: str) -> dict[str, Any]:
+    model = {"model": "gpt-5.2-codex", "permission_mode": "default"}
+    turn = {**model, "turn_id": "turn-1"}
+    beside: dict[str, dict[str, Any]] = {
+        "SessionStart": {**model, "source": "startup"},
+        "UserPromptSubmit": {**turn, "prompt": "Go on, please."},
+        "PostToolUse": {
+            **turn,
+            "tool_name": "Bash",
+            "tool_input": {"command": "ls"},
+            "tool_response": "a.py\n",
+            "tool_use_id": "call_1",
+        },
+        "Stop": {**turn, "stop_hook_active": False, "last_assistant_message": None},
+        "SessionEnd": {"reason": "other"},
+    }
+    return beside[event]
+
+
+def _gemini_cli(event: str) -> dict[str, Any]:
+    beside: dict[str, dict[str, Any]] = {
+        "SessionStart": {"source": "startup"},
+        "BeforeAgent": {"prompt": "Go on, please."},
+        "AfterTool": {
+            "tool_name": "run_shell_command",
+            "tool_input": {"command": "ls"},
+            "tool_response": {"llmContent": "a.py", "returnDisplay": "a.py"},
+        },
+        "AfterAgent": {"prompt": "Go on.", "prompt_response": "Done.", "stop_hook_active": False},
+        "SessionEnd": {"reason": "exit"},
+    }
+    return {"timestamp": "2026-11-22T22:40:00.000Z", **beside[event]}
+
+
+_BESIDE = {"claude-code": _claude_code, "codex": _codex, "gemini-cli": _gemini_cli}
+
+
+def answer_schema(agent: str, event: str) -> dict[str, Any]:
+    """The JSON Schema of what the agent reads from the hook's standard output."""
+    if event in _CONTEXT_EVENTS[agent]:
+        context = {
+            "type": "object",
+            "properties": {
+                "hookEventName": {"const": event},
+                "additionalContext": {"type": "string", "minLength": 1},
+            },
+            "required": ["hookEventName", "additionalContext"],
+            "additionalProperties": False,
+        }
+        return {
+            "type": "object",
+            "properties": {"hookSpecificOutput": context},
+            "required": ["hookSpecificOutput"],
+            "additionalProperties": False,
+        }
+    return {
+        "type": "object",
+        "properties": {"decision": {"const": _DECISIONS[agent]}, "reason": {"type": "string", "pattern": "\\S"}},
+        "required": ["decision", "reason"],
+        "additionalProperties": False,
+    }
+
+
+def text_of(answer: dict[str, Any]) -> str:
+    """What of an answer enters the context."""
+    text = answer["reason"] if "reason" in answer else answer["hookSpecificOutput"]["additionalContext"]
+    assert isinstance(text, str)
+    return text

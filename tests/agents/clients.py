@@ -120,13 +120,19 @@ class Agent:
         if approved:
             self.approve_hooks()
 
-    def install_hooks(self) -> None:
-        """`maestro hooks install`, and the approval that only a person can give."""
+    def install_hooks(self, *, without: str = "") -> None:
+        """`maestro hooks install`, and the approval that only a person can give; `without`: an event to leave out."""
         command = [sys.executable, "-m", "maestro_cli", "hooks", "install", self.kind.NAME]
         done = subprocess.run(
             command, env=self.environ, cwd=self.work, capture_output=True, text=True, timeout=RUN_S_MAX, check=False
         )
         assert done.returncode == 0, done
+        if without:
+            with open(self.settings(), encoding="utf-8") as file:
+                settings = json.load(file)
+            del settings["hooks"][without]
+            with open(self.settings(), "w", encoding="utf-8") as file:
+                json.dump(settings, file)
         self.approve_hooks()
 
     def approve_hooks(self) -> None:

@@ -28,6 +28,11 @@ approval_policy = "never"
 sandbox_mode = "danger-full-access"
 check_for_update_on_startup = false
 
+# These look for more at other hosts as soon as it starts.
+[features]
+plugins = false
+apps = false
+
 [analytics]
 enabled = false
 

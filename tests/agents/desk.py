@@ -47,12 +47,15 @@ class Desk:
 
 
 @contextlib.contextmanager
-def at_a_desk(kind: str, person: Shell, model: Model | Sequence[Turn]) -> Iterator[Desk]:
-    """An agent at a desk for as long as the block runs, its hooks installed by `maestro hooks install`."""
+def at_a_desk(kind: str, person: Shell, model: Model | Sequence[Turn], *, without: str = "") -> Iterator[Desk]:
+    """An agent at a desk for as long as the block runs, its hooks installed by `maestro hooks install`.
+
+    `without`: an event whose hook is taken out again.
+    """
     colleague = person.session("colleague", role="orchestrator")
     session = person.session("agent")
     with at_work(kind, model, os.path.join(person.root, "agent"), session.environ) as agent:
-        agent.install_hooks()
+        agent.install_hooks(without=without)
         yield Desk(agent, session, colleague)
 
 

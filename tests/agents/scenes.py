@@ -22,9 +22,18 @@ if TYPE_CHECKING:
 TEXT = "The lighthouse needs 3 new lamps, please."
 
 
-def mail_at_the_prompt(kind: str, person: Shell, event: str) -> None:
+def mail_at_the_start(kind: str, person: Shell, event: str) -> None:
     """Mail that waits is in the first request, and its sender is told by which hook."""
-    with at_a_desk(kind, person, [Say("Noted.")]) as desk:
+    _mail_that_waits(kind, person, event, "")
+
+
+def mail_at_the_prompt(kind: str, person: Shell, event: str) -> None:
+    """The same for mail that no start of a session could show, as it comes between two prompts."""
+    _mail_that_waits(kind, person, event, "SessionStart")
+
+
+def _mail_that_waits(kind: str, person: Shell, event: str, without: str) -> None:
+    with at_a_desk(kind, person, [Say("Noted.")], without=without) as desk:
         sent = desk.mail(TEXT)
         desk.agent.run("Go on.")
         assert shown_in(desk.agent.model.calls, TEXT) == [1]
@@ -72,7 +81,7 @@ def nothing_without_mail(kind: str, person: Shell) -> None:
 
     with at_a_desk(kind, person, model) as desk:
         desk.agent.run("Go on.")
-        assert shown_in(desk.agent.model.calls, "Maestro") == [0, 0]
+        assert shown_in(desk.agent.model.calls, "Maestro mail") == [0, 0]
 
 
 def answer_from_a_session_of_its_own(kind: str, person: Shell) -> str:

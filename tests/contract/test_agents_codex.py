@@ -27,6 +27,10 @@ def person() -> Iterator[Shell]:
 # --- what the hooks do ------------------------------------------------------------------------------------------
 
 
+def test_mail_that_waits_is_in_the_first_request(person: Shell) -> None:
+    scenes.mail_at_the_start(KIND, person, "SessionStart")
+
+
 def test_mail_is_in_the_first_request_of_a_prompt(person: Shell) -> None:
     scenes.mail_at_the_prompt(KIND, person, "UserPromptSubmit")
 

@@ -17,6 +17,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maestro_cli.process_end import BrokerEnd
+from maestro_clients import gateway_process
 from maestro_clients.blocking import Client
 from maestro_clients.broker_process import ensure, find
 from maestro_clients.callers import Caller
@@ -190,6 +191,8 @@ def open_shell(**environ: str) -> Iterator[Shell]:
         "MAESTRO_DATA_DIR": os.path.join(root, "data"),
         "MAESTRO_RUNTIME_DIR": os.path.join(root, "run"),
         "MAESTRO_CONFIG": os.path.join(root, "config.toml"),
+        # Its port is one for all post offices; who tests the gateway says so.
+        "MAESTRO_HTTP": "0",
         "COLUMNS": "80",
     }
     started: list[subprocess.Popen[bytes]] = []
@@ -201,6 +204,7 @@ def open_shell(**environ: str) -> Iterator[Shell]:
             process.kill()
             process.wait()
             _close(process)
+        gateway_process.stop(os.path.join(root, "data"))
         stop_broker(os.path.join(root, "data"))
         shutil.rmtree(root, ignore_errors=True)
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import re
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
+import httpx
+
+from gateways import Gateway
 from maestro_clients.asynchronous import AsyncClient
 from maestro_clients.blocking import Client
 from maestro_clients.callers import Caller
@@ -167,6 +171,66 @@ def _single(results: list[ItemResultDoc]) -> ItemResultDoc:
     return result
 
 
+class Rest:
+    """A correspondent over HTTP: the documented calls, and what they answer."""
+
+    def __init__(self, client: httpx.Client, session: str | None, token: str | None) -> None:
+        self._client = client
+        self._headers = {} if session is None else {"X-Session-ID": session}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
+
+    def _ask(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        asked = {name: value for name, value in query.items() if value is not None}
+        answer = self._client.request(method, path, json=body, params=asked, headers=self._headers)
+        if answer.status_code >= 400:
+            assert answer.json()["statusCode"] == answer.status_code
+            raise MaestroError.from_body(answer.json())
+        return answer.json() if answer.content else None
+
+    def start(self, session_id: str, **fields: Any) -> SessionDoc:
+        named = {re.sub("_(.)", lambda found: found[1].upper(), name): value for name, value in fields.items()}
+        return cast("SessionDoc", self._ask("POST", "/api/sessions", {"id": session_id, **named}))
+
+    def get(self, session_id: str) -> SessionDoc:
+        return cast("SessionDoc", self._ask("GET", f"/api/sessions/{session_id}"))
+
+    def find(self, *, project_id: str | None = None, active: bool | None = None) -> list[SessionDoc]:
+        found = self._ask("GET", "/api/sessions", projectId=project_id, active=active)
+        return cast("list[SessionDoc]", found)
+
+    def end(self, session_id: str) -> SessionDoc:
+        return cast("SessionDoc", self._ask("PATCH", f"/api/sessions/{session_id}", {"status": "completed"}))
+
+    def send(
+        self, to: str, text: str, *, message_id: str | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
+        body = {"message": text, "metadata": metadata or {}, "id": message_id}
+        return cast("Mapping[str, Any]", self._ask("POST", f"/api/sessions/{to}/messages", body))
+
+    def inbox(
+        self,
+        session: str,
+        *,
+        status: str | None = None,
+        type: str | None = None,  # noqa: A002 - the wire's name
+        since: int | None = None,
+        limit: int | None = None,
+    ) -> Mapping[str, Any]:
+        path = f"/api/sessions/{session}/messages"
+        found = self._ask("GET", path, status=status, type=type, since=since, limit=limit)
+        return cast("Mapping[str, Any]", found)
+
+    def read(self, message_id: str) -> Mapping[str, Any]:
+        return cast("Mapping[str, Any]", self._ask("PATCH", f"/api/messages/{message_id}", {"status": "read"}))
+
+    def delete(self, message_id: str) -> None:
+        self._ask("DELETE", f"/api/messages/{message_id}")
+
+    def message(self, message_id: str) -> MessageDoc:
+        return cast("MessageDoc", self._ask("GET", f"/api/messages/{message_id}"))
+
+
 @contextlib.contextmanager
 def _blocking(office: PostOffice) -> Iterator[Connect]:
     with contextlib.ExitStack() as opened:
@@ -207,7 +271,14 @@ def _native(kind: str) -> Callable[[PostOffice], AbstractContextManager[Callable
     return make
 
 
+@contextlib.contextmanager
+def _http(office: PostOffice) -> Iterator[Callable[..., Correspondent]]:
+    with Gateway(office) as gateway, httpx.Client(base_url=gateway.url, timeout=20.0, trust_env=False) as client:
+        yield lambda session=None, token=None: Rest(client, session, token)
+
+
 # `speak(session, token)` gives who speaks for it; without a session, the operator.
 CORRESPONDENTS: dict[str, Callable[[PostOffice], AbstractContextManager[Callable[..., Correspondent]]]] = {
-    kind: _native(kind) for kind in CLIENTS
+    **{kind: _native(kind) for kind in CLIENTS},
+    "http": _http,
 }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateways import Gateway
 from post_office import scratch
 
 # Its scenes assert, and a failure has to say what was there instead.
@@ -36,3 +37,10 @@ def open_office(post_office: PostOffice) -> PostOffice:
     post_office.start()
     post_office.sessions("ann", "bob")
     return post_office
+
+
+@pytest.fixture
+def gateway(open_office: PostOffice) -> Iterator[Gateway]:
+    """An HTTP gateway before `open_office`."""
+    with Gateway(open_office) as made:
+        yield made

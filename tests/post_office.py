@@ -47,6 +47,7 @@ class PostOffice:
             "MAESTRO_RUNTIME_DIR": self.runtime,
             "MAESTRO_CONFIG": os.path.join(root, "config.toml"),
             "MAESTRO_RATE_LIMIT": "0",
+            "MAESTRO_HTTP": "0",
         }
         self.launcher: list[str] = []
         self.ended: int | None = None

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import zmq
 
-from maestro_schemas import PROTOCOL_VERSION, __version__, paths
+from maestro_schemas import PROTOCOL_VERSION, __version__, mounts, paths
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.replies import EventsReply, SendReply, ShutdownReply, StatsReply
 from maestro_schemas.requests import (
@@ -53,6 +53,7 @@ from .filer import Filer
 from .outbox_drain import OutboxDrain, Waiting
 from .spool import Spool
 from .state import Need
+from .tally import Tally
 from .timeline import Timeline
 from .transport import Arrival, Transport
 
@@ -98,7 +99,7 @@ class Daemon:
         self._epoch = secrets.token_hex(8)
         self._warnings: deque[str] = deque(maxlen=50)
         self._admission = Admission(self._limits.wire_bytes_max)
-        self._commits = reports.CommitTimes()
+        self._tally = Tally()
         self._answers: list[Answer] = []
         self._unmarked: list[Mailbox] = []
         self._stopping = False
@@ -120,9 +121,9 @@ class Daemon:
         options = self._options
         # 3. The format, before a file of another version is misread.
         data_dir.check_format(options.data)
-        kind = disk.file_system(options.data)
-        if doubt := disk.doubt(kind):
-            self._warn(doubt)
+        kind = mounts.file_system(options.data)
+        if doubt := mounts.doubt(kind):
+            self._warn(f"the data directory is on {kind}: {doubt}")
         # 4. The state that was durable.
         self._spool = Spool(options.data, self._warn)
         self._timeline = Timeline(os.path.join(options.data, "timeline"))
@@ -149,6 +150,7 @@ class Daemon:
         self._backlog.put(found.unfiled, found.unfiled_bytes)
         # 6. The sockets exist but nobody is let in: what waits in the outbox is older than what comes now.
         self._transport = Transport(options.runtime, self._limits.wire_bytes_max)
+        self._state.topics = self._transport.held
         self._outbox = OutboxDrain(
             paths.outbox_dir(options.data), send=self._send_queued, tell=self._tell_sender, report=self._warn
         )
@@ -261,7 +263,7 @@ class Daemon:
             if lsn != changes[-1].lsn:
                 raise MaestroError("JOURNAL_FAILED", f"the journal is at LSN {lsn}, the core at {changes[-1].lsn}")
             self._committed_lsn = lsn
-            self._commits.add((time.perf_counter() - began) * 1000)
+            self._tally.committed(changes, (time.perf_counter() - began) * 1000)
             self._seal_due = True
             # The marker before the reply: a receiver who is told of mail by its sender finds the marker there.
             for mailbox in self._state.take_touched():
@@ -290,10 +292,12 @@ class Daemon:
             command, body = self._admission.admit(arrival)
             request = decode_request(command, body)
             reply = self._do(request, len(body), now_ms)
+            self._tally.answered(reply)
             status, encoded = b"200", _encode(reply)
         except MaestroError as error:
             if error.code == "JOURNAL_FAILED":
                 raise  # no answer: it ends the broker, and whoever asked repeats it
+            self._tally.refused(error.code)
             status, encoded = str(error.status).encode(), _encode(error.body())
         self._answers.append(Answer(arrival.peer, request_id(arrival), status, encoded))
 
@@ -412,7 +416,9 @@ class Daemon:
                 "pending": sum(mailbox.pending for mailbox in state.mailboxes.values()),
             },
             "watchers": len(self._transport.held),
-            "commit": self._commits.summary(),
+            "messages": self._tally.messages(),
+            "refusedByCode": self._tally.refusals(),
+            "commit": self._tally.commits(),
             "outbox": {"waiting": waiting, "failed": failed},
             "connections": {
                 "opened": self._transport.opened,
@@ -422,7 +428,8 @@ class Daemon:
             "refused": dict(self._admission.refused),
             "disk": {
                 "freeBytes": disk.free_bytes(options.data),
-                "fileSystem": disk.file_system(options.data),
+                "journalBytes": self._journal.held_bytes,
+                "fileSystem": mounts.file_system(options.data),
             },
             "limits": reports.limits_shown(options),
             "warnings": warnings,

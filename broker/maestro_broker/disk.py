@@ -1,4 +1,4 @@
-"""Disk: syncing, free space and the kind of file system.
+"""Disk: syncing, and free space.
 
 Rule: what is named here reports its errors. `os.sync` does not, so `syncfs` is called through ctypes: it reports
 write-back errors since Linux 5.8 (syncfs(2)).
@@ -12,8 +12,8 @@ import sys
 
 from maestro_schemas.errors import MaestroError
 
-# f_type of statfs(2): where durability or locking is not what a broker needs.
-_DOUBTFUL = {"nfs": "locks and fsync depend on the server", "tmpfs": "it forgets everything at a power cut"}
+# Of st_blocks, whatever the file system's own blocks are (stat(2)).
+_BLOCK_BYTES = 512
 
 
 def sync_file_system(directory: str) -> None:
@@ -62,24 +62,16 @@ def free_bytes(directory: str) -> int:
     return stat.f_bavail * stat.f_frsize
 
 
-def file_system(directory: str) -> str:
-    """The kind of file system, from the longest mount point above `directory`; `unknown` off Linux."""
-    try:
-        with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
-            mounts = [line.split(" ")[1:3] for line in file]
-    except OSError:
-        return "unknown"
-    real = os.path.realpath(directory)
-    above = [(point, kind) for point, kind in mounts if f"{real}/".startswith(point.rstrip("/") + "/")]
-    return max(above, key=lambda mount: len(mount[0]), default=("", "unknown"))[1]
-
-
-def doubt(kind: str) -> str | None:
-    """A warning for a file system that does not keep the broker's promises."""
-    for name, why in _DOUBTFUL.items():
-        if kind.startswith(name):
-            return f"the data directory is on {kind}: {why}"
-    return None
+def held_bytes(directory: str) -> int:
+    """What the files right in a directory take on the disk; those that go meanwhile are not counted."""
+    held = 0
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            try:
+                held += entry.stat().st_blocks * _BLOCK_BYTES
+            except FileNotFoundError:
+                continue
+    return held
 
 
 def storage_full(data: str) -> MaestroError:

@@ -106,6 +106,11 @@ class Journal:
         """The last durable LSN; 0 in a new journal."""
         return self._head_lsn
 
+    @property
+    def held_bytes(self) -> int:
+        """What the segments take on the disk, with those that are prepared."""
+        return disk.held_bytes(self._directory)
+
     def append(self, bodies: Sequence[bytes], *, from_reserve: bool = False) -> int:
         """Give each body the next LSN and make them durable: one write and one fdatasync, more only where they
         take more than one segment. Returns the last LSN.

@@ -5,8 +5,10 @@ Rule: reads only; bounded work a call, since the main loop waits for it.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from maestro_schemas import PROTOCOL_VERSION, __version__
@@ -17,7 +19,7 @@ from maestro_schemas.replies import EventsReply, HelloReply
 from . import records, rights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from maestro_schemas.events import Event
     from maestro_schemas.requests import Events, Hello
@@ -29,31 +31,6 @@ if TYPE_CHECKING:
 
 # Lines looked at in one call: about 5 ms. A filter that finds little says how far it looked, and goes on.
 _SCAN_MAX = 3_000
-_LATENCIES_KEPT = 2_048
-
-
-class CommitTimes:
-    """The durations of the last commits."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._ms: deque[float] = deque(maxlen=_LATENCIES_KEPT)
-
-    def add(self, duration_ms: float) -> None:
-        """One commit took so long."""
-        self.count += 1
-        self._ms.append(duration_ms)
-
-    def summary(self) -> dict[str, Any]:
-        """Count of all, percentiles of the last ones."""
-        ordered = sorted(self._ms)
-        if not ordered:
-            return {"count": self.count}
-        return {
-            "count": self.count,
-            "p50Ms": round(ordered[len(ordered) // 2], 3),
-            "p99Ms": round(ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)], 3),
-        }
 
 
 def hello(request: Hello, options: Options, epoch: str, pid: int, head_lsn: int) -> HelloReply:
@@ -80,7 +57,7 @@ def hello(request: Hello, options: Options, epoch: str, pid: int, head_lsn: int)
 def events(
     state: State,
     timeline: Timeline,
-    unfiled: Iterable[Change],
+    unfiled: deque[Change],
     request: Events,
     asking: SessionState | None,
     head: int,
@@ -96,7 +73,7 @@ def events(
         return mine and rights.may_see(state, asking, event)
 
     if request.after == -1:
-        newest = [event for event in islice(_back(timeline, unfiled), _SCAN_MAX) if wanted(event)][:limit]
+        newest = list(islice(filter(wanted, islice(_back(timeline, unfiled), _SCAN_MAX)), limit))
         return EventsReply(newest[::-1], head, head, has_more=False)
     if request.after > head:
         raise MaestroError(
@@ -106,8 +83,8 @@ def events(
             limit=head,
             actual=request.after,
         )
-    first = timeline.first_lsn()
-    if first is not None and request.after < first - 1:
+    first = timeline.begins_after(request.after)
+    if first is not None:
         raise MaestroError(
             "CURSOR_EXPIRED",
             f"the timeline begins at LSN {first}, so what came after {request.after} is not all there",
@@ -143,19 +120,31 @@ def sessions_by_status(state: State) -> dict[str, int]:
     return counts
 
 
-def _forward(timeline: Timeline, unfiled: Iterable[Change], after: int) -> Iterator[Event]:
+def _forward(timeline: Timeline, unfiled: deque[Change], after: int) -> Iterator[Event]:
     last = after
-    for event in timeline.read(after):
-        last = event.lsn
-        yield event
-    for change in unfiled:
-        if change.lsn > last:
-            yield records.event(change.lsn, change.record)
+    if not unfiled or unfiled[0].lsn > after + 1:
+        for event in timeline.read(after):
+            last = event.lsn
+            yield event
+    for change in _above(unfiled, last):
+        yield records.event(change.lsn, change.record)
 
 
-def _back(timeline: Timeline, unfiled: Iterable[Change]) -> Iterator[Event]:
+def _above(unfiled: deque[Change], lsn: int) -> Iterator[Change]:
+    """The changes above `lsn`, oldest first, without a look at each one below: a backlog may be long, and whoever
+    follows the newest events asks often."""
+    size = len(unfiled)
+    start = bisect_right(unfiled, lsn, key=attrgetter("lsn"))
+    end = min(size, start + _SCAN_MAX + 1)
+    if start < size // 2:
+        yield from islice(unfiled, start, end)
+    else:
+        yield from reversed(list(islice(reversed(unfiled), size - end, size - start)))
+
+
+def _back(timeline: Timeline, unfiled: deque[Change]) -> Iterator[Event]:
     last: int | None = None
-    for change in reversed(list(unfiled)):
+    for change in reversed(unfiled):
         last = change.lsn
         yield records.event(change.lsn, change.record)
     for event in timeline.read_back():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from maestro_schemas import events
 from maestro_schemas.errors import MaestroError
 
 from . import policy
@@ -97,17 +98,16 @@ def find_message(state: State, asking: SessionState | None, message_id: str) -> 
 
 
 def may_see(state: State, asking: SessionState | None, event: Event) -> bool:
-    """Whether a line of the timeline is for this reader: its own; its project's for an orchestrator; all."""
+    """Whether a line of the timeline is for this reader: as `maestro_schemas.events.may_see`."""
     if asking is None:
         return True
-    parties = event.parties()
-    if asking.session.id in parties:
-        return True
-    if asking.session.role != "orchestrator":
-        return False
-    project = asking.session.project_id
-    known = (state.sessions.get(party) for party in parties)
-    return any(found is not None and found.session.project_id == project for found in known)
+    reader = asking.session
+
+    def project_of(session: str) -> str | None:
+        found = state.sessions.get(session)
+        return found.session.project_id if found is not None else None
+
+    return events.may_see(event, reader.id, reader.role, reader.project_id, project_of)
 
 
 def session_of(asking: SessionState | None) -> Session | None:

@@ -89,14 +89,14 @@ def end(state: State, request: SessionEnd, now_ms: int) -> SessionReply:
 def get(state: State, request: SessionGet, now_ms: int) -> SessionReply:
     """One session."""
     asking = rights.authenticate(state, request.who, now_ms)
-    return SessionReply(rights.named_session(state, asking, request.id).public())
+    return SessionReply(_shown(state, rights.named_session(state, asking, request.id)))
 
 
 def list_sessions(state: State, request: SessionList, now_ms: int) -> SessionsReply:
     """Sessions that fit, by start."""
     rights.authenticate(state, request.who, now_ms)
     listed = [
-        found.public()
+        _shown(state, found)
         for found in state.sessions
         if (request.project_id is None or found.session.project_id == request.project_id)
         and (request.parent_session_id is None or found.session.parent_session_id == request.parent_session_id)
@@ -136,6 +136,12 @@ def touch(state: State, request: SessionTouch, now_ms: int) -> SessionReply:
         stored = StoredSession(session=replace(changed, last_activity=now_ms), token_hash=found.token_hash)
         state.absorb(SessionChanged(now_ms, "changed", stored), None)
     return SessionReply(found.public())
+
+
+def _shown(state: State, found: SessionState) -> Session:
+    """With what is true at this moment alone."""
+    session = found.public()
+    return replace(session, watching=True) if state.is_watched(session.id) else session
 
 
 def _started(

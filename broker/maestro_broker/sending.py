@@ -20,7 +20,9 @@ from . import policy, rights
 from .records import Accepted
 
 if TYPE_CHECKING:
+    from maestro_schemas.replies import Reach
     from maestro_schemas.requests import Outgoing, Send
+    from maestro_schemas.sessions import Session
 
     from .sessions import SessionState
     from .state import Sent, State
@@ -73,6 +75,10 @@ def _send_one(state: State, sender: SessionState, outgoing: Outgoing, now_ms: in
     text = policy.check_text(outgoing.text, state.limits)
     metadata = _checked_metadata(state, sender_id, outgoing)
     expires_at = None if outgoing.ttl_ms is None else now_ms + _checked_ttl(state, outgoing.ttl_ms)
+    # Without a rate there is no loop guard either.
+    pair = state.pair(sender_id, session.id) if state.limits.rate_limit else None
+    if pair is not None:
+        pair.check(sender_id, session.id, text, metadata, now_ms, state.limits)
     if mailbox.pending >= state.limits.pending_max:
         raise MaestroError(
             "MAILBOX_FULL",
@@ -97,8 +103,9 @@ def _send_one(state: State, sender: SessionState, outgoing: Outgoing, now_ms: in
         metadata=UNSET if metadata is _NO_METADATA else metadata,
     )
     state.absorb(Accepted(message), message)
-    if state.limits.rate_limit:
+    if pair is not None:
         window.add(now_ms)
+        pair.add(sender_id, text, metadata, now_ms)
     return SendResult(
         id=message_id,
         status=201,
@@ -108,7 +115,17 @@ def _send_one(state: State, sender: SessionState, outgoing: Outgoing, now_ms: in
         expires_at=expires_at,
         thread_id=metadata.thread_id,
         state="pending",
+        reach=_reach(state, session),
+        seen_at=receiver.last_activity_ms,
     )
+
+
+def _reach(state: State, receiver: Session) -> Reach:
+    if state.is_watched(receiver.id):
+        return "watching"
+    if receiver.agent is None:
+        return "inbox"
+    return "tool" if receiver.status == "working" else "prompt"
 
 
 def notify(state: State, receiver: str, message_id: str, text: str, now_ms: int) -> bool:

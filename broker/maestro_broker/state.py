@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 from msgspec.structs import replace
 
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.events import TOPIC_SEPARATOR
 from maestro_schemas.messages import Message, MessageStatus
 from maestro_schemas.names import SYSTEM_SENDER, is_id, message_time_ms
 
 from . import policy
 from .deadlines import Deadlines
+from .loop_guard import Pair, pair_key
 from .mailbox import Mailbox
 from .records import Accepted, Confirmed, Deleted, Expired, Record, Refused, SessionChanged, departures
 from .sessions import Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from maestro_schemas.limits import Limits
 
@@ -73,10 +76,13 @@ class State:
         self.filed_lsn = heads.lsn
         self.back_pressure: MaestroError | None = None
         self.batch_bytes = 0
+        # Topics that somebody is subscribed to; the transport keeps it.
+        self.topics: AbstractSet[str] = frozenset()
         self._misfits: list[str] = []
         self._touched: dict[str, Mailbox] = {}
         self._changes: list[Change] = []
         self._windows: dict[str, policy.RateWindow] = {}
+        self._pairs: dict[tuple[str, str], Pair] = {}
         # What is not filed yet, by (sender, id): the receiver that has, or had, the message.
         self._unfiled: dict[tuple[str, str], tuple[int, str]] = {}
         self._links: dict[tuple[str, str], str | None] = {}
@@ -100,6 +106,10 @@ class State:
             window = self._windows[session] = policy.RateWindow()
             for at_ms in times_ms:
                 window.add(at_ms)
+
+    def is_watched(self, session: str) -> bool:
+        """Whether somebody hears at once of the session's mail."""
+        return f"{session}{TOPIC_SEPARATOR}" in self.topics
 
     def supply_mailbox(self, session: str, messages: Iterable[Message], now_ms: int) -> None:
         """All of a mailbox's files."""
@@ -224,6 +234,8 @@ class State:
                 mailbox.evict()
         for session in [name for name, window in self._windows.items() if not window.times_ms()]:
             del self._windows[session]
+        for key in [key for key, pair in self._pairs.items() if pair.is_over(now_ms)]:
+            del self._pairs[key]
 
     def adopt_mailbox(self, session: str) -> None:
         """A session read from disk has a mailbox, if only an empty one."""
@@ -300,6 +312,10 @@ class State:
             window = self._windows[session] = policy.RateWindow()
         return window
 
+    def pair(self, one: str, other: str) -> Pair:
+        """What two sessions said to each other lately."""
+        return self._pairs.setdefault(pair_key(one, other), Pair())
+
     def holder(self, message_id: str) -> Mailbox | None:
         """The mailbox in memory that holds this id; for the operator, who names none."""
         found = (mailbox for mailbox in self.mailboxes.values() if mailbox.get(message_id) is not None)
@@ -331,7 +347,7 @@ def stepped(message: Message, kind: str, via: str | None, now_ms: int) -> Messag
     """The message after a confirmation; the same object when it says nothing new. A status never goes back."""
     status: MessageStatus = message.status
     if kind == "offered":
-        return message if message.offered_at is not None else replace(message, offered_at=now_ms)
+        return message if message.offered_at is not None else replace(message, offered_at=now_ms, offered_via=via)
     if kind == "delivered":
         if status != "pending":
             return message
@@ -339,6 +355,7 @@ def stepped(message: Message, kind: str, via: str | None, now_ms: int) -> Messag
             message,
             status="delivered",
             offered_at=message.offered_at or now_ms,
+            offered_via=message.offered_via or (via if message.offered_at is None else None),
             delivered_at=now_ms,
             delivered_via=via,
         )
@@ -348,6 +365,7 @@ def stepped(message: Message, kind: str, via: str | None, now_ms: int) -> Messag
         message,
         status="read",
         offered_at=message.offered_at or now_ms,
+        offered_via=message.offered_via or (via if message.offered_at is None else None),
         delivered_at=message.delivered_at or now_ms,
         delivered_via=message.delivered_via or via,
         read_at=now_ms,

@@ -9,6 +9,10 @@ from __future__ import annotations
 import os
 import re
 import time
+from bisect import bisect_right
+from collections import deque
+from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,9 +27,12 @@ _SUFFIX = ".jsonl"
 _NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\.jsonl")
 _TAIL_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 18
+# Who follows the newest events asks for a few lines at a time, a hundred times a second: not worth a file each time.
+_RECENT = 2_048
 
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(Event)
+_lsn_of = attrgetter("lsn")
 
 
 class Timeline:
@@ -39,23 +46,24 @@ class Timeline:
         self._fd = -1
         self._day = ""
         self._midnight_ms = 0
+        self._recent: deque[Event] = deque(maxlen=_RECENT)
         os.makedirs(directory, mode=0o700, exist_ok=True)
         self.last_lsn = self._mend()
 
     def append(self, events: Iterable[Event]) -> None:
         """Write events that the timeline lacks. Raises OSError; what was not written then is lacking still."""
-        lines: list[bytes] = []
+        new: list[Event] = []
         last_lsn = self.last_lsn
         for event in events:
             if event.lsn <= last_lsn:
                 continue
             if event.at >= self._midnight_ms:
-                self._write(lines, last_lsn)
-                lines = []
+                self._write(new)
+                new = []
                 self._open(event.at)
-            lines.append(_encode(event))
+            new.append(event)
             last_lsn = event.lsn
-        self._write(lines, last_lsn)
+        self._write(new)
 
     def close(self) -> None:
         """Close the day's file."""
@@ -63,6 +71,18 @@ class Timeline:
             os.close(self._fd)
             self._fd = -1
             self._midnight_ms = 0
+
+    def begins_after(self, lsn: int) -> int | None:
+        """The oldest line's LSN, where a line above `lsn` may be gone; None where nothing is."""
+        if lsn >= self.last_lsn:
+            return None
+        try:
+            if self._recent[0].lsn <= lsn + 1:
+                return None
+        except IndexError:
+            pass
+        first = self.first_lsn()
+        return first if first is not None and lsn < first - 1 else None
 
     def first_lsn(self) -> int | None:
         """The oldest line's LSN; None when there is none."""
@@ -74,6 +94,12 @@ class Timeline:
 
     def read(self, after: int) -> Iterator[Event]:
         """Lines with an LSN above `after`, oldest first."""
+        if after >= self.last_lsn:
+            return
+        recent = list(self._recent)  # in one step, since the filer adds to it
+        if recent and recent[0].lsn <= after + 1:
+            yield from islice(recent, bisect_right(recent, after, key=_lsn_of), None)
+            return
         names = self._names()
         start = 0
         for index, name in enumerate(names):
@@ -146,11 +172,11 @@ class Timeline:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._midnight_ms = (at_ms // 86_400_000 + 1) * 86_400_000
 
-    def _write(self, lines: list[bytes], last_lsn: int) -> None:
-        if not lines:
+    def _write(self, events: list[Event]) -> None:
+        if not events:
             return
         before = os.fstat(self._fd).st_size
-        data = memoryview(b"\n".join([*lines, b""]))
+        data = memoryview(b"\n".join([*map(_encode, events), b""]))
         try:
             while data:
                 data = data[os.write(self._fd, data) :]
@@ -158,7 +184,9 @@ class Timeline:
             # A full disk takes a part of it. Nothing may follow half a line.
             os.ftruncate(self._fd, before)
             raise
-        self.last_lsn = last_lsn
+        # In this order: who sees that the timeline goes so far finds the events.
+        self._recent.extend(events)
+        self.last_lsn = events[-1].lsn
 
 
 def _decode(line: bytes) -> Event:

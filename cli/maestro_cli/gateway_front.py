@@ -1,14 +1,14 @@
 """Gateway front: what `maestro up` does about the HTTP gateway.
 
 Rule: the post office works without it. What keeps it from starting is said, with the next step, and is no failure
-of the command.
+of the command. Flags come before MAESTRO_HTTP (0: none), MAESTRO_HTTP_PORT and MAESTRO_HTTP_HOST.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_cli import output
 from maestro_clients import gateway_process
@@ -20,20 +20,56 @@ if TYPE_CHECKING:
 
 _HOST = "127.0.0.1"
 _PORT = 4568
+_PORT_MAX = 65_535
+_OFF = frozenset({"0", "false", "no", "off"})
 
 
-def ensure(desk: Desk, host: str | None, port: int | None) -> GatewayPlace | None:
+class Wish(NamedTuple):
+    """Where the gateway is to listen, as far as somebody said so; `named` says whether anybody did."""
+
+    host: str
+    port: int
+    named: bool
+
+
+def wish(desk: Desk, *, http: bool | None, host: str | None, port: int | None) -> Wish | None:
+    """From the flags and the environment; None for no gateway. Raises MaestroError BAD_SETTING."""
+    if http is None:
+        http = desk.environ.get("MAESTRO_HTTP", "1").strip().lower() not in _OFF
+    if not http:
+        return None
+    host = host or desk.environ.get("MAESTRO_HTTP_HOST") or None
+    text = desk.environ.get("MAESTRO_HTTP_PORT")
+    if port is None and text:
+        port = int(text) if text.isascii() and text.isdigit() else -1
+    if port is not None and not 0 <= port <= _PORT_MAX:
+        raise MaestroError(
+            "BAD_SETTING",
+            f"the port of the HTTP gateway can't be {text if port < 0 else port}",
+            f"Give a number from 0 (any free one) to {_PORT_MAX}.",
+            limit=_PORT_MAX,
+        )
+    return Wish(host or _HOST, _PORT if port is None else port, host is not None or port is not None)
+
+
+def ensure(desk: Desk, wanted: Wish) -> GatewayPlace | None:
     """The gateway of the data directory, started if need be; None where it can't be, which is told."""
     running = gateway_process.find(desk.data)
     if running is not None:
-        if (host is not None or port is not None) and not _fits(running, host, port):
+        if wanted.named and not _fits(running, wanted):
             output.note(f"note: the gateway (pid {running.pid}) runs already, at {running.url}, and stays there.")
             output.note("  next: `maestro down`, then this command again.")
         return running
     if not _is_installed():
         return None
     try:
-        url = gateway_process.start(desk.data, desk.environ, host=host or _HOST, port=_PORT if port is None else port)
+        url = gateway_process.start(
+            desk.data,
+            desk.environ,
+            host=wanted.host,
+            port=wanted.port,
+            tell=lambda warning: output.note(f"note: other machines can reach the gateway: {warning}."),
+        )
     except MaestroError as error:
         output.note(f"warning: no HTTP gateway: {error.message}")
         output.note(f"  next: {error.hint}")
@@ -42,7 +78,7 @@ def ensure(desk: Desk, host: str | None, port: int | None) -> GatewayPlace | Non
     return found._replace(url=url) if found is not None else None
 
 
-def accompany(desk: Desk, host: str | None, port: int | None) -> None:
+def accompany(desk: Desk, wanted: Wish) -> None:
     """Start a gateway that lives as long as this process, and what takes its place, does: it holds one end of a
     pipe, and this process the other."""
     if gateway_process.find(desk.data) is not None or not _is_installed():
@@ -53,17 +89,16 @@ def accompany(desk: Desk, host: str | None, port: int | None) -> None:
     os.set_inheritable(theirs, True)  # noqa: FBT003 - the standard library's signature
     os.makedirs(desk.data, mode=0o700, exist_ok=True)
     command = [sys.executable, "-m", "maestro_clients.gateway", "--data-dir", desk.data, "--life-fd", str(ours)]
-    command += ["--host", host or _HOST, "--port", str(_PORT if port is None else port)]
+    command += ["--host", wanted.host, "--port", str(wanted.port)]
     # Its complaints go to this terminal, like the broker's.
     subprocess.Popen(command, pass_fds=(ours,), stdin=subprocess.DEVNULL, start_new_session=True)
     os.close(ours)
 
 
-def _fits(running: GatewayPlace, host: str | None, port: int | None) -> bool:
+def _fits(running: GatewayPlace, wanted: Wish) -> bool:
     url = running.url or ""
-    return (host is None or f"//{host}:" in url or f"//[{host}]:" in url) and (
-        port in (None, 0) or url.endswith(f":{port}")
-    )
+    at_host = f"//{wanted.host}:" in url or f"//[{wanted.host}]:" in url
+    return at_host and (wanted.port == 0 or url.endswith(f":{wanted.port}"))
 
 
 def _is_installed() -> bool:

@@ -121,7 +121,7 @@ def _footer(shown: Sequence[MessageDoc]) -> str:
     if not answerable:
         return ""
     example = answerable[-1]
-    return f'Reply: maestro session send --to {example["from"]} --reply-to {example["id"]} --message "..."'
+    return f'Reply: maestro message reply {example["id"]} --message "..."'
 
 
 def _more(reply: InboxDoc, shown: Sequence[MessageDoc], *, unread: bool) -> str:

@@ -44,6 +44,7 @@ class Watch:
         timeout_s: float | None,
         as_json: bool,
         quiet: bool,
+        command: str | None = None,
     ) -> None:
         self._desk = desk
         self._marking = marking
@@ -51,6 +52,7 @@ class Watch:
         self._timeout_s = timeout_s
         self._as_json = as_json
         self._quiet = quiet
+        self._command = command
         self._signal: int | None = None
         self._was_lost = False
         self._count = 0
@@ -100,7 +102,9 @@ class Watch:
                 return exit_codes.DONE
 
     def _show(self, message: MessageDoc, names: Correspondents) -> None:
-        if self._as_json:
+        if self._command is not None:
+            _execute(self._command, message)
+        elif self._as_json:
             output.say_json(message)
         else:
             bold = output.wants_colour(self._desk.environ)
@@ -124,6 +128,30 @@ class Watch:
     def _note_signal(self, number: int, _frame: FrameType | None) -> None:
         # Only noted: an exception from here could cut a confirmation in two.
         self._signal = number
+
+
+def _execute(command: str, message: MessageDoc) -> None:
+    """Raises MaestroError INTERNAL when the command fails; the message then counts as not surfaced."""
+    import json
+    import os
+    import subprocess
+
+    about = {"MAESTRO_MESSAGE_ID": message["id"], "MAESTRO_MESSAGE_FROM": message["from"]}
+    try:
+        done = subprocess.run(
+            ["/bin/sh", "-c", command],
+            input=json.dumps(message, ensure_ascii=False).encode() + b"\n",
+            env={**os.environ, **about},
+            check=False,
+        )
+    except OSError as error:
+        raise MaestroError("INTERNAL", f"the shell can't be run: {error}", "Try again.") from None
+    if done.returncode:
+        raise MaestroError(
+            "INTERNAL",
+            f"the command of --exec ended with {done.returncode} for {message['id']}, which stays undelivered",
+            "Mend the command; the next watch begins with that message.",
+        )
 
 
 class _Owed:

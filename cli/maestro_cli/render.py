@@ -109,8 +109,10 @@ def history(message: MessageDoc, now_ms: int) -> list[str]:
     steps: list[tuple[int, str]] = [
         (message["createdAt"], f"accepted as number {message['seq']} for {message['to']}")
     ]
-    if "offeredAt" in message:
-        steps.append((message["offeredAt"], "offered: its id was shown"))
+    # Whole texts are offered and delivered in one step.
+    if "offeredAt" in message and message["offeredAt"] != message.get("deliveredAt"):
+        by = f" by {plain(message['offeredVia'])}" if "offeredVia" in message else ""
+        steps.append((message["offeredAt"], f"offered{by}: its id was shown"))
     if "deliveredAt" in message:
         steps.append((message["deliveredAt"], f"delivered by {plain(message.get('deliveredVia', 'unknown'))}"))
     if "readAt" in message:

@@ -28,6 +28,7 @@ ROOT_COMMANDS = (
     ("inbox", "inbox:inbox", "Show new messages and mark them delivered, or watch for them."),
     ("timeline", "timeline:timeline", "Show what happened, without any message text."),
     ("outbox", "outbox:outbox", "Show what waits for a broker to be sent."),
+    ("doctor", "doctor:doctor", "Look whether everything is well, and say what to do where it is not."),
     ("demo", "demo:demo", "Show the whole post office at work, in a scratch directory."),
 )
 SESSION_COMMANDS = (
@@ -39,6 +40,9 @@ SESSION_COMMANDS = (
 )
 MESSAGE_COMMANDS = (
     ("show", "message_show:show", "Show one message and what became of it."),
+    ("reply", "message_reply:reply", "Answer a message, to whoever sent it."),
+    ("thread", "message_thread:thread", "Show the conversation that a message is in."),
+    ("receipt", "message_receipt:receipt", "Show what became of a message: each step, when and by what."),
     ("read", "message_read:read", "Acknowledge messages; each sender is told."),
     ("delete", "message_delete:delete", "Delete messages from your inbox."),
 )
@@ -57,10 +61,11 @@ Examples:
   maestro session list
   maestro session send --to bob --message "Review PR in task_456"
   maestro session end"""
-_MESSAGE_ABOUT = "Show, acknowledge or delete a message."
+_MESSAGE_ABOUT = "Show, answer, acknowledge or delete a message."
 _MESSAGE_EXAMPLES = """\
 Examples:
   maestro message show msg_1770536761607_k3v9x2m1a
+  maestro message reply msg_1770536761607_k3v9x2m1a --message "Done."
   maestro message read msg_1770536761607_k3v9x2m1a"""
 _HOOKS_ABOUT = "Put mail into an agent's context as it works, by the agent's own hooks."
 _HOOKS_EXAMPLES = """\

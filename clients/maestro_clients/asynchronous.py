@@ -133,11 +133,7 @@ class AsyncClient:
     async def send_many(
         self, outgoing: Sequence[OutgoingDoc], *, caller: Caller | None = None
     ) -> list[SendResultDoc]:
-        """Several messages in one request (at most `batch_messages_max`, 256), judged one by one.
-
-        The results stand in the same order; a refused message's result has `error`. Raises MaestroError for what
-        concerns the whole request. Nothing is asked for an empty sequence.
-        """
+        """As `commands.send_many`; nothing is asked for an empty sequence."""
         return await self._send_some(outgoing, caller=caller) if outgoing else []
 
     async def pipeline(

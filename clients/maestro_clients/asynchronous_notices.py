@@ -12,7 +12,7 @@ import asyncio
 import enum
 import os
 from collections import deque
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import zmq
 
@@ -32,8 +32,6 @@ QUEUE_MAX = 10_000
 _HIGH_WATER = 100_000
 # No session's id can begin so; an observer of everything sees also the heads that other observers ask for.
 _PROBE = "~"
-_EVENTS = int(zmq.EVENTS)
-_READABLE = int(zmq.POLLIN)
 
 
 class Link(enum.Enum):
@@ -166,14 +164,10 @@ class AsyncNotices:
         for topic in (*sorted(map(_topic, self._sessions)), _topic(self._probe)):
             socket.setsockopt(zmq.SUBSCRIBE, topic)
         try:
-            socket.connect(self._address)
-        except zmq.ZMQError as error:
+            dealer.connect(socket, self._address)
+        except MaestroError:
             self._drop()
-            raise MaestroError(
-                "BROKER_UNREACHABLE",
-                f"{self._address!r} can't be connected to: {error}",
-                "The file `endpoints` in the data directory of a running broker has its address.",
-            ) from None
+            raise
         loop.add_reader(socket.FD, self._take_in)
         loop.add_reader(self._monitor.FD, self._take_in)
         self._read_soon()
@@ -216,7 +210,7 @@ class AsyncNotices:
             return
         self._look_for_loss()
         for _ in range(dealer.DRAIN):
-            if not _is_readable(socket):
+            if not dealer.is_readable(socket):
                 return
             # What can't be read is no hint, and passed over.
             try:
@@ -231,7 +225,7 @@ class AsyncNotices:
 
     def _look_for_loss(self) -> None:
         monitor = self._monitor
-        while monitor is not None and _is_readable(monitor):
+        while monitor is not None and dealer.is_readable(monitor):
             monitor.recv_multipart(dealer.NOW)
             self._lose()
 
@@ -269,8 +263,3 @@ class AsyncNotices:
 
 def _topic(session: str) -> bytes:
     return f"{session}|".encode() if session else b""
-
-
-def _is_readable(socket: zmq.Socket[bytes]) -> bool:
-    events: Any = socket.getsockopt(_EVENTS)
-    return bool(events & _READABLE)

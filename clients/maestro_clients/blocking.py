@@ -53,7 +53,6 @@ class Client:
     def __init__(
         self, address: str, caller: Caller = OPERATOR, *, timeout_s: float = 10.0, patient: bool = False
     ) -> None:
-        self._caller = caller
         self._as = caller.as_body()
         self._timeout_s = timeout_s
         self._line = Line(address, patient=patient)
@@ -105,11 +104,7 @@ class Client:
     _send_some = _method(commands.send_many)
 
     def send_many(self, outgoing: Sequence[OutgoingDoc], *, caller: Caller | None = None) -> list[SendResultDoc]:
-        """Several messages in one request (at most `batch_messages_max`, 256), judged one by one.
-
-        The results stand in the same order; a refused message's result has `error`. Raises MaestroError for what
-        concerns the whole request. Nothing is asked for an empty sequence.
-        """
+        """As `commands.send_many`; nothing is asked for an empty sequence."""
         return self._send_some(outgoing, caller=caller) if outgoing else []
 
     def pipeline(

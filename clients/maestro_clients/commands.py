@@ -82,7 +82,7 @@ def send(
 
     Raises the message's own error, e.g. RECEIVER_NOT_FOUND, ROLE_FORBIDDEN, RATE_LIMITED with retry_after_s.
     """
-    outgoing: OutgoingDoc = {"id": message_id or new_message_id(), "to": to, "message": text}
+    outgoing: OutgoingDoc = {"id": new_message_id() if message_id is None else message_id, "to": to, "message": text}
     if metadata:
         outgoing["metadata"] = metadata
     if ttl_ms is not None:

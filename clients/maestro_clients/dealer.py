@@ -6,7 +6,7 @@ command that needs none would pay 45 ms for it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
@@ -32,6 +32,8 @@ _HIGH_WATER = 10_000
 # Plain integers: pyzmq's flags are enums, whose arithmetic costs more than the send (9 us a message instead of 2).
 NOW = int(zmq.NOBLOCK)
 _NOW_AND_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
+_EVENTS = int(zmq.EVENTS)
+_READABLE = int(zmq.POLLIN)
 
 
 def new_socket(kind: int) -> zmq.Socket[bytes]:
@@ -57,15 +59,29 @@ def connected(address: str) -> zmq.Socket[bytes]:
     socket.setsockopt(zmq.SNDHWM, _HIGH_WATER)
     socket.setsockopt(zmq.RCVHWM, _HIGH_WATER)
     try:
+        connect(socket, address)
+    except MaestroError:
+        socket.close()
+        raise
+    return socket
+
+
+def connect(socket: zmq.Socket[bytes], address: str) -> None:
+    """Raises MaestroError BROKER_UNREACHABLE for an address that is none."""
+    try:
         socket.connect(address)
     except zmq.ZMQError as error:
-        socket.close()
         raise MaestroError(
             "BROKER_UNREACHABLE",
             f"{address!r} can't be connected to: {error}",
             "The file `endpoints` in the data directory of a running broker has its address.",
         ) from None
-    return socket
+
+
+def is_readable(socket: zmq.Socket[bytes]) -> bool:
+    """Whether a message is there. Asking also settles what the socket's descriptor had to tell."""
+    events: Any = socket.getsockopt(_EVENTS)
+    return bool(events & _READABLE)
 
 
 def send(socket: zmq.Socket[bytes], frames: Frames) -> None:

@@ -19,7 +19,7 @@ from maestro_schemas.errors import MaestroError
 from .launch import Launch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 START_LOG = "gateway-start.log"
 
@@ -63,15 +63,29 @@ def find(data: str) -> GatewayPlace | None:
     return GatewayPlace(int(pid), url) if pid.isdigit() else None
 
 
-def start(data: str, environ: Mapping[str, str], *, host: str, port: int, timeout_s: float = 10.0) -> str:
-    """Start one; where it listens. Raises MaestroError BAD_SETTING (the port is taken, no such address),
-    DATA_DIR_LOCKED (one runs), AUTOSTART_FAILED or TIMEOUT."""
+def start(
+    data: str,
+    environ: Mapping[str, str],
+    *,
+    host: str,
+    port: int,
+    timeout_s: float = 10.0,
+    tell: Callable[[str], None] | None = None,
+) -> str:
+    """Start one; where it listens. `tell` gets what a person has to know of it: that others can reach it.
+
+    Raises MaestroError BAD_SETTING (the port is taken, no such address), DATA_DIR_LOCKED (one runs), AUTOSTART_FAILED
+    or TIMEOUT.
+    """
     command = [sys.executable, "-m", "maestro_clients.gateway", "--data-dir", os.path.abspath(data)]
     command += ["--host", host, "--port", str(port)]
     birth = Launch("the gateway", command, data, START_LOG, "logs/gateway.log says what happened")
-    word, _, url = (report := birth.report(environ, time.monotonic() + timeout_s)).partition(" ")
+    word, _, rest = (report := birth.report(environ, time.monotonic() + timeout_s)).partition(" ")
     if word != "ready":
         raise birth.refusal(report)
+    url, _, warning = rest.partition(" ")
+    if warning and tell is not None:
+        tell(warning)
     return url
 
 

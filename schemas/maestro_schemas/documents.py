@@ -39,6 +39,7 @@ MessageDoc = TypedDict(
         "seq": int,
         "createdAt": int,
         "offeredAt": NotRequired[int],
+        "offeredVia": NotRequired[str],
         "deliveredAt": NotRequired[int],
         "deliveredVia": NotRequired[str],
         "readAt": NotRequired[int],
@@ -87,6 +88,7 @@ class SessionDoc(TypedDict):
     pid: NotRequired[int]
     cwd: NotRequired[str]
     hasToken: NotRequired[bool]
+    watching: NotRequired[bool]
 
 
 EventDoc = TypedDict(
@@ -157,6 +159,8 @@ class SendResultDoc(TypedDict):
     expiresAt: NotRequired[int]
     threadId: NotRequired[str]
     state: NotRequired[str]
+    reach: NotRequired[Literal["watching", "tool", "prompt", "inbox"]]
+    seenAt: NotRequired[int]
     error: NotRequired[ErrorDoc]
 
 

@@ -20,6 +20,8 @@ CODES: Final[dict[str, tuple[int, bool]]] = {
     "DATA_TOO_LARGE": (400, False),
     "TOO_MANY": (400, False),  # more items in one request than the limit
     "FRAME_TOO_LARGE": (413, False),
+    "HEAD_TOO_LARGE": (431, False),
+    "REQUEST_TIMEOUT": (408, False),  # a request over HTTP that did not arrive whole
     "UNSUPPORTED_PROTOCOL": (426, False),
     "UNKNOWN_COMMAND": (501, False),
     # who asks
@@ -29,6 +31,8 @@ CODES: Final[dict[str, tuple[int, bool]]] = {
     "TOKEN_REQUIRED": (401, False),
     "TOKEN_MISMATCH": (401, False),
     "PEER_REFUSED": (403, False),
+    "HOST_REFUSED": (421, False),
+    "ORIGIN_REFUSED": (403, False),
     "FORBIDDEN": (403, False),  # may not read or change this
     "ROLE_FORBIDDEN": (403, False),  # may not send to that session
     # what is asked for
@@ -43,7 +47,9 @@ CODES: Final[dict[str, tuple[int, bool]]] = {
     "CURSOR_AHEAD": (409, False),
     # not now
     "RATE_LIMITED": (429, True),
+    "LOOP_GUARD": (429, True),
     "MAILBOX_FULL": (429, True),
+    "SLOW_CONSUMER": (429, True),  # a reader of the live events that does not keep up
     "BUSY": (503, True),  # filing is behind: back-pressure
     "STORAGE_FULL": (503, True),
     "STOPPING": (503, True),

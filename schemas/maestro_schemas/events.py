@@ -7,11 +7,14 @@ event names for those who speak them (WebSocket, SSE).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, field
 
 from .messages import MessageType, Priority
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EventName = Literal[
     "message.accepted",
@@ -60,6 +63,21 @@ class Event(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
         """The sessions that this event concerns, each once: who may read it, and whom a notice goes to."""
         named = (self.receiver, self.sender, self.session)
         return tuple(dict.fromkeys(name for name in named if name is not None))
+
+
+def may_see(
+    event: Event, session: str | None, role: str, project: str, project_of: Callable[[str], str | None]
+) -> bool:
+    """Whether an event is for `session`, None being the operator: its own; its project's for an orchestrator; all.
+
+    `role`, `project`: that session's. `project_of`: the project of a session by id, None where there is none.
+    """
+    if session is None:
+        return True
+    parties = event.parties()
+    if session in parties:
+        return True
+    return role == "orchestrator" and any(project_of(party) == project for party in parties)
 
 
 _SEED_NAMES: dict[str, tuple[tuple[str, str], ...]] = {

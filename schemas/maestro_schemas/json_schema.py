@@ -12,13 +12,16 @@ import json
 import os
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
 from . import PROTOCOL_VERSION, documents, events, messages, names, replies, requests, sessions
 from .errors import CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _SUFFIX = ".schema.json"
@@ -34,7 +37,7 @@ _SINGLE: dict[str, Any] = {
     "error": documents.ErrorDoc,
 }
 # Fields that hold an id and nothing else, wherever they are. `to` is one in a message, and may be a name in a send.
-_IDS = frozenset({"Message.id", "Message.from", "Message.to", "Session.id", "Outgoing.id", "SessionStart.id"})
+IDS = frozenset({"Message.id", "Message.from", "Message.to", "Session.id", "Outgoing.id", "SessionStart.id"})
 
 
 def schemas() -> dict[str, dict[str, Any]]:
@@ -75,9 +78,9 @@ def write(directory: str) -> None:
 
 
 def _single(name: str, shape: Any) -> dict[str, Any]:
-    definitions = _definitions([shape])
-    own = definitions.pop(shape.__name__)
-    return {"$schema": _DRAFT, "$id": _identifier(name), **own, **({"$defs": definitions} if definitions else {})}
+    parts = definitions([shape])
+    own = parts.pop(shape.__name__)
+    return {"$schema": _DRAFT, "$id": _identifier(name), **own, **({"$defs": parts} if parts else {})}
 
 
 def _by_command(name: str, what: str, shapes: dict[str, type[Any]]) -> dict[str, Any]:
@@ -92,7 +95,7 @@ def _by_command(name: str, what: str, shapes: dict[str, type[Any]]) -> dict[str,
         "additionalProperties": False,
         "minProperties": 1,
         "maxProperties": 1,
-        "$defs": dict(sorted(_definitions([*shapes.values(), documents.ErrorDoc]).items())),
+        "$defs": dict(sorted(definitions([*shapes.values(), documents.ErrorDoc]).items())),
     }
 
 
@@ -100,42 +103,57 @@ def _identifier(name: str) -> str:
     return f"urn:maestro-messaging:m{PROTOCOL_VERSION}:{name}"
 
 
-def _definitions(shapes: list[Any]) -> dict[str, dict[str, Any]]:
-    _, components = msgspec.json.schema_components(shapes, ref_template=_TEMPLATE)
-    return {name: _definition(name, found) for name, found in components.items()}
+def definitions(
+    shapes: Iterable[Any],
+    *,
+    template: str = _TEMPLATE,
+    ids: frozenset[str] = IDS,
+    keeps_null: Callable[[str], bool] = lambda _name: False,
+    structs: Mapping[str, type[Struct]] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Struct or TypedDict name -> its schema, of `shapes` and of all that they are built of.
+
+    `template`: of a reference to another one, with `{name}`. `ids`: fields, as `Shape.field`, that hold an id.
+    `keeps_null`: whether null is told as a value of the optional fields of the shape so named. `structs`: by name,
+    those that are not the contract's own.
+    """
+    known = {**_STRUCTS, **(structs or {})}
+    _, components = msgspec.json.schema_components(tuple(shapes), ref_template=template)
+    found = {}
+    for name, component in components.items():
+        schema = dict(component)
+        if "description" in component:
+            schema["description"] = _in_wire_names(known.get(name), inspect.cleandoc(component["description"]))
+        schema["properties"] = {
+            field: _property(f"{name}.{field}", shape, template, ids, null=keeps_null(name))
+            for field, shape in component["properties"].items()
+        }
+        if name == "ErrorDoc":
+            # A newer peer may have further codes, so they are told and not enforced.
+            schema["properties"]["code"]["examples"] = list(CODES)
+        found[name] = schema
+    return found
 
 
-def _definition(name: str, found: dict[str, Any]) -> dict[str, Any]:
-    schema = dict(found)
-    schema["description"] = _in_wire_names(name, inspect.cleandoc(found["description"]))
-    fields = found["properties"].items()
-    schema["properties"] = {field: _property(f"{name}.{field}", shape) for field, shape in fields}
-    if name == "ErrorDoc":
-        # A newer peer may have further codes, so they are told and not enforced.
-        schema["properties"]["code"]["examples"] = list(CODES)
-    return schema
-
-
-def _property(where: str, shape: dict[str, Any]) -> dict[str, Any]:
+def _property(where: str, shape: dict[str, Any], template: str, ids: frozenset[str], *, null: bool) -> dict[str, Any]:
     """An absent field is left out: neither `null` nor a default that is built of absent fields is part of it."""
-    if where.endswith(".error"):
-        return {"$ref": _TEMPLATE.format(name="ErrorDoc")}
+    if where.endswith(".error") and shape.get("type") == "object":
+        return {"$ref": template.format(name="ErrorDoc")}
     found = {key: value for key, value in shape.items() if key != "default" or value not in (None, {}, [])}
     if "$ref" in found:
         found.pop("default", None)
-    kinds = [kind for kind in found.pop("anyOf", []) if kind != {"type": "null"}]
+    kinds = [kind for kind in found.pop("anyOf", []) if null or kind != {"type": "null"}]
     if len(kinds) == 1:
         found |= kinds[0]
     elif kinds:
         found["anyOf"] = kinds
-    if where in _IDS:
+    if where in ids:
         found["pattern"] = names.ID_PATTERN
     return found
 
 
-def _in_wire_names(name: str, text: str) -> str:
+def _in_wire_names(shape: type[Struct] | None, text: str) -> str:
     """The docstrings speak of Python's names; a reader of the schema knows the wire's."""
-    shape = _STRUCTS.get(name)
     if shape is None:
         return text
     wire = {field.name: field.encode_name for field in msgspec.structs.fields(shape)}

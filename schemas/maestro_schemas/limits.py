@@ -23,6 +23,8 @@ class Limits(NamedTuple):
 
     text_chars_max: int = 10_000
     rate_limit: int = 10
+    pair_limit: int = 0
+    short_replies_max: int = 8
     retention_ms: int = 7 * _DAY_MS
     pending_max: int = 10_000
     wire_bytes_max: int = 1 << 20
@@ -58,6 +60,10 @@ _MANY = 1 << 62
 DOCS: dict[str, Doc] = {
     "text_chars_max": Doc("chars", 1, 200_000, "one message's text; a longer one is refused, not cut"),
     "rate_limit": Doc("count", 0, 1_000_000_000, "accepted sends a session may make a minute, sliding; 0 is none"),
+    "pair_limit": Doc(
+        "count", 0, 1_000_000_000, "messages two sessions exchange in ten minutes; 0 is 6 x rate_limit"
+    ),
+    "short_replies_max": Doc("count", 0, 1_000_000, "short answers that two sessions give in turns; 0 is no limit"),
     "retention_ms": Doc("ms", 1_000, _MANY, "how long a message is kept"),
     "pending_max": Doc("count", 1, 1_000_000, "undelivered messages one mailbox holds"),
     "wire_bytes_max": Doc("bytes", 4_096, 16 << 20, "one request's body"),
@@ -82,6 +88,10 @@ DOCS: dict[str, Doc] = {
 # Timings that are facts of the design rather than choices of an operator.
 DEFAULT_LEASE_MS = 30_000
 RATE_WINDOW_MS = 60_000
+PAIR_WINDOW_MS = 600_000
+# A run of short answers ends when nothing was said for so long.
+SHORT_REPLY_QUIET_MS = 60_000
+SHORT_REPLY_CHARS = 60
 SOCKET_PATH_BYTES_MAX = 107  # sun_path is 108 bytes with its NUL on Linux (unix(7))
 TASK_ID_CHARS_MAX = 128
 NAME_CHARS_MAX = 64

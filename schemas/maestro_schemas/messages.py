@@ -56,6 +56,7 @@ class Message(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=T
     seq: int
     created_at: int
     offered_at: int | None = None
+    offered_via: str | None = None
     delivered_at: int | None = None
     delivered_via: str | None = None
     read_at: int | None = None

@@ -6,13 +6,15 @@ Rule: the mirror of `requests`, a Struct for each command in REPLIES; what a cli
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
 
 from .events import Event
 from .messages import Message, MessageStatus
 from .sessions import Session
+
+Reach = Literal["watching", "tool", "prompt", "inbox"]
 
 
 class HelloReply(Struct, frozen=True, rename="camel", kw_only=True):
@@ -31,7 +33,9 @@ class HelloReply(Struct, frozen=True, rename="camel", kw_only=True):
 class SendResult(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
     """One message's outcome: `status` 201 accepted now, 200 accepted before (the same send again), else `error`.
 
-    `state` is the message's status, or `deleted`.
+    `state` is the message's status, or `deleted`. `reach`, of a message accepted now: when its receiver will see it:
+    `watching` (it hears at once), `tool` or `prompt` (an agent at work, or idle: its hook shows it after the next
+    tool call, or at the next prompt), `inbox` (when it looks). `seen_at`: the receiver's last sign of life, ms.
     """
 
     id: str
@@ -42,6 +46,8 @@ class SendResult(Struct, frozen=True, omit_defaults=True, rename="camel", kw_onl
     expires_at: int | None = None
     thread_id: str | None = None
     state: str | None = None
+    reach: Reach | None = None
+    seen_at: int | None = None
     error: dict[str, Any] | UnsetType = UNSET
 
 

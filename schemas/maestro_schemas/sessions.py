@@ -35,7 +35,8 @@ class SessionNote(Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 class Session(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """A session as everybody may see it. `has_token`: whether speaking for it takes a token."""
+    """A session as everybody may see it. `has_token`: whether speaking for it takes a token. `watching`: whether
+    somebody hears at once of its mail, now; in answers only, never on disk."""
 
     id: str
     role: Role
@@ -55,6 +56,7 @@ class Session(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=T
     pid: int | None = None
     cwd: str | None = None
     has_token: bool = False
+    watching: bool = False
 
     @property
     def active(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import http.client
 import json
 import multiprocessing
 import os
@@ -21,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from bench import references
+from bench.gateway_events import CLIENTS, PUSHES, gateway_events
 from bench.references import percentile
-from maestro_clients import broker_process
+from maestro_clients import broker_process, gateway_process
 from maestro_clients.blocking import Client
 from maestro_clients.callers import Caller
 from maestro_clients.fresh import new_message_id
@@ -185,6 +187,40 @@ def poll(bench: Bench) -> None:
     bench.row("polling every 250 ms, worst", f"{worst:.0f} ms", f"{len(seen)} of 40 seen; bar 500")
 
 
+def rest(bench: Bench) -> None:
+    """One send at a time over HTTP, on a connection that is kept."""
+    with bench.client() as operator:
+        operator.start_session("rest_a", role="orchestrator")
+        operator.start_session("rest_b")
+    url = gateway_process.start(bench.data, bench.environ, host="127.0.0.1", port=0)
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=20)
+    headers = {"X-Session-ID": "rest_a", "Content-Type": "application/json"}
+    body = json.dumps({"message": TEXT})
+    times = []
+    try:
+        for number in range(1_100):
+            began = time.perf_counter()
+            connection.request("POST", "/api/sessions/rest_b/messages", body, headers)
+            answer = connection.getresponse()
+            answer.read()
+            if number >= 100:
+                times.append((time.perf_counter() - began) * 1000)
+            if answer.status != 201:
+                raise RuntimeError(f"the gateway answered {answer.status}")
+    finally:
+        connection.close()
+        gateway_process.stop(bench.data)
+    times.sort()
+    floor = bench.figures["fdatasync_p50_ms"] + bench.figures["echo_p50_ms"]
+    p50, p99 = percentile(times, 0.5), percentile(times, 0.99)
+    bench.figures |= {"rest_p50_ms": p50, "rest_p99_ms": p99}
+    bench.row(
+        "send over HTTP, kept alive, p50 / p99",
+        f"{p50:.3f} / {p99:.3f} ms",
+        f"p50 = {p50 / floor:.2f} x (fdatasync + echo); bar 5 / 25",
+    )
+
+
 def _load(arguments: tuple[str, str, int, int, float]) -> tuple[int, float, float, float]:
     """One client process: so many sends, or for so long. Accepted; begin and end (monotonic); CPU seconds."""
     router, session, count, in_flight, seconds = arguments
@@ -260,8 +296,10 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "latency": latency,
     "push": push,
     "poll": poll,
+    "rest": rest,
     "burst": burst,
     "sustained": sustained,
+    "gateway_events": gateway_events,
 }
 
 
@@ -296,6 +334,8 @@ def main() -> int:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump(figures, file, indent=2)
     whole = figures.get("push_seen", 600) == 600 and figures.get("poll_seen", 40) == 40
+    whole = whole and figures.get("ws_push_seen", PUSHES) == PUSHES
+    whole = whole and figures.get("ws_crowd_whole", CLIENTS) == CLIENTS
     return 0 if whole and figures.get("burst_accepted", arguments.burst) == arguments.burst else 1
 
 

@@ -19,6 +19,7 @@ from maestro_clients.broker_process import ensure, find
 from maestro_clients.callers import Caller
 from maestro_schemas.errors import MaestroError
 from post_office import eventually
+from unit import protocol_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,6 +149,34 @@ def test_a_body_over_the_limit_is_refused_with_both_numbers(foreign: Foreign) ->
     assert not foreign.dealer.poll(500)
     after = foreign.ask("stats")[1]["stats"]
     assert after["connections"]["closed"] == closed + 1
+
+
+def test_what_stats_counts_and_that_the_page_lists_it(foreign: Foreign) -> None:
+    """Each refusal by its code, also those within a request; no key that PROTOCOL.md does not name."""
+    boss = {"session": "boss"}
+    ann = {"session": "ann", "token": "secret"}
+    foreign.ask("send", **{"as": {"session": "nobody"}}, messages=[])
+    messages = [{"id": "m1", "to": "ann", "message": "x"}, {"id": "m2", "to": "nobody", "message": "x"}]
+    foreign.ask("send", **{"as": boss}, messages=messages)
+    foreign.ask("confirm", **{"as": ann}, ids=["m1", "m9"], kind="read")
+    stats = foreign.ask("stats")[1]["stats"]
+    assert stats["messages"] == {
+        "accepted": 1,
+        "offered": 0,
+        "delivered": 1,
+        "read": 1,
+        "deleted": 0,
+        "expired": 0,
+    }
+    assert stats["refusedByCode"] == {"UNKNOWN_SESSION": 1, "RECEIVER_NOT_FOUND": 1, "MESSAGE_NOT_FOUND": 1}
+    assert stats["commit"]["count"] == sum(stats["commit"]["durationMs"]["counts"])
+    assert stats["disk"]["journalBytes"] >= 16 << 20
+    named = set(protocol_page.spans(protocol_page.sections("###")["stats"].partition("→ `{stats}`")[2]))
+    told = set(stats)
+    for group in ("mailboxes", "messages", "commit", "outbox", "connections", "refused", "disk"):
+        told |= set(stats[group])
+    for key in told:
+        assert key in named, f"PROTOCOL.md does not say that stats has {key!r}"
 
 
 def test_bytes_that_are_no_zeromq(foreign: Foreign, post_office: PostOffice) -> None:

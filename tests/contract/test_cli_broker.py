@@ -132,12 +132,18 @@ def test_status_prints_every_limit_and_where_it_came_from(person: Shell) -> None
 
 def test_status_prints_everything_that_stats_holds(person: Shell) -> None:
     person.done("up")
+    person.done("session", "start")
     stats = person.done("status", "--json").json()
     out = person.done("status").out
     assert str(stats["pid"]) in out
     assert stats["epoch"] in out
-    for group in ("sessions", "mailboxes", "commit", "outbox", "connections", "refused", "disk", "limits"):
+    for group in ("sessions", "mailboxes", "commit", "outbox", "connections", "disk", "limits"):
         assert f"\n{group}:\n" in out
+    for group in ("messages since the start", "refused since the start", "refused at the door"):
+        assert f"\n{group}:\n" in out
+    assert "records a commit" in out
+    # A histogram is for a program.
+    assert "bounds" not in out
 
 
 def test_without_autostart_nothing_is_started(person: Shell) -> None:

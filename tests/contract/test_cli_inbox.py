@@ -83,7 +83,7 @@ def test_what_a_listing_looks_like(alice: Shell, bob: Shell) -> None:
     assert '  data: {"a": "b"}\n' in out
     assert f"  it asks for an acknowledgement: maestro message read {second}\n" in out
     assert f"\n\n{first} from " in out
-    assert f"Reply: maestro session send --to {alice.session_id} --reply-to {first} " in out
+    assert f"Reply: maestro message reply {first} " in out
 
 
 def test_no_text_passes_for_a_line_of_ours(alice: Shell, bob: Shell) -> None:

@@ -82,7 +82,8 @@ def test_a_file_and_standard_input(alice: Shell, bob: Shell) -> None:
 def test_the_plain_answer_says_id_receiver_number_and_disk(alice: Shell, bob: Shell) -> None:
     ran = alice.done("session", "send", "--to", bob.session_id, "--message", "hello")
     sent = bob.inbox()[0]["id"]
-    assert ran.out == f"Sent {sent} to {bob.session_id} (number 1 in its inbox). It is on disk.\n"
+    expected = "Its receiver sees it when it looks into its inbox."
+    assert ran.out == f"Sent {sent} to {bob.session_id} (number 1 in its inbox). It is on disk. {expected}\n"
     assert ran.err == ""
 
 

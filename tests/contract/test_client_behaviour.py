@@ -133,7 +133,7 @@ def test_the_life_of_a_session(speak: Callable[..., Correspondent]) -> None:
     assert speak("eve", token).send("bob", "x")["seq"] == 1
     assert refused(lambda: speak("eve").send("bob", "x")).code == "TOKEN_REQUIRED"
     assert refused(lambda: speak("eve", "wrong").send("bob", "x")).code == "TOKEN_MISMATCH"
-    assert operator.end("eve")["status"] == "completed"
+    assert speak("eve", token).end("eve")["status"] == "completed"
     assert operator.find(project_id="p1", active=True) == []
     assert refused(lambda: operator.get("nobody")).code == "SESSION_NOT_FOUND"
 

@@ -74,6 +74,7 @@ def exercised(office: PostOffice) -> list[tuple[str, dict[str, Any]]]:
         (bob, "confirm", {"ids": [first, "gone"], "kind": "read", "via": "test"}),
         (ann, "message", {"id": first}),
         (bob, "send", {"messages": [{"id": third, "to": "ann", "message": "Yes", "metadata": {"inReplyTo": first}}]}),
+        (ann, "thread", {"id": third}),
         (bob, "delete", {"ids": [second, "gone"]}),
         (ann, "session.start", {"id": "carl", "name": "carl", "token": "t", "taskIds": ["x"], "metadata": {"a": 1}}),
         (

@@ -1,4 +1,4 @@
-"""The broker's small parts: clock, lock, disk, options, logs, outbox drain, commit times."""
+"""The broker's small parts: clock, lock, disk, options, logs, outbox drain."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from maestro_broker import disk, options
 from maestro_broker.clock import Clock
 from maestro_broker.data_lock import DataLock
 from maestro_broker.outbox_drain import OutboxDrain
-from maestro_broker.reports import CommitTimes
-from maestro_schemas import logs, outbox_entry
+from maestro_schemas import logs, mounts, outbox_entry
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.outbox_entry import OutboxEntry
 from maestro_schemas.replies import SendReply
@@ -85,11 +84,11 @@ def test_file_systems(tmp_path: Path) -> None:
     disk.sync_file_system(str(tmp_path))
     disk.sync_directory(str(tmp_path))
     assert disk.free_bytes(str(tmp_path)) > 0
-    assert disk.file_system(str(tmp_path)) != "unknown"
-    assert disk.file_system("/proc") == "proc"
-    assert disk.doubt("ext4") is None
-    assert "power cut" in (disk.doubt("tmpfs") or "")
-    assert "nfs4" in (disk.doubt("nfs4") or "")
+    assert mounts.file_system(str(tmp_path)) != "unknown"
+    assert mounts.file_system("/proc") == "proc"
+    assert mounts.doubt("ext4") is None
+    assert "power" in (mounts.doubt("tmpfs") or "")
+    assert "server" in (mounts.doubt("nfs4") or "")
     with pytest.raises(OSError, match="No such file"):
         disk.sync_file_system(str(tmp_path / "nowhere"))
 
@@ -138,15 +137,6 @@ def test_logs_are_json_lines_and_plain_words(tmp_path: Path, capsys: pytest.Capt
     shown = capsys.readouterr().err
     assert "one 1" in shown
     assert "error: it failed\nTraceback" in shown
-
-
-def test_commit_times() -> None:
-    """Percentiles of the last ones, the count of all."""
-    times = CommitTimes()
-    assert times.summary() == {"count": 0}
-    for number in range(3_000):
-        times.add(number / 1000)
-    assert times.summary() == {"count": 3_000, "p50Ms": 1.976, "p99Ms": 2.979}
 
 
 def _drain(directory: Path, reports: list[str] | None = None) -> OutboxDrain:

@@ -7,7 +7,7 @@ import typing
 import msgspec
 import pytest
 
-from maestro_schemas.events import Event, EventName, expand
+from maestro_schemas.events import Event, EventName, expand, may_see
 
 NAMES: list[EventName] = list(typing.get_args(EventName))
 
@@ -36,6 +36,19 @@ def test_documented_names_are_told_for_all_but_these() -> None:
         name for name in NAMES if not expand(Event(lsn=1, at=2, event=name, sender="a", receiver="b", session="c"))
     }
     assert silent == {"message.offered", "message.refused", "session.changed", "head"}
+
+
+def test_who_may_see_an_event() -> None:
+    sent = Event(lsn=1, at=2, event="message.accepted", sender="a", receiver="b")
+    projects = {"a": "p1", "b": "p2"}
+
+    def seen(session: str | None, role: str = "worker", project: str = "p1") -> bool:
+        return may_see(sent, session, role, project, projects.get)
+
+    assert [seen(None), seen("a"), seen("b"), seen("c")] == [True, True, True, False]
+    assert [seen("c", "orchestrator", project) for project in ("p1", "p2", "p3")] == [True, True, False]
+    refused = Event(lsn=1, at=2, event="message.refused", sender="maestro")
+    assert not may_see(refused, "c", "orchestrator", "p1", projects.get)
 
 
 def test_parties_are_named_once_and_the_receiver_first() -> None:

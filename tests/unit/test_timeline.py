@@ -97,6 +97,8 @@ def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
     timeline.append(_events(1, 3))
     [path] = tmp_path.iterdir()
     path.write_bytes(path.read_bytes().replace(b'"lsn":2', b'"lsn":x'))
+    timeline.close()
+    timeline = Timeline(str(tmp_path))
     with pytest.raises(MaestroError) as caught:
         list(timeline.read(0))
     assert caught.value.code == "CORRUPT"
@@ -155,3 +157,36 @@ def test_half_a_line_on_a_full_disk_is_taken_back(tmp_path: Path, monkeypatch: p
     timeline.append(_events(1, 9))
     assert _lsns(timeline, 0) == list(range(1, 10))
     timeline.close()
+
+
+def test_the_newest_events_need_no_file(tmp_path: Path) -> None:
+    """Who follows them asks a hundred times a second."""
+    timeline = Timeline(str(tmp_path))
+    timeline.append(_events(1, 5_000))
+    timeline.append(_events(5_001, 5_200, step_ms=DAY_MS // 100))
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert _lsns(timeline, 5_200) == []
+    assert _lsns(timeline, 5_199) == [5_200]
+    assert _lsns(timeline, 4_000) == list(range(4_001, 5_201))
+    assert timeline.begins_after(4_000) is None
+    timeline.close()
+
+
+def test_what_is_gone_is_told(tmp_path: Path) -> None:
+    """The oldest file is removed by whoever keeps the disk clean."""
+    timeline = Timeline(str(tmp_path))
+    assert timeline.begins_after(0) is None
+    timeline.append(_events(1, 30, step_ms=DAY_MS // 10))
+    timeline.close()
+    min(tmp_path.iterdir()).unlink()
+    again = Timeline(str(tmp_path))
+    first = again.first_lsn()
+    assert first is not None
+    assert first > 1
+    assert [again.begins_after(lsn) for lsn in (0, first - 2)] == [first, first]
+    assert [again.begins_after(lsn) for lsn in (first - 1, first, 30)] == [None, None, None]
+    again.append(_events(31, 40, step_ms=DAY_MS // 10))
+    assert again.begins_after(0) == first
+    assert [again.begins_after(lsn) for lsn in (first - 1, 30, 35, 40)] == [None, None, None, None]
+    again.close()

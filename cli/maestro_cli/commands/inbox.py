@@ -31,6 +31,7 @@ Examples:
   maestro inbox --quiet
   maestro inbox --unread --mark-read
   maestro inbox --watch --json
+  maestro inbox --watch --exec 'jq -r .message >> mail.log'
   maestro inbox --watch --limit 1 --timeout 10m""",
 )
 
@@ -55,6 +56,16 @@ def run(
             metavar="DURATION", help="End --watch after so long, for example 10m; exit code 7 when nothing came."
         ),
     ] = None,
+    command: Annotated[
+        str | None,
+        Parameter(
+            name="--exec",
+            metavar="CMD",
+            allow_leading_hyphen=True,
+            help="With --watch: instead of printing, run CMD in a shell for each message, with its JSON on standard "
+            "input. It is delivered when CMD ends with 0; else the watch ends, and it stays undelivered.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool,
         Parameter(
@@ -71,6 +82,8 @@ def run(
         raise MaestroError(
             "INVALID", "--unread lists old mail and --watch waits for new mail", "Run `maestro inbox --unread` first."
         )
+    if command is not None and (not watch or as_json):
+        raise MaestroError("INVALID", "--exec is for --watch, without --json", "CMD gets the JSON; add --watch.")
     count_max = None if limit is None else arguments.positive("--limit", limit)
     marking = Marking.READ if mark_read else Marking.GONE if clear else Marking.DELIVERED
     desk = Desk.here()
@@ -79,7 +92,9 @@ def run(
         from maestro_cli.inbox_watch import Watch
 
         timeout_s = None if timeout is None else arguments.duration_ms("--timeout", timeout) / 1000
-        watching = Watch(desk, marking, count_max=count_max, timeout_s=timeout_s, as_json=as_json, quiet=quiet)
+        watching = Watch(
+            desk, marking, count_max=count_max, timeout_s=timeout_s, as_json=as_json, quiet=quiet, command=command
+        )
         return watching.run()
     with desk.client() as client:
         return _show_once(client, desk, marking, count_max, unread=unread, quiet=quiet, as_json=as_json)

@@ -1,21 +1,19 @@
 """`maestro session send`: one message, and on wish its receipt.
 
-Rule: it says "sent" only after the broker said that the message is on disk, and "queued" only after the outbox
-has it; in between it raises. The id is chosen first, so that every retry is the same send.
+Rule: only what the arguments mean is here; `dispatch` hands the message over.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from maestro_cli import arguments, exit_codes, output
+from maestro_cli import arguments, dispatch
 from maestro_cli.desk import Desk
-from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
-    from maestro_schemas.documents import MessageDoc, MetadataDoc, OutgoingDoc, SendResultDoc
+    from maestro_schemas.documents import MetadataDoc, OutgoingDoc
 
 send = App(
     name="send",
@@ -33,7 +31,9 @@ Examples:
   maestro session send --to sess_b --message "Done." \\
       --reply-to msg_1770536761607_k3v9x2m1a
   maestro session send --to bob --message "May I deploy?" \\
-      --require-ack --wait read --timeout 5m""",
+      --require-ack --wait read --timeout 5m
+  maestro session send --to bob --message "Which port?" --type request \\
+      --wait-reply --timeout 5m""",
 )
 
 
@@ -90,8 +90,11 @@ def run(
     wait: Annotated[
         Literal["delivered", "read"] | None, Parameter(help="Return only when the receiver has got that far.")
     ] = None,
+    wait_reply: Annotated[
+        bool, Parameter(negative=(), help="Return only when it was answered (with --reply-to); prints the answer.")
+    ] = False,
     timeout: Annotated[
-        str, Parameter(metavar="DURATION", help="How long --wait waits, then exit code 7. Default: 30s.")
+        str, Parameter(metavar="DURATION", help="How long to wait, then exit code 7. Default: 30s.")
     ] = "30s",
     message_id: Annotated[
         str | None,
@@ -101,12 +104,10 @@ def run(
 ) -> int:
     """Send a message."""
     from maestro_clients.fresh import new_message_id
-    from maestro_clients.sending import send_or_queue
 
     desk = Desk.here()
     desk.session()
     text = arguments.text_of(message, file)
-    timeout_ms = arguments.duration_ms("--timeout", timeout)
     outgoing: OutgoingDoc = {
         "id": new_message_id() if message_id is None else message_id,
         "to": arguments.checked_text("--to", to),
@@ -117,15 +118,7 @@ def run(
         outgoing["metadata"] = metadata
     if ttl is not None:
         outgoing["ttlMs"] = arguments.duration_ms("--ttl", ttl)
-
-    sent = send_or_queue(desk.data, desk.environ, desk.caller, outgoing, autostart=desk.autostart, timeout_s=10.0)
-    if sent.result is None:
-        return _queued(outgoing, sent.queued_path, wait, as_json=as_json)
-    outcome = _outcome(sent.result)
-    if wait is None:
-        output.say(output.json_line(outcome) if as_json else _sentence(outcome))
-        return exit_codes.DONE
-    return _waited(desk, outcome, wait, timeout_ms / 1000, as_json=as_json)
+    return dispatch.send(desk, outgoing, dispatch.awaited(wait, timeout, reply=wait_reply), as_json=as_json)
 
 
 def _metadata(
@@ -151,67 +144,3 @@ def _metadata(
     if data is not None:
         metadata["data"] = arguments.json_value("--data", arguments.checked_text("--data", data))
     return metadata
-
-
-def _outcome(result: SendResultDoc) -> dict[str, Any]:
-    """The JSON of a send: `status` is `accepted` (or `queued`); `duplicate` where this send was accepted before."""
-    told = {key: value for key, value in result.items() if key != "status"}
-    outcome: dict[str, Any] = {"status": "accepted", **told}
-    if result["status"] == 200:
-        outcome["duplicate"] = True
-    return outcome
-
-
-def _sentence(outcome: dict[str, Any]) -> str:
-    where = f"{outcome['id']} to {outcome['to']}" if "to" in outcome else outcome["id"]
-    number = f" (number {outcome['seq']} in its inbox)" if "seq" in outcome else ""
-    if outcome.get("duplicate"):
-        return f"Sent before: {where}{number}; it is {outcome.get('state', 'on disk')} now."
-    return f"Sent {where}{number}. It is on disk."
-
-
-def _queued(outgoing: OutgoingDoc, path: str | None, wait: str | None, *, as_json: bool) -> int:
-    outcome = {"status": "queued", "id": outgoing["id"], "to": outgoing["to"], "path": path}
-    told = (
-        f"Queued in the outbox: {outgoing['id']} to {outgoing['to']}. No broker answered; "
-        "it will be sent when a broker runs (maestro up)."
-    )
-    if wait is None:
-        output.say(output.json_line(outcome) if as_json else told)
-        return exit_codes.DONE
-    if not as_json:
-        output.say(told)
-    late = MaestroError(
-        "TIMEOUT",
-        f"{outgoing['id']} is queued and can't be {wait} before a broker runs",
-        f"Start one with `maestro up`, then ask: maestro message show {outgoing['id']}",
-    )
-    output.complain(late, as_json=as_json, extra=outcome)
-    return exit_codes.of(late)
-
-
-def _waited(desk: Desk, outcome: dict[str, Any], wait: str, timeout_s: float, *, as_json: bool) -> int:
-    from maestro_clients.receipts import wait_for
-
-    if not as_json:
-        output.say(_sentence(outcome))
-    try:
-        message = wait_for(desk.data, desk.environ, desk.caller, outcome["id"], wait, timeout_s)
-    except MaestroError as error:
-        # It was accepted all the same: whoever reads the error must not send it again.
-        output.complain(error, as_json=as_json, extra=outcome)
-        return exit_codes.of(error)
-    if as_json:
-        times = {key: message[key] for key in ("deliveredAt", "deliveredVia", "readAt") if key in message}
-        output.say_json({**outcome, "state": message["status"], **times})
-    else:
-        output.say(_receipt(message, wait))
-    return exit_codes.DONE
-
-
-def _receipt(message: MessageDoc, wait: str) -> str:
-    from maestro_cli.render import duration
-
-    at = message.get("readAt") if wait == "read" else message.get("deliveredAt")
-    after = "" if at is None else f", {duration(max(at - message['createdAt'], 0))} after it was accepted"
-    return f"{wait.capitalize()} by {message['to']}{after}."

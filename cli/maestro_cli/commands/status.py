@@ -43,6 +43,11 @@ _LABELS = {
     "p50Ms": "p50",
     "p99Ms": "p99",
     "watchers": "watched topics",
+    "messages": "messages since the start",
+    "refusedByCode": "refused since the start",
+    "refused": "refused at the door",
+    "journalBytes": "journal",
+    "unsentReplies": "answers that could not be sent",
 }
 _APART = frozenset({"limits", "warnings"})
 
@@ -74,7 +79,8 @@ def _lines(stats: dict[str, Any]) -> list[str]:
     rest = {key: value for key, value in stats.items() if key not in grouped and key not in _APART}
     for key, value in rest.items():
         if isinstance(value, dict):
-            held = {_label(name): _value(name, part) for name, part in value.items()}
+            parts = _commit(value) if key == "commit" else value
+            held = {_label(name): _value(name, part) for name, part in parts.items()}
             lines += [f"{_label(key)}:", *(table(held) if held else ["  none"])]
     single = {_label(key): _value(key, value) for key, value in rest.items() if not isinstance(value, dict)}
     if single:
@@ -82,6 +88,15 @@ def _lines(stats: dict[str, Any]) -> list[str]:
     lines += ["limits:", *_limits(stats.get("limits", {}))]
     lines += [f"warning: {plain(warning)}" for warning in stats.get("warnings", [])]
     return lines
+
+
+def _commit(commit: dict[str, Any]) -> dict[str, Any]:
+    """The histograms are for programs; of the batches a person gets the mean."""
+    shown = {name: part for name, part in commit.items() if not isinstance(part, dict)}
+    records, count = commit.get("records"), commit.get("count")
+    if isinstance(records, dict) and isinstance(count, int) and count:
+        shown["records a commit"] = f"{records.get('sum', 0) / count:.1f} on average"
+    return shown
 
 
 def _limits(limits: dict[str, dict[str, Any]]) -> list[str]:

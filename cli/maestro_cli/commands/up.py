@@ -45,10 +45,13 @@ def run(
         Parameter(name="--set", metavar="NAME=VALUE", help="A setting for this run of the broker; may be repeated."),
     ] = None,
     http: Annotated[
-        bool, Parameter(name="--http", negative="--no-http", help="Whether to start the HTTP gateway, too.")
-    ] = True,
+        bool | None, Parameter(name="--http", negative="--no-http", help="Whether to start the HTTP gateway, too.")
+    ] = None,
     http_port: Annotated[
-        int | None, Parameter(help="Where the gateway listens; 0 picks a free port. 4568 unless you say otherwise.")
+        int | None,
+        Parameter(
+            help="Where the gateway listens; 0 picks a free port. 4568 unless you or MAESTRO_HTTP_PORT say otherwise."
+        ),
     ] = None,
     http_host: Annotated[
         str | None,
@@ -62,6 +65,7 @@ def run(
     from maestro_clients.broker_process import ensure
 
     desk = Desk.here()
+    wanted = gateway_front.wish(desk, http=http, host=http_host, port=http_port)
     chosen = _chosen(settings or [])
     running = desk.running()
     if running is not None and (chosen or foreground):
@@ -72,14 +76,14 @@ def run(
             "Run `maestro down` first, then this command again.",
         )
     if foreground:
-        if http:
-            gateway_front.accompany(desk, http_host, http_port)
+        if wanted is not None:
+            gateway_front.accompany(desk, wanted)
         _become_the_broker(desk, chosen)
     broker = running or ensure(desk.data, desk.environ, autostart=True, settings=chosen)
     if not as_json:
         word = "Started the broker" if running is None else "The broker runs already"
         output.say(f"{word}: pid {broker.pid}, files in {desk.data}.")
-    gateway = gateway_front.ensure(desk, http_host, http_port) if http else None
+    gateway = gateway_front.ensure(desk, wanted) if wanted is not None else None
     if as_json:
         told = {"started": running is None, "pid": broker.pid, "version": broker.version, "dataDir": desk.data}
         output.say_json(told | ({"http": gateway.url} if gateway is not None else {}))

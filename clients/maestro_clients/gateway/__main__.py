@@ -7,11 +7,15 @@ by itself when it is told to, and takes its address away first.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import errno
 import fcntl
+import functools
 import json
+import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -23,15 +27,30 @@ import uvicorn
 from maestro_schemas import logs, paths
 from maestro_schemas.errors import MaestroError
 
-from . import app
+from . import app, limits
+from .guard import Guard
 from .options import DEFAULT_HOST, DEFAULT_PORT, Options
+from .peers import Peers
+from .protocol import TOLD_MAX, Connections, GuardedProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from starlette.applications import Starlette
+
 _STOP_S = 3
-_KEEP_ALIVE_S = 75
 _BACKLOG = 1_024
+_PING_S = 20.0
+# What clients send over WebSocket is small: the longest is a list of sessions.
+_WS_BYTES_MAX = 1 << 17
+# Descriptors beside the connections: the log, the broker's sockets, the loop's.
+_OTHER_FILES = 200
+_EXPOSED = (
+    "traffic is not encrypted, and every call must carry a session's token (X-Session-ID, Authorization: Bearer)"
+)
+
+# Not `__name__`, which is `__main__` here.
+_log = logging.getLogger("maestro_clients.gateway")
 
 
 def main() -> int:
@@ -42,13 +61,16 @@ def main() -> int:
     parser.add_argument("--data-dir", help="default: MAESTRO_DATA_DIR, else the user's data directory")
     parser.add_argument("--host", default=DEFAULT_HOST)
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 picks a free one")
-    parser.add_argument("--ready-fd", type=int, help="a pipe that is told `ready URL`, or `error` and why")
+    parser.add_argument(
+        "--ready-fd", type=int, help="a pipe that is told `ready URL` and what to warn of, or `error` and why"
+    )
     parser.add_argument("--life-fd", type=int, help="a pipe whose other end is closed when the gateway is to end")
     arguments = parser.parse_args()
     os.umask(0o077)
     data = os.path.abspath(arguments.data_dir) if arguments.data_dir else paths.data_dir(os.environ)
-    options = Options(data, os.environ, arguments.host, arguments.port)
     try:
+        bounds = _affordable(limits.resolve(os.environ))
+        options = Options(data, os.environ, arguments.host, arguments.port, bounds)
         with _lock(options.data), _listen(options) as listener:
             _serve(options, listener, arguments.ready_fd, arguments.life_fd)
     except MaestroError as error:
@@ -60,30 +82,54 @@ def main() -> int:
 
 def _serve(options: Options, listener: socket.socket, ready_fd: int | None, life_fd: int | None) -> None:
     logs.start(options.data, "gateway", "maestro_clients.gateway", foreground=False)
+    # Without a handler it would complain of its peers to standard error, which goes to a file without a limit.
+    framework = logging.getLogger("uvicorn")
+    framework.setLevel(logging.ERROR)
+    for handler in logging.getLogger("maestro_clients.gateway").handlers:
+        framework.addHandler(handler)
+    peers = Peers()
+    connections = Connections(options.limits, peers)
+    application = app.make(options)
     config = uvicorn.Config(
-        app.make(options),
+        Guard(application, options),
         loop="asyncio",
-        http="httptools",
+        # uvicorn calls it like the class.
+        http=functools.partial(GuardedProtocol, shared=connections),  # type: ignore[arg-type]
         ws="websockets-sansio",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         date_header=False,
+        # A header by which any peer could say that it is another.
+        proxy_headers=False,
         backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_keep_alive=max(1, options.limits.keep_alive_ms // 1000),
         timeout_graceful_shutdown=_STOP_S,
+        # A client that is gone without a word is let go of after both.
+        ws_ping_interval=_PING_S,
+        ws_ping_timeout=_PING_S,
+        ws_max_size=_WS_BYTES_MAX,
+        # On one machine there is nothing to win by it, and each of many clients would cost a compression a frame.
+        ws_per_message_deflate=False,
     )
     # Bound and listening: whoever reads the file from now on is answered, if only when the loop has begun.
     url = _url(options, listener)
     url_file = paths.server_url_file(options.data)
     with open(url_file, "w", encoding="utf-8") as file:
         file.write(f"{url}\n")
-    _tell(ready_fd, f"ready {url}")
-    server = uvicorn.Server(config)
+    _log.info("listens at %s; owners of connections by %s", url, peers.source)
+    if options.is_loopback:
+        _tell(ready_fd, f"ready {url}")
+    else:
+        _log.warning("other machines can reach %s: %s", url, _EXPOSED)
+        _tell(ready_fd, f"ready {url} {_EXPOSED}")
+        if ready_fd is None:
+            print(f"note: other machines can reach the gateway: {_EXPOSED}.", file=sys.stderr)
+    server = _Server(config, application)
     if life_fd is not None:
         threading.Thread(target=_end_with, args=(life_fd, server), daemon=True).start()
-    # uvicorn raises the signal that ended it once more, for whoever handled it before; the default would kill us here.
+    # uvicorn raises the signal that ended it again, for who handled it before: the default would kill us here.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _on_signal)
     try:
@@ -91,6 +137,34 @@ def _serve(options: Options, listener: socket.socket, ready_fd: int | None, life
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(url_file)
+        peers.close()
+
+
+def _affordable(wanted: limits.Limits) -> limits.Limits:
+    """No more connections than the process may have descriptors, of which it takes as many as it is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    beside = _OTHER_FILES + TOLD_MAX
+    needed = wanted.connections_max + beside
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        wanted = wanted._replace(connections_max=max(1, min(wanted.connections_max, soft - beside)))
+    return wanted._replace(idle_connections_max=min(wanted.idle_connections_max, wanted.connections_max))
+
+
+class _Server(uvicorn.Server):
+    """Ends the streams first, which would otherwise be waited for until they are cut off."""
+
+    def __init__(self, config: uvicorn.Config, application: Starlette) -> None:
+        super().__init__(config)
+        self._application = application
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        gateway: app.Gateway = self._application.state.gateway
+        gateway.feed.stop()
+        # They get a turn to say why, before their connections are closed.
+        await asyncio.sleep(0)
+        await super().shutdown(sockets)
 
 
 def _on_signal(_number: int, _frame: object) -> None:
@@ -130,7 +204,9 @@ def _lock(data: str) -> Iterator[None]:
 
 def _listen(options: Options) -> socket.socket:
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With its protocol named: asyncio turns Nagle's algorithm off only for what it knows to be TCP, and an answer in
+    # two pieces would wait 40 ms for the client's delayed acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((options.host, options.port))

@@ -48,8 +48,9 @@ def error_body(error: MaestroError) -> dict[str, Any]:
     status = status_of(error)
     body = {"error": True, "statusCode": status, **error.body()}
     if error.code in _AWAY:
-        body["message"] = "the broker does not answer at the moment"
-        body["hint"] = "Repeat the request in a moment; with the same id or Idempotency-Key that is safe."
+        if error.code != "STOPPING":
+            body["message"] = "the broker does not answer at the moment"
+            body["hint"] = "Repeat the request in a moment; with the same id or Idempotency-Key that is safe."
         body["retryAfter"] = error.retry_after_s or _AWAY_RETRY_S
     elif error.code in _OWN_AFFAIRS:
         body["message"] = "the post office failed to do this"

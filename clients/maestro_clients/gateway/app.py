@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 
 from maestro_schemas.errors import MaestroError
 
+from . import openapi
 from .answers import answer, error_answer, plain_error
+from .credentials import Credentials
 from .endpoints import routes
 from .facades import Doubts
+from .feed import Feed
+from .metrics import Measured, Metrics
 from .post import Post
 from .table import CALLS
+from .websocket import websocket_routes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,34 +44,49 @@ _NO_SUCH = {
 
 
 class Gateway(NamedTuple):
-    """What the handlers share; `app.state.gateway`."""
+    """What the handlers share; `app.state.gateway`. `contract`: the OpenAPI document."""
 
     options: Options
     post: Post
+    metrics: Metrics
+    contract: dict[str, Any]
     doubts: Doubts
+    feed: Feed
 
 
 def make(options: Options) -> Starlette:
     """The application; it connects when it starts up."""
+    metrics = Metrics()
+    contract = openapi.document(CALLS)
+    table = routes(CALLS)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         post = Post(options.data, options.environ)
-        app.state.gateway = Gateway(options, post, Doubts())
+        feed = Feed(post)
+        app.state.gateway = Gateway(options, post, metrics, contract, Doubts(), feed)
         try:
             yield
         finally:
+            feed.stop()
             await post.aclose()
 
-    return Starlette(
-        routes=routes(CALLS),
+    app = Starlette(
+        routes=[*table, *websocket_routes()],
         lifespan=lifespan,
         exception_handlers={
             MaestroError: _on_refusal,  # type: ignore[dict-item]  # Starlette's type knows no narrower handler
             HTTPException: _on_framework,  # type: ignore[dict-item]
             Exception: _on_fault,
         },
+        middleware=[
+            Middleware(Measured, metrics, {route.endpoint: route.path for route in table}),
+            *([] if options.is_loopback else [Middleware(Credentials)]),
+        ],
     )
+    # A path with a slash too many is one that there is not, rather than a redirect without the shape of an error.
+    app.router.redirect_slashes = False
+    return app
 
 
 async def _on_refusal(request: Request, error: MaestroError) -> Response:

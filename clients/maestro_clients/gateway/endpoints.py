@@ -29,8 +29,9 @@ _JSON_KINDS = ("application/json", "+json")
 
 class Endpoint(NamedTuple):
     """One call. `path` is below a prefix where `versioned`. `body`, `query`: Structs that the handler takes as
-    `body=` and `query=`. `answers`: status -> the shape of its JSON, None for no body, a string for another media
-    type. `codes`: the errors of its own; those of every call are not listed."""
+    `body=` and `query=`. `answers`: status -> the shape of its JSON, a tuple where it is one of several, None for no
+    body, a string for another media type. `codes`: the errors of its own; those of every call are not listed.
+    `headers`: those of the request that the call reads; X-Session-ID is among them only where it must be there."""
 
     method: str
     path: str
@@ -42,6 +43,7 @@ class Endpoint(NamedTuple):
     query: type[msgspec.Struct] | None = None
     versioned: bool = True
     tag: str = "messages"
+    headers: tuple[str, ...] = ()
 
 
 def routes(table: Iterable[Endpoint]) -> list[Route]:
@@ -50,7 +52,7 @@ def routes(table: Iterable[Endpoint]) -> list[Route]:
     for endpoint in table:
         for prefix in PREFIXES if endpoint.versioned else ("",):
             by_path.setdefault(prefix + endpoint.path, {})[endpoint.method] = endpoint
-    return [Route(path, _serve(calls), methods=list(calls)) for path, calls in by_path.items()]
+    return [Route(path, _serve(calls), methods=sorted(calls)) for path, calls in by_path.items()]
 
 
 def _serve(calls: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response]]:
@@ -90,10 +92,20 @@ def _unsupported(request: Request) -> Response | None:
 
 
 def _query(request: Request, shape: type[msgspec.Struct]) -> msgspec.Struct:
+    given: dict[str, str] = {}
+    for name, text in request.query_params.multi_items():
+        if name in given:
+            raise _invalid("the query", f"`{name[:64]}` is given twice")
+        given[name] = text
     try:
-        return msgspec.convert(dict(request.query_params), shape, strict=False)
+        query = msgspec.convert(given, shape, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid("the query", error) from None
+    for field in msgspec.structs.fields(shape):
+        # To msgspec the word `null` is as good as nothing; of a number or a switch it is no value.
+        if field.encode_name in given and getattr(query, field.name) is None:
+            raise _invalid("the query", f"`{field.encode_name}` can't be {given[field.encode_name][:64]!r}")
+    return query
 
 
 def _decoded(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
@@ -105,5 +117,5 @@ def _decoded(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
         raise MaestroError("BAD_REQUEST", f"the body is no JSON: {error}", "Send one JSON object in UTF-8.") from None
 
 
-def _invalid(what: str, error: msgspec.ValidationError) -> MaestroError:
+def _invalid(what: str, error: object) -> MaestroError:
     return MaestroError("INVALID", f"{what}: {error}", "/docs lists each call's fields and values.")

@@ -17,8 +17,8 @@ from maestro_schemas.errors import MaestroError
 
 from .answers import answer
 from .flushed import Flushed
-from .identity import caller_of, owner_of, token_of
-from .messages import client_of
+from .identity import caller_of, token_of
+from .messages import client_of, reader_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -82,8 +82,7 @@ async def mail(request: Request, *, body: MailBody) -> Response:
 async def unread(request: Request) -> Response:
     """What the session has not read, leased to this reader, and read once the answer was flushed: the one GET that
     changes something, as documented."""
-    session = request.path_params["session"]
-    caller = owner_of(request, session)
+    session, caller = await reader_of(request)
     client = client_of(request)
     page = await client.inbox(
         session=session, status=_UNREAD, since=0, lease_ms=_LEASE_MS, reader=new_session_id(), caller=caller
@@ -108,9 +107,15 @@ async def unread(request: Request) -> Response:
 
 def _sender(request: Request, named: str | None) -> Caller:
     """Whom the body names, else the headers."""
+    caller = caller_of(request)
+    if named and not request.app.state.gateway.options.is_loopback and named != caller.session:
+        raise MaestroError(
+            "FORBIDDEN",
+            "the body names another sender than X-Session-ID does, whose token was looked at",
+            "Name the same session in both.",
+        )
     if named:
         return Caller(named, token_of(request))
-    caller = caller_of(request)
     if caller.session is None:
         raise MaestroError(
             "NO_SESSION", "the body names no sender", "Give `senderSessionId` (or `fromSessionId`), or X-Session-ID."

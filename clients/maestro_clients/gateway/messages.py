@@ -15,7 +15,7 @@ from maestro_clients.fresh import new_message_id
 from maestro_schemas.errors import MaestroError
 
 from .answers import answer, nothing
-from .identity import caller_of, owner_of, token_of
+from .identity import caller_of, token_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -36,10 +36,11 @@ async def send(request: Request, *, body: SendBody) -> Response:
     """201 and the Message, on disk. A repeat under the same id or key gets the same, and `Idempotent-Replayed`."""
     caller = caller_of(request)
     client = client_of(request)
-    message_id = body.id or _id_of_key(caller.session or "", request.headers.get("idempotency-key"))
+    from_key = _id_of_key(caller.session or "", request.headers.get("idempotency-key"))
+    message_id = from_key if body.id is None else body.id
     metadata = cast("MetadataDoc", msgspec.to_builtins(body.metadata))
     result = await client.send(
-        request.path_params["receiver"],
+        request.path_params["session"],
         body.message,
         message_id=message_id,
         metadata=metadata or None,
@@ -56,14 +57,14 @@ async def send(request: Request, *, body: SendBody) -> Response:
 
 async def inbox(request: Request, *, query: InboxQuery) -> Response:
     """A page of a mailbox; changes nothing."""
-    session = request.path_params["session"]
+    session, caller = await reader_of(request)
     page = await client_of(request).inbox(
         session=session,
         since=query.since,
         limit=query.limit,
         status=_listed(query.status) if query.status else ALL_STATUSES,
         type=query.type,
-        caller=owner_of(request, session),
+        caller=caller,
     )
     kept = ("messages", "count", "hasMore", "upTo", "pending")
     return answer({name: page[name] for name in kept})  # type: ignore[literal-required]
@@ -99,6 +100,16 @@ async def thread(request: Request) -> Response:
     return answer({**found, "count": len(found["messages"])})
 
 
+async def reader_of(request: Request) -> tuple[str, Caller]:
+    """The mailbox that a path names, and who asks: the session of the headers, else the mailbox's owner."""
+    session, caller = request.path_params["session"], caller_of(request)
+    if caller.session is None:
+        # The owner's own id, since only the operator may ask by a name, and is told which names there are.
+        session = (await client_of(request).session(session))["id"]
+        caller = Caller(session, token_of(request))
+    return session, caller
+
+
 def client_of(request: Request) -> AsyncClient:
     """The gateway's client."""
     return cast("AsyncClient", request.app.state.gateway.post.client)
@@ -119,12 +130,13 @@ async def _owned(request: Request) -> tuple[MessageDoc, Caller]:
 
 
 def _id_of_key(sender: str, key: str | None) -> str:
-    if not key:
+    if key is None:
         return new_message_id()
-    if len(key) > _KEY_CHARS_MAX:
+    # An empty one is a mistake of a sender who relies on it.
+    if not 0 < len(key) <= _KEY_CHARS_MAX:
         raise MaestroError(
             "INVALID",
-            f"the Idempotency-Key has {len(key)} characters, and the limit is {_KEY_CHARS_MAX}",
+            f"the Idempotency-Key has {len(key)} characters, and it has 1 to {_KEY_CHARS_MAX}",
             "A UUID does.",
             limit=_KEY_CHARS_MAX,
             actual=len(key),

@@ -8,6 +8,8 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, NamedTuple
 
+from .limits import Limits
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -22,6 +24,7 @@ class Options(NamedTuple):
     environ: Mapping[str, str]
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
+    limits: Limits = Limits()
 
     @property
     def is_loopback(self) -> bool:

@@ -45,8 +45,14 @@ async def start(request: Request, *, body: SessionBody) -> Response:
         raise MaestroError(
             "INVALID", f"a session can't start as {body.status!r}", f"Start it as one of {', '.join(sorted(ACTIVE))}."
         )
+    if body.token is None and not request.app.state.gateway.options.is_loopback:
+        raise MaestroError(
+            "TOKEN_REQUIRED",
+            "this gateway can be reached from other machines, and the session to start has no token",
+            "Give `token` in the body, a secret that nobody guesses.",
+        )
     session = await client_of(request).start_session(
-        body.id or new_session_id(),
+        new_session_id() if body.id is None else body.id,
         token=body.token,
         name=body.name,
         role=body.role or _role_of((body.metadata or {}).get("mode")),

@@ -5,11 +5,9 @@ Rule: what stands here is routed and documented; nothing else is.
 
 from __future__ import annotations
 
-from typing import Any
-
 from maestro_schemas.messages import Message
 
-from . import facades, messages, operations, sessions, shapes
+from . import docs_page, facades, messages, metrics, openapi, operations, sessions, shapes, stream
 from .endpoints import Endpoint
 
 _SEND_CODES = (
@@ -21,10 +19,13 @@ _SEND_CODES = (
     "RECEIVER_ENDED",
     "AMBIGUOUS_NAME",
     "CONFLICT",
+    "MESSAGE_NOT_FOUND",
+    "INVALID_ID",
     "EMPTY_MESSAGE",
     "TEXT_TOO_LONG",
     "DATA_TOO_LARGE",
     "RATE_LIMITED",
+    "LOOP_GUARD",
     "MAILBOX_FULL",
     "BUSY",
     "STORAGE_FULL",
@@ -33,12 +34,13 @@ _SEND_CODES = (
 CALLS = (
     Endpoint(
         "POST",
-        "/sessions/{receiver}/messages",
+        "/sessions/{session}/messages",
         messages.send,
         "Send a message; 201 means that it is on disk.",
-        {201: Message},
+        {201: (Message, shapes.Gone)},
         _SEND_CODES,
         body=shapes.SendBody,
+        headers=("X-Session-ID", "Idempotency-Key"),
     ),
     Endpoint(
         "GET",
@@ -46,8 +48,16 @@ CALLS = (
         messages.inbox,
         "A page of a mailbox; changes nothing.",
         {200: shapes.InboxPage},
-        ("SESSION_NOT_FOUND", "FORBIDDEN"),
+        ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME", "FORBIDDEN"),
         query=shapes.InboxQuery,
+    ),
+    Endpoint(
+        "GET",
+        "/sessions/{session}/messages/stream",
+        stream.stream,
+        "A session's events as they happen, as server-sent events; `Last-Event-ID` or `?since=` resumes.",
+        {200: stream.MEDIA_TYPE},
+        ("FORBIDDEN", "CURSOR_EXPIRED", "CURSOR_AHEAD"),
     ),
     Endpoint("GET", "/messages/{message}", messages.one, "One message.", {200: Message}, ("MESSAGE_NOT_FOUND",)),
     Endpoint(
@@ -81,7 +91,15 @@ CALLS = (
         sessions.start,
         "Start a session, or start it again.",
         {201: shapes.SessionShown},
-        ("INVALID_ID", "ROLE_FORBIDDEN", "FORBIDDEN", "TOO_MANY"),
+        (
+            "INVALID_ID",
+            "ROLE_FORBIDDEN",
+            "FORBIDDEN",
+            "SESSION_NOT_FOUND",
+            "AMBIGUOUS_NAME",
+            "DATA_TOO_LARGE",
+            "TOO_MANY",
+        ),
         body=shapes.SessionBody,
         tag="sessions",
     ),
@@ -109,7 +127,15 @@ CALLS = (
         sessions.change,
         "Change a session, or end it.",
         {200: shapes.SessionShown},
-        ("SESSION_NOT_FOUND", "SESSION_ENDED", "FORBIDDEN"),
+        (
+            "SESSION_NOT_FOUND",
+            "AMBIGUOUS_NAME",
+            "SESSION_ENDED",
+            "FORBIDDEN",
+            "EMPTY_MESSAGE",
+            "TEXT_TOO_LONG",
+            "TOO_MANY",
+        ),
         body=shapes.SessionPatch,
         tag="sessions",
     ),
@@ -119,7 +145,7 @@ CALLS = (
         sessions.siblings,
         "The other sessions of the same parent.",
         {200: list[shapes.SessionShown]},
-        ("SESSION_NOT_FOUND",),
+        ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME"),
         tag="sessions",
     ),
     Endpoint(
@@ -128,7 +154,7 @@ CALLS = (
         sessions.note,
         "Add a line to a session's own timeline.",
         {201: shapes.SessionShown},
-        ("SESSION_NOT_FOUND", "SESSION_ENDED", "FORBIDDEN"),
+        ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME", "SESSION_ENDED", "FORBIDDEN", "EMPTY_MESSAGE", "TEXT_TOO_LONG"),
         body=shapes.NoteBody,
         tag="sessions",
     ),
@@ -166,7 +192,7 @@ CALLS = (
         "/health",
         operations.health,
         "Whether the gateway lives, and whether the broker answers.",
-        {200: dict[str, Any], 503: dict[str, Any]},
+        {200: shapes.Health, 503: shapes.Health},
         versioned=False,
         tag="operations",
     ),
@@ -175,7 +201,52 @@ CALLS = (
         "/health/live",
         operations.live,
         "Whether the gateway lives.",
-        {200: dict[str, Any]},
+        {200: shapes.Live},
+        versioned=False,
+        tag="operations",
+    ),
+    Endpoint(
+        "GET",
+        "/metrics",
+        metrics.serve,
+        "Numbers for Prometheus.",
+        {200: metrics.PROMETHEUS},
+        versioned=False,
+        tag="operations",
+    ),
+    Endpoint(
+        "GET",
+        "/",
+        operations.index,
+        "Where what is.",
+        {200: shapes.Index},
+        versioned=False,
+        tag="operations",
+    ),
+    Endpoint(
+        "GET",
+        "/docs",
+        docs_page.serve,
+        "This page.",
+        {200: docs_page.HTML},
+        versioned=False,
+        tag="operations",
+    ),
+    Endpoint(
+        "GET",
+        "/docs.css",
+        docs_page.style,
+        "Its style.",
+        {200: docs_page.CSS},
+        versioned=False,
+        tag="operations",
+    ),
+    Endpoint(
+        "GET",
+        "/openapi.json",
+        openapi.serve,
+        "This page for programs, as OpenAPI 3.1.",
+        {200: shapes.Contract},
         versioned=False,
         tag="operations",
     ),

@@ -1,0 +1,47 @@
+"""`maestro doctor`: each finding on a line, with the repair.
+
+Rule: the exit code is 1 when something failed; a warning alone is 0.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from maestro_cli import exit_codes, output
+from maestro_cli.desk import Desk
+
+doctor = App(
+    name="doctor",
+    help_epilogue="""\
+It changes nothing, starts nothing and shows no mail. Exit code 0 when all is
+well or there are only warnings, 1 when something failed.
+
+Examples:
+  maestro doctor
+  maestro doctor --json""",
+)
+
+
+@doctor.default
+def run(
+    *,
+    as_json: Annotated[
+        bool, Parameter(name="--json", help='Print {"state", "findings": [{"name", "state", "what", "repair"}]}.')
+    ] = False,
+) -> int:
+    """Look whether everything is well."""
+    from maestro_cli.doctor import findings, worst
+    from maestro_cli.render import plain
+
+    found = []
+    for finding in findings(Desk.here()):
+        found.append(finding)
+        if not as_json:
+            line = f"{finding.state:<7}  {finding.name}: {plain(finding.what)}"
+            output.say(f"{line}\n         next: {plain(finding.repair)}" if finding.repair else line)
+    state = worst(found)
+    if as_json:
+        output.say_json({"state": state, "findings": [finding._asdict() for finding in found]})
+    return exit_codes.FAILED if state == "failed" else exit_codes.DONE

@@ -1,0 +1,177 @@
+"""Dispatch: a message handed over, and what its sender is told.
+
+Rule: it says "sent" only after the broker said that the message is on disk, and "queued" only after the outbox
+has it; in between it raises. The id is chosen before, so that every retry is the same send.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from maestro_cli import arguments, exit_codes, output
+from maestro_schemas.errors import MaestroError
+
+if TYPE_CHECKING:
+    from maestro_cli.desk import Desk
+    from maestro_schemas.documents import MessageDoc, OutgoingDoc, SendResultDoc
+
+_REACHES = {
+    "watching": "Its receiver is watching, and hears of it now.",
+    "tool": "Its receiver is at work, and sees it after its next tool call.",
+    "prompt": "Its receiver is idle, and sees it at its next prompt.",
+    "inbox": "Its receiver sees it when it looks into its inbox.",
+}
+# A sign of life that is older is worth a word.
+_QUIET_MS = 300_000
+
+
+class Awaited(NamedTuple):
+    """What a sender waits for: a status of the message, or its `reply`."""
+
+    what: Literal["delivered", "read", "reply"]
+    timeout_s: float
+
+
+def awaited(status: Literal["delivered", "read"] | None, timeout: str, *, reply: bool) -> Awaited | None:
+    """From the options; None to wait for nothing. Raises MaestroError INVALID."""
+    timeout_s = arguments.duration_ms("--timeout", timeout) / 1000
+    if reply and status is not None:
+        raise MaestroError(
+            "INVALID", "--wait and --wait-reply exclude each other", "An answer says that it was read."
+        )
+    if reply:
+        return Awaited("reply", timeout_s)
+    return None if status is None else Awaited(status, timeout_s)
+
+
+def send(desk: Desk, outgoing: OutgoingDoc, wait: Awaited | None, *, as_json: bool) -> int:
+    """Hand it over, say what came of it, and wait where that is wished; the exit code."""
+    from maestro_clients.sending import send_or_queue
+
+    # Before the send: an answer may be quicker than the next command.
+    since = _own_head(desk) if wait is not None and wait.what == "reply" else 0
+    sent = send_or_queue(desk.data, desk.environ, desk.caller, outgoing, autostart=desk.autostart, timeout_s=10.0)
+    if sent.result is None:
+        return _queued(outgoing, sent.queued_path, wait, as_json=as_json)
+    outcome = _outcome(sent.result)
+    if wait is None:
+        output.say(output.json_line(outcome) if as_json else _sentence(outcome))
+        return exit_codes.DONE
+    if not as_json:
+        output.say(_sentence(outcome))
+    try:
+        if wait.what == "reply":
+            return _replied(desk, outcome, since, wait.timeout_s, as_json=as_json)
+        return _reached(desk, outcome, wait.what, wait.timeout_s, as_json=as_json)
+    except MaestroError as error:
+        # It was accepted all the same: whoever reads the error must not send it again.
+        output.complain(error, as_json=as_json, extra=outcome)
+        return exit_codes.of(error)
+
+
+def _outcome(result: SendResultDoc) -> dict[str, Any]:
+    """The JSON of a send: `status` is `accepted` (or `queued`); `duplicate` where this send was accepted before."""
+    told = {key: value for key, value in result.items() if key != "status"}
+    outcome: dict[str, Any] = {"status": "accepted", **told}
+    if result["status"] == 200:
+        outcome["duplicate"] = True
+    return outcome
+
+
+def _sentence(outcome: dict[str, Any]) -> str:
+    where = f"{outcome['id']} to {outcome['to']}" if "to" in outcome else outcome["id"]
+    number = f" (number {outcome['seq']} in its inbox)" if "seq" in outcome else ""
+    if outcome.get("duplicate"):
+        return f"Sent before: {where}{number}; it is {outcome.get('state', 'on disk')} now."
+    return f"Sent {where}{number}. It is on disk. {_expectation(outcome)}".rstrip()
+
+
+def _expectation(outcome: dict[str, Any]) -> str:
+    from maestro_cli.desk import now_ms
+    from maestro_cli.render import age
+
+    told = _REACHES.get(outcome.get("reach", ""), "")
+    seen_at = outcome.get("seenAt")
+    if seen_at is not None and outcome.get("reach") != "watching" and now_ms() - seen_at >= _QUIET_MS:
+        told += f" It gave its last sign of life {age(seen_at, now_ms())}."
+    return told
+
+
+def _queued(outgoing: OutgoingDoc, path: str | None, wait: Awaited | None, *, as_json: bool) -> int:
+    outcome = {"status": "queued", "id": outgoing["id"], "to": outgoing["to"], "path": path}
+    told = (
+        f"Queued in the outbox: {outgoing['id']} to {outgoing['to']}. No broker answered; "
+        "it will be sent when a broker runs (maestro up)."
+    )
+    if wait is None:
+        output.say(output.json_line(outcome) if as_json else told)
+        return exit_codes.DONE
+    if not as_json:
+        output.say(told)
+    got = "answered" if wait.what == "reply" else wait.what
+    late = MaestroError(
+        "TIMEOUT",
+        f"{outgoing['id']} is queued and can't be {got} before a broker runs",
+        f"Start one with `maestro up`, then ask: maestro message receipt {outgoing['id']}",
+    )
+    output.complain(late, as_json=as_json, extra=outcome)
+    return exit_codes.of(late)
+
+
+def _reached(desk: Desk, outcome: dict[str, Any], status: str, timeout_s: float, *, as_json: bool) -> int:
+    from maestro_clients.receipts import wait_for
+
+    message = wait_for(desk.data, desk.environ, desk.caller, outcome["id"], status, timeout_s)
+    if as_json:
+        times = {key: message[key] for key in ("deliveredAt", "deliveredVia", "readAt") if key in message}
+        output.say_json({**outcome, "state": message["status"], **times})
+    else:
+        output.say(_receipt(message, status))
+    return exit_codes.DONE
+
+
+def _receipt(message: MessageDoc, status: str) -> str:
+    from maestro_cli.render import duration
+
+    at = message.get("readAt") if status == "read" else message.get("deliveredAt")
+    after = "" if at is None else f", {duration(max(at - message['createdAt'], 0))} after it was accepted"
+    return f"{status.capitalize()} by {message['to']}{after}."
+
+
+def _own_head(desk: Desk) -> int:
+    """The number of the newest message that the sender has got so far; 0 where no broker says."""
+    try:
+        with desk.client() as client:
+            return client.inbox(since=0, limit=1)["headSeq"]
+    except MaestroError:
+        return 0  # the send says what is wrong
+
+
+def _replied(desk: Desk, outcome: dict[str, Any], since: int, timeout_s: float, *, as_json: bool) -> int:
+    """Wait for the message that answers ours. Other mail is left to whoever reads the inbox."""
+    import time
+
+    from maestro_cli.correspondents import Correspondents
+    from maestro_cli.desk import now_ms
+    from maestro_cli.render import message_block
+    from maestro_clients.watcher import Watcher
+
+    deadline_s = time.monotonic() + timeout_s
+    with Watcher(desk.data, desk.environ, desk.caller, confirm=False, since=since) as watcher:
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            message = watcher.next_message(left_s)
+            if message is None or message.get("metadata", {}).get("inReplyTo") != outcome["id"]:
+                continue
+            with desk.client() as client:
+                if as_json:
+                    output.say_json({**outcome, "reply": message})
+                else:
+                    output.say(message_block(message, Correspondents(client).label(message["from"]), now_ms()))
+                # It is out: the inbox need not show it again.
+                client.confirm([message["id"]], "delivered", via="wait-reply")
+            return exit_codes.DONE
+    raise MaestroError(
+        "TIMEOUT",
+        f"{outcome['id']} was not answered within {timeout_s:g} s",
+        f"The answer will come to your inbox. What became of the message: maestro message receipt {outcome['id']}",
+    )

@@ -1,0 +1,112 @@
+"""Audience: who looks on, and what each of them may see.
+
+Rule: that an event happened is told by `maestro_schemas.events.may_see`, as the broker does. The text of a message is
+for its sender and its receiver; the operator, who is anybody without a session, reads it where the receiver needs no
+token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple
+
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.events import may_see
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from maestro_clients.callers import Caller
+    from maestro_schemas.documents import SessionDoc
+    from maestro_schemas.events import Event
+
+    from .options import Options
+    from .post import Post
+
+_NOBODY = frozenset({"SESSION_NOT_FOUND", "AMBIGUOUS_NAME"})
+
+
+class Directory:
+    """The sessions as the events of the moment need them. What an event says has changed is asked for again."""
+
+    def __init__(self, post: Post) -> None:
+        self._post = post
+        self._known: dict[str, SessionDoc | None] = {}
+
+    def get(self, session: str) -> SessionDoc | None:
+        """A session by id, out of what was learnt."""
+        return self._known.get(session)
+
+    def project_of(self, session: str) -> str | None:
+        """Its project."""
+        found = self._known.get(session)
+        return found["projectId"] if found is not None else None
+
+    def forget(self) -> None:
+        """Everything: no event told what changed meanwhile."""
+        self._known.clear()
+
+    async def learn(self, events: Iterable[Event]) -> None:
+        """Whoever the events name. Raises MaestroError where the broker is away."""
+        wanted: dict[str, None] = {}
+        for event in events:
+            if event.session is not None:
+                self._known.pop(event.session, None)
+            wanted.update((party, None) for party in event.parties() if party not in self._known)
+        if wanted:
+            self._known.update(zip(wanted, await asyncio.gather(*map(self._ask, wanted)), strict=True))
+
+    async def _ask(self, session: str) -> SessionDoc | None:
+        try:
+            found = await self._post.client.session(session)
+        except MaestroError as error:
+            if error.code in _NOBODY:
+                return None
+            raise
+        # What is no id is looked for as a name.
+        return found if found["id"] == session else None
+
+
+class Viewer(NamedTuple):
+    """Who looks on. `session`: None for the operator."""
+
+    session: str | None
+    role: str
+    project: str
+    directory: Directory
+
+    def sees(self, event: Event) -> bool:
+        """Whether it may know that the event happened."""
+        if self.session is None:
+            return True
+        now = self.directory.get(self.session)
+        role, project = (now["role"], now["projectId"]) if now is not None else (self.role, self.project)
+        return may_see(event, self.session, role, project, self.directory.project_of)
+
+    def reads(self, event: Event) -> bool:
+        """Whether it may read the event's message."""
+        if self.session is not None:
+            return self.session in (event.sender, event.receiver)
+        receiver = self.directory.get(event.receiver) if event.receiver is not None else None
+        return receiver is not None and not receiver.get("hasToken", False)
+
+
+async def admit(post: Post, options: Options, directory: Directory, caller: Caller) -> Viewer:
+    """Who speaks, if it is true. Raises MaestroError UNKNOWN_SESSION, TOKEN_REQUIRED, TOKEN_MISMATCH; NO_SESSION
+    where more than this machine can connect and none is named; or that the broker is away."""
+    if caller.session is None:
+        if not options.is_loopback:
+            raise MaestroError(
+                "NO_SESSION",
+                "this gateway can be reached from other machines, so it shows nothing to whom it does not know",
+                "Name a session with X-Session-ID and its token with `Authorization: Bearer`.",
+            )
+        return Viewer(None, "", "", directory)
+    session = await post.client.session(caller=caller)
+    if not options.is_loopback and not session.get("hasToken", False):
+        raise MaestroError(
+            "TOKEN_REQUIRED",
+            f"session {session['id']} has no token, and this gateway can be reached from other machines",
+            "Start the session with a token.",
+        )
+    return Viewer(session["id"], session["role"], session["projectId"], directory)

@@ -1,0 +1,131 @@
+"""`maestro doctor`: what it says of a healthy post office, and of each thing that can be wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cli_shell import Shell, open_shell
+from maestro_cli import exit_codes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def person() -> Iterator[Shell]:
+    with open_shell(MAESTRO_RATE_LIMIT="0") as shell:
+        yield shell
+
+
+def examined(shell: Shell, code: int = exit_codes.DONE) -> dict[str, dict[str, Any]]:
+    """The findings by name."""
+    ran = shell.run("doctor", "--json")
+    assert ran.code == code, ran
+    return {finding["name"]: finding for finding in ran.json()["findings"]}
+
+
+def test_before_anything_is_there(person: Shell) -> None:
+    found = examined(person)
+    assert found["data directory"]["state"] == "warning"
+    assert found["broker"]["state"] == "ok"
+    assert not os.path.exists(os.path.join(person.data, "endpoints")), "looking starts nothing"
+
+
+def test_a_healthy_one(person: Shell) -> None:
+    person.done("up")
+    found = examined(person)
+    assert {finding["state"] for finding in found.values()} == {"ok"}, found
+    assert "ms at the median" in found["round trip"]["what"]
+    assert "ms at the median" in found["sync of the disk"]["what"]
+    assert not [name for name in os.listdir(person.data) if name.startswith(".doctor")]
+    words = person.done("doctor").out.splitlines()
+    assert all(line.startswith(("ok       ", "warning  ", "failed   ", "         next: ")) for line in words)
+
+
+def test_its_gateway(person: Shell) -> None:
+    shell = person.like(MAESTRO_HTTP="1", MAESTRO_HTTP_PORT="0")
+    shell.done("up")
+    assert "http://127.0.0.1:" in examined(shell)["HTTP gateway"]["what"]
+    pid = shell.done("status", "--json").json()["http"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        found = examined(shell, exit_codes.FAILED)["HTTP gateway"]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert (found["state"], "does not answer" in found["what"]) == ("failed", True)
+
+
+def test_a_broker_that_stands_still(person: Shell) -> None:
+    person.done("up")
+    os.kill(person.broker_pid(), signal.SIGSTOP)
+    try:
+        found = examined(person, exit_codes.FAILED)["broker"]
+    finally:
+        os.kill(person.broker_pid(), signal.SIGCONT)
+    assert "does not answer" in found["what"]
+    assert "logs/broker.log" in found["repair"]
+
+
+def test_without_autostart_none_is_a_warning(person: Shell) -> None:
+    found = examined(person.like(MAESTRO_AUTOSTART="0"))["broker"]
+    assert (found["state"], found["repair"]) == ("warning", "Start it: maestro up")
+
+
+def test_directories_that_are_wrong(person: Shell) -> None:
+    person.done("up")
+    os.chmod(person.data, 0o755)
+    assert examined(person)["data directory"]["repair"] == f"chmod 700 {person.data}"
+    long = person.like(MAESTRO_RUNTIME_DIR="/tmp/" + "x" * 100)
+    assert examined(long, exit_codes.FAILED)["socket directory"]["state"] == "failed"
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="no tmpfs at /dev/shm")
+def test_a_file_system_that_forgets(person: Shell) -> None:
+    data = f"/dev/shm/maestro-doctor-{os.getpid()}"
+    os.mkdir(data, 0o700)
+    try:
+        found = examined(person.like(MAESTRO_DATA_DIR=data))
+    finally:
+        for name in os.listdir(data):
+            os.unlink(os.path.join(data, name))
+        os.rmdir(data)
+    assert found["file system"]["state"] == "warning"
+    assert "tmpfs" in found["file system"]["what"]
+
+
+def test_the_outbox(person: Shell) -> None:
+    alice, _ = person.session("alice", role="orchestrator"), person.session("bob")
+    person.done("down")
+    alone = alice.like(MAESTRO_AUTOSTART="0")
+    alone.done("send", "-t", "bob", "-m", "hello")
+    assert "1 messages wait" in examined(alone)["outbox"]["what"]
+    assert "no broker runs" in examined(alone)["this shell"]["what"]
+
+
+def test_whose_shell_it_is(person: Shell) -> None:
+    alice = person.session("alice")
+    assert examined(alice)["this shell"]["what"] == "speaks for alice (worker)"
+    wrong = alice.like(MAESTRO_SESSION_TOKEN="wrong")
+    assert examined(wrong, exit_codes.FAILED)["this shell"]["repair"]
+    assert examined(alice.like(MAESTRO_SESSION_ID="ghost"), exit_codes.FAILED)["this shell"]["repair"]
+    alice.done("session", "end")
+    assert "has ended" in examined(alice)["this shell"]["what"]
+
+
+def test_an_address_where_somebody_else_listens(person: Shell) -> None:
+    """A file of a broker that was killed, and a socket that never answers."""
+    os.makedirs(person.data, mode=0o700)
+    path = os.path.join(person.root, "odd.sock")
+    with socket.socket(socket.AF_UNIX) as odd:
+        odd.bind(path)
+        odd.listen()
+        with open(os.path.join(person.data, "endpoints"), "w", encoding="utf-8") as file:
+            file.write(f"router=ipc://{path}\nnotices=ipc://{path}\npid={os.getpid()}\nepoch=x\nversion=0\n")
+        found = examined(person, exit_codes.FAILED)["broker"]
+        os.unlink(os.path.join(person.data, "endpoints"))
+    assert "does not answer" in found["what"]

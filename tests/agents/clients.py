@@ -10,6 +10,7 @@ import contextlib
 import glob
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -81,8 +82,11 @@ class Agent:
             os.makedirs(folder)
         kind.prepare(self.home, stand_in.url)
         self._program = program
-        # `maestro`, as the model types it, is the one under test.
-        path = [os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)]
+        # `maestro`, as the model types it, is the one under test; also in Codex's login shell, which sets a PATH anew.
+        ours = os.path.dirname(sys.executable)
+        path = [ours, os.environ.get("PATH", os.defpath)]
+        with open(os.path.join(self.home, ".profile"), "w", encoding="utf-8") as file:
+            file.write(f"export PATH={shlex.quote(ours)}:$PATH\n")
         self.environ = {
             **{name: value for name, value in environ.items() if name.startswith("MAESTRO_")},
             "PATH": os.pathsep.join(path),

@@ -82,7 +82,7 @@ class Agent:
             os.makedirs(folder)
         kind.prepare(self.home, stand_in.url)
         self._program = program
-        # `maestro`, as the model types it, is the one under test; also in Codex's login shell, with a PATH of its own.
+        # `maestro`, as the model types it, is the one under test; also in Codex's login shell, which sets a new PATH.
         ours = os.path.dirname(sys.executable)
         path = [ours, os.environ.get("PATH", os.defpath)]
         with open(os.path.join(self.home, ".profile"), "w", encoding="utf-8") as file:

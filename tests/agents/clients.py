@@ -211,12 +211,6 @@ def find(kind: Kind) -> list[str]:
     return [node, found[0]]
 
 
-def version(kind: Kind) -> str:
-    """The version that is installed."""
-    with open(os.path.join(directory(), "node_modules", kind.PACKAGE, "package.json"), encoding="utf-8") as file:
-        return str(json.load(file)["version"])
-
-
 def _missing(what: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(f"{what}, and CI has to run this test")

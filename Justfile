@@ -46,6 +46,10 @@ cover *arguments:
     "{{ python }}" -m coverage report --include="{{ covered_whole }}" --fail-under=100
     "{{ python }}" -m coverage report --omit="{{ covered_whole }}" --fail-under=90
 
+# the real agents that the tests run (Claude Code, Codex, Gemini CLI), by npm: 900 MB, outside this folder
+agents *arguments:
+    "{{ python }}" tests/agents/install.py "$@"
+
 # the whole post office at work, in a scratch directory
 demo:
     "{{ bin }}/maestro" demo

@@ -12,6 +12,9 @@ import pytest
 from gateways import Gateway
 from post_office import scratch
 
+# Its scenes assert, and a failure has to say what was there instead.
+pytest.register_assert_rewrite("agents")
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

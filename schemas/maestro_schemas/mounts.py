@@ -1,4 +1,7 @@
-"""Mounts: which file system a directory is on, and whether it keeps what a post office promises."""
+"""Mounts: which file system a directory is on.
+
+Rule: reads only, and doubts by name: a kind that is not known to break a promise is believed.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,50 @@
+"""Claude Code: how it is started without a person, on a scratch HOME, with a stand-in for its model.
+
+Rule: only what is Claude Code's own; where it lives and who runs it is told by `clients`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from agents import anthropic_api
+
+NAME = "claude-code"
+PACKAGE = "@anthropic-ai/claude-code"
+API = anthropic_api
+SHELL_TOOL = "Bash"
+# The binary itself: the package's own command is put in place by a script that is not run.
+PROGRAM = "@anthropic-ai/claude-code-*/claude"
+SETTINGS = ".claude/settings.json"
+
+
+def shell_call(command: str) -> dict[str, str]:
+    """The arguments of a call of its shell tool."""
+    return {"command": command, "description": "a step of the test"}
+
+
+def environ(url: str) -> dict[str, str]:
+    """What it needs to know of its model."""
+    return {
+        "ANTHROPIC_BASE_URL": url,
+        "ANTHROPIC_API_KEY": "dummy",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "DISABLE_AUTOUPDATER": "1",
+    }
+
+
+def prepare(home: str, url: str) -> None:
+    """Its settings: every shell command is allowed, since there is nobody to ask."""
+    os.makedirs(os.path.join(home, ".claude"))
+    with open(os.path.join(home, SETTINGS), "w", encoding="utf-8") as file:
+        json.dump({"permissions": {"allow": ["Bash"]}}, file)
+
+
+def approve(program: list[str], environ: dict[str, str], work: str) -> None:
+    """Nothing: hooks in a user's settings run as they are."""
+
+
+def prompt(text: str, resume: str | None) -> list[str]:
+    """The arguments for one turn of the conversation, or of an earlier one."""
+    return ["-p", *(["--resume", resume] if resume else []), text]

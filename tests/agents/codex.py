@@ -1,0 +1,121 @@
+"""Codex: how it is started without a person, on a scratch HOME, with a stand-in for its model.
+
+Rule: only what is Codex's own; where it lives and who runs it is told by `clients`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import Any
+
+from agents import openai_api
+
+NAME = "codex"
+PACKAGE = "@openai/codex"
+API = openai_api
+SHELL_TOOL = "exec_command"
+# The binary itself: the package's own command is a script that starts it, and that may end before it does.
+PROGRAM = "@openai/codex-*/vendor/*/bin/codex"
+SETTINGS = ".codex/hooks.json"
+
+_APPROVAL_S_MAX = 60.0
+_CONFIG = """\
+model = "gpt-stand-in"
+model_provider = "stand-in"
+approval_policy = "never"
+sandbox_mode = "danger-full-access"
+check_for_update_on_startup = false
+
+# These look for more at other hosts as soon as it starts.
+[features]
+plugins = false
+apps = false
+
+[analytics]
+enabled = false
+
+[model_providers.stand-in]
+name = "stand-in"
+base_url = "{url}/v1"
+wire_api = "responses"
+env_key = "STAND_IN_KEY"
+supports_websockets = false
+"""
+
+
+def shell_call(command: str) -> dict[str, str]:
+    """The arguments of a call of its shell tool."""
+    return {"cmd": command}
+
+
+def environ(url: str) -> dict[str, str]:
+    """What it needs to know of its model, beside its settings."""
+    return {"STAND_IN_KEY": "dummy"}
+
+
+def prepare(home: str, url: str) -> None:
+    """Its settings: a model provider of our own, and nothing that calls home."""
+    os.makedirs(os.path.join(home, ".codex"))
+    with open(os.path.join(home, ".codex", "config.toml"), "w", encoding="utf-8") as file:
+        file.write(_CONFIG.format(url=url))
+
+
+def approve(program: list[str], environ: dict[str, str], work: str) -> None:
+    """Trust the hooks that it lists, as a person does who has reviewed them; it runs no other."""
+    with subprocess.Popen(
+        [*program, "app-server"],
+        env=environ,
+        cwd=work,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as server:
+        calls = _Calls(server)
+        try:
+            calls.ask("initialize", {"clientInfo": {"name": "tests", "title": "tests", "version": "1"}})
+            listed = calls.ask("hooks/list", {"cwds": [work]})
+            hooks = [hook for place in listed["data"] for hook in place["hooks"]]
+            trusted = {hook["key"]: {"trusted_hash": hook["currentHash"]} for hook in hooks}
+            edit = {"keyPath": "hooks.state", "value": trusted, "mergeStrategy": "upsert"}
+            calls.ask("config/batchWrite", {"edits": [edit]})
+            calls.end()
+        finally:
+            server.kill()
+
+
+def prompt(text: str, resume: str | None) -> list[str]:
+    """The arguments for one turn of the conversation, or of an earlier one."""
+    return ["exec", *(["resume", resume] if resume else []), "--skip-git-repo-check", text]
+
+
+class _Calls:
+    """Calls to an app-server, one at a time, a JSON object a line."""
+
+    def __init__(self, server: subprocess.Popen[str]) -> None:
+        self._server = server
+        self._number = 0
+
+    def ask(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """The result of a call; what it tells unasked is passed over."""
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._number += 1
+        call = {"id": self._number, "method": method, "params": parameters}
+        self._server.stdin.write(json.dumps(call) + "\n")
+        self._server.stdin.flush()
+        for line in self._server.stdout:
+            told = json.loads(line)
+            if told.get("id") == self._number:
+                assert "result" in told, told
+                result: dict[str, Any] = told["result"]
+                return result
+        raise AssertionError(f"codex app-server ended instead of answering {method}")
+
+    def end(self) -> None:
+        """Close its input, at which it ends."""
+        assert self._server.stdin is not None
+        self._server.stdin.close()
+        self._server.wait(_APPROVAL_S_MAX)

@@ -1,0 +1,76 @@
+"""Desk: an agent with hooks and a session at a post office, and a colleague who writes to it.
+
+Rule: mail is "there" once the agent's hook could see it, so that a test never waits for a moment to pass.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from agents.clients import at_work
+from post_office import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from agents.clients import Agent
+    from agents.stand_in import Model
+    from agents.turns import Request, Turn
+    from cli_shell import Shell
+
+# As the hook's text offers it; the three dots are where the answer goes.
+_ANSWER = re.compile(r'Answer: (.+) --message "\.\.\."')
+
+
+class Desk:
+    """`session`: the agent's own, as a shell; None where its hooks make one."""
+
+    def __init__(self, agent: Agent, session: Shell, colleague: Shell) -> None:
+        self.agent = agent
+        self.session = session
+        self.colleague = colleague
+
+    def mail(self, text: str, **more: Any) -> str:
+        """The colleague writes, and the id once the agent's hook could see it."""
+        message_id = self.colleague.send(self.session, text, **more)
+        await_mail(self.session)
+        return message_id
+
+    def receipt(self, message_id: str) -> tuple[str, str | None]:
+        """What the colleague is told of a message: its status, and what delivered it."""
+        with self.colleague.client() as client:
+            message = client.message(message_id)
+        return message["status"], message.get("deliveredVia")
+
+
+@contextlib.contextmanager
+def at_a_desk(kind: str, person: Shell, model: Model | Sequence[Turn], *, without: str = "") -> Iterator[Desk]:
+    """An agent at a desk for as long as the block runs, its hooks installed by `maestro hooks install`.
+
+    `without`: an event whose hook is taken out again.
+    """
+    colleague = person.session("colleague", role="orchestrator")
+    session = person.session("agent")
+    with at_work(kind, model, os.path.join(person.root, "agent"), session.environ) as agent:
+        agent.install_hooks(without=without)
+        yield Desk(agent, session, colleague)
+
+
+def await_mail(session: Shell) -> None:
+    """Wait until a hook of this session would find mail."""
+    marker = os.path.join(session.data, "messages", "by-receiver", session.session_id, ".pending")
+    eventually(lambda: os.path.exists(marker), f"mail for {session.session_id}", 40.0)
+
+
+def shown_in(calls: Sequence[Request], text: str) -> list[int]:
+    """How many times each request has the text."""
+    return [call.count(text) for call in calls]
+
+
+def answer_offered(request: Request) -> str | None:
+    """The newest command in the request that answers a mail, up to where the answer goes."""
+    found = [command for text in request.texts() for command in _ANSWER.findall(text)]
+    return str(found[-1]) if found else None

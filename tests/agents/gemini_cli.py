@@ -1,0 +1,55 @@
+"""Gemini CLI: how it is started without a person, on a scratch HOME, with a stand-in for its model.
+
+Rule: only what is Gemini CLI's own; where it lives and who runs it is told by `clients`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from agents import gemini_api
+
+NAME = "gemini-cli"
+PACKAGE = "@google/gemini-cli"
+API = gemini_api
+SHELL_TOOL = "run_shell_command"
+PROGRAM = "@google/gemini-cli/bundle/gemini.js"
+SETTINGS = ".gemini/settings.json"
+
+
+def shell_call(command: str) -> dict[str, str]:
+    """The arguments of a call of its shell tool."""
+    return {"command": command, "description": "a step of the test"}
+
+
+def environ(url: str) -> dict[str, str]:
+    """What it needs to know of its model."""
+    return {
+        "GOOGLE_GEMINI_BASE_URL": url,
+        "GEMINI_API_KEY": "dummy",
+        "GEMINI_TELEMETRY_ENABLED": "false",
+        # It starts itself once more with a larger heap otherwise.
+        "GEMINI_CLI_NO_RELAUNCH": "true",
+    }
+
+
+def prepare(home: str, url: str) -> None:
+    """Its settings: a key instead of a login, and nothing that calls home."""
+    settings = {
+        "security": {"auth": {"selectedType": "gemini-api-key"}},
+        "privacy": {"usageStatisticsEnabled": False},
+        "general": {"enableAutoUpdate": False, "enableAutoUpdateNotification": False},
+    }
+    os.makedirs(os.path.join(home, ".gemini"))
+    with open(os.path.join(home, SETTINGS), "w", encoding="utf-8") as file:
+        json.dump(settings, file)
+
+
+def approve(program: list[str], environ: dict[str, str], work: str) -> None:
+    """Nothing: hooks in a user's settings run as they are, in a folder that is trusted."""
+
+
+def prompt(text: str, resume: str | None) -> list[str]:
+    """The arguments for one turn of the conversation, or of an earlier one."""
+    return ["--skip-trust", "-y", "-m", "gemini-2.5-flash", *(["--resume", resume] if resume else []), "-p", text]

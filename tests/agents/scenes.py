@@ -1,0 +1,150 @@
+"""Scenes: what every agent has to do with mail, whichever it is, and what each was seen to do with a hook's output.
+
+Rule: a scene starts from a person's shell at a new post office and checks what it says; what differs between agents
+is told by the test.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from agents.clients import at_work
+from agents.desk import answer_offered, at_a_desk, await_mail, shown_in
+from agents.turns import Say
+
+if TYPE_CHECKING:
+    from agents.turns import Request, Turn
+    from cli_shell import Shell
+
+TEXT = "The lighthouse needs 3 new lamps, please."
+
+
+def mail_at_the_start(kind: str, person: Shell, event: str) -> None:
+    """Mail that waits is in the first request, and its sender is told by which hook."""
+    _mail_that_waits(kind, person, event, "")
+
+
+def mail_at_the_prompt(kind: str, person: Shell, event: str) -> None:
+    """The same for mail that no start of a session could show, as it comes between two prompts."""
+    _mail_that_waits(kind, person, event, "SessionStart")
+
+
+def _mail_that_waits(kind: str, person: Shell, event: str, without: str) -> None:
+    with at_a_desk(kind, person, [Say("Noted.")], without=without) as desk:
+        sent = desk.mail(TEXT)
+        desk.agent.run("Go on.")
+        assert shown_in(desk.agent.model.calls, TEXT) == [1]
+        assert desk.receipt(sent) == ("delivered", f"hook:{kind}:{event}")
+
+
+def mail_after_a_tool_call(kind: str, person: Shell, event: str) -> None:
+    """Mail that comes while the agent works is in the request after its next tool call."""
+    sent: list[str] = []
+
+    def model(request: Request) -> Turn:
+        if not sent:
+            sent.append(desk.mail(TEXT))
+            return desk.agent.shell("echo at work")
+        return Say("Noted.")
+
+    with at_a_desk(kind, person, model) as desk:
+        desk.agent.run("Go on.")
+        assert shown_in(desk.agent.model.calls, TEXT) == [0, 1]
+        assert desk.receipt(sent[0]) == ("delivered", f"hook:{kind}:{event}")
+
+
+def mail_at_the_end_of_a_turn(kind: str, person: Shell, event: str) -> None:
+    """Mail that comes too late for the turn keeps the agent from stopping, once."""
+    sent: list[str] = []
+
+    def model(request: Request) -> Turn:
+        if not sent:
+            sent.append(desk.mail(TEXT))
+            return Say("I am done.")
+        return Say("Now I am.")
+
+    with at_a_desk(kind, person, model) as desk:
+        done = desk.agent.run("Go on.")
+        assert shown_in(desk.agent.model.calls, TEXT) == [0, 1]
+        assert done.out.rstrip().endswith("Now I am.")
+        assert desk.receipt(sent[0]) == ("delivered", f"hook:{kind}:{event}")
+
+
+def nothing_without_mail(kind: str, person: Shell) -> None:
+    """The hooks of an agent without mail add nothing to what its model reads."""
+
+    def model(request: Request) -> Turn:
+        return Say("Done.") if len(desk.agent.model.calls) > 1 else desk.agent.shell("true")
+
+    with at_a_desk(kind, person, model) as desk:
+        desk.agent.run("Go on.")
+        assert shown_in(desk.agent.model.calls, "Maestro mail") == [0, 0]
+
+
+def answer_from_a_session_of_its_own(kind: str, person: Shell) -> str:
+    """An agent that was started without a session is given one by its hooks: it is written to, and answers by the
+    command that came with the mail. The id of that session.
+    """
+    colleague = person.session("colleague", role="orchestrator")
+    found: list[Shell] = []
+
+    def model(request: Request) -> Turn:
+        if not found:
+            with colleague.client() as client:
+                others = {one["id"] for one in client.sessions()} - {colleague.session_id}
+                [own] = others
+                found.append(person.like(MAESTRO_SESSION_ID=own))
+                client.send(own, TEXT)
+            await_mail(found[0])
+            return agent.shell("echo at work")
+        if TEXT in request and "Here they are." not in request:
+            offered = answer_offered(request)
+            assert offered is not None
+            return agent.shell(f"{offered} --message 'Here they are.'")
+        return Say("Done.")
+
+    with at_work(kind, model, os.path.join(person.root, "agent"), person.environ) as agent:
+        agent.install_hooks()
+        agent.run("Go on.")
+        [answer] = colleague.inbox()
+    assert answer["message"] == "Here they are."
+    assert answer["from"] == found[0].session_id
+    return found[0].session_id
+
+
+def seen_of(
+    kind: str, person: Shell, event: str, output: Any, text: str, *, approved: bool = True, turns: int = 3
+) -> list[int]:
+    """How many times each request has `text` when a hook of `event` prints `output`, once.
+
+    The model runs a tool, then is done, and again each time it is asked for more.
+    """
+    printed = output if isinstance(output, str) else json.dumps(output)
+    path = os.path.join(person.root, "printed")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(printed)
+    # The second call finds nothing to print; a turn would not end else.
+    once = shlex.quote(path)
+
+    def model(request: Request) -> Turn:
+        asked = len(agent.model.calls)
+        assert asked <= turns, "the agent goes on and on"
+        return agent.shell("echo at work") if asked == 1 else Say("Done.")
+
+    with at_work(kind, model, os.path.join(person.root, "agent"), person.environ) as agent:
+        agent.write_hooks({event: f"[ ! -f {once} ] || {{ cat {once}; rm {once}; }}"}, approved=approved)
+        agent.run("Go on.")
+        return shown_in(agent.model.calls, text)
+
+
+def added(event: str, text: str) -> dict[str, Any]:
+    """The output by which a hook adds text to what the model reads."""
+    return {"hookSpecificOutput": {"hookEventName": event, "additionalContext": text}}
+
+
+def long_text(size: int) -> str:
+    """A text of that size that says at its very end that it is whole."""
+    return ("word " * (size // 5))[: size - 5] + "WHOLE"

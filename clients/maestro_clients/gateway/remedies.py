@@ -20,7 +20,10 @@ _START = "Start it with POST /api/sessions."
 _LATER = "Send the same again after retryAfter seconds; under the same id or Idempotency-Key that is safe."
 
 REMEDIES = {
-    "BAD_REQUEST": Remedy("The body is no JSON.", "Send one JSON object in UTF-8."),
+    "BAD_REQUEST": Remedy(
+        "The body is no JSON, or the path or a header has what none may have.",
+        "Send one JSON object in UTF-8; percent-encode paths as UTF-8.",
+    ),
     "INVALID": Remedy(
         "A field is unknown, of a wrong type, or has no allowed value.", "The message names the field; mend it."
     ),

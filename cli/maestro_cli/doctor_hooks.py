@@ -79,9 +79,36 @@ def _settings(agent: Agent, path: str, desk: Desk, *, is_users: bool) -> Iterato
         name, "warning" if slowest_s > _SLOW_S else "ok", what, "The machine is busy." if slowest_s > _SLOW_S else ""
     )
     if agent is hook_agents.CODEX:
-        yield Finding(
-            f"{name}: trust", "warning", "whether you have trusted them can't be seen from here", agent.remark
-        )
+        yield _reviewed(agent, path, lines)
+
+
+def _reviewed(agent: Agent, path: str, lines: Mapping[str, str]) -> Finding:
+    """Codex runs only what its user has reviewed, and keeps a hash of each in `config.toml` beside its hooks, under
+    `hooks.state."<path>:<event_in_snake_case>:<entry>:<handler>"` (seen with 0.169.0). Whether the hash is that of the
+    present line is Codex's own affair."""
+    import tomllib
+
+    name = f"trust in the hooks of {agent.name}"
+    try:
+        with open(os.path.join(os.path.dirname(path), "config.toml"), "rb") as file:
+            state = tomllib.load(file).get("hooks", {}).get("state", {})
+    except FileNotFoundError:
+        state = {}
+    except (OSError, tomllib.TOMLDecodeError, AttributeError) as error:
+        return Finding(name, "warning", f"config.toml can't be read: {error}", agent.remark)
+    known = {key.rsplit(":", 2)[0] for key in state} if isinstance(state, dict) else set()
+    missing = [
+        event
+        for event in lines
+        if f"{os.path.realpath(path)}:{_snake(event)}" not in known and f"{path}:{_snake(event)}" not in known
+    ]
+    if missing:
+        return Finding(name, "warning", f"nobody has reviewed {', '.join(missing)}", agent.remark)
+    return Finding(name, "ok", "all were reviewed; one that changes since has to be reviewed again")
+
+
+def _snake(event: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in event).lstrip("_")
 
 
 def _ours(agent: Agent, path: str) -> dict[str, str]:

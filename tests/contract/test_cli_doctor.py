@@ -153,6 +153,26 @@ def test_hooks_are_tried(at_home: Shell, agent: str) -> None:
     assert f"each says what {agent} reads" in found["what"]
 
 
+def test_what_codex_was_allowed(at_home: Shell) -> None:
+    """Its own record of it, as version 0.169.0 writes it."""
+    at_home.done("hooks", "install", "codex")
+    name = "trust in the hooks of codex"
+    found = examined(at_home)[name]
+    assert (found["state"], "SessionStart" in found["what"], "/hooks" in found["repair"]) == ("warning", True, True)
+    folder = os.path.join(at_home.environ["HOME"], ".codex")
+    events = ("session_start", "user_prompt_submit", "post_tool_use", "stop", "session_end")
+    lines = [f'[hooks.state."{folder}/hooks.json:{event}:0:0"]\ntrusted_hash = "sha256:0"\n' for event in events]
+    with open(os.path.join(folder, "config.toml"), "w", encoding="utf-8") as file:
+        file.writelines(lines[:-1])
+    assert examined(at_home)[name]["what"] == "nobody has reviewed SessionEnd"
+    with open(os.path.join(folder, "config.toml"), "a", encoding="utf-8") as file:
+        file.write(lines[-1])
+    assert examined(at_home)[name]["state"] == "ok"
+    with open(os.path.join(folder, "config.toml"), "a", encoding="utf-8") as file:
+        file.write("=")
+    assert examined(at_home)[name]["state"] == "warning"
+
+
 def test_a_hook_whose_script_is_gone(at_home: Shell) -> None:
     at_home.done("hooks", "install", "claude-code")
     os.unlink(os.path.join(at_home.data, "hooks", "maestro-hook"))

@@ -84,8 +84,8 @@ def _settings(agent: Agent, path: str, desk: Desk, *, is_users: bool) -> Iterato
 
 def _reviewed(agent: Agent, path: str, lines: Mapping[str, str]) -> Finding:
     """Codex runs only what its user has reviewed, and keeps a hash of each in `config.toml` beside its hooks, under
-    `hooks.state."<path>:<event_in_snake_case>:<entry>:<handler>"` (seen with 0.169.0). Whether the hash is that of the
-    present line is Codex's own affair."""
+    `hooks.state."<path>:<event_in_snake_case>:<entry>:<handler>"` (seen with 0.169.0). Whether the hash is that of
+    the present line is Codex's own affair."""
     import tomllib
 
     name = f"trust in the hooks of {agent.name}"

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
+    from .holdings import Gateway
+
 _STOP_S = 3
 _BACKLOG = 1_024
 _PING_S = 20.0
@@ -160,7 +162,7 @@ class _Server(uvicorn.Server):
         self._application = application
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        gateway: app.Gateway = self._application.state.gateway
+        gateway: Gateway = self._application.state.gateway
         gateway.feed.stop()
         # They get a turn to say why, before their connections are closed.
         await asyncio.sleep(0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -21,6 +21,7 @@ from .credentials import Credentials
 from .endpoints import routes
 from .facades import Doubts
 from .feed import Feed
+from .holdings import Gateway
 from .metrics import Measured, Metrics
 from .post import Post
 from .table import CALLS
@@ -41,17 +42,6 @@ _NO_SUCH = {
     404: ("NOT_FOUND", "there is no such path", "/docs lists every call."),
     405: ("METHOD_NOT_ALLOWED", "this path does not take that method", "The header Allow says which it takes."),
 }
-
-
-class Gateway(NamedTuple):
-    """What the handlers share; `app.state.gateway`. `contract`: the OpenAPI document."""
-
-    options: Options
-    post: Post
-    metrics: Metrics
-    contract: dict[str, Any]
-    doubts: Doubts
-    feed: Feed
 
 
 def make(options: Options) -> Starlette:

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from prometheus_client import Gauge
     from starlette.requests import Request
 
-    from .app import Gateway
     from .feed import Delivery
     from .following import Following
+    from .holdings import Gateway
 
 MEDIA_TYPE = "text/event-stream"
 _RETRY_MS = 1_000

@@ -29,9 +29,9 @@ from .identity import caller_of, token_of
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from .app import Gateway
     from .audience import Viewer
     from .following import Following
+    from .holdings import Gateway
 
 PATHS = ("/", "/ws")
 CLOSE_CODES: Final[dict[str, int]] = {

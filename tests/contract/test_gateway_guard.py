@@ -18,6 +18,7 @@ from cli_shell import open_shell
 from gateways import Gateway
 from maestro_clients.gateway.limits import DOCS, Limits
 from maestro_schemas.errors import CODES, MaestroError
+from post_office import scratch
 from wire_http import Reply, ask, connect, head, is_closed, read
 
 if TYPE_CHECKING:
@@ -38,13 +39,34 @@ UPGRADE = (
 )
 
 
-@pytest.fixture
-def gateway(open_office: PostOffice) -> Iterator[Gateway]:
-    """Beside an office with `ann` and `bob`; patient for a fraction of a second only."""
-    open_office.environ |= {"MAESTRO_HTTP_HEAD_TIMEOUT": "700ms", "MAESTRO_HTTP_BODY_TIMEOUT": "700ms"}
-    open_office.environ |= {"MAESTRO_HTTP_LINGER": "300ms"}
-    with Gateway(open_office) as gateway:
+@pytest.fixture(scope="module")
+def office() -> Iterator[PostOffice]:
+    """With `ann` and `bob`; one for all the tests that are refused, or leave no more than `zoe` behind."""
+    made = scratch()
+    try:
+        made.start()
+        made.sessions("ann", "bob")
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def standing(office: PostOffice) -> Iterator[Gateway]:
+    """Beside that office; patient for a fraction of a second only."""
+    office.environ |= {"MAESTRO_HTTP_HEAD_TIMEOUT": "700ms", "MAESTRO_HTTP_BODY_TIMEOUT": "700ms"}
+    office.environ |= {"MAESTRO_HTTP_LINGER": "300ms"}
+    with Gateway(office) as gateway:
         yield gateway
+
+
+@pytest.fixture
+def gateway(office: PostOffice, standing: Gateway) -> Gateway:
+    """The same, once whatever `zoe` a test before has let in is gone again."""
+    with office.client() as client:
+        if has_zoe(office):
+            client.end_session("zoe")
+    return standing
 
 
 def refused(reply: Reply, code: str) -> dict[str, Any]:
@@ -79,7 +101,7 @@ def post(*lines: bytes, body: bytes = SESSION, host: bytes = wire_http.HOST) -> 
 
 def has_zoe(office: PostOffice) -> bool:
     with office.client() as client:
-        return "zoe" in {session["id"] for session in client.sessions()}
+        return "zoe" in {session["id"] for session in client.sessions(active=True)}
 
 
 # --- names and pages -----------------------------------------------------------------------------------------
@@ -110,13 +132,13 @@ def test_the_names_it_answers_under(gateway: Gateway, name: str) -> None:
         "\xe9",
     ],
 )
-def test_a_name_that_points_here_is_refused(open_office: PostOffice, gateway: Gateway, name: str) -> None:
+def test_a_name_that_points_here_is_refused(office: PostOffice, gateway: Gateway, name: str) -> None:
     """DNS rebinding: the page's own name, which its owner has pointed at this machine."""
     host = f"Host: {name}\r\n".encode("latin-1")
     refused(ask(gateway, head(host=host)), "HOST_REFUSED")
     refused(ask(gateway, post(host=host)), "HOST_REFUSED")
     refused(ask(gateway, head("/ws", *UPGRADE, host=host)), "HOST_REFUSED")
-    assert not has_zoe(open_office)
+    assert not has_zoe(office)
 
 
 @pytest.mark.parametrize("host", [b"", wire_http.HOST * 2, wire_http.HOST + b"Host: rebound.example\r\n"])
@@ -145,12 +167,12 @@ STRANGE_PAGES = [
 @pytest.mark.parametrize(
     "line", [*STRANGE_PAGES, b"Origin: http://localhost.b.example", b"Sec-Fetch-Site: cross-site"]
 )
-def test_a_page_of_another_site(open_office: PostOffice, gateway: Gateway, line: bytes) -> None:
+def test_a_page_of_another_site(office: PostOffice, gateway: Gateway, line: bytes) -> None:
     """It can have a call sent, and a form's body needs nobody's consent."""
     refused(ask(gateway, post(line)), "ORIGIN_REFUSED")
     refused(ask(gateway, head("/api/messages/msg_1", line, method="DELETE")), "ORIGIN_REFUSED")
     refused(ask(gateway, head("/ws", *UPGRADE, line)), "ORIGIN_REFUSED")
-    assert not has_zoe(open_office)
+    assert not has_zoe(office)
     # It may have this sent, and can't read what comes back.
     strict(ask(gateway, head("/health/live", line)))
 
@@ -344,7 +366,7 @@ def test_what_is_no_request(gateway: Gateway, raw: bytes) -> None:
         (b"Transfer-Encoding: chunked, identity",),
     ],
 )
-def test_a_body_of_two_lengths(open_office: PostOffice, gateway: Gateway, lines: tuple[bytes, ...]) -> None:
+def test_a_body_of_two_lengths(office: PostOffice, gateway: Gateway, lines: tuple[bytes, ...]) -> None:
     """Request smuggling: what hides behind a body is not run as a request of its own."""
     with connect(gateway) as wire:
         wire.sendall(head("/api/sessions", JSON, *lines, method="POST") + b"0\r\n\r\n" + post())
@@ -352,7 +374,7 @@ def test_a_body_of_two_lengths(open_office: PostOffice, gateway: Gateway, lines:
         refused(reply, "BAD_REQUEST")
         assert reply.rest == b""
         assert is_closed(wire)
-    assert not has_zoe(open_office)
+    assert not has_zoe(office)
 
 
 def test_garbage_behind_a_request(gateway: Gateway) -> None:
@@ -416,7 +438,7 @@ def test_an_upgrade_to_what_is_not_spoken(gateway: Gateway) -> None:
         assert is_closed(wire)
 
 
-def test_nobody_says_who_he_is_by_a_header(open_office: PostOffice, gateway: Gateway) -> None:
+def test_nobody_says_who_he_is_by_a_header(office: PostOffice, gateway: Gateway) -> None:
     """Forwarded addresses are not believed, and change nothing."""
     assert (
         ask(gateway, head("/health/live", b"X-Forwarded-For: 192.0.2.9", b"X-Forwarded-Host: b.example")).status
@@ -528,18 +550,18 @@ def as_uid(gateway: Gateway, uid: int, raw: bytes, then: str = "read") -> bytes:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a program as another user")
-def test_another_user_is_refused(open_office: PostOffice, gateway: Gateway) -> None:
+def test_another_user_is_refused(office: PostOffice, gateway: Gateway) -> None:
     for raw in (head("/health"), post(), head("/ws", *UPGRADE)):
         answer = as_uid(gateway, NOBODY, raw)
         assert answer.startswith(b"HTTP/1.1 403 ")
         assert b'"PEER_REFUSED"' in answer
-    assert not has_zoe(open_office)
+    assert not has_zoe(office)
     assert as_uid(gateway, 0, head("/health", b"Connection: close")).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a program as another user")
 @pytest.mark.parametrize("then", ["close", "vanish"])
-def test_another_user_who_is_gone_already(open_office: PostOffice, gateway: Gateway, then: str) -> None:
+def test_another_user_who_is_gone_already(office: PostOffice, gateway: Gateway, then: str) -> None:
     """A closed socket has no owner, and the kernel shows its number as root's: not believed."""
     os.kill(gateway.pid, signal.SIGSTOP)  # it looks only when the other has gone
     try:
@@ -547,7 +569,7 @@ def test_another_user_who_is_gone_already(open_office: PostOffice, gateway: Gate
     finally:
         os.kill(gateway.pid, signal.SIGCONT)
     assert ask(gateway, head("/health")).status == 200
-    assert not has_zoe(open_office)
+    assert not has_zoe(office)
 
 
 # --- beyond this machine -------------------------------------------------------------------------------------

@@ -34,6 +34,9 @@ _log = logging.getLogger(__name__)
 HEADS_FILE = "heads"
 
 _CHUNK = 256
+# On a disk that was full: the journal is to have its part of what somebody frees before files have taken it all, for
+# with it new mail is accepted, and files alone let nobody send.
+_CHUNK_WHEN_TIGHT = 8
 # A checkpoint syncs the whole file system, which other writers feel: not more often than its use demands.
 _CHECKPOINT_RECORDS = 50_000
 _CHECKPOINT_INTERVAL_S = 10.0
@@ -132,18 +135,22 @@ class Filer:
             while not last:
                 changes, last = self._take()
                 gone: set[tuple[str, str]] = set()
+                is_tight = False
                 while changes:
-                    chunk = changes[:_CHUNK]
+                    chunk = changes[: _CHUNK_WHEN_TIGHT if is_tight else _CHUNK]
                     if self._is_filed(chunk, gone):
                         self._filed.append(chunk)
                         self._progress.set()
-                        del changes[:_CHUNK]
+                        del changes[: len(chunk)]
+                        if is_tight:
+                            self._journal.prepare_spare()
                         if self._checkpoint_is_due():
                             self._checkpoint()
                     elif self._stopping.is_set():
                         _log.warning("the disk is full: %d changes wait in the journal for a start", len(changes))
                         return
                     else:
+                        is_tight = True
                         more, last = self._take_at_once()
                         changes += more
                         gone = self._make_room(changes, gone)

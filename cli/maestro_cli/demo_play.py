@@ -60,7 +60,7 @@ class Play:
 
     def _start_broker(self) -> None:
         self._title("The broker starts")
-        ran = self._run("up")
+        ran = self._run("up", "--no-http")
         _must(ran.code == exit_codes.DONE, ran, "the broker did not start")
         _tell(f"ready after {ran.took_ms:.0f} ms (the whole command), pid {self._stage.broker().pid}")
         self._title("An orchestrator and two workers start their sessions")
@@ -170,7 +170,7 @@ class Play:
 
     def _kill(self, olive: Actor, wendy: Actor, watching: Watching) -> None:
         self._title(f"{_BURST} messages, and the broker is killed with SIGKILL in the middle")
-        for arguments in (("down",), ("up", "--set", "rate_limit=0")):
+        for arguments in (("down",), ("up", "--no-http", "--set", "rate_limit=0")):
             ran = self._run(*arguments)
             _must(ran.code == exit_codes.DONE, ran, "the broker did not restart with another limit")
         victim = self._stage.broker().pid
@@ -179,7 +179,7 @@ class Play:
         burst.wait_for(_KILL_AFTER)
         os.kill(victim, signal.SIGKILL)
         _tell(f"killed pid {victim} after {burst.count()} of {_BURST} were accepted; the sender keeps trying")
-        ran = self._run("up", "--set", "rate_limit=0")
+        ran = self._run("up", "--no-http", "--set", "rate_limit=0")
         _must(ran.code == exit_codes.DONE, ran, "the broker did not come back")
         accepted = burst.result()
         _tell(f"a new broker (pid {self._stage.broker().pid}) was up {ran.took_ms:.0f} ms later; the sender finished")

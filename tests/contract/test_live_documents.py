@@ -161,7 +161,8 @@ def test_stats_are_those_of_the_page(open_office: PostOffice) -> None:
     page = os.path.join(os.path.dirname(__file__), os.pardir, os.pardir, "schemas", "PROTOCOL.md")
     with open(page, encoding="utf-8") as file:
         section = file.read().split("### `stats`")[1].split("\n###")[0]
-    listed = re.sub(r"\([^()]*\)", "", section.split("`{stats}`:")[1])
+    # The list is the first paragraph; what follows explains it.
+    listed = re.sub(r"\([^()]*\)", "", section.split("`{stats}`:")[1].split("\n\n")[0])
     stats = open_office.client().stats()
     assert set(stats) == set(re.findall(r"`(\w+)`", listed))
     for name, inner in re.findall(r"`(\w+)` \(((?:`\w+`(?:, )?\s*)+)\)", section):

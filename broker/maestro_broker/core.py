@@ -84,6 +84,9 @@ def touches(state: State, request: Request) -> list[Need]:
                 return []
             return [Need("file", mailbox.session, i) for i in wanted if not mailbox.knows(i)]
         case GetMessage():
+            if request.who.session is None and request.session in state.mailboxes and is_id(request.id):
+                known = state.mailboxes[request.session].knows(request.id)
+                return [] if known else [Need("file", request.session, request.id)]
             return _message_touches(state, request.who.session, request.id)
         case GetThread():
             return [*_message_touches(state, request.who.session, request.id), *threads.touches(state, request)]
@@ -125,7 +128,10 @@ def _send_touches(state: State, request: Send) -> list[Need]:
             needs.append(Need("file", mailbox.session, outgoing.id))
         reply_to = outgoing.metadata.in_reply_to
         if reply_to is not None:
-            needs += _message_touches(state, sender, reply_to)
+            unknown = _message_touches(state, sender, reply_to)
+            needs += unknown
+            if unknown:  # it may be deleted, and its thread go on
+                needs.append(Need("thread", "", reply_to))
     return needs
 
 

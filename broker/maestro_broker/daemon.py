@@ -147,7 +147,8 @@ class Daemon:
         )
         self._filer.start()
         self._backlog = Backlog(self._filer, self._limits.filing_backlog_bytes_max)
-        self._backlog.put(found.unfiled, found.unfiled_bytes)
+        for changes, bodies_bytes in found.unfiled:
+            self._backlog.put(changes, bodies_bytes)
         # 6. The sockets exist but nobody is let in: what waits in the outbox is older than what comes now.
         self._transport = Transport(options.runtime, self._limits.wire_bytes_max)
         self._state.topics = self._transport.held
@@ -319,6 +320,7 @@ class Daemon:
                 self._stopping = True
                 return ShutdownReply(os.getpid())
             case GetThread():
+                self._check_reserve(request, body_bytes)
                 self._follow(request, now_ms)
             case _:
                 self._check_reserve(request, body_bytes)
@@ -334,12 +336,17 @@ class Daemon:
         """What makes room, or says what became of mail, goes on when the disk is full, out of a reserve. Reading
         goes on when that is used up too."""
         items = len(request.ids) if isinstance(request, Confirm | Delete) else 1
-        if self._reserve(body_bytes + _RECORD_BYTES * items):
+        record_bytes = body_bytes + _RECORD_BYTES * items
+        if self._journal.has_room(self._state.batch_bytes + record_bytes):
+            self._state.batch_bytes += record_bytes
             return
         full = disk.storage_full(self._options.data)
+        # The reserve is for what makes room; a refusal (401, 403) must leave no record now.
+        self._state.back_pressure = full
+        if self._reserve(record_bytes):
+            return
         if isinstance(request, Confirm | Delete | SessionStart | SessionEnd | SessionTouch):
             raise full
-        self._state.back_pressure = full  # a refusal (401, 403) must leave no record now
 
     def _reserve(self, record_bytes: int) -> bool:
         """Whether so much more fits into the batch under way, if need be out of the reserve."""

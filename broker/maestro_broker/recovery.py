@@ -27,16 +27,18 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+# Records of the tail that are handed to the filer at a time.
+_PIECE = 256
+
 
 class Recovered(NamedTuple):
-    """`unfiled`: the journal's tail, for the filer; `unfiled_bytes`: its bodies. `last_ms`: the newest record's time,
-    the clock's floor."""
+    """`unfiled`: the journal's tail for the filer, in pieces with the length of their bodies, so that the backlog
+    shrinks piece by piece. `last_ms`: the newest record's time, the clock's floor."""
 
     state: State
     journal: Journal
     start: heads.Heads
-    unfiled: list[Change]
-    unfiled_bytes: int
+    unfiled: list[tuple[list[Change], int]]
     last_ms: int
     warnings: list[str]
 
@@ -62,8 +64,7 @@ def recover(options: Options, spool: Spool, timeline: Timeline) -> Recovered:
         state.sessions.put(stored)
         state.adopt_mailbox(stored.session.id)
     last_ms = start.at
-    unfiled: list[Change] = []
-    unfiled_bytes = 0
+    unfiled: list[tuple[list[Change], int]] = []
     for lsn, body in found.records:
         try:
             record = records.decode(body)
@@ -73,8 +74,10 @@ def recover(options: Options, spool: Spool, timeline: Timeline) -> Recovered:
         for need in state.replay_touches(record):
             supply(state, spool, need, 0)
         state.replay(lsn, record)
-        unfiled += state.take_changes()
-        unfiled_bytes += len(body)
+        if not unfiled or len(unfiled[-1][0]) >= _PIECE:
+            unfiled.append(([], 0))
+        changes, bodies_bytes = unfiled[-1]
+        unfiled[-1] = (changes + state.take_changes(), bodies_bytes + len(body))
         last_ms = max(last_ms, record.message.created_at if isinstance(record, Accepted) else record.at)
     state.lsn = max(state.lsn, journal.head_lsn)
     if found.missing_lsns:
@@ -84,7 +87,8 @@ def recover(options: Options, spool: Spool, timeline: Timeline) -> Recovered:
         if state.sessions.get(one.session) is None:
             spool.put_away(one)
     if unfiled:
-        _log.info("the journal gave back %d records above LSN %d", len(unfiled), start.lsn)
+        count = sum(len(changes) for changes, _ in unfiled)
+        _log.info("the journal gave back %d records above LSN %d", count, start.lsn)
     state.take_touched()
     for mailbox in state.mailboxes.values():
         mailbox.marked = spool.is_marked(mailbox.session)
@@ -92,7 +96,7 @@ def recover(options: Options, spool: Spool, timeline: Timeline) -> Recovered:
             marked = mailbox.unoffered > 0
             if spool.mark(mailbox.session, pending=marked):
                 mailbox.marked = marked
-    return Recovered(state, journal, start, unfiled, unfiled_bytes, last_ms, warnings)
+    return Recovered(state, journal, start, unfiled, last_ms, warnings)
 
 
 def supply(state: State, spool: Spool, need: Need, now_ms: int) -> None:

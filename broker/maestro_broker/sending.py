@@ -188,9 +188,13 @@ def _checked_metadata(state: State, sender: str, outgoing: Outgoing) -> Metadata
         return metadata
     asking = state.sessions.get(sender)
     root = rights.find_message(state, asking, metadata.in_reply_to) if asking is not None else None
-    # A message that was deleted in the meantime can still be answered: the thread goes by its id then.
-    thread_id = (root.meta.thread_id or root.id) if root is not None else metadata.in_reply_to
-    return replace(metadata, thread_id=thread_id)
+    if root is not None:
+        return replace(metadata, thread_id=root.meta.thread_id or root.id)
+    # What was deleted meanwhile still names its thread, for who sent it or got one of its answers. Nobody else joins:
+    # else whoever knows an id could enter a thread by answering it, and read it.
+    took_part = state.sent_before(sender, metadata.in_reply_to) is not None
+    took_part = took_part or sender in state.answers(metadata.in_reply_to).values()
+    return replace(metadata, thread_id=metadata.in_reply_to if took_part else None)
 
 
 def _checked_ttl(state: State, ttl_ms: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from maestro_schemas.names import is_id
+from maestro_schemas.names import is_id, message_time_ms
 from maestro_schemas.replies import ThreadReply
 
 from . import rights
@@ -35,8 +35,7 @@ def touches(state: State, request: GetThread) -> list[Need]:
     thread_id = _thread_id(message)
     if not state.has_answers(thread_id):
         return [Need("thread", "", thread_id)]
-    places = [(receiver, message_id) for message_id, receiver in state.answers(thread_id).items()]
-    places = places[: state.limits.reply_messages_max]
+    places = [(receiver, message_id) for message_id, receiver in _oldest(state, thread_id).items()]
     places += [(party, thread_id) for party in _parties(state, message, thread_id)]
     return [
         Need("file", receiver, message_id)
@@ -66,18 +65,26 @@ def get(state: State, request: GetThread, now_ms: int) -> ThreadReply:
         if len(shown) == state.limits.reply_messages_max or (shown and total_bytes > state.limits.reply_bytes_max):
             break
         shown.append(each)
-    return ThreadReply(thread_id, shown, has_more=len(shown) < len(found))
+    all_of_them = len(_oldest(state, thread_id)) == len(state.answers(thread_id)) and len(shown) == len(found)
+    return ThreadReply(thread_id, shown, has_more=not all_of_them)
 
 
 def _thread_id(message: Message) -> str:
     return message.meta.thread_id or message.id
 
 
+def _oldest(state: State, thread_id: str) -> dict[str, str]:
+    """As many answers as a reply may hold, by the time in their ids: id -> receiver."""
+    answers = state.answers(thread_id)
+    ordered = sorted(answers, key=lambda message_id: (message_time_ms(message_id), message_id))
+    return {message_id: answers[message_id] for message_id in ordered[: state.limits.reply_messages_max]}
+
+
 def _messages(state: State, thread_id: str) -> dict[str, Message]:
     """The answers that are in memory, by id. (One that is not was deleted.)"""
     entries = {
         message_id: state.mailbox(receiver).get(message_id)
-        for message_id, receiver in state.answers(thread_id).items()
+        for message_id, receiver in _oldest(state, thread_id).items()
     }
     return {message_id: entry.message for message_id, entry in entries.items() if entry is not None}
 

@@ -160,9 +160,10 @@ def confirm(
     return Request("confirm", body, _only("confirm", "results", list), caller)
 
 
-def message(message_id: str, *, caller: Caller | None = None) -> Request[MessageDoc]:
-    """One message, for its sender, its receiver and the operator. Raises MaestroError MESSAGE_NOT_FOUND."""
-    return Request("message", {"id": message_id}, _only("message", "message", dict), caller)
+def message(message_id: str, *, session: str | None = None, caller: Caller | None = None) -> Request[MessageDoc]:
+    """One message, for its sender, its receiver and the operator. `session`: the mailbox that it is in, where the
+    operator knows it, which spares a look into all others. Raises MaestroError MESSAGE_NOT_FOUND."""
+    return Request("message", _given(id=message_id, session=session), _only("message", "message", dict), caller)
 
 
 def thread(message_id: str, *, caller: Caller | None = None) -> Request[ThreadDoc]:

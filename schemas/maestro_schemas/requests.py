@@ -83,9 +83,10 @@ class Confirm(Request, frozen=True):
 
 
 class GetMessage(Request, frozen=True):
-    """`message`: one message by its id."""
+    """`message`: one message by its id. `session`: the mailbox that it is in, where the operator knows it."""
 
     id: str
+    session: str | None = None
 
 
 class GetThread(Request, frozen=True):

@@ -21,7 +21,7 @@ from post_office import eventually, scratch
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from maestro_clients.blocking import Client
     from maestro_schemas.documents import OutgoingDoc
@@ -207,6 +207,17 @@ def test_a_disk_that_fills(small: Small, capsys: pytest.CaptureFixture[str]) -> 
         gone = [line.id for line in lines[10:20]]
         assert [result["status"] for result in bob.delete(gone)] == [200] * 10
         assert bob.message(lines[0].id)["status"] == "delivered"
+        # Refusals that would leave a line in the audit have no room for it, and are refusals all the same.
+        ghost = post_office.client("ghost")
+        asks: list[Callable[[], object]] = [
+            lambda: ghost.message(lines[0].id),
+            lambda: ghost.thread(lines[0].id),
+            lambda: ghost.delete([lines[0].id]),
+            lambda: ghost.confirm([lines[0].id], "read"),
+        ]
+        for ask in asks * 50:
+            with pytest.raises(MaestroError, match="there is no session"):
+                ask()
         # Room from outside.
         os.unlink(os.path.join(small.path, "other"))
         os.unlink(ballast)

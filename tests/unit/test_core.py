@@ -21,6 +21,7 @@ from maestro_schemas.requests import (
     Confirm,
     Delete,
     GetMessage,
+    GetThread,
     Identity,
     Inbox,
     Outgoing,
@@ -199,8 +200,12 @@ def test_threads(office: Office) -> None:
     office.crash()
     assert office.accept("ann", "boss", "r3", metadata=Metadata(in_reply_to="root")).thread_id == "root"
     assert office.accept("ann", "boss", "r4", metadata=Metadata(in_reply_to="r2")).thread_id == "root"
-    # Somebody else's message is nothing that bob could answer, so it tells him nothing either.
-    assert office.accept("bob", "boss", "r5", metadata=Metadata(in_reply_to="r2")).thread_id == "r2"
+    # Somebody else's message is nothing that bob could answer: he does not get into its thread, and can't read it.
+    assert office.accept("bob", "boss", "r5", metadata=Metadata(in_reply_to="r2")).thread_id is None
+    assert office.accept("bob", "boss", "r7", metadata=Metadata(in_reply_to="root")).thread_id is None
+    assert [m.id for m in office.do(GetThread(id="r7", who=Identity("bob"))).messages] == ["r7"]
+    # boss sent the root, which ann has deleted.
+    assert office.accept("boss", "bob", "r8", metadata=Metadata(in_reply_to="root")).thread_id == "root"
     assert _code(office.send("bob", "boss", "r6", metadata=Metadata(in_reply_to="a/b"))) == "INVALID_ID"
 
 

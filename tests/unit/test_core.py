@@ -209,6 +209,21 @@ def test_threads(office: Office) -> None:
     assert _code(office.send("bob", "boss", "r6", metadata=Metadata(in_reply_to="a/b"))) == "INVALID_ID"
 
 
+def test_the_operator_may_name_the_mailbox(office: Office) -> None:
+    """Then no other is looked through; in the wrong one there is no such message."""
+    office.accept("boss", "ann", "m1")
+    office.file()
+    office.make_checkpoint()
+    office.crash()
+    assert core.touches(office.state, GetMessage(id="m1", session="ann")) == [Need("file", "ann", "m1")]
+    assert office.do(GetMessage(id="m1", session="ann")).message.id == "m1"
+    assert core.touches(office.state, GetMessage(id="m1", session="ann")) == []
+    for session in ("bob", "nobody"):
+        assert refused(office, GetMessage(id="m1", session=session)).code == "MESSAGE_NOT_FOUND"
+    # To a session it means nothing: what it may see, it may see.
+    assert office.do(GetMessage(id="m1", session="bob", who=Identity("ann"))).message.id == "m1"
+
+
 def test_a_batch_is_judged_one_by_one(office: Office) -> None:
     """And a batch that is too long is refused whole."""
     batch = [

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from .audience import Directory
     from .post import Post
 
-_STATUSES = ("pending", "delivered", "read", "failed", "expired")
+# A run of more is asked for as one page.
+_ONE_BY_ONE_MAX = 8
+_AT_ONCE = 64
 # Of a deleted message there is nothing to fetch.
 _WITH_MESSAGE = frozenset(
     {"message.accepted", "message.delivered", "message.read", "message.expired", "message.failed"}
@@ -130,11 +132,25 @@ async def fetch_messages(post: Post, wanted: Iterable[Happening]) -> None:
 
 
 async def _fetch_run(post: Post, mailbox: str, run: list[Happening]) -> None:
+    found = await _pending(post, mailbox, run) if len(run) > _ONE_BY_ONE_MAX else {}
+    missing = [one for one in run if one.event.id not in found]
+    for start in range(0, len(missing), _AT_ONCE):
+        several = missing[start : start + _AT_ONCE]
+        messages = await asyncio.gather(*(_one(post, mailbox, one.event.id or "") for one in several))
+        found.update((message["id"], message) for message in messages if message is not None)
+    for one in run:
+        one.message = found.get(one.event.id or "")
+        one.is_fetched = True
+
+
+async def _pending(post: Post, mailbox: str, run: list[Happening]) -> dict[str, MessageDoc]:
+    """Those of a run that are pending, which the broker has in memory; to ask for all would make it read the whole
+    mailbox again for each event."""
     since, last = _seq(run[0]) - 1, _seq(run[-1])
     found: dict[str, MessageDoc] = {}
     while since < last:
         try:
-            page = await post.client.inbox(session=mailbox, since=since, limit=last - since, status=_STATUSES)
+            page = await post.client.inbox(session=mailbox, since=since, limit=last - since)
         except MaestroError as error:
             if error.code == "SESSION_NOT_FOUND":
                 break
@@ -143,9 +159,17 @@ async def _fetch_run(post: Post, mailbox: str, run: list[Happening]) -> None:
         if page["upTo"] <= since or not page["hasMore"]:
             break
         since = page["upTo"]
-    for one in run:
-        one.message = found.get(one.event.id or "")
-        one.is_fetched = True
+    return found
+
+
+async def _one(post: Post, mailbox: str, message_id: str) -> MessageDoc | None:
+    """None where it was deleted since."""
+    try:
+        return await post.client.message(message_id, session=mailbox)
+    except MaestroError as error:
+        if error.code in ("MESSAGE_NOT_FOUND", "SESSION_NOT_FOUND"):
+            return None
+        raise
 
 
 def _seq(one: Happening) -> int:

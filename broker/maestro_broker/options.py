@@ -40,7 +40,8 @@ def resolve(
 ) -> Options:
     """Raises MaestroError BAD_SETTING (also for a config file that can't be read) or PATH_TOO_LONG."""
     directory = os.path.abspath(data) if data is not None else paths.data_dir(environ)
-    chosen, origins = limits.resolve(_config(paths.config_file(environ)), environ, settings)
+    config_path = paths.config_file(environ)
+    chosen, origins = limits.resolve(_config(config_path), environ, settings, config_path)
     return Options(directory, paths.runtime_dir(directory, environ), chosen, origins, ready_fd, foreground)
 
 

@@ -42,6 +42,7 @@ _LOOK_AGAIN_MAX_S = 0.25
 # A page that is on its way is worth a moment, also to a consumer that has no time: else it would never see one.
 _GRACE_S = 0.1
 _LOSSES = frozenset({"BROKER_UNREACHABLE", "TIMEOUT"})
+_LIVES = frozenset({"session.started", "session.ended"})
 
 
 class Watcher:
@@ -53,7 +54,8 @@ class Watcher:
     than a round trip. `on_state` is told `connected`, `lost` and `caught up`.
 
     The constructor connects, starting a broker where that is allowed. Raises MaestroError NO_SESSION,
-    SESSION_NOT_FOUND, FORBIDDEN or another refusal, and whatever `broker_process.ensure` raises.
+    SESSION_NOT_FOUND, FORBIDDEN or another refusal, and whatever `broker_process.ensure` raises. Once its session has
+    ended and all mail was given out, `next_message` raises SESSION_ENDED.
     """
 
     def __init__(
@@ -85,8 +87,10 @@ class Watcher:
         self._closed = False
         endpoints = ensure(data, environ, autostart=may_autostart(environ))
         with Client(endpoints.router, caller) as client:
-            # Its id, for a topic is not a name; and whether there is such a session.
-            self._session = client.session(session)["id"]
+            # Its id, for a topic is not a name; and whether there is such a session, and mail to come for it.
+            found = client.session(session)
+            self._session = found["id"]
+            self._has_ended = "completedAt" in found
             confirm_max = client.hello()["limits"].get("batch_messages_max", CONFIRM_COUNT)
         self._cursor = MailCursor(
             self._session,
@@ -141,6 +145,12 @@ class Watcher:
                 self._look_for_broker(deadline_s)
             else:
                 self._ask(now_s, idle=True)
+                if self._has_ended and cursor.caught_up and self._fetching is None:
+                    raise MaestroError(
+                        "SESSION_ENDED",
+                        f"session {self._session} has ended, and no more mail comes for it",
+                        "Starting it again under the same id reopens its mailbox: `maestro session start --id`.",
+                    )
                 if self._is_over(now_s, deadline_s):
                     return None
                 self._wait(deadline_s)
@@ -287,6 +297,8 @@ class Watcher:
         ready = dict(self._poller.poll(max(0, int((until_s - now_s) * 1000) + 1)))
         if notices.socket in ready:
             for event in notices.drain():
+                if event.get("session") == self._session and event["event"] in _LIVES:
+                    self._has_ended = event["event"] == "session.ended"
                 self._cursor.notice(event)
         self._take_in(line)
         if notices.monitor in ready and self._line is not None:

@@ -163,7 +163,10 @@ def parse_limit(name: str, text: str) -> int:
 
 
 def resolve(
-    config: Mapping[str, object], environ: Mapping[str, str], flags: Mapping[str, str]
+    config: Mapping[str, object],
+    environ: Mapping[str, str],
+    flags: Mapping[str, str],
+    config_path: str = "the config file",
 ) -> tuple[Limits, dict[str, str]]:
     """The limits in force and where each came from (`default`, `config`, `environment`, `flag`).
 
@@ -175,19 +178,29 @@ def resolve(
     origins = dict.fromkeys(DOCS, "default")
     for raw_name, raw in config.items():
         name = _private(raw_name)
-        values[name] = parse_limit(name, str(raw))
+        values[name] = _parsed(name, str(raw), config_path)
         origins[name] = "config"
     for name in DOCS:
         # Where both spellings are set, the one with the unit wins.
         for variable in (f"MAESTRO_{_public(name).upper()}", f"MAESTRO_{name.upper()}"):
             if environ.get(variable):
-                values[name] = parse_limit(name, environ[variable])
+                values[name] = _parsed(name, environ[variable], f"the environment variable {variable}")
                 origins[name] = "environment"
     for raw_name, text in flags.items():
         name = _private(raw_name)
         values[name] = parse_limit(name, text)
         origins[name] = "flag"
     return Limits(**values), origins
+
+
+def _parsed(name: str, text: str, origin: str) -> int:
+    """`parse_limit`, with an error that says where the value stands, for nobody has just typed it."""
+    try:
+        return parse_limit(name, text)
+    except MaestroError as error:
+        raise MaestroError(
+            error.code, f"{error.message} (set by {origin})", error.hint, limit=error.limit, actual=error.actual
+        ) from None
 
 
 def _count(text: str) -> int:

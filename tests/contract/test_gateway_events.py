@@ -560,3 +560,23 @@ def test_where_nobody_looks_on_nothing_is_read(open_office: PostOffice, gateway:
     eventually(lambda: watchers() > 0, "the gateway listens")
     stream.close()
     eventually(lambda: watchers() == 0, "the gateway listens no more")
+
+
+def test_a_refused_stream_leaves_no_second_reader(open_office: PostOffice, gateway: Gateway) -> None:
+    """Each event comes once, whoever came and went before."""
+    for _ in range(5):
+        answer = gateway.ask("GET", "/api/sessions/bob/messages/stream", headers={"Last-Event-ID": "99999999"})
+        assert answer.json["code"] == "CURSOR_AHEAD"
+    with connect(gateway.ws_url) as client:
+        client.send(json.dumps({"type": "subscribe", "sessionIds": ["bob"]}))
+        assert json.loads(client.recv(10))["type"] == "subscribed"
+        with open_office.client("ann") as ann:
+            ids = [ann.send("bob", f"{number}")["id"] for number in range(3)]
+        seen: list[tuple[str, str]] = []
+        while len(seen) < 2 * len(ids):
+            frame = json.loads(client.recv(10))
+            seen.append((frame["event"], frame["data"]["id"]))
+        client.send(json.dumps({"type": "ping"}))
+        assert json.loads(client.recv(10))["type"] == "pong", "nothing comes twice"
+    wanted = ("message:created", "session:message_received")
+    assert seen == [(name, message_id) for message_id in ids for name in wanted]

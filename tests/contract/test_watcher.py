@@ -678,3 +678,21 @@ def test_many_watchers_in_one_process(open_office: PostOffice) -> None:
     for thread in threads:
         thread.join()
     assert taken == {name: [f"{name} {number}" for number in range(10)] for name in names}
+
+
+def test_a_session_that_ends_ends_its_watch(open_office: PostOffice) -> None:
+    """After the mail that is there; and at once where it had ended before."""
+    with open_office.client("ann") as ann, open_office.client() as operator:
+        ann.send("bob", "last words")
+        with Watcher(open_office.data, open_office.environ, Caller("bob")) as watcher:
+            operator.end_session("bob")
+            message = watcher.next_message(10.0)
+            assert message is not None
+            assert message["message"] == "last words"
+            with pytest.raises(MaestroError, match="has ended"):
+                watcher.next_message(10.0)
+        with (
+            Watcher(open_office.data, open_office.environ, Caller("bob")) as late,
+            pytest.raises(MaestroError, match="has ended"),
+        ):
+            late.next_message(10.0)

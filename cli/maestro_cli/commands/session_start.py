@@ -15,6 +15,7 @@ from maestro_cli.desk import Desk
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
+    from maestro_clients.blocking import Client
     from maestro_schemas.documents import SessionDoc
 
 start = App(
@@ -87,6 +88,8 @@ def run(
             agent=agent,
             cwd=os.getcwd(),
         )
+        if name is not None:
+            _warn_of_namesakes(client, name)
     if as_json:
         output.say_json({**session, "token": token})
     elif export:
@@ -94,6 +97,17 @@ def run(
     else:
         output.say(_told(session, chosen, token))
     return 0
+
+
+def _warn_of_namesakes(client: Client, name: str) -> None:
+    """Several of one name can be reached by their ids alone, and whoever sends to the name is refused."""
+    try:
+        client.session(name)
+    except MaestroError as error:
+        if error.code != "AMBIGUOUS_NAME":
+            raise
+        output.note(f"maestro: {error.message}: nobody can send to that name now")
+        output.note("  next: end the others, `maestro session end ID`, or start this one under another name.")
 
 
 def _can_be_parent(desk: Desk) -> bool:

@@ -43,7 +43,9 @@ def run(
     positive("--limit", limit)
     desk = Desk.here()
     with desk.client() as client:
-        reply = client.events(-1 if after is None else after, limit=limit, session=session)
+        # By its name too; and a session that there is not is told, rather than that nothing happened to it.
+        party = None if session is None else client.session(session)["id"]
+        reply = client.events(-1 if after is None else after, limit=limit, session=party)
     events = reply["events"]
     if as_json:
         for event in events:

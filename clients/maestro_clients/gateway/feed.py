@@ -193,8 +193,11 @@ class Feed:
             listener = asyncio.create_task(self._listen(notices))
             try:
                 while True:
+                    # Not `wait_for`: where the event is set just then, it swallows a cancellation (until 3.12), and a
+                    # reader that was let go of would read on beside the next one.
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), _LOOK_EVERY_S)
+                        async with asyncio.timeout(_LOOK_EVERY_S):
+                            await self._wake.wait()
                     self._wake.clear()
                     try:
                         await self._read()

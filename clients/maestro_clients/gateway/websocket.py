@@ -146,7 +146,8 @@ class Connection:
 
     async def _admit_by_first_frame(self, refusal: MaestroError) -> Viewer:
         try:
-            raw = await asyncio.wait_for(self._next_text(), _AUTH_S)
+            async with asyncio.timeout(_AUTH_S):
+                raw = await self._next_text()
         except TimeoutError:
             raise refusal from None
         try:

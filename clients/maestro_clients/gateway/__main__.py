@@ -28,10 +28,12 @@ from maestro_schemas import logs, paths
 from maestro_schemas.errors import MaestroError
 
 from . import app, limits
+from .endpoints import changing_paths
 from .guard import Guard
 from .options import DEFAULT_HOST, DEFAULT_PORT, Options
 from .peers import Peers
 from .protocol import TOLD_MAX, Connections, GuardedProtocol
+from .table import CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +95,7 @@ def _serve(options: Options, listener: socket.socket, ready_fd: int | None, life
     connections = Connections(options.limits, peers)
     application = app.make(options)
     config = uvicorn.Config(
-        Guard(application, options),
+        Guard(application, options, changing_paths(CALLS)),
         loop="asyncio",
         # uvicorn calls it like the class.
         http=functools.partial(GuardedProtocol, shared=connections),  # type: ignore[arg-type]

@@ -18,6 +18,8 @@ from .answers import error_answer
 from .hosts import Hosts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from .options import Options
@@ -46,10 +48,11 @@ ANSWER_HEADERS: Final = (
 
 
 class Guard:
-    """The application `app`, guarded."""
+    """The application `app`, guarded. `changing`: the paths on which also a GET changes something."""
 
-    def __init__(self, app: ASGIApp, options: Options) -> None:
+    def __init__(self, app: ASGIApp, options: Options, changing: Sequence[re.Pattern[str]]) -> None:
         self._app = app
+        self._changing = changing
         self._hosts = Hosts(options)
         self._limits = options.limits
 
@@ -95,13 +98,20 @@ class Guard:
                 "Ask for localhost or 127.0.0.1, or for the address given with --http-host.",
             )
         _judge_path(scope)
-        if scope["type"] == "http" and scope["method"] in _SAFE_METHODS:
+        if self._is_safe(scope):
             return
         for name, value in headers:
             if name == b"origin" and not self._hosts.has_origin(value.decode("latin-1"), reached):
                 raise _strange_page("the page that asks is not this gateway's own (Origin)")
             if name == b"sec-fetch-site" and value.strip().lower() == b"cross-site":
                 raise _strange_page("the page that asks is another site's (Sec-Fetch-Site)")
+
+    def _is_safe(self, scope: Scope) -> bool:
+        """Whether it changes nothing, so that any page may have it sent."""
+        if scope["type"] != "http" or scope["method"] not in _SAFE_METHODS:
+            return False
+        # The address of an image would be enough to have such a GET sent.
+        return not any(path.match(scope["path"]) for path in self._changing)
 
     async def _with_whole_body(self, scope: Scope, receive: Receive) -> Receive:
         """`receive` for the application, with the body read. Raises MaestroError BAD_REQUEST, FRAME_TOO_LARGE or

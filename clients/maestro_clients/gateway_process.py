@@ -48,7 +48,8 @@ def find(data: str) -> GatewayPlace | None:
     except OSError:
         return None
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Shared: who looks at the same moment must not be taken for a gateway.
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         pid = os.pread(fd, 32, 0).strip()
     else:

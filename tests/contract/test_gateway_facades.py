@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateways import Answer, Gateway, send
+from maestro_clients.fresh import new_message_id
 from post_office import eventually
 
 if TYPE_CHECKING:
@@ -74,6 +75,39 @@ def test_mail_and_its_reading(gateway: Gateway) -> None:
     assert gateway.ask("GET", "/api/v1/sessions/cyd/mail").json == []
     assert gateway.ask("GET", "/api/sessions/cyd-name/mail").json == [], "by its name"
     assert gateway.ask("GET", "/api/sessions/nobody/mail").status == 404
+
+
+def test_more_mail_than_one_confirmation_takes(open_office: PostOffice, gateway: Gateway) -> None:
+    """What is shown is read; the rest comes with the next reading."""
+    sent = [f"number {number}" for number in range(300)]
+    with open_office.client("ann") as client:
+        for some in (sent[:150], sent[150:]):
+            results = client.send_many([{"id": new_message_id(), "to": "bob", "message": text} for text in some])
+            assert {result["status"] for result in results} == {201}
+    first = gateway.ask("GET", "/api/sessions/bob/mail").json
+    assert [one["message"] for one in first] == sent[:256]
+
+    def is_read() -> bool:
+        with open_office.client() as client:
+            return client.inbox(session="bob", since=0, limit=1_000, status=["read"])["count"] == 256
+
+    eventually(is_read, "it is read")
+    assert [one["message"] for one in gateway.ask("GET", "/api/sessions/bob/mail").json] == sent[256:]
+
+
+@pytest.mark.parametrize("prefix", ["/api", "/api/v1"])
+def test_mail_is_not_read_without_its_body(open_office: PostOffice, gateway: Gateway, prefix: str) -> None:
+    """By HEAD; and what a page of another site has sent is refused, since it would count as read."""
+    with open_office.client("ann") as client:
+        client.send("bob", "hello")
+    assert gateway.ask("HEAD", f"{prefix}/sessions/bob/mail").status == 200
+    for header in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://page.example"}):
+        answer = gateway.ask("GET", f"{prefix}/sessions/bob/mail", headers=header)
+        assert (answer.status, answer.json["code"]) == (403, "ORIGIN_REFUSED")
+    with open_office.client() as client:
+        [message] = client.inbox(session="bob", since=0, status=["pending", "delivered", "read"])["messages"]
+    assert message["status"] == "pending"
+    assert [one["message"] for one in gateway.ask("GET", f"{prefix}/sessions/bob/mail").json] == ["hello"]
 
 
 def test_mail_that_the_reader_did_not_take_is_there_again(open_office: PostOffice, gateway: Gateway) -> None:

@@ -165,7 +165,16 @@ STRANGE_PAGES = [
 
 
 @pytest.mark.parametrize(
-    "line", [*STRANGE_PAGES, b"Origin: http://localhost.b.example", b"Sec-Fetch-Site: cross-site"]
+    "line",
+    [
+        *STRANGE_PAGES,
+        b"Origin: http://localhost.b.example",
+        b"Origin: http://localhost:3000",
+        b"Origin: http://localhost:99999x",
+        b"Origin: http://127.0.0.1",
+        b"Sec-Fetch-Site: cross-site",
+        b"Sec-Fetch-Site: same-site",
+    ],
 )
 def test_a_page_of_another_site(office: PostOffice, gateway: Gateway, line: bytes) -> None:
     """It can have a call sent, and a form's body needs nobody's consent."""
@@ -177,11 +186,48 @@ def test_a_page_of_another_site(office: PostOffice, gateway: Gateway, line: byte
     strict(ask(gateway, head("/health/live", line)))
 
 
-@pytest.mark.parametrize(
-    "line", [b"Origin: http://localhost:3000", b"Origin: https://[::1]", b"Sec-Fetch-Site: none"]
-)
-def test_a_page_of_ours(gateway: Gateway, line: bytes) -> None:
+@pytest.mark.parametrize("line", [b"Sec-Fetch-Site: none", b"Sec-Fetch-Site: same-origin"])
+def test_a_page_of_ours_by_its_site(gateway: Gateway, line: bytes) -> None:
     assert ask(gateway, post(line)).status == 201
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("localhost:4568", "http://localhost:4568"),
+        ("LOCALHOST:4568", "http://localhost:4568"),
+        ("localhost:9000", "http://localhost:9000"),  # a tunnel's end
+        ("localhost", "http://localhost"),
+        ("localhost:80", "http://localhost"),
+        ("localhost", "https://localhost:443"),
+        ("[::1]", "https://[::1]"),
+        ("[::1]:443", "https://[0:0::1]"),
+        ("[::ffff:127.0.0.1]:1", "http://127.0.0.1:1"),
+    ],
+)
+def test_a_page_of_ours(gateway: Gateway, host: str, origin: str) -> None:
+    """Of the host and the port that it asks."""
+    line = f"Host: {host}\r\n".encode()
+    assert ask(gateway, post(f"Origin: {origin}".encode(), host=line)).status == 201
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("localhost:4568", "http://localhost:3000"),
+        ("localhost:4568", "http://localhost"),
+        ("localhost", "http://localhost:443"),
+        ("localhost:80", "https://localhost"),
+        ("127.0.0.1:4568", "http://localhost:4568"),
+    ],
+)
+def test_a_page_of_another_port(office: PostOffice, gateway: Gateway, host: str, origin: str) -> None:
+    """Of another server on this machine."""
+    line, named = f"Origin: {origin}".encode(), f"Host: {host}\r\n".encode()
+    refused(ask(gateway, post(line, host=named)), "ORIGIN_REFUSED")
+    refused(ask(gateway, head("/ws", *UPGRADE, line, host=named)), "ORIGIN_REFUSED")
+    refused(ask(gateway, head("/api/sessions/bob/mail", line, host=named)), "ORIGIN_REFUSED")
+    assert not has_zoe(office)
 
 
 def test_no_page_is_given_leave(gateway: Gateway) -> None:

@@ -20,6 +20,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -28,10 +29,12 @@ from maestro_schemas import logs, paths
 from maestro_schemas.errors import MaestroError
 
 from . import app, limits
+from .endpoints import changing_paths
 from .guard import Guard
 from .options import DEFAULT_HOST, DEFAULT_PORT, Options
 from .peers import Peers
 from .protocol import TOLD_MAX, Connections, GuardedProtocol
+from .table import CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +45,9 @@ if TYPE_CHECKING:
 
 _STOP_S = 3
 _BACKLOG = 1_024
+# Whoever looks whether a gateway runs has the lock for a moment too.
+_LOCK_S = 0.1
+_LOCK_AGAIN_S = 0.005
 _PING_S = 20.0
 # What clients send over WebSocket is small: the longest is a list of sessions.
 _WS_BYTES_MAX = 1 << 17
@@ -73,8 +79,11 @@ def main() -> int:
     try:
         bounds = _affordable(limits.resolve(os.environ))
         options = Options(data, os.environ, arguments.host, arguments.port, bounds)
-        with _lock(options.data), _listen(options) as listener:
-            _serve(options, listener, arguments.ready_fd, arguments.life_fd)
+        with _lock(options.data):
+            # Of one that was killed.
+            _forget_address(options.data)
+            with _listen(options) as listener:
+                _serve(options, listener, arguments.ready_fd, arguments.life_fd)
     except MaestroError as error:
         _tell(arguments.ready_fd, f"error {json.dumps(error.body())}")
         print(f"maestro gateway: {error.message}\n  next: {error.hint}", file=sys.stderr)
@@ -93,7 +102,7 @@ def _serve(options: Options, listener: socket.socket, ready_fd: int | None, life
     connections = Connections(options.limits, peers)
     application = app.make(options)
     config = uvicorn.Config(
-        Guard(application, options),
+        Guard(application, options, changing_paths(CALLS)),
         loop="asyncio",
         # uvicorn calls it like the class.
         http=functools.partial(GuardedProtocol, shared=connections),  # type: ignore[arg-type]
@@ -115,31 +124,42 @@ def _serve(options: Options, listener: socket.socket, ready_fd: int | None, life
         # On one machine there is nothing to win by it, and each of many clients would cost a compression a frame.
         ws_per_message_deflate=False,
     )
-    # Bound and listening: whoever reads the file from now on is answered, if only when the loop has begun.
-    url = _url(options, listener)
-    url_file = paths.server_url_file(options.data)
-    with open(url_file, "w", encoding="utf-8") as file:
-        file.write(f"{url}\n")
-    _log.info("listens at %s; owners of connections by %s", url, peers.source)
-    if options.is_loopback:
-        _tell(ready_fd, f"ready {url}")
-    else:
-        _log.warning("other machines can reach %s: %s", url, _EXPOSED)
-        _tell(ready_fd, f"ready {url} {_EXPOSED}")
-        if ready_fd is None:
-            print(f"note: other machines can reach the gateway: {_EXPOSED}.", file=sys.stderr)
     server = _Server(config, application)
+
+    def end(_number: int, _frame: object) -> None:
+        server.should_exit = True
+
+    # Before anybody is told of us, and so may tell us to end. uvicorn has its own while it runs, and raises the
+    # signal that ended it once more, for who handled it before: the default would kill us before we have cleaned up.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
     if life_fd is not None:
         threading.Thread(target=_end_with, args=(life_fd, server), daemon=True).start()
-    # uvicorn raises the signal that ended it again, for who handled it before: the default would kill us here.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _on_signal)
     try:
+        _announce(options, _url(options, listener), peers.source, ready_fd)
         server.run(sockets=[listener])
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(url_file)
+        _forget_address(options.data)
         peers.close()
+
+
+def _announce(options: Options, url: str, source: str, ready_fd: int | None) -> None:
+    """Bound and listening: whoever reads the file from now on is answered, if only when the loop has begun."""
+    with open(paths.server_url_file(options.data), "w", encoding="utf-8") as file:
+        file.write(f"{url}\n")
+    _log.info("listens at %s; owners of connections by %s", url, source)
+    if options.is_loopback:
+        _tell(ready_fd, f"ready {url}")
+        return
+    _log.warning("other machines can reach %s: %s", url, _EXPOSED)
+    _tell(ready_fd, f"ready {url} {_EXPOSED}")
+    if ready_fd is None:
+        print(f"note: other machines can reach the gateway: {_EXPOSED}.", file=sys.stderr)
+
+
+def _forget_address(data: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(paths.server_url_file(data))
 
 
 def _affordable(wanted: limits.Limits) -> limits.Limits:
@@ -169,10 +189,6 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _on_signal(_number: int, _frame: object) -> None:
-    """Told already."""
-
-
 def _end_with(life_fd: int, server: uvicorn.Server) -> None:
     """Whoever holds the other end has died, however it died."""
     os.read(life_fd, 1)
@@ -191,17 +207,29 @@ def _lock(data: str) -> Iterator[None]:
             "Start the broker first: `maestro up`.",
         ) from None
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise MaestroError(
-                "DATA_DIR_LOCKED", f"a gateway runs already for {data}", "`maestro status` says where it listens."
-            ) from None
+        _take(fd, data)
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(fd)
+
+
+def _take(fd: int, data: str) -> None:
+    give_up_s = time.monotonic() + _LOCK_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= give_up_s:
+                raise MaestroError(
+                    "DATA_DIR_LOCKED",
+                    f"a gateway runs already for {data}",
+                    "`maestro status` says where it listens.",
+                ) from None
+            time.sleep(_LOCK_AGAIN_S)
+        else:
+            return
 
 
 def _listen(options: Options) -> socket.socket:

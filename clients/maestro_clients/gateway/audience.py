@@ -27,11 +27,17 @@ _NOBODY = frozenset({"SESSION_NOT_FOUND", "AMBIGUOUS_NAME"})
 
 
 class Directory:
-    """The sessions as the events of the moment need them. What an event says has changed is asked for again."""
+    """The sessions as the events of the moment need them. What an event says has changed is asked for again.
+
+    What is known is never taken away, only replaced: several learn at a time, and whoever has learnt what an event
+    needs may count on it until the event is cut.
+    """
 
     def __init__(self, post: Post) -> None:
         self._post = post
         self._known: dict[str, SessionDoc | None] = {}
+        # To be asked for again before it is used for another event.
+        self._stale: set[str] = set()
 
     def get(self, session: str) -> SessionDoc | None:
         """A session by id, out of what was learnt."""
@@ -42,19 +48,31 @@ class Directory:
         found = self._known.get(session)
         return found["projectId"] if found is not None else None
 
-    def forget(self) -> None:
+    def note(self, session: SessionDoc) -> None:
+        """A session as the broker has just told it."""
+        self._known[session["id"]] = session
+        self._stale.discard(session["id"])
+
+    def doubt(self) -> None:
         """Everything: no event told what changed meanwhile."""
-        self._known.clear()
+        self._stale.update(self._known)
 
     async def learn(self, events: Iterable[Event]) -> None:
         """Whoever the events name. Raises MaestroError where the broker is away."""
         wanted: dict[str, None] = {}
         for event in events:
             if event.session is not None:
-                self._known.pop(event.session, None)
-            wanted.update((party, None) for party in event.parties() if party not in self._known)
+                wanted[event.session] = None
+            wanted.update(
+                (party, None) for party in event.parties() if party not in self._known or party in self._stale
+            )
         if wanted:
-            self._known.update(zip(wanted, await asyncio.gather(*map(self._ask, wanted)), strict=True))
+            await asyncio.gather(*map(self._learn_one, wanted))
+
+    async def _learn_one(self, session: str) -> None:
+        # Noted at once, not when all the others are there too: an answer that was asked for later is a newer one.
+        self._known[session] = await self._ask(session)
+        self._stale.discard(session)
 
     async def _ask(self, session: str) -> SessionDoc | None:
         try:
@@ -109,4 +127,6 @@ async def admit(post: Post, options: Options, directory: Directory, caller: Call
             f"session {session['id']} has no token, and this gateway can be reached from other machines",
             "Start the session with a token.",
         )
+    # What was known of it may be from a time before anybody read the events.
+    directory.note(session)
     return Viewer(session["id"], session["role"], session["projectId"], directory)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, compile_path
 
 from maestro_schemas.errors import MaestroError
 
 from .answers import answer, plain_error
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Awaitable, Callable, Iterable
 
     from starlette.requests import Request
@@ -31,7 +32,8 @@ class Endpoint(NamedTuple):
     """One call. `path` is below a prefix where `versioned`. `body`, `query`: Structs that the handler takes as
     `body=` and `query=`. `answers`: status -> the shape of its JSON, a tuple where it is one of several, None for no
     body, a string for another media type. `codes`: the errors of its own; those of every call are not listed.
-    `headers`: those of the request that the call reads; X-Session-ID is among them only where it must be there."""
+    `headers`: those of the request that the call reads; X-Session-ID is among them only where it must be there.
+    `changes`: for a GET that changes something all the same."""
 
     method: str
     path: str
@@ -44,6 +46,18 @@ class Endpoint(NamedTuple):
     versioned: bool = True
     tag: str = "messages"
     headers: tuple[str, ...] = ()
+    changes: bool = False
+
+
+def changing_paths(table: Iterable[Endpoint]) -> list[re.Pattern[str]]:
+    """The paths whose GET changes something, as the router compares them."""
+    prefixed = (
+        prefix + endpoint.path
+        for endpoint in table
+        if endpoint.changes
+        for prefix in (PREFIXES if endpoint.versioned else ("",))
+    )
+    return [compile_path(path)[0] for path in prefixed]
 
 
 def routes(table: Iterable[Endpoint]) -> list[Route]:

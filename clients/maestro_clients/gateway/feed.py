@@ -142,7 +142,7 @@ class Feed:
             if self._reader is None:
                 self.cursor = (await self._post.client.hello())["headLsn"]
                 # Whoever was learnt to know for the first of them was so before anything was read.
-                self.directory.forget()
+                self.directory.doubt()
                 self._wake.set()
                 self._reader = asyncio.get_running_loop().create_task(self._read_on())
                 self._reader.add_done_callback(self._reader_ended)

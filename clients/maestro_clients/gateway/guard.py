@@ -15,15 +15,19 @@ from urllib.parse import unquote_to_bytes
 from maestro_schemas.errors import MaestroError
 
 from .answers import error_answer
-from .hosts import Hosts
+from .hosts import Hosts, is_same_origin
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from .options import Options
 
 # RFC 9110 section 9.2.1. A page may have these sent without our consent, and can't read the answers.
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+# Ours, and nobody's (an address typed in). To a browser another port of this machine is the `same-site`.
+_OWN_SITES: Final = frozenset({b"same-origin", b"none"})
 _LENGTH: Final = re.compile(rb"[0-9]{1,19}")
 # A path holds escapes of two hexadecimal digits, and no control characters, escaped or not.
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -46,10 +50,11 @@ ANSWER_HEADERS: Final = (
 
 
 class Guard:
-    """The application `app`, guarded."""
+    """The application `app`, guarded. `changing`: the paths on which also a GET changes something."""
 
-    def __init__(self, app: ASGIApp, options: Options) -> None:
+    def __init__(self, app: ASGIApp, options: Options, changing: Sequence[re.Pattern[str]]) -> None:
         self._app = app
+        self._changing = changing
         self._hosts = Hosts(options)
         self._limits = options.limits
 
@@ -88,20 +93,28 @@ class Guard:
                 f"the request has {len(hosts)} Host headers, and needs one",
                 "Any HTTP client sends it by itself.",
             )
-        if not self._hosts.has(hosts[0].decode("latin-1"), reached):
+        host = hosts[0].decode("latin-1")
+        if not self._hosts.has(host, reached):
             raise MaestroError(
                 "HOST_REFUSED",
                 "this gateway does not answer under the name in the Host header",
                 "Ask for localhost or 127.0.0.1, or for the address given with --http-host.",
             )
         _judge_path(scope)
-        if scope["type"] == "http" and scope["method"] in _SAFE_METHODS:
+        if self._is_safe(scope):
             return
         for name, value in headers:
-            if name == b"origin" and not self._hosts.has_origin(value.decode("latin-1"), reached):
+            if name == b"origin" and not is_same_origin(value.decode("latin-1"), host):
                 raise _strange_page("the page that asks is not this gateway's own (Origin)")
-            if name == b"sec-fetch-site" and value.strip().lower() == b"cross-site":
-                raise _strange_page("the page that asks is another site's (Sec-Fetch-Site)")
+            if name == b"sec-fetch-site" and value.strip().lower() not in _OWN_SITES:
+                raise _strange_page("the page that asks is not this gateway's own (Sec-Fetch-Site)")
+
+    def _is_safe(self, scope: Scope) -> bool:
+        """Whether it changes nothing, so that any page may have it sent."""
+        if scope["type"] != "http" or scope["method"] not in _SAFE_METHODS:
+            return False
+        # The address of an image would be enough to have such a GET sent.
+        return not any(path.match(scope["path"]) for path in self._changing)
 
     async def _with_whole_body(self, scope: Scope, receive: Receive) -> Receive:
         """`receive` for the application, with the body read. Raises MaestroError BAD_REQUEST, FRAME_TOO_LARGE or
@@ -236,5 +249,5 @@ def _strange_page(why: str) -> MaestroError:
     return MaestroError(
         "ORIGIN_REFUSED",
         why,
-        "Programs send no Origin; a page has to come from localhost or from the gateway's host.",
+        "Programs send no Origin; a page has to come from the host and port that it asks.",
     )

@@ -6,7 +6,7 @@ Rule: no policy of its own. A key that makes a repeat safe becomes the message's
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from maestro_clients.asynchronous import AsyncClient
-    from maestro_schemas.documents import ItemResultDoc, MessageDoc, MetadataDoc
+    from maestro_schemas.documents import ItemResultDoc, MessageDoc, MetadataDoc, SendResultDoc
 
     from .shapes import InboxQuery, SendBody, StatusBody
 
@@ -52,7 +52,12 @@ async def send(request: Request, *, body: SendBody) -> Response:
         headers["Idempotent-Replayed"] = "true"
     if result.get("state") == "deleted":
         return answer({"id": result["id"], "to": result.get("to"), "status": "deleted"}, 201, headers)
-    return answer(await client.message(result["id"], caller=caller), 201, headers)
+    try:
+        shown = await client.message(result["id"], caller=caller)
+    except MaestroError:
+        # It is on disk all the same: its receiver has deleted it at once, or the broker went away since.
+        shown = _as_sent(caller, body.message, metadata, result)
+    return answer(shown, 201, headers)
 
 
 async def inbox(request: Request, *, query: InboxQuery) -> Response:
@@ -113,6 +118,24 @@ async def reader_of(request: Request) -> tuple[str, Caller]:
 def client_of(request: Request) -> AsyncClient:
     """The gateway's client."""
     return cast("AsyncClient", request.app.state.gateway.post.client)
+
+
+def _as_sent(caller: Caller, text: str, metadata: MetadataDoc, result: SendResultDoc) -> MessageDoc:
+    """The message by what the sender said of it and the broker answered."""
+    if "threadId" in result:
+        metadata = {**metadata, "threadId": result["threadId"]}
+    made: dict[str, Any] = {
+        "id": result["id"],
+        "seq": result.get("seq"),
+        "from": caller.session,
+        "to": result.get("to"),
+        "message": text,
+        "metadata": metadata or None,
+        "status": result.get("state", "pending"),
+        "createdAt": result.get("createdAt"),
+        "expiresAt": result.get("expiresAt"),
+    }
+    return cast("MessageDoc", {name: value for name, value in made.items() if value is not None})
 
 
 def _listed(text: str) -> list[str]:

@@ -187,6 +187,7 @@ CALLS = (
         {200: list[shapes.MailShown]},
         ("SESSION_NOT_FOUND", "FORBIDDEN"),
         tag="older clients",
+        changes=True,
     ),
     Endpoint(
         "GET",

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 NAME = "maestro-hook"
 
-# An entry is ours by this, in whatever data directory its script is.
-_OURS = re.compile(rf"/{NAME}'? [a-z-]+ [A-Za-z]+ \|\| true$")
+# A line that `command` made, in whatever data directory its script is. The whole of it: a line that only ends like
+# ours is somebody else's, and is neither run nor taken out.
+_WORD = rf"'(?:[^'\\\n\r\0]|'\\'')*/{NAME}'"
+_OURS = re.compile(rf"test -x (?P<script>{_WORD}) && exec (?P=script) [a-z-]+ [A-Za-z]+ \|\| true")
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 
@@ -39,15 +41,20 @@ case $event in
 SessionStart | SessionEnd) ;;
 *)
   session=
-  id=${{input#*'"session_id"'}}
-  if [ "$id" != "$input" ]; then
+  # Agents say it first, and what looks for it takes the square of how far it has to look.
+  head=$input
+  [ ${{#head}} -le 4096 ] || head=$(printf '%.4096s' "$head")
+  case $head in
+  *'"session_id"'*)
+    id=${{head#*'"session_id"'}}
     id=${{id#*\\"}}
     id=${{id%%\\"*}}
     case $id in
     '' | *[!A-Za-z0-9_-]*) ;;
     *) [ ! -r "$data/hooks/links/$agent/$id" ] || read -r session < "$data/hooks/links/$agent/$id" ;;
     esac
-  fi
+    ;;
+  esac
   [ -n "$session" ] || session=$MAESTRO_SESSION_ID
   [ -n "$session" ] && [ -e "$data/messages/by-receiver/$session/.pending" ] || exit 0
   ;;
@@ -77,7 +84,20 @@ def command(script: str, agent: str, event: str) -> str:
 
 def is_ours(line: object) -> bool:
     """Whether a line in an agent's settings is one that `command` made."""
-    return isinstance(line, str) and _OURS.search(line) is not None
+    return isinstance(line, str) and _OURS.fullmatch(line) is not None
+
+
+def names_us(line: str) -> bool:
+    """Whether a line calls a script of our name, or seems to; `is_ours` says whether it is a line of ours."""
+    return f"/{NAME}" in line
+
+
+def is_as_written(data: str, python: str) -> bool:
+    """Whether the script of the post office at `data` is, byte by byte, what `write` would write. Raises
+    MaestroError INVALID, and OSError where it can't be read."""
+    body = text(data, python).encode("utf-8", "surrogateescape")
+    with open(script_path(data), "rb") as file:
+        return file.read(len(body) + 1) == body
 
 
 def text(data: str, python: str) -> str:

@@ -1,7 +1,8 @@
 """Hook script: what an agent calls, and what it costs while there is no mail.
 
 Rule: a few lines of POSIX shell that end with exit code 0 whatever happens, say nothing on the agent's streams by
-themselves, and start Python only for a session's beginning and end and where `.pending` says that mail waits.
+themselves, and start Python only for a session's beginning and end, where `.pending` says that mail waits, and at the
+end of a turn in which a hook has said that the agent is at work.
 Standard input is read to its end, since some agents take a hook that closes it early for a broken one.
 """
 
@@ -56,7 +57,13 @@ SessionStart | SessionEnd) ;;
     ;;
   esac
   [ -n "$session" ] || session=$MAESTRO_SESSION_ID
-  [ -n "$session" ] && [ -e "$data/messages/by-receiver/$session/.pending" ] || exit 0
+  [ -n "$session" ] || exit 0
+  if [ ! -e "$data/messages/by-receiver/$session/.pending" ]; then
+    case $event in
+    Stop | AfterAgent) [ -e "$data/hooks/working/$session" ] || exit 0 ;;
+    *) exit 0 ;;
+    esac
+  fi
   ;;
 esac
 [ -x "$python" ] || exit 0

@@ -118,7 +118,10 @@ def _framed(parts: Sequence[str], previewed: int, left: int, everything: int, vo
     )
     last = []
     if previewed:
-        last.append(f"Of {previewed:,} only the beginning is shown. To read them whole: {voice.command} inbox")
+        last.append(
+            f"Of {previewed:,} only the beginning is shown. To read them whole: {voice.command} inbox. "
+            f'To answer one: {voice.command} message reply ID --message "..."'
+        )
     if left:
         last.append(f"{left:,} more are not shown here. To read them: {voice.command} inbox")
     return "\n\n".join([first, *parts, "\n".join([*last, CLOSING])])
@@ -126,11 +129,7 @@ def _framed(parts: Sequence[str], previewed: int, left: int, everything: int, vo
 
 def _whole(message: MessageDoc, labels: Mapping[str, str], now_ms: int, command: str) -> str:
     metadata = message.get("metadata") or {}
-    lines = [_head(message, labels, now_ms)]
-    if "inReplyTo" in metadata:
-        lines.append(f"in reply to {plain(metadata['inReplyTo'])}, thread {plain(metadata.get('threadId', '?'))}")
-    elif metadata.get("threadId", message["id"]) != message["id"]:
-        lines.append(f"thread {plain(metadata['threadId'])}")
+    lines = [_head(message, labels, now_ms), *_thread(message)]
     if "originalTo" in message:
         lines.append(f"was sent to {plain(message['originalTo'])}")
     lines += [BAR + line for line in message["message"].splitlines() or [""]]
@@ -145,11 +144,22 @@ def _whole(message: MessageDoc, labels: Mapping[str, str], now_ms: int, command:
     return "\n".join(lines)
 
 
+def _thread(message: MessageDoc) -> list[str]:
+    """The line that says to what it belongs; none where it begins a thread of its own."""
+    metadata = message.get("metadata") or {}
+    if "inReplyTo" in metadata:
+        return [f"in reply to {plain(metadata['inReplyTo'])}, thread {plain(metadata.get('threadId', '?'))}"]
+    if metadata.get("threadId", message["id"]) != message["id"]:
+        return [f"thread {plain(metadata['threadId'])}"]
+    return []
+
+
 def _preview(message: MessageDoc, labels: Mapping[str, str], now_ms: int) -> str:
     text = message["message"]
     shown = plain(" ".join(text[: 4 * _PREVIEW_CHARS].split()))[:_PREVIEW_CHARS]
     ack = " It asks for an acknowledgement." if (message.get("metadata") or {}).get("requiresAck") else ""
-    return f"{_head(message, labels, now_ms)}\n{BAR}{shown}...\nThe beginning of {len(text):,} characters.{ack}"
+    last = f"The beginning of {len(text):,} characters.{ack}"
+    return "\n".join([_head(message, labels, now_ms), *_thread(message), f"{BAR}{shown}...", last])
 
 
 def _head(message: MessageDoc, labels: Mapping[str, str], now_ms: int) -> str:

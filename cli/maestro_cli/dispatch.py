@@ -17,10 +17,19 @@ if TYPE_CHECKING:
 
 _REACHES = {
     "watching": "Its receiver is watching, and hears of it now.",
-    "tool": "Its receiver is at work, and sees it after its next tool call.",
-    "prompt": "Its receiver is idle, and sees it at its next prompt.",
+    "tool": "Its agent is at work, and sees it after its next tool call.",
+    # Not "it is idle": an agent without mail says nothing of its work.
+    "prompt": "Its agent sees it at its next prompt or tool call.",
     "inbox": "Its receiver sees it when it looks into its inbox.",
 }
+# What is known of how a message came to its receiver.
+_CHAIN: tuple[Literal["offeredAt", "offeredVia", "deliveredAt", "deliveredVia", "readAt"], ...] = (
+    "offeredAt",
+    "offeredVia",
+    "deliveredAt",
+    "deliveredVia",
+    "readAt",
+)
 # A sign of life that is older is worth a word.
 _QUIET_MS = 300_000
 
@@ -92,7 +101,8 @@ def _expectation(outcome: dict[str, Any]) -> str:
 
     told = _REACHES.get(outcome.get("reach", ""), "")
     seen_at = outcome.get("seenAt")
-    if seen_at is not None and outcome.get("reach") != "watching" and now_ms() - seen_at >= _QUIET_MS:
+    # An agent gives a sign of life only when it gets mail: a long silence says nothing about it.
+    if seen_at is not None and outcome.get("reach") == "inbox" and now_ms() - seen_at >= _QUIET_MS:
         told += f" It gave its last sign of life {age(seen_at, now_ms())}."
     return told
 
@@ -123,19 +133,20 @@ def _reached(desk: Desk, outcome: dict[str, Any], status: str, timeout_s: float,
 
     message = wait_for(desk.data, desk.environ, desk.caller, outcome["id"], status, timeout_s)
     if as_json:
-        times = {key: message[key] for key in ("deliveredAt", "deliveredVia", "readAt") if key in message}
-        output.say_json({**outcome, "state": message["status"], **times})
+        chain = {key: message[key] for key in _CHAIN if key in message}
+        output.say_json({**outcome, "state": message["status"], **chain})
     else:
         output.say(_receipt(message, status))
     return exit_codes.DONE
 
 
 def _receipt(message: MessageDoc, status: str) -> str:
-    from maestro_cli.render import duration
+    from maestro_cli.desk import now_ms
+    from maestro_cli.render import duration, history
 
     at = message.get("readAt") if status == "read" else message.get("deliveredAt")
     after = "" if at is None else f", {duration(max(at - message['createdAt'], 0))} after it was accepted"
-    return f"{status.capitalize()} by {message['to']}{after}."
+    return "\n".join([f"{status.capitalize()} by {message['to']}{after}.", *history(message, now_ms())])
 
 
 def _own_head(desk: Desk) -> int:

@@ -1,21 +1,27 @@
 """Doctor of hooks: whether each agent's hooks are there, and whether what they say is what that agent reads.
 
-Rule: each installed hook is run, as it stands in the agent's settings, with what the agent would say to it, in a post
-office of its own that is made for it and removed. No mail of yours is shown or marked.
+Rule: each installed hook is run, with what the agent would say to it, in a post office of its own that is made for it
+and removed; no mail of yours is shown or marked. Settings may come with a project from anybody: only a line that is
+the very one that we install is run, and only while its script is the very one that we write.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
 from maestro_cli import hook_agents, hook_install, hook_script, hook_settings
 from maestro_cli.doctor import Finding
+from maestro_cli.process_end import BrokerEnd
+from maestro_cli.render import plain
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
@@ -23,10 +29,13 @@ if TYPE_CHECKING:
 
     from maestro_cli.desk import Desk
     from maestro_cli.hook_agents import Agent
+    from maestro_clients.blocking import Client
 
 _SIZE_MAX = 10_000
 _RUN_S = 30.0
 _SLOW_S = 1.0
+_END_S = 10.0
+_LINE_CHARS = 160
 _PROGRAMS = {"claude-code": "claude", "codex": "codex", "gemini-cli": "gemini"}
 _SESSION = "5b0c1f6e-doctor"
 # What the agents say beside the common fields, by what the event is to us.
@@ -35,8 +44,8 @@ _BESIDE: dict[str, dict[str, Any]] = {
     hook_agents.PROMPT: {"prompt": "Go on, please."},
     hook_agents.TOOL: {"tool_name": "Bash", "tool_input": {"command": "ls"}, "tool_response": {"stdout": "a.py"}},
     hook_agents.STOP: {"stop_hook_active": False},
+    hook_agents.END: {"reason": "other"},
 }
-_TELLING = (hook_agents.PROMPT, hook_agents.TOOL, hook_agents.STOP)
 
 
 def findings(desk: Desk) -> Iterator[Finding]:
@@ -50,23 +59,34 @@ def findings(desk: Desk) -> Iterator[Finding]:
 def _settings(agent: Agent, path: str, desk: Desk, *, is_users: bool) -> Iterator[Finding]:
     name = f"hooks of {agent.name}"
     try:
-        lines = _ours(agent, path)
+        lines, strange = _lines(agent, path, desk)
         is_current = not hook_install.to_install(agent, path, hook_install.entries(agent, desk.data)).changes
     except (MaestroError, OSError) as error:
         hint = error.hint if isinstance(error, MaestroError) else ""
         yield Finding(name, "failed", str(error), hint or f"Mend it, then: maestro hooks install {agent.name}")
         return
-    if not lines:
-        if is_users and shutil.which(_PROGRAMS[agent.name], path=desk.environ.get("PATH")):
-            repair = f"maestro hooks install {agent.name}"
-            yield Finding(name, "warning", f"{agent.name} is here and gets no mail by itself", repair)
-        return
     again = f"maestro hooks install {agent.name}{'' if is_users else ' --scope project'}"
+    for event, line in strange:
+        what = f"not ours to run: at {plain(event)[:_LINE_CHARS]}, {path} has {plain(line)[:_LINE_CHARS]}"
+        repair = again if hook_script.is_ours(line) else "Take it out, unless it is yours."
+        yield Finding(name, "warning", what, repair)
+    if not lines:
+        if not strange and is_users and shutil.which(_PROGRAMS[agent.name], path=desk.environ.get("PATH")):
+            yield Finding(name, "warning", f"{agent.name} is here and gets no mail by itself", again)
+        return
     if not is_current:
         yield Finding(name, "warning", f"{path} has hooks of another version or another post office", again)
-    gone = next((line for line in lines.values() if not os.access(_script_in(line), os.X_OK)), None)
-    if gone is not None:
-        yield Finding(name, "failed", f"{path} calls {_script_in(gone)}, which is not there", again)
+    script = hook_script.script_path(desk.data)
+    if not os.access(script, os.X_OK):
+        yield Finding(name, "failed", f"{path} calls {script}, which is not there", again)
+        return
+    try:
+        is_as_written = hook_script.is_as_written(desk.data, sys.executable)
+    except OSError as error:
+        yield Finding(name, "failed", f"{script} can't be read: {error}", again)
+        return
+    if not is_as_written:
+        yield Finding(name, "warning", f"not ours to run: {script} is not as this version writes it", again)
         return
     faults, slowest_s = _tried(agent, lines, desk.environ)
     if faults:
@@ -111,34 +131,30 @@ def _snake(event: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in event).lstrip("_")
 
 
-def _ours(agent: Agent, path: str) -> dict[str, str]:
-    """Event -> the line that is run for it, as it stands in the settings."""
+def _lines(agent: Agent, path: str, desk: Desk) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Event -> the line that we install for it, where the settings have it; and, with their events, the other lines
+    that name a script of ours."""
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
     except FileNotFoundError:
-        return {}
+        return {}, []
     except UnicodeDecodeError:
         raise MaestroError("FILE_UNREADABLE", f"{path} is no text in UTF-8", "Mend it.") from None
-    found = hook_settings.ours_in(text, comments=agent.comments)
+    script = hook_script.script_path(desk.data)
     lines: dict[str, str] = {}
-    for event, entries in found.items():
-        for entry in entries:
-            for handler in entry.get("hooks", []) if isinstance(entry, dict) else []:
-                if hook_script.is_ours(handler.get("command")):
-                    lines[event] = handler["command"]
-    return lines
-
-
-def _script_in(line: str) -> str:
-    """The script that a line of ours calls."""
-    import shlex
-
-    return shlex.split(line)[2]
+    strange = []
+    for event, line in hook_settings.commands_in(text, comments=agent.comments):
+        # An event's name comes from the settings too: one that is unknown must not get into a line of ours.
+        if event in agent.events and line == hook_script.command(script, agent.name, event):
+            lines[event] = line
+        elif hook_script.names_us(line):
+            strange.append((event, line))
+    return lines, strange
 
 
 def _tried(agent: Agent, lines: Mapping[str, str], environ: Mapping[str, str]) -> tuple[list[str], float]:
-    """Run each hook with mail waiting, and once more without; what was wrong, and the longest run in seconds."""
+    """Run each hook with mail waiting; what was wrong, and the longest run in seconds."""
     from maestro_clients.blocking import Client
     from maestro_clients.broker_process import ensure
     from maestro_clients.callers import Caller
@@ -148,29 +164,48 @@ def _tried(agent: Agent, lines: Mapping[str, str], environ: Mapping[str, str]) -
     scratch = {name: value for name, value in environ.items() if not name.startswith("MAESTRO_")}
     scratch |= {"MAESTRO_DATA_DIR": data, "MAESTRO_RUNTIME_DIR": os.path.join(root, "run"), "MAESTRO_RATE_LIMIT": "0"}
     scratch |= {"MAESTRO_CONFIG": os.path.join(root, "config.toml"), "MAESTRO_SESSION_ID": "doctor_to"}
-    faults: list[str] = []
-    slowest_s = 0.0
     try:
-        router = ensure(data, scratch, autostart=True).router
-        with Client(router) as operator, Client(router, Caller("doctor_from")) as sender:
-            operator.start_session("doctor_from", role="orchestrator")
-            operator.start_session("doctor_to")
-            for event, line in lines.items():
-                kind = agent.events.get(event)
-                if kind not in _TELLING:
-                    continue
-                # More than one answer holds, so that the hook has to choose.
-                for text in ("Urgent. " * 1_000, "Long. " * 1_500) if kind == hook_agents.PROMPT else ("Hello.",):
-                    sender.send("doctor_to", text)
-                fault, took_s = _run(agent, event, str(kind), line, scratch)
-                slowest_s = max(slowest_s, took_s)
-                if fault:
-                    faults.append(f"{event} {fault}")
-            operator.shutdown()
+        broker = ensure(data, scratch, autostart=True)
+        with BrokerEnd(data, broker) as end, Client(broker.router) as operator:
+            try:
+                operator.start_session("doctor_from", role="orchestrator")
+                operator.start_session("doctor_to")
+                with Client(broker.router, Caller("doctor_from")) as sender:
+                    return _each_run(agent, lines, sender, scratch)
+            finally:
+                _stop(operator, end, broker.pid)
     except MaestroError as error:
-        faults.append(f"could not be tried: {error.message}")
+        return [f"could not be tried: {error.message}"], 0.0
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _stop(operator: Client, end: BrokerEnd, pid: int) -> None:
+    """End the broker that was started for this, and return when it writes no more."""
+    with contextlib.suppress(MaestroError):
+        operator.shutdown()
+    if not end.wait(_END_S):
+        # It has nothing that anybody would miss.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        end.wait(_END_S)
+
+
+def _each_run(
+    agent: Agent, lines: Mapping[str, str], sender: Client, environ: Mapping[str, str]
+) -> tuple[list[str], float]:
+    faults: list[str] = []
+    slowest_s = 0.0
+    for event, line in lines.items():
+        kind = agent.events[event]
+        # More than one answer holds, so that the hook has to choose.
+        long = ("Urgent. " * 1_000, "Long. " * 1_500)
+        for text in long if kind == hook_agents.PROMPT else () if kind == hook_agents.END else ("Hello.",):
+            sender.send("doctor_to", text)
+        fault, took_s = _run(agent, event, kind, line, environ)
+        slowest_s = max(slowest_s, took_s)
+        if fault:
+            faults.append(f"{event} {fault}")
     return faults, slowest_s
 
 
@@ -197,7 +232,8 @@ def _run(agent: Agent, event: str, kind: str, line: str, environ: Mapping[str, s
 def _judged(agent: Agent, event: str, kind: str, out: bytes) -> str:
     """What is wrong with an answer; empty where it is as the agent reads it."""
     if not out.strip():
-        return "says nothing, with mail waiting"
+        # A session's end tells nothing: nobody would read it.
+        return "" if kind == hook_agents.END else "says nothing, with mail waiting"
     try:
         answer = json.loads(out)
     except ValueError:

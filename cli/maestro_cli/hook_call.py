@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _BROKER_S = 5.0
 _ANSWER_S = 3.0
 _PID_OPTION = "--agent-pid"
+# A start in the middle of a turn.
+_COMPACTED = "compact"
 
 
 class HookCall(NamedTuple):
@@ -100,7 +102,7 @@ def _begin(call: HookCall, given: HookInput, desk: Desk) -> None:
     from maestro_clients.blocking import Client
     from maestro_clients.callers import Caller
 
-    from . import hook_session
+    from . import hook_session, hook_status
     from .hook_mail import Delivery
 
     router = _router(desk)
@@ -111,16 +113,30 @@ def _begin(call: HookCall, given: HookInput, desk: Desk) -> None:
     opening = _who_you_are(session["id"], session.get("name"), session["role"], voice.command) if link.made else ""
     with Client(router, Caller(link.session, link.token), timeout_s=_ANSWER_S) as client:
         Delivery(client, voice, call.via).show(lambda text: call.agent.context(call.event, text), opening)
+        # One that was killed has not said that its turn is over.
+        if session["status"] == "working" and given.source != _COMPACTED:
+            hook_status.idle(client, desk.data, link.session)
 
 
 def _end(call: HookCall, given: HookInput, desk: Desk) -> None:
+    from . import hook_session, hook_status
+
+    link = hook_session.current(desk, call.agent, given)
+    is_working = link is not None and hook_status.is_working(desk.data, link.session)
+    ends = hook_session.ends(desk, call.agent, given)
+    if link is None or not (ends or is_working):
+        return
     from maestro_clients.blocking import Client
+    from maestro_clients.callers import Caller
 
-    from . import hook_session
-
-    if hook_session.ends(desk, call.agent, given):
-        with Client(_router(desk), timeout_s=_ANSWER_S) as operator:
+    router = _router(desk)
+    if ends:
+        with Client(router, timeout_s=_ANSWER_S) as operator:
             hook_session.end(operator, desk, call.agent, given)
+        hook_status.forget(desk.data, link.session)
+    else:
+        with Client(router, Caller(link.session, link.token), timeout_s=_ANSWER_S) as client:
+            hook_status.idle(client, desk.data, link.session)
 
 
 def _look(call: HookCall, given: HookInput, desk: Desk) -> None:
@@ -128,14 +144,15 @@ def _look(call: HookCall, given: HookInput, desk: Desk) -> None:
     # What is injected during a subagent's call lands in the subagent, and behind the tool that ran one nowhere.
     if given.in_subagent or (call.moment == hook_agents.TOOL and given.tool in call.agent.subagent_tools):
         return
-    from . import hook_session, hook_turns
+    from . import hook_session, hook_status, hook_turns
 
     link = hook_session.current(desk, call.agent, given)
     if link is None:
         return
     at_end = call.moment == hook_agents.STOP
     again = given.stop_hook_active
-    if at_end and not hook_turns.may_go_on(desk.data, link.session, again=again):
+    is_over = at_end and not hook_turns.may_go_on(desk.data, link.session, again=again)
+    if is_over and not hook_status.is_working(desk.data, link.session):
         return
     from maestro_clients.blocking import Client
     from maestro_clients.callers import Caller
@@ -149,7 +166,12 @@ def _look(call: HookCall, given: HookInput, desk: Desk) -> None:
         return call.agent.go_on(call.event, text)
 
     with Client(_router(desk), Caller(link.session, link.token), timeout_s=_ANSWER_S) as client:
-        Delivery(client, _voice(call.agent, link, desk), call.via).show(answer)
+        told = not is_over and Delivery(client, _voice(call.agent, link, desk), call.via).show(answer)
+        # Last: the mail must not wait for it.
+        if told or not at_end:
+            hook_status.working(client, desk.data, link.session)
+        elif hook_status.is_working(desk.data, link.session):
+            hook_status.idle(client, desk.data, link.session)
 
 
 def _router(desk: Desk) -> str:

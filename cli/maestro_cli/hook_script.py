@@ -1,7 +1,8 @@
 """Hook script: what an agent calls, and what it costs while there is no mail.
 
 Rule: a few lines of POSIX shell that end with exit code 0 whatever happens, say nothing on the agent's streams by
-themselves, and start Python only for a session's beginning and end and where `.pending` says that mail waits.
+themselves, and start Python only for a session's beginning and end, where `.pending` says that mail waits, and at the
+end of a turn in which a hook has said that the agent is at work.
 Standard input is read to its end, since some agents take a hook that closes it early for a broken one.
 """
 
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
 NAME = "maestro-hook"
 
-# An entry is ours by this, in whatever data directory its script is.
-_OURS = re.compile(rf"/{NAME}'? [a-z-]+ [A-Za-z]+ \|\| true$")
+# A line that `command` made, in whatever data directory its script is. The whole of it: a line that only ends like
+# ours is somebody else's, and is neither run nor taken out.
+_WORD = rf"'(?:[^'\\\n\r\0]|'\\'')*/{NAME}'"
+_OURS = re.compile(rf"test -x (?P<script>{_WORD}) && exec (?P=script) [a-z-]+ [A-Za-z]+ \|\| true")
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 
@@ -39,17 +42,28 @@ case $event in
 SessionStart | SessionEnd) ;;
 *)
   session=
-  id=${{input#*'"session_id"'}}
-  if [ "$id" != "$input" ]; then
+  # Agents say it first, and what looks for it takes the square of how far it has to look.
+  head=$input
+  [ ${{#head}} -le 4096 ] || head=$(printf '%.4096s' "$head")
+  case $head in
+  *'"session_id"'*)
+    id=${{head#*'"session_id"'}}
     id=${{id#*\\"}}
     id=${{id%%\\"*}}
     case $id in
     '' | *[!A-Za-z0-9_-]*) ;;
     *) [ ! -r "$data/hooks/links/$agent/$id" ] || read -r session < "$data/hooks/links/$agent/$id" ;;
     esac
-  fi
+    ;;
+  esac
   [ -n "$session" ] || session=$MAESTRO_SESSION_ID
-  [ -n "$session" ] && [ -e "$data/messages/by-receiver/$session/.pending" ] || exit 0
+  [ -n "$session" ] || exit 0
+  if [ ! -e "$data/messages/by-receiver/$session/.pending" ]; then
+    case $event in
+    Stop | AfterAgent) [ -e "$data/hooks/working/$session" ] || exit 0 ;;
+    *) exit 0 ;;
+    esac
+  fi
   ;;
 esac
 [ -x "$python" ] || exit 0
@@ -77,7 +91,20 @@ def command(script: str, agent: str, event: str) -> str:
 
 def is_ours(line: object) -> bool:
     """Whether a line in an agent's settings is one that `command` made."""
-    return isinstance(line, str) and _OURS.search(line) is not None
+    return isinstance(line, str) and _OURS.fullmatch(line) is not None
+
+
+def names_us(line: str) -> bool:
+    """Whether a line calls a script of our name, or seems to; `is_ours` says whether it is a line of ours."""
+    return f"/{NAME}" in line
+
+
+def is_as_written(data: str, python: str) -> bool:
+    """Whether the script of the post office at `data` is, byte by byte, what `write` would write. Raises
+    MaestroError INVALID, and OSError where it can't be read."""
+    body = text(data, python).encode("utf-8", "surrogateescape")
+    with open(script_path(data), "rb") as file:
+        return file.read(len(body) + 1) == body
 
 
 def text(data: str, python: str) -> str:

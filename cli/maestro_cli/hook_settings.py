@@ -83,6 +83,17 @@ def ours_in(text: str, *, comments: bool) -> dict[str, list[object]]:
     return found
 
 
+def commands_in(text: str, *, comments: bool) -> list[tuple[str, str]]:
+    """Each command in the settings, ours or not, with its event. Raises as `installed`."""
+    return [
+        (event, command.value)
+        for event, entries in _lists(_root(text, comments=comments)).items()
+        for entry in entries.items
+        for handler in _handlers(entry)
+        if (command := handler.members.get("command")) is not None and isinstance(command.value, str)
+    ]
+
+
 def _has_ours(entry: Place) -> bool:
     return any(_is_ours(handler) for handler in _handlers(entry))
 

@@ -109,15 +109,16 @@ def history(message: MessageDoc, now_ms: int) -> list[str]:
     steps: list[tuple[int, str]] = [
         (message["createdAt"], f"accepted as number {message['seq']} for {message['to']}")
     ]
-    # Whole texts are offered and delivered in one step.
-    if "offeredAt" in message and message["offeredAt"] != message.get("deliveredAt"):
+    # Whole texts are offered and delivered in one step, by the same; two may do so within a millisecond.
+    offered, delivered = (message.get("offeredAt"), message.get("offeredVia")), message.get("deliveredAt")
+    if "offeredAt" in message and offered != (delivered, message.get("deliveredVia")):
         by = f" by {plain(message['offeredVia'])}" if "offeredVia" in message else ""
         steps.append((message["offeredAt"], f"offered{by}: its id was shown"))
     if "deliveredAt" in message:
         steps.append((message["deliveredAt"], f"delivered by {plain(message.get('deliveredVia', 'unknown'))}"))
     if "readAt" in message:
         steps.append((message["readAt"], "read: the receiver acknowledged it"))
-    lines = [f"  {moment(at, now_ms)}  {what}" for at, what in sorted(steps)]
+    lines = [f"  {moment(at, now_ms)}  {what}" for at, what in sorted(steps, key=lambda step: step[0])]
     if "expiresAt" in message:
         word = "expired" if message["status"] == "expired" else "expires"
         lines.append(f"  {moment(message['expiresAt'], now_ms)}  {word}, unless it was delivered before")

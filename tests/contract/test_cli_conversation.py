@@ -85,7 +85,7 @@ def test_what_to_expect(person: Shell) -> None:
     assert "after its next tool call" in alice.done("send", "-t", "bob", "-m", "two").out
     with bob.client() as client:
         client.touch_session(status="idle")
-    assert "at its next prompt" in alice.done("send", "-t", "bob", "-m", "three").out
+    assert "Its agent sees it at its next prompt or tool call." in alice.done("send", "-t", "bob", "-m", "three").out
     bob.start("inbox", "--watch")
     eventually(lambda: alice.done("session", "show", "bob", "--json").json().get("watching", False), "it watches")
     assert "is watching" in alice.done("send", "-t", "bob", "-m", "four").out
@@ -109,6 +109,35 @@ def test_a_receipt_says_each_step(person: Shell) -> None:
     assert "not acknowledged yet" in words
     bob.done("message", "read", sent)
     assert alice.done("message", "receipt", sent, "--json").json()["status"] == "read"
+
+
+@pytest.mark.parametrize("wanted", ["delivered", "read"])
+def test_a_wait_says_how_it_came_there(person: Shell, wanted: str) -> None:
+    alice, bob = person.session("alice", role="orchestrator"), person.session("bob")
+    for number, more in enumerate((["--json"], [])):
+        message_id = f"msg_chain_{number}"
+        waits = alice.start(
+            "send", "-t", "bob", "-m", "Look.", "--id", message_id, "--wait", wanted, "--timeout", "30s", *more
+        )
+        lines = Lines(waits)
+        with bob.client() as client:
+            eventually(lambda: bool(client.inbox(offered=False)["messages"]), "it comes")
+            client.confirm([message_id], "offered", via="hook:codex:Stop")
+            client.confirm([message_id], "delivered", via="cli")
+            if wanted == "read":
+                client.confirm([message_id], "read")
+        assert waits.wait(20) == 0
+        out = "\n".join(lines.all())
+        if more:
+            told = json.loads(out)
+            assert told["state"] == wanted
+            assert (told["offeredVia"], told["deliveredVia"]) == ("hook:codex:Stop", "cli")
+            assert told["offeredAt"] <= told["deliveredAt"] <= told.get("readAt", told["deliveredAt"])
+            assert ("readAt" in told) == (wanted == "read")
+        else:
+            assert f"{wanted.capitalize()} by {bob.session_id}" in out
+            assert "offered by hook:codex:Stop" in out
+            assert "delivered by cli" in out
 
 
 def test_a_loop_of_thanks_is_stopped(person: Shell) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cli_shell import Shell, open_shell
-from maestro_cli import exit_codes
+from maestro_cli import doctor_hooks, exit_codes, hook_agents, hook_script
+from maestro_cli.process_end import BrokerEnd
+from maestro_clients.broker_process import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,21 +185,93 @@ def test_a_hook_whose_script_is_gone(at_home: Shell) -> None:
     assert found["repair"] == "maestro hooks install claude-code"
 
 
+def test_a_script_that_somebody_changed_is_not_run(at_home: Shell) -> None:
+    at_home.done("hooks", "install", "claude-code")
+    trace = os.path.join(at_home.root, "trace")
+    with open(os.path.join(at_home.data, "hooks", "maestro-hook"), "a", encoding="utf-8") as file:
+        file.write(f": > '{trace}'\n")
+    found = examined(at_home)["hooks of claude-code"]
+    assert (found["state"], "not ours to run" in found["what"]) == ("warning", True)
+    assert found["repair"] == "maestro hooks install claude-code"
+    assert not os.path.exists(trace)
+
+
+def test_lines_of_a_project_that_are_not_ours_are_not_run(at_home: Shell) -> None:
+    """Settings that came with somebody's project."""
+    trace = os.path.join(at_home.root, "trace")
+    script = hook_script.script_path(at_home.data)
+    evil = os.path.join(at_home.root, "evil", "maestro-hook")
+    os.mkdir(os.path.dirname(evil))
+    with open(evil, "w", encoding="utf-8") as file:
+        file.write(f"#!/bin/sh\n: > '{trace}'\n")
+    os.chmod(evil, 0o700)
+    at_home.done("hooks", "install", "claude-code")
+    lines = [
+        ("Stop", f": > '{trace}'; test -x /x/maestro-hook claude-code Stop || true"),
+        ("Stop", hook_script.command(evil, "claude-code", "Stop")),
+        ("Stop", hook_script.command(script, "claude-code", "Stop") + f"; : > '{trace}'"),
+        ("Stop", f"it's /maestro-hook' claude-code Stop || true; : > '{trace}'"),
+        ("Stop", "/maestro-hook"),
+        ("Stop", "/maestro-hook claude-code Stop || true"),
+    ]
+    # A name of an event that makes a line of its own.
+    odd = f"Stop; : > '{trace}'; true"
+    lines.append((odd, hook_script.command(script, "claude-code", odd)))
+    hooks: dict[str, list[Any]] = {}
+    for event, line in lines:
+        hooks.setdefault(event, []).append({"hooks": [{"type": "command", "command": line}, "odd", {"command": 7}]})
+    folder = os.path.join(at_home.root, ".claude")
+    os.mkdir(folder)
+    with open(os.path.join(folder, "settings.json"), "w", encoding="utf-8") as file:
+        json.dump({"hooks": hooks}, file)
+    ran = at_home.run("doctor", "--json")
+    assert ran.code == exit_codes.DONE, ran
+    told = [finding for finding in ran.json()["findings"] if "not ours to run" in finding["what"]]
+    assert len(told) == len(lines), told
+    assert {finding["state"] for finding in told} == {"warning"}
+    assert all(finding["repair"] for finding in told)
+    assert not os.path.exists(trace)
+
+
 @pytest.mark.parametrize(
-    ("script", "told"),
+    ("event", "out", "told"),
     [
-        ("exit 0", "says nothing, with mail waiting"),
-        ("echo hello", "says what is no JSON"),
-        ('echo \'{"additionalContext": "x"}\'', "does not read"),
-        ("exit 2", "ends with 2"),
+        ("Stop", b"", "says nothing, with mail waiting"),
+        ("Stop", b"hello", "says what is no JSON"),
+        ("Stop", b'{"additionalContext": "x"}', "says something that the agent does not read"),
+        ("SessionEnd", b"hello", "says what is no JSON"),
+        ("SessionEnd", b"", ""),
     ],
 )
-def test_a_hook_that_says_something_else(at_home: Shell, script: str, told: str) -> None:
-    at_home.done("hooks", "install", "claude-code")
-    path = os.path.join(at_home.data, "hooks", "maestro-hook")
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(f"#!/bin/sh\n{script}\n")
-    assert told in examined(at_home, exit_codes.FAILED)["hooks of claude-code"]["what"]
+def test_how_an_answer_is_judged(event: str, out: bytes, told: str) -> None:
+    agent = hook_agents.CLAUDE_CODE
+    assert doctor_hooks._judged(agent, event, agent.events[event], out) == told
+
+
+def test_an_answer_that_is_too_long() -> None:
+    agent = hook_agents.CLAUDE_CODE
+    answer = [json.dumps(agent.context("Stop", "x" * size)).encode() for size in (10_000, 10_001)]
+    assert doctor_hooks._judged(agent, "Stop", hook_agents.STOP, answer[0]) == ""
+    assert "10,001 characters" in doctor_hooks._judged(agent, "Stop", hook_agents.STOP, answer[1])
+
+
+def test_nothing_of_a_trial_is_left_behind(at_home: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it ends in a way that nobody foresaw."""
+    monkeypatch.setattr(tempfile, "tempdir", at_home.root)
+    ends = []
+
+    def broken(*arguments: Any) -> Any:
+        found = find(arguments[4]["MAESTRO_DATA_DIR"])
+        assert found is not None
+        ends.append(BrokerEnd(arguments[4]["MAESTRO_DATA_DIR"], found))
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(doctor_hooks, "_run", broken)
+    with pytest.raises(ZeroDivisionError):
+        doctor_hooks._tried(hook_agents.CODEX, {"Stop": "true"}, at_home.environ)
+    assert not [name for name in os.listdir(at_home.root) if name.startswith("mdoc-")]
+    with ends[0] as end:
+        assert end.wait(0), "the broker has ended before"
 
 
 def test_settings_that_are_broken(at_home: Shell) -> None:

@@ -388,6 +388,36 @@ def test_a_huge_tool_result_is_no_obstacle(alice: Shell, bob: Shell) -> None:
     assert "| hello" in agent.text("PostToolUse", tool_response={"stdout": "y" * (8 << 20)})
 
 
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_the_session_id_in_a_large_input(alice: Shell, bob: Shell, person: Shell, place: str) -> None:
+    """First, it says whose mail it is; last, the environment does. Neither takes long."""
+    own = own_id()
+    Agent(bob, "codex").call("SessionStart", session_id=own)
+    # The environment names a session that has no mail, so that only the id can bring any; and the other way round.
+    shell = person.session() if place == "first" else bob
+    large = said("codex", "PostToolUse", tool_response="y" * (1 << 20))
+    del large["session_id"]
+    given = {"session_id": own, **large} if place == "first" else {**large, "session_id": own_id()}
+    script = os.path.join(bob.root, f"script-{place}")
+    trace = os.path.join(bob.root, f"trace-large-{place}")
+    fake = os.path.join(bob.root, f"python-large-{place}")
+    with open(fake, "w", encoding="utf-8") as file:
+        file.write(f"#!/bin/sh\ncat > '{trace}'\n")
+    os.chmod(fake, 0o700)
+    with open(script, "w", encoding="utf-8") as file:
+        file.write(hook_script.text(bob.data, fake))
+    alice.send(bob, "hello")
+    pending = os.path.join(bob.data, "messages", "by-receiver", bob.session_id, ".pending")
+    eventually(lambda: os.path.exists(pending), "the mark is there")
+    raw = json.dumps(given).encode()
+    began = time.perf_counter()
+    subprocess.run(["sh", script, "codex", "PostToolUse"], env=shell.environ, input=raw, check=True)
+    took_s = time.perf_counter() - began
+    with open(trace, "rb") as file:
+        assert file.read() == raw
+    assert took_s < 2
+
+
 @pytest.mark.parametrize("arguments", [["vim", "Stop"], ["codex", "Sotp"], ["codex"], [], ["codex", "Stop", "more"]])
 def test_a_wrong_call_ends_well_and_is_logged(person: Shell, arguments: list[str]) -> None:
     before = logged(person)

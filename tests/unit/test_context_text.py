@@ -142,6 +142,15 @@ def test_a_message_that_never_fits_is_begun() -> None:
     assert "The beginning of 10,000 characters." in found.text
 
 
+def test_a_preview_says_to_what_it_belongs_and_how_to_answer() -> None:
+    found = compose([mail(5, "z" * 10_000, threadId="msg_1"), mail(6, "z" * 10_000)], 2, {}, NOW_MS, PLAIN)
+    assert found.previewed == ["msg_5", "msg_6"]
+    first, second = found.text.split("\n\n")[1:3]
+    assert first.startswith("msg_5 from sess_ann, 30m ago\nthread msg_1\n| zzz")
+    assert "thread" not in second
+    assert 'To answer one: maestro message reply ID --message "..."' in found.text
+
+
 @pytest.mark.parametrize(("text", "units", "size"), [("a", 1, 1), ("é", 1, 2), ("\U0001f4e8", 2, 4), ("", 0, 0)])
 def test_how_agents_count(text: str, units: int, size: int) -> None:
     assert (utf16_units(text), utf8_bytes(text)) == (units, size)

@@ -121,9 +121,8 @@ def definitions(
     _, components = msgspec.json.schema_components(tuple(shapes), ref_template=template)
     found = {}
     for name, component in components.items():
-        schema = dict(component)
-        if "description" in component:
-            schema["description"] = _in_wire_names(known.get(name), inspect.cleandoc(component["description"]))
+        told = inspect.cleandoc(component.get("description", ""))
+        schema = {**component, **({"description": _in_wire_names(known.get(name), told)} if told else {})}
         schema["properties"] = {
             field: _property(f"{name}.{field}", shape, template, ids, null=keeps_null(name))
             for field, shape in component["properties"].items()

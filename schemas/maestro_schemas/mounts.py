@@ -16,10 +16,10 @@ _DOUBTFUL = {
 }
 
 
-def file_system(directory: str) -> str:
+def file_system(directory: str, mounts_file: str = "/proc/self/mounts") -> str:
     """The kind of file system, from the longest mount point above `directory`; `unknown` off Linux."""
     try:
-        with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
+        with open(mounts_file, encoding="utf-8", errors="replace") as file:
             mounts = [line.split(" ")[1:3] for line in file]
     except OSError:
         return "unknown"

@@ -86,6 +86,7 @@ def test_file_systems(tmp_path: Path) -> None:
     assert disk.free_bytes(str(tmp_path)) > 0
     assert mounts.file_system(str(tmp_path)) != "unknown"
     assert mounts.file_system("/proc") == "proc"
+    assert mounts.file_system("/", str(tmp_path / "none")) == "unknown"
     assert mounts.doubt("ext4") is None
     assert "power" in (mounts.doubt("tmpfs") or "")
     assert "server" in (mounts.doubt("nfs4") or "")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from maestro_broker import core
+from maestro_broker.heads import Heads
 from maestro_broker.mailbox import Mailbox
 from maestro_broker.receiving import EXPIRIES_AT_ONCE
+from maestro_broker.records import Accepted
 from maestro_schemas.limits import Limits
 from maestro_schemas.messages import Message
 from maestro_schemas.requests import Identity, Outgoing, Send
@@ -60,6 +62,13 @@ def test_where_the_heads_do_not_know_what_was_sent_every_id_is_looked_for() -> N
     office.file()
     assert office.state.may_be_filed("ann", "msg_10_a")
     assert office.heads.mailboxes["ann"].sent_ms is None
+
+
+def test_heads_that_were_lost_grow_again_with_what_comes() -> None:
+    counted = Heads()
+    counted.absorb(7, Accepted(mail(3)), 10)
+    head = counted.mailboxes["bob"]
+    assert (head.seq, head.pending, head.unoffered, head.sent_ms) == (3, 1, 1, None)
 
 
 def test_a_name_stays_with_who_still_has_it() -> None:

@@ -143,7 +143,7 @@ def codes_of(call: Endpoint) -> dict[int, list[str]]:
             codes += _CHANGING
         codes += _FAILING
     codes += _GUARDED
-    if call.method != "GET":
+    if call.method != "GET" or call.changes:
         codes += _GUARDED_CHANGING
     found: dict[int, list[str]] = {}
     for code in dict.fromkeys(codes):

@@ -90,7 +90,7 @@ REMEDIES = {
     "BROKER_UNREACHABLE": Remedy("The broker is away for a moment.", _LATER),
     "TIMEOUT": Remedy("The broker has not answered in time; the request may have been done.", _LATER),
     "HOST_REFUSED": Remedy("The header Host names another machine.", "Use the address in the file server-url."),
-    "ORIGIN_REFUSED": Remedy("A web page of another site asks.", "Programs send no Origin; pages can't use this."),
+    "ORIGIN_REFUSED": Remedy("A web page of another origin asks.", "Programs send no Origin; pages can't use this."),
     "PEER_REFUSED": Remedy("Another user of the machine asks.", "Each user runs a post office of their own."),
     "HEAD_TOO_LARGE": Remedy("The head of the request is over its limit.", "Send fewer and shorter headers."),
     "REQUEST_TIMEOUT": Remedy("The body did not come in time.", "Send it without pauses."),

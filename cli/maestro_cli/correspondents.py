@@ -5,6 +5,7 @@ Rule: a name is a kindness. It is asked for once a sender, and when it can't be 
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from maestro_schemas.errors import MaestroError
@@ -13,11 +14,15 @@ from maestro_schemas.names import SYSTEM_SENDER
 from .render import correspondent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from maestro_clients.blocking import Client
     from maestro_schemas.documents import SessionDoc
 
 _PATIENCE_S = 0.5
 _KEPT_MAX = 1_000
+# So many round trips cost less than a list of all sessions.
+_ONE_BY_ONE_MAX = 4
 
 
 class Correspondents:
@@ -26,6 +31,24 @@ class Correspondents:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._labels: dict[str, str] = {}
+
+    def labels(self, session_ids: Iterable[str]) -> dict[str, str]:
+        """The label of each, in one round trip where they are many."""
+        wanted = dict.fromkeys(session_ids)
+        unknown = [one for one in wanted if one not in self._labels and one != SYSTEM_SENDER]
+        if len(unknown) > _ONE_BY_ONE_MAX:
+            self._learn(frozenset(unknown))
+        return {one: self.label(one) for one in wanted}
+
+    def _learn(self, session_ids: frozenset[str]) -> None:
+        known: dict[str, SessionDoc] = {}
+        with contextlib.suppress(MaestroError):
+            listed = self._client.call("session.list", {}, timeout_s=_PATIENCE_S)["sessions"]
+            known = {session["id"]: session for session in listed if session["id"] in session_ids}
+        # Who is not in the list, or the list itself, is not asked for again: that would take one patience each.
+        for one in session_ids:
+            if len(self._labels) < _KEPT_MAX:
+                self._labels[one] = correspondent(one, known.get(one))
 
     def label(self, session_id: str) -> str:
         """`bob (worker, sess_1)`, or the id alone."""

@@ -16,15 +16,19 @@ from maestro_schemas.names import is_id
 
 _KEPT_S = 30 * 24 * 3600
 _LINES = 4
+# proc(5), starttime.
+_BEGAN_FIELD = 22
 
 
 class Link(NamedTuple):
-    """`made`: whether the hook started the session, and so may end it. `pid`: the agent's process; 0 if unknown."""
+    """`made`: whether the hook started the session, and so may end it. `pid`: the agent's process; 0 if unknown.
+    `began`: when that process began, in the kernel's ticks, as it was when the link was written; 0 if unknown."""
 
     session: str
     token: str | None = None
     made: bool = False
     pid: int = 0
+    began: int = 0
 
 
 def top(data: str) -> str:
@@ -51,7 +55,7 @@ def write(data: str, agent: str, agent_session: str, link: Link) -> None:
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
         made = "made" if link.made else "given"
-        file.write(f"{link.session}\n{link.token or ''}\n{made}\n{link.pid}\n")
+        file.write(f"{link.session}\n{link.token or ''}\n{made}\n{link.pid}\n{_began(link.pid)}\n")
     os.rename(aside, target)
     _forget_old(folder)
 
@@ -60,9 +64,12 @@ def of_process(data: str, agent: str, pid: int) -> Link | None:
     """The newest link of an agent's process: it goes on under another session id of its own after `/clear`."""
     if not pid:
         return None
+    began = _began(pid)
     folder = os.path.dirname(path(data, agent, "any"))
     found = [(age_s, link) for name, age_s in _aged(folder) if (link := _read(os.path.join(folder, name)))]
-    return next((link for _, link in sorted(found, key=lambda one: one[0]) if link.pid == pid), None)
+    newest_first = [link for _, link in sorted(found, key=lambda one: one[0])]
+    # The same number may be another process's by now, and the link one to somebody else's mail.
+    return next((link for link in newest_first if (link.pid, link.began) == (pid, began)), None)
 
 
 def maker_of(data: str, session: str) -> str | None:
@@ -84,7 +91,19 @@ def _read(file_path: str) -> Link | None:
         return None
     if len(lines) < _LINES or not is_id(lines[0]):
         return None
-    return Link(lines[0], lines[1] or None, lines[2] == "made", int(lines[3]) if lines[3].isdecimal() else 0)
+    pid, began = (int(line) if line.isdecimal() else 0 for line in (lines[3], "".join(lines[4:5])))
+    return Link(lines[0], lines[1] or None, lines[2] == "made", pid, began)
+
+
+def _began(pid: int) -> int:
+    """When a process began; 0 where the system does not say."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The name, in brackets, may have blanks and brackets in it. Behind it are the fields from the third on.
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[_BEGAN_FIELD - 3]) if len(fields) > _BEGAN_FIELD - 3 else 0
 
 
 def _forget_old(folder: str) -> None:

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 _PAGE_MESSAGES = 64
 # A crash of this process holds the mail back from others for so long; writing it out takes milliseconds.
 _LEASE_MS = 5_000
-# A name is a kindness that costs a round trip.
-_NAMES_MAX = 16
 
 
 class Delivery:
@@ -76,9 +74,7 @@ class Delivery:
         return client.inbox(offered=False, limit=limit, lease_ms=lease_ms, reader=self._reader)
 
     def _labels(self, page: InboxDoc) -> dict[str, str]:
-        names = Correspondents(self._client)
-        senders = dict.fromkeys(message["from"] for message in page["messages"])
-        return {sender: names.label(sender) for sender in list(senders)[:_NAMES_MAX]}
+        return Correspondents(self._client).labels(message["from"] for message in page["messages"])
 
     def _confirm(self, ids: list[str], kind: str) -> None:
         results: list[ItemResultDoc] = self._client.confirm(ids, kind, via=self._via) if ids else []

@@ -193,6 +193,14 @@ def test_a_thousand_pending(alice: Shell, bob: Shell, name: str) -> None:
     assert f"{1_000 - shown - again.count(chr(10) + 'msg_'):,} more are not shown here." in again
 
 
+def test_each_of_many_senders_is_named(person: Shell, bob: Shell) -> None:
+    names = [f"sender-{os.urandom(4).hex()}" for _ in range(20)]
+    for name in names:
+        person.session(name, role="orchestrator").send(bob, "hello")
+    text = Agent(bob, "claude-code").text("UserPromptSubmit")
+    assert [name for name in names if f"{name} (orchestrator, " not in text] == []
+
+
 def test_four_calls_at_once_beside_a_watch(alice: Shell, bob: Shell) -> None:
     agent = Agent(bob, "claude-code")
     watch = bob.start("inbox", "--watch", "--json")
@@ -238,6 +246,34 @@ def test_a_turn_s_end_is_put_off_three_times_in_a_row(alice: Shell, bob: Shell, 
     assert agent.call(event, stop_hook_active=True).silent()
     assert alice.state(last) == "pending"
     assert "| one too many" in agent.text(event, stop_hook_active=False)
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_who_writes_to_an_agent_at_work_is_told_so(alice: Shell, bob: Shell, name: str) -> None:
+    def reach(text: str) -> str:
+        with alice.client() as client:
+            return client.send(bob.session_id, text)["reach"]
+
+    agent = Agent(bob, name)
+    agent.call("SessionStart", session_id=own_id())
+    assert reach("one") == "prompt"
+    assert "| one" in agent.text(AT_PROMPT[name])
+    assert reach("two") == "tool"
+    assert "| two" in agent.text(AFTER_TOOL[name])
+    assert status(bob, bob.session_id) == "working"
+    assert reach("three") == "tool"
+    assert "| three" in agent.text(AT_END[name])
+    assert status(bob, bob.session_id) == "working", "the turn goes on"
+    assert agent.call(AT_END[name], stop_hook_active=True).silent()
+    assert status(bob, bob.session_id) == "idle"
+    assert reach("four") == "prompt"
+    # An agent that was killed, or has ended, in the middle of a turn.
+    for event in ("SessionStart", "SessionEnd"):
+        assert agent.text(AT_PROMPT[name])
+        assert status(bob, bob.session_id) == "working"
+        agent.call(event, session_id=own_id())
+        assert status(bob, bob.session_id) == "idle"
+        reach("more")
 
 
 # --- whose mail --------------------------------------------------------------------------------------------

@@ -512,7 +512,9 @@ def test_a_slow_client_is_cut_off_alone_and_may_resume(open_office: PostOffice, 
     small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     small.connect(gateway.address)
     got: list[tuple[int, str]] = []
-    with websocket(gateway, session="bob") as fast, websocket(gateway, sock=small, max_queue=16) as slow:
+    # The fast one takes all that comes while the messages are still being sent.
+    fast_reader = websocket(gateway, session="bob", max_queue=None)
+    with fast_reader as fast, websocket(gateway, sock=small, max_queue=16) as slow:
         for number in range(20):
             results = ann.send_many(
                 [{"id": f"m{number}_{one}", "to": "bob", "message": "x" * 2_000} for one in range(250)]

@@ -57,7 +57,7 @@ CALLS = (
         stream.stream,
         "A session's events as they happen, as server-sent events; `Last-Event-ID` or `?since=` resumes.",
         {200: stream.MEDIA_TYPE},
-        ("FORBIDDEN", "CURSOR_EXPIRED", "CURSOR_AHEAD"),
+        ("INVALID", "FORBIDDEN", "CURSOR_EXPIRED", "CURSOR_AHEAD"),
         headers=("Last-Event-ID",),
     ),
     Endpoint("GET", "/messages/{message}", messages.one, "One message.", {200: Message}, ("MESSAGE_NOT_FOUND",)),

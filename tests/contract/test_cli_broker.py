@@ -279,3 +279,18 @@ def test_colour_is_for_a_terminal_that_wants_it(person: Shell, environ: dict[str
     assert ("\x1b[1m" in on_a_terminal(terminal, "inbox")) == coloured
     alice.send(bob, "hello")
     assert "\x1b" not in terminal.done("inbox").out
+
+
+def test_namesakes_are_told_when_the_second_starts(person: Shell) -> None:
+    assert person.done("session", "start", "--name", "twin").err == ""
+    told = person.done("session", "start", "--name", "twin").err
+    assert "2 active sessions are called 'twin'" in told
+    assert "maestro session end ID" in told
+
+
+def test_the_timeline_of_a_session_by_its_name(person: Shell) -> None:
+    alice = person.session("alice")
+    by_id = person.done("timeline", "--session", alice.session_id).out
+    assert person.done("timeline", "--session", "alice").out == by_id
+    assert alice.session_id in by_id
+    assert person.run("timeline", "--session", "nobody").code == exit_codes.NOT_FOUND

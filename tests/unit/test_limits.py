@@ -220,3 +220,17 @@ def test_what_resolve_refuses(config: dict[str, object], flags: dict[str, str]) 
 def test_a_lease_and_the_rate_window_fit_their_limits() -> None:
     assert Limits().lease_ms_max >= limits.DEFAULT_LEASE_MS
     assert limits.RATE_WINDOW_MS == 60_000
+
+
+def test_a_wrong_value_says_where_it_stands() -> None:
+    """Nobody has just typed it."""
+    for config, environ, place in (
+        ({"rate_limt": 5}, {}, "/x/config.toml"),
+        ({"rate_limit": "many"}, {}, "/x/config.toml"),
+        ({}, {"MAESTRO_RATE_LIMIT": "many"}, "the environment variable MAESTRO_RATE_LIMIT"),
+        ({}, {"MAESTRO_RETENTION": "7"}, "the environment variable MAESTRO_RETENTION"),
+    ):
+        with pytest.raises(MaestroError) as caught:
+            limits.resolve(config, environ, {}, "/x/config.toml")
+        assert caught.value.code == "BAD_SETTING"
+        assert f"(set by {place})" in caught.value.message

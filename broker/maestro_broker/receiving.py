@@ -62,6 +62,7 @@ def inbox(state: State, request: Inbox, now_ms: int) -> InboxReply:
     if reader is not None and request.lease_ms is not None:
         mailbox.lease(page.messages, reader, now_ms + request.lease_ms)
     mailbox.touched_ms = max(mailbox.touched_ms, now_ms)
+    owner = state.sessions.get(mailbox.session)
     return InboxReply(
         messages=page.messages,
         count=len(page.messages),
@@ -72,6 +73,7 @@ def inbox(state: State, request: Inbox, now_ms: int) -> InboxReply:
         unoffered=mailbox.unoffered,
         leased=page.leased,
         lease_ends_in_ms=None if page.lease_ends_ms is None else page.lease_ends_ms - now_ms,
+        ended=owner is not None and not owner.session.active,
     )
 
 

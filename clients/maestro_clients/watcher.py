@@ -337,6 +337,8 @@ class Watcher:
         if answer is not None:
             self._fetching = None
             self._look_again_s = _LOOK_AGAIN_S
+            # The notice of it may have come before the subscription was in force.
+            self._has_ended = answer.get("ended", False)
             self._cursor.page(cast("Any", answer), time.monotonic())
 
     def _take_confirmation(self, line: Line) -> None:

@@ -176,6 +176,7 @@ class InboxDoc(TypedDict):
     unoffered: NotRequired[int]
     leased: NotRequired[int]
     leaseEndsInMs: NotRequired[int]
+    ended: NotRequired[bool]
 
 
 class ThreadDoc(TypedDict):

@@ -60,7 +60,7 @@ class SendReply(Struct, frozen=True):
 class InboxReply(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
     """`up_to`: every seq up to it is in this reply, was asked past, or is gone. `leased`: left out because
     another reader holds them, the first until `lease_ends_in_ms` from now. `pending`: all the mailbox holds;
-    `unoffered`: how many of those were shown to nobody yet."""
+    `unoffered`: how many of those were shown to nobody yet. `ended`: its session has ended, so that no more comes."""
 
     messages: list[Message]
     count: int
@@ -71,6 +71,7 @@ class InboxReply(Struct, frozen=True, omit_defaults=True, rename="camel", kw_onl
     unoffered: int = 0
     leased: int = 0
     lease_ends_in_ms: int | None = None
+    ended: bool = False
 
 
 class ItemResult(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):

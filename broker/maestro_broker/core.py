@@ -72,9 +72,9 @@ def touches(state: State, request: Request) -> list[Need]:
             mailbox = _mailbox_of(state, request)
             if mailbox is None:
                 return []
-            only_pending = set(request.status) <= _PENDING
-            known = mailbox.loaded if only_pending else mailbox.complete
-            return [] if known else [Need("mailbox", mailbox.session, "")]
+            if set(request.status) <= _PENDING:
+                return [] if mailbox.loaded else [Need("pending", mailbox.session, "")]
+            return [] if mailbox.complete else [Need("mailbox", mailbox.session, "")]
         case Confirm() | Delete():
             wanted = [i for i in request.ids[: state.limits.batch_messages_max] if is_id(i)]
             if request.session is None and request.who.session is None:

@@ -26,16 +26,12 @@ from maestro_schemas import PROTOCOL_VERSION, __version__, mounts, paths
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.replies import EventsReply, SendReply, ShutdownReply, StatsReply
 from maestro_schemas.requests import (
-    Confirm,
-    Delete,
     Events,
     GetThread,
     Hello,
+    Inbox,
     Request,
     Send,
-    SessionEnd,
-    SessionStart,
-    SessionTouch,
     Shutdown,
     Stats,
     decode_request,
@@ -51,6 +47,8 @@ from .clock import Clock
 from .data_lock import DataLock
 from .filer import Filer
 from .outbox_drain import OutboxDrain, Waiting
+from .readings import Readings
+from .room import RECORD_BYTES, Room
 from .spool import Spool
 from .state import Need
 from .tally import Tally
@@ -74,8 +72,6 @@ _FILE_AT_STOP_S = 12.0
 _EXPIRIES_A_TICK = 64
 _GC_THRESHOLD = 50_000
 _SWITCH_S = 0.0001
-# Beside its body, what a journal record of a send takes: field names, ids, times. Measured: 200 to 330 bytes.
-_RECORD_BYTES = 512
 _UTF8_BYTES = 4
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -126,12 +122,14 @@ class Daemon:
             self._warn(f"the data directory is on {kind}: {doubt}")
         # 4. The state that was durable.
         self._spool = Spool(options.data, self._warn)
+        self._readings = Readings(self._spool)
         self._timeline = Timeline(os.path.join(options.data, "timeline"))
         found = recovery.recover(options, self._spool, self._timeline)
         for warning in found.warnings:
             self._warn(warning)
         self._state: State = found.state
         self._journal = found.journal
+        self._room = Room(options.data, self._journal)
         self._committed_lsn = self._state.lsn
         self._clock = Clock(found.last_ms)
         self._started_ms = self._clock.now_ms()
@@ -198,8 +196,8 @@ class Daemon:
         poller.register(self._wake, zmq.POLLIN)
         while not self._stopping:
             # An idle millisecond is the filer's; less than that costs more in handing over than it files.
-            ready = poller.poll(self._backlog.patience_ms())
-            if not ready:
+            ready = poller.poll(0 if self._readings else self._backlog.patience_ms())
+            if not ready and not self._readings:
                 self._filer.go_on()
                 ready = poller.poll(self._wait_ms())
                 self._filer.hold_back()
@@ -217,6 +215,8 @@ class Daemon:
         for arrival in self._transport.receive(_BATCH_REQUESTS):
             arrivals += 1
             self._answer(arrival, now_ms)
+        if self._readings:
+            self._read_on(now_ms)
         if now_ms >= self._next_tick_ms:
             self._tick(now_ms)
         if self._state.has_changes or self._answers or self._outbox.has_settled:
@@ -224,6 +224,15 @@ class Daemon:
         elif self._seal_due and not arrivals:
             self._journal.seal()
             self._seal_due = False
+
+    def _read_on(self, now_ms: int) -> None:
+        """One step of the mailboxes that requests, or expiries, wait for."""
+        for arrival in self._readings.advance(self._state, now_ms):
+            self._answer(arrival, now_ms)
+        self._state.evict(now_ms)
+        next_deadline = self._state.deadlines.next_ms()
+        if next_deadline is not None:
+            self._next_tick_ms = min(self._next_tick_ms, next_deadline)
 
     def _wait_ms(self) -> int:
         until_tick = self._next_tick_ms - self._clock.now_ms()
@@ -234,13 +243,13 @@ class Daemon:
     def _tick(self, now_ms: int) -> None:
         """Once a second, and when something is due: expiry, the outbox, idle mailboxes, the filer's health."""
         for session in self._state.deadlines.due(now_ms, _EXPIRIES_A_TICK):
-            if not self._reserve(_RECORD_BYTES * receiving.EXPIRIES_AT_ONCE):
+            if not self._room.reserve(self._state, RECORD_BYTES * receiving.EXPIRIES_AT_ONCE):
                 self._state.deadlines.set(session, now_ms + _TICK_MS)
                 continue
-            mailbox = self._state.mailboxes.get(session)
-            if mailbox is not None and not mailbox.loaded:
-                self._supply([Need("mailbox", session, "")], now_ms)
-            receiving.expire(self._state, session, now_ms)
+            if self._state.mailbox(session).loaded or self._readings.is_read(
+                self._state, Need("pending", session, ""), now_ms
+            ):
+                receiving.expire(self._state, session, now_ms)
         self._outbox.drain(now_ms)
         for _ in range(len(self._unmarked)):
             self._mark(self._unmarked.pop(0))
@@ -292,6 +301,8 @@ class Daemon:
         try:
             command, body = self._admission.admit(arrival)
             request = decode_request(command, body)
+            if isinstance(request, Inbox) and not self._is_read(request, arrival, now_ms):
+                return
             reply = self._do(request, len(body), now_ms)
             self._tally.answered(reply)
             status, encoded = b"200", _encode(reply)
@@ -302,10 +313,18 @@ class Daemon:
             status, encoded = str(error.status).encode(), _encode(error.body())
         self._answers.append(Answer(arrival.peer, request_id(arrival), status, encoded))
 
+    def _is_read(self, request: Inbox, arrival: Arrival, now_ms: int) -> bool:
+        """Whether the mailbox is in memory; if not, the request waits for it."""
+        for need in core.touches(self._state, request):
+            if not self._readings.is_read(self._state, need, now_ms):
+                self._readings.wait(need.session, arrival)
+                return False
+        return True
+
     def _do(self, request: Request, body_bytes: int, now_ms: int) -> Any:
         match request:
             case Send():
-                self._check_room(request, body_bytes)
+                self._room.for_send(self._state, request, body_bytes)
             case Hello():
                 return reports.hello(request, self._options, self._epoch, os.getpid(), self._committed_lsn)
             case Events():
@@ -320,40 +339,12 @@ class Daemon:
                 self._stopping = True
                 return ShutdownReply(os.getpid())
             case GetThread():
-                self._check_reserve(request, body_bytes)
+                self._room.for_request(self._state, request, body_bytes)
                 self._follow(request, now_ms)
             case _:
-                self._check_reserve(request, body_bytes)
+                self._room.for_request(self._state, request, body_bytes)
         self._supply(core.touches(self._state, request), now_ms)
         return core.apply(self._state, request, now_ms)
-
-    def _check_room(self, request: Send, body_bytes: int) -> None:
-        self._state.batch_bytes += body_bytes + _RECORD_BYTES * len(request.messages)
-        if self._state.back_pressure is None and not self._journal.has_room(self._state.batch_bytes):
-            self._state.back_pressure = disk.storage_full(self._options.data)
-
-    def _check_reserve(self, request: Request, body_bytes: int) -> None:
-        """What makes room, or says what became of mail, goes on when the disk is full, out of a reserve. Reading
-        goes on when that is used up too."""
-        items = len(request.ids) if isinstance(request, Confirm | Delete) else 1
-        record_bytes = body_bytes + _RECORD_BYTES * items
-        if self._journal.has_room(self._state.batch_bytes + record_bytes):
-            self._state.batch_bytes += record_bytes
-            return
-        full = disk.storage_full(self._options.data)
-        # The reserve is for what makes room; a refusal (401, 403) must leave no record now.
-        self._state.back_pressure = full
-        if self._reserve(record_bytes):
-            return
-        if isinstance(request, Confirm | Delete | SessionStart | SessionEnd | SessionTouch):
-            raise full
-
-    def _reserve(self, record_bytes: int) -> bool:
-        """Whether so much more fits into the batch under way, if need be out of the reserve."""
-        if not self._journal.has_room(self._state.batch_bytes + record_bytes, from_reserve=True):
-            return False
-        self._state.batch_bytes += record_bytes
-        return True
 
     def _supply(self, needs: list[Need], now_ms: int) -> None:
         for need in needs:
@@ -381,7 +372,7 @@ class Daemon:
     def _tell_sender(self, waiting: Waiting, error: MaestroError, now_ms: int) -> bool:
         """A refusal for good comes to the sender's own inbox; False when there is no room for it now."""
         entry = waiting.entry
-        if not self._reserve(_RECORD_BYTES * 4):
+        if not self._room.reserve(self._state, RECORD_BYTES * 4):
             return False
         message_id = f"refused_{entry.outgoing['id']}"[:64]
         self._supply([Need("file", entry.session, message_id)], now_ms)

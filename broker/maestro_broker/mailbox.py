@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # What a message costs in a reply beside its text: names of fields, ids, times. Measured: 230 to 420 bytes.
 _ENVELOPE_BYTES = 512
 _DATA_BYTES = 4_096
+# The LSN of what the file tells as well.
+_FILED = 0
 
 
 class Entry:
@@ -43,14 +45,16 @@ class Page(NamedTuple):
 class Mailbox:
     """The mail of `session`.
 
-    `loaded`: every pending message is in memory. `complete`: every message of any status is. `marked`: whether
-    `.pending` is on disk. Counters: `head_seq` the last number given, `pending`, and of those `unoffered`.
+    `loaded`: every pending message is in memory. `complete`: every message of any status is. `being_read`: its files
+    are, piece by piece; until that is over nothing is forgotten, for a piece may tell what was so before. `marked`:
+    whether `.pending` is on disk. Counters: `head_seq` the last number given, `pending`, and of those `unoffered`.
     """
 
     __slots__ = (
         "_by_seq",
         "_gone",
         "_seq_of",
+        "being_read",
         "complete",
         "head_seq",
         "loaded",
@@ -71,6 +75,7 @@ class Mailbox:
         self.next_expiry_ms: int | None = None
         self.loaded = is_new
         self.complete = is_new
+        self.being_read = False
         self.marked = False
         self.touched_ms = 0
         self.unfiled = 0
@@ -135,18 +140,21 @@ class Mailbox:
     def filed(self, message_id: str, lsn: int) -> None:
         """The change `lsn` is on disk. What is filed and no longer pending leaves memory."""
         if self._gone.get(message_id) == lsn:
-            del self._gone[message_id]
             self.unfiled -= 1
+            if self.being_read:
+                self._gone[message_id] = _FILED
+            else:
+                del self._gone[message_id]
             return
         entry = self.get(message_id)
         if entry is not None and entry.lsn == lsn:
-            entry.lsn = 0
+            entry.lsn = _FILED
             self.unfiled -= 1
-            if entry.message.status != "pending":
+            if entry.message.status != "pending" and not self.being_read:
                 self._forget(entry.message)
 
-    def hydrate(self, messages: Iterable[Message], *, whole: bool) -> bool:
-        """Take in what was read from the spool; `whole`: it is all there is. Returns whether the counters fitted."""
+    def hydrate(self, messages: Iterable[Message]) -> None:
+        """Take in some of what the spool holds."""
         in_order = True
         last = next(reversed(self._by_seq), 0)
         for message in messages:
@@ -159,26 +167,38 @@ class Mailbox:
                 last = message.seq
         if not in_order:
             self._by_seq = dict(sorted(self._by_seq.items()))
-        if not whole:
-            return True
-        self.loaded = self.complete = True
+
+    def was_read(self, *, whole: bool) -> bool:
+        """All files were taken in: all pending mail's or, `whole`, all mail's. Returns whether the counters fit.
+
+        Where they do not, the counters are set right if it was `whole`; else the mailbox is as unread as before, for
+        which files are pending mail's is a hint of the spool.
+        """
+        self.being_read = False
+        for message_id in [name for name, lsn in self._gone.items() if lsn == _FILED]:
+            del self._gone[message_id]
         pending = [entry.message for entry in self._by_seq.values() if entry.message.status == "pending"]
         unoffered = sum(message.offered_at is None for message in pending)
         fitted = (len(pending), unoffered) == (self.pending, self.unoffered)
+        if not (whole or fitted):
+            return False
+        self.loaded = True
+        self.complete = self.complete or whole
         self.pending, self.unoffered = len(pending), unoffered
         self.head_seq = max(self.head_seq, next(reversed(self._by_seq), 0))
         expiries = [message.expires_at for message in pending if message.expires_at is not None]
         self.next_expiry_ms = min(expiries, default=None)
         return fitted
 
-    def evict(self) -> bool:
-        """Let go of what the spool holds; refused while something is not filed. Returns whether it went."""
-        if self.unfiled:
-            return False
-        self._by_seq.clear()
-        self._seq_of.clear()
-        self.loaded = self.complete = self.head_seq == 0
-        return True
+    def evict(self, now_ms: int) -> None:
+        """Let go of what the spool holds too. What is not filed yet stays, and what is leased: no file knows that."""
+        if self.being_read:
+            return
+        kept = {seq: entry for seq, entry in self._by_seq.items() if entry.lsn or entry.lease_until_ms > now_ms}
+        if len(kept) < len(self._by_seq):
+            self._by_seq = kept
+            self._seq_of = {entry.message.id: seq for seq, entry in kept.items()}
+            self.loaded = self.complete = False
 
     def page(
         self,

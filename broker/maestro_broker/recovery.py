@@ -15,6 +15,7 @@ from maestro_schemas.errors import MaestroError
 from . import heads, records
 from .filer import HEADS_FILE
 from .journal import Journal, first_segment_lsn
+from .mailbox_reading import read_mailbox
 from .records import Accepted
 from .state import Change, Need, State
 
@@ -102,9 +103,9 @@ def recover(options: Options, spool: Spool, timeline: Timeline) -> Recovered:
 def supply(state: State, spool: Spool, need: Need, now_ms: int) -> None:
     """Read what a command needs, and give it to the state."""
     match need.kind:
-        case "mailbox":
+        case "mailbox" | "pending":
             remembers = state.mailbox(need.session).remembers
-            state.supply_mailbox(need.session, spool.read_mailbox(need.session, remembers), now_ms)
+            state.supply_mailbox(need.session, read_mailbox(spool, need.session, remembers), now_ms)
         case "file":
             mailbox = state.mailboxes.get(need.session)
             if mailbox is not None and mailbox.remembers(need.message_id):
@@ -177,7 +178,7 @@ def _count_again(spool: Spool, timeline: Timeline, warnings: list[str]) -> heads
     # Who has sent, too: without a head it would look like one that never sent anything.
     for session in {*spool.mailboxes(), *spool.senders()}:
         head = counted.mailboxes[session] = heads.Head()
-        for message in spool.read_mailbox(session):
+        for message in read_mailbox(spool, session):
             head.seq = max(head.seq, message.seq)
             if message.status == "pending":
                 head.pending += 1

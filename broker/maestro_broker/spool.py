@@ -2,7 +2,9 @@
 
 Rule: `messages/by-receiver/<session>/<id>.json` is the documented Message, replaced atomically; `by-sender` holds
 links to it. The spool follows the journal and may lag or, after a crash, be ahead of the last checkpoint; what is
-found broken here is moved to `messages/quarantine` and reported, never dropped.
+found broken here is moved to `messages/quarantine` and reported, never dropped. A message's file may be written by
+its owner (0600) while the message is pending and is read-only (0400) afterwards, so that what is pending in a long
+mailbox is found without reading all of it; a hint, for anybody can change a mode, and whoever follows it counts.
 """
 
 from __future__ import annotations
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 PENDING_MARKER = ".pending"
-_SUFFIX = ".json"
+SUFFIX = ".json"
 _ASIDE = ".tmp"
+_MODE_PENDING = 0o600
+_MODE_FINAL = 0o400
 # Up to so many files are synced one by one; more, by one sync of the whole file system.
 _FSYNC_EACH = 8
 
@@ -72,7 +76,7 @@ class Spool:
         """Create or replace a message's file. Raises OSError."""
         directory = os.path.join(self._receivers, message.receiver)
         self._make(directory)
-        _replace(directory, message.id + _SUFFIX, _encode(message) + b"\n")
+        _replace(directory, message.id + SUFFIX, _encode(message) + b"\n", _mode_of(message))
 
     def rewrite_messages(self, messages: Collection[Message]) -> None:
         """The same for mail that the journal may have let go of: the new file is on the disk before it takes the old
@@ -82,8 +86,9 @@ class Spool:
         for message in messages:
             directory = os.path.join(self._receivers, message.receiver)
             self._make(directory)
-            staged.append((directory, message.id + _SUFFIX))
-            _write_aside(directory, message.id + _SUFFIX, _encode(message) + b"\n", sync=few)
+            staged.append((directory, message.id + SUFFIX))
+            content = _encode(message) + b"\n"
+            _write_aside(directory, message.id + SUFFIX, content, _mode_of(message), sync=few)
         if not few:
             disk.sync_file_system(self._receivers)
         for directory, name in staged:
@@ -99,18 +104,18 @@ class Spool:
     def _link(self, directory: str, message: Message) -> None:
         """One that is there already is left, since a replay makes it again."""
         self._make(directory)
-        target = f"../../by-receiver/{message.receiver}/{message.id}{_SUFFIX}"
+        target = f"../../by-receiver/{message.receiver}/{message.id}{SUFFIX}"
         with contextlib.suppress(FileExistsError):
-            os.symlink(target, os.path.join(directory, message.id + _SUFFIX))
+            os.symlink(target, os.path.join(directory, message.id + SUFFIX))
 
     def remove_message(self, receiver: str, message_id: str) -> None:
         """Remove a message's file; the sender's link stays as its tombstone."""
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(self._receivers, receiver, message_id + _SUFFIX))
+            os.unlink(os.path.join(self._receivers, receiver, message_id + SUFFIX))
 
     def write_session(self, stored: StoredSession) -> None:
         """Create or replace a session's file (0600: it holds the token's hash), and its mailbox's folder."""
-        _replace(self._sessions, stored.session.id + _SUFFIX, _encode(stored) + b"\n")
+        _replace(self._sessions, stored.session.id + SUFFIX, _encode(stored) + b"\n", _MODE_PENDING)
         self._make(os.path.join(self._receivers, stored.session.id))
 
     # --- the marker, by the main loop --------------------------------------------------------------------
@@ -140,41 +145,20 @@ class Spool:
 
     # --- reading, by the main loop -----------------------------------------------------------------------
 
-    def read_mailbox(self, session: str, is_known: Callable[[str], bool] | None = None) -> list[Message]:
-        """All messages of a mailbox, by seq; what is broken is quarantined and reported.
-
-        `is_known`: ids to pass over. The files of what is not filed yet may be torn by a power cut, and are about to
-        be written again.
-        """
-        directory = os.path.join(self._receivers, session)
-        try:
-            names = os.listdir(directory)
-        except FileNotFoundError:
-            return []
-        found: dict[int, Message] = {}
-        for name in sorted(names):
-            if name.startswith(".") or (is_known is not None and is_known(name.removesuffix(_SUFFIX))):
-                continue
-            message = self._read(directory, name, session)
-            if message is None:
-                continue
-            other = found.setdefault(message.seq, message)
-            if other is not message:
-                self._put_away(
-                    os.path.join(directory, name), f"a message's number {message.seq} is that of {other.id}"
-                )
-        return [found[seq] for seq in sorted(found)]
+    def mailbox_dir(self, session: str) -> str:
+        """The folder of a session's mail."""
+        return os.path.join(self._receivers, session)
 
     def read_message(self, session: str, message_id: str) -> Message | None:
         """One message of a mailbox; None when there is no such file, or a broken one."""
         directory = f"{self._receivers}/{session}"
-        if not _exists(f"{directory}/{message_id}{_SUFFIX}"):
+        if not _exists(f"{directory}/{message_id}{SUFFIX}"):
             return None
-        return self._read(directory, message_id + _SUFFIX, session)
+        return self.read_file(directory, message_id + SUFFIX, session)
 
     def link_target(self, sender: str, message_id: str) -> str | None:
         """Whose mailbox a sender's message went to, whether or not it is still there; None if it never sent it."""
-        return _receiver_of(f"{self._senders}/{sender}/{message_id}{_SUFFIX}")
+        return _receiver_of(f"{self._senders}/{sender}/{message_id}{SUFFIX}")
 
     def answers(self, thread_id: str) -> dict[str, str]:
         """The ids of a thread's messages but the first, and whose mailbox each went to."""
@@ -183,13 +167,13 @@ class Spool:
             names = os.listdir(directory)
         except FileNotFoundError:
             return {}
-        found = {name.removesuffix(_SUFFIX): _receiver_of(f"{directory}/{name}") for name in names}
+        found = {name.removesuffix(SUFFIX): _receiver_of(f"{directory}/{name}") for name in names}
         return {message_id: receiver for message_id, receiver in found.items() if receiver and is_id(message_id)}
 
     def holders(self, message_id: str) -> list[str]:
         """The mailboxes that have a file of this name: one stat a mailbox, for the operator."""
         return [
-            session for session in self.mailboxes() if _exists(f"{self._receivers}/{session}/{message_id}{_SUFFIX}")
+            session for session in self.mailboxes() if _exists(f"{self._receivers}/{session}/{message_id}{SUFFIX}")
         ]
 
     def mailboxes(self) -> list[str]:
@@ -205,10 +189,10 @@ class Spool:
         found: list[StoredSession] = []
         broken: list[Broken] = []
         for name in sorted(os.listdir(self._sessions)):
-            if name.startswith(".") or not name.endswith(_SUFFIX):
+            if name.startswith(".") or not name.endswith(SUFFIX):
                 continue
             path = os.path.join(self._sessions, name)
-            session = name.removesuffix(_SUFFIX)
+            session = name.removesuffix(SUFFIX)
             try:
                 with open(path, "rb") as file:
                     stored = _session_decoder.decode(file.read())
@@ -224,12 +208,13 @@ class Spool:
 
     def put_away(self, broken: Broken) -> None:
         """Quarantine a file and report it."""
-        self._put_away(broken.path, broken.why)
+        self.put_path_away(broken.path, broken.why)
 
-    def _read(self, directory: str, name: str, session: str) -> Message | None:
+    def read_file(self, directory: str, name: str, session: str) -> Message | None:
+        """What one name in a mailbox holds; None for what is gone, or broken and therefore put away."""
         path = os.path.join(directory, name)
-        if not name.endswith(_SUFFIX):
-            self._put_away(path, "a file in a mailbox is no message")
+        if not name.endswith(SUFFIX):
+            self.put_path_away(path, "a file in a mailbox is no message")
             return None
         try:
             with open(path, "rb") as file:
@@ -237,14 +222,16 @@ class Spool:
         except FileNotFoundError:
             return None
         except (msgspec.MsgspecError, UnicodeDecodeError, IsADirectoryError) as error:
-            self._put_away(path, f"a message's file can't be read: {error}")
+            self.put_path_away(path, f"a message's file can't be read: {error}")
             return None
-        if message.id + _SUFFIX != name or message.receiver != session:
-            self._put_away(path, f"a message's file holds another message, {message.id!r} to {message.receiver!r}")
+        if message.id + SUFFIX != name or message.receiver != session:
+            self.put_path_away(
+                path, f"a message's file holds another message, {message.id!r} to {message.receiver!r}"
+            )
             return None
         return message
 
-    def _put_away(self, path: str, why: str) -> None:
+    def put_path_away(self, path: str, why: str) -> None:
         """Move what does not belong to quarantine, under a name that tells where it was."""
         parent, name = os.path.split(path)
         base = os.path.join(self._quarantine, f"{os.path.basename(parent)}--{name}")
@@ -284,14 +271,24 @@ def _read_link(path: str) -> str | None:
         return None
 
 
-def _replace(directory: str, name: str, content: bytes) -> None:
+def _mode_of(message: Message) -> int:
+    return _MODE_PENDING if message.status == "pending" else _MODE_FINAL
+
+
+def _replace(directory: str, name: str, content: bytes, mode: int) -> None:
     """Write aside and rename; not fsynced, since the journal holds it until a checkpoint has synced the disk."""
-    _write_aside(directory, name, content, sync=False)
+    _write_aside(directory, name, content, mode, sync=False)
     _take_place(directory, name)
 
 
-def _write_aside(directory: str, name: str, content: bytes, *, sync: bool) -> None:
-    fd = os.open(_aside(directory, name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+def _write_aside(directory: str, name: str, content: bytes, mode: int, *, sync: bool) -> None:
+    aside = _aside(directory, name)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        fd = os.open(aside, flags, mode)
+    except FileExistsError:  # left by a broker that was killed; it may be read-only
+        os.unlink(aside)
+        fd = os.open(aside, flags, mode)
     try:
         written = os.write(fd, content)
         while written < len(content):

@@ -35,11 +35,12 @@ if TYPE_CHECKING:
 class Need(NamedTuple):
     """What must be read from disk before a command can be applied.
 
-    `mailbox`: all of `session`'s mail. `file`: one message of it. `link`: where sender `session`'s message went.
-    `anywhere`: the message, whoever has it. `thread`: the answers of the thread that begins with the message.
+    `pending`: what of `session`'s mail is pending; `mailbox`: all of it. `file`: one message of it. `link`: where
+    sender `session`'s message went. `anywhere`: the message, whoever has it. `thread`: the answers of the thread that
+    begins with the message.
     """
 
-    kind: Literal["mailbox", "file", "link", "anywhere", "thread"]
+    kind: Literal["pending", "mailbox", "file", "link", "anywhere", "thread"]
     session: str
     message_id: str
 
@@ -111,19 +112,25 @@ class State:
         """Whether somebody hears at once of the session's mail."""
         return f"{session}{TOPIC_SEPARATOR}" in self.topics
 
-    def supply_mailbox(self, session: str, messages: Iterable[Message], now_ms: int) -> None:
-        """All of a mailbox's files."""
+    def supply_mailbox(self, session: str, messages: Iterable[Message], now_ms: int, *, whole: bool = True) -> bool:
+        """A mailbox's files: all of them if `whole`, else those that looked like pending mail. False where these were
+        not what the counters say, and the whole must be read."""
         mailbox = self.mailbox(session)
-        if not mailbox.hydrate(messages, whole=True):
+        mailbox.hydrate(messages)
+        fitted = mailbox.was_read(whole=whole)
+        if not (fitted or whole):
+            return False
+        if not fitted:
             self._misfits.append(session)
         mailbox.touched_ms = max(mailbox.touched_ms, now_ms)
         self._touched[session] = mailbox
         if mailbox.next_expiry_ms is not None:
             self.deadlines.set(session, mailbox.next_expiry_ms)
+        return True
 
     def supply_message(self, message: Message) -> None:
         """One file of a mailbox."""
-        self.mailbox(message.receiver).hydrate((message,), whole=False)
+        self.mailbox(message.receiver).hydrate((message,))
 
     def supply_link(self, sender: str, message_id: str, receiver: str | None) -> None:
         """Whose mailbox a sender's message went to; None when the sender never sent that id."""
@@ -224,14 +231,25 @@ class State:
                 case Confirmed() | Deleted() | Expired():
                     self._filed_message(record.sender, record.id, record.mailbox, change.lsn)
 
+    def evict(self, now_ms: int) -> None:
+        """Above `loaded_messages_max`, let go of the mailboxes that were not touched for longest."""
+        held = sum(mailbox.held for mailbox in self.mailboxes.values())
+        if held <= self.limits.loaded_messages_max:
+            return
+        for mailbox in sorted(filter(_is_held, self.mailboxes.values()), key=_touched_ms):
+            before = mailbox.held
+            mailbox.evict(now_ms)
+            held -= before - mailbox.held
+            if held <= self.limits.loaded_messages_max:
+                return
+
     def evict_idle(self, now_ms: int) -> None:
         """Let go of mailboxes that nobody has touched for `mailbox_idle_ms`, and of empty rate windows."""
-        loaded = sum(mailbox.held for mailbox in self.mailboxes.values())
-        crowded = loaded > self.limits.loaded_messages_max
-        idle_since = now_ms - (1_000 if crowded else self.limits.mailbox_idle_ms)
+        idle_since = now_ms - self.limits.mailbox_idle_ms
         for mailbox in self.mailboxes.values():
             if mailbox.held and mailbox.touched_ms < idle_since:
-                mailbox.evict()
+                mailbox.evict(now_ms)
+        self.evict(now_ms)
         for session in [name for name, window in self._windows.items() if not window.times_ms()]:
             del self._windows[session]
         for key in [key for key, pair in self._pairs.items() if pair.is_over(now_ms)]:
@@ -341,6 +359,14 @@ class State:
         named = message_id if message_id is not None and is_id(message_id) else None
         address = policy.sanitise(to)[:64] if to is not None else None
         self.absorb(Refused(now_ms, code, claimed, address, named), None)
+
+
+def _is_held(mailbox: Mailbox) -> bool:
+    return mailbox.held > 0
+
+
+def _touched_ms(mailbox: Mailbox) -> int:
+    return mailbox.touched_ms
 
 
 def stepped(message: Message, kind: str, via: str | None, now_ms: int) -> Message:

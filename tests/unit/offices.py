@@ -71,7 +71,7 @@ class Office:
     def supply(self, need: Need) -> None:
         """What the daemon reads from disk."""
         match need.kind:
-            case "mailbox":
+            case "mailbox" | "pending":
                 found = [message for (owner, _), message in self.files.items() if owner == need.session]
                 self.state.supply_mailbox(need.session, sorted(found, key=lambda m: m.seq), self.now_ms)
             case "file":

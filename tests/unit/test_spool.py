@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
+from maestro_broker.mailbox_reading import read_mailbox
 from maestro_broker.spool import Spool
 from maestro_schemas.messages import Message, Metadata
 from maestro_schemas.sessions import Session, StoredSession
@@ -98,7 +99,7 @@ def test_the_marker(scene: Scene) -> None:
 
 def test_a_mailbox_is_read_by_seq_and_foreign_files_are_put_away(scene: Scene) -> None:
     """Each with a report that says where it is now; hidden files are left alone."""
-    assert scene.spool.read_mailbox("nobody") == []
+    assert read_mailbox(scene.spool, "nobody") == []
     for number in (2, 1, 3):
         scene.spool.write_message(_message(f"m{number}", number))
     mailbox = scene.path("by-receiver", "bob")
@@ -107,12 +108,12 @@ def test_a_mailbox_is_read_by_seq_and_foreign_files_are_put_away(scene: Scene) -
     (mailbox / "other.json").write_bytes((mailbox / "m1.json").read_bytes())
     (mailbox / ".m4.json.tmp").write_text("half")
     (mailbox / "folder.json").mkdir()
-    assert [message.seq for message in scene.spool.read_mailbox("bob")] == [1, 2, 3]
+    assert [message.seq for message in read_mailbox(scene.spool, "bob")] == [1, 2, 3]
     assert len(scene.reports) == 4
     away = {path.name for path in scene.path("quarantine").iterdir()}
     assert away == {"bob--notes.txt", "bob--broken.json", "bob--other.json", "bob--folder.json"}
     (mailbox / "notes.txt").write_text("again")
-    scene.spool.read_mailbox("bob")
+    read_mailbox(scene.spool, "bob")
     assert scene.path("quarantine", "bob--notes.txt.1").read_text() == "again"
 
 
@@ -121,7 +122,7 @@ def test_what_memory_knows_is_not_read(scene: Scene) -> None:
     scene.spool.write_message(_message())
     scene.spool.write_message(_message("m2", 2))
     scene.path("by-receiver", "bob", "m1.json").write_text("")
-    assert scene.spool.read_mailbox("bob", {"m1"}.__contains__) == [_message("m2", 2)]
+    assert read_mailbox(scene.spool, "bob", {"m1"}.__contains__) == [_message("m2", 2)]
     assert scene.reports == []
 
 
@@ -129,7 +130,7 @@ def test_a_number_stands_once(scene: Scene) -> None:
     """Of two messages that claim it, one is put away and told of, not hidden."""
     scene.spool.write_message(_message("m1", 1))
     scene.spool.write_message(_message("m2", 1))
-    assert scene.spool.read_mailbox("bob") == [_message("m1", 1)]
+    assert read_mailbox(scene.spool, "bob") == [_message("m1", 1)]
     assert "number 1" in scene.reports[0]
     assert scene.path("quarantine", "bob--m2.json").is_file()
 
@@ -163,14 +164,14 @@ def test_old_mail_is_durable_before_it_is_replaced(scene: Scene, monkeypatch: py
 
     def note(step: str) -> None:
         steps.append(step)
-        assert scene.spool.read_mailbox("bob") == old, "nothing is replaced yet"
+        assert read_mailbox(scene.spool, "bob") == old, "nothing is replaced yet"
 
     monkeypatch.setattr(os, "fsync", lambda fd: note("one"))
     monkeypatch.setattr("maestro_broker.disk.sync_file_system", lambda directory: note("all"))
     new = [replace(message, status="delivered") for message in old]
     scene.spool.rewrite_messages(new)
     assert steps == (["one"] * count if count <= 8 else ["all"])
-    assert scene.spool.read_mailbox("bob") == new
+    assert read_mailbox(scene.spool, "bob") == new
 
 
 def test_a_file_in_the_place_of_a_link(scene: Scene) -> None:

@@ -1,0 +1,102 @@
+"""Mailbox reading: all files of one mailbox, or those of its pending mail, read step by step.
+
+Rule: a step is so short that nobody else's request waits long for it, whatever the mailbox's size. Which files are
+pending mail's is told by their mode (see `spool`), a hint that whoever asks must check against the counters. What is
+found broken is quarantined and reported.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from .spool import SUFFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from maestro_schemas.messages import Message
+
+    from .spool import Spool
+
+# About two milliseconds each: 40 to 60 us to open, read and decode a file, 2 us to look at one.
+_READ_AT_ONCE = 40
+_LIST_AT_ONCE = 800
+
+
+class MailboxReading:
+    """One reading. `whole`: of all files, and else of those that look like pending mail.
+
+    `is_known`: ids to pass over. The files of what is not filed yet may be torn by a power cut, and are about to be
+    written again.
+    """
+
+    def __init__(self, spool: Spool, session: str, is_known: Callable[[str], bool], *, whole: bool) -> None:
+        self.session = session
+        self.whole = whole
+        self._spool = spool
+        self._is_known = is_known
+        self._directory = spool.mailbox_dir(session)
+        self._found: dict[int, Message] = {}
+        self._names: list[str] = []
+        self._read = 0
+        self._entries: Iterator[os.DirEntry[str]] | None = None
+        try:
+            self._entries = os.scandir(self._directory)
+        except FileNotFoundError:
+            pass
+
+    def step(self) -> bool:
+        """Look at some more files; True when there are none left. Raises OSError."""
+        if self._entries is not None:
+            if self._list_some(self._entries):
+                return False
+            self._entries = None
+            # Names begin with a time, mostly, so this is nearly the order of seq.
+            self._names.sort()
+        until = self._read + _READ_AT_ONCE
+        for name in self._names[self._read : until]:
+            self._take(name)
+        self._read = until
+        return until >= len(self._names)
+
+    def messages(self) -> list[Message]:
+        """What was found, by seq."""
+        return [self._found[seq] for seq in sorted(self._found)]
+
+    def _list_some(self, entries: Iterator[os.DirEntry[str]]) -> bool:
+        """Some more names; whether there may be others."""
+        listed = list(islice(entries, _LIST_AT_ONCE))
+        for entry in listed:
+            name = entry.name
+            if name.startswith(".") or self._is_known(name.removesuffix(SUFFIX)):
+                continue
+            if self.whole or _looks_pending(entry):
+                self._names.append(name)
+        return len(listed) == _LIST_AT_ONCE
+
+    def _take(self, name: str) -> None:
+        message = self._spool.read_file(self._directory, name, self.session)
+        if message is None:
+            return
+        other = self._found.setdefault(message.seq, message)
+        if other is not message:
+            path = os.path.join(self._directory, name)
+            self._spool.put_path_away(path, f"a message's number {message.seq} is that of {other.id}")
+
+
+def read_mailbox(spool: Spool, session: str, is_known: Callable[[str], bool] = lambda _: False) -> list[Message]:
+    """All messages of a mailbox at once, by seq: for a start, which nobody waits beside."""
+    reading = MailboxReading(spool, session, is_known, whole=True)
+    while not reading.step():
+        pass
+    return reading.messages()
+
+
+def _looks_pending(entry: os.DirEntry[str]) -> bool:
+    try:
+        return bool(entry.stat(follow_symlinks=False).st_mode & stat.S_IWUSR)
+    except FileNotFoundError:
+        return False

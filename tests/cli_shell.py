@@ -141,8 +141,12 @@ class Shell:
         return endpoints.pid
 
     def kill_broker(self) -> None:
-        """SIGKILL, as a crash is."""
-        os.kill(self.broker_pid(), signal.SIGKILL)
+        """SIGKILL, as a crash is; until it is gone, for a dying broker still accepts connections for a moment."""
+        found = find(self.data)
+        assert found is not None
+        with BrokerEnd(self.data, found) as end:
+            os.kill(found.pid, signal.SIGKILL)
+            assert end.wait(COMMAND_S_MAX)
 
 
 class Lines:

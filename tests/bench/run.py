@@ -1,7 +1,8 @@
 """`just bench`: the figures that the issues name, each beside what the machine itself can do.
 
 Rule: real broker, real clients in processes of their own, every send durable before its answer. Prints a table;
-`--json FILE` keeps it; `--only NAME` runs one part; `--seconds N` shortens the sustained parts.
+`--json FILE` keeps it; `--only NAME` runs one part; `--seconds N` shortens the sustained parts. The parts `million`
+and `disk_use` run only by name: they make as many files as `--messages` says.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from bench import references
 from bench.gateway_events import CLIENTS, PUSHES, gateway_events
+from bench.million import disk_use, million
 from bench.references import percentile
 from maestro_clients import broker_process, gateway_process
 from maestro_clients.blocking import Client
@@ -45,9 +47,10 @@ RECEIVERS = 64
 class Bench:
     """One broker in a scratch directory on the file system of `base`."""
 
-    def __init__(self, base: str | None, seconds: float, burst: int) -> None:
+    def __init__(self, base: str | None, seconds: float, burst: int, messages: int) -> None:
         self.seconds = seconds
         self.burst = burst
+        self.messages = messages
         self.rows: list[tuple[str, str, str]] = []
         self.figures: dict[str, float] = {}
         self.scratch = tempfile.mkdtemp(prefix="mb-", dir=base)
@@ -300,7 +303,10 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "burst": burst,
     "sustained": sustained,
     "gateway_events": gateway_events,
+    "million": million,
+    "disk_use": disk_use,
 }
+BY_NAME_ONLY = frozenset({"million", "disk_use"})
 
 
 def main() -> int:
@@ -309,6 +315,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=list(PARTS), help="run this part (and `machine`)")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the sustained part")
     parser.add_argument("--burst", type=int, default=100_000, help="messages in the burst")
+    parser.add_argument("--messages", type=int, default=1_000_000, help="messages of `million` and `disk_use`")
     parser.add_argument("--json", help="write the figures there")
     parser.add_argument("--base", help="a directory on the file system to measure; default: the temporary one")
     arguments = parser.parse_args()
@@ -317,9 +324,10 @@ def main() -> int:
     benches: list[Bench] = []
     try:
         for name, part in PARTS.items():
-            if arguments.only and name != "machine" and name not in arguments.only:
+            wanted = name in arguments.only if arguments.only else name not in BY_NAME_ONLY
+            if not wanted and name != "machine":
                 continue
-            bench = Bench(arguments.base, arguments.seconds, arguments.burst)
+            bench = Bench(arguments.base, arguments.seconds, arguments.burst, arguments.messages)
             benches.append(bench)
             bench.figures |= figures
             try:

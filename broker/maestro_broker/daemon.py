@@ -443,6 +443,7 @@ class Daemon:
         # 2. What has arrived is answered, durably. What comes later finds nobody, and its client repeats it.
         self._turn()
         self._commit()
+        self._readings.close()
         self._transport.close()
         # 3. The files catch up; what does not fit into the time stays in the journal for the next start.
         stopped = self._filer.stop(_FILE_AT_STOP_S)

@@ -42,7 +42,7 @@ class MailboxReading:
         self._found: dict[int, Message] = {}
         self._names: list[str] = []
         self._read = 0
-        self._entries: Iterator[os.DirEntry[str]] | None = None
+        self._entries: os._ScandirIterator[str] | None = None
         try:
             self._entries = os.scandir(self._directory)
         except FileNotFoundError:
@@ -53,7 +53,7 @@ class MailboxReading:
         if self._entries is not None:
             if self._list_some(self._entries):
                 return False
-            self._entries = None
+            self.close()
             # Names begin with a time, mostly, so this is nearly the order of seq.
             self._names.sort()
         until = self._read + _READ_AT_ONCE
@@ -65,6 +65,12 @@ class MailboxReading:
     def messages(self) -> list[Message]:
         """What was found, by seq."""
         return [self._found[seq] for seq in sorted(self._found)]
+
+    def close(self) -> None:
+        """Give it up."""
+        if self._entries is not None:
+            self._entries.close()
+            self._entries = None
 
     def _list_some(self, entries: Iterator[os.DirEntry[str]]) -> bool:
         """Some more names; whether there may be others."""

@@ -50,7 +50,8 @@ class Readings:
             return self._step(state, session, now_ms)
         if whole and not begun:
             self._whole[session] = True
-            if session in self._readings:
+            if (reading := self._readings.get(session)) is not None:
+                reading.close()
                 self._open(state, session)
         return False
 
@@ -66,6 +67,15 @@ class Readings:
         if session is None or not self._step(state, session, now_ms):
             return []
         return self._waiting.pop(session, [])
+
+    def close(self) -> None:
+        """Give up what is not read yet."""
+        for reading in self._readings.values():
+            reading.close()
+        self._readings.clear()
+        self._queue.clear()
+        self._whole.clear()
+        self._waiting.clear()
 
     def _open(self, state: State, session: str) -> None:
         mailbox = state.mailbox(session)

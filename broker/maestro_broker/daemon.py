@@ -430,6 +430,7 @@ class Daemon:
                 "fileSystem": mounts.file_system(options.data),
             },
             "limits": reports.limits_shown(options),
+            "config": reports.config_shown(options),
             "warnings": warnings,
         }
 

@@ -105,11 +105,29 @@ def events(
 
 
 def limits_shown(options: Options) -> dict[str, dict[str, Any]]:
-    """Each limit: value, unit, where it came from, what it is."""
-    return {
-        name: {"value": value, "unit": DOCS[name].unit, "from": options.origins[name], "what": DOCS[name].text}
-        for name, value in options.limits._asdict().items()
+    """Each limit: value, unit, where it came from (and which line or variable), what it is."""
+    shown: dict[str, dict[str, Any]] = {}
+    for name, value in options.limits._asdict().items():
+        shown[name] = {
+            "value": value,
+            "unit": DOCS[name].unit,
+            "from": options.origins[name],
+            "what": DOCS[name].text,
+        }
+        if name in options.places:
+            shown[name]["where"] = options.places[name]
+    return shown
+
+
+def config_shown(options: Options) -> dict[str, Any]:
+    """The config file as it was read at the start: its path, its digest (empty: none was there), and what it says of
+    projects."""
+    file = options.file
+    projects = {
+        name: {"retention_ms": {"value": value, "unit": "ms", "where": file.where("projects", name, "retention_ms")}}
+        for name, value in options.retention_by_project.items()
     }
+    return {"path": file.path, "digest": file.digest, "projects": projects}
 
 
 def sessions_by_status(state: State) -> dict[str, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from itertools import islice
 from operator import attrgetter
@@ -21,7 +21,7 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _SUFFIX = ".jsonl"
 _NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\.jsonl")
@@ -29,10 +29,13 @@ _TAIL_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 18
 # Who follows the newest events asks for a few lines at a time, a hundred times a second: not worth a file each time.
 _RECENT = 2_048
+# The end of the year 9999, which a name of four digits can still say.
+_AT_MAX_MS = 253_402_300_799_000
 
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(Event)
 _lsn_of = attrgetter("lsn")
+_at_of = attrgetter("at")
 
 
 class Timeline:
@@ -92,6 +95,29 @@ class Timeline:
                 return first
         return None
 
+    def last_before(self, at_ms: int) -> int:
+        """An LSN up to which everything happened before `at_ms`, near the last such one; 0 where nothing did.
+
+        The clock of the records never goes back, so `at` is in the same order as the LSN.
+        """
+        recent = list(self._recent)  # in one step, since the filer adds to it
+        if recent and recent[0].at < at_ms:
+            return recent[bisect_left(recent, at_ms, key=_at_of) - 1].lsn
+        day = _day_of(max(at_ms, 0))
+        lsn = 0
+        for name in self._names():
+            first = self._first_line(name)
+            if first is None:
+                continue
+            if name > day + _SUFFIX or first.at >= at_ms:
+                # Where older files are gone, what is before this one is not missed either.
+                return max(lsn, first.lsn - 1)
+            with open(os.path.join(self._directory, name), "rb") as file:
+                file.seek(self._offset_before(file.fileno(), lambda event: event.at < at_ms))
+                line = file.readline()
+            lsn = _decode(line).lsn - 1 if line.endswith(b"\n") else first.lsn
+        return lsn
+
     def read(self, after: int) -> Iterator[Event]:
         """Lines with an LSN above `after`, oldest first."""
         if after >= self.last_lsn:
@@ -119,13 +145,13 @@ class Timeline:
 
     def _read_file(self, name: str, after: int) -> Iterator[Event]:
         with open(os.path.join(self._directory, name), "rb") as file:
-            file.seek(self._offset_before(file.fileno(), after))
+            file.seek(self._offset_before(file.fileno(), lambda event: event.lsn <= after))
             for line in file:
                 if line.endswith(b"\n"):  # the filer may be writing the last one
                     yield _decode(line)
 
-    def _offset_before(self, fd: int, after: int) -> int:
-        """An offset at a line's start, at or before the first line above `after`: bisection over bytes."""
+    def _offset_before(self, fd: int, is_before: Callable[[Event], bool]) -> int:
+        """An offset at a line's start, at or before the first line that is not before: bisection over bytes."""
         low, high = 0, os.fstat(fd).st_size
         while high - low > _CHUNK_BYTES:
             middle = (low + high) // 2
@@ -134,7 +160,7 @@ class Timeline:
             end = chunk.find(b"\n", start)
             if start == 0 or end < 0:
                 return low
-            if _decode(chunk[start:end]).lsn <= after:
+            if is_before(_decode(chunk[start:end])):
                 low = middle + start
             else:
                 high = middle
@@ -145,9 +171,13 @@ class Timeline:
         return sorted(name for name in os.listdir(self._directory) if _NAME.fullmatch(name))
 
     def _first_of(self, name: str) -> int | None:
+        first = self._first_line(name)
+        return first.lsn if first is not None else None
+
+    def _first_line(self, name: str) -> Event | None:
         with open(os.path.join(self._directory, name), "rb") as file:
             line = file.readline()
-        return _decode(line).lsn if line.endswith(b"\n") else None
+        return _decode(line) if line.endswith(b"\n") else None
 
     def _mend(self) -> int:
         """Cut off a last line that a crash left half written; returns the newest LSN."""
@@ -167,7 +197,7 @@ class Timeline:
 
     def _open(self, at_ms: int) -> None:
         self.close()
-        day = time.strftime("%Y-%m-%d", time.gmtime(at_ms / 1000))
+        day = _day_of(at_ms)
         path = os.path.join(self._directory, day + _SUFFIX)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._midnight_ms = (at_ms // 86_400_000 + 1) * 86_400_000
@@ -187,6 +217,10 @@ class Timeline:
         # In this order: who sees that the timeline goes so far finds the events.
         self._recent.extend(events)
         self.last_lsn = events[-1].lsn
+
+
+def _day_of(at_ms: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(min(at_ms, _AT_MAX_MS) / 1000))
 
 
 def _decode(line: bytes) -> Event:

@@ -53,7 +53,7 @@ def look(desk: Desk) -> Picture:
     if running is None:
         file = config.read(desk.environ)
         found = [*_limits_at_a_start(file, desk.environ), *_http(file, desk.environ), *_projects(file)]
-        return Picture(file.path, None, False, [*found, *_shell(desk)], [])
+        return Picture(file.path, None, changed=False, settings=[*found, *_shell(desk)], notes=[])
     from maestro_clients.blocking import Client
 
     with Client(running.router, desk.as_operator().caller) as client:

@@ -94,8 +94,11 @@ def find(client: Client, wanted: Wanted) -> Found:
 
 
 def follow(desk: Desk, wanted: Wanted, topic: str | None, cursor: int, *, as_json: bool) -> None:
-    """Print what comes after `cursor`, looking when something happened that concerns `topic` (None: anybody), until interrupted, the output closes, or `until` is over. Raises StdoutClosed,
-    KeyboardInterrupt, or MaestroError for what waiting does not mend."""
+    """Print what comes after `cursor`, looking when something happened that concerns `topic` (None: anybody).
+
+    Until interrupted, the output closes, or `until` is over. Raises StdoutClosed, KeyboardInterrupt, or MaestroError
+    for what waiting does not mend.
+    """
     from maestro_clients.blocking import Client
     from maestro_clients.broker_process import find as find_broker
     from maestro_clients.notices import Notices
@@ -108,7 +111,7 @@ def follow(desk: Desk, wanted: Wanted, topic: str | None, cursor: int, *, as_jso
             _check_output()
             time.sleep(_LOOK_AGAIN_S)
             continue
-        notices = Notices(endpoints.notices, topic)
+        notices = Notices(endpoints.notices, topic, watches=False)
         try:
             with Client(endpoints.router, desk.caller) as client:
                 while True:

@@ -29,8 +29,6 @@ _TAIL_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 18
 # Who follows the newest events asks for a few lines at a time, a hundred times a second: not worth a file each time.
 _RECENT = 2_048
-# The end of the year 9999, which a name of four digits can still say.
-_AT_MAX_MS = 253_402_300_799_000
 
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(Event)
@@ -103,20 +101,17 @@ class Timeline:
         recent = list(self._recent)  # in one step, since the filer adds to it
         if recent and recent[0].at < at_ms:
             return recent[bisect_left(recent, at_ms, key=_at_of) - 1].lsn
-        day = _day_of(max(at_ms, 0))
-        lsn = 0
-        for name in self._names():
+        oldest = 1
+        for name in reversed(self._names()):
             first = self._first_line(name)
-            if first is None:
-                continue
-            if name > day + _SUFFIX or first.at >= at_ms:
-                # Where older files are gone, what is before this one is not missed either.
-                return max(lsn, first.lsn - 1)
-            with open(os.path.join(self._directory, name), "rb") as file:
-                file.seek(self._offset_before(file.fileno(), lambda event: event.at < at_ms))
-                line = file.readline()
-            lsn = _decode(line).lsn - 1 if line.endswith(b"\n") else first.lsn
-        return lsn
+            if first is not None and first.at < at_ms:
+                with open(os.path.join(self._directory, name), "rb") as file:
+                    file.seek(self._offset_before(file.fileno(), lambda event: event.at < at_ms))
+                    line = file.readline()
+                return _decode(line).lsn - 1 if line.endswith(b"\n") else first.lsn
+            oldest = first.lsn if first is not None else oldest
+        # Where older files are gone, nothing that is wanted was in them.
+        return oldest - 1
 
     def read(self, after: int) -> Iterator[Event]:
         """Lines with an LSN above `after`, oldest first."""
@@ -197,7 +192,7 @@ class Timeline:
 
     def _open(self, at_ms: int) -> None:
         self.close()
-        day = _day_of(at_ms)
+        day = time.strftime("%Y-%m-%d", time.gmtime(at_ms / 1000))
         path = os.path.join(self._directory, day + _SUFFIX)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._midnight_ms = (at_ms // 86_400_000 + 1) * 86_400_000
@@ -217,10 +212,6 @@ class Timeline:
         # In this order: who sees that the timeline goes so far finds the events.
         self._recent.extend(events)
         self.last_lsn = events[-1].lsn
-
-
-def _day_of(at_ms: int) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(min(at_ms, _AT_MAX_MS) / 1000))
 
 
 def _decode(line: bytes) -> Event:

@@ -75,7 +75,8 @@ def test_a_file_of_all_settings_is_written_once_and_is_right(shell: Shell) -> No
     again = shell.run("config", "init")
     assert again.code != 0
     assert "stays as it is" in again.err
-    write(shell, "".join(line.removeprefix("# ") if " = " in line else line for line in text.splitlines(True)))
+    lines = text.splitlines(True)
+    write(shell, "".join(line.removeprefix("# ") if " = " in line or "[" in line else line for line in lines))
     environ = {"MAESTRO_RATE_LIMIT": "", "MAESTRO_HTTP": ""}
     filled = shell.run("config", "show", "--json", environ=environ).json()["settings"]
     os.unlink(path)

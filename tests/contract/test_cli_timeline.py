@@ -56,7 +56,7 @@ def test_following_over_a_restart_misses_nothing(shell: Shell) -> None:
     second = alice.send(alice, "two")
     lines.wait_for(lambda line: second in line)
     shell.kill_broker()
-    third = alice.send(alice, "three")
+    third = alice.done("send", "--to", "alice", "--message", "three", "--json").json()["id"]
     lines.wait_for(lambda line: third in line)
     # Who only follows the timeline does not read the mail.
     with alice.client() as client:

@@ -363,7 +363,7 @@ class Daemon:
         try:
             return rights.authenticate(self._state, request.who, now_ms)
         except MaestroError as error:
-            self._check_reserve(request, 0)
+            self._room.for_request(self._state, request, 0)
             self._state.refuse(error.code, request.who.session, None, None, now_ms)
             raise
 

@@ -56,7 +56,8 @@ def apply(state: State, request: Request, now_ms: int) -> Any:
     try:
         return _COMMANDS[type(request)](state, request, now_ms)
     except MaestroError as error:
-        if error.status in (401, 403):
+        # Of a send each refusal, its items' own in `sending`; of the rest what somebody was not allowed.
+        if error.status in (401, 403) or isinstance(request, Send):
             state.refuse(error.code, request.who.session, None, None, now_ms)
         raise
     finally:

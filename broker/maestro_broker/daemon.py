@@ -58,6 +58,7 @@ from .transport import Arrival, Transport
 if TYPE_CHECKING:
     from .mailbox import Mailbox
     from .options import Options
+    from .sessions import SessionState
     from .state import State
 
 _log = logging.getLogger(__name__)
@@ -334,7 +335,7 @@ class Daemon:
             case DrainRequest():
                 return self._outbox.drain_now(now_ms)
             case Shutdown():
-                rights.authenticate(self._state, request.who, now_ms)
+                self._authenticate(request, now_ms)
                 self._take_address_away()
                 self._stopping = True
                 return ShutdownReply(os.getpid())
@@ -357,8 +358,17 @@ class Daemon:
             self._supply(new, now_ms)
             supplied.update(new)
 
+    def _authenticate(self, request: Request, now_ms: int) -> SessionState | None:
+        """For what is no command of the core: a refusal comes into the audit all the same."""
+        try:
+            return rights.authenticate(self._state, request.who, now_ms)
+        except MaestroError as error:
+            self._room.for_request(self._state, request, 0)
+            self._state.refuse(error.code, request.who.session, None, None, now_ms)
+            raise
+
     def _events(self, request: Events, now_ms: int) -> EventsReply:
-        asking = rights.authenticate(self._state, request.who, now_ms)
+        asking = self._authenticate(request, now_ms)
         return reports.events(
             self._state, self._timeline, self._backlog.unfiled, request, asking, self._committed_lsn
         )
@@ -430,6 +440,7 @@ class Daemon:
                 "fileSystem": mounts.file_system(options.data),
             },
             "limits": reports.limits_shown(options),
+            "config": reports.config_shown(options),
             "warnings": warnings,
         }
 

@@ -7,20 +7,24 @@ reads an environment or a config file.
 from __future__ import annotations
 
 import os
-import tomllib
 from typing import TYPE_CHECKING, NamedTuple
 
-from maestro_schemas import limits, paths
-from maestro_schemas.errors import MaestroError
+from maestro_schemas import config, limits, paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from maestro_schemas.limits import Limits
 
+_NO_FILE = config.File("")
+
 
 class Options(NamedTuple):
-    """`ready_fd`: a pipe that is told `ready` or the error. `foreground`: a person watches standard error."""
+    """`ready_fd`: a pipe that is told `ready` or the error. `foreground`: a person watches standard error.
+
+    `origins`: `default`, `config`, `environment` or `flag` of each limit; `places`: which line or variable, where one
+    did. `file`: the config file as it was read. `retention_by_project`: project id to ms, where it has its own.
+    """
 
     data: str
     runtime: str
@@ -28,6 +32,9 @@ class Options(NamedTuple):
     origins: dict[str, str]
     ready_fd: int | None = None
     foreground: bool = False
+    places: Mapping[str, str] = {}
+    file: config.File = _NO_FILE
+    retention_by_project: Mapping[str, int] = {}
 
 
 def resolve(
@@ -40,27 +47,21 @@ def resolve(
 ) -> Options:
     """Raises MaestroError BAD_SETTING (also for a config file that can't be read) or PATH_TOO_LONG."""
     directory = os.path.abspath(data) if data is not None else paths.data_dir(environ)
-    config_path = paths.config_file(environ)
-    chosen, origins = limits.resolve(_config(config_path), environ, settings, config_path)
-    return Options(directory, paths.runtime_dir(directory, environ), chosen, origins, ready_fd, foreground)
-
-
-def _config(path: str) -> dict[str, object]:
-    try:
-        with open(path, "rb") as file:
-            table = tomllib.load(file)
-    except FileNotFoundError:
-        return {}
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise MaestroError(
-            "BAD_SETTING", f"the config file {path} can't be read: {error}", "Mend it, or move it away."
-        ) from None
-    section = table.get("limits", {})
-    unknown = sorted(set(table) - {"limits"})
-    if unknown or not isinstance(section, dict):
-        raise MaestroError(
-            "BAD_SETTING",
-            f"the config file {path} has {', '.join(unknown) or 'no table'} where only [limits] is known",
-            "Put settings under [limits], as in: rate_limit = 600",
-        )
-    return section
+    file = config.read(environ)
+    chosen, origins = limits.resolve(file.section("limits"), environ, settings, file.path)
+    places = {name: file.where("limits", name) for name, origin in origins.items() if origin == "config"}
+    for name, origin in origins.items():
+        variable = limits.variable_of(name, environ) if origin == "environment" else None
+        if variable is not None:
+            places[name] = variable
+    return Options(
+        directory,
+        paths.runtime_dir(directory, environ),
+        chosen,
+        origins,
+        ready_fd,
+        foreground,
+        places,
+        file,
+        file.retention_by_project(),
+    )

@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from maestro_schemas import PROTOCOL_VERSION, __version__
+from maestro_schemas import events as happenings
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import DOCS
 from maestro_schemas.replies import EventsReply, HelloReply
@@ -62,15 +63,26 @@ def events(
     asking: SessionState | None,
     head: int,
 ) -> EventsReply:
-    """Raises MaestroError CURSOR_EXPIRED or CURSOR_AHEAD."""
+    """Raises MaestroError CURSOR_EXPIRED, CURSOR_AHEAD, or INVALID for an event that there is not."""
     most = state.limits.timeline_reply_max
     limit = most if request.limit is None else min(request.limit, most)
     if limit < 1 or request.after < -1:
         raise MaestroError("INVALID", "limit is 1 or more, and after an LSN or -1", "See PROTOCOL.md, `events`.")
 
+    names = None if request.events is None else happenings.named(request.events)
+
     def wanted(event: Event) -> bool:
-        mine = request.session is None or request.session in event.parties()
-        return mine and rights.may_see(state, asking, event)
+        if request.session is not None and request.session not in event.parties():
+            return False
+        if names is not None and event.event not in names:
+            return False
+        if request.message is not None and event.id != request.message:
+            return False
+        if request.since is not None and event.at < request.since:
+            return False
+        if request.until is not None and event.at >= request.until:
+            return False
+        return rights.may_see(state, asking, event)
 
     if request.after == -1:
         newest = list(islice(filter(wanted, islice(_back(timeline, unfiled), _SCAN_MAX)), limit))
@@ -83,7 +95,11 @@ def events(
             limit=head,
             actual=request.after,
         )
-    first = timeline.begins_after(request.after)
+    after = request.after
+    if request.since is not None:
+        # What is older is passed over by files and bisection, and so is no reason to miss it.
+        after = max(after, timeline.last_before(request.since))
+    first = timeline.begins_after(after)
     if first is not None:
         raise MaestroError(
             "CURSOR_EXPIRED",
@@ -94,22 +110,42 @@ def events(
             details={"oldest": first - 1},
         )
     found: list[Event] = []
-    up_to = request.after
-    for looked, event in enumerate(_forward(timeline, unfiled, request.after)):
+    up_to = after
+    for looked, event in enumerate(_forward(timeline, unfiled, after)):
         if len(found) == limit or looked == _SCAN_MAX:
             return EventsReply(found, up_to, head, has_more=True)
+        if request.until is not None and event.at >= request.until:
+            return EventsReply(found, up_to, head, has_more=False)
         up_to = event.lsn
         if wanted(event):
             found.append(event)
-    return EventsReply(found, max(up_to, request.after), head, has_more=False)
+    return EventsReply(found, max(up_to, after), head, has_more=False)
 
 
 def limits_shown(options: Options) -> dict[str, dict[str, Any]]:
-    """Each limit: value, unit, where it came from, what it is."""
-    return {
-        name: {"value": value, "unit": DOCS[name].unit, "from": options.origins[name], "what": DOCS[name].text}
-        for name, value in options.limits._asdict().items()
+    """Each limit: value, unit, where it came from (and which line or variable), what it is."""
+    shown: dict[str, dict[str, Any]] = {}
+    for name, value in options.limits._asdict().items():
+        shown[name] = {
+            "value": value,
+            "unit": DOCS[name].unit,
+            "from": options.origins[name],
+            "what": DOCS[name].text,
+        }
+        if name in options.places:
+            shown[name]["where"] = options.places[name]
+    return shown
+
+
+def config_shown(options: Options) -> dict[str, Any]:
+    """The config file as it was read at the start: its path, its digest (empty: none was there), and what it says of
+    projects."""
+    file = options.file
+    projects = {
+        name: {"retention_ms": {"value": value, "unit": "ms", "where": file.where("projects", name, "retention_ms")}}
+        for name, value in options.retention_by_project.items()
     }
+    return {"path": file.path, "digest": file.digest, "projects": projects}
 
 
 def sessions_by_status(state: State) -> dict[str, int]:

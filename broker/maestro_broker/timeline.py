@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from itertools import islice
 from operator import attrgetter
@@ -21,7 +21,7 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _SUFFIX = ".jsonl"
 _NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\.jsonl")
@@ -33,6 +33,7 @@ _RECENT = 2_048
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(Event)
 _lsn_of = attrgetter("lsn")
+_at_of = attrgetter("at")
 
 
 class Timeline:
@@ -92,6 +93,26 @@ class Timeline:
                 return first
         return None
 
+    def last_before(self, at_ms: int) -> int:
+        """An LSN up to which everything happened before `at_ms`, near the last such one; 0 where nothing did.
+
+        The clock of the records never goes back, so `at` is in the same order as the LSN.
+        """
+        recent = list(self._recent)  # in one step, since the filer adds to it
+        if recent and recent[0].at < at_ms:
+            return recent[bisect_left(recent, at_ms, key=_at_of) - 1].lsn
+        oldest = 1
+        for name in reversed(self._names()):
+            first = self._first_line(name)
+            if first is not None and first.at < at_ms:
+                with open(os.path.join(self._directory, name), "rb") as file:
+                    file.seek(self._offset_before(file.fileno(), lambda event: event.at < at_ms))
+                    line = file.readline()
+                return _decode(line).lsn - 1 if line.endswith(b"\n") else first.lsn
+            oldest = first.lsn if first is not None else oldest
+        # Where older files are gone, nothing that is wanted was in them.
+        return oldest - 1
+
     def read(self, after: int) -> Iterator[Event]:
         """Lines with an LSN above `after`, oldest first."""
         if after >= self.last_lsn:
@@ -119,13 +140,13 @@ class Timeline:
 
     def _read_file(self, name: str, after: int) -> Iterator[Event]:
         with open(os.path.join(self._directory, name), "rb") as file:
-            file.seek(self._offset_before(file.fileno(), after))
+            file.seek(self._offset_before(file.fileno(), lambda event: event.lsn <= after))
             for line in file:
                 if line.endswith(b"\n"):  # the filer may be writing the last one
                     yield _decode(line)
 
-    def _offset_before(self, fd: int, after: int) -> int:
-        """An offset at a line's start, at or before the first line above `after`: bisection over bytes."""
+    def _offset_before(self, fd: int, is_before: Callable[[Event], bool]) -> int:
+        """An offset at a line's start, at or before the first line that is not before: bisection over bytes."""
         low, high = 0, os.fstat(fd).st_size
         while high - low > _CHUNK_BYTES:
             middle = (low + high) // 2
@@ -134,7 +155,7 @@ class Timeline:
             end = chunk.find(b"\n", start)
             if start == 0 or end < 0:
                 return low
-            if _decode(chunk[start:end]).lsn <= after:
+            if is_before(_decode(chunk[start:end])):
                 low = middle + start
             else:
                 high = middle
@@ -145,9 +166,13 @@ class Timeline:
         return sorted(name for name in os.listdir(self._directory) if _NAME.fullmatch(name))
 
     def _first_of(self, name: str) -> int | None:
+        first = self._first_line(name)
+        return first.lsn if first is not None else None
+
+    def _first_line(self, name: str) -> Event | None:
         with open(os.path.join(self._directory, name), "rb") as file:
             line = file.readline()
-        return _decode(line).lsn if line.endswith(b"\n") else None
+        return _decode(line) if line.endswith(b"\n") else None
 
     def _mend(self) -> int:
         """Cut off a last line that a crash left half written; returns the newest LSN."""

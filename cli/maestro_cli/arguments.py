@@ -23,6 +23,29 @@ def duration_ms(option: str, text: str) -> int:
         raise MaestroError("INVALID", f"{option}: {error.message}", error.hint) from None
 
 
+def moment_ms(option: str, text: str) -> int:
+    """Wall clock milliseconds from how long ago (`1h`), a day (`2026-11-22`) or a moment (`2026-11-22T10:00`, with an
+    offset or in local time). Raises MaestroError INVALID."""
+    import datetime as dt
+    import time
+
+    from maestro_schemas.limits import parse_duration_ms
+
+    try:
+        return max(0, time.time_ns() // 1_000_000 - parse_duration_ms(text))
+    except MaestroError:
+        pass
+    try:
+        # Without an offset it is local time.
+        return int(dt.datetime.fromisoformat(text.strip()).timestamp() * 1000)
+    except (ValueError, OverflowError, OSError):
+        raise MaestroError(
+            "INVALID",
+            f"{option}: {text[:80]!r} is no time",
+            "Say how long ago (30m, 1h, 2d), a day (2026-11-22) or a moment (2026-11-22T10:00).",
+        ) from None
+
+
 def positive(option: str, value: int) -> int:
     """The value, when it is at least 1. Raises MaestroError INVALID."""
     if value < 1:

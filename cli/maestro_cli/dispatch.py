@@ -13,6 +13,7 @@ from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
     from maestro_cli.desk import Desk
+    from maestro_clients.sending import Sent
     from maestro_schemas.documents import MessageDoc, OutgoingDoc, SendResultDoc
 
 _REACHES = {
@@ -61,7 +62,7 @@ def send(desk: Desk, outgoing: OutgoingDoc, wait: Awaited | None, *, as_json: bo
     since = _own_head(desk) if wait is not None and wait.what == "reply" else 0
     sent = send_or_queue(desk.data, desk.environ, desk.caller, outgoing, autostart=desk.autostart, timeout_s=10.0)
     if sent.result is None:
-        return _queued(outgoing, sent.queued_path, wait, as_json=as_json)
+        return _queued(outgoing, sent, wait, as_json=as_json)
     outcome = _outcome(sent.result)
     if wait is None:
         output.say(output.json_line(outcome) if as_json else _sentence(outcome))
@@ -107,12 +108,19 @@ def _expectation(outcome: dict[str, Any]) -> str:
     return told
 
 
-def _queued(outgoing: OutgoingDoc, path: str | None, wait: Awaited | None, *, as_json: bool) -> int:
-    outcome = {"status": "queued", "id": outgoing["id"], "to": outgoing["to"], "path": path}
+def _queued(outgoing: OutgoingDoc, sent: Sent, wait: Awaited | None, *, as_json: bool) -> int:
+    outcome: dict[str, Any] = {
+        "status": "queued", "id": outgoing["id"], "to": outgoing["to"], "path": sent.queued_path
+    }  # fmt: skip
     told = (
         f"Queued in the outbox: {outgoing['id']} to {outgoing['to']}. No broker answered; "
         "it will be sent when a broker runs (maestro up)."
     )
+    if sent.reason is not None and sent.reason.code == "BAD_SETTING":
+        # Waiting does not mend it: somebody must.
+        outcome["reason"] = sent.reason.body()
+        output.note(f"maestro: the broker can't start: {sent.reason.message}")
+        output.note(f"  next: {sent.reason.hint} Then: maestro up")
     if wait is None:
         output.say(output.json_line(outcome) if as_json else told)
         return exit_codes.DONE

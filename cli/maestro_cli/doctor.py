@@ -48,6 +48,7 @@ def findings(desk: Desk) -> Iterator[Finding]:
     yield from _file_system(desk.data)
     yield _disk(desk.data)
     yield _runtime(desk)
+    yield _config(desk)
     yield from _broker(desk)
     yield _gateway(desk)
     yield _outbox(desk)
@@ -145,6 +146,21 @@ def _runtime(desk: Desk) -> Finding:
     if not os.path.isdir(path):
         return Finding("socket directory", "ok", f"{path}, made when the broker starts")
     return _directory("socket directory", path)
+
+
+def _config(desk: Desk) -> Finding:
+    from maestro_schemas import config, http_limits, limits
+
+    try:
+        file = config.read(desk.environ)
+        limits.resolve(file.section("limits"), desk.environ, {}, file.path)
+        http_limits.resolve(desk.environ, file.section("http"))
+        http_limits.front(desk.environ, file.section("http"))
+    except MaestroError as error:
+        return Finding("settings", "failed", error.message, error.hint)
+    if not file.digest:
+        return Finding("settings", "ok", f"no config file; it would be {file.path}")
+    return Finding("settings", "ok", f"{file.path} sets {len(file.settings)}; `maestro config show` lists all")
 
 
 def _broker(desk: Desk) -> Iterator[Finding]:

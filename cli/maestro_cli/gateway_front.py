@@ -1,7 +1,8 @@
 """Gateway front: what `maestro up` does about the HTTP gateway.
 
 Rule: the post office works without it. What keeps it from starting is said, with the next step, and is no failure
-of the command. Flags come before MAESTRO_HTTP (0: none), MAESTRO_HTTP_PORT and MAESTRO_HTTP_HOST.
+of the command. Flags come before MAESTRO_HTTP (0: none), MAESTRO_HTTP_PORT and MAESTRO_HTTP_HOST, and those before
+[http] in the config file.
 """
 
 from __future__ import annotations
@@ -18,10 +19,7 @@ if TYPE_CHECKING:
     from maestro_cli.desk import Desk
     from maestro_clients.gateway_process import GatewayPlace
 
-_HOST = "127.0.0.1"
-_PORT = 4568
 _PORT_MAX = 65_535
-_OFF = frozenset({"0", "false", "no", "off"})
 
 
 class Wish(NamedTuple):
@@ -33,23 +31,23 @@ class Wish(NamedTuple):
 
 
 def wish(desk: Desk, *, http: bool | None, host: str | None, port: int | None) -> Wish | None:
-    """From the flags and the environment; None for no gateway. Raises MaestroError BAD_SETTING."""
-    if http is None:
-        http = desk.environ.get("MAESTRO_HTTP", "1").strip().lower() not in _OFF
-    if not http:
+    """From the flags, the environment and the config file; None for no gateway. Raises MaestroError BAD_SETTING."""
+    from maestro_schemas import config, http_limits
+
+    if http is False:
         return None
-    host = host or desk.environ.get("MAESTRO_HTTP_HOST") or None
-    text = desk.environ.get("MAESTRO_HTTP_PORT")
-    if port is None and text:
-        port = int(text) if text.isascii() and text.isdigit() else -1
+    front, origins = http_limits.front(desk.environ, config.read(desk.environ).section("http"))
+    if http is None and not front["enabled"]:
+        return None
     if port is not None and not 0 <= port <= _PORT_MAX:
         raise MaestroError(
             "BAD_SETTING",
-            f"the port of the HTTP gateway can't be {text if port < 0 else port}",
+            f"the port of the HTTP gateway can't be {port}",
             f"Give a number from 0 (any free one) to {_PORT_MAX}.",
             limit=_PORT_MAX,
         )
-    return Wish(host or _HOST, _PORT if port is None else port, host is not None or port is not None)
+    named = host is not None or port is not None or {origins["host"], origins["port"]} != {"default"}
+    return Wish(host or str(front["host"]), int(front["port"]) if port is None else port, named)
 
 
 def ensure(desk: Desk, wanted: Wish) -> GatewayPlace | None:

@@ -54,6 +54,12 @@ HOOKS_COMMANDS = (
     ("run", "hooks_run:run_hook", "Answer an agent's hook; for agents."),
 )
 
+CONFIG_COMMANDS = (
+    ("show", "config_show:show", "Show every setting, with its value and where it came from."),
+    ("path", "config_path:path", "Print where the config file is looked for."),
+    ("init", "config_init:init", "Write a config file of all settings, each commented out, if there is none."),
+)
+
 _SESSION_ABOUT = "Start, end, show and list sessions, and send to one."
 _SESSION_EXAMPLES = """\
 Examples:
@@ -73,6 +79,13 @@ Examples:
   maestro hooks install claude-code
   maestro hooks show codex
   maestro hooks uninstall gemini-cli"""
+
+_CONFIG_ABOUT = "Show the settings, and make a file for them."
+_CONFIG_EXAMPLES = """\
+Examples:
+  maestro config init
+  maestro config show
+  maestro config show retention rate_limit --json"""
 
 _ABOUT = "Durable messages between coding agents' sessions on one machine."
 
@@ -99,7 +112,8 @@ def build() -> App:
             "Environment:\n"
             "  MAESTRO_SESSION_ID, MAESTRO_SESSION_TOKEN  who you are\n"
             "  MAESTRO_DATA_DIR, MAESTRO_RUNTIME_DIR      where the files and the sockets are\n"
-            "  MAESTRO_AUTOSTART=0                        never start a broker by yourself\n\n"
+            "  MAESTRO_AUTOSTART=0                        never start a broker by yourself\n"
+            "  MAESTRO_CONFIG                             the file of settings (`maestro config`)\n\n"
             f"Exit codes:\n{exits}"
         ),
     )
@@ -107,6 +121,7 @@ def build() -> App:
     _register(_family(root, "session", _SESSION_ABOUT, _SESSION_EXAMPLES), SESSION_COMMANDS)
     _register(_family(root, "message", _MESSAGE_ABOUT, _MESSAGE_EXAMPLES), MESSAGE_COMMANDS)
     _register(_family(root, "hooks", _HOOKS_ABOUT, _HOOKS_EXAMPLES), HOOKS_COMMANDS)
+    _register(_family(root, "config", _CONFIG_ABOUT, _CONFIG_EXAMPLES), CONFIG_COMMANDS)
     return root
 
 

@@ -261,15 +261,32 @@ def touch_session(
 
 
 def events(
-    after: int, *, limit: int | None = None, session: str | None = None, caller: Caller | None = None
+    after: int,
+    *,
+    limit: int | None = None,
+    session: str | None = None,
+    since: int | None = None,
+    until: int | None = None,
+    events: Sequence[str] | None = None,
+    message: str | None = None,
+    caller: Caller | None = None,
 ) -> Request[EventsDoc]:
-    """What happened after the LSN `after` (-1: the newest `limit`), oldest first.
+    """What happened after the LSN `after` (-1: the newest `limit`), oldest first; narrowed to what concerns a session
+    or a message, is of the named `events`, and happened from `since` to before `until` (ms).
 
-    Raises MaestroError CURSOR_EXPIRED or CURSOR_AHEAD.
+    A page may be empty and `hasMore` all the same: a search goes on from `upTo`. Raises MaestroError CURSOR_EXPIRED,
+    CURSOR_AHEAD or INVALID.
     """
-    return Request(
-        "events", _given(after=after, limit=limit, session=session), _whole("events", "events", list), caller
+    body = _given(
+        after=after,
+        limit=limit,
+        session=session,
+        since=since,
+        until=until,
+        events=None if events is None else list(events),
+        message=message,
     )
+    return Request("events", body, _whole("events", "events", list), caller)
 
 
 def stats(*, caller: Caller | None = None) -> Request[dict[str, Any]]:

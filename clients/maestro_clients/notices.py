@@ -23,9 +23,13 @@ _DRAIN = 1_024
 
 
 class Notices:
-    """A subscription to what concerns `session`, at a broker's `notices` endpoint. For one thread and process."""
+    """A subscription to what concerns `session` (None: everybody), at a broker's `notices` endpoint.
 
-    def __init__(self, address: str, session: str) -> None:
+    `watches` False: only to its events, so that no sender is told that somebody reads that mail; there is no `head`
+    then. For one thread and process.
+    """
+
+    def __init__(self, address: str, session: str | None, *, watches: bool = True) -> None:
         self._pid = os.getpid()
         self.socket = new_socket(zmq.SUB)
         self.socket.setsockopt(zmq.LINGER, 0)
@@ -33,7 +37,12 @@ class Notices:
         self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
         # Before the connect, so that no loss goes unseen.
         self.monitor: zmq.Socket[bytes] = self.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        self.socket.setsockopt(zmq.SUBSCRIBE, f"{session}|".encode())
+        if session is None:
+            topics = [""]
+        else:
+            topics = [f"{session}|"] if watches else [f"{session}|message.", f"{session}|session."]
+        for topic in topics:
+            self.socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
         self.socket.connect(address)
 
     def drain(self) -> list[EventDoc]:

@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 _TRY_FOR_S = 3.0
 # A try has at least this long, even when the start of a broker took all the time there was.
 _TRY_S_MIN = 0.5
-_QUEUED = retry_policy.UNANSWERED | retry_policy.NOT_NOW | {"AUTOSTART_FAILED", "DATA_DIR_LOCKED"}
+_QUEUED = retry_policy.UNANSWERED | retry_policy.NOT_NOW | {"AUTOSTART_FAILED", "DATA_DIR_LOCKED", "BAD_SETTING"}
 
 
 class Sent(NamedTuple):
-    """`result`: the broker has it on disk. Else `queued_path`: its outbox entry."""
+    """`result`: the broker has it on disk. Else `queued_path`: its outbox entry, and `reason`: why it waits."""
 
     result: SendResultDoc | None
     queued_path: str | None
+    reason: MaestroError | None = None
 
 
 def send_or_queue(
@@ -61,7 +62,7 @@ def send_or_queue(
     except MaestroError as error:
         if error.code not in _QUEUED:
             raise
-        return Sent(None, outbox.queue(data, caller, outgoing, time.time_ns() // 1_000_000))
+        return Sent(None, outbox.queue(data, caller, outgoing, time.time_ns() // 1_000_000), error)
     return Sent(result, None)
 
 

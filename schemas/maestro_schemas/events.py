@@ -7,14 +7,15 @@ event names for those who speak them (WebSocket, SSE).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from msgspec import Struct, field
 
+from .errors import MaestroError
 from .messages import MessageType, Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 EventName = Literal[
     "message.accepted",
@@ -30,6 +31,11 @@ EventName = Literal[
     "session.ended",
     "head",
 ]
+
+# `head` is no record, and so never a line of the timeline.
+RECORDED: tuple[str, ...] = tuple(name for name in get_args(EventName) if name != "head")
+# What a person may call them.
+_ALSO = {"sent": ("message.accepted",), "created": ("message.accepted",)}
 
 # What follows `<session>|` in a notice's topic is the event's name.
 TOPIC_SEPARATOR = "|"
@@ -63,6 +69,24 @@ class Event(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
         """The sessions that this event concerns, each once: who may read it, and whom a notice goes to."""
         named = (self.receiver, self.sender, self.session)
         return tuple(dict.fromkeys(name for name in named if name is not None))
+
+
+def named(words: Iterable[str]) -> frozenset[str]:
+    """The names that are meant: whole ones (`message.read`, `message:read`), last words (`expired`), or `message` and
+    `session` for all of a kind. Raises MaestroError INVALID with the list of names."""
+    found: set[str] = set()
+    for word in words:
+        wanted = word.strip().lower().replace(":", ".")
+        meant = [name for name in RECORDED if wanted in (name, *name.split("."))]
+        meant += _ALSO.get(wanted, ())
+        if not meant:
+            raise MaestroError(
+                "INVALID",
+                f"there is no event {word[:80]!r}",
+                f"Events: {', '.join(RECORDED)}; the last word is enough, as in `expired`.",
+            )
+        found.update(meant)
+    return frozenset(found)
 
 
 def may_see(

@@ -139,6 +139,11 @@ def parse_limit(name: str, text: str) -> int:
     if doc is None:
         known = ", ".join(sorted(map(_public, DOCS)))
         raise MaestroError("BAD_SETTING", f"there is no setting {name[:_SHOWN_CHARS]!r}", f"Known settings: {known}.")
+    return parse_value(_public(name), doc, text)
+
+
+def parse_value(shown: str, doc: Doc, text: str) -> int:
+    """A value from text, by its unit; `shown` is its name in the error. Raises MaestroError BAD_SETTING."""
     stripped = text.strip()
     if doc.unit == "ms":
         value = _count(stripped)
@@ -154,7 +159,7 @@ def parse_limit(name: str, text: str) -> int:
     if not doc.low <= value <= doc.high:
         raise MaestroError(
             "BAD_SETTING",
-            f"{_public(name)} can't be {text[:_SHOWN_CHARS]!r}: it is {doc.text}",
+            f"{shown} can't be {text[:_SHOWN_CHARS]!r}: it is {doc.text}",
             f"Give a value from {doc.low:,} to {doc.high:,} ({doc.unit}).",
             limit=doc.high if value > doc.high else doc.low,
             actual=value if value >= 0 else None,
@@ -181,16 +186,22 @@ def resolve(
         values[name] = _parsed(name, str(raw), config_path)
         origins[name] = "config"
     for name in DOCS:
-        # Where both spellings are set, the one with the unit wins.
-        for variable in (f"MAESTRO_{_public(name).upper()}", f"MAESTRO_{name.upper()}"):
-            if environ.get(variable):
-                values[name] = _parsed(name, environ[variable], f"the environment variable {variable}")
-                origins[name] = "environment"
+        variable = variable_of(name, environ)
+        if variable is not None:
+            values[name] = _parsed(name, environ[variable], f"the environment variable {variable}")
+            origins[name] = "environment"
     for raw_name, text in flags.items():
         name = _private(raw_name)
         values[name] = parse_limit(name, text)
         origins[name] = "flag"
     return Limits(**values), origins
+
+
+def variable_of(name: str, environ: Mapping[str, str]) -> str | None:
+    """The environment variable that sets a limit; None where none does."""
+    # Where both spellings are set, the one with the unit wins.
+    candidates = (f"MAESTRO_{name.upper()}", f"MAESTRO_{_public(name).upper()}")
+    return next((variable for variable in candidates if environ.get(variable)), None)
 
 
 def _parsed(name: str, text: str, origin: str) -> int:

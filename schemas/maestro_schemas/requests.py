@@ -157,14 +157,19 @@ class SessionTouch(Request, frozen=True):
 
 
 class Events(Request, frozen=True):
-    """`events`: what came after the LSN `after`, oldest first; `session` narrows it to one party.
+    """`events`: what came after the LSN `after`, oldest first; the other fields narrow it, all of them together.
 
-    `after` -1 asks for the newest `limit` lines.
+    `after` -1 asks for the newest `limit` lines. `session`: one party. `message`: one message's id. `since`, `until`:
+    ms, the first included, the last not. `events`: names such as `message.read`, or their last word.
     """
 
     after: int = 0
     limit: int | None = None
     session: str | None = None
+    since: int | None = None
+    until: int | None = None
+    events: list[str] | None = None
+    message: str | None = None
 
 
 class Stats(Request, frozen=True):

@@ -16,8 +16,8 @@ import pytest
 import wire_http
 from cli_shell import open_shell
 from gateways import Gateway
-from maestro_clients.gateway.limits import DOCS, Limits
 from maestro_schemas.errors import CODES, MaestroError
+from maestro_schemas.http_limits import DOCS, Limits
 from post_office import scratch
 from wire_http import Reply, ask, connect, head, is_closed, read
 

@@ -7,6 +7,8 @@ import typing
 import msgspec
 import pytest
 
+from maestro_schemas import events
+from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event, EventName, expand, may_see
 
 NAMES: list[EventName] = list(typing.get_args(EventName))
@@ -65,3 +67,16 @@ def test_what_is_absent_is_left_out() -> None:
 
 def test_an_observer_can_read_what_a_newer_broker_adds() -> None:
     assert msgspec.convert({"lsn": 1, "at": 2, "event": "head", "colour": "red"}, Event).lsn == 1
+
+
+def test_events_by_the_words_that_people_use() -> None:
+    assert events.named(["expired", "Message:Read", " session.ended"]) == {
+        "message.expired",
+        "message.read",
+        "session.ended",
+    }
+    assert events.named(["sent"]) == {"message.accepted"}
+    assert events.named(["session"]) == {name for name in events.RECORDED if name.startswith("session.")}
+    with pytest.raises(MaestroError, match="no event 'head'") as caught:
+        events.named(["head"])
+    assert "message.expired" in caught.value.hint

@@ -190,3 +190,26 @@ def test_what_is_gone_is_told(tmp_path: Path) -> None:
     assert again.begins_after(0) == first
     assert [again.begins_after(lsn) for lsn in (first - 1, 30, 35, 40)] == [None, None, None, None]
     again.close()
+
+
+@settings(max_examples=20, deadline=None)
+@given(count=st.integers(1, 4_000), step_ms=st.sampled_from([0, 1, 40, DAY_MS // 9]), pad=st.integers(0, 200))
+def test_a_time_is_found_without_reading_all(
+    tmp_path_factory: pytest.TempPathFactory, count: int, step_ms: int, pad: int
+) -> None:
+    """Nothing from then on is passed over, with the newest in memory as after a start."""
+    count = count if step_ms < DAY_MS // 9 else min(count, 60)
+    directory = tmp_path_factory.mktemp("timeline")
+    timeline = Timeline(str(directory))
+    assert timeline.last_before(NOON_MS) == 0
+    made = _events(1, count, step_ms=step_ms, pad=pad)
+    timeline.append(made)
+    again = Timeline(str(directory))
+    for at_ms in {0, made[0].at, made[count // 2].at, made[-1].at, made[-1].at + 1, made[-1].at + DAY_MS, 1 << 62}:
+        wanted = [event.lsn for event in made if event.at >= at_ms]
+        for reader in (timeline, again):
+            before = reader.last_before(at_ms)
+            assert before < (wanted[0] if wanted else count + 1)
+            assert [event.lsn for event in reader.read(before) if event.at >= at_ms] == wanted
+    timeline.close()
+    again.close()

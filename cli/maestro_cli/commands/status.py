@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 from maestro_cli import output
 from maestro_cli.desk import Desk, now_ms
 from maestro_cli.render import duration, moment, plain, size, table
+from maestro_cli.settings import value_shown
 from maestro_schemas.errors import MaestroError
 
 status = App(
@@ -49,7 +50,7 @@ _LABELS = {
     "journalBytes": "journal",
     "unsentReplies": "answers that could not be sent",
 }
-_APART = frozenset({"limits", "warnings"})
+_APART = frozenset({"limits", "warnings", "config"})
 
 
 @status.default
@@ -104,24 +105,12 @@ def _limits(limits: dict[str, dict[str, Any]]) -> list[str]:
     for name, limit in limits.items():
         unit, value = limit.get("unit", ""), limit.get("value")
         about = limit.get("what", "")
-        rows.append((name, _limit(value, unit), f"from {limit.get('from', '?')}", about))
+        rows.append((name, value_shown(value, unit), f"from {limit.get('from', '?')}", about))
     widths = [max((len(plain(row[column])) for row in rows), default=0) for column in range(3)]
     return [
         "  " + "  ".join([*(f"{plain(cell):<{width}}" for cell, width in zip(row[:3], widths, strict=True)), row[3]])
         for row in rows
     ]
-
-
-def _limit(value: object, unit: str) -> str:
-    if not isinstance(value, int):
-        return str(value)
-    if unit == "ms":
-        return duration(value)
-    if unit == "bytes":
-        return size(value)
-    if unit == "switch":
-        return "on" if value else "off"
-    return f"{value:,} characters" if unit == "chars" else f"{value:,}"
 
 
 def _label(key: str) -> str:

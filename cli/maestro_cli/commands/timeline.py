@@ -10,13 +10,20 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from maestro_cli import output
-from maestro_cli.arguments import positive
-from maestro_cli.desk import Desk, now_ms
+from maestro_cli.arguments import moment_ms, positive
+from maestro_cli.desk import Desk
 
 timeline = App(
     name="timeline",
-    help_epilogue="""Examples:
+    help_epilogue="""A time is how long ago (1h, 30m), a day (2026-11-22) or a moment in local time
+(2026-11-22T10:00). Events go by their names or last words: expired, refused,
+delivered, session.ended; `message` and `session` are all of a kind.
+
+Examples:
   maestro timeline
+  maestro timeline --since 1h --event refused --event expired
+  maestro timeline --message msg_1770536761607_k3v9x2m1a
+  maestro timeline --follow --json | jq .event
   maestro timeline --session sess_b --limit 200
   maestro timeline --after 1041 --json""",
 )
@@ -28,6 +35,10 @@ _DEFAULT_LINES = 50
 def run(
     *,
     session: Annotated[str | None, Parameter(metavar="SESSION", help="Only what concerns this session.")] = None,
+    message: Annotated[str | None, Parameter(metavar="ID", help="Only what concerns this message.")] = None,
+    event: Annotated[list[str] | None, Parameter(metavar="NAME", help="Only such events; may be repeated.")] = None,
+    since: Annotated[str | None, Parameter(metavar="TIME", help="Only what happened from then on.")] = None,
+    until: Annotated[str | None, Parameter(metavar="TIME", help="Only what happened before.")] = None,
     limit: Annotated[
         int, Parameter(metavar="N", help=f"How many lines at most. Default: {_DEFAULT_LINES}.")
     ] = _DEFAULT_LINES,
@@ -37,27 +48,43 @@ def run(
             metavar="LSN", help="Only lines after this number (LSN), the first column. Default: the newest lines."
         ),
     ] = None,
+    follow: Annotated[
+        bool, Parameter(name=["--follow", "-f"], help="Go on with new lines as they come, until Ctrl-C.")
+    ] = False,
     as_json: Annotated[bool, Parameter(name="--json", help="Print one JSON object per line.")] = False,
 ) -> int:
     """Show the timeline."""
+    from maestro_cli import timeline_view
+
     positive("--limit", limit)
     desk = Desk.here()
+    since_ms = None if since is None else moment_ms("--since", since)
+    until_ms = None if until is None else moment_ms("--until", until)
+    words = tuple(word for given in event or () for word in given.split(",") if word.strip())
     with desk.client() as client:
         # By its name too; and a session that there is not is told, rather than that nothing happened to it.
         party = None if session is None else client.session(session)["id"]
-        reply = client.events(-1 if after is None else after, limit=limit, session=party)
-    events = reply["events"]
+        wanted = timeline_view.Wanted(party, message, words, since_ms, until_ms, after, limit)
+        found = timeline_view.find(client, wanted)
+        topic = party
+        if follow and topic is None and desk.caller.session is not None:
+            # A session is woken by what is its own; an orchestrator, like a person, by everybody's.
+            own = client.session()
+            topic = None if own["role"] == "orchestrator" else own["id"]
+    for line in found.events:
+        timeline_view.show(line, as_json=as_json)
+    if follow:
+        timeline_view.follow(desk, wanted, topic, found.cursor, as_json=as_json)
+        return 0
     if as_json:
-        for event in events:
-            output.say_json(event)
         return 0
-    from maestro_cli.render import event_line
-
-    if not events:
-        output.say("Nothing has happened yet." if after is None else f"Nothing has happened after {after}.")
-        return 0
-    now = now_ms()
-    output.say("\n".join(event_line(event, now) for event in events))
-    if after is not None and reply["hasMore"]:
-        output.note(f"maestro: there is more; go on with --after {reply['upTo']}")
+    if not found.events:
+        if wanted.is_search:
+            output.say("Nothing of that kind has happened.")
+        else:
+            output.say("Nothing has happened yet." if after is None else f"Nothing has happened after {after}.")
+    elif found.has_more and after is not None:
+        output.note(f"maestro: there is more; go on with --after {found.cursor}")
+    elif found.has_more:
+        output.note(f"maestro: these are the newest {limit}; --limit shows more")
     return 0

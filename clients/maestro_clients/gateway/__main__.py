@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from maestro_schemas import logs, paths
+from maestro_schemas import config, http_limits, logs, paths
 from maestro_schemas.errors import MaestroError
 
-from . import app, limits
+from . import app
 from .endpoints import changing_paths
 from .guard import Guard
 from .options import DEFAULT_HOST, DEFAULT_PORT, Options
@@ -77,7 +77,7 @@ def main() -> int:
     os.umask(0o077)
     data = os.path.abspath(arguments.data_dir) if arguments.data_dir else paths.data_dir(os.environ)
     try:
-        bounds = _affordable(limits.resolve(os.environ))
+        bounds = _affordable(http_limits.resolve(os.environ, config.read(os.environ).section("http")))
         options = Options(data, os.environ, arguments.host, arguments.port, bounds)
         with _lock(options.data):
             # Of one that was killed.
@@ -162,7 +162,7 @@ def _forget_address(data: str) -> None:
         os.unlink(paths.server_url_file(data))
 
 
-def _affordable(wanted: limits.Limits) -> limits.Limits:
+def _affordable(wanted: http_limits.Limits) -> http_limits.Limits:
     """No more connections than the process may have descriptors, of which it takes as many as it is allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     beside = _OTHER_FILES + TOLD_MAX

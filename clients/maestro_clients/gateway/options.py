@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, NamedTuple
 
-from .limits import Limits
+from maestro_schemas.http_limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-    from .limits import Limits
+    from maestro_schemas.http_limits import Limits
+
     from .peers import Peers
 
 # Over the limit of connections, as many are told so at a time; beyond, they are just closed.

@@ -1,14 +1,14 @@
-"""Limits: every number that bounds the post office, in one place.
+"""Limits: every number that bounds the post office, and the one choice it leaves, in one place.
 
 Rule: a limit is a field of `Limits` with a unit in its name and an entry in `DOCS`; `maestro status` prints it
-with where it came from; breaking it raises a typed error with both numbers. Set by config file, environment
-(`MAESTRO_<NAME>`) or `--set NAME=VALUE`, in rising order.
+with where it came from; breaking it raises a typed error with both numbers. `on_ended` is a word. Set by config file,
+environment (`MAESTRO_<NAME>`) or `--set NAME=VALUE`, in rising order.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import MaestroError
 
@@ -44,18 +44,27 @@ class Limits(NamedTuple):
     loaded_messages_max: int = 50_000
     timeline_reply_max: int = 1_000
     require_token: int = 0
+    on_ended: str = "error"
 
 
 class Doc(NamedTuple):
-    """What one limit means: `unit` (count, bytes, ms, chars, switch), the allowed range, and why the default."""
+    """What one limit means: `unit` (count, bytes, ms, chars, switch, word), the allowed range, and why the default.
+
+    `words`: what a word may be, where the unit is one; it has no range.
+    """
 
     unit: str
     low: int
     high: int
     text: str
+    words: tuple[str, ...] = ()
 
 
 _MANY = 1 << 62
+
+# What may become of a send whose receiver has ended: the sender is told; it waits until the receiver comes back; it
+# goes to the receiver's orchestrator.
+ON_ENDED = ("error", "queue", "redirect")
 
 DOCS: dict[str, Doc] = {
     "text_chars_max": Doc("chars", 1, 200_000, "one message's text; a longer one is refused, not cut"),
@@ -83,6 +92,7 @@ DOCS: dict[str, Doc] = {
     "loaded_messages_max": Doc("count", 100, 10_000_000, "filed messages in memory before idle mailboxes go early"),
     "timeline_reply_max": Doc("count", 1, 10_000, "timeline lines in one reply, then hasMore"),
     "require_token": Doc("switch", 0, 1, "1 refuses sessions without a token"),
+    "on_ended": Doc("word", 0, 0, "what becomes of a send to an ended session that does not say it", ON_ENDED),
 }
 
 # Timings that are facts of the design rather than choices of an operator.
@@ -133,13 +143,16 @@ def parse_duration_ms(text: str) -> int:
     return duration_ms
 
 
-def parse_limit(name: str, text: str) -> int:
-    """One limit's value from text, by its unit. Raises MaestroError BAD_SETTING with the allowed range."""
+def parse_limit(name: str, text: str) -> int | str:
+    """One limit's value from text, by its unit: a number, or one of its words. Raises MaestroError BAD_SETTING with
+    what is allowed."""
     doc = DOCS.get(name)
     if doc is None:
         known = ", ".join(sorted(map(_public, DOCS)))
         raise MaestroError("BAD_SETTING", f"there is no setting {name[:_SHOWN_CHARS]!r}", f"Known settings: {known}.")
     stripped = text.strip()
+    if doc.words:
+        return _word(name, doc, stripped.lower())
     if doc.unit == "ms":
         value = _count(stripped)
         value = parse_duration_ms(stripped) if value < 0 else value
@@ -174,7 +187,7 @@ def resolve(
     Raises MaestroError BAD_SETTING for an unknown name or a value out of range; unknown environment variables
     are not ours to judge and are passed over.
     """
-    values: dict[str, int] = {}
+    values: dict[str, Any] = {}
     origins = dict.fromkeys(DOCS, "default")
     for raw_name, raw in config.items():
         name = _private(raw_name)
@@ -193,7 +206,7 @@ def resolve(
     return Limits(**values), origins
 
 
-def _parsed(name: str, text: str, origin: str) -> int:
+def _parsed(name: str, text: str, origin: str) -> int | str:
     """`parse_limit`, with an error that says where the value stands, for nobody has just typed it."""
     try:
         return parse_limit(name, text)
@@ -201,6 +214,16 @@ def _parsed(name: str, text: str, origin: str) -> int:
         raise MaestroError(
             error.code, f"{error.message} (set by {origin})", error.hint, limit=error.limit, actual=error.actual
         ) from None
+
+
+def _word(name: str, doc: Doc, text: str) -> str:
+    if text not in doc.words:
+        raise MaestroError(
+            "BAD_SETTING",
+            f"{_public(name)} can't be {text[:_SHOWN_CHARS]!r}: it is {doc.text}",
+            f"Give one of: {', '.join(doc.words)}.",
+        )
+    return text
 
 
 def _count(text: str) -> int:

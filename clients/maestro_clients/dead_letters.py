@@ -97,6 +97,17 @@ def retry_of(client: Client, data: str, sender: str, message_id: str) -> Retry:
     return _last(client, Retry(_again(message), None, None))
 
 
+def retried_as(client: Client, message_id: str, at_ms: int) -> str | None:
+    """The id of the retry that was made of a dead message; None where none was, or it is gone. `at_ms`: when the old
+    one was due, or queued."""
+    try:
+        return client.message(retry_id(message_id, at_ms))["id"]
+    except MaestroError as error:
+        if error.code != "MESSAGE_NOT_FOUND":
+            raise
+        return None
+
+
 def _alive(message_id: str, how: str, hint: str) -> MaestroError:
     return MaestroError("STATUS_CONFLICT", f"{message_id} {how}, so there is nothing to retry", hint)
 

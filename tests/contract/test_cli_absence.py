@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -27,14 +27,14 @@ def end(shell: Shell) -> None:
         client.end_session()
 
 
-def start(shell: Shell, **more: str) -> None:
+def start(shell: Shell) -> None:
     with shell.client() as client:
         client.start_session(
-            shell.session_id, token=shell.environ["MAESTRO_SESSION_TOKEN"], project_id="shop", **more
+            shell.session_id, token=shell.environ["MAESTRO_SESSION_TOKEN"], name="bob", project_id="shop"
         )
 
 
-def expired(sender: Shell, receiver: Shell, text: str = "too late", **more: str) -> str:
+def expired(sender: Shell, receiver: Shell, text: str = "too late", **more: Any) -> str:
     """A message that has expired."""
     message_id = sender.send(receiver, text, ttl_ms=1, **more)
     eventually(lambda: sender.state(message_id) == "expired", "it expires")
@@ -90,7 +90,7 @@ def test_a_word_that_is_none() -> None:
 
 def test_an_expired_message_is_listed_and_sent_again_once(person: Shell) -> None:
     alice, bob = person.session("alice", role="orchestrator"), person.session("bob")
-    dead = expired(alice, bob, "too late", metadata={"taskId": "t1"})  # type: ignore[arg-type]
+    dead = expired(alice, bob, "too late", metadata={"taskId": "t1"})
     listed = alice.done("message", "dead").out
     assert f"{dead} from {alice.session_id} to {bob.session_id}, expired" in listed
     assert "| too late" in listed
@@ -106,6 +106,9 @@ def test_an_expired_message_is_listed_and_sent_again_once(person: Shell) -> None
     again = alice.done("message", "retry", dead)
     assert f"{dead} was retried before, as {made['id']}" in again.out
     assert alice.done("message", "retry", dead, "--json").json()["duplicate"] is True
+    listed = alice.done("message", "dead").out
+    assert f"was retried as {made['id']}" in listed
+    assert "To send one again" not in listed
     [message] = bob.inbox("--mark-read")
     assert (message["id"], message["metadata"]) == (made["id"], {"taskId": "t1"})
     assert alice.run("message", "retry", dead, "--to", alice.session_id, "--json").error()["code"] == "CONFLICT"
@@ -123,6 +126,9 @@ def test_a_retry_that_expires_too_is_retried_in_turn(person: Shell) -> None:
     assert "Sent again" in second.out
     assert first not in second.out
     assert len(bob.inbox()) == 1
+    assert len(alice.done("message", "dead", "--json").json()["letters"]) == 2
+    # What the journal gives back after a crash stands in the list once.
+    alice.kill_broker()
     assert len(alice.done("message", "dead", "--json").json()["letters"]) == 2
     page = alice.done("message", "dead", "--json", "--limit", "1").json()
     assert (page["count"], page["hasMore"], page["letters"][0]["id"]) == (1, True, first)
@@ -161,14 +167,12 @@ def test_what_can_not_be_retried(person: Shell) -> None:
 def test_a_refused_entry_of_the_outbox(person: Shell) -> None:
     """It fails for good, is listed with why, and is gone once it was sent again."""
     alice, bob = person.session("alice", role="orchestrator"), person.session("bob")
+    end(bob)
     person.done("down")
     away = alice.like(MAESTRO_AUTOSTART="0")
     queued = away.done("send", "-t", bob.session_id, "-m", "hello", "--json").json()
-    early = away.run("message", "retry", queued["id"])
-    assert early.code != 0
-    end(bob)
     alice.done("outbox", "--replay")
-    eventually(lambda: json.loads(alice.done("outbox", "--json").out)["failed"], "it is refused")
+    assert json.loads(alice.done("outbox", "--json").out)["failed"]
     waits = alice.inbox()
     assert f"maestro message retry {queued['id']}" in waits[0]["message"]
     assert f"maestro message retry {queued['id']}" in alice.done("outbox").out

@@ -52,17 +52,7 @@ class Desk:
             if files:
                 self.spool.write_message(self.letter(number, sender))
             at = number // a_day * DAY_MS if a_day else 0
-            events.append(
-                Event(
-                    lsn=number,
-                    at=at,
-                    event="message.expired",
-                    id=f"m{number}",
-                    sender=sender,
-                    receiver="bob",
-                    seq=number,
-                )  # fmt: skip
-            )
+            events.append(_expiry(number, f"m{number}", sender, at))
         self.index.append(events)
         self.state.lsn = max(self.state.lsn, *numbers)
 
@@ -126,8 +116,11 @@ def test_what_is_not_filed_yet_is_there_once(desk: Desk) -> None:
         desk.state.absorb(Expired(message.id, "bob", "ann", message.seq, 0), desk.letter(number))
     desk.unfiled.extend(desk.state.take_changes())
     assert desk.ids() == ["m3", "m2", "m1"]
-    desk.index.append(Event(lsn=c.lsn, at=0, event="message.expired", id=c.record.id, sender="ann", receiver="bob")
-                      for c in desk.unfiled if isinstance(c.record, Expired))  # fmt: skip
+    desk.index.append(
+        _expiry(change.lsn, change.record.id, "ann", 0)
+        for change in desk.unfiled
+        if isinstance(change.record, Expired)
+    )
     assert desk.ids() == ["m3", "m2", "m1"]
     assert desk.ids(before=desk.unfiled[-1].lsn) == ["m2", "m1"]
 
@@ -192,3 +185,7 @@ def _stored(session: str) -> Any:
 
     found = Session(id=session, role="worker", project_id="default", status="idle", started_at=0, last_activity=0)
     return StoredSession(session=found, token_hash=None)
+
+
+def _expiry(lsn: int, message_id: str, sender: str, at: int) -> Event:
+    return Event(lsn=lsn, at=at, event="message.expired", id=message_id, sender=sender, receiver="bob", seq=lsn)

@@ -59,11 +59,15 @@ def run(
         if session is not None:
             sender = client.session(session)["id"]
         messages, has_more = dead_letters.expired(client, sender, limit)
-    entries = dead_letters.refused(desk.data, sender)
-    letters = [_expired(message) for message in messages] + [_refused(path, entry) for path, entry in entries]
-    letters.sort(key=lambda letter: letter["diedAt"], reverse=True)
-    has_more = has_more or len(letters) > limit
-    letters = letters[:limit]
+        entries = dead_letters.refused(desk.data, sender)
+        letters = [_expired(message) for message in messages] + [_refused(path, entry) for path, entry in entries]
+        letters.sort(key=lambda letter: letter["diedAt"], reverse=True)
+        has_more = has_more or len(letters) > limit
+        letters = letters[:limit]
+        for letter in letters:
+            retried = dead_letters.retried_as(client, letter["id"], letter["diedAt"])
+            if retried is not None:
+                letter["retriedAs"] = retried
     if as_json:
         output.say_json({"letters": letters, "count": len(letters), "hasMore": has_more})
         return 0
@@ -71,7 +75,9 @@ def run(
         output.say("No dead letters.")
         return 0
     lines = [line for letter in letters for line in _lines(letter)]
-    lines.append(f"To send one again: maestro message retry {letters[0]['id']}")
+    again = next((letter["id"] for letter in letters if "retriedAs" not in letter), None)
+    if again is not None:
+        lines.append(f"To send one again: maestro message retry {again}")
     if has_more:
         lines.append(f"There are more: --limit {limit * 5}")
     output.say("\n".join(lines))
@@ -105,4 +111,7 @@ def _lines(letter: dict[str, Any]) -> list[str]:
     when = "queued" if "path" in letter else "expired"
     head = f"{letter['id']} from {letter['from']} to {plain(letter['to'])}, {when} {age(letter['diedAt'], now_ms())}"
     why = f"  {plain(failure.get('code', '?'))}: {plain(failure.get('message', ''))}"
-    return [head, why, BAR + preview]
+    lines = [head, why, BAR + preview]
+    if "retriedAs" in letter:
+        lines.append(f"  was retried as {letter['retriedAs']}")
+    return lines

@@ -58,9 +58,19 @@ class Correspondent(Protocol):
         """End a session."""
 
     def send(
-        self, to: str, text: str, *, message_id: str | None = None, metadata: Mapping[str, Any] | None = None
+        self,
+        to: str,
+        text: str,
+        *,
+        message_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        ttl_ms: int | None = None,
+        on_ended: str | None = None,
     ) -> Mapping[str, Any]:
         """`id`, `to` and `seq` of what was accepted."""
+
+    def dead(self, session: str, *, before: int | None = None, limit: int | None = None) -> Mapping[str, Any]:
+        """`messages`, `hasMore`, `before`."""
 
     def inbox(
         self,
@@ -137,9 +147,20 @@ class Native:
         return self._client.end_session(session_id)
 
     def send(
-        self, to: str, text: str, *, message_id: str | None = None, metadata: Mapping[str, Any] | None = None
+        self,
+        to: str,
+        text: str,
+        *,
+        message_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        ttl_ms: int | None = None,
+        on_ended: str | None = None,
     ) -> Mapping[str, Any]:
-        return self._client.send(to, text, message_id=message_id, metadata=cast("Any", metadata))
+        said = cast("Any", metadata)
+        return self._client.send(to, text, message_id=message_id, metadata=said, ttl_ms=ttl_ms, on_ended=on_ended)
+
+    def dead(self, session: str, *, before: int | None = None, limit: int | None = None) -> Mapping[str, Any]:
+        return self._client.dead(session=session, before=before, limit=limit)
 
     def inbox(
         self,
@@ -203,10 +224,21 @@ class Rest:
         return cast("SessionDoc", self._ask("PATCH", f"/api/sessions/{session_id}", {"status": "completed"}))
 
     def send(
-        self, to: str, text: str, *, message_id: str | None = None, metadata: Mapping[str, Any] | None = None
+        self,
+        to: str,
+        text: str,
+        *,
+        message_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        ttl_ms: int | None = None,
+        on_ended: str | None = None,
     ) -> Mapping[str, Any]:
-        body = {"message": text, "metadata": metadata or {}, "id": message_id}
+        body = {"message": text, "metadata": metadata or {}, "id": message_id, "ttlMs": ttl_ms, "onEnded": on_ended}
         return cast("Mapping[str, Any]", self._ask("POST", f"/api/sessions/{to}/messages", body))
+
+    def dead(self, session: str, *, before: int | None = None, limit: int | None = None) -> Mapping[str, Any]:
+        path = f"/api/sessions/{session}/dead-letters"
+        return cast("Mapping[str, Any]", self._ask("GET", path, before=before, limit=limit))
 
     def inbox(
         self,

@@ -26,7 +26,7 @@ from maestro_schemas.requests import (
     SessionTouch,
 )
 
-from . import receiving, rights, roster, sending, threads
+from . import absence, receiving, rights, roster, sending, threads
 from .state import Need, State
 
 if TYPE_CHECKING:
@@ -118,12 +118,10 @@ def _send_touches(state: State, request: Send) -> list[Need]:
             continue
         if not state.is_unfiled(sender, outgoing.id) and state.may_be_filed(sender, outgoing.id):
             needs.append(Need("link", sender, outgoing.id))
-        receiver = state.sessions.get(outgoing.to)
-        if receiver is None:
-            try:
-                receiver = state.sessions.resolve(outgoing.to, found.session, "RECEIVER_NOT_FOUND")
-            except MaestroError:
-                continue
+        try:
+            receiver = absence.addressee(state, found.session, outgoing).receiver
+        except MaestroError:
+            continue  # `apply` says it
         mailbox = state.mailboxes.get(receiver.session.id)
         if mailbox is not None and not mailbox.knows(outgoing.id):
             needs.append(Need("file", mailbox.session, outgoing.id))

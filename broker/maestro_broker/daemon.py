@@ -26,6 +26,7 @@ from maestro_schemas import PROTOCOL_VERSION, __version__, mounts, paths
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.replies import EventsReply, SendReply, ShutdownReply, StatsReply
 from maestro_schemas.requests import (
+    Dead,
     Events,
     GetThread,
     Hello,
@@ -40,7 +41,7 @@ from maestro_schemas.requests import (
     OutboxDrain as DrainRequest,
 )
 
-from . import core, data_dir, disk, notices, receiving, records, recovery, reports, rights, sending
+from . import core, data_dir, dead_letters, disk, notices, receiving, records, recovery, reports, rights, sending
 from .admission import Admission, request_id
 from .backlog import Backlog
 from .clock import Clock
@@ -125,6 +126,7 @@ class Daemon:
         self._spool = Spool(options.data, self._warn)
         self._readings = Readings(self._spool)
         self._timeline = Timeline(os.path.join(options.data, "timeline"))
+        self._dead_letters = Timeline(os.path.join(options.data, dead_letters.FOLDER))
         found = recovery.recover(options, self._spool, self._timeline)
         for warning in found.warnings:
             self._warn(warning)
@@ -140,6 +142,7 @@ class Daemon:
             self._limits.rate_limit,
             spool=self._spool,
             timeline=self._timeline,
+            dead_letters=self._dead_letters,
             journal=self._journal,
             start=found.start,
             recovered_lsn=self._committed_lsn,
@@ -330,6 +333,9 @@ class Daemon:
                 return reports.hello(request, self._options, self._epoch, os.getpid(), self._committed_lsn)
             case Events():
                 return self._events(request, now_ms)
+            case Dead():
+                unfiled = self._backlog.unfiled
+                return dead_letters.page(self._state, self._spool, self._dead_letters, unfiled, request, now_ms)
             case Stats():
                 return StatsReply(self._stats(now_ms))
             case DrainRequest():
@@ -389,7 +395,8 @@ class Daemon:
         text = (
             f"Your message {entry.outgoing['id']} to {entry.outgoing.get('to')!s:.80} waited in the outbox and was "
             f"then refused: {error.message} ({error.code}). {error.hint}\n"
-            f"It is kept in {os.path.dirname(waiting.path)}; `maestro outbox` lists it."
+            f"It is kept in {os.path.dirname(waiting.path)}; to send it again: "
+            f"maestro message retry {entry.outgoing['id']}"
         )
         sending.notify(self._state, entry.session, message_id, text, now_ms)
         return True
@@ -460,6 +467,7 @@ class Daemon:
         stopped = self._filer.stop(_FILE_AT_STOP_S)
         if stopped and self._filer.failure is None:
             self._timeline.close()
+            self._dead_letters.close()
             self._journal.close()
         # 4. The lock last: the next broker may begin only when this one touches nothing any more. A filer that is
         # still at it dies with the process, and so the lock must too: the kernel frees it after the last thread.

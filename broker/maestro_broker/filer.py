@@ -63,6 +63,7 @@ class Filer:
         *,
         spool: Spool,
         timeline: Timeline,
+        dead_letters: Timeline,
         journal: Journal,
         start: heads.Heads,
         recovered_lsn: int,
@@ -71,6 +72,7 @@ class Filer:
         self._rate_limit = rate_limit
         self._spool = spool
         self._timeline = timeline
+        self._dead_letters = dead_letters
         self._journal = journal
         self._heads = start
         self._recovered_lsn = recovered_lsn
@@ -255,6 +257,8 @@ class Filer:
         for message in sent:
             self._gate.wait(_GATE_S)
             self._spool.link_sent(message)
+        expired = [change for change in chunk if isinstance(change.record, Expired)]
+        self._dead_letters.append(event(change.lsn, change.record) for change in expired)
         self._timeline.append(event(change.lsn, change.record) for change in chunk)
         for change in chunk:
             if change.lsn > self._heads.lsn:

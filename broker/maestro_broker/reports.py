@@ -51,7 +51,7 @@ def hello(request: Hello, options: Options, epoch: str, pid: int, head_lsn: int)
         pid=pid,
         head_lsn=head_lsn,
         data_dir=options.data,
-        limits=options.limits._asdict(),
+        limits={name: value for name, value in options.limits._asdict().items() if isinstance(value, int)},
     )
 
 

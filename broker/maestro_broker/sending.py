@@ -16,7 +16,7 @@ from maestro_schemas.messages import Message, Metadata
 from maestro_schemas.names import SYSTEM_SENDER, is_id
 from maestro_schemas.replies import SendReply, SendResult
 
-from . import policy, rights
+from . import absence, policy, rights
 from .records import Accepted
 
 if TYPE_CHECKING:
@@ -55,20 +55,11 @@ def _send_one(state: State, sender: SessionState, outgoing: Outgoing, now_ms: in
     known = state.sent_before(sender_id, message_id)
     if known is not None:
         return _repeated(state, sender, outgoing, known)
-    receiver = state.sessions.get(outgoing.to) or state.sessions.resolve(
-        outgoing.to, sender.session, "RECEIVER_NOT_FOUND"
-    )
+    receiver, original_to = absence.addressee(state, sender.session, outgoing)
     session = receiver.session
     mailbox = state.mailbox(session.id)
     if mailbox.get(message_id) is not None or mailbox.is_gone(message_id):
         raise _conflict(message_id, "another sender has used it for this receiver")
-    if not session.active:
-        raise MaestroError(
-            "RECEIVER_ENDED",
-            f"session {session.id} has ended ({session.status})",
-            "It will not read this. `maestro session list` shows who is here; starting it again under the same "
-            "id reopens its mailbox.",
-        )
     policy.check_role(sender.session, session)
     window = state.window(sender_id)
     window.check(now_ms, state.limits.rate_limit)
@@ -100,6 +91,7 @@ def _send_one(state: State, sender: SessionState, outgoing: Outgoing, now_ms: in
         seq=mailbox.head_seq + 1,
         created_at=now_ms,
         expires_at=expires_at,
+        original_to=original_to,
         metadata=UNSET if metadata is _NO_METADATA else metadata,
     )
     state.absorb(Accepted(message), message)
@@ -110,6 +102,7 @@ def _send_one(state: State, sender: SessionState, outgoing: Outgoing, now_ms: in
         id=message_id,
         status=201,
         to=session.id,
+        original_to=original_to,
         seq=message.seq,
         created_at=now_ms,
         expires_at=expires_at,
@@ -121,6 +114,8 @@ def _send_one(state: State, sender: SessionState, outgoing: Outgoing, now_ms: in
 
 
 def _reach(state: State, receiver: Session) -> Reach:
+    if not receiver.active:
+        return "ended"
     if state.is_watched(receiver.id):
         return "watching"
     if receiver.agent is None:
@@ -171,6 +166,7 @@ def _repeated(state: State, sender: SessionState, outgoing: Outgoing, known: Sen
         id=message.id,
         status=200,
         to=message.receiver,
+        original_to=message.original_to,
         seq=message.seq,
         created_at=message.created_at,
         expires_at=message.expires_at,

@@ -1,4 +1,4 @@
-"""Timeline: what happened, one JSON line an event, a file a day.
+"""Timeline: what happened, one JSON line an event, a file a day. (And what expired, a second time: `dead_letters`.)
 
 Rule: lines are in order of LSN and each LSN stands once; the newest line tells how far the timeline is, so a
 replay after a crash adds what is missing and nothing twice. No message text ever.
@@ -11,6 +11,7 @@ import re
 import time
 from bisect import bisect_left, bisect_right
 from collections import deque
+from functools import partial
 from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -132,11 +133,24 @@ class Timeline:
                 if event.lsn > after:
                     yield event
 
-    def read_back(self) -> Iterator[Event]:
-        """All lines, newest first."""
+    def read_back(self, before: int | None = None) -> Iterator[Event]:
+        """All lines, newest first; or those with an LSN below `before`."""
         for name in reversed(self._names()):
-            for line in _lines_back(os.path.join(self._directory, name)):
-                yield _decode(line)
+            first = self._first_of(name)
+            if first is None or (before is not None and first >= before):
+                continue
+            with open(os.path.join(self._directory, name), "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if before is not None:
+                    # The line of `before` begins within a chunk of there, and ends within a tail of that.
+                    size = min(
+                        size,
+                        self._offset_before(file.fileno(), partial(_is_below, before)) + _CHUNK_BYTES + _TAIL_BYTES,
+                    )
+                for line, _ in _lines_back_with_ends(file.fileno(), size):
+                    event = _decode(line)
+                    if before is None or event.lsn < before:
+                        yield event
 
     def _read_file(self, name: str, after: int) -> Iterator[Event]:
         with open(os.path.join(self._directory, name), "rb") as file:
@@ -214,17 +228,15 @@ class Timeline:
         self.last_lsn = events[-1].lsn
 
 
+def _is_below(lsn: int, event: Event) -> bool:
+    return event.lsn < lsn
+
+
 def _decode(line: bytes) -> Event:
     try:
         return _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MaestroError("CORRUPT", f"a line of the timeline can't be read: {error}") from None
-
-
-def _lines_back(path: str) -> Iterator[bytes]:
-    with open(path, "rb") as file:
-        for line, _ in _lines_back_with_ends(file.fileno(), os.fstat(file.fileno()).st_size):
-            yield line
 
 
 def _lines_back_with_ends(fd: int, size: int) -> Iterator[tuple[bytes, int]]:

@@ -62,8 +62,9 @@ def compose(
 ) -> Context:
     """The text for a page of mail, urgent first and then oldest, as the broker lists it.
 
-    `waiting`: how many messages there are to announce, this page among them. `labels`: what is shown for a sender's
-    id; missing ones stand alone. `now_ms`: milliseconds since the epoch, for the ages. An empty text for no mail.
+    `waiting`: how many messages there are to announce, this page among them. `labels`: what is shown for the id of a
+    sender, or of `originalTo`; missing ones stand alone. `now_ms`: milliseconds since the epoch, for the ages. An
+    empty text for no mail.
     """
     if not messages:
         return Context("", [], [], waiting)
@@ -131,7 +132,8 @@ def _whole(message: MessageDoc, labels: Mapping[str, str], now_ms: int, command:
     metadata = message.get("metadata") or {}
     lines = [_head(message, labels, now_ms), *_thread(message)]
     if "originalTo" in message:
-        lines.append(f"was sent to {plain(message['originalTo'])}")
+        meant = plain(labels.get(message["originalTo"], message["originalTo"]))
+        lines.append(f"for {meant[:_LABEL_CHARS]}, who had ended")
     lines += [BAR + line for line in message["message"].splitlines() or [""]]
     if "data" in metadata:
         import json

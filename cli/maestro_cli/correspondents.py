@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from maestro_clients.blocking import Client
-    from maestro_schemas.documents import SessionDoc
+    from maestro_schemas.documents import MessageDoc, SessionDoc
 
 _PATIENCE_S = 0.5
 _KEPT_MAX = 1_000
@@ -31,6 +31,10 @@ class Correspondents:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._labels: dict[str, str] = {}
+
+    def meant(self, message: MessageDoc) -> str | None:
+        """Whom a message was sent to, where it came to another."""
+        return self.label(message["originalTo"]) if "originalTo" in message else None
 
     def labels(self, session_ids: Iterable[str]) -> dict[str, str]:
         """The label of each, in one round trip where they are many."""

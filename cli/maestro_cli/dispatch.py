@@ -22,6 +22,7 @@ _REACHES = {
     # Not "it is idle": an agent without mail says nothing of its work.
     "prompt": "Its agent sees it at its next prompt or tool call.",
     "inbox": "Its receiver sees it when it looks into its inbox.",
+    "ended": "Its receiver has ended: it is queued for when it comes back (the same id, started again).",
 }
 # What is known of how a message came to its receiver.
 _CHAIN: tuple[Literal["offeredAt", "offeredVia", "deliveredAt", "deliveredVia", "readAt"], ...] = (
@@ -54,8 +55,11 @@ def awaited(status: Literal["delivered", "read"] | None, timeout: str, *, reply:
     return None if status is None else Awaited(status, timeout_s)
 
 
-def send(desk: Desk, outgoing: OutgoingDoc, wait: Awaited | None, *, as_json: bool) -> int:
-    """Hand it over, say what came of it, and wait where that is wished; the exit code."""
+def send(
+    desk: Desk, outgoing: OutgoingDoc, wait: Awaited | None, *, as_json: bool, retry_of: str | None = None
+) -> int:
+    """Hand it over, say what came of it, and wait where that is wished; the exit code. `retry_of`: the id of the dead
+    message that this one repeats."""
     from maestro_clients.sending import send_or_queue
 
     # Before the send: an answer may be quicker than the next command.
@@ -64,6 +68,8 @@ def send(desk: Desk, outgoing: OutgoingDoc, wait: Awaited | None, *, as_json: bo
     if sent.result is None:
         return _queued(outgoing, sent, wait, as_json=as_json)
     outcome = _outcome(sent.result)
+    if retry_of is not None:
+        outcome["retryOf"] = retry_of
     if wait is None:
         output.say(output.json_line(outcome) if as_json else _sentence(outcome))
         return exit_codes.DONE
@@ -91,9 +97,14 @@ def _outcome(result: SendResultDoc) -> dict[str, Any]:
 def _sentence(outcome: dict[str, Any]) -> str:
     where = f"{outcome['id']} to {outcome['to']}" if "to" in outcome else outcome["id"]
     number = f" (number {outcome['seq']} in its inbox)" if "seq" in outcome else ""
+    if "originalTo" in outcome:
+        number += f", because {outcome['originalTo']} had ended"
+    retried = outcome.get("retryOf")
     if outcome.get("duplicate"):
-        return f"Sent before: {where}{number}; it is {outcome.get('state', 'on disk')} now."
-    return f"Sent {where}{number}. It is on disk. {_expectation(outcome)}".rstrip()
+        first = "Sent before:" if retried is None else f"{retried} was retried before, as"
+        return f"{first} {where}{number}; it is {outcome.get('state', 'on disk')} now."
+    again = "" if retried is None else f"again, {retried} as "
+    return f"Sent {again}{where}{number}. It is on disk. {_expectation(outcome)}".rstrip()
 
 
 def _expectation(outcome: dict[str, Any]) -> str:

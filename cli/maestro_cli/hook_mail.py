@@ -74,7 +74,9 @@ class Delivery:
         return client.inbox(offered=False, limit=limit, lease_ms=lease_ms, reader=self._reader)
 
     def _labels(self, page: InboxDoc) -> dict[str, str]:
-        return Correspondents(self._client).labels(message["from"] for message in page["messages"])
+        messages = page["messages"]
+        meant = [message["originalTo"] for message in messages if "originalTo" in message]
+        return Correspondents(self._client).labels([*(message["from"] for message in messages), *meant])
 
     def _confirm(self, ids: list[str], kind: str) -> None:
         results: list[ItemResultDoc] = self._client.confirm(ids, kind, via=self._via) if ids else []

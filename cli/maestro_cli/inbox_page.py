@@ -84,7 +84,8 @@ def compose(
         if as_json:
             block = output.json_line(message)
         else:
-            block = message_block(message, names.label(message["from"]), now_ms, bold=bold)
+            sender, meant = names.label(message["from"]), names.meant(message)
+            block = message_block(message, sender, now_ms, meant=meant, bold=bold)
         used += len(block)
         if blocks and used > chars_max:
             break

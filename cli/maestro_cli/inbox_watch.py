@@ -108,7 +108,8 @@ class Watch:
             output.say_json(message)
         else:
             bold = output.wants_colour(self._desk.environ)
-            output.say(message_block(message, names.label(message["from"]), now_ms(), bold=bold) + "\n")
+            sender, meant = names.label(message["from"]), names.meant(message)
+            output.say(message_block(message, sender, now_ms(), meant=meant, bold=bold) + "\n")
 
     def _timed_out(self) -> int:
         if self._count:

@@ -74,8 +74,13 @@ def correspondent(session_id: str, session: SessionDoc | None) -> str:
     return f"{plain(name)} ({session['role']}, {session_id})" if name else f"{session_id} ({session['role']})"
 
 
-def message_block(message: MessageDoc, sender: str, now_ms: int, *, bold: bool = False) -> str:
-    """One message as it is shown: a line that says what it is, its text behind bars, what to do about it."""
+def message_block(
+    message: MessageDoc, sender: str, now_ms: int, *, meant: str | None = None, bold: bool = False
+) -> str:
+    """One message as it is shown: a line that says what it is, its text behind bars, what to do about it.
+
+    `meant`: the label of whom it was sent to, where it came to another.
+    """
     metadata = message.get("metadata") or {}
     head = [f"{message['id']} from {sender}", f"{moment(message['createdAt'], now_ms)}, "]
     head[1] += age(message["createdAt"], now_ms)
@@ -93,7 +98,7 @@ def message_block(message: MessageDoc, sender: str, now_ms: int, *, bold: bool =
     if "inReplyTo" in metadata:
         lines.append(f"  in reply to {plain(metadata['inReplyTo'])}, thread {plain(metadata.get('threadId', '?'))}")
     if "originalTo" in message:
-        lines.append(f"  was sent to {plain(message['originalTo'])}")
+        lines.append(f"  for {meant or plain(message['originalTo'])}, who had ended")
     lines += text_lines(message["message"])
     if "data" in metadata:
         import json

@@ -43,6 +43,8 @@ MESSAGE_COMMANDS = (
     ("reply", "message_reply:reply", "Answer a message, to whoever sent it."),
     ("thread", "message_thread:thread", "Show the conversation that a message is in."),
     ("receipt", "message_receipt:receipt", "Show what became of a message: each step, when and by what."),
+    ("dead", "message_dead:dead", "List what you sent that expired or was refused from the outbox."),
+    ("retry", "message_retry:retry", "Send a dead message again."),
     ("read", "message_read:read", "Acknowledge messages; each sender is told."),
     ("delete", "message_delete:delete", "Delete messages from your inbox."),
 )
@@ -67,7 +69,7 @@ Examples:
   maestro session list
   maestro session send --to bob --message "Review PR in task_456"
   maestro session end"""
-_MESSAGE_ABOUT = "Show, answer, acknowledge or delete a message."
+_MESSAGE_ABOUT = "Show, answer, acknowledge, retry or delete a message."
 _MESSAGE_EXAMPLES = """\
 Examples:
   maestro message show msg_1770536761607_k3v9x2m1a

@@ -142,6 +142,7 @@ class Client:
     confirm = _method(commands.confirm)
     message = _method(commands.message)
     thread = _method(commands.thread)
+    dead = _method(commands.dead)
     delete = _method(commands.delete)
 
     # --- sessions ------------------------------------------------------------------------------------------

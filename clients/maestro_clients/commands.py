@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from maestro_schemas.documents import (
+        DeadDoc,
         EventsDoc,
         HelloDoc,
         InboxDoc,
@@ -76,9 +77,12 @@ def send(
     message_id: str | None = None,
     metadata: MetadataDoc | None = None,
     ttl_ms: int | None = None,
+    on_ended: str | None = None,
     caller: Caller | None = None,
 ) -> Request[SendResultDoc]:
     """One message, on disk when this returns. Give `message_id` to be able to repeat the send.
+    `on_ended`: where the receiver has ended, `error`, `queue` (until it comes back) or `redirect` (to
+    its orchestrator).
 
     Raises the message's own error, e.g. RECEIVER_NOT_FOUND, ROLE_FORBIDDEN, RATE_LIMITED with retry_after_s.
     """
@@ -87,6 +91,8 @@ def send(
         outgoing["metadata"] = metadata
     if ttl_ms is not None:
         outgoing["ttlMs"] = ttl_ms
+    if on_ended is not None:
+        outgoing["onEnded"] = on_ended
     return Request("send", {"messages": (outgoing,)}, _accepted, caller)
 
 
@@ -169,6 +175,15 @@ def message(message_id: str, *, session: str | None = None, caller: Caller | Non
 def thread(message_id: str, *, caller: Caller | None = None) -> Request[ThreadDoc]:
     """The messages of the thread that a message is in, the oldest first. Raises MaestroError MESSAGE_NOT_FOUND."""
     return Request("thread", {"id": message_id}, _whole("thread", "messages", list), caller)
+
+
+def dead(
+    *, session: str | None = None, before: int | None = None, limit: int | None = None, caller: Caller | None = None
+) -> Request[DeadDoc]:
+    """What `session` (default: the caller; for the operator: anybody) sent that expired before it was delivered, the
+    newest expiry first. A page may be short, or empty, and `hasMore`: go on with its `before`."""
+    body = _given(session=session, before=before, limit=limit)
+    return Request("dead", body, _whole("dead", "messages", list), caller)
 
 
 def delete(

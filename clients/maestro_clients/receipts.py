@@ -94,7 +94,8 @@ class _Vigil:
             raise MaestroError(
                 "STATUS_CONFLICT",
                 f"message {self._id} expired before it was {self._status}",
-                "Send it again, with a longer life (--ttl), or ask whether its receiver is still there.",
+                f"Send it again, with a longer life: maestro message retry {self._id} --ttl 1d. Or ask whether its "
+                "receiver is still there.",
             )
         return None
 

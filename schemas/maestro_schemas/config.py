@@ -56,7 +56,7 @@ class File(NamedTuple):
         """Project id to milliseconds, of the projects that have their own."""
         doc = PROJECT_DOCS["retention_ms"]
         return {
-            key[1]: limits.parse_value(key[2], doc, found.text)
+            key[1]: limits.parse_number(key[2], doc, found.text)
             for key, found in self.settings.items()
             if key[0] == "projects"
         }

@@ -123,6 +123,7 @@ class OutgoingDoc(TypedDict):
     message: str
     metadata: NotRequired[MetadataDoc]
     ttlMs: NotRequired[int]
+    onEnded: NotRequired[str]
 
 
 class ErrorDoc(TypedDict):
@@ -154,12 +155,13 @@ class SendResultDoc(TypedDict):
     id: str
     status: int
     to: NotRequired[str]
+    originalTo: NotRequired[str]
     seq: NotRequired[int]
     createdAt: NotRequired[int]
     expiresAt: NotRequired[int]
     threadId: NotRequired[str]
     state: NotRequired[str]
-    reach: NotRequired[Literal["watching", "tool", "prompt", "inbox"]]
+    reach: NotRequired[Literal["watching", "tool", "prompt", "inbox", "ended"]]
     seenAt: NotRequired[int]
     error: NotRequired[ErrorDoc]
 
@@ -185,6 +187,14 @@ class ThreadDoc(TypedDict):
     threadId: str
     messages: list[MessageDoc]
     hasMore: bool
+
+
+class DeadDoc(TypedDict):
+    """`replies.DeadReply`."""
+
+    messages: list[MessageDoc]
+    hasMore: bool
+    before: int
 
 
 class ItemResultDoc(TypedDict):

@@ -76,9 +76,9 @@ def resolve(environ: Mapping[str, str], config: Mapping[str, str] | None = None)
     for name, doc in DOCS.items():
         variable = variable_of(name, environ)
         if variable is not None:
-            values[name] = post_office.parse_value(variable, doc, environ[variable])
+            values[name] = post_office.parse_number(variable, doc, environ[variable])
         elif config and name in config:
-            values[name] = post_office.parse_value(name, doc, config[name])
+            values[name] = post_office.parse_number(name, doc, config[name])
     return Limits(**values)
 
 
@@ -91,6 +91,6 @@ def front(environ: Mapping[str, str], config: Mapping[str, str]) -> tuple[dict[s
         if variable is None and name not in config:
             continue
         text = environ[variable] if variable is not None else config[name]
-        values[name] = text if doc.unit == "text" else post_office.parse_value(variable or name, doc, text)
+        values[name] = text if doc.unit == "text" else post_office.parse_number(variable or name, doc, text)
         origins[name] = "environment" if variable is not None else "config"
     return values, origins

@@ -1,14 +1,14 @@
-"""Limits: every number that bounds the post office, in one place.
+"""Limits: every number that bounds the post office, and the one choice it leaves, in one place.
 
 Rule: a limit is a field of `Limits` with a unit in its name and an entry in `DOCS`; `maestro status` prints it
-with where it came from; breaking it raises a typed error with both numbers. Set by config file, environment
-(`MAESTRO_<NAME>`) or `--set NAME=VALUE`, in rising order.
+with where it came from; breaking it raises a typed error with both numbers. `on_ended` is a word. Set by config file,
+environment (`MAESTRO_<NAME>`) or `--set NAME=VALUE`, in rising order.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import MaestroError
 
@@ -44,18 +44,27 @@ class Limits(NamedTuple):
     loaded_messages_max: int = 50_000
     timeline_reply_max: int = 1_000
     require_token: int = 0
+    on_ended: str = "error"
 
 
 class Doc(NamedTuple):
-    """What one limit means: `unit` (count, bytes, ms, chars, switch), the allowed range, and why the default."""
+    """What one limit means: `unit` (count, bytes, ms, chars, switch, word), the allowed range, and why the default.
+
+    `words`: what a word may be, where the unit is one; it has no range.
+    """
 
     unit: str
     low: int
     high: int
     text: str
+    words: tuple[str, ...] = ()
 
 
 _MANY = 1 << 62
+
+# What may become of a send whose receiver has ended: the sender is told; it waits until the receiver comes back; it
+# goes to the receiver's orchestrator.
+ON_ENDED = ("error", "queue", "redirect")
 
 DOCS: dict[str, Doc] = {
     "text_chars_max": Doc("chars", 1, 200_000, "one message's text; a longer one is refused, not cut"),
@@ -83,6 +92,7 @@ DOCS: dict[str, Doc] = {
     "loaded_messages_max": Doc("count", 100, 10_000_000, "filed messages in memory before idle mailboxes go early"),
     "timeline_reply_max": Doc("count", 1, 10_000, "timeline lines in one reply, then hasMore"),
     "require_token": Doc("switch", 0, 1, "1 refuses sessions without a token"),
+    "on_ended": Doc("word", 0, 0, "what becomes of a send to an ended session that does not say it", ON_ENDED),
 }
 
 # Timings that are facts of the design rather than choices of an operator.
@@ -133,8 +143,9 @@ def parse_duration_ms(text: str) -> int:
     return duration_ms
 
 
-def parse_limit(name: str, text: str) -> int:
-    """One limit's value from text, by its unit. Raises MaestroError BAD_SETTING with the allowed range."""
+def parse_limit(name: str, text: str) -> int | str:
+    """One limit's value from text, by its unit: a number, or one of its words. Raises MaestroError BAD_SETTING with
+    what is allowed."""
     doc = DOCS.get(name)
     if doc is None:
         known = ", ".join(sorted(map(_public, DOCS)))
@@ -142,7 +153,22 @@ def parse_limit(name: str, text: str) -> int:
     return parse_value(_public(name), doc, text)
 
 
-def parse_value(shown: str, doc: Doc, text: str) -> int:
+def parse_value(shown: str, doc: Doc, text: str) -> int | str:
+    """A value from text: one of the setting's words, or a number as `parse_number` reads it; `shown` is its name in
+    the error. Raises MaestroError BAD_SETTING."""
+    if not doc.words:
+        return parse_number(shown, doc, text)
+    word = text.strip().lower()
+    if word not in doc.words:
+        raise MaestroError(
+            "BAD_SETTING",
+            f"{shown} can't be {text[:_SHOWN_CHARS]!r}: it is {doc.text}",
+            f"Give one of: {', '.join(doc.words)}.",
+        )
+    return word
+
+
+def parse_number(shown: str, doc: Doc, text: str) -> int:
     """A value from text, by its unit; `shown` is its name in the error. Raises MaestroError BAD_SETTING."""
     stripped = text.strip()
     if doc.unit == "ms":
@@ -179,7 +205,7 @@ def resolve(
     Raises MaestroError BAD_SETTING for an unknown name or a value out of range; unknown environment variables
     are not ours to judge and are passed over.
     """
-    values: dict[str, int] = {}
+    values: dict[str, Any] = {}
     origins = dict.fromkeys(DOCS, "default")
     for raw_name, raw in config.items():
         name = _private(raw_name)
@@ -204,7 +230,7 @@ def variable_of(name: str, environ: Mapping[str, str]) -> str | None:
     return next((variable for variable in candidates if environ.get(variable)), None)
 
 
-def _parsed(name: str, text: str, origin: str) -> int:
+def _parsed(name: str, text: str, origin: str) -> int | str:
     """`parse_limit`, with an error that says where the value stands, for nobody has just typed it."""
     try:
         return parse_limit(name, text)

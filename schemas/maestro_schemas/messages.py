@@ -35,7 +35,8 @@ class Metadata(Struct, frozen=True, omit_defaults=True, rename="camel", forbid_u
 
 
 class Failure(Struct, frozen=True, rename="camel"):
-    """Why a message became `failed`."""
+    """Why a message became `failed`. No broker of this version makes one: it refuses what can't be delivered before
+    it accepts it, and what it has accepted ends as delivered, expired or deleted."""
 
     code: str
     message: str

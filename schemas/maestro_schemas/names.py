@@ -45,6 +45,15 @@ def session_id(now_ms: int, entropy: int) -> str:
     return f"sess_{now_ms}_{_base36(entropy)}"
 
 
+def retry_id(message_id: str, at_ms: int) -> str:
+    """The id under which a dead message is sent again: the same however often it is asked for, so that a repeated
+    retry is the same send. `at_ms`: some time of the old message that never changes; ids sort by it."""
+    # Here, and not above: nobody who just sends needs it.
+    import hashlib
+
+    return f"msg_{at_ms}_{_base36(int.from_bytes(hashlib.sha256(message_id.encode()).digest()[:8], 'big'))}"
+
+
 def message_time_ms(message_id: str) -> int:
     """The milliseconds in an id of the shape that `message_id` makes; -1 for every other id."""
     parts = message_id.split("_")

@@ -14,11 +14,12 @@ from .events import Event
 from .messages import Message, MessageStatus
 from .sessions import Session
 
-Reach = Literal["watching", "tool", "prompt", "inbox"]
+Reach = Literal["watching", "tool", "prompt", "inbox", "ended"]
 
 
 class HelloReply(Struct, frozen=True, rename="camel", kw_only=True):
-    """`epoch` changes with every start of a broker; `head_lsn` is the last durable record."""
+    """`epoch` changes with every start of a broker; `head_lsn` is the last durable record; `limits`: those that are
+    numbers."""
 
     protocol_min: int
     protocol_max: int
@@ -35,12 +36,14 @@ class SendResult(Struct, frozen=True, omit_defaults=True, rename="camel", kw_onl
 
     `state` is the message's status, or `deleted`. `reach`, of a message accepted now: when its receiver will see it:
     `watching` (it hears at once), `tool` or `prompt` (an agent at work, or idle: its hook shows it after the next
-    tool call, or at the next prompt), `inbox` (when it looks). `seen_at`: the receiver's last sign of life, ms.
+    tool call, or at the next prompt), `inbox` (when it looks), `ended` (it has ended: if it comes back). `seen_at`:
+    the receiver's last sign of life, ms. `original_to`: who was meant, where it went to another.
     """
 
     id: str
     status: int
     to: str | None = None
+    original_to: str | None = None
     seq: int | None = None
     created_at: int | None = None
     expires_at: int | None = None
@@ -107,6 +110,15 @@ class ThreadReply(Struct, frozen=True, rename="camel"):
     has_more: bool
 
 
+class DeadReply(Struct, frozen=True, rename="camel"):
+    """Expired messages, the one that expired last first. `before`: the LSN to go on from, where `has_more`; a page
+    may hold fewer than were asked for, even none, and there be more."""
+
+    messages: list[Message]
+    has_more: bool
+    before: int
+
+
 class SessionReply(Struct, frozen=True):
     """One session."""
 
@@ -155,6 +167,7 @@ REPLIES: dict[str, type[Struct]] = {
     "confirm": ItemsReply,
     "message": MessageReply,
     "thread": ThreadReply,
+    "dead": DeadReply,
     "delete": ItemsReply,
     "session.start": SessionReply,
     "session.end": SessionReply,

@@ -6,16 +6,19 @@ test holds PROTOCOL.md to it.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from .errors import MaestroError
+from .limits import ON_ENDED
 from .messages import MessageStatus, MessageType, Metadata
 from .sessions import ActiveStatus, EndStatus, NeedsInput, Role, SessionNote, SessionStatus
 
 ConfirmKind = Literal["offered", "delivered", "read"]
+# A Literal would refuse the whole request for one message's wrong word, without a list of the right ones.
+OnEnded = Annotated[str, Meta(extra_json_schema={"enum": list(ON_ENDED)})]
 
 
 class Identity(Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,13 +43,15 @@ class Hello(Request, frozen=True):
 
 
 class Outgoing(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """One message to send. `to`: a session's id, a unique name, or `parent`. `ttl_ms`: its life from acceptance."""
+    """One message to send. `to`: a session's id, a unique name, or `parent`. `ttl_ms`: its life from acceptance.
+    `on_ended`: what becomes of it where its receiver has ended; by default as the broker's setting says."""
 
     id: str
     to: str
     text: str = field(name="message")
     metadata: Metadata = Metadata()
     ttl_ms: int | None = None
+    on_ended: OnEnded | None = None
 
 
 class Send(Request, frozen=True):
@@ -93,6 +98,17 @@ class GetThread(Request, frozen=True):
     """`thread`: the messages of the thread that the message `id` is in."""
 
     id: str
+
+
+class Dead(Request, frozen=True):
+    """`dead`: what `session` (default: the caller; the operator's: anybody) sent and was not delivered in time.
+
+    `before`: only what expired before the record of this LSN.
+    """
+
+    session: str | None = None
+    before: int | None = None
+    limit: int | None = None
 
 
 class Delete(Request, frozen=True):
@@ -191,6 +207,7 @@ COMMANDS: dict[str, type[Request]] = {
     "confirm": Confirm,
     "message": GetMessage,
     "thread": GetThread,
+    "dead": Dead,
     "delete": Delete,
     "session.start": SessionStart,
     "session.end": SessionEnd,

@@ -15,6 +15,7 @@ from impostor import Impostor
 from maestro_clients.dealer import QUIET_S
 from maestro_clients.fresh import new_message_id, new_session_id, new_token
 from maestro_schemas.errors import MaestroError
+from post_office import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,6 +111,48 @@ def test_sends_that_are_refused(speak: Callable[..., Correspondent]) -> None:
     assert refused(lambda: speak("stranger").send("bob", "x")).code == "UNKNOWN_SESSION"
     assert refused(lambda: speak("dan").send("bob", "x")).code == "SESSION_ENDED"
     assert bob.inbox("bob")["count"] == 0
+
+
+def test_an_ended_receiver(speak: Callable[..., Correspondent]) -> None:
+    """Its mail waits for it, or goes to its orchestrator, as the sender says; told in the message."""
+    operator, ann = speak(), speak("ann")
+    operator.start("boss", role="orchestrator")
+    ann.send("bob", "before")
+    operator.end("bob")
+    odd = refused(lambda: ann.send("bob", "x", on_ended="drop"))
+    assert (odd.code, odd.hint) == ("INVALID", "Use one of: error, queue, redirect.")
+    assert refused(lambda: ann.send("bob", "x", on_ended="error")).code == "RECEIVER_ENDED"
+    queued = ann.send("bob", "while it is away", on_ended="queue")
+    assert (queued["to"], queued["seq"]) == ("bob", 2)
+    redirected = ann.send("bob", "urgent", message_id="m1", on_ended="redirect")
+    assert (redirected["to"], redirected["originalTo"]) == ("boss", "bob")
+    [shown] = speak("boss").inbox("boss")["messages"]
+    assert (shown["message"], shown["originalTo"]) == ("urgent", "bob")
+    operator.start("bob")
+    again = ann.send("bob", "urgent", message_id="m1", on_ended="redirect")
+    assert (again["to"], again["originalTo"], again["seq"]) == ("boss", "bob", redirected["seq"])
+    found = speak("bob").inbox("bob", since=0)["messages"]
+    assert [message["message"] for message in found] == ["before", "while it is away"]
+
+
+def test_dead_letters(speak: Callable[..., Correspondent]) -> None:
+    """What expired, for who sent it and for a person, the newest first and page by page."""
+    operator, ann, bob = speak(), speak("ann"), speak("bob")
+    ids = [ann.send("bob", f"{number}", ttl_ms=1 + number)["id"] for number in range(3)]
+    ann.send("bob", "lives")
+    other = bob.send("ann", "of bob", ttl_ms=1)["id"]
+    eventually(lambda: all(operator.message(one)["status"] == "expired" for one in [*ids, other]), "all expire")
+    page = ann.dead("ann", limit=2)
+    assert page["hasMore"]
+    rest = ann.dead("ann", limit=2, before=page["before"])
+    assert not rest["hasMore"]
+    assert [message["id"] for message in [*page["messages"], *rest["messages"]]] == ids[::-1]
+    assert {message["status"] for message in page["messages"]} == {"expired"}
+    assert [message["id"] for message in operator.dead("bob")["messages"]] == [other]
+    assert refused(lambda: bob.dead("ann")).code == "FORBIDDEN"
+    assert refused(lambda: ann.dead("ann", limit=0)).code == "INVALID"
+    bob.delete(ids[1])
+    assert [message["id"] for message in ann.dead("ann")["messages"]] == [ids[2], ids[0]]
 
 
 def test_what_is_not_the_callers(speak: Callable[..., Correspondent]) -> None:

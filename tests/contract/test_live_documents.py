@@ -75,6 +75,7 @@ def exercised(office: PostOffice) -> list[tuple[str, dict[str, Any]]]:
         (ann, "message", {"id": first}),
         (bob, "send", {"messages": [{"id": third, "to": "ann", "message": "Yes", "metadata": {"inReplyTo": first}}]}),
         (ann, "thread", {"id": third}),
+        (ann, "dead", {"limit": 5}),
         (bob, "delete", {"ids": [second, "gone"]}),
         (ann, "session.start", {"id": "carl", "name": "carl", "token": "t", "taskIds": ["x"], "metadata": {"a": 1}}),
         (

@@ -19,7 +19,8 @@ from maestro_schemas.messages import PRIORITY_RANK, Message, Metadata
 from maestro_schemas.requests import GetMessage, Identity
 from unit.offices import Office, refused
 
-SESSIONS = ("boss", "ann", "bob", "cyd")
+BOSS = "boss"
+SESSIONS = (BOSS, "ann", "bob", "cyd")
 LIMITS = Limits(rate_limit=6, pending_max=5, mailbox_idle_ms=100)
 ALL = ["pending", "delivered", "read", "failed", "expired"]
 ORDER = {"pending": 0, "delivered": 1, "read": 2}
@@ -37,6 +38,7 @@ class Line:
     at_ms: int
     status: str = "pending"
     offered: bool = False
+    original_to: str | None = None
 
 
 class PostOffice(RuleBasedStateMachine):
@@ -66,24 +68,37 @@ class PostOffice(RuleBasedStateMachine):
         ttl_ms=st.sampled_from([None, None, 50, 5_000]),
         priority=st.sampled_from([None, "high", "low"]),
         id_ms=st.none() | st.integers(0, 9),
+        on_ended=st.sampled_from([None, "error", "queue", "redirect"]),
     )
     def send(
-        self, sender: str, to: str, text: str, ttl_ms: int | None, priority: str | None, id_ms: int | None
+        self,
+        sender: str,
+        to: str,
+        text: str,
+        ttl_ms: int | None,
+        priority: str | None,
+        id_ms: int | None,
+        on_ended: str | None,
     ) -> object:
         """A fresh send, which must be judged as the rules say; `id_ms` as from a clock that goes anywhere."""
+        meant = to
         self.made += 1
         message_id = f"m{self.made}" if id_ms is None else names.message_id(id_ms, self.made)
         office = self.office
         metadata = Metadata(priority=priority)  # type: ignore[arg-type]
         result = None
         if self.active[sender]:
-            result = office.send(sender, to, message_id, text, ttl_ms=ttl_ms, metadata=metadata)
+            result = office.send(sender, to, message_id, text, ttl_ms=ttl_ms, metadata=metadata, on_ended=on_ended)
+        ended = not self.active[meant]
+        # cyd's parent is boss; the others' project has no orchestrator but boss. Boss never ends.
+        if ended and on_ended == "redirect" and sender != BOSS:
+            to = BOSS
         window = [at for at in self.sends[sender] if at > office.now_ms - RATE_WINDOW_MS]
         pending = sum(line.to == to and line.status == "pending" for line in self.ledger.values())
         code = result.error["code"] if result is not None and isinstance(result.error, dict) else None
         if not self.active[sender]:
             return multiple()
-        if not self.active[to]:
+        if ended and to == meant and on_ended != "queue":
             assert code == "RECEIVER_ENDED"
         elif "boss" not in (sender, to) and (sender == "cyd") != (to == "cyd"):
             assert code == "ROLE_FORBIDDEN"
@@ -98,13 +113,17 @@ class PostOffice(RuleBasedStateMachine):
             assert result.status == 201, result
             self.heads[to] += 1
             assert result.seq == self.heads[to], "a gap in the sequence"
+            assert (result.to, result.original_to) == (to, None if to == meant else meant)
+            assert (result.reach == "ended") == (not self.active[to])
             self.sends[sender].append(office.now_ms)
-            self.ledger[message_id] = Line(sender, to, text, self.heads[to], ttl_ms, office.now_ms)
+            self.ledger[message_id] = Line(
+                sender, to, text, self.heads[to], ttl_ms, office.now_ms, original_to=result.original_to
+            )
             return message_id
         return multiple()
 
-    @rule(message_id=ids, other=st.booleans())
-    def send_again(self, message_id: str, other: bool) -> None:
+    @rule(message_id=ids, other=st.booleans(), on_ended=st.sampled_from([None, "queue", "redirect"]))
+    def send_again(self, message_id: str, other: bool, on_ended: str | None) -> None:
         """A repeat gives the same answer; another text under the same id is a conflict; a deleted one stays so."""
         line = self.ledger.get(message_id) or self.deleted[message_id]
         if not self.active[line.sender]:
@@ -114,13 +133,23 @@ class PostOffice(RuleBasedStateMachine):
         message = self._read(message_id)
         if message is not None:
             metadata = message.meta
-        result = self.office.send(line.sender, line.to, message_id, text, ttl_ms=line.ttl_ms, metadata=metadata)
+        # As it was sent, whoever is back since; and with another word for the case, which is no part of it.
+        result = self.office.send(
+            line.sender,
+            line.original_to or line.to,
+            message_id,
+            text,
+            ttl_ms=line.ttl_ms,
+            metadata=metadata,
+            on_ended=on_ended,
+        )
         if message_id in self.deleted:
             assert (result.status, result.state) == (200, "deleted")
         elif other:
             assert result.status == 409
         else:
             assert (result.status, result.seq, result.state) == (200, line.seq, line.status)
+            assert (result.to, result.original_to) == (line.to, line.original_to)
 
     @rule(session=st.sampled_from(SESSIONS), kind=st.sampled_from(["offered", "delivered", "read"]), message_id=ids)
     def confirm(self, session: str, kind: str, message_id: str) -> None:

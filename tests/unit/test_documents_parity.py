@@ -27,6 +27,7 @@ PAIRS: dict[Any, type[msgspec.Struct]] = {
     documents.InboxDoc: replies.InboxReply,
     documents.ItemResultDoc: replies.ItemResult,
     documents.ThreadDoc: replies.ThreadReply,
+    documents.DeadDoc: replies.DeadReply,
     documents.EventsDoc: replies.EventsReply,
     documents.HelloDoc: replies.HelloReply,
 }
@@ -44,6 +45,8 @@ def plain(kind: Any) -> Any:
         return rest.pop() if len(rest) == 1 else frozenset(rest)
     if origin in (list, tuple):
         return ("list", plain(parts[0]))
+    if origin is typing.Annotated:
+        return plain(parts[0])
     if origin is dict:
         return ("map", *map(plain, parts))
     return next((doc for doc, shape in PAIRS.items() if shape is kind), kind)

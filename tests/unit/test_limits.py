@@ -97,9 +97,11 @@ def test_any_text_is_a_duration_or_refused(text: str) -> None:
         ("require_token", "on", 1),
         ("require_token", "no", 0),
         ("text_chars_max", " 20000 ", 20_000),
+        ("on_ended", "queue", "queue"),
+        ("on_ended", " Redirect ", "redirect"),
     ],
 )
-def test_values_by_their_unit(name: str, text: str, value: int) -> None:
+def test_values_by_their_unit(name: str, text: str, value: int | str) -> None:
     assert parse_limit(name, text) == value
 
 
@@ -147,6 +149,20 @@ def test_a_value_out_of_range_is_told_with_both_numbers() -> None:
     assert (caught.value.limit, caught.value.actual) == (1, None)
 
 
+def test_a_word_is_one_of_its_words_wherever_it_is_set() -> None:
+    found, origins = resolve({"on_ended": "queue"}, {}, {})
+    assert (found.on_ended, origins["on_ended"]) == ("queue", "config")
+    found, origins = resolve({"on_ended": "queue"}, {"MAESTRO_ON_ENDED": "redirect"}, {})
+    assert (found.on_ended, origins["on_ended"]) == ("redirect", "environment")
+    found, origins = resolve({}, {"MAESTRO_ON_ENDED": "redirect"}, {"on-ended": "error"})
+    assert (found.on_ended, origins["on_ended"]) == ("error", "flag")
+    with pytest.raises(MaestroError) as caught:
+        resolve({}, {"MAESTRO_ON_ENDED": "drop"}, {})
+    assert caught.value.code == "BAD_SETTING"
+    assert "MAESTRO_ON_ENDED" in caught.value.message
+    assert "error, queue, redirect" in caught.value.hint
+
+
 def test_an_unknown_name_lists_the_known() -> None:
     with pytest.raises(MaestroError) as caught:
         parse_limit("rate_limits", "1")
@@ -161,7 +177,8 @@ def test_any_text_is_a_value_in_range_or_refused(name: str, text: str) -> None:
     except MaestroError as error:
         assert error.code == "BAD_SETTING"
     else:
-        assert DOCS[name].low <= value <= DOCS[name].high
+        doc = DOCS[name]
+        assert value in doc.words if isinstance(value, str) else doc.low <= value <= doc.high
 
 
 def test_defaults_are_those_of_the_design() -> None:
@@ -176,8 +193,9 @@ def test_each_limit_is_documented_and_its_default_allowed() -> None:
     assert set(DOCS) == set(Limits._fields)
     for name, value in Limits()._asdict().items():
         doc = DOCS[name]
-        assert doc.low <= value <= doc.high, name
-        assert doc.unit in {"count", "bytes", "ms", "chars", "switch"}
+        assert value in doc.words if doc.words else doc.low <= value <= doc.high, name
+        assert (doc.unit == "word") == bool(doc.words), name
+        assert doc.unit in {"count", "bytes", "ms", "chars", "switch", "word"}
         assert (doc.unit == "ms") == ("_ms" in name), name
         assert (doc.unit == "bytes") == ("bytes" in name), name
         assert doc.text

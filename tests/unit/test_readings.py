@@ -79,6 +79,12 @@ def post(tmp_path: Any) -> Post:
     return Post(str(tmp_path))
 
 
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk on which a step is as short as it can be."""
+    monkeypatch.setattr(mailbox_reading, "_STEP_S", 0.0)
+
+
 def test_a_small_mailbox_keeps_nobody_waiting(post: Post) -> None:
     sent = [post.send() for _ in range(3)]
     post.forget()
@@ -100,12 +106,14 @@ def test_only_the_pending_ones_are_read(post: Post, monkeypatch: pytest.MonkeyPa
         return read_file(directory, name, session)
 
     monkeypatch.setattr(post.spool, "read_file", read)
-    assert post.is_read()
+    post.is_read()
+    post.read_on()
     assert post.ids() == sent[297:]
     assert len(opened) == 3
     assert len(post.office.inbox("bob", status=STATUSES)) == 300
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_large_mailbox_is_read_in_steps(post: Post) -> None:
     sent = [post.send() for _ in range(mailbox_reading._READ_AT_ONCE * 5)]
     post.forget()
@@ -122,6 +130,7 @@ def test_a_large_mailbox_is_read_in_steps(post: Post) -> None:
     assert post.ids() == sent
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("mode", [0o400, 0o600])
 def test_lost_modes_lose_no_mail(post: Post, mode: int) -> None:
     sent = [post.send() for _ in range(5)]
@@ -146,6 +155,7 @@ def test_counters_that_fit_no_file_are_counted_again(post: Post) -> None:
     assert post.office.state.take_misfits() == ["bob"]
 
 
+@pytest.mark.usefixtures("slow")
 def test_all_is_asked_for_while_the_pending_are_read(post: Post) -> None:
     sent = [post.send() for _ in range(100)]
     post.office.confirm("bob", "delivered", sent[0])
@@ -157,6 +167,7 @@ def test_all_is_asked_for_while_the_pending_are_read(post: Post) -> None:
     assert len(post.office.inbox("bob", status=STATUSES)) == 100
 
 
+@pytest.mark.usefixtures("slow")
 def test_so_many_at_once_and_the_others_in_turn(post: Post) -> None:
     names = [f"w{number}" for number in range(9)]
     for name in names:
@@ -207,6 +218,7 @@ def test_what_happens_during_a_reading_is_not_undone(data: st.DataObject) -> Non
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
         patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(mailbox_reading, "_STEP_S", 0.0)
         patch.setattr(mailbox_reading, "_READ_AT_ONCE", 2)
         patch.setattr(mailbox_reading, "_LIST_AT_ONCE", 3)
         post = Post(directory)

@@ -60,6 +60,8 @@ def run(
         lines.append("  not delivered yet: its receiver has not been shown it")
     elif message["status"] == "delivered":
         lines.append("  not acknowledged yet")
+    elif message["status"] == "expired":
+        lines.append(f"  to send it again: maestro message retry {message['id']}")
     output.say("\n".join(lines))
     return 0
 

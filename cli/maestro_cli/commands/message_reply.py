@@ -50,6 +50,10 @@ def run(
         ),
     ] = None,
     priority: Annotated[Literal["low", "medium", "high"] | None, Parameter(help="Default: medium.")] = None,
+    on_ended: Annotated[
+        Literal["error", "queue", "redirect"] | None,
+        Parameter(help="What becomes of it where the receiver has ended, as in `session send`."),
+    ] = None,
     require_ack: Annotated[bool, Parameter(negative=(), help="Ask for `maestro message read ID`.")] = False,
     wait: Annotated[
         Literal["delivered", "read"] | None, Parameter(help="Return only when the receiver has got that far.")
@@ -88,4 +92,6 @@ def run(
         "message": text,
         "metadata": metadata,
     }
+    if on_ended is not None:
+        outgoing["onEnded"] = on_ended
     return dispatch.send(desk, outgoing, waiting, as_json=as_json)

@@ -41,7 +41,10 @@ def run(
         from maestro_cli.correspondents import Correspondents
         from maestro_cli.render import history, message_block
 
-        sender = Correspondents(client).label(message["from"])
+        names = Correspondents(client)
+        sender, meant = names.label(message["from"]), names.meant(message)
     now = now_ms()
-    output.say("\n".join([message_block(message, sender, now), f"{message['status']}:", *history(message, now)]))
+    output.say(
+        "\n".join([message_block(message, sender, now, meant=meant), f"{message['status']}:", *history(message, now)])
+    )
     return 0

@@ -19,8 +19,8 @@ outbox = App(
     name="outbox",
     help_epilogue="""\
 A running broker looks into the outbox by itself, once a second; --replay starts
-one if none runs. What was refused for good stays here with its reason; remove
-the file to forget it.
+one if none runs. What was refused for good stays here with its reason: `maestro
+message retry ID` sends it again, and removing the file forgets it.
 
 Examples:
   maestro outbox
@@ -87,4 +87,5 @@ def _lines(path: str, entry: OutboxEntry, word: str) -> list[str]:
     if entry.failure is not None:
         lines.append(f"  {entry.failure.get('code', '?')}: {plain(entry.failure.get('message', ''))}")
         lines.append(f"  file: {path}")
+        lines.append(f"  to send it again: maestro message retry {entry.outgoing['id']}")
     return lines

@@ -82,6 +82,13 @@ def run(
             metavar="DURATION", help="How long it may wait for its receiver, for example 1h. Default: the retention."
         ),
     ] = None,
+    on_ended: Annotated[
+        Literal["error", "queue", "redirect"] | None,
+        Parameter(
+            help="Where the receiver has ended: be told, queue it until it comes back under the same id, or redirect "
+            "it to its orchestrator. Default: the broker's setting on_ended."
+        ),
+    ] = None,
     require_ack: Annotated[bool, Parameter(help="Ask the receiver to run `maestro message read ID`.")] = False,
     data: Annotated[
         str | None,
@@ -118,6 +125,8 @@ def run(
         outgoing["metadata"] = metadata
     if ttl is not None:
         outgoing["ttlMs"] = arguments.duration_ms("--ttl", ttl)
+    if on_ended is not None:
+        outgoing["onEnded"] = on_ended
     return dispatch.send(desk, outgoing, dispatch.awaited(wait, timeout, reply=wait_reply), as_json=as_json)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from maestro_clients.asynchronous import AsyncClient
     from maestro_schemas.documents import ItemResultDoc, MessageDoc, MetadataDoc, SendResultDoc
 
-    from .shapes import InboxQuery, SendBody, StatusBody
+    from .shapes import DeadQuery, InboxQuery, SendBody, StatusBody
 
 ALL_STATUSES = ("pending", "delivered", "read", "failed", "expired")
 
@@ -45,6 +45,7 @@ async def send(request: Request, *, body: SendBody) -> Response:
         message_id=message_id,
         metadata=metadata or None,
         ttl_ms=body.ttl_ms,
+        on_ended=body.on_ended,
         caller=caller,
     )
     headers = {"Location": f"/api/messages/{result['id']}"}
@@ -73,6 +74,13 @@ async def inbox(request: Request, *, query: InboxQuery) -> Response:
     )
     kept = ("messages", "count", "hasMore", "upTo", "pending")
     return answer({name: page[name] for name in kept})  # type: ignore[literal-required]
+
+
+async def dead(request: Request, *, query: DeadQuery) -> Response:
+    """What a session sent that expired before it was delivered."""
+    session, caller = await reader_of(request)
+    page = await client_of(request).dead(session=session, before=query.before, limit=query.limit, caller=caller)
+    return answer({**page, "count": len(page["messages"])})
 
 
 async def step(request: Request, *, body: StatusBody) -> Response:
@@ -129,6 +137,7 @@ def _as_sent(caller: Caller, text: str, metadata: MetadataDoc, result: SendResul
         "seq": result.get("seq"),
         "from": caller.session,
         "to": result.get("to"),
+        "originalTo": result.get("originalTo"),
         "message": text,
         "metadata": metadata or None,
         "status": result.get("state", "pending"),

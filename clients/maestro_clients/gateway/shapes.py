@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from maestro_schemas.limits import NAME_CHARS_MAX, Limits
+from maestro_schemas.limits import NAME_CHARS_MAX, ON_ENDED, Limits
 from maestro_schemas.messages import Message, MessageType, Metadata
 from maestro_schemas.names import ID_CHARS_MAX, ID_PATTERN
 from maestro_schemas.sessions import ACTIVE, NeedsInput, Role, SessionNote, SessionStatus
@@ -57,6 +57,15 @@ class SendBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", 
             maximum=_LARGEST,
         ),
     ] = None
+    on_ended: Annotated[
+        str | None,
+        told(
+            "What becomes of it where its receiver has ended: error (409 RECEIVER_ENDED), queue (it waits until the "
+            "session is started again) or redirect (to its orchestrator; the message then has originalTo). Default: "
+            "the broker's setting on_ended, which is error unless set.",
+            enum=[*ON_ENDED, None],
+        ),
+    ] = None
 
 
 class StatusBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -87,6 +96,13 @@ class InboxQuery(Struct, frozen=True, kw_only=True):
             minimum=1,
         ),
     ] = None
+
+
+class DeadQuery(Struct, frozen=True, kw_only=True):
+    """Where to go on, and how many."""
+
+    before: Annotated[int | None, told("The `before` of the page before.", minimum=1, maximum=_LARGEST)] = None
+    limit: Annotated[int | None, told("Messages in one answer, at most 100.", minimum=1, maximum=_LARGEST)] = None
 
 
 class SessionBody(Struct, frozen=True, rename="camel", kw_only=True):
@@ -281,6 +297,16 @@ class InboxPage(Struct, frozen=True, rename="camel", kw_only=True):
     has_more: bool
     up_to: int
     pending: int
+
+
+class DeadPage(Struct, frozen=True, rename="camel", kw_only=True):
+    """Expired messages, the newest expiry first. `before`: where the next page goes on, if `has_more`; a page may be
+    short, even empty, and there be more."""
+
+    messages: list[Message]
+    count: int
+    has_more: bool
+    before: int
 
 
 class StepDone(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):

@@ -53,6 +53,15 @@ CALLS = (
     ),
     Endpoint(
         "GET",
+        "/sessions/{session}/dead-letters",
+        messages.dead,
+        "What a session sent that expired before it was delivered, the newest expiry first.",
+        {200: shapes.DeadPage},
+        ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME", "FORBIDDEN"),
+        query=shapes.DeadQuery,
+    ),
+    Endpoint(
+        "GET",
         "/sessions/{session}/messages/stream",
         stream.stream,
         "A session's events as they happen, as server-sent events; `Last-Event-ID` or `?since=` resumes.",

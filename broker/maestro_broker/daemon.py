@@ -31,6 +31,7 @@ from maestro_schemas.requests import (
     Events,
     GetThread,
     Hello,
+    Prune,
     Request,
     Send,
     SessionEnd,
@@ -44,7 +45,7 @@ from maestro_schemas.requests import (
     OutboxDrain as DrainRequest,
 )
 
-from . import core, data_dir, disk, notices, receiving, records, recovery, reports, rights, sending
+from . import core, data_dir, disk, notices, records, recovery, reports, rights, sending
 from .admission import Admission, request_id
 from .backlog import Backlog
 from .clock import Clock
@@ -52,15 +53,16 @@ from .data_lock import DataLock
 from .filer import Filer
 from .outbox_drain import OutboxDrain, Waiting
 from .spool import Spool
-from .state import Need
+from .sweeper import Sweeper
 from .tally import Tally
 from .timeline import Timeline
 from .transport import Arrival, Transport
+from .upkeep import Upkeep
 
 if TYPE_CHECKING:
     from .mailbox import Mailbox
     from .options import Options
-    from .state import State
+    from .state import Need, State
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +73,6 @@ _SEAL_AFTER_MS = 20
 # A predecessor that is stopping files what it can first, for so long at most; see _FILE_AT_STOP_S.
 _LOCK_WAIT_S = 15.0
 _FILE_AT_STOP_S = 12.0
-_EXPIRIES_A_TICK = 64
 _GC_THRESHOLD = 50_000
 _SWITCH_S = 0.0001
 # Beside its body, what a journal record of a send takes: field names, ids, times. Measured: 200 to 330 bytes.
@@ -135,6 +136,11 @@ class Daemon:
         self._committed_lsn = self._state.lsn
         self._clock = Clock(found.last_ms)
         self._started_ms = self._clock.now_ms()
+        self._state.retention_by_project = options.retention_by_project
+        self._sweeper = Sweeper(
+            options.data, spool=self._spool, timeline=self._timeline, state=self._state, clock=self._clock
+        )
+        self._upkeep = Upkeep(options.data, self._state, self._spool, self._sweeper, self._reserve)
         # 5. The filer, which gets the journal's tail first.
         self._filer = Filer(
             options.data,
@@ -144,6 +150,7 @@ class Daemon:
             journal=self._journal,
             start=found.start,
             recovered_lsn=self._committed_lsn,
+            sweeper=self._sweeper,
         )
         self._filer.start()
         self._backlog = Backlog(self._filer, self._limits.filing_backlog_bytes_max)
@@ -217,6 +224,8 @@ class Daemon:
         for arrival in self._transport.receive(_BATCH_REQUESTS):
             arrivals += 1
             self._answer(arrival, now_ms)
+        if now_ms >= self._upkeep.next_ms:
+            self._upkeep.turn(now_ms)
         if now_ms >= self._next_tick_ms:
             self._tick(now_ms)
         if self._state.has_changes or self._answers or self._outbox.has_settled:
@@ -226,21 +235,13 @@ class Daemon:
             self._seal_due = False
 
     def _wait_ms(self) -> int:
-        until_tick = self._next_tick_ms - self._clock.now_ms()
+        until_tick = min(self._next_tick_ms, self._upkeep.next_ms) - self._clock.now_ms()
         if self._seal_due:
             return max(0, min(_SEAL_AFTER_MS, until_tick))
         return max(0, until_tick)
 
     def _tick(self, now_ms: int) -> None:
-        """Once a second, and when something is due: expiry, the outbox, idle mailboxes, the filer's health."""
-        for session in self._state.deadlines.due(now_ms, _EXPIRIES_A_TICK):
-            if not self._reserve(_RECORD_BYTES * receiving.EXPIRIES_AT_ONCE):
-                self._state.deadlines.set(session, now_ms + _TICK_MS)
-                continue
-            mailbox = self._state.mailboxes.get(session)
-            if mailbox is not None and not mailbox.loaded:
-                self._supply([Need("mailbox", session, "")], now_ms)
-            receiving.expire(self._state, session, now_ms)
+        """Once a second: the outbox, idle mailboxes, the filer's health."""
         self._outbox.drain(now_ms)
         for _ in range(len(self._unmarked)):
             self._mark(self._unmarked.pop(0))
@@ -250,8 +251,7 @@ class Daemon:
             self._warn(f"the counters of mailbox {session} did not fit its files and were counted again")
         if self._filer.failure is not None:
             raise self._filer.failure
-        next_deadline = self._state.deadlines.next_ms()
-        self._next_tick_ms = min(now_ms + _TICK_MS, next_deadline if next_deadline is not None else now_ms + _TICK_MS)
+        self._next_tick_ms = now_ms + _TICK_MS
 
     def _commit(self) -> None:
         """Make the batch durable; then, and only then, tell."""
@@ -314,6 +314,9 @@ class Daemon:
                 return StatsReply(self._stats(now_ms))
             case DrainRequest():
                 return self._outbox.drain_now(now_ms)
+            case Prune():
+                rights.check_operator(self._state, request.who, now_ms)
+                return self._upkeep.prune(request)
             case Shutdown():
                 rights.authenticate(self._state, request.who, now_ms)
                 self._take_address_away()
@@ -402,6 +405,8 @@ class Daemon:
         warnings = list(self._warnings)
         if self._filer.waiting is not None:
             warnings.append(self._filer.waiting)
+        if self._sweeper.failure is not None:
+            warnings.append(self._sweeper.failure)
         return {
             "version": __version__,
             "protocol": PROTOCOL_VERSION,
@@ -426,6 +431,7 @@ class Daemon:
             "messages": self._tally.messages(),
             "refusedByCode": self._tally.refusals(),
             "commit": self._tally.commits(),
+            "sweep": self._sweeper.stats(),
             "outbox": {"waiting": waiting, "failed": failed},
             "connections": {
                 "opened": self._transport.opened,

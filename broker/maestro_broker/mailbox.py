@@ -145,6 +145,13 @@ class Mailbox:
             if entry.message.status != "pending":
                 self._forget(entry.message)
 
+    def drop(self, message_id: str) -> None:
+        """Its file is gone, for its time was over. What memory holds of it goes too, unless it has changed since."""
+        entry = self.get(message_id)
+        if entry is not None and entry.lsn == 0 and entry.message.status != "pending":
+            del self._by_seq[entry.message.seq]
+            del self._seq_of[message_id]
+
     def hydrate(self, messages: Iterable[Message], *, whole: bool) -> bool:
         """Take in what was read from the spool; `whole`: it is all there is. Returns whether the counters fitted."""
         in_order = True

@@ -28,6 +28,8 @@ class Options(NamedTuple):
     origins: dict[str, str]
     ready_fd: int | None = None
     foreground: bool = False
+    # Project -> ms; what is not named here has Limits.retention_ms.
+    retention_by_project: Mapping[str, int] = {}
 
 
 def resolve(

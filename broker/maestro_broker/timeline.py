@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections import deque
 from itertools import islice
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
@@ -117,8 +117,13 @@ class Timeline:
             for line in _lines_back(os.path.join(self._directory, name)):
                 yield _decode(line)
 
+    def files_before(self, at_ms: int) -> list[str]:
+        """The paths of the days that were over by then, but for the newest: it says how far the timeline is."""
+        day = time.strftime("%Y-%m-%d", time.gmtime(max(0, at_ms) / 1000))
+        return [os.path.join(self._directory, name) for name in self._names()[:-1] if name < day + _SUFFIX]
+
     def _read_file(self, name: str, after: int) -> Iterator[Event]:
-        with open(os.path.join(self._directory, name), "rb") as file:
+        with _opened(os.path.join(self._directory, name)) as file:
             file.seek(self._offset_before(file.fileno(), after))
             for line in file:
                 if line.endswith(b"\n"):  # the filer may be writing the last one
@@ -145,8 +150,11 @@ class Timeline:
         return sorted(name for name in os.listdir(self._directory) if _NAME.fullmatch(name))
 
     def _first_of(self, name: str) -> int | None:
-        with open(os.path.join(self._directory, name), "rb") as file:
-            line = file.readline()
+        try:
+            with open(os.path.join(self._directory, name), "rb") as file:
+                line = file.readline()
+        except FileNotFoundError:  # its time was over
+            return None
         return _decode(line).lsn if line.endswith(b"\n") else None
 
     def _mend(self) -> int:
@@ -196,8 +204,18 @@ def _decode(line: bytes) -> Event:
         raise MaestroError("CORRUPT", f"a line of the timeline can't be read: {error}") from None
 
 
+def _opened(path: str) -> BinaryIO:
+    """A day's file. Raises MaestroError CURSOR_EXPIRED where the sweep took it since it was listed."""
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise MaestroError(
+            "CURSOR_EXPIRED", f"{path} was older than the retention, and went", "Ask again, from a later cursor."
+        ) from None
+
+
 def _lines_back(path: str) -> Iterator[bytes]:
-    with open(path, "rb") as file:
+    with _opened(path) as file:
         for line, _ in _lines_back_with_ends(file.fileno(), os.fstat(file.fileno()).st_size):
             yield line
 

@@ -54,6 +54,8 @@ HOOKS_COMMANDS = (
     ("run", "hooks_run:run_hook", "Answer an agent's hook; for agents."),
 )
 
+SPOOL_COMMANDS = (("prune", "spool_prune:prune", "Remove what is older than the retention, now."),)
+
 _SESSION_ABOUT = "Start, end, show and list sessions, and send to one."
 _SESSION_EXAMPLES = """\
 Examples:
@@ -73,6 +75,12 @@ Examples:
   maestro hooks install claude-code
   maestro hooks show codex
   maestro hooks uninstall gemini-cli"""
+
+_SPOOL_ABOUT = "Look after the files: prune, verify, export."
+_SPOOL_EXAMPLES = """\
+Examples:
+  maestro spool prune --dry-run
+  maestro spool prune --older-than 3d"""
 
 _ABOUT = "Durable messages between coding agents' sessions on one machine."
 
@@ -107,6 +115,7 @@ def build() -> App:
     _register(_family(root, "session", _SESSION_ABOUT, _SESSION_EXAMPLES), SESSION_COMMANDS)
     _register(_family(root, "message", _MESSAGE_ABOUT, _MESSAGE_EXAMPLES), MESSAGE_COMMANDS)
     _register(_family(root, "hooks", _HOOKS_ABOUT, _HOOKS_EXAMPLES), HOOKS_COMMANDS)
+    _register(_family(root, "spool", _SPOOL_ABOUT, _SPOOL_EXAMPLES), SPOOL_COMMANDS)
     return root
 
 

@@ -28,6 +28,7 @@ EventName = Literal[
     "session.started",
     "session.changed",
     "session.ended",
+    "session.forgotten",
     "head",
 ]
 

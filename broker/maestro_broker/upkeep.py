@@ -95,7 +95,8 @@ class Upkeep:
 
     def _over(self, now_ms: int, taken: int) -> list[Message]:
         """Mail past the life that its sender gave it."""
-        state, found = self._state, list[Message]()
+        state = self._state
+        found: list[Message] = []
         for session in state.deadlines.due(now_ms, _MAILBOXES_AT_ONCE):
             left = retention.EXPIRIES_AT_ONCE - len(found) - taken
             if left <= 0:
@@ -113,7 +114,8 @@ class Upkeep:
 
     def _overdue(self, now_ms: int) -> list[Message]:
         """Pending mail that is older than its retention."""
-        state, found = self._state, list[Message]()
+        state = self._state
+        found: list[Message] = []
         waiting = self._sweeper.overdue
         if not waiting or not self._reserve(_TOLD_BYTES * _OVERDUE_AT_ONCE):
             return found

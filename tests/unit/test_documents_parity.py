@@ -29,6 +29,8 @@ PAIRS: dict[Any, type[msgspec.Struct]] = {
     documents.ThreadDoc: replies.ThreadReply,
     documents.EventsDoc: replies.EventsReply,
     documents.HelloDoc: replies.HelloReply,
+    documents.SweptDoc: replies.Swept,
+    documents.PruneDoc: replies.PruneReply,
 }
 # These have no Struct: their code writes plain maps.
 WITHOUT_STRUCT = {documents.ErrorDoc, documents.OutboxEntryDoc}

@@ -53,6 +53,7 @@ from .data_lock import DataLock
 from .filer import Filer
 from .outbox_drain import OutboxDrain, Waiting
 from .spool import Spool
+from .state import Need
 from .sweeper import Sweeper
 from .tally import Tally
 from .timeline import Timeline
@@ -62,7 +63,7 @@ from .upkeep import Upkeep
 if TYPE_CHECKING:
     from .mailbox import Mailbox
     from .options import Options
-    from .state import Need, State
+    from .state import State
 
 _log = logging.getLogger(__name__)
 

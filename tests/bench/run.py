@@ -24,6 +24,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from bench import references
 from bench.gateway_events import CLIENTS, PUSHES, gateway_events
 from bench.references import percentile
+from bench.sweep import ADDED_MS_MAX, MESSAGES, sweep
 from maestro_clients import broker_process, gateway_process
 from maestro_clients.blocking import Client
 from maestro_clients.callers import Caller
@@ -48,6 +49,7 @@ class Bench:
     def __init__(self, base: str | None, seconds: float, burst: int) -> None:
         self.seconds = seconds
         self.burst = burst
+        self.messages = MESSAGES
         self.rows: list[tuple[str, str, str]] = []
         self.figures: dict[str, float] = {}
         self.scratch = tempfile.mkdtemp(prefix="mb-", dir=base)
@@ -300,6 +302,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "burst": burst,
     "sustained": sustained,
     "gateway_events": gateway_events,
+    "sweep": sweep,
 }
 
 
@@ -309,6 +312,8 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=list(PARTS), help="run this part (and `machine`)")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the sustained part")
     parser.add_argument("--burst", type=int, default=100_000, help="messages in the burst")
+    parser.add_argument("--sweep", action="append_const", const="sweep", dest="only", help="the same as --only sweep")
+    parser.add_argument("--messages", type=int, default=MESSAGES, help="old messages in the sweep")
     parser.add_argument("--json", help="write the figures there")
     parser.add_argument("--base", help="a directory on the file system to measure; default: the temporary one")
     arguments = parser.parse_args()
@@ -322,6 +327,7 @@ def main() -> int:
             bench = Bench(arguments.base, arguments.seconds, arguments.burst)
             benches.append(bench)
             bench.figures |= figures
+            bench.messages = arguments.messages
             try:
                 part(bench)
             finally:
@@ -336,6 +342,8 @@ def main() -> int:
     whole = figures.get("push_seen", 600) == 600 and figures.get("poll_seen", 40) == 40
     whole = whole and figures.get("ws_push_seen", PUSHES) == PUSHES
     whole = whole and figures.get("ws_crowd_whole", CLIENTS) == CLIENTS
+    whole = whole and figures.get("sweep_whole", 1.0) == 1.0
+    whole = whole and figures.get("sweep_added_worst_ms", 0.0) <= ADDED_MS_MAX
     return 0 if whole and figures.get("burst_accepted", arguments.burst) == arguments.burst else 1
 
 

@@ -104,7 +104,9 @@ def _old_message(data: str, receiver: str, number: int) -> None:
         "status": "delivered",
     }
     message |= {"seq": number // MAILBOXES + 1, "createdAt": at_ms, "deliveredAt": at_ms}
-    path = os.path.join(data, "messages", "by-receiver", receiver, f"o{number}.json")
+    mailbox = os.path.join(data, "messages", "by-receiver", receiver)
+    os.makedirs(mailbox, mode=0o700, exist_ok=True)  # the filer may come to it later
+    path = os.path.join(mailbox, f"o{number}.json")
     with open(path, "w", encoding="utf-8") as file:
         json.dump(message, file)
     folder = os.path.join(data, "messages", "by-sender", "sweep_a")

@@ -31,6 +31,7 @@ from maestro_schemas.requests import (
     GetThread,
     Hello,
     Inbox,
+    Prune,
     Request,
     Send,
     Shutdown,
@@ -41,7 +42,7 @@ from maestro_schemas.requests import (
     OutboxDrain as DrainRequest,
 )
 
-from . import core, data_dir, dead_letters, disk, notices, receiving, records, recovery, reports, rights, sending
+from . import core, data_dir, dead_letters, disk, notices, records, recovery, reports, rights, sending
 from .admission import Admission, request_id
 from .backlog import Backlog
 from .clock import Clock
@@ -52,9 +53,11 @@ from .readings import Readings
 from .room import RECORD_BYTES, Room
 from .spool import Spool
 from .state import Need
+from .sweeper import Sweeper
 from .tally import Tally
 from .timeline import Timeline
 from .transport import Arrival, Transport
+from .upkeep import Upkeep
 
 if TYPE_CHECKING:
     from .mailbox import Mailbox
@@ -71,7 +74,6 @@ _SEAL_AFTER_MS = 20
 # A predecessor that is stopping files what it can first, for so long at most; see _FILE_AT_STOP_S.
 _LOCK_WAIT_S = 15.0
 _FILE_AT_STOP_S = 12.0
-_EXPIRIES_A_TICK = 64
 _GC_THRESHOLD = 50_000
 _SWITCH_S = 0.0001
 _UTF8_BYTES = 4
@@ -136,6 +138,11 @@ class Daemon:
         self._committed_lsn = self._state.lsn
         self._clock = Clock(found.last_ms)
         self._started_ms = self._clock.now_ms()
+        self._state.retention_by_project = options.retention_by_project
+        self._sweeper = Sweeper(
+            options.data, spool=self._spool, timeline=self._timeline, state=self._state, clock=self._clock
+        )
+        self._upkeep = Upkeep(options.data, self._state, self._spool, self._readings, self._sweeper, self._room)
         # 5. The filer, which gets the journal's tail first.
         self._filer = Filer(
             options.data,
@@ -146,6 +153,7 @@ class Daemon:
             journal=self._journal,
             start=found.start,
             recovered_lsn=self._committed_lsn,
+            sweeper=self._sweeper,
         )
         self._filer.start()
         self._backlog = Backlog(self._filer, self._limits.filing_backlog_bytes_max)
@@ -221,6 +229,8 @@ class Daemon:
             self._answer(arrival, now_ms)
         if self._readings:
             self._read_on(now_ms)
+        if now_ms >= self._upkeep.next_ms:
+            self._upkeep.turn(now_ms)
         if now_ms >= self._next_tick_ms:
             self._tick(now_ms)
         if self._state.has_changes or self._answers or self._outbox.has_settled:
@@ -234,26 +244,15 @@ class Daemon:
         for arrival in self._readings.advance(self._state, now_ms):
             self._answer(arrival, now_ms)
         self._state.evict(now_ms)
-        next_deadline = self._state.deadlines.next_ms()
-        if next_deadline is not None:
-            self._next_tick_ms = min(self._next_tick_ms, next_deadline)
 
     def _wait_ms(self) -> int:
-        until_tick = self._next_tick_ms - self._clock.now_ms()
+        until_tick = min(self._next_tick_ms, self._upkeep.next_ms) - self._clock.now_ms()
         if self._seal_due:
             return max(0, min(_SEAL_AFTER_MS, until_tick))
         return max(0, until_tick)
 
     def _tick(self, now_ms: int) -> None:
-        """Once a second, and when something is due: expiry, the outbox, idle mailboxes, the filer's health."""
-        for session in self._state.deadlines.due(now_ms, _EXPIRIES_A_TICK):
-            if not self._room.reserve(self._state, RECORD_BYTES * receiving.EXPIRIES_AT_ONCE):
-                self._state.deadlines.set(session, now_ms + _TICK_MS)
-                continue
-            if self._state.mailbox(session).loaded or self._readings.is_read(
-                self._state, Need("pending", session, ""), now_ms
-            ):
-                receiving.expire(self._state, session, now_ms)
+        """Once a second: the outbox, idle mailboxes, the filer's health."""
         self._outbox.drain(now_ms)
         for _ in range(len(self._unmarked)):
             self._mark(self._unmarked.pop(0))
@@ -263,8 +262,7 @@ class Daemon:
             self._warn(f"the counters of mailbox {session} did not fit its files and were counted again")
         if self._filer.failure is not None:
             raise self._filer.failure
-        next_deadline = self._state.deadlines.next_ms()
-        self._next_tick_ms = min(now_ms + _TICK_MS, next_deadline if next_deadline is not None else now_ms + _TICK_MS)
+        self._next_tick_ms = now_ms + _TICK_MS
 
     def _commit(self) -> None:
         """Make the batch durable; then, and only then, tell."""
@@ -340,6 +338,9 @@ class Daemon:
                 return StatsReply(self._stats(now_ms))
             case DrainRequest():
                 return self._outbox.drain_now(now_ms)
+            case Prune():
+                rights.check_operator(self._state, request.who, now_ms)
+                return self._upkeep.prune(request)
             case Shutdown():
                 self._authenticate(request, now_ms)
                 self._take_address_away()
@@ -410,6 +411,8 @@ class Daemon:
         warnings = list(self._warnings)
         if self._filer.waiting is not None:
             warnings.append(self._filer.waiting)
+        if self._sweeper.failure is not None:
+            warnings.append(self._sweeper.failure)
         return {
             "version": __version__,
             "protocol": PROTOCOL_VERSION,
@@ -434,6 +437,7 @@ class Daemon:
             "messages": self._tally.messages(),
             "refusedByCode": self._tally.refusals(),
             "commit": self._tally.commits(),
+            "sweep": self._sweeper.stats(),
             "outbox": {"waiting": waiting, "failed": failed},
             "connections": {
                 "opened": self._transport.opened,

@@ -18,7 +18,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from . import disk, heads
-from .records import Accepted, Confirmed, Deleted, Expired, SessionChanged, event
+from .records import Accepted, Confirmed, Deleted, Expired, SessionChanged, SessionForgotten, event
+from .sweeper import REST_S
 
 if TYPE_CHECKING:
     from maestro_schemas.messages import Message
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .journal import Journal
     from .spool import Spool
     from .state import Change
+    from .sweeper import Sweeper
     from .timeline import Timeline
 
 _log = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class Filer:
         journal: Journal,
         start: heads.Heads,
         recovered_lsn: int,
+        sweeper: Sweeper | None = None,
     ) -> None:
         self._directory = directory
         self._rate_limit = rate_limit
@@ -76,6 +79,8 @@ class Filer:
         self._journal = journal
         self._heads = start
         self._recovered_lsn = recovered_lsn
+        self._sweeper = sweeper
+        self._swept_s = 0.0
         # Mail whose text the journal has, since it came after the last checkpoint.
         self._in_journal: set[tuple[str, str]] = set()
         self._queue: queue.SimpleQueue[list[Change] | None] = queue.SimpleQueue()
@@ -156,11 +161,23 @@ class Filer:
                         more, last = self._take_at_once()
                         changes += more
                         gone = self._make_room(changes, gone)
+                        self._sweep()
                 self._journal.prepare_spare()
+                self._sweep()
                 if last or self._checkpoint_is_due():
                     self._checkpoint()
         except BaseException as error:  # noqa: BLE001 - the top of the thread: the main loop reports it and ends
             self.failure = error
+
+    def _sweep(self) -> None:
+        """A slice of the sweep: not while the main loop has work, but after a while even then."""
+        if self._sweeper is None or self._stopping.is_set():
+            return
+        now_s = time.monotonic()
+        if now_s - self._swept_s >= REST_S and (self._gate.is_set() or now_s - self._swept_s >= _GATE_S):
+            overtime = not self._gate.is_set()
+            self._sweeper.work(lambda: overtime or self._gate.is_set())
+            self._swept_s = time.monotonic()
 
     def _make_room(self, changes: list[Change], before: set[tuple[str, str]]) -> set[tuple[str, str]]:
         """On a full disk: remove at once what is deleted further back in the queue, and let the journal go as far as
@@ -182,7 +199,8 @@ class Filer:
     def _take(self) -> tuple[list[Change], bool]:
         """What has come, at most a chunk or one batch; and whether it is the last."""
         try:
-            changes = self._queue.get(timeout=_IDLE_S)
+            is_sweeping = self._sweeper is not None and self._sweeper.is_due
+            changes = self._queue.get(timeout=REST_S if is_sweeping else _IDLE_S)
         except queue.Empty:
             return [], False
         taken: list[Change] = []
@@ -226,7 +244,7 @@ class Filer:
     def _file(self, chunk: list[Change], gone: set[tuple[str, str]]) -> None:
         """Write one chunk; can be repeated from the start."""
         finals: dict[tuple[str, str], Message | None] = {}
-        sessions: dict[str, StoredSession] = {}
+        sessions: dict[str, StoredSession | None] = {}
         sent: list[Message] = []
         for change in chunk:
             match change.record:
@@ -240,8 +258,11 @@ class Filer:
                     finals[change.record.mailbox, change.record.id] = None
                 case SessionChanged():
                     sessions[change.record.stored.session.id] = change.record.stored
+                case SessionForgotten():
+                    sessions[change.record.id] = None
         for stored in sessions.values():
-            self._spool.write_session(stored)
+            if stored is not None:
+                self._spool.write_session(stored)
         old: list[Message] = []
         for key, final in finals.items():
             if key in self._in_journal or final is None or key in gone:
@@ -259,6 +280,9 @@ class Filer:
             self._spool.link_sent(message)
         expired = [change for change in chunk if isinstance(change.record, Expired)]
         self._dead_letters.append(event(change.lsn, change.record) for change in expired)
+        for session, stored in sessions.items():
+            if stored is None:
+                self._spool.forget_session(session)
         self._timeline.append(event(change.lsn, change.record) for change in chunk)
         for change in chunk:
             if change.lsn > self._heads.lsn:

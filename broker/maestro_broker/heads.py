@@ -15,7 +15,7 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import RATE_WINDOW_MS
 from maestro_schemas.names import SYSTEM_SENDER, message_time_ms
 
-from .records import Accepted, Confirmed, Deleted, Expired, Record, SessionChanged, departures
+from .records import Accepted, Confirmed, Deleted, Expired, Record, SessionChanged, SessionForgotten, departures
 
 
 class Head(Struct, omit_defaults=True):
@@ -71,6 +71,9 @@ class Heads(Struct):
                 session = record.stored.session.id
                 if session not in self.mailboxes:
                     self.mailboxes[session] = Head(sent_ms=0)
+                self.at = max(self.at, record.at)
+            case SessionForgotten():
+                self.mailboxes.pop(record.id, None)
                 self.at = max(self.at, record.at)
             case _:
                 self.at = max(self.at, record.at)

@@ -153,6 +153,15 @@ class Mailbox:
             if entry.message.status != "pending" and not self.being_read:
                 self._forget(entry.message)
 
+    def drop(self, message_id: str) -> None:
+        """Its file is gone, for its time was over. What memory holds of it goes too, unless it has changed since."""
+        entry = self.get(message_id)
+        if entry is not None and entry.lsn == _FILED and entry.message.status != "pending":
+            del self._by_seq[entry.message.seq]
+            del self._seq_of[message_id]
+        if self.being_read:
+            self._gone.setdefault(message_id, _FILED)  # its file may have been read before
+
     def hydrate(self, messages: Iterable[Message]) -> None:
         """Take in some of what the spool holds."""
         in_order = True

@@ -34,6 +34,7 @@ class Options(NamedTuple):
     foreground: bool = False
     places: Mapping[str, str] = {}
     file: config.File = _NO_FILE
+    # Project -> ms; what is not named here has Limits.retention_ms.
     retention_by_project: Mapping[str, int] = {}
 
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import VIA_CHARS_MAX
 from maestro_schemas.names import OPERATOR, is_id
 from maestro_schemas.replies import InboxReply, ItemResult, ItemsReply, MessageReply
 
-from . import policy, rights
-from .records import Confirmed, Deleted, Expired
+from . import policy, retention, rights
+from .records import Confirmed, Deleted
 from .state import State, stepped
 
 if TYPE_CHECKING:
@@ -25,9 +23,6 @@ if TYPE_CHECKING:
     from maestro_schemas.requests import Confirm, Delete, GetMessage, Inbox
 
     from .mailbox import Mailbox
-
-# In one turn of the loop, so that nobody's send waits long for the sweep of a large mailbox.
-EXPIRIES_AT_ONCE = 256
 
 
 def inbox(state: State, request: Inbox, now_ms: int) -> InboxReply:
@@ -101,20 +96,7 @@ def get_message(state: State, request: GetMessage, now_ms: int) -> MessageReply:
         message = rights.find_message(state, asking, request.id)
     if message is None:
         raise rights.no_message(request.id[:80])
-    return MessageReply(message)
-
-
-def expire(state: State, session: str, now_ms: int) -> None:
-    """What in this (loaded) mailbox has outlived its life becomes expired, so many at once; sets the next look."""
-    mailbox = state.mailbox(session)
-    over = mailbox.expired(now_ms)
-    for message in over[:EXPIRIES_AT_ONCE]:
-        record = Expired(message.id, session, message.sender, message.seq, now_ms, message.offered_at is not None)
-        state.absorb(record, replace(message, status="expired"))
-    if len(over) > EXPIRIES_AT_ONCE:
-        state.deadlines.set(session, now_ms)
-    elif mailbox.next_expiry_ms is not None:
-        state.deadlines.set(session, mailbox.next_expiry_ms)
+    return MessageReply(retention.shown(message, now_ms))
 
 
 def _each(

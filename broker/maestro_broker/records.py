@@ -80,7 +80,15 @@ class SessionChanged(Struct, frozen=True, tag="session"):
     stored: StoredSession
 
 
-Record = Accepted | Confirmed | Deleted | Expired | Refused | SessionChanged
+class SessionForgotten(Struct, frozen=True, tag="forgotten"):
+    """A session that ended long ago went, and its mailbox with it: both were empty but for the name."""
+
+    at: int
+    id: str
+    project_id: str
+
+
+Record = Accepted | Confirmed | Deleted | Expired | Refused | SessionChanged | SessionForgotten
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
@@ -177,7 +185,7 @@ def event(lsn: int, record: Record) -> Event:
             return Event(
                 lsn=lsn, at=record.at, event="message.refused", id=record.id, sender=record.session, code=record.code
             )
-        case SessionChanged():  # pragma: no branch - there is no other record, as mypy checks
+        case SessionChanged():
             session = record.stored.session
             return Event(
                 lsn=lsn,
@@ -186,4 +194,8 @@ def event(lsn: int, record: Record) -> Event:
                 session=session.id,
                 project_id=session.project_id,
                 status=session.status,
+            )
+        case SessionForgotten():  # pragma: no branch - there is no other record, as mypy checks
+            return Event(
+                lsn=lsn, at=record.at, event="session.forgotten", session=record.id, project_id=record.project_id
             )

@@ -41,6 +41,17 @@ def authenticate(state: State, who: Identity, now_ms: int) -> SessionState | Non
     return found
 
 
+def check_operator(state: State, who: Identity, now_ms: int) -> None:
+    """Raises as `authenticate`, and FORBIDDEN for a session."""
+    asking = authenticate(state, who, now_ms)
+    if asking is not None:
+        raise MaestroError(
+            "FORBIDDEN",
+            f"{asking.session.id} may not do this: it is about everybody's mail",
+            "A person may, without MAESTRO_SESSION_ID.",
+        )
+
+
 def active_sender(state: State, who: Identity, now_ms: int) -> SessionState:
     """The session that sends. Raises as `authenticate`, and NO_SESSION or SESSION_ENDED."""
     sender = authenticate(state, who, now_ms)

@@ -65,6 +65,12 @@ class Sessions:
             if session.name is not None:
                 self._by_name.setdefault(session.name, {})[session.id] = None
 
+    def drop(self, session_id: str) -> None:
+        """Forget a session, if it is there."""
+        found = self._by_id.pop(session_id, None)
+        if found is not None:
+            self._unlist(found.session)
+
     def resolve(self, address: str, asking: Session | None, not_found: str) -> SessionState:
         """An id, a name (of the one active session that bears it, else of the last that did), or `parent` of the
         asking session.

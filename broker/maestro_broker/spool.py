@@ -115,6 +115,20 @@ class Spool:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(self._receivers, receiver, message_id + SUFFIX))
 
+    def remove_folder(self, directory: str) -> None:
+        """Remove an empty folder of links or mail. Raises OSError, also where it is not empty."""
+        os.rmdir(directory)
+        self._made.discard(directory)
+
+    def forget_session(self, session: str) -> None:
+        """Remove a session's file and its empty folders; what is not empty stays, for the sweep."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self._sessions, session + SUFFIX))
+        self.mark(session, pending=False)
+        for folder in (self._receivers, self._senders):
+            with contextlib.suppress(OSError):
+                self.remove_folder(os.path.join(folder, session))
+
     def write_session(self, stored: StoredSession) -> None:
         """Create or replace a session's file (0600: it holds the token's hash), and its mailbox's folder."""
         _replace(self._sessions, stored.session.id + SUFFIX, _encode(stored) + b"\n", _MODE_PENDING)
@@ -157,6 +171,14 @@ class Spool:
         if not _exists(f"{directory}/{message_id}{SUFFIX}"):
             return None
         return self.read_file(directory, message_id + SUFFIX, session)
+
+    def peek(self, path: str) -> Message | None:
+        """A message's file, for the sweep; None when it is gone or broken, and nothing is put away."""
+        try:
+            with open(path, "rb") as file:
+                return _message_decoder.decode(file.read())
+        except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError, IsADirectoryError):
+            return None
 
     def link_target(self, sender: str, message_id: str) -> str | None:
         """Whose mailbox a sender's message went to, whether or not it is still there; None if it never sent it."""

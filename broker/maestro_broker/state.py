@@ -20,7 +20,17 @@ from . import policy
 from .deadlines import Deadlines
 from .loop_guard import Pair, pair_key
 from .mailbox import Mailbox
-from .records import Accepted, Confirmed, Deleted, Expired, Record, Refused, SessionChanged, departures
+from .records import (
+    Accepted,
+    Confirmed,
+    Deleted,
+    Expired,
+    Record,
+    Refused,
+    SessionChanged,
+    SessionForgotten,
+    departures,
+)
 from .sessions import Sessions
 
 if TYPE_CHECKING:
@@ -79,6 +89,8 @@ class State:
         self.batch_bytes = 0
         # Topics that somebody is subscribed to; the transport keeps it.
         self.topics: AbstractSet[str] = frozenset()
+        # How long mail is kept, in ms, by the receiver's project; for all others, Limits.retention_ms.
+        self.retention_by_project: Mapping[str, int] = {}
         self._misfits: list[str] = []
         self._touched: dict[str, Mailbox] = {}
         self._changes: list[Change] = []
@@ -290,6 +302,11 @@ class State:
                 if session_id not in self.mailboxes:
                     self.mailboxes[session_id] = Mailbox(session_id, is_new=True)
                     self._sent_ms[session_id] = 0
+            case SessionForgotten():
+                # By its id alone: in a replay half of it, or all, may be gone already.
+                self.sessions.drop(record.id)
+                for known in (self.mailboxes, self._sent_ms, self._windows, self._touched):
+                    known.pop(record.id, None)
         self._changes.append(Change(lsn, record, message))
 
     def _skip(self, record: Confirmed | Expired) -> None:
@@ -305,7 +322,9 @@ class State:
         unfiled = self._unfiled.get((sender, message_id))
         if unfiled is not None and unfiled[0] == lsn:
             del self._unfiled[sender, message_id]
-        self.mailbox(receiver).filed(message_id, lsn)
+        mailbox = self.mailboxes.get(receiver)  # none where the journal's tail holds its end too
+        if mailbox is not None:
+            mailbox.filed(message_id, lsn)
 
     def _filed_answer(self, message: Message) -> None:
         thread_id = message.meta.thread_id

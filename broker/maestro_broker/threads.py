@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from maestro_schemas.names import is_id, message_time_ms
 from maestro_schemas.replies import ThreadReply
 
-from . import rights
+from . import retention, rights
 from .state import Need
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def get(state: State, request: GetThread, now_ms: int) -> ThreadReply:
             break
         shown.append(each)
     all_of_them = len(_oldest(state, thread_id)) == len(state.answers(thread_id)) and len(shown) == len(found)
-    return ThreadReply(thread_id, shown, has_more=not all_of_them)
+    return ThreadReply(thread_id, [retention.shown(each, now_ms) for each in shown], has_more=not all_of_them)
 
 
 def _thread_id(message: Message) -> str:

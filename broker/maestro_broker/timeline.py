@@ -14,7 +14,7 @@ from collections import deque
 from functools import partial
 from itertools import islice
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
@@ -106,7 +106,7 @@ class Timeline:
         for name in reversed(self._names()):
             first = self._first_line(name)
             if first is not None and first.at < at_ms:
-                with open(os.path.join(self._directory, name), "rb") as file:
+                with _opened(os.path.join(self._directory, name)) as file:
                     file.seek(self._offset_before(file.fileno(), lambda event: event.at < at_ms))
                     line = file.readline()
                 return _decode(line).lsn - 1 if line.endswith(b"\n") else first.lsn
@@ -139,7 +139,7 @@ class Timeline:
             first = self._first_of(name)
             if first is None or (before is not None and first >= before):
                 continue
-            with open(os.path.join(self._directory, name), "rb") as file:
+            with _opened(os.path.join(self._directory, name)) as file:
                 size = os.fstat(file.fileno()).st_size
                 if before is not None:
                     # The line of `before` begins within a chunk of there, and ends within a tail of that.
@@ -152,8 +152,13 @@ class Timeline:
                     if before is None or event.lsn < before:
                         yield event
 
+    def files_before(self, at_ms: int) -> list[str]:
+        """The paths of the days that were over by then, but for the newest: it says how far the timeline is."""
+        day = time.strftime("%Y-%m-%d", time.gmtime(max(0, at_ms) / 1000))
+        return [os.path.join(self._directory, name) for name in self._names()[:-1] if name < day + _SUFFIX]
+
     def _read_file(self, name: str, after: int) -> Iterator[Event]:
-        with open(os.path.join(self._directory, name), "rb") as file:
+        with _opened(os.path.join(self._directory, name)) as file:
             file.seek(self._offset_before(file.fileno(), lambda event: event.lsn <= after))
             for line in file:
                 if line.endswith(b"\n"):  # the filer may be writing the last one
@@ -184,8 +189,11 @@ class Timeline:
         return first.lsn if first is not None else None
 
     def _first_line(self, name: str) -> Event | None:
-        with open(os.path.join(self._directory, name), "rb") as file:
-            line = file.readline()
+        try:
+            with open(os.path.join(self._directory, name), "rb") as file:
+                line = file.readline()
+        except FileNotFoundError:  # its time was over
+            return None
         return _decode(line) if line.endswith(b"\n") else None
 
     def _mend(self) -> int:
@@ -237,6 +245,16 @@ def _decode(line: bytes) -> Event:
         return _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MaestroError("CORRUPT", f"a line of the timeline can't be read: {error}") from None
+
+
+def _opened(path: str) -> BinaryIO:
+    """A day's file. Raises MaestroError CURSOR_EXPIRED where the sweep took it since it was listed."""
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise MaestroError(
+            "CURSOR_EXPIRED", f"{path} was older than the retention, and went", "Ask again, from a later cursor."
+        ) from None
 
 
 def _lines_back_with_ends(fd: int, size: int) -> Iterator[tuple[bytes, int]]:

@@ -61,6 +61,7 @@ CONFIG_COMMANDS = (
     ("path", "config_path:path", "Print where the config file is looked for."),
     ("init", "config_init:init", "Write a config file of all settings, each commented out, if there is none."),
 )
+SPOOL_COMMANDS = (("prune", "spool_prune:prune", "Remove what is older than the retention, now."),)
 
 _SESSION_ABOUT = "Start, end, show and list sessions, and send to one."
 _SESSION_EXAMPLES = """\
@@ -88,6 +89,11 @@ Examples:
   maestro config init
   maestro config show
   maestro config show retention rate_limit --json"""
+_SPOOL_ABOUT = "Look after the files: prune, verify, export."
+_SPOOL_EXAMPLES = """\
+Examples:
+  maestro spool prune --dry-run
+  maestro spool prune --older-than 3d"""
 
 _ABOUT = "Durable messages between coding agents' sessions on one machine."
 
@@ -124,6 +130,7 @@ def build() -> App:
     _register(_family(root, "message", _MESSAGE_ABOUT, _MESSAGE_EXAMPLES), MESSAGE_COMMANDS)
     _register(_family(root, "hooks", _HOOKS_ABOUT, _HOOKS_EXAMPLES), HOOKS_COMMANDS)
     _register(_family(root, "config", _CONFIG_ABOUT, _CONFIG_EXAMPLES), CONFIG_COMMANDS)
+    _register(_family(root, "spool", _SPOOL_ABOUT, _SPOOL_EXAMPLES), SPOOL_COMMANDS)
     return root
 
 

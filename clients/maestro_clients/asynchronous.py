@@ -188,6 +188,7 @@ class AsyncClient:
     events = _method(commands.events)
     stats = _method(commands.stats)
     drain_outbox = _method(commands.drain_outbox)
+    prune = _method(commands.prune)
     shutdown = _method(commands.shutdown)
 
 

@@ -158,6 +158,7 @@ class Client:
     events = _method(commands.events)
     stats = _method(commands.stats)
     drain_outbox = _method(commands.drain_outbox)
+    prune = _method(commands.prune)
     shutdown = _method(commands.shutdown)
 
 

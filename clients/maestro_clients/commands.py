@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         MessageDoc,
         MetadataDoc,
         OutgoingDoc,
+        PruneDoc,
         SendResultDoc,
         SessionDoc,
         ThreadDoc,
@@ -316,6 +317,22 @@ def drain_outbox(*, caller: Caller | None = None) -> Request[dict[str, int]]:
         return {name: _field("outbox.drain", answer, name, int) for name in ("sent", "waiting", "failed")}
 
     return Request("outbox.drain", {}, read, caller)
+
+
+def prune(
+    *,
+    number: int | None = None,
+    dry_run: bool = False,
+    older_than_ms: int | None = None,
+    caller: Caller | None = None,
+) -> Request[PruneDoc]:
+    """Begin a round of the sweep, or (`number`, its answer's `round`) ask how far one is; its end is `done`.
+
+    `older_than_ms`: instead of every retention. Raises MaestroError BUSY while another's round goes on, INVALID for
+    a round that is gone, FORBIDDEN for a session.
+    """
+    body = _given(round=number, dryRun=dry_run or None, olderThanMs=older_than_ms)
+    return Request("prune", body, _whole("prune", "swept", dict), caller)
 
 
 def shutdown(*, caller: Caller | None = None) -> Request[int]:

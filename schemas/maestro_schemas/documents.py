@@ -227,3 +227,28 @@ class HelloDoc(TypedDict):
     headLsn: int
     dataDir: str
     limits: dict[str, int]
+
+
+class SweptDoc(TypedDict):
+    """`replies.Swept`."""
+
+    messages: NotRequired[int]
+    tombstones: NotRequired[int]
+    folders: NotRequired[int]
+    sessions: NotRequired[int]
+    timelineFiles: NotRequired[int]
+    expired: NotRequired[int]
+    bytes: NotRequired[int]
+
+
+class PruneDoc(TypedDict):
+    """`replies.PruneReply`."""
+
+    round: int
+    done: bool
+    dryRun: bool
+    startedAt: int
+    tookMs: int
+    lookedAt: int
+    swept: SweptDoc
+    failure: NotRequired[str]

@@ -29,6 +29,7 @@ EventName = Literal[
     "session.started",
     "session.changed",
     "session.ended",
+    "session.forgotten",
     "head",
 ]
 

@@ -154,6 +154,35 @@ class DrainReply(Struct, frozen=True):
     failed: int
 
 
+class Swept(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """How many files, folders and sessions of a kind went, or would go; `bytes`: what they held.
+
+    `tombstones`: links to mail that is gone. `expired`: pending mail past its retention, which stays for another.
+    """
+
+    messages: int = 0
+    tombstones: int = 0
+    folders: int = 0
+    sessions: int = 0
+    timeline_files: int = 0
+    expired: int = 0
+    bytes: int = 0
+
+
+class PruneReply(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """One round of the sweep. `round`: its number, to ask again. `looked_at`: files so far. `failure`: why it broke
+    off. `took_ms`: from its begin until now, or its end."""
+
+    round: int
+    done: bool
+    dry_run: bool
+    started_at: int
+    took_ms: int
+    looked_at: int
+    swept: Swept
+    failure: str | None = None
+
+
 class ShutdownReply(Struct, frozen=True):
     """The broker's pid, whose end the caller may wait for."""
 
@@ -177,5 +206,6 @@ REPLIES: dict[str, type[Struct]] = {
     "events": EventsReply,
     "stats": StatsReply,
     "outbox.drain": DrainReply,
+    "prune": PruneReply,
     "shutdown": ShutdownReply,
 }

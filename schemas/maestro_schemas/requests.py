@@ -196,6 +196,17 @@ class OutboxDrain(Request, frozen=True):
     """`outbox.drain`: look into the outbox now."""
 
 
+class Prune(Request, frozen=True):
+    """`prune`: remove now what the sweep would, the operator's. Without `round` one begins; with it, how far it is.
+
+    `dry_run`: only count. `older_than_ms`: instead of every retention, but for what is pending.
+    """
+
+    round: int | None = None
+    dry_run: bool = False
+    older_than_ms: int | None = None
+
+
 class Shutdown(Request, frozen=True):
     """`shutdown`: commit, answer, file, stop. The operator's or any session's of the same uid."""
 
@@ -217,6 +228,7 @@ COMMANDS: dict[str, type[Request]] = {
     "events": Events,
     "stats": Stats,
     "outbox.drain": OutboxDrain,
+    "prune": Prune,
     "shutdown": Shutdown,
 }
 

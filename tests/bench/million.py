@@ -31,7 +31,6 @@ MAILBOXES = 1_000
 BATCH = 256
 # A report of some lines, as agents write them.
 TYPICAL = "The tests of task_456 pass; two remarks on the parser are in the review, the second one matters. " * 3
-DISK_MESSAGES = 100_000
 _BUSY = frozenset({429, 503})
 
 
@@ -85,7 +84,7 @@ def million(bench: Bench) -> None:
 
 def disk_use(bench: Bench) -> None:
     """What a typical message takes on the disk, all its files counted."""
-    made, _ = fill(bench, min(bench.messages, DISK_MESSAGES), 100)
+    made, _ = fill(bench, bench.messages, 100)
     until_filed(bench)
     bench.stop()
     text_bytes = len(TYPICAL.encode())

@@ -1,8 +1,8 @@
 """`just bench`: the figures that the issues name, each beside what the machine itself can do.
 
 Rule: real broker, real clients in processes of their own, every send durable before its answer. Prints a table;
-`--json FILE` keeps it; `--only NAME` runs one part; `--seconds N` shortens the sustained parts. The parts `million`
-and `disk_use` run only by name: they make as many files as `--messages` says.
+`--json FILE` keeps it; `--only NAME` runs one part; `--seconds N` shortens the sustained parts. The parts `million`,
+`disk_use` and `sweep` run only by name: they make as many files as `--messages` says.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from bench import references
 from bench.gateway_events import CLIENTS, PUSHES, gateway_events
 from bench.million import disk_use, million
 from bench.references import percentile
+from bench.sweep import ADDED_MS_MAX, sweep
 from maestro_clients import broker_process, gateway_process
 from maestro_clients.blocking import Client
 from maestro_clients.callers import Caller
@@ -305,8 +306,10 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "gateway_events": gateway_events,
     "million": million,
     "disk_use": disk_use,
+    "sweep": sweep,
 }
-BY_NAME_ONLY = frozenset({"million", "disk_use"})
+BY_NAME_ONLY = frozenset({"million", "disk_use", "sweep"})
+MESSAGES = {"million": 1_000_000, "disk_use": 100_000, "sweep": 20_000}
 
 
 def main() -> int:
@@ -315,7 +318,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=list(PARTS), help="run this part (and `machine`)")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the sustained part")
     parser.add_argument("--burst", type=int, default=100_000, help="messages in the burst")
-    parser.add_argument("--messages", type=int, default=1_000_000, help="messages of `million` and `disk_use`")
+    parser.add_argument("--messages", type=int, help="messages of `million`, `disk_use` and `sweep`")
     parser.add_argument("--json", help="write the figures there")
     parser.add_argument("--base", help="a directory on the file system to measure; default: the temporary one")
     arguments = parser.parse_args()
@@ -327,7 +330,9 @@ def main() -> int:
             wanted = name in arguments.only if arguments.only else name not in BY_NAME_ONLY
             if not wanted and name != "machine":
                 continue
-            bench = Bench(arguments.base, arguments.seconds, arguments.burst, arguments.messages)
+            bench = Bench(
+                arguments.base, arguments.seconds, arguments.burst, arguments.messages or MESSAGES.get(name, 0)
+            )
             benches.append(bench)
             bench.figures |= figures
             try:
@@ -344,6 +349,8 @@ def main() -> int:
     whole = figures.get("push_seen", 600) == 600 and figures.get("poll_seen", 40) == 40
     whole = whole and figures.get("ws_push_seen", PUSHES) == PUSHES
     whole = whole and figures.get("ws_crowd_whole", CLIENTS) == CLIENTS
+    whole = whole and figures.get("sweep_whole", 1.0) == 1.0
+    whole = whole and figures.get("sweep_added_worst_ms", 0.0) <= ADDED_MS_MAX
     return 0 if whole and figures.get("burst_accepted", arguments.burst) == arguments.burst else 1
 
 

@@ -97,6 +97,7 @@ def exercised(office: PostOffice) -> list[tuple[str, dict[str, Any]]]:
         (operator, "events", {"after": 0}),
         (operator, "stats", {}),
         (operator, "outbox.drain", {}),
+        (operator, "prune", {}),
     ]
     return [(command, client.call(command, body)) for client, command, body in bodies]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from maestro_broker import core, receiving, records
+from maestro_broker import core, records, retention
 from maestro_broker.heads import Heads
-from maestro_broker.records import Accepted, Confirmed, Deleted, Expired, SessionChanged
+from maestro_broker.records import Accepted, Confirmed, Deleted, Expired, SessionChanged, SessionForgotten
 from maestro_broker.state import Change, Need, State
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import Limits
@@ -107,6 +107,8 @@ class Office:
                     self.files.pop((change.record.mailbox, change.record.id), None)
                 case SessionChanged():
                     self.session_files[change.record.stored.session.id] = change.record.stored
+                case SessionForgotten():
+                    self.session_files.pop(change.record.id, None)
             if change.lsn > self.heads.lsn:
                 self.heads.absorb(change.lsn, change.record, self.limits.rate_limit)
         self.untold += len(written)
@@ -178,11 +180,34 @@ class Office:
     def expire_due(self) -> None:
         """What the daemon's tick does for expiry."""
         for session in self.state.deadlines.due(self.now_ms, 100):
-            mailbox = self.state.mailboxes[session]
-            if not mailbox.loaded:
+            mailbox = self.state.mailboxes.get(session)
+            if mailbox is not None and not mailbox.loaded:
                 self.supply(Need("mailbox", session, ""))
-            receiving.expire(self.state, session, self.now_ms)
+            most = retention.EXPIRIES_AT_ONCE
+            retention.expire(self.state, retention.due(self.state, session, self.now_ms, most), self.now_ms)
         self.commit()
+
+    def sweep(self) -> list[str]:
+        """What the sweeper does, file by file; the sessions that were forgotten."""
+        for (receiver, message_id), message in list(self.files.items()):
+            horizon_ms = self.now_ms - retention.keeps_ms(self.state, receiver)
+            if retention.changed_ms(message) > horizon_ms:
+                continue
+            if message.status == "pending":
+                self.supply(Need("file", receiver, message_id))
+                over = retention.overdue(self.state, receiver, message_id, self.now_ms)
+                retention.expire(self.state, [over] if over is not None else [], self.now_ms)
+            elif not self.state.is_unfiled(message.sender, message_id):
+                del self.files[receiver, message_id]
+                self.state.mailbox(receiver).drop(message_id)
+        for (sender, message_id), receiver in list(self.links.items()):
+            if (receiver, message_id) not in self.files and not self.state.is_unfiled(sender, message_id):
+                del self.links[sender, message_id]
+        held = {receiver for receiver, _ in self.files} | {sender for sender, _ in self.links}
+        idle = [found.session.id for found in self.state.sessions if found.session.id not in held]
+        forgotten = [session for session in idle if retention.forget(self.state, session, self.now_ms)]
+        self.commit()
+        return forgotten
 
 
 def refused(office: Office, request: Request) -> MaestroError:

@@ -11,7 +11,7 @@ from maestro_broker.deadlines import Deadlines
 from maestro_broker.heads import Heads
 from maestro_broker.heads import decode as decode_heads
 from maestro_broker.heads import encode as encode_heads
-from maestro_broker.records import Accepted, Confirmed, Deleted, Expired, Refused, SessionChanged
+from maestro_broker.records import Accepted, Confirmed, Deleted, Expired, Refused, SessionChanged, SessionForgotten
 from maestro_broker.state import Need
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event
@@ -709,6 +709,7 @@ def test_deadlines() -> None:
 
 def test_types() -> None:
     """The union of records is what the journal can hold."""
-    assert {Accepted, Confirmed, Deleted, Expired, Refused, SessionChanged} == set(records.Record.__args__)
+    every = {Accepted, Confirmed, Deleted, Expired, Refused, SessionChanged, SessionForgotten}
+    assert every == set(records.Record.__args__)
     assert issubclass(Send, Request)
     assert Heads() == Heads()

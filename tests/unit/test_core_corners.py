@@ -5,8 +5,8 @@ from __future__ import annotations
 from maestro_broker import core
 from maestro_broker.heads import Heads
 from maestro_broker.mailbox import Mailbox
-from maestro_broker.receiving import EXPIRIES_AT_ONCE
 from maestro_broker.records import Accepted
+from maestro_broker.retention import EXPIRIES_AT_ONCE
 from maestro_schemas.limits import Limits
 from maestro_schemas.messages import Message
 from maestro_schemas.requests import Identity, Outgoing, Send

@@ -13,9 +13,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
+from maestro_broker import records
 from maestro_schemas import names
 from maestro_schemas.limits import RATE_WINDOW_MS, Limits
 from maestro_schemas.messages import PRIORITY_RANK, Message, Metadata
+from maestro_schemas.names import SYSTEM_SENDER
 from maestro_schemas.requests import GetMessage, Identity
 from unit.offices import Office, refused
 
@@ -59,6 +61,7 @@ class PostOffice(RuleBasedStateMachine):
         self.active = dict.fromkeys(SESSIONS, True)
         self.heads = dict.fromkeys(SESSIONS, 0)
         self.made = 0
+        self.heard = 0
 
     @rule(
         target=ids,
@@ -201,6 +204,25 @@ class PostOffice(RuleBasedStateMachine):
             over = line.ttl_ms is not None and line.at_ms + line.ttl_ms <= self.office.now_ms
             if over and line.status == "pending":
                 line.status = "expired"
+        self._take_notices()
+
+    def _take_notices(self) -> None:
+        """What expired was told to its sender, once, if that one is there to hear it."""
+        told: dict[str, str] = {}
+        for body in self.office.journal[self.heard :]:
+            record = records.decode(body)
+            if isinstance(record, records.Accepted) and record.message.sender == SYSTEM_SENDER:
+                message = record.message
+                assert message.id not in self.ledger, "told twice"
+                self.ledger[message.id] = Line(
+                    SYSTEM_SENDER, message.receiver, message.text, message.seq, None, message.created_at
+                )
+                self.heads[message.receiver] = message.seq
+                told[message.receiver] = told.get(message.receiver, "") + message.text
+            elif isinstance(record, records.Expired):
+                is_named = f"  {record.id} to {record.mailbox}\n" in told.get(record.sender, "") + "\n"
+                assert is_named == self.active[record.sender]
+        self.heard = len(self.office.journal)
 
     @rule(count=st.sampled_from([1, 2, 5, None]), tell=st.booleans())
     def file(self, count: int | None, tell: bool) -> None:

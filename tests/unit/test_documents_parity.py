@@ -30,6 +30,8 @@ PAIRS: dict[Any, type[msgspec.Struct]] = {
     documents.DeadDoc: replies.DeadReply,
     documents.EventsDoc: replies.EventsReply,
     documents.HelloDoc: replies.HelloReply,
+    documents.SweptDoc: replies.Swept,
+    documents.PruneDoc: replies.PruneReply,
 }
 # These have no Struct: their code writes plain maps.
 WITHOUT_STRUCT = {documents.ErrorDoc, documents.OutboxEntryDoc}

@@ -37,7 +37,7 @@ def test_documented_names_are_told_for_all_but_these() -> None:
     silent = {
         name for name in NAMES if not expand(Event(lsn=1, at=2, event=name, sender="a", receiver="b", session="c"))
     }
-    assert silent == {"message.offered", "message.refused", "session.changed", "head"}
+    assert silent == {"message.offered", "message.refused", "session.changed", "session.forgotten", "head"}
 
 
 def test_who_may_see_an_event() -> None:

@@ -139,7 +139,10 @@ async def _fetch_run(post: Post, mailbox: str, run: list[Happening]) -> None:
         messages = await asyncio.gather(*(_one(post, mailbox, one.event.id or "") for one in several))
         found.update((message["id"], message) for message in messages if message is not None)
     for one in run:
-        one.message = found.get(one.event.id or "")
+        message = found.get(one.event.id or "")
+        # What expired since it came must not be read as if it had just come.
+        is_late = message is not None and message["status"] == "expired" and one.event.event == "message.accepted"
+        one.message = None if is_late else message
         one.is_fetched = True
 
 

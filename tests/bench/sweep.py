@@ -1,0 +1,116 @@
+"""Sends beside a sweep: what a round over many old messages costs those who send meanwhile.
+
+Rule: both halves in one run, against one broker; the figure is what the sweep adds, and its bar is 20 ms.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from bench.references import percentile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.run import Bench
+
+MAILBOXES = 20
+ADDED_MS_MAX = 20.0
+_OLD_MS = 30 * 86_400_000
+_SENDS_BEFORE = 1_000
+_DELETED_AT_ONCE = 200
+_PAUSE_S = 0.004
+
+
+def sweep(bench: Bench) -> None:
+    """Send one at a time, first alone, then while MESSAGES old messages and their links are removed."""
+    with bench.client() as operator:
+        operator.start_session("sweep_a", role="orchestrator")
+        operator.start_session("sweep_b")
+        for number in range(MAILBOXES):
+            operator.start_session(f"old_{number}")
+    count = bench.messages
+    for number in range(count):
+        _old_message(bench.data, f"old_{number % MAILBOXES}", number)
+    alone = _sends(bench, lambda sent: sent < _SENDS_BEFORE)
+
+    over = threading.Event()
+    removed: dict[str, float] = {}
+
+    def prune() -> None:
+        with bench.client() as operator:
+            began_s = time.perf_counter()
+            report = operator.prune()
+            while not report["done"]:
+                time.sleep(0.05)
+                report = operator.prune(number=report["round"])
+            removed["seconds"] = time.perf_counter() - began_s
+            removed["messages"] = report["swept"].get("messages", 0)
+            removed["links"] = report["swept"].get("tombstones", 0)
+            over.set()
+
+    thread = threading.Thread(target=prune)
+    thread.start()
+    beside = _sends(bench, lambda _: not over.is_set())
+    thread.join()
+    for name, times in (("alone", alone), ("beside a sweep", beside)):
+        figures = f"{percentile(times, 0.5):.3f} / {percentile(times, 0.99):.3f} / {times[-1]:.1f} ms"
+        bench.row(f"send {name}, p50 / p99 / worst", figures, f"{len(times):,} sends")
+    added = beside[-1] - alone[-1]
+    p99 = percentile(beside, 0.99) / percentile(alone, 0.99)
+    bench.figures |= {"sweep_added_worst_ms": added, "sweep_p99_ratio": p99, "sweep_removed": removed["messages"]}
+    bench.figures["sweep_whole"] = float(removed["messages"] == count == removed["links"])
+    bench.row(
+        "the sweep adds to the worst",
+        f"{added:.1f} ms",
+        f"p99 x {p99:.2f}; {removed['messages']:,.0f} messages, {removed['links']:,.0f} links in "
+        f"{removed['seconds']:.1f} s; bar {ADDED_MS_MAX:.0f} ms",
+    )
+
+
+def _sends(bench: Bench, goes_on: Callable[[int], bool]) -> list[float]:
+    """The durations in ms, rising."""
+    times: list[float] = []
+    sent: list[str] = []
+    with bench.client("sweep_a") as client, bench.client("sweep_b") as receiver:
+        for number in range(100):
+            client.send("sweep_b", f"warm {number}")
+        while goes_on(len(times)):
+            began = time.perf_counter()
+            result = client.send("sweep_b", "x" * 512)
+            times.append((time.perf_counter() - began) * 1000)
+            sent.append(result["id"])
+            # Paced: without a gap the filer waits, and the sweep with it, so that nothing would be measured.
+            time.sleep(_PAUSE_S)
+            if len(sent) == _DELETED_AT_ONCE:  # or the mailbox is full
+                receiver.delete(sent)
+                sent.clear()
+    return sorted(times)
+
+
+def _old_message(data: str, receiver: str, number: int) -> None:
+    """A delivered message and its sender's link, as they would lie there after a month."""
+    at_ms = time.time_ns() // 1_000_000 - _OLD_MS
+    message: dict[str, object] = {
+        "id": f"o{number}",
+        "from": "sweep_a",
+        "to": receiver,
+        "message": "x" * 512,
+        "status": "delivered",
+    }
+    message |= {"seq": number // MAILBOXES + 1, "createdAt": at_ms, "deliveredAt": at_ms}
+    mailbox = os.path.join(data, "messages", "by-receiver", receiver)
+    os.makedirs(mailbox, mode=0o700, exist_ok=True)  # the filer may come to it later
+    path = os.path.join(mailbox, f"o{number}.json")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(message, file)
+    folder = os.path.join(data, "messages", "by-sender", "sweep_a")
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    link = os.path.join(folder, f"o{number}.json")
+    os.symlink(f"../../by-receiver/{receiver}/o{number}.json", link)
+    os.utime(path, (at_ms / 1000, at_ms / 1000))
+    os.utime(link, (at_ms / 1000, at_ms / 1000), follow_symlinks=False)

@@ -8,22 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from maestro_cli import arguments, exit_codes, output
+from maestro_cli import arguments, exit_codes, output, sent_text
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
     from maestro_cli.desk import Desk
     from maestro_clients.sending import Sent
-    from maestro_schemas.documents import MessageDoc, OutgoingDoc, SendResultDoc
+    from maestro_schemas.documents import MessageDoc, OutgoingDoc
 
-_REACHES = {
-    "watching": "Its receiver is watching, and hears of it now.",
-    "tool": "Its agent is at work, and sees it after its next tool call.",
-    # Not "it is idle": an agent without mail says nothing of its work.
-    "prompt": "Its agent sees it at its next prompt or tool call.",
-    "inbox": "Its receiver sees it when it looks into its inbox.",
-    "ended": "Its receiver has ended: it is queued for when it comes back (the same id, started again).",
-}
 # What is known of how a message came to its receiver.
 _CHAIN: tuple[Literal["offeredAt", "offeredVia", "deliveredAt", "deliveredVia", "readAt"], ...] = (
     "offeredAt",
@@ -32,8 +24,6 @@ _CHAIN: tuple[Literal["offeredAt", "offeredVia", "deliveredAt", "deliveredVia", 
     "deliveredVia",
     "readAt",
 )
-# A sign of life that is older is worth a word.
-_QUIET_MS = 300_000
 
 
 class Awaited(NamedTuple):
@@ -67,14 +57,14 @@ def send(
     sent = send_or_queue(desk.data, desk.environ, desk.caller, outgoing, autostart=desk.autostart, timeout_s=10.0)
     if sent.result is None:
         return _queued(outgoing, sent, wait, as_json=as_json)
-    outcome = _outcome(sent.result)
+    outcome = sent_text.outcome(sent.result)
     if retry_of is not None:
         outcome["retryOf"] = retry_of
     if wait is None:
-        output.say(output.json_line(outcome) if as_json else _sentence(outcome))
+        output.say(output.json_line(outcome) if as_json else sent_text.sentence(outcome))
         return exit_codes.DONE
     if not as_json:
-        output.say(_sentence(outcome))
+        output.say(sent_text.sentence(outcome))
     try:
         if wait.what == "reply":
             return _replied(desk, outcome, since, wait.timeout_s, as_json=as_json)
@@ -83,40 +73,6 @@ def send(
         # It was accepted all the same: whoever reads the error must not send it again.
         output.complain(error, as_json=as_json, extra=outcome)
         return exit_codes.of(error)
-
-
-def _outcome(result: SendResultDoc) -> dict[str, Any]:
-    """The JSON of a send: `status` is `accepted` (or `queued`); `duplicate` where this send was accepted before."""
-    told = {key: value for key, value in result.items() if key != "status"}
-    outcome: dict[str, Any] = {"status": "accepted", **told}
-    if result["status"] == 200:
-        outcome["duplicate"] = True
-    return outcome
-
-
-def _sentence(outcome: dict[str, Any]) -> str:
-    where = f"{outcome['id']} to {outcome['to']}" if "to" in outcome else outcome["id"]
-    number = f" (number {outcome['seq']} in its inbox)" if "seq" in outcome else ""
-    if "originalTo" in outcome:
-        number += f", because {outcome['originalTo']} had ended"
-    retried = outcome.get("retryOf")
-    if outcome.get("duplicate"):
-        first = "Sent before:" if retried is None else f"{retried} was retried before, as"
-        return f"{first} {where}{number}; it is {outcome.get('state', 'on disk')} now."
-    again = "" if retried is None else f"again, {retried} as "
-    return f"Sent {again}{where}{number}. It is on disk. {_expectation(outcome)}".rstrip()
-
-
-def _expectation(outcome: dict[str, Any]) -> str:
-    from maestro_cli.desk import now_ms
-    from maestro_cli.render import age
-
-    told = _REACHES.get(outcome.get("reach", ""), "")
-    seen_at = outcome.get("seenAt")
-    # An agent gives a sign of life only when it gets mail: a long silence says nothing about it.
-    if seen_at is not None and outcome.get("reach") == "inbox" and now_ms() - seen_at >= _QUIET_MS:
-        told += f" It gave its last sign of life {age(seen_at, now_ms())}."
-    return told
 
 
 def _queued(outgoing: OutgoingDoc, sent: Sent, wait: Awaited | None, *, as_json: bool) -> int:

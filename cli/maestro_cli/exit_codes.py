@@ -6,9 +6,10 @@ documented in `maestro --help` and never change their meaning.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
+TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
+    from typing import Final
+
     from maestro_schemas.errors import MaestroError
 
 DONE: Final = 0

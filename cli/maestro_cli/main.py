@@ -18,12 +18,16 @@ _HOOK = ["hooks", "run"]
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    tokens = _as_users_mean(list(sys.argv[1:] if argv is None else argv))
-    as_json = "--json" in tokens
-    from . import exit_codes, output
+    tokens = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in _as_users_mean(tokens)
+    from . import exit_codes, output, quick
 
     output.prepare()
     try:
+        try:
+            return quick.run(tokens)
+        except quick.NotMine as left:
+            tokens = _as_users_mean(left.tokens)
         if tokens[:2] == _HOOK and "--help" not in tokens:
             return _answer_hook(tokens[2:])
         return _run(tokens, as_json=as_json)

@@ -7,10 +7,11 @@ line of ours; what others chose (names, ids, tasks) is stripped of anything that
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from maestro_schemas.documents import EventDoc, MessageDoc, SessionDoc
 

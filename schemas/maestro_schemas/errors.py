@@ -7,7 +7,9 @@ alike.
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeGuard
+TYPE_CHECKING = False  # importing `typing` costs as much as all else that a quick command imports
+if TYPE_CHECKING:
+    from typing import Any, Final, TypeGuard
 
 # code -> (status, whether the same request may succeed later without being changed)
 CODES: Final[dict[str, tuple[int, bool]]] = {

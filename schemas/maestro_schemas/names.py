@@ -6,8 +6,6 @@ nothing to any of them. Time and randomness are arguments; nothing here reads a 
 
 from __future__ import annotations
 
-import re
-
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 ID_CHARS_MAX = 64
 
@@ -20,8 +18,7 @@ RESERVED_IDS = frozenset({SYSTEM_SENDER, PARENT_ADDRESS, OPERATOR})
 
 DEFAULT_PROJECT = "default"
 
-_ID = re.compile(ID_PATTERN)
-_TIME = re.compile("[0-9]{1,15}")
+_TIME_DIGITS_MAX = 15
 _MESSAGE_ID_PARTS = 3
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 _PAIRS = [high + low for high in _BASE36 for low in _BASE36]
@@ -31,8 +28,8 @@ _SUFFIXES = 36**_SUFFIX_DIGITS
 
 def is_id(text: str) -> bool:
     """Whether `text` can be an id: 1 to 64 of A-Z a-z 0-9 _ and -."""
-    # `$` also matches before a trailing newline; fullmatch does not.
-    return _ID.fullmatch(text) is not None
+    # ID_PATTERN without `re`, whose import costs a quick command 6 ms; a test holds both to the same answer.
+    return text.isascii() and len(text) <= ID_CHARS_MAX and text.replace("_", "a").replace("-", "a").isalnum()
 
 
 def message_id(now_ms: int, entropy: int) -> str:
@@ -57,9 +54,9 @@ def retry_id(message_id: str, at_ms: int) -> str:
 def message_time_ms(message_id: str) -> int:
     """The milliseconds in an id of the shape that `message_id` makes; -1 for every other id."""
     parts = message_id.split("_")
-    if len(parts) != _MESSAGE_ID_PARTS or parts[0] != "msg" or not _TIME.fullmatch(parts[1]):
+    if len(parts) != _MESSAGE_ID_PARTS or parts[0] != "msg" or len(parts[1]) > _TIME_DIGITS_MAX:
         return -1
-    return int(parts[1])
+    return int(parts[1]) if parts[1].isascii() and parts[1].isdecimal() else -1
 
 
 def _base36(entropy: int) -> str:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from .errors import MaestroError
-from .limits import SOCKET_PATH_BYTES_MAX
 
+TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -50,6 +49,8 @@ def runtime_dir(data: str, environ: Mapping[str, str]) -> str:
     MaestroError PATH_TOO_LONG when a socket in it would not fit into a Unix socket address.
     """
     import hashlib
+
+    from .limits import SOCKET_PATH_BYTES_MAX
 
     explicit = _explicit("MAESTRO_RUNTIME_DIR", environ)
     shared = environ.get("XDG_RUNTIME_DIR", "")

@@ -27,6 +27,7 @@ from bench.gateway_events import CLIENTS, PUSHES, gateway_events
 from bench.million import disk_use, million
 from bench.references import percentile
 from bench.sweep import ADDED_MS_MAX, sweep
+from bench.whole_commands import whole_commands
 from maestro_clients import broker_process, gateway_process
 from maestro_clients.blocking import Client
 from maestro_clients.callers import Caller
@@ -295,8 +296,14 @@ def sustained(bench: Bench) -> None:
     )
 
 
+def commands(bench: Bench) -> None:
+    """What an agent starts all day, as processes."""
+    bench.figures |= whole_commands(bench.environ, bench.client, bench.row)
+
+
 PARTS: dict[str, Callable[[Bench], None]] = {
     "machine": machine,
+    "commands": commands,
     "latency": latency,
     "push": push,
     "poll": poll,

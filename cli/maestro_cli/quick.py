@@ -1,0 +1,134 @@
+"""Quick: the two commands that agents start all day, without the parser and without libzmq.
+
+Rule: it answers exactly as the usual way would, or not at all. What it does not know to the letter (an option, a
+shape, a variable, an answer) it gives to the usual way, which parses, starts a broker, waits, queues and explains; a
+message keeps its id on the way, so that it is sent once. Imports only what a bare interpreter has, and a little of
+ours. MAESTRO_QUICK=0 turns it off.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+_SESSION, _TOKEN, _QUICK, _BROKER = (
+    "MAESTRO_SESSION_ID",
+    "MAESTRO_SESSION_TOKEN",
+    "MAESTRO_QUICK",
+    "MAESTRO_BROKER",
+)
+_OFF = frozenset({"0", "false", "no", "off"})
+_INBOX_SWITCHES = {"--quiet": "quiet", "-q": "quiet", "--json": "json"}
+_SEND_OPTIONS = {"--to": "to", "-t": "to", "--message": "message", "-m": "message", "--priority": "priority"}
+_PRIORITIES = frozenset({"low", "medium", "high"})
+# The broker's refusals after which the same request may be taken; the usual way repeats it (`retry_policy`).
+_NOT_NOW = frozenset({"BUSY", "STOPPING", "STORAGE_FULL"})
+
+
+class NotMine(Exception):  # noqa: N818 - no error: the usual way does it
+    """`tokens`: the command line for the usual way."""
+
+    def __init__(self, tokens: list[str]) -> None:
+        super().__init__()
+        self.tokens = tokens
+
+
+def run(tokens: list[str]) -> int:
+    """Do it; the exit code. Raises NotMine, MaestroError for a message that the broker refused, and as
+    `output.say`."""
+    environ = os.environ
+    if not environ.get(_SESSION) or environ.get(_BROKER) or environ.get(_QUICK, "1").strip().lower() in _OFF:
+        raise NotMine(tokens)
+    if tokens[:1] == ["inbox"]:
+        return _inbox(tokens, environ)
+    if tokens[:1] == ["send"]:
+        return _send(tokens, tokens[1:], environ)
+    if tokens[:2] == ["session", "send"]:
+        return _send(tokens, tokens[2:], environ)
+    raise NotMine(tokens)
+
+
+def _inbox(tokens: list[str], environ: Mapping[str, str]) -> int:
+    """Only an empty one: what there is to show is leased, printed and confirmed by the usual way.
+
+    Not from the marker `.pending`, which says whether mail was not yet offered: what a hook offered and nobody
+    displayed is pending all the same, and without a broker, or for a session that has ended, the answer is another.
+    """
+    given = [_INBOX_SWITCHES.get(token) for token in tokens[1:]]
+    if None in given or len(set(given)) != len(given):
+        raise NotMine(tokens)
+    # Without a lease the read changes nothing, and sees also what other readers hold.
+    status, answer = _ask(tokens, environ, b"inbox", {"status": ["pending"], "limit": 1})
+    if status != 200 or answer.get("messages") != [] or answer.get("hasMore") is not False:
+        raise NotMine(tokens)
+    if "quiet" not in given:
+        from . import output
+
+        output.say('{"messages": [], "count": 0, "hasMore": false}' if "json" in given else "No new messages.")
+    return 0
+
+
+def _send(tokens: list[str], arguments: list[str], environ: Mapping[str, str]) -> int:
+    options = _options(arguments)
+    if options is None:
+        raise NotMine(tokens)
+    from maestro_clients.fresh import new_message_id
+
+    message_id = new_message_id()
+    outgoing: dict[str, Any] = {"id": message_id, "to": options["to"], "message": options["message"]}
+    if options.get("priority", "medium") != "medium":
+        outgoing["metadata"] = {"priority": options["priority"]}
+    # From here on the message has its id, whoever sends it.
+    again = [*tokens, "--id", message_id]
+    status, answer = _ask(again, environ, b"send", {"messages": [outgoing]})
+    results = [answer] if status >= 400 else answer.get("results")
+    if not isinstance(results, list) or len(results) != 1 or not isinstance(results[0], dict):
+        raise NotMine(again)
+    refusal = answer if status >= 400 else results[0].get("error")
+    if refusal is not None:
+        from maestro_schemas.errors import MaestroError
+
+        error = MaestroError.from_body(refusal)
+        if error.code in _NOT_NOW:
+            raise NotMine(again)
+        raise error
+    from . import output, sent_text
+
+    output.say(sent_text.sentence(sent_text.outcome(results[0])))
+    return 0
+
+
+def _options(arguments: list[str]) -> dict[str, str] | None:
+    """Every option once, by name, and none that is not known; None for everything else."""
+    options: dict[str, str] = {}
+    if len(arguments) % 2:
+        return None
+    for word, value in zip(arguments[::2], arguments[1::2], strict=True):
+        name = _SEND_OPTIONS.get(word)
+        if name is None or name in options:
+            return None
+        options[name] = value
+    to, priority = options.get("to", ""), options.get("priority", "medium")
+    plain = to.isascii() and to.replace("_", "a").replace("-", "a").isalnum() and to[0] != "-"
+    return options if plain and options.get("message") and priority in _PRIORITIES else None
+
+
+def _ask(
+    tokens: list[str], environ: Mapping[str, str], command: bytes, body: dict[str, Any]
+) -> tuple[int, dict[str, Any]]:
+    """Raises NotMine with `tokens` where there was no answer."""
+    from maestro_clients import swift
+    from maestro_schemas import paths
+
+    caller = {"session": environ[_SESSION]}
+    if environ.get(_TOKEN):
+        caller["token"] = environ[_TOKEN]
+    path = swift.router_path(paths.data_dir(environ))
+    answer = None if path is None else swift.ask(path, command, {"as": caller, **body})
+    if answer is None:
+        raise NotMine(tokens)
+    return answer

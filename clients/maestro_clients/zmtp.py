@@ -1,0 +1,152 @@
+"""ZMTP: the wire of a DEALER that talks to one ROUTER, without libzmq.
+
+Rule: sans-IO. ZMTP 3.1 (RFC 37; 3.0 is RFC 23) with the NULL mechanism, and only what one short conversation needs:
+bytes come in by `receive`, what must be answered at once comes out of it, whole messages gather in `messages`.
+Whatever is not as the RFC says raises Broken, and the caller takes libzmq instead. Imports nothing: it is for the
+commands that end before `import zmq` would.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# No answer to a quick command is larger, by far; a length above it is garbage.
+FRAME_BYTES_MAX = 1 << 22
+FRAMES_MAX = 64
+
+_MORE, _LONG, _COMMAND = 1, 2, 4
+_GREETING_BYTES = 64
+_SHORT_BYTES_MAX = 255
+# Signature, version 3.1, mechanism, "as server" 0, filler.
+_GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
+_READY = b"\x05READY"
+_PING = b"\x04PING"
+_PONG = b"\x04PONG"
+_PING_TTL_BYTES = 2
+_PING_CONTEXT_BYTES_MAX = 16
+
+
+class Broken(Exception):  # noqa: N818 - a finding about the peer, which the caller answers by another way
+    """The peer does not speak ZMTP as a ROUTER of ours does, or has refused us."""
+
+
+def message(frames: Iterable[bytes]) -> bytes:
+    """One message of several frames, as bytes."""
+    parts = list(frames)
+    last = len(parts) - 1
+    return b"".join(_frame(part, _MORE if place < last else 0) for place, part in enumerate(parts))
+
+
+def _frame(body: bytes, flags: int) -> bytes:
+    if len(body) > _SHORT_BYTES_MAX:
+        return bytes((flags | _LONG,)) + len(body).to_bytes(8, "big") + body
+    return bytes((flags, len(body))) + body
+
+
+def _property(name: bytes, value: bytes) -> bytes:
+    return bytes((len(name),)) + name + len(value).to_bytes(4, "big") + value
+
+
+# What a DEALER says first. No message may follow before the peer's own READY: libzmq takes it for a command.
+OPENING = _GREETING + _frame(_READY + _property(b"Socket-Type", b"DEALER") + _property(b"Identity", b""), _COMMAND)
+
+
+class Dealer:
+    """`ready`: messages may be sent. `messages`: what came, each a list of frames; the caller takes from it."""
+
+    def __init__(self) -> None:
+        self.ready = False
+        self.messages: list[list[bytes]] = []
+        self._greeted = False
+        self._buffer = bytearray()
+        self._frames: list[bytes] = []
+
+    def receive(self, data: bytes) -> bytes:
+        """Take in bytes; gives what has to be sent in answer, often nothing. Raises Broken."""
+        self._buffer += data
+        if not self._greeted and not self._greet():
+            return b""
+        answers = b""
+        while (frame := self._next_frame()) is not None:
+            flags, body = frame
+            if flags & _COMMAND:
+                answers += self._obey(body)
+            elif not self.ready:
+                raise Broken("a message before READY")
+            else:
+                self._gather(flags, body)
+        return answers
+
+    def _greet(self) -> bool:
+        buffer = self._buffer
+        if (buffer[:1] or b"\xff") != b"\xff" or (len(buffer) >= 10 and not buffer[9] & 1):
+            raise Broken("no greeting of ZMTP")
+        if len(buffer) < _GREETING_BYTES:
+            return False
+        if buffer[10] < 3 or buffer[12:32] != _GREETING[12:32]:
+            raise Broken("a greeting of another version or mechanism")
+        del buffer[:_GREETING_BYTES]
+        self._greeted = True
+        return True
+
+    def _next_frame(self) -> tuple[int, bytes] | None:
+        buffer = self._buffer
+        if len(buffer) < 2:
+            return None
+        flags = buffer[0]
+        if flags & ~(_MORE | _LONG | _COMMAND) or (flags & _COMMAND and flags & _MORE):
+            raise Broken(f"a frame with the flags {flags:#04x}")
+        begin = 9 if flags & _LONG else 2
+        if len(buffer) < begin:
+            return None
+        size = int.from_bytes(buffer[1:begin], "big")
+        if size > FRAME_BYTES_MAX:
+            raise Broken(f"a frame of {size} bytes")
+        end = begin + size
+        if len(buffer) < end:
+            return None
+        body = bytes(buffer[begin:end])
+        del buffer[:end]
+        return flags, body
+
+    def _obey(self, body: bytes) -> bytes:
+        if not self.ready:
+            # An ERROR, or any other word, is a refusal.
+            if not body.startswith(_READY) or _socket_type(body[len(_READY) :]) != b"ROUTER":
+                raise Broken("no READY of a ROUTER")
+            self.ready = True
+            return b""
+        if body.startswith(_PING):
+            context = body[len(_PING) + _PING_TTL_BYTES :]
+            if len(body) < len(_PING) + _PING_TTL_BYTES or len(context) > _PING_CONTEXT_BYTES_MAX:
+                raise Broken("an odd PING")
+            return _frame(_PONG + context, _COMMAND)
+        if body.startswith(_PONG):
+            return b""
+        raise Broken("an unknown command")
+
+    def _gather(self, flags: int, body: bytes) -> None:
+        self._frames.append(body)
+        if len(self._frames) > FRAMES_MAX:
+            raise Broken("a message without an end")
+        if not flags & _MORE:
+            self.messages.append(self._frames)
+            self._frames = []
+
+
+def _socket_type(properties: bytes) -> bytes | None:
+    """The value of Socket-Type (names are compared without case); None where there is none. Raises Broken."""
+    found = None
+    place = 0
+    while place < len(properties):
+        named = place + 1 + properties[place]
+        valued = named + 4
+        end = valued + int.from_bytes(properties[named:valued], "big")
+        if named == place + 1 or end > len(properties) or valued > len(properties):
+            raise Broken("a READY whose properties do not end where they say")
+        if properties[place + 1 : named].lower() == b"socket-type":
+            found = properties[valued:end]
+        place = end
+    return found

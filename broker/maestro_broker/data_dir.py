@@ -2,9 +2,9 @@
 
 Rule: looked at before anything in it is read, and named durably before anything in it is promised.
 
-An older format is brought up to date step by step, each from version n to n + 1. The format file names the new version
-only once all that its step wrote is durable, so a step that was cut off anywhere is run again from its beginning: a
-step must bear that.
+An older format is brought up to date step by step, each from version n to n + 1. The format file names the new
+version only once all that its step wrote is durable, so a step that was cut off anywhere is run again from its
+beginning: a step must bear that.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def _refuse_unknown(data: str, version: int, current: int, steps: Mapping[int, S
         raise MaestroError(
             "FORMAT_UNSUPPORTED",
             f"{data} has data format {version}, and this broker knows none newer than {current}",
-            "A newer version of Maestro wrote it: install that with `pip install --upgrade maestro-messaging`, or set "
-            "MAESTRO_DATA_DIR to another directory.",
+            "A newer version of Maestro wrote it: install that with `pip install --upgrade maestro-messaging`, "
+            "or set MAESTRO_DATA_DIR to another directory.",
             limit=current,
             actual=version,
         )
@@ -98,8 +98,8 @@ def _refuse_unknown(data: str, version: int, current: int, steps: Mapping[int, S
         raise MaestroError(
             "FORMAT_UNSUPPORTED",
             f"{data} has data format {version}, and this broker knows none older than {oldest}",
-            f"Start a version of maestro-messaging once that knows both {version} and {oldest} (CHANGELOG.md names the "
-            "formats), then this one; or set MAESTRO_DATA_DIR to another directory.",
+            f"Start a version of maestro-messaging once that knows both {version} and {oldest} (CHANGELOG.md "
+            "names the formats), then this one; or set MAESTRO_DATA_DIR to another directory.",
             limit=oldest,
             actual=version,
         )

@@ -120,7 +120,7 @@ class Daemon:
         """Everything up to serving. Raises MaestroError or OSError; then nothing was bound."""
         options = self._options
         # 3. The format, before a file of another version is misread.
-        data_dir.check_format(options.data)
+        data_dir.bring_up_to_date(options.data)
         kind = mounts.file_system(options.data)
         if doubt := mounts.doubt(kind):
             self._warn(f"the data directory is on {kind}: {doubt}")

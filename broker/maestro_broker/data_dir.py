@@ -1,19 +1,37 @@
 """Data directory: made, and of a format that this broker knows.
 
 Rule: looked at before anything in it is read, and named durably before anything in it is promised.
+
+An older format is brought up to date step by step, each from version n to n + 1. The format file names the new
+version only once all that its step wrote is durable, so a step that was cut off anywhere is run again from its
+beginning: a step must bear that.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import re
+from typing import TYPE_CHECKING
 
 from maestro_schemas import DATA_FORMAT_VERSION
 from maestro_schemas.errors import MaestroError
 
 from . import disk
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Step = Callable[[str], None]
+
+_log = logging.getLogger(__name__)
+
 _FORMAT_FILE = "format"
+_FORMAT = re.compile(r"maestro-data ([1-9][0-9]{0,8})")
+
+# By the version that a step begins with. Empty while there is one format only.
+_STEPS: Mapping[int, Step] = {}
 
 
 def make(data: str) -> None:
@@ -32,18 +50,60 @@ def make(data: str) -> None:
         ) from None
 
 
-def check_format(data: str) -> None:
-    """Make or check `<data>/format`. Raises MaestroError FORMAT_UNSUPPORTED or DATA_DIR_UNUSABLE."""
+def bring_up_to_date(data: str, current: int = DATA_FORMAT_VERSION, steps: Mapping[int, Step] = _STEPS) -> None:
+    """Make `<data>/format`, or check it and run the steps that lead from its version to `current`.
+
+    Call it under the lock. Raises MaestroError FORMAT_UNSUPPORTED before anything was changed; OSError, after which
+    the next call goes on with the step that failed.
+    """
     path = os.path.join(data, _FORMAT_FILE)
     try:
         with open(path, encoding="ascii", errors="replace") as file:
             found = file.read().strip()
     except FileNotFoundError:
-        disk.write_durably(path, f"maestro-data {DATA_FORMAT_VERSION}\n".encode("ascii"))
+        _write_version(path, current)
         return
-    if found != f"maestro-data {DATA_FORMAT_VERSION}":
+    match = _FORMAT.fullmatch(found)
+    if match is None:
         raise MaestroError(
             "FORMAT_UNSUPPORTED",
-            f"{data} has the data format {found[:40]!r}, and this broker knows maestro-data {DATA_FORMAT_VERSION}",
-            "Use the version of maestro-messaging that wrote it, or set MAESTRO_DATA_DIR to a new directory.",
+            f"{path} says {found[:40]!r}, and this broker knows 'maestro-data' and a number, up to {current}",
+            "Look what wrote that file; if the directory is not Maestro's, set MAESTRO_DATA_DIR to another one.",
         )
+    version = int(match[1])
+    _refuse_unknown(data, version, current, steps)
+    for number in range(version, current):
+        _log.info("%s: from data format %d to %d", data, number, number + 1)
+        steps[number](data)
+        # A step may have written many files without a sync of each; its errors are reported by this one.
+        disk.sync_file_system(data)
+        _write_version(path, number + 1)
+        _log.info("%s: has data format %d now", data, number + 1)
+
+
+def _refuse_unknown(data: str, version: int, current: int, steps: Mapping[int, Step]) -> None:
+    if version > current:
+        raise MaestroError(
+            "FORMAT_UNSUPPORTED",
+            f"{data} has data format {version}, and this broker knows none newer than {current}",
+            "A newer version of Maestro wrote it: install that with `pip install --upgrade maestro-messaging`, "
+            "or set MAESTRO_DATA_DIR to another directory.",
+            limit=current,
+            actual=version,
+        )
+    oldest = current
+    while oldest - 1 in steps:
+        oldest -= 1
+    if version < oldest:
+        raise MaestroError(
+            "FORMAT_UNSUPPORTED",
+            f"{data} has data format {version}, and this broker knows none older than {oldest}",
+            f"Start a version of maestro-messaging once that knows both {version} and {oldest} (CHANGELOG.md "
+            "names the formats), then this one; or set MAESTRO_DATA_DIR to another directory.",
+            limit=oldest,
+            actual=version,
+        )
+
+
+def _write_version(path: str, version: int) -> None:
+    disk.write_durably(path, f"maestro-data {version}\n".encode("ascii"))

@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 # Lines looked at in one call: about 5 ms. A filter that finds little says how far it looked, and goes on.
 _SCAN_MAX = 3_000
 
+_CLIENT_IS_OLDER = (
+    "The client is the older one: `pip install --upgrade maestro-messaging` in the environment that it runs in."
+)
+_BROKER_IS_OLDER = (
+    "The broker is the older one: `maestro down`; the next command of the newer installation starts the newer broker."
+)
+
 
 def hello(request: Hello, options: Options, epoch: str, pid: int, head_lsn: int) -> HelloReply:
     """Raises MaestroError UNSUPPORTED_PROTOCOL when the ranges do not meet."""
@@ -41,7 +48,7 @@ def hello(request: Hello, options: Options, epoch: str, pid: int, head_lsn: int)
             "UNSUPPORTED_PROTOCOL",
             f"this broker ({__version__}) speaks protocol {PROTOCOL_VERSION}, the client "
             f"{request.protocol_min} to {request.protocol_max}",
-            "Bring both to the same version: `maestro down`, and the next command starts the installed one.",
+            _CLIENT_IS_OLDER if request.protocol_max < PROTOCOL_VERSION else _BROKER_IS_OLDER,
         )
     return HelloReply(
         protocol_min=PROTOCOL_VERSION,

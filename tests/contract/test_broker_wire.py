@@ -128,6 +128,24 @@ def test_garbage_is_answered(
     assert foreign.ask("hello")[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "advice"),
+    [
+        (0, 0, "The client is the older one: `pip install --upgrade"),
+        (2, 9, "The broker is the older one: `maestro down`"),
+    ],
+)
+def test_a_hello_of_another_version_is_told_which_side_to_upgrade(
+    foreign: Foreign, low: int, high: int, advice: str
+) -> None:
+    """With both ranges, and how."""
+    foreign.say(b"M1", b"1", b"hello", msgpack.packb({"protocolMin": low, "protocolMax": high}))
+    _, _, status, body = foreign.hear()
+    assert (status, body["code"]) == (426, "UNSUPPORTED_PROTOCOL")
+    assert f"the client {low} to {high}" in body["message"]
+    assert body["hint"].startswith(advice)
+
+
 def test_garbage_does_not_shift_the_next_request(foreign: Foreign) -> None:
     """Frames of one message are never taken for another's."""
     for _ in range(50):

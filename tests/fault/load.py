@@ -30,7 +30,7 @@ _AGAIN_S = 0.01
 _PAGE = 100
 
 
-class _Party(threading.Thread):
+class Party(threading.Thread):
     """One session at work until it is told to stop; `failure` is what ended it otherwise."""
 
     def __init__(self, post_office: PostOffice, session: str, seed: int) -> None:
@@ -79,7 +79,7 @@ class _Party(threading.Thread):
         return not self._giving_up.wait(_AGAIN_S)
 
 
-class Sender(_Party):
+class Sender(Party):
     """Sends rounds of up to `round_max` messages, numbered from `made` on."""
 
     def __init__(
@@ -138,7 +138,7 @@ class Sender(_Party):
         self._stopping.wait(self._pause_s)
 
 
-class Reader(_Party):
+class Reader(Party):
     """Reads its mailbox, confirms half of what it sees and deletes a quarter."""
 
     def __init__(self, post_office: PostOffice, session: str, seed: int) -> None:
@@ -244,7 +244,7 @@ class Load:
                 raise party.failure
 
     @property
-    def _parties(self) -> list[_Party]:
+    def _parties(self) -> list[Party]:
         return [*self.senders, *self.readers]
 
     @property

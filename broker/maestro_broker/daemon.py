@@ -258,12 +258,11 @@ class Daemon:
             self._mark(self._unmarked.pop(0))
         self._state.evict_idle(now_ms)
         self._transport.count_connections()
-        tick_ms = _TICK_MS if self._door is None else self._door.look_after(_TICK_MS)
         for session in self._state.take_misfits():
             self._warn(f"the counters of mailbox {session} did not fit its files and were counted again")
         if self._filer.failure is not None:
             raise self._filer.failure
-        self._next_tick_ms = now_ms + tick_ms
+        self._next_tick_ms = now_ms + (_TICK_MS if self._door is None else self._door.look_after(_TICK_MS))
 
     def _commit(self) -> None:
         """Make the batch durable; then, and only then, tell."""

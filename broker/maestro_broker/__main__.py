@@ -28,13 +28,19 @@ def main() -> int:
     )
     parser.add_argument("--ready-fd", type=int, help="a pipe that is told `ready`, or `error` and why")
     parser.add_argument("--foreground", action="store_true", help="log to standard error too")
+    parser.add_argument("--tcp", metavar="HOST:PORT", help="serve other machines too; notices at the next port")
     arguments = parser.parse_args()
     log = logging.getLogger("maestro_broker")
     os.umask(0o077)  # mail is its owner's: whatever is made below is for this user alone
     try:
         settings = dict(_setting(text) for text in arguments.set)
         chosen = options.resolve(
-            arguments.data_dir, settings, os.environ, ready_fd=arguments.ready_fd, foreground=arguments.foreground
+            arguments.data_dir,
+            settings,
+            os.environ,
+            ready_fd=arguments.ready_fd,
+            foreground=arguments.foreground,
+            tcp=arguments.tcp,
         )
         daemon = Daemon(chosen)
         daemon.prepare()

@@ -32,8 +32,8 @@ class Admission:
         """The command and the body. Raises MaestroError PEER_REFUSED, UNSUPPORTED_PROTOCOL, BAD_REQUEST or
         FRAME_TOO_LARGE."""
         frames, uid = arrival.frames, arrival.uid
-        # Off Linux libzmq may not tell; there the 0700 directory of the sockets stands alone.
-        if uid not in self._uids and (uid is not None or sys.platform == "linux"):
+        # Off Linux libzmq may not tell; there the 0700 directory of the sockets stands alone. Over TCP it is the key.
+        if arrival.public is None and uid not in self._uids and (uid is not None or sys.platform == "linux"):
             self.refused["peer"] += 1
             raise MaestroError(
                 "PEER_REFUSED",

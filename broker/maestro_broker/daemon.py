@@ -7,7 +7,6 @@ stands where it stands.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import logging
 import os
@@ -17,7 +16,8 @@ import socket
 import sys
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import zmq
@@ -55,8 +55,9 @@ from .spool import Spool
 from .state import Need
 from .sweeper import Sweeper
 from .tally import Tally
+from .tcp_door import TcpDoor
 from .timeline import Timeline
-from .transport import Arrival, Transport
+from .transport import Answer, Arrival, Transport
 from .upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -81,15 +82,6 @@ _UTF8_BYTES = 4
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Answer(NamedTuple):
-    """A reply that waits for the commit."""
-
-    peer: bytes
-    request_id: bytes
-    status: bytes
-    body: bytes
-
-
 class Daemon:
     """One broker, from start to stop."""
 
@@ -100,7 +92,7 @@ class Daemon:
         self._warnings: deque[str] = deque(maxlen=50)
         self._admission = Admission(self._limits.wire_bytes_max)
         self._tally = Tally()
-        self._answers: list[Answer] = []
+        self._answers: list[tuple[Transport | TcpDoor, Answer]] = []
         self._unmarked: list[Mailbox] = []
         self._stopping = False
         self._seal_due = False
@@ -161,7 +153,12 @@ class Daemon:
             self._backlog.put(changes, bodies_bytes)
         # 6. The sockets exist but nobody is let in: what waits in the outbox is older than what comes now.
         self._transport = Transport(options.runtime, self._limits.wire_bytes_max)
+        self._posts: list[Transport | TcpDoor] = [self._transport]
         self._state.topics = self._transport.held
+        self._door: TcpDoor | None = None
+        if options.tcp is not None:
+            self._door = TcpDoor(options.data, options.tcp, self._limits.wire_bytes_max, self._state, self._warn)
+            self._posts.append(self._door)
         self._outbox = OutboxDrain(
             paths.outbox_dir(options.data), send=self._send_queued, tell=self._tell_sender, report=self._warn
         )
@@ -169,8 +166,9 @@ class Daemon:
             self._commit()
         # 7. Bind, and only then tell where: who reads the file finds somebody there. Before that, away with the
         # file of a broker that was killed: it names the place where we shall listen, and another process.
-        _remove(paths.endpoints_file(options.data))
-        self._transport.bind()
+        disk.remove(paths.endpoints_file(options.data))
+        for post in reversed(self._posts):  # the door first, since its address is somebody's choice and may be taken
+            post.bind()
         router, publisher = self._transport.addresses
         lines = {
             "router": router,
@@ -178,6 +176,7 @@ class Daemon:
             "pid": os.getpid(),
             "epoch": self._epoch,
             "version": __version__,
+            **({"tcp": self._door.address} if self._door is not None else {}),
         }
         text = "".join(f"{name}={value}\n" for name, value in lines.items())
         disk.write_durably(paths.endpoints_file(options.data), text.encode())
@@ -201,12 +200,13 @@ class Daemon:
 
     def serve(self) -> None:
         """Until stopped. Raises what must end the broker: JOURNAL_FAILED, a failed filer."""
-        transport = self._transport
         poller = zmq.Poller()
-        poller.register(transport.router, zmq.POLLIN)
-        poller.register(transport.publisher, zmq.POLLIN)
+        poller.register(self._transport.router, zmq.POLLIN)
+        poller.register(self._transport.publisher, zmq.POLLIN)
         poller.register(self._wake, zmq.POLLIN)
         while not self._stopping:
+            if self._door is not None:
+                self._door.register(poller)
             # An idle millisecond is the filer's; less than that costs more in handing over than it files.
             ready = poller.poll(0 if self._readings else self._backlog.patience_ms())
             if not ready and not self._readings:
@@ -214,9 +214,9 @@ class Daemon:
                 ready = poller.poll(self._wait_ms())
                 self._filer.hold_back()
             self._turn()
-            if any(socket is transport.publisher for socket, _ in ready):
-                for topic in transport.subscriptions():
-                    notices.publish_head(transport, self._state, topic, self._committed_lsn, self._clock.now_ms())
+            for post in self._posts:
+                if any(socket is post.publisher for socket, _ in ready):
+                    notices.greet(post, self._state, self._committed_lsn, self._clock.now_ms())
 
     def _turn(self) -> None:
         """One batch."""
@@ -224,7 +224,7 @@ class Daemon:
         self._state.back_pressure = self._backlog.press_back()
         now_ms = self._clock.now_ms()
         arrivals = 0
-        for arrival in self._transport.receive(_BATCH_REQUESTS):
+        for arrival in chain.from_iterable(post.receive(_BATCH_REQUESTS) for post in self._posts):
             arrivals += 1
             self._answer(arrival, now_ms)
         if self._readings:
@@ -262,7 +262,7 @@ class Daemon:
             self._warn(f"the counters of mailbox {session} did not fit its files and were counted again")
         if self._filer.failure is not None:
             raise self._filer.failure
-        self._next_tick_ms = now_ms + _TICK_MS
+        self._next_tick_ms = now_ms + (_TICK_MS if self._door is None else self._door.look_after(_TICK_MS))
 
     def _commit(self) -> None:
         """Make the batch durable; then, and only then, tell."""
@@ -281,11 +281,11 @@ class Daemon:
             for mailbox in self._state.take_touched():
                 self._mark(mailbox)
         answers, self._answers = self._answers, []
-        for answer in answers:
-            self._transport.reply(*answer)
+        for post, answer in answers:
+            post.reply(*answer)
         if changes:
-            if self._transport.held:
-                notices.publish(self._transport, changes)
+            if self._state.topics:
+                notices.publish([post for post in self._posts if post.held], changes)
             self._backlog.put(changes, sum(map(len, bodies)))
         self._outbox.settle()
 
@@ -300,9 +300,12 @@ class Daemon:
     # --- requests ----------------------------------------------------------------------------------------
 
     def _answer(self, arrival: Arrival, now_ms: int) -> None:
+        post, self._state.key = self._posts[0 if arrival.public is None else -1], None
         try:
             command, body = self._admission.admit(arrival)
             request = decode_request(command, body)
+            if self._door is not None and arrival.public is not None:
+                request = self._door.vouch(arrival.public, request, now_ms)
             if isinstance(request, Inbox) and not self._is_read(request, arrival, now_ms):
                 return
             reply = self._do(request, len(body), now_ms)
@@ -313,7 +316,7 @@ class Daemon:
                 raise  # no answer: it ends the broker, and whoever asked repeats it
             self._tally.refused(error.code)
             status, encoded = str(error.status).encode(), _encode(error.body())
-        self._answers.append(Answer(arrival.peer, request_id(arrival), status, encoded))
+        self._answers.append((post, Answer(arrival.peer, request_id(arrival), status, encoded)))
 
     def _is_read(self, request: Inbox, arrival: Arrival, now_ms: int) -> bool:
         """Whether the mailbox is in memory; if not, the request waits for it."""
@@ -433,7 +436,7 @@ class Daemon:
                 "loaded": sum(mailbox.loaded and mailbox.held > 0 for mailbox in state.mailboxes.values()),
                 "pending": sum(mailbox.pending for mailbox in state.mailboxes.values()),
             },
-            "watchers": len(self._transport.held),
+            "watchers": len(state.topics),
             "messages": self._tally.messages(),
             "refusedByCode": self._tally.refusals(),
             "commit": self._tally.commits(),
@@ -450,6 +453,7 @@ class Daemon:
                 "journalBytes": self._journal.held_bytes,
                 "fileSystem": mounts.file_system(options.data),
             },
+            **({"tcp": self._door.stats()} if self._door is not None else {}),
             "limits": reports.limits_shown(options),
             "config": reports.config_shown(options),
             "warnings": warnings,
@@ -466,7 +470,8 @@ class Daemon:
         self._turn()
         self._commit()
         self._readings.close()
-        self._transport.close()
+        for post in self._posts:
+            post.close()
         # 3. The files catch up; what does not fit into the time stays in the journal for the next start.
         stopped = self._filer.stop(_FILE_AT_STOP_S)
         if stopped and self._filer.failure is None:
@@ -484,7 +489,7 @@ class Daemon:
     def _take_address_away(self) -> None:
         """Clients find no address any more, start another broker, and that one waits for the lock."""
         self._lock.announce_stop()
-        _remove(paths.endpoints_file(self._options.data))
+        disk.remove(paths.endpoints_file(self._options.data))
 
     def _on_signal(self, number: int, _frame: object) -> None:
         _log.info("stopping on %s", signal.Signals(number).name)
@@ -493,8 +498,3 @@ class Daemon:
     def _warn(self, what: str) -> None:
         _log.warning("%s", what)
         self._warnings.append(what)
-
-
-def _remove(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)

@@ -6,6 +6,7 @@ write-back errors since Linux 5.8 (syncfs(2)).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
@@ -82,3 +83,9 @@ def storage_full(data: str) -> MaestroError:
         "Free some space; reading, confirming and deleting go on, and sending resumes by itself.",
         retry_after_s=2.0,
     )
+
+
+def remove(path: str) -> None:
+    """It is gone, whether it was there or not."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)

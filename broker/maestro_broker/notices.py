@@ -15,24 +15,34 @@ from maestro_schemas.events import TOPIC_SEPARATOR, Event
 from . import records
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .state import Change, State
+    from .tcp_door import TcpDoor
     from .transport import Transport
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def publish(transport: Transport, changes: list[Change]) -> None:
-    """Tell of a committed batch."""
+def publish(posts: Sequence[Transport | TcpDoor], changes: list[Change]) -> None:
+    """Tell of a committed batch, each at the posts where somebody listens."""
     for change in changes:
         event = records.event(change.lsn, change.record)
         body = b""
         for party in event.parties():
-            if transport.wants(party):
-                body = body or _encode(event)
-                transport.publish(f"{party}{TOPIC_SEPARATOR}{event.event}", body)
+            for post in posts:
+                if post.wants(party):
+                    body = body or _encode(event)
+                    post.publish(f"{party}{TOPIC_SEPARATOR}{event.event}", body)
 
 
-def publish_head(transport: Transport, state: State, topic: str, lsn: int, now_ms: int) -> None:
+def greet(post: Transport | TcpDoor, state: State, lsn: int, now_ms: int) -> None:
+    """New watchers learn where their mailboxes stand."""
+    for topic in post.subscriptions():
+        publish_head(post, state, topic, lsn, now_ms)
+
+
+def publish_head(post: Transport | TcpDoor, state: State, topic: str, lsn: int, now_ms: int) -> None:
     """A new watcher learns where its mailbox stands."""
     session, separator, rest = topic.partition(TOPIC_SEPARATOR)
     if not separator or rest:
@@ -40,4 +50,4 @@ def publish_head(transport: Transport, state: State, topic: str, lsn: int, now_m
     mailbox = state.mailboxes.get(session)
     seq = mailbox.head_seq if mailbox is not None else 0
     head = Event(lsn=lsn, at=now_ms, event="head", session=session, seq=seq)
-    transport.publish(f"{session}{TOPIC_SEPARATOR}head", _encode(head))
+    post.publish(f"{session}{TOPIC_SEPARATOR}head", _encode(head))

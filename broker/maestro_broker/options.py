@@ -24,6 +24,7 @@ class Options(NamedTuple):
 
     `origins`: `default`, `config`, `environment` or `flag` of each limit; `places`: which line or variable, where one
     did. `file`: the config file as it was read. `retention_by_project`: project id to ms, where it has its own.
+    `tcp`: HOST:PORT for other machines, None for none.
     """
 
     data: str
@@ -36,6 +37,7 @@ class Options(NamedTuple):
     file: config.File = _NO_FILE
     # Project -> ms; what is not named here has Limits.retention_ms.
     retention_by_project: Mapping[str, int] = {}
+    tcp: str | None = None
 
 
 def resolve(
@@ -45,6 +47,7 @@ def resolve(
     *,
     ready_fd: int | None = None,
     foreground: bool = False,
+    tcp: str | None = None,
 ) -> Options:
     """Raises MaestroError BAD_SETTING (also for a config file that can't be read) or PATH_TOO_LONG."""
     directory = os.path.abspath(data) if data is not None else paths.data_dir(environ)
@@ -65,4 +68,5 @@ def resolve(
         places,
         file,
         file.retention_by_project(),
+        tcp or environ.get("MAESTRO_TCP") or None,
     )

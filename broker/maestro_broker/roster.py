@@ -81,7 +81,7 @@ def end(state: State, request: SessionEnd, now_ms: int) -> SessionReply:
         )
     if session.active:
         ended = replace(session, status=request.status, completed_at=now_ms, last_activity=now_ms)
-        stored = StoredSession(session=ended, token_hash=found.token_hash)
+        stored = StoredSession(session=ended, token_hash=found.token_hash, key=found.key)
         state.absorb(SessionChanged(now_ms, "ended", stored), None)
     return SessionReply(found.public())
 
@@ -133,7 +133,8 @@ def touch(state: State, request: SessionTouch, now_ms: int) -> SessionReply:
     )
     found.last_activity_ms = now_ms
     if changed != session:
-        stored = StoredSession(session=replace(changed, last_activity=now_ms), token_hash=found.token_hash)
+        active = replace(changed, last_activity=now_ms)
+        stored = StoredSession(session=active, token_hash=found.token_hash, key=found.key)
         state.absorb(SessionChanged(now_ms, "changed", stored), None)
     return SessionReply(found.public())
 
@@ -177,7 +178,8 @@ def _started(
         cwd=request.cwd or (before.cwd if before else None),
         has_token=token_hash is not None,
     )
-    return StoredSession(session=session, token_hash=token_hash)
+    # Whose it was first, it stays: a key that may speak for any session takes none over.
+    return StoredSession(session=session, token_hash=token_hash, key=old.key if old is not None else state.key)
 
 
 def _check_fields(state: State, request: SessionStart | SessionTouch) -> None:

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 class SessionState:
     """A session in memory. `last_activity_ms` is soft; `session` carries it as it was when last recorded."""
 
-    __slots__ = ("last_activity_ms", "session", "token_hash")
+    __slots__ = ("key", "last_activity_ms", "session", "token_hash")
 
     def __init__(self, stored: StoredSession) -> None:
         self.session = stored.session
         self.token_hash = stored.token_hash
+        self.key = stored.key
         self.last_activity_ms = stored.session.last_activity
 
     def public(self) -> Session:
@@ -57,6 +58,7 @@ class Sessions:
             self._unlist(old.session)
             old.session = session
             old.token_hash = stored.token_hash
+            old.key = stored.key
             old.last_activity_ms = max(old.last_activity_ms, session.last_activity)
         else:
             self._by_id[session.id] = SessionState(stored)

@@ -91,6 +91,8 @@ class State:
         self.topics: AbstractSet[str] = frozenset()
         # How long mail is kept, in ms, by the receiver's project; for all others, Limits.retention_ms.
         self.retention_by_project: Mapping[str, int] = {}
+        # The name of the key by which the request under way came from another machine.
+        self.key: str | None = None
         self._misfits: list[str] = []
         self._touched: dict[str, Mailbox] = {}
         self._changes: list[Change] = []

@@ -37,11 +37,22 @@ _MORE = int(zmq.NOBLOCK) | int(zmq.SNDMORE)
 
 
 class Arrival(NamedTuple):
-    """One request as it came: who (libzmq's routing id), the peer's uid, and the frames after the routing id."""
+    """One request as it came: who (libzmq's routing id), the peer's uid, the frames after the routing id, and of a
+    peer at the TCP door the public key that it has proved to hold."""
 
     peer: bytes
     uid: int | None
     frames: list[bytes]
+    public: str | None = None
+
+
+class Answer(NamedTuple):
+    """A reply that waits for the commit."""
+
+    peer: bytes
+    request_id: bytes
+    status: bytes
+    body: bytes
 
 
 class Transport:

@@ -50,7 +50,22 @@ class Desk(NamedTuple):
         """The broker that serves the data directory now, without starting one."""
         from maestro_clients.broker_process import find
 
-        return find(self.data)
+        return find(self.data, self.environ)
+
+    @property
+    def is_far(self) -> bool:
+        """Whether the broker is on another machine (MAESTRO_BROKER)."""
+        return bool(self.environ.get(paths.BROKER_VARIABLE))
+
+    def check_near(self, deed: str) -> None:
+        """Raises MaestroError BAD_SETTING where the broker is on another machine, for what is done on its own."""
+        if self.is_far:
+            raise MaestroError(
+                "BAD_SETTING",
+                f"MAESTRO_BROKER names a broker on another machine ({self.environ[paths.BROKER_VARIABLE]}), "
+                f"and this can't {deed} it from here",
+                "Do it there; or unset MAESTRO_BROKER, for a broker of this machine.",
+            )
 
     def ensure_broker(self) -> Endpoints:
         """The broker, started if need be. Raises MaestroError BROKER_UNREACHABLE where that is turned off, and

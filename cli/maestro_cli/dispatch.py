@@ -56,7 +56,7 @@ def send(
     since = _own_head(desk) if wait is not None and wait.what == "reply" else 0
     sent = send_or_queue(desk.data, desk.environ, desk.caller, outgoing, autostart=desk.autostart, timeout_s=10.0)
     if sent.result is None:
-        return _queued(outgoing, sent, wait, as_json=as_json)
+        return _queued(desk, outgoing, sent, wait, as_json=as_json)
     outcome = sent_text.outcome(sent.result)
     if retry_of is not None:
         outcome["retryOf"] = retry_of
@@ -75,13 +75,12 @@ def send(
         return exit_codes.of(error)
 
 
-def _queued(outgoing: OutgoingDoc, sent: Sent, wait: Awaited | None, *, as_json: bool) -> int:
+def _queued(desk: Desk, outgoing: OutgoingDoc, sent: Sent, wait: Awaited | None, *, as_json: bool) -> int:
     outcome: dict[str, Any] = {
         "status": "queued", "id": outgoing["id"], "to": outgoing["to"], "path": sent.queued_path
     }  # fmt: skip
-    told = (
-        f"Queued in the outbox: {outgoing['id']} to {outgoing['to']}. No broker answered; "
-        "it will be sent when a broker runs (maestro up)."
+    told = f"Queued in the outbox: {outgoing['id']} to {outgoing['to']}. No broker answered; it will be sent " + (
+        "by the next command that reaches it." if desk.is_far else "when a broker runs (maestro up)."
     )
     if sent.reason is not None and sent.reason.code == "BAD_SETTING":
         # Waiting does not mend it: somebody must.

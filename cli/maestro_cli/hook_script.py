@@ -38,8 +38,9 @@ data={data}
 [ -z "$MAESTRO_DATA_DIR" ] || data=$MAESTRO_DATA_DIR
 case $data in "~/"*) data=$HOME/${{data#"~/"}} ;; esac
 input=$(cat)
-case $event in
-SessionStart | SessionEnd) ;;
+# On another machine than the broker's there is no marker to look for: it is asked.
+case $MAESTRO_BROKER:$event in
+:SessionStart | :SessionEnd | ?*:*) ;;
 *)
   session=
   # Agents say it first, and what looks for it takes the square of how far it has to look.

@@ -63,6 +63,12 @@ CONFIG_COMMANDS = (
 )
 SPOOL_COMMANDS = (("prune", "spool_prune:prune", "Remove what is older than the retention, now."),)
 
+KEYS_COMMANDS = (
+    ("new", "keys_new:new", "Make a key for another machine."),
+    ("list", "keys_list:list_keys", "List the keys, and for whom each may speak."),
+    ("revoke", "keys_revoke:revoke", "Let a key in no longer; what it does is cut off at once."),
+)
+
 _SESSION_ABOUT = "Start, end, show and list sessions, and send to one."
 _SESSION_EXAMPLES = """\
 Examples:
@@ -95,6 +101,13 @@ Examples:
   maestro spool prune --dry-run
   maestro spool prune --older-than 3d"""
 
+_KEYS_ABOUT = "Let other machines in, each with a key of its own (see `maestro up --tcp`)."
+_KEYS_EXAMPLES = """\
+Examples:
+  maestro keys new laptop --out laptop.key
+  maestro keys list
+  maestro keys revoke laptop"""
+
 _ABOUT = "Durable messages between coding agents' sessions on one machine."
 
 
@@ -121,7 +134,8 @@ def build() -> App:
             "  MAESTRO_SESSION_ID, MAESTRO_SESSION_TOKEN  who you are\n"
             "  MAESTRO_DATA_DIR, MAESTRO_RUNTIME_DIR      where the files and the sockets are\n"
             "  MAESTRO_AUTOSTART=0                        never start a broker by yourself\n"
-            "  MAESTRO_CONFIG                             the file of settings (`maestro config`)\n\n"
+            "  MAESTRO_CONFIG                             the file of settings (`maestro config`)\n"
+            "  MAESTRO_BROKER, MAESTRO_KEY_FILE           a broker elsewhere (tcp://HOST:PORT), and its key\n\n"
             f"Exit codes:\n{exits}"
         ),
     )
@@ -131,6 +145,7 @@ def build() -> App:
     _register(_family(root, "hooks", _HOOKS_ABOUT, _HOOKS_EXAMPLES), HOOKS_COMMANDS)
     _register(_family(root, "config", _CONFIG_ABOUT, _CONFIG_EXAMPLES), CONFIG_COMMANDS)
     _register(_family(root, "spool", _SPOOL_ABOUT, _SPOOL_EXAMPLES), SPOOL_COMMANDS)
+    _register(_family(root, "keys", _KEYS_ABOUT, _KEYS_EXAMPLES), KEYS_COMMANDS)
     return root
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from .codec import Reply
     from .connection import Frames
+    from .far import Handshakes
 
 
 # The loop watches the socket's own descriptor, without zmq.asyncio: no second kind of future in between, and a send
@@ -47,6 +48,7 @@ class AsyncLine:
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._socket: zmq.Socket[bytes] | None = None
+        self._handshakes: Handshakes | None = None
         self._requests = Connection()
         self._futures: dict[bytes, asyncio.Future[Reply | MaestroError]] = {}
         self._quiet_since_s = 0.0
@@ -150,6 +152,16 @@ class AsyncLine:
     def _connect(self, loop: asyncio.AbstractEventLoop) -> None:
         self._socket = dealer.connected(self._address)
         loop.add_reader(self._socket.FD, self._take_in)
+        if dealer.is_far(self._address):
+            from .far import Handshakes
+
+            self._handshakes = Handshakes(self._socket)
+            loop.add_reader(self._handshakes.monitor.FD, self._look_at_handshakes)
+
+    def _look_at_handshakes(self) -> None:
+        refused = self._handshakes.refused() if self._handshakes is not None else None
+        if refused is not None:
+            self._fail(refused)
 
     def _connect_again(self) -> None:
         assert self._loop is not None  # noqa: S101 - there are requests, and each was made in a loop
@@ -160,6 +172,7 @@ class AsyncLine:
 
     def _drop(self) -> None:
         socket, self._socket = self._socket, None
+        handshakes, self._handshakes = self._handshakes, None
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
@@ -168,6 +181,10 @@ class AsyncLine:
         # A forked child shares the parent's epoll: taking the descriptor out of it would make the parent deaf.
         if self._loop is not None and self._pid == os.getpid() and not self._loop.is_closed():
             self._loop.remove_reader(socket.FD)
+            if handshakes is not None:
+                self._loop.remove_reader(handshakes.monitor.FD)
+        if handshakes is not None:
+            handshakes.close()
         socket.close()
 
     def _send(self, frames: Frames) -> None:
@@ -244,11 +261,12 @@ class AsyncLine:
         requests = self._requests
         if not requests:
             return
+        self._look_at_handshakes()
         if self._socket is None:
             self._look_for_broker()
         elif now_s - self._quiet_since_s >= dealer.QUIET_S:
             self._quiet_since_s = now_s
-            if not listens(self._address):
+            if not (listens(self._address) if self._handshakes is None else self._handshakes.may_answer):
                 self._lose()
         for frames in requests.due(now_s):
             self._send(frames)

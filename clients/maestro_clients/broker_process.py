@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_schemas import paths
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.paths import BROKER_VARIABLE
 
 from .liveness import listens
 
@@ -38,12 +39,19 @@ class Endpoints(NamedTuple):
 
 
 def may_autostart(environ: Mapping[str, str]) -> bool:
-    """Whether a missing broker may be started: yes, unless MAESTRO_AUTOSTART says no."""
+    """Whether a missing broker may be started: yes, unless MAESTRO_AUTOSTART says no, or it is on another machine."""
+    if environ.get(BROKER_VARIABLE):
+        return False
     return environ.get("MAESTRO_AUTOSTART", "1").strip().lower() not in _OFF
 
 
-def find(data: str) -> Endpoints | None:
-    """The broker that serves the data directory now; None if nobody listens. Starts nothing."""
+def find(data: str, environ: Mapping[str, str] | None = None) -> Endpoints | None:
+    """The broker that serves the data directory now; None if nobody listens. Starts nothing. Where `environ` names
+    one on another machine, that one, heard or not; raises MaestroError BAD_SETTING where it names none."""
+    if environ is not None and environ.get(BROKER_VARIABLE):
+        from .far import endpoints
+
+        return endpoints(environ)
     named = _read_endpoints(data)
     # Read again once somebody was there: it may be the next broker at its predecessor's place, and the first reading
     # the predecessor's. A broker removes that file before it listens.
@@ -76,15 +84,23 @@ def ensure(
     autostart: bool,
     timeout_s: float = 10.0,
     settings: Mapping[str, str] | None = None,
+    tcp: str | None = None,
 ) -> Endpoints:
-    """The broker of the data directory, started if need be (with `settings`, NAME to VALUE, if it is we who start).
+    """The broker of the data directory, started if need be (with `settings`, NAME to VALUE, and `tcp`,
+    HOST:PORT for other machines, if it is we who start).
+
+    Of one on another machine (MAESTRO_BROKER): its address, after it was sent what waits in the outbox here.
 
     Raises MaestroError BROKER_UNREACHABLE where nobody is there and autostart is off; DATA_DIR_UNUSABLE; what the
     broker itself said (PATH_TOO_LONG, FORMAT_UNSUPPORTED, BAD_SETTING, ...); AUTOSTART_FAILED where it ended
     without a word; DATA_DIR_LOCKED or TIMEOUT where a broker runs, or starts, and does not serve within timeout_s.
     """
-    found = find(data)
+    found = find(data, environ)
     if found is not None:
+        if environ.get(BROKER_VARIABLE):
+            from .far_outbox import drain
+
+            drain(data, found.router, timeout_s)
         return found
     if not autostart:
         raise MaestroError(
@@ -102,7 +118,7 @@ def ensure(
                 return found
             _wait_a_little(deadline_s, _late(f"another process starts the broker of {data}; it does not serve yet"))
         found = find(data)
-        return found if found is not None else _start(data, environ, settings or {}, deadline_s)
+        return found if found is not None else _start(data, environ, settings or {}, tcp, deadline_s)
     finally:
         os.close(lock_fd)
 
@@ -145,12 +161,16 @@ def _wait_a_little(deadline_s: float, late: MaestroError) -> None:
     time.sleep(min(left_s, _LOOK_EVERY_S))
 
 
-def _start(data: str, environ: Mapping[str, str], settings: Mapping[str, str], deadline_s: float) -> Endpoints:
+def _start(
+    data: str, environ: Mapping[str, str], settings: Mapping[str, str], tcp: str | None, deadline_s: float
+) -> Endpoints:
     from . import launch
 
     command = [sys.executable, "-m", "maestro_broker", "--data-dir", os.path.abspath(data)]
     for name, value in settings.items():
         command += ["--set", f"{name}={value}"]
+    if tcp is not None:
+        command += ["--tcp", tcp]
     birth = launch.Launch("the broker", command, data, START_LOG, "`maestro up --foreground` shows what happens")
     report = birth.report(environ, deadline_s)
     if report == "ready":

@@ -67,9 +67,14 @@ def connected(address: str) -> zmq.Socket[bytes]:
 
 
 def connect(socket: zmq.Socket[bytes], address: str) -> None:
-    """Raises MaestroError BROKER_UNREACHABLE for an address that is none."""
+    """Raises MaestroError BROKER_UNREACHABLE for an address that is none, KEY_FILE_UNUSABLE for one on another
+    machine whose key can't be used."""
     try:
-        socket.connect(address)
+        if is_far(address):
+            from .far import dress
+
+            dress(socket, address)
+        socket.connect(address.partition("#")[0])
     except zmq.ZMQError as error:
         raise MaestroError(
             "BROKER_UNREACHABLE",
@@ -104,13 +109,25 @@ def unanswered(address: str, *, connected: bool) -> MaestroError:
         return unreachable(address)
     return MaestroError(
         "TIMEOUT",
-        f"the broker at {address} did not answer in time",
+        f"the broker at {address.partition('#')[0]} did not answer in time",
         "It is not known whether the request was done: repeat it with the same ids, which is safe.",
     )
 
 
+def is_far(address: str) -> bool:
+    """Whether the broker is on another machine, where a key is needed: `tcp://HOST:PORT#KEY_FILE`."""
+    return address.startswith("tcp://")
+
+
 def unreachable(address: str) -> MaestroError:
     """The error for an address where nobody listens."""
+    if is_far(address):
+        return MaestroError(
+            "BROKER_UNREACHABLE",
+            f"no broker can be reached at {address.partition('#')[0]}",
+            "Look whether `maestro up --tcp` runs there, and no firewall bars this port or the next. "
+            "Repeating a request with the same ids is safe.",
+        )
     return MaestroError(
         "BROKER_UNREACHABLE",
         f"no broker listens at {address}",

@@ -26,6 +26,7 @@ from .dealer import (
     QUIET_S,
     closed,
     connected,
+    is_far,
     not_ours,
     send,
     unanswered,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from .codec import Reply
     from .connection import Frames
+    from .far import Handshakes
 
 # Longer waits are cut into these, so that the socket's timeout, which costs a call to set, stays the same.
 _SLICE_MS = 100
@@ -55,6 +57,7 @@ class Line:
         self._patient = patient
         self._closed = False
         self._socket: zmq.Socket[bytes] | None = None
+        self._handshakes: Handshakes | None = None
         self._arrived: dict[bytes, Reply | MaestroError] = {}
         self._start_over()
 
@@ -66,12 +69,15 @@ class Line:
         self._look_again_s = LOOK_AGAIN_S
         if self._socket is not None:
             # A forked child: pyzmq sees that the socket is the parent's and only marks its own copy as closed.
-            self._socket.close()
-            self._socket = None
+            self._drop()
 
     def _connect(self) -> None:
         self._wait_ms = -1
         self._socket = connected(self._address)
+        if is_far(self._address):
+            from .far import Handshakes
+
+            self._handshakes = Handshakes(self._socket)
 
     @property
     def socket(self) -> zmq.Socket[bytes] | None:
@@ -86,6 +92,9 @@ class Line:
         self._drop()
 
     def _drop(self) -> None:
+        if self._handshakes is not None:
+            self._handshakes.close()
+            self._handshakes = None
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -215,9 +224,13 @@ class Line:
     def _mend(self, now_s: float) -> None:
         """Look after silence, send again, give up."""
         requests = self._requests
+        handshakes = self._handshakes
+        if handshakes is not None and (refused := handshakes.refused()) is not None:
+            self._drop()
+            self._end_all(refused)
         if self._socket is not None and now_s - self._quiet_since_s >= QUIET_S and requests:
             self._quiet_since_s = now_s
-            if not listens(self._address):
+            if not (listens(self._address) if handshakes is None else handshakes.may_answer):
                 self._lose()
         for frames in requests.due(now_s):
             self._send(frames)

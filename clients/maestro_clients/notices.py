@@ -14,10 +14,12 @@ import zmq
 from maestro_schemas.errors import MaestroError
 
 from .codec import decode_notice
-from .dealer import NOW, RECONNECT_MAX_MS, RECONNECT_MS, new_socket
+from .dealer import NOW, RECONNECT_MAX_MS, RECONNECT_MS, connect, is_far, new_socket
 
 if TYPE_CHECKING:
     from maestro_schemas.documents import EventDoc
+
+    from .far import Handshakes
 
 _DRAIN = 1_024
 
@@ -36,6 +38,11 @@ class Notices:
         self.socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
         # Before the connect, so that no loss goes unseen.
+        self._handshakes: Handshakes | None = None
+        if is_far(address):
+            from .far import Handshakes
+
+            self._handshakes = Handshakes(self.socket)
         self.monitor: zmq.Socket[bytes] = self.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         if session is None:
             topics = [""]
@@ -43,7 +50,7 @@ class Notices:
             topics = [f"{session}|"] if watches else [f"{session}|message.", f"{session}|session."]
         for topic in topics:
             self.socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
-        self.socket.connect(address)
+        connect(self.socket, address)
 
     def drain(self) -> list[EventDoc]:
         """What has come; of a stream that does not end, a part. What can't be read is no hint, and passed over."""
@@ -58,6 +65,15 @@ class Notices:
         except zmq.Again:
             pass
         return events
+
+    def is_lost(self) -> bool:
+        """Whether the connection broke; to be asked when `monitor` is readable. Raises MaestroError KEY_REFUSED."""
+        if self._handshakes is None:
+            return True  # the monitor has nothing else to tell
+        refused = self._handshakes.refused()
+        if refused is not None:
+            raise refused
+        return self._handshakes.was_lost
 
     def close(self) -> None:
         """Unsubscribe. Can be repeated."""

@@ -189,3 +189,13 @@ def _remove(path: str) -> None:
         os.unlink(path)
     except OSError:
         return
+
+
+def keep_as_failed(path: str, entry: OutboxEntry) -> None:
+    """An entry that was refused for good, with its `failure`, in the place of the one that waited."""
+    target = path.removesuffix(WAITING_SUFFIX) + FAILED_SUFFIX
+    aside = os.path.join(os.path.dirname(os.path.dirname(path)), f".{os.getpid()}-{entry.outgoing['id']}.new")
+    _write_aside(aside, outbox_entry.encode(entry))
+    os.rename(aside, target)
+    _sync_folder(os.path.dirname(target))
+    _remove(path)

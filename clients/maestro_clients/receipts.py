@@ -59,7 +59,7 @@ def wait_for(
         if left_s <= 0:
             raise vigil.late()
         time.sleep(min(_AGAIN_S, left_s))
-        endpoints = find(data)
+        endpoints = find(data, environ)
 
 
 class _Vigil:

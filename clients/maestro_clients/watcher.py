@@ -21,6 +21,7 @@ from maestro_schemas.limits import DEFAULT_LEASE_MS
 from .blocking import Client
 from .broker_process import ensure, find, may_autostart
 from .codec import encoder
+from .dealer import is_far
 from .fresh import new_session_id
 from .line import Line
 from .mail_cursor import AGAIN_S, CONFIRM_COUNT, LOOK_EVERY_S, MailCursor
@@ -72,6 +73,7 @@ class Watcher:
         on_state: Callable[[str], None] | None = None,
     ) -> None:
         self._data = data
+        self._environ = environ
         self._as = caller.as_body()
         self._via = via
         self._on_state = on_state
@@ -84,6 +86,7 @@ class Watcher:
         self._confirming: bytes | None = None
         self._look_again_s = _LOOK_AGAIN_S
         self._told_caught_up = False
+        self._has_met = False
         self._closed = False
         endpoints = ensure(data, environ, autostart=may_autostart(environ))
         with Client(endpoints.router, caller) as client:
@@ -221,7 +224,14 @@ class Watcher:
         self._poller.register(self._notices.monitor, zmq.POLLIN)
         self._polled: zmq.Socket[bytes] | None = None
         self._told_caught_up = False
-        self._tell("connected")
+        # To another machine libzmq connects when it can; that it did is known from the first answer.
+        if not is_far(endpoints.router):
+            self._meet()
+
+    def _meet(self) -> None:
+        if not self._has_met:
+            self._has_met = True
+            self._tell("connected")
 
     def _disconnect(self) -> None:
         if self._notices is not None:
@@ -235,14 +245,16 @@ class Watcher:
         """The sockets go, with what is queued in them; what was asked is asked again."""
         self._disconnect()
         self._cursor.confirm_failed(now_s, 0.0)
-        self._tell("lost")
+        if self._has_met:
+            self._has_met = False
+            self._tell("lost")
 
     def _look_for_broker(self, deadline_s: float) -> None:
         """Wait a little, then look once. Its addresses may be others now."""
         # First the wait: where connections are made and break at once, this must not become a busy loop.
         time.sleep(max(0.0, min(deadline_s - time.monotonic(), self._look_again_s)))
         self._look_again_s = min(self._look_again_s * 2, _LOOK_AGAIN_MAX_S)
-        endpoints = find(self._data)
+        endpoints = find(self._data, self._environ)
         if endpoints is not None:
             self._cursor.reconnected()
             self._connect(endpoints)
@@ -301,7 +313,7 @@ class Watcher:
                     self._has_ended = event["event"] == "session.ended"
                 self._cursor.notice(event)
         self._take_in(line)
-        if notices.monitor in ready and self._line is not None:
+        if notices.monitor in ready and self._line is not None and notices.is_lost():
             self._lose(time.monotonic())
 
     def _poll_line(self, line: Line) -> None:
@@ -337,6 +349,7 @@ class Watcher:
         if answer is not None:
             self._fetching = None
             self._look_again_s = _LOOK_AGAIN_S
+            self._meet()
             # The notice of it may have come before the subscription was in force.
             self._has_ended = answer.get("ended", False)
             self._cursor.page(cast("Any", answer), time.monotonic())

@@ -32,6 +32,8 @@ CODES: Final[dict[str, tuple[int, bool]]] = {
     "SESSION_ENDED": (401, False),
     "TOKEN_REQUIRED": (401, False),
     "TOKEN_MISMATCH": (401, False),
+    "KEY_REFUSED": (401, False),  # the handshake of a connection from another machine failed
+    "KEY_REVOKED": (401, False),
     "PEER_REFUSED": (403, False),
     "HOST_REFUSED": (421, False),
     "ORIGIN_REFUSED": (403, False),
@@ -40,6 +42,7 @@ CODES: Final[dict[str, tuple[int, bool]]] = {
     # what is asked for
     "RECEIVER_NOT_FOUND": (404, False),
     "SESSION_NOT_FOUND": (404, False),
+    "KEY_NOT_FOUND": (404, False),
     "MESSAGE_NOT_FOUND": (404, False),
     "AMBIGUOUS_NAME": (409, False),
     "CONFLICT": (409, False),  # the id is taken by another message
@@ -67,6 +70,8 @@ CODES: Final[dict[str, tuple[int, bool]]] = {
     "JOURNAL_FAILED": (500, False),
     "CORRUPT": (500, False),
     "BAD_SETTING": (400, False),
+    "KEY_FILE_UNUSABLE": (400, False),
+    "CURVE_MISSING": (500, False),
     "FILE_UNREADABLE": (400, False),
     "INTERNAL": (500, False),
 }

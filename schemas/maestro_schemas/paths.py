@@ -16,6 +16,7 @@ TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+BROKER_VARIABLE = "MAESTRO_BROKER"
 ROUTER_SOCKET = "broker.sock"
 NOTICE_SOCKET = "notices.sock"
 
@@ -25,10 +26,30 @@ _APPLE_SUPPORT = "Library/Application Support"
 def data_dir(environ: Mapping[str, str]) -> str:
     """The absolute data directory: MAESTRO_DATA_DIR, else the platform's user data directory for `maestro`.
 
+    Where MAESTRO_BROKER names a broker on another machine, `remote/<host_port>` in it, for what waits for that one
+    is not for a broker here.
+
     Raises MaestroError DATA_DIR_UNUSABLE when neither is set and the user has no home directory.
     """
-    return _explicit("MAESTRO_DATA_DIR", environ) or os.path.join(
+    data = _explicit("MAESTRO_DATA_DIR", environ) or os.path.join(
         _user_dir("XDG_DATA_HOME", ".local/share", environ), "maestro"
+    )
+    broker = environ.get(BROKER_VARIABLE)
+    if not broker:
+        return data
+    name = "".join(char if char.isalnum() or char in ".-" else "_" for char in broker.removeprefix("tcp://"))
+    far = os.path.join("remote", name)
+    # A hook's script says the directory that it was written into.
+    return data if data.endswith(f"/{far}") else os.path.join(data, far)
+
+
+def key_file(environ: Mapping[str, str]) -> str:
+    """The key to a broker on another machine: MAESTRO_KEY_FILE, else `key` in the user's config directory.
+
+    Raises MaestroError DATA_DIR_UNUSABLE when neither is set and the user has no home directory.
+    """
+    return _explicit("MAESTRO_KEY_FILE", environ) or os.path.join(
+        _user_dir("XDG_CONFIG_HOME", ".config", environ), "maestro", "key"
     )
 
 

@@ -65,7 +65,9 @@ class Session(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=T
 
 
 class StoredSession(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """`sessions/<id>.json` (0600): the session, and the SHA-256 of its token in hex, never the token."""
+    """`sessions/<id>.json` (0600): the session, and the SHA-256 of its token in hex, never the token. `key`: the
+    name of the key with which it was started from another machine."""
 
     session: Session
     token_hash: str | None = None
+    key: str | None = None

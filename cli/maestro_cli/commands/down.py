@@ -37,6 +37,7 @@ def run(
     from maestro_clients.blocking import Client
 
     desk = Desk.here()
+    desk.check_near("stop")
     # First: it would start another broker for the next request that finds none.
     gateway = gateway_process.stop(desk.data)
     if gateway is not None and not as_json:

@@ -21,6 +21,8 @@ outbox = App(
 A running broker looks into the outbox by itself, once a second; --replay starts
 one if none runs. What was refused for good stays here with its reason: `maestro
 message retry ID` sends it again, and removing the file forgets it.
+With the broker on another
+machine (MAESTRO_BROKER), the next command that reaches it sends what waits here.
 
 Examples:
   maestro outbox
@@ -45,8 +47,7 @@ def run(
     desk = Desk.here()
     counts: dict[str, int] | None = None
     if replay:
-        with desk.client() as client:
-            counts = client.drain_outbox()
+        counts = _replayed(desk)
     found = entries(desk.data)
     waiting = [(path, entry) for path, entry in found if entry.failure is None]
     failed = [(path, entry) for path, entry in found if entry.failure is not None]
@@ -68,6 +69,17 @@ def run(
         lines.append("The outbox is empty.")
     output.say("\n".join(lines))
     return 0
+
+
+def _replayed(desk: Desk) -> dict[str, int]:
+    if desk.is_far:
+        from maestro_clients.broker_process import find
+        from maestro_clients.far_outbox import drain
+
+        broker = find(desk.data, desk.environ)
+        return {} if broker is None else drain(desk.data, broker.router, 10.0)._asdict()
+    with desk.client() as client:
+        return client.drain_outbox()
 
 
 def _document(path: str, entry: OutboxEntry) -> dict[str, Any]:

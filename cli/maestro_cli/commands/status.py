@@ -44,6 +44,8 @@ _LABELS = {
     "p50Ms": "p50",
     "p99Ms": "p99",
     "watchers": "watched topics",
+    "tcp": "other machines",
+    "keys": "keys, last heard of",
     "messages": "messages since the start",
     "refusedByCode": "refused since the start",
     "refused": "refused at the door",
@@ -128,6 +130,8 @@ def _value(key: str, value: object) -> str:
         return f"{value:.3g} ms"
     if key.endswith("Bytes") and isinstance(value, int):
         return size(value)
+    if key == "keys" and isinstance(value, dict):
+        return ", ".join(f"{plain(name)} {moment(at, now_ms())}" for name, at in value.items()) or "none"
     if isinstance(value, bool) or not isinstance(value, int):
         return plain(value)
-    return str(value) if key in ("pid", "protocol") else f"{value:,}"
+    return str(value) if key in ("pid", "protocol", "noticesPort") else f"{value:,}"

@@ -30,7 +30,8 @@ Examples:
   maestro up
   maestro up --set rate_limit=600 --set retention=30d
   maestro up --http-port 0
-  maestro up --foreground --no-http""",
+  maestro up --foreground --no-http
+  maestro up --tcp 0.0.0.0:5570      then: maestro keys new --help""",
 )
 
 
@@ -57,6 +58,14 @@ def run(
         str | None,
         Parameter(help="The gateway's address; any but a loopback one makes a token necessary for every session."),
     ] = None,
+    tcp: Annotated[
+        str | None,
+        Parameter(
+            metavar="HOST:PORT",
+            help="Serve other machines too, encrypted (CURVE), for who has a key; takes the next port as well. "
+            "MAESTRO_TCP does the same.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, Parameter(name="--json", help='Print {"started": true|false, "pid": N, "http": URL, ...} as JSON.')
     ] = False,
@@ -65,24 +74,27 @@ def run(
     from maestro_clients.broker_process import ensure
 
     desk = Desk.here()
+    desk.check_near("start")
     wanted = gateway_front.wish(desk, http=http, host=http_host, port=http_port)
     chosen = _chosen(settings or [])
     running = desk.running()
-    if running is not None and (chosen or foreground):
+    if running is not None and (chosen or foreground or tcp is not None):
         raise MaestroError(
             "DATA_DIR_LOCKED",
             f"a broker (pid {running.pid}) runs already for {desk.data}, and "
-            + ("settings are read only at a start" if chosen else "it is not this terminal's"),
+            + ("settings are read only at a start" if chosen or tcp is not None else "it is not this terminal's"),
             "Run `maestro down` first, then this command again.",
         )
     if foreground:
         if wanted is not None:
             gateway_front.accompany(desk, wanted)
-        _become_the_broker(desk, chosen)
-    broker = running or ensure(desk.data, desk.environ, autostart=True, settings=chosen)
+        _become_the_broker(desk, chosen, tcp)
+    broker = running or ensure(desk.data, desk.environ, autostart=True, settings=chosen, tcp=tcp)
     if not as_json:
         word = "Started the broker" if running is None else "The broker runs already"
         output.say(f"{word}: pid {broker.pid}, files in {desk.data}.")
+        if running is None and (far := tcp or desk.environ.get("MAESTRO_TCP")):
+            output.say(_for_other_machines(far.removeprefix("tcp://")))
     gateway = gateway_front.ensure(desk, wanted) if wanted is not None else None
     if as_json:
         told = {"started": running is None, "pid": broker.pid, "version": broker.version, "dataDir": desk.data}
@@ -109,10 +121,24 @@ def _chosen(settings: list[str]) -> dict[str, str]:
     return chosen
 
 
-def _become_the_broker(desk: Desk, settings: Mapping[str, str]) -> None:
+def _for_other_machines(address: str) -> str:
+    import socket
+
+    host, _, port = address.rpartition(":")
+    named = socket.gethostname() if host in ("0.0.0.0", "*", "[::]") else host  # noqa: S104 - a comparison
+    return (
+        f"Other machines: {address} (and the port after it), encrypted, for who has a key. On this machine:\n"
+        "  maestro keys new NAME --out maestro.key    and take that file to the other machine, in private. There:\n"
+        f"  export MAESTRO_BROKER=tcp://{named}:{port} MAESTRO_KEY_FILE=$PWD/maestro.key"
+    )
+
+
+def _become_the_broker(desk: Desk, settings: Mapping[str, str], tcp: str | None) -> None:
     environ = {name: value for name, value in desk.environ.items() if not name.startswith("MAESTRO_SESSION_")}
     command = [sys.executable, "-m", "maestro_broker", "--data-dir", desk.data, "--foreground"]
     for name, value in settings.items():
         command += ["--set", f"{name}={value}"]
+    if tcp is not None:
+        command += ["--tcp", tcp]
     sys.stdout.flush()
     os.execve(sys.executable, command, environ)  # noqa: S606 - no shell is wanted: the broker takes this process's place

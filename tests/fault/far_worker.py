@@ -1,0 +1,39 @@
+"""Far worker: what a worker on another machine does, as a process: `send` or `watch` COUNT messages.
+
+Rule: it says each id on standard output once that is known to be done, and waits for the broker as long as it takes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from maestro_clients.blocking import Client
+from maestro_clients.broker_process import ensure
+from maestro_clients.callers import Caller
+from maestro_clients.watcher import Watcher
+from maestro_schemas import paths
+
+_IN_FLIGHT = 8
+_PATIENCE_S = 100.0
+
+
+def main(deed: str, count: int) -> None:
+    data, caller = paths.data_dir(os.environ), Caller.from_environ(os.environ)
+    if deed == "watch":
+        with Watcher(data, os.environ, caller, on_state=lambda state: print(state, file=sys.stderr)) as watcher:
+            for _ in range(count):
+                message = watcher.next_message(_PATIENCE_S)
+                assert message is not None
+                print(message["message"], flush=True)
+        return
+    router = ensure(data, os.environ, autostart=False).router
+    with Client(router, caller, timeout_s=_PATIENCE_S, patient=True) as client:
+        outgoing = [{"id": f"far_{number}", "to": "ann", "message": f"far_{number}"} for number in range(count)]
+        for result in client.pipeline(outgoing, in_flight=_IN_FLIGHT):  # type: ignore[arg-type] # plain dicts
+            assert "error" not in result, result
+            print(result["id"], flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

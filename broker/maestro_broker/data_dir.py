@@ -58,19 +58,10 @@ def bring_up_to_date(data: str, current: int = DATA_FORMAT_VERSION, steps: Mappi
     """
     path = os.path.join(data, _FORMAT_FILE)
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            found = file.read().strip()
+        version = read_version(data, current)
     except FileNotFoundError:
         _write_version(path, current)
         return
-    match = _FORMAT.fullmatch(found)
-    if match is None:
-        raise MaestroError(
-            "FORMAT_UNSUPPORTED",
-            f"{path} says {found[:40]!r}, and this broker knows 'maestro-data' and a number, up to {current}",
-            "Look what wrote that file; if the directory is not Maestro's, set MAESTRO_DATA_DIR to another one.",
-        )
-    version = int(match[1])
     _refuse_unknown(data, version, current, steps)
     for number in range(version, current):
         _log.info("%s: from data format %d to %d", data, number, number + 1)
@@ -79,6 +70,21 @@ def bring_up_to_date(data: str, current: int = DATA_FORMAT_VERSION, steps: Mappi
         disk.sync_file_system(data)
         _write_version(path, number + 1)
         _log.info("%s: has data format %d now", data, number + 1)
+
+
+def read_version(data: str, current: int = DATA_FORMAT_VERSION) -> int:
+    """What `<data>/format` says. Raises MaestroError FORMAT_UNSUPPORTED where it names no version, or OSError."""
+    path = os.path.join(data, _FORMAT_FILE)
+    with open(path, encoding="ascii", errors="replace") as file:
+        found = file.read().strip()
+    match = _FORMAT.fullmatch(found)
+    if match is None:
+        raise MaestroError(
+            "FORMAT_UNSUPPORTED",
+            f"{path} says {found[:40]!r}, and this broker knows 'maestro-data' and a number, up to {current}",
+            "Look what wrote that file; if the directory is not Maestro's, set MAESTRO_DATA_DIR to another one.",
+        )
+    return int(match[1])
 
 
 def _refuse_unknown(data: str, version: int, current: int, steps: Mapping[int, Step]) -> None:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 PENDING_MARKER = ".pending"
 SUFFIX = ".json"
 _ASIDE = ".tmp"
-_MODE_PENDING = 0o600
-_MODE_FINAL = 0o400
+MODE_PENDING = 0o600
+MODE_FINAL = 0o400
 # More than nearly every message has.
 _READ_BYTES = 1 << 15
 # Up to so many files are synced one by one; more, by one sync of the whole file system.
@@ -131,7 +131,7 @@ class Spool:
 
     def write_session(self, stored: StoredSession) -> None:
         """Create or replace a session's file (0600: it holds the token's hash), and its mailbox's folder."""
-        _replace(self._sessions, stored.session.id + SUFFIX, _encode(stored) + b"\n", _MODE_PENDING)
+        _replace(self._sessions, stored.session.id + SUFFIX, _encode(stored) + b"\n", MODE_PENDING)
         self._make(os.path.join(self._receivers, stored.session.id))
 
     # --- the marker, by the main loop --------------------------------------------------------------------
@@ -292,14 +292,14 @@ def _exists(path: str) -> bool:
 
 def _receiver_of(link: str) -> str | None:
     """Whose mailbox a link leads into."""
-    target = _read_link(link)
+    target = read_link(link)
     if target is None:
         return None
     parts = target.split("/")
     return parts[-2] if len(parts) > 1 and is_id(parts[-2]) else None
 
 
-def _read_link(path: str) -> str | None:
+def read_link(path: str) -> str | None:
     """The target of a symbolic link; None for anything else."""
     if _libc.readlink(path.encode(), _scrap, 1) < 0:
         return None
@@ -310,7 +310,7 @@ def _read_link(path: str) -> str | None:
 
 
 def _mode_of(message: Message) -> int:
-    return _MODE_PENDING if message.status == "pending" else _MODE_FINAL
+    return MODE_PENDING if message.status == "pending" else MODE_FINAL
 
 
 def _replace(directory: str, name: str, content: bytes, mode: int) -> None:

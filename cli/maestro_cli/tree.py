@@ -61,7 +61,11 @@ CONFIG_COMMANDS = (
     ("path", "config_path:path", "Print where the config file is looked for."),
     ("init", "config_init:init", "Write a config file of all settings, each commented out, if there is none."),
 )
-SPOOL_COMMANDS = (("prune", "spool_prune:prune", "Remove what is older than the retention, now."),)
+SPOOL_COMMANDS = (
+    ("prune", "spool_prune:prune", "Remove what is older than the retention, now."),
+    ("verify", "spool_verify:verify", "Check that every file is what it should be."),
+    ("export", "spool_export:export", "Write everything as JSON Lines."),
+)
 
 KEYS_COMMANDS = (
     ("new", "keys_new:new", "Make a key for another machine."),
@@ -99,7 +103,9 @@ _SPOOL_ABOUT = "Look after the files: prune, verify, export."
 _SPOOL_EXAMPLES = """\
 Examples:
   maestro spool prune --dry-run
-  maestro spool prune --older-than 3d"""
+  maestro spool prune --older-than 3d
+  maestro spool verify
+  maestro spool export --out mail.jsonl"""
 
 _KEYS_ABOUT = "Let other machines in, each with a key of its own (see `maestro up --tcp`)."
 _KEYS_EXAMPLES = """\

@@ -227,8 +227,8 @@ class Daemon:
         for arrival in chain.from_iterable(post.receive(_BATCH_REQUESTS) for post in self._posts):
             arrivals += 1
             self._answer(arrival, now_ms)
-        if self._readings:
-            self._read_on(now_ms)
+        for arrival in self._readings.advance(self._state, now_ms):
+            self._answer(arrival, now_ms)
         if now_ms >= self._upkeep.next_ms:
             self._upkeep.turn(now_ms)
         if now_ms >= self._next_tick_ms:
@@ -238,12 +238,6 @@ class Daemon:
         elif self._seal_due and not arrivals:
             self._journal.seal()
             self._seal_due = False
-
-    def _read_on(self, now_ms: int) -> None:
-        """One step of the mailboxes that requests, or expiries, wait for."""
-        for arrival in self._readings.advance(self._state, now_ms):
-            self._answer(arrival, now_ms)
-        self._state.evict(now_ms)
 
     def _wait_ms(self) -> int:
         until_tick = min(self._next_tick_ms, self._upkeep.next_ms) - self._clock.now_ms()

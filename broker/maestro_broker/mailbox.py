@@ -201,7 +201,7 @@ class Mailbox:
 
     def evict(self, now_ms: int) -> None:
         """Let go of what the spool holds too. What is not filed yet stays, and what is leased: no file knows that."""
-        if self.being_read:
+        if self.being_read or self.unfiled - len(self._gone) == len(self._by_seq):
             return
         kept = {seq: entry for seq, entry in self._by_seq.items() if entry.lsn or entry.lease_until_ms > now_ms}
         if len(kept) < len(self._by_seq):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _READ_AT_ONCE = 8
 _LIST_AT_ONCE = 200
 # A step ends after so long: as much as a commit takes on a slow disk.
-_STEP_S = 0.0015
+STEP_S = 0.0015
 
 
 class MailboxReading:
@@ -53,7 +53,7 @@ class MailboxReading:
 
     def step(self) -> bool:
         """Look at some more files; True when there are none left. Raises OSError."""
-        until = time.perf_counter() + _STEP_S
+        until = time.perf_counter() + STEP_S
         while not self._look_at_some():
             if time.perf_counter() >= until:
                 return False
@@ -99,7 +99,8 @@ class MailboxReading:
         if message is None:
             return
         other = self._found.setdefault(message.seq, message)
-        if other is not message:
+        # (Not every file system lists a name once where a file takes another's place meanwhile.)
+        if other.id != message.id:
             path = os.path.join(self._directory, name)
             self._spool.put_path_away(path, f"a message's number {message.seq} is that of {other.id}")
 

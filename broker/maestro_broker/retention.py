@@ -115,7 +115,7 @@ def forget(state: State, session: str, now_ms: int) -> bool:
     mailbox = state.mailboxes.get(session)
     if found is None or found.session.active or not ended_long_ago(state, found, now_ms):
         return False
-    if mailbox is not None and (mailbox.pending or mailbox.held or mailbox.unfiled):
+    if mailbox is not None and (mailbox.pending or mailbox.held or mailbox.unfiled or mailbox.being_read):
         return False
     state.absorb(SessionForgotten(now_ms, session, found.session.project_id), None)
     return True

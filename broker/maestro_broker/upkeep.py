@@ -107,6 +107,7 @@ class Upkeep:
             mailbox = state.mailboxes.get(session)
             if (
                 mailbox is not None
+                and mailbox.pending  # else there is nothing to look for, whatever its folder holds
                 and not mailbox.loaded
                 and not self._readings.is_read(state, Need("pending", session, ""), now_ms)
             ):

@@ -82,7 +82,7 @@ def post(tmp_path: Any) -> Post:
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk on which a step is as short as it can be."""
-    monkeypatch.setattr(mailbox_reading, "_STEP_S", 0.0)
+    monkeypatch.setattr(mailbox_reading, "STEP_S", 0.0)
 
 
 def test_a_small_mailbox_keeps_nobody_waiting(post: Post) -> None:
@@ -181,11 +181,52 @@ def test_so_many_at_once_and_the_others_in_turn(post: Post) -> None:
         assert not post.readings.is_read(post.office.state, Need("pending", name, ""), post.office.now_ms)
     # One that has not begun yet may still be asked for as a whole.
     assert not post.readings.is_read(post.office.state, Need("mailbox", "w8", ""), post.office.now_ms)
+    post.readings.advance(post.office.state, post.office.now_ms)
     being_read = [name for name in names if post.office.state.mailbox(name).being_read]
     assert len(being_read) == 4
     post.read_on()
     assert all(post.office.state.mailbox(name).loaded for name in names)
     assert post.office.state.mailbox("w8").complete
+
+
+def test_many_small_mailboxes_are_not_read_in_one_turn(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand clients come back at once: the first few are answered, the others wait for other turns."""
+    names = [f"w{number}" for number in range(50)]
+    for name in names:
+        post.office.start(name)
+        post.office.accept("ann", name, f"{name}_0")
+    post.file()
+    for name in names:
+        post.office.state.mailbox(name).evict(post.office.now_ms)
+    spent = iter(range(10_000))
+    monkeypatch.setattr("maestro_broker.readings.time.perf_counter", lambda: next(spent) * 0.0001)
+    is_read = [post.readings.is_read(post.office.state, Need("pending", name, ""), 0) for name in names]
+    assert is_read == sorted(is_read, reverse=True)
+    assert 1 < sum(is_read) < 10
+    assert 5 < post.read_on() < 40
+    assert all(post.office.state.mailbox(name).loaded for name in names)
+
+
+def test_memory_is_bounded_while_mailboxes_come_in(tmp_path: Any) -> None:
+    """Also where each is read at once; and one that is larger than the bound is served all the same."""
+    post = Post(str(tmp_path), UNLIMITED._replace(loaded_messages_max=10))
+    names = [f"w{number}" for number in range(20)]
+    for name in names:
+        post.office.start(name)
+        for number in range(12):
+            post.office.accept("ann", name, f"{name}_{number}")
+    post.file()
+    state = post.office.state
+    for name in names:
+        state.mailbox(name).evict(post.office.now_ms)
+    for name in names:
+        post.office.now_ms += 1
+        need = Need("pending", name, "")
+        if not post.readings.is_read(state, need, post.office.now_ms):
+            post.read_on()
+        assert len(post.office.inbox(name)) == 12
+        post.readings.advance(state, post.office.now_ms)
+        assert sum(state.mailbox(each).held for each in names) <= 12
 
 
 def test_nobody_s_mailbox(post: Post) -> None:
@@ -218,7 +259,7 @@ def test_what_happens_during_a_reading_is_not_undone(data: st.DataObject) -> Non
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(mailbox_reading, "_STEP_S", 0.0)
+        patch.setattr(mailbox_reading, "STEP_S", 0.0)
         patch.setattr(mailbox_reading, "_READ_AT_ONCE", 2)
         patch.setattr(mailbox_reading, "_LIST_AT_ONCE", 3)
         post = Post(directory)

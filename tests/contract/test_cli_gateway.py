@@ -87,7 +87,7 @@ def test_a_port_that_is_none(person: Shell, flag: tuple[str, str]) -> None:
 
 def test_a_port_that_is_none_in_the_environment(person: Shell) -> None:
     ran = person.run("up", environ={"MAESTRO_HTTP_PORT": "http"})
-    assert (ran.code, "can't be http" in ran.err) == (2, True)
+    assert (ran.code, "MAESTRO_HTTP_PORT can't be 'http'" in ran.err) == (2, True)
 
 
 def test_a_host_that_is_none(person: Shell) -> None:

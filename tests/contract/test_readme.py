@@ -14,7 +14,7 @@ import pytest
 
 from maestro_cli import exit_codes
 from maestro_cli.hook_agents import AGENTS
-from maestro_schemas import limits
+from maestro_schemas import http_limits, limits
 
 if TYPE_CHECKING:
     from post_office import PostOffice
@@ -101,6 +101,7 @@ def test_each_variable_that_the_code_reads_is_told() -> None:
         if name.endswith(".py")
     )
     known = {f"MAESTRO_{name.upper()}" for name in limits.DOCS}
+    known |= {f"MAESTRO_HTTP_{name.upper()}" for name in (*http_limits.DOCS, *http_limits.FRONT_DOCS)}
     known |= {name.removesuffix("_MS") for name in known}
     read_by_code = {name for name in re.findall(r'"(MAESTRO_[A-Z_]*[A-Z])"', code) if name not in known}
     told = set(re.findall(r"`(MAESTRO_[A-Z_]+)`", README))

@@ -1,4 +1,4 @@
-"""`maestro spool verify` and `spool export`: each promise about files, broken one by one; and all of it written out."""
+"""`maestro spool verify` and `spool export`: each promise about files, broken one by one; all of it, written out."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ ROOT_COMMANDS = (
     ("timeline", "timeline:timeline", "Show what happened, without any message text."),
     ("outbox", "outbox:outbox", "Show what waits for a broker to be sent."),
     ("doctor", "doctor:doctor", "Look whether everything is well, and say what to do where it is not."),
+    ("completion", "completion:completion", "Print what makes a shell complete commands, sessions and messages."),
     ("demo", "demo:demo", "Show the whole post office at work, in a scratch directory."),
 )
 SESSION_COMMANDS = (

@@ -1,0 +1,82 @@
+"""`maestro completion`: the script by which a shell completes commands, options, sessions and messages.
+
+Rule: printed, or with --install put where the shell looks for it; never over a file that is not ours.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from maestro_cli import output
+from maestro_cli.completion import MARK, NAMES, Shell, script
+from maestro_schemas.errors import MaestroError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+completion = App(
+    name="completion",
+    help_epilogue="""\
+On Tab the shell reads the post office's files by itself: no Python is started.
+
+Examples:
+  source <(maestro completion bash)
+  source <(maestro completion zsh)
+  maestro completion fish | source
+  maestro completion bash --install""",
+)
+
+
+@completion.default
+def run(
+    shell: Annotated[Shell, Parameter(name="SHELL", help="Which shell's.")],
+    /,
+    *,
+    install: Annotated[bool, Parameter(help="Put it where the shell finds it by itself.")] = False,
+    force: Annotated[bool, Parameter(help="With --install: also over a file that something else made.")] = False,
+) -> int:
+    """Print the completion script of a shell."""
+    text = script(shell)
+    if not install:
+        output.say(text.rstrip("\n"))
+        return 0
+    for path in _places(shell, os.environ):
+        _write(path, text, force=force)
+        output.say(f"Wrote {path}.")
+    if shell == "zsh":
+        directory = os.path.dirname(_places(shell, os.environ)[0])
+        output.say(f"In ~/.zshrc, before compinit, have: fpath=({directory} $fpath)")
+    else:
+        output.say("New shells complete maestro.")
+    return 0
+
+
+def _places(shell: Shell, environ: Mapping[str, str]) -> list[str]:
+    home = environ.get("HOME", "")
+    if not os.path.isabs(home):
+        raise MaestroError("BAD_SETTING", "HOME is not set", f"Print it instead: maestro completion {shell}")
+    data = environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share")
+    config = environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+    match shell:
+        case "bash":
+            return [os.path.join(data, "bash-completion", "completions", name) for name in NAMES]
+        case "zsh":
+            return [os.path.join(data, "zsh", "site-functions", "_maestro")]
+        case "fish":
+            return [os.path.join(config, "fish", "completions", f"{name}.fish") for name in NAMES]
+
+
+def _write(path: str, text: str, *, force: bool) -> None:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            is_ours = MARK in file.read()
+    except FileNotFoundError:
+        is_ours = True
+    if not (is_ours or force):
+        raise MaestroError("INVALID", f"{path} was made by something else", "Add --force to replace it.")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)

@@ -7,13 +7,11 @@ stands where it stands.
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import secrets
 import signal
 import socket
-import sys
 import time
 from collections import deque
 from itertools import chain
@@ -42,7 +40,7 @@ from maestro_schemas.requests import (
     OutboxDrain as DrainRequest,
 )
 
-from . import core, data_dir, dead_letters, disk, notices, records, recovery, reports, rights, sending
+from . import core, data_dir, dead_letters, disk, interpreter, notices, records, recovery, reports, rights, sending
 from .admission import Admission, request_id
 from .backlog import Backlog
 from .clock import Clock
@@ -61,6 +59,8 @@ from .transport import Answer, Arrival, Transport
 from .upkeep import Upkeep
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .mailbox import Mailbox
     from .options import Options
     from .sessions import SessionState
@@ -75,8 +75,6 @@ _SEAL_AFTER_MS = 20
 # A predecessor that is stopping files what it can first, for so long at most; see _FILE_AT_STOP_S.
 _LOCK_WAIT_S = 15.0
 _FILE_AT_STOP_S = 12.0
-_GC_THRESHOLD = 50_000
-_SWITCH_S = 0.0001
 _UTF8_BYTES = 4
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -152,7 +150,7 @@ class Daemon:
         for changes, bodies_bytes in found.unfiled:
             self._backlog.put(changes, bodies_bytes)
         # 6. The sockets exist but nobody is let in: what waits in the outbox is older than what comes now.
-        self._transport = Transport(options.runtime, self._limits.wire_bytes_max)
+        self._transport = Transport(options.runtime, self._limits.wire_bytes_max, options.activation)
         self._posts: list[Transport | TcpDoor] = [self._transport]
         self._state.topics = self._transport.held
         self._door: TcpDoor | None = None
@@ -166,7 +164,7 @@ class Daemon:
             self._commit()
         # 7. Bind, and only then tell where: who reads the file finds somebody there. Before that, away with the
         # file of a broker that was killed: it names the place where we shall listen, and another process.
-        disk.remove(paths.endpoints_file(options.data))
+        self._write_address(None)
         for post in reversed(self._posts):  # the door first, since its address is somebody's choice and may be taken
             post.bind()
         router, publisher = self._transport.addresses
@@ -178,8 +176,7 @@ class Daemon:
             "version": __version__,
             **({"tcp": self._door.address} if self._door is not None else {}),
         }
-        text = "".join(f"{name}={value}\n" for name, value in lines.items())
-        disk.write_durably(paths.endpoints_file(options.data), text.encode())
+        self._write_address(lines)
         # 8. Signals last: a SIGTERM during the steps above ends the process, which is safe at any point.
         self._wake, self._wake_writer = socket.socketpair()
         self._wake.setblocking(False)  # noqa: FBT003
@@ -188,12 +185,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        # What is alive by now stays; and mail in memory makes no cycles, so the collector need not look often.
-        gc.freeze()
-        gc.set_threshold(_GC_THRESHOLD, 20, 100)
-        # A thread that waits for the interpreter asks for it after this long. By default that is 5 ms, and was the
-        # p99 of a send: the filer's calls are so short that it takes the lock back before the loop has woken up.
-        sys.setswitchinterval(_SWITCH_S)
+        interpreter.settle()
         _log.info("broker %s serves %s (pid %d)", __version__, options.data, os.getpid())
 
     # --- the loop ----------------------------------------------------------------------------------------
@@ -483,7 +475,19 @@ class Daemon:
     def _take_address_away(self) -> None:
         """Clients find no address any more, start another broker, and that one waits for the lock."""
         self._lock.announce_stop()
-        disk.remove(paths.endpoints_file(self._options.data))
+        self._write_address(None)
+
+    def _write_address(self, lines: Mapping[str, object] | None) -> None:
+        """Say where we listen; or, with None, that nobody does. Where somebody holds our sockets they stay the
+        address, and whoever connects is served by the next broker."""
+        path = paths.endpoints_file(self._options.data)
+        if lines is None and self._options.activation is not None:
+            router, notices = self._transport.addresses
+            lines = {"router": router, "notices": notices, "pid": 0, "epoch": "", "version": __version__}
+        if lines is None:
+            disk.remove(path)
+        else:
+            disk.write_durably(path, "".join(f"{name}={value}\n" for name, value in lines.items()).encode())
 
     def _on_signal(self, number: int, _frame: object) -> None:
         _log.info("stopping on %s", signal.Signals(number).name)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from maestro_schemas.limits import Limits
 
+    from .activation import Activation
+
 _NO_FILE = config.File("")
 
 
@@ -38,6 +40,7 @@ class Options(NamedTuple):
     # Project -> ms; what is not named here has Limits.retention_ms.
     retention_by_project: Mapping[str, int] = {}
     tcp: str | None = None
+    activation: Activation | None = None
 
 
 def resolve(
@@ -48,6 +51,7 @@ def resolve(
     ready_fd: int | None = None,
     foreground: bool = False,
     tcp: str | None = None,
+    activation: Activation | None = None,
 ) -> Options:
     """Raises MaestroError BAD_SETTING (also for a config file that can't be read) or PATH_TOO_LONG."""
     directory = os.path.abspath(data) if data is not None else paths.data_dir(environ)
@@ -69,4 +73,5 @@ def resolve(
         file,
         file.retention_by_project(),
         tcp or environ.get("MAESTRO_TCP") or None,
+        activation,
     )

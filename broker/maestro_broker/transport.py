@@ -23,6 +23,8 @@ from maestro_schemas.paths import NOTICE_SOCKET, ROUTER_SOCKET
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .activation import Activation
+
 _BACKLOG = 1_024
 _HIGH_WATER = 10_000
 _HANDSHAKE_MS = 5_000
@@ -58,8 +60,9 @@ class Answer(NamedTuple):
 class Transport:
     """`opened`, `closed`: connections so far. `unsent`: replies that nobody could be given."""
 
-    def __init__(self, runtime: str, wire_bytes_max: int) -> None:
+    def __init__(self, runtime: str, wire_bytes_max: int, activation: Activation | None = None) -> None:
         self._runtime = runtime
+        self._is_activated = activation is not None
         _allow_connections()
         self._context = zmq.Context()
         self.router = self._context.socket(zmq.ROUTER)
@@ -75,6 +78,10 @@ class Transport:
             socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
             socket.setsockopt(zmq.SNDHWM, _HIGH_WATER)
             socket.setsockopt(zmq.RCVHWM, _HIGH_WATER)
+        if activation is not None:
+            # libzmq listens on them at `bind`, closes its copies at the end, and leaves the files alone.
+            self.router.setsockopt(zmq.USE_FD, activation.router_fd)
+            self.publisher.setsockopt(zmq.USE_FD, activation.notices_fd)
         # Without a high-water mark: a flood of connections would fill the queue between two looks at it, and libzmq's
         # one I/O thread, which writes to it, would stand still for everybody until the next look.
         self.router.monitor(_MONITOR, zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
@@ -199,6 +206,8 @@ class Transport:
         self.router.close()
         self.publisher.close()
         self._context.term()
+        if self._is_activated:
+            return  # somebody else listens on them, for the next broker
         for name in (ROUTER_SOCKET, NOTICE_SOCKET):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(self._runtime, name))

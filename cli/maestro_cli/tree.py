@@ -62,6 +62,11 @@ CONFIG_COMMANDS = (
     ("path", "config_path:path", "Print where the config file is looked for."),
     ("init", "config_init:init", "Write a config file of all settings, each commented out, if there is none."),
 )
+SERVICE_COMMANDS = (
+    ("install", "service_install:install", "Let systemd (or launchd) run the post office for you."),
+    ("uninstall", "service_uninstall:uninstall", "Take that back; mail and settings stay."),
+    ("status", "service_status:status", "Show whether it is installed, and its state."),
+)
 SPOOL_COMMANDS = (
     ("prune", "spool_prune:prune", "Remove what is older than the retention, now."),
     ("verify", "spool_verify:verify", "Check that every file is what it should be."),
@@ -100,6 +105,12 @@ Examples:
   maestro config init
   maestro config show
   maestro config show retention rate_limit --json"""
+_SERVICE_ABOUT = "Have the post office run as a service of your user."
+_SERVICE_EXAMPLES = """\
+Examples:
+  maestro service install --now
+  maestro service install --print
+  maestro service status"""
 _SPOOL_ABOUT = "Look after the files: prune, verify, export."
 _SPOOL_EXAMPLES = """\
 Examples:
@@ -151,6 +162,7 @@ def build() -> App:
     _register(_family(root, "message", _MESSAGE_ABOUT, _MESSAGE_EXAMPLES), MESSAGE_COMMANDS)
     _register(_family(root, "hooks", _HOOKS_ABOUT, _HOOKS_EXAMPLES), HOOKS_COMMANDS)
     _register(_family(root, "config", _CONFIG_ABOUT, _CONFIG_EXAMPLES), CONFIG_COMMANDS)
+    _register(_family(root, "service", _SERVICE_ABOUT, _SERVICE_EXAMPLES), SERVICE_COMMANDS)
     _register(_family(root, "spool", _SPOOL_ABOUT, _SPOOL_EXAMPLES), SPOOL_COMMANDS)
     _register(_family(root, "keys", _KEYS_ABOUT, _KEYS_EXAMPLES), KEYS_COMMANDS)
     return root

@@ -116,7 +116,9 @@ class Daemon:
         kind = mounts.file_system(options.data)
         if doubt := mounts.doubt(kind):
             self._warn(f"the data directory is on {kind}: {doubt}")
-        # 4. The state that was durable.
+        # 4. The state that was durable. Mail in memory makes no cycles, so the collector need not look often: of the
+        # start after a kill it would take a fifth.
+        gc.set_threshold(_GC_THRESHOLD, 20, 100)
         self._spool = Spool(options.data, self._warn)
         self._readings = Readings(self._spool)
         self._timeline = Timeline(os.path.join(options.data, "timeline"))
@@ -188,9 +190,8 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        # What is alive by now stays; and mail in memory makes no cycles, so the collector need not look often.
+        # What is alive by now stays.
         gc.freeze()
-        gc.set_threshold(_GC_THRESHOLD, 20, 100)
         # A thread that waits for the interpreter asks for it after this long. By default that is 5 ms, and was the
         # p99 of a send: the filer's calls are so short that it takes the lock back before the loop has woken up.
         sys.setswitchinterval(_SWITCH_S)

@@ -32,9 +32,10 @@ types:
 imports:
     "{{ bin }}/lint-imports"
 
+# (Two files at a time, since most of a test's time is some process's start.)
 # all tests but the long ones; arguments go to pytest
 test *arguments:
-    "{{ python }}" -m pytest "$@"
+    "{{ python }}" -m pytest -n 2 --dist loadfile "$@"
 
 # (Without the faults, which break the files of the measurement as well, and without the tests of what an import costs,
 # since a measured process imports what measures it.)

@@ -419,11 +419,7 @@ class Daemon:
             "filingBacklog": len(self._backlog.unfiled),
             "filingBacklogBytes": self._backlog.total_bytes,
             "sessions": reports.sessions_by_status(state),
-            "mailboxes": {
-                "known": len(state.mailboxes),
-                "loaded": sum(mailbox.loaded and mailbox.held > 0 for mailbox in state.mailboxes.values()),
-                "pending": sum(mailbox.pending for mailbox in state.mailboxes.values()),
-            },
+            "mailboxes": reports.mailboxes(state),
             "watchers": len(state.topics),
             "messages": self._tally.messages(),
             "refusedByCode": self._tally.refusals(),
@@ -439,6 +435,7 @@ class Daemon:
             "disk": {
                 "freeBytes": disk.free_bytes(options.data),
                 "journalBytes": self._journal.held_bytes,
+                "mailBytes": self._sweeper.mail_bytes,
                 "fileSystem": mounts.file_system(options.data),
             },
             **({"tcp": self._door.stats()} if self._door is not None else {}),

@@ -5,6 +5,7 @@ Rule: reads only; bounded work a call, since the main loop waits for it.
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_right
 from collections import deque
 from itertools import islice
@@ -39,6 +40,9 @@ _CLIENT_IS_OLDER = (
 _BROKER_IS_OLDER = (
     "The broker is the older one: `maestro down`; the next command of the newer installation starts the newer broker."
 )
+
+# Mailboxes that `maestro status` names.
+_FULLEST = 5
 
 
 def hello(request: Hello, options: Options, epoch: str, pid: int, head_lsn: int) -> HelloReply:
@@ -153,6 +157,18 @@ def config_shown(options: Options) -> dict[str, Any]:
         for name, value in options.retention_by_project.items()
     }
     return {"path": file.path, "digest": file.digest, "projects": projects}
+
+
+def mailboxes(state: State) -> dict[str, object]:
+    """How many there are, how much of them is pending, and the fullest."""
+    held = state.mailboxes.values()
+    fullest = heapq.nlargest(_FULLEST, held, key=lambda mailbox: mailbox.pending)
+    return {
+        "known": len(held),
+        "loaded": sum(mailbox.loaded and mailbox.held > 0 for mailbox in held),
+        "pending": sum(mailbox.pending for mailbox in held),
+        "fullest": {mailbox.session: mailbox.pending for mailbox in fullest if mailbox.pending},
+    }
 
 
 def sessions_by_status(state: State) -> dict[str, int]:

@@ -79,6 +79,9 @@ class Sweeper:
         self._round = Round(0, dry_run=False, older_than_ms=None)
         self._swept: dict[str, int] = {}
         self._looked_at = 0
+        # What messages' files take on the disk: seen so far in this round, and in the last whole one.
+        self._seen_bytes = 0
+        self.mail_bytes: int | None = None
         self._started_ms = self._ended_ms = 0
         self.overdue: deque[tuple[str, str]] = deque()
         self.idle: deque[str] = deque()
@@ -155,11 +158,13 @@ class Sweeper:
         self._round = asked
         self._swept = {}
         self._looked_at = 0
+        self._seen_bytes = 0
         self._started_ms = self._ended_ms = self._clock.now_ms()
         self._walk = self._steps()
 
     def _end(self, failure: str | None) -> None:
         self._walk = None
+        self.mail_bytes = self._seen_bytes if failure is None else self.mail_bytes
         self._ended_ms = self._clock.now_ms()
         self._next_ms = self._ended_ms + self._pause_ms()
         if failure is not None and self.failure is None:
@@ -232,6 +237,7 @@ class Sweeper:
         held = _stat(entry.path)
         if held is None:
             return True
+        self._seen_bytes += held.st_blocks * 512
         message = self._old_message(entry.path, held, session)
         if message is None:
             return False

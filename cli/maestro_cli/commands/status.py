@@ -40,6 +40,8 @@ _LABELS = {
     "filingBacklog": "not yet filed",
     "filingBacklogBytes": "that is",
     "freeBytes": "free",
+    "fullest": "fullest, pending",
+    "mailBytes": "mail, at the last sweep",
     "fileSystem": "file system",
     "p50Ms": "p50",
     "p99Ms": "p99",
@@ -130,6 +132,8 @@ def _value(key: str, value: object) -> str:
         return f"{value:.3g} ms"
     if key.endswith("Bytes") and isinstance(value, int):
         return size(value)
+    if key == "fullest" and isinstance(value, dict):
+        return ", ".join(f"{plain(name)} {count:,}" for name, count in value.items()) or "none"
     if key == "keys" and isinstance(value, dict):
         return ", ".join(f"{plain(name)} {moment(at, now_ms())}" for name, at in value.items()) or "none"
     if isinstance(value, bool) or not isinstance(value, int):

@@ -115,6 +115,7 @@ class Daemon:
         if doubt := mounts.doubt(kind):
             self._warn(f"the data directory is on {kind}: {doubt}")
         # 4. The state that was durable.
+        interpreter.prepare()
         self._spool = Spool(options.data, self._warn)
         self._readings = Readings(self._spool)
         self._timeline = Timeline(os.path.join(options.data, "timeline"))

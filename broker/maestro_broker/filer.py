@@ -41,6 +41,8 @@ _CHUNK = 256
 _CHUNK_WHEN_TIGHT = 8
 # A checkpoint syncs the whole file system, which other writers feel: not more often than its use demands.
 _CHECKPOINT_RECORDS = 50_000
+# Of texts, which a start after a kill reads again: at 10,000 characters each, 10 s of them are half a gigabyte.
+_CHECKPOINT_TEXT_CHARS = 64 << 20
 _CHECKPOINT_INTERVAL_S = 10.0
 # While a former life's tail is being filed: each start begins where the last checkpoint was, so a broker that is
 # killed again and again would otherwise file the same tail again and again, until its backlog refuses new mail.
@@ -91,6 +93,7 @@ class Filer:
         self._gate.set()
         self._thread = threading.Thread(target=self._run, name="filer", daemon=True)
         self._checkpointed_s = time.monotonic()
+        self._text_chars = 0
         self.checkpoint_lsn = start.lsn
         self.failure: BaseException | None = None
         self.waiting: str | None = None
@@ -287,10 +290,12 @@ class Filer:
         for change in chunk:
             if change.lsn > self._heads.lsn:
                 self._heads.absorb(change.lsn, change.record, self._rate_limit)
+                if isinstance(change.record, Accepted):
+                    self._text_chars += len(change.record.message.text)
 
     def _checkpoint_is_due(self) -> bool:
         behind = self._heads.lsn - self.checkpoint_lsn
-        if behind >= _CHECKPOINT_RECORDS:
+        if behind >= _CHECKPOINT_RECORDS or self._text_chars >= _CHECKPOINT_TEXT_CHARS:
             return True
         recovering = self.checkpoint_lsn < self._recovered_lsn
         interval_s = _CATCH_UP_INTERVAL_S if recovering else _CHECKPOINT_INTERVAL_S
@@ -298,6 +303,7 @@ class Filer:
 
     def _checkpoint(self) -> None:
         self._checkpointed_s = time.monotonic()
+        self._text_chars = 0
         if self._heads.lsn == self.checkpoint_lsn:
             return
         self._heads.forget_old_sends()

@@ -66,7 +66,13 @@ def recover(options: Options, spool: Spool, timeline: Timeline) -> Recovered:
         state.adopt_mailbox(stored.session.id)
     last_ms = start.at
     unfiled: list[tuple[list[Change], int]] = []
-    for lsn, body in found.records:
+    piece: list[Change] = []
+    piece_bytes = 0
+    # Each is let go of as it is taken in: bytes and messages of a long tail together are twice what is needed.
+    tail = found.records
+    tail.reverse()
+    while tail:
+        lsn, body = tail.pop()
         try:
             record = records.decode(body)
         except MaestroError as error:
@@ -75,11 +81,14 @@ def recover(options: Options, spool: Spool, timeline: Timeline) -> Recovered:
         for need in state.replay_touches(record):
             supply(state, spool, need, 0)
         state.replay(lsn, record)
-        if not unfiled or len(unfiled[-1][0]) >= _PIECE:
-            unfiled.append(([], 0))
-        changes, bodies_bytes = unfiled[-1]
-        unfiled[-1] = (changes + state.take_changes(), bodies_bytes + len(body))
+        piece += state.take_changes()
+        piece_bytes += len(body)
+        if len(piece) >= _PIECE:
+            unfiled.append((piece, piece_bytes))
+            piece, piece_bytes = [], 0
         last_ms = max(last_ms, record.message.created_at if isinstance(record, Accepted) else record.at)
+    if piece:
+        unfiled.append((piece, piece_bytes))
     state.lsn = max(state.lsn, journal.head_lsn)
     if found.missing_lsns:
         _take_from_files(state, spool, timeline, found.missing_lsns[0][0], warnings)

@@ -62,7 +62,7 @@ class Bench:
             "MAESTRO_DATA_DIR": self.data,
             "MAESTRO_RUNTIME_DIR": tempfile.mkdtemp(prefix="mbr-"),
             "MAESTRO_RATE_LIMIT": "0",
-            "MAESTRO_CONFIG": os.devnull,
+            "MAESTRO_CONFIG": os.path.join(self.scratch, "config.toml"),  # none
         }
         self.endpoints = broker_process.ensure(self.data, self.environ, autostart=True)
 

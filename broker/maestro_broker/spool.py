@@ -271,6 +271,16 @@ class Spool:
             self._made.add(directory)
 
 
+def will_be_read(path: str) -> None:
+    """Let the kernel fetch a file meanwhile; where it can't, the reading waits for it."""
+    with contextlib.suppress(OSError, AttributeError):  # macOS has no such call
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_WILLNEED)
+        finally:
+            os.close(fd)
+
+
 def _content(path: str) -> bytes:
     # Not `open`, whose objects cost three times what the system calls do, a thousand times for a mailbox.
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -133,7 +133,7 @@ def test_a_large_mailbox_is_read_in_steps(post: Post) -> None:
 @pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("mode", [0o400, 0o600])
 def test_lost_modes_lose_no_mail(post: Post, mode: int) -> None:
-    sent = [post.send() for _ in range(5)]
+    sent = [post.send() for _ in range(mailbox_reading._READ_AT_ONCE)]
     post.office.confirm("bob", "delivered", sent[0])
     post.forget()
     for name in os.listdir(post.directory):

@@ -114,8 +114,7 @@ class Daemon:
         kind = mounts.file_system(options.data)
         if doubt := mounts.doubt(kind):
             self._warn(f"the data directory is on {kind}: {doubt}")
-        # 4. The state that was durable. Mail in memory makes no cycles, so the collector need not look often: of the
-        # start after a kill it would take a fifth.
+        # 4. The state that was durable.
         interpreter.prepare()
         self._spool = Spool(options.data, self._warn)
         self._readings = Readings(self._spool)

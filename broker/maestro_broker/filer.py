@@ -40,7 +40,7 @@ _CHUNK = 256
 # with it new mail is accepted, and files alone let nobody send.
 _CHUNK_WHEN_TIGHT = 8
 # A checkpoint syncs the whole file system, which other writers feel: not more often than its use demands.
-_CHECKPOINT_RECORDS = 50_000
+_CHECKPOINT_RECORDS = 30_000
 # Of texts, which a start after a kill reads again: at 10,000 characters each, 10 s of them are half a gigabyte.
 _CHECKPOINT_TEXT_CHARS = 64 << 20
 _CHECKPOINT_INTERVAL_S = 10.0

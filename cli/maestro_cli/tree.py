@@ -63,9 +63,9 @@ CONFIG_COMMANDS = (
     ("init", "config_init:init", "Write a config file of all settings, each commented out, if there is none."),
 )
 SERVICE_COMMANDS = (
-    ("install", "service_install:install", "Let systemd (or launchd) run the post office for you."),
-    ("uninstall", "service_uninstall:uninstall", "Take that back; mail and settings stay."),
-    ("status", "service_status:status", "Show whether it is installed, and its state."),
+    ("install", "units_install:install", "Let systemd (or launchd) run the post office for you."),
+    ("uninstall", "units_uninstall:uninstall", "Take that back; mail and settings stay."),
+    ("status", "units_status:status", "Show whether it is installed, and its state."),
 )
 SPOOL_COMMANDS = (
     ("prune", "spool_prune:prune", "Remove what is older than the retention, now."),

@@ -135,7 +135,7 @@ def test_the_data_directory_is_found_as_the_command_finds_it(tab: Tab, tmp_path:
     places = {
         "home": (tmp_path / ".local" / "share" / "maestro", {}),
         "xdg": (tmp_path / "xdg" / "maestro", {"XDG_DATA_HOME": str(tmp_path / "xdg")}),
-        "tilde": (tmp_path / "mine", {"MAESTRO_DATA_DIR": "~/mine", "XDG_DATA_HOME": "/nowhere"}),
+        "tilde": (tmp_path / "mine", {"MAESTRO_DATA_DIR": "~/mine", "XDG_DATA_HOME": str(tmp_path / "none")}),
     }
     for name, (place, environ) in places.items():
         (place / "sessions").mkdir(parents=True)

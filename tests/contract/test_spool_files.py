@@ -298,7 +298,7 @@ def test_the_commands(tmp_path: Path) -> None:
         again = person.run("spool", "export", "--out", str(out))
         assert again.code == 2
         assert "exists" in again.err
-        assert person.run("spool", "export", "--out", "/nowhere/x").code == 2
+        assert person.run("spool", "export", "--out", str(tmp_path / "none" / "x")).code == 2
         printed = person.done("spool", "export", "--session", bob.session_id)
         assert printed.out.splitlines()[0].startswith('{"kind": "maestro-export"')
         person.done("down")

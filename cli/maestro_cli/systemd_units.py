@@ -1,4 +1,4 @@
-"""Service units: what systemd, or launchd, has to know to run the post office for a user.
+"""Systemd units: what systemd, or launchd, has to know to run the post office for a user.
 
 Rule: text from arguments, written nowhere here. systemd holds the two sockets, so that whoever connects first, before
 any broker runs or after it has stopped, is answered; launchd starts the broker at login. A mark in the text says that

@@ -31,16 +31,16 @@ def run(
     ] = False,
 ) -> int:
     """Show the service's state."""
-    from maestro_cli import service_units
-    from maestro_cli.service_control import systemctl
+    from maestro_cli import systemd_units
+    from maestro_cli.systemctl import systemctl
     from maestro_clients.broker_process import find
 
     desk = Desk.here()
     is_mac = sys.platform == "darwin"
     units = (
-        service_units.launchd(desk.data, desk.environ)
+        systemd_units.launchd(desk.data, desk.environ)
         if is_mac
-        else service_units.systemd(desk.data, desk.environ, http=True)
+        else systemd_units.systemd(desk.data, desk.environ, http=True)
     )
     told: dict[str, Any] = {"installed": all(map(os.path.exists, units.files)), "units": {}}
     for path in units.files:

@@ -1,4 +1,4 @@
-"""Service control: asking systemd, where it can be asked.
+"""Systemctl: asking systemd, where it can be asked.
 
 Rule: the user's manager may not be there (a container, a session without one); that is told apart from its refusal.
 """

@@ -25,17 +25,17 @@ Examples:
 @uninstall.default
 def run(*, force: Annotated[bool, Parameter(help="Also units that something else made.")] = False) -> int:
     """Remove the service; mail and settings stay."""
-    from maestro_cli import service_units
-    from maestro_cli.service_control import systemctl
-    from maestro_cli.service_units import MARK
+    from maestro_cli import systemd_units
+    from maestro_cli.systemctl import systemctl
+    from maestro_cli.systemd_units import MARK
     from maestro_schemas.errors import MaestroError
 
     desk = Desk.here()
     is_mac = sys.platform == "darwin"
     units = (
-        service_units.launchd(desk.data, desk.environ)
+        systemd_units.launchd(desk.data, desk.environ)
         if is_mac
-        else service_units.systemd(desk.data, desk.environ, http=True)
+        else systemd_units.systemd(desk.data, desk.environ, http=True)
     )
     there = [path for path in units.files if os.path.exists(path)]
     if not there:

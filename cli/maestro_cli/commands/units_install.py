@@ -15,7 +15,7 @@ from maestro_cli import output
 from maestro_cli.desk import Desk
 
 if TYPE_CHECKING:
-    from maestro_cli.service_units import Units
+    from maestro_cli.systemd_units import Units
 
 install = App(
     name="install",
@@ -43,14 +43,14 @@ def run(
     force: Annotated[bool, Parameter(help="Also over a unit that was edited or that something else made.")] = False,
 ) -> int:
     """Install the service."""
-    from maestro_cli import service_units
+    from maestro_cli import systemd_units
 
     desk = Desk.here()
     desk.check_near("install")
     if sys.platform == "darwin":
-        units = service_units.launchd(desk.data, desk.environ)
+        units = systemd_units.launchd(desk.data, desk.environ)
     else:
-        units = service_units.systemd(desk.data, desk.environ, http=http)
+        units = systemd_units.systemd(desk.data, desk.environ, http=http)
     if print_only:
         for path, text in units.files.items():
             output.say(f"# {path}\n{text}")
@@ -65,7 +65,7 @@ def run(
 
 
 def _write(units: Units, *, force: bool) -> None:
-    from maestro_cli.service_units import MARK
+    from maestro_cli.systemd_units import MARK
     from maestro_schemas.errors import MaestroError
 
     for path, text in units.files.items():
@@ -89,7 +89,7 @@ def _write(units: Units, *, force: bool) -> None:
 
 def _hand_over(desk: Desk, units: Units, *, now: bool) -> int:
     from maestro_cli import exit_codes
-    from maestro_cli.service_control import systemctl
+    from maestro_cli.systemctl import systemctl
 
     reloaded = systemctl("daemon-reload")
     commands = f"systemctl --user daemon-reload && systemctl --user enable --now {units.start}"

@@ -17,7 +17,7 @@ import pytest
 
 from cli_shell import open_shell
 from maestro_broker import activation
-from maestro_cli import service_units
+from maestro_cli import systemd_units
 from maestro_clients.blocking import Client
 from maestro_clients.broker_process import ensure, find
 from maestro_clients.callers import Caller
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from post_office import PostOffice
 
 
-class Manager:
+class Systemd:
     """Plays systemd for one post office: holds the two sockets, and starts a broker when somebody connects."""
 
     def __init__(self, office: PostOffice) -> None:
@@ -93,7 +93,7 @@ class Manager:
 
 
 def test_whoever_connects_first_is_answered(post_office: PostOffice) -> None:
-    with Manager(post_office) as manager:
+    with Systemd(post_office) as systemd:
         statuses: list[int] = []
 
         def work() -> None:
@@ -107,7 +107,7 @@ def test_whoever_connects_first_is_answered(post_office: PostOffice) -> None:
 
         client = threading.Thread(target=work)
         client.start()
-        manager.wake()
+        systemd.wake()
         client.join(30)
         assert statuses == [201]
         found = find(post_office.data)
@@ -116,8 +116,8 @@ def test_whoever_connects_first_is_answered(post_office: PostOffice) -> None:
         # It stops; the sockets stay, and so does the address.
         with post_office.client() as operator:
             operator.shutdown()
-        manager.await_end()
-        assert all(map(os.path.exists, manager.paths))
+        systemd.await_end()
+        assert all(map(os.path.exists, systemd.paths))
         asleep = find(post_office.data)
         assert asleep is not None
         assert asleep.pid == 0
@@ -130,13 +130,13 @@ def test_whoever_connects_first_is_answered(post_office: PostOffice) -> None:
 
         reader = threading.Thread(target=read)
         reader.start()
-        manager.wake()
+        systemd.wake()
         reader.join(30)
         assert seen == ["the first"]
 
 
 def test_the_command_wakes_it_too(post_office: PostOffice) -> None:
-    with Manager(post_office) as manager:
+    with Systemd(post_office) as systemd:
         ran: list[subprocess.CompletedProcess[str]] = []
 
         def work() -> None:
@@ -149,7 +149,7 @@ def test_the_command_wakes_it_too(post_office: PostOffice) -> None:
 
         command = threading.Thread(target=work)
         command.start()
-        manager.wake()
+        systemd.wake()
         command.join(60)
         assert ran[0].returncode == 0, ran[0].stderr
 
@@ -180,7 +180,7 @@ def parsed(text: str) -> configparser.RawConfigParser:
 def test_the_units(tmp_path: Path) -> None:
     data = str(tmp_path / 'a "data" 100% $dir')
     environ = {"HOME": str(tmp_path), "MAESTRO_RUNTIME_DIR": str(tmp_path / "r"), "MAESTRO_DATA_DIR": data}
-    units = service_units.systemd(data, environ, http=True)
+    units = systemd_units.systemd(data, environ, http=True)
     assert units.name.startswith("maestro-")
     socket_unit, service_unit = (parsed(text) for text in units.files.values())
     assert socket_unit["Socket"]["ListenStream"].endswith("/notices.sock")
@@ -193,11 +193,11 @@ def test_the_units(tmp_path: Path) -> None:
     assert '\\"data\\"' in service["ExecStart"]
     assert "$$dir" in service["ExecStart"]
     assert "ExecStartPost" in service
-    bare = service_units.systemd(data, environ, http=False)
+    bare = systemd_units.systemd(data, environ, http=False)
     assert "ExecStartPost" not in "".join(bare.files.values())
-    usual = service_units.systemd(paths.data_dir({"HOME": str(tmp_path)}), {"HOME": str(tmp_path)}, http=False)
+    usual = systemd_units.systemd(paths.data_dir({"HOME": str(tmp_path)}), {"HOME": str(tmp_path)}, http=False)
     assert usual.start == "maestro.socket"
-    [plist] = service_units.launchd(data, environ).files.values()
+    [plist] = systemd_units.launchd(data, environ).files.values()
     told = plistlib.loads(plist.encode())
     assert told["ProgramArguments"][-2:] == [data, "--foreground"]
     assert told["KeepAlive"] == {"SuccessfulExit": False}
@@ -206,7 +206,7 @@ def test_the_units(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
     environ = {"HOME": str(tmp_path), "MAESTRO_RUNTIME_DIR": str(tmp_path / "r")}
-    units = service_units.systemd(str(tmp_path / "data"), environ, http=True)
+    units = systemd_units.systemd(str(tmp_path / "data"), environ, http=True)
     for path, text in units.files.items():
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8") as file:

@@ -14,8 +14,8 @@ _SWITCH_S = 0.0001
 
 def prepare() -> None:
     """Call it before mail is read."""
-    # Mail in memory makes no cycles, so the collector need not look often: of a start after a kill, with 45,000
-    # records to take in, it took a fifth.
+    # Mail in memory makes no cycles, so the collector need not look often, and least of all while a long tail of the
+    # journal is taken in.
     gc.set_threshold(_GC_THRESHOLD, 20, 100)
 
 

@@ -131,12 +131,14 @@ def test_status_prints_every_limit_and_where_it_came_from(person: Shell) -> None
 
 
 def test_status_prints_everything_that_stats_holds(person: Shell) -> None:
+    person.like(MAESTRO_SESSION_ID="nobody").run("inbox")
     person.done("up")
     person.done("session", "start")
     stats = person.done("status", "--json").json()
     out = person.done("status").out
     assert str(stats["pid"]) in out
     assert stats["epoch"] in out
+    assert "UNKNOWN_SESSION  1" in out
     for group in ("sessions", "mailboxes", "commit", "outbox", "connections", "disk", "limits"):
         assert f"\n{group}:\n" in out
     for group in ("messages since the start", "refused since the start", "refused at the door"):

@@ -118,8 +118,8 @@ def _limits(limits: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _label(key: str) -> str:
-    if key in _LABELS:
-        return _LABELS[key]
+    if key in _LABELS or key.isupper():  # a code stays as it is written everywhere
+        return _LABELS.get(key, key)
     return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in key)
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from . import disk, heads
 from .records import Accepted, Confirmed, Deleted, Expired, SessionChanged, SessionForgotten, event
-from .sweeper import REST_S
+from .sweeper import BUSY_REST_S, REST_S
 
 if TYPE_CHECKING:
     from maestro_schemas.messages import Message
@@ -173,13 +173,15 @@ class Filer:
             self.failure = error
 
     def _sweep(self) -> None:
-        """A slice of the sweep: not while the main loop has work, but after a while even then."""
+        """A slice of the sweep: while the main loop has no work, and every so often even then. A slice is not broken
+        off: with a client that sends all the time little would be left of it, and what goes must not go more slowly
+        than what comes."""
         if self._sweeper is None or self._stopping.is_set():
             return
         now_s = time.monotonic()
-        if now_s - self._swept_s >= REST_S and (self._gate.is_set() or now_s - self._swept_s >= _GATE_S):
-            overtime = not self._gate.is_set()
-            self._sweeper.work(lambda: overtime or self._gate.is_set())
+        rested_s = now_s - self._swept_s
+        if rested_s >= (REST_S if self._gate.is_set() else BUSY_REST_S):
+            self._sweeper.work()
             self._swept_s = time.monotonic()
 
     def _make_room(self, changes: list[Change], before: set[tuple[str, str]]) -> set[tuple[str, str]]:

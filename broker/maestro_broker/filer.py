@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from . import disk, heads
 from .records import Accepted, Confirmed, Deleted, Expired, SessionChanged, SessionForgotten, event
-from .sweeper import BUSY_REST_S, REST_S
+from .sweeper import REST_S
 
 if TYPE_CHECKING:
     from maestro_schemas.messages import Message
@@ -179,8 +179,7 @@ class Filer:
         if self._sweeper is None or self._stopping.is_set():
             return
         now_s = time.monotonic()
-        rested_s = now_s - self._swept_s
-        if rested_s >= (REST_S if self._gate.is_set() else BUSY_REST_S):
+        if now_s - self._swept_s >= self._sweeper.rest_s(is_idle=self._gate.is_set()):
             self._sweeper.work()
             self._swept_s = time.monotonic()
 

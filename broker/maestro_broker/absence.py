@@ -7,7 +7,7 @@ what a session had not read when it ended waits for it as what is queued does.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import ON_ENDED
@@ -20,28 +20,26 @@ if TYPE_CHECKING:
     from .state import State
 
 
-class Addressee(NamedTuple):
-    """Whose mailbox it goes to. `original_to`: the ended session that was meant, where that is another."""
+def addressee(state: State, sender: Session, outgoing: Outgoing) -> tuple[SessionState, str | None]:
+    """Whose mailbox it goes to; and the ended session that was meant, where that is another.
 
-    receiver: SessionState
-    original_to: str | None
-
-
-def addressee(state: State, sender: Session, outgoing: Outgoing) -> Addressee:
-    """Raises MaestroError RECEIVER_NOT_FOUND, AMBIGUOUS_NAME, INVALID (no such word), RECEIVER_ENDED."""
+    Raises MaestroError RECEIVER_NOT_FOUND, AMBIGUOUS_NAME, INVALID (no such word), RECEIVER_ENDED.
+    """
     meant = state.sessions.get(outgoing.to) or state.sessions.resolve(outgoing.to, sender, "RECEIVER_NOT_FOUND")
+    if outgoing.on_ended is None and meant.active:
+        return meant, None  # nearly always
     on_ended = state.limits.on_ended if outgoing.on_ended is None else outgoing.on_ended
     if on_ended not in ON_ENDED:
         raise MaestroError("INVALID", f"onEnded can't be {on_ended[:40]!r}", f"Use one of: {', '.join(ON_ENDED)}.")
-    if meant.session.active or on_ended == "queue":
-        return Addressee(meant, None)
+    if meant.active or on_ended == "queue":
+        return meant, None
     if on_ended == "error":
         raise _ended(
             meant.session,
             "It will not read this. `--on-ended queue` keeps the message for when it comes back under the same id, "
             "`--on-ended redirect` gives it to its orchestrator; `maestro session list` shows who is here.",
         )
-    return Addressee(_orchestrator(state, sender, meant.session), meant.session.id)
+    return _orchestrator(state, sender, meant.session), meant.session.id
 
 
 def _orchestrator(state: State, sender: Session, ended: Session) -> SessionState:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.names import is_id
+from maestro_schemas.names import is_id, message_time_ms
 from maestro_schemas.requests import (
     Confirm,
     Delete,
@@ -114,17 +114,19 @@ def _send_touches(state: State, request: Send) -> list[Need]:
         return []
     needs = []
     for outgoing in request.messages:
-        if not is_id(outgoing.id):
+        message_id = outgoing.id
+        if not is_id(message_id):
             continue
-        if not state.is_unfiled(sender, outgoing.id) and state.may_be_filed(sender, outgoing.id):
-            needs.append(Need("link", sender, outgoing.id))
+        id_ms = message_time_ms(message_id)
+        if state.may_be_filed(sender, message_id, id_ms):
+            needs.append(Need("link", sender, message_id))
         try:
-            receiver = absence.addressee(state, found.session, outgoing).receiver
+            receiver, _ = absence.addressee(state, found.session, outgoing)
         except MaestroError:
             continue  # `apply` says it
         mailbox = state.mailboxes.get(receiver.session.id)
-        if mailbox is not None and not mailbox.knows(outgoing.id):
-            needs.append(Need("file", mailbox.session, outgoing.id))
+        if mailbox is not None and mailbox.may_hold(message_id, id_ms):
+            needs.append(Need("file", mailbox.session, message_id))
         reply_to = outgoing.metadata.in_reply_to
         if reply_to is not None:
             unknown = _message_touches(state, sender, reply_to)

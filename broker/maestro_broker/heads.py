@@ -20,7 +20,8 @@ from .records import Accepted, Confirmed, Deleted, Expired, Record, SessionChang
 
 class Head(Struct, omit_defaults=True):
     """One session: its mailbox's last `seq`, `pending` mail, of that `unoffered`, and the earliest possible expiry
-    (ms); `sent_ms`: the newest time in an id of what it sent (0: nothing yet), None where that is not known.
+    (ms); `sent_ms`: the newest time in an id of what it sent (0: nothing yet), None where that is not known;
+    `got_ms`: the same of what it received.
 
     What was sent leaves links behind, so a head must not go before they do.
     """
@@ -30,6 +31,7 @@ class Head(Struct, omit_defaults=True):
     unoffered: int = 0
     next_expiry_ms: int | None = None
     sent_ms: int | None = None
+    got_ms: int | None = None
 
 
 class Heads(Struct):
@@ -54,9 +56,12 @@ class Heads(Struct):
                 if expires_at is not None and (head.next_expiry_ms is None or expires_at < head.next_expiry_ms):
                     head.next_expiry_ms = expires_at
                 self.at = max(self.at, message.created_at)
+                id_ms = message_time_ms(message.id)
+                if head.got_ms is not None and id_ms > head.got_ms:
+                    head.got_ms = id_ms
                 sender = self.mailboxes.get(message.sender)
-                if sender is not None and sender.sent_ms is not None:
-                    sender.sent_ms = max(sender.sent_ms, message_time_ms(message.id))
+                if sender is not None and sender.sent_ms is not None and id_ms > sender.sent_ms:
+                    sender.sent_ms = id_ms
                 if rate_limit and message.sender != SYSTEM_SENDER:
                     times_ms = self.sends.setdefault(message.sender, [])
                     times_ms.append(message.created_at)
@@ -70,7 +75,7 @@ class Heads(Struct):
             case SessionChanged():
                 session = record.stored.session.id
                 if session not in self.mailboxes:
-                    self.mailboxes[session] = Head(sent_ms=0)
+                    self.mailboxes[session] = Head(sent_ms=0, got_ms=0)
                 self.at = max(self.at, record.at)
             case SessionForgotten():
                 self.mailboxes.pop(record.id, None)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec import Struct
+
 from maestro_schemas.messages import PRIORITY_RANK, Message
 
 if TYPE_CHECKING:
@@ -20,16 +22,13 @@ _DATA_BYTES = 4_096
 _FILED = 0
 
 
-class Entry:
+class Entry(Struct):
     """One message in memory. `lsn`: its newest change that is not filed yet, 0 when the file is current."""
 
-    __slots__ = ("lease_until_ms", "lsn", "message", "reader")
-
-    def __init__(self, message: Message, lsn: int) -> None:
-        self.message = message
-        self.lsn = lsn
-        self.reader: str | None = None
-        self.lease_until_ms = 0
+    message: Message
+    lsn: int
+    reader: str | None = None
+    lease_until_ms: int = 0
 
 
 class Page(NamedTuple):
@@ -48,6 +47,7 @@ class Mailbox:
     `loaded`: every pending message is in memory. `complete`: every message of any status is. `being_read`: its files
     are, piece by piece; until that is over nothing is forgotten, for a piece may tell what was so before. `marked`:
     whether `.pending` is on disk. Counters: `head_seq` the last number given, `pending`, and of those `unoffered`.
+    `newest_ms`: the newest time in an id of its filed mail, None where that is not known.
     """
 
     __slots__ = (
@@ -59,6 +59,7 @@ class Mailbox:
         "head_seq",
         "loaded",
         "marked",
+        "newest_ms",
         "next_expiry_ms",
         "pending",
         "session",
@@ -73,6 +74,7 @@ class Mailbox:
         self.pending = 0
         self.unoffered = 0
         self.next_expiry_ms: int | None = None
+        self.newest_ms: int | None = 0 if is_new else None
         self.loaded = is_new
         self.complete = is_new
         self.being_read = False
@@ -101,13 +103,27 @@ class Mailbox:
         """Whether memory alone can say what became of this id in this mailbox."""
         return self.complete or self.remembers(message_id)
 
+    def may_hold(self, message_id: str, id_ms: int) -> bool:
+        """Whether only a file can tell if this id was used here; `id_ms`: the time in it. Never where it is newer
+        than that of every id that was filed here, so that new mail costs no look at the disk."""
+        if self.complete or (self.newest_ms is not None and id_ms > self.newest_ms):
+            return False
+        return not self.remembers(message_id)
+
     def accept(self, message: Message, lsn: int) -> None:
         """A new message, whose `seq` is the next one; or, in a replay, one whose file may be there already."""
-        self._put(Entry(message, lsn))
-        self.head_seq = max(self.head_seq, message.seq)
+        seq = message.seq
+        if seq > self.head_seq:  # always, but in a replay
+            self._by_seq[seq] = Entry(message, lsn)
+            self._seq_of[message.id] = seq
+            self.unfiled += 1
+            self.head_seq = seq
+        else:
+            self._put(Entry(message, lsn))
         self.pending += 1
         self.unoffered += 1
-        self._expire_by(message.expires_at)
+        if message.expires_at is not None:
+            self._expire_by(message.expires_at)
 
     def change(self, message: Message, lsn: int, departures: tuple[int, int]) -> None:
         """A message has a new state; `departures` from the counters are its record's."""
@@ -139,19 +155,21 @@ class Mailbox:
 
     def filed(self, message_id: str, lsn: int) -> None:
         """The change `lsn` is on disk. What is filed and no longer pending leaves memory."""
+        seq = self._seq_of.get(message_id)
+        if seq is not None:
+            entry = self._by_seq[seq]
+            if entry.lsn == lsn:
+                entry.lsn = _FILED
+                self.unfiled -= 1
+                if entry.message.status != "pending" and not self.being_read:
+                    self._forget(entry.message)
+                return
         if self._gone.get(message_id) == lsn:
             self.unfiled -= 1
             if self.being_read:
                 self._gone[message_id] = _FILED
             else:
                 del self._gone[message_id]
-            return
-        entry = self.get(message_id)
-        if entry is not None and entry.lsn == lsn:
-            entry.lsn = _FILED
-            self.unfiled -= 1
-            if entry.message.status != "pending" and not self.being_read:
-                self._forget(entry.message)
 
     def drop(self, message_id: str) -> None:
         """Its file is gone, for its time was over. What memory holds of it goes too, unless it has changed since."""
@@ -176,6 +194,7 @@ class Mailbox:
                 last = message.seq
         if not in_order:
             self._by_seq = dict(sorted(self._by_seq.items()))
+        self.head_seq = max(self.head_seq, last)  # in a replay a file may be ahead of its record
 
     def was_read(self, *, whole: bool) -> bool:
         """All files were taken in: all pending mail's or, `whole`, all mail's. Returns whether the counters fit.
@@ -203,10 +222,12 @@ class Mailbox:
         """Let go of what the spool holds too. What is not filed yet stays, and what is leased: no file knows that."""
         if self.being_read or self.unfiled - len(self._gone) == len(self._by_seq):
             return
-        kept = {seq: entry for seq, entry in self._by_seq.items() if entry.lsn or entry.lease_until_ms > now_ms}
-        if len(kept) < len(self._by_seq):
-            self._by_seq = kept
-            self._seq_of = {entry.message.id: seq for seq, entry in kept.items()}
+        # One by one: to make the dicts anew takes time for what stays, and under load nearly all of it does.
+        filed = [entry for entry in self._by_seq.values() if not entry.lsn and entry.lease_until_ms <= now_ms]
+        for entry in filed:
+            del self._by_seq[entry.message.seq]
+            del self._seq_of[entry.message.id]
+        if filed:
             self.loaded = self.complete = False
 
     def page(
@@ -294,8 +315,8 @@ class Mailbox:
         del self._seq_of[message.id]
         self.complete = False
 
-    def _expire_by(self, at_ms: int | None) -> None:
-        if at_ms is not None and (self.next_expiry_ms is None or at_ms < self.next_expiry_ms):
+    def _expire_by(self, at_ms: int) -> None:
+        if self.next_expiry_ms is None or at_ms < self.next_expiry_ms:
             self.next_expiry_ms = at_ms
 
 

@@ -32,13 +32,18 @@ _ESCAPES = re.compile(
     r"|\x1b[ -/]*[0-~]?"
 )
 # C0 but tab and newline, DEL, C1; and the bidirectional embeddings, overrides and isolates (UAX 9, 2).
+_ASCII_CONTROLS = bytes([*range(0x09), *range(0x0B, 0x20), 0x7F])
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def sanitise(text: str) -> str:
     """The text without control characters, escape sequences and bidirectional overrides; CR LF becomes LF."""
-    # Every control, escape and bidirectional mark is "not printable" to Python, which looks ten times as fast.
-    if text.isprintable() or _CONTROLS.search(text) is None:
+    # The expression alone takes 2.9 us for 512 characters; removing what ASCII has of it and counting, 0.7.
+    if text.isascii():
+        if len(text.encode().translate(None, _ASCII_CONTROLS)) == len(text):
+            return text
+    # Every control, escape and bidirectional mark is "not printable" to Python.
+    elif text.isprintable() or _CONTROLS.search(text) is None:
         return text
     return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
 

@@ -147,7 +147,7 @@ def _take_from_files(state: State, spool: Spool, timeline: Timeline, since_lsn: 
 def _doubt_what_was_sent(start: heads.Heads, spool: Spool) -> None:
     """Lost records may have been filed, with newer ids than the heads know: every id is looked up from now on."""
     for head in start.mailboxes.values():
-        head.sent_ms = None
+        head.sent_ms = head.got_ms = None
     for sender in spool.senders():
         start.mailboxes.setdefault(sender, heads.Head())
 

@@ -12,7 +12,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.messages import Message, Metadata
+from maestro_schemas.messages import NO_METADATA, Message, Metadata
 from maestro_schemas.names import SYSTEM_SENDER, is_id
 from maestro_schemas.replies import SendReply, SendResult
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from .sessions import SessionState
     from .state import Sent, State
-
-_NO_METADATA = Metadata()
 
 # Refusals that are about the moment and not about the request leave no line in the audit.
 _UNRECORDED = frozenset({"BUSY", "STORAGE_FULL", "STOPPING"})
@@ -58,16 +56,18 @@ def _send_one(state: State, sender: SessionState, outgoing: Outgoing, now_ms: in
     receiver, original_to = absence.addressee(state, sender.session, outgoing)
     session = receiver.session
     mailbox = state.mailbox(session.id)
-    if mailbox.get(message_id) is not None or mailbox.is_gone(message_id):
+    if mailbox.remembers(message_id):
         raise _conflict(message_id, "another sender has used it for this receiver")
     policy.check_role(sender.session, session)
-    window = state.window(sender_id)
-    window.check(now_ms, state.limits.rate_limit)
+    # Without a rate there is no loop guard either.
+    pair = None
+    if state.limits.rate_limit:
+        window = state.window(sender_id)
+        window.check(now_ms, state.limits.rate_limit)
+        pair = state.pair(sender_id, session.id)
     text = policy.check_text(outgoing.text, state.limits)
     metadata = _checked_metadata(state, sender_id, outgoing)
     expires_at = None if outgoing.ttl_ms is None else now_ms + _checked_ttl(state, outgoing.ttl_ms)
-    # Without a rate there is no loop guard either.
-    pair = state.pair(sender_id, session.id) if state.limits.rate_limit else None
     if pair is not None:
         pair.check(sender_id, session.id, text, metadata, now_ms, state.limits)
     if mailbox.pending >= state.limits.pending_max:
@@ -92,7 +92,7 @@ def _send_one(state: State, sender: SessionState, outgoing: Outgoing, now_ms: in
         created_at=now_ms,
         expires_at=expires_at,
         original_to=original_to,
-        metadata=UNSET if metadata is _NO_METADATA else metadata,
+        metadata=UNSET if metadata is NO_METADATA else metadata,
     )
     state.absorb(Accepted(message), message)
     if pair is not None:
@@ -129,7 +129,7 @@ def notify(state: State, receiver: str, message_id: str, text: str, now_ms: int)
     mailbox = state.mailboxes.get(receiver)
     if state.sessions.get(receiver) is None or mailbox is None:
         return False
-    if mailbox.get(message_id) is not None or mailbox.is_gone(message_id):
+    if mailbox.remembers(message_id):
         return False
     message = Message(
         id=message_id,
@@ -177,8 +177,8 @@ def _repeated(state: State, sender: SessionState, outgoing: Outgoing, known: Sen
 
 def _checked_metadata(state: State, sender: str, outgoing: Outgoing) -> Metadata:
     metadata = outgoing.metadata
-    if metadata == _NO_METADATA:
-        return _NO_METADATA
+    if metadata is NO_METADATA or metadata == NO_METADATA:
+        return NO_METADATA
     policy.check_metadata(metadata, state.limits)
     if metadata.in_reply_to is None:
         return metadata

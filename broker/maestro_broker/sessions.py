@@ -22,13 +22,19 @@ if TYPE_CHECKING:
 class SessionState:
     """A session in memory. `last_activity_ms` is soft; `session` carries it as it was when last recorded."""
 
-    __slots__ = ("key", "last_activity_ms", "session", "token_hash")
+    __slots__ = ("active", "key", "last_activity_ms", "session", "token_hash")
 
     def __init__(self, stored: StoredSession) -> None:
+        self.last_activity_ms = 0
+        self.take(stored)
+
+    def take(self, stored: StoredSession) -> None:
+        """As it was recorded now."""
         self.session = stored.session
+        self.active = stored.session.active
         self.token_hash = stored.token_hash
         self.key = stored.key
-        self.last_activity_ms = stored.session.last_activity
+        self.last_activity_ms = max(self.last_activity_ms, stored.session.last_activity)
 
     def public(self) -> Session:
         """The session as everybody may see it, with the activity of this moment."""
@@ -56,10 +62,7 @@ class Sessions:
         old = self._by_id.get(session.id)
         if old is not None:
             self._unlist(old.session)
-            old.session = session
-            old.token_hash = stored.token_hash
-            old.key = stored.key
-            old.last_activity_ms = max(old.last_activity_ms, session.last_activity)
+            old.take(stored)
         else:
             self._by_id[session.id] = SessionState(stored)
         if session.active:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from maestro_schemas.errors import MaestroError
@@ -55,7 +56,7 @@ class Need(NamedTuple):
     message_id: str
 
 
-class Change(NamedTuple):
+class Change(Struct, frozen=True):
     """One record of the batch under way, with what the filer must write: the message as it is now, or None where
     there is none (any more)."""
 
@@ -113,6 +114,7 @@ class State:
             mailbox.unoffered = head.unoffered
             mailbox.next_expiry_ms = head.next_expiry_ms
             self.mailboxes[session] = mailbox
+            mailbox.newest_ms = head.got_ms
             if head.sent_ms is not None:
                 self._sent_ms[session] = head.sent_ms
             if head.next_expiry_ms is not None:
@@ -171,11 +173,13 @@ class State:
         """Whether memory knows where this sender's message went."""
         return (sender, message_id) in self._unfiled
 
-    def may_be_filed(self, sender: str, message_id: str) -> bool:
-        """Whether a file could tell that this sender has used the id: not where the id's time is newer than that of
-        every id of its that was filed. So a new message costs no look at the disk."""
+    def may_be_filed(self, sender: str, message_id: str, id_ms: int) -> bool:
+        """Whether only a file can tell if this sender has used the id; `id_ms`: the time in it. Not where it is newer
+        than that of every id of its that was filed. So a new message costs no look at the disk."""
         newest_ms = self._sent_ms.get(sender)
-        return newest_ms is None or not message_time_ms(message_id) > newest_ms
+        if newest_ms is not None and id_ms > newest_ms:
+            return False
+        return (sender, message_id) not in self._unfiled
 
     def replay_touches(self, record: Record) -> list[Need]:
         """The same for a record of the journal's tail."""
@@ -237,11 +241,10 @@ class State:
             self.filed_lsn = change.lsn
             match record:
                 case Accepted(message):
-                    self._filed_message(message.sender, message.id, message.receiver, change.lsn)
-                    if message.sender in self._sent_ms:
-                        sent_ms = max(self._sent_ms[message.sender], message_time_ms(message.id))
-                        self._sent_ms[message.sender] = sent_ms
-                    self._filed_answer(message)
+                    mailbox = self._filed_message(message.sender, message.id, message.receiver, change.lsn)
+                    self._filed_id(message, mailbox)
+                    if message.metadata is not UNSET:
+                        self._filed_answer(message)
                 case Confirmed() | Deleted() | Expired():
                     self._filed_message(record.sender, record.id, record.mailbox, change.lsn)
 
@@ -279,15 +282,17 @@ class State:
         lsn = self.lsn
         match record:
             case Accepted(accepted):
-                mailbox = self.mailbox(accepted.receiver)
+                receiver = accepted.receiver
+                mailbox = self.mailbox(receiver)
                 mailbox.accept(accepted, lsn)
-                self._unfiled[accepted.sender, accepted.id] = (lsn, accepted.receiver)
-                if accepted.meta.thread_id is not None:
-                    self._answers.setdefault(accepted.meta.thread_id, {})[accepted.id] = accepted.receiver
+                self._unfiled[accepted.sender, accepted.id] = (lsn, receiver)
+                if accepted.metadata is not UNSET and accepted.metadata.thread_id is not None:
+                    self._answers.setdefault(accepted.metadata.thread_id, {})[accepted.id] = receiver
                 if accepted.expires_at is not None:
-                    self.deadlines.set(accepted.receiver, accepted.expires_at)
-                self._touched[accepted.receiver] = mailbox
-                mailbox.touched_ms = max(mailbox.touched_ms, accepted.created_at)
+                    self.deadlines.set(receiver, accepted.expires_at)
+                self._touched[receiver] = mailbox
+                if accepted.created_at > mailbox.touched_ms:
+                    mailbox.touched_ms = accepted.created_at
             case Confirmed() | Expired():
                 mailbox = self.mailbox(record.mailbox)
                 mailbox.change(cast("Message", message), lsn, departures(record))
@@ -320,13 +325,22 @@ class State:
         self._touched[record.mailbox] = mailbox
         self._changes.append(Change(self.lsn, record, None))
 
-    def _filed_message(self, sender: str, message_id: str, receiver: str, lsn: int) -> None:
-        unfiled = self._unfiled.get((sender, message_id))
+    def _filed_message(self, sender: str, message_id: str, receiver: str, lsn: int) -> Mailbox | None:
+        key = (sender, message_id)
+        unfiled = self._unfiled.get(key)
         if unfiled is not None and unfiled[0] == lsn:
-            del self._unfiled[sender, message_id]
+            del self._unfiled[key]
         mailbox = self.mailboxes.get(receiver)  # none where the journal's tail holds its end too
         if mailbox is not None:
             mailbox.filed(message_id, lsn)
+        return mailbox
+
+    def _filed_id(self, message: Message, mailbox: Mailbox | None) -> None:
+        id_ms = message_time_ms(message.id)
+        if id_ms > self._sent_ms.get(message.sender, id_ms):
+            self._sent_ms[message.sender] = id_ms
+        if mailbox is not None and mailbox.newest_ms is not None and id_ms > mailbox.newest_ms:
+            mailbox.newest_ms = id_ms
 
     def _filed_answer(self, message: Message) -> None:
         thread_id = message.meta.thread_id

@@ -34,6 +34,10 @@ class Metadata(Struct, frozen=True, omit_defaults=True, rename="camel", forbid_u
     data: Any = None
 
 
+# The one object of messages without any, so that "none" can be asked without comparing fields.
+NO_METADATA = Metadata()
+
+
 class Failure(Struct, frozen=True, rename="camel"):
     """Why a message became `failed`. No broker of this version makes one: it refuses what can't be delivered before
     it accepts it, and what it has accepted ends as delivered, expired or deleted."""
@@ -69,7 +73,4 @@ class Message(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=T
     @property
     def meta(self) -> Metadata:
         """The metadata, empty where there is none."""
-        return _NO_METADATA if self.metadata is UNSET else self.metadata
-
-
-_NO_METADATA = Metadata()
+        return NO_METADATA if self.metadata is UNSET else self.metadata

@@ -28,8 +28,13 @@ _SUFFIXES = 36**_SUFFIX_DIGITS
 
 def is_id(text: str) -> bool:
     """Whether `text` can be an id: 1 to 64 of A-Z a-z 0-9 _ and -."""
-    # ID_PATTERN without `re`, whose import costs a quick command 6 ms; a test holds both to the same answer.
-    return text.isascii() and len(text) <= ID_CHARS_MAX and text.replace("_", "a").replace("-", "a").isalnum()
+    # ID_PATTERN without `re`, whose import costs a quick command 6 ms; a test holds both to the same answer. Most ids
+    # are identifiers too, which is asked in half the time.
+    return (
+        text.isascii()
+        and len(text) <= ID_CHARS_MAX
+        and (text.isidentifier() or text.replace("_", "a").replace("-", "a").isalnum())
+    )
 
 
 def message_id(now_ms: int, entropy: int) -> str:

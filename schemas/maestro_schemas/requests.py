@@ -13,7 +13,7 @@ from msgspec import Meta, Struct, field
 
 from .errors import MaestroError
 from .limits import ON_ENDED
-from .messages import MessageStatus, MessageType, Metadata
+from .messages import NO_METADATA, MessageStatus, MessageType, Metadata
 from .sessions import ActiveStatus, EndStatus, NeedsInput, Role, SessionNote, SessionStatus
 
 ConfirmKind = Literal["offered", "delivered", "read"]
@@ -49,7 +49,7 @@ class Outgoing(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", 
     id: str
     to: str
     text: str = field(name="message")
-    metadata: Metadata = Metadata()
+    metadata: Metadata = NO_METADATA
     ttl_ms: int | None = None
     on_ended: OnEnded | None = None
 

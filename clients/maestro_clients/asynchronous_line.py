@@ -15,7 +15,7 @@ import zmq
 
 from maestro_schemas.errors import MaestroError
 
-from . import dealer
+from . import dealer, silence
 from .connection import Connection
 from .dealer import NOW
 from .liveness import listens
@@ -52,7 +52,7 @@ class AsyncLine:
         self._requests = Connection()
         self._futures: dict[bytes, asyncio.Future[Reply | MaestroError]] = {}
         self._quiet_since_s = 0.0
-        self._look_again_s = dealer.LOOK_AGAIN_S
+        self._look_again_s = silence.LOOK_AGAIN_S
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = float("inf")
         self._soon: asyncio.Handle | None = None
@@ -68,7 +68,7 @@ class AsyncLine:
         Raises MaestroError BAD_REQUEST on a closed line, BROKER_UNREACHABLE for an address that is none.
         """
         if self._closed:
-            raise dealer.closed()
+            raise silence.closed()
         self._drop()
         self._address = address
         if self._requests:
@@ -82,7 +82,7 @@ class AsyncLine:
             self._timer.cancel()
             self._timer = None
         self._drop()
-        self._end_all(dealer.not_ours)
+        self._end_all(silence.not_ours)
 
     # --- requests ------------------------------------------------------------------------------------------
 
@@ -116,7 +116,7 @@ class AsyncLine:
         """The body of the answer. Raises the MaestroError that it is."""
         if isinstance(ended, MaestroError):
             raise ended
-        if ended.status >= dealer.ERROR_STATUS:
+        if ended.status >= silence.ERROR_STATUS:
             raise MaestroError.from_body(ended.body)
         return ended.body
 
@@ -127,7 +127,7 @@ class AsyncLine:
 
     def _checked_loop(self) -> asyncio.AbstractEventLoop:
         if self._closed:
-            raise dealer.closed()
+            raise silence.closed()
         if self._pid != os.getpid():
             raise _elsewhere("process")
         loop = asyncio.get_running_loop()
@@ -152,7 +152,7 @@ class AsyncLine:
     def _connect(self, loop: asyncio.AbstractEventLoop) -> None:
         self._socket = dealer.connected(self._address)
         loop.add_reader(self._socket.FD, self._take_in)
-        if dealer.is_far(self._address):
+        if silence.is_far(self._address):
             from .far import Handshakes
 
             self._handshakes = Handshakes(self._socket)
@@ -211,7 +211,7 @@ class AsyncLine:
             # Most often a change that is none; the error by which `recv` says so would cost more than the question.
             if not dealer.is_readable(socket):
                 return
-            for _ in range(dealer.DRAIN):
+            for _ in range(silence.DRAIN):
                 # Four frames without asking whether there are more, as `line` does, and for its reasons.
                 reply = requests.receive((receive(NOW), receive(NOW), receive(NOW), receive(NOW)))
                 self._quiet_since_s = time.monotonic()
@@ -245,7 +245,7 @@ class AsyncLine:
         if self._socket is None:
             wake_s = min(wake_s, now_s + self._look_again_s)
         else:
-            wake_s = min(wake_s, self._quiet_since_s + dealer.QUIET_S)
+            wake_s = min(wake_s, self._quiet_since_s + silence.QUIET_S)
         self._timer_s = wake_s
         self._timer = self._loop.call_later(max(0.0, wake_s - now_s), self._ring)
 
@@ -264,24 +264,24 @@ class AsyncLine:
         self._look_at_handshakes()
         if self._socket is None:
             self._look_for_broker()
-        elif now_s - self._quiet_since_s >= dealer.QUIET_S:
+        elif now_s - self._quiet_since_s >= silence.QUIET_S:
             self._quiet_since_s = now_s
             if not (listens(self._address) if self._handshakes is None else self._handshakes.may_answer):
                 self._lose()
         for frames in requests.due(now_s):
             self._send(frames)
         for request_id in requests.expired(now_s):
-            self._end(request_id, dealer.unanswered(self._address, connected=self._socket is not None))
+            self._end(request_id, silence.unanswered(self._address, connected=self._socket is not None))
 
     def _lose(self) -> None:
         self._drop()
-        self._look_again_s = dealer.LOOK_AGAIN_S
+        self._look_again_s = silence.LOOK_AGAIN_S
         if not self._patient:
-            self._end_all(lambda: dealer.unreachable(self._address))
+            self._end_all(lambda: silence.unreachable(self._address))
 
     def _look_for_broker(self) -> None:
         """See whether somebody listens again."""
-        self._look_again_s = min(self._look_again_s * 2, dealer.LOOK_AGAIN_MAX_S)
+        self._look_again_s = min(self._look_again_s * 2, silence.LOOK_AGAIN_MAX_S)
         if listens(self._address):
             try:
                 self._connect_again()

@@ -18,7 +18,7 @@ import zmq
 
 from maestro_schemas.errors import MaestroError
 
-from . import dealer
+from . import dealer, silence
 from .codec import Notice, decode_notice
 from .fresh import new_session_id
 
@@ -209,7 +209,7 @@ class AsyncNotices:
         if socket is None:
             return
         self._look_for_loss()
-        for _ in range(dealer.DRAIN):
+        for _ in range(silence.DRAIN):
             if not dealer.is_readable(socket):
                 return
             # What can't be read is no hint, and passed over.

@@ -15,8 +15,8 @@ from maestro_schemas.errors import MaestroError
 from . import commands
 from .callers import Caller
 from .codec import encoder
-from .dealer import not_ours
 from .line import Line
+from .silence import not_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

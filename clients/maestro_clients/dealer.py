@@ -1,7 +1,7 @@
-"""Dealer: one DEALER socket as every client makes it, and what a request without an answer ends with.
+"""Dealer: libzmq's sockets as every client makes them.
 
-Rule: nothing here waits and nothing here remembers; `line` and `asynchronous_line` do. Imports no event loop, for a
-command that needs none would pay 45 ms for it.
+Rule: nothing here remembers a request; `line` and `asynchronous_line` do. Imports no event loop, for a command that
+needs none would pay 45 ms for it.
 """
 
 from __future__ import annotations
@@ -12,19 +12,14 @@ import zmq
 
 from maestro_schemas.errors import MaestroError
 
-from .liveness import listens
+from .silence import DRAIN, is_far
 
 if TYPE_CHECKING:
-    from .connection import Frames
+    from collections.abc import Sequence
 
-# Silence that makes us look whether the broker is there. A look costs 20 us, and the broker one accept.
-QUIET_S = 0.3
-# How often a patient client looks whether somebody listens again.
-LOOK_AGAIN_S = 0.02
-LOOK_AGAIN_MAX_S = 0.25
-# How many answers are taken in at once, so that a caller sees the first before the last of a long stream.
-DRAIN = 256
-ERROR_STATUS = 400
+    from .connection import Frames
+    from .far import Handshakes
+
 RECONNECT_MS = 20
 RECONNECT_MAX_MS = 200
 # More than any caller keeps in flight; a full queue means that the broker does not read.
@@ -34,6 +29,7 @@ NOW = int(zmq.NOBLOCK)
 _NOW_AND_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 _EVENTS = int(zmq.EVENTS)
 _READABLE = int(zmq.POLLIN)
+_RECEIVE_TIMEOUT = int(zmq.RCVTIMEO)
 
 
 def new_socket(kind: int) -> zmq.Socket[bytes]:
@@ -103,47 +99,53 @@ def send(socket: zmq.Socket[bytes], frames: Frames) -> None:
     put(body, NOW)
 
 
-def unanswered(address: str, *, connected: bool) -> MaestroError:
-    """The error of a request whose time is over: TIMEOUT where somebody listens, else BROKER_UNREACHABLE."""
-    if not connected or not listens(address):
-        return unreachable(address)
-    return MaestroError(
-        "TIMEOUT",
-        f"the broker at {address.partition('#')[0]} did not answer in time",
-        "It is not known whether the request was done: repeat it with the same ids, which is safe.",
-    )
+class DealerPlug:
+    """A DEALER as `plug.Plug`: for a broker on another machine."""
 
+    def __init__(self, address: str) -> None:
+        self.socket = connected(address)
+        self._wait_ms = -1
+        self._handshakes: Handshakes | None = None
+        if is_far(address):
+            from .far import Handshakes
 
-def is_far(address: str) -> bool:
-    """Whether the broker is on another machine, where a key is needed: `tcp://HOST:PORT#KEY_FILE`."""
-    return address.startswith("tcp://")
+            self._handshakes = Handshakes(self.socket)
 
+    @property
+    def holds_back(self) -> bool:
+        """As Plug: libzmq's own thread sends."""
+        return False
 
-def unreachable(address: str) -> MaestroError:
-    """The error for an address where nobody listens."""
-    if is_far(address):
-        return MaestroError(
-            "BROKER_UNREACHABLE",
-            f"no broker can be reached at {address.partition('#')[0]}",
-            "Look whether `maestro up --tcp` runs there, and no firewall bars this port or the next. "
-            "Repeating a request with the same ids is safe.",
-        )
-    return MaestroError(
-        "BROKER_UNREACHABLE",
-        f"no broker listens at {address}",
-        "`maestro up` starts one. Repeating a request with the same ids is safe.",
-    )
+    def send(self, frames: Frames) -> None:
+        """As Plug."""
+        send(self.socket, frames)
 
+    def receive(self, wait_s: float) -> Sequence[Sequence[bytes]]:
+        """As Plug."""
+        # Rounded up: a wait that ended a fraction too early would be followed by a busy loop up to the deadline.
+        wait_ms = int(wait_s * 1000) + 1 if wait_s > 0 else 0
+        if wait_ms != self._wait_ms:
+            self.socket.setsockopt(_RECEIVE_TIMEOUT, wait_ms)
+            self._wait_ms = wait_ms
+        messages: list[list[bytes]] = []
+        try:
+            messages.append(self.socket.recv_multipart())
+            while len(messages) < DRAIN:
+                messages.append(self.socket.recv_multipart(NOW))
+        except zmq.Again:
+            pass
+        return messages
 
-def closed() -> MaestroError:
-    """The error for a client that is used after its end."""
-    return MaestroError("BAD_REQUEST", "this client is closed", "Make a new one.")
+    def may_answer(self) -> bool:
+        """As Plug."""
+        return self._handshakes is None or self._handshakes.may_answer
 
+    def refused(self) -> MaestroError | None:
+        """As Plug."""
+        return None if self._handshakes is None else self._handshakes.refused()
 
-def not_ours() -> MaestroError:
-    """The error for requests of another process, or of a closed client."""
-    return MaestroError(
-        "BAD_REQUEST",
-        "these requests are no longer this client's: it was closed, or another process made them",
-        "Begin anew; repeating them with the same ids is safe.",
-    )
+    def close(self) -> None:
+        """As Plug. In a forked child pyzmq sees that the socket is the parent's and only marks its own copy."""
+        if self._handshakes is not None:
+            self._handshakes.close()
+        self.socket.close()

@@ -1,9 +1,8 @@
-"""Line: one DEALER socket and the requests that wait on it.
+"""Line: a connection to a broker, and the requests that wait on it.
 
-Rule: a request ends in an answer, a TIMEOUT, or BROKER_UNREACHABLE. Silence is looked into: where nobody listens
-any more, the socket goes with all that is queued in it (libzmq would deliver that whenever somebody comes back),
-and the requests fail at once, or on a patient line wait for the broker and are sent again. For one thread. After a
-fork the child has a line of its own that waits for nothing.
+Rule: a request ends in an answer, a TIMEOUT, or BROKER_UNREACHABLE. A connection that breaks is made again, and what
+waits is sent again; where nobody listens any more the requests fail after a moment, or on a patient line wait for the
+broker. For one thread. After a fork the child has a line of its own that waits for nothing.
 """
 
 from __future__ import annotations
@@ -12,38 +11,33 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-import zmq
-
 from maestro_schemas.errors import MaestroError
 
+from . import plug
 from .connection import Connection
-from .dealer import (
-    DRAIN,
+from .direct import Lost
+from .liveness import listens
+from .silence import (
     ERROR_STATUS,
     LOOK_AGAIN_MAX_S,
     LOOK_AGAIN_S,
-    NOW,
     QUIET_S,
     closed,
-    connected,
-    is_far,
     not_ours,
-    send,
     unanswered,
     unreachable,
 )
-from .liveness import listens
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from .codec import Reply
     from .connection import Frames
-    from .far import Handshakes
 
-# Longer waits are cut into these, so that the socket's timeout, which costs a call to set, stays the same.
-_SLICE_MS = 100
-_RECEIVE_TIMEOUT = int(zmq.RCVTIMEO)
+# Longer waits are cut into these, so that a signal's handler or another thread's `close` is not kept waiting.
+_SLICE_S = 0.1
+# What the broker does not take yet is offered to it again so often.
+_HELD_BACK_S = 0.005
 
 
 class Line:
@@ -56,8 +50,7 @@ class Line:
         self._address = address
         self._patient = patient
         self._closed = False
-        self._socket: zmq.Socket[bytes] | None = None
-        self._handshakes: Handshakes | None = None
+        self._plug: plug.Plug | None = None
         self._arrived: dict[bytes, Reply | MaestroError] = {}
         self._start_over()
 
@@ -67,22 +60,12 @@ class Line:
         self._arrived.clear()
         self._quiet_since_s = 0.0
         self._look_again_s = LOOK_AGAIN_S
-        if self._socket is not None:
-            # A forked child: pyzmq sees that the socket is the parent's and only marks its own copy as closed.
-            self._drop()
-
-    def _connect(self) -> None:
-        self._wait_ms = -1
-        self._socket = connected(self._address)
-        if is_far(self._address):
-            from .far import Handshakes
-
-            self._handshakes = Handshakes(self._socket)
+        self._drop()  # a forked child's, which is no end for the parent's
 
     @property
-    def socket(self) -> zmq.Socket[bytes] | None:
+    def socket(self) -> Any:
         """For a poller; None before the first request and while the broker is gone."""
-        return self._socket
+        return None if self._plug is None else self._plug.socket
 
     def close(self) -> None:
         """Let go; answers that come later are nobody's. Can be repeated."""
@@ -92,12 +75,9 @@ class Line:
         self._drop()
 
     def _drop(self) -> None:
-        if self._handshakes is not None:
-            self._handshakes.close()
-            self._handshakes = None
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        if self._plug is not None:
+            self._plug.close()
+            self._plug = None
 
     # --- requests ------------------------------------------------------------------------------------------
 
@@ -107,8 +87,8 @@ class Line:
         requests, now_s = self._requests, time.monotonic()
         if not requests:
             self._quiet_since_s = now_s
-            if self._socket is None:
-                self._connect()
+            if self._plug is None:
+                self._plug = plug.connect(self._address)
         request_id, frames = requests.request(command, body, now_s, timeout_s)
         self._send(frames)
         return request_id
@@ -120,8 +100,8 @@ class Line:
             self._start_over()
 
     def _send(self, frames: Frames) -> None:
-        if self._socket is not None:
-            send(self._socket, frames)
+        if self._plug is not None:
+            self._plug.send(frames)
 
     def take(self, request_id: bytes) -> dict[str, Any] | None:
         """The body of the answer, or None while there is none. Raises the MaestroError that the answer is."""
@@ -171,7 +151,10 @@ class Line:
 
     def next_wake_s(self, now_s: float) -> float | None:
         """When `pump` has something to do even if nothing comes, by `time.monotonic`; None: never."""
-        return self._requests.next_wake_s(now_s)
+        wake_s = self._requests.next_wake_s(now_s)
+        if wake_s is not None and (self._plug is None or self._plug.holds_back):
+            return min(wake_s, now_s + (self._look_again_s if self._plug is None else _HELD_BACK_S))
+        return wake_s
 
     def pump(self, wait_s: float | None) -> None:
         """Take in what has come, having waited for it at most `wait_s` (None: until there is something to do);
@@ -187,72 +170,63 @@ class Line:
         left_s = wake_s - now_s
         if wait_s is None or left_s < wait_s:
             wait_s = left_s
-        if self._socket is None:
+        if self._plug is None:
             self._wait_for_broker(wait_s)
-        elif self._take_in(self._socket, wait_s):
-            self._quiet_since_s = time.monotonic()
+        else:
+            self._take_in(self._plug, min(wait_s, _SLICE_S))
         self._mend(time.monotonic())
 
-    def _take_in(self, socket: zmq.Socket[bytes], wait_s: float) -> bool:
-        """Receive what is there, waiting for the first; whether there was any."""
-        # Rounded up: a wait that ended a fraction too early would be followed by a busy loop up to the deadline.
-        wait_ms = min(int(wait_s * 1000) + 1, _SLICE_MS) if wait_s > 0 else 0
-        if wait_ms != self._wait_ms:
-            socket.setsockopt(_RECEIVE_TIMEOUT, wait_ms)
-            self._wait_ms = wait_ms
+    def _take_in(self, joined: plug.Plug, wait_s: float) -> None:
+        """Receive what is there, waiting for the first."""
         requests, arrived = self._requests, self._arrived
-        receive, accept = socket.recv, requests.receive
-        flags = 0
         try:
-            for _ in range(DRAIN):
-                # Four frames without asking whether there are more, which would take longer than receiving them:
-                # where a peer sends another number, one soon stands where a header must, and that is an error.
-                reply = accept((receive(flags), receive(NOW), receive(NOW), receive(NOW)))
+            messages = joined.receive(wait_s)
+            for frames in messages:
+                reply = requests.receive(frames)
                 if reply is not None:
                     arrived[reply.request_id] = reply
-                    if not requests:
-                        return True  # no more can come; asking libzmq costs a system call
-                flags = NOW
-        except zmq.Again:
-            return flags != 0
+        except Lost:
+            self._drop()
+            self._quiet_since_s = time.monotonic()
         except MaestroError as error:
             # No broker of ours, or a stray message of its: nothing that comes after it can be trusted.
             self._drop()
             self._end_all(error)
-        return True
+        else:
+            if messages:
+                self._quiet_since_s = time.monotonic()
+                self._look_again_s = LOOK_AGAIN_S
 
     def _mend(self, now_s: float) -> None:
         """Look after silence, send again, give up."""
-        requests = self._requests
-        handshakes = self._handshakes
-        if handshakes is not None and (refused := handshakes.refused()) is not None:
+        requests, joined = self._requests, self._plug
+        if joined is not None and (refused := joined.refused()) is not None:
             self._drop()
             self._end_all(refused)
-        if self._socket is not None and now_s - self._quiet_since_s >= QUIET_S and requests:
+        elif joined is not None and now_s - self._quiet_since_s >= QUIET_S and requests:
             self._quiet_since_s = now_s
-            if not (listens(self._address) if handshakes is None else handshakes.may_answer):
-                self._lose()
+            if not joined.may_answer():
+                self._drop()
+                if not self._patient:
+                    self._end_all(unreachable(self._address))
         for frames in requests.due(now_s):
             self._send(frames)
         for request_id in requests.expired(now_s):
-            self._arrived[request_id] = unanswered(self._address, connected=self._socket is not None)
-
-    def _lose(self) -> None:
-        self._drop()
-        self._look_again_s = LOOK_AGAIN_S
-        if not self._patient:
-            self._end_all(unreachable(self._address))
+            self._arrived[request_id] = unanswered(self._address, connected=self._plug is not None)
 
     def _end_all(self, error: MaestroError) -> None:
         for request_id in self._requests.forget_all():
             self._arrived[request_id] = error
 
     def _wait_for_broker(self, wait_s: float) -> None:
-        """Sleep a little, then see whether somebody listens again."""
+        """Sleep a little, then see whether somebody listens again. A broker that is being replaced is back in a
+        moment, so a line that is not patient gives it one."""
         time.sleep(min(wait_s, self._look_again_s))
         self._look_again_s = min(self._look_again_s * 2, LOOK_AGAIN_MAX_S)
-        if listens(self._address):
-            self._connect()
-            self._quiet_since_s = time.monotonic()
-            for frames in self._requests.again(self._quiet_since_s):
-                self._send(frames)
+        now_s = time.monotonic()
+        self._plug = plug.connect(self._address)
+        if self._plug is not None:
+            for frames in self._requests.again(now_s):
+                self._plug.send(frames)
+        elif not self._patient and now_s - self._quiet_since_s >= QUIET_S and not listens(self._address):
+            self._end_all(unreachable(self._address))

@@ -14,7 +14,8 @@ import zmq
 from maestro_schemas.errors import MaestroError
 
 from .codec import decode_notice
-from .dealer import NOW, RECONNECT_MAX_MS, RECONNECT_MS, connect, is_far, new_socket
+from .dealer import NOW, RECONNECT_MAX_MS, RECONNECT_MS, connect, new_socket
+from .silence import is_far
 
 if TYPE_CHECKING:
     from maestro_schemas.documents import EventDoc

@@ -21,11 +21,11 @@ from maestro_schemas.limits import DEFAULT_LEASE_MS
 from .blocking import Client
 from .broker_process import ensure, find, may_autostart
 from .codec import encoder
-from .dealer import is_far
 from .fresh import new_session_id
 from .line import Line
 from .mail_cursor import AGAIN_S, CONFIRM_COUNT, LOOK_EVERY_S, MailCursor
 from .notices import Notices
+from .silence import is_far
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -222,7 +222,7 @@ class Watcher:
         self._poller = zmq.Poller()
         self._poller.register(self._notices.socket, zmq.POLLIN)
         self._poller.register(self._notices.monitor, zmq.POLLIN)
-        self._polled: zmq.Socket[bytes] | None = None
+        self._polled: Any = None
         self._told_caught_up = False
         # To another machine libzmq connects when it can; that it did is known from the first answer.
         if not is_far(endpoints.router):

@@ -56,60 +56,71 @@ OPENING = _GREETING + _frame(_READY + _property(b"Socket-Type", b"DEALER") + _pr
 class Dealer:
     """`ready`: messages may be sent. `messages`: what came, each a list of frames; the caller takes from it."""
 
-    def __init__(self) -> None:
+    def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
         self.ready = False
         self.messages: list[list[bytes]] = []
+        self._frame_bytes_max = frame_bytes_max
         self._greeted = False
-        self._buffer = bytearray()
+        self._rest = b""
         self._frames: list[bytes] = []
 
     def receive(self, data: bytes) -> bytes:
         """Take in bytes; gives what has to be sent in answer, often nothing. Raises Broken."""
-        self._buffer += data
-        if not self._greeted and not self._greet():
-            return b""
+        if self._rest:
+            data = self._rest + data
+        place = 0
+        if not self._greeted:
+            self._rest = data
+            if not self._greet(data):
+                return b""
+            place = _GREETING_BYTES
         answers = b""
-        while (frame := self._next_frame()) is not None:
-            flags, body = frame
-            if flags & _COMMAND:
-                answers += self._obey(body)
-            elif not self.ready:
-                raise Broken("a message before READY")
+        frames, size = self._frames, len(data)
+        # The loop is written out, since a client that streams spends a third of its time in it.
+        while size - place >= 2:
+            flags = data[place]
+            if flags & _LONG:
+                begin = place + 9
+                if size < begin:
+                    break
+                end = begin + int.from_bytes(data[place + 1 : begin], "big")
             else:
-                self._gather(flags, body)
+                begin = place + 2
+                end = begin + data[place + 1]
+            if flags > _MORE | _LONG:
+                self._check_command(flags)
+            if end - begin > self._frame_bytes_max:
+                raise Broken(f"a frame of {end - begin} bytes")
+            if end > size:
+                break
+            place = end
+            if flags & _COMMAND:
+                answers += self._obey(data[begin:end])
+                continue
+            if not self.ready:
+                raise Broken("a message before READY")
+            frames.append(data[begin:end])
+            if not flags & _MORE:
+                self.messages.append(frames)
+                frames = self._frames = []
+            elif len(frames) > FRAMES_MAX:
+                raise Broken("a message without an end")
+        self._rest = data[place:]
         return answers
 
-    def _greet(self) -> bool:
-        buffer = self._buffer
-        if (buffer[:1] or b"\xff") != b"\xff" or (len(buffer) >= 10 and not buffer[9] & 1):
+    def _check_command(self, flags: int) -> None:
+        if flags & ~(_MORE | _LONG | _COMMAND) or flags & _MORE:
+            raise Broken(f"a frame with the flags {flags:#04x}")
+
+    def _greet(self, data: bytes) -> bool:
+        if (data[:1] or b"\xff") != b"\xff" or (len(data) >= 10 and not data[9] & 1):
             raise Broken("no greeting of ZMTP")
-        if len(buffer) < _GREETING_BYTES:
+        if len(data) < _GREETING_BYTES:
             return False
-        if buffer[10] < 3 or buffer[12:32] != _GREETING[12:32]:
+        if data[10] < 3 or data[12:32] != _GREETING[12:32]:
             raise Broken("a greeting of another version or mechanism")
-        del buffer[:_GREETING_BYTES]
         self._greeted = True
         return True
-
-    def _next_frame(self) -> tuple[int, bytes] | None:
-        buffer = self._buffer
-        if len(buffer) < 2:
-            return None
-        flags = buffer[0]
-        if flags & ~(_MORE | _LONG | _COMMAND) or (flags & _COMMAND and flags & _MORE):
-            raise Broken(f"a frame with the flags {flags:#04x}")
-        begin = 9 if flags & _LONG else 2
-        if len(buffer) < begin:
-            return None
-        size = int.from_bytes(buffer[1:begin], "big")
-        if size > FRAME_BYTES_MAX:
-            raise Broken(f"a frame of {size} bytes")
-        end = begin + size
-        if len(buffer) < end:
-            return None
-        body = bytes(buffer[begin:end])
-        del buffer[:end]
-        return flags, body
 
     def _obey(self, body: bytes) -> bytes:
         if not self.ready:
@@ -126,14 +137,6 @@ class Dealer:
         if body.startswith(_PONG):
             return b""
         raise Broken("an unknown command")
-
-    def _gather(self, flags: int, body: bytes) -> None:
-        self._frames.append(body)
-        if len(self._frames) > FRAMES_MAX:
-            raise Broken("a message without an end")
-        if not flags & _MORE:
-            self.messages.append(self._frames)
-            self._frames = []
 
 
 def _socket_type(properties: bytes) -> bytes | None:

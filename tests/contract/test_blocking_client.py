@@ -12,8 +12,8 @@ import pytest
 
 from maestro_clients.blocking import Client
 from maestro_clients.callers import Caller
-from maestro_clients.dealer import QUIET_S
 from maestro_clients.fresh import new_message_id
+from maestro_clients.silence import QUIET_S
 from maestro_schemas.errors import MaestroError
 from post_office import eventually
 

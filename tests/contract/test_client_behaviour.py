@@ -12,8 +12,8 @@ import pytest
 
 from client_kinds import CLIENTS, CORRESPONDENTS
 from impostor import Impostor
-from maestro_clients.dealer import QUIET_S
 from maestro_clients.fresh import new_message_id, new_session_id, new_token
+from maestro_clients.silence import QUIET_S
 from maestro_schemas.errors import MaestroError
 from post_office import eventually
 

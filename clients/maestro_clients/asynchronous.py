@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from maestro_schemas.errors import MaestroError
@@ -137,33 +138,37 @@ class AsyncClient:
         return await self._send_some(outgoing, caller=caller) if outgoing else []
 
     async def pipeline(
-        self, outgoing: Iterable[OutgoingDoc], *, in_flight: int = 16, caller: Caller | None = None
+        self, outgoing: Iterable[OutgoingDoc], *, in_flight: int = 16, batch: int = 1, caller: Caller | None = None
     ) -> AsyncIterator[SendResultDoc]:
-        """Messages one a request, `in_flight` of them unanswered at a time; yields each result as it arrives.
+        """Messages, up to `batch` of them a request, `in_flight` unanswered at a time; yields each result as it comes.
 
         As `blocking.Client.pipeline`. Where it is left in the middle, close it (`contextlib.aclosing`).
         """
         line, source = self._line, iter(outgoing)
         ended: asyncio.Queue[tuple[bytes, asyncio.Future[Reply | MaestroError]]] = asyncio.Queue()
-        ids: dict[bytes, str] = {}
+        ids: dict[bytes, list[str]] = {}
+        waiting = 0
 
         def wait_for(request_id: bytes, future: asyncio.Future[Reply | MaestroError]) -> None:
             future.add_done_callback(lambda done: ended.put_nowait((request_id, done)))
 
         try:
             while True:
-                while len(ids) < in_flight and (item := next(source, None)) is not None:
-                    encoded = self._encoded({"messages": (item,)}, caller)
+                while piece := list(islice(source, min(batch, in_flight - waiting))):
+                    encoded = self._encoded({"messages": piece}, caller)
                     if len(encoded) > commands.BYTES_ALWAYS_TAKEN:
                         await self._check_size(len(encoded))
                     request_id, future = line.post("send", encoded, self._timeout_s)
-                    ids[request_id] = item["id"]
+                    ids[request_id] = [item["id"] for item in piece]
+                    waiting += len(piece)
                     wait_for(request_id, future)
                 if not ids:
                     return
                 request_id, future = await ended.get()
-                message_id = ids.pop(request_id)
-                yield _result(line, future.result(), message_id)
+                asked = ids.pop(request_id)
+                waiting -= len(asked)
+                for result in _results(line, future.result(), asked):
+                    yield result
         finally:
             for request_id in ids:
                 line.forget(request_id)
@@ -192,10 +197,10 @@ class AsyncClient:
     shutdown = _method(commands.shutdown)
 
 
-def _result(line: AsyncLine, ended: Reply | MaestroError, message_id: str) -> SendResultDoc:
-    """The result of a request with one message; a refusal of the whole request is that message's."""
+def _results(line: AsyncLine, ended: Reply | MaestroError, message_ids: list[str]) -> list[SendResultDoc]:
+    """The results of one request; a refusal of the whole of it is each message's."""
     try:
         answer = line.answer(ended)
     except MaestroError as error:
-        return commands.refused_result(message_id, error)
-    return commands.single_result(answer)
+        return [commands.refused_result(message_id, error) for message_id in message_ids]
+    return commands.results(answer, len(message_ids))

@@ -106,18 +106,22 @@ def send_many(outgoing: Sequence[OutgoingDoc], *, caller: Caller | None = None) 
     messages = list(outgoing)
 
     def read(answer: dict[str, Any]) -> list[SendResultDoc]:
-        return _results(answer, len(messages))
+        return results(answer, len(messages))
 
     return Request("send", {"messages": messages}, read, caller)
 
 
-def single_result(answer: Mapping[str, Any]) -> SendResultDoc:
-    """The result of a `send` with one message. Raises MaestroError INTERNAL."""
-    return _results(answer, 1)[0]
+def results(answer: Mapping[str, Any], count: int) -> list[SendResultDoc]:
+    """The results of a `send` of so many messages. Raises MaestroError INTERNAL."""
+    found = _field("send", answer, "results", list)
+    if len(found) != count:
+        asked = "one message" if count == 1 else f"{count} messages"
+        raise _odd("send", f"{len(found)} results for {asked}")
+    return cast("list[SendResultDoc]", found)
 
 
 def refused_result(message_id: str, error: MaestroError) -> SendResultDoc:
-    """The refusal of a whole request as its one message's result; raises `error` where nobody judged the request."""
+    """The refusal of a whole request as one of its messages' result; raises `error` where nobody judged the request."""
     if error.code in _NO_ANSWER:
         raise error
     return {"id": message_id, "status": error.status, "error": cast("Any", error.body())}
@@ -368,18 +372,10 @@ def _given(**body: object) -> dict[str, Any]:
 
 
 def _accepted(answer: dict[str, Any]) -> SendResultDoc:
-    [result] = _results(answer, 1)
+    [result] = results(answer, 1)
     if "error" in result:
         raise MaestroError.from_body(result["error"])
     return result
-
-
-def _results(answer: Mapping[str, Any], count: int) -> list[SendResultDoc]:
-    results = _field("send", answer, "results", list)
-    if len(results) != count:
-        asked = "one message" if count == 1 else f"{count} messages"
-        raise _odd("send", f"{len(results)} results for {asked}")
-    return cast("list[SendResultDoc]", results)
 
 
 def _only(command: str, field: str, shape: type) -> Callable[[dict[str, Any]], Any]:

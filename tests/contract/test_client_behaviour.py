@@ -462,6 +462,18 @@ def test_results_that_are_not_as_many_as_the_messages(post_office: PostOffice, c
 # --- pipeline --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("in_flight", "batch"), [(1, 4), (8, 3), (16, 16), (300, 256)])
+def test_a_pipeline_of_batches(open_office: PostOffice, connect: Connect, in_flight: int, batch: int) -> None:
+    ann = connect("ann")
+    sent = [*outgoing(40), *outgoing(1, to="nobody"), *outgoing(9)]
+    results = list(ann.pipeline(sent, in_flight=in_flight, batch=batch))
+    assert [result["id"] for result in results] == [message["id"] for message in sent]
+    assert [result["status"] for result in results] == [201] * 40 + [404] + [201] * 9
+    stranger = connect("stranger")
+    codes = [result["error"]["code"] for result in stranger.pipeline(outgoing(5), in_flight=4, batch=2)]
+    assert codes == ["UNKNOWN_SESSION"] * 5
+
+
 def test_a_pipeline_leaves_refusals_in_the_results(open_office: PostOffice, connect: Connect) -> None:
     """Also those of a whole request."""
     ann = connect("ann")

@@ -140,7 +140,7 @@ class AsyncClient:
     async def pipeline(
         self, outgoing: Iterable[OutgoingDoc], *, in_flight: int = 16, batch: int = 1, caller: Caller | None = None
     ) -> AsyncIterator[SendResultDoc]:
-        """Messages, up to `batch` of them a request, `in_flight` unanswered at a time; yields each result as it comes.
+        """Messages, up to `batch` a request, `in_flight` unanswered at a time; yields each result as it comes.
 
         As `blocking.Client.pipeline`. Where it is left in the middle, close it (`contextlib.aclosing`).
         """

@@ -111,7 +111,7 @@ class Client:
     def pipeline(
         self, outgoing: Iterable[OutgoingDoc], *, in_flight: int = 16, batch: int = 1, caller: Caller | None = None
     ) -> Iterator[SendResultDoc]:
-        """Messages, up to `batch` of them a request, `in_flight` unanswered at a time; yields each result as it comes.
+        """Messages, up to `batch` a request, `in_flight` unanswered at a time; yields each result as it comes.
 
         The most messages a second go through with two to four requests in flight, e.g. 256 by 64. A refused message's
         result has `error`. No order is promised between requests in flight when the broker dies. Raises MaestroError

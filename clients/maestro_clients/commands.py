@@ -121,7 +121,7 @@ def results(answer: Mapping[str, Any], count: int) -> list[SendResultDoc]:
 
 
 def refused_result(message_id: str, error: MaestroError) -> SendResultDoc:
-    """The refusal of a whole request as one of its messages' result; raises `error` where nobody judged the request."""
+    """The refusal of a whole request as the result of one message; raises `error` where nobody judged the request."""
     if error.code in _NO_ANSWER:
         raise error
     return {"id": message_id, "status": error.status, "error": cast("Any", error.body())}

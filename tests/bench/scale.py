@@ -238,7 +238,7 @@ def _listen(job: _Listening, ready: Callable[[], None], stopping: Event) -> int:
         socket.subscribe(topic)
         sockets.append(socket)
     for socket in sockets:
-        assert socket.poll(_WAIT_S * 1000), "a subscription was not answered with its head"
+        assert socket.poll(int(_WAIT_S * 1000)), "a subscription was not answered with its head"
     ready()
     heard, is_last = 0, False
     while not is_last:

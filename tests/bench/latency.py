@@ -27,7 +27,7 @@ PART = "percentiles"
 P99_MS_MAX = 20.0
 # As many as it takes for five to be above the p99.9.
 _SAMPLES = 5_000
-_BESIDE_SAMPLES = 1_500
+_BESIDE_SAMPLES = 2_000
 _TURNS = 2
 _IDLE_PER_S = 200.0
 # Of all that is sent at half the peak: those that are watched, and long enough for _SAMPLES of them.
@@ -59,6 +59,7 @@ def percentiles(bench: Bench) -> None:
     """Idle, at half the peak, and beside each background."""
     share = min(1.0, bench.seconds / _FULL_SECONDS)
     samples, beside = max(50, int(_SAMPLES * share)), max(50, int(_BESIDE_SAMPLES * share))
+    turns = _TURNS if share > 0.1 else 1
     with bench.client() as operator:
         operator.start_session("probe_a", role="orchestrator")
         operator.start_session("probe_b")
@@ -67,7 +68,7 @@ def percentiles(bench: Bench) -> None:
         for number in range(_LOAD_RECEIVERS):
             operator.start_session(f"load_{number}")
     idle = _phase(bench, _IDLE_PER_S, samples)
-    peak = _peak(bench, max(_PEAK_MESSAGES // 4, int(_PEAK_MESSAGES * share)))
+    peak = _peak(bench, max(1_000, int(_PEAK_MESSAGES * share)))
     bench.row("peak, 4 x 16 in flight", f"{peak:,.0f} /s", "one message a request")
     half, loaded = _at_half(bench, peak, samples)
     lines = {
@@ -89,7 +90,7 @@ def percentiles(bench: Bench) -> None:
     )
     bench.findings.add(_plot("percentiles", "Send and push by percentile", lines))
     whole = len(idle.push_ms) == len(half.push_ms) == samples
-    whole = _backgrounds(bench, beside, int(_OLD_MESSAGES * share)) and whole
+    whole = _backgrounds(bench, beside, turns, int(_OLD_MESSAGES * share)) and whole
     bench.figures["percentiles_whole"] = float(whole)
     for name, times in zip(("idle_send", "idle_push", "half_send", "half_push"), lines.values(), strict=True):
         bench.figures |= {f"{name}_p{100 * one:g}_ms": percentile(sorted(times), one) for one in _SHARES}
@@ -136,7 +137,7 @@ def _at_half(bench: Bench, peak: float, samples: int) -> tuple[Seen, list[float]
     return watched, watched.send_ms + [send.ms for one in sends for send in one]
 
 
-def _backgrounds(bench: Bench, samples: int, old: int) -> bool:
+def _backgrounds(bench: Bench, samples: int, turns: int, old: int) -> bool:
     """Each beside its control; whether all pushes arrived and every background did something."""
     checkpoints = Checkpoints(bench)
     makers: dict[str, tuple[str, Callable[[], Background]]] = {
@@ -150,8 +151,8 @@ def _backgrounds(bench: Bench, samples: int, old: int) -> bool:
     rows: list[list[Cell]] = []
     lines: dict[str, list[float]] = {}
     for key, (name, make) in makers.items():
-        quiet, beside, did, words = _in_turns(bench, make(), samples)
-        whole = whole and did > 0 and len(quiet.push_ms) == len(beside.push_ms) == samples // _TURNS * _TURNS
+        quiet, beside, did, words = _in_turns(bench, make(), samples // turns, turns)
+        whole = whole and did > 0 and len(quiet.push_ms) == len(beside.push_ms) == samples // turns * turns
         pairs = {"send": (beside.send_ms, quiet.send_ms), "push": (beside.push_ms, quiet.push_ms)}
         for what, (times, control) in pairs.items():
             rows.append(_beside(bench, f"{what} beside {name}", times, control, words if what == "send" else ""))
@@ -167,21 +168,21 @@ def _backgrounds(bench: Bench, samples: int, old: int) -> bool:
             "Beside what else goes on",
             ["what", "p50 ms", "p99 ms", "worst ms", "quiet: p50 ms", "p99 ms", "worst ms", "bar, p99", "meanwhile"],
             rows,
-            f"{samples // _TURNS * _TURNS:,} sends each, {_IDLE_PER_S:.0f} a second, the control in turns with them.",
+            f"{samples // turns * turns:,} sends each, {_IDLE_PER_S:.0f} a second, the control in turns with them.",
         )
     )
     bench.findings.add(_plot("percentiles-beside", "Sends beside what else goes on, by percentile", lines))
     return whole
 
 
-def _in_turns(bench: Bench, background: Background, samples: int) -> tuple[Seen, Seen, float, str]:
-    """Without and with it, twice each; the least that it did in a turn, and its words for all."""
+def _in_turns(bench: Bench, background: Background, each: int, turns: int) -> tuple[Seen, Seen, float, str]:
+    """Without and with it; the least that it did in a turn, and its words for all."""
     quiet = beside = Seen([], [], [])
     did, words = float("inf"), []
-    for _ in range(_TURNS):
-        quiet += _phase(bench, _IDLE_PER_S, samples // _TURNS)
+    for _ in range(turns):
+        quiet += _phase(bench, _IDLE_PER_S, each)
         background.begin()
-        beside += _phase(bench, _IDLE_PER_S, samples // _TURNS)
+        beside += _phase(bench, _IDLE_PER_S, each)
         number, said = background.end()
         did = min(did, number)
         words.append(said)

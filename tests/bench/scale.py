@@ -124,6 +124,7 @@ def scale(bench: Bench) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     sends = max(_TURNS * 5, int(_SENDS * min(1.0, bench.seconds / _FULL_SECONDS)))
     share = min(1.0, bench.messages / 100_000)
+    crowds = [size for size in CROWDS if size <= max(bench.messages, 10)]
     small = _start(bench, "small")
     large = Office(bench.data, bench.endpoints)
     try:
@@ -136,8 +137,8 @@ def scale(bench: Bench) -> None:
             control.send(_TEXT, sends)  # whatever is done once
             curves = {
                 "characters of text": _texts(large, control, sends),
-                "connected sessions": _sessions(large, control, sends),
-                "watchers": _watchers(large, control, sends),
+                "connected sessions": _sessions(large, control, sends, crowds),
+                "watchers": _watchers(large, control, sends, crowds),
                 "stored messages": _stored(bench, large, control, sends),
             }
         for what, points in curves.items():
@@ -179,12 +180,12 @@ def _texts(office: Office, control: Sender, sends: int) -> list[Point]:
         return [_point(chars, sender, control, sends, "x" * chars) for chars in TEXT_CHARS]
 
 
-def _sessions(office: Office, control: Sender, sends: int) -> list[Point]:
+def _sessions(office: Office, control: Sender, sends: int, crowds: list[int]) -> list[Point]:
     """Each with an open connection of its own, and each sends to the next."""
     clients: list[tuple[str, Client]] = []
     points = []
     try:
-        for size in CROWDS:
+        for size in crowds:
             with office.client() as operator:
                 for number in range(len(clients), size):
                     name = f"crowd_{number}"
@@ -204,15 +205,15 @@ class _Listening(NamedTuple):
     topics: tuple[str, ...]
 
 
-def _watchers(office: Office, control: Sender, sends: int) -> list[Point]:
+def _watchers(office: Office, control: Sender, sends: int, crowds: list[int]) -> list[Point]:
     """Each subscribed to a mailbox of its own, and mail comes to one after the other."""
     points = []
-    names = [f"watched_{number}" for number in range(CROWDS[-1])]
+    names = [f"watched_{number}" for number in range(crowds[-1])]
     with office.client() as operator:
         for name in names:
             operator.start_session(name)
     with office.client("one_a") as client:
-        for size in CROWDS:
+        for size in crowds:
             listening = _Listening(
                 office.endpoints.notices, tuple(f"{name}{TOPIC_SEPARATOR}" for name in names[:size])
             )

@@ -67,7 +67,7 @@ class Desk:
         self._count += messages
         outgoing = [{"id": one, "to": receiver, "message": _TEXT} for one in ids]
         reply = self.do("send", {"as": {"session": "s0"}, "messages": outgoing})
-        assert all(result.status == 201 for result in reply.results)
+        assert reply.results[-1].status == (201 if receiver != "nobody" else 404)
         return ids[-1], reply.results[-1].seq
 
     def push(self) -> None:
@@ -113,11 +113,13 @@ def lines(work: Callable[[], object]) -> int:
 
 
 def counted(desk: Desk) -> dict[str, float]:
-    """Calls and lines of a message sent by itself, of one in a batch, and of one that is pushed."""
+    """Calls and lines of a message sent by itself, of one in a batch, of one that is pushed, and of one in a
+    batch to nobody."""
     jobs: dict[str, tuple[Callable[[], object], int]] = {
         "send": (lambda: desk.send(1), 1),
         "batch": (lambda: desk.send(_BATCH), _BATCH),
         "push": (desk.push, 1),
+        "refused": (lambda: desk.send(_BATCH, "nobody"), _BATCH),
     }
     found: dict[str, float] = {}
     for name, (work, messages) in jobs.items():

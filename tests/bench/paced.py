@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import multiprocessing
+import os
 import select
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import zmq
 
+from bench.references import RECORD_BYTES
 from maestro_clients.blocking import Client
 from maestro_clients.callers import Caller
 from maestro_clients.codec import encoder
@@ -63,11 +65,18 @@ class Watch(NamedTuple):
     messages: int
 
 
+class Syncs(NamedTuple):
+    """So many records written to a file in `directory`, each with its fdatasync, at `rate_per_s`."""
+
+    directory: str
+    rate_per_s: float
+    records: int
+
+
 def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Timed]:
     """Send, once `ready` returned; the times in the order of the answers. Raises AssertionError where one send was
     refused, or not answered within a minute."""
-    # Else the kernel may wake us 50 us late, which would count as the broker's.
-    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    _wake_in_time()
     socket = connected(pace.router)
     requests, encode, speaker = Connection(), encoder(), Caller(pace.session).as_body()
     waiting: dict[bytes, tuple[str, float]] = {}
@@ -81,7 +90,11 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
             now_s = time.monotonic()
             while sent < pace.messages and (due_s := began_s + sent / pace.rate_per_s) <= now_s:
                 message_id = new_message_id()
-                item = {"id": message_id, "to": pace.receivers[sent % len(pace.receivers)], "message": TEXT}
+                item = {
+                    "id": message_id,
+                    "to": pace.receivers[sent % len(pace.receivers)],
+                    "message": TEXT,
+                }
                 body = encode({"as": speaker, "messages": (item,)})
                 request_id, frames = requests.request("send", body, now_s, _WAIT_S)
                 send(socket, frames)
@@ -98,8 +111,39 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
     return done
 
 
+def sync_paced(job: Syncs, ready: Callable[[], None]) -> list[float]:
+    """What the disk alone takes meanwhile, in ms from when each was due: no more than a send can be charged with."""
+    _wake_in_time()
+    path = os.path.join(job.directory, "disk.probe")
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    times: list[float] = []
+    try:
+        os.write(fd, bytes(job.records * RECORD_BYTES))
+        os.fsync(fd)
+        ready()
+        began_s = time.monotonic()
+        for number in range(job.records):
+            due_s = began_s + number / job.rate_per_s
+            time.sleep(max(0.0, due_s - time.monotonic()))
+            os.pwrite(fd, b"x" * RECORD_BYTES, number * RECORD_BYTES)
+            os.fdatasync(fd)
+            times.append((time.monotonic() - due_s) * 1000)
+    finally:
+        os.close(fd)
+        os.unlink(path)
+    return times
+
+
+def _wake_in_time() -> None:
+    """Else the kernel may wake us 50 us late, which would count as the broker's."""
+    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+
+
 def _take_in(
-    socket: zmq.Socket[bytes], requests: Connection, waiting: dict[bytes, tuple[str, float]], done: list[Timed]
+    socket: zmq.Socket[bytes],
+    requests: Connection,
+    waiting: dict[bytes, tuple[str, float]],
+    done: list[Timed],
 ) -> bool:
     """The answers that are there; whether there was any."""
     before = len(done)
@@ -117,7 +161,11 @@ def _take_in(
 def send_at_once(pace: Pace, ready: Callable[[], None]) -> tuple[float, float]:
     """As many as there can be, 16 in flight, without a pace; when it began and ended (s)."""
     outgoing: Any = (
-        {"id": new_message_id(), "to": pace.receivers[number % len(pace.receivers)], "message": TEXT}
+        {
+            "id": new_message_id(),
+            "to": pace.receivers[number % len(pace.receivers)],
+            "message": TEXT,
+        }
         for number in range(pace.messages)
     )
     with Client(pace.router, Caller(pace.session), timeout_s=_WAIT_S) as client:
@@ -157,7 +205,11 @@ class Crew:
         self._pipes = [spawn.Pipe(duplex=False) for _ in jobs]
         extra = (self._stopping,) if endless else ()
         self._processes = [
-            spawn.Process(target=_work, args=(work, job, self._barrier, pipe[1], *extra), daemon=True)
+            spawn.Process(
+                target=_work,
+                args=(work, job, self._barrier, pipe[1], *extra),
+                daemon=True,
+            )
             for job, pipe in zip(jobs, self._pipes, strict=True)
         ]
         for process in self._processes:

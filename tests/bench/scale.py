@@ -45,6 +45,8 @@ _TURNS = 4
 _SENDS = 800
 _FULL_SECONDS = 60.0
 _MAILBOXES = 100
+# Of the small post office: so many that none is full at the end.
+_ONES = 10
 _IDLE_SESSIONS = 5_000
 _CONNECTIONS = 1_000
 _PENDING = 50_000
@@ -127,16 +129,18 @@ def scale(bench: Bench) -> None:
     crowds = [size for size in CROWDS if size <= max(bench.messages, 10)]
     small = _start(bench, "small")
     large = Office(bench.data, bench.endpoints)
+    ones = [f"one_{number}" for number in range(_ONES)]
     try:
         for office in (small, large):
             with office.client() as operator:
                 operator.start_session("one_a", role="orchestrator")
-                operator.start_session("one_b")
+                for name in ones:
+                    operator.start_session(name)
         with small.client("one_a") as client:
-            control = Sender(small, [("one_a", client)], ["one_b"])
+            control = Sender(small, [("one_a", client)], ones)
             control.send(_TEXT, sends)  # whatever is done once
             curves = {
-                "characters of text": _texts(large, control, sends),
+                "characters of text": _texts(large, control, sends, ones),
                 "connected sessions": _sessions(large, control, sends, crowds),
                 "watchers": _watchers(large, control, sends, crowds),
                 "stored messages": _stored(bench, large, control, sends),
@@ -173,9 +177,9 @@ def _cost(times: list[float], used: list[Cpu]) -> Cost:
     return Cost(percentile(sorted(times), 0.5), Cpu(*(sum(parts) / len(times) for parts in zip(*used, strict=True))))
 
 
-def _texts(office: Office, control: Sender, sends: int) -> list[Point]:
+def _texts(office: Office, control: Sender, sends: int, ones: list[str]) -> list[Point]:
     with office.client("one_a") as client:
-        sender = Sender(office, [("one_a", client)], ["one_b"])
+        sender = Sender(office, [("one_a", client)], ones)
         sender.send(_TEXT, sends // _TURNS)
         return [_point(chars, sender, control, sends, "x" * chars) for chars in TEXT_CHARS]
 

@@ -72,7 +72,8 @@ class Seen(NamedTuple):
     disk_ms: list[float]
 
     def __add__(self, other: Seen) -> Seen:  # type: ignore[override]
-        return Seen(*(mine + others for mine, others in zip(self, other, strict=True)))
+        pushes, disk = self.push_ms + other.push_ms, self.disk_ms + other.disk_ms
+        return Seen(self.sends + other.sends, self.send_ms + other.send_ms, pushes, disk)
 
 
 def percentiles(bench: Bench) -> None:

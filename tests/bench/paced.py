@@ -13,20 +13,21 @@ import select
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import zmq
-
 from bench.references import RECORD_BYTES
+from maestro_clients import commands
 from maestro_clients.blocking import Client
 from maestro_clients.callers import Caller
 from maestro_clients.codec import encoder
 from maestro_clients.connection import Connection
-from maestro_clients.dealer import NOW, connected, send
+from maestro_clients.direct import open_at, path_of
 from maestro_clients.fresh import new_message_id
 from maestro_clients.watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from multiprocessing.synchronize import Event
+
+    from maestro_clients.direct import DirectPlug
 
 TEXT = "x" * 512
 _WAIT_S = 60.0
@@ -77,12 +78,14 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
     """Send, once `ready` returned; the times in the order of the answers. Raises AssertionError where one send was
     refused, or not answered within a minute."""
     _wake_in_time()
-    socket = connected(pace.router)
+    path = path_of(pace.router)
+    plug = open_at(path) if path is not None else None
+    assert plug is not None, f"no broker listens at {pace.router}"
     requests, encode, speaker = Connection(), encoder(), Caller(pace.session).as_body()
     waiting: dict[bytes, tuple[str, float]] = {}
     done: list[Timed] = []
     try:
-        fd: Any = socket.getsockopt(zmq.FD)
+        _greet(plug, requests, encode)
         ready()
         began_s = time.monotonic()
         sent = 0
@@ -90,25 +93,37 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
             now_s = time.monotonic()
             while sent < pace.messages and (due_s := began_s + sent / pace.rate_per_s) <= now_s:
                 message_id = new_message_id()
-                item = {
-                    "id": message_id,
-                    "to": pace.receivers[sent % len(pace.receivers)],
-                    "message": TEXT,
-                }
+                item = {"id": message_id, "to": pace.receivers[sent % len(pace.receivers)], "message": TEXT}
                 body = encode({"as": speaker, "messages": (item,)})
                 request_id, frames = requests.request("send", body, now_s, _WAIT_S)
-                send(socket, frames)
+                plug.send(frames)
                 waiting[request_id] = message_id, due_s
                 sent += 1
-            if _take_in(socket, requests, waiting, done):
-                continue
-            # Its descriptor tells only of what is new, so it is looked at after everything was taken.
+            for received in plug.receive(0.0):
+                reply = requests.receive(received)
+                if reply is not None:
+                    status = reply.body["results"][0]["status"] if reply.status == 200 else reply.status
+                    assert status == 201, f"a send was refused: {reply.body}"
+                    done.append(Timed(*waiting.pop(reply.request_id), time.monotonic()))
             next_s = began_s + sent / pace.rate_per_s if sent < pace.messages else now_s + _WAIT_S
-            if not select.select([fd], [], [], max(0.0, next_s - time.monotonic()))[0]:
-                assert sent < pace.messages or time.monotonic() < next_s, f"{len(waiting)} sends were not answered"
+            more = [plug.socket] if plug.holds_back else []
+            ready_now = select.select([plug.socket], more, [], max(0.0, next_s - time.monotonic()))
+            assert any(ready_now) or sent < pace.messages, f"{len(waiting)} sends were not answered"
     finally:
-        socket.close()
+        plug.close()
     return done
+
+
+def _greet(plug: DirectPlug, requests: Connection, encode: Callable[[Mapping[str, Any]], bytes]) -> None:
+    """The wire is open once a first request was answered."""
+    hello = commands.hello()
+    _, frames = requests.request(hello.command, encode(hello.body), time.monotonic(), _WAIT_S)
+    plug.send(frames)
+    give_up_s = time.monotonic() + _WAIT_S
+    while requests:
+        for received in plug.receive(1.0):
+            requests.receive(received)
+        assert time.monotonic() < give_up_s, "the broker does not answer"
 
 
 def sync_paced(job: Syncs, ready: Callable[[], None]) -> list[float]:
@@ -137,25 +152,6 @@ def sync_paced(job: Syncs, ready: Callable[[], None]) -> list[float]:
 def _wake_in_time() -> None:
     """Else the kernel may wake us 50 us late, which would count as the broker's."""
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
-
-
-def _take_in(
-    socket: zmq.Socket[bytes],
-    requests: Connection,
-    waiting: dict[bytes, tuple[str, float]],
-    done: list[Timed],
-) -> bool:
-    """The answers that are there; whether there was any."""
-    before = len(done)
-    try:
-        while True:
-            reply = requests.receive(socket.recv_multipart(NOW))
-            if reply is not None:
-                status = reply.body["results"][0]["status"] if reply.status == 200 else reply.status
-                assert status == 201, f"a send was refused: {reply.body}"
-                done.append(Timed(*waiting.pop(reply.request_id), time.monotonic()))
-    except zmq.Again:
-        return len(done) > before
 
 
 def send_at_once(pace: Pace, ready: Callable[[], None]) -> tuple[float, float]:

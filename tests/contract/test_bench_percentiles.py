@@ -11,7 +11,7 @@ import pytest
 from bench.backgrounds import Checkpoints
 from bench.findings import Plot, Table
 from bench.latency import curve, percentiles
-from bench.paced import Pace, send_paced
+from bench.paced import Pace, Timed, send_paced
 from bench.run import Bench
 from post_office import eventually
 
@@ -33,13 +33,17 @@ def bench() -> Iterator[Bench]:
 
 def test_a_stall_is_charged_to_every_send_that_was_due(open_office: PostOffice) -> None:
     """While the broker stands still the sends go on being due: the earlier one was, the longer it took."""
-    times = []
+    times: list[Timed] = []
     pace = Pace(open_office.router(), "ann", ("bob",), 100.0, 20)
-    with open_office.client() as operator:
-        operator.hello()
-    open_office.pause()
-    sending = threading.Thread(target=lambda: times.extend(send_paced(pace)))
+    stands = threading.Event()
+
+    def stall() -> None:
+        open_office.pause()
+        stands.set()
+
+    sending = threading.Thread(target=lambda: times.extend(send_paced(pace, stall)))
     sending.start()
+    assert stands.wait(20.0)
     sending.join(0.3)  # longer than it takes until the last one is due; whether it is does not matter
     open_office.resume()
     sending.join()

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.limits import NAME_CHARS_MAX
 from maestro_schemas.names import PARENT_ADDRESS
 from maestro_schemas.sessions import Session, StoredSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_STRANGERS_MAX = 64
+_WHO_IS_HERE = "`maestro session list` shows who is here."
 
 
 class SessionState:
@@ -47,6 +51,9 @@ class Sessions:
     def __init__(self) -> None:
         self._by_id: dict[str, SessionState] = {}
         self._by_name: dict[str, dict[str, None]] = {}
+        # Addresses that nobody has, with what was suggested: it takes 0.3 ms to find among 200 sessions, and a batch
+        # of 256 messages to one of them would else hold up everybody for 150 ms.
+        self._strangers: dict[str, str] = {}
         self.active_count = 0
 
     def __iter__(self) -> Iterator[SessionState]:
@@ -58,6 +65,7 @@ class Sessions:
 
     def put(self, stored: StoredSession) -> None:
         """Take in a new or changed session."""
+        self._strangers.clear()
         session = stored.session
         old = self._by_id.get(session.id)
         if old is not None:
@@ -72,6 +80,7 @@ class Sessions:
 
     def drop(self, session_id: str) -> None:
         """Forget a session, if it is there."""
+        self._strangers.clear()
         found = self._by_id.pop(session_id, None)
         if found is not None:
             self._unlist(found.session)
@@ -92,6 +101,12 @@ class Sessions:
         state = self._by_id.get(address)
         if state is not None:
             return state
+        if len(address) > NAME_CHARS_MAX:
+            raise _stranger(
+                not_found, address, f"Check the id: {_WHO_IS_HERE}"
+            )  # neither an id nor a name is so long
+        if address in self._strangers:
+            raise _stranger(not_found, address, self._strangers[address])
         named = list(self._by_name.get(address, ()))
         if len(named) == 1:
             return self._by_id[named[0]]
@@ -106,13 +121,15 @@ class Sessions:
         ended = [found for found in self._by_id.values() if found.session.name == address]
         if ended:
             return max(ended, key=lambda found: found.session.completed_at or 0)
-        raise MaestroError(not_found, f"there is no session {address[:80]!r}", self._suggest(address))
+        if len(self._strangers) >= _STRANGERS_MAX:
+            self._strangers.clear()
+        hint = self._strangers[address] = self._suggest(address)
+        raise _stranger(not_found, address, hint)
 
     def _suggest(self, address: str) -> str:
         active = [state.session.id for state in self._by_id.values() if state.session.active]
-        near = difflib.get_close_matches(address[:64], [*self._by_name, *active[-200:]], n=3)
-        known = "`maestro session list` shows who is here."
-        return f"Did you mean {' or '.join(near)}? {known}" if near else f"Check the id: {known}"
+        near = difflib.get_close_matches(address, [*self._by_name, *active[-200:]], n=3)
+        return f"Did you mean {' or '.join(near)}? {_WHO_IS_HERE}" if near else f"Check the id: {_WHO_IS_HERE}"
 
     def _unlist(self, session: Session) -> None:
         if not session.active:
@@ -123,3 +140,7 @@ class Sessions:
             del bearers[session.id]
             if not bearers:
                 del self._by_name[session.name]
+
+
+def _stranger(code: str, address: str, hint: str) -> MaestroError:
+    return MaestroError(code, f"there is no session {address[:80]!r}", hint)

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import zmq
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from bench.run import Bench
+    from maestro_clients.broker_process import Endpoints
 
 MAILBOXES = 1_000
 BATCH = 256
@@ -117,7 +118,15 @@ def disk_use(bench: Bench) -> None:
     )
 
 
-def fill(bench: Bench, count: int, mailboxes: int) -> tuple[int, float]:
+class Served(Protocol):
+    """A post office with a broker that runs."""
+
+    @property
+    def endpoints(self) -> Endpoints: ...
+    def client(self, session: str | None = None) -> Client: ...
+
+
+def fill(bench: Served, count: int, mailboxes: int) -> tuple[int, float]:
     """So many typical messages, a batch a request, to so many mailboxes in turn; accepted, and seconds."""
     with bench.client() as operator:
         operator.start_session("filler", role="orchestrator")
@@ -144,7 +153,7 @@ def fill(bench: Bench, count: int, mailboxes: int) -> tuple[int, float]:
             waiting = again
 
 
-def until_filed(bench: Bench, timeout_s: float = 1_200.0) -> float:
+def until_filed(bench: Served, timeout_s: float = 1_200.0) -> float:
     """Seconds until every message is a file."""
     began = time.monotonic()
     with bench.client() as client:

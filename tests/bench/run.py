@@ -23,9 +23,12 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from bench import references
+from bench.findings import Findings
 from bench.gateway_events import CLIENTS, PUSHES, gateway_events
+from bench.latency import percentiles
 from bench.million import disk_use, million
 from bench.references import percentile
+from bench.scale import scale
 from bench.sweep import ADDED_MS_MAX, sweep
 from bench.whole_commands import whole_commands
 from maestro_clients import broker_process, gateway_process
@@ -55,6 +58,7 @@ class Bench:
         self.messages = messages
         self.rows: list[tuple[str, str, str]] = []
         self.figures: dict[str, float] = {}
+        self.findings = Findings()
         self.scratch = tempfile.mkdtemp(prefix="mb-", dir=base)
         self.data = os.path.join(self.scratch, "data")
         self.environ = {
@@ -306,17 +310,19 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "commands": commands,
     "latency": latency,
     "push": push,
+    "percentiles": percentiles,
     "poll": poll,
     "rest": rest,
     "burst": burst,
     "sustained": sustained,
     "gateway_events": gateway_events,
+    "scale": scale,
     "million": million,
     "disk_use": disk_use,
     "sweep": sweep,
 }
 BY_NAME_ONLY = frozenset({"million", "disk_use", "sweep"})
-MESSAGES = {"million": 1_000_000, "disk_use": 100_000, "sweep": 20_000}
+MESSAGES = {"million": 1_000_000, "disk_use": 100_000, "sweep": 20_000, "scale": 100_000}
 
 
 def main() -> int:
@@ -325,12 +331,13 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=list(PARTS), help="run this part (and `machine`)")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the sustained part")
     parser.add_argument("--burst", type=int, default=100_000, help="messages in the burst")
-    parser.add_argument("--messages", type=int, help="messages of `million`, `disk_use` and `sweep`")
+    parser.add_argument("--messages", type=int, help="messages of `million`, `disk_use`, `sweep` and `scale`")
     parser.add_argument("--json", help="write the figures there")
     parser.add_argument("--base", help="a directory on the file system to measure; default: the temporary one")
     arguments = parser.parse_args()
     print(f"Maestro messaging, {os.cpu_count()} CPUs, Python {sys.version.split()[0]}; texts of {len(TEXT)} bytes\n")
     figures: dict[str, Any] = {}
+    findings = Findings()
     benches: list[Bench] = []
     try:
         for name, part in PARTS.items():
@@ -342,6 +349,7 @@ def main() -> int:
             )
             benches.append(bench)
             bench.figures |= figures
+            bench.findings = findings
             try:
                 part(bench)
             finally:
@@ -356,6 +364,7 @@ def main() -> int:
     whole = figures.get("push_seen", 600) == 600 and figures.get("poll_seen", 40) == 40
     whole = whole and figures.get("ws_push_seen", PUSHES) == PUSHES
     whole = whole and figures.get("ws_crowd_whole", CLIENTS) == CLIENTS
+    whole = whole and figures.get("percentiles_whole", 1.0) == 1.0
     whole = whole and figures.get("sweep_whole", 1.0) == 1.0
     whole = whole and figures.get("sweep_added_worst_ms", 0.0) <= ADDED_MS_MAX
     return 0 if whole and figures.get("burst_accepted", arguments.burst) == arguments.burst else 1

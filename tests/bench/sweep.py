@@ -35,7 +35,7 @@ def sweep(bench: Bench) -> None:
             operator.start_session(f"old_{number}")
     count = bench.messages
     for number in range(count):
-        _old_message(bench.data, f"old_{number % MAILBOXES}", number)
+        old_message(bench.data, f"old_{number % MAILBOXES}", number)
     alone = _sends(bench, lambda sent: sent < _SENDS_BEFORE)
 
     over = threading.Event()
@@ -92,8 +92,8 @@ def _sends(bench: Bench, goes_on: Callable[[int], bool]) -> list[float]:
     return sorted(times)
 
 
-def _old_message(data: str, receiver: str, number: int) -> None:
-    """A delivered message and its sender's link, as they would lie there after a month."""
+def old_message(data: str, receiver: str, number: int) -> None:
+    """A delivered message and its sender's link (of `sweep_a`), as they would lie there after a month."""
     at_ms = time.time_ns() // 1_000_000 - _OLD_MS
     message: dict[str, object] = {
         "id": f"o{number}",

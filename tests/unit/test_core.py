@@ -84,6 +84,19 @@ def test_receivers_that_cannot_be_found(office: Office, to: str, code: str) -> N
         assert "Did you mean boss" in result.error["hint"]
 
 
+def test_a_stranger_is_looked_for_once_until_somebody_comes(office: Office) -> None:
+    """The same answer each time; and who comes under that name is found at once."""
+    first = office.send("boss", "bosss", "m1")
+    again = office.send("boss", "bosss", "m2")
+    assert isinstance(first.error, dict)
+    assert first.error == again.error
+    for number in range(100):
+        assert _code(office.send("boss", f"nobody_{number}", f"n{number}")) == "RECEIVER_NOT_FOUND"
+    assert _code(office.send("boss", "x" * 65, "m3")) == "RECEIVER_NOT_FOUND"
+    office.start("bosss")
+    assert office.accept("boss", "bosss", "m4").to == "bosss"
+
+
 def test_names_and_parent_are_addresses(office: Office) -> None:
     """A unique name, and `parent`; an ended session gives its name up."""
     assert office.accept("ann", "chief", "m1").to == "boss"

@@ -1,0 +1,138 @@
+"""Core counts: how many calls and lines of Python the broker's own code takes for a message.
+
+Rule: from the request's bytes to the record's and the reply's, all that is decided, without sockets and files, so
+that the same code gives the same numbers on every machine. Run as a script it prints them as JSON; in a process of
+its own, since it takes the interpreter's hooks, which a measurement of coverage has as well.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from maestro_broker import core, records
+from maestro_broker.heads import Heads
+from maestro_broker.state import State
+from maestro_broker.tally import Tally
+from maestro_schemas.limits import Limits
+from maestro_schemas.requests import decode_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+_encode = msgspec.msgpack.Encoder().encode
+_ROUNDS = 100
+_NOW_MS = 1_000_000
+_TEXT = "x" * 512
+_BATCH = 64
+
+
+class Desk:
+    """A post office in memory with `sessions` sessions, `stored` pending messages for the first of them, and a
+    watcher of everything. Each call is one request, as the main loop does it."""
+
+    def __init__(self, sessions: int, stored: int) -> None:
+        self._state = State(Limits(rate_limit=0, pending_max=1_000_000), Heads())
+        self._state.topics = frozenset({""})
+        self._tally = Tally()
+        self._count = 0
+        for number in range(sessions):
+            self.do("session.start", {"as": {}, "id": f"s{number}", "role": "orchestrator"})
+        for _ in range(stored):
+            self.send(1, "s0")
+
+    def do(self, command: str, body: dict[str, Any]) -> Any:
+        """One request that changes something, and its commit; the reply."""
+        request = decode_request(command.encode(), _encode(body))
+        core.touches(self._state, request)
+        reply = core.apply(self._state, request, _NOW_MS)
+        changes = self._state.take_changes()
+        for change in changes:
+            records.encode(change.record)
+        self._tally.committed(changes, 0.1)
+        self._state.take_touched()
+        self._tally.answered(reply)
+        _encode(reply)
+        for change in changes:
+            _encode(records.event(change.lsn, change.record))
+        return reply
+
+    def send(self, messages: int, receiver: str = "s1") -> tuple[str, int]:
+        """One request with so many messages; the last one's id and number."""
+        ids = [f"msg_{_NOW_MS + self._count + number}_abcdefghi" for number in range(messages)]
+        self._count += messages
+        outgoing = [{"id": one, "to": receiver, "message": _TEXT} for one in ids]
+        reply = self.do("send", {"as": {"session": "s0"}, "messages": outgoing})
+        assert reply.results[-1].status == (201 if receiver != "nobody" else 404)
+        return ids[-1], reply.results[-1].seq
+
+    def push(self) -> None:
+        """What a watcher's message costs: the send, its looking, its confirming."""
+        message_id, seq = self.send(1)
+        who = {"as": {"session": "s1"}}
+        page = self.do("inbox", {**who, "since": seq - 1, "limit": 16, "leaseMs": 30_000, "reader": "r"})
+        assert page.count == 1
+        self.do("confirm", {**who, "ids": [message_id], "kind": "delivered", "via": "watch"})
+
+
+def calls(work: Callable[[], object]) -> int:
+    """Calls of functions, Python's and C's."""
+    found = 0
+
+    def hook(_frame: FrameType, what: str, _value: object) -> None:
+        nonlocal found
+        found += what in ("call", "c_call")
+
+    sys.setprofile(hook)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return found
+
+
+def lines(work: Callable[[], object]) -> int:
+    """Lines of Python that were begun."""
+    found = 0
+
+    def hook(_frame: FrameType, what: str, _value: object) -> Any:
+        nonlocal found
+        found += what == "line"
+        return hook
+
+    sys.settrace(hook)
+    try:
+        work()
+    finally:
+        sys.settrace(None)
+    return found
+
+
+def counted(desk: Desk) -> dict[str, float]:
+    """Calls and lines of a message sent by itself, of one in a batch, of one that is pushed, and of one in a
+    batch to nobody."""
+    jobs: dict[str, tuple[Callable[[], object], int]] = {
+        "send": (lambda: desk.send(1), 1),
+        "batch": (lambda: desk.send(_BATCH), _BATCH),
+        "push": (desk.push, 1),
+        "refused": (lambda: desk.send(_BATCH, "nobody"), _BATCH),
+    }
+    found: dict[str, float] = {}
+    for name, (work, messages) in jobs.items():
+        work()  # what is done once
+        for what, count in (("calls", calls), ("lines", lines)):
+            found[f"{name} {what}"] = sum(count(work) for _ in range(_ROUNDS)) / (_ROUNDS * messages)
+    return found
+
+
+def main() -> None:
+    """A small post office and a large one."""
+    json.dump({"small": counted(Desk(2, 0)), "large": counted(Desk(2_000, 5_000))}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

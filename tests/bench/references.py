@@ -6,6 +6,8 @@ Rule: a time means nothing on a shared machine; a ratio to one of these does.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -36,6 +38,57 @@ def fdatasync_ms(directory: str, count: int = 1_000) -> list[float]:
         os.close(fd)
         os.unlink(path)
     return sorted(times)
+
+
+def fdatasync_growing_ms(directory: str, count: int = 1_000) -> list[float]:
+    """The same at the end of a file that grows by it, as a log that is not preallocated does."""
+    path = os.path.join(directory, "growing.probe")
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        times = []
+        for _ in range(count):
+            began = time.perf_counter()
+            os.write(fd, b"x" * RECORD_BYTES)
+            os.fdatasync(fd)
+            times.append((time.perf_counter() - began) * 1000)
+    finally:
+        os.close(fd)
+        os.unlink(path)
+    return sorted(times)
+
+
+def echo_rate(directory: str, depth: int, count: int = 20_000) -> float:
+    """Round trips a second between two processes, `depth` at a time: nothing is looked at and nothing kept."""
+    address = f"ipc://{os.path.join(directory, 'rate.sock')}"
+    code = (
+        "import sys, zmq\n"
+        "router = zmq.Context().socket(zmq.ROUTER)\n"
+        "router.bind(sys.argv[1])\n"
+        "print(flush=True)\n"
+        "while (message := router.recv_multipart())[1]:\n"
+        "    router.send_multipart(message)"
+    )
+    server = subprocess.Popen([sys.executable, "-c", code, address], stdout=subprocess.PIPE)
+    assert server.stdout is not None
+    server.stdout.readline()
+    context = zmq.Context()
+    dealer = context.socket(zmq.DEALER)
+    dealer.connect(address)
+    message = (b"M1", b"id", b"send", b"x" * RECORD_BYTES)
+    count = count // 10 if depth == 1 else count
+    began = time.perf_counter()
+    for _ in range(depth):
+        dealer.send_multipart(message)
+    for number in range(count):
+        dealer.recv_multipart()
+        if number < count - depth:
+            dealer.send_multipart(message)
+    took_s = time.perf_counter() - began
+    dealer.send(b"")
+    server.wait(10)
+    dealer.close(0)
+    context.term()
+    return count / took_s
 
 
 def echo_ms(directory: str, count: int = 3_000) -> list[float]:

@@ -30,6 +30,7 @@ from bench.million import disk_use, million
 from bench.references import percentile
 from bench.scale import scale
 from bench.sweep import ADDED_MS_MAX, sweep
+from bench.throughput import sustained_beside, throughput
 from bench.whole_commands import whole_commands
 from maestro_clients import broker_process, gateway_process
 from maestro_clients.blocking import Client
@@ -317,6 +318,8 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "sustained": sustained,
     "gateway_events": gateway_events,
     "scale": scale,
+    "throughput": throughput,
+    "sustained_beside": sustained_beside,
     "million": million,
     "disk_use": disk_use,
     "sweep": sweep,

@@ -1,0 +1,282 @@
+"""Throughput: durable sends a second, beside Redis and NATS JetStream, at four depths.
+
+Rule: one Python client process each, on the same file system, in the same run, in turns, every message durable before
+its answer, and every message counted at its server afterwards. Ratios are of medians over the turns.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from bench import references
+from bench.findings import Plot, Table
+from bench.peers import LOADS, RECEIVERS, TEXT, Load, Nats, Peer, Redis, missing
+from maestro_clients.blocking import Client
+from maestro_clients.callers import Caller
+from maestro_clients.fresh import new_message_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bench.run import Bench
+    from maestro_schemas.documents import OutgoingDoc
+
+DEPTHS = (1, 16, 64, 256)
+MODES = ("singles", "batches")
+# Of a full burst: at depth 1 nothing piles up, so fewer tell as much.
+_DEPTH_1_SHARE = 5
+_TURNS = 3
+# So many requests make up what is in flight in batches: the client makes one while the broker does another.
+_REQUESTS = 4
+_PROCESSES = 4
+
+
+def maestro_load(address: str, mode: str, depth: int, count: int, seconds: float) -> Load:
+    """`singles`: a message a request. `batches`: requests of a quarter of what is in flight."""
+    batch = 1 if mode == "singles" else max(1, depth // _REQUESTS)
+    session = f"loader_{os.getpid()}"
+    with Client(address) as operator:
+        operator.start_session(session, role="orchestrator")
+    with Client(address, Caller(session), timeout_s=60.0) as client:
+        client.hello()
+        began = time.monotonic()
+        until = began + seconds if seconds else float("inf")
+
+        def outgoing() -> Iterator[OutgoingDoc]:
+            for number in range(count):
+                if time.monotonic() >= until:
+                    return
+                yield {"id": new_message_id(), "to": f"load_{number % RECEIVERS}", "message": TEXT}
+
+        accepted = sum(
+            result["status"] == 201 for result in client.pipeline(outgoing(), in_flight=depth, batch=batch)
+        )
+        return Load(accepted, began, time.monotonic())
+
+
+class Ours:
+    """The bench's own broker, as a peer."""
+
+    name = "Maestro"
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self.address = bench.endpoints.router
+        with bench.client() as operator:
+            for number in range(RECEIVERS):
+                operator.start_session(f"load_{number}")
+
+    def stop(self) -> None:
+        """The bench does it."""
+
+    def held(self) -> int:
+        """As Peer."""
+        with self._bench.client() as client:
+            return int(client.stats()["messages"]["accepted"])
+
+    def durability(self) -> str:
+        """As Peer."""
+        return "fdatasync of the journal before each answer; one for what arrived together"
+
+    def until_filed(self, timeout_s: float = 300.0) -> float:
+        """How long it takes until every message is a file."""
+        began = time.monotonic()
+        with self._bench.client() as client:
+            while client.stats()["filingBacklog"] and time.monotonic() - began < timeout_s:
+                time.sleep(0.05)
+        return time.monotonic() - began
+
+
+def throughput(bench: Bench) -> None:
+    """A burst at each depth, in both modes; then four processes at once."""
+    ours = Ours(bench)
+    peers = _start(bench)
+    everybody: list[Peer] = [ours, *peers]
+    rates: dict[tuple[str, str, int], list[float]] = {}
+    try:
+        for peer in everybody:
+            bench.row(f"durability: {peer.name}", "", peer.durability())
+        limits(bench)
+        for depth in DEPTHS:
+            count = bench.burst // _DEPTH_1_SHARE if depth == 1 else bench.burst
+            for turn in range(_TURNS):
+                for mode in MODES:
+                    for peer in everybody[turn % len(everybody) :] + everybody[: turn % len(everybody)]:
+                        rate = _burst(peer, mode, depth, count // _TURNS if depth == 1 else count)
+                        rates.setdefault((peer.name, mode, depth), []).append(rate)
+                        ours.until_filed()
+            for mode in MODES:
+                _tell(bench, rates, everybody, mode, depth)
+        several = {peer.name: _several(peer, 16, bench.burst) for peer in everybody}
+        ours.until_filed()
+        bench.row(
+            f"burst, {_PROCESSES} processes x 16 in flight, singles",
+            "  ".join(f"{name} {rate:,.0f}/s" for name, rate in several.items()),
+        )
+    finally:
+        for peer in peers:
+            peer.stop()
+    _show(bench, rates, everybody, several)
+
+
+def sustained_beside(bench: Bench) -> None:
+    """`--seconds` at each depth, in batches; ours until every message is a file."""
+    ours = Ours(bench)
+    peers = _start(bench)
+    everybody: list[Peer] = [ours, *peers]
+    rows: list[list[str | int | float | None]] = []
+    try:
+        for depth in DEPTHS:
+            rates = {}
+            for peer in everybody:
+                load = _load_of(peer)(peer.address, "batches", depth, 100_000_000, bench.seconds)
+                lag_s = ours.until_filed() if peer is ours else 0.0
+                rates[peer.name] = load.accepted / (load.ended_s - load.began_s + lag_s)
+            for name, rate in rates.items():
+                bench.figures[f"sustained_{name.lower()}_{depth}_per_s"] = rate
+            rows.append([depth, *(round(rate) for rate in rates.values()), *_ratios(rates)])
+            bench.row(
+                f"sustained {bench.seconds:.0f} s, {depth} in flight, filed",
+                f"{rates['Maestro']:,.0f} /s",
+                "  ".join(f"{name} {rate:,.0f} ({rates['Maestro'] / rate:.2f} x)" for name, rate in rates.items()),
+            )
+    finally:
+        for peer in peers:
+            peer.stop()
+    names = [peer.name for peer in everybody]
+    bench.findings.add(
+        Table(
+            "throughput",
+            f"Sustained over {bench.seconds:.0f} s, durable sends a second (ours until every message is a file)",
+            ["in flight", *names, *(f"Maestro / {name}" for name in names[1:])],
+            rows,
+        )
+    )
+
+
+def limits(bench: Bench) -> None:
+    """What the machine can do at most."""
+    overwritten = references.fdatasync_ms(bench.scratch, 2_000)
+    appended = references.fdatasync_growing_ms(bench.scratch, 2_000)
+    echoes = {depth: references.echo_rate(bench.environ["MAESTRO_RUNTIME_DIR"], depth) for depth in DEPTHS}
+    created = references.create_rate(os.path.join(bench.scratch, "limits"))
+    rows: list[list[str | int | float | None]] = [
+        ["write + fdatasync of one record, preallocated file", round(1000 * len(overwritten) / sum(overwritten))],
+        ["write + fdatasync of one record, growing file", round(1000 * len(appended) / sum(appended))],
+        ["files created, renamed and linked", round(created)],
+    ]
+    rows += [[f"DEALER/ROUTER echo, {depth} in flight", round(rate)] for depth, rate in echoes.items()]
+    bench.findings.add(Table("throughput", "What the machine can do", ["", "a second"], rows))
+    for name, rate in rows:
+        bench.row(f"limit: {name}", f"{rate:,} /s")
+
+
+def _start(bench: Bench) -> list[Peer]:
+    lacking = missing()
+    for name, what in lacking.items():
+        bench.row(f"{name} is not measured", "", f"not installed: {what} (pip install -e '.[peers]')")
+    return [peer(bench.scratch) for peer in (Redis, Nats) if peer.name not in lacking]
+
+
+def _load_of(peer: Peer) -> Callable[[str, str, int, int, float], Load]:
+    return LOADS.get(peer.name, maestro_load)
+
+
+def _burst(peer: Peer, mode: str, depth: int, count: int) -> float:
+    held = peer.held()
+    load = _load_of(peer)(peer.address, mode, depth, count, 0.0)
+    kept = peer.held() - held
+    extra = peer.name == "NATS"  # its first, which opens the stream
+    if load.accepted != count or kept != count + extra:
+        raise RuntimeError(f"{peer.name}: {count} sent, {load.accepted} acknowledged, {kept} kept")
+    return count / (load.ended_s - load.began_s)
+
+
+def _several(peer: Peer, depth: int, count: int) -> float:
+    """Messages a second of several client processes together. (Not by multiprocessing: a peer's library may start
+    threads at its import.)"""
+    code = (
+        "import sys, time; sys.path[:0] = sys.argv[7:]\n"
+        "from bench import peers, throughput\n"
+        "load = peers.LOADS.get(sys.argv[1], throughput.maestro_load)\n"
+        "done = load(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]), float(sys.argv[6]))\n"
+        "print(*done)"
+    )
+    arguments = [peer.name, peer.address, "singles", str(depth), str(count // _PROCESSES), "0", *sys.path]
+    running = [
+        subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True)
+        for _ in range(_PROCESSES)
+    ]
+    loads = [process.communicate(timeout=600)[0].split() for process in running]
+    took_s = max(float(load[2]) for load in loads) - min(float(load[1]) for load in loads)
+    return sum(int(load[0]) for load in loads) / took_s
+
+
+def _ratios(rates: dict[str, float]) -> list[float]:
+    return [round(rates["Maestro"] / rate, 2) for name, rate in rates.items() if name != "Maestro"]
+
+
+def _tell(
+    bench: Bench, rates: dict[tuple[str, str, int], list[float]], everybody: list[Peer], mode: str, depth: int
+) -> None:
+    medians = {peer.name: statistics.median(rates[peer.name, mode, depth]) for peer in everybody}
+    for name, rate in medians.items():
+        bench.figures[f"{mode}_{name.lower()}_{depth}_per_s"] = rate
+    bench.row(
+        f"burst, {mode}, {depth} in flight",
+        f"{medians['Maestro']:,.0f} /s",
+        "  ".join(f"{name} {rate:,.0f} ({medians['Maestro'] / rate:.2f} x)" for name, rate in medians.items()),
+    )
+
+
+def _show(
+    bench: Bench,
+    rates: dict[tuple[str, str, int], list[float]],
+    everybody: list[Peer],
+    several: dict[str, float],
+) -> None:
+    names = [peer.name for peer in everybody]
+    for mode in MODES:
+        rows: list[list[str | int | float | None]] = []
+        for depth in DEPTHS:
+            medians = {name: statistics.median(rates[name, mode, depth]) for name in names}
+            spread = [f"{min(rates[n, mode, depth]):,.0f} to {max(rates[n, mode, depth]):,.0f}" for n in names]
+            rows.append([depth, *(round(rate) for rate in medians.values()), *_ratios(medians), "; ".join(spread)])
+        bench.findings.add(
+            Table(
+                "throughput",
+                f"Burst of {bench.burst:,}, {mode}: durable sends a second",
+                ["in flight", *names, *(f"Maestro / {name}" for name in names[1:]), "from, to"],
+                rows,
+                f"Medians of {_TURNS} turns; at depth 1 a burst of {bench.burst // _DEPTH_1_SHARE:,} in all.",
+            )
+        )
+    bench.findings.add(
+        Plot(
+            "throughput",
+            "throughput",
+            f"Durable sends a second, burst of {bench.burst:,}, one client process",
+            "messages in flight",
+            "messages a second",
+            {
+                f"{name}, {mode}": [(depth, statistics.median(rates[name, mode, depth])) for depth in DEPTHS]
+                for name in names
+                for mode in MODES
+            },
+            log_x=True,
+            log_y=True,
+        )
+    )
+    bench.findings.add(
+        Table(
+            "throughput",
+            f"{_PROCESSES} client processes, 16 in flight each, singles",
+            ["", "a second", "Maestro / it"],
+            [[name, round(rate), round(several["Maestro"] / rate, 2)] for name, rate in several.items()],
+        )
+    )

@@ -244,7 +244,7 @@ class Daemon:
         for _ in range(len(self._unmarked)):
             self._mark(self._unmarked.pop(0))
         self._state.evict_idle(now_ms)
-        self._transport.count_connections()
+        self._transport.router.look_after()
         for session in self._state.take_misfits():
             self._warn(f"the counters of mailbox {session} did not fit its files and were counted again")
         if self._filer.failure is not None:
@@ -270,6 +270,8 @@ class Daemon:
         answers, self._answers = self._answers, []
         for post, answer in answers:
             post.reply(*answer)
+        for post in self._posts:
+            post.flush()
         if changes:
             if self._state.topics:
                 notices.publish([post for post in self._posts if post.held], changes)
@@ -396,7 +398,6 @@ class Daemon:
 
     def _stats(self, now_ms: int) -> dict[str, Any]:
         state, options = self._state, self._options
-        self._transport.count_connections()
         waiting, failed = self._outbox.counts()
         warnings = list(self._warnings)
         if self._filer.waiting is not None:
@@ -426,9 +427,9 @@ class Daemon:
             "sweep": self._sweeper.stats(),
             "outbox": {"waiting": waiting, "failed": failed},
             "connections": {
-                "opened": self._transport.opened,
-                "closed": self._transport.closed,
-                "unsentReplies": self._transport.unsent,
+                "opened": self._transport.router.opened,
+                "closed": self._transport.router.closed,
+                "unsentReplies": self._transport.router.unsent,
             },
             "refused": dict(self._admission.refused),
             "disk": {

@@ -266,6 +266,9 @@ class TcpDoor:
                 raise
             self.unsent += 1
 
+    def flush(self) -> None:
+        """Nothing: libzmq's own thread sends."""
+
     # --- notices -------------------------------------------------------------------------------------------
 
     def publish(self, topic: str, body: bytes) -> None:

@@ -13,15 +13,15 @@ import _socket
 import select
 from typing import TYPE_CHECKING
 
+from maestro_schemas import zmtp
 from maestro_schemas.errors import MaestroError
-
-from . import zmtp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _SCHEME = "ipc://"
-_CHUNK = 1 << 18
+# Larger ones would cost a map of memory each.
+_CHUNK = 1 << 16
 # As libzmq's clients have none; a length above it is garbage.
 _FRAME_BYTES_MAX = 1 << 30
 
@@ -67,13 +67,13 @@ class DirectPlug:
 
     def __init__(self, socket: _socket.socket) -> None:
         self.socket = socket
-        self._dealer = zmtp.Dealer(_FRAME_BYTES_MAX)
+        self._link = zmtp.Link(zmtp.DEALERS_PEERS, _FRAME_BYTES_MAX)
         # Until the peer's READY nothing may follow the greeting: libzmq would take it for a command.
         self._early: list[bytes] = []
         self._unsent = b""
         self._poller = select.poll()
         self._poller.register(socket, select.POLLIN)
-        self._write(zmtp.OPENING)
+        self._write(zmtp.DEALER_OPENING)
 
     @property
     def holds_back(self) -> bool:
@@ -83,7 +83,7 @@ class DirectPlug:
     def send(self, frames: Iterable[bytes]) -> None:
         """As Plug."""
         data = zmtp.message(frames)
-        if self._dealer.ready:
+        if self._link.ready:
             self._write(data)
         else:
             self._early.append(data)
@@ -103,21 +103,21 @@ class DirectPlug:
             raise Lost from error
         if not data:
             raise Lost
-        dealer = self._dealer
+        link = self._link
         try:
-            answers = dealer.receive(data)
+            answers = link.receive(data)
         except zmtp.Broken as error:
             raise MaestroError(
                 "UNSUPPORTED_PROTOCOL",
                 f"what listens there does not speak as a broker does: {error}",
                 "Is the address a broker's? `maestro status` says which one answers.",
             ) from None
-        if dealer.ready and self._early:
+        if link.ready and self._early:
             answers += b"".join(self._early)
             self._early.clear()
         if answers:
             self._write(answers)
-        messages, dealer.messages = dealer.messages, []
+        messages, link.messages = link.messages, []
         return messages
 
     def _write(self, data: bytes) -> None:

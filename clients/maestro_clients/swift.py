@@ -11,9 +11,9 @@ import _socket
 import os
 import time
 
-from maestro_schemas import PROTOCOL_HEADER, paths
+from maestro_schemas import PROTOCOL_HEADER, paths, zmtp
 
-from . import packing, zmtp
+from . import packing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PATIENCE_S = 1.0
 # Every broker takes so much, or answers; for more one has to ask it first (`commands.BYTES_ALWAYS_TAKEN`).
 BODY_BYTES_MAX = 16 * 1024
+# No answer to a quick command is larger, by far; a length above it is garbage.
+_FRAME_BYTES_MAX = 1 << 22
 _REQUEST_ID = b"1"
 _REPLY_FRAMES = 4
 _CHUNK = 65_536
@@ -70,24 +72,24 @@ def ask(
 
 def _conversation(socket: _socket.socket, path: str, request: bytes, deadline_s: float) -> list[bytes]:
     """The frames of the answer. Raises OSError (TimeoutError among it) and zmtp.Broken."""
-    dealer = zmtp.Dealer()
+    link = zmtp.Link(zmtp.DEALERS_PEERS, _FRAME_BYTES_MAX)
     socket.settimeout(_left_s(deadline_s))
     socket.connect(path)
-    socket.sendall(zmtp.OPENING)
+    socket.sendall(zmtp.DEALER_OPENING)
     asked = False
     while True:
         socket.settimeout(_left_s(deadline_s))
         data = socket.recv(_CHUNK)
         if not data:
             raise zmtp.Broken("the peer has gone")
-        answers = dealer.receive(data)
-        if dealer.ready and not asked:
+        answers = link.receive(data)
+        if link.ready and not asked:
             answers += request
             asked = True
         if answers:
             socket.sendall(answers)
-        if dealer.messages:
-            return dealer.messages[0]
+        if link.messages:
+            return link.messages[0]
 
 
 def _answer(frames: list[bytes]) -> tuple[int, dict[str, Any]]:

@@ -185,8 +185,8 @@ class Nats:
 
 
 def nats_load(address: str, mode: str, depth: int, count: int, seconds: float) -> Load:
-    """`singles`: as many tasks as are in flight, each waiting for its answer. `batches`: `publish_async`, the nearest that
-    JetStream's clients have, with at most `depth` unanswered."""
+    """`singles`: as many tasks as are in flight, each waiting for its answer. `batches`: `publish_async`, the
+    nearest that JetStream's clients have, with at most `depth` unanswered."""
     return asyncio.run(_nats_load(address, mode, depth, count, seconds))
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgpack
@@ -19,9 +20,10 @@ import pytest
 
 from cli_shell import Ran, Shell, open_shell
 from maestro_cli import exit_codes, quick
-from maestro_clients import swift, zmtp
+from maestro_clients import swift
 from maestro_clients.broker_process import find
 from maestro_clients.commands import BYTES_ALWAYS_TAKEN
+from maestro_schemas import zmtp
 from post_office import eventually
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ ALLOWED = {
     "maestro_clients.fresh",
     "maestro_clients.packing",
     "maestro_clients.swift",
-    "maestro_clients.zmtp",
+    "maestro_schemas.zmtp",
     "maestro_schemas",
     "maestro_schemas.errors",
     "maestro_schemas.names",
@@ -158,8 +160,9 @@ def test_a_broker_that_does_not_answer_in_time(alice: Shell, bob: Shell) -> None
     os.kill(alice.broker_pid(), signal.SIGSTOP)
     try:
         sending = alice.start("send", "-t", bob.session_id, "-m", "once")
-        # It looks, with the word that only the usual way has in its command line's place: libzmq's threads.
-        eventually(lambda: len(os.listdir(f"/proc/{sending.pid}/task")) > 1, "the usual way took over")
+        # Only the usual way loads msgpack's extension module.
+        maps = Path(f"/proc/{sending.pid}/maps")
+        eventually(lambda: "_cmsgpack" in maps.read_text(), "the usual way took over")
     finally:
         os.kill(alice.broker_pid(), signal.SIGCONT)
     out, err = sending.communicate(timeout=30)
@@ -191,7 +194,7 @@ class Peer:
         self._thread.join(10)
 
 
-GREETING = zmtp.OPENING[:64]
+GREETING = zmtp.DEALER_OPENING[:64]
 _WORDS = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06ROUTER"
 READY = bytes([4, len(_WORDS)]) + _WORDS
 

@@ -12,13 +12,13 @@ import zmq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_clients import zmtp
+from maestro_schemas import zmtp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-GREETING = zmtp.OPENING[:64]
+GREETING = zmtp.DEALER_OPENING[:64]
 _WORDS = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06ROUTER"
 READY = bytes([4, len(_WORDS)]) + _WORDS
 EDGES = [0, 1, 254, 255, 256, 257, 65_535, 65_536, 200_000]
@@ -38,7 +38,7 @@ class Wire:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(10)
         self.socket.connect(path)
-        self.dealer = zmtp.Dealer()
+        self.dealer = zmtp.Link(zmtp.DEALERS_PEERS, 1 << 22)
         self.answered = 0
 
     def take_in(self, most: int = 65_536) -> None:
@@ -68,8 +68,8 @@ def test_messages_of_every_size_both_ways(wire: Wire, piece: int) -> None:
     seed = 1_789
     chosen = random.Random(seed)
     # libzmq takes our opening in whatever pieces it comes.
-    for place in range(0, len(zmtp.OPENING), piece):
-        wire.socket.sendall(zmtp.OPENING[place : place + piece])
+    for place in range(0, len(zmtp.DEALER_OPENING), piece):
+        wire.socket.sendall(zmtp.DEALER_OPENING[place : place + piece])
     while not wire.dealer.ready:
         wire.take_in(piece)
     sizes = [[size] for size in EDGES] + [
@@ -88,7 +88,7 @@ def test_messages_of_every_size_both_ways(wire: Wire, piece: int) -> None:
 
 def test_it_answers_heartbeats(wire: Wire) -> None:
     """libzmq hangs up on a peer that leaves PING without an answer."""
-    wire.socket.sendall(zmtp.OPENING)
+    wire.socket.sendall(zmtp.DEALER_OPENING)
     while wire.answered < 3:
         wire.take_in()
     wire.socket.sendall(zmtp.message([b"still here"]))
@@ -103,8 +103,8 @@ def test_another_kind_of_socket_is_refused(tmp_path: Path) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as ours:
             ours.settimeout(10)
             ours.connect(f"{tmp_path}/p")
-            ours.sendall(zmtp.OPENING)
-            dealer = zmtp.Dealer()
+            ours.sendall(zmtp.DEALER_OPENING)
+            dealer = zmtp.Link(zmtp.DEALERS_PEERS, 1 << 22)
             with contextlib.suppress(zmtp.Broken):
                 while data := ours.recv(64):
                     dealer.receive(data)
@@ -116,7 +116,7 @@ def test_another_kind_of_socket_is_refused(tmp_path: Path) -> None:
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=8), st.integers(1, 400))
 def test_pieces_do_not_matter(frames: list[bytes], piece: int) -> None:
     stream = GREETING + READY + zmtp.message(frames) * 2
-    dealer = zmtp.Dealer()
+    dealer = zmtp.Link(zmtp.DEALERS_PEERS, 1 << 22)
     for place in range(0, len(stream), piece):
         assert dealer.receive(stream[place : place + piece]) == b""
     assert dealer.messages == [frames, frames]
@@ -124,7 +124,7 @@ def test_pieces_do_not_matter(frames: list[bytes], piece: int) -> None:
 
 @given(st.binary(max_size=200), st.integers(0, 2))
 def test_garbage_ends_in_broken_or_in_waiting(garbage: bytes, after: int) -> None:
-    dealer = zmtp.Dealer()
+    dealer = zmtp.Link(zmtp.DEALERS_PEERS, 1 << 22)
     try:
         dealer.receive((b"", GREETING, GREETING + READY)[after] + garbage)
     except zmtp.Broken:
@@ -158,11 +158,11 @@ ERROR = b"\x05ERROR\x03bad"
 )
 def test_what_breaks_it(stream: bytes) -> None:
     with pytest.raises(zmtp.Broken):
-        zmtp.Dealer().receive(stream)
+        zmtp.Link(zmtp.DEALERS_PEERS, 1 << 22).receive(stream)
 
 
 def test_ping_and_pong() -> None:
-    dealer = zmtp.Dealer()
+    dealer = zmtp.Link(zmtp.DEALERS_PEERS, 1 << 22)
     dealer.receive(GREETING + READY)
     assert dealer.receive(b"\x04\x0a\x04PING\x00\x10abc") == b"\x04\x08\x04PONGabc"
     assert dealer.receive(b"\x04\x05\x04PONG") == b""

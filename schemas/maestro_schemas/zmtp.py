@@ -1,8 +1,8 @@
-"""ZMTP: the wire of a DEALER that talks to one ROUTER, without libzmq.
+"""ZMTP: the wire between one DEALER and one ROUTER, without libzmq.
 
-Rule: sans-IO. ZMTP 3.1 (RFC 37; 3.0 is RFC 23) with the NULL mechanism, and only what one short conversation needs:
+Rule: sans-IO. ZMTP 3.1 (RFC 37; 3.0 is RFC 23) with the NULL mechanism, and only what requests and answers need:
 bytes come in by `receive`, what must be answered at once comes out of it, whole messages gather in `messages`.
-Whatever is not as the RFC says raises Broken, and the caller takes libzmq instead. Imports nothing: it is for the
+Whatever is not as the RFC says raises Broken, and the connection is over. Imports nothing: it is also for the
 commands that end before `import zmq` would.
 """
 
@@ -12,8 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# No answer to a quick command is larger, by far; a length above it is garbage.
-FRAME_BYTES_MAX = 1 << 22
 FRAMES_MAX = 64
 
 _MORE, _LONG, _COMMAND = 1, 2, 4
@@ -29,36 +27,59 @@ _PING_CONTEXT_BYTES_MAX = 16
 
 
 class Broken(Exception):  # noqa: N818 - a finding about the peer, which the caller answers by another way
-    """The peer does not speak ZMTP as a ROUTER of ours does, or has refused us."""
+    """The peer does not speak ZMTP as one of ours does, or has refused us."""
 
 
 def message(frames: Iterable[bytes]) -> bytes:
     """One message of several frames, as bytes."""
-    parts = list(frames)
-    last = len(parts) - 1
-    return b"".join(_frame(part, _MORE if place < last else 0) for place, part in enumerate(parts))
+    parts: list[bytes] = []
+    size = 0
+    for body in frames:
+        size = len(body)
+        parts.append(_HEADS[size] if size <= _SHORT_BYTES_MAX else _long(size, _MORE))
+        parts.append(body)
+    parts[-2] = bytes((0, size)) if size <= _SHORT_BYTES_MAX else _long(size, 0)
+    return b"".join(parts)
 
 
-def _frame(body: bytes, flags: int) -> bytes:
-    if len(body) > _SHORT_BYTES_MAX:
-        return bytes((flags | _LONG,)) + len(body).to_bytes(8, "big") + body
-    return bytes((flags, len(body))) + body
+# By its size, the head of a short frame that is not the last: made once, since each message has three.
+_HEADS = [bytes((_MORE, size)) for size in range(_SHORT_BYTES_MAX + 1)]
+
+
+def _long(size: int, flags: int) -> bytes:
+    return bytes((flags | _LONG,)) + size.to_bytes(8, "big")
+
+
+def _command(body: bytes) -> bytes:
+    return bytes((_COMMAND, len(body))) + body
 
 
 def _property(name: bytes, value: bytes) -> bytes:
     return bytes((len(name),)) + name + len(value).to_bytes(4, "big") + value
 
 
-# What a DEALER says first. No message may follow before the peer's own READY: libzmq takes it for a command.
-OPENING = _GREETING + _frame(_READY + _property(b"Socket-Type", b"DEALER") + _property(b"Identity", b""), _COMMAND)
+def _opening(socket_type: bytes) -> bytes:
+    return _GREETING + _command(_READY + _property(b"Socket-Type", socket_type) + _property(b"Identity", b""))
 
 
-class Dealer:
-    """`ready`: messages may be sent. `messages`: what came, each a list of frames; the caller takes from it."""
+# What each says first. No message may follow before the peer's own READY: libzmq takes it for a command.
+DEALER_OPENING = _opening(b"DEALER")
+ROUTER_OPENING = _opening(b"ROUTER")
+# Whom each talks to (RFC 28).
+DEALERS_PEERS = frozenset({b"ROUTER"})
+ROUTERS_PEERS = frozenset({b"DEALER", b"REQ", b"ROUTER"})
 
-    def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
+
+class Link:
+    """One end of a connection; `peers`: the socket types that the other end may have.
+
+    `ready`: messages may be sent. `messages`: what came, each a list of frames; the caller takes from it.
+    """
+
+    def __init__(self, peers: frozenset[bytes], frame_bytes_max: int) -> None:
         self.ready = False
         self.messages: list[list[bytes]] = []
+        self._peers = peers
         self._frame_bytes_max = frame_bytes_max
         self._greeted = False
         self._rest = b""
@@ -125,15 +146,15 @@ class Dealer:
     def _obey(self, body: bytes) -> bytes:
         if not self.ready:
             # An ERROR, or any other word, is a refusal.
-            if not body.startswith(_READY) or _socket_type(body[len(_READY) :]) != b"ROUTER":
-                raise Broken("no READY of a ROUTER")
+            if not body.startswith(_READY) or _socket_type(body[len(_READY) :]) not in self._peers:
+                raise Broken("no READY of a peer of ours")
             self.ready = True
             return b""
         if body.startswith(_PING):
             context = body[len(_PING) + _PING_TTL_BYTES :]
             if len(body) < len(_PING) + _PING_TTL_BYTES or len(context) > _PING_CONTEXT_BYTES_MAX:
                 raise Broken("an odd PING")
-            return _frame(_PONG + context, _COMMAND)
+            return _command(_PONG + context)
         if body.startswith(_PONG):
             return b""
         raise Broken("an unknown command")

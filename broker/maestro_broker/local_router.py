@@ -53,10 +53,14 @@ class Peer:
 
 
 class LocalRouter:
-    """`opened`, `closed`: connections so far. `unsent`: replies that nobody could be given."""
+    """`opened`, `closed`: connections so far. `unsent`: replies that nobody could be given.
 
-    def __init__(self, frame_bytes_max: int) -> None:
+    `frame_bytes_max`: who sends a larger frame is hung up on. `peers_max`: more are not let in.
+    """
+
+    def __init__(self, frame_bytes_max: int, peers_max: int) -> None:
         self._frame_bytes_max = frame_bytes_max
+        self._peers_max = peers_max
         self._selector = selectors.DefaultSelector()
         self._listener: socket.socket | None = None
         self._accepts = False
@@ -131,15 +135,16 @@ class LocalRouter:
         for _ in range(_ACCEPT_MAX):
             if listener is None:
                 return
+            if len(self._peers) >= self._peers_max:
+                self._accept_no_more(listener)
+                return
             try:
                 connected, _ = listener.accept()
             except BlockingIOError:
                 return
             except OSError as error:
                 if error.errno in _NO_MORE_FILES:
-                    # Until some have gone; `look_after` tries again. Who waits stays in the kernel's queue.
-                    self._selector.unregister(listener)
-                    self._accepts = False
+                    self._accept_no_more(listener)
                     return
                 continue  # that one has gone already
             connected.setblocking(False)  # noqa: FBT003 - as above
@@ -150,6 +155,11 @@ class LocalRouter:
             self._selector.register(connected, _READ, peer)
             self._put(peer, zmtp.ROUTER_OPENING)
             self._send(peer)
+
+    def _accept_no_more(self, listener: socket.socket) -> None:
+        """Until some have gone: `look_after` tries again. Who waits stays in the kernel's queue."""
+        self._selector.unregister(listener)
+        self._accepts = False
 
     def _accept_again(self) -> None:
         if not self._accepts and self._listener is not None:

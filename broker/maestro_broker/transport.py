@@ -34,6 +34,8 @@ _HANDSHAKE_MS = 5_000
 _LINGER_MS = 500
 # A connection with one frame above this is dropped, as libzmq does, and nobody is told which; up to here we answer.
 _HARD_FACTOR = 4
+# Of the descriptors, one in so many is for connections with requests: the rest is for watchers and files.
+_SHARE = 2
 _SUBSCRIBE = 1
 
 
@@ -62,8 +64,7 @@ class Transport:
     def __init__(self, runtime: str, wire_bytes_max: int, activation: Activation | None = None) -> None:
         self._runtime = runtime
         self._activation = activation
-        _allow_connections()
-        self.router = LocalRouter(wire_bytes_max * _HARD_FACTOR)
+        self.router = LocalRouter(wire_bytes_max * _HARD_FACTOR, _allow_connections() // _SHARE)
         self._context = zmq.Context()
         self.publisher = self._context.socket(zmq.XPUB)
         # Every subscription is passed up, not only a topic's first, since each new watcher wants the head.
@@ -160,12 +161,14 @@ class Transport:
                 os.unlink(os.path.join(self._runtime, name))
 
 
-def _allow_connections() -> None:
-    """As many descriptors as we may have: the usual 1,024 are few, and libzmq 4.3.5 aborts the process when an ipc
-    connection can't be accepted for want of one."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # macOS says "no limit", and takes 10,240 at most
+def _allow_connections() -> int:
+    """As many descriptors as we may have, for the usual 1,024 are few; how many that is."""
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (ValueError, OSError):  # macOS says "no limit", and takes 10,240 at most
+        return soft
+    return most
 
 
 def _own_directory(directory: str, *, private: bool) -> None:

@@ -1,0 +1,117 @@
+"""Report: docs/performance.md and its pictures, from one run's data.
+
+Rule: everything comes out of `docs/performance/run.json`, so that nothing can be written in by hand; a test renders it
+again and compares. Pictures are SVG without dates, and the same for the same data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from bench.findings import Findings, Plot, Table
+
+if TYPE_CHECKING:
+    from bench.findings import Cell
+
+DATA = os.path.join("performance", "run.json")
+PAGE = "performance.md"
+
+_ABOUT = """\
+# Performance
+
+Made by `just bench` from one run (`docs/performance/run.json`); not to be edited: `just bench --from
+docs/performance/run.json` writes this page again. The machine was shared with others while it ran, so absolute times
+wander; what counts are the ratios of what ran in turns within the run. A bar is a figure that was asked for.
+"""
+
+# Part of the run: its heading, and what it asks.
+_HEADINGS = {
+    "machine": "The machine",
+    "commands": "Whole commands",
+    "throughput": "Throughput, beside Redis and NATS JetStream",
+    "sustained_beside": "Throughput, sustained",
+    "latency": "Latency of one send",
+    "push": "Push",
+    "percentiles": "Percentiles, idle, loaded and beside background work",
+    "scale": "As it grows",
+    "messengers": "Beside agent messengers",
+    "profile": "Where the microseconds go",
+    "million": "A million messages",
+    "disk_use": "On the disk",
+    "sweep": "Beside a sweep",
+}
+
+
+def write(findings: Findings, docs: str) -> None:
+    """Data, pictures and page, into the directory `docs`. Raises ImportError without matplotlib."""
+    os.makedirs(os.path.join(docs, "performance"), exist_ok=True)
+    with open(os.path.join(docs, DATA), "w", encoding="utf-8") as file:
+        json.dump(findings.as_json(), file, indent=1, ensure_ascii=False)
+        file.write("\n")
+    for shown in findings.shown:
+        if isinstance(shown, Plot):
+            _draw(shown, os.path.join(docs, "performance", f"{shown.name}.svg"))
+    with open(os.path.join(docs, PAGE), "w", encoding="utf-8") as file:
+        file.write(page(findings))
+
+
+def read(path: str) -> Findings:
+    """What `write` kept. Raises OSError, ValueError, TypeError or KeyError."""
+    with open(path, encoding="utf-8") as file:
+        return Findings.from_json(json.load(file))
+
+
+def page(findings: Findings) -> str:
+    """The page's Markdown."""
+    parts = [_ABOUT]
+    parts.append("\n".join(f"- **{name}**: {_text(value)}" for name, value in findings.run.items()) + "\n")
+    heading = None
+    for shown in findings.shown:
+        if shown.part != heading:
+            heading = shown.part
+            parts.append(f"## {_HEADINGS.get(heading, heading)}\n")
+        parts.append(f"**{shown.title}**" + (f". {shown.text}" if shown.text else "") + "\n")
+        parts.append(_markdown(shown) if isinstance(shown, Table) else f"![{shown.title}](performance/{shown.name}.svg)\n")
+    return "\n".join(parts)
+
+
+def _markdown(table: Table) -> str:
+    lines = [table.columns, ["---"] * len(table.columns)]
+    lines += [[_text(cell) for cell in row] for row in table.rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _text(cell: Cell) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    if isinstance(cell, float):
+        return f"{cell:,.0f}" if abs(cell) >= 1_000 else f"{cell:.3g}" if abs(cell) < 10 else f"{cell:.1f}"
+    return " ".join(cell.replace("|", "/").split())
+
+
+def _draw(plot: Plot, path: str) -> None:
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "maestro"
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7.5, 4.2))
+    for label, points in plot.lines.items():
+        axes.plot([x for x, _ in points], [y for _, y in points], marker="o", markersize=3, label=label)
+    if plot.log_x:
+        axes.set_xscale("log")
+    if plot.log_y:
+        axes.set_yscale("log")
+    axes.set_xlabel(plot.x)
+    axes.set_ylabel(plot.y)
+    axes.set_title(plot.title, fontsize=10)
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)

@@ -45,8 +45,8 @@ _PROBES_PER_S = 500.0
 # The disk alone is asked more seldom, since each question is work for it as well.
 _SENDS_A_SYNC = 4
 _LOADERS = 4
-# At a pace: fewer, since each wakes up for itself, and two CPUs have the broker to run as well: 230 us of client CPU a
-# message with four, 150 with two.
+# At a pace: fewer, since each wakes up for itself, and two CPUs have the broker to run as well: 230 us of client CPU
+# a message with four, 150 with two.
 _PACED_LOADERS = 2
 _LOAD_RECEIVERS = 64
 _PEAK_MESSAGES = 20_000

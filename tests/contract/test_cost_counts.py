@@ -50,9 +50,9 @@ BOUNDS: dict[str, tuple[float, str]] = {
     # matter of who was first.
     "alone: journal writes": (1, "one pwrite"),
     "alone: journal syncs": (1, "one fdatasync, before the answer"),
-    "alone: libzmq's looks": (18.6, "poll and getpid in pairs, one for each question whether something has come"),
+    "alone: libzmq's looks": (19, "poll and getpid in pairs, one for each question whether something has come"),
     "alone: loop's other calls": (2.1, "libzmq wakes its I/O thread, and is woken, by an eventfd each"),
-    "alone: I/O thread's calls": (14.5, "a recv and a send; the rest is epoll's and the eventfds'"),
+    "alone: I/O thread's calls": (15, "a recv and a send; the rest is epoll's and the eventfds'"),
     # Of 64 messages a request, per request.
     "batch: journal syncs": (1, "a request's messages are one batch"),
     "batch: all calls of the loop": (38, "in all; 64 requests would take 1,400"),

@@ -45,6 +45,9 @@ _PROBES_PER_S = 500.0
 # The disk alone is asked more seldom, since each question is work for it as well.
 _SENDS_A_SYNC = 4
 _LOADERS = 4
+# At a pace: fewer, since each wakes up for itself, and two CPUs have the broker to run as well: 230 us of client CPU
+# a message with four, 150 with two.
+_PACED_LOADERS = 2
 _LOAD_RECEIVERS = 64
 _PEAK_MESSAGES = 20_000
 _OLD_MESSAGES = 20_000
@@ -136,16 +139,16 @@ def _phase(bench: Bench, rate_per_s: float, count: int) -> Seen:
     return Seen(sends, [send.ms for send in sends], pushes, disk.results()[0])
 
 
-def _load(bench: Bench, rate_per_s: float, count: int) -> list[Pace]:
+def _load(bench: Bench, loaders: int, rate_per_s: float, count: int) -> list[Pace]:
     receivers = tuple(f"load_{number}" for number in range(_LOAD_RECEIVERS))
     router = bench.endpoints.router
-    each = rate_per_s / _LOADERS, count // _LOADERS
-    return [Pace(router, f"loader_{number}", receivers, *each) for number in range(_LOADERS)]
+    each = rate_per_s / loaders, count // loaders
+    return [Pace(router, f"loader_{number}", receivers, *each) for number in range(loaders)]
 
 
 def _peak(bench: Bench, count: int) -> float:
     """Messages a second, when nobody waits for a pace."""
-    loaders = Crew(send_at_once, _load(bench, 0.0, count))
+    loaders = Crew(send_at_once, _load(bench, _LOADERS, 0.0, count))
     loaders.begin()
     times_s: list[tuple[float, float]] = loaders.results()
     until_filed(bench)
@@ -155,7 +158,7 @@ def _peak(bench: Bench, count: int) -> float:
 def _at_half(bench: Bench, peak: float, samples: int) -> tuple[Seen, list[float]]:
     """The watched sends, and the times of all in ms."""
     rate = max(peak / 2 - _PROBES_PER_S, 1.0)
-    loaders = Crew(send_paced, _load(bench, rate, int(rate * samples / _PROBES_PER_S)))
+    loaders = Crew(send_paced, _load(bench, _PACED_LOADERS, rate, int(rate * samples / _PROBES_PER_S)))
     loaders.begin()
     watched = _phase(bench, _PROBES_PER_S, samples)
     sends: list[list[Timed]] = loaders.results()
@@ -191,20 +194,20 @@ def _backgrounds(bench: Bench, samples: int, turns: int, old: int) -> bool:
     for key, (name, make) in makers.items():
         quiet, beside, did, words = _in_turns(bench, make(), samples // turns, turns)
         whole = whole and did > 0 and len(quiet.push_ms) == len(beside.push_ms) == samples // turns * turns
-        disk = f"the disk alone: p99 {_p99(beside.disk_ms):.3g}, quiet {_p99(quiet.disk_ms):.3g} ms"
+        disk = _p99(beside.disk_ms), _p99(quiet.disk_ms)
         pairs = {
             "send": (beside.send_ms, quiet.send_ms),
             "push": (beside.push_ms, quiet.push_ms),
         }
         for what, (times, control) in pairs.items():
-            said = f"{words}; {disk}" if what == "send" else ""
-            rows.append(_beside(bench, f"{what} beside {name}", times, control, said))
+            said = words if what == "send" else ""
+            rows.append(_beside(bench, f"{what} beside {name}", times, control, disk, said))
             bench.figures[f"{key}_{what}_p99_ms"] = _p99(times)
         bench.figures[f"{key}_disk_p99_ms"] = _p99(beside.disk_ms)
         if key == "checkpoints":
             near = [send.ms for send in beside.sends if _is_near(send, checkpoints.times_s)]
             when = f"send in the {_CHECKPOINT_S:g} s before a checkpoint was over"
-            rows += [_beside(bench, when, near, quiet.send_ms, f"{len(near):,} of them")] if near else []
+            rows += [_beside(bench, when, near, quiet.send_ms, disk, f"{len(near):,} of them")] if near else []
         lines |= {
             f"beside {name}": beside.send_ms,
             "quiet": lines.get("quiet", []) + quiet.send_ms,
@@ -225,7 +228,8 @@ def _backgrounds(bench: Bench, samples: int, turns: int, old: int) -> bool:
                 "meanwhile",
             ],
             rows,
-            f"{samples // turns * turns:,} sends each, {_IDLE_PER_S:.0f} a second, the control in turns with them.",
+            f"{samples // turns * turns:,} sends each, {_IDLE_PER_S:.0f} a second, the control in turns with them. "
+            "Where the disk alone is as slow, the bar says nothing about the broker: repeat it on a quiet machine.",
         )
     )
     bench.findings.add(_plot("percentiles-beside", "Sends beside what else goes on, by percentile", lines))
@@ -262,18 +266,21 @@ def _row(bench: Bench, name: str, times: list[float]) -> list[Cell]:
     return [name, len(ordered), *found, ordered[-1]]
 
 
-def _beside(bench: Bench, name: str, times: list[float], control: list[float], words: str) -> list[Cell]:
+def _beside(
+    bench: Bench, name: str, times: list[float], control: list[float], disk: tuple[float, float], words: str
+) -> list[Cell]:
+    """`disk`: its own p99 meanwhile, in ms, beside the background and in the quiet turns."""
     ordered, quiet = sorted(times), sorted(control)
     found = [percentile(ordered, 0.5), percentile(ordered, 0.99), ordered[-1]]
     calm = [percentile(quiet, 0.5), percentile(quiet, 0.99), quiet[-1]]
     held = "held" if found[1] <= P99_MS_MAX else "MISSED"
+    if found[1] > P99_MS_MAX and max(disk) > P99_MS_MAX:
+        held += ", as by the disk alone"
     figures, control_figures = (" / ".join(f"{one:.3g}" for one in each) for each in (found, calm))
-    bench.row(
-        f"{name}, ms",
-        figures,
-        f"quiet {control_figures}; bar p99 {P99_MS_MAX:.0f}: {held}; {words}",
-    )
-    return [name, *found, *calm, f"{P99_MS_MAX:.0f} ms: {held}", words]
+    disk_figures = " / ".join(f"{one:.3g}" for one in disk)
+    note = f"quiet {control_figures}; bar p99 {P99_MS_MAX:.0f}: {held}; the disk's p99 {disk_figures}"
+    bench.row(f"{name}, ms", figures, f"{note}; {words}" if words else note)
+    return [name, *found, *calm, *disk, f"{P99_MS_MAX:.0f} ms: {held}", words]
 
 
 def _plot(name: str, title: str, lines: dict[str, list[float]]) -> Plot:

@@ -89,7 +89,7 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
         ready()
         began_s = time.monotonic()
         sent = 0
-        while len(done) < pace.messages:
+        while True:
             now_s = time.monotonic()
             while sent < pace.messages and (due_s := began_s + sent / pace.rate_per_s) <= now_s:
                 message_id = new_message_id()
@@ -105,13 +105,14 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
                     status = reply.body["results"][0]["status"] if reply.status == 200 else reply.status
                     assert status == 201, f"a send was refused: {reply.body}"
                     done.append(Timed(*waiting.pop(reply.request_id), time.monotonic()))
+            if len(done) == pace.messages:
+                return done
             next_s = began_s + sent / pace.rate_per_s if sent < pace.messages else now_s + _WAIT_S
             more = [plug.socket] if plug.holds_back else []
             ready_now = select.select([plug.socket], more, [], max(0.0, next_s - time.monotonic()))
             assert any(ready_now) or sent < pace.messages, f"{len(waiting)} sends were not answered"
     finally:
         plug.close()
-    return done
 
 
 def _greet(plug: DirectPlug, requests: Connection, encode: Callable[[Mapping[str, Any]], bytes]) -> None:

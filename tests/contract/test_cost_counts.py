@@ -38,21 +38,21 @@ IN_FLIGHT = 64
 # Name -> (recorded, why it is that many). A count per message unless it says otherwise.
 BOUNDS: dict[str, tuple[float, str]] = {
     # The broker's own Python, by bench/core_counts.py: decode, decide, encode record, notice and reply, and count.
-    "send calls": (120, "one message a request; C's functions count as well"),
-    "send lines": (256, "the same in lines, for a loop that calls nothing"),
-    "batch calls": (80, "64 messages a request: the request's own share is gone"),
-    "batch lines": (181, "the same in lines"),
-    "push calls": (276, "a send, the watcher's inbox for it, and the confirm"),
-    "push lines": (598, "the same in lines"),
-    "refused calls": (70, "64 messages a request to a receiver that nobody is: who was meant is looked for once"),
-    "refused lines": (120, "the same in lines; it was 30,000 in a post office of 2,000 sessions"),
+    "send calls": (98, "one message a request; C's functions count as well"),
+    "send lines": (242, "the same in lines, for a loop that calls nothing"),
+    "batch calls": (58, "64 messages a request: the request's own share is gone"),
+    "batch lines": (167, "the same in lines"),
+    "push calls": (252, "a send, the watcher's inbox for it, and the confirm"),
+    "push lines": (592, "the same in lines"),
+    "refused calls": (63, "64 messages a request to a receiver that nobody is: who was meant is looked for once"),
+    "refused lines": (138, "the same in lines; it was 30,000 in a post office of 2,000 sessions"),
     # System calls of the main loop, one message a request and one at a time, without the futex calls, which are a
     # matter of who was first.
     "alone: journal writes": (1, "one pwrite"),
     "alone: journal syncs": (1, "one fdatasync, before the answer"),
-    "alone: libzmq's looks": (18.6, "poll and getpid in pairs, one for each question whether something has come"),
+    "alone: libzmq's looks": (19, "poll and getpid in pairs, one for each question whether something has come"),
     "alone: loop's other calls": (2.1, "libzmq wakes its I/O thread, and is woken, by an eventfd each"),
-    "alone: I/O thread's calls": (14.5, "a recv and a send; the rest is epoll's and the eventfds'"),
+    "alone: I/O thread's calls": (15, "a recv and a send; the rest is epoll's and the eventfds'"),
     # Of 64 messages a request, per request.
     "batch: journal syncs": (1, "a request's messages are one batch"),
     "batch: all calls of the loop": (38, "in all; 64 requests would take 1,400"),

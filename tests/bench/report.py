@@ -1,7 +1,7 @@
 """Report: docs/performance.md and its pictures, from one run's data.
 
-Rule: everything comes out of `docs/performance/run.json`, so that nothing can be written in by hand; a test renders it
-again and compares. Pictures are SVG without dates, and the same for the same data.
+Rule: everything comes out of `docs/performance/run.json`, so that nothing can be written in by hand: a test renders
+it again and compares. Pictures are SVG without dates, and the same for the same data.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def page(findings: Findings) -> str:
             heading = shown.part
             parts.append(f"## {_HEADINGS.get(heading, heading)}\n")
         parts.append(f"**{shown.title}**" + (f". {shown.text}" if shown.text else "") + "\n")
-        parts.append(_markdown(shown) if isinstance(shown, Table) else f"![{shown.title}](performance/{shown.name}.svg)\n")
+        parts.append(
+            _markdown(shown) if isinstance(shown, Table) else f"![{shown.title}](performance/{shown.name}.svg)\n"
+        )
     return "\n".join(parts)
 
 
@@ -98,9 +100,9 @@ def _draw(plot: Plot, path: str) -> None:
 
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "maestro"
-    from matplotlib import pyplot
+    from matplotlib import pyplot as plt
 
-    figure, axes = pyplot.subplots(figsize=(7.5, 4.2))
+    figure, axes = plt.subplots(figsize=(7.5, 4.2))
     for label, points in plot.lines.items():
         axes.plot([x for x, _ in points], [y for _, y in points], marker="o", markersize=3, label=label)
     if plot.log_x:
@@ -114,4 +116,4 @@ def _draw(plot: Plot, path: str) -> None:
     axes.legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
+    plt.close(figure)

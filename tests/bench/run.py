@@ -1,8 +1,9 @@
 """`just bench`: the figures that the issues name, each beside what the machine itself can do.
 
 Rule: real broker, real clients in processes of their own, every send durable before its answer. Prints a table;
-`--json FILE` keeps it; `--only NAME` runs one part; `--seconds N` shortens the sustained parts. The parts `million`,
-`disk_use` and `sweep` run only by name: they make as many files as `--messages` says.
+a whole run also writes docs/performance.md. `--json FILE` keeps the figures; `--only NAME` runs one part (and writes
+nothing but with `--report`); `--seconds N` shortens the sustained parts. The parts `million`, `disk_use` and `sweep`
+run only by name or with `--all`: they make as many files as `--messages` says.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from bench import references
-from bench.findings import Findings
+from bench import references, report
+from bench.about import about
+from bench.findings import Findings, Table
 from bench.gateway_events import CLIENTS, PUSHES, gateway_events
 from bench.latency import percentiles
 from bench.million import disk_use, million
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
     from maestro_schemas.documents import OutgoingDoc
 
+DOCS = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "docs")
 TEXT = "x" * 512
 PROCESSES = 4
 IN_FLIGHT = 16
@@ -336,15 +339,21 @@ def main() -> int:
     parser.add_argument("--burst", type=int, default=100_000, help="messages in the burst")
     parser.add_argument("--messages", type=int, help="messages of `million`, `disk_use`, `sweep` and `scale`")
     parser.add_argument("--json", help="write the figures there")
+    parser.add_argument("--all", action="store_true", help="also the parts that run only by name")
+    parser.add_argument("--report", action="store_true", help="write docs/performance.md, of this run's parts alone")
+    parser.add_argument("--from", dest="kept", metavar="FILE", help="write docs/performance.md again from a kept run")
     parser.add_argument("--base", help="a directory on the file system to measure; default: the temporary one")
     arguments = parser.parse_args()
+    if arguments.kept:
+        report.write(report.read(arguments.kept), DOCS)
+        return 0
     print(f"Maestro messaging, {os.cpu_count()} CPUs, Python {sys.version.split()[0]}; texts of {len(TEXT)} bytes\n")
     figures: dict[str, Any] = {}
     findings = Findings()
     benches: list[Bench] = []
     try:
         for name, part in PARTS.items():
-            wanted = name in arguments.only if arguments.only else name not in BY_NAME_ONLY
+            wanted = name in arguments.only if arguments.only else arguments.all or name not in BY_NAME_ONLY
             if not wanted and name != "machine":
                 continue
             bench = Bench(
@@ -353,17 +362,27 @@ def main() -> int:
             benches.append(bench)
             bench.figures |= figures
             bench.findings = findings
+            if not findings.run:
+                findings.run = about(bench.scratch)
+            shown = len(findings.shown)
             try:
                 part(bench)
             finally:
                 bench.stop()
             figures |= bench.figures
+            if len(findings.shown) == shown:
+                findings.add(Table(name, "As it was printed", ["", "", ""], [list(row) for row in bench.rows]))
     finally:
         for bench in benches:
             bench.remove()
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump(figures, file, indent=2)
+    findings.figures |= figures
+    findings.run["load average at the end"] = f"{os.getloadavg()[0]:.2f}"
+    if arguments.report or not arguments.only:
+        report.write(findings, DOCS)
+        print(f"\nwritten: {os.path.relpath(os.path.join(DOCS, report.PAGE))}")
     whole = figures.get("push_seen", 600) == 600 and figures.get("poll_seen", 40) == 40
     whole = whole and figures.get("ws_push_seen", PUSHES) == PUSHES
     whole = whole and figures.get("ws_crowd_whole", CLIENTS) == CLIENTS

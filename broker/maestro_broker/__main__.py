@@ -18,6 +18,9 @@ from . import activation, options
 from .daemon import Daemon
 from .segment import FULL
 
+# As shells have it: 128 and the signal's number.
+_INTERRUPTED = 130
+
 
 def main() -> int:
     """The whole life of the process; its exit code."""
@@ -59,6 +62,10 @@ def main() -> int:
         log.critical("%s: %s %s", error.code, error.message, error.hint)
         print(f"maestro broker: {error.message}\n  next: {error.hint}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        # Ctrl-C before the daemon had its handlers: any step of a start may be cut off.
+        print("maestro broker: interrupted while it started; what was accepted is safe", file=sys.stderr)
+        return _INTERRUPTED
     except Exception as error:
         fault = _typed(error)
         _tell(arguments.ready_fd, f"error {json.dumps(fault.body())}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli_shell import open_shell
-from maestro_clients import gateway_process
+from maestro_clients import broker_process, gateway_process
 from post_office import eventually
 
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ def test_in_the_foreground_it_ends_with_the_broker(person: Shell) -> None:
     assert place is not None
     assert place.url is not None
     eventually(lambda: get(f"{place.url}/health/live") == 200, "it answers")
+    # The gateway may be there first: it is a process of its own.
+    eventually(lambda: broker_process.find(person.data) is not None, "the broker serves")
     broker.send_signal(signal.SIGINT)
     assert broker.wait(20) == 0
     eventually(lambda: gateway_process.find(person.data) is None, "the gateway has ended")

@@ -28,6 +28,7 @@ from bench.about import about
 from bench.findings import Findings, Table
 from bench.gateway_events import CLIENTS, PUSHES, gateway_events
 from bench.latency import percentiles
+from bench.messengers import messengers
 from bench.million import disk_use, million
 from bench.references import percentile
 from bench.scale import scale
@@ -312,6 +313,7 @@ def commands(bench: Bench) -> None:
 PARTS: dict[str, Callable[[Bench], None]] = {
     "machine": machine,
     "commands": commands,
+    "messengers": messengers,
     "latency": latency,
     "push": push,
     "percentiles": percentiles,
@@ -387,6 +389,7 @@ def main() -> int:
     whole = whole and figures.get("ws_push_seen", PUSHES) == PUSHES
     whole = whole and figures.get("ws_crowd_whole", CLIENTS) == CLIENTS
     whole = whole and figures.get("percentiles_whole", 1.0) == 1.0
+    whole = whole and figures.get("messengers_whole", 1.0) == 1.0
     whole = whole and figures.get("sweep_whole", 1.0) == 1.0
     whole = whole and figures.get("sweep_added_worst_ms", 0.0) <= ADDED_MS_MAX
     return 0 if whole and figures.get("burst_accepted", arguments.burst) == arguments.burst else 1

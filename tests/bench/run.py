@@ -35,6 +35,7 @@ from bench.scale import scale
 from bench.sweep import ADDED_MS_MAX, sweep
 from bench.throughput import sustained_beside, throughput
 from bench.whole_commands import whole_commands
+from maestro_cli.process_end import BrokerEnd
 from maestro_clients import broker_process, gateway_process
 from maestro_clients.blocking import Client
 from maestro_clients.callers import Caller
@@ -52,6 +53,7 @@ TEXT = "x" * 512
 PROCESSES = 4
 IN_FLIGHT = 16
 RECEIVERS = 64
+_END_S = 60.0
 
 
 class Bench:
@@ -85,10 +87,13 @@ class Bench:
         print(f"  {name:<46} {value:>24}   {note}", flush=True)
 
     def stop(self) -> None:
-        """Stop the broker. The files stay for now: ext4 keeps away from inodes that were freed within the last
-        minutes, and looks for others one by one, so a removal here would slow down the next part's filing tenfold."""
-        with contextlib.suppress(MaestroError), self.client() as client:
-            client.shutdown()
+        """Stop the broker, and wait until it is gone. The files stay for now: ext4 keeps away from inodes that were
+        freed within the last minutes, and looks for others one by one, so a removal here would slow down the next
+        part's filing tenfold."""
+        with BrokerEnd(self.data, self.endpoints) as end:
+            with contextlib.suppress(MaestroError), self.client() as client:
+                client.shutdown()
+            end.wait(_END_S)
 
     def remove(self) -> None:
         """Remove the files."""

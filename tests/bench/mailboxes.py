@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from bench.peers import path_of
+from maestro_cli.process_end import BrokerEnd
 from maestro_clients import broker_process
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 RECEIVERS = ("sent", "read", "pushed", "killed", "traced")
 PYTHON, BINARY = "python3 -c pass", "true"
+_PATIENCE_S = 30.0
 # By the package's name, its command.
 PACKAGES = {"hcom": "hcom", "agent-mail-cli": "agent-mail"}
 
@@ -127,7 +129,9 @@ class Maestro:
 
     def kill_server(self) -> None:
         """As Mailbox."""
-        os.kill(self._bench.endpoints.pid, signal.SIGKILL)
+        with BrokerEnd(self._bench.data, self._bench.endpoints) as end:
+            os.kill(self._bench.endpoints.pid, signal.SIGKILL)
+            end.wait(_PATIENCE_S)  # its socket is there until it is gone
         self._bench.endpoints = broker_process.ensure(self._bench.data, self._bench.environ, autostart=True)
 
     def kept_in(self) -> str:

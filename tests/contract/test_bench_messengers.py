@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import pytest
 
@@ -22,6 +23,7 @@ def test_the_whole_part() -> None:
     finally:
         bench.stop()
         bench.remove()
+    assert not os.path.exists(bench.scratch)
     send, read, push, plot, guarantees = bench.findings.shown
     assert isinstance(send, Table)
     assert isinstance(read, Table)
@@ -54,6 +56,7 @@ def test_whoever_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     finally:
         bench.stop()
         bench.remove()
+    assert not os.path.exists(bench.scratch)
     for table in bench.findings.shown:
         if isinstance(table, Table):
             cells = {str(row[0]): str(row[1]) for row in table.rows}

@@ -241,19 +241,20 @@ def missing() -> dict[str, str]:
     found = {}
     for name, (server, *modules) in needs.items():
         lacking = [module for module in modules if importlib.util.find_spec(module) is None]
-        lacking += [server] if _path(server) is None else []
+        lacking += [server] if path_of(server) is None else []
         if lacking:
             found[name] = ", ".join(lacking)
     return found
 
 
-def _path(program: str) -> str | None:
+def path_of(program: str) -> str | None:
+    """Where a program is: beside this interpreter, or on the PATH."""
     beside = os.path.dirname(sys.executable)
     return shutil.which(program, path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
 
 
 def _found(program: str) -> str:
-    path = _path(program)
+    path = path_of(program)
     if path is None:
         raise RuntimeError(f"{program} is not installed")
     return path

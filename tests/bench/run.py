@@ -28,12 +28,14 @@ from bench.about import about
 from bench.findings import Findings, Table
 from bench.gateway_events import CLIENTS, PUSHES, gateway_events
 from bench.latency import percentiles
+from bench.messengers import messengers
 from bench.million import disk_use, million
 from bench.references import percentile
 from bench.scale import scale
 from bench.sweep import ADDED_MS_MAX, sweep
 from bench.throughput import sustained_beside, throughput
 from bench.whole_commands import whole_commands
+from maestro_cli.process_end import BrokerEnd
 from maestro_clients import broker_process, gateway_process
 from maestro_clients.blocking import Client
 from maestro_clients.callers import Caller
@@ -51,6 +53,7 @@ TEXT = "x" * 512
 PROCESSES = 4
 IN_FLIGHT = 16
 RECEIVERS = 64
+_END_S = 60.0
 
 
 class Bench:
@@ -84,10 +87,13 @@ class Bench:
         print(f"  {name:<46} {value:>24}   {note}", flush=True)
 
     def stop(self) -> None:
-        """Stop the broker. The files stay for now: ext4 keeps away from inodes that were freed within the last
-        minutes, and looks for others one by one, so a removal here would slow down the next part's filing tenfold."""
-        with contextlib.suppress(MaestroError), self.client() as client:
-            client.shutdown()
+        """Stop the broker, and wait until it is gone. The files stay for now: ext4 keeps away from inodes that were
+        freed within the last minutes, and looks for others one by one, so a removal here would slow down the next
+        part's filing tenfold."""
+        with BrokerEnd(self.data, self.endpoints) as end:
+            with contextlib.suppress(MaestroError), self.client() as client:
+                client.shutdown()
+            end.wait(_END_S)
 
     def remove(self) -> None:
         """Remove the files."""
@@ -312,6 +318,7 @@ def commands(bench: Bench) -> None:
 PARTS: dict[str, Callable[[Bench], None]] = {
     "machine": machine,
     "commands": commands,
+    "messengers": messengers,
     "latency": latency,
     "push": push,
     "percentiles": percentiles,
@@ -387,6 +394,7 @@ def main() -> int:
     whole = whole and figures.get("ws_push_seen", PUSHES) == PUSHES
     whole = whole and figures.get("ws_crowd_whole", CLIENTS) == CLIENTS
     whole = whole and figures.get("percentiles_whole", 1.0) == 1.0
+    whole = whole and figures.get("messengers_whole", 1.0) == 1.0
     whole = whole and figures.get("sweep_whole", 1.0) == 1.0
     whole = whole and figures.get("sweep_added_worst_ms", 0.0) <= ADDED_MS_MAX
     return 0 if whole and figures.get("burst_accepted", arguments.burst) == arguments.burst else 1

@@ -213,7 +213,6 @@ class Daemon:
 
     def _turn(self) -> None:
         """One batch."""
-        self._backlog.take_filed(self._state)
         self._state.back_pressure = self._backlog.press_back()
         now_ms = self._clock.now_ms()
         arrivals = 0
@@ -231,6 +230,8 @@ class Daemon:
         elif self._seal_due and not arrivals:
             self._journal.seal()
             self._seal_due = False
+        # What nobody waits for comes last.
+        self._backlog.take_filed(self._state)
 
     def _wait_ms(self) -> int:
         until_tick = min(self._next_tick_ms, self._upkeep.next_ms) - self._clock.now_ms()
@@ -262,7 +263,7 @@ class Daemon:
             if lsn != changes[-1].lsn:
                 raise MaestroError("JOURNAL_FAILED", f"the journal is at LSN {lsn}, the core at {changes[-1].lsn}")
             self._committed_lsn = lsn
-            self._tally.committed(changes, (time.perf_counter() - began) * 1000)
+            took_ms = (time.perf_counter() - began) * 1000
             self._seal_due = True
             # The marker before the reply: a receiver who is told of mail by its sender finds the marker there.
             for mailbox in self._state.take_touched():
@@ -276,6 +277,7 @@ class Daemon:
             if self._state.topics:
                 notices.publish([post for post in self._posts if post.held], changes)
             self._backlog.put(changes, sum(map(len, bodies)))
+            self._tally.committed(changes, took_ms)
         self._outbox.settle()
 
     def _mark(self, mailbox: Mailbox) -> None:

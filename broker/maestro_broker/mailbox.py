@@ -22,7 +22,7 @@ _DATA_BYTES = 4_096
 _FILED = 0
 
 
-class Entry(Struct):
+class Entry(Struct, gc=False):
     """One message in memory. `lsn`: its newest change that is not filed yet, 0 when the file is current."""
 
     message: Message

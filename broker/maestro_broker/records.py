@@ -18,13 +18,13 @@ from maestro_schemas.requests import ConfirmKind
 from maestro_schemas.sessions import StoredSession
 
 
-class Accepted(Struct, frozen=True, tag="accepted"):
+class Accepted(Struct, gc=False, frozen=True, tag="accepted"):
     """A message was accepted; `message.seq` is its mailbox's new head."""
 
     message: Message
 
 
-class Confirmed(Struct, frozen=True, omit_defaults=True, tag="confirmed"):
+class Confirmed(Struct, gc=False, frozen=True, omit_defaults=True, tag="confirmed"):
     """A message was offered, delivered or read, `at` ms. `was`, `was_offered`: its state before."""
 
     id: str
@@ -38,7 +38,7 @@ class Confirmed(Struct, frozen=True, omit_defaults=True, tag="confirmed"):
     via: str | None = None
 
 
-class Deleted(Struct, frozen=True, omit_defaults=True, tag="deleted"):
+class Deleted(Struct, gc=False, frozen=True, omit_defaults=True, tag="deleted"):
     """A message was deleted `by` a session or the operator."""
 
     id: str
@@ -51,7 +51,7 @@ class Deleted(Struct, frozen=True, omit_defaults=True, tag="deleted"):
     was_offered: bool = False
 
 
-class Expired(Struct, frozen=True, omit_defaults=True, tag="expired"):
+class Expired(Struct, gc=False, frozen=True, omit_defaults=True, tag="expired"):
     """A pending message outlived its `expiresAt`."""
 
     id: str
@@ -62,7 +62,7 @@ class Expired(Struct, frozen=True, omit_defaults=True, tag="expired"):
     was_offered: bool = False
 
 
-class Refused(Struct, frozen=True, omit_defaults=True, tag="refused"):
+class Refused(Struct, gc=False, frozen=True, omit_defaults=True, tag="refused"):
     """A send was refused: for the audit alone. `session` is the sender as it called itself."""
 
     at: int

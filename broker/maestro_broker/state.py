@@ -56,7 +56,7 @@ class Need(NamedTuple):
     message_id: str
 
 
-class Change(Struct, frozen=True):
+class Change(Struct, gc=False, frozen=True):
     """One record of the batch under way, with what the filer must write: the message as it is now, or None where
     there is none (any more)."""
 

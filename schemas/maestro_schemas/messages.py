@@ -18,7 +18,9 @@ Priority = Literal["low", "medium", "high"]
 PRIORITY_RANK: dict[str | None, int] = {"high": 0, "medium": 1, None: 1, "low": 2}
 
 
-class Metadata(Struct, frozen=True, omit_defaults=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
+class Metadata(
+    Struct, gc=False, frozen=True, omit_defaults=True, rename="camel", forbid_unknown_fields=True, kw_only=True
+):
     """What a sender may say beside the text; closed: an unknown field is an error.
 
     `thread_id` is the id of the thread's first message and is set by the broker from `in_reply_to`. `data` is
@@ -46,7 +48,7 @@ class Failure(Struct, frozen=True, rename="camel"):
     message: str
 
 
-class Message(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+class Message(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
     """One message. `seq` counts up by one per receiver from 1, without gaps.
 
     Unknown fields are ignored when read, so that an older broker can read what a newer one of the same data

@@ -31,7 +31,7 @@ class HelloReply(Struct, frozen=True, rename="camel", kw_only=True):
     limits: dict[str, int]
 
 
-class SendResult(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+class SendResult(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
     """One message's outcome: `status` 201 accepted now, 200 accepted before (the same send again), else `error`.
 
     `state` is the message's status, or `deleted`. `reach`, of a message accepted now: when its receiver will see it:

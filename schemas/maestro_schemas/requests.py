@@ -21,7 +21,7 @@ ConfirmKind = Literal["offered", "delivered", "read"]
 OnEnded = Annotated[str, Meta(extra_json_schema={"enum": list(ON_ENDED)})]
 
 
-class Identity(Struct, frozen=True, forbid_unknown_fields=True):
+class Identity(Struct, gc=False, frozen=True, forbid_unknown_fields=True):
     """Who asks. Without a session, a peer of the broker's own uid is the operator."""
 
     session: str | None = None
@@ -42,7 +42,7 @@ class Hello(Request, frozen=True):
     client: str = ""
 
 
-class Outgoing(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
+class Outgoing(Struct, gc=False, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
     """One message to send. `to`: a session's id, a unique name, or `parent`. `ttl_ms`: its life from acceptance.
     `on_ended`: what becomes of it where its receiver has ended; by default as the broker's setting says."""
 

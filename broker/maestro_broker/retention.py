@@ -87,7 +87,9 @@ def expire(state: State, messages: Iterable[Message], now_ms: int) -> None:
     there. Named by the last of them, for with newcomers behind the same ones it must be another mail.
     """
     by_sender: dict[str, list[Message]] = {}
-    for message in messages:
+    # Each once: its own life and the retention may end in the same turn, and a round of the sweep may find what the
+    # last one found. A second record would be counted off the mailbox once more.
+    for message in {(message.receiver, message.id): message for message in messages}.values():
         by_sender.setdefault(message.sender, []).append(message)
     for sender, theirs in by_sender.items():
         found = state.sessions.get(sender)

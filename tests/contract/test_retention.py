@@ -224,6 +224,21 @@ def test_a_session_that_ended_long_ago_is_forgotten(post_office: PostOffice) -> 
     assert post_office.client().stats()["warnings"] == []
 
 
+def test_what_several_rounds_find_expires_once(post_office: PostOffice) -> None:
+    """With a retention of a second there are four rounds until the main loop looks."""
+    post_office.start(retention="1s")
+    post_office.sessions("ann", "bob")
+    for number in range(20):
+        post_office.client("ann").send("bob", f"hello {number}")
+    operator = post_office.client()
+    eventually(lambda: operator.stats()["messages"]["expired"] >= 20, "all have expired", 20.0)
+    operator.end_session("ann")  # which gets a mail about it, that would expire as well
+    stats = operator.stats()
+    assert (stats["messages"]["expired"], stats["mailboxes"]["fullest"].get("bob", 0)) == (20, 0)
+    expired = [event["id"] for event in operator.events(0, session="bob", events=["expired"])["events"]]
+    assert len(set(expired)) == len(expired) == 20
+
+
 def test_who_may_prune(open_office: PostOffice) -> None:
     with pytest.raises(MaestroError, match="may not do this") as refusal:
         open_office.client("ann").prune()

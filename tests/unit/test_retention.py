@@ -77,6 +77,20 @@ def test_pending_mail_expires_and_goes_a_retention_later() -> None:
     assert office.send("ann", "bob", "m1").seq == 2
 
 
+def test_a_message_that_is_over_in_two_ways_expires_once() -> None:
+    office = _office()
+    office.accept("ann", "bob", "m1", ttl_ms=DAY_MS)
+    office.accept("ann", "bob", "m2")
+    office.now_ms += DAY_MS
+    both = [retention.overdue(office.state, "bob", name, office.now_ms) for name in ("m1", "m2", "m2")]
+    over = [*retention.due(office.state, "bob", office.now_ms, 256), *(found for found in both if found is not None)]
+    assert [message.id for message in over] == ["m1", "m1", "m2", "m2"]
+    retention.expire(office.state, over, office.now_ms)
+    office.commit()
+    assert office.state.mailboxes["bob"].pending == 0
+    assert "2 messages of yours" in office.inbox("ann")[0].text
+
+
 def test_each_project_has_its_retention() -> None:
     office = Office(KEPT)
     office.state.retention_by_project = {"short": 10, "long": 9 * DAY_MS}

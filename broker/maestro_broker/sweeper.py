@@ -128,10 +128,8 @@ class Sweeper:
         if self._round.number:
             report = self._report()
             found |= {"startedAt": report.started_at, "tookMs": report.took_ms, "lookedAt": report.looked_at}
-            found |= {
-                "dryRun": report.dry_run,
-                **{name: self._swept.get(name, 0) for name in Swept.__struct_fields__},
-            }
+            counts = zip(Swept.__struct_encode_fields__, Swept.__struct_fields__, strict=True)
+            found |= {"dryRun": report.dry_run, **{told: self._swept.get(name, 0) for told, name in counts}}
         return found
 
     def count(self, kind: str, number: int = 1) -> None:

@@ -129,5 +129,7 @@ def _told(messages: list[Message]) -> str:
     lines = [f"{what} of yours expired before anybody confirmed {it}, and will not be shown any more:"]
     lines += [f"  {message.id} to {message.receiver}" for message in messages[:_NAMED]]
     if len(messages) > _NAMED:
-        lines.append(f"  and {len(messages) - _NAMED:,} more: `maestro timeline` lists them")
+        lines.append(f"  and {len(messages) - _NAMED:,} more: `maestro message dead` lists them")
+    again = messages[0].id if one else "ID"
+    lines.append(f"To send {'it' if one else 'one of them'} again: maestro message retry {again}")
     return "\n".join(lines)

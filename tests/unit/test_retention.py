@@ -38,7 +38,8 @@ def test_a_sender_hears_once_a_turn_of_all_that_expired() -> None:
     [told] = office.inbox("ann")
     assert (told.sender, told.id, told.seq) == ("maestro", "expired_m29", 1)
     assert "30 messages of yours" in told.text
-    assert "  m19 to bob\n  and 10 more" in told.text
+    assert "  m19 to bob\n  and 10 more: `maestro message dead` lists them\n" in told.text
+    assert told.text.endswith("To send one of them again: maestro message retry ID")
     assert "m20 " not in told.text
 
 
@@ -68,7 +69,8 @@ def test_pending_mail_expires_and_goes_a_retention_later() -> None:
     office.now_ms += 1
     office.sweep()
     assert office.inbox("bob") == []
-    assert [message.id for message in office.inbox("ann")] == ["expired_m1"]
+    [told] = office.inbox("ann")
+    assert (told.id, told.text.splitlines()[-1]) == ("expired_m1", "To send it again: maestro message retry m1")
     assert retention.overdue(office.state, "bob", "m1", office.now_ms) is None
     assert retention.overdue(office.state, "nobody", "m1", office.now_ms) is None
     office.file()

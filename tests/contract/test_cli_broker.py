@@ -151,6 +151,7 @@ def test_status_prints_everything_that_stats_holds(person: Shell) -> None:
 
 def test_status_tells_of_the_sweep_in_words(person: Shell) -> None:
     person.done("up")
+    assert re.search(r"^  mail, at the last sweep +not known yet$", person.done("status").out, re.MULTILINE)
     person.done("spool", "prune")
     sweep = person.done("status", "--json").json()["sweep"]
     assert {"lookedAt", "timelineFiles", "bytes", "messages"} <= set(sweep)

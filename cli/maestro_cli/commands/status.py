@@ -159,6 +159,8 @@ def _value(key: str, value: object) -> str:
         return ", ".join(f"{plain(name)} {count:,}" for name, count in value.items()) or "none"
     if key == "keys" and isinstance(value, dict):
         return ", ".join(f"{plain(name)} {moment(at, now_ms())}" for name, at in value.items()) or "none"
+    if value is None:
+        return "not known yet"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, int):

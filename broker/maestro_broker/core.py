@@ -58,7 +58,9 @@ def apply(state: State, request: Request, now_ms: int) -> Any:
     except MaestroError as error:
         # Of a send each refusal, its items' own in `sending`; of the rest what somebody was not allowed.
         if error.status in (401, 403) or isinstance(request, Send):
-            state.refuse(error.code, request.who.session, None, None, now_ms)
+            # Whoever starts a session claims to be it.
+            claimed = request.id if isinstance(request, SessionStart) else None
+            state.refuse(error.code, request.who.session or claimed, None, None, now_ms)
         raise
     finally:
         state.forget_links()

@@ -130,8 +130,9 @@ class Daemon:
         self._clock = Clock(found.last_ms)
         self._started_ms = self._clock.now_ms()
         self._state.retention_by_project = options.retention_by_project
+        timelines = (self._timeline, self._dead_letters)
         self._sweeper = Sweeper(
-            options.data, spool=self._spool, timeline=self._timeline, state=self._state, clock=self._clock
+            options.data, spool=self._spool, timelines=timelines, state=self._state, clock=self._clock
         )
         self._upkeep = Upkeep(options.data, self._state, self._spool, self._readings, self._sweeper, self._room)
         # 5. The filer, which gets the journal's tail first.

@@ -87,7 +87,9 @@ def expire(state: State, messages: Iterable[Message], now_ms: int) -> None:
     there. Named by the last of them, for with newcomers behind the same ones it must be another mail.
     """
     by_sender: dict[str, list[Message]] = {}
-    for message in messages:
+    # Each once: its own life and the retention may end in the same turn, and a round of the sweep may find what the
+    # last one found. A second record would be counted off the mailbox once more.
+    for message in {(message.receiver, message.id): message for message in messages}.values():
         by_sender.setdefault(message.sender, []).append(message)
     for sender, theirs in by_sender.items():
         found = state.sessions.get(sender)
@@ -127,5 +129,7 @@ def _told(messages: list[Message]) -> str:
     lines = [f"{what} of yours expired before anybody confirmed {it}, and will not be shown any more:"]
     lines += [f"  {message.id} to {message.receiver}" for message in messages[:_NAMED]]
     if len(messages) > _NAMED:
-        lines.append(f"  and {len(messages) - _NAMED:,} more: `maestro timeline` lists them")
+        lines.append(f"  and {len(messages) - _NAMED:,} more: `maestro message dead` lists them")
+    again = messages[0].id if one else "ID"
+    lines.append(f"To send {'it' if one else 'one of them'} again: maestro message retry {again}")
     return "\n".join(lines)

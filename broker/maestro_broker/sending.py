@@ -12,6 +12,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.limits import duration_text
 from maestro_schemas.messages import NO_METADATA, Message, Metadata
 from maestro_schemas.names import SYSTEM_SENDER, is_id
 from maestro_schemas.replies import SendReply, SendResult
@@ -197,8 +198,8 @@ def _checked_ttl(state: State, ttl_ms: int) -> int:
     if not 0 < ttl_ms <= state.limits.ttl_ms_max:
         raise MaestroError(
             "INVALID",
-            f"a life of {ttl_ms:,} ms can't be",
-            f"Give ttlMs from 1 to {state.limits.ttl_ms_max:,}.",
+            f"a message can't have a life of {duration_text(ttl_ms)}",
+            f"Give one from 1ms to {duration_text(state.limits.ttl_ms_max)}, which the setting ttl_ms_max allows.",
             limit=state.limits.ttl_ms_max,
             actual=ttl_ms,
         )

@@ -11,10 +11,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import stat
 import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from maestro_schemas import outbox_entry, paths
+from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import is_id
 from maestro_schemas.replies import PruneReply, Swept
 
@@ -67,12 +70,15 @@ class Sweeper:
     id) of removed mail. The main loop takes from all three. `failure`: why the last round broke off.
     """
 
-    def __init__(self, data: str, *, spool: Spool, timeline: Timeline, state: State, clock: Clock) -> None:
+    def __init__(
+        self, data: str, *, spool: Spool, timelines: tuple[Timeline, ...], state: State, clock: Clock
+    ) -> None:
         messages = os.path.join(data, "messages")
         self._receivers = os.path.join(messages, "by-receiver")
         self._links = (os.path.join(messages, "by-sender"), os.path.join(messages, "by-thread"))
         self._spool = spool
-        self._timeline = timeline
+        self._outbox = paths.outbox_dir(data)
+        self._timelines = timelines
         self._state = state
         self._clock = clock
         self._walk: Iterator[None] | None = None
@@ -122,10 +128,8 @@ class Sweeper:
         if self._round.number:
             report = self._report()
             found |= {"startedAt": report.started_at, "tookMs": report.took_ms, "lookedAt": report.looked_at}
-            found |= {
-                "dryRun": report.dry_run,
-                **{name: self._swept.get(name, 0) for name in Swept.__struct_fields__},
-            }
+            counts = zip(Swept.__struct_encode_fields__, Swept.__struct_fields__, strict=True)
+            found |= {"dryRun": report.dry_run, **{told: self._swept.get(name, 0) for told, name in counts}}
         return found
 
     def count(self, kind: str, number: int = 1) -> None:
@@ -225,6 +229,9 @@ class Sweeper:
         for folder in self._links:
             for name in _names(folder):
                 yield from self._folder_of_links(os.path.join(folder, name))
+        for session in _names(self._outbox):
+            if is_id(session):
+                yield from self._refused_of(session)
         for found in list(self._state.sessions):
             yield
             session = found.session.id
@@ -318,10 +325,36 @@ class Sweeper:
         message = self._old_message(target, held, receiver)
         return message is None or message.status == "pending"
 
+    def _refused_of(self, session: str) -> Iterator[None]:
+        """What the outbox held and the broker refused; what waits there is not for the sweep. The drain removes the
+        folder."""
+        for entry in _entries(os.path.join(self._outbox, session)):
+            self._looked_at += 1
+            yield
+            held = _stat(entry.path) if entry.name.endswith(outbox_entry.FAILED_SUFFIX) else None
+            if held is None or not self._is_refusal_old(entry.path, held, session):
+                continue
+            self.count("messages")
+            self.count("bytes", held.st_size)
+            if not self._round.dry_run:
+                with contextlib.suppress(FileNotFoundError):  # its sender has sent it again meanwhile
+                    os.unlink(entry.path)
+
+    def _is_refusal_old(self, path: str, held: os.stat_result, session: str) -> bool:
+        now_ms, kept_ms = self._now_ms(), self._keeps_ms(session)
+        if _is_young(held, now_ms, kept_ms) or not stat.S_ISREG(held.st_mode):
+            return False
+        try:
+            with open(path, "rb") as file:
+                return outbox_entry.decode(file.read()).queued_at + kept_ms <= now_ms
+        except (FileNotFoundError, MaestroError):
+            return False  # gone, or nothing that says how old it is
+
     def _timeline_files(self) -> Iterator[None]:
         asked_ms = self._round.older_than_ms
         kept_ms = retention.longest_ms(self._state) if asked_ms is None else asked_ms
-        for path in self._timeline.files_before(self._now_ms() - kept_ms):
+        before_ms = self._now_ms() - kept_ms
+        for path in (path for timeline in self._timelines for path in timeline.files_before(before_ms)):
             self._looked_at += 1
             yield
             held = _stat(path)

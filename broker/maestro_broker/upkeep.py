@@ -126,7 +126,8 @@ class Upkeep:
         waiting = self._sweeper.overdue
         if not waiting or not self._room.reserve(self._state, _TOLD_BYTES * _OVERDUE_AT_ONCE):
             return found
-        for session, message_id in _taken(waiting, _OVERDUE_AT_ONCE):
+        # Rounds follow each other faster than this is asked, with a retention of seconds, and find the same again.
+        for session, message_id in dict.fromkeys(_taken(waiting, _OVERDUE_AT_ONCE)):
             recovery.supply(state, self._spool, Need("file", session, message_id), now_ms)
             message = retention.overdue(state, session, message_id, now_ms)
             if message is not None:

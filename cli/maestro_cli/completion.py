@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin
 
 from cyclopts import App
 
-from maestro_schemas import events, limits
+from maestro_schemas import config, events, limits
 
 from . import tree
 
@@ -25,12 +25,22 @@ MARK = "made by `maestro completion`"
 # What a value is, where its type does not tell: by option, or by the command that takes it without one.
 _SESSION_OPTIONS = frozenset({"--session", "--parent"})
 _MESSAGE_OPTIONS = frozenset({"--reply-to"})
+# In whose folders of one's own the message is that a command takes: all the others take either.
+_FOLDERS = {
+    "message receipt": ("by-sender",),
+    "message retry": ("by-sender",),
+    "message read": ("by-receiver",),
+    "message reply": ("by-receiver",),
+    "message delete": ("by-receiver",),
+    "session send": ("by-receiver",),
+    "send": ("by-receiver",),
+}
 _FILE_OPTIONS = frozenset({"--file", "--out"})
 
 
 class Value(NamedTuple):
-    """What comes after an option or a command. `kind`: switch (nothing does), words, session, receiver, message,
-    file, or text (which nobody can guess)."""
+    """What comes after an option or a command. `kind`: switch (nothing does), words, session, receiver, message (its
+    words are the folders to look into), file, or text (which nobody can guess)."""
 
     kind: str
     words: tuple[str, ...] = ()
@@ -84,18 +94,18 @@ def _value(path: str, name: str, hint: Any) -> Value:
         return Value("receiver")
     if name in _SESSION_OPTIONS or (path.startswith("session ") and name == "ID"):
         return Value("session")
-    if name in _MESSAGE_OPTIONS or (path == "timeline" and name == "--message"):
-        return Value("message")
-    if path.startswith("message ") and name == "ID":
-        return Value("message")
+    is_message = name == "ID" and path.startswith("message ")
+    if is_message or name in _MESSAGE_OPTIONS or (path, name) == ("timeline", "--message"):
+        return Value("message", _FOLDERS.get(path, ("by-receiver", "by-sender")))
     if name in _FILE_OPTIONS:
         return Value("file")
     if (path, name) == ("up", "--set"):
         return Value("words", tuple(f"{setting.removesuffix('_ms')}=" for setting in sorted(limits.DOCS)))
     if (path, name) == ("timeline", "--event"):
-        return Value("words", tuple(sorted(get_args(events.EventName))))
+        return Value("words", tuple(sorted(events.RECORDED)))
     if (path, name) == ("config show", "NAMES"):
-        return Value("words", tuple(setting.removesuffix("_ms") for setting in sorted(limits.DOCS)))
+        known = [*sorted(limits.DOCS), *(f"http.{setting}" for setting in sorted(config.SECTIONS["http"]))]
+        return Value("words", tuple(setting.removesuffix("_ms") for setting in known))
     return Value("text")
 
 
@@ -111,7 +121,7 @@ def script(shell: Shell) -> str:
     return _fish() if shell == "fish" else _bash(for_zsh=shell == "zsh")
 
 
-# --- bash, and zsh through its bashcompinit ------------------------------------------------------------------
+# --- bash, and zsh behind a function of its own ------------------------------------------------------------------
 
 
 _BASH_HEAD = r"""
@@ -155,13 +165,16 @@ __maestro_sessions() {
 }
 
 __maestro_messages() {
-    local file id
+    local folder file id
     [[ -n ${MAESTRO_SESSION_ID-} ]] || return 0
     __maestro_data
-    for file in "$REPLY/messages/by-receiver/$MAESTRO_SESSION_ID"/*.json; do
-        [[ -e $file ]] || continue
-        id=${file##*/}
-        __maestro_add "${id%.json}"
+    for folder in "$@"; do
+        for file in "$REPLY/messages/$folder/$MAESTRO_SESSION_ID"/*.json; do
+            # A link that leads nowhere is of a message that was deleted.
+            [[ -e $file ]] || continue
+            id=${file##*/}
+            __maestro_add "${id%.json}"
+        done
     done
 }
 
@@ -170,16 +183,68 @@ __maestro_value() {
     case $1 in
         session) __maestro_sessions ;;
         receiver) __maestro_add parent; __maestro_sessions ;;
-        message) __maestro_messages ;;
-        file) while IFS= read -r word; do COMPREPLY+=("$word"); done < <(compgen -f -- "$cur") ;;
+        message) shift; __maestro_messages "$@" ;;
+        file) __maestro_files ;;
         words) shift; for word in "$@"; do __maestro_add "$word"; done ;;
     esac
     return 0
 }
 """
 
-_BASH_BODY = r"""
+# `--set rate_limit=` wants its value without a space.
+_BASH_OWN = r"""
+__maestro_files() {
+    # The shell's own way quotes what needs it, and ends a folder with a slash. bash 3 can't be asked for it.
+    if compopt -o default 2>/dev/null; then return 0; fi
+    local word
+    while IFS= read -r word; do COMPREPLY+=("$word"); done < <(compgen -f -- "$cur")
+}
+
 _maestro() {
+    __maestro_offer
+    if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *= ]]; then compopt -o nospace 2>/dev/null; fi
+    return 0
+}
+
+complete -o nosort -F _maestro @NAMES@
+"""
+
+_ZSH_OWN = r"""
+__maestro_files() { wants_files=1; }
+
+_maestro() {
+    local -a COMP_WORDS COMPREPLY open
+    local -i COMP_CWORD=$(( CURRENT - 1 ))
+    local wants_files=
+    COMP_WORDS=("${(@Q)words[1,CURRENT-1]}" "${(Q)PREFIX}")
+    if [[ $PREFIX == --*=* ]]; then
+        # As bash splits it.
+        COMP_WORDS[CURRENT]=("${PREFIX%%=*}" "=" "${(Q)PREFIX#*=}")
+        COMP_CWORD+=2
+        compset -P 1 '*='
+    fi
+    () { emulate -L sh; setopt kshglob noshglob braceexpand; __maestro_offer; }
+    if [[ -n $wants_files ]]; then
+        _files
+        return
+    fi
+    open=(${(M)COMPREPLY:#*=})
+    COMPREPLY=(${COMPREPLY:#*=})
+    compadd -a COMPREPLY
+    compadd -S '' -a open
+}
+
+if [[ $funcstack[1] == _maestro ]]; then
+    # Found by its file's name, with the first Tab, which wants its answer.
+    _maestro "$@"
+else
+    (( $+functions[compdef] )) || { autoload -Uz compinit; compinit -D; }
+    compdef _maestro @NAMES@
+fi
+"""
+
+_BASH_BODY = r"""
+__maestro_offer() {
     local cur prev route word REPLY
     local -i at=1
     COMPREPLY=()
@@ -228,14 +293,10 @@ def _bash(*, for_zsh: bool) -> str:
             arguments.append(f'        "{one.path}") __maestro_value {_arguments(one.argument)} ;;')
     body = _BASH_BODY.replace("@ROUTES@", routes).replace("@VALUES@", "\n".join(values))
     body = body.replace("@OPTIONS@", "\n".join(options)).replace("@ARGUMENTS@", "\n".join(arguments))
-    shell = "zsh" if for_zsh else "bash"
-    head = f"# Completion of maestro for {shell}, {MARK}.\n"
-    if for_zsh:
-        head = f"#compdef {' '.join(NAMES)}\n{head}autoload -U +X compinit bashcompinit\n"
-        head += "(( $+functions[compdef] )) || compinit -D\nbashcompinit\n"
-    return f"{head}{_BASH_HEAD}{body}\ncomplete -o nosort -F _maestro {' '.join(NAMES)}\n".replace(
-        "-o nosort " if for_zsh else "\0", ""
-    )
+    shell, own = ("zsh", _ZSH_OWN) if for_zsh else ("bash", _BASH_OWN)
+    first = f"#compdef {' '.join(NAMES)}\n" if for_zsh else ""
+    head = f"{first}# Completion of maestro for {shell}, {MARK}.\n"
+    return f"{head}{_BASH_HEAD}{body}{own.replace('@NAMES@', ' '.join(NAMES))}"
 
 
 def _parent(path: str) -> str:
@@ -282,9 +343,13 @@ end
 
 function __maestro_messages
     test -n "$MAESTRO_SESSION_ID"; or return
-    for file in (__maestro_data)/messages/by-receiver/$MAESTRO_SESSION_ID/*.json
-        string replace -r '.*/(.*)\.json$' '$1' -- $file
+    for folder in $argv
+        for file in (__maestro_data)/messages/$folder/$MAESTRO_SESSION_ID/*.json
+            # A link that leads nowhere is of a message that was deleted.
+            test -e $file; and string replace -r '.*/(.*)\.json$' '$1' -- $file
+        end
     end
+    true
 end
 
 # Whether the words so far lead to one command, and no further.
@@ -325,7 +390,7 @@ def _fish_values(value: Value) -> str:
         case "words":
             return f"-xa '{' '.join(value.words)}'"
         case "session" | "receiver" | "message":
-            return f"-xa '(__maestro_{value.kind}s)'"
+            return f"-xa '({' '.join((f'__maestro_{value.kind}s', *value.words))})'"
         case "file":
             return "-rF"
     return ""

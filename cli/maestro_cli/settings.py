@@ -154,16 +154,8 @@ def _commented(name: str, doc: limits.Doc, value: object) -> list[str]:
     if doc.unit == "switch":
         return [f"# {doc.text}", f"# {name} = {'true' if value else 'false'}"]
     if doc.unit == "ms" and isinstance(value, int):
-        return [f"# {doc.text}", f'# {name.removesuffix("_ms")} = "{_duration(value)}"']
-    return [f"# {doc.text} ({doc.unit}, {doc.low:,} to {doc.high:,})", f"# {name} = {value}"]
-
-
-def _duration(value_ms: int) -> str:
-    """The shortest spelling that is exact."""
-    for length, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")):
-        if value_ms and value_ms % length == 0:
-            return f"{value_ms // length}{unit}"
-    return f"{value_ms}ms"
+        return [f"# {doc.text}", f'# {name.removesuffix("_ms")} = "{limits.duration_text(value)}"']
+    return [f"# {doc.text} ({limits.allowed(doc)})", f"# {name} = {value}"]
 
 
 def _limits_at_a_start(file: config.File, environ: Mapping[str, str]) -> list[Setting]:

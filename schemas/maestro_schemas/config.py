@@ -85,7 +85,7 @@ def parse(raw: bytes, path: str) -> File:
     from .toml_lines import key_lines
 
     try:
-        text = raw.decode()
+        text = raw.decode("utf-8-sig")  # some editors begin a file with a mark of its encoding
         tables = tomllib.loads(text)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
@@ -100,10 +100,13 @@ def parse(raw: bytes, path: str) -> File:
         if name == "projects":
             judge.is_table((name,), table)
             for project, own in table.items():
+                if not isinstance(own, dict):
+                    judge.no_project(project)
                 judge.table((name, project), own, PROJECT_DOCS)
         elif name in SECTIONS:
             judge.table((name,), table, SECTIONS[name])
         else:
+            judge.stray(name)
             judge.unknown((name,), [*SECTIONS, "projects"])
     return File(path, _digest(raw), judge.settings)
 
@@ -133,6 +136,20 @@ class _Judge:
                 raise self._error(key, f"{written!r} is set twice, first in line {first}", "Leave one of them.")
             self.settings[(*table, name)] = Setting(self._value(key, docs[name], found), self._lines[key])
 
+    def stray(self, written: str) -> None:
+        """A setting that stands above all tables."""
+        for section, docs in SECTIONS.items():
+            if _canonical(written, docs) in docs:
+                raise self._error((written,), f"{written!r} stands in no table", f"Put it below a line [{section}].")
+
+    def no_project(self, written: str) -> None:
+        """What stands in [projects] itself."""
+        raise self._error(
+            ("projects", written),
+            f"{written!r} must be a table: what stands in [projects] is a project's name",
+            "Write [projects.PROJECT], with the project's name, and its settings below that line.",
+        )
+
     def unknown(self, key: tuple[str, ...], known: list[str]) -> None:
         import difflib
 
@@ -147,7 +164,7 @@ class _Judge:
     def _value(self, key: tuple[str, ...], doc: Doc, value: object) -> str:
         if not isinstance(value, str | int) or (doc.unit == "text" and not (isinstance(value, str) and value)):
             kind = "text" if doc.unit == "text" else "number or text"
-            raise self._error(key, f"{key[-1]!r} must be a {kind}: it is {doc.text}", 'For example: retention = "7d"')
+            raise self._error(key, f"{key[-1]!r} must be a {kind}: it is {doc.text}", f"Give {limits.allowed(doc)}.")
         if doc.unit != "text":
             try:
                 limits.parse_value(key[-1], doc, str(value))

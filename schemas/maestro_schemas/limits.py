@@ -143,14 +143,38 @@ def parse_duration_ms(text: str) -> int:
     return duration_ms
 
 
-def parse_limit(name: str, text: str) -> int | str:
-    """One limit's value from text, by its unit: a number, or one of its words. Raises MaestroError BAD_SETTING with
-    what is allowed."""
+def duration_text(duration_ms: int) -> str:
+    """The shortest spelling that is exact: `parse_duration_ms` reads it back."""
+    exact = (pair for pair in reversed(_UNITS_MS.items()) if duration_ms and duration_ms % pair[1] == 0)
+    unit, length = next(exact, ("ms", 1))
+    return f"{duration_ms // length}{unit}"
+
+
+def allowed(doc: Doc) -> str:
+    """Which values a setting may have, in the form in which they are written."""
+    if doc.words:
+        return f"one of {', '.join(doc.words)}"
+    if doc.unit == "switch":
+        return "true or false"
+    if doc.unit == "text":
+        return "a text"
+    low, high = (duration_text(doc.low), duration_text(doc.high)) if doc.unit == "ms" else (doc.low, doc.high)
+    bounds = f"{low:,}" if isinstance(low, int) else low
+    bounds += " or more" if doc.high == _MANY else f" to {high:,}" if isinstance(high, int) else f" to {high}"
+    return {
+        "ms": f"a duration with its unit, such as 30s, 5m, 1h or 7d: {bounds}",
+        "bytes": f"a number of bytes, or a size such as 64k or 1m: {bounds}",
+    }.get(doc.unit, f"a whole number: {bounds}")
+
+
+def parse_limit(name: str, text: str, shown: str | None = None) -> int | str:
+    """One limit's value from text, by its unit: a number, or one of its words. `shown`: its name as it was written,
+    for `parse_value`. Raises MaestroError BAD_SETTING with what is allowed."""
     doc = DOCS.get(name)
     if doc is None:
         known = ", ".join(sorted(map(_public, DOCS)))
         raise MaestroError("BAD_SETTING", f"there is no setting {name[:_SHOWN_CHARS]!r}", f"Known settings: {known}.")
-    return parse_value(_public(name), doc, text)
+    return parse_value(shown or name, doc, text)
 
 
 def parse_value(shown: str, doc: Doc, text: str) -> int | str:
@@ -163,16 +187,24 @@ def parse_value(shown: str, doc: Doc, text: str) -> int | str:
         raise MaestroError(
             "BAD_SETTING",
             f"{shown} can't be {text[:_SHOWN_CHARS]!r}: it is {doc.text}",
-            f"Give one of: {', '.join(doc.words)}.",
+            f"Give {allowed(doc)}.",
         )
     return word
 
 
 def parse_number(shown: str, doc: Doc, text: str) -> int:
-    """A value from text, by its unit; `shown` is its name in the error. Raises MaestroError BAD_SETTING."""
+    """A value from text, by its unit; `shown` is its name in the error. A bare number is milliseconds where the name
+    says so (`retention_ms`), and refused where it does not: `retention = 86400` is no day, and mail would be gone.
+
+    Raises MaestroError BAD_SETTING.
+    """
     stripped = text.strip()
     if doc.unit == "ms":
         value = _count(stripped)
+        if value > 0 and "ms" not in shown.strip().lower().replace("-", "_").split("_"):
+            raise MaestroError(
+                "BAD_SETTING", f"{shown} can't be {text[:_SHOWN_CHARS]!r}: it has no unit", f"Give {allowed(doc)}."
+            )
         value = parse_duration_ms(stripped) if value < 0 else value
     elif doc.unit == "bytes" and (size := _SIZE.fullmatch(stripped)):
         value = int(size[1]) * _SIZES[size[2].lower()]
@@ -186,7 +218,7 @@ def parse_number(shown: str, doc: Doc, text: str) -> int:
         raise MaestroError(
             "BAD_SETTING",
             f"{shown} can't be {text[:_SHOWN_CHARS]!r}: it is {doc.text}",
-            f"Give a value from {doc.low:,} to {doc.high:,} ({doc.unit}).",
+            f"Give {allowed(doc)}.",
             limit=doc.high if value > doc.high else doc.low,
             actual=value if value >= 0 else None,
         )
@@ -209,16 +241,16 @@ def resolve(
     origins = dict.fromkeys(DOCS, "default")
     for raw_name, raw in config.items():
         name = _private(raw_name)
-        values[name] = _parsed(name, str(raw), config_path)
+        values[name] = _parsed(name, str(raw), raw_name, config_path)
         origins[name] = "config"
     for name in DOCS:
         variable = variable_of(name, environ)
         if variable is not None:
-            values[name] = _parsed(name, environ[variable], f"the environment variable {variable}")
+            values[name] = _parsed(name, environ[variable], variable, f"the environment variable {variable}")
             origins[name] = "environment"
     for raw_name, text in flags.items():
         name = _private(raw_name)
-        values[name] = parse_limit(name, text)
+        values[name] = parse_limit(name, text, raw_name)
         origins[name] = "flag"
     return Limits(**values), origins
 
@@ -230,10 +262,10 @@ def variable_of(name: str, environ: Mapping[str, str]) -> str | None:
     return next((variable for variable in candidates if environ.get(variable)), None)
 
 
-def _parsed(name: str, text: str, origin: str) -> int | str:
+def _parsed(name: str, text: str, shown: str, origin: str) -> int | str:
     """`parse_limit`, with an error that says where the value stands, for nobody has just typed it."""
     try:
-        return parse_limit(name, text)
+        return parse_limit(name, text, shown)
     except MaestroError as error:
         raise MaestroError(
             error.code, f"{error.message} (set by {origin})", error.hint, limit=error.limit, actual=error.actual

@@ -106,6 +106,12 @@ def test_what_somebody_was_not_allowed_is_in_the_audit(shell: Shell) -> None:
     with shell.anonymous().client() as client:
         found = client.events(before, events=["message.refused"])["events"]
     assert [line["code"] for line in found] == ["FORBIDDEN"] * 3 + ["TOKEN_MISMATCH"] * 3
+    # Whoever starts a session claims to be it.
+    with shell.anonymous().client() as client:
+        with pytest.raises(MaestroError, match="not the token"):
+            client.start_session(owner.session_id, token="tok_wrong")
+        [line] = client.events(-1, limit=1)["events"]
+    assert (line["code"], line.get("from")) == ("TOKEN_MISMATCH", owner.session_id)
 
 
 def test_all_that_becomes_of_a_message_and_a_session_by_filter(shell: Shell) -> None:

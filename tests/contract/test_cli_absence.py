@@ -50,7 +50,9 @@ def test_queued_until_it_comes_back(person: Shell) -> None:
     assert "queued for when it comes back" in sent.out
     told = alice.done("send", "-t", "bob", "-m", "two", "--on-ended", "queue", "--json").json()
     assert (told["state"], told["reach"]) == ("pending", "ended")
+    assert "its receiver has ended: it waits" in alice.done("message", "receipt", told["id"]).out
     start(bob)
+    assert "its receiver has not been shown it" in alice.done("message", "receipt", told["id"]).out
     assert [message["message"] for message in bob.inbox()] == ["one", "two"]
 
 

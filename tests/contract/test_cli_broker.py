@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import select
 import shlex
 import signal
@@ -146,6 +147,21 @@ def test_status_prints_everything_that_stats_holds(person: Shell) -> None:
     assert "records a commit" in out
     # A histogram is for a program.
     assert "bounds" not in out
+
+
+def test_status_tells_of_the_sweep_in_words(person: Shell) -> None:
+    person.done("up")
+    assert re.search(r"^  mail, at the last sweep +not known yet$", person.done("status").out, re.MULTILINE)
+    person.done("spool", "prune")
+    sweep = person.done("status", "--json").json()["sweep"]
+    assert {"lookedAt", "timelineFiles", "bytes", "messages"} <= set(sweep)
+    out = person.done("status").out
+    rows = out.partition("\nsweep:\n")[2].partition("\noutbox:\n")[0]
+    # Counts are counts, and no times or sizes of the time of the first computers.
+    assert re.search(r"^  files looked at +0$", rows, re.MULTILINE)
+    assert re.search(r"^  room made +0 B$", rows, re.MULTILINE)
+    assert "1970" not in rows
+    assert re.search(r"^  topics watched.* 0$", out, re.MULTILINE)
 
 
 def test_without_autostart_nothing_is_started(person: Shell) -> None:

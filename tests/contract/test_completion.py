@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import time
@@ -118,6 +119,7 @@ def test_commands_options_and_words(tab: Tab) -> None:
     assert {"claude-code", "codex", "gemini-cli"} <= tab.offers("maestro hooks install ")
     assert "rate_limit=" in {word.replace("\\=", "=") for word in tab.offers("maestro up --set rate")}
     assert "message.expired" in tab.offers("maestro timeline --event message.ex")
+    assert "http.port" in tab.offers("maestro config show http.p")
 
 
 def test_live_sessions_and_messages(tab: Tab) -> None:
@@ -125,7 +127,13 @@ def test_live_sessions_and_messages(tab: Tab) -> None:
     assert {"parent", "sess_ann", "ann", "sess_bob", "bob"} <= receivers
     assert not {"sess_old", "old"} & receivers
     assert "sess_bob" in tab.offers("maestro session end sess_b")
-    assert "msg_for_bob" in tab.offers("maestro message read ", MAESTRO_SESSION_ID="sess_bob")
+    # What it got is read, what it sent has a receipt, and either can be looked at.
+    got, sent = {"MAESTRO_SESSION_ID": "sess_bob"}, {"MAESTRO_SESSION_ID": "sess_ann"}
+    assert "msg_for_bob" in tab.offers("maestro message read ", **got)
+    assert "msg_for_bob" not in tab.offers("maestro message receipt ", **got)
+    assert "msg_for_bob" in tab.offers("maestro message receipt ", **sent)
+    assert "msg_for_bob" not in tab.offers("maestro message read ", **sent)
+    assert "msg_for_bob" in tab.offers("maestro message show ", **got) & tab.offers("maestro message show ", **sent)
     assert "msg_for_bob" not in tab.offers("maestro message read ")
     assert "sess_ann" not in tab.offers("maestro session end ", MAESTRO_DATA_DIR="/nowhere")
 
@@ -156,6 +164,60 @@ def test_values_after_an_equals_sign_in_bash(office: tuple[Shell, Shell], tmp_pa
     # bash makes three words of it.
     assert tab.offers("maestro send --priority = h") == {"high"}
     assert tab.offers("maestro send --priority =") == {"low", "medium", "high"}
+
+
+class Keyboard:
+    """A shell at a terminal, in which `maestro` prints what it was given."""
+
+    def __init__(self, command: list[str], environ: dict[str, str], directory: Path, setup: str) -> None:
+        self._master, slave = os.openpty()
+        # No more of the terminal's own echo than the shell's editor makes.
+        self.process = subprocess.Popen(
+            command, env=environ, cwd=directory, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+        )
+        os.close(slave)
+        self.type(f'{setup}; maestro() {{ printf \'got<%s>\' "$@"; echo DO"NE"; }}; maestro\n')
+
+    def type(self, keys: str) -> list[str]:
+        """Type something; what `maestro` was then given."""
+        os.write(self._master, keys.encode())
+        seen = ""
+        while "DONE" not in seen:
+            ready, _, _ = select.select([self._master], [], [], 20.0)
+            assert ready, seen
+            seen += os.read(self._master, 65_536).decode(errors="replace")
+        return re.findall(r"got<([^>]*)>", seen.replace("%s", ""))
+
+    def close(self) -> None:
+        """Hang up."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self._master)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "zsh by its file's name"])
+def test_a_key_at_a_terminal(office: tuple[Shell, Shell], tmp_path: Path, shell: str) -> None:
+    """What only the shell's own editor does: names are quoted, folders go on, what wants a value gets no space."""
+    lacking(shell.split(maxsplit=1)[0])
+    person = office[0].like(HOME=str(tmp_path), XDG_DATA_HOME="", TERM="dumb")
+    work = tmp_path / "work"
+    (work / "a folder").mkdir(parents=True)
+    (work / "a folder" / "it's $one.md").touch()
+    person.done("completion", "zsh", "--install")
+    script = tmp_path / "script"
+    script.write_text(completion.script("bash" if shell == "bash" else "zsh"), encoding="utf-8")
+    command = ["bash", "--norc", "--noprofile", "-i"] if shell == "bash" else ["zsh", "-f", "-i"]
+    setup = f"source {script}"
+    if shell == "zsh by its file's name":
+        setup = "fpath=(~/.local/share/zsh/site-functions $fpath); autoload -Uz compinit; compinit -D -u"
+    keyboard = Keyboard(command, person.environ, work, setup)
+    try:
+        assert keyboard.type("maestro send --to par\t\n") == ["send", "--to", "parent"]
+        assert keyboard.type("maestro send --file a\tit\t\n")[2:] == ["a folder/it's $one.md"]
+        assert keyboard.type("maestro send --to=sess_a\t\n") == ["send", "--to=sess_ann"]
+        assert keyboard.type("maestro up --set rate_l\t600\n")[2:] == ["rate_limit=600"]
+    finally:
+        keyboard.close()
 
 
 def test_nothing_is_forgotten_and_nothing_made_up(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,7 @@ import pytest
 
 from maestro_clients.broker_process import find
 from maestro_clients.gateway_process import stop as stop_gateway
+from maestro_schemas.errors import CODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,6 +177,13 @@ def test_most_blocks_are_run() -> None:
     skipped = [block for block in found if "skip" in block.options]
     assert len(found) - len(skipped) > 20
     assert len(skipped) <= 6
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_code_is_one(page: str) -> None:
+    with open(os.path.join(GUIDE, page), encoding="utf-8") as file:
+        named = re.findall(r"`([A-Z]{3,}(?:_[A-Z]+)+)`", file.read())
+    assert {code for code in named if not code.startswith("MAESTRO_")} - set(CODES) <= {"F_FULLFSYNC"}
 
 
 @pytest.mark.parametrize("page", PAGES)

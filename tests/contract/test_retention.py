@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli_shell import Shell
-from maestro_schemas import paths
+from maestro_broker import dead_letters
+from maestro_schemas import outbox_entry, paths
 from maestro_schemas.errors import MaestroError
 from post_office import eventually
 
@@ -124,6 +125,55 @@ def test_a_round_removes_what_is_old_and_only_that(post_office: PostOffice) -> N
     assert _pruned(operator, older_than_ms=0)["swept"]["messages"] >= 2
 
 
+def test_a_project_of_the_config_file_keeps_its_mail_for_its_own_time(post_office: PostOffice) -> None:
+    os.makedirs(post_office.root, exist_ok=True)
+    with open(post_office.environ["MAESTRO_CONFIG"], "w", encoding="utf-8") as file:
+        file.write('[projects.shop]\nretention = "30d"\n[projects.brief]\nretention = "2d"\n')
+    post_office.start()
+    for session, project in (("ann", "other"), ("bob", "other"), ("cy", "shop"), ("di", "brief")):
+        post_office.session(session, project=project, role="orchestrator")
+    ann = post_office.client("ann")
+    for receiver, days in (("bob", 6), ("bob", 8), ("cy", 8), ("cy", 31), ("di", 1), ("di", 3)):
+        message_id = ann.send(receiver, "hello", message_id=f"{receiver}_{days}")["id"]
+        post_office.client(receiver).confirm([message_id], kind="read")
+        _filed(post_office.client())
+        _age(post_office, receiver, message_id, days)
+    _pruned(post_office.client())
+    kept = [name for receiver in ("bob", "cy", "di") for name in _mail(post_office, receiver)]
+    assert kept == ["bob_6.json", "cy_8.json", "di_1.json"]
+
+
+def test_what_is_dead_goes_too(post_office: PostOffice) -> None:
+    """The days of the dead letters' index, but for the newest; and what the outbox held and the broker refused, once
+    the file's time and its own are over."""
+    days = os.path.join(post_office.data, dead_letters.FOLDER)
+    outbox = os.path.join(paths.outbox_dir(post_office.data), "ann")
+    os.makedirs(days)
+    os.makedirs(outbox)
+    now_ms = time.time_ns() // 1_000_000
+    for lsn, day in enumerate(("2020-01-01", "2020-01-02", "2099-01-01"), 1):
+        with open(os.path.join(days, f"{day}.jsonl"), "w", encoding="utf-8") as file:
+            file.write(f'{{"lsn":{lsn},"at":{lsn},"event":"message.expired","id":"m","from":"ann","to":"bob"}}\n')
+    for name, queued_days, file_days in (("old", 8, 8), ("queued_long", 8, 1), ("touched", 1, 8), ("new", 1, 1)):
+        outgoing = {"id": name, "to": "nobody", "message": "hello"}
+        entry = outbox_entry.OutboxEntry(now_ms - queued_days * DAY_MS, "ann", None, outgoing, {"code": "INVALID"})
+        path = os.path.join(outbox, name + outbox_entry.FAILED_SUFFIX)
+        with open(path, "wb") as file_:
+            file_.write(outbox_entry.encode(entry))
+        os.utime(path, (now_ms / 1000 - file_days * 86_400,) * 2)
+    with open(os.path.join(outbox, "strange.failed"), "wb") as file_:
+        file_.write(b"not an entry")
+    os.utime(file_.name, (0, 0))
+    post_office.start()
+    operator = post_office.client()
+    dry = _pruned(operator, dry_run=True)
+    assert (dry["swept"]["messages"], dry["swept"]["timelineFiles"]) == (1, 2)
+    assert len(os.listdir(outbox)) == 5
+    assert _pruned(operator)["swept"] == dry["swept"]
+    assert sorted(os.listdir(outbox)) == ["new.failed", "queued_long.failed", "strange.failed", "touched.failed"]
+    assert os.listdir(days) == ["2099-01-01.jsonl"]
+
+
 def test_what_memory_holds_goes_with_the_file(open_office: PostOffice) -> None:
     ann, bob, operator = open_office.client("ann"), open_office.client("bob"), open_office.client()
     ann.send("bob", "hello", message_id="m1")
@@ -172,6 +222,21 @@ def test_a_session_that_ended_long_ago_is_forgotten(post_office: PostOffice) -> 
     post_office.start()
     assert known() == {"idle", "bob"}
     assert post_office.client().stats()["warnings"] == []
+
+
+def test_what_several_rounds_find_expires_once(post_office: PostOffice) -> None:
+    """With a retention of a second there are four rounds until the main loop looks."""
+    post_office.start(retention="1s")
+    post_office.sessions("ann", "bob")
+    for number in range(20):
+        post_office.client("ann").send("bob", f"hello {number}")
+    operator = post_office.client()
+    eventually(lambda: operator.stats()["messages"]["expired"] >= 20, "all have expired", 20.0)
+    operator.end_session("ann")  # which gets a mail about it, that would expire as well
+    stats = operator.stats()
+    assert (stats["messages"]["expired"], stats["mailboxes"]["fullest"].get("bob", 0)) == (20, 0)
+    expired = [event["id"] for event in operator.events(0, session="bob", events=["expired"])["events"]]
+    assert len(set(expired)) == len(expired) == 20
 
 
 def test_who_may_prune(open_office: PostOffice) -> None:

@@ -70,6 +70,12 @@ def test_what_a_file_says_and_where() -> None:
         ("on = 1\n", 1, "unknown table or key 'on'"),
         ("[http]\nx = [\n '[limits]', # ]\n]\n", 2, "unknown key 'x'"),
         ("[limits]\nretention = '7d'\nretention_ms = 5000\n", 3, "set twice, first in line 2"),
+        ("\nrate-limit = 5\n[http]\n", 2, "'rate-limit' stands in no table"),
+        ("port = 5\n", 1, "'port' stands in no table"),
+        ("[projects]\nretention = '7d'\n", 2, "what stands in [projects] is a project's name"),
+        ("[limits]\nretention = 86400\n", 2, "retention can't be '86400': it has no unit"),
+        ("[projects.shop]\nretention = 86400\n", 2, "it has no unit"),
+        ("[http]\nlinger = 5000\n", 2, "it has no unit"),
         ("[limits]\nrate_limit = -1\n", 2, "can't be '-1'"),
         ("[limits]\nrate_limit = true\n", 2, "can't be 'True'"),
         ("[limits]\nrate_limit = 1.5\n", 2, "must be a number or text"),
@@ -92,6 +98,26 @@ def test_what_is_wrong_is_told_with_its_line(text: str, line: int, words: str) -
     assert words in error.message
     assert error.hint
     assert error.details == {"path": "config.toml", "line": line}
+
+
+def test_what_is_wrong_is_told_with_what_would_be_right() -> None:
+    for text, hint in (
+        ("rate_limit = 5\n", "Put it below a line [limits]."),
+        ("[limits]\nrequire_token = 'maybe'\n", "Give true or false."),
+        ("[limits]\nrate_limit = 1.5\n", "Give a whole number: 0 to 1,000,000,000."),
+        ("[limits]\nretention = '7'\n", "Give a duration with its unit, such as 30s, 5m, 1h or 7d: 1s or more."),
+        ("[limits]\nlease_ms_max = '2h'\n", "Give a duration with its unit, such as 30s, 5m, 1h or 7d: 1ms to 1h."),
+        ("[limits]\nprint_chars_max = 3\n", "Give a whole number: 500 or more."),
+        ("[limits]\ndata_bytes_max = '1g'\n", "Give a number of bytes, or a size such as 64k or 1m: 0 to 262,144."),
+        ("[limits]\non_ended = true\n", "Give one of error, queue, redirect."),
+        ("[http]\nhost = 1\n", "Give a text."),
+    ):
+        assert wrong(text).hint == hint
+
+
+def test_a_mark_of_the_encoding_is_no_key() -> None:
+    file = config.parse(b"\xef\xbb\xbf[limits]\nrate_limit = 5\n", "c.toml")
+    assert file.where("limits", "rate_limit") == "c.toml:2"
 
 
 def test_what_is_no_toml_or_no_text() -> None:

@@ -149,6 +149,25 @@ def test_a_value_out_of_range_is_told_with_both_numbers() -> None:
     assert (caught.value.limit, caught.value.actual) == (1, None)
 
 
+@pytest.mark.parametrize("name", ["retention", "Retention", "mailbox-idle"])
+def test_a_bare_number_is_no_duration_where_its_name_does_not_say_the_unit(name: str) -> None:
+    for flags, environ in (({name: "86400"}, {}), ({}, {f"MAESTRO_{name.upper().replace('-', '_')}": "86400"})):
+        with pytest.raises(MaestroError, match="has no unit"):
+            resolve({}, environ, flags)
+    assert resolve({}, {}, {f"{name}_ms": "86400"})[0] != Limits()
+    assert resolve({}, {"MAESTRO_LEASE_MS_MAX": "20"}, {})[0].lease_ms_max == 20
+
+
+@given(st.integers(0, 10**12 - 1))
+def test_a_duration_is_read_back(duration_ms: int) -> None:
+    assert parse_duration_ms(limits.duration_text(duration_ms)) == duration_ms
+
+
+def test_durations_in_words() -> None:
+    spelled = [limits.duration_text(value) for value in (0, 1, 999, 1_000, 90_000, 3_600_000, 7 * DAY_MS)]
+    assert spelled == ["0ms", "1ms", "999ms", "1s", "90s", "1h", "7d"]
+
+
 def test_a_word_is_one_of_its_words_wherever_it_is_set() -> None:
     found, origins = resolve({"on_ended": "queue"}, {}, {})
     assert (found.on_ended, origins["on_ended"]) == ("queue", "config")

@@ -38,7 +38,8 @@ def test_a_sender_hears_once_a_turn_of_all_that_expired() -> None:
     [told] = office.inbox("ann")
     assert (told.sender, told.id, told.seq) == ("maestro", "expired_m29", 1)
     assert "30 messages of yours" in told.text
-    assert "  m19 to bob\n  and 10 more" in told.text
+    assert "  m19 to bob\n  and 10 more: `maestro message dead` lists them\n" in told.text
+    assert told.text.endswith("To send one of them again: maestro message retry ID")
     assert "m20 " not in told.text
 
 
@@ -68,13 +69,28 @@ def test_pending_mail_expires_and_goes_a_retention_later() -> None:
     office.now_ms += 1
     office.sweep()
     assert office.inbox("bob") == []
-    assert [message.id for message in office.inbox("ann")] == ["expired_m1"]
+    [told] = office.inbox("ann")
+    assert (told.id, told.text.splitlines()[-1]) == ("expired_m1", "To send it again: maestro message retry m1")
     assert retention.overdue(office.state, "bob", "m1", office.now_ms) is None
     assert retention.overdue(office.state, "nobody", "m1", office.now_ms) is None
     office.file()
     office.sweep()
     assert ("bob", "m1") not in office.files
     assert office.send("ann", "bob", "m1").seq == 2
+
+
+def test_a_message_that_is_over_in_two_ways_expires_once() -> None:
+    office = _office()
+    office.accept("ann", "bob", "m1", ttl_ms=DAY_MS)
+    office.accept("ann", "bob", "m2")
+    office.now_ms += DAY_MS
+    both = [retention.overdue(office.state, "bob", name, office.now_ms) for name in ("m1", "m2", "m2")]
+    over = [*retention.due(office.state, "bob", office.now_ms, 256), *(found for found in both if found is not None)]
+    assert [message.id for message in over] == ["m1", "m1", "m2", "m2"]
+    retention.expire(office.state, over, office.now_ms)
+    office.commit()
+    assert office.state.mailboxes["bob"].pending == 0
+    assert "2 messages of yours" in office.inbox("ann")[0].text
 
 
 def test_each_project_has_its_retention() -> None:

@@ -49,6 +49,9 @@ def run(
     if shell == "zsh":
         directory = os.path.dirname(_places(shell, os.environ)[0])
         output.say(f"In ~/.zshrc, before compinit, have: fpath=({directory} $fpath)")
+    elif shell == "bash":
+        output.say("New shells complete maestro where the package bash-completion is installed.")
+        output.say("Without it, have in ~/.bashrc: source <(maestro completion bash)")
     else:
         output.say("New shells complete maestro.")
     return 0

@@ -55,9 +55,11 @@ def run(
         from maestro_cli.render import history
 
         receiver = Correspondents(client).label(message["to"])
+        has_ended = message["status"] == "pending" and "completedAt" in client.session(message["to"])
     lines = [f"{message['id']} to {receiver}: {message['status']}", *history(message, now_ms())]
     if message["status"] == "pending":
-        lines.append("  not delivered yet: its receiver has not been shown it")
+        waits = "has ended: it waits until that comes back, the same id" if has_ended else "has not been shown it"
+        lines.append(f"  not delivered yet: its receiver {waits}")
     elif message["status"] == "delivered":
         lines.append("  not acknowledged yet")
     elif message["status"] == "expired":

@@ -45,7 +45,7 @@ _LABELS = {
     "fileSystem": "file system",
     "p50Ms": "p50",
     "p99Ms": "p99",
-    "watchers": "watched topics",
+    "watchers": "topics watched (of sessions, or of all)",
     "tcp": "other machines",
     "keys": "keys, last heard of",
     "messages": "messages since the start",
@@ -53,6 +53,19 @@ _LABELS = {
     "refused": "refused at the door",
     "journalBytes": "journal",
     "unsentReplies": "answers that could not be sent",
+}
+# What the counts of a sweep's round are called, which has names in common with other groups.
+_SWEEP_LABELS = {
+    "startedAt": "last round began",
+    "tookMs": "took",
+    "lookedAt": "files looked at",
+    "messages": "messages removed",
+    "tombstones": "links to them removed",
+    "folders": "empty folders removed",
+    "sessions": "sessions forgotten",
+    "timelineFiles": "days of the timeline removed",
+    "expired": "messages expired by age",
+    "bytes": "room made",
 }
 _APART = frozenset({"limits", "warnings", "config"})
 
@@ -86,6 +99,8 @@ def _lines(stats: dict[str, Any]) -> list[str]:
         if isinstance(value, dict):
             parts = _commit(value) if key == "commit" else value
             held = {_label(name): _value(name, part) for name, part in parts.items()}
+            if key == "sweep":
+                held = {_SWEEP_LABELS.get(name, _label(name)): _of_sweep(name, part) for name, part in value.items()}
             lines += [f"{_label(key)}:", *(table(held) if held else ["  none"])]
     single = {_label(key): _value(key, value) for key, value in rest.items() if not isinstance(value, dict)}
     if single:
@@ -102,6 +117,14 @@ def _commit(commit: dict[str, Any]) -> dict[str, Any]:
     if isinstance(records, dict) and isinstance(count, int) and count:
         shown["records a commit"] = f"{records.get('sum', 0) / count:.1f} on average"
     return shown
+
+
+def _of_sweep(key: str, value: object) -> str:
+    if key in ("bytes", "lookedAt") and isinstance(value, int):
+        return size(value) if key == "bytes" else f"{value:,}"
+    if key == "tookMs" and isinstance(value, int):
+        return duration(value)
+    return _value(key, value)
 
 
 def _limits(limits: dict[str, dict[str, Any]]) -> list[str]:
@@ -136,6 +159,10 @@ def _value(key: str, value: object) -> str:
         return ", ".join(f"{plain(name)} {count:,}" for name, count in value.items()) or "none"
     if key == "keys" and isinstance(value, dict):
         return ", ".join(f"{plain(name)} {moment(at, now_ms())}" for name, at in value.items()) or "none"
-    if isinstance(value, bool) or not isinstance(value, int):
+    if value is None:
+        return "not known yet"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, int):
         return plain(value)
     return str(value) if key in ("pid", "protocol", "noticesPort") else f"{value:,}"

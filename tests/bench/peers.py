@@ -21,10 +21,16 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 TEXT = "x" * 512
 RECEIVERS = 64
+# How one client process has several messages in flight, and what that is called in the tables.
+MODES = {
+    "tasks": "one a request, from as many asyncio tasks, each of which waits for its answer",
+    "singles": "one a request, written one after the other on one connection",
+    "batches": "many a request",
+}
 
 
 class Load(NamedTuple):
@@ -92,8 +98,10 @@ class Redis:
 
 
 def redis_load(address: str, mode: str, depth: int, count: int, seconds: float) -> Load:
-    """`batches`: pipelines of `depth` commands. `singles`: each command a write of its own, `depth` unanswered on one
-    connection (a task for each message is three times slower with redis-py)."""
+    """As MODES has it. `batches`: pipelines of `depth` commands. `singles`: below redis-py's public calls, on one of
+    its connections, which is its fastest way."""
+    if mode == "tasks":
+        return asyncio.run(_redis_tasks(address, depth, count, seconds))
     import redis
 
     client: Any = redis.Redis(unix_socket_path=address)
@@ -125,6 +133,39 @@ def redis_load(address: str, mode: str, depth: int, count: int, seconds: float) 
     ended = time.monotonic()
     client.close()
     return Load(accepted, began, ended)
+
+
+async def _redis_tasks(address: str, depth: int, count: int, seconds: float) -> Load:
+    import redis.asyncio
+
+    client: Any = redis.asyncio.Redis(unix_socket_path=address, max_connections=depth)
+    await asyncio.gather(*(client.ping() for _ in range(depth)))  # connections are made when they are needed
+
+    async def put(number: int) -> None:
+        await client.xadd(f"load_{number % RECEIVERS}", {"message": TEXT})
+
+    load = await in_tasks(put, depth, count, seconds)
+    await client.aclose()
+    return load
+
+
+async def in_tasks(put: Callable[[int], Awaitable[None]], depth: int, count: int, seconds: float) -> Load:
+    """`depth` tasks, each of which sends a message and waits for its answer, over and over."""
+    began = time.monotonic()
+    until = began + seconds if seconds else float("inf")
+    numbers = iter(range(count))
+
+    async def one_after_the_other() -> int:
+        done = 0
+        for number in numbers:
+            await put(number)
+            done += 1
+            if time.monotonic() >= until:
+                break
+        return done
+
+    accepted = sum(await asyncio.gather(*(one_after_the_other() for _ in range(depth))))
+    return Load(accepted, began, time.monotonic())
 
 
 # --- NATS ----------------------------------------------------------------------------------------------------------
@@ -185,8 +226,8 @@ class Nats:
 
 
 def nats_load(address: str, mode: str, depth: int, count: int, seconds: float) -> Load:
-    """`singles`: as many tasks as are in flight, each waiting for its answer. `batches`: `publish_async`, the
-    nearest that JetStream's clients have, with at most `depth` unanswered."""
+    """As MODES has it; but JetStream's clients have no batches: `publish_async` is the nearest, and their way for
+    `singles` as well."""
     return asyncio.run(_nats_load(address, mode, depth, count, seconds))
 
 
@@ -197,34 +238,28 @@ async def _nats_load(address: str, mode: str, depth: int, count: int, seconds: f
     stream: Any = client.jetstream(publish_async_max_pending=max(depth, 2))
     data = TEXT.encode()
     await stream.publish("load.0", data)
+
+    async def put(number: int) -> None:
+        await stream.publish(f"load.{number % RECEIVERS}", data, timeout=60)
+
+    if mode == "tasks":
+        load = await in_tasks(put, depth, count, seconds)
+        await client.close()
+        return load
     accepted = 0
     began = time.monotonic()
     until = began + seconds if seconds else float("inf")
-    numbers = iter(range(count))
-
-    async def one_after_the_other() -> int:
-        done = 0
-        for number in numbers:
-            await stream.publish(f"load.{number % RECEIVERS}", data, timeout=60)
-            done += 1
-            if time.monotonic() >= until:
-                break
-        return done
-
-    if mode == "singles":
-        accepted = sum(await asyncio.gather(*(one_after_the_other() for _ in range(depth))))
-    else:
-        waiting: deque[asyncio.Future[Any]] = deque()
-        for number in numbers:
-            waiting.append(await stream.publish_async(f"load.{number % RECEIVERS}", data, wait_stall=60))
-            while len(waiting) >= depth or (waiting and waiting[0].done()):
-                await waiting.popleft()
-                accepted += 1
-            if time.monotonic() >= until:
-                break
-        for future in waiting:
-            await future
+    waiting: deque[asyncio.Future[Any]] = deque()
+    for number in range(count):
+        waiting.append(await stream.publish_async(f"load.{number % RECEIVERS}", data, wait_stall=60))
+        while len(waiting) >= depth or (waiting and waiting[0].done()):
+            await waiting.popleft()
             accepted += 1
+        if time.monotonic() >= until:
+            break
+    for future in waiting:
+        await future
+        accepted += 1
     ended = time.monotonic()
     await client.close()
     return Load(accepted, began, ended)

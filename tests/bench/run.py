@@ -32,6 +32,7 @@ from bench.messengers import messengers
 from bench.million import disk_use, million
 from bench.references import percentile
 from bench.scale import scale
+from bench.stages import stages
 from bench.sweep import ADDED_MS_MAX, sweep
 from bench.throughput import sustained_beside, throughput
 from bench.whole_commands import whole_commands
@@ -330,6 +331,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "scale": scale,
     "throughput": throughput,
     "sustained_beside": sustained_beside,
+    "profile": stages,
     "million": million,
     "disk_use": disk_use,
     "sweep": sweep,

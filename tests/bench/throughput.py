@@ -6,6 +6,7 @@ its answer, and every message counted at its server afterwards. Ratios are of me
 
 from __future__ import annotations
 
+import asyncio
 import os
 import statistics
 import subprocess
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from bench import references
 from bench.findings import Plot, Table
-from bench.peers import LOADS, RECEIVERS, TEXT, Load, Nats, Peer, Redis, missing
+from bench.peers import LOADS, MODES, RECEIVERS, TEXT, Load, Nats, Peer, Redis, in_tasks, missing
+from maestro_clients.asynchronous import AsyncClient
 from maestro_clients.blocking import Client
 from maestro_clients.callers import Caller
 from maestro_clients.fresh import new_message_id
@@ -27,21 +29,24 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import OutgoingDoc
 
 DEPTHS = (1, 16, 64, 256)
-MODES = ("singles", "batches")
 # Of a full burst: at depth 1 nothing piles up, so fewer tell as much.
 _DEPTH_1_SHARE = 5
 _TURNS = 3
 # So many requests make up what is in flight in batches: the client makes one while the broker does another.
 _REQUESTS = 4
+# Up to here all go in one request, as in a pipeline of Redis's: four of four are more commits for no gain.
+_ONE_REQUEST = 16
 _PROCESSES = 4
 
 
 def maestro_load(address: str, mode: str, depth: int, count: int, seconds: float) -> Load:
-    """`singles`: a message a request. `batches`: requests of a quarter of what is in flight."""
-    batch = 1 if mode == "singles" else max(1, depth // _REQUESTS)
+    """As MODES has it. `batches`: requests of a quarter of what is in flight, a few messages excepted."""
+    batch = 1 if mode == "singles" else depth if depth <= _ONE_REQUEST else depth // _REQUESTS
     session = f"loader_{os.getpid()}"
     with Client(address) as operator:
         operator.start_session(session, role="orchestrator")
+    if mode == "tasks":
+        return asyncio.run(_tasks(address, session, depth, count, seconds))
     with Client(address, Caller(session), timeout_s=60.0) as client:
         client.hello()
         began = time.monotonic()
@@ -57,6 +62,16 @@ def maestro_load(address: str, mode: str, depth: int, count: int, seconds: float
             result["status"] == 201 for result in client.pipeline(outgoing(), in_flight=depth, batch=batch)
         )
         return Load(accepted, began, time.monotonic())
+
+
+async def _tasks(address: str, session: str, depth: int, count: int, seconds: float) -> Load:
+    async with AsyncClient(address, Caller(session), timeout_s=60.0) as client:
+        await client.hello()
+
+        async def put(number: int) -> None:
+            await client.send(f"load_{number % RECEIVERS}", TEXT)
+
+        return await in_tasks(put, depth, count, seconds)
 
 
 class Ours:
@@ -191,7 +206,7 @@ def _burst(peer: Peer, mode: str, depth: int, count: int) -> float:
     held = peer.held()
     load = _load_of(peer)(peer.address, mode, depth, count, 0.0)
     kept = peer.held() - held
-    extra = peer.name == "NATS"  # its first, which opens the stream
+    extra = int(peer.name == "NATS")  # its first, which opens the stream
     if load.accepted != count or kept != count + extra:
         raise RuntimeError(f"{peer.name}: {count} sent, {load.accepted} acknowledged, {kept} kept")
     return count / (load.ended_s - load.began_s)
@@ -250,7 +265,7 @@ def _show(
         bench.findings.add(
             Table(
                 "throughput",
-                f"Burst of {bench.burst:,}, {mode}: durable sends a second",
+                f"Burst of {bench.burst:,}, {MODES[mode]}: durable sends a second",
                 ["in flight", *names, *(f"Maestro / {name}" for name in names[1:]), "from, to"],
                 rows,
                 f"Medians of {_TURNS} turns; at depth 1 a burst of {bench.burst // _DEPTH_1_SHARE:,} in all.",

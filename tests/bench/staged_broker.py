@@ -1,0 +1,154 @@
+"""Staged broker: the broker as it is, with a clock at the border of each of its stages.
+
+Rule: nothing in the broker knows of it. A stage's time is its own, without that of the stages inside it, so that all
+stages of a thread add up to its life. The line `begin` on standard input begins a count anew, any other writes the
+one that is there to the file of `--out`. The main loop is measured by the wall clock, since it waits for the disk;
+the filer by its own CPU time, since what it waits for is mostly the main loop.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import zmq
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from maestro_broker import __main__ as broker
+from maestro_broker import core, daemon, filer, notices, records, segment
+from maestro_broker.admission import Admission
+from maestro_broker.backlog import Backlog
+from maestro_broker.daemon import Daemon
+from maestro_broker.heads import Heads
+from maestro_broker.local_router import LocalRouter
+from maestro_broker.room import Room
+from maestro_broker.spool import Spool
+from maestro_broker.tally import Tally
+from maestro_broker.timeline import Timeline
+from maestro_broker.transport import Transport
+from maestro_broker.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Whose function, its name, and the stage that its time belongs to.
+LOOP: list[tuple[Any, str, str]] = [
+    (zmq.Poller, "poll", "wait for requests"),
+    (selectors.EpollSelector, "select", "receive"),
+    (LocalRouter, "_read", "receive"),
+    (Admission, "admit", "decode"),
+    (daemon, "decode_request", "decode"),
+    (Room, "for_send", "decide"),
+    (core, "touches", "decide"),
+    (core, "apply", "decide"),
+    (Tally, "answered", "count"),
+    (Tally, "committed", "count"),
+    (daemon, "_encode", "reply: encode"),
+    (records, "encode", "journal: encode"),
+    (segment, "pack_records", "journal: pack, CRC"),
+    (segment, "write_all", "journal: write"),
+    (segment, "sync_data", "journal: sync"),
+    (Daemon, "_mark", "markers"),
+    (Transport, "reply", "reply: frames"),
+    (Transport, "flush", "reply: send"),
+    (notices, "publish", "publish"),
+    (Backlog, "put", "hand over to the filer"),
+    (Backlog, "take_filed", "hand over to the filer"),
+    (Upkeep, "turn", "upkeep"),
+    (Daemon, "_tick", "upkeep"),
+    (Daemon, "_commit", "the loop itself"),
+    (Daemon, "_turn", "the loop itself"),
+]
+FILER: list[tuple[Any, str, str]] = [
+    (Spool, "write_message", "file: the message"),
+    (Spool, "link_sent", "file: the sender's link"),
+    (Timeline, "append", "file: the audit"),
+    (filer, "event", "file: the audit"),
+    (Heads, "absorb", "file: counters"),
+    (filer.Filer, "_file", "file: the filer itself"),
+]
+
+
+class Clock:
+    """The time of each stage of one thread, in ns, and how often it was entered."""
+
+    def __init__(self, now_ns: Callable[[], int]) -> None:
+        self._now_ns = now_ns
+        self._open = ["the rest"]
+        self._since_ns = 0
+        self._thread = 0
+        self._spent_ns: dict[str, int] = {}
+        self._entered: dict[str, int] = {}
+        self.begins = True  # with the next stage
+
+    def found(self) -> dict[str, dict[str, int]]:
+        """What was counted so far; from any thread."""
+        return {"spent_ns": dict(self._spent_ns), "entered": dict(self._entered)}
+
+    def _begin(self) -> None:
+        self.begins = False
+        self._thread = threading.get_ident()
+        self._spent_ns.clear()
+        self._entered.clear()
+        self._since_ns = self._now_ns()
+
+    def timed(self, work: Callable[..., Any], stage: str, *, is_first: bool = False) -> Callable[..., Any]:
+        """The same function; on the clock's thread its time is the stage's. `is_first`: a count begins with it."""
+        ident, now = threading.get_ident, self._now_ns
+        spent_ns, entered, opened = self._spent_ns, self._entered, self._open
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            if is_first and self.begins:
+                self._begin()
+            if ident() != self._thread:
+                return work(*arguments, **named)
+            now_ns = now()
+            outer = opened[-1]
+            spent_ns[outer] = spent_ns.get(outer, 0) + now_ns - self._since_ns
+            self._since_ns = now_ns
+            opened.append(stage)
+            entered[stage] = entered.get(stage, 0) + 1
+            try:
+                return work(*arguments, **named)
+            finally:
+                opened.pop()
+                now_ns = now()
+                spent_ns[stage] = spent_ns.get(stage, 0) + now_ns - self._since_ns
+                self._since_ns = now_ns
+
+        return call
+
+
+def _listen(clocks: dict[str, Clock], out: str) -> None:
+    """Do what standard input says."""
+    for line in sys.stdin:
+        if line == "begin\n":
+            for clock in clocks.values():
+                clock.begins = True
+        else:
+            with open(f"{out}.part", "w", encoding="utf-8") as file:
+                json.dump({name: clock.found() for name, clock in clocks.items()}, file)
+            os.rename(f"{out}.part", out)
+
+
+def main() -> int:
+    """The broker's life; the arguments after `--out FILE` are its own."""
+    out = sys.argv[2]
+    del sys.argv[1:3]
+    clocks = {"loop": Clock(time.perf_counter_ns), "filer": Clock(time.thread_time_ns)}
+    for name, places in (("loop", LOOP), ("filer", FILER)):
+        for owner, function, stage in places:
+            is_first = function in ("_turn", "_file")
+            setattr(owner, function, clocks[name].timed(getattr(owner, function), stage, is_first=is_first))
+    threading.Thread(target=_listen, args=(clocks, out), daemon=True).start()
+    return broker.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""Stages: where the microseconds of a message go, in the broker's main loop and in its filer.
+
+Rule: the real broker under real clients, with a clock at the border of each stage (`staged_broker`). The clocks
+themselves take a few microseconds a message, which fall into the stages that they stand around: the shares count, and
+the rates without clocks stand in the other parts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import zmq
+
+from bench import staged_broker
+from bench.findings import Table
+from maestro_clients import broker_process
+from maestro_clients.blocking import Client
+from maestro_clients.callers import Caller
+from maestro_clients.fresh import new_message_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.run import Bench
+    from maestro_clients.broker_process import Endpoints
+    from maestro_schemas.documents import OutgoingDoc
+
+_TEXT = "x" * 512
+_RECEIVERS = 64
+_WARM_UP = 1_000
+_WAIT = "wait for requests"
+_START_S = 20.0
+
+
+class Scene(NamedTuple):
+    """One load. `share`: of the burst, a `share`th."""
+
+    name: str
+    in_flight: int
+    batch: int
+    is_watched: bool
+    share: int
+
+
+SCENES = (
+    Scene("1 in flight, an observer of everything", 1, 1, True, 20),
+    Scene("64 in flight, one a request", 64, 1, False, 2),
+    Scene("256 in flight, 64 a request", 256, 64, False, 1),
+)
+
+
+def stages(bench: Bench) -> None:
+    """Each scene's stages, in us a message."""
+    office = _Office(bench)
+    try:
+        found = {scene: office.play(scene, max(bench.burst // scene.share, 64)) for scene in SCENES}
+    finally:
+        office.stop()
+    for thread in ("loop", "filer"):
+        names = {name for scene in SCENES for name in found[scene][thread]} - {_WAIT}
+        ordered = sorted(names, key=lambda name: -sum(found[scene][thread].get(name, 0.0) for scene in SCENES))
+        rows: list[list[Any]] = [
+            [name, *(found[scene][thread].get(name, 0.0) for scene in SCENES)] for name in ordered
+        ]
+        rows.append(["in all", *(sum(row[place] for row in rows) for place in range(1, len(SCENES) + 1))])
+        whose = "the main loop, by the wall clock" if thread == "loop" else "the filer, by its CPU time"
+        bench.findings.add(
+            Table(
+                "profile",
+                f"Microseconds a message: {whose}",
+                ["stage", *(scene.name for scene in SCENES)],
+                rows,
+                "Decision 19 says what was done about the first ones." if thread == "loop" else "",
+            )
+        )
+        for row in rows:
+            bench.row(f"{thread}: {row[0]}", "  ".join(f"{value:8.2f}" for value in row[1:]) + " us")
+    for scene, place in zip(SCENES, ("1", "64", "256"), strict=True):
+        bench.figures[f"profile_loop_{place}_us"] = sum(found[scene]["loop"].values())
+
+
+class _Office:
+    """A broker with clocks, in a directory of its own, and one client."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._data = os.path.join(bench.scratch, "staged")
+        self._out = os.path.join(bench.scratch, "stages.json")
+        command = [sys.executable, staged_broker.__file__, "--out", self._out, "--data-dir", self._data]
+        environ = {**bench.environ, "MAESTRO_DATA_DIR": self._data}
+        self._process = subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, text=True)
+        self._endpoints = self._found()
+        self._operator = Client(self._endpoints.router, Caller())
+        self._operator.start_session("staged_a", role="orchestrator")
+        for number in range(_RECEIVERS):
+            self._operator.start_session(f"staged_{number}")
+        self._client = Client(self._endpoints.router, Caller("staged_a"), timeout_s=60.0)
+
+    def _found(self) -> Endpoints:
+        until_s = time.monotonic() + _START_S
+        while (found := broker_process.find(self._data)) is None:
+            if self._process.poll() is not None or time.monotonic() > until_s:
+                self._process.kill()
+                raise RuntimeError("the broker with clocks does not start")
+            time.sleep(0.02)
+        return found
+
+    def play(self, scene: Scene, count: int) -> dict[str, dict[str, float]]:
+        """By thread and stage, us a message."""
+        context = zmq.Context()
+        observer = context.socket(zmq.SUB)
+        observer.setsockopt(zmq.RCVHWM, 0)
+        if scene.is_watched:
+            observer.connect(self._endpoints.notices)
+            observer.subscribe(b"")
+        self._send(scene, _WARM_UP)
+        self._tell("begin")
+        self._send(scene, count)
+        while self._operator.stats()["filingBacklog"]:
+            time.sleep(0.05)
+        self._tell("write")
+        while not os.path.exists(self._out):
+            time.sleep(0.01)
+        with open(self._out, encoding="utf-8") as file:
+            told = json.load(file)
+        os.unlink(self._out)
+        observer.close(0)
+        context.term()
+        return {
+            thread: {name: ns / 1000 / count for name, ns in clock["spent_ns"].items() if name != _WAIT}
+            for thread, clock in told.items()
+        }
+
+    def _send(self, scene: Scene, count: int) -> None:
+        outgoing: Iterator[OutgoingDoc] = (
+            {"id": new_message_id(), "to": f"staged_{number % _RECEIVERS}", "message": _TEXT}
+            for number in range(count)
+        )
+        results = self._client.pipeline(outgoing, in_flight=scene.in_flight, batch=scene.batch)
+        accepted = sum(result["status"] == 201 for result in results)
+        if accepted != count:
+            raise RuntimeError(f"{accepted} of {count} accepted")
+
+    def _tell(self, word: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{word}\n")
+        self._process.stdin.flush()
+
+    def stop(self) -> None:
+        """End it in order."""
+        self._operator.shutdown()
+        self._client.close()
+        self._operator.close()
+        self._process.wait(30)
+        assert self._process.stdin is not None
+        self._process.stdin.close()

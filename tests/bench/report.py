@@ -44,12 +44,17 @@ _HEADINGS = {
 }
 
 
-def write(findings: Findings, docs: str) -> None:
-    """Data, pictures and page, into the directory `docs`. Raises ImportError without matplotlib."""
+def keep(findings: Findings, docs: str) -> None:
+    """The data alone, into the directory `docs`."""
     os.makedirs(os.path.join(docs, "performance"), exist_ok=True)
     with open(os.path.join(docs, DATA), "w", encoding="utf-8") as file:
         json.dump(findings.as_json(), file, indent=1, ensure_ascii=False)
         file.write("\n")
+
+
+def write(findings: Findings, docs: str) -> None:
+    """Data, pictures and page, into the directory `docs`. Raises ImportError without matplotlib."""
+    keep(findings, docs)
     for shown in findings.shown:
         if isinstance(shown, Plot):
             _draw(shown, os.path.join(docs, "performance", f"{shown.name}.svg"))

@@ -337,7 +337,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "sweep": sweep,
 }
 BY_NAME_ONLY = frozenset({"million", "disk_use", "sweep"})
-MESSAGES = {"million": 1_000_000, "disk_use": 100_000, "sweep": 20_000, "scale": 100_000}
+MESSAGES = {"million": 1_000_000, "disk_use": 100_000, "sweep": 20_000, "scale": 1_000_000}
 
 
 def main() -> int:
@@ -357,6 +357,7 @@ def main() -> int:
         report.write(report.read(arguments.kept), DOCS)
         return 0
     print(f"Maestro messaging, {os.cpu_count()} CPUs, Python {sys.version.split()[0]}; texts of {len(TEXT)} bytes\n")
+    reports = arguments.report or not arguments.only
     figures: dict[str, Any] = {}
     findings = Findings()
     benches: list[Bench] = []
@@ -381,15 +382,17 @@ def main() -> int:
             figures |= bench.figures
             if len(findings.shown) == shown:
                 findings.add(Table(name, "As it was printed", ["", "", ""], [list(row) for row in bench.rows]))
+            findings.figures |= figures
+            if reports:
+                report.keep(findings, DOCS)  # so that a run of an hour which breaks off was not for nothing
     finally:
         for bench in benches:
             bench.remove()
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump(figures, file, indent=2)
-    findings.figures |= figures
     findings.run["load average at the end"] = f"{os.getloadavg()[0]:.2f}"
-    if arguments.report or not arguments.only:
+    if reports:
         report.write(findings, DOCS)
         print(f"\nwritten: {os.path.relpath(os.path.join(DOCS, report.PAGE))}")
     whole = figures.get("push_seen", 600) == 600 and figures.get("poll_seen", 40) == 40

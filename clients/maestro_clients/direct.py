@@ -77,6 +77,16 @@ class DirectPlug:
         self._write(zmtp.DEALER_OPENING)
 
     @property
+    def descriptors(self) -> tuple[int]:
+        """As Plug."""
+        return (self.socket.fileno(),)
+
+    @property
+    def unannounced(self) -> bool:
+        """As Plug. What is unread keeps the socket readable."""
+        return False
+
+    @property
     def holds_back(self) -> bool:
         """As Plug. What waits for the greeting is not asked for: its coming wakes the poller."""
         return bool(self._unsent)

@@ -70,10 +70,21 @@ class DirectPlug:
         self._link = zmtp.Link(zmtp.DEALERS_PEERS, _FRAME_BYTES_MAX)
         # Until the peer's READY nothing may follow the greeting: libzmq would take it for a command.
         self._early: list[bytes] = []
-        self._unsent = b""
+        # From whose front bytes go without the rest being copied, however much it is.
+        self._unsent = bytearray()
         self._poller = select.poll()
         self._poller.register(socket, select.POLLIN)
         self._write(zmtp.DEALER_OPENING)
+
+    @property
+    def descriptors(self) -> tuple[int]:
+        """As Plug."""
+        return (self.socket.fileno(),)
+
+    @property
+    def unannounced(self) -> bool:
+        """As Plug. What is unread keeps the socket readable."""
+        return False
 
     @property
     def holds_back(self) -> bool:
@@ -122,19 +133,21 @@ class DirectPlug:
 
     def _write(self, data: bytes) -> None:
         """As much as the socket takes now; the rest waits in `_unsent`."""
-        data = self._unsent + data if self._unsent else data
+        unsent = self._unsent
+        if unsent:
+            unsent += data
         try:
-            sent = self.socket.send(data)
+            sent = self.socket.send(unsent or data)
         except BlockingIOError:
             sent = 0
         except OSError:
             return  # `receive` finds out that the peer is gone
-        if sent == len(data):
-            if self._unsent:
-                self._unsent = b""
+        if unsent:
+            del unsent[:sent]
+            if not unsent:
                 self._poller.modify(self.socket, select.POLLIN)
-        else:
-            self._unsent = data[sent:]
+        elif sent < len(data):
+            unsent += memoryview(data)[sent:]
             self._poller.modify(self.socket, select.POLLIN | select.POLLOUT)
 
     def may_answer(self) -> bool:

@@ -26,6 +26,14 @@ class Plug(Protocol):
         """For a poller: readable when `receive` may have something."""
 
     @property
+    def descriptors(self) -> Sequence[int]:
+        """For an event loop: one is readable when `receive` or `refused` may have something new."""
+
+    @property
+    def unannounced(self) -> bool:
+        """Whether messages are there that no descriptor need tell of: to be asked after each `send` and `receive`."""
+
+    @property
     def holds_back(self) -> bool:
         """Whether something waits to be sent; `receive` sends it as it can."""
 

@@ -146,6 +146,43 @@ def test_a_pipeline_beside_other_calls(open_office: PostOffice) -> None:
     asyncio.run(main())
 
 
+def test_more_than_a_socket_takes(open_office: PostOffice) -> None:
+    """What a broker that does not read is sent waits in the client, which turns to others; all of it arrives."""
+
+    async def main() -> None:
+        async with AsyncClient(open_office.router(), ANN, timeout_s=10.0) as client:
+            await client.hello()
+            open_office.pause()
+            batches = [outgoing(90, "y" * 10_000) for _ in range(16)]
+            tasks = [asyncio.create_task(client.send_many(batch)) for batch in batches]
+            began_s = time.process_time()
+            assert await code_of(client.call("hello", {}, timeout_s=0.5)) == "TIMEOUT"
+            assert time.process_time() - began_s < 0.25, "nobody spins meanwhile"
+            open_office.resume()
+            for batch, results in zip(batches, await asyncio.gather(*tasks), strict=True):
+                assert [result["id"] for result in results] == [item["id"] for item in batch]
+            assert (await client.inbox(since=0, limit=1, caller=BOB))["headSeq"] == 1_440
+
+    asyncio.run(main())
+
+
+def test_a_peer_that_speaks_otherwise(post_office: PostOffice) -> None:
+    """Told at once, not after the whole timeout."""
+    address = os.path.join(post_office.root, "other.sock")
+    os.makedirs(post_office.root, exist_ok=True)
+
+    async def main() -> None:
+        async def speak(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            writer.close()
+
+        async with await asyncio.start_unix_server(speak, address), AsyncClient(f"ipc://{address}") as client:
+            for _ in range(2):
+                assert await code_of(client.hello()) == "UNSUPPORTED_PROTOCOL"
+
+    asyncio.run(main())
+
+
 # --- the broker goes and comes ---------------------------------------------------------------------------------
 
 

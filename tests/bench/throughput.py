@@ -140,8 +140,7 @@ def throughput(bench: Bench) -> None:
 
 
 def sustained_beside(bench: Bench) -> None:
-    """`--seconds` at each depth, in batches; ours until every message is a file. (NATS alone: Redis makes no files, and
-    its log would have to be rewritten to last.)"""
+    """`--seconds` at each depth, in batches; ours until every message is a file. NATS keeps files, too."""
     ours = Ours(bench)
     peers = _start(bench, Nats)
     everybody: list[Peer] = [ours, *peers]

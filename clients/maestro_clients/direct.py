@@ -70,7 +70,8 @@ class DirectPlug:
         self._link = zmtp.Link(zmtp.DEALERS_PEERS, _FRAME_BYTES_MAX)
         # Until the peer's READY nothing may follow the greeting: libzmq would take it for a command.
         self._early: list[bytes] = []
-        self._unsent = b""
+        # Not bytes: with many requests in flight each new one would cost a copy of all that wait.
+        self._unsent = bytearray()
         self._poller = select.poll()
         self._poller.register(socket, select.POLLIN)
         self._write(zmtp.DEALER_OPENING)
@@ -122,19 +123,23 @@ class DirectPlug:
 
     def _write(self, data: bytes) -> None:
         """As much as the socket takes now; the rest waits in `_unsent`."""
-        data = self._unsent + data if self._unsent else data
+        unsent = self._unsent
+        waiting: bytes | bytearray = data
+        if unsent:
+            unsent += data
+            waiting = unsent
         try:
-            sent = self.socket.send(data)
+            sent = self.socket.send(waiting)
         except BlockingIOError:
             sent = 0
         except OSError:
             return  # `receive` finds out that the peer is gone
-        if sent == len(data):
-            if self._unsent:
-                self._unsent = b""
+        if waiting is unsent:
+            del unsent[:sent]
+            if not unsent:
                 self._poller.modify(self.socket, select.POLLIN)
-        else:
-            self._unsent = data[sent:]
+        elif sent < len(data):
+            unsent += memoryview(data)[sent:]
             self._poller.modify(self.socket, select.POLLIN | select.POLLOUT)
 
     def may_answer(self) -> bool:

@@ -14,7 +14,6 @@ import signal
 import socket
 import time
 from collections import deque
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -68,7 +67,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+# Of each post a turn: so many requests, or fewer where their answers are long.
 _BATCH_REQUESTS = 512
+_BATCH_ANSWER_BYTES = 4 << 20
 _TICK_MS = 1_000
 # How long the loop is idle before it seals the journal's last batch.
 _SEAL_AFTER_MS = 20
@@ -202,8 +203,9 @@ class Daemon:
             if self._door is not None:
                 self._door.register(poller)
             # An idle millisecond is the filer's; less than that costs more in handing over than it files.
-            ready = poller.poll(0 if self._readings else self._backlog.patience_ms())
-            if not ready and not self._readings:
+            busy = bool(self._readings) or self._transport.router.has_left
+            ready = poller.poll(0 if busy else self._backlog.patience_ms())
+            if not ready and not busy:
                 self._filer.go_on()
                 ready = poller.poll(self._wait_ms())
                 self._filer.hold_back()
@@ -217,9 +219,13 @@ class Daemon:
         self._state.back_pressure = self._backlog.press_back()
         now_ms = self._clock.now_ms()
         arrivals = 0
-        for arrival in chain.from_iterable(post.receive(_BATCH_REQUESTS) for post in self._posts):
-            arrivals += 1
-            self._answer(arrival, now_ms)
+        for post in self._posts:
+            bytes_left = _BATCH_ANSWER_BYTES
+            for arrival in post.receive(_BATCH_REQUESTS):
+                arrivals += 1
+                bytes_left -= self._answer(arrival, now_ms)
+                if bytes_left < 0:
+                    break
         for arrival in self._readings.advance(self._state, now_ms):
             self._answer(arrival, now_ms)
         if now_ms >= self._upkeep.next_ms:
@@ -291,7 +297,8 @@ class Daemon:
 
     # --- requests ----------------------------------------------------------------------------------------
 
-    def _answer(self, arrival: Arrival, now_ms: int) -> None:
+    def _answer(self, arrival: Arrival, now_ms: int) -> int:
+        """Do what is asked; the answer's bytes, which go out after the commit."""
         post, self._state.key = self._posts[0 if arrival.public is None else -1], None
         try:
             command, body = self._admission.admit(arrival)
@@ -299,7 +306,7 @@ class Daemon:
             if self._door is not None and arrival.public is not None:
                 request = self._door.vouch(arrival.public, request, now_ms)
             if isinstance(request, Inbox) and not self._is_read(request, arrival, now_ms):
-                return
+                return 0
             reply = self._do(request, len(body), now_ms)
             self._tally.answered(reply)
             status, encoded = b"200", _encode(reply)
@@ -309,6 +316,7 @@ class Daemon:
             self._tally.refused(error.code)
             status, encoded = str(error.status).encode(), _encode(error.body())
         self._answers.append((post, Answer(arrival.peer, request_id(arrival), status, encoded)))
+        return len(encoded)
 
     def _is_read(self, request: Inbox, arrival: Arrival, now_ms: int) -> bool:
         """Whether the mailbox is in memory; if not, the request waits for it."""
@@ -402,11 +410,7 @@ class Daemon:
     def _stats(self, now_ms: int) -> dict[str, Any]:
         state, options = self._state, self._options
         waiting, failed = self._outbox.counts()
-        warnings = list(self._warnings)
-        if self._filer.waiting is not None:
-            warnings.append(self._filer.waiting)
-        if self._sweeper.failure is not None:
-            warnings.append(self._sweeper.failure)
+        warnings = [*self._warnings, *filter(None, (self._filer.waiting, self._sweeper.failure))]
         return {
             "version": __version__,
             "protocol": PROTOCOL_VERSION,
@@ -429,11 +433,7 @@ class Daemon:
             "commit": self._tally.commits(),
             "sweep": self._sweeper.stats(),
             "outbox": {"waiting": waiting, "failed": failed},
-            "connections": {
-                "opened": self._transport.router.opened,
-                "closed": self._transport.router.closed,
-                "unsentReplies": self._transport.router.unsent,
-            },
+            "connections": self._transport.router.stats(),
             "refused": dict(self._admission.refused),
             "disk": {
                 "freeBytes": disk.free_bytes(options.data),

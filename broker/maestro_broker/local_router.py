@@ -15,6 +15,7 @@ import selectors
 import socket
 import struct
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from maestro_schemas import zmtp
@@ -39,7 +40,7 @@ _NO_MORE_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENO
 class Peer:
     """One connection. `uid`: whose process it is, None where the kernel does not tell."""
 
-    __slots__ = ("began_s", "events", "is_open", "link", "out", "socket", "uid", "unsent")
+    __slots__ = ("began_s", "events", "is_open", "left", "link", "out", "queued", "socket", "uid", "unsent")
 
     def __init__(self, connected: socket.socket, frame_bytes_max: int, began_s: float) -> None:
         self.socket = connected
@@ -48,8 +49,11 @@ class Peer:
         self.is_open = True
         self.began_s = began_s
         self.events = _READ
+        self.left: list[list[bytes]] = []  # requests that were read and not handed out, the next one last
+        self.queued = False  # has something to hand out
         self.out: list[bytes] = []  # of this turn
-        self.unsent = b""  # what the socket did not take
+        # What the socket did not take. Not bytes: of 64 MiB each piece that goes would cost a copy of the rest.
+        self.unsent = bytearray()
 
 
 class LocalRouter:
@@ -68,6 +72,9 @@ class LocalRouter:
         self._view = memoryview(self._buffer)
         self._peers: set[Peer] = set()
         self._strangers: set[Peer] = set()
+        # Who comes next. Kept from one `receive` to the next, else the selector's order would decide, and whoever
+        # always has something would always be first.
+        self._queue: deque[Peer] = deque()
         self._dirty: list[Peer] = []
         self.opened = self.closed = self.unsent = 0
 
@@ -85,14 +92,22 @@ class LocalRouter:
         self._accept_again()
 
     def fileno(self) -> int:
-        """Readable when `receive` has something to do."""
+        """Readable when `receive` has something to do, or else `has_left`."""
         return self._selector.fileno()
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the last `receive` was ended before it had handed out all."""
+        return bool(self._queue)
 
     # --- what comes ----------------------------------------------------------------------------------------
 
     def receive(self, most: int) -> Iterator[tuple[Peer, list[bytes]]]:
-        """The requests that are there now, each with its frames: `most`, and what else came with the last of them."""
-        count = 0
+        """The requests that are there now, each with its frames: `most` of them, the rest by the next call.
+
+        By turns: of each peer what one call has read, and whoever has more goes behind the others.
+        """
+        queue = self._queue
         for key, events in self._selector.select(0):
             peer: Peer | None = key.data
             if peer is None:
@@ -100,12 +115,32 @@ class LocalRouter:
                 continue
             if events & _WRITE:
                 self._send(peer)
-            if events & _READ and peer.is_open and count < most:
-                for frames in self._read(peer):
+            if events & _READ:
+                self._enqueue(peer)
+        count = 0
+        while queue and count < most:
+            peer = queue.popleft()
+            peer.queued = False
+            # Who does not read what it has asked for is not asked what else it wants; `_send` brings it back.
+            if not peer.is_open or len(peer.unsent) > _UNREAD_BYTES_MAX:
+                continue
+            left = peer.left or self._read(peer)
+            try:
+                while left and count < most:
                     count += 1
-                    yield peer, frames
+                    yield peer, left.pop()
+            finally:
+                if left:
+                    peer.left = left
+                    self._enqueue(peer)
+
+    def _enqueue(self, peer: Peer) -> None:
+        if not peer.queued:
+            peer.queued = True
+            self._queue.append(peer)
 
     def _read(self, peer: Peer) -> list[list[bytes]]:
+        """What came, the first last."""
         try:
             size = peer.socket.recv_into(self._buffer)
         except BlockingIOError:
@@ -123,11 +158,12 @@ class LocalRouter:
             self._drop(peer)
             return []
         if answer:
-            self._put(peer, answer)
+            peer.out.append(answer)
             self._send(peer)
         messages, link.messages = link.messages, []
         if link.ready and peer in self._strangers:
             self._strangers.discard(peer)
+        messages.reverse()
         return messages
 
     def _accept(self) -> None:
@@ -153,7 +189,7 @@ class LocalRouter:
             self._peers.add(peer)
             self._strangers.add(peer)
             self._selector.register(connected, _READ, peer)
-            self._put(peer, zmtp.ROUTER_OPENING)
+            peer.out.append(zmtp.ROUTER_OPENING)
             self._send(peer)
 
     def _accept_no_more(self, listener: socket.socket) -> None:
@@ -173,12 +209,9 @@ class LocalRouter:
         if not peer.is_open or len(peer.unsent) > _UNSENT_BYTES_MAX:
             self.unsent += 1
         else:
-            self._put(peer, zmtp.message(frames))
-
-    def _put(self, peer: Peer, data: bytes) -> None:
-        if not peer.out:
-            self._dirty.append(peer)
-        peer.out.append(data)
+            if not peer.out:
+                self._dirty.append(peer)
+            peer.out.append(zmtp.message(frames))
 
     def flush(self) -> None:
         """Send what was put, as far as the peers take it now."""
@@ -189,8 +222,15 @@ class LocalRouter:
     def _send(self, peer: Peer) -> None:
         if not peer.is_open:
             return
-        data = b"".join((peer.unsent, *peer.out)) if peer.unsent or len(peer.out) != 1 else peer.out[0]
-        peer.out.clear()
+        unsent, out = peer.unsent, peer.out
+        data: bytes | bytearray
+        if unsent:
+            for piece in out:
+                unsent += piece
+            data = unsent
+        else:
+            data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
         try:
             sent = peer.socket.send(data) if data else 0
         except BlockingIOError:
@@ -198,13 +238,18 @@ class LocalRouter:
         except OSError:
             self._drop(peer)
             return
-        peer.unsent = data[sent:]
+        if data is unsent:
+            del unsent[:sent]
+        elif sent < len(data):
+            unsent += memoryview(data)[sent:]
         events = _READ
-        if peer.unsent:
-            events = _WRITE if len(peer.unsent) > _UNREAD_BYTES_MAX else _READ | _WRITE
+        if unsent:
+            events = _WRITE if len(unsent) > _UNREAD_BYTES_MAX else _READ | _WRITE
         if events != peer.events:
             peer.events = events
             self._selector.modify(peer.socket, events, peer)
+        if peer.left and events & _READ:
+            self._enqueue(peer)
 
     def _drop(self, peer: Peer) -> None:
         if not peer.is_open:
@@ -224,6 +269,10 @@ class LocalRouter:
         for peer in [peer for peer in self._strangers if peer.began_s < since_s]:
             self._drop(peer)
         self._accept_again()
+
+    def stats(self) -> dict[str, int]:
+        """For `maestro status`."""
+        return {"opened": self.opened, "closed": self.closed, "unsentReplies": self.unsent}
 
     def close(self, linger_s: float) -> None:
         """Give the peers what they have to get, for so long at most, and let go."""

@@ -271,8 +271,11 @@ class AsyncLine:
                 self._drop()
                 if not self._patient:
                     self._end_all(lambda: silence.unreachable(self._address))
+        # What still waits here to be sent would only be followed by its own copy.
+        held_back = self._plug is not None and self._plug.holds_back
         for frames in requests.due(now_s):
-            self._send(frames)
+            if not held_back:
+                self._send(frames)
         for request_id in requests.expired(now_s):
             self._end(request_id, silence.unanswered(self._address, connected=self._plug is not None))
 

@@ -209,8 +209,11 @@ class Line:
                 self._drop()
                 if not self._patient:
                     self._end_all(unreachable(self._address))
+        # What still waits here to be sent would only be followed by its own copy.
+        held_back = joined is not None and joined.holds_back
         for frames in requests.due(now_s):
-            self._send(frames)
+            if not held_back:
+                self._send(frames)
         for request_id in requests.expired(now_s):
             self._arrived[request_id] = unanswered(self._address, connected=self._plug is not None)
 

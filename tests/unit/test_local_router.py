@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import time
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -108,12 +110,54 @@ def test_many_dealers_each_get_their_own(desk: Desk) -> None:
         assert dealer.recv_multipart()[1] == b"%d" % number
 
 
-def test_no_more_than_asked_for_but_what_came_with_it(desk: Desk) -> None:
-    shaken = [desk.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST) * 2) for _ in range(10)]
-    desk.until(lambda: desk.router.opened == len(shaken))
-    first = list(desk.router.receive(1))
-    assert len(first) in (0, 2)
-    assert len(desk.arrivals(20 - len(first))) == 20 - len(first)
+def test_no_more_than_asked_for(desk: Desk) -> None:
+    for _ in range(10):
+        desk.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST) * 2)
+    desk.until(lambda: desk.router.opened == 10)
+    came = 0
+    while came < 20:
+        now = len(list(desk.router.receive(3)))
+        assert now == min(3, 20 - came)
+        came += now
+    assert not desk.router.has_left
+    assert list(desk.router.receive(3)) == []
+
+
+def test_who_stops_taking_gets_the_rest_later(desk: Desk) -> None:
+    """In the order of their coming, also of a peer that has nothing more to say; but not once it has gone."""
+    asking = desk.raw(zmtp.DEALER_OPENING + b"".join(zmtp.message((b"M1", b"%d" % i)) for i in range(5)))
+    desk.until(lambda: desk.router.opened == 1)
+    taken = []
+    for _ in range(4):
+        taken.append(next(iter(desk.router.receive(512))))
+        assert desk.router.has_left
+    assert [frames[1] for _, frames in taken] == [b"0", b"1", b"2", b"3"]
+    asking.close()
+    desk.router.reply(taken[0][0], (b"M1", b"0", b"200", b""))
+    desk.router.flush()
+    assert list(desk.router.receive(512)) == []
+    assert not desk.router.has_left
+
+
+def test_who_always_asks_does_not_keep_others_waiting(desk: Desk) -> None:
+    greedy, modest = (desk.raw(zmtp.DEALER_OPENING) for _ in range(2))
+    desk.until(lambda: desk.router.opened == 2)
+    list(desk.router.receive(512))
+    more = rest = zmtp.message((b"M1", b"greedy")) * 1_000
+    greedy.setblocking(False)
+
+    def turn() -> set[bytes]:
+        # As much as its socket takes; what was cut off is gone on with.
+        nonlocal rest
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                rest = rest[greedy.send(rest) :] or more
+        return {frames[1] for _, frames in desk.router.receive(100)}
+
+    for _ in range(3):
+        assert turn() == {b"greedy"}
+    modest.sendall(zmtp.message((b"M1", b"modest")))
+    assert b"modest" in turn() | turn()
 
 
 @pytest.mark.parametrize(
@@ -173,6 +217,44 @@ def test_who_does_not_read_is_not_read_from(desk: Desk) -> None:
         link.messages.clear()
     desk.until(lambda: bool(found), found)
     assert [frames for _, frames in found] == [list(REQUEST)]
+
+
+def test_what_is_unsent_is_not_copied_for_each_piece_that_goes(desk: Desk) -> None:
+    """Of 32 MiB that were 64 copies of up to as much, while everybody waited."""
+    slow = desk.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST))
+    [(peer, _)] = desk.arrivals(1)
+    for _ in range(32):
+        desk.router.reply(peer, (b"M1", b"1", b"200", bytes(1 << 20)))
+    desk.router.flush()
+    slow.setblocking(False)
+    tracemalloc.start()
+    try:
+        unsent = len(peer.unsent)
+        while unsent > 24 << 20:
+            with contextlib.suppress(BlockingIOError):
+                slow.recv(1 << 18)
+            tracemalloc.reset_peak()
+            before, _ = tracemalloc.get_traced_memory()
+            list(desk.router.receive(512))
+            _, most = tracemalloc.get_traced_memory()
+            assert most - before < 4 << 20
+            unsent = len(peer.unsent)
+    finally:
+        tracemalloc.stop()
+
+
+def test_who_comes_and_asks_nothing_is_forgotten(desk: Desk) -> None:
+    """Clients look in so whether anybody listens, also where nobody ever asks anything."""
+    for number in range(1, 4):
+        desk.raw().close()
+        desk.until(lambda closed=number: desk.router.closed == closed)  # type: ignore[misc]
+    kept = desk.raw(zmtp.DEALER_OPENING + b"\x04\x08\x04PING\0\0!")
+    link = zmtp.Link(zmtp.DEALERS_PEERS, FRAME_BYTES_MAX)
+    desk.until(lambda: desk.router.opened == 4)
+    list(desk.router.receive(512))
+    link.receive(kept.recv(4_096))
+    assert link.ready
+    assert desk.router._dirty == []
 
 
 def test_who_is_gone_gets_nothing(desk: Desk) -> None:

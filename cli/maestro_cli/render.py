@@ -62,6 +62,19 @@ def size(count: int) -> str:
     return f"{value:.1f} TiB"
 
 
+def value_shown(value: object, unit: str) -> str:
+    """A setting's value: `7d`, `64 KiB`, `on`, `10,000 characters`."""
+    if not isinstance(value, int):
+        return str(value)
+    if unit == "ms":
+        return duration(value)
+    if unit == "bytes":
+        return size(value)
+    if unit == "switch":
+        return "on" if value else "off"
+    return f"{value:,} characters" if unit == "chars" else f"{value:,}"
+
+
 def text_lines(text: str) -> list[str]:
     """The text of a message, each line behind a bar."""
     return [BAR + line for line in text.splitlines() or [""]]

@@ -30,7 +30,8 @@ def imported(statement: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["callers", "fresh", "outbox", "liveness", "broker_process", "retry_policy", "sending"]
+    "module",
+    ["callers", "fresh", "outbox", "liveness", "broker_process", "gateway_process", "retry_policy", "sending"],
 )
 def test_modules_that_talk_to_no_broker_yet(module: str) -> None:
     """They read files or make decisions; what is heavy comes in inside their functions."""

@@ -115,9 +115,10 @@ def message_block(
         lines.append(f"  for {meant or plain(message['originalTo'])}, who had ended")
     lines += text_lines(message["message"])
     if "data" in metadata:
-        import json
+        from . import json_text
 
-        lines += [f"  data: {line}" for line in json.dumps(metadata["data"], ensure_ascii=False).splitlines()]
+        data = json_text.line(metadata["data"], ascii_only=False)
+        lines += [f"  data: {line}" for line in data.splitlines()]
     if metadata.get("requiresAck") and message["status"] != "read":
         lines.append(f"  it asks for an acknowledgement: maestro message read {message['id']}")
     return "\n".join(lines)

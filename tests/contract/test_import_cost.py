@@ -50,6 +50,13 @@ def test_finding_a_broker_that_is_not_there() -> None:
     assert imported(statement).isdisjoint(HEAVY)
 
 
+@pytest.mark.parametrize("module", ["maestro_clients.swift_client", "maestro_cli.inbox_once", "maestro_cli.quick"])
+def test_what_the_quick_commands_are_made_of(module: str) -> None:
+    """With what these import: each costs more than the whole of that."""
+    common = {"typing", "re", "enum", "json", "contextlib", "collections", "maestro_schemas.limits"}
+    assert imported(f"import {module}").isdisjoint(common.union(HEAVY))
+
+
 @pytest.mark.parametrize("module", ["codec", "commands", "connection", "mail_cursor"])
 def test_the_modules_without_io(module: str) -> None:
     """They take and give bytes and numbers."""

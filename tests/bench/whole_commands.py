@@ -66,7 +66,7 @@ def whole_commands(
     }
     for name, command in commands.items():
         words = "python3 -c pass" if name == "bare" else " ".join(["maestro", *command[1:3]])
-        words += " (one message waits)" if name == "inbox_one" else ""
+        words += " (1 message)" if name == "inbox_one" else ""
         note = f"+ {medians[name] - bare:.1f} ms, {medians[name] / bare:.2f} x bare{bars.get(name, '')}"
         row(f"whole process: {words}", f"{medians[name]:.1f} ms", "" if name == "bare" else note)
     return {f"whole_{name}_ms": median for name, median in medians.items()}

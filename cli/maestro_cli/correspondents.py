@@ -5,18 +5,16 @@ Rule: a name is a kindness. It is asked for once a sender, and when it can't be 
 
 from __future__ import annotations
 
-import contextlib
-from typing import TYPE_CHECKING
-
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import SYSTEM_SENDER
 
 from .render import correspondent
 
+TYPE_CHECKING = False  # `typing` and `contextlib` cost more than a name
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from maestro_clients.blocking import Client
+    from maestro_clients.commands import Calls
     from maestro_schemas.documents import MessageDoc, SessionDoc
 
 _PATIENCE_S = 0.5
@@ -28,7 +26,7 @@ _ONE_BY_ONE_MAX = 4
 class Correspondents:
     """Labels of senders, remembered for the life of one command."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Calls) -> None:
         self._client = client
         self._labels: dict[str, str] = {}
 
@@ -46,9 +44,11 @@ class Correspondents:
 
     def _learn(self, session_ids: frozenset[str]) -> None:
         known: dict[str, SessionDoc] = {}
-        with contextlib.suppress(MaestroError):
+        try:
             listed = self._client.call("session.list", {}, timeout_s=_PATIENCE_S)["sessions"]
             known = {session["id"]: session for session in listed if session["id"] in session_ids}
+        except MaestroError:
+            pass
         # Who is not in the list, or the list itself, is not asked for again: that would take one patience each.
         for one in session_ids:
             if len(self._labels) < _KEPT_MAX:

@@ -1,12 +1,11 @@
 """Help text: `--help` as plain lines.
 
 Rule: two columns, wrapped to the terminal and never wider than 100; no boxes and no colour, because most readers
-are agents, who pay for every character.
+are agents, who pay for every character. Every command imports this, and few print any help.
 """
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,6 +48,8 @@ class PlainHelp:
     def render_description(self, console: Console, options: ConsoleOptions, description: Any) -> None:
         """What the command does."""
         if description:
+            import textwrap
+
             _write(console, textwrap.fill(_words(description), _width(options)))
 
 
@@ -57,6 +58,8 @@ def _width(options: ConsoleOptions) -> int:
 
 
 def _row(label: str, about: str, column: int, width: int) -> str:
+    import textwrap
+
     lines = textwrap.wrap(about, max(width - column, 20)) or [""]
     head = f"{_INDENT}{label}"
     if len(head) + 2 > column:

@@ -6,9 +6,6 @@ be delivered.
 
 from __future__ import annotations
 
-import enum
-from typing import TYPE_CHECKING, NamedTuple
-
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import SYSTEM_SENDER
 
@@ -16,13 +13,17 @@ from . import output
 from .correspondents import Correspondents
 from .render import duration, message_block
 
+TYPE_CHECKING = False  # `typing` and `enum` cost more than showing a message
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Final, Literal
 
     from maestro_clients.blocking import Client
+    from maestro_clients.swift_client import SwiftClient
     from maestro_schemas.documents import InboxDoc, ItemResultDoc, MessageDoc
 
-    from .desk import Desk
+    AnyClient = Client | SwiftClient
+    Marking = Literal["delivered", "read", "deleted"]
 
 # No shown message is shorter, with its id, its sender and its time.
 _BLOCK_CHARS_MIN = 60
@@ -30,40 +31,40 @@ _COUNT_MAX = 256
 VIA = "cli"
 
 
-class Marking(enum.Enum):
-    """What showing a message does to it."""
-
-    DELIVERED = "delivered"
-    READ = "read"
-    GONE = "deleted"
-
-    def apply(self, client: Client, shown: Sequence[MessageDoc]) -> MaestroError | None:
-        """Confirm what was written out. Returns the first problem instead of raising it, because the text is out
-        and the reader has to be told something else than "it failed"."""
-        ids = [message["id"] for message in shown]
-        pending = [message["id"] for message in shown if message["status"] == "pending"]
-        results: list[ItemResultDoc] = []
-        try:
-            if self is Marking.READ and ids:
-                results = client.confirm(ids, "read", via=VIA)
-            elif pending:
-                results = client.confirm(pending, "delivered", via=VIA)
-            if self is Marking.GONE and ids:
-                results = client.delete(ids)
-        except MaestroError as error:
-            return _unconfirmed(error, self)
-        for result in results:
-            if "error" in result:
-                return _unconfirmed(MaestroError.from_body(result["error"]), self)
-        return None
+# What showing a message does to it.
+DELIVERED: Final = "delivered"
+READ: Final = "read"
+GONE: Final = "deleted"
 
 
-class Page(NamedTuple):
+def mark(client: AnyClient, marking: Marking, shown: Sequence[MessageDoc]) -> MaestroError | None:
+    """Confirm what was written out. Returns the first problem instead of raising it, because the text is out and the
+    reader has to be told something else than "it failed"."""
+    ids = [message["id"] for message in shown]
+    pending = [message["id"] for message in shown if message["status"] == "pending"]
+    results: list[ItemResultDoc] = []
+    try:
+        if marking == READ and ids:
+            results = client.confirm(ids, "read", via=VIA)
+        elif pending:
+            results = client.confirm(pending, "delivered", via=VIA)
+        if marking == GONE and ids:
+            results = client.delete(ids)
+    except MaestroError as error:
+        return _unconfirmed(error, marking)
+    for result in results:
+        if "error" in result:
+            return _unconfirmed(MaestroError.from_body(result["error"]), marking)
+    return None
+
+
+class Page:
     """`text`: all that is printed. `left_out`: how many fetched messages are not in it."""
 
-    shown: list[MessageDoc]
-    left_out: int
-    text: str
+    def __init__(self, shown: list[MessageDoc], left_out: int, text: str) -> None:
+        self.shown = shown
+        self.left_out = left_out
+        self.text = text
 
 
 def count_to_ask_for(count_max: int | None, chars_max: int) -> int:
@@ -73,11 +74,18 @@ def count_to_ask_for(count_max: int | None, chars_max: int) -> int:
 
 
 def compose(
-    client: Client, desk: Desk, reply: InboxDoc, chars_max: int, *, unread: bool, as_json: bool, now_ms: int
+    client: AnyClient,
+    environ: Mapping[str, str],
+    reply: InboxDoc,
+    chars_max: int,
+    *,
+    unread: bool,
+    as_json: bool,
+    now_ms: int,
 ) -> Page:
     """As many of the reply's messages as may be printed at once, and the text for them."""
     names = Correspondents(client)
-    bold = not as_json and output.wants_colour(desk.environ)
+    bold = not as_json and output.wants_colour(environ)
     blocks: list[str] = []
     used = 0
     for message in reply["messages"]:
@@ -135,7 +143,7 @@ def _more(reply: InboxDoc, shown: Sequence[MessageDoc], *, unread: bool) -> str:
 def _unconfirmed(error: MaestroError, marking: Marking) -> MaestroError:
     return MaestroError(
         error.code,
-        f"the messages above were shown, but could not be marked {marking.value}: {error.message}",
+        f"the messages above were shown, but could not be marked {marking}: {error.message}",
         "They may be shown once more. " + error.hint,
         retry_after_s=error.retry_after_s,
     )

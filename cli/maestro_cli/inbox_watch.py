@@ -15,7 +15,7 @@ from maestro_schemas.errors import MaestroError
 from . import exit_codes, output
 from .correspondents import Correspondents
 from .desk import now_ms
-from .inbox_page import Marking
+from .inbox_page import DELIVERED, mark
 from .render import message_block
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import MessageDoc
 
     from .desk import Desk
+    from .inbox_page import Marking
 
 # How late a signal or a closed output is noticed; the wait in between is in poll(2), not in a loop.
 _TICK_S = 0.25
@@ -164,13 +165,13 @@ class _Owed:
         self._messages: list[MessageDoc] = []
 
     def add(self, message: MessageDoc) -> None:
-        if self._marking is not Marking.DELIVERED:
+        if self._marking != DELIVERED:
             self._messages.append(message)
 
     def settle(self) -> None:
         if not self._messages:
             return
-        problem = self._marking.apply(self._client, self._messages)
+        problem = mark(self._client, self._marking, self._messages)
         if problem is None or not problem.retryable:
             self._messages.clear()
         if problem is not None and not problem.retryable:

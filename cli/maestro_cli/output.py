@@ -62,10 +62,10 @@ def say_json(document: Any) -> None:
 
 def json_line(document: Any) -> str:
     """One JSON value on one line; beyond ASCII only where the output's encoding is UTF-8."""
-    import json
+    from . import json_text
 
     encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "")
-    return json.dumps(document, ensure_ascii=encoding != "utf8", separators=(", ", ": "))
+    return json_text.line(document, ascii_only=encoding != "utf8")
 
 
 def note(text: str) -> None:

@@ -2,8 +2,8 @@
 
 Rule: it answers exactly as the usual way would, or not at all. What it does not know to the letter (an option, a
 shape, a variable, an answer) it gives to the usual way, which parses, starts a broker, waits, queues and explains; a
-message keeps its id on the way, so that it is sent once. Imports only what a bare interpreter has, and a little of
-ours. MAESTRO_QUICK=0 turns it off.
+message keeps its id on the way, so that it is sent once. Mail is shown by the same function as there. Imports only
+what a bare interpreter has, and a little of ours. MAESTRO_QUICK=0 turns it off.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from maestro_clients import swift
+
+    from .inbox_page import Marking
+
 _SESSION, _TOKEN, _QUICK, _BROKER = (
     "MAESTRO_SESSION_ID",
     "MAESTRO_SESSION_TOKEN",
@@ -22,7 +26,7 @@ _SESSION, _TOKEN, _QUICK, _BROKER = (
     "MAESTRO_BROKER",
 )
 _OFF = frozenset({"0", "false", "no", "off"})
-_INBOX_SWITCHES = {"--quiet": "quiet", "-q": "quiet", "--json": "json"}
+_INBOX_SWITCHES = {"--quiet": "quiet", "-q": "quiet", "--json": "json", "--mark-read": "mark_read"}
 _SEND_OPTIONS = {"--to": "to", "-t": "to", "--message": "message", "-m": "message", "--priority": "priority"}
 _PRIORITIES = frozenset({"low", "medium", "high"})
 # The broker's refusals after which the same request may be taken; the usual way repeats it (`retry_policy`).
@@ -53,23 +57,50 @@ def run(tokens: list[str]) -> int:
 
 
 def _inbox(tokens: list[str], environ: Mapping[str, str]) -> int:
-    """Only an empty one: what there is to show is leased, printed and confirmed by the usual way.
+    """Whether there is mail is asked first, by a read without a lease, which changes nothing and sees also what other
+    readers hold: mostly there is none, and then nothing more has to be imported.
 
-    Not from the marker `.pending`, which says whether mail was not yet offered: what a hook offered and nobody
+    Not of the marker `.pending`, which says whether mail was not yet offered: what a hook offered and nobody
     displayed is pending all the same, and without a broker, or for a session that has ended, the answer is another.
     """
     given = [_INBOX_SWITCHES.get(token) for token in tokens[1:]]
     if None in given or len(set(given)) != len(given):
         raise NotMine(tokens)
-    # Without a lease the read changes nothing, and sees also what other readers hold.
-    status, answer = _ask(tokens, environ, b"inbox", {"status": ["pending"], "limit": 1})
-    if status != 200 or answer.get("messages") != [] or answer.get("hasMore") is not False:
-        raise NotMine(tokens)
+    from maestro_clients import swift
+
+    exchange = swift.Exchange(_router(tokens, environ))
+    try:
+        speaker = _speaker(environ)
+        found = exchange.ask(b"inbox", {"as": speaker, "status": ["pending"], "limit": 1})
+        if found is None or found[0] != 200 or not isinstance(found[1].get("messages"), list):
+            raise NotMine(tokens)
+        if found[1]["messages"]:
+            return _show(exchange, speaker, environ, given)
+        if found[1].get("hasMore") is not False:
+            raise NotMine(tokens)
+    finally:
+        exchange.close()
     if "quiet" not in given:
         from . import output
 
         output.say('{"messages": [], "count": 0, "hasMore": false}' if "json" in given else "No new messages.")
     return 0
+
+
+def _show(
+    exchange: swift.Exchange, speaker: dict[str, str], environ: Mapping[str, str], given: list[str | None]
+) -> int:
+    from maestro_clients.swift_client import SwiftClient
+
+    from . import inbox_once
+    from .inbox_page import DELIVERED, READ
+
+    client = SwiftClient(exchange, speaker)
+    try:
+        marking: Marking = READ if "mark_read" in given else DELIVERED
+        return inbox_once.show(client, environ, marking, quiet="quiet" in given, as_json="json" in given)
+    finally:
+        client.close()
 
 
 def _send(tokens: list[str], arguments: list[str], environ: Mapping[str, str]) -> int:
@@ -122,13 +153,26 @@ def _ask(
 ) -> tuple[int, dict[str, Any]]:
     """Raises NotMine with `tokens` where there was no answer."""
     from maestro_clients import swift
-    from maestro_schemas import paths
 
-    caller = {"session": environ[_SESSION]}
-    if environ.get(_TOKEN):
-        caller["token"] = environ[_TOKEN]
-    path = swift.router_path(paths.data_dir(environ))
-    answer = None if path is None else swift.ask(path, command, {"as": caller, **body})
+    answer = swift.ask(_router(tokens, environ), command, {"as": _speaker(environ), **body})
     if answer is None:
         raise NotMine(tokens)
     return answer
+
+
+def _speaker(environ: Mapping[str, str]) -> dict[str, str]:
+    speaker = {"session": environ[_SESSION]}
+    if environ.get(_TOKEN):
+        speaker["token"] = environ[_TOKEN]
+    return speaker
+
+
+def _router(tokens: list[str], environ: Mapping[str, str]) -> str:
+    """Raises NotMine with `tokens` where no broker of this machine is named."""
+    from maestro_clients import swift
+    from maestro_schemas import paths
+
+    path = swift.router_path(paths.data_dir(environ))
+    if path is None:
+        raise NotMine(tokens)
+    return path

@@ -62,6 +62,19 @@ def size(count: int) -> str:
     return f"{value:.1f} TiB"
 
 
+def value_shown(value: object, unit: str) -> str:
+    """A setting's value: `7d`, `64 KiB`, `on`, `10,000 characters`."""
+    if not isinstance(value, int):
+        return str(value)
+    if unit == "ms":
+        return duration(value)
+    if unit == "bytes":
+        return size(value)
+    if unit == "switch":
+        return "on" if value else "off"
+    return f"{value:,} characters" if unit == "chars" else f"{value:,}"
+
+
 def text_lines(text: str) -> list[str]:
     """The text of a message, each line behind a bar."""
     return [BAR + line for line in text.splitlines() or [""]]
@@ -102,9 +115,10 @@ def message_block(
         lines.append(f"  for {meant or plain(message['originalTo'])}, who had ended")
     lines += text_lines(message["message"])
     if "data" in metadata:
-        import json
+        from . import json_text
 
-        lines += [f"  data: {line}" for line in json.dumps(metadata["data"], ensure_ascii=False).splitlines()]
+        data = json_text.line(metadata["data"], ascii_only=False)
+        lines += [f"  data: {line}" for line in data.splitlines()]
     if metadata.get("requiresAck") and message["status"] != "read":
         lines.append(f"  it asks for an acknowledgement: maestro message read {message['id']}")
     return "\n".join(lines)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from maestro_cli.render import value_shown
 from maestro_schemas import config, http_limits, limits, paths
 from maestro_schemas.errors import MaestroError
 
@@ -116,21 +117,6 @@ def cells(setting: Setting) -> tuple[str, str, str]:
     else:
         origin = "flag of the running broker" if setting.origin == "flag" else setting.origin
     return setting.name, value_shown(setting.value, setting.unit), origin
-
-
-def value_shown(value: object, unit: str) -> str:
-    """`7d`, `64 KiB`, `on`, `10,000 characters`."""
-    from maestro_cli.render import duration, size
-
-    if not isinstance(value, int):
-        return str(value)
-    if unit == "ms":
-        return duration(value)
-    if unit == "bytes":
-        return size(value)
-    if unit == "switch":
-        return "on" if value else "off"
-    return f"{value:,} characters" if unit == "chars" else f"{value:,}"
 
 
 def template() -> str:

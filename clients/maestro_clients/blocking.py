@@ -9,39 +9,24 @@ from __future__ import annotations
 
 import os
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from maestro_schemas.errors import MaestroError
 
 from . import commands
 from .callers import Caller
 from .codec import encoder
+from .commands import method
 from .line import Line
 from .silence import not_ours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
-    from typing import Concatenate, ParamSpec
 
     from maestro_schemas.documents import OutgoingDoc, SendResultDoc
 
-    P = ParamSpec("P")
-
-T = TypeVar("T")
-
 OPERATOR = Caller()
-
-
-def _method(prepare: Callable[P, commands.Request[T]]) -> Callable[Concatenate[Client, P], T]:
-    """A command as a method, with the same arguments and the same docstring."""
-
-    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        command, body, read, caller = prepare(*args, **kwargs)
-        return read(self.call(command, body, caller=caller))
-
-    method.__name__, method.__doc__ = prepare.__name__, prepare.__doc__
-    return method
 
 
 class Client:
@@ -100,9 +85,9 @@ class Client:
 
     # --- messages ------------------------------------------------------------------------------------------
 
-    hello = _method(commands.hello)
-    send = _method(commands.send)
-    _send_some = _method(commands.send_many)
+    hello = method(commands.hello)
+    send = method(commands.send)
+    _send_some = method(commands.send_many)
 
     def send_many(self, outgoing: Sequence[OutgoingDoc], *, caller: Caller | None = None) -> list[SendResultDoc]:
         """As `commands.send_many`; nothing is asked for an empty sequence."""
@@ -144,28 +129,28 @@ class Client:
                 for request_id in ids:
                     line.forget(request_id)
 
-    inbox = _method(commands.inbox)
-    confirm = _method(commands.confirm)
-    message = _method(commands.message)
-    thread = _method(commands.thread)
-    dead = _method(commands.dead)
-    delete = _method(commands.delete)
+    inbox = method(commands.inbox)
+    confirm = method(commands.confirm)
+    message = method(commands.message)
+    thread = method(commands.thread)
+    dead = method(commands.dead)
+    delete = method(commands.delete)
 
     # --- sessions ------------------------------------------------------------------------------------------
 
-    start_session = _method(commands.start_session)
-    end_session = _method(commands.end_session)
-    session = _method(commands.session)
-    sessions = _method(commands.sessions)
-    touch_session = _method(commands.touch_session)
+    start_session = method(commands.start_session)
+    end_session = method(commands.end_session)
+    session = method(commands.session)
+    sessions = method(commands.sessions)
+    touch_session = method(commands.touch_session)
 
     # --- the post office -----------------------------------------------------------------------------------
 
-    events = _method(commands.events)
-    stats = _method(commands.stats)
-    drain_outbox = _method(commands.drain_outbox)
-    prune = _method(commands.prune)
-    shutdown = _method(commands.shutdown)
+    events = method(commands.events)
+    stats = method(commands.stats)
+    drain_outbox = method(commands.drain_outbox)
+    prune = method(commands.prune)
+    shutdown = method(commands.shutdown)
 
 
 def _claimed(line: Line, request_id: bytes, message_ids: list[str]) -> list[SendResultDoc]:

@@ -11,16 +11,15 @@ PROTOCOL.md.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
-
 from maestro_schemas import PROTOCOL_VERSION, __version__
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.limits import DOCS, Limits
 
 from .fresh import new_message_id
 
+TYPE_CHECKING = False  # `typing` costs as much as a whole quick command
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
     from maestro_schemas.documents import (
         DeadDoc,
@@ -39,23 +38,48 @@ if TYPE_CHECKING:
 
     from .callers import Caller
 
-T = TypeVar("T")
+    P = ParamSpec("P")
+    T = TypeVar("T")
+
+    # The command; the body, without `as`; from the answer's body to what the command gives, raising MaestroError; who
+    # asks, where it is not the client's own caller.
+    Request = tuple[str, dict[str, Any], Callable[[dict[str, Any]], T], Caller | None]
+
+    class Calls(Protocol):
+        """A client, as far as its methods need one."""
+
+        def call(
+            self,
+            command: str,
+            body: Mapping[str, Any],
+            *,
+            timeout_s: float | None = None,
+            caller: Caller | None = None,
+        ) -> dict[str, Any]:
+            """As `blocking.Client.call`."""
+
+
+# A crash of a reader holds its mail back from others for so long.
+DEFAULT_LEASE_MS = 30_000
 
 # What a request ends with that was not answered, or not by a broker; the rest is about the message.
 _NO_ANSWER = frozenset({"TIMEOUT", "BROKER_UNREACHABLE", "BAD_REQUEST", "UNSUPPORTED_PROTOCOL"})
 
 # Up to here every broker takes a body, or answers that it is too large, however its limit is set: libzmq cuts the
-# connection only above four times the limit, without a word, so a larger one is looked at before it is sent.
-BYTES_ALWAYS_TAKEN = DOCS["wire_bytes_max"].low * 4
+# connection only above four times the limit, without a word, so a larger one is looked at before it is sent. (The
+# lowest is in `limits.DOCS`, whose import costs 12 ms; a test compares.)
+BYTES_ALWAYS_TAKEN = 4 * 4_096
 
 
-class Request(NamedTuple, Generic[T]):
-    """`body`: without `as`. `read`: from the answer's body to what the command gives; raises MaestroError."""
+def method(prepare: Callable[P, Request[T]]) -> Callable[Concatenate[Calls, P], T]:
+    """A command as a method of a client that waits, with the same arguments and the same docstring."""
 
-    command: str
-    body: dict[str, Any]
-    read: Callable[[dict[str, Any]], T]
-    caller: Caller | None = None
+    def asked(self: Calls, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        command, body, read, caller = prepare(*args, **kwargs)
+        return read(self.call(command, body, caller=caller))
+
+    asked.__name__, asked.__doc__ = prepare.__name__, prepare.__doc__
+    return asked
 
 
 # --- messages ----------------------------------------------------------------------------------------------
@@ -68,7 +92,7 @@ def hello(*, caller: Caller | None = None) -> Request[HelloDoc]:
         "protocolMax": PROTOCOL_VERSION,
         "client": f"maestro-messaging/{__version__}",
     }
-    return Request("hello", body, _whole("hello", "limits", dict), caller)
+    return "hello", body, _whole("hello", "limits", dict), caller
 
 
 def send(
@@ -94,7 +118,7 @@ def send(
         outgoing["ttlMs"] = ttl_ms
     if on_ended is not None:
         outgoing["onEnded"] = on_ended
-    return Request("send", {"messages": (outgoing,)}, _accepted, caller)
+    return "send", {"messages": (outgoing,)}, _accepted, caller
 
 
 def send_many(outgoing: Sequence[OutgoingDoc], *, caller: Caller | None = None) -> Request[list[SendResultDoc]]:
@@ -108,23 +132,24 @@ def send_many(outgoing: Sequence[OutgoingDoc], *, caller: Caller | None = None) 
     def read(answer: dict[str, Any]) -> list[SendResultDoc]:
         return results(answer, len(messages))
 
-    return Request("send", {"messages": messages}, read, caller)
+    return "send", {"messages": messages}, read, caller
 
 
 def results(answer: Mapping[str, Any], count: int) -> list[SendResultDoc]:
     """The results of a `send` of so many messages. Raises MaestroError INTERNAL."""
-    found = _field("send", answer, "results", list)
+    found: list[SendResultDoc] = _field("send", answer, "results", list)
     if len(found) != count:
         asked = "one message" if count == 1 else f"{count} messages"
         raise _odd("send", f"{len(found)} results for {asked}")
-    return cast("list[SendResultDoc]", found)
+    return found
 
 
 def refused_result(message_id: str, error: MaestroError) -> SendResultDoc:
     """The refusal of a whole request as the result of one message; raises `error` where nobody judged the request."""
     if error.code in _NO_ANSWER:
         raise error
-    return {"id": message_id, "status": error.status, "error": cast("Any", error.body())}
+    body: Any = error.body()
+    return {"id": message_id, "status": error.status, "error": body}
 
 
 def inbox(
@@ -155,7 +180,7 @@ def inbox(
         leaseMs=lease_ms,
         reader=reader,
     )
-    return Request("inbox", body, _whole("inbox", "messages", list), caller)
+    return "inbox", body, _whole("inbox", "messages", list), caller
 
 
 def confirm(
@@ -168,18 +193,18 @@ def confirm(
 ) -> Request[list[ItemResultDoc]]:
     """Ids were `offered`, `delivered` or `read`, `via` what. Each result may have `error`."""
     body = _given(ids=list(ids), kind=kind, session=session, via=via)
-    return Request("confirm", body, _only("confirm", "results", list), caller)
+    return "confirm", body, _only("confirm", "results", list), caller
 
 
 def message(message_id: str, *, session: str | None = None, caller: Caller | None = None) -> Request[MessageDoc]:
     """One message, for its sender, its receiver and the operator. `session`: the mailbox that it is in, where the
     operator knows it, which spares a look into all others. Raises MaestroError MESSAGE_NOT_FOUND."""
-    return Request("message", _given(id=message_id, session=session), _only("message", "message", dict), caller)
+    return "message", _given(id=message_id, session=session), _only("message", "message", dict), caller
 
 
 def thread(message_id: str, *, caller: Caller | None = None) -> Request[ThreadDoc]:
     """The messages of the thread that a message is in, the oldest first. Raises MaestroError MESSAGE_NOT_FOUND."""
-    return Request("thread", {"id": message_id}, _whole("thread", "messages", list), caller)
+    return "thread", {"id": message_id}, _whole("thread", "messages", list), caller
 
 
 def dead(
@@ -188,14 +213,14 @@ def dead(
     """What `session` (default: the caller; for the operator: anybody) sent that expired before it was delivered, the
     newest expiry first. A page may be short, or empty, and `hasMore`: go on with its `before`."""
     body = _given(session=session, before=before, limit=limit)
-    return Request("dead", body, _whole("dead", "messages", list), caller)
+    return "dead", body, _whole("dead", "messages", list), caller
 
 
 def delete(
     ids: Sequence[str], *, session: str | None = None, caller: Caller | None = None
 ) -> Request[list[ItemResultDoc]]:
     """Messages go from a mailbox. Each result may have `error`."""
-    return Request("delete", _given(ids=list(ids), session=session), _only("delete", "results", list), caller)
+    return "delete", _given(ids=list(ids), session=session), _only("delete", "results", list), caller
 
 
 # --- sessions ----------------------------------------------------------------------------------------------
@@ -235,19 +260,19 @@ def start_session(
         cwd=cwd,
         status=status,
     )
-    return Request("session.start", body, _only("session.start", "session", dict), caller)
+    return "session.start", body, _only("session.start", "session", dict), caller
 
 
 def end_session(
     session_id: str | None = None, *, status: str = "completed", caller: Caller | None = None
 ) -> Request[SessionDoc]:
     """End a session (default: the caller's) as `completed`, `failed` or `stopped`."""
-    return Request("session.end", _given(id=session_id, status=status), _only("session.end", "session", dict), caller)
+    return "session.end", _given(id=session_id, status=status), _only("session.end", "session", dict), caller
 
 
 def session(session_id: str | None = None, *, caller: Caller | None = None) -> Request[SessionDoc]:
     """A session by id or by unique name (default: the caller's). Raises MaestroError SESSION_NOT_FOUND."""
-    return Request("session.get", _given(id=session_id), _only("session.get", "session", dict), caller)
+    return "session.get", _given(id=session_id), _only("session.get", "session", dict), caller
 
 
 def sessions(
@@ -265,7 +290,7 @@ def sessions(
         status=None if status is None else list(status),
         active=active,
     )
-    return Request("session.list", body, _only("session.list", "sessions", list), caller)
+    return "session.list", body, _only("session.list", "sessions", list), caller
 
 
 def touch_session(
@@ -274,7 +299,7 @@ def touch_session(
     """Say that a session is alive, and change what is given, in the wire's names: `status`, `needsInput`,
     `taskIds`, `note`, `agent`, `agentSessionId`, `pid`, `cwd`."""
     body = _given(id=session_id, **changes)
-    return Request("session.touch", body, _only("session.touch", "session", dict), caller)
+    return "session.touch", body, _only("session.touch", "session", dict), caller
 
 
 # --- the post office ---------------------------------------------------------------------------------------
@@ -306,12 +331,12 @@ def events(
         events=None if events is None else list(events),
         message=message,
     )
-    return Request("events", body, _whole("events", "events", list), caller)
+    return "events", body, _whole("events", "events", list), caller
 
 
 def stats(*, caller: Caller | None = None) -> Request[dict[str, Any]]:
     """What `maestro status` prints; PROTOCOL.md lists the keys."""
-    return Request("stats", {}, _only("stats", "stats", dict), caller)
+    return "stats", {}, _only("stats", "stats", dict), caller
 
 
 def drain_outbox(*, caller: Caller | None = None) -> Request[dict[str, int]]:
@@ -320,7 +345,7 @@ def drain_outbox(*, caller: Caller | None = None) -> Request[dict[str, int]]:
     def read(answer: dict[str, Any]) -> dict[str, int]:
         return {name: _field("outbox.drain", answer, name, int) for name in ("sent", "waiting", "failed")}
 
-    return Request("outbox.drain", {}, read, caller)
+    return "outbox.drain", {}, read, caller
 
 
 def prune(
@@ -336,12 +361,12 @@ def prune(
     a round that is gone, FORBIDDEN for a session.
     """
     body = _given(round=number, dryRun=dry_run or None, olderThanMs=older_than_ms)
-    return Request("prune", body, _whole("prune", "swept", dict), caller)
+    return "prune", body, _whole("prune", "swept", dict), caller
 
 
 def shutdown(*, caller: Caller | None = None) -> Request[int]:
     """Stop the broker in order; its pid, whose end the caller may wait for."""
-    return Request("shutdown", {}, _only("shutdown", "pid", int), caller)
+    return "shutdown", {}, _only("shutdown", "pid", int), caller
 
 
 # --- sizes -------------------------------------------------------------------------------------------------
@@ -349,6 +374,8 @@ def shutdown(*, caller: Caller | None = None) -> Request[int]:
 
 def wire_bytes_max(answer: HelloDoc) -> int:
     """The broker's limit of a body in bytes, from its `hello`."""
+    from maestro_schemas.limits import Limits
+
     return answer["limits"].get("wire_bytes_max", Limits().wire_bytes_max)
 
 

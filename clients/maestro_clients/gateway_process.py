@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from maestro_schemas import paths
 from maestro_schemas.errors import MaestroError
 
-from .launch import Launch
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -80,6 +78,9 @@ def start(
     """
     command = [sys.executable, "-m", "maestro_clients.gateway", "--data-dir", os.path.abspath(data)]
     command += ["--host", host, "--port", str(port)]
+    # Imports `subprocess`, which those that only look need not pay.
+    from .launch import Launch
+
     birth = Launch("the gateway", command, data, START_LOG, "logs/gateway.log says what happened")
     word, _, rest = (report := birth.report(environ, time.monotonic() + timeout_s)).partition(" ")
     if word != "ready":

@@ -1,4 +1,4 @@
-"""Swift: one request and its answer over a plain socket, for a process that does nothing else.
+"""Swift: a request and its answer over a plain socket, one at a time, for a process that does little else.
 
 Rule: an answer, or None. None says nothing of what happened: nobody listens, the peer is odd, or the answer did not
 come; whether the request was done is then not known, and the caller repeats it, with the same ids, over `line`, which
@@ -27,7 +27,6 @@ PATIENCE_S = 1.0
 BODY_BYTES_MAX = 16 * 1024
 # No answer to a quick command is larger, by far; a length above it is garbage.
 _FRAME_BYTES_MAX = 1 << 22
-_REQUEST_ID = b"1"
 _REPLY_FRAMES = 4
 _CHUNK = 65_536
 _SCHEME = "ipc://"
@@ -51,49 +50,82 @@ def router_path(data: str) -> str | None:
     return path if usable else None
 
 
+def address(path: str) -> str:
+    """The inverse: what the endpoints file calls the socket."""
+    return _SCHEME + path
+
+
+class Exchange:
+    """A connection to the broker at the Unix socket `path`, made with the first request; to be closed."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._socket: _socket.socket | None = None
+        self._link = zmtp.Link(zmtp.DEALERS_PEERS, _FRAME_BYTES_MAX)
+        self._count = 0
+
+    def ask(
+        self, command: bytes, body: Mapping[str, Any], patience_s: float = PATIENCE_S
+    ) -> tuple[int, dict[str, Any]] | None:
+        """The answer's status and body, or None; see the rule above. After None it is of no use any more."""
+        deadline_s = time.monotonic() + patience_s
+        try:
+            packed = packing.pack(dict(body))
+            if len(packed) > BODY_BYTES_MAX:
+                return None
+            self._count += 1
+            request_id = b"%x" % self._count
+            socket = self._connected(deadline_s)
+            request = zmtp.message((PROTOCOL_HEADER, request_id, command, packed))
+            return _answer(self._conversation(socket, request, deadline_s), request_id)
+        except (OSError, ValueError, RecursionError, zmtp.Broken):
+            return None
+
+    def close(self) -> None:
+        """Let go. Can be repeated."""
+        if self._socket is not None:
+            self._socket.close()
+
+    def _connected(self, deadline_s: float) -> _socket.socket:
+        if self._socket is None:
+            self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+            self._socket.settimeout(_left_s(deadline_s))
+            self._socket.connect(self.path)
+            self._socket.sendall(zmtp.DEALER_OPENING)
+        return self._socket
+
+    def _conversation(self, socket: _socket.socket, request: bytes, deadline_s: float) -> list[bytes]:
+        """The frames of the answer. Raises OSError (TimeoutError among it) and zmtp.Broken."""
+        link, asked = self._link, False
+        answers = b""
+        while True:
+            socket.settimeout(_left_s(deadline_s))
+            if link.ready and not asked:
+                answers += request
+                asked = True
+            if answers:
+                socket.sendall(answers)
+            data = socket.recv(_CHUNK)
+            if not data:
+                raise zmtp.Broken("the peer has gone")
+            answers = link.receive(data)
+            if link.messages:
+                return link.messages.pop(0)
+
+
 def ask(
     path: str, command: bytes, body: Mapping[str, Any], patience_s: float = PATIENCE_S
 ) -> tuple[int, dict[str, Any]] | None:
-    """The answer's status and body from the broker at the Unix socket `path`, or None; see the rule above."""
-    deadline_s = time.monotonic() + patience_s
+    """One request, as `Exchange.ask`."""
+    exchange = Exchange(path)
     try:
-        packed = packing.pack(dict(body))
-        if len(packed) > BODY_BYTES_MAX:
-            return None
-        socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-        try:
-            request = zmtp.message((PROTOCOL_HEADER, _REQUEST_ID, command, packed))
-            return _answer(_conversation(socket, path, request, deadline_s))
-        finally:
-            socket.close()
-    except (OSError, ValueError, RecursionError, zmtp.Broken):
-        return None
+        return exchange.ask(command, body, patience_s)
+    finally:
+        exchange.close()
 
 
-def _conversation(socket: _socket.socket, path: str, request: bytes, deadline_s: float) -> list[bytes]:
-    """The frames of the answer. Raises OSError (TimeoutError among it) and zmtp.Broken."""
-    link = zmtp.Link(zmtp.DEALERS_PEERS, _FRAME_BYTES_MAX)
-    socket.settimeout(_left_s(deadline_s))
-    socket.connect(path)
-    socket.sendall(zmtp.DEALER_OPENING)
-    asked = False
-    while True:
-        socket.settimeout(_left_s(deadline_s))
-        data = socket.recv(_CHUNK)
-        if not data:
-            raise zmtp.Broken("the peer has gone")
-        answers = link.receive(data)
-        if link.ready and not asked:
-            answers += request
-            asked = True
-        if answers:
-            socket.sendall(answers)
-        if link.messages:
-            return link.messages[0]
-
-
-def _answer(frames: list[bytes]) -> tuple[int, dict[str, Any]]:
-    if len(frames) != _REPLY_FRAMES or frames[0] != PROTOCOL_HEADER or frames[1] != _REQUEST_ID:
+def _answer(frames: list[bytes], request_id: bytes) -> tuple[int, dict[str, Any]]:
+    if len(frames) != _REPLY_FRAMES or frames[0] != PROTOCOL_HEADER or frames[1] != request_id:
         raise zmtp.Broken("an answer of another protocol")
     status, body = frames[2], packing.unpack(frames[3])
     if len(status) != 3 or not status.isdigit() or not isinstance(body, dict):

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import zmq
 
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.limits import DEFAULT_LEASE_MS
 
 from .blocking import Client
 from .broker_process import ensure, find, may_autostart
 from .codec import encoder
+from .commands import DEFAULT_LEASE_MS
 from .fresh import new_session_id
 from .line import Line
 from .mail_cursor import AGAIN_S, CONFIRM_COUNT, LOOK_EVERY_S, MailCursor

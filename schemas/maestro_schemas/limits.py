@@ -96,7 +96,6 @@ DOCS: dict[str, Doc] = {
 }
 
 # Timings that are facts of the design rather than choices of an operator.
-DEFAULT_LEASE_MS = 30_000
 RATE_WINDOW_MS = 60_000
 PAIR_WINDOW_MS = 600_000
 # A run of short answers ends when nothing was said for so long.

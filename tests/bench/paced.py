@@ -117,8 +117,8 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
 
 def _greet(plug: DirectPlug, requests: Connection, encode: Callable[[Mapping[str, Any]], bytes]) -> None:
     """The wire is open once a first request was answered."""
-    hello = commands.hello()
-    _, frames = requests.request(hello.command, encode(hello.body), time.monotonic(), _WAIT_S)
+    command, body, *_ = commands.hello()
+    _, frames = requests.request(command, encode(body), time.monotonic(), _WAIT_S)
     plug.send(frames)
     give_up_s = time.monotonic() + _WAIT_S
     while requests:

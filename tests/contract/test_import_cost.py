@@ -30,7 +30,8 @@ def imported(statement: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["callers", "fresh", "outbox", "liveness", "broker_process", "retry_policy", "sending"]
+    "module",
+    ["callers", "fresh", "outbox", "liveness", "broker_process", "gateway_process", "retry_policy", "sending"],
 )
 def test_modules_that_talk_to_no_broker_yet(module: str) -> None:
     """They read files or make decisions; what is heavy comes in inside their functions."""
@@ -47,6 +48,13 @@ def test_finding_a_broker_that_is_not_there() -> None:
     """What the quick commands do first."""
     statement = "import maestro_clients.broker_process as p; p.find('/nonexistent')"
     assert imported(statement).isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("module", ["maestro_clients.swift_client", "maestro_cli.inbox_once", "maestro_cli.quick"])
+def test_what_the_quick_commands_are_made_of(module: str) -> None:
+    """With what these import: each costs more than the whole of that."""
+    common = {"typing", "re", "enum", "json", "contextlib", "collections", "maestro_schemas.limits"}
+    assert imported(f"import {module}").isdisjoint(common.union(HEAVY))
 
 
 @pytest.mark.parametrize("module", ["codec", "commands", "connection", "mail_cursor"])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maestro_clients import commands
 from maestro_schemas import limits
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import DOCS, Limits, parse_duration_ms, parse_limit, resolve
@@ -255,7 +256,7 @@ def test_what_resolve_refuses(config: dict[str, object], flags: dict[str, str]) 
 
 
 def test_a_lease_and_the_rate_window_fit_their_limits() -> None:
-    assert Limits().lease_ms_max >= limits.DEFAULT_LEASE_MS
+    assert Limits().lease_ms_max >= commands.DEFAULT_LEASE_MS
     assert limits.RATE_WINDOW_MS == 60_000
 
 

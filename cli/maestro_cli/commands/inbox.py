@@ -1,7 +1,6 @@
 """`maestro inbox`: show what has come.
 
-Rule: fetch under a lease, write out, flush, and only then confirm. What was not written out is not confirmed, and
-its lease is given back, so that the next `maestro inbox` has it at once.
+Rule: only the command line's words; what is done is `inbox_once`, as by the quick way, or `inbox_watch`.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from maestro_cli import arguments, exit_codes, output
-from maestro_cli.desk import Desk, now_ms
-from maestro_cli.inbox_page import Marking, Page, compose, count_to_ask_for
+from maestro_cli import arguments, inbox_once
+from maestro_cli.desk import Desk
+from maestro_cli.inbox_page import DELIVERED, GONE, READ
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
-    from maestro_clients.blocking import Client
+    from maestro_cli.inbox_page import Marking
 
 inbox = App(
     name="inbox",
@@ -85,7 +84,7 @@ def run(
     if command is not None and (not watch or as_json):
         raise MaestroError("INVALID", "--exec is for --watch, without --json", "CMD gets the JSON; add --watch.")
     count_max = None if limit is None else arguments.positive("--limit", limit)
-    marking = Marking.READ if mark_read else Marking.GONE if clear else Marking.DELIVERED
+    marking: Marking = READ if mark_read else GONE if clear else DELIVERED
     desk = Desk.here()
     desk.session()
     if watch:
@@ -97,44 +96,6 @@ def run(
         )
         return watching.run()
     with desk.client() as client:
-        return _show_once(client, desk, marking, count_max, unread=unread, quiet=quiet, as_json=as_json)
-
-
-def _show_once(
-    client: Client, desk: Desk, marking: Marking, count_max: int | None, *, unread: bool, quiet: bool, as_json: bool
-) -> int:
-    from maestro_clients.fresh import new_session_id
-    from maestro_schemas.limits import DEFAULT_LEASE_MS
-
-    chars_max = client.hello()["limits"]["print_chars_max"]
-    statuses = ["pending", "delivered"] if unread else ["pending"]
-    # Any id will do: it only has to be this process's own.
-    reader = new_session_id()
-    asked = count_to_ask_for(count_max, chars_max)
-    reply = client.inbox(status=statuses, limit=asked, lease_ms=DEFAULT_LEASE_MS, reader=reader)
-    page: Page | None = None
-    confirmed = False
-    try:
-        page = compose(client, desk, reply, chars_max, unread=unread, as_json=as_json, now_ms=now_ms())
-        if page.shown or not quiet:
-            output.say(page.text)
-        problem = marking.apply(client, page.shown)
-        confirmed = True
-    finally:
-        # A confirmation ends its message's lease; what was only shown again, or not shown, still has one.
-        if reply["messages"] and (page is None or page.left_out or not confirmed or unread):
-            _give_back(client, statuses, len(reply["messages"]), reader)
-    if problem is not None:
-        # The text is out, so the one JSON object of this command is too.
-        output.complain(problem, as_json=False)
-        return exit_codes.of(problem)
-    return exit_codes.DONE
-
-
-def _give_back(client: Client, statuses: list[str], count: int, reader: str) -> None:
-    """Let the lease of what was not shown run out now: the same read again, for a millisecond."""
-    try:
-        client.inbox(status=statuses, limit=count, lease_ms=1, reader=reader)
-    except MaestroError:
-        # It runs out by itself; meanwhile another reader is told that the mail is being shown.
-        return
+        return inbox_once.show(
+            client, desk.environ, marking, count_max=count_max, unread=unread, quiet=quiet, as_json=as_json
+        )

@@ -12,8 +12,7 @@ from cyclopts import App, Parameter
 
 from maestro_cli import output
 from maestro_cli.desk import Desk, now_ms
-from maestro_cli.render import duration, moment, plain, size, table
-from maestro_cli.settings import value_shown
+from maestro_cli.render import duration, moment, plain, size, table, value_shown
 from maestro_schemas.errors import MaestroError
 
 status = App(

@@ -1,0 +1,50 @@
+"""JSON text: one value on one line, without `import json`, which costs more than a whole quick command.
+
+Rule: the very text of `json.dumps` with its own separators; tests hold it to that, by fuzzing. What is not text, a
+number, a boolean, None, or a list or map of them is left to `json`.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class _Odd(Exception):  # noqa: N818 - no error: json does it
+    pass
+
+
+def line(value: object, *, ascii_only: bool) -> str:
+    """`json.dumps(value, ensure_ascii=ascii_only)`, and raises as that."""
+    try:
+        # What `json.encoder` takes from there, too.
+        import _json
+
+        return _written(value, _json.encode_basestring_ascii if ascii_only else _json.encode_basestring)
+    except (ImportError, RecursionError, _Odd):
+        import json
+
+        return json.dumps(value, ensure_ascii=ascii_only)
+
+
+def _written(value: object, quoted: Callable[[str], str]) -> str:
+    if type(value) is str:
+        return quoted(value)
+    if value is None:
+        return "null"
+    if type(value) is bool:
+        return "true" if value else "false"
+    if type(value) is int or (type(value) is float and value - value == 0):
+        return repr(value)
+    if type(value) is dict:
+        return "{" + ", ".join([_pair(key, item, quoted) for key, item in value.items()]) + "}"
+    if type(value) is list or type(value) is tuple:
+        return "[" + ", ".join([_written(item, quoted) for item in value]) + "]"
+    raise _Odd  # infinite numbers, and the classes of others
+
+
+def _pair(key: object, item: object, quoted: Callable[[str], str]) -> str:
+    if type(key) is not str:
+        raise _Odd
+    return f"{quoted(key)}: {_written(item, quoted)}"

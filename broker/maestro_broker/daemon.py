@@ -136,7 +136,8 @@ class Daemon:
             options.data, spool=self._spool, timelines=timelines, state=self._state, clock=self._clock
         )
         self._upkeep = Upkeep(options.data, self._state, self._spool, self._readings, self._sweeper, self._room)
-        # 5. The filer, which gets the journal's tail first.
+        # 5. The filer, which gets the journal's tail first. It begins when we are found: on a disk with little room its
+        # files would else take what the address needs.
         self._filer = Filer(
             options.data,
             self._limits.rate_limit,
@@ -148,7 +149,6 @@ class Daemon:
             recovered_lsn=self._committed_lsn,
             sweeper=self._sweeper,
         )
-        self._filer.start()
         self._backlog = Backlog(self._filer, self._limits.filing_backlog_bytes_max)
         for changes, bodies_bytes in found.unfiled:
             self._backlog.put(changes, bodies_bytes)
@@ -180,6 +180,7 @@ class Daemon:
             **({"tcp": self._door.address} if self._door is not None else {}),
         }
         self._write_address(lines)
+        self._filer.start()
         # 8. Signals last: a SIGTERM during the steps above ends the process, which is safe at any point.
         self._wake, self._wake_writer = socket.socketpair()
         self._wake.setblocking(False)  # noqa: FBT003

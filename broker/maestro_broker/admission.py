@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from .transport import Arrival
 
 _FRAMES = 4
+CLIENT_IS_OLDER = (
+    "The client is the older one: `pip install --upgrade maestro-messaging` in the environment that it runs in."
+)
+BROKER_IS_OLDER = (
+    "The broker is the older one: `maestro down`; the next command of the newer installation starts the newer broker."
+)
 
 
 class Admission:
@@ -45,7 +51,7 @@ class Admission:
             raise MaestroError(
                 "UNSUPPORTED_PROTOCOL",
                 f"a request begins with {frames[0][:16]!r}; this broker speaks M{PROTOCOL_VERSION}",
-                "See PROTOCOL.md. If the client is newer: `maestro down`; the next command starts the new one.",
+                _advice(frames[0]),
             )
         if len(frames) != _FRAMES or not 0 < len(frames[1]) <= REQUEST_ID_BYTES_MAX:
             self.refused["malformed"] += 1
@@ -66,6 +72,13 @@ class Admission:
                 actual=size,
             )
         return frames[2], frames[3]
+
+
+def _advice(header: bytes) -> str:
+    """To who begins a request in another way."""
+    if header[:1] != b"M" or not header[1:].isdigit():
+        return "See PROTOCOL.md, Grammar; a DEALER sends no empty frame first, as a REQ does."
+    return CLIENT_IS_OLDER if int(header[1:8]) < PROTOCOL_VERSION else BROKER_IS_OLDER
 
 
 def request_id(arrival: Arrival) -> bytes:

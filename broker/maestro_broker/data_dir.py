@@ -72,6 +72,21 @@ def bring_up_to_date(data: str, current: int = DATA_FORMAT_VERSION, steps: Mappi
         _log.info("%s: has data format %d now", data, number + 1)
 
 
+def check_version(data: str, current: int = DATA_FORMAT_VERSION, steps: Mapping[int, Step] = _STEPS) -> None:
+    """For who only reads: whether the files are of the format of now. Raises MaestroError FORMAT_UNSUPPORTED, with
+    what to do, or OSError."""
+    version = read_version(data, current)
+    _refuse_unknown(data, version, current, steps)
+    if version != current:
+        raise MaestroError(
+            "FORMAT_UNSUPPORTED",
+            f"{data} has data format {version}, and this is for {current}",
+            "Start the broker once, which brings it up to date: `maestro up`.",
+            limit=current,
+            actual=version,
+        )
+
+
 def read_version(data: str, current: int = DATA_FORMAT_VERSION) -> int:
     """What `<data>/format` says. Raises MaestroError FORMAT_UNSUPPORTED where it names no version, or OSError."""
     path = os.path.join(data, _FORMAT_FILE)

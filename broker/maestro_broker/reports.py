@@ -19,6 +19,7 @@ from maestro_schemas.limits import DOCS
 from maestro_schemas.replies import EventsReply, HelloReply
 
 from . import records, rights
+from .admission import BROKER_IS_OLDER, CLIENT_IS_OLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,13 +35,6 @@ if TYPE_CHECKING:
 # Lines looked at in one call: about 5 ms. A filter that finds little says how far it looked, and goes on.
 _SCAN_MAX = 3_000
 
-_CLIENT_IS_OLDER = (
-    "The client is the older one: `pip install --upgrade maestro-messaging` in the environment that it runs in."
-)
-_BROKER_IS_OLDER = (
-    "The broker is the older one: `maestro down`; the next command of the newer installation starts the newer broker."
-)
-
 # Mailboxes that `maestro status` names.
 _FULLEST = 5
 
@@ -52,7 +46,7 @@ def hello(request: Hello, options: Options, epoch: str, pid: int, head_lsn: int)
             "UNSUPPORTED_PROTOCOL",
             f"this broker ({__version__}) speaks protocol {PROTOCOL_VERSION}, the client "
             f"{request.protocol_min} to {request.protocol_max}",
-            _CLIENT_IS_OLDER if request.protocol_max < PROTOCOL_VERSION else _BROKER_IS_OLDER,
+            CLIENT_IS_OLDER if request.protocol_max < PROTOCOL_VERSION else BROKER_IS_OLDER,
         )
     return HelloReply(
         protocol_min=PROTOCOL_VERSION,

@@ -8,6 +8,7 @@ files have not yet comes last, as the changes that it is. Run as a process of it
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -18,7 +19,7 @@ import msgspec
 from maestro_schemas import __version__, outbox_entry, paths
 from maestro_schemas.errors import MaestroError
 
-from . import journal_scan, records
+from . import data_dir, journal_scan, records
 from .spool import SUFFIX, read_link
 
 if TYPE_CHECKING:
@@ -177,8 +178,14 @@ def main() -> int:
         sys.stdout.write(line)
 
     try:
+        # A newer format may hold more than we know of. Where none is named any more, what is there is written.
+        with contextlib.suppress(FileNotFoundError):
+            data_dir.check_version(arguments.data_dir)
         SpoolExport(arguments.data_dir, arguments.session, write, tell).run()
         sys.stdout.flush()
+    except MaestroError as error:
+        print(f"maestro: {error.message}\n  next: {error.hint}", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1

@@ -111,16 +111,16 @@ class SpoolVerify:
 
     def _format(self) -> Iterator[Finding]:
         self._look()
+        path = os.path.join(self._data, "format")
         try:
-            version = data_dir.read_version(self._data)
-        except (OSError, MaestroError) as error:
-            yield Finding(os.path.join(self._data, "format"), f"{error}", "A start of the broker says what to do.")
-            return
-        if version != DATA_FORMAT_VERSION:
+            data_dir.check_version(self._data)
+        except MaestroError as error:
+            yield Finding(path, error.message, error.hint)
+        except OSError as error:
             yield Finding(
-                os.path.join(self._data, "format"),
-                f"it is of version {version}, and this is for {DATA_FORMAT_VERSION}",
-                "Start the broker once, which brings it up to date or says why not.",
+                path,
+                f"it can't be read: {error.strerror}",
+                f"If this is a data directory of Maestro's: echo 'maestro-data {DATA_FORMAT_VERSION}' > {path}",
             )
 
     def _permissions(self) -> Iterator[Finding]:

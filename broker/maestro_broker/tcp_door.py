@@ -368,7 +368,7 @@ def parse_address(text: str) -> tuple[str, int]:
         raise MaestroError(
             "BAD_SETTING",
             f"--tcp takes HOST:PORT, not {text[:80]!r}",
-            "For example 0.0.0.0:5570; notices go out at the port after it.",
+            "For example 0.0.0.0:5570; a port from 1 to 65,534, since notices go out at the one after it.",
         )
     return host, int(port)
 

@@ -152,8 +152,8 @@ def build() -> App:
             "  MAESTRO_SESSION_ID, MAESTRO_SESSION_TOKEN  who you are\n"
             "  MAESTRO_DATA_DIR, MAESTRO_RUNTIME_DIR      where the files and the sockets are\n"
             "  MAESTRO_AUTOSTART=0                        never start a broker by yourself\n"
-            "  MAESTRO_CONFIG                             the file of settings (`maestro config`)\n"
-            "  MAESTRO_BROKER, MAESTRO_KEY_FILE           a broker elsewhere (tcp://HOST:PORT), and its key\n\n"
+            "  MAESTRO_CONFIG                             the file of settings\n"
+            "  MAESTRO_BROKER, MAESTRO_KEY_FILE           tcp://HOST:PORT, and the key to it\n\n"
             f"Exit codes:\n{exits}"
         ),
     )

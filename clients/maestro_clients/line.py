@@ -122,9 +122,12 @@ class Line:
     def call(self, command: str, body: bytes, timeout_s: float) -> dict[str, Any]:
         """Send, and wait for the answer. Raises the MaestroError that it is, TIMEOUT or BROKER_UNREACHABLE."""
         request_id = self.post(command, body, timeout_s)
+        owner = self._pid
         try:
             while (answer := self.take(request_id)) is None:
                 self.pump(None)
+                if self._pid != owner:
+                    raise not_ours()  # a signal's handler forked, and this is the child
         finally:
             self.forget(request_id)
         return answer

@@ -221,6 +221,45 @@ def test_a_fork_gives_the_child_a_connection_of_its_own(open_office: PostOffice)
     assert {"child", "parent", "f0", "f7"} <= ids
 
 
+FORKING_IN_A_HANDLER = """
+import os, signal, sys, threading
+from maestro_clients.blocking import Client
+from maestro_schemas.errors import MaestroError
+
+children = []
+parent = os.getpid()
+
+def fork(*_):
+    children.append(os.fork())
+    if children[0] == 0:
+        signal.alarm(20)
+
+client = Client(sys.argv[1], timeout_s=2.0)
+client.hello()
+signal.signal(signal.SIGUSR1, fork)
+os.kill(int(sys.argv[2]), signal.SIGSTOP)
+threading.Timer(0.2, lambda: os.kill(parent, signal.SIGUSR1)).start()
+try:
+    client.hello()
+    code = "none"
+except MaestroError as error:
+    code = error.code
+finally:
+    if os.getpid() != parent:
+        os._exit(7 if code == "BAD_REQUEST" else 1)
+    os.kill(int(sys.argv[2]), signal.SIGCONT)
+assert code == "TIMEOUT", code
+assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 7
+"""
+
+
+def test_a_fork_in_a_signal_s_handler_ends_the_childs_call(open_office: PostOffice) -> None:
+    """It waited for nothing, for ever, at full speed."""
+    words = [sys.executable, "-c", FORKING_IN_A_HANDLER, open_office.router(), str(open_office.pid)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_many_clients_in_many_threads(open_office: PostOffice) -> None:
     """One for each; they share a process's one I/O thread."""
     count = 16

@@ -146,6 +146,23 @@ def test_a_hello_of_another_version_is_told_which_side_to_upgrade(
     assert body["hint"].startswith(advice)
 
 
+@pytest.mark.parametrize(
+    ("frames", "advice"),
+    [
+        ((b"M0", b"1", b"hello", b"\x80"), "The client is the older one: `pip install --upgrade"),
+        ((b"M2", b"1", b"hello", b"\x80"), "The broker is the older one: `maestro down`"),
+        ((b"", b"M1", b"1", b"hello", b"\x80"), "See PROTOCOL.md, Grammar; a DEALER"),
+    ],
+)
+def test_a_header_of_another_version_is_told_which_side_to_upgrade(
+    foreign: Foreign, frames: tuple[bytes, ...], advice: str
+) -> None:
+    foreign.say(*frames)
+    _, _, status, body = foreign.hear()
+    assert (status, body["code"]) == (426, "UNSUPPORTED_PROTOCOL")
+    assert body["hint"].startswith(advice)
+
+
 def test_garbage_does_not_shift_the_next_request(foreign: Foreign) -> None:
     """Frames of one message are never taken for another's."""
     for _ in range(50):

@@ -22,6 +22,14 @@ COMMANDS = [
     *[("message", name) for name, _, _ in tree.MESSAGE_COMMANDS],
     ("hooks",),
     *[("hooks", name) for name, _, _ in tree.HOOKS_COMMANDS],
+    ("config",),
+    *[("config", name) for name, _, _ in tree.CONFIG_COMMANDS],
+    ("service",),
+    *[("service", name) for name, _, _ in tree.SERVICE_COMMANDS],
+    ("spool",),
+    *[("spool", name) for name, _, _ in tree.SPOOL_COMMANDS],
+    ("keys",),
+    *[("keys", name) for name, _, _ in tree.KEYS_COMMANDS],
 ]
 
 
@@ -52,6 +60,8 @@ def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
     assert "─" not in shown.stdout
     assert "\x1b" not in shown.stdout
     lines = shown.stdout.splitlines()
+    # A line of ours that is wider than a terminal is cut after a space.
+    assert [line for line in lines if line.endswith(" ") and line.strip()] == []
     for number, line in enumerate(lines):
         if line.startswith("  --"):
             explained = "  " in line.strip() or lines[number + 1].startswith("      ")

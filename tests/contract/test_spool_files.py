@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -277,6 +279,19 @@ def test_an_export_says_what_it_could_not_read(data: str) -> None:
         file.write('{"lsn": 9')
     broken = [line for line in exported(data) if "broken" in line]
     assert len(broken) == 2
+
+
+def test_an_export_of_a_newer_format_is_refused(data: str) -> None:
+    """It may hold more than this version knows of. Where none is named any more, what is there is written."""
+    path = os.path.join(data, "format")
+    put(path, "maestro-data 99\n")
+    words = [sys.executable, "-m", "maestro_broker.spool_export", "--data-dir", data]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "none newer than" in done.stderr
+    assert "--upgrade" in done.stderr
+    os.unlink(path)
+    assert exported(data)[-1]["kind"] == "end"
 
 
 def test_the_commands(tmp_path: Path) -> None:

@@ -104,6 +104,18 @@ def test_what_is_unknown_is_refused_with_what_to_do(tmp_path: Path, says: str, p
     assert (tmp_path / "format").read_text() == says + "\n"
 
 
+@pytest.mark.parametrize(
+    ("says", "advice"),
+    [("maestro-data 4", "--upgrade"), ("maestro-data 2", "`maestro up`"), ("junk", "Look what wrote")],
+)
+def test_who_only_reads_is_told_what_to_do(tmp_path: Path, says: str, advice: str) -> None:
+    with pytest.raises(MaestroError) as caught:
+        data_dir.check_version(str(_directory(tmp_path, says)), 3, {2: lambda _: None})
+    assert caught.value.code == "FORMAT_UNSUPPORTED"
+    assert advice in caught.value.hint
+    data_dir.check_version(str(_directory(tmp_path, "maestro-data 3")), 3)
+
+
 def test_a_step_that_fails_is_run_again_and_no_other(tmp_path: Path) -> None:
     """The file names the last version whose step is durable."""
     ran: list[int] = []

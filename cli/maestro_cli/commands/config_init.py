@@ -15,8 +15,9 @@ from maestro_schemas.errors import MaestroError
 
 init = App(
     name="init",
-    help_epilogue="""Every line is a comment with the default in it: take the `#` away before those that
-you change. A file that is there stays as it is.
+    help_epilogue="""\
+Every line is a comment with the default in it: take the `#` away before those
+that you change. A file that is there stays as it is.
 
 Examples:
   maestro config init""",

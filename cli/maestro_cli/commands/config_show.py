@@ -14,8 +14,10 @@ from maestro_cli.desk import Desk
 
 show = App(
     name="show",
-    help_epilogue="""While a broker runs, its limits are those of its start: its flags, its environment
-and the file as it was then. The rest is what the next start would see.
+    help_epilogue="""\
+While a broker runs, its limits are those of its start: its flags, its
+environment and the file as it was then. The rest is what the next start would
+see.
 
 Examples:
   maestro config show

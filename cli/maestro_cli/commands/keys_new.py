@@ -20,8 +20,8 @@ new = App(
     help_epilogue="""\
 Take the file to the other machine in private (scp), and say there:
   export MAESTRO_BROKER=tcp://HOST:PORT MAESTRO_KEY_FILE=PATH
-The same name may be used again once its key was revoked; the new key then speaks
-for the sessions of the old one.
+The same name may be used again once its key was revoked; the new key then
+speaks for the sessions of the old one.
 
 Examples:
   maestro keys new laptop --out laptop.key

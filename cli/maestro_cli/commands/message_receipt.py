@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 receipt = App(
     name="receipt",
     help_epilogue="""\
-`accepted`: it is on disk. `offered`: its id was shown. `delivered`: its text was
-written out to the receiver, by what is said. `read`: the receiver acknowledged
-it. `session send --wait delivered` waits for a step.
+`accepted`: it is on disk. `offered`: its id was shown. `delivered`: its text
+was written out to the receiver, by what is said. `read`: the receiver
+acknowledged it. `session send --wait delivered` waits for a step.
 
 Examples:
   maestro message receipt msg_1770536761607_k3v9x2m1a

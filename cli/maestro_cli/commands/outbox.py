@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 outbox = App(
     name="outbox",
     help_epilogue="""\
-A running broker looks into the outbox by itself, once a second; --replay starts
-one if none runs. What was refused for good stays here with its reason: `maestro
-message retry ID` sends it again, and removing the file forgets it.
-With the broker on another
-machine (MAESTRO_BROKER), the next command that reaches it sends what waits here.
+A running broker looks into the outbox by itself, once a second; --replay
+starts one if none runs. What was refused for good stays here with its reason:
+`maestro message retry ID` sends it again, and removing the file forgets it.
+With the broker on another machine (MAESTRO_BROKER), the next command that
+reaches it sends what waits here.
 
 Examples:
   maestro outbox

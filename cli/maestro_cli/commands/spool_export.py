@@ -19,9 +19,10 @@ export = App(
     name="export",
     help_epilogue="""\
 The first line is a header, the last one has counts of what is between: a file
-without it was cut off. Each line has its `kind`: session, message, tombstone (an
-id whose message is gone), outbox, event, quarantine, or unfiled (what a broker
-that was killed had accepted and not yet made a file of). Tokens are not in it.
+without it was cut off. Each line has its `kind`: session, message, tombstone
+(an id whose message is gone), outbox, event, quarantine, or unfiled (what a
+broker that was killed had accepted and not yet made a file of). Tokens are
+not in it.
 
 Examples:
   maestro spool export --out mail.jsonl

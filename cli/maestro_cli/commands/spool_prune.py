@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 prune = App(
     name="prune",
     help_epilogue="""\
-The broker does this by itself every half hour; see `sweep` in `maestro status`.
-What goes: messages that were delivered, read, or have expired or failed, when
-nothing has changed in them for the retention (7 days unless set otherwise);
-links to mail that is gone, by which an id is known to have been used; empty
-folders; sessions that ended that long ago and have no mail left; what the outbox
-held and the broker refused; files of the timeline and of the dead letters.
-Mail that waits for so long expires first, and its sender is told.
+The broker does this by itself every half hour; see `sweep` in `maestro
+status`. What goes: messages that were delivered, read, or have expired or
+failed, when nothing has changed in them for the retention (7 days unless set
+otherwise); links to mail that is gone, by which an id is known to have been
+used; empty folders; sessions that ended that long ago and have no mail left;
+what the outbox held and the broker refused; files of the timeline and of the
+dead letters. Mail that waits for so long expires first, and its sender is
+told.
 
 Examples:
   maestro spool prune --dry-run

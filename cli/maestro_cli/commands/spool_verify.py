@@ -15,11 +15,11 @@ from maestro_cli.desk import Desk
 verify = App(
     name="verify",
     help_epilogue="""\
-It checks each message's file, its name, place, number and mode; the links to it;
-the sessions; the journal's and the counters' checksums, and the counters against
-the files; the audit; the outbox; who may read what; and what was put away.
-Beside a running broker the checks that need everything to stand still are left
-out, and it says so. Exit code 1 when something is wrong.
+It checks each message's file, its name, place, number and mode; the links to
+it; the sessions; the journal's and the counters' checksums, and the counters
+against the files; the audit; the outbox; who may read what; and what was put
+away. Beside a running broker the checks that need everything to stand still
+are left out, and it says so. Exit code 1 when something is wrong.
 
 Examples:
   maestro spool verify

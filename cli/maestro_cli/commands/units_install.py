@@ -21,8 +21,8 @@ install = App(
     name="install",
     help_epilogue="""\
 On Linux: a systemd user unit and a socket unit. systemd holds the broker's
-sockets, so that the first client that connects is answered, whether a broker runs
-or not. `maestro up` stays the simple way and needs none of this.
+sockets, so that the first client that connects is answered, whether a broker
+runs or not. `maestro up` stays the simple way and needs none of this.
 
 Examples:
   maestro service install --now

@@ -50,11 +50,11 @@ BOUNDS: dict[str, tuple[float, str]] = {
     # matter of who was first.
     "alone: journal writes": (1, "one pwrite"),
     "alone: journal syncs": (1, "one fdatasync, before the answer"),
-    "alone: libzmq's looks": (5, "poll and getpid, for the question whether somebody subscribes"),
+    "alone: libzmq's looks": (7, "poll and getpid, for the question whether somebody subscribes"),
     "alone: loop's other calls": (3.3, "an epoll_wait, a recv and a send"),
     # Of 64 messages a request, per request.
     "batch: journal syncs": (1, "a request's messages are one batch"),
-    "batch: all calls of the loop": (14, "in all; 64 requests one by one would take 600"),
+    "batch: all calls of the loop": (18, "in all; 64 requests one by one would take 600"),
     # Of 64 requests in flight, per batch.
     "pipelined: journal syncs": (1, "whatever has arrived is made durable at once"),
     # The filer, per message.

@@ -136,8 +136,7 @@ class Daemon:
             options.data, spool=self._spool, timelines=timelines, state=self._state, clock=self._clock
         )
         self._upkeep = Upkeep(options.data, self._state, self._spool, self._readings, self._sweeper, self._room)
-        # 5. The filer, which gets the journal's tail first. It begins when we are found: where a disk has little room,
-        # its files would else take what the address needs.
+        # 5. The filer, which gets the journal's tail first. It begins after 7: its files may take the address's room.
         self._filer = Filer(
             options.data,
             self._limits.rate_limit,

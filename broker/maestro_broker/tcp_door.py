@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 _ZAP = "inproc://zeromq.zap.01"  # RFC 27
 _MONITOR = "inproc://door"
+# Not HANDSHAKE_FAILED_NO_DETAIL: a line that was lost on the way in is nobody's refusal.
 _EVENTS = (
     zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
     | zmq.EVENT_DISCONNECTED
 )
 _HIGH_WATER = 10_000

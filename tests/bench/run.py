@@ -1,9 +1,10 @@
 """`just bench`: the figures that the issues name, each beside what the machine itself can do.
 
 Rule: real broker, real clients in processes of their own, every send durable before its answer. Prints a table;
-a whole run also writes docs/performance.md. `--json FILE` keeps the figures; `--only NAME` runs one part (and writes
-nothing but with `--report`); `--seconds N` shortens the sustained parts. The parts `million`, `disk_use` and `sweep`
-run only by name or with `--all`: they make as many files as `--messages` says.
+a whole run also writes docs/performance.md, and one that broke off can be gone on with (`--go-on`). `--json FILE`
+keeps the figures; `--only NAME` runs one part (and writes nothing but with `--report`); `--seconds N` shortens the
+sustained parts. The parts `million`, `disk_use` and `sweep` run only by name or with `--all`: they make as many files
+as `--messages` says.
 """
 
 from __future__ import annotations
@@ -328,13 +329,13 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "burst": burst,
     "sustained": sustained,
     "gateway_events": gateway_events,
-    "scale": scale,
     "throughput": throughput,
     "sustained_beside": sustained_beside,
     "profile": stages,
     "million": million,
     "disk_use": disk_use,
     "sweep": sweep,
+    "scale": scale,
 }
 BY_NAME_ONLY = frozenset({"million", "disk_use", "sweep"})
 MESSAGES = {"million": 1_000_000, "disk_use": 100_000, "sweep": 20_000, "scale": 1_000_000}
@@ -351,6 +352,9 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="also the parts that run only by name")
     parser.add_argument("--report", action="store_true", help="write docs/performance.md, of this run's parts alone")
     parser.add_argument("--from", dest="kept", metavar="FILE", help="write docs/performance.md again from a kept run")
+    parser.add_argument(
+        "--go-on", action="store_true", help="keep the parts of a run that broke off, and do the rest"
+    )
     parser.add_argument("--base", help="a directory on the file system to measure; default: the temporary one")
     arguments = parser.parse_args()
     if arguments.kept:
@@ -358,13 +362,16 @@ def main() -> int:
         return 0
     print(f"Maestro messaging, {os.cpu_count()} CPUs, Python {sys.version.split()[0]}; texts of {len(TEXT)} bytes\n")
     reports = arguments.report or not arguments.only
-    figures: dict[str, Any] = {}
-    findings = Findings()
+    findings = report.read(os.path.join(DOCS, report.DATA)) if arguments.go_on else Findings()
+    figures: dict[str, Any] = dict(findings.figures)
+    done = {shown.part for shown in findings.shown}
+    if done:
+        findings.run["gone on with"] = f"{time.strftime('%H:%M UTC', time.gmtime())}, after {', '.join(sorted(done))}"
     benches: list[Bench] = []
     try:
         for name, part in PARTS.items():
             wanted = name in arguments.only if arguments.only else arguments.all or name not in BY_NAME_ONLY
-            if not wanted and name != "machine":
+            if name in done or (not wanted and name != "machine"):
                 continue
             bench = Bench(
                 arguments.base, arguments.seconds, arguments.burst, arguments.messages or MESSAGES.get(name, 0)

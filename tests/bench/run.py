@@ -393,16 +393,16 @@ def main() -> int:
             findings.figures |= figures
             if reports:
                 report.keep(findings, DOCS)  # so that a run of an hour which breaks off was not for nothing
+        findings.run["load average at the end"] = f"{os.getloadavg()[0]:.2f}"
+        if reports:
+            report.write(findings, DOCS)
+            print(f"\nwritten: {os.path.relpath(os.path.join(DOCS, report.PAGE))}")
     finally:
         for bench in benches:
             bench.remove()
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump(figures, file, indent=2)
-    findings.run["load average at the end"] = f"{os.getloadavg()[0]:.2f}"
-    if reports:
-        report.write(findings, DOCS)
-        print(f"\nwritten: {os.path.relpath(os.path.join(DOCS, report.PAGE))}")
     whole = figures.get("push_seen", 600) == 600 and figures.get("poll_seen", 40) == 40
     whole = whole and figures.get("ws_push_seen", PUSHES) == PUSHES
     whole = whole and figures.get("ws_crowd_whole", CLIENTS) == CLIENTS

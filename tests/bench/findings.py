@@ -22,6 +22,11 @@ class Table:
     text: str = ""
     kind: Literal["table"] = "table"
 
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"{self.title}: {len(row)} cells for {len(self.columns)} columns")
+
 
 @dataclass(frozen=True)
 class Plot:

@@ -232,6 +232,8 @@ def _backgrounds(bench: Bench, samples: int, turns: int, old: int) -> bool:
                 "quiet: p50 ms",
                 "p99 ms",
                 "worst ms",
+                "the disk's p99 ms",
+                "quiet: the disk's",
                 "bar, p99",
                 "meanwhile",
             ],

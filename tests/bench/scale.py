@@ -185,7 +185,8 @@ def _texts(office: Office, control: Sender, sends: int, ones: list[str]) -> list
 
 
 def _sessions(office: Office, control: Sender, sends: int, crowds: list[int]) -> list[Point]:
-    """Each with an open connection of its own, and each sends to the next."""
+    """Each with an open connection of its own, and each sends to the next, which has mail already: what the first mail
+    of an empty mailbox costs beyond that is its marker, a file."""
     clients: list[tuple[str, Client]] = []
     points = []
     try:
@@ -197,7 +198,9 @@ def _sessions(office: Office, control: Sender, sends: int, crowds: list[int]) ->
                     clients.append((name, office.client(name)))
                     clients[-1][1].hello()
             receivers = [name for name, _ in clients]
-            points.append(_point(size, Sender(office, clients, [*receivers[1:], receivers[0]]), control, sends))
+            ring = Sender(office, clients, [*receivers[1:], receivers[0]])
+            ring.send(_TEXT, size)
+            points.append(_point(size, ring, control, sends))
     finally:
         for _, client in clients:
             client.close()

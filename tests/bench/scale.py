@@ -185,8 +185,8 @@ def _texts(office: Office, control: Sender, sends: int, ones: list[str]) -> list
 
 
 def _sessions(office: Office, control: Sender, sends: int, crowds: list[int]) -> list[Point]:
-    """Each with an open connection of its own, and each sends to the next, which has mail already: the first mail of an
-    empty mailbox costs a file more, its marker."""
+    """Each with an open connection of its own, and each sends to the next, which has mail already: an empty mailbox's
+    first message costs a file more, its marker."""
     clients: list[tuple[str, Client]] = []
     points = []
     try:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateways import Gateway
-from post_office import scratch
+from support.gateways import Gateway
+from support.post_office import scratch
 
 # Its scenes assert, and a failure has to say what was there instead.
 pytest.register_assert_rewrite("agents")
@@ -18,7 +18,7 @@ pytest.register_assert_rewrite("agents")
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from post_office import PostOffice
+    from support.post_office import PostOffice
 
 
 @pytest.fixture

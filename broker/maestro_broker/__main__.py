@@ -11,12 +11,13 @@ import logging
 import os
 import sys
 
-from maestro_schemas import logs
+from maestro_runtime import logs
 from maestro_schemas.errors import MaestroError
 
-from . import activation, options
-from .daemon import Daemon
-from .segment import FULL
+from .files.disk import FULL
+from .server import options
+from .server.daemon import Daemon
+from .transport import socket_activation
 
 # As shells have it: 128 and the signal's number.
 _INTERRUPTED = 130
@@ -44,18 +45,18 @@ def main() -> int:
             ready_fd=arguments.ready_fd,
             foreground=arguments.foreground,
             tcp=arguments.tcp,
-            activation=activation.received(os.environ, os.getpid()),
+            activation=socket_activation.inherited_sockets(os.environ, os.getpid()),
         )
         daemon = Daemon(chosen)
         daemon.prepare()
         logs.start(chosen.data, "broker", "maestro_broker", foreground=chosen.foreground)
         daemon.start()
         _tell(arguments.ready_fd, "ready")
-        activation.notify(os.environ, "READY=1")
+        socket_activation.notify(os.environ, "READY=1")
         # Told and closed: its number is some other file's by now, perhaps a segment's of the journal.
         arguments.ready_fd = None
         daemon.serve()
-        activation.notify(os.environ, "STOPPING=1")
+        socket_activation.notify(os.environ, "STOPPING=1")
         daemon.stop()
     except MaestroError as error:
         _tell(arguments.ready_fd, f"error {json.dumps(error.body())}")

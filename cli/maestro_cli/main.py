@@ -20,32 +20,33 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     tokens = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in _as_users_mean(tokens)
-    from . import exit_codes, output, quick
+    from . import exit_codes, fast_path
+    from .output import streams
 
-    output.prepare()
+    streams.prepare()
     try:
         try:
-            return quick.run(tokens)
-        except quick.NotMine as left:
+            return fast_path.run(tokens)
+        except fast_path.NotFastError as left:
             tokens = _as_users_mean(left.tokens)
         if tokens[:2] == _HOOK and "--help" not in tokens:
             return _answer_hook(tokens[2:])
         return _run(tokens, as_json=as_json)
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
-    except output.StdoutClosed:
+    except streams.StdoutClosed:
         return exit_codes.PIPE_CLOSED
     except Exception as error:  # noqa: BLE001 - the one place: a fault of ours is told, not thrown at the user
         from maestro_schemas.errors import MaestroError
 
-        from . import faults
+        from . import crash_log
 
-        known = error if isinstance(error, MaestroError) else faults.record(error)
+        known = error if isinstance(error, MaestroError) else crash_log.record(error)
         if tokens[:2] == _HOOK:
             return _excuse_hook(known, tokens[2:])
         try:
-            output.complain(known, as_json=as_json)
-        except output.StdoutClosed:
+            streams.complain(known, as_json=as_json)
+        except streams.StdoutClosed:
             return exit_codes.PIPE_CLOSED
         return exit_codes.of(known)
 
@@ -53,21 +54,24 @@ def main(argv: list[str] | None = None) -> int:
 def _answer_hook(arguments: list[str]) -> int:
     """What agents call at every turn: without the parser, whose import alone takes longer than the rest. It never
     fails, since an agent takes some exit codes for an order to stop."""
-    from . import exit_codes, hook_call, output
+    from . import exit_codes
+    from .hooks import invocation
+    from .output import streams
 
     try:
-        hook_call.run(arguments)
-    except output.StdoutClosed:
-        hook_call.log("the agent closed the hook's output; what was to be shown comes again", arguments)
+        invocation.run(arguments)
+    except streams.StdoutClosed:
+        invocation.log("the agent closed the hook's output; what was to be shown comes again", arguments)
     except OSError as error:
-        hook_call.log(f"{type(error).__name__}: {error}", arguments)
+        invocation.log(f"{type(error).__name__}: {error}", arguments)
     return exit_codes.DONE
 
 
 def _excuse_hook(error: "MaestroError", arguments: list[str]) -> int:
-    from . import exit_codes, hook_call
+    from . import exit_codes
+    from .hooks import invocation
 
-    hook_call.log(f"{error.code}: {error.message}", arguments)
+    invocation.log(f"{error.code}: {error.message}", arguments)
     return exit_codes.DONE
 
 
@@ -76,9 +80,10 @@ def _run(tokens: list[str], *, as_json: bool) -> int:
 
     from maestro_schemas.errors import MaestroError
 
-    from . import exit_codes, output, tree
+    from . import command_table, exit_codes
+    from .output import streams
 
-    app = tree.build()
+    app = command_table.build()
     try:
         result = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
@@ -87,7 +92,7 @@ def _run(tokens: list[str], *, as_json: bool) -> int:
         extra = " ".join(error.unused_tokens or ()) if isinstance(error, UnusedCliTokensError) else ""
         what = f"unexpected argument: {extra}" if extra else str(error).strip()
         wrong = MaestroError("INVALID", what[:1].lower() + what[1:], f"{command} --help")
-        output.complain(wrong, as_json=as_json)
+        streams.complain(wrong, as_json=as_json)
         return exit_codes.USAGE
     return result if isinstance(result, int) else exit_codes.DONE
 

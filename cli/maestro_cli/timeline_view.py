@@ -10,14 +10,16 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from maestro_cli import output
-from maestro_cli.desk import now_ms
 from maestro_schemas.errors import MaestroError
 
+from .context import now_ms
+from .output import streams
+
 if TYPE_CHECKING:
-    from maestro_cli.desk import Desk
-    from maestro_clients.blocking import Client
+    from maestro_clients.client import Client
     from maestro_schemas.documents import EventDoc
+
+    from .context import CommandContext
 
 _PAGE = 1_000
 # How late a closed output is noticed; the wait in between is in poll(2), not in a loop.
@@ -30,7 +32,7 @@ _LOOK_AGAIN_S = 0.25
 _AWAY = frozenset({"BROKER_UNREACHABLE", "TIMEOUT", "STOPPING"})
 
 
-class Wanted(NamedTuple):
+class TimelineQuery(NamedTuple):
     """What is asked for. `since`, `until`: ms. `after`: the LSN to begin after. `limit`: how many lines at most, of
     the newest where neither `after` nor a filter says where to begin."""
 
@@ -58,7 +60,7 @@ class Wanted(NamedTuple):
         return any(value is not None for value in self.filters().values())
 
 
-class Found(NamedTuple):
+class TimelinePage(NamedTuple):
     """`cursor`: where to go on. `has_more`: lines were left out, at the end of an `after`, else at the beginning."""
 
     events: list[EventDoc]
@@ -66,11 +68,11 @@ class Found(NamedTuple):
     has_more: bool
 
 
-def find(client: Client, wanted: Wanted) -> Found:
+def find(client: Client, wanted: TimelineQuery) -> TimelinePage:
     """The lines; the first `limit` after `after`, else the last `limit` of all that fit. Raises MaestroError."""
     if wanted.after is None and not wanted.is_search:
         reply = client.events(-1, limit=wanted.limit)
-        return Found(reply["events"], reply["upTo"], has_more=False)
+        return TimelinePage(reply["events"], reply["upTo"], has_more=False)
     # By its name too; and a session that there is not is told, rather than that nothing happened to it.
     found: deque[EventDoc] = deque(maxlen=None if wanted.after is not None else wanted.limit)
     cursor, left_out = wanted.after or 0, False
@@ -85,23 +87,23 @@ def find(client: Client, wanted: Wanted) -> Found:
             continue
         for event in reply["events"]:
             if wanted.after is not None and len(found) == wanted.limit:
-                return Found(list(found), found[-1]["lsn"], has_more=True)
+                return TimelinePage(list(found), found[-1]["lsn"], has_more=True)
             left_out = left_out or len(found) == found.maxlen
             found.append(event)
         cursor = reply["upTo"]
         if not reply["hasMore"]:
-            return Found(list(found), cursor, has_more=left_out)
+            return TimelinePage(list(found), cursor, has_more=left_out)
 
 
-def follow(desk: Desk, wanted: Wanted, topic: str | None, cursor: int, *, as_json: bool) -> None:
+def follow(desk: CommandContext, wanted: TimelineQuery, topic: str | None, cursor: int, *, as_json: bool) -> None:
     """Print what comes after `cursor`, looking when something happened that concerns `topic` (None: anybody).
 
     Until interrupted, the output closes, or `until` is over. Raises StdoutClosed, KeyboardInterrupt, or MaestroError
     for what waiting does not mend.
     """
-    from maestro_clients.blocking import Client
-    from maestro_clients.broker_process import find as find_broker
-    from maestro_clients.notices import Notices
+    from maestro_clients.client import Client
+    from maestro_clients.mailbox.notices import Notices
+    from maestro_clients.processes.broker_process import find as find_broker
 
     lost = False
     while True:
@@ -118,7 +120,7 @@ def follow(desk: Desk, wanted: Wanted, topic: str | None, cursor: int, *, as_jso
                     cursor = _catch_up(client, wanted, cursor, as_json=as_json)
                     if lost:
                         lost = False
-                        output.note("maestro: the broker is back")
+                        streams.note("maestro: the broker is back")
                     if wanted.until is not None and now_ms() >= wanted.until:
                         return
                     if not _wait(notices):
@@ -133,14 +135,14 @@ def follow(desk: Desk, wanted: Wanted, topic: str | None, cursor: int, *, as_jso
 def show(event: EventDoc, *, as_json: bool) -> None:
     """One line."""
     if as_json:
-        output.say_json(event)
+        streams.say_json(event)
         return
-    from maestro_cli.render import event_line
+    from .output.render import event_line
 
-    output.say(event_line(event, now_ms()))
+    streams.say(event_line(event, now_ms()))
 
 
-def _catch_up(client: Client, wanted: Wanted, cursor: int, *, as_json: bool) -> int:
+def _catch_up(client: Client, wanted: TimelineQuery, cursor: int, *, as_json: bool) -> int:
     has_more = True
     while has_more:
         reply = client.events(cursor, limit=_PAGE, **wanted.filters())
@@ -171,13 +173,13 @@ def _wait(notices: Any) -> bool:
 
 
 def _check_output() -> None:
-    if output.stdout_is_gone():
-        raise output.StdoutClosed
+    if streams.stdout_is_gone():
+        raise streams.StdoutClosed
 
 
 def _tell_lost(*, lost: bool) -> bool:
     if not lost:
-        output.note("maestro: the broker is gone; waiting for it to come back (maestro up)")
+        streams.note("maestro: the broker is gone; waiting for it to come back (maestro up)")
     return True
 
 

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import SYSTEM_SENDER, retry_id
 
-from . import outbox
+from .outbox import outbox_files
 
 if TYPE_CHECKING:
     from maestro_schemas.documents import MessageDoc, MetadataDoc, OutgoingDoc
     from maestro_schemas.outbox_entry import OutboxEntry
 
-    from .blocking import Client
+    from .client import Client
 
 _DEAD = frozenset({"expired", "failed"})
 
 
-class Retry(NamedTuple):
+class RetriedSend(NamedTuple):
     """`outgoing`: what is to be sent, under its new id. `before`: what the id stands for already, if a retry went
     before; then nothing is to be sent. `entry_path`: the outbox's file, which goes once it was sent."""
 
@@ -48,22 +48,24 @@ def expired(client: Client, session: str | None, limit: int) -> tuple[list[Messa
 
 def refused(data: str, session: str | None) -> list[tuple[str, OutboxEntry]]:
     """Entries of this machine's outbox that were refused for good, with their paths; the newest first."""
-    failed = [(path, entry) for path, entry in outbox.entries(data, session) if entry.failure is not None]
+    failed = [(path, entry) for path, entry in outbox_files.entries(data, session) if entry.failure is not None]
     return sorted(failed, key=lambda found: found[1].queued_at, reverse=True)
 
 
-def retry_of(client: Client, data: str, sender: str, message_id: str) -> Retry:
+def retry_of(client: Client, data: str, sender: str, message_id: str) -> RetriedSend:
     """A dead message of `sender`'s once more, as it was said.
 
     Raises MaestroError STATUS_CONFLICT for what is not dead, FORBIDDEN for what another has sent, MESSAGE_NOT_FOUND.
     """
-    entries = [(path, entry) for path, entry in outbox.entries(data, sender) if entry.outgoing["id"] == message_id]
+    entries = [
+        (path, entry) for path, entry in outbox_files.entries(data, sender) if entry.outgoing["id"] == message_id
+    ]
     if entries:
         path, entry = entries[-1]
         if entry.failure is None:
             raise _alive(message_id, "waits in the outbox", "It is sent when a broker runs: maestro outbox --replay")
         outgoing = cast("OutgoingDoc", {**entry.outgoing, "id": retry_id(message_id, entry.queued_at)})
-        return _last(client, Retry(outgoing, None, path))
+        return _last(client, RetriedSend(outgoing, None, path))
     try:
         message = client.message(message_id)
     except MaestroError as error:
@@ -94,7 +96,7 @@ def retry_of(client: Client, data: str, sender: str, message_id: str) -> Retry:
             f"was {message['status']}",
             "It reached its receiver. To say it once more, send a new message.",
         )
-    return _last(client, Retry(_again(message), None, None))
+    return _last(client, RetriedSend(_again(message), None, None))
 
 
 def retried_as(client: Client, message_id: str, at_ms: int) -> str | None:
@@ -130,7 +132,7 @@ def _again(message: MessageDoc) -> OutgoingDoc:
     return outgoing
 
 
-def _last(client: Client, retry: Retry) -> Retry:
+def _last(client: Client, retry: RetriedSend) -> RetriedSend:
     """Past the retries that were made and died as well."""
     while True:
         try:

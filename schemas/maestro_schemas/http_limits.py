@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import limits as post_office
-from .limits import Doc
+from .limits import LimitDoc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ _ROOM_BYTES = 64 << 10
 _HOUR_MS = 3_600_000
 
 
-class Limits(NamedTuple):
+class HttpLimits(NamedTuple):
     """The limits in force. What each means, its unit and its range are in DOCS."""
 
     body_bytes_max: int = _WIRE_BYTES + _ROOM_BYTES
@@ -36,25 +36,31 @@ class Limits(NamedTuple):
     idle_connections_max: int = 1_500
 
 
-DOCS: dict[str, Doc] = {
-    "body_bytes_max": Doc("bytes", 4_096, 64 << 20, "one request's body: the wire's limit and room for JSON"),
-    "body_timeout_ms": Doc("ms", 100, _HOUR_MS, "from a request's head to the end of its body"),
-    "head_bytes_max": Doc("bytes", 1_024, 1 << 20, "a request's line and headers; also what follows a body's chunks"),
-    "head_timeout_ms": Doc("ms", 100, _HOUR_MS, "from a connection's start, or a request's first byte, to its head"),
-    "keep_alive_ms": Doc("ms", 100, _HOUR_MS, "how long a connection may rest between two requests"),
-    "stall_timeout_ms": Doc("ms", 100, _HOUR_MS, "how long a peer may leave an answer unread"),
-    "linger_ms": Doc("ms", 0, 60_000, "how long a refused request is still read, so that the refusal arrives"),
-    "linger_bytes_max": Doc("bytes", 0, 64 << 20, "how much of a refused request is still read"),
-    "connections_max": Doc("count", 1, 100_000, "connections at once; each further one is told 503"),
-    "idle_connections_max": Doc("count", 1, 100_000, "connections that ask nothing; the longest idle one goes first"),
+DOCS: dict[str, LimitDoc] = {
+    "body_bytes_max": LimitDoc("bytes", 4_096, 64 << 20, "one request's body: the wire's limit and room for JSON"),
+    "body_timeout_ms": LimitDoc("ms", 100, _HOUR_MS, "from a request's head to the end of its body"),
+    "head_bytes_max": LimitDoc(
+        "bytes", 1_024, 1 << 20, "a request's line and headers; also what follows a body's chunks"
+    ),
+    "head_timeout_ms": LimitDoc(
+        "ms", 100, _HOUR_MS, "from a connection's start, or a request's first byte, to its head"
+    ),
+    "keep_alive_ms": LimitDoc("ms", 100, _HOUR_MS, "how long a connection may rest between two requests"),
+    "stall_timeout_ms": LimitDoc("ms", 100, _HOUR_MS, "how long a peer may leave an answer unread"),
+    "linger_ms": LimitDoc("ms", 0, 60_000, "how long a refused request is still read, so that the refusal arrives"),
+    "linger_bytes_max": LimitDoc("bytes", 0, 64 << 20, "how much of a refused request is still read"),
+    "connections_max": LimitDoc("count", 1, 100_000, "connections at once; each further one is told 503"),
+    "idle_connections_max": LimitDoc(
+        "count", 1, 100_000, "connections that ask nothing; the longest idle one goes first"
+    ),
 }
 
 
 # What else stands in [http]; `host` is a text, and so has no range.
-FRONT_DOCS: dict[str, Doc] = {
-    "enabled": Doc("switch", 0, 1, "whether `maestro up` starts the gateway"),
-    "port": Doc("count", 0, 65_535, "where the gateway listens; 0 picks a free port"),
-    "host": Doc("text", 0, 0, "the gateway's address; any but a loopback one makes tokens necessary"),
+FRONT_DOCS: dict[str, LimitDoc] = {
+    "enabled": LimitDoc("switch", 0, 1, "whether `maestro up` starts the gateway"),
+    "port": LimitDoc("count", 0, 65_535, "where the gateway listens; 0 picks a free port"),
+    "host": LimitDoc("text", 0, 0, "the gateway's address; any but a loopback one makes tokens necessary"),
 }
 FRONT_DEFAULTS: dict[str, int | str] = {"enabled": 1, "port": 4_568, "host": "127.0.0.1"}
 
@@ -69,7 +75,7 @@ def variable_of(name: str, environ: Mapping[str, str]) -> str | None:
     return next((variable for variable in candidates if environ.get(variable)), None)
 
 
-def resolve(environ: Mapping[str, str], config: Mapping[str, str] | None = None) -> Limits:
+def resolve(environ: Mapping[str, str], config: Mapping[str, str] | None = None) -> HttpLimits:
     """The limits in force. `config`: [http] of the file, names to texts. Raises MaestroError BAD_SETTING for a value
     out of range."""
     values: dict[str, int] = {}
@@ -79,7 +85,7 @@ def resolve(environ: Mapping[str, str], config: Mapping[str, str] | None = None)
             values[name] = post_office.parse_number(variable, doc, environ[variable])
         elif config and name in config:
             values[name] = post_office.parse_number(name, doc, config[name])
-    return Limits(**values)
+    return HttpLimits(**values)
 
 
 def front(environ: Mapping[str, str], config: Mapping[str, str]) -> tuple[dict[str, int | str], dict[str, str]]:

@@ -47,7 +47,7 @@ class Limits(NamedTuple):
     on_ended: str = "error"
 
 
-class Doc(NamedTuple):
+class LimitDoc(NamedTuple):
     """What one limit means: `unit` (count, bytes, ms, chars, switch, word), the allowed range, and why the default.
 
     `words`: what a word may be, where the unit is one; it has no range.
@@ -66,33 +66,39 @@ _MANY = 1 << 62
 # goes to the receiver's orchestrator.
 ON_ENDED = ("error", "queue", "redirect")
 
-DOCS: dict[str, Doc] = {
-    "text_chars_max": Doc("chars", 1, 200_000, "one message's text; a longer one is refused, not cut"),
-    "rate_limit": Doc("count", 0, 1_000_000_000, "accepted sends a session may make a minute, sliding; 0 is none"),
-    "pair_limit": Doc(
+DOCS: dict[str, LimitDoc] = {
+    "text_chars_max": LimitDoc("chars", 1, 200_000, "one message's text; a longer one is refused, not cut"),
+    "rate_limit": LimitDoc(
+        "count", 0, 1_000_000_000, "accepted sends a session may make a minute, sliding; 0 is none"
+    ),
+    "pair_limit": LimitDoc(
         "count", 0, 1_000_000_000, "messages two sessions exchange in ten minutes; 0 is 6 x rate_limit"
     ),
-    "short_replies_max": Doc("count", 0, 1_000_000, "short answers that two sessions give in turns; 0 is no limit"),
-    "retention_ms": Doc("ms", 1_000, _MANY, "how long a message is kept"),
-    "pending_max": Doc("count", 1, 1_000_000, "undelivered messages one mailbox holds"),
-    "wire_bytes_max": Doc("bytes", 4_096, 16 << 20, "one request's body"),
-    "print_chars_max": Doc("chars", 500, _MANY, "what `inbox` prints at once: agents' tools cut longer output"),
-    "batch_messages_max": Doc("count", 1, 4_096, "messages or ids in one request"),
-    "reply_bytes_max": Doc("bytes", 65_536, 8 << 20, "messages in one inbox reply, then hasMore"),
-    "reply_messages_max": Doc("count", 1, 10_000, "messages in one inbox reply, then hasMore"),
-    "data_bytes_max": Doc("bytes", 0, 1 << 18, "metadata.data of one message, as JSON"),
-    "session_metadata_bytes_max": Doc("bytes", 0, 1 << 18, "metadata of one session, as JSON"),
-    "sessions_max": Doc("count", 1, 1_000_000, "active sessions"),
-    "lease_ms_max": Doc("ms", 1, 3_600_000, "the longest lease a reader may ask for"),
-    "ttl_ms_max": Doc("ms", 1, _MANY, "the longest life a sender may give a message"),
-    "filing_backlog_bytes_max": Doc("bytes", 4_096, 1 << 40, "records not yet filed before new sends get BUSY"),
-    "segment_bytes": Doc("bytes", 1 << 16, 1 << 30, "one journal segment, preallocated"),
-    "disk_reserve_bytes": Doc("bytes", 0, 1 << 34, "free space kept back for reads, confirms and deletes"),
-    "mailbox_idle_ms": Doc("ms", 100, _MANY, "how long an untouched mailbox stays in memory"),
-    "loaded_messages_max": Doc("count", 100, 10_000_000, "filed messages in memory before idle mailboxes go early"),
-    "timeline_reply_max": Doc("count", 1, 10_000, "timeline lines in one reply, then hasMore"),
-    "require_token": Doc("switch", 0, 1, "1 refuses sessions without a token"),
-    "on_ended": Doc("word", 0, 0, "what becomes of a send to an ended session that does not say it", ON_ENDED),
+    "short_replies_max": LimitDoc(
+        "count", 0, 1_000_000, "short answers that two sessions give in turns; 0 is no limit"
+    ),
+    "retention_ms": LimitDoc("ms", 1_000, _MANY, "how long a message is kept"),
+    "pending_max": LimitDoc("count", 1, 1_000_000, "undelivered messages one mailbox holds"),
+    "wire_bytes_max": LimitDoc("bytes", 4_096, 16 << 20, "one request's body"),
+    "print_chars_max": LimitDoc("chars", 500, _MANY, "what `inbox` prints at once: agents' tools cut longer output"),
+    "batch_messages_max": LimitDoc("count", 1, 4_096, "messages or ids in one request"),
+    "reply_bytes_max": LimitDoc("bytes", 65_536, 8 << 20, "messages in one inbox reply, then hasMore"),
+    "reply_messages_max": LimitDoc("count", 1, 10_000, "messages in one inbox reply, then hasMore"),
+    "data_bytes_max": LimitDoc("bytes", 0, 1 << 18, "metadata.data of one message, as JSON"),
+    "session_metadata_bytes_max": LimitDoc("bytes", 0, 1 << 18, "metadata of one session, as JSON"),
+    "sessions_max": LimitDoc("count", 1, 1_000_000, "active sessions"),
+    "lease_ms_max": LimitDoc("ms", 1, 3_600_000, "the longest lease a reader may ask for"),
+    "ttl_ms_max": LimitDoc("ms", 1, _MANY, "the longest life a sender may give a message"),
+    "filing_backlog_bytes_max": LimitDoc("bytes", 4_096, 1 << 40, "records not yet filed before new sends get BUSY"),
+    "segment_bytes": LimitDoc("bytes", 1 << 16, 1 << 30, "one journal segment, preallocated"),
+    "disk_reserve_bytes": LimitDoc("bytes", 0, 1 << 34, "free space kept back for reads, confirms and deletes"),
+    "mailbox_idle_ms": LimitDoc("ms", 100, _MANY, "how long an untouched mailbox stays in memory"),
+    "loaded_messages_max": LimitDoc(
+        "count", 100, 10_000_000, "filed messages in memory before idle mailboxes go early"
+    ),
+    "timeline_reply_max": LimitDoc("count", 1, 10_000, "timeline lines in one reply, then hasMore"),
+    "require_token": LimitDoc("switch", 0, 1, "1 refuses sessions without a token"),
+    "on_ended": LimitDoc("word", 0, 0, "what becomes of a send to an ended session that does not say it", ON_ENDED),
 }
 
 # Timings that are facts of the design rather than choices of an operator.
@@ -149,7 +155,7 @@ def duration_text(duration_ms: int) -> str:
     return f"{duration_ms // length}{unit}"
 
 
-def allowed(doc: Doc) -> str:
+def allowed(doc: LimitDoc) -> str:
     """Which values a setting may have, in the form in which they are written."""
     if doc.words:
         return f"one of {', '.join(doc.words)}"
@@ -176,7 +182,7 @@ def parse_limit(name: str, text: str, shown: str | None = None) -> int | str:
     return parse_value(shown or name, doc, text)
 
 
-def parse_value(shown: str, doc: Doc, text: str) -> int | str:
+def parse_value(shown: str, doc: LimitDoc, text: str) -> int | str:
     """A value from text: one of the setting's words, or a number as `parse_number` reads it; `shown` is its name in
     the error. Raises MaestroError BAD_SETTING."""
     if not doc.words:
@@ -191,7 +197,7 @@ def parse_value(shown: str, doc: Doc, text: str) -> int | str:
     return word
 
 
-def parse_number(shown: str, doc: Doc, text: str) -> int:
+def parse_number(shown: str, doc: LimitDoc, text: str) -> int:
     """A value from text, by its unit; `shown` is its name in the error. A bare number is milliseconds where the name
     says so (`retention_ms`), and refused where it does not: `retention = 86400` is no day, and mail would be gone.
 

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from agents.clients import at_work
-from post_office import eventually
+from support.post_office import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from agents.clients import Agent
     from agents.stand_in import Model
     from agents.turns import Request, Turn
-    from cli_shell import Shell
+    from support.cli_shell import Shell
 
 # As the hook's text offers it; the three dots are where the answer goes.
 _ANSWER = re.compile(r'Answer: (.+) --message "\.\.\."')

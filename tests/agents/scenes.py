@@ -17,7 +17,7 @@ from agents.turns import Say
 
 if TYPE_CHECKING:
     from agents.turns import Request, Turn
-    from cli_shell import Shell
+    from support.cli_shell import Shell
 
 TEXT = "The lighthouse needs 3 new lamps, please."
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import zmq
 
-from maestro_schemas import __version__, mounts
+from maestro_runtime import mounts
+from maestro_schemas import __version__
 
 if TYPE_CHECKING:
     from bench.findings import Cell

@@ -16,10 +16,10 @@ from bench.million import until_filed
 from bench.paced import TEXT, Crew
 from bench.processes import calls_that_read
 from bench.sweep import MAILBOXES, old_message
-from maestro_clients import broker_process
-from maestro_clients.blocking import Client
-from maestro_clients.callers import Caller
-from maestro_clients.fresh import new_message_id
+from maestro_clients.client import Client
+from maestro_clients.processes import broker_process
+from maestro_clients.protocol.callers import Caller
+from maestro_clients.protocol.new_ids import new_message_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable

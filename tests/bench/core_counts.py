@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from maestro_broker import core, records
-from maestro_broker.heads import Heads
-from maestro_broker.state import State
-from maestro_broker.tally import Tally
+from maestro_broker.core import commands
+from maestro_broker.core.model import records
+from maestro_broker.core.model.checkpoint import Checkpoint
+from maestro_broker.core.model.state import State
+from maestro_broker.server.metrics import BrokerMetrics
 from maestro_schemas.limits import Limits
 from maestro_schemas.requests import decode_request
 
@@ -36,9 +37,9 @@ class Desk:
     watcher of everything. Each call is one request, as the main loop does it."""
 
     def __init__(self, sessions: int, stored: int) -> None:
-        self._state = State(Limits(rate_limit=0, pending_max=1_000_000), Heads())
+        self._state = State(Limits(rate_limit=0, pending_max=1_000_000), Checkpoint())
         self._state.topics = frozenset({""})
-        self._tally = Tally()
+        self._tally = BrokerMetrics()
         self._count = 0
         for number in range(sessions):
             self.do("session.start", {"as": {}, "id": f"s{number}", "role": "orchestrator"})
@@ -48,8 +49,8 @@ class Desk:
     def do(self, command: str, body: dict[str, Any]) -> Any:
         """One request that changes something, and its commit; the reply."""
         request = decode_request(command.encode(), _encode(body))
-        core.touches(self._state, request)
-        reply = core.apply(self._state, request, _NOW_MS)
+        commands.touches(self._state, request)
+        reply = commands.apply(self._state, request, _NOW_MS)
         changes = self._state.take_changes()
         for change in changes:
             records.encode(change.record)

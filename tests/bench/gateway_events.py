@@ -20,8 +20,8 @@ from websockets.asyncio.client import connect as connect_async
 from websockets.sync.client import connect
 
 from bench.references import percentile
-from maestro_clients import gateway_process
-from maestro_clients.fresh import new_message_id
+from maestro_clients.processes import gateway_process
+from maestro_clients.protocol.new_ids import new_message_id
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event as ProcessEvent

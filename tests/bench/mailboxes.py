@@ -17,8 +17,8 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from bench.peers import path_of
-from maestro_cli.process_end import BrokerEnd
-from maestro_clients import broker_process
+from maestro_cli.processes.process_exit import BrokerExit
+from maestro_clients.processes import broker_process
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,7 +129,7 @@ class Maestro:
 
     def kill_server(self) -> None:
         """As Mailbox."""
-        with BrokerEnd(self._bench.data, self._bench.endpoints) as end:
+        with BrokerExit(self._bench.data, self._bench.endpoints) as end:
             os.kill(self._bench.endpoints.pid, signal.SIGKILL)
             end.wait(_PATIENCE_S)  # its socket is there until it is gone
         self._bench.endpoints = broker_process.ensure(self._bench.data, self._bench.environ, autostart=True)

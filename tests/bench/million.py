@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import zmq
 
 from bench.references import percentile
-from maestro_clients import broker_process
-from maestro_clients.blocking import Client
-from maestro_clients.callers import Caller
-from maestro_clients.codec import encoder
-from maestro_clients.fresh import new_message_id
+from maestro_clients.client import Client
+from maestro_clients.processes import broker_process
+from maestro_clients.protocol.callers import Caller
+from maestro_clients.protocol.codec import encoder
+from maestro_clients.protocol.new_ids import new_message_id
 from maestro_schemas import PROTOCOL_HEADER
 from maestro_schemas.events import TOPIC_SEPARATOR
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from bench.run import Bench
-    from maestro_clients.broker_process import Endpoints
+    from maestro_clients.processes.broker_process import Endpoints
 
 MAILBOXES = 1_000
 BATCH = 256

@@ -14,20 +14,20 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.references import RECORD_BYTES
-from maestro_clients import commands
-from maestro_clients.blocking import Client
-from maestro_clients.callers import Caller
-from maestro_clients.codec import encoder
-from maestro_clients.connection import Connection
-from maestro_clients.direct import open_at, path_of
-from maestro_clients.fresh import new_message_id
-from maestro_clients.watcher import Watcher
+from maestro_clients.channel.pending_requests import PendingRequests
+from maestro_clients.client import Client
+from maestro_clients.mailbox.watcher import Watcher
+from maestro_clients.protocol import commands
+from maestro_clients.protocol.callers import Caller
+from maestro_clients.protocol.codec import encoder
+from maestro_clients.protocol.new_ids import new_message_id
+from maestro_clients.transports.unix import open_at, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from multiprocessing.synchronize import Event
 
-    from maestro_clients.direct import DirectPlug
+    from maestro_clients.transports.unix import UnixTransport
 
 TEXT = "x" * 512
 _WAIT_S = 60.0
@@ -81,7 +81,7 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
     path = path_of(pace.router)
     plug = open_at(path) if path is not None else None
     assert plug is not None, f"no broker listens at {pace.router}"
-    requests, encode, speaker = Connection(), encoder(), Caller(pace.session).as_body()
+    requests, encode, speaker = PendingRequests(), encoder(), Caller(pace.session).as_body()
     waiting: dict[bytes, tuple[str, float]] = {}
     done: list[Timed] = []
     try:
@@ -115,7 +115,7 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
         plug.close()
 
 
-def _greet(plug: DirectPlug, requests: Connection, encode: Callable[[Mapping[str, Any]], bytes]) -> None:
+def _greet(plug: UnixTransport, requests: PendingRequests, encode: Callable[[Mapping[str, Any]], bytes]) -> None:
     """The wire is open once a first request was answered."""
     command, body, *_ = commands.hello()
     _, frames = requests.request(command, encode(body), time.monotonic(), _WAIT_S)

@@ -37,12 +37,12 @@ from bench.stages import stages
 from bench.sweep import ADDED_MS_MAX, sweep
 from bench.throughput import sustained_beside, throughput
 from bench.whole_commands import whole_commands
-from maestro_cli.process_end import BrokerEnd
-from maestro_clients import broker_process, gateway_process
-from maestro_clients.blocking import Client
-from maestro_clients.callers import Caller
-from maestro_clients.fresh import new_message_id
-from maestro_clients.watcher import Watcher
+from maestro_cli.processes.process_exit import BrokerExit
+from maestro_clients.client import Client
+from maestro_clients.mailbox.watcher import Watcher
+from maestro_clients.processes import broker_process, gateway_process
+from maestro_clients.protocol.callers import Caller
+from maestro_clients.protocol.new_ids import new_message_id
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Bench:
         """Stop the broker, and wait until it is gone. The files stay for now: ext4 keeps away from inodes that were
         freed within the last minutes, and looks for others one by one, so a removal here would slow down the next
         part's filing tenfold."""
-        with BrokerEnd(self.data, self.endpoints) as end:
+        with BrokerExit(self.data, self.endpoints) as end:
             with contextlib.suppress(MaestroError), self.client() as client:
                 client.shutdown()
             end.wait(_END_S)

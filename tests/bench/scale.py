@@ -23,9 +23,9 @@ from bench.million import fill, until_filed
 from bench.paced import Crew
 from bench.processes import Cpu, cpu_us, resident_bytes
 from bench.references import percentile
-from maestro_clients import broker_process
-from maestro_clients.blocking import Client
-from maestro_clients.callers import Caller
+from maestro_clients.client import Client
+from maestro_clients.processes import broker_process
+from maestro_clients.protocol.callers import Caller
 from maestro_schemas.events import TOPIC_SEPARATOR
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from bench.findings import Cell
     from bench.run import Bench
-    from maestro_clients.broker_process import Endpoints
+    from maestro_clients.processes.broker_process import Endpoints
 
 PART = "scale"
 CROWDS = (1, 10, 100, 1_000)

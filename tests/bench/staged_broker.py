@@ -21,18 +21,23 @@ import zmq
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from maestro_broker import __main__ as broker
-from maestro_broker import core, daemon, filer, notices, records, segment
-from maestro_broker.admission import Admission
-from maestro_broker.backlog import Backlog
-from maestro_broker.daemon import Daemon
-from maestro_broker.heads import Heads
-from maestro_broker.local_router import LocalRouter
-from maestro_broker.room import Room
-from maestro_broker.spool import Spool
-from maestro_broker.tally import Tally
-from maestro_broker.timeline import Timeline
-from maestro_broker.transport import Transport
-from maestro_broker.upkeep import Upkeep
+from maestro_broker.commit.disk_admission import DiskAdmission
+from maestro_broker.commit.local import segment
+from maestro_broker.core import commands
+from maestro_broker.core.model import records
+from maestro_broker.core.model.checkpoint import Checkpoint
+from maestro_broker.server import daemon
+from maestro_broker.server.admission import Admission
+from maestro_broker.server.daemon import Daemon
+from maestro_broker.server.expiry_task import ExpiryTask
+from maestro_broker.server.metrics import BrokerMetrics
+from maestro_broker.transport import notices
+from maestro_broker.transport.local_listener import LocalListener
+from maestro_broker.transport.zmtp_router import ZmtpRouter
+from maestro_broker.views import spool_writer
+from maestro_broker.views.spool import Spool
+from maestro_broker.views.timeline import Timeline
+from maestro_broker.views.write_behind import WriteBehindQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,26 +46,26 @@ if TYPE_CHECKING:
 LOOP: list[tuple[Any, str, str]] = [
     (zmq.Poller, "poll", "wait for requests"),
     (selectors.EpollSelector, "select", "receive"),
-    (LocalRouter, "_read", "receive"),
+    (ZmtpRouter, "_read", "receive"),
     (Admission, "admit", "decode"),
     (daemon, "decode_request", "decode"),
-    (Room, "for_send", "decide"),
-    (core, "touches", "decide"),
-    (core, "apply", "decide"),
-    (Tally, "answered", "count"),
-    (Tally, "committed", "count"),
+    (DiskAdmission, "for_send", "decide"),
+    (commands, "touches", "decide"),
+    (commands, "apply", "decide"),
+    (BrokerMetrics, "answered", "count"),
+    (BrokerMetrics, "committed", "count"),
     (daemon, "_encode", "reply: encode"),
     (records, "encode", "journal: encode"),
     (segment, "pack_records", "journal: pack, CRC"),
     (segment, "write_all", "journal: write"),
     (segment, "sync_data", "journal: sync"),
     (Daemon, "_mark", "markers"),
-    (Transport, "reply", "reply: frames"),
-    (Transport, "flush", "reply: send"),
+    (LocalListener, "reply", "reply: frames"),
+    (LocalListener, "flush", "reply: send"),
     (notices, "publish", "publish"),
-    (Backlog, "put", "hand over to the filer"),
-    (Backlog, "take_filed", "hand over to the filer"),
-    (Upkeep, "turn", "upkeep"),
+    (WriteBehindQueue, "put", "hand over to the filer"),
+    (WriteBehindQueue, "take_filed", "hand over to the filer"),
+    (ExpiryTask, "turn", "upkeep"),
     (Daemon, "_tick", "upkeep"),
     (Daemon, "_commit", "the loop itself"),
     (Daemon, "_turn", "the loop itself"),
@@ -69,9 +74,9 @@ FILER: list[tuple[Any, str, str]] = [
     (Spool, "write_message", "file: the message"),
     (Spool, "link_sent", "file: the sender's link"),
     (Timeline, "append", "file: the audit"),
-    (filer, "event", "file: the audit"),
-    (Heads, "absorb", "file: counters"),
-    (filer.Filer, "_file", "file: the filer itself"),
+    (spool_writer, "event", "file: the audit"),
+    (Checkpoint, "absorb", "file: counters"),
+    (spool_writer.SpoolWriter, "_file", "file: the filer itself"),
 ]
 
 

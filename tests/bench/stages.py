@@ -18,16 +18,16 @@ import zmq
 
 from bench import staged_broker
 from bench.findings import Table
-from maestro_clients import broker_process
-from maestro_clients.blocking import Client
-from maestro_clients.callers import Caller
-from maestro_clients.fresh import new_message_id
+from maestro_clients.client import Client
+from maestro_clients.processes import broker_process
+from maestro_clients.protocol.callers import Caller
+from maestro_clients.protocol.new_ids import new_message_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bench.run import Bench
-    from maestro_clients.broker_process import Endpoints
+    from maestro_clients.processes.broker_process import Endpoints
     from maestro_schemas.documents import OutgoingDoc
 
 _TEXT = "x" * 512

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from bench import references
 from bench.findings import Plot, Table
 from bench.peers import LOADS, MODES, RECEIVERS, TEXT, Load, Nats, Peer, Redis, in_tasks, missing
-from maestro_clients.asynchronous import AsyncClient
-from maestro_clients.blocking import Client
-from maestro_clients.callers import Caller
-from maestro_clients.fresh import new_message_id
+from maestro_clients.async_client import AsyncClient
+from maestro_clients.client import Client
+from maestro_clients.protocol.callers import Caller
+from maestro_clients.protocol.new_ids import new_message_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

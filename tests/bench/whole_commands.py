@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from maestro_clients.blocking import Client
+    from maestro_clients.client import Client
 
 ROUNDS = 30
 QUICK_BAR_MS = 5.0

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fault import disks
-from post_office import scratch
+from support.post_office import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from post_office import PostOffice
+    from support.post_office import PostOffice
 
 _SIZE_BYTES = 8 << 30
 

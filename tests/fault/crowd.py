@@ -11,9 +11,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from maestro_clients.blocking import Client
-from maestro_clients.callers import Caller
-from maestro_clients.watcher import Watcher
+from maestro_clients.client import Client
+from maestro_clients.mailbox.watcher import Watcher
+from maestro_clients.protocol.callers import Caller
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

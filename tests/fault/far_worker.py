@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import sys
 
-from maestro_clients.blocking import Client
-from maestro_clients.broker_process import ensure
-from maestro_clients.callers import Caller
-from maestro_clients.watcher import Watcher
-from maestro_schemas import paths
+from maestro_clients.client import Client
+from maestro_clients.mailbox.watcher import Watcher
+from maestro_clients.processes.broker_process import ensure
+from maestro_clients.protocol.callers import Caller
+from maestro_runtime import paths
 
 _IN_FLIGHT = 8
 _PATIENCE_S = 100.0

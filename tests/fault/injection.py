@@ -17,7 +17,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from post_office import PostOffice
+    from support.post_office import PostOffice
 
 
 def require_strace() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from maestro_clients.blocking import Client
+    from maestro_clients.client import Client
     from maestro_schemas.documents import MessageDoc
 
 ALL_STATUSES = ["pending", "delivered", "read", "failed", "expired"]

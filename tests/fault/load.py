@@ -11,8 +11,8 @@ import threading
 from typing import TYPE_CHECKING, Self
 
 from fault.ledger import Fates, Line
-from maestro_clients.blocking import Client
-from maestro_clients.callers import Caller
+from maestro_clients.client import Client
+from maestro_clients.protocol.callers import Caller
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from maestro_schemas.documents import OutgoingDoc
-    from post_office import PostOffice
+    from support.post_office import PostOffice
 
 RECEIVERS = [f"to_{number}" for number in range(6)]
 SENDERS = [f"from_{number}" for number in range(4)]

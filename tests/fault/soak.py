@@ -12,12 +12,12 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from fault.load import Party
-from maestro_clients.callers import Caller
+from maestro_clients.protocol.callers import Caller
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
     from maestro_schemas.documents import OutgoingDoc
-    from post_office import PostOffice
+    from support.post_office import PostOffice
 
 _AT_ONCE = 10
 _EVENTS_AT_ONCE = 1_000

@@ -15,10 +15,10 @@ import sys
 import time
 from typing import IO, TYPE_CHECKING, Self
 
-from maestro_clients import outbox
-from maestro_clients.blocking import Client
-from maestro_clients.callers import Caller
-from maestro_clients.watcher import Watcher
+from maestro_clients.client import Client
+from maestro_clients.mailbox.watcher import Watcher
+from maestro_clients.outbox import outbox_files
+from maestro_clients.protocol.callers import Caller
 from maestro_schemas.outbox_entry import OutboxEntry, file_name
 
 if TYPE_CHECKING:
@@ -112,7 +112,9 @@ def _queue(data: str, session: str, to: str, prefix: str, count: str) -> None:
     for number in range(int(count)):
         message_id = f"{prefix}-{number}"
         now_ms = time.time_ns() // 1_000_000
-        outbox.queue(data, Caller(session), {"id": message_id, "to": to, "message": text_of(message_id)}, now_ms)
+        outbox_files.queue(
+            data, Caller(session), {"id": message_id, "to": to, "message": text_of(message_id)}, now_ms
+        )
         print(message_id, flush=True)
 
 

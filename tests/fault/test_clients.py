@@ -21,20 +21,20 @@ import zmq
 from fault import ledger
 from fault.ledger import judge, read_mailbox
 from fault.solo import Solo, text_of
-from maestro_clients.broker_process import find
-from maestro_clients.callers import Caller
-from maestro_clients.codec import encoder
-from maestro_clients.line import Line
-from maestro_clients.watcher import Watcher
+from maestro_clients.channel.sync_channel import SyncChannel
+from maestro_clients.mailbox.watcher import Watcher
+from maestro_clients.processes.broker_process import find
+from maestro_clients.protocol.callers import Caller
+from maestro_clients.protocol.codec import encoder
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import Limits
-from post_office import eventually
+from support.post_office import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from maestro_schemas.documents import OutgoingDoc
-    from post_office import PostOffice
+    from support.post_office import PostOffice
 
 # libzmq's greeting: signature, version 3.0, mechanism NULL (RFC 23).
 GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
@@ -222,7 +222,7 @@ def _never_reading(office: PostOffice, topic: bytes, count: int) -> Iterator[lis
 
 def _publish(office: PostOffice, count: int) -> None:
     """So many records, each with one notice, that make few files: a session that changes its mind."""
-    line = Line(office.router())
+    line = SyncChannel(office.router())
     encode = encoder()
     sent = answered = 0
     waiting: set[bytes] = set()

@@ -21,13 +21,14 @@ import pytest
 from fault import disks
 from fault.ledger import ALL_STATUSES
 from fault.test_kill import seed_of_run
-from maestro_broker import records, segment
-from maestro_broker.records import Accepted, Deleted
-from maestro_broker.spool import Spool
-from maestro_clients.blocking import Client
+from maestro_broker.commit.local import segment
+from maestro_broker.core.model import records
+from maestro_broker.core.model.records import Accepted, Deleted
+from maestro_broker.views.spool import Spool
+from maestro_clients.client import Client
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.messages import Message
-from post_office import PostOffice, eventually, scratch
+from support.post_office import PostOffice, eventually, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

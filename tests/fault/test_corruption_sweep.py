@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from maestro_broker import segment
-from unit.journals import abandon, entries, open_journal, read, segments, write
+from maestro_broker.commit.local import segment
+from support.journals import abandon, entries, open_journal, read, segments, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,18 +14,18 @@ from fault import disks, injection
 from fault.ledger import Line, judge
 from fault.load import RECEIVERS, Load, enrol
 from fault.test_kill import seed_of_run
-from maestro_broker import segment
-from maestro_clients.broker_process import find
+from maestro_broker.commit.local import segment
+from maestro_clients.processes.broker_process import find
 from maestro_schemas.errors import MaestroError
-from post_office import eventually, scratch
+from support.post_office import eventually, scratch
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Iterator
 
-    from maestro_clients.blocking import Client
+    from maestro_clients.client import Client
     from maestro_schemas.documents import OutgoingDoc
-    from post_office import PostOffice
+    from support.post_office import PostOffice
 
 SEGMENT_BYTES = 1 << 16
 LIFE_S = 0.8

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-import wire_http
-from gateways import Gateway
-from wire_http import connect, head, read
+from support import wire_http
+from support.gateways import Gateway
+from support.wire_http import connect, head, read
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
 
-    from post_office import PostOffice
+    from support.post_office import PostOffice
 
 SENDS = 1_000
 # Of the medians. The attackers are threads of the measuring process itself and take their share of two processors.

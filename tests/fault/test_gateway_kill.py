@@ -9,14 +9,14 @@ import random
 import threading
 from typing import TYPE_CHECKING
 
-from gateways import Gateway, send
-from maestro_clients.broker_process import find
-from post_office import eventually
+from maestro_clients.processes.broker_process import find
+from support.gateways import Gateway, send
+from support.post_office import eventually
 
 if TYPE_CHECKING:
     import pytest
 
-    from post_office import PostOffice
+    from support.post_office import PostOffice
 
 KILLS = 5
 SENDERS = 6

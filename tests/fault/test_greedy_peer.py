@@ -6,12 +6,12 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
-from maestro_clients.codec import encoder
-from maestro_clients.fresh import new_message_id
-from maestro_schemas import zmtp
+from maestro_clients.protocol.codec import encoder
+from maestro_clients.protocol.new_ids import new_message_id
+from maestro_wire import zmtp
 
 if TYPE_CHECKING:
-    from post_office import PostOffice
+    from support.post_office import PostOffice
 
 _ASKS = 300
 _MESSAGES = 90
@@ -27,7 +27,7 @@ def test_a_full_mailbox_asked_for_hundreds_of_times_at_once(open_office: PostOff
     asked = b"".join(zmtp.message((b"M1", b"%d" % number, b"inbox", body)) for number in range(_ASKS))
     assert len(asked) < 1 << 18, "they come with one read"
     before = _resident_most_bytes(open_office.pid)
-    link = zmtp.Link(zmtp.DEALERS_PEERS, 1 << 20)
+    link = zmtp.ZmtpConnection(zmtp.DEALERS_PEERS, 1 << 20)
     answered = 0
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer, open_office.client() as other:
         peer.settimeout(10.0)

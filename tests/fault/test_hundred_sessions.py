@@ -12,7 +12,7 @@ import pytest
 from fault.crowd import Seen, Task, play
 
 if TYPE_CHECKING:
-    from post_office import PostOffice
+    from support.post_office import PostOffice
 
 SESSIONS = 100
 PROCESSES = 4

@@ -15,11 +15,11 @@ import pytest
 from fault.ledger import judge, read_mailbox, spool_ids
 from fault.load import RECEIVERS, Load, enrol
 from maestro_schemas.errors import MaestroError
-from post_office import eventually
+from support.post_office import eventually
 
 if TYPE_CHECKING:
-    from maestro_clients.blocking import Client
-    from post_office import PostOffice
+    from maestro_clients.client import Client
+    from support.post_office import PostOffice
 
 KILLS_LONG = 1_000
 MESSAGES_LONG = 1_000_000

@@ -13,11 +13,11 @@ from fault import injection
 from fault.ledger import judge
 from fault.load import RECEIVERS, Load, enrol
 from fault.test_kill import seed_of_run
-from maestro_clients.broker_process import find
+from maestro_clients.processes.broker_process import find
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
-    from post_office import PostOffice
+    from support.post_office import PostOffice
 
 CALLS = ("pwrite64", "fdatasync", "fsync", "rename", "symlink", "unlink", "openat")
 # The least that there may be, so that the journal goes on in a new one, and lets an old one go, within a second.

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from far_office import far_environ, make_key, open_door
 from fault import network
 from fault.network import NEAR, Network
-from maestro_clients.callers import Caller
+from maestro_clients.protocol.callers import Caller
+from support.far_office import far_environ, make_key, open_door
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from post_office import PostOffice
+    from support.post_office import PostOffice
 
 _WORKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "far_worker.py")
 _END_S = 100.0

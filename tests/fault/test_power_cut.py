@@ -20,11 +20,11 @@ from fault.ledger import Fates, Verdict, judge
 from fault.load import RECEIVERS, Load, enrol
 from fault.test_kill import seed_of_run
 from maestro_schemas.errors import MaestroError
-from post_office import eventually, scratch
+from support.post_office import eventually, scratch
 
 if TYPE_CHECKING:
     from fault.ledger import Line
-    from post_office import PostOffice
+    from support.post_office import PostOffice
 
 DISK_BYTES = 512 << 20
 READ = RECEIVERS[:2]

@@ -18,19 +18,19 @@ import pytest
 
 from fault.ledger import Line, judge, read_mailbox
 from fault.solo import Solo, text_of
-from maestro_broker.outbox_drain import OutboxDrain
-from maestro_clients.broker_process import ensure, find
-from maestro_clients.callers import Caller
-from maestro_clients.fresh import new_message_id
-from maestro_clients.sending import send_or_queue
-from maestro_clients.watcher import Watcher
+from maestro_broker.outbox.drain import OutboxDrainer
+from maestro_clients.mailbox.watcher import Watcher
+from maestro_clients.outbox.durable_send import send_or_queue
+from maestro_clients.processes.broker_process import ensure, find
+from maestro_clients.protocol.callers import Caller
+from maestro_clients.protocol.new_ids import new_message_id
 from maestro_schemas.errors import MaestroError
-from post_office import PostOffice, eventually, scratch
+from support.post_office import PostOffice, eventually, scratch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from maestro_clients.broker_process import Endpoints
+    from maestro_clients.processes.broker_process import Endpoints
 
 COMMAND_S = 60.0
 
@@ -355,7 +355,7 @@ def test_a_growing_folder_is_read_without_gaps(tmp_path: Path) -> None:
     def never(*_: Any) -> Any:
         raise AssertionError
 
-    drain = OutboxDrain(str(tmp_path), send=never, tell=never, report=never)
+    drain = OutboxDrainer(str(tmp_path), send=never, tell=never, report=never)
     count = 10_000
     with Solo(os.environ, "fill", str(folder), str(count)) as solo:
         assert next(solo.lines()) == ["filling"]

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fault.soak import Auditor, Names, PacedSender, Sample, SoakReader, sample, slope_per_hour
-from post_office import eventually
+from support.post_office import eventually
 
 if TYPE_CHECKING:
-    from post_office import PostOffice
+    from support.post_office import PostOffice
 
 RATE_PER_S = 500
 SENDERS = 5

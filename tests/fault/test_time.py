@@ -16,12 +16,12 @@ import pytest
 
 from fault.ledger import read_mailbox
 from fault.solo import Solo
-from maestro_clients.blocking import Client
+from maestro_clients.client import Client
 from maestro_schemas.errors import MaestroError
-from post_office import eventually
+from support.post_office import eventually
 
 if TYPE_CHECKING:
-    from post_office import PostOffice
+    from support.post_office import PostOffice
 
 HOUR_MS = 3_600_000
 WEEK_MS = 168 * HOUR_MS

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from maestro_cli import output
-from maestro_cli.completion import MARK, NAMES, Shell, script
+from maestro_cli.completion.scripts import MARK, NAMES, Shell, script
+from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
@@ -41,19 +41,19 @@ def run(
     """Print the completion script of a shell."""
     text = script(shell)
     if not install:
-        output.say(text.rstrip("\n"))
+        streams.say(text.rstrip("\n"))
         return 0
     for path in _places(shell, os.environ):
         _write(path, text, force=force)
-        output.say(f"Wrote {path}.")
+        streams.say(f"Wrote {path}.")
     if shell == "zsh":
         directory = os.path.dirname(_places(shell, os.environ)[0])
-        output.say(f"In ~/.zshrc, before compinit, have: fpath=({directory} $fpath)")
+        streams.say(f"In ~/.zshrc, before compinit, have: fpath=({directory} $fpath)")
     elif shell == "bash":
-        output.say("New shells complete maestro where the package bash-completion is installed.")
-        output.say("Without it, have in ~/.bashrc: source <(maestro completion bash)")
+        streams.say("New shells complete maestro where the package bash-completion is installed.")
+        streams.say("Without it, have in ~/.bashrc: source <(maestro completion bash)")
     else:
-        output.say("New shells complete maestro.")
+        streams.say("New shells complete maestro.")
     return 0
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from maestro_cli import exit_codes, output
+from maestro_cli import exit_codes
+from maestro_cli.output import streams
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -33,8 +34,8 @@ Examples:
 @demo.default
 def run(*, keep: Annotated[bool, Parameter(help="Leave the directory, to look around in it.")] = False) -> int:
     """Run the demo."""
-    from maestro_cli.demo_play import Play
-    from maestro_cli.demo_stage import Stage, StepFailed
+    from maestro_cli.demo.play import Play
+    from maestro_cli.demo.stage import Stage, StepFailed
     from maestro_schemas.errors import MaestroError
 
     began = time.monotonic()
@@ -42,16 +43,16 @@ def run(*, keep: Annotated[bool, Parameter(help="Leave the directory, to look ar
     try:
         with Stage(keep=keep) as stage:
             kept = "kept" if keep else "removed at the end; --keep keeps it"
-            output.say(f"A post office in {stage.root} ({kept}).")
+            streams.say(f"A post office in {stage.root} ({kept}).")
             try:
                 Play(stage).all()
             except (StepFailed, MaestroError) as error:
-                output.note(f"maestro: the demo failed: {error}")
-                output.note(
+                streams.note(f"maestro: the demo failed: {error}")
+                streams.note(
                     f"  next: look into {stage.root}" if keep else "  next: maestro demo --keep, and look inside"
                 )
                 return exit_codes.FAILED
-        output.say(f"\nAll of it happened, in {time.monotonic() - began:.1f} s.")
+        streams.say(f"\nAll of it happened, in {time.monotonic() - began:.1f} s.")
         return exit_codes.DONE
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -10,8 +10,9 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from maestro_cli import exit_codes, output
-from maestro_cli.desk import Desk
+from maestro_cli import exit_codes
+from maestro_cli.context import CommandContext
+from maestro_cli.output import streams
 
 doctor = App(
     name="doctor",
@@ -34,18 +35,18 @@ def run(
     ] = False,
 ) -> int:
     """Look whether everything is well."""
-    from maestro_cli import doctor_hooks
-    from maestro_cli.doctor import findings, worst
-    from maestro_cli.render import plain
+    from maestro_cli.doctor import hook_checks
+    from maestro_cli.doctor.checks import findings, worst
+    from maestro_cli.output.render import plain
 
-    desk = Desk.here()
+    desk = CommandContext.here()
     found = []
-    for finding in chain(findings(desk), doctor_hooks.findings(desk)):
+    for finding in chain(findings(desk), hook_checks.findings(desk)):
         found.append(finding)
         if not as_json:
             line = f"{finding.state:<7}  {finding.name}: {plain(finding.what)}"
-            output.say(f"{line}\n         next: {plain(finding.repair)}" if finding.repair else line)
+            streams.say(f"{line}\n         next: {plain(finding.repair)}" if finding.repair else line)
     state = worst(found)
     if as_json:
-        output.say_json({"state": state, "findings": [finding._asdict() for finding in found]})
+        streams.say_json({"state": state, "findings": [finding._asdict() for finding in found]})
     return exit_codes.FAILED if state == "failed" else exit_codes.DONE

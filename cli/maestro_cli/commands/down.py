@@ -9,8 +9,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from maestro_cli import output
-from maestro_cli.desk import Desk
+from maestro_cli.context import CommandContext
+from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
 
 down = App(
@@ -32,21 +32,21 @@ def run(
     *, as_json: Annotated[bool, Parameter(name="--json", help='Print {"stopped": true, "pid": N} as JSON.')] = False
 ) -> int:
     """Stop the broker, and the HTTP gateway."""
-    from maestro_cli.process_end import BrokerEnd
-    from maestro_clients import gateway_process
-    from maestro_clients.blocking import Client
+    from maestro_cli.processes.process_exit import BrokerExit
+    from maestro_clients.client import Client
+    from maestro_clients.processes import gateway_process
 
-    desk = Desk.here()
+    desk = CommandContext.here()
     desk.check_near("stop")
     # First: it would start another broker for the next request that finds none.
     gateway = gateway_process.stop(desk.data)
     if gateway is not None and not as_json:
-        output.say(f"The HTTP gateway (pid {gateway.pid}) has stopped.")
+        streams.say(f"The HTTP gateway (pid {gateway.pid}) has stopped.")
     endpoints = desk.running()
     if endpoints is None:
-        output.say(output.json_line({"stopped": False}) if as_json else f"No broker runs for {desk.data}.")
+        streams.say(streams.json_line({"stopped": False}) if as_json else f"No broker runs for {desk.data}.")
         return 0
-    with BrokerEnd(desk.data, endpoints) as end:
+    with BrokerExit(desk.data, endpoints) as end:
         try:
             with Client(endpoints.router, desk.as_operator().caller, timeout_s=_PATIENCE_S) as client:
                 client.shutdown()
@@ -61,5 +61,5 @@ def run(
                 f"{desk.data}/logs/broker.log says what it is doing; `kill {endpoints.pid}` asks again.",
             )
     told = {"stopped": True, "pid": endpoints.pid}
-    output.say(output.json_line(told) if as_json else f"The broker (pid {endpoints.pid}) has stopped.")
+    streams.say(streams.json_line(told) if as_json else f"The broker (pid {endpoints.pid}) has stopped.")
     return 0

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from maestro_cli import arguments, inbox_once
-from maestro_cli.desk import Desk
-from maestro_cli.inbox_page import DELIVERED, GONE, READ
+from maestro_cli import arguments
+from maestro_cli.context import CommandContext
+from maestro_cli.inbox import listing
+from maestro_cli.inbox.page import DELIVERED, GONE, READ
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
-    from maestro_cli.inbox_page import Marking
+    from maestro_cli.inbox.page import Marking
 
 inbox = App(
     name="inbox",
@@ -85,10 +86,10 @@ def run(
         raise MaestroError("INVALID", "--exec is for --watch, without --json", "CMD gets the JSON; add --watch.")
     count_max = None if limit is None else arguments.positive("--limit", limit)
     marking: Marking = READ if mark_read else GONE if clear else DELIVERED
-    desk = Desk.here()
+    desk = CommandContext.here()
     desk.session()
     if watch:
-        from maestro_cli.inbox_watch import Watch
+        from maestro_cli.inbox.watching import Watch
 
         timeout_s = None if timeout is None else arguments.duration_ms("--timeout", timeout) / 1000
         watching = Watch(
@@ -96,6 +97,6 @@ def run(
         )
         return watching.run()
     with desk.client() as client:
-        return inbox_once.show(
+        return listing.show(
             client, desk.environ, marking, count_max=count_max, unread=unread, quiet=quiet, as_json=as_json
         )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from maestro_cli import output
-from maestro_cli.desk import Desk, now_ms
+from maestro_cli.context import CommandContext, now_ms
+from maestro_cli.output import streams
 
 if TYPE_CHECKING:
     from maestro_schemas.outbox_entry import OutboxEntry
@@ -42,9 +42,9 @@ def run(
     ] = False,
 ) -> int:
     """Show the outbox."""
-    from maestro_clients.outbox import entries
+    from maestro_clients.outbox.outbox_files import entries
 
-    desk = Desk.here()
+    desk = CommandContext.here()
     counts: dict[str, int] | None = None
     if replay:
         counts = _replayed(desk)
@@ -58,7 +58,7 @@ def run(
         }
         if counts is not None:
             document["replayed"] = counts
-        output.say_json(document)
+        streams.say_json(document)
         return 0
     lines = []
     if counts is not None:
@@ -67,14 +67,14 @@ def run(
     lines += [line for path, entry in failed for line in _lines(path, entry, "failed")]
     if not found and counts is None:
         lines.append("The outbox is empty.")
-    output.say("\n".join(lines))
+    streams.say("\n".join(lines))
     return 0
 
 
-def _replayed(desk: Desk) -> dict[str, int]:
+def _replayed(desk: CommandContext) -> dict[str, int]:
     if desk.is_far:
-        from maestro_clients.broker_process import find
-        from maestro_clients.far_outbox import drain
+        from maestro_clients.outbox.remote_drain import drain
+        from maestro_clients.processes.broker_process import find
 
         broker = find(desk.data, desk.environ)
         return {} if broker is None else drain(desk.data, broker.router, 10.0)._asdict()
@@ -90,7 +90,7 @@ def _document(path: str, entry: OutboxEntry) -> dict[str, Any]:
 
 
 def _lines(path: str, entry: OutboxEntry, word: str) -> list[str]:
-    from maestro_cli.render import BAR, age, plain
+    from maestro_cli.output.render import BAR, age, plain
 
     text = plain(" ".join(str(entry.outgoing.get("message", "")).split()))
     preview = text if len(text) <= _PREVIEW_CHARS else text[: _PREVIEW_CHARS - 3] + "..."

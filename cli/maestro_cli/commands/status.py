@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from maestro_cli import output
-from maestro_cli.desk import Desk, now_ms
-from maestro_cli.render import duration, moment, plain, size, table, value_shown
+from maestro_cli.context import CommandContext, now_ms
+from maestro_cli.output import streams
+from maestro_cli.output.render import duration, moment, plain, size, table, value_shown
 from maestro_schemas.errors import MaestroError
 
 status = App(
@@ -72,10 +72,10 @@ _APART = frozenset({"limits", "warnings", "config"})
 @status.default
 def run(*, as_json: Annotated[bool, Parameter(name="--json", help="Print everything as JSON.")] = False) -> int:
     """Show the broker's state."""
-    from maestro_clients import gateway_process
-    from maestro_clients.blocking import Client
+    from maestro_clients.client import Client
+    from maestro_clients.processes import gateway_process
 
-    desk = Desk.here()
+    desk = CommandContext.here()
     endpoints = desk.running()
     if endpoints is None:
         raise MaestroError("BROKER_UNREACHABLE", f"no broker runs for {desk.data}", "Start one: maestro up")
@@ -83,7 +83,7 @@ def run(*, as_json: Annotated[bool, Parameter(name="--json", help="Print everyth
         stats = client.stats()
     gateway = gateway_process.find(desk.data)
     stats["http"] = {"running": False} if gateway is None else {"running": True, **gateway._asdict()}
-    output.say(output.json_line(stats) if as_json else "\n".join(_lines(stats)))
+    streams.say(streams.json_line(stats) if as_json else "\n".join(_lines(stats)))
     return 0
 
 

@@ -9,9 +9,9 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from maestro_cli import output
 from maestro_cli.arguments import moment_ms, positive
-from maestro_cli.desk import Desk
+from maestro_cli.context import CommandContext
+from maestro_cli.output import streams
 
 timeline = App(
     name="timeline",
@@ -57,14 +57,14 @@ def run(
     from maestro_cli import timeline_view
 
     positive("--limit", limit)
-    desk = Desk.here()
+    desk = CommandContext.here()
     since_ms = None if since is None else moment_ms("--since", since)
     until_ms = None if until is None else moment_ms("--until", until)
     words = tuple(word for given in event or () for word in given.split(",") if word.strip())
     with desk.client() as client:
         # By its name too; and a session that there is not is told, rather than that nothing happened to it.
         party = None if session is None else client.session(session)["id"]
-        wanted = timeline_view.Wanted(party, message, words, since_ms, until_ms, after, limit)
+        wanted = timeline_view.TimelineQuery(party, message, words, since_ms, until_ms, after, limit)
         found = timeline_view.find(client, wanted)
         topic = party
         if follow and topic is None and desk.caller.session is not None:
@@ -80,11 +80,11 @@ def run(
         return 0
     if not found.events:
         if wanted.is_search:
-            output.say("Nothing of that kind has happened.")
+            streams.say("Nothing of that kind has happened.")
         else:
-            output.say("Nothing has happened yet." if after is None else f"Nothing has happened after {after}.")
+            streams.say("Nothing has happened yet." if after is None else f"Nothing has happened after {after}.")
     elif found.has_more and after is not None:
-        output.note(f"maestro: there is more; go on with --after {found.cursor}")
+        streams.note(f"maestro: there is more; go on with --after {found.cursor}")
     elif found.has_more:
-        output.note(f"maestro: these are the newest {limit}; --limit shows more")
+        streams.note(f"maestro: these are the newest {limit}; --limit shows more")
     return 0

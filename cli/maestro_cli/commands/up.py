@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from maestro_cli import gateway_front, output
-from maestro_cli.desk import Desk
+from maestro_cli.context import CommandContext
+from maestro_cli.output import streams
+from maestro_cli.processes import gateway_request
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
@@ -71,11 +72,11 @@ def run(
     ] = False,
 ) -> int:
     """Start the broker, and the HTTP gateway."""
-    from maestro_clients.broker_process import ensure
+    from maestro_clients.processes.broker_process import ensure
 
-    desk = Desk.here()
+    desk = CommandContext.here()
     desk.check_near("start")
-    wanted = gateway_front.wish(desk, http=http, host=http_host, port=http_port)
+    wanted = gateway_request.wish(desk, http=http, host=http_host, port=http_port)
     chosen = _chosen(settings or [])
     running = desk.running()
     if running is not None and (chosen or foreground or tcp is not None):
@@ -87,20 +88,20 @@ def run(
         )
     if foreground:
         if wanted is not None:
-            gateway_front.accompany(desk, wanted)
+            gateway_request.accompany(desk, wanted)
         _become_the_broker(desk, chosen, tcp)
     broker = running or ensure(desk.data, desk.environ, autostart=True, settings=chosen, tcp=tcp)
     if not as_json:
         word = "Started the broker" if running is None else "The broker runs already"
-        output.say(f"{word}: pid {broker.pid}, files in {desk.data}.")
+        streams.say(f"{word}: pid {broker.pid}, files in {desk.data}.")
         if running is None and (far := tcp or desk.environ.get("MAESTRO_TCP")):
-            output.say(_for_other_machines(far.removeprefix("tcp://")))
-    gateway = gateway_front.ensure(desk, wanted) if wanted is not None else None
+            streams.say(_for_other_machines(far.removeprefix("tcp://")))
+    gateway = gateway_request.ensure(desk, wanted) if wanted is not None else None
     if as_json:
         told = {"started": running is None, "pid": broker.pid, "version": broker.version, "dataDir": desk.data}
-        output.say_json(told | ({"http": gateway.url} if gateway is not None else {}))
+        streams.say_json(told | ({"http": gateway.url} if gateway is not None else {}))
     elif gateway is not None:
-        output.say(f"HTTP: {gateway.url} (pid {gateway.pid}); {gateway.url}/docs describes it.")
+        streams.say(f"HTTP: {gateway.url} (pid {gateway.pid}); {gateway.url}/docs describes it.")
     return 0
 
 
@@ -133,7 +134,7 @@ def _for_other_machines(address: str) -> str:
     )
 
 
-def _become_the_broker(desk: Desk, settings: Mapping[str, str], tcp: str | None) -> None:
+def _become_the_broker(desk: CommandContext, settings: Mapping[str, str], tcp: str | None) -> None:
     environ = {name: value for name, value in desk.environ.items() if not name.startswith("MAESTRO_SESSION_")}
     command = [sys.executable, "-m", "maestro_broker", "--data-dir", desk.data, "--foreground"]
     for name, value in settings.items():

@@ -1,0 +1,1 @@
+"""The commit log on this machine: a journal of segment files."""

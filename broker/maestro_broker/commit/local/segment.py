@@ -1,0 +1,251 @@
+"""Segment: one file of the journal, and the bytes of what stands in it.
+
+Rule: a segment is a header and then records, back to back, until zeros. Nothing that a caller stores can look like
+a record: every header begins with nine bytes of 0xC1, which a body must not contain. 0xC1 is no byte of UTF-8 and
+no type byte of msgpack, and a msgpack number has eight bytes at most, so no encoded message has nine in a row.
+
+The first 32 bytes keep their layout in every later format, so that an older broker can tell that it is older.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
+
+from maestro_schemas import DATA_FORMAT_VERSION
+from maestro_schemas.errors import MaestroError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+SUFFIX = ".seg"
+NAME_DIGITS = 20
+
+_SEGMENT = struct.Struct(">8sIQQ")  # magic, format version, first LSN, size of the file as it was made
+_SEGMENT_MAGIC = b"MAESTROJ"
+_FIELDS = struct.Struct(">10sIQQ")  # mark and kind, length of the body, LSN, synced LSN
+_CRC = struct.Struct(">I")
+
+MARK = b"\xc1" * 9
+_RECORD = MARK + b"R"
+_SEAL = MARK + b"S"
+
+HEADER_BYTES = _SEGMENT.size + _CRC.size
+RECORD_BYTES = _FIELDS.size + _CRC.size  # of a record's header; a seal is a header alone
+SEAL_BYTES = RECORD_BYTES
+
+_ZEROS = bytes(1 << 20)
+_ZERO_BLOCK = bytes(1 << 16)
+
+
+class Header(NamedTuple):
+    """The head of a segment file; `size` in bytes, as it was made."""
+
+    version: int
+    first_lsn: int
+    size: int
+
+
+class SegmentRecord(NamedTuple):
+    """A whole record, or a seal (`body` is None; `lsn` is the last before it). From `offset` to before `end`.
+
+    `synced`: everything up to this LSN was durable when this was written.
+    """
+
+    lsn: int
+    synced: int
+    offset: int
+    end: int
+    body: bytes | None
+
+
+def file_name(first_lsn: int) -> str:
+    """The name of the segment that begins with this LSN."""
+    return f"{first_lsn:0{NAME_DIGITS}d}{SUFFIX}"
+
+
+def named_lsn(name: str) -> int:
+    """The first LSN that a file name claims, or 0 for a name that is no segment's."""
+    digits = name.removesuffix(SUFFIX)
+    plain = len(digits) == NAME_DIGITS and len(name) == NAME_DIGITS + len(SUFFIX) and digits.isascii()
+    return int(digits) if plain and digits.isdecimal() else 0
+
+
+def body_bytes_max(segment_bytes: int) -> int:
+    """The largest body that a fresh segment of this size takes."""
+    return segment_bytes - HEADER_BYTES - RECORD_BYTES - SEAL_BYTES
+
+
+def pack_header(first_lsn: int, size: int) -> bytes:
+    """The first bytes of a segment."""
+    start = _SEGMENT.pack(_SEGMENT_MAGIC, DATA_FORMAT_VERSION, first_lsn, size)
+    return start + _CRC.pack(crc32(start))
+
+
+def parse_header(data: bytes) -> Header | None:
+    """The inverse, of any format version; None where the bytes are not whole."""
+    if len(data) < HEADER_BYTES:
+        return None
+    magic, version, first_lsn, size = _SEGMENT.unpack_from(data)
+    if magic != _SEGMENT_MAGIC or _CRC.unpack_from(data, _SEGMENT.size)[0] != crc32(data[: _SEGMENT.size]):
+        return None
+    return Header(version, first_lsn, size)
+
+
+def pack_records(bodies: Sequence[bytes], synced_lsn: int) -> bytes:
+    """Records for the LSNs that follow `synced_lsn`, the last that is durable now.
+
+    Raises MaestroError INVALID for a body that could be taken for a record.
+    """
+    pack, pack_crc = _FIELDS.pack, _CRC.pack
+    parts: list[bytes] = []
+    add = parts.append
+    for lsn, body in enumerate(bodies, synced_lsn + 1):
+        if MARK in body:
+            raise _looks_like_a_record(lsn)
+        start = pack(_RECORD, len(body), lsn, synced_lsn)
+        add(start)
+        add(pack_crc(crc32(body, crc32(start))))
+        add(body)
+    return b"".join(parts)
+
+
+def pack_seal(lsn: int) -> bytes:
+    """A seal: everything up to `lsn` is durable."""
+    start = _FIELDS.pack(_SEAL, 0, lsn, lsn)
+    return start + _CRC.pack(crc32(start))
+
+
+def split(bodies: Sequence[bytes], room: int, fresh_room: int) -> list[list[bytes]]:
+    """The bodies in as many pieces as they take segments: the first has `room` bytes left (its piece may be empty),
+    each later one `fresh_room`.
+
+    Raises MaestroError DATA_TOO_LARGE or INVALID, before anything is written.
+    """
+    pieces: list[list[bytes]] = [[]]
+    for body in bodies:
+        if MARK in body:
+            raise _looks_like_a_record(None)
+        need = RECORD_BYTES + len(body)
+        if need > fresh_room:
+            raise MaestroError(
+                "DATA_TOO_LARGE",
+                f"a record of {len(body):,} bytes does not fit into a segment of the journal",
+                "Store less at once, or raise the setting segment_bytes.",
+                limit=fresh_room - RECORD_BYTES,
+                actual=len(body),
+            )
+        if need > room:
+            pieces.append([])
+            room = fresh_room
+        pieces[-1].append(body)
+        room -= need
+    return pieces
+
+
+def _looks_like_a_record(lsn: int | None) -> MaestroError:
+    at = "" if lsn is None else f" for LSN {lsn}"
+    return MaestroError(
+        "INVALID",
+        f"the body{at} contains the mark of a journal record",
+        "Encode it as msgpack of plain values (no binary, no extension types).",
+    )
+
+
+def scan(data: bytes, keep_after_lsn: int) -> Iterator[SegmentRecord]:
+    """Every whole entry of a segment's bytes, in the order of the file, whatever stands between them.
+
+    Bodies up to `keep_after_lsn` are left out (empty), for memory.
+    """
+    position = HEADER_BYTES
+    while position >= 0:
+        entry = _entry_at(data, position, keep_after_lsn)
+        if entry is None:
+            position = data.find(MARK, position + 1)
+        else:
+            yield entry
+            position = entry.end
+
+
+def _entry_at(data: bytes, position: int, keep_after_lsn: int) -> SegmentRecord | None:
+    start = position + RECORD_BYTES
+    if start > len(data):
+        return None
+    kind, body_bytes, lsn, synced = _FIELDS.unpack_from(data, position)
+    end = start + body_bytes
+    if end > len(data):
+        return None
+    body = data[start:end]
+    if _CRC.unpack_from(data, position + _FIELDS.size)[0] != crc32(body, crc32(data[position : start - _CRC.size])):
+        return None
+    if kind == _RECORD:
+        return SegmentRecord(lsn, synced, position, end, body if lsn > keep_after_lsn else b"")
+    return SegmentRecord(lsn, synced, position, end, None) if kind == _SEAL else None
+
+
+def used_bytes(data: bytes) -> int:
+    """The length without the zeros at the end."""
+    end = len(data)
+    while end >= len(_ZERO_BLOCK) and data[end - len(_ZERO_BLOCK) : end] == _ZERO_BLOCK:
+        end -= len(_ZERO_BLOCK)
+    return len(data[max(0, end - len(_ZERO_BLOCK)) : end].rstrip(b"\0")) + max(0, end - len(_ZERO_BLOCK))
+
+
+def read(path: str) -> bytes:
+    """All of a file. Not mapped into memory: a bad sector is then an OSError, not the signal that ends a process."""
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def write_all(fd: int, data: bytes, offset: int) -> None:
+    """Write at a place, going on after a short write. Raises OSError."""
+    written = os.pwrite(fd, data, offset)
+    while written < len(data):
+        count = os.pwrite(fd, memoryview(data)[written:], offset + written)
+        if count == 0:
+            raise OSError(errno.EIO, "a write wrote nothing")
+        written += count
+
+
+def write_zeros(fd: int, offset: int, end: int) -> None:
+    """Zeros from `offset` to before `end`. Raises OSError."""
+    while offset < end:
+        count = min(len(_ZEROS), end - offset)
+        write_all(fd, _ZEROS[:count] if count < len(_ZEROS) else _ZEROS, offset)
+        offset += count
+
+
+if sys.platform == "darwin":  # pragma: no cover - written for, untested
+
+    def sync_data(fd: int) -> None:
+        """Make what was written durable: there, fsync only hands it to the drive. Raises OSError."""
+        import fcntl
+
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+
+else:
+
+    def sync_data(fd: int) -> None:
+        """Make what was written durable. Raises OSError, once: never call it again for the same data."""
+        os.fdatasync(fd)
+
+
+def make_zeros(path: str, size: int) -> None:
+    """A durable file of zeros, really written: with fallocate alone, each later fdatasync would have to convert
+    unwritten extents, which is a commit of the file system's own journal. Its name is not yet durable.
+
+    Raises OSError; what was made until then is removed.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        write_zeros(fd, 0, size)
+        os.fsync(fd)
+    except OSError:
+        os.unlink(path)
+        raise
+    finally:
+        os.close(fd)

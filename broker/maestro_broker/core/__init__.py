@@ -1,0 +1,1 @@
+"""What decides. Pure: no I/O, and time is an argument."""

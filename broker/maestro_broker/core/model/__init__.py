@@ -1,0 +1,1 @@
+"""What the core knows: the state, its mailboxes and sessions, and the records that change it."""

@@ -1,0 +1,107 @@
+"""Loop guard: two agents that answer each other's thanks for ever are stopped.
+
+Rule: of each pair of sessions, both directions together, there is a sliding window of accepted messages, and a count
+of short ones that took turns; over either, the next is refused until time has passed. Kept in memory alone: a restart
+forgives. What asks for something (`request`, `command`, high priority, an acknowledgement wanted) is no mere answer,
+and ends a run of them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.limits import PAIR_WINDOW_MS, SHORT_REPLY_CHARS, SHORT_REPLY_QUIET_MS
+
+if TYPE_CHECKING:
+    from maestro_schemas.limits import Limits
+    from maestro_schemas.messages import Metadata
+
+_ASKING = frozenset({"request", "command"})
+# Where the window's size is not set: as many as both may send in three minutes, over ten.
+_RATES = 6
+
+
+class PairHistory:
+    """What two sessions said to each other lately."""
+
+    __slots__ = ("_last_ms", "_last_sender", "_short", "_times_ms")
+
+    def __init__(self) -> None:
+        self._times_ms: deque[int] = deque()
+        self._last_ms = 0
+        self._last_sender = ""
+        self._short = 0
+
+    def check(self, sender: str, receiver: str, text: str, metadata: Metadata, now_ms: int, limits: Limits) -> None:
+        """Raises LOOP_GUARD, with when the next message fits."""
+        window = pair_limit(limits)
+        times = self._times_ms
+        while times and times[0] <= now_ms - PAIR_WINDOW_MS:
+            times.popleft()
+        if window and len(times) >= window:
+            wait_ms = times[len(times) - window] + PAIR_WINDOW_MS - now_ms
+            raise _refusal(
+                f"{sender} and {receiver} have exchanged {len(times)} messages in the last "
+                f"{PAIR_WINDOW_MS // 60_000} minutes, and the limit is {window}",
+                "Put several points into one message.",
+                wait_ms,
+                window,
+                len(times) + 1,
+            )
+        most = limits.short_replies_max
+        if most and self._run(sender, text, metadata, now_ms) > most:
+            raise _refusal(
+                f"the last {self._short} messages between {sender} and {receiver} were short answers to one another, "
+                f"and the limit is {most}",
+                "An acknowledgement needs no answer. If there is something to do, say what, in a message that asks "
+                "for it (`--type request`).",
+                self._last_ms + SHORT_REPLY_QUIET_MS - now_ms,
+                most,
+                self._short + 1,
+            )
+
+    def add(self, sender: str, text: str, metadata: Metadata, now_ms: int) -> None:
+        """A message was accepted."""
+        self._short = self._run(sender, text, metadata, now_ms)
+        self._last_sender = sender
+        self._last_ms = now_ms
+        self._times_ms.append(now_ms)
+
+    def is_over(self, now_ms: int) -> bool:
+        """Whether nothing of it matters any more."""
+        return self._last_ms <= now_ms - PAIR_WINDOW_MS
+
+    def _run(self, sender: str, text: str, metadata: Metadata, now_ms: int) -> int:
+        """How many short answers stood in a row, were this one accepted."""
+        if len(text) > SHORT_REPLY_CHARS or metadata.type in _ASKING:
+            return 0
+        if metadata.priority == "high" or metadata.requires_ack:
+            return 0
+        if self._last_ms <= now_ms - SHORT_REPLY_QUIET_MS:
+            return 1
+        # Several short ones of the same sender are one turn.
+        return self._short + (sender != self._last_sender)
+
+
+def pair_limit(limits: Limits) -> int:
+    """Messages between two sessions within the window; 0 is no limit."""
+    return limits.pair_limit or limits.rate_limit * _RATES
+
+
+def pair_key(one: str, other: str) -> tuple[str, str]:
+    """The same for both directions."""
+    return (one, other) if one < other else (other, one)
+
+
+def _refusal(what: str, hint: str, wait_ms: int, limit: int, actual: int) -> MaestroError:
+    wait_s = max(wait_ms, 0) / 1000
+    return MaestroError(
+        "LOOP_GUARD",
+        what,
+        f"{hint} The next one is taken in {max(1, round(wait_s + 0.5))} s.",
+        retry_after_s=wait_s,
+        limit=limit,
+        actual=actual,
+    )

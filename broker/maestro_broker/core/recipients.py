@@ -1,0 +1,93 @@
+"""Absence: where a send goes whose receiver has ended.
+
+Rule: as the sender says (`onEnded`), else as the post office is set: the sender is told, or the message waits in the
+mailbox of the ended session, or it goes to that session's orchestrator. Nothing is decided once it was accepted:
+what a session had not read when it ended waits for it as what is queued does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.limits import ON_ENDED
+
+if TYPE_CHECKING:
+    from maestro_schemas.requests import Outgoing
+    from maestro_schemas.sessions import Session
+
+    from .model.session_registry import SessionState
+    from .model.state import State
+
+
+def resolve_recipient(state: State, sender: Session, outgoing: Outgoing) -> tuple[SessionState, str | None]:
+    """Whose mailbox it goes to; and the ended session that was meant, where that is another.
+
+    Raises MaestroError RECEIVER_NOT_FOUND, AMBIGUOUS_NAME, INVALID (no such word), RECEIVER_ENDED.
+    """
+    meant = state.sessions.get(outgoing.to) or state.sessions.resolve(outgoing.to, sender, "RECEIVER_NOT_FOUND")
+    if outgoing.on_ended is None and meant.active:
+        return meant, None  # nearly always
+    on_ended = state.limits.on_ended if outgoing.on_ended is None else outgoing.on_ended
+    if on_ended not in ON_ENDED:
+        raise MaestroError("INVALID", f"onEnded can't be {on_ended[:40]!r}", f"Use one of: {', '.join(ON_ENDED)}.")
+    if meant.active or on_ended == "queue":
+        return meant, None
+    if on_ended == "error":
+        raise _ended(
+            meant.session,
+            "It will not read this. `--on-ended queue` keeps the message for when it comes back under the same id, "
+            "`--on-ended redirect` gives it to its orchestrator; `maestro session list` shows who is here.",
+        )
+    return _orchestrator(state, sender, meant.session), meant.session.id
+
+
+def _orchestrator(state: State, sender: Session, ended: Session) -> SessionState:
+    """The nearest active orchestrator above an ended session; else the one of its project, where there is just one.
+
+    A worker above it is passed over: it may have no say in the other's task, and an orchestrator surely has.
+    """
+    found = _above(state, ended)
+    if found is None:
+        here = [
+            one
+            for one in state.sessions
+            if one.session.active
+            and one.session.role == "orchestrator"
+            and one.session.project_id == ended.project_id
+        ]
+        if len(here) != 1:
+            count = f"{len(here)} active orchestrators" if here else "no active orchestrator"
+            raise _ended(
+                ended,
+                f"It could not be redirected: no orchestrator above it is active, and project {ended.project_id} has "
+                f"{count}. Name the receiver (`maestro session list --active`), or keep the message for it: "
+                "`--on-ended queue`.",
+            )
+        [found] = here
+    if found.session.id == sender.id:
+        raise _ended(
+            ended,
+            "It could not be redirected: its orchestrator is the sender. Keep the message for it with "
+            "`--on-ended queue`, or name another receiver.",
+        )
+    return found
+
+
+def _above(state: State, ended: Session) -> SessionState | None:
+    seen = {ended.id}
+    parent_id = ended.parent_session_id
+    # A session may be started again with another parent, so parents can go in a circle.
+    while parent_id is not None and parent_id not in seen:
+        seen.add(parent_id)
+        parent = state.sessions.get(parent_id)
+        if parent is None:
+            return None
+        if parent.session.active and parent.session.role == "orchestrator":
+            return parent
+        parent_id = parent.session.parent_session_id
+    return None
+
+
+def _ended(session: Session, hint: str) -> MaestroError:
+    return MaestroError("RECEIVER_ENDED", f"session {session.id} has ended ({session.status})", hint)

@@ -1,0 +1,210 @@
+"""Roster: starting, ending, finding and touching sessions.
+
+Rule: the client makes id and token, so that a start can be repeated; starting an ended id reopens its mailbox and
+takes its token.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from msgspec.structs import replace
+
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import DEFAULT_PROJECT, OPERATOR
+from maestro_schemas.replies import SessionReply, SessionsReply
+from maestro_schemas.requests import SessionStart
+from maestro_schemas.sessions import Session, SessionNote, StoredSession
+
+from . import authorization, validation
+from .model.records import SessionChanged
+
+if TYPE_CHECKING:
+    from maestro_schemas.requests import SessionEnd, SessionGet, SessionList, SessionTouch
+
+    from .model.session_registry import SessionState
+    from .model.state import State
+
+_TIMELINE_MAX = 200
+
+
+def start(state: State, request: SessionStart, now_ms: int) -> SessionReply:
+    """Start, restart or (active, same id) change a session."""
+    asking = authorization.authenticate(state, request.who, now_ms)
+    validation.check_new_session_id(request.id)
+    _check_fields(state, request)
+    if asking is not None and asking.session.role == "worker" and request.role != "worker":
+        raise MaestroError(
+            "ROLE_FORBIDDEN",
+            f"worker {asking.session.id} may not start an orchestrator",
+            "Start a worker (`--role worker`), or ask the orchestrator.",
+        )
+    old = state.sessions.get(request.id)
+    if old is not None:
+        validation.check_token(request.id, old.token_hash, request.token)
+        if old.token_hash is None and asking is not None and asking is not old:
+            raise MaestroError(
+                "FORBIDDEN",
+                f"session {request.id} exists, and {asking.session.id} is not it",
+                "Start a session under another id.",
+            )
+    if request.token is None and (old is None or old.token_hash is None) and state.limits.require_token:
+        raise MaestroError(
+            "TOKEN_REQUIRED", "this post office takes only sessions with a token", "Give `token` with the start."
+        )
+    if (old is None or not old.session.active) and state.sessions.active_count >= state.limits.sessions_max:
+        raise MaestroError(
+            "TOO_MANY",
+            f"{state.sessions.active_count:,} sessions are active, and the limit is {state.limits.sessions_max:,}",
+            "End some: `maestro session list`, `maestro session end ID`.",
+            limit=state.limits.sessions_max,
+            actual=state.sessions.active_count + 1,
+        )
+    stored = _started(state, request, asking, old, now_ms)
+    if old is None or stored.session != old.session or stored.token_hash != old.token_hash:
+        change: Literal["started", "changed"] = "changed" if old is not None and old.session.active else "started"
+        state.absorb(SessionChanged(now_ms, change, stored), None)
+    return SessionReply(state.sessions.resolve(request.id, None, "SESSION_NOT_FOUND").public())
+
+
+def end(state: State, request: SessionEnd, now_ms: int) -> SessionReply:
+    """End a session; ending an ended one changes nothing."""
+    asking = authorization.authenticate(state, request.who, now_ms)
+    found = authorization.named_session(state, asking, request.id)
+    session = found.session
+    may = asking is None or asking is found or session.parent_session_id == asking.session.id
+    if not may:
+        raise MaestroError(
+            "FORBIDDEN",
+            f"{asking.session.id if asking else OPERATOR} may not end session {session.id}",
+            "A session is ended by itself, by its parent, or by a person without MAESTRO_SESSION_ID.",
+        )
+    if session.active:
+        ended = replace(session, status=request.status, completed_at=now_ms, last_activity=now_ms)
+        stored = StoredSession(session=ended, token_hash=found.token_hash, key=found.key)
+        state.absorb(SessionChanged(now_ms, "ended", stored), None)
+    return SessionReply(found.public())
+
+
+def get(state: State, request: SessionGet, now_ms: int) -> SessionReply:
+    """One session."""
+    asking = authorization.authenticate(state, request.who, now_ms)
+    return SessionReply(_shown(state, authorization.named_session(state, asking, request.id)))
+
+
+def list_sessions(state: State, request: SessionList, now_ms: int) -> SessionsReply:
+    """Sessions that fit, by start."""
+    authorization.authenticate(state, request.who, now_ms)
+    listed = [
+        _shown(state, found)
+        for found in state.sessions
+        if (request.project_id is None or found.session.project_id == request.project_id)
+        and (request.parent_session_id is None or found.session.parent_session_id == request.parent_session_id)
+        and (request.status is None or found.session.status in request.status)
+        and (request.active is None or found.session.active == request.active)
+    ]
+    return SessionsReply(sorted(listed, key=lambda session: (session.started_at, session.id)))
+
+
+def touch(state: State, request: SessionTouch, now_ms: int) -> SessionReply:
+    """It is alive; what changed is recorded, the sign of life alone is not."""
+    asking = authorization.authenticate(state, request.who, now_ms)
+    found = authorization.named_session(state, asking, request.id)
+    if asking is not None and asking is not found:
+        raise MaestroError(
+            "FORBIDDEN", f"{asking.session.id} may not change {found.session.id}", "Only the session itself may."
+        )
+    _check_fields(state, request)
+    if not found.session.active:
+        raise authorization.ended(found.session)
+    session = found.session
+    changed = replace(
+        session,
+        status=request.status or session.status,
+        needs_input=session.needs_input if request.needs_input is None else request.needs_input,
+        task_ids=session.task_ids if request.task_ids is None else tuple(request.task_ids),
+        timeline=session.timeline
+        if request.note is None
+        else (*session.timeline, _checked_note(state, request.note, now_ms))[-_TIMELINE_MAX:],
+        agent=request.agent or session.agent,
+        agent_session_id=request.agent_session_id or session.agent_session_id,
+        pid=request.pid or session.pid,
+        cwd=request.cwd or session.cwd,
+    )
+    found.last_activity_ms = now_ms
+    if changed != session:
+        active = replace(changed, last_activity=now_ms)
+        stored = StoredSession(session=active, token_hash=found.token_hash, key=found.key)
+        state.absorb(SessionChanged(now_ms, "changed", stored), None)
+    return SessionReply(found.public())
+
+
+def _shown(state: State, found: SessionState) -> Session:
+    """With what is true at this moment alone."""
+    session = found.public()
+    return replace(session, watching=True) if state.is_watched(session.id) else session
+
+
+def _started(
+    state: State, request: SessionStart, asking: SessionState | None, old: SessionState | None, now_ms: int
+) -> StoredSession:
+    parent_id = request.parent_session_id
+    if parent_id is None and asking is not None and asking is not old:
+        parent_id = asking.session.id
+    parent = None
+    if parent_id is not None:
+        parent = state.sessions.resolve(parent_id, authorization.session_of(asking), "SESSION_NOT_FOUND").session
+    before = old.session if old is not None else None
+    restarted = before is None or not before.active
+    project = request.project_id or (before.project_id if before else None)
+    project = project or (parent.project_id if parent else DEFAULT_PROJECT)
+    token_hash = validation.token_hash(request.token) if request.token is not None else None
+    token_hash = token_hash or (old.token_hash if old is not None else None)
+    session = Session(
+        id=request.id,
+        role=request.role,
+        project_id=project,
+        status=request.status if before is None or restarted else before.status,
+        started_at=now_ms if before is None or restarted else before.started_at,
+        last_activity=now_ms if before is None or restarted else before.last_activity,
+        name=request.name or (before.name if before else None),
+        parent_session_id=parent.id if parent else (before.parent_session_id if before else None),
+        task_ids=tuple(request.task_ids) or (before.task_ids if before else ()),
+        metadata=request.metadata or (before.metadata if before else {}),
+        timeline=before.timeline if before else (),
+        agent=request.agent or (before.agent if before else None),
+        agent_session_id=request.agent_session_id or (before.agent_session_id if before else None),
+        pid=request.pid or (before.pid if before else None),
+        cwd=request.cwd or (before.cwd if before else None),
+        has_token=token_hash is not None,
+    )
+    # Whose it was first, it stays: a key that may speak for any session takes none over.
+    return StoredSession(session=session, token_hash=token_hash, key=old.key if old is not None else state.key)
+
+
+def _check_fields(state: State, request: SessionStart | SessionTouch) -> None:
+    if isinstance(request, SessionStart):
+        if request.name is not None:
+            validation.check_session_name(request.name)
+        if request.project_id is not None:
+            validation.check_label("projectId", request.project_id, 64)
+        if request.token is not None:
+            validation.check_label("the token", request.token, 256)
+        if request.metadata:
+            validation.check_json("metadata", request.metadata, state.limits.session_metadata_bytes_max)
+    for name, text, most in (
+        ("agent", request.agent, 64),
+        ("agentSessionId", request.agent_session_id, 128),
+        ("cwd", request.cwd, 4_096),
+        *(("a task id", task, 128) for task in request.task_ids or ()),
+    ):
+        if text is not None:
+            validation.check_label(name, text, most)
+    validation.check_many(len(request.task_ids or ()), "task ids", state.limits.batch_messages_max)
+
+
+def _checked_note(state: State, note: SessionNote, now_ms: int) -> SessionNote:
+    validation.check_label("note.type", note.type, 64)
+    return replace(
+        note, message=validation.check_text(note.message, state.limits), timestamp=note.timestamp or now_ms
+    )

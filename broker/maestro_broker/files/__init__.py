@@ -1,0 +1,1 @@
+"""The data directory itself: syncs, free space, lock, format, quarantine."""

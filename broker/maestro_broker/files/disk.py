@@ -1,0 +1,95 @@
+"""Disk: syncing, and free space.
+
+Rule: what is named here reports its errors. `os.sync` does not, so `syncfs` is called through ctypes: it reports
+write-back errors since Linux 5.8 (syncfs(2)).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import sys
+
+from maestro_schemas.errors import MaestroError
+
+# The disk, or the user's share of it, is full.
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+# Of st_blocks, whatever the file system's own blocks are (stat(2)).
+_BLOCK_BYTES = 512
+
+
+def sync_file_system(directory: str) -> None:
+    """Make all that was written on the file system of `directory` durable. Raises OSError."""
+    fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if sys.platform == "linux":
+            libc = ctypes.CDLL(None, use_errno=True)
+            if libc.syncfs(fd) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), directory)
+        else:
+            os.sync()
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_durably(path: str, content: bytes, mode: int = 0o600) -> None:
+    """Replace a small file so that it is whole, old or new, whatever happens. Raises OSError."""
+    aside = path + ".tmp"
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(aside, path)
+    sync_directory(os.path.dirname(path))
+
+
+def sync_directory(directory: str) -> None:
+    """Make the names in a directory durable. Raises OSError."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def free_bytes(directory: str) -> int:
+    """What an ordinary user can still write there."""
+    stat = os.statvfs(directory)
+    return stat.f_bavail * stat.f_frsize
+
+
+def held_bytes(directory: str) -> int:
+    """What the files right in a directory take on the disk; those that go meanwhile are not counted."""
+    held = 0
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            try:
+                held += entry.stat().st_blocks * _BLOCK_BYTES
+            except FileNotFoundError:
+                continue
+    return held
+
+
+def storage_full(data: str) -> MaestroError:
+    """The error for what finds no room."""
+    return MaestroError(
+        "STORAGE_FULL",
+        f"the disk of {data} is full ({free_bytes(data):,} bytes free)",
+        "Free some space; reading, confirming and deleting go on, and sending resumes by itself.",
+        retry_after_s=2.0,
+    )
+
+
+def remove(path: str) -> None:
+    """It is gone, whether it was there or not."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)

@@ -1,0 +1,1 @@
+"""Sends that clients left on disk while no broker answered."""

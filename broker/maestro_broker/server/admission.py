@@ -1,0 +1,87 @@
+"""Admission: which arrivals are requests that the broker may serve.
+
+Rule: the peer first (its uid comes from the kernel), then the grammar, then the size; each refusal is typed and
+counted. Nothing is decoded before that.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from maestro_schemas import PROTOCOL_HEADER, PROTOCOL_VERSION
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.limits import REQUEST_ID_BYTES_MAX
+
+if TYPE_CHECKING:
+    from maestro_broker.transport.local_listener import IncomingRequest
+
+_FRAMES = 4
+CLIENT_IS_OLDER = (
+    "The client is the older one: `pip install --upgrade maestro-messaging` in the environment that it runs in."
+)
+BROKER_IS_OLDER = (
+    "The broker is the older one: `maestro down`; the next command of the newer installation starts the newer broker."
+)
+
+
+class Admission:
+    """`refused`: how many arrivals were turned away, by why (`oversize`, `malformed`, `peer`)."""
+
+    def __init__(self, wire_bytes_max: int) -> None:
+        self._wire_bytes_max = wire_bytes_max
+        self._uids = (os.getuid(), 0)
+        self.refused = {"oversize": 0, "malformed": 0, "peer": 0}
+
+    def admit(self, arrival: IncomingRequest) -> tuple[bytes, bytes]:
+        """The command and the body. Raises MaestroError PEER_REFUSED, UNSUPPORTED_PROTOCOL, BAD_REQUEST or
+        FRAME_TOO_LARGE."""
+        frames, uid = arrival.frames, arrival.uid
+        # Off Linux libzmq may not tell; there the 0700 directory of the sockets stands alone. Over TCP it is the key.
+        if arrival.public is None and uid not in self._uids and (uid is not None or sys.platform == "linux"):
+            self.refused["peer"] += 1
+            raise MaestroError(
+                "PEER_REFUSED",
+                f"the peer runs as uid {uid}, the broker as {self._uids[0]}",
+                "Use a broker of your own.",
+            )
+        if frames[0] != PROTOCOL_HEADER:
+            self.refused["malformed"] += 1
+            raise MaestroError(
+                "UNSUPPORTED_PROTOCOL",
+                f"a request begins with {frames[0][:16]!r}; this broker speaks M{PROTOCOL_VERSION}",
+                _advice(frames[0]),
+            )
+        if len(frames) != _FRAMES or not 0 < len(frames[1]) <= REQUEST_ID_BYTES_MAX:
+            self.refused["malformed"] += 1
+            raise MaestroError(
+                "BAD_REQUEST",
+                f"a request has four frames (M1, request id of 1 to {REQUEST_ID_BYTES_MAX} bytes, command, body), "
+                f"and this one has {len(frames)}, the id {len(frames[1]) if len(frames) > 1 else 0} bytes",
+                "See PROTOCOL.md, Grammar.",
+            )
+        size = len(frames[3])
+        if size > self._wire_bytes_max:
+            self.refused["oversize"] += 1
+            raise MaestroError(
+                "FRAME_TOO_LARGE",
+                f"the request's body is {size:,} bytes, and the limit is {self._wire_bytes_max:,}",
+                "Send less at a time.",
+                limit=self._wire_bytes_max,
+                actual=size,
+            )
+        return frames[2], frames[3]
+
+
+def _advice(header: bytes) -> str:
+    """To who begins a request in another way."""
+    if header[:1] != b"M" or not header[1:].isdigit():
+        return "See PROTOCOL.md, Grammar; a DEALER sends no empty frame first, as a REQ does."
+    return CLIENT_IS_OLDER if int(header[1:8]) < PROTOCOL_VERSION else BROKER_IS_OLDER
+
+
+def request_id(arrival: IncomingRequest) -> bytes:
+    """What the answer repeats, also to an arrival that is no request."""
+    frames = arrival.frames
+    return frames[1][:REQUEST_ID_BYTES_MAX] if len(frames) > 1 and frames[1] else b"-"

@@ -1,0 +1,77 @@
+"""Options: what one broker was started with.
+
+Rule: resolved once, at the start, from config file, environment and flags, in rising order; below here nobody
+reads an environment or a config file.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from maestro_runtime import config, paths
+from maestro_schemas import limits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from maestro_broker.transport.socket_activation import Activation
+    from maestro_schemas.limits import Limits
+
+_NO_FILE = config.ConfigFile("")
+
+
+class BrokerOptions(NamedTuple):
+    """`ready_fd`: a pipe that is told `ready` or the error. `foreground`: a person watches standard error.
+
+    `origins`: `default`, `config`, `environment` or `flag` of each limit; `places`: which line or variable, where one
+    did. `file`: the config file as it was read. `retention_by_project`: project id to ms, where it has its own.
+    `tcp`: HOST:PORT for other machines, None for none.
+    """
+
+    data: str
+    runtime: str
+    limits: Limits
+    origins: dict[str, str]
+    ready_fd: int | None = None
+    foreground: bool = False
+    places: Mapping[str, str] = {}
+    file: config.ConfigFile = _NO_FILE
+    # Project -> ms; what is not named here has Limits.retention_ms.
+    retention_by_project: Mapping[str, int] = {}
+    tcp: str | None = None
+    activation: Activation | None = None
+
+
+def resolve(
+    data: str | None,
+    settings: Mapping[str, str],
+    environ: Mapping[str, str],
+    *,
+    ready_fd: int | None = None,
+    foreground: bool = False,
+    tcp: str | None = None,
+    activation: Activation | None = None,
+) -> BrokerOptions:
+    """Raises MaestroError BAD_SETTING (also for a config file that can't be read) or PATH_TOO_LONG."""
+    directory = os.path.abspath(data) if data is not None else paths.data_dir(environ)
+    file = config.read(environ)
+    chosen, origins = limits.resolve(file.section("limits"), environ, settings, file.path)
+    places = {name: file.where("limits", name) for name, origin in origins.items() if origin == "config"}
+    for name, origin in origins.items():
+        variable = limits.variable_of(name, environ) if origin == "environment" else None
+        if variable is not None:
+            places[name] = variable
+    return BrokerOptions(
+        directory,
+        paths.runtime_dir(directory, environ),
+        chosen,
+        origins,
+        ready_fd,
+        foreground,
+        places,
+        file,
+        file.retention_by_project(),
+        tcp or environ.get("MAESTRO_TCP") or None,
+        activation,
+    )

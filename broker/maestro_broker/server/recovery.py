@@ -1,0 +1,205 @@
+"""Recovery: from files to the state that was durable.
+
+Rule: heads, then sessions, then the journal's records above the heads' LSN, in order; what they touch is read from
+the spool, whose files may be ahead of the heads but never of the journal. Can be cut off anywhere and run again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from maestro_broker.commit.local.journal import Journal, first_segment_lsn
+from maestro_broker.core.model import checkpoint, records
+from maestro_broker.core.model.records import Accepted
+from maestro_broker.core.model.state import Change, Read, State
+from maestro_broker.views.mailbox_scan import scan_mailbox
+from maestro_broker.views.spool_writer import HEADS_FILE
+from maestro_schemas.errors import MaestroError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from maestro_broker.views.spool import Spool
+    from maestro_broker.views.timeline import Timeline
+
+    from .options import BrokerOptions
+
+_log = logging.getLogger(__name__)
+
+# Records of the tail that are handed to the filer at a time.
+_PIECE = 256
+
+
+class Recovered(NamedTuple):
+    """`unfiled`: the journal's tail for the filer, in pieces with the length of their bodies, so that the backlog
+    shrinks piece by piece. `last_ms`: the newest record's time, the clock's floor."""
+
+    state: State
+    journal: Journal
+    start: checkpoint.Checkpoint
+    unfiled: list[tuple[list[Change], int]]
+    last_ms: int
+    warnings: list[str]
+
+
+def recover(options: BrokerOptions, spool: Spool, timeline: Timeline) -> Recovered:
+    """Bring the state back. Raises MaestroError, or OSError from the files."""
+    warnings: list[str] = []
+    start = _read_heads(options.data, spool, timeline, warnings)
+    journal, found = Journal.open(
+        os.path.join(options.data, "messages", "journal"),
+        segment_bytes=options.limits.segment_bytes,
+        reserve_bytes=options.limits.disk_reserve_bytes,
+        after_lsn=start.lsn,
+        # A line of the timeline is written after its record was durable.
+        attested_lsn=timeline.last_lsn,
+    )
+    warnings += found.warnings()
+    if found.missing_lsns:
+        _doubt_what_was_sent(start, spool)
+    state = State(options.limits, start)
+    sessions, broken = spool.read_sessions()
+    for stored in sessions:
+        state.sessions.put(stored)
+        state.adopt_mailbox(stored.session.id)
+    last_ms = start.at
+    unfiled: list[tuple[list[Change], int]] = []
+    piece: list[Change] = []
+    piece_bytes = 0
+    # Each is let go of as it is taken in: bytes and messages of a long tail together are twice what is needed.
+    tail = found.records
+    tail.reverse()
+    while tail:
+        lsn, body = tail.pop()
+        try:
+            record = records.decode(body)
+        except MaestroError as error:
+            warnings.append(f"record {lsn} of the journal is whole but can't be understood: {error}")
+            continue
+        for need in state.replay_touches(record):
+            supply(state, spool, need, 0)
+        state.replay(lsn, record)
+        piece += state.take_changes()
+        piece_bytes += len(body)
+        if len(piece) >= _PIECE:
+            unfiled.append((piece, piece_bytes))
+            piece, piece_bytes = [], 0
+        last_ms = max(last_ms, record.message.created_at if isinstance(record, Accepted) else record.at)
+    if piece:
+        unfiled.append((piece, piece_bytes))
+    state.lsn = max(state.lsn, journal.head_lsn)
+    if found.missing_lsns:
+        _take_from_files(state, spool, timeline, found.missing_lsns[0][0], warnings)
+    for one in broken:
+        # The journal's tail has the others, whose files were perhaps torn by a power cut and are written again.
+        if state.sessions.get(one.session) is None:
+            spool.put_away(one)
+    if unfiled:
+        count = sum(len(changes) for changes, _ in unfiled)
+        _log.info("the journal gave back %d records above LSN %d", count, start.lsn)
+    state.take_touched()
+    for mailbox in state.mailboxes.values():
+        mailbox.marked = spool.is_marked(mailbox.session)
+        if mailbox.marked != (mailbox.unoffered > 0):
+            marked = mailbox.unoffered > 0
+            if spool.mark(mailbox.session, pending=marked):
+                mailbox.marked = marked
+    return Recovered(state, journal, start, unfiled, last_ms, warnings)
+
+
+def supply(state: State, spool: Spool, need: Read, now_ms: int) -> None:
+    """Read what a command needs, and give it to the state."""
+    match need.kind:
+        case "mailbox" | "pending":
+            remembers = state.mailbox(need.session).remembers
+            state.supply_mailbox(need.session, scan_mailbox(spool, need.session, remembers), now_ms)
+        case "file":
+            mailbox = state.mailboxes.get(need.session)
+            if mailbox is not None and mailbox.remembers(need.message_id):
+                return
+            message = spool.read_message(need.session, need.message_id)
+            if message is not None:
+                state.supply_message(message)
+        case "link":
+            receiver = spool.link_target(need.session, need.message_id)
+            state.supply_link(need.session, need.message_id, receiver)
+            if receiver is not None:
+                supply(state, spool, Read("file", receiver, need.message_id), now_ms)
+        case "thread":
+            state.supply_answers(need.message_id, spool.answers(need.message_id))
+        case "anywhere":
+            for session in spool.holders(need.message_id):
+                supply(state, spool, Read("file", session, need.message_id), now_ms)
+
+
+def _take_from_files(state: State, spool: Spool, timeline: Timeline, since_lsn: int, warnings: list[str]) -> None:
+    """After a loss in the journal: what was filed of the lost records is whole, and counts. The slow way, through
+    every mailbox; or a number would be given twice, and mail that is there be hidden by it."""
+    for session in spool.mailboxes():
+        supply(state, spool, Read("mailbox", session, ""), 0)
+    for receiver, seq, _ in _numbers_given(timeline, since_lsn - 1, warnings):
+        mailbox = state.mailbox(receiver)
+        mailbox.head_seq = max(mailbox.head_seq, seq)
+
+
+def _doubt_what_was_sent(start: checkpoint.Checkpoint, spool: Spool) -> None:
+    """Lost records may have been filed, with newer ids than the heads know: every id is looked up from now on."""
+    for head in start.mailboxes.values():
+        head.sent_ms = head.got_ms = None
+    for sender in spool.senders():
+        start.mailboxes.setdefault(sender, checkpoint.MailboxHead())
+
+
+def _numbers_given(timeline: Timeline, after_lsn: int, warnings: list[str]) -> Iterator[tuple[str, int, int]]:
+    """Receiver, seq and time of each message that was accepted after an LSN, as far as the timeline can be read."""
+    try:
+        for event in timeline.read(after_lsn):
+            if event.event == "message.accepted" and event.receiver is not None and event.seq is not None:
+                yield event.receiver, event.seq, event.at
+    except MaestroError as error:
+        warnings.append(f"{error.message}; what it says after that was not counted")
+
+
+def _read_heads(data: str, spool: Spool, timeline: Timeline, warnings: list[str]) -> checkpoint.Checkpoint:
+    path = os.path.join(data, HEADS_FILE)
+    try:
+        with open(path, "rb") as file:
+            return checkpoint.decode(file.read())
+    except FileNotFoundError:
+        first = first_segment_lsn(os.path.join(data, "messages", "journal"))
+        if first == 1 or (first is None and not spool.mailboxes()):
+            return (
+                checkpoint.Checkpoint()
+            )  # no checkpoint was made yet, so no segment was let go: the journal has everything
+        warnings.append(f"there is no {path}; the heads were counted again from the spool")
+        return _count_again(spool, timeline, warnings)
+    except MaestroError as error:
+        aside = f"{path}.broken"
+        os.replace(path, aside)
+        warnings.append(f"{error.message}; it is now {aside}, and the heads were counted again from the spool")
+        return _count_again(spool, timeline, warnings)
+
+
+def _count_again(spool: Spool, timeline: Timeline, warnings: list[str]) -> checkpoint.Checkpoint:
+    """Heads from what is filed: slow, for the day when the heads file is lost. The timeline knows the last `seq`
+    of deleted mail."""
+    counted = checkpoint.Checkpoint(lsn=timeline.last_lsn)
+    # Who has sent, too: without a head it would look like one that never sent anything.
+    for session in {*spool.mailboxes(), *spool.senders()}:
+        head = counted.mailboxes[session] = checkpoint.MailboxHead()
+        for message in scan_mailbox(spool, session):
+            head.seq = max(head.seq, message.seq)
+            if message.status == "pending":
+                head.pending += 1
+                head.unoffered += message.offered_at is None
+                if message.expires_at is not None:
+                    head.next_expiry_ms = min(head.next_expiry_ms or message.expires_at, message.expires_at)
+            counted.at = max(counted.at, message.created_at)
+    for receiver, seq, at in _numbers_given(timeline, 0, warnings):
+        counted.at = max(counted.at, at)
+        if receiver in counted.mailboxes:
+            head = counted.mailboxes[receiver]
+            head.seq = max(head.seq, seq)
+    return counted

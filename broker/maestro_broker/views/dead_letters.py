@@ -1,0 +1,103 @@
+"""Dead letters: what expired before it was delivered, for whoever sent it.
+
+Rule: found by an index of its own, `<data>/dead-letters/`: the timeline's lines about expiries and no others, in the
+timeline's form. So a look costs what has expired, not what was sent; and what the journal replays stands there once.
+A message that was deleted since, or went after its retention, is passed over. Bounded work a call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from maestro_broker.core import authorization
+from maestro_broker.core.model import records
+from maestro_broker.core.model.records import Expired
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.replies import DeadReply
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Iterator
+
+    from maestro_broker.core.model.state import Change, State
+    from maestro_schemas.events import Event
+    from maestro_schemas.messages import Message
+    from maestro_schemas.requests import Dead
+
+    from .spool import Spool
+    from .timeline import Timeline
+
+FOLDER = "dead-letters"
+
+# Lines, and messages' files, looked at in one call: some 5 ms each. What it did not get to, the next call does.
+_LINES_MAX = 3_000
+_FILES_MAX = 100
+_BYTES_A_CHARACTER = 4
+_ENVELOPE_BYTES = 4_608
+
+
+def page(
+    state: State, spool: Spool, index: Timeline, unfiled: deque[Change], request: Dead, now_ms: int
+) -> DeadReply:
+    """The newest expiry first. Raises MaestroError as `rights.authenticate`, and INVALID, SESSION_NOT_FOUND,
+    FORBIDDEN."""
+    sender = _sender(state, request, now_ms)
+    limit = _FILES_MAX if request.limit is None else request.limit
+    if limit < 1 or (request.before is not None and request.before < 1):
+        raise MaestroError("INVALID", "limit and before are 1 or more", "See PROTOCOL.md, `dead`.")
+    found: list[Message] = []
+    before = state.lsn + 1 if request.before is None else request.before
+    files = room = 0
+    for looked, (lsn, event) in enumerate(_newest_first(index, unfiled, request.before)):
+        if looked == _LINES_MAX or len(found) == limit or files == _FILES_MAX or room > state.limits.reply_bytes_max:
+            return DeadReply(found, True, before)  # noqa: FBT003
+        before = lsn
+        if event is None or sender not in (None, event.sender):
+            continue
+        files += 1
+        message = _message(state, spool, event)
+        if message is not None:
+            found.append(message)
+            room += len(message.text) * _BYTES_A_CHARACTER + _ENVELOPE_BYTES
+    return DeadReply(found, False, before)  # noqa: FBT003
+
+
+def _sender(state: State, request: Dead, now_ms: int) -> str | None:
+    """Whose dead letters; None for everybody's."""
+    asking = authorization.authenticate(state, request.who, now_ms)
+    if request.session is None:
+        return None if asking is None else asking.session.id
+    owner = state.sessions.resolve(request.session, authorization.session_of(asking), "SESSION_NOT_FOUND")
+    if asking is not None and asking is not owner:
+        raise MaestroError(
+            "FORBIDDEN",
+            f"{asking.session.id} may not see what {owner.session.id} has sent",
+            "A session sees its own dead letters; a person sees all, without MAESTRO_SESSION_ID.",
+        )
+    return owner.session.id
+
+
+def _newest_first(index: Timeline, unfiled: deque[Change], before: int | None) -> Iterator[tuple[int, Event | None]]:
+    """LSNs with their expiries; None for what happened else, which stands only among the unfiled."""
+    oldest: int | None = before
+    for change in reversed(unfiled):
+        if before is None or change.lsn < before:
+            oldest = change.lsn
+            record = change.record
+            yield change.lsn, records.event(change.lsn, record) if isinstance(record, Expired) else None
+    for event in index.read_back(oldest):
+        yield event.lsn, event
+
+
+def _message(state: State, spool: Spool, event: Event) -> Message | None:
+    if event.receiver is None or event.id is None:
+        return None
+    mailbox = state.mailboxes.get(event.receiver)
+    if mailbox is not None and mailbox.remembers(event.id):
+        entry = mailbox.get(event.id)
+        message = entry.message if entry is not None else None
+    else:
+        message = spool.read_message(event.receiver, event.id)
+    # The id may be another sender's by now.
+    is_it = message is not None and message.status == "expired" and message.sender == event.sender
+    return message if is_it else None

@@ -1,0 +1,353 @@
+"""Spool: the mail as files, for everybody to read with `ls` and `cat`.
+
+Rule: `messages/by-receiver/<session>/<id>.json` is the documented Message, replaced atomically; `by-sender` holds
+links to it. The spool follows the journal and may lag or, after a crash, be ahead of the last checkpoint; what is
+found broken here is moved to `messages/quarantine` and reported, never dropped. A message's file may be written by
+its owner (0600) while the message is pending and is read-only (0400) afterwards, so that what is pending in a long
+mailbox is found without reading all of it; a hint, for anybody can change a mode, and whoever follows it counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from maestro_broker.files import disk
+from maestro_schemas.messages import Message
+from maestro_schemas.names import is_id
+from maestro_schemas.sessions import StoredSession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+PENDING_MARKER = ".pending"
+SUFFIX = ".json"
+_ASIDE = ".tmp"
+MODE_PENDING = 0o600
+MODE_FINAL = 0o400
+# More than nearly every message has.
+_READ_BYTES = 1 << 15
+# Up to so many files are synced one by one; more, by one sync of the whole file system.
+_FSYNC_EACH = 8
+
+# Two lookups stand before every accepted message: was this id sent before, is it in the mailbox. Both nearly always
+# find nothing, within a microsecond. `os` would give up the interpreter's lock for each and take it back from the
+# filer's hands, which cost a fifth of the loop's time; PyDLL keeps it.
+_libc = ctypes.PyDLL(None)
+_libc.access.argtypes = (ctypes.c_char_p, ctypes.c_int)
+_libc.readlink.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t)
+_libc.readlink.restype = ctypes.c_ssize_t
+_scrap = ctypes.create_string_buffer(1)
+
+_encode = msgspec.json.Encoder().encode
+_message_decoder = msgspec.json.Decoder(Message)
+_session_decoder = msgspec.json.Decoder(StoredSession)
+
+
+class UnreadableSession(NamedTuple):
+    """A file that does not hold the session whose name it has."""
+
+    path: str
+    session: str
+    why: str
+
+
+class Spool:
+    """The files under one data directory. `report(what)` is told of everything found broken."""
+
+    def __init__(self, data: str, report: Callable[[str], None]) -> None:
+        self._receivers = os.path.join(data, "messages", "by-receiver")
+        self._senders = os.path.join(data, "messages", "by-sender")
+        self._threads = os.path.join(data, "messages", "by-thread")
+        self._quarantine = os.path.join(data, "messages", "quarantine")
+        self._sessions = os.path.join(data, "sessions")
+        self._report = report
+        self._made: set[str] = set()
+        for directory in (self._receivers, self._senders, self._threads, self._quarantine, self._sessions):
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+
+    # --- writing, by the filer ---------------------------------------------------------------------------
+
+    def write_message(self, message: Message) -> None:
+        """Create or replace a message's file. Raises OSError."""
+        directory = os.path.join(self._receivers, message.receiver)
+        self._make(directory)
+        _replace(directory, message.id + SUFFIX, _encode(message) + b"\n", _mode_of(message))
+
+    def rewrite_messages(self, messages: Collection[Message]) -> None:
+        """The same for mail that the journal may have let go of: the new file is on the disk before it takes the old
+        one's place, or a power cut might leave neither. Raises OSError."""
+        few = len(messages) <= _FSYNC_EACH
+        staged: list[tuple[str, str]] = []
+        for message in messages:
+            directory = os.path.join(self._receivers, message.receiver)
+            self._make(directory)
+            staged.append((directory, message.id + SUFFIX))
+            content = _encode(message) + b"\n"
+            _write_aside(directory, message.id + SUFFIX, content, _mode_of(message), sync=few)
+        if not few:
+            disk.sync_file_system(self._receivers)
+        for directory, name in staged:
+            _take_place(directory, name)
+
+    def link_sent(self, message: Message) -> None:
+        """Make the sender's link, and the thread's where the message answers another."""
+        self._link(os.path.join(self._senders, message.sender), message)
+        thread_id = message.meta.thread_id
+        if thread_id is not None:
+            self._link(os.path.join(self._threads, thread_id), message)
+
+    def _link(self, directory: str, message: Message) -> None:
+        """One that is there already is left, since a replay makes it again."""
+        self._make(directory)
+        target = f"../../by-receiver/{message.receiver}/{message.id}{SUFFIX}"
+        with contextlib.suppress(FileExistsError):
+            os.symlink(target, os.path.join(directory, message.id + SUFFIX))
+
+    def remove_message(self, receiver: str, message_id: str) -> None:
+        """Remove a message's file; the sender's link stays as its tombstone."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self._receivers, receiver, message_id + SUFFIX))
+
+    def remove_folder(self, directory: str) -> None:
+        """Remove an empty folder of links or mail. Raises OSError, also where it is not empty."""
+        os.rmdir(directory)
+        self._made.discard(directory)
+
+    def forget_session(self, session: str) -> None:
+        """Remove a session's file and its empty folders; what is not empty stays, for the sweep."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self._sessions, session + SUFFIX))
+        self.mark(session, pending=False)
+        for folder in (self._receivers, self._senders):
+            with contextlib.suppress(OSError):
+                self.remove_folder(os.path.join(folder, session))
+
+    def write_session(self, stored: StoredSession) -> None:
+        """Create or replace a session's file (0600: it holds the token's hash), and its mailbox's folder."""
+        _replace(self._sessions, stored.session.id + SUFFIX, _encode(stored) + b"\n", MODE_PENDING)
+        self._make(os.path.join(self._receivers, stored.session.id))
+
+    # --- the marker, by the main loop --------------------------------------------------------------------
+
+    def mark(self, session: str, *, pending: bool) -> bool:
+        """Make `.pending` exist or not; False where the disk has no room for it. Raises OSError for anything else."""
+        path = os.path.join(self._receivers, session, PENDING_MARKER)
+        if not pending:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            return True
+        try:
+            try:
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            except FileNotFoundError:
+                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            if error.errno not in disk.FULL:
+                raise
+            return False
+        return True
+
+    def is_marked(self, session: str) -> bool:
+        """Whether `.pending` is there."""
+        return os.path.lexists(os.path.join(self._receivers, session, PENDING_MARKER))
+
+    # --- reading, by the main loop -----------------------------------------------------------------------
+
+    def mailbox_dir(self, session: str) -> str:
+        """The folder of a session's mail."""
+        return os.path.join(self._receivers, session)
+
+    def read_message(self, session: str, message_id: str) -> Message | None:
+        """One message of a mailbox; None when there is no such file, or a broken one."""
+        directory = f"{self._receivers}/{session}"
+        if not _exists(f"{directory}/{message_id}{SUFFIX}"):
+            return None
+        return self.read_file(directory, message_id + SUFFIX, session)
+
+    def peek(self, path: str) -> Message | None:
+        """A message's file, for the sweep; None when it is gone or broken, and nothing is put away."""
+        try:
+            with open(path, "rb") as file:
+                return _message_decoder.decode(file.read())
+        except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError, IsADirectoryError):
+            return None
+
+    def link_target(self, sender: str, message_id: str) -> str | None:
+        """Whose mailbox a sender's message went to, whether or not it is still there; None if it never sent it."""
+        return _receiver_of(f"{self._senders}/{sender}/{message_id}{SUFFIX}")
+
+    def answers(self, thread_id: str) -> dict[str, str]:
+        """The ids of a thread's messages but the first, and whose mailbox each went to."""
+        directory = os.path.join(self._threads, thread_id)
+        try:
+            names = os.listdir(directory)
+        except FileNotFoundError:
+            return {}
+        found = {name.removesuffix(SUFFIX): _receiver_of(f"{directory}/{name}") for name in names}
+        return {message_id: receiver for message_id, receiver in found.items() if receiver and is_id(message_id)}
+
+    def holders(self, message_id: str) -> list[str]:
+        """The mailboxes that have a file of this name: one stat a mailbox, for the operator."""
+        return [
+            session for session in self.mailboxes() if _exists(f"{self._receivers}/{session}/{message_id}{SUFFIX}")
+        ]
+
+    def mailboxes(self) -> list[str]:
+        """The sessions that have a folder."""
+        return [name for name in os.listdir(self._receivers) if is_id(name)]
+
+    def senders(self) -> list[str]:
+        """The sessions that have sent something."""
+        return [name for name in os.listdir(self._senders) if is_id(name)]
+
+    def read_sessions(self) -> tuple[list[StoredSession], list[UnreadableSession]]:
+        """All sessions, and the files that hold none; `put_away` those that nothing will write again."""
+        found: list[StoredSession] = []
+        broken: list[UnreadableSession] = []
+        for name in sorted(os.listdir(self._sessions)):
+            if name.startswith(".") or not name.endswith(SUFFIX):
+                continue
+            path = os.path.join(self._sessions, name)
+            session = name.removesuffix(SUFFIX)
+            try:
+                with open(path, "rb") as file:
+                    stored = _session_decoder.decode(file.read())
+            except (msgspec.MsgspecError, UnicodeDecodeError, IsADirectoryError) as error:
+                broken.append(UnreadableSession(path, session, f"a session's file can't be read: {error}"))
+                continue
+            if stored.session.id == session:
+                found.append(stored)
+            else:
+                why = f"a session's file holds another session, {stored.session.id!r}"
+                broken.append(UnreadableSession(path, session, why))
+        return found, broken
+
+    def put_away(self, broken: UnreadableSession) -> None:
+        """Quarantine a file and report it."""
+        self.put_path_away(broken.path, broken.why)
+
+    def read_file(self, directory: str, name: str, session: str) -> Message | None:
+        """What one name in a mailbox holds; None for what is gone, or broken and therefore put away."""
+        path = os.path.join(directory, name)
+        if not name.endswith(SUFFIX):
+            self.put_path_away(path, "a file in a mailbox is no message")
+            return None
+        try:
+            message = _message_decoder.decode(_content(path))
+        except FileNotFoundError:
+            return None
+        except (msgspec.MsgspecError, UnicodeDecodeError, IsADirectoryError) as error:
+            self.put_path_away(path, f"a message's file can't be read: {error}")
+            return None
+        if message.id + SUFFIX != name or message.receiver != session:
+            self.put_path_away(
+                path, f"a message's file holds another message, {message.id!r} to {message.receiver!r}"
+            )
+            return None
+        return message
+
+    def put_path_away(self, path: str, why: str) -> None:
+        """Move what does not belong to quarantine, under a name that tells where it was."""
+        parent, name = os.path.split(path)
+        base = os.path.join(self._quarantine, f"{os.path.basename(parent)}--{name}")
+        target, number = base, 1
+        while os.path.lexists(target):
+            target, number = f"{base}.{number}", number + 1
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path, target)
+            self._report(f"{why}: {path} is now {target}")
+
+    def _make(self, directory: str) -> None:
+        if directory not in self._made:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            self._made.add(directory)
+
+
+def will_be_read(path: str) -> None:
+    """Let the kernel fetch a file meanwhile; where it can't, the reading waits for it."""
+    with contextlib.suppress(OSError, AttributeError):  # macOS has no such call
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_WILLNEED)
+        finally:
+            os.close(fd)
+
+
+def _content(path: str) -> bytes:
+    # Not `open`, whose objects cost three times what the system calls do, a thousand times for a mailbox.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = os.read(fd, _READ_BYTES)
+        if len(content) == _READ_BYTES:
+            parts = [content]
+            while part := os.read(fd, _READ_BYTES):
+                parts.append(part)
+            content = b"".join(parts)
+        return content
+    finally:
+        os.close(fd)
+
+
+def _exists(path: str) -> bool:
+    return bool(_libc.access(path.encode(), os.F_OK) == 0)
+
+
+def _receiver_of(link: str) -> str | None:
+    """Whose mailbox a link leads into."""
+    target = read_link(link)
+    if target is None:
+        return None
+    parts = target.split("/")
+    return parts[-2] if len(parts) > 1 and is_id(parts[-2]) else None
+
+
+def read_link(path: str) -> str | None:
+    """The target of a symbolic link; None for anything else."""
+    if _libc.readlink(path.encode(), _scrap, 1) < 0:
+        return None
+    try:
+        return os.readlink(path)
+    except OSError:  # removed since
+        return None
+
+
+def _mode_of(message: Message) -> int:
+    return MODE_PENDING if message.status == "pending" else MODE_FINAL
+
+
+def _replace(directory: str, name: str, content: bytes, mode: int) -> None:
+    """Write aside and rename; not fsynced, since the journal holds it until a checkpoint has synced the disk."""
+    _write_aside(directory, name, content, mode, sync=False)
+    _take_place(directory, name)
+
+
+def _write_aside(directory: str, name: str, content: bytes, mode: int, *, sync: bool) -> None:
+    aside = _aside(directory, name)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        fd = os.open(aside, flags, mode)
+    except FileExistsError:  # left by a broker that was killed; it may be read-only
+        os.unlink(aside)
+        fd = os.open(aside, flags, mode)
+    try:
+        written = os.write(fd, content)
+        while written < len(content):
+            written += os.write(fd, content[written:])
+        if sync:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _take_place(directory: str, name: str) -> None:
+    os.rename(_aside(directory, name), os.path.join(directory, name))
+
+
+def _aside(directory: str, name: str) -> str:
+    return os.path.join(directory, f".{name}{_ASIDE}")

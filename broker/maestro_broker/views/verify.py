@@ -1,0 +1,413 @@
+"""Spool verify: whether the files of a data directory are what the broker promises they are.
+
+Rule: reads everything and changes nothing. Each promise is one check with a name, a count of what it looked at, and
+a finding for each place where it does not hold. Run as a process of its own, `python -m` and its name, which tells
+what it does as JSON lines: `check` when one begins, `finding`, `checked`, and `done` at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import stat
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from maestro_broker.commit.local import scanning
+from maestro_broker.core.model import checkpoint
+from maestro_broker.files import data_dir
+from maestro_runtime import paths
+from maestro_schemas import DATA_FORMAT_VERSION, outbox_entry
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.events import Event
+from maestro_schemas.messages import Message
+from maestro_schemas.names import SYSTEM_SENDER, is_id
+from maestro_schemas.sessions import StoredSession
+
+from . import dead_letters
+from .spool import MODE_FINAL, MODE_PENDING, PENDING_MARKER, SUFFIX, read_link
+from .spool_writer import HEADS_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_TELL_EVERY = 1_000
+_ASIDE = ".tmp"
+_PRIVATE = 0o077
+
+_message = msgspec.json.Decoder(Message)
+_session = msgspec.json.Decoder(StoredSession)
+_event = msgspec.json.Decoder(Event)
+
+
+class VerifyFinding(NamedTuple):
+    """Something that is not as it should be. `harmless`: it costs time, and no mail."""
+
+    path: str
+    why: str
+    todo: str
+    harmless: bool = False
+
+
+class Counted(NamedTuple):
+    """What a mailbox's files say."""
+
+    pending: int
+    unoffered: int
+    last_seq: int
+
+
+class SpoolVerifier:
+    """The checks of one data directory. `is_served`: a broker is at work in it, so that what the journal has and the
+    files have not yet can't be told from a fault; those checks are left out then."""
+
+    def __init__(self, data: str, tell: Callable[[dict[str, Any]], None], *, is_served: bool) -> None:
+        self._data = data
+        self._tell = tell
+        self._is_served = is_served
+        self._messages = os.path.join(data, "messages")
+        self._receivers = os.path.join(self._messages, "by-receiver")
+        self._looked = 0
+        self._counted: dict[str, Counted] = {}
+        self._heads: checkpoint.Checkpoint | None = None
+        self._tail_records = 0
+        self.findings = 0
+
+    def run(self) -> None:
+        """All checks, in an order in which each may lean on those before it."""
+        checks: list[tuple[str, Callable[[], Iterator[VerifyFinding]], bool]] = [
+            ("format", self._format, True),
+            ("permissions", self._permissions, True),
+            ("sessions", self._sessions, True),
+            ("heads", self._read_heads, True),
+            ("journal", self._journal, not self._is_served),
+            ("messages", self._mailboxes, True),
+            ("counters", self._counters, not self._is_served),
+            ("markers", self._markers, not self._is_served),
+            ("sender links", self._sender_links, not self._is_served),
+            ("links", self._links, True),
+            ("timeline", lambda: self._lines("timeline"), True),
+            ("dead letters", lambda: self._lines(dead_letters.FOLDER), True),
+            ("outbox", self._outbox, True),
+            ("leftovers", self._leftovers, not self._is_served),
+            ("quarantine", self._quarantine, True),
+        ]
+        for name, check, applies in checks:
+            self._tell({"check": name})
+            self._looked = 0
+            found = 0
+            for finding in check() if applies else ():
+                found += not finding.harmless
+                self._tell({"finding": name, **finding._asdict()})
+            self.findings += found
+            self._tell({"checked": name, "looked": self._looked, "wrong": found, "skipped": not applies})
+        self._tell({"done": True, "wrong": self.findings, "unfiled": self._tail_records})
+
+    def _look(self) -> None:
+        self._looked += 1
+        if self._looked % _TELL_EVERY == 0:
+            self._tell({"looked": self._looked})
+
+    # --- the checks ----------------------------------------------------------------------------------------
+
+    def _format(self) -> Iterator[VerifyFinding]:
+        self._look()
+        path = os.path.join(self._data, "format")
+        try:
+            data_dir.check_version(self._data)
+        except MaestroError as error:
+            yield VerifyFinding(path, error.message, error.hint)
+        except OSError as error:
+            yield VerifyFinding(
+                path,
+                f"it can't be read: {error.strerror}",
+                f"If this is a data directory of Maestro's: echo 'maestro-data {DATA_FORMAT_VERSION}' > {path}",
+            )
+
+    def _permissions(self) -> Iterator[VerifyFinding]:
+        """Tokens' hashes, keys and mail are their owner's alone."""
+        for directory, folders, names in os.walk(self._data):
+            for name in (".", *names) if directory != self._receivers else (".",):
+                path = os.path.normpath(os.path.join(directory, name))
+                held = _stat(path)
+                if held is None or stat.S_ISLNK(held.st_mode):
+                    continue
+                self._look()
+                if held.st_mode & _PRIVATE:
+                    yield VerifyFinding(
+                        path, f"others may use it: mode {stat.S_IMODE(held.st_mode):04o}", f"chmod go= {path}"
+                    )
+            folders.sort()
+
+    def _sessions(self) -> Iterator[VerifyFinding]:
+        directory = os.path.join(self._data, "sessions")
+        for name in _names(directory):
+            path = os.path.join(directory, name)
+            self._look()
+            stored, why = _decoded(path, _session)
+            if stored is None:
+                yield VerifyFinding(path, why, "The next start moves it to messages/quarantine.")
+            elif stored.session.id + SUFFIX != name:
+                yield VerifyFinding(path, f"it holds session {stored.session.id!r}", "The next start moves it away.")
+
+    def _read_heads(self) -> Iterator[VerifyFinding]:
+        path = os.path.join(self._data, HEADS_FILE)
+        try:
+            with open(path, "rb") as file:
+                self._heads = checkpoint.decode(file.read())
+            self._looked = len(self._heads.mailboxes)
+        except FileNotFoundError:
+            self._heads = checkpoint.Checkpoint()
+        except MaestroError as error:
+            yield VerifyFinding(path, error.message, "The next start counts again from the files.")
+
+    def _journal(self) -> Iterator[VerifyFinding]:
+        directory = os.path.join(self._messages, "journal")
+        after_lsn = self._heads.lsn if self._heads is not None else 0
+        try:
+            listed = scanning.catalogue(directory)
+        except FileNotFoundError:
+            return
+        for name in listed.foreign:
+            yield VerifyFinding(
+                os.path.join(directory, name), "it is none of the journal's", "Move it away.", harmless=True
+            )
+        for place in (*listed.misnamed, *listed.duplicates):
+            yield VerifyFinding(
+                place.path, "a segment has another's name", "The next start puts that right, and says so."
+            )
+        found = []
+        for place in listed.places:
+            self._look()
+            if place.header is None:
+                yield VerifyFinding(
+                    place.path, "its header is broken", "The next start serves the records behind it."
+                )
+            found.append(scanning.read(place, after_lsn))
+        verdict = scanning.judge(found, after_lsn, after_lsn)
+        self._looked += len(verdict.records)
+        self._tail_records = len(verdict.records)
+        for damage in verdict.damage:
+            yield VerifyFinding(
+                damage.path,
+                f"bytes {damage.offset} to {damage.end} are no longer what was written, and records "
+                f"{damage.first_lsn} to {damage.last_lsn} are lost",
+                "The next start keeps the bytes in messages/quarantine and serves what is whole.",
+            )
+        if verdict.missing and not verdict.damage:
+            first, last = verdict.missing[0]
+            yield VerifyFinding(
+                directory, f"records {first} to {last} are missing", "Restore the directory from a copy."
+            )
+
+    def _mailboxes(self) -> Iterator[VerifyFinding]:
+        for session in _names(self._receivers):
+            yield from self._mailbox(session)
+
+    def _mailbox(self, session: str) -> Iterator[VerifyFinding]:
+        directory = os.path.join(self._receivers, session)
+        by_seq: dict[int, str] = {}
+        pending = unoffered = 0
+        for name in _names(directory):
+            path = os.path.join(directory, name)
+            self._look()
+            message, why = _decoded(path, _message)
+            if message is None:
+                if why:
+                    yield VerifyFinding(
+                        path, why, "The broker moves it to messages/quarantine when it comes upon it."
+                    )
+                continue
+            if message.id + SUFFIX != name or message.receiver != session:
+                yield VerifyFinding(
+                    path,
+                    f"it holds message {message.id!r} to {message.receiver!r}",
+                    "Move it to where it belongs, or away.",
+                )
+                continue
+            other = by_seq.setdefault(message.seq, name)
+            if other != name:
+                yield VerifyFinding(path, f"its number {message.seq} is that of {other}", "Keep one of them.")
+            pending += message.status == "pending"
+            unoffered += message.status == "pending" and message.offered_at is None
+            held = _stat(path)
+            wanted = MODE_PENDING if message.status == "pending" else MODE_FINAL
+            if held is not None and (held.st_mode ^ wanted) & stat.S_IWUSR:
+                yield VerifyFinding(
+                    path,
+                    f"its mode does not say that it is {message.status}",
+                    f"chmod {wanted:o} {path}",
+                    harmless=True,
+                )
+        self._counted[session] = Counted(pending, unoffered, max(by_seq, default=0))
+
+    def _counters(self) -> Iterator[VerifyFinding]:
+        """The counters at the last checkpoint are those of the files, where nothing came after it."""
+        if self._heads is None or self._tail_records:
+            return
+        path = os.path.join(self._data, HEADS_FILE)
+        for session in sorted({*self._counted, *self._heads.mailboxes}):
+            self._look()
+            head = self._heads.mailboxes.get(session, checkpoint.MailboxHead())
+            counted = self._counted.get(session, Counted(0, 0, 0))
+            if (head.pending, head.unoffered) != counted[:2]:
+                yield VerifyFinding(
+                    path,
+                    f"the mailbox of {session} has {counted.pending} pending messages, {counted.unoffered} of them "
+                    f"not offered, and the counters say {head.pending} and {head.unoffered}",
+                    "The broker counts again when it reads the mailbox.",
+                )
+            if head.seq < counted.last_seq:
+                yield VerifyFinding(
+                    path,
+                    f"the mailbox of {session} goes to number {counted.last_seq}, and its counter to {head.seq}",
+                    f"Move {path} away: the next start counts again.",
+                )
+
+    def _markers(self) -> Iterator[VerifyFinding]:
+        if self._tail_records:
+            return
+        for session, counted in self._counted.items():
+            self._look()
+            path = os.path.join(self._receivers, session, PENDING_MARKER)
+            if os.path.lexists(path) != (counted.unoffered > 0):
+                what = (
+                    "there is no marker, and mail that was not shown"
+                    if counted.unoffered
+                    else "a marker, and no new mail"
+                )
+                yield VerifyFinding(path, what, "The next start of the broker puts it right.")
+
+    def _sender_links(self) -> Iterator[VerifyFinding]:
+        """Each message is known to have been sent, by its sender's link."""
+        if self._tail_records:
+            return
+        for session in _names(self._receivers):
+            for name in _names(os.path.join(self._receivers, session)):
+                path = os.path.join(self._receivers, session, name)
+                message, _ = _decoded(path, _message)
+                if message is None or message.sender == SYSTEM_SENDER:
+                    continue
+                self._look()
+                link = os.path.join(self._messages, "by-sender", message.sender, name)
+                if not os.path.islink(link):
+                    yield VerifyFinding(
+                        link,
+                        "the link of a message that is there is missing",
+                        f"ln -s ../../by-receiver/{session}/{name} {link}",
+                    )
+
+    def _links(self) -> Iterator[VerifyFinding]:
+        """A link leads into a mailbox, to a message of its own name."""
+        for folder in ("by-sender", "by-thread"):
+            top = os.path.join(self._messages, folder)
+            for session in _names(top):
+                for name in _names(os.path.join(top, session)):
+                    path = os.path.join(top, session, name)
+                    self._look()
+                    parts = (read_link(path) or "").split("/")
+                    if parts[:3] != ["..", "..", "by-receiver"] or parts[4:] != [name] or not is_id(parts[3]):
+                        yield VerifyFinding(path, "it is no link to a message of its name", "Move it away.")
+
+    def _lines(self, folder: str) -> Iterator[VerifyFinding]:
+        directory = os.path.join(self._data, folder)
+        last_lsn = 0
+        for name in _names(directory):
+            path = os.path.join(directory, name)
+            if not os.path.isfile(path):
+                yield VerifyFinding(path, "it is no day of the audit", "Move it away.", harmless=True)
+                continue
+            with open(path, "rb") as file:
+                for number, line in enumerate(file, start=1):
+                    self._look()
+                    try:
+                        event = _event.decode(line)
+                    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                        yield VerifyFinding(
+                            path, f"line {number} can't be read: {error}", "Take the line out, or keep it."
+                        )
+                        continue
+                    if event.lsn <= last_lsn:
+                        yield VerifyFinding(
+                            path, f"line {number} has LSN {event.lsn} after {last_lsn}", "Take the line out."
+                        )
+                    last_lsn = max(last_lsn, event.lsn)
+
+    def _outbox(self) -> Iterator[VerifyFinding]:
+        top = paths.outbox_dir(self._data)
+        for session in _names(top):
+            for name in _names(os.path.join(top, session)):
+                if not name.endswith((outbox_entry.WAITING_SUFFIX, outbox_entry.FAILED_SUFFIX)):
+                    continue
+                path = os.path.join(top, session, name)
+                self._look()
+                try:
+                    with open(path, "rb") as file:
+                        outbox_entry.decode(file.read())
+                except (OSError, MaestroError) as error:
+                    yield VerifyFinding(path, f"{error}", "It is never sent: send it again, and remove it.")
+
+    def _leftovers(self) -> Iterator[VerifyFinding]:
+        for directory, _, names in os.walk(self._data):
+            for name in names:
+                self._look()
+                if name.endswith(_ASIDE):
+                    path = os.path.join(directory, name)
+                    yield VerifyFinding(path, "a write that was cut off left it", f"rm {path}", harmless=True)
+
+    def _quarantine(self) -> Iterator[VerifyFinding]:
+        directory = os.path.join(self._messages, "quarantine")
+        for name in _names(directory):
+            self._look()
+            yield VerifyFinding(
+                os.path.join(directory, name), "the broker put it away", "Look at it, then move it away."
+            )
+
+
+def _decoded(path: str, decoder: msgspec.json.Decoder[Any]) -> tuple[Any, str]:
+    """What a file holds, or None and why; None and nothing for one that is gone."""
+    try:
+        with open(path, "rb") as file:
+            return decoder.decode(file.read()), ""
+    except FileNotFoundError:
+        return None, ""
+    except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
+        return None, f"it can't be read: {error}"
+
+
+def _names(directory: str) -> list[str]:
+    """What is in a folder, without what is hidden; nothing where it is none."""
+    try:
+        return sorted(name for name in os.listdir(directory) if not name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _stat(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None
+
+
+def main() -> int:
+    """Check a directory; 1 when something is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data-dir", required=True)
+    parser.add_argument("--is-served", action="store_true", help="a broker is at work in it")
+    arguments = parser.parse_args()
+
+    def tell(what: dict[str, Any]) -> None:
+        sys.stdout.write(json.dumps(what, ensure_ascii=True) + "\n")
+        sys.stdout.flush()
+
+    verify = SpoolVerifier(arguments.data_dir, tell, is_served=arguments.is_served)
+    verify.run()
+    return 1 if verify.findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

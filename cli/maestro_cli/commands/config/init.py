@@ -1,0 +1,48 @@
+"""`maestro config init`: a config file of all settings, each commented out.
+
+Rule: a file that is there is never written over.
+"""
+
+from __future__ import annotations
+
+import os
+
+from cyclopts import App
+
+from maestro_cli.context import CommandContext
+from maestro_cli.output import streams
+from maestro_schemas.errors import MaestroError
+
+init = App(
+    name="init",
+    help_epilogue="""\
+Every line is a comment with the default in it: take the `#` away before those
+that you change. A file that is there stays as it is.
+
+Examples:
+  maestro config init""",
+)
+
+
+@init.default
+def run() -> int:
+    """Write the file."""
+    from maestro_cli.settings_view import template
+    from maestro_runtime.paths import config_file
+
+    path = config_file(CommandContext.here().environ)
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        # Exclusive, so that not even one made a moment ago is lost.
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+            file.write(template())
+    except FileExistsError:
+        raise MaestroError(
+            "CONFLICT", f"{path} is there already, and stays as it is", "Edit it; `maestro config show` reads it."
+        ) from None
+    except OSError as error:
+        raise MaestroError(
+            "FILE_UNREADABLE", f"{path} can't be written: {error.strerror}", "Set MAESTRO_CONFIG to another place."
+        ) from None
+    streams.say(f"Wrote {path}. Take the # away before what you change; a broker reads it at its start.")
+    return 0

@@ -1,0 +1,52 @@
+"""`maestro config show`: every setting, and where it came from.
+
+Rule: it only looks. Of the broker that runs it says what is in force there, not what the file says by now.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from maestro_cli.context import CommandContext
+from maestro_cli.output import streams
+
+show = App(
+    name="show",
+    help_epilogue="""\
+While a broker runs, its limits are those of its start: its flags, its
+environment and the file as it was then. The rest is what the next start would
+see.
+
+Examples:
+  maestro config show
+  maestro config show retention http.port
+  maestro config show --json""",
+)
+
+
+@show.default
+def run(
+    *names: Annotated[str, Parameter(help="Only these, such as rate_limit or http.port. Default: all.")],
+    as_json: Annotated[
+        bool, Parameter(name="--json", help="Print everything as one JSON object, names to settings.")
+    ] = False,
+) -> int:
+    """Show the settings."""
+    from maestro_cli import settings_view
+    from maestro_cli.output.render import plain
+
+    picture = settings_view.look(CommandContext.here())
+    chosen = settings_view.chosen(picture.settings, names)
+    if as_json:
+        shown = {row.name: {key: value for key, value in row._asdict().items() if key != "name"} for row in chosen}
+        streams.say_json({"path": picture.path, "pid": picture.pid, "changed": picture.changed, "settings": shown})
+    else:
+        widths = [max(len(cells[column]) for cells in map(settings_view.cells, chosen)) for column in range(2)]
+        for row in chosen:
+            name, value, origin = settings_view.cells(row)
+            streams.say(f"{plain(name):<{widths[0]}}  {plain(value):<{widths[1]}}  {plain(origin)}")
+    for note in picture.notes:
+        streams.note(f"note: {plain(note)}")
+    return 0

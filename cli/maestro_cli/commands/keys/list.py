@@ -1,0 +1,54 @@
+"""`maestro keys list`: the keys, and for whom each may speak.
+
+Rule: read from the files, so it works with the broker down; there is no secret in them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from maestro_cli.context import CommandContext, now_ms
+from maestro_cli.output import streams
+
+list_keys = App(
+    name="list",
+    help_epilogue="""When each was last heard of: maestro status
+
+Examples:
+  maestro keys list
+  maestro keys list --json""",
+)
+
+
+@list_keys.default
+def run(*, as_json: Annotated[bool, Parameter(name="--json", help='Print {"keys": [...]} as JSON.')] = False) -> int:
+    """List the keys."""
+    from maestro_cli.output.render import age
+    from maestro_runtime import key_files
+
+    desk = CommandContext.here()
+    desk.check_near("list the keys of")
+    keys = key_files.read_all(desk.data)
+    if as_json:
+        shown = [
+            {
+                "name": key.name,
+                "publicKey": key.public,
+                "speaksFor": key.scope(),
+                "createdAt": key.created_at,
+                **({"revokedAt": key.revoked_at} if key.revoked_at is not None else {}),
+            }
+            for key in keys
+        ]
+        streams.say_json({"keys": shown})
+        return 0
+    if not keys:
+        streams.say("There are no keys. Make one: maestro keys new NAME")
+        return 0
+    now = now_ms()
+    for key in keys:
+        state = f"revoked {age(key.revoked_at, now)}" if key.revoked_at is not None else "good"
+        streams.say(f"{key.name}: {state}, made {age(key.created_at, now)}; speaks for {key.scope()}")
+    return 0

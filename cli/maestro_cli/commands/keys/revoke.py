@@ -1,0 +1,43 @@
+"""`maestro keys revoke`: let a key in no longer.
+
+Rule: by the file alone, so it works with the broker down; one that runs reads it before the next request, and cuts
+off within a second what only listens.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from maestro_cli.context import CommandContext, now_ms
+from maestro_cli.output import streams
+from maestro_schemas.errors import MaestroError
+
+revoke = App(name="revoke", help_epilogue="Examples:\n  maestro keys revoke laptop")
+
+
+@revoke.default
+def run(
+    name: Annotated[str, Parameter(help="The key's name, as `maestro keys list` shows it.")],
+    /,
+    *,
+    as_json: Annotated[bool, Parameter(name="--json", help='Print {"name", "revokedAt"} as JSON.')] = False,
+) -> int:
+    """Revoke a key."""
+    from maestro_runtime import key_files
+    from maestro_schemas.names import is_id
+
+    desk = CommandContext.here()
+    desk.check_near("revoke a key of")
+    key = key_files.read(desk.data, name) if is_id(name) else None
+    if key is None:
+        raise MaestroError("KEY_NOT_FOUND", f"there is no key {name!r:.80}", "`maestro keys list` shows them.")
+    if key.revoked_at is None:
+        key = key._replace(revoked_at=now_ms())
+        key_files.write(desk.data, key)
+    if as_json:
+        streams.say_json({"name": name, "revokedAt": key.revoked_at})
+    else:
+        streams.say(f"Revoked the key {name}: it opens no connection, and those that it has end.")
+    return 0

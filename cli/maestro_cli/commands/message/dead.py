@@ -1,0 +1,117 @@
+"""`maestro message dead`: the dead letters, what was sent and came to nothing.
+
+Rule: what expired is the broker's to tell, what was refused out of the outbox this machine's files; one list, the
+newest first, each with why and when. It changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from maestro_cli.arguments import positive
+from maestro_cli.context import CommandContext, now_ms
+from maestro_cli.output import streams
+
+if TYPE_CHECKING:
+    from maestro_schemas.documents import MessageDoc
+    from maestro_schemas.outbox_entry import OutboxEntry
+
+dead = App(
+    name="dead",
+    help_epilogue="""\
+What this session sent that expired before it was delivered, or that the outbox
+held and the broker then refused. A person without a session sees everybody's.
+What was refused at once was told at once, and is not kept. Messages go after
+the retention, and from here with them.
+
+Examples:
+  maestro message dead
+  maestro message dead --limit 100 --json
+  maestro message retry msg_1770536761607_k3v9x2m1a""",
+)
+
+_DEFAULT_COUNT = 20
+_PREVIEW_CHARS = 60
+
+
+@dead.default
+def run(
+    *,
+    session: Annotated[
+        str | None, Parameter(metavar="SESSION", help="Only what this session sent; for a person.")
+    ] = None,
+    limit: Annotated[
+        int, Parameter(metavar="N", help=f"How many at most. Default: {_DEFAULT_COUNT}.")
+    ] = _DEFAULT_COUNT,
+    as_json: Annotated[
+        bool, Parameter(name="--json", help='Print {"letters": [...], "count", "hasMore"} as JSON.')
+    ] = False,
+) -> int:
+    """List the dead letters."""
+    from maestro_clients import dead_letters
+
+    positive("--limit", limit)
+    desk = CommandContext.here()
+    with desk.client() as client:
+        sender = desk.caller.session or None
+        if session is not None:
+            sender = client.session(session)["id"]
+        messages, has_more = dead_letters.expired(client, sender, limit)
+        entries = dead_letters.refused(desk.data, sender)
+        letters = [_expired(message) for message in messages] + [_refused(path, entry) for path, entry in entries]
+        letters.sort(key=lambda letter: letter["diedAt"], reverse=True)
+        has_more = has_more or len(letters) > limit
+        letters = letters[:limit]
+        for letter in letters:
+            retried = dead_letters.retried_as(client, letter["id"], letter["diedAt"])
+            if retried is not None:
+                letter["retriedAs"] = retried
+    if as_json:
+        streams.say_json({"letters": letters, "count": len(letters), "hasMore": has_more})
+        return 0
+    if not letters:
+        streams.say("No dead letters.")
+        return 0
+    lines = [line for letter in letters for line in _lines(letter)]
+    again = next((letter["id"] for letter in letters if "retriedAs" not in letter), None)
+    if again is not None:
+        lines.append(f"To send one again: maestro message retry {again}")
+    if has_more:
+        lines.append(f"There are more: --limit {limit * 5}")
+    streams.say("\n".join(lines))
+    return 0
+
+
+def _expired(message: MessageDoc) -> dict[str, Any]:
+    died_at = message.get("expiresAt", message["createdAt"])
+    why = {"code": "EXPIRED", "message": "it was not delivered in time"}
+    return {**message, "status": "expired", "diedAt": died_at, "failure": why}
+
+
+def _refused(path: str, entry: OutboxEntry) -> dict[str, Any]:
+    """`diedAt`: when it was queued, since nobody wrote down when it was refused."""
+    return {
+        **entry.outgoing,
+        "from": entry.session,
+        "status": "failed",
+        "diedAt": entry.queued_at,
+        "failure": entry.failure,
+        "path": path,
+    }
+
+
+def _lines(letter: dict[str, Any]) -> list[str]:
+    from maestro_cli.output.render import BAR, age, plain
+
+    text = plain(" ".join(str(letter["message"]).split()))
+    preview = text if len(text) <= _PREVIEW_CHARS else text[: _PREVIEW_CHARS - 3] + "..."
+    failure = letter["failure"]
+    when = "queued" if "path" in letter else "expired"
+    head = f"{letter['id']} from {letter['from']} to {plain(letter['to'])}, {when} {age(letter['diedAt'], now_ms())}"
+    why = f"  {plain(failure.get('code', '?'))}: {plain(failure.get('message', ''))}"
+    lines = [head, why, BAR + preview]
+    if "retriedAs" in letter:
+        lines.append(f"  was retried as {letter['retriedAs']}")
+    return lines

@@ -1,0 +1,44 @@
+"""`maestro message delete`: out of the inbox, for good.
+
+Rule: by the receiver or a person; its sender still learns that it was deleted.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from maestro_cli.context import CommandContext
+from maestro_cli.output.results import report_results
+
+delete = App(
+    name="delete",
+    usage="maestro message delete ID... [OPTIONS]",
+    help_epilogue="""Examples:
+  maestro message delete msg_1770536761607_k3v9x2m1a
+  maestro message delete msg_1770536761607_k3v9x2m1a --json""",
+)
+
+
+@delete.default
+def run(
+    *message_ids: Annotated[str, Parameter(name="ID", help="The messages' ids; one or more.")],
+    as_json: Annotated[bool, Parameter(name="--json", help='Print {"results": [...]} as JSON.')] = False,
+) -> int:
+    """Delete messages."""
+    from maestro_cli.arguments import at_least_one
+
+    ids = list(dict.fromkeys(at_least_one("ID", message_ids)))
+    desk = CommandContext.here()
+    with desk.client() as client:
+        # A person without a session deletes in the mailbox that the message is in.
+        if desk.caller.session:
+            results = client.delete(ids)
+        else:
+            results = [
+                result
+                for message_id in ids
+                for result in client.delete([message_id], session=client.message(message_id)["to"])
+            ]
+    return report_results(results, f"Deleted {', '.join(ids)}.", as_json=as_json)

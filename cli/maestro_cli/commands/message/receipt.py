@@ -1,0 +1,80 @@
+"""`maestro message receipt`: what became of a message, for its sender.
+
+Rule: each step with when and by what, or why there is none; the text is not shown again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from maestro_cli.context import CommandContext, now_ms
+from maestro_cli.output import streams
+
+if TYPE_CHECKING:
+    from maestro_schemas.documents import MessageDoc
+
+receipt = App(
+    name="receipt",
+    help_epilogue="""\
+`accepted`: it is on disk. `offered`: its id was shown. `delivered`: its text
+was written out to the receiver, by what is said. `read`: the receiver
+acknowledged it. `session send --wait delivered` waits for a step.
+
+Examples:
+  maestro message receipt msg_1770536761607_k3v9x2m1a
+  maestro message receipt msg_1770536761607_k3v9x2m1a --json""",
+)
+
+_STEPS = (
+    ("accepted", "createdAt", None),
+    ("offered", "offeredAt", "offeredVia"),
+    ("delivered", "deliveredAt", "deliveredVia"),
+    ("read", "readAt", None),
+)
+
+
+@receipt.default
+def run(
+    message_id: Annotated[str, Parameter(name="ID", help="The message's id.")],
+    /,
+    *,
+    as_json: Annotated[
+        bool, Parameter(name="--json", help='Print {"id", "status", "steps": [{"step", "at", "via"?}], ...}.')
+    ] = False,
+) -> int:
+    """Show the receipt of a message."""
+    desk = CommandContext.here()
+    with desk.client() as client:
+        message = client.message(message_id)
+        if as_json:
+            streams.say_json(_document(message))
+            return 0
+        from maestro_cli.output.display_names import DisplayNames
+        from maestro_cli.output.render import history
+
+        receiver = DisplayNames(client).label(message["to"])
+        has_ended = message["status"] == "pending" and "completedAt" in client.session(message["to"])
+    lines = [f"{message['id']} to {receiver}: {message['status']}", *history(message, now_ms())]
+    if message["status"] == "pending":
+        waits = "has ended: it waits until that comes back, the same id" if has_ended else "has not been shown it"
+        lines.append(f"  not delivered yet: its receiver {waits}")
+    elif message["status"] == "delivered":
+        lines.append("  not acknowledged yet")
+    elif message["status"] == "expired":
+        lines.append(f"  to send it again: maestro message retry {message['id']}")
+    streams.say("\n".join(lines))
+    return 0
+
+
+def _document(message: MessageDoc) -> dict[str, Any]:
+    steps = []
+    for step, at, via in _STEPS:
+        if at in message:
+            found: dict[str, Any] = {"step": step, "at": message[at]}  # type: ignore[literal-required]
+            if via is not None and via in message:
+                found["via"] = message[via]  # type: ignore[literal-required]
+            steps.append(found)
+    kept: dict[str, Any] = {key: message[key] for key in ("expiresAt", "failure", "originalTo") if key in message}
+    return {"id": message["id"], "to": message["to"], "status": message["status"], "steps": steps, **kept}

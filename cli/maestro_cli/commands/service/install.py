@@ -1,0 +1,148 @@
+"""`maestro service install`: let the user's service manager run the post office.
+
+Rule: files first, and only then the manager, which may not be there; a file that is not ours is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from maestro_cli.context import CommandContext
+from maestro_cli.output import streams
+
+if TYPE_CHECKING:
+    from maestro_cli.processes.systemd_units import SystemdUnits
+
+install = App(
+    name="install",
+    help_epilogue="""\
+On Linux: a systemd user unit and a socket unit. systemd holds the broker's
+sockets, so that the first client that connects is answered, whether a broker
+runs or not. `maestro up` stays the simple way and needs none of this.
+
+Examples:
+  maestro service install --now
+  maestro service install --print
+  maestro service install --no-http""",
+)
+
+
+@install.default
+def run(
+    *,
+    now: Annotated[bool, Parameter(help="Start it at once, in place of a broker that runs.")] = False,
+    print_only: Annotated[bool, Parameter(name="--print", help="Only show what would be written.")] = False,
+    http: Annotated[
+        bool,
+        Parameter(name="--http", negative="--no-http", help="Whether it starts the HTTP gateway, too. Default: yes."),
+    ] = True,
+    force: Annotated[bool, Parameter(help="Also over a unit that was edited or that something else made.")] = False,
+) -> int:
+    """Install the service."""
+    from maestro_cli.processes import systemd_units
+
+    desk = CommandContext.here()
+    desk.check_near("install")
+    if sys.platform == "darwin":
+        units = systemd_units.launchd(desk.data, desk.environ)
+    else:
+        units = systemd_units.systemd(desk.data, desk.environ, http=http)
+    if print_only:
+        for path, text in units.files.items():
+            streams.say(f"# {path}\n{text}")
+        return 0
+    _write(units, force=force)
+    for path in units.files:
+        streams.say(f"Wrote {path}.")
+    if sys.platform == "darwin":
+        streams.say(f"Load it: launchctl load -w {units.start}")
+        return 0
+    return _hand_over(desk, units, now=now)
+
+
+def _write(units: SystemdUnits, *, force: bool) -> None:
+    from maestro_cli.processes.systemd_units import MARK
+    from maestro_schemas.errors import MaestroError
+
+    for path, text in units.files.items():
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                old = file.read()
+        except FileNotFoundError:
+            continue
+        if not force and (MARK not in old or old != text):
+            why = (
+                "was made by something else"
+                if MARK not in old
+                else "is not what this would write: it was edited, or made otherwise"
+            )
+            raise MaestroError("INVALID", f"{path} {why}", "Look at it; --force replaces it.")
+    for path, text in units.files.items():
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+def _hand_over(desk: CommandContext, units: SystemdUnits, *, now: bool) -> int:
+    from maestro_cli import exit_codes
+    from maestro_cli.processes.systemctl import systemctl
+
+    reloaded = systemctl("daemon-reload")
+    commands = f"systemctl --user daemon-reload && systemctl --user enable --now {units.start}"
+    if not reloaded.reached:
+        streams.note(
+            f"maestro: the user's systemd can't be reached here ({reloaded.text})\n  next: where it runs: {commands}"
+        )
+        return exit_codes.DONE
+    if not now:
+        streams.say(f"Start it, and at each login: systemctl --user enable --now {units.start}")
+        _advise()
+        return exit_codes.DONE
+    if desk.running() is not None:
+        # The sockets are its own; systemd can't listen there while it does.
+        from maestro_cli.commands import down
+
+        down.run()
+    started = systemctl("enable", "--now", units.start)
+    if not started.done:
+        from maestro_schemas.errors import MaestroError
+
+        raise MaestroError(
+            "INTERNAL",
+            f"systemd did not start {units.start}: {started.text}",
+            f"systemctl --user status {units.start}",
+        )
+    _tell_clients(desk)
+    streams.say(f"{units.start} listens; the first client wakes the broker.")
+    _advise()
+    return exit_codes.DONE
+
+
+def _tell_clients(desk: CommandContext) -> None:
+    """Where systemd listens, for clients that come before the first broker; each broker writes it anew."""
+    from maestro_runtime import paths
+    from maestro_schemas import __version__
+
+    runtime = paths.runtime_dir(desk.data, desk.environ)
+    lines = {
+        "router": f"ipc://{os.path.join(runtime, paths.ROUTER_SOCKET)}",
+        "notices": f"ipc://{os.path.join(runtime, paths.NOTICE_SOCKET)}",
+        "pid": 0,
+        "epoch": "",
+        "version": __version__,
+    }
+    os.makedirs(desk.data, mode=0o700, exist_ok=True)
+    try:
+        fd = os.open(paths.endpoints_file(desk.data), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return  # a broker is up already
+    with open(fd, "w", encoding="utf-8") as file:
+        file.writelines(f"{name}={value}\n" for name, value in lines.items())
+
+
+def _advise() -> None:
+    streams.say("To have it run while you are not logged in: loginctl enable-linger")

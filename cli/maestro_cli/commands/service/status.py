@@ -1,0 +1,68 @@
+"""`maestro service status`: whether a service is installed, and what systemd says of it.
+
+Rule: looks, and wakes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from maestro_cli.context import CommandContext
+from maestro_cli.output import streams
+
+status = App(
+    name="status",
+    help_epilogue="""\
+Examples:
+  maestro service status
+  maestro service status --json""",
+)
+
+
+@status.default
+def run(
+    *,
+    as_json: Annotated[
+        bool, Parameter(name="--json", help='Print {"installed", "units", "broker"} as JSON.')
+    ] = False,
+) -> int:
+    """Show the service's state."""
+    from maestro_cli.processes import systemd_units
+    from maestro_cli.processes.systemctl import systemctl
+    from maestro_clients.processes.broker_process import find
+
+    desk = CommandContext.here()
+    is_mac = sys.platform == "darwin"
+    units = (
+        systemd_units.launchd(desk.data, desk.environ)
+        if is_mac
+        else systemd_units.systemd(desk.data, desk.environ, http=True)
+    )
+    told: dict[str, Any] = {"installed": all(map(os.path.exists, units.files)), "units": {}}
+    for path in units.files:
+        unit = os.path.basename(path)
+        answer = None if is_mac or not os.path.exists(path) else systemctl("is-active", unit)
+        state = "not installed" if not os.path.exists(path) else "installed"
+        if answer is not None:
+            state = (
+                answer.text or "unknown" if answer.reached else f"installed; systemd can't be reached ({answer.text})"
+            )
+        told["units"][unit] = state
+    found = find(desk.data)
+    told["broker"] = None if found is None or not found.pid else found.pid
+    if as_json:
+        streams.say_json(told)
+        return 0
+    for unit, state in told["units"].items():
+        streams.say(f"{unit}: {state}")
+    if not told["installed"]:
+        streams.say("Install it: maestro service install --now")
+    if told["broker"] is None:
+        streams.say("no broker runs" + ("; the first client wakes it" if found is not None else ""))
+    else:
+        streams.say(f"broker: pid {told['broker']}")
+    return 0

@@ -1,0 +1,57 @@
+"""`maestro service uninstall`: take the units away again.
+
+Rule: stopped first, where systemd can be reached; mail and settings stay.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from maestro_cli.context import CommandContext
+from maestro_cli.output import streams
+
+uninstall = App(
+    name="uninstall",
+    help_epilogue="""\
+Examples:
+  maestro service uninstall""",
+)
+
+
+@uninstall.default
+def run(*, force: Annotated[bool, Parameter(help="Also units that something else made.")] = False) -> int:
+    """Remove the service; mail and settings stay."""
+    from maestro_cli.processes import systemd_units
+    from maestro_cli.processes.systemctl import systemctl
+    from maestro_cli.processes.systemd_units import MARK
+    from maestro_schemas.errors import MaestroError
+
+    desk = CommandContext.here()
+    is_mac = sys.platform == "darwin"
+    units = (
+        systemd_units.launchd(desk.data, desk.environ)
+        if is_mac
+        else systemd_units.systemd(desk.data, desk.environ, http=True)
+    )
+    there = [path for path in units.files if os.path.exists(path)]
+    if not there:
+        streams.say("No service is installed.")
+        return 0
+    for path in there:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            if MARK not in file.read() and not force:
+                raise MaestroError(
+                    "INVALID", f"{path} was made by something else", "--force removes it all the same."
+                )
+    if not is_mac:
+        systemctl("disable", "--now", f"{units.name}.socket", f"{units.name}.service")
+    for path in there:
+        os.unlink(path)
+        streams.say(f"Removed {path}.")
+    if not is_mac:
+        systemctl("daemon-reload")
+    return 0

@@ -1,0 +1,72 @@
+"""`maestro session list`: who can be sent to.
+
+Rule: the active ones, unless all are asked for; how many were left out is said.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from maestro_cli.context import CommandContext, now_ms
+from maestro_cli.output import streams
+
+if TYPE_CHECKING:
+    from maestro_schemas.documents import SessionDoc
+
+list_sessions = App(
+    name="list",
+    help_epilogue="""Examples:
+  maestro session list
+  maestro session list --project shop --all --json""",
+)
+
+_ENDED = frozenset({"completed", "failed", "stopped"})
+
+
+@list_sessions.default
+def run(
+    *,
+    project: Annotated[str | None, Parameter(metavar="PROJECT", help="Only those of this project.")] = None,
+    every: Annotated[bool, Parameter(name="--all", help="Also those that have ended.")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", help='Print {"sessions": [...], "count": N} as JSON.')] = False,
+) -> int:
+    """List sessions."""
+    desk = CommandContext.here()
+    with desk.client() as client:
+        found = client.sessions(project_id=project)
+    shown = [session for session in found if every or session["status"] not in _ENDED]
+    if as_json:
+        streams.say_json({"sessions": shown, "count": len(shown)})
+        return 0
+    lines = _table(shown, desk.caller.session)
+    left_out = len(found) - len(shown)
+    if left_out:
+        lines.append(f"{left_out} more {'has' if left_out == 1 else 'have'} ended; --all shows them.")
+    if not found:
+        lines.append('No sessions. Start one in this shell: eval "$(maestro session start --export)"')
+    streams.say("\n".join(lines))
+    return 0
+
+
+def _table(sessions: list[SessionDoc], own: str | None) -> list[str]:
+    from maestro_cli.output.render import age, plain
+
+    if not sessions:
+        return []
+    now = now_ms()
+    rows = [("ID", "NAME", "ROLE", "PROJECT", "STATUS", "LAST SEEN")]
+    rows += [
+        (
+            session["id"],
+            plain(session.get("name", "-")),
+            session["role"],
+            plain(session["projectId"]),
+            session["status"],
+            age(session["lastActivity"], now) + (" (you)" if session["id"] == own else ""),
+        )
+        for session in sessions
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

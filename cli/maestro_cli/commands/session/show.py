@@ -1,0 +1,42 @@
+"""`maestro session show`: one session.
+
+Rule: by id, or by a name that one active session has.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from maestro_cli.context import CommandContext, now_ms
+from maestro_cli.output import streams
+
+show = App(
+    name="show",
+    usage="maestro session show [ID] [OPTIONS]",
+    help_epilogue="""Examples:
+  maestro session show
+  maestro session show bob --json""",
+)
+
+
+@show.default
+def run(
+    session_id: Annotated[str | None, Parameter(name="ID", help="Id or name. Default: this shell's own.")] = None,
+    /,
+    *,
+    as_json: Annotated[bool, Parameter(name="--json", help="Print the session as JSON.")] = False,
+) -> int:
+    """Show a session."""
+    desk = CommandContext.here()
+    chosen = session_id or desk.session()
+    with desk.client() as client:
+        session = client.session(chosen)
+    if as_json:
+        streams.say_json(session)
+    else:
+        from maestro_cli.output.render import session_lines
+
+        streams.say("\n".join(session_lines(session, now_ms())))
+    return 0

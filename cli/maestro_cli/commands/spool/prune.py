@@ -1,0 +1,95 @@
+"""`maestro spool prune`: remove what is older than the retention, now.
+
+Rule: the broker does it, beside its other work; this starts a round and asks how far it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from maestro_cli.context import CommandContext
+from maestro_cli.output import streams
+
+if TYPE_CHECKING:
+    from maestro_schemas.documents import PruneDoc, SweptDoc
+
+prune = App(
+    name="prune",
+    help_epilogue="""\
+The broker does this by itself every half hour; see `sweep` in `maestro
+status`. What goes: messages that were delivered, read, or have expired or
+failed, when nothing has changed in them for the retention (7 days unless set
+otherwise); links to mail that is gone, by which an id is known to have been
+used; empty folders; sessions that ended that long ago and have no mail left;
+what the outbox held and the broker refused; files of the timeline and of the
+dead letters. Mail that waits for so long expires first, and its sender is
+told.
+
+Examples:
+  maestro spool prune --dry-run
+  maestro spool prune
+  maestro spool prune --older-than 3d --json""",
+)
+
+_LOOK_EVERY_S = 0.1
+_KINDS = (
+    ("messages", "messages"),
+    ("expired", "pending messages, which become expired"),
+    ("tombstones", "links to mail that is gone"),
+    ("folders", "empty folders"),
+    ("sessions", "sessions"),
+    ("timelineFiles", "days of the timeline or of the dead letters"),
+)
+
+
+@prune.default
+def run(
+    *,
+    dry_run: Annotated[bool, Parameter(name="--dry-run", help="Only count what would go.")] = False,
+    older_than: Annotated[
+        str | None,
+        Parameter(
+            name="--older-than",
+            metavar="TIME",
+            help="Instead of the retention, e.g. 3d. Pending mail and sessions keep theirs.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, Parameter(name="--json", help="Print the counts as JSON.")] = False,
+) -> int:
+    """Remove what is older than the retention, now."""
+    import sys
+    import time
+
+    from maestro_cli.arguments import duration_ms
+    from maestro_schemas.errors import MaestroError
+
+    older_than_ms = None if older_than is None else duration_ms("--older-than", older_than)
+    shows_progress = not as_json and sys.stderr is not None and sys.stderr.isatty()
+    with CommandContext.here().client() as client:
+        report = client.prune(dry_run=dry_run, older_than_ms=older_than_ms)
+        while not report["done"]:
+            if shows_progress:
+                print(f"\r{report['lookedAt']:,} files looked at", end="", file=sys.stderr, flush=True)
+            time.sleep(_LOOK_EVERY_S)
+            report = client.prune(number=report["round"])
+    if shows_progress:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    if "failure" in report:
+        raise MaestroError("INTERNAL", report["failure"], "What was removed stays removed; mend it and prune again.")
+    streams.say(streams.json_line(report) if as_json else "\n".join(_lines(report)))
+    return 0
+
+
+def _lines(report: PruneDoc) -> list[str]:
+    from maestro_cli.output.render import duration, size
+
+    swept: SweptDoc = report["swept"]
+    looked = f"{report['lookedAt']:,} files looked at in {duration(report['tookMs'])}"
+    counts = [(swept.get(key, 0), words) for key, words in _KINDS]
+    if not any(count for count, _ in counts):
+        return [f"Nothing {'would go' if report['dryRun'] else 'went'}; {looked}."]
+    held = size(int(swept.get("bytes", 0)))
+    lines = [f"{'Would go' if report['dryRun'] else 'Gone'}: {held}; {looked}."]
+    return lines + [f"  {count:>9,}  {words}" for count, words in counts if count]

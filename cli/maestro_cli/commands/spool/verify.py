@@ -1,0 +1,90 @@
+"""`maestro spool verify`: whether the files are what they are promised to be.
+
+Rule: reads everything, changes nothing, and says for each thing that is wrong where it is and what to do.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from maestro_cli import exit_codes
+from maestro_cli.context import CommandContext
+from maestro_cli.output import streams
+
+verify = App(
+    name="verify",
+    help_epilogue="""\
+It checks each message's file, its name, place, number and mode; the links to
+it; the sessions; the journal's and the counters' checksums, and the counters
+against the files; the audit; the outbox; who may read what; and what was put
+away. Beside a running broker the checks that need everything to stand still
+are left out, and it says so. Exit code 1 when something is wrong.
+
+Examples:
+  maestro spool verify
+  maestro down && maestro spool verify
+  maestro spool verify --json""",
+)
+
+_SHOWN_MAX = 20
+
+
+@verify.default
+def run(
+    *,
+    as_json: Annotated[
+        bool, Parameter(name="--json", help='Print {"ok", "checks": [...], "findings": [...]} as JSON.')
+    ] = False,
+) -> int:
+    """Check every file."""
+    import os
+
+    from maestro_cli.processes import spool_process
+    from maestro_schemas.errors import MaestroError
+
+    desk = CommandContext.here()
+    desk.check_near("verify")
+    if not os.path.isdir(desk.data):
+        raise MaestroError(
+            "DATA_DIR_UNUSABLE", f"there is no {desk.data}", "The first command that needs it makes it."
+        )
+    is_served = spool_process.await_filed(desk)
+    words = spool_process.command("views.verify", desk, *(["--is-served"] if is_served else []))
+    checks: list[dict[str, Any]] = []
+    findings: list[dict[str, Any]] = []
+    unfiled = 0
+    with spool_process.progress("verify") as show:
+        name = ""
+        for what in spool_process.told(words):
+            name = what.get("check", name)
+            show(name, what.get("looked", 0))
+            if "finding" in what:
+                findings.append({"check": what.pop("finding"), **what})
+            elif "checked" in what:
+                checks.append({"name": what.pop("checked"), **what})
+            unfiled = what.get("unfiled", unfiled)
+    wrong = sum(check["wrong"] for check in checks)
+    if as_json:
+        told = {"ok": wrong == 0, "served": is_served, "unfiled": unfiled, "checks": checks, "findings": findings}
+        streams.say_json(told)
+    else:
+        _tell(desk.data, checks, findings, unfiled)
+    return exit_codes.FAILED if wrong else exit_codes.DONE
+
+
+def _tell(data: str, checks: list[dict[str, Any]], findings: list[dict[str, Any]], unfiled: int) -> None:
+    for check in checks:
+        word = "left out" if check["skipped"] else "ok" if not check["wrong"] else "WRONG"
+        note = ", for a broker is at work here" if check["skipped"] else ""
+        streams.say(f"{word:<9} {check['name']}: {check['looked']:,} looked at{note}")
+        of_it = [finding for finding in findings if finding["check"] == check["name"]]
+        for finding in of_it[:_SHOWN_MAX]:
+            streams.say(f"          {finding['path']}: {finding['why']}\n            next: {finding['todo']}")
+        if len(of_it) > _SHOWN_MAX:
+            streams.say(f"          and {len(of_it) - _SHOWN_MAX:,} more: maestro spool verify --json")
+    if unfiled:
+        streams.say(f"The journal has {unfiled:,} records that the next start will file; counters were not compared.")
+    wrong = sum(check["wrong"] for check in checks)
+    streams.say(f"{data}: {wrong:,} wrong." if wrong else f"{data} is as it should be.")

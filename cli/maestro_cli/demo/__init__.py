@@ -1,0 +1,1 @@
+"""`maestro demo`: the stage and the play."""

@@ -1,0 +1,1 @@
+"""`maestro doctor`: what it looks at."""

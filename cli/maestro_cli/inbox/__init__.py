@@ -1,0 +1,1 @@
+"""`maestro inbox`: one page, or each message as it comes."""

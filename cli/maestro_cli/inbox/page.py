@@ -1,0 +1,148 @@
+"""Inbox page: which messages are shown at once, and what is done to them afterwards.
+
+Rule: no more characters than agents' tools take in whole, but always one message, else a long one could never
+be delivered.
+"""
+
+from __future__ import annotations
+
+from maestro_cli.output import streams
+from maestro_cli.output.display_names import DisplayNames
+from maestro_cli.output.render import duration, message_block
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import SYSTEM_SENDER
+
+TYPE_CHECKING = False  # `typing` and `enum` cost more than showing a message
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Final, Literal
+
+    from maestro_clients.channel.one_shot_client import OneShotClient
+    from maestro_clients.client import Client
+    from maestro_schemas.documents import InboxDoc, ItemResultDoc, MessageDoc
+
+    AnyClient = Client | OneShotClient
+    Marking = Literal["delivered", "read", "deleted"]
+
+# No shown message is shorter, with its id, its sender and its time.
+_BLOCK_CHARS_MIN = 60
+_COUNT_MAX = 256
+VIA = "cli"
+
+
+# What showing a message does to it.
+DELIVERED: Final = "delivered"
+READ: Final = "read"
+GONE: Final = "deleted"
+
+
+def mark(client: AnyClient, marking: Marking, shown: Sequence[MessageDoc]) -> MaestroError | None:
+    """Confirm what was written out. Returns the first problem instead of raising it, because the text is out and the
+    reader has to be told something else than "it failed"."""
+    ids = [message["id"] for message in shown]
+    pending = [message["id"] for message in shown if message["status"] == "pending"]
+    results: list[ItemResultDoc] = []
+    try:
+        if marking == READ and ids:
+            results = client.confirm(ids, "read", via=VIA)
+        elif pending:
+            results = client.confirm(pending, "delivered", via=VIA)
+        if marking == GONE and ids:
+            results = client.delete(ids)
+    except MaestroError as error:
+        return _unconfirmed(error, marking)
+    for result in results:
+        if "error" in result:
+            return _unconfirmed(MaestroError.from_body(result["error"]), marking)
+    return None
+
+
+class PrintedPage:
+    """`text`: all that is printed. `left_out`: how many fetched messages are not in it."""
+
+    def __init__(self, shown: list[MessageDoc], left_out: int, text: str) -> None:
+        self.shown = shown
+        self.left_out = left_out
+        self.text = text
+
+
+def count_to_ask_for(count_max: int | None, chars_max: int) -> int:
+    """How many messages to fetch: no more than could be printed, since each is held back from other readers."""
+    fitting = min(max(chars_max // _BLOCK_CHARS_MIN, 1), _COUNT_MAX)
+    return fitting if count_max is None else min(count_max, fitting)
+
+
+def compose(
+    client: AnyClient,
+    environ: Mapping[str, str],
+    reply: InboxDoc,
+    chars_max: int,
+    *,
+    unread: bool,
+    as_json: bool,
+    now_ms: int,
+) -> PrintedPage:
+    """As many of the reply's messages as may be printed at once, and the text for them."""
+    names = DisplayNames(client)
+    bold = not as_json and streams.wants_colour(environ)
+    blocks: list[str] = []
+    used = 0
+    for message in reply["messages"]:
+        if as_json:
+            block = streams.json_line(message)
+        else:
+            sender, meant = names.label(message["from"]), names.meant(message)
+            block = message_block(message, sender, now_ms, meant=meant, bold=bold)
+        used += len(block)
+        if blocks and used > chars_max:
+            break
+        blocks.append(block)
+    shown = reply["messages"][: len(blocks)]
+    left_out = len(reply["messages"]) - len(shown)
+    if as_json:
+        has_more = "true" if left_out or reply["hasMore"] else "false"
+        messages = ", ".join(blocks)
+        text = f'{{"messages": [{messages}], "count": {len(shown)}, "hasMore": {has_more}}}'
+        return PrintedPage(shown, left_out, text)
+    if not shown:
+        return PrintedPage(shown, left_out, _nothing(reply, unread=unread))
+    more = _more(reply, shown, unread=unread) if left_out or reply["hasMore"] else ""
+    last = "\n".join(filter(None, (_footer(shown), more)))
+    return PrintedPage(shown, left_out, "\n\n".join(filter(None, (*blocks, last))))
+
+
+def _nothing(reply: InboxDoc, *, unread: bool) -> str:
+    leased = reply.get("leased", 0)
+    if leased:
+        wait = duration(reply.get("leaseEndsInMs", 0))
+        count = "1 message" if leased == 1 else f"{leased} messages"
+        return (
+            f"Nothing to show now: another reader of this inbox is showing {count}; "
+            f"what it does not confirm comes back in {wait}."
+        )
+    return "No unread messages." if unread else "No new messages."
+
+
+def _footer(shown: Sequence[MessageDoc]) -> str:
+    # Nobody reads what is sent to the post office itself.
+    answerable = [message for message in shown if message["from"] != SYSTEM_SENDER]
+    if not answerable:
+        return ""
+    example = answerable[-1]
+    return f'Reply: maestro message reply {example["id"]} --message "..."'
+
+
+def _more(reply: InboxDoc, shown: Sequence[MessageDoc], *, unread: bool) -> str:
+    if unread:
+        return "There is more: acknowledge these (maestro message read ID, or --mark-read), then run it again."
+    left = reply["pending"] - len(shown) - reply.get("leased", 0)
+    return f"{max(left, 1):,} more: maestro inbox"
+
+
+def _unconfirmed(error: MaestroError, marking: Marking) -> MaestroError:
+    return MaestroError(
+        error.code,
+        f"the messages above were shown, but could not be marked {marking}: {error.message}",
+        "They may be shown once more. " + error.hint,
+        retry_after_s=error.retry_after_s,
+    )

@@ -1,0 +1,179 @@
+"""Inbox watch: each message as it comes, until interrupted.
+
+Rule: a message is confirmed after it was written out and flushed, never before; whoever closes our output gets
+it again. The broker may come and go; that is told on standard error and nothing is missed.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from maestro_cli import exit_codes
+from maestro_cli.context import now_ms
+from maestro_cli.output import streams
+from maestro_cli.output.display_names import DisplayNames
+from maestro_cli.output.render import message_block
+from maestro_schemas.errors import MaestroError
+
+from .page import DELIVERED, mark
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from maestro_cli.context import CommandContext
+    from maestro_clients.client import Client
+    from maestro_clients.mailbox.watcher import Watcher
+    from maestro_schemas.documents import MessageDoc
+
+    from .page import Marking
+
+# How late a signal or a closed output is noticed; the wait in between is in poll(2), not in a loop.
+_TICK_S = 0.25
+_CLIENT_PATIENCE_S = 2.0
+
+
+class Watch:
+    """One `maestro inbox --watch`."""
+
+    def __init__(
+        self,
+        desk: CommandContext,
+        marking: Marking,
+        *,
+        count_max: int | None,
+        timeout_s: float | None,
+        as_json: bool,
+        quiet: bool,
+        command: str | None = None,
+    ) -> None:
+        self._desk = desk
+        self._marking = marking
+        self._count_max = count_max
+        self._timeout_s = timeout_s
+        self._as_json = as_json
+        self._quiet = quiet
+        self._command = command
+        self._signal: int | None = None
+        self._was_lost = False
+        self._count = 0
+
+    def run(self) -> int:
+        """Watch until a signal, the limit or the timeout; returns the exit code. Raises StdoutClosed when the
+        reader went, leaving unconfirmed what it did not get."""
+        from maestro_clients.client import Client
+        from maestro_clients.mailbox.watcher import Watcher
+
+        endpoints = self._desk.ensure_broker()
+        before = {number: signal.signal(number, self._note_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with Client(endpoints.router, self._desk.caller, timeout_s=_CLIENT_PATIENCE_S) as client:
+                owed = _Owed(client, self._marking)
+                # An exception leaves it with the last message not surfaced.
+                with Watcher(
+                    self._desk.data, self._desk.environ, self._desk.caller, on_state=self._tell_state
+                ) as watcher:
+                    code = self._loop(watcher, DisplayNames(client), owed)
+                owed.settle()
+                return code
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _loop(self, watcher: Watcher, names: DisplayNames, owed: _Owed) -> int:
+        give_up = None if self._timeout_s is None else time.monotonic() + self._timeout_s
+        if not self._quiet:
+            streams.note(f"maestro: watching the inbox of {self._desk.session()}; Ctrl-C ends it")
+        while True:
+            if self._signal is not None:
+                return exit_codes.INTERRUPTED if self._signal == signal.SIGINT else exit_codes.TERMINATED
+            if streams.stdout_is_gone():
+                raise streams.StdoutClosed
+            left_s = _TICK_S if give_up is None else min(_TICK_S, give_up - time.monotonic())
+            if left_s <= 0:
+                return self._timed_out()
+            message = watcher.next_message(left_s)
+            if message is None:
+                owed.settle()
+                continue
+            self._show(message, names)
+            owed.add(message)
+            self._count += 1
+            if self._count == self._count_max:
+                return exit_codes.DONE
+
+    def _show(self, message: MessageDoc, names: DisplayNames) -> None:
+        if self._command is not None:
+            _execute(self._command, message)
+        elif self._as_json:
+            streams.say_json(message)
+        else:
+            bold = streams.wants_colour(self._desk.environ)
+            sender, meant = names.label(message["from"]), names.meant(message)
+            streams.say(message_block(message, sender, now_ms(), meant=meant, bold=bold) + "\n")
+
+    def _timed_out(self) -> int:
+        if self._count:
+            return exit_codes.DONE
+        late = MaestroError("TIMEOUT", f"no message came within {self._timeout_s:g} s", "Watch again, or longer.")
+        streams.complain(late, as_json=self._as_json)
+        return exit_codes.TIMED_OUT
+
+    def _tell_state(self, state: str) -> None:
+        if state == "lost":
+            self._was_lost = True
+            streams.note("maestro: the broker is gone; waiting for it to come back (maestro up)")
+        elif state == "connected" and self._was_lost:
+            self._was_lost = False
+            streams.note("maestro: the broker is back")
+
+    def _note_signal(self, number: int, _frame: FrameType | None) -> None:
+        # Only noted: an exception from here could cut a confirmation in two.
+        self._signal = number
+
+
+def _execute(command: str, message: MessageDoc) -> None:
+    """Raises MaestroError INTERNAL when the command fails; the message then counts as not surfaced."""
+    import json
+    import os
+    import subprocess
+
+    about = {"MAESTRO_MESSAGE_ID": message["id"], "MAESTRO_MESSAGE_FROM": message["from"]}
+    try:
+        done = subprocess.run(
+            ["/bin/sh", "-c", command],
+            input=json.dumps(message, ensure_ascii=False).encode() + b"\n",
+            env={**os.environ, **about},
+            check=False,
+        )
+    except OSError as error:
+        raise MaestroError("INTERNAL", f"the shell can't be run: {error}", "Try again.") from None
+    if done.returncode:
+        raise MaestroError(
+            "INTERNAL",
+            f"the command of --exec ended with {done.returncode} for {message['id']}, which stays undelivered",
+            "Mend the command; the next watch begins with that message.",
+        )
+
+
+class _Owed:
+    """What --mark-read or --clear still has to do to shown messages; tried again when the broker was gone."""
+
+    def __init__(self, client: Client, marking: Marking) -> None:
+        self._client = client
+        self._marking = marking
+        self._messages: list[MessageDoc] = []
+
+    def add(self, message: MessageDoc) -> None:
+        if self._marking != DELIVERED:
+            self._messages.append(message)
+
+    def settle(self) -> None:
+        if not self._messages:
+            return
+        problem = mark(self._client, self._marking, self._messages)
+        if problem is None or not problem.retryable:
+            self._messages.clear()
+        if problem is not None and not problem.retryable:
+            streams.complain(problem, as_json=False)

@@ -1,0 +1,1 @@
+"""What a command prints: streams, tables, names, JSON."""

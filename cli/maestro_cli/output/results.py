@@ -1,0 +1,33 @@
+"""Outcomes: the results of a request about several things.
+
+Rule: they are judged one by one; a command that names them fails with the first that failed, and tells all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from maestro_cli import exit_codes
+from maestro_schemas.errors import MaestroError
+
+from . import streams
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from maestro_schemas.documents import ItemResultDoc
+
+
+def first_error(results: Iterable[ItemResultDoc]) -> MaestroError | None:
+    """The error of the first result that has one."""
+    return next((MaestroError.from_body(result["error"]) for result in results if "error" in result), None)
+
+
+def report_results(results: Sequence[ItemResultDoc], sentence: str, *, as_json: bool) -> int:
+    """Tell the results, in JSON or by the sentence that fits when all went well; returns the exit code."""
+    error = first_error(results)
+    if error is not None:
+        streams.complain(error, as_json=as_json, extra={"results": results})
+        return exit_codes.of(error)
+    streams.say(streams.json_line({"results": results}) if as_json else sentence)
+    return exit_codes.DONE

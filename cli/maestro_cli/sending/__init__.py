@@ -1,0 +1,1 @@
+"""`maestro send` and `reply`: the send and what its sender is told."""

@@ -1,0 +1,200 @@
+"""Settings: all that can be set, what it is now, and where that came from.
+
+Rule: the broker that runs is asked for what is in force; without one, the file and the environment are read as its
+start would read them. A wrong file is an error then, and a note while a broker runs all the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from maestro_runtime import config, paths
+from maestro_schemas import http_limits, limits
+from maestro_schemas.errors import MaestroError
+
+from .output.render import value_shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .context import CommandContext
+
+_RESTART = "restart to apply: maestro down && maestro up"
+# Facts of one shell, which no file can say.
+_SHELL = (
+    ("data_dir", "MAESTRO_DATA_DIR", "where mail and journal are"),
+    ("runtime_dir", "MAESTRO_RUNTIME_DIR", "where the sockets are"),
+    ("autostart", "MAESTRO_AUTOSTART", "whether a missing broker is started"),
+)
+
+
+class SettingRow(NamedTuple):
+    """`name`: with its table, but for limits. `origin`: `default`, `config`, `environment` or `flag`. `where`: which
+    line or variable, None for the others."""
+
+    name: str
+    value: Any
+    unit: str
+    origin: str
+    where: str | None
+    what: str
+
+
+class SettingsView(NamedTuple):
+    """`pid`: of the broker that runs, None where none does. `changed`: the file is not the one it has read."""
+
+    path: str
+    pid: int | None
+    changed: bool
+    settings: list[SettingRow]
+    notes: list[str]
+
+
+def look(desk: CommandContext) -> SettingsView:
+    """Everything. Raises MaestroError BAD_SETTING where no broker runs and none could start."""
+    running = desk.running()
+    if running is None:
+        file = config.read(desk.environ)
+        found = [*_limits_at_a_start(file, desk.environ), *_http(file, desk.environ), *_projects(file)]
+        return SettingsView(file.path, None, changed=False, settings=[*found, *_shell(desk)], notes=[])
+    from maestro_clients.client import Client
+
+    with Client(running.router, desk.as_operator().caller) as client:
+        stats = client.stats()
+    told = stats.get("config", {})
+    path = told.get("path") or paths.config_file(desk.environ)
+    found = [
+        SettingRow(
+            name, row.get("value"), row.get("unit", ""), row.get("from", "?"), row.get("where"), row.get("what", "")
+        )
+        for name, row in stats.get("limits", {}).items()
+    ]
+    for project, rows in told.get("projects", {}).items():
+        for name, row in rows.items():
+            what = config.PROJECT_DOCS[name].text if name in config.PROJECT_DOCS else ""
+            found.append(
+                SettingRow(f"projects.{project}.{name}", row["value"], row["unit"], "config", row.get("where"), what)
+            )
+    notes = []
+    # Judged by the broker's own path: this shell may have another one.
+    environ = {**desk.environ, "MAESTRO_CONFIG": path}
+    changed = config.digest(environ) != told.get("digest", "")
+    if changed:
+        notes.append(f"{path} has changed since the broker (pid {running.pid}) started; {_RESTART}")
+    if paths.config_file(desk.environ) != path:
+        notes.append(f"the broker has read {path}, and this shell names {paths.config_file(desk.environ)}")
+    try:
+        found += _http(config.read(environ), environ)
+    except MaestroError as error:
+        notes.append(f"the next start would fail: {error.message}")
+    return SettingsView(path, running.pid, changed, [*found, *_shell(desk)], notes)
+
+
+def chosen(settings: Sequence[SettingRow], names: Sequence[str]) -> list[SettingRow]:
+    """Those that are named, by name with or without `limits.` and `_ms`; all where none is. Raises MaestroError
+    BAD_SETTING for a name that is none."""
+    if not names:
+        return list(settings)
+    by_name = {setting.name: setting for setting in settings}
+    picked = []
+    for given in names:
+        name = given.removeprefix("limits.").replace("-", "_")
+        setting = by_name.get(name) or by_name.get(f"{name}_ms") or by_name.get(given)
+        if setting is None:
+            import difflib
+
+            near = difflib.get_close_matches(name, by_name, 1)
+            hint = f"Did you mean {near[0]}?" if near else "`maestro config show` lists them all."
+            raise MaestroError("BAD_SETTING", f"there is no setting {given[:80]!r}", hint)
+        picked.append(setting)
+    return picked
+
+
+def cells(setting: SettingRow) -> tuple[str, str, str]:
+    """Name, value and origin as a person reads them."""
+    if setting.origin == "config":
+        origin = f"config file {setting.where}" if setting.where else "config file"
+    elif setting.origin == "environment":
+        origin = f"environment {setting.where}" if setting.where else "environment"
+    else:
+        origin = "flag of the running broker" if setting.origin == "flag" else setting.origin
+    return setting.name, value_shown(setting.value, setting.unit), origin
+
+
+def template() -> str:
+    """A config file in which every setting stands as a comment, with its default."""
+    lines = ["# Settings of the Maestro post office. A broker reads this file at its start:", "#"]
+    lines += ["#   maestro down && maestro up", "#   maestro config show", "", "[limits]"]
+    defaults: dict[str, Any] = limits.Limits()._asdict()
+    for name, doc in limits.DOCS.items():
+        lines += _commented(name, doc, defaults[name])
+    lines += ["", "[http]"]
+    fronts: dict[str, Any] = {**http_limits.FRONT_DEFAULTS, **http_limits.HttpLimits()._asdict()}
+    for name, doc in config.SECTIONS["http"].items():
+        lines += _commented(name, doc, fronts[name])
+    lines += ["", "# A project may keep its mail for another time.", "# [projects.shop]", '# retention = "30d"', ""]
+    return "\n".join(lines)
+
+
+def _commented(name: str, doc: limits.LimitDoc, value: object) -> list[str]:
+    if isinstance(value, str):
+        return [f"# {doc.text}", f'# {name} = "{value}"']
+    if doc.unit == "switch":
+        return [f"# {doc.text}", f"# {name} = {'true' if value else 'false'}"]
+    if doc.unit == "ms" and isinstance(value, int):
+        return [f"# {doc.text}", f'# {name.removesuffix("_ms")} = "{limits.duration_text(value)}"']
+    return [f"# {doc.text} ({limits.allowed(doc)})", f"# {name} = {value}"]
+
+
+def _limits_at_a_start(file: config.ConfigFile, environ: Mapping[str, str]) -> list[SettingRow]:
+    values, origins = limits.resolve(file.section("limits"), environ, {}, file.path)
+    found = []
+    for name, value in values._asdict().items():
+        where = _where(file, ("limits", name), origins[name], limits.variable_of(name, environ))
+        found.append(SettingRow(name, value, limits.DOCS[name].unit, origins[name], where, limits.DOCS[name].text))
+    return found
+
+
+def _http(file: config.ConfigFile, environ: Mapping[str, str]) -> list[SettingRow]:
+    section = file.section("http")
+    front, _ = http_limits.front(environ, section)
+    values: dict[str, Any] = {**front, **http_limits.resolve(environ, section)._asdict()}
+    found = []
+    for name, doc in config.SECTIONS["http"].items():
+        variable = http_limits.variable_of(name, environ)
+        origin = "environment" if variable else "config" if name in section else "default"
+        where = _where(file, ("http", name), origin, variable)
+        found.append(SettingRow(f"http.{name}", values[name], doc.unit, origin, where, doc.text))
+    return found
+
+
+def _projects(file: config.ConfigFile) -> list[SettingRow]:
+    doc = config.PROJECT_DOCS["retention_ms"]
+    return [
+        SettingRow(
+            f"projects.{project}.retention_ms",
+            value_ms,
+            doc.unit,
+            "config",
+            file.where("projects", project, "retention_ms"),
+            doc.text,
+        )
+        for project, value_ms in file.retention_by_project().items()
+    ]
+
+
+def _shell(desk: CommandContext) -> list[SettingRow]:
+    values = (desk.data, paths.runtime_dir(desk.data, desk.environ), int(desk.autostart))
+    found = []
+    for (name, variable, what), value in zip(_SHELL, values, strict=True):
+        is_set = bool(desk.environ.get(variable))
+        unit = "switch" if name == "autostart" else "text"
+        origin = "environment" if is_set else "default"
+        found.append(SettingRow(name, value, unit, origin, variable if is_set else None, what))
+    return found
+
+
+def _where(file: config.ConfigFile, key: tuple[str, ...], origin: str, variable: str | None) -> str | None:
+    if origin == "config":
+        return file.where(*key)
+    return variable if origin == "environment" else None

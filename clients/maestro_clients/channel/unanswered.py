@@ -1,0 +1,65 @@
+"""Silence: what a request without an answer ends with, and how long that takes.
+
+Rule: constants and errors, for every kind of line; nothing here waits and nothing here remembers. Imports no libzmq,
+for most commands need none.
+"""
+
+from __future__ import annotations
+
+from maestro_clients.transports.liveness import listens
+from maestro_schemas.errors import MaestroError
+
+# Silence that makes us look whether the broker is there. A look costs 20 us, and the broker one accept.
+QUIET_S = 0.3
+# How often a patient client looks whether somebody listens again.
+LOOK_AGAIN_S = 0.02
+LOOK_AGAIN_MAX_S = 0.25
+# How many answers are taken in at once, so that a caller sees the first before the last of a long stream.
+DRAIN = 256
+ERROR_STATUS = 400
+
+
+def unanswered(address: str, *, connected: bool) -> MaestroError:
+    """The error of a request whose time is over: TIMEOUT where somebody listens, else BROKER_UNREACHABLE."""
+    if not connected or not listens(address):
+        return unreachable(address)
+    return MaestroError(
+        "TIMEOUT",
+        f"the broker at {address.partition('#')[0]} did not answer in time",
+        "It is not known whether the request was done: repeat it with the same ids, which is safe.",
+    )
+
+
+def is_far(address: str) -> bool:
+    """Whether the broker is on another machine, where a key is needed: `tcp://HOST:PORT#KEY_FILE`."""
+    return address.startswith("tcp://")
+
+
+def unreachable(address: str) -> MaestroError:
+    """The error for an address where nobody listens."""
+    if is_far(address):
+        return MaestroError(
+            "BROKER_UNREACHABLE",
+            f"no broker can be reached at {address.partition('#')[0]}",
+            "Look whether `maestro up --tcp` runs there, and no firewall bars this port or the next. "
+            "Repeating a request with the same ids is safe.",
+        )
+    return MaestroError(
+        "BROKER_UNREACHABLE",
+        f"no broker listens at {address}",
+        "`maestro up` starts one. Repeating a request with the same ids is safe.",
+    )
+
+
+def closed() -> MaestroError:
+    """The error for a client that is used after its end."""
+    return MaestroError("BAD_REQUEST", "this client is closed", "Make a new one.")
+
+
+def not_ours() -> MaestroError:
+    """The error for requests of another process, or of a closed client."""
+    return MaestroError(
+        "BAD_REQUEST",
+        "these requests are no longer this client's: it was closed, or another process made them",
+        "Begin anew; repeating them with the same ids is safe.",
+    )

@@ -1,0 +1,1 @@
+"""Mail as it comes: watchers, notices, receipts."""

@@ -1,0 +1,83 @@
+"""Notices: the broker's hints about one session, on a SUB socket.
+
+Rule: a notice may be lost, late or repeated, and is never the truth. On subscribing, and after each reconnection of
+libzmq's, the broker sends a `head`. That the connection broke is known at once: `monitor` becomes readable then.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import zmq
+
+from maestro_clients.channel.unanswered import is_far
+from maestro_clients.protocol.codec import decode_notice
+from maestro_clients.transports.libzmq import NOW, RECONNECT_MAX_MS, RECONNECT_MS, connect, new_socket
+from maestro_schemas.errors import MaestroError
+
+if TYPE_CHECKING:
+    from maestro_clients.transports.curve import HandshakeMonitor
+    from maestro_schemas.documents import EventDoc
+
+_DRAIN = 1_024
+
+
+class Notices:
+    """A subscription to what concerns `session` (None: everybody), at a broker's `notices` endpoint.
+
+    `watches` False: only to its events, so that no sender is told that somebody reads that mail; there is no `head`
+    then. For one thread and process.
+    """
+
+    def __init__(self, address: str, session: str | None, *, watches: bool = True) -> None:
+        self._pid = os.getpid()
+        self.socket = new_socket(zmq.SUB)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+        self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
+        # Before the connect, so that no loss goes unseen.
+        self._handshakes: HandshakeMonitor | None = None
+        if is_far(address):
+            from maestro_clients.transports.curve import HandshakeMonitor
+
+            self._handshakes = HandshakeMonitor(self.socket)
+        self.monitor: zmq.Socket[bytes] = self.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        if session is None:
+            topics = [""]
+        else:
+            topics = [f"{session}|"] if watches else [f"{session}|message.", f"{session}|session."]
+        for topic in topics:
+            self.socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
+        connect(self.socket, address)
+
+    def drain(self) -> list[EventDoc]:
+        """What has come; of a stream that does not end, a part. What can't be read is no hint, and passed over."""
+        events: list[EventDoc] = []
+        try:
+            for _ in range(_DRAIN):
+                frames = self.socket.recv_multipart(NOW)
+                try:
+                    events.append(decode_notice(frames).event)
+                except MaestroError:
+                    continue
+        except zmq.Again:
+            pass
+        return events
+
+    def is_lost(self) -> bool:
+        """Whether the connection broke; to be asked when `monitor` is readable. Raises MaestroError KEY_REFUSED."""
+        if self._handshakes is None:
+            return True  # the monitor has nothing else to tell
+        refused = self._handshakes.refused()
+        if refused is not None:
+            raise refused
+        return self._handshakes.was_lost
+
+    def close(self) -> None:
+        """Unsubscribe. Can be repeated."""
+        if not self.socket.closed:
+            if self._pid == os.getpid():
+                self.socket.disable_monitor()
+            self.monitor.close()
+            self.socket.close()

@@ -1,0 +1,156 @@
+"""Receipts: waiting until a message was delivered or read.
+
+Rule: the message's status at the broker is the truth; notices about its sender only say when to look, and once a
+second it is looked at anyway. A broker that goes away meanwhile is waited for.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import zmq
+
+from maestro_clients.client import Client
+from maestro_clients.processes.broker_process import ensure, find, may_autostart
+from maestro_schemas.errors import MaestroError
+
+from .notices import Notices
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from maestro_clients.processes.broker_process import Endpoints
+    from maestro_clients.protocol.callers import Caller
+    from maestro_schemas.documents import EventDoc, MessageDoc
+
+_LOOK_EVERY_S = 1.0
+_AGAIN_S = 0.1
+_CALL_S = 10.0
+_CALL_S_MIN = 0.5
+_REACHES = {"delivered": ("delivered", "read"), "read": ("read",)}
+_REACHING_EVENTS = {"delivered": ("message.delivered", "message.read"), "read": ("message.read",)}
+_AWAY = frozenset({"BROKER_UNREACHABLE", "TIMEOUT", "STOPPING"})
+
+
+def wait_for(
+    data: str, environ: Mapping[str, str], caller: Caller, message_id: str, status: str, timeout_s: float
+) -> MessageDoc:
+    """The message, once it is `delivered` or `read`, whichever `status` names.
+
+    Raises MaestroError TIMEOUT when it is not within timeout_s; MESSAGE_NOT_FOUND where there is none that the
+    caller may see, or it was deleted first; STATUS_CONFLICT when it expired, or the code it failed with; INVALID
+    for another status; and what `broker_process.ensure` raises.
+    """
+    if status not in _REACHES:
+        raise MaestroError("INVALID", f"nobody can wait for {status!r:.40}", "Wait for `delivered` or `read`.")
+    vigil = _Vigil(message_id, status)
+    deadline_s = time.monotonic() + timeout_s
+    endpoints: Endpoints | None = ensure(data, environ, autostart=may_autostart(environ))
+    while True:
+        try:
+            if endpoints is not None:
+                return _watch(vigil, endpoints, caller, deadline_s)
+        except MaestroError as error:
+            if error.code not in _AWAY or time.monotonic() >= deadline_s:
+                raise
+        left_s = deadline_s - time.monotonic()
+        if left_s <= 0:
+            raise vigil.late()
+        time.sleep(min(_AGAIN_S, left_s))
+        endpoints = find(data, environ)
+
+
+class _Vigil:
+    """What is known about one message."""
+
+    def __init__(self, message_id: str, status: str) -> None:
+        self._id = message_id
+        self._status = status
+        self._message: MessageDoc | None = None
+        self._reached: EventDoc | None = None
+
+    def concerns(self, event: EventDoc) -> bool:
+        """Whether it is time to look; a `head` means that notices may have been missed."""
+        if event.get("id") == self._id and event["event"] in _REACHING_EVENTS[self._status]:
+            self._reached = event
+        return event["event"] == "head" or event.get("id") == self._id
+
+    def look(self, client: Client) -> MessageDoc | None:
+        """The message if it got far enough; raises what prevents that it ever will."""
+        try:
+            message = self._message = client.message(self._id)
+        except MaestroError as error:
+            if error.code != "MESSAGE_NOT_FOUND" or self._message is None:
+                raise
+            return self._as_it_was(error)
+        if message["status"] in _REACHES[self._status]:
+            return message
+        if message["status"] == "failed":
+            failure = message.get("failure", {"code": "INTERNAL", "message": "no reason was given"})
+            raise MaestroError(failure["code"], f"message {self._id} failed: {failure['message']}")
+        if message["status"] == "expired":
+            raise MaestroError(
+                "STATUS_CONFLICT",
+                f"message {self._id} expired before it was {self._status}",
+                f"Send it again, with a longer life: maestro message retry {self._id} --ttl 1d. Or ask whether its "
+                "receiver is still there.",
+            )
+        return None
+
+    def _as_it_was(self, error: MaestroError) -> MessageDoc:
+        """Deleted: fine if it was seen to get far enough before."""
+        last, event = self._message, self._reached
+        if last is None or event is None:
+            raise MaestroError(
+                "MESSAGE_NOT_FOUND",
+                f"message {self._id} was deleted, by its receiver or a person, before it was {self._status}",
+                "`maestro timeline` shows what happened to it.",
+            ) from error
+        reached: MessageDoc = {**last, "status": "read" if event["event"] == "message.read" else "delivered"}
+        if event["event"] == "message.read":
+            reached["readAt"] = event["at"]
+        else:
+            reached["deliveredAt"] = event["at"]
+        return reached
+
+    def sender(self, caller: Caller) -> str | None:
+        """Whose notices tell of this message."""
+        return caller.session or (self._message["from"] if self._message is not None else None)
+
+    def late(self) -> MaestroError:
+        """The error for a wait that is over."""
+        state = f"; it is {self._message['status']}" if self._message is not None else ""
+        return MaestroError(
+            "TIMEOUT",
+            f"message {self._id} was not {self._status} in time{state}",
+            f"It is on disk all the same. Later: maestro message show {self._id}",
+        )
+
+
+def _watch(vigil: _Vigil, endpoints: Endpoints, caller: Caller, deadline_s: float) -> MessageDoc:
+    """Until the vigil ends, with this broker. Raises TIMEOUT or BROKER_UNREACHABLE when it does not."""
+    left_s = max(deadline_s - time.monotonic(), _CALL_S_MIN)
+    with Client(endpoints.router, caller, timeout_s=min(left_s, _CALL_S)) as client:
+        if caller.session is None and (message := vigil.look(client)) is not None:
+            return message  # a person's vigil: only the message says whose notices tell of it
+        notices = Notices(endpoints.notices, vigil.sender(caller) or "")
+        try:
+            while (message := vigil.look(client)) is None:
+                _wait_for_notice(vigil, notices, deadline_s)
+            return message
+        finally:
+            notices.close()
+
+
+def _wait_for_notice(vigil: _Vigil, notices: Notices, deadline_s: float) -> None:
+    """Until one concerns the message, or a second is over. Raises TIMEOUT."""
+    look_s = time.monotonic() + _LOOK_EVERY_S
+    while (now_s := time.monotonic()) < look_s:
+        if now_s >= deadline_s:
+            raise vigil.late()
+        wait_s = min(look_s, deadline_s) - now_s
+        notices.socket.poll(int(wait_s * 1000) + 1, zmq.POLLIN)
+        # Each is looked at, since each may be the one that is remembered.
+        if sum(vigil.concerns(event) for event in notices.drain()):
+            return

@@ -1,0 +1,1 @@
+"""Finding, starting and stopping the broker and the gateway."""

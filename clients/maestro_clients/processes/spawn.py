@@ -1,0 +1,146 @@
+"""Launch: starting a process of ours that outlives its starter.
+
+Rule: it becomes nobody's child, keeps nothing of the starter's (directory, session, terminal), and reports once, on a
+pipe: `ready` with what it has to say, or `error` and its own typed error. What it prints before it has a log of its
+own is kept in a file.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import select
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+from maestro_schemas.errors import MaestroError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_LOG_TAIL_BYTES = 2_000
+_REPORT_BYTES_MAX = 65_536
+# What names a place by a path that a relative one would lose on the way into another working directory.
+_PATH_VARIABLES = ("MAESTRO_RUNTIME_DIR", "MAESTRO_CONFIG", "MAESTRO_DATA_DIR")
+
+
+class ChildProcess:
+    """One start of `what` by `command`, which is given `--ready-fd`. `log_name`: its file in the data directory for
+    what it prints. `advice`: how a person finds out more."""
+
+    def __init__(self, what: str, command: Sequence[str], data: str, log_name: str, advice: str) -> None:
+        self._what = what
+        self._command = command
+        self._data = data
+        self._log_name = log_name
+        self._advice = advice
+
+    def report(self, environ: Mapping[str, str], deadline_s: float) -> str:
+        """Start it, and what it says; empty when it ended without a word. `deadline_s`: by `time.monotonic`.
+
+        Raises MaestroError TIMEOUT or AUTOSTART_FAILED.
+        """
+        read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+        try:
+            try:
+                self._spawn(environ, write_fd)
+            finally:
+                os.close(write_fd)
+            return self._read(read_fd, deadline_s)
+        finally:
+            os.close(read_fd)
+
+    def refusal(self, report: str) -> MaestroError:
+        """Its own error."""
+        word, _, body = report.partition(" ")
+        if word == "error":
+            try:
+                return MaestroError.from_body(json.loads(body))
+            except ValueError:
+                return self._failed(f"{self._what} ended: {body[:200]}")
+        return self._failed(f"{self._what} ended before it served{self._log_tail()}")
+
+    def _spawn(self, environ: Mapping[str, str], ready_fd: int) -> None:
+        """Start it detached. Through a shell that puts it into the background and ends, so that it becomes no child
+        of ours: a long-lived client would keep a killed broker as a zombie, and a fork of its own is unsafe in
+        threads."""
+        log_fd = self._open_log()
+        try:
+            finished = subprocess.run(
+                ["/bin/sh", "-c", '"$@" &', "sh", *self._command, "--ready-fd", str(ready_fd)],
+                stdin=subprocess.DEVNULL,
+                stdout=log_fd,
+                stderr=log_fd,
+                # Not the caller's: that may be a directory that somebody wants to remove, and `-m` imports from it.
+                cwd=self._data,
+                env=_clean(environ),
+                pass_fds=(ready_fd,),
+                start_new_session=True,
+                check=False,
+            )
+        except OSError as error:
+            raise self._failed(f"no process could be made: {error}") from None
+        finally:
+            os.close(log_fd)
+        if finished.returncode != 0:
+            raise self._failed(f"no process could be made{self._log_tail()}")
+
+    def _open_log(self) -> int:
+        """What it writes before it has a log of its own, e.g. that Python can't import it."""
+        try:
+            return os.open(
+                os.path.join(self._data, self._log_name),
+                os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC,
+                0o600,
+            )
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise self._failed(f"its log can't be opened: {error}") from None
+            return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+    def _read(self, fd: int, deadline_s: float) -> str:
+        poller = select.poll()  # not select(), which can't take a descriptor above 1,023
+        poller.register(fd, select.POLLIN)
+        heard = b""
+        while b"\n" not in heard and len(heard) < _REPORT_BYTES_MAX:
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0 or not poller.poll(left_s * 1000):
+                raise MaestroError(
+                    "TIMEOUT",
+                    f"{self._what} of {self._data} was started, and it does not serve yet",
+                    "Its log, in logs/ in the data directory, says what it is doing; a long recovery takes time. "
+                    "Try again in a moment.",
+                )
+            some = os.read(fd, 4_096)
+            if not some:
+                break
+            heard += some
+        return heard.decode("utf-8", "replace").strip()
+
+    def _log_tail(self) -> str:
+        try:
+            with open(os.path.join(self._data, self._log_name), "rb") as file:
+                lines = file.read()[-_LOG_TAIL_BYTES:].decode("utf-8", "replace").strip().splitlines()
+        except OSError:
+            return ""
+        return f": {lines[-1]}" if lines else ""
+
+    def _failed(self, why: str) -> MaestroError:
+        return MaestroError(
+            "AUTOSTART_FAILED",
+            why,
+            f"{self._advice}; {self._log_name} in the data directory has what it printed.",
+        )
+
+
+def _clean(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the new process: no session's, and with paths that mean the same from another directory."""
+    clean = {name: value for name, value in environ.items() if not name.startswith("MAESTRO_SESSION_")}
+    for name in _PATH_VARIABLES:
+        if clean.get(name):
+            clean[name] = os.path.abspath(os.path.expanduser(clean[name]))
+    if clean.get("PYTHONPATH"):
+        clean["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, clean["PYTHONPATH"].split(os.pathsep)))
+    return clean

@@ -1,0 +1,1 @@
+"""The connections themselves: a Unix socket, or libzmq with CURVE."""

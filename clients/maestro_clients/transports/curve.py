@@ -1,0 +1,138 @@
+"""Far: a broker on another machine.
+
+Rule: CURVE only, with the key file of this machine; who is there is known by the key, never by the address. A refused
+handshake ends what waits at once, for waiting does not mend it. Only what speaks TCP imports this.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import zmq
+
+from maestro_clients.processes.broker_process import Endpoints
+from maestro_runtime import key_files, paths
+from maestro_schemas.errors import MaestroError
+
+from .libzmq import is_readable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_HEARTBEAT_MS = 2_000
+_SILENCE_MS = 6_000
+_CONNECT_MS = 3_000
+_RECONNECT_MAX_MS = 2_000
+_EVENTS = (
+    zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_CONNECT_RETRIED
+)
+# A line that breaks in the middle of a handshake looks as a wrong broker does, but not so often in a row.
+_BROKEN_MAX = 3
+
+
+def endpoints(environ: Mapping[str, str]) -> Endpoints:
+    """The broker that MAESTRO_BROKER names. Raises MaestroError BAD_SETTING."""
+    text = environ[paths.BROKER_VARIABLE]
+    host, _, port = text.removeprefix("tcp://").rpartition(":")
+    if not text.startswith("tcp://") or not host or not port.isdecimal() or not 0 < int(port) < 65_535:
+        raise MaestroError(
+            "BAD_SETTING",
+            f"MAESTRO_BROKER is tcp://HOST:PORT, not {text[:80]!r}",
+            "For example tcp://office.example:5570; unset it for the broker of this machine.",
+        )
+    key = os.path.abspath(paths.key_file(environ))
+    return Endpoints(f"tcp://{host}:{port}#{key}", f"tcp://{host}:{int(port) + 1}#{key}", 0, "", "")
+
+
+def configure_curve(socket: zmq.Socket[bytes], address: str) -> None:
+    """Give a socket its keys, before it connects to `tcp://HOST:PORT#KEY_FILE`. Raises MaestroError
+    KEY_FILE_UNUSABLE, CURVE_MISSING."""
+    place, _, path = address.partition("#")
+    if not path:
+        raise MaestroError(
+            "KEY_FILE_UNUSABLE",
+            f"{place} is on another machine, and no key file is named",
+            "Write tcp://HOST:PORT#KEY_FILE; in a shell set MAESTRO_BROKER and MAESTRO_KEY_FILE.",
+        )
+    if not zmq.has("curve"):
+        raise MaestroError(
+            "CURVE_MISSING",
+            "this machine's libzmq was built without CURVE, and without it nothing is sent over TCP",
+            "Install pyzmq from its wheel: pip install --force-reinstall pyzmq",
+        )
+    key = key_files.read_client_key(path)
+    # Before the connect, so that no refusal goes unseen. A socket that has a monitor keeps it.
+    socket.get_monitor_socket(_EVENTS)
+    try:
+        socket.setsockopt(zmq.CURVE_SERVERKEY, key.server.encode())
+        socket.setsockopt(zmq.CURVE_PUBLICKEY, key.pair.public.encode())
+        socket.setsockopt(zmq.CURVE_SECRETKEY, key.pair.secret.encode())
+    except zmq.ZMQError:
+        raise MaestroError(
+            "KEY_FILE_UNUSABLE", f"{path} holds keys that are none", "Make a new one: maestro keys new NAME."
+        ) from None
+    socket.setsockopt(zmq.CONNECT_TIMEOUT, _CONNECT_MS)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _SILENCE_MS)
+    socket.setsockopt(zmq.HEARTBEAT_TTL, _SILENCE_MS)
+    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    socket.setsockopt(zmq.IPV6, int("[" in place))
+
+
+class HandshakeMonitor:
+    """What libzmq says of a dressed socket's connection. `may_answer`: False once it found nobody there.
+    `was_lost`: there was a connection that broke, or none could be made."""
+
+    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+        self._socket = socket
+        self._pid = os.getpid()
+        self.monitor: zmq.Socket[bytes] = socket.get_monitor_socket(_EVENTS)
+        self._broken = 0
+        self.may_answer = True
+        self.was_lost = False
+
+    def refused(self) -> MaestroError | None:
+        """Why no connection will ever be, if so. To be asked now and then."""
+        # Asked whenever a loop was woken: the error by which an empty socket says so would cost twice as much.
+        while is_readable(self.monitor):
+            frames = self.monitor.recv_multipart(zmq.NOBLOCK)
+            event = int.from_bytes(frames[0][:2], sys.byteorder)
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._broken, self.may_answer = 0, True
+            elif event == zmq.EVENT_CONNECT_RETRIED:
+                self.may_answer, self.was_lost = False, True
+            elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                return MaestroError(
+                    "KEY_REFUSED",
+                    f"the broker at {self._place()} does not take this machine's key: it was revoked, or never its",
+                    "Make a new one there, `maestro keys new NAME`, and set MAESTRO_KEY_FILE to it here.",
+                )
+            elif event == zmq.EVENT_DISCONNECTED:
+                self.was_lost = True
+            else:
+                self._broken += 1
+                if self._broken >= _BROKEN_MAX:
+                    return MaestroError(
+                        "KEY_REFUSED",
+                        f"who listens at {self._place()} is not the broker that this machine's key is for",
+                        "Its data directory may be a new one (make a new key there: `maestro keys new NAME`), the "
+                        "port another program's, or somebody sits in between: nothing was sent.",
+                    )
+        return None
+
+    def _place(self) -> str:
+        return self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def close(self) -> None:
+        """Before the socket's own end."""
+        if self._pid == os.getpid() and not self._socket.closed:
+            self._socket.disable_monitor()
+        self.monitor.close(0)

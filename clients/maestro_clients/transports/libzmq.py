@@ -1,0 +1,170 @@
+"""Dealer: libzmq's sockets as every client makes them.
+
+Rule: nothing here remembers a request; `line` and `asynchronous_line` do. Imports no event loop, for a command that
+needs none would pay 45 ms for it; but says what one needs to know of a socket's descriptor: it tells only that
+something may have changed, and any call to the socket may swallow that. So after each send the socket is asked, and
+what is readable is read until there is no more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import zmq
+
+from maestro_clients.channel.unanswered import DRAIN, is_far
+from maestro_schemas.errors import MaestroError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from maestro_clients.channel.pending_requests import Frames
+
+    from .curve import HandshakeMonitor
+
+RECONNECT_MS = 20
+RECONNECT_MAX_MS = 200
+# More than any caller keeps in flight; a full queue means that the broker does not read.
+_HIGH_WATER = 10_000
+# Plain integers: pyzmq's flags are enums, whose arithmetic costs more than the send (9 us a message instead of 2).
+NOW = int(zmq.NOBLOCK)
+_NOW_AND_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
+_EVENTS = int(zmq.EVENTS)
+_READABLE = int(zmq.POLLIN)
+_RECEIVE_TIMEOUT = int(zmq.RCVTIMEO)
+
+
+def new_socket(kind: int) -> zmq.Socket[bytes]:
+    """A socket of the process's one context: one I/O thread however many sockets, and another context by itself
+    after a fork. Raises MaestroError BROKER_UNREACHABLE where no more can be made (a thousand, by default)."""
+    try:
+        return zmq.Context.instance().socket(kind)
+    except zmq.ZMQError as error:
+        raise MaestroError(
+            "BROKER_UNREACHABLE",
+            f"no more connections can be made in this process: {error}",
+            "Close some, or raise the limit of open files (ulimit -n).",
+        ) from None
+
+
+def connected(address: str) -> zmq.Socket[bytes]:
+    """A DEALER that connects to `address`, whether somebody listens there or not, and forgets what it holds when it
+    is closed. Raises MaestroError BROKER_UNREACHABLE for an address that is none."""
+    socket = new_socket(zmq.DEALER)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
+    socket.setsockopt(zmq.SNDHWM, _HIGH_WATER)
+    socket.setsockopt(zmq.RCVHWM, _HIGH_WATER)
+    try:
+        connect(socket, address)
+    except MaestroError:
+        socket.close()
+        raise
+    return socket
+
+
+def connect(socket: zmq.Socket[bytes], address: str) -> None:
+    """Raises MaestroError BROKER_UNREACHABLE for an address that is none, KEY_FILE_UNUSABLE for one on another
+    machine whose key can't be used."""
+    try:
+        if is_far(address):
+            from .curve import configure_curve
+
+            configure_curve(socket, address)
+        socket.connect(address.partition("#")[0])
+    except zmq.ZMQError as error:
+        raise MaestroError(
+            "BROKER_UNREACHABLE",
+            f"{address!r} can't be connected to: {error}",
+            "The file `endpoints` in the data directory of a running broker has its address.",
+        ) from None
+
+
+def is_readable(socket: zmq.Socket[bytes]) -> bool:
+    """Whether a message is there. Asking also settles what the socket's descriptor had to tell."""
+    events: Any = socket.getsockopt(_EVENTS)
+    return bool(events & _READABLE)
+
+
+def send(socket: zmq.Socket[bytes], frames: Frames) -> None:
+    """Hand a request to libzmq. Where its queue is full, nothing: the request is sent again when it is due."""
+    put = socket.send
+    header, request_id, command, body = frames
+    try:
+        put(header, _NOW_AND_MORE)
+    except zmq.Again:
+        return
+    # libzmq takes the rest of a message whose first frame it took.
+    put(request_id, _NOW_AND_MORE)
+    put(command, _NOW_AND_MORE)
+    put(body, NOW)
+
+
+class LibzmqTransport:
+    """A DEALER as `plug.Plug`: for a broker on another machine."""
+
+    def __init__(self, address: str) -> None:
+        self.socket = connected(address)
+        self._wait_ms = -1
+        self._handshakes: HandshakeMonitor | None = None
+        if is_far(address):
+            from .curve import HandshakeMonitor
+
+            self._handshakes = HandshakeMonitor(self.socket)
+
+    @property
+    def descriptors(self) -> list[int]:
+        """As Plug: the socket's, and that of what libzmq says of the connection."""
+        sockets = [self.socket] if self._handshakes is None else [self.socket, self._handshakes.monitor]
+        return [socket.FD for socket in sockets]
+
+    @property
+    def unannounced(self) -> bool:
+        """As Plug."""
+        return is_readable(self.socket)
+
+    @property
+    def holds_back(self) -> bool:
+        """As Plug: libzmq's own thread sends."""
+        return False
+
+    def send(self, frames: Frames) -> None:
+        """As Plug."""
+        send(self.socket, frames)
+
+    def receive(self, wait_s: float) -> Sequence[Sequence[bytes]]:
+        """As Plug."""
+        # Rounded up: a wait that ended a fraction too early would be followed by a busy loop up to the deadline.
+        wait_ms = int(wait_s * 1000) + 1 if wait_s > 0 else 0
+        if wait_ms != self._wait_ms:
+            self.socket.setsockopt(_RECEIVE_TIMEOUT, wait_ms)
+            self._wait_ms = wait_ms
+        messages: list[tuple[bytes, ...]] = []
+        # In an event loop, most often a change that is none: the error that says so costs more than the question.
+        if not wait_ms and not is_readable(self.socket):
+            return messages
+        receive, flags = self.socket.recv, 0
+        try:
+            while len(messages) < DRAIN:
+                # Four frames without asking whether there are more, which takes six times as long as receiving them:
+                # where a peer sends another number, one soon stands where a header must, and that is an error.
+                messages.append((receive(flags), receive(NOW), receive(NOW), receive(NOW)))
+                flags = NOW
+        except zmq.Again:
+            pass
+        return messages
+
+    def may_answer(self) -> bool:
+        """As Plug."""
+        return self._handshakes is None or self._handshakes.may_answer
+
+    def refused(self) -> MaestroError | None:
+        """As Plug."""
+        return None if self._handshakes is None else self._handshakes.refused()
+
+    def close(self) -> None:
+        """As Plug. In a forked child pyzmq sees that the socket is the parent's and only marks its own copy."""
+        if self._handshakes is not None:
+            self._handshakes.close()
+        self.socket.close()

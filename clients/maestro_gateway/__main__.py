@@ -1,0 +1,273 @@
+"""`python -m maestro_gateway`: one HTTP gateway process.
+
+Rule: says on the pipe that it was given where it listens, or why not; one a data directory, held by a lock; ends
+by itself when it is told to, and takes its address away first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import errno
+import fcntl
+import functools
+import json
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from maestro_runtime import config, logs, paths
+from maestro_schemas import http_limits
+from maestro_schemas.errors import MaestroError
+
+from . import app
+from .http.guard import Guard
+from .http.peers import Peers
+from .http.routing import changing_paths
+from .http.server import TOLD_MAX, ConnectionTable, GuardedProtocol
+from .options import DEFAULT_HOST, DEFAULT_PORT, GatewayOptions
+from .routes import CALLS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.applications import Starlette
+
+    from .context import GatewayContext
+
+_STOP_S = 3
+_BACKLOG = 1_024
+# Whoever looks whether a gateway runs has the lock for a moment too.
+_LOCK_S = 0.1
+_LOCK_AGAIN_S = 0.005
+_PING_S = 20.0
+# What clients send over WebSocket is small: the longest is a list of sessions.
+_WS_BYTES_MAX = 1 << 17
+# Descriptors beside the connections: the log, the broker's sockets, the loop's.
+_OTHER_FILES = 200
+_EXPOSED = (
+    "traffic is not encrypted, and every call must carry a session's token (X-Session-ID, Authorization: Bearer)"
+)
+
+# Not `__name__`, which is `__main__` here.
+_log = logging.getLogger("maestro_gateway")
+
+
+def main() -> int:
+    """The whole life of the process; its exit code."""
+    parser = argparse.ArgumentParser(prog="maestro_gateway", description="The gateway; `maestro up` starts it.")
+    parser.add_argument("--data-dir", help="default: MAESTRO_DATA_DIR, else the user's data directory")
+    parser.add_argument("--host", default=DEFAULT_HOST)
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 picks a free one")
+    parser.add_argument(
+        "--ready-fd", type=int, help="a pipe that is told `ready URL` and what to warn of, or `error` and why"
+    )
+    parser.add_argument("--life-fd", type=int, help="a pipe whose other end is closed when the gateway is to end")
+    arguments = parser.parse_args()
+    os.umask(0o077)
+    data = os.path.abspath(arguments.data_dir) if arguments.data_dir else paths.data_dir(os.environ)
+    try:
+        bounds = _affordable(http_limits.resolve(os.environ, config.read(os.environ).section("http")))
+        options = GatewayOptions(data, os.environ, arguments.host, arguments.port, bounds)
+        with _lock(options.data):
+            # Of one that was killed.
+            _forget_address(options.data)
+            with _listen(options) as listener:
+                _serve(options, listener, arguments.ready_fd, arguments.life_fd)
+    except MaestroError as error:
+        _tell(arguments.ready_fd, f"error {json.dumps(error.body())}")
+        print(f"maestro gateway: {error.message}\n  next: {error.hint}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _serve(options: GatewayOptions, listener: socket.socket, ready_fd: int | None, life_fd: int | None) -> None:
+    logs.start(options.data, "gateway", "maestro_gateway", foreground=False)
+    # Without a handler it would complain of its peers to standard error, which goes to a file without a limit.
+    framework = logging.getLogger("uvicorn")
+    framework.setLevel(logging.ERROR)
+    for handler in logging.getLogger("maestro_gateway").handlers:
+        framework.addHandler(handler)
+    peers = Peers()
+    connections = ConnectionTable(options.limits, peers)
+    application = app.make(options)
+    config = uvicorn.Config(
+        Guard(application, options, changing_paths(CALLS)),
+        loop="asyncio",
+        # uvicorn calls it like the class.
+        http=functools.partial(GuardedProtocol, shared=connections),  # type: ignore[arg-type]
+        ws="websockets-sansio",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        # A header by which any peer could say that it is another.
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=max(1, options.limits.keep_alive_ms // 1000),
+        timeout_graceful_shutdown=_STOP_S,
+        # A client that is gone without a word is let go of after both.
+        ws_ping_interval=_PING_S,
+        ws_ping_timeout=_PING_S,
+        ws_max_size=_WS_BYTES_MAX,
+        # On one machine there is nothing to win by it, and each of many clients would cost a compression a frame.
+        ws_per_message_deflate=False,
+    )
+    server = _Server(config, application)
+
+    def end(_number: int, _frame: object) -> None:
+        server.should_exit = True
+
+    # Before anybody is told of us, and so may tell us to end. uvicorn has its own while it runs, and raises the
+    # signal that ended it once more, for who handled it before: the default would kill us before we have cleaned up.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    if life_fd is not None:
+        threading.Thread(target=_end_with, args=(life_fd, server), daemon=True).start()
+    try:
+        _announce(options, _url(options, listener), peers.source, ready_fd)
+        server.run(sockets=[listener])
+    finally:
+        _forget_address(options.data)
+        peers.close()
+
+
+def _announce(options: GatewayOptions, url: str, source: str, ready_fd: int | None) -> None:
+    """Bound and listening: whoever reads the file from now on is answered, if only when the loop has begun."""
+    with open(paths.server_url_file(options.data), "w", encoding="utf-8") as file:
+        file.write(f"{url}\n")
+    _log.info("listens at %s; owners of connections by %s", url, source)
+    if options.is_loopback:
+        _tell(ready_fd, f"ready {url}")
+        return
+    _log.warning("other machines can reach %s: %s", url, _EXPOSED)
+    _tell(ready_fd, f"ready {url} {_EXPOSED}")
+    if ready_fd is None:
+        print(f"note: other machines can reach the gateway: {_EXPOSED}.", file=sys.stderr)
+
+
+def _forget_address(data: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(paths.server_url_file(data))
+
+
+def _affordable(wanted: http_limits.HttpLimits) -> http_limits.HttpLimits:
+    """No more connections than the process may have descriptors, of which it takes as many as it is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    beside = _OTHER_FILES + TOLD_MAX
+    needed = wanted.connections_max + beside
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        wanted = wanted._replace(connections_max=max(1, min(wanted.connections_max, soft - beside)))
+    return wanted._replace(idle_connections_max=min(wanted.idle_connections_max, wanted.connections_max))
+
+
+class _Server(uvicorn.Server):
+    """Ends the streams first, which would otherwise be waited for until they are cut off."""
+
+    def __init__(self, config: uvicorn.Config, application: Starlette) -> None:
+        super().__init__(config)
+        self._application = application
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        gateway: GatewayContext = self._application.state.gateway
+        gateway.feed.stop()
+        # They get a turn to say why, before their connections are closed.
+        await asyncio.sleep(0)
+        await super().shutdown(sockets)
+
+
+def _end_with(life_fd: int, server: uvicorn.Server) -> None:
+    """Whoever holds the other end has died, however it died."""
+    os.read(life_fd, 1)
+    server.should_exit = True
+
+
+@contextlib.contextmanager
+def _lock(data: str) -> Iterator[None]:
+    """One gateway a data directory; the file holds its pid."""
+    try:
+        fd = os.open(paths.gateway_lock_file(data), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise MaestroError(
+            "DATA_DIR_UNUSABLE",
+            f"the data directory {data} can't be used: {error}",
+            "Start the broker first: `maestro up`.",
+        ) from None
+    try:
+        _take(fd, data)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _take(fd: int, data: str) -> None:
+    give_up_s = time.monotonic() + _LOCK_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= give_up_s:
+                raise MaestroError(
+                    "DATA_DIR_LOCKED",
+                    f"a gateway runs already for {data}",
+                    "`maestro status` says where it listens.",
+                ) from None
+            time.sleep(_LOCK_AGAIN_S)
+        else:
+            return
+
+
+def _listen(options: GatewayOptions) -> socket.socket:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    # With its protocol named: asyncio turns Nagle's algorithm off only for what it knows to be TCP, and an answer in
+    # two pieces would wait 40 ms for the client's delayed acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((options.host, options.port))
+        listener.listen(_BACKLOG)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        raise MaestroError(
+            "BAD_SETTING",
+            f"port {options.port} of {options.host} is taken by another program"
+            if taken
+            else f"{options.host}:{options.port} can't be listened on: {error}",
+            "Choose another with --http-port, or 0 for any free one; --no-http goes without.",
+        ) from None
+    return listener
+
+
+def _url(options: GatewayOptions, listener: socket.socket) -> str:
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    return f"http://{host}:{listener.getsockname()[1]}"
+
+
+def _tell(ready_fd: int | None, line: str) -> None:
+    """The one report to the starter, who may be gone; closes the pipe."""
+    if ready_fd is None:
+        return
+    try:
+        os.write(ready_fd, line.encode() + b"\n")
+        os.close(ready_fd)
+    except OSError:
+        pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The handlers of the REST calls, and the bodies they take."""

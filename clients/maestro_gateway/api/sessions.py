@@ -1,0 +1,165 @@
+"""Sessions over HTTP: the registry that the documented programs keep.
+
+Rule: the documented shape, with every documented field there (null or empty where a Session has none). The role
+comes from `role`, else from the documented `metadata.mode`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from maestro_clients.protocol.new_ids import new_session_id
+from maestro_gateway.http.identity import caller_of, owner_of
+from maestro_gateway.http.responses import answer
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.sessions import ACTIVE
+
+from .messages import client_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from maestro_clients.protocol.callers import Caller
+    from maestro_schemas.documents import SessionDoc
+
+    from .bodies import NoteBody, SessionBody, SessionPatch, SessionsQuery
+
+# The documented modes. A coordinated coordinator has one above it and workers below: it writes to both.
+_ROLES = {
+    "worker": "worker",
+    "execute": "worker",
+    "coordinated-worker": "worker",
+    "coordinator": "orchestrator",
+    "coordinate": "orchestrator",
+    "coordinated-coordinator": "orchestrator",
+    "orchestrator": "orchestrator",
+}
+
+
+async def start(request: Request, *, body: SessionBody) -> Response:
+    """201 and the Session. The same id again changes it, or starts it anew when it had ended."""
+    if body.status is not None and body.status not in ACTIVE:
+        raise MaestroError(
+            "INVALID", f"a session can't start as {body.status!r}", f"Start it as one of {', '.join(sorted(ACTIVE))}."
+        )
+    if body.token is None and not request.app.state.gateway.options.is_loopback:
+        raise MaestroError(
+            "TOKEN_REQUIRED",
+            "this gateway can be reached from other machines, and the session to start has no token",
+            "Give `token` in the body, a secret that nobody guesses.",
+        )
+    session = await client_of(request).start_session(
+        new_session_id() if body.id is None else body.id,
+        token=body.token,
+        name=body.name,
+        role=body.role or _role_of((body.metadata or {}).get("mode")),
+        project_id=body.project_id or None,
+        parent_session_id=body.parent_session_id or None,
+        task_ids=body.task_ids or (),
+        metadata=body.metadata,
+        agent=body.agent,
+        agent_session_id=body.agent_session_id,
+        pid=body.pid,
+        cwd=body.cwd,
+        status=body.status or "idle",
+        caller=caller_of(request),
+    )
+    return answer(shown(session), 201, {"Location": f"/api/sessions/{session['id']}"})
+
+
+async def listed(request: Request, *, query: SessionsQuery) -> Response:
+    """The sessions that fit every filter, the newest last: a bare array, as documented."""
+    sessions = await client_of(request).sessions(
+        project_id=query.project_id or None,
+        parent_session_id=query.parent_session_id or None,
+        status=[word.strip() for word in query.status.split(",")] if query.status else None,
+        active=query.active,
+        caller=caller_of(request),
+    )
+    return answer([shown(session) for session in sessions])
+
+
+async def one(request: Request) -> Response:
+    """One session, by id or by a name that is unique among the active."""
+    session = await client_of(request).session(request.path_params["session"], caller=caller_of(request))
+    return answer(shown(session))
+
+
+async def siblings(request: Request) -> Response:
+    """The other sessions of the same parent; of one without a parent, none."""
+    client, caller = client_of(request), caller_of(request)
+    session = await client.session(request.path_params["session"], caller=caller)
+    parent = session.get("parentSessionId")
+    if parent is None:
+        return answer([])
+    found = await client.sessions(parent_session_id=parent, caller=caller)
+    return answer([shown(other) for other in found if other["id"] != session["id"]])
+
+
+async def change(request: Request, *, body: SessionPatch) -> Response:
+    """What changed; an ended status, or `completedAt`, ends the session."""
+    client = client_of(request)
+    caller, session = await _self_or_operator(request)
+    ends = body.status is not None and body.status not in ACTIVE
+    if session["status"] in ACTIVE:
+        changes: dict[str, Any] = {}
+        if body.status is not None and not ends:
+            changes["status"] = body.status
+        if body.needs_input is not None:
+            changes["needsInput"] = msgspec.to_builtins(body.needs_input)
+        if body.task_ids is not None:
+            changes["taskIds"] = body.task_ids
+        for note in body.timeline or ():
+            line = msgspec.to_builtins(note)
+            if line not in session.get("timeline", []):
+                session = await client.touch_session(session["id"], note=line, caller=caller)
+        session = await client.touch_session(session["id"], caller=caller, **changes)
+    elif not ends and body.completed_at is None:
+        raise MaestroError(
+            "SESSION_ENDED",
+            f"session {session['id']} has ended ({session['status']})",
+            "POST /api/sessions with the same id starts it again.",
+        )
+    if ends or body.completed_at is not None:
+        status = body.status if body.status is not None and ends else "completed"
+        session = await client.end_session(session["id"], status=status, caller=caller)
+    return answer(shown(session))
+
+
+async def note(request: Request, *, body: NoteBody) -> Response:
+    """A line for the session's own timeline; 201 and the Session."""
+    caller, session = await _self_or_operator(request)
+    line = msgspec.to_builtins(body)
+    return answer(shown(await client_of(request).touch_session(session["id"], note=line, caller=caller)), 201)
+
+
+def shown(session: SessionDoc) -> dict[str, Any]:
+    """The documented shape: every documented field is there."""
+    return {
+        "name": None,
+        "parentSessionId": None,
+        "taskIds": [],
+        "completedAt": None,
+        "metadata": {},
+        "timeline": [],
+        "needsInput": {"active": False},
+        **session,
+    }
+
+
+def _role_of(mode: object) -> str:
+    return _ROLES.get(mode, "worker") if isinstance(mode, str) else "worker"
+
+
+async def _self_or_operator(request: Request) -> tuple[Caller, SessionDoc]:
+    """Who changes a session: whom the headers name, else the session itself where it has no token.
+
+    The broker refuses both where they may not.
+    """
+    client = client_of(request)
+    named = request.path_params["session"]
+    session = await client.session(named, caller=caller_of(request))
+    return owner_of(request, session["id"]), session

@@ -1,0 +1,95 @@
+"""App: the gateway as an ASGI application.
+
+Rule: made from the table of calls; every error that leaves it has the documented shape.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from maestro_schemas.errors import MaestroError
+
+from .api.legacy import UnconfirmedSends
+from .broker_link import BrokerLink
+from .context import GatewayContext
+from .docs import openapi
+from .events.feed import Feed
+from .events.websocket import websocket_routes
+from .http.credentials import Credentials
+from .http.responses import answer, error_answer, plain_error
+from .http.routing import routes
+from .metrics import GatewayMetrics, MeasuringMiddleware
+from .routes import CALLS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from .options import GatewayOptions
+
+_log = logging.getLogger(__name__)
+
+_LOST = frozenset({"BROKER_UNREACHABLE", "TIMEOUT"})
+_NO_SUCH = {
+    404: ("NOT_FOUND", "there is no such path", "/docs lists every call."),
+    405: ("METHOD_NOT_ALLOWED", "this path does not take that method", "The header Allow says which it takes."),
+}
+
+
+def make(options: GatewayOptions) -> Starlette:
+    """The application; it connects when it starts up."""
+    metrics = GatewayMetrics()
+    contract = openapi.document(CALLS)
+    table = routes(CALLS)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        post = BrokerLink(options.data, options.environ)
+        feed = Feed(post)
+        app.state.gateway = GatewayContext(options, post, metrics, contract, UnconfirmedSends(), feed)
+        try:
+            yield
+        finally:
+            feed.stop()
+            await post.aclose()
+
+    app = Starlette(
+        routes=[*table, *websocket_routes()],
+        lifespan=lifespan,
+        exception_handlers={
+            MaestroError: _on_refusal,  # type: ignore[dict-item]  # Starlette's type knows no narrower handler
+            HTTPException: _on_framework,  # type: ignore[dict-item]
+            Exception: _on_fault,
+        },
+        middleware=[
+            Middleware(MeasuringMiddleware, metrics, {route.endpoint: route.path for route in table}),
+            *([] if options.is_loopback else [Middleware(Credentials)]),
+        ],
+    )
+    # A path with a slash too many is one that there is not, rather than a redirect without the shape of an error.
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _on_refusal(request: Request, error: MaestroError) -> Response:
+    if error.code in _LOST:
+        request.app.state.gateway.post.lost()
+    return error_answer(error)
+
+
+async def _on_framework(_request: Request, error: HTTPException) -> Response:
+    code, message, hint = _NO_SUCH.get(error.status_code, ("BAD_REQUEST", error.detail, ""))
+    return answer(plain_error(error.status_code, code, message, hint), error.status_code, error.headers)
+
+
+async def _on_fault(request: Request, error: Exception) -> Response:
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return error_answer(MaestroError("INTERNAL", "a fault of ours"))

@@ -1,0 +1,105 @@
+"""Remedies: when each error comes over HTTP, and what to do about it.
+
+Rule: a sentence each, in the words of somebody who has only HTTP; every code that a call of the table names, or that
+any call may have, is here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class ErrorGuide(NamedTuple):
+    """`when` it comes, and the `step` that helps."""
+
+    when: str
+    step: str
+
+
+_START = "Start it with POST /api/sessions."
+_LATER = "Send the same again after retryAfter seconds; under the same id or Idempotency-Key that is safe."
+
+REMEDIES = {
+    "BAD_REQUEST": ErrorGuide(
+        "The body is no JSON, or the path or a header has what none may have.",
+        "Send one JSON object in UTF-8; percent-encode paths as UTF-8.",
+    ),
+    "INVALID": ErrorGuide(
+        "A field is unknown, of a wrong type, or has no allowed value.", "The message names the field; mend it."
+    ),
+    "INVALID_ID": ErrorGuide(
+        "An id has other characters than A-Z a-z 0-9 _ -, more than 64, or is reserved.", "Choose another."
+    ),
+    "EMPTY_MESSAGE": ErrorGuide("Nothing is left of the text.", "Send some text."),
+    "TEXT_TOO_LONG": ErrorGuide(
+        "The text has more characters than the limit.", "Put the long part into a file and send its path."
+    ),
+    "DATA_TOO_LARGE": ErrorGuide(
+        "metadata, or metadata.data, is larger than its limit.", "Put it into a file and send the path."
+    ),
+    "TOO_MANY": ErrorGuide(
+        "More task ids than one request may hold, or more active sessions than the post office takes.",
+        "Send fewer; end sessions that are done.",
+    ),
+    "FRAME_TOO_LARGE": ErrorGuide("The body is larger than the broker takes.", "Send less at a time."),
+    "UNSUPPORTED_MEDIA_TYPE": ErrorGuide("The body is not said to be JSON.", "Send Content-Type: application/json."),
+    "NOT_FOUND": ErrorGuide("There is no such path.", "This page lists every path."),
+    "METHOD_NOT_ALLOWED": ErrorGuide("The path does not take that method.", "The header Allow says which it takes."),
+    "NO_SESSION": ErrorGuide("The call needs a session, and none was named.", "Send X-Session-ID."),
+    "UNKNOWN_SESSION": ErrorGuide("The session that asks was never started here.", _START),
+    "SESSION_ENDED": ErrorGuide("The session has ended.", "POST /api/sessions with the same id starts it again."),
+    "TOKEN_REQUIRED": ErrorGuide(
+        "The session was started with a token, and none was given.", "Send Authorization: Bearer and the token."
+    ),
+    "TOKEN_MISMATCH": ErrorGuide("That is not the session's token.", "Send the one with which it was started."),
+    "FORBIDDEN": ErrorGuide("It is another session's to read or change.", "Send the X-Session-ID of its owner."),
+    "ROLE_FORBIDDEN": ErrorGuide(
+        "A worker wrote to a worker of another project, or would start an orchestrator.", "Ask an orchestrator."
+    ),
+    "RECEIVER_NOT_FOUND": ErrorGuide(
+        "No session has that id or name.", "GET /api/sessions?active=true lists who is there."
+    ),
+    "SESSION_NOT_FOUND": ErrorGuide("No session has that id or name.", "GET /api/sessions lists all of them."),
+    "MESSAGE_NOT_FOUND": ErrorGuide(
+        "There is no such message, or it is not for the session that asks.", "The mailbox lists what there is."
+    ),
+    "AMBIGUOUS_NAME": ErrorGuide("Several active sessions have that name.", "Use one of the ids in details.ids."),
+    "CONFLICT": ErrorGuide(
+        "The id or key was used for another message.", "Use a new one; the same is for the same message only."
+    ),
+    "RECEIVER_ENDED": ErrorGuide("The receiver has ended and will not read it.", "Write to another session."),
+    "STATUS_CONFLICT": ErrorGuide("The message has failed or expired.", "Nothing is to be done."),
+    "CURSOR_EXPIRED": ErrorGuide(
+        "What came after that LSN is no longer all there.", "Read the mailbox, then follow from details.oldest."
+    ),
+    "CURSOR_AHEAD": ErrorGuide(
+        "That LSN does not exist yet.", "Follow without a cursor; the post office is another one."
+    ),
+    "RATE_LIMITED": ErrorGuide(
+        "The session has sent as many messages in the last minute as it may.",
+        "Wait for retryAfter seconds, or put several points into one message.",
+    ),
+    "LOOP_GUARD": ErrorGuide(
+        "Two sessions write to each other so often that it looks like a loop.",
+        "Wait for retryAfter seconds, and write only what needs an answer.",
+    ),
+    "MAILBOX_FULL": ErrorGuide("The receiver has too much unread mail.", _LATER),
+    "BUSY": ErrorGuide("The broker's disk is behind.", _LATER),
+    "STORAGE_FULL": ErrorGuide(
+        "The broker's disk is full; reading goes on.", "Free some space, and " + _LATER.lower()
+    ),
+    "STOPPING": ErrorGuide("The broker is stopping.", _LATER),
+    "BROKER_UNREACHABLE": ErrorGuide("The broker is away for a moment.", _LATER),
+    "TIMEOUT": ErrorGuide("The broker has not answered in time; the request may have been done.", _LATER),
+    "HOST_REFUSED": ErrorGuide("The header Host names another machine.", "Use the address in the file server-url."),
+    "ORIGIN_REFUSED": ErrorGuide(
+        "A web page of another origin asks.", "Programs send no Origin; pages can't use this."
+    ),
+    "PEER_REFUSED": ErrorGuide("Another user of the machine asks.", "Each user runs a post office of their own."),
+    "HEAD_TOO_LARGE": ErrorGuide("The head of the request is over its limit.", "Send fewer and shorter headers."),
+    "REQUEST_TIMEOUT": ErrorGuide("The body did not come in time.", "Send it without pauses."),
+    "CORRUPT": ErrorGuide(
+        "A file of the post office is damaged.", "Its log on the machine where it runs says which."
+    ),
+    "INTERNAL": ErrorGuide("A fault of the post office.", "Its log on the machine where it runs says why."),
+}

@@ -1,0 +1,1 @@
+"""HTTP itself: the server, its guard, credentials, answers and routing."""

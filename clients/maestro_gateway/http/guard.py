@@ -1,0 +1,253 @@
+"""Guard: what is refused before the application sees it.
+
+Rule: the outermost layer. Under a name that is not ours, or from a page that is not ours, nothing is done; a body is
+whole, within its limit and its time, before a call begins; every answer carries the headers that keep a browser
+strict. A refusal has the documented shape.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote_to_bytes
+
+from maestro_schemas.errors import MaestroError
+
+from .hosts import Hosts, is_same_origin
+from .responses import error_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from maestro_gateway.options import GatewayOptions
+
+# RFC 9110 section 9.2.1. A page may have these sent without our consent, and can't read the answers.
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+# Ours, and nobody's (an address typed in). To a browser another port of this machine is the `same-site`.
+_OWN_SITES: Final = frozenset({b"same-origin", b"none"})
+_LENGTH: Final = re.compile(rb"[0-9]{1,19}")
+# A path holds escapes of two hexadecimal digits, and no control characters, escaped or not.
+_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+# Nothing from elsewhere, for there may be no network; nothing inline; in no frame.
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+# What an answer has said itself is left as it is.
+ANSWER_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+)
+
+
+class Guard:
+    """The application `app`, guarded. `changing`: the paths on which also a GET changes something."""
+
+    def __init__(self, app: ASGIApp, options: GatewayOptions, changing: Sequence[re.Pattern[str]]) -> None:
+        self._app = app
+        self._changing = changing
+        self._hosts = Hosts(options)
+        self._limits = options.limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        reply = _Reply(send)
+        try:
+            self._judge(scope)
+            if scope["type"] == "http":
+                receive = await self._with_whole_body(scope, receive)
+        except MaestroError as error:
+            await self._refuse(error, scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, reply)
+        except asyncio.CancelledError:
+            # The gateway ends, and has waited as long as it may.
+            if not reply.begun and scope["type"] == "http":
+                stopping = MaestroError("STOPPING", "the gateway is shutting down")
+                await error_answer(stopping, {"Connection": "close"})(scope, receive, reply)
+            raise
+
+    def _judge(self, scope: Scope) -> None:
+        """Raises MaestroError BAD_REQUEST, HOST_REFUSED or ORIGIN_REFUSED."""
+        headers = scope["headers"]
+        server = scope.get("server")
+        reached = server[0] if server else None
+        hosts = [value for name, value in headers if name == b"host"]
+        # RFC 9112 section 3.2 asks for one, and 400 else.
+        if len(hosts) != 1:
+            raise MaestroError(
+                "BAD_REQUEST",
+                f"the request has {len(hosts)} Host headers, and needs one",
+                "Any HTTP client sends it by itself.",
+            )
+        host = hosts[0].decode("latin-1")
+        if not self._hosts.has(host, reached):
+            raise MaestroError(
+                "HOST_REFUSED",
+                "this gateway does not answer under the name in the Host header",
+                "Ask for localhost or 127.0.0.1, or for the address given with --http-host.",
+            )
+        _judge_path(scope)
+        if self._is_safe(scope):
+            return
+        for name, value in headers:
+            if name == b"origin" and not is_same_origin(value.decode("latin-1"), host):
+                raise _strange_page("the page that asks is not this gateway's own (Origin)")
+            if name == b"sec-fetch-site" and value.strip().lower() not in _OWN_SITES:
+                raise _strange_page("the page that asks is not this gateway's own (Sec-Fetch-Site)")
+
+    def _is_safe(self, scope: Scope) -> bool:
+        """Whether it changes nothing, so that any page may have it sent."""
+        if scope["type"] != "http" or scope["method"] not in _SAFE_METHODS:
+            return False
+        # The address of an image would be enough to have such a GET sent.
+        return not any(path.match(scope["path"]) for path in self._changing)
+
+    async def _with_whole_body(self, scope: Scope, receive: Receive) -> Receive:
+        """`receive` for the application, with the body read. Raises MaestroError BAD_REQUEST, FRAME_TOO_LARGE or
+        REQUEST_TIMEOUT."""
+        declared, is_chunked = 0, False
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                # llhttp has refused two of them, and one beside a Transfer-Encoding.
+                if not _LENGTH.fullmatch(value):
+                    raise MaestroError("BAD_REQUEST", "Content-Length is no number")
+                declared = int(value)
+            is_chunked = is_chunked or name == b"transfer-encoding"
+        if not declared and not is_chunked:
+            return receive
+        if declared > self._limits.body_bytes_max:
+            raise self._too_large(declared)
+        try:
+            async with asyncio.timeout(self._limits.body_timeout_ms / 1000):
+                body = await self._read(receive)
+        except TimeoutError:
+            raise MaestroError(
+                "REQUEST_TIMEOUT",
+                f"the body did not arrive within {self._limits.body_timeout_ms} ms",
+                "Send it at once, with its Content-Length.",
+                limit=self._limits.body_timeout_ms,
+            ) from None
+        whole: Message | None = {"type": "http.request", "body": body, "more_body": False}
+
+        async def replay() -> Message:
+            nonlocal whole
+            if whole is None:
+                return await receive()
+            message, whole = whole, None
+            return message
+
+        return replay
+
+    async def _read(self, receive: Receive) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise MaestroError("BAD_REQUEST", "the connection ended within the body")
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            if size > self._limits.body_bytes_max:
+                raise self._too_large(size)
+            if not message.get("more_body", False):
+                return b"".join(pieces)
+
+    def _too_large(self, actual: int) -> MaestroError:
+        limit = self._limits.body_bytes_max
+        return MaestroError(
+            "FRAME_TOO_LARGE",
+            f"the body has {actual:,} bytes or more, and the limit is {limit:,}",
+            "A message's text is short; put what is long into a file and send its path.",
+            limit=limit,
+            actual=actual,
+        )
+
+    async def _refuse(self, error: MaestroError, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, and close the connection if a body is on its way.
+
+        Closed with unread bytes in it, a connection is reset, and the reset can overtake the answer. So what comes is
+        read and thrown away for a moment, as RFC 9112 section 9.6 advises, and the answer's end is held back until
+        then: its length is known, so that the peer has all of it already.
+        """
+        if scope["type"] != "http" or not _has_body(scope):
+            await error_answer(error)(scope, receive, _Reply(send))
+            return
+
+        async def hold_end(message: Message) -> None:
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                await send({**message, "more_body": True})
+                await self._discard(receive)
+                message = {"type": "http.response.body", "body": b"", "more_body": False}
+            await send(message)
+
+        await error_answer(error, {"Connection": "close"})(scope, receive, _Reply(hold_end))
+
+    async def _discard(self, receive: Receive) -> None:
+        left = self._limits.linger_bytes_max
+        try:
+            async with asyncio.timeout(self._limits.linger_ms / 1000):
+                while left > 0:
+                    message = await receive()
+                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                        return
+                    left -= len(message.get("body", b""))
+        except TimeoutError:
+            return
+
+
+class _Reply:
+    """`send` that adds the headers of every answer. `begun`: whether one is under way."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] in ("http.response.start", "websocket.http.response.start"):
+            self.begun = True
+            headers = list(message.get("headers", ()))
+            said = {name.lower() for name, _ in headers}
+            headers += [header for header in ANSWER_HEADERS if header[0] not in said]
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+
+def _judge_path(scope: Scope) -> None:
+    raw = scope.get("raw_path") or b""
+    try:
+        path = unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        path = "\0"
+    if _BAD_ESCAPE.search(raw) or _CONTROL.search(path):
+        raise MaestroError(
+            "BAD_REQUEST", "the path has an escape or a character that no path of ours has", "/docs lists every call."
+        )
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in scope["headers"]
+    )
+
+
+def _strange_page(why: str) -> MaestroError:
+    return MaestroError(
+        "ORIGIN_REFUSED",
+        why,
+        "Programs send no Origin; a page has to come from the host and port that it asks.",
+    )

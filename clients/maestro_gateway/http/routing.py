@@ -1,0 +1,135 @@
+"""Endpoints: the table of routes.
+
+Rule: one row a call; the router and `/openapi.json` are both made from it, so that neither can promise what the
+other lacks. A handler gets its body and query decoded, and raises MaestroError.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from starlette.responses import Response
+from starlette.routing import Route, compile_path
+
+from maestro_schemas.errors import MaestroError
+
+from .responses import answer, plain_error
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from starlette.requests import Request
+
+    Handler = Callable[..., Awaitable[Response]]
+
+PREFIXES = ("/api", "/api/v1")
+_JSON_KINDS = ("application/json", "+json")
+
+
+class Endpoint(NamedTuple):
+    """One call. `path` is below a prefix where `versioned`. `body`, `query`: Structs that the handler takes as
+    `body=` and `query=`. `answers`: status -> the shape of its JSON, a tuple where it is one of several, None for no
+    body, a string for another media type. `codes`: the errors of its own; those of every call are not listed.
+    `headers`: those of the request that the call reads; X-Session-ID is among them only where it must be there.
+    `changes`: for a GET that changes something all the same."""
+
+    method: str
+    path: str
+    handle: Handler
+    summary: str
+    answers: dict[int, Any]
+    codes: tuple[str, ...] = ()
+    body: type[msgspec.Struct] | None = None
+    query: type[msgspec.Struct] | None = None
+    versioned: bool = True
+    tag: str = "messages"
+    headers: tuple[str, ...] = ()
+    changes: bool = False
+
+
+def changing_paths(table: Iterable[Endpoint]) -> list[re.Pattern[str]]:
+    """The paths whose GET changes something, as the router compares them."""
+    prefixed = (
+        prefix + endpoint.path
+        for endpoint in table
+        if endpoint.changes
+        for prefix in (PREFIXES if endpoint.versioned else ("",))
+    )
+    return [compile_path(path)[0] for path in prefixed]
+
+
+def routes(table: Iterable[Endpoint]) -> list[Route]:
+    """Starlette's routes for the table. Calls of one path are one route, so that another method is 405."""
+    by_path: dict[str, dict[str, Endpoint]] = {}
+    for endpoint in table:
+        for prefix in PREFIXES if endpoint.versioned else ("",):
+            by_path.setdefault(prefix + endpoint.path, {})[endpoint.method] = endpoint
+    return [Route(path, _serve(calls), methods=sorted(calls)) for path, calls in by_path.items()]
+
+
+def _serve(calls: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response]]:
+    decoders = {
+        method: msgspec.json.Decoder(endpoint.body) for method, endpoint in calls.items() if endpoint.body is not None
+    }
+
+    async def serve(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        endpoint = calls[method]
+        given: dict[str, Any] = {}
+        if endpoint.query is not None:
+            given["query"] = _query(request, endpoint.query)
+        if endpoint.body is not None:
+            refusal = _unsupported(request)
+            if refusal is not None:
+                return refusal
+            given["body"] = _decoded(decoders[method], await request.body())
+        return await endpoint.handle(request, **given)
+
+    return serve
+
+
+def _unsupported(request: Request) -> Response | None:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind.endswith(_JSON_KINDS):
+        return None
+    return answer(
+        plain_error(
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+            f"the body is {kind[:64] or 'of no named type'}, and this call takes JSON",
+            "Send it with `Content-Type: application/json`.",
+        ),
+        415,
+    )
+
+
+def _query(request: Request, shape: type[msgspec.Struct]) -> msgspec.Struct:
+    given: dict[str, str] = {}
+    for name, text in request.query_params.multi_items():
+        if name in given:
+            raise _invalid("the query", f"`{name[:64]}` is given twice")
+        given[name] = text
+    try:
+        query = msgspec.convert(given, shape, strict=False)
+    except msgspec.ValidationError as error:
+        raise _invalid("the query", error) from None
+    for field in msgspec.structs.fields(shape):
+        # To msgspec the word `null` is as good as nothing; of a number or a switch it is no value.
+        if field.encode_name in given and getattr(query, field.name) is None:
+            raise _invalid("the query", f"`{field.encode_name}` can't be {given[field.encode_name][:64]!r}")
+    return query
+
+
+def _decoded(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise _invalid("the body", error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MaestroError("BAD_REQUEST", f"the body is no JSON: {error}", "Send one JSON object in UTF-8.") from None
+
+
+def _invalid(what: str, error: object) -> MaestroError:
+    return MaestroError("INVALID", f"{what}: {error}", "/docs lists each call's fields and values.")

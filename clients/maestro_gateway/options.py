@@ -1,0 +1,37 @@
+"""Options: what one gateway was started with.
+
+Rule: resolved once, at the start; below here nobody reads the environment.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, NamedTuple
+
+from maestro_schemas.http_limits import HttpLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 4568
+
+
+class GatewayOptions(NamedTuple):
+    """`port` 0 picks a free one. `environ`: for finding, and where allowed starting, the broker."""
+
+    data: str
+    environ: Mapping[str, str]
+    host: str = DEFAULT_HOST
+    port: int = DEFAULT_PORT
+    limits: HttpLimits = HttpLimits()
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it. Where others can, every session needs a token."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False

@@ -1,0 +1,1 @@
+"""What broker, gateway and command line share about this machine: paths, the config file, keys on disk, logs."""

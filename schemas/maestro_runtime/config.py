@@ -1,0 +1,224 @@
+"""Config: the one file of settings, read alike by the broker, the gateway and the command line.
+
+Rule: the whole file is judged wherever it is read, and a wrong key or value is told with its line. Below the
+environment and flags in rank. Where the files and the sockets are, who speaks, and whether a broker may be started
+are facts of one shell, and so stand in its environment alone. Without a file nothing is imported for it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+from maestro_schemas import http_limits, limits
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.limits import LimitDoc
+
+from . import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# A page of settings is 4 KiB; what is so much larger is another file.
+FILE_BYTES_MAX = 1 << 18
+
+# What may stand in each table. A new one, such as [tcp], is a row here.
+SECTIONS: dict[str, dict[str, LimitDoc]] = {
+    "limits": limits.DOCS,
+    "http": {**http_limits.FRONT_DOCS, **http_limits.DOCS},
+}
+# What may stand in each [projects.<id>].
+PROJECT_DOCS: dict[str, LimitDoc] = {"retention_ms": limits.DOCS["retention_ms"]}
+
+
+class ConfigEntry(NamedTuple):
+    """One key of the file: `text` as an environment variable would spell it, `line` from 1."""
+
+    text: str
+    line: int
+
+
+class ConfigFile(NamedTuple):
+    """What the file says. `digest`: of its bytes, empty where there is no file. `settings`: full key to value."""
+
+    path: str
+    digest: str = ""
+    settings: Mapping[tuple[str, ...], ConfigEntry] = {}
+
+    def section(self, *table: str) -> dict[str, str]:
+        """Name to text of one table's keys."""
+        return {key[-1]: found.text for key, found in self.settings.items() if key[:-1] == table}
+
+    def where(self, *key: str) -> str:
+        """`<path>:<line>` of a key that is there."""
+        return f"{self.path}:{self.settings[key].line}"
+
+    def retention_by_project(self) -> dict[str, int]:
+        """Project id to milliseconds, of the projects that have their own."""
+        doc = PROJECT_DOCS["retention_ms"]
+        return {
+            key[1]: limits.parse_number(key[2], doc, found.text)
+            for key, found in self.settings.items()
+            if key[0] == "projects"
+        }
+
+
+def read(environ: Mapping[str, str]) -> ConfigFile:
+    """The user's file; an empty one where there is none. Raises MaestroError BAD_SETTING, with the line."""
+    path = paths.config_file(environ)
+    raw = _bytes(path)
+    return ConfigFile(path) if raw is None else parse(raw, path)
+
+
+def digest(environ: Mapping[str, str]) -> str:
+    """`File.digest` of what is there now, right or wrong; empty where nothing is, or it can't be read."""
+    try:
+        raw = _bytes(paths.config_file(environ))
+    except MaestroError:
+        return ""
+    return "" if raw is None else _digest(raw)
+
+
+def parse(raw: bytes, path: str) -> ConfigFile:
+    """What the file's bytes say. Raises MaestroError BAD_SETTING, with the line."""
+    import tomllib
+
+    from .toml_lines import key_lines
+
+    try:
+        text = raw.decode("utf-8-sig")  # some editors begin a file with a mark of its encoding
+        tables = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise _wrong(path, line, f"is not UTF-8 (byte 0x{raw[error.start]:02x})", "Save the file as UTF-8.") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise MaestroError(
+            "BAD_SETTING", f"{path} is no TOML: {error}", "Mend that place; `maestro config init` shows the form."
+        ) from None
+    # TOML's line ends are \n and \r\n, and tomllib makes them one.
+    judge = _Judge(path, key_lines(text.replace("\r\n", "\n")))
+    for name, table in tables.items():
+        if name == "projects":
+            judge.is_table((name,), table)
+            for project, own in table.items():
+                if not isinstance(own, dict):
+                    judge.no_project(project)
+                judge.table((name, project), own, PROJECT_DOCS)
+        elif name in SECTIONS:
+            judge.table((name,), table, SECTIONS[name])
+        else:
+            judge.stray(name)
+            judge.unknown((name,), [*SECTIONS, "projects"])
+    return ConfigFile(path, _digest(raw), judge.settings)
+
+
+class _Judge:
+    """Takes what is right, tells what is wrong."""
+
+    def __init__(self, path: str, lines: Mapping[tuple[str, ...], int]) -> None:
+        self._path = path
+        self._lines = lines
+        self.settings: dict[tuple[str, ...], ConfigEntry] = {}
+
+    def is_table(self, key: tuple[str, ...], value: object) -> None:
+        if not isinstance(value, dict):
+            raise self._error(key, f"{key[-1]!r} must be a table", f"Write [{'.'.join(key)}], and settings below it.")
+
+    def table(self, table: tuple[str, ...], value: object, docs: Mapping[str, LimitDoc]) -> None:
+        self.is_table(table, value)
+        assert isinstance(value, dict)  # noqa: S101 - for the type checker; `is_table` has looked
+        for written, found in value.items():
+            key = (*table, written)
+            name = _canonical(written, docs)
+            if name not in docs:
+                self.unknown(key, [known.removesuffix("_ms") for known in docs])
+            if (*table, name) in self.settings:
+                first = self.settings[(*table, name)].line
+                raise self._error(key, f"{written!r} is set twice, first in line {first}", "Leave one of them.")
+            self.settings[(*table, name)] = ConfigEntry(self._value(key, docs[name], found), self._lines[key])
+
+    def stray(self, written: str) -> None:
+        """A setting that stands above all tables."""
+        for section, docs in SECTIONS.items():
+            if _canonical(written, docs) in docs:
+                raise self._error((written,), f"{written!r} stands in no table", f"Put it below a line [{section}].")
+
+    def no_project(self, written: str) -> None:
+        """What stands in [projects] itself."""
+        raise self._error(
+            ("projects", written),
+            f"{written!r} must be a table: what stands in [projects] is a project's name",
+            "Write [projects.PROJECT], with the project's name, and its settings below that line.",
+        )
+
+    def unknown(self, key: tuple[str, ...], known: list[str]) -> None:
+        import difflib
+
+        inside = f" in [{'.'.join(key[:-1])}]" if key[:-1] else ""
+        near = difflib.get_close_matches(key[-1].replace("-", "_").lower(), known, 1)
+        guess = f"; did you mean {near[0]}?" if near else ""
+        what = "key" if inside else "table or key"
+        raise self._error(
+            key, f"unknown {what} {key[-1][:80]!r}{inside}{guess}", f"Known: {', '.join(sorted(known))}."
+        )
+
+    def _value(self, key: tuple[str, ...], doc: LimitDoc, value: object) -> str:
+        if not isinstance(value, str | int) or (doc.unit == "text" and not (isinstance(value, str) and value)):
+            kind = "text" if doc.unit == "text" else "number or text"
+            raise self._error(key, f"{key[-1]!r} must be a {kind}: it is {doc.text}", f"Give {limits.allowed(doc)}.")
+        if doc.unit != "text":
+            try:
+                limits.parse_value(key[-1], doc, str(value))
+            except MaestroError as error:
+                raise self._error(key, error.message, error.hint, limit=error.limit, actual=error.actual) from None
+        return str(value)
+
+    def _error(
+        self, key: tuple[str, ...], what: str, hint: str, *, limit: int | None = None, actual: int | None = None
+    ) -> MaestroError:
+        return _wrong(self._path, self._lines[key], what, hint, limit=limit, actual=actual)
+
+
+def _wrong(
+    path: str, line: int, what: str, hint: str, *, limit: int | None = None, actual: int | None = None
+) -> MaestroError:
+    details = {"path": path, "line": line}
+    return MaestroError(
+        "BAD_SETTING", f"{path} line {line}: {what}", hint, limit=limit, actual=actual, details=details
+    )
+
+
+def _canonical(written: str, docs: Mapping[str, LimitDoc]) -> str:
+    name = written.replace("-", "_").lower()
+    return f"{name}_ms" if f"{name}_ms" in docs else name
+
+
+def _digest(raw: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(raw).hexdigest()[:16]
+
+
+def _bytes(path: str) -> bytes | None:
+    try:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise _unreadable(path, "it is no regular file")
+        with open(path, "rb") as file:
+            raw = file.read(FILE_BYTES_MAX + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from None
+    if len(raw) > FILE_BYTES_MAX:
+        raise _unreadable(path, f"it has more than {FILE_BYTES_MAX:,} bytes, and is no file of settings")
+    return raw
+
+
+def _unreadable(path: str, why: str) -> MaestroError:
+    return MaestroError(
+        "BAD_SETTING",
+        f"the config file {path} can't be read: {why}",
+        "Mend it, move it away, or set MAESTRO_CONFIG to another one.",
+    )

@@ -1,0 +1,175 @@
+"""Key files: what is on disk of the keys by which other machines are let in.
+
+Rule: `<data>/keys/NAME.json` is what the broker knows of a key (its public half, and for whom it may speak);
+`server.secret` beside them is the broker's own pair; the key file that goes to the other machine holds all that a
+client there needs. Each is 0600 from its first moment, and one that others may read is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.keys import Key
+from maestro_schemas.names import is_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SERVER = "server.secret"
+_SUFFIX = ".json"
+_Z85_CHARS = 40  # 32 bytes of a Curve25519 key, as ZeroMQ's RFC 32 writes them
+_FILE_BYTES_MAX = 64 << 10
+
+
+class KeyPair(NamedTuple):
+    """A Curve25519 pair, each half in Z85."""
+
+    public: str
+    secret: str
+
+
+class ClientKey(NamedTuple):
+    """What a key file holds: the client's pair, and the broker's public key by which it knows the right one."""
+
+    name: str
+    pair: KeyPair
+    server: str
+
+
+def keys_dir(data: str) -> str:
+    """The directory of the keys (0700)."""
+    return os.path.join(data, "keys")
+
+
+def read_all(data: str) -> list[Key]:
+    """Every key, revoked ones too, by name. Raises MaestroError KEY_FILE_UNUSABLE for one that can't be read."""
+    try:
+        names = sorted(os.listdir(keys_dir(data)))
+    except FileNotFoundError:
+        return []
+    found = []
+    for name in names:
+        if name.endswith(_SUFFIX) and is_id(name.removesuffix(_SUFFIX)):
+            key = read(data, name.removesuffix(_SUFFIX))
+            found += [key] if key is not None else []
+    return found
+
+
+def read(data: str, name: str) -> Key | None:
+    """One key, or None where there is none. Raises MaestroError KEY_FILE_UNUSABLE."""
+    path = os.path.join(keys_dir(data), name + _SUFFIX)
+    try:
+        found = _load(path)
+    except FileNotFoundError:
+        return None
+    try:
+        return Key(**{**found, "name": name, "sessions": tuple(found.get("sessions", ()))})
+    except TypeError:
+        raise _unusable(path, "has other fields than a key") from None
+
+
+def write(data: str, key: Key) -> None:
+    """Put a key in force, or change it. Raises OSError."""
+    _make_folder(data)
+    document = {field: value for field, value in key._asdict().items() if value is not None}
+    _write(os.path.join(keys_dir(data), key.name + _SUFFIX), document)
+
+
+def server_pair(data: str, make: Callable[[], KeyPair]) -> KeyPair:
+    """The broker's own pair, made where there is none. Raises MaestroError KEY_FILE_UNUSABLE, or OSError."""
+    _make_folder(data)
+    path = os.path.join(keys_dir(data), _SERVER)
+    if not os.path.exists(path):
+        aside = f"{path}.{os.getpid()}.new"
+        _write(aside, make()._asdict())
+        try:
+            os.link(aside, path)  # unlike a rename, it leaves the pair of whoever was quicker
+        except FileExistsError:
+            pass
+        finally:
+            os.unlink(aside)
+    found = _load(path)
+    return KeyPair(_curve(path, found, "public"), _curve(path, found, "secret"))
+
+
+def write_client_key(path: str, key: ClientKey) -> None:
+    """Make the file that goes to the other machine. Raises MaestroError KEY_FILE_UNUSABLE where it exists."""
+    document = {"name": key.name, "public": key.pair.public, "secret": key.pair.secret, "server": key.server}
+    try:
+        _write(path, document, new=True)
+    except OSError as error:
+        raise MaestroError(
+            "KEY_FILE_UNUSABLE", f"the key file {path} can't be made: {error}", "Name another with --out."
+        ) from None
+
+
+def read_client_key(path: str) -> ClientKey:
+    """The key file of this machine. Raises MaestroError KEY_FILE_UNUSABLE."""
+    try:
+        found = _load(path)
+    except OSError as error:
+        raise MaestroError(
+            "KEY_FILE_UNUSABLE",
+            f"the key file {path} can't be read: {error.strerror}",
+            "Bring the file that `maestro keys new` made on the broker's machine, and set MAESTRO_KEY_FILE to it.",
+        ) from None
+    pair = KeyPair(_curve(path, found, "public"), _curve(path, found, "secret"))
+    return ClientKey(str(found.get("name", "")), pair, _curve(path, found, "server"))
+
+
+def _make_folder(data: str) -> None:
+    os.makedirs(data, 0o700, exist_ok=True)
+    os.makedirs(keys_dir(data), 0o700, exist_ok=True)
+    os.chmod(keys_dir(data), 0o700)
+
+
+def _write(path: str, document: dict[str, Any], *, new: bool = False) -> None:
+    """Durably, and private before the first byte is in it, whatever the umask."""
+    aside = path if new else f"{path}.{os.getpid()}.aside"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_EXCL if new else os.O_TRUNC)
+    with open(os.open(aside, flags, 0o600), "w", encoding="ascii") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(json.dumps(document, indent=1) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    if not new:
+        os.rename(aside, path)
+    folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _load(path: str) -> dict[str, Any]:
+    with open(path, "rb") as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        if mode & 0o077:
+            raise MaestroError(
+                "KEY_FILE_UNUSABLE",
+                f"{path} may be read by others (mode {mode:04o}), so what it holds may be no secret",
+                f"If nobody has seen it: chmod 600 {path}. Else make a new key.",
+            )
+        raw = file.read(_FILE_BYTES_MAX)
+    try:
+        found = json.loads(raw)
+    except ValueError:
+        raise _unusable(path, "is no JSON") from None
+    if not isinstance(found, dict):
+        raise _unusable(path, "is no JSON object")
+    return found
+
+
+def _curve(path: str, found: dict[str, Any], field: str) -> str:
+    text = found.get(field)
+    if not isinstance(text, str) or len(text) != _Z85_CHARS or not text.isascii():
+        raise _unusable(path, f"has no {field} key")
+    return text
+
+
+def _unusable(path: str, why: str) -> MaestroError:
+    return MaestroError("KEY_FILE_UNUSABLE", f"{path} {why}", "Make a new key: maestro keys new NAME.")

@@ -1,0 +1,61 @@
+"""Logs: what the broker and the gateway say of themselves, for people and for programs.
+
+Rule: one JSON object a line in a rotated file, the same in plain words on a terminal; never a message's text or a
+token. The hot path logs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import os
+import sys
+import time
+
+_FILE_BYTES_MAX = 4 << 20
+_FILES_KEPT = 3
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "at": int(record.created * 1000),
+            "level": record.levelname.lower(),
+            "module": record.name.rpartition(".")[2],
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+class _Plain(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        level = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        text = f"{clock} {level}{record.getMessage()}"
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+def start(data: str, name: str, package: str, *, foreground: bool) -> str:
+    """Log what `package` says to `<data>/logs/<name>.log`, and to standard error when a person watches; returns the
+    file's path."""
+    directory = os.path.join(data, "logs")
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    path = os.path.join(directory, f"{name}.log")
+    root = logging.getLogger(package)
+    root.setLevel(logging.INFO)
+    root.propagate = False
+    file = logging.handlers.RotatingFileHandler(
+        path, maxBytes=_FILE_BYTES_MAX, backupCount=_FILES_KEPT, encoding="utf-8"
+    )
+    file.setFormatter(_JsonLines())
+    root.addHandler(file)
+    if foreground:
+        terminal = logging.StreamHandler(sys.stderr)
+        terminal.setFormatter(_Plain())
+        root.addHandler(terminal)
+    # A full disk must not turn a log line into a traceback on standard error.
+    logging.raiseExceptions = False
+    return path

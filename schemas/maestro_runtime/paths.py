@@ -1,0 +1,166 @@
+"""Paths: where the files and the sockets of one post office are.
+
+Rule: the data directory is the identity of a post office; all else is found from it. The environment is an
+argument. XDG's rules are resolved by hand because importing platformdirs costs 16 ms; a test holds both to the
+same answer.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from maestro_schemas.errors import MaestroError
+
+TYPE_CHECKING = False  # `typing` costs more than this module
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BROKER_VARIABLE = "MAESTRO_BROKER"
+ROUTER_SOCKET = "broker.sock"
+NOTICE_SOCKET = "notices.sock"
+
+_APPLE_SUPPORT = "Library/Application Support"
+
+
+def data_dir(environ: Mapping[str, str]) -> str:
+    """The absolute data directory: MAESTRO_DATA_DIR, else the platform's user data directory for `maestro`.
+
+    Where MAESTRO_BROKER names a broker on another machine, `remote/<host_port>` in it, for what waits for that one
+    is not for a broker here.
+
+    Raises MaestroError DATA_DIR_UNUSABLE when neither is set and the user has no home directory.
+    """
+    data = _explicit("MAESTRO_DATA_DIR", environ) or os.path.join(
+        _user_dir("XDG_DATA_HOME", ".local/share", environ), "maestro"
+    )
+    broker = environ.get(BROKER_VARIABLE)
+    if not broker:
+        return data
+    name = "".join(char if char.isalnum() or char in ".-" else "_" for char in broker.removeprefix("tcp://"))
+    far = os.path.join("remote", name)
+    # A hook's script says the directory that it was written into.
+    return data if data.endswith(f"/{far}") else os.path.join(data, far)
+
+
+def key_file(environ: Mapping[str, str]) -> str:
+    """The key to a broker on another machine: MAESTRO_KEY_FILE, else `key` in the user's config directory.
+
+    Raises MaestroError DATA_DIR_UNUSABLE when neither is set and the user has no home directory.
+    """
+    return _explicit("MAESTRO_KEY_FILE", environ) or os.path.join(
+        _user_dir("XDG_CONFIG_HOME", ".config", environ), "maestro", "key"
+    )
+
+
+def config_file(environ: Mapping[str, str]) -> str:
+    """The one TOML file of settings: MAESTRO_CONFIG, else `config.toml` in the user's config directory.
+
+    Raises MaestroError DATA_DIR_UNUSABLE when neither is set and the user has no home directory.
+    """
+    return _explicit("MAESTRO_CONFIG", environ) or os.path.join(
+        _user_dir("XDG_CONFIG_HOME", ".config", environ), "maestro", "config.toml"
+    )
+
+
+def runtime_dir(data: str, environ: Mapping[str, str]) -> str:
+    """The directory of the sockets of the post office at `data`: `<runtime>/<12 hex of sha256(real path)>`.
+
+    `<runtime>` is MAESTRO_RUNTIME_DIR, else XDG_RUNTIME_DIR/maestro, else /tmp/maestro-<uid>. Raises
+    MaestroError PATH_TOO_LONG when a socket in it would not fit into a Unix socket address.
+    """
+    import hashlib
+
+    from maestro_schemas.limits import SOCKET_PATH_BYTES_MAX
+
+    explicit = _explicit("MAESTRO_RUNTIME_DIR", environ)
+    shared = environ.get("XDG_RUNTIME_DIR", "")
+    if explicit:
+        base = explicit
+    elif os.path.isabs(shared):
+        base = os.path.join(shared, "maestro")
+    else:
+        base = f"/tmp/maestro-{os.getuid()}"  # noqa: S108 - made 0700 and checked for its owner by the broker
+    directory = os.path.join(base, hashlib.sha256(os.fsencode(os.path.realpath(data))).hexdigest()[:12])
+    longest = len(os.fsencode(os.path.join(directory, NOTICE_SOCKET)))
+    if longest > SOCKET_PATH_BYTES_MAX:
+        raise MaestroError(
+            "PATH_TOO_LONG",
+            f"the sockets' path would be {longest} bytes long, and a Unix socket takes at most "
+            f"{SOCKET_PATH_BYTES_MAX}: {directory}",
+            "Set MAESTRO_RUNTIME_DIR to a shorter directory, for example /tmp/maestro.",
+            limit=SOCKET_PATH_BYTES_MAX,
+            actual=longest,
+        )
+    return directory
+
+
+def endpoints_file(data: str) -> str:
+    """`name=value` lines: router, notices, pid, epoch, version; present while a broker serves."""
+    return os.path.join(data, "endpoints")
+
+
+def server_url_file(data: str) -> str:
+    """The address of the HTTP gateway, on one line; present while one serves."""
+    return os.path.join(data, "server-url")
+
+
+def gateway_lock_file(data: str) -> str:
+    """Locked while a gateway runs; holds its pid."""
+    return os.path.join(data, "gateway.lock")
+
+
+def receiver_dir(data: str, session: str) -> str:
+    """A mailbox: one JSON file a message, and `.pending` while mail in it was not yet offered."""
+    return os.path.join(data, "messages", "by-receiver", session)
+
+
+def sender_dir(data: str, session: str) -> str:
+    """Links to what a session sent; a dangling one is the tombstone of a deleted message."""
+    return os.path.join(data, "messages", "by-sender", session)
+
+
+def outbox_dir(data: str) -> str:
+    """What clients could not hand over: `<session>/<time>-<id>.json`."""
+    return os.path.join(data, "outbox")
+
+
+def parse_endpoints(text: str) -> dict[str, str]:
+    """The lines of the endpoints file; lines without `=` are passed over, so that it can grow comments."""
+    pairs = (line.partition("=") for line in text.splitlines())
+    return {name.strip(): value.strip() for name, sep, value in pairs if sep}
+
+
+def _explicit(variable: str, environ: Mapping[str, str]) -> str | None:
+    """The absolute path that a variable of ours names, or None where it is unset or empty."""
+    path = environ.get(variable)
+    if not path:
+        return None
+    if path == "~" or path.startswith("~/"):
+        return os.path.abspath(os.path.join(_home(environ), path[1:].lstrip("/")))
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def _user_dir(variable: str, below_home: str, environ: Mapping[str, str]) -> str:
+    """One of XDG's user directories; a relative value is passed over, as its specification demands."""
+    shared = environ.get(variable, "")
+    if os.path.isabs(shared):
+        return shared
+    return os.path.join(_home(environ), _APPLE_SUPPORT if sys.platform == "darwin" else below_home)
+
+
+def _home(environ: Mapping[str, str]) -> str:
+    """HOME where it is absolute, else what the user database says; not os.path.expanduser, which reads os.environ."""
+    home = environ.get("HOME", "")
+    if not os.path.isabs(home):
+        import pwd
+
+        try:
+            home = pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:
+            raise MaestroError(
+                "DATA_DIR_UNUSABLE",
+                f"HOME is not set, and uid {os.getuid()} has no home directory",
+                "Set MAESTRO_DATA_DIR (and MAESTRO_CONFIG) to absolute paths.",
+            ) from None
+    return home.rstrip("/") or "/"

@@ -1,0 +1,176 @@
+"""ZMTP: the wire between one DEALER and one ROUTER, without libzmq.
+
+Rule: sans-IO. ZMTP 3.1 (RFC 37; 3.0 is RFC 23) with the NULL mechanism, and only what requests and answers need:
+bytes come in by `receive`, what must be answered at once comes out of it, whole messages gather in `messages`.
+Whatever is not as the RFC says raises Broken, and the connection is over. Imports nothing: it is also for the
+commands that end before `import zmq` would.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FRAMES_MAX = 64
+
+_MORE, _LONG, _COMMAND = 1, 2, 4
+_GREETING_BYTES = 64
+_SHORT_BYTES_MAX = 255
+# Signature, version 3.1, mechanism, "as server" 0, filler.
+_GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
+_READY = b"\x05READY"
+_PING = b"\x04PING"
+_PONG = b"\x04PONG"
+_PING_TTL_BYTES = 2
+_PING_CONTEXT_BYTES_MAX = 16
+
+
+class ProtocolError(Exception):
+    """The peer does not speak ZMTP as one of ours does, or has refused us."""
+
+
+def message(frames: Iterable[bytes]) -> bytes:
+    """One message of several frames, as bytes."""
+    parts: list[bytes] = []
+    size = 0
+    for body in frames:
+        size = len(body)
+        parts.append(_HEADS[size] if size <= _SHORT_BYTES_MAX else _long(size, _MORE))
+        parts.append(body)
+    parts[-2] = bytes((0, size)) if size <= _SHORT_BYTES_MAX else _long(size, 0)
+    return b"".join(parts)
+
+
+# By its size, the head of a short frame that is not the last: made once, since each message has three.
+_HEADS = [bytes((_MORE, size)) for size in range(_SHORT_BYTES_MAX + 1)]
+
+
+def _long(size: int, flags: int) -> bytes:
+    return bytes((flags | _LONG,)) + size.to_bytes(8, "big")
+
+
+def _command(body: bytes) -> bytes:
+    return bytes((_COMMAND, len(body))) + body
+
+
+def _property(name: bytes, value: bytes) -> bytes:
+    return bytes((len(name),)) + name + len(value).to_bytes(4, "big") + value
+
+
+def _opening(socket_type: bytes) -> bytes:
+    return _GREETING + _command(_READY + _property(b"Socket-Type", socket_type) + _property(b"Identity", b""))
+
+
+# What each says first. No message may follow before the peer's own READY: libzmq takes it for a command.
+DEALER_OPENING = _opening(b"DEALER")
+ROUTER_OPENING = _opening(b"ROUTER")
+# Whom each talks to (RFC 28).
+DEALERS_PEERS = frozenset({b"ROUTER"})
+ROUTERS_PEERS = frozenset({b"DEALER", b"REQ", b"ROUTER"})
+
+
+class ZmtpConnection:
+    """One end of a connection; `peers`: the socket types that the other end may have.
+
+    `ready`: messages may be sent. `messages`: what came, each a list of frames; the caller takes from it.
+    """
+
+    def __init__(self, peers: frozenset[bytes], frame_bytes_max: int) -> None:
+        self.ready = False
+        self.messages: list[list[bytes]] = []
+        self._peers = peers
+        self._frame_bytes_max = frame_bytes_max
+        self._greeted = False
+        self._rest = b""
+        self._frames: list[bytes] = []
+
+    def receive(self, data: bytes) -> bytes:
+        """Take in bytes; gives what has to be sent in answer, often nothing. Raises Broken."""
+        if self._rest:
+            data = self._rest + data
+        place = 0
+        if not self._greeted:
+            self._rest = data
+            if not self._greet(data):
+                return b""
+            place = _GREETING_BYTES
+        answers = b""
+        frames, size = self._frames, len(data)
+        # The loop is written out, since a client that streams spends a third of its time in it.
+        while size - place >= 2:
+            flags = data[place]
+            if flags & _LONG:
+                begin = place + 9
+                if size < begin:
+                    break
+                end = begin + int.from_bytes(data[place + 1 : begin], "big")
+            else:
+                begin = place + 2
+                end = begin + data[place + 1]
+            if flags > _MORE | _LONG:
+                self._check_command(flags)
+            if end - begin > self._frame_bytes_max:
+                raise ProtocolError(f"a frame of {end - begin} bytes")
+            if end > size:
+                break
+            place = end
+            if flags & _COMMAND:
+                answers += self._obey(data[begin:end])
+                continue
+            if not self.ready:
+                raise ProtocolError("a message before READY")
+            frames.append(data[begin:end])
+            if not flags & _MORE:
+                self.messages.append(frames)
+                frames = self._frames = []
+            elif len(frames) > FRAMES_MAX:
+                raise ProtocolError("a message without an end")
+        self._rest = data[place:]
+        return answers
+
+    def _check_command(self, flags: int) -> None:
+        if flags & ~(_MORE | _LONG | _COMMAND) or flags & _MORE:
+            raise ProtocolError(f"a frame with the flags {flags:#04x}")
+
+    def _greet(self, data: bytes) -> bool:
+        if (data[:1] or b"\xff") != b"\xff" or (len(data) >= 10 and not data[9] & 1):
+            raise ProtocolError("no greeting of ZMTP")
+        if len(data) < _GREETING_BYTES:
+            return False
+        if data[10] < 3 or data[12:32] != _GREETING[12:32]:
+            raise ProtocolError("a greeting of another version or mechanism")
+        self._greeted = True
+        return True
+
+    def _obey(self, body: bytes) -> bytes:
+        if not self.ready:
+            # An ERROR, or any other word, is a refusal.
+            if not body.startswith(_READY) or _socket_type(body[len(_READY) :]) not in self._peers:
+                raise ProtocolError("no READY of a peer of ours")
+            self.ready = True
+            return b""
+        if body.startswith(_PING):
+            context = body[len(_PING) + _PING_TTL_BYTES :]
+            if len(body) < len(_PING) + _PING_TTL_BYTES or len(context) > _PING_CONTEXT_BYTES_MAX:
+                raise ProtocolError("an odd PING")
+            return _command(_PONG + context)
+        if body.startswith(_PONG):
+            return b""
+        raise ProtocolError("an unknown command")
+
+
+def _socket_type(properties: bytes) -> bytes | None:
+    """The value of Socket-Type (names are compared without case); None where there is none. Raises Broken."""
+    found = None
+    place = 0
+    while place < len(properties):
+        named = place + 1 + properties[place]
+        valued = named + 4
+        end = valued + int.from_bytes(properties[named:valued], "big")
+        if named == place + 1 or end > len(properties) or valued > len(properties):
+            raise ProtocolError("a READY whose properties do not end where they say")
+        if properties[place + 1 : named].lower() == b"socket-type":
+            found = properties[valued:end]
+        place = end
+    return found

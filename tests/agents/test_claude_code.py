@@ -1,0 +1,159 @@
+"""Mail reaches the model of the real Claude Code, once, through the hooks that `maestro hooks install` writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from agents import scenes
+from agents.clients import at_work
+from agents.desk import answer_offered, at_a_desk, await_mail, shown_in
+from agents.turns import Call, Say
+from support.cli_shell import open_shell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agents.turns import Request, Turn
+    from support.cli_shell import Shell
+
+KIND = "claude-code"
+# Of what a hook adds, Claude Code keeps so many UTF-16 units; from one more on only a preview reaches the model.
+ADDED_MAX = 10_000
+
+
+@pytest.fixture
+def person() -> Iterator[Shell]:
+    with open_shell() as opened:
+        yield opened
+
+
+def _bash(command: str) -> Turn:
+    return Call("Bash", {"command": command, "description": "a step of the test"})
+
+
+# --- what the hooks do ------------------------------------------------------------------------------------------
+
+
+def test_mail_that_waits_is_in_the_first_request(person: Shell) -> None:
+    scenes.mail_at_the_start(KIND, person, "SessionStart")
+
+
+def test_mail_is_in_the_first_request_of_a_prompt(person: Shell) -> None:
+    scenes.mail_at_the_prompt(KIND, person, "UserPromptSubmit")
+
+
+def test_mail_is_in_the_request_after_a_tool_call(person: Shell) -> None:
+    scenes.mail_after_a_tool_call(KIND, person, "PostToolUse")
+
+
+def test_mail_at_the_end_of_a_turn_starts_another(person: Shell) -> None:
+    scenes.mail_at_the_end_of_a_turn(KIND, person, "Stop")
+
+
+def test_nothing_is_added_without_mail(person: Shell) -> None:
+    scenes.nothing_without_mail(KIND, person)
+
+
+def test_an_agent_without_a_session_is_given_one_by_its_hooks(person: Shell) -> None:
+    scenes.answer_from_a_session_of_its_own(KIND, person)
+
+
+def test_mail_is_not_shown_again_when_the_conversation_goes_on(person: Shell) -> None:
+    turns = [Say("Noted."), _bash("echo at work"), Say("Done.")]
+    with at_a_desk(KIND, person, turns) as desk:
+        desk.mail(scenes.TEXT)
+        desk.agent.run("Go on.")
+        [first] = desk.agent.model.calls
+        desk.agent.run("And now?", resume=first.headers["X-Claude-Code-Session-Id"])
+        # Each request repeats the conversation so far, and the mail is in it once.
+        assert shown_in(desk.agent.model.calls, scenes.TEXT) == [1, 1, 1]
+
+
+class Speaker:
+    """A scripted model with some lines to say: one to open with or not, then one for each mail that comes.
+
+    It answers by the very command that came with the mail. While it waits it works or comes to a stop, by turns, so
+    that mail reaches it after a tool call and at the end of a turn.
+    """
+
+    def __init__(self, own: Shell, lines: list[str], hears: int, opening: str | None = None) -> None:
+        self._own = own
+        self._left = list(lines)
+        self._hears = hears
+        self._opening = opening
+        self._heard: set[str] = set()
+        self._idle = 0
+
+    def __call__(self, request: Request) -> Turn:
+        if self._opening is not None:
+            command, self._opening = self._opening, None
+            return self._speak(command)
+        offered = answer_offered(request)
+        if offered is not None and offered not in self._heard:
+            self._heard.add(offered)
+            if self._left:
+                return self._speak(offered)
+        if len(self._heard) == self._hears:
+            return Say("That is all.")
+        await_mail(self._own)
+        self._idle += 1
+        return Say("I wait for an answer.") if self._idle % 2 else _bash("echo at work")
+
+    def _speak(self, command: str) -> Turn:
+        return _bash(f"{command} --message {shlex.quote(self._left.pop(0))}")
+
+
+def test_an_orchestrator_and_a_worker_hold_a_conversation(person: Shell) -> None:
+    """Two agents at work at the same time; all that goes between them goes through hooks and the command."""
+    chief, worker = person.session("chief", role="orchestrator"), person.session("worker")
+    asked = [
+        f"Please check the lamps on wall number {number} and tell me how many are out." for number in range(1, 5)
+    ]
+    told = [f"On wall number {number} I counted {7 * number} lamps that are out." for number in range(1, 5)]
+    opening = f"maestro session send --to {worker.session_id}"
+    with (
+        at_work(KIND, Speaker(chief, asked, 4, opening), os.path.join(person.root, "a"), chief.environ) as first,
+        at_work(KIND, Speaker(worker, told, 4), os.path.join(person.root, "b"), worker.environ) as second,
+    ):
+        for agent in (first, second):
+            agent.install_hooks()
+        with second.start("Wait for work.") as waiting, first.start("Have the lamps checked.") as asking:
+            asking.finish()
+            waiting.finish()
+        # What one said is in the other's last request, each once.
+        assert [second.model.calls[-1].count(f"| {text}") for text in asked] == [1] * 4
+        assert [first.model.calls[-1].count(f"| {text}") for text in told] == [1] * 4
+    delivered = [message["deliveredVia"] for session in (chief, worker) for message in session.inbox("--unread")]
+    assert len(delivered) == 8
+    assert set(delivered) >= {"hook:claude-code:PostToolUse", "hook:claude-code:Stop"}
+
+
+# --- what the hooks rely on -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("event", "output", "seen"),
+    [
+        ("SessionStart", scenes.added("SessionStart", "seen"), [1, 1]),
+        ("UserPromptSubmit", scenes.added("UserPromptSubmit", "seen"), [1, 1]),
+        ("PostToolUse", scenes.added("PostToolUse", "seen"), [0, 1]),
+        ("PostToolUse", "seen", [0, 0]),
+        ("Stop", scenes.added("Stop", "seen"), [0, 0, 1]),
+        # The client itself says a reason twice.
+        ("Stop", {"decision": "block", "reason": "seen"}, [0, 0, 2]),
+    ],
+)
+def test_what_the_client_does_with_a_hooks_output(person: Shell, event: str, output: Any, seen: list[int]) -> None:
+    marked = json.loads(json.dumps(output).replace("seen", "hook-output-seen"))
+    assert scenes.seen_of(KIND, person, event, marked, "hook-output-seen") == seen
+
+
+@pytest.mark.parametrize(("size", "seen"), [(ADDED_MAX, [0, 1]), (ADDED_MAX + 1, [0, 0])])
+def test_the_client_keeps_so_much_of_what_a_hook_adds(person: Shell, size: int, seen: list[int]) -> None:
+    output = scenes.added("PostToolUse", scenes.long_text(size))
+    assert scenes.seen_of(KIND, person, "PostToolUse", output, "WHOLE") == seen

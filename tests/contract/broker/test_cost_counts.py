@@ -1,0 +1,208 @@
+"""What a message costs, in counts that are the same on every machine: a rise is a regression, or on purpose.
+
+Rule: BOUNDS has every number with what it is made of; a count may be a tenth above it. No seconds here: `just bench`
+has them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from bench import core_counts
+from fault.injection import require_strace
+from maestro_clients.protocol.new_ids import new_message_id
+from support.post_office import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from maestro_schemas.documents import OutgoingDoc
+    from support.post_office import PostOffice
+
+TEXT = "x" * 512
+ALONE = 200
+BATCHES = 16
+BATCH = 64
+PIPELINED = 640
+IN_FLIGHT = 64
+
+# Name -> (recorded, why it is that many). A count per message unless it says otherwise.
+BOUNDS: dict[str, tuple[float, str]] = {
+    # The broker's own Python, by bench/core_counts.py: decode, decide, encode record, notice and reply, and count.
+    "send calls": (98, "one message a request; C's functions count as well"),
+    "send lines": (242, "the same in lines, for a loop that calls nothing"),
+    "batch calls": (58, "64 messages a request: the request's own share is gone"),
+    "batch lines": (167, "the same in lines"),
+    "push calls": (252, "a send, the watcher's inbox for it, and the confirm"),
+    "push lines": (592, "the same in lines"),
+    "refused calls": (63, "64 messages a request to a receiver that nobody is: who was meant is looked for once"),
+    "refused lines": (138, "the same in lines; it was 30,000 in a post office of 2,000 sessions"),
+    # System calls of the main loop, one message a request and one at a time, without the futex calls, which are a
+    # matter of who was first.
+    "alone: journal writes": (1, "one pwrite"),
+    "alone: journal syncs": (1, "one fdatasync, before the answer"),
+    "alone: libzmq's looks": (7, "poll and getpid, for the question whether somebody subscribes"),
+    "alone: loop's other calls": (3.3, "an epoll_wait, a recv and a send"),
+    # Of 64 messages a request, per request.
+    "batch: journal syncs": (1, "a request's messages are one batch"),
+    "batch: all calls of the loop": (18, "in all; 64 requests one by one would take 600"),
+    # Of 64 requests in flight, per batch.
+    "pipelined: journal syncs": (1, "whatever has arrived is made durable at once"),
+    # The filer, per message.
+    "filed: files made": (1, "openat, of a file aside"),
+    "filed: renames": (1, "into its place"),
+    "filed: links": (1, "the sender's"),
+    "filed: all calls": (5.2, "with write, close, and each chunk's timeline"),
+}
+RISE = 1.1
+
+
+class Call(NamedTuple):
+    """One system call: of which thread, its name, and its arguments and result as strace writes them."""
+
+    thread: str
+    name: str
+    rest: str
+
+
+def check(**counts: float) -> None:
+    """Each, by its name in BOUNDS, is at most a tenth above what was recorded."""
+    print(json.dumps(counts))
+    worse = []
+    for name, count in counts.items():
+        recorded, why = BOUNDS[name]
+        if count > recorded * RISE:
+            worse.append(f"{name}: {count:.4g}, recorded {recorded:g} ({why}), {count / recorded - 1:+.0%}")
+    assert not worse, (
+        f"a message costs more than it did: {'; '.join(worse)}. Find what rose (`python tests/bench/core_counts.py` "
+        "prints the Python counts, `strace -f -c` the calls) and take it back. Where the rise is on purpose, write "
+        "the new number into BOUNDS in this file, with its reason, and say in the commit "
+        "what it buys and in which figure of `just bench` that shows."
+    )
+
+
+def test_python_of_the_core() -> None:
+    """A message's calls and lines, and that they are the same in a post office a thousand times as large."""
+    # In a process of its own, without the hooks of a measurement of coverage.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    script = core_counts.__file__
+    done = subprocess.run(
+        [sys.executable, script], env=environ, capture_output=True, text=True, timeout=60, check=True
+    )
+    counts = json.loads(done.stdout)
+    check(**counts["small"])
+    assert counts["large"] == counts["small"], "what a message costs depends on how many others there are"
+
+
+def test_system_calls(post_office: PostOffice) -> None:
+    """Of the main loop and of the filer, for messages one by one, in batches, and in flight."""
+    require_strace()
+    log = os.path.join(post_office.root, "calls")
+    post_office.launcher = ["strace", "-D", "-f", "-qq", "-s", "200", "-o", log]
+    post_office.start()
+    post_office.sessions("ann", "bob")
+    ann = post_office.client("ann")
+
+    def fresh(count: int) -> list[OutgoingDoc]:
+        return [{"id": new_message_id(), "to": "bob", "message": TEXT} for _ in range(count)]
+
+    ann.send_many(fresh(BATCH))  # whatever is done once
+    sent = BATCH
+    commits = []
+    for part in ("alone", "batch", "pipelined", "end"):
+        post_office.session(f"mark_{part}")
+        commits.append(ann.stats()["commit"]["count"])
+        if part == "alone":
+            for _ in range(ALONE):
+                ann.send("bob", TEXT)
+            sent += ALONE
+        elif part == "batch":
+            for _ in range(BATCHES):
+                assert all(result["status"] == 201 for result in ann.send_many(fresh(BATCH)))
+            sent += BATCHES * BATCH
+        elif part == "pipelined":
+            results = ann.pipeline(fresh(PIPELINED), in_flight=IN_FLIGHT)
+            assert all(result["status"] == 201 for result in results)
+            sent += PIPELINED
+    eventually(lambda: ann.stats()["filingBacklog"] == 0, "everything is filed")
+    post_office.stop()
+    # The tracer ends after what it traced.
+    eventually(lambda: "exit_group(" in _tail(log), "the log of the calls is whole")
+
+    calls = list(_calls(log))
+    loop = calls[0].thread
+    marks = [
+        next(at for at, call in enumerate(calls) if call.thread == loop and _is_record_of(call, f"mark_{part}"))
+        for part in ("alone", "batch", "pipelined", "end")
+    ]
+    alone, batch, pipelined = (calls[begin:end] for begin, end in pairwise(marks))
+    filer = next(call.thread for call in calls if call.name == "rename" and "/by-receiver/" in call.rest)
+    batches = commits[3] - commits[2] - 1  # but for the mark's own
+    assert loop != filer
+    others = {call.thread for call in alone} - {loop, filer}
+    assert not others, "a send between two clients of this machine wakes no other thread"
+
+    counts = _of(alone, loop)
+    looks = counts.pop("poll") + counts.pop("getpid")
+    writes, syncs = counts.pop("pwrite64"), counts.pop("fdatasync")
+    in_batch, in_flight, filed = _of(batch, loop), _of(pipelined, loop), _of(calls, filer)
+    check(
+        **{
+            "alone: journal writes": (writes - 1) / ALONE,
+            "alone: journal syncs": (syncs - 1) / ALONE,
+            "alone: libzmq's looks": looks / ALONE,
+            "alone: loop's other calls": counts.total() / ALONE,
+            "batch: journal syncs": (in_batch["fdatasync"] - 1) / BATCHES,
+            "batch: all calls of the loop": in_batch.total() / BATCHES,
+            "pipelined: journal syncs": (in_flight["fdatasync"] - 1) / batches,
+            "filed: files made": filed["openat"] / sent,
+            "filed: renames": filed["rename"] / sent,
+            "filed: links": filed["symlink"] / sent,
+            "filed: all calls": filed.total() / sent,
+        }
+    )
+    # How large a batch is depends on who is faster, the clients or the disk; but it is no single message.
+    assert batches <= PIPELINED / 4, f"{PIPELINED} messages, {IN_FLIGHT} in flight, made {batches} batches"
+    assert in_flight.total() / PIPELINED < _of(alone, loop).total() / ALONE / 4, "a batch saves no calls"
+
+
+def test_a_rise_is_seen() -> None:
+    """A tenth is let pass; a fifth says the numbers and what to do."""
+    recorded, _ = BOUNDS["send calls"]
+    check(**{"send calls": recorded * 1.09})
+    with pytest.raises(
+        AssertionError, match=r"send calls: [0-9.]+, recorded [0-9.]+ .* \+20%.*write the new number into BOUNDS"
+    ):
+        check(**{"send calls": recorded * 1.2})
+
+
+def _tail(path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()[-2_000:]
+
+
+def _calls(path: str) -> Iterator[Call]:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            found = re.match(r"(\d+) +(\w+)\((.*)", line)
+            if found:
+                yield Call(*found.groups())
+
+
+def _is_record_of(call: Call, session: str) -> bool:
+    return call.name == "pwrite64" and session in call.rest
+
+
+def _of(calls: list[Call], thread: str) -> Counter[str]:
+    """How many of each the thread made. What waits for another thread, and what memory takes, is chance."""
+    chance = ("futex", "mmap", "munmap", "brk", "mprotect", "madvise")
+    return Counter(call.name for call in calls if call.thread == thread and call.name not in chance)

@@ -1,0 +1,273 @@
+"""Retention: mail, its tombstones, sessions and timeline files go when their time is over, and nothing else does."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from maestro_broker.views import dead_letters
+from maestro_runtime import paths
+from maestro_schemas import outbox_entry
+from maestro_schemas.errors import MaestroError
+from support.cli_shell import Shell
+from support.post_office import eventually
+
+if TYPE_CHECKING:
+    from maestro_clients.client import Client
+    from maestro_schemas.documents import PruneDoc
+    from support.post_office import PostOffice
+
+DAY_MS = 86_400_000
+
+
+def _pruned(operator: Client, *, dry_run: bool = False, older_than_ms: int | None = None) -> PruneDoc:
+    """A whole round."""
+    reports = [operator.prune(dry_run=dry_run, older_than_ms=older_than_ms)]
+
+    def is_done() -> bool:
+        reports.append(operator.prune(number=reports[0]["round"]))
+        return reports[-1]["done"]
+
+    eventually(is_done, "the round is over", 20.0)
+    return reports[-1]
+
+
+def _mail(office: PostOffice, session: str) -> list[str]:
+    return sorted(name for name in os.listdir(paths.receiver_dir(office.data, session)) if name.endswith(".json"))
+
+
+def _filed(operator: Client) -> None:
+    eventually(lambda: operator.stats()["filingBacklog"] == 0, "everything is filed", 20.0)
+
+
+def _age(office: PostOffice, session: str, message_id: str, days: int) -> None:
+    """Make a filed message, its link and all its times so much older, as if it had lain there."""
+    path = os.path.join(paths.receiver_dir(office.data, session), f"{message_id}.json")
+    with open(path, encoding="utf-8") as file:
+        message = json.load(file)
+    for name in ("createdAt", "offeredAt", "deliveredAt", "readAt"):
+        if name in message:
+            message[name] -= days * DAY_MS
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(message, file)
+    link = os.path.join(paths.sender_dir(office.data, message["from"]), f"{message_id}.json")
+    then_s = time.time() - days * 86_400
+    os.utime(path, (then_s, then_s))
+    os.utime(link, (then_s, then_s), follow_symlinks=False)
+
+
+def test_who_sent_it_hears_that_it_expired(open_office: PostOffice) -> None:
+    ann, bob = open_office.client("ann"), open_office.client("bob")
+    sent = [ann.send("bob", "now or never", ttl_ms=200) for _ in range(3)]
+    eventually(lambda: ann.inbox()["count"] > 0, "ann is told", 20.0)
+    eventually(lambda: open_office.status_of(sent[2]["id"]) == "expired", "all have expired")
+    told = ann.inbox()["messages"]
+    assert {message["from"] for message in told} == {"maestro"}
+    text = "\n".join(message["message"] for message in told)
+    # Each in a line of its own, once; the command that sends one again names one of them.
+    lines = [line for line in text.splitlines() if "message retry" not in line]
+    assert [sum(one["id"] in line for line in lines) for one in sent] == [1, 1, 1]
+    assert bob.inbox()["count"] == 0
+    # A notice that outlives the retention is told to nobody: the post office is no session.
+    assert open_office.client().stats()["messages"]["expired"] == 3
+
+
+def test_expired_mail_is_shown_to_nobody_before_it_is_marked(open_office: PostOffice) -> None:
+    ann, bob = open_office.client("ann"), open_office.client("bob")
+    sent = ann.send("bob", "now or never", ttl_ms=1)
+    # Whatever the broker has done about it by now.
+    eventually(lambda: bob.message(sent["id"])["status"] == "expired", "its time is over")
+    assert bob.inbox()["count"] == 0
+    assert bob.thread(sent["id"])["messages"][0]["status"] == "expired"
+
+
+def test_a_round_removes_what_is_old_and_only_that(post_office: PostOffice) -> None:
+    post_office.start()
+    post_office.sessions("ann", "bob")
+    ann, bob, operator = post_office.client("ann"), post_office.client("bob"), post_office.client()
+    ids = [ann.send("bob", "hello", message_id=f"m{number}")["id"] for number in range(5)]
+    bob.confirm(ids[:4], kind="read")
+    bob.delete([ids[3]])
+    _filed(operator)
+    post_office.stop()  # or it would have the pending one in memory, as it was
+    for message_id in (ids[0], ids[4]):
+        _age(post_office, "bob", message_id, 8)
+    # Its own time is old and its content is not: a clock was wrong, so it stays. And the other way round.
+    path = os.path.join(paths.receiver_dir(post_office.data, "bob"), "m1.json")
+    os.utime(path, (1_000_000, 1_000_000))
+    link = os.path.join(paths.sender_dir(post_office.data, "ann"), f"{ids[3]}.json")
+    os.utime(link, (1_000_000, 1_000_000), follow_symlinks=False)
+    timeline = os.path.join(post_office.data, "timeline")
+    for day in ("2020-01-01", "2099-01-01"):
+        with open(os.path.join(timeline, f"{day}.jsonl"), "w", encoding="utf-8") as file:
+            file.write('{"lsn":1,"at":1,"event":"message.refused"}\n' if day == "2020-01-01" else "")
+
+    post_office.start()
+    dry = _pruned(operator, dry_run=True)
+    assert dry["swept"] == {
+        "messages": 1, "expired": 1, "tombstones": 2, "timelineFiles": 1, "bytes": dry["swept"]["bytes"]
+    }  # fmt: skip
+    assert _mail(post_office, "bob") == ["m0.json", "m1.json", "m2.json", "m4.json"]
+    swept = _pruned(operator)["swept"]
+    assert swept == dry["swept"]
+    assert _mail(post_office, "bob") == ["m1.json", "m2.json", "m4.json"]
+    assert os.path.lexists(os.path.join(paths.sender_dir(post_office.data, "ann"), "m1.json"))
+    assert not os.path.lexists(link)
+    assert "2020-01-01.jsonl" not in os.listdir(timeline)
+    # The one that waited has expired, its sender was told, and it stays for another retention.
+    assert bob.message("m4")["status"] == "expired"
+    assert "m4 to bob" in ann.inbox()["messages"][0]["message"]
+    assert bob.message("m1")["status"] == "read"
+    assert _pruned(operator)["swept"] == {}
+    # The number goes on, and the id can be used again.
+    assert ann.send("bob", "again", message_id="m0")["seq"] == 6
+    assert _pruned(operator, older_than_ms=0)["swept"]["messages"] >= 2
+
+
+def test_a_project_of_the_config_file_keeps_its_mail_for_its_own_time(post_office: PostOffice) -> None:
+    os.makedirs(post_office.root, exist_ok=True)
+    with open(post_office.environ["MAESTRO_CONFIG"], "w", encoding="utf-8") as file:
+        file.write('[projects.shop]\nretention = "30d"\n[projects.brief]\nretention = "2d"\n')
+    post_office.start()
+    for session, project in (("ann", "other"), ("bob", "other"), ("cy", "shop"), ("di", "brief")):
+        post_office.session(session, project=project, role="orchestrator")
+    ann = post_office.client("ann")
+    for receiver, days in (("bob", 6), ("bob", 8), ("cy", 8), ("cy", 31), ("di", 1), ("di", 3)):
+        message_id = ann.send(receiver, "hello", message_id=f"{receiver}_{days}")["id"]
+        post_office.client(receiver).confirm([message_id], kind="read")
+        _filed(post_office.client())
+        _age(post_office, receiver, message_id, days)
+    _pruned(post_office.client())
+    kept = [name for receiver in ("bob", "cy", "di") for name in _mail(post_office, receiver)]
+    assert kept == ["bob_6.json", "cy_8.json", "di_1.json"]
+
+
+def test_what_is_dead_goes_too(post_office: PostOffice) -> None:
+    """The days of the dead letters' index, but for the newest; and what the outbox held and the broker refused, once
+    the file's time and its own are over."""
+    days = os.path.join(post_office.data, dead_letters.FOLDER)
+    outbox = os.path.join(paths.outbox_dir(post_office.data), "ann")
+    os.makedirs(days)
+    os.makedirs(outbox)
+    now_ms = time.time_ns() // 1_000_000
+    for lsn, day in enumerate(("2020-01-01", "2020-01-02", "2099-01-01"), 1):
+        with open(os.path.join(days, f"{day}.jsonl"), "w", encoding="utf-8") as file:
+            file.write(f'{{"lsn":{lsn},"at":{lsn},"event":"message.expired","id":"m","from":"ann","to":"bob"}}\n')
+    for name, queued_days, file_days in (("old", 8, 8), ("queued_long", 8, 1), ("touched", 1, 8), ("new", 1, 1)):
+        outgoing = {"id": name, "to": "nobody", "message": "hello"}
+        entry = outbox_entry.OutboxEntry(now_ms - queued_days * DAY_MS, "ann", None, outgoing, {"code": "INVALID"})
+        path = os.path.join(outbox, name + outbox_entry.FAILED_SUFFIX)
+        with open(path, "wb") as file_:
+            file_.write(outbox_entry.encode(entry))
+        os.utime(path, (now_ms / 1000 - file_days * 86_400,) * 2)
+    with open(os.path.join(outbox, "strange.failed"), "wb") as file_:
+        file_.write(b"not an entry")
+    os.utime(file_.name, (0, 0))
+    post_office.start()
+    operator = post_office.client()
+    dry = _pruned(operator, dry_run=True)
+    assert (dry["swept"]["messages"], dry["swept"]["timelineFiles"]) == (1, 2)
+    assert len(os.listdir(outbox)) == 5
+    assert _pruned(operator)["swept"] == dry["swept"]
+    assert sorted(os.listdir(outbox)) == ["new.failed", "queued_long.failed", "strange.failed", "touched.failed"]
+    assert os.listdir(days) == ["2099-01-01.jsonl"]
+
+
+def test_what_memory_holds_goes_with_the_file(open_office: PostOffice) -> None:
+    ann, bob, operator = open_office.client("ann"), open_office.client("bob"), open_office.client()
+    ann.send("bob", "hello", message_id="m1")
+    ann.send("bob", "hello", message_id="m2")
+    bob.confirm(["m1"], kind="read")
+    _filed(operator)
+    assert bob.inbox(status=["pending", "read"], since=0)["count"] == 2
+    _age(open_office, "bob", "m1", 8)
+    _pruned(operator)
+    eventually(lambda: bob.inbox(status=["pending", "read"], since=0)["count"] == 1, "it is forgotten")
+    with pytest.raises(MaestroError, match="no message"):
+        bob.message("m1")
+    assert bob.inbox()["count"] == 1
+
+
+def test_a_session_that_ended_long_ago_is_forgotten(post_office: PostOffice) -> None:
+    """With a retention of two seconds everything goes by itself; killed meanwhile, the broker ends there too."""
+    post_office.start(retention="2s")
+    post_office.sessions("ann", "bob", "idle")
+    ann, operator = post_office.client("ann"), post_office.client()
+    for number in range(5):
+        ann.send("bob", f"hello {number}")
+    post_office.client("bob").confirm([m["id"] for m in operator.inbox(session="bob")["messages"]], kind="read")
+    operator.end_session("ann")
+    operator.end_session("bob")
+
+    def known() -> set[str]:
+        with post_office.client() as now:
+            return {session["id"] for session in now.sessions()}
+
+    eventually(lambda: "bob" not in known(), "bob is forgotten", 30.0)
+    post_office.kill()
+    post_office.start(retention="2s")
+    eventually(lambda: known() == {"idle"}, "both are forgotten", 30.0)
+    operator = post_office.client()
+    _filed(operator)
+    eventually(lambda: os.listdir(os.path.join(post_office.data, "sessions")) == ["idle.json"], "their files went")
+    # What the journal's tail has filed again goes again.
+    folders = [paths.sender_dir(post_office.data, "ann"), paths.receiver_dir(post_office.data, "bob")]
+    eventually(lambda: not any(map(os.path.exists, folders)), "their folders went", 30.0)
+    names = [event["event"] for event in operator.events(0)["events"]]
+    assert names.count("session.forgotten") == 2
+    post_office.session("bob")
+    assert post_office.client("bob").inbox()["headSeq"] == 0
+    post_office.stop()
+    post_office.start()
+    assert known() == {"idle", "bob"}
+    assert post_office.client().stats()["warnings"] == []
+
+
+def test_what_several_rounds_find_expires_once(post_office: PostOffice) -> None:
+    """With a retention of a second there are four rounds until the main loop looks."""
+    post_office.start(retention="1s")
+    post_office.sessions("ann", "bob")
+    for number in range(20):
+        post_office.client("ann").send("bob", f"hello {number}")
+    operator = post_office.client()
+    eventually(lambda: operator.stats()["messages"]["expired"] >= 20, "all have expired", 20.0)
+    operator.end_session("ann")  # which gets a mail about it, that would expire as well
+    stats = operator.stats()
+    assert (stats["messages"]["expired"], stats["mailboxes"]["fullest"].get("bob", 0)) == (20, 0)
+    expired = [event["id"] for event in operator.events(0, session="bob", events=["expired"])["events"]]
+    assert len(set(expired)) == len(expired) == 20
+
+
+def test_who_may_prune(open_office: PostOffice) -> None:
+    with pytest.raises(MaestroError, match="may not do this") as refusal:
+        open_office.client("ann").prune()
+    assert refusal.value.code == "FORBIDDEN"
+    with pytest.raises(MaestroError, match="is over") as refusal:
+        open_office.client().prune(number=99)
+    assert refusal.value.code == "INVALID"
+    with pytest.raises(MaestroError, match="0 or more"):
+        open_office.client().prune(older_than_ms=-1)
+
+
+def test_the_command(open_office: PostOffice) -> None:
+    shell = Shell(open_office.root, open_office.environ, [])
+    ann, bob = open_office.client("ann"), open_office.client("bob")
+    ann.send("bob", "hello", message_id="m1")
+    bob.confirm(["m1"], kind="read")
+    _filed(open_office.client())
+    assert "Nothing would go" in shell.run("spool", "prune", "--dry-run").out
+    _age(open_office, "bob", "m1", 8)
+    shown = json.loads(shell.run("spool", "prune", "--dry-run", "--json").out)
+    assert (shown["dryRun"], shown["swept"]["messages"]) == (True, 1)
+    out = shell.run("spool", "prune").out
+    assert out.startswith("Gone: ")
+    assert "1  messages" in out
+    assert _mail(open_office, "bob") == []
+    wrong = shell.run("spool", "prune", "--older-than", "3")
+    assert wrong.code == 2
+    assert "--older-than" in wrong.err
+    assert "sweep" in shell.run("status").out

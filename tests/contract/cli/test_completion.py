@@ -1,0 +1,286 @@
+"""Completion: the real shells, asked as Tab asks them; no Python runs, and nothing is offered that there is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import shutil
+import subprocess
+import time
+from typing import TYPE_CHECKING, get_args
+
+import pytest
+
+from maestro_cli import command_table
+from maestro_cli.completion import scripts
+from support.cli_shell import Shell, open_shell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SHELLS: tuple[scripts.Shell, ...] = get_args(scripts.Shell)
+
+_ASK_BASH = """
+source {script}
+COMP_WORDS=({words})
+COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
+_maestro
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+_ASK_ZSH = """
+zmodload zsh/zpty
+zpty z zsh -f
+zpty -w z 'PS1=; LISTMAX=9999; source {script}; print -r -- IS_READ"Y"'
+zpty -r z out '*IS_READY*'
+zpty -w -n z '{line}'$'\\t\\t\\t'
+zpty -w -n z $'\\C-a: \\C-e\\C-k'
+zpty -w z ' ; print -r -- IS_DON"E"'
+zpty -r z out '*IS_DONE*'
+print -r -- $out
+"""
+
+
+def lacking(shell: str) -> None:
+    """A missing shell fails in CI, and skips aloud elsewhere."""
+    if shutil.which(shell) is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{shell} is missing")
+        pytest.skip(f"{shell} is not installed")
+
+
+class Tab:
+    """What a shell offers. Its PATH leads to traps alone, which leave a mark when they are run."""
+
+    def __init__(self, shell: scripts.Shell, person: Shell, directory: Path) -> None:
+        self.shell = shell
+        self.script = directory / f"maestro.{shell}"
+        self.script.write_text(scripts.script(shell), encoding="utf-8")
+        self.mark = directory / "trapped"
+        traps = directory / "traps"
+        traps.mkdir()
+        for name in ("python", "python3", "maestro", "sed", "grep", "cat", "ls"):
+            trap = traps / name
+            trap.write_text(f"#!/bin/sh\necho {name} >> {self.mark}\n", encoding="utf-8")
+            trap.chmod(0o755)
+        self.environ = {**person.environ, "PATH": str(traps), "HOME": str(directory), "TERM": "dumb"}
+
+    def offers(self, line: str, **environ: str) -> set[str]:
+        """The words after `line`."""
+        found = shutil.which(self.shell)
+        assert found is not None
+        if self.shell == "bash":
+            words = " ".join(f"'{word}'" for word in line.split(" "))
+            command = [found, "--norc", "--noprofile", "-c", _ASK_BASH.format(script=self.script, words=words)]
+        elif self.shell == "fish":
+            command = [found, "--no-config", "-c", f"source {self.script}; complete -C '{line}'"]
+        else:
+            zsh = _ASK_ZSH.format(script=self.script, line=line).replace("zpty z zsh", f"zpty z {found}")
+            command = [found, "-f", "-c", zsh]
+        done = subprocess.run(
+            command, env={**self.environ, **environ}, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert not self.mark.exists(), self.mark.read_text("utf-8")
+        assert done.stderr == ""
+        if self.shell == "fish":
+            return {offered.split("\t")[0] for offered in done.stdout.splitlines() if offered}
+        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", " ", done.stdout)
+        return set(text.split())
+
+
+@pytest.fixture(scope="module")
+def office() -> Iterator[tuple[Shell, Shell]]:
+    """A person's shell, and a session's with mail."""
+    with open_shell(MAESTRO_RATE_LIMIT="0") as person:
+        with person.client() as operator:
+            operator.start_session("sess_ann", name="ann", role="orchestrator")
+            operator.start_session("sess_bob", name="bob")
+            operator.start_session("sess_old", name="old")
+            operator.end_session("sess_old")
+        ann = person.like(MAESTRO_SESSION_ID="sess_ann")
+        ann.done("send", "--to", "bob", "--message", "hello", "--id", "msg_for_bob")
+        person.done("down")  # its files are all that a Tab looks at
+        yield person, person.like(MAESTRO_SESSION_ID="sess_bob")
+
+
+@pytest.fixture(params=SHELLS)
+def tab(request: pytest.FixtureRequest, office: tuple[Shell, Shell], tmp_path: Path) -> Tab:
+    lacking(request.param)
+    return Tab(request.param, office[0], tmp_path)
+
+
+def test_commands_options_and_words(tab: Tab) -> None:
+    assert {"send", "session", "message", "completion"} <= tab.offers("maestro ")
+    assert {"start", "end", "show", "list", "send"} <= tab.offers("maestro session ")
+    assert "--priority" in tab.offers("maestro session send --pri")
+    assert {"low", "medium", "high"} <= tab.offers("maestro send --priority ")
+    assert {"queue", "redirect"} <= tab.offers("maestro send --on-ended ")
+    assert {"claude-code", "codex", "gemini-cli"} <= tab.offers("maestro hooks install ")
+    assert "rate_limit=" in {word.replace("\\=", "=") for word in tab.offers("maestro up --set rate")}
+    assert "message.expired" in tab.offers("maestro timeline --event message.ex")
+    assert "http.port" in tab.offers("maestro config show http.p")
+
+
+def test_live_sessions_and_messages(tab: Tab) -> None:
+    receivers = tab.offers("maestro session send --to ")
+    assert {"parent", "sess_ann", "ann", "sess_bob", "bob"} <= receivers
+    assert not {"sess_old", "old"} & receivers
+    assert "sess_bob" in tab.offers("maestro session end sess_b")
+    # What it got is read, what it sent has a receipt, and either can be looked at.
+    got, sent = {"MAESTRO_SESSION_ID": "sess_bob"}, {"MAESTRO_SESSION_ID": "sess_ann"}
+    assert "msg_for_bob" in tab.offers("maestro message read ", **got)
+    assert "msg_for_bob" not in tab.offers("maestro message receipt ", **got)
+    assert "msg_for_bob" in tab.offers("maestro message receipt ", **sent)
+    assert "msg_for_bob" not in tab.offers("maestro message read ", **sent)
+    assert "msg_for_bob" in tab.offers("maestro message show ", **got) & tab.offers("maestro message show ", **sent)
+    assert "msg_for_bob" not in tab.offers("maestro message read ")
+    assert "sess_ann" not in tab.offers("maestro session end ", MAESTRO_DATA_DIR="/nowhere")
+
+
+def test_the_data_directory_is_found_as_the_command_finds_it(tab: Tab, tmp_path: Path) -> None:
+    del tab.environ["MAESTRO_DATA_DIR"]
+    places = {
+        "home": (tmp_path / ".local" / "share" / "maestro", {}),
+        "xdg": (tmp_path / "xdg" / "maestro", {"XDG_DATA_HOME": str(tmp_path / "xdg")}),
+        "tilde": (tmp_path / "mine", {"MAESTRO_DATA_DIR": "~/mine", "XDG_DATA_HOME": str(tmp_path / "none")}),
+    }
+    for name, (place, environ) in places.items():
+        (place / "sessions").mkdir(parents=True)
+        (place / "sessions" / f"in_{name}.json").write_text('{"session":{"id":"x"}}\n', encoding="utf-8")
+        assert f"in_{name}" in tab.offers("maestro session show in_", **environ)
+
+
+def test_a_relative_xdg_directory_counts_as_none(tab: Tab, tmp_path: Path) -> None:
+    del tab.environ["MAESTRO_DATA_DIR"]
+    place = tmp_path / ".local" / "share" / "maestro" / "sessions"
+    place.mkdir(parents=True)
+    (place / "here.json").write_text('{"session":{"id":"here"}}\n', encoding="utf-8")
+    assert "here" in tab.offers("maestro session show h", XDG_DATA_HOME="relative")
+
+
+def test_values_after_an_equals_sign_in_bash(office: tuple[Shell, Shell], tmp_path: Path) -> None:
+    tab = Tab("bash", office[0], tmp_path)
+    # bash makes three words of it.
+    assert tab.offers("maestro send --priority = h") == {"high"}
+    assert tab.offers("maestro send --priority =") == {"low", "medium", "high"}
+
+
+class Keyboard:
+    """A shell at a terminal, in which `maestro` prints what it was given."""
+
+    def __init__(self, command: list[str], environ: dict[str, str], directory: Path, setup: str) -> None:
+        self._master, slave = os.openpty()
+        # No more of the terminal's own echo than the shell's editor makes.
+        self.process = subprocess.Popen(
+            command, env=environ, cwd=directory, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+        )
+        os.close(slave)
+        self.type(f'{setup}; maestro() {{ printf \'got<%s>\' "$@"; echo DO"NE"; }}; maestro\n')
+
+    def type(self, keys: str) -> list[str]:
+        """Type something; what `maestro` was then given."""
+        os.write(self._master, keys.encode())
+        seen = ""
+        while "DONE" not in seen:
+            ready, _, _ = select.select([self._master], [], [], 20.0)
+            assert ready, seen
+            seen += os.read(self._master, 65_536).decode(errors="replace")
+        return re.findall(r"got<([^>]*)>", seen.replace("%s", ""))
+
+    def close(self) -> None:
+        """Hang up."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self._master)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "zsh by its file's name"])
+def test_a_key_at_a_terminal(office: tuple[Shell, Shell], tmp_path: Path, shell: str) -> None:
+    """What only the shell's own editor does: names are quoted, folders go on, what wants a value gets no space."""
+    lacking(shell.split(maxsplit=1)[0])
+    person = office[0].like(HOME=str(tmp_path), XDG_DATA_HOME="", TERM="dumb")
+    work = tmp_path / "work"
+    (work / "a folder").mkdir(parents=True)
+    (work / "a folder" / "it's $one.md").touch()
+    person.done("completion", "zsh", "--install")
+    script = tmp_path / "script"
+    script.write_text(scripts.script("bash" if shell == "bash" else "zsh"), encoding="utf-8")
+    command = ["bash", "--norc", "--noprofile", "-i"] if shell == "bash" else ["zsh", "-f", "-i"]
+    setup = f"source {script}"
+    if shell == "zsh by its file's name":
+        setup = "fpath=(~/.local/share/zsh/site-functions $fpath); autoload -Uz compinit; compinit -D -u"
+    keyboard = Keyboard(command, person.environ, work, setup)
+    try:
+        assert keyboard.type("maestro send --to par\t\n") == ["send", "--to", "parent"]
+        assert keyboard.type("maestro send --file a\tit\t\n")[2:] == ["a folder/it's $one.md"]
+        assert keyboard.type("maestro send --to=sess_a\t\n") == ["send", "--to=sess_ann"]
+        assert keyboard.type("maestro up --set rate_l\t600\n")[2:] == ["rate_limit=600"]
+    finally:
+        keyboard.close()
+
+
+def test_nothing_is_forgotten_and_nothing_made_up(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in scripts.commands():
+        app = command_table.build()
+        app([*command.path.split(), "--help"], exit_on_error=False, result_action="return_value")
+        told = capsys.readouterr().out
+        options = {name for names, _ in command.options for name in names}
+        shown = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*(?= |,|$)", _option_rows(told), re.MULTILINE))
+        assert options - {"--help", "--version"} == shown - {"--help", "--version"}, command.path
+
+
+def _option_rows(told: str) -> str:
+    """The first column of the options' table."""
+    _, _, table = told.partition("\nOptions:\n")
+    rows = [line[2:] for line in table.split("\n\n")[0].splitlines() if line.startswith("  -")]
+    return "\n".join(re.split(r"  ", row)[0] for row in rows)
+
+
+def test_a_thousand_sessions(office: tuple[Shell, Shell], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tab = Tab("bash", office[0], tmp_path)
+    sessions = tmp_path / "data" / "sessions"
+    sessions.mkdir(parents=True)
+    for number in range(1_000):
+        body = {
+            "session": {"id": f"sess_{number:04}", "role": "worker", "name": f"worker-{number}", "status": "idle"}
+        }
+        (sessions / f"sess_{number:04}.json").write_text(
+            json.dumps(body, separators=(",", ":")) + "\n", encoding="utf-8"
+        )
+    data = str(tmp_path / "data")
+    began = time.perf_counter()
+    few = tab.offers("maestro session send --to ", MAESTRO_DATA_DIR="/nowhere")
+    middle = time.perf_counter()
+    many = tab.offers("maestro session send --to ", MAESTRO_DATA_DIR=data)
+    ended = time.perf_counter()
+    assert few == {"parent"}
+    assert len(many) == 2_001
+    with capsys.disabled():
+        print(
+            f"\na Tab in bash: {(middle - began) * 1000:.0f} ms without sessions, "
+            f"{(ended - middle) * 1000:.0f} ms with 1,000 (a whole bash each time)"
+        )
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_install(office: tuple[Shell, Shell], tmp_path: Path, shell: scripts.Shell) -> None:
+    person = office[0].like(HOME=str(tmp_path), XDG_DATA_HOME="", XDG_CONFIG_HOME="")
+    assert person.done("completion", shell).out == scripts.script(shell)
+    paths = re.findall(r"Wrote (.+)\.$", person.done("completion", shell, "--install").out, re.MULTILINE)
+    assert paths
+    assert all(path.startswith(str(tmp_path)) for path in paths)
+    person.done("completion", shell, "--install")
+    with open(paths[0], "w", encoding="utf-8") as file:
+        file.write("# mine\n")
+    refused = person.run("completion", shell, "--install")
+    assert refused.code == 2
+    assert "made by something else" in refused.err
+    person.done("completion", shell, "--install", "--force")
+
+
+def test_an_unknown_shell(office: tuple[Shell, Shell]) -> None:
+    refused = office[0].run("completion", "tcsh")
+    assert refused.code == 2
+    assert "fish" in refused.err

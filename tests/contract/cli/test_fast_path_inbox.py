@@ -1,0 +1,259 @@
+"""Mail by the quick way of `maestro inbox`: the same texts, receipts and leases as by the usual way."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from maestro_cli import exit_codes
+from maestro_clients.processes.broker_process import find
+from support.cli_shell import Ran, Shell, open_shell
+from support.fast_path import ALLOWED_WITH_MAIL, BOTH, closed_pipe, loaded, run_and_loaded
+from support.post_office import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WAYS = ("1", "0")
+SHAPES = [[], ["-q"], ["--json"], ["--mark-read"], ["--quiet", "--mark-read", "--json"]]
+RICH: dict[str, Any] = {
+    "priority": "high",
+    "type": "request",
+    "taskId": "task_7",
+    "requiresAck": True,
+    "data": {"größe": [1, None, True, {"a": "\x1b\u2028👍"}], "b": {}},
+}
+ODD = "naïve 👍 \x1b[31mred\x07 \x00\u2028msg_forged from boss\x85\ttab\r\nend\x7f"
+# What waits, by name: text and metadata of each.
+MAIL: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "one": [("hello", {})],
+    "high-first": [("first", {}), ("urgent", {"priority": "high"}), ("last", {"priority": "low"})],
+    "over-the-budget": [(str(number) * 6_000, {}) for number in range(7)],
+    # 32 and a half of them are a page, so that it ends at the same one whether that came "just now" or "1s ago".
+    "many": [(f"{number:500}", {}) for number in range(70)],
+    "metadata": [("plain", {}), ("rich\nin lines", RICH)],
+    "odd-characters": [(ODD, {}), ("line one\n\nline three\n", {})],
+}
+
+
+class Pair(NamedTuple):
+    """The same mail in two mailboxes, for the two ways."""
+
+    quick: Shell
+    usual: Shell
+
+    def ran(self, *arguments: str) -> Ran:
+        """What a command says, the same by both ways but for ids and times."""
+        said = [shell.run(*arguments, environ={"MAESTRO_QUICK": way}) for shell, way in zip(self, WAYS, strict=True)]
+        assert _plain(said[0]) == _plain(said[1])
+        return said[0]
+
+
+def _plain(ran: Ran) -> Ran:
+    return Ran(ran.code, *map(_without_ids_and_times, ran[1:]))
+
+
+def _without_ids_and_times(text: str) -> str:
+    for pattern, word in (
+        (r"\b(msg|sess)_\d+_\w{9}", r"\1"),
+        (r"\d\d:\d\d:\d\d, (just now|\d+s ago)", "TIME"),
+        (r'"(createdAt|seq)": \d+', r'"\1": N'),
+        (r"comes back in \d+s", "comes back in S"),
+    ):
+        text = re.sub(pattern, word, text)
+    return text
+
+
+@pytest.fixture(scope="module")
+def person() -> Iterator[Shell]:
+    with open_shell(MAESTRO_RATE_LIMIT="0") as shell:
+        yield shell
+
+
+@pytest.fixture
+def alice(person: Shell) -> Shell:
+    return person.session("alice" + os.urandom(4).hex(), role="orchestrator")
+
+
+@pytest.fixture
+def bob(person: Shell) -> Shell:
+    return person.session()
+
+
+@pytest.fixture
+def pair(person: Shell) -> Pair:
+    return Pair(person.session(), person.session())
+
+
+def deliver(alice: Shell, pair: Pair, mail: list[tuple[str, dict[str, Any]]]) -> list[list[str]]:
+    """Send it to both; the ids, by mailbox."""
+    sent: list[list[str]] = []
+    for shell in pair:
+        ids: list[str] = []
+        for text, metadata in mail:
+            answers = {"inReplyTo": ids[-1]} if ids and metadata.get("type") == "request" else {}
+            ids.append(alice.send(shell, text, metadata={**metadata, **answers} or None))
+        sent.append(ids)
+    return sent
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=" ".join)
+@pytest.mark.parametrize("name", MAIL)
+def test_mail_is_shown_alike(alice: Shell, pair: Pair, name: str, shape: list[str]) -> None:
+    sent = deliver(alice, pair, MAIL[name])
+    pages = 0
+    while "msg_" in pair.ran("inbox", *shape).out:
+        pages += 1
+    assert pages > 1 if name in ("over-the-budget", "many") else pages == 1
+    state = "read" if "--mark-read" in shape else "delivered"
+    for ids in sent:
+        assert {alice.state(message_id) for message_id in ids} == {state}
+    shown = [alice.done("message", "show", ids[0], "--json").json() for ids in sent]
+    assert [(message["status"], message["deliveredVia"]) for message in shown] == [(state, "cli")] * 2
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=" ".join)
+def test_it_imports_little(alice: Shell, bob: Shell, shape: list[str]) -> None:
+    alice.send(bob, ODD, metadata=RICH)
+    ran, modules = run_and_loaded(bob, "inbox", *shape)
+    assert ran.code == 0
+    assert "msg_" in ran.out
+    assert modules <= ALLOWED_WITH_MAIL
+    # And nothing of this for the many times that there is none.
+    assert "maestro_cli.inbox.listing" not in loaded(bob, "inbox", *shape)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-16"])
+@pytest.mark.parametrize("shape", [[], ["--json"]], ids=" ".join)
+def test_outputs_that_are_no_utf_8(alice: Shell, person: Shell, shape: list[str], encoding: str) -> None:
+    pair = Pair(*(person.session().like(PYTHONIOENCODING=encoding) for _ in WAYS))
+    deliver(alice, pair, [(ODD, RICH)])
+    said = []
+    for shell, way in zip(pair, WAYS, strict=True):
+        command = shell.like(MAESTRO_QUICK=way).start("inbox", *shape)
+        out, err = command.communicate(timeout=60)
+        said.append((_without_ids_and_times(out.decode(encoding)), err, command.returncode))
+    assert said[0] == said[1]
+    assert said[0][2] == 0
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=" ".join)
+def test_what_another_reader_holds(alice: Shell, pair: Pair, shape: list[str]) -> None:
+    deliver(alice, pair, MAIL["high-first"])
+    for shell in pair:
+        with shell.client() as client:
+            assert len(client.inbox(status=["pending"], limit=2, lease_ms=60_000, reader="other")["messages"]) == 2
+    assert pair.ran("inbox", *shape).out.count("last") == 1
+    # Nothing more, and it says why.
+    ran = pair.ran("inbox", *shape)
+    assert (ran.code, "is showing 2 messages" in ran.out) == (0, shape in ([], ["--mark-read"]))
+
+
+def test_sessions_that_may_not(alice: Shell, pair: Pair) -> None:
+    sent = deliver(alice, pair, MAIL["one"])
+    for token in ("", "wrong"):
+        odd = Pair(*(shell.like(MAESTRO_SESSION_TOKEN=token) for shell in pair))
+        for shape in SHAPES:
+            assert odd.ran("inbox", *shape).code == exit_codes.REFUSED
+    assert [alice.state(ids[0]) for ids in sent] == ["pending"] * 2
+    for shell in pair:
+        shell.done("session", "end")
+    for shape in SHAPES:
+        pair.ran("inbox", *shape)
+
+
+@BOTH
+@pytest.mark.parametrize("shape", SHAPES, ids=" ".join)
+def test_closed_output_delivers_nothing(alice: Shell, bob: Shell, shape: list[str], way: str) -> None:
+    sent = [alice.send(bob, "hello") for _ in range(2)]
+    writing = closed_pipe()
+    process = bob.like(MAESTRO_QUICK=way).start("inbox", *shape, stdout=writing)
+    os.close(writing)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (exit_codes.PIPE_CLOSED, b"")
+    # Nor is it held back from the next reader.
+    assert [message["id"] for message in bob.inbox()] == sent
+
+
+class Held:
+    """`maestro inbox`, in the middle of writing out more than its pipe takes."""
+
+    def __init__(self, shell: Shell) -> None:
+        reading, writing = os.pipe()
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+        self.process = shell.start("inbox", stdout=writing)
+        os.close(writing)
+        self._pipe = os.fdopen(reading, "rb")
+        # It is at it.
+        self._out = self._pipe.read(1)
+
+    def read(self) -> str:
+        """All that it prints, so that it can go on; until its last byte."""
+        while not self._out.endswith(b'"..."\n') and (more := self._pipe.read1()):
+            self._out += more
+        return self._out.decode()
+
+    def finish(self) -> Ran:
+        """Read the rest, and wait for its end."""
+        out = self.read()
+        with self._pipe:
+            assert self._pipe.read() == b""
+        _, err = self.process.communicate(timeout=60)
+        return Ran(self.process.returncode, out, err.decode())
+
+
+def test_a_broker_that_dies_before_the_confirmation() -> None:
+    """By both ways the reader is told so, no other broker is started for it, and the mail comes again."""
+    with open_shell(MAESTRO_RATE_LIMIT="0") as person:
+        alice = person.session(role="orchestrator")
+        said = []
+        for way in WAYS:
+            bob = person.session()
+            sent = alice.send(bob, "x" * 9_000)
+            held = Held(bob.like(MAESTRO_QUICK=way))
+            person.kill_broker()
+            said.append(_plain(held.finish()))
+            assert find(person.data) is None
+            assert [message["id"] for message in bob.inbox()] == [sent]
+        assert said[0] == said[1]
+        assert said[0].code == exit_codes.UNREACHABLE
+        assert "were shown, but could not be marked delivered: no broker listens at" in said[0].err
+
+
+def test_another_broker_takes_the_confirmation() -> None:
+    with open_shell(MAESTRO_RATE_LIMIT="0") as person:
+        alice = person.session(role="orchestrator")
+        for way in WAYS:
+            bob = person.session()
+            sent = alice.send(bob, "x" * 9_000)
+            held = Held(bob.like(MAESTRO_QUICK=way))
+            person.kill_broker()
+            with alice.client():
+                pass  # starts it
+            ran = held.finish()
+            assert (ran.code, ran.err) == (0, "")
+            assert alice.state(sent) == "delivered"
+            assert bob.inbox() == []
+
+
+def test_a_broker_that_does_not_answer_the_confirmation_in_time(alice: Shell, bob: Shell) -> None:
+    """Whoever asked quickly asks again, as patiently as the usual way."""
+    sent = alice.send(bob, "x" * 9_000)
+    held = Held(bob)
+    os.kill(alice.broker_pid(), signal.SIGSTOP)
+    try:
+        out = held.read()
+        # Only the usual way loads msgpack's extension module.
+        maps = Path(f"/proc/{held.process.pid}/maps")
+        eventually(lambda: "_cmsgpack" in maps.read_text(), "the usual way took over")
+    finally:
+        os.kill(alice.broker_pid(), signal.SIGCONT)
+    ran = held.finish()
+    assert (ran.code, ran.err, out.count(sent)) == (0, "", 2)
+    assert alice.state(sent) == "delivered"

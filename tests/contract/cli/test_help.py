@@ -1,0 +1,200 @@
+"""The command line explains itself: help, version, usage errors, exit codes. No broker is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from maestro_cli import command_table, exit_codes
+from maestro_schemas import __version__
+from maestro_schemas.errors import CODES, MaestroError
+
+COMMANDS = [
+    (),
+    *[(name,) for name, _, _ in command_table.ROOT_COMMANDS],
+    ("session",),
+    *[("session", name) for name, _, _ in command_table.SESSION_COMMANDS],
+    ("message",),
+    *[("message", name) for name, _, _ in command_table.MESSAGE_COMMANDS],
+    ("hooks",),
+    *[("hooks", name) for name, _, _ in command_table.HOOKS_COMMANDS],
+    ("config",),
+    *[("config", name) for name, _, _ in command_table.CONFIG_COMMANDS],
+    ("service",),
+    *[("service", name) for name, _, _ in command_table.SERVICE_COMMANDS],
+    ("spool",),
+    *[("spool", name) for name, _, _ in command_table.SPOOL_COMMANDS],
+    ("keys",),
+    *[("keys", name) for name, _, _ in command_table.KEYS_COMMANDS],
+]
+
+
+def maestro(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command with an environment in which nothing may be written."""
+    environ = {"PATH": os.environ["PATH"], "MAESTRO_DATA_DIR": "/nonexistent/maestro", "MAESTRO_AUTOSTART": "0"}
+    environ |= {name: value for name, value in os.environ.items() if name.startswith("COV")}
+    return subprocess.run(
+        [sys.executable, "-m", "maestro_cli", *arguments],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
+    shown = maestro(*command, "--help")
+    assert shown.returncode == 0
+    assert shown.stderr == ""
+    assert shown.stdout.startswith(f"Usage: {' '.join(('maestro', *command))}")
+    assert "Examples:\n  " in shown.stdout
+    assert f"  {' '.join(('maestro', *command))}" in shown.stdout.partition("Examples:")[2] or not command
+    assert "--no-" not in shown.stdout.replace("--no-http", "")
+    assert "─" not in shown.stdout
+    assert "\x1b" not in shown.stdout
+    lines = shown.stdout.splitlines()
+    # A line of ours that is wider than a terminal is cut after a space.
+    assert [line for line in lines if line.endswith(" ") and line.strip()] == []
+    for number, line in enumerate(lines):
+        if line.startswith("  --"):
+            explained = "  " in line.strip() or lines[number + 1].startswith("      ")
+            assert explained, f"no explanation: {line}"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_as_a_word_is_the_same(command: tuple[str, ...]) -> None:
+    assert maestro("help", *command).stdout == maestro(*command, "--help").stdout
+
+
+def test_no_arguments_show_the_help() -> None:
+    bare = maestro()
+    assert (bare.returncode, bare.stdout) == (0, maestro("--help").stdout)
+
+
+def test_the_root_help_documents_the_exit_codes() -> None:
+    text = maestro("--help").stdout
+    for number, meaning in exit_codes.MEANINGS.items():
+        assert f"  {number}  {meaning}" in text
+
+
+def test_the_readme_documents_the_exit_codes() -> None:
+    readme = os.path.join(os.path.dirname(__file__), *[os.pardir] * 3, "README.md")
+    with open(readme, encoding="utf-8") as file:
+        text = file.read()
+    for number in exit_codes.MEANINGS:
+        assert f"\n| {number} | " in text
+
+
+def test_the_version() -> None:
+    assert maestro("--version").stdout == f"maestro {__version__}\n"
+
+
+def test_the_installed_script_is_the_same_program() -> None:
+    script = os.path.join(os.path.dirname(sys.executable), "maestro")
+    shown = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=60, check=False)
+    assert (shown.returncode, shown.stdout) == (0, f"maestro {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["sesion"], 'Did you mean "session"?'),
+        (["session", "strat"], 'Did you mean "start"?'),
+        (["inbox", "--wach"], "Did you mean --watch?"),
+        (["session", "send", "--message", "x"], "--to requires an argument"),
+        (["session", "send", "--to", "bob", "--message"], "--message requires an argument"),
+        (["session", "send", "--to", "bob", "hello"], "unexpected argument: hello"),
+        (["session", "send", "--to", "bob", "--message", "x", "--priority", "urgent"], '"low", "medium", "high"'),
+        (["session", "send", "--to", "bob", "--message", "x", "--type", "rant"], '"request", "response"'),
+        (["session", "start", "--role", "king"], '"orchestrator", "worker"'),
+        (["inbox", "--limit", "many"], '"many"'),
+        (["inbox", "--no-quiet"], "--no-quiet"),
+        (["message", "show"], "ID requires an argument"),
+        (["message", "read"], "ID is missing"),
+        (["up", "--set", "rate"], "NAME=VALUE"),
+        (["up", "--set", "colour=red"], "no setting 'colour'"),
+        (["up", "--set", "rate_limit=-1"], "rate_limit can't be '-1'"),
+        (["inbox", "--mark-read", "--clear"], "exclude each other"),
+        (["inbox", "--timeout", "3s"], "--timeout is for --watch"),
+        (["inbox", "--watch", "--unread"], "--unread"),
+        (["inbox", "--limit", "0"], "--limit must be at least 1"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+@pytest.mark.parametrize("as_json", [False, True], ids=["plain", "json"])
+def test_usage_errors(arguments: list[str], said: str, as_json: bool) -> None:
+    # Before the options, since behind the last one it could be taken for its value.
+    first_option = next((place for place, word in enumerate(arguments) if word.startswith("--")), len(arguments))
+    ran = maestro(*arguments[:first_option], *(["--json"] if as_json else []), *arguments[first_option:])
+    assert ran.returncode == exit_codes.USAGE
+    assert ran.stderr.startswith("maestro: ")
+    assert said in ran.stderr
+    assert "\n  next: " in ran.stderr
+    if as_json:
+        error = json.loads(ran.stdout)["error"]
+        assert error["code"] in CODES
+        assert said in error["message"]
+    else:
+        assert ran.stdout == ""
+
+
+def test_export_and_json_exclude_each_other() -> None:
+    ran = maestro("session", "start", "--json", "--export")
+    assert (ran.returncode, json.loads(ran.stdout)["error"]["code"]) == (exit_codes.USAGE, "INVALID")
+
+
+def test_every_code_has_an_exit_code_that_is_documented() -> None:
+    assert exit_codes.EXIT_OF_CODE.keys() == CODES.keys()
+    assert set(exit_codes.EXIT_OF_CODE.values()) | {exit_codes.DONE} == exit_codes.MEANINGS.keys()
+    assert exit_codes.DONE not in exit_codes.EXIT_OF_CODE.values()
+
+
+def test_a_code_of_a_newer_broker_is_a_failure() -> None:
+    assert exit_codes.of(MaestroError("FROM_THE_FUTURE", "?")) == exit_codes.FAILED
+
+
+def test_main_is_cheap_to_import() -> None:
+    script = (
+        "import sys; before = set(sys.modules)\nimport maestro_cli.main\nprint(*sorted(set(sys.modules) - before))"
+    )
+    environ = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    loaded = subprocess.run(
+        [sys.executable, "-S", "-c", script], env=environ, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert loaded.stdout.split() == ["maestro_cli", "maestro_cli.main"]
+
+
+def test_a_fault_of_ours_is_told_once_and_kept(tmp_path: pytest.TempPathFactory) -> None:
+    """The traceback goes to a file, so that an agent's context is spared; the message says which."""
+    broken = (
+        "import sys, maestro_cli.command_table as tree\n"
+        "def fail(): raise ZeroDivisionError('on purpose')\n"
+        "tree.build = fail\n"
+        "from maestro_cli.main import main\n"
+        "sys.exit(main(['status', '--json']))\n"
+    )
+    os.makedirs(f"{tmp_path}/logs")
+    ran = subprocess.run(
+        [sys.executable, "-c", broken],
+        env={**os.environ, "MAESTRO_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == exit_codes.FAILED
+    error = json.loads(ran.stdout)["error"]
+    assert error["code"] == "INTERNAL"
+    log = f"{tmp_path}/logs/cli-faults.log"
+    assert log in error["hint"]
+    assert "Traceback" not in ran.stderr
+    assert os.stat(log).st_mode & 0o777 == 0o600
+    with open(log, encoding="utf-8") as file:
+        assert "ZeroDivisionError: on purpose" in file.read()

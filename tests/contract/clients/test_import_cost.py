@@ -1,0 +1,95 @@
+"""What importing a client's module costs: every command of every agent pays for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+# A directory's or a message's worth of work needs none of these.
+HEAVY = (
+    "zmq",
+    "msgpack",
+    "msgspec",
+    "asyncio",
+    "cyclopts",
+    "tenacity",
+    "platformdirs",
+    "rich",
+    "subprocess",
+    "socket",
+)
+
+
+def imported(statement: str) -> set[str]:
+    """The modules that a new interpreter has after a statement."""
+    script = f"import sys; {statement}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "protocol.callers",
+        "protocol.new_ids",
+        "outbox.outbox_files",
+        "outbox.durable_send",
+        "transports.liveness",
+        "processes.broker_process",
+        "processes.gateway_process",
+        "retry_policy",
+    ],
+)
+def test_modules_that_talk_to_no_broker_yet(module: str) -> None:
+    """They read files or make decisions; what is heavy comes in inside their functions."""
+    assert imported(f"import maestro_clients.{module}").isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "maestro_runtime.paths",
+        *(f"maestro_schemas.{name}" for name in ("names", "errors", "limits", "documents", "outbox_entry")),
+    ],
+)
+def test_the_contract_as_clients_import_it(module: str) -> None:
+    """Its typed half, which needs msgspec, is the broker's."""
+    assert imported(f"import {module}").isdisjoint(HEAVY)
+
+
+def test_finding_a_broker_that_is_not_there() -> None:
+    """What the quick commands do first."""
+    statement = "import maestro_clients.processes.broker_process as p; p.find('/nonexistent')"
+    assert imported(statement).isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize(
+    "module", ["maestro_clients.channel.one_shot_client", "maestro_cli.inbox.listing", "maestro_cli.fast_path"]
+)
+def test_what_the_quick_commands_are_made_of(module: str) -> None:
+    """With what these import: each costs more than the whole of that."""
+    common = {"typing", "re", "enum", "json", "contextlib", "collections", "maestro_schemas.limits"}
+    assert imported(f"import {module}").isdisjoint(common.union(HEAVY))
+
+
+@pytest.mark.parametrize(
+    "module", ["protocol.codec", "protocol.commands", "channel.pending_requests", "mailbox.cursor"]
+)
+def test_the_modules_without_io(module: str) -> None:
+    """They take and give bytes and numbers."""
+    assert imported(f"import maestro_clients.{module}").isdisjoint(set(HEAVY) - {"msgpack"})
+
+
+@pytest.mark.parametrize("module", ["client", "mailbox.watcher", "mailbox.receipts"])
+def test_the_modules_that_talk_to_a_broker(module: str) -> None:
+    """libzmq and msgpack, and nothing else that is heavy."""
+    assert imported(f"import maestro_clients.{module}").isdisjoint(set(HEAVY) - {"zmq", "msgpack"})
+
+
+@pytest.mark.parametrize("module", ["async_client", "mailbox.async_notices"])
+def test_the_modules_for_an_event_loop(module: str) -> None:
+    """asyncio on top, with what that imports; not the broker's msgspec, nor zmq's own bridge to asyncio."""
+    found = imported(f"import maestro_clients.{module}")
+    assert found.isdisjoint({"msgspec", "cyclopts", "tenacity", "platformdirs", "rich", "zmq.asyncio"})

@@ -1,0 +1,181 @@
+"""Waiting for a receipt: at once when it comes, typed when it never will."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from maestro_clients.mailbox.receipts import wait_for
+from maestro_clients.protocol.callers import Caller
+from maestro_schemas.errors import MaestroError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from maestro_schemas.documents import MessageDoc
+    from support.post_office import PostOffice
+
+ANN = Caller("ann")
+
+
+def wait(
+    office: PostOffice, message_id: str, status: str, timeout_s: float = 20.0, caller: Caller = ANN
+) -> MessageDoc:
+    return wait_for(office.data, office.environ, caller, message_id, status, timeout_s)
+
+
+def failure(office: PostOffice, message_id: str, status: str, timeout_s: float = 20.0) -> MaestroError:
+    with pytest.raises(MaestroError) as raised:
+        wait(office, message_id, status, timeout_s)
+    return raised.value
+
+
+class Waiting:
+    """Somebody who waits, in a thread."""
+
+    def __init__(self, office: PostOffice, message_id: str, status: str, caller: Caller = ANN) -> None:
+        self.message: MessageDoc | None = None
+        self.error: MaestroError | None = None
+        self._call: Callable[[], MessageDoc] = lambda: wait(office, message_id, status, caller=caller)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.message = self._call()
+        except MaestroError as error:
+            self.error = error
+
+    def is_waiting(self, for_s: float) -> bool:
+        """Whether it goes on for so long."""
+        self._thread.join(for_s)
+        return self._thread.is_alive()
+
+    def result(self) -> MessageDoc:
+        """What it waited for."""
+        self._thread.join(20.0)
+        assert self.error is None, self.error
+        assert self.message is not None
+        return self.message
+
+
+def test_what_is_so_already_is_told_at_once(open_office: PostOffice) -> None:
+    """A read message is a delivered one."""
+    sent = open_office.client("ann").send("bob", "hello")
+    open_office.client("bob").confirm([sent["id"]], "read")
+    assert wait(open_office, sent["id"], "delivered")["status"] == "read"
+    assert wait(open_office, sent["id"], "read")["status"] == "read"
+    assert wait(open_office, sent["id"], "read", caller=Caller())["status"] == "read"
+
+
+@pytest.mark.parametrize("caller", [ANN, Caller()], ids=["sender", "operator"])
+def test_it_comes_when_it_comes(open_office: PostOffice, caller: Caller) -> None:
+    """By notice; delivered is not read."""
+    sent = open_office.client("ann").send("bob", "hello")
+    delivered = Waiting(open_office, sent["id"], "delivered", caller)
+    read = Waiting(open_office, sent["id"], "read", caller)
+    assert delivered.is_waiting(0.3)
+    bob = open_office.client("bob")
+    bob.confirm([sent["id"]], "delivered", via="test")
+    assert delivered.result().get("deliveredVia") == "test"
+    assert read.is_waiting(0.2)
+    bob.confirm([sent["id"]], "read")
+    assert "readAt" in read.result()
+
+
+def test_other_traffic_does_not_end_it(open_office: PostOffice) -> None:
+    """Notices about other messages are not its own."""
+    ann, bob = open_office.client("ann"), open_office.client("bob")
+    sent = ann.send("bob", "hello")
+    waiting = Waiting(open_office, sent["id"], "delivered")
+    other = ann.send("bob", "another")
+    bob.confirm([other["id"]], "delivered")
+    assert waiting.is_waiting(0.3)
+    bob.confirm([sent["id"]], "delivered")
+    assert waiting.result()["id"] == sent["id"]
+
+
+def test_too_late(open_office: PostOffice) -> None:
+    """A typed error that says how far it got, on time."""
+    sent = open_office.client("ann").send("bob", "hello")
+    began_s = time.monotonic()
+    error = failure(open_office, sent["id"], "delivered", timeout_s=0.5)
+    assert 0.4 < time.monotonic() - began_s < 3.0
+    assert error.code == "TIMEOUT"
+    assert "pending" in error.message
+    assert sent["id"] in error.hint
+
+
+def test_what_will_never_come(open_office: PostOffice) -> None:
+    """Unknown, somebody else's, not to be waited for."""
+    open_office.sessions("cyd")
+    sent = open_office.client("ann").send("bob", "hello")
+    assert failure(open_office, "m0", "delivered").code == "MESSAGE_NOT_FOUND"
+    assert failure(open_office, sent["id"], "seen").code == "INVALID"
+    with pytest.raises(MaestroError) as raised:
+        wait(open_office, sent["id"], "read", caller=Caller("cyd"))
+    assert raised.value.code in ("MESSAGE_NOT_FOUND", "FORBIDDEN")
+
+
+def test_a_message_that_expires(open_office: PostOffice) -> None:
+    """Told when it does."""
+    sent = open_office.client("ann").send("bob", "hello", ttl_ms=300)
+    error = failure(open_office, sent["id"], "delivered")
+    assert error.code == "STATUS_CONFLICT"
+    assert "expired" in error.message
+
+
+def test_a_message_that_is_deleted_unread(open_office: PostOffice) -> None:
+    """Told as such, not as unknown."""
+    sent = open_office.client("ann").send("bob", "hello")
+    waiting = Waiting(open_office, sent["id"], "read")
+    assert waiting.is_waiting(0.3)
+    open_office.client("bob").delete([sent["id"]])
+    assert not waiting.is_waiting(20.0)
+    assert waiting.error is not None
+    assert waiting.error.code == "MESSAGE_NOT_FOUND"
+    assert "deleted" in waiting.error.message
+
+
+@pytest.mark.parametrize("status", ["delivered", "read"])
+def test_a_message_that_is_deleted_right_after_it_got_there(open_office: PostOffice, status: str) -> None:
+    """The notice is proof enough."""
+    ann, bob = open_office.client("ann"), open_office.client("bob")
+    for number in range(10):
+        sent = ann.send("bob", "hello")
+        waiting = Waiting(open_office, sent["id"], status)
+        assert waiting.is_waiting(0.15)
+        bob.confirm([sent["id"]], status)
+        bob.delete([sent["id"]])
+        message = waiting.result()
+        assert message["status"] == status, number
+        assert ("readAt" if status == "read" else "deliveredAt") in message
+
+
+def test_a_broker_that_goes_and_comes(open_office: PostOffice) -> None:
+    """It is waited for."""
+    sent = open_office.client("ann").send("bob", "hello")
+    waiting = Waiting(open_office, sent["id"], "delivered")
+    assert waiting.is_waiting(0.2)
+    open_office.kill()
+    assert waiting.is_waiting(1.5)
+    open_office.start()
+    open_office.client("bob").confirm([sent["id"]], "delivered")
+    assert waiting.result()["status"] == "delivered"
+
+
+def test_a_broker_that_stays_away(open_office: PostOffice) -> None:
+    """Ends with the time, typed."""
+    sent = open_office.client("ann").send("bob", "hello")
+    result: list[MaestroError] = []
+    waiter = threading.Thread(
+        target=lambda: result.append(failure(open_office, sent["id"], "delivered", timeout_s=2.0))
+    )
+    waiter.start()
+    waiter.join(0.3)
+    open_office.kill()
+    waiter.join(20.0)
+    assert result[0].code in ("TIMEOUT", "BROKER_UNREACHABLE")

@@ -1,0 +1,195 @@
+"""The user's guide: every command on its pages is run, in order, and prints what the page says.
+
+A fence says in whose terminal a block is typed: ```sh alice. `fails=3` after it: the last command ends with 3. A
+```text fence behind it is what was printed; `…` stands for anything, on a line of its own for any lines. Only a block
+with `skip=REASON` is not run, and the reasons are counted here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from maestro_clients.processes.broker_process import find
+from maestro_clients.processes.gateway_process import stop as stop_gateway
+from maestro_schemas.errors import CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3))
+GUIDE = os.path.join(ROOT, "docs", "guide")
+PAGES = sorted(name for name in os.listdir(GUIDE) if name.endswith(".md"))
+# Why a block can't be run here. Each reason is one a reader would accept.
+REASONS = {"made-by-the-readme", "needs-systemd", "opens-an-agent"}
+
+_FENCE = re.compile(r"^```(sh|text|toml|python|http|json)?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+class Block(NamedTuple):
+    """One block of commands. `printed`: what the page says they print, None where it says nothing."""
+
+    line: int
+    terminal: str
+    options: dict[str, str]
+    commands: str
+    printed: str | None
+
+
+def blocks(page: str) -> list[Block]:
+    """A page's blocks, in order."""
+    with open(os.path.join(GUIDE, page), encoding="utf-8") as file:
+        text = file.read()
+    found: list[Block] = []
+    for fence in _FENCE.finditer(text):
+        kind, info, content = fence.groups()
+        if kind == "sh":
+            terminal, *options = info.split() or ["you"]
+            if "=" in terminal:
+                terminal, options = "you", [terminal, *options]
+            line = text.count("\n", 0, fence.start()) + 1
+            found.append(Block(line, terminal, dict(o.split("=", 1) for o in options), content, None))
+        elif kind == "text" and found:
+            found[-1] = found[-1]._replace(printed=content)
+    return found
+
+
+class Terminal:
+    """A bash of its own, as a person has one."""
+
+    def __init__(self, environ: dict[str, str], directory: str) -> None:
+        self._bash = subprocess.Popen(
+            ["bash", "--norc", "--noprofile"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environ,
+            cwd=directory,
+            text=True,
+        )
+
+    def run(self, commands: str) -> tuple[list[str], str]:
+        """The exit codes of the commands that failed; and what all of them printed."""
+        mark = uuid.uuid4().hex
+        assert self._bash.stdin is not None
+        assert self._bash.stdout is not None
+        self._bash.stdin.write(
+            f"trap 'echo \"{mark} failed $?\"' ERR\n{commands}\ntrap - ERR; echo; echo {mark} done\n"
+        )
+        self._bash.stdin.flush()
+        failed: list[str] = []
+        printed: list[str] = []
+        for line in self._bash.stdout:
+            if line.startswith(f"{mark} done"):
+                return failed, "".join(printed)[:-1]
+            if mark in line:
+                failed.append(line.rsplit(" ", 1)[1].strip())
+            else:
+                printed.append(line)
+        raise AssertionError(f"the shell ended: {''.join(printed)}")
+
+    def close(self) -> None:
+        """End it."""
+        assert self._bash.stdin is not None
+        assert self._bash.stdout is not None
+        self._bash.stdin.close()
+        self._bash.wait(30)
+        self._bash.stdout.close()
+
+
+@contextmanager
+def desk() -> Iterator[dict[str, str]]:
+    """A person's environment: a home of its own with nothing in it, and `maestro` on the PATH."""
+    home = tempfile.mkdtemp(prefix="mg-")
+    runtime = tempfile.mkdtemp(prefix="mgr-")
+    bin_dir = os.path.join(home, ".local", "bin")
+    os.makedirs(bin_dir)
+    for name in ("maestro", "maestro-messaging"):
+        with open(os.path.join(bin_dir, name), "w", encoding="utf-8") as file:
+            file.write(f'#!/bin/sh\nexec {sys.executable} -m maestro_cli "$@"\n')
+        os.chmod(file.name, 0o755)
+    environ = {
+        "HOME": home,
+        "PATH": f"{bin_dir}:{os.path.dirname(sys.executable)}:{os.environ['PATH']}",
+        "XDG_RUNTIME_DIR": runtime,
+        "LANG": "C.UTF-8",
+        "TERM": "dumb",
+        "MAESTRO_HTTP_PORT": "0",
+        **{name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_", "COV_"))},
+    }
+    try:
+        yield environ
+    finally:
+        data = os.path.join(home, ".local", "share", "maestro")
+        stop_gateway(data)
+        if find(data) is not None:
+            subprocess.run([os.path.join(bin_dir, "maestro"), "down"], env=environ, check=False, capture_output=True)
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.rmtree(runtime, ignore_errors=True)
+
+
+def matches(wanted: str, printed: str) -> bool:
+    """Whether the printed text is what the page says."""
+    pattern = ""
+    for line in wanted.splitlines():
+        if line == "…":
+            pattern += r"(?:[^\n]*\n)*"
+        else:
+            pattern += ".*".join(re.escape(part) for part in line.split("…")) + r"\n"
+    return re.fullmatch(pattern, printed if printed.endswith("\n") else printed + "\n") is not None
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_command_does_what_the_page_says(page: str) -> None:
+    with desk() as environ:
+        work = os.path.join(environ["HOME"], "work")
+        os.mkdir(work)
+        terminals: dict[str, Terminal] = {}
+        try:
+            for block in blocks(page):
+                if "skip" in block.options:
+                    assert block.options["skip"] in REASONS
+                    continue
+                where = f"{page}:{block.line}"
+                if block.terminal not in terminals:
+                    terminals[block.terminal] = Terminal(environ, work)
+                failed, printed = terminals[block.terminal].run(block.commands)
+                wanted = [block.options["fails"]] if "fails" in block.options else []
+                assert failed == wanted, f"{where} failed with {failed}:\n{block.commands}\n{printed}"
+                if block.printed is not None:
+                    assert matches(block.printed, printed), f"{where} printed:\n{printed}"
+        finally:
+            for terminal in terminals.values():
+                terminal.close()
+
+
+def test_most_blocks_are_run() -> None:
+    found = [block for page in PAGES for block in blocks(page)]
+    skipped = [block for block in found if "skip" in block.options]
+    assert len(found) - len(skipped) > 20
+    assert len(skipped) <= 6
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_code_is_one(page: str) -> None:
+    with open(os.path.join(GUIDE, page), encoding="utf-8") as file:
+        named = re.findall(r"`([A-Z]{3,}(?:_[A-Z]+)+)`", file.read())
+    assert {code for code in named if not code.startswith("MAESTRO_")} - set(CODES) <= {"F_FULLFSYNC"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_link_leads_somewhere(page: str) -> None:
+    with open(os.path.join(GUIDE, page), encoding="utf-8") as file:
+        targets = re.findall(r"\]\(([^)#]+)", file.read())
+    for target in targets:
+        if "://" not in target:
+            assert os.path.exists(os.path.join(GUIDE, target)), target

@@ -1,0 +1,183 @@
+"""What a running broker answers, publishes and writes fits the schemas and the page."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import msgpack
+import pytest
+import zmq
+
+from maestro_clients.outbox import outbox_files
+from maestro_clients.protocol.callers import Caller
+from maestro_clients.protocol.new_ids import new_message_id
+from maestro_schemas import json_schema
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.requests import COMMANDS
+from support.post_office import eventually
+
+if TYPE_CHECKING:
+    from support.post_office import PostOffice
+
+SCHEMAS = json_schema.schemas()
+METADATA = {
+    "taskId": "task_456",
+    "type": "request",
+    "priority": "high",
+    "requiresAck": True,
+    "data": {"a": [1, None]},
+}
+
+
+def errors(name: str, document: Any) -> list[str]:
+    """What is wrong with a document."""
+    validator = jsonschema.Draft202012Validator(SCHEMAS[f"{name}.schema.json"])
+    return [error.message for error in validator.iter_errors(document)]
+
+
+def files(directory: str, suffix: str) -> list[Any]:
+    """The JSON documents of a directory's files, or of their lines."""
+    found: list[Any] = []
+    for folder, _, names in os.walk(directory):
+        for name in sorted(names):
+            if name.endswith(suffix):
+                with open(os.path.join(folder, name), encoding="utf-8") as file:
+                    content = file.read()
+                found += map(json.loads, content.splitlines() if suffix == ".jsonl" else [content])
+    return found
+
+
+def exercised(office: PostOffice) -> list[tuple[str, dict[str, Any]]]:
+    """The answer to each command but `shutdown`, from a conversation that gives each something to say."""
+    ann, bob, operator = office.client("ann"), office.client("bob"), office.client()
+    first, second, third = (new_message_id() for _ in range(3))
+    bodies: list[tuple[Any, str, dict[str, Any]]] = [
+        (operator, "hello", {"client": "test"}),
+        (
+            ann,
+            "send",
+            {
+                "messages": [
+                    {"id": first, "to": "bob", "message": "Ready?", "metadata": METADATA, "ttlMs": 60_000},
+                    {"id": second, "to": "bob", "message": "Again"},
+                    {"id": first, "to": "bob", "message": "Ready?", "metadata": METADATA, "ttlMs": 60_000},
+                    {"id": third, "to": "nobody", "message": "Lost"},
+                    {"id": "a/b", "to": "bob", "message": "Odd"},
+                ]
+            },
+        ),
+        (bob, "inbox", {"leaseMs": 1_000, "reader": "r"}),
+        (bob, "confirm", {"ids": [first, "gone"], "kind": "read", "via": "test"}),
+        (ann, "message", {"id": first}),
+        (bob, "send", {"messages": [{"id": third, "to": "ann", "message": "Yes", "metadata": {"inReplyTo": first}}]}),
+        (ann, "thread", {"id": third}),
+        (ann, "dead", {"limit": 5}),
+        (bob, "delete", {"ids": [second, "gone"]}),
+        (ann, "session.start", {"id": "carl", "name": "carl", "token": "t", "taskIds": ["x"], "metadata": {"a": 1}}),
+        (
+            bob,
+            "session.touch",
+            {
+                "status": "working",
+                "needsInput": {"active": True, "message": "Which?"},
+                "note": {"type": "progress", "message": "Half way", "timestamp": 1},
+                "agent": "codex",
+                "agentSessionId": "1",
+                "pid": 7,
+                "cwd": "/",
+            },
+        ),
+        (operator, "session.end", {"id": "carl", "status": "stopped"}),
+        (bob, "session.get", {}),
+        (operator, "session.list", {}),
+        (operator, "events", {"after": 0}),
+        (operator, "stats", {}),
+        (operator, "outbox.drain", {}),
+        (operator, "prune", {}),
+    ]
+    return [(command, client.call(command, body)) for client, command, body in bodies]
+
+
+def test_each_reply(open_office: PostOffice) -> None:
+    replies = exercised(open_office)
+    replies.append(("shutdown", {"pid": open_office.client().shutdown()}))
+    assert {command for command, _ in replies} == set(COMMANDS)
+    for command, reply in replies:
+        assert errors("replies", {command: reply}) == [], command
+    sent = [[result["status"] for result in reply["results"]] for command, reply in replies if command == "send"]
+    assert sent == [[201, 201, 200, 404, 400], [201]]
+
+
+def test_each_error(open_office: PostOffice) -> None:
+    client = open_office.client("ann")
+    for command, body in (("message", {"id": "gone"}), ("inbox", {"colour": 1}), ("nothing", {}), ("confirm", {})):
+        with pytest.raises(MaestroError) as caught:
+            client.call(command, body)
+        assert errors("error", caught.value.body()) == []
+        assert caught.value.hint
+
+
+def test_each_notice(open_office: PostOffice) -> None:
+    with zmq.Context() as context, context.socket(zmq.SUB) as watcher:
+        watcher.setsockopt(zmq.LINGER, 0)
+        watcher.setsockopt(zmq.RCVTIMEO, 5_000)
+        watcher.connect(open_office.router().replace("broker.sock", "notices.sock"))
+        watcher.setsockopt(zmq.SUBSCRIBE, b"bob|")
+        heard = [watcher.recv_multipart()]
+        exercised(open_office)
+        while heard[-1][0] != b"bob|session.changed":
+            heard.append(watcher.recv_multipart())
+    events = [topic.decode().removeprefix("bob|") for topic, _ in heard]
+    assert events[:2] == ["head", "message.accepted"]
+    assert {"message.read", "message.deleted"} <= set(events)
+    for (_, body), event in zip(heard, events, strict=True):
+        document = msgpack.unpackb(body)
+        assert errors("event", document) == []
+        assert document["event"] == event
+
+
+def test_each_file(open_office: PostOffice) -> None:
+    exercised(open_office)
+    queued = outbox_files.queue(
+        open_office.data, Caller("ann", "t"), {"id": "msg_q", "to": "bob", "message": "Later", "metadata": {}}, 1
+    )
+    with open(queued, "rb") as file:
+        assert errors("outbox-entry", json.loads(file.read())) == []
+    open_office.stop()
+    found = {
+        "message": files(os.path.join(open_office.data, "messages", "by-receiver"), ".json"),
+        "session-file": files(os.path.join(open_office.data, "sessions"), ".json"),
+        "event": files(os.path.join(open_office.data, "timeline"), ".jsonl"),
+    }
+    for schema, documents in found.items():
+        assert documents, f"there is no file for {schema}"
+        for document in documents:
+            assert errors(schema, document) == []
+
+
+def test_stats_are_those_of_the_page(open_office: PostOffice) -> None:
+    page = os.path.join(os.path.dirname(__file__), os.pardir, os.pardir, os.pardir, "schemas", "PROTOCOL.md")
+    with open(page, encoding="utf-8") as file:
+        section = file.read().split("### `stats`")[1].split("\n###")[0]
+    # The list is the first paragraph; what follows explains it.
+    listed = re.sub(r"\([^()]*\)", "", section.split("`{stats}`:")[1].split("\n\n")[0])
+    stats = open_office.client().stats()
+    assert set(stats) == set(re.findall(r"`(\w+)`", listed))
+    for name, inner in re.findall(r"`(\w+)` \(((?:`\w+`(?:, )?\s*)+)\)", section):
+        assert set(stats[name]) >= set(re.findall(r"`(\w+)`", inner)), name
+
+
+def test_an_outbox_file_that_waits_fits_until_it_is_gone(post_office: PostOffice) -> None:
+    post_office.start()
+    post_office.sessions("ann", "bob")
+    post_office.stop()
+    path = outbox_files.queue(post_office.data, Caller("ann"), {"id": "msg_q", "to": "nobody", "message": "Later"}, 1)
+    post_office.start()
+    failed = path.removesuffix(".json") + ".failed"
+    eventually(lambda: os.path.exists(failed), "the entry is refused for good")
+    with open(failed, "rb") as file:
+        assert errors("outbox-entry", json.loads(file.read())) == []

@@ -1,0 +1,135 @@
+"""README.md: its commands exist, its two first ones are where CI finds them, and its tables are true."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from maestro_cli import exit_codes
+from maestro_cli.hooks.agents import AGENTS
+from maestro_schemas import http_limits, limits
+
+if TYPE_CHECKING:
+    from support.post_office import PostOffice
+
+ROOT = os.path.join(os.path.dirname(__file__), os.pardir, os.pardir, os.pardir)
+PACKAGES = ("schemas", "broker", "clients", "cli")
+
+
+def read(*path: str) -> str:
+    with open(os.path.join(ROOT, *path), encoding="utf-8") as file:
+        return file.read()
+
+
+README = read("README.md")
+
+
+def blocks(language: str) -> list[str]:
+    """The code blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    """Each call of `maestro` in README: in its shell blocks, and in the first column of its tables."""
+    calls = re.findall(r"(?<![\w./-])maestro (?:\"[^\"]*\"|[^\"&|#)\n])*", "".join(blocks("sh")))
+    found = [shlex.split(call) for call in calls]
+    for row in re.findall(r"^\| (`maestro .*?) \|", README, flags=re.MULTILINE):
+        first, *others = re.findall(r"`([^`]+)`", row)
+        found.append(first.split())
+        found += [other.split() if " " in other else [*first.split()[:-1], other] for other in others]
+    return found
+
+
+def marked(name: str) -> str:
+    """The command behind a marker, which `.ci/run` reads the same way."""
+    [found] = re.findall(rf"<!-- command: {name} -->\n```sh\n(.+)\n```\n", README)
+    assert isinstance(found, str)
+    return found
+
+
+@pytest.mark.parametrize("call", commands(), ids=" ".join)
+def test_each_command_is_one_and_has_the_options_shown(call: list[str]) -> None:
+    names = []
+    for word in call[1:]:
+        if not re.fullmatch(r"[a-z]+", word) or word in AGENTS:
+            break
+        names.append(word)
+    done = subprocess.run(
+        [sys.executable, "-m", "maestro_cli", *names, "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"Usage: {' '.join(['maestro', *names])}"), done.stdout
+    for option in (word for word in call if word.startswith("--")):
+        assert re.search(rf"(^|\s){option}\b", done.stdout), f"{option} is not an option of {' '.join(names)}"
+
+
+def test_there_are_commands_to_check() -> None:
+    assert len(commands()) > 20
+
+
+def test_the_first_two_commands_are_whole() -> None:
+    for name in ("run", "test"):
+        assert marked(name).startswith("python3 -m venv .venv && .venv/bin/pip install ")
+    assert marked("run").endswith("&& .venv/bin/maestro demo")
+    assert marked("test").endswith("&& .venv/bin/just")
+    script = os.path.join(ROOT, ".ci", "run")
+    assert "<!-- command: {sys.argv[1]} -->" in read(".ci", "run")
+    assert os.stat(script).st_mode & stat.S_IXUSR
+
+
+def test_the_exit_codes() -> None:
+    section = README.split("### Exit codes")[1].split("\n###")[0]
+    told = {int(number): meaning for number, meaning in re.findall(r"^\| (\d+) \| (.+?) \|$", section, re.MULTILINE)}
+    assert list(told) == sorted(exit_codes.MEANINGS)
+    for number, meaning in exit_codes.MEANINGS.items():
+        assert told[number].split()[0].rstrip(",:") == meaning.split()[0].rstrip(",:")
+
+
+def test_each_variable_that_the_code_reads_is_told() -> None:
+    code = "".join(
+        read(directory, name)
+        for package in PACKAGES
+        for directory, _, names in os.walk(os.path.join(ROOT, package))
+        for name in names
+        if name.endswith(".py")
+    )
+    known = {f"MAESTRO_{name.upper()}" for name in limits.DOCS}
+    known |= {f"MAESTRO_HTTP_{name.upper()}" for name in (*http_limits.DOCS, *http_limits.FRONT_DOCS)}
+    known |= {name.removesuffix("_MS") for name in known}
+    read_by_code = {name for name in re.findall(r'"(MAESTRO_[A-Z_]*[A-Z])"', code) if name not in known}
+    told = set(re.findall(r"`(MAESTRO_[A-Z_]+)`", README))
+    assert read_by_code <= told
+    assert told <= read_by_code | known
+
+
+def test_each_default_is_the_code_s() -> None:
+    found = limits.Limits()
+    told = re.search(r"By default a message .*?\.\s+`maestro status`", README, re.DOTALL)
+    assert told is not None
+    numbers = [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", told[0])]
+    assert numbers == [found.text_chars_max, found.rate_limit, found.pending_max, found.retention_ms // 86_400_000]
+
+
+def test_each_link_leads_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)", README):
+        assert os.path.exists(os.path.join(ROOT, target)), target
+
+
+def test_the_program_runs(open_office: PostOffice) -> None:
+    [program] = blocks("python")
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**open_office.environ, "MAESTRO_SESSION_ID": "ann"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("201\n", "")

@@ -1,0 +1,615 @@
+"""Hooks, called as an agent calls them: mail in the context once, in the agent's form, and never any harm."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jsonschema
+import pytest
+
+from maestro_cli.hooks import shell_script
+from maestro_cli.hooks.agents import AGENTS
+from maestro_cli.hooks.context_text import BUDGET, CLOSING, OPENING, utf8_bytes
+from maestro_cli.hooks.session_links import path as link_path
+from support.agent_forms import SESSION, answer_schema, said, text_of
+from support.cli_shell import Lines, Shell, open_shell
+from support.post_office import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EVENTS = [(agent.name, event) for agent in AGENTS.values() for event in agent.events]
+LOOKING = [(agent, event) for agent, event in EVENTS if not event.startswith("Session")]
+AT_PROMPT = {"claude-code": "UserPromptSubmit", "codex": "UserPromptSubmit", "gemini-cli": "BeforeAgent"}
+AFTER_TOOL = {"claude-code": "PostToolUse", "codex": "PostToolUse", "gemini-cli": "AfterTool"}
+AT_END = {"claude-code": "Stop", "codex": "Stop", "gemini-cli": "AfterAgent"}
+
+
+class Called(NamedTuple):
+    """One call of a hook that has ended."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+    def silent(self) -> bool:
+        """Whether the agent was told nothing at all."""
+        return (self.code, self.out, self.err) == (0, b"", b"")
+
+    def text(self, agent: str, event: str) -> str:
+        """What enters the context; fails where the answer is not in the agent's form."""
+        assert (self.code, self.err) == (0, b"")
+        answer = json.loads(self.out)
+        jsonschema.validate(answer, answer_schema(agent, event))
+        return text_of(answer)
+
+
+class Agent:
+    """An agent in a shell, with hooks installed."""
+
+    def __init__(self, shell: Shell, name: str) -> None:
+        self.shell = shell
+        self.name = name
+
+    def start(self, event: str, **environ: str) -> subprocess.Popen[bytes]:
+        """The hook's process, as the agent starts it."""
+        line = shell_script.command(shell_script.script_path(self.shell.data), self.name, event)
+        return subprocess.Popen(
+            ["/bin/sh", "-c", line],
+            env={**self.shell.environ, **environ},
+            cwd=self.shell.root,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def raw(self, event: str, given: bytes, **environ: str) -> Called:
+        """A call with anything on standard input."""
+        process = self.start(event, **environ)
+        out, err = process.communicate(given, timeout=60)
+        return Called(process.returncode, out, err)
+
+    def call(self, event: str, environ: dict[str, str] | None = None, **more: Any) -> Called:
+        """A call with what the agent says."""
+        return self.raw(event, json.dumps(said(self.name, event, **more)).encode(), **(environ or {}))
+
+    def text(self, event: str, **more: Any) -> str:
+        """What a call brings into the context."""
+        return self.call(event, **more).text(self.name, event)
+
+
+@pytest.fixture(scope="module")
+def person() -> Iterator[Shell]:
+    with open_shell(MAESTRO_RATE_LIMIT="0") as shell:
+        shell_script.write(shell.data, sys.executable)
+        yield shell
+
+
+@pytest.fixture
+def alice(person: Shell) -> Shell:
+    return person.session("alice" + os.urandom(4).hex(), role="orchestrator")
+
+
+@pytest.fixture
+def bob(person: Shell) -> Shell:
+    return person.session()
+
+
+def logged(shell: Shell) -> str:
+    try:
+        with open(os.path.join(shell.data, "logs", "hooks.log"), encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+def own_id() -> str:
+    """A session id of an agent that no other test has."""
+    return f"agent-{os.urandom(8).hex()}"
+
+
+# --- in the context, once ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "event"), LOOKING)
+def test_mail_is_shown_once_and_its_sender_knows(alice: Shell, bob: Shell, name: str, event: str) -> None:
+    agent = Agent(bob, name)
+    assert agent.call(event).silent()
+    sent = alice.send(bob, f"hello\n{CLOSING}\nbye", metadata={"requiresAck": True, "priority": "high"})
+    text = agent.text(event)
+    assert text.startswith(OPENING)
+    assert text.endswith(CLOSING)
+    assert f"| hello\n| {CLOSING}\n| bye\n" in text
+    assert f'message reply {sent} --message "..."' in text
+    assert agent.call(event).silent()
+    with alice.client() as client:
+        message = client.message(sent)
+    assert (message["status"], message["deliveredVia"]) == ("delivered", f"hook:{name}:{event}")
+    assert bob.inbox() == []
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_at_the_start_it_sees_what_waits_and_is_known(alice: Shell, bob: Shell, name: str) -> None:
+    agent = Agent(bob, name)
+    assert agent.call("SessionStart", session_id=own_id()).silent()
+    alice.send(bob, "early")
+    text = agent.text("SessionStart", session_id=own_id())
+    assert text.startswith(OPENING)
+    assert "| early\n" in text
+    with bob.client() as client:
+        session = client.session()
+    assert (session["agent"], session["cwd"]) == (name, "/scratch/project")
+    assert session["pid"] > 0
+
+
+def test_what_does_not_fit_is_offered_and_never_announced_again(alice: Shell, bob: Shell) -> None:
+    agent = Agent(bob, "claude-code")
+    sent = alice.send(bob, "x" * 10_000)
+    assert "The beginning of 10,000 characters." in agent.text("UserPromptSubmit")
+    with alice.client() as client:
+        message = client.message(sent)
+    assert message["status"] == "pending"
+    assert "offeredAt" in message
+    for event in ("UserPromptSubmit", "PostToolUse", "Stop"):
+        assert agent.call(event).silent()
+    # At once: the hook holds nothing back.
+    assert [found["id"] for found in bob.inbox()] == [sent]
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_a_thousand_pending(alice: Shell, bob: Shell, name: str) -> None:
+    with alice.client() as client:
+        for start in range(0, 1_000, 250):
+            client.send_many(
+                [
+                    {
+                        "id": f"msg_{bob.session_id[-9:]}_{number}",
+                        "to": bob.session_id,
+                        "message": f"é {number} " * 40,
+                    }
+                    for number in range(start, start + 250)
+                ]
+            )
+    agent = Agent(bob, name)
+    began = time.perf_counter()
+    text = agent.text(AT_PROMPT[name])
+    took_ms = (time.perf_counter() - began) * 1000
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
+    bare_ms = (time.perf_counter() - began) * 1000
+    print(f"{name}: 1,000 pending in {took_ms:.0f} ms, {took_ms / bare_ms:.1f} times a bare python")
+    size = utf8_bytes(text) if name == "codex" else len(text)
+    assert BUDGET * 0.8 < size <= BUDGET
+    shown = text.count("\nmsg_")
+    assert f"{1_000 - shown:,} more are not shown here." in text
+    again = agent.text(AT_PROMPT[name])
+    assert f"{1_000 - shown - again.count(chr(10) + 'msg_'):,} more are not shown here." in again
+
+
+def test_each_of_many_senders_is_named(person: Shell, bob: Shell) -> None:
+    names = [f"sender-{os.urandom(4).hex()}" for _ in range(20)]
+    for name in names:
+        person.session(name, role="orchestrator").send(bob, "hello")
+    text = Agent(bob, "claude-code").text("UserPromptSubmit")
+    assert [name for name in names if f"{name} (orchestrator, " not in text] == []
+
+
+def test_four_calls_at_once_beside_a_watch(alice: Shell, bob: Shell) -> None:
+    agent = Agent(bob, "claude-code")
+    watch = bob.start("inbox", "--watch", "--json")
+    lines = Lines(watch)
+    sent = [alice.send(bob, f"number {number}") for number in range(30)]
+    given = json.dumps(said("claude-code", "PostToolUse")).encode()
+    calls = [agent.start("PostToolUse") for _ in range(4)]
+    texts = []
+    for call in calls:
+        out, err = call.communicate(given, timeout=60)
+        assert (call.returncode, err) == (0, b"")
+        texts.append(text_of(json.loads(out)) if out else "")
+    eventually(lambda: all(alice.state(message_id) == "delivered" for message_id in sent), "all delivered")
+    watch.send_signal(signal.SIGTERM)
+    watch.wait(20)
+    watched = [json.loads(line)["id"] for line in lines.all()]
+    for message_id in sent:
+        assert sum(f"\n{message_id} from " in text for text in texts) + watched.count(message_id) == 1
+
+
+# --- when not ----------------------------------------------------------------------------------------------
+
+
+def test_not_inside_a_subagent_nor_behind_the_tool_that_ran_one(alice: Shell, bob: Shell) -> None:
+    agent = Agent(bob, "claude-code")
+    sent = alice.send(bob, "for the main agent")
+    assert agent.call("PostToolUse", agent_id="a1b2", agent_type="Explore").silent()
+    for tool in ("Task", "Agent"):
+        assert agent.call("PostToolUse", tool_name=tool).silent()
+    assert alice.state(sent) == "pending"
+    assert "| for the main agent" in agent.text("PostToolUse")
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_a_turn_s_end_is_put_off_three_times_in_a_row(alice: Shell, bob: Shell, name: str) -> None:
+    agent = Agent(bob, name)
+    event = AT_END[name]
+    for number in range(3):
+        alice.send(bob, f"number {number}")
+        assert f"| number {number}" in agent.text(event, stop_hook_active=number > 0)
+        assert agent.call(event, stop_hook_active=True).silent(), "not for the same again"
+    last = alice.send(bob, "one too many")
+    assert agent.call(event, stop_hook_active=True).silent()
+    assert alice.state(last) == "pending"
+    assert "| one too many" in agent.text(event, stop_hook_active=False)
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_who_writes_to_an_agent_at_work_is_told_so(alice: Shell, bob: Shell, name: str) -> None:
+    def reach(text: str) -> str:
+        with alice.client() as client:
+            return client.send(bob.session_id, text)["reach"]
+
+    agent = Agent(bob, name)
+    agent.call("SessionStart", session_id=own_id())
+    assert reach("one") == "prompt"
+    assert "| one" in agent.text(AT_PROMPT[name])
+    assert reach("two") == "tool"
+    assert "| two" in agent.text(AFTER_TOOL[name])
+    assert status(bob, bob.session_id) == "working"
+    assert reach("three") == "tool"
+    assert "| three" in agent.text(AT_END[name])
+    assert status(bob, bob.session_id) == "working", "the turn goes on"
+    assert agent.call(AT_END[name], stop_hook_active=True).silent()
+    assert status(bob, bob.session_id) == "idle"
+    assert reach("four") == "prompt"
+    # An agent that was killed, or has ended, in the middle of a turn.
+    for event in ("SessionStart", "SessionEnd"):
+        assert agent.text(AT_PROMPT[name])
+        assert status(bob, bob.session_id) == "working"
+        agent.call(event, session_id=own_id())
+        assert status(bob, bob.session_id) == "idle"
+        reach("more")
+
+
+# --- whose mail --------------------------------------------------------------------------------------------
+
+
+def test_claude_code_without_a_session_gets_one(alice: Shell, person: Shell) -> None:
+    agent = Agent(person, "claude-code")
+    env_file = os.path.join(person.root, f"env-{os.urandom(4).hex()}")
+    own = own_id()
+    text = agent.text("SessionStart", session_id=own, environ={"CLAUDE_ENV_FILE": env_file})
+    told = subprocess.run(
+        ["sh", "-c", '. "$0" && echo "$MAESTRO_SESSION_ID" && echo "$MAESTRO_DATA_DIR"', env_file],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    session, data = told.stdout.split("\n")[:2]
+    assert data == person.data
+    assert f"You are {session}, worker, " in text
+    with person.client() as operator:
+        found = operator.session(session)
+    assert (found["agent"], found["agentSessionId"], found["hasToken"]) == ("claude-code", own, True)
+    with alice.client() as client:
+        sent = client.send(session, "to the new one")["id"]
+    assert "| to the new one" in agent.text("UserPromptSubmit", session_id=own)
+    assert alice.state(sent) == "delivered"
+    # Resumed and compacted, it is the same.
+    for source in ("resume", "compact"):
+        again = agent.text("SessionStart", session_id=own, source=source, environ={"CLAUDE_ENV_FILE": env_file})
+        assert f"You are {session}, " in again
+    for reason in ("clear", "resume"):
+        assert agent.call("SessionEnd", session_id=own, reason=reason).silent()
+        assert status(person, session) == "idle"
+    assert agent.call("SessionEnd", session_id=own).silent()
+    assert status(person, session) == "completed"
+    agent.text("SessionStart", session_id=own, source="resume")
+    assert status(person, session) == "idle"
+
+
+def status(shell: Shell, session: str) -> str:
+    with shell.client() as operator:
+        return operator.session(session)["status"]
+
+
+def test_after_clear_the_same_process_has_the_same_session(person: Shell) -> None:
+    agent = Agent(person, "claude-code")
+    before, after = own_id(), own_id()
+    first = agent.text("SessionStart", session_id=before)
+    agent.call("SessionEnd", session_id=before, reason="clear")
+    assert agent.text("SessionStart", session_id=after, source="clear") == first
+    agent.call("SessionEnd", session_id=after)
+    assert status(person, first.split()[2].rstrip(",")) == "completed"
+    other = agent.text("SessionStart", session_id=own_id())
+    assert other != first
+
+
+def test_an_agent_below_another_does_not_take_its_mail(alice: Shell, person: Shell) -> None:
+    env_file = os.path.join(person.root, f"env-{os.urandom(4).hex()}")
+    above = Agent(person, "claude-code")
+    first = above.text("SessionStart", session_id=own_id(), environ={"CLAUDE_ENV_FILE": env_file})
+    session = first.split()[2].rstrip(",")
+    with open(env_file, encoding="utf-8") as file:
+        exported = dict(line.removeprefix("export ").rstrip("\n").split("=", 1) for line in file)
+    inherited = {name: exported[name] for name in ("MAESTRO_SESSION_ID", "MAESTRO_SESSION_TOKEN")}
+    own = own_id()
+    below = Agent(person.like(**inherited), "claude-code")
+    text = below.text("SessionStart", session_id=own)
+    child = text.split()[2].rstrip(",")
+    assert child != session
+    with person.client() as operator:
+        assert operator.session(child)["parentSessionId"] == session
+    with alice.client() as client:
+        client.send(session, "for the one above")
+    assert below.call("PostToolUse", session_id=own).silent()
+
+
+@pytest.mark.parametrize("name", ["codex", "gemini-cli"])
+def test_where_the_shell_cannot_be_given_the_session_each_command_names_it(
+    alice: Shell, person: Shell, name: str
+) -> None:
+    agent = Agent(person, name)
+    own = own_id()
+    session = agent.text("SessionStart", session_id=own).split()[2].rstrip(",")
+    with alice.client() as client:
+        sent = client.send(session, "hello")["id"]
+    text = agent.text(AFTER_TOOL[name], session_id=own)
+    [answer] = [line for line in text.splitlines() if line.startswith("Answer: ")]
+    assert answer.startswith(f"Answer: MAESTRO_SESSION_ID={session} ")
+    # As the agent's shell would run it, with the `maestro` of this checkout.
+    ran = person.like(MAESTRO_SESSION_ID=session).run("message", "read", sent)
+    assert ran.code == 0, ran
+    agent.call("SessionEnd", session_id=own)
+    assert status(person, session) == "completed"
+
+
+def test_a_session_from_the_shell_is_not_ended(bob: Shell) -> None:
+    agent = Agent(bob, "claude-code")
+    own = own_id()
+    agent.call("SessionStart", session_id=own)
+    assert agent.call("SessionEnd", session_id=own).silent()
+    assert status(bob, bob.session_id) == "idle"
+
+
+def test_the_token_of_the_shell_s_session_is_not_kept_in_a_file(bob: Shell) -> None:
+    own = own_id()
+    Agent(bob, "claude-code").call("SessionStart", session_id=own)
+    path = link_path(bob.data, "claude-code", own)
+    with open(path, encoding="utf-8") as file:
+        assert bob.environ["MAESTRO_SESSION_TOKEN"] not in file.read()
+    assert os.stat(path).st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(("name", "event"), LOOKING)
+def test_no_session_at_all(person: Shell, name: str, event: str) -> None:
+    assert Agent(person, name).call(event, session_id=own_id()).silent()
+
+
+# --- what goes wrong ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        b"",
+        b"not JSON",
+        b"[]",
+        b"null",
+        b'{"session_id": 7}',
+        b"\xff\xfe",
+        b'{"session_id": "../../x"}',
+        b"[" * 99_999,
+    ],
+    ids=["empty", "text", "list", "null", "number", "bytes", "path", "deep"],
+)
+@pytest.mark.parametrize(("name", "event"), [("claude-code", "SessionStart"), ("codex", "Stop")])
+def test_wrong_input_does_no_harm(person: Shell, name: str, event: str, given: bytes) -> None:
+    before = logged(person)
+    called = Agent(person, name).raw(event, given)
+    assert called.silent()
+    if event == "SessionStart":
+        assert "claude-code SessionStart" in logged(person)[len(before) :]
+
+
+def test_a_huge_tool_result_is_no_obstacle(alice: Shell, bob: Shell) -> None:
+    agent = Agent(bob, "claude-code")
+    assert agent.call("PostToolUse", tool_response={"stdout": "y" * (8 << 20)}).silent()
+    alice.send(bob, "hello")
+    assert "| hello" in agent.text("PostToolUse", tool_response={"stdout": "y" * (8 << 20)})
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_the_session_id_in_a_large_input(alice: Shell, bob: Shell, person: Shell, place: str) -> None:
+    """First, it says whose mail it is; last, the environment does. Neither takes long."""
+    own = own_id()
+    Agent(bob, "codex").call("SessionStart", session_id=own)
+    # The environment names a session that has no mail, so that only the id can bring any; and the other way round.
+    shell = person.session() if place == "first" else bob
+    large = said("codex", "PostToolUse", tool_response="y" * (1 << 20))
+    del large["session_id"]
+    given = {"session_id": own, **large} if place == "first" else {**large, "session_id": own_id()}
+    script = os.path.join(bob.root, f"script-{place}")
+    trace = os.path.join(bob.root, f"trace-large-{place}")
+    fake = os.path.join(bob.root, f"python-large-{place}")
+    with open(fake, "w", encoding="utf-8") as file:
+        file.write(f"#!/bin/sh\ncat > '{trace}'\n")
+    os.chmod(fake, 0o700)
+    with open(script, "w", encoding="utf-8") as file:
+        file.write(shell_script.text(bob.data, fake))
+    alice.send(bob, "hello")
+    pending = os.path.join(bob.data, "messages", "by-receiver", bob.session_id, ".pending")
+    eventually(lambda: os.path.exists(pending), "the mark is there")
+    raw = json.dumps(given).encode()
+    began = time.perf_counter()
+    subprocess.run(["sh", script, "codex", "PostToolUse"], env=shell.environ, input=raw, check=True)
+    took_s = time.perf_counter() - began
+    with open(trace, "rb") as file:
+        assert file.read() == raw
+    assert took_s < 2
+
+
+@pytest.mark.parametrize("arguments", [["vim", "Stop"], ["codex", "Sotp"], ["codex"], [], ["codex", "Stop", "more"]])
+def test_a_wrong_call_ends_well_and_is_logged(person: Shell, arguments: list[str]) -> None:
+    before = logged(person)
+    ran = person.run("hooks", "run", *arguments, stdin=b"{}")
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+    assert "INVALID" in logged(person)[len(before) :]
+
+
+def test_a_fault_of_ours_is_not_the_agent_s(bob: Shell) -> None:
+    """A file stands where a directory must be."""
+    with open_shell(MAESTRO_AUTOSTART="0") as broken:
+        os.makedirs(broken.data)
+        for name in ("hooks", "logs"):
+            with open(os.path.join(broken.data, name), "w", encoding="utf-8") as file:
+                file.write("no directory")
+        given = json.dumps(said("claude-code", "SessionStart")).encode()
+        ran = broken.run("hooks", "run", "claude-code", "SessionStart", stdin=given)
+        assert (ran.code, ran.out, ran.err) == (0, "", "")
+
+
+@pytest.mark.parametrize(("name", "event"), EVENTS)
+def test_no_broker_and_none_may_be_started(name: str, event: str) -> None:
+    with open_shell(MAESTRO_AUTOSTART="0", MAESTRO_SESSION_ID="sess_x") as shell:
+        shell_script.write(shell.data, sys.executable)
+        mailbox = os.path.join(shell.data, "messages", "by-receiver", "sess_x")
+        os.makedirs(mailbox)
+        with open(os.path.join(mailbox, ".pending"), "w", encoding="utf-8"):
+            pass
+        assert Agent(shell, name).call(event).silent()
+        if event != "SessionEnd":
+            assert "BROKER_UNREACHABLE" in logged(shell)
+        assert not os.path.exists(os.path.join(shell.data, "endpoints"))
+
+
+def test_a_killed_broker_is_started_again() -> None:
+    with open_shell(MAESTRO_RATE_LIMIT="0") as shell:
+        shell_script.write(shell.data, sys.executable)
+        alice, bob = shell.session(role="orchestrator"), shell.session()
+        alice.send(bob, "survivor")
+        shell.kill_broker()
+        assert "| survivor" in Agent(bob, "claude-code").text("UserPromptSubmit")
+
+
+def test_a_paused_broker_costs_seconds_and_nothing_else() -> None:
+    with open_shell(MAESTRO_RATE_LIMIT="0") as shell:
+        shell_script.write(shell.data, sys.executable)
+        alice, bob = shell.session(role="orchestrator"), shell.session()
+        sent = alice.send(bob, "later")
+        pid = shell.broker_pid()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            assert Agent(bob, "claude-code").call("UserPromptSubmit").silent()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert "TIMEOUT" in logged(shell)
+        assert alice.state(sent) == "pending"
+
+
+def test_a_closed_output_delivers_nothing(alice: Shell, bob: Shell) -> None:
+    sent = alice.send(bob, "hello")
+    reading, writing = os.pipe()
+    os.close(reading)
+    line = shell_script.command(shell_script.script_path(bob.data), "claude-code", "UserPromptSubmit")
+    given = json.dumps(said("claude-code", "UserPromptSubmit")).encode()
+    ran = subprocess.run(
+        ["/bin/sh", "-c", line], env=bob.environ, input=given, stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert alice.state(sent) == "pending"
+    assert [found["id"] for found in bob.inbox()] == [sent]
+
+
+def test_an_interpreter_that_is_gone_is_no_harm(alice: Shell, bob: Shell) -> None:
+    alice.send(bob, "hello")
+    script = os.path.join(bob.root, "gone")
+    with open(script, "w", encoding="utf-8") as file:
+        file.write(shell_script.text(bob.data, "/nonexistent/python"))
+    ran = subprocess.run(
+        ["sh", script, "claude-code", "Stop"], env=bob.environ, input=b"{}", capture_output=True, check=False
+    )
+    assert Called(ran.returncode, ran.stdout, ran.stderr).silent()
+
+
+# --- what it costs -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("known_by", ["environment", "file"])
+def test_without_mail_no_python_is_started(person: Shell, bob: Shell, known_by: str) -> None:
+    """Shown by an interpreter that leaves a trace."""
+    trace = os.path.join(bob.root, f"trace-{known_by}")
+    fake = os.path.join(bob.root, f"python-{known_by}")
+    with open(fake, "w", encoding="utf-8") as file:
+        file.write(f"#!/bin/sh\ncat > /dev/null\n: > '{trace}'\n")
+    os.chmod(fake, 0o700)
+    script = os.path.join(bob.root, f"script-{known_by}")
+    with open(script, "w", encoding="utf-8") as file:
+        file.write(shell_script.text(bob.data, fake))
+    own = own_id()
+    shell = bob
+    if known_by == "file":
+        Agent(bob, "codex").call("SessionStart", session_id=own)
+        shell = person
+    given = json.dumps(said("codex", "PostToolUse", session_id=own)).encode()
+    command = ["sh", script, "codex", "PostToolUse"]
+    pending = os.path.join(bob.data, "messages", "by-receiver", bob.session_id, ".pending")
+    assert not os.path.exists(pending)
+    subprocess.run(command, env=shell.environ, input=given, check=True)
+    assert not os.path.exists(trace)
+    os.makedirs(os.path.dirname(pending), exist_ok=True)
+    with open(pending, "w", encoding="utf-8"):
+        pass
+    subprocess.run(command, env=shell.environ, input=given, check=True)
+    os.unlink(pending)
+    assert os.path.exists(trace)
+
+
+def test_what_it_costs_without_mail(bob: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    """Under 3 ms on a machine with time to spare; asserted is the ratio, which a busy one leaves as it is."""
+    agent = Agent(bob, "claude-code")
+    own = own_id()
+    agent.call("SessionStart", session_id=own)
+    given = os.path.join(bob.root, "given.json")
+    with open(given, "w", encoding="utf-8") as file:
+        json.dump(said("claude-code", "PostToolUse", session_id=own), file)
+    line = shell_script.command(shell_script.script_path(bob.data), "claude-code", "PostToolUse")
+    hook, bare = _medians_ms((["/bin/sh", "-c", line], ["/bin/sh", "-c", ":"]), given, bob.environ)
+    with capsys.disabled():
+        print(f"\nno mail: {hook:.2f} ms at the median, {hook / bare:.1f} times `sh -c :` ({bare:.2f} ms)")
+    assert hook / bare < 8
+
+
+def _medians_ms(commands: tuple[list[str], ...], given: str, environ: dict[str, str]) -> list[float]:
+    """Of 100 runs each, taken in turns."""
+    taken: list[list[float]] = [[] for _ in commands]
+    for _ in range(100):
+        for command, times in zip(commands, taken, strict=True):
+            with open(given, "rb") as file:
+                began = time.perf_counter()
+                process = os.posix_spawn(
+                    command[0], command, environ, file_actions=[(os.POSIX_SPAWN_DUP2, file.fileno(), 0)]
+                )
+                os.waitpid(process, 0)
+                times.append((time.perf_counter() - began) * 1000)
+    return [statistics.median(times) for times in taken]
+
+
+def test_no_parser_is_imported(bob: Shell) -> None:
+    """What takes longest to import is not needed for a call."""
+    script = (
+        "import sys; sys.argv[1:] = ['hooks', 'run', 'claude-code', 'Stop']\n"
+        "from maestro_cli.main import main\ncode = main()\n"
+        "print(code, *sorted({'cyclopts', 'rich', 'asyncio', 'msgspec', 'platformdirs'} & set(sys.modules)))"
+    )
+    given = json.dumps(said("claude-code", "Stop", session_id=SESSION)).encode()
+    ran = subprocess.run(
+        [sys.executable, "-c", script], env=bob.environ, input=given, capture_output=True, check=True
+    )
+    assert ran.stdout == b"0\n"

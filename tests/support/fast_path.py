@@ -1,0 +1,101 @@
+"""Quick way: the commands that answer without the parser, and what each may import.
+
+Rule: a command is a process of its own, as an agent starts it; what it has imported is what it had at its end, over
+what a bare interpreter has.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.cli_shell import Ran
+
+if TYPE_CHECKING:
+    from support.cli_shell import Shell
+
+BOTH = pytest.mark.parametrize("way", ["1", "0"], ids=["quick", "usual"])
+# All that a bare interpreter has not, and no more.
+_ALLOWED = frozenset(
+    {
+        "__future__",
+        "_socket",
+        "maestro_cli",
+        "maestro_cli.exit_codes",
+        "maestro_cli.main",
+        "maestro_cli.output.streams",
+        "maestro_cli.fast_path",
+        "maestro_cli.sending.sent_text",
+        "maestro_clients",
+        "maestro_clients.protocol.new_ids",
+        "maestro_wire.minimal_msgpack",
+        "maestro_clients.channel.one_shot",
+        "maestro_wire.zmtp",
+        "maestro_schemas",
+        "maestro_schemas.errors",
+        "maestro_schemas.names",
+        "maestro_runtime.paths",
+    }
+)
+# To show mail.
+_ALLOWED_WITH_MAIL = _ALLOWED | {
+    "_json",
+    "maestro_cli.output.display_names",
+    "maestro_cli.inbox.listing",
+    "maestro_cli.inbox.page",
+    "maestro_cli.output.json_text",
+    "maestro_cli.output.render",
+    "maestro_clients.protocol.commands",
+    "maestro_clients.channel.one_shot_client",
+}
+
+
+def _with_packages(modules: frozenset[str]) -> frozenset[str]:
+    """`modules` and the packages that they are in, whose `__init__` is a docstring."""
+    parts = [module.split(".") for module in modules]
+    return modules | {".".join(names[:count]) for names in parts for count in range(1, len(names))}
+
+
+ALLOWED = _with_packages(_ALLOWED)
+ALLOWED_WITH_MAIL = _with_packages(_ALLOWED_WITH_MAIL)
+
+
+def run_and_loaded(shell: Shell, *arguments: str) -> tuple[Ran, frozenset[str]]:
+    """A command, and what it had imported at its end."""
+    with tempfile.NamedTemporaryFile("r", dir=shell.root) as report:
+        end = f"import atexit; atexit.register(lambda: print(*sys.modules, file=open({report.name!r}, 'w')))"
+        script = f"import sys; {end}; from maestro_cli.main import main; sys.exit(main())"
+        ran = subprocess.run(
+            [sys.executable, "-c", script, *arguments],
+            env=shell.environ,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        modules = frozenset(report.read().split())
+    return Ran(ran.returncode, ran.stdout.decode(), ran.stderr.decode()), modules - _bare(shell.environ)
+
+
+def loaded(shell: Shell, *arguments: str) -> frozenset[str]:
+    """What a command that ends with 0 has imported."""
+    ran, modules = run_and_loaded(shell, *arguments)
+    assert ran.code == 0, ran
+    return modules
+
+
+def _bare(environ: dict[str, str]) -> frozenset[str]:
+    script = "import sys, atexit; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=True)
+    return frozenset(ran.stdout.split())
+
+
+def closed_pipe() -> int:
+    """The writing end of a pipe that nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    return writing

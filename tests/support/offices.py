@@ -1,0 +1,220 @@
+"""Offices: a post office without disk, sockets or clock, for tests of the pure core.
+
+Rule: what the daemon does around the core, with a dict for the spool and a list for the journal; a crash keeps
+just these two, and a checkpoint is a copy of the heads.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from maestro_broker.core import commands, retention
+from maestro_broker.core.model import records
+from maestro_broker.core.model.checkpoint import Checkpoint
+from maestro_broker.core.model.records import Accepted, Confirmed, Deleted, Expired, SessionChanged, SessionForgotten
+from maestro_broker.core.model.state import Change, Read, State
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.limits import Limits
+from maestro_schemas.messages import Message
+from maestro_schemas.replies import SendResult
+from maestro_schemas.requests import (
+    Confirm,
+    ConfirmKind,
+    Delete,
+    Identity,
+    Inbox,
+    Outgoing,
+    Request,
+    Send,
+    SessionEnd,
+    SessionStart,
+)
+from maestro_schemas.sessions import StoredSession
+
+
+class Office:
+    """`now_ms` moves only when a test moves it. `filed` says how much of the journal the spool has."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.now_ms = 1_000_000
+        self.journal: list[bytes] = []
+        self.files: dict[tuple[str, str], Message] = {}
+        self.links: dict[tuple[str, str], str] = {}
+        self.threads: dict[str, dict[str, str]] = {}
+        self.session_files: dict[str, StoredSession] = {}
+        self.unfiled: list[Change] = []
+        self.untold = 0
+        self.heads = Checkpoint()
+        self.checkpoint = Checkpoint()
+        self.state = State(self.limits, Checkpoint())
+
+    def do(self, request: Request) -> Any:
+        """One command, committed."""
+        for need in commands.touches(self.state, request):
+            self.supply(need)
+        try:
+            return commands.apply(self.state, request, self.now_ms)
+        finally:
+            self.commit()
+
+    def commit(self) -> None:
+        """The batch under way goes to the journal."""
+        for change in self.state.take_changes():
+            body = records.encode(change.record)
+            assert records.decode(body) == change.record
+            self.journal.append(body)
+            assert change.lsn == len(self.journal)
+            self.unfiled.append(change)
+        self.state.take_touched()
+
+    def supply(self, need: Read) -> None:
+        """What the daemon reads from disk."""
+        match need.kind:
+            case "mailbox" | "pending":
+                found = [message for (owner, _), message in self.files.items() if owner == need.session]
+                self.state.supply_mailbox(need.session, sorted(found, key=lambda m: m.seq), self.now_ms)
+            case "file":
+                message = self.files.get((need.session, need.message_id))
+                if message is not None:
+                    self.state.supply_message(message)
+            case "link":
+                receiver = self.links.get((need.session, need.message_id))
+                self.state.supply_link(need.session, need.message_id, receiver)
+                if receiver is not None:
+                    self.supply(Read("file", receiver, need.message_id))
+            case "thread":
+                self.state.supply_answers(need.message_id, self.threads.get(need.message_id, {}))
+            case "anywhere":
+                for (_, message_id), message in list(self.files.items()):
+                    if message_id == need.message_id:
+                        self.state.supply_message(message)
+
+    def file(self, count: int | None = None, *, tell: bool = True) -> None:
+        """The filer gets through `count` changes; `tell` the core, or crash before that."""
+        written = self.unfiled[self.untold :][:count]
+        for change in written:
+            match change.record:
+                case Accepted(message):
+                    self.files[message.receiver, message.id] = message
+                    self.links.setdefault((message.sender, message.id), message.receiver)
+                    if message.meta.thread_id is not None:
+                        self.threads.setdefault(message.meta.thread_id, {})[message.id] = message.receiver
+                case Confirmed() | Expired():
+                    if change.message is not None:
+                        self.files[change.message.receiver, change.message.id] = change.message
+                case Deleted():
+                    self.files.pop((change.record.mailbox, change.record.id), None)
+                case SessionChanged():
+                    self.session_files[change.record.stored.session.id] = change.record.stored
+                case SessionForgotten():
+                    self.session_files.pop(change.record.id, None)
+            if change.lsn > self.heads.lsn:
+                self.heads.absorb(change.lsn, change.record, self.limits.rate_limit)
+        self.untold += len(written)
+        if tell:
+            self.state.filed(self.unfiled[: self.untold])
+            del self.unfiled[: self.untold]
+            self.untold = 0
+
+    def make_checkpoint(self) -> None:
+        """What is filed is synced."""
+        self.heads.forget_old_sends()
+        self.checkpoint = copy.deepcopy(self.heads)
+
+    def crash(self) -> None:
+        """Lose memory and what was not committed; recover as the broker does."""
+        self.heads = copy.deepcopy(self.checkpoint)
+        self.state = State(self.limits, copy.deepcopy(self.checkpoint))
+        self.unfiled, self.untold = [], 0
+        for stored in self.session_files.values():
+            self.state.sessions.put(stored)
+            self.state.adopt_mailbox(stored.session.id)
+        for lsn, body in enumerate(self.journal, start=1):
+            if lsn <= self.checkpoint.lsn:
+                continue
+            record = records.decode(body)
+            for need in self.state.replay_touches(record):
+                self.supply(need)
+            self.state.replay(lsn, record)
+            self.unfiled += self.state.take_changes()
+        self.state.lsn = len(self.journal)
+        self.state.take_touched()
+
+    # --- shorthand ---------------------------------------------------------------------------------------
+
+    def start(self, session: str, **fields: Any) -> None:
+        """Start a session; fields as in SessionStart."""
+        self.do(SessionStart(id=session, **fields))
+
+    def end(self, session: str) -> None:
+        """End a session as the operator."""
+        self.do(SessionEnd(id=session))
+
+    def send(self, sender: str, to: str, message_id: str, text: str = "hello", **fields: Any) -> SendResult:
+        """Send one message; the result, whether it was accepted or not."""
+        outgoing = Outgoing(id=message_id, to=to, text=text, **fields)
+        result: SendResult = self.do(Send(messages=[outgoing], who=Identity(sender))).results[0]
+        return result
+
+    def accept(self, sender: str, to: str, message_id: str, text: str = "hello", **fields: Any) -> SendResult:
+        """Send one message that must be accepted."""
+        result = self.send(sender, to, message_id, text, **fields)
+        assert result.status in (200, 201), result
+        return result
+
+    def inbox(self, session: str, **fields: Any) -> list[Message]:
+        """What an inbox shows."""
+        found: list[Message] = self.do(Inbox(who=Identity(session), **fields)).messages
+        return found
+
+    def confirm(self, session: str, kind: ConfirmKind, *ids: str) -> list[int]:
+        """The statuses of the results."""
+        results = self.do(Confirm(who=Identity(session), ids=list(ids), kind=kind)).results
+        return [result.status for result in results]
+
+    def delete(self, session: str, *ids: str) -> list[int]:
+        """The statuses of the results."""
+        return [result.status for result in self.do(Delete(who=Identity(session), ids=list(ids))).results]
+
+    def expire_due(self) -> None:
+        """What the daemon's tick does for expiry."""
+        for session in self.state.deadlines.due(self.now_ms, 100):
+            mailbox = self.state.mailboxes.get(session)
+            if mailbox is not None and not mailbox.loaded:
+                self.supply(Read("mailbox", session, ""))
+            most = retention.EXPIRIES_AT_ONCE
+            retention.expire(self.state, retention.due(self.state, session, self.now_ms, most), self.now_ms)
+        self.commit()
+
+    def sweep(self) -> list[str]:
+        """What the sweeper does, file by file; the sessions that were forgotten."""
+        for (receiver, message_id), message in list(self.files.items()):
+            horizon_ms = self.now_ms - retention.keeps_ms(self.state, receiver)
+            if retention.changed_ms(message) > horizon_ms:
+                continue
+            if message.status == "pending":
+                self.supply(Read("file", receiver, message_id))
+                over = retention.overdue(self.state, receiver, message_id, self.now_ms)
+                retention.expire(self.state, [over] if over is not None else [], self.now_ms)
+            elif not self.state.is_unfiled(message.sender, message_id):
+                del self.files[receiver, message_id]
+                self.state.mailbox(receiver).drop(message_id)
+        for (sender, message_id), receiver in list(self.links.items()):
+            if (receiver, message_id) not in self.files and not self.state.is_unfiled(sender, message_id):
+                del self.links[sender, message_id]
+        held = {receiver for receiver, _ in self.files} | {sender for sender, _ in self.links}
+        idle = [found.session.id for found in self.state.sessions if found.session.id not in held]
+        forgotten = [session for session in idle if retention.forget(self.state, session, self.now_ms)]
+        self.commit()
+        return forgotten
+
+
+def refused(office: Office, request: Request) -> MaestroError:
+    """The error that a request must get."""
+    try:
+        reply = office.do(request)
+    except MaestroError as error:
+        return error
+    raise AssertionError(f"it was not refused: {reply}")

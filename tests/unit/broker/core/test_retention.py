@@ -1,0 +1,145 @@
+"""The core's part of retention: what is due, who is told, what is forgotten."""
+
+from __future__ import annotations
+
+from maestro_broker.core import retention
+from maestro_broker.core.model.records import SessionForgotten
+from maestro_schemas.limits import Limits
+from maestro_schemas.requests import GetMessage, Inbox
+from support.offices import Office
+
+DAY_MS = 86_400_000
+KEPT = Limits(rate_limit=0, retention_ms=DAY_MS, ttl_ms_max=30 * DAY_MS, pending_max=1_000)
+
+
+def _office() -> Office:
+    office = Office(KEPT)
+    for name in ("ann", "bob"):
+        office.start(name)
+    return office
+
+
+def test_a_message_past_its_life_looks_expired_before_a_record_says_so() -> None:
+    office = _office()
+    office.accept("ann", "bob", "m1", ttl_ms=50)
+    assert office.inbox("bob", lease_ms=1_000, reader="hook")[0].status == "pending"
+    office.now_ms += 50
+    assert office.inbox("bob", lease_ms=1_000, reader="hook") == []
+    assert office.do(GetMessage(id="m1")).message.status == "expired"
+    assert office.state.mailboxes["bob"].pending == 1
+
+
+def test_a_sender_hears_once_a_turn_of_all_that_expired() -> None:
+    office = _office()
+    for number in range(30):
+        office.accept("ann", "bob", f"m{number}", ttl_ms=50)
+    office.now_ms += 50
+    office.expire_due()
+    [told] = office.inbox("ann")
+    assert (told.sender, told.id, told.seq) == ("maestro", "expired_m29", 1)
+    assert "30 messages of yours" in told.text
+    assert "  m19 to bob\n  and 10 more: `maestro message dead` lists them\n" in told.text
+    assert told.text.endswith("To send one of them again: maestro message retry ID")
+    assert "m20 " not in told.text
+
+
+def test_an_ended_sender_is_told_nothing_and_a_notice_ends_quietly() -> None:
+    office = _office()
+    office.accept("ann", "bob", "m1", ttl_ms=50)
+    office.accept("bob", "ann", "m2", ttl_ms=50)
+    office.end("ann")
+    office.now_ms += 50
+    office.expire_due()
+    assert office.state.mailboxes["ann"].head_seq == 1
+    assert [message.id for message in office.inbox("bob")] == ["expired_m2"]
+    office.file()
+    office.now_ms += 2 * DAY_MS
+    office.sweep()
+    assert office.inbox("bob") == []
+    assert office.state.mailboxes["bob"].head_seq == 2
+
+
+def test_pending_mail_expires_and_goes_a_retention_later() -> None:
+    office = _office()
+    office.accept("ann", "bob", "m1")
+    office.file()
+    office.now_ms += DAY_MS - 1
+    office.sweep()
+    assert [message.id for message in office.inbox("bob")] == ["m1"]
+    office.now_ms += 1
+    office.sweep()
+    assert office.inbox("bob") == []
+    [told] = office.inbox("ann")
+    assert (told.id, told.text.splitlines()[-1]) == ("expired_m1", "To send it again: maestro message retry m1")
+    assert retention.overdue(office.state, "bob", "m1", office.now_ms) is None
+    assert retention.overdue(office.state, "nobody", "m1", office.now_ms) is None
+    office.file()
+    office.sweep()
+    assert ("bob", "m1") not in office.files
+    assert office.send("ann", "bob", "m1").seq == 2
+
+
+def test_a_message_that_is_over_in_two_ways_expires_once() -> None:
+    office = _office()
+    office.accept("ann", "bob", "m1", ttl_ms=DAY_MS)
+    office.accept("ann", "bob", "m2")
+    office.now_ms += DAY_MS
+    both = [retention.overdue(office.state, "bob", name, office.now_ms) for name in ("m1", "m2", "m2")]
+    over = [*retention.due(office.state, "bob", office.now_ms, 256), *(found for found in both if found is not None)]
+    assert [message.id for message in over] == ["m1", "m1", "m2", "m2"]
+    retention.expire(office.state, over, office.now_ms)
+    office.commit()
+    assert office.state.mailboxes["bob"].pending == 0
+    assert "2 messages of yours" in office.inbox("ann")[0].text
+
+
+def test_each_project_has_its_retention() -> None:
+    office = Office(KEPT)
+    office.state.retention_by_project = {"short": 10, "long": 9 * DAY_MS}
+    office.start("ann", project_id="short")
+    office.start("bob", project_id="other")
+    assert [retention.keeps_ms(office.state, name) for name in ("ann", "bob", "none")] == [10, DAY_MS, DAY_MS]
+    assert retention.longest_ms(office.state) == 9 * DAY_MS
+
+
+def test_a_forgotten_session_begins_anew_wherever_the_broker_was_killed() -> None:
+    for file_before, checkpoint in ((True, True), (True, False), (False, False)):
+        office = _office()
+        office.accept("ann", "bob", "m1")
+        office.confirm("bob", "read", "m1")
+        office.file()
+        office.end("bob")
+        office.file()
+        assert office.sweep() == []
+        office.now_ms += DAY_MS
+        assert office.sweep() == ["bob"]
+        if file_before:
+            office.file(tell=False)
+        if checkpoint:
+            office.make_checkpoint()
+        office.crash()
+        assert office.state.sessions.get("bob") is None
+        assert "bob" not in office.state.mailboxes
+        office.file()
+        office.make_checkpoint()
+        office.crash()
+        assert "bob" not in office.heads.mailboxes
+        assert "bob" not in office.session_files
+        office.start("bob")
+        assert office.do(Inbox(session="bob")).head_seq == 0
+        assert office.accept("ann", "bob", "m9").seq == 1
+
+
+def test_what_is_not_forgotten() -> None:
+    office = _office()
+    state = office.state
+    assert not retention.forget(state, "nobody", office.now_ms)
+    assert not retention.forget(state, "bob", office.now_ms + 9 * DAY_MS), "it is active"
+    office.accept("ann", "bob", "m1")
+    office.end("bob")
+    assert not retention.forget(state, "bob", office.now_ms), "it has just ended"
+    assert not retention.forget(state, "bob", office.now_ms + 9 * DAY_MS), "it has mail"
+    del state.mailboxes["bob"]
+    assert retention.forget(state, "bob", office.now_ms + 9 * DAY_MS)
+    assert retention.due(state, "bob", office.now_ms, 1) == []
+    assert isinstance(state.take_changes()[-1].record, SessionForgotten)

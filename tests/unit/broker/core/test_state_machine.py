@@ -1,0 +1,289 @@
+"""The core against a ledger: whatever happens in whatever order, with crashes anywhere.
+
+Invariants: an accepted message is pending, delivered, read, expired or deleted, never missing; a mailbox's
+sequence has no gap; a deleted message never returns; no limit is exceeded; a repeat makes no second message; the
+counters are those of the mail.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
+
+from maestro_broker.core.model import records
+from maestro_schemas import names
+from maestro_schemas.limits import RATE_WINDOW_MS, Limits
+from maestro_schemas.messages import PRIORITY_RANK, Message, Metadata
+from maestro_schemas.names import SYSTEM_SENDER
+from maestro_schemas.requests import GetMessage, Identity
+from support.offices import Office, refused
+
+BOSS = "boss"
+SESSIONS = (BOSS, "ann", "bob", "cyd")
+LIMITS = Limits(rate_limit=6, pending_max=5, mailbox_idle_ms=100)
+ALL = ["pending", "delivered", "read", "failed", "expired"]
+ORDER = {"pending": 0, "delivered": 1, "read": 2}
+
+
+@dataclass
+class Line:
+    """What the ledger knows of one accepted message."""
+
+    sender: str
+    to: str
+    text: str
+    seq: int
+    ttl_ms: int | None
+    at_ms: int
+    status: str = "pending"
+    offered: bool = False
+    original_to: str | None = None
+
+
+class PostOffice(RuleBasedStateMachine):
+    """A ledger beside an office."""
+
+    ids = Bundle("ids")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.office = Office(LIMITS)
+        self.office.start("boss", role="orchestrator")
+        for name in ("ann", "bob"):
+            self.office.start(name, name=f"{name}-name")
+        self.office.start("cyd", project_id="elsewhere", parent_session_id="boss")
+        self.ledger: dict[str, Line] = {}
+        self.deleted: dict[str, Line] = {}
+        self.sends: dict[str, list[int]] = {name: [] for name in SESSIONS}
+        self.active = dict.fromkeys(SESSIONS, True)
+        self.heads = dict.fromkeys(SESSIONS, 0)
+        self.made = 0
+        self.heard = 0
+
+    @rule(
+        target=ids,
+        sender=st.sampled_from(SESSIONS),
+        to=st.sampled_from(SESSIONS),
+        text=st.sampled_from(["one", "two\x1b[31m red", ""]),
+        ttl_ms=st.sampled_from([None, None, 50, 5_000]),
+        priority=st.sampled_from([None, "high", "low"]),
+        id_ms=st.none() | st.integers(0, 9),
+        on_ended=st.sampled_from([None, "error", "queue", "redirect"]),
+    )
+    def send(
+        self,
+        sender: str,
+        to: str,
+        text: str,
+        ttl_ms: int | None,
+        priority: str | None,
+        id_ms: int | None,
+        on_ended: str | None,
+    ) -> object:
+        """A fresh send, which must be judged as the rules say; `id_ms` as from a clock that goes anywhere."""
+        meant = to
+        self.made += 1
+        message_id = f"m{self.made}" if id_ms is None else names.message_id(id_ms, self.made)
+        office = self.office
+        metadata = Metadata(priority=priority)  # type: ignore[arg-type]
+        result = None
+        if self.active[sender]:
+            result = office.send(sender, to, message_id, text, ttl_ms=ttl_ms, metadata=metadata, on_ended=on_ended)
+        ended = not self.active[meant]
+        # cyd's parent is boss; the others' project has no orchestrator but boss. Boss never ends.
+        if ended and on_ended == "redirect" and sender != BOSS:
+            to = BOSS
+        window = [at for at in self.sends[sender] if at > office.now_ms - RATE_WINDOW_MS]
+        pending = sum(line.to == to and line.status == "pending" for line in self.ledger.values())
+        code = result.error["code"] if result is not None and isinstance(result.error, dict) else None
+        if not self.active[sender]:
+            return multiple()
+        if ended and to == meant and on_ended != "queue":
+            assert code == "RECEIVER_ENDED"
+        elif "boss" not in (sender, to) and (sender == "cyd") != (to == "cyd"):
+            assert code == "ROLE_FORBIDDEN"
+        elif len(window) >= LIMITS.rate_limit:
+            assert code == "RATE_LIMITED"
+        elif not text:
+            assert code == "EMPTY_MESSAGE"
+        elif pending >= LIMITS.pending_max:
+            assert code == "MAILBOX_FULL"
+        else:
+            assert result is not None
+            assert result.status == 201, result
+            self.heads[to] += 1
+            assert result.seq == self.heads[to], "a gap in the sequence"
+            assert (result.to, result.original_to) == (to, None if to == meant else meant)
+            assert (result.reach == "ended") == (not self.active[to])
+            self.sends[sender].append(office.now_ms)
+            self.ledger[message_id] = Line(
+                sender, to, text, self.heads[to], ttl_ms, office.now_ms, original_to=result.original_to
+            )
+            return message_id
+        return multiple()
+
+    @rule(message_id=ids, other=st.booleans(), on_ended=st.sampled_from([None, "queue", "redirect"]))
+    def send_again(self, message_id: str, other: bool, on_ended: str | None) -> None:
+        """A repeat gives the same answer; another text under the same id is a conflict; a deleted one stays so."""
+        line = self.ledger.get(message_id) or self.deleted[message_id]
+        if not self.active[line.sender]:
+            return
+        text = "something else" if other else line.text
+        metadata = Metadata()
+        message = self._read(message_id)
+        if message is not None:
+            metadata = message.meta
+        # As it was sent, whoever is back since; and with another word for the case, which is no part of it.
+        result = self.office.send(
+            line.sender,
+            line.original_to or line.to,
+            message_id,
+            text,
+            ttl_ms=line.ttl_ms,
+            metadata=metadata,
+            on_ended=on_ended,
+        )
+        if message_id in self.deleted:
+            assert (result.status, result.state) == (200, "deleted")
+        elif other:
+            assert result.status == 409
+        else:
+            assert (result.status, result.seq, result.state) == (200, line.seq, line.status)
+            assert (result.to, result.original_to) == (line.to, line.original_to)
+
+    @rule(session=st.sampled_from(SESSIONS), kind=st.sampled_from(["offered", "delivered", "read"]), message_id=ids)
+    def confirm(self, session: str, kind: str, message_id: str) -> None:
+        """Only the owner confirms, and a status only goes forward."""
+        [status] = self.office.confirm(session, kind, message_id)  # type: ignore[arg-type]
+        line = self.ledger.get(message_id)
+        if line is None or line.to != session:
+            assert status == 404
+        elif line.status == "expired":
+            assert status == 409
+        else:
+            assert status == 200
+            if kind == "offered":
+                line.offered = True
+            elif ORDER[kind] > ORDER[line.status]:
+                line.status, line.offered = kind, True
+
+    @rule(session=st.sampled_from(SESSIONS), message_id=ids)
+    def delete(self, session: str, message_id: str) -> None:
+        """Only the owner deletes; once is enough."""
+        [status] = self.office.delete(session, message_id)
+        line = self.ledger.get(message_id)
+        if line is not None and line.to == session:
+            assert status == 200
+            self.deleted[message_id] = self.ledger.pop(message_id)
+        else:
+            assert status in (200, 404)
+            if status == 200:
+                assert self.deleted[message_id].to == session
+
+    @rule(session=st.sampled_from(SESSIONS))
+    def end_or_start(self, session: str) -> None:
+        """An ended session is told so; starting it again reopens its mailbox."""
+        if self.active[session] and session != "boss":
+            self.office.end(session)
+            self.active[session] = False
+        elif session != "boss":
+            project = "elsewhere" if session == "cyd" else None
+            self.office.start(session, project_id=project)
+            self.active[session] = True
+
+    @rule(wait_ms=st.sampled_from([1, 40, 200, 3_000, 61_000]))
+    def wait(self, wait_ms: int) -> None:
+        """Time passes: leases and lives end, mailboxes go idle."""
+        self.office.now_ms += wait_ms
+        self.office.expire_due()
+        self.office.state.evict_idle(self.office.now_ms)
+        for line in self.ledger.values():
+            over = line.ttl_ms is not None and line.at_ms + line.ttl_ms <= self.office.now_ms
+            if over and line.status == "pending":
+                line.status = "expired"
+        self._take_notices()
+
+    def _take_notices(self) -> None:
+        """What expired was told to its sender, once, if that one is there to hear it."""
+        told: dict[str, str] = {}
+        for body in self.office.journal[self.heard :]:
+            record = records.decode(body)
+            if isinstance(record, records.Accepted) and record.message.sender == SYSTEM_SENDER:
+                message = record.message
+                assert message.id not in self.ledger, "told twice"
+                self.ledger[message.id] = Line(
+                    SYSTEM_SENDER, message.receiver, message.text, message.seq, None, message.created_at
+                )
+                self.heads[message.receiver] = message.seq
+                told[message.receiver] = told.get(message.receiver, "") + message.text
+            elif isinstance(record, records.Expired):
+                is_named = f"  {record.id} to {record.mailbox}\n" in told.get(record.sender, "") + "\n"
+                assert is_named == self.active[record.sender]
+        self.heard = len(self.office.journal)
+
+    @rule(count=st.sampled_from([1, 2, 5, None]), tell=st.booleans())
+    def file(self, count: int | None, tell: bool) -> None:
+        """The filer gets on; `tell` False: it has written, and the core has not heard yet."""
+        self.office.file(count, tell=tell)
+
+    @rule()
+    def checkpoint(self) -> None:
+        """What is filed is synced."""
+        self.office.make_checkpoint()
+
+    @rule()
+    def crash(self) -> None:
+        """Memory is lost."""
+        self.office.crash()
+
+    @rule(session=st.sampled_from(SESSIONS), lease_ms=st.sampled_from([10, 1_000]))
+    def lease(self, session: str, lease_ms: int) -> None:
+        """Two readers never hold the same mail."""
+        one = self.office.inbox(session, lease_ms=lease_ms, reader="one", limit=2)
+        two = self.office.inbox(session, lease_ms=lease_ms, reader="two")
+        assert not {m.id for m in one} & {m.id for m in two}
+        again = self.office.inbox(session, lease_ms=lease_ms, reader="one")
+        assert {m.id for m in one} <= {m.id for m in again}
+
+    @rule(message_id=ids, asking=st.sampled_from([*SESSIONS, None]))
+    def read_one(self, message_id: str, asking: str | None) -> None:
+        """Sender, receiver and operator see a message, nobody else."""
+        line = self.ledger.get(message_id)
+        request = GetMessage(id=message_id, who=Identity(asking))
+        if line is not None and asking in (None, line.sender, line.to):
+            message = self.office.do(request).message
+            assert (message.status, message.seq) == (line.status, line.seq)
+        else:
+            assert refused(self.office, request).code == "MESSAGE_NOT_FOUND"
+
+    def _read(self, message_id: str) -> Message | None:
+        request = GetMessage(id=message_id)
+        found: Message | None = self.office.do(request).message if message_id in self.ledger else None
+        return found
+
+    @invariant()
+    def nothing_is_missing(self) -> None:
+        """Each inbox holds exactly what the ledger says, in order."""
+        for session in SESSIONS:
+            expected = [(line.seq, i, line.status) for i, line in self.ledger.items() if line.to == session]
+            found = self.office.inbox(session, status=ALL, since=0)
+            assert [(m.seq, m.id, m.status) for m in found] == sorted(expected)
+            pending = self.office.inbox(session)
+            assert [m.id for m in pending] == [
+                m.id
+                for m in sorted(
+                    (m for m in found if m.status == "pending"), key=lambda m: (PRIORITY_RANK[m.meta.priority], m.seq)
+                )
+            ]
+            mailbox = self.office.state.mailboxes[session]
+            assert mailbox.pending == len(pending)
+            assert mailbox.unoffered == sum(m.offered_at is None for m in pending)
+            assert mailbox.pending <= LIMITS.pending_max
+        assert self.office.state.take_misfits() == [], "counters did not fit the files"
+
+
+TestPostOffice = PostOffice.TestCase
+TestPostOffice.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)

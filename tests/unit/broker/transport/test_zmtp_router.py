@@ -1,0 +1,356 @@
+"""The broker's end of local connections, held to libzmq's DEALER and to peers that behave badly."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import time
+import tracemalloc
+from typing import TYPE_CHECKING
+
+import pytest
+import zmq
+
+from maestro_broker.transport import zmtp_router
+from maestro_broker.transport.zmtp_router import ZmtpPeer, ZmtpRouter
+from maestro_wire import zmtp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+FRAME_BYTES_MAX = 4 << 20
+REQUEST = (b"M1", b"1", b"send", b"body")
+
+
+class Desk:
+    """A router and who connects to it."""
+
+    def __init__(self, path: str, peers_max: int = 100) -> None:
+        self.path = path
+        self.router = ZmtpRouter(FRAME_BYTES_MAX, peers_max)
+        self.router.listen(path)
+        self.context = zmq.Context()
+        self.opened: list[socket.socket | zmq.Socket[bytes]] = []
+
+    def dealer(self) -> zmq.Socket[bytes]:
+        made = self.context.socket(zmq.DEALER)
+        made.setsockopt(zmq.LINGER, 0)
+        made.setsockopt(zmq.RCVTIMEO, 10_000)
+        made.connect(f"ipc://{self.path}")
+        self.opened.append(made)
+        return made
+
+    def raw(self, said: bytes = b"") -> socket.socket:
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        made.connect(self.path)
+        made.settimeout(10.0)
+        made.sendall(said)
+        self.opened.append(made)
+        return made
+
+    def arrivals(self, count: int) -> list[tuple[ZmtpPeer, list[bytes]]]:
+        found: list[tuple[ZmtpPeer, list[bytes]]] = []
+        self.until(lambda: len(found) >= count, found)
+        return found
+
+    def until(self, holds: Callable[[], bool], found: list[tuple[ZmtpPeer, list[bytes]]] | None = None) -> None:
+        give_up_s = time.monotonic() + 10.0
+        while not holds():
+            assert time.monotonic() < give_up_s
+            came = list(self.router.receive(512))
+            if found is not None:
+                found += came
+
+    def close(self) -> None:
+        for connection in self.opened:
+            connection.close()
+        self.router.close(0.1)
+        self.context.term()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(str(tmp_path / "s"))
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 65_536, 1_000_000])
+def test_a_dealer_of_libzmq_is_answered(desk: Desk, size: int) -> None:
+    dealer = desk.dealer()
+    body = os.urandom(size)
+    for number in range(3):
+        dealer.send_multipart([b"M1", b"%d" % number, b"send", body])
+    for number, (peer, frames) in enumerate(desk.arrivals(3)):
+        assert frames == [b"M1", b"%d" % number, b"send", body]
+        assert peer.uid == os.getuid()
+        desk.router.reply(peer, (b"M1", frames[1], b"200", body))
+    desk.router.flush()
+    for number in range(3):
+        # What the socket did not take at once goes out as the peer reads.
+        while not dealer.poll(1):
+            list(desk.router.receive(512))
+        assert dealer.recv_multipart() == [b"M1", b"%d" % number, b"200", body]
+    assert (desk.router.opened, desk.router.closed, desk.router.unsent) == (1, 0, 0)
+
+
+def test_many_dealers_each_get_their_own(desk: Desk) -> None:
+    dealers = [desk.dealer() for _ in range(20)]
+    for number, dealer in enumerate(dealers):
+        dealer.send_multipart([b"M1", b"%d" % number, b"send", b""])
+    for peer, frames in desk.arrivals(20):
+        desk.router.reply(peer, (b"M1", frames[1], b"200", b""))
+    desk.router.flush()
+    for number, dealer in enumerate(dealers):
+        assert dealer.recv_multipart()[1] == b"%d" % number
+
+
+def test_no_more_than_asked_for(desk: Desk) -> None:
+    for _ in range(10):
+        desk.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST) * 2)
+    desk.until(lambda: desk.router.opened == 10)
+    came = 0
+    while came < 20:
+        now = len(list(desk.router.receive(3)))
+        assert now == min(3, 20 - came)
+        came += now
+    assert not desk.router.has_left
+    assert list(desk.router.receive(3)) == []
+
+
+def test_who_stops_taking_gets_the_rest_later(desk: Desk) -> None:
+    """In the order of their coming, also of a peer that has nothing more to say; but not once it has gone."""
+    asking = desk.raw(zmtp.DEALER_OPENING + b"".join(zmtp.message((b"M1", b"%d" % i)) for i in range(5)))
+    desk.until(lambda: desk.router.opened == 1)
+    taken = []
+    for _ in range(4):
+        taken.append(next(iter(desk.router.receive(512))))
+        assert desk.router.has_left
+    assert [frames[1] for _, frames in taken] == [b"0", b"1", b"2", b"3"]
+    asking.close()
+    desk.router.reply(taken[0][0], (b"M1", b"0", b"200", b""))
+    desk.router.flush()
+    assert list(desk.router.receive(512)) == []
+    assert not desk.router.has_left
+
+
+def test_who_always_asks_does_not_keep_others_waiting(desk: Desk) -> None:
+    greedy, modest = (desk.raw(zmtp.DEALER_OPENING) for _ in range(2))
+    desk.until(lambda: desk.router.opened == 2)
+    list(desk.router.receive(512))
+    more = rest = zmtp.message((b"M1", b"greedy")) * 1_000
+    greedy.setblocking(False)
+
+    def turn() -> set[bytes]:
+        # As much as its socket takes; what was cut off is gone on with.
+        nonlocal rest
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                rest = rest[greedy.send(rest) :] or more
+        return {frames[1] for _, frames in desk.router.receive(100)}
+
+    for _ in range(3):
+        assert turn() == {b"greedy"}
+    modest.sendall(zmtp.message((b"M1", b"modest")))
+    assert b"modest" in turn() | turn()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        zmtp.DEALER_OPENING.replace(b"DEALER", b"PUBLSH"),
+        zmtp.DEALER_OPENING + b"\x02" + (FRAME_BYTES_MAX + 1).to_bytes(8, "big"),
+        zmtp.DEALER_OPENING + b"\x01\x00" * 100,
+    ],
+)
+def test_who_speaks_otherwise_is_hung_up_on(desk: Desk, said: bytes) -> None:
+    odd = desk.raw(said)
+    desk.until(lambda: desk.router.closed == 1)
+    while odd.recv(4_096):  # the greeting; then the end
+        pass
+
+
+def test_who_says_nothing_goes_after_a_while(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    mute, shaken = desk.raw(), desk.raw(zmtp.DEALER_OPENING)
+    desk.until(lambda: desk.router.opened == 2)
+    list(desk.router.receive(512))
+    desk.router.look_after()
+    assert desk.router.closed == 0
+    monkeypatch.setattr(zmtp_router, "_HANDSHAKE_S", 0.0)
+    desk.router.look_after()
+    assert desk.router.closed == 1
+    while mute.recv(4_096):
+        pass
+    shaken.sendall(zmtp.message(REQUEST))
+    assert [frames for _, frames in desk.arrivals(1)] == [list(REQUEST)]
+
+
+def test_who_does_not_read_is_not_read_from(desk: Desk) -> None:
+    """And gets what is due to it once it reads, up to a bound; what is beyond that is counted."""
+    deaf = desk.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST))
+    [(peer, _)] = desk.arrivals(1)
+    body = bytes(1 << 20)
+    for _ in range(80):
+        desk.router.reply(peer, (b"M1", b"1", b"200", body))
+        desk.router.flush()
+    kept = 80 - desk.router.unsent
+    assert 64 <= kept < 80
+    deaf.sendall(zmtp.message(REQUEST))
+    assert list(desk.router.receive(512)) == []
+    link = zmtp.ZmtpConnection(zmtp.DEALERS_PEERS, 1 << 30)
+    answers = 0
+    found: list[tuple[ZmtpPeer, list[bytes]]] = []
+    while answers < kept:
+        found += desk.router.receive(512)
+        deaf.settimeout(0.01)
+        try:
+            link.receive(deaf.recv(1 << 20))
+        except TimeoutError:
+            continue
+        answers += len(link.messages)
+        link.messages.clear()
+    desk.until(lambda: bool(found), found)
+    assert [frames for _, frames in found] == [list(REQUEST)]
+
+
+def test_what_is_unsent_is_not_copied_for_each_piece_that_goes(desk: Desk) -> None:
+    """Of 32 MiB that were 64 copies of up to as much, while everybody waited."""
+    slow = desk.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST))
+    [(peer, _)] = desk.arrivals(1)
+    for _ in range(32):
+        desk.router.reply(peer, (b"M1", b"1", b"200", bytes(1 << 20)))
+    desk.router.flush()
+    slow.setblocking(False)
+    tracemalloc.start()
+    try:
+        unsent = len(peer.unsent)
+        while unsent > 24 << 20:
+            with contextlib.suppress(BlockingIOError):
+                slow.recv(1 << 18)
+            tracemalloc.reset_peak()
+            before, _ = tracemalloc.get_traced_memory()
+            list(desk.router.receive(512))
+            _, most = tracemalloc.get_traced_memory()
+            assert most - before < 4 << 20
+            unsent = len(peer.unsent)
+    finally:
+        tracemalloc.stop()
+
+
+def test_who_comes_and_asks_nothing_is_forgotten(desk: Desk) -> None:
+    """Clients look in so whether anybody listens, also where nobody ever asks anything."""
+    for number in range(1, 4):
+        desk.raw().close()
+        desk.until(lambda closed=number: desk.router.closed == closed)  # type: ignore[misc]
+    kept = desk.raw(zmtp.DEALER_OPENING + b"\x04\x08\x04PING\0\0!")
+    link = zmtp.ZmtpConnection(zmtp.DEALERS_PEERS, FRAME_BYTES_MAX)
+    desk.until(lambda: desk.router.opened == 4)
+    list(desk.router.receive(512))
+    link.receive(kept.recv(4_096))
+    assert link.ready
+    assert desk.router._dirty == []
+
+
+def test_who_is_gone_gets_nothing(desk: Desk) -> None:
+    for ends_after_reply in (False, True):
+        peer_socket = desk.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST))
+        [(peer, _)] = desk.arrivals(1)
+        closed = desk.router.closed
+        if ends_after_reply:
+            desk.router.reply(peer, (b"M1", b"1", b"200", b""))
+        peer_socket.close()
+        if ends_after_reply:
+            desk.router.flush()  # finds it out by sending
+        desk.until(lambda before=closed: desk.router.closed > before)  # type: ignore[misc]
+        unsent = desk.router.unsent
+        desk.router.reply(peer, (b"M1", b"1", b"200", b""))
+        desk.router.flush()
+        assert desk.router.unsent == unsent + 1
+
+
+def test_no_more_than_there_is_room_for(tmp_path: Path) -> None:
+    desk = Desk(str(tmp_path / "s"), peers_max=2)
+    try:
+        first = [desk.raw(zmtp.DEALER_OPENING) for _ in range(2)]
+        late = desk.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST))
+        desk.until(lambda: desk.router.opened == 2)
+        for _ in range(3):
+            assert list(desk.router.receive(512)) == []
+            desk.router.look_after()
+        assert desk.router.opened == 2
+        first[0].close()
+        desk.until(lambda: desk.router.closed == 1)
+        desk.router.look_after()
+        assert [frames for _, frames in desk.arrivals(1)] == [list(REQUEST)]
+        assert late.recv(4_096)
+    finally:
+        desk.close()
+
+
+def test_no_more_files(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        """A listener in a process without descriptors, or whose peer has gone meanwhile."""
+
+        def __init__(self, real: socket.socket, number: int) -> None:
+            self._real = real
+            self._number = number
+
+        def accept(self) -> tuple[socket.socket, object]:
+            raise OSError(self._number, "as the kernel says")
+
+        def fileno(self) -> int:
+            return self._real.fileno()
+
+        def close(self) -> None:
+            self._real.close()
+
+    listener = desk.router._listener
+    assert listener is not None
+    desk.raw()
+    for number, accepts in ((errno.ECONNABORTED, True), (errno.EMFILE, False)):
+        monkeypatch.setattr(desk.router, "_listener", Full(listener, number))
+        list(desk.router.receive(512))
+        assert desk.router._accepts is accepts
+    monkeypatch.setattr(desk.router, "_listener", listener)
+    desk.router.look_after()
+    desk.until(lambda: desk.router.opened == 1)
+
+
+def test_a_socket_that_somebody_holds(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:
+        held.bind(path)
+        held.listen()
+        router = ZmtpRouter(FRAME_BYTES_MAX, 10)
+        router.listen("unused", os.dup(held.fileno()))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
+            peer.connect(path)
+            while not router.opened:
+                list(router.receive(512))
+        router.close(0.0)
+    assert os.path.exists(path)
+
+
+def test_the_end_gives_out_what_is_due(desk: Desk) -> None:
+    late = desk.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST))
+    [(peer, _)] = desk.arrivals(1)
+    for _ in range(4):
+        desk.router.reply(peer, (b"M1", b"1", b"200", bytes(1 << 20)))
+    desk.router.close(0.05)
+    size = 0
+    while piece := late.recv(1 << 20):
+        size += len(piece)
+    assert size > 100_000
+
+
+def test_where_the_kernel_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        monkeypatch.delattr(socket, "SO_PEERCRED")
+        assert zmtp_router._uid(one) is None

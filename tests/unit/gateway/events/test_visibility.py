@@ -1,0 +1,144 @@
+"""Who may see an event, while several learn of the sessions at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+from maestro_clients.protocol.callers import Caller
+from maestro_gateway.events.visibility import Directory, Principal, authenticate
+from maestro_gateway.options import GatewayOptions
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.events import Event
+
+MAIL = Event(lsn=9, at=9, event="message.accepted", id="msg_1", sender="bob", receiver="cyd", seq=1)
+OLD = Event(lsn=2, at=2, event="session.started", session="cyd")
+OLD_TOO = Event(lsn=3, at=3, event="session.started", session="bob")
+
+
+class Broker:
+    """Knows sessions by their projects; what is asked of those in `held` waits until `let_go`."""
+
+    def __init__(self, **projects: str) -> None:
+        self.projects = projects
+        self.asked: list[str] = []
+        self.held: set[str] = set()
+        self._let_go = asyncio.Event()
+
+    async def session(self, session: str | None = None, *, caller: Caller | None = None) -> dict[str, Any]:
+        """As the client's."""
+        session = session or (caller.session if caller is not None else None) or ""
+        self.asked.append(session)
+        project = self.projects.get(session)
+        if session in self.held:
+            await self._let_go.wait()
+        if project is None:
+            raise MaestroError("SESSION_NOT_FOUND", "no such session")
+        return {"id": session, "projectId": project, "role": "orchestrator"}
+
+    def let_go(self) -> None:
+        """Of all."""
+        self._let_go.set()
+
+    async def until_asked(self, count: int) -> None:
+        """So many times in all."""
+        for _ in range(100):
+            if len(self.asked) >= count:
+                return
+            await asyncio.sleep(0)
+        raise AssertionError(self.asked)
+
+    def directory(self) -> Directory:
+        """One that asks here."""
+        return Directory(self.post())
+
+    def post(self) -> Any:
+        """What stands before it."""
+        return SimpleNamespace(client=self)
+
+
+def test_a_replay_takes_nothing_from_the_live_ones() -> None:
+    """While it asks again for whom its old events name, an orchestrator of theirs still sees what happens now."""
+
+    async def scene() -> None:
+        broker = Broker(bob="shop", cyd="shop")
+        directory = broker.directory()
+        boss = Principal("ann", "orchestrator", "shop", directory)
+        await directory.learn([MAIL])
+        broker.held = {"bob", "cyd"}
+        replay = asyncio.create_task(directory.learn([OLD, OLD_TOO]))
+        await broker.until_asked(4)
+        assert boss.sees(MAIL)
+        broker.let_go()
+        await replay
+        assert boss.sees(MAIL)
+
+    asyncio.run(scene())
+
+
+def test_what_an_event_says_has_changed_is_asked_for() -> None:
+    async def scene() -> None:
+        broker = Broker(bob="shop", cyd="shop")
+        directory = broker.directory()
+        boss = Principal("ann", "orchestrator", "office", directory)
+        await directory.learn([MAIL])
+        assert not boss.sees(MAIL)
+        broker.projects["cyd"] = "office"
+        await directory.learn([OLD])
+        assert boss.sees(MAIL)
+
+    asyncio.run(scene())
+
+
+def test_a_later_answer_is_not_overwritten() -> None:
+    """One that was asked for before, among others that take their time."""
+
+    async def scene() -> None:
+        broker = Broker(bob="shop", cyd="shop")
+        directory = broker.directory()
+        broker.held = {"bob"}
+        first = asyncio.create_task(directory.learn([OLD, OLD_TOO]))
+        await broker.until_asked(2)
+        broker.projects["cyd"] = "office"
+        await directory.learn([OLD])
+        broker.let_go()
+        await first
+        assert directory.project_of("cyd") == "office"
+
+    asyncio.run(scene())
+
+
+def test_what_is_in_doubt_counts_until_it_is_asked_for() -> None:
+    async def scene() -> None:
+        broker = Broker(bob="shop", cyd="shop", ann="shop")
+        directory = broker.directory()
+        await directory.learn([MAIL])
+        broker.projects |= {"bob": "office", "cyd": "office", "ann": "office"}
+        directory.doubt()
+        assert directory.project_of("cyd") == "shop"
+        await directory.learn([MAIL])
+        assert directory.project_of("cyd") == "office"
+        asked = len(broker.asked)
+        await directory.learn([MAIL])
+        assert len(broker.asked) == asked, "once"
+
+    asyncio.run(scene())
+
+
+def test_who_is_admitted_is_known_as_it_is_now() -> None:
+    """Also where the directory is from a time before anybody read the events."""
+
+    async def scene() -> None:
+        broker = Broker(ann="shop", bob="office", cyd="office")
+        directory = broker.directory()
+        await directory.learn([Event(lsn=1, at=1, event="session.started", session="ann")])
+        broker.projects["ann"] = "office"
+        directory.doubt()
+        boss = await authenticate(
+            cast("Any", broker.post()), GatewayOptions("/nowhere", {}), directory, Caller("ann")
+        )
+        await directory.learn([MAIL])
+        assert boss.sees(MAIL)
+
+    asyncio.run(scene())

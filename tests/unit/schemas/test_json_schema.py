@@ -1,0 +1,130 @@
+"""The JSON Schema files: what the code says, and true of real documents."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import msgspec
+import pytest
+
+from maestro_schemas import json_schema, outbox_entry
+from maestro_schemas.outbox_entry import OutboxEntry
+from maestro_schemas.sessions import Session, StoredSession
+from support.vectors import SCHEMAS, Vector, vectors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ALL = vectors()
+
+
+def validator(name: str) -> Any:
+    with open(os.path.join(SCHEMAS, f"{name}.schema.json"), encoding="utf-8") as file:
+        schema = json.load(file)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> str:
+    """A directory with the schema files, to be changed."""
+    for name in json_schema.schemas():
+        shutil.copy(os.path.join(SCHEMAS, name), tmp_path)
+    return str(tmp_path)
+
+
+def test_the_files_are_what_the_code_says() -> None:
+    assert json_schema.differing(SCHEMAS) == [], "run `just schemas`"
+    command = [sys.executable, "-m", "maestro_schemas.json_schema", "--check"]
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+def test_a_changed_a_missing_and_a_foreign_file_are_told_and_mended(copy: str) -> None:
+    with open(os.path.join(copy, "event.schema.json"), "a", encoding="utf-8") as file:
+        file.write("\n")
+    os.unlink(os.path.join(copy, "message.schema.json"))
+    shutil.copy(os.path.join(copy, "error.schema.json"), os.path.join(copy, "old.schema.json"))
+    assert json_schema.differing(copy) == ["event.schema.json", "message.schema.json", "old.schema.json"]
+    json_schema.write(copy)
+    assert json_schema.differing(copy) == []
+
+
+@pytest.mark.parametrize("vector", [v for v in ALL if v.file.startswith("requests")], ids=lambda v: v.kind)
+def test_requests_fit_their_schema(vector: Vector) -> None:
+    schema = validator("requests")
+    assert list(schema.iter_errors({vector.kind: vector.document})) == []
+    assert list(schema.iter_errors({vector.kind: {**vector.document, "other": 1}}))
+    assert list(schema.iter_errors({f"{vector.kind}s": vector.document}))
+
+
+@pytest.mark.parametrize("vector", [v for v in ALL if v.file == "replies"], ids=lambda v: v.kind)
+def test_replies_fit_their_schema(vector: Vector) -> None:
+    schema = validator("replies")
+    assert list(schema.iter_errors({vector.kind: vector.document})) == []
+    # A client passes over what a newer broker adds.
+    assert list(schema.iter_errors({vector.kind: {**vector.document, "other": 1}})) == []
+
+
+@pytest.mark.parametrize("vector", [v for v in ALL if v.file == "events"], ids=lambda v: v.kind)
+def test_events_fit_their_schema(vector: Vector) -> None:
+    schema = validator("event")
+    assert list(schema.iter_errors(vector.document)) == []
+    assert list(schema.iter_errors({**vector.document, "event": "message.lost"}))
+
+
+@pytest.mark.parametrize("vector", [v for v in ALL if v.file == "errors"], ids=lambda v: v.kind)
+def test_errors_fit_their_schema(vector: Vector) -> None:
+    assert list(validator("error").iter_errors(vector.document)) == []
+
+
+def test_messages_and_sessions_of_replies_fit_the_schemas_of_their_own() -> None:
+    message, session = validator("message"), validator("session")
+    for vector in ALL:
+        if vector.file == "replies":
+            for found in [vector.document.get("message"), *vector.document.get("messages", [])]:
+                assert found is None or list(message.iter_errors(found)) == []
+            for found in [vector.document.get("session"), *vector.document.get("sessions", [])]:
+                assert found is None or list(session.iter_errors(found)) == []
+
+
+def test_an_id_that_could_be_a_path_does_not_fit() -> None:
+    [whole] = [v.document["message"] for v in ALL if v.file == "replies" and v.kind == "message"]
+    assert list(validator("message").iter_errors({**whole, "id": "../secret"}))
+
+
+def test_the_files_of_the_outbox_and_of_sessions_fit() -> None:
+    entry = OutboxEntry(
+        1, "sess_a", "token", {"id": "msg_1", "to": "bob", "message": "x"}, {"code": "A", "message": "b"}
+    )
+    assert list(validator("outbox-entry").iter_errors(json.loads(outbox_entry.encode(entry)))) == []
+    session = Session(id="a", role="worker", project_id="p", status="idle", started_at=1, last_activity=1)
+    stored = json.loads(msgspec.json.encode(StoredSession(session=session, token_hash="00")))
+    assert list(validator("session-file").iter_errors(stored)) == []
+
+
+def test_descriptions_speak_of_the_wires_names() -> None:
+    definitions = json_schema.schemas()["requests.schema.json"]["$defs"]
+    assert "`leaseMs`" in definitions["Inbox"]["description"]
+    assert "`ttlMs`" in definitions["Outgoing"]["description"]
+
+
+def test_the_command_writes_into_its_checkout_and_nowhere_else(
+    copy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(json_schema, "__file__", os.path.join(copy, "maestro_schemas", "json_schema.py"))
+    assert json_schema.main([]) == 1
+    assert "this is none" in capsys.readouterr().err
+    with open(os.path.join(copy, "PROTOCOL.md"), "w", encoding="utf-8"):
+        pass
+    os.unlink(os.path.join(copy, "event.schema.json"))
+    assert json_schema.main(["--check"]) == 1
+    assert "event.schema.json" in capsys.readouterr().err
+    assert json_schema.main([]) == 0
+    assert json_schema.main(["--check"]) == 0
+    assert json_schema.main(["--help"]) == 2

@@ -176,6 +176,7 @@ class AsyncClient:
     inbox = _method(commands.inbox)
     confirm = _method(commands.confirm)
     message = _method(commands.message)
+    message_with_people = _method(commands.message_with_people)
     thread = _method(commands.thread)
     dead = _method(commands.dead)
     delete = _method(commands.delete)

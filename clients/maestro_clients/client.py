@@ -132,6 +132,7 @@ class Client:
     inbox = method(commands.inbox)
     confirm = method(commands.confirm)
     message = method(commands.message)
+    message_with_people = method(commands.message_with_people)
     thread = method(commands.thread)
     dead = method(commands.dead)
     delete = method(commands.delete)

@@ -149,6 +149,13 @@ class OutboxEntryDoc(TypedDict):
     failure: NotRequired[ErrorDoc]
 
 
+class PersonDoc(TypedDict):
+    """`replies.Person`."""
+
+    role: str
+    name: NotRequired[str]
+
+
 class SendResultDoc(TypedDict):
     """`replies.SendResult`."""
 
@@ -163,6 +170,7 @@ class SendResultDoc(TypedDict):
     state: NotRequired[str]
     reach: NotRequired[Literal["watching", "tool", "prompt", "inbox", "ended"]]
     seenAt: NotRequired[int]
+    message: NotRequired[MessageDoc]
     error: NotRequired[ErrorDoc]
 
 
@@ -179,6 +187,15 @@ class InboxDoc(TypedDict):
     leased: NotRequired[int]
     leaseEndsInMs: NotRequired[int]
     ended: NotRequired[bool]
+    people: NotRequired[dict[str, PersonDoc]]
+    printCharsMax: NotRequired[int]
+
+
+class MessageReplyDoc(TypedDict):
+    """`replies.MessageReply`."""
+
+    message: MessageDoc
+    people: NotRequired[dict[str, PersonDoc]]
 
 
 class ThreadDoc(TypedDict):
@@ -187,6 +204,7 @@ class ThreadDoc(TypedDict):
     threadId: str
     messages: list[MessageDoc]
     hasMore: bool
+    people: NotRequired[dict[str, PersonDoc]]
 
 
 class DeadDoc(TypedDict):
@@ -204,6 +222,7 @@ class ItemResultDoc(TypedDict):
     status: int
     state: NotRequired[str]
     at: NotRequired[int]
+    message: NotRequired[MessageDoc]
     error: NotRequired[ErrorDoc]
 
 

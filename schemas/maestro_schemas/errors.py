@@ -9,72 +9,82 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # importing `typing` costs as much as all else that a quick command imports
 if TYPE_CHECKING:
-    from typing import Any, Final, TypeGuard
+    from typing import Any, Final, Literal, TypeGuard
 
-# code -> (status, whether the same request may succeed later without being changed)
-CODES: Final[dict[str, tuple[int, bool]]] = {
+    Kind = Literal["client", "busy", "unreachable", "fatal"]
+
+# code -> (HTTP's status; whether the same request may succeed later, unchanged; whose matter it is). The kinds:
+# client: this request, its sender or its receiver; another request may succeed at once.
+# busy: the broker is there and takes no such request at the moment.
+# unreachable: no broker answered, or it is stopping; whether the request was done is not known.
+# fatal: the broker, the gateway or its files need a person.
+CODES: Final[dict[str, tuple[int, bool, Kind]]] = {
     # the request itself
-    "BAD_REQUEST": (400, False),  # frames or body that can't be decoded
-    "INVALID": (400, False),  # decoded, but a field has no allowed value
-    "INVALID_ID": (400, False),
-    "EMPTY_MESSAGE": (400, False),
-    "TEXT_TOO_LONG": (400, False),
-    "DATA_TOO_LARGE": (400, False),
-    "TOO_MANY": (400, False),  # more items in one request than the limit
-    "FRAME_TOO_LARGE": (413, False),
-    "HEAD_TOO_LARGE": (431, False),
-    "REQUEST_TIMEOUT": (408, False),  # a request over HTTP that did not arrive whole
-    "UNSUPPORTED_PROTOCOL": (426, False),
-    "UNKNOWN_COMMAND": (501, False),
+    "BAD_REQUEST": (400, False, "client"),  # frames or body that can't be decoded
+    "INVALID": (400, False, "client"),  # decoded, but a field has no allowed value
+    "INVALID_ID": (400, False, "client"),
+    "EMPTY_MESSAGE": (400, False, "client"),
+    "TEXT_TOO_LONG": (400, False, "client"),
+    "DATA_TOO_LARGE": (400, False, "client"),
+    "TOO_MANY": (400, False, "client"),  # more items in one request than the limit
+    "FRAME_TOO_LARGE": (413, False, "client"),
+    "HEAD_TOO_LARGE": (431, False, "client"),
+    "REQUEST_TIMEOUT": (408, False, "client"),  # a request over HTTP that did not arrive whole
+    "UNSUPPORTED_PROTOCOL": (426, False, "client"),
+    "UNKNOWN_COMMAND": (501, False, "client"),
     # who asks
-    "NO_SESSION": (401, False),
-    "UNKNOWN_SESSION": (401, False),
-    "SESSION_ENDED": (401, False),
-    "TOKEN_REQUIRED": (401, False),
-    "TOKEN_MISMATCH": (401, False),
-    "KEY_REFUSED": (401, False),  # the handshake of a connection from another machine failed
-    "KEY_REVOKED": (401, False),
-    "PEER_REFUSED": (403, False),
-    "HOST_REFUSED": (421, False),
-    "ORIGIN_REFUSED": (403, False),
-    "FORBIDDEN": (403, False),  # may not read or change this
-    "ROLE_FORBIDDEN": (403, False),  # may not send to that session
+    "NO_SESSION": (401, False, "client"),
+    "UNKNOWN_SESSION": (401, False, "client"),
+    "SESSION_ENDED": (401, False, "client"),
+    "TOKEN_REQUIRED": (401, False, "client"),
+    "TOKEN_MISMATCH": (401, False, "client"),
+    "KEY_REFUSED": (401, False, "client"),  # the handshake of a connection from another machine failed
+    "KEY_REVOKED": (401, False, "client"),
+    "PEER_REFUSED": (403, False, "client"),
+    "HOST_REFUSED": (421, False, "client"),
+    "ORIGIN_REFUSED": (403, False, "client"),
+    "FORBIDDEN": (403, False, "client"),  # may not read or change this
+    "ROLE_FORBIDDEN": (403, False, "client"),  # may not send to that session
     # what is asked for
-    "RECEIVER_NOT_FOUND": (404, False),
-    "SESSION_NOT_FOUND": (404, False),
-    "KEY_NOT_FOUND": (404, False),
-    "MESSAGE_NOT_FOUND": (404, False),
-    "AMBIGUOUS_NAME": (409, False),
-    "CONFLICT": (409, False),  # the id is taken by another message
-    "RECEIVER_ENDED": (409, False),
-    "STATUS_CONFLICT": (409, False),  # no step from this status to that one
-    "CURSOR_EXPIRED": (410, False),
-    "CURSOR_AHEAD": (409, False),
+    "RECEIVER_NOT_FOUND": (404, False, "client"),
+    "SESSION_NOT_FOUND": (404, False, "client"),
+    "KEY_NOT_FOUND": (404, False, "client"),
+    "MESSAGE_NOT_FOUND": (404, False, "client"),
+    "AMBIGUOUS_NAME": (409, False, "client"),
+    "CONFLICT": (409, False, "client"),  # the id is taken by another message
+    "RECEIVER_ENDED": (409, False, "client"),
+    "STATUS_CONFLICT": (409, False, "client"),  # no step from this status to that one
+    "CURSOR_EXPIRED": (410, False, "client"),
+    "CURSOR_AHEAD": (409, False, "client"),
     # not now
-    "RATE_LIMITED": (429, True),
-    "LOOP_GUARD": (429, True),
-    "MAILBOX_FULL": (429, True),
-    "SLOW_CONSUMER": (429, True),  # a reader of the live events that does not keep up
-    "BUSY": (503, True),  # filing is behind: back-pressure
-    "STORAGE_FULL": (503, True),
-    "STOPPING": (503, True),
+    "RATE_LIMITED": (429, True, "client"),
+    "LOOP_GUARD": (429, True, "client"),
+    "MAILBOX_FULL": (429, True, "client"),
+    "SLOW_CONSUMER": (429, True, "client"),  # a reader of the live events that does not keep up
+    "BUSY": (503, True, "busy"),  # filing is behind: back-pressure
+    "STORAGE_FULL": (503, True, "busy"),
+    "STOPPING": (503, True, "unreachable"),
     # this end, without an answer
-    "BROKER_UNREACHABLE": (503, True),
-    "AUTOSTART_FAILED": (503, False),
-    "TIMEOUT": (504, True),
+    "BROKER_UNREACHABLE": (503, True, "unreachable"),
+    "AUTOSTART_FAILED": (503, False, "unreachable"),
+    "TIMEOUT": (504, True, "unreachable"),
     # files and the process
-    "DATA_DIR_UNUSABLE": (500, False),
-    "DATA_DIR_LOCKED": (409, False),
-    "PATH_TOO_LONG": (500, False),
-    "FORMAT_UNSUPPORTED": (500, False),
-    "JOURNAL_FAILED": (500, False),
-    "CORRUPT": (500, False),
-    "BAD_SETTING": (400, False),
-    "KEY_FILE_UNUSABLE": (400, False),
-    "CURVE_MISSING": (500, False),
-    "FILE_UNREADABLE": (400, False),
-    "INTERNAL": (500, False),
+    "DATA_DIR_UNUSABLE": (500, False, "fatal"),
+    "DATA_DIR_LOCKED": (409, False, "client"),
+    "PATH_TOO_LONG": (500, False, "fatal"),
+    "FORMAT_UNSUPPORTED": (500, False, "fatal"),
+    "JOURNAL_FAILED": (500, False, "fatal"),
+    "CORRUPT": (500, False, "fatal"),
+    "BAD_SETTING": (400, False, "client"),
+    "KEY_FILE_UNUSABLE": (400, False, "client"),
+    "CURVE_MISSING": (500, False, "fatal"),
+    "FILE_UNREADABLE": (400, False, "client"),
+    "INTERNAL": (500, False, "fatal"),
 }
+
+
+# Of a code that a newer peer sends and this version does not know.
+_UNKNOWN: Final[tuple[int, bool, Kind]] = (500, False, "fatal")
 
 
 class MaestroError(Exception):
@@ -107,12 +117,17 @@ class MaestroError(Exception):
     @property
     def status(self) -> int:
         """HTTP's status number; 500 for a code from a newer peer that this version does not know."""
-        return CODES.get(self.code, (500, False))[0]
+        return CODES.get(self.code, _UNKNOWN)[0]
 
     @property
     def retryable(self) -> bool:
         """Whether the same request, unchanged and under the same id, may succeed later."""
-        return CODES.get(self.code, (500, False))[1]
+        return CODES.get(self.code, _UNKNOWN)[1]
+
+    @property
+    def kind(self) -> Kind:
+        """Whose matter it is, one of the kinds that CODES explains."""
+        return CODES.get(self.code, _UNKNOWN)[2]
 
     def body(self) -> dict[str, Any]:
         """The error as the wire, `--json` and HTTP carry it; absent fields are left out."""
@@ -150,6 +165,13 @@ class MaestroError(Exception):
             actual=_count(body.get("actual")),
             details=details if isinstance(details, dict) else None,
         )
+
+
+class FatalError(MaestroError):
+    """After this error the process must end: what is durable is not known, or a thread that it needs has died.
+
+    Raised inside a process, never sent: a peer sees the connection close and repeats its request.
+    """
 
 
 # A wait that is longer is as good as none: nobody sleeps for thirty years.

@@ -31,6 +31,13 @@ class HelloReply(Struct, frozen=True, rename="camel", kw_only=True):
     limits: dict[str, int]
 
 
+class Person(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """What is shown of a session beside its id, in `people` by id. Sessions that are forgotten are left out."""
+
+    role: str
+    name: str | None = None
+
+
 class SendResult(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
     """One message's outcome: `status` 201 accepted now, 200 accepted before (the same send again), else `error`.
 
@@ -51,6 +58,8 @@ class SendResult(Struct, gc=False, frozen=True, omit_defaults=True, rename="came
     state: str | None = None
     reach: Reach | None = None
     seen_at: int | None = None
+    # Where the request asked for it (`whole`), unless the message is deleted.
+    message: Message | UnsetType = UNSET
     error: dict[str, Any] | UnsetType = UNSET
 
 
@@ -75,6 +84,10 @@ class InboxReply(Struct, frozen=True, omit_defaults=True, rename="camel", kw_onl
     leased: int = 0
     lease_ends_in_ms: int | None = None
     ended: bool = False
+    # Where the request asked for `people`: the senders and, where it differs, whom a message was sent to; by id.
+    people: dict[str, Person] | UnsetType = UNSET
+    # As above: the most characters that one page of an agent's inbox prints (`limits.print_chars_max`).
+    print_chars_max: int | UnsetType = UNSET
 
 
 class ItemResult(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
@@ -87,6 +100,8 @@ class ItemResult(Struct, frozen=True, omit_defaults=True, rename="camel", kw_onl
     status: int
     state: MessageStatus | str | None = None
     at: int | None = None
+    # Where the request asked for it (`whole`).
+    message: Message | UnsetType = UNSET
     error: dict[str, Any] | UnsetType = UNSET
 
 
@@ -97,9 +112,10 @@ class ItemsReply(Struct, frozen=True):
 
 
 class MessageReply(Struct, frozen=True):
-    """One message."""
+    """One message; with the people in it where they were asked for."""
 
     message: Message
+    people: dict[str, Person] | UnsetType = UNSET
 
 
 class ThreadReply(Struct, frozen=True, rename="camel"):
@@ -108,6 +124,7 @@ class ThreadReply(Struct, frozen=True, rename="camel"):
     thread_id: str
     messages: list[Message]
     has_more: bool
+    people: dict[str, Person] | UnsetType = UNSET
 
 
 class DeadReply(Struct, frozen=True, rename="camel"):

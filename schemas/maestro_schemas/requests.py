@@ -55,9 +55,10 @@ class Outgoing(Struct, gc=False, frozen=True, forbid_unknown_fields=True, rename
 
 
 class Send(Request, frozen=True):
-    """`send`: 1 to 256 messages, judged one by one, not atomic."""
+    """`send`: 1 to 256 messages, judged one by one, not atomic. `whole`: each result also has the message."""
 
     messages: list[Outgoing]
+    whole: bool = False
 
 
 class Inbox(Request, frozen=True):
@@ -76,6 +77,8 @@ class Inbox(Request, frozen=True):
     offered: bool | None = None
     lease_ms: int | None = None
     reader: str | None = None
+    # For a caller that shows the page to a person: the reply also has `people` and `print_chars_max`.
+    people: bool = False
 
 
 class Confirm(Request, frozen=True):
@@ -85,6 +88,10 @@ class Confirm(Request, frozen=True):
     kind: ConfirmKind
     session: str | None = None
     via: str | None = None
+    # Each result also has the message as it is afterwards.
+    whole: bool = False
+    # The caller speaks for the receiver of the one id, whose token `as` has; `as.session` is absent.
+    as_receiver: bool = False
 
 
 class GetMessage(Request, frozen=True):
@@ -92,12 +99,18 @@ class GetMessage(Request, frozen=True):
 
     id: str
     session: str | None = None
+    # The reply also has `people`.
+    people: bool = False
+    # As in `confirm`.
+    as_receiver: bool = False
 
 
 class GetThread(Request, frozen=True):
     """`thread`: the messages of the thread that the message `id` is in."""
 
     id: str
+    people: bool = False
+    as_receiver: bool = False
 
 
 class Dead(Request, frozen=True):
@@ -116,6 +129,7 @@ class Delete(Request, frozen=True):
 
     ids: list[str]
     session: str | None = None
+    as_receiver: bool = False
 
 
 class SessionStart(Request, frozen=True):

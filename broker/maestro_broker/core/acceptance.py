@@ -39,7 +39,7 @@ def send(state: State, request: Send, now_ms: int) -> SendReply:
     results = []
     for outgoing in request.messages:
         try:
-            results.append(_send_one(state, sender, outgoing, now_ms))
+            results.append(_send_one(state, sender, outgoing, now_ms, whole=request.whole))
         except MaestroError as error:
             if error.code not in _UNRECORDED:
                 state.refuse(error.code, sender.session.id, outgoing.to, outgoing.id, now_ms)
@@ -47,13 +47,13 @@ def send(state: State, request: Send, now_ms: int) -> SendReply:
     return SendReply(results)
 
 
-def _send_one(state: State, sender: SessionState, outgoing: Outgoing, now_ms: int) -> SendResult:
+def _send_one(state: State, sender: SessionState, outgoing: Outgoing, now_ms: int, *, whole: bool) -> SendResult:
     message_id, sender_id = outgoing.id, sender.session.id
     if not is_id(message_id):
         raise validation.invalid_id("the message's id", message_id)
     known = state.sent_before(sender_id, message_id)
     if known is not None:
-        return _repeated(state, sender, outgoing, known)
+        return _repeated(state, sender, outgoing, known, whole=whole)
     receiver, original_to = recipients.resolve_recipient(state, sender.session, outgoing)
     session = receiver.session
     mailbox = state.mailbox(session.id)
@@ -111,6 +111,7 @@ def _send_one(state: State, sender: SessionState, outgoing: Outgoing, now_ms: in
         state="pending",
         reach=_reach(state, session),
         seen_at=receiver.last_activity_ms,
+        message=message if whole else UNSET,
     )
 
 
@@ -146,7 +147,9 @@ def notify(state: State, receiver: str, message_id: str, text: str, now_ms: int)
     return True
 
 
-def _repeated(state: State, sender: SessionState, outgoing: Outgoing, known: SentMessage) -> SendResult:
+def _repeated(
+    state: State, sender: SessionState, outgoing: Outgoing, known: SentMessage, *, whole: bool
+) -> SendResult:
     message = known.message
     if message is None:
         return SendResult(id=outgoing.id, status=200, to=known.receiver, state="deleted")
@@ -173,6 +176,7 @@ def _repeated(state: State, sender: SessionState, outgoing: Outgoing, known: Sen
         expires_at=message.expires_at,
         thread_id=message.meta.thread_id,
         state=message.status,
+        message=message if whole else UNSET,
     )
 
 

@@ -52,6 +52,16 @@ def check_operator(state: State, who: Identity, now_ms: int) -> None:
         )
 
 
+def receiver_with_token(state: State, mailbox: Mailbox | None, who: Identity, now_ms: int) -> SessionState | None:
+    """The owner of `mailbox`, for whom a caller speaks that knows only a message's id (`as_receiver`), which the
+    documented REST calls allow. Raises TOKEN_REQUIRED, TOKEN_MISMATCH."""
+    owner = state.sessions.get(mailbox.session) if mailbox is not None else None
+    if owner is not None:
+        validation.check_token(owner.session.id, owner.token_hash, who.token)
+        owner.last_activity_ms = now_ms
+    return owner
+
+
 def active_sender(state: State, who: Identity, now_ms: int) -> SessionState:
     """The session that sends. Raises as `authenticate`, and NO_SESSION or SESSION_ENDED."""
     sender = authenticate(state, who, now_ms)

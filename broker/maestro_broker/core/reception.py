@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+from msgspec.structs import replace
+
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import VIA_CHARS_MAX
 from maestro_schemas.names import OPERATOR, is_id
@@ -16,6 +19,7 @@ from maestro_schemas.replies import InboxReply, ItemResult, ItemsReply, MessageR
 from . import authorization, retention, validation
 from .model.records import Confirmed, Deleted
 from .model.state import State, advance_status
+from .people import people
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +73,8 @@ def inbox(state: State, request: Inbox, now_ms: int) -> InboxReply:
         leased=page.leased,
         lease_ends_in_ms=None if page.lease_ends_ms is None else page.lease_ends_ms - now_ms,
         ended=owner is not None and not owner.session.active,
+        people=people(state, page.messages) if request.people else UNSET,
+        print_chars_max=state.limits.print_chars_max if request.people else UNSET,
     )
 
 
@@ -93,10 +99,13 @@ def get_message(state: State, request: GetMessage, now_ms: int) -> MessageReply:
         entry = named.get(request.id) if named is not None else None
         message = entry.message if entry is not None else None
     else:
+        if asking is None and request.as_receiver:
+            asking = authorization.receiver_with_token(state, state.holder(request.id), request.who, now_ms)
         message = authorization.find_message(state, asking, request.id)
     if message is None:
         raise authorization.no_message(request.id[:80])
-    return MessageReply(retention.shown(message, now_ms))
+    shown = retention.shown(message, now_ms)
+    return MessageReply(shown, people(state, [shown]) if request.people else UNSET)
 
 
 def _each(
@@ -112,6 +121,8 @@ def _each(
             mailbox = named if named is not None else state.holder(message_id)
             if mailbox is None:
                 raise authorization.no_message(message_id[:80])
+            if by_id_alone and request.as_receiver:
+                authorization.receiver_with_token(state, mailbox, request.who, now_ms)
             results.append(step(mailbox, message_id))
         except MaestroError as error:
             results.append(ItemResult(id=message_id[:64], status=error.status, error=error.body()))
@@ -137,7 +148,8 @@ def _confirm_one(state: State, mailbox: Mailbox, message_id: str, request: Confi
         )  # fmt: skip
         state.absorb(record, new)
     at = {"offered": new.offered_at, "delivered": new.delivered_at, "read": new.read_at}[request.kind]
-    return ItemResult(id=message_id, status=200, state=new.status, at=at)
+    result = ItemResult(id=message_id, status=200, state=new.status, at=at)
+    return replace(result, message=retention.shown(new, now_ms)) if request.whole else result
 
 
 def _delete_one(state: State, mailbox: Mailbox, message_id: str, by: str, now_ms: int) -> ItemResult:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
 from maestro_schemas.names import is_id, message_time_ms
 from maestro_schemas.replies import ThreadReply
 
 from . import authorization, retention
 from .model.state import Read
+from .people import people
 
 if TYPE_CHECKING:
     from maestro_schemas.messages import Message
@@ -47,6 +50,8 @@ def touches(state: State, request: GetThread) -> list[Read]:
 def get(state: State, request: GetThread, now_ms: int) -> ThreadReply:
     """The thread of a message. Raises MaestroError MESSAGE_NOT_FOUND, also for who may not see the message."""
     asking = authorization.authenticate(state, request.who, now_ms)
+    if asking is None and request.as_receiver and is_id(request.id):
+        asking = authorization.receiver_with_token(state, state.holder(request.id), request.who, now_ms)
     message = authorization.find_message(state, asking, request.id) if is_id(request.id) else None
     if message is None:
         raise authorization.no_message(request.id[:80])
@@ -66,7 +71,12 @@ def get(state: State, request: GetThread, now_ms: int) -> ThreadReply:
             break
         shown.append(each)
     all_of_them = len(_oldest(state, thread_id)) == len(state.answers(thread_id)) and len(shown) == len(found)
-    return ThreadReply(thread_id, [retention.shown(each, now_ms) for each in shown], has_more=not all_of_them)
+    return ThreadReply(
+        thread_id,
+        [retention.shown(each, now_ms) for each in shown],
+        has_more=not all_of_them,
+        people=people(state, shown) if request.people else UNSET,
+    )
 
 
 def _thread_id(message: Message) -> str:

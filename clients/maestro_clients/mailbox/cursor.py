@@ -234,4 +234,4 @@ class MailCursor:
 
 
 def _for_now(code: str) -> bool:
-    return CODES.get(code, (500, False))[1]
+    return code in CODES and CODES[code][1]

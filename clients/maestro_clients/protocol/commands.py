@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         InboxDoc,
         ItemResultDoc,
         MessageDoc,
+        MessageReplyDoc,
         MetadataDoc,
         OutgoingDoc,
         PruneDoc,
@@ -103,9 +104,11 @@ def send(
     metadata: MetadataDoc | None = None,
     ttl_ms: int | None = None,
     on_ended: str | None = None,
+    whole: bool = False,
     caller: Caller | None = None,
 ) -> Request[SendResultDoc]:
-    """One message, on disk when this returns. Give `message_id` to be able to repeat the send.
+    """One message, on disk when this returns. Give `message_id` to be able to repeat the send. `whole`: the result
+    also has the accepted `message`.
     `on_ended`: where the receiver has ended, `error`, `queue` (until it comes back) or `redirect` (to
     its orchestrator).
 
@@ -118,7 +121,7 @@ def send(
         outgoing["ttlMs"] = ttl_ms
     if on_ended is not None:
         outgoing["onEnded"] = on_ended
-    return "send", {"messages": (outgoing,)}, _accepted, caller
+    return "send", _given(messages=(outgoing,), whole=whole or None), _accepted, caller
 
 
 def send_many(outgoing: Sequence[OutgoingDoc], *, caller: Caller | None = None) -> Request[list[SendResultDoc]]:
@@ -162,13 +165,15 @@ def inbox(
     offered: bool | None = None,
     lease_ms: int | None = None,
     reader: str | None = None,
+    people: bool = False,
     caller: Caller | None = None,
 ) -> Request[InboxDoc]:
     """A page of `session`'s mail (default: the caller's). Reading changes nothing but leases.
 
     Without `since`: high priority first. With it (a seq): what is later, strictly by seq, and the answer's
     `upTo` is the next `since`. `offered` False: only what was not offered yet. `lease_ms` with `reader` hides what
-    is returned from other leasing readers.
+    is returned from other leasing readers. `people`: the page also has the names and roles of the sessions that its
+    messages name, and the limit of what one page prints (`printCharsMax`).
     """
     body = _given(
         session=session,
@@ -179,6 +184,7 @@ def inbox(
         offered=offered,
         leaseMs=lease_ms,
         reader=reader,
+        people=people or None,
     )
     return "inbox", body, _whole("inbox", "messages", list), caller
 
@@ -189,22 +195,40 @@ def confirm(
     *,
     session: str | None = None,
     via: str | None = None,
+    whole: bool = False,
+    as_receiver: bool = False,
     caller: Caller | None = None,
 ) -> Request[list[ItemResultDoc]]:
-    """Ids were `offered`, `delivered` or `read`, `via` what. Each result may have `error`."""
-    body = _given(ids=list(ids), kind=kind, session=session, via=via)
+    """Ids were `offered`, `delivered` or `read`, `via` what. Each result may have `error`; with `whole`, the message
+    as it is afterwards. `as_receiver`: a caller without a session speaks for the receiver of each id."""
+    body = _given(
+        ids=list(ids), kind=kind, session=session, via=via, whole=whole or None, asReceiver=as_receiver or None
+    )
     return "confirm", body, _only("confirm", "results", list), caller
 
 
-def message(message_id: str, *, session: str | None = None, caller: Caller | None = None) -> Request[MessageDoc]:
+def message(
+    message_id: str, *, session: str | None = None, as_receiver: bool = False, caller: Caller | None = None
+) -> Request[MessageDoc]:
     """One message, for its sender, its receiver and the operator. `session`: the mailbox that it is in, where the
-    operator knows it, which spares a look into all others. Raises MaestroError MESSAGE_NOT_FOUND."""
-    return "message", _given(id=message_id, session=session), _only("message", "message", dict), caller
+    operator knows it, which spares a look into all others. `as_receiver`: as in `confirm`. Raises MaestroError
+    MESSAGE_NOT_FOUND."""
+    body = _given(id=message_id, session=session, asReceiver=as_receiver or None)
+    return "message", body, _only("message", "message", dict), caller
 
 
-def thread(message_id: str, *, caller: Caller | None = None) -> Request[ThreadDoc]:
-    """The messages of the thread that a message is in, the oldest first. Raises MaestroError MESSAGE_NOT_FOUND."""
-    return "thread", {"id": message_id}, _whole("thread", "messages", list), caller
+def message_with_people(message_id: str, *, caller: Caller | None = None) -> Request[MessageReplyDoc]:
+    """As `message`, with the names and roles of the sessions that it names. Raises MaestroError MESSAGE_NOT_FOUND."""
+    return "message", {"id": message_id, "people": True}, _whole("message", "message", dict), caller
+
+
+def thread(
+    message_id: str, *, people: bool = False, as_receiver: bool = False, caller: Caller | None = None
+) -> Request[ThreadDoc]:
+    """The messages of the thread that a message is in, the oldest first. `people`: as in `inbox`; `as_receiver`: as
+    in `confirm`. Raises MaestroError MESSAGE_NOT_FOUND."""
+    body = _given(id=message_id, people=people or None, asReceiver=as_receiver or None)
+    return "thread", body, _whole("thread", "messages", list), caller
 
 
 def dead(
@@ -217,10 +241,15 @@ def dead(
 
 
 def delete(
-    ids: Sequence[str], *, session: str | None = None, caller: Caller | None = None
+    ids: Sequence[str],
+    *,
+    session: str | None = None,
+    as_receiver: bool = False,
+    caller: Caller | None = None,
 ) -> Request[list[ItemResultDoc]]:
-    """Messages go from a mailbox. Each result may have `error`."""
-    return "delete", _given(ids=list(ids), session=session), _only("delete", "results", list), caller
+    """Delete messages from a mailbox. Each result may have `error`. `as_receiver`: as in `confirm`."""
+    body = _given(ids=list(ids), session=session, asReceiver=as_receiver or None)
+    return "delete", body, _only("delete", "results", list), caller
 
 
 # --- sessions ----------------------------------------------------------------------------------------------

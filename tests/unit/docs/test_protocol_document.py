@@ -13,7 +13,7 @@ from maestro_schemas import PROTOCOL_HEADER, PROTOCOL_VERSION, events, limits, m
 from maestro_schemas.errors import CODES, MaestroError
 from maestro_schemas.events import Event, EventName
 from maestro_schemas.messages import Failure, Message, Metadata
-from maestro_schemas.replies import REPLIES
+from maestro_schemas.replies import REPLIES, Person
 from maestro_schemas.requests import COMMANDS, ConfirmKind, Identity
 from maestro_schemas.sessions import NeedsInput, Session, SessionNote
 from support import protocol_page
@@ -26,6 +26,7 @@ BY_THEMSELVES = {
     Event: "An Event",
     Metadata: "`metadata`",
     Identity: "`as`",
+    Person: "A Person",
 }
 BESIDE = {NeedsInput, SessionNote, Failure}
 
@@ -94,7 +95,7 @@ def test_a_difference_would_be_noticed() -> None:
 
 
 def test_each_code_with_its_status_and_whether_it_is_worth_another_try() -> None:
-    shown = {row[0].strip("`"): (int(row[1]), row[2] == "yes") for row in protocol_page.rows("Codes")}
+    shown = {row[0].strip("`"): (int(row[1]), row[2] == "yes", row[3]) for row in protocol_page.rows("Codes")}
     assert shown == CODES
     assert {row[2] for row in protocol_page.rows("Codes")} == {"yes", "no"}
 

@@ -24,7 +24,7 @@ BODIES = st.dictionaries(
 def test_each_code_has_a_status_of_http_and_says_whether_to_try_again(code: str) -> None:
     error = MaestroError(code, "what happened")
     assert HTTPStatus(error.status) >= 400
-    assert (error.status, error.retryable) == CODES[code]
+    assert (error.status, error.retryable, error.kind) == CODES[code]
     assert code.isupper()
     # Nothing is worth another try but what passes: too many, or a server that can't just now.
     assert not error.retryable or error.status in (429, 503, 504)

@@ -1,4 +1,4 @@
-"""Desk: from whose shell a command is run, and to which post office it belongs.
+"""Context: from whose shell a command is run, and to which post office it belongs.
 
 Rule: the environment is read here and nowhere else in the command line.
 """
@@ -32,7 +32,7 @@ class CommandContext(NamedTuple):
 
     @classmethod
     def here(cls) -> CommandContext:
-        """This process's desk."""
+        """This process's context."""
         from maestro_clients.processes.broker_process import may_autostart
 
         environ = os.environ
@@ -89,7 +89,7 @@ class CommandContext(NamedTuple):
         return Client(self.ensure_broker().router, self.caller, timeout_s=timeout_s)
 
     def as_operator(self) -> CommandContext:
-        """The same desk, with nobody's session speaking."""
+        """The same context, with nobody's session speaking."""
         return self._replace(caller=Caller())
 
 

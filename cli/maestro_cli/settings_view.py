@@ -50,19 +50,19 @@ class SettingsView(NamedTuple):
     notes: list[str]
 
 
-def look(desk: CommandContext) -> SettingsView:
+def look(context: CommandContext) -> SettingsView:
     """Everything. Raises MaestroError BAD_SETTING where no broker runs and none could start."""
-    running = desk.running()
+    running = context.running()
     if running is None:
-        file = config.read(desk.environ)
-        found = [*_limits_at_a_start(file, desk.environ), *_http(file, desk.environ), *_projects(file)]
-        return SettingsView(file.path, None, changed=False, settings=[*found, *_shell(desk)], notes=[])
+        file = config.read(context.environ)
+        found = [*_limits_at_a_start(file, context.environ), *_http(file, context.environ), *_projects(file)]
+        return SettingsView(file.path, None, changed=False, settings=[*found, *_shell(context)], notes=[])
     from maestro_clients.client import Client
 
-    with Client(running.router, desk.as_operator().caller) as client:
+    with Client(running.router, context.as_operator().caller) as client:
         stats = client.stats()
     told = stats.get("config", {})
-    path = told.get("path") or paths.config_file(desk.environ)
+    path = told.get("path") or paths.config_file(context.environ)
     found = [
         SettingRow(
             name, row.get("value"), row.get("unit", ""), row.get("from", "?"), row.get("where"), row.get("what", "")
@@ -77,17 +77,17 @@ def look(desk: CommandContext) -> SettingsView:
             )
     notes = []
     # Judged by the broker's own path: this shell may have another one.
-    environ = {**desk.environ, "MAESTRO_CONFIG": path}
+    environ = {**context.environ, "MAESTRO_CONFIG": path}
     changed = config.digest(environ) != told.get("digest", "")
     if changed:
         notes.append(f"{path} has changed since the broker (pid {running.pid}) started; {_RESTART}")
-    if paths.config_file(desk.environ) != path:
-        notes.append(f"the broker has read {path}, and this shell names {paths.config_file(desk.environ)}")
+    if paths.config_file(context.environ) != path:
+        notes.append(f"the broker has read {path}, and this shell names {paths.config_file(context.environ)}")
     try:
         found += _http(config.read(environ), environ)
     except MaestroError as error:
         notes.append(f"the next start would fail: {error.message}")
-    return SettingsView(path, running.pid, changed, [*found, *_shell(desk)], notes)
+    return SettingsView(path, running.pid, changed, [*found, *_shell(context)], notes)
 
 
 def chosen(settings: Sequence[SettingRow], names: Sequence[str]) -> list[SettingRow]:
@@ -183,11 +183,11 @@ def _projects(file: config.ConfigFile) -> list[SettingRow]:
     ]
 
 
-def _shell(desk: CommandContext) -> list[SettingRow]:
-    values = (desk.data, paths.runtime_dir(desk.data, desk.environ), int(desk.autostart))
+def _shell(context: CommandContext) -> list[SettingRow]:
+    values = (context.data, paths.runtime_dir(context.data, context.environ), int(context.autostart))
     found = []
     for (name, variable, what), value in zip(_SHELL, values, strict=True):
-        is_set = bool(desk.environ.get(variable))
+        is_set = bool(context.environ.get(variable))
         unit = "switch" if name == "autostart" else "text"
         origin = "environment" if is_set else "default"
         found.append(SettingRow(name, value, unit, origin, variable if is_set else None, what))

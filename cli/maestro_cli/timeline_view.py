@@ -95,7 +95,7 @@ def find(client: Client, wanted: TimelineQuery) -> TimelinePage:
             return TimelinePage(list(found), cursor, has_more=left_out)
 
 
-def follow(desk: CommandContext, wanted: TimelineQuery, topic: str | None, cursor: int, *, as_json: bool) -> None:
+def follow(context: CommandContext, wanted: TimelineQuery, topic: str | None, cursor: int, *, as_json: bool) -> None:
     """Print what comes after `cursor`, looking when something happened that concerns `topic` (None: anybody).
 
     Until interrupted, the output closes, or `until` is over. Raises StdoutClosed, KeyboardInterrupt, or MaestroError
@@ -107,7 +107,7 @@ def follow(desk: CommandContext, wanted: TimelineQuery, topic: str | None, curso
 
     lost = False
     while True:
-        endpoints = find_broker(desk.data)
+        endpoints = find_broker(context.data)
         if endpoints is None:
             lost = _tell_lost(lost=lost)
             _check_output()
@@ -115,7 +115,7 @@ def follow(desk: CommandContext, wanted: TimelineQuery, topic: str | None, curso
             continue
         notices = Notices(endpoints.notices, topic, watches=False)
         try:
-            with Client(endpoints.router, desk.caller) as client:
+            with Client(endpoints.router, context.caller) as client:
                 while True:
                     cursor = _catch_up(client, wanted, cursor, as_json=as_json)
                     if lost:

@@ -39,9 +39,9 @@ def run(
     from maestro_cli.doctor.checks import findings, worst
     from maestro_cli.output.render import plain
 
-    desk = CommandContext.here()
+    context = CommandContext.here()
     found = []
-    for finding in chain(findings(desk), hook_checks.findings(desk)):
+    for finding in chain(findings(context), hook_checks.findings(context)):
         found.append(finding)
         if not as_json:
             line = f"{finding.state:<7}  {finding.name}: {plain(finding.what)}"

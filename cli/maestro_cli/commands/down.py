@@ -36,29 +36,29 @@ def run(
     from maestro_clients.client import Client
     from maestro_clients.processes import gateway_process
 
-    desk = CommandContext.here()
-    desk.check_near("stop")
+    context = CommandContext.here()
+    context.check_near("stop")
     # First: it would start another broker for the next request that finds none.
-    gateway = gateway_process.stop(desk.data)
+    gateway = gateway_process.stop(context.data)
     if gateway is not None and not as_json:
         streams.say(f"The HTTP gateway (pid {gateway.pid}) has stopped.")
-    endpoints = desk.running()
+    endpoints = context.running()
     if endpoints is None:
-        streams.say(streams.json_line({"stopped": False}) if as_json else f"No broker runs for {desk.data}.")
+        streams.say(streams.json_line({"stopped": False}) if as_json else f"No broker runs for {context.data}.")
         return 0
-    with BrokerExit(desk.data, endpoints) as end:
+    with BrokerExit(context.data, endpoints) as end:
         try:
-            with Client(endpoints.router, desk.as_operator().caller, timeout_s=_PATIENCE_S) as client:
+            with Client(endpoints.router, context.as_operator().caller, timeout_s=_PATIENCE_S) as client:
                 client.shutdown()
         except MaestroError:
             # An end without an answer is an end all the same.
-            if desk.running() is not None:
+            if context.running() is not None:
                 raise
         if not end.wait(_PATIENCE_S):
             raise MaestroError(
                 "TIMEOUT",
                 f"the broker (pid {endpoints.pid}) was told to stop and has not ended within {_PATIENCE_S:g} s",
-                f"{desk.data}/logs/broker.log says what it is doing; `kill {endpoints.pid}` asks again.",
+                f"{context.data}/logs/broker.log says what it is doing; `kill {endpoints.pid}` asks again.",
             )
     told = {"stopped": True, "pid": endpoints.pid}
     streams.say(streams.json_line(told) if as_json else f"The broker (pid {endpoints.pid}) has stopped.")

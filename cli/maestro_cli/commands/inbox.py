@@ -86,17 +86,17 @@ def run(
         raise MaestroError("INVALID", "--exec is for --watch, without --json", "CMD gets the JSON; add --watch.")
     count_max = None if limit is None else arguments.positive("--limit", limit)
     marking: Marking = READ if mark_read else GONE if clear else DELIVERED
-    desk = CommandContext.here()
-    desk.session()
+    context = CommandContext.here()
+    context.session()
     if watch:
         from maestro_cli.inbox.watching import Watch
 
         timeout_s = None if timeout is None else arguments.duration_ms("--timeout", timeout) / 1000
         watching = Watch(
-            desk, marking, count_max=count_max, timeout_s=timeout_s, as_json=as_json, quiet=quiet, command=command
+            context, marking, count_max=count_max, timeout_s=timeout_s, as_json=as_json, quiet=quiet, command=command
         )
         return watching.run()
-    with desk.client() as client:
+    with context.client() as client:
         return listing.show(
-            client, desk.environ, marking, count_max=count_max, unread=unread, quiet=quiet, as_json=as_json
+            client, context.environ, marking, count_max=count_max, unread=unread, quiet=quiet, as_json=as_json
         )

@@ -44,11 +44,11 @@ def run(
     """Show the outbox."""
     from maestro_clients.outbox.outbox_files import entries
 
-    desk = CommandContext.here()
+    context = CommandContext.here()
     counts: dict[str, int] | None = None
     if replay:
-        counts = _replayed(desk)
-    found = entries(desk.data)
+        counts = _replayed(context)
+    found = entries(context.data)
     waiting = [(path, entry) for path, entry in found if entry.failure is None]
     failed = [(path, entry) for path, entry in found if entry.failure is not None]
     if as_json:
@@ -71,14 +71,14 @@ def run(
     return 0
 
 
-def _replayed(desk: CommandContext) -> dict[str, int]:
-    if desk.is_far:
+def _replayed(context: CommandContext) -> dict[str, int]:
+    if context.is_far:
         from maestro_clients.outbox.remote_drain import drain
         from maestro_clients.processes.broker_process import find
 
-        broker = find(desk.data, desk.environ)
-        return {} if broker is None else drain(desk.data, broker.router, 10.0)._asdict()
-    with desk.client() as client:
+        broker = find(context.data, context.environ)
+        return {} if broker is None else drain(context.data, broker.router, 10.0)._asdict()
+    with context.client() as client:
         return client.drain_outbox()
 
 

@@ -75,13 +75,13 @@ def run(*, as_json: Annotated[bool, Parameter(name="--json", help="Print everyth
     from maestro_clients.client import Client
     from maestro_clients.processes import gateway_process
 
-    desk = CommandContext.here()
-    endpoints = desk.running()
+    context = CommandContext.here()
+    endpoints = context.running()
     if endpoints is None:
-        raise MaestroError("BROKER_UNREACHABLE", f"no broker runs for {desk.data}", "Start one: maestro up")
-    with Client(endpoints.router, desk.caller) as client:
+        raise MaestroError("BROKER_UNREACHABLE", f"no broker runs for {context.data}", "Start one: maestro up")
+    with Client(endpoints.router, context.caller) as client:
         stats = client.stats()
-    gateway = gateway_process.find(desk.data)
+    gateway = gateway_process.find(context.data)
     stats["http"] = {"running": False} if gateway is None else {"running": True, **gateway._asdict()}
     streams.say(streams.json_line(stats) if as_json else "\n".join(_lines(stats)))
     return 0

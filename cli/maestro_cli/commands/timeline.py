@@ -57,24 +57,24 @@ def run(
     from maestro_cli import timeline_view
 
     positive("--limit", limit)
-    desk = CommandContext.here()
+    context = CommandContext.here()
     since_ms = None if since is None else moment_ms("--since", since)
     until_ms = None if until is None else moment_ms("--until", until)
     words = tuple(word for given in event or () for word in given.split(",") if word.strip())
-    with desk.client() as client:
+    with context.client() as client:
         # By its name too; and a session that there is not is told, rather than that nothing happened to it.
         party = None if session is None else client.session(session)["id"]
         wanted = timeline_view.TimelineQuery(party, message, words, since_ms, until_ms, after, limit)
         found = timeline_view.find(client, wanted)
         topic = party
-        if follow and topic is None and desk.caller.session is not None:
+        if follow and topic is None and context.caller.session is not None:
             # A session is woken by what is its own; an orchestrator, like a person, by everybody's.
             own = client.session()
             topic = None if own["role"] == "orchestrator" else own["id"]
     for line in found.events:
         timeline_view.show(line, as_json=as_json)
     if follow:
-        timeline_view.follow(desk, wanted, topic, found.cursor, as_json=as_json)
+        timeline_view.follow(context, wanted, topic, found.cursor, as_json=as_json)
         return 0
     if as_json:
         return 0

@@ -74,31 +74,31 @@ def run(
     """Start the broker, and the HTTP gateway."""
     from maestro_clients.processes.broker_process import ensure
 
-    desk = CommandContext.here()
-    desk.check_near("start")
-    wanted = gateway_request.wish(desk, http=http, host=http_host, port=http_port)
+    context = CommandContext.here()
+    context.check_near("start")
+    wanted = gateway_request.wish(context, http=http, host=http_host, port=http_port)
     chosen = _chosen(settings or [])
-    running = desk.running()
+    running = context.running()
     if running is not None and (chosen or foreground or tcp is not None):
         raise MaestroError(
             "DATA_DIR_LOCKED",
-            f"a broker (pid {running.pid}) runs already for {desk.data}, and "
+            f"a broker (pid {running.pid}) runs already for {context.data}, and "
             + ("settings are read only at a start" if chosen or tcp is not None else "it is not this terminal's"),
             "Run `maestro down` first, then this command again.",
         )
     if foreground:
         if wanted is not None:
-            gateway_request.accompany(desk, wanted)
-        _become_the_broker(desk, chosen, tcp)
-    broker = running or ensure(desk.data, desk.environ, autostart=True, settings=chosen, tcp=tcp)
+            gateway_request.accompany(context, wanted)
+        _become_the_broker(context, chosen, tcp)
+    broker = running or ensure(context.data, context.environ, autostart=True, settings=chosen, tcp=tcp)
     if not as_json:
         word = "Started the broker" if running is None else "The broker runs already"
-        streams.say(f"{word}: pid {broker.pid}, files in {desk.data}.")
-        if running is None and (far := tcp or desk.environ.get("MAESTRO_TCP")):
+        streams.say(f"{word}: pid {broker.pid}, files in {context.data}.")
+        if running is None and (far := tcp or context.environ.get("MAESTRO_TCP")):
             streams.say(_for_other_machines(far.removeprefix("tcp://")))
-    gateway = gateway_request.ensure(desk, wanted) if wanted is not None else None
+    gateway = gateway_request.ensure(context, wanted) if wanted is not None else None
     if as_json:
-        told = {"started": running is None, "pid": broker.pid, "version": broker.version, "dataDir": desk.data}
+        told = {"started": running is None, "pid": broker.pid, "version": broker.version, "dataDir": context.data}
         streams.say_json(told | ({"http": gateway.url} if gateway is not None else {}))
     elif gateway is not None:
         streams.say(f"HTTP: {gateway.url} (pid {gateway.pid}); {gateway.url}/docs describes it.")
@@ -134,9 +134,9 @@ def _for_other_machines(address: str) -> str:
     )
 
 
-def _become_the_broker(desk: CommandContext, settings: Mapping[str, str], tcp: str | None) -> None:
-    environ = {name: value for name, value in desk.environ.items() if not name.startswith("MAESTRO_SESSION_")}
-    command = [sys.executable, "-m", "maestro_broker", "--data-dir", desk.data, "--foreground"]
+def _become_the_broker(context: CommandContext, settings: Mapping[str, str], tcp: str | None) -> None:
+    environ = {name: value for name, value in context.environ.items() if not name.startswith("MAESTRO_SESSION_")}
+    command = [sys.executable, "-m", "maestro_broker", "--data-dir", context.data, "--foreground"]
     for name, value in settings.items():
         command += ["--set", f"{name}={value}"]
     if tcp is not None:

@@ -42,18 +42,18 @@ class DoctorFinding(NamedTuple):
     repair: str = ""
 
 
-def findings(desk: CommandContext) -> Iterator[DoctorFinding]:
+def findings(context: CommandContext) -> Iterator[DoctorFinding]:
     """Everything, in the order in which one thing stands on another."""
     yield _versions()
-    yield _directory("data directory", desk.data)
-    yield from _file_system(desk.data)
-    yield _disk(desk.data)
-    yield _runtime(desk)
-    yield _config(desk)
-    yield from _broker(desk)
-    yield _gateway(desk)
-    yield _outbox(desk)
-    yield _caller(desk)
+    yield _directory("data directory", context.data)
+    yield from _file_system(context.data)
+    yield _disk(context.data)
+    yield _runtime(context)
+    yield _config(context)
+    yield from _broker(context)
+    yield _gateway(context)
+    yield _outbox(context)
+    yield _caller(context)
 
 
 def worst(found: list[DoctorFinding]) -> State:
@@ -143,9 +143,9 @@ def _disk(data: str) -> DoctorFinding:
     return DoctorFinding("sync of the disk", "ok", what)
 
 
-def _runtime(desk: CommandContext) -> DoctorFinding:
+def _runtime(context: CommandContext) -> DoctorFinding:
     try:
-        path = paths.runtime_dir(desk.data, desk.environ)
+        path = paths.runtime_dir(context.data, context.environ)
     except MaestroError as error:
         return DoctorFinding("socket directory", "failed", error.message, error.hint)
     if not os.path.isdir(path):
@@ -153,15 +153,15 @@ def _runtime(desk: CommandContext) -> DoctorFinding:
     return _directory("socket directory", path)
 
 
-def _config(desk: CommandContext) -> DoctorFinding:
+def _config(context: CommandContext) -> DoctorFinding:
     from maestro_runtime import config
     from maestro_schemas import http_limits, limits
 
     try:
-        file = config.read(desk.environ)
-        limits.resolve(file.section("limits"), desk.environ, {}, file.path)
-        http_limits.resolve(desk.environ, file.section("http"))
-        http_limits.front(desk.environ, file.section("http"))
+        file = config.read(context.environ)
+        limits.resolve(file.section("limits"), context.environ, {}, file.path)
+        http_limits.resolve(context.environ, file.section("http"))
+        http_limits.front(context.environ, file.section("http"))
     except MaestroError as error:
         return DoctorFinding("settings", "failed", error.message, error.hint)
     if not file.digest:
@@ -169,17 +169,17 @@ def _config(desk: CommandContext) -> DoctorFinding:
     return DoctorFinding("settings", "ok", f"{file.path} sets {len(file.settings)}; `maestro config show` lists all")
 
 
-def _broker(desk: CommandContext) -> Iterator[DoctorFinding]:
-    running = desk.running()
+def _broker(context: CommandContext) -> Iterator[DoctorFinding]:
+    running = context.running()
     if running is None:
-        how = "The next command that needs it starts it" if desk.autostart else "Start it: maestro up"
-        state: State = "ok" if desk.autostart else "warning"
-        yield DoctorFinding("broker", state, "none runs", "" if desk.autostart else how)
+        how = "The next command that needs it starts it" if context.autostart else "Start it: maestro up"
+        state: State = "ok" if context.autostart else "warning"
+        yield DoctorFinding("broker", state, "none runs", "" if context.autostart else how)
         return
     from maestro_clients.client import Client
 
     try:
-        with Client(running.router, desk.as_operator().caller, timeout_s=5.0) as client:
+        with Client(running.router, context.as_operator().caller, timeout_s=5.0) as client:
             client.hello()
             times_ms = []
             for _ in range(_ROUND_TRIPS):
@@ -188,9 +188,7 @@ def _broker(desk: CommandContext) -> Iterator[DoctorFinding]:
                 times_ms.append((time.perf_counter() - began) * 1000)
             stats = client.stats()
     except MaestroError as error:
-        repair = (
-            f"{desk.data}/logs/broker.log says what it does; `kill {running.pid}`, and the next command starts one."
-        )
+        repair = f"{context.data}/logs/broker.log says what it does; `kill {running.pid}`, and the next command starts one."
         yield DoctorFinding("broker", "failed", f"pid {running.pid} does not answer: {error.message}", repair)
         return
     if running.version != __version__:
@@ -204,14 +202,14 @@ def _broker(desk: CommandContext) -> Iterator[DoctorFinding]:
     repair = "`maestro status` shows what it is busy with." if slow else ""
     yield DoctorFinding("round trip", "warning" if slow else "ok", what, repair)
     for warning in stats.get("warnings", []):
-        yield DoctorFinding("broker's warning", "warning", str(warning), f"{desk.data}/logs/broker.log has more.")
+        yield DoctorFinding("broker's warning", "warning", str(warning), f"{context.data}/logs/broker.log has more.")
 
 
-def _gateway(desk: CommandContext) -> DoctorFinding:
+def _gateway(context: CommandContext) -> DoctorFinding:
     from maestro_clients.processes import gateway_process
 
     missing = gateway_process.missing_packages()
-    place = gateway_process.find(desk.data)
+    place = gateway_process.find(context.data)
     if place is None:
         if missing:
             return DoctorFinding("HTTP gateway", "ok", f"none; {', '.join(missing)} is not installed",
@@ -229,7 +227,7 @@ def _gateway(desk: CommandContext) -> DoctorFinding:
         connection.request("GET", "/health")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        repair = f"`kill {place.pid}`, then `maestro up`; {desk.data}/logs/gateway.log says more."
+        repair = f"`kill {place.pid}`, then `maestro up`; {context.data}/logs/gateway.log says more."
         return DoctorFinding("HTTP gateway", "failed", f"{place.url} does not answer: {error}", repair)
     finally:
         connection.close()
@@ -241,10 +239,10 @@ def _gateway(desk: CommandContext) -> DoctorFinding:
     return DoctorFinding("HTTP gateway", "ok", f"{place.url}, pid {place.pid}, answers in {took_ms:.1f} ms")
 
 
-def _outbox(desk: CommandContext) -> DoctorFinding:
+def _outbox(context: CommandContext) -> DoctorFinding:
     from maestro_clients.outbox import outbox_files
 
-    listed = outbox_files.entries(desk.data)
+    listed = outbox_files.entries(context.data)
     waiting = sum(entry.failure is None for _, entry in listed)
     failed = len(listed) - waiting
     if failed:
@@ -257,17 +255,17 @@ def _outbox(desk: CommandContext) -> DoctorFinding:
     return DoctorFinding("outbox", "ok", "empty")
 
 
-def _caller(desk: CommandContext) -> DoctorFinding:
-    session = desk.caller.session
+def _caller(context: CommandContext) -> DoctorFinding:
+    session = context.caller.session
     if not session:
         return DoctorFinding("this shell", "ok", "speaks for nobody: it is a person's")
-    running = desk.running()
+    running = context.running()
     if running is None:
         return DoctorFinding("this shell", "ok", f"speaks for {session}; no broker runs to ask")
     from maestro_clients.client import Client
 
     try:
-        with Client(running.router, desk.caller, timeout_s=5.0) as client:
+        with Client(running.router, context.caller, timeout_s=5.0) as client:
             found = client.session()
     except MaestroError as error:
         return DoctorFinding("this shell", "failed", error.message, error.hint)

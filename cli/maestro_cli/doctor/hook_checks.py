@@ -49,19 +49,19 @@ _BESIDE: dict[str, dict[str, Any]] = {
 }
 
 
-def findings(desk: CommandContext) -> Iterator[DoctorFinding]:
+def findings(context: CommandContext) -> Iterator[DoctorFinding]:
     """Of every agent that is here or has hooks of ours."""
     for agent in agents.AGENTS.values():
-        places = [agent.settings_path(scope, desk.environ, os.getcwd()) for scope in ("user", "project")]
+        places = [agent.settings_path(scope, context.environ, os.getcwd()) for scope in ("user", "project")]
         for path in dict.fromkeys(places):
-            yield from _settings(agent, path, desk, is_users=path == places[0])
+            yield from _settings(agent, path, context, is_users=path == places[0])
 
 
-def _settings(agent: Agent, path: str, desk: CommandContext, *, is_users: bool) -> Iterator[DoctorFinding]:
+def _settings(agent: Agent, path: str, context: CommandContext, *, is_users: bool) -> Iterator[DoctorFinding]:
     name = f"hooks of {agent.name}"
     try:
-        lines, strange = _lines(agent, path, desk)
-        is_current = not installation.to_install(agent, path, installation.entries(agent, desk.data)).changes
+        lines, strange = _lines(agent, path, context)
+        is_current = not installation.to_install(agent, path, installation.entries(agent, context.data)).changes
     except (MaestroError, OSError) as error:
         hint = error.hint if isinstance(error, MaestroError) else ""
         yield DoctorFinding(name, "failed", str(error), hint or f"Mend it, then: maestro hooks install {agent.name}")
@@ -72,24 +72,24 @@ def _settings(agent: Agent, path: str, desk: CommandContext, *, is_users: bool) 
         repair = again if shell_script.is_ours(line) else "Take it out, unless it is yours."
         yield DoctorFinding(name, "warning", what, repair)
     if not lines:
-        if not strange and is_users and shutil.which(_PROGRAMS[agent.name], path=desk.environ.get("PATH")):
+        if not strange and is_users and shutil.which(_PROGRAMS[agent.name], path=context.environ.get("PATH")):
             yield DoctorFinding(name, "warning", f"{agent.name} is here and gets no mail by itself", again)
         return
     if not is_current:
         yield DoctorFinding(name, "warning", f"{path} has hooks of another version or another post office", again)
-    script = shell_script.script_path(desk.data)
+    script = shell_script.script_path(context.data)
     if not os.access(script, os.X_OK):
         yield DoctorFinding(name, "failed", f"{path} calls {script}, which is not there", again)
         return
     try:
-        is_as_written = shell_script.is_as_written(desk.data, sys.executable)
+        is_as_written = shell_script.is_as_written(context.data, sys.executable)
     except OSError as error:
         yield DoctorFinding(name, "failed", f"{script} can't be read: {error}", again)
         return
     if not is_as_written:
         yield DoctorFinding(name, "warning", f"not ours to run: {script} is not as this version writes it", again)
         return
-    faults, slowest_s = _tried(agent, lines, desk.environ)
+    faults, slowest_s = _tried(agent, lines, context.environ)
     if faults:
         yield DoctorFinding(
             name, "failed", f"{path}: {'; '.join(faults)}", f"{again}; logs/hooks.log says what went wrong."
@@ -132,7 +132,7 @@ def _snake(event: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in event).lstrip("_")
 
 
-def _lines(agent: Agent, path: str, desk: CommandContext) -> tuple[dict[str, str], list[tuple[str, str]]]:
+def _lines(agent: Agent, path: str, context: CommandContext) -> tuple[dict[str, str], list[tuple[str, str]]]:
     """Event -> the line that we install for it, where the settings have it; and, with their events, the other lines
     that name a script of ours."""
     try:
@@ -142,7 +142,7 @@ def _lines(agent: Agent, path: str, desk: CommandContext) -> tuple[dict[str, str
         return {}, []
     except UnicodeDecodeError:
         raise MaestroError("FILE_UNREADABLE", f"{path} is no text in UTF-8", "Mend it.") from None
-    script = shell_script.script_path(desk.data)
+    script = shell_script.script_path(context.data)
     lines: dict[str, str] = {}
     strange = []
     for event, line in settings_entries.commands_in(text, comments=agent.comments):

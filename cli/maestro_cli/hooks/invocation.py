@@ -72,13 +72,13 @@ def run(arguments: Sequence[str]) -> None:
 
     call = HookCall.parse(arguments)
     given = payload.read(sys.stdin.buffer)
-    desk = CommandContext.here()
+    context = CommandContext.here()
     if call.moment == agents.START:
-        _begin(call, given, desk)
+        _begin(call, given, context)
     elif call.moment == agents.END:
-        _end(call, given, desk)
+        _end(call, given, context)
     else:
-        _look(call, given, desk)
+        _look(call, given, context)
 
 
 def log(problem: str, arguments: Sequence[str]) -> None:
@@ -96,7 +96,7 @@ def log(problem: str, arguments: Sequence[str]) -> None:
     error_log.say(data, f"{' '.join(arguments)[:200]}: {problem[:1_000]}")
 
 
-def _begin(call: HookCall, given: HookInput, desk: CommandContext) -> None:
+def _begin(call: HookCall, given: HookInput, context: CommandContext) -> None:
     if given.in_subagent:
         return
     from maestro_clients.client import Client
@@ -105,54 +105,54 @@ def _begin(call: HookCall, given: HookInput, desk: CommandContext) -> None:
     from . import agent_session, work_status
     from .mail import HookMail
 
-    router = _router(desk)
+    router = _router(context)
     with Client(router, timeout_s=_ANSWER_S) as operator:
-        link, session = agent_session.begin(operator, desk, call.agent, given, call.pid)
-    voice = _voice(call.agent, link, desk)
+        link, session = agent_session.begin(operator, context, call.agent, given, call.pid)
+    voice = _voice(call.agent, link, context)
     # Whoever started a session by hand knows its id; of one that a hook made, nobody else could tell the agent.
     opening = _who_you_are(session["id"], session.get("name"), session["role"], voice.command) if link.made else ""
     with Client(router, Caller(link.session, link.token), timeout_s=_ANSWER_S) as client:
         HookMail(client, voice, call.via).show(lambda text: call.agent.context(call.event, text), opening)
         # One that was killed has not said that its turn is over.
         if session["status"] == "working" and given.source != _COMPACTED:
-            work_status.idle(client, desk.data, link.session)
+            work_status.idle(client, context.data, link.session)
 
 
-def _end(call: HookCall, given: HookInput, desk: CommandContext) -> None:
+def _end(call: HookCall, given: HookInput, context: CommandContext) -> None:
     from . import agent_session, work_status
 
-    link = agent_session.current(desk, call.agent, given)
-    is_working = link is not None and work_status.is_working(desk.data, link.session)
-    ends = agent_session.ends(desk, call.agent, given)
+    link = agent_session.current(context, call.agent, given)
+    is_working = link is not None and work_status.is_working(context.data, link.session)
+    ends = agent_session.ends(context, call.agent, given)
     if link is None or not (ends or is_working):
         return
     from maestro_clients.client import Client
     from maestro_clients.protocol.callers import Caller
 
-    router = _router(desk)
+    router = _router(context)
     if ends:
         with Client(router, timeout_s=_ANSWER_S) as operator:
-            agent_session.end(operator, desk, call.agent, given)
-        work_status.forget(desk.data, link.session)
+            agent_session.end(operator, context, call.agent, given)
+        work_status.forget(context.data, link.session)
     else:
         with Client(router, Caller(link.session, link.token), timeout_s=_ANSWER_S) as client:
-            work_status.idle(client, desk.data, link.session)
+            work_status.idle(client, context.data, link.session)
 
 
-def _look(call: HookCall, given: HookInput, desk: CommandContext) -> None:
+def _look(call: HookCall, given: HookInput, context: CommandContext) -> None:
     """Mail at a prompt, after a tool, at a turn's end."""
     # What is injected during a subagent's call lands in the subagent, and behind the tool that ran one nowhere.
     if given.in_subagent or (call.moment == agents.TOOL and given.tool in call.agent.subagent_tools):
         return
     from . import agent_session, turn_counter, work_status
 
-    link = agent_session.current(desk, call.agent, given)
+    link = agent_session.current(context, call.agent, given)
     if link is None:
         return
     at_end = call.moment == agents.STOP
     again = given.stop_hook_active
-    is_over = at_end and not turn_counter.may_go_on(desk.data, link.session, again=again)
-    if is_over and not work_status.is_working(desk.data, link.session):
+    is_over = at_end and not turn_counter.may_go_on(context.data, link.session, again=again)
+    if is_over and not work_status.is_working(context.data, link.session):
         return
     from maestro_clients.client import Client
     from maestro_clients.protocol.callers import Caller
@@ -162,33 +162,33 @@ def _look(call: HookCall, given: HookInput, desk: CommandContext) -> None:
     def answer(text: str) -> dict[str, Any]:
         if not at_end:
             return call.agent.context(call.event, text)
-        turn_counter.count(desk.data, link.session, again=again)
+        turn_counter.count(context.data, link.session, again=again)
         return call.agent.go_on(call.event, text)
 
-    with Client(_router(desk), Caller(link.session, link.token), timeout_s=_ANSWER_S) as client:
-        told = not is_over and HookMail(client, _voice(call.agent, link, desk), call.via).show(answer)
+    with Client(_router(context), Caller(link.session, link.token), timeout_s=_ANSWER_S) as client:
+        told = not is_over and HookMail(client, _voice(call.agent, link, context), call.via).show(answer)
         # Last: the mail must not wait for it.
         if told or not at_end:
-            work_status.working(client, desk.data, link.session)
-        elif work_status.is_working(desk.data, link.session):
-            work_status.idle(client, desk.data, link.session)
+            work_status.working(client, context.data, link.session)
+        elif work_status.is_working(context.data, link.session):
+            work_status.idle(client, context.data, link.session)
 
 
-def _router(desk: CommandContext) -> str:
+def _router(context: CommandContext) -> str:
     """The broker's address, having started it if that is allowed. Raises MaestroError."""
     from maestro_clients.processes.broker_process import ensure
 
-    return ensure(desk.data, desk.environ, autostart=desk.autostart, timeout_s=_BROKER_S).router
+    return ensure(context.data, context.environ, autostart=context.autostart, timeout_s=_BROKER_S).router
 
 
-def _voice(agent: Agent, link: SessionLink, desk: CommandContext) -> AgentFormat:
+def _voice(agent: Agent, link: SessionLink, context: CommandContext) -> AgentFormat:
     """How this agent is spoken to: where its shell can't be given the session, each command names it."""
     from maestro_clients.protocol.callers import SESSION_VARIABLE
 
     from .context_text import AgentFormat
     from .shell_script import maestro_command
 
-    command = maestro_command(desk.environ)
+    command = maestro_command(context.environ)
     if link.made and link.token is None:
         command = f"{SESSION_VARIABLE}={link.session} {command}"
     return AgentFormat(command, agent.size)

@@ -39,7 +39,7 @@ class Watch:
 
     def __init__(
         self,
-        desk: CommandContext,
+        context: CommandContext,
         marking: Marking,
         *,
         count_max: int | None,
@@ -48,7 +48,7 @@ class Watch:
         quiet: bool,
         command: str | None = None,
     ) -> None:
-        self._desk = desk
+        self._desk = context
         self._marking = marking
         self._count_max = count_max
         self._timeout_s = timeout_s

@@ -30,14 +30,14 @@ class GatewayRequest(NamedTuple):
     named: bool
 
 
-def wish(desk: CommandContext, *, http: bool | None, host: str | None, port: int | None) -> GatewayRequest | None:
+def wish(context: CommandContext, *, http: bool | None, host: str | None, port: int | None) -> GatewayRequest | None:
     """From the flags, the environment and the config file; None for no gateway. Raises MaestroError BAD_SETTING."""
     from maestro_runtime import config
     from maestro_schemas import http_limits
 
     if http is False:
         return None
-    front, origins = http_limits.front(desk.environ, config.read(desk.environ).section("http"))
+    front, origins = http_limits.front(context.environ, config.read(context.environ).section("http"))
     if http is None and not front["enabled"]:
         return None
     if port is not None and not 0 <= port <= _PORT_MAX:
@@ -51,9 +51,9 @@ def wish(desk: CommandContext, *, http: bool | None, host: str | None, port: int
     return GatewayRequest(host or str(front["host"]), int(front["port"]) if port is None else port, named)
 
 
-def ensure(desk: CommandContext, wanted: GatewayRequest) -> RunningGateway | None:
+def ensure(context: CommandContext, wanted: GatewayRequest) -> RunningGateway | None:
     """The gateway of the data directory, started if need be; None where it can't be, which is told."""
-    running = gateway_process.find(desk.data)
+    running = gateway_process.find(context.data)
     if running is not None:
         if wanted.named and not _fits(running, wanted):
             streams.note(f"note: the gateway (pid {running.pid}) runs already, at {running.url}, and stays there.")
@@ -63,8 +63,8 @@ def ensure(desk: CommandContext, wanted: GatewayRequest) -> RunningGateway | Non
         return None
     try:
         url = gateway_process.start(
-            desk.data,
-            desk.environ,
+            context.data,
+            context.environ,
             host=wanted.host,
             port=wanted.port,
             tell=lambda warning: streams.note(f"note: other machines can reach the gateway: {warning}."),
@@ -73,21 +73,21 @@ def ensure(desk: CommandContext, wanted: GatewayRequest) -> RunningGateway | Non
         streams.note(f"warning: no HTTP gateway: {error.message}")
         streams.note(f"  next: {error.hint}")
         return None
-    found = gateway_process.find(desk.data)
+    found = gateway_process.find(context.data)
     return found._replace(url=url) if found is not None else None
 
 
-def accompany(desk: CommandContext, wanted: GatewayRequest) -> None:
+def accompany(context: CommandContext, wanted: GatewayRequest) -> None:
     """Start a gateway that lives as long as this process, and what takes its place, does: it holds one end of a
     pipe, and this process the other."""
-    if gateway_process.find(desk.data) is not None or not _is_installed():
+    if gateway_process.find(context.data) is not None or not _is_installed():
         return
     import subprocess
 
     ours, theirs = os.pipe()
     os.set_inheritable(theirs, True)  # noqa: FBT003 - the standard library's signature
-    os.makedirs(desk.data, mode=0o700, exist_ok=True)
-    command = [sys.executable, "-m", "maestro_gateway", "--data-dir", desk.data, "--life-fd", str(ours)]
+    os.makedirs(context.data, mode=0o700, exist_ok=True)
+    command = [sys.executable, "-m", "maestro_gateway", "--data-dir", context.data, "--life-fd", str(ours)]
     command += ["--host", wanted.host, "--port", str(wanted.port)]
     # Its complaints go to this terminal, like the broker's.
     subprocess.Popen(command, pass_fds=(ours,), stdin=subprocess.DEVNULL, start_new_session=True)

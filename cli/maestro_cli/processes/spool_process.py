@@ -22,16 +22,16 @@ _FILED_S_MAX = 10.0
 _LOOK_EVERY_S = 0.05
 
 
-def command(module: str, desk: CommandContext, *arguments: str) -> list[str]:
+def command(module: str, context: CommandContext, *arguments: str) -> list[str]:
     """The words that run it."""
-    return [sys.executable, "-m", f"maestro_broker.{module}", "--data-dir", desk.data, *arguments]
+    return [sys.executable, "-m", f"maestro_broker.{module}", "--data-dir", context.data, *arguments]
 
 
-def await_filed(desk: CommandContext) -> bool:
+def await_filed(context: CommandContext) -> bool:
     """Until a broker that is at work here has filed what it has accepted, for a while; False when there is none."""
-    if desk.running() is None:
+    if context.running() is None:
         return False
-    with desk.client() as client:
+    with context.client() as client:
         give_up = time.monotonic() + _FILED_S_MAX
         while client.stats()["filingBacklog"] and time.monotonic() < give_up:
             time.sleep(_LOOK_EVERY_S)

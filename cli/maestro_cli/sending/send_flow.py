@@ -49,7 +49,7 @@ def awaited(status: Literal["delivered", "read"] | None, timeout: str, *, reply:
 
 
 def send(
-    desk: CommandContext,
+    context: CommandContext,
     outgoing: OutgoingDoc,
     wait: AwaitedReceipt | None,
     *,
@@ -61,10 +61,12 @@ def send(
     from maestro_clients.outbox.durable_send import send_or_queue
 
     # Before the send: an answer may be quicker than the next command.
-    since = _own_head(desk) if wait is not None and wait.what == "reply" else 0
-    sent = send_or_queue(desk.data, desk.environ, desk.caller, outgoing, autostart=desk.autostart, timeout_s=10.0)
+    since = _own_head(context) if wait is not None and wait.what == "reply" else 0
+    sent = send_or_queue(
+        context.data, context.environ, context.caller, outgoing, autostart=context.autostart, timeout_s=10.0
+    )
     if sent.result is None:
-        return _queued(desk, outgoing, sent, wait, as_json=as_json)
+        return _queued(context, outgoing, sent, wait, as_json=as_json)
     outcome = sent_text.outcome(sent.result)
     if retry_of is not None:
         outcome["retryOf"] = retry_of
@@ -75,8 +77,8 @@ def send(
         streams.say(sent_text.sentence(outcome))
     try:
         if wait.what == "reply":
-            return _replied(desk, outcome, since, wait.timeout_s, as_json=as_json)
-        return _reached(desk, outcome, wait.what, wait.timeout_s, as_json=as_json)
+            return _replied(context, outcome, since, wait.timeout_s, as_json=as_json)
+        return _reached(context, outcome, wait.what, wait.timeout_s, as_json=as_json)
     except MaestroError as error:
         # It was accepted all the same: whoever reads the error must not send it again.
         streams.complain(error, as_json=as_json, extra=outcome)
@@ -84,13 +86,13 @@ def send(
 
 
 def _queued(
-    desk: CommandContext, outgoing: OutgoingDoc, sent: SendOutcome, wait: AwaitedReceipt | None, *, as_json: bool
+    context: CommandContext, outgoing: OutgoingDoc, sent: SendOutcome, wait: AwaitedReceipt | None, *, as_json: bool
 ) -> int:
     outcome: dict[str, Any] = {
         "status": "queued", "id": outgoing["id"], "to": outgoing["to"], "path": sent.queued_path
     }  # fmt: skip
     told = f"Queued in the outbox: {outgoing['id']} to {outgoing['to']}. No broker answered; it will be sent " + (
-        "by the next command that reaches it." if desk.is_far else "when a broker runs (maestro up)."
+        "by the next command that reaches it." if context.is_far else "when a broker runs (maestro up)."
     )
     if sent.reason is not None and sent.reason.code == "BAD_SETTING":
         # Waiting does not mend it: somebody must.
@@ -112,10 +114,12 @@ def _queued(
     return exit_codes.of(late)
 
 
-def _reached(desk: CommandContext, outcome: dict[str, Any], status: str, timeout_s: float, *, as_json: bool) -> int:
+def _reached(
+    context: CommandContext, outcome: dict[str, Any], status: str, timeout_s: float, *, as_json: bool
+) -> int:
     from maestro_clients.mailbox.receipts import wait_for
 
-    message = wait_for(desk.data, desk.environ, desk.caller, outcome["id"], status, timeout_s)
+    message = wait_for(context.data, context.environ, context.caller, outcome["id"], status, timeout_s)
     if as_json:
         chain = {key: message[key] for key in _CHAIN if key in message}
         streams.say_json({**outcome, "state": message["status"], **chain})
@@ -133,16 +137,16 @@ def _receipt(message: MessageDoc, status: str) -> str:
     return "\n".join([f"{status.capitalize()} by {message['to']}{after}.", *history(message, now_ms())])
 
 
-def _own_head(desk: CommandContext) -> int:
+def _own_head(context: CommandContext) -> int:
     """The number of the newest message that the sender has got so far; 0 where no broker says."""
     try:
-        with desk.client() as client:
+        with context.client() as client:
             return client.inbox(since=0, limit=1)["headSeq"]
     except MaestroError:
         return 0  # the send says what is wrong
 
 
-def _replied(desk: CommandContext, outcome: dict[str, Any], since: int, timeout_s: float, *, as_json: bool) -> int:
+def _replied(context: CommandContext, outcome: dict[str, Any], since: int, timeout_s: float, *, as_json: bool) -> int:
     """Wait for the message that answers ours. Other mail is left to whoever reads the inbox."""
     import time
 
@@ -152,12 +156,12 @@ def _replied(desk: CommandContext, outcome: dict[str, Any], since: int, timeout_
     from maestro_clients.mailbox.watcher import Watcher
 
     deadline_s = time.monotonic() + timeout_s
-    with Watcher(desk.data, desk.environ, desk.caller, confirm=False, since=since) as watcher:
+    with Watcher(context.data, context.environ, context.caller, confirm=False, since=since) as watcher:
         while (left_s := deadline_s - time.monotonic()) > 0:
             message = watcher.next_message(left_s)
             if message is None or message.get("metadata", {}).get("inReplyTo") != outcome["id"]:
                 continue
-            with desk.client() as client:
+            with context.client() as client:
                 if as_json:
                     streams.say_json({**outcome, "reply": message})
                 else:

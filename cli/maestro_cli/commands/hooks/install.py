@@ -46,14 +46,14 @@ def run(
     as_json: Annotated[bool, Parameter(name="--json", help="Print what was done as JSON.")] = False,
 ) -> int:
     """Install the hooks of one agent."""
-    desk = CommandContext.here()
+    context = CommandContext.here()
     kind = agents.named(agent)
-    path = kind.settings_path(scope, desk.environ, os.getcwd())
-    plan = installation.to_install(kind, path, installation.entries(kind, desk.data))
+    path = kind.settings_path(scope, context.environ, os.getcwd())
+    plan = installation.to_install(kind, path, installation.entries(kind, context.data))
     # Also where nothing changes in the settings: the interpreter may have moved, or the script be gone.
-    shell_script.text(desk.data, sys.executable)
+    shell_script.text(context.data, sys.executable)
     if not dry_run:
-        shell_script.write(desk.data, sys.executable)
+        shell_script.write(context.data, sys.executable)
         plan.carry_out()
     done = {
         "agent": agent,
@@ -62,7 +62,7 @@ def run(
         "changed": plan.changes,
         "dryRun": dry_run,
         "events": list(kind.events),
-        "script": shell_script.script_path(desk.data),
+        "script": shell_script.script_path(context.data),
         "backup": plan.backup if plan.changes and plan.before is not None else None,
     }
     if as_json:

@@ -47,14 +47,14 @@ def run(
     """Show the entries, and where they belong."""
     import json
 
-    desk = CommandContext.here()
+    context = CommandContext.here()
     if agent == "prompt-display":
-        text = shell_script.prompt_display(desk.environ)
+        text = shell_script.prompt_display(context.environ)
         streams.say(streams.json_line({"agent": agent, "script": text}) if as_json else text.rstrip("\n"))
         return 0
     kind = agents.named(agent)
-    path = kind.settings_path(scope, desk.environ, os.getcwd())
-    entries = installation.entries(kind, desk.data)
+    path = kind.settings_path(scope, context.environ, os.getcwd())
+    entries = installation.entries(kind, context.data)
     hooks = {event: [entry] for event, entry in entries.items()}
     installed = not installation.to_install(kind, path, entries).changes
     if as_json:

@@ -42,9 +42,9 @@ def run(
     as_json: Annotated[bool, Parameter(name="--json", help="Print what was done as JSON.")] = False,
 ) -> int:
     """Take the hooks of one agent out of its settings."""
-    desk = CommandContext.here()
+    context = CommandContext.here()
     kind = agents.named(agent)
-    path = kind.settings_path(scope, desk.environ, os.getcwd())
+    path = kind.settings_path(scope, context.environ, os.getcwd())
     plan = installation.to_uninstall(kind, path)
     if not dry_run:
         plan.carry_out()

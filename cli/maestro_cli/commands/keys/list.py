@@ -28,9 +28,9 @@ def run(*, as_json: Annotated[bool, Parameter(name="--json", help='Print {"keys"
     from maestro_cli.output.render import age
     from maestro_runtime import key_files
 
-    desk = CommandContext.here()
-    desk.check_near("list the keys of")
-    keys = key_files.read_all(desk.data)
+    context = CommandContext.here()
+    context.check_near("list the keys of")
+    keys = key_files.read_all(context.data)
     if as_json:
         shown = [
             {

@@ -27,7 +27,7 @@ Examples:
   maestro keys new laptop --out laptop.key
   maestro keys new builder --project shop
   maestro keys new one-worker --session sess_a --session sess_b
-  maestro keys new my-desk --operator""",
+  maestro keys new my-context --operator""",
 )
 
 
@@ -62,8 +62,8 @@ def run(
     from maestro_schemas.keys import Key
     from maestro_schemas.names import is_id
 
-    desk = CommandContext.here()
-    desk.check_near("make a key for")
+    context = CommandContext.here()
+    context.check_near("make a key for")
     for text in (name, *(session or [])):
         if not is_id(text):
             raise MaestroError("INVALID_ID", f"{text!r:.100} can't be an id", "Use 1 to 64 of A-Z a-z 0-9 _ -.")
@@ -72,7 +72,7 @@ def run(
         raise MaestroError(
             "INVALID", "--session, --project, --any and --operator exclude each other", "Make a key for each."
         )
-    old = key_files.read(desk.data, name)
+    old = key_files.read(context.data, name)
     if old is not None and old.revoked_at is None:
         raise MaestroError(
             "CONFLICT", f"there is a key {name!r} already", f"maestro keys revoke {name}, or choose another name."
@@ -80,7 +80,7 @@ def run(
     os.umask(0o077)
     path = os.path.abspath(out or f"{name}.key")
     pair = new_pair()
-    server = key_files.server_pair(desk.data, new_pair)
+    server = key_files.server_pair(context.data, new_pair)
     # The file first: a key whose secret nobody has is one to be puzzled about.
     key_files.write_client_key(path, key_files.ClientKey(name, pair, server.public))
     key = Key(
@@ -94,7 +94,7 @@ def run(
         orchestrator=orchestrator or operator,
         operator=operator,
     )
-    key_files.write(desk.data, key)
+    key_files.write(context.data, key)
     if as_json:
         streams.say_json({"name": name, "file": path, "speaksFor": key.scope()})
     else:

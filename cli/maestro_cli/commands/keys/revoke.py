@@ -28,14 +28,14 @@ def run(
     from maestro_runtime import key_files
     from maestro_schemas.names import is_id
 
-    desk = CommandContext.here()
-    desk.check_near("revoke a key of")
-    key = key_files.read(desk.data, name) if is_id(name) else None
+    context = CommandContext.here()
+    context.check_near("revoke a key of")
+    key = key_files.read(context.data, name) if is_id(name) else None
     if key is None:
         raise MaestroError("KEY_NOT_FOUND", f"there is no key {name!r:.80}", "`maestro keys list` shows them.")
     if key.revoked_at is None:
         key = key._replace(revoked_at=now_ms())
-        key_files.write(desk.data, key)
+        key_files.write(context.data, key)
     if as_json:
         streams.say_json({"name": name, "revokedAt": key.revoked_at})
     else:

@@ -53,13 +53,13 @@ def run(
     from maestro_clients import dead_letters
 
     positive("--limit", limit)
-    desk = CommandContext.here()
-    with desk.client() as client:
-        sender = desk.caller.session or None
+    context = CommandContext.here()
+    with context.client() as client:
+        sender = context.caller.session or None
         if session is not None:
             sender = client.session(session)["id"]
         messages, has_more = dead_letters.expired(client, sender, limit)
-        entries = dead_letters.refused(desk.data, sender)
+        entries = dead_letters.refused(context.data, sender)
         letters = [_expired(message) for message in messages] + [_refused(path, entry) for path, entry in entries]
         letters.sort(key=lambda letter: letter["diedAt"], reverse=True)
         has_more = has_more or len(letters) > limit

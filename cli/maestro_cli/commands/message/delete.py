@@ -30,10 +30,10 @@ def run(
     from maestro_cli.arguments import at_least_one
 
     ids = list(dict.fromkeys(at_least_one("ID", message_ids)))
-    desk = CommandContext.here()
-    with desk.client() as client:
+    context = CommandContext.here()
+    with context.client() as client:
         # A person without a session deletes in the mailbox that the message is in.
-        if desk.caller.session:
+        if context.caller.session:
             results = client.delete(ids)
         else:
             results = [

@@ -39,9 +39,9 @@ def run(
     from maestro_cli.arguments import at_least_one
 
     ids = list(dict.fromkeys(at_least_one("ID", message_ids)))
-    desk = CommandContext.here()
-    session = desk.session()
-    with desk.client() as client:
+    context = CommandContext.here()
+    session = context.session()
+    with context.client() as client:
         unseen = [] if as_json else _show_unseen(client, ids, session)
         results = client.confirm(ids, "read", via="cli")
     senders = "its sender is" if len(ids) == 1 else "their senders are"

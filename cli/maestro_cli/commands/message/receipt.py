@@ -45,8 +45,8 @@ def run(
     ] = False,
 ) -> int:
     """Show the receipt of a message."""
-    desk = CommandContext.here()
-    with desk.client() as client:
+    context = CommandContext.here()
+    with context.client() as client:
         message = client.message(message_id)
         if as_json:
             streams.say_json(_document(message))

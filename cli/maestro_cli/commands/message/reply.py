@@ -68,13 +68,13 @@ def run(
     """Answer a message."""
     from maestro_clients.protocol.new_ids import new_message_id
 
-    desk = CommandContext.here()
-    desk.session()
+    context = CommandContext.here()
+    context.session()
     text = arguments.text_of(message, file)
     waiting = send_flow.awaited(wait, timeout, reply=wait_reply)
-    with desk.client() as client:
+    with context.client() as client:
         answered = client.message(message_id)
-    own = answered["from"] == desk.session()
+    own = answered["from"] == context.session()
     if answered["from"] == SYSTEM_SENDER:
         raise MaestroError(
             "INVALID",
@@ -95,4 +95,4 @@ def run(
     }
     if on_ended is not None:
         outgoing["onEnded"] = on_ended
-    return send_flow.send(desk, outgoing, waiting, as_json=as_json)
+    return send_flow.send(context, outgoing, waiting, as_json=as_json)

@@ -58,10 +58,10 @@ def run(
     from maestro_clients import dead_letters
 
     ttl_ms = None if ttl is None else arguments.duration_ms("--ttl", ttl)
-    desk = CommandContext.here()
-    sender = _sender(desk, message_id)
-    with desk.client() as client:
-        found = dead_letters.retry_of(client, desk.data, sender, message_id)
+    context = CommandContext.here()
+    sender = _sender(context, message_id)
+    with context.client() as client:
+        found = dead_letters.retry_of(client, context.data, sender, message_id)
         if found.before is not None:
             wanted = None if to is None else client.session(to)["id"]
             code = _made_before(message_id, found.before, wanted, as_json=as_json)
@@ -75,22 +75,22 @@ def run(
         outgoing["ttlMs"] = ttl_ms
     if on_ended is not None:
         outgoing["onEnded"] = on_ended
-    code = send_flow.send(desk, outgoing, None, as_json=as_json, retry_of=message_id)
+    code = send_flow.send(context, outgoing, None, as_json=as_json, retry_of=message_id)
     if found.entry_path is not None:
         # Accepted, or queued under the new id: only now is the old entry of no use.
         dead_letters.forget(found.entry_path)
     return code
 
 
-def _sender(desk: CommandContext, message_id: str) -> str:
-    if not desk.caller.session:
+def _sender(context: CommandContext, message_id: str) -> str:
+    if not context.caller.session:
         raise MaestroError(
             "NO_SESSION",
             "this shell belongs to no session, and a message needs a sender: only whoever sent it sends it again",
             f"Name the sender (`maestro message dead` shows it): MAESTRO_SESSION_ID=SENDER maestro message retry "
             f"{message_id}. It takes the sender's token, if it has one.",
         )
-    return desk.caller.session
+    return context.caller.session
 
 
 def _made_before(message_id: str, made: MessageDoc, wanted: str | None, *, as_json: bool) -> int:

@@ -32,8 +32,8 @@ def run(
     as_json: Annotated[bool, Parameter(name="--json", help="Print the message as JSON.")] = False,
 ) -> int:
     """Show a message."""
-    desk = CommandContext.here()
-    with desk.client() as client:
+    context = CommandContext.here()
+    with context.client() as client:
         message = client.message(message_id)
         if as_json:
             streams.say_json(message)

@@ -33,8 +33,8 @@ def run(
     ] = False,
 ) -> int:
     """Show a thread."""
-    desk = CommandContext.here()
-    with desk.client() as client:
+    context = CommandContext.here()
+    with context.client() as client:
         found = client.thread(message_id)
         messages = found["messages"]
         if as_json:

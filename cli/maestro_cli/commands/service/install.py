@@ -45,12 +45,12 @@ def run(
     """Install the service."""
     from maestro_cli.processes import systemd_units
 
-    desk = CommandContext.here()
-    desk.check_near("install")
+    context = CommandContext.here()
+    context.check_near("install")
     if sys.platform == "darwin":
-        units = systemd_units.launchd(desk.data, desk.environ)
+        units = systemd_units.launchd(context.data, context.environ)
     else:
-        units = systemd_units.systemd(desk.data, desk.environ, http=http)
+        units = systemd_units.systemd(context.data, context.environ, http=http)
     if print_only:
         for path, text in units.files.items():
             streams.say(f"# {path}\n{text}")
@@ -61,7 +61,7 @@ def run(
     if sys.platform == "darwin":
         streams.say(f"Load it: launchctl load -w {units.start}")
         return 0
-    return _hand_over(desk, units, now=now)
+    return _hand_over(context, units, now=now)
 
 
 def _write(units: SystemdUnits, *, force: bool) -> None:
@@ -87,7 +87,7 @@ def _write(units: SystemdUnits, *, force: bool) -> None:
             file.write(text)
 
 
-def _hand_over(desk: CommandContext, units: SystemdUnits, *, now: bool) -> int:
+def _hand_over(context: CommandContext, units: SystemdUnits, *, now: bool) -> int:
     from maestro_cli import exit_codes
     from maestro_cli.processes.systemctl import systemctl
 
@@ -102,7 +102,7 @@ def _hand_over(desk: CommandContext, units: SystemdUnits, *, now: bool) -> int:
         streams.say(f"Start it, and at each login: systemctl --user enable --now {units.start}")
         _advise()
         return exit_codes.DONE
-    if desk.running() is not None:
+    if context.running() is not None:
         # The sockets are its own; systemd can't listen there while it does.
         from maestro_cli.commands import down
 
@@ -116,18 +116,18 @@ def _hand_over(desk: CommandContext, units: SystemdUnits, *, now: bool) -> int:
             f"systemd did not start {units.start}: {started.text}",
             f"systemctl --user status {units.start}",
         )
-    _tell_clients(desk)
+    _tell_clients(context)
     streams.say(f"{units.start} listens; the first client wakes the broker.")
     _advise()
     return exit_codes.DONE
 
 
-def _tell_clients(desk: CommandContext) -> None:
+def _tell_clients(context: CommandContext) -> None:
     """Where systemd listens, for clients that come before the first broker; each broker writes it anew."""
     from maestro_runtime import paths
     from maestro_schemas import __version__
 
-    runtime = paths.runtime_dir(desk.data, desk.environ)
+    runtime = paths.runtime_dir(context.data, context.environ)
     lines = {
         "router": f"ipc://{os.path.join(runtime, paths.ROUTER_SOCKET)}",
         "notices": f"ipc://{os.path.join(runtime, paths.NOTICE_SOCKET)}",
@@ -135,9 +135,9 @@ def _tell_clients(desk: CommandContext) -> None:
         "epoch": "",
         "version": __version__,
     }
-    os.makedirs(desk.data, mode=0o700, exist_ok=True)
+    os.makedirs(context.data, mode=0o700, exist_ok=True)
     try:
-        fd = os.open(paths.endpoints_file(desk.data), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        fd = os.open(paths.endpoints_file(context.data), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return  # a broker is up already
     with open(fd, "w", encoding="utf-8") as file:

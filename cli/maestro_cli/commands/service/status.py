@@ -35,12 +35,12 @@ def run(
     from maestro_cli.processes.systemctl import systemctl
     from maestro_clients.processes.broker_process import find
 
-    desk = CommandContext.here()
+    context = CommandContext.here()
     is_mac = sys.platform == "darwin"
     units = (
-        systemd_units.launchd(desk.data, desk.environ)
+        systemd_units.launchd(context.data, context.environ)
         if is_mac
-        else systemd_units.systemd(desk.data, desk.environ, http=True)
+        else systemd_units.systemd(context.data, context.environ, http=True)
     )
     told: dict[str, Any] = {"installed": all(map(os.path.exists, units.files)), "units": {}}
     for path in units.files:
@@ -52,7 +52,7 @@ def run(
                 answer.text or "unknown" if answer.reached else f"installed; systemd can't be reached ({answer.text})"
             )
         told["units"][unit] = state
-    found = find(desk.data)
+    found = find(context.data)
     told["broker"] = None if found is None or not found.pid else found.pid
     if as_json:
         streams.say_json(told)

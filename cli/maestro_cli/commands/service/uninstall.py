@@ -30,12 +30,12 @@ def run(*, force: Annotated[bool, Parameter(help="Also units that something else
     from maestro_cli.processes.systemd_units import MARK
     from maestro_schemas.errors import MaestroError
 
-    desk = CommandContext.here()
+    context = CommandContext.here()
     is_mac = sys.platform == "darwin"
     units = (
-        systemd_units.launchd(desk.data, desk.environ)
+        systemd_units.launchd(context.data, context.environ)
         if is_mac
-        else systemd_units.systemd(desk.data, desk.environ, http=True)
+        else systemd_units.systemd(context.data, context.environ, http=True)
     )
     there = [path for path in units.files if os.path.exists(path)]
     if not there:

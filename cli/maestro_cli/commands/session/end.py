@@ -36,9 +36,9 @@ def run(
     as_json: Annotated[bool, Parameter(name="--json", help="Print the session as JSON.")] = False,
 ) -> int:
     """End a session."""
-    desk = CommandContext.here()
-    chosen = session_id or desk.session()
-    with desk.client() as client:
+    context = CommandContext.here()
+    chosen = session_id or context.session()
+    with context.client() as client:
         session = client.end_session(chosen, status=status)
     if as_json:
         streams.say_json(session)

@@ -33,14 +33,14 @@ def run(
     as_json: Annotated[bool, Parameter(name="--json", help='Print {"sessions": [...], "count": N} as JSON.')] = False,
 ) -> int:
     """List sessions."""
-    desk = CommandContext.here()
-    with desk.client() as client:
+    context = CommandContext.here()
+    with context.client() as client:
         found = client.sessions(project_id=project)
     shown = [session for session in found if every or session["status"] not in _ENDED]
     if as_json:
         streams.say_json({"sessions": shown, "count": len(shown)})
         return 0
-    lines = _table(shown, desk.caller.session)
+    lines = _table(shown, context.caller.session)
     left_out = len(found) - len(shown)
     if left_out:
         lines.append(f"{left_out} more {'has' if left_out == 1 else 'have'} ended; --all shows them.")

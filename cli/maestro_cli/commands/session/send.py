@@ -113,8 +113,8 @@ def run(
     """Send a message."""
     from maestro_clients.protocol.new_ids import new_message_id
 
-    desk = CommandContext.here()
-    desk.session()
+    context = CommandContext.here()
+    context.session()
     text = arguments.text_of(message, file)
     outgoing: OutgoingDoc = {
         "id": new_message_id() if message_id is None else message_id,
@@ -128,7 +128,7 @@ def run(
         outgoing["ttlMs"] = arguments.duration_ms("--ttl", ttl)
     if on_ended is not None:
         outgoing["onEnded"] = on_ended
-    return send_flow.send(desk, outgoing, send_flow.awaited(wait, timeout, reply=wait_reply), as_json=as_json)
+    return send_flow.send(context, outgoing, send_flow.awaited(wait, timeout, reply=wait_reply), as_json=as_json)
 
 
 def _metadata(

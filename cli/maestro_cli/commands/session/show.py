@@ -29,9 +29,9 @@ def run(
     as_json: Annotated[bool, Parameter(name="--json", help="Print the session as JSON.")] = False,
 ) -> int:
     """Show a session."""
-    desk = CommandContext.here()
-    chosen = session_id or desk.session()
-    with desk.client() as client:
+    context = CommandContext.here()
+    chosen = session_id or context.session()
+    with context.client() as client:
         session = client.session(chosen)
     if as_json:
         streams.say_json(session)

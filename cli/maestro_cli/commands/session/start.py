@@ -69,13 +69,13 @@ def run(
 
     if export and as_json:
         raise MaestroError("INVALID", "--export and --json exclude each other", "Leave one of them off.")
-    desk = CommandContext.here()
-    own = session_id is not None and session_id == desk.caller.session
+    context = CommandContext.here()
+    own = session_id is not None and session_id == context.caller.session
     chosen = new_session_id() if session_id is None else session_id
     # Started again from its own shell, it keeps the token that this shell has.
-    token = desk.caller.token if own and desk.caller.token else new_token()
+    token = context.caller.token if own and context.caller.token else new_token()
 
-    speaker = desk.as_operator() if own or not _can_be_parent(desk) else desk
+    speaker = context.as_operator() if own or not _can_be_parent(context) else context
     with speaker.client() as client:
         session = client.start_session(
             chosen,
@@ -110,11 +110,11 @@ def _warn_of_namesakes(client: Client, name: str) -> None:
         streams.note("  next: end the others, `maestro session end ID`, or start this one under another name.")
 
 
-def _can_be_parent(desk: CommandContext) -> bool:
+def _can_be_parent(context: CommandContext) -> bool:
     """Whether this shell's session is there; one of another time is no reason not to start a new one."""
-    if not desk.caller.session:
+    if not context.caller.session:
         return True
-    with desk.client() as client:
+    with context.client() as client:
         try:
             why = f"it is {client.session()['status']}"
             usable = not why.endswith(_ENDED)
@@ -124,7 +124,7 @@ def _can_be_parent(desk: CommandContext) -> bool:
             why, usable = error.message, False
     if not usable:
         streams.note(
-            f"maestro: {desk.caller.session} (MAESTRO_SESSION_ID) can't be the parent: {why}; starting without one"
+            f"maestro: {context.caller.session} (MAESTRO_SESSION_ID) can't be the parent: {why}; starting without one"
         )
     return usable
 

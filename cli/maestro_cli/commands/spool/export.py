@@ -49,17 +49,17 @@ def run(
     from maestro_cli.processes import spool_process
     from maestro_schemas.errors import MaestroError
 
-    desk = CommandContext.here()
-    desk.check_near("export")
-    if not os.path.isdir(desk.data):
+    context = CommandContext.here()
+    context.check_near("export")
+    if not os.path.isdir(context.data):
         raise MaestroError(
-            "DATA_DIR_UNUSABLE", f"there is no {desk.data}", "The first command that needs it makes it."
+            "DATA_DIR_UNUSABLE", f"there is no {context.data}", "The first command that needs it makes it."
         )
     if out is not None and os.path.exists(out):
         raise MaestroError("INVALID", f"{out} exists", "Give another name, or move it away.")
-    spool_process.await_filed(desk)
+    spool_process.await_filed(context)
     read_fd, write_fd = os.pipe()
-    words = spool_process.command("views.export", desk, "--progress-fd", str(write_fd))
+    words = spool_process.command("views.export", context, "--progress-fd", str(write_fd))
     if session is not None:
         words += ["--session", session]
     target = None

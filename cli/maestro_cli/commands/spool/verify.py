@@ -44,14 +44,14 @@ def run(
     from maestro_cli.processes import spool_process
     from maestro_schemas.errors import MaestroError
 
-    desk = CommandContext.here()
-    desk.check_near("verify")
-    if not os.path.isdir(desk.data):
+    context = CommandContext.here()
+    context.check_near("verify")
+    if not os.path.isdir(context.data):
         raise MaestroError(
-            "DATA_DIR_UNUSABLE", f"there is no {desk.data}", "The first command that needs it makes it."
+            "DATA_DIR_UNUSABLE", f"there is no {context.data}", "The first command that needs it makes it."
         )
-    is_served = spool_process.await_filed(desk)
-    words = spool_process.command("views.verify", desk, *(["--is-served"] if is_served else []))
+    is_served = spool_process.await_filed(context)
+    words = spool_process.command("views.verify", context, *(["--is-served"] if is_served else []))
     checks: list[dict[str, Any]] = []
     findings: list[dict[str, Any]] = []
     unfiled = 0
@@ -70,7 +70,7 @@ def run(
         told = {"ok": wrong == 0, "served": is_served, "unfiled": unfiled, "checks": checks, "findings": findings}
         streams.say_json(told)
     else:
-        _tell(desk.data, checks, findings, unfiled)
+        _tell(context.data, checks, findings, unfiled)
     return exit_codes.FAILED if wrong else exit_codes.DONE
 
 

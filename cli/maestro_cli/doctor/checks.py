@@ -188,7 +188,8 @@ def _broker(context: CommandContext) -> Iterator[DoctorFinding]:
                 times_ms.append((time.perf_counter() - began) * 1000)
             stats = client.stats()
     except MaestroError as error:
-        repair = f"{context.data}/logs/broker.log says what it does; `kill {running.pid}`, and the next command starts one."
+        log = f"{context.data}/logs/broker.log"
+        repair = f"{log} says what it does; `kill {running.pid}`, and the next command starts one."
         yield DoctorFinding("broker", "failed", f"pid {running.pid} does not answer: {error.message}", repair)
         return
     if running.version != __version__:

@@ -27,7 +27,7 @@ Examples:
   maestro keys new laptop --out laptop.key
   maestro keys new builder --project shop
   maestro keys new one-worker --session sess_a --session sess_b
-  maestro keys new my-context --operator""",
+  maestro keys new my-desk --operator""",
 )
 
 

@@ -93,14 +93,13 @@ class Watcher:
         self._closed = False
         if client is None:
             client = self._own = connect(data, environ, caller, autostart=may_autostart(environ))
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._disconnect)
             asking = client.sharing(caller)
             # The session's id, since a topic is not a name; and whether there is such a session, and mail to come.
             found = asking.session(session)
             confirm_max = asking.hello()["limits"].get("batch_messages_max", CONFIRM_COUNT)
-        except BaseException:
-            self._disconnect()
-            raise
+            undo.pop_all()
         self._session = found["id"]
         self._has_ended = "completedAt" in found
         self._cursor = MailCursor(

@@ -117,16 +117,17 @@ def connect(
     `ensure`.
     """
     opening = _Opening(environ, caller, call_timeout_s)
+    client: Client | None = None
     try:
         _ensure(data, environ, opening.answers, autostart=autostart, timeout_s=timeout_s, settings={}, tcp=None)
-        client = opening.opened()
         if environ.get(BROKER_VARIABLE):
             from maestro_clients.outbox.remote_drain import drain
 
-            drain(data, client.address, timeout_s, client=client)
-    except BaseException:
-        opening.close()
-        raise
+            drain(data, opening.opened().address, timeout_s, client=opening.opened())
+        client = opening.opened()
+    finally:
+        if client is None:
+            opening.close()
     return client
 
 

@@ -18,6 +18,7 @@ from .channel.async_channel import AsyncChannel
 from .protocol import commands
 from .protocol.callers import Caller
 from .protocol.codec import encoder
+from .protocol.frames import body_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from maestro_schemas.documents import OutgoingDoc, SendResultDoc
 
-    from .protocol.codec import Reply
+    from .protocol.frames import Reply
 
     P = ParamSpec("P")
 
@@ -167,7 +168,7 @@ class AsyncClient:
                 request_id, future = await ended.get()
                 asked = ids.pop(request_id)
                 waiting -= len(asked)
-                for result in _results(line, future.result(), asked):
+                for result in _results(future.result(), asked):
                     yield result
         finally:
             for request_id in ids:
@@ -198,10 +199,10 @@ class AsyncClient:
     shutdown = _method(commands.shutdown)
 
 
-def _results(line: AsyncChannel, ended: Reply | MaestroError, message_ids: list[str]) -> list[SendResultDoc]:
+def _results(ended: Reply | MaestroError, message_ids: list[str]) -> list[SendResultDoc]:
     """The results of one request; a refusal of the whole of it is each message's."""
     try:
-        answer = line.answer(ended)
+        answer = body_of(ended)
     except MaestroError as error:
         return [commands.refused_result(message_id, error) for message_id in message_ids]
     return commands.results(answer, len(message_ids))

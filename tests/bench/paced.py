@@ -14,12 +14,13 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.references import RECORD_BYTES
-from maestro_clients.channel.pending_requests import PendingRequests
+from maestro_clients.channel.core import ChannelCore
 from maestro_clients.client import Client
 from maestro_clients.mailbox.watcher import Watcher
 from maestro_clients.protocol import commands
 from maestro_clients.protocol.callers import Caller
-from maestro_clients.protocol.codec import encoder
+from maestro_clients.protocol.codec import decode, encoder
+from maestro_clients.protocol.frames import body_of
 from maestro_clients.protocol.new_ids import new_message_id
 from maestro_clients.transports.addresses import unix_path
 from maestro_clients.transports.unix import open_at
@@ -82,7 +83,7 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
     path = unix_path(pace.router)
     plug = open_at(path) if path is not None else None
     assert plug is not None, f"no broker listens at {pace.router}"
-    requests, encode, speaker = PendingRequests(), encoder(), Caller(pace.session).as_body()
+    requests, encode, speaker = ChannelCore(decode), encoder(), Caller(pace.session).as_body()
     waiting: dict[bytes, tuple[str, float]] = {}
     done: list[Timed] = []
     try:
@@ -100,12 +101,12 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
                 plug.send(frames)
                 waiting[request_id] = message_id, due_s
                 sent += 1
-            for received in plug.receive(0.0):
-                reply = requests.receive(received)
-                if reply is not None:
-                    status = reply.body["results"][0]["status"] if reply.status == 200 else reply.status
-                    assert status == 201, f"a send was refused: {reply.body}"
-                    done.append(Timed(*waiting.pop(reply.request_id), time.monotonic()))
+            requests.receive(plug.receive(0.0), time.monotonic())
+            while requests.ended:
+                request_id, outcome = requests.ended.popitem()
+                answer = body_of(outcome)
+                assert answer["results"][0]["status"] == 201, f"a send was refused: {answer}"
+                done.append(Timed(*waiting.pop(request_id), time.monotonic()))
             if len(done) == pace.messages:
                 return done
             next_s = began_s + sent / pace.rate_per_s if sent < pace.messages else now_s + _WAIT_S
@@ -116,16 +117,16 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
         plug.close()
 
 
-def _greet(plug: UnixTransport, requests: PendingRequests, encode: Callable[[Mapping[str, Any]], bytes]) -> None:
+def _greet(plug: UnixTransport, requests: ChannelCore, encode: Callable[[Mapping[str, Any]], bytes]) -> None:
     """The wire is open once a first request was answered."""
     command, body, *_ = commands.hello()
     _, frames = requests.request(command, encode(body), time.monotonic(), _WAIT_S)
     plug.send(frames)
     give_up_s = time.monotonic() + _WAIT_S
-    while requests:
-        for received in plug.receive(1.0):
-            requests.receive(received)
+    while not requests.ended:
+        requests.receive(plug.receive(1.0), time.monotonic())
         assert time.monotonic() < give_up_s, "the broker does not answer"
+    requests.ended.clear()
 
 
 def sync_paced(job: Syncs, ready: Callable[[], None]) -> list[float]:

@@ -75,7 +75,7 @@ def test_what_the_quick_commands_are_made_of(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["protocol.codec", "protocol.commands", "channel.pending_requests", "mailbox.cursor"]
+    "module", ["protocol.codec", "protocol.commands", "protocol.frames", "channel.core", "mailbox.cursor"]
 )
 def test_the_modules_without_io(module: str) -> None:
     """They take and give bytes and numbers."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from maestro_clients.channel.pending_requests import RESEND_AFTER_S
+from maestro_clients.channel.core import RESEND_AFTER_S
 from maestro_clients.channel.sync_channel import SyncChannel
 from maestro_clients.transports.unix import open_at
 from maestro_wire import zmtp

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from maestro_runtime import config, logs, paths
+from maestro_runtime import atomic_file, config, logs, paths
 from maestro_schemas import http_limits
 from maestro_schemas.errors import MaestroError
 
@@ -144,8 +144,7 @@ def _serve(options: GatewayOptions, listener: socket.socket, ready_fd: int | Non
 
 def _announce(options: GatewayOptions, url: str, source: str, ready_fd: int | None) -> None:
     """Bound and listening: whoever reads the file from now on is answered, if only when the loop has begun."""
-    with open(paths.server_url_file(options.data), "w", encoding="utf-8") as file:
-        file.write(f"{url}\n")
+    atomic_file.replace(paths.server_url_file(options.data), f"{url}\n".encode(), durable=False)
     _log.info("listens at %s; owners of connections by %s", url, source)
     if options.is_loopback:
         _tell(ready_fd, f"ready {url}")

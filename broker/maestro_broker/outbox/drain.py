@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from maestro_broker.files import disk
+from maestro_runtime import atomic_file
 from maestro_schemas import outbox_entry
 from maestro_schemas.errors import FatalError, MaestroError
 from maestro_schemas.names import is_id
@@ -167,7 +168,7 @@ class OutboxDrainer:
         """Refused for good: kept, with why."""
         entry = waiting.entry._replace(failure=error.body())
         target = waiting.path.removesuffix(outbox_entry.WAITING_SUFFIX) + outbox_entry.FAILED_SUFFIX
-        disk.write_durably(target, outbox_entry.encode(entry))
+        atomic_file.replace(target, outbox_entry.encode(entry), durable=True)
         self.sent(waiting.path)
 
     def counts(self) -> tuple[int, int]:

@@ -36,7 +36,7 @@ from maestro_broker.views.spool_writer import SpoolWriter
 from maestro_broker.views.sweeper import Sweeper
 from maestro_broker.views.timeline import Timeline
 from maestro_broker.views.write_behind import WriteBehindQueue
-from maestro_runtime import mounts, paths
+from maestro_runtime import atomic_file, mounts, paths
 from maestro_schemas import PROTOCOL_VERSION, __version__, requests
 from maestro_schemas.errors import FatalError, MaestroError
 from maestro_schemas.replies import EventsReply, SendReply, ShutdownReply, StatsReply
@@ -485,7 +485,8 @@ class Daemon:
         if lines is None:
             disk.remove(path)
         else:
-            disk.write_durably(path, "".join(f"{name}={value}\n" for name, value in lines.items()).encode())
+            content = "".join(f"{name}={value}\n" for name, value in lines.items()).encode()
+            atomic_file.replace(path, content, durable=True)
 
     def _on_signal(self, number: int, _frame: object) -> None:
         _log.info("stopping on %s", signal.Signals(number).name)

@@ -18,7 +18,7 @@ from maestro_broker.files import disk
 from maestro_broker.files.data_lock import DataLock
 from maestro_broker.outbox.drain import OutboxDrainer
 from maestro_broker.server import options
-from maestro_runtime import logs, mounts
+from maestro_runtime import atomic_file, logs, mounts
 from maestro_schemas import outbox_entry
 from maestro_schemas.errors import FatalError, MaestroError
 from maestro_schemas.outbox_entry import OutboxEntry
@@ -60,31 +60,9 @@ def test_the_lock_has_one_holder(tmp_path: Path) -> None:
     assert caught.value.code == "DATA_DIR_UNUSABLE"
 
 
-def test_durable_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Old or new, whole; short writes are finished; errors come out."""
-    path = tmp_path / "file"
-    disk.write_durably(str(path), b"one")
-    write = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, bytes(data)[:2]))
-    disk.write_durably(str(path), b"two and more")
-    monkeypatch.undo()
-    assert path.read_bytes() == b"two and more"
-    assert path.stat().st_mode & 0o777 == 0o600
-
-    def fail(_fd: int) -> None:
-        raise OSError(errno.EIO, "injected")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="injected"):
-        disk.write_durably(str(path), b"three")
-    monkeypatch.undo()
-    assert path.read_bytes() == b"two and more"
-
-
 def test_file_systems(tmp_path: Path) -> None:
     """Synced, measured and named; doubtful kinds are warned of."""
     disk.sync_file_system(str(tmp_path))
-    disk.sync_directory(str(tmp_path))
     assert disk.free_bytes(str(tmp_path)) > 0
     assert mounts.file_system(str(tmp_path)) != "unknown"
     assert mounts.file_system("/proc") == "proc"
@@ -216,10 +194,10 @@ def test_a_refusal_that_finds_no_room_is_put_off(tmp_path: Path, monkeypatch: py
         raise MaestroError("RECEIVER_NOT_FOUND", "gone")
 
     def fail(number: int) -> None:
-        def writing(*_: object) -> None:
+        def writing(*_: object, **__: object) -> None:
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(disk, "write_durably", writing)
+        monkeypatch.setattr(atomic_file, "replace", writing)
 
     drain = OutboxDrainer(str(tmp_path), send=send, tell=lambda *_: True, report=lambda _: None)
     _queue(tmp_path, _entry(1))

@@ -113,10 +113,13 @@ def test_a_name_without_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_the_import_is_cheap() -> None:
     """Quick commands import it."""
-    code = (
-        "import os, sys; old = set(sys.modules); import maestro_runtime.atomic_file; print(*set(sys.modules) - old)"
+    lines = (
+        "import os, sys",
+        "a = set(sys.modules)",
+        "import maestro_runtime.atomic_file",
+        "print(*set(sys.modules) - a)",
     )
-    command, environ = [sys.executable, "-S", "-c", code], {"PYTHONPATH": _SCHEMAS}
+    command, environ = [sys.executable, "-S", "-c", "\n".join(lines)], {"PYTHONPATH": _SCHEMAS}
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environ)
     assert set(done.stdout.split()) == {"maestro_runtime", "maestro_runtime.atomic_file", "__future__"}
 

@@ -119,9 +119,8 @@ class OutboxDir:
         """The path of this very send, if it is there already. Another message of the same id is for the broker to
         judge."""
         folder = os.path.join(self.path, entry.session)
-        for path in (
-            os.path.join(folder, name) for name in _names(folder, f"-{entry.outgoing['id']}{WAITING_SUFFIX}")
-        ):
+        for name in _names(folder, f"-{entry.outgoing['id']}{WAITING_SUFFIX}"):
+            path = os.path.join(folder, name)
             found = _read_if_entry(path)
             if found is not None and (found.outgoing, found.token) == (entry.outgoing, entry.token):
                 return path

@@ -155,11 +155,9 @@ class Daemon:
                 options.data, options.tcp, self._limits.wire_bytes_max, self._state, self._warn
             )
             self._posts.append(self._door)
+        outbox = OutboxDir(paths.outbox_dir(options.data))
         self._outbox = OutboxDrainer(
-            OutboxDir(paths.outbox_dir(options.data)),
-            send=self._send_queued,
-            notify_sender=self._tell_sender,
-            report=self._warn,
+            outbox, send=self._send_queued, notify_sender=self._tell_sender, report=self._warn
         )
         while self._outbox.drain(self._clock.now_ms()):
             self._commit()

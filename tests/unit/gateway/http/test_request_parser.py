@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,9 @@ from maestro_schemas.http_limits import HttpLimits
 LIMITS = HttpLimits(head_bytes_max=1_024)
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 SAME_GET = b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n"
-CHUNKED = b"POST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;ext=1\r\nabc\r\n0\r\nTrailer: y\r\n\r\n"
+CHUNKED = (
+    b"POST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;ext=1\r\nabc\r\n0\r\nTrailer: y\r\n\r\n"
+)
 SAME_CHUNKED = b"POST /b HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
 HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n"
@@ -50,7 +54,7 @@ def test_pieces_make_the_same_requests(cuts: list[int]) -> None:
     whole = GET + CHUNKED + GET
     edges = sorted({0, *cuts, len(whole)})
     parser, out, heads = RequestParser(LIMITS), b"", 0
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         found = parser.feed(whole[start:end])
         assert found.error is None
         out, heads = out + found.requests, heads + found.heads

@@ -25,8 +25,8 @@ class Wire:
     """One connection to a broker: requests and replies as plain maps."""
 
     def __init__(self, router: str) -> None:
-        self._socket: Any = zmq.Context.instance().socket(zmq.DEALER)
-        self._socket.linger = 0
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.connect(router)
         self._numbers = itertools.count(1)
 

@@ -19,6 +19,9 @@ from .unanswered import closed, not_ours
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from maestro_clients.protocol.frames import Reply
+    from maestro_schemas.errors import MaestroError
+
 # Longer waits are cut into these, so that a signal's handler or another thread's `close` takes effect soon.
 _SLICE_S = 0.1
 # The interval at which unsent bytes are offered to the broker again.
@@ -106,12 +109,12 @@ class SyncChannel(ChannelDriver):
                 raise not_ours()
         return ended
 
-    def claim(self, request_id: bytes) -> dict[str, Any]:
-        """As `take`, for a request that `ended` named; raises also as `ended`, since the process may fork between."""
-        answer = self.take(request_id)
-        if answer is None:
+    def claim(self, request_id: bytes) -> Reply | MaestroError:
+        """The outcome of a request that `ended` named. Raises as `ended`, since the process may fork in between."""
+        outcome = self._core.ended.pop(request_id, None)
+        if outcome is None:
             raise not_ours()
-        return answer
+        return outcome
 
     # --- waiting -------------------------------------------------------------------------------------------
 

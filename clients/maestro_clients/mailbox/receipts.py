@@ -154,7 +154,7 @@ def _watch(
 ) -> MessageDoc:
     """Until the wait ends, with this broker. Raises TIMEOUT or BROKER_UNREACHABLE when it does not."""
     left_s = max(deadline_s - time.monotonic(), _CALL_S_MIN)
-    asking = client.sharing(caller, timeout_s=min(left_s, _CALL_S))
+    asking = client.sharing(caller, timeout_s=min(left_s, _CALL_S), retry_within_s=0.0)
     if caller.session is None and (message := wait.look(asking)) is not None:
         return message  # an operator's wait: only the message names the sender whose notices concern it
     endpoints = read_endpoints(data, environ)

@@ -41,7 +41,6 @@ _LOOK_AGAIN_S = 0.02
 _LOOK_AGAIN_MAX_S = 0.25
 # A page that is on its way is worth a moment, also to a consumer that has no time: else it would never see one.
 _GRACE_S = 0.1
-_LOSSES = frozenset({"BROKER_UNREACHABLE", "TIMEOUT"})
 _LIVES = frozenset({"session.started", "session.ended"})
 
 
@@ -353,7 +352,7 @@ class Watcher:
             self._take_page(line)
             self._take_confirmation(line)
         except MaestroError as error:
-            if error.code not in _LOSSES:
+            if not _is_loss(error):
                 raise
             self._lose(time.monotonic())
 
@@ -365,7 +364,7 @@ class Watcher:
         except MaestroError as error:
             self._fetching = None
             self._cursor.fetch_failed(time.monotonic(), max(error.retry_after_s or 0.0, AGAIN_S))
-            if not error.retryable or error.code in _LOSSES:
+            if not error.retryable or _is_loss(error):
                 raise
             return
         if answer is not None:
@@ -384,9 +383,14 @@ class Watcher:
         except MaestroError as error:
             self._confirming = None
             self._cursor.confirm_failed(time.monotonic(), max(error.retry_after_s or 0.0, AGAIN_S))
-            if not error.retryable or error.code in _LOSSES:
+            if not error.retryable or _is_loss(error):
                 raise
             return
         if answer is not None:
             self._confirming = None
             self._cursor.confirmed(answer["results"], time.monotonic())
+
+
+def _is_loss(error: MaestroError) -> bool:
+    """Whether no broker answered. One that answers STOPPING is asked again until its connection closes."""
+    return error.kind == "unreachable" and error.code != "STOPPING"

@@ -14,6 +14,7 @@ from __future__ import annotations
 from maestro_schemas import PROTOCOL_VERSION, __version__
 from maestro_schemas.errors import MaestroError
 
+from .frames import ERROR_STATUS
 from .new_ids import new_message_id
 
 TYPE_CHECKING = False  # `typing` costs as much as a whole quick command
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     )
 
     from .callers import Caller
+    from .frames import Reply
 
     T = TypeVar("T")
 
@@ -48,9 +50,6 @@ if TYPE_CHECKING:
 
 # A crash of a reader holds its mail back from others for so long.
 DEFAULT_LEASE_MS = 30_000
-
-# What a request ends with that was not answered, or not by a broker; the rest is about the message.
-_NO_ANSWER = frozenset({"TIMEOUT", "BROKER_UNREACHABLE", "BAD_REQUEST", "UNSUPPORTED_PROTOCOL"})
 
 # Up to here every broker takes a body, or answers that it is too large, however its limit is set: libzmq cuts the
 # connection only above four times the limit, without a word, so a larger one is looked at before it is sent. (The
@@ -122,12 +121,17 @@ def results(answer: Mapping[str, Any], count: int) -> list[SendResultDoc]:
     return found
 
 
-def refused_result(message_id: str, error: MaestroError) -> SendResultDoc:
-    """The refusal of a whole request as the result of one message; raises `error` where nobody judged the request."""
-    if error.code in _NO_ANSWER:
-        raise error
-    body: Any = error.body()
-    return {"id": message_id, "status": error.status, "error": body}
+def batch_results(outcome: Reply | MaestroError, message_ids: Sequence[str]) -> list[SendResultDoc]:
+    """The results of a `send` of these messages, one for each. A broker's refusal of the whole request is the result
+    of each message. Raises the MaestroError of a request that no broker judged."""
+    if isinstance(outcome, MaestroError):
+        raise outcome
+    status, body = outcome
+    if status < ERROR_STATUS:
+        return results(body, len(message_ids))
+    error = MaestroError.from_body(body)
+    refusal: Any = error.body()
+    return [{"id": message_id, "status": error.status, "error": refusal} for message_id in message_ids]
 
 
 def inbox(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     # A reply: HTTP's status number, and the body; from 400 on, the body is an error's.
     Reply = tuple[int, dict[str, Any]]
 
-_ERROR_STATUS = 400
+ERROR_STATUS = 400
 _REPLY_FRAMES = 4
 
 
@@ -44,7 +44,7 @@ def body_of(outcome: Reply | MaestroError) -> dict[str, Any]:
     if isinstance(outcome, MaestroError):
         raise outcome
     status, body = outcome
-    if status >= _ERROR_STATUS:
+    if status >= ERROR_STATUS:
         raise MaestroError.from_body(body)
     return body
 

@@ -24,8 +24,7 @@ def _method(prepare: Callable[P, commands.Request[T]]) -> Callable[Concatenate[C
     """A command as a method, with the same arguments and the same docstring."""
 
     def method(self: CommandMethods, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        command, body, read, caller = prepare(*args, **kwargs)
-        return read(self.call(command, body, caller=caller))
+        return self.request(prepare(*args, **kwargs))
 
     method.__name__, method.__qualname__ = prepare.__name__, f"CommandMethods.{prepare.__name__}"
     method.__doc__ = prepare.__doc__
@@ -47,6 +46,11 @@ class CommandMethods:
     ) -> dict[str, Any]:
         """Send a command and wait for its reply; the reply's body."""
         raise NotImplementedError
+
+    def request(self, request: commands.Request[T]) -> T:
+        """Send a prepared request; what its reply means."""
+        command, body, read, caller = request
+        return read(self.call(command, body, caller=caller))
 
     # Messages.
     hello = _method(commands.hello)

@@ -13,8 +13,9 @@ from msgspec import Meta, Struct, field
 
 from .errors import MaestroError
 from .limits import ON_ENDED
-from .messages import NO_METADATA, MessageStatus, MessageType, Metadata
-from .sessions import ActiveStatus, EndStatus, NeedsInput, Role, SessionNote, SessionStatus
+from .messages import NO_METADATA, Metadata
+from .sessions import NeedsInput, SessionNote
+from .vocabularies import ActiveStatus, EndStatus, MessageStatus, MessageType, Role, SessionStatus
 
 ConfirmKind = Literal["offered", "delivered", "read"]
 # A Literal would refuse the whole request for one message's wrong word, without a list of the right ones.

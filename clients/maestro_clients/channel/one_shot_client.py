@@ -25,7 +25,7 @@ _ERROR_STATUS = 400
 
 
 class OneShotClient:
-    """`speaker`: the `as` of each request. `exchange` stays its maker's to close."""
+    """`speaker`: the `as` of each request. `close` closes the exchange as well."""
 
     def __init__(self, exchange: one_shot.OneShotConnection, speaker: Mapping[str, str]) -> None:
         self._exchange = exchange
@@ -33,9 +33,22 @@ class OneShotClient:
         self._usual: Client | None = None
 
     def close(self) -> None:
-        """Let go of what was opened here."""
+        """Close the connection. Can be repeated."""
+        self._exchange.close()
         if self._usual is not None:
             self._usual.close()
+
+    def __enter__(self) -> OneShotClient:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.close()
+
+    def ask_once(self, command: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]] | None:
+        """The status and the body of the reply, or None where there is none; no other connection is opened."""
+        if self._usual is not None:
+            return None
+        return self._exchange.ask(command.encode(), {"as": self._speaker, **body})
 
     def call(
         self,
@@ -66,6 +79,20 @@ class OneShotClient:
         return Client(one_shot.address(self._exchange.path), speaker)
 
     hello = method(commands.hello)
+    send = method(commands.send)
     inbox = method(commands.inbox)
     confirm = method(commands.confirm)
+    message = method(commands.message)
+    message_with_people = method(commands.message_with_people)
+    thread = method(commands.thread)
+    dead = method(commands.dead)
     delete = method(commands.delete)
+    start_session = method(commands.start_session)
+    end_session = method(commands.end_session)
+    session = method(commands.session)
+    sessions = method(commands.sessions)
+    touch_session = method(commands.touch_session)
+    events = method(commands.events)
+    stats = method(commands.stats)
+    drain_outbox = method(commands.drain_outbox)
+    prune = method(commands.prune)

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Literal
-
-from cyclopts import App, Parameter
 
 from maestro_cli.context import CommandContext
 from maestro_cli.hooks import agents, installation, shell_script
 from maestro_cli.output import streams
 
-install = App(
-    name="install",
-    usage="maestro hooks install AGENT [OPTIONS]",
-    help_epilogue="""\
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated, Literal
+
+    from maestro_cli.options import Option
+
+USAGE = "maestro hooks install AGENT [OPTIONS]"
+DETAILS = """\
 It adds one entry for each event to the agent's own settings and leaves all else
 in them as it is; the text from before is kept beside the file
 (.before-maestro). Doing it again changes nothing. `maestro hooks uninstall`
@@ -27,23 +28,21 @@ takes the entries out again.
 Examples:
   maestro hooks install claude-code
   maestro hooks install codex --dry-run
-  maestro hooks install gemini-cli --scope project""",
-)
+  maestro hooks install gemini-cli --scope project"""
 
 
-@install.default
 def run(
     agent: Annotated[
-        Literal["claude-code", "codex", "gemini-cli"], Parameter(name="AGENT", help="Which agent's settings.")
+        Literal["claude-code", "codex", "gemini-cli"], Option(name="AGENT", help="Which agent's settings.")
     ],
     /,
     *,
     scope: Annotated[
         Literal["user", "project"],
-        Parameter(help="Your own settings, or those of the project in this directory. Default: user."),
+        Option(help="Your own settings, or those of the project in this directory. Default: user."),
     ] = "user",
-    dry_run: Annotated[bool, Parameter(name="--dry-run", help="Only show what the file would hold.")] = False,
-    as_json: Annotated[bool, Parameter(name="--json", help="Print what was done as JSON.")] = False,
+    dry_run: Annotated[bool, Option(name="--dry-run", help="Only show what the file would hold.")] = False,
+    as_json: Annotated[bool, Option(name="--json", help="Print what was done as JSON.")] = False,
 ) -> int:
     """Install the hooks of one agent."""
     context = CommandContext.here()

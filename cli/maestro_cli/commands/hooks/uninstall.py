@@ -6,40 +6,39 @@ Rule: only our own entries go; the script stays, since other settings may call i
 from __future__ import annotations
 
 import os
-from typing import Annotated, Literal
-
-from cyclopts import App, Parameter
 
 from maestro_cli.context import CommandContext
 from maestro_cli.hooks import agents, installation
 from maestro_cli.output import streams
 
-uninstall = App(
-    name="uninstall",
-    usage="maestro hooks uninstall AGENT [OPTIONS]",
-    help_epilogue="""\
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated, Literal
+
+    from maestro_cli.options import Option
+
+USAGE = "maestro hooks uninstall AGENT [OPTIONS]"
+DETAILS = """\
 Where nobody else has changed the settings since, they are afterwards what they
 were before, to the byte.
 
 Examples:
   maestro hooks uninstall claude-code
-  maestro hooks uninstall gemini-cli --scope project --dry-run""",
-)
+  maestro hooks uninstall gemini-cli --scope project --dry-run"""
 
 
-@uninstall.default
 def run(
     agent: Annotated[
-        Literal["claude-code", "codex", "gemini-cli"], Parameter(name="AGENT", help="Which agent's settings.")
+        Literal["claude-code", "codex", "gemini-cli"], Option(name="AGENT", help="Which agent's settings.")
     ],
     /,
     *,
     scope: Annotated[
         Literal["user", "project"],
-        Parameter(help="Your own settings, or those of the project in this directory. Default: user."),
+        Option(help="Your own settings, or those of the project in this directory. Default: user."),
     ] = "user",
-    dry_run: Annotated[bool, Parameter(name="--dry-run", help="Only show what the file would hold.")] = False,
-    as_json: Annotated[bool, Parameter(name="--json", help="Print what was done as JSON.")] = False,
+    dry_run: Annotated[bool, Option(name="--dry-run", help="Only show what the file would hold.")] = False,
+    as_json: Annotated[bool, Option(name="--json", help="Print what was done as JSON.")] = False,
 ) -> int:
     """Take the hooks of one agent out of its settings."""
     context = CommandContext.here()

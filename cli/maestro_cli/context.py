@@ -2,8 +2,8 @@
 
 Rule: the environment is read here and nowhere else in the command line. A command opens one connection, with one of
 `client`, `open_client` and `full_client`, and passes it to the functions that it calls. The directories come from
-`paths`, which resolves them by hand because every command needs them; what is not on the fast path asks `directories`,
-which is platformdirs.
+`paths`, which resolves them by hand because every command needs them; code that is not on the fast path asks
+`directories`, which is platformdirs.
 """
 
 from __future__ import annotations

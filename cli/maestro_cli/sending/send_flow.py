@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from maestro_clients.durable_send import SendOutcome
 
     from maestro_cli.context import AnyClient, CommandContext
+    from maestro_clients.channel.one_shot_client import OneShotClient
     from maestro_clients.client import Client
     from maestro_schemas.documents import OutgoingDoc
 
@@ -81,9 +82,9 @@ def handed_over(
     """The broker's result, or the outcome of a message that was queued. Raises MaestroError for a refusal."""
     full: Client | None = None
     if client is not None:
-        from maestro_clients.channel.one_shot_client import OneShotClient
+        from maestro_clients.channel import one_shot_client
 
-        if isinstance(client, OneShotClient):
+        if isinstance(client, one_shot_client.OneShotClient):
             result = _first_attempt(client, outgoing)
             if result is not None:
                 return result, None

@@ -55,11 +55,7 @@ def run(
     receiver = DisplayNames(found.get("people", {})).label(message["to"])
     lines = [f"{message['id']} to {receiver}: {message['status']}", *history(message, now_ms())]
     if message["status"] == "pending":
-        waits = (
-            "has ended: it waits until the session is started again, under the same id"
-            if has_ended
-            else "has not been shown it"
-        )
+        waits = "has ended: it waits until that session starts again" if has_ended else "has not been shown it"
         lines.append(f"  not delivered yet: its receiver {waits}")
     elif message["status"] == "delivered":
         lines.append("  not acknowledged yet")

@@ -261,7 +261,7 @@ def _evaluated(argument: Argument, names: dict[str, Any]) -> Any:
 def _with_parameter(hint: Any) -> Any:
     kind, *more = typing.get_args(hint)
     [option] = [one for one in more if isinstance(one, Option)]
-    given = {
+    given: dict[str, Any] = {
         "name": option.names,
         "help": option.help,
         "metavar": option.metavar,

@@ -19,12 +19,10 @@ TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from maestro_clients.channel.one_shot_client import OneShotClient
+    from maestro_clients.channel.one_shot_client import AnyClient, OneShotClient
     from maestro_clients.client import Client
     from maestro_clients.processes.broker_process import Endpoints
     from maestro_clients.protocol.callers import Caller
-
-    AnyClient = Client | OneShotClient
 
 START_A_SESSION = 'Start one in this shell: eval "$(maestro session start --export)"'
 # As `maestro_clients.protocol.callers`, whose import costs `typing`.

@@ -41,7 +41,7 @@ MEANINGS: Final[dict[int, str]] = {
 _OF_KIND: Final[dict[str, int]] = {"busy": NOT_NOW, "unreachable": UNREACHABLE, "fatal": FAILED}
 
 # Every `client` error, and the others that do not follow their kind.
-_OF_CODE: Final[dict[str, int]] = {
+EXIT_OF_CODE: Final[dict[str, int]] = {
     "BAD_REQUEST": FAILED,
     "INVALID": USAGE,
     "INVALID_ID": USAGE,
@@ -90,5 +90,5 @@ _OF_CODE: Final[dict[str, int]] = {
 
 def of(error: MaestroError) -> int:
     """The exit code for an error; FAILED for a code that a newer broker sends and this version does not know."""
-    found = _OF_CODE.get(error.code)
+    found = EXIT_OF_CODE.get(error.code)
     return _OF_KIND[error.kind] if found is None else found

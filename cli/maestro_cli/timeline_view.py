@@ -16,7 +16,7 @@ from .context import now_ms
 from .output import streams
 
 if TYPE_CHECKING:
-    from maestro_clients.client import Client
+    from maestro_clients.channel.one_shot_client import AnyClient
     from maestro_schemas.documents import EventDoc
 
     from .context import CommandContext
@@ -68,7 +68,7 @@ class TimelinePage(NamedTuple):
     has_more: bool
 
 
-def find(client: Client, wanted: TimelineQuery) -> TimelinePage:
+def find(client: AnyClient, wanted: TimelineQuery) -> TimelinePage:
     """The lines; the first `limit` after `after`, else the last `limit` of all that fit. Raises MaestroError."""
     if wanted.after is None and not wanted.is_search:
         reply = client.events(-1, limit=wanted.limit)
@@ -142,7 +142,7 @@ def show(event: EventDoc, *, as_json: bool) -> None:
     streams.say(event_line(event, now_ms()))
 
 
-def _catch_up(client: Client, wanted: TimelineQuery, cursor: int, *, as_json: bool) -> int:
+def _catch_up(client: AnyClient, wanted: TimelineQuery, cursor: int, *, as_json: bool) -> int:
     has_more = True
     while has_more:
         reply = client.events(cursor, limit=_PAGE, **wanted.filters())

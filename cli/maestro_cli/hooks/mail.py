@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from maestro_cli.context import now_ms
 from maestro_cli.output import streams
-from maestro_cli.output.display_names import DisplayNames
+from maestro_cli.output.render import correspondent
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import SYSTEM_SENDER
 
 from .context_text import compose
 
@@ -56,7 +57,7 @@ class HookMail:
         fetched = len(page["messages"])
         done = False
         try:
-            context = compose(page["messages"], waiting, self._labels(page), now_ms(), voice)
+            context = compose(page["messages"], waiting, _labels(page), now_ms(), voice)
             text = "\n\n".join(filter(None, (opening, context.text)))
             if text:
                 streams.say_json(answer(text))
@@ -71,12 +72,7 @@ class HookMail:
         return bool(text)
 
     def _fetch(self, client: Client, limit: int, lease_ms: int) -> InboxDoc:
-        return client.inbox(offered=False, limit=limit, lease_ms=lease_ms, reader=self._reader)
-
-    def _labels(self, page: InboxDoc) -> dict[str, str]:
-        messages = page["messages"]
-        meant = [message["originalTo"] for message in messages if "originalTo" in message]
-        return DisplayNames(self._client).labels([*(message["from"] for message in messages), *meant])
+        return client.inbox(offered=False, limit=limit, lease_ms=lease_ms, reader=self._reader, people=True)
 
     def _confirm(self, ids: list[str], kind: str) -> None:
         results: list[ItemResultDoc] = self._client.confirm(ids, kind, via=self._via) if ids else []
@@ -84,3 +80,10 @@ class HookMail:
         for result in results:
             if "error" in result and result["error"]["code"] not in ("MESSAGE_NOT_FOUND", "STATUS_CONFLICT"):
                 raise MaestroError.from_body(result["error"])
+
+
+def _labels(page: InboxDoc) -> dict[str, str]:
+    """What is shown for each session that the messages name, by session id."""
+    people = page.get("people", {})
+    labels = {session_id: correspondent(session_id, person) for session_id, person in people.items()}
+    return {SYSTEM_SENDER: "the post office itself", **labels}

@@ -17,11 +17,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Literal
 
-    from maestro_clients.durable_send import SendOutcome
-
-    from maestro_cli.context import AnyClient, CommandContext
-    from maestro_clients.channel.one_shot_client import OneShotClient
+    from maestro_cli.context import CommandContext
+    from maestro_clients.channel.one_shot_client import AnyClient, OneShotClient
     from maestro_clients.client import Client
+    from maestro_clients.durable_send import SendOutcome
     from maestro_schemas.documents import OutgoingDoc
 
     from .waiting import AwaitedReceipt
@@ -85,7 +84,7 @@ def handed_over(
         from maestro_clients.channel import one_shot_client
 
         if isinstance(client, one_shot_client.OneShotClient):
-            result = _first_attempt(client, outgoing)
+            result = first_attempt(client, outgoing)
             if result is not None:
                 return result, None
         else:
@@ -98,7 +97,7 @@ def handed_over(
     return (sent.result, None) if sent.queued_path is None else (None, sent)
 
 
-def _first_attempt(client: OneShotClient, outgoing: OutgoingDoc) -> dict[str, Any] | None:
+def first_attempt(client: OneShotClient, outgoing: OutgoingDoc) -> dict[str, Any] | None:
     """The result of one attempt; None where it is not known, or the broker asks for another attempt. Raises the
     MaestroError of a refusal: a second attempt would count against the sender twice."""
     answer = client.ask_once("send", {"messages": [outgoing]})

@@ -17,10 +17,10 @@ from maestro_schemas.errors import MaestroError
 from . import send_flow, sent_text
 
 if TYPE_CHECKING:
-    from maestro_clients.durable_send import SendOutcome
-
-    from maestro_cli.context import AnyClient, CommandContext
+    from maestro_cli.context import CommandContext
+    from maestro_clients.channel.one_shot_client import AnyClient
     from maestro_clients.client import Client
+    from maestro_clients.durable_send import SendOutcome
     from maestro_schemas.documents import MessageDoc, OutgoingDoc
 
 DEFAULT_TIMEOUT = "30s"

@@ -16,7 +16,7 @@ from . import one_shot
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import Any, Self
 
     from maestro_clients.client import Client
     from maestro_clients.protocol.callers import Caller
@@ -38,7 +38,7 @@ class OneShotClient:
         if self._usual is not None:
             self._usual.close()
 
-    def __enter__(self) -> OneShotClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -96,3 +96,8 @@ class OneShotClient:
     stats = method(commands.stats)
     drain_outbox = method(commands.drain_outbox)
     prune = method(commands.prune)
+
+
+if TYPE_CHECKING:
+    # What a command may hold: both have the same methods.
+    AnyClient = Client | OneShotClient

@@ -14,8 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated
 
-    from maestro_cli.context import AnyClient
     from maestro_cli.options import Option
+    from maestro_clients.channel.one_shot_client import AnyClient
 
 USAGE = "maestro message read ID... [OPTIONS]"
 DETAILS = """\

@@ -183,7 +183,7 @@ def vectors(draw: st.DrawFn) -> list[str]:
     return [*path, *tokens]
 
 
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(vectors())
 def test_any_vector_is_parsed_alike_or_left_to_cyclopts(tokens: list[str]) -> None:
     parsed = by_fast_path(tokens)

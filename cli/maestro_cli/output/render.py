@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from maestro_schemas.documents import EventDoc, MessageDoc, SessionDoc
+    from maestro_schemas.documents import EventDoc, MessageDoc, PersonDoc, SessionDoc
 
 BAR = "  | "
 _AGES = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
@@ -80,7 +80,7 @@ def text_lines(text: str) -> list[str]:
     return [BAR + line for line in text.splitlines() or [""]]
 
 
-def correspondent(session_id: str, session: SessionDoc | None) -> str:
+def correspondent(session_id: str, session: SessionDoc | PersonDoc | None) -> str:
     """`bob (worker, sess_1)` where the session is known, else the id."""
     if session is None:
         return plain(session_id)

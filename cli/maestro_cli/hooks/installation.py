@@ -40,6 +40,7 @@ class SettingsChange(NamedTuple):
 
     @property
     def is_needed(self) -> bool:
+        """Whether the file's text differs from the planned one."""
         return self.before != self.after
 
     def apply(self) -> None:

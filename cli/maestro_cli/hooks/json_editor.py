@@ -34,10 +34,12 @@ class JsonValue(NamedTuple):
 
     @property
     def is_object(self) -> bool:
+        """Whether it is a JSON object."""
         return isinstance(self.value, dict)
 
     @property
     def is_list(self) -> bool:
+        """Whether it is a JSON list."""
         return isinstance(self.value, list)
 
     @property

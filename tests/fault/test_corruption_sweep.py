@@ -59,7 +59,7 @@ def _written() -> bytes:
         journal, _ = open_journal(directory, segment_bytes=_segment_bytes())
         bodies = _bodies()
         for start in range(0, RECORDS, BATCH):
-            journal.append(bodies[start : start + BATCH])
+            journal.submit(bodies[start : start + BATCH])
         journal.close()
         [path] = segments(directory)
         return read(path)

@@ -29,7 +29,7 @@ def fill(directory: str, batches: Sequence[Sequence[bytes]], *, segment_bytes: i
     """A journal with these batches, stopped in good order (and so sealed)."""
     journal, _ = open_journal(directory, segment_bytes=segment_bytes)
     for batch in batches:
-        journal.append(batch)
+        journal.submit(batch)
     journal.close()
 
 

@@ -15,7 +15,7 @@ from maestro_schemas.requests import Confirm, Delete, Request, Send, SessionEnd,
 if TYPE_CHECKING:
     from maestro_broker.core.model.state import State
 
-    from .local.journal import Journal
+    from .log import CommitLog
 
 # Beside its body, what a journal record of a send takes: field names, ids, times. Measured: 200 to 330 bytes.
 RECORD_BYTES = 512
@@ -24,21 +24,21 @@ RECORD_BYTES = 512
 class DiskAdmission:
     """The room for the batch under way, whose bytes the state counts."""
 
-    def __init__(self, data: str, journal: Journal) -> None:
+    def __init__(self, data: str, log: CommitLog) -> None:
         self._data = data
-        self._journal = journal
+        self._log = log
 
     def for_send(self, state: State, request: Send, body_bytes: int) -> None:
         """Count a send; without room for it the state gets its back-pressure, with which the core refuses."""
         state.batch_bytes += body_bytes + RECORD_BYTES * len(request.messages)
-        if state.back_pressure is None and not self._journal.has_room(state.batch_bytes):
+        if state.back_pressure is None and not self._log.has_room(state.batch_bytes):
             state.back_pressure = disk.storage_full(self._data)
 
     def for_request(self, state: State, request: Request, body_bytes: int) -> None:
         """Count anything else. Raises MaestroError STORAGE_FULL where the reserve is used up, but for reading."""
         items = len(request.ids) if isinstance(request, Confirm | Delete) else 1
         record_bytes = body_bytes + RECORD_BYTES * items
-        if self._journal.has_room(state.batch_bytes + record_bytes):
+        if self._log.has_room(state.batch_bytes + record_bytes):
             state.batch_bytes += record_bytes
             return
         full = disk.storage_full(self._data)
@@ -51,7 +51,7 @@ class DiskAdmission:
 
     def reserve(self, state: State, record_bytes: int) -> bool:
         """Whether so much more fits into the batch under way, if need be out of the reserve."""
-        if not self._journal.has_room(state.batch_bytes + record_bytes, from_reserve=True):
+        if not self._log.has_room(state.batch_bytes + record_bytes, from_reserve=True):
             return False
         state.batch_bytes += record_bytes
         return True

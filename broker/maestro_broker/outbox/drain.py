@@ -17,7 +17,7 @@ import msgspec
 
 from maestro_broker.files import disk
 from maestro_schemas import outbox_entry
-from maestro_schemas.errors import MaestroError
+from maestro_schemas.errors import FatalError, MaestroError
 from maestro_schemas.names import is_id
 from maestro_schemas.replies import DrainReply
 from maestro_schemas.requests import Identity, Outgoing, Send
@@ -124,9 +124,9 @@ class OutboxDrainer:
             [result] = self._send(request, now_ms).results
         except msgspec.ValidationError as error:
             return MaestroError("INVALID", f"the queued message is not valid: {error}", "Send it again, corrected.")
+        except FatalError:
+            raise  # the broker ends; the entry waits for the next one
         except MaestroError as error:
-            if error.code == "JOURNAL_FAILED":
-                raise  # it ends the broker; the entry waits for the next one
             return error
         return MaestroError.from_body(result.error) if result.error is not msgspec.UNSET else None
 

@@ -38,7 +38,7 @@ from maestro_broker.views.timeline import Timeline
 from maestro_broker.views.write_behind import WriteBehindQueue
 from maestro_runtime import mounts, paths
 from maestro_schemas import PROTOCOL_VERSION, __version__, requests
-from maestro_schemas.errors import MaestroError
+from maestro_schemas.errors import FatalError, MaestroError
 from maestro_schemas.replies import EventsReply, SendReply, ShutdownReply, StatsReply
 from maestro_schemas.requests import Dead, Events, GetThread, Hello, Inbox, Prune, Request, Send, Shutdown, Stats
 
@@ -51,6 +51,7 @@ from .metrics import BrokerMetrics
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from maestro_broker.commit.log import CommitLog
     from maestro_broker.core.model.mailbox import Mailbox
     from maestro_broker.core.model.session_registry import SessionState
     from maestro_broker.core.model.state import State
@@ -117,7 +118,7 @@ class Daemon:
         for warning in found.warnings:
             self._warn(warning)
         self._state: State = found.state
-        self._journal = found.journal
+        self._journal: CommitLog = found.journal
         self._room = DiskAdmission(options.data, self._journal)
         self._committed_lsn = self._state.lsn
         self._clock = Clock(found.last_ms)
@@ -135,7 +136,7 @@ class Daemon:
             spool=self._spool,
             timeline=self._timeline,
             dead_letters=self._dead_letters,
-            journal=self._journal,
+            log=self._journal,
             start=found.start,
             recovered_lsn=self._committed_lsn,
             sweeper=self._sweeper,
@@ -188,7 +189,7 @@ class Daemon:
     # --- the loop ----------------------------------------------------------------------------------------
 
     def serve(self) -> None:
-        """Until stopped. Raises what must end the broker: JOURNAL_FAILED, a failed filer."""
+        """Until stopped. Raises FatalError: the log or the spool writer failed."""
         poller = zmq.Poller()
         poller.register(self._transport.router, zmq.POLLIN)
         poller.register(self._transport.publisher, zmq.POLLIN)
@@ -260,9 +261,10 @@ class Daemon:
             began = time.perf_counter()
             sends = any(isinstance(change.record, records.Accepted) for change in changes)
             bodies = [records.encode(change.record) for change in changes]
-            lsn = self._journal.append(bodies, from_reserve=not sends)
+            self._journal.submit(bodies, from_reserve=not sends)
+            lsn = self._journal.committed()
             if lsn != changes[-1].lsn:
-                raise MaestroError("JOURNAL_FAILED", f"the journal is at LSN {lsn}, the core at {changes[-1].lsn}")
+                raise FatalError("JOURNAL_FAILED", f"the journal is at LSN {lsn}, the core at {changes[-1].lsn}")
             self._committed_lsn = lsn
             took_ms = (time.perf_counter() - began) * 1000
             self._seal_due = True
@@ -304,9 +306,9 @@ class Daemon:
             reply = self._do(request, len(body), now_ms)
             self._tally.answered(reply)
             status, encoded = b"200", _encode(reply)
+        except FatalError:
+            raise  # no answer: the broker ends, and the client repeats the request
         except MaestroError as error:
-            if error.code == "JOURNAL_FAILED":
-                raise  # no answer: it ends the broker, and whoever asked repeats it
             self._tally.refused(error.code)
             status, encoded = str(error.status).encode(), _encode(error.body())
         self._answers.append((post, OutgoingReply(arrival.peer, request_id(arrival), status, encoded)))

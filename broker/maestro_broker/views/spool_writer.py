@@ -27,11 +27,12 @@ from maestro_broker.core.model.records import (
     event,
 )
 from maestro_broker.files import disk
+from maestro_schemas.errors import FatalError
 
 from .sweeper import REST_S
 
 if TYPE_CHECKING:
-    from maestro_broker.commit.local.journal import Journal
+    from maestro_broker.commit.log import CommitLog
     from maestro_broker.core.model.state import Change
     from maestro_schemas.messages import Message
     from maestro_schemas.sessions import StoredSession
@@ -76,7 +77,7 @@ class SpoolWriter:
         spool: Spool,
         timeline: Timeline,
         dead_letters: Timeline,
-        journal: Journal,
+        log: CommitLog,
         start: checkpoint.Checkpoint,
         recovered_lsn: int,
         sweeper: Sweeper | None = None,
@@ -86,7 +87,7 @@ class SpoolWriter:
         self._spool = spool
         self._timeline = timeline
         self._dead_letters = dead_letters
-        self._journal = journal
+        self._log = log
         self._heads = start
         self._recovered_lsn = recovered_lsn
         self._sweeper = sweeper
@@ -103,7 +104,7 @@ class SpoolWriter:
         self._checkpointed_s = time.monotonic()
         self._text_chars = 0
         self.checkpoint_lsn = start.lsn
-        self.failure: BaseException | None = None
+        self.failure: FatalError | None = None
         self.waiting: str | None = None
 
     def start(self) -> None:
@@ -161,7 +162,7 @@ class SpoolWriter:
                         self._progress.set()
                         del changes[: len(chunk)]
                         if is_tight:
-                            self._journal.prepare_spare()
+                            self._log.prepare_spare()
                         if self._checkpoint_is_due():
                             self._checkpoint()
                     elif self._stopping.is_set():
@@ -173,12 +174,18 @@ class SpoolWriter:
                         changes += more
                         gone = self._make_room(changes, gone)
                         self._sweep()
-                self._journal.prepare_spare()
+                self._log.prepare_spare()
                 self._sweep()
                 if last or self._checkpoint_is_due():
                     self._checkpoint()
-        except BaseException as error:  # noqa: BLE001 - the top of the thread: the main loop reports it and ends
+        except FatalError as error:
             self.failure = error
+        except BaseException as error:  # noqa: BLE001 - the top of the thread: the main loop reports it and ends
+            _log.critical("the spool writer ends: %r", error, exc_info=True)
+            self.failure = FatalError(
+                "INTERNAL", f"the spool writer failed: {error!r}", "Its log in <data>/logs/broker.log says where."
+            )
+            self.failure.__cause__ = error
 
     def _sweep(self) -> None:
         """A slice of the sweep: while the main loop has no work, and every so often even then. A slice is not broken
@@ -205,7 +212,7 @@ class SpoolWriter:
         for receiver, message_id in gone - before:
             self._spool.remove_message(receiver, message_id)
         self._checkpoint()
-        self._journal.prepare_spare()
+        self._log.prepare_spare()
         return gone
 
     def _take(self) -> tuple[list[Change], bool]:
@@ -326,4 +333,4 @@ class SpoolWriter:
             return
         self.checkpoint_lsn = self._heads.lsn
         self._in_journal.clear()
-        self._journal.release(self.checkpoint_lsn)
+        self._log.release(self.checkpoint_lsn)

@@ -20,7 +20,7 @@ from maestro_broker.outbox.drain import OutboxDrainer
 from maestro_broker.server import options
 from maestro_runtime import logs, mounts
 from maestro_schemas import outbox_entry
-from maestro_schemas.errors import MaestroError
+from maestro_schemas.errors import FatalError, MaestroError
 from maestro_schemas.outbox_entry import OutboxEntry
 from maestro_schemas.replies import SendReply
 
@@ -200,7 +200,7 @@ def test_a_journal_that_failed_is_no_refusal(tmp_path: Path) -> None:
     """It ends the broker; the entry waits for the next one."""
 
     def send(_request: object, _now_ms: int) -> SendReply:
-        raise MaestroError("JOURNAL_FAILED", "the disk is broken")
+        raise FatalError("JOURNAL_FAILED", "the disk is broken")
 
     drain = OutboxDrainer(str(tmp_path), send=send, tell=lambda *_: True, report=lambda _: None)
     _queue(tmp_path, _entry(1))

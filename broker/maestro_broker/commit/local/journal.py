@@ -1,6 +1,6 @@
-"""Journal: the one place where a change of state becomes durable.
+"""Journal: the commit log on the local disk.
 
-Rule: `append` returns when all of a batch is on disk, and nobody is told of it before. A failed write or fsync ends
+Rule: `submit` returns when all of a batch is on disk, and nobody is told of it before. A failed write or fsync ends
 the journal for good: the kernel drops what it could not write and the next fsync would report success. Room is
 asked for before anything is written, so that a full disk is a refusal and never half a batch.
 
@@ -15,7 +15,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from maestro_broker.files import disk
-from maestro_schemas.errors import MaestroError
+from maestro_schemas.errors import FatalError, MaestroError
 
 from . import repair, segment
 from .scanning import ASIDE, READY, RESERVE, SPARE, JournalRecovery, catalogue
@@ -41,7 +41,7 @@ def first_segment_lsn(directory: str) -> int | None:
 class Journal:
     """An open journal, ready to append. Made by `Journal.open`.
 
-    Every method raises MaestroError JOURNAL_FAILED after a failure, and after `close`.
+    Every method raises FatalError JOURNAL_FAILED after a failure, and after `close`.
     """
 
     def __init__(self, directory: str, ground: RepairedDirectory, *, segment_bytes: int, reserve_bytes: int) -> None:
@@ -54,7 +54,8 @@ class Journal:
         self._room_bytes = 0  # what records may still take there; the last seal's place is kept free
         self._sealed = True
         self._unsettled = False  # a write began and nobody knows how it ended
-        self._failure: MaestroError | None = None
+        self._failure: FatalError | None = None
+        self._newly_committed: int | None = None  # for `committed`
         # Segments made ready for this thread, under names that nobody else takes.
         self._ready: list[str] = []
         self._ready_count = 0
@@ -75,10 +76,10 @@ class Journal:
         `attested_lsn`: the newest record of which somebody else knows that it was durable, so that a journal that
         ends before it has lost its end, and no number is given twice.
 
-        `segment_bytes`: the size of a new segment. `reserve_bytes`: the free space that ordinary appends leave.
-        Can be cut off anywhere and run again. Raises MaestroError FORMAT_UNSUPPORTED, JOURNAL_FAILED, or
-        STORAGE_FULL where not even the journal's tail can be secured; with less than a segment's room it opens,
-        and ordinary appends are refused until there is more.
+        `segment_bytes`: the size of a new segment. `reserve_bytes`: the free space that ordinary batches leave.
+        An interrupted call can be repeated. Raises MaestroError FORMAT_UNSUPPORTED, FatalError JOURNAL_FAILED, or
+        STORAGE_FULL if the disk cannot even hold the journal's tail. With less space than one segment takes, the
+        journal opens, and ordinary batches are refused until there is more.
         """
         try:
             recovery, ground = repair.repair_directory(
@@ -110,21 +111,34 @@ class Journal:
         """What the segments take on the disk, with those that are prepared."""
         return disk.held_bytes(self._directory)
 
-    def append(self, bodies: Sequence[bytes], *, from_reserve: bool = False) -> int:
-        """Give each body the next LSN and make them durable: one write and one fdatasync, more only where they
-        take more than one segment. Returns the last LSN.
+    def submit(self, records: Sequence[bytes], *, from_reserve: bool = False) -> int:
+        """Give each record the next LSN, make the batch durable, and return its last LSN.
 
-        `from_reserve`: may draw on the reserve (confirms, deletes, ends of sessions). Raises MaestroError before
-        anything is written: STORAGE_FULL, DATA_TOO_LARGE (a body above what a segment takes), INVALID (a body that
-        contains a record's mark); or JOURNAL_FAILED, and then nobody knows what is durable.
+        One write and one fdatasync; more only for a batch that takes more than one segment. Raises MaestroError
+        STORAGE_FULL, DATA_TOO_LARGE (a record does not fit into a segment) or INVALID (a record contains the mark of
+        a record header) before anything is written, and FatalError JOURNAL_FAILED afterwards.
         """
+        if not records:
+            self._check()
+            return self._head_lsn
+        self._append(records, from_reserve=from_reserve)
+        self._newly_committed = self._head_lsn
+        return self._head_lsn
+
+    def committed(self) -> int | None:
+        """The last LSN of the batches submitted since the last call; None if there was none."""
+        self._check()
+        lsn, self._newly_committed = self._newly_committed, None
+        return lsn
+
+    def _append(self, bodies: Sequence[bytes], *, from_reserve: bool) -> None:
         self._check()
         if self._active_is_reserve and not from_reserve and not self._is_relieved():
             raise _storage_full(self._directory)
         need_bytes = sum(map(len, bodies)) + RECORD_BYTES * len(bodies)
         if need_bytes <= self._room_bytes:
             self._write(bodies)
-            return self._head_lsn
+            return
         pieces = segment.split(bodies, self._room_bytes, self._fresh_room_bytes)
         if not self._obtain(len(pieces) - 1, from_reserve=from_reserve):
             raise _storage_full(self._directory)
@@ -135,7 +149,6 @@ class Journal:
                 except OSError as error:
                     raise self._fail(error) from error
             self._write(piece)
-        return self._head_lsn
 
     def has_room(self, body_bytes: int, *, from_reserve: bool = False) -> bool:
         """Whether an append of this size will not be refused; a promise, for what it takes is set aside now.
@@ -221,7 +234,7 @@ class Journal:
                 self.seal()
         finally:
             if self._failure is None:
-                self._failure = MaestroError("JOURNAL_FAILED", "the journal is closed", "Start the broker again.")
+                self._failure = FatalError("JOURNAL_FAILED", "the journal is closed", "Start the broker again.")
             if self._fd >= 0:
                 os.close(self._fd)
                 self._fd = -1
@@ -240,9 +253,9 @@ class Journal:
     def _check_failure(self) -> None:
         failure = self._failure
         if failure is not None:
-            raise MaestroError(failure.code, failure.message, failure.hint) from failure
+            raise FatalError(failure.code, failure.message, failure.hint) from failure
 
-    def _fail(self, error: OSError) -> MaestroError:
+    def _fail(self, error: OSError) -> FatalError:
         self._failure = _failed(self._directory, error)
         return self._failure
 
@@ -373,8 +386,8 @@ class Journal:
             raise self._fail(error) from error
 
 
-def _failed(directory: str, why: OSError | str) -> MaestroError:
-    return MaestroError(
+def _failed(directory: str, why: OSError | str) -> FatalError:
+    return FatalError(
         "JOURNAL_FAILED",
         f"the journal in {directory} can't be used any more: {why}",
         "Look at the disk (free space, the kernel's log), then start the broker again: what was accepted is safe.",

@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 from maestro_broker.commit.local import segment
 from maestro_broker.commit.local.journal import Journal, first_segment_lsn
 from maestro_broker.files import disk
-from maestro_schemas.errors import MaestroError
+from maestro_schemas.errors import FatalError, MaestroError
 from support.journals import SEGMENT_BYTES, abandon, bodies, entries, fill, numbered, open_journal, read, segments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from maestro_broker.commit.log import CommitLog
 
 FRESH_ROOM = SEGMENT_BYTES - segment.HEADER_BYTES - segment.SEAL_BYTES
 BODY_MAX = FRESH_ROOM - segment.RECORD_BYTES
@@ -39,7 +41,8 @@ def _parent(tmp_path: Path) -> None:
 
 
 def refuse(code: str) -> pytest.RaisesExc[MaestroError]:
-    return pytest.RaisesExc(MaestroError, check=lambda error: error.code == code)
+    kind = FatalError if code == "JOURNAL_FAILED" else MaestroError
+    return pytest.RaisesExc(MaestroError, check=lambda error: error.code == code and type(error) is kind)
 
 
 # --- round trips --------------------------------------------------------------------------------------------
@@ -50,14 +53,14 @@ def test_a_new_journal_is_empty_and_gives_the_first_lsn(directory: str) -> None:
     assert (recovery.records, recovery.torn_bytes, recovery.missing_lsns) == ([], 0, [])
     assert recovery.warnings() == []
     assert journal.head_lsn == 0
-    assert journal.append([b"one"]) == 1
-    assert journal.append([]) == 1
-    assert journal.append([b"two", b""]) == 3
+    assert journal.submit([b"one"]) == 1
+    assert journal.submit([]) == 1
+    assert journal.submit([b"two", b""]) == 3
     assert journal.head_lsn == 3
     journal.close()
     journal, recovery = open_journal(directory)
     assert recovery.records == [(1, b"one"), (2, b"two"), (3, b"")]
-    assert journal.append([b"four"]) == 4
+    assert journal.submit([b"four"]) == 4
     journal.close()
 
 
@@ -84,7 +87,7 @@ def test_whatever_was_appended_comes_back_after_each_reopening(
         for batch in batches:
             kept = [body for body in batch if segment.MARK not in body]
             written += kept
-            assert journal.append(kept) == len(written) == journal.head_lsn
+            assert journal.submit(kept) == len(written) == journal.head_lsn
         if end == "close":
             journal.close()
         else:
@@ -109,7 +112,7 @@ def test_a_journal_behind_its_checkpoint_goes_on_after_it(directory: str) -> Non
     fill(directory, [numbered(3)])
     journal, recovery = open_journal(directory, after_lsn=10)
     assert (recovery.records, recovery.missing_lsns, journal.head_lsn) == ([], [], 10)
-    assert journal.append([b"eleven"]) == 11
+    assert journal.submit([b"eleven"]) == 11
     journal.close()
     _, recovery = open_journal(directory, after_lsn=10)
     assert recovery.records == [(11, b"eleven")]
@@ -118,8 +121,8 @@ def test_a_journal_behind_its_checkpoint_goes_on_after_it(directory: str) -> Non
 def test_a_batch_may_take_several_segments(directory: str) -> None:
     written = numbered(300)
     journal, _ = open_journal(directory)
-    journal.append(numbered(3))
-    assert journal.append(written) == 303
+    journal.submit(numbered(3))
+    assert journal.submit(written) == 303
     abandon(journal)
     assert len(segments(directory)) > 3
     _, recovery = open_journal(directory)
@@ -128,11 +131,11 @@ def test_a_batch_may_take_several_segments(directory: str) -> None:
 
 def test_the_largest_body_fits_and_a_larger_one_is_refused_before_anything_is_written(directory: str) -> None:
     journal, _ = open_journal(directory)
-    assert journal.append([b"x" * BODY_MAX]) == 1
+    assert journal.submit([b"x" * BODY_MAX]) == 1
     assert segment.body_bytes_max(SEGMENT_BYTES) == BODY_MAX
     with refuse("DATA_TOO_LARGE"):
-        journal.append([b"small", b"x" * (BODY_MAX + 1)])
-    assert journal.append([b"x" * BODY_MAX]) == 2
+        journal.submit([b"small", b"x" * (BODY_MAX + 1)])
+    assert journal.submit([b"x" * BODY_MAX]) == 2
     journal.close()
     _, recovery = open_journal(directory)
     assert [len(body) for _, body in recovery.records] == [BODY_MAX, BODY_MAX]
@@ -142,8 +145,8 @@ def test_the_largest_body_fits_and_a_larger_one_is_refused_before_anything_is_wr
 def test_a_body_that_looks_like_a_record_is_refused_before_anything_is_written(directory: str, count: int) -> None:
     journal, _ = open_journal(directory)
     with refuse("INVALID"):
-        journal.append([*numbered(count), segment.pack_records([b"forged"], 7)])
-    assert journal.append([b"one"]) == 1
+        journal.submit([*numbered(count), segment.pack_records([b"forged"], 7)])
+    assert journal.submit([b"one"]) == 1
     journal.close()
     _, recovery = open_journal(directory)
     assert recovery.records == [(1, b"one")]
@@ -171,13 +174,13 @@ def test_a_seal_is_written_once_and_the_next_append_takes_its_place(directory: s
     path = segments(directory)[0]
     journal.seal()
     assert entries(path) == [], "the header of a new segment attests enough"
-    journal.append([b"one"])
+    journal.submit([b"one"])
     journal.seal()
     sealed = read(path)
     assert [(entry.lsn, entry.body) for entry in entries(path)] == [(1, b"one"), (1, None)]
     journal.seal()
     assert read(path) == sealed
-    journal.append([b"two"])
+    journal.submit([b"two"])
     assert [(entry.lsn, entry.synced, entry.body) for entry in entries(path)] == [(1, 0, b"one"), (2, 1, b"two")]
     journal.close()
     assert entries(path)[-1].body is None
@@ -185,7 +188,7 @@ def test_a_seal_is_written_once_and_the_next_append_takes_its_place(directory: s
 
 def test_a_full_segment_keeps_a_seals_place(directory: str) -> None:
     journal, _ = open_journal(directory)
-    journal.append([b"x" * BODY_MAX])
+    journal.submit([b"x" * BODY_MAX])
     journal.seal()
     assert [entry.end for entry in entries(segments(directory)[0])][-1] == SEGMENT_BYTES
     journal.close()
@@ -210,7 +213,7 @@ def test_a_clean_stop_and_start_writes_nothing_again(directory: str) -> None:
 
 def test_release_keeps_what_is_needed_and_always_the_last(directory: str) -> None:
     journal, _ = open_journal(directory)
-    journal.append(numbered(200))
+    journal.submit(numbered(200))
     firsts = [segment.named_lsn(os.path.basename(path)) for path in segments(directory)]
     assert len(firsts) > 3
     journal.release(0)
@@ -222,7 +225,7 @@ def test_release_keeps_what_is_needed_and_always_the_last(directory: str) -> Non
     assert first_segment_lsn(directory) == firsts[2]
     journal.release(10_000)
     assert len(segments(directory)) == 1
-    journal.append([b"more"])
+    journal.submit([b"more"])
     journal.close()
     _, recovery = open_journal(directory, after_lsn=200)
     assert recovery.records == [(201, b"more")]
@@ -248,8 +251,8 @@ def test_a_spare_from_another_thread_is_taken_at_the_roll_over(
         raise AssertionError(f"{path} was made on the main thread")
 
     monkeypatch.setattr(segment, "make_zeros", no_zeros)
-    journal.append([b"x" * BODY_MAX])
-    journal.append([b"y" * BODY_MAX])
+    journal.submit([b"x" * BODY_MAX])
+    journal.submit([b"y" * BODY_MAX])
     assert "spare" not in os.listdir(directory)
     assert "reserve" in os.listdir(directory)
     journal.close()
@@ -272,7 +275,7 @@ def test_spares_are_prepared_while_appends_roll_over(directory: str) -> None:
     thread.start()
     written = numbered(600)
     for start in range(0, 600, 6):
-        journal.append(written[start : start + 6])
+        journal.submit(written[start : start + 6])
     done.set()
     thread.join()
     journal.close()
@@ -284,7 +287,7 @@ def test_spares_are_prepared_while_appends_roll_over(directory: str) -> None:
 def test_a_spare_of_another_size_is_replaced_and_one_of_the_same_is_used_at_the_next_start(directory: str) -> None:
     journal, _ = open_journal(directory)
     journal.prepare_spare()
-    journal.append([b"one"])
+    journal.submit([b"one"])
     journal.close()
     inode = os.stat(os.path.join(directory, "spare")).st_ino
     journal, _ = open_journal(directory)
@@ -297,13 +300,35 @@ def test_a_spare_of_another_size_is_replaced_and_one_of_the_same_is_used_at_the_
     journal.close()
 
 
+def test_a_batch_is_reported_committed_once(directory: str) -> None:
+    journal: CommitLog = open_journal(directory)[0]
+    assert journal.committed() is None
+    journal.submit([], from_reserve=False)
+    assert journal.committed() is None
+    journal.submit([b"one"], from_reserve=False)
+    journal.submit([b"two", b"three"], from_reserve=False)
+    assert journal.committed() == journal.head_lsn == 3
+    assert journal.committed() is None
+    journal.close()
+
+
+def test_a_refused_batch_is_not_reported_committed(directory: str) -> None:
+    journal, _ = open_journal(directory)
+    with refuse("DATA_TOO_LARGE"):
+        journal.submit([b"x" * (BODY_MAX + 1)])
+    assert journal.committed() is None
+    journal.close()
+
+
 # --- failures -----------------------------------------------------------------------------------------------
 
 
 def refuses_everything(journal: Journal) -> None:
     for call in (
-        lambda: journal.append([b"again"]),
-        lambda: journal.append([b"again"], from_reserve=True),
+        lambda: journal.submit([b"again"]),
+        lambda: journal.submit([b"again"], from_reserve=True),
+        lambda: journal.submit([]),
+        journal.committed,
         lambda: journal.has_room(SEGMENT_BYTES),
         lambda: journal.release(1),
         journal.seal,
@@ -319,7 +344,7 @@ def test_after_a_failed_write_or_sync_every_call_is_refused(
     directory: str, monkeypatch: pytest.MonkeyPatch, name: str, number: int
 ) -> None:
     journal, _ = open_journal(directory)
-    journal.append([b"one"])
+    journal.submit([b"one"])
 
     def fail(*_: object) -> int:
         raise OSError(number, os.strerror(number))
@@ -327,7 +352,7 @@ def test_after_a_failed_write_or_sync_every_call_is_refused(
     with monkeypatch.context() as patch:
         patch.setattr(os, name, fail)
         with refuse("JOURNAL_FAILED"):
-            journal.append([b"two"])
+            journal.submit([b"two"])
     refuses_everything(journal)
     journal.close()
     journal.close()
@@ -345,9 +370,9 @@ def test_an_interrupted_append_is_a_failed_one(directory: str, monkeypatch: pyte
     with monkeypatch.context() as patch:
         patch.setattr(os, "fdatasync", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            journal.append([b"one"])
+            journal.submit([b"one"])
     with refuse("JOURNAL_FAILED"):
-        journal.append([b"two"])
+        journal.submit([b"two"])
     refuses_everything(journal)
     journal.close()
 
@@ -357,7 +382,7 @@ def test_closing_an_interrupted_journal_writes_nothing(directory: str, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(os, "fdatasync", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            journal.append([b"one"])
+            journal.submit([b"one"])
     before = read(segments(directory)[0])
     journal.close()
     assert read(segments(directory)[0]) == before
@@ -372,11 +397,11 @@ def failing(patch: pytest.MonkeyPatch, name: str, number: int = errno.EIO) -> No
 
 def test_a_failure_at_the_roll_over_ends_the_journal(directory: str, monkeypatch: pytest.MonkeyPatch) -> None:
     journal, _ = open_journal(directory)
-    journal.append([b"x" * BODY_MAX])
+    journal.submit([b"x" * BODY_MAX])
     with monkeypatch.context() as patch:
         failing(patch, "rename")
         with refuse("JOURNAL_FAILED"):
-            journal.append([b"two"])
+            journal.submit([b"two"])
     refuses_everything(journal)
     _, recovery = open_journal(directory)
     assert bodies(recovery) == [b"x" * BODY_MAX]
@@ -387,7 +412,7 @@ def test_a_failure_while_room_is_made_ends_the_journal(
     directory: str, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     journal, _ = open_journal(directory)
-    journal.append([b"x" * BODY_MAX])
+    journal.submit([b"x" * BODY_MAX])
     with monkeypatch.context() as patch:
         failing(patch, name)
         with refuse("JOURNAL_FAILED"):
@@ -400,7 +425,7 @@ def test_a_failure_beside_appends_ends_the_journal(
     directory: str, monkeypatch: pytest.MonkeyPatch, name: str, call: str
 ) -> None:
     journal, _ = open_journal(directory)
-    journal.append(numbered(200))
+    journal.submit(numbered(200))
     with monkeypatch.context() as patch:
         failing(patch, name)
         with refuse("JOURNAL_FAILED"):
@@ -411,7 +436,7 @@ def test_a_failure_beside_appends_ends_the_journal(
 
 def test_a_seal_that_fails_at_the_end_closes_all_the_same(directory: str, monkeypatch: pytest.MonkeyPatch) -> None:
     journal, _ = open_journal(directory)
-    journal.append([b"one"])
+    journal.submit([b"one"])
     with monkeypatch.context() as patch:
         failing(patch, "pwrite")
         with refuse("JOURNAL_FAILED"):
@@ -440,7 +465,7 @@ def test_short_writes_are_continued(directory: str, monkeypatch: pytest.MonkeyPa
     journal, _ = open_journal(directory)
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", partial)
-        journal.append(numbered(9))
+        journal.submit(numbered(9))
     abandon(journal)
     _, recovery = open_journal(directory)
     assert bodies(recovery) == numbered(9)
@@ -451,23 +476,23 @@ def test_a_write_that_writes_nothing_is_an_error_not_a_loop(directory: str, monk
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", lambda fd, data, offset: 0)
         with refuse("JOURNAL_FAILED"):
-            journal.append([b"one"])
+            journal.submit([b"one"])
 
 
 LIMITED = """
 import resource, sys
 from maestro_broker.commit.local.journal import Journal
-from maestro_schemas.errors import MaestroError
+from maestro_schemas.errors import FatalError, MaestroError
 journal, _ = Journal.open(sys.argv[1], segment_bytes=65536, reserve_bytes=0, after_lsn=0)
-journal.append([b"x" * 500] * 4)
+journal.submit([b"x" * 500] * 4)
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
 try:
-    journal.append([b"y" * 500] * 4)
+    journal.submit([b"y" * 500] * 4)
 except MaestroError as error:
     print(error.code)
 try:
-    journal.append([b"z"])
+    journal.submit([b"z"])
 except MaestroError as error:
     print(error.code)
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
@@ -516,28 +541,28 @@ def test_sends_are_refused_below_the_floor_and_confirms_go_on_out_of_the_reserve
     journal.prepare_spare()
     gauge.free_bytes = SEGMENT_BYTES
     assert journal.has_room(100)
-    journal.append([b"x" * BODY_MAX])
+    journal.submit([b"x" * BODY_MAX])
     assert not journal.has_room(100)
     with refuse("STORAGE_FULL"):
-        journal.append([b"send"])
+        journal.submit([b"send"])
     journal.prepare_spare()
     assert journal.has_room(100, from_reserve=True)
-    assert journal.append([b"y" * BODY_MAX], from_reserve=True) == 2
-    assert journal.append([b"confirm"], from_reserve=True) == 3
+    assert journal.submit([b"y" * BODY_MAX], from_reserve=True) == 2
+    assert journal.submit([b"confirm"], from_reserve=True) == 3
     assert not {"spare", "reserve"} & set(os.listdir(directory))
     assert not journal.has_room(100), "a send must not eat what confirms live from"
     with refuse("STORAGE_FULL"):
-        journal.append([b"send"])
+        journal.submit([b"send"])
     assert journal.has_room(100, from_reserve=True)
     gauge.free_bytes = 0
     assert not journal.has_room(SEGMENT_BYTES, from_reserve=True)
     with refuse("STORAGE_FULL"):
-        journal.append([b"z" * BODY_MAX], from_reserve=True)
+        journal.submit([b"z" * BODY_MAX], from_reserve=True)
 
     gauge.free_bytes = 10 * SEGMENT_BYTES
     assert journal.has_room(100), "it resumes by itself"
     assert "reserve" in os.listdir(directory), "and not before what confirms live from is there again"
-    assert journal.append([b"send"]) == 4
+    assert journal.submit([b"send"]) == 4
     journal.close()
     _, recovery = open_journal(directory, reserve_bytes=2 * SEGMENT_BYTES)
     assert bodies(recovery) == [b"x" * BODY_MAX, b"y" * BODY_MAX, b"confirm", b"send"]
@@ -546,17 +571,17 @@ def test_sends_are_refused_below_the_floor_and_confirms_go_on_out_of_the_reserve
 def test_a_whole_reserve_again_is_relief_too(directory: str, gauge: Gauge) -> None:
     journal, _ = open_journal(directory, reserve_bytes=SEGMENT_BYTES)
     journal.prepare_spare()
-    journal.append([b"x" * BODY_MAX])
+    journal.submit([b"x" * BODY_MAX])
     gauge.free_bytes = 0
-    journal.append([b"y" * BODY_MAX], from_reserve=True)
-    journal.append([b"z"], from_reserve=True)
+    journal.submit([b"y" * BODY_MAX], from_reserve=True)
+    journal.submit([b"z"], from_reserve=True)
     assert not journal.has_room(10)
     gauge.free_bytes = 2 * SEGMENT_BYTES
     journal.prepare_spare()
     assert "reserve" in os.listdir(directory)
     assert "spare" not in os.listdir(directory), "not below the floor"
     assert gauge.free_bytes == SEGMENT_BYTES
-    assert journal.append([b"send"]) == 4
+    assert journal.submit([b"send"]) == 4
     assert journal.has_room(10)
     journal.close()
 
@@ -567,10 +592,10 @@ def test_a_reserve_that_can_not_be_made_is_no_relief(
 ) -> None:
     journal, _ = open_journal(directory, reserve_bytes=SEGMENT_BYTES)
     journal.prepare_spare()
-    journal.append([b"x" * BODY_MAX])
+    journal.submit([b"x" * BODY_MAX])
     gauge.free_bytes = 0
-    journal.append([b"y" * BODY_MAX], from_reserve=True)
-    journal.append([b"z"], from_reserve=True)
+    journal.submit([b"y" * BODY_MAX], from_reserve=True)
+    journal.submit([b"z"], from_reserve=True)
     gauge.free_bytes = 10 * SEGMENT_BYTES
 
     def fail(path: str, size: int) -> None:
@@ -578,7 +603,7 @@ def test_a_reserve_that_can_not_be_made_is_no_relief(
 
     with monkeypatch.context() as patch, refuse(code):
         patch.setattr(segment, "make_zeros", fail)
-        journal.append([b"send"])
+        journal.submit([b"send"])
 
 
 def test_a_reserve_that_two_threads_make_at_once(
@@ -586,10 +611,10 @@ def test_a_reserve_that_two_threads_make_at_once(
 ) -> None:
     journal, _ = open_journal(directory, reserve_bytes=SEGMENT_BYTES)
     journal.prepare_spare()
-    journal.append([b"x" * BODY_MAX])
+    journal.submit([b"x" * BODY_MAX])
     gauge.free_bytes = 0
-    journal.append([b"y" * BODY_MAX], from_reserve=True)
-    journal.append([b"z"], from_reserve=True)
+    journal.submit([b"y" * BODY_MAX], from_reserve=True)
+    journal.submit([b"z"], from_reserve=True)
     gauge.free_bytes = 10 * SEGMENT_BYTES
     make_zeros = segment.make_zeros
     with monkeypatch.context() as patch:
@@ -600,17 +625,17 @@ def test_a_reserve_that_two_threads_make_at_once(
             make_zeros(path, size)
 
         patch.setattr(segment, "make_zeros", other_first)
-        assert journal.append([b"send"]) == 4
+        assert journal.submit([b"send"]) == 4
     assert {"spare", "reserve"} <= set(os.listdir(directory))
     journal.close()
 
 
 def test_what_room_was_promised_is_there_even_when_the_disk_fills_up_in_between(directory: str, gauge: Gauge) -> None:
     journal, _ = open_journal(directory, reserve_bytes=SEGMENT_BYTES)
-    journal.append([b"x" * BODY_MAX])
+    journal.submit([b"x" * BODY_MAX])
     assert journal.has_room(10 * SEGMENT_BYTES)
     gauge.free_bytes = 0
-    assert journal.append([b"y" * BODY_MAX] * 10) == 11
+    assert journal.submit([b"y" * BODY_MAX] * 10) == 11
     journal.close()
 
 
@@ -619,23 +644,23 @@ def test_a_send_that_was_promised_room_may_share_a_batch_with_confirms_from_the_
 ) -> None:
     journal, _ = open_journal(directory, reserve_bytes=SEGMENT_BYTES)
     journal.prepare_spare()
-    journal.append([b"x" * 1000])
+    journal.submit([b"x" * 1000])
     gauge.free_bytes = 0
     assert journal.has_room(2000)
     assert journal.has_room(FRESH_ROOM, from_reserve=True)
     assert not journal.has_room(2001), "not a further send"
-    assert journal.append([b"s" * 1900, b"c" * 1900, b"c" * 100]) == 4
+    assert journal.submit([b"s" * 1900, b"c" * 1900, b"c" * 100]) == 4
     assert not journal.has_room(10)
     journal.close()
 
 
 def test_a_refused_large_batch_writes_nothing(directory: str, gauge: Gauge) -> None:
     journal, _ = open_journal(directory)
-    journal.append([b"one"])
+    journal.submit([b"one"])
     gauge.free_bytes = SEGMENT_BYTES
     with refuse("STORAGE_FULL"):
-        journal.append([b"x" * 2000] * 10)
-    assert journal.append([b"two"]) == 2
+        journal.submit([b"x" * 2000] * 10)
+    assert journal.submit([b"two"]) == 2
     journal.close()
     _, recovery = open_journal(directory)
     assert bodies(recovery) == [b"one", b"two"]
@@ -646,7 +671,7 @@ def test_a_gauge_that_was_wrong_is_a_refusal_not_a_failure(
     directory: str, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     journal, _ = open_journal(directory)
-    journal.append([b"one"])
+    journal.submit([b"one"])
     with monkeypatch.context() as patch:
         failing(patch, "fsync", errno.EDQUOT)
         if call == "has_room":
@@ -655,7 +680,7 @@ def test_a_gauge_that_was_wrong_is_a_refusal_not_a_failure(
             journal.prepare_spare()
     assert sorted(os.listdir(directory)) == [segment.file_name(1)], "the attempt left nothing behind"
     assert journal.has_room(SEGMENT_BYTES)
-    assert journal.append([b"x" * BODY_MAX]) == 2
+    assert journal.submit([b"x" * BODY_MAX]) == 2
     journal.close()
 
 
@@ -666,10 +691,10 @@ def test_a_journal_opens_without_room_for_a_segment_and_resumes(directory: str, 
     assert bodies(recovery) == [b"one"]
     assert not journal.has_room(1)
     with refuse("STORAGE_FULL"):
-        journal.append([b"two"], from_reserve=True)
+        journal.submit([b"two"], from_reserve=True)
     journal.seal()
     gauge.free_bytes = 5 * SEGMENT_BYTES
-    assert journal.append([b"two"]) == 2
+    assert journal.submit([b"two"]) == 2
     journal.close()
     _, recovery = open_journal(directory)
     assert bodies(recovery) == [b"one", b"two"]
@@ -719,18 +744,18 @@ def test_a_really_full_disk(small_disk: str) -> None:
     fill_up(ballast)
     sent = 0
     while journal.has_room(1034):
-        journal.append([b"s" * 1000])
+        journal.submit([b"s" * 1000])
         sent += 1
     assert 50 < sent < 70, "the active segment, and no more"
     with refuse("STORAGE_FULL"):
-        journal.append([b"s" * 1000])
+        journal.submit([b"s" * 1000])
     confirmed = 0
     while journal.has_room(1034, from_reserve=True):
-        journal.append([b"c" * 1000], from_reserve=True)
+        journal.submit([b"c" * 1000], from_reserve=True)
         confirmed += 1
     assert 110 < confirmed < 140, "the spare, and the reserve"
     with refuse("STORAGE_FULL"):
-        journal.append([b"c" * 1000], from_reserve=True)
+        journal.submit([b"c" * 1000], from_reserve=True)
     abandon(journal)
 
     journal, recovery = open_journal(directory, segment_bytes=size, reserve_bytes=64 << 10)
@@ -738,5 +763,5 @@ def test_a_really_full_disk(small_disk: str) -> None:
     assert not journal.has_room(1034)
     os.unlink(ballast)
     assert journal.has_room(1034)
-    assert journal.append([b"s" * 1000]) == sent + confirmed + 1
+    assert journal.submit([b"s" * 1000]) == sent + confirmed + 1
     journal.close()

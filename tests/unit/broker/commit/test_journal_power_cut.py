@@ -74,7 +74,7 @@ class Witness:
         for size in sizes:
             self._serial += 1
             self.in_flight.append((b"%d." % self._serial * size)[:size].rjust(8, b"%d" % (self._serial % 10)))
-        journal.append(self.in_flight)
+        journal.submit(self.in_flight)
         self.promised += self.in_flight
         self.in_flight = []
 
@@ -120,8 +120,8 @@ def damaged(tmp_path: Path) -> tuple[str, dict[str, bytes]]:
     journal, _ = open_journal(directory)
     journal.prepare_spare()
     for number in range(1, 12):
-        journal.append([b"record %d" % number * 90])
-    journal.append([b"record %d" % number for number in range(12, 18)])
+        journal.submit([b"record %d" % number * 90])
+    journal.submit([b"record %d" % number for number in range(12, 18)])
     path = segments(directory)[-1]
     batch = [entry for entry in entries(path) if entry.lsn in (15, 16)]
     flip(path, batch[0].end - 1)
@@ -170,7 +170,7 @@ def test_recovery_cut_off_at_each_system_call_can_be_run_again(
             disk.let_go()
         with disk.under(monkeypatch):
             journal, recovery = open_journal(directory)
-            assert journal.append([b"next"]) == journal.head_lsn == 15
+            assert journal.submit([b"next"]) == journal.head_lsn == 15
             journal.close()
         disk.let_go()
         if reference is None:

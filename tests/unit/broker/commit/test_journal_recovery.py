@@ -74,8 +74,8 @@ def renew(directory: str, content: bytes, name: str = segment.file_name(1)) -> s
 @pytest.mark.parametrize("sealed", [True, False])
 def test_cut_at_every_byte_all_that_is_whole_before_the_cut_comes_back(directory: str, *, sealed: bool) -> None:
     journal, _ = open_journal(directory, segment_bytes=1024)
-    journal.append(numbered(8))
-    journal.append(numbered(4, 9))
+    journal.submit(numbered(8))
+    journal.submit(numbered(4, 9))
     if sealed:
         journal.seal()
     abandon(journal)
@@ -93,7 +93,7 @@ def test_cut_at_every_byte_all_that_is_whole_before_the_cut_comes_back(directory
         if cut % 8 == 0:
             again(directory, recovery)
             journal, _ = open_journal(directory, segment_bytes=1024)
-            assert journal.append([b"next"]) == whole + 1
+            assert journal.submit([b"next"]) == whole + 1
             journal.close()
 
 
@@ -144,12 +144,12 @@ def test_a_torn_batch_is_dropped_from_its_first_hole_on_and_nothing_before_it_is
     batch = data.draw(st.lists(st.binary(max_size=900), min_size=1, max_size=6), label="batch")
     before, batch = ([body for body in part if segment.MARK not in body] for part in (before, batch))
     journal, _ = open_journal(directory, segment_bytes=16384)
-    journal.append(before)
+    journal.submit(before)
     path = segments(directory)[0]
     versions = [read(path)]
     journal.seal()
     versions.append(read(path))
-    journal.append(batch)
+    journal.submit(batch)
     versions.append(read(path))
     abandon(journal)
     sectors = []
@@ -170,8 +170,8 @@ def test_a_torn_batch_is_dropped_from_its_first_hole_on_and_nothing_before_it_is
 
 def test_a_torn_batch_with_whole_records_is_quarantined_and_zeroed(directory: str) -> None:
     journal, _ = open_journal(directory)
-    journal.append(numbered(3))
-    journal.append(numbered(4, 4))
+    journal.submit(numbered(3))
+    journal.submit(numbered(4, 4))
     abandon(journal)
     path = segments(directory)[0]
     found = entries(path)
@@ -188,7 +188,7 @@ def test_a_torn_batch_with_whole_records_is_quarantined_and_zeroed(directory: st
     assert segments(directory)[1].endswith(segment.file_name(4))
     assert recovery.missing_lsns == []
     assert len(recovery.warnings()) == 1
-    assert journal.append([b"five"]) == 5
+    assert journal.submit([b"five"]) == 5
     journal.close()
     _, recovery = open_journal(directory)
     assert bodies(recovery) == [*numbered(4), b"five"]
@@ -197,7 +197,7 @@ def test_a_torn_batch_with_whole_records_is_quarantined_and_zeroed(directory: st
 
 def test_a_torn_first_batch_gives_a_fresh_segment_of_the_same_name(directory: str) -> None:
     journal, _ = open_journal(directory)
-    journal.append(numbered(2))
+    journal.submit(numbered(2))
     abandon(journal)
     path = segments(directory)[0]
     flip(path, entries(path)[0].end - 1)
@@ -206,7 +206,7 @@ def test_a_torn_first_batch_gives_a_fresh_segment_of_the_same_name(directory: st
     assert (recovery.records, recovery.missing_lsns) == ([], [])
     assert [os.path.basename(one) for one in segments(directory)] == [segment.file_name(1)]
     assert read(path)[segment.HEADER_BYTES :].strip(b"\0") == b""
-    assert journal.append([b"one"]) == 1
+    assert journal.submit([b"one"]) == 1
     journal.close()
     _, recovery = open_journal(directory)
     assert bodies(recovery) == [b"one"]
@@ -228,7 +228,7 @@ def test_zeros_in_the_place_of_a_durable_record_are_no_clean_end(directory: str)
 def test_a_hole_of_which_only_the_beginning_was_durable(directory: str) -> None:
     journal, _ = open_journal(directory)
     for batch in ([b"one"], [b"two"], [b"three", b"four"]):
-        journal.append(batch)
+        journal.submit(batch)
     abandon(journal)
     path = segments(directory)[0]
     found = entries(path)
@@ -238,7 +238,7 @@ def test_a_hole_of_which_only_the_beginning_was_durable(directory: str) -> None:
     assert bodies(recovery) == [b"one"]
     assert recovery.missing_lsns == [(2, 2)], "the fourth record attests the second, and nothing attests the third"
     assert [report.reason for report in recovery.quarantined] == ["corrupt", "torn"]
-    assert journal.append([b"new three"]) == 3
+    assert journal.submit([b"new three"]) == 3
     journal.close()
     _, recovery = open_journal(directory)
     assert recovery.records == [(1, b"one"), (3, b"new three")]
@@ -247,9 +247,9 @@ def test_a_hole_of_which_only_the_beginning_was_durable(directory: str) -> None:
 
 def test_a_later_segment_attests_what_came_before_it(directory: str) -> None:
     journal, _ = open_journal(directory)
-    journal.append([b"x" * 3000])
-    journal.append([b"y" * 500])
-    journal.append([b"z" * 2000])
+    journal.submit([b"x" * 3000])
+    journal.submit([b"y" * 500])
+    journal.submit([b"z" * 2000])
     abandon(journal)
     flip(segments(directory)[0], entries(segments(directory)[0])[1].end - 1)
     journal, recovery = open_journal(directory)
@@ -351,7 +351,7 @@ def test_a_missing_segment_is_reported_and_all_others_are_served(several: str, w
         (lsn, body) for lsn, body in enumerate(numbered(300), 1) if not lost[0] <= lsn <= lost[1]
     ]
     assert "records" in recovery.warnings()[0]
-    assert journal.append([b"next"]) == 301
+    assert journal.submit([b"next"]) == 301
     journal.close()
 
 
@@ -383,7 +383,7 @@ def test_a_copy_under_another_name_is_moved_away(several: str) -> None:
     assert recovery.quarantined[0].path is not None
     assert read(recovery.quarantined[0].path) == content
     assert len(recovery.warnings()) == 2
-    assert journal.append([b"next"]) == 301
+    assert journal.submit([b"next"]) == 301
     journal.close()
     _, recovery = open_journal(several)
     assert recovery.warnings() == []
@@ -419,7 +419,7 @@ def test_an_emptied_directory_under_a_checkpoint_is_told_of(directory: str) -> N
     journal, recovery = open_journal(directory, after_lsn=12)
     assert recovery.records == []
     assert "no segment" in recovery.warnings()[0]
-    assert journal.append([b"next"]) == 13
+    assert journal.submit([b"next"]) == 13
     journal.close()
 
 
@@ -437,7 +437,7 @@ def test_an_end_that_somebody_knows_of_is_missed(several: str, kept: str) -> Non
         last = len(recovery.records)
     assert [lsn for lsn, _ in recovery.records] == list(range(1, last + 1))
     assert recovery.missing_lsns == [(last + 1, known)]
-    assert journal.append([b"next"]) == known + 1, "no number is given twice"
+    assert journal.submit([b"next"]) == known + 1, "no number is given twice"
     journal.close()
     # By now the segment that begins after the hole attests it too.
     journal, recovery = open_journal(several)
@@ -447,7 +447,7 @@ def test_an_end_that_somebody_knows_of_is_missed(several: str, kept: str) -> Non
 
 def test_what_is_attested_from_elsewhere_is_not_written_again(directory: str) -> None:
     journal, _ = open_journal(directory)
-    journal.append(numbered(3))
+    journal.submit(numbered(3))
     abandon(journal)
     before = len(segments(directory))
     journal, recovery = Journal.open(
@@ -486,7 +486,7 @@ def test_a_changed_segment_size_does_not_matter(directory: str) -> None:
     for index, size in enumerate((4096, 8192, 2048)):
         journal, recovery = open_journal(directory, segment_bytes=size)
         assert bodies(recovery) == written[: index * 30]
-        journal.append(written[index * 30 : index * 30 + 30])
+        journal.submit(written[index * 30 : index * 30 + 30])
         journal.close()
     _, recovery = open_journal(directory)
     assert bodies(recovery) == written[:90]
@@ -515,8 +515,8 @@ def test_a_tail_that_can_not_be_copied_is_written_again_in_place(
 ) -> None:
     journal, _ = open_journal(directory)
     journal.prepare_spare()
-    journal.append(numbered(2))
-    journal.append(numbered(3, 3))
+    journal.submit(numbered(2))
+    journal.submit(numbered(3, 3))
     abandon(journal)
     path = segments(directory)[0]
     flip(path, entries(path)[4].end - 1)
@@ -545,8 +545,8 @@ def test_without_room_in_quarantine_the_bytes_stay_where_they_are(
     directory: str, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     journal, _ = open_journal(directory)
-    journal.append([b"one"])
-    journal.append([b"two", b"three", b"four"])
+    journal.submit([b"one"])
+    journal.submit([b"two", b"three", b"four"])
     abandon(journal)
     path = segments(directory)[0]
     found = entries(path)
@@ -578,7 +578,7 @@ def test_without_room_in_quarantine_the_bytes_stay_where_they_are(
     ]
     assert read(path)[found[2].offset : found[3].end] == before
     assert "no room for a copy" in recovery.warnings()[1]
-    assert journal.append([b"three again"]) == 3
+    assert journal.submit([b"three again"]) == 3
     abandon(journal)
     journal, recovery = open_journal(directory)
     assert recovery.records == [(2, b"two"), (3, b"three again")]
@@ -590,7 +590,7 @@ def test_an_error_that_is_no_lack_of_room_is_not_taken_for_one(
     directory: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal, _ = open_journal(directory)
-    journal.append([b"one"])
+    journal.submit([b"one"])
     abandon(journal)
 
     def fail(*_: object, **__: object) -> None:

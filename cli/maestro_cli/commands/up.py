@@ -71,7 +71,7 @@ def run(
 
     context = CommandContext.here()
     context.check_local("start")
-    wanted = gateway_request.wish(context, http=http, host=http_host, port=http_port)
+    wanted = gateway_request.resolve(context, http=http, host=http_host, port=http_port)
     chosen = _chosen(settings or [])
     running = context.running()
     if running is not None and (chosen or foreground or tcp is not None):
@@ -83,7 +83,7 @@ def run(
         )
     if foreground:
         if wanted is not None:
-            gateway_request.accompany(context, wanted)
+            gateway_request.start_attached(context, wanted)
         _become_the_broker(context, chosen, tcp)
     broker = running or ensure(context.data, context.environ, autostart=True, settings=chosen, tcp=tcp)
     if not as_json:

@@ -61,7 +61,7 @@ def _settings(agent: Agent, path: str, context: CommandContext, *, is_users: boo
     name = f"hooks of {agent.name}"
     try:
         lines, strange = _lines(agent, path, context)
-        is_current = not installation.to_install(agent, path, installation.entries(agent, context.data)).changes
+        is_current = not installation.plan_install(agent, path, installation.entries(agent, context.data)).is_needed
     except (MaestroError, OSError) as error:
         hint = error.hint if isinstance(error, MaestroError) else ""
         yield DoctorFinding(name, "failed", str(error), hint or f"Mend it, then: maestro hooks install {agent.name}")
@@ -69,7 +69,7 @@ def _settings(agent: Agent, path: str, context: CommandContext, *, is_users: boo
     again = f"maestro hooks install {agent.name}{'' if is_users else ' --scope project'}"
     for event, line in strange:
         what = f"not ours to run: at {plain(event)[:_LINE_CHARS]}, {path} has {plain(line)[:_LINE_CHARS]}"
-        repair = again if shell_script.is_ours(line) else "Take it out, unless it is yours."
+        repair = again if shell_script.is_own_command(line) else "Take it out, unless it is yours."
         yield DoctorFinding(name, "warning", what, repair)
     if not lines:
         if not strange and is_users and shutil.which(_PROGRAMS[agent.name], path=context.environ.get("PATH")):
@@ -82,7 +82,7 @@ def _settings(agent: Agent, path: str, context: CommandContext, *, is_users: boo
         yield DoctorFinding(name, "failed", f"{path} calls {script}, which is not there", again)
         return
     try:
-        is_as_written = shell_script.is_as_written(context.data, sys.executable)
+        is_as_written = shell_script.is_current(context.data, sys.executable)
     except OSError as error:
         yield DoctorFinding(name, "failed", f"{script} can't be read: {error}", again)
         return
@@ -149,7 +149,7 @@ def _lines(agent: Agent, path: str, context: CommandContext) -> tuple[dict[str, 
         # An event's name comes from the settings too: one that is unknown must not get into a line of ours.
         if event in agent.events and line == shell_script.command(script, agent.name, event):
             lines[event] = line
-        elif shell_script.names_us(line):
+        elif shell_script.mentions_script(line):
             strange.append((event, line))
     return lines, strange
 
@@ -240,7 +240,7 @@ def _judged(agent: Agent, event: str, kind: str, out: bytes) -> str:
     except ValueError:
         return "says what is no JSON"
     text = _text_in(answer)
-    wanted = agent.go_on(event, text) if kind == agents.STOP else agent.context(event, text)
+    wanted = agent.continue_turn(event, text) if kind == agents.STOP else agent.context(event, text)
     if not text or answer != wanted:
         return "says something that the agent does not read"
     if agent.size(text) > _SIZE_MAX:

@@ -78,8 +78,10 @@ def test_a_command_opens_one_connection(alice: Shell, bob: Shell, arguments: str
 def test_a_wait_opens_one_connection(alice: Shell, bob: Shell, opened: Opened, shape: list[str], way: str) -> None:
     with bob.client() as receiver:
         opened.count()
-        sending = alice.like(MAESTRO_QUICK=way).start("send", "-t", bob.session_id, "-m", "x", *shape, "--timeout", "30s")
-        eventually(lambda: receiver.inbox(status=["pending"])["messages"], "it arrived")
+        sending = alice.like(MAESTRO_QUICK=way).start(
+            "send", "-t", bob.session_id, "-m", "x", *shape, "--timeout", "30s"
+        )
+        eventually(lambda: len(receiver.inbox(status=["pending"])["messages"]) == 1, "it arrived")
         [message] = receiver.inbox(status=["pending"])["messages"]
         before = opened.count() - 1
         if shape == ["--wait-reply"]:

@@ -35,8 +35,8 @@ def run(
     from maestro_cli import settings_view
     from maestro_cli.output.render import plain
 
-    picture = settings_view.look(CommandContext.here())
-    chosen = settings_view.chosen(picture.settings, names)
+    picture = settings_view.collect(CommandContext.here())
+    chosen = settings_view.select(picture.settings, names)
     if as_json:
         shown = {row.name: {key: value for key, value in row._asdict().items() if key != "name"} for row in chosen}
         streams.say_json({"path": picture.path, "pid": picture.pid, "changed": picture.changed, "settings": shown})

@@ -1,6 +1,6 @@
-"""`maestro hooks run`: what an agent calls.
+"""`maestro hooks run`: the command that an agent's hook calls.
 
-Rule: this is its help only. `main` answers the call itself before any parser is imported, because agents wait for it.
+Rule: this module only has the help. `main` answers a call before it imports a parser, because the agent waits.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 USAGE = "maestro hooks run AGENT EVENT [OPTIONS]"
 DETAILS = """\
-It reads the agent's JSON from standard input and answers in the agent's form,
-or not at all. Its exit code is always 0, because agents take others for an
-order to stop; what went wrong is in logs/hooks.log in the data directory.
+It reads the agent's JSON from standard input. It prints an answer in the agent's
+format, or nothing. Its exit code is always 0, because agents read other codes
+as an order to stop. Errors are in logs/hooks.log in the data directory.
 
 Examples:
   maestro hooks run claude-code UserPromptSubmit < input.json
@@ -30,7 +30,8 @@ def run(
     /,
     *,
     agent_pid: Annotated[
-        int, Option(name="--agent-pid", metavar="PID", help="The agent's process, by which it is known again.")
+        int,
+        Option(name="--agent-pid", metavar="PID", help="The agent's process, which identifies it."),
     ] = 0,
 ) -> int:
     """Answer one call of a hook."""

@@ -49,7 +49,7 @@ def run(
         )
     if out is not None and os.path.exists(out):
         raise MaestroError("INVALID", f"{out} exists", "Give another name, or move it away.")
-    spool_process.await_filed(context)
+    spool_process.wait_until_written(context)
     read_fd, write_fd = os.pipe()
     words = spool_process.command("views.export", context, "--progress-fd", str(write_fd))
     if session is not None:

@@ -48,14 +48,14 @@ def run(
         raise MaestroError(
             "DATA_DIR_UNUSABLE", f"there is no {context.data}", "The first command that needs it makes it."
         )
-    is_served = spool_process.await_filed(context)
+    is_served = spool_process.wait_until_written(context)
     words = spool_process.command("views.verify", context, *(["--is-served"] if is_served else []))
     checks: list[dict[str, Any]] = []
     findings: list[dict[str, Any]] = []
     unfiled = 0
     with spool_process.progress("verify") as show:
         name = ""
-        for what in spool_process.told(words):
+        for what in spool_process.json_lines(words):
             name = what.get("check", name)
             show(name, what.get("looked", 0))
             if "finding" in what:

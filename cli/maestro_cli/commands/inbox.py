@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 DETAILS = """\
 A message is marked delivered after it was printed. `maestro message read ID`,
 or --mark-read, notifies its sender that it was read. At most 20,000 characters
-are printed at once (the setting print_chars_max); the next call prints the rest.
+are printed at once (the setting print_chars_max); the next call prints the
+rest.
 
 Examples:
   maestro inbox

@@ -162,9 +162,9 @@ def test_main_is_cheap_to_import() -> None:
 def test_a_fault_of_ours_is_told_once_and_kept(tmp_path: pytest.TempPathFactory) -> None:
     """The traceback goes to a file, so that an agent's context is spared; the message says which."""
     broken = (
-        "import sys, maestro_cli.command_table as tree\n"
-        "def fail(): raise ZeroDivisionError('on purpose')\n"
-        "tree.build = fail\n"
+        "import sys, maestro_cli.commands.status as status\n"
+        "def fail(as_json): raise ZeroDivisionError('on purpose')\n"
+        "status.run = fail\n"
         "from maestro_cli.main import main\n"
         "sys.exit(main(['status', '--json']))\n"
     )

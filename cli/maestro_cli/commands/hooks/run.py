@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 USAGE = "maestro hooks run AGENT EVENT [OPTIONS]"
 DETAILS = """\
-It reads the agent's JSON from standard input. It prints an answer in the agent's
-format, or nothing. Its exit code is always 0, because agents read other codes
-as an order to stop. Errors are in logs/hooks.log in the data directory.
+It reads the agent's JSON from standard input. It prints an answer in the
+agent's format, or nothing. Its exit code is always 0, because agents read other
+codes as an order to stop. Errors are in logs/hooks.log in the data directory.
 
 Examples:
   maestro hooks run claude-code UserPromptSubmit < input.json

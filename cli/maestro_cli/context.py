@@ -19,8 +19,8 @@ TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from maestro_clients.channel.one_shot_client import AnyClient, OneShotClient
     from maestro_clients.client import Client
+    from maestro_clients.one_shot_client import AnyClient, OneShotClient
     from maestro_clients.processes.broker_process import Endpoints
     from maestro_clients.protocol.callers import Caller
 
@@ -125,7 +125,7 @@ class CommandContext:
         exchange = one_shot.OneShotConnection(path)
         if not exchange.open():
             return None
-        from maestro_clients.channel.one_shot_client import OneShotClient
+        from maestro_clients.one_shot_client import OneShotClient
 
         speaker = {"session": self.own_session, "token": self.own_token}
         return OneShotClient(exchange, {name: value for name, value in speaker.items() if value is not None})

@@ -17,7 +17,7 @@ from .context import now_ms
 from .output import streams
 
 if TYPE_CHECKING:
-    from maestro_clients.channel.one_shot_client import AnyClient
+    from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import EventDoc
 
     from .context import CommandContext

@@ -18,10 +18,10 @@ from .channel.unanswered import not_ours
 from .protocol import commands
 from .protocol.callers import Caller
 from .protocol.codec import encoder
-from .protocol.commands import method
+from .protocol.methods import CommandMethods
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
 
     from maestro_schemas.documents import OutgoingDoc, SendResultDoc
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 OPERATOR = Caller()
 
 
-class Client:
+class Client(CommandMethods):
     """An open connection that speaks for `caller`.
 
     `address`: a broker's `router` endpoint. `timeout_s`: of each call that names no other. `patient`: a call waits
@@ -109,16 +109,6 @@ class Client:
             commands.check_size(len(encoded), self._wire_bytes_max)
         return encoded
 
-    # --- messages ------------------------------------------------------------------------------------------
-
-    hello = method(commands.hello)
-    send = method(commands.send)
-    _send_some = method(commands.send_many)
-
-    def send_many(self, outgoing: Sequence[OutgoingDoc], *, caller: Caller | None = None) -> list[SendResultDoc]:
-        """As `commands.send_many`; nothing is asked for an empty sequence."""
-        return self._send_some(outgoing, caller=caller) if outgoing else []
-
     def pipeline(
         self, outgoing: Iterable[OutgoingDoc], *, in_flight: int = 16, batch: int = 1, caller: Caller | None = None
     ) -> Iterator[SendResultDoc]:
@@ -154,30 +144,6 @@ class Client:
             if os.getpid() == owner:
                 for request_id in ids:
                     line.forget(request_id)
-
-    inbox = method(commands.inbox)
-    confirm = method(commands.confirm)
-    message = method(commands.message)
-    message_with_people = method(commands.message_with_people)
-    thread = method(commands.thread)
-    dead = method(commands.dead)
-    delete = method(commands.delete)
-
-    # --- sessions ------------------------------------------------------------------------------------------
-
-    start_session = method(commands.start_session)
-    end_session = method(commands.end_session)
-    session = method(commands.session)
-    sessions = method(commands.sessions)
-    touch_session = method(commands.touch_session)
-
-    # --- the post office -----------------------------------------------------------------------------------
-
-    events = method(commands.events)
-    stats = method(commands.stats)
-    drain_outbox = method(commands.drain_outbox)
-    prune = method(commands.prune)
-    shutdown = method(commands.shutdown)
 
 
 def _claimed(line: SyncChannel, request_id: bytes, message_ids: list[str]) -> list[SendResultDoc]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import MessageDoc, MetadataDoc, OutgoingDoc
     from maestro_schemas.outbox_entry import OutboxEntry
 
-    from .channel.one_shot_client import AnyClient
+    from .one_shot_client import AnyClient
 
 _DEAD = frozenset({"expired", "failed"})
 

@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from maestro_clients.channel.one_shot_client import AnyClient
+    from maestro_clients.one_shot_client import AnyClient
 
     from .page import Marking
 

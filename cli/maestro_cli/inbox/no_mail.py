@@ -7,7 +7,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from maestro_clients.channel.one_shot_client import AnyClient
+    from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import InboxDoc
 
 STATUSES_NEW = ["pending"]

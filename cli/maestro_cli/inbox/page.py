@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Literal
 
-    from maestro_clients.channel.one_shot_client import AnyClient
+    from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import InboxDoc, ItemResultDoc, MessageDoc
 
     # What showing a message does to it.

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
     from maestro_cli.context import CommandContext
-    from maestro_clients.channel.one_shot_client import AnyClient, OneShotClient
     from maestro_clients.client import Client
     from maestro_clients.durable_send import SendOutcome
+    from maestro_clients.one_shot_client import AnyClient, OneShotClient
     from maestro_schemas.documents import OutgoingDoc
 
     from .waiting import AwaitedReceipt
@@ -81,7 +81,7 @@ def handed_over(
     """The broker's result, or the outcome of a message that was queued. Raises MaestroError for a refusal."""
     full: Client | None = None
     if client is not None:
-        from maestro_clients.channel import one_shot_client
+        from maestro_clients import one_shot_client
 
         if isinstance(client, one_shot_client.OneShotClient):
             result = first_attempt(client, outgoing)

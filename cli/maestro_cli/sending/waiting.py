@@ -18,9 +18,9 @@ from . import send_flow, sent_text
 
 if TYPE_CHECKING:
     from maestro_cli.context import CommandContext
-    from maestro_clients.channel.one_shot_client import AnyClient
     from maestro_clients.client import Client
     from maestro_clients.durable_send import SendOutcome
+    from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import MessageDoc, OutgoingDoc
 
 DEFAULT_TIMEOUT = "30s"

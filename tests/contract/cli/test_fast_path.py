@@ -24,7 +24,7 @@ from maestro_cli import exit_codes
 from maestro_cli.inbox import no_mail
 from maestro_cli.sending import send_flow
 from maestro_clients.channel import one_shot
-from maestro_clients.channel.one_shot_client import OneShotClient
+from maestro_clients.one_shot_client import OneShotClient
 from maestro_clients.processes.broker_process import find
 from maestro_clients.protocol.commands import BYTES_ALWAYS_TAKEN
 from maestro_schemas.errors import MaestroError

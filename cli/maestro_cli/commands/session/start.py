@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Annotated
 
     from maestro_cli.options import Option
-    from maestro_clients.channel.one_shot_client import AnyClient
+    from maestro_clients.one_shot_client import AnyClient
     from maestro_clients.protocol.callers import Caller
     from maestro_schemas.documents import SessionDoc
     from maestro_schemas.vocabularies import Role

@@ -7,11 +7,10 @@ nothing of `Client` before.
 
 from __future__ import annotations
 
-from maestro_clients.protocol import commands
-from maestro_clients.protocol.commands import method
+from maestro_clients.protocol.methods import CommandMethods
 from maestro_schemas.errors import MaestroError
 
-from . import one_shot
+from .channel import one_shot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 _ERROR_STATUS = 400
 
 
-class OneShotClient:
+class OneShotClient(CommandMethods):
     """`speaker`: the `as` of each request. `close` closes the exchange as well."""
 
     def __init__(self, exchange: one_shot.OneShotConnection, speaker: Mapping[str, str]) -> None:
@@ -77,25 +76,6 @@ class OneShotClient:
 
         speaker = Caller(self._speaker.get("session"), self._speaker.get("token"))
         return Client(one_shot.address(self._exchange.path), speaker)
-
-    hello = method(commands.hello)
-    send = method(commands.send)
-    inbox = method(commands.inbox)
-    confirm = method(commands.confirm)
-    message = method(commands.message)
-    message_with_people = method(commands.message_with_people)
-    thread = method(commands.thread)
-    dead = method(commands.dead)
-    delete = method(commands.delete)
-    start_session = method(commands.start_session)
-    end_session = method(commands.end_session)
-    session = method(commands.session)
-    sessions = method(commands.sessions)
-    touch_session = method(commands.touch_session)
-    events = method(commands.events)
-    stats = method(commands.stats)
-    drain_outbox = method(commands.drain_outbox)
-    prune = method(commands.prune)
 
 
 if TYPE_CHECKING:

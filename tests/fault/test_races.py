@@ -18,8 +18,8 @@ import pytest
 
 from fault.ledger import Line, judge, read_mailbox
 from fault.solo import Solo, text_of
+from maestro_clients.durable_send import send_or_queue
 from maestro_clients.mailbox.watcher import Watcher
-from maestro_clients.outbox.durable_send import send_or_queue
 from maestro_clients.processes.broker_process import ensure, find
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.new_ids import new_message_id

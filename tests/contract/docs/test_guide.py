@@ -22,6 +22,7 @@ import pytest
 from maestro_clients.processes.broker_process import find
 from maestro_clients.processes.gateway_process import stop as stop_gateway
 from maestro_schemas.errors import CODES
+from support.far_office import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3))
 GUIDE = os.path.join(ROOT, "docs", "guide")
 PAGES = sorted(name for name in os.listdir(GUIDE) if name.endswith(".md"))
+# The page's port is for a reader; here it is replaced by one that is free.
+SHOWN_PORT = "47610"
 # Why a block can't be run here. Each reason is one a reader would accept.
 REASONS = {"made-by-the-readme", "needs-systemd", "opens-an-agent"}
 
@@ -49,6 +52,8 @@ def blocks(page: str) -> list[Block]:
     """A page's blocks, in order."""
     with open(os.path.join(GUIDE, page), encoding="utf-8") as file:
         text = file.read()
+    if SHOWN_PORT in text:
+        text = text.replace(SHOWN_PORT, str(free_ports()))
     found: list[Block] = []
     for fence in _FENCE.finditer(text):
         kind, info, content = fence.groups()

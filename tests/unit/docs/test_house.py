@@ -28,6 +28,8 @@ PACKAGES = {
     "maestro_cli": "cli",
 }
 LINES_MAX = 500
+# Unit tests of no one module: schemas/golden against the package.
+_OF_THE_WHOLE_PACKAGE = ("golden_vectors",)
 # What a contract of import-linter is about; exceptions (`ignore_imports`) name modules.
 _LISTS = ("source_modules", "forbidden_modules", "modules", "layers", "containers")
 MODULES_OF_A_FOLDER_MAX = 15
@@ -172,6 +174,23 @@ def _with_words() -> Iterator[str]:
         is_read = path.endswith((".py", ".md", ".sh", ".css", ".json", ".toml")) or path in ("Justfile", ".ci/run")
         if is_read and not path.startswith(WORDS_SKIPPED):
             yield path
+
+
+def test_unit_tests_mirror_the_source() -> None:
+    """`tests/unit/broker/core/test_threads*.py` tests `maestro_broker/core/threads.py`, or a folder of that name."""
+    folders = {name.removeprefix("maestro_"): f"{folder}/{name}" for name, folder in PACKAGES.items()}
+    known = {path.removesuffix(".py") for path in OURS} | {os.path.dirname(path) for path in OURS}
+    misplaced = []
+    for path in modules("tests/unit"):
+        package, *inside = os.path.dirname(path).split("/")[2:]
+        name = os.path.basename(path).removesuffix(".py").removeprefix("test_")
+        if package == "docs" or name in ("conftest", *_OF_THE_WHOLE_PACKAGE):
+            continue
+        words = name.split("_")
+        names = ["_".join(words[:count]) for count in range(1, len(words) + 1)]
+        if known.isdisjoint("/".join([folders[package], *inside, one]) for one in names):
+            misplaced.append(path)
+    assert misplaced == []
 
 
 def test_a_folder_holds_few_modules() -> None:

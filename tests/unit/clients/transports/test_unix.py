@@ -67,7 +67,7 @@ def test_what_is_unsent_is_not_copied_for_each_request_more(reluctant: Reluctant
     plug = open_at(reluctant.path)
     assert plug is not None
     reluctant.greet()
-    while not plug._link.ready:
+    while not plug._zmtp.ready:
         plug.receive(1.0)
     for number in range(500):
         plug.send((b"M1", b"%d" % number, b"send", BODY))

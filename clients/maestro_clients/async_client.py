@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .channel.async_channel import AsyncChannel
-from .protocol import commands
+from .protocol import commands, sizes
 from .protocol.callers import Caller
 from .protocol.codec import encoder
 from .retry_policy import NOT_REPEATED, retry_async
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import OutgoingDoc, SendResultDoc
     from maestro_schemas.errors import MaestroError
 
-    from .protocol.frames import Reply
+    from .channel.core import Reply
 
     P = ParamSpec("P")
 
@@ -141,8 +141,8 @@ class AsyncClient:
 
     async def _check_size(self, size: int) -> None:
         if self._wire_bytes_max is None:
-            self._wire_bytes_max = commands.wire_bytes_max(await self.hello())
-        commands.check_size(size, self._wire_bytes_max)
+            self._wire_bytes_max = sizes.wire_bytes_max(await self.hello())
+        sizes.check_size(size, self._wire_bytes_max)
 
     # --- messages ------------------------------------------------------------------------------------------
 

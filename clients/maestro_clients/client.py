@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .channel.sync_channel import SyncChannel
 from .channel.unanswered import not_ours
-from .protocol import commands
+from .protocol import commands, sizes
 from .protocol.callers import Caller
 from .protocol.codec import encoder
-from .protocol.methods import CommandMethods
+from .protocol.commands import CommandMethods
 from .retry_policy import NOT_REPEATED, retry
 
 if TYPE_CHECKING:
@@ -125,8 +125,8 @@ class Client(CommandMethods):
         encoded = self._encode({"as": speaker, **body} if speaker else body)
         if len(encoded) > commands.BYTES_ALWAYS_TAKEN:
             if self._wire_bytes_max is None:
-                self._wire_bytes_max = commands.wire_bytes_max(self.hello())
-            commands.check_size(len(encoded), self._wire_bytes_max)
+                self._wire_bytes_max = sizes.wire_bytes_max(self.hello())
+            sizes.check_size(len(encoded), self._wire_bytes_max)
         return encoded
 
     def pipeline(

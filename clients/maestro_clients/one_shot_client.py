@@ -7,8 +7,8 @@ only then.
 
 from __future__ import annotations
 
-from maestro_clients.protocol.frames import body_of
-from maestro_clients.protocol.methods import CommandMethods
+from maestro_clients.channel.core import body_of
+from maestro_clients.protocol.commands import CommandMethods
 from maestro_schemas.errors import MaestroError
 
 from .channel import one_shot

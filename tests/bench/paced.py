@@ -14,13 +14,12 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.references import RECORD_BYTES
-from maestro_clients.channel.core import ChannelCore
+from maestro_clients.channel.core import ChannelCore, body_of
 from maestro_clients.client import Client
 from maestro_clients.mailbox.watcher import Watcher
 from maestro_clients.protocol import commands
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.codec import decode, encoder
-from maestro_clients.protocol.frames import body_of
 from maestro_clients.protocol.new_ids import new_message_id
 from maestro_clients.transports.addresses import unix_path
 from maestro_clients.transports.unix import open_at

@@ -11,14 +11,15 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from maestro_clients.protocol.frames import body_of
+from maestro_clients.channel.core import body_of
 from maestro_schemas.errors import MaestroError
 
 from . import unanswered
 from .driver import ChannelDriver
 
 if TYPE_CHECKING:
-    from maestro_clients.protocol.frames import Frames, Reply
+    from maestro_clients.channel.core import Reply
+    from maestro_clients.protocol.codec import Frames
     from maestro_clients.transports import transport
 
 

@@ -9,7 +9,6 @@ fast path is a driver of this, too.
 
 from __future__ import annotations
 
-from maestro_clients.protocol.frames import decode_reply
 from maestro_schemas import PROTOCOL_HEADER
 from maestro_schemas.errors import MaestroError
 
@@ -18,7 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
-    from maestro_clients.protocol.frames import Frames, Reply
+    from maestro_clients.protocol.codec import Frames
+
+    # A reply: HTTP's status number, and the body; from 400 on, the body is an error's.
+    Reply = tuple[int, dict[str, Any]]
 
 # The broker answers in well under a millisecond, or after one slow fsync: seen up to 200 ms on a busy disk.
 RESEND_AFTER_S = 0.3
@@ -31,6 +33,8 @@ RECONNECT_AFTER_S = 0.02
 RECONNECT_AFTER_MAX_S = 0.25
 
 _NEVER_S = float("inf")
+_ERROR_STATUS = 400
+_REPLY_FRAMES = 4
 
 
 class _Request:
@@ -178,3 +182,38 @@ class ChannelCore:
             return None
         other_s = self._quiet_since_s + QUIET_S if connected else now_s + self.reconnect_after_s
         return max(min(self._wake_s, other_s), now_s)
+
+
+def decode_reply(frames: Sequence[bytes], decode: Callable[[bytes], dict[str, Any]]) -> tuple[bytes, Reply]:
+    """The request's id and the reply. Raises MaestroError UNSUPPORTED_PROTOCOL or BAD_REQUEST, and as `decode`."""
+    if not frames or frames[0] != PROTOCOL_HEADER:
+        raise MaestroError(
+            "UNSUPPORTED_PROTOCOL",
+            f"the peer answered with {frames[0][:16] if frames else b''!r} where {PROTOCOL_HEADER!r} must stand",
+            "The broker is of another version: `maestro down`; the next command starts the installed one.",
+        )
+    if len(frames) != _REPLY_FRAMES:
+        raise _unreadable(f"{len(frames)} frames instead of {_REPLY_FRAMES}")
+    _, request_id, status, body = frames
+    if len(status) != 3 or not status.isdigit():
+        raise _unreadable(f"the status {status[:16]!r}")
+    return request_id, (int(status), decode(body))
+
+
+def body_of(outcome: Reply | MaestroError) -> dict[str, Any]:
+    """The body of a reply. Raises the MaestroError that the outcome or the reply is."""
+    if isinstance(outcome, MaestroError):
+        raise outcome
+    status, body = outcome
+    if status >= _ERROR_STATUS:
+        raise MaestroError.from_body(body)
+    return body
+
+
+def _unreadable(what: str) -> MaestroError:
+    """The error for bytes that no broker of this version sends."""
+    return MaestroError(
+        "BAD_REQUEST",
+        f"the peer sent {what}",
+        "Is it a broker of this post office? `maestro status` says which one answers.",
+    )

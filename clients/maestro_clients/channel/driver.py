@@ -19,7 +19,7 @@ from .core import ChannelCore
 from .unanswered import unanswered, unreachable
 
 if TYPE_CHECKING:
-    from maestro_clients.protocol.frames import Frames
+    from maestro_clients.protocol.codec import Frames
 
 
 class ChannelDriver:

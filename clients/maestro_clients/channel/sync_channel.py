@@ -9,8 +9,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from maestro_clients.channel.core import body_of
 from maestro_clients.protocol.codec import decode
-from maestro_clients.protocol.frames import body_of
 
 from .core import ChannelCore
 from .driver import ChannelDriver
@@ -19,7 +19,7 @@ from .unanswered import closed, not_ours
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from maestro_clients.protocol.frames import Reply
+    from maestro_clients.channel.core import Reply
     from maestro_schemas.errors import MaestroError
 
 # Longer waits are cut into these, so that a signal's handler or another thread's `close` takes effect soon.

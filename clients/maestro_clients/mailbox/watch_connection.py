@@ -48,8 +48,8 @@ class WatchConnection:
         return self._channel is not None
 
     def open(self, client: Client, *, owned: bool) -> bool:
-        """Use the client's connection, and subscribe to the notices of its broker; False where the data directory names
-        another broker. An `owned` client is closed with this."""
+        """Use the client's connection, and subscribe to the notices of its broker; False where the data directory
+        names another broker. An `owned` client is closed with this."""
         if owned:
             self._own = client
         endpoints = read_endpoints(self._data, self._environ)
@@ -65,10 +65,10 @@ class WatchConnection:
         self._poller.register(self._notices.monitor, zmq.POLLIN)
         return True
 
-    def reopen(self) -> bool:
-        """Connect to the broker that runs now; False where none does."""
+    def reopen(self) -> str | None:
+        """Connect to the broker that runs now; its address, None where none does."""
         client = connect_if_running(self._data, self._environ, self._caller)
-        return client is not None and self.open(client, owned=True)
+        return client.address if client is not None and self.open(client, owned=True) else None
 
     def close(self) -> None:
         """Unsubscribe, and close the connection if it was opened here. Can be repeated."""

@@ -13,12 +13,13 @@ import msgpack
 
 from maestro_schemas.errors import MaestroError
 
-from .frames import unreadable
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from maestro_schemas.documents import EventDoc
+
+# A request: the protocol's header, its id, the command, the body.
+Frames = tuple[bytes, bytes, bytes, bytes]
 
 _NOTICE_FRAMES = 2
 _TOPIC_SEPARATOR = "|"
@@ -58,22 +59,31 @@ def decode(raw: bytes) -> dict[str, Any]:
         # A number instead of a Timestamp object; `ext_hook` sees every other extension.
         body = msgpack.unpackb(raw, timestamp=_TIMESTAMP_AS_FLOAT, ext_hook=_refuse_extension)
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
-        raise unreadable(f"a body that is no msgpack map: {error}") from None
+        raise _unreadable(f"a body that is no msgpack map: {error}") from None
     if not isinstance(body, dict):
-        raise unreadable(f"a body that is no map but {type(body).__name__}")
+        raise _unreadable(f"a body that is no map but {type(body).__name__}")
     return body
 
 
 def decode_notice(frames: Sequence[bytes]) -> Notice:
     """A notice's two frames. Raises MaestroError BAD_REQUEST."""
     if len(frames) != _NOTICE_FRAMES:
-        raise unreadable(f"a notice of {len(frames)} frames")
+        raise _unreadable(f"a notice of {len(frames)} frames")
     session, separator, _ = frames[0].decode("utf-8", "replace").partition(_TOPIC_SEPARATOR)
     body = decode(frames[1])
     if not separator or not isinstance(body.get("event"), str):
-        raise unreadable("a notice without a session or an event")
+        raise _unreadable("a notice without a session or an event")
     return Notice(session, cast("EventDoc", body))
 
 
 def _refuse_extension(code: int, _data: bytes) -> NoReturn:
     raise ValueError(f"extension type {code}")
+
+
+def _unreadable(what: str) -> MaestroError:
+    """The error for bytes that no broker of this version sends."""
+    return MaestroError(
+        "BAD_REQUEST",
+        f"the peer sent {what}",
+        "Is it a broker of this post office? `maestro status` says which one answers.",
+    )

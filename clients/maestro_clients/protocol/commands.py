@@ -14,13 +14,10 @@ from __future__ import annotations
 from maestro_schemas import PROTOCOL_VERSION, __version__
 from maestro_schemas.errors import MaestroError
 
-from .frames import ERROR_STATUS
-from .new_ids import new_message_id
-
 TYPE_CHECKING = False  # importing `typing` costs as much as a whole command of the fast path
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any, TypeVar
+    from typing import Any, Concatenate, ParamSpec, TypeVar
 
     from maestro_schemas.documents import (
         DeadDoc,
@@ -39,8 +36,8 @@ if TYPE_CHECKING:
     )
 
     from .callers import Caller
-    from .frames import Reply
 
+    P = ParamSpec("P")
     T = TypeVar("T")
 
     # The command; the body, without `as`; the function from the reply's body to the method's result, which raises
@@ -48,6 +45,7 @@ if TYPE_CHECKING:
     Request = tuple[str, dict[str, Any], Callable[[dict[str, Any]], T], Caller | None]
 
 
+_ERROR_STATUS = 400
 # After a reader crashes, its mail is held back from other readers for this time.
 DEFAULT_LEASE_MS = 30_000
 
@@ -87,7 +85,11 @@ def send(
 
     Raises the message's own error, e.g. RECEIVER_NOT_FOUND, ROLE_FORBIDDEN, RATE_LIMITED with retry_after_s.
     """
-    outgoing: OutgoingDoc = {"id": new_message_id() if message_id is None else message_id, "to": to, "message": text}
+    if message_id is None:
+        from .new_ids import new_message_id
+
+        message_id = new_message_id()
+    outgoing: OutgoingDoc = {"id": message_id, "to": to, "message": text}
     if metadata:
         outgoing["metadata"] = metadata
     if ttl_ms is not None:
@@ -120,13 +122,15 @@ def results(answer: Mapping[str, Any], count: int) -> list[SendResultDoc]:
     return found
 
 
-def batch_results(outcome: Reply | MaestroError, message_ids: Sequence[str]) -> list[SendResultDoc]:
+def batch_results(
+    outcome: tuple[int, dict[str, Any]] | MaestroError, message_ids: Sequence[str]
+) -> list[SendResultDoc]:
     """The results of a `send` of these messages, one for each. A broker's refusal of the whole request is the result
     of each message. Raises the MaestroError of a request that no broker judged."""
     if isinstance(outcome, MaestroError):
         raise outcome
     status, body = outcome
-    if status < ERROR_STATUS:
+    if status < _ERROR_STATUS:
         return results(body, len(message_ids))
     error = MaestroError.from_body(body)
     refusal: Any = error.body()
@@ -377,28 +381,6 @@ def shutdown(*, caller: Caller | None = None) -> Request[int]:
     return "shutdown", {}, _only("shutdown", "pid", int), caller
 
 
-# --- sizes -------------------------------------------------------------------------------------------------
-
-
-def wire_bytes_max(answer: HelloDoc) -> int:
-    """The broker's limit of a body in bytes, from its `hello`."""
-    from maestro_schemas.limits import Limits
-
-    return answer["limits"].get("wire_bytes_max", Limits().wire_bytes_max)
-
-
-def check_size(size: int, limit: int) -> None:
-    """Raises MaestroError FRAME_TOO_LARGE, with both numbers."""
-    if size > limit:
-        raise MaestroError(
-            "FRAME_TOO_LARGE",
-            f"the request's body is {size:,} bytes, and the limit is {limit:,}",
-            "Send fewer messages at a time, or less in one.",
-            limit=limit,
-            actual=size,
-        )
-
-
 # --- reading replies ---------------------------------------------------------------------------------------
 
 
@@ -442,3 +424,68 @@ def _odd(command: str, what: str) -> MaestroError:
         "It may be of another version: `maestro status` shows it. After `maestro down`, the next command starts the "
         "installed one.",
     )
+
+
+# --- methods -----------------------------------------------------------------------------------------------
+
+
+def _method(prepare: Callable[P, Request[T]]) -> Callable[Concatenate[CommandMethods, P], T]:
+    """A command as a method, with the same arguments and the same docstring."""
+
+    def method(self: CommandMethods, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.request(prepare(*args, **kwargs))
+
+    method.__name__, method.__qualname__ = prepare.__name__, f"CommandMethods.{prepare.__name__}"
+    method.__doc__ = prepare.__doc__
+    # A traceback shows the command, not the name of this function.
+    method.__code__ = method.__code__.replace(co_name=method.__name__, co_qualname=method.__qualname__)
+    return method
+
+
+class CommandMethods:
+    """The methods of `Client` and of `OneShotClient`; the functions above document them."""
+
+    def call(
+        self,
+        command: str,
+        body: Mapping[str, Any],
+        *,
+        timeout_s: float | None = None,
+        caller: Caller | None = None,
+    ) -> dict[str, Any]:
+        """Send a command and wait for its reply; the reply's body."""
+        raise NotImplementedError
+
+    def request(self, request: Request[T]) -> T:
+        """Send a prepared request; what its reply means."""
+        command, body, read, caller = request
+        return read(self.call(command, body, caller=caller))
+
+    # Messages.
+    hello = _method(hello)
+    send = _method(send)
+    _send_batch = _method(send_many)
+
+    def send_many(self, outgoing: Sequence[OutgoingDoc], *, caller: Caller | None = None) -> list[SendResultDoc]:
+        """As the function; an empty sequence makes no request."""
+        return self._send_batch(outgoing, caller=caller) if outgoing else []
+
+    inbox = _method(inbox)
+    confirm = _method(confirm)
+    message = _method(message)
+    message_with_people = _method(message_with_people)
+    thread = _method(thread)
+    dead = _method(dead)
+    delete = _method(delete)
+    # Sessions.
+    start_session = _method(start_session)
+    end_session = _method(end_session)
+    session = _method(session)
+    sessions = _method(sessions)
+    touch_session = _method(touch_session)
+    # The broker.
+    events = _method(events)
+    stats = _method(stats)
+    drain_outbox = _method(drain_outbox)
+    prune = _method(prune)
+    shutdown = _method(shutdown)

@@ -18,7 +18,7 @@ from .addresses import is_remote
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from maestro_clients.protocol.frames import Frames
+    from maestro_clients.protocol.codec import Frames
 
     from .curve import HandshakeMonitor
 

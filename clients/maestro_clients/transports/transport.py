@@ -14,7 +14,7 @@ from .addresses import unix_path
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from maestro_clients.protocol.frames import Frames
+    from maestro_clients.protocol.codec import Frames
     from maestro_schemas.errors import MaestroError
 
 

@@ -25,7 +25,7 @@ from maestro_schemas.errors import MaestroError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from maestro_clients.protocol.frames import Reply
+    from maestro_clients.channel.core import Reply
 
 BODY = msgpack.packb({"a": 1})
 

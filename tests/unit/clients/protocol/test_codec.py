@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maestro_clients.channel.core import decode_reply
 from maestro_clients.protocol.codec import decode, decode_notice, encoder
-from maestro_clients.protocol.frames import decode_reply
 from maestro_schemas.errors import MaestroError
 
 SCALARS = (

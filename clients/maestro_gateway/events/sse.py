@@ -1,8 +1,8 @@
-"""Stream: server-sent events for one session: its mailbox, and what became of what it sent.
+"""Server-sent events: a stream for one session, of its mailbox and of the messages that it sent.
 
-Rule: `data` is the same JSON object as a WebSocket frame. The last frame of an event has the LSN as its `id`, so that
-a client cut off between two frames of one event gets both again rather than one of them never. A stream that the
-gateway ends says why in an event `closed`; a browser then connects again by itself, from where it was.
+Rule: `data` is the same JSON object as a WebSocket frame. Only the last frame of an event has the LSN as its `id`. So
+a client that is cut off between two frames of one event gets both again, and misses none. When the gateway ends a
+stream, it says why in an event `closed`; a browser then connects again by itself, and resumes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "text/event-stream"
 _RETRY_MS = 1_000
 _PING_S = 15.0
-# What stands between here and the client must neither keep an event back nor keep it for another.
+# A proxy must neither delay an event nor keep it for another client.
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 _encode = msgspec.json.Encoder().encode
@@ -46,55 +46,56 @@ async def stream(request: Request) -> Response:
     gateway: GatewayContext = request.app.state.gateway
     session = request.path_params["session"]
     since = since_of(request.headers, request.query_params)
-    viewer = await authenticate(gateway.broker, gateway.options, gateway.feed.directory, owner_of(request, session))
-    if viewer.session != session:
+    caller = owner_of(request, session)
+    principal = await authenticate(gateway.broker, gateway.options, gateway.feed.directory, caller)
+    if principal.session != session:
         raise MaestroError(
             "FORBIDDEN",
-            f"{viewer.session} may not follow the mail of {session}",
-            "A mailbox is its owner's. The WebSocket at /ws has every event that you may see.",
+            f"{principal.session} may not follow the mail of {session}",
+            "Only its owner may read a mailbox. The WebSocket at /ws has every event that you may see.",
         )
     if request.method == "HEAD":
         return Response(headers=_HEADERS, media_type=MEDIA_TYPE)
-    following = await follow(gateway.feed, viewer, frozenset({session}), since)
-    return StreamingResponse(_body(following, gateway.metrics.event_streams), headers=_HEADERS, media_type=MEDIA_TYPE)
+    events = await follow(gateway.feed, principal, frozenset({session}), since)
+    return StreamingResponse(_body(events, gateway.metrics.event_streams), headers=_HEADERS, media_type=MEDIA_TYPE)
 
 
-async def _body(following: EventStream, open_streams: Gauge) -> AsyncGenerator[bytes, None]:
+async def _body(events: EventStream, open_streams: Gauge) -> AsyncGenerator[bytes, None]:
     open_streams.inc()
     try:
         # At once, so that the client knows that it is connected.
         yield f"retry: {_RETRY_MS}\n\n".encode()
-        async with contextlib.aclosing(following.deliveries()) as deliveries:
-            async for chunk in _with_pings(deliveries):
+        async with contextlib.aclosing(events.items()) as items:
+            async for chunk in _with_pings(items):
                 yield chunk
     except MaestroError as error:
         body: dict[str, Any] = error_body(error)
         yield b"event: closed\ndata: " + _encode(body) + b"\n\n"
     finally:
         open_streams.dec()
-        following.close()
+        events.close()
 
 
-async def _with_pings(deliveries: AsyncGenerator[FeedItem, None]) -> AsyncGenerator[bytes, None]:
-    """The events, and a comment after each silence: what is between here and the client keeps the connection then,
-    and a client that is gone is noticed."""
-    following = asyncio.ensure_future(anext(deliveries))
+async def _with_pings(items: AsyncGenerator[FeedItem, None]) -> AsyncGenerator[bytes, None]:
+    """The events, and a comment after each silence. The comment keeps a proxy from closing the connection, and lets
+    the server notice a client that is gone."""
+    following = asyncio.ensure_future(anext(items))
     try:
         while True:
             if not (await asyncio.wait({following}, timeout=_PING_S))[0]:
                 yield b": ping\n\n"
                 continue
             yield _chunk(following.result())
-            following = asyncio.ensure_future(anext(deliveries))
+            following = asyncio.ensure_future(anext(items))
     finally:
         following.cancel()
         with contextlib.suppress(asyncio.CancelledError, MaestroError):
             await following
 
 
-def _chunk(delivery: FeedItem) -> bytes:
+def _chunk(item: FeedItem) -> bytes:
     parts = []
-    for frame in delivery.frames:
+    for frame in item.frames:
         parts += [b"event: ", frame.name.encode(), b"\ndata: ", frame.encoded, b"\n"]
-        parts.append(b"id: %d\n\n" % delivery.lsn if frame is delivery.frames[-1] else b"\n")
+        parts.append(b"id: %d\n\n" % item.lsn if frame is item.frames[-1] else b"\n")
     return b"".join(parts)

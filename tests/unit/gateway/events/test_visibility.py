@@ -115,7 +115,7 @@ def test_what_is_in_doubt_counts_until_it_is_asked_for() -> None:
         directory = broker.directory()
         await directory.learn([MAIL])
         broker.projects |= {"bob": "office", "cyd": "office", "ann": "office"}
-        directory.doubt()
+        directory.mark_stale()
         assert directory.project_of("cyd") == "shop"
         await directory.learn([MAIL])
         assert directory.project_of("cyd") == "office"
@@ -134,7 +134,7 @@ def test_who_is_admitted_is_known_as_it_is_now() -> None:
         directory = broker.directory()
         await directory.learn([Event(lsn=1, at=1, event="session.started", session="ann")])
         broker.projects["ann"] = "office"
-        directory.doubt()
+        directory.mark_stale()
         boss = await authenticate(
             cast("Any", broker.broker_link()), GatewayOptions("/nowhere", {}), directory, Caller("ann")
         )

@@ -61,7 +61,7 @@ WAYS = [
 @pytest.mark.parametrize(("family", "host", "to"), WAYS)
 def test_our_own_is_no_stranger(peers: Peers, family: int, host: str, to: str) -> None:
     with connection(family, host, to) as (_, here):
-        assert not peers.is_stranger(here.getpeername()[:2], here.getsockname()[:2])
+        assert not peers.is_foreign(here.getpeername()[:2], here.getsockname()[:2])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a socket to another user")
@@ -69,7 +69,7 @@ def test_our_own_is_no_stranger(peers: Peers, family: int, host: str, to: str) -
 def test_another_users_is(peers: Peers, family: int, host: str, to: str) -> None:
     with connection(family, host, to) as (asking, here):
         os.fchown(asking.fileno(), NOBODY, NOBODY)
-        assert peers.is_stranger(here.getpeername()[:2], here.getsockname()[:2])
+        assert peers.is_foreign(here.getpeername()[:2], here.getsockname()[:2])
 
 
 @pytest.mark.parametrize("reset", [False, True])
@@ -79,13 +79,13 @@ def test_one_that_is_gone_is_nobodys(peers: Peers, *, reset: bool) -> None:
         if reset:
             asking.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         asking.close()
-        assert peers.is_stranger(peer, end)
+        assert peers.is_foreign(peer, end)
 
 
 def test_other_machines_are_not_judged(peers: Peers) -> None:
-    assert not peers.is_stranger(("192.0.2.1", 1), ("192.0.2.2", 2))
-    assert not peers.is_stranger(None, None)
-    assert not peers.is_stranger(("not an address", 1), ("192.0.2.2", 2))
+    assert not peers.is_foreign(("192.0.2.1", 1), ("192.0.2.2", 2))
+    assert not peers.is_foreign(None, None)
+    assert not peers.is_foreign(("not an address", 1), ("192.0.2.2", 2))
 
 
 def test_where_nobody_tells_nobody_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def test_where_nobody_tells_nobody_is_judged(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(Peers, "_by_proc", staticmethod(_unreadable))
     peers = Peers()
     assert peers.source == "none"
-    assert not peers.is_stranger(("127.0.0.1", 1), ("127.0.0.1", 2))
+    assert not peers.is_foreign(("127.0.0.1", 1), ("127.0.0.1", 2))
     peers.close()
 
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from maestro_runtime import config, logs, paths, ready_pipe
+from maestro_runtime import atomic_file, config, logs, paths, ready_pipe
 from maestro_schemas import http_limits
 from maestro_schemas.errors import MaestroError
 
@@ -129,8 +129,8 @@ def _serve(options: GatewayOptions, listener: socket.socket, ready_fd: int | Non
     def end(_number: int, _frame: object) -> None:
         server.should_exit = True
 
-    # Set before the address is known, because a signal may come from then on. While uvicorn runs it has handlers of its
-    # own, and afterwards raises the signal again: the default handler would end the process before the clean-up.
+    # Set before the address is known, because a signal may come from then on. While uvicorn runs it has handlers of
+    # its own, and afterwards raises the signal again: the default handler would end the process before the clean-up.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     if life_fd is not None:
@@ -145,8 +145,7 @@ def _serve(options: GatewayOptions, listener: socket.socket, ready_fd: int | Non
 
 def _announce(options: GatewayOptions, url: str, source: str, ready_fd: int | None) -> None:
     """Publish the address. The socket listens already, so a client that connects now waits until the loop runs."""
-    with open(paths.server_url_file(options.data), "w", encoding="utf-8") as file:
-        file.write(f"{url}\n")
+    atomic_file.replace(paths.server_url_file(options.data), f"{url}\n".encode(), durable=False)
     _log.info("listens at %s; owners of connections by %s", url, source)
     if options.is_loopback:
         ready_pipe.report(ready_fd, f"ready {url}")
@@ -236,8 +235,8 @@ def _take(fd: int, data: str) -> None:
 
 def _listen(options: GatewayOptions) -> socket.socket:
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    # The protocol is named: asyncio turns Nagle's algorithm off only for a socket that it knows to be TCP. Otherwise an
-    # answer in two pieces would wait 40 ms for the client's delayed acknowledgement.
+    # The protocol is named: asyncio turns Nagle's algorithm off only for a socket that it knows to be TCP. Otherwise
+    # an answer in two pieces would wait 40 ms for the client's delayed acknowledgement.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -18,15 +18,15 @@ from starlette.staticfiles import StaticFiles
 
 from maestro_schemas.errors import MaestroError
 
-from .api.legacy import UnconfirmedSends
+from .api.websocket import websocket_routes
 from .broker_link import BrokerLink
 from .context import GatewayContext
 from .docs import openapi
 from .events.feed import Feed
-from .events.websocket import websocket_routes
 from .http.credentials import Credentials
 from .http.responses import answer, error_answer, plain_error
 from .http.routing import routes
+from .http.unconfirmed_sends import UnconfirmedSends
 from .metrics import GatewayMetrics, MeasuringMiddleware
 from .routes import CALLS
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from .api.legacy import UnconfirmedSends
     from .broker_link import BrokerLink
     from .events.feed import Feed
+    from .http.unconfirmed_sends import UnconfirmedSends
     from .metrics import GatewayMetrics
     from .options import GatewayOptions
 

@@ -21,8 +21,6 @@ from starlette.responses import Response
 from maestro_schemas import __version__
 from maestro_schemas.errors import MaestroError
 
-from .api.messages import client_of
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -123,7 +121,7 @@ async def serve(request: Request) -> Response:
     stats: dict[str, Any] | None = None
     try:
         async with asyncio.timeout(_LOOK_S):
-            stats = await client_of(request).stats()
+            stats = await gateway.broker.client.stats()
     except TimeoutError:
         # Earlier than the client's own timeout: the scraper has a timeout too, and wants the other numbers.
         gateway.broker.search()

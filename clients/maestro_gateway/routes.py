@@ -8,9 +8,8 @@ from __future__ import annotations
 from maestro_schemas.messages import Message
 
 from . import metrics
-from .api import bodies, health, legacy, messages, sessions
+from .api import bodies, health, legacy, messages, sessions, sse
 from .docs import docs_page, openapi
-from .events import sse
 from .http.routing import Endpoint
 
 _SEND_CODES = (

@@ -1,6 +1,7 @@
 """Ready pipe: the one line by which a started process reports to the process that started it.
 
-Rule: `ready`, with more for the starter where there is more, or `error` and the error's JSON. The pipe is closed then.
+Rule: `ready`, with more for the starter where there is more, or `error` and the error's JSON. The pipe is closed
+then.
 """
 
 from __future__ import annotations

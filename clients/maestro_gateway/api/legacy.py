@@ -8,12 +8,11 @@ messages.
 
 from __future__ import annotations
 
-import hashlib
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from maestro_clients.protocol.callers import Caller
-from maestro_clients.protocol.new_ids import new_message_id, new_session_id
+from maestro_clients.protocol.new_ids import new_session_id
 from maestro_gateway.http.after_send import NotifyingResponse
 from maestro_gateway.http.identity import caller_of, token_of
 from maestro_gateway.http.responses import answer
@@ -25,48 +24,15 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from maestro_gateway.http.unconfirmed_sends import UnconfirmedSends
     from maestro_schemas.documents import MessageDoc, MetadataDoc
 
     from .bodies import MailBody, PromptBody
 
-_REPEAT_S = 10.0
 _UNREAD = ("pending", "delivered")
 _LEASE_MS = 30_000
 # The ids that one `confirm` takes by default (the broker's batch_messages_max). The next call gets the rest.
 _READ_AT_A_TIME = 256
-
-
-class UnconfirmedSend(NamedTuple):
-    """A send whose answer may not have arrived."""
-
-    message_id: str
-    # By `time.monotonic`.
-    until_s: float
-
-
-class UnconfirmedSends:
-    """The unconfirmed sends of the last ten seconds, by sender, receiver and content."""
-
-    def __init__(self) -> None:
-        self._by_content: dict[bytes, UnconfirmedSend] = {}
-
-    def id_for(self, sender: str, receiver: str, content: str, now_s: float) -> tuple[bytes, str]:
-        """The key of a send, and its message id: that of the send that it repeats, or a new one. The send is
-        unconfirmed from now on, until it is `settled`."""
-        self._forget_old(now_s)
-        key = hashlib.sha256(f"{sender}\n{receiver}\n{content}".encode("utf-8", "surrogatepass")).digest()
-        known = self._by_content.get(key)
-        message_id = known.message_id if known is not None else new_message_id()
-        self._by_content[key] = UnconfirmedSend(message_id, now_s + _REPEAT_S)
-        return key, message_id
-
-    def settled(self, key: bytes) -> None:
-        """The answer has arrived, or the send was refused: the same text is a new message from now on."""
-        self._by_content.pop(key, None)
-
-    def _forget_old(self, now_s: float) -> None:
-        for key in [key for key, send in self._by_content.items() if send.until_s <= now_s]:
-            del self._by_content[key]
 
 
 async def prompt(request: Request, *, body: PromptBody) -> Response:

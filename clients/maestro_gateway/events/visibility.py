@@ -1,8 +1,8 @@
 """Visibility: the principals that follow events, and the events that each of them may see.
 
-Rule: `maestro_schemas.events.may_see` decides which session may know of an event, as in the broker. Only its sender and its
-receiver may read a message's text. The operator, a client without a session, may read it where the receiver has no
-token.
+Rule: `maestro_schemas.events.may_see` decides which session may know of an event, as in the broker. Only its sender
+and its receiver may read a message's text. The operator, a client without a session, may read it where the receiver
+has no token.
 """
 
 from __future__ import annotations

@@ -18,12 +18,11 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocketDisconnect
 
 from maestro_clients.protocol.callers import Caller
+from maestro_gateway.events.event_stream import follow, not_an_lsn, since_of
+from maestro_gateway.events.visibility import authenticate
 from maestro_gateway.http.identity import caller_of, token_of
 from maestro_gateway.http.responses import error_body
 from maestro_schemas.errors import MaestroError
-
-from .event_stream import follow, not_an_lsn, since_of
-from .visibility import authenticate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,9 +30,8 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
     from maestro_gateway.context import GatewayContext
-
-    from .event_stream import EventStream
-    from .visibility import Principal
+    from maestro_gateway.events.event_stream import EventStream
+    from maestro_gateway.events.visibility import Principal
 
 PATHS = ("/", "/ws")
 CLOSE_CODES: Final[dict[str, int]] = {

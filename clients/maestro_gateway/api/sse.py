@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
+from maestro_gateway.events.event_stream import follow, since_of
+from maestro_gateway.events.visibility import authenticate
 from maestro_gateway.http.identity import owner_of
 from maestro_gateway.http.responses import error_body
 from maestro_schemas.errors import MaestroError
-
-from .event_stream import follow, since_of
-from .visibility import authenticate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -28,9 +27,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from maestro_gateway.context import GatewayContext
-
-    from .event_stream import EventStream
-    from .feed import FeedItem
+    from maestro_gateway.events.event_stream import EventStream
+    from maestro_gateway.events.feed import FeedItem
 
 MEDIA_TYPE = "text/event-stream"
 _RETRY_MS = 1_000

@@ -1,4 +1,4 @@
-"""Attacks on the gateway: what they cost those who send by IPC beside it, and that it still answers afterwards.
+"""Attacks on the gateway: their cost for clients that send by IPC beside it, and the gateway's answers afterwards.
 
 Rule: the quiet figure and the one under attack come from the same run and are printed side by side. What is asserted
 is behaviour, and a ratio that leaves room for a busy machine; never seconds.
@@ -44,7 +44,7 @@ class Latency(NamedTuple):
 
 
 def measure(office: PostOffice) -> Latency:
-    """Sends one after the other, each answered when it is on disk."""
+    """Send one after the other, each answered when it is on disk."""
     took_ms = []
     with office.client("ann") as client:
         for number in range(SENDS):
@@ -56,7 +56,7 @@ def measure(office: PostOffice) -> Latency:
 
 @contextlib.contextmanager
 def again_and_again(attack: Callable[[], int]) -> Iterator[list[int]]:
-    """`attack` in a thread, from before the block begins until it ends; what each of its rounds did."""
+    """Run `attack` in a thread while the block runs; the result of each of its rounds."""
     is_over, has_begun = threading.Event(), threading.Event()
     rounds: list[int] = []
 
@@ -98,7 +98,7 @@ def bodies(gateway: Gateway) -> Iterator[Callable[[], int]]:
 
 
 def slow_heads(gateway: Gateway) -> Iterator[Callable[[], int]]:
-    """200 connections that send their heads a byte at a time, and are made anew when they are closed."""
+    """200 connections that send their heads a byte at a time, and are made again when they are closed."""
     wires: dict[socket.socket, Iterator[int]] = {connect(gateway): iter(()) for _ in range(200)}
     drip = head("/health/live", b"X: " + b"x" * 1_000)
 
@@ -121,7 +121,7 @@ def slow_heads(gateway: Gateway) -> Iterator[Callable[[], int]]:
 
 
 def idle(gateway: Gateway) -> Iterator[Callable[[], int]]:
-    """1,000 connections that say nothing."""
+    """1,000 connections that send nothing."""
     wires = [connect(gateway) for _ in range(1_000)]
     poller = select.poll()  # not select(), which can't take a descriptor above 1,023
     for wire in wires:
@@ -137,7 +137,7 @@ def idle(gateway: Gateway) -> Iterator[Callable[[], int]]:
 
 
 def connects(gateway: Gateway) -> Iterator[Callable[[], int]]:
-    """1,000 idle connections, of which one after the other is made anew, as fast as it goes."""
+    """1,000 idle connections, one after the other replaced by a new one, as fast as possible."""
     wires = collections.deque(connect(gateway) for _ in range(1_000))
 
     def attack() -> int:
@@ -151,7 +151,7 @@ def connects(gateway: Gateway) -> Iterator[Callable[[], int]]:
 
 
 def bad_requests(gateway: Gateway) -> Iterator[Callable[[], int]]:
-    """What is refused, as fast as it goes."""
+    """Refused requests, as fast as possible."""
     kinds = (
         b"\0garbage\r\n\r\n",
         head(host=b"Host: b.example\r\n"),
@@ -175,7 +175,7 @@ def test_an_attack_on_the_gateway(
     capsys: pytest.CaptureFixture[str],
     kind: Callable[[Gateway], Iterator[Callable[[], int]]],
 ) -> None:
-    """Sends by IPC go on, the gateway's memory stays what it was, and it answers during and afterwards."""
+    """Sends by IPC succeed, the gateway's memory does not grow, and it answers during and after the attack."""
     with Gateway(open_office) as gateway:
         assert gateway.ask("GET", "/health").status == 200
         quiet = measure(open_office)
@@ -198,6 +198,6 @@ def test_an_attack_on_the_gateway(
 
 
 def resident_bytes(pid: int) -> int:
-    """What a process has in memory (proc(5))."""
+    """The resident memory of a process (proc(5))."""
     with open(f"/proc/{pid}/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * 4_096

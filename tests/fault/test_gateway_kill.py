@@ -24,7 +24,7 @@ RECEIVERS = 3
 
 
 class _Sender(threading.Thread):
-    """Posts one message after the other until it is told to stop; `failure` is what ended it otherwise."""
+    """Posts one message after the other until it is stopped; `failure` is the error that ended it otherwise."""
 
     def __init__(self, gateway: Gateway, number: int) -> None:
         super().__init__(daemon=True)
@@ -93,7 +93,7 @@ def test_the_broker_is_killed_under_http_load(post_office: PostOffice, capsys: p
         for sender in senders:
             sender.join(30)
             assert sender.failure is None, sender.failure
-    told = {message_id: text for sender in senders for message_id, text in sender.accepted.items()}
+    confirmed = {message_id: text for sender in senders for message_id, text in sender.accepted.items()}
     found: dict[str, str] = {}
     doubled = 0
     with post_office.client() as operator:
@@ -105,10 +105,10 @@ def test_the_broker_is_killed_under_http_load(post_office: PostOffice, capsys: p
                     doubled += message["id"] in found
                     found[message["id"]] = message["message"]
                 since, more = page["upTo"], page["hasMore"]
-    lost = [message_id for message_id, text in told.items() if found.get(message_id) != text]
+    lost = [message_id for message_id, text in confirmed.items() if found.get(message_id) != text]
     with capsys.disabled():
         print(
-            f"\n  {KILLS} kills of the broker under HTTP: {len(told):,} answered 201, {len(lost)} lost, "
+            f"\n  {KILLS} kills of the broker under HTTP: {len(confirmed):,} answered 201, {len(lost)} lost, "
             f"{doubled} doubled; "
             f"{sum(s.unavailable for s in senders)} times 503, {sum(s.dropped for s in senders)} dropped; seed {seed}"
         )
@@ -117,7 +117,7 @@ def test_the_broker_is_killed_under_http_load(post_office: PostOffice, capsys: p
 
 
 def test_the_gateway_starts_a_broker_where_it_may(post_office: PostOffice) -> None:
-    """As a command would; the request that found none is a 503, and its repeat is served."""
+    """As a command would. The request that found no broker gets 503, and its repeat is served."""
     post_office.start()
     post_office.sessions("ann", "bob")
     with Gateway(post_office) as gateway:

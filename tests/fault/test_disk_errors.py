@@ -91,9 +91,7 @@ def _sweep(post_office: PostOffice, each: int, capsys: pytest.CaptureFixture[str
             post_office.launcher = []
             post_office.start(segment_bytes=SEGMENT_BYTES)
             with post_office.client() as operator:
-                eventually(
-                    lambda operator=operator: operator.stats()["filingBacklog"] < 100, "spool is up to date", 60.0
-                )  # type: ignore[misc]
+                eventually(lambda operator=operator: operator.stats()["filingBacklog"] < 100, "written", 60.0)  # type: ignore[misc]
             post_office.stop()
         post_office.launcher = []
         post_office.start()

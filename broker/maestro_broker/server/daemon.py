@@ -26,7 +26,7 @@ from maestro_broker.core.model import records
 from maestro_broker.core.model.state import Read
 from maestro_broker.files import data_dir, disk
 from maestro_broker.files.data_lock import DataLock
-from maestro_broker.outbox.drain import OutboxDrainer, QueuedEntry
+from maestro_broker.outbox.drain import OutboxDrainer
 from maestro_broker.transport import notices
 from maestro_broker.transport.curve_listener import CurveListener
 from maestro_broker.transport.local_listener import IncomingRequest, LocalListener, OutgoingReply
@@ -36,7 +36,8 @@ from maestro_broker.views.spool_writer import SpoolWriter
 from maestro_broker.views.sweeper import Sweeper
 from maestro_broker.views.timeline import Timeline
 from maestro_broker.views.write_behind import WriteBehindQueue
-from maestro_runtime import mounts, paths
+from maestro_runtime import atomic_file, mounts, paths
+from maestro_runtime.outbox_dir import OutboxDir, QueuedEntry
 from maestro_schemas import PROTOCOL_VERSION, __version__, requests
 from maestro_schemas.errors import FatalError, MaestroError
 from maestro_schemas.replies import EventsReply, SendReply, ShutdownReply, StatsReply
@@ -154,8 +155,9 @@ class Daemon:
                 options.data, options.tcp, self._limits.wire_bytes_max, self._state, self._warn
             )
             self._posts.append(self._door)
+        outbox = OutboxDir(paths.outbox_dir(options.data))
         self._outbox = OutboxDrainer(
-            paths.outbox_dir(options.data), send=self._send_queued, tell=self._tell_sender, report=self._warn
+            outbox, send=self._send_queued, notify_sender=self._tell_sender, report=self._warn
         )
         while self._outbox.drain(self._clock.now_ms()):
             self._commit()
@@ -485,7 +487,8 @@ class Daemon:
         if lines is None:
             disk.remove(path)
         else:
-            disk.write_durably(path, "".join(f"{name}={value}\n" for name, value in lines.items()).encode())
+            content = "".join(f"{name}={value}\n" for name, value in lines.items()).encode()
+            atomic_file.replace(path, content, durable=True)
 
     def _on_signal(self, number: int, _frame: object) -> None:
         _log.info("stopping on %s", signal.Signals(number).name)

@@ -67,12 +67,8 @@ def gateway(context: CommandContext) -> DoctorFinding:
     """Whether the HTTP gateway answers, if one runs."""
     from maestro_clients.processes import gateway_process
 
-    missing = gateway_process.missing_packages()
     running = gateway_process.find(context.data)
     if running is None:
-        if missing:
-            what = f"none; {', '.join(missing)} is not installed"
-            return DoctorFinding("HTTP gateway", "ok", what, "If you want it: pip install 'maestro-messaging[http]'")
         return DoctorFinding("HTTP gateway", "ok", "none runs; `maestro up` starts it")
     if running.url is None:
         return DoctorFinding(

@@ -64,8 +64,6 @@ def ensure(context: CommandContext, request: GatewayRequest) -> RunningGateway |
             streams.note(f"note: the gateway (pid {running.pid}) runs already, at {running.url}, and stays there.")
             streams.note("  next: `maestro down`, then this command again.")
         return running
-    if not _is_installed():
-        return None
     try:
         url = gateway_process.start(
             context.data,
@@ -87,7 +85,7 @@ def start_attached(context: CommandContext, request: GatewayRequest) -> None:
 
     Each holds one end of a pipe. The gateway ends when the other end closes.
     """
-    if gateway_process.find(context.data) is not None or not _is_installed():
+    if gateway_process.find(context.data) is not None:
         return
     import subprocess
 
@@ -105,11 +103,3 @@ def _fits(running: RunningGateway, request: GatewayRequest) -> bool:
     url = running.url or ""
     at_host = f"//{request.host}:" in url or f"//[{request.host}]:" in url
     return at_host and (request.port == 0 or url.endswith(f":{request.port}"))
-
-
-def _is_installed() -> bool:
-    missing = gateway_process.missing_packages()
-    if missing:
-        streams.note(f"note: no HTTP gateway: {', '.join(missing)} is not installed.")
-        streams.note("  next: pip install 'maestro-messaging[http]', or --no-http to leave it out.")
-    return not missing

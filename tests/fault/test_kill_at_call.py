@@ -15,6 +15,7 @@ from fault.load import RECEIVERS, Load, start_sessions
 from fault.test_kill import seed_of_run
 from maestro_clients.processes.broker_process import find
 from maestro_schemas.errors import MaestroError
+from support.post_office import eventually
 
 if TYPE_CHECKING:
     from support.post_office import PostOffice
@@ -54,8 +55,7 @@ def _sweep(post_office: PostOffice, each: int, capsys: pytest.CaptureFixture[str
     start_sessions(post_office)
     # Make a journal tail that must be recovered, and files that must be opened.
     with Load(post_office, seed, read=RECEIVERS[:2], round_max=8, pause_s=0.02) as load:
-        while len(load.lines) < 500:
-            time.sleep(0.01)
+        eventually(lambda: len(load.lines) >= 500, "there is mail", 60.0)
         post_office.kill()
         first, last = injection.calls_of_a_start(post_office, CALLS)
         ends = dict.fromkeys(("recovery", "load", "stop", "never"), 0)

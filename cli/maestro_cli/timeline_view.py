@@ -17,7 +17,7 @@ from .context import now_ms
 from .output import streams
 
 if TYPE_CHECKING:
-    from maestro_clients.client import Client
+    from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import EventDoc
 
     from .context import CommandContext
@@ -74,7 +74,7 @@ class TimelinePage(NamedTuple):
     has_more: bool
 
 
-def find(client: Client, query: TimelineQuery) -> TimelinePage:
+def find(client: AnyClient, query: TimelineQuery) -> TimelinePage:
     """Find the first `limit` events after `after`, else the last `limit` of all that match. Raises MaestroError."""
     if query.after is None and not query.is_search:
         reply = client.events(-1, limit=query.limit)
@@ -147,7 +147,7 @@ def show(event: EventDoc, *, as_json: bool) -> None:
     streams.say(event_line(event, now_ms()))
 
 
-def _catch_up(client: Client, query: TimelineQuery, cursor: int, *, as_json: bool) -> int:
+def _catch_up(client: AnyClient, query: TimelineQuery, cursor: int, *, as_json: bool) -> int:
     has_more = True
     while has_more:
         reply = client.events(cursor, limit=_PAGE, **query.filters())

@@ -5,21 +5,20 @@ from __future__ import annotations
 import os
 from typing import Annotated, Literal, NamedTuple
 
-from cyclopts import Parameter
-
 from maestro_cli.context import CommandContext
 from maestro_cli.hooks import agents
 from maestro_cli.hooks.agents import Agent
+from maestro_cli.options import Option
 
 AgentName = Annotated[
-    Literal["claude-code", "codex", "gemini-cli"], Parameter(name="AGENT", help="Which agent's settings.")
+    Literal["claude-code", "codex", "gemini-cli"], Option(name="AGENT", help="Which agent's settings.")
 ]
 Scope = Annotated[
     Literal["user", "project"],
-    Parameter(help="Your own settings, or those of the project in this directory. Default: user."),
+    Option(help="Your own settings, or those of the project in this directory. Default: user."),
 ]
-DryRun = Annotated[bool, Parameter(name="--dry-run", help="Only show what the file would hold.")]
-AsJson = Annotated[bool, Parameter(name="--json", help="Print what was done as JSON.")]
+DryRun = Annotated[bool, Option(name="--dry-run", help="Only show what the file would hold.")]
+AsJson = Annotated[bool, Option(name="--json", help="Print what was done as JSON.")]
 
 
 class SettingsFile(NamedTuple):

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import sys
 
-from cyclopts import App
-
 from maestro_cli.hooks import installation, shell_script
 from maestro_cli.output import streams
 
 from .arguments import AgentName, AsJson, DryRun, Scope, SettingsFile
 
-install = App(
-    name="install",
-    usage="maestro hooks install AGENT [OPTIONS]",
-    help_epilogue="""\
+USAGE = "maestro hooks install AGENT [OPTIONS]"
+DETAILS = """\
 It adds one entry for each event to the agent's own settings and leaves all else
 in them as it is; the text from before is kept beside the file
 (.before-maestro). Doing it again changes nothing. `maestro hooks uninstall`
@@ -26,11 +22,9 @@ removes the entries.
 Examples:
   maestro hooks install claude-code
   maestro hooks install codex --dry-run
-  maestro hooks install gemini-cli --scope project""",
-)
+  maestro hooks install gemini-cli --scope project"""
 
 
-@install.default
 def run(agent: AgentName, /, *, scope: Scope = "user", dry_run: DryRun = False, as_json: AsJson = False) -> int:
     """Install the hooks of one agent."""
     kind, path, data = SettingsFile.of(agent, scope)

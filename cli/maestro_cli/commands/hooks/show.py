@@ -5,41 +5,39 @@ Rule: changes nothing.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from cyclopts import App, Parameter
-
 from maestro_cli.context import CommandContext
 from maestro_cli.hooks import installation, shell_script
 from maestro_cli.output import streams
 
 from .arguments import Scope, SettingsFile
 
-show = App(
-    name="show",
-    usage="maestro hooks show AGENT [OPTIONS]",
-    help_epilogue="""\
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated, Literal
+
+    from maestro_cli.options import Option
+
+USAGE = "maestro hooks show AGENT [OPTIONS]"
+DETAILS = """\
 `prompt-display` is a script for any agent that shows what a command prints at
 its prompt: save it, and make it executable.
 
 Examples:
   maestro hooks show claude-code
   maestro hooks show codex --json
-  maestro hooks show prompt-display > prompt-display""",
-)
+  maestro hooks show prompt-display > prompt-display"""
 
 
-@show.default
 def run(
     agent: Annotated[
         Literal["claude-code", "codex", "gemini-cli", "prompt-display"],
-        Parameter(name="AGENT", help="Which agent's entries, or the plain script."),
+        Option(name="AGENT", help="Which agent's entries, or the plain script."),
     ],
     /,
     *,
     scope: Scope = "user",
     as_json: Annotated[
-        bool, Parameter(name="--json", help="Print {agent, path, installed, hooks} on one line.")
+        bool, Option(name="--json", help="Print {agent, path, installed, hooks} on one line.")
     ] = False,
 ) -> int:
     """Show the entries, and the file that they belong in."""

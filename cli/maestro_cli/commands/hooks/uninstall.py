@@ -5,27 +5,21 @@ Rule: only our own entries are removed. The script stays, because other settings
 
 from __future__ import annotations
 
-from cyclopts import App
-
 from maestro_cli.hooks import installation
 from maestro_cli.output import streams
 
 from .arguments import AgentName, AsJson, DryRun, Scope, SettingsFile
 
-uninstall = App(
-    name="uninstall",
-    usage="maestro hooks uninstall AGENT [OPTIONS]",
-    help_epilogue="""\
+USAGE = "maestro hooks uninstall AGENT [OPTIONS]"
+DETAILS = """\
 If no other program has changed the settings since, they are afterwards what
 they were before, to the byte.
 
 Examples:
   maestro hooks uninstall claude-code
-  maestro hooks uninstall gemini-cli --scope project --dry-run""",
-)
+  maestro hooks uninstall gemini-cli --scope project --dry-run"""
 
 
-@uninstall.default
 def run(agent: AgentName, /, *, scope: Scope = "user", dry_run: DryRun = False, as_json: AsJson = False) -> int:
     """Remove the hooks of one agent from its settings."""
     kind, path, _ = SettingsFile.of(agent, scope)

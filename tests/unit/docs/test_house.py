@@ -184,7 +184,7 @@ def test_settings_name_packages_and_no_modules() -> None:
     modules_named = {_module(path) for path in OURS} & {name.replace("/", ".").removesuffix(".py") for name in named}
     # `just schemas` runs it.
     assert modules_named - {_module(path) for path in OURS if path.endswith("/__init__.py")} == {
-        "maestro_schemas.json_schema"
+        "maestro_schemas.generators.json_schema"
     }
 
 

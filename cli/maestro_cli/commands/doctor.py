@@ -5,7 +5,6 @@ Rule: the exit code is 1 when something failed; a warning alone is 0.
 
 from __future__ import annotations
 
-
 from maestro_cli import exit_codes
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams

@@ -65,7 +65,7 @@ def conversation(office: PostOffice) -> list[tuple[str, dict[str, Any]]]:
                     {"id": first, "to": "bob", "message": "Ready?", "metadata": METADATA, "ttlMs": 60_000},
                     {"id": second, "to": "bob", "message": "Again"},
                     {"id": first, "to": "bob", "message": "Ready?", "metadata": METADATA, "ttlMs": 60_000},
-                    {"id": third, "to": "nobody", "message": "Lost"},
+                    {"id": third, "to": "stranger", "message": "Lost"},
                     {"id": "a/b", "to": "bob", "message": "Odd"},
                 ]
             },
@@ -175,7 +175,7 @@ def test_a_refused_outbox_file_matches_the_schema(post_office: PostOffice) -> No
     post_office.start()
     post_office.sessions("ann", "bob")
     post_office.stop()
-    path = outbox_files.queue(post_office.data, Caller("ann"), {"id": "msg_q", "to": "nobody", "message": "Later"}, 1)
+    path = outbox_files.queue(post_office.data, Caller("ann"), {"id": "msg_q", "to": "stranger", "message": "Later"}, 1)
     post_office.start()
     failed = path.removesuffix(".json") + ".failed"
     eventually(lambda: os.path.exists(failed), "the entry is refused permanently")

@@ -261,7 +261,7 @@ def test_a_lease_and_the_rate_window_fit_their_limits() -> None:
 
 
 def test_a_wrong_value_says_where_it_stands() -> None:
-    """Nobody has just typed it."""
+    """The user did not just type it, so the error names the origin."""
     for config, environ, place in (
         ({"rate_limt": 5}, {}, "/x/config.toml"),
         ({"rate_limit": "many"}, {}, "/x/config.toml"),

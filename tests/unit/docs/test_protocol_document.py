@@ -1,4 +1,4 @@
-"""PROTOCOL.md says what the code does, and nothing that the code does not do."""
+"""PROTOCOL.md matches the code in both directions."""
 
 from __future__ import annotations
 

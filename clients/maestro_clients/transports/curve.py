@@ -14,8 +14,8 @@ import zmq
 from maestro_runtime import key_files
 from maestro_schemas.errors import MaestroError
 
-from .libzmq import is_readable
-
+# Plain integers: arithmetic with pyzmq's enums is slow.
+_EVENTS_OPTION, _READABLE = int(zmq.EVENTS), int(zmq.POLLIN)
 _HEARTBEAT_MS = 2_000
 _SILENCE_MS = 6_000
 _CONNECT_MS = 3_000
@@ -84,7 +84,7 @@ class HandshakeMonitor:
     def refused(self) -> MaestroError | None:
         """The error because of which no connection can ever be made, if there is one. To be asked now and then."""
         # Called at each wake-up of a loop: EAGAIN as an exception would cost twice as much as the test.
-        while is_readable(self.monitor):
+        while self.monitor.getsockopt(_EVENTS_OPTION) & _READABLE:
             frames = self.monitor.recv_multipart(zmq.NOBLOCK)
             event = int.from_bytes(frames[0][:2], sys.byteorder)
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
@@ -94,7 +94,8 @@ class HandshakeMonitor:
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 return MaestroError(
                     "KEY_REFUSED",
-                    f"the broker at {self._place()} refuses this machine's key: it was revoked, or never known",
+                    f"the broker at {self._place()} does not take this machine's key: it was revoked, or never "
+                    "known there",
                     "Make a new one there, `maestro keys new NAME`, and set MAESTRO_KEY_FILE to it here.",
                 )
             elif event == zmq.EVENT_DISCONNECTED:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from . import PROTOCOL_VERSION, documents, events, messages, names, replies, requests, sessions
+from . import PROTOCOL_VERSION, commands, documents, events, messages, names, replies, requests, sessions
 from .errors import CODES
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ IDS = frozenset({"Message.id", "Message.from", "Message.to", "Session.id", "Outg
 def schemas() -> dict[str, dict[str, Any]]:
     """File name -> schema, for all of them."""
     found = {f"{name}{_SUFFIX}": _single(name, shape) for name, shape in _SINGLE.items()}
-    found[f"requests{_SUFFIX}"] = _by_command("requests", "the body of its request", requests.COMMANDS)
-    found[f"replies{_SUFFIX}"] = _by_command("replies", "the body of its successful reply", replies.REPLIES)
+    found[f"requests{_SUFFIX}"] = _by_command("requests", "the body of its request", commands.REQUESTS)
+    found[f"replies{_SUFFIX}"] = _by_command("replies", "the body of its successful reply", commands.REPLIES)
     return found
 
 

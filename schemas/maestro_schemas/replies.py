@@ -1,7 +1,7 @@
 """Replies: the body of each successful answer.
 
-Rule: the mirror of `requests`, a Struct for each command in REPLIES; what a client sees as the TypedDicts of
-`documents` is encoded from here.
+Rule: each command has one Struct (`commands` is the list); what a client sees as the TypedDicts of `documents` is
+encoded from here.
 """
 
 from __future__ import annotations
@@ -204,25 +204,3 @@ class ShutdownReply(Struct, frozen=True):
     """The broker's pid, whose end the caller may wait for."""
 
     pid: int
-
-
-REPLIES: dict[str, type[Struct]] = {
-    "hello": HelloReply,
-    "send": SendReply,
-    "inbox": InboxReply,
-    "confirm": ItemsReply,
-    "message": MessageReply,
-    "thread": ThreadReply,
-    "dead": DeadReply,
-    "delete": ItemsReply,
-    "session.start": SessionReply,
-    "session.end": SessionReply,
-    "session.get": SessionReply,
-    "session.list": SessionsReply,
-    "session.touch": SessionReply,
-    "events": EventsReply,
-    "stats": StatsReply,
-    "outbox.drain": DrainReply,
-    "prune": PruneReply,
-    "shutdown": ShutdownReply,
-}

@@ -1,17 +1,14 @@
 """Requests: the body of each command, validated while it is decoded.
 
-Rule: one Struct a command, unknown fields are errors, and every body has `as`. COMMANDS is the whole list; a
-test holds PROTOCOL.md to it.
+Rule: each command has one Struct (`commands` is the list), unknown fields are errors, and every body has `as`.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import Meta, Struct, field
 
-from .errors import MaestroError
 from .limits import ON_ENDED
 from .messages import NO_METADATA, MessageStatus, MessageType, Metadata
 from .sessions import ActiveStatus, EndStatus, NeedsInput, Role, SessionNote, SessionStatus
@@ -32,6 +29,11 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", k
     """What every body has."""
 
     who: Identity = field(default=Identity(), name="as")
+
+    @property
+    def items(self) -> int:
+        """How many journal records the request may make."""
+        return 1
 
 
 class Hello(Request, frozen=True):
@@ -59,6 +61,11 @@ class Send(Request, frozen=True):
 
     messages: list[Outgoing]
     whole: bool = False
+
+    @property
+    def items(self) -> int:
+        """One for each message."""
+        return len(self.messages)
 
 
 class Inbox(Request, frozen=True):
@@ -92,6 +99,11 @@ class Confirm(Request, frozen=True):
     whole: bool = False
     # The caller speaks for the receiver of the one id, whose token `as` has; `as.session` is absent.
     as_receiver: bool = False
+
+    @property
+    def items(self) -> int:
+        """One for each id."""
+        return len(self.ids)
 
 
 class GetMessage(Request, frozen=True):
@@ -130,6 +142,11 @@ class Delete(Request, frozen=True):
     ids: list[str]
     session: str | None = None
     as_receiver: bool = False
+
+    @property
+    def items(self) -> int:
+        """One for each id."""
+        return len(self.ids)
 
 
 class SessionStart(Request, frozen=True):
@@ -223,49 +240,3 @@ class Prune(Request, frozen=True):
 
 class Shutdown(Request, frozen=True):
     """`shutdown`: commit, answer, file, stop. The operator's or any session's of the same uid."""
-
-
-COMMANDS: dict[str, type[Request]] = {
-    "hello": Hello,
-    "send": Send,
-    "inbox": Inbox,
-    "confirm": Confirm,
-    "message": GetMessage,
-    "thread": GetThread,
-    "dead": Dead,
-    "delete": Delete,
-    "session.start": SessionStart,
-    "session.end": SessionEnd,
-    "session.get": SessionGet,
-    "session.list": SessionList,
-    "session.touch": SessionTouch,
-    "events": Events,
-    "stats": Stats,
-    "outbox.drain": OutboxDrain,
-    "prune": Prune,
-    "shutdown": Shutdown,
-}
-
-_DECODERS = {name.encode(): msgspec.msgpack.Decoder(shape) for name, shape in COMMANDS.items()}
-
-
-def decode_request(command: bytes, body: bytes) -> Request:
-    """The typed request. Raises MaestroError UNKNOWN_COMMAND, BAD_REQUEST (not msgpack) or INVALID (a field)."""
-    decoder = _DECODERS.get(command)
-    if decoder is None:
-        raise MaestroError(
-            "UNKNOWN_COMMAND",
-            f"there is no command {command[:64].decode('ascii', 'backslashreplace')!r}",
-            f"Commands: {', '.join(COMMANDS)}. A newer client may need a newer broker: `maestro down`, then retry.",
-        )
-    try:
-        request: Request = decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise MaestroError(
-            "INVALID", f"{command.decode()}: {error}", "PROTOCOL.md lists each command's fields and values."
-        ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise MaestroError(
-            "BAD_REQUEST", f"the body of {command.decode()} is no msgpack map: {error}", "Send one msgpack map."
-        ) from None
-    return request

@@ -25,6 +25,7 @@ from maestro_schemas.requests import Identity, Outgoing, Send
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from maestro_broker.core.context import RequestContext
     from maestro_schemas.outbox_entry import OutboxEntry
     from maestro_schemas.replies import SendReply
 
@@ -43,19 +44,26 @@ class QueuedEntry(NamedTuple):
     entry: OutboxEntry
 
 
+class AppliedEntry(NamedTuple):
+    """An entry that was accepted, or refused with `error`."""
+
+    waiting: QueuedEntry
+    error: MaestroError | None
+
+
 class OutboxDrainer:
     """The entries under `<data>/outbox`.
 
-    `send(request, now_ms)` applies one send; `tell(waiting, error, now_ms)` tells a sender of a refusal for good, and
-    returns False where it can't now; `report(what)` is told of files that are no entries.
+    `send(request, context)` applies one send; `tell(waiting, error, context)` notifies a sender of a final refusal,
+    and returns False if it can't now; `report(what)` takes a warning about files that are no entries.
     """
 
     def __init__(
         self,
         directory: str,
         *,
-        send: Callable[[Send, int], SendReply],
-        tell: Callable[[QueuedEntry, MaestroError, int], bool],
+        send: Callable[[Send, RequestContext], SendReply],
+        tell: Callable[[QueuedEntry, MaestroError, RequestContext], bool],
         report: Callable[[str], None],
     ) -> None:
         self._directory = directory
@@ -63,48 +71,57 @@ class OutboxDrainer:
         self._tell = tell
         self._report = report
         self._held_until_ms: dict[str, int] = {}
-        self._settled: list[tuple[QueuedEntry, MaestroError | None]] = []
+        # Applied since the last `take_applied`; and the paths of all entries that are applied and not settled.
+        self._applied: list[AppliedEntry] = []
+        self._unsettled: set[str] = set()
         os.makedirs(directory, mode=0o700, exist_ok=True)
 
     # --- entries to messages -----------------------------------------------------------------------------
 
-    def drain(self, now_ms: int) -> int:
-        """Apply what is due; `settle` after the commit. Returns how many entries were brought to an end."""
+    def drain(self, context: RequestContext) -> int:
+        """Apply the entries that are due; `settle` them after the commit. Returns how many were accepted or finally
+        refused."""
         held: set[str] = set()
-        settled_before = {waiting.path for waiting, _ in self._settled}
-        for waiting in self.due(now_ms):
+        applied_before = len(self._applied)
+        for waiting in self.due(context.now_ms):
             session = waiting.entry.session
-            if session in held or waiting.path in settled_before:
+            if session in held or waiting.path in self._unsettled:
                 continue
-            error = self._try(waiting, now_ms)
+            error = self._try(waiting, context)
             for_now = error is not None and error.retryable
-            if for_now or (error is not None and not self._tell(waiting, error, now_ms)):
+            if for_now or (error is not None and not self._tell(waiting, error, context)):
                 held.add(session)
                 wait_s = (error.retry_after_s if error is not None else None) or _TRY_AGAIN_S
-                self.hold(session, now_ms + int(wait_s * 1000))
+                self.hold(session, context.now_ms + int(wait_s * 1000))
             else:
-                self._settled.append((waiting, error))
-        return len(self._settled) - len(settled_before)
+                self._applied.append(AppliedEntry(waiting, error))
+                self._unsettled.add(waiting.path)
+        return len(self._applied) - applied_before
 
-    def drain_now(self, now_ms: int) -> DrainReply:
-        """The same, because somebody asked: whoever was held back is tried too."""
+    def drain_now(self, context: RequestContext) -> DrainReply:
+        """Drain on request: entries that are held back are tried too."""
         self.release_holds()
         waiting, failed = self.counts()
-        already = len(self._settled)
-        tried = self.drain(now_ms)
-        refused = sum(error is not None for _, error in self._settled[already:])
-        waiting -= len(self._settled)
+        already = len(self._applied)
+        tried = self.drain(context)
+        refused = sum(applied.error is not None for applied in self._applied[already:])
+        waiting -= len(self._unsettled)
         return DrainReply(sent=tried - refused, waiting=max(0, waiting), failed=failed + refused)
 
     @property
-    def has_settled(self) -> bool:
-        """Whether entries wait for `settle`."""
-        return bool(self._settled)
+    def has_applied(self) -> bool:
+        """Whether entries were applied since the last `take_applied`."""
+        return bool(self._applied)
 
-    def settle(self) -> None:
-        """What was applied is durable: the entries go, or stay with the reason of their refusal."""
-        settled, self._settled = self._settled, []
-        for waiting, error in settled:
+    def take_applied(self) -> list[AppliedEntry]:
+        """The entries that were applied since the last call; `settle` them when that is durable."""
+        applied, self._applied = self._applied, []
+        return applied
+
+    def settle(self, applied: list[AppliedEntry]) -> None:
+        """These entries' records are durable: remove the files, or keep them with the reason of their refusal."""
+        for waiting, error in applied:
+            self._unsettled.discard(waiting.path)
             if error is None:
                 self.sent(waiting.path)
             else:
@@ -116,12 +133,12 @@ class OutboxDrainer:
                     continue  # it stays as it is, and is refused again when there is room to say so
                 _log.warning("outbox: %s was refused: %s (%s)", waiting.entry.outgoing["id"], error, error.code)
 
-    def _try(self, waiting: QueuedEntry, now_ms: int) -> MaestroError | None:
+    def _try(self, waiting: QueuedEntry, context: RequestContext) -> MaestroError | None:
         entry = waiting.entry
         try:
             outgoing = msgspec.convert(entry.outgoing, Outgoing)
             request = Send(messages=[outgoing], who=Identity(entry.session, entry.token))
-            [result] = self._send(request, now_ms).results
+            [result] = self._send(request, context).results
         except msgspec.ValidationError as error:
             return MaestroError("INVALID", f"the queued message is not valid: {error}", "Send it again, corrected.")
         except FatalError:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from maestro_broker.core.model.state import State
     from maestro_schemas.keys import Key
-    from maestro_schemas.requests import Request
 
 _ZAP = "inproc://zeromq.zap.01"  # RFC 27
 _MONITOR = "inproc://door"
@@ -119,7 +118,6 @@ class CurveListener:
         self._publisher_is_bound = False
         self._polled: list[zmq.Socket[bytes]] = []
         self.held: set[str] = set()
-        state.topics = TopicUnion(state.topics, self.held)
         self._revoked: set[str] = set()
         self._holders: dict[str, int] = {}
         self._denied: dict[str, int] = {}
@@ -243,8 +241,8 @@ class CurveListener:
             public = _user(parts[0]) if parts else ""
             yield IncomingRequest(peer.bytes, None, [part.bytes for part in parts] or [b""], public)
 
-    def vouch(self, public: str, request: Request, now_ms: int) -> Request:
-        """The request as its peer's key allows it. Raises MaestroError KEY_REVOKED, or as `key_rights.check`."""
+    def authenticate(self, public: str, now_ms: int) -> Key:
+        """The key of the peer with this public key. Raises MaestroError KEY_REVOKED."""
         self._refresh()
         key = self._ring.get(public)
         if key is None:
@@ -254,8 +252,7 @@ class CurveListener:
                 "Ask for a new one: `maestro keys new NAME` on the broker's machine.",
             )
         self._last_seen_ms[key.name] = now_ms
-        self._state.key = key.name
-        return key_authorization.check(self._state, key, request)
+        return key
 
     def reply(self, peer: bytes, request_id: bytes, status: bytes, body: bytes) -> None:
         """Answer, if the peer is still there and takes it."""

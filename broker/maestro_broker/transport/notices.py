@@ -36,18 +36,12 @@ def publish(posts: Sequence[LocalListener | CurveListener], changes: list[Change
                     post.publish(f"{party}{TOPIC_SEPARATOR}{event.event}", body)
 
 
-def greet(post: LocalListener | CurveListener, state: State, lsn: int, now_ms: int) -> None:
-    """New watchers learn where their mailboxes stand."""
-    for topic in post.subscriptions():
-        publish_head(post, state, topic, lsn, now_ms)
-
-
-def publish_head(post: LocalListener | CurveListener, state: State, topic: str, lsn: int, now_ms: int) -> None:
-    """A new watcher learns where its mailbox stands."""
+def head(state: State, topic: str, lsn: int, now_ms: int) -> tuple[str, bytes] | None:
+    """Topic and body of the notice that tells a new subscriber where its mailbox stands."""
     session, separator, rest = topic.partition(TOPIC_SEPARATOR)
     if not separator or rest:
-        return  # an observer of everything, or of one kind of event: it has no mailbox to catch up with
+        return None  # an observer of everything, or of one kind of event: it has no mailbox to catch up with
     mailbox = state.mailboxes.get(session)
     seq = mailbox.head_seq if mailbox is not None else 0
-    head = Event(lsn=lsn, at=now_ms, event="head", session=session, seq=seq)
-    post.publish(f"{session}{TOPIC_SEPARATOR}head", _encode(head))
+    event = Event(lsn=lsn, at=now_ms, event="head", session=session, seq=seq)
+    return f"{session}{TOPIC_SEPARATOR}head", _encode(event)

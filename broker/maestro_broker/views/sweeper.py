@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from maestro_broker.clock import Clock
     from maestro_broker.core.model.state import State
+    from maestro_broker.core.retention import RetentionPolicy
     from maestro_schemas.messages import Message
 
     from .spool import Spool
@@ -71,7 +72,14 @@ class Sweeper:
     """
 
     def __init__(
-        self, data: str, *, spool: Spool, timelines: tuple[Timeline, ...], state: State, clock: Clock
+        self,
+        data: str,
+        *,
+        spool: Spool,
+        timelines: tuple[Timeline, ...],
+        state: State,
+        policy: RetentionPolicy,
+        clock: Clock,
     ) -> None:
         messages = os.path.join(data, "messages")
         self._receivers = os.path.join(messages, "by-receiver")
@@ -80,6 +88,7 @@ class Sweeper:
         self._outbox = paths.outbox_dir(data)
         self._timelines = timelines
         self._state = state
+        self._policy = policy
         self._clock = clock
         self._walk: Iterator[None] | None = None
         self._asked: Round | None = None
@@ -208,8 +217,7 @@ class Sweeper:
         )
 
     def _pause_ms(self) -> int:
-        shortest_ms = min([self._state.limits.retention_ms, *self._state.retention_by_project.values()])
-        return max(_PAUSE_MIN_MS, min(_PAUSE_MS, shortest_ms // _SHARE))
+        return max(_PAUSE_MIN_MS, min(_PAUSE_MS, self._policy.shortest_ms // _SHARE))
 
     def _now_ms(self) -> int:
         """The earlier of two clocks: the broker's may have begun with a wall clock that was mended since."""
@@ -217,7 +225,7 @@ class Sweeper:
 
     def _keeps_ms(self, session: str) -> int:
         asked_ms = self._round.older_than_ms
-        return retention.keeps_ms(self._state, session) if asked_ms is None else asked_ms
+        return self._policy.keeps_ms(self._state, session) if asked_ms is None else asked_ms
 
     # --- the walk ------------------------------------------------------------------------------------------
 
@@ -236,7 +244,7 @@ class Sweeper:
             yield
             session = found.session.id
             if not found.session.active and self._has_no_files(session):
-                if not retention.ended_long_ago(self._state, found, self._now_ms()):
+                if not retention.ended_long_ago(self._state, self._policy, found, self._now_ms()):
                     continue
                 if self._round.dry_run:
                     self.count("sessions")
@@ -282,7 +290,7 @@ class Sweeper:
         """The message in a file, where its time is over: to expire if it is pending, else to remove."""
         now_ms = self._now_ms()
         # An asked age is for what is final; nothing pending is pruned sooner than its retention.
-        pending_ms, final_ms = retention.keeps_ms(self._state, session), self._keeps_ms(session)
+        pending_ms, final_ms = self._policy.keeps_ms(self._state, session), self._keeps_ms(session)
         if _is_young(held, now_ms, min(pending_ms, final_ms)):
             return None
         message = self._spool.peek(path)
@@ -352,7 +360,7 @@ class Sweeper:
 
     def _timeline_files(self) -> Iterator[None]:
         asked_ms = self._round.older_than_ms
-        kept_ms = retention.longest_ms(self._state) if asked_ms is None else asked_ms
+        kept_ms = self._policy.longest_ms if asked_ms is None else asked_ms
         before_ms = self._now_ms() - kept_ms
         for path in (path for timeline in self._timelines for path in timeline.files_before(before_ms)):
             self._looked_at += 1

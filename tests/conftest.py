@@ -1,24 +1,30 @@
 """Fixtures for every test.
 
-Rule: a fixture ends what it began, within bounds, whatever the test did.
+Rule: a fixture ends the processes that it started within a bounded time, even when the test failed.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
+from support.cli_shell import open_shell
 from support.gateways import Gateway
 from support.post_office import scratch
 
-# Its scenes assert, and a failure has to say what was there instead.
+# The scenes of the agents' tests contain assertions; pytest must rewrite them so that a failure shows the values.
 pytest.register_assert_rewrite("agents")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from support.cli_shell import Shell
     from support.post_office import PostOffice
+
+
+# --- processes driven through the library ------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -33,7 +39,7 @@ def post_office() -> Iterator[PostOffice]:
 
 @pytest.fixture
 def open_office(post_office: PostOffice) -> PostOffice:
-    """The same with a running broker and the sessions `ann` and `bob`."""
+    """A post office with a running broker and the sessions `ann` and `bob`."""
     post_office.start()
     post_office.sessions("ann", "bob")
     return post_office
@@ -41,6 +47,47 @@ def open_office(post_office: PostOffice) -> PostOffice:
 
 @pytest.fixture
 def gateway(open_office: PostOffice) -> Iterator[Gateway]:
-    """An HTTP gateway before `open_office`."""
+    """An HTTP gateway in front of `open_office`."""
     with Gateway(open_office) as made:
         yield made
+
+
+# --- shells in which `maestro` is run ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shell_environ() -> dict[str, str]:
+    """The settings of `person` and `shared_person`; a module overrides this fixture to test other settings."""
+    return {"MAESTRO_RATE_LIMIT": "0"}
+
+
+@pytest.fixture(scope="module")
+def shared_person(shell_environ: dict[str, str]) -> Iterator[Shell]:
+    """One operator's shell for all tests of a module; the module makes its `person` return it."""
+    with open_shell(**shell_environ) as opened:
+        yield opened
+
+
+@pytest.fixture
+def person(shell_environ: dict[str, str]) -> Iterator[Shell]:
+    """The operator's shell, in a data directory of its own; no broker runs yet."""
+    with open_shell(**shell_environ) as opened:
+        yield opened
+
+
+@pytest.fixture
+def shell(person: Shell) -> Shell:
+    """Another name of `person`, for modules without sessions."""
+    return person
+
+
+@pytest.fixture
+def alice(person: Shell) -> Shell:
+    """The shell of an orchestrator; its name is unique, since a module may share its broker."""
+    return person.session("alice" + os.urandom(4).hex(), role="orchestrator")
+
+
+@pytest.fixture
+def bob(person: Shell) -> Shell:
+    """The shell of a worker without a name."""
+    return person.session()

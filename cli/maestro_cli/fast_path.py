@@ -90,7 +90,7 @@ def _inbox(tokens: list[str], environ: Mapping[str, str]) -> int:
 def _show(
     exchange: one_shot.OneShotConnection, speaker: dict[str, str], environ: Mapping[str, str], given: list[str | None]
 ) -> int:
-    from maestro_clients.channel.one_shot_client import OneShotClient
+    from maestro_clients.one_shot_client import OneShotClient
 
     from .inbox import listing
     from .inbox.page import DELIVERED, READ

@@ -18,10 +18,10 @@ from .channel.unanswered import not_ours
 from .protocol import commands
 from .protocol.callers import Caller
 from .protocol.codec import encoder
-from .protocol.commands import method
+from .protocol.methods import CommandMethods
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
 
     from maestro_schemas.documents import OutgoingDoc, SendResultDoc
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 OPERATOR = Caller()
 
 
-class Client:
+class Client(CommandMethods):
     """An open connection that speaks for `caller`.
 
     `address`: a broker's `router` endpoint. `timeout_s`: of each call that names no other. `patient`: a call waits
@@ -37,17 +37,43 @@ class Client:
     """
 
     def __init__(
-        self, address: str, caller: Caller = OPERATOR, *, timeout_s: float = 10.0, patient: bool = False
+        self,
+        address: str,
+        caller: Caller = OPERATOR,
+        *,
+        timeout_s: float = 10.0,
+        patient: bool = False,
+        channel: SyncChannel | None = None,
     ) -> None:
+        self.address = address
+        self.caller = caller
         self._as = caller.as_body()
         self._timeout_s = timeout_s
-        self._line = SyncChannel(address, patient=patient)
+        self._owns_channel = channel is None
+        # For a watcher, which waits for replies and notices together.
+        self.channel = SyncChannel(address, patient=patient) if channel is None else channel
         self._encode = encoder()
         self._wire_bytes_max: int | None = None
 
+    def open(self) -> bool:
+        """Connect now, and not with the first call; False where no broker listens. A broker on another machine is
+        connected to in the background: True."""
+        return self.channel.open()
+
+    def sharing(self, caller: Caller | None = None, *, timeout_s: float | None = None) -> Client:
+        """A client over this client's connection, for another caller or with another timeout. Its `close` leaves the
+        connection open."""
+        return Client(
+            self.address,
+            self.caller if caller is None else caller,
+            timeout_s=self._timeout_s if timeout_s is None else timeout_s,
+            channel=self.channel,
+        )
+
     def close(self) -> None:
-        """Let go of the connection. Can be repeated."""
-        self._line.close()
+        """Close the connection. Can be repeated."""
+        if self._owns_channel:
+            self.channel.close()
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +99,7 @@ class Client:
         before it is sent; BROKER_UNREACHABLE or TIMEOUT where no answer came.
         """
         encoded = self._encoded(body, self._as if caller is None else caller.as_body())
-        return self._line.call(command, encoded, self._timeout_s if timeout_s is None else timeout_s)
+        return self.channel.call(command, encoded, self._timeout_s if timeout_s is None else timeout_s)
 
     def _encoded(self, body: Mapping[str, Any], speaker: Mapping[str, str]) -> bytes:
         encoded = self._encode({"as": speaker, **body} if speaker else body)
@@ -82,16 +108,6 @@ class Client:
                 self._wire_bytes_max = commands.wire_bytes_max(self.hello())
             commands.check_size(len(encoded), self._wire_bytes_max)
         return encoded
-
-    # --- messages ------------------------------------------------------------------------------------------
-
-    hello = method(commands.hello)
-    send = method(commands.send)
-    _send_some = method(commands.send_many)
-
-    def send_many(self, outgoing: Sequence[OutgoingDoc], *, caller: Caller | None = None) -> list[SendResultDoc]:
-        """As `commands.send_many`; nothing is asked for an empty sequence."""
-        return self._send_some(outgoing, caller=caller) if outgoing else []
 
     def pipeline(
         self, outgoing: Iterable[OutgoingDoc], *, in_flight: int = 16, batch: int = 1, caller: Caller | None = None
@@ -103,7 +119,7 @@ class Client:
         BROKER_UNREACHABLE or TIMEOUT: what was not yielded is then unknown, and sending it again with the same ids is
         safe. A forked child can't go on with its parent's: BAD_REQUEST.
         """
-        line, encoded, timeout_s = self._line, self._encoded, self._timeout_s
+        line, encoded, timeout_s = self.channel, self._encoded, self._timeout_s
         speaker = self._as if caller is None else caller.as_body()
         ids: dict[bytes, list[str]] = {}
         waiting = 0
@@ -128,30 +144,6 @@ class Client:
             if os.getpid() == owner:
                 for request_id in ids:
                     line.forget(request_id)
-
-    inbox = method(commands.inbox)
-    confirm = method(commands.confirm)
-    message = method(commands.message)
-    message_with_people = method(commands.message_with_people)
-    thread = method(commands.thread)
-    dead = method(commands.dead)
-    delete = method(commands.delete)
-
-    # --- sessions ------------------------------------------------------------------------------------------
-
-    start_session = method(commands.start_session)
-    end_session = method(commands.end_session)
-    session = method(commands.session)
-    sessions = method(commands.sessions)
-    touch_session = method(commands.touch_session)
-
-    # --- the post office -----------------------------------------------------------------------------------
-
-    events = method(commands.events)
-    stats = method(commands.stats)
-    drain_outbox = method(commands.drain_outbox)
-    prune = method(commands.prune)
-    shutdown = method(commands.shutdown)
 
 
 def _claimed(line: SyncChannel, request_id: bytes, message_ids: list[str]) -> list[SendResultDoc]:

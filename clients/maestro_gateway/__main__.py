@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from maestro_runtime import config, logs, paths
+from maestro_runtime import atomic_file, config, logs, paths
 from maestro_schemas import http_limits
 from maestro_schemas.errors import MaestroError
 
@@ -33,7 +33,7 @@ from . import app
 from .http.guard import Guard
 from .http.peers import Peers
 from .http.routing import changing_paths
-from .http.server import TOLD_MAX, ConnectionTable, GuardedProtocol
+from .http.server import REFUSED_CONNECTIONS_MAX, ConnectionGuard, ConnectionTable
 from .options import DEFAULT_HOST, DEFAULT_PORT, GatewayOptions
 from .routes import CALLS
 
@@ -104,7 +104,7 @@ def _serve(options: GatewayOptions, listener: socket.socket, ready_fd: int | Non
         Guard(application, options, changing_paths(CALLS)),
         loop="asyncio",
         # uvicorn calls it like the class.
-        http=functools.partial(GuardedProtocol, shared=connections),  # type: ignore[arg-type]
+        http=functools.partial(ConnectionGuard, shared=connections),  # type: ignore[arg-type]
         ws="websockets-sansio",
         lifespan="on",
         log_config=None,
@@ -114,7 +114,8 @@ def _serve(options: GatewayOptions, listener: socket.socket, ready_fd: int | Non
         # A header by which any peer could say that it is another.
         proxy_headers=False,
         backlog=_BACKLOG,
-        timeout_keep_alive=max(1, options.limits.keep_alive_ms // 1000),
+        # After the guard's own timers, which close an idle and a refused connection.
+        timeout_keep_alive=max(options.limits.keep_alive_ms, options.limits.linger_ms) // 1000 + 2,
         timeout_graceful_shutdown=_STOP_S,
         # A client that is gone without a word is let go of after both.
         ws_ping_interval=_PING_S,
@@ -123,7 +124,7 @@ def _serve(options: GatewayOptions, listener: socket.socket, ready_fd: int | Non
         # On one machine there is nothing to win by it, and each of many clients would cost a compression a frame.
         ws_per_message_deflate=False,
     )
-    server = _Server(config, application)
+    server = _Server(config, application, connections)
 
     def end(_number: int, _frame: object) -> None:
         server.should_exit = True
@@ -144,8 +145,7 @@ def _serve(options: GatewayOptions, listener: socket.socket, ready_fd: int | Non
 
 def _announce(options: GatewayOptions, url: str, source: str, ready_fd: int | None) -> None:
     """Bound and listening: whoever reads the file from now on is answered, if only when the loop has begun."""
-    with open(paths.server_url_file(options.data), "w", encoding="utf-8") as file:
-        file.write(f"{url}\n")
+    atomic_file.replace(paths.server_url_file(options.data), f"{url}\n".encode(), durable=False)
     _log.info("listens at %s; owners of connections by %s", url, source)
     if options.is_loopback:
         _tell(ready_fd, f"ready {url}")
@@ -164,7 +164,7 @@ def _forget_address(data: str) -> None:
 def _affordable(wanted: http_limits.HttpLimits) -> http_limits.HttpLimits:
     """No more connections than the process may have descriptors, of which it takes as many as it is allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    beside = _OTHER_FILES + TOLD_MAX
+    beside = _OTHER_FILES + REFUSED_CONNECTIONS_MAX
     needed = wanted.connections_max + beside
     if soft != resource.RLIM_INFINITY and soft < needed:
         soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
@@ -176,13 +176,15 @@ def _affordable(wanted: http_limits.HttpLimits) -> http_limits.HttpLimits:
 class _Server(uvicorn.Server):
     """Ends the streams first, which would otherwise be waited for until they are cut off."""
 
-    def __init__(self, config: uvicorn.Config, application: Starlette) -> None:
+    def __init__(self, config: uvicorn.Config, application: Starlette, connections: ConnectionTable) -> None:
         super().__init__(config)
         self._application = application
+        self._connections = connections
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         gateway: GatewayContext = self._application.state.gateway
         gateway.feed.stop()
+        self._connections.close_refused()
         # They get a turn to say why, before their connections are closed.
         await asyncio.sleep(0)
         await super().shutdown(sockets)

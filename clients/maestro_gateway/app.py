@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_LOST = frozenset({"BROKER_UNREACHABLE", "TIMEOUT"})
 _NO_SUCH = {
     404: ("NOT_FOUND", "there is no such path", "/docs lists every call."),
     405: ("METHOD_NOT_ALLOWED", "this path does not take that method", "The header Allow says which it takes."),
@@ -52,14 +51,14 @@ def make(options: GatewayOptions) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        post = BrokerLink(options.data, options.environ)
-        feed = Feed(post)
-        app.state.gateway = GatewayContext(options, post, metrics, contract, UnconfirmedSends(), feed)
+        broker = BrokerLink(options.data, options.environ)
+        feed = Feed(broker)
+        app.state.gateway = GatewayContext(options, broker, metrics, contract, UnconfirmedSends(), feed)
         try:
             yield
         finally:
             feed.stop()
-            await post.aclose()
+            await broker.aclose()
 
     app = Starlette(
         routes=[*table, *websocket_routes()],
@@ -80,8 +79,8 @@ def make(options: GatewayOptions) -> Starlette:
 
 
 async def _on_refusal(request: Request, error: MaestroError) -> Response:
-    if error.code in _LOST:
-        request.app.state.gateway.post.lost()
+    if error.kind == "unreachable":
+        request.app.state.gateway.broker.search()
     return error_answer(error)
 
 

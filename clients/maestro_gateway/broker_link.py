@@ -39,7 +39,7 @@ class BrokerLink:
         )
         self.client = AsyncClient(router, timeout_s=_TIMEOUT_S)
 
-    def lost(self) -> None:
+    def search(self) -> None:
         """A request found nobody: look for the broker, unless somebody does already."""
         if self._search is None or self._search.done():
             self._search = asyncio.get_running_loop().create_task(self._look())

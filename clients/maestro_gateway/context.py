@@ -19,8 +19,8 @@ class GatewayContext(NamedTuple):
     """What the handlers share; `app.state.gateway`. `contract`: the OpenAPI document."""
 
     options: GatewayOptions
-    post: BrokerLink
+    broker: BrokerLink
     metrics: GatewayMetrics
     contract: dict[str, Any]
-    doubts: UnconfirmedSends
+    unconfirmed: UnconfirmedSends
     feed: Feed

@@ -127,9 +127,9 @@ async def serve(request: Request) -> Response:
             stats = await client_of(request).stats()
     except TimeoutError:
         # Sooner than the client's own timeout: whoever scrapes has one too, and wants the rest.
-        gateway.post.lost()
+        gateway.broker.search()
     except MaestroError:
-        gateway.post.lost()
+        gateway.broker.search()
     return Response(gateway.metrics.render(stats), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -16,6 +16,8 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.keys import Key
 from maestro_schemas.names import is_id
 
+from . import atomic_file
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -76,7 +78,8 @@ def write(data: str, key: Key) -> None:
     """Put a key in force, or change it. Raises OSError."""
     _make_folder(data)
     document = {field: value for field, value in key._asdict().items() if value is not None}
-    _write(os.path.join(keys_dir(data), key.name + _SUFFIX), document)
+    path = os.path.join(keys_dir(data), key.name + _SUFFIX)
+    atomic_file.replace(path, _encode(document), durable=True, aside=f"{path}.{os.getpid()}.aside")
 
 
 def server_pair(data: str, make: Callable[[], KeyPair]) -> KeyPair:
@@ -85,13 +88,14 @@ def server_pair(data: str, make: Callable[[], KeyPair]) -> KeyPair:
     path = os.path.join(keys_dir(data), _SERVER)
     if not os.path.exists(path):
         aside = f"{path}.{os.getpid()}.new"
-        _write(aside, make()._asdict())
+        atomic_file.stage(aside, _encode(make()._asdict()), durable=True)
         try:
-            os.link(aside, path)  # unlike a rename, it leaves the pair of whoever was quicker
+            os.link(aside, path)  # unlike a rename, it keeps the pair that another process has just made
         except FileExistsError:
             pass
         finally:
             os.unlink(aside)
+        atomic_file.sync_directory(keys_dir(data))
     found = _load(path)
     return KeyPair(_curve(path, found, "public"), _curve(path, found, "secret"))
 
@@ -100,7 +104,8 @@ def write_client_key(path: str, key: ClientKey) -> None:
     """Make the file that goes to the other machine. Raises MaestroError KEY_FILE_UNUSABLE where it exists."""
     document = {"name": key.name, "public": key.pair.public, "secret": key.pair.secret, "server": key.server}
     try:
-        _write(path, document, new=True)
+        atomic_file.create(path, _encode(document), durable=True)
+        atomic_file.sync_directory(os.path.dirname(path))
     except OSError as error:
         raise MaestroError(
             "KEY_FILE_UNUSABLE", f"the key file {path} can't be made: {error}", "Name another with --out."
@@ -127,22 +132,8 @@ def _make_folder(data: str) -> None:
     os.chmod(keys_dir(data), 0o700)
 
 
-def _write(path: str, document: dict[str, Any], *, new: bool = False) -> None:
-    """Durably, and private before the first byte is in it, whatever the umask."""
-    aside = path if new else f"{path}.{os.getpid()}.aside"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_EXCL if new else os.O_TRUNC)
-    with open(os.open(aside, flags, 0o600), "w", encoding="ascii") as file:
-        os.fchmod(file.fileno(), 0o600)
-        file.write(json.dumps(document, indent=1) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    if not new:
-        os.rename(aside, path)
-    folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def _encode(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, indent=1).encode("ascii") + b"\n"
 
 
 def _load(path: str) -> dict[str, Any]:

@@ -11,13 +11,12 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from . import replies, requests
+from . import NOT_REPEATABLE, replies, requests
 from .errors import MaestroError
-from .repeatable import NOT_REPEATABLE
 from .requests import Request
 
 
-class Command(NamedTuple):
+class ProtocolCommand(NamedTuple):
     """One row. The defaults are the narrowest rights, so that a forgotten column opens nothing."""
 
     name: str
@@ -39,27 +38,31 @@ class Command(NamedTuple):
 
 
 COMMANDS = (
-    Command("hello", requests.Hello, replies.HelloReply, "anyone", "anyone"),
-    Command("send", requests.Send, replies.SendReply, "session", "session"),
-    Command("inbox", requests.Inbox, replies.InboxReply, "anyone", "session"),
-    Command("confirm", requests.Confirm, replies.ItemsReply, "anyone", "session", from_reserve=True),
-    Command("message", requests.GetMessage, replies.MessageReply, "anyone", "session"),
-    Command("thread", requests.GetThread, replies.ThreadReply, "anyone", "session"),
-    Command("dead", requests.Dead, replies.DeadReply, "anyone", "session"),
-    Command("delete", requests.Delete, replies.ItemsReply, "anyone", "session", from_reserve=True),
-    Command("session.start", requests.SessionStart, replies.SessionReply, "anyone", "anyone", from_reserve=True),
-    Command("session.end", requests.SessionEnd, replies.SessionReply, "anyone", "session", from_reserve=True),
-    Command("session.get", requests.SessionGet, replies.SessionReply, "anyone", "anyone"),
-    Command("session.list", requests.SessionList, replies.SessionsReply, "anyone", "anyone"),
-    Command("session.touch", requests.SessionTouch, replies.SessionReply, "anyone", "session", from_reserve=True),
-    Command("events", requests.Events, replies.EventsReply, "anyone", "session"),
-    Command("stats", requests.Stats, replies.StatsReply, "anyone"),
-    Command("outbox.drain", requests.OutboxDrain, replies.DrainReply, "anyone"),
-    Command("prune", requests.Prune, replies.PruneReply),
-    Command("shutdown", requests.Shutdown, replies.ShutdownReply, "anyone"),
+    ProtocolCommand("hello", requests.Hello, replies.HelloReply, "anyone", "anyone"),
+    ProtocolCommand("send", requests.Send, replies.SendReply, "session", "session"),
+    ProtocolCommand("inbox", requests.Inbox, replies.InboxReply, "anyone", "session"),
+    ProtocolCommand("confirm", requests.Confirm, replies.ItemsReply, "anyone", "session", from_reserve=True),
+    ProtocolCommand("message", requests.GetMessage, replies.MessageReply, "anyone", "session"),
+    ProtocolCommand("thread", requests.GetThread, replies.ThreadReply, "anyone", "session"),
+    ProtocolCommand("dead", requests.Dead, replies.DeadReply, "anyone", "session"),
+    ProtocolCommand("delete", requests.Delete, replies.ItemsReply, "anyone", "session", from_reserve=True),
+    ProtocolCommand(
+        "session.start", requests.SessionStart, replies.SessionReply, "anyone", "anyone", from_reserve=True
+    ),
+    ProtocolCommand("session.end", requests.SessionEnd, replies.SessionReply, "anyone", "session", from_reserve=True),
+    ProtocolCommand("session.get", requests.SessionGet, replies.SessionReply, "anyone", "anyone"),
+    ProtocolCommand("session.list", requests.SessionList, replies.SessionsReply, "anyone", "anyone"),
+    ProtocolCommand(
+        "session.touch", requests.SessionTouch, replies.SessionReply, "anyone", "session", from_reserve=True
+    ),
+    ProtocolCommand("events", requests.Events, replies.EventsReply, "anyone", "session"),
+    ProtocolCommand("stats", requests.Stats, replies.StatsReply, "anyone"),
+    ProtocolCommand("outbox.drain", requests.OutboxDrain, replies.DrainReply, "anyone"),
+    ProtocolCommand("prune", requests.Prune, replies.PruneReply),
+    ProtocolCommand("shutdown", requests.Shutdown, replies.ShutdownReply, "anyone"),
 )
 
-BY_REQUEST: dict[type[Request], Command] = {command.request: command for command in COMMANDS}
+BY_REQUEST: dict[type[Request], ProtocolCommand] = {command.request: command for command in COMMANDS}
 REQUESTS: dict[str, type[Request]] = {command.name: command.request for command in COMMANDS}
 REPLIES: dict[str, type[Struct]] = {command.name: command.reply for command in COMMANDS}
 

@@ -1,50 +1,69 @@
 """Documents: what comes off the wire, as clients see it.
 
-Rule: the same shapes as the Structs of `messages`, `sessions`, `events` and `replies`, as TypedDicts, for
-clients that decode with plain msgpack; a test holds each field of both to the same name and optionality.
+Rule: generated from the Structs by `just schemas`; never edited. Clients decode with plain msgpack, and these
+TypedDicts are the shapes of what they get.
 """
 
 # No `from __future__ import annotations`: TypedDict would not see which fields are NotRequired.
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
-class MetadataDoc(TypedDict, total=False):
+class MetadataDoc(TypedDict):
     """`messages.Metadata`."""
 
-    taskId: str
-    type: str
-    priority: str
-    requiresAck: bool
-    inReplyTo: str
-    threadId: str
-    data: Any
+    # The sender's own name for the task that the message belongs to.
+    taskId: NotRequired[str]
+    type: NotRequired[str]
+    # Absent means medium.
+    priority: NotRequired[str]
+    # The sender asks the receiver to acknowledge the message (`maestro message read`).
+    requiresAck: NotRequired[bool]
+    # The id of the message that this one answers.
+    inReplyTo: NotRequired[str]
+    # The id of the thread's first message. The broker sets it from `inReplyTo`.
+    threadId: NotRequired[str]
+    # Any JSON value of the sender's (limit data_bytes_max).
+    data: NotRequired[Any]
 
 
 class FailureDoc(TypedDict):
     """`messages.Failure`."""
 
+    # An error code.
     code: str
     message: str
 
 
-# The functional form, because `from` is a keyword.
+# `messages.Message`. In the functional form, because `from` is a keyword.
 MessageDoc = TypedDict(
     "MessageDoc",
     {
+        # Made by the sender's client; unique for its sender, and in the receiver's mailbox.
         "id": str,
+        # The sender's session id, or `maestro` for messages of the broker itself.
         "from": str,
+        # The receiver's session id.
         "to": str,
         "message": str,
         "status": str,
+        # The message's number in its mailbox: 1, 2, 3 and so on, without gaps.
         "seq": int,
+        # When the broker accepted it, ms.
         "createdAt": int,
+        # When its id was first shown to the receiver, ms.
         "offeredAt": NotRequired[int],
+        # What showed its id, such as `hook:claude-code:Stop`.
         "offeredVia": NotRequired[str],
+        # When its whole text was written to the receiver, ms.
         "deliveredAt": NotRequired[int],
+        # What wrote its text, such as `cli`.
         "deliveredVia": NotRequired[str],
+        # When the receiver acknowledged it, ms.
         "readAt": NotRequired[int],
+        # When it expires unless it is delivered before, ms.
         "expiresAt": NotRequired[int],
         "failure": NotRequired[FailureDoc],
+        # The receiver that the sender named, where the broker redirected the message to another.
         "originalTo": NotRequired[str],
         "metadata": NotRequired[MetadataDoc],
     },
@@ -55,7 +74,9 @@ class NeedsInputDoc(TypedDict):
     """`sessions.NeedsInput`."""
 
     active: bool
+    # What it waits for.
     message: NotRequired[str]
+    # Since when, ms.
     since: NotRequired[int]
 
 
@@ -64,6 +85,7 @@ class SessionNoteDoc(TypedDict):
 
     type: str
     message: str
+    # When, ms.
     timestamp: int
 
 
@@ -74,78 +96,117 @@ class SessionDoc(TypedDict):
     role: str
     projectId: str
     status: str
+    # When it was started, ms; at a restart, when it was started again.
     startedAt: int
+    # When the broker last had a request of this session, ms.
     lastActivity: int
     name: NotRequired[str]
+    # The session that started this one.
     parentSessionId: NotRequired[str]
     taskIds: NotRequired[list[str]]
+    # When it ended, ms.
     completedAt: NotRequired[int]
     needsInput: NotRequired[NeedsInputDoc]
+    # Any JSON object (limit session_metadata_bytes_max).
     metadata: NotRequired[dict[str, Any]]
     timeline: NotRequired[list[SessionNoteDoc]]
+    # The kind of agent that runs in it, such as `claude-code`.
     agent: NotRequired[str]
+    # The id that the agent gives the conversation.
     agentSessionId: NotRequired[str]
+    # The agent's process.
     pid: NotRequired[int]
+    # The agent's working directory.
     cwd: NotRequired[str]
+    # A request that speaks for this session needs its token.
     hasToken: NotRequired[bool]
+    # A client is subscribed to its notices now. In replies only; never stored.
     watching: NotRequired[bool]
 
 
+# `events.Event`. In the functional form, because `from` is a keyword.
 EventDoc = TypedDict(
     "EventDoc",
     {
+        # The number of the journal's record, and the cursor of a replay.
         "lsn": int,
+        # When, ms.
         "at": int,
         "event": str,
+        # The message's id.
         "id": NotRequired[str],
+        # The message's sender.
         "from": NotRequired[str],
+        # The message's receiver.
         "to": NotRequired[str],
+        # The message's number in its mailbox.
         "seq": NotRequired[int],
         "priority": NotRequired[str],
         "type": NotRequired[str],
         "taskId": NotRequired[str],
         "threadId": NotRequired[str],
+        # What offered or delivered the message, such as `cli`.
         "via": NotRequired[str],
+        # The session that made the change, or `operator`.
         "by": NotRequired[str],
+        # The error code of a refused or failed message.
         "code": NotRequired[str],
+        # The session of a `session.*` event.
         "session": NotRequired[str],
+        # That session's project.
         "projectId": NotRequired[str],
+        # That session's status.
         "status": NotRequired[str],
     },
 )
 
 
 class OutgoingDoc(TypedDict):
-    """`requests.Outgoing`: one message as a client sends it."""
+    """`requests.Outgoing`."""
 
+    # Made by the client. The same id with the same content is the same send.
     id: str
+    # A session id, a name that is unique among the active sessions, or `parent`.
     to: str
     message: str
     metadata: NotRequired[MetadataDoc]
+    # The message expires this long after its acceptance, unless it was delivered before.
     ttlMs: NotRequired[int]
+    # What to do when the receiver has ended; by default, what the setting on_ended says.
     onEnded: NotRequired[str]
 
 
 class ErrorDoc(TypedDict):
-    """An error as the wire, `--json` and HTTP carry it (`MaestroError.body`). `retryAfter`: seconds."""
+    """`replies.ErrorBody`."""
 
+    # A stable code. A newer broker may have further ones.
     code: str
+    # What happened, and why.
     message: str
+    # The next step.
     hint: NotRequired[str]
+    # Seconds until the same request may succeed.
     retryAfter: NotRequired[float]
+    # The limit that was exceeded.
     limit: NotRequired[int]
+    # The value that exceeded it.
     actual: NotRequired[int]
+    # More for programs, such as the `ids` of an ambiguous name.
     details: NotRequired[dict[str, Any]]
 
 
 class OutboxEntryDoc(TypedDict):
-    """A file of the outbox, as `outbox_entry.encode` writes it. `failure`: why, once refused for good."""
+    """`requests.OutboxFile`."""
 
-    version: Literal[1]
+    version: int
+    # When the client put it into the outbox, ms.
     queuedAt: int
+    # The sender.
     session: str
     message: OutgoingDoc
+    # The sender's token, where it has one.
     token: NotRequired[str]
+    # Why the broker refused it for good.
     failure: NotRequired[ErrorDoc]
 
 
@@ -160,16 +221,26 @@ class SendResultDoc(TypedDict):
     """`replies.SendResult`."""
 
     id: str
+    # 201: accepted now. 200: accepted before, by the same send. Otherwise the error's status.
     status: int
+    # The session id of the receiver.
     to: NotRequired[str]
+    # The receiver that the sender named, where the broker redirected the message to another.
     originalTo: NotRequired[str]
     seq: NotRequired[int]
+    # When the broker accepted it, ms.
     createdAt: NotRequired[int]
+    # When it expires unless it is delivered before, ms.
     expiresAt: NotRequired[int]
     threadId: NotRequired[str]
+    # The message's status now, or `deleted`.
     state: NotRequired[str]
-    reach: NotRequired[Literal["watching", "tool", "prompt", "inbox", "ended"]]
+    # When the receiver of a message accepted now will see it: at once (watching), after its agent's next tool call
+    # (tool), at its next prompt (prompt), when it looks (inbox), or if it comes back (ended).
+    reach: NotRequired[str]
+    # When the broker last had a request of the receiver, ms.
     seenAt: NotRequired[int]
+    # With `whole` in the request, unless the message is deleted.
     message: NotRequired[MessageDoc]
     error: NotRequired[ErrorDoc]
 
@@ -178,16 +249,27 @@ class InboxDoc(TypedDict):
     """`replies.InboxReply`."""
 
     messages: list[MessageDoc]
+    # The number of messages in this reply.
     count: int
+    # More messages match than this reply holds.
     hasMore: bool
+    # The cursor for the next call: every `seq` up to it is in this reply, did not match, or is deleted.
     upTo: int
+    # The `seq` of the mailbox's newest message.
     headSeq: int
+    # The number of pending messages in the mailbox.
     pending: int
+    # The number of pending messages that were not offered yet.
     unoffered: NotRequired[int]
+    # The number of matching messages that were left out because another reader leases them.
     leased: NotRequired[int]
+    # The first of those leases ends after this time.
     leaseEndsInMs: NotRequired[int]
+    # The mailbox's session has ended.
     ended: NotRequired[bool]
+    # With `people` in the request: the sessions that the messages name and the broker still knows, by id.
     people: NotRequired[dict[str, PersonDoc]]
+    # With `people` in the request: the most characters that one page printed to an agent has (print_chars_max).
     printCharsMax: NotRequired[int]
 
 
@@ -195,23 +277,30 @@ class MessageReplyDoc(TypedDict):
     """`replies.MessageReply`."""
 
     message: MessageDoc
+    # With `people` in the request: its sender and its receiver, by id.
     people: NotRequired[dict[str, PersonDoc]]
 
 
 class ThreadDoc(TypedDict):
     """`replies.ThreadReply`."""
 
+    # The id of the thread's first message, which may be deleted.
     threadId: str
+    # The oldest first.
     messages: list[MessageDoc]
+    # The thread has more messages than this reply holds.
     hasMore: bool
+    # With `people` in the request: the sessions that the messages name, by id.
     people: NotRequired[dict[str, PersonDoc]]
 
 
 class DeadDoc(TypedDict):
     """`replies.DeadReply`."""
 
+    # The one that expired last comes first. A page may be short or empty although there are more.
     messages: list[MessageDoc]
     hasMore: bool
+    # The LSN to continue from, while `hasMore`.
     before: int
 
 
@@ -219,9 +308,13 @@ class ItemResultDoc(TypedDict):
     """`replies.ItemResult`."""
 
     id: str
+    # 200: done now, or before. Otherwise the error's status.
     status: int
+    # The message's status afterwards, or `deleted`.
     state: NotRequired[str]
+    # When the message got that status, ms.
     at: NotRequired[int]
+    # With `whole` in the request: the message as it is afterwards.
     message: NotRequired[MessageDoc]
     error: NotRequired[ErrorDoc]
 
@@ -229,8 +322,11 @@ class ItemResultDoc(TypedDict):
 class EventsDoc(TypedDict):
     """`replies.EventsReply`."""
 
+    # The oldest first.
     events: list[EventDoc]
+    # The cursor for the next call.
     upTo: int
+    # The newest LSN of the timeline.
     head: int
     hasMore: bool
 
@@ -240,11 +336,15 @@ class HelloDoc(TypedDict):
 
     protocolMin: int
     protocolMax: int
+    # The version of the broker.
     version: str
+    # Changes at every start of a broker.
     epoch: str
     pid: int
+    # The LSN of the last durable record.
     headLsn: int
     dataDir: str
+    # The limits that are numbers, by name.
     limits: dict[str, int]
 
 
@@ -252,22 +352,31 @@ class SweptDoc(TypedDict):
     """`replies.Swept`."""
 
     messages: NotRequired[int]
+    # Links to deleted messages.
     tombstones: NotRequired[int]
+    # Empty mailboxes, links' folders and threads.
     folders: NotRequired[int]
     sessions: NotRequired[int]
     timelineFiles: NotRequired[int]
+    # Pending messages past their retention: they expire now, and are kept for another retention.
     expired: NotRequired[int]
+    # What the removed files held.
     bytes: NotRequired[int]
 
 
 class PruneDoc(TypedDict):
     """`replies.PruneReply`."""
 
+    # Its number, to ask for it again.
     round: int
     done: bool
     dryRun: bool
+    # When it started, ms.
     startedAt: int
+    # From its start until now, or until its end.
     tookMs: int
+    # The number of files read until now.
     lookedAt: int
     swept: SweptDoc
+    # Why the round was broken off.
     failure: NotRequired[str]

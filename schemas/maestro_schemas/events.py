@@ -1,8 +1,8 @@
-"""Events: what happened, as notices, timeline lines and replays carry it.
+"""Events: the changes of messages and sessions, as notices, timeline lines and replays carry them.
 
-Rule: one record of the journal is one event of one shape, without any message text; a notice on the PUB socket,
-a line of `timeline/*.jsonl` and an item of an `events` reply are that same shape. `expand` gives the seed's
-event names for those who speak them (WebSocket, SSE).
+Rule: one record of the journal is one event of one shape, without any message text. A notice on the PUB socket, a
+line of `timeline/*.jsonl` and an item of an `events` reply have that same shape. `expand` translates an event into
+the documented event names of WebSocket and SSE.
 """
 
 from __future__ import annotations
@@ -33,48 +33,63 @@ EventName = Literal[
     "head",
 ]
 
-# `head` is no record, and so never a line of the timeline.
+# `head` is not a record, so it is never a line of the timeline.
 RECORDED: tuple[str, ...] = tuple(name for name in get_args(EventName) if name != "head")
-# What a person may call them.
+# Other names that a person may use in a filter.
 _ALSO = {"sent": ("message.accepted",), "created": ("message.accepted",)}
 
-# What follows `<session>|` in a notice's topic is the event's name.
+# A notice's topic is `<session>|<event>`.
 TOPIC_SEPARATOR = "|"
 
 
 class Event(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """One event. `lsn`: the journal's number, the cursor of a replay. `at`: ms. `seq`: the mailbox's number.
+    """One event of a message or a session.
 
-    `head` is not a record: the broker publishes it on subscription, with the mailbox's last `seq`.
+    `head` is not a record: the broker publishes it to a new subscriber, with the mailbox's last `seq`.
     """
 
+    # The number of the journal's record, and the cursor of a replay.
     lsn: int
+    # When, ms.
     at: int
     event: EventName
+    # The message's id.
     id: str | None = None
+    # The message's sender.
     sender: str | None = field(default=None, name="from")
+    # The message's receiver.
     receiver: str | None = field(default=None, name="to")
+    # The message's number in its mailbox.
     seq: int | None = None
     priority: Priority | None = None
     type: MessageType | None = None
     task_id: str | None = None
     thread_id: str | None = None
+    # What offered or delivered the message, such as `cli`.
     via: str | None = None
+    # The session that made the change, or `operator`.
     by: str | None = None
+    # The error code of a refused or failed message.
     code: str | None = None
+    # The session of a `session.*` event.
     session: str | None = None
+    # That session's project.
     project_id: str | None = None
+    # That session's status.
     status: str | None = None
 
     def parties(self) -> tuple[str, ...]:
-        """The sessions that this event concerns, each once: who may read it, and whom a notice goes to."""
+        """The sessions that this event concerns, each once. They may read it, and get the notice."""
         named = (self.receiver, self.sender, self.session)
         return tuple(dict.fromkeys(name for name in named if name is not None))
 
 
 def named(words: Iterable[str]) -> frozenset[str]:
-    """The names that are meant: whole ones (`message.read`, `message:read`), last words (`expired`), or `message` and
-    `session` for all of a kind. Raises MaestroError INVALID with the list of names."""
+    """The event names that filter words select.
+
+    A word is a whole name (`message.read`, `message:read`), a last word (`expired`), or `message` or `session` for
+    all events of that kind. Raises MaestroError INVALID with the list of names.
+    """
     found: set[str] = set()
     for word in words:
         wanted = word.strip().lower().replace(":", ".")
@@ -93,9 +108,10 @@ def named(words: Iterable[str]) -> frozenset[str]:
 def may_see(
     event: Event, session: str | None, role: str, project: str, project_of: Callable[[str], str | None]
 ) -> bool:
-    """Whether an event is for `session`, None being the operator: its own; its project's for an orchestrator; all.
+    """Whether `session` (None: the operator) may see an event.
 
-    `role`, `project`: that session's. `project_of`: the project of a session by id, None where there is none.
+    A session sees its own events, an orchestrator those of its project, the operator all. `role` and `project` are
+    those of `session`. `project_of` returns the project of a session by id, or None for an unknown session.
     """
     if session is None:
         return True
@@ -105,8 +121,8 @@ def may_see(
     return role == "orchestrator" and any(project_of(party) == project for party in parties)
 
 
-_SEED_NAMES: dict[str, tuple[tuple[str, str], ...]] = {
-    # event -> (seed's event name, whose session it is about)
+_DOCUMENTED_NAMES: dict[str, tuple[tuple[str, str], ...]] = {
+    # event -> (documented event name, the field with the session that it is about)
     "message.accepted": (
         ("message:created", "receiver"),
         ("session:message_sent", "sender"),
@@ -123,9 +139,9 @@ _SEED_NAMES: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 def expand(event: Event) -> list[tuple[str, str]]:
-    """The seed's names for one event, each with the session that it is about; empty for what the seed lacks."""
+    """The documented names of one event, each with the session that it is about; empty for an event without one."""
     named = []
-    for name, party in _SEED_NAMES.get(event.event, ()):
+    for name, party in _DOCUMENTED_NAMES.get(event.event, ()):
         session = getattr(event, party)
         if session is not None:
             named.append((name, session))

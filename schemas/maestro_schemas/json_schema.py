@@ -1,8 +1,8 @@
-"""JSON Schema: the contract for programs that are not ours.
+"""JSON Schema: the contract for programs in other languages.
 
-Rule: every `schemas/*.schema.json` is generated from the Structs, never written by hand:
-`python -m maestro_schemas.json_schema` writes them into the checkout, `--check` fails when one differs. On the
-wire the documents are msgpack maps; a schema says the same of both forms.
+Rule: every `schemas/*.schema.json` and `documents.py` are generated from the Structs, never written by hand.
+`python -m maestro_schemas.json_schema` writes them into the checkout; `--check` fails when one differs. On the wire
+the documents are msgpack maps; a schema describes both forms.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
-from . import PROTOCOL_VERSION, commands, documents, events, messages, names, replies, requests, sessions
+from . import PROTOCOL_VERSION, commands, document_writer, events, messages, names, replies, requests, sessions
+from .document_writer import in_wire_names
 from .errors import CODES
+from .field_comments import field_comments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -26,55 +27,60 @@ if TYPE_CHECKING:
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _SUFFIX = ".schema.json"
 _TEMPLATE = "#/$defs/{name}"
-_CODE_SPAN = re.compile(r"`(\w+)`")
+_DOCUMENTS = "maestro_schemas/documents.py"
 
-_SINGLE: dict[str, Any] = {
+_SINGLE: dict[str, type[Struct]] = {
     "message": messages.Message,
     "session": sessions.Session,
     "session-file": sessions.StoredSession,
     "event": events.Event,
-    "outbox-entry": documents.OutboxEntryDoc,
-    "error": documents.ErrorDoc,
+    "outbox-entry": requests.OutboxFile,
+    "error": replies.ErrorBody,
 }
-# Fields that hold an id and nothing else, wherever they are. `to` is one in a message, and may be a name in a send.
+# Fields that hold an id. `to` holds one in a message, and may be a name in a send.
 IDS = frozenset({"Message.id", "Message.from", "Message.to", "Session.id", "Outgoing.id", "SessionStart.id"})
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """File name -> schema, for all of them."""
+    """File name -> schema, of all schema files."""
     found = {f"{name}{_SUFFIX}": _single(name, shape) for name, shape in _SINGLE.items()}
     found[f"requests{_SUFFIX}"] = _by_command("requests", "the body of its request", commands.REQUESTS)
     found[f"replies{_SUFFIX}"] = _by_command("replies", "the body of its successful reply", commands.REPLIES)
     return found
 
 
-def render(schema: dict[str, Any]) -> str:
-    """The file's text."""
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+def generated() -> dict[str, str]:
+    """Path below `schemas/` -> text, of all generated files."""
+    found = {name: json.dumps(schema, indent=2, ensure_ascii=False) + "\n" for name, schema in schemas().items()}
+    return {**found, _DOCUMENTS: document_writer.render()}
 
 
 def differing(directory: str) -> list[str]:
-    """The schema files in `directory` that are not what the Structs say: changed, missing, or left over."""
-    wanted = {name: render(schema) for name, schema in schemas().items()}
-    there = {name for name in os.listdir(directory) if name.endswith(_SUFFIX)}
-    wrong = there ^ set(wanted)
-    for name in there & set(wanted):
-        with open(os.path.join(directory, name), encoding="utf-8") as file:
-            if file.read() != wanted[name]:
-                wrong.add(name)
-    return sorted(wrong)
+    """The files below `directory` that differ from what the Structs say: changed, missing, or left over."""
+    wanted = generated()
+    left_over = {name for name in os.listdir(directory) if name.endswith(_SUFFIX)} - set(wanted)
+    changed = {name for name, text in wanted.items() if _read(os.path.join(directory, name)) != text}
+    return sorted(left_over | changed)
 
 
 def write(directory: str) -> None:
-    """Make the schema files in `directory` what the Structs say."""
-    wanted = schemas()
+    """Write the files that differ, and remove those that are left over."""
+    wanted = generated()
     for name in differing(directory):
         path = os.path.join(directory, name)
         if name not in wanted:
             os.unlink(path)
             continue
         with open(path, "w", encoding="utf-8") as file:
-            file.write(render(wanted[name]))
+            file.write(wanted[name])
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
 
 
 def _single(name: str, shape: Any) -> dict[str, Any]:
@@ -84,7 +90,7 @@ def _single(name: str, shape: Any) -> dict[str, Any]:
 
 
 def _by_command(name: str, what: str, shapes: dict[str, type[Any]]) -> dict[str, Any]:
-    """One schema for `{command: body}`, so that a body is checked together with the command that it belongs to."""
+    """One schema for `{command: body}`, so that a body is checked together with its command."""
     return {
         "$schema": _DRAFT,
         "$id": _identifier(name),
@@ -95,7 +101,7 @@ def _by_command(name: str, what: str, shapes: dict[str, type[Any]]) -> dict[str,
         "additionalProperties": False,
         "minProperties": 1,
         "maxProperties": 1,
-        "$defs": dict(sorted(definitions([*shapes.values(), documents.ErrorDoc]).items())),
+        "$defs": dict(sorted(definitions([*shapes.values(), replies.ErrorBody]).items())),
     }
 
 
@@ -111,33 +117,48 @@ def definitions(
     keeps_null: Callable[[str], bool] = lambda _name: False,
     structs: Mapping[str, type[Struct]] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Struct or TypedDict name -> its schema, of `shapes` and of all that they are built of.
+    """The schemas of `shapes` and of all types that they use, by the name of the Struct or TypedDict.
 
-    `template`: of a reference to another one, with `{name}`. `ids`: fields, as `Shape.field`, that hold an id.
-    `keeps_null`: whether null is told as a value of the optional fields of the shape so named. `structs`: by name,
-    those that are not the contract's own.
+    `template`: the form of a reference to another schema, with `{name}`. `ids`: fields, as `Shape.field`, that hold
+    an id. `keeps_null`: whether the optional fields of the shape so named accept null. `structs`: by name, Structs
+    that are not part of the contract.
     """
     known = {**_STRUCTS, **(structs or {})}
     _, components = msgspec.json.schema_components(tuple(shapes), ref_template=template)
     found = {}
     for name, component in components.items():
-        told = inspect.cleandoc(component.get("description", ""))
-        schema = {**component, **({"description": _in_wire_names(known.get(name), told)} if told else {})}
+        struct = known.get(name)
+        schema = dict(component)
+        if "description" in component:
+            text = inspect.cleandoc(component["description"])
+            schema["description"] = in_wire_names(struct, text) if struct else text
         schema["properties"] = {
             field: _property(f"{name}.{field}", shape, template, ids, null=keeps_null(name))
             for field, shape in component["properties"].items()
         }
-        if name == "ErrorDoc":
-            # A newer peer may have further codes, so they are told and not enforced.
+        for field, text in (_descriptions(struct) if struct else {}).items():
+            schema["properties"][field] = {"description": text, **schema["properties"][field]}
+        if name == "ErrorBody":
+            # Examples and not an enumeration: a newer peer may have further codes.
             schema["properties"]["code"]["examples"] = list(CODES)
         found[name] = schema
     return found
 
 
+def _descriptions(struct: type[Struct]) -> dict[str, str]:
+    """Name on the wire -> description, from the comments above the fields."""
+    comments = field_comments(struct)
+    return {
+        field.encode_name: in_wire_names(struct, comments[field.name])
+        for field in msgspec.structs.fields(struct)
+        if field.name in comments
+    }
+
+
 def _property(where: str, shape: dict[str, Any], template: str, ids: frozenset[str], *, null: bool) -> dict[str, Any]:
-    """An absent field is left out: neither `null` nor a default that is built of absent fields is part of it."""
+    """One field's schema. An absent field is left out, so `null` and defaults made of absent fields are removed."""
     if where.endswith(".error") and shape.get("type") == "object":
-        return {"$ref": template.format(name="ErrorDoc")}
+        return {"$ref": template.format(name="ErrorBody")}
     found = {key: value for key, value in shape.items() if key != "default" or value not in (None, {}, [])}
     if "$ref" in found:
         found.pop("default", None)
@@ -151,14 +172,6 @@ def _property(where: str, shape: dict[str, Any], template: str, ids: frozenset[s
     return found
 
 
-def _in_wire_names(shape: type[Struct] | None, text: str) -> str:
-    """The docstrings speak of Python's names; a reader of the schema knows the wire's."""
-    if shape is None:
-        return text
-    wire = {field.name: field.encode_name for field in msgspec.structs.fields(shape)}
-    return _CODE_SPAN.sub(lambda span: f"`{wire.get(span[1], span[1])}`", text)
-
-
 _STRUCTS: dict[str, type[Struct]] = {
     name: shape
     for module in (messages, sessions, events, requests, replies)
@@ -168,15 +181,15 @@ _STRUCTS: dict[str, type[Struct]] = {
 
 
 def main(argv: list[str]) -> int:
-    """Write the files, or with `--check` say which differ; 0 when none does."""
+    """Write the files; with `--check`, list those that differ. The exit status is 0 when none differs."""
     directory = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     if not os.path.exists(os.path.join(directory, "PROTOCOL.md")):
-        print("The schema files are written in a checkout of the source, and this is none.", file=sys.stderr)
+        print("The generated files belong to a checkout of the source, and this is not one.", file=sys.stderr)
         return 1
     if argv == ["--check"]:
         wrong = differing(directory)
         for name in wrong:
-            print(f"{name} is not what the code says: run `just schemas`.", file=sys.stderr)
+            print(f"{name} differs from the code: run `just schemas`.", file=sys.stderr)
         return 1 if wrong else 0
     if argv:
         print("usage: python -m maestro_schemas.json_schema [--check]", file=sys.stderr)

@@ -1,8 +1,8 @@
-"""Messages: the documented Message, on every surface the same.
+"""Messages: the Message document, the same on every surface (wire, files, HTTP, JSON output).
 
-Rule: the field names are the seed's (camelCase), times are milliseconds since the epoch, and an absent field is
-left out, never null. A message is immutable: a change of status makes a new one, so that the thread that files
-it never sees what is not durable yet.
+Rule: field names are camelCase, times are milliseconds since the epoch, and an absent field is left out, never null.
+A Message is immutable: a change of status makes a new object. The spool writer, a thread of its own, therefore never
+sees a state that is not durable yet. The comment above a field is its description in the JSON Schemas.
 """
 
 from __future__ import annotations
@@ -21,58 +21,75 @@ PRIORITY_RANK: dict[str | None, int] = {"high": 0, "medium": 1, None: 1, "low": 
 class Metadata(
     Struct, gc=False, frozen=True, omit_defaults=True, rename="camel", forbid_unknown_fields=True, kw_only=True
 ):
-    """What a sender may say beside the text; closed: an unknown field is an error.
+    """What a sender may say besides the text. An unknown field is an error."""
 
-    `thread_id` is the id of the thread's first message and is set by the broker from `in_reply_to`. `data` is
-    the sender's own JSON value (limit data_bytes_max).
-    """
-
+    # The sender's own name for the task that the message belongs to.
     task_id: str | None = None
     type: MessageType | None = None
+    # Absent means medium.
     priority: Priority | None = None
+    # The sender asks the receiver to acknowledge the message (`maestro message read`).
     requires_ack: bool = False
+    # The id of the message that this one answers.
     in_reply_to: str | None = None
+    # The id of the thread's first message. The broker sets it from `in_reply_to`.
     thread_id: str | None = None
+    # Any JSON value of the sender's (limit data_bytes_max).
     data: Any = None
 
 
-# The one object of messages without any, so that "none" can be asked without comparing fields.
+# One shared empty object: the broker recognises "no metadata" by identity instead of comparing fields.
 NO_METADATA = Metadata()
 
 
 class Failure(Struct, frozen=True, rename="camel"):
-    """Why a message became `failed`. No broker of this version makes one: it refuses what can't be delivered before
-    it accepts it, and what it has accepted ends as delivered, expired or deleted."""
+    """Why a message became `failed`.
 
+    No broker of this version makes one. It refuses what can't be delivered before it accepts it, and an accepted
+    message ends as delivered, expired or deleted.
+    """
+
+    # An error code.
     code: str
     message: str
 
 
 class Message(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """One message. `seq` counts up by one per receiver from 1, without gaps.
+    """One message, as its sender and its receiver see it.
 
-    Unknown fields are ignored when read, so that an older broker can read what a newer one of the same data
-    format wrote.
+    A reader ignores unknown fields, so that an older broker can read what a newer one of the same data format wrote.
     """
 
+    # Made by the sender's client; unique for its sender, and in the receiver's mailbox.
     id: str
+    # The sender's session id, or `maestro` for messages of the broker itself.
     sender: str = field(name="from")
+    # The receiver's session id.
     receiver: str = field(name="to")
     text: str = field(name="message")
     status: MessageStatus
+    # The message's number in its mailbox: 1, 2, 3 and so on, without gaps.
     seq: int
+    # When the broker accepted it, ms.
     created_at: int
+    # When its id was first shown to the receiver, ms.
     offered_at: int | None = None
+    # What showed its id, such as `hook:claude-code:Stop`.
     offered_via: str | None = None
+    # When its whole text was written to the receiver, ms.
     delivered_at: int | None = None
+    # What wrote its text, such as `cli`.
     delivered_via: str | None = None
+    # When the receiver acknowledged it, ms.
     read_at: int | None = None
+    # When it expires unless it is delivered before, ms.
     expires_at: int | None = None
     failure: Failure | None = None
+    # The receiver that the sender named, where the broker redirected the message to another.
     original_to: str | None = None
     metadata: Metadata | UnsetType = UNSET
 
     @property
     def meta(self) -> Metadata:
-        """The metadata, empty where there is none."""
+        """The metadata; `NO_METADATA` where the message has none."""
         return NO_METADATA if self.metadata is UNSET else self.metadata

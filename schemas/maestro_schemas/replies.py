@@ -1,7 +1,7 @@
 """Replies: the body of each successful answer.
 
-Rule: each command has one Struct (`commands` is the list); what a client sees as the TypedDicts of `documents` is
-encoded from here.
+Rule: one Struct per command, as in `requests`. `documents` has the same shapes as TypedDicts, generated from here.
+The comment above a field is its description in the JSON Schemas.
 """
 
 from __future__ import annotations
@@ -17,122 +17,162 @@ from .sessions import Session
 Reach = Literal["watching", "tool", "prompt", "inbox", "ended"]
 
 
+class ErrorBody(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """An error, as the wire, `--json` and HTTP carry it. `MaestroError.body` writes it as a plain map."""
+
+    # A stable code. A newer broker may have further ones.
+    code: str
+    # What happened, and why.
+    message: str
+    # The next step.
+    hint: str | None = None
+    # Seconds until the same request may succeed.
+    retry_after: float | None = None
+    # The limit that was exceeded.
+    limit: int | None = None
+    # The value that exceeded it.
+    actual: int | None = None
+    # More for programs, such as the `ids` of an ambiguous name.
+    details: dict[str, Any] | None = None
+
+
 class HelloReply(Struct, frozen=True, rename="camel", kw_only=True):
-    """`epoch` changes with every start of a broker; `head_lsn` is the last durable record; `limits`: those that are
-    numbers."""
+    """The broker's protocol versions, identity and limits."""
 
     protocol_min: int
     protocol_max: int
+    # The version of the broker.
     version: str
+    # Changes at every start of a broker.
     epoch: str
     pid: int
+    # The LSN of the last durable record.
     head_lsn: int
     data_dir: str
+    # The limits that are numbers, by name.
     limits: dict[str, int]
 
 
 class Person(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """What is shown of a session beside its id, in `people` by id. Sessions that are forgotten are left out."""
+    """What is shown of a session besides its id."""
 
     role: str
     name: str | None = None
 
 
 class SendResult(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """One message's outcome: `status` 201 accepted now, 200 accepted before (the same send again), else `error`.
-
-    `state` is the message's status, or `deleted`. `reach`, of a message accepted now: when its receiver will see it:
-    `watching` (it hears at once), `tool` or `prompt` (an agent at work, or idle: its hook shows it after the next
-    tool call, or at the next prompt), `inbox` (when it looks), `ended` (it has ended: if it comes back). `seen_at`:
-    the receiver's last sign of life, ms. `original_to`: who was meant, where it went to another.
-    """
+    """The outcome of one message."""
 
     id: str
+    # 201: accepted now. 200: accepted before, by the same send. Otherwise the error's status.
     status: int
+    # The session id of the receiver.
     to: str | None = None
+    # The receiver that the sender named, where the broker redirected the message to another.
     original_to: str | None = None
     seq: int | None = None
+    # When the broker accepted it, ms.
     created_at: int | None = None
+    # When it expires unless it is delivered before, ms.
     expires_at: int | None = None
     thread_id: str | None = None
+    # The message's status now, or `deleted`.
     state: str | None = None
+    # When the receiver of a message accepted now will see it: at once (watching), after its agent's next tool call
+    # (tool), at its next prompt (prompt), when it looks (inbox), or if it comes back (ended).
     reach: Reach | None = None
+    # When the broker last had a request of the receiver, ms.
     seen_at: int | None = None
-    # Where the request asked for it (`whole`), unless the message is deleted.
+    # With `whole` in the request, unless the message is deleted.
     message: Message | UnsetType = UNSET
     error: dict[str, Any] | UnsetType = UNSET
 
 
 class SendReply(Struct, frozen=True):
-    """In the order of the request's messages."""
+    """The outcome of a `send`."""
 
+    # In the order of the request's messages.
     results: list[SendResult]
 
 
 class InboxReply(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """`up_to`: every seq up to it is in this reply, was asked past, or is gone. `leased`: left out because
-    another reader holds them, the first until `lease_ends_in_ms` from now. `pending`: all the mailbox holds;
-    `unoffered`: how many of those were shown to nobody yet. `ended`: its session has ended, so that no more comes."""
+    """One page of a mailbox."""
 
     messages: list[Message]
+    # The number of messages in this reply.
     count: int
+    # More messages match than this reply holds.
     has_more: bool = field(name="hasMore")
+    # The cursor for the next call: every `seq` up to it is in this reply, did not match, or is deleted.
     up_to: int
+    # The `seq` of the mailbox's newest message.
     head_seq: int
+    # The number of pending messages in the mailbox.
     pending: int
+    # The number of pending messages that were not offered yet.
     unoffered: int = 0
+    # The number of matching messages that were left out because another reader leases them.
     leased: int = 0
+    # The first of those leases ends after this time.
     lease_ends_in_ms: int | None = None
+    # The mailbox's session has ended.
     ended: bool = False
-    # Where the request asked for `people`: the senders and, where it differs, whom a message was sent to; by id.
+    # With `people` in the request: the sessions that the messages name and the broker still knows, by id.
     people: dict[str, Person] | UnsetType = UNSET
-    # As above: the most characters that one page of an agent's inbox prints (`limits.print_chars_max`).
+    # With `people` in the request: the most characters that one page printed to an agent has (print_chars_max).
     print_chars_max: int | UnsetType = UNSET
 
 
 class ItemResult(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """One id's outcome in `confirm` and `delete`: 200 done (or done before), else `error`.
-
-    `state`: the message's status afterwards, or `deleted`. `at`: when, ms.
-    """
+    """The outcome of one id in `confirm` and `delete`."""
 
     id: str
+    # 200: done now, or before. Otherwise the error's status.
     status: int
+    # The message's status afterwards, or `deleted`.
     state: MessageStatus | str | None = None
+    # When the message got that status, ms.
     at: int | None = None
-    # Where the request asked for it (`whole`).
+    # With `whole` in the request: the message as it is afterwards.
     message: Message | UnsetType = UNSET
     error: dict[str, Any] | UnsetType = UNSET
 
 
 class ItemsReply(Struct, frozen=True):
-    """In the order of the request's ids."""
+    """The outcome of a `confirm` or `delete`."""
 
+    # In the order of the request's ids.
     results: list[ItemResult]
 
 
 class MessageReply(Struct, frozen=True):
-    """One message; with the people in it where they were asked for."""
+    """One message."""
 
     message: Message
+    # With `people` in the request: its sender and its receiver, by id.
     people: dict[str, Person] | UnsetType = UNSET
 
 
 class ThreadReply(Struct, frozen=True, rename="camel"):
-    """A thread, the oldest first; `thread_id` is the id of its first message, which may be deleted by now."""
+    """One thread."""
 
+    # The id of the thread's first message, which may be deleted.
     thread_id: str
+    # The oldest first.
     messages: list[Message]
+    # The thread has more messages than this reply holds.
     has_more: bool
+    # With `people` in the request: the sessions that the messages name, by id.
     people: dict[str, Person] | UnsetType = UNSET
 
 
 class DeadReply(Struct, frozen=True, rename="camel"):
-    """Expired messages, the one that expired last first. `before`: the LSN to go on from, where `has_more`; a page
-    may hold fewer than were asked for, even none, and there be more."""
+    """Expired messages."""
 
+    # The one that expired last comes first. A page may be short or empty although there are more.
     messages: list[Message]
     has_more: bool
+    # The LSN to continue from, while `has_more`.
     before: int
 
 
@@ -143,64 +183,77 @@ class SessionReply(Struct, frozen=True):
 
 
 class SessionsReply(Struct, frozen=True):
-    """Sessions, the newest last."""
+    """Sessions."""
 
+    # The newest last.
     sessions: list[Session]
 
 
 class EventsReply(Struct, frozen=True, rename="camel"):
-    """`events`: as in `events.Event`. `up_to`: the cursor for the next call. `head`: the newest LSN there is."""
+    """One page of the timeline."""
 
+    # The oldest first.
     events: list[Event]
+    # The cursor for the next call.
     up_to: int
+    # The newest LSN of the timeline.
     head: int
     has_more: bool
 
 
 class StatsReply(Struct, frozen=True):
-    """What `maestro status` prints; its keys are listed in PROTOCOL.md."""
+    """What `maestro status` prints."""
 
+    # PROTOCOL.md lists the keys.
     stats: dict[str, Any]
 
 
 class DrainReply(Struct, frozen=True):
-    """`outbox.drain`: how many entries were sent, wait (rate limit, full mailbox), failed for good."""
+    """The outcome of an `outbox.drain`, in entries."""
 
     sent: int
+    # Refused for now (rate limit, full mailbox), and kept.
     waiting: int
+    # Refused for good.
     failed: int
 
 
 class Swept(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """How many files, folders and sessions of a kind went, or would go; `bytes`: what they held.
-
-    `tombstones`: links to mail that is gone. `expired`: pending mail past its retention, which stays for another.
-    """
+    """What one round of the sweep removed, or would remove."""
 
     messages: int = 0
+    # Links to deleted messages.
     tombstones: int = 0
+    # Empty mailboxes, links' folders and threads.
     folders: int = 0
     sessions: int = 0
     timeline_files: int = 0
+    # Pending messages past their retention: they expire now, and are kept for another retention.
     expired: int = 0
+    # What the removed files held.
     bytes: int = 0
 
 
 class PruneReply(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """One round of the sweep. `round`: its number, to ask again. `looked_at`: files so far. `failure`: why it broke
-    off. `took_ms`: from its begin until now, or its end."""
+    """The state of one round of the sweep."""
 
+    # Its number, to ask for it again.
     round: int
     done: bool
     dry_run: bool
+    # When it started, ms.
     started_at: int
+    # From its start until now, or until its end.
     took_ms: int
+    # The number of files read until now.
     looked_at: int
     swept: Swept
+    # Why the round was broken off.
     failure: str | None = None
 
 
 class ShutdownReply(Struct, frozen=True):
-    """The broker's pid, whose end the caller may wait for."""
+    """The broker is about to stop."""
 
+    # The caller may wait for the end of this process.
     pid: int

@@ -1,6 +1,7 @@
 """Requests: the body of each command, validated while it is decoded.
 
-Rule: each command has one Struct (`commands` is the list), unknown fields are errors, and every body has `as`.
+Rule: one Struct per command (`commands` is the list), an unknown field is an error, and every body has `as`. The
+comment above a field is its description in the JSON Schemas.
 """
 
 from __future__ import annotations
@@ -11,23 +12,26 @@ from msgspec import Meta, Struct, field
 
 from .limits import ON_ENDED
 from .messages import NO_METADATA, MessageStatus, MessageType, Metadata
+from .replies import ErrorBody
 from .sessions import ActiveStatus, EndStatus, NeedsInput, Role, SessionNote, SessionStatus
 
 ConfirmKind = Literal["offered", "delivered", "read"]
-# A Literal would refuse the whole request for one message's wrong word, without a list of the right ones.
+# Not a Literal: that would refuse a whole batch for one message's wrong word, without a list of the allowed ones.
 OnEnded = Annotated[str, Meta(extra_json_schema={"enum": list(ON_ENDED)})]
 
 
 class Identity(Struct, gc=False, frozen=True, forbid_unknown_fields=True):
-    """Who asks. Without a session, a peer of the broker's own uid is the operator."""
+    """The session that makes a request. Without a session, a peer of the broker's own uid is the operator."""
 
     session: str | None = None
+    # The session's token, where it has one.
     token: str | None = None
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """What every body has."""
+    """The field that every request has."""
 
+    # The session that makes the request, with its token.
     who: Identity = field(default=Identity(), name="as")
 
     @property
@@ -37,29 +41,51 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", k
 
 
 class Hello(Request, frozen=True):
-    """`hello`: protocol range of the client, and what it calls itself."""
+    """`hello`: ask for the protocol versions, the broker's identity and its limits."""
 
+    # The oldest protocol version that the client speaks.
     protocol_min: int = 1
+    # The newest protocol version that the client speaks.
     protocol_max: int = 1
+    # The client's name, for the log.
     client: str = ""
 
 
 class Outgoing(Struct, gc=False, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """One message to send. `to`: a session's id, a unique name, or `parent`. `ttl_ms`: its life from acceptance.
-    `on_ended`: what becomes of it where its receiver has ended; by default as the broker's setting says."""
+    """One message to send."""
 
+    # Made by the client. The same id with the same content is the same send.
     id: str
+    # A session id, a name that is unique among the active sessions, or `parent`.
     to: str
     text: str = field(name="message")
     metadata: Metadata = NO_METADATA
+    # The message expires this long after its acceptance, unless it was delivered before.
     ttl_ms: int | None = None
+    # What to do when the receiver has ended; by default, what the setting on_ended says.
     on_ended: OnEnded | None = None
 
 
+class OutboxFile(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """A file of the outbox: one send that waits for a broker. `outbox_entry.encode` writes it as a plain map."""
+
+    version: Literal[1]
+    # When the client put it into the outbox, ms.
+    queued_at: int
+    # The sender.
+    session: str
+    message: Outgoing
+    # The sender's token, where it has one.
+    token: str | None = None
+    # Why the broker refused it for good.
+    failure: ErrorBody | None = None
+
+
 class Send(Request, frozen=True):
-    """`send`: 1 to 256 messages, judged one by one, not atomic. `whole`: each result also has the message."""
+    """`send`: up to batch_messages_max messages. Each is accepted or refused by itself; the batch is not atomic."""
 
     messages: list[Outgoing]
+    # Each result also has the accepted message.
     whole: bool = False
 
     @property
@@ -69,35 +95,42 @@ class Send(Request, frozen=True):
 
 
 class Inbox(Request, frozen=True):
-    """`inbox`: mail of `session` (default: the caller's).
+    """`inbox`: a page of one mailbox.
 
-    Without `since`: high priority first, then by seq. With `since` (a seq): those after it, strictly by seq.
-    `offered` False: only what no reader was shown yet, True: only what was. `lease_ms`: hides what is returned
-    from other leasing readers for so long; `reader` names the reader, to whom its own leases are no obstacle.
+    Without `since`, high priority comes first, then by `seq`. With `since`, strictly by `seq`.
     """
 
+    # The mailbox; by default the caller's.
     session: str | None = None
+    # Only messages with a greater `seq`.
     since: int | None = None
+    # The most messages in the reply.
     limit: int | None = None
     status: list[MessageStatus] = field(default_factory=lambda: ["pending"])
+    # Only messages of this type.
     type: MessageType | None = None
+    # False: only messages that were not offered yet. True: only those that were.
     offered: bool | None = None
+    # Hide the returned messages from other leasing readers for this time, or until they are confirmed.
     lease_ms: int | None = None
+    # The id of the reader, which may read again what it leased itself.
     reader: str | None = None
-    # For a caller that shows the page to a person: the reply also has `people` and `print_chars_max`.
+    # The reply also has `people` and `print_chars_max`, for a caller that prints the page.
     people: bool = False
 
 
 class Confirm(Request, frozen=True):
-    """`confirm`: ids of `session`'s mailbox (default: the caller's) were offered, delivered or read, `via` what."""
+    """`confirm`: record that messages of a mailbox were offered, delivered or read."""
 
     ids: list[str]
     kind: ConfirmKind
+    # The mailbox; by default the caller's.
     session: str | None = None
+    # What showed the messages, such as `cli` or `hook:claude-code:Stop`.
     via: str | None = None
     # Each result also has the message as it is afterwards.
     whole: bool = False
-    # The caller speaks for the receiver of the one id, whose token `as` has; `as.session` is absent.
+    # The caller speaks for the receiver of each id, with the token in `as`; `as.session` is absent.
     as_receiver: bool = False
 
     @property
@@ -107,9 +140,10 @@ class Confirm(Request, frozen=True):
 
 
 class GetMessage(Request, frozen=True):
-    """`message`: one message by its id. `session`: the mailbox that it is in, where the operator knows it."""
+    """`message`: one message by its id."""
 
     id: str
+    # The mailbox that holds it, where the operator knows it. Otherwise the broker searches all mailboxes.
     session: str | None = None
     # The reply also has `people`.
     people: bool = False
@@ -118,29 +152,34 @@ class GetMessage(Request, frozen=True):
 
 
 class GetThread(Request, frozen=True):
-    """`thread`: the messages of the thread that the message `id` is in."""
+    """`thread`: the messages of one thread."""
 
+    # Any message of the thread.
     id: str
+    # The reply also has `people`.
     people: bool = False
+    # As in `confirm`.
     as_receiver: bool = False
 
 
 class Dead(Request, frozen=True):
-    """`dead`: what `session` (default: the caller; the operator's: anybody) sent and was not delivered in time.
+    """`dead`: messages that expired before they were delivered."""
 
-    `before`: only what expired before the record of this LSN.
-    """
-
+    # Their sender; by default the caller. For the operator, the default is every sender.
     session: str | None = None
+    # Only messages that expired before the record of this LSN.
     before: int | None = None
+    # The most messages in the reply.
     limit: int | None = None
 
 
 class Delete(Request, frozen=True):
-    """`delete`: messages of the caller's mailbox (or of `session`'s, by the operator) go."""
+    """`delete`: delete messages by id."""
 
     ids: list[str]
+    # The mailbox; by default the caller's. Only the operator may name another.
     session: str | None = None
+    # As in `confirm`.
     as_receiver: bool = False
 
     @property
@@ -150,93 +189,116 @@ class Delete(Request, frozen=True):
 
 
 class SessionStart(Request, frozen=True):
-    """`session.start`. The client makes the id and the token, so that a retry is the same request."""
+    """`session.start`: start a session, or start an ended one again.
+
+    The client makes the id and the token, so that a repeated request is the same start.
+    """
 
     id: str
+    # Later requests that speak for the session need this token.
     token: str | None = None
     name: str | None = None
     role: Role = "worker"
+    # By default the parent's project, else `default`.
     project_id: str | None = None
+    # By default the caller's session.
     parent_session_id: str | None = None
     task_ids: list[str] = []
     status: ActiveStatus = "idle"
+    # Any JSON object (limit session_metadata_bytes_max).
     metadata: dict[str, Any] = {}
+    # The kind of agent that runs in it, such as `claude-code`.
     agent: str | None = None
+    # The id that the agent gives the conversation.
     agent_session_id: str | None = None
+    # The agent's process.
     pid: int | None = None
+    # The agent's working directory.
     cwd: str | None = None
 
 
 class SessionEnd(Request, frozen=True):
-    """`session.end`: by itself, its parent or the operator."""
+    """`session.end`: end a session. For the session itself, its parent and the operator."""
 
+    # By default the caller's session.
     id: str | None = None
     status: EndStatus = "completed"
 
 
 class SessionGet(Request, frozen=True):
-    """`session.get`: by id, or by a name that is unique among the active; default: the caller's own."""
+    """`session.get`: one session."""
 
+    # A session id, or a name that is unique among the active sessions; by default the caller's session.
     id: str | None = None
 
 
 class SessionList(Request, frozen=True):
-    """`session.list`, filtered."""
+    """`session.list`: the sessions that match all given filters."""
 
     project_id: str | None = None
     parent_session_id: str | None = None
     status: list[SessionStatus] | None = None
+    # True: only active sessions. False: only ended ones.
     active: bool | None = None
 
 
 class SessionTouch(Request, frozen=True):
-    """`session.touch`: it is alive; and what changed. Absent fields stay as they are."""
+    """`session.touch`: report that a session is alive, and set the given fields. Absent fields keep their value."""
 
+    # By default the caller's session.
     id: str | None = None
     status: ActiveStatus | None = None
     needs_input: NeedsInput | None = None
     task_ids: list[str] | None = None
+    # An entry to add to the session's timeline.
     note: SessionNote | None = None
+    # The kind of agent that runs in it, such as `claude-code`.
     agent: str | None = None
+    # The id that the agent gives the conversation.
     agent_session_id: str | None = None
+    # The agent's process.
     pid: int | None = None
+    # The agent's working directory.
     cwd: str | None = None
 
 
 class Events(Request, frozen=True):
-    """`events`: what came after the LSN `after`, oldest first; the other fields narrow it, all of them together.
+    """`events`: the timeline after an LSN, oldest first. All given filters must match."""
 
-    `after` -1 asks for the newest `limit` lines. `session`: one party. `message`: one message's id. `since`, `until`:
-    ms, the first included, the last not. `events`: names such as `message.read`, or their last word.
-    """
-
+    # Only events with a greater LSN; -1 asks for the newest `limit` events.
     after: int = 0
+    # The most events in the reply.
     limit: int | None = None
+    # Only events that concern this session.
     session: str | None = None
+    # Only events at this time or later, ms.
     since: int | None = None
+    # Only events before this time, ms.
     until: int | None = None
+    # Only events of these names, such as `message.read`; the last word is enough.
     events: list[str] | None = None
+    # Only events of this message.
     message: str | None = None
 
 
 class Stats(Request, frozen=True):
-    """`stats`: for `maestro status`."""
+    """`stats`: the broker's state, for `maestro status`."""
 
 
 class OutboxDrain(Request, frozen=True):
-    """`outbox.drain`: look into the outbox now."""
+    """`outbox.drain`: send the entries of the outbox now."""
 
 
 class Prune(Request, frozen=True):
-    """`prune`: remove now what the sweep would, the operator's. Without `round` one begins; with it, how far it is.
+    """`prune`: start a round of the sweep, or report on one. For the operator."""
 
-    `dry_run`: only count. `older_than_ms`: instead of every retention, but for what is pending.
-    """
-
+    # The round to report on; absent, a new round starts.
     round: int | None = None
+    # Count what would be removed, and remove nothing.
     dry_run: bool = False
+    # Use this age instead of every configured retention. Pending messages keep theirs.
     older_than_ms: int | None = None
 
 
 class Shutdown(Request, frozen=True):
-    """`shutdown`: commit, answer, file, stop. The operator's or any session's of the same uid."""
+    """`shutdown`: stop the broker in order. For the operator and every session of the same uid."""

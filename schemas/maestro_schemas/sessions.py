@@ -1,7 +1,7 @@
-"""Sessions: who can send and receive.
+"""Sessions: the senders and receivers of messages.
 
-Rule: a session is active (`spawning`, `idle`, `working`) or ended (`completed`, `failed`, `stopped`); only an
-active one sends, and only to an active one. `last_activity` is soft: kept in memory, never journaled alone.
+Rule: a session is active (`spawning`, `idle`, `working`) or ended (`completed`, `failed`, `stopped`). Only an active
+session sends. `last_activity` is soft state: kept in memory and never journaled alone.
 """
 
 from __future__ import annotations
@@ -19,55 +19,69 @@ ACTIVE: frozenset[str] = frozenset({"spawning", "idle", "working"})
 
 
 class NeedsInput(Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """Whether the session waits for a person, since when (ms), and for what."""
+    """Whether a session waits for input from a person."""
 
     active: bool
+    # What it waits for.
     message: str | None = None
+    # Since when, ms.
     since: int | None = None
 
 
 class SessionNote(Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """One line of a session's own timeline (the documented `POST /api/sessions/:id/timeline`)."""
+    """One entry of a session's own timeline (`POST /api/sessions/:id/timeline`)."""
 
     type: str
     message: str
+    # When, ms.
     timestamp: int
 
 
 class Session(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """A session as everybody may see it. `has_token`: whether speaking for it takes a token. `watching`: whether
-    somebody hears at once of its mail, now; in answers only, never on disk."""
+    """A session, as every client may see it."""
 
     id: str
     role: Role
     project_id: str
     status: SessionStatus
+    # When it was started, ms; at a restart, when it was started again.
     started_at: int
+    # When the broker last had a request of this session, ms.
     last_activity: int
     name: str | None = None
+    # The session that started this one.
     parent_session_id: str | None = None
     task_ids: tuple[str, ...] = ()
+    # When it ended, ms.
     completed_at: int | None = None
     needs_input: NeedsInput | None = None
+    # Any JSON object (limit session_metadata_bytes_max).
     metadata: dict[str, Any] = {}
     timeline: tuple[SessionNote, ...] = ()
+    # The kind of agent that runs in it, such as `claude-code`.
     agent: str | None = None
+    # The id that the agent gives the conversation.
     agent_session_id: str | None = None
+    # The agent's process.
     pid: int | None = None
+    # The agent's working directory.
     cwd: str | None = None
+    # A request that speaks for this session needs its token.
     has_token: bool = False
+    # A client is subscribed to its notices now. In replies only; never stored.
     watching: bool = False
 
     @property
     def active(self) -> bool:
-        """Whether it can send and be sent to."""
+        """Whether it can send, and be sent to."""
         return self.status in ACTIVE
 
 
 class StoredSession(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """`sessions/<id>.json` (0600): the session, and the SHA-256 of its token in hex, never the token. `key`: the
-    name of the key with which it was started from another machine."""
+    """The file `sessions/<id>.json` (0600)."""
 
     session: Session
+    # The SHA-256 of the token in hex; the token itself is not stored.
     token_hash: str | None = None
+    # The name of the key that started the session from another machine.
     key: str | None = None

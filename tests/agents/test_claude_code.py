@@ -13,23 +13,14 @@ from agents import scenes
 from agents.clients import at_work
 from agents.desk import answer_offered, at_a_desk, await_mail, shown_in
 from agents.turns import Call, Say
-from support.cli_shell import open_shell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from agents.turns import Request, Turn
     from support.cli_shell import Shell
 
 KIND = "claude-code"
 # Of what a hook adds, Claude Code keeps so many UTF-16 units; from one more on only a preview reaches the model.
 ADDED_MAX = 10_000
-
-
-@pytest.fixture
-def person() -> Iterator[Shell]:
-    with open_shell() as opened:
-        yield opened
 
 
 def _bash(command: str) -> Turn:

@@ -8,20 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agents import scenes
-from support.cli_shell import open_shell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from support.cli_shell import Shell
 
 KIND = "codex"
-
-
-@pytest.fixture
-def person() -> Iterator[Shell]:
-    with open_shell() as opened:
-        yield opened
 
 
 # --- what the hooks do ------------------------------------------------------------------------------------------

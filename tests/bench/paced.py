@@ -21,7 +21,8 @@ from maestro_clients.protocol import commands
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.codec import encoder
 from maestro_clients.protocol.new_ids import new_message_id
-from maestro_clients.transports.unix import open_at, path_of
+from maestro_clients.transports.addresses import unix_path
+from maestro_clients.transports.unix import open_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -78,7 +79,7 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
     """Send, once `ready` returned; the times in the order of the answers. Raises AssertionError where one send was
     refused, or not answered within a minute."""
     _wake_in_time()
-    path = path_of(pace.router)
+    path = unix_path(pace.router)
     plug = open_at(path) if path is not None else None
     assert plug is not None, f"no broker listens at {pace.router}"
     requests, encode, speaker = PendingRequests(), encoder(), Caller(pace.session).as_body()

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from bench import references, report
+from bench import house, references, report
 from bench.about import about
 from bench.findings import Findings, Table
 from bench.gateway_events import CLIENTS, PUSHES, gateway_events
@@ -345,7 +345,13 @@ MESSAGES = {"million": 1_000_000, "disk_use": 100_000, "sweep": 20_000, "scale":
 def main() -> int:
     """Run the parts; exit 1 when a part saw fewer messages than it sent."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", action="append", choices=list(PARTS), help="run this part (and `machine`)")
+    parser.add_argument("--only", action="append", choices=[*PARTS, "house"], help="run this part (and `machine`)")
+    parser.add_argument(
+        "--against", metavar="PATH", help="measure this checkout and another one, which has its own .venv, in turns"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="with --against: a few rounds, which only show that it runs"
+    )
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the sustained part")
     parser.add_argument("--burst", type=int, default=100_000, help="messages in the burst")
     parser.add_argument("--messages", type=int, help="messages of `million`, `disk_use`, `sweep` and `scale`")
@@ -360,6 +366,15 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.kept:
         report.write(report.read(arguments.kept), DOCS)
+        return 0
+    if arguments.against or arguments.only == ["house"]:
+        if not arguments.against:
+            parser.error("house needs --against PATH, another checkout with its own .venv")
+        sizes = house.SHORT if arguments.check else house.WHOLE
+        rows = house.house(arguments.against, os.path.dirname(DOCS), arguments.base, sizes)
+        if arguments.json:
+            with open(arguments.json, "w", encoding="utf-8") as file:
+                json.dump(house.as_json(rows), file, indent=1)
         return 0
     print(f"Maestro messaging, {os.cpu_count()} CPUs, Python {sys.version.split()[0]}; texts of {len(TEXT)} bytes\n")
     reports = arguments.report or not arguments.only

@@ -51,7 +51,8 @@ _ALLOWED_WITH_MAIL = _ALLOWED | {
     "maestro_cli.output.json_text",
     "maestro_cli.output.render",
     "maestro_clients.protocol.commands",
-    "maestro_clients.channel.one_shot_client",
+    "maestro_clients.protocol.methods",
+    "maestro_clients.one_shot_client",
 }
 
 

@@ -16,7 +16,7 @@ from . import validation
 from .model.reads import Read
 
 if TYPE_CHECKING:
-    from maestro_schemas.commands import Command
+    from maestro_schemas.commands import ProtocolCommand
     from maestro_schemas.events import Event
     from maestro_schemas.messages import Message
     from maestro_schemas.requests import Identity
@@ -45,7 +45,7 @@ def authenticate(state: State, who: Identity, now_ms: int) -> SessionState | Non
     return found
 
 
-def check_scope(state: State, command: Command, who: Identity, now_ms: int) -> None:
+def check_scope(state: State, command: ProtocolCommand, who: Identity, now_ms: int) -> None:
     """Raises NO_SESSION if the command needs a calling session, FORBIDDEN if it is the operator's."""
     if command.scope == "session":
         if who.session is None:

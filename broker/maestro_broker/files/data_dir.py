@@ -15,6 +15,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from maestro_runtime import atomic_file
 from maestro_schemas import DATA_FORMAT_VERSION
 from maestro_schemas.errors import MaestroError
 
@@ -40,7 +41,7 @@ def make(data: str) -> None:
         os.makedirs(data, mode=0o700, exist_ok=True)
         # The directory's own name must outlive a power cut too; the journal syncs what is below it.
         with contextlib.suppress(PermissionError):  # a parent that may be passed through but not read
-            disk.sync_directory(os.path.dirname(os.path.realpath(data)))
+            atomic_file.sync_directory(os.path.dirname(os.path.realpath(data)))
         os.makedirs(os.path.join(data, "messages", "journal"), mode=0o700, exist_ok=True)
     except OSError as error:
         raise MaestroError(
@@ -127,4 +128,4 @@ def _refuse_unknown(data: str, version: int, current: int, steps: Mapping[int, S
 
 
 def _write_version(path: str, version: int) -> None:
-    disk.write_durably(path, f"maestro-data {version}\n".encode("ascii"))
+    atomic_file.replace(path, f"maestro-data {version}\n".encode("ascii"), durable=True)

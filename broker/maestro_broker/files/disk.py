@@ -37,30 +37,6 @@ def sync_file_system(directory: str) -> None:
         os.close(fd)
 
 
-def write_durably(path: str, content: bytes, mode: int = 0o600) -> None:
-    """Replace a small file so that it is whole, old or new, whatever happens. Raises OSError."""
-    aside = path + ".tmp"
-    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    try:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(fd, view) :]
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    os.rename(aside, path)
-    sync_directory(os.path.dirname(path))
-
-
-def sync_directory(directory: str) -> None:
-    """Make the names in a directory durable. Raises OSError."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def free_bytes(directory: str) -> int:
     """What an ordinary user can still write there."""
     stat = os.statvfs(directory)

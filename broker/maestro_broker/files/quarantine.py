@@ -10,6 +10,8 @@ import os
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
+from maestro_runtime import atomic_file
+
 from . import disk
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def keep(directory: str, source: str, offset: int, content: bytes, note: Mapping
     try:
         _describe(directory, path, source, offset, content, note)
         if not os.path.exists(path):
-            disk.write_durably(path, content)
+            atomic_file.replace(path, content, durable=True)
     except OSError as error:
         if error.errno not in disk.FULL:
             raise
@@ -39,9 +41,7 @@ def move(directory: str, source: str, content: bytes, note: Mapping[str, Any]) -
     path = _path(directory, source, 0, content)
     try:
         _describe(directory, path, source, 0, content, note)
-        os.rename(source, path)
-        disk.sync_directory(directory)
-        disk.sync_directory(os.path.dirname(source))
+        atomic_file.move(source, path)
     except OSError as error:
         if error.errno not in disk.FULL:
             raise
@@ -58,6 +58,7 @@ def _describe(directory: str, path: str, source: str, offset: int, content: byte
     import json
 
     os.makedirs(directory, mode=0o700, exist_ok=True)
-    disk.sync_directory(os.path.dirname(directory))
+    atomic_file.sync_directory(os.path.dirname(directory))
     about = {"from": os.path.basename(source), "offset": offset, "bytes": len(content), **note}
-    disk.write_durably(path.removesuffix(".bin") + ".json", json.dumps(about, indent=2).encode() + b"\n")
+    note_path = path.removesuffix(".bin") + ".json"
+    atomic_file.replace(note_path, json.dumps(about, indent=2).encode() + b"\n", durable=True)

@@ -31,7 +31,8 @@ from maestro_broker.views.spool_writer import SpoolWriter
 from maestro_broker.views.sweeper import Sweeper
 from maestro_broker.views.timeline import Timeline
 from maestro_broker.views.write_behind import WriteBehindQueue
-from maestro_runtime import mounts, paths
+from maestro_runtime import atomic_file, mounts, paths
+from maestro_runtime.outbox_dir import OutboxDir, QueuedEntry
 from maestro_schemas import __version__
 
 from . import gc_tuning, message_loader, recovery
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from maestro_broker.core.context import RequestContext
-    from maestro_broker.outbox.drain import QueuedEntry
     from maestro_schemas.errors import MaestroError
     from maestro_schemas.replies import SendReply
     from maestro_schemas.requests import Send
@@ -146,7 +146,10 @@ class Broker:
             self._listeners.append(self._curve)
         topics = self._local.held if self._curve is None else TopicUnion(self._local.held, self._curve.held)
         outbox = OutboxDrainer(
-            paths.outbox_dir(options.data), send=self._send_queued, tell=self._notify_sender, report=self._warn
+            OutboxDir(paths.outbox_dir(options.data)),
+            send=self._send_queued,
+            notify_sender=self._notify_sender,
+            report=self._warn,
         )
         metrics, admission, epoch = BrokerMetrics(), Admission(limits.wire_bytes_max), secrets.token_hex(8)
         self._pipeline = CommitPipeline(
@@ -292,7 +295,8 @@ class Broker:
         if lines is None:
             disk.remove(path)
         else:
-            disk.write_durably(path, "".join(f"{name}={value}\n" for name, value in lines.items()).encode())
+            content = "".join(f"{name}={value}\n" for name, value in lines.items()).encode()
+            atomic_file.replace(path, content, durable=True)
 
     # --- the outbox --------------------------------------------------------------------------------------
 

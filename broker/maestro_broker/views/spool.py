@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from maestro_broker.files import disk
+from maestro_runtime import atomic_file
 from maestro_schemas.messages import Message
 from maestro_schemas.names import is_id
 from maestro_schemas.sessions import StoredSession
@@ -86,13 +87,13 @@ class Spool:
         for message in messages:
             directory = os.path.join(self._receivers, message.receiver)
             self._make(directory)
-            staged.append((directory, message.id + SUFFIX))
-            content = _encode(message) + b"\n"
-            _write_aside(directory, message.id + SUFFIX, content, _mode_of(message), sync=few)
+            aside = _aside(directory, message.id + SUFFIX)
+            staged.append((aside, os.path.join(directory, message.id + SUFFIX)))
+            atomic_file.stage(aside, _encode(message) + b"\n", mode=_mode_of(message), durable=few)
         if not few:
             disk.sync_file_system(self._receivers)
-        for directory, name in staged:
-            _take_place(directory, name)
+        for aside, path in staged:
+            os.rename(aside, path)
 
     def link_sent(self, message: Message) -> None:
         """Make the sender's link, and the thread's where the message answers another."""
@@ -322,32 +323,11 @@ def _mode_of(message: Message) -> int:
 
 
 def _replace(directory: str, name: str, content: bytes, mode: int) -> None:
-    """Write aside and rename; not fsynced, since the journal holds it until a checkpoint has synced the disk."""
-    _write_aside(directory, name, content, mode, sync=False)
-    _take_place(directory, name)
-
-
-def _write_aside(directory: str, name: str, content: bytes, mode: int, *, sync: bool) -> None:
-    aside = _aside(directory, name)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    try:
-        fd = os.open(aside, flags, mode)
-    except FileExistsError:  # left by a broker that was killed; it may be read-only
-        os.unlink(aside)
-        fd = os.open(aside, flags, mode)
-    try:
-        written = os.write(fd, content)
-        while written < len(content):
-            written += os.write(fd, content[written:])
-        if sync:
-            os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _take_place(directory: str, name: str) -> None:
-    os.rename(_aside(directory, name), os.path.join(directory, name))
+    """Not synced: the journal keeps the content until a checkpoint has synced the file system."""
+    path, aside = os.path.join(directory, name), _aside(directory, name)
+    atomic_file.replace(path, content, mode=mode, durable=False, aside=aside)
 
 
 def _aside(directory: str, name: str) -> str:
+    """The temporary path of a file: hidden, so that nothing takes it for mail."""
     return os.path.join(directory, f".{name}{_ASIDE}")

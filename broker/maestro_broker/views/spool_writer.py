@@ -27,6 +27,7 @@ from maestro_broker.core.model.records import (
     event,
 )
 from maestro_broker.files import disk
+from maestro_runtime import atomic_file
 from maestro_schemas.errors import FatalError
 
 from .sweeper import REST_S
@@ -325,7 +326,9 @@ class SpoolWriter:
         self._heads.forget_old_sends()
         try:
             disk.sync_file_system(self._directory)
-            disk.write_durably(os.path.join(self._directory, HEADS_FILE), checkpoint.encode(self._heads))
+            atomic_file.replace(
+                os.path.join(self._directory, HEADS_FILE), checkpoint.encode(self._heads), durable=True
+            )
         except OSError as error:
             if error.errno not in disk.FULL:
                 raise

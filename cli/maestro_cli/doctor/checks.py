@@ -209,12 +209,8 @@ def _broker(context: CommandContext) -> Iterator[DoctorFinding]:
 def _gateway(context: CommandContext) -> DoctorFinding:
     from maestro_clients.processes import gateway_process
 
-    missing = gateway_process.missing_packages()
     place = gateway_process.find(context.data)
     if place is None:
-        if missing:
-            return DoctorFinding("HTTP gateway", "ok", f"none; {', '.join(missing)} is not installed",
-                           "If you want it: pip install 'maestro-messaging[http]'")  # fmt: skip
         return DoctorFinding("HTTP gateway", "ok", "none runs; `maestro up` starts it")
     if place.url is None:
         return DoctorFinding(

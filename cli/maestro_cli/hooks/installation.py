@@ -11,6 +11,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from maestro_runtime import atomic_file
 from maestro_schemas.errors import MaestroError
 
 from . import settings_entries, shell_script
@@ -149,16 +150,4 @@ def _mode(path: str) -> int:
 
 
 def _replace(path: str, text: str, mode: int) -> None:
-    aside = f"{path}.{os.getpid()}.new"
-    try:
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
-        with open(descriptor, "wb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(aside)
-        raise
+    atomic_file.replace(path, text.encode(), durable=True, mode=mode, aside=f"{path}.{os.getpid()}.new")

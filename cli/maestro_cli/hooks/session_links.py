@@ -12,6 +12,7 @@ import os
 import time
 from typing import NamedTuple
 
+from maestro_runtime import atomic_file
 from maestro_schemas.names import is_id
 
 _KEPT_S = 30 * 24 * 3600
@@ -51,12 +52,10 @@ def write(data: str, agent: str, agent_session: str, link: SessionLink) -> None:
     target = path(data, agent, agent_session)
     folder = os.path.dirname(target)
     os.makedirs(folder, mode=0o700, exist_ok=True)
+    made = "made" if link.made else "given"
+    text = f"{link.session}\n{link.token or ''}\n{made}\n{link.pid}\n{_began(link.pid)}\n"
     aside = os.path.join(folder, f".{os.getpid()}.new")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        made = "made" if link.made else "given"
-        file.write(f"{link.session}\n{link.token or ''}\n{made}\n{link.pid}\n{_began(link.pid)}\n")
-    os.rename(aside, target)
+    atomic_file.replace(target, text.encode(), durable=False, aside=aside)
     _forget_old(folder)
 
 

@@ -8,11 +8,11 @@ Standard input is read to its end, since some agents take a hook that closes it 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from typing import TYPE_CHECKING
 
+from maestro_runtime import atomic_file
 from maestro_schemas.errors import MaestroError
 
 from .session_links import top
@@ -116,17 +116,11 @@ def text(data: str, python: str) -> str:
 def write(data: str, python: str) -> str:
     """Write the script, atomically; its path. Raises MaestroError DATA_DIR_UNUSABLE."""
     path = script_path(data)
-    aside = f"{path}.{os.getpid()}.new"
-    body = text(data, python)
+    body = text(data, python).encode("utf-8", "surrogateescape")
     try:
         os.makedirs(top(data), mode=0o700, exist_ok=True)
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o700)
-        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(body)
-        os.rename(aside, path)
+        atomic_file.replace(path, body, durable=False, mode=0o700, aside=f"{path}.{os.getpid()}.new")
     except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(aside)
         raise MaestroError(
             "DATA_DIR_UNUSABLE",
             f"the hook's script can't be written: {error}",

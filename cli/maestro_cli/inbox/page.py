@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Final, Literal
 
-    from maestro_clients.channel.one_shot_client import OneShotClient
     from maestro_clients.client import Client
+    from maestro_clients.one_shot_client import OneShotClient
     from maestro_schemas.documents import InboxDoc, ItemResultDoc, MessageDoc
 
     AnyClient = Client | OneShotClient

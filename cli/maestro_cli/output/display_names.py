@@ -14,7 +14,7 @@ TYPE_CHECKING = False  # `typing` and `contextlib` cost more than a name
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from maestro_clients.protocol.commands import Calls
+    from maestro_clients.protocol.methods import CommandMethods
     from maestro_schemas.documents import MessageDoc, SessionDoc
 
 _PATIENCE_S = 0.5
@@ -26,7 +26,7 @@ _ONE_BY_ONE_MAX = 4
 class DisplayNames:
     """Labels of senders, remembered for the life of one command."""
 
-    def __init__(self, client: Calls) -> None:
+    def __init__(self, client: CommandMethods) -> None:
         self._client = client
         self._labels: dict[str, str] = {}
 

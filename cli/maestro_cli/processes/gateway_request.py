@@ -59,8 +59,6 @@ def ensure(context: CommandContext, wanted: GatewayRequest) -> RunningGateway | 
             streams.note(f"note: the gateway (pid {running.pid}) runs already, at {running.url}, and stays there.")
             streams.note("  next: `maestro down`, then this command again.")
         return running
-    if not _is_installed():
-        return None
     try:
         url = gateway_process.start(
             context.data,
@@ -80,7 +78,7 @@ def ensure(context: CommandContext, wanted: GatewayRequest) -> RunningGateway | 
 def accompany(context: CommandContext, wanted: GatewayRequest) -> None:
     """Start a gateway that lives as long as this process, and what takes its place, does: it holds one end of a
     pipe, and this process the other."""
-    if gateway_process.find(context.data) is not None or not _is_installed():
+    if gateway_process.find(context.data) is not None:
         return
     import subprocess
 
@@ -98,11 +96,3 @@ def _fits(running: RunningGateway, wanted: GatewayRequest) -> bool:
     url = running.url or ""
     at_host = f"//{wanted.host}:" in url or f"//[{wanted.host}]:" in url
     return at_host and (wanted.port == 0 or url.endswith(f":{wanted.port}"))
-
-
-def _is_installed() -> bool:
-    missing = gateway_process.missing_packages()
-    if missing:
-        streams.note(f"note: no HTTP gateway: {', '.join(missing)} is not installed.")
-        streams.note("  next: pip install 'maestro-messaging[http]', or --no-http to leave it out.")
-    return not missing

@@ -16,7 +16,7 @@ from . import sent_text
 
 if TYPE_CHECKING:
     from maestro_cli.context import CommandContext
-    from maestro_clients.outbox.durable_send import SendOutcome
+    from maestro_clients.durable_send import SendOutcome
     from maestro_schemas.documents import MessageDoc, OutgoingDoc
 
 # What is known of how a message came to its receiver.
@@ -58,7 +58,7 @@ def send(
 ) -> int:
     """Hand it over, say what came of it, and wait where that is wished; the exit code. `retry_of`: the id of the dead
     message that this one repeats."""
-    from maestro_clients.outbox.durable_send import send_or_queue
+    from maestro_clients.durable_send import send_or_queue
 
     # Before the send: an answer may be quicker than the next command.
     since = _own_head(context) if wait is not None and wait.what == "reply" else 0

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from maestro_clients.transports import transport
-from maestro_clients.transports.liveness import listens
+from maestro_clients.transports.addresses import listens
 from maestro_clients.transports.unix import ConnectionLostError
 from maestro_schemas.errors import MaestroError
 
@@ -23,9 +23,7 @@ from .pending_requests import PendingRequests
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from maestro_clients.protocol.codec import Reply
-
-    from .pending_requests import Frames
+    from maestro_clients.protocol.codec import Frames, Reply
 
 
 class AsyncChannel:

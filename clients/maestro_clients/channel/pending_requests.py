@@ -16,12 +16,12 @@ from maestro_schemas import PROTOCOL_HEADER
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from maestro_clients.protocol.codec import Frames
+
 # The broker answers in well under a millisecond, or after one slow fsync: seen up to 200 ms on a busy disk.
 RESEND_AFTER_S = 0.3
 # A request written just before the broker died is repeated at most this much later.
 RESEND_AFTER_MAX_S = 0.8
-
-Frames = tuple[bytes, bytes, bytes, bytes]
 
 
 class _Waiting:

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from maestro_clients.transports import transport
-from maestro_clients.transports.liveness import listens
+from maestro_clients.transports.addresses import listens
 from maestro_clients.transports.unix import ConnectionLostError
 from maestro_schemas.errors import MaestroError
 
@@ -31,9 +31,7 @@ from .unanswered import (
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from maestro_clients.protocol.codec import Reply
-
-    from .pending_requests import Frames
+    from maestro_clients.protocol.codec import Frames, Reply
 
 # Longer waits are cut into these, so that a signal's handler or another thread's `close` is not kept waiting.
 _SLICE_S = 0.1
@@ -67,6 +65,17 @@ class SyncChannel:
     def socket(self) -> Any:
         """For a poller; None before the first request and while the broker is gone."""
         return None if self._plug is None else self._plug.socket
+
+    def open(self) -> bool:
+        """Connect now; False where no broker listens. Raises MaestroError BAD_REQUEST on a closed channel."""
+        self._check_use()
+        if self._plug is None:
+            self._plug = transport.connect(self._address)
+        return self._plug is not None
+
+    def has_arrived(self, request_ids: Collection[bytes | None]) -> bool:
+        """Whether `take` has something for one of these."""
+        return any(request_id in self._arrived for request_id in request_ids)
 
     def close(self) -> None:
         """Let go; answers that come later are nobody's. Can be repeated."""

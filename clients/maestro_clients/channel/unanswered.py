@@ -6,7 +6,7 @@ for most commands need none.
 
 from __future__ import annotations
 
-from maestro_clients.transports.liveness import listens
+from maestro_clients.transports.addresses import is_remote, listens
 from maestro_schemas.errors import MaestroError
 
 # Silence that makes us look whether the broker is there. A look costs 20 us, and the broker one accept.
@@ -14,8 +14,6 @@ QUIET_S = 0.3
 # How often a patient client looks whether somebody listens again.
 LOOK_AGAIN_S = 0.02
 LOOK_AGAIN_MAX_S = 0.25
-# How many answers are taken in at once, so that a caller sees the first before the last of a long stream.
-DRAIN = 256
 ERROR_STATUS = 400
 
 
@@ -30,14 +28,9 @@ def unanswered(address: str, *, connected: bool) -> MaestroError:
     )
 
 
-def is_far(address: str) -> bool:
-    """Whether the broker is on another machine, where a key is needed: `tcp://HOST:PORT#KEY_FILE`."""
-    return address.startswith("tcp://")
-
-
 def unreachable(address: str) -> MaestroError:
     """The error for an address where nobody listens."""
-    if is_far(address):
+    if is_remote(address):
         return MaestroError(
             "BROKER_UNREACHABLE",
             f"no broker can be reached at {address.partition('#')[0]}",

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Self
 
 import zmq
 
-from maestro_clients.channel import unanswered
 from maestro_clients.protocol.codec import Notice, decode_notice
 from maestro_clients.protocol.new_ids import new_session_id
 from maestro_clients.transports import libzmq
@@ -209,7 +208,7 @@ class AsyncNotices:
         if socket is None:
             return
         self._look_for_loss()
-        for _ in range(unanswered.DRAIN):
+        for _ in range(libzmq.DRAIN):
             if not libzmq.is_readable(socket):
                 return
             # What can't be read is no hint, and passed over.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import zmq
 
-from maestro_clients.channel.unanswered import is_far
 from maestro_clients.protocol.codec import decode_notice
+from maestro_clients.transports.addresses import is_remote
 from maestro_clients.transports.libzmq import NOW, RECONNECT_MAX_MS, RECONNECT_MS, connect, new_socket
 from maestro_schemas.errors import MaestroError
 
@@ -38,7 +38,7 @@ class Notices:
         self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
         # Before the connect, so that no loss goes unseen.
         self._handshakes: HandshakeMonitor | None = None
-        if is_far(address):
+        if is_remote(address):
             from maestro_clients.transports.curve import HandshakeMonitor
 
             self._handshakes = HandshakeMonitor(self.socket)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import zmq
 
-from maestro_clients.client import Client
-from maestro_clients.processes.broker_process import ensure, find, may_autostart
+from maestro_clients.channel.unanswered import unreachable
+from maestro_clients.processes.broker_process import connect, connect_if_running, may_autostart, read_endpoints
 from maestro_schemas.errors import MaestroError
 
 from .notices import Notices
@@ -20,7 +20,7 @@ from .notices import Notices
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from maestro_clients.processes.broker_process import Endpoints
+    from maestro_clients.client import Client
     from maestro_clients.protocol.callers import Caller
     from maestro_schemas.documents import EventDoc, MessageDoc
 
@@ -30,38 +30,54 @@ _CALL_S = 10.0
 _CALL_S_MIN = 0.5
 _REACHES = {"delivered": ("delivered", "read"), "read": ("read",)}
 _REACHING_EVENTS = {"delivered": ("message.delivered", "message.read"), "read": ("message.read",)}
-_AWAY = frozenset({"BROKER_UNREACHABLE", "TIMEOUT", "STOPPING"})
 
 
 def wait_for(
-    data: str, environ: Mapping[str, str], caller: Caller, message_id: str, status: str, timeout_s: float
+    data: str,
+    environ: Mapping[str, str],
+    caller: Caller,
+    message_id: str,
+    status: str,
+    timeout_s: float,
+    *,
+    client: Client | None = None,
 ) -> MessageDoc:
-    """The message, once it is `delivered` or `read`, whichever `status` names.
+    """The message, once it is `delivered` or `read`, as `status` names. `client`: an open connection to use.
 
     Raises MaestroError TIMEOUT when it is not within timeout_s; MESSAGE_NOT_FOUND where there is none that the
     caller may see, or it was deleted first; STATUS_CONFLICT when it expired, or the code it failed with; INVALID
-    for another status; and what `broker_process.ensure` raises.
+    for another status; and what `broker_process.connect` raises.
     """
     if status not in _REACHES:
-        raise MaestroError("INVALID", f"nobody can wait for {status!r:.40}", "Wait for `delivered` or `read`.")
-    vigil = _Vigil(message_id, status)
+        raise MaestroError("INVALID", f"a sender can't wait for {status!r:.40}", "Wait for `delivered` or `read`.")
+    wait = _ReceiptWait(message_id, status)
     deadline_s = time.monotonic() + timeout_s
-    endpoints: Endpoints | None = ensure(data, environ, autostart=may_autostart(environ))
-    while True:
-        try:
-            if endpoints is not None:
-                return _watch(vigil, endpoints, caller, deadline_s)
-        except MaestroError as error:
-            if error.code not in _AWAY or time.monotonic() >= deadline_s:
-                raise
-        left_s = deadline_s - time.monotonic()
-        if left_s <= 0:
-            raise vigil.late()
-        time.sleep(min(_AGAIN_S, left_s))
-        endpoints = find(data, environ)
+    own: Client | None = None
+    try:
+        if client is None:
+            own = connect(data, environ, caller, autostart=may_autostart(environ))
+        while True:
+            used = own or client
+            try:
+                if used is not None:
+                    return _watch(wait, used, data, environ, caller, deadline_s)
+            except MaestroError as error:
+                if error.kind != "unreachable" or time.monotonic() >= deadline_s:
+                    raise
+            if own is not None:
+                own.close()
+            own = client = None
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0:
+                raise wait.late()
+            time.sleep(min(_AGAIN_S, left_s))
+            own = connect_if_running(data, environ, caller)
+    finally:
+        if own is not None:
+            own.close()
 
 
-class _Vigil:
+class _ReceiptWait:
     """What is known about one message."""
 
     def __init__(self, message_id: str, status: str) -> None:
@@ -128,29 +144,39 @@ class _Vigil:
         )
 
 
-def _watch(vigil: _Vigil, endpoints: Endpoints, caller: Caller, deadline_s: float) -> MessageDoc:
-    """Until the vigil ends, with this broker. Raises TIMEOUT or BROKER_UNREACHABLE when it does not."""
+def _watch(
+    wait: _ReceiptWait,
+    client: Client,
+    data: str,
+    environ: Mapping[str, str],
+    caller: Caller,
+    deadline_s: float,
+) -> MessageDoc:
+    """Until the wait ends, with this broker. Raises TIMEOUT or BROKER_UNREACHABLE when it does not."""
     left_s = max(deadline_s - time.monotonic(), _CALL_S_MIN)
-    with Client(endpoints.router, caller, timeout_s=min(left_s, _CALL_S)) as client:
-        if caller.session is None and (message := vigil.look(client)) is not None:
-            return message  # a person's vigil: only the message says whose notices tell of it
-        notices = Notices(endpoints.notices, vigil.sender(caller) or "")
-        try:
-            while (message := vigil.look(client)) is None:
-                _wait_for_notice(vigil, notices, deadline_s)
-            return message
-        finally:
-            notices.close()
+    asking = client.sharing(caller, timeout_s=min(left_s, _CALL_S))
+    if caller.session is None and (message := wait.look(asking)) is not None:
+        return message  # an operator's wait: only the message names the sender whose notices concern it
+    endpoints = read_endpoints(data, environ)
+    if endpoints is None or endpoints.router != client.address:
+        raise unreachable(client.address)
+    notices = Notices(endpoints.notices, wait.sender(caller) or "")
+    try:
+        while (message := wait.look(asking)) is None:
+            _wait_for_notice(wait, notices, deadline_s)
+        return message
+    finally:
+        notices.close()
 
 
-def _wait_for_notice(vigil: _Vigil, notices: Notices, deadline_s: float) -> None:
+def _wait_for_notice(wait: _ReceiptWait, notices: Notices, deadline_s: float) -> None:
     """Until one concerns the message, or a second is over. Raises TIMEOUT."""
     look_s = time.monotonic() + _LOOK_EVERY_S
     while (now_s := time.monotonic()) < look_s:
         if now_s >= deadline_s:
-            raise vigil.late()
+            raise wait.late()
         wait_s = min(look_s, deadline_s) - now_s
         notices.socket.poll(int(wait_s * 1000) + 1, zmq.POLLIN)
         # Each is looked at, since each may be the one that is remembered.
-        if sum(vigil.concerns(event) for event in notices.drain()):
+        if sum(wait.concerns(event) for event in notices.drain()):
             return

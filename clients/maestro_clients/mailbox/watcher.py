@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import zmq
 
-from maestro_clients.channel.sync_channel import SyncChannel
-from maestro_clients.channel.unanswered import is_far
-from maestro_clients.client import Client
-from maestro_clients.processes.broker_process import ensure, find, may_autostart
+from maestro_clients.channel.unanswered import unreachable
+from maestro_clients.processes.broker_process import connect, connect_if_running, may_autostart, read_endpoints
 from maestro_clients.protocol.codec import encoder
 from maestro_clients.protocol.commands import DEFAULT_LEASE_MS
 from maestro_clients.protocol.new_ids import new_session_id
+from maestro_clients.transports.addresses import is_remote
 from maestro_schemas.errors import MaestroError
 
 from .cursor import AGAIN_S, CONFIRM_COUNT, LOOK_EVERY_S, MailCursor
@@ -31,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
-    from maestro_clients.processes.broker_process import Endpoints
+    from maestro_clients.channel.sync_channel import SyncChannel
+    from maestro_clients.client import Client
     from maestro_clients.protocol.callers import Caller
     from maestro_schemas.documents import MessageDoc
 
@@ -50,8 +50,9 @@ class Watcher:
 
     `session`: whose mail; default the caller's. `confirm` False only looks, at mail of every status strictly by
     seq, and changes nothing. `since`: the seq after which to begin; default at the oldest. `via`: what the receipts
-    say. `lease_ms`: how long a consumer may take over a message before another reader may get it, too; not less
-    than a round trip. `on_state` is told `connected`, `lost` and `caught up`.
+    say. `client`: an open connection to use, which stays the caller's to close.
+    `lease_ms`: how long a consumer may take over a message before another reader may get it, too; not less than a
+    round trip. `on_state` is told `connected`, `lost` and `caught up`.
 
     The constructor connects, starting a broker where that is allowed. Raises MaestroError NO_SESSION,
     SESSION_NOT_FOUND, FORBIDDEN or another refusal, and whatever `broker_process.ensure` raises. Once its session has
@@ -70,14 +71,17 @@ class Watcher:
         since: int | None = None,
         lease_ms: int = DEFAULT_LEASE_MS,
         on_state: Callable[[str], None] | None = None,
+        client: Client | None = None,
     ) -> None:
         self._data = data
         self._environ = environ
+        self._caller = caller
         self._as = caller.as_body()
         self._via = via
         self._on_state = on_state
         self._encode = encoder()
         self._pid = os.getpid()
+        self._own: Client | None = None
         self._line: SyncChannel | None = None
         self._notices: Notices | None = None
         self._fetching: bytes | None = None
@@ -87,13 +91,17 @@ class Watcher:
         self._told_caught_up = False
         self._has_met = False
         self._closed = False
-        endpoints = ensure(data, environ, autostart=may_autostart(environ))
-        with Client(endpoints.router, caller) as client:
-            # Its id, for a topic is not a name; and whether there is such a session, and mail to come for it.
-            found = client.session(session)
-            self._session = found["id"]
-            self._has_ended = "completedAt" in found
-            confirm_max = client.hello()["limits"].get("batch_messages_max", CONFIRM_COUNT)
+        if client is None:
+            client = self._own = connect(data, environ, caller, autostart=may_autostart(environ))
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._disconnect)
+            asking = client.sharing(caller)
+            # The session's id, since a topic is not a name; and whether there is such a session, and mail to come.
+            found = asking.session(session)
+            confirm_max = asking.hello()["limits"].get("batch_messages_max", CONFIRM_COUNT)
+            undo.pop_all()
+        self._session = found["id"]
+        self._has_ended = "completedAt" in found
         self._cursor = MailCursor(
             self._session,
             since=since or 0,
@@ -102,7 +110,9 @@ class Watcher:
             lease_ms=lease_ms,
             confirm_max=confirm_max,
         )
-        self._connect(endpoints)
+        if not self._connect(client):
+            self._disconnect()
+            raise unreachable(client.address)
 
     def __enter__(self) -> Self:
         return self
@@ -214,18 +224,24 @@ class Watcher:
 
     # --- the broker ----------------------------------------------------------------------------------------
 
-    def _connect(self, endpoints: Endpoints) -> None:
-        # Notices first: what is accepted from now on either is in the first page or is noticed.
+    def _connect(self, client: Client) -> bool:
+        """Subscribe to the notices of the client's broker, and use the client's connection; False where another
+        broker has taken its place."""
+        endpoints = read_endpoints(self._data, self._environ)
+        if endpoints is None or endpoints.router != client.address:
+            return False
+        # Notices first: a message that is accepted from now on either is in the first page or is noticed.
         self._notices = Notices(endpoints.notices, self._session)
-        self._line = SyncChannel(endpoints.router)
+        self._line = client.channel
         self._poller = zmq.Poller()
         self._poller.register(self._notices.socket, zmq.POLLIN)
         self._poller.register(self._notices.monitor, zmq.POLLIN)
         self._polled: Any = None
         self._told_caught_up = False
-        # To another machine libzmq connects when it can; that it did is known from the first answer.
-        if not is_far(endpoints.router):
+        # To another machine libzmq connects when it can. The first reply proves that it did.
+        if not is_remote(client.address):
             self._meet()
+        return True
 
     def _meet(self) -> None:
         if not self._has_met:
@@ -236,8 +252,12 @@ class Watcher:
         if self._notices is not None:
             self._notices.close()
         if self._line is not None:
-            self._line.close()
-        self._notices = self._line = None
+            for request_id in (self._fetching, self._confirming):
+                if request_id is not None:
+                    self._line.forget(request_id)
+        if self._own is not None:
+            self._own.close()
+        self._notices = self._line = self._own = None
         self._fetching = self._confirming = None
 
     def _lose(self, now_s: float) -> None:
@@ -253,10 +273,11 @@ class Watcher:
         # First the wait: where connections are made and break at once, this must not become a busy loop.
         time.sleep(max(0.0, min(deadline_s - time.monotonic(), self._look_again_s)))
         self._look_again_s = min(self._look_again_s * 2, _LOOK_AGAIN_MAX_S)
-        endpoints = find(self._data, self._environ)
-        if endpoints is not None:
+        self._own = connect_if_running(self._data, self._environ, self._caller)
+        if self._own is not None:
             self._cursor.reconnected()
-            self._connect(endpoints)
+            if not self._connect(self._own):
+                self._disconnect()
 
     def _tell(self, state: str) -> None:
         if self._on_state is not None:
@@ -304,6 +325,8 @@ class Watcher:
             deadline_s = min(deadline_s, max(self._cursor.next_look_s(), now_s))
         wake_s = line.next_wake_s(now_s)
         until_s = min(deadline_s, self._cursor.next_confirm_s(), wake_s or deadline_s, now_s + LOOK_EVERY_S)
+        if line.has_arrived((self._fetching, self._confirming)):
+            until_s = now_s  # a call of the client that shares the connection has received it
         # Rounded up, else the end of the wait would be a busy loop.
         ready = dict(self._poller.poll(max(0, int((until_s - now_s) * 1000) + 1)))
         if notices.socket in ready:

@@ -39,9 +39,9 @@ class DrainResult(NamedTuple):
     failed: int
 
 
-def drain(data: str, router: str, timeout_s: float) -> DrainResult:
-    """Hand over what waits. Raises MaestroError when the broker can't be reached or doesn't take the key; what was
-    not handed over waits on."""
+def drain(data: str, router: str, timeout_s: float, *, client: Client | None = None) -> DrainResult:
+    """Send the waiting entries, over `client` where one is given. Raises MaestroError when the broker can't be
+    reached or refuses the key; entries that were not sent stay."""
     if not _waiting(data):
         return _counted(data, 0)
     deadline_s = time.monotonic() + timeout_s
@@ -51,28 +51,30 @@ def drain(data: str, router: str, timeout_s: float) -> DrainResult:
     try:
         if not _locked(lock, deadline_s):
             return _counted(data, 0)
-        return _counted(data, _hand_over(data, router, deadline_s))
+        return _counted(data, _hand_over(data, router, deadline_s, client))
     finally:
         os.close(lock)
 
 
-def _hand_over(data: str, router: str, deadline_s: float) -> int:
-    from maestro_clients.client import Client
+def _hand_over(data: str, router: str, deadline_s: float, client: Client | None) -> int:
+    if client is None:
+        from maestro_clients.client import Client
 
+        with Client(router) as own:
+            return _hand_over(data, router, deadline_s, own)
     sent = 0
     held: set[str] = set()
-    with Client(router) as client:
-        for path, entry in _waiting(data):  # again: another client may have sent some while we waited for the lock
-            if entry.session in held:
-                continue
-            error = _send(client, entry, max(deadline_s - time.monotonic(), 0.1))
-            if error is None:
-                sent += 1
-                _remove(path)
-            elif error.retryable:
-                held.add(entry.session)
-            else:
-                outbox_files.keep_as_failed(path, entry._replace(failure=error.body()))
+    for path, entry in _waiting(data):  # again: another client may have sent some while this one waited for the lock
+        if entry.session in held:
+            continue
+        error = _send(client, entry, max(deadline_s - time.monotonic(), 0.1))
+        if error is None:
+            sent += 1
+            _remove(path)
+        elif error.retryable:
+            held.add(entry.session)
+        else:
+            outbox_files.keep_as_failed(path, entry._replace(failure=error.body()))
     return sent
 
 

@@ -1,8 +1,8 @@
 """Broker process: finding the broker of a data directory, and starting it once.
 
-Rule: alive means that somebody listens on its socket. Of any number of clients that find nobody, the holder of
-`start.lock` starts one broker, and the others wait for its socket; what the broker says about why it can't start
-reaches every starter typed.
+Rule: a broker is alive if its socket accepts a connection. Of the clients that find none, the holder of `start.lock`
+starts one broker, and the others wait for its socket. The broker's reason why it can't start reaches every starter as
+a typed error.
 """
 
 from __future__ import annotations
@@ -12,18 +12,21 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from maestro_clients.transports.liveness import listens
+from maestro_clients.protocol.callers import Caller
+from maestro_clients.transports.addresses import listens
 from maestro_runtime import paths
 from maestro_runtime.paths import BROKER_VARIABLE
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from maestro_clients.client import Client
 
 START_LOCK = "start.lock"
 START_LOG = "broker-start.log"
 
-_LOOK_EVERY_S = 0.02
+_POLL_S = 0.02
 _OFF = frozenset({"0", "false", "no", "off"})
 
 
@@ -44,25 +47,11 @@ def may_autostart(environ: Mapping[str, str]) -> bool:
     return environ.get("MAESTRO_AUTOSTART", "1").strip().lower() not in _OFF
 
 
-def find(data: str, environ: Mapping[str, str] | None = None) -> Endpoints | None:
-    """The broker that serves the data directory now; None if nobody listens. Starts nothing. Where `environ` names
-    one on another machine, that one, heard or not; raises MaestroError BAD_SETTING where it names none."""
+def read_endpoints(data: str, environ: Mapping[str, str] | None = None) -> Endpoints | None:
+    """The addresses that the data directory names, or MAESTRO_BROKER in `environ`; whether a broker listens there is
+    not tested. Raises MaestroError BAD_SETTING for a MAESTRO_BROKER that is no address."""
     if environ is not None and environ.get(BROKER_VARIABLE):
-        from maestro_clients.transports.curve import endpoints
-
-        return endpoints(environ)
-    named = _read_endpoints(data)
-    # Read again once somebody was there: it may be the next broker at its predecessor's place, and the first reading
-    # the predecessor's. A broker removes that file before it listens.
-    while named is not None and listens(named.router):
-        again = _read_endpoints(data)
-        if again == named:
-            return named
-        named = again
-    return None
-
-
-def _read_endpoints(data: str) -> Endpoints | None:
+        return _remote_endpoints(environ)
     try:
         with open(paths.endpoints_file(data), encoding="utf-8", errors="replace") as file:
             values = paths.parse_endpoints(file.read())
@@ -76,6 +65,109 @@ def _read_endpoints(data: str) -> Endpoints | None:
     )
 
 
+def _remote_endpoints(environ: Mapping[str, str]) -> Endpoints:
+    text = environ[BROKER_VARIABLE]
+    host, _, port = text.removeprefix("tcp://").rpartition(":")
+    if not text.startswith("tcp://") or not host or not port.isdecimal() or not 0 < int(port) < 65_535:
+        raise MaestroError(
+            "BAD_SETTING",
+            f"MAESTRO_BROKER is tcp://HOST:PORT, not {text[:80]!r}",
+            "For example tcp://office.example:5570; unset it for the broker of this machine.",
+        )
+    key = os.path.abspath(paths.key_file(environ))
+    return Endpoints(f"tcp://{host}:{port}#{key}", f"tcp://{host}:{int(port) + 1}#{key}", 0, "", "")
+
+
+def find(data: str, environ: Mapping[str, str] | None = None) -> Endpoints | None:
+    """The broker that serves the data directory now; None if none listens. Starts nothing.
+
+    Where `environ` names a broker on another machine, the result is that one, reachable or not. Raises as
+    `read_endpoints`.
+    """
+    if environ is not None and environ.get(BROKER_VARIABLE):
+        return read_endpoints(data, environ)
+    return _find(data, lambda named: listens(named.router))
+
+
+def _find(data: str, answers: Callable[[Endpoints], bool]) -> Endpoints | None:
+    named = read_endpoints(data)
+    # Read the file again after the connect: the next broker may listen at the same place, and the first reading may
+    # be the old broker's. A broker removes the file before it listens.
+    while named is not None and answers(named):
+        again = read_endpoints(data)
+        if again == named:
+            return named
+        named = again
+    return None
+
+
+def connect(
+    data: str,
+    environ: Mapping[str, str],
+    caller: Caller | None = None,
+    *,
+    autostart: bool,
+    timeout_s: float = 10.0,
+    call_timeout_s: float = 10.0,
+) -> Client:
+    """A connected client of the broker, which is started if need be; `client.address` is the broker's.
+
+    The client's own connection tests whether the broker is alive, so that there is one connection. `timeout_s`: for
+    the start. `call_timeout_s`: the client's, for each call. `caller`: default the environment's session. Raises as
+    `ensure`.
+    """
+    opening = _Opening(environ, caller, call_timeout_s)
+    client: Client | None = None
+    try:
+        _ensure(data, environ, opening.answers, autostart=autostart, timeout_s=timeout_s, settings={}, tcp=None)
+        if environ.get(BROKER_VARIABLE):
+            from maestro_clients.outbox.remote_drain import drain
+
+            drain(data, opening.opened().address, timeout_s, client=opening.opened())
+        client = opening.opened()
+    finally:
+        if client is None:
+            opening.close()
+    return client
+
+
+def connect_if_running(
+    data: str, environ: Mapping[str, str], caller: Caller | None = None, *, call_timeout_s: float = 10.0
+) -> Client | None:
+    """As `connect`, and starts nothing: None where no broker listens."""
+    opening = _Opening(environ, caller, call_timeout_s)
+    if environ.get(BROKER_VARIABLE):
+        opening.answers(_remote_endpoints(environ))
+    elif _find(data, opening.answers) is None:
+        opening.close()
+        return None
+    return opening.opened()
+
+
+class _Opening:
+    """Tests whether a broker is alive by opening a client to it, and keeps the last client that opened."""
+
+    def __init__(self, environ: Mapping[str, str], caller: Caller | None, timeout_s: float) -> None:
+        self._caller = Caller.from_environ(environ) if caller is None else caller
+        self._timeout_s = timeout_s
+        self._client: Client | None = None
+
+    def answers(self, named: Endpoints) -> bool:
+        from maestro_clients.client import Client
+
+        self.close()
+        self._client = Client(named.router, self._caller, timeout_s=self._timeout_s)
+        return self._client.open()
+
+    def opened(self) -> Client:
+        assert self._client is not None  # noqa: S101 - called after `answers` was true
+        return self._client
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+
+
 def ensure(
     data: str,
     environ: Mapping[str, str],
@@ -85,21 +177,48 @@ def ensure(
     settings: Mapping[str, str] | None = None,
     tcp: str | None = None,
 ) -> Endpoints:
-    """The broker of the data directory, started if need be (with `settings`, NAME to VALUE, and `tcp`,
-    HOST:PORT for other machines, if it is we who start).
+    """The broker of the data directory, started if need be. `settings` (NAME to VALUE) and `tcp` (HOST:PORT for other
+    machines) apply if this call starts it.
 
-    Of one on another machine (MAESTRO_BROKER): its address, after it was sent what waits in the outbox here.
+    For a broker on another machine (MAESTRO_BROKER): its address, after the local outbox was sent to it.
 
-    Raises MaestroError BROKER_UNREACHABLE where nobody is there and autostart is off; DATA_DIR_UNUSABLE; what the
-    broker itself said (PATH_TOO_LONG, FORMAT_UNSUPPORTED, BAD_SETTING, ...); AUTOSTART_FAILED where it ended
-    without a word; DATA_DIR_LOCKED or TIMEOUT where a broker runs, or starts, and does not serve within timeout_s.
+    Raises MaestroError BROKER_UNREACHABLE where no broker listens and autostart is off; DATA_DIR_UNUSABLE; the
+    broker's own error (PATH_TOO_LONG, FORMAT_UNSUPPORTED, BAD_SETTING, ...); AUTOSTART_FAILED where it ended without
+    an error; DATA_DIR_LOCKED or TIMEOUT where a broker runs, or starts, and does not serve within timeout_s.
     """
-    found = find(data, environ)
-    if found is not None:
-        if environ.get(BROKER_VARIABLE):
-            from maestro_clients.outbox.remote_drain import drain
+    if environ.get(BROKER_VARIABLE):
+        from maestro_clients.outbox.remote_drain import drain
 
-            drain(data, found.router, timeout_s)
+        remote = _remote_endpoints(environ)
+        drain(data, remote.router, timeout_s)
+        return remote
+    return _ensure(
+        data,
+        environ,
+        lambda named: listens(named.router),
+        autostart=autostart,
+        timeout_s=timeout_s,
+        settings=settings or {},
+        tcp=tcp,
+    )
+
+
+def _ensure(
+    data: str,
+    environ: Mapping[str, str],
+    answers: Callable[[Endpoints], bool],
+    *,
+    autostart: bool,
+    timeout_s: float,
+    settings: Mapping[str, str],
+    tcp: str | None,
+) -> Endpoints:
+    if environ.get(BROKER_VARIABLE):
+        remote = _remote_endpoints(environ)
+        answers(remote)  # libzmq connects when it can
+        return remote
+    found = _find(data, answers)
+    if found is not None:
         return found
     if not autostart:
         raise MaestroError(
@@ -111,13 +230,15 @@ def ensure(
     lock_fd = _open_lock(data)
     try:
         while not _try_lock(lock_fd):
-            # Somebody is starting it. If that fails, the lock comes free, and it is our turn.
-            found = find(data)
+            # Another process is starting it. If that fails, the lock is released, and this process may start one.
+            found = _find(data, answers)
             if found is not None:
                 return found
             _wait_a_little(deadline_s, _late(f"another process starts the broker of {data}; it does not serve yet"))
-        found = find(data)
-        return found if found is not None else _start(data, environ, settings or {}, tcp, deadline_s)
+        found = _find(data, answers)
+        if found is None:
+            found = _start(data, environ, answers, settings, tcp, deadline_s)
+        return found
     finally:
         os.close(lock_fd)
 
@@ -157,11 +278,16 @@ def _wait_a_little(deadline_s: float, late: MaestroError) -> None:
     left_s = deadline_s - time.monotonic()
     if left_s <= 0:
         raise late
-    time.sleep(min(left_s, _LOOK_EVERY_S))
+    time.sleep(min(left_s, _POLL_S))
 
 
 def _start(
-    data: str, environ: Mapping[str, str], settings: Mapping[str, str], tcp: str | None, deadline_s: float
+    data: str,
+    environ: Mapping[str, str],
+    answers: Callable[[Endpoints], bool],
+    settings: Mapping[str, str],
+    tcp: str | None,
+    deadline_s: float,
 ) -> Endpoints:
     from . import spawn
 
@@ -170,15 +296,15 @@ def _start(
         command += ["--set", f"{name}={value}"]
     if tcp is not None:
         command += ["--tcp", tcp]
-    birth = spawn.ChildProcess("the broker", command, data, START_LOG, "`maestro up --foreground` shows what happens")
-    report = birth.report(environ, deadline_s)
+    child = spawn.ChildProcess("the broker", command, data, START_LOG, "`maestro up --foreground` shows what happens")
+    report = child.report(environ, deadline_s)
     if report == "ready":
         late = _late(f"the broker of {data} says that it serves, and its socket can't be found")
     else:
-        late = birth.refusal(report)
-        # Locked: another broker is just stopping, or starting without our lock; then its socket will come.
+        late = child.refusal(report)
+        # DATA_DIR_LOCKED: another broker is stopping, or starting without this lock. Then a socket will come.
         if late.code != "DATA_DIR_LOCKED":
             raise late
-    while (found := find(data)) is None:
+    while (found := _find(data, answers)) is None:
         _wait_a_little(deadline_s, late)
     return found

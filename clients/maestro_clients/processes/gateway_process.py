@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 START_LOG = "gateway-start.log"
 
 _LOOK_EVERY_S = 0.02
-_EXTRA = ("starlette", "uvicorn", "httptools", "websockets", "prometheus_client")
 
 
 class RunningGateway(NamedTuple):
@@ -30,13 +29,6 @@ class RunningGateway(NamedTuple):
 
     pid: int
     url: str | None
-
-
-def missing_packages() -> list[str]:
-    """What of the extra `http` is not installed."""
-    import importlib.util
-
-    return [name for name in _EXTRA if importlib.util.find_spec(name) is None]
 
 
 def find(data: str) -> RunningGateway | None:

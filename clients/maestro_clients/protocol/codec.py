@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from maestro_schemas.documents import EventDoc
 
+# A request: the protocol's header, its id, the command, the body.
+Frames = tuple[bytes, bytes, bytes, bytes]
+
 _REPLY_FRAMES = 4
 _NOTICE_FRAMES = 2
 _TOPIC_SEPARATOR = "|"

@@ -19,7 +19,7 @@ from .new_ids import new_message_id
 TYPE_CHECKING = False  # `typing` costs as much as a whole quick command
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+    from typing import Any, TypeVar
 
     from maestro_schemas.documents import (
         DeadDoc,
@@ -39,25 +39,11 @@ if TYPE_CHECKING:
 
     from .callers import Caller
 
-    P = ParamSpec("P")
     T = TypeVar("T")
 
     # The command; the body, without `as`; from the answer's body to what the command gives, raising MaestroError; who
     # asks, where it is not the client's own caller.
     Request = tuple[str, dict[str, Any], Callable[[dict[str, Any]], T], Caller | None]
-
-    class Calls(Protocol):
-        """A client, as far as its methods need one."""
-
-        def call(
-            self,
-            command: str,
-            body: Mapping[str, Any],
-            *,
-            timeout_s: float | None = None,
-            caller: Caller | None = None,
-        ) -> dict[str, Any]:
-            """As `blocking.Client.call`."""
 
 
 # A crash of a reader holds its mail back from others for so long.
@@ -70,17 +56,6 @@ _NO_ANSWER = frozenset({"TIMEOUT", "BROKER_UNREACHABLE", "BAD_REQUEST", "UNSUPPO
 # connection only above four times the limit, without a word, so a larger one is looked at before it is sent. (The
 # lowest is in `limits.DOCS`, whose import costs 12 ms; a test compares.)
 BYTES_ALWAYS_TAKEN = 4 * 4_096
-
-
-def method(prepare: Callable[P, Request[T]]) -> Callable[Concatenate[Calls, P], T]:
-    """A command as a method of a client that waits, with the same arguments and the same docstring."""
-
-    def asked(self: Calls, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        command, body, read, caller = prepare(*args, **kwargs)
-        return read(self.call(command, body, caller=caller))
-
-    asked.__name__, asked.__doc__ = prepare.__name__, prepare.__doc__
-    return asked
 
 
 # --- messages ----------------------------------------------------------------------------------------------

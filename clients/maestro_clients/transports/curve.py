@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 import zmq
 
-from maestro_clients.processes.broker_process import Endpoints
-from maestro_runtime import key_files, paths
+from maestro_runtime import key_files
 from maestro_schemas.errors import MaestroError
 
 from .libzmq import is_readable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _HEARTBEAT_MS = 2_000
 _SILENCE_MS = 6_000
@@ -35,20 +30,6 @@ _EVENTS = (
 )
 # A line that breaks in the middle of a handshake looks as a wrong broker does, but not so often in a row.
 _BROKEN_MAX = 3
-
-
-def endpoints(environ: Mapping[str, str]) -> Endpoints:
-    """The broker that MAESTRO_BROKER names. Raises MaestroError BAD_SETTING."""
-    text = environ[paths.BROKER_VARIABLE]
-    host, _, port = text.removeprefix("tcp://").rpartition(":")
-    if not text.startswith("tcp://") or not host or not port.isdecimal() or not 0 < int(port) < 65_535:
-        raise MaestroError(
-            "BAD_SETTING",
-            f"MAESTRO_BROKER is tcp://HOST:PORT, not {text[:80]!r}",
-            "For example tcp://office.example:5570; unset it for the broker of this machine.",
-        )
-    key = os.path.abspath(paths.key_file(environ))
-    return Endpoints(f"tcp://{host}:{port}#{key}", f"tcp://{host}:{int(port) + 1}#{key}", 0, "", "")
 
 
 def configure_curve(socket: zmq.Socket[bytes], address: str) -> None:

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from maestro_clients.channel.unanswered import DRAIN, is_far
 from maestro_schemas.errors import MaestroError
+
+from .addresses import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from maestro_clients.channel.pending_requests import Frames
+    from maestro_clients.protocol.codec import Frames
 
     from .curve import HandshakeMonitor
 
+# The most replies received at once, so that a caller sees the first before the last of a long stream.
+DRAIN = 256
 RECONNECT_MS = 20
 RECONNECT_MAX_MS = 200
 # More than any caller keeps in flight; a full queue means that the broker does not read.
@@ -68,7 +71,7 @@ def connect(socket: zmq.Socket[bytes], address: str) -> None:
     """Raises MaestroError BROKER_UNREACHABLE for an address that is none, KEY_FILE_UNUSABLE for one on another
     machine whose key can't be used."""
     try:
-        if is_far(address):
+        if is_remote(address):
             from .curve import configure_curve
 
             configure_curve(socket, address)
@@ -108,7 +111,7 @@ class LibzmqTransport:
         self.socket = connected(address)
         self._wait_ms = -1
         self._handshakes: HandshakeMonitor | None = None
-        if is_far(address):
+        if is_remote(address):
             from .curve import HandshakeMonitor
 
             self._handshakes = HandshakeMonitor(self.socket)

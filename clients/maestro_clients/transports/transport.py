@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import unix
+from .addresses import unix_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from maestro_clients.channel.pending_requests import Frames
+    from maestro_clients.protocol.codec import Frames
     from maestro_schemas.errors import MaestroError
 
 
@@ -57,8 +58,8 @@ class Transport(Protocol):
 
 def connect(address: str) -> Transport | None:
     """None where nobody listens now. Raises MaestroError BROKER_UNREACHABLE for an address that is none, and what
-    `far.dress` raises."""
-    path = unix.path_of(address)
+    `curve.configure_curve` raises."""
+    path = unix_path(address)
     if path is not None:
         return unix.open_at(path)
     from .libzmq import LibzmqTransport

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from maestro_schemas.errors import MaestroError
 from maestro_wire import zmtp
 
+from .addresses import SCHEME
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_SCHEME = "ipc://"
 # Larger ones would cost a map of memory each.
 _CHUNK = 1 << 16
 # As libzmq's clients have none; a length above it is garbage.
@@ -28,12 +29,6 @@ _FRAME_BYTES_MAX = 1 << 30
 
 class ConnectionLostError(Exception):
     """The connection is over: the broker has stopped, or was killed."""
-
-
-def path_of(address: str) -> str | None:
-    """The socket's path in `ipc://<path>`; None for every other address, and for libzmq's abstract names."""
-    path = address.removeprefix(_SCHEME)
-    return path if path != address and path[:1] == "/" else None
 
 
 def open_at(path: str) -> UnixTransport | None:
@@ -56,7 +51,7 @@ def open_at(path: str) -> UnixTransport | None:
             return None
         raise MaestroError(
             "BROKER_UNREACHABLE",
-            f"{_SCHEME + path!r} can't be connected to: {error}",
+            f"{SCHEME + path!r} can't be connected to: {error}",
             "The file `endpoints` in the data directory of a running broker has its address.",
         ) from None
     return UnixTransport(socket)

@@ -43,7 +43,7 @@ async def health(request: Request) -> Response:
     try:
         hello = await client_of(request).hello()
     except MaestroError as error:
-        request.app.state.gateway.post.lost()
+        request.app.state.gateway.broker.search()
         body = {"status": "unavailable", "live": True, "ready": False, "version": __version__}
         body |= {"code": error.code, "limits": limits}
         return answer(body, 503, {"Retry-After": "1"})

@@ -136,21 +136,21 @@ def _sender(request: Request, named: str | None) -> Caller:
 async def _send(
     request: Request, caller: Caller, text: str, metadata: dict[str, Any], *, id_field: str | None = None
 ) -> Response:
-    doubts: UnconfirmedSends = request.app.state.gateway.doubts
+    unconfirmed: UnconfirmedSends = request.app.state.gateway.unconfirmed
     receiver = request.path_params["session"]
-    key, message_id = doubts.id_for(caller.session or "", receiver, text, time.monotonic())
+    key, message_id = unconfirmed.id_for(caller.session or "", receiver, text, time.monotonic())
     try:
         result = await client_of(request).send(
             receiver, text, message_id=message_id, metadata=cast("MetadataDoc", metadata), caller=caller
         )
     except MaestroError as error:
         if not error.retryable:
-            doubts.settled(key)
+            unconfirmed.settled(key)
         raise
     shown = {"success": True} | ({id_field: result["id"]} if id_field is not None else {})
 
     async def settle() -> None:
-        doubts.settled(key)
+        unconfirmed.settled(key)
 
     return NotifyingResponse(answer(shown), then=settle)
 

@@ -1,6 +1,7 @@
-"""Messages over HTTP: send, list, step, delete, one, its thread.
+"""Messages over HTTP: send, list, confirm, delete, read one, read its thread.
 
-Rule: no policy of its own. A key that makes a repeat safe becomes the message's id, and the broker does the rest.
+Rule: each call is one request to the broker, which judges it. A key that makes a repeat safe becomes the message's
+id.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from maestro_gateway.http.responses import answer, nothing
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from starlette.requests import Request
     from starlette.responses import Response
 
     from maestro_clients.async_client import AsyncClient
-    from maestro_schemas.documents import ItemResultDoc, MessageDoc, MetadataDoc, SendResultDoc
+    from maestro_schemas.documents import ItemResultDoc, MetadataDoc
 
     from .bodies import DeadQuery, InboxQuery, SendBody, StatusBody
 
@@ -34,30 +37,23 @@ _KEY_DIGITS = 40
 async def send(request: Request, *, body: SendBody) -> Response:
     """201 and the Message, on disk. A repeat under the same id or key gets the same, and `Idempotent-Replayed`."""
     caller = caller_of(request)
-    client = client_of(request)
     from_key = _id_of_key(caller.session or "", request.headers.get("idempotency-key"))
-    message_id = from_key if body.id is None else body.id
-    metadata = cast("MetadataDoc", msgspec.to_builtins(body.metadata))
-    result = await client.send(
+    result = await client_of(request).send(
         request.path_params["session"],
         body.message,
-        message_id=message_id,
-        metadata=metadata or None,
+        message_id=from_key if body.id is None else body.id,
+        metadata=cast("MetadataDoc", msgspec.to_builtins(body.metadata)) or None,
         ttl_ms=body.ttl_ms,
         on_ended=body.on_ended,
+        whole=True,
         caller=caller,
     )
     headers = {"Location": f"/api/messages/{result['id']}"}
     if result["status"] == 200:
         headers["Idempotent-Replayed"] = "true"
-    if result.get("state") == "deleted":
-        return answer({"id": result["id"], "to": result.get("to"), "status": "deleted"}, 201, headers)
-    try:
-        shown = await client.message(result["id"], caller=caller)
-    except MaestroError:
-        # It is on disk all the same: its receiver has deleted it at once, or the broker went away since.
-        shown = _as_sent(caller, body.message, metadata, result)
-    return answer(shown, 201, headers)
+    # A repeated send whose message has been deleted since has no message.
+    deleted = {"id": result["id"], "to": result.get("to"), "status": "deleted"}
+    return answer(result.get("message", deleted), 201, headers)
 
 
 async def inbox(request: Request, *, query: InboxQuery) -> Response:
@@ -76,39 +72,49 @@ async def inbox(request: Request, *, query: InboxQuery) -> Response:
 
 
 async def dead(request: Request, *, query: DeadQuery) -> Response:
-    """What a session sent that expired before it was delivered."""
+    """The messages of a session that expired before they were delivered."""
     session, caller = await reader_of(request)
     page = await client_of(request).dead(session=session, before=query.before, limit=query.limit, caller=caller)
     return answer({**page, "count": len(page["messages"])})
 
 
 async def step(request: Request, *, body: StatusBody) -> Response:
-    """A message was delivered, or read."""
-    message, caller = await _owned(request)
+    """Confirm that a message was delivered, or read."""
     client = client_of(request)
-    only(await client.confirm([message["id"]], body.status, session=message["to"], via="http", caller=caller))
-    now = await client.message(message["id"], caller=caller)
+
+    async def ask(message_id: str, session: str | None, caller: Caller) -> list[ItemResultDoc]:
+        return await client.confirm(
+            [message_id], body.status, session=session, via="http", whole=True, as_receiver=True, caller=caller
+        )
+
+    message = (await _in_its_mailbox(request, ask))["message"]
     kept = ("id", "status", "deliveredAt", "readAt")
-    return answer({name: now[name] for name in kept if name in now})  # type: ignore[literal-required]
+    return answer({name: message[name] for name in kept if name in message})
 
 
 async def delete(request: Request) -> Response:
-    """A message goes."""
-    message, caller = await _owned(request)
-    only(await client_of(request).delete([message["id"]], session=message["to"], caller=caller))
+    """Delete a message from its receiver's mailbox."""
+    client = client_of(request)
+
+    async def ask(message_id: str, session: str | None, caller: Caller) -> list[ItemResultDoc]:
+        return await client.delete([message_id], session=session, as_receiver=True, caller=caller)
+
+    # The broker accepts a repeated delete, and gives no time for it. Over HTTP a deleted message is not found.
+    if "at" not in await _in_its_mailbox(request, ask):
+        raise MaestroError("MESSAGE_NOT_FOUND", "the message was deleted before")
     return nothing()
 
 
 async def one(request: Request) -> Response:
     """One message, for its sender and its receiver."""
-    message, _ = await _owned(request)
-    return answer(message)
+    message_id, caller = request.path_params["message"], _receiver_or_session(request)
+    return answer(await client_of(request).message(message_id, as_receiver=True, caller=caller))
 
 
 async def thread(request: Request) -> Response:
     """The thread that a message is in."""
-    message, caller = await _owned(request)
-    found = await client_of(request).thread(message["id"], caller=caller)
+    message_id, caller = request.path_params["message"], _receiver_or_session(request)
+    found = await client_of(request).thread(message_id, as_receiver=True, caller=caller)
     return answer({**found, "count": len(found["messages"])})
 
 
@@ -116,7 +122,7 @@ async def reader_of(request: Request) -> tuple[str, Caller]:
     """The mailbox that a path names, and who asks: the session of the headers, else the mailbox's owner."""
     session, caller = request.path_params["session"], caller_of(request)
     if caller.session is None:
-        # The owner's own id, since only the operator may ask by a name, and is told which names there are.
+        # Only the operator may look a session up by its name. The mailbox is then read with the owner's rights.
         session = (await client_of(request).session(session))["id"]
         caller = Caller(session, token_of(request))
     return session, caller
@@ -124,60 +130,44 @@ async def reader_of(request: Request) -> tuple[str, Caller]:
 
 def client_of(request: Request) -> AsyncClient:
     """The gateway's client."""
-    return cast("AsyncClient", request.app.state.gateway.post.client)
+    return cast("AsyncClient", request.app.state.gateway.broker.client)
 
 
-def _as_sent(caller: Caller, text: str, metadata: MetadataDoc, result: SendResultDoc) -> MessageDoc:
-    """The message by what the sender said of it and the broker answered."""
-    if "threadId" in result:
-        metadata = {**metadata, "threadId": result["threadId"]}
-    made: dict[str, Any] = {
-        "id": result["id"],
-        "seq": result.get("seq"),
-        "from": caller.session,
-        "to": result.get("to"),
-        "originalTo": result.get("originalTo"),
-        "message": text,
-        "metadata": metadata or None,
-        "status": result.get("state", "pending"),
-        "createdAt": result.get("createdAt"),
-        "expiresAt": result.get("expiresAt"),
-    }
-    return cast("MessageDoc", {name: value for name, value in made.items() if value is not None})
+def _receiver_or_session(request: Request) -> Caller:
+    """Who asks about a message: the session of the headers, else the receiver, to which the token then belongs."""
+    return Caller(caller_of(request).session, token_of(request))
+
+
+async def _in_its_mailbox(
+    request: Request, ask: Callable[[str, str | None, Caller], Awaitable[list[ItemResultDoc]]]
+) -> Any:
+    """The result of a request about the message that a path names. Raises the MaestroError of the result."""
+    message_id, caller = request.path_params["message"], _receiver_or_session(request)
+    [result] = await ask(message_id, None, caller)
+    if "error" in result and caller.session is not None and result["error"]["code"] == "MESSAGE_NOT_FOUND":
+        # It is in another mailbox. The broker refuses that, to its sender in other words than to a third session.
+        message = await client_of(request).message(message_id, caller=caller)
+        [result] = await ask(message_id, message["to"], caller)
+    if "error" in result:
+        raise MaestroError.from_body(result["error"])
+    return result
 
 
 def _listed(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-async def _owned(request: Request) -> tuple[MessageDoc, Caller]:
-    """The message that a path names, and who asks: the session of the headers, else the message's receiver."""
-    client = client_of(request)
-    message_id = request.path_params["message"]
-    caller = caller_of(request)
-    if caller.session is None:
-        caller = Caller((await client.message(message_id))["to"], token_of(request))
-    return await client.message(message_id, caller=caller), caller
-
-
 def _id_of_key(sender: str, key: str | None) -> str:
     if key is None:
         return new_message_id()
-    # An empty one is a mistake of a sender who relies on it.
+    # An empty key is a mistake of a sender that relies on it.
     if not 0 < len(key) <= _KEY_CHARS_MAX:
         raise MaestroError(
             "INVALID",
-            f"the Idempotency-Key has {len(key)} characters, and it has 1 to {_KEY_CHARS_MAX}",
-            "A UUID does.",
+            f"the Idempotency-Key has {len(key)} characters, and must have 1 to {_KEY_CHARS_MAX}",
+            "A UUID is a good key.",
             limit=_KEY_CHARS_MAX,
             actual=len(key),
         )
-    # Of the sender too: two sessions may choose the same key.
+    # The id depends on the sender too: two sessions may choose the same key.
     return "key_" + hashlib.sha256(f"{sender}\n{key}".encode()).hexdigest()[:_KEY_DIGITS]
-
-
-def only(results: list[ItemResultDoc]) -> None:
-    """Raises the error of the one result, if it is one."""
-    [result] = results
-    if "error" in result:
-        raise MaestroError.from_body(result["error"])

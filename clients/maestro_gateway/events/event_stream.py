@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 from maestro_schemas.errors import MaestroError
 
-from .feed import LOST
-
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
@@ -94,8 +92,8 @@ class EventStream:
 
     async def _wait_after(self, error: MaestroError) -> None:
         """Once begun, a replay waits for a broker that went away."""
-        if error.code in LOST:
-            self._feed.lost()
+        if error.kind == "unreachable":
+            self._feed.search()
         elif not error.retryable:
             raise error
         await asyncio.sleep(_AGAIN_S)

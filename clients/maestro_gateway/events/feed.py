@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 QUEUE_MAX = 10_000
-LOST = frozenset({"BROKER_UNREACHABLE", "TIMEOUT", "STOPPING"})
 # Lost notices show themselves after this time at most.
 _LOOK_EVERY_S = 1.0
 _AGAIN_S = 0.05
@@ -124,10 +123,10 @@ class Subscription:
 class Feed:
     """`cursor`: the LSN up to which everything was handed out."""
 
-    def __init__(self, post: BrokerLink) -> None:
+    def __init__(self, broker: BrokerLink) -> None:
         self.cursor = 0
-        self.directory = Directory(post)
-        self._post = post
+        self.directory = Directory(broker)
+        self._broker = broker
         self._subscriptions: set[Subscription] = set()
         self._starting = asyncio.Lock()
         self._reader: asyncio.Task[None] | None = None
@@ -141,7 +140,7 @@ class Feed:
             if self._stopped:
                 raise _stopping()
             if self._reader is None:
-                self.cursor = (await self._post.client.hello())["headLsn"]
+                self.cursor = (await self._broker.client.hello())["headLsn"]
                 # Whoever was learnt to know for the first of them was so before anything was read.
                 self.directory.doubt()
                 self._wake.set()
@@ -169,7 +168,7 @@ class Feed:
     async def page(self, after: int, session: str | None = None) -> tuple[list[EventView], int, bool]:
         """What happened after an LSN (`session`: to it), oldest first; how far that is; whether there is more.
         Raises MaestroError CURSOR_EXPIRED or CURSOR_AHEAD, or that the broker is away."""
-        page = await self._post.client.events(after, limit=_PAGE, session=session)
+        page = await self._broker.client.events(after, limit=_PAGE, session=session)
         return event_views(page["events"]), page["upTo"], page["hasMore"]
 
     async def prepare(self, some: Sequence[EventView], subscriptions: Sequence[Subscription]) -> None:
@@ -179,16 +178,16 @@ class Feed:
             one for one in some if not one.is_fetched and any(each.wants_message(one) for each in subscriptions)
         ]
         if wanted:
-            await fetch_messages(self._post, wanted)
+            await fetch_messages(self._broker, wanted)
 
-    def lost(self) -> None:
+    def search(self) -> None:
         """A request found no broker."""
-        self._post.lost()
+        self._broker.search()
 
     # --- the reader ----------------------------------------------------------------------------------------
 
     async def _read_on(self) -> None:
-        address = self._post.notices
+        address = self._broker.notices
         is_away = False
         async with AsyncNotices(address) as notices:
             listener = asyncio.create_task(self._listen(notices))
@@ -204,17 +203,17 @@ class Feed:
                         await self._read()
                         is_away = False
                     except MaestroError as error:
-                        if error.code not in LOST and not error.retryable:
+                        if not error.retryable:
                             raise
-                        if error.code in LOST:
-                            self.lost()
+                        if error.kind == "unreachable":
+                            self.search()
                         if not is_away:
                             is_away = True
                             _log.warning("no events at the moment (%s); they go on after LSN %d", error, self.cursor)
                         await asyncio.sleep(_AGAIN_S)
                         self._wake.set()
-                    if self._post.notices != address:
-                        address = self._post.notices
+                    if self._broker.notices != address:
+                        address = self._broker.notices
                         notices.move(address)
             finally:
                 listener.cancel()

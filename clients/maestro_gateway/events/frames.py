@@ -113,7 +113,7 @@ def event_views(docs: Iterable[EventDoc]) -> list[EventView]:
     return found
 
 
-async def fetch_messages(post: BrokerLink, wanted: Iterable[EventView]) -> None:
+async def fetch_messages(broker: BrokerLink, wanted: Iterable[EventView]) -> None:
     """The messages of these events, neighbours of one mailbox in one request. Raises MaestroError where the broker
     is away."""
     by_mailbox: dict[str, list[EventView]] = {}
@@ -124,19 +124,19 @@ async def fetch_messages(post: BrokerLink, wanted: Iterable[EventView]) -> None:
         run: list[EventView] = []
         for one in several:
             if run and _seq(one) > _seq(run[-1]) + 1:
-                runs.append(_fetch_run(post, mailbox, run))
+                runs.append(_fetch_run(broker, mailbox, run))
                 run = []
             run.append(one)
-        runs.append(_fetch_run(post, mailbox, run))
+        runs.append(_fetch_run(broker, mailbox, run))
     await asyncio.gather(*runs)
 
 
-async def _fetch_run(post: BrokerLink, mailbox: str, run: list[EventView]) -> None:
-    found = await _pending(post, mailbox, run) if len(run) > _ONE_BY_ONE_MAX else {}
+async def _fetch_run(broker: BrokerLink, mailbox: str, run: list[EventView]) -> None:
+    found = await _pending(broker, mailbox, run) if len(run) > _ONE_BY_ONE_MAX else {}
     missing = [one for one in run if one.event.id not in found]
     for start in range(0, len(missing), _AT_ONCE):
         several = missing[start : start + _AT_ONCE]
-        messages = await asyncio.gather(*(_one(post, mailbox, one.event.id or "") for one in several))
+        messages = await asyncio.gather(*(_one(broker, mailbox, one.event.id or "") for one in several))
         found.update((message["id"], message) for message in messages if message is not None)
     for one in run:
         message = found.get(one.event.id or "")
@@ -146,14 +146,14 @@ async def _fetch_run(post: BrokerLink, mailbox: str, run: list[EventView]) -> No
         one.is_fetched = True
 
 
-async def _pending(post: BrokerLink, mailbox: str, run: list[EventView]) -> dict[str, MessageDoc]:
+async def _pending(broker: BrokerLink, mailbox: str, run: list[EventView]) -> dict[str, MessageDoc]:
     """Those of a run that are pending, which the broker has in memory; to ask for all would make it read the whole
     mailbox again for each event."""
     since, last = _seq(run[0]) - 1, _seq(run[-1])
     found: dict[str, MessageDoc] = {}
     while since < last:
         try:
-            page = await post.client.inbox(session=mailbox, since=since, limit=last - since)
+            page = await broker.client.inbox(session=mailbox, since=since, limit=last - since)
         except MaestroError as error:
             if error.code == "SESSION_NOT_FOUND":
                 break
@@ -165,10 +165,10 @@ async def _pending(post: BrokerLink, mailbox: str, run: list[EventView]) -> dict
     return found
 
 
-async def _one(post: BrokerLink, mailbox: str, message_id: str) -> MessageDoc | None:
+async def _one(broker: BrokerLink, mailbox: str, message_id: str) -> MessageDoc | None:
     """None where it was deleted since."""
     try:
-        return await post.client.message(message_id, session=mailbox)
+        return await broker.client.message(message_id, session=mailbox)
     except MaestroError as error:
         if error.code in ("MESSAGE_NOT_FOUND", "SESSION_NOT_FOUND"):
             return None

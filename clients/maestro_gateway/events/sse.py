@@ -46,7 +46,7 @@ async def stream(request: Request) -> Response:
     gateway: GatewayContext = request.app.state.gateway
     session = request.path_params["session"]
     since = since_of(request.headers, request.query_params)
-    viewer = await authenticate(gateway.post, gateway.options, gateway.feed.directory, owner_of(request, session))
+    viewer = await authenticate(gateway.broker, gateway.options, gateway.feed.directory, owner_of(request, session))
     if viewer.session != session:
         raise MaestroError(
             "FORBIDDEN",

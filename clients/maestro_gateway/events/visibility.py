@@ -32,8 +32,8 @@ class Directory:
     needs may count on it until the event is cut.
     """
 
-    def __init__(self, post: BrokerLink) -> None:
-        self._post = post
+    def __init__(self, broker: BrokerLink) -> None:
+        self._broker = broker
         self._known: dict[str, SessionDoc | None] = {}
         # To be asked for again before it is used for another event.
         self._stale: set[str] = set()
@@ -75,7 +75,7 @@ class Directory:
 
     async def _ask(self, session: str) -> SessionDoc | None:
         try:
-            found = await self._post.client.session(session)
+            found = await self._broker.client.session(session)
         except MaestroError as error:
             if error.code in _NOBODY:
                 return None
@@ -108,7 +108,9 @@ class Principal(NamedTuple):
         return receiver is not None and not receiver.get("hasToken", False)
 
 
-async def authenticate(post: BrokerLink, options: GatewayOptions, directory: Directory, caller: Caller) -> Principal:
+async def authenticate(
+    broker: BrokerLink, options: GatewayOptions, directory: Directory, caller: Caller
+) -> Principal:
     """Who speaks, if it is true. Raises MaestroError UNKNOWN_SESSION, TOKEN_REQUIRED, TOKEN_MISMATCH; NO_SESSION
     where more than this machine can connect and none is named; or that the broker is away."""
     if caller.session is None:
@@ -119,7 +121,7 @@ async def authenticate(post: BrokerLink, options: GatewayOptions, directory: Dir
                 "Name a session with X-Session-ID and its token with `Authorization: Bearer`.",
             )
         return Principal(None, "", "", directory)
-    session = await post.client.session(caller=caller)
+    session = await broker.client.session(caller=caller)
     if not options.is_loopback and not session.get("hasToken", False):
         raise MaestroError(
             "TOKEN_REQUIRED",

@@ -23,7 +23,6 @@ from maestro_gateway.http.responses import error_body
 from maestro_schemas.errors import MaestroError
 
 from .event_stream import follow, not_an_lsn, since_of
-from .feed import LOST
 from .visibility import authenticate
 
 if TYPE_CHECKING:
@@ -107,8 +106,8 @@ class WebSocketConnection:
         try:
             await self._talk()
         except MaestroError as error:
-            if error.code in LOST:
-                self._gateway.feed.lost()
+            if error.kind == "unreachable":
+                self._gateway.feed.search()
             self._let_go()
             await self._close(error)
         finally:
@@ -167,7 +166,7 @@ class WebSocketConnection:
 
     async def _admit(self, caller: Caller) -> Principal:
         gateway = self._gateway
-        return await authenticate(gateway.post, gateway.options, gateway.feed.directory, caller)
+        return await authenticate(gateway.broker, gateway.options, gateway.feed.directory, caller)
 
     # --- what it asks --------------------------------------------------------------------------------------
 

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .server import UNTAKEN
+from .guard import CONNECTION
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from starlette.types import Receive, Scope, Send
 
+    from .server import ConnectionGuard
 
 # Under the lease of what is shown.
 _TAKE_S = 20.0
@@ -49,13 +50,13 @@ class NotifyingResponse(Response):
 
 async def _is_taken(connection: Request) -> bool:
     """Whether what was sent has arrived, within the time that a reader may take."""
-    untaken = connection.scope.get("extensions", {}).get(UNTAKEN, {}).get("bytes")
+    guard: ConnectionGuard | None = connection.scope.get("state", {}).get(CONNECTION)
     deadline_s = time.monotonic() + _TAKE_S
     while time.monotonic() < deadline_s:
         # A turn of the loop at least: a connection that broke is told of there.
         await asyncio.sleep(_LOOK_EVERY_S)
         if await connection.is_disconnected():
             return False
-        if untaken is None or untaken() == 0:
+        if guard is None or guard.unacknowledged_bytes() == 0:
             return True
     return False

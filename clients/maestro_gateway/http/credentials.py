@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from maestro_clients.async_client import AsyncClient
 
 OPEN_PATHS: Final = frozenset({"/", "/health", "/health/live", "/docs", "/docs.css", "/openapi.json"})
-_LOST: Final = frozenset({"BROKER_UNREACHABLE", "TIMEOUT"})
 
 
 class Credentials:
@@ -37,12 +36,12 @@ class Credentials:
         is_open = scope["type"] == "http" and scope["path"] in OPEN_PATHS
         if scope["type"] in ("http", "websocket") and not is_open:
             connection = HTTPConnection(scope)
-            post = connection.app.state.gateway.post
+            broker = connection.app.state.gateway.broker
             try:
-                await check(post.client, caller_of(connection))
+                await check(broker.client, caller_of(connection))
             except MaestroError as error:
-                if error.code in _LOST:
-                    post.lost()
+                if error.kind == "unreachable":
+                    broker.search()
                 await error_answer(error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from maestro_gateway.options import GatewayOptions
 
+    from .server import ConnectionGuard
+
 # RFC 9110 section 9.2.1. A page may have these sent without our consent, and can't read the answers.
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 # Ours, and nobody's (an address typed in). To a browser another port of this machine is the `same-site`.
@@ -32,6 +34,9 @@ _LENGTH: Final = re.compile(rb"[0-9]{1,19}")
 # A path holds escapes of two hexadecimal digits, and no control characters, escaped or not.
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+# Where the scope's `state` has the connection that a request came by.
+CONNECTION: Final = "maestro.connection"
 
 # Nothing from elsewhere, for there may be no network; nothing inline; in no frame.
 CONTENT_SECURITY_POLICY: Final = (
@@ -63,13 +68,19 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        reply = _Reply(send)
+        reply = _Reply(send, scope)
+        try:
+            await self._serve(scope, receive, reply)
+        finally:
+            reply.end()
+
+    async def _serve(self, scope: Scope, receive: Receive, reply: _Reply) -> None:
         try:
             self._judge(scope)
             if scope["type"] == "http":
                 receive = await self._with_whole_body(scope, receive)
         except MaestroError as error:
-            await self._refuse(error, scope, receive, send)
+            await self._refuse(error, scope, receive, reply)
             return
         try:
             await self._app(scope, receive, reply)
@@ -176,7 +187,7 @@ class Guard:
             actual=actual,
         )
 
-    async def _refuse(self, error: MaestroError, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _refuse(self, error: MaestroError, scope: Scope, receive: Receive, reply: Send) -> None:
         """Answer, and close the connection if a body is on its way.
 
         Closed with unread bytes in it, a connection is reset, and the reset can overtake the answer. So what comes is
@@ -184,17 +195,17 @@ class Guard:
         then: its length is known, so that the peer has all of it already.
         """
         if scope["type"] != "http" or not _has_body(scope):
-            await error_answer(error)(scope, receive, _Reply(send))
+            await error_answer(error)(scope, receive, reply)
             return
 
         async def hold_end(message: Message) -> None:
             if message["type"] == "http.response.body" and not message.get("more_body", False):
-                await send({**message, "more_body": True})
+                await reply({**message, "more_body": True})
                 await self._discard(receive)
                 message = {"type": "http.response.body", "body": b"", "more_body": False}
-            await send(message)
+            await reply(message)
 
-        await error_answer(error, {"Connection": "close"})(scope, receive, _Reply(hold_end))
+        await error_answer(error, {"Connection": "close"})(scope, receive, hold_end)
 
     async def _discard(self, receive: Receive) -> None:
         left = self._limits.linger_bytes_max
@@ -210,20 +221,38 @@ class Guard:
 
 
 class _Reply:
-    """`send` that adds the headers of every answer. `begun`: whether one is under way."""
+    """`send` that adds the headers of every answer, and reports the answer's begin and end to the connection."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, send: Send, scope: Scope) -> None:
         self.begun = False
+        self._send = send
+        self._has_ended = scope["type"] != "http"
+        # None where another server than ours runs the application, as in tests.
+        self._connection: ConnectionGuard | None = scope.get("state", {}).get(CONNECTION)
 
     async def __call__(self, message: Message) -> None:
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
             self.begun = True
+            if self._connection is not None:
+                self._connection.answer_begins()
             headers = list(message.get("headers", ()))
-            said = {name.lower() for name, _ in headers}
-            headers += [header for header in ANSWER_HEADERS if header[0] not in said]
+            present = {name.lower() for name, _ in headers}
+            headers += [header for header in ANSWER_HEADERS if header[0] not in present]
             message = {**message, "headers": headers}
         await self._send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self._report_end()
+
+    def end(self) -> None:
+        """The application has returned; an answer that it did not complete never will be."""
+        if not self._has_ended and self._connection is not None:
+            # Later, for the server then closes the connection, or writes an answer of its own.
+            asyncio.get_running_loop().call_soon(self._report_end)
+
+    def _report_end(self) -> None:
+        if not self._has_ended and self._connection is not None:
+            self._has_ended = True
+            self._connection.answer_ends()
 
 
 def _judge_path(scope: Scope) -> None:

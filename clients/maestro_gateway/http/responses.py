@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 _JSON = "application/json"
 # What a client should wait for a broker that is away, in seconds: it is back within one as a rule.
 _AWAY_RETRY_S = 1.0
-# To a caller over HTTP all of these mean that the post office is out for a moment: 503, and not 500 or 504.
-_AWAY = frozenset({"BROKER_UNREACHABLE", "AUTOSTART_FAILED", "TIMEOUT", "STOPPING"})
 # Their texts name files and sockets of this machine.
 _OWN_AFFAIRS = frozenset({"INTERNAL", "CORRUPT", "JOURNAL_FAILED", "DATA_DIR_UNUSABLE", "DATA_DIR_LOCKED"})
 
@@ -39,15 +37,16 @@ def nothing() -> Response:
 
 
 def status_of(error: MaestroError) -> int:
-    """HTTP's number for an error."""
-    return 503 if error.code in _AWAY else error.status
+    """HTTP's status number for an error."""
+    # An unreachable broker is a service that is unavailable (503), and not a fault of this gateway (504).
+    return 503 if error.kind == "unreachable" else error.status
 
 
 def error_body(error: MaestroError) -> dict[str, Any]:
     """The documented shape."""
     status = status_of(error)
     body = {"error": True, "statusCode": status, **error.body()}
-    if error.code in _AWAY:
+    if error.kind == "unreachable":
         if error.code != "STOPPING":
             body["message"] = "the broker does not answer at the moment"
             body["hint"] = "Repeat the request in a moment; with the same id or Idempotency-Key that is safe."

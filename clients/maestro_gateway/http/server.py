@@ -1,30 +1,36 @@
-"""Protocol: one HTTP connection, with limits on what uvicorn's own leaves unlimited.
+"""Server: one HTTP connection, judged and bounded here, and served by uvicorn.
 
 Rule: a peer that is slow, silent or endless costs a bounded time and a bounded memory, and then its connection. What
 is refused here, before there is a request that the application could see, has the documented shape too, comes after
 the answers that are still due, and is the last on its connection.
+
+`ConnectionGuard` is the class for uvicorn's option `http`. It passes what `RequestParser` has judged to uvicorn's own
+protocol object, which it uses as any asyncio protocol. The application reaches the guard of its connection in the
+ASGI scope, under `scope["state"][CONNECTION]`. What uvicorn does not document, and is used all the same, is named in
+UNDOCUMENTED; pyproject.toml allows only the release of uvicorn that has it, and
+tests/unit/gateway/http/test_server.py looks for each name.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
+import asyncio
 import fcntl
 import http
 import sys
 import termios
 from typing import TYPE_CHECKING, Any, Final
 
-import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from maestro_schemas.errors import MaestroError
 
-from .guard import ANSWER_HEADERS
+from .guard import ANSWER_HEADERS, CONNECTION
+from .request_parser import RequestParser, malformed
 from .responses import error_answer
 
 if TYPE_CHECKING:
-    import asyncio
+    from collections.abc import Callable
+    from typing import Literal
 
     from uvicorn.config import Config
     from uvicorn.server import ServerState
@@ -33,29 +39,43 @@ if TYPE_CHECKING:
 
     from .peers import Peers
 
-# Over the limit of connections, as many are told so at a time; beyond, they are just closed.
-TOLD_MAX: Final = 200
-# The ASGI extension by which an application may ask how much of its answer is still on its way.
-UNTAKEN: Final = "maestro.untaken"
+    # head: until the head is whole. idle: until an idle connection is closed. stall: until a peer that does not read
+    # is cut. end: until a connection that is closing is cut.
+    _Timer = Literal["head", "idle", "stall", "end"]
+
+# name -> what is relied on.
+UNDOCUMENTED: Final = {
+    "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol": (
+        "an asyncio.Protocol, made with config, server_state, app_state, _loop; a copy of app_state is the scope's "
+        "`state`; it hands its transport to the WebSocket protocol by set_protocol"
+    ),
+    "uvicorn.server.ServerState.connections": "the set of all connections that are served, WebSocket ones included",
+    "uvicorn.server.Server.shutdown": "is awaited once, when the server ends, and closes the connections",
+}
+# Over the limit of connections, this many at a time are answered; beyond, a connection is closed without an answer.
+REFUSED_CONNECTIONS_MAX: Final = 200
 _INT_BYTES: Final = 4
-_WEBSOCKET_VERSION: Final = b"13"  # RFC 6455 section 4.1
-_WEBSOCKET_KEY_BYTES: Final = 16
-# `name: value` and its line end, beside the two themselves.
-_HEADER_EXTRA_BYTES: Final = 4
 
 
 class ConnectionTable:
-    """What the connections of one gateway share. `waiting`: those that have asked nothing at the moment, the longest
-    idle first."""
+    """What the connections of one gateway share."""
 
     def __init__(self, limits: HttpLimits, peers: Peers) -> None:
         self.limits = limits
         self.peers = peers
-        self.waiting: dict[GuardedProtocol, None] = {}
+        # Connections without a request at the moment, the longest idle first.
+        self.idle: dict[ConnectionGuard, None] = {}
+        # Refused connections that are still open, so that the refusal arrives.
+        self.refused: set[ConnectionGuard] = set()
+
+    def close_refused(self) -> None:
+        """Close the refused connections: the server ends."""
+        for connection in list(self.refused):
+            connection.close()
 
 
-class GuardedProtocol(HttpToolsProtocol):
-    """uvicorn's, bounded. `shared` comes by `functools.partial`."""
+class ConnectionGuard(asyncio.Protocol):
+    """One connection. `shared` comes by `functools.partial`; the rest is given by uvicorn."""
 
     def __init__(
         self,
@@ -66,235 +86,165 @@ class GuardedProtocol(HttpToolsProtocol):
         *,
         shared: ConnectionTable,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+        self._loop = _loop or asyncio.get_running_loop()
         self._shared = shared
         self._limits = shared.limits
-        self._is_stranger = False
-        # Of the head that is being read, or of what is neither head nor body: chunk extensions, trailers.
-        self._in_head = True
-        self._in_body = False
-        self._head_bytes = 0
-        self._quiet_bytes = 0
-        self._moved = False
-        self._fault: MaestroError | None = None
-        # Requests that were read and not yet answered, and the refusal that is to follow their answers.
-        self._due = 0
+        self._served = server_state.connections
+        self._parser = RequestParser(shared.limits)
+        state = {**app_state, CONNECTION: self}
+        # uvicorn's protocol; None once the connection is refused.
+        self._server: HttpToolsProtocol | None = HttpToolsProtocol(config, server_state, state, self._loop)
+        self._transport: asyncio.Transport
+        self._is_foreign_user = False
+        # Requests passed on and not yet answered.
+        self._unanswered = 0
+        # The answer to the oldest of them has begun.
+        self._is_answering = False
+        # The refusal that follows the answers that are due.
         self._refusal: MaestroError | None = None
-        self._refused = False
-        self._discarded = 0
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._stall_timer: asyncio.TimerHandle | None = None
-        self._end_timer: asyncio.TimerHandle | None = None
+        self._discarded_bytes = 0
+        self._timers: dict[_Timer, asyncio.TimerHandle] = {}
 
-    # --- the connection --------------------------------------------------------------------------------------
+    # --- asyncio calls these ---------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """asyncio: a peer has connected."""
-        super().connection_made(transport)
-        if len(self.connections) > self._limits.connections_max:
-            count = self._limits.connections_max
-            if len(self.connections) > count + TOLD_MAX:
-                transport.abort()
-                return
+        """A peer has connected."""
+        self._transport = transport
+        open_count, limit = len(self._served) + len(self._shared.refused), self._limits.connections_max
+        if open_count >= limit + REFUSED_CONNECTIONS_MAX:
+            self._server = None
+            transport.abort()
+            return
+        if open_count >= limit:
+            self._server = None
             self._refuse(
                 MaestroError(
                     "BUSY",
-                    f"the gateway has its {count:,} connections",
+                    f"the gateway has its {limit:,} connections",
                     "Close some, or try again in a moment.",
                     retry_after_s=1.0,
-                    limit=count,
+                    limit=limit,
                 )
             )
             return
-        self._is_stranger = self._shared.peers.is_stranger(_end(transport, "peername"), _end(transport, "sockname"))
-        self._wait()
+        assert self._server is not None  # noqa: S101 - nothing was refused yet
+        self._server.connection_made(transport)
+        peer, here = _address(transport, "peername"), _address(transport, "sockname")
+        self._is_foreign_user = self._shared.peers.is_stranger(peer, here)
+        self._become_idle()
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """asyncio: the connection is gone."""
-        self._let_go()
-        super().connection_lost(exc)
+        """The connection is gone."""
+        self._release()
+        self._shared.refused.discard(self)
+        if self._server is not None:
+            self._server.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """asyncio: some bytes. Replaces uvicorn's, whose refusal is plain text and overtakes answers that are due."""
-        self._unset_keepalive_if_required()
-        if self._refused or self._refusal is not None:
+        """The peer has sent some bytes."""
+        self._stop("idle")
+        if self._server is None or self._refusal is not None or self._parser.is_done:
             self._discard(len(data))
             return
-        self._moved = False
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._upgrade()
-        except httptools.HttpParserError:
-            self._refuse(self._fault or _malformed())
-        else:
-            self._count(len(data))
-
-    def shutdown(self) -> None:
-        """uvicorn: the gateway ends."""
-        if self._refused:
-            self.transport.close()
-        else:
-            super().shutdown()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """uvicorn: it has rested long enough. One that reads no answers would never finish closing."""
-        if self.transport.get_write_buffer_size():
-            self.transport.abort()
-        else:
-            super().timeout_keep_alive_handler()
+        parsed = self._parser.feed(data)
+        if parsed.heads or parsed.handshake is not None:
+            self._stop("head")
+            self._shared.idle.pop(self, None)
+            if self._is_foreign_user:
+                self._refuse(
+                    MaestroError(
+                        "PEER_REFUSED",
+                        "the program that asks runs as another user, or has gone",
+                        "Run it as the user that started the gateway.",
+                    )
+                )
+                return
+        self._unanswered += parsed.heads
+        if parsed.requests:
+            self._server.data_received(parsed.requests)
+        if parsed.handshake is not None:
+            self._upgrade(self._server, parsed.handshake)
+        elif parsed.error is not None:
+            self._refuse(parsed.error)
+        elif self._parser.in_head and not self._unanswered:
+            self._await_head()
 
     def pause_writing(self) -> None:
-        """asyncio: the peer leaves its answer unread."""
-        super().pause_writing()
-        if self._stall_timer is None:
-            self._stall_timer = self.loop.call_later(self._limits.stall_timeout_ms / 1000, self.transport.abort)
+        """The peer leaves its answer unread."""
+        if self._server is not None:
+            self._server.pause_writing()
+        self._start("stall", self._limits.stall_timeout_ms, self._transport.abort)
 
     def resume_writing(self) -> None:
-        """asyncio: the peer reads again."""
-        super().resume_writing()
-        if self._stall_timer is not None:
-            self._stall_timer.cancel()
-            self._stall_timer = None
+        """The peer reads again."""
+        if self._server is not None:
+            self._server.resume_writing()
+        self._stop("stall")
 
-    # --- the parser ------------------------------------------------------------------------------------------
+    # --- the application calls these -------------------------------------------------------------------------
 
-    def on_message_begin(self) -> None:
-        """httptools: the first byte of a request."""
-        super().on_message_begin()
-        self._in_head, self._in_body = True, False
-        self._head_bytes = self._quiet_bytes = 0
-        self.scope["extensions"] = {UNTAKEN: {"bytes": self._untaken_bytes}}
+    def answer_begins(self) -> None:
+        """The oldest unanswered request gets its answer."""
+        self._is_answering = True
 
-    def on_url(self, url: bytes) -> None:
-        """httptools: a piece of the target."""
-        super().on_url(url)
-        self._add_to_head(len(url))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """httptools: a header; after the head, a trailer, which must not become one (RFC 9110 section 6.5.1)."""
-        self._add_to_head(len(name) + len(value) + _HEADER_EXTRA_BYTES)
-        if self._in_head:
-            super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        """httptools: the head is whole."""
-        self._stop_head_timer()
-        if self._is_stranger:
-            self._fail(
-                MaestroError(
-                    "PEER_REFUSED",
-                    "the program that asks runs as another user, or has gone",
-                    "Run it as the user that started the gateway.",
-                )
-            )
-        self._shared.waiting.pop(self, None)
-        self._take_target()
-        super().on_headers_complete()
-        self._in_head, self._in_body, self._moved = False, True, True
-        self._quiet_bytes = 0
-        if not (self.parser.should_upgrade() and self._should_upgrade()):
-            self._due += 1
-
-    def on_body(self, body: bytes) -> None:
-        """httptools: a piece of a body."""
-        self._moved = True
-        self._quiet_bytes = 0
-        super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        """httptools: the request is whole."""
-        self._in_head, self._in_body, self._moved = True, False, True
-        self._head_bytes = self._quiet_bytes = 0
-        super().on_message_complete()
-
-    def on_response_complete(self) -> None:
-        """uvicorn: an answer is written."""
-        self._due -= 1
-        super().on_response_complete()
-        if self._refusal is not None and self._due == 0 and not self.transport.is_closing():
-            self._unset_keepalive_if_required()
-            self._answer(self._refusal)
-        elif self.transport.is_closing():
-            # What is written may never be read.
-            self._end_in(self._limits.stall_timeout_ms)
-        elif self._due == 0:
-            self._wait()
-            if (self._head_bytes or self._quiet_bytes) and self._head_timer is None:
+    def answer_ends(self) -> None:
+        """That answer is written, or never will be."""
+        if self._server is None:
+            return
+        self._is_answering = False
+        self._unanswered -= 1
+        if self._transport.is_closing():
+            # The peer may never read what is written.
+            self._end_after(self._limits.stall_timeout_ms)
+        elif self._refusal is not None:
+            if self._unanswered == 0:
+                self._write_refusal(self._refusal)
+        elif self._unanswered == 0:
+            self._become_idle()
+            self._start("idle", self._limits.keep_alive_ms, self.close)
+            if self._parser.has_partial_head:
                 self._await_head()
 
-    # --- WebSocket -------------------------------------------------------------------------------------------
-
-    def handle_websocket_upgrade(self) -> None:
-        """uvicorn: hand the connection over. What the handshake lacks is said here, in the documented shape."""
-        refusal = _handshake_fault(self.scope["method"], self.headers)
-        if refusal is not None:
-            self._refuse(refusal)
-            return
-        self._let_go()
-        super().handle_websocket_upgrade()
-
-    def _upgrade(self) -> None:
-        if self._should_upgrade():
-            if self._due:
-                # Answers in the order of the requests: a handshake behind others would overtake them.
-                self._refuse(_malformed())
-            else:
-                self.handle_websocket_upgrade()
-            return
-        # Another protocol's (h2c): answered as HTTP/1.1, which ends here, for the parser takes nothing more.
-        self.cycle.keep_alive = False
-
-    def _untaken_bytes(self) -> int:
-        """What was written and the peer's machine has not acknowledged (tty_ioctl(2), tcp(7): SIOCOUTQ); 0 where the
-        kernel does not tell."""
-        waiting = self.transport.get_write_buffer_size()
-        sock = self.transport.get_extra_info("socket")
+    def unacknowledged_bytes(self) -> int:
+        """The bytes that were written and that the peer's machine has not acknowledged (tty_ioctl(2), tcp(7):
+        SIOCOUTQ). Where the kernel does not tell, those that it has not taken."""
+        waiting = self._transport.get_write_buffer_size()
+        sock = self._transport.get_extra_info("socket")
         try:
-            told = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_INT_BYTES))
+            queued = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_INT_BYTES))
         except (OSError, ValueError):
             return waiting
-        return waiting + int.from_bytes(told, sys.byteorder)
+        return waiting + int.from_bytes(queued, sys.byteorder)
 
     # --- limits ----------------------------------------------------------------------------------------------
 
-    def _add_to_head(self, count: int) -> None:
-        self._head_bytes += count
-        if self._head_bytes > self._limits.head_bytes_max:
-            self._fail(self._head_too_large(self._head_bytes))
+    def close(self) -> None:
+        """Close the connection. One whose peer does not read would never finish closing, and is cut."""
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()
+        else:
+            self._transport.close()
 
-    def _count(self, size: int) -> None:
-        """After `size` bytes: what the parser holds back, because its line has no end yet, counts as well. Not where
-        the piece also held something whole, for then its share is not known; that happens once."""
-        if not self._moved:
-            self._quiet_bytes += size
-            if self._quiet_bytes > self._limits.head_bytes_max:
-                self._refuse(self._head_too_large(self._quiet_bytes))
-                return
-        if self._in_head and self._head_timer is None and not self._due:
-            self._await_head()
-
-    def _head_too_large(self, actual: int) -> MaestroError:
-        limit = self._limits.head_bytes_max
-        return MaestroError(
-            "HEAD_TOO_LARGE",
-            f"the request's line and headers have {actual:,} bytes or more, and the limit is {limit:,}",
-            "Send fewer or shorter headers.",
-            limit=limit,
-            actual=actual,
-        )
+    def _become_idle(self) -> None:
+        """Where too many connections are idle, close the one that has been so for the longest time."""
+        idle = self._shared.idle
+        idle[self] = None
+        if len(idle) > self._limits.idle_connections_max:
+            oldest = next(iter(idle))
+            del idle[oldest]
+            oldest.close()
 
     def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(self._limits.head_timeout_ms / 1000, self._head_is_late)
+        self._start("head", self._limits.head_timeout_ms, self._head_is_late)
 
     def _head_is_late(self) -> None:
-        self._head_timer = None
-        if self._refused or self.transport.is_closing():
+        self._stop("head")
+        if self._server is None or self._transport.is_closing():
             return
-        if not self._quiet_bytes and not self._head_bytes:
-            # Nothing was asked; a browser keeps such a connection in store, and would take an answer for its next.
-            self.transport.close()
+        if not self._parser.has_partial_head:
+            # A browser keeps a connection without a request, and would take an answer for that to its next request.
+            self._transport.close()
             return
         self._refuse(
             MaestroError(
@@ -305,114 +255,77 @@ class GuardedProtocol(HttpToolsProtocol):
             )
         )
 
-    def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _discard(self, size: int) -> None:
+        self._discarded_bytes += size
+        if self._discarded_bytes > self._limits.linger_bytes_max:
+            if self._server is None:
+                self._transport.abort()
+            else:
+                self._transport.pause_reading()
 
-    def _wait(self) -> None:
-        """It asks nothing at the moment. Where too many do, the longest idle of them goes."""
-        waiting = self._shared.waiting
-        waiting[self] = None
-        if len(waiting) > self._limits.idle_connections_max:
-            oldest = next(iter(waiting))
-            del waiting[oldest]
-            oldest.timeout_keep_alive_handler()
+    def _end_after(self, wait_ms: int) -> None:
+        self._start("end", wait_ms, self._transport.abort)
 
-    def _take_target(self) -> None:
-        """Bring `http://host/path` into the form of the others: its host takes the place of `Host` (RFC 9112 section
-        3.2.2), so that the two can't differ."""
-        if self.url.startswith(b"/"):
+    def _release(self) -> None:
+        self._shared.idle.pop(self, None)
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def _start(self, timer: _Timer, wait_ms: int, then: Callable[[], None]) -> None:
+        """Call `then` after this time; a timer that runs already is left as it is."""
+        if timer not in self._timers:
+            self._timers[timer] = self._loop.call_later(wait_ms / 1000, then)
+
+    def _stop(self, timer: _Timer) -> None:
+        if timer in self._timers:
+            self._timers.pop(timer).cancel()
+
+    # --- other ends of the requests --------------------------------------------------------------------------
+
+    def _upgrade(self, server: HttpToolsProtocol, handshake: bytes) -> None:
+        """Hand the connection over to the WebSocket protocol."""
+        if self._unanswered:
+            # Answers come in the order of the requests, and a handshake would overtake those before it.
+            self._refuse(malformed())
             return
-        target = httptools.parse_url(self.url)
-        if target.schema is None or target.schema.lower() != b"http" or not target.host or target.userinfo:
-            self._fail(_malformed())
-        host = b"[%b]" % target.host if b":" in target.host else target.host
-        authority = host if target.port is None else b"%b:%d" % (host, target.port)
-        # In place: the scope holds the same list.
-        self.headers[:] = [(name, authority if name == b"host" else value) for name, value in self.headers]
-        self.url = (target.path or b"/") + (b"?" + target.query if target.query else b"")
-
-    # --- refusing --------------------------------------------------------------------------------------------
-
-    def _fail(self, error: MaestroError) -> None:
-        """End a parser's callback with a refusal; `data_received` finds it."""
-        self._fault = error
-        raise error
+        self._release()
+        server.data_received(handshake)
+        if self._transport.get_protocol() is self:
+            self._transport.abort()
 
     def _refuse(self, error: MaestroError) -> None:
-        """The last answer of this connection, when those before it are written."""
-        self._stop_head_timer()
-        self._shared.waiting.pop(self, None)
-        if self._in_body and self.cycle is not None and not self.cycle.response_complete:
-            # It is about the request that is being read, so that one gets no other answer.
-            if self.cycle.response_started:
-                self.transport.close()
+        """Make `error` the last answer of this connection, after those that are due."""
+        self._stop("head")
+        self._shared.idle.pop(self, None)
+        if not self._parser.in_head and self._unanswered:
+            # It is about the request whose body is being read, so that request gets no other answer.
+            if self._unanswered == 1 and self._is_answering:
+                self._transport.close()
+                self._end_after(self._limits.stall_timeout_ms)
                 return
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-            self._due -= 1
-            if self.pipeline and self.pipeline[0][0] is self.cycle:
-                self.pipeline.popleft()
-        if self._due > 0:
-            self._refusal = error
-        else:
-            self._answer(error)
+            self._unanswered -= 1
+        self._refusal = error
+        if not self._unanswered:
+            self._write_refusal(error)
 
-    def _answer(self, error: MaestroError) -> None:
+    def _write_refusal(self, error: MaestroError) -> None:
         """Write it, and read on for a moment, so that no reset overtakes it (RFC 9112 section 9.6)."""
-        self._refused = True
+        server, self._server = self._server, None
+        if server is not None:
+            # To uvicorn the connection is gone: a request that it still has is told so and writes nothing.
+            server.connection_lost(ConnectionAbortedError())
+        self._shared.refused.add(self)
         response = error_answer(error, {"Connection": "close"})
-        lines = [b"HTTP/1.1 %d %b\r\n" % (response.status_code, _phrase(response.status_code))]
+        phrase = http.HTTPStatus(response.status_code).phrase.encode()
+        lines = [b"HTTP/1.1 %d %b\r\n" % (response.status_code, phrase)]
         lines += [b"%b: %b\r\n" % header for header in (*response.raw_headers, *ANSWER_HEADERS)]
-        self.transport.write(b"".join((*lines, b"\r\n", bytes(response.body))))
-        self.flow.resume_reading()
-        self.transport.write_eof()
-        self._end_in(self._limits.linger_ms)
-
-    def _discard(self, size: int) -> None:
-        self._discarded += size
-        if self._discarded > self._limits.linger_bytes_max:
-            if self._refused:
-                self.transport.abort()
-            else:
-                self.flow.pause_reading()
-
-    def _end_in(self, wait_ms: int) -> None:
-        if self._end_timer is None:
-            self._end_timer = self.loop.call_later(wait_ms / 1000, self.transport.abort)
-
-    def _let_go(self) -> None:
-        self._shared.waiting.pop(self, None)
-        for timer in (self._head_timer, self._stall_timer, self._end_timer):
-            if timer is not None:
-                timer.cancel()
-        self._unset_keepalive_if_required()
+        self._transport.write(b"".join((*lines, b"\r\n", bytes(response.body))))
+        self._transport.resume_reading()
+        self._transport.write_eof()
+        self._end_after(self._limits.linger_ms)
 
 
-def _malformed() -> MaestroError:
-    return MaestroError("BAD_REQUEST", "that is no HTTP/1.1 request", "RFC 9112 has its form.")
-
-
-def _handshake_fault(method: str, headers: list[tuple[bytes, bytes]]) -> MaestroError | None:
-    """What keeps a request from being a WebSocket handshake (RFC 6455 section 4.2.1)."""
-    keys = [value.strip() for name, value in headers if name == b"sec-websocket-key"]
-    versions = [value.strip() for name, value in headers if name == b"sec-websocket-version"]
-    try:
-        key_sizes = [len(base64.b64decode(key, validate=True)) for key in keys]
-    except binascii.Error:
-        key_sizes = []
-    if method == "GET" and key_sizes == [_WEBSOCKET_KEY_BYTES] and versions == [_WEBSOCKET_VERSION]:
-        return None
-    return MaestroError(
-        "BAD_REQUEST", "that is no WebSocket handshake of version 13", "RFC 6455 section 4.1 has its form."
-    )
-
-
-def _phrase(status: int) -> bytes:
-    return http.HTTPStatus(status).phrase.encode()
-
-
-def _end(transport: asyncio.Transport, name: str) -> tuple[str, int] | None:
+def _address(transport: asyncio.Transport, name: str) -> tuple[str, int] | None:
     found = transport.get_extra_info(name)
     return (found[0], found[1]) if found else None

@@ -8,18 +8,15 @@ import pytest
 
 from maestro_clients.protocol.callers import Caller
 from maestro_schemas.errors import MaestroError
-from support.cli_shell import open_shell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from support.cli_shell import Shell
 
 SECRET = "the text that no audit holds"
 
 
 @pytest.fixture(scope="module")
-def shell() -> Iterator[Shell]:
+def shell_environ() -> dict[str, str]:
     limits = {
         "TEXT_CHARS_MAX": 100,
         "PENDING_MAX": 2,
@@ -27,8 +24,12 @@ def shell() -> Iterator[Shell]:
         "DATA_BYTES_MAX": 10,
         "BATCH_MESSAGES_MAX": 2,
     }
-    with open_shell(**{f"MAESTRO_{name}": str(value) for name, value in limits.items()}) as opened:
-        yield opened
+    return {f"MAESTRO_{name}": str(value) for name, value in limits.items()}
+
+
+@pytest.fixture
+def shell(shared_person: Shell) -> Shell:
+    return shared_person
 
 
 def lines(shell: Shell, **filters: Any) -> list[dict[str, Any]]:

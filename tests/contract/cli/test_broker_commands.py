@@ -11,22 +11,17 @@ import select
 import shlex
 import signal
 import subprocess
-from typing import TYPE_CHECKING
 
 import pytest
 
 from maestro_cli import exit_codes
 from maestro_schemas.limits import DOCS
-from support.cli_shell import Lines, Shell, open_shell
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from support.cli_shell import Lines, Shell
 
 
-@pytest.fixture
-def person() -> Iterator[Shell]:
-    with open_shell() as shell:
-        yield shell
+@pytest.fixture(scope="module")
+def shell_environ() -> dict[str, str]:
+    return {}
 
 
 def has_ended(process: int, within_s: float) -> bool:

@@ -7,18 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.cli_shell import open_shell
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from support.cli_shell import Shell
 
 
-@pytest.fixture
-def shell() -> Iterator[Shell]:
-    with open_shell(MAESTRO_RATE_LIMIT="77") as opened:
-        yield opened
+@pytest.fixture(scope="module")
+def shell_environ() -> dict[str, str]:
+    return {"MAESTRO_RATE_LIMIT": "77"}
 
 
 def write(shell: Shell, text: str) -> str:

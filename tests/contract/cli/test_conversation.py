@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 
 from maestro_cli import exit_codes
-from support.cli_shell import Lines, Shell, open_shell
+from support.cli_shell import Lines, Shell
 from support.post_office import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def person() -> Iterator[Shell]:
-    with open_shell(MAESTRO_RATE_LIMIT="0") as shell:
-        yield shell
 
 
 def test_an_answer_is_waited_for(person: Shell) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -16,16 +16,7 @@ from maestro_cli.doctor import hook_checks
 from maestro_cli.hooks import agents, shell_script
 from maestro_cli.processes.process_exit import BrokerExit
 from maestro_clients.processes.broker_process import find
-from support.cli_shell import Shell, open_shell
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def person() -> Iterator[Shell]:
-    with open_shell(MAESTRO_RATE_LIMIT="0") as shell:
-        yield shell
+from support.cli_shell import Shell
 
 
 def examined(shell: Shell, code: int = exit_codes.DONE) -> dict[str, dict[str, Any]]:

@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
-
-import pytest
+from typing import Any
 
 from maestro_cli import exit_codes
 from support.cli_shell import Shell, open_shell
 from support.post_office import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def person() -> Iterator[Shell]:
-    with open_shell(MAESTRO_RATE_LIMIT="0") as shell:
-        yield shell
 
 
 def end(shell: Shell) -> None:

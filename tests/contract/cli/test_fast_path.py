@@ -16,7 +16,6 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgpack
 import pytest
@@ -31,24 +30,10 @@ from support.cli_shell import Ran, Shell, open_shell
 from support.fast_path import ALLOWED, BOTH, loaded
 from support.post_office import eventually
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def person() -> Iterator[Shell]:
-    with open_shell(MAESTRO_RATE_LIMIT="0") as shell:
-        yield shell
-
 
 @pytest.fixture
-def alice(person: Shell) -> Shell:
-    return person.session(role="orchestrator")
-
-
-@pytest.fixture
-def bob(person: Shell) -> Shell:
-    return person.session()
+def person(shared_person: Shell) -> Shell:
+    return shared_person
 
 
 def both(shell: Shell, *arguments: str) -> Ran:

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -16,9 +16,6 @@ from maestro_clients.processes.broker_process import find
 from support.cli_shell import Ran, Shell, open_shell
 from support.fast_path import ALLOWED_WITH_MAIL, BOTH, closed_pipe, loaded, run_and_loaded
 from support.post_office import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 WAYS = ("1", "0")
 SHAPES = [[], ["-q"], ["--json"], ["--mark-read"], ["--quiet", "--mark-read", "--json"]]
@@ -70,20 +67,9 @@ def _without_ids_and_times(text: str) -> str:
     return text
 
 
-@pytest.fixture(scope="module")
-def person() -> Iterator[Shell]:
-    with open_shell(MAESTRO_RATE_LIMIT="0") as shell:
-        yield shell
-
-
 @pytest.fixture
-def alice(person: Shell) -> Shell:
-    return person.session("alice" + os.urandom(4).hex(), role="orchestrator")
-
-
-@pytest.fixture
-def bob(person: Shell) -> Shell:
-    return person.session()
+def person(shared_person: Shell) -> Shell:
+    return shared_person
 
 
 @pytest.fixture

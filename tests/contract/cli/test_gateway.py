@@ -13,20 +13,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from maestro_clients.processes import broker_process, gateway_process
-from support.cli_shell import open_shell
 from support.post_office import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from support.cli_shell import Shell
 
 
-@pytest.fixture
-def person() -> Iterator[Shell]:
-    """A shell whose gateways take any free port."""
-    with open_shell(MAESTRO_HTTP="1", MAESTRO_HTTP_PORT="0") as shell:
-        yield shell
+@pytest.fixture(scope="module")
+def shell_environ() -> dict[str, str]:
+    return {"MAESTRO_HTTP": "1", "MAESTRO_HTTP_PORT": "0"}
 
 
 def get(url: str) -> int:

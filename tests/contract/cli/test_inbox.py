@@ -6,31 +6,17 @@ import json
 import os
 import signal
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from maestro_cli import exit_codes
 from support.cli_shell import Lines, Shell, open_shell
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def person() -> Iterator[Shell]:
-    with open_shell(MAESTRO_RATE_LIMIT="0") as shell:
-        yield shell
-
 
 @pytest.fixture
-def alice(person: Shell) -> Shell:
-    return person.session("alice" + os.urandom(4).hex(), role="orchestrator")
-
-
-@pytest.fixture
-def bob(person: Shell) -> Shell:
-    return person.session()
+def person(shared_person: Shell) -> Shell:
+    return shared_person
 
 
 def shown_ids(out: str) -> list[str]:

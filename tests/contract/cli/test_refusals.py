@@ -9,28 +9,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from maestro_cli import exit_codes
-from support.cli_shell import Shell, open_shell, stop_broker
+from support.cli_shell import Shell, stop_broker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from support.cli_shell import Ran
 
 
 @pytest.fixture(scope="module")
-def person() -> Iterator[Shell]:
-    with open_shell() as shell:
-        yield shell
+def shell_environ() -> dict[str, str]:
+    return {}
 
 
 @pytest.fixture
-def alice(person: Shell) -> Shell:
-    return person.session(role="orchestrator")
-
-
-@pytest.fixture
-def bob(person: Shell) -> Shell:
-    return person.session()
+def person(shared_person: Shell) -> Shell:
+    return shared_person
 
 
 def refused(ran: Ran, code: str, exit_code: int) -> dict[str, object]:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
 
 import pytest
 
 from maestro_cli import exit_codes
 from support.cli_shell import Lines, Shell, open_shell
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ODD_TEXTS = [
     "-x",
@@ -37,20 +33,9 @@ ODD_TEXTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def person() -> Iterator[Shell]:
-    with open_shell(MAESTRO_RATE_LIMIT="0") as shell:
-        yield shell
-
-
 @pytest.fixture
-def alice(person: Shell) -> Shell:
-    return person.session(role="orchestrator")
-
-
-@pytest.fixture
-def bob(person: Shell) -> Shell:
-    return person.session()
+def person(shared_person: Shell) -> Shell:
+    return shared_person
 
 
 @pytest.mark.parametrize("text", ODD_TEXTS)

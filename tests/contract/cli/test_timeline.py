@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from maestro_cli import exit_codes
-from support.cli_shell import Lines, open_shell
+from support.cli_shell import Lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from support.cli_shell import Shell
 
 
-@pytest.fixture
-def shell() -> Iterator[Shell]:
-    with open_shell(MAESTRO_TIMELINE_REPLY_MAX="5") as opened:
-        yield opened
+@pytest.fixture(scope="module")
+def shell_environ() -> dict[str, str]:
+    return {"MAESTRO_TIMELINE_REPLY_MAX": "5"}
 
 
 def test_filters_in_words(shell: Shell) -> None:

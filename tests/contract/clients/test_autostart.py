@@ -16,7 +16,7 @@ import pytest
 
 from maestro_clients.client import Client
 from maestro_clients.processes.broker_process import START_LOCK, START_LOG, ensure, find, may_autostart
-from maestro_clients.transports.liveness import listens
+from maestro_clients.transports.addresses import listens
 from maestro_runtime import paths
 from maestro_schemas.errors import MaestroError
 from support.post_office import end_process, eventually

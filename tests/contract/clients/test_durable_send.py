@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from maestro_clients.outbox.durable_send import SendOutcome, send_or_queue
+from maestro_clients.durable_send import SendOutcome, send_or_queue
 from maestro_clients.outbox.outbox_files import entries
 from maestro_clients.processes.broker_process import find
 from maestro_clients.protocol.callers import Caller

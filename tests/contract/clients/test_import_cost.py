@@ -35,8 +35,8 @@ def imported(statement: str) -> set[str]:
         "protocol.callers",
         "protocol.new_ids",
         "outbox.outbox_files",
-        "outbox.durable_send",
-        "transports.liveness",
+        "durable_send",
+        "transports.addresses",
         "processes.broker_process",
         "processes.gateway_process",
         "retry_policy",
@@ -66,7 +66,7 @@ def test_finding_a_broker_that_is_not_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["maestro_clients.channel.one_shot_client", "maestro_cli.inbox.listing", "maestro_cli.fast_path"]
+    "module", ["maestro_clients.one_shot_client", "maestro_cli.inbox.listing", "maestro_cli.fast_path"]
 )
 def test_what_the_quick_commands_are_made_of(module: str) -> None:
     """With what these import: each costs more than the whole of that."""

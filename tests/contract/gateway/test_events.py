@@ -31,11 +31,8 @@ STREAM = "/api/sessions/{}/messages/stream"
 
 
 @pytest.fixture
-def gateway(open_office: PostOffice) -> Iterator[Gateway]:
-    """A gateway before the running broker; it starts none itself, for that is the test's to do."""
-    open_office.environ["MAESTRO_AUTOSTART"] = "0"
-    with Gateway(open_office) as made:
-        yield made
+def gateway(alone: Gateway) -> Gateway:
+    return alone
 
 
 # --- clients -----------------------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ from maestro_schemas.http_limits import DOCS, HttpLimits
 from support import wire_http
 from support.cli_shell import open_shell
 from support.gateways import Gateway
-from support.post_office import scratch
 from support.wire_http import Reply, ask, connect, head, is_closed, read
 
 if TYPE_CHECKING:
@@ -37,18 +36,6 @@ UPGRADE = (
     b"Sec-WebSocket-Version: 13",
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
 )
-
-
-@pytest.fixture(scope="module")
-def office() -> Iterator[PostOffice]:
-    """With `ann` and `bob`; one for all the tests that are refused, or leave no more than `zoe` behind."""
-    made = scratch()
-    try:
-        made.start()
-        made.sessions("ann", "bob")
-        yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture(scope="module")

@@ -13,30 +13,15 @@ import pytest
 
 from maestro_schemas.errors import CODES
 from support.gateways import Answer, Gateway
-from support.post_office import eventually, scratch
+from support.post_office import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from support.post_office import PostOffice
 
 HTTP_CODES = {"NOT_FOUND": 404, "METHOD_NOT_ALLOWED": 405, "UNSUPPORTED_MEDIA_TYPE": 415}
 # Deeper than any parser goes; where JSON of any shape is allowed, for it is not looked at elsewhere.
 DEEP = b'{"message": "x", "metadata": {"data": ' + b"[" * 100_000
 SHAPE = {"error", "statusCode", "code", "message", "hint", "details", "limit", "actual", "retryAfter"}
-
-
-@pytest.fixture(scope="module")
-def standing() -> Iterator[Gateway]:
-    """One for all the tests here that leave nothing behind."""
-    office = scratch()
-    try:
-        office.start()
-        office.sessions("ann", "bob")
-        with Gateway(office) as gateway:
-            yield gateway
-    finally:
-        office.close()
 
 
 def speaking(session: str, token: str | None = None, **more: str) -> dict[str, str]:
@@ -376,14 +361,6 @@ def test_a_full_mailbox(post_office: PostOffice) -> None:
         answer = send(gateway)
         refused(answer, 429, "MAILBOX_FULL")
         assert answer.headers["retry-after"] == "5"
-
-
-@pytest.fixture
-def alone(open_office: PostOffice) -> Iterator[Gateway]:
-    """A gateway that starts no broker."""
-    open_office.environ["MAESTRO_AUTOSTART"] = "0"
-    with Gateway(open_office) as gateway:
-        yield gateway
 
 
 def test_a_broker_that_is_away(open_office: PostOffice, alone: Gateway) -> None:

@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jsonschema
 import pytest
@@ -21,9 +21,6 @@ from maestro_cli.hooks.session_links import path as link_path
 from support.agent_forms import SESSION, answer_schema, said, text_of
 from support.cli_shell import Lines, Shell, open_shell
 from support.post_office import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 EVENTS = [(agent.name, event) for agent in AGENTS.values() for event in agent.events]
 LOOKING = [(agent, event) for agent, event in EVENTS if not event.startswith("Session")]
@@ -86,20 +83,14 @@ class Agent:
 
 
 @pytest.fixture(scope="module")
-def person() -> Iterator[Shell]:
-    with open_shell(MAESTRO_RATE_LIMIT="0") as shell:
-        shell_script.write(shell.data, sys.executable)
-        yield shell
+def shared_person(shared_person: Shell) -> Shell:
+    shell_script.write(shared_person.data, sys.executable)
+    return shared_person
 
 
 @pytest.fixture
-def alice(person: Shell) -> Shell:
-    return person.session("alice" + os.urandom(4).hex(), role="orchestrator")
-
-
-@pytest.fixture
-def bob(person: Shell) -> Shell:
-    return person.session()
+def person(shared_person: Shell) -> Shell:
+    return shared_person
 
 
 def logged(shell: Shell) -> str:

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from maestro_broker.clock import Clock
-from maestro_broker.core.context import RequestContext
 from maestro_broker.files import disk
 from maestro_broker.files.data_lock import DataLock
-from maestro_broker.outbox.drain import OutboxDrainer
 from maestro_broker.server import options
 from maestro_runtime import logs, mounts
-from maestro_schemas import outbox_entry
-from maestro_schemas.errors import FatalError, MaestroError
-from maestro_schemas.outbox_entry import OutboxEntry
-from maestro_schemas.replies import SendReply
+from maestro_schemas.errors import MaestroError
 
 
 def test_the_clock_is_not_behind_the_journal_and_ignores_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,31 +54,9 @@ def test_the_lock_has_one_holder(tmp_path: Path) -> None:
     assert caught.value.code == "DATA_DIR_UNUSABLE"
 
 
-def test_durable_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Old or new, whole; short writes are finished; errors come out."""
-    path = tmp_path / "file"
-    disk.write_durably(str(path), b"one")
-    write = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, bytes(data)[:2]))
-    disk.write_durably(str(path), b"two and more")
-    monkeypatch.undo()
-    assert path.read_bytes() == b"two and more"
-    assert path.stat().st_mode & 0o777 == 0o600
-
-    def fail(_fd: int) -> None:
-        raise OSError(errno.EIO, "injected")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="injected"):
-        disk.write_durably(str(path), b"three")
-    monkeypatch.undo()
-    assert path.read_bytes() == b"two and more"
-
-
 def test_file_systems(tmp_path: Path) -> None:
     """Synced, measured and named; doubtful kinds are warned of."""
     disk.sync_file_system(str(tmp_path))
-    disk.sync_directory(str(tmp_path))
     assert disk.free_bytes(str(tmp_path)) > 0
     assert mounts.file_system(str(tmp_path)) != "unknown"
     assert mounts.file_system("/proc") == "proc"
@@ -141,117 +112,3 @@ def test_logs_are_json_lines_and_plain_words(tmp_path: Path, capsys: pytest.Capt
     shown = capsys.readouterr().err
     assert "one 1" in shown
     assert "error: it failed\nTraceback" in shown
-
-
-def _drain(directory: Path, reports: list[str] | None = None) -> OutboxDrainer:
-    def refuse(_request: object, _context: RequestContext) -> SendReply:
-        raise MaestroError("STOPPING", "nothing is sent here")
-
-    said: list[str] = [] if reports is None else reports
-    return OutboxDrainer(str(directory), send=refuse, tell=lambda *_: True, report=said.append)
-
-
-def _entry(number: int, session: str = "ann", **outgoing: Any) -> OutboxEntry:
-    return OutboxEntry(number, session, "token", {"id": f"m{number}", "to": "bob", "message": "x", **outgoing})
-
-
-def _queue(directory: Path, entry: OutboxEntry) -> Path:
-    path = directory / entry.session / outbox_entry.file_name(entry)
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(outbox_entry.encode(entry))
-    return path
-
-
-def test_entries_are_due_in_order_until_held(tmp_path: Path) -> None:
-    """A hold keeps a session's entries back, and only that session's."""
-    drain = _drain(tmp_path)
-    assert drain.due(0) == []
-    for number in (3, 1, 2):
-        _queue(tmp_path, _entry(number))
-    _queue(tmp_path, _entry(4, "bob"))
-    assert [waiting.entry.queued_at for waiting in drain.due(0)] == [1, 2, 3, 4]
-    drain.hold("ann", 100)
-    assert [waiting.entry.queued_at for waiting in drain.due(99)] == [4]
-    assert len(drain.due(100)) == 4
-    drain.hold("ann", 1_000)
-    drain.release_holds()
-    assert len(drain.due(100)) == 4
-    assert drain.counts() == (4, 0)
-
-
-def test_sent_entries_go_and_failed_ones_stay(tmp_path: Path) -> None:
-    """With the reason, no longer due; an empty folder goes."""
-    drain = _drain(tmp_path)
-    for number in (1, 2):
-        _queue(tmp_path, _entry(number))
-    one, two = drain.due(0)
-    drain.sent(one.path)
-    drain.sent(one.path)
-    drain.failed(two, MaestroError("RECEIVER_NOT_FOUND", "gone"))
-    assert drain.counts() == (0, 1)
-    assert drain.due(0) == []
-    [kept] = (tmp_path / "ann").iterdir()
-    assert outbox_entry.decode(kept.read_bytes()).failure == {"code": "RECEIVER_NOT_FOUND", "message": "gone"}
-    kept.unlink()
-    assert drain.due(0) == []
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_journal_that_failed_is_no_refusal(tmp_path: Path) -> None:
-    """It ends the broker; the entry waits for the next one."""
-
-    def send(_request: object, _context: RequestContext) -> SendReply:
-        raise FatalError("JOURNAL_FAILED", "the disk is broken")
-
-    drain = OutboxDrainer(str(tmp_path), send=send, tell=lambda *_: True, report=lambda _: None)
-    _queue(tmp_path, _entry(1))
-    with pytest.raises(MaestroError, match="broken"):
-        drain.drain(RequestContext(0))
-    assert drain.counts() == (1, 0)
-
-
-def test_a_refusal_that_finds_no_room_is_put_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The entry waits, and is refused again when its reason can be written down."""
-
-    def send(_request: object, _context: RequestContext) -> SendReply:
-        raise MaestroError("RECEIVER_NOT_FOUND", "gone")
-
-    def fail(number: int) -> None:
-        def writing(*_: object) -> None:
-            raise OSError(number, os.strerror(number))
-
-        monkeypatch.setattr(disk, "write_durably", writing)
-
-    drain = OutboxDrainer(str(tmp_path), send=send, tell=lambda *_: True, report=lambda _: None)
-    _queue(tmp_path, _entry(1))
-    fail(errno.ENOSPC)
-    assert drain.drain(RequestContext(0)) == 1
-    drain.settle(drain.take_applied())
-    assert drain.counts() == (1, 0)
-    fail(errno.EIO)
-    drain.drain(RequestContext(0))
-    with pytest.raises(OSError, match="Input/output"):
-        drain.settle(drain.take_applied())
-    monkeypatch.undo()
-    drain.drain(RequestContext(0))
-    drain.settle(drain.take_applied())
-    assert drain.counts() == (0, 1)
-
-
-def test_what_is_no_entry_is_put_away(tmp_path: Path) -> None:
-    """Links, foreign sessions, rubbish, folders: reported, renamed, and not in the way of the next."""
-    reports: list[str] = []
-    drain = _drain(tmp_path, reports)
-    good = _queue(tmp_path, _entry(9))
-    folder = good.parent
-    (folder / "1.json").write_text("rubbish")
-    (folder / "2.json").symlink_to(good)
-    (folder / "3.json").write_bytes(outbox_entry.encode(_entry(3, "bob")))
-    (folder / "4.json").mkdir()
-    (folder / ".5.json").write_text("half written")
-    (tmp_path / "file").write_text("in the place of a folder")
-    assert [waiting.entry.queued_at for waiting in drain.due(0)] == [9]
-    assert len(reports) == 4
-    assert sorted(path.name for path in folder.iterdir() if path.name.endswith(".unreadable")) == [
-        "1.unreadable", "2.unreadable", "3.unreadable", "4.unreadable",
-    ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The JSON Schema files: what the code says, and true of real documents."""
+"""The generated files match the code, and the schemas accept real documents."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ def validator(name: str) -> Any:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> str:
-    """A directory with the schema files, to be changed."""
-    for name in json_schema.schemas():
-        shutil.copy(os.path.join(SCHEMAS, name), tmp_path)
+    """A directory with the generated files, which a test may change."""
+    os.mkdir(tmp_path / "maestro_schemas")
+    for name in json_schema.generated():
+        shutil.copy(os.path.join(SCHEMAS, name), tmp_path / name)
     return str(tmp_path)
 
 
@@ -45,12 +46,19 @@ def test_the_files_are_what_the_code_says() -> None:
     assert subprocess.run(command, check=False).returncode == 0
 
 
-def test_a_changed_a_missing_and_a_foreign_file_are_told_and_mended(copy: str) -> None:
+def test_a_changed_a_missing_and_a_foreign_file_are_listed_and_repaired(copy: str) -> None:
     with open(os.path.join(copy, "event.schema.json"), "a", encoding="utf-8") as file:
         file.write("\n")
     os.unlink(os.path.join(copy, "message.schema.json"))
     shutil.copy(os.path.join(copy, "error.schema.json"), os.path.join(copy, "old.schema.json"))
-    assert json_schema.differing(copy) == ["event.schema.json", "message.schema.json", "old.schema.json"]
+    with open(os.path.join(copy, "maestro_schemas", "documents.py"), "a", encoding="utf-8") as file:
+        file.write("\n")
+    assert json_schema.differing(copy) == [
+        "event.schema.json",
+        "maestro_schemas/documents.py",
+        "message.schema.json",
+        "old.schema.json",
+    ]
     json_schema.write(copy)
     assert json_schema.differing(copy) == []
 
@@ -108,10 +116,25 @@ def test_the_files_of_the_outbox_and_of_sessions_fit() -> None:
     assert list(validator("session-file").iter_errors(stored)) == []
 
 
-def test_descriptions_speak_of_the_wires_names() -> None:
+def test_descriptions_use_the_names_on_the_wire() -> None:
+    definitions = json_schema.schemas()["replies.schema.json"]["$defs"]
+    assert "`hasMore`" in definitions["DeadReply"]["properties"]["before"]["description"]
+    metadata = json_schema.schemas()["requests.schema.json"]["$defs"]["Metadata"]["properties"]
+    assert "`inReplyTo`" in metadata["threadId"]["description"]
+
+
+def test_the_comment_above_a_field_is_its_description_also_where_it_is_inherited() -> None:
     definitions = json_schema.schemas()["requests.schema.json"]["$defs"]
-    assert "`leaseMs`" in definitions["Inbox"]["description"]
-    assert "`ttlMs`" in definitions["Outgoing"]["description"]
+    assert definitions["Dead"]["properties"]["before"]["description"] == requests_comment("Dead", "before")
+    assert definitions["Dead"]["properties"]["as"]["description"] == requests_comment("Request", "who")
+
+
+def requests_comment(owner: str, field: str) -> str:
+    """The comment above a field in requests.py, found without the code under test."""
+    with open(os.path.join(SCHEMAS, "maestro_schemas", "requests.py"), encoding="utf-8") as file:
+        body = file.read().split(f"class {owner}(")[1]
+    above = body.split(f"\n    {field}: ")[0].split("\n")
+    return above[-1].removeprefix("    # ")
 
 
 def test_the_command_writes_into_its_checkout_and_nowhere_else(
@@ -119,7 +142,7 @@ def test_the_command_writes_into_its_checkout_and_nowhere_else(
 ) -> None:
     monkeypatch.setattr(json_schema, "__file__", os.path.join(copy, "maestro_schemas", "json_schema.py"))
     assert json_schema.main([]) == 1
-    assert "this is none" in capsys.readouterr().err
+    assert "this is not one" in capsys.readouterr().err
     with open(os.path.join(copy, "PROTOCOL.md"), "w", encoding="utf-8"):
         pass
     os.unlink(os.path.join(copy, "event.schema.json"))

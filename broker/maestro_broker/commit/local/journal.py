@@ -15,6 +15,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from maestro_broker.files import disk
+from maestro_runtime import atomic_file
 from maestro_schemas.errors import FatalError, MaestroError
 
 from . import repair, segment
@@ -200,7 +201,7 @@ class Journal:
                 if os.path.exists(path):
                     os.unlink(path)
             if gone:
-                disk.sync_directory(self._directory)
+                atomic_file.sync_directory(self._directory)
         except OSError as error:
             raise self._fail(error) from error
 
@@ -287,8 +288,7 @@ class Journal:
         try:
             segment.write_all(fd, segment.pack_header(self._head_lsn + 1, self._segment_bytes), 0)
             segment.sync_data(fd)
-            os.rename(ready, path)
-            disk.sync_directory(self._directory)
+            atomic_file.move(ready, path)
         except OSError:
             os.close(fd)
             raise

@@ -11,9 +11,10 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_broker.files import disk, quarantine
+from maestro_runtime import atomic_file
 
 from . import scanning, segment
-from .scanning import ASIDE, JournalRecovery, QuarantinedBytes, ScannedSegment, SegmentFile
+from .scanning import JournalRecovery, QuarantinedBytes, ScannedSegment, SegmentFile
 from .segment import HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def repair_directory(
     # A former life may have been killed between a rename or a mkdir and the sync that makes it last; what is served
     # from a file must not go with its name.
     for above in (directory, os.path.dirname(directory), os.path.dirname(os.path.dirname(directory))):
-        disk.sync_directory(above)
+        atomic_file.sync_directory(above)
     listed = scanning.catalogue(directory)
     findings = [
         f"{name} in the journal's directory is not the journal's; it was left alone" for name in listed.foreign
@@ -118,8 +119,7 @@ def _rename(directory: str, place: SegmentFile, findings: list[str]) -> SegmentF
     findings.append(
         f"the journal's {os.path.basename(place.path)} begins with LSN {place.first_lsn}; renamed to {path}"
     )
-    os.rename(place.path, path)
-    disk.sync_directory(directory)
+    atomic_file.move(place.path, path)
     return place._replace(path=path)
 
 
@@ -197,19 +197,17 @@ def _write_again(directory: str, first_lsn: int, entries: list[SegmentRecord]) -
     givers = [scanning.SPARE, scanning.RESERVE]
     while True:
         try:
-            _write_aside(path, segment.pack_header(first_lsn, size) + records + segment.pack_seal(entries[-1].lsn))
+            # The seal is written with the records that it attests: both get their name after the sync.
+            seal = segment.pack_seal(entries[-1].lsn)
+            atomic_file.replace(path, segment.pack_header(first_lsn, size) + records + seal, durable=True)
         except OSError as error:
             if error.errno not in disk.FULL:
                 raise
-            _remove(path + ASIDE)
             if not givers:
                 return None
             _remove(os.path.join(directory, givers.pop(0)))
         else:
-            break
-    os.rename(path + ASIDE, path)
-    disk.sync_directory(directory)
-    return path
+            return path
 
 
 def _remove(path: str) -> None:
@@ -231,15 +229,5 @@ def _write_in_place(path: str, entries: list[SegmentRecord], end: int) -> None:
         segment.sync_data(fd)
         segment.write_all(fd, segment.pack_seal(entries[-1].lsn), last)
         segment.sync_data(fd)
-    finally:
-        os.close(fd)
-
-
-def _write_aside(path: str, content: bytes) -> None:
-    # The seal goes with what it attests: nobody sees either before the rename, which comes after the sync.
-    fd = os.open(path + ASIDE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        segment.write_all(fd, content, 0)
-        os.fsync(fd)
     finally:
         os.close(fd)

@@ -28,14 +28,14 @@ Examples:
 def run() -> int:
     """Write the file."""
     from maestro_cli.settings_view import template
+    from maestro_runtime import atomic_file
     from maestro_runtime.paths import config_file
 
     path = config_file(CommandContext.here().environ)
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         # Exclusive, so that not even one made a moment ago is lost.
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
-            file.write(template())
+        atomic_file.create(path, template().encode(), durable=False)
     except FileExistsError:
         raise MaestroError(
             "CONFLICT", f"{path} is there already, and stays as it is", "Edit it; `maestro config show` reads it."

@@ -124,7 +124,7 @@ def _hand_over(context: CommandContext, units: SystemdUnits, *, now: bool) -> in
 
 def _tell_clients(context: CommandContext) -> None:
     """Where systemd listens, for clients that come before the first broker; each broker writes it anew."""
-    from maestro_runtime import paths
+    from maestro_runtime import atomic_file, paths
     from maestro_schemas import __version__
 
     runtime = paths.runtime_dir(context.data, context.environ)
@@ -136,12 +136,11 @@ def _tell_clients(context: CommandContext) -> None:
         "version": __version__,
     }
     os.makedirs(context.data, mode=0o700, exist_ok=True)
+    content = "".join(f"{name}={value}\n" for name, value in lines.items()).encode()
     try:
-        fd = os.open(paths.endpoints_file(context.data), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        atomic_file.create(paths.endpoints_file(context.data), content, durable=False)
     except FileExistsError:
         return  # a broker is up already
-    with open(fd, "w", encoding="utf-8") as file:
-        file.writelines(f"{name}={value}\n" for name, value in lines.items())
 
 
 def _advise() -> None:

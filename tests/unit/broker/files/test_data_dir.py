@@ -17,12 +17,13 @@ from maestro_schemas.errors import MaestroError
 _KILLED = """
 import os, sys
 from maestro_broker.files import data_dir, disk
+from maestro_runtime import atomic_file
 
 left = -1
 
 def step(name):
     def run(data):
-        disk.write_durably(os.path.join(data, name), b"done")
+        atomic_file.replace(os.path.join(data, name), b"done", durable=True)
     return run
 
 def mortal(call):

@@ -51,9 +51,9 @@ class Broker:
 
     def directory(self) -> Directory:
         """One that asks here."""
-        return Directory(self.post())
+        return Directory(self.broker_link())
 
-    def post(self) -> Any:
+    def broker_link(self) -> Any:
         """What stands before it."""
         return SimpleNamespace(client=self)
 
@@ -136,7 +136,7 @@ def test_who_is_admitted_is_known_as_it_is_now() -> None:
         broker.projects["ann"] = "office"
         directory.doubt()
         boss = await authenticate(
-            cast("Any", broker.post()), GatewayOptions("/nowhere", {}), directory, Caller("ann")
+            cast("Any", broker.broker_link()), GatewayOptions("/nowhere", {}), directory, Caller("ann")
         )
         await directory.learn([MAIL])
         assert boss.sees(MAIL)

@@ -7,11 +7,10 @@ nothing of `Client` before.
 
 from __future__ import annotations
 
-from maestro_clients.protocol import commands
-from maestro_clients.protocol.commands import method
+from maestro_clients.protocol.methods import CommandMethods
 from maestro_schemas.errors import MaestroError
 
-from . import one_shot
+from .channel import one_shot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 _ERROR_STATUS = 400
 
 
-class OneShotClient:
+class OneShotClient(CommandMethods):
     """`speaker`: the `as` of each request. `exchange` stays its maker's to close."""
 
     def __init__(self, exchange: one_shot.OneShotConnection, speaker: Mapping[str, str]) -> None:
@@ -64,8 +63,3 @@ class OneShotClient:
 
         speaker = Caller(self._speaker.get("session"), self._speaker.get("token"))
         return Client(one_shot.address(self._exchange.path), speaker)
-
-    hello = method(commands.hello)
-    inbox = method(commands.inbox)
-    confirm = method(commands.confirm)
-    delete = method(commands.delete)

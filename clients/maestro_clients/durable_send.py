@@ -11,13 +11,15 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_clients import retry_policy
+from maestro_clients.processes.broker_process import connect
 from maestro_schemas.errors import MaestroError
 
-from . import outbox_files
+from .outbox import outbox_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from maestro_clients.client import Client
     from maestro_clients.protocol.callers import Caller
     from maestro_schemas.documents import OutgoingDoc, SendResultDoc
 
@@ -43,17 +45,32 @@ def send_or_queue(
     *,
     autostart: bool,
     timeout_s: float = 10.0,
+    client: Client | None = None,
 ) -> SendOutcome:
     """Send, starting a broker if need be and allowed; else queue.
 
-    `timeout_s` bounds what is waited for. Raises MaestroError: the message's refusal (RECEIVER_NOT_FOUND,
-    ROLE_FORBIDDEN, RATE_LIMITED, MAILBOX_FULL, ...), what keeps a broker from ever running here (PATH_TOO_LONG,
-    FORMAT_UNSUPPORTED, DATA_DIR_UNUSABLE, ...), or what `outbox.queue` raises.
+    `client`: an open connection for the first attempt. `timeout_s` bounds the whole wait.
+
+    Raises MaestroError: the message's refusal (RECEIVER_NOT_FOUND, ROLE_FORBIDDEN, RATE_LIMITED, MAILBOX_FULL, ...),
+    what keeps a broker from ever running here (PATH_TOO_LONG, FORMAT_UNSUPPORTED, DATA_DIR_UNUSABLE, ...), or what
+    `outbox_files.queue` raises.
     """
     deadline_s = time.monotonic() + timeout_s
+    given = [] if client is None else [client]
 
     def attempt() -> SendResultDoc:
-        return _send(data, environ, caller, outgoing, autostart=autostart, deadline_s=deadline_s)
+        if given:
+            # If it fails, the next attempt looks for the broker again: it may have moved, or need a start.
+            return _send(given.pop().sharing(caller, timeout_s=_left_s(deadline_s)), outgoing)
+        found = connect(
+            data,
+            environ,
+            caller,
+            autostart=autostart,
+            timeout_s=_left_s(deadline_s),
+        )
+        with found:
+            return _send(found.sharing(timeout_s=_left_s(deadline_s)), outgoing)
 
     # Where nobody may start a broker, nobody will come: queue without waiting.
     codes = retry_policy.NOT_NOW | {"BROKER_UNREACHABLE"} if autostart else retry_policy.NOT_NOW
@@ -66,21 +83,8 @@ def send_or_queue(
     return SendOutcome(result, None)
 
 
-def _send(
-    data: str,
-    environ: Mapping[str, str],
-    caller: Caller,
-    outgoing: OutgoingDoc,
-    *,
-    autostart: bool,
-    deadline_s: float,
-) -> SendResultDoc:
-    from maestro_clients.client import Client
-    from maestro_clients.processes.broker_process import ensure
-
-    endpoints = ensure(data, environ, autostart=autostart, timeout_s=_left_s(deadline_s))
-    with Client(endpoints.router, caller, timeout_s=_left_s(deadline_s)) as client:
-        [result] = client.send_many([outgoing])
+def _send(client: Client, outgoing: OutgoingDoc) -> SendResultDoc:
+    [result] = client.send_many([outgoing])
     if "error" in result:
         raise MaestroError.from_body(result["error"])
     return result

@@ -1,0 +1,274 @@
+"""Sweep walk: one round over the files, which removes those that are older than the retention.
+
+Rule: a file is removed only if its own time and its content's agree that it is old; a clock that was wrong for a
+while removes nothing. What only the core may decide (pending mail, sessions) is reported in the findings. Runs in the
+spool writer's thread, between two files that it writes, so it never removes what is just being written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from maestro_broker.core import retention
+from maestro_runtime import outbox_dir, paths
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import is_id
+from maestro_schemas.outbox_entry import FAILED_SUFFIX
+
+from .spool import SUFFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from maestro_schemas.messages import Message
+
+    from .retention_view import RetentionView
+    from .spool import Spool
+    from .timeline import Timeline
+
+# A file's time that is further ahead of the clock than this says nothing about its age.
+_AHEAD_MS = 60_000
+
+
+class Round(NamedTuple):
+    """The task of one round."""
+
+    number: int  # from 1 in each life of a broker
+    dry_run: bool  # count only
+    older_than_ms: int | None  # in place of the retention, for final mail
+
+
+class Findings(NamedTuple):
+    """What rounds leave for the main loop, which takes from the left of each deque."""
+
+    overdue: deque[tuple[str, str]]  # (mailbox, id) of pending mail past its retention
+    idle: deque[str]  # ended sessions without files
+    gone: deque[tuple[str, str]]  # (mailbox, id) of removed mail
+
+
+class SweepWalk:
+    """One round. Its counters are written by its own thread only."""
+
+    def __init__(
+        self,
+        data: str,
+        *,
+        spool: Spool,
+        timelines: tuple[Timeline, ...],
+        retention_view: RetentionView,
+        now_ms: Callable[[], int],
+        count: Callable[[str, int], None],
+        findings: Findings,
+        task: Round,
+    ) -> None:
+        messages = os.path.join(data, "messages")
+        self._receivers = os.path.join(messages, "by-receiver")
+        self._senders = os.path.join(messages, "by-sender")
+        self._threads = os.path.join(messages, "by-thread")
+        self._outbox = paths.outbox_dir(data)
+        self._spool = spool
+        self._timelines = timelines
+        self._retention = retention_view
+        self._now_ms = now_ms
+        self._count = count
+        self._findings = findings
+        self._task = task
+        self.looked_at = 0  # files
+        self.removed = 0  # files
+        self.mail_bytes = 0  # what the messages' files take on the disk
+
+    def steps(self) -> Iterator[None]:
+        """The whole round, one file a step. Links come after the mail that they lead to, folders after both."""
+        for session in _names(self._receivers):
+            if is_id(session):
+                yield from self._mailbox(session)
+        for folder in (self._senders, self._threads):
+            for name in _names(folder):
+                yield from self._links(os.path.join(folder, name))
+        for session in _names(self._outbox):
+            if is_id(session):
+                yield from self._refused_sends(session)
+        for found in self._retention.sessions():
+            yield
+            self._check_session(found.id)
+        yield from self._timeline_files()
+
+    def _removes(self, path: str) -> bool:
+        """Remove a file, unless this is a dry run; whether it was removed."""
+        if self._task.dry_run:
+            return False
+        os.unlink(path)
+        self.removed += 1
+        return True
+
+    def _keeps_ms(self, session: str) -> int:
+        asked_ms = self._task.older_than_ms
+        return self._retention.keeps_ms(session) if asked_ms is None else asked_ms
+
+    # --- mail ----------------------------------------------------------------------------------------------
+
+    def _mailbox(self, session: str) -> Iterator[None]:
+        directory = os.path.join(self._receivers, session)
+        is_empty = True
+        for entry in _entries(directory):
+            self.looked_at += 1
+            yield
+            is_empty = not self._is_message_gone(entry, session) and is_empty
+        if is_empty and not self._retention.has_session(session):
+            self._remove_folder(directory)
+
+    def _is_message_gone(self, entry: os.DirEntry[str], session: str) -> bool:
+        if entry.name.startswith(".") or not entry.name.endswith(SUFFIX):
+            return False
+        status = _lstat(entry.path)
+        if status is None:
+            return True
+        self.mail_bytes += status.st_blocks * 512
+        message = self._old_message(entry.path, status, session)
+        if message is None:
+            return False
+        if message.status == "pending":
+            if self._task.dry_run:
+                self._count("expired", 1)
+            else:
+                self._findings.overdue.append((session, message.id))
+            return False
+        self._count("messages", 1)
+        self._count("bytes", status.st_size)
+        if not self._removes(entry.path):
+            return False
+        self._findings.gone.append((session, message.id))
+        return True
+
+    def _old_message(self, path: str, status: os.stat_result, session: str) -> Message | None:
+        """The message of a file, if its retention is over: to expire if it is pending, else to remove."""
+        now_ms = self._now_ms()
+        # An age that a person asked for concerns final mail; pending mail is always kept for its whole retention.
+        pending_ms, final_ms = self._retention.keeps_ms(session), self._keeps_ms(session)
+        if _is_young(status, now_ms, min(pending_ms, final_ms)):
+            return None
+        message = self._spool.peek(path)
+        if message is None:
+            return None  # unreadable: the next read of the mailbox quarantines it
+        kept_ms = pending_ms if message.status == "pending" else final_ms
+        is_young = retention.changed_ms(message) + kept_ms > now_ms
+        return None if is_young or self._retention.is_unfiled(message) else message
+
+    # --- links ---------------------------------------------------------------------------------------------
+
+    def _links(self, directory: str) -> Iterator[None]:
+        is_empty = True
+        for entry in _entries(directory):
+            self.looked_at += 1
+            yield
+            is_empty = self._is_link_gone(entry) and is_empty
+        if is_empty:
+            self._remove_folder(directory)
+
+    def _is_link_gone(self, entry: os.DirEntry[str]) -> bool:
+        if not entry.is_symlink():
+            return False
+        status = _lstat(entry.path)
+        if status is None:
+            return True
+        target = os.path.join(os.path.dirname(entry.path), os.readlink(entry.path))
+        receiver = os.path.basename(os.path.dirname(target))
+        if _is_young(status, self._now_ms(), self._keeps_ms(receiver)) or self._stays(target, receiver):
+            return False
+        self._count("tombstones", 1)
+        return self._removes(entry.path)
+
+    def _stays(self, target: str, receiver: str) -> bool:
+        """Whether a link's message exists; in a dry run, whether it would exist after the round."""
+        status = _lstat(target)
+        if status is None or not self._task.dry_run:
+            return status is not None
+        message = self._old_message(target, status, receiver)
+        return message is None or message.status == "pending"
+
+    # --- outbox, sessions, timelines -------------------------------------------------------------------------
+
+    def _refused_sends(self, session: str) -> Iterator[None]:
+        """Outbox entries that the broker refused. The drain removes the folder; entries that wait are its own."""
+        for entry in _entries(os.path.join(self._outbox, session)):
+            self.looked_at += 1
+            yield
+            status = _lstat(entry.path) if entry.name.endswith(FAILED_SUFFIX) else None
+            if status is None or not self._is_refusal_old(entry.path, status, session):
+                continue
+            self._count("messages", 1)
+            self._count("bytes", status.st_size)
+            with contextlib.suppress(FileNotFoundError):  # its sender has sent it again meanwhile
+                self._removes(entry.path)
+
+    def _is_refusal_old(self, path: str, status: os.stat_result, session: str) -> bool:
+        now_ms, kept_ms = self._now_ms(), self._keeps_ms(session)
+        if _is_young(status, now_ms, kept_ms):
+            return False
+        try:
+            entry = outbox_dir.read(path)
+        except MaestroError:
+            return False  # nothing says how old it is
+        return entry is not None and entry.queued_at + kept_ms <= now_ms
+
+    def _check_session(self, session: str) -> None:
+        if not self._retention.ended_long_ago(session, self._now_ms()) or not self._has_no_files(session):
+            return
+        if self._task.dry_run:
+            self._count("sessions", 1)
+        else:
+            self._findings.idle.append(session)
+
+    def _has_no_files(self, session: str) -> bool:
+        """Whether the session's mailbox is empty, and it has no links to mail that it sent."""
+        folders = (self._receivers, self._senders)
+        return not any(True for folder in folders for _ in _entries(os.path.join(folder, session)))
+
+    def _timeline_files(self) -> Iterator[None]:
+        asked_ms = self._task.older_than_ms
+        kept_ms = self._retention.longest_ms() if asked_ms is None else asked_ms
+        before_ms = self._now_ms() - kept_ms
+        for path in (path for timeline in self._timelines for path in timeline.files_before(before_ms)):
+            self.looked_at += 1
+            yield
+            status = _lstat(path)
+            if status is not None:
+                self._count("timeline_files", 1)
+                self._count("bytes", status.st_size)
+                self._removes(path)
+
+    def _remove_folder(self, directory: str) -> None:
+        if self._task.dry_run:
+            return
+        with contextlib.suppress(OSError):  # a file was added meanwhile, or it is no folder
+            self._spool.remove_folder(directory)
+            self._count("folders", 1)
+
+
+def _is_young(status: os.stat_result, now_ms: int, kept_ms: int) -> bool:
+    """Whether a file's time says that it is not old yet. A time in the future says nothing."""
+    changed_ms = status.st_mtime_ns // 1_000_000
+    return now_ms - kept_ms < changed_ms <= now_ms + _AHEAD_MS
+
+
+def _names(directory: str) -> list[str]:
+    return sorted(os.listdir(directory))
+
+
+def _entries(directory: str) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(directory) as found:
+            yield from found
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
+def _lstat(path: str) -> os.stat_result | None:
+    """The status of the file or link itself; None if it was removed meanwhile."""
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,113 @@
+"""Document writer: the source of `documents`, from the Structs.
+
+Rule: a client decodes with plain msgpack and must not import msgspec, so it needs the Structs' shapes as TypedDicts.
+They are generated (`just schemas`) and never edited. A Literal becomes `str` there, since a newer broker may send a
+word that this version does not know.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import types
+import typing
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from . import events, messages, replies, requests, sessions
+from .field_comments import field_comments
+
+LINE_CHARS_MAX = 118
+_CODE_SPAN = re.compile(r"`(\w+)`")
+
+# TypedDict -> its Struct. A type stands below those that it uses.
+DOCUMENTS: dict[str, type[Struct]] = {
+    "MetadataDoc": messages.Metadata,
+    "FailureDoc": messages.Failure,
+    "MessageDoc": messages.Message,
+    "NeedsInputDoc": sessions.NeedsInput,
+    "SessionNoteDoc": sessions.SessionNote,
+    "SessionDoc": sessions.Session,
+    "EventDoc": events.Event,
+    "OutgoingDoc": requests.Outgoing,
+    "ErrorDoc": replies.ErrorBody,
+    "OutboxEntryDoc": requests.OutboxFile,
+    "PersonDoc": replies.Person,
+    "SendResultDoc": replies.SendResult,
+    "InboxDoc": replies.InboxReply,
+    "MessageReplyDoc": replies.MessageReply,
+    "ThreadDoc": replies.ThreadReply,
+    "DeadDoc": replies.DeadReply,
+    "ItemResultDoc": replies.ItemResult,
+    "EventsDoc": replies.EventsReply,
+    "HelloDoc": replies.HelloReply,
+    "SweptDoc": replies.Swept,
+    "PruneDoc": replies.PruneReply,
+}
+
+_NAMES = {shape: name for name, shape in DOCUMENTS.items()}
+_HEAD = '''"""Documents: what comes off the wire, as clients see it.
+
+Rule: generated from the Structs by `just schemas`; never edited. Clients decode with plain msgpack, and these
+TypedDicts are the shapes of what they get.
+"""
+
+# No `from __future__ import annotations`: TypedDict would not see which fields are NotRequired.
+from typing import Any, NotRequired, TypedDict
+'''
+
+
+def render() -> str:
+    """The text of `documents.py`, formatted as ruff formats it."""
+    return "\n\n".join([_HEAD, *(_typed_dict(name, shape) for name, shape in DOCUMENTS.items())])
+
+
+def _typed_dict(name: str, shape: type[Struct]) -> str:
+    fields = msgspec.structs.fields(shape)
+    comments = field_comments(shape)
+    # `from` is a keyword, so it can't be the name of a class attribute.
+    quoted = any(field.encode_name == "from" for field in fields)
+    source = f"{shape.__module__.rpartition('.')[2]}.{shape.__name__}"
+    lines = [f"# `{source}`. In the functional form, because `from` is a keyword."] if quoted else []
+    lines += [f"{name} = TypedDict(", f'    "{name}",', "    {"] if quoted else [f"class {name}(TypedDict):"]
+    lines += [] if quoted else [f'    """`{source}`."""', ""]
+    indent = "        " if quoted else "    "
+    for field in fields:
+        prefix = f"{indent}# "
+        comment = in_wire_names(shape, comments.get(field.name, ""))
+        lines += textwrap.wrap(comment, LINE_CHARS_MAX, initial_indent=prefix, subsequent_indent=prefix)
+        kind = type_text(f"{name}.{field.encode_name}", field.type)
+        kind = kind if field.required else f"NotRequired[{kind}]"
+        lines.append(f'{indent}"{field.encode_name}": {kind},' if quoted else f"{indent}{field.encode_name}: {kind}")
+    lines += ["    },", ")"] if quoted else []
+    return "\n".join(lines) + "\n"
+
+
+def type_text(where: str, kind: Any) -> str:
+    """The source text of a field's type in a TypedDict. `where` is the field, for what its type can't say."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if where.endswith(".error"):
+        # The broker writes an error as a map, so that a newer one may add to it.
+        return "ErrorDoc"
+    if origin is typing.Literal:
+        return type(parts[0]).__name__
+    if origin is typing.Annotated:
+        return type_text(where, parts[0])
+    if origin in (typing.Union, types.UnionType):
+        texts = {type_text(where, part) for part in parts if part not in (type(None), msgspec.UnsetType)}
+        return " | ".join(sorted(texts))
+    if origin in (list, tuple):
+        return f"list[{type_text(where, parts[0])}]"
+    if origin is dict:
+        return f"dict[{', '.join(type_text(where, part) for part in parts)}]"
+    if kind is Any:
+        return "Any"
+    return _NAMES.get(kind) or str(kind.__name__)
+
+
+def in_wire_names(shape: type[Struct], text: str) -> str:
+    """`text` with the Python names of the Struct's fields, in backticks, replaced by the names on the wire."""
+    wire = {field.name: field.encode_name for field in msgspec.structs.fields(shape)}
+    return _CODE_SPAN.sub(lambda span: f"`{wire.get(span[1], span[1])}`", text)

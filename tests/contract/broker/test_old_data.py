@@ -1,0 +1,128 @@
+"""A data directory that an older commit wrote is read by this one: everything that clients saw is still there.
+
+`tests/support/data_dirs/record.py` made the recordings. In `killed` the broker was killed before it had filed the
+last batch; in `stopped` it had stopped in order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from support.post_office import eventually
+from support.recorded_data import Wire, observe, pack, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.post_office import PostOffice
+
+DIRECTORY = os.path.join(os.path.dirname(__file__), os.pardir, os.pardir, "support", "data_dirs")
+RECORDINGS = sorted(name.removesuffix(".json") for name in os.listdir(DIRECTORY) if name.endswith(".json"))
+# The recordings grow old; nothing in them may expire because of that.
+SETTINGS: dict[str, str | int] = {
+    "retention": "36500d",
+    "ttl_ms_max": "36500d",
+    "segment_bytes": 65_536,
+    "disk_reserve_bytes": 65_536,
+}
+BYTES_MAX = 60_000
+
+
+@pytest.fixture(params=RECORDINGS)
+def recording(request: pytest.FixtureRequest) -> dict[str, Any]:
+    with open(os.path.join(DIRECTORY, f"{request.param}.json"), encoding="utf-8") as file:
+        found: dict[str, Any] = json.load(file)
+    return found
+
+
+@pytest.fixture
+def old_office(post_office: PostOffice, recording: dict[str, Any]) -> PostOffice:
+    """The recorded directory; no broker runs."""
+    unpack(recording["files"], post_office.data)
+    return post_office
+
+
+@pytest.fixture
+def wire(old_office: PostOffice) -> Iterator[Wire]:
+    """A connection to a broker of this commit that serves the directory."""
+    found = Wire(old_office.start(**SETTINGS).router)
+    yield found
+    found.close()
+
+
+def spool(post_office: PostOffice, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "maestro_cli", "spool", *words]
+    return subprocess.run(command, env=post_office.environ, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_a_recording_is_small_and_text(name: str) -> None:
+    assert os.path.getsize(os.path.join(DIRECTORY, f"{name}.json")) < BYTES_MAX
+
+
+def test_unpacking_gives_what_was_packed(old_office: PostOffice, recording: dict[str, Any]) -> None:
+    assert pack(old_office.data) == recording["files"]
+
+
+def test_clients_see_what_they_saw(wire: Wire, recording: dict[str, Any]) -> None:
+    seen, asked = recording["seen"], recording["asked"]
+    now = observe(wire, asked["sessions"], asked["ids"], asked["repeats"])
+    # The timeline goes on; what it had stays as it was.
+    assert now["events"][: len(seen["events"])] == seen["events"]
+    assert {name: value for name, value in now.items() if name != "events"} == {
+        name: value for name, value in seen.items() if name != "events"
+    }
+    # Each repeat was answered as the first send was, or with what became of it.
+    assert {item["results"][0]["status"] for item in now["repeats"]} == {200}
+
+
+def test_the_last_batch_is_there_although_it_was_not_filed(wire: Wire, recording: dict[str, Any]) -> None:
+    found = wire.call("inbox", {"session": "tail", "since": 0})
+    kept = [{name: item[name] for name in ("id", "seq", "createdAt")} for item in found["messages"]]
+    assert kept == recording["tail"]
+    assert [item["message"] for item in found["messages"]] == [f"The text of {item['id']}." for item in kept]
+
+
+def test_the_waiting_outbox_entry_is_sent_and_the_failed_one_stays(old_office: PostOffice, wire: Wire) -> None:
+    [sent] = wire.call("inbox", {"session": "late", "since": 0})["messages"]
+    assert (sent["id"], sent["from"], sent["seq"]) == ("q_waiting", "ben", 1)
+    outbox = os.path.join(old_office.data, "outbox", "ben")
+    eventually(lambda: [name.partition("-")[2] for name in os.listdir(outbox)] == ["q_failed.failed"], "one is left")
+
+
+def test_numbers_go_on_where_they_ended(wire: Wire, recording: dict[str, Any]) -> None:
+    for name, inbox in recording["seen"]["inboxes"].items():
+        body = {"id": f"new_{name}", "to": name, "message": "x", "onEnded": "queue"}
+        [result] = wire.call("send", {"messages": [body]}, session="lead", token="token-of-lead")["results"]
+        assert (result["status"], result["seq"]) == (201, inbox["headSeq"] + 1)
+
+
+def test_a_token_is_still_asked_for(wire: Wire) -> None:
+    assert wire.call("inbox", {}, session="ann")["code"] == "TOKEN_REQUIRED"
+    assert wire.call("inbox", {}, session="ann", token="wrong")["code"] == "TOKEN_MISMATCH"
+    assert wire.call("inbox", {}, session="ann", token="token-of-ann")["headSeq"] > 0
+
+
+def test_verify_and_export_read_it_before_and_after_a_broker_did(
+    old_office: PostOffice, recording: dict[str, Any]
+) -> None:
+    mail = {found["id"] for inbox in recording["seen"]["inboxes"].values() for found in inbox["messages"]}
+    mail |= {item["id"] for item in recording["tail"]}
+    for _ in range(2):
+        verified = spool(old_office, "verify", "--json")
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+        exported = spool(old_office, "export")
+        assert exported.returncode == 0, exported.stderr
+        lines = [json.loads(line) for line in exported.stdout.splitlines()]
+        found = {line["id"] for line in lines if line["kind"] == "message"}
+        found |= {line["message"]["id"] for line in lines if line["kind"] == "unfiled"}
+        assert mail <= found
+        assert lines[-1]["kind"] == "end"
+        old_office.start(**SETTINGS)
+        old_office.stop()

@@ -1,0 +1,107 @@
+"""How often one REST call asks the broker: once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from maestro_gateway import app
+from maestro_gateway.options import GatewayOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from support.post_office import PostOffice
+
+TOKEN = "tok_0123456789abcdef"
+CALLS = [
+    ("GET", "", None, 200),
+    ("GET", "/thread", None, 200),
+    ("PATCH", "", {"status": "read"}, 200),
+    ("DELETE", "", None, 204),
+]
+
+
+def ask(
+    office: PostOffice, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+) -> tuple[int, list[str]]:
+    """The status of one call's answer, and the commands that the broker was asked for it."""
+    asked: list[str] = []
+
+    async def run() -> int:
+        application = app.make(GatewayOptions(office.data, office.environ))
+        async with application.router.lifespan_context(application):
+            client = application.state.gateway.broker.client
+            call = client.call
+
+            async def counted(command: str, *rest: Any, **more: Any) -> Any:
+                asked.append(command)
+                return await call(command, *rest, **more)
+
+            client.call = counted
+            transport = httpx.ASGITransport(application)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+                return (await http.request(method, path, json=body, headers=headers)).status_code
+
+    return asyncio.run(run()), asked
+
+
+@pytest.fixture
+def office(open_office: PostOffice) -> PostOffice:
+    """With a message `m1` from ann to bob, and one `m2` to carol, who has a token."""
+    open_office.session("carol", token=TOKEN)
+    open_office.client("ann").send("bob", "hello", message_id="m1")
+    open_office.client("ann").send("carol", "hello", message_id="m2")
+    return open_office
+
+
+def test_a_send_is_one_request(office: PostOffice) -> None:
+    headers = {"X-Session-ID": "ann", "Idempotency-Key": "k"}
+    path, body = "/api/sessions/bob/messages", {"message": "hello"}
+    assert ask(office, "POST", path, body, headers) == (201, ["send"])
+    assert ask(office, "POST", path, body, headers) == (201, ["send"]), "a repeat"
+
+
+@pytest.mark.parametrize(("method", "rest", "body", "status"), CALLS)
+@pytest.mark.parametrize(
+    ("message_id", "headers"),
+    [
+        ("m1", {}),
+        ("m1", {"X-Session-ID": "bob"}),
+        ("m2", {"Authorization": f"Bearer {TOKEN}"}),
+        ("m2", {"Authorization": f"Bearer {TOKEN}", "X-Session-ID": "carol"}),
+    ],
+    ids=["receiver", "named receiver", "receiver with a token", "named receiver with a token"],
+)
+def test_a_call_about_a_message_is_one_request(
+    office: PostOffice,
+    method: str,
+    rest: str,
+    body: object,
+    status: int,
+    message_id: str,
+    headers: dict[str, str],
+) -> None:
+    found, asked = ask(office, method, f"/api/messages/{message_id}{rest}", body, headers)
+    assert (found, len(asked)) == (status, 1), asked
+
+
+@pytest.mark.parametrize(("method", "rest", "body", "status"), CALLS)
+def test_a_receiver_with_a_token_is_not_spoken_for_without_it(
+    office: PostOffice, method: str, rest: str, body: object, status: int
+) -> None:
+    del status
+    found, asked = ask(office, method, f"/api/messages/m2{rest}", body)
+    assert (found, len(asked)) == (401, 1)
+    assert office.status_of("m2") == "pending"
+
+
+@pytest.mark.parametrize(("method", "rest", "body", "status"), CALLS[:2])
+def test_a_sender_reads_what_it_sent_in_one_request(
+    office: PostOffice, method: str, rest: str, body: object, status: int
+) -> None:
+    found, asked = ask(office, method, f"/api/messages/m1{rest}", body, {"X-Session-ID": "ann"})
+    assert (found, len(asked)) == (status, 1)

@@ -1,0 +1,1 @@
+"""Data directories of older commits, as text, with the tool that records them."""

@@ -27,14 +27,11 @@ if TYPE_CHECKING:
     from maestro_broker.core.model.mailbox import Mailbox
     from maestro_broker.core.model.state import Change, State
     from maestro_broker.outbox.drain import AppliedEntry, OutboxDrainer
-    from maestro_broker.transport.curve_listener import CurveListener
-    from maestro_broker.transport.local_listener import LocalListener, OutgoingReply
+    from maestro_broker.transport.listener import Listener, OutgoingReply
     from maestro_broker.views.spool import Spool
     from maestro_broker.views.write_behind import WriteBehindQueue
 
     from .metrics import BrokerMetrics
-
-    Listener = LocalListener | CurveListener
 
 
 class _Batch(Struct, gc=False):
@@ -174,7 +171,7 @@ class CommitPipeline:
         for listener in self._listeners:
             listener.flush()
         for listener, topic, body in batch.heads:
-            listener.publish(topic, body)
+            listener.notices.publish(topic, body)
         if changes:
             if self._topics:
                 notices.publish([listener for listener in self._listeners if listener.held], changes)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from maestro_broker.core import commands, key_authorization
-from maestro_broker.transport.local_listener import OutgoingReply
+from maestro_broker.transport.listener import OutgoingReply
 from maestro_schemas.commands import decode_request
 from maestro_schemas.errors import FatalError, MaestroError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from maestro_broker.core.model.reads import Read
     from maestro_broker.core.model.state import State
     from maestro_broker.transport.curve_listener import CurveListener
-    from maestro_broker.transport.local_listener import IncomingRequest
+    from maestro_broker.transport.listener import IncomingRequest
     from maestro_broker.views.spool import Spool
     from maestro_schemas.requests import Request
 

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from maestro_broker.core.context import RequestContext
+    from maestro_broker.transport.listener import Listener
     from maestro_schemas.errors import MaestroError
     from maestro_schemas.replies import SendReply
     from maestro_schemas.requests import Send
@@ -141,7 +142,7 @@ class Broker:
             if options.tcp is None
             else CurveListener(options.data, options.tcp, limits.wire_bytes_max, state, self._warn)
         )
-        self._listeners: list[LocalListener | CurveListener] = [self._local]
+        self._listeners: list[Listener] = [self._local]
         if self._curve is not None:
             self._listeners.append(self._curve)
         topics = self._local.held if self._curve is None else TopicUnion(self._local.held, self._curve.held)

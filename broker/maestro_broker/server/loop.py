@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from maestro_broker.core.model.state import State
     from maestro_broker.outbox.drain import OutboxDrainer
     from maestro_broker.transport.curve_listener import CurveListener
-    from maestro_broker.transport.local_listener import IncomingRequest, LocalListener
+    from maestro_broker.transport.listener import IncomingRequest, Listener
+    from maestro_broker.transport.local_listener import LocalListener
     from maestro_broker.views.spool_writer import SpoolWriter
     from maestro_broker.views.write_behind import WriteBehindQueue
 
@@ -64,7 +65,7 @@ class Loop:
         self._clock = clock
         self._local = local
         self._curve = curve
-        self._listeners: Sequence[LocalListener | CurveListener] = [local] if curve is None else [local, curve]
+        self._listeners: Sequence[Listener] = [local] if curve is None else [local, curve]
         self._topics = topics
         self._dispatch = dispatch
         self._loader = loader
@@ -134,9 +135,9 @@ class Loop:
         self._pipeline.answer(listener, reply)
         return len(reply.body)
 
-    def _greet(self, listener: LocalListener | CurveListener) -> None:
+    def _greet(self, listener: Listener) -> None:
         """Send new subscribers where their mailboxes stand."""
-        for topic in listener.subscriptions():
+        for topic in listener.notices.subscriptions():
             self._pipeline.greet(listener, topic, self._clock.now_ms())
         self._pipeline.submit()
 

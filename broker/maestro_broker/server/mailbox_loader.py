@@ -18,7 +18,7 @@ from maestro_broker.views.mailbox_scan import MailboxScan
 if TYPE_CHECKING:
     from maestro_broker.core.model.reads import Read
     from maestro_broker.core.model.state import State
-    from maestro_broker.transport.local_listener import IncomingRequest
+    from maestro_broker.transport.listener import IncomingRequest
     from maestro_broker.views.spool import Spool
 
 

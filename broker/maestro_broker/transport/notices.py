@@ -1,7 +1,7 @@
-"""Notices: what watchers are told, and that there is something to fetch.
+"""Notices: what watchers receive after a commit, so that they know that there is something to fetch.
 
-Rule: after the commit, without any text, one for each party that somebody listens for. A notice is a hint: it may be
-dropped, and then the gap in `seq` shows it.
+Rule: a notice has no text, and one is sent to each party that has a subscriber. It is a hint: it may be dropped, and
+then the gap in `seq` shows it.
 """
 
 from __future__ import annotations
@@ -18,29 +18,30 @@ if TYPE_CHECKING:
 
     from maestro_broker.core.model.state import Change, State
 
-    from .curve_listener import CurveListener
-    from .local_listener import LocalListener
+    from .listener import Listener
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def publish(posts: Sequence[LocalListener | CurveListener], changes: list[Change]) -> None:
-    """Tell of a committed batch, each at the posts where somebody listens."""
+def publish(listeners: Sequence[Listener], changes: list[Change]) -> None:
+    """Send the notices of a committed batch, at each listener that has a subscriber for them."""
+    publishers = [listener.notices for listener in listeners]
     for change in changes:
         event = records.event(change.lsn, change.record)
         body = b""
         for party in event.parties():
-            for post in posts:
-                if post.wants(party):
+            for publisher in publishers:
+                if publisher.wants(party):
                     body = body or _encode(event)
-                    post.publish(f"{party}{TOPIC_SEPARATOR}{event.event}", body)
+                    publisher.publish(f"{party}{TOPIC_SEPARATOR}{event.event}", body)
 
 
 def head(state: State, topic: str, lsn: int, now_ms: int) -> tuple[str, bytes] | None:
-    """Topic and body of the notice that tells a new subscriber where its mailbox stands."""
+    """Topic and body of the notice that tells a new watcher the head of its mailbox, so that it knows what it has
+    missed. None for an observer of everything, or of one kind of event, which has no mailbox to catch up with."""
     session, separator, rest = topic.partition(TOPIC_SEPARATOR)
     if not separator or rest:
-        return None  # an observer of everything, or of one kind of event: it has no mailbox to catch up with
+        return None
     mailbox = state.mailboxes.get(session)
     seq = mailbox.head_seq if mailbox is not None else 0
     event = Event(lsn=lsn, at=now_ms, event="head", session=session, seq=seq)

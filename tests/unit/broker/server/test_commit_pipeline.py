@@ -17,7 +17,7 @@ from maestro_broker.outbox.drain import OutboxDrainer
 from maestro_broker.server import message_loader
 from maestro_broker.server.commit_pipeline import CommitPipeline
 from maestro_broker.server.metrics import BrokerMetrics
-from maestro_broker.transport.local_listener import OutgoingReply
+from maestro_broker.transport.listener import OutgoingReply
 from maestro_broker.views.spool import Spool
 from maestro_broker.views.spool_writer import SpoolWriter
 from maestro_broker.views.timeline import Timeline
@@ -44,6 +44,7 @@ class Listener:
     def __init__(self, marker: str) -> None:
         self._marker = marker
         self.held = {""}
+        self.notices = self
         self.left: list[tuple[str, bool]] = []
 
     def reply(self, peer: Any, *_: bytes) -> None:
@@ -160,7 +161,7 @@ def test_nothing_leaves_before_it_is_durable(post: Post) -> None:
     assert not post.pipeline
     assert post.listener.left[0] == ("send", True), "the marker comes before the answer"
     assert [name for name, _ in post.listener.left] == [
-        "send", "ann|message.accepted", "bob|message.accepted", "inbox", "bob|head",
+        "send", "bob|message.accepted", "ann|message.accepted", "inbox", "bob|head",
     ]  # fmt: skip
     assert [change.lsn for change in post.queue.unfiled][-1] == post.pipeline.committed_lsn == post.state.lsn
 

@@ -1,6 +1,6 @@
-"""Sent text: what the sender of a message is told that the broker has taken.
+"""Sent text: what is reported about a message that the broker has accepted.
 
-Rule: one home of these words and of their JSON, for the usual way and for the quick one; so it imports nothing.
+Rule: one home of these words and of their JSON. It is on the fast path, so it imports nothing.
 """
 
 from __future__ import annotations
@@ -13,19 +13,18 @@ if TYPE_CHECKING:
 _REACHES = {
     "watching": "Its receiver is watching, and hears of it now.",
     "tool": "Its agent is at work, and sees it after its next tool call.",
-    # Not "it is idle": an agent without mail says nothing of its work.
+    # Not "it is idle": an agent that gets no mail does not report its work.
     "prompt": "Its agent sees it at its next prompt or tool call.",
     "inbox": "Its receiver sees it when it looks into its inbox.",
     "ended": "Its receiver has ended: it is queued for when it comes back (the same id, started again).",
 }
-# A sign of life that is older is worth a word.
+# A sign of life that is older than this is mentioned.
 _QUIET_MS = 300_000
 
 
 def outcome(result: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON of a send: `status` is `accepted` (or `queued`); `duplicate` where this send was accepted before."""
-    told = {key: value for key, value in result.items() if key != "status"}
-    found: dict[str, Any] = {"status": "accepted", **told}
+    found: dict[str, Any] = {**result, "status": "accepted"}
     if result["status"] == 200:
         found["duplicate"] = True
     return found
@@ -46,16 +45,16 @@ def sentence(outcome: Mapping[str, Any]) -> str:
 
 
 def _expectation(outcome: Mapping[str, Any]) -> str:
-    told = _REACHES.get(outcome.get("reach", ""), "")
+    expectation = _REACHES.get(outcome.get("reach", ""), "")
     seen_at = outcome.get("seenAt")
-    # An agent gives a sign of life only when it gets mail: a long silence says nothing about it.
+    # An agent gives a sign of life only when it gets mail, so a long silence proves nothing.
     if seen_at is None or outcome.get("reach") != "inbox":
-        return told
+        return expectation
     import time
 
     now_ms = time.time_ns() // 1_000_000
     if now_ms - seen_at >= _QUIET_MS:
         from maestro_cli.output.render import age
 
-        told += f" It gave its last sign of life {age(seen_at, now_ms)}."
-    return told
+        expectation += f" It gave its last sign of life {age(seen_at, now_ms)}."
+    return expectation

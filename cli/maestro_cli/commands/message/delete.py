@@ -1,6 +1,6 @@
-"""`maestro message delete`: out of the inbox, for good.
+"""`maestro message delete`: delete messages from the inbox, for good.
 
-Rule: by the receiver or a person; its sender still learns that it was deleted.
+Rule: the receiver or the operator deletes; the sender can still see that the message was deleted.
 """
 
 from __future__ import annotations
@@ -31,13 +31,6 @@ def run(
     ids = list(dict.fromkeys(at_least_one("ID", message_ids)))
     context = CommandContext.here()
     with context.client() as client:
-        # A person without a session deletes in the mailbox that the message is in.
-        if context.caller.session:
-            results = client.delete(ids)
-        else:
-            results = [
-                result
-                for message_id in ids
-                for result in client.delete([message_id], session=client.message(message_id)["to"])
-            ]
+        # The operator has no mailbox: each id is deleted from its receiver's.
+        results = client.delete(ids, as_receiver=context.own_session is None)
     return report_results(results, f"Deleted {', '.join(ids)}.", as_json=as_json)

@@ -5,8 +5,6 @@ Rule: the exit code is 1 when something failed; a warning alone is 0.
 
 from __future__ import annotations
 
-from itertools import chain
-
 from maestro_cli import exit_codes
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
@@ -34,13 +32,13 @@ def run(
     ] = False,
 ) -> int:
     """Check the installation."""
-    from maestro_cli.doctor import hook_checks
-    from maestro_cli.doctor.checks import findings, worst
+    from maestro_cli.doctor import checks
+    from maestro_cli.doctor.findings import worst
     from maestro_cli.output.render import plain
 
     context = CommandContext.here()
     found = []
-    for finding in chain(findings(context), hook_checks.findings(context)):
+    for finding in checks.run(context):
         found.append(finding)
         if not as_json:
             line = f"{finding.state:<7}  {finding.name}: {plain(finding.what)}"

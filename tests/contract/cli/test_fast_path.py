@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -30,6 +29,7 @@ from maestro_clients.protocol.commands import BYTES_ALWAYS_TAKEN
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import DOCS
 from maestro_wire import zmtp
+from support import components
 from support.cli_shell import Ran, Shell, open_shell
 from support.fast_path import ALLOWED, BOTH, loaded
 from support.post_office import eventually
@@ -256,10 +256,7 @@ def _calls(command: list[str], environ: dict[str, str]) -> int:
 @pytest.mark.parametrize("arguments", ["inbox --quiet", "session send --to BOB --message x"])
 def test_it_costs_little_over_a_bare_interpreter(alice: Shell, bob: Shell, arguments: str) -> None:
     """Counted in system calls, since seconds wander: 1.7 times when this was written, and 8 times the usual way."""
-    if shutil.which("strace") is None:
-        if os.environ.get("CI"):
-            pytest.fail("strace is not installed")
-        pytest.skip("strace is not installed")
+    components.require_tools("strace")
     command = [sys.executable, "-c", "from maestro_cli.main import main; raise SystemExit(main())"]
     environ = {**alice.environ, "PYTHONDONTWRITEBYTECODE": ""}
     words = [word.replace("BOB", bob.session_id) for word in arguments.split()]

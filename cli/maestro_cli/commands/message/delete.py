@@ -31,6 +31,13 @@ def run(
     ids = list(dict.fromkeys(at_least_one("ID", message_ids)))
     context = CommandContext.here()
     with context.client() as client:
-        # The operator has no mailbox: each id is deleted from its receiver's.
-        results = client.delete(ids, as_receiver=context.own_session is None)
+        # The operator has no mailbox: each message is deleted from its receiver's.
+        if context.own_session:
+            results = client.delete(ids)
+        else:
+            results = [
+                result
+                for message_id in ids
+                for result in client.delete([message_id], session=client.message(message_id)["to"])
+            ]
     return report_results(results, f"Deleted {', '.join(ids)}.", as_json=as_json)

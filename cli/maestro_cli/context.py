@@ -113,8 +113,11 @@ class CommandContext:
 
         return connect_if_running(self.data, self.environ, self.caller)
 
-    def one_shot(self) -> OneShotClient | None:
-        """The connection of the fast path; None where that is off, or no broker of this machine listens."""
+    def one_shot(self, *, timeout_s: float = 10.0) -> OneShotClient | None:
+        """The connection of the fast path; None where that is off, or no broker of this machine listens.
+
+        `timeout_s`: for a request that the fast path could not answer.
+        """
         if self.is_remote or not fast_path.is_on(self.environ):
             return None
         from maestro_clients.channel import one_shot
@@ -128,7 +131,8 @@ class CommandContext:
         from maestro_clients.one_shot_client import OneShotClient
 
         speaker = {"session": self.own_session, "token": self.own_token}
-        return OneShotClient(exchange, {name: value for name, value in speaker.items() if value is not None})
+        given = {name: value for name, value in speaker.items() if value is not None}
+        return OneShotClient(exchange, given, timeout_s=timeout_s)
 
     def running(self) -> Endpoints | None:
         """The broker that serves the data directory now, without starting one."""

@@ -69,7 +69,6 @@ WORDS_LEFT = (
     "tests/agents/",
     "tests/bench/",
     "tests/contract/",
-    "tests/fault/",
     "tests/support/",
     "tests/unit/",
 )

@@ -15,8 +15,8 @@ import zmq
 from maestro_clients.outbox import outbox_files
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.new_ids import new_message_id
-from maestro_schemas import json_schema
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.generators import json_schema
 from maestro_schemas.requests import COMMANDS
 from support.post_office import eventually
 

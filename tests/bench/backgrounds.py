@@ -196,7 +196,7 @@ def _read(task: _Task, ready: Callable[[], None], stopping: Event) -> tuple[int,
 
 
 class Checkpoints:
-    """So many records that a checkpoint is due every few seconds, with thousands of new files for the disk each.
+    """Enough records that a checkpoint is due every few seconds, each with thousands of new files.
     `times_s`: when each was seen to be over (within 20 ms; the steady clock)."""
 
     def __init__(self, bench: Bench) -> None:
@@ -242,7 +242,7 @@ def _write(task: _Task, ready: Callable[[], None], stopping: Event) -> int:
         began_s = time.monotonic()
         while not stopping.wait(max(0.0, began_s + rounds * _ROUND_S - time.monotonic())):
             to = [task.receivers[(rounds * mail + one) % len(task.receivers)] for one in range(mail)]
-            to += ["nobody"] * refusals
+            to += ["absent"] * refusals
             for begin in range(0, len(to), _BATCH):
                 batch: Any = [
                     {"id": new_message_id(), "to": one, "message": TEXT} for one in to[begin : begin + _BATCH]

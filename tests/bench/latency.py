@@ -120,7 +120,7 @@ def percentiles(bench: Bench) -> None:
 
 
 def _phase(bench: Bench, rate_per_s: float, count: int) -> Seen:
-    """So many watched sends."""
+    """`count` watched sends."""
     watchers = Crew(watch, [Watch(bench.data, bench.environ, "probe_b", count)])
     syncs = count // _SENDS_A_SYNC
     disk = Crew(sync_paced, [Syncs(bench.scratch, rate_per_s / _SENDS_A_SYNC, syncs)])
@@ -140,7 +140,7 @@ def _load(bench: Bench, loaders: int, rate_per_s: float, count: int) -> list[Pac
 
 
 def _peak(bench: Bench, count: int) -> float:
-    """Messages a second, when nobody waits for a pace."""
+    """Messages per second without a pace."""
     loaders = Crew(send_at_once, _load(bench, _LOADERS, 0.0, count))
     loaders.begin()
     times_s: list[tuple[float, float]] = loaders.results()

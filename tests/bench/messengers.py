@@ -325,8 +325,8 @@ def _show_guarantees(bench: Bench, boxes: list[Mailbox], kills: int) -> None:
     rows += [_not_measured(package, len(columns)) for package in missing()]
     text = (
         f"“Sent” is the first write to standard output. Counted by strace in {_TRACED} sends, with nothing else "
-        "running: of the sender, and for Maestro of the broker. Whoever waits for the sender's end, and not only for "
-        "its output, has what is in both columns. SIGKILL goes to the sender as soon as its output is read, and to "
+        "running: of the sender, and for Maestro of the broker. A caller that waits for the sender's end, and not only "
+        "for its output, has what is in both columns. SIGKILL goes to the sender as soon as its output is read, and to "
         "the broker as well; it says nothing about a power cut, the syncs do."
     )
     bench.findings.add(Table(PART, "What “sent” means", columns, rows, text))

@@ -59,7 +59,7 @@ class Timed(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """A watcher of `session` that takes so many `messages`."""
+    """A watcher of `session` that takes this number of `messages`."""
 
     data: str
     environ: Mapping[str, str]
@@ -68,7 +68,7 @@ class Watch(NamedTuple):
 
 
 class Syncs(NamedTuple):
-    """So many records written to a file in `directory`, each with its fdatasync, at `rate_per_s`."""
+    """This number of records, written to a file in `directory` at `rate_per_s`, each with its fdatasync."""
 
     directory: str
     rate_per_s: float

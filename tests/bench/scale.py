@@ -45,7 +45,7 @@ _TURNS = 4
 _SENDS = 800
 _FULL_SECONDS = 60.0
 _MAILBOXES = 100
-# Of the small post office: so many that none is full at the end.
+# Of the small data directory: enough that no mailbox is full at the end.
 _ONES = 10
 _IDLE_SESSIONS = 5_000
 _CONNECTIONS = 1_000

@@ -1,7 +1,7 @@
 """Staged broker: the broker as it is, with a clock at the border of each of its stages.
 
 Rule: nothing in the broker knows of it. A stage's time is its own, without that of the stages inside it, so that all
-stages of a thread add up to its life. The line `begin` on standard input begins a count anew, any other writes the
+stages of a thread add up to its life. The line `begin` on standard input restarts the count, any other writes the
 one that is there to the file of `--out`. The main loop is measured by the wall clock, since it waits for the disk;
 the filer by its own CPU time, since what it waits for is mostly the main loop.
 """

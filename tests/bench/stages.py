@@ -126,13 +126,13 @@ class _Office:
         while not os.path.exists(self._out):
             time.sleep(0.01)
         with open(self._out, encoding="utf-8") as file:
-            told = json.load(file)
+            clocks = json.load(file)
         os.unlink(self._out)
         observer.close(0)
         context.term()
         return {
             thread: {name: ns / 1000 / count for name, ns in clock["spent_ns"].items() if name != _WAIT}
-            for thread, clock in told.items()
+            for thread, clock in clocks.items()
         }
 
     def _send(self, scene: Scene, count: int) -> None:

@@ -19,7 +19,7 @@ def test_the_whole_part() -> None:
     seen = {str(row[0]): row[1:] for row in loop.rows}
     for stage in ("decode", "decide", "journal: sync", "journal: write", "reply: send", "publish", "receive"):
         assert float(seen[stage][0] or 0) > 0, stage
-    assert float(seen["publish"][1] or 0) == 0, "nobody listens in the second scene"
+    assert float(seen["publish"][1] or 0) == 0, "there are no subscribers in the second scene"
     for table in (loop, filer):
         *parts, whole = table.rows
         for place in range(1, len(SCENES) + 1):

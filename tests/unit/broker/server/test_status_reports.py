@@ -51,7 +51,7 @@ def _replay(
 def test_a_replay_is_whole_wherever_the_filer_stands(
     tmp_path: Path, filed: int, unfiled_from: int, is_new: bool
 ) -> None:
-    """The timeline may be ahead of what the backlog let go of. `is_new`: after a start, with nothing in memory."""
+    """The timeline may be ahead of what the backlog released. `is_new`: after a start, with nothing in memory."""
     timeline = _timeline(tmp_path, filed)
     if is_new:
         timeline.close()

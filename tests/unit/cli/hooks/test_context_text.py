@@ -128,7 +128,7 @@ def test_what_one_message_looks_like() -> None:
     )
 
 
-def test_nobody_answers_the_post_office_itself() -> None:
+def test_mail_from_maestro_itself_offers_no_answer() -> None:
     message = mail(1)
     message["from"] = "maestro"
     assert "Answer:" not in compose([message], 1, {}, NOW_MS, PLAIN).text

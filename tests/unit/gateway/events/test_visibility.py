@@ -18,13 +18,13 @@ OLD_TOO = Event(lsn=3, at=3, event="session.started", session="bob")
 
 
 class Broker:
-    """Knows sessions by their projects; what is asked of those in `held` waits until `let_go`."""
+    """Knows sessions by their projects; what is asked of those in `held` waits until `release`."""
 
     def __init__(self, **projects: str) -> None:
         self.projects = projects
         self.asked: list[str] = []
         self.held: set[str] = set()
-        self._let_go = asyncio.Event()
+        self._release = asyncio.Event()
 
     async def session(self, session: str | None = None, *, caller: Caller | None = None) -> dict[str, Any]:
         """As the client's."""
@@ -32,17 +32,17 @@ class Broker:
         self.asked.append(session)
         project = self.projects.get(session)
         if session in self.held:
-            await self._let_go.wait()
+            await self._release.wait()
         if project is None:
             raise MaestroError("SESSION_NOT_FOUND", "no such session")
         return {"id": session, "projectId": project, "role": "orchestrator"}
 
-    def let_go(self) -> None:
-        """Of all."""
-        self._let_go.set()
+    def release(self) -> None:
+        """Answer all that wait."""
+        self._release.set()
 
     async def until_asked(self, count: int) -> None:
-        """So many times in all."""
+        """Wait until there were `count` questions in all."""
         for _ in range(100):
             if len(self.asked) >= count:
                 return
@@ -70,7 +70,7 @@ def test_a_replay_takes_nothing_from_the_live_ones() -> None:
         replay = asyncio.create_task(directory.learn([OLD, OLD_TOO]))
         await broker.until_asked(4)
         assert boss.sees(MAIL)
-        broker.let_go()
+        broker.release()
         await replay
         assert boss.sees(MAIL)
 
@@ -102,7 +102,7 @@ def test_a_later_answer_is_not_overwritten() -> None:
         await broker.until_asked(2)
         broker.projects["cyd"] = "office"
         await directory.learn([OLD])
-        broker.let_go()
+        broker.release()
         await first
         assert directory.project_of("cyd") == "office"
 

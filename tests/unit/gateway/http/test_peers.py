@@ -17,9 +17,9 @@ from support import components
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports a peer's uid")
 
-NOBODY = 65_534
+UNPRIVILEGED_UID = 65_534
 
 
 @pytest.fixture(params=["sock_diag", "proc"])
@@ -69,7 +69,7 @@ def test_our_own_is_no_stranger(peers: Peers, family: int, host: str, to: str) -
 def test_another_users_is(peers: Peers, family: int, host: str, to: str) -> None:
     components.require_root("giving a socket to another user")
     with connection(family, host, to) as (asking, here):
-        os.fchown(asking.fileno(), NOBODY, NOBODY)
+        os.fchown(asking.fileno(), UNPRIVILEGED_UID, UNPRIVILEGED_UID)
         assert peers.is_stranger(here.getpeername()[:2], here.getsockname()[:2])
 
 
@@ -89,7 +89,7 @@ def test_other_machines_are_not_judged(peers: Peers) -> None:
     assert not peers.is_stranger(("not an address", 1), ("192.0.2.2", 2))
 
 
-def test_where_nobody_tells_nobody_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_source_of_uids_no_peer_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(socket, "AF_NETLINK")
     monkeypatch.setattr(Peers, "_by_proc", staticmethod(_unreadable))
     peers = Peers()

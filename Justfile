@@ -71,7 +71,8 @@ fault *arguments:
     given=(); for word in "$@"; do if [ "$word" = --long ]; then given+=(-m "long or not long"); else given+=("$word"); fi; done; \
     "{{ python }}" -m pytest tests/fault "${given[@]}"
 
-# write the JSON Schema files and the golden vectors again
+# write the JSON Schema files, the golden vectors and the table of the fast path again
 schemas:
     "{{ python }}" -m maestro_schemas.json_schema
     "{{ python }}" schemas/golden/regenerate.py
+    "{{ python }}" -m maestro_cli.fast_table_writer

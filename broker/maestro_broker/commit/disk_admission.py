@@ -1,8 +1,8 @@
-"""Room: whether the journal's disk has room for what a request will write.
+"""Disk admission: whether the commit log has space for the records of a request.
 
-Rule: asked before the request is applied, for nothing may be told that then can't be written. New mail needs free
-space; what makes room, or says what became of mail, goes on when the disk is full, out of a reserve; and reading goes
-on when that is used up too.
+Rule: it is checked before a request is applied, because the state must not change if the records cannot be written.
+New mail needs free space. On a full disk a reserve serves the requests that free space or record what became of mail
+(confirm, delete, sessions). Reading is possible even when the reserve is used up.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .log import CommitLog
 
-# Beside its body, what a journal record of a send takes: field names, ids, times. Measured: 200 to 330 bytes.
+# What a record of a send takes beside its text: field names, ids, times. Measured: 200 to 330 bytes.
 RECORD_BYTES = 512
 
 

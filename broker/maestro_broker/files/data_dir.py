@@ -1,10 +1,11 @@
-"""Data directory: made, and of a format that this broker knows.
+"""Data directory: makes it, and checks and updates its format.
 
-Rule: looked at before anything in it is read, and named durably before anything in it is promised.
+Rule: the format is checked before any other file is read, and the directory's name is durable before anything in it
+is acknowledged.
 
-An older format is brought up to date step by step, each from version n to n + 1. The format file names the new
-version only once all that its step wrote is durable, so a step that was cut off anywhere is run again from its
-beginning: a step must bear that.
+An older format is updated step by step, each from version n to n + 1. The format file names the new version only
+after everything that the step wrote is durable. An interrupted step is run again from its beginning, so every step
+must be repeatable.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ _log = logging.getLogger(__name__)
 _FORMAT_FILE = "format"
 _FORMAT = re.compile(r"maestro-data ([1-9][0-9]{0,8})")
 
-# By the version that a step begins with. Empty while there is one format only.
+# By the version with which a step begins. Empty while there is only one format.
 _STEPS: Mapping[int, Step] = {}
 
 
 def make(data: str) -> None:
-    """Make it, and its name durable. Raises MaestroError DATA_DIR_UNUSABLE."""
+    """Make the directory, and make its name durable. Raises MaestroError DATA_DIR_UNUSABLE."""
     try:
         os.makedirs(data, mode=0o700, exist_ok=True)
-        # The directory's own name must outlive a power cut too; the journal syncs what is below it.
-        with contextlib.suppress(PermissionError):  # a parent that may be passed through but not read
+        # The directory's own name must survive a power cut too; the journal syncs the names below it.
+        with contextlib.suppress(PermissionError):  # the parent may be entered but not read
             atomic_file.sync_directory(os.path.dirname(os.path.realpath(data)))
         os.makedirs(os.path.join(data, "messages", "journal"), mode=0o700, exist_ok=True)
     except OSError as error:
@@ -52,10 +53,10 @@ def make(data: str) -> None:
 
 
 def bring_up_to_date(data: str, current: int = DATA_FORMAT_VERSION, steps: Mapping[int, Step] = _STEPS) -> None:
-    """Make `<data>/format`, or check it and run the steps that lead from its version to `current`.
+    """Make `<data>/format`, or check it and run the steps from its version to `current`. The caller holds the lock.
 
-    Call it under the lock. Raises MaestroError FORMAT_UNSUPPORTED before anything was changed; OSError, after which
-    the next call goes on with the step that failed.
+    Raises MaestroError FORMAT_UNSUPPORTED before anything is changed. Raises OSError; the next call repeats the step
+    that failed.
     """
     path = os.path.join(data, _FORMAT_FILE)
     try:
@@ -67,15 +68,15 @@ def bring_up_to_date(data: str, current: int = DATA_FORMAT_VERSION, steps: Mappi
     for number in range(version, current):
         _log.info("%s: from data format %d to %d", data, number, number + 1)
         steps[number](data)
-        # A step may have written many files without a sync of each; its errors are reported by this one.
+        # A step may write many files without syncing each; this sync reports their errors.
         disk.sync_file_system(data)
         _write_version(path, number + 1)
         _log.info("%s: has data format %d now", data, number + 1)
 
 
 def check_version(data: str, current: int = DATA_FORMAT_VERSION, steps: Mapping[int, Step] = _STEPS) -> None:
-    """For who only reads: whether the files are of the format of now. Raises MaestroError FORMAT_UNSUPPORTED, with
-    what to do, or OSError."""
+    """For programs that only read: check that the files have the present format. Raises MaestroError
+    FORMAT_UNSUPPORTED, or OSError."""
     version = read_version(data, current)
     _refuse_unknown(data, version, current, steps)
     if version != current:
@@ -89,7 +90,7 @@ def check_version(data: str, current: int = DATA_FORMAT_VERSION, steps: Mapping[
 
 
 def read_version(data: str, current: int = DATA_FORMAT_VERSION) -> int:
-    """What `<data>/format` says. Raises MaestroError FORMAT_UNSUPPORTED where it names no version, or OSError."""
+    """The version in `<data>/format`. Raises MaestroError FORMAT_UNSUPPORTED if it names none, or OSError."""
     path = os.path.join(data, _FORMAT_FILE)
     with open(path, encoding="ascii", errors="replace") as file:
         found = file.read().strip()

@@ -1,7 +1,7 @@
-"""Data lock: one broker a data directory.
+"""Data lock: one broker for each data directory.
 
-Rule: an flock held for the life of the process, taken before anything else is touched: an ipc bind would
-silently steal a living broker's sockets. The file stays; the kernel frees the lock at death, even by SIGKILL.
+Rule: an flock, taken before anything else is changed and held until the process ends: an ipc bind would silently take
+over a running broker's sockets. The file stays; the kernel releases the lock when the process dies, even by SIGKILL.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class DataLock:
         self._fd: int | None = None
 
     def acquire(self, stopping_timeout_s: float) -> None:
-        """Take it, waiting for a holder that is stopping, but for no other.
+        """Take the lock, waiting only for a holder that is stopping.
 
         Raises MaestroError DATA_DIR_LOCKED with the holder's pid, or DATA_DIR_UNUSABLE.
         """
@@ -50,11 +50,11 @@ class DataLock:
         self._write(f"{os.getpid()}\n")
 
     def announce_stop(self) -> None:
-        """Tell a successor that it may wait."""
+        """Record that this broker is stopping, so that its successor waits."""
         self._write(f"{os.getpid()} {_STOPPING}\n")
 
     def release(self) -> None:
-        """Let go, last of all."""
+        """Release the lock, as the last step of a stop."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None

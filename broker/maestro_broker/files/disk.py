@@ -1,6 +1,6 @@
-"""Disk: syncing, and free space.
+"""Disk: syncing a file system, and free space.
 
-Rule: what is named here reports its errors. `os.sync` does not, so `syncfs` is called through ctypes: it reports
+Rule: every function reports its errors. `os.sync` does not, so `syncfs` is called through ctypes: it reports
 write-back errors since Linux 5.8 (syncfs(2)).
 """
 
@@ -17,12 +17,12 @@ from maestro_schemas.errors import MaestroError
 # The disk, or the user's share of it, is full.
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
-# Of st_blocks, whatever the file system's own blocks are (stat(2)).
+# The unit of st_blocks, whatever the file system's own blocks are (stat(2)).
 _BLOCK_BYTES = 512
 
 
 def sync_file_system(directory: str) -> None:
-    """Make all that was written on the file system of `directory` durable. Raises OSError."""
+    """Make everything written on the file system of `directory` durable. Raises OSError."""
     fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if sys.platform == "linux":
@@ -38,13 +38,13 @@ def sync_file_system(directory: str) -> None:
 
 
 def free_bytes(directory: str) -> int:
-    """What an ordinary user can still write there."""
+    """The space that an ordinary user can still use there."""
     stat = os.statvfs(directory)
     return stat.f_bavail * stat.f_frsize
 
 
 def held_bytes(directory: str) -> int:
-    """What the files right in a directory take on the disk; those that go meanwhile are not counted."""
+    """The space of the files directly in a directory; those that are removed meanwhile are not counted."""
     held = 0
     with os.scandir(directory) as entries:
         for entry in entries:
@@ -56,16 +56,16 @@ def held_bytes(directory: str) -> int:
 
 
 def storage_full(data: str) -> MaestroError:
-    """The error for what finds no room."""
+    """The error for a write that finds no space."""
     return MaestroError(
         "STORAGE_FULL",
         f"the disk of {data} is full ({free_bytes(data):,} bytes free)",
-        "Free some space; reading, confirming and deleting go on, and sending resumes by itself.",
+        "Free some space; reading, confirming and deleting still work, and sending resumes by itself.",
         retry_after_s=2.0,
     )
 
 
 def remove(path: str) -> None:
-    """It is gone, whether it was there or not."""
+    """Remove a file, if it exists. Raises OSError."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)

@@ -1,7 +1,7 @@
-"""Quarantine: `<data>/messages/quarantine/`, where bytes go that nobody can vouch for.
+"""Quarantine: `<data>/messages/quarantine/`, the copies of bytes that are damaged or cannot be trusted.
 
-Rule: nothing is thrown away before it was copied here, with a small JSON beside it that says what it was. Names come
-from place and content, so that a recovery that is run again writes the same files, not more of them.
+Rule: nothing is discarded before it was copied here, with a JSON file beside it that describes it. A copy's name is
+made from its origin and content, so that a repeated recovery writes the same files, and no others.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 
 
 def keep(directory: str, source: str, offset: int, content: bytes, note: Mapping[str, Any]) -> str | None:
-    """Copy bytes that stand at `offset` of the file `source`; durable on return.
+    """Copy the bytes at `offset` of the file `source`, durably; return the path of the copy.
 
-    The path of the copy, or None where the disk has no room for one: the bytes must then stay where they are.
-    Raises OSError.
+    None if the disk has no space for a copy: the bytes must then stay where they are. Raises OSError.
     """
     path = _path(directory, source, offset, content)
     try:
@@ -37,7 +36,7 @@ def keep(directory: str, source: str, offset: int, content: bytes, note: Mapping
 
 
 def move(directory: str, source: str, content: bytes, note: Mapping[str, Any]) -> str | None:
-    """Move a whole file, whose content is given, out of the way; durable on return. As `keep`."""
+    """Move a whole file, whose content is given, to the quarantine. Returns as `keep`."""
     path = _path(directory, source, 0, content)
     try:
         _describe(directory, path, source, 0, content, note)
@@ -54,7 +53,7 @@ def _path(directory: str, source: str, offset: int, content: bytes) -> str:
 
 
 def _describe(directory: str, path: str, source: str, offset: int, content: bytes, note: Mapping[str, Any]) -> None:
-    # Before the bytes, so that a file without its description can't come to be.
+    # Before the bytes, so that no copy exists without its description.
     import json
 
     os.makedirs(directory, mode=0o700, exist_ok=True)

@@ -15,7 +15,7 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import REQUEST_ID_BYTES_MAX
 
 if TYPE_CHECKING:
-    from maestro_broker.transport.local_listener import IncomingRequest
+    from maestro_broker.transport.listener import IncomingRequest
 
 _FRAMES = 4
 CLIENT_IS_OLDER = (

@@ -29,7 +29,8 @@ from maestro_broker.files.data_lock import DataLock
 from maestro_broker.outbox.drain import OutboxDrainer
 from maestro_broker.transport import notices
 from maestro_broker.transport.curve_listener import CurveListener
-from maestro_broker.transport.local_listener import IncomingRequest, LocalListener, OutgoingReply
+from maestro_broker.transport.listener import IncomingRequest, Listener, OutgoingReply
+from maestro_broker.transport.local_listener import LocalListener
 from maestro_broker.views import dead_letters
 from maestro_broker.views.spool import Spool
 from maestro_broker.views.spool_writer import SpoolWriter
@@ -85,7 +86,7 @@ class Daemon:
         self._warnings: deque[str] = deque(maxlen=50)
         self._admission = Admission(self._limits.wire_bytes_max)
         self._tally = BrokerMetrics()
-        self._answers: list[tuple[LocalListener | CurveListener, OutgoingReply]] = []
+        self._answers: list[tuple[Listener, OutgoingReply]] = []
         self._unmarked: list[Mailbox] = []
         self._stopping = False
         self._seal_due = False
@@ -147,7 +148,7 @@ class Daemon:
             self._backlog.put(changes, bodies_bytes)
         # 6. The sockets exist but nobody is let in: what waits in the outbox is older than what comes now.
         self._transport = LocalListener(options.runtime, self._limits.wire_bytes_max, options.activation)
-        self._posts: list[LocalListener | CurveListener] = [self._transport]
+        self._posts: list[Listener] = [self._transport]
         self._state.topics = self._transport.held
         self._door: CurveListener | None = None
         if options.tcp is not None:

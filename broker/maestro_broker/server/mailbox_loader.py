@@ -17,7 +17,7 @@ from maestro_broker.views.mailbox_scan import MailboxScan
 
 if TYPE_CHECKING:
     from maestro_broker.core.model.state import Read, State
-    from maestro_broker.transport.local_listener import IncomingRequest
+    from maestro_broker.transport.listener import IncomingRequest
     from maestro_broker.views.spool import Spool
 
 

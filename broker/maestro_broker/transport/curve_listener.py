@@ -1,16 +1,15 @@
-"""TCP door: the way in from other machines.
+"""CURVE listener: the broker's sockets for other machines, over TCP.
 
-Rule: CURVE or nothing. Sockets, context and I/O thread of its own, so that the local ones are as quick as without
-it. Keys are looked up at every handshake, request and subscription, in files, so that a revocation holds at once;
-a revoked key's notices end because the notices' socket is made anew and only those with a key come back.
+Rule: no connection without CURVE. Sockets, context and I/O thread are separate from the local ones, whose speed is
+then the same with and without TCP. Keys are looked up at every handshake, request and subscription, so that a
+revocation takes effect at once. To end the notices of a revoked key, the socket of notices is made again, and only
+peers with a valid key come back.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
-import time
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
@@ -21,79 +20,41 @@ from maestro_broker.core import key_authorization
 from maestro_runtime import key_files
 from maestro_schemas import PROTOCOL_HEADER
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.events import TOPIC_SEPARATOR
 
-from .local_listener import IncomingRequest
+from . import socket_options
+from .curve_publisher import CurvePublisher, public_key
+from .key_ring import KeyRing
+from .listener import IncomingRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from maestro_broker.core.model.state import State
-    from maestro_schemas.keys import Key
     from maestro_schemas.requests import Request
 
 _ZAP = "inproc://zeromq.zap.01"  # RFC 27
-_MONITOR = "inproc://door"
-# Not HANDSHAKE_FAILED_NO_DETAIL: a line that was lost on the way in is nobody's refusal.
+_MONITOR = "inproc://handshakes"
+# Not HANDSHAKE_FAILED_NO_DETAIL: a connection that was lost during its handshake was not refused.
 _EVENTS = (
     zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_DISCONNECTED
 )
-_HIGH_WATER = 10_000
-_BACKLOG = 1_024
-_HANDSHAKE_MS = 5_000
-_LINGER_MS = 500
-_HARD_FACTOR = 4
-_TOPIC_BYTES_MAX = 1_024
-# How long after a port could not be had it is tried again.
+# Try again to bind a port that was still in use, after this time.
 _BIND_AGAIN_MS = 20
-# A line that is cut is noticed after this long; clients ask as often.
+# A cut connection is noticed after `SILENCE_MS`; clients use the same times.
 HEARTBEAT_MS = 2_000
 SILENCE_MS = 6_000
-# A directory changed so shortly ago may change again within the same tick of its clock: it is read again.
-_UNSURE_NS = 50_000_000
-
-
-class KeyRing:
-    """The keys in `<data>/keys`, as they are now."""
-
-    def __init__(self, data: str, warn: Callable[[str], None]) -> None:
-        self._data = data
-        self._warn = warn
-        self._stamp = -1
-        self._by_public: dict[str, Key] = {}
-
-    def refresh(self) -> set[str]:
-        """Look again; the public keys that are no longer good."""
-        try:
-            stamp = os.stat(key_files.keys_dir(self._data)).st_mtime_ns
-        except FileNotFoundError:
-            stamp = 0
-        if stamp == self._stamp:
-            return set()
-        self._stamp = stamp if time.time_ns() - stamp > _UNSURE_NS else -1
-        try:
-            keys = key_files.read_all(self._data)
-        except MaestroError as error:
-            # Who can't be read is not let in; nor is anybody else, until somebody has looked after it.
-            self._warn(f"no key is good until this is mended: {error.message}")
-            keys = []
-        before, self._by_public = self._by_public, {key.public: key for key in keys if key.revoked_at is None}
-        return before.keys() - self._by_public.keys()
-
-    def get(self, public: str) -> Key | None:
-        """The key that is good now."""
-        return self._by_public.get(public)
 
 
 class CurveListener:
-    """`held`: topics that peers were let subscribe to. `opened`: handshakes done; `refused`: not done."""
+    """A ROUTER for requests, an XPUB on the next port for notices, and a ZAP socket for handshakes."""
 
     def __init__(
         self, data: str, address: str, wire_bytes_max: int, state: State, warn: Callable[[str], None]
     ) -> None:
+        """Raises MaestroError BAD_SETTING, CURVE_MISSING or KEY_FILE_UNUSABLE."""
         self.host, self.port = parse_address(address)
         if not zmq.has("curve"):
             raise MaestroError(
@@ -103,37 +64,42 @@ class CurveListener:
             )
         self._state = state
         self._pair = key_files.server_pair(data, new_pair)
-        self._ring = KeyRing(data, warn)
+        self._keys = KeyRing(data, warn)
         self._context = zmq.Context()
-        # Before any socket that needs it: a handshake that finds nobody to ask is refused.
+        # Before any socket that needs it: libzmq refuses a handshake if there is no ZAP socket to ask.
         self.zap = self._context.socket(zmq.REP)
         self.zap.bind(_ZAP)
-        self.router = self._secured(zmq.ROUTER)
+        self.router = self._secured(zmq.ROUTER, frame_bytes_max=wire_bytes_max * socket_options.FRAME_FACTOR)
         self.router.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self.router.setsockopt(zmq.MAXMSGSIZE, wire_bytes_max * _HARD_FACTOR)
         self.router.monitor(_MONITOR, _EVENTS)
         self._monitor = self._context.socket(zmq.PAIR)
         self._monitor.setsockopt(zmq.RCVHWM, 0)
         self._monitor.connect(_MONITOR)
-        self.publisher = self._new_publisher()
+        self.notices = CurvePublisher(self._new_publisher(), self._may_subscribe)
         self._publisher_is_bound = False
         self._polled: list[zmq.Socket[bytes]] = []
-        self.held: set[str] = set()
-        state.topics = TopicUnion(state.topics, self.held)
+        state.topics = TopicUnion(state.topics, self.notices.topics)
         self._revoked: set[str] = set()
-        self._holders: dict[str, int] = {}
-        self._denied: dict[str, int] = {}
         self._last_seen_ms: dict[str, int] = {}
-        self.opened = self.closed = self.refused = self.refused_topics = self.unsent = 0
+        # Handshakes done, connections ended, handshakes refused, replies that could not be sent.
+        self.opened = self.closed = self.refused = self.unsent = 0
 
     @property
     def address(self) -> str:
-        """Where requests are taken; notices on the port after it."""
+        """The address of requests; notices use the next port."""
         return f"tcp://{self.host}:{self.port}"
+
+    @property
+    def publisher(self) -> zmq.Socket[bytes]:
+        return self.notices.socket
+
+    @property
+    def held(self) -> AbstractSet[str]:
+        return self.notices.topics
 
     def bind(self) -> None:
         """Listen. Raises MaestroError BAD_SETTING."""
-        self._ring.refresh()
+        self._keys.refresh()
         try:
             self.router.bind(self.address)
             self._bind_publisher()
@@ -149,16 +115,12 @@ class CurveListener:
         self.publisher.bind(f"tcp://{self.host}:{self.port + 1}")
         self._publisher_is_bound = True
 
-    def _secured(self, kind: int) -> zmq.Socket[bytes]:
+    def _secured(self, kind: int, *, frame_bytes_max: int) -> zmq.Socket[bytes]:
         socket = self._context.socket(kind)
+        socket_options.set_limits(socket, frame_bytes_max=frame_bytes_max)
         socket.setsockopt(zmq.CURVE_SERVER, 1)
         socket.setsockopt(zmq.CURVE_SECRETKEY, self._pair.secret.encode())
         socket.setsockopt(zmq.ZAP_DOMAIN, b"maestro")
-        socket.setsockopt(zmq.LINGER, _LINGER_MS)
-        socket.setsockopt(zmq.BACKLOG, _BACKLOG)
-        socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
-        socket.setsockopt(zmq.SNDHWM, _HIGH_WATER)
-        socket.setsockopt(zmq.RCVHWM, _HIGH_WATER)
         socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENCE_MS)
         socket.setsockopt(zmq.HEARTBEAT_TTL, SILENCE_MS)
@@ -167,14 +129,13 @@ class CurveListener:
         return socket
 
     def _new_publisher(self) -> zmq.Socket[bytes]:
-        publisher = self._secured(zmq.XPUB)
-        # Manual: a subscription counts only when we say so. It also passes every one up, as XPUB_VERBOSE does.
+        publisher = self._secured(zmq.XPUB, frame_bytes_max=socket_options.TOPIC_BYTES_MAX)
+        # Manual: a subscription takes effect only if we apply it. Each one is passed up, as XPUB_VERBOSE does.
         publisher.setsockopt(zmq.XPUB_MANUAL, 1)
-        publisher.setsockopt(zmq.MAXMSGSIZE, _TOPIC_BYTES_MAX)
         return publisher
 
     def register(self, poller: zmq.Poller) -> None:
-        """Have the loop woken by what comes; to be called again whenever it is about to wait."""
+        """Have the poller wake the loop. Call it before each wait, because a revocation changes the sockets."""
         sockets = [self.zap, self.router, self.publisher]
         if sockets != self._polled:
             for socket in self._polled:
@@ -183,40 +144,41 @@ class CurveListener:
                 poller.register(socket, zmq.POLLIN)
             self._polled = sockets
 
-    # --- who comes in --------------------------------------------------------------------------------------
+    # --- keys ----------------------------------------------------------------------------------------------
 
-    def _let_in(self) -> None:
-        """Answer the handshakes that wait."""
+    def _answer_handshakes(self) -> None:
         while True:
             try:
                 frames = self.zap.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            # version, request id, domain, address, identity, mechanism, credentials; libzmq makes them, no peer.
+            # version, request id, domain, address, identity, mechanism, credentials: made by libzmq, not by the peer.
             public = z85.encode(frames[6]).decode() if frames[5] == b"CURVE" else ""
             self._refresh()
-            good = self._ring.get(public) is not None
-            status = (b"200", b"OK", public.encode()) if good else (b"400", b"no such key", b"")
+            is_valid = self._keys.get(public) is not None
+            status = (b"200", b"OK", public.encode()) if is_valid else (b"400", b"no such key", b"")
             self.zap.send_multipart((frames[0], frames[1], *status, b""))
 
     def _refresh(self) -> None:
-        self._revoked |= self._ring.refresh()
+        self._revoked |= self._keys.refresh()
+
+    def _may_subscribe(self, public: str, topic: str) -> bool:
+        self._refresh()
+        key = self._keys.get(public)
+        return key is not None and key_authorization.may_hear(self._state, key, topic)
 
     def look_after(self, tick_ms: int) -> int:
-        """Every `tick_ms`: revoked keys go, what happened at the door is counted. When to look again, in ms."""
+        """Disconnect revoked keys, and count connections. Returns the time until the next call, in milliseconds;
+        usually `tick_ms`."""
         self._refresh()
         if self._revoked:
             self._revoked.clear()
-            # A subscription can't be taken from one peer of an XPUB; so all go, and whoever still has a key is back
-            # within a fifth of a second, gets its head again, and catches up.
-            self.publisher.close(0)
-            self.publisher = self._new_publisher()
+            # A subscription can't be taken from one peer of an XPUB. All are disconnected; a peer with a valid key is
+            # back within a fifth of a second, gets its head again, and catches up.
+            self.notices.replace_socket(self._new_publisher())
             self._publisher_is_bound = False
-            self.held.clear()
-            self._holders.clear()
-            self._denied.clear()
         if not self._publisher_is_bound:
-            # The closed one lets go of the port a moment later; then the next look gets it.
+            # The closed socket releases the port a moment later; then the next call gets it.
             with contextlib.suppress(zmq.ZMQError):
                 self._bind_publisher()
         while True:
@@ -232,21 +194,21 @@ class CurveListener:
     # --- requests ------------------------------------------------------------------------------------------
 
     def receive(self, most: int) -> Iterator[IncomingRequest]:
-        """Up to `most` requests that are there now; who stands before the door is let in first."""
-        self._let_in()
+        """Answer the handshakes that wait; then yield up to `most` requests that have arrived."""
+        self._answer_handshakes()
         for _ in range(most):
             try:
-                # The key comes with each: a routing id is the peer's to choose, and may have been another's.
+                # The key is read from each request: a routing id is chosen by the peer, and may have been another's.
                 peer, *parts = self.router.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            public = _user(parts[0]) if parts else ""
+            public = public_key(parts[0]) if parts else ""
             yield IncomingRequest(peer.bytes, None, [part.bytes for part in parts] or [b""], public)
 
     def vouch(self, public: str, request: Request, now_ms: int) -> Request:
-        """The request as its peer's key allows it. Raises MaestroError KEY_REVOKED, or as `key_rights.check`."""
+        """The request as its key allows it. Raises MaestroError KEY_REVOKED, or as `key_authorization.check`."""
         self._refresh()
-        key = self._ring.get(public)
+        key = self._keys.get(public)
         if key is None:
             raise MaestroError(
                 "KEY_REVOKED",
@@ -258,7 +220,7 @@ class CurveListener:
         return key_authorization.check(self._state, key, request)
 
     def reply(self, peer: bytes, request_id: bytes, status: bytes, body: bytes) -> None:
-        """Answer, if the peer is still there and takes it."""
+        """Send a reply; drop and count it if the peer is gone or does not read."""
         try:
             self.router.send_multipart((peer, PROTOCOL_HEADER, request_id, status, body), zmq.NOBLOCK)
         except zmq.ZMQError as error:
@@ -267,76 +229,25 @@ class CurveListener:
             self.unsent += 1
 
     def flush(self) -> None:
-        """Nothing: libzmq's own thread sends."""
+        """Do nothing: libzmq's own thread sends."""
 
-    # --- notices -------------------------------------------------------------------------------------------
-
-    def publish(self, topic: str, body: bytes) -> None:
-        """Give a notice to whoever listens."""
-        with contextlib.suppress(zmq.Again):
-            self.publisher.send_multipart((topic.encode(), body), zmq.NOBLOCK)
-
-    def wants(self, session: str) -> bool:
-        """Whether anybody holds a topic that this session's notices could match."""
-        own = f"{session}{TOPIC_SEPARATOR}"
-        return own in self.held or "" in self.held or any(topic.startswith(own) for topic in self.held)
-
-    def subscriptions(self) -> Iterator[str]:
-        """Topics newly subscribed to by those who may; keeps `held`."""
-        while True:
-            try:
-                frame = self.publisher.recv(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return
-            raw = frame.bytes
-            topic = raw[1:].decode("utf-8", "replace")
-            if raw[:1] == b"\x01":
-                self._refresh()
-                key = self._ring.get(_user(frame))
-                if key is None or not key_authorization.may_hear(self._state, key, topic):
-                    self.refused_topics += 1
-                    self._denied[topic] = self._denied.get(topic, 0) + 1
-                    continue
-                # libzmq applies it to the peer of the frame that was received last.
-                self.publisher.setsockopt(zmq.SUBSCRIBE, raw[1:])
-                self._holders[topic] = self._holders.get(topic, 0) + 1
-                self.held.add(topic)
-                yield topic
-            elif raw[:1] == b"\x00":
-                self._let_go(topic, raw[1:], by_peer=bool(_user(frame)))
-
-    def _let_go(self, topic: str, raw: bytes, *, by_peer: bool) -> None:
-        if by_peer:
-            # One that is gone takes its subscriptions with it; one that stays must be told.
-            self.publisher.setsockopt(zmq.UNSUBSCRIBE, raw)
-        # Whose it was is not told of a peer that is gone: a denied one's is taken first, so that nobody who was let
-        # in is left without notices.
-        for counted in (self._denied, self._holders):
-            if topic in counted:
-                counted[topic] -= 1
-                if not counted[topic]:
-                    del counted[topic]
-                    if counted is self._holders:
-                        self.held.discard(topic)
-                return
-
-    # --- the end -------------------------------------------------------------------------------------------
+    # --- status and end ------------------------------------------------------------------------------------
 
     def stats(self) -> dict[str, Any]:
-        """For `maestro status`. `keys`: when each was last heard of, ms since the epoch."""
+        """For `maestro status`. `keys`: the time of each key's last request, in ms since the epoch."""
         return {
             "address": self.address,
             "noticesPort": self.port + 1,
             "connected": max(0, self.opened - self.closed),
             "handshakes": self.opened,
             "refusedHandshakes": self.refused,
-            "refusedTopics": self.refused_topics,
+            "refusedTopics": self.notices.refused_topics,
             "unsentReplies": self.unsent,
             "keys": dict(self._last_seen_ms),
         }
 
     def close(self) -> None:
-        """Flush for half a second at most."""
+        """Stop listening; libzmq sends what it can within half a second."""
         self.router.disable_monitor()
         self._monitor.close(0)
         self.router.close()
@@ -346,7 +257,7 @@ class CurveListener:
 
 
 class TopicUnion(AbstractSet[str]):
-    """The topics held at the local socket or at the door."""
+    """The topics that have a subscriber at any listener."""
 
     def __init__(self, *parts: AbstractSet[str]) -> None:
         self._parts = parts
@@ -358,7 +269,7 @@ class TopicUnion(AbstractSet[str]):
         return iter(set().union(*self._parts))
 
     def __len__(self) -> int:
-        return sum(map(len, self._parts))  # one held at both counts twice; asked at every commit
+        return sum(map(len, self._parts))  # a topic of two listeners counts twice: every commit asks for this
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -368,7 +279,7 @@ def parse_address(text: str) -> tuple[str, int]:
         raise MaestroError(
             "BAD_SETTING",
             f"--tcp takes HOST:PORT, not {text[:80]!r}",
-            "For example 0.0.0.0:5570; a port from 1 to 65,534, since notices go out at the one after it.",
+            "For example 0.0.0.0:5570; a port from 1 to 65,534, since notices use the next one.",
         )
     return host, int(port)
 
@@ -377,11 +288,3 @@ def new_pair() -> key_files.KeyPair:
     """A new Curve25519 pair."""
     public, secret = zmq.curve_keypair()
     return key_files.KeyPair(public.decode(), secret.decode())
-
-
-def _user(frame: zmq.Frame) -> str:
-    """The public key that the handshake was made with; empty where a frame carries none."""
-    try:
-        return str(frame.get("User-Id"))
-    except zmq.ZMQError:
-        return ""

@@ -1,7 +1,7 @@
-"""Notices: what watchers are told, and that there is something to fetch.
+"""Notices: what watchers receive after a commit, so that they know that there is something to fetch.
 
-Rule: after the commit, without any text, one for each party that somebody listens for. A notice is a hint: it may be
-dropped, and then the gap in `seq` shows it.
+Rule: a notice has no text, and one is sent to each party that has a subscriber. It is a hint: it may be dropped, and
+then the gap in `seq` shows it.
 """
 
 from __future__ import annotations
@@ -18,36 +18,31 @@ if TYPE_CHECKING:
 
     from maestro_broker.core.model.state import Change, State
 
-    from .curve_listener import CurveListener
-    from .local_listener import LocalListener
+    from .listener import Listener
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def publish(posts: Sequence[LocalListener | CurveListener], changes: list[Change]) -> None:
-    """Tell of a committed batch, each at the posts where somebody listens."""
+def publish(listeners: Sequence[Listener], changes: list[Change]) -> None:
+    """Send the notices of a committed batch, at each listener that has a subscriber for them."""
+    publishers = [listener.notices for listener in listeners]
     for change in changes:
         event = records.event(change.lsn, change.record)
         body = b""
         for party in event.parties():
-            for post in posts:
-                if post.wants(party):
+            for publisher in publishers:
+                if publisher.wants(party):
                     body = body or _encode(event)
-                    post.publish(f"{party}{TOPIC_SEPARATOR}{event.event}", body)
+                    publisher.publish(f"{party}{TOPIC_SEPARATOR}{event.event}", body)
 
 
-def greet(post: LocalListener | CurveListener, state: State, lsn: int, now_ms: int) -> None:
-    """New watchers learn where their mailboxes stand."""
-    for topic in post.subscriptions():
-        publish_head(post, state, topic, lsn, now_ms)
-
-
-def publish_head(post: LocalListener | CurveListener, state: State, topic: str, lsn: int, now_ms: int) -> None:
-    """A new watcher learns where its mailbox stands."""
-    session, separator, rest = topic.partition(TOPIC_SEPARATOR)
-    if not separator or rest:
-        return  # an observer of everything, or of one kind of event: it has no mailbox to catch up with
-    mailbox = state.mailboxes.get(session)
-    seq = mailbox.head_seq if mailbox is not None else 0
-    head = Event(lsn=lsn, at=now_ms, event="head", session=session, seq=seq)
-    post.publish(f"{session}{TOPIC_SEPARATOR}head", _encode(head))
+def greet(listener: Listener, state: State, lsn: int, now_ms: int) -> None:
+    """Send the head of its mailbox to each new watcher, so that it knows what it has missed."""
+    for topic in listener.notices.subscriptions():
+        session, separator, rest = topic.partition(TOPIC_SEPARATOR)
+        if not separator or rest:
+            continue  # an observer of everything, or of one kind of event, has no mailbox to catch up with
+        mailbox = state.mailboxes.get(session)
+        seq = mailbox.head_seq if mailbox is not None else 0
+        head = Event(lsn=lsn, at=now_ms, event="head", session=session, seq=seq)
+        listener.notices.publish(f"{session}{TOPIC_SEPARATOR}head", _encode(head))

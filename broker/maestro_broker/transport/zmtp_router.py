@@ -1,9 +1,9 @@
-"""Local router: the broker's end of every connection on this machine.
+"""ZMTP router: the broker's end of every connection on this machine.
 
-Rule: a ROUTER on the wire (ZMTP 3.1, `zmtp`), without libzmq's I/O thread: a request and its answer are two wake-ups
-of a thread fewer, what arrived together is read by one call and answered by one, and the kernel says who the peer is.
-Whoever speaks ZMTP can connect, libzmq's DEALER among them. Never blocks: who does not read is not read from either,
-and answers beyond that are dropped, for a client repeats its request.
+Rule: a ROUTER on the wire (ZMTP 3.1, `maestro_wire.zmtp`) without libzmq's I/O thread. That saves two thread wake-ups
+a request; requests that arrived together are read by one system call and answered by one; and the kernel names the
+peer's user. Any ZMTP peer can connect, libzmq's DEALER among them. Nothing here blocks. A peer that does not read its
+replies is not read from; replies above a limit are dropped, because a client repeats its request.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 _BACKLOG = 1_024
 _ACCEPT_MAX = 64
 _CHUNK = 1 << 18
-# A connection that has not said who it is after so long goes.
+# Close connections that have not completed the ZMTP handshake within this time.
 _HANDSHAKE_S = 5.0
-# A peer that leaves so much unread gets nothing new to do; and where answers to what it has asked already exceed the
-# second, they are dropped and counted.
+# Stop reading requests from a peer with more unsent replies than the first; drop, and count, replies above the
+# second.
 _UNREAD_BYTES_MAX = 1 << 20
 _UNSENT_BYTES_MAX = 64 << 20
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -38,31 +38,30 @@ _NO_MORE_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENO
 
 
 class ZmtpPeer:
-    """One connection. `uid`: whose process it is, None where the kernel does not tell."""
+    """One connection."""
 
-    __slots__ = ("began_s", "events", "is_open", "left", "link", "out", "queued", "socket", "uid", "unsent")
+    __slots__ = ("began_s", "events", "is_open", "link", "out", "queued", "socket", "uid", "unread", "unsent")
 
     def __init__(self, connected: socket.socket, frame_bytes_max: int, began_s: float) -> None:
         self.socket = connected
-        self.uid = _uid(connected)
+        self.uid = _uid(connected)  # of the peer's process; None if the kernel does not say
         self.link = zmtp.ZmtpConnection(zmtp.ROUTERS_PEERS, frame_bytes_max)
         self.is_open = True
         self.began_s = began_s
         self.events = _READ
-        self.left: list[list[bytes]] = []  # requests that were read and not handed out, the next one last
-        self.queued = False  # has something to hand out
-        self.out: list[bytes] = []  # of this turn
-        # What the socket did not take. Not bytes: of 64 MiB each piece that goes would cost a copy of the rest.
+        self.unread: list[list[bytes]] = []  # requests received and not yet yielded, the next one last
+        self.queued = False  # whether it is in the router's queue
+        self.out: list[bytes] = []  # replies of this batch
+        # Unsent data. A bytearray, because trimming `bytes` would copy the remaining (up to 64 MiB) on every send.
         self.unsent = bytearray()
 
 
 class ZmtpRouter:
-    """`opened`, `closed`: connections so far. `unsent`: replies that nobody could be given.
-
-    `frame_bytes_max`: who sends a larger frame is hung up on. `peers_max`: more are not let in.
-    """
+    """All connections of one Unix socket."""
 
     def __init__(self, frame_bytes_max: int, peers_max: int) -> None:
+        """A peer that sends a frame above `frame_bytes_max` is disconnected. With `peers_max` connections, no more
+        are accepted."""
         self._frame_bytes_max = frame_bytes_max
         self._peers_max = peers_max
         self._selector = selectors.DefaultSelector()
@@ -71,15 +70,17 @@ class ZmtpRouter:
         self._buffer = bytearray(_CHUNK)
         self._view = memoryview(self._buffer)
         self._peers: set[ZmtpPeer] = set()
-        self._strangers: set[ZmtpPeer] = set()
-        # Who comes next. Kept from one `receive` to the next, else the selector's order would decide, and whoever
-        # always has something would always be first.
+        self._handshaking: set[ZmtpPeer] = set()
+        # Peers with requests, in turn. Kept from one `receive` to the next: in the selector's order, a peer that
+        # always has requests would always be first.
         self._queue: deque[ZmtpPeer] = deque()
-        self._dirty: list[ZmtpPeer] = []
+        self._dirty: list[ZmtpPeer] = []  # peers with replies of this batch
+        # Connections opened and closed, and replies that were dropped.
         self.opened = self.closed = self.unsent = 0
 
     def listen(self, path: str, fd: int | None = None) -> None:
-        """At `path`, whose old file goes; or on a socket that somebody listens on already. Raises OSError."""
+        """Listen at `path`, replacing an old socket file; or on `fd`, a socket that listens already. Raises
+        OSError."""
         if fd is not None:
             self._listener = socket.socket(fileno=fd)
         else:
@@ -89,23 +90,23 @@ class ZmtpRouter:
             self._listener.bind(path)
             self._listener.listen(_BACKLOG)
         self._listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
-        self._accept_again()
+        self._resume_accepting()
 
     def fileno(self) -> int:
-        """Readable when `receive` has something to do, or else `has_left`."""
+        """For a poller: readable when a socket has work for `receive`. See also `has_left`."""
         return self._selector.fileno()
 
     @property
     def has_left(self) -> bool:
-        """Whether the last `receive` was ended before it had handed out all."""
+        """Whether requests remain that the last `receive` did not yield."""
         return bool(self._queue)
 
-    # --- what comes ----------------------------------------------------------------------------------------
+    # --- receiving -----------------------------------------------------------------------------------------
 
     def receive(self, most: int) -> Iterator[tuple[ZmtpPeer, list[bytes]]]:
-        """The requests that are there now, each with its frames: `most` of them, the rest by the next call.
+        """Yield up to `most` requests that have arrived, each with its frames.
 
-        By turns: of each peer what one call has read, and whoever has more goes behind the others.
+        Round robin: each peer's turn is what one system call has read; a peer with more is queued behind the others.
         """
         queue = self._queue
         for key, events in self._selector.select(0):
@@ -121,17 +122,18 @@ class ZmtpRouter:
         while queue and count < most:
             peer = queue.popleft()
             peer.queued = False
-            # Who does not read what it has asked for is not asked what else it wants; `_send` brings it back.
+            # Stop reading requests from a peer whose unsent replies exceed the limit. `_send` queues the peer again
+            # once it has read them.
             if not peer.is_open or len(peer.unsent) > _UNREAD_BYTES_MAX:
                 continue
-            left = peer.left or self._read(peer)
+            unread = peer.unread or self._read(peer)
             try:
-                while left and count < most:
+                while unread and count < most:
                     count += 1
-                    yield peer, left.pop()
+                    yield peer, unread.pop()
             finally:
-                if left:
-                    peer.left = left
+                if unread:
+                    peer.unread = unread
                     self._enqueue(peer)
 
     def _enqueue(self, peer: ZmtpPeer) -> None:
@@ -140,7 +142,7 @@ class ZmtpRouter:
             self._queue.append(peer)
 
     def _read(self, peer: ZmtpPeer) -> list[list[bytes]]:
-        """What came, the first last."""
+        """The requests of one system call, the first one last."""
         try:
             size = peer.socket.recv_into(self._buffer)
         except BlockingIOError:
@@ -154,15 +156,15 @@ class ZmtpRouter:
         try:
             answer = link.receive(bytes(self._view[:size]))
         except zmtp.ProtocolError:
-            # No ZMTP, or a frame above the limit: libzmq, too, hangs up on it.
+            # Not ZMTP, or a frame above the limit: libzmq closes the connection, too.
             self._drop(peer)
             return []
         if answer:
             peer.out.append(answer)
             self._send(peer)
         messages, link.messages = link.messages, []
-        if link.ready and peer in self._strangers:
-            self._strangers.discard(peer)
+        if link.ready and peer in self._handshaking:
+            self._handshaking.discard(peer)
         messages.reverse()
         return messages
 
@@ -172,7 +174,7 @@ class ZmtpRouter:
             if listener is None:
                 return
             if len(self._peers) >= self._peers_max:
-                self._accept_no_more(listener)
+                self._pause_accepting(listener)
                 return
             try:
                 connected, _ = listener.accept()
@@ -180,32 +182,32 @@ class ZmtpRouter:
                 return
             except OSError as error:
                 if error.errno in _NO_MORE_FILES:
-                    self._accept_no_more(listener)
+                    self._pause_accepting(listener)
                     return
-                continue  # that one has gone already
-            connected.setblocking(False)  # noqa: FBT003 - as above
+                continue  # the peer has closed it already
+            connected.setblocking(False)  # noqa: FBT003 - the standard library's signature
             self.opened += 1
             peer = ZmtpPeer(connected, self._frame_bytes_max, time.monotonic())
             self._peers.add(peer)
-            self._strangers.add(peer)
+            self._handshaking.add(peer)
             self._selector.register(connected, _READ, peer)
             peer.out.append(zmtp.ROUTER_OPENING)
             self._send(peer)
 
-    def _accept_no_more(self, listener: socket.socket) -> None:
-        """Until some have gone: `look_after` tries again. Who waits stays in the kernel's queue."""
+    def _pause_accepting(self, listener: socket.socket) -> None:
+        """Until connections were closed: `look_after` tries again. New peers wait in the kernel's queue."""
         self._selector.unregister(listener)
         self._accepts = False
 
-    def _accept_again(self) -> None:
+    def _resume_accepting(self) -> None:
         if not self._accepts and self._listener is not None:
             self._selector.register(self._listener, _READ, None)
             self._accepts = True
 
-    # --- what goes -----------------------------------------------------------------------------------------
+    # --- sending -------------------------------------------------------------------------------------------
 
     def reply(self, peer: ZmtpPeer, frames: Iterable[bytes]) -> None:
-        """An answer, for the next `flush`."""
+        """Queue a reply for the next `flush`."""
         if not peer.is_open or len(peer.unsent) > _UNSENT_BYTES_MAX:
             self.unsent += 1
         else:
@@ -214,7 +216,7 @@ class ZmtpRouter:
             peer.out.append(zmtp.message(frames))
 
     def flush(self) -> None:
-        """Send what was put, as far as the peers take it now."""
+        """Send the queued replies, as far as the sockets take them now."""
         dirty, self._dirty = self._dirty, []
         for peer in dirty:
             self._send(peer)
@@ -248,7 +250,7 @@ class ZmtpRouter:
         if events != peer.events:
             peer.events = events
             self._selector.modify(peer.socket, events, peer)
-        if peer.left and events & _READ:
+        if peer.unread and events & _READ:
             self._enqueue(peer)
 
     def _drop(self, peer: ZmtpPeer) -> None:
@@ -257,25 +259,25 @@ class ZmtpRouter:
         peer.is_open = False
         self.closed += 1
         self._peers.discard(peer)
-        self._strangers.discard(peer)
+        self._handshaking.discard(peer)
         self._selector.unregister(peer.socket)
         peer.socket.close()
 
-    # --- now and then --------------------------------------------------------------------------------------
+    # --- upkeep --------------------------------------------------------------------------------------------
 
     def look_after(self) -> None:
-        """Once a second: connections that say nothing go, and new ones are let in again."""
+        """Once a second: close connections without a handshake, and accept new ones again."""
         since_s = time.monotonic() - _HANDSHAKE_S
-        for peer in [peer for peer in self._strangers if peer.began_s < since_s]:
+        for peer in [peer for peer in self._handshaking if peer.began_s < since_s]:
             self._drop(peer)
-        self._accept_again()
+        self._resume_accepting()
 
     def stats(self) -> dict[str, int]:
         """For `maestro status`."""
         return {"opened": self.opened, "closed": self.closed, "unsentReplies": self.unsent}
 
     def close(self, linger_s: float) -> None:
-        """Give the peers what they have to get, for so long at most, and let go."""
+        """Stop listening; send what is queued, within `linger_s`; then close all connections."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -291,7 +293,7 @@ class ZmtpRouter:
 
 
 def _uid(connected: socket.socket) -> int | None:
-    """Whose process has the other end, as the kernel says (SO_PEERCRED, Linux)."""
+    """The user of the process at the other end (SO_PEERCRED, Linux)."""
     if not hasattr(socket, "SO_PEERCRED"):
         return None
     credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)

@@ -129,7 +129,7 @@ class SpoolExporter:
         directory = os.path.join(self._data, "messages", "journal")
         try:
             listed = scanning.catalogue(directory)
-            found = [scanning.read(place, after_lsn) for place in listed.places]
+            found = [scanning.read(file, after_lsn) for file in listed.segments]
         except FileNotFoundError:
             return
         for entry in scanning.judge(found, after_lsn).records:

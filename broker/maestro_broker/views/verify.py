@@ -175,18 +175,16 @@ class SpoolVerifier:
             yield VerifyFinding(
                 os.path.join(directory, name), "it is none of the journal's", "Move it away.", harmless=True
             )
-        for place in (*listed.misnamed, *listed.duplicates):
+        for file in (*listed.misnamed, *listed.duplicates):
             yield VerifyFinding(
-                place.path, "a segment has another's name", "The next start puts that right, and says so."
+                file.path, "a segment has another's name", "The next start puts that right, and says so."
             )
         found = []
-        for place in listed.places:
+        for file in listed.segments:
             self._look()
-            if place.header is None:
-                yield VerifyFinding(
-                    place.path, "its header is broken", "The next start serves the records behind it."
-                )
-            found.append(scanning.read(place, after_lsn))
+            if file.header is None:
+                yield VerifyFinding(file.path, "its header is broken", "The next start serves the records behind it.")
+            found.append(scanning.read(file, after_lsn))
         verdict = scanning.judge(found, after_lsn, after_lsn)
         self._looked += len(verdict.records)
         self._tail_records = len(verdict.records)

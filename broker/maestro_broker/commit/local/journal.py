@@ -1,10 +1,10 @@
 """Journal: the commit log on the local disk.
 
-Rule: `submit` returns when all of a batch is on disk, and nobody is told of it before. A failed write or fsync ends
-the journal for good: the kernel drops what it could not write and the next fsync would report success. Room is
-asked for before anything is written, so that a full disk is a refusal and never half a batch.
+Rule: `submit` returns when the whole batch is on disk, and nothing is reported before. A failed write or fsync ends
+the journal for good: the kernel drops the data that it could not write, and the next fsync would report success.
+Space is checked before anything is written, so that a full disk causes a refusal and never half a batch.
 
-The main thread appends; the filer's thread prepares spare segments and releases old ones.
+The main thread submits; the spool writer's thread prepares spare segments and releases old ones.
 docs/decisions/0002-journal-format.md has the format and the reasons.
 """
 
@@ -29,53 +29,56 @@ if TYPE_CHECKING:
 
 
 def first_segment_lsn(directory: str) -> int | None:
-    """The first LSN of the oldest segment; None where there is none, or no directory.
+    """The first LSN of the oldest segment; None if there is no segment, or no directory.
 
     Raises OSError, and MaestroError FORMAT_UNSUPPORTED.
     """
     if not os.path.isdir(directory):
         return None
     listed = catalogue(directory)
-    return min((place.first_lsn for place in (*listed.places, *listed.misnamed)), default=None)
+    return min((file.first_lsn for file in (*listed.segments, *listed.misnamed)), default=None)
 
 
 class Journal:
-    """An open journal, ready to append. Made by `Journal.open`.
+    """An open journal, made by `Journal.open`.
 
     Every method raises FatalError JOURNAL_FAILED after a failure, and after `close`.
     """
 
-    def __init__(self, directory: str, ground: RepairedDirectory, *, segment_bytes: int, reserve_bytes: int) -> None:
+    def __init__(
+        self, directory: str, repaired: RepairedDirectory, *, segment_bytes: int, reserve_bytes: int
+    ) -> None:
         self._directory = directory
         self._segment_bytes = segment_bytes
         self._reserve_bytes = reserve_bytes
-        self._head_lsn = ground.head_lsn
+        self._head_lsn = repaired.head_lsn
         self._fd = -1
-        self._offset = 0  # where the next record goes, in the active segment
-        self._room_bytes = 0  # what records may still take there; the last seal's place is kept free
+        self._offset = 0  # of the next record in the active segment
+        self._room_bytes = 0  # left for records there; the space of the last seal is kept free
         self._sealed = True
-        self._unsettled = False  # a write began and nobody knows how it ended
+        self._write_is_pending = False  # still true after a write: it was interrupted, and its result is unknown
         self._failure: FatalError | None = None
         self._newly_committed: int | None = None  # for `committed`
-        # Segments made ready for this thread, under names that nobody else takes.
+        # Prepared segments of the main thread, under names that only it uses.
         self._ready: list[str] = []
         self._ready_count = 0
-        # The reserve was drawn on, and is what the active segment stands in: not for ordinary appends.
-        self._strained = False
+        # Whether the reserve was used, and whether the active segment is part of it: ordinary batches are then
+        # refused.
+        self._reserve_is_used = False
         self._active_is_reserve = False
-        # Shared with the filer's thread: the files SPARE and RESERVE, and the list of segments.
+        # Shared with the spool writer's thread: the files SPARE and RESERVE, and the list of segments.
         self._lock = threading.Lock()
-        self._prepared = ground.prepared
-        self._segments = ground.segments
+        self._prepared = repaired.prepared
+        self._segments = repaired.segments
 
     @classmethod
     def open(
         cls, directory: str, *, segment_bytes: int, reserve_bytes: int, after_lsn: int, attested_lsn: int = 0
     ) -> tuple[Journal, JournalRecovery]:
-        """Recover the records above `after_lsn` (the checkpoint) and make ready for appending.
+        """Recover the records above `after_lsn` (the checkpoint), and prepare for writing.
 
-        `attested_lsn`: the newest record of which somebody else knows that it was durable, so that a journal that
-        ends before it has lost its end, and no number is given twice.
+        `attested_lsn`: the newest LSN that another file proves to have been durable. A journal that ends before it
+        has lost its end; its LSNs are not given again.
 
         `segment_bytes`: the size of a new segment. `reserve_bytes`: the free space that ordinary batches leave.
         An interrupted call can be repeated. Raises MaestroError FORMAT_UNSUPPORTED, FatalError JOURNAL_FAILED, or
@@ -83,17 +86,17 @@ class Journal:
         journal opens, and ordinary batches are refused until there is more.
         """
         try:
-            recovery, ground = repair.repair_directory(
+            recovery, repaired = repair.repair_directory(
                 directory, segment_bytes=segment_bytes, after_lsn=after_lsn, attested_lsn=attested_lsn
             )
-            journal = cls(directory, ground, segment_bytes=segment_bytes, reserve_bytes=reserve_bytes)
-            # First, for on a full disk their room is needed.
+            journal = cls(directory, repaired, segment_bytes=segment_bytes, reserve_bytes=reserve_bytes)
+            # First, because on a full disk their space is needed.
             journal.release(after_lsn)
-            if ground.empty is not None:
-                journal._use(os.open(ground.empty, os.O_RDWR | os.O_CLOEXEC), segment_bytes)
-            elif journal._gather(1, (SPARE,), reserve_bytes):
-                # A new segment at each start: of a recovered one it is not known what the disk holds in the place
-                # of the zeros that the page cache shows.
+            if repaired.empty is not None:
+                journal._use(os.open(repaired.empty, os.O_RDWR | os.O_CLOEXEC), segment_bytes)
+            elif journal._take_segments(1, (SPARE,), reserve_bytes):
+                # A new segment at each start: where the page cache shows zeros at the end of a recovered one, the
+                # disk may hold other bytes.
                 journal._roll()
                 journal.release(after_lsn)
         except OSError as error:
@@ -109,7 +112,7 @@ class Journal:
 
     @property
     def held_bytes(self) -> int:
-        """What the segments take on the disk, with those that are prepared."""
+        """The space of all segments on the disk, prepared ones included."""
         return disk.held_bytes(self._directory)
 
     def submit(self, records: Sequence[bytes], *, from_reserve: bool = False) -> int:
@@ -132,88 +135,69 @@ class Journal:
         lsn, self._newly_committed = self._newly_committed, None
         return lsn
 
-    def _append(self, bodies: Sequence[bytes], *, from_reserve: bool) -> None:
-        self._check()
-        if self._active_is_reserve and not from_reserve and not self._is_relieved():
-            raise _storage_full(self._directory)
-        need_bytes = sum(map(len, bodies)) + RECORD_BYTES * len(bodies)
-        if need_bytes <= self._room_bytes:
-            self._write(bodies)
-            return
-        pieces = segment.split(bodies, self._room_bytes, self._fresh_room_bytes)
-        if not self._obtain(len(pieces) - 1, from_reserve=from_reserve):
-            raise _storage_full(self._directory)
-        for index, piece in enumerate(pieces):
-            if index:
-                try:
-                    self._roll()
-                except OSError as error:
-                    raise self._fail(error) from error
-            self._write(piece)
+    def has_room(self, record_bytes: int, *, from_reserve: bool = False) -> bool:
+        """Whether a batch of this size will be accepted. True is a promise: the segments are prepared now.
 
-    def has_room(self, body_bytes: int, *, from_reserve: bool = False) -> bool:
-        """Whether an append of this size will not be refused; a promise, for what it takes is set aside now.
-
-        `body_bytes`: of all bodies of the next append together, and segment.RECORD_BYTES for each. Without
-        `from_reserve` the answer is for ordinary appends.
+        `record_bytes`: of all records of the next batch, and segment.RECORD_BYTES for each.
         """
-        if body_bytes <= self._room_bytes and not self._strained:
+        if record_bytes <= self._room_bytes and not self._reserve_is_used:
             return True
         self._check()
-        if self._strained and not from_reserve and not self._is_relieved():
+        if self._reserve_is_used and not from_reserve and not self._reserve_is_restored():
             return False
-        if body_bytes <= self._room_bytes:
+        if record_bytes <= self._room_bytes:
             return True
-        # Two neighbours together hold more than one segment's room, or the second would not have been begun.
-        fresh = self._fresh_room_bytes
-        count = 1 if body_bytes <= fresh else 1 + 2 * body_bytes // fresh
-        return self._obtain(count, from_reserve=from_reserve)
+        # Two neighbouring segments hold more than one segment's bytes, or the second would not have been begun.
+        new = self._new_segment_bytes
+        count = 1 if record_bytes <= new else 1 + 2 * record_bytes // new
+        return self._reserve_segments(count, from_reserve=from_reserve)
 
     def seal(self) -> None:
-        """Attest that everything appended is durable, without a sync; for when nothing else is to be done.
+        """Record that everything submitted is durable, without a sync; for an idle moment.
 
-        Makes a later bit flip in the last batch corruption rather than a torn write. Takes no LSN; the next append
-        overwrites it. Does nothing where it was done.
+        A later bit flip in the last batch is then recognised as corruption, not taken for a torn write. The seal
+        takes no LSN, and the next batch overwrites it. Does nothing if the last batch is sealed.
         """
         self._check()
         if not self._sealed:
-            self._unsettled = True
+            self._write_is_pending = True
             try:
                 segment.write_all(self._fd, segment.pack_seal(self._head_lsn), self._offset)
             except OSError as error:
                 raise self._fail(error) from error
-            self._unsettled = False
+            self._write_is_pending = False
             self._sealed = True
 
     def release(self, upto_lsn: int) -> None:
-        """Everything up to `upto_lsn` is filed and durable there: remove segments wholly below. From any thread.
+        """Remove the segments whose records all have an LSN up to `upto_lsn`: they are durable in the spool. From any
+        thread.
 
-        The last segment stays, so that a directory without any is a thing to report.
+        The last segment is kept: an empty directory is then always an error to report.
         """
         self._check_failure()
         with self._lock:
             keep = 0
             while keep + 1 < len(self._segments) and self._segments[keep + 1][0] <= upto_lsn + 1:
                 keep += 1
-            gone, self._segments = self._segments[:keep], self._segments[keep:]
+            released, self._segments = self._segments[:keep], self._segments[keep:]
         try:
-            for _, path in gone:  # the oldest first, so that what an interruption leaves has no gap
+            for _, path in released:  # the oldest first, so that an interruption leaves no gap
                 if os.path.exists(path):
                     os.unlink(path)
-            if gone:
+            if released:
                 atomic_file.sync_directory(self._directory)
         except OSError as error:
             raise self._fail(error) from error
 
     def prepare_spare(self) -> None:
-        """Make the reserve and the next segment ahead of time, where they are missing and the disk has room; cheap
-        where they are not. From any one other thread.
+        """Make the reserve and the next segment ahead of time, if they are missing and the disk has space. From one
+        other thread.
         """
         self._check_failure()
         for name in (RESERVE, SPARE):
             with self._lock:
-                there = name in self._prepared
-            if there:
+                is_prepared = name in self._prepared
+            if is_prepared:
                 continue
             aside = os.path.join(self._directory, name + ASIDE)
             try:
@@ -229,9 +213,9 @@ class Journal:
                 raise self._fail(error) from error
 
     def close(self) -> None:
-        """Seal, and refuse every further call. Closing again does nothing."""
+        """Seal, and refuse every further call. A second call does nothing."""
         try:
-            if self._failure is None and not self._unsettled:
+            if self._failure is None and not self._write_is_pending:
                 self.seal()
         finally:
             if self._failure is None:
@@ -242,12 +226,31 @@ class Journal:
 
     # --- inside ------------------------------------------------------------------------------------------
 
+    def _append(self, bodies: Sequence[bytes], *, from_reserve: bool) -> None:
+        self._check()
+        if self._active_is_reserve and not from_reserve and not self._reserve_is_restored():
+            raise _storage_full(self._directory)
+        need_bytes = sum(map(len, bodies)) + RECORD_BYTES * len(bodies)
+        if need_bytes <= self._room_bytes:
+            self._write(bodies)
+            return
+        pieces = segment.split(bodies, self._room_bytes, self._new_segment_bytes)
+        if not self._reserve_segments(len(pieces) - 1, from_reserve=from_reserve):
+            raise _storage_full(self._directory)
+        for index, piece in enumerate(pieces):
+            if index:
+                try:
+                    self._roll()
+                except OSError as error:
+                    raise self._fail(error) from error
+            self._write(piece)
+
     @property
-    def _fresh_room_bytes(self) -> int:
+    def _new_segment_bytes(self) -> int:
         return self._segment_bytes - HEADER_BYTES - SEAL_BYTES
 
     def _check(self) -> None:
-        if self._unsettled:
+        if self._write_is_pending:
             self._failure = self._failure or _failed(self._directory, "a write was interrupted")
         self._check_failure()
 
@@ -261,27 +264,25 @@ class Journal:
         return self._failure
 
     def _write(self, bodies: Sequence[bytes]) -> None:
-        """Into the active segment, which has the room."""
+        """Write into the active segment, which has the space."""
         if not bodies:
             return
         data = segment.pack_records(bodies, self._head_lsn)
-        self._unsettled = True
+        self._write_is_pending = True
         try:
             segment.write_all(self._fd, data, self._offset)
             segment.sync_data(self._fd)
         except OSError as error:
             raise self._fail(error) from error
-        self._unsettled = False
+        self._write_is_pending = False
         self._sealed = False
         self._offset += len(data)
         self._room_bytes -= len(data)
         self._head_lsn += len(bodies)
 
     def _roll(self) -> None:
-        """Go on in a segment that was made ready; all before is durable, which its being in place attests.
-
-        Raises OSError.
-        """
+        """Continue in a prepared segment. Everything before it is durable, and its existence proves that. Raises
+        OSError."""
         ready = self._ready.pop()
         path = os.path.join(self._directory, segment.file_name(self._head_lsn + 1))
         fd = os.open(ready, os.O_RDWR | os.O_CLOEXEC)
@@ -293,13 +294,13 @@ class Journal:
             os.close(fd)
             raise
         with self._lock:
-            # A segment in which nothing was valid has the name of its follower, and was just replaced.
+            # A segment without any valid record has the same name, and was just replaced.
             if self._segments and self._segments[-1][1] == path:
                 self._segments.pop()
             self._segments.append((self._head_lsn + 1, path))
         if self._fd >= 0:
             os.close(self._fd)
-        self._active_is_reserve = self._strained
+        self._active_is_reserve = self._reserve_is_used
         self._use(fd, self._segment_bytes)
 
     def _use(self, fd: int, size: int) -> None:
@@ -308,17 +309,17 @@ class Journal:
         self._room_bytes = size - HEADER_BYTES - SEAL_BYTES
         self._sealed = True  # by the header
 
-    def _is_relieved(self) -> bool:
-        """Whether the reserve is whole again; where there is room for it and nobody has made it yet, it is made here,
-        for otherwise the next appends would take that room first."""
+    def _reserve_is_restored(self) -> bool:
+        """Whether the reserve is whole again. If the disk has space for it, it is made here: otherwise the next
+        batches would use that space first."""
         free_bytes = self._free_bytes()
         with self._lock:
-            whole = RESERVE in self._prepared
-        if free_bytes - (0 if whole else self._segment_bytes) < self._reserve_bytes:
+            is_whole = RESERVE in self._prepared
+        if free_bytes - (0 if is_whole else self._segment_bytes) < self._reserve_bytes:
             return False
-        if not whole and not self._make_reserve():
+        if not is_whole and not self._make_reserve():
             return False
-        self._strained = self._active_is_reserve = False
+        self._reserve_is_used = self._active_is_reserve = False
         return True
 
     def _make_reserve(self) -> bool:
@@ -326,7 +327,7 @@ class Journal:
         try:
             segment.make_zeros(path, self._segment_bytes)
             with self._lock:
-                if RESERVE in self._prepared:  # the other thread was quicker
+                if RESERVE in self._prepared:  # the other thread has made it meanwhile
                     self._ready.append(path)
                 else:
                     os.rename(path, os.path.join(self._directory, RESERVE))
@@ -337,20 +338,20 @@ class Journal:
             raise self._fail(error) from error
         return True
 
-    def _obtain(self, count: int, *, from_reserve: bool) -> bool:
-        """Have at least so many segments ready; False where the disk has no room for them."""
+    def _reserve_segments(self, count: int, *, from_reserve: bool) -> bool:
+        """Have at least `count` prepared segments; false if the disk has no space for them."""
         try:
-            if self._gather(count, (SPARE,), self._reserve_bytes):
+            if self._take_segments(count, (SPARE,), self._reserve_bytes):
                 return True
-            if from_reserve and self._gather(count, (SPARE, RESERVE), 0):
-                self._strained = True
+            if from_reserve and self._take_segments(count, (SPARE, RESERVE), 0):
+                self._reserve_is_used = True
                 return True
         except OSError as error:
             raise self._fail(error) from error
         return False
 
-    def _gather(self, count: int, names: tuple[str, ...], floor_bytes: int) -> bool:
-        """Take the prepared segments of these names, and make what is missing; at least `floor_bytes` stay free."""
+    def _take_segments(self, count: int, names: tuple[str, ...], floor_bytes: int) -> bool:
+        """Take the prepared segments of these names, and make the missing ones; at least `floor_bytes` stay free."""
         if len(self._ready) >= count:
             return True
         with self._lock:
@@ -390,7 +391,7 @@ def _failed(directory: str, why: OSError | str) -> FatalError:
     return FatalError(
         "JOURNAL_FAILED",
         f"the journal in {directory} can't be used any more: {why}",
-        "Look at the disk (free space, the kernel's log), then start the broker again: what was accepted is safe.",
+        "Look at the disk (free space, the kernel's log), then start the broker again: accepted messages are safe.",
     )
 
 
@@ -398,6 +399,6 @@ def _storage_full(directory: str) -> MaestroError:
     return MaestroError(
         "STORAGE_FULL",
         f"the disk has no room for the journal in {directory}",
-        "Free some space; it goes on by itself.",
+        "Free some space; the broker continues by itself.",
         retry_after_s=2.0,
     )

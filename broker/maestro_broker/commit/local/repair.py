@@ -1,8 +1,8 @@
-"""Journal mend: from what a scan found to a journal that can be appended to.
+"""Journal repair: makes a scanned journal ready for writing.
 
-Rule: what is served was made durable by this life or is attested by a former one. After a failed fsync the page
-cache shows records that are not on disk, so whatever nothing attests is written again, into a segment of its own.
-Each step leaves the directory so that the whole can be run again from its start.
+Rule: every served record is proved durable by an earlier run, or made durable by this one. After a failed fsync the
+page cache shows records that are not on the disk. Records without a proof are therefore written again, into a segment
+of their own. Each step leaves the directory so that the whole repair can be run again.
 """
 
 from __future__ import annotations
@@ -23,24 +23,22 @@ if TYPE_CHECKING:
 
 
 class RepairedDirectory(NamedTuple):
-    """What a journal goes on from. `segments`: first LSN and path, in order. `empty`: the path of the last one
-    where it has room and nothing was ever written to it. `prepared`: of SPARE and RESERVE those that are there.
-    """
+    """The state from which a journal continues."""
 
     head_lsn: int
-    segments: list[tuple[int, str]]
-    empty: str | None
-    prepared: set[str]
+    segments: list[tuple[int, str]]  # first LSN and path, in order
+    empty: str | None  # the path of the last segment, if it has space and nothing was ever written to it
+    prepared: set[str]  # SPARE and RESERVE, if they exist
 
 
 def repair_directory(
     directory: str, *, segment_bytes: int, after_lsn: int, attested_lsn: int = 0
 ) -> tuple[JournalRecovery, RepairedDirectory]:
-    """Recover the records above `after_lsn`; up to `attested_lsn` there must be records. Raises OSError, and
-    MaestroError FORMAT_UNSUPPORTED."""
+    """Recover the records above `after_lsn`, and repair the directory. Up to `attested_lsn` there must be records.
+    Raises OSError, and MaestroError FORMAT_UNSUPPORTED."""
     os.makedirs(directory, mode=0o700, exist_ok=True)
-    # A former life may have been killed between a rename or a mkdir and the sync that makes it last; what is served
-    # from a file must not go with its name.
+    # An earlier run may have been killed between a rename or a mkdir and the sync of the directory. A file whose
+    # records are served must not lose its name.
     for above in (directory, os.path.dirname(directory), os.path.dirname(os.path.dirname(directory))):
         atomic_file.sync_directory(above)
     listed = scanning.catalogue(directory)
@@ -49,32 +47,30 @@ def repair_directory(
     ]
     for path in listed.aside:
         os.unlink(path)
-    kept_aside = os.path.join(os.path.dirname(directory), "quarantine")
-    quarantined = [_set_duplicate_aside(kept_aside, place) for place in listed.duplicates]
-    places = sorted(
-        listed.places + [_rename(directory, place, findings) for place in listed.misnamed], key=_first_lsn
-    )
-    if not places and after_lsn:
+    quarantine_dir = os.path.join(os.path.dirname(directory), "quarantine")
+    quarantined = [_quarantine_duplicate(quarantine_dir, file) for file in listed.duplicates]
+    files = sorted(listed.segments + [_rename(directory, file, findings) for file in listed.misnamed], key=_first_lsn)
+    if not files and after_lsn:
         findings.append(f"the journal has no segment, though everything up to LSN {after_lsn} was filed from it")
 
-    # A segment that is filed whole is of no interest, broken or not.
+    # A segment whose records are all in the spool is not read, broken or not.
     scanned = [
-        scanning.read(place, after_lsn)
-        for index, place in enumerate(places)
-        if index + 1 == len(places) or places[index + 1].first_lsn > after_lsn + 1
+        scanning.read(file, after_lsn)
+        for index, file in enumerate(files)
+        if index + 1 == len(files) or files[index + 1].first_lsn > after_lsn + 1
     ]
     verdict = scanning.judge(scanned, after_lsn, attested_lsn)
     for one in scanned:
-        quarantined += _check_header(kept_aside, one, findings)
-    quarantined += _set_damage_aside(kept_aside, verdict)
-    segments = [(place.first_lsn, place.path) for place in places]
+        quarantined += _check_header(quarantine_dir, one, findings)
+    quarantined += _quarantine_damage(quarantine_dir, verdict)
+    segments = [(file.first_lsn, file.path) for file in files]
     torn_bytes = verdict.tail[1] - verdict.tail[0]
     empty: str | None = None
     if scanned:
         last = scanned[-1]
-        segments = _secure_tail(directory, last, verdict, segments, kept_aside, quarantined)
-        if _is_unused(last, segment_bytes) and last.place.first_lsn == verdict.head_lsn + 1:
-            empty = last.place.path
+        segments = _secure_tail(directory, last, verdict, segments, quarantine_dir, quarantined)
+        if _is_unused(last, segment_bytes) and last.file.first_lsn == verdict.head_lsn + 1:
+            empty = last.file.path
     recovery = JournalRecovery(
         [(entry.lsn, entry.body or b"") for entry in verdict.records],
         torn_bytes,
@@ -85,16 +81,16 @@ def repair_directory(
     return recovery, RepairedDirectory(verdict.head_lsn, segments, empty, _usable(directory, listed, segment_bytes))
 
 
-def _first_lsn(place: SegmentFile) -> int:
-    return place.first_lsn
+def _first_lsn(file: SegmentFile) -> int:
+    return file.first_lsn
 
 
 def _usable(directory: str, listed: Catalogue, segment_bytes: int) -> set[str]:
-    """Their content is not read: they were synced under another name before they got this one."""
+    """The prepared segments. Their content is not read: they were synced before they got their names."""
     usable = set()
     for name in listed.prepared:
         path = os.path.join(directory, name)
-        # Of a changed setting; and a copy that took its room on a full disk may have removed it just now.
+        # Another size is that of an earlier setting. On a full disk, a copy may just have removed the file for space.
         if os.path.exists(path):
             if os.path.getsize(path) == segment_bytes:
                 usable.add(name)
@@ -104,42 +100,42 @@ def _usable(directory: str, listed: Catalogue, segment_bytes: int) -> set[str]:
 
 
 def _is_unused(found: ScannedSegment, segment_bytes: int) -> bool:
-    return found.place.header is not None and found.size == segment_bytes and found.used <= HEADER_BYTES
+    return found.file.header is not None and found.size == segment_bytes and found.used <= HEADER_BYTES
 
 
-def _set_duplicate_aside(kept_aside: str, place: SegmentFile) -> QuarantinedBytes:
-    content = segment.read(place.path)
-    name = os.path.basename(place.path)
-    path = quarantine.move(kept_aside, place.path, content, {"reason": "duplicate", "firstLsn": place.first_lsn})
+def _quarantine_duplicate(quarantine_dir: str, file: SegmentFile) -> QuarantinedBytes:
+    content = segment.read(file.path)
+    name = os.path.basename(file.path)
+    path = quarantine.move(quarantine_dir, file.path, content, {"reason": "duplicate", "firstLsn": file.first_lsn})
     return QuarantinedBytes(path, name, 0, len(content), "duplicate")
 
 
-def _rename(directory: str, place: SegmentFile, findings: list[str]) -> SegmentFile:
-    path = os.path.join(directory, segment.file_name(place.first_lsn))
+def _rename(directory: str, file: SegmentFile, findings: list[str]) -> SegmentFile:
+    path = os.path.join(directory, segment.file_name(file.first_lsn))
     findings.append(
-        f"the journal's {os.path.basename(place.path)} begins with LSN {place.first_lsn}; renamed to {path}"
+        f"the journal's {os.path.basename(file.path)} begins with LSN {file.first_lsn}; renamed to {path}"
     )
-    atomic_file.move(place.path, path)
-    return place._replace(path=path)
+    atomic_file.move(file.path, path)
+    return file._replace(path=path)
 
 
-def _check_header(kept_aside: str, found: ScannedSegment, findings: list[str]) -> list[QuarantinedBytes]:
-    name = os.path.basename(found.place.path)
-    if found.place.header is None:
-        content = segment.read(found.place.path)[:HEADER_BYTES]
-        path = quarantine.keep(kept_aside, found.place.path, 0, content, {"reason": "header"})
+def _check_header(quarantine_dir: str, found: ScannedSegment, findings: list[str]) -> list[QuarantinedBytes]:
+    name = os.path.basename(found.file.path)
+    if found.file.header is None:
+        content = segment.read(found.file.path)[:HEADER_BYTES]
+        path = quarantine.keep(quarantine_dir, found.file.path, 0, content, {"reason": "header"})
         return [QuarantinedBytes(path, name, 0, len(content), "header")]
-    if found.size < found.place.header.size:
-        findings.append(f"the journal's {name} was cut: {found.size} bytes of {found.place.header.size} are there")
+    if found.size < found.file.header.size:
+        findings.append(f"the journal's {name} was cut: {found.size} bytes of {found.file.header.size} are there")
     return []
 
 
-def _set_damage_aside(kept_aside: str, verdict: Verdict) -> list[QuarantinedBytes]:
+def _quarantine_damage(quarantine_dir: str, verdict: Verdict) -> list[QuarantinedBytes]:
     done = []
     for one in verdict.damage:
         content = segment.read(one.path)[one.offset : one.end]
         note = {"reason": "corrupt", "firstLsn": one.first_lsn, "lastLsn": one.last_lsn}
-        path = quarantine.keep(kept_aside, one.path, one.offset, content, note)
+        path = quarantine.keep(quarantine_dir, one.path, one.offset, content, note)
         name = os.path.basename(one.path)
         done.append(QuarantinedBytes(path, name, one.offset, len(content), "corrupt", one.first_lsn, one.last_lsn))
     return done
@@ -150,31 +146,32 @@ def _secure_tail(
     last: ScannedSegment,
     verdict: Verdict,
     segments: list[tuple[int, str]],
-    kept_aside: str,
+    quarantine_dir: str,
     quarantined: list[QuarantinedBytes],
 ) -> list[tuple[int, str]]:
-    """Write what nothing attests again, and zero it and what was dropped where it stood."""
+    """Write the records without a proof again, and overwrite them and the dropped bytes with zeros in their old
+    place."""
     offset, end = verdict.tail
-    path = last.place.path
+    path = last.file.path
     if verdict.dropped:
         content = segment.read(path)[offset:end]
         note = {"reason": "torn", "firstLsn": verdict.dropped[0].lsn, "lastLsn": verdict.dropped[-1].lsn}
-        copy = quarantine.keep(kept_aside, path, offset, content, note)
+        copy = quarantine.keep(quarantine_dir, path, offset, content, note)
         first, final = verdict.dropped[0].lsn, verdict.dropped[-1].lsn
         quarantined.append(QuarantinedBytes(copy, os.path.basename(path), offset, len(content), "torn", first, final))
         if copy is None:
             end = offset
-    doubtful = [entry for entry in verdict.records if entry.lsn > verdict.durable_lsn]
-    if doubtful:
+    unattested = [entry for entry in verdict.records if entry.lsn > verdict.durable_lsn]
+    if unattested:
         first_lsn = verdict.durable_lsn + 1
-        copied = _write_again(directory, first_lsn, doubtful)
+        copied = _write_again(directory, first_lsn, unattested)
         if copied is None:
-            _write_in_place(path, doubtful, max(end, doubtful[-1].end))
+            _write_in_place(path, unattested, max(end, unattested[-1].end))
             return segments
         if copied == path:
-            return segments  # the copy took the place of a segment in which nothing was attested
+            return segments  # the copy replaced a segment without any proved record
         segments = [*segments, (first_lsn, copied)]
-        offset, end = doubtful[0].offset, max(end, doubtful[-1].end)
+        offset, end = unattested[0].offset, max(end, unattested[-1].end)
     if end > offset:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -186,15 +183,15 @@ def _secure_tail(
 
 
 def _write_again(directory: str, first_lsn: int, entries: list[SegmentRecord]) -> str | None:
-    """A segment just large enough, sealed, put in place when all of it is durable; returns its path.
+    """Write a sealed segment, just large enough, which gets its name once all of it is durable; return its path.
 
-    On a full disk what was prepared for better days gives its room; None where that is not enough.
+    On a full disk the spare and reserve segments are deleted to free space; None if that is not enough.
     """
     bodies = [entry.body or b"" for entry in entries]
     records = segment.pack_records(bodies, first_lsn - 1)
     size = HEADER_BYTES + len(records) + segment.SEAL_BYTES
     path = os.path.join(directory, segment.file_name(first_lsn))
-    givers = [scanning.SPARE, scanning.RESERVE]
+    expendable = [scanning.SPARE, scanning.RESERVE]
     while True:
         try:
             # The seal is written with the records that it attests: both get their name after the sync.
@@ -203,9 +200,9 @@ def _write_again(directory: str, first_lsn: int, entries: list[SegmentRecord]) -
         except OSError as error:
             if error.errno not in disk.FULL:
                 raise
-            if not givers:
+            if not expendable:
                 return None
-            _remove(os.path.join(directory, givers.pop(0)))
+            _remove(os.path.join(directory, expendable.pop(0)))
         else:
             return path
 
@@ -216,9 +213,9 @@ def _remove(path: str) -> None:
 
 
 def _write_in_place(path: str, entries: list[SegmentRecord], end: int) -> None:
-    """The last resort on a full disk: the same bytes over themselves, which makes the page cache write them, and
-    zeros from there to `end`; then a seal. Not the first choice, because records that may have been acknowledged
-    are then at the mercy of a power cut in the middle of a sector's write.
+    """The last resort on a full disk: write the same bytes over themselves, which makes the page cache write them to
+    the disk; then zeros up to `end`, and a seal. Not the first choice, because a power cut in the middle of a
+    sector's write can destroy records that may have been acknowledged.
     """
     first, last = entries[0].offset, entries[-1].end
     content = segment.read(path)[first:last]

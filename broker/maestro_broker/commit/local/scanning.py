@@ -1,9 +1,9 @@
-"""Journal scan: what is in a journal's directory, and which of it is true.
+"""Journal scan: reads a journal's directory, and judges which records are valid.
 
-Rule: reads and judges, changes nothing. One question decides about every hole: was what is missing known durable?
-It was if anything later says so: the synced LSN of a later record or seal, or a later segment, which is put in
-place only after all before it was synced. Then the hole is corruption, and what is whole after it is served.
-Otherwise it is the torn end of a batch that nobody was told of, and everything from there on is dropped.
+Rule: it changes nothing. One question decides about every gap: is it known that the missing records were durable? It
+is if anything later says so: the synced LSN of a later record or seal, or a later segment, because a segment gets its
+name only after everything before it was synced. Then the gap is corruption, and the whole records after it are
+served. Otherwise it is the torn end of a batch that was never acknowledged, and everything from there on is dropped.
 """
 
 from __future__ import annotations
@@ -25,40 +25,35 @@ ASIDE = ".tmp"
 
 
 class SegmentFile(NamedTuple):
-    """A segment file before its records are read; `header` is None where it is broken."""
+    """A segment file before its records are read."""
 
     path: str
     first_lsn: int
-    header: Header | None
+    header: Header | None  # None if it is broken
 
 
 class Catalogue(NamedTuple):
-    """A journal's directory. `places` in the order of their LSNs, one for each first LSN.
+    """The files of a journal's directory."""
 
-    `misnamed`: the header is whole and says another first LSN than the name, which no other file has.
-    `duplicates`: the same where another file has it. `aside`: what an interrupted process left, of no use.
-    `prepared`: of SPARE and RESERVE those that are there.
-    """
-
-    places: list[SegmentFile]
-    misnamed: list[SegmentFile]
-    duplicates: list[SegmentFile]
-    aside: list[str]
-    prepared: list[str]
-    foreign: list[str]
+    segments: list[SegmentFile]  # in the order of their LSNs, one for each first LSN
+    misnamed: list[SegmentFile]  # the header says another first LSN than the name, and no other file has that LSN
+    duplicates: list[SegmentFile]  # the same, and another file has it
+    aside: list[str]  # temporary files that an interrupted process left
+    prepared: list[str]  # SPARE and RESERVE, if they exist
+    foreign: list[str]  # names of other programs' files
 
 
 class ScannedSegment(NamedTuple):
-    """A segment that was read; `used`: its length without the zeros at the end."""
+    """A segment that was read."""
 
-    place: SegmentFile
+    file: SegmentFile
     size: int
-    used: int
+    used: int  # its length without the zeros at the end
     entries: list[SegmentRecord]
 
 
 class Damage(NamedTuple):
-    """Bytes of one segment in the place of records that were known durable."""
+    """Bytes of one segment where records stood that were known to be durable."""
 
     path: str
     offset: int
@@ -68,25 +63,20 @@ class Damage(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What to believe of the segments.
+    """Which records of the segments are valid."""
 
-    `records`: those to serve. `durable_lsn`: everything up to here is known durable; records above it may stand
-    in the page cache alone. `head_lsn`: the last LSN that was served or is known lost; the next one is free.
-    `tail`: where the last segment's dropped bytes begin and end. `dropped`: the whole records among them.
-    """
-
-    records: list[SegmentRecord]
-    durable_lsn: int
-    head_lsn: int
-    missing: list[tuple[int, int]]
+    records: list[SegmentRecord]  # to serve
+    durable_lsn: int  # everything up to here is known to be durable; later records may be in the page cache alone
+    head_lsn: int  # the last LSN that is served or known to be lost; the next one is free
+    missing: list[tuple[int, int]]  # LSNs known to be lost, both ends included
     damage: list[Damage]
-    tail: tuple[int, int]
-    dropped: list[SegmentRecord]
+    tail: tuple[int, int]  # begin and end of the last segment's dropped bytes
+    dropped: list[SegmentRecord]  # the whole records among them
 
 
 def catalogue(directory: str) -> Catalogue:
-    """List the directory. Raises OSError, and MaestroError FORMAT_UNSUPPORTED before anything was touched."""
-    places: dict[int, SegmentFile] = {}
+    """List the directory. Raises OSError, and MaestroError FORMAT_UNSUPPORTED."""
+    segments: dict[int, SegmentFile] = {}
     others: list[SegmentFile] = []
     aside: list[str] = []
     prepared: list[str] = []
@@ -104,17 +94,17 @@ def catalogue(directory: str) -> Catalogue:
         else:
             header = _read_header(path)
             if header is None or header.first_lsn == named:
-                places[named] = SegmentFile(path, named, header)
+                segments[named] = SegmentFile(path, named, header)
             else:
                 others.append(SegmentFile(path, header.first_lsn, header))
     misnamed: dict[int, SegmentFile] = {}
     duplicates: list[SegmentFile] = []
-    for place in others:
-        if place.first_lsn in places or place.first_lsn in misnamed:
-            duplicates.append(place)
+    for file in others:
+        if file.first_lsn in segments or file.first_lsn in misnamed:
+            duplicates.append(file)
         else:
-            misnamed[place.first_lsn] = place
-    ordered = [places[first_lsn] for first_lsn in sorted(places)]
+            misnamed[file.first_lsn] = file
+    ordered = [segments[first_lsn] for first_lsn in sorted(segments)]
     return Catalogue(ordered, list(misnamed.values()), duplicates, aside, prepared, foreign)
 
 
@@ -123,8 +113,8 @@ def _is_ours(name: str) -> bool:
 
 
 def _read_header(path: str) -> Header | None:
-    with open(path, "rb") as file:
-        header = segment.parse_header(file.read(HEADER_BYTES))
+    with open(path, "rb") as opened:
+        header = segment.parse_header(opened.read(HEADER_BYTES))
     if header is not None and header.version != DATA_FORMAT_VERSION:
         raise MaestroError(
             "FORMAT_UNSUPPORTED",
@@ -136,20 +126,20 @@ def _read_header(path: str) -> Header | None:
     return header
 
 
-def read(place: SegmentFile, after_lsn: int) -> ScannedSegment:
+def read(file: SegmentFile, after_lsn: int) -> ScannedSegment:
     """Read a segment's entries; bodies only of records above `after_lsn`. Raises OSError."""
-    data = segment.read(place.path)
-    return ScannedSegment(place, len(data), segment.used_bytes(data), list(segment.scan(data, after_lsn)))
+    data = segment.read(file.path)
+    return ScannedSegment(file, len(data), segment.used_bytes(data), list(segment.scan(data, after_lsn)))
 
 
 def judge(found: list[ScannedSegment], after_lsn: int, attested_lsn: int = 0) -> Verdict:
-    """Weigh segments in the order of their LSNs; everything up to `after_lsn` is filed and does not matter here.
+    """Judge segments in the order of their LSNs. Records up to `after_lsn` are in the spool, and are left out.
 
-    `attested_lsn`: what is known from elsewhere to have been durable.
+    `attested_lsn`: the newest LSN that another file proves to have been durable.
     """
     durable = max(after_lsn, attested_lsn)
     for one in found:
-        durable = max(durable, one.place.first_lsn - 1, *(entry.synced for entry in one.entries))
+        durable = max(durable, one.file.first_lsn - 1, *(entry.synced for entry in one.entries))
     records: list[SegmentRecord] = []
     missing: list[tuple[int, int]] = []
     damage: list[Damage] = []
@@ -166,19 +156,19 @@ def judge(found: list[ScannedSegment], after_lsn: int, attested_lsn: int = 0) ->
 
     for index, one in enumerate(found):
         last = index == len(found) - 1
-        # A segment ends where the next begins. What stands there all the same is an old tail, copied from or
-        # dropped by a recovery that could not finish.
-        last_lsn = durable if last else found[index + 1].place.first_lsn - 1
-        path = one.place.path
-        if one.place.first_lsn > expected:
-            lose(path, 0, 0, one.place.first_lsn - 1)
-        expected = one.place.first_lsn
+        # A segment ends where the next begins. Later records in it are an old tail, which an interrupted recovery had
+        # copied or dropped.
+        last_lsn = durable if last else found[index + 1].file.first_lsn - 1
+        path = one.file.path
+        if one.file.first_lsn > expected:
+            lose(path, 0, 0, one.file.first_lsn - 1)
+        expected = one.file.first_lsn
         position, stop = HEADER_BYTES, one.used
         for entry in one.entries:
-            # Everything up to `before` stood in front of this entry when it was written.
+            # When this entry was written, everything up to `before` preceded it.
             before = entry.lsn if entry.body is None else entry.lsn - 1
             if before < expected - 1:
-                continue  # of a former life; the bytes count as part of the hole they stand in
+                continue  # of an earlier run; its bytes count as part of the gap
             if (not last and entry.lsn > last_lsn) or expected <= before > durable:
                 stop = entry.offset
                 break
@@ -204,14 +194,14 @@ def judge(found: list[ScannedSegment], after_lsn: int, attested_lsn: int = 0) ->
 
 
 class QuarantinedBytes(NamedTuple):
-    """Bytes that were set aside. `path`: the copy, a JSON with the same beside it; None where the disk had no room
-    for one, and the bytes are still where they were.
+    """Bytes that were quarantined.
 
-    `reason`: `corrupt` (was known durable, so mail is lost: `first_lsn` to `last_lsn`), `torn` (whole records of a
-    batch that nobody was told of), `header` (a segment's, its records are served) or `duplicate` (a whole segment).
+    Reasons: `corrupt` (records that were known to be durable, so mail is lost: `first_lsn` to `last_lsn`), `torn`
+    (whole records of a batch that was never acknowledged), `header` (a segment's; its records are served) and
+    `duplicate` (a whole segment).
     """
 
-    path: str | None
+    path: str | None  # the copy, with a description as JSON beside it; None: no space for one, the bytes are in place
     segment: str
     offset: int
     bytes: int
@@ -221,28 +211,24 @@ class QuarantinedBytes(NamedTuple):
 
 
 class JournalRecovery(NamedTuple):
-    """What a journal's directory gave back.
+    """The result of a recovery."""
 
-    `records`: LSN and body, in order. `torn_bytes`: the invalid tail that was dropped. `missing_lsns`: ranges known
-    durable and lost, both ends included. `findings`: whatever else a person should know, a sentence each.
-    """
-
-    records: list[tuple[int, bytes]]
-    torn_bytes: int
+    records: list[tuple[int, bytes]]  # LSN and body, in order
+    torn_bytes: int  # of the invalid tail that was dropped
     quarantined: list[QuarantinedBytes]
-    missing_lsns: list[tuple[int, int]]
-    findings: list[str]
+    missing_lsns: list[tuple[int, int]]  # ranges known to be durable, and lost; both ends included
+    findings: list[str]  # other things to report to a person, a sentence each
 
     def warnings(self) -> list[str]:
-        """All that is not as it should be, a sentence each, what is lost first."""
+        """All problems, a sentence each, losses first."""
         lines = [
             f"the journal lost {_range(first, last)}, which had been on disk; what they changed is gone"
             for first, last in self.missing_lsns
         ]
         for one in self.quarantined:
-            place = f"{one.bytes} bytes at {one.offset} of the journal's {one.segment}"
+            where = f"{one.bytes} bytes at {one.offset} of the journal's {one.segment}"
             kept = f"kept in {one.path}" if one.path else "left there, since the disk has no room for a copy"
-            lines.append(f"{place} are {_REASONS[one.reason]}; {kept}")
+            lines.append(f"{where} are {_REASONS[one.reason]}; {kept}")
         return lines + self.findings
 
 

@@ -1,10 +1,10 @@
-"""Segment: one file of the journal, and the bytes of what stands in it.
+"""Segment: one file of the journal, and the format of its bytes.
 
-Rule: a segment is a header and then records, back to back, until zeros. Nothing that a caller stores can look like
-a record: every header begins with nine bytes of 0xC1, which a body must not contain. 0xC1 is no byte of UTF-8 and
-no type byte of msgpack, and a msgpack number has eight bytes at most, so no encoded message has nine in a row.
+Rule: a segment is a header, then records without gaps, then zeros. No stored body can look like a record: every
+record header begins with nine bytes of 0xC1, which a body must not contain. 0xC1 is no byte of UTF-8 and no type byte
+of msgpack, and a msgpack number has eight bytes at most, so no encoded message has nine in a row.
 
-The first 32 bytes keep their layout in every later format, so that an older broker can tell that it is older.
+The first 32 bytes keep their layout in every later format, so that an older broker recognises a newer segment.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _RECORD = MARK + b"R"
 _SEAL = MARK + b"S"
 
 HEADER_BYTES = _SEGMENT.size + _CRC.size
-RECORD_BYTES = _FIELDS.size + _CRC.size  # of a record's header; a seal is a header alone
+RECORD_BYTES = _FIELDS.size + _CRC.size  # of a record's header; a seal has no body
 SEAL_BYTES = RECORD_BYTES
 
 _ZEROS = bytes(1 << 20)
@@ -43,24 +43,21 @@ _ZERO_BLOCK = bytes(1 << 16)
 
 
 class Header(NamedTuple):
-    """The head of a segment file; `size` in bytes, as it was made."""
+    """The header of a segment file."""
 
     version: int
     first_lsn: int
-    size: int
+    size: int  # of the new file, in bytes
 
 
 class SegmentRecord(NamedTuple):
-    """A whole record, or a seal (`body` is None; `lsn` is the last before it). From `offset` to before `end`.
+    """A whole record, or a seal."""
 
-    `synced`: everything up to this LSN was durable when this was written.
-    """
-
-    lsn: int
-    synced: int
+    lsn: int  # of a seal: the last one before it
+    synced: int  # everything up to this LSN was durable when this was written
     offset: int
-    end: int
-    body: bytes | None
+    end: int  # the offset after it
+    body: bytes | None  # None: a seal
 
 
 def file_name(first_lsn: int) -> str:
@@ -69,14 +66,14 @@ def file_name(first_lsn: int) -> str:
 
 
 def named_lsn(name: str) -> int:
-    """The first LSN that a file name claims, or 0 for a name that is no segment's."""
+    """The first LSN in a segment's file name; 0 for other names."""
     digits = name.removesuffix(SUFFIX)
-    plain = len(digits) == NAME_DIGITS and len(name) == NAME_DIGITS + len(SUFFIX) and digits.isascii()
-    return int(digits) if plain and digits.isdecimal() else 0
+    has_form = len(digits) == NAME_DIGITS and len(name) == NAME_DIGITS + len(SUFFIX) and digits.isascii()
+    return int(digits) if has_form and digits.isdecimal() else 0
 
 
 def body_bytes_max(segment_bytes: int) -> int:
-    """The largest body that a fresh segment of this size takes."""
+    """The largest body that a new segment of this size takes."""
     return segment_bytes - HEADER_BYTES - RECORD_BYTES - SEAL_BYTES
 
 
@@ -87,7 +84,7 @@ def pack_header(first_lsn: int, size: int) -> bytes:
 
 
 def parse_header(data: bytes) -> Header | None:
-    """The inverse, of any format version; None where the bytes are not whole."""
+    """The inverse of `pack_header`, for any format version; None if the bytes are damaged."""
     if len(data) < HEADER_BYTES:
         return None
     magic, version, first_lsn, size = _SEGMENT.unpack_from(data)
@@ -97,10 +94,8 @@ def parse_header(data: bytes) -> Header | None:
 
 
 def pack_records(bodies: Sequence[bytes], synced_lsn: int) -> bytes:
-    """Records for the LSNs that follow `synced_lsn`, the last that is durable now.
-
-    Raises MaestroError INVALID for a body that could be taken for a record.
-    """
+    """Records for the LSNs after `synced_lsn`, the last durable one. Raises MaestroError INVALID for a body that
+    contains a record's mark."""
     pack, pack_crc = _FIELDS.pack, _CRC.pack
     parts: list[bytes] = []
     add = parts.append
@@ -120,30 +115,27 @@ def pack_seal(lsn: int) -> bytes:
     return start + _CRC.pack(crc32(start))
 
 
-def split(bodies: Sequence[bytes], room: int, fresh_room: int) -> list[list[bytes]]:
-    """The bodies in as many pieces as they take segments: the first has `room` bytes left (its piece may be empty),
-    each later one `fresh_room`.
-
-    Raises MaestroError DATA_TOO_LARGE or INVALID, before anything is written.
-    """
+def split(bodies: Sequence[bytes], left_bytes: int, new_segment_bytes: int) -> list[list[bytes]]:
+    """Split the bodies of a batch between segments: the present one with `left_bytes`, whose part may be empty, and
+    new ones with `new_segment_bytes`. Raises MaestroError DATA_TOO_LARGE or INVALID."""
     pieces: list[list[bytes]] = [[]]
     for body in bodies:
         if MARK in body:
             raise _looks_like_a_record(None)
         need = RECORD_BYTES + len(body)
-        if need > fresh_room:
+        if need > new_segment_bytes:
             raise MaestroError(
                 "DATA_TOO_LARGE",
                 f"a record of {len(body):,} bytes does not fit into a segment of the journal",
                 "Store less at once, or raise the setting segment_bytes.",
-                limit=fresh_room - RECORD_BYTES,
+                limit=new_segment_bytes - RECORD_BYTES,
                 actual=len(body),
             )
-        if need > room:
+        if need > left_bytes:
             pieces.append([])
-            room = fresh_room
+            left_bytes = new_segment_bytes
         pieces[-1].append(body)
-        room -= need
+        left_bytes -= need
     return pieces
 
 
@@ -157,9 +149,9 @@ def _looks_like_a_record(lsn: int | None) -> MaestroError:
 
 
 def scan(data: bytes, keep_after_lsn: int) -> Iterator[SegmentRecord]:
-    """Every whole entry of a segment's bytes, in the order of the file, whatever stands between them.
+    """Every whole record and seal of a segment's bytes, in the order of the file; damaged bytes are skipped.
 
-    Bodies up to `keep_after_lsn` are left out (empty), for memory.
+    To save memory, bodies up to `keep_after_lsn` are returned empty.
     """
     position = HEADER_BYTES
     while position >= 0:
@@ -196,13 +188,13 @@ def used_bytes(data: bytes) -> int:
 
 
 def read(path: str) -> bytes:
-    """All of a file. Not mapped into memory: a bad sector is then an OSError, not the signal that ends a process."""
+    """All bytes of a file. Not mapped into memory: a bad sector would then kill the process with a signal."""
     with open(path, "rb") as file:
         return file.read()
 
 
 def write_all(fd: int, data: bytes, offset: int) -> None:
-    """Write at a place, going on after a short write. Raises OSError."""
+    """Write at an offset, continuing after short writes. Raises OSError."""
     written = os.pwrite(fd, data, offset)
     while written < len(data):
         count = os.pwrite(fd, memoryview(data)[written:], offset + written)
@@ -212,7 +204,7 @@ def write_all(fd: int, data: bytes, offset: int) -> None:
 
 
 def write_zeros(fd: int, offset: int, end: int) -> None:
-    """Zeros from `offset` to before `end`. Raises OSError."""
+    """Write zeros from `offset` to before `end`. Raises OSError."""
     while offset < end:
         count = min(len(_ZEROS), end - offset)
         write_all(fd, _ZEROS[:count] if count < len(_ZEROS) else _ZEROS, offset)
@@ -222,7 +214,7 @@ def write_zeros(fd: int, offset: int, end: int) -> None:
 if sys.platform == "darwin":  # pragma: no cover - written for, untested
 
     def sync_data(fd: int) -> None:
-        """Make what was written durable: there, fsync only hands it to the drive. Raises OSError."""
+        """Make the written data durable. On macOS, fsync only hands it to the drive. Raises OSError."""
         import fcntl
 
         fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
@@ -230,15 +222,15 @@ if sys.platform == "darwin":  # pragma: no cover - written for, untested
 else:
 
     def sync_data(fd: int) -> None:
-        """Make what was written durable. Raises OSError, once: never call it again for the same data."""
+        """Make the written data durable. Raises OSError; a second call for the same data would report success."""
         os.fdatasync(fd)
 
 
 def make_zeros(path: str, size: int) -> None:
-    """A durable file of zeros, really written: with fallocate alone, each later fdatasync would have to convert
-    unwritten extents, which is a commit of the file system's own journal. Its name is not yet durable.
+    """Make a durable file of zeros; its name is not yet durable. Raises OSError, after removing the file.
 
-    Raises OSError; what was made until then is removed.
+    The zeros are really written: after fallocate alone, each later fdatasync would have to convert unwritten extents,
+    which is a commit of the file system's own journal.
     """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:

@@ -15,8 +15,9 @@ from msgspec.structs import replace
 from maestro_broker.core import validation
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import TOPIC_SEPARATOR
-from maestro_schemas.messages import Message, MessageStatus
+from maestro_schemas.messages import Message
 from maestro_schemas.names import SYSTEM_SENDER, is_id, message_time_ms
+from maestro_schemas.vocabularies import MessageStatus
 
 from .deadlines import Deadlines
 from .loop_guard import PairHistory, pair_key

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from maestro_broker.core.model.records import Deleted
 from maestro_broker.core.model.state import Read
 from maestro_broker.server.mailbox_loader import MailboxLoader
-from maestro_broker.transport.local_listener import IncomingRequest
+from maestro_broker.transport.listener import IncomingRequest
 from maestro_broker.views import mailbox_scan
 from maestro_broker.views.spool import Spool
 from maestro_schemas.limits import Limits

@@ -1,0 +1,66 @@
+"""Listener: one way into the broker, for requests and for notices.
+
+Rule: sends never block. A reply or a notice that cannot be sent is dropped: the client repeats its request, and the
+watcher sees a gap in `seq`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
+
+    import zmq
+
+    from .publisher import Publisher
+
+
+class IncomingRequest(NamedTuple):
+    """One request as it arrived."""
+
+    peer: Any  # whatever the listener's `reply` takes
+    uid: int | None  # of the peer's process; None over TCP, or if the kernel does not say
+    frames: list[bytes]
+    public: str | None = None  # over TCP: the public key that the peer has proved to hold
+
+
+class OutgoingReply(NamedTuple):
+    """A reply that waits for the commit."""
+
+    peer: Any
+    request_id: bytes
+    status: bytes
+    body: bytes
+
+
+class Listener(Protocol):
+    """Two sockets: one for requests and replies, one for notices."""
+
+    @property
+    def notices(self) -> Publisher:
+        """The socket of notices, with its subscriptions."""
+
+    @property
+    def publisher(self) -> zmq.Socket[bytes]:
+        """The socket of `notices`, for a poller; readable when a subscription has arrived."""
+
+    @property
+    def held(self) -> AbstractSet[str]:
+        """The topics that have a subscriber."""
+
+    def bind(self) -> None:
+        """Listen. Raises MaestroError."""
+
+    def receive(self, most: int) -> Iterator[IncomingRequest]:
+        """Yield up to `most` requests that have arrived."""
+
+    def reply(self, peer: Any, request_id: bytes, status: bytes, body: bytes) -> None:
+        """Send a reply, at the latest with the next `flush`; drop it if the peer is gone or does not read."""
+
+    def flush(self) -> None:
+        """Send all replies of this batch."""
+
+    def close(self) -> None:
+        """Stop listening; send what can be sent within half a second."""

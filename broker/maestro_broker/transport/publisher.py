@@ -1,0 +1,75 @@
+"""Publisher: the XPUB socket of notices, and the topics that its subscribers hold.
+
+Rule: topics are prefixes, as libzmq matches them: `<session>/` is all of one session's notices, the empty topic is
+every notice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import zmq
+
+from maestro_schemas.events import TOPIC_SEPARATOR
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SUBSCRIBE = b"\x01"
+_UNSUBSCRIBE = b"\x00"
+
+
+class Publisher:
+    """The notices of one listener."""
+
+    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+        self.socket = socket
+        self.topics: set[str] = set()
+        # Those of `topics` that are neither one session's nor every notice: only these need a comparison each.
+        self._partial: set[str] = set()
+
+    def publish(self, topic: str, body: bytes) -> None:
+        """Send a notice to the subscribers of its topic; drop it for those that do not read."""
+        with contextlib.suppress(zmq.Again):
+            self.socket.send_multipart((topic.encode(), body), zmq.NOBLOCK)
+
+    def wants(self, session: str) -> bool:
+        """Whether a topic has a subscriber that this session's notices could match."""
+        topics = self.topics
+        if not topics:
+            return False
+        own = f"{session}{TOPIC_SEPARATOR}"
+        return own in topics or "" in topics or any(own.startswith(t) or t.startswith(own) for t in self._partial)
+
+    def subscriptions(self) -> Iterator[str]:
+        """Yield each topic that was subscribed to since the last call."""
+        while True:
+            try:
+                frame = self.socket.recv(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            raw = frame.bytes
+            topic = raw[1:].decode("utf-8", "replace")
+            if raw[:1] == _SUBSCRIBE:
+                if self._subscribe(topic, frame):
+                    self.topics.add(topic)
+                    if topic and not topic.endswith(TOPIC_SEPARATOR):
+                        self._partial.add(topic)
+                    yield topic
+            elif raw[:1] == _UNSUBSCRIBE and self._unsubscribe(topic, frame):
+                self.topics.discard(topic)
+                self._partial.discard(topic)
+
+    def clear(self) -> None:
+        """No topic has a subscriber any more."""
+        self.topics.clear()
+        self._partial.clear()
+
+    def _subscribe(self, _topic: str, _frame: zmq.Frame) -> bool:
+        """Whether the subscription takes effect."""
+        return True
+
+    def _unsubscribe(self, _topic: str, _frame: zmq.Frame) -> bool:
+        """Whether the topic has no subscriber any more. libzmq reports only the last one that leaves."""
+        return True

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from . import PROTOCOL_VERSION, document_writer, events, messages, names, replies, requests, sessions
-from .document_writer import in_wire_names
+from . import PROTOCOL_VERSION, events, messages, names, replies, requests, sessions
 from .errors import CODES
-from .field_comments import field_comments
+from .generators import document_writer
+from .generators.document_writer import in_wire_names
+from .generators.field_comments import field_comments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

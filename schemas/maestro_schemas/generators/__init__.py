@@ -1,0 +1,1 @@
+"""Generators: what writes documents.py out of the Structs and their comments."""

@@ -1,1 +1,1 @@
-"""Generators: what writes documents.py out of the Structs and their comments."""
+"""Generators: the files that are written from the Structs (`just schemas`)."""

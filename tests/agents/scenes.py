@@ -131,7 +131,7 @@ def seen_of(
 
     def model(request: Request) -> Turn:
         asked = len(agent.model.calls)
-        assert asked <= turns, "the agent goes on and on"
+        assert asked <= turns, "the agent does not stop"
         return agent.shell("echo at work") if asked == 1 else Say("Done.")
 
     with at_work(kind, model, os.path.join(person.root, "agent"), person.environ) as agent:

@@ -1,5 +1,5 @@
 """Part `percentiles`: how long a send and a push take, at rest, at half of what the machine can do, and beside
-whatever else a post office does.
+the broker's background work.
 
 Rule: open loop (see `paced`), one message a request, 512 bytes, each accepted only when durable. Every background
 stands beside a control without it that was measured in turns with it, so that what else the machine does hits both.
@@ -213,7 +213,7 @@ def _backgrounds(bench: Bench, samples: int, turns: int, old: int) -> bool:
     bench.findings.add(
         Table(
             PART,
-            "Beside what else goes on",
+            "Beside background work",
             [
                 "what",
                 "p50 ms",
@@ -232,7 +232,7 @@ def _backgrounds(bench: Bench, samples: int, turns: int, old: int) -> bool:
             "Where the disk alone is as slow, the bar says nothing about the broker: repeat it on a quiet machine.",
         )
     )
-    bench.findings.add(_plot("percentiles-beside", "Sends beside what else goes on, by percentile", lines))
+    bench.findings.add(_plot("percentiles-beside", "Sends beside background work, by percentile", lines))
     return whole
 
 

@@ -81,7 +81,7 @@ class ForgetfulDisk:
             assert file is not None
             start = offset // PAGE * PAGE
             end = -(-(offset + count) // PAGE) * PAGE
-            # The kernel writes whole pages, with whatever else it has in them.
+            # The kernel writes whole pages, with all other data in them.
             path = f"/proc/self/fd/{fd}"
             with open(path, "rb") as cached:
                 cached.seek(start)

@@ -1,4 +1,4 @@
-"""Reports: a replay of events is whole and in order, wherever the filer stands, and cheap where everybody asks."""
+"""Reports: a replay of events is whole and in order, however far the spool writer is, and cheap for many clients."""
 
 from __future__ import annotations
 

@@ -33,9 +33,12 @@ NOT_REPEATED = frozenset({"shutdown", "prune"})
 class OneShotClient(CommandMethods):
     """`speaker`: the `as` of each request. `close` closes the connection as well."""
 
-    def __init__(self, connection: one_shot.OneShotConnection, speaker: Mapping[str, str]) -> None:
+    def __init__(
+        self, connection: one_shot.OneShotConnection, speaker: Mapping[str, str], *, timeout_s: float = 10.0
+    ) -> None:
         self._connection = connection
         self._speaker = speaker
+        self._timeout_s = timeout_s
         self._usual: Client | None = None
 
     def close(self) -> None:
@@ -90,7 +93,12 @@ class OneShotClient(CommandMethods):
         from maestro_clients.protocol.callers import Caller
 
         speaker = Caller(self._speaker.get("session"), self._speaker.get("token"))
-        return Client(one_shot.address(self._connection.path), speaker, retry_within_s=_RETRY_WITHIN_S)
+        return Client(
+            one_shot.address(self._connection.path),
+            speaker,
+            timeout_s=self._timeout_s,
+            retry_within_s=_RETRY_WITHIN_S,
+        )
 
 
 if TYPE_CHECKING:

@@ -80,13 +80,13 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
     refused, or not answered within a minute."""
     _wake_in_time()
     path = unix_path(pace.router)
-    plug = open_at(path) if path is not None else None
-    assert plug is not None, f"no broker listens at {pace.router}"
+    transport = open_at(path) if path is not None else None
+    assert transport is not None, f"no broker listens at {pace.router}"
     requests, encode, speaker = ChannelCore(decode), encoder(), Caller(pace.session).as_body()
     waiting: dict[bytes, tuple[str, float]] = {}
     done: list[Timed] = []
     try:
-        _greet(plug, requests, encode)
+        _greet(transport, requests, encode)
         ready()
         began_s = time.monotonic()
         sent = 0
@@ -97,10 +97,10 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
                 item = {"id": message_id, "to": pace.receivers[sent % len(pace.receivers)], "message": TEXT}
                 body = encode({"as": speaker, "messages": (item,)})
                 request_id, frames = requests.request("send", body, now_s, _WAIT_S)
-                plug.send(frames)
+                transport.send(frames)
                 waiting[request_id] = message_id, due_s
                 sent += 1
-            requests.receive(plug.receive(0.0), time.monotonic())
+            requests.receive(transport.receive(0.0), time.monotonic())
             while requests.ended:
                 request_id, outcome = requests.ended.popitem()
                 answer = body_of(outcome)
@@ -109,21 +109,21 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
             if len(done) == pace.messages:
                 return done
             next_s = began_s + sent / pace.rate_per_s if sent < pace.messages else now_s + _WAIT_S
-            more = [plug.socket] if plug.holds_back else []
-            ready_now = select.select([plug.socket], more, [], max(0.0, next_s - time.monotonic()))
+            more = [transport.socket] if transport.holds_back else []
+            ready_now = select.select([transport.socket], more, [], max(0.0, next_s - time.monotonic()))
             assert any(ready_now) or sent < pace.messages, f"{len(waiting)} sends were not answered"
     finally:
-        plug.close()
+        transport.close()
 
 
-def _greet(plug: UnixTransport, requests: ChannelCore, encode: Callable[[Mapping[str, Any]], bytes]) -> None:
+def _greet(transport: UnixTransport, requests: ChannelCore, encode: Callable[[Mapping[str, Any]], bytes]) -> None:
     """The wire is open once a first request was answered."""
     command, body, *_ = commands.hello()
     _, frames = requests.request(command, encode(body), time.monotonic(), _WAIT_S)
-    plug.send(frames)
+    transport.send(frames)
     give_up_s = time.monotonic() + _WAIT_S
     while not requests.ended:
-        requests.receive(plug.receive(1.0), time.monotonic())
+        requests.receive(transport.receive(1.0), time.monotonic())
         assert time.monotonic() < give_up_s, "the broker does not answer"
     requests.ended.clear()
 

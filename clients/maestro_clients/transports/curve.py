@@ -84,7 +84,7 @@ class HandshakeMonitor:
     def refused(self) -> MaestroError | None:
         """The error because of which no connection can ever be made, if there is one. To be asked now and then."""
         # Called at each wake-up of a loop: EAGAIN as an exception would cost twice as much as the test.
-        while self.monitor.getsockopt(_EVENTS_OPTION) & _READABLE:
+        while int(self.monitor.getsockopt(_EVENTS_OPTION)) & _READABLE:
             frames = self.monitor.recv_multipart(zmq.NOBLOCK)
             event = int.from_bytes(frames[0][:2], sys.byteorder)
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:

@@ -18,7 +18,7 @@ PASSING = frozenset({"BUSY", "STOPPING", "STORAGE_FULL", "BROKER_UNREACHABLE"})
 
 
 class Attempt:
-    """Fails as it is told, then succeeds."""
+    """Fails with the given errors, then succeeds."""
 
     def __init__(self, *failures: BaseException) -> None:
         self._failures = list(failures)

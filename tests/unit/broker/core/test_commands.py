@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from maestro_broker.core import acceptance, authorization, commands
+from maestro_broker.core import acceptance, authorization
 from maestro_broker.core.model import records
 from maestro_broker.core.model.checkpoint import Checkpoint
 from maestro_broker.core.model.checkpoint import decode as decode_heads
 from maestro_broker.core.model.checkpoint import encode as encode_heads
 from maestro_broker.core.model.deadlines import Deadlines
+from maestro_broker.core.model.reads import Read
 from maestro_broker.core.model.records import (
     Accepted,
     Confirmed,
@@ -21,7 +22,6 @@ from maestro_broker.core.model.records import (
     SessionChanged,
     SessionForgotten,
 )
-from maestro_broker.core.model.state import Read
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event
 from maestro_schemas.limits import Limits
@@ -41,7 +41,6 @@ from maestro_schemas.requests import (
     SessionList,
     SessionStart,
     SessionTouch,
-    Stats,
 )
 from maestro_schemas.sessions import NeedsInput, SessionNote
 from support.offices import Office, refused
@@ -75,7 +74,7 @@ def _code(result: Any) -> str:
 @pytest.mark.parametrize(
     ("to", "code"),
     [
-        ("nobody", "RECEIVER_NOT_FOUND"),
+        ("absent", "RECEIVER_NOT_FOUND"),
         ("worker", "AMBIGUOUS_NAME"),
         ("parent", "RECEIVER_NOT_FOUND"),
         ("bos", "RECEIVER_NOT_FOUND"),
@@ -93,14 +92,14 @@ def test_receivers_that_cannot_be_found(office: Office, to: str, code: str) -> N
         assert "Did you mean boss" in result.error["hint"]
 
 
-def test_a_stranger_is_looked_for_once_until_somebody_comes(office: Office) -> None:
+def test_an_unknown_receiver_is_looked_up_once_until_a_session_starts(office: Office) -> None:
     """The same answer each time; and who comes under that name is found at once."""
     first = office.send("boss", "bosss", "m1")
     again = office.send("boss", "bosss", "m2")
     assert isinstance(first.error, dict)
     assert first.error == again.error
     for number in range(100):
-        assert _code(office.send("boss", f"nobody_{number}", f"n{number}")) == "RECEIVER_NOT_FOUND"
+        assert _code(office.send("boss", f"absent_{number}", f"n{number}")) == "RECEIVER_NOT_FOUND"
     assert _code(office.send("boss", "x" * 65, "m3")) == "RECEIVER_NOT_FOUND"
     office.start("bosss")
     assert office.accept("boss", "bosss", "m4").to == "bosss"
@@ -142,7 +141,7 @@ def test_an_id_is_its_senders_and_its_receivers(office: Office) -> None:
     assert office.accept("bob", "ann", "m1", "to another mailbox").status == 201
     office.delete("boss", "m1")
     assert _code(office.send("bob", "boss", "m1", "from bob")) == "CONFLICT"
-    assert office.send("ann", "bob", "m1", "from ann").state == "deleted", "ann's m1 was deleted, whoever it is for"
+    assert office.send("ann", "bob", "m1", "from ann").state == "deleted", "ann's m1 was deleted, for any receiver"
 
 
 def test_the_same_id_to_another_receiver_is_a_conflict(office: Office) -> None:
@@ -167,11 +166,11 @@ def test_an_id_that_is_none(office: Office) -> None:
     """It would be a path."""
     for bad in ("../../etc/passwd", "", "x" * 65, "a b"):
         assert _code(office.send("ann", "boss", bad)) == "INVALID_ID"
-        assert commands.touches(office.state, _send("ann", Outgoing(id=bad, to="boss", text="x"))) == []
+        assert office.reads == []
 
 
 def test_lives(office: Office) -> None:
-    """A life has bounds; an expired message is shown to nobody, and its sender is told by its status."""
+    """A life has bounds. An expired message is not shown, and its sender sees the status."""
     for ttl_ms in (0, -1, FREE.ttl_ms_max + 1):
         assert _code(office.send("ann", "boss", f"m{ttl_ms}", ttl_ms=ttl_ms)) == "INVALID"
     result = office.accept("ann", "boss", "m1", ttl_ms=100)
@@ -186,14 +185,14 @@ def test_lives(office: Office) -> None:
 def test_back_pressure_refuses_sends_and_leaves_no_line(office: Office) -> None:
     """BUSY and STORAGE_FULL are about the moment; what was accepted before is still answered as accepted."""
     office.accept("ann", "boss", "m1")
-    office.state.back_pressure = MaestroError("STORAGE_FULL", "full", retry_after_s=2.0)
+    office.circumstances["back_pressure"] = MaestroError("STORAGE_FULL", "full", retry_after_s=2.0)
     before = len(office.journal)
     assert _code(office.send("ann", "boss", "m2")) == "STORAGE_FULL"
     assert _code(office.send("ann", "ghost", "m3")) == "RECEIVER_NOT_FOUND"
     assert refused(office, _send("ghost", Outgoing(id="m", to="boss", text="x"))).code == "UNKNOWN_SESSION"
     assert office.send("ann", "boss", "m1").status == 200
     assert len(office.journal) == before
-    office.state.back_pressure = None
+    office.circumstances.clear()
     assert office.send("ann", "boss", "m2").status == 201
 
 
@@ -222,7 +221,7 @@ def test_threads(office: Office) -> None:
     office.crash()
     assert office.accept("ann", "boss", "r3", metadata=Metadata(in_reply_to="root")).thread_id == "root"
     assert office.accept("ann", "boss", "r4", metadata=Metadata(in_reply_to="r2")).thread_id == "root"
-    # Somebody else's message is nothing that bob could answer: he does not get into its thread, and can't read it.
+    # bob can't answer a message of other sessions: he doesn't enter its thread and can't read it.
     assert office.accept("bob", "boss", "r5", metadata=Metadata(in_reply_to="r2")).thread_id is None
     assert office.accept("bob", "boss", "r7", metadata=Metadata(in_reply_to="root")).thread_id is None
     assert [m.id for m in office.do(GetThread(id="r7", who=Identity("bob"))).messages] == ["r7"]
@@ -237,10 +236,10 @@ def test_the_operator_may_name_the_mailbox(office: Office) -> None:
     office.file()
     office.make_checkpoint()
     office.crash()
-    assert commands.touches(office.state, GetMessage(id="m1", session="ann")) == [Read("file", "ann", "m1")]
-    assert office.do(GetMessage(id="m1", session="ann")).message.id == "m1"
-    assert commands.touches(office.state, GetMessage(id="m1", session="ann")) == []
-    for session in ("bob", "nobody"):
+    for reads in ([Read("file", "ann", "m1")], []):
+        assert office.do(GetMessage(id="m1", session="ann")).message.id == "m1"
+        assert office.reads == reads
+    for session in ("bob", "absent"):
         assert refused(office, GetMessage(id="m1", session=session)).code == "MESSAGE_NOT_FOUND"
     # To a session it means nothing: what it may see, it may see.
     assert office.do(GetMessage(id="m1", session="bob", who=Identity("ann"))).message.id == "m1"
@@ -369,7 +368,7 @@ def test_what_was_not_offered_yet(office: Office) -> None:
 
 
 def test_confirmations(office: Office) -> None:
-    """Forward only, each time once, with `via`; unknown ids are told apart."""
+    """Forward only, each time once, with `via`; unknown ids have results of their own."""
     office.accept("boss", "ann", "m1")
     assert office.confirm("ann", "offered", "m1", "ghost") == [200, 404]
     assert office.confirm("ann", "offered", "m1") == [200]
@@ -413,7 +412,7 @@ def test_the_operator_needs_no_mailbox_name(office: Office) -> None:
 
 
 def test_deleting(office: Office) -> None:
-    """Filed and told, a second delete finds nothing; the sender's repeat still hears `deleted`."""
+    """After filing, a second delete finds nothing; the sender's repeat is still answered `deleted`."""
     office.accept("boss", "ann", "m1")
     assert office.delete("ann", "m1") == [200]
     assert office.delete("ann", "m1") == [200]
@@ -482,7 +481,7 @@ def test_bad_starts(office: Office, fields: dict[str, Any], code: str) -> None:
 
 
 def test_limits_of_sessions() -> None:
-    """So many active ones, and tokens where they are required."""
+    """The number of active sessions is limited, and tokens may be required."""
     office = Office(Limits(sessions_max=1, require_token=1))
     assert refused(office, SessionStart(id="a")).code == "TOKEN_REQUIRED"
     office.start("a", token="t")
@@ -642,7 +641,7 @@ def test_a_mailbox_whose_files_do_not_fit_its_counters(office: Office) -> None:
     office.crash()
     del office.files["ann", "m1"]
     assert office.inbox("ann") == []
-    assert office.state.take_misfits() == ["ann"]
+    assert office.state.take_counter_mismatches() == ["ann"]
     assert office.state.mailboxes["ann"].pending == 0
 
 
@@ -698,24 +697,25 @@ def test_replay_of_changes_to_a_file_that_is_gone(office: Office) -> None:
     assert office.inbox("ann", status=["pending", "delivered", "expired"]) == []
 
 
-def test_unknown_requests_touch_nothing(office: Office) -> None:
-    """What the daemon answers itself is not the core's."""
-    assert commands.touches(office.state, Stats()) == []
+def test_refused_requests_read_nothing(office: Office) -> None:
+    """A caller that is unknown or names nothing causes no disk access."""
     for request in (
         Inbox(),
         Inbox(session="ghost"),
         Confirm(ids=["a"], kind="read", session="ghost"),
         GetMessage(id="x", who=Identity("ghost")),
     ):
-        needs = commands.touches(office.state, request)
-        assert needs == []
-    assert commands.touches(office.state, GetMessage(id="x", who=Identity("ann"))) == [Read("link", "ann", "x")]
-    assert commands.touches(office.state, GetMessage(id="x")) == [Read("anywhere", "", "x")]
-    assert office.state.replay_touches(Refused(0, "CONFLICT")) == []
+        refused(office, request)
+        assert office.reads == []
+    refused(office, GetMessage(id="x", who=Identity("ann")))
+    assert office.reads == [Read("link", "ann", "x")]
+    refused(office, GetMessage(id="x"))
+    assert office.reads == [Read("anywhere", "", "x")]
+    assert office.state.replay_reads(Refused(0, "CONFLICT")) == []
 
 
 def test_deadlines() -> None:
-    """An earlier time replaces a later one; each is told once."""
+    """An earlier time replaces a later one; each is reported once."""
     deadlines = Deadlines()
     deadlines.set("a", 50)
     deadlines.set("a", 20)

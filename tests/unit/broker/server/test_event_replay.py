@@ -1,4 +1,4 @@
-"""Reports: a replay of events is whole and in order, wherever the filer stands, and cheap where everybody asks."""
+"""Reports: a replay of events is whole and in order, however far the spool writer is, and cheap for many clients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from maestro_broker.core.model import records
 from maestro_broker.core.model.checkpoint import Checkpoint
 from maestro_broker.core.model.state import Change, State
-from maestro_broker.server import status_reports
+from maestro_broker.server import event_replay
 from maestro_broker.views.timeline import Timeline
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import Limits
@@ -41,7 +41,7 @@ def _replay(
     timeline: Timeline, unfiled: deque[Change], after: int, head: int, limit: int | None = None
 ) -> EventsReply:
     request = Events(after=after, limit=limit)
-    return status_reports.events(
+    return event_replay.events(
         State(Limits(timeline_reply_max=5_000), Checkpoint()), timeline, unfiled, request, None, head
     )
 
@@ -51,7 +51,7 @@ def _replay(
 def test_a_replay_is_whole_wherever_the_filer_stands(
     tmp_path: Path, filed: int, unfiled_from: int, is_new: bool
 ) -> None:
-    """The timeline may be ahead of what the backlog let go of. `is_new`: after a start, with nothing in memory."""
+    """The timeline may be ahead of what the backlog released. `is_new`: after a start, with nothing in memory."""
     timeline = _timeline(tmp_path, filed)
     if is_new:
         timeline.close()

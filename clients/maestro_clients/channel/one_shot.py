@@ -63,13 +63,14 @@ class OneShotConnection:
     def __init__(self, path: str) -> None:
         self.path = path
         self._socket: _socket.socket | None = None
+        self._timeout_s = 0.0
         self._zmtp = zmtp.ZmtpConnection(zmtp.DEALERS_PEERS, _FRAME_BYTES_MAX)
         self._core = ChannelCore(_decode)
 
     def open(self) -> bool:
         """Connect now, and not with the first request; False where no broker listens."""
         try:
-            self._connected(time.monotonic() + PATIENCE_S)
+            self._connected(PATIENCE_S)
         except (OSError, ValueError):
             self.close()
             return False
@@ -85,7 +86,7 @@ class OneShotConnection:
             if len(packed) > BODY_BYTES_MAX:
                 return None
             request_id, frames = self._core.request(command.decode(), packed, now_s, patience_s)
-            return self._exchange(request_id, zmtp.message(frames), now_s + patience_s)
+            return self._exchange(request_id, zmtp.message(frames), patience_s)
         except (OSError, ValueError, RecursionError, zmtp.ProtocolError, MaestroError):
             return None
 
@@ -94,20 +95,26 @@ class OneShotConnection:
         if self._socket is not None:
             self._socket.close()
 
-    def _connected(self, deadline_s: float) -> _socket.socket:
+    def _connected(self, patience_s: float) -> _socket.socket:
         if self._socket is None:
             self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-            self._socket.settimeout(_left_s(deadline_s))
+            self._socket.settimeout(patience_s)
+            self._timeout_s = patience_s
             self._socket.connect(self.path)
             self._socket.sendall(zmtp.DEALER_OPENING)
+        if self._timeout_s != patience_s:
+            # Only on a change, since it is a system call. A peer that sends byte by byte gets up to twice the time.
+            self._socket.settimeout(patience_s)
+            self._timeout_s = patience_s
         return self._socket
 
-    def _exchange(self, request_id: bytes, request: bytes, deadline_s: float) -> tuple[int, dict[str, Any]]:
+    def _exchange(self, request_id: bytes, request: bytes, patience_s: float) -> tuple[int, dict[str, Any]]:
         """Send the request and receive its reply. Raises OSError (also TimeoutError), ProtocolError, MaestroError."""
-        socket, wire, core = self._connected(deadline_s), self._zmtp, self._core
+        deadline_s = time.monotonic() + patience_s
+        socket, wire, core = self._connected(patience_s), self._zmtp, self._core
         unsent, sent = b"", False
         while request_id not in core.ended:
-            socket.settimeout(_left_s(deadline_s))
+            _left_s(deadline_s)
             if wire.ready and not sent:
                 unsent += request
                 sent = True

@@ -217,8 +217,8 @@ def thread(
 def dead(
     *, session: str | None = None, before: int | None = None, limit: int | None = None, caller: Caller | None = None
 ) -> Request[DeadDoc]:
-    """What `session` (default: the caller; for the operator: anybody) sent that expired before it was delivered, the
-    newest expiry first. A page may be short, or empty, and `hasMore`: go on with its `before`."""
+    """The messages of a sender (default: the caller; for the operator: all) that expired before they were delivered,
+    the newest expiry first. A page may be short or empty although `hasMore` is true: continue with its `before`."""
     body = _given(session=session, before=before, limit=limit)
     return "dead", body, _whole("dead", "messages", list), caller
 

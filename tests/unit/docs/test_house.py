@@ -63,10 +63,6 @@ WORDS_LEFT = (
     "broker/maestro_broker/core/",
     "broker/maestro_broker/server/",
     "broker/maestro_broker/views/",
-    "cli/maestro_cli/commands/",
-    "cli/maestro_cli/crash_log.py",
-    "cli/maestro_cli/output/",
-    "cli/maestro_cli/sending/",
     "clients/maestro_clients/",
     "tests/contract/",
 )

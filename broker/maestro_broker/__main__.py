@@ -11,12 +11,12 @@ import logging
 import os
 import sys
 
-from maestro_runtime import logs
+from maestro_runtime import logs, ready_pipe
 from maestro_schemas.errors import MaestroError
 
 from .files.disk import FULL
 from .server import options
-from .server.daemon import Daemon
+from .server.lifecycle import Broker
 from .transport import socket_activation
 
 # As shells have it: 128 and the signal's number.
@@ -47,19 +47,19 @@ def main() -> int:
             tcp=arguments.tcp,
             activation=socket_activation.inherited_sockets(os.environ, os.getpid()),
         )
-        daemon = Daemon(chosen)
-        daemon.prepare()
+        broker = Broker(chosen)
+        broker.prepare()
         logs.start(chosen.data, "broker", "maestro_broker", foreground=chosen.foreground)
-        daemon.start()
-        _tell(arguments.ready_fd, "ready")
+        broker.start()
+        ready_pipe.report(arguments.ready_fd, "ready")
         socket_activation.notify(os.environ, "READY=1")
         # Told and closed: its number is some other file's by now, perhaps a segment's of the journal.
         arguments.ready_fd = None
-        daemon.serve()
+        broker.serve()
         socket_activation.notify(os.environ, "STOPPING=1")
-        daemon.stop()
+        broker.stop()
     except MaestroError as error:
-        _tell(arguments.ready_fd, f"error {json.dumps(error.body())}")
+        ready_pipe.report(arguments.ready_fd, f"error {json.dumps(error.body())}")
         log.critical("%s: %s %s", error.code, error.message, error.hint)
         print(f"maestro broker: {error.message}\n  next: {error.hint}", file=sys.stderr)
         return 1
@@ -69,7 +69,7 @@ def main() -> int:
         return _INTERRUPTED
     except Exception as error:
         fault = _typed(error)
-        _tell(arguments.ready_fd, f"error {json.dumps(fault.body())}")
+        ready_pipe.report(arguments.ready_fd, f"error {json.dumps(fault.body())}")
         log.critical("the broker ends: %r", error, exc_info=True)
         print(f"maestro broker: {fault.message}\n  next: {fault.hint}", file=sys.stderr)
         return 1
@@ -94,17 +94,6 @@ def _typed(error: Exception) -> MaestroError:
             retry_after_s=2.0,
         )
     return MaestroError("INTERNAL", f"the broker failed: {error!r}", "Its log in <data>/logs/broker.log says where.")
-
-
-def _tell(ready_fd: int | None, line: str) -> None:
-    """The one report to the starter, who may be gone; closes the pipe."""
-    if ready_fd is None:
-        return
-    try:
-        os.write(ready_fd, line.encode() + b"\n")
-        os.close(ready_fd)
-    except OSError:
-        pass
 
 
 if __name__ == "__main__":

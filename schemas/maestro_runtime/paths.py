@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BROKER_VARIABLE = "MAESTRO_BROKER"
+CONFIG_VARIABLE = "MAESTRO_CONFIG"
 ROUTER_SOCKET = "broker.sock"
 NOTICE_SOCKET = "notices.sock"
 
@@ -58,7 +59,7 @@ def config_file(environ: Mapping[str, str]) -> str:
 
     Raises MaestroError DATA_DIR_UNUSABLE when neither is set and the user has no home directory.
     """
-    return _explicit("MAESTRO_CONFIG", environ) or os.path.join(
+    return _explicit(CONFIG_VARIABLE, environ) or os.path.join(
         _user_dir("XDG_CONFIG_HOME", ".config", environ), "maestro", "config.toml"
     )
 

@@ -114,14 +114,17 @@ class CommandContext:
 
         return connect_if_running(self.data, self.environ, self.caller)
 
-    def one_shot(self) -> OneShotClient | None:
-        """A client of the fast path; None where that is off, or no broker of this machine listens."""
+    def one_shot(self, *, timeout_s: float = 10.0) -> OneShotClient | None:
+        """A client of the fast path; None where that is off, or no broker of this machine listens.
+
+        `timeout_s`: for a request that the fast path could not answer.
+        """
         connection = self.one_shot_connection()
         if connection is None:
             return None
         from maestro_clients.one_shot_client import OneShotClient
 
-        return OneShotClient(connection, self.speaker())
+        return OneShotClient(connection, self.speaker(), timeout_s=timeout_s)
 
     def one_shot_connection(self) -> OneShotConnection | None:
         """As `one_shot`, without a method for each command."""

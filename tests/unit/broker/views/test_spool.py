@@ -97,7 +97,7 @@ def test_the_marker(scene: Scene) -> None:
     assert not scene.spool.is_marked("bob")
 
 
-def test_a_mailbox_is_read_by_seq_and_foreign_files_are_put_away(scene: Scene) -> None:
+def test_a_mailbox_is_read_by_seq_and_foreign_files_are_quarantined(scene: Scene) -> None:
     """Each with a report that says where it is now; hidden files are left alone."""
     assert scan_mailbox(scene.spool, "nobody") == []
     for number in (2, 1, 3):
@@ -200,7 +200,7 @@ def test_sessions(scene: Scene) -> None:
     assert [one.session for one in broken] == ["bad", "folder", "twin"]
     assert scene.reports == [], "the journal may have them"
     for one in broken:
-        scene.spool.put_away(one)
+        scene.spool.quarantine(one.path, one.why)
     assert len(scene.reports) == 3
     assert scene.spool.read_sessions() == ([stored], [])
 

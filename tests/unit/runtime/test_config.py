@@ -73,7 +73,7 @@ def test_what_a_file_says_and_where() -> None:
         ("[limits]\nretention = '7d'\nretention_ms = 5000\n", 3, "set twice, first in line 2"),
         ("\nrate-limit = 5\n[http]\n", 2, "'rate-limit' stands in no table"),
         ("port = 5\n", 1, "'port' stands in no table"),
-        ("[projects]\nretention = '7d'\n", 2, "what stands in [projects] is a project's name"),
+        ("[projects]\nretention = '7d'\n", 2, "the keys of [projects] are projects' names"),
         ("[limits]\nretention = 86400\n", 2, "retention can't be '86400': it has no unit"),
         ("[projects.shop]\nretention = 86400\n", 2, "it has no unit"),
         ("[http]\nlinger = 5000\n", 2, "it has no unit"),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from maestro_broker.core.model.state import State
-    from maestro_schemas.requests import Request
+    from maestro_schemas.keys import Key
 
 _ZAP = "inproc://zeromq.zap.01"  # RFC 27
 _MONITOR = "inproc://handshakes"
@@ -78,7 +78,6 @@ class CurveListener:
         self.notices = CurvePublisher(self._new_publisher(), self._may_subscribe)
         self._publisher_is_bound = False
         self._polled: list[zmq.Socket[bytes]] = []
-        state.topics = TopicUnion(state.topics, self.notices.topics)
         self._revoked: set[str] = set()
         self._last_seen_ms: dict[str, int] = {}
         # Handshakes done, connections ended, handshakes refused, replies that could not be sent.
@@ -88,14 +87,6 @@ class CurveListener:
     def address(self) -> str:
         """The address of requests; notices use the next port."""
         return f"tcp://{self.host}:{self.port}"
-
-    @property
-    def publisher(self) -> zmq.Socket[bytes]:
-        return self.notices.socket
-
-    @property
-    def held(self) -> AbstractSet[str]:
-        return self.notices.topics
 
     def bind(self) -> None:
         """Listen. Raises MaestroError BAD_SETTING."""
@@ -112,7 +103,7 @@ class CurveListener:
             ) from None
 
     def _bind_publisher(self) -> None:
-        self.publisher.bind(f"tcp://{self.host}:{self.port + 1}")
+        self.notices.socket.bind(f"tcp://{self.host}:{self.port + 1}")
         self._publisher_is_bound = True
 
     def _secured(self, kind: int, *, frame_bytes_max: int) -> zmq.Socket[bytes]:
@@ -136,7 +127,7 @@ class CurveListener:
 
     def register(self, poller: zmq.Poller) -> None:
         """Have the poller wake the loop. Call it before each wait, because a revocation changes the sockets."""
-        sockets = [self.zap, self.router, self.publisher]
+        sockets = [self.zap, self.router, self.notices.socket]
         if sockets != self._polled:
             for socket in self._polled:
                 poller.unregister(socket)
@@ -205,8 +196,8 @@ class CurveListener:
             public = public_key(parts[0]) if parts else ""
             yield IncomingRequest(peer.bytes, None, [part.bytes for part in parts] or [b""], public)
 
-    def vouch(self, public: str, request: Request, now_ms: int) -> Request:
-        """The request as its key allows it. Raises MaestroError KEY_REVOKED, or as `key_authorization.check`."""
+    def authenticate(self, public: str, now_ms: int) -> Key:
+        """The key of the peer with this public key. Raises MaestroError KEY_REVOKED."""
         self._refresh()
         key = self._keys.get(public)
         if key is None:
@@ -216,8 +207,7 @@ class CurveListener:
                 "Ask for a new one: `maestro keys new NAME` on the broker's machine.",
             )
         self._last_seen_ms[key.name] = now_ms
-        self._state.key = key.name
-        return key_authorization.check(self._state, key, request)
+        return key
 
     def reply(self, peer: bytes, request_id: bytes, status: bytes, body: bytes) -> None:
         """Send a reply; drop and count it if the peer is gone or does not read."""
@@ -251,7 +241,7 @@ class CurveListener:
         self.router.disable_monitor()
         self._monitor.close(0)
         self.router.close()
-        self.publisher.close()
+        self.notices.socket.close()
         self.zap.close(0)
         self._context.term()
 

@@ -25,7 +25,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 def publish(listeners: Sequence[Listener], changes: list[Change]) -> None:
     """Send the notices of a committed batch, at each listener that has a subscriber for them."""
-    publishers = [listener.notices for listener in listeners]
+    publishers = [listener.notices for listener in listeners if listener.notices.topics]
     for change in changes:
         event = records.event(change.lsn, change.record)
         body = b""
@@ -36,13 +36,15 @@ def publish(listeners: Sequence[Listener], changes: list[Change]) -> None:
                     publisher.publish(f"{party}{TOPIC_SEPARATOR}{event.event}", body)
 
 
-def greet(listener: Listener, state: State, lsn: int, now_ms: int) -> None:
-    """Send the head of its mailbox to each new watcher, so that it knows what it has missed."""
-    for topic in listener.notices.subscriptions():
-        session, separator, rest = topic.partition(TOPIC_SEPARATOR)
-        if not separator or rest:
-            continue  # an observer of everything, or of one kind of event, has no mailbox to catch up with
-        mailbox = state.mailboxes.get(session)
-        seq = mailbox.head_seq if mailbox is not None else 0
-        head = Event(lsn=lsn, at=now_ms, event="head", session=session, seq=seq)
-        listener.notices.publish(f"{session}{TOPIC_SEPARATOR}head", _encode(head))
+def head(state: State, topic: str, lsn: int, now_ms: int) -> tuple[str, bytes] | None:
+    """Topic and body of the notice from which a new subscriber sees what it has missed in its mailbox.
+
+    None for a subscriber to everything, or to one kind of event: it has no mailbox to catch up with.
+    """
+    session, separator, rest = topic.partition(TOPIC_SEPARATOR)
+    if not separator or rest:
+        return None
+    mailbox = state.mailboxes.get(session)
+    seq = mailbox.head_seq if mailbox is not None else 0
+    event = Event(lsn=lsn, at=now_ms, event="head", session=session, seq=seq)
+    return f"{session}{TOPIC_SEPARATOR}head", _encode(event)

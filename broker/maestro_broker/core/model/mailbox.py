@@ -180,7 +180,7 @@ class Mailbox:
         if self.being_read:
             self._gone.setdefault(message_id, _FILED)  # its file may have been read before
 
-    def hydrate(self, messages: Iterable[Message]) -> None:
+    def load(self, messages: Iterable[Message]) -> None:
         """Take in some of what the spool holds."""
         in_order = True
         last = next(reversed(self._by_seq), 0)
@@ -196,7 +196,7 @@ class Mailbox:
             self._by_seq = dict(sorted(self._by_seq.items()))
         self.head_seq = max(self.head_seq, last)  # in a replay a file may be ahead of its record
 
-    def was_read(self, *, whole: bool) -> bool:
+    def end_load(self, *, whole: bool) -> bool:
         """All files were taken in: all pending mail's or, `whole`, all mail's. Returns whether the counters fit.
 
         Where they do not, the counters are set right if it was `whole`; else the mailbox is as unread as before, for

@@ -1,4 +1,4 @@
-"""The broker's small parts: clock, lock, disk, options, logs, outbox drain."""
+"""The broker's small parts: clock, lock, disk, options, logs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_clock_is_not_behind_the_journal_and_ignores_jumps(monkeypatch: pyte
 
 
 def test_the_lock_has_one_holder(tmp_path: Path) -> None:
-    """The second is told the pid of the first, and waits only for one that is stopping."""
+    """The second one's error names the pid of the first; it waits only for one that is stopping."""
     first, second = DataLock(str(tmp_path)), DataLock(str(tmp_path))
     first.acquire(0.0)
     with pytest.raises(MaestroError) as caught:
@@ -55,7 +55,7 @@ def test_the_lock_has_one_holder(tmp_path: Path) -> None:
 
 
 def test_file_systems(tmp_path: Path) -> None:
-    """Synced, measured and named; doubtful kinds are warned of."""
+    """File systems are synced, measured and named; unsafe types cause a warning."""
     disk.sync_file_system(str(tmp_path))
     assert disk.free_bytes(str(tmp_path)) > 0
     assert mounts.file_system(str(tmp_path)) != "unknown"
@@ -69,7 +69,7 @@ def test_file_systems(tmp_path: Path) -> None:
 
 
 def test_options_rise_from_file_to_environment_to_flag(tmp_path: Path) -> None:
-    """Each with where it came from; bad ones are typed errors."""
+    """Each with its source; bad ones are typed errors."""
     config = tmp_path / "config.toml"
     config.write_text("[limits]\nrate_limit = 20\npending_max = 7\nrequire_token = true\n")
     environ = {"MAESTRO_CONFIG": str(config), "MAESTRO_RATE_LIMIT": "30", "MAESTRO_RUNTIME_DIR": "/tmp/r"}
@@ -89,7 +89,7 @@ def test_options_rise_from_file_to_environment_to_flag(tmp_path: Path) -> None:
 
 
 def test_logs_are_json_lines_and_plain_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same to both; a traceback where there was one."""
+    """Both get the same records, with a traceback if there is one."""
     log = logging.getLogger("maestro_broker")
     before = list(log.handlers)
     path = logs.start(str(tmp_path), "broker", "maestro_broker", foreground=True)

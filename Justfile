@@ -7,7 +7,7 @@ root := justfile_directory()
 bin := root / ".venv/bin"
 python := bin / "python"
 
-# The contract and what decides are covered whole.
+# The contract and the core are covered completely.
 covered_whole := "*/maestro_schemas/*,*/maestro_broker/core/*"
 
 # lint, types, imports, tests: what must pass before a change is handed in
@@ -31,13 +31,17 @@ types:
 imports:
     "{{ bin }}/lint-imports"
 
-# (Two files at a time, since most of a test's time is some process's start.)
-# all tests but the long ones; arguments go to pytest
+# lint, and the unit tests that take no seconds each: the inner loop, under a minute
+quick *arguments: lint
+    "{{ python }}" -m pytest tests/unit -n 2 --dist loadfile -m "not long and not slow" "$@"
+
+# (Two files at a time, since the start of processes takes most of a test's time.)
+# unit, contract and fault tests but the long ones; arguments go to pytest (`just test tests/agents`, `tests/bench`)
 test *arguments:
     "{{ python }}" -m pytest -n 2 --dist loadfile "$@"
 
-# (Without the faults, which break the files of the measurement as well, and without the tests of what an import costs,
-# since a measured process imports what measures it.)
+# (Without the fault tests, which would break the measurement's own files, and without the tests of import cost, since
+# a measured process also imports the tool that measures it.)
 # branch coverage of every process: all of the contract and the core, nine tenths of the rest
 cover *arguments:
     "{{ python }}" -m coverage erase
@@ -46,24 +50,29 @@ cover *arguments:
     "{{ python }}" -m coverage report --include="{{ covered_whole }}" --fail-under=100
     "{{ python }}" -m coverage report --omit="{{ covered_whole }}" --fail-under=90
 
-# the real agents that the tests run (Claude Code, Codex, Gemini CLI), by npm: 900 MB, outside this folder
+# (The agents are Claude Code, Codex and Gemini CLI, 900 MB outside this folder: MAESTRO_AGENTS_DIR.)
+# install the real agents by npm and run one test for each mechanism; `--all` runs all their tests
 agents *arguments:
-    "{{ python }}" tests/agents/install.py "$@"
+    "{{ python }}" tests/agents/install.py
+    given=(-m mechanism); for word in "$@"; do if [ "$word" = --all ]; then given=("${given[@]:2}"); else given+=("$word"); fi; done; \
+    "{{ python }}" -m pytest tests/agents -n 2 "${given[@]}"
 
-# the whole post office at work, in a scratch directory
+# show the product at work, in a scratch directory
 demo:
     "{{ bin }}/maestro" demo
 
+# (`--only house --against PATH` compares with another checkout, in turns; `--check` runs the benchmark's own tests.)
 # the figures, beside what the machine itself can do; `just bench --help`
 bench *arguments:
-    "{{ python }}" tests/bench/run.py "$@"
+    if [ "${1:-}" = --check ]; then shift; "{{ python }}" -m pytest tests/bench "$@"; else "{{ python }}" tests/bench/run.py "$@"; fi
 
 # kill it, starve it, corrupt its disk; `--long` also runs the tests that take minutes
 fault *arguments:
     given=(); for word in "$@"; do if [ "$word" = --long ]; then given+=(-m "long or not long"); else given+=("$word"); fi; done; \
     "{{ python }}" -m pytest tests/fault "${given[@]}"
 
-# write the JSON Schema files and the golden vectors again
+# write the JSON Schema files, the golden vectors and the table of the fast path again
 schemas:
     "{{ python }}" -m maestro_schemas.json_schema
     "{{ python }}" schemas/golden/regenerate.py
+    "{{ python }}" -m maestro_cli.fast_table_writer

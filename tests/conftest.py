@@ -24,6 +24,26 @@ if TYPE_CHECKING:
     from support.post_office import PostOffice
 
 
+# --- how long each suite took ------------------------------------------------------------------------------
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A line for each suite (a folder of `tests/`), before pytest's own closing line. `.ci/run` prints them again.
+
+    Suites overlap where several workers run; `work` is the sum of what their tests took.
+    """
+    suites: dict[str, list[pytest.TestReport]] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                suites.setdefault(report.nodeid.partition("tests/")[2].partition("/")[0], []).append(report)
+    for suite, reports in sorted(suites.items()):
+        tests = len({report.nodeid for report in reports})
+        minutes = (max(one.stop for one in reports) - min(one.start for one in reports)) / 60
+        work = sum(one.duration for one in reports) / 60
+        terminalreporter.write_line(f"suite {suite:<10}{tests:>7,} tests{minutes:>8.1f} minutes{work:>8.1f} of work")
+
+
 # --- processes driven through the library ------------------------------------------------------------------
 
 

@@ -1,13 +1,15 @@
 """Arguments: the text of an option turned into a value.
 
-Rule: a wrong one is a typed error that names the option, raised before anything was done.
+Rule: a wrong text is a typed error that names the option, raised before anything was done.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from maestro_schemas.errors import MaestroError
+
+TYPE_CHECKING = False  # `typing` costs more than this module
+if TYPE_CHECKING:
+    from typing import Any
 
 # A message is 10,000 characters unless set otherwise; this only keeps `--file /dev/zero` from filling the memory.
 FILE_BYTES_MAX = 1 << 20

@@ -1,137 +1,210 @@
-"""Tree: which commands there are.
+"""Command table: every command, with its one line of help.
 
-Rule: a command is registered by import string and one line of help, so that running one imports that one. Its
-options, details and examples are in its own module.
+Rule: a command is a module of `commands` with a function `run`, the text DETAILS below its options in `--help`, and
+perhaps USAGE. Only the command that is called is imported. cyclopts reads what the fast path does not: help, errors,
+and everything else that is not in the plainest form.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import typing
+from importlib import import_module
+from inspect import Parameter as Argument
+from inspect import signature
+from types import FunctionType
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from cyclopts import App, Parameter
 
-from maestro_schemas import __version__
+from maestro_schemas import __version__, vocabularies
 
+from . import options
 from .exit_codes import MEANINGS
 from .help_text import PlainHelp
+from .options import Option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from types import ModuleType
 
-SEND_HELP = "Send a message to another session; it is on disk before this says so."
+
+class CommandRow(NamedTuple):
+    """One command."""
+
+    name: str
+    # Its module in `commands`.
+    module: str
+    # The line of help.
+    about: str
+
+
+class CommandGroup(NamedTuple):
+    """The commands below one word."""
+
+    name: str
+    about: str
+    examples: str
+    commands: tuple[CommandRow, ...]
+
+
+SEND_HELP = "Send a message to another session; it is on disk when this command reports success."
 
 ROOT_COMMANDS = (
-    ("up", "up:up", "Start the broker, unless it runs already."),
-    ("down", "down:down", "Stop the broker and wait until it is gone."),
-    ("status", "status:status", "Show what the broker does, and every limit with where it came from."),
-    ("send", "session.send:send", SEND_HELP + " The same as `session send`."),
-    ("inbox", "inbox:inbox", "Show new messages and mark them delivered, or watch for them."),
-    ("timeline", "timeline:timeline", "Show what happened, without any message text."),
-    ("outbox", "outbox:outbox", "Show what waits for a broker to be sent."),
-    ("doctor", "doctor:doctor", "Look whether everything is well, and say what to do where it is not."),
-    ("completion", "completion:completion", "Print what makes a shell complete commands, sessions and messages."),
-    ("demo", "demo:demo", "Show the whole post office at work, in a scratch directory."),
+    CommandRow("up", "up", "Start the broker, unless it runs already."),
+    CommandRow("down", "down", "Stop the broker and wait until it has ended."),
+    CommandRow("status", "status", "Show the broker's state, and every limit with its source."),
+    CommandRow("send", "session.send", SEND_HELP + " The same as `session send`."),
+    CommandRow("inbox", "inbox", "Show new messages and mark them delivered, or watch for them."),
+    CommandRow("timeline", "timeline", "Show what happened, without any message text."),
+    CommandRow("outbox", "outbox", "Show the messages that wait for a broker."),
+    CommandRow("doctor", "doctor", "Check the installation and suggest fixes."),
+    CommandRow("completion", "completion", "Print a shell completion script."),
+    CommandRow("demo", "demo", "Show the whole system at work, in a scratch directory."),
 )
-SESSION_COMMANDS = (
-    ("start", "session.start:start", "Start a session: an address that can send and receive."),
-    ("end", "session.end:end", "End a session; it no longer sends or receives."),
-    ("show", "session.show:show", "Show one session."),
-    ("list", "session.list:list_sessions", "List the sessions."),
-    ("send", "session.send:send", SEND_HELP),
-)
-MESSAGE_COMMANDS = (
-    ("show", "message.show:show", "Show one message and what became of it."),
-    ("reply", "message.reply:reply", "Answer a message, to whoever sent it."),
-    ("thread", "message.thread:thread", "Show the conversation that a message is in."),
-    ("receipt", "message.receipt:receipt", "Show what became of a message: each step, when and by what."),
-    ("dead", "message.dead:dead", "List what you sent that expired or was refused from the outbox."),
-    ("retry", "message.retry:retry", "Send a dead message again."),
-    ("read", "message.read:read", "Acknowledge messages; each sender is told."),
-    ("delete", "message.delete:delete", "Delete messages from your inbox."),
-)
-
-HOOKS_COMMANDS = (
-    ("install", "hooks.install:install", "Let an agent see its mail by itself, by its own hooks."),
-    ("uninstall", "hooks.uninstall:uninstall", "Take the hooks out of an agent's settings."),
-    ("show", "hooks.show:show", "Show what would be installed, and where."),
-    ("run", "hooks.run:run_hook", "Answer an agent's hook; for agents."),
-)
-
-CONFIG_COMMANDS = (
-    ("show", "config.show:show", "Show every setting, with its value and where it came from."),
-    ("path", "config.path:path", "Print where the config file is looked for."),
-    ("init", "config.init:init", "Write a config file of all settings, each commented out, if there is none."),
-)
-SERVICE_COMMANDS = (
-    ("install", "service.install:install", "Let systemd (or launchd) run the post office for you."),
-    ("uninstall", "service.uninstall:uninstall", "Take that back; mail and settings stay."),
-    ("status", "service.status:status", "Show whether it is installed, and its state."),
-)
-SPOOL_COMMANDS = (
-    ("prune", "spool.prune:prune", "Remove what is older than the retention, now."),
-    ("verify", "spool.verify:verify", "Check that every file is what it should be."),
-    ("export", "spool.export:export", "Write everything as JSON Lines."),
-)
-
-KEYS_COMMANDS = (
-    ("new", "keys.new:new", "Make a key for another machine."),
-    ("list", "keys.list:list_keys", "List the keys, and for whom each may speak."),
-    ("revoke", "keys.revoke:revoke", "Let a key in no longer; what it does is cut off at once."),
-)
-
-_SESSION_ABOUT = "Start, end, show and list sessions, and send to one."
-_SESSION_EXAMPLES = """\
+GROUPS = (
+    CommandGroup(
+        "session",
+        "Start, end, show and list sessions, and send to one.",
+        """\
 Examples:
   eval "$(maestro session start --name alice --export)"
   maestro session list
   maestro session send --to bob --message "Review PR in task_456"
-  maestro session end"""
-_MESSAGE_ABOUT = "Show, answer, acknowledge, retry or delete a message."
-_MESSAGE_EXAMPLES = """\
+  maestro session end""",
+        (
+            CommandRow("start", "session.start", "Start a session: an address that can send and receive."),
+            CommandRow("end", "session.end", "End a session; it no longer sends or receives."),
+            CommandRow("show", "session.show", "Show one session."),
+            CommandRow("list", "session.list", "List the sessions."),
+            CommandRow("send", "session.send", SEND_HELP),
+        ),
+    ),
+    CommandGroup(
+        "message",
+        "Show, answer, acknowledge, retry or delete a message.",
+        """\
 Examples:
   maestro message show msg_1770536761607_k3v9x2m1a
   maestro message reply msg_1770536761607_k3v9x2m1a --message "Done."
-  maestro message read msg_1770536761607_k3v9x2m1a"""
-_HOOKS_ABOUT = "Put mail into an agent's context as it works, by the agent's own hooks."
-_HOOKS_EXAMPLES = """\
+  maestro message read msg_1770536761607_k3v9x2m1a""",
+        (
+            CommandRow("show", "message.show", "Show one message and its status."),
+            CommandRow("reply", "message.reply", "Answer a message; the answer is sent to its sender."),
+            CommandRow("thread", "message.thread", "Show the conversation that a message is in."),
+            CommandRow("receipt", "message.receipt", "Show each step of a message's delivery, when and by what."),
+            CommandRow("dead", "message.dead", "List your messages that expired or were refused from the outbox."),
+            CommandRow("retry", "message.retry", "Send a dead message again."),
+            CommandRow("read", "message.read", "Acknowledge messages; each sender is notified."),
+            CommandRow("delete", "message.delete", "Delete messages from your inbox."),
+        ),
+    ),
+    CommandGroup(
+        "hooks",
+        "Put mail into an agent's context while it works, through the agent's own hooks.",
+        """\
 Examples:
   maestro hooks install claude-code
   maestro hooks show codex
-  maestro hooks uninstall gemini-cli"""
-
-_CONFIG_ABOUT = "Show the settings, and make a file for them."
-_CONFIG_EXAMPLES = """\
+  maestro hooks uninstall gemini-cli""",
+        (
+            CommandRow("install", "hooks.install", "Install hooks that show an agent its mail."),
+            CommandRow("uninstall", "hooks.uninstall", "Remove the hooks from an agent's settings."),
+            CommandRow("show", "hooks.show", "Show the entries that `install` writes, and the file."),
+            CommandRow("run", "hooks.run", "Answer an agent's hook; for agents."),
+        ),
+    ),
+    CommandGroup(
+        "config",
+        "Show the settings, and make a file for them.",
+        """\
 Examples:
   maestro config init
   maestro config show
-  maestro config show retention rate_limit --json"""
-_SERVICE_ABOUT = "Have the post office run as a service of your user."
-_SERVICE_EXAMPLES = """\
+  maestro config show retention rate_limit --json""",
+        (
+            CommandRow("show", "config.show", "Show every setting with its value and its source."),
+            CommandRow("path", "config.path", "Print the path of the config file."),
+            CommandRow(
+                "init", "config.init", "Write a config file of all settings, each commented out, if there is none."
+            ),
+        ),
+    ),
+    CommandGroup(
+        "service",
+        "Run the broker as a service of your user.",
+        """\
 Examples:
   maestro service install --now
   maestro service install --print
-  maestro service status"""
-_SPOOL_ABOUT = "Look after the files: prune, verify, export."
-_SPOOL_EXAMPLES = """\
+  maestro service status""",
+        (
+            CommandRow("install", "service.install", "Let systemd (or launchd) run the broker."),
+            CommandRow("uninstall", "service.uninstall", "Remove the service; mail and settings stay."),
+            CommandRow("status", "service.status", "Show whether the service is installed, and its state."),
+        ),
+    ),
+    CommandGroup(
+        "spool",
+        "Maintain the files: prune, verify, export.",
+        """\
 Examples:
   maestro spool prune --dry-run
   maestro spool prune --older-than 3d
   maestro spool verify
-  maestro spool export --out mail.jsonl"""
-
-_KEYS_ABOUT = "Let other machines in, each with a key of its own (see `maestro up --tcp`)."
-_KEYS_EXAMPLES = """\
+  maestro spool export --out mail.jsonl""",
+        (
+            CommandRow("prune", "spool.prune", "Remove everything that is older than its retention, now."),
+            CommandRow("verify", "spool.verify", "Check every file against the journal."),
+            CommandRow("export", "spool.export", "Write everything as JSON Lines."),
+        ),
+    ),
+    CommandGroup(
+        "keys",
+        "Admit other machines, each with a key of its own (see `maestro up --tcp`).",
+        """\
 Examples:
   maestro keys new laptop --out laptop.key
   maestro keys list
-  maestro keys revoke laptop"""
+  maestro keys revoke laptop""",
+        (
+            CommandRow("new", "keys.new", "Make a key for another machine."),
+            CommandRow("list", "keys.list", "List the keys, and the sessions that each may speak for."),
+            CommandRow("revoke", "keys.revoke", "Revoke a key; its connections are closed."),
+        ),
+    ),
+)
 
 _ABOUT = "Durable messages between coding agents' sessions on one machine."
+_DETAILS = """\
+Examples:
+  eval "$(maestro session start --name alice --export)"
+  maestro session send --to bob --message "Review PR in task_456"
+  maestro inbox
+  maestro inbox --watch
+
+Environment:
+  MAESTRO_SESSION_ID, MAESTRO_SESSION_TOKEN  the session that speaks
+  MAESTRO_DATA_DIR, MAESTRO_RUNTIME_DIR      the directories of the files and of the sockets
+  MAESTRO_AUTOSTART=0                        never start a broker automatically
+  MAESTRO_CONFIG                             the file of settings
+  MAESTRO_BROKER, MAESTRO_KEY_FILE           tcp://HOST:PORT, and the key to it
+
+Exit codes:
+"""
 
 
-def build() -> App:
-    """The root command with all others below it."""
-    exits = "\n".join(f"  {number}  {meaning}" for number, meaning in MEANINGS.items())
+def every_command() -> Iterator[tuple[tuple[str, ...], CommandRow]]:
+    """Each command with the words that call it."""
+    for row in ROOT_COMMANDS:
+        yield (row.name,), row
+    for group in GROUPS:
+        for row in group.commands:
+            yield (group.name, row.name), row
+
+
+def build(tokens: Sequence[str] | None = None) -> App:
+    """The root command with all others below it; with `tokens`, only the command that they call has its options."""
+    words = None if tokens is None else tuple(token for token in tokens if not token.startswith("-"))
     root = App(
         name="maestro",
         help=_ABOUT,
@@ -142,38 +215,58 @@ def build() -> App:
         default_parameter=Parameter(negative="", show_default=False),
         suppress_keyboard_interrupt=False,
         verbose=False,
-        help_epilogue=(
-            "Examples:\n"
-            '  eval "$(maestro session start --name alice --export)"\n'
-            '  maestro session send --to bob --message "Review PR in task_456"\n'
-            "  maestro inbox\n"
-            "  maestro inbox --watch\n\n"
-            "Environment:\n"
-            "  MAESTRO_SESSION_ID, MAESTRO_SESSION_TOKEN  who you are\n"
-            "  MAESTRO_DATA_DIR, MAESTRO_RUNTIME_DIR      where the files and the sockets are\n"
-            "  MAESTRO_AUTOSTART=0                        never start a broker by yourself\n"
-            "  MAESTRO_CONFIG                             the file of settings\n"
-            "  MAESTRO_BROKER, MAESTRO_KEY_FILE           tcp://HOST:PORT, and the key to it\n\n"
-            f"Exit codes:\n{exits}"
-        ),
+        help_epilogue=_DETAILS + "\n".join(f"  {number}  {meaning}" for number, meaning in MEANINGS.items()),
     )
-    _register(root, ROOT_COMMANDS)
-    _register(_family(root, "session", _SESSION_ABOUT, _SESSION_EXAMPLES), SESSION_COMMANDS)
-    _register(_family(root, "message", _MESSAGE_ABOUT, _MESSAGE_EXAMPLES), MESSAGE_COMMANDS)
-    _register(_family(root, "hooks", _HOOKS_ABOUT, _HOOKS_EXAMPLES), HOOKS_COMMANDS)
-    _register(_family(root, "config", _CONFIG_ABOUT, _CONFIG_EXAMPLES), CONFIG_COMMANDS)
-    _register(_family(root, "service", _SERVICE_ABOUT, _SERVICE_EXAMPLES), SERVICE_COMMANDS)
-    _register(_family(root, "spool", _SPOOL_ABOUT, _SPOOL_EXAMPLES), SPOOL_COMMANDS)
-    _register(_family(root, "keys", _KEYS_ABOUT, _KEYS_EXAMPLES), KEYS_COMMANDS)
+    apps: dict[str, App] = {}
+    for group in GROUPS:
+        details = f"`--help` after a command shows its options.\n\n{group.examples}"
+        apps[group.name] = App(name=group.name, help=group.about, help_epilogue=details)
+    for path, row in every_command():
+        parent = root if len(path) == 1 else apps[path[0]]
+        is_called = words is None or words[: len(path)] == path
+        parent.command(_app(row) if is_called else App(name=row.name, help=row.about))
+    # Behind the root's own commands in its help.
+    for app in apps.values():
+        root.command(app)
     return root
 
 
-def _family(root: App, name: str, about: str, examples: str) -> App:
-    family = App(name=name, help=about, help_epilogue=f"`--help` after a command tells its options.\n\n{examples}")
-    root.command(family)
-    return family
+def _app(row: CommandRow) -> App:
+    module = import_module(f"maestro_cli.commands.{row.module}")
+    app = App(name=row.name, help=row.about, usage=getattr(module, "USAGE", None), help_epilogue=module.DETAILS)
+    app.default(_for_cyclopts(module))
+    return app
 
 
-def _register(app: App, commands: Sequence[tuple[str, str, str]]) -> None:
-    for name, where, about in commands:
-        app.command(f"maestro_cli.commands.{where}", name=name, help=about)
+def _for_cyclopts(module: ModuleType) -> Callable[..., int]:
+    """The command's function, with annotations that are evaluated and have cyclopts' Parameter for our Option."""
+    run = module.run
+    function = FunctionType(run.__code__, run.__globals__, run.__name__, run.__defaults__, run.__closure__)
+    function.__kwdefaults__ = run.__kwdefaults__
+    function.__annotations__ = {name: _with_parameter(hint) for name, hint in declared(module)}
+    return function
+
+
+def declared(module: ModuleType) -> list[tuple[str, Any]]:
+    """The parameters of a command's function in their order, each with its evaluated annotation."""
+    names = {**vars(typing), **vars(vocabularies), **vars(options), **vars(module)}
+    arguments = signature(module.run).parameters.values()
+    return [(argument.name, _evaluated(argument, names)) for argument in arguments]
+
+
+def _evaluated(argument: Argument, names: dict[str, Any]) -> Any:
+    return eval(argument.annotation, names)  # noqa: S307 - an annotation of our own source
+
+
+def _with_parameter(hint: Any) -> Any:
+    kind, *more = typing.get_args(hint)
+    [option] = [one for one in more if isinstance(one, Option)]
+    given: dict[str, Any] = {
+        "name": option.names,
+        "help": option.help,
+        "metavar": option.metavar,
+        "negative": option.negative,
+        "allow_leading_hyphen": option.any_text,
+    }
+    # cyclopts takes an argument that is None for a choice, and would not look at the default parameter.
+    return Annotated[kind, Parameter(**{name: value for name, value in given.items() if value})]

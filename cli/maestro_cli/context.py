@@ -1,96 +1,159 @@
-"""Context: from whose shell a command is run, and to which post office it belongs.
+"""Context: the shell that a command runs in, and the broker that it belongs to.
 
-Rule: the environment is read here and nowhere else in the command line.
+Rule: the environment is read here and nowhere else in the command line. A command opens one connection, with one of
+`client`, `open_client` and `full_client`, and passes it to the functions that it calls. The directories come from
+`paths`, which resolves them by hand because every command needs them; code that is not on the fast path asks
+`directories`, which is platformdirs.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
-from maestro_clients.protocol.callers import Caller
 from maestro_runtime import paths
 from maestro_schemas.errors import MaestroError
 
+from . import fast_path
+
+TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from maestro_clients.client import Client
+    from maestro_clients.one_shot_client import AnyClient, OneShotClient
     from maestro_clients.processes.broker_process import Endpoints
+    from maestro_clients.protocol.callers import Caller
 
 START_A_SESSION = 'Start one in this shell: eval "$(maestro session start --export)"'
+# As `maestro_clients.protocol.callers`, whose import costs `typing`.
+_SESSION_VARIABLE = "MAESTRO_SESSION_ID"
+_TOKEN_VARIABLE = "MAESTRO_SESSION_TOKEN"  # noqa: S105 - the name of a variable, not a token
 
 
-class CommandContext(NamedTuple):
-    """`data`: the data directory. `caller`: the session that speaks. `autostart`: whether a missing broker may
-    be started (MAESTRO_AUTOSTART)."""
+class CommandContext:
+    """The environment of one command; `CommandContext.here()` is this process's."""
 
-    environ: Mapping[str, str]
-    data: str
-    caller: Caller
-    autostart: bool
+    def __init__(self, environ: Mapping[str, str], data: str, session: str | None, token: str | None) -> None:
+        self.environ = environ
+        # The data directory.
+        self.data = data
+        # The session that speaks; None: the operator.
+        self.own_session = session
+        self.own_token = token
 
     @classmethod
     def here(cls) -> CommandContext:
-        """This process's context."""
+        """This process's context; an empty variable counts as absent."""
+        environ = os.environ
+        session, token = environ.get(_SESSION_VARIABLE), environ.get(_TOKEN_VARIABLE)
+        return cls(environ, paths.data_dir(environ), session or None, token or None)
+
+    def as_operator(self) -> CommandContext:
+        """The same context without a session."""
+        return CommandContext(self.environ, self.data, None, None)
+
+    @property
+    def caller(self) -> Caller:
+        """The session that speaks, as clients take it."""
+        from maestro_clients.protocol.callers import Caller
+
+        return Caller(self.own_session, self.own_token)
+
+    @property
+    def autostart(self) -> bool:
+        """Whether a missing broker may be started (MAESTRO_AUTOSTART)."""
         from maestro_clients.processes.broker_process import may_autostart
 
-        environ = os.environ
-        return cls(environ, paths.data_dir(environ), Caller.from_environ(environ), may_autostart(environ))
+        return may_autostart(self.environ)
 
     def session(self) -> str:
         """The caller's session id. Raises MaestroError NO_SESSION where the environment names none."""
-        if not self.caller.session:
+        if not self.own_session:
             raise MaestroError(
                 "NO_SESSION", "this shell belongs to no session: MAESTRO_SESSION_ID is not set", START_A_SESSION
             )
-        return self.caller.session
+        return self.own_session
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the broker is on another machine (MAESTRO_BROKER)."""
+        return bool(self.environ.get(paths.BROKER_VARIABLE))
+
+    def check_local(self, verb: str) -> None:
+        """Raises MaestroError BAD_SETTING where the broker is on another machine and `verb` must be done on that."""
+        if self.is_remote:
+            raise MaestroError(
+                "BAD_SETTING",
+                f"MAESTRO_BROKER names a broker on another machine ({self.environ[paths.BROKER_VARIABLE]}), "
+                f"and this command can't {verb} it from here",
+                "Do it there; or unset MAESTRO_BROKER, for a broker of this machine.",
+            )
+
+    # --- the broker ----------------------------------------------------------------------------------------
+
+    def client(self) -> AnyClient:
+        """An open connection that speaks for the caller; a missing broker is started. Raises as `ensure_broker`."""
+        found = self.one_shot()
+        return self.full_client() if found is None else found
+
+    def full_client(self) -> Client:
+        """As `client`, for a command that waits for notices beside its requests."""
+        from maestro_clients.processes.broker_process import connect
+
+        return connect(self.data, self.environ, self.caller, autostart=self.autostart)
+
+    def open_client(self) -> AnyClient | None:
+        """As `client`, without starting a broker: None where none runs."""
+        found = self.one_shot()
+        return self.running_client() if found is None else found
+
+    def running_client(self) -> Client | None:
+        """As `full_client`, without starting a broker: None where none runs."""
+        from maestro_clients.processes.broker_process import connect_if_running
+
+        return connect_if_running(self.data, self.environ, self.caller)
+
+    def one_shot(self) -> OneShotClient | None:
+        """The connection of the fast path; None where that is off, or no broker of this machine listens."""
+        if self.is_remote or not fast_path.is_on(self.environ):
+            return None
+        from maestro_clients.channel import one_shot
+
+        path = one_shot.router_path(self.data)
+        if path is None:
+            return None
+        exchange = one_shot.OneShotConnection(path)
+        if not exchange.open():
+            return None
+        from maestro_clients.one_shot_client import OneShotClient
+
+        speaker = {"session": self.own_session, "token": self.own_token}
+        return OneShotClient(exchange, {name: value for name, value in speaker.items() if value is not None})
 
     def running(self) -> Endpoints | None:
         """The broker that serves the data directory now, without starting one."""
-        from maestro_clients.processes.broker_process import find
-
-        found = find(self.data, self.environ)
-        if found is None or found.pid or self.is_far:
+        found = self._endpoints()
+        if found is None or found.pid or self.is_remote:
             return found
-        # A service manager listens in its place: whoever asks wakes it, and then it says who it is.
+        # A service manager listens in the broker's place. The first request makes it start the broker, which then
+        # writes its own endpoints.
         from maestro_clients.client import Client
 
         with Client(found.router, self.as_operator().caller) as client:
             client.hello()
-        return find(self.data, self.environ)
-
-    @property
-    def is_far(self) -> bool:
-        """Whether the broker is on another machine (MAESTRO_BROKER)."""
-        return bool(self.environ.get(paths.BROKER_VARIABLE))
-
-    def check_near(self, deed: str) -> None:
-        """Raises MaestroError BAD_SETTING where the broker is on another machine, for what is done on its own."""
-        if self.is_far:
-            raise MaestroError(
-                "BAD_SETTING",
-                f"MAESTRO_BROKER names a broker on another machine ({self.environ[paths.BROKER_VARIABLE]}), "
-                f"and this can't {deed} it from here",
-                "Do it there; or unset MAESTRO_BROKER, for a broker of this machine.",
-            )
+        return self._endpoints()
 
     def ensure_broker(self) -> Endpoints:
-        """The broker, started if need be. Raises MaestroError BROKER_UNREACHABLE where that is turned off, and
-        what the broker said when it could not start."""
+        """The broker, started if need be. Raises MaestroError BROKER_UNREACHABLE where starting it is turned off,
+        and the broker's own error if it could not start."""
         from maestro_clients.processes.broker_process import ensure
 
         return ensure(self.data, self.environ, autostart=self.autostart)
 
-    def client(self, *, timeout_s: float = 10.0) -> Client:
-        """An open connection that speaks for the caller. Raises as `ensure_broker`."""
-        from maestro_clients.client import Client
+    def _endpoints(self) -> Endpoints | None:
+        from maestro_clients.processes.broker_process import find
 
-        return Client(self.ensure_broker().router, self.caller, timeout_s=timeout_s)
-
-    def as_operator(self) -> CommandContext:
-        """The same context, with nobody's session speaking."""
-        return self._replace(caller=Caller())
+        return find(self.data, self.environ)
 
 
 def now_ms() -> int:

@@ -27,16 +27,20 @@ PIPE_CLOSED: Final = 141
 TERMINATED: Final = 143
 
 MEANINGS: Final[dict[int, str]] = {
-    DONE: "done (or queued in the outbox, and said so)",
+    DONE: "done (or queued in the outbox, and reported so)",
     FAILED: "failed",
     USAGE: "usage: an argument is wrong, and nothing was done",
-    NOT_FOUND: "not found: no such session or message, or a name that several have",
+    NOT_FOUND: "not found: no such session or message, or an ambiguous name",
     REFUSED: "refused: identity, role, ended receiver, conflict",
     NOT_NOW: "not now: rate limited, mailbox full, broker busy, disk full",
     UNREACHABLE: "broker unreachable",
     TIMED_OUT: "timed out waiting",
 }
 
+# By the kind of the error; `client` errors have no common exit code.
+_OF_KIND: Final[dict[str, int]] = {"busy": NOT_NOW, "unreachable": UNREACHABLE, "fatal": FAILED}
+
+# Every `client` error, and the others that do not follow their kind.
 EXIT_OF_CODE: Final[dict[str, int]] = {
     "BAD_REQUEST": FAILED,
     "INVALID": USAGE,
@@ -76,26 +80,15 @@ EXIT_OF_CODE: Final[dict[str, int]] = {
     "LOOP_GUARD": NOT_NOW,
     "MAILBOX_FULL": NOT_NOW,
     "SLOW_CONSUMER": NOT_NOW,
-    "BUSY": NOT_NOW,
-    "STORAGE_FULL": NOT_NOW,
-    "STOPPING": UNREACHABLE,
-    "BROKER_UNREACHABLE": UNREACHABLE,
-    "AUTOSTART_FAILED": UNREACHABLE,
     "TIMEOUT": TIMED_OUT,
-    "DATA_DIR_UNUSABLE": FAILED,
     "DATA_DIR_LOCKED": REFUSED,
-    "PATH_TOO_LONG": FAILED,
-    "FORMAT_UNSUPPORTED": FAILED,
-    "JOURNAL_FAILED": FAILED,
-    "CORRUPT": FAILED,
     "BAD_SETTING": USAGE,
     "KEY_FILE_UNUSABLE": USAGE,
-    "CURVE_MISSING": FAILED,
     "FILE_UNREADABLE": USAGE,
-    "INTERNAL": FAILED,
 }
 
 
 def of(error: MaestroError) -> int:
-    """The exit code for an error; FAILED for a code that a newer broker has and this version does not know."""
-    return EXIT_OF_CODE.get(error.code, FAILED)
+    """The exit code for an error; FAILED for a code that a newer broker sends and this version does not know."""
+    found = EXIT_OF_CODE.get(error.code)
+    return _OF_KIND[error.kind] if found is None else found

@@ -1,7 +1,7 @@
-"""Settings: all that can be set, what it is now, and where that came from.
+"""Settings view: every setting with its value and the value's origin.
 
-Rule: the broker that runs is asked for what is in force; without one, the file and the environment are read as its
-start would read them. A wrong file is an error then, and a note while a broker runs all the same.
+Rule: a running broker reports its own settings. Without one, the config file and the environment are read as a broker
+reads them at its start. An invalid file is then an error; while a broker runs, it is only a note.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .context import CommandContext
 
 _RESTART = "restart to apply: maestro down && maestro up"
-# Facts of one shell, which no file can say.
+# Settings of one shell, which a config file can't contain.
 _SHELL = (
     ("data_dir", "MAESTRO_DATA_DIR", "where mail and journal are"),
     ("runtime_dir", "MAESTRO_RUNTIME_DIR", "where the sockets are"),
@@ -29,56 +29,63 @@ _SHELL = (
 
 
 class SettingRow(NamedTuple):
-    """`name`: with its table, but for limits. `origin`: `default`, `config`, `environment` or `flag`. `where`: which
-    line or variable, None for the others."""
+    """One setting. The field names are also those of `maestro config show --json`."""
 
+    # With its table, such as `http.port`; limits have no table.
     name: str
     value: Any
     unit: str
+    # `default`, `config`, `environment` or `flag`.
     origin: str
+    # The line of the config file or the variable; None for other origins.
     where: str | None
+    # The meaning of the setting, for people.
     what: str
 
 
 class SettingsView(NamedTuple):
-    """`pid`: of the broker that runs, None where none does. `changed`: the file is not the one it has read."""
+    """All settings, and the file that they come from."""
 
+    # The config file.
     path: str
+    # The running broker's process; None where none runs.
     pid: int | None
+    # Whether the file has changed since the broker read it.
     changed: bool
     settings: list[SettingRow]
+    # Notes for people.
     notes: list[str]
 
 
-def look(context: CommandContext) -> SettingsView:
-    """Everything. Raises MaestroError BAD_SETTING where no broker runs and none could start."""
+def collect(context: CommandContext) -> SettingsView:
+    """Collect all settings. Raises MaestroError BAD_SETTING where no broker runs and a setting is invalid."""
     running = context.running()
     if running is None:
         file = config.read(context.environ)
-        found = [*_limits_at_a_start(file, context.environ), *_http(file, context.environ), *_projects(file)]
+        found = [*_limits_at_start(file, context.environ), *_http(file, context.environ), *_projects(file)]
         return SettingsView(file.path, None, changed=False, settings=[*found, *_shell(context)], notes=[])
     from maestro_clients.client import Client
 
     with Client(running.router, context.as_operator().caller) as client:
         stats = client.stats()
-    told = stats.get("config", {})
-    path = told.get("path") or paths.config_file(context.environ)
+    broker_config = stats.get("config", {})
+    path = broker_config.get("path") or paths.config_file(context.environ)
     found = [
         SettingRow(
             name, row.get("value"), row.get("unit", ""), row.get("from", "?"), row.get("where"), row.get("what", "")
         )
         for name, row in stats.get("limits", {}).items()
     ]
-    for project, rows in told.get("projects", {}).items():
+    for project, rows in broker_config.get("projects", {}).items():
         for name, row in rows.items():
             what = config.PROJECT_DOCS[name].text if name in config.PROJECT_DOCS else ""
             found.append(
                 SettingRow(f"projects.{project}.{name}", row["value"], row["unit"], "config", row.get("where"), what)
             )
     notes = []
-    # Judged by the broker's own path: this shell may have another one.
+    # Read the broker's file: this shell may name another one.
     environ = {**context.environ, "MAESTRO_CONFIG": path}
-    changed = config.digest(environ) != told.get("digest", "")
+    changed = config.digest(environ) != broker_config.get("digest", "")
     if changed:
         notes.append(f"{path} has changed since the broker (pid {running.pid}) started; {_RESTART}")
     if paths.config_file(context.environ) != path:
@@ -90,13 +97,15 @@ def look(context: CommandContext) -> SettingsView:
     return SettingsView(path, running.pid, changed, [*found, *_shell(context)], notes)
 
 
-def chosen(settings: Sequence[SettingRow], names: Sequence[str]) -> list[SettingRow]:
-    """Those that are named, by name with or without `limits.` and `_ms`; all where none is. Raises MaestroError
-    BAD_SETTING for a name that is none."""
+def select(settings: Sequence[SettingRow], names: Sequence[str]) -> list[SettingRow]:
+    """The settings with these names; all for no names. A name may have the prefix `limits.`, and may leave out `_ms`.
+
+    Raises MaestroError BAD_SETTING for an unknown name.
+    """
     if not names:
         return list(settings)
     by_name = {setting.name: setting for setting in settings}
-    picked = []
+    selected = []
     for given in names:
         name = given.removeprefix("limits.").replace("-", "_")
         setting = by_name.get(name) or by_name.get(f"{name}_ms") or by_name.get(given)
@@ -106,12 +115,12 @@ def chosen(settings: Sequence[SettingRow], names: Sequence[str]) -> list[Setting
             near = difflib.get_close_matches(name, by_name, 1)
             hint = f"Did you mean {near[0]}?" if near else "`maestro config show` lists them all."
             raise MaestroError("BAD_SETTING", f"there is no setting {given[:80]!r}", hint)
-        picked.append(setting)
-    return picked
+        selected.append(setting)
+    return selected
 
 
 def cells(setting: SettingRow) -> tuple[str, str, str]:
-    """Name, value and origin as a person reads them."""
+    """Name, value and origin, formatted for people."""
     if setting.origin == "config":
         origin = f"config file {setting.where}" if setting.where else "config file"
     elif setting.origin == "environment":
@@ -122,7 +131,7 @@ def cells(setting: SettingRow) -> tuple[str, str, str]:
 
 
 def template() -> str:
-    """A config file in which every setting stands as a comment, with its default."""
+    """A config file that has every setting as a comment, with its default."""
     lines = ["# Settings of the Maestro post office. A broker reads this file at its start:", "#"]
     lines += ["#   maestro down && maestro up", "#   maestro config show", "", "[limits]"]
     defaults: dict[str, Any] = limits.Limits()._asdict()
@@ -146,7 +155,7 @@ def _commented(name: str, doc: limits.LimitDoc, value: object) -> list[str]:
     return [f"# {doc.text} ({limits.allowed(doc)})", f"# {name} = {value}"]
 
 
-def _limits_at_a_start(file: config.ConfigFile, environ: Mapping[str, str]) -> list[SettingRow]:
+def _limits_at_start(file: config.ConfigFile, environ: Mapping[str, str]) -> list[SettingRow]:
     values, origins = limits.resolve(file.section("limits"), environ, {}, file.path)
     found = []
     for name, value in values._asdict().items():

@@ -1,7 +1,8 @@
-"""Timeline view: the lines that were asked for, and those that come.
+"""Timeline view: finds the requested events of the timeline, and follows new ones.
 
-Rule: the broker filters, a bounded piece a request, and this goes on from where each ended. Notices only say when to
-ask again; the cursor is the truth, so that nothing is missed over a restart of the broker, and nothing comes twice.
+Rule: the broker filters, and each request covers a bounded part of the timeline; the next request continues there. A
+notice only shows that a request is worthwhile. The cursor decides what was read, so a restart of the broker loses and
+repeats nothing.
 """
 
 from __future__ import annotations
@@ -16,36 +17,39 @@ from .context import now_ms
 from .output import streams
 
 if TYPE_CHECKING:
-    from maestro_clients.client import Client
+    from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import EventDoc
 
     from .context import CommandContext
 
 _PAGE = 1_000
-# How late a closed output is noticed; the wait in between is in poll(2), not in a loop.
+# How often a closed output is looked for. In between, the process waits in poll(2).
 _TICK_S = 0.25
-# A lost notice shows itself after so long at most.
-_LOOK_EVERY_S = 5.0
-# Of many notices at once the first asks for all.
+# The longest time without a request, in case a notice was lost.
+_ASK_EVERY_S = 5.0
+# After a notice, wait for others that come at the same time: one request serves them all.
 _GATHER_S = 0.02
+# How often a broker that is gone is looked for.
 _LOOK_AGAIN_S = 0.25
-_AWAY = frozenset({"BROKER_UNREACHABLE", "TIMEOUT", "STOPPING"})
 
 
 class TimelineQuery(NamedTuple):
-    """What is asked for. `since`, `until`: ms. `after`: the LSN to begin after. `limit`: how many lines at most, of
-    the newest where neither `after` nor a filter says where to begin."""
+    """Which events are requested."""
 
     session: str | None = None
     message: str | None = None
+    # Names of events; empty for all.
     events: tuple[str, ...] = ()
+    # Milliseconds since the epoch.
     since: int | None = None
     until: int | None = None
+    # The LSN after which the events begin.
     after: int | None = None
+    # The most events: the first ones after `after`, else the newest ones.
     limit: int = 50
 
     def filters(self) -> dict[str, Any]:
-        """As the client takes them."""
+        """The filters, as arguments of `Client.events`."""
         return {
             "session": self.session,
             "message": self.message,
@@ -56,37 +60,38 @@ class TimelineQuery(NamedTuple):
 
     @property
     def is_search(self) -> bool:
-        """Whether it takes more than a look at the newest lines."""
+        """Whether there is a filter, so that the newest events alone are not enough."""
         return any(value is not None for value in self.filters().values())
 
 
 class TimelinePage(NamedTuple):
-    """`cursor`: where to go on. `has_more`: lines were left out, at the end of an `after`, else at the beginning."""
+    """The events that were found."""
 
     events: list[EventDoc]
+    # The LSN after which to continue.
     cursor: int
+    # Whether events were left out because of `limit`: later ones with `after`, else earlier ones.
     has_more: bool
 
 
-def find(client: Client, wanted: TimelineQuery) -> TimelinePage:
-    """The lines; the first `limit` after `after`, else the last `limit` of all that fit. Raises MaestroError."""
-    if wanted.after is None and not wanted.is_search:
-        reply = client.events(-1, limit=wanted.limit)
+def find(client: AnyClient, query: TimelineQuery) -> TimelinePage:
+    """Find the first `limit` events after `after`, else the last `limit` of all that match. Raises MaestroError."""
+    if query.after is None and not query.is_search:
+        reply = client.events(-1, limit=query.limit)
         return TimelinePage(reply["events"], reply["upTo"], has_more=False)
-    # By its name too; and a session that there is not is told, rather than that nothing happened to it.
-    found: deque[EventDoc] = deque(maxlen=None if wanted.after is not None else wanted.limit)
-    cursor, left_out = wanted.after or 0, False
+    found: deque[EventDoc] = deque(maxlen=None if query.after is not None else query.limit)
+    cursor, left_out = query.after or 0, False
     while True:
         try:
-            reply = client.events(cursor, limit=_PAGE, **wanted.filters())
+            reply = client.events(cursor, limit=_PAGE, **query.filters())
         except MaestroError as error:
             oldest = (error.details or {}).get("oldest")
-            if error.code != "CURSOR_EXPIRED" or wanted.after is not None or not isinstance(oldest, int):
+            if error.code != "CURSOR_EXPIRED" or query.after is not None or not isinstance(oldest, int):
                 raise _expired(error) from None
             cursor = oldest
             continue
         for event in reply["events"]:
-            if wanted.after is not None and len(found) == wanted.limit:
+            if query.after is not None and len(found) == query.limit:
                 return TimelinePage(list(found), found[-1]["lsn"], has_more=True)
             left_out = left_out or len(found) == found.maxlen
             found.append(event)
@@ -95,11 +100,11 @@ def find(client: Client, wanted: TimelineQuery) -> TimelinePage:
             return TimelinePage(list(found), cursor, has_more=left_out)
 
 
-def follow(context: CommandContext, wanted: TimelineQuery, topic: str | None, cursor: int, *, as_json: bool) -> None:
-    """Print what comes after `cursor`, looking when something happened that concerns `topic` (None: anybody).
+def follow(context: CommandContext, query: TimelineQuery, topic: str | None, cursor: int, *, as_json: bool) -> None:
+    """Print the events after `cursor` as they happen. `topic`: the session whose notices wake it; None for all.
 
-    Until interrupted, the output closes, or `until` is over. Raises StdoutClosed, KeyboardInterrupt, or MaestroError
-    for what waiting does not mend.
+    Ends when `until` is over. Raises StdoutClosed, KeyboardInterrupt, or a MaestroError that waiting does not
+    resolve.
     """
     from maestro_clients.client import Client
     from maestro_clients.mailbox.notices import Notices
@@ -109,7 +114,7 @@ def follow(context: CommandContext, wanted: TimelineQuery, topic: str | None, cu
     while True:
         endpoints = find_broker(context.data)
         if endpoints is None:
-            lost = _tell_lost(lost=lost)
+            lost = _report_lost(lost=lost)
             _check_output()
             time.sleep(_LOOK_AGAIN_S)
             continue
@@ -117,23 +122,23 @@ def follow(context: CommandContext, wanted: TimelineQuery, topic: str | None, cu
         try:
             with Client(endpoints.router, context.caller) as client:
                 while True:
-                    cursor = _catch_up(client, wanted, cursor, as_json=as_json)
+                    cursor = _catch_up(client, query, cursor, as_json=as_json)
                     if lost:
                         lost = False
                         streams.note("maestro: the broker is back")
-                    if wanted.until is not None and now_ms() >= wanted.until:
+                    if query.until is not None and now_ms() >= query.until:
                         return
                     if not _wait(notices):
                         break
         except MaestroError as error:
-            if error.code not in _AWAY:
+            if error.kind != "unreachable":
                 raise _expired(error) from None
         finally:
             notices.close()
 
 
 def show(event: EventDoc, *, as_json: bool) -> None:
-    """One line."""
+    """Print one event as a line."""
     if as_json:
         streams.say_json(event)
         return
@@ -142,10 +147,10 @@ def show(event: EventDoc, *, as_json: bool) -> None:
     streams.say(event_line(event, now_ms()))
 
 
-def _catch_up(client: Client, wanted: TimelineQuery, cursor: int, *, as_json: bool) -> int:
+def _catch_up(client: AnyClient, query: TimelineQuery, cursor: int, *, as_json: bool) -> int:
     has_more = True
     while has_more:
-        reply = client.events(cursor, limit=_PAGE, **wanted.filters())
+        reply = client.events(cursor, limit=_PAGE, **query.filters())
         for event in reply["events"]:
             show(event, as_json=as_json)
         cursor, has_more = reply["upTo"], reply["hasMore"]
@@ -153,13 +158,13 @@ def _catch_up(client: Client, wanted: TimelineQuery, cursor: int, *, as_json: bo
 
 
 def _wait(notices: Any) -> bool:
-    """Until something happened, or it is time to look; False when the broker has gone."""
+    """Wait for a notice, or until it is time to ask again. Returns False when the broker is gone."""
     import zmq
 
     poller = zmq.Poller()
     poller.register(notices.socket, zmq.POLLIN)
     poller.register(notices.monitor, zmq.POLLIN)
-    give_up_s = time.monotonic() + _LOOK_EVERY_S
+    give_up_s = time.monotonic() + _ASK_EVERY_S
     while time.monotonic() < give_up_s:
         ready = dict(poller.poll(int(_TICK_S * 1000)))
         _check_output()
@@ -177,14 +182,14 @@ def _check_output() -> None:
         raise streams.StdoutClosed
 
 
-def _tell_lost(*, lost: bool) -> bool:
+def _report_lost(*, lost: bool) -> bool:
     if not lost:
         streams.note("maestro: the broker is gone; waiting for it to come back (maestro up)")
     return True
 
 
 def _expired(error: MaestroError) -> MaestroError:
-    """A cursor whose lines are gone, with what to type."""
+    """For a cursor whose events are deleted: the same error with the command that works."""
     oldest = (error.details or {}).get("oldest")
     if error.code != "CURSOR_EXPIRED" or not isinstance(oldest, int):
         return error

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import MessageDoc, MetadataDoc, OutgoingDoc
     from maestro_schemas.outbox_entry import OutboxEntry
 
-    from .client import Client
+    from .one_shot_client import AnyClient
 
 _DEAD = frozenset({"expired", "failed"})
 
@@ -33,7 +33,7 @@ class RetriedSend(NamedTuple):
     entry_path: str | None
 
 
-def expired(client: Client, session: str | None, limit: int) -> tuple[list[MessageDoc], bool]:
+def expired(client: AnyClient, session: str | None, limit: int) -> tuple[list[MessageDoc], bool]:
     """The newest `limit` that expired, and whether there are more. Raises MaestroError as `commands.dead`."""
     found: list[MessageDoc] = []
     before: int | None = None
@@ -52,7 +52,7 @@ def refused(data: str, session: str | None) -> list[tuple[str, OutboxEntry]]:
     return sorted(failed, key=lambda found: found[1].queued_at, reverse=True)
 
 
-def retry_of(client: Client, data: str, sender: str, message_id: str) -> RetriedSend:
+def retry_of(client: AnyClient, data: str, sender: str, message_id: str) -> RetriedSend:
     """A dead message of `sender`'s once more, as it was said.
 
     Raises MaestroError STATUS_CONFLICT for what is not dead, FORBIDDEN for what another has sent, MESSAGE_NOT_FOUND.
@@ -99,7 +99,7 @@ def retry_of(client: Client, data: str, sender: str, message_id: str) -> Retried
     return _last(client, RetriedSend(_again(message), None, None))
 
 
-def retried_as(client: Client, message_id: str, at_ms: int) -> str | None:
+def retried_as(client: AnyClient, message_id: str, at_ms: int) -> str | None:
     """The id of the retry that was made of a dead message; None where none was, or it is gone. `at_ms`: when the old
     one was due, or queued."""
     try:
@@ -132,7 +132,7 @@ def _again(message: MessageDoc) -> OutgoingDoc:
     return outgoing
 
 
-def _last(client: Client, retry: RetriedSend) -> RetriedSend:
+def _last(client: AnyClient, retry: RetriedSend) -> RetriedSend:
     """Past the retries that were made and died as well."""
     while True:
         try:

@@ -15,7 +15,7 @@ from .channel import one_shot
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import Any, Self
 
     from maestro_clients.client import Client
     from maestro_clients.protocol.callers import Caller
@@ -24,7 +24,7 @@ _ERROR_STATUS = 400
 
 
 class OneShotClient(CommandMethods):
-    """`speaker`: the `as` of each request. `exchange` stays its maker's to close."""
+    """`speaker`: the `as` of each request. `close` closes the exchange as well."""
 
     def __init__(self, exchange: one_shot.OneShotConnection, speaker: Mapping[str, str]) -> None:
         self._exchange = exchange
@@ -32,9 +32,22 @@ class OneShotClient(CommandMethods):
         self._usual: Client | None = None
 
     def close(self) -> None:
-        """Let go of what was opened here."""
+        """Close the connection. Can be repeated."""
+        self._exchange.close()
         if self._usual is not None:
             self._usual.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.close()
+
+    def ask_once(self, command: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]] | None:
+        """The status and the body of the reply, or None where there is none; no other connection is opened."""
+        if self._usual is not None:
+            return None
+        return self._exchange.ask(command.encode(), {"as": self._speaker, **body})
 
     def call(
         self,
@@ -63,3 +76,8 @@ class OneShotClient(CommandMethods):
 
         speaker = Caller(self._speaker.get("session"), self._speaker.get("token"))
         return Client(one_shot.address(self._exchange.path), speaker)
+
+
+if TYPE_CHECKING:
+    # What a command may hold: both have the same methods.
+    AnyClient = Client | OneShotClient

@@ -1,9 +1,9 @@
-"""Golden vectors: documents of the contract beside the bytes that they are on the wire.
+"""Golden vectors: documents of the contract with their bytes on the wire.
 
-Rule: a vector's `document` is written by hand and its `hex` by this script (`just schemas`), with plain msgpack as
-a client packs it. `brokerHex` is there where the broker writes other bytes for it: msgspec sizes a map's header by
-the fields that a type has, not by those that are present, so from 16 fields on it is longer than it must be. A diff
-in either is a change of the wire: it needs another protocol version.
+Rule: a vector's `document` is written by hand. This script (`just schemas`) writes its `hex`, with plain msgpack as
+a client packs it. `brokerHex` exists if the broker writes other bytes: msgspec sizes a map's header by the fields of
+the type, not by those that are present, so from 16 fields on the header is longer than necessary. A diff in either is
+a change of the wire and needs another protocol version.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SHAPES = {shape.__name__: shape for shape in _WRITTEN}
 
 
 def regenerated(text: str) -> str:
-    """A vector file's text with the bytes of every vector computed from its `document`."""
+    """A vector file's text, with the bytes of every vector computed again."""
     content = json.loads(text)
     content["vectors"] = [_with_bytes(vector) for vector in content["vectors"]]
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
@@ -50,7 +50,7 @@ def _with_bytes(vector: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Write what differs."""
+    """Write the files that differ."""
     for path in files():
         with open(path, encoding="utf-8") as file:
             before = file.read()

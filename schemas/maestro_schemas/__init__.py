@@ -1,9 +1,9 @@
-"""The contract: names, limits, messages, sessions, events, errors, paths.
+"""The contract: names, limits, messages, sessions, events, errors.
 
-Rule: imports nothing of ours, does no I/O but to read an environment that it is handed, and is split so that
-a client pays only for what it uses. `messages`, `sessions`, `requests`, `replies` and `events` need msgspec
-(25 ms to import; the broker and the gateway validate with them); `names`, `limits`, `errors`, `paths`,
-`outbox_entry` and `documents` (the same shapes as TypedDicts) do not.
+Rule: it imports no other package of this project and does no I/O. `messages`, `sessions`, `requests`, `replies`,
+`events` and `commands` need msgspec (25 ms to import); the broker and the gateway validate with them. `names`,
+`limits`, `errors`, `outbox_entry` and `documents` (the same shapes as TypedDicts) do not, so that a client imports
+only what it uses.
 """
 
 __version__ = "0.1.0"

@@ -1,23 +1,22 @@
 """Errors: one family, one table of stable codes.
 
-Rule: an error says what happened, why, and the next step. The code is the contract (programs branch on it, and
-it never changes its meaning); the words may be improved. `status` is HTTP's number, on the wire and over HTTP
-alike.
+Rule: an error says what happened, why, and the next step. The code is the contract: programs branch on it, and its
+meaning never changes. The words may improve. `status` is an HTTP status, on the wire too.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # importing `typing` costs as much as all else that a quick command imports
+TYPE_CHECKING = False  # importing `typing` costs as much as everything else that a fast command imports
 if TYPE_CHECKING:
     from typing import Any, Final, Literal, TypeGuard
 
     Kind = Literal["client", "busy", "unreachable", "fatal"]
 
-# code -> (HTTP's status; whether the same request may succeed later, unchanged; whose matter it is). The kinds:
-# client: this request, its sender or its receiver; another request may succeed at once.
-# busy: the broker is there and takes no such request at the moment.
-# unreachable: no broker answered, or it is stopping; whether the request was done is not known.
-# fatal: the broker, the gateway or its files need a person.
+# code -> (HTTP status, whether the same request may succeed later, kind). The kinds:
+# client: the error concerns this request, its sender or its receiver; another request may succeed at once.
+# busy: the broker runs and accepts no such request at the moment.
+# unreachable: no broker answered, or it is stopping; whether the request was done is unknown.
+# fatal: the broker, the gateway or its files need repair by a person.
 CODES: Final[dict[str, tuple[int, bool, Kind]]] = {
     # the request itself
     "BAD_REQUEST": (400, False, "client"),  # frames or body that can't be decoded
@@ -29,10 +28,10 @@ CODES: Final[dict[str, tuple[int, bool, Kind]]] = {
     "TOO_MANY": (400, False, "client"),  # more items in one request than the limit
     "FRAME_TOO_LARGE": (413, False, "client"),
     "HEAD_TOO_LARGE": (431, False, "client"),
-    "REQUEST_TIMEOUT": (408, False, "client"),  # a request over HTTP that did not arrive whole
+    "REQUEST_TIMEOUT": (408, False, "client"),  # a request over HTTP that did not arrive completely
     "UNSUPPORTED_PROTOCOL": (426, False, "client"),
     "UNKNOWN_COMMAND": (501, False, "client"),
-    # who asks
+    # the caller
     "NO_SESSION": (401, False, "client"),
     "UNKNOWN_SESSION": (401, False, "client"),
     "SESSION_ENDED": (401, False, "client"),
@@ -43,32 +42,32 @@ CODES: Final[dict[str, tuple[int, bool, Kind]]] = {
     "PEER_REFUSED": (403, False, "client"),
     "HOST_REFUSED": (421, False, "client"),
     "ORIGIN_REFUSED": (403, False, "client"),
-    "FORBIDDEN": (403, False, "client"),  # may not read or change this
-    "ROLE_FORBIDDEN": (403, False, "client"),  # may not send to that session
-    # what is asked for
+    "FORBIDDEN": (403, False, "client"),  # the caller may not read or change this
+    "ROLE_FORBIDDEN": (403, False, "client"),  # the caller may not send to that session
+    # the object of the request
     "RECEIVER_NOT_FOUND": (404, False, "client"),
     "SESSION_NOT_FOUND": (404, False, "client"),
     "KEY_NOT_FOUND": (404, False, "client"),
     "MESSAGE_NOT_FOUND": (404, False, "client"),
     "AMBIGUOUS_NAME": (409, False, "client"),
-    "CONFLICT": (409, False, "client"),  # the id is taken by another message
+    "CONFLICT": (409, False, "client"),  # another message has the id
     "RECEIVER_ENDED": (409, False, "client"),
-    "STATUS_CONFLICT": (409, False, "client"),  # no step from this status to that one
+    "STATUS_CONFLICT": (409, False, "client"),  # the status can't change from this one to that one
     "CURSOR_EXPIRED": (410, False, "client"),
     "CURSOR_AHEAD": (409, False, "client"),
     # not now
     "RATE_LIMITED": (429, True, "client"),
     "LOOP_GUARD": (429, True, "client"),
     "MAILBOX_FULL": (429, True, "client"),
-    "SLOW_CONSUMER": (429, True, "client"),  # a reader of the live events that does not keep up
-    "BUSY": (503, True, "busy"),  # filing is behind: back-pressure
+    "SLOW_CONSUMER": (429, True, "client"),  # a reader of live events that does not keep up
+    "BUSY": (503, True, "busy"),  # back-pressure: the spool writer is behind
     "STORAGE_FULL": (503, True, "busy"),
     "STOPPING": (503, True, "unreachable"),
-    # this end, without an answer
+    # the client had no answer
     "BROKER_UNREACHABLE": (503, True, "unreachable"),
     "AUTOSTART_FAILED": (503, False, "unreachable"),
     "TIMEOUT": (504, True, "unreachable"),
-    # files and the process
+    # files and the broker's process
     "DATA_DIR_UNUSABLE": (500, False, "fatal"),
     "DATA_DIR_LOCKED": (409, False, "client"),
     "PATH_TOO_LONG": (500, False, "fatal"),
@@ -83,15 +82,16 @@ CODES: Final[dict[str, tuple[int, bool, Kind]]] = {
 }
 
 
-# Of a code that a newer peer sends and this version does not know.
+# For a code of a newer peer that this version does not know.
 _UNKNOWN: Final[tuple[int, bool, Kind]] = (500, False, "fatal")
 
 
 class MaestroError(Exception):
-    """The one error of the project.
+    """Every error of the project.
 
-    `code`: a key of CODES. `hint`: the next step, a sentence. `retry_after_s`: seconds, where waiting helps.
-    `limit` and `actual`: both numbers, where a limit was broken. `details`: more for programs (e.g. `ids`).
+    `code`: a key of CODES. `message`: what happened, and why. `hint`: the next step, a sentence. `retry_after_s`: if
+    waiting helps. `limit`, `actual`: both numbers, if a limit was exceeded. `details`: more for programs, such as
+    `ids`.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class MaestroError(Exception):
 
     @property
     def status(self) -> int:
-        """HTTP's status number; 500 for a code from a newer peer that this version does not know."""
+        """The HTTP status; 500 for an unknown code of a newer peer."""
         return CODES.get(self.code, _UNKNOWN)[0]
 
     @property
@@ -126,7 +126,7 @@ class MaestroError(Exception):
 
     @property
     def kind(self) -> Kind:
-        """Whose matter it is, one of the kinds that CODES explains."""
+        """What the error concerns; the comment above CODES explains the kinds."""
         return CODES.get(self.code, _UNKNOWN)[2]
 
     def body(self) -> dict[str, Any]:
@@ -148,10 +148,10 @@ class MaestroError(Exception):
     def from_body(cls, body: object) -> MaestroError:
         """The inverse of `body()`; anything that is not an error body becomes INTERNAL, never an exception.
 
-        A field of another kind than `body()` gives is passed over.
+        A field of another type than `body()` writes is ignored.
         """
         if not isinstance(body, dict) or not isinstance(body.get("code"), str):
-            # Not its repr: that of a value nested deep enough raises.
+            # The type and not the repr, which raises for a deeply nested value.
             return cls("INTERNAL", f"the peer answered with an error that can't be read (a {type(body).__name__})")
         message, hint, details = body.get("message"), body.get("hint"), body.get("details")
         retry_after = body.get("retryAfter")
@@ -159,7 +159,7 @@ class MaestroError(Exception):
             body["code"],
             message if isinstance(message, str) else "",
             hint if isinstance(hint, str) else "",
-            # The comparison also refuses NaN, and what is too large for a float.
+            # The comparison also refuses NaN, and an integer that is too large for a float.
             retry_after_s=float(retry_after) if _is_number(retry_after) and 0 <= retry_after <= _WAIT_S_MAX else None,
             limit=_count(body.get("limit")),
             actual=_count(body.get("actual")),
@@ -168,13 +168,13 @@ class MaestroError(Exception):
 
 
 class FatalError(MaestroError):
-    """After this error the process must end: what is durable is not known, or a thread that it needs has died.
+    """After this error the process must end: it does not know what is durable, or a thread that it needs has died.
 
-    Raised inside a process, never sent: a peer sees the connection close and repeats its request.
+    It is raised inside a process and never sent. A peer sees the connection close and repeats its request.
     """
 
 
-# A wait that is longer is as good as none: nobody sleeps for thirty years.
+# A longer wait is ignored: thirty years are of no use to a client.
 _WAIT_S_MAX = 1e9
 
 

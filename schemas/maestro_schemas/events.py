@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from msgspec import Struct, field
 
 from .errors import MaestroError
-from .messages import MessageType, Priority
+from .vocabularies import MessageType, Priority
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -1,30 +1,31 @@
-"""HTTP limits: every number that bounds one HTTP gateway, in one place.
+"""HTTP limits: every setting of the HTTP gateway, with its default, its range and its meaning.
 
-Rule: a limit is a field of `Limits` with a unit in its name and an entry in `DOCS`; `GET /health` shows it; breaking
-it is a typed error. Set by config file ([http]) or environment (`MAESTRO_HTTP_<NAME>`), in rising order; a trailing
-`_ms` may be left off. Here, and not in the gateway, because whoever reads the config file judges all of it.
+Rule: a limit is a field of `HttpLimits` with a unit in its name and an entry in `DOCS`. `GET /health` shows it, and
+exceeding it is a typed error. Sources are the config file ([http]) and the environment (`MAESTRO_HTTP_<NAME>`), which
+overrides it; a trailing `_ms` may be omitted. It is here and not in the gateway because every program that reads the
+config file checks all of it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import limits as post_office
+from . import limits as broker_limits
 from .limits import LimitDoc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_WIRE_BYTES = post_office.Limits().wire_bytes_max
-# JSON's own: names, quotes, and what an escape takes more than the character.
-_ROOM_BYTES = 64 << 10
+_WIRE_BYTES = broker_limits.Limits().wire_bytes_max
+# For JSON itself: names, quotes, and escapes, which are longer than their characters.
+_JSON_BYTES = 64 << 10
 _HOUR_MS = 3_600_000
 
 
 class HttpLimits(NamedTuple):
-    """The limits in force. What each means, its unit and its range are in DOCS."""
+    """The limits in force. DOCS has the meaning, the unit and the range of each."""
 
-    body_bytes_max: int = _WIRE_BYTES + _ROOM_BYTES
+    body_bytes_max: int = _WIRE_BYTES + _JSON_BYTES
     body_timeout_ms: int = 30_000
     head_bytes_max: int = 32 << 10
     head_timeout_ms: int = 10_000
@@ -37,59 +38,57 @@ class HttpLimits(NamedTuple):
 
 
 DOCS: dict[str, LimitDoc] = {
-    "body_bytes_max": LimitDoc("bytes", 4_096, 64 << 20, "one request's body: the wire's limit and room for JSON"),
-    "body_timeout_ms": LimitDoc("ms", 100, _HOUR_MS, "from a request's head to the end of its body"),
+    "body_bytes_max": LimitDoc("bytes", 4_096, 64 << 20, "one request's body: the wire's limit and space for JSON"),
+    "body_timeout_ms": LimitDoc("ms", 100, _HOUR_MS, "time from a request's head to the end of its body"),
     "head_bytes_max": LimitDoc(
-        "bytes", 1_024, 1 << 20, "a request's line and headers; also what follows a body's chunks"
+        "bytes", 1_024, 1 << 20, "a request's line and headers; also the trailers of a chunked body"
     ),
     "head_timeout_ms": LimitDoc(
-        "ms", 100, _HOUR_MS, "from a connection's start, or a request's first byte, to its head"
+        "ms", 100, _HOUR_MS, "time from a connection's start, or a request's first byte, to the end of its head"
     ),
-    "keep_alive_ms": LimitDoc("ms", 100, _HOUR_MS, "how long a connection may rest between two requests"),
-    "stall_timeout_ms": LimitDoc("ms", 100, _HOUR_MS, "how long a peer may leave an answer unread"),
-    "linger_ms": LimitDoc("ms", 0, 60_000, "how long a refused request is still read, so that the refusal arrives"),
-    "linger_bytes_max": LimitDoc("bytes", 0, 64 << 20, "how much of a refused request is still read"),
-    "connections_max": LimitDoc("count", 1, 100_000, "connections at once; each further one is told 503"),
-    "idle_connections_max": LimitDoc(
-        "count", 1, 100_000, "connections that ask nothing; the longest idle one goes first"
-    ),
+    "keep_alive_ms": LimitDoc("ms", 100, _HOUR_MS, "time that a connection may be idle between two requests"),
+    "stall_timeout_ms": LimitDoc("ms", 100, _HOUR_MS, "time that a peer may leave an answer unread"),
+    "linger_ms": LimitDoc("ms", 0, 60_000, "time that a refused request is still read, so that the refusal arrives"),
+    "linger_bytes_max": LimitDoc("bytes", 0, 64 << 20, "bytes of a refused request that are still read"),
+    "connections_max": LimitDoc("count", 1, 100_000, "connections at once; each further one is answered 503"),
+    "idle_connections_max": LimitDoc("count", 1, 100_000, "idle connections; the longest idle one is closed first"),
 }
 
 
-# What else stands in [http]; `host` is a text, and so has no range.
+# The other settings of [http]. `host` is a text, so it has no range.
 FRONT_DOCS: dict[str, LimitDoc] = {
     "enabled": LimitDoc("switch", 0, 1, "whether `maestro up` starts the gateway"),
-    "port": LimitDoc("count", 0, 65_535, "where the gateway listens; 0 picks a free port"),
-    "host": LimitDoc("text", 0, 0, "the gateway's address; any but a loopback one makes tokens necessary"),
+    "port": LimitDoc("count", 0, 65_535, "the gateway's port; 0 picks a free one"),
+    "host": LimitDoc("text", 0, 0, "the gateway's address; with any but a loopback one, tokens are necessary"),
 }
 FRONT_DEFAULTS: dict[str, int | str] = {"enabled": 1, "port": 4_568, "host": "127.0.0.1"}
 
 
 def variable_of(name: str, environ: Mapping[str, str]) -> str | None:
-    """The environment variable that sets a name of [http]; None where none does."""
+    """The environment variable that sets a name of [http], or None."""
     if name == "enabled":
         candidates = ["MAESTRO_HTTP"]
     else:
-        # Where both spellings are set, the one with the unit wins.
+        # If both spellings are set, the one with the unit wins.
         candidates = [f"MAESTRO_HTTP_{name.upper()}", f"MAESTRO_HTTP_{name.removesuffix('_ms').upper()}"]
     return next((variable for variable in candidates if environ.get(variable)), None)
 
 
 def resolve(environ: Mapping[str, str], config: Mapping[str, str] | None = None) -> HttpLimits:
-    """The limits in force. `config`: [http] of the file, names to texts. Raises MaestroError BAD_SETTING for a value
-    out of range."""
+    """The limits in force. `config` maps the names in [http] of the file to texts. Raises MaestroError BAD_SETTING
+    for a value out of range."""
     values: dict[str, int] = {}
     for name, doc in DOCS.items():
         variable = variable_of(name, environ)
         if variable is not None:
-            values[name] = post_office.parse_number(variable, doc, environ[variable])
+            values[name] = broker_limits.parse_number(variable, doc, environ[variable])
         elif config and name in config:
-            values[name] = post_office.parse_number(name, doc, config[name])
+            values[name] = broker_limits.parse_number(name, doc, config[name])
     return HttpLimits(**values)
 
 
 def front(environ: Mapping[str, str], config: Mapping[str, str]) -> tuple[dict[str, int | str], dict[str, str]]:
-    """What FRONT_DOCS lists, and where each came from (`default`, `config`, `environment`). Raises MaestroError
+    """The settings in FRONT_DOCS, and the origin of each (`default`, `config`, `environment`). Raises MaestroError
     BAD_SETTING."""
     values, origins = dict(FRONT_DEFAULTS), dict.fromkeys(FRONT_DOCS, "default")
     for name, doc in FRONT_DOCS.items():
@@ -97,6 +96,6 @@ def front(environ: Mapping[str, str], config: Mapping[str, str]) -> tuple[dict[s
         if variable is None and name not in config:
             continue
         text = environ[variable] if variable is not None else config[name]
-        values[name] = text if doc.unit == "text" else post_office.parse_number(variable or name, doc, text)
+        values[name] = text if doc.unit == "text" else broker_limits.parse_number(variable or name, doc, text)
         origins[name] = "environment" if variable is not None else "config"
     return values, origins

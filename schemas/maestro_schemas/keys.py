@@ -1,6 +1,6 @@
-"""Keys: what the broker knows of the key of another machine, and for which sessions it may speak.
+"""Keys: the public key of another machine, and the sessions that it may speak for.
 
-Rule: only the public half is here. The files that hold it, and the secrets, are `maestro_runtime.key_files`.
+Rule: only the public half is here. `maestro_runtime.key_files` reads and writes the key files and the secrets.
 """
 
 from __future__ import annotations
@@ -9,28 +9,35 @@ from typing import NamedTuple
 
 
 class Key(NamedTuple):
-    """A key as the broker knows it. It speaks for `sessions`, for those of `project`, and, where `own`, for those
-    that were started with it; `any_session`: for all. `operator`: as a person on the broker's machine. Only with
-    `orchestrator` may it start one. `created_at`, `revoked_at`: milliseconds since the epoch."""
+    """A key as the broker knows it."""
 
     name: str
+    # The public key, in Z85.
     public: str
+    # Milliseconds since the epoch.
     created_at: int
+    # It speaks for these sessions.
     sessions: tuple[str, ...] = ()
+    # It speaks for the sessions of this project.
     project: str | None = None
+    # It speaks for the sessions that were started with it.
     own: bool = False
+    # It speaks for every session.
     any_session: bool = False
+    # It may start orchestrators.
     orchestrator: bool = False
+    # It has the rights of the operator.
     operator: bool = False
+    # Milliseconds since the epoch; None while the key is valid.
     revoked_at: int | None = None
 
     def scope(self) -> str:
-        """For whom it speaks, in words."""
+        """The sessions that it may speak for, in words."""
         if self.operator:
-            return "everybody, as the operator"
+            return "every session, as the operator"
         if self.any_session:
             return "any session"
-        parts = [*(["what it starts"] if self.own else []), *self.sessions]
+        parts = [*(["the sessions it starts"] if self.own else []), *self.sessions]
         if self.project is not None:
             parts.append(f"project {self.project}")
         return ", ".join(parts)

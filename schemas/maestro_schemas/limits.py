@@ -1,8 +1,8 @@
-"""Limits: every number that bounds the post office, and the one choice it leaves, in one place.
+"""Limits: every setting of the broker, with its default, its range and its meaning.
 
-Rule: a limit is a field of `Limits` with a unit in its name and an entry in `DOCS`; `maestro status` prints it
-with where it came from; breaking it raises a typed error with both numbers. `on_ended` is a word. Set by config file,
-environment (`MAESTRO_<NAME>`) or `--set NAME=VALUE`, in rising order.
+Rule: a limit is a field of `Limits` with a unit in its name and an entry in `DOCS`. `maestro status` prints its value
+and origin. Exceeding it raises a typed error with both numbers. Sources are the config file, the environment
+(`MAESTRO_<NAME>`) and `--set NAME=VALUE`; a later one overrides an earlier one. `on_ended` is the only word.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DAY_MS = 24 * 3600 * 1000
 
 
 class Limits(NamedTuple):
-    """The limits in force. What each means, its unit and its range are in DOCS."""
+    """The limits in force. DOCS has the meaning, the unit and the range of each."""
 
     text_chars_max: int = 10_000
     rate_limit: int = 10
@@ -48,63 +48,63 @@ class Limits(NamedTuple):
 
 
 class LimitDoc(NamedTuple):
-    """What one limit means: `unit` (count, bytes, ms, chars, switch, word), the allowed range, and why the default.
+    """The description of one limit."""
 
-    `words`: what a word may be, where the unit is one; it has no range.
-    """
-
+    # count, bytes, ms, chars, switch, word or text
     unit: str
+    # The smallest allowed value; without meaning for a word or text.
     low: int
+    # The largest allowed value; _MANY is no upper bound.
     high: int
+    # What it bounds, as `maestro status` prints it.
     text: str
+    # The allowed words of the unit word.
     words: tuple[str, ...] = ()
 
 
 _MANY = 1 << 62
 
-# What may become of a send whose receiver has ended: the sender is told; it waits until the receiver comes back; it
-# goes to the receiver's orchestrator.
+# What happens to a send whose receiver has ended: it is refused; it waits until the receiver comes back; it is
+# redirected to the receiver's orchestrator.
 ON_ENDED = ("error", "queue", "redirect")
 
 DOCS: dict[str, LimitDoc] = {
-    "text_chars_max": LimitDoc("chars", 1, 200_000, "one message's text; a longer one is refused, not cut"),
+    "text_chars_max": LimitDoc("chars", 1, 200_000, "length of one message's text; a longer one is refused, not cut"),
     "rate_limit": LimitDoc(
-        "count", 0, 1_000_000_000, "accepted sends a session may make a minute, sliding; 0 is none"
+        "count", 0, 1_000_000_000, "accepted sends of a session in a sliding minute; 0 is no limit"
     ),
     "pair_limit": LimitDoc(
-        "count", 0, 1_000_000_000, "messages two sessions exchange in ten minutes; 0 is 6 x rate_limit"
+        "count", 0, 1_000_000_000, "messages between two sessions in ten minutes; 0 is 6 x rate_limit"
     ),
-    "short_replies_max": LimitDoc(
-        "count", 0, 1_000_000, "short answers that two sessions give in turns; 0 is no limit"
-    ),
+    "short_replies_max": LimitDoc("count", 0, 1_000_000, "short answers of two sessions in turns; 0 is no limit"),
     "retention_ms": LimitDoc("ms", 1_000, _MANY, "how long a message is kept"),
     "pending_max": LimitDoc("count", 1, 1_000_000, "undelivered messages one mailbox holds"),
     "wire_bytes_max": LimitDoc("bytes", 4_096, 16 << 20, "one request's body"),
-    "print_chars_max": LimitDoc("chars", 500, _MANY, "what `inbox` prints at once: agents' tools cut longer output"),
+    "print_chars_max": LimitDoc("chars", 500, _MANY, "one page of `inbox`, since agents' tools cut longer output"),
     "batch_messages_max": LimitDoc("count", 1, 4_096, "messages or ids in one request"),
-    "reply_bytes_max": LimitDoc("bytes", 65_536, 8 << 20, "messages in one inbox reply, then hasMore"),
-    "reply_messages_max": LimitDoc("count", 1, 10_000, "messages in one inbox reply, then hasMore"),
+    "reply_bytes_max": LimitDoc("bytes", 65_536, 8 << 20, "messages in one inbox reply; more are on the next page"),
+    "reply_messages_max": LimitDoc("count", 1, 10_000, "messages in one inbox reply; more are on the next page"),
     "data_bytes_max": LimitDoc("bytes", 0, 1 << 18, "metadata.data of one message, as JSON"),
     "session_metadata_bytes_max": LimitDoc("bytes", 0, 1 << 18, "metadata of one session, as JSON"),
     "sessions_max": LimitDoc("count", 1, 1_000_000, "active sessions"),
     "lease_ms_max": LimitDoc("ms", 1, 3_600_000, "the longest lease a reader may ask for"),
     "ttl_ms_max": LimitDoc("ms", 1, _MANY, "the longest life a sender may give a message"),
-    "filing_backlog_bytes_max": LimitDoc("bytes", 4_096, 1 << 40, "records not yet filed before new sends get BUSY"),
+    "filing_backlog_bytes_max": LimitDoc("bytes", 4_096, 1 << 40, "unfiled records above which new sends get BUSY"),
     "segment_bytes": LimitDoc("bytes", 1 << 16, 1 << 30, "one journal segment, preallocated"),
-    "disk_reserve_bytes": LimitDoc("bytes", 0, 1 << 34, "free space kept back for reads, confirms and deletes"),
-    "mailbox_idle_ms": LimitDoc("ms", 100, _MANY, "how long an untouched mailbox stays in memory"),
+    "disk_reserve_bytes": LimitDoc("bytes", 0, 1 << 34, "free disk space reserved for confirms and deletes"),
+    "mailbox_idle_ms": LimitDoc("ms", 100, _MANY, "time after which an unused mailbox leaves memory"),
     "loaded_messages_max": LimitDoc(
-        "count", 100, 10_000_000, "filed messages in memory before idle mailboxes go early"
+        "count", 100, 10_000_000, "filed messages in memory above which unused mailboxes leave it early"
     ),
-    "timeline_reply_max": LimitDoc("count", 1, 10_000, "timeline lines in one reply, then hasMore"),
-    "require_token": LimitDoc("switch", 0, 1, "1 refuses sessions without a token"),
-    "on_ended": LimitDoc("word", 0, 0, "what becomes of a send to an ended session that does not say it", ON_ENDED),
+    "timeline_reply_max": LimitDoc("count", 1, 10_000, "timeline lines in one reply; more are on the next page"),
+    "require_token": LimitDoc("switch", 0, 1, "1 refuses to start sessions without a token"),
+    "on_ended": LimitDoc("word", 0, 0, "default for sends to an ended session", ON_ENDED),
 }
 
-# Timings that are facts of the design rather than choices of an operator.
+# Constants of the design, which an operator can't change.
 RATE_WINDOW_MS = 60_000
 PAIR_WINDOW_MS = 600_000
-# A run of short answers ends when nothing was said for so long.
+# A run of short answers ends after this time without a message.
 SHORT_REPLY_QUIET_MS = 60_000
 SHORT_REPLY_CHARS = 60
 SOCKET_PATH_BYTES_MAX = 107  # sun_path is 108 bytes with its NUL on Linux (unix(7))
@@ -113,23 +113,21 @@ NAME_CHARS_MAX = 64
 VIA_CHARS_MAX = 64
 REQUEST_ID_BYTES_MAX = 64
 
-# How much of a wrong value an error repeats.
+# An error repeats at most this much of a wrong value.
 _SHOWN_CHARS = 80
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": _DAY_MS}
 _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-# `[0-9]` and not `\d`, which takes the digits of every script. Longer numbers are over every limit's range, and
-# int() refuses those of thousands of digits with an error of its own.
+# `[0-9]` because `\d` accepts the digits of every script. Longer numbers are above every limit's range, and int()
+# refuses thousands of digits with an error of its own.
 _COUNT = re.compile(r"[0-9]{1,20}")
 _DURATION = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)")
 _SIZE = re.compile(r"([0-9]{1,15})([kmg]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
 
 
 def parse_duration_ms(text: str) -> int:
-    """`"1h30m"`, `"7d"`, `"250ms"` in milliseconds; a bare number is refused, because its unit is a guess.
-
-    Raises MaestroError BAD_SETTING, also for what would not fit into 63 bits.
-    """
+    """Milliseconds from `"1h30m"`, `"7d"` or `"250ms"`. A number without a unit is refused, because its unit would be
+    a guess. Raises MaestroError BAD_SETTING, also for a duration over 62 bits."""
     stripped = text.strip()
     found = _DURATION.findall(stripped)
     if not found or "".join(number + unit for number, unit in found) != stripped:
@@ -142,21 +140,21 @@ def parse_duration_ms(text: str) -> int:
     if duration_ms > _MANY:
         raise MaestroError(
             "BAD_SETTING",
-            f"{text[:_SHOWN_CHARS]!r} is longer than any clock runs",
+            f"{text[:_SHOWN_CHARS]!r} is too long",
             "Write a shorter one, such as 7d.",
         )
     return duration_ms
 
 
 def duration_text(duration_ms: int) -> str:
-    """The shortest spelling that is exact: `parse_duration_ms` reads it back."""
+    """The shortest exact spelling, which `parse_duration_ms` reads back."""
     exact = (pair for pair in reversed(_UNITS_MS.items()) if duration_ms and duration_ms % pair[1] == 0)
     unit, length = next(exact, ("ms", 1))
     return f"{duration_ms // length}{unit}"
 
 
 def allowed(doc: LimitDoc) -> str:
-    """Which values a setting may have, in the form in which they are written."""
+    """The allowed values of a setting, as a user writes them."""
     if doc.words:
         return f"one of {', '.join(doc.words)}"
     if doc.unit == "switch":
@@ -173,8 +171,8 @@ def allowed(doc: LimitDoc) -> str:
 
 
 def parse_limit(name: str, text: str, shown: str | None = None) -> int | str:
-    """One limit's value from text, by its unit: a number, or one of its words. `shown`: its name as it was written,
-    for `parse_value`. Raises MaestroError BAD_SETTING with what is allowed."""
+    """One limit's value from text: a number, or one of its words. `shown` is its name as the user wrote it. Raises
+    MaestroError BAD_SETTING with the allowed values."""
     doc = DOCS.get(name)
     if doc is None:
         known = ", ".join(sorted(map(_public, DOCS)))
@@ -183,8 +181,8 @@ def parse_limit(name: str, text: str, shown: str | None = None) -> int | str:
 
 
 def parse_value(shown: str, doc: LimitDoc, text: str) -> int | str:
-    """A value from text: one of the setting's words, or a number as `parse_number` reads it; `shown` is its name in
-    the error. Raises MaestroError BAD_SETTING."""
+    """A setting's value from text: one of its words, or a number. `shown` is its name in the error. Raises
+    MaestroError BAD_SETTING."""
     if not doc.words:
         return parse_number(shown, doc, text)
     word = text.strip().lower()
@@ -198,10 +196,10 @@ def parse_value(shown: str, doc: LimitDoc, text: str) -> int | str:
 
 
 def parse_number(shown: str, doc: LimitDoc, text: str) -> int:
-    """A value from text, by its unit; `shown` is its name in the error. A bare number is milliseconds where the name
-    says so (`retention_ms`), and refused where it does not: `retention = 86400` is no day, and mail would be gone.
+    """A number from text, by its unit. `shown` is its name in the error.
 
-    Raises MaestroError BAD_SETTING.
+    A number without a unit is milliseconds if the name says so (`retention_ms`). Otherwise it is refused: with
+    `retention = 86400` a user means a day, and would lose mail after 86 seconds. Raises MaestroError BAD_SETTING.
     """
     stripped = text.strip()
     if doc.unit == "ms":
@@ -236,11 +234,11 @@ def resolve(
     flags: Mapping[str, str],
     config_path: str = "the config file",
 ) -> tuple[Limits, dict[str, str]]:
-    """The limits in force and where each came from (`default`, `config`, `environment`, `flag`).
+    """The limits in force and the origin of each (`default`, `config`, `environment`, `flag`).
 
-    Names are those of `Limits`; a trailing `_ms` may be left off (`retention=7d`, `MAESTRO_RETENTION=7d`).
-    Raises MaestroError BAD_SETTING for an unknown name or a value out of range; unknown environment variables
-    are not ours to judge and are passed over.
+    Names are those of `Limits`; a trailing `_ms` may be omitted (`retention=7d`, `MAESTRO_RETENTION=7d`). Raises
+    MaestroError BAD_SETTING for an unknown name or a value out of range. Unknown environment variables are ignored,
+    since other programs may use them.
     """
     values: dict[str, Any] = {}
     origins = dict.fromkeys(DOCS, "default")
@@ -261,14 +259,14 @@ def resolve(
 
 
 def variable_of(name: str, environ: Mapping[str, str]) -> str | None:
-    """The environment variable that sets a limit; None where none does."""
-    # Where both spellings are set, the one with the unit wins.
+    """The environment variable that sets a limit, or None."""
+    # If both spellings are set, the one with the unit wins.
     candidates = (f"MAESTRO_{name.upper()}", f"MAESTRO_{_public(name).upper()}")
     return next((variable for variable in candidates if environ.get(variable)), None)
 
 
 def _parsed(name: str, text: str, shown: str, origin: str) -> int | str:
-    """`parse_limit`, with an error that says where the value stands, for nobody has just typed it."""
+    """`parse_limit`, with the value's origin in the error, since the user did not just type it."""
     try:
         return parse_limit(name, text, shown)
     except MaestroError as error:
@@ -278,7 +276,7 @@ def _parsed(name: str, text: str, shown: str, origin: str) -> int | str:
 
 
 def _count(text: str) -> int:
-    """The number that `text` is, or -1, which no limit allows."""
+    """The number in `text`, or -1, which no limit allows."""
     return int(text) if _COUNT.fullmatch(text) else -1
 
 

@@ -7,13 +7,11 @@ sees a state that is not durable yet. The comment above a field is its descripti
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-MessageStatus = Literal["pending", "delivered", "read", "failed", "expired"]
-MessageType = Literal["request", "response", "notification", "command"]
-Priority = Literal["low", "medium", "high"]
+from .vocabularies import MessageStatus, MessageType, Priority
 
 PRIORITY_RANK: dict[str | None, int] = {"high": 0, "medium": 1, None: 1, "low": 2}
 

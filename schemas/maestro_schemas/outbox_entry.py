@@ -1,7 +1,7 @@
-"""Outbox entry: one send that got no answer, as the client leaves it for the broker.
+"""Outbox entry: one send without an answer, which a client stores for the broker.
 
-Rule: an entry holds all that the send needs, its id and the sender's token among it (so the file is 0600), and
-is complete or absent: written aside, fsynced, renamed. A refused one stays, renamed to `*.failed`, with why.
+Rule: an entry holds all that the send needs, including its id and the sender's token (so the file is 0600). It is
+complete or absent: written aside, fsynced, renamed. A refused entry stays, renamed to `*.failed`, with the error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .errors import MaestroError
 from .names import is_id
 
 ENTRY_VERSION = 1
-# The digits of a file's name hold the time until the year 33658.
+# Enough digits in a file's name for times until the year 33658.
 TIME_DIGITS = 15
 QUEUED_AT_MS_MAX: int = 10**TIME_DIGITS - 1
 WAITING_SUFFIX = ".json"
@@ -21,22 +21,26 @@ FAILED_SUFFIX = ".failed"
 
 
 class OutboxEntry(NamedTuple):
-    """`outgoing`: the wire's Outgoing map. `queued_at`: ms. `failure`: an error body, once refused for good."""
+    """One entry; `requests.OutboxFile` describes its file."""
 
+    # Milliseconds since the epoch.
     queued_at: int
+    # The sender.
     session: str
     token: str | None
+    # The message, as `send` takes it.
     outgoing: dict[str, Any]
+    # The error's body, if the broker refused it for good.
     failure: dict[str, Any] | None = None
 
 
 def file_name(entry: OutboxEntry) -> str:
-    """Sorts by the time it was queued; the id makes it one file however often the same send is queued."""
+    """A name that sorts by the time of queueing. With the id in it, a send that is queued twice is one file."""
     return f"{entry.queued_at:0{TIME_DIGITS}d}-{entry.outgoing['id']}{WAITING_SUFFIX}"
 
 
 def encode(entry: OutboxEntry) -> bytes:
-    """UTF-8 JSON, one object and a newline. Raises MaestroError INVALID for what JSON can't hold."""
+    """UTF-8 JSON, one object and a newline. Raises MaestroError INVALID for a value that JSON can't hold."""
     body: dict[str, Any] = {
         "version": ENTRY_VERSION,
         "queuedAt": entry.queued_at,
@@ -56,11 +60,11 @@ def encode(entry: OutboxEntry) -> bytes:
 
 
 def decode(raw: bytes) -> OutboxEntry:
-    """The inverse of `encode`. Raises MaestroError CORRUPT for anything else."""
+    """The inverse of `encode`. Raises MaestroError CORRUPT for any other bytes."""
     try:
         body = json.loads(raw)
         outgoing, session, token = body["message"], body["session"], body.get("token")
-        # An escaped half of a surrogate pair is good JSON, and no text that the journal could hold.
+        # An escaped half of a surrogate pair is valid JSON, but not a text that the journal can hold.
         json.dumps(body, ensure_ascii=False).encode()
         entry = OutboxEntry(body["queuedAt"], session, token, outgoing, body.get("failure"))
         whole = (

@@ -11,8 +11,9 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType, field
 
 from .events import Event
-from .messages import Message, MessageStatus
+from .messages import Message
 from .sessions import Session
+from .vocabularies import MessageStatus
 
 Reach = Literal["watching", "tool", "prompt", "inbox", "ended"]
 

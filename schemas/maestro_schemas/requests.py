@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, field
 
 from .limits import ON_ENDED
-from .messages import NO_METADATA, MessageStatus, MessageType, Metadata
+from .messages import NO_METADATA, Metadata
 from .replies import ErrorBody
-from .sessions import ActiveStatus, EndStatus, NeedsInput, Role, SessionNote, SessionStatus
+from .sessions import NeedsInput, SessionNote
+from .vocabularies import ActiveStatus, EndStatus, MessageStatus, MessageType, Role, SessionStatus
 
 ConfirmKind = Literal["offered", "delivered", "read"]
 # Not a Literal: that would refuse a whole batch for one message's wrong word, without a list of the allowed ones.

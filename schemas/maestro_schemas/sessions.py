@@ -6,16 +6,13 @@ session sends. `last_activity` is soft state: kept in memory and never journaled
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, get_args
 
 from msgspec import Struct
 
-Role = Literal["orchestrator", "worker"]
-SessionStatus = Literal["spawning", "idle", "working", "completed", "failed", "stopped"]
-EndStatus = Literal["completed", "failed", "stopped"]
-ActiveStatus = Literal["spawning", "idle", "working"]
+from .vocabularies import ActiveStatus, Role, SessionStatus
 
-ACTIVE: frozenset[str] = frozenset({"spawning", "idle", "working"})
+ACTIVE: frozenset[str] = frozenset(get_args(ActiveStatus))
 
 
 class NeedsInput(Struct, frozen=True, omit_defaults=True, rename="camel"):

@@ -14,7 +14,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 import pytest
 
@@ -22,6 +22,7 @@ from agents import claude_code, codex, gemini_cli
 from agents.install import NODE_MIN, directory, node_major
 from agents.stand_in import standing_in
 from agents.turns import Call
+from support import components
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -200,21 +201,15 @@ def find(kind: Kind) -> list[str]:
     """The words that start an agent. Skips the test where it is not installed; fails there in CI."""
     found = sorted(glob.glob(os.path.join(directory(), "node_modules", kind.PROGRAM)))
     if not found:
-        _missing(f"{kind.PACKAGE} is not installed in {directory()} (`just agents` does that)")
+        components.missing(f"{kind.PACKAGE} is not installed in {directory()} (`just agents` does that)")
     if not found[0].endswith(".js"):
         return [found[0]]
     # npm's own, where the machine's is too old.
     carried = sorted(glob.glob(os.path.join(directory(), "node_modules", "node-linux-*", "bin", "node")))
     node = next((one for one in [*carried, "node"] if node_major(one) >= NODE_MIN), None)
     if node is None:
-        _missing(f"{kind.PACKAGE} needs node {NODE_MIN} or newer")
+        components.missing(f"{kind.PACKAGE} needs node {NODE_MIN} or newer")
     return [node, found[0]]
-
-
-def _missing(what: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(f"{what}, and CI has to run this test")
-    pytest.skip(f"{what}: the real agent was NOT tried")
 
 
 @contextlib.contextmanager

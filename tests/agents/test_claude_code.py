@@ -30,18 +30,22 @@ def _bash(command: str) -> Turn:
 # --- what the hooks do ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.mechanism
 def test_mail_that_waits_is_in_the_first_request(person: Shell) -> None:
     scenes.mail_at_the_start(KIND, person, "SessionStart")
 
 
+@pytest.mark.mechanism
 def test_mail_is_in_the_first_request_of_a_prompt(person: Shell) -> None:
     scenes.mail_at_the_prompt(KIND, person, "UserPromptSubmit")
 
 
+@pytest.mark.mechanism
 def test_mail_is_in_the_request_after_a_tool_call(person: Shell) -> None:
     scenes.mail_after_a_tool_call(KIND, person, "PostToolUse")
 
 
+@pytest.mark.mechanism
 def test_mail_at_the_end_of_a_turn_starts_another(person: Shell) -> None:
     scenes.mail_at_the_end_of_a_turn(KIND, person, "Stop")
 
@@ -50,6 +54,7 @@ def test_nothing_is_added_without_mail(person: Shell) -> None:
     scenes.nothing_without_mail(KIND, person)
 
 
+@pytest.mark.mechanism
 def test_an_agent_without_a_session_is_given_one_by_its_hooks(person: Shell) -> None:
     scenes.answer_from_a_session_of_its_own(KIND, person)
 

@@ -26,10 +26,12 @@ def test_mail_is_in_the_first_request_of_a_prompt(person: Shell) -> None:
     scenes.mail_at_the_prompt(KIND, person, "UserPromptSubmit")
 
 
+@pytest.mark.mechanism
 def test_mail_is_in_the_request_after_a_tool_call(person: Shell) -> None:
     scenes.mail_after_a_tool_call(KIND, person, "PostToolUse")
 
 
+@pytest.mark.mechanism
 def test_mail_at_the_end_of_a_turn_starts_another(person: Shell) -> None:
     scenes.mail_at_the_end_of_a_turn(KIND, person, "Stop")
 
@@ -68,7 +70,8 @@ def test_the_client_keeps_all_that_our_hooks_add(person: Shell) -> None:
     assert scenes.seen_of(KIND, person, "PostToolUse", output, "WHOLE") == [0, 1]
 
 
-def test_a_hook_that_nobody_trusted_does_not_run(person: Shell) -> None:
+@pytest.mark.mechanism
+def test_a_hook_without_trust_does_not_run(person: Shell) -> None:
     output = scenes.added("UserPromptSubmit", "hook-output-seen")
     seen = scenes.seen_of(KIND, person, "UserPromptSubmit", output, "hook-output-seen", approved=False)
     assert seen == [0, 0]

@@ -26,10 +26,12 @@ def test_mail_is_in_the_first_request_of_a_prompt(person: Shell) -> None:
     scenes.mail_at_the_prompt(KIND, person, "BeforeAgent")
 
 
+@pytest.mark.mechanism
 def test_mail_is_in_the_request_after_a_tool_call(person: Shell) -> None:
     scenes.mail_after_a_tool_call(KIND, person, "AfterTool")
 
 
+@pytest.mark.mechanism
 def test_mail_at_the_end_of_a_turn_starts_another(person: Shell) -> None:
     scenes.mail_at_the_end_of_a_turn(KIND, person, "AfterAgent")
 

@@ -350,7 +350,7 @@ def main() -> int:
         "--against", metavar="PATH", help="measure this checkout and another one, which has its own .venv, in turns"
     )
     parser.add_argument(
-        "--check", action="store_true", help="with --against: a few rounds, which only show that it runs"
+        "--short", action="store_true", help="with --against: a few rounds, which only show that the comparison runs"
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the sustained part")
     parser.add_argument("--burst", type=int, default=100_000, help="messages in the burst")
@@ -370,7 +370,7 @@ def main() -> int:
     if arguments.against or arguments.only == ["house"]:
         if not arguments.against:
             parser.error("house needs --against PATH, another checkout with its own .venv")
-        sizes = house.SHORT if arguments.check else house.WHOLE
+        sizes = house.SHORT if arguments.short else house.WHOLE
         rows = house.house(arguments.against, os.path.dirname(DOCS), arguments.base, sizes)
         if arguments.json:
             with open(arguments.json, "w", encoding="utf-8") as file:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import pytest
+from support import components
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,9 +20,8 @@ if TYPE_CHECKING:
 
 
 def require_strace() -> None:
-    """Skip where it is missing; under CI that is a failure."""
-    if shutil.which("strace") is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("not tested here: strace is missing")
+    """Skip the test where strace is missing; with CI=true fail it."""
+    components.require_tools("strace")
 
 
 def launcher(calls: Sequence[str], *faults: str, log: str = os.devnull) -> list[str]:

@@ -12,7 +12,6 @@ import heapq
 import os
 import random
 import select
-import shutil
 import struct
 import subprocess
 import threading
@@ -20,6 +19,8 @@ import time
 from typing import TYPE_CHECKING, Self
 
 import pytest
+
+from support import components
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -31,16 +32,13 @@ _PACKET_BYTES_MAX = 65_536
 
 
 def require() -> None:
-    """Skip, saying why, where there can be no such network; under CI a missing tool is a failure."""
-    missing = [tool for tool in ("ip", "tc") if shutil.which(tool) is None]
-    if missing:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"not tested here: {', '.join(missing)} is missing")
-    if os.geteuid() != 0:
-        pytest.skip("not tested here: network namespaces need root")
+    """Skip the test where there can be no such network; with CI=true a missing tool or right is a failure."""
+    components.require_tools("ip", "tc")
+    components.require_root("making a network namespace")
     name = f"mm-{os.getpid()}-try"
     made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
     if made.returncode:
-        pytest.skip(f"not tested here: this kernel makes no network namespaces ({made.stderr.strip()})")
+        pytest.skip(f"NOT tested here: this kernel makes no network namespaces ({made.stderr.strip()})")
     subprocess.run(["ip", "netns", "del", name], check=True)
 
 

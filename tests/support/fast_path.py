@@ -1,7 +1,7 @@
-"""Quick way: the commands that answer without the parser, and what each may import.
+"""Fast path: what its commands may import.
 
-Rule: a command is a process of its own, as an agent starts it; what it has imported is what it had at its end, over
-what a bare interpreter has.
+Rule: a command is a process of its own, as an agent starts it. Its imports are the modules that it has at its end and
+a bare interpreter has not.
 """
 
 from __future__ import annotations
@@ -20,39 +20,43 @@ if TYPE_CHECKING:
     from support.cli_shell import Shell
 
 BOTH = pytest.mark.parametrize("way", ["1", "0"], ids=["quick", "usual"])
-# All that a bare interpreter has not, and no more.
+# All that a command imports to look for mail, or to send; and no more.
 _ALLOWED = frozenset(
     {
         "__future__",
         "_socket",
-        "maestro_cli",
+        "maestro_cli.arguments",
+        "maestro_cli.commands.inbox",
+        "maestro_cli.commands.session.send",
+        "maestro_cli.context",
         "maestro_cli.exit_codes",
+        "maestro_cli.fast_path",
+        "maestro_cli.fast_table",
+        "maestro_cli.inbox.no_mail",
         "maestro_cli.main",
         "maestro_cli.output.streams",
-        "maestro_cli.fast_path",
+        "maestro_cli.sending.send_flow",
         "maestro_cli.sending.sent_text",
-        "maestro_clients",
-        "maestro_clients.protocol.new_ids",
-        "maestro_wire.minimal_msgpack",
         "maestro_clients.channel.one_shot",
-        "maestro_wire.zmtp",
-        "maestro_schemas",
+        "maestro_clients.one_shot_client",
+        "maestro_clients.protocol.methods",
+        "maestro_clients.protocol.commands",
+        "maestro_clients.protocol.new_ids",
+        "maestro_runtime.paths",
         "maestro_schemas.errors",
         "maestro_schemas.names",
-        "maestro_runtime.paths",
+        "maestro_wire.minimal_msgpack",
+        "maestro_wire.zmtp",
     }
 )
 # To show mail.
 _ALLOWED_WITH_MAIL = _ALLOWED | {
     "_json",
-    "maestro_cli.output.display_names",
     "maestro_cli.inbox.listing",
     "maestro_cli.inbox.page",
+    "maestro_cli.output.display_names",
     "maestro_cli.output.json_text",
     "maestro_cli.output.render",
-    "maestro_clients.protocol.commands",
-    "maestro_clients.protocol.methods",
-    "maestro_clients.one_shot_client",
 }
 
 

@@ -6,37 +6,34 @@ Rule: printed, or with --install put where the shell looks for it; never over a 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import App, Parameter
 
 from maestro_cli.completion.scripts import MARK, NAMES, Shell, script
 from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Annotated
 
-completion = App(
-    name="completion",
-    help_epilogue="""\
+    from maestro_cli.options import Option
+
+DETAILS = """\
 On Tab the shell reads the post office's files by itself: no Python is started.
 
 Examples:
   source <(maestro completion bash)
   source <(maestro completion zsh)
   maestro completion fish | source
-  maestro completion bash --install""",
-)
+  maestro completion bash --install"""
 
 
-@completion.default
 def run(
-    shell: Annotated[Shell, Parameter(name="SHELL", help="Which shell's.")],
+    shell: Annotated[Shell, Option(name="SHELL", help="Which shell's.")],
     /,
     *,
-    install: Annotated[bool, Parameter(help="Put it where the shell finds it by itself.")] = False,
-    force: Annotated[bool, Parameter(help="With --install: also over a file that something else made.")] = False,
+    install: Annotated[bool, Option(help="Put it where the shell finds it by itself.")] = False,
+    force: Annotated[bool, Option(help="With --install: also over a file that something else made.")] = False,
 ) -> int:
     """Print the completion script of a shell."""
     text = script(shell)

@@ -9,30 +9,27 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import App, Parameter
 
 from maestro_cli import exit_codes
 from maestro_cli.output import streams
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import Annotated, Any
 
-demo = App(
-    name="demo",
-    help_epilogue="""\
+    from maestro_cli.options import Option
+
+DETAILS = """\
 It starts a broker of its own, an orchestrator and two workers as processes, and
 removes everything afterwards. Your own post office is not touched.
 
 Examples:
   maestro demo
-  maestro demo --keep""",
-)
+  maestro demo --keep"""
 
 
-@demo.default
-def run(*, keep: Annotated[bool, Parameter(help="Leave the directory, to look around in it.")] = False) -> int:
+def run(*, keep: Annotated[bool, Option(help="Leave the directory, to look around in it.")] = False) -> int:
     """Run the demo."""
     from maestro_cli.demo.play import Play
     from maestro_cli.demo.stage import Stage, StepFailed

@@ -5,43 +5,40 @@ Rule: the exit code is 1 when something failed; a warning alone is 0.
 
 from __future__ import annotations
 
-from itertools import chain
-from typing import Annotated
-
-from cyclopts import App, Parameter
-
 from maestro_cli import exit_codes
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 
-doctor = App(
-    name="doctor",
-    help_epilogue="""\
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated
+
+    from maestro_cli.options import Option
+
+DETAILS = """\
 It changes nothing and shows no mail; the hooks of your agents are tried in a
 post office made for it. Exit code 0 when all is well or there are only
 warnings, 1 when something failed.
 
 Examples:
   maestro doctor
-  maestro doctor --json""",
-)
+  maestro doctor --json"""
 
 
-@doctor.default
 def run(
     *,
     as_json: Annotated[
-        bool, Parameter(name="--json", help='Print {"state", "findings": [{"name", "state", "what", "repair"}]}.')
+        bool, Option(name="--json", help='Print {"state", "findings": [{"name", "state", "what", "repair"}]}.')
     ] = False,
 ) -> int:
     """Look whether everything is well."""
-    from maestro_cli.doctor import hook_checks
-    from maestro_cli.doctor.checks import findings, worst
+    from maestro_cli.doctor import checks
+    from maestro_cli.doctor.findings import worst
     from maestro_cli.output.render import plain
 
     context = CommandContext.here()
     found = []
-    for finding in chain(findings(context), hook_checks.findings(context)):
+    for finding in checks.run(context):
         found.append(finding)
         if not as_json:
             line = f"{finding.state:<7}  {finding.name}: {plain(finding.what)}"

@@ -5,31 +5,29 @@ Rule: gone means that its process has ended, so that the next `maestro up` finds
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import App, Parameter
-
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
 
-down = App(
-    name="down",
-    help_epilogue="""\
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated
+
+    from maestro_cli.options import Option
+
+DETAILS = """\
 Nothing is lost: what was accepted is on disk. With none running it says so,
 exit code 0.
 
 Examples:
   maestro down
-  maestro down && maestro up --set rate_limit=600""",
-)
+  maestro down && maestro up --set rate_limit=600"""
 
 _PATIENCE_S = 30.0
 
 
-@down.default
 def run(
-    *, as_json: Annotated[bool, Parameter(name="--json", help='Print {"stopped": true, "pid": N} as JSON.')] = False
+    *, as_json: Annotated[bool, Option(name="--json", help='Print {"stopped": true, "pid": N} as JSON.')] = False
 ) -> int:
     """Stop the broker, and the HTTP gateway."""
     from maestro_cli.processes.process_exit import BrokerExit
@@ -37,7 +35,7 @@ def run(
     from maestro_clients.processes import gateway_process
 
     context = CommandContext.here()
-    context.check_near("stop")
+    context.check_local("stop")
     # First: it would start another broker for the next request that finds none.
     gateway = gateway_process.stop(context.data)
     if gateway is not None and not as_json:

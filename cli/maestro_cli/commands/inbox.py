@@ -1,30 +1,26 @@
-"""`maestro inbox`: show what has come.
+"""`maestro inbox`: show new messages.
 
-Rule: only the command line's words; what is done is `inbox_once`, as by the quick way, or `inbox_watch`.
+Rule: it checks the arguments and looks whether there is mail; `inbox.listing` prints it, `inbox.watching` waits.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import App, Parameter
-
-from maestro_cli import arguments
 from maestro_cli.context import CommandContext
-from maestro_cli.inbox import listing
-from maestro_cli.inbox.page import DELIVERED, GONE, READ
+from maestro_cli.inbox import no_mail
 from maestro_schemas.errors import MaestroError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from maestro_cli.inbox.page import Marking
+    from typing import Annotated
 
-inbox = App(
-    name="inbox",
-    help_epilogue="""\
-A message is marked delivered after it was printed; `maestro message read ID`,
-or --mark-read, tells its sender that it was read. At most 20,000 characters are
-printed at once (the setting print_chars_max); what is left comes with the next
-call.
+    from maestro_cli.inbox.page import Marking
+    from maestro_cli.options import Option
+
+DETAILS = """\
+A message is marked delivered after it was printed. `maestro message read ID`,
+or --mark-read, notifies its sender that it was read. At most 20,000 characters
+are printed at once (the setting print_chars_max); the next call prints the
+rest.
 
 Examples:
   maestro inbox
@@ -32,43 +28,43 @@ Examples:
   maestro inbox --unread --mark-read
   maestro inbox --watch --json
   maestro inbox --watch --exec 'jq -r .message >> mail.log'
-  maestro inbox --watch --limit 1 --timeout 10m""",
-)
+  maestro inbox --watch --limit 1 --timeout 10m"""
 
 
-@inbox.default
 def run(
     *,
-    mark_read: Annotated[bool, Parameter(help="Also acknowledge what is shown: its senders are told.")] = False,
-    clear: Annotated[bool, Parameter(help="Delete what is shown.")] = False,
-    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], help="Print nothing when there is nothing.")] = False,
-    watch: Annotated[
-        bool, Parameter(name=["--watch", "-w"], help="Print each message as it comes, until interrupted.")
+    mark_read: Annotated[
+        bool, Option(help="Also acknowledge the shown messages, which notifies their senders.")
     ] = False,
-    unread: Annotated[bool, Parameter(help="Also what was shown before and not acknowledged.")] = False,
+    clear: Annotated[bool, Option(help="Delete the shown messages.")] = False,
+    quiet: Annotated[bool, Option(name=["--quiet", "-q"], help="Print nothing when there is no mail.")] = False,
+    watch: Annotated[
+        bool, Option(name=["--watch", "-w"], help="Print each message as it comes, until interrupted.")
+    ] = False,
+    unread: Annotated[bool, Option(help="Also messages that were shown before and not acknowledged.")] = False,
     limit: Annotated[
         int | None,
-        Parameter(name=["--limit", "-n"], metavar="N", help="At most so many messages; --watch ends after them."),
+        Option(name=["--limit", "-n"], metavar="N", help="Show at most N messages; --watch ends after them."),
     ] = None,
     timeout: Annotated[
         str | None,
-        Parameter(
-            metavar="DURATION", help="End --watch after so long, for example 10m; exit code 7 when nothing came."
+        Option(
+            metavar="DURATION", help="End --watch after this time, for example 10m; exit code 7 if no message came."
         ),
     ] = None,
     command: Annotated[
         str | None,
-        Parameter(
+        Option(
             name="--exec",
             metavar="CMD",
-            allow_leading_hyphen=True,
+            any_text=True,
             help="With --watch: instead of printing, run CMD in a shell for each message, with its JSON on standard "
-            "input. It is delivered when CMD ends with 0; else the watch ends, and it stays undelivered.",
+            "input. It is delivered when CMD exits with 0; otherwise the watch ends, and it stays undelivered.",
         ),
     ] = None,
     as_json: Annotated[
         bool,
-        Parameter(
+        Option(
             name="--json", help='Print {"messages": [...], "count", "hasMore"}; with --watch one message per line.'
         ),
     ] = False,
@@ -84,19 +80,41 @@ def run(
         )
     if command is not None and (not watch or as_json):
         raise MaestroError("INVALID", "--exec is for --watch, without --json", "CMD gets the JSON; add --watch.")
-    count_max = None if limit is None else arguments.positive("--limit", limit)
-    marking: Marking = READ if mark_read else GONE if clear else DELIVERED
+    count_max = None
+    if limit is not None:
+        from maestro_cli.arguments import positive
+
+        count_max = positive("--limit", limit)
+    marking: Marking = "read" if mark_read else "deleted" if clear else "delivered"
     context = CommandContext.here()
     context.session()
     if watch:
+        from maestro_cli.arguments import duration_ms
         from maestro_cli.inbox.watching import Watch
 
-        timeout_s = None if timeout is None else arguments.duration_ms("--timeout", timeout) / 1000
+        timeout_s = None if timeout is None else duration_ms("--timeout", timeout) / 1000
         watching = Watch(
             context, marking, count_max=count_max, timeout_s=timeout_s, as_json=as_json, quiet=quiet, command=command
         )
         return watching.run()
     with context.client() as client:
+        page = no_mail.first(client, unread=unread)
+        if page is None:
+            if not quiet:
+                from maestro_cli.output import streams
+
+                streams.say(no_mail.text(unread=unread, as_json=as_json))
+            return 0
+        from maestro_cli.inbox import listing
+
+        chars_max = page["printCharsMax"]
         return listing.show(
-            client, context.environ, marking, count_max=count_max, unread=unread, quiet=quiet, as_json=as_json
+            client,
+            context.environ,
+            marking,
+            chars_max,
+            count_max=count_max,
+            unread=unread,
+            quiet=quiet,
+            as_json=as_json,
         )

@@ -5,19 +5,17 @@ Rule: read from the files themselves, so it works with the broker down; a sender
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import App, Parameter
-
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Annotated, Any
+
+    from maestro_cli.options import Option
     from maestro_schemas.outbox_entry import OutboxEntry
 
-outbox = App(
-    name="outbox",
-    help_epilogue="""\
+DETAILS = """\
 A running broker looks into the outbox by itself, once a second; --replay
 starts one if none runs. What was refused for good stays here with its reason:
 `maestro message retry ID` sends it again, and removing the file forgets it.
@@ -27,18 +25,16 @@ reaches it sends what waits here.
 Examples:
   maestro outbox
   maestro outbox --replay
-  maestro outbox --json""",
-)
+  maestro outbox --json"""
 
 _PREVIEW_CHARS = 60
 
 
-@outbox.default
 def run(
     *,
-    replay: Annotated[bool, Parameter(help="Have it sent now.")] = False,
+    replay: Annotated[bool, Option(help="Have it sent now.")] = False,
     as_json: Annotated[
-        bool, Parameter(name="--json", help='Print {"waiting": [...], "failed": [...]} as JSON.')
+        bool, Option(name="--json", help='Print {"waiting": [...], "failed": [...]} as JSON.')
     ] = False,
 ) -> int:
     """Show the outbox."""
@@ -72,7 +68,7 @@ def run(
 
 
 def _replayed(context: CommandContext) -> dict[str, int]:
-    if context.is_far:
+    if context.is_remote:
         from maestro_clients.outbox.remote_drain import drain
         from maestro_clients.processes.broker_process import find
 

@@ -1,28 +1,28 @@
-"""`maestro status`: what the broker does, and every limit with where it came from.
+"""`maestro status`: the broker's state, and every limit with its source.
 
-Rule: it only looks. It starts no broker, and everything that `stats` holds is printed, known to this version or
-not.
+Rule: it changes nothing and starts no broker. It prints everything that `stats` holds, also keys that this version
+does not know.
 """
 
 from __future__ import annotations
-
-from typing import Annotated, Any
-
-from cyclopts import App, Parameter
 
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 from maestro_cli.output.render import duration, moment, plain, size, table, value_shown
 from maestro_schemas.errors import MaestroError
 
-status = App(
-    name="status",
-    help_epilogue="""With no broker running it says so, exit code 6.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated, Any
+
+    from maestro_cli.options import Option
+
+DETAILS = """\
+With no broker running it says so, exit code 6.
 
 Examples:
   maestro status
-  maestro status --json""",
-)
+  maestro status --json"""
 
 _GROUPS = {
     "broker": ("version", "protocol", "pid", "epoch", "startedAt", "uptimeMs", "dataDir", "runtimeDir"),
@@ -46,14 +46,14 @@ _LABELS = {
     "p99Ms": "p99",
     "watchers": "topics watched (of sessions, or of all)",
     "tcp": "other machines",
-    "keys": "keys, last heard of",
+    "keys": "keys, last used",
     "messages": "messages since the start",
     "refusedByCode": "refused since the start",
-    "refused": "refused at the door",
+    "refused": "rejected before decoding",
     "journalBytes": "journal",
-    "unsentReplies": "answers that could not be sent",
+    "unsentReplies": "replies that could not be sent",
 }
-# What the counts of a sweep's round are called, which has names in common with other groups.
+# The labels of a sweep's counts; other groups have the same names with another meaning.
 _SWEEP_LABELS = {
     "startedAt": "last round began",
     "tookMs": "took",
@@ -64,22 +64,20 @@ _SWEEP_LABELS = {
     "sessions": "sessions forgotten",
     "timelineFiles": "days of the timeline removed",
     "expired": "messages expired by age",
-    "bytes": "room made",
+    "bytes": "space freed",
 }
 _APART = frozenset({"limits", "warnings", "config"})
 
 
-@status.default
-def run(*, as_json: Annotated[bool, Parameter(name="--json", help="Print everything as JSON.")] = False) -> int:
+def run(*, as_json: Annotated[bool, Option(name="--json", help="Print everything as JSON.")] = False) -> int:
     """Show the broker's state."""
-    from maestro_clients.client import Client
     from maestro_clients.processes import gateway_process
 
     context = CommandContext.here()
-    endpoints = context.running()
-    if endpoints is None:
+    client = context.open_client()
+    if client is None:
         raise MaestroError("BROKER_UNREACHABLE", f"no broker runs for {context.data}", "Start one: maestro up")
-    with Client(endpoints.router, context.caller) as client:
+    with client:
         stats = client.stats()
     gateway = gateway_process.find(context.data)
     stats["http"] = {"running": False} if gateway is None else {"running": True, **gateway._asdict()}
@@ -110,7 +108,7 @@ def _lines(stats: dict[str, Any]) -> list[str]:
 
 
 def _commit(commit: dict[str, Any]) -> dict[str, Any]:
-    """The histograms are for programs; of the batches a person gets the mean."""
+    """Without the histograms, which are for programs, and with the mean size of a batch."""
     shown = {name: part for name, part in commit.items() if not isinstance(part, dict)}
     records, count = commit.get("records"), commit.get("count")
     if isinstance(records, dict) and isinstance(count, int) and count:

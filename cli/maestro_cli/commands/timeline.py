@@ -5,17 +5,18 @@ Rule: the newest lines, oldest of them first; a session sees its own, an orchest
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import App, Parameter
-
 from maestro_cli.arguments import moment_ms, positive
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 
-timeline = App(
-    name="timeline",
-    help_epilogue="""A time is how long ago (1h, 30m), a day (2026-11-22) or a moment in local time
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated
+
+    from maestro_cli.options import Option
+
+DETAILS = """\
+A time is how long ago (1h, 30m), a day (2026-11-22) or a moment in local time
 (2026-11-22T10:00). Events go by their names or last words: expired, refused,
 delivered, session.ended; `message` and `session` are all of a kind.
 
@@ -25,33 +26,31 @@ Examples:
   maestro timeline --message msg_1770536761607_k3v9x2m1a
   maestro timeline --follow --json | jq .event
   maestro timeline --session sess_b --limit 200
-  maestro timeline --after 1041 --json""",
-)
+  maestro timeline --after 1041 --json"""
 
 _DEFAULT_LINES = 50
 
 
-@timeline.default
 def run(
     *,
-    session: Annotated[str | None, Parameter(metavar="SESSION", help="Only what concerns this session.")] = None,
-    message: Annotated[str | None, Parameter(metavar="ID", help="Only what concerns this message.")] = None,
-    event: Annotated[list[str] | None, Parameter(metavar="NAME", help="Only such events; may be repeated.")] = None,
-    since: Annotated[str | None, Parameter(metavar="TIME", help="Only what happened from then on.")] = None,
-    until: Annotated[str | None, Parameter(metavar="TIME", help="Only what happened before.")] = None,
+    session: Annotated[str | None, Option(metavar="SESSION", help="Only what concerns this session.")] = None,
+    message: Annotated[str | None, Option(metavar="ID", help="Only what concerns this message.")] = None,
+    event: Annotated[list[str] | None, Option(metavar="NAME", help="Only such events; may be repeated.")] = None,
+    since: Annotated[str | None, Option(metavar="TIME", help="Only what happened from then on.")] = None,
+    until: Annotated[str | None, Option(metavar="TIME", help="Only what happened before.")] = None,
     limit: Annotated[
-        int, Parameter(metavar="N", help=f"How many lines at most. Default: {_DEFAULT_LINES}.")
+        int, Option(metavar="N", help=f"How many lines at most. Default: {_DEFAULT_LINES}.")
     ] = _DEFAULT_LINES,
     after: Annotated[
         int | None,
-        Parameter(
+        Option(
             metavar="LSN", help="Only lines after this number (LSN), the first column. Default: the newest lines."
         ),
     ] = None,
     follow: Annotated[
-        bool, Parameter(name=["--follow", "-f"], help="Go on with new lines as they come, until Ctrl-C.")
+        bool, Option(name=["--follow", "-f"], help="Go on with new lines as they come, until Ctrl-C.")
     ] = False,
-    as_json: Annotated[bool, Parameter(name="--json", help="Print one JSON object per line.")] = False,
+    as_json: Annotated[bool, Option(name="--json", help="Print one JSON object per line.")] = False,
 ) -> int:
     """Show the timeline."""
     from maestro_cli import timeline_view

@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import App, Parameter
 
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 from maestro_cli.processes import gateway_request
 from maestro_schemas.errors import MaestroError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Annotated
+
+    from maestro_cli.options import Option
 
 
-up = App(
-    name="up",
-    help_epilogue="""\
+DETAILS = """\
 Every command that needs a broker starts one by itself (unless
 MAESTRO_AUTOSTART=0); this one is for settings, for --foreground, and for being
 sure. `maestro status` lists every setting.
@@ -32,51 +31,47 @@ Examples:
   maestro up --set rate_limit=600 --set retention=30d
   maestro up --http-port 0
   maestro up --foreground --no-http
-  maestro up --tcp 0.0.0.0:5570      then: maestro keys new --help""",
-)
+  maestro up --tcp 0.0.0.0:5570      then: maestro keys new --help"""
 
 
-@up.default
 def run(
     *,
-    foreground: Annotated[
-        bool, Parameter(help="Stay in this terminal, with the log on it; Ctrl-C stops it.")
-    ] = False,
+    foreground: Annotated[bool, Option(help="Stay in this terminal, with the log on it; Ctrl-C stops it.")] = False,
     settings: Annotated[
         list[str] | None,
-        Parameter(name="--set", metavar="NAME=VALUE", help="A setting for this run of the broker; may be repeated."),
+        Option(name="--set", metavar="NAME=VALUE", help="A setting for this run of the broker; may be repeated."),
     ] = None,
     http: Annotated[
-        bool | None, Parameter(name="--http", negative="--no-http", help="Whether to start the HTTP gateway, too.")
+        bool | None, Option(name="--http", negative="--no-http", help="Whether to start the HTTP gateway, too.")
     ] = None,
     http_port: Annotated[
         int | None,
-        Parameter(
+        Option(
             help="Where the gateway listens; 0 picks a free port. 4568 unless you or MAESTRO_HTTP_PORT say otherwise."
         ),
     ] = None,
     http_host: Annotated[
         str | None,
-        Parameter(help="The gateway's address; any but a loopback one makes a token necessary for every session."),
+        Option(help="The gateway's address; any but a loopback one makes a token necessary for every session."),
     ] = None,
     tcp: Annotated[
         str | None,
-        Parameter(
+        Option(
             metavar="HOST:PORT",
             help="Serve other machines too, encrypted (CURVE), for who has a key; takes the next port as well. "
             "MAESTRO_TCP does the same.",
         ),
     ] = None,
     as_json: Annotated[
-        bool, Parameter(name="--json", help='Print {"started": true|false, "pid": N, "http": URL, ...} as JSON.')
+        bool, Option(name="--json", help='Print {"started": true|false, "pid": N, "http": URL, ...} as JSON.')
     ] = False,
 ) -> int:
     """Start the broker, and the HTTP gateway."""
     from maestro_clients.processes.broker_process import ensure
 
     context = CommandContext.here()
-    context.check_near("start")
-    wanted = gateway_request.wish(context, http=http, host=http_host, port=http_port)
+    context.check_local("start")
+    wanted = gateway_request.resolve(context, http=http, host=http_host, port=http_port)
     chosen = _chosen(settings or [])
     running = context.running()
     if running is not None and (chosen or foreground or tcp is not None):
@@ -88,7 +83,7 @@ def run(
         )
     if foreground:
         if wanted is not None:
-            gateway_request.accompany(context, wanted)
+            gateway_request.start_attached(context, wanted)
         _become_the_broker(context, chosen, tcp)
     broker = running or ensure(context.data, context.environ, autostart=True, settings=chosen, tcp=tcp)
     if not as_json:

@@ -1,1 +1,1 @@
-"""`maestro demo`: the stage and the play."""
+"""The acts of `maestro demo`, and the temporary post office that they use."""

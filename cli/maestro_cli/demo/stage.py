@@ -1,7 +1,7 @@
-"""Demo stage: a scratch post office and the processes that act on it.
+"""Demo stage: a temporary post office, and the processes that use it.
 
-Rule: everybody on it is a real process with an environment of its own, and whatever happens, all of them and the
-broker are gone at the end.
+Rule: each actor's command is a real process with an environment of its own. At the end, all processes and the broker
+have ended, also after an error.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import MessageDoc
 
 COMMAND_S_MAX = 15.0
-_LAST_WORDS_S = 3.0
-_LOOK_EVERY_S = 0.02
-# Room for `run/<12 hex>/broker.sock` below it in a Unix socket address of 107 bytes.
+_EXIT_S = 3.0
+_POLL_S = 0.02
+# A Unix socket address has at most 107 bytes, and `run/<12 hex>/broker.sock` is added to the root.
 _ROOT_CHARS_MAX = 60
 
 
-class StepFailed(Exception):  # noqa: N818 - it says what did not happen, as the narration does
-    """A step of the demo did not happen; the text says which and how it looked."""
+class StepFailed(Exception):  # noqa: N818 - named as the demo's output is
+    """A step of the demo failed; the text names the step and shows its output."""
 
 
 class Actor(NamedTuple):
-    """A session and what its shell would have exported."""
+    """A session, with the values that its shell would export."""
 
     name: str
     session: str
@@ -47,26 +47,28 @@ class Actor(NamedTuple):
 
 
 class CommandRun(NamedTuple):
-    """One finished command. `took_ms`: the whole process, from start to exit."""
+    """One finished command."""
 
+    # The exit code.
     code: int
     out: str
     err: str
+    # The time of the whole process, from start to exit.
     took_ms: float
 
     def json(self) -> dict[str, Any]:
-        """The one JSON object that it printed. Raises StepFailed for anything else."""
+        """Parse the JSON object that it printed. Raises StepFailed for other output."""
         try:
             document = json.loads(self.out)
         except ValueError:
-            raise StepFailed(f"expected one JSON object, and it printed {self.out!r} {self.err!r}") from None
+            raise StepFailed(f"expected one JSON object, and the command printed {self.out!r} {self.err!r}") from None
         if not isinstance(document, dict):
-            raise StepFailed(f"expected a JSON object, and it printed {self.out!r}")
+            raise StepFailed(f"expected a JSON object, and the command printed {self.out!r}")
         return document
 
 
-class Watching:
-    """A process that runs `maestro inbox --watch --json`, and when each message came out of it."""
+class WatchProcess:
+    """A process that runs `maestro inbox --watch --json`, with the time at which it printed each message."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -76,7 +78,8 @@ class Watching:
         self._reading.start()
 
     def arrival(self, message_id: str, timeout_s: float) -> tuple[float, MessageDoc]:
-        """When (time.monotonic) a message was printed, and the message. Raises StepFailed when it was not."""
+        """The time (time.monotonic) at which a message was printed, and the message. Raises StepFailed after the
+        timeout."""
 
         def found() -> tuple[float, MessageDoc] | None:
             return next((arrival for arrival in self._arrivals if arrival[1]["id"] == message_id), None)
@@ -89,7 +92,7 @@ class Watching:
         return arrival
 
     def wait_for_all(self, ids: set[str], timeout_s: float) -> list[str]:
-        """The ids printed so far, in order, once all of `ids` are among them or the time is over."""
+        """Wait until all of `ids` are printed, or for the timeout. Returns the ids printed so far, in order."""
         with self._changed:
             self._changed.wait_for(lambda: ids <= {message["id"] for _, message in self._arrivals}, timeout_s)
             return [message["id"] for _, message in self._arrivals]
@@ -104,14 +107,14 @@ class Watching:
 
 
 class Stage:
-    """A scratch directory with a post office in it; a context manager that clears it away."""
+    """A temporary directory with a post office in it; a context manager that removes it."""
 
     def __init__(self, *, keep: bool) -> None:
         self._keep = keep
         base = tempfile.gettempdir()
         self.root = tempfile.mkdtemp(prefix="maestro-demo-", dir=base if len(base) < _ROOT_CHARS_MAX else "/tmp")  # noqa: S108
         self.data = os.path.join(self.root, "data")
-        # A person's own settings and session have no part in it.
+        # The user's own settings and session are left out.
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith("MAESTRO_")}
         config = os.path.join(self.root, "config.toml")
         with open(config, "w", encoding="utf-8"):
@@ -122,8 +125,8 @@ class Stage:
             "MAESTRO_CONFIG": config,
         }
         self._processes: list[subprocess.Popen[str]] = []
-        # A command that was interrupted may have begun to start a broker, which will be there in a moment.
-        self._cut_short = False
+        # An interrupted command may have started a broker that does not serve yet.
+        self._is_interrupted = False
 
     def __enter__(self) -> Self:
         return self
@@ -136,7 +139,7 @@ class Stage:
                 process.terminate()
         for process in self._processes:
             try:
-                process.wait(_LAST_WORDS_S)
+                process.wait(_EXIT_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -145,16 +148,16 @@ class Stage:
             shutil.rmtree(self.root, ignore_errors=True)
 
     def broker(self) -> Endpoints:
-        """The broker that serves now. Raises StepFailed when there is none."""
+        """The broker that serves now. Raises StepFailed if none does."""
         endpoints = find(self.data)
         if endpoints is None:
             raise StepFailed("no broker answers")
         return endpoints
 
     def maestro(self, *arguments: str, actor: Actor | None = None) -> CommandRun:
-        """Run one `maestro` command to its end. Raises StepFailed when it takes too long."""
+        """Run one `maestro` command to its end. Raises StepFailed after COMMAND_S_MAX."""
         started = time.monotonic()
-        self._cut_short = True
+        self._is_interrupted = True
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "maestro_cli", *arguments],
@@ -168,11 +171,11 @@ class Stage:
             )
         except subprocess.TimeoutExpired:
             raise StepFailed(f"`maestro {' '.join(arguments)}` did not end within {COMMAND_S_MAX:g} s") from None
-        self._cut_short = False
+        self._is_interrupted = False
         return CommandRun(done.returncode, done.stdout, done.stderr, (time.monotonic() - started) * 1000)
 
     def start(self, *arguments: str, actor: Actor) -> subprocess.Popen[str]:
-        """Start a `maestro` command that goes on while others act."""
+        """Start a `maestro` command that runs in the background."""
         process = subprocess.Popen(
             [sys.executable, "-m", "maestro_cli", *arguments],
             env=self._environ_of(actor),
@@ -185,9 +188,9 @@ class Stage:
         self._processes.append(process)
         return process
 
-    def watch(self, actor: Actor) -> Watching:
-        """A process that watches the actor's inbox."""
-        return Watching(self.start("inbox", "--watch", "--json", actor=actor))
+    def watch(self, actor: Actor) -> WatchProcess:
+        """Start a process that watches the actor's inbox."""
+        return WatchProcess(self.start("inbox", "--watch", "--json", actor=actor))
 
     def _environ_of(self, actor: Actor | None) -> dict[str, str]:
         if actor is None:
@@ -195,16 +198,16 @@ class Stage:
         return {**self.environ, "MAESTRO_SESSION_ID": actor.session, "MAESTRO_SESSION_TOKEN": actor.token}
 
     def _stop_broker(self) -> None:
-        give_up = time.monotonic() + _LAST_WORDS_S
+        give_up = time.monotonic() + _EXIT_S
         while (endpoints := find(self.data)) is None:
-            if not self._cut_short or time.monotonic() > give_up:
+            if not self._is_interrupted or time.monotonic() > give_up:
                 return
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(_POLL_S)
         with BrokerExit(self.data, endpoints) as end:
             for number in (signal.SIGTERM, signal.SIGKILL):
                 try:
                     os.kill(endpoints.pid, number)
                 except ProcessLookupError:
                     return
-                if end.wait(_LAST_WORDS_S):
+                if end.wait(_EXIT_S):
                     return

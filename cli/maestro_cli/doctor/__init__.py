@@ -1,1 +1,1 @@
-"""`maestro doctor`: what it looks at."""
+"""The checks of `maestro doctor`."""

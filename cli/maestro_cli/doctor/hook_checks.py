@@ -1,8 +1,8 @@
-"""Doctor of hooks: whether each agent's hooks are there, and whether what they say is what that agent reads.
+"""Hook checks: whether each agent's hooks are installed, and whether it can read their answers.
 
-Rule: each installed hook is run, with what the agent would say to it, in a post office of its own that is made for it
-and removed; no mail of yours is shown or marked. Settings may come with a project from anybody: only a line that is
-the very one that we install is run, and only while its script is the very one that we write.
+Rule: each installed hook runs with an agent's payload against a temporary post office, which is removed afterwards;
+the user's mail is neither shown nor marked. Settings may come with a foreign project. So a command line runs only if
+it is exactly the one that we install, and if its script has exactly the bytes that we write.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from maestro_cli.output.render import plain
 from maestro_cli.processes.process_exit import BrokerExit
 from maestro_schemas.errors import MaestroError
 
-from .checks import DoctorFinding
+from .findings import DoctorFinding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,8 +39,8 @@ _END_S = 10.0
 _LINE_CHARS = 160
 _PROGRAMS = {"claude-code": "claude", "codex": "codex", "gemini-cli": "gemini"}
 _SESSION = "5b0c1f6e-doctor"
-# What the agents say beside the common fields, by what the event is to us.
-_BESIDE: dict[str, dict[str, Any]] = {
+# By kind of event: what agents send besides the common fields.
+_PAYLOADS: dict[str, dict[str, Any]] = {
     agents.START: {"source": "startup"},
     agents.PROMPT: {"prompt": "Go on, please."},
     agents.TOOL: {"tool_name": "Bash", "tool_input": {"command": "ls"}, "tool_response": {"stdout": "a.py"}},
@@ -49,64 +49,70 @@ _BESIDE: dict[str, dict[str, Any]] = {
 }
 
 
-def findings(context: CommandContext) -> Iterator[DoctorFinding]:
-    """Of every agent that is here or has hooks of ours."""
+def hooks(context: CommandContext) -> Iterator[DoctorFinding]:
+    """The hooks of every agent that is installed on this machine, or whose settings have our hooks."""
     for agent in agents.AGENTS.values():
-        places = [agent.settings_path(scope, context.environ, os.getcwd()) for scope in ("user", "project")]
-        for path in dict.fromkeys(places):
-            yield from _settings(agent, path, context, is_users=path == places[0])
+        paths = [agent.settings_path(scope, context.environ, os.getcwd()) for scope in ("user", "project")]
+        for path in dict.fromkeys(paths):
+            yield from _settings_file(agent, path, context, is_users=path == paths[0])
 
 
-def _settings(agent: Agent, path: str, context: CommandContext, *, is_users: bool) -> Iterator[DoctorFinding]:
+def _settings_file(agent: Agent, path: str, context: CommandContext, *, is_users: bool) -> Iterator[DoctorFinding]:
     name = f"hooks of {agent.name}"
     try:
-        lines, strange = _lines(agent, path, context)
-        is_current = not installation.to_install(agent, path, installation.entries(agent, context.data)).changes
+        lines, foreign = _command_lines(agent, path, context)
+        is_current = not installation.plan_install(agent, path, installation.entries(agent, context.data)).is_needed
     except (MaestroError, OSError) as error:
         hint = error.hint if isinstance(error, MaestroError) else ""
-        yield DoctorFinding(name, "failed", str(error), hint or f"Mend it, then: maestro hooks install {agent.name}")
-        return
-    again = f"maestro hooks install {agent.name}{'' if is_users else ' --scope project'}"
-    for event, line in strange:
-        what = f"not ours to run: at {plain(event)[:_LINE_CHARS]}, {path} has {plain(line)[:_LINE_CHARS]}"
-        repair = again if shell_script.is_ours(line) else "Take it out, unless it is yours."
-        yield DoctorFinding(name, "warning", what, repair)
-    if not lines:
-        if not strange and is_users and shutil.which(_PROGRAMS[agent.name], path=context.environ.get("PATH")):
-            yield DoctorFinding(name, "warning", f"{agent.name} is here and gets no mail by itself", again)
-        return
-    if not is_current:
-        yield DoctorFinding(name, "warning", f"{path} has hooks of another version or another post office", again)
-    script = shell_script.script_path(context.data)
-    if not os.access(script, os.X_OK):
-        yield DoctorFinding(name, "failed", f"{path} calls {script}, which is not there", again)
-        return
-    try:
-        is_as_written = shell_script.is_as_written(context.data, sys.executable)
-    except OSError as error:
-        yield DoctorFinding(name, "failed", f"{script} can't be read: {error}", again)
-        return
-    if not is_as_written:
-        yield DoctorFinding(name, "warning", f"not ours to run: {script} is not as this version writes it", again)
-        return
-    faults, slowest_s = _tried(agent, lines, context.environ)
-    if faults:
         yield DoctorFinding(
-            name, "failed", f"{path}: {'; '.join(faults)}", f"{again}; logs/hooks.log says what went wrong."
+            name, "failed", str(error), hint or f"Repair it, then: maestro hooks install {agent.name}"
         )
         return
-    what = f"{path}: {len(lines)} events, each says what {agent.name} reads, in {slowest_s * 1000:.0f} ms at most"
-    yield DoctorFinding(
-        name, "warning" if slowest_s > _SLOW_S else "ok", what, "The machine is busy." if slowest_s > _SLOW_S else ""
-    )
+    install = f"maestro hooks install {agent.name}{'' if is_users else ' --scope project'}"
+    for event, line in foreign:
+        at, has = plain(event)[:_LINE_CHARS], plain(line)[:_LINE_CHARS]
+        what = f"not run, because it is not our command: at {at}, {path} has {has}"
+        repair = install if shell_script.is_own_command(line) else "Remove it, unless it is yours."
+        yield DoctorFinding(name, "warning", what, repair)
+    if not lines:
+        if not foreign and is_users and shutil.which(_PROGRAMS[agent.name], path=context.environ.get("PATH")):
+            yield DoctorFinding(name, "warning", f"{agent.name} is installed and gets no mail by itself", install)
+        return
+    if not is_current:
+        yield DoctorFinding(name, "warning", f"{path} has hooks of another version or another post office", install)
+    script = shell_script.script_path(context.data)
+    if not os.access(script, os.X_OK):
+        yield DoctorFinding(name, "failed", f"{path} calls {script}, which does not exist", install)
+        return
+    try:
+        is_current_script = shell_script.is_current(context.data, sys.executable)
+    except OSError as error:
+        yield DoctorFinding(name, "failed", f"{script} can't be read: {error}", install)
+        return
+    if not is_current_script:
+        yield DoctorFinding(name, "warning", f"not run: this version would write {script} differently", install)
+        return
+    faults, slowest_s = _try_hooks(agent, lines, context.environ)
+    if faults:
+        yield DoctorFinding(
+            name, "failed", f"{path}: {'; '.join(faults)}", f"{install}; logs/hooks.log has the errors."
+        )
+        return
+    took = f"after {slowest_s * 1000:.0f} ms at most"
+    what = f"{path}: {len(lines)} events; each answer is one that {agent.name} reads, {took}"
+    is_slow = slowest_s > _SLOW_S
+    yield DoctorFinding(name, "warning" if is_slow else "ok", what, "The machine is busy." if is_slow else "")
     if agent is agents.CODEX:
-        yield _reviewed(agent, path, lines)
+        yield _codex_trust(agent, path, lines)
 
 
-def _reviewed(agent: Agent, path: str, lines: Mapping[str, str]) -> DoctorFinding:
-    """Codex runs only what its user has reviewed, and keeps a hash of each in `config.toml` beside its hooks, under
-    `hooks.state."<path>:<event_in_snake_case>:<entry>:<handler>"` (seen with 0.169.0). Whether the hash is that of
-    the present line is Codex's own affair."""
+def _codex_trust(agent: Agent, path: str, lines: Mapping[str, str]) -> DoctorFinding:
+    """Whether the user has reviewed the hooks: Codex runs no others.
+
+    Codex keeps a hash of each reviewed hook in `config.toml` beside its hooks, under
+    `hooks.state."<path>:<event_in_snake_case>:<entry>:<handler>"` (seen with 0.169.0). This check does not compare
+    the hash with the present line.
+    """
     import tomllib
 
     name = f"trust in the hooks of {agent.name}"
@@ -124,38 +130,38 @@ def _reviewed(agent: Agent, path: str, lines: Mapping[str, str]) -> DoctorFindin
         if f"{os.path.realpath(path)}:{_snake(event)}" not in known and f"{path}:{_snake(event)}" not in known
     ]
     if missing:
-        return DoctorFinding(name, "warning", f"nobody has reviewed {', '.join(missing)}", agent.remark)
-    return DoctorFinding(name, "ok", "all were reviewed; one that changes since has to be reviewed again")
+        return DoctorFinding(name, "warning", f"not reviewed yet: {', '.join(missing)}", agent.remark)
+    return DoctorFinding(name, "ok", "all are reviewed; a hook that changes must be reviewed again")
 
 
 def _snake(event: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in event).lstrip("_")
 
 
-def _lines(agent: Agent, path: str, context: CommandContext) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """Event -> the line that we install for it, where the settings have it; and, with their events, the other lines
-    that name a script of ours."""
+def _command_lines(agent: Agent, path: str, context: CommandContext) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Event -> our command line, for the events that have it in the settings; and (event, line) for each other line
+    that mentions our script."""
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
     except FileNotFoundError:
         return {}, []
     except UnicodeDecodeError:
-        raise MaestroError("FILE_UNREADABLE", f"{path} is no text in UTF-8", "Mend it.") from None
+        raise MaestroError("FILE_UNREADABLE", f"{path} is not UTF-8 text", "Repair it.") from None
     script = shell_script.script_path(context.data)
     lines: dict[str, str] = {}
-    strange = []
+    foreign = []
     for event, line in settings_entries.commands_in(text, comments=agent.comments):
-        # An event's name comes from the settings too: one that is unknown must not get into a line of ours.
+        # The event's name comes from the settings too. An unknown name must not become a part of our line.
         if event in agent.events and line == shell_script.command(script, agent.name, event):
             lines[event] = line
-        elif shell_script.names_us(line):
-            strange.append((event, line))
-    return lines, strange
+        elif shell_script.mentions_script(line):
+            foreign.append((event, line))
+    return lines, foreign
 
 
-def _tried(agent: Agent, lines: Mapping[str, str], environ: Mapping[str, str]) -> tuple[list[str], float]:
-    """Run each hook with mail waiting; what was wrong, and the longest run in seconds."""
+def _try_hooks(agent: Agent, lines: Mapping[str, str], environ: Mapping[str, str]) -> tuple[list[str], float]:
+    """Run each hook while mail waits. Returns the faults, and the longest run in seconds."""
     from maestro_clients.client import Client
     from maestro_clients.processes.broker_process import ensure
     from maestro_clients.protocol.callers import Caller
@@ -172,7 +178,7 @@ def _tried(agent: Agent, lines: Mapping[str, str], environ: Mapping[str, str]) -
                 operator.start_session("doctor_from", role="orchestrator")
                 operator.start_session("doctor_to")
                 with Client(broker.router, Caller("doctor_from")) as sender:
-                    return _each_run(agent, lines, sender, scratch)
+                    return _run_all(agent, lines, sender, scratch)
             finally:
                 _stop(operator, end, broker.pid)
     except MaestroError as error:
@@ -182,24 +188,24 @@ def _tried(agent: Agent, lines: Mapping[str, str], environ: Mapping[str, str]) -
 
 
 def _stop(operator: Client, end: BrokerExit, pid: int) -> None:
-    """End the broker that was started for this, and return when it writes no more."""
+    """Stop the temporary broker, and wait until it has ended and writes no more files."""
     with contextlib.suppress(MaestroError):
         operator.shutdown()
     if not end.wait(_END_S):
-        # It has nothing that anybody would miss.
+        # Its data is temporary, so SIGKILL loses nothing.
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         end.wait(_END_S)
 
 
-def _each_run(
+def _run_all(
     agent: Agent, lines: Mapping[str, str], sender: Client, environ: Mapping[str, str]
 ) -> tuple[list[str], float]:
     faults: list[str] = []
     slowest_s = 0.0
     for event, line in lines.items():
         kind = agent.events[event]
-        # More than one answer holds, so that the hook has to choose.
+        # Together, these are longer than one answer may be, so the hook must shorten them.
         long = ("Urgent. " * 1_000, "Long. " * 1_500)
         for text in long if kind == agents.PROMPT else () if kind == agents.END else ("Hello.",):
             sender.send("doctor_to", text)
@@ -211,12 +217,12 @@ def _each_run(
 
 
 def _run(agent: Agent, event: str, kind: str, line: str, environ: Mapping[str, str]) -> tuple[str, float]:
-    said = {"session_id": _SESSION, "cwd": os.getcwd(), "hook_event_name": event, **_BESIDE[kind]}
+    payload = {"session_id": _SESSION, "cwd": os.getcwd(), "hook_event_name": event, **_PAYLOADS[kind]}
     began_s = time.monotonic()
     try:
         done = subprocess.run(
             ["/bin/sh", "-c", line],
-            input=json.dumps(said).encode(),
+            input=json.dumps(payload).encode(),
             capture_output=True,
             env=dict(environ),
             timeout=_RUN_S,
@@ -226,25 +232,25 @@ def _run(agent: Agent, event: str, kind: str, line: str, environ: Mapping[str, s
         return f"takes longer than {_RUN_S:g} s", _RUN_S
     took_s = time.monotonic() - began_s
     if done.returncode:
-        return f"ends with {done.returncode}", took_s
-    return _judged(agent, event, kind, done.stdout), took_s
+        return f"ends with exit code {done.returncode}", took_s
+    return _fault_in(agent, event, kind, done.stdout), took_s
 
 
-def _judged(agent: Agent, event: str, kind: str, out: bytes) -> str:
-    """What is wrong with an answer; empty where it is as the agent reads it."""
+def _fault_in(agent: Agent, event: str, kind: str, out: bytes) -> str:
+    """The fault in an answer; empty if the agent can read it."""
     if not out.strip():
-        # A session's end tells nothing: nobody would read it.
-        return "" if kind == agents.END else "says nothing, with mail waiting"
+        # No agent reads an answer at the end of a session.
+        return "" if kind == agents.END else "answers nothing although mail waits"
     try:
         answer = json.loads(out)
     except ValueError:
-        return "says what is no JSON"
+        return "answers with something that is not JSON"
     text = _text_in(answer)
-    wanted = agent.go_on(event, text) if kind == agents.STOP else agent.context(event, text)
+    wanted = agent.continue_turn(event, text) if kind == agents.STOP else agent.context(event, text)
     if not text or answer != wanted:
-        return "says something that the agent does not read"
+        return "answers in a format that the agent does not read"
     if agent.size(text) > _SIZE_MAX:
-        return f"says {agent.size(text):,} characters, and the agent takes {_SIZE_MAX:,}"
+        return f"answers with {agent.size(text):,} characters, and the agent reads {_SIZE_MAX:,}"
     return ""
 
 

@@ -1,1 +1,1 @@
-"""Hooks of agents: their installation, and what one call of a hook does."""
+"""Hooks of coding agents: how they are installed, and what one hook call does."""

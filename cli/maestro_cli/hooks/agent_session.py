@@ -1,7 +1,7 @@
-"""Hook session: which of our sessions an agent speaks for, and its beginning and end.
+"""Agent session: which Maestro session an agent speaks for, and how that session begins and ends.
 
-Rule: a session that the agent's shell names is taken as it is; else the hook starts one for the agent's own session
-id, and only such a one is ended with it. `/clear`, a resume and a compaction go on with the same session.
+Rule: the session that the agent's shell names is used as it is. Without one, a hook starts a session for the agent's
+own session id, and ends only sessions that hooks started. `/clear`, a resume and a compaction keep the session.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from maestro_clients.protocol.callers import SESSION_VARIABLE, TOKEN_VARIABLE, Caller
 from maestro_schemas.errors import MaestroError
 
-from . import session_links
-from .session_links import SessionLink
+from . import state_files
 from .shell_script import quoted
+from .state_files import SessionLink
 
 if TYPE_CHECKING:
     from maestro_cli.context import CommandContext
@@ -24,142 +24,138 @@ if TYPE_CHECKING:
     from .payload import HookInput
 
 _ENV_FILE = "CLAUDE_ENV_FILE"
-_FRESH = "startup"
-# The agent goes on: as another session of its own, or as this one later in the same process.
-_NO_END = frozenset({"clear", "resume"})
+_NEW = "startup"
+# Reasons of SessionEnd after which the agent continues: with another session id of its own, or with this one later.
+_CONTINUES = frozenset({"clear", "resume"})
 _ENDED = frozenset({"completed", "failed", "stopped"})
 _UNKNOWN = frozenset({"SESSION_NOT_FOUND", "UNKNOWN_SESSION"})
+_OPERATOR = Caller()
 
 
-def current(context: CommandContext, agent: Agent, given: HookInput) -> SessionLink | None:
+def current(context: CommandContext, agent: Agent, hook_input: HookInput) -> SessionLink | None:
     """The session that a prompt, a tool call or a turn's end belongs to; None where there is none."""
-    link = session_links.read(context.data, agent.name, given.session)
+    link = state_files.read_link(context.data, agent.name, hook_input.session)
     if link is not None:
-        # The file of a session from the shell holds no token: that stays in the environment.
+        # The token of a session from the shell is not in the file. It stays in the environment.
         same = link.session == context.caller.session
         return link._replace(token=context.caller.token) if same and link.token is None else link
     return None if context.caller.session is None else SessionLink(context.caller.session, context.caller.token)
 
 
-def begin(
-    client: Client, context: CommandContext, agent: Agent, given: HookInput, pid: int
-) -> tuple[SessionLink, SessionDoc]:
-    """The session for an agent that starts or goes on, known to the broker as alive. `client`: the operator's.
+def starting(context: CommandContext, agent: Agent, hook_input: HookInput, pid: int) -> SessionLink:
+    """The session for an agent that starts or continues: the shell's, the previous one, or a new one.
 
-    Raises MaestroError: INVALID where the agent says no usable session id and the shell names none, and what the
-    broker refuses; OSError where the link can't be kept.
+    Asks no broker. Raises MaestroError INVALID where the shell names no session and the agent names no valid id.
     """
-    link = _found(context, agent, given, pid)
-    if given.session:
-        kept = link if link.made else link._replace(token=None)
-        session_links.write(context.data, agent.name, given.session, kept)
-    session = _alive(client, context, agent, given, link)
-    if link.made and link.token is not None:
-        _export(context, link)
-    return link, session
-
-
-def end(client: Client, context: CommandContext, agent: Agent, given: HookInput) -> None:
-    """End the session if a hook started it and the agent is really gone. Raises MaestroError."""
-    link = session_links.read(context.data, agent.name, given.session)
-    if link is None or not link.made or given.reason in _NO_END:
-        return
-    client.end_session(link.session, caller=Caller(link.session, link.token))
-
-
-def ends(context: CommandContext, agent: Agent, given: HookInput) -> bool:
-    """Whether `end` has anything to do, which decides whether a broker is needed."""
-    link = session_links.read(context.data, agent.name, given.session)
-    return link is not None and link.made and given.reason not in _NO_END
-
-
-def _found(context: CommandContext, agent: Agent, given: HookInput, pid: int) -> SessionLink:
-    """The link for this start: the shell's session, the one of before, or a new one."""
     from maestro_clients.protocol.new_ids import new_session_id, new_token
 
-    known = session_links.read(context.data, agent.name, given.session)
-    if known is None and given.source != _FRESH:
-        known = session_links.of_process(context.data, agent.name, pid)
+    known = state_files.read_link(context.data, agent.name, hook_input.session)
+    if known is None and hook_input.source != _NEW:
+        known = state_files.link_of_process(context.data, agent.name, pid)
     shell = context.caller.session
-    if shell is not None and not _is_anothers(context, shell, given, known):
-        # A session of ours that came back to us through the environment is still ours to end.
+    if shell is not None and not _is_of_another_agent(context, shell, hook_input, known):
+        # The environment may name a session that a hook started for this agent. A hook still ends that one.
         made = known is not None and known.made and known.session == shell
         return SessionLink(shell, context.caller.token, made=made, pid=pid)
     if known is not None and (known.made or shell is None):
         return known._replace(pid=pid)
-    if not given.session:
+    if not hook_input.session:
         raise MaestroError("INVALID", "the agent named no session id that could be kept")
-    # A token is of use only where the agent's shell can be given it.
+    # A token is useful only where the agent's shell can receive it.
     token = new_token() if agent.shell_has_session and context.environ.get(_ENV_FILE) else None
     return SessionLink(new_session_id(), token, made=True, pid=pid)
 
 
-def _is_anothers(context: CommandContext, shell: str, given: HookInput, known: SessionLink | None) -> bool:
-    """Whether the shell's session was started by a hook for another agent: then this agent runs below that one, and
-    would take its mail away."""
+def begin(
+    client: Client, context: CommandContext, agent: Agent, hook_input: HookInput, link: SessionLink
+) -> SessionDoc:
+    """Keep the link, and make its session alive at the broker. `client` speaks for the session.
+
+    Raises the MaestroError that the broker answers with; OSError where the link can't be written.
+    """
+    if hook_input.session:
+        kept = link if link.made else link._replace(token=None)
+        state_files.write_link(context.data, agent.name, hook_input.session, kept)
+    session = _touch_or_start(client, context, agent, hook_input, link)
+    if link.made and link.token is not None:
+        _export(context, link)
+    return session
+
+
+def is_to_end(link: SessionLink, hook_input: HookInput) -> bool:
+    """Whether a SessionEnd ends the session: a hook started it, and the agent does not continue."""
+    return link.made and hook_input.reason not in _CONTINUES
+
+
+def _is_of_another_agent(
+    context: CommandContext, shell: str, hook_input: HookInput, known: SessionLink | None
+) -> bool:
+    """Whether a hook started the shell's session for another agent. Then this agent runs below that one, and must not
+    take its mail."""
     if known is not None and known.session == shell:
         return False
-    maker = session_links.maker_of(context.data, shell)
-    return maker is not None and maker != given.session
+    maker = state_files.maker_of(context.data, shell)
+    return maker is not None and maker != hook_input.session
 
 
-def _alive(client: Client, context: CommandContext, agent: Agent, given: HookInput, link: SessionLink) -> SessionDoc:
-    who = Caller(link.session, link.token)
-    facts: dict[str, Any] = {"agent": agent.name, "cwd": given.directory or None, "pid": link.pid or None}
+def _touch_or_start(
+    client: Client, context: CommandContext, agent: Agent, hook_input: HookInput, link: SessionLink
+) -> SessionDoc:
+    facts: dict[str, Any] = {"agent": agent.name, "cwd": hook_input.directory or None, "pid": link.pid or None}
     if not link.made:
-        return client.touch_session(caller=who, agentSessionId=given.session or None, **facts)
+        return client.touch_session(agentSessionId=hook_input.session or None, **facts)
     try:
-        before: SessionDoc | None = client.session(link.session)
+        before: SessionDoc | None = client.session(link.session, caller=_OPERATOR)
     except MaestroError as error:
         if error.code not in _UNKNOWN:
             raise
         before = None
     if before is not None and before["status"] not in _ENDED:
-        return client.touch_session(caller=who, agentSessionId=given.session or None, **facts)
-    return _started(client, context, agent, given, link, before)
+        return client.touch_session(agentSessionId=hook_input.session or None, **facts)
+    return _start(client, context, agent, hook_input, link, before)
 
 
-def _started(
+def _start(
     client: Client,
     context: CommandContext,
     agent: Agent,
-    given: HookInput,
+    hook_input: HookInput,
     link: SessionLink,
     before: SessionDoc | None,
 ) -> SessionDoc:
-    """Start it, or again as it was before."""
+    """Start a new session, or restart the one that has ended, with its name, role, project and parent."""
     if before is None:
-        # Below the agent whose shell this is, if any; else nobody's child.
-        parent = Caller.from_environ(context.environ)
-        speaker, role, name, project, above = parent, "worker", None, None, parent.session
+        # The parent is the session of the agent whose shell this is, if there is one.
+        caller = Caller.from_environ(context.environ)
+        role, name, project, parent = "worker", None, None, caller.session
     else:
-        speaker, role, name = Caller(), before["role"], before.get("name")
-        project, above = before["projectId"], before.get("parentSessionId")
+        caller, role, name = _OPERATOR, before["role"], before.get("name")
+        project, parent = before["projectId"], before.get("parentSessionId")
     return client.start_session(
         link.session,
         token=link.token,
         name=name,
         role=role,
         project_id=project,
-        parent_session_id=above,
+        parent_session_id=parent,
         agent=agent.name,
-        agent_session_id=given.session,
+        agent_session_id=hook_input.session,
         pid=link.pid or None,
-        cwd=given.directory or None,
-        caller=speaker,
+        cwd=hook_input.directory or None,
+        caller=caller,
     )
 
 
 def _export(context: CommandContext, link: SessionLink) -> None:
-    """Let the shell that the agent's tools run in speak for the session. Raises OSError."""
+    """Give the session to the shell that runs the agent's tools. Raises OSError."""
     path = context.environ.get(_ENV_FILE)
     if not path:
         return
     lines = [
-        # Ids and tokens of ours are letters that mean nothing to a shell.
+        # Our ids and tokens contain no character that is special to a shell.
         f"export {SESSION_VARIABLE}={link.session}",
         f"export {TOKEN_VARIABLE}={link.token}",
-        # The script knows the post office of its installation; the agent's own environment may not.
+        # The script knows the data directory of its installation. The agent's own environment may not name it.
         f"export MAESTRO_DATA_DIR={quoted(context.data)}",
     ]
     with open(path, "a", encoding="utf-8", errors="surrogateescape") as file:

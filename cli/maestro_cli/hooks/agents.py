@@ -1,7 +1,7 @@
-"""Hook agents: what each agent calls its hooks, where it reads them from, and what it takes as an answer.
+"""Hook agents: for each supported agent, its event names, its settings file and its answer format.
 
-Rule: pure, one entry an agent; all that differs between agents is in this module, and nothing is imported that the
-hook of a waiting agent would pay for.
+Rule: pure; one entry per agent, and every difference between agents is in this module. It imports little, because
+each hook call of a waiting agent imports it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 USER: Final = "user"
 PROJECT: Final = "project"
 
-# What an event is to us, whatever the agent calls it.
+# The kinds of events; each agent has its own names for them.
 START: Final = "start"
 PROMPT: Final = "prompt"
 TOOL: Final = "tool"
@@ -30,30 +30,34 @@ _TIMEOUT_S = 20
 
 
 class Agent(NamedTuple):
-    """`events`: the agent's name of an event to what it is. `folder`, `file`: where its settings are, below the home
-    or project directory; `home_variable` replaces the home, or with `home_is_folder` the folder itself.
-    `comments`: whether its settings may have them. `timeout_unit`: how many of the agent's units a second has.
-    `block`: its word for "go on" at a turn's end, empty where a context does that. `subagent_tools`: after these,
-    context is dropped. `shell_has_session`: whether SessionStart can set variables for its shell. `size`: how it
-    counts a text's length. `remark`: what its user has to know after an installation.
-    """
+    """One supported agent."""
 
     name: str
+    # The agent's name of each event -> the kind of the event.
     events: Mapping[str, str]
+    # Its settings file is `folder`/`file`, below the home or project directory.
     folder: str
     file: str
+    # The variable that replaces the home directory; with `home_is_folder`, it replaces `folder` in it.
     home_variable: str
     home_is_folder: bool
+    # Whether its settings may contain comments.
     comments: bool
-    timeout_unit: int
+    # The unit of its hook timeouts: 1 for seconds, 1,000 for milliseconds.
+    timeout_units_per_s: int
+    # The decision that continues a turn at its end; empty where an additional context does that.
     block: str
+    # Tools that run a subagent. The agent discards context that is injected after one of them.
     subagent_tools: frozenset[str]
+    # Whether SessionStart can set variables for the shell of the agent's tools.
     shell_has_session: bool
+    # The length of a text, in the units of the agent's limit for injected context.
     size: Callable[[str], int]
+    # What the user must know after an installation.
     remark: str
 
     def settings_path(self, scope: str, environ: Mapping[str, str], directory: str) -> str:
-        """The file that the agent reads in this scope; `directory`: the project's."""
+        """The file that the agent reads for a scope. `directory`: the project's directory."""
         if scope == PROJECT:
             return os.path.join(directory, self.folder, self.file)
         chosen = environ.get(self.home_variable)
@@ -64,16 +68,20 @@ class Agent(NamedTuple):
         return os.path.join(home, self.folder, self.file)
 
     def entry(self, command: str) -> dict[str, Any]:
-        """What stands in the list of an event."""
-        handler: dict[str, Any] = {"type": "command", "command": command, "timeout": _TIMEOUT_S * self.timeout_unit}
+        """The entry for an event's list in the settings."""
+        handler: dict[str, Any] = {
+            "type": "command",
+            "command": command,
+            "timeout": _TIMEOUT_S * self.timeout_units_per_s,
+        }
         return {"hooks": [handler]}
 
     def context(self, event: str, text: str) -> dict[str, Any]:
-        """The answer that puts a text into the context."""
+        """The answer that injects a text into the agent's context."""
         return {"hookSpecificOutput": {"hookEventName": event, "additionalContext": text}}
 
-    def go_on(self, event: str, text: str) -> dict[str, Any]:
-        """The answer to the end of a turn that begins another, with a text."""
+    def continue_turn(self, event: str, text: str) -> dict[str, Any]:
+        """The answer at a turn's end that continues the turn with a text."""
         return {"decision": self.block, "reason": text} if self.block else self.context(event, text)
 
 
@@ -85,13 +93,13 @@ CLAUDE_CODE = Agent(
     home_variable="CLAUDE_CONFIG_DIR",
     home_is_folder=True,
     comments=False,
-    timeout_unit=1,
-    # Not "block": seen with 2.1.330, the reason of a block reaches the model twice, and a context once.
+    timeout_units_per_s=1,
+    # Not "block": with 2.1.330, the reason of a block reached the model twice, and a context once.
     block="",
     subagent_tools=frozenset({"Task", "Agent"}),
     shell_has_session=True,
     size=utf16_units,
-    remark="Sessions that run already read it when they are started again, or after a look into /hooks.",
+    remark="Running sessions read the new hooks when you restart them, or when you open /hooks in them.",
 )
 CODEX = Agent(
     name="codex",
@@ -101,13 +109,13 @@ CODEX = Agent(
     home_variable="CODEX_HOME",
     home_is_folder=True,
     comments=False,
-    timeout_unit=1,
+    timeout_units_per_s=1,
     block="block",
     subagent_tools=frozenset(),
     shell_has_session=False,
-    # It cuts what is over 2,500 tokens, at four bytes each.
+    # Codex truncates a text above 2,500 tokens, and counts four bytes as one token.
     size=utf8_bytes,
-    remark="Codex passes over hooks that nobody has reviewed: start it, open /hooks, and trust these.",
+    remark="Codex skips hooks that you have not reviewed: start it, open /hooks, and trust these.",
 )
 GEMINI_CLI = Agent(
     name="gemini-cli",
@@ -117,19 +125,19 @@ GEMINI_CLI = Agent(
     home_variable="GEMINI_CLI_HOME",
     home_is_folder=False,
     comments=True,
-    timeout_unit=1_000,
+    timeout_units_per_s=1_000,
     block="deny",
     subagent_tools=frozenset(),
     shell_has_session=False,
     size=utf16_units,
-    remark="Sessions that run already read it when they are started again.",
+    remark="Running sessions read the new hooks when you restart them.",
 )
 
 AGENTS: Final[dict[str, Agent]] = {agent.name: agent for agent in (CLAUDE_CODE, CODEX, GEMINI_CLI)}
 
 
 def named(name: str) -> Agent:
-    """The agent of that name. Raises MaestroError INVALID."""
+    """Look up an agent by name. Raises MaestroError INVALID."""
     found = AGENTS.get(name)
     if found is None:
         raise MaestroError("INVALID", f"no hooks are known for {name!r:.60}", f"Known agents: {', '.join(AGENTS)}.")

@@ -1,7 +1,7 @@
-"""Hook log: what a hook has to say and may not say to the agent.
+"""Hook error log: the problems of hook calls, which must not reach the agent's output.
 
-Rule: one line an event in `<data>/logs/hooks.log` (0600), which is started anew when it is large; a log that can't be
-written is no reason to fail.
+Rule: one line per problem in `<data>/logs/hooks.log` (mode 0600). A log above 1 MiB is renamed to `hooks.log.1`. An
+error while writing the log is ignored.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ NAME = "hooks.log"
 _BYTES_MAX = 1 << 20
 
 
-def say(data: str, what: str) -> None:
-    """Append a line with the time."""
+def append(data: str, problem: str) -> None:
+    """Append a line with the local time."""
     folder = os.path.join(data, "logs")
     path = os.path.join(folder, NAME)
-    one_line = " ".join(what.split())
+    one_line = " ".join(problem.split())
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         if os.path.exists(path) and os.stat(path).st_size > _BYTES_MAX:

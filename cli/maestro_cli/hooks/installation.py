@@ -1,8 +1,8 @@
-"""Hook install: an agent's settings file changed on disk, and changed back.
+"""Hook installation: changes an agent's settings file, and undoes the change.
 
-Rule: the new text is complete or absent, a symlink is followed and stays, the mode stays, and the text from before
-the first installation is kept beside it. Taking out gives back that very text where nobody else has changed the
-file meanwhile, and else takes out our entries alone.
+Rule: a file has its old or its new text, never a part. A symlink is followed and kept, and the file's mode is kept.
+The text from before the first installation is kept beside the file. Uninstalling restores it if no other program has
+changed the file since; otherwise it removes only our entries.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from maestro_schemas.errors import MaestroError
 from . import settings_entries, shell_script
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
     from .agents import Agent
@@ -27,24 +27,26 @@ _MODE = 0o600
 _BYTES_MAX = 4 << 20
 
 
-class Plan(NamedTuple):
-    """What is to become of `path`. `before`, `after`: its whole text, None for no file. `backup`: where the text from
-    before us is kept; None where there is nothing to keep. `restores`: whether `after` is the text from before us."""
+class SettingsChange(NamedTuple):
+    """A change of one settings file, not yet made."""
 
     path: str
+    # The file's whole text; None for no file.
     before: str | None
     after: str | None
+    # The file that will keep the text from before the first installation; None where there is nothing to keep.
     backup: str | None = None
+    # Whether `after` is the text from before the first installation.
     restores: bool = False
 
     @property
-    def changes(self) -> bool:
-        """Whether anything is to be done."""
+    def is_needed(self) -> bool:
+        """Whether the file's text differs from the planned one."""
         return self.before != self.after
 
-    def carry_out(self) -> None:
-        """Change the file. Raises MaestroError FILE_UNREADABLE when it can't be, and then it is as it was."""
-        if not self.changes:
+    def apply(self) -> None:
+        """Change the file. Raises MaestroError FILE_UNREADABLE where that fails; the file then has its old text."""
+        if not self.is_needed:
             return
         real = os.path.realpath(self.path)
         try:
@@ -61,6 +63,10 @@ class Plan(NamedTuple):
                 f"{self.path} can't be changed: {error.strerror or error}",
                 "Nothing was changed in it. Make it and its directory yours and writable.",
             ) from None
+        if self.restores:
+            # The file has the old text again.
+            with contextlib.suppress(OSError):
+                os.unlink(_backup_path(self.path))
 
 
 def entries(agent: Agent, data: str) -> dict[str, dict[str, Any]]:
@@ -69,59 +75,62 @@ def entries(agent: Agent, data: str) -> dict[str, dict[str, Any]]:
     return {event: agent.entry(shell_script.command(script, agent.name, event)) for event in agent.events}
 
 
-def to_install(agent: Agent, path: str, wanted: Mapping[str, dict[str, Any]]) -> Plan:
-    """How our entries come into the file. Raises MaestroError FILE_UNREADABLE for one that can't be read as the
+def plan_install(agent: Agent, path: str, wanted: Mapping[str, dict[str, Any]]) -> SettingsChange:
+    """Plan the change that adds the entries. Raises MaestroError FILE_UNREADABLE for a file that can't be read as the
     agent's settings."""
     before = _read(path)
-    after = _understood(path, lambda: settings_entries.installed(before or "", wanted, comments=agent.comments))
-    ours = _understood(path, lambda: settings_entries.ours_in(before or "", comments=agent.comments))
-    # A second installation must not take the first one's text for the one from before us.
-    backup = None if before is None or ours else os.path.realpath(path) + _BACKUP
-    return Plan(path, before, after, backup)
+    with _explained(path):
+        after = settings_entries.add_entries(before or "", wanted, comments=agent.comments)
+        own = settings_entries.own_entries(before or "", comments=agent.comments)
+    # A second installation must not replace the backup of the first one.
+    backup = None if before is None or own else _backup_path(path)
+    return SettingsChange(path, before, after, backup)
 
 
-def to_uninstall(agent: Agent, path: str) -> Plan:
-    """How our entries leave the file. Raises as `to_install`."""
+def plan_uninstall(agent: Agent, path: str) -> SettingsChange:
+    """Plan the change that removes our entries. Raises as `plan_install`."""
     before = _read(path)
-    ours = before is not None and _understood(path, lambda: settings_entries.ours_in(before, comments=agent.comments))
-    if before is None or not ours:
-        return Plan(path, before, before)
-    kept = _read(os.path.realpath(path) + _BACKUP)
-    wanted = _entries_in(before, agent)
-    for original in (kept, None):
-        # The file is what an installation into that text gives: nobody else has changed it since.
-        with contextlib.suppress(MaestroError):
-            if wanted and settings_entries.installed(original or "", wanted, comments=agent.comments) == before:
-                return Plan(path, before, original, restores=True)
-    after = _understood(path, lambda: settings_entries.removed(before, comments=agent.comments))
-    return Plan(path, before, after)
+    if before is None:
+        return SettingsChange(path, None, None)
+    with _explained(path):
+        own = settings_entries.own_entries(before, comments=agent.comments)
+        if not own:
+            return SettingsChange(path, before, before)
+        # Another version may have written them. Entries that are not whole are left out.
+        installed = {
+            event: found[0] for event, found in own.items() if len(found) == 1 and isinstance(found[0], dict)
+        }
+        for original in (_read(_backup_path(path)), None):
+            # If installing into `original` gives the present text, no other program has changed the file since.
+            with contextlib.suppress(MaestroError):
+                if installed and before == settings_entries.add_entries(
+                    original or "", installed, comments=agent.comments
+                ):
+                    return SettingsChange(path, before, original, restores=True)
+        return SettingsChange(path, before, settings_entries.remove_entries(before, comments=agent.comments))
 
 
-def _entries_in(text: str, agent: Agent) -> dict[str, dict[str, Any]]:
-    """Our entries as they are in the file, which another version may have written; empty where they are not whole."""
-    found = settings_entries.ours_in(text, comments=agent.comments)
-    return {event: ours[0] for event, ours in found.items() if len(ours) == 1 and isinstance(ours[0], dict)}
+def _backup_path(path: str) -> str:
+    return os.path.realpath(path) + _BACKUP
 
 
-def forget_backup(path: str) -> None:
-    """The text from before us is the file's again, so it need not be kept."""
-    with contextlib.suppress(OSError):
-        os.unlink(os.path.realpath(path) + _BACKUP)
-
-
-def _understood(path: str, read: Any) -> Any:
+@contextlib.contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Turn an error about the text into one that names the file and the next step."""
     try:
-        return read()
+        yield
     except MaestroError as error:
+        if error.code != "INVALID":
+            raise
         raise MaestroError(
             "FILE_UNREADABLE",
             f"{path} can't be read as settings: {error.message}",
-            "Nothing was changed. Mend the file by hand, then run this again.",
+            "Nothing was changed. Repair the file by hand, then run this again.",
         ) from None
 
 
 def _read(path: str) -> str | None:
-    """The text of a file, None where there is none. Raises MaestroError FILE_UNREADABLE."""
+    """The text of a file; None where there is no file. Raises MaestroError FILE_UNREADABLE."""
     try:
         with open(path, "rb") as file:
             raw = file.read(_BYTES_MAX + 1)
@@ -138,7 +147,7 @@ def _read(path: str) -> str | None:
     except UnicodeDecodeError:
         text = "\0"
     if len(raw) > _BYTES_MAX or "\0" in text:
-        raise MaestroError("FILE_UNREADABLE", f"{path} is no text of settings", "Nothing was changed.")
+        raise MaestroError("FILE_UNREADABLE", f"{path} is not a text file of settings", "Nothing was changed.")
     return text
 
 

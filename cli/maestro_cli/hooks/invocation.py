@@ -1,8 +1,8 @@
-"""Hook call: one call of a hook by an agent.
+"""Hook invocation: answers one hook call of an agent.
 
-Rule: standard output holds one JSON answer of the agent's own form, or nothing; whatever goes wrong is for the log,
-and never ends in an exit code or a word that could stop the agent or take its user's prompt away. Each import is
-inside the step that needs it: the agent waits.
+Rule: standard output has one JSON answer in the agent's own format, or nothing. Errors go to the log only: an exit
+code or other output could stop the agent, or discard its user's prompt. Each step imports only what it needs, because
+the agent waits for the answer.
 """
 
 from __future__ import annotations
@@ -18,71 +18,76 @@ from . import agents
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from maestro_clients.client import Client
+    from maestro_schemas.documents import SessionDoc
+
     from .agents import Agent
     from .context_text import AgentFormat
     from .payload import HookInput
-    from .session_links import SessionLink
+    from .state_files import SessionLink
 
 _BROKER_S = 5.0
 _ANSWER_S = 3.0
 _PID_OPTION = "--agent-pid"
-# A start in the middle of a turn.
+# The source of a SessionStart in the middle of a turn.
 _COMPACTED = "compact"
 
 
 class HookCall(NamedTuple):
-    """`event`: in the agent's words; `moment`: in ours. `pid`: the agent's process, 0 if unknown."""
+    """The arguments of a hook call."""
 
     agent: Agent
+    # The agent's own name of the event, and one of `agents.START`, `PROMPT`, `TOOL`, `STOP`, `END`.
     event: str
-    moment: str
+    kind: str
+    # The agent's process; 0 if unknown.
     pid: int
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> HookCall:
-        """From AGENT EVENT [--agent-pid N]. Raises MaestroError INVALID."""
+        """Parse AGENT EVENT [--agent-pid N]. Raises MaestroError INVALID."""
         words = list(arguments)
         pid = 0
         if _PID_OPTION in words:
-            place = words.index(_PID_OPTION)
-            text = "".join(words[place + 1 : place + 2])
+            index = words.index(_PID_OPTION)
+            text = "".join(words[index + 1 : index + 2])
             pid = int(text) if text.isdecimal() and len(text) < 10 else 0
-            del words[place : place + 2]
+            del words[index : index + 2]
         if len(words) != 2:
             raise MaestroError("INVALID", "a hook is called with AGENT and EVENT", "maestro hooks run --help")
         agent = agents.named(words[0])
-        moment = agent.events.get(words[1])
-        if moment is None:
+        kind = agent.events.get(words[1])
+        if kind is None:
             raise MaestroError(
                 "INVALID",
                 f"no hook of {agent.name} is called {words[1]!r:.60}",
                 f"Its events: {', '.join(agent.events)}.",
             )
-        return cls(agent, words[1], moment, pid)
+        return cls(agent, words[1], kind, pid)
 
     @property
     def via(self) -> str:
-        """What receipts say."""
+        """The name that receipts give to this hook."""
         return f"hook:{self.agent.name}:{self.event}"
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Answer one call. Raises MaestroError, OSError or StdoutClosed for what is to be logged."""
+    """Answer one call. Raises MaestroError, OSError or StdoutClosed, which the caller logs."""
     from . import payload
 
     call = HookCall.parse(arguments)
-    given = payload.read(sys.stdin.buffer)
+    hook_input = payload.read(sys.stdin.buffer)
     context = CommandContext.here()
-    if call.moment == agents.START:
-        _begin(call, given, context)
-    elif call.moment == agents.END:
-        _end(call, given, context)
+    if call.kind == agents.START:
+        _begin(call, hook_input, context)
+    elif call.kind == agents.END:
+        _end(call, hook_input, context)
     else:
-        _look(call, given, context)
+        _show_mail(call, hook_input, context)
 
 
 def log(problem: str, arguments: Sequence[str]) -> None:
-    """Keep what went wrong, or its beginning, with the call that it happened to."""
+    """Write a problem (at most 1,000 characters of it) and the call's arguments to the hook log."""
     import os
 
     from maestro_runtime import paths
@@ -93,96 +98,97 @@ def log(problem: str, arguments: Sequence[str]) -> None:
         data = paths.data_dir(os.environ)
     except MaestroError:
         return
-    error_log.say(data, f"{' '.join(arguments)[:200]}: {problem[:1_000]}")
+    error_log.append(data, f"{' '.join(arguments)[:200]}: {problem[:1_000]}")
 
 
-def _begin(call: HookCall, given: HookInput, context: CommandContext) -> None:
-    if given.in_subagent:
+def _begin(call: HookCall, hook_input: HookInput, context: CommandContext) -> None:
+    """Answer a SessionStart: make the agent's session alive, and show it the waiting mail."""
+    if hook_input.in_subagent:
         return
-    from maestro_clients.client import Client
-    from maestro_clients.protocol.callers import Caller
-
     from . import agent_session, work_status
     from .mail import HookMail
 
     router = _router(context)
-    with Client(router, timeout_s=_ANSWER_S) as operator:
-        link, session = agent_session.begin(operator, context, call.agent, given, call.pid)
-    voice = _voice(call.agent, link, context)
-    # Whoever started a session by hand knows its id; of one that a hook made, nobody else could tell the agent.
-    opening = _who_you_are(session["id"], session.get("name"), session["role"], voice.command) if link.made else ""
-    with Client(router, Caller(link.session, link.token), timeout_s=_ANSWER_S) as client:
-        HookMail(client, voice, call.via).show(lambda text: call.agent.context(call.event, text), opening)
-        # One that was killed has not said that its turn is over.
-        if session["status"] == "working" and given.source != _COMPACTED:
-            work_status.idle(client, context.data, link.session)
+    link = agent_session.starting(context, call.agent, hook_input, call.pid)
+    with _client(router, link) as client:
+        session = agent_session.begin(client, context, call.agent, hook_input, link)
+        agent_format = _agent_format(call.agent, link, context)
+        # A user who started the session by hand knows its id. An agent learns the id of a hook's session only here.
+        opening = _introduction(session, agent_format.command) if link.made else ""
+        HookMail(client, agent_format, call.via).show(lambda text: call.agent.context(call.event, text), opening)
+        # An agent that was killed has not reported the end of its turn.
+        if session["status"] == "working" and hook_input.source != _COMPACTED:
+            work_status.report_idle(client, context.data, link.session)
 
 
-def _end(call: HookCall, given: HookInput, context: CommandContext) -> None:
-    from . import agent_session, work_status
+def _end(call: HookCall, hook_input: HookInput, context: CommandContext) -> None:
+    """Answer a SessionEnd: end the session if a hook started it; else report that it no longer works."""
+    from . import agent_session, state_files, work_status
 
-    link = agent_session.current(context, call.agent, given)
-    is_working = link is not None and work_status.is_working(context.data, link.session)
-    ends = agent_session.ends(context, call.agent, given)
-    if link is None or not (ends or is_working):
-        return
-    from maestro_clients.client import Client
-    from maestro_clients.protocol.callers import Caller
-
-    router = _router(context)
-    if ends:
-        with Client(router, timeout_s=_ANSWER_S) as operator:
-            agent_session.end(operator, context, call.agent, given)
-        work_status.forget(context.data, link.session)
-    else:
-        with Client(router, Caller(link.session, link.token), timeout_s=_ANSWER_S) as client:
-            work_status.idle(client, context.data, link.session)
-
-
-def _look(call: HookCall, given: HookInput, context: CommandContext) -> None:
-    """Mail at a prompt, after a tool, at a turn's end."""
-    # What is injected during a subagent's call lands in the subagent, and behind the tool that ran one nowhere.
-    if given.in_subagent or (call.moment == agents.TOOL and given.tool in call.agent.subagent_tools):
-        return
-    from . import agent_session, turn_counter, work_status
-
-    link = agent_session.current(context, call.agent, given)
+    link = agent_session.current(context, call.agent, hook_input)
     if link is None:
         return
-    at_end = call.moment == agents.STOP
-    again = given.stop_hook_active
-    is_over = at_end and not turn_counter.may_go_on(context.data, link.session, again=again)
-    if is_over and not work_status.is_working(context.data, link.session):
+    ends = agent_session.is_to_end(link, hook_input)
+    if not ends and not state_files.is_working(context.data, link.session):
         return
-    from maestro_clients.client import Client
-    from maestro_clients.protocol.callers import Caller
+    with _client(_router(context), link) as client:
+        if ends:
+            client.end_session(link.session)
+            state_files.clear_working(context.data, link.session)
+        else:
+            work_status.report_idle(client, context.data, link.session)
 
+
+def _show_mail(call: HookCall, hook_input: HookInput, context: CommandContext) -> None:
+    """Answer a prompt, a tool call or a turn's end with the waiting mail."""
+    # Context injected while a subagent runs reaches only the subagent. After the tool that ran it, it is discarded.
+    if hook_input.in_subagent or (call.kind == agents.TOOL and hook_input.tool in call.agent.subagent_tools):
+        return
+    from . import agent_session, state_files, work_status
+
+    link = agent_session.current(context, call.agent, hook_input)
+    if link is None:
+        return
+    is_stop = call.kind == agents.STOP
+    again = hook_input.stop_hook_active
+    must_stop = is_stop and not state_files.may_continue_turn(context.data, link.session, again=again)
+    if must_stop and not state_files.is_working(context.data, link.session):
+        return
     from .mail import HookMail
 
     def answer(text: str) -> dict[str, Any]:
-        if not at_end:
+        if not is_stop:
             return call.agent.context(call.event, text)
-        turn_counter.count(context.data, link.session, again=again)
-        return call.agent.go_on(call.event, text)
+        state_files.count_continuation(context.data, link.session, again=again)
+        return call.agent.continue_turn(call.event, text)
 
-    with Client(_router(context), Caller(link.session, link.token), timeout_s=_ANSWER_S) as client:
-        told = not is_over and HookMail(client, _voice(call.agent, link, context), call.via).show(answer)
-        # Last: the mail must not wait for it.
-        if told or not at_end:
-            work_status.working(client, context.data, link.session)
-        elif work_status.is_working(context.data, link.session):
-            work_status.idle(client, context.data, link.session)
+    with _client(_router(context), link) as client:
+        agent_format = _agent_format(call.agent, link, context)
+        shown = not must_stop and HookMail(client, agent_format, call.via).show(answer)
+        # The status comes last, so that the mail does not wait for it.
+        if shown or not is_stop:
+            work_status.report_working(client, context.data, link.session)
+        elif state_files.is_working(context.data, link.session):
+            work_status.report_idle(client, context.data, link.session)
 
 
 def _router(context: CommandContext) -> str:
-    """The broker's address, having started it if that is allowed. Raises MaestroError."""
+    """The broker's address; the broker is started if that is allowed. Raises MaestroError."""
     from maestro_clients.processes.broker_process import ensure
 
     return ensure(context.data, context.environ, autostart=context.autostart, timeout_s=_BROKER_S).router
 
 
-def _voice(agent: Agent, link: SessionLink, context: CommandContext) -> AgentFormat:
-    """How this agent is spoken to: where its shell can't be given the session, each command names it."""
+def _client(router: str, link: SessionLink) -> Client:
+    """The call's one connection, which speaks for the session."""
+    from maestro_clients.client import Client
+    from maestro_clients.protocol.callers import Caller
+
+    return Client(router, Caller(link.session, link.token), timeout_s=_ANSWER_S)
+
+
+def _agent_format(agent: Agent, link: SessionLink, context: CommandContext) -> AgentFormat:
+    """How mail is written for this agent. Where its shell does not have the session, each command names it."""
     from maestro_clients.protocol.callers import SESSION_VARIABLE
 
     from .context_text import AgentFormat
@@ -194,12 +200,14 @@ def _voice(agent: Agent, link: SessionLink, context: CommandContext) -> AgentFor
     return AgentFormat(command, agent.size)
 
 
-def _who_you_are(session: str, name: str | None, role: str, command: str) -> str:
+def _introduction(session: SessionDoc, command: str) -> str:
+    """What an agent must know about its session and about the other agents."""
     from maestro_cli.output.render import plain
 
-    called = f" ({plain(name)})" if name else ""
+    name = f" ({plain(session['name'])})" if session.get("name") else ""
     return (
-        f"You are {session}{called}, {role}, in the Maestro post office of this machine. Other agents can write to "
-        f"you, and their mail is shown to you here as it comes. Who is here: {command} session list. "
+        f"You are {session['id']}{name}, {session['role']}, in the Maestro post office of this machine. Other agents "
+        "can write to you, and their mail is shown to you here as it comes. "
+        f"To list them: {command} session list. "
         f'To write to one: {command} session send --to ID_OR_NAME --message "..."'
     )

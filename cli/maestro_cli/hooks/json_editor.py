@@ -1,7 +1,7 @@
-"""JSON places: a JSON document with the place of each value in its text.
+"""JSON editor: parses a JSON document and keeps the position of each value in the text.
 
-Rule: pure; reads what the standard library reads, plus comments where they are allowed, and nothing more: who edits
-a text by these places leaves every other character of it as it was.
+Rule: pure; accepts what the standard library accepts, plus comments where they are allowed. With these positions an
+editor can change one value and leave every other character as it is.
 """
 
 from __future__ import annotations
@@ -19,56 +19,56 @@ _SCALAR = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"|-?[0-9][-+.0-9eE]*|true|false|
 
 
 class JsonValue(NamedTuple):
-    """A value at `start` to `end` of the text. `value`: a scalar, or what the members or items make up.
-
-    `members`: of an object, by key, the last of a key that stands twice; `items`: of a list. `starts`: where each
-    member or item begins, keys included, in order.
-    """
+    """A value, and its position in the text."""
 
     start: int
     end: int
+    # The value as the standard library gives it.
     value: object
+    # The members of an object, by key. If a key occurs twice, the last one counts.
     members: dict[str, JsonValue]
+    # The items of a list.
     items: list[JsonValue]
+    # The start of each member (its key) or item, in order.
     starts: list[int]
 
     @property
     def is_object(self) -> bool:
-        """Whether it is an object."""
+        """Whether it is a JSON object."""
         return isinstance(self.value, dict)
 
     @property
     def is_list(self) -> bool:
-        """Whether it is a list."""
+        """Whether it is a JSON list."""
         return isinstance(self.value, list)
 
     @property
     def ends(self) -> list[int]:
-        """Where each item of a list ends."""
+        """The end of each item of a list."""
         return [item.end for item in self.items]
 
 
 def parse(text: str, *, comments: bool) -> JsonValue:
-    """The one value in a text. Raises MaestroError INVALID with the line of what is wrong."""
-    reader = _Reader(text, comments=comments)
-    place = reader.value(reader.skip(0 if not text.startswith("\ufeff") else 1), 0)
-    rest = reader.skip(place.end)
+    """Parse a text that has one value. Raises MaestroError INVALID with the line of the mistake."""
+    parser = _Parser(text, comments=comments)
+    value = parser.value(parser.skip(0 if not text.startswith("\ufeff") else 1), 0)
+    rest = parser.skip(value.end)
     if rest != len(text):
-        raise reader.wrong(rest, "there is more behind its end")
-    return place
+        raise parser.error(rest, "there is more text after its end")
+    return value
 
 
-class _Reader:
+class _Parser:
     def __init__(self, text: str, *, comments: bool) -> None:
         self._text = text
         self._comments = comments
 
-    def wrong(self, at: int, what: str) -> MaestroError:
+    def error(self, at: int, problem: str) -> MaestroError:
         line = self._text.count("\n", 0, at) + 1
-        return MaestroError("INVALID", f"line {line} is no JSON: {what}")
+        return MaestroError("INVALID", f"line {line} is not JSON: {problem}")
 
     def skip(self, at: int) -> int:
-        """Behind blanks, and comments where there may be some."""
+        """The position after blanks, and after comments where they are allowed."""
         while True:
             blank = _BLANK.match(self._text, at)
             at = blank.end() if blank else at
@@ -79,7 +79,7 @@ class _Reader:
 
     def value(self, at: int, depth: int) -> JsonValue:
         if depth > _DEPTH_MAX:
-            raise self.wrong(at, "it is nested too deep")
+            raise self.error(at, "it is nested too deeply")
         first = self._text[at : at + 1]
         if first == "{":
             return self._object(at, depth)
@@ -87,11 +87,11 @@ class _Reader:
             return self._list(at, depth)
         found = _SCALAR.match(self._text, at)
         if found is None:
-            raise self.wrong(at, f"{first!r} where a value must be" if first else "it ends too early")
+            raise self.error(at, f"{first!r} where a value must be" if first else "it ends too early")
         try:
             value = json.loads(found[0])
         except ValueError as error:
-            raise self.wrong(at, str(error)) from None
+            raise self.error(at, str(error)) from None
         return JsonValue(at, found.end(), value, {}, [], [])
 
     def _object(self, start: int, depth: int) -> JsonValue:
@@ -101,14 +101,14 @@ class _Reader:
         while self._text[at : at + 1] != "}":
             key = self.value(at, depth + 1)
             if not isinstance(key.value, str):
-                raise self.wrong(at, "a key must be a string")
+                raise self.error(at, "a key must be a string")
             starts.append(at)
             at = self.skip(key.end)
             if self._text[at : at + 1] != ":":
-                raise self.wrong(at, "a colon is missing")
+                raise self.error(at, "a colon is missing")
             members[key.value] = self.value(self.skip(at + 1), depth + 1)
-            at = self._behind_comma(self.skip(members[key.value].end), "}")
-        value = {name: place.value for name, place in members.items()}
+            at = self._after_comma(self.skip(members[key.value].end), "}")
+        value = {name: member.value for name, member in members.items()}
         return JsonValue(start, at + 1, value, members, [], starts)
 
     def _list(self, start: int, depth: int) -> JsonValue:
@@ -116,17 +116,17 @@ class _Reader:
         at = self.skip(start + 1)
         while self._text[at : at + 1] != "]":
             items.append(self.value(at, depth + 1))
-            at = self._behind_comma(self.skip(items[-1].end), "]")
+            at = self._after_comma(self.skip(items[-1].end), "]")
         return JsonValue(start, at + 1, [item.value for item in items], {}, items, [item.start for item in items])
 
-    def _behind_comma(self, at: int, closing: str) -> int:
-        """The next member or item, or the closing bracket."""
+    def _after_comma(self, at: int, closing: str) -> int:
+        """The position of the next member or item, or of the closing bracket."""
         found = self._text[at : at + 1]
         if found == closing:
             return at
         if found != ",":
-            raise self.wrong(at, f"a comma or {closing!r} is missing")
+            raise self.error(at, f"a comma or {closing!r} is missing")
         after = self.skip(at + 1)
         if self._text[after : after + 1] == closing:
-            raise self.wrong(after, "a comma stands before the closing bracket")
+            raise self.error(after, "there is a comma before the closing bracket")
         return after

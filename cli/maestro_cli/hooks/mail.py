@@ -1,8 +1,8 @@
-"""Hook mail: mail from a mailbox into an agent's context, once.
+"""Hook mail: brings mail from a mailbox into an agent's context, once.
 
-Rule: fetch under a short lease what nobody was shown yet, write it out, flush, and only then confirm: `delivered`
-what was shown whole, `offered` what was only begun. What was not written out is not confirmed, and the lease of
-what there was no room for is given back.
+Rule: take the unoffered messages under a short lease, write the answer, flush it, and only then confirm: `delivered`
+for a message shown whole, `offered` for a preview. A message that was not written is not confirmed, and its lease is
+released.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from maestro_cli.context import now_ms
 from maestro_cli.output import streams
-from maestro_cli.output.display_names import DisplayNames
+from maestro_cli.output.render import correspondent
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import SYSTEM_SENDER
 
 from .context_text import compose
 
@@ -26,61 +27,66 @@ if TYPE_CHECKING:
 
     from .context_text import AgentFormat
 
-# More than fit as previews into any budget.
+# More previews than fit into any agent's budget.
 _PAGE_MESSAGES = 64
-# A crash of this process holds the mail back from others for so long; writing it out takes milliseconds.
+# Writing takes milliseconds. After a crash of this process, other readers wait at most this long for the messages.
 _LEASE_MS = 5_000
 
 
 class HookMail:
-    """One hook's look into one mailbox. `via`: what the receipts say."""
+    """One hook call's access to the mailbox that `client` speaks for."""
 
-    def __init__(self, client: Client, voice: AgentFormat, via: str) -> None:
+    def __init__(self, client: Client, agent_format: AgentFormat, via: str) -> None:
+        """`via`: the name that receipts give to this hook."""
         from maestro_clients.protocol.new_ids import new_session_id
 
         self._client = client
-        self._voice = voice
+        self._agent_format = agent_format
         self._via = via
-        # Any id that is this process's own.
+        # The lease's holder: any id that no other process has.
         self._reader = new_session_id()
 
     def show(self, answer: Callable[[str], dict[str, Any]], opening: str = "") -> bool:
-        """Write one JSON answer with the mail behind `opening`; nothing where both are empty. Returns whether
-        anything was written. Raises MaestroError, and StdoutClosed as `output.say` does; then nothing is confirmed.
+        """Write one JSON answer: `opening` and then the mail; nothing where both are empty.
+
+        Returns whether anything was written. Raises MaestroError, and StdoutClosed as `streams.say` does; a message
+        that was not written is then not confirmed.
         """
-        page = self._fetch(self._client, _PAGE_MESSAGES, _LEASE_MS)
-        waiting = page.get("unoffered", len(page["messages"])) - page.get("leased", 0)
-        voice = self._voice
+        page = self._fetch(_PAGE_MESSAGES, _LEASE_MS)
+        messages = page["messages"]
+        unoffered = page.get("unoffered", len(messages)) - page.get("leased", 0)
+        agent_format = self._agent_format
         if opening:
-            voice = voice._replace(budget=voice.budget - voice.size(opening) - 2)
-        fetched = len(page["messages"])
-        done = False
+            agent_format = agent_format._replace(budget=agent_format.budget - agent_format.size(opening) - 2)
+        is_done = False
         try:
-            context = compose(page["messages"], waiting, self._labels(page), now_ms(), voice)
+            context = compose(messages, unoffered, _labels(page), now_ms(), agent_format)
             text = "\n\n".join(filter(None, (opening, context.text)))
             if text:
                 streams.say_json(answer(text))
             self._confirm(context.whole, "delivered")
             self._confirm(context.previewed, "offered")
-            done = len(context.whole) + len(context.previewed) == fetched
+            is_done = len(context.whole) + len(context.previewed) == len(messages)
         finally:
-            if fetched and not done:
-                # The same read again, for a millisecond; it runs out by itself where that fails.
+            if messages and not is_done:
+                # Release the lease: the same reader leases again, for 1 ms. If this fails, the lease expires.
                 with contextlib.suppress(MaestroError):
-                    self._fetch(self._client, fetched, 1)
+                    self._fetch(len(messages), 1)
         return bool(text)
 
-    def _fetch(self, client: Client, limit: int, lease_ms: int) -> InboxDoc:
-        return client.inbox(offered=False, limit=limit, lease_ms=lease_ms, reader=self._reader)
-
-    def _labels(self, page: InboxDoc) -> dict[str, str]:
-        messages = page["messages"]
-        meant = [message["originalTo"] for message in messages if "originalTo" in message]
-        return DisplayNames(self._client).labels([*(message["from"] for message in messages), *meant])
+    def _fetch(self, limit: int, lease_ms: int) -> InboxDoc:
+        return self._client.inbox(offered=False, limit=limit, lease_ms=lease_ms, reader=self._reader, people=True)
 
     def _confirm(self, ids: list[str], kind: str) -> None:
         results: list[ItemResultDoc] = self._client.confirm(ids, kind, via=self._via) if ids else []
-        # Deleted or expired meanwhile is as good as done; the rest is worth a line in the log.
+        # A message that was deleted, or has expired meanwhile, needs no receipt. Other errors go to the log.
         for result in results:
             if "error" in result and result["error"]["code"] not in ("MESSAGE_NOT_FOUND", "STATUS_CONFLICT"):
                 raise MaestroError.from_body(result["error"])
+
+
+def _labels(page: InboxDoc) -> dict[str, str]:
+    """What is shown for each session that the messages name, by session id."""
+    people = page.get("people", {})
+    labels = {session_id: correspondent(session_id, person) for session_id, person in people.items()}
+    return {SYSTEM_SENDER: "the post office itself", **labels}

@@ -1,7 +1,7 @@
-"""Hook input: what an agent says on a hook's standard input.
+"""Hook payload: the JSON object that an agent writes to a hook's standard input.
 
-Rule: one JSON object of bounded size; of its fields only those that are known are read, and a field of another kind
-counts as absent, since agents add and change them.
+Rule: one JSON object of bounded size. Only known fields are read, and a field of another type counts as absent,
+because agents add and change fields.
 """
 
 from __future__ import annotations
@@ -14,25 +14,30 @@ from maestro_schemas.names import is_id
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-# The whole result of a tool is in it, so it may be large; more than this is nobody's tool result.
+# The payload contains the whole result of a tool, so it may be large. No real tool result is larger than this.
 BYTES_MAX = 64 << 20
 
 
 class HookInput(NamedTuple):
-    """`session`: the agent's own id of its session, empty where it is none that can be a file's name. `source`: why
-    a session starts; `reason`: why it ends. `in_subagent`: whether a subagent's call is the cause."""
+    """The known fields. An absent text is empty."""
 
+    # The agent's own session id; empty where it can't be a file name.
     session: str = ""
+    # Why a session starts, and why it ends.
     source: str = ""
     reason: str = ""
+    # The agent's working directory.
     directory: str = ""
+    # The tool that has run.
     tool: str = ""
+    # Whether a subagent caused the call.
     in_subagent: bool = False
+    # Whether a hook has continued this turn already.
     stop_hook_active: bool = False
 
 
 def read(stream: BinaryIO) -> HookInput:
-    """The object on a stream. Raises MaestroError INVALID for anything else, FRAME_TOO_LARGE above BYTES_MAX."""
+    """Read the object from a stream. Raises MaestroError INVALID for other input, FRAME_TOO_LARGE above BYTES_MAX."""
     raw = stream.read(BYTES_MAX + 1)
     if len(raw) > BYTES_MAX:
         raise MaestroError("FRAME_TOO_LARGE", "the hook's input is too large", limit=BYTES_MAX, actual=len(raw))
@@ -40,15 +45,15 @@ def read(stream: BinaryIO) -> HookInput:
 
 
 def parse(raw: bytes) -> HookInput:
-    """The object in `raw`. Raises MaestroError INVALID."""
+    """Parse the object. Raises MaestroError INVALID."""
     import json
 
     try:
         found = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise MaestroError("INVALID", f"the hook's input is no JSON: {error}") from None
+        raise MaestroError("INVALID", f"the hook's input is not JSON: {error}") from None
     if not isinstance(found, dict):
-        raise MaestroError("INVALID", f"the hook's input is no JSON object but a {type(found).__name__}")
+        raise MaestroError("INVALID", f"the hook's input is not a JSON object but a {type(found).__name__}")
     session = _text(found, "session_id")
     return HookInput(
         session=session if is_id(session) else "",

@@ -1,8 +1,8 @@
-"""Hook settings: our entries in the text of an agent's settings.
+"""Settings entries: adds our hook entries to the text of an agent's settings, and removes them.
 
-Rule: pure; a text in, a text out. Only our own entries are put in and taken out, at the end of each event's list,
-and every other character stays; what was made only to hold them goes with them. What can't be understood is
-refused, never mended.
+Rule: pure; text in, text out. An entry of ours is added at the end of its event's list. Every other character stays.
+Removing an entry also removes a list or object that becomes empty. A text that can't be parsed is refused, never
+repaired.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _HOOKS = "hooks"
 _INDENT = "  "
 
 
-def installed(text: str, entries: Mapping[str, dict[str, Any]], *, comments: bool) -> str:
-    """The settings with our entry for each event, and no other of ours. The same text where they are in it already.
+def add_entries(text: str, entries: Mapping[str, dict[str, Any]], *, comments: bool) -> str:
+    """The settings with `entries`, by event, and no other entry of ours; the same text if they are in it already.
 
-    `text`: empty where there are no settings yet. Raises MaestroError INVALID for settings that can't be read, or
-    whose hooks have another form than the agent reads.
+    `text`: empty where there are no settings yet. Raises MaestroError INVALID for settings that can't be parsed, or
+    whose hooks don't have the structure that the agent reads.
     """
-    if ours_in(text, comments=comments) == {event: [entry] for event, entry in entries.items()}:
+    if own_entries(text, comments=comments) == {event: [entry] for event, entry in entries.items()}:
         return text
-    text = removed(text, comments=comments)
+    text = remove_entries(text, comments=comments)
     if not text.strip("\ufeff \t\r\n"):
         return (
             text.strip(" \t\r\n")
@@ -44,8 +44,8 @@ def installed(text: str, entries: Mapping[str, dict[str, Any]], *, comments: boo
     return text
 
 
-def removed(text: str, *, comments: bool) -> str:
-    """The settings without any entry of ours. Raises as `installed`."""
+def remove_entries(text: str, *, comments: bool) -> str:
+    """The settings without our entries. Raises as `add_entries`."""
     while (cut := _next_cut(text, comments=comments)) is not None:
         text = text[: cut[0]] + text[cut[1] :]
     return text
@@ -55,36 +55,36 @@ def removed(text: str, *, comments: bool) -> str:
 
 
 def _root(text: str, *, comments: bool) -> JsonValue | None:
-    """The settings' object; None for an empty text."""
+    """The settings object; None for an empty text."""
     if not text.strip("\ufeff \t\r\n"):
         return None
     root = json_editor.parse(text, comments=comments)
     if not root.is_object:
-        raise MaestroError("INVALID", "it holds no JSON object")
+        raise MaestroError("INVALID", "it is not a JSON object")
     hooks = root.members.get(_HOOKS)
     if hooks is not None and not hooks.is_object:
-        raise MaestroError("INVALID", '"hooks" in it is no object')
+        raise MaestroError("INVALID", 'its "hooks" is not an object')
     return root
 
 
 def _lists(root: JsonValue | None) -> dict[str, JsonValue]:
-    """Each event's list of entries; what else an agent keeps under "hooks" is passed over."""
+    """Each event's list of entries. Other members of "hooks" are ignored."""
     hooks = root.members.get(_HOOKS) if root is not None else None
-    return {name: place for name, place in hooks.members.items() if place.is_list} if hooks is not None else {}
+    return {name: value for name, value in hooks.members.items() if value.is_list} if hooks is not None else {}
 
 
-def ours_in(text: str, *, comments: bool) -> dict[str, list[object]]:
-    """Our entries by event, as they stand in the settings. Raises as `installed`."""
+def own_entries(text: str, *, comments: bool) -> dict[str, list[object]]:
+    """Our entries in the settings, by event. Raises as `add_entries`."""
     found = {}
     for event, entries in _lists(_root(text, comments=comments)).items():
-        ours = [item.value for item in entries.items if _has_ours(item)]
+        ours = [item.value for item in entries.items if _has_own_command(item)]
         if ours:
             found[event] = ours
     return found
 
 
 def commands_in(text: str, *, comments: bool) -> list[tuple[str, str]]:
-    """Each command in the settings, ours or not, with its event. Raises as `installed`."""
+    """(event, command) for each command in the settings, ours or not. Raises as `add_entries`."""
     return [
         (event, command.value)
         for event, entries in _lists(_root(text, comments=comments)).items()
@@ -94,8 +94,8 @@ def commands_in(text: str, *, comments: bool) -> list[tuple[str, str]]:
     ]
 
 
-def _has_ours(entry: JsonValue) -> bool:
-    return any(_is_ours(handler) for handler in _handlers(entry))
+def _has_own_command(entry: JsonValue) -> bool:
+    return any(_is_own(handler) for handler in _handlers(entry))
 
 
 def _handlers(entry: JsonValue) -> Sequence[JsonValue]:
@@ -103,54 +103,54 @@ def _handlers(entry: JsonValue) -> Sequence[JsonValue]:
     return handlers.items if handlers is not None else ()
 
 
-def _is_ours(handler: JsonValue) -> bool:
+def _is_own(handler: JsonValue) -> bool:
     command = handler.members.get("command")
-    return command is not None and shell_script.is_ours(command.value)
+    return command is not None and shell_script.is_own_command(command.value)
 
 
-# --- taking out --------------------------------------------------------------------------------------------
+# --- removing ----------------------------------------------------------------------------------------------
 
 
 def _next_cut(text: str, *, comments: bool) -> tuple[int, int] | None:
-    """From where to where to cut for the next entry of ours, with the lists and objects that it leaves empty."""
+    """Start and end of the text to remove for the next entry of ours, with lists and objects that become empty."""
     root = _root(text, comments=comments)
     for event, entries in _lists(root).items():
         assert root is not None  # noqa: S101 - it has lists
-        for number, entry in enumerate(entries.items):
-            if not _has_ours(entry):
+        for index, entry in enumerate(entries.items):
+            if not _has_own_command(entry):
                 continue
             handlers = entry.members[_HOOKS]
-            if not all(map(_is_ours, handlers.items)):
-                # Somebody put another command beside ours.
-                mine = next(place for place, handler in enumerate(handlers.items) if _is_ours(handler))
-                return _cut(text, handlers, mine, handlers.ends[mine])
+            if not all(map(_is_own, handlers.items)):
+                # Another program has added a command to our entry. Remove only our command.
+                own = next(index for index, handler in enumerate(handlers.items) if _is_own(handler))
+                return _cut(text, handlers, own, handlers.ends[own])
             if len(entries.items) > 1:
-                return _cut(text, entries, number, entry.end)
+                return _cut(text, entries, index, entry.end)
             hooks = root.members[_HOOKS]
             if len(hooks.starts) > 1:
-                return _cut(text, hooks, _number_of(hooks, event), entries.end)
+                return _cut(text, hooks, _index_of(hooks, event), entries.end)
             if len(root.starts) > 1:
-                return _cut(text, root, _number_of(root, _HOOKS), hooks.end)
+                return _cut(text, root, _index_of(root, _HOOKS), hooks.end)
             return root.start + 1, root.end - 1
     return None
 
 
-def _number_of(place: JsonValue, key: str) -> int:
-    """Which member of an object a key is: the last one that begins before its value."""
-    return sum(start < place.members[key].start for start in place.starts) - 1
+def _index_of(value: JsonValue, key: str) -> int:
+    """The index of an object's member: the last member that starts before the value of `key`."""
+    return sum(start < value.members[key].start for start in value.starts) - 1
 
 
-def _cut(text: str, around: JsonValue, number: int, end: int) -> tuple[int, int]:
-    """A member or an item with its comma: the one before it, or behind it where it is the first."""
-    start = around.starts[number]
-    if number == 0:
-        following = around.starts[1:2]
+def _cut(text: str, container: JsonValue, index: int, end: int) -> tuple[int, int]:
+    """Start and end of a member or item with one comma: the comma before it, or after it if it is the first."""
+    start = container.starts[index]
+    if index == 0:
+        following = container.starts[1:2]
         return start, following[0] if following else end
-    comma = text.rindex(",", around.starts[number - 1], start)
+    comma = text.rindex(",", container.starts[index - 1], start)
     return comma, end
 
 
-# --- putting in --------------------------------------------------------------------------------------------
+# --- adding ------------------------------------------------------------------------------------------------
 
 
 def _with_entry(text: str, event: str, entry: dict[str, Any], *, comments: bool) -> str:
@@ -164,36 +164,35 @@ def _with_entry(text: str, event: str, entry: dict[str, Any], *, comments: bool)
     if entries is None:
         return _with_member(text, hooks, f'"{event}": ', [entry], 2)
     if not entries.is_list:
-        raise MaestroError("INVALID", f'"hooks" in it has a {event!r} that is no list')
+        raise MaestroError("INVALID", f'{event!r} in its "hooks" is not a list')
     return _with_member(text, entries, "", entry, 3)
 
 
-def _with_member(text: str, around: JsonValue, key: str, value: object, depth: int) -> str:
-    """A last member or item, laid out as the text is: one a line if the first one is on a line of its own."""
+def _with_member(text: str, container: JsonValue, key: str, value: object, depth: int) -> str:
+    """Add a last member or item in the text's own layout: on its own line if the first one is."""
     newline = "\r\n" if "\r\n" in text else "\n"
     unit = _unit(text)
-    if around.starts and "\n" not in text[around.start : around.starts[0]]:
-        end = _last_end(around)
+    if container.starts and "\n" not in text[container.start : container.starts[0]]:
+        end = _last_end(container)
         return f"{text[:end]}, {key}{json.dumps(value)}{text[end:]}"
-    margin = _margin(text, around.starts[0]) if around.starts else unit * depth
+    margin = _margin(text, container.starts[0]) if container.starts else unit * depth
     laid_out = json.dumps(value, indent=unit).replace("\n", newline + margin)
-    if around.starts:
-        end = _last_end(around)
+    if container.starts:
+        end = _last_end(container)
         return f"{text[:end]},{newline}{margin}{key}{laid_out}{text[end:]}"
-    # Empty: what stands in it, blanks or a comment, stays before ours.
-    inside = text[around.start + 1 : around.end - 1].rstrip()
+    # The container has no member: its blanks and comments stay before the new one.
+    inside = text[container.start + 1 : container.end - 1].rstrip()
     outer = margin[: -len(unit)] if margin.endswith(unit) else ""
-    return (
-        f"{text[: around.start + 1]}{inside}{newline}{margin}{key}{laid_out}{newline}{outer}{text[around.end - 1 :]}"
-    )
+    before, after = text[: container.start + 1], text[container.end - 1 :]
+    return f"{before}{inside}{newline}{margin}{key}{laid_out}{newline}{outer}{after}"
 
 
-def _last_end(around: JsonValue) -> int:
-    return max(place.end for place in (*around.members.values(), *around.items))
+def _last_end(container: JsonValue) -> int:
+    return max(value.end for value in (*container.members.values(), *container.items))
 
 
 def _unit(text: str) -> str:
-    """What one step of indentation is in this text."""
+    """One step of indentation in this text."""
     found = re.search(r'^([ \t]+)"', text, re.MULTILINE)
     return found[1] if found is not None else _INDENT
 

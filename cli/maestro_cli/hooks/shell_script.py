@@ -1,9 +1,9 @@
-"""Hook script: what an agent calls, and what it costs while there is no mail.
+"""Hook shell script: the POSIX shell script that agents call, and the command line that calls it.
 
-Rule: a few lines of POSIX shell that end with exit code 0 whatever happens, say nothing on the agent's streams by
-themselves, and start Python only for a session's beginning and end, where `.pending` says that mail waits, and at the
-end of a turn in which a hook has said that the agent is at work.
-Standard input is read to its end, since some agents take a hook that closes it early for a broken one.
+Rule: the script always ends with exit code 0 and prints nothing by itself. It starts Python only for a session's
+start and end, if `.pending` shows that mail waits, and at the end of a turn that a hook has reported as working. So a
+hook without mail starts no Python. The script reads standard input to the end, because some agents report a hook that
+closes it early as broken.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 from maestro_runtime import atomic_file
 from maestro_schemas.errors import MaestroError
 
-from .session_links import top
+from .state_files import hooks_dir
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAME = "maestro-hook"
 
-# A line that `command` made, in whatever data directory its script is. The whole of it: a line that only ends like
-# ours is somebody else's, and is neither run nor taken out.
+# A line that `command` has written, for any data directory. It must match from start to end: a line that only
+# contains ours belongs to another program, and is neither run nor removed.
 _WORD = rf"'(?:[^'\\\n\r\0]|'\\'')*/{NAME}'"
 _OURS = re.compile(rf"test -x (?P<script>{_WORD}) && exec (?P=script) [a-z-]+ [A-Za-z]+ \|\| true")
 
@@ -38,12 +38,12 @@ data={data}
 [ -z "$MAESTRO_DATA_DIR" ] || data=$MAESTRO_DATA_DIR
 case $data in "~/"*) data=$HOME/${{data#"~/"}} ;; esac
 input=$(cat)
-# On another machine than the broker's there is no marker to look for: it is asked.
+# If the broker is on another machine, no marker file is here: ask the broker.
 case $MAESTRO_BROKER:$event in
 :SessionStart | :SessionEnd | ?*:*) ;;
 *)
   session=
-  # Agents say it first, and what looks for it takes the square of how far it has to look.
+  # Agents write session_id first. Look only there: the time of this search grows with the square of the length.
   head=$input
   [ ${{#head}} -le 4096 ] || head=$(printf '%.4096s' "$head")
   case $head in
@@ -79,46 +79,46 @@ exit 0
 
 
 def script_path(data: str) -> str:
-    """Where the script of a post office is."""
-    return os.path.join(top(data), NAME)
+    """The path of a data directory's script."""
+    return os.path.join(hooks_dir(data), NAME)
 
 
 def command(script: str, agent: str, event: str) -> str:
-    """The line that an agent's settings hold. It is for any shell that the agent may use, fish among them, and is
-    quiet and successful where the script is gone."""
+    """The command line for an agent's settings. It works in any shell that an agent may use, fish included. If the
+    script no longer exists, it prints nothing and succeeds."""
     word = quoted(script)
     return f"test -x {word} && exec {word} {agent} {event} || true"
 
 
-def is_ours(line: object) -> bool:
-    """Whether a line in an agent's settings is one that `command` made."""
+def is_own_command(line: object) -> bool:
+    """Whether `command` has written this command line of an agent's settings."""
     return isinstance(line, str) and _OURS.fullmatch(line) is not None
 
 
-def names_us(line: str) -> bool:
-    """Whether a line calls a script of our name, or seems to; `is_ours` says whether it is a line of ours."""
+def mentions_script(line: str) -> bool:
+    """Whether a command line contains our script's name; `is_own_command` says whether we have written the line."""
     return f"/{NAME}" in line
 
 
-def is_as_written(data: str, python: str) -> bool:
-    """Whether the script of the post office at `data` is, byte by byte, what `write` would write. Raises
-    MaestroError INVALID, and OSError where it can't be read."""
+def is_current(data: str, python: str) -> bool:
+    """Whether the script of `data` has exactly the bytes that `write` would write. Raises MaestroError INVALID, and
+    OSError where the script can't be read."""
     body = text(data, python).encode("utf-8", "surrogateescape")
     with open(script_path(data), "rb") as file:
         return file.read(len(body) + 1) == body
 
 
 def text(data: str, python: str) -> str:
-    """The script of the post office at `data`. Raises MaestroError INVALID."""
+    """The script for a data directory. `python`: the interpreter's path. Raises MaestroError INVALID."""
     return _SCRIPT.format(name=NAME, python=quoted(python), data=quoted(data))
 
 
 def write(data: str, python: str) -> str:
-    """Write the script, atomically; its path. Raises MaestroError DATA_DIR_UNUSABLE."""
+    """Write the script atomically. Returns its path. Raises MaestroError DATA_DIR_UNUSABLE."""
     path = script_path(data)
     body = text(data, python).encode("utf-8", "surrogateescape")
     try:
-        os.makedirs(top(data), mode=0o700, exist_ok=True)
+        os.makedirs(hooks_dir(data), mode=0o700, exist_ok=True)
         atomic_file.replace(path, body, durable=False, mode=0o700, aside=f"{path}.{os.getpid()}.new")
     except OSError as error:
         raise MaestroError(
@@ -130,10 +130,10 @@ def write(data: str, python: str) -> str:
 
 
 def prompt_display(environ: Mapping[str, str]) -> str:
-    """The plain script for any agent that shows what a command prints at its prompt."""
+    """A script for any agent that shows a command's output at its prompt."""
     return f"""\
 #!/bin/sh
-# New mail of this shell's session, and no output at all when there is none.
+# Prints the new mail of this shell's session, and nothing if there is none.
 if [ -n "$MAESTRO_SESSION_ID" ]; then
   {maestro_command(environ)} inbox --quiet
 fi
@@ -141,7 +141,7 @@ fi
 
 
 def maestro_command(environ: Mapping[str, str]) -> str:
-    """`maestro` where a shell finds one by that name, else the path of this installation's, quoted if need be."""
+    """`maestro` where PATH has it; else the path of this installation's `maestro`, quoted if necessary."""
     import sys
 
     folders = environ.get("PATH", "").split(os.pathsep)
@@ -154,11 +154,11 @@ def maestro_command(environ: Mapping[str, str]) -> str:
 
 
 def quoted(path: str) -> str:
-    """A path as one word of a shell. Raises MaestroError INVALID for what shells read differently."""
+    """A path, quoted as one shell word. Raises MaestroError INVALID for characters that shells treat differently."""
     if any(character in path for character in "\n\r\0\\"):
         raise MaestroError(
             "INVALID",
-            f"{path!r} can't stand in a shell's line: it has a backslash or a line break",
+            f"{path!r} can't be used in a shell command: it has a backslash or a line break",
             "Set MAESTRO_DATA_DIR to a plainer path, or install maestro below one.",
         )
     return "'" + path.replace("'", "'\\''") + "'"

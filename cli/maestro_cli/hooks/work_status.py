@@ -1,55 +1,35 @@
-"""Hook status: whether an agent is at work, as far as a hook has seen, for those who write to it.
+"""Work status: reports to the broker whether an agent works on a turn, so that senders see it.
 
-Rule: a session is `working` from the first hook of a turn that runs Python until the turn's end, and a small file for
-each such session says so, by which the script knows that a turn's end is worth a Python. What somebody else made of
-the status is left alone: only `idle` becomes `working`, and only `working` becomes `idle`.
+Rule: the first hook of a turn that runs Python reports `working`, and the hook at the turn's end reports `idle`. A
+status that another program has set stays: only `idle` becomes `working`, and only `working` becomes `idle`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 from typing import TYPE_CHECKING
 
-from .session_links import top
+from . import state_files
 
 if TYPE_CHECKING:
     from maestro_clients.client import Client
+    from maestro_clients.protocol.callers import Caller
 
 _IDLE = "idle"
 _WORKING = "working"
 
 
-def is_working(data: str, session: str) -> bool:
-    """Whether a hook has said so in this turn."""
-    return os.path.exists(_path(data, session))
-
-
-def working(client: Client, data: str, session: str) -> None:
-    """Say that a turn is on, once a turn. `client` speaks for the session. Raises MaestroError and OSError."""
-    path = _path(data, session)
-    if os.path.exists(path):
+def report_working(client: Client, data: str, session: str) -> None:
+    """Report once a turn that the session works. `client` speaks for the session. Raises MaestroError and OSError."""
+    if state_files.is_working(data, session):
         return
     if client.session(session)["status"] == _IDLE:
-        # Before the touch: what is said must be taken back, also where this process ends in between.
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with open(path, "w", encoding="ascii"):
-            pass
+        # The file comes first: if this process dies in between, the turn's end still reports `idle`.
+        state_files.mark_working(data, session)
         client.touch_session(session, status=_WORKING)
 
 
-def idle(client: Client, data: str, session: str) -> None:
-    """Say that a turn is over. `client` speaks for the session. Raises MaestroError."""
-    if client.session(session)["status"] == _WORKING:
-        client.touch_session(session, status=_IDLE)
-    forget(data, session)
-
-
-def forget(data: str, session: str) -> None:
-    """Let go of what was kept."""
-    with contextlib.suppress(OSError):
-        os.unlink(_path(data, session))
-
-
-def _path(data: str, session: str) -> str:
-    return os.path.join(top(data), "working", session)
+def report_idle(client: Client, data: str, session: str, *, caller: Caller | None = None) -> None:
+    """Report that the turn is over. `client` or `caller` speaks for the session. Raises MaestroError."""
+    if client.session(session, caller=caller)["status"] == _WORKING:
+        client.touch_session(session, status=_IDLE, caller=caller)
+    state_files.clear_working(data, session)

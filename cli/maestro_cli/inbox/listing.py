@@ -1,8 +1,8 @@
-"""Inbox once: what has come is shown, and that is all.
+"""Listing: one page of the inbox, printed and marked.
 
-Rule: fetch under a lease, write out, flush, and only then confirm. What was not written out is not confirmed, and
-its lease is given back, so that the next `maestro inbox` has it at once. For the usual way and for the quick one; so
-it imports nothing that costs.
+Rule: fetch under a lease, write out, flush, and only then confirm. A message that was not written out is not
+confirmed, and its lease is released, so that the next `maestro inbox` gets it at once. It is on the fast path, so it
+imports nothing that costs time.
 """
 
 from __future__ import annotations
@@ -15,56 +15,59 @@ from maestro_clients.protocol.commands import DEFAULT_LEASE_MS
 from maestro_clients.protocol.new_ids import new_session_id
 from maestro_schemas.errors import MaestroError
 
+from .no_mail import STATUSES_NEW, STATUSES_UNREAD
 from .page import PrintedPage, compose, count_to_ask_for, mark
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .page import AnyClient, Marking
+    from maestro_clients.one_shot_client import AnyClient
+
+    from .page import Marking
 
 
 def show(
     client: AnyClient,
     environ: Mapping[str, str],
     marking: Marking,
+    chars_max: int,
     *,
     count_max: int | None = None,
     unread: bool = False,
     quiet: bool,
     as_json: bool,
 ) -> int:
-    """Fetch, print, confirm; the exit code. Raises MaestroError, and as `output.say`."""
-    chars_max = client.hello()["limits"]["print_chars_max"]
-    statuses = ["pending", "delivered"] if unread else ["pending"]
-    # Any id will do: it only has to be this process's own.
+    """Fetch, print at most `chars_max` characters, confirm; returns the exit code. Raises MaestroError, and as
+    `streams.say`."""
+    statuses = STATUSES_UNREAD if unread else STATUSES_NEW
+    # Any id that only this process has.
     reader = new_session_id()
     asked = count_to_ask_for(count_max, chars_max)
-    reply = client.inbox(status=statuses, limit=asked, lease_ms=DEFAULT_LEASE_MS, reader=reader)
+    reply = client.inbox(status=statuses, limit=asked, lease_ms=DEFAULT_LEASE_MS, reader=reader, people=True)
     page: PrintedPage | None = None
     confirmed = False
     try:
-        now_ms = time.time_ns() // 1_000_000
-        page = compose(client, environ, reply, chars_max, unread=unread, as_json=as_json, now_ms=now_ms)
+        page = compose(environ, reply, chars_max, unread=unread, as_json=as_json, now_ms=time.time_ns() // 1_000_000)
         if page.shown or not quiet:
             streams.say(page.text)
         problem = mark(client, marking, page.shown)
         confirmed = True
     finally:
-        # A confirmation ends its message's lease; what was only shown again, or not shown, still has one.
+        # A confirmation ends its message's lease. A message that was only shown again, or not shown, keeps its lease.
         if reply["messages"] and (page is None or page.left_out or not confirmed or unread):
-            _give_back(client, statuses, len(reply["messages"]), reader)
+            _release(client, statuses, len(reply["messages"]), reader)
     if problem is not None:
-        # The text is out, so the one JSON object of this command is too.
+        # The page was printed, so the one JSON object of this command is out already.
         streams.complain(problem, as_json=False)
         return exit_codes.of(problem)
     return exit_codes.DONE
 
 
-def _give_back(client: AnyClient, statuses: list[str], count: int, reader: str) -> None:
-    """Let the lease of what was not shown run out now: the same read again, for a millisecond."""
+def _release(client: AnyClient, statuses: list[str], count: int, reader: str) -> None:
+    """End the lease: the same reader leases the same messages again, for 1 ms."""
     try:
         client.inbox(status=statuses, limit=count, lease_ms=1, reader=reader)
     except MaestroError:
-        # It runs out by itself; meanwhile another reader is told that the mail is being shown.
+        # The lease expires by itself. Until then, another reader is notified that the mail is being shown.
         return

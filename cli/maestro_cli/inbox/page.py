@@ -1,7 +1,7 @@
-"""Inbox page: which messages are shown at once, and what is done to them afterwards.
+"""Inbox page: which messages are shown at once, and how they are marked afterwards.
 
-Rule: no more characters than agents' tools take in whole, but always one message, else a long one could never
-be delivered.
+Rule: no more characters than agents' tools accept in one output, but always one message, because a long one could
+never be delivered otherwise.
 """
 
 from __future__ import annotations
@@ -12,42 +12,37 @@ from maestro_cli.output.render import duration, message_block
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import SYSTEM_SENDER
 
+from . import no_mail
+
 TYPE_CHECKING = False  # `typing` and `enum` cost more than showing a message
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Final, Literal
+    from typing import Literal
 
-    from maestro_clients.client import Client
-    from maestro_clients.one_shot_client import OneShotClient
+    from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import InboxDoc, ItemResultDoc, MessageDoc
 
-    AnyClient = Client | OneShotClient
+    # What showing a message does to it.
     Marking = Literal["delivered", "read", "deleted"]
 
-# No shown message is shorter, with its id, its sender and its time.
+# No shown message is shorter than this, with its id, its sender and its time.
 _BLOCK_CHARS_MIN = 60
 _COUNT_MAX = 256
 VIA = "cli"
 
 
-# What showing a message does to it.
-DELIVERED: Final = "delivered"
-READ: Final = "read"
-GONE: Final = "deleted"
-
-
 def mark(client: AnyClient, marking: Marking, shown: Sequence[MessageDoc]) -> MaestroError | None:
-    """Confirm what was written out. Returns the first problem instead of raising it, because the text is out and the
-    reader has to be told something else than "it failed"."""
+    """Confirm what was written out. Returns the first problem instead of raising it: the text is out, so the command
+    has not simply failed."""
     ids = [message["id"] for message in shown]
     pending = [message["id"] for message in shown if message["status"] == "pending"]
     results: list[ItemResultDoc] = []
     try:
-        if marking == READ and ids:
+        if marking == "read" and ids:
             results = client.confirm(ids, "read", via=VIA)
         elif pending:
             results = client.confirm(pending, "delivered", via=VIA)
-        if marking == GONE and ids:
+        if marking == "deleted" and ids:
             results = client.delete(ids)
     except MaestroError as error:
         return _unconfirmed(error, marking)
@@ -58,22 +53,22 @@ def mark(client: AnyClient, marking: Marking, shown: Sequence[MessageDoc]) -> Ma
 
 
 class PrintedPage:
-    """`text`: all that is printed. `left_out`: how many fetched messages are not in it."""
+    """What one call prints."""
 
     def __init__(self, shown: list[MessageDoc], left_out: int, text: str) -> None:
         self.shown = shown
+        # How many fetched messages are not in the text.
         self.left_out = left_out
         self.text = text
 
 
 def count_to_ask_for(count_max: int | None, chars_max: int) -> int:
-    """How many messages to fetch: no more than could be printed, since each is held back from other readers."""
+    """How many messages to fetch: no more than could be printed, since the lease hides each from other readers."""
     fitting = min(max(chars_max // _BLOCK_CHARS_MIN, 1), _COUNT_MAX)
     return fitting if count_max is None else min(count_max, fitting)
 
 
 def compose(
-    client: AnyClient,
     environ: Mapping[str, str],
     reply: InboxDoc,
     chars_max: int,
@@ -83,7 +78,7 @@ def compose(
     now_ms: int,
 ) -> PrintedPage:
     """As many of the reply's messages as may be printed at once, and the text for them."""
-    names = DisplayNames(client)
+    names = DisplayNames(reply.get("people", {}))
     bold = not as_json and streams.wants_colour(environ)
     blocks: list[str] = []
     used = 0
@@ -91,8 +86,8 @@ def compose(
         if as_json:
             block = streams.json_line(message)
         else:
-            sender, meant = names.label(message["from"]), names.meant(message)
-            block = message_block(message, sender, now_ms, meant=meant, bold=bold)
+            sender, original = names.label(message["from"]), names.original_receiver(message)
+            block = message_block(message, sender, now_ms, original_receiver=original, bold=bold)
         used += len(block)
         if blocks and used > chars_max:
             break
@@ -120,11 +115,11 @@ def _nothing(reply: InboxDoc, *, unread: bool) -> str:
             f"Nothing to show now: another reader of this inbox is showing {count}; "
             f"what it does not confirm comes back in {wait}."
         )
-    return "No unread messages." if unread else "No new messages."
+    return no_mail.text(unread=unread, as_json=False)
 
 
 def _footer(shown: Sequence[MessageDoc]) -> str:
-    # Nobody reads what is sent to the post office itself.
+    # The post office itself has no mailbox.
     answerable = [message for message in shown if message["from"] != SYSTEM_SENDER]
     if not answerable:
         return ""

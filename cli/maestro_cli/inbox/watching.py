@@ -1,7 +1,8 @@
-"""Inbox watch: each message as it comes, until interrupted.
+"""Watching: each message as it comes, until interrupted.
 
-Rule: a message is confirmed after it was written out and flushed, never before; whoever closes our output gets
-it again. The broker may come and go; that is told on standard error and nothing is missed.
+Rule: a message is confirmed after it was written out and flushed, never before: a message that the closed output did
+not take comes again. The broker may stop and start meanwhile; that is reported on standard error, and no message is
+missed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from maestro_cli.output.display_names import DisplayNames
 from maestro_cli.output.render import message_block
 from maestro_schemas.errors import MaestroError
 
-from .page import DELIVERED, mark
+from .page import mark
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -25,13 +26,15 @@ if TYPE_CHECKING:
     from maestro_cli.context import CommandContext
     from maestro_clients.client import Client
     from maestro_clients.mailbox.watcher import Watcher
-    from maestro_schemas.documents import MessageDoc
+    from maestro_schemas.documents import MessageDoc, PersonDoc
 
     from .page import Marking
 
-# How late a signal or a closed output is noticed; the wait in between is in poll(2), not in a loop.
+# The longest delay until a signal or a closed output is noticed; the wait in between is in poll(2), not in a loop.
 _TICK_S = 0.25
-_CLIENT_PATIENCE_S = 2.0
+_CALL_TIMEOUT_S = 2.0
+_NAMES_TIMEOUT_S = 0.5
+_PEOPLE_MAX = 1_000
 
 
 class Watch:
@@ -48,70 +51,88 @@ class Watch:
         quiet: bool,
         command: str | None = None,
     ) -> None:
-        self._desk = context
+        self._context = context
         self._marking = marking
         self._count_max = count_max
         self._timeout_s = timeout_s
         self._as_json = as_json
         self._quiet = quiet
+        # Run in a shell for each message instead of printing it.
         self._command = command
+        # The signal that arrived, if any.
         self._signal: int | None = None
         self._was_lost = False
+        # How many messages were shown.
         self._count = 0
+        self._people: dict[str, PersonDoc] = {}
 
     def run(self) -> int:
-        """Watch until a signal, the limit or the timeout; returns the exit code. Raises StdoutClosed when the
-        reader went, leaving unconfirmed what it did not get."""
-        from maestro_clients.client import Client
+        """Watch until a signal, the limit or the timeout; returns the exit code. Raises StdoutClosed when the reader
+        of standard output has closed it; the messages that it did not get stay unconfirmed."""
         from maestro_clients.mailbox.watcher import Watcher
 
-        endpoints = self._desk.ensure_broker()
-        before = {number: signal.signal(number, self._note_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            with Client(endpoints.router, self._desk.caller, timeout_s=_CLIENT_PATIENCE_S) as client:
-                owed = _Owed(client, self._marking)
-                # An exception leaves it with the last message not surfaced.
+        context = self._context
+        with context.full_client() as connection:
+            before = {number: signal.signal(number, self._note_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+            try:
+                client = connection.sharing(timeout_s=_CALL_TIMEOUT_S)
+                unmarked = _UnmarkedMessages(client, self._marking)
+                # An exception leaves the watcher with the last message not surfaced.
                 with Watcher(
-                    self._desk.data, self._desk.environ, self._desk.caller, on_state=self._tell_state
+                    context.data, context.environ, context.caller, on_state=self._report_state, client=connection
                 ) as watcher:
-                    code = self._loop(watcher, DisplayNames(client), owed)
-                owed.settle()
+                    code = self._loop(watcher, client, unmarked)
+                unmarked.mark()
                 return code
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
 
-    def _loop(self, watcher: Watcher, names: DisplayNames, owed: _Owed) -> int:
-        give_up = None if self._timeout_s is None else time.monotonic() + self._timeout_s
+    def _loop(self, watcher: Watcher, client: Client, unmarked: _UnmarkedMessages) -> int:
+        deadline_s = None if self._timeout_s is None else time.monotonic() + self._timeout_s
         if not self._quiet:
-            streams.note(f"maestro: watching the inbox of {self._desk.session()}; Ctrl-C ends it")
+            streams.note(f"maestro: watching the inbox of {self._context.session()}; Ctrl-C ends it")
         while True:
             if self._signal is not None:
                 return exit_codes.INTERRUPTED if self._signal == signal.SIGINT else exit_codes.TERMINATED
             if streams.stdout_is_gone():
                 raise streams.StdoutClosed
-            left_s = _TICK_S if give_up is None else min(_TICK_S, give_up - time.monotonic())
+            left_s = _TICK_S if deadline_s is None else min(_TICK_S, deadline_s - time.monotonic())
             if left_s <= 0:
                 return self._timed_out()
             message = watcher.next_message(left_s)
             if message is None:
-                owed.settle()
+                unmarked.mark()
                 continue
-            self._show(message, names)
-            owed.add(message)
+            self._show(message, client)
+            unmarked.add(message)
             self._count += 1
             if self._count == self._count_max:
                 return exit_codes.DONE
 
-    def _show(self, message: MessageDoc, names: DisplayNames) -> None:
+    def _show(self, message: MessageDoc, client: Client) -> None:
         if self._command is not None:
             _execute(self._command, message)
         elif self._as_json:
             streams.say_json(message)
         else:
-            bold = streams.wants_colour(self._desk.environ)
-            sender, meant = names.label(message["from"]), names.meant(message)
-            streams.say(message_block(message, sender, now_ms(), meant=meant, bold=bold) + "\n")
+            bold = streams.wants_colour(self._context.environ)
+            names = self._names(message, client)
+            sender, original = names.label(message["from"]), names.original_receiver(message)
+            streams.say(message_block(message, sender, now_ms(), original_receiver=original, bold=bold) + "\n")
+
+    def _names(self, message: MessageDoc, client: Client) -> DisplayNames:
+        """The names of the message's sessions. Notices bring none, so the broker is asked once for each sender; where
+        it does not answer soon, the ids stand alone."""
+        if message["from"] not in self._people or "originalTo" in message:
+            try:
+                found = client.sharing(timeout_s=_NAMES_TIMEOUT_S).message_with_people(message["id"])
+            except MaestroError:
+                return DisplayNames(self._people)
+            if len(self._people) > _PEOPLE_MAX:
+                self._people.clear()
+            self._people.update(found.get("people", {}))
+        return DisplayNames(self._people)
 
     def _timed_out(self) -> int:
         if self._count:
@@ -120,7 +141,7 @@ class Watch:
         streams.complain(late, as_json=self._as_json)
         return exit_codes.TIMED_OUT
 
-    def _tell_state(self, state: str) -> None:
+    def _report_state(self, state: str) -> None:
         if state == "lost":
             self._was_lost = True
             streams.note("maestro: the broker is gone; waiting for it to come back (maestro up)")
@@ -153,12 +174,12 @@ def _execute(command: str, message: MessageDoc) -> None:
         raise MaestroError(
             "INTERNAL",
             f"the command of --exec ended with {done.returncode} for {message['id']}, which stays undelivered",
-            "Mend the command; the next watch begins with that message.",
+            "Correct the command; the next watch begins with that message.",
         )
 
 
-class _Owed:
-    """What --mark-read or --clear still has to do to shown messages; tried again when the broker was gone."""
+class _UnmarkedMessages:
+    """Shown messages that --mark-read or --clear has not marked yet; tried again after the broker was away."""
 
     def __init__(self, client: Client, marking: Marking) -> None:
         self._client = client
@@ -166,10 +187,10 @@ class _Owed:
         self._messages: list[MessageDoc] = []
 
     def add(self, message: MessageDoc) -> None:
-        if self._marking != DELIVERED:
+        if self._marking != "delivered":
             self._messages.append(message)
 
-    def settle(self) -> None:
+    def mark(self) -> None:
         if not self._messages:
             return
         problem = mark(self._client, self._marking, self._messages)

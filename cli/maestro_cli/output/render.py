@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from maestro_schemas.documents import EventDoc, MessageDoc, SessionDoc
+    from maestro_schemas.documents import EventDoc, MessageDoc, PersonDoc, SessionDoc
 
 BAR = "  | "
 _AGES = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
@@ -80,7 +80,7 @@ def text_lines(text: str) -> list[str]:
     return [BAR + line for line in text.splitlines() or [""]]
 
 
-def correspondent(session_id: str, session: SessionDoc | None) -> str:
+def correspondent(session_id: str, session: SessionDoc | PersonDoc | None) -> str:
     """`bob (worker, sess_1)` where the session is known, else the id."""
     if session is None:
         return plain(session_id)
@@ -89,11 +89,11 @@ def correspondent(session_id: str, session: SessionDoc | None) -> str:
 
 
 def message_block(
-    message: MessageDoc, sender: str, now_ms: int, *, meant: str | None = None, bold: bool = False
+    message: MessageDoc, sender: str, now_ms: int, *, original_receiver: str | None = None, bold: bool = False
 ) -> str:
     """One message as it is shown: a line that says what it is, its text behind bars, what to do about it.
 
-    `meant`: the label of whom it was sent to, where it came to another.
+    `original_receiver`: the label of the session that it was sent to, where it was redirected.
     """
     metadata = message.get("metadata") or {}
     head = [f"{message['id']} from {sender}", f"{moment(message['createdAt'], now_ms)}, "]
@@ -112,7 +112,7 @@ def message_block(
     if "inReplyTo" in metadata:
         lines.append(f"  in reply to {plain(metadata['inReplyTo'])}, thread {plain(metadata.get('threadId', '?'))}")
     if "originalTo" in message:
-        lines.append(f"  for {meant or plain(message['originalTo'])}, who had ended")
+        lines.append(f"  for {original_receiver or plain(message['originalTo'])}, who had ended")
     lines += text_lines(message["message"])
     if "data" in metadata:
         from . import json_text

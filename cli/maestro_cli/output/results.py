@@ -5,13 +5,12 @@ Rule: they are judged one by one; a command that names them fails with the first
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from maestro_cli import exit_codes
 from maestro_schemas.errors import MaestroError
 
 from . import streams
 
+TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 

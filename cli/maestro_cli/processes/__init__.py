@@ -1,1 +1,1 @@
-"""Processes of the post office as a command sees them: service units, exits, the gateway that `up` starts."""
+"""Processes that commands start, wait for or configure: the gateway, broker exits, service units."""

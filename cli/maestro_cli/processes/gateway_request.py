@@ -1,8 +1,8 @@
-"""Gateway front: what `maestro up` does about the HTTP gateway.
+"""Gateway request: whether and where `maestro up` starts the HTTP gateway, and how it starts it.
 
-Rule: the post office works without it. What keeps it from starting is said, with the next step, and is no failure
-of the command. Flags come before MAESTRO_HTTP (0: none), MAESTRO_HTTP_PORT and MAESTRO_HTTP_HOST, and those before
-[http] in the config file.
+Rule: the post office works without the gateway. If the gateway can't start, the command prints the reason and the
+next step, and still succeeds. Flags override MAESTRO_HTTP (0: no gateway), MAESTRO_HTTP_PORT and MAESTRO_HTTP_HOST,
+and these override [http] in the config file.
 """
 
 from __future__ import annotations
@@ -23,15 +23,20 @@ _PORT_MAX = 65_535
 
 
 class GatewayRequest(NamedTuple):
-    """Where the gateway is to listen, as far as somebody said so; `named` says whether anybody did."""
+    """Where the gateway should listen."""
 
     host: str
+    # 0 for any free port.
     port: int
-    named: bool
+    # Whether a flag, a variable or the config file sets the host or the port.
+    is_explicit: bool
 
 
-def wish(context: CommandContext, *, http: bool | None, host: str | None, port: int | None) -> GatewayRequest | None:
-    """From the flags, the environment and the config file; None for no gateway. Raises MaestroError BAD_SETTING."""
+def resolve(
+    context: CommandContext, *, http: bool | None, host: str | None, port: int | None
+) -> GatewayRequest | None:
+    """Combine the flags, the environment and the config file; None for no gateway. Raises MaestroError
+    BAD_SETTING."""
     from maestro_runtime import config
     from maestro_schemas import http_limits
 
@@ -47,15 +52,15 @@ def wish(context: CommandContext, *, http: bool | None, host: str | None, port: 
             f"Give a number from 0 (any free one) to {_PORT_MAX}.",
             limit=_PORT_MAX,
         )
-    named = host is not None or port is not None or {origins["host"], origins["port"]} != {"default"}
-    return GatewayRequest(host or str(front["host"]), int(front["port"]) if port is None else port, named)
+    is_explicit = host is not None or port is not None or {origins["host"], origins["port"]} != {"default"}
+    return GatewayRequest(host or str(front["host"]), int(front["port"]) if port is None else port, is_explicit)
 
 
-def ensure(context: CommandContext, wanted: GatewayRequest) -> RunningGateway | None:
-    """The gateway of the data directory, started if need be; None where it can't be, which is told."""
+def ensure(context: CommandContext, request: GatewayRequest) -> RunningGateway | None:
+    """The gateway of the data directory, started if none runs; None where it can't start. Prints why not."""
     running = gateway_process.find(context.data)
     if running is not None:
-        if wanted.named and not _fits(running, wanted):
+        if request.is_explicit and not _fits(running, request):
             streams.note(f"note: the gateway (pid {running.pid}) runs already, at {running.url}, and stays there.")
             streams.note("  next: `maestro down`, then this command again.")
         return running
@@ -63,8 +68,8 @@ def ensure(context: CommandContext, wanted: GatewayRequest) -> RunningGateway | 
         url = gateway_process.start(
             context.data,
             context.environ,
-            host=wanted.host,
-            port=wanted.port,
+            host=request.host,
+            port=request.port,
             tell=lambda warning: streams.note(f"note: other machines can reach the gateway: {warning}."),
         )
     except MaestroError as error:
@@ -75,24 +80,26 @@ def ensure(context: CommandContext, wanted: GatewayRequest) -> RunningGateway | 
     return found._replace(url=url) if found is not None else None
 
 
-def accompany(context: CommandContext, wanted: GatewayRequest) -> None:
-    """Start a gateway that lives as long as this process, and what takes its place, does: it holds one end of a
-    pipe, and this process the other."""
+def start_attached(context: CommandContext, request: GatewayRequest) -> None:
+    """Start a gateway that ends with this process, or with the program that this process executes.
+
+    Each holds one end of a pipe. The gateway ends when the other end closes.
+    """
     if gateway_process.find(context.data) is not None:
         return
     import subprocess
 
-    ours, theirs = os.pipe()
-    os.set_inheritable(theirs, True)  # noqa: FBT003 - the standard library's signature
+    gateway_end, own_end = os.pipe()
+    os.set_inheritable(own_end, True)  # noqa: FBT003 - the standard library's signature
     os.makedirs(context.data, mode=0o700, exist_ok=True)
-    command = [sys.executable, "-m", "maestro_gateway", "--data-dir", context.data, "--life-fd", str(ours)]
-    command += ["--host", wanted.host, "--port", str(wanted.port)]
-    # Its complaints go to this terminal, like the broker's.
-    subprocess.Popen(command, pass_fds=(ours,), stdin=subprocess.DEVNULL, start_new_session=True)
-    os.close(ours)
+    command = [sys.executable, "-m", "maestro_gateway", "--data-dir", context.data, "--life-fd", str(gateway_end)]
+    command += ["--host", request.host, "--port", str(request.port)]
+    # The gateway prints its errors to this terminal, as the broker does.
+    subprocess.Popen(command, pass_fds=(gateway_end,), stdin=subprocess.DEVNULL, start_new_session=True)
+    os.close(gateway_end)
 
 
-def _fits(running: RunningGateway, wanted: GatewayRequest) -> bool:
+def _fits(running: RunningGateway, request: GatewayRequest) -> bool:
     url = running.url or ""
-    at_host = f"//{wanted.host}:" in url or f"//[{wanted.host}]:" in url
-    return at_host and (wanted.port == 0 or url.endswith(f":{wanted.port}"))
+    at_host = f"//{request.host}:" in url or f"//[{request.host}]:" in url
+    return at_host and (request.port == 0 or url.endswith(f":{request.port}"))

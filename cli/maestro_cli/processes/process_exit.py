@@ -1,7 +1,8 @@
-"""Process end: waiting until a broker's process is gone.
+"""Process exit: waits until a broker's process has ended.
 
-Rule: a broker is nobody's child, so wait(2) can't tell; its socket goes before it does; and a pid may be another
-process's by then. So a descriptor is opened while it is known to be the one, and becomes readable at its end.
+Rule: wait(2) does not work, because the broker is not our child. Its socket closes before the process ends, and its
+pid may be reused afterwards. So a pidfd is opened while the broker still serves; it becomes readable when the process
+ends.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _LOOK_EVERY_S = 0.02
 
 
 class BrokerExit:
-    """The end of the broker that serves `data` as `endpoints`; opened, with `with`, before it is told to stop."""
+    """The exit of the broker that serves `data` at `endpoints`. A context manager; open it before you stop the
+    broker."""
 
     def __init__(self, data: str, endpoints: Endpoints) -> None:
         self._data = data
@@ -31,7 +33,7 @@ class BrokerExit:
         try:
             self._descriptor: int | None = os.pidfd_open(endpoints.pid)
         except (AttributeError, OSError):
-            # Not Linux, or it is gone already. Then its socket has to do.
+            # This is not Linux, or the process has ended already. Then `wait` watches the socket.
             self._descriptor = None
 
     def __enter__(self) -> Self:
@@ -44,7 +46,7 @@ class BrokerExit:
             os.close(self._descriptor)
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether it has ended in time."""
+        """Wait for the exit. Returns False after the timeout."""
         if self._descriptor is not None:
             return bool(select.select([self._descriptor], [], [], timeout_s)[0])
         give_up = time.monotonic() + timeout_s

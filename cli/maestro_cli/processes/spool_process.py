@@ -1,7 +1,7 @@
-"""Spool child: a process of the broker's package that reads a data directory for a command.
+"""Spool process: runs a module of the broker's package that reads a data directory for a command.
 
-Rule: the command line imports nothing of the broker, whose files only the broker's own code knows; so that code is
-run as a process, and what it tells comes as JSON lines. A person at a terminal sees how far it is, on standard error.
+Rule: the command line imports nothing of the broker, and only the broker's code knows its files. So that code runs as
+a process of its own and reports as JSON lines. On a terminal, its progress is shown on standard error.
 """
 
 from __future__ import annotations
@@ -18,43 +18,47 @@ if TYPE_CHECKING:
 
     from maestro_cli.context import CommandContext
 
-_FILED_S_MAX = 10.0
+_WRITTEN_S_MAX = 10.0
 _LOOK_EVERY_S = 0.05
 
 
 def command(module: str, context: CommandContext, *arguments: str) -> list[str]:
-    """The words that run it."""
+    """The command line that runs `maestro_broker.<module>`."""
     return [sys.executable, "-m", f"maestro_broker.{module}", "--data-dir", context.data, *arguments]
 
 
-def await_filed(context: CommandContext) -> bool:
-    """Until a broker that is at work here has filed what it has accepted, for a while; False when there is none."""
+def wait_until_written(context: CommandContext) -> bool:
+    """Wait, for at most 10 s, until the running broker has written all accepted messages to the spool. Returns False
+    where no broker runs."""
     if context.running() is None:
         return False
     with context.client() as client:
-        give_up = time.monotonic() + _FILED_S_MAX
+        give_up = time.monotonic() + _WRITTEN_S_MAX
         while client.stats()["filingBacklog"] and time.monotonic() < give_up:
             time.sleep(_LOOK_EVERY_S)
     return True
 
 
-def told(words: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """What a child says, line by line. Raises MaestroError INTERNAL where it ends before it is done."""
+def json_lines(words: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Run a command line; yields each line that it prints. Raises MaestroError INTERNAL if it ends too early."""
     from maestro_schemas.errors import MaestroError
 
     done = False
     with subprocess.Popen(words, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as child:
         for line in child.stdout or ():
-            what = json.loads(line)
-            done = done or "done" in what
-            yield what
+            report = json.loads(line)
+            done = done or "done" in report
+            yield report
     if not done:
-        raise MaestroError("INTERNAL", f"it ended early, with {child.returncode}", "What it said is above.")
+        raise MaestroError(
+            "INTERNAL", f"the process ended early, with exit code {child.returncode}", "Its own output is above."
+        )
 
 
 @contextmanager
 def progress(title: str) -> Iterator[Callable[[str, int], None]]:
-    """A bar on a terminal, told what is being looked at and how much was; nothing anywhere else."""
+    """A progress bar on a terminal; nothing elsewhere. Call it with the current check and the number of items
+    read."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield lambda _what, _count: None
         return

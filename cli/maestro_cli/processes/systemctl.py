@@ -1,6 +1,7 @@
-"""Systemctl: asking systemd, where it can be asked.
+"""Systemctl: calls `systemctl --user`.
 
-Rule: the user's manager may not be there (a container, a session without one); that is told apart from its refusal.
+Rule: the user's systemd instance may be missing (in a container, or in a login session without one). The result
+distinguishes this from a refusal.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ _TIMEOUT_S = 60
 
 
 class SystemctlResult(NamedTuple):
-    """`reached`: the manager was there. `done`: it did what it was told. `text`: what it said."""
+    """The outcome of one call."""
 
+    # Whether the user's systemd instance answered.
     reached: bool
+    # Whether systemctl succeeded.
     done: bool
+    # Its output and error text.
     text: str
 
 
 def systemctl(*words: str) -> SystemctlResult:
-    """`systemctl --user WORDS`."""
+    """Run `systemctl --user WORDS`, for at most 60 s."""
     found = shutil.which("systemctl")
     if found is None:
         return SystemctlResult(reached=False, done=False, text="systemctl is not installed")

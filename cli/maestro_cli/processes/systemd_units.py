@@ -1,8 +1,7 @@
-"""Systemd units: what systemd, or launchd, has to know to run the post office for a user.
+"""Service units: the files with which systemd, or launchd, runs the post office for a user.
 
-Rule: text from arguments, written nowhere here. systemd holds the two sockets, so that whoever connects first, before
-any broker runs or after it has stopped, is answered; launchd starts the broker at login. A mark in the text says that
-a file is ours.
+Rule: pure; other modules write the files. systemd holds the two sockets, so a client that connects while no broker
+runs starts one and is answered. launchd starts the broker at login. A mark in the text shows that a file is ours.
 """
 
 from __future__ import annotations
@@ -22,15 +21,18 @@ _PASSED_ON = ("MAESTRO_CONFIG", "MAESTRO_RUNTIME_DIR", "XDG_RUNTIME_DIR", "MAEST
 
 
 class SystemdUnits(NamedTuple):
-    """`name`: without its suffix. `files`: path to content. `start`: what systemctl (launchctl) is told to start."""
+    """The units of one data directory."""
 
+    # The unit's name without suffix.
     name: str
+    # Path -> content.
     files: dict[str, str]
+    # The argument with which systemctl (launchctl) starts it.
     start: str
 
 
 def name_of(data: str, environ: Mapping[str, str]) -> str:
-    """`maestro` for the usual data directory, and with the socket directory's digits for any other."""
+    """The units' name: `maestro` for the default data directory; for another, with its socket directory's digits."""
     usual = paths.data_dir({key: value for key, value in environ.items() if key != "MAESTRO_DATA_DIR"})
     if os.path.realpath(data) == os.path.realpath(usual):
         return "maestro"
@@ -38,25 +40,25 @@ def name_of(data: str, environ: Mapping[str, str]) -> str:
 
 
 def systemd_dir(environ: Mapping[str, str]) -> str:
-    """Where a user's own units are (systemd.unit(5))."""
+    """The directory of a user's own units (systemd.unit(5))."""
     config = environ.get("XDG_CONFIG_HOME", "")
     base = config if os.path.isabs(config) else os.path.join(environ.get("HOME", "/"), ".config")
     return os.path.join(base, "systemd", "user")
 
 
 def systemd(data: str, environ: Mapping[str, str], *, http: bool) -> SystemdUnits:
-    """A socket unit and the service that it wakes."""
+    """A socket unit, and the service that it starts."""
     name = name_of(data, environ)
     runtime = paths.runtime_dir(data, environ)
     directory = systemd_dir(environ)
     listen = "\n".join(
         f"ListenStream={_escaped(os.path.join(runtime, s))}" for s in (paths.ROUTER_SOCKET, paths.NOTICE_SOCKET)
     )
-    told = {"MAESTRO_DATA_DIR": data, **{key: environ[key] for key in _PASSED_ON if environ.get(key)}}
-    environment = "\n".join(f"Environment={_quoted(f'{key}={value}')}" for key, value in told.items())
+    variables = {"MAESTRO_DATA_DIR": data, **{key: environ[key] for key in _PASSED_ON if environ.get(key)}}
+    environment = "\n".join(f"Environment={_quoted(f'{key}={value}')}" for key, value in variables.items())
     python = _quoted(sys.executable)
     up = f"ExecStartPost=-{python} -m maestro_cli up"
-    gateway = f"\n# The HTTP gateway; without it (-) the broker serves all the same.\n{up}"
+    gateway = f"\n# The HTTP gateway; if it fails (-), the broker still runs.\n{up}"
     socket_unit = f"""\
 # {MARK}.
 [Unit]
@@ -104,7 +106,7 @@ Also={name}.socket
 
 
 def launchd(data: str, environ: Mapping[str, str]) -> SystemdUnits:
-    """A plist for ~/Library/LaunchAgents (launchd.plist(5)); written for macOS, and untested there."""
+    """A plist for ~/Library/LaunchAgents (launchd.plist(5)). It is not tested on macOS."""
     name = f"messaging.{name_of(data, environ)}"
     path = os.path.join(environ.get("HOME", "/"), "Library", "LaunchAgents", f"{name}.plist")
     plist = {
@@ -122,7 +124,7 @@ def launchd(data: str, environ: Mapping[str, str]) -> SystemdUnits:
 
 
 def _escaped(text: str) -> str:
-    """A percent sign begins a specifier in a unit (systemd.unit(5))."""
+    """Escape percent signs: in a unit they begin a specifier (systemd.unit(5))."""
     return text.replace("%", "%%")
 
 

@@ -64,6 +64,15 @@ class OneShotConnection:
         self._link = zmtp.ZmtpConnection(zmtp.DEALERS_PEERS, _FRAME_BYTES_MAX)
         self._count = 0
 
+    def open(self) -> bool:
+        """Connect now, and not with the first request; False where no broker listens."""
+        try:
+            self._connected(time.monotonic() + PATIENCE_S)
+        except (OSError, ValueError):
+            self.close()
+            return False
+        return True
+
     def ask(
         self, command: bytes, body: Mapping[str, Any], patience_s: float = PATIENCE_S
     ) -> tuple[int, dict[str, Any]] | None:

@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from maestro_schemas.limits import NAME_CHARS_MAX, ON_ENDED, Limits
-from maestro_schemas.messages import Message, MessageType, Metadata
+from maestro_schemas.messages import Message, Metadata
 from maestro_schemas.names import ID_CHARS_MAX, ID_PATTERN
-from maestro_schemas.sessions import ACTIVE, NeedsInput, Role, SessionNote, SessionStatus
+from maestro_schemas.sessions import ACTIVE, NeedsInput, SessionNote
+from maestro_schemas.vocabularies import MessageType, Role, SessionStatus
 
 _DEFAULTS = Limits()
 # What fits into the broker's 64 bits.

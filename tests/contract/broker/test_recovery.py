@@ -15,6 +15,7 @@ import pytest
 
 from maestro_clients.processes.broker_process import find
 from maestro_schemas.errors import MaestroError
+from support import components
 from support.post_office import eventually
 
 if TYPE_CHECKING:
@@ -217,24 +218,18 @@ def _tiny_mount(directory: str) -> str:
         ["mount", "-t", "tmpfs", "-o", "size=64k", "tiny", directory], check=False, capture_output=True
     )
     if done.returncode:
-        if os.environ.get("CI"):
-            pytest.fail(f"can't mount a small file system: {done.stderr!r}")
-        pytest.skip("mounting a small file system takes root")
+        components.missing(f"mounting a small file system takes root: {done.stderr!r}")
     return directory
 
 
 def test_a_failed_write_of_the_journal_ends_the_broker(open_office: PostOffice) -> None:
     """With an error and a non-zero exit; the request under way is not answered, and what was accepted is kept."""
-    strace = shutil.which("strace")
-    if strace is None:
-        if os.environ.get("CI"):
-            pytest.fail("strace is missing")
-        pytest.skip("strace is missing: apt-get install strace")
+    components.require_tools("strace")
     _fill(open_office, 5)
     found = find(open_office.data)
     assert found is not None
     tracer = subprocess.Popen(
-        [strace, "-f", "-p", str(found.pid), "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO"],
+        ["strace", "-f", "-p", str(found.pid), "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO"],
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -18,7 +18,7 @@ from maestro_clients.client import Client
 from maestro_clients.processes.broker_process import ensure, find
 from maestro_clients.protocol.callers import Caller
 from maestro_schemas.errors import MaestroError
-from support import protocol_page
+from support import components, protocol_page
 from support.post_office import eventually
 
 if TYPE_CHECKING:
@@ -401,9 +401,7 @@ def test_a_read_only_data_directory(post_office: PostOffice, tmp_path: Path) -> 
         mounted = subprocess.run(["mount", "--bind", "-o", "ro", data, data], check=False, capture_output=True)
         remounted = subprocess.run(["mount", "-o", "remount,ro,bind", data], check=False, capture_output=True)
         if mounted.returncode or remounted.returncode:
-            if os.environ.get("CI"):
-                pytest.fail(f"can't mount: {mounted.stderr!r} {remounted.stderr!r}")
-            pytest.skip("mounting is not allowed here, and root writes everywhere else")
+            components.missing(f"a mount (root writes everywhere else): {mounted.stderr!r} {remounted.stderr!r}")
     else:
         data.chmod(0o500)
     try:

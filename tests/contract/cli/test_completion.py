@@ -15,6 +15,7 @@ import pytest
 
 from maestro_cli import command_table
 from maestro_cli.completion import scripts
+from support import components
 from support.cli_shell import Shell, open_shell
 
 if TYPE_CHECKING:
@@ -41,14 +42,6 @@ zpty -w z ' ; print -r -- IS_DON"E"'
 zpty -r z out '*IS_DONE*'
 print -r -- $out
 """
-
-
-def lacking(shell: str) -> None:
-    """A missing shell fails in CI, and skips aloud elsewhere."""
-    if shutil.which(shell) is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{shell} is missing")
-        pytest.skip(f"{shell} is not installed")
 
 
 class Tab:
@@ -107,7 +100,7 @@ def office() -> Iterator[tuple[Shell, Shell]]:
 
 @pytest.fixture(params=SHELLS)
 def tab(request: pytest.FixtureRequest, office: tuple[Shell, Shell], tmp_path: Path) -> Tab:
-    lacking(request.param)
+    components.require_tools(request.param)
     return Tab(request.param, office[0], tmp_path)
 
 
@@ -199,7 +192,7 @@ class Keyboard:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "zsh by its file's name"])
 def test_a_key_at_a_terminal(office: tuple[Shell, Shell], tmp_path: Path, shell: str) -> None:
     """What only the shell's own editor does: names are quoted, folders go on, what wants a value gets no space."""
-    lacking(shell.split(maxsplit=1)[0])
+    components.require_tools(shell.split(maxsplit=1)[0])
     person = office[0].like(HOME=str(tmp_path), XDG_DATA_HOME="", TERM="dumb")
     work = tmp_path / "work"
     (work / "a folder").mkdir(parents=True)

@@ -147,7 +147,7 @@ def test_hooks_are_tried(at_home: Shell, agent: str) -> None:
     at_home.done("hooks", "install", agent)
     found = examined(at_home)[f"hooks of {agent}"]
     assert found["state"] == "ok", found
-    assert f"each says what {agent} reads" in found["what"]
+    assert f"each answer is one that {agent} reads" in found["what"]
 
 
 def test_what_codex_was_allowed(at_home: Shell) -> None:
@@ -161,7 +161,7 @@ def test_what_codex_was_allowed(at_home: Shell) -> None:
     lines = [f'[hooks.state."{folder}/hooks.json:{event}:0:0"]\ntrusted_hash = "sha256:0"\n' for event in events]
     with open(os.path.join(folder, "config.toml"), "w", encoding="utf-8") as file:
         file.writelines(lines[:-1])
-    assert examined(at_home)[name]["what"] == "nobody has reviewed SessionEnd"
+    assert examined(at_home)[name]["what"] == "not reviewed yet: SessionEnd"
     with open(os.path.join(folder, "config.toml"), "a", encoding="utf-8") as file:
         file.write(lines[-1])
     assert examined(at_home)[name]["state"] == "ok"
@@ -174,7 +174,7 @@ def test_a_hook_whose_script_is_gone(at_home: Shell) -> None:
     at_home.done("hooks", "install", "claude-code")
     os.unlink(os.path.join(at_home.data, "hooks", "maestro-hook"))
     found = examined(at_home, exit_codes.FAILED)["hooks of claude-code"]
-    assert "is not there" in found["what"]
+    assert "does not exist" in found["what"]
     assert found["repair"] == "maestro hooks install claude-code"
 
 
@@ -184,7 +184,7 @@ def test_a_script_that_somebody_changed_is_not_run(at_home: Shell) -> None:
     with open(os.path.join(at_home.data, "hooks", "maestro-hook"), "a", encoding="utf-8") as file:
         file.write(f": > '{trace}'\n")
     found = examined(at_home)["hooks of claude-code"]
-    assert (found["state"], "not ours to run" in found["what"]) == ("warning", True)
+    assert (found["state"], "not run: " in found["what"]) == ("warning", True)
     assert found["repair"] == "maestro hooks install claude-code"
     assert not os.path.exists(trace)
 
@@ -219,7 +219,9 @@ def test_lines_of_a_project_that_are_not_ours_are_not_run(at_home: Shell) -> Non
         json.dump({"hooks": hooks}, file)
     ran = at_home.run("doctor", "--json")
     assert ran.code == exit_codes.DONE, ran
-    told = [finding for finding in ran.json()["findings"] if "not ours to run" in finding["what"]]
+    told = [
+        finding for finding in ran.json()["findings"] if "not run, because it is not our command" in finding["what"]
+    ]
     assert len(told) == len(lines), told
     assert {finding["state"] for finding in told} == {"warning"}
     assert all(finding["repair"] for finding in told)
@@ -229,23 +231,23 @@ def test_lines_of_a_project_that_are_not_ours_are_not_run(at_home: Shell) -> Non
 @pytest.mark.parametrize(
     ("event", "out", "told"),
     [
-        ("Stop", b"", "says nothing, with mail waiting"),
-        ("Stop", b"hello", "says what is no JSON"),
-        ("Stop", b'{"additionalContext": "x"}', "says something that the agent does not read"),
-        ("SessionEnd", b"hello", "says what is no JSON"),
+        ("Stop", b"", "answers nothing although mail waits"),
+        ("Stop", b"hello", "answers with something that is not JSON"),
+        ("Stop", b'{"additionalContext": "x"}', "answers in a format that the agent does not read"),
+        ("SessionEnd", b"hello", "answers with something that is not JSON"),
         ("SessionEnd", b"", ""),
     ],
 )
 def test_how_an_answer_is_judged(event: str, out: bytes, told: str) -> None:
     agent = agents.CLAUDE_CODE
-    assert hook_checks._judged(agent, event, agent.events[event], out) == told
+    assert hook_checks._fault_in(agent, event, agent.events[event], out) == told
 
 
 def test_an_answer_that_is_too_long() -> None:
     agent = agents.CLAUDE_CODE
     answer = [json.dumps(agent.context("Stop", "x" * size)).encode() for size in (10_000, 10_001)]
-    assert hook_checks._judged(agent, "Stop", agents.STOP, answer[0]) == ""
-    assert "10,001 characters" in hook_checks._judged(agent, "Stop", agents.STOP, answer[1])
+    assert hook_checks._fault_in(agent, "Stop", agents.STOP, answer[0]) == ""
+    assert "10,001 characters" in hook_checks._fault_in(agent, "Stop", agents.STOP, answer[1])
 
 
 def test_nothing_of_a_trial_is_left_behind(at_home: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +263,7 @@ def test_nothing_of_a_trial_is_left_behind(at_home: Shell, monkeypatch: pytest.M
 
     monkeypatch.setattr(hook_checks, "_run", broken)
     with pytest.raises(ZeroDivisionError):
-        hook_checks._tried(agents.CODEX, {"Stop": "true"}, at_home.environ)
+        hook_checks._try_hooks(agents.CODEX, {"Stop": "true"}, at_home.environ)
     assert not [name for name in os.listdir(at_home.root) if name.startswith("mdoc-")]
     with ends[0] as end:
         assert end.wait(0), "the broker has ended before"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,12 +19,17 @@ from pathlib import Path
 import msgpack
 import pytest
 
-from maestro_cli import exit_codes, fast_path
+from maestro_cli import exit_codes
+from maestro_cli.inbox import no_mail
+from maestro_cli.sending import send_flow
 from maestro_clients.channel import one_shot
+from maestro_clients.one_shot_client import OneShotClient
 from maestro_clients.processes.broker_process import find
 from maestro_clients.protocol.commands import BYTES_ALWAYS_TAKEN
+from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import DOCS
 from maestro_wire import zmtp
+from support import components
 from support.cli_shell import Ran, Shell, open_shell
 from support.fast_path import ALLOWED, BOTH, loaded
 from support.post_office import eventually
@@ -203,85 +207,42 @@ def test_endpoints_that_are_not_for_it(person: Shell, endpoints: bytes) -> None:
     assert one_shot.router_path(directory) is None
 
 
-SHAPES = [
-    [],
-    ["status"],
-    ["inbox", "--watch"],
-    ["inbox", "-q", "--quiet"],
-    ["inbox", "--unread"],
-    ["inbox", "--mark-read", "--clear"],
-    ["inbox", "--limit", "1"],
-    ["send", "--to", "bob"],
-    ["send", "--to", "bob", "--message", ""],
-    ["send", "--to", "b ob", "--message", "x"],
-    ["send", "--to", "bób", "--message", "x"],
-    ["send", "--to", "-b", "--message", "x"],
-    ["send", "--to", "bob", "--to", "bob", "--message", "x"],
-    ["send", "--to", "bob", "--message=x"],
-    ["send", "--to", "bob", "--message", "x", "--json"],
-    ["send", "--to", "bob", "--message", "x", "--priority", "urgent"],
-    ["session", "send", "--to", "bob", "--file", "x"],
-    ["session", "list"],
+ANSWERS: list[tuple[int, dict[str, object]]] = [
+    (200, {}),
+    (200, {"results": [{}, {}]}),
+    (200, {"results": [1]}),
+    (503, {"code": "STOPPING", "message": "x"}),
+    (200, {"results": [{"error": {"code": "BUSY", "message": "x"}}]}),
+    (200, {"results": [{"error": {"code": "STORAGE_FULL", "message": "x"}}]}),
 ]
 
 
-@pytest.mark.parametrize("tokens", SHAPES, ids=" ".join)
-def test_other_shapes_are_left_alone(monkeypatch: pytest.MonkeyPatch, tokens: list[str]) -> None:
-    monkeypatch.setenv("MAESTRO_SESSION_ID", "sess_1")
-    monkeypatch.setattr(one_shot, "router_path", _must_not_be_asked)
-    with pytest.raises(fast_path.NotFastError) as left:
-        fast_path.run(list(tokens))
-    assert left.value.tokens == tokens
-
-
-def _must_not_be_asked(data: str) -> str:
-    raise AssertionError(data)
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_answers_that_need_another_attempt(person: Shell, answer: tuple[int, dict[str, object]]) -> None:
+    """The full client goes on with the same id, which retries and queues."""
+    status, body = answer
+    path = os.path.join(tempfile.mkdtemp(dir=person.root), "s")
+    peer = Peer(path, GREETING + READY + zmtp.message([b"M1", b"1", str(status).encode(), msgpack.packb(body)]))
+    client = OneShotClient(one_shot.OneShotConnection(path), {"session": "sess_1"})
+    try:
+        assert send_flow.first_attempt(client, {"id": "msg_1", "to": "b", "message": "x"}) is None
+    finally:
+        client.close()
+        peer.join()
 
 
 @pytest.mark.parametrize(
-    "variable", ["MAESTRO_QUICK=0", "MAESTRO_QUICK=off", "MAESTRO_BROKER=x", "MAESTRO_SESSION_ID="]
+    "body", [{"messages": 1, "hasMore": False}, {"hasMore": True}, {"code": "UNKNOWN_SESSION", "message": "x"}]
 )
-def test_variables_that_turn_it_off(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
-    monkeypatch.setenv("MAESTRO_SESSION_ID", "sess_1")
-    monkeypatch.setenv(*variable.split("=", 1))
-    monkeypatch.setattr(one_shot, "router_path", _must_not_be_asked)
-    with pytest.raises(fast_path.NotFastError):
-        fast_path.run(["inbox", "-q"])
-
-
-ANSWERS: list[tuple[list[str], tuple[int, dict[str, object]]]] = [
-    (["inbox"], (401, {"code": "UNKNOWN_SESSION"})),
-    (["inbox"], (200, {"messages": 1, "hasMore": False})),
-    (["inbox"], (200, {"messages": [], "hasMore": True})),
-    (["send", "-t", "b", "-m", "x"], (200, {})),
-    (["send", "-t", "b", "-m", "x"], (200, {"results": [{}, {}]})),
-    (["send", "-t", "b", "-m", "x"], (503, {"code": "STOPPING", "message": "x"})),
-    (["send", "-t", "b", "-m", "x"], (200, {"results": [{"error": {"code": "BUSY", "message": "x"}}]})),
-]
-
-
-@pytest.mark.parametrize(("tokens", "answer"), ANSWERS)
-def test_answers_that_need_the_usual_way(
-    person: Shell, monkeypatch: pytest.MonkeyPatch, tokens: list[str], answer: tuple[int, dict[str, object]]
-) -> None:
-    status, body = answer
-    directory = tempfile.mkdtemp(dir=person.root)
-    path = os.path.join(directory, "s")
-    with open(os.path.join(directory, "endpoints"), "w", encoding="ascii") as file:
-        file.write(f"router=ipc://{path}\nnotices=ipc://{path}\npid=1\n")
-    monkeypatch.setenv("MAESTRO_SESSION_ID", "sess_1")
-    monkeypatch.setenv("MAESTRO_DATA_DIR", directory)
-    frames = [b"M1", b"1", str(status).encode(), msgpack.packb(body)]
-    peer = Peer(path, GREETING + READY + zmtp.message(frames))
-    try:
-        with pytest.raises(fast_path.NotFastError) as left:
-            fast_path.run(list(tokens))
-    finally:
-        peer.join()
-    kept = left.value.tokens
-    assert kept[: len(tokens)] == tokens
-    added = kept[len(tokens) :]
-    assert added == [] if tokens[0] == "inbox" else (added[0] == "--id" and added[1].startswith("msg_"))
+def test_answers_that_are_errors(person: Shell, body: dict[str, object]) -> None:
+    status = 401 if "code" in body else 200
+    path = os.path.join(tempfile.mkdtemp(dir=person.root), "s")
+    peer = Peer(path, GREETING + READY + zmtp.message([b"M1", b"1", str(status).encode(), msgpack.packb(body)]))
+    with OneShotClient(one_shot.OneShotConnection(path), {"session": "sess_1"}) as client:
+        with pytest.raises(MaestroError) as raised:
+            no_mail.first(client, unread=False)
+        assert raised.value.code == body.get("code", "INTERNAL")
+    peer.join()
 
 
 def _calls(command: list[str], environ: dict[str, str]) -> int:
@@ -295,10 +256,7 @@ def _calls(command: list[str], environ: dict[str, str]) -> int:
 @pytest.mark.parametrize("arguments", ["inbox --quiet", "session send --to BOB --message x"])
 def test_it_costs_little_over_a_bare_interpreter(alice: Shell, bob: Shell, arguments: str) -> None:
     """Counted in system calls, since seconds wander: 1.7 times when this was written, and 8 times the usual way."""
-    if shutil.which("strace") is None:
-        if os.environ.get("CI"):
-            pytest.fail("strace is not installed")
-        pytest.skip("strace is not installed")
+    components.require_tools("strace")
     command = [sys.executable, "-c", "from maestro_cli.main import main; raise SystemExit(main())"]
     environ = {**alice.environ, "PYTHONDONTWRITEBYTECODE": ""}
     words = [word.replace("BOB", bob.session_id) for word in arguments.split()]

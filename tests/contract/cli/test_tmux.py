@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support import components
 from support.cli_shell import open_shell
 
 if TYPE_CHECKING:
@@ -71,10 +71,7 @@ class Terminal:
 
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
-    if shutil.which("tmux") is None:
-        if os.environ.get("CI"):
-            pytest.fail("tmux is not installed, and CI has to run this test")
-        pytest.skip("tmux is not installed: two shells in one were NOT tried")
+    components.require_tools("tmux")
     with open_shell() as person:
         opened = Terminal(person)
         try:

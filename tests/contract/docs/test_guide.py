@@ -1,8 +1,8 @@
-"""The user's guide: every command on its pages is run, in order, and prints what the page says.
+"""The user's guide: every command on its pages runs, in order, and prints the page's output.
 
-A fence says in whose terminal a block is typed: ```sh alice. `fails=3` after it: the last command ends with 3. A
-```text fence behind it is what was printed; `…` stands for anything, on a line of its own for any lines. Only a block
-with `skip=REASON` is not run, and the reasons are counted here.
+A fence names the terminal of a block: ```sh alice. With `fails=3`, the block's last command ends with exit code 3. A
+```text fence after the block has its output; `…` stands for any text, and on a line of its own for any lines. A block
+with `skip=REASON` does not run; the reasons are listed here. The port of the examples is replaced by a free one.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import pytest
 from maestro_clients.processes.broker_process import find
 from maestro_clients.processes.gateway_process import stop as stop_gateway
 from maestro_schemas.errors import CODES
+from support.far_office import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,24 +30,28 @@ if TYPE_CHECKING:
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3))
 GUIDE = os.path.join(ROOT, "docs", "guide")
 PAGES = sorted(name for name in os.listdir(GUIDE) if name.endswith(".md"))
-# Why a block can't be run here. Each reason is one a reader would accept.
+# Why a block can't run in a test.
 REASONS = {"made-by-the-readme", "needs-systemd", "opens-an-agent"}
+# The TCP port in the guide's examples; the next one is for notices. Another program may use it on this machine.
+EXAMPLE_PORT = "47610"
 
 _FENCE = re.compile(r"^```(sh|text|toml|python|http|json)?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 class Block(NamedTuple):
-    """One block of commands. `printed`: what the page says they print, None where it says nothing."""
+    """One block of commands."""
 
+    # Its line on the page.
     line: int
     terminal: str
     options: dict[str, str]
     commands: str
+    # The output that the page shows; None where it shows none.
     printed: str | None
 
 
 def blocks(page: str) -> list[Block]:
-    """A page's blocks, in order."""
+    """The blocks of a page, in order."""
     with open(os.path.join(GUIDE, page), encoding="utf-8") as file:
         text = file.read()
     found: list[Block] = []
@@ -64,7 +69,7 @@ def blocks(page: str) -> list[Block]:
 
 
 class Terminal:
-    """A bash of its own, as a person has one."""
+    """One interactive bash process."""
 
     def __init__(self, environ: dict[str, str], directory: str) -> None:
         self._bash = subprocess.Popen(
@@ -78,7 +83,7 @@ class Terminal:
         )
 
     def run(self, commands: str) -> tuple[list[str], str]:
-        """The exit codes of the commands that failed; and what all of them printed."""
+        """Run commands. Returns the exit codes of those that failed, and the output of all of them."""
         mark = uuid.uuid4().hex
         assert self._bash.stdin is not None
         assert self._bash.stdout is not None
@@ -98,7 +103,6 @@ class Terminal:
         raise AssertionError(f"the shell ended: {''.join(printed)}")
 
     def close(self) -> None:
-        """End it."""
         assert self._bash.stdin is not None
         assert self._bash.stdout is not None
         self._bash.stdin.close()
@@ -107,8 +111,8 @@ class Terminal:
 
 
 @contextmanager
-def desk() -> Iterator[dict[str, str]]:
-    """A person's environment: a home of its own with nothing in it, and `maestro` on the PATH."""
+def user_environ() -> Iterator[dict[str, str]]:
+    """The environment of a user with an empty home directory and `maestro` on the PATH."""
     home = tempfile.mkdtemp(prefix="mg-")
     runtime = tempfile.mkdtemp(prefix="mgr-")
     bin_dir = os.path.join(home, ".local", "bin")
@@ -138,7 +142,7 @@ def desk() -> Iterator[dict[str, str]]:
 
 
 def matches(wanted: str, printed: str) -> bool:
-    """Whether the printed text is what the page says."""
+    """Whether the output matches the page's text."""
     pattern = ""
     for line in wanted.splitlines():
         if line == "…":
@@ -149,8 +153,9 @@ def matches(wanted: str, printed: str) -> bool:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_each_command_does_what_the_page_says(page: str) -> None:
-    with desk() as environ:
+def test_each_command_prints_what_the_page_shows(page: str) -> None:
+    port = str(free_ports())
+    with user_environ() as environ:
         work = os.path.join(environ["HOME"], "work")
         os.mkdir(work)
         terminals: dict[str, Terminal] = {}
@@ -162,17 +167,17 @@ def test_each_command_does_what_the_page_says(page: str) -> None:
                 where = f"{page}:{block.line}"
                 if block.terminal not in terminals:
                     terminals[block.terminal] = Terminal(environ, work)
-                failed, printed = terminals[block.terminal].run(block.commands)
+                failed, printed = terminals[block.terminal].run(block.commands.replace(EXAMPLE_PORT, port))
                 wanted = [block.options["fails"]] if "fails" in block.options else []
                 assert failed == wanted, f"{where} failed with {failed}:\n{block.commands}\n{printed}"
                 if block.printed is not None:
-                    assert matches(block.printed, printed), f"{where} printed:\n{printed}"
+                    assert matches(block.printed.replace(EXAMPLE_PORT, port), printed), f"{where} printed:\n{printed}"
         finally:
             for terminal in terminals.values():
                 terminal.close()
 
 
-def test_most_blocks_are_run() -> None:
+def test_most_blocks_run() -> None:
     found = [block for page in PAGES for block in blocks(page)]
     skipped = [block for block in found if "skip" in block.options]
     assert len(found) - len(skipped) > 20
@@ -180,14 +185,14 @@ def test_most_blocks_are_run() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_each_code_is_one(page: str) -> None:
+def test_each_error_code_exists(page: str) -> None:
     with open(os.path.join(GUIDE, page), encoding="utf-8") as file:
         named = re.findall(r"`([A-Z]{3,}(?:_[A-Z]+)+)`", file.read())
     assert {code for code in named if not code.startswith("MAESTRO_")} - set(CODES) <= {"F_FULLFSYNC"}
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_each_link_leads_somewhere(page: str) -> None:
+def test_each_link_has_a_target(page: str) -> None:
     with open(os.path.join(GUIDE, page), encoding="utf-8") as file:
         targets = re.findall(r"\]\(([^)#]+)", file.read())
     for target in targets:

@@ -1,4 +1,4 @@
-"""What a running broker answers, publishes and writes fits the schemas and the page."""
+"""The replies, notices and files of a running broker match the schemas and PROTOCOL.md."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ METADATA = {
 
 
 def errors(name: str, document: Any) -> list[str]:
-    """What is wrong with a document."""
+    """The validation errors of a document."""
     validator = jsonschema.Draft202012Validator(SCHEMAS[f"{name}.schema.json"])
     return [error.message for error in validator.iter_errors(document)]
 
 
 def files(directory: str, suffix: str) -> list[Any]:
-    """The JSON documents of a directory's files, or of their lines."""
+    """The JSON documents in the files below a directory; of a `.jsonl` file, one per line."""
     found: list[Any] = []
     for folder, _, names in os.walk(directory):
         for name in sorted(names):
@@ -51,8 +51,8 @@ def files(directory: str, suffix: str) -> list[Any]:
     return found
 
 
-def exercised(office: PostOffice) -> list[tuple[str, dict[str, Any]]]:
-    """The answer to each command but `shutdown`, from a conversation that gives each something to say."""
+def conversation(office: PostOffice) -> list[tuple[str, dict[str, Any]]]:
+    """The reply to each command except `shutdown`, from a conversation in which no reply is empty."""
     ann, bob, operator = office.client("ann"), office.client("bob"), office.client()
     first, second, third = (new_message_id() for _ in range(3))
     bodies: list[tuple[Any, str, dict[str, Any]]] = [
@@ -103,7 +103,7 @@ def exercised(office: PostOffice) -> list[tuple[str, dict[str, Any]]]:
 
 
 def test_each_reply(open_office: PostOffice) -> None:
-    replies = exercised(open_office)
+    replies = conversation(open_office)
     replies.append(("shutdown", {"pid": open_office.client().shutdown()}))
     assert {command for command, _ in replies} == set(REQUESTS)
     for command, reply in replies:
@@ -127,21 +127,21 @@ def test_each_notice(open_office: PostOffice) -> None:
         watcher.setsockopt(zmq.RCVTIMEO, 5_000)
         watcher.connect(open_office.router().replace("broker.sock", "notices.sock"))
         watcher.setsockopt(zmq.SUBSCRIBE, b"bob|")
-        heard = [watcher.recv_multipart()]
-        exercised(open_office)
-        while heard[-1][0] != b"bob|session.changed":
-            heard.append(watcher.recv_multipart())
-    events = [topic.decode().removeprefix("bob|") for topic, _ in heard]
+        received = [watcher.recv_multipart()]
+        conversation(open_office)
+        while received[-1][0] != b"bob|session.changed":
+            received.append(watcher.recv_multipart())
+    events = [topic.decode().removeprefix("bob|") for topic, _ in received]
     assert events[:2] == ["head", "message.accepted"]
     assert {"message.read", "message.deleted"} <= set(events)
-    for (_, body), event in zip(heard, events, strict=True):
+    for (_, body), event in zip(received, events, strict=True):
         document = msgpack.unpackb(body)
         assert errors("event", document) == []
         assert document["event"] == event
 
 
 def test_each_file(open_office: PostOffice) -> None:
-    exercised(open_office)
+    conversation(open_office)
     queued = outbox_files.queue(
         open_office.data, Caller("ann", "t"), {"id": "msg_q", "to": "bob", "message": "Later", "metadata": {}}, 1
     )
@@ -159,11 +159,11 @@ def test_each_file(open_office: PostOffice) -> None:
             assert errors(schema, document) == []
 
 
-def test_stats_are_those_of_the_page(open_office: PostOffice) -> None:
+def test_stats_have_the_fields_of_the_page(open_office: PostOffice) -> None:
     page = os.path.join(os.path.dirname(__file__), os.pardir, os.pardir, os.pardir, "schemas", "PROTOCOL.md")
     with open(page, encoding="utf-8") as file:
         section = file.read().split("### `stats`")[1].split("\n###")[0]
-    # The list is the first paragraph; what follows explains it.
+    # The list is the first paragraph; the others explain it.
     listed = re.sub(r"\([^()]*\)", "", section.split("`{stats}`:")[1].split("\n\n")[0])
     stats = open_office.client().stats()
     assert set(stats) == set(re.findall(r"`(\w+)`", listed))
@@ -171,13 +171,13 @@ def test_stats_are_those_of_the_page(open_office: PostOffice) -> None:
         assert set(stats[name]) >= set(re.findall(r"`(\w+)`", inner)), name
 
 
-def test_an_outbox_file_that_waits_fits_until_it_is_gone(post_office: PostOffice) -> None:
+def test_a_refused_outbox_file_matches_the_schema(post_office: PostOffice) -> None:
     post_office.start()
     post_office.sessions("ann", "bob")
     post_office.stop()
     path = outbox_files.queue(post_office.data, Caller("ann"), {"id": "msg_q", "to": "nobody", "message": "Later"}, 1)
     post_office.start()
     failed = path.removesuffix(".json") + ".failed"
-    eventually(lambda: os.path.exists(failed), "the entry is refused for good")
+    eventually(lambda: os.path.exists(failed), "the entry is refused permanently")
     with open(failed, "rb") as file:
         assert errors("outbox-entry", json.loads(file.read())) == []

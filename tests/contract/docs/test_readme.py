@@ -1,4 +1,4 @@
-"""README.md: its commands exist, its two first ones are where CI finds them, and its tables are true."""
+"""README.md: its commands exist, CI finds its first two commands, and its tables match the code."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[list[str]]:
-    """Each call of `maestro` in README: in its shell blocks, and in the first column of its tables."""
+    """Each call of `maestro` in README: in the shell blocks, and in the first column of the tables."""
     calls = re.findall(r"(?<![\w./-])maestro (?:\"[^\"]*\"|[^\"&|#)\n])*", "".join(blocks("sh")))
     found = [shlex.split(call) for call in calls]
     for row in re.findall(r"^\| (`maestro .*?) \|", README, flags=re.MULTILINE):
@@ -48,14 +48,14 @@ def commands() -> list[list[str]]:
 
 
 def marked(name: str) -> str:
-    """The command behind a marker, which `.ci/run` reads the same way."""
+    """The command after a marker, which `.ci/run` reads in the same way."""
     [found] = re.findall(rf"<!-- command: {name} -->\n```sh\n(.+)\n```\n", README)
     assert isinstance(found, str)
     return found
 
 
 @pytest.mark.parametrize("call", commands(), ids=" ".join)
-def test_each_command_is_one_and_has_the_options_shown(call: list[str]) -> None:
+def test_each_command_exists_and_has_the_options_shown(call: list[str]) -> None:
     names = []
     for word in call[1:]:
         if not re.fullmatch(r"[a-z]+", word) or word in AGENTS:
@@ -74,7 +74,7 @@ def test_there_are_commands_to_check() -> None:
     assert len(commands()) > 20
 
 
-def test_the_first_two_commands_are_whole() -> None:
+def test_the_first_two_commands_are_complete() -> None:
     for name in ("run", "test"):
         assert marked(name).startswith("python3 -m venv .venv && .venv/bin/pip install ")
     assert marked("run").endswith("&& .venv/bin/maestro demo")
@@ -86,13 +86,15 @@ def test_the_first_two_commands_are_whole() -> None:
 
 def test_the_exit_codes() -> None:
     section = README.split("### Exit codes")[1].split("\n###")[0]
-    told = {int(number): meaning for number, meaning in re.findall(r"^\| (\d+) \| (.+?) \|$", section, re.MULTILINE)}
-    assert list(told) == sorted(exit_codes.MEANINGS)
+    documented = {
+        int(number): meaning for number, meaning in re.findall(r"^\| (\d+) \| (.+?) \|$", section, re.MULTILINE)
+    }
+    assert list(documented) == sorted(exit_codes.MEANINGS)
     for number, meaning in exit_codes.MEANINGS.items():
-        assert told[number].split()[0].rstrip(",:") == meaning.split()[0].rstrip(",:")
+        assert documented[number].split()[0].rstrip(",:") == meaning.split()[0].rstrip(",:")
 
 
-def test_each_variable_that_the_code_reads_is_told() -> None:
+def test_each_variable_that_the_code_reads_is_documented() -> None:
     code = "".join(
         read(directory, name)
         for package in PACKAGES
@@ -104,20 +106,20 @@ def test_each_variable_that_the_code_reads_is_told() -> None:
     known |= {f"MAESTRO_HTTP_{name.upper()}" for name in (*http_limits.DOCS, *http_limits.FRONT_DOCS)}
     known |= {name.removesuffix("_MS") for name in known}
     read_by_code = {name for name in re.findall(r'"(MAESTRO_[A-Z_]*[A-Z])"', code) if name not in known}
-    told = set(re.findall(r"`(MAESTRO_[A-Z_]+)`", README))
-    assert read_by_code <= told
-    assert told <= read_by_code | known
+    documented = set(re.findall(r"`(MAESTRO_[A-Z_]+)`", README))
+    assert read_by_code <= documented
+    assert documented <= read_by_code | known
 
 
-def test_each_default_is_the_code_s() -> None:
+def test_each_default_is_that_of_the_code() -> None:
     found = limits.Limits()
-    told = re.search(r"By default a message .*?\.\s+`maestro status`", README, re.DOTALL)
-    assert told is not None
-    numbers = [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", told[0])]
+    documented = re.search(r"By default a message .*?\.\s+`maestro status`", README, re.DOTALL)
+    assert documented is not None
+    numbers = [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", documented[0])]
     assert numbers == [found.text_chars_max, found.rate_limit, found.pending_max, found.retention_ms // 86_400_000]
 
 
-def test_each_link_leads_somewhere() -> None:
+def test_each_link_has_a_target() -> None:
     for target in re.findall(r"\]\(([^)#]+)", README):
         assert os.path.exists(os.path.join(ROOT, target)), target
 

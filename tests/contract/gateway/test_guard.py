@@ -15,7 +15,7 @@ import pytest
 
 from maestro_schemas.errors import CODES, MaestroError
 from maestro_schemas.http_limits import DOCS, HttpLimits
-from support import wire_http
+from support import components, wire_http
 from support.cli_shell import open_shell
 from support.gateways import Gateway
 from support.wire_http import Reply, ask, connect, head, is_closed, read
@@ -577,12 +577,12 @@ else:
 
 def as_uid(gateway: Gateway, uid: int, raw: bytes, then: str = "read") -> bytes:
     """What a program of another user is answered."""
+    components.require_root("running a program as another user")
     host, port = gateway.address
     command = [sys.executable, "-c", _STRANGER, host, str(port), str(uid), then]
     return subprocess.run(command, input=raw, capture_output=True, check=True, timeout=30).stdout
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a program as another user")
 def test_another_user_is_refused(office: PostOffice, gateway: Gateway) -> None:
     for raw in (head("/health"), post(), head("/ws", *UPGRADE)):
         answer = as_uid(gateway, NOBODY, raw)
@@ -592,7 +592,6 @@ def test_another_user_is_refused(office: PostOffice, gateway: Gateway) -> None:
     assert as_uid(gateway, 0, head("/health", b"Connection: close")).startswith(b"HTTP/1.1 200 ")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a program as another user")
 @pytest.mark.parametrize("then", ["close", "vanish"])
 def test_another_user_who_is_gone_already(office: PostOffice, gateway: Gateway, then: str) -> None:
     """A closed socket has no owner, and the kernel shows its number as root's: not believed."""

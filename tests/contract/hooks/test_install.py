@@ -162,7 +162,7 @@ def test_comments_stay_where_the_agent_has_them(home: Home) -> None:
     text = path.read_text()
     for line in ("// mine", '/* the look */ "ui": {"theme": "Dracula"}, // dark', '// none yet, see "AfterTool": []'):
         assert line in text
-    assert set(settings_entries.ours_in(text, comments=True)) == set(AGENTS["gemini-cli"].events)
+    assert set(settings_entries.own_entries(text, comments=True)) == set(AGENTS["gemini-cli"].events)
     home.done("uninstall", "gemini-cli")
     assert path.read_text() == COMMENTED
 
@@ -377,13 +377,13 @@ def test_in_and_out_of_any_settings(made: tuple[dict[str, Any], dict[str, Any] |
     document = rest if hooks is None else {"hooks": hooks, **rest} if front else {**rest, "hooks": hooks}
     text = json.dumps(document, indent=indent)
     wanted = entries(AGENTS["claude-code"], "/data")
-    once = settings_entries.installed(text, wanted, comments=False)
-    assert settings_entries.installed(once, wanted, comments=False) == once
+    once = settings_entries.add_entries(text, wanted, comments=False)
+    assert settings_entries.add_entries(once, wanted, comments=False) == once
     expected = {event: [*(hooks or {}).get(event, []), entry] for event, entry in wanted.items()}
     read = json.loads(once)
     assert {event: read["hooks"][event] for event in wanted} == expected
     assert {name: value for name, value in read.items() if name != "hooks"} == rest
-    out = json.loads(settings_entries.removed(once, comments=False))
+    out = json.loads(settings_entries.remove_entries(once, comments=False))
     left = {event: found for event, found in (hooks or {}).items() if found or event not in wanted}
     assert out == ({**rest, "hooks": left} if left else rest)
 

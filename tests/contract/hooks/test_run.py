@@ -17,7 +17,7 @@ import pytest
 from maestro_cli.hooks import shell_script
 from maestro_cli.hooks.agents import AGENTS
 from maestro_cli.hooks.context_text import BUDGET, CLOSING, OPENING, utf8_bytes
-from maestro_cli.hooks.session_links import path as link_path
+from maestro_cli.hooks.state_files import link_path
 from support.agent_forms import SESSION, answer_schema, said, text_of
 from support.cli_shell import Lines, Shell, open_shell
 from support.post_office import eventually

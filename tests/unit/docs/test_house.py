@@ -28,6 +28,10 @@ PACKAGES = {
     "maestro_cli": "cli",
 }
 LINES_MAX = 500
+# Unit tests of no one module: schemas/golden against the package.
+_OF_THE_WHOLE_PACKAGE = ("golden_vectors",)
+# What a contract of import-linter is about; exceptions (`ignore_imports`) name modules.
+_LISTS = ("source_modules", "forbidden_modules", "modules", "layers", "containers")
 MODULES_OF_A_FOLDER_MAX = 16
 FORBIDDEN_WORDS = {"manager", "helper", "helpers", "util", "utils", "common", "base", "service", "misc", "stuff"}
 # A process or a thread begins here, so this is the only place that can report an unexpected exception.
@@ -172,6 +176,23 @@ def _with_words() -> Iterator[str]:
             yield path
 
 
+def test_unit_tests_mirror_the_source() -> None:
+    """`tests/unit/broker/core/test_threads*.py` tests `maestro_broker/core/threads.py`, or a folder of that name."""
+    folders = {name.removeprefix("maestro_"): f"{folder}/{name}" for name, folder in PACKAGES.items()}
+    known = {path.removesuffix(".py") for path in OURS} | {os.path.dirname(path) for path in OURS}
+    misplaced = []
+    for path in modules("tests/unit"):
+        package, *inside = os.path.dirname(path).split("/")[2:]
+        name = os.path.basename(path).removesuffix(".py").removeprefix("test_")
+        if package == "docs" or name in ("conftest", *_OF_THE_WHOLE_PACKAGE):
+            continue
+        words = name.split("_")
+        names = ["_".join(words[:count]) for count in range(1, len(words) + 1)]
+        if known.isdisjoint("/".join([folders[package], *inside, one]) for one in names):
+            misplaced.append(path)
+    assert misplaced == []
+
+
 def test_a_folder_holds_few_modules() -> None:
     folders = [os.path.dirname(path) for path in OURS if os.path.basename(path) != "__init__.py"]
     counts = {folder: folders.count(folder) for folder in set(folders)}
@@ -180,12 +201,13 @@ def test_a_folder_holds_few_modules() -> None:
 
 def test_settings_name_packages_and_no_modules() -> None:
     """A list of modules would have to be changed with each new one."""
-    named = re.findall(r"\bmaestro_[a-z]+(?:[./][a-z_]+)+", text("pyproject.toml") + text("Justfile"))
-    modules_named = {_module(path) for path in OURS} & {name.replace("/", ".").removesuffix(".py") for name in named}
-    # `just schemas` runs it.
-    assert modules_named - {_module(path) for path in OURS if path.endswith("/__init__.py")} == {
-        "maestro_schemas.json_schema"
+    named = {
+        name for contract in _contracts() for key in _LISTS for one in contract.get(key, []) for name in one.split()
     }
+    named |= set(re.findall(r"maestro_[a-z]+(?:/[a-z_]+)*", _covered_whole()))
+    modules = {_module(path) for path in OURS if not path.endswith("/__init__.py")}
+    assert named & {"maestro_broker", "maestro_broker.core", "maestro_broker/core"}
+    assert {name.replace("/", ".") for name in named} & modules == set()
 
 
 def test_no_imports_go_round_in_a_circle() -> None:
@@ -271,11 +293,15 @@ def test_no_module_changes_its_globals(path: str) -> None:
 
 
 def test_coverage_counts_the_core_of_the_contract() -> None:
-    listed = re.search(r'^covered_whole := "(.*)"$', text("Justfile"), re.MULTILINE)
     [contract] = [found for found in _contracts() if found["type"] == "forbidden"]
-    assert listed is not None
     assert contract["source_modules"] == ["maestro_broker.core"]
-    assert "*/maestro_broker/core/*" in listed[1].split(",")
+    assert "*/maestro_broker/core/*" in _covered_whole().split(",")
+
+
+def _covered_whole() -> str:
+    found = re.search(r'^covered_whole := "(.*)"$', text("Justfile"), re.MULTILINE)
+    assert found is not None
+    return found[1]
 
 
 def _contracts() -> list[dict[str, Any]]:

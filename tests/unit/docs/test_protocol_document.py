@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from maestro_schemas import PROTOCOL_HEADER, PROTOCOL_VERSION, events, limits, messages, names, sessions
+from maestro_schemas import PROTOCOL_HEADER, PROTOCOL_VERSION, events, limits, names, vocabularies
 from maestro_schemas.commands import REPLIES, REQUESTS
 from maestro_schemas.errors import CODES, MaestroError
 from maestro_schemas.events import Event, EventName
@@ -130,11 +130,11 @@ def test_each_event_and_its_documented_names() -> None:
 def test_each_allowed_value_is_named() -> None:
     spans = set(protocol_page.spans(protocol_page.text()))
     for kind in (
-        messages.MessageStatus,
-        messages.MessageType,
-        messages.Priority,
-        sessions.Role,
-        sessions.SessionStatus,
+        vocabularies.MessageStatus,
+        vocabularies.MessageType,
+        vocabularies.Priority,
+        vocabularies.Role,
+        vocabularies.SessionStatus,
         ConfirmKind,
     ):
         assert set(typing.get_args(kind)) <= spans

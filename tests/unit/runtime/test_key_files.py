@@ -102,9 +102,9 @@ def test_what_is_no_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("scope", "words"),
     [
-        ({"operator": True}, "everybody, as the operator"),
+        ({"operator": True}, "every session, as the operator"),
         ({"any_session": True}, "any session"),
-        ({"own": True, "sessions": ("ann",)}, "what it starts, ann"),
+        ({"own": True, "sessions": ("ann",)}, "the sessions it starts, ann"),
         ({"project": "shop"}, "project shop"),
     ],
 )

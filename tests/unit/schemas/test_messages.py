@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 import maestro_schemas
-from maestro_schemas.messages import PRIORITY_RANK, Message, Metadata, Priority
-from maestro_schemas.sessions import ACTIVE, ActiveStatus, EndStatus, Session, SessionStatus, StoredSession
+from maestro_schemas.messages import PRIORITY_RANK, Message, Metadata
+from maestro_schemas.sessions import ACTIVE, Session, StoredSession
+from maestro_schemas.vocabularies import ActiveStatus, EndStatus, Priority, SessionStatus
 
 DOCUMENT = {
     "id": "msg_1",

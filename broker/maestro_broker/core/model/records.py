@@ -13,9 +13,10 @@ from msgspec import Struct
 
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event, EventName
-from maestro_schemas.messages import Message, MessageStatus
+from maestro_schemas.messages import Message
 from maestro_schemas.requests import ConfirmKind
 from maestro_schemas.sessions import StoredSession
+from maestro_schemas.vocabularies import MessageStatus
 
 
 class Accepted(Struct, gc=False, frozen=True, tag="accepted"):

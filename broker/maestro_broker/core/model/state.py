@@ -13,8 +13,9 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from maestro_broker.core import validation
-from maestro_schemas.messages import Message, MessageStatus
+from maestro_schemas.messages import Message
 from maestro_schemas.names import SYSTEM_SENDER, message_time_ms
+from maestro_schemas.vocabularies import MessageStatus
 
 from .deadlines import Deadlines
 from .loop_guard import PairHistory, pair_key

@@ -7,24 +7,18 @@ from __future__ import annotations
 
 import os
 
-from cyclopts import App
-
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
 
-init = App(
-    name="init",
-    help_epilogue="""\
+DETAILS = """\
 Every line is a comment with the default in it: take the `#` away before those
 that you change. A file that is there stays as it is.
 
 Examples:
-  maestro config init""",
-)
+  maestro config init"""
 
 
-@init.default
 def run() -> int:
     """Write the file."""
     from maestro_cli.settings_view import template

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from cyclopts import App
-
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 
-path = App(
-    name="path",
-    help_epilogue="""It need not be there. MAESTRO_CONFIG names another one.
+DETAILS = """\
+It need not be there. MAESTRO_CONFIG names another one.
 
 Examples:
   maestro config path
-  $EDITOR "$(maestro config path)\"""",
-)
+  $EDITOR "$(maestro config path)\""""
 
 
-@path.default
 def run() -> int:
     """Print the path."""
     from maestro_runtime.paths import config_file

@@ -5,16 +5,16 @@ Rule: it only looks. Of the broker that runs it says what is in force there, not
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import App, Parameter
-
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 
-show = App(
-    name="show",
-    help_epilogue="""\
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated
+
+    from maestro_cli.options import Option
+
+DETAILS = """\
 While a broker runs, its limits are those of its start: its flags, its
 environment and the file as it was then. The rest is what the next start would
 see.
@@ -22,23 +22,21 @@ see.
 Examples:
   maestro config show
   maestro config show retention http.port
-  maestro config show --json""",
-)
+  maestro config show --json"""
 
 
-@show.default
 def run(
-    *names: Annotated[str, Parameter(help="Only these, such as rate_limit or http.port. Default: all.")],
+    *names: Annotated[str, Option(help="Only these, such as rate_limit or http.port. Default: all.")],
     as_json: Annotated[
-        bool, Parameter(name="--json", help="Print everything as one JSON object, names to settings.")
+        bool, Option(name="--json", help="Print everything as one JSON object, names to settings.")
     ] = False,
 ) -> int:
     """Show the settings."""
     from maestro_cli import settings_view
     from maestro_cli.output.render import plain
 
-    picture = settings_view.look(CommandContext.here())
-    chosen = settings_view.chosen(picture.settings, names)
+    picture = settings_view.collect(CommandContext.here())
+    chosen = settings_view.select(picture.settings, names)
     if as_json:
         shown = {row.name: {key: value for key, value in row._asdict().items() if key != "name"} for row in chosen}
         streams.say_json({"path": picture.path, "pid": picture.pid, "changed": picture.changed, "settings": shown})

@@ -1,75 +1,55 @@
-"""`maestro hooks install`: mail in an agent's context from now on.
+"""`maestro hooks install`: adds the hooks to an agent's settings, so that it gets its mail.
 
-Rule: the script first and the settings after it, so that no agent ever calls what is not there.
+Rule: the script is written before the settings, so that an agent never calls a script that does not exist.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-from typing import Annotated, Literal
 
-from cyclopts import App, Parameter
-
-from maestro_cli.context import CommandContext
-from maestro_cli.hooks import agents, installation, shell_script
+from maestro_cli.hooks import installation, shell_script
 from maestro_cli.output import streams
 
-install = App(
-    name="install",
-    usage="maestro hooks install AGENT [OPTIONS]",
-    help_epilogue="""\
+from .arguments import AgentName, AsJson, DryRun, Scope, SettingsFile
+
+USAGE = "maestro hooks install AGENT [OPTIONS]"
+DETAILS = """\
 It adds one entry for each event to the agent's own settings and leaves all else
 in them as it is; the text from before is kept beside the file
 (.before-maestro). Doing it again changes nothing. `maestro hooks uninstall`
-takes the entries out again.
+removes the entries.
 
 Examples:
   maestro hooks install claude-code
   maestro hooks install codex --dry-run
-  maestro hooks install gemini-cli --scope project""",
-)
+  maestro hooks install gemini-cli --scope project"""
 
 
-@install.default
-def run(
-    agent: Annotated[
-        Literal["claude-code", "codex", "gemini-cli"], Parameter(name="AGENT", help="Which agent's settings.")
-    ],
-    /,
-    *,
-    scope: Annotated[
-        Literal["user", "project"],
-        Parameter(help="Your own settings, or those of the project in this directory. Default: user."),
-    ] = "user",
-    dry_run: Annotated[bool, Parameter(name="--dry-run", help="Only show what the file would hold.")] = False,
-    as_json: Annotated[bool, Parameter(name="--json", help="Print what was done as JSON.")] = False,
-) -> int:
+def run(agent: AgentName, /, *, scope: Scope = "user", dry_run: DryRun = False, as_json: AsJson = False) -> int:
     """Install the hooks of one agent."""
-    context = CommandContext.here()
-    kind = agents.named(agent)
-    path = kind.settings_path(scope, context.environ, os.getcwd())
-    plan = installation.to_install(kind, path, installation.entries(kind, context.data))
-    # Also where nothing changes in the settings: the interpreter may have moved, or the script be gone.
-    shell_script.text(context.data, sys.executable)
+    kind, path, data = SettingsFile.of(agent, scope)
+    change = installation.plan_install(kind, path, installation.entries(kind, data))
+    # The script is written even if the settings stay: it may be missing, or name an interpreter that has moved.
+    shell_script.text(data, sys.executable)
     if not dry_run:
-        shell_script.write(context.data, sys.executable)
-        plan.carry_out()
-    done = {
-        "agent": agent,
-        "scope": scope,
-        "path": path,
-        "changed": plan.changes,
-        "dryRun": dry_run,
-        "events": list(kind.events),
-        "script": shell_script.script_path(context.data),
-        "backup": plan.backup if plan.changes and plan.before is not None else None,
-    }
+        shell_script.write(data, sys.executable)
+        change.apply()
     if as_json:
-        streams.say_json(done)
+        streams.say_json(
+            {
+                "agent": agent,
+                "scope": scope,
+                "path": path,
+                "changed": change.is_needed,
+                "dryRun": dry_run,
+                "events": list(kind.events),
+                "script": shell_script.script_path(data),
+                "backup": change.backup if change.is_needed and change.before is not None else None,
+            }
+        )
     elif dry_run:
-        streams.say((plan.after or "").rstrip("\n"))
-    elif plan.changes:
+        streams.say((change.after or "").rstrip("\n"))
+    elif change.is_needed:
         streams.say(f"Installed the hooks of {agent} in {path}: {', '.join(kind.events)}.\n{kind.remark}")
     else:
         streams.say(f"The hooks of {agent} are in {path} already.")

@@ -1,38 +1,37 @@
-"""`maestro hooks run`: what an agent calls.
+"""`maestro hooks run`: the command that an agent's hook calls.
 
-Rule: this is its help only. `main` answers the call itself before any parser is imported, because agents wait for it.
+Rule: this module only has the help. `main` answers a call before it imports a parser, because the agent waits.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import App, Parameter
-
 from maestro_cli.hooks import invocation
 
-run_hook = App(
-    name="run",
-    usage="maestro hooks run AGENT EVENT [OPTIONS]",
-    help_epilogue="""\
-It reads the agent's JSON from standard input and answers in the agent's form,
-or not at all. Its exit code is always 0, because agents take others for an
-order to stop; what went wrong is in logs/hooks.log in the data directory.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated
+
+    from maestro_cli.options import Option
+
+USAGE = "maestro hooks run AGENT EVENT [OPTIONS]"
+DETAILS = """\
+It reads the agent's JSON from standard input. It prints an answer in the
+agent's format, or nothing. Its exit code is always 0, because agents read other
+codes as an order to stop. Errors are in logs/hooks.log in the data directory.
 
 Examples:
   maestro hooks run claude-code UserPromptSubmit < input.json
-  maestro hooks run gemini-cli AfterTool < input.json""",
-)
+  maestro hooks run gemini-cli AfterTool < input.json"""
 
 
-@run_hook.default
 def run(
-    agent: Annotated[str, Parameter(name="AGENT", help="claude-code, codex or gemini-cli.")],
-    event: Annotated[str, Parameter(name="EVENT", help="The agent's own name of the event.")],
+    agent: Annotated[str, Option(name="AGENT", help="claude-code, codex or gemini-cli.")],
+    event: Annotated[str, Option(name="EVENT", help="The agent's own name of the event.")],
     /,
     *,
     agent_pid: Annotated[
-        int, Parameter(name="--agent-pid", metavar="PID", help="The agent's process, by which it is known again.")
+        int,
+        Option(name="--agent-pid", metavar="PID", help="The agent's process, which identifies it."),
     ] = 0,
 ) -> int:
     """Answer one call of a hook."""

@@ -1,62 +1,56 @@
-"""`maestro hooks show`: what would be installed, to read it first or to put it in place by hand.
+"""`maestro hooks show`: prints what would be installed, to read it first or to install it by hand.
 
 Rule: changes nothing.
 """
 
 from __future__ import annotations
 
-import os
-from typing import Annotated, Literal
-
-from cyclopts import App, Parameter
-
 from maestro_cli.context import CommandContext
-from maestro_cli.hooks import agents, installation, shell_script
+from maestro_cli.hooks import installation, shell_script
 from maestro_cli.output import streams
 
-show = App(
-    name="show",
-    usage="maestro hooks show AGENT [OPTIONS]",
-    help_epilogue="""\
+from .arguments import Scope, SettingsFile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated, Literal
+
+    from maestro_cli.options import Option
+
+USAGE = "maestro hooks show AGENT [OPTIONS]"
+DETAILS = """\
 `prompt-display` is a script for any agent that shows what a command prints at
 its prompt: save it, and make it executable.
 
 Examples:
   maestro hooks show claude-code
   maestro hooks show codex --json
-  maestro hooks show prompt-display > prompt-display""",
-)
+  maestro hooks show prompt-display > prompt-display"""
 
 
-@show.default
 def run(
     agent: Annotated[
         Literal["claude-code", "codex", "gemini-cli", "prompt-display"],
-        Parameter(name="AGENT", help="Which agent's entries, or the plain script."),
+        Option(name="AGENT", help="Which agent's entries, or the plain script."),
     ],
     /,
     *,
-    scope: Annotated[
-        Literal["user", "project"],
-        Parameter(help="Your own settings, or those of the project in this directory. Default: user."),
-    ] = "user",
+    scope: Scope = "user",
     as_json: Annotated[
-        bool, Parameter(name="--json", help="Print {agent, path, installed, hooks} on one line.")
+        bool, Option(name="--json", help="Print {agent, path, installed, hooks} on one line.")
     ] = False,
 ) -> int:
-    """Show the entries, and where they belong."""
+    """Show the entries, and the file that they belong in."""
     import json
 
-    context = CommandContext.here()
     if agent == "prompt-display":
-        text = shell_script.prompt_display(context.environ)
+        text = shell_script.prompt_display(CommandContext.here().environ)
         streams.say(streams.json_line({"agent": agent, "script": text}) if as_json else text.rstrip("\n"))
         return 0
-    kind = agents.named(agent)
-    path = kind.settings_path(scope, context.environ, os.getcwd())
-    entries = installation.entries(kind, context.data)
+    kind, path, data = SettingsFile.of(agent, scope)
+    entries = installation.entries(kind, data)
     hooks = {event: [entry] for event, entry in entries.items()}
-    installed = not installation.to_install(kind, path, entries).changes
+    installed = not installation.plan_install(kind, path, entries).is_needed
     if as_json:
         streams.say_json({"agent": agent, "path": path, "installed": installed, "hooks": hooks})
         return 0

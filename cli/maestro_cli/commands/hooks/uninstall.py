@@ -1,61 +1,39 @@
-"""`maestro hooks uninstall`: the agent's settings as they were.
+"""`maestro hooks uninstall`: removes the hooks from an agent's settings.
 
-Rule: only our own entries go; the script stays, since other settings may call it.
+Rule: only our own entries are removed. The script stays, because other settings may call it.
 """
 
 from __future__ import annotations
 
-import os
-from typing import Annotated, Literal
-
-from cyclopts import App, Parameter
-
-from maestro_cli.context import CommandContext
-from maestro_cli.hooks import agents, installation
+from maestro_cli.hooks import installation
 from maestro_cli.output import streams
 
-uninstall = App(
-    name="uninstall",
-    usage="maestro hooks uninstall AGENT [OPTIONS]",
-    help_epilogue="""\
-Where nobody else has changed the settings since, they are afterwards what they
-were before, to the byte.
+from .arguments import AgentName, AsJson, DryRun, Scope, SettingsFile
+
+USAGE = "maestro hooks uninstall AGENT [OPTIONS]"
+DETAILS = """\
+If no other program has changed the settings since, they are afterwards what
+they were before, to the byte.
 
 Examples:
   maestro hooks uninstall claude-code
-  maestro hooks uninstall gemini-cli --scope project --dry-run""",
-)
+  maestro hooks uninstall gemini-cli --scope project --dry-run"""
 
 
-@uninstall.default
-def run(
-    agent: Annotated[
-        Literal["claude-code", "codex", "gemini-cli"], Parameter(name="AGENT", help="Which agent's settings.")
-    ],
-    /,
-    *,
-    scope: Annotated[
-        Literal["user", "project"],
-        Parameter(help="Your own settings, or those of the project in this directory. Default: user."),
-    ] = "user",
-    dry_run: Annotated[bool, Parameter(name="--dry-run", help="Only show what the file would hold.")] = False,
-    as_json: Annotated[bool, Parameter(name="--json", help="Print what was done as JSON.")] = False,
-) -> int:
-    """Take the hooks of one agent out of its settings."""
-    context = CommandContext.here()
-    kind = agents.named(agent)
-    path = kind.settings_path(scope, context.environ, os.getcwd())
-    plan = installation.to_uninstall(kind, path)
+def run(agent: AgentName, /, *, scope: Scope = "user", dry_run: DryRun = False, as_json: AsJson = False) -> int:
+    """Remove the hooks of one agent from its settings."""
+    kind, path, _ = SettingsFile.of(agent, scope)
+    change = installation.plan_uninstall(kind, path)
     if not dry_run:
-        plan.carry_out()
-        if plan.changes and plan.restores:
-            installation.forget_backup(path)
+        change.apply()
     if as_json:
-        streams.say_json({"agent": agent, "scope": scope, "path": path, "changed": plan.changes, "dryRun": dry_run})
+        streams.say_json(
+            {"agent": agent, "scope": scope, "path": path, "changed": change.is_needed, "dryRun": dry_run}
+        )
     elif dry_run:
-        streams.say("(no file)" if plan.after is None else plan.after.rstrip("\n"))
-    elif plan.changes:
-        streams.say(f"Took the hooks of {agent} out of {path}.")
+        streams.say("(no file)" if change.after is None else change.after.rstrip("\n"))
+    elif change.is_needed:
+        streams.say(f"Removed the hooks of {agent} from {path}.")
     else:
         streams.say(f"There are no hooks of ours in {path}.")
     return 0

@@ -5,31 +5,30 @@ Rule: read from the files, so it works with the broker down; there is no secret 
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import App, Parameter
-
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 
-list_keys = App(
-    name="list",
-    help_epilogue="""When each was last heard of: maestro status
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated
+
+    from maestro_cli.options import Option
+
+DETAILS = """\
+When each was last heard of: maestro status
 
 Examples:
   maestro keys list
-  maestro keys list --json""",
-)
+  maestro keys list --json"""
 
 
-@list_keys.default
-def run(*, as_json: Annotated[bool, Parameter(name="--json", help='Print {"keys": [...]} as JSON.')] = False) -> int:
+def run(*, as_json: Annotated[bool, Option(name="--json", help='Print {"keys": [...]} as JSON.')] = False) -> int:
     """List the keys."""
     from maestro_cli.output.render import age
     from maestro_runtime import key_files
 
     context = CommandContext.here()
-    context.check_near("list the keys of")
+    context.check_local("list the keys of")
     keys = key_files.read_all(context.data)
     if as_json:
         shown = [

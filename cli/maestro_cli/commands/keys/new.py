@@ -7,17 +7,18 @@ is not allowed: without options the key speaks only for the sessions that are st
 from __future__ import annotations
 
 import os
-from typing import Annotated
-
-from cyclopts import App, Parameter
 
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
 
-new = App(
-    name="new",
-    help_epilogue="""\
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated
+
+    from maestro_cli.options import Option
+
+DETAILS = """\
 Take the file to the other machine in private (scp), and say there:
   export MAESTRO_BROKER=tcp://HOST:PORT MAESTRO_KEY_FILE=PATH
 The same name may be used again once its key was revoked; the new key then
@@ -27,33 +28,31 @@ Examples:
   maestro keys new laptop --out laptop.key
   maestro keys new builder --project shop
   maestro keys new one-worker --session sess_a --session sess_b
-  maestro keys new my-desk --operator""",
-)
+  maestro keys new my-desk --operator"""
 
 
-@new.default
 def run(
-    name: Annotated[str, Parameter(help="What the key is called in lists and logs.")],
+    name: Annotated[str, Option(help="What the key is called in lists and logs.")],
     /,
     *,
     session: Annotated[
         list[str] | None,
-        Parameter(metavar="ID", help="It may speak for this session only; may be repeated."),
+        Option(metavar="ID", help="It may speak for this session only; may be repeated."),
     ] = None,
     project: Annotated[
-        str | None, Parameter(metavar="PROJECT", help="It may speak for the sessions of this project.")
+        str | None, Option(metavar="PROJECT", help="It may speak for the sessions of this project.")
     ] = None,
-    any_session: Annotated[bool, Parameter(name="--any", help="It may speak for every session.")] = False,
-    orchestrator: Annotated[bool, Parameter(help="It may start orchestrators, not only workers.")] = False,
+    any_session: Annotated[bool, Option(name="--any", help="It may speak for every session.")] = False,
+    orchestrator: Annotated[bool, Option(help="It may start orchestrators, not only workers.")] = False,
     operator: Annotated[
-        bool, Parameter(help="It may do all that a person on this machine may, stopping the broker among it.")
+        bool, Option(help="It may do all that a person on this machine may, stopping the broker among it.")
     ] = False,
     out: Annotated[
         str | None,
-        Parameter(metavar="FILE", help="Where the key file is made. Default: NAME.key, in this directory."),
+        Option(metavar="FILE", help="Where the key file is made. Default: NAME.key, in this directory."),
     ] = None,
     as_json: Annotated[
-        bool, Parameter(name="--json", help='Print {"name", "file", "speaksFor"} as JSON; never the secret.')
+        bool, Option(name="--json", help='Print {"name", "file", "speaksFor"} as JSON; never the secret.')
     ] = False,
 ) -> int:
     """Make a key."""
@@ -63,7 +62,7 @@ def run(
     from maestro_schemas.names import is_id
 
     context = CommandContext.here()
-    context.check_near("make a key for")
+    context.check_local("make a key for")
     for text in (name, *(session or [])):
         if not is_id(text):
             raise MaestroError("INVALID_ID", f"{text!r:.100} can't be an id", "Use 1 to 64 of A-Z a-z 0-9 _ -.")

@@ -6,30 +6,33 @@ off within a second what only listens.
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import App, Parameter
-
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
 
-revoke = App(name="revoke", help_epilogue="Examples:\n  maestro keys revoke laptop")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated
+
+    from maestro_cli.options import Option
+
+DETAILS = """\
+Examples:
+  maestro keys revoke laptop"""
 
 
-@revoke.default
 def run(
-    name: Annotated[str, Parameter(help="The key's name, as `maestro keys list` shows it.")],
+    name: Annotated[str, Option(help="The key's name, as `maestro keys list` shows it.")],
     /,
     *,
-    as_json: Annotated[bool, Parameter(name="--json", help='Print {"name", "revokedAt"} as JSON.')] = False,
+    as_json: Annotated[bool, Option(name="--json", help='Print {"name", "revokedAt"} as JSON.')] = False,
 ) -> int:
     """Revoke a key."""
     from maestro_runtime import key_files
     from maestro_schemas.names import is_id
 
     context = CommandContext.here()
-    context.check_near("revoke a key of")
+    context.check_local("revoke a key of")
     key = key_files.read(context.data, name) if is_id(name) else None
     if key is None:
         raise MaestroError("KEY_NOT_FOUND", f"there is no key {name!r:.80}", "`maestro keys list` shows them.")

@@ -6,21 +6,19 @@ newest first, each with why and when. It changes nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import App, Parameter
-
 from maestro_cli.arguments import positive
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Annotated, Any
+
+    from maestro_cli.options import Option
     from maestro_schemas.documents import MessageDoc
     from maestro_schemas.outbox_entry import OutboxEntry
 
-dead = App(
-    name="dead",
-    help_epilogue="""\
+DETAILS = """\
 What this session sent that expired before it was delivered, or that the outbox
 held and the broker then refused. A person without a session sees everybody's.
 What was refused at once was told at once, and is not kept. Messages go after
@@ -29,24 +27,20 @@ the retention, and from here with them.
 Examples:
   maestro message dead
   maestro message dead --limit 100 --json
-  maestro message retry msg_1770536761607_k3v9x2m1a""",
-)
+  maestro message retry msg_1770536761607_k3v9x2m1a"""
 
 _DEFAULT_COUNT = 20
 _PREVIEW_CHARS = 60
 
 
-@dead.default
 def run(
     *,
     session: Annotated[
-        str | None, Parameter(metavar="SESSION", help="Only what this session sent; for a person.")
+        str | None, Option(metavar="SESSION", help="Only what this session sent; for a person.")
     ] = None,
-    limit: Annotated[
-        int, Parameter(metavar="N", help=f"How many at most. Default: {_DEFAULT_COUNT}.")
-    ] = _DEFAULT_COUNT,
+    limit: Annotated[int, Option(metavar="N", help=f"How many at most. Default: {_DEFAULT_COUNT}.")] = _DEFAULT_COUNT,
     as_json: Annotated[
-        bool, Parameter(name="--json", help='Print {"letters": [...], "count", "hasMore"} as JSON.')
+        bool, Option(name="--json", help='Print {"letters": [...], "count", "hasMore"} as JSON.')
     ] = False,
 ) -> int:
     """List the dead letters."""

@@ -5,26 +5,25 @@ Rule: by the receiver or a person; its sender still learns that it was deleted.
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import App, Parameter
-
 from maestro_cli.context import CommandContext
 from maestro_cli.output.results import report_results
 
-delete = App(
-    name="delete",
-    usage="maestro message delete ID... [OPTIONS]",
-    help_epilogue="""Examples:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated
+
+    from maestro_cli.options import Option
+
+USAGE = "maestro message delete ID... [OPTIONS]"
+DETAILS = """\
+Examples:
   maestro message delete msg_1770536761607_k3v9x2m1a
-  maestro message delete msg_1770536761607_k3v9x2m1a --json""",
-)
+  maestro message delete msg_1770536761607_k3v9x2m1a --json"""
 
 
-@delete.default
 def run(
-    *message_ids: Annotated[str, Parameter(name="ID", help="The messages' ids; one or more.")],
-    as_json: Annotated[bool, Parameter(name="--json", help='Print {"results": [...]} as JSON.')] = False,
+    *message_ids: Annotated[str, Option(name="ID", help="The messages' ids; one or more.")],
+    as_json: Annotated[bool, Option(name="--json", help='Print {"results": [...]} as JSON.')] = False,
 ) -> int:
     """Delete messages."""
     from maestro_cli.arguments import at_least_one

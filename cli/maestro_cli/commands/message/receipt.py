@@ -1,31 +1,28 @@
-"""`maestro message receipt`: what became of a message, for its sender.
+"""`maestro message receipt`: the delivery of a message, for its sender.
 
-Rule: each step with when and by what, or why there is none; the text is not shown again.
+Rule: each step with its time and its cause, or the reason why a step is missing; the text is not shown again.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import App, Parameter
-
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Annotated, Any
+
+    from maestro_cli.options import Option
     from maestro_schemas.documents import MessageDoc
 
-receipt = App(
-    name="receipt",
-    help_epilogue="""\
+DETAILS = """\
 `accepted`: it is on disk. `offered`: its id was shown. `delivered`: its text
-was written out to the receiver, by what is said. `read`: the receiver
-acknowledged it. `session send --wait delivered` waits for a step.
+was written out to the receiver, by the named command or hook. `read`: the
+receiver acknowledged it. `session send --wait delivered` waits for a step.
 
 Examples:
   maestro message receipt msg_1770536761607_k3v9x2m1a
-  maestro message receipt msg_1770536761607_k3v9x2m1a --json""",
-)
+  maestro message receipt msg_1770536761607_k3v9x2m1a --json"""
 
 _STEPS = (
     ("accepted", "createdAt", None),
@@ -35,30 +32,30 @@ _STEPS = (
 )
 
 
-@receipt.default
 def run(
-    message_id: Annotated[str, Parameter(name="ID", help="The message's id.")],
+    message_id: Annotated[str, Option(name="ID", help="The message's id.")],
     /,
     *,
     as_json: Annotated[
-        bool, Parameter(name="--json", help='Print {"id", "status", "steps": [{"step", "at", "via"?}], ...}.')
+        bool, Option(name="--json", help='Print {"id", "status", "steps": [{"step", "at", "via"?}], ...}.')
     ] = False,
 ) -> int:
     """Show the receipt of a message."""
     context = CommandContext.here()
     with context.client() as client:
-        message = client.message(message_id)
+        found = client.message_with_people(message_id)
+        message = found["message"]
         if as_json:
             streams.say_json(_document(message))
             return 0
-        from maestro_cli.output.display_names import DisplayNames
-        from maestro_cli.output.render import history
-
-        receiver = DisplayNames(client).label(message["to"])
         has_ended = message["status"] == "pending" and "completedAt" in client.session(message["to"])
+    from maestro_cli.output.display_names import DisplayNames
+    from maestro_cli.output.render import history
+
+    receiver = DisplayNames(found.get("people", {})).label(message["to"])
     lines = [f"{message['id']} to {receiver}: {message['status']}", *history(message, now_ms())]
     if message["status"] == "pending":
-        waits = "has ended: it waits until that comes back, the same id" if has_ended else "has not been shown it"
+        waits = "has ended: it waits until that session starts again" if has_ended else "has not been shown it"
         lines.append(f"  not delivered yet: its receiver {waits}")
     elif message["status"] == "delivered":
         lines.append("  not acknowledged yet")

@@ -1,13 +1,9 @@
-"""`maestro message reply`: answer a message, to whoever sent it.
+"""`maestro message reply`: answer a message; the answer is sent to its sender.
 
-Rule: the answer is a message like any other; that it is one is in its metadata, and they form a thread.
+Rule: the answer is an ordinary message. Its metadata names the message that it answers, and both form a thread.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from cyclopts import App, Parameter
 
 from maestro_cli import arguments
 from maestro_cli.context import CommandContext
@@ -15,12 +11,25 @@ from maestro_cli.sending import send_flow
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import SYSTEM_SENDER
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from maestro_schemas.documents import MetadataDoc, OutgoingDoc
+    from typing import Annotated
 
-reply = App(
-    name="reply",
-    help_epilogue="""\
+    from maestro_cli.options import (
+        FileOption,
+        MessageOption,
+        OnEndedOption,
+        Option,
+        OutcomeOption,
+        PriorityOption,
+        RequireAckOption,
+        TimeoutOption,
+        WaitOption,
+        WaitReplyOption,
+    )
+    from maestro_schemas.documents import MessageDoc, OutgoingDoc
+
+DETAILS = """\
 The sender is the session of this shell. `maestro message thread ID` shows the
 whole conversation.
 
@@ -28,71 +37,53 @@ Examples:
   maestro message reply msg_1770536761607_k3v9x2m1a --message "Done."
   git diff | maestro message reply msg_1770536761607_k3v9x2m1a --file -
   maestro message reply msg_1770536761607_k3v9x2m1a -m "Which one?" \\
-      --wait-reply --timeout 5m""",
-)
+      --wait-reply --timeout 5m"""
 
 
-@reply.default
 def run(
-    message_id: Annotated[str, Parameter(name="ID", help="The message that is answered.")],
+    message_id: Annotated[str, Option(name="ID", help="The message to answer.")],
     /,
     *,
-    message: Annotated[
-        str | None,
-        Parameter(name=["--message", "-m"], metavar="TEXT", allow_leading_hyphen=True, help="The text."),
-    ] = None,
-    file: Annotated[
-        str | None,
-        Parameter(
-            name=["--file", "-f"],
-            metavar="PATH",
-            allow_leading_hyphen=True,
-            help="A UTF-8 file that holds the text instead; `-` is standard input.",
-        ),
-    ] = None,
-    priority: Annotated[Literal["low", "medium", "high"] | None, Parameter(help="Default: medium.")] = None,
-    on_ended: Annotated[
-        Literal["error", "queue", "redirect"] | None,
-        Parameter(help="What becomes of it where the receiver has ended, as in `session send`."),
-    ] = None,
-    require_ack: Annotated[bool, Parameter(negative=(), help="Ask for `maestro message read ID`.")] = False,
-    wait: Annotated[
-        Literal["delivered", "read"] | None, Parameter(help="Return only when the receiver has got that far.")
-    ] = None,
-    wait_reply: Annotated[bool, Parameter(negative=(), help="Return only when it was answered in turn.")] = False,
-    timeout: Annotated[
-        str, Parameter(metavar="DURATION", help="How long to wait, then exit code 7. Default: 30s.")
-    ] = "30s",
-    as_json: Annotated[bool, Parameter(name="--json", help="Print the outcome as one JSON object.")] = False,
+    message: MessageOption = None,
+    file: FileOption = None,
+    priority: PriorityOption = None,
+    on_ended: OnEndedOption = None,
+    require_ack: RequireAckOption = False,
+    wait: WaitOption = None,
+    wait_reply: WaitReplyOption = False,
+    timeout: TimeoutOption = None,
+    as_json: OutcomeOption = False,
 ) -> int:
     """Answer a message."""
-    from maestro_clients.protocol.new_ids import new_message_id
-
     context = CommandContext.here()
     context.session()
     text = arguments.text_of(message, file)
     waiting = send_flow.awaited(wait, timeout, reply=wait_reply)
-    with context.client() as client:
-        answered = client.message(message_id)
-    own = answered["from"] == context.session()
-    if answered["from"] == SYSTEM_SENDER:
+    with context.client() if waiting is None else context.full_client() as client:
+        outgoing = _answer(client.message(message_id), text, context.session())
+        if priority is not None and priority != "medium":
+            outgoing["metadata"]["priority"] = priority
+        if require_ack:
+            outgoing["metadata"]["requiresAck"] = True
+        if on_ended is not None:
+            outgoing["onEnded"] = on_ended
+        return send_flow.send(context, outgoing, client=client, wait=waiting, as_json=as_json)
+
+
+def _answer(message: MessageDoc, text: str, own: str) -> OutgoingDoc:
+    """Raises MaestroError INVALID for a message that can't be answered."""
+    from maestro_clients.protocol.new_ids import new_message_id
+
+    if message["from"] == SYSTEM_SENDER:
         raise MaestroError(
             "INVALID",
-            f"{message_id} is from the post office itself, which reads no mail",
-            "Nothing is to be answered.",
+            f"{message['id']} is from the post office itself, which reads no mail",
+            "It needs no answer.",
         )
-    metadata: MetadataDoc = {"type": "response", "inReplyTo": answered["id"]}
-    if priority is not None and priority != "medium":
-        metadata["priority"] = priority
-    if require_ack:
-        metadata["requiresAck"] = True
-    outgoing: OutgoingDoc = {
+    return {
         "id": new_message_id(),
-        # To one's own message one adds something, for the same receiver.
-        "to": answered["to"] if own else answered["from"],
+        # An answer to one's own message adds to it, for the same receiver.
+        "to": message["to"] if message["from"] == own else message["from"],
         "message": text,
-        "metadata": metadata,
+        "metadata": {"type": "response", "inReplyTo": message["id"]},
     }
-    if on_ended is not None:
-        outgoing["onEnded"] = on_ended
-    return send_flow.send(context, outgoing, waiting, as_json=as_json)

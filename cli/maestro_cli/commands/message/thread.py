@@ -5,52 +5,49 @@ Rule: showing it changes nothing; `inbox` delivers.
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import App, Parameter
-
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 
-thread = App(
-    name="thread",
-    help_epilogue="""\
-For whoever may see the message: its sender, its receiver, and a person.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated
+
+    from maestro_cli.options import Option
+
+DETAILS = """\
+For its sender, its receiver, and the operator.
 
 Examples:
   maestro message thread msg_1770536761607_k3v9x2m1a
-  maestro message thread msg_1770536761607_k3v9x2m1a --json""",
-)
+  maestro message thread msg_1770536761607_k3v9x2m1a --json"""
 
 
-@thread.default
 def run(
-    message_id: Annotated[str, Parameter(name="ID", help="Any message of the thread.")],
+    message_id: Annotated[str, Option(name="ID", help="Any message of the thread.")],
     /,
     *,
     as_json: Annotated[
-        bool, Parameter(name="--json", help='Print {"threadId", "messages": [...], "count", "hasMore"}.')
+        bool, Option(name="--json", help='Print {"threadId", "messages": [...], "count", "hasMore"}.')
     ] = False,
 ) -> int:
     """Show a thread."""
     context = CommandContext.here()
     with context.client() as client:
-        found = client.thread(message_id)
-        messages = found["messages"]
-        if as_json:
-            streams.say_json({**found, "count": len(messages)})
-            return 0
-        from maestro_cli.output.display_names import DisplayNames
-        from maestro_cli.output.render import message_block
+        found = client.thread(message_id, people=not as_json)
+    messages = found["messages"]
+    if as_json:
+        streams.say_json({**found, "count": len(messages)})
+        return 0
+    from maestro_cli.output.display_names import DisplayNames
+    from maestro_cli.output.render import message_block
 
-        names = DisplayNames(client)
-        now = now_ms()
-        blocks = [
-            f"{message_block(message, names.label(message['from']), now)}\n"
-            f"  to {names.label(message['to'])}, {message['status']}"
-            for message in messages
-        ]
+    names, now = DisplayNames(found.get("people", {})), now_ms()
+    blocks = [
+        f"{message_block(message, names.label(message['from']), now)}\n"
+        f"  to {names.label(message['to'])}, {message['status']}"
+        for message in messages
+    ]
     streams.say("\n\n".join(blocks))
     if found["hasMore"]:
-        streams.note(f"maestro: the thread {found['threadId']} has more messages than one answer holds")
+        streams.note(f"maestro: the thread {found['threadId']} has more messages than one reply holds")
     return 0

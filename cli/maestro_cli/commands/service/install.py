@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import App, Parameter
 
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Annotated
+
+    from maestro_cli.options import Option
     from maestro_cli.processes.systemd_units import SystemdUnits
 
-install = App(
-    name="install",
-    help_epilogue="""\
+DETAILS = """\
 On Linux: a systemd user unit and a socket unit. systemd holds the broker's
 sockets, so that the first client that connects is answered, whether a broker
 runs or not. `maestro up` stays the simple way and needs none of this.
@@ -27,26 +26,24 @@ runs or not. `maestro up` stays the simple way and needs none of this.
 Examples:
   maestro service install --now
   maestro service install --print
-  maestro service install --no-http""",
-)
+  maestro service install --no-http"""
 
 
-@install.default
 def run(
     *,
-    now: Annotated[bool, Parameter(help="Start it at once, in place of a broker that runs.")] = False,
-    print_only: Annotated[bool, Parameter(name="--print", help="Only show what would be written.")] = False,
+    now: Annotated[bool, Option(help="Start it at once, in place of a broker that runs.")] = False,
+    print_only: Annotated[bool, Option(name="--print", help="Only show what would be written.")] = False,
     http: Annotated[
         bool,
-        Parameter(name="--http", negative="--no-http", help="Whether it starts the HTTP gateway, too. Default: yes."),
+        Option(name="--http", negative="--no-http", help="Whether it starts the HTTP gateway, too. Default: yes."),
     ] = True,
-    force: Annotated[bool, Parameter(help="Also over a unit that was edited or that something else made.")] = False,
+    force: Annotated[bool, Option(help="Also over a unit that was edited or that something else made.")] = False,
 ) -> int:
     """Install the service."""
     from maestro_cli.processes import systemd_units
 
     context = CommandContext.here()
-    context.check_near("install")
+    context.check_local("install")
     if sys.platform == "darwin":
         units = systemd_units.launchd(context.data, context.environ)
     else:

@@ -7,28 +7,25 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Any
-
-from cyclopts import App, Parameter
 
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 
-status = App(
-    name="status",
-    help_epilogue="""\
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated, Any
+
+    from maestro_cli.options import Option
+
+DETAILS = """\
 Examples:
   maestro service status
-  maestro service status --json""",
-)
+  maestro service status --json"""
 
 
-@status.default
 def run(
     *,
-    as_json: Annotated[
-        bool, Parameter(name="--json", help='Print {"installed", "units", "broker"} as JSON.')
-    ] = False,
+    as_json: Annotated[bool, Option(name="--json", help='Print {"installed", "units", "broker"} as JSON.')] = False,
 ) -> int:
     """Show the service's state."""
     from maestro_cli.processes import systemd_units

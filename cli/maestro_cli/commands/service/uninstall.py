@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
-
-from cyclopts import App, Parameter
 
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 
-uninstall = App(
-    name="uninstall",
-    help_epilogue="""\
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated
+
+    from maestro_cli.options import Option
+
+DETAILS = """\
 Examples:
-  maestro service uninstall""",
-)
+  maestro service uninstall"""
 
 
-@uninstall.default
-def run(*, force: Annotated[bool, Parameter(help="Also units that something else made.")] = False) -> int:
+def run(*, force: Annotated[bool, Option(help="Also units that something else made.")] = False) -> int:
     """Remove the service; mail and settings stay."""
     from maestro_cli.processes import systemd_units
     from maestro_cli.processes.systemctl import systemctl

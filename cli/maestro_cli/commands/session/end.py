@@ -1,39 +1,36 @@
-"""`maestro session end`: it no longer sends or receives.
+"""`maestro session end`: end a session, which then no longer sends or receives.
 
-Rule: what waits in its mailbox stays there until the retention.
+Rule: the mail in its mailbox stays until the retention.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from cyclopts import App, Parameter
-
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 
-end = App(
-    name="end",
-    usage="maestro session end [ID] [OPTIONS]",
-    help_epilogue="""\
-A session may be ended by itself, by its parent, and by a person (a shell
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated
+
+    from maestro_cli.options import Option
+    from maestro_schemas.vocabularies import EndStatus
+
+USAGE = "maestro session end [ID] [OPTIONS]"
+DETAILS = """\
+A session may be ended by itself, by its parent, and by the operator (a shell
 without a session).
 
 Examples:
   maestro session end
-  maestro session end sess_1770536761607_k3v9x2m1a --status failed""",
-)
+  maestro session end sess_1770536761607_k3v9x2m1a --status failed"""
 
 
-@end.default
 def run(
-    session_id: Annotated[str | None, Parameter(name="ID", help="Which. Default: this shell's own.")] = None,
+    session_id: Annotated[str | None, Option(name="ID", help="The session's id. Default: this shell's own.")] = None,
     /,
     *,
-    status: Annotated[
-        Literal["completed", "failed", "stopped"], Parameter(help="How it ended. Default: completed.")
-    ] = "completed",
-    as_json: Annotated[bool, Parameter(name="--json", help="Print the session as JSON.")] = False,
+    status: Annotated[EndStatus, Option(help="How it ended. Default: completed.")] = "completed",
+    as_json: Annotated[bool, Option(name="--json", help="Print the session as JSON.")] = False,
 ) -> int:
     """End a session."""
     context = CommandContext.here()

@@ -1,46 +1,41 @@
-"""`maestro session list`: who can be sent to.
+"""`maestro session list`: the sessions that can receive messages.
 
-Rule: the active ones, unless all are asked for; how many were left out is said.
+Rule: only active ones, unless all are asked for; it reports how many it left out.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import App, Parameter
-
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Annotated
+
+    from maestro_cli.options import Option
     from maestro_schemas.documents import SessionDoc
 
-list_sessions = App(
-    name="list",
-    help_epilogue="""Examples:
+DETAILS = """\
+Examples:
   maestro session list
-  maestro session list --project shop --all --json""",
-)
-
-_ENDED = frozenset({"completed", "failed", "stopped"})
+  maestro session list --project shop --all --json"""
 
 
-@list_sessions.default
 def run(
     *,
-    project: Annotated[str | None, Parameter(metavar="PROJECT", help="Only those of this project.")] = None,
-    every: Annotated[bool, Parameter(name="--all", help="Also those that have ended.")] = False,
-    as_json: Annotated[bool, Parameter(name="--json", help='Print {"sessions": [...], "count": N} as JSON.')] = False,
+    project: Annotated[str | None, Option(metavar="PROJECT", help="Only sessions of this project.")] = None,
+    every: Annotated[bool, Option(name="--all", help="Also sessions that have ended.")] = False,
+    as_json: Annotated[bool, Option(name="--json", help='Print {"sessions": [...], "count": N} as JSON.')] = False,
 ) -> int:
     """List sessions."""
     context = CommandContext.here()
     with context.client() as client:
         found = client.sessions(project_id=project)
-    shown = [session for session in found if every or session["status"] not in _ENDED]
+    shown = [session for session in found if every or "completedAt" not in session]
     if as_json:
         streams.say_json({"sessions": shown, "count": len(shown)})
         return 0
-    lines = _table(shown, context.caller.session)
+    lines = _table(shown, context.own_session)
     left_out = len(found) - len(shown)
     if left_out:
         lines.append(f"{left_out} more {'has' if left_out == 1 else 'have'} ended; --all shows them.")

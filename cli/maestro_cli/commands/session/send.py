@@ -1,24 +1,34 @@
-"""`maestro session send`: one message, and on wish its receipt.
+"""`maestro session send`: send one message, and wait for its receipt if asked to.
 
-Rule: only what the arguments mean is here; `dispatch` hands the message over.
+Rule: the arguments become a message here; `sending.send_flow` sends it.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from cyclopts import App, Parameter
 
 from maestro_cli import arguments
 from maestro_cli.context import CommandContext
 from maestro_cli.sending import send_flow
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from maestro_schemas.documents import MetadataDoc, OutgoingDoc
+    from typing import Annotated
 
-send = App(
-    name="send",
-    help_epilogue="""\
+    from maestro_cli.options import (
+        FileOption,
+        MessageOption,
+        OnEndedOption,
+        Option,
+        OutcomeOption,
+        PriorityOption,
+        RequireAckOption,
+        TimeoutOption,
+        WaitOption,
+        WaitReplyOption,
+    )
+    from maestro_schemas.documents import MetadataDoc, OutgoingDoc
+    from maestro_schemas.vocabularies import MessageType
+
+DETAILS = """\
 The sender is the session of this shell: MAESTRO_SESSION_ID and
 MAESTRO_SESSION_TOKEN. When no broker answers, the message is queued in the
 outbox and sent when one runs; that too is exit code 0.
@@ -34,81 +44,43 @@ Examples:
   maestro session send --to bob --message "May I deploy?" \\
       --require-ack --wait read --timeout 5m
   maestro session send --to bob --message "Which port?" --type request \\
-      --wait-reply --timeout 5m""",
-)
+      --wait-reply --timeout 5m"""
 
 
-@send.default
 def run(
     *,
     to: Annotated[
         str,
-        Parameter(
-            name=["--to", "-t"], metavar="SESSION", help="The receiver: a session's id, its name, or `parent`."
-        ),
+        Option(name=["--to", "-t"], metavar="SESSION", help="The receiver: a session's id, its name, or `parent`."),
     ],
-    message: Annotated[
-        str | None,
-        Parameter(
-            name=["--message", "-m"],
-            metavar="TEXT",
-            allow_leading_hyphen=True,
-            help="The text; any characters, any lines.",
-        ),
-    ] = None,
-    file: Annotated[
-        str | None,
-        Parameter(
-            name=["--file", "-f"],
-            metavar="PATH",
-            allow_leading_hyphen=True,
-            help="A UTF-8 file that holds the text instead; `-` is standard input.",
-        ),
-    ] = None,
-    priority: Annotated[
-        Literal["low", "medium", "high"] | None,
-        Parameter(help="An inbox lists high first, low last. Default: medium."),
-    ] = None,
-    kind: Annotated[
-        Literal["request", "response", "notification", "command"] | None,
-        Parameter(name="--type", help="What kind of message it is."),
-    ] = None,
-    task: Annotated[str | None, Parameter(metavar="ID", help="The id of the task that it is about.")] = None,
+    message: MessageOption = None,
+    file: FileOption = None,
+    priority: PriorityOption = None,
+    kind: Annotated[MessageType | None, Option(name="--type", help="The kind of the message.")] = None,
+    task: Annotated[str | None, Option(metavar="ID", help="The id of the task that it is about.")] = None,
     reply_to: Annotated[
-        str | None, Parameter(metavar="MSG", help="The id of the message that it answers; they form a thread.")
+        str | None, Option(metavar="MSG", help="The id of the message that it answers; both form a thread.")
     ] = None,
     ttl: Annotated[
         str | None,
-        Parameter(
-            metavar="DURATION", help="How long it may wait for its receiver, for example 1h. Default: the retention."
+        Option(
+            metavar="DURATION",
+            help="How long it may wait for its receiver, for example 1h. Default: the retention.",
         ),
     ] = None,
-    on_ended: Annotated[
-        Literal["error", "queue", "redirect"] | None,
-        Parameter(
-            help="Where the receiver has ended: be told, queue it until it comes back under the same id, or redirect "
-            "it to its orchestrator. Default: the broker's setting on_ended."
-        ),
-    ] = None,
-    require_ack: Annotated[bool, Parameter(help="Ask the receiver to run `maestro message read ID`.")] = False,
+    on_ended: OnEndedOption = None,
+    require_ack: RequireAckOption = False,
     data: Annotated[
-        str | None,
-        Parameter(metavar="JSON", allow_leading_hyphen=True, help="Any JSON value for the receiver's programs."),
+        str | None, Option(metavar="JSON", any_text=True, help="Any JSON value for the receiver's programs.")
     ] = None,
-    wait: Annotated[
-        Literal["delivered", "read"] | None, Parameter(help="Return only when the receiver has got that far.")
-    ] = None,
-    wait_reply: Annotated[
-        bool, Parameter(negative=(), help="Return only when it was answered (with --reply-to); prints the answer.")
-    ] = False,
-    timeout: Annotated[
-        str, Parameter(metavar="DURATION", help="How long to wait, then exit code 7. Default: 30s.")
-    ] = "30s",
+    wait: WaitOption = None,
+    wait_reply: WaitReplyOption = False,
+    timeout: TimeoutOption = None,
     message_id: Annotated[
         str | None,
-        Parameter(name="--id", metavar="MSG", help="Your own id for it: repeating the command sends it once."),
+        Option(name="--id", metavar="MSG", help="Your own id for it: repeating the command sends it once."),
     ] = None,
-    as_json: Annotated[bool, Parameter(name="--json", help="Print the outcome as one JSON object.")] = False,
+    as_json: OutcomeOption = False,
 ) -> int:
     """Send a message."""
     from maestro_clients.protocol.new_ids import new_message_id
@@ -128,7 +100,8 @@ def run(
         outgoing["ttlMs"] = arguments.duration_ms("--ttl", ttl)
     if on_ended is not None:
         outgoing["onEnded"] = on_ended
-    return send_flow.send(context, outgoing, send_flow.awaited(wait, timeout, reply=wait_reply), as_json=as_json)
+    waiting = send_flow.awaited(wait, timeout, reply=wait_reply)
+    return send_flow.send(context, outgoing, wait=waiting, as_json=as_json)
 
 
 def _metadata(

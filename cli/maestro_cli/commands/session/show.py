@@ -5,28 +5,27 @@ Rule: by id, or by a name that one active session has.
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import App, Parameter
-
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 
-show = App(
-    name="show",
-    usage="maestro session show [ID] [OPTIONS]",
-    help_epilogue="""Examples:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated
+
+    from maestro_cli.options import Option
+
+USAGE = "maestro session show [ID] [OPTIONS]"
+DETAILS = """\
+Examples:
   maestro session show
-  maestro session show bob --json""",
-)
+  maestro session show bob --json"""
 
 
-@show.default
 def run(
-    session_id: Annotated[str | None, Parameter(name="ID", help="Id or name. Default: this shell's own.")] = None,
+    session_id: Annotated[str | None, Option(name="ID", help="Id or name. Default: this shell's own.")] = None,
     /,
     *,
-    as_json: Annotated[bool, Parameter(name="--json", help="Print the session as JSON.")] = False,
+    as_json: Annotated[bool, Option(name="--json", help="Print the session as JSON.")] = False,
 ) -> int:
     """Show a session."""
     context = CommandContext.here()

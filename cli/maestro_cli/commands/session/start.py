@@ -1,66 +1,61 @@
-"""`maestro session start`: an address that can send and receive.
+"""`maestro session start`: start an address that can send and receive.
 
-Rule: id and token are made here, so that a lost answer can be asked for again; the token is shown once and kept
-by nobody but the caller.
+Rule: the id and the token are made here, so that the request can be repeated after a lost reply. The token is shown
+once, and only the caller keeps it.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from cyclopts import App, Parameter
 
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from maestro_clients.client import Client
-    from maestro_schemas.documents import SessionDoc
+    from typing import Annotated
 
-start = App(
-    name="start",
-    help_epilogue="""\
+    from maestro_cli.options import Option
+    from maestro_clients.one_shot_client import AnyClient
+    from maestro_clients.protocol.callers import Caller
+    from maestro_schemas.documents import SessionDoc
+    from maestro_schemas.vocabularies import Role
+
+DETAILS = """\
 Without --parent, the session of this shell (MAESTRO_SESSION_ID) becomes the
 parent, and its project is inherited. A worker may start only workers.
 
 Examples:
   eval "$(maestro session start --name alice --role orchestrator --export)"
   maestro session start --name bob --project shop --json
-  maestro session start --id sess_ci --task task_456""",
-)
+  maestro session start --id sess_ci --task task_456"""
 
-# The caller's own session is of no use as a parent then, which is no reason not to start.
+# The caller's own session can't be the parent then; the new session starts without one.
 _STALE = frozenset({"UNKNOWN_SESSION", "SESSION_ENDED"})
-_ENDED = ("completed", "failed", "stopped")
 
 
-@start.default
 def run(
     *,
     session_id: Annotated[
         str | None,
-        Parameter(name="--id", metavar="ID", help="Its id; made up if left out. An id that exists is started again."),
+        Option(name="--id", metavar="ID", help="Its id; generated if left out. An existing id is started again."),
     ] = None,
     name: Annotated[
-        str | None, Parameter(metavar="NAME", help="A name that others can send to while it is active.")
+        str | None, Option(metavar="NAME", help="A name that others can send to while it is active.")
     ] = None,
-    role: Annotated[Literal["orchestrator", "worker"], Parameter(help="What it may do. Default: worker.")] = "worker",
+    role: Annotated[Role, Option(help="What it may do. Default: worker.")] = "worker",
     project: Annotated[
         str | None,
-        Parameter(
-            metavar="PROJECT", help="Its project; workers reach workers of the same one. Default: the parent's."
-        ),
+        Option(metavar="PROJECT", help="Its project; workers reach workers of the same one. Default: the parent's."),
     ] = None,
-    parent: Annotated[str | None, Parameter(metavar="ID", help="The id of the session that it belongs to.")] = None,
+    parent: Annotated[str | None, Option(metavar="ID", help="The id of the session that it belongs to.")] = None,
     task: Annotated[
-        list[str] | None, Parameter(metavar="ID", help="An id of a task it works on; may be repeated.")
+        list[str] | None, Option(metavar="ID", help="An id of a task it works on; may be repeated.")
     ] = None,
     agent: Annotated[
-        str | None, Parameter(metavar="AGENT", help="Which agent runs in it, for example claude-code.")
+        str | None, Option(metavar="AGENT", help="Which agent runs in it, for example claude-code.")
     ] = None,
-    export: Annotated[bool, Parameter(help="Print only shell lines, for eval.")] = False,
-    as_json: Annotated[bool, Parameter(name="--json", help="Print the session as JSON, with its token.")] = False,
+    export: Annotated[bool, Option(help="Print only shell lines, for eval.")] = False,
+    as_json: Annotated[bool, Option(name="--json", help="Print the session as JSON, with its token.")] = False,
 ) -> int:
     """Start a session."""
     import os
@@ -70,13 +65,14 @@ def run(
     if export and as_json:
         raise MaestroError("INVALID", "--export and --json exclude each other", "Leave one of them off.")
     context = CommandContext.here()
-    own = session_id is not None and session_id == context.caller.session
+    own = session_id is not None and session_id == context.own_session
     chosen = new_session_id() if session_id is None else session_id
     # Started again from its own shell, it keeps the token that this shell has.
-    token = context.caller.token if own and context.caller.token else new_token()
+    token = context.own_token if own and context.own_token else new_token()
 
-    speaker = context.as_operator() if own or not _can_be_parent(context) else context
-    with speaker.client() as client:
+    with (context.as_operator() if own else context).client() as client:
+        # Default: the client's own caller.
+        caller = None if own or _can_be_parent(context, client) else context.as_operator().caller
         session = client.start_session(
             chosen,
             token=token,
@@ -87,44 +83,44 @@ def run(
             task_ids=task or (),
             agent=agent,
             cwd=os.getcwd(),
+            caller=caller,
         )
         if name is not None:
-            _warn_of_namesakes(client, name)
+            _warn_of_namesakes(client, name, caller)
     if as_json:
         streams.say_json({**session, "token": token})
     elif export:
         streams.say("\n".join(_exports(chosen, token)))
     else:
-        streams.say(_told(session, chosen, token))
+        streams.say(_started(session, chosen, token))
     return 0
 
 
-def _warn_of_namesakes(client: Client, name: str) -> None:
-    """Several of one name can be reached by their ids alone, and whoever sends to the name is refused."""
+def _warn_of_namesakes(client: AnyClient, name: str, caller: Caller | None) -> None:
+    """Sessions with the same name can be reached only by their ids; a send to the name is refused."""
     try:
-        client.session(name)
+        client.session(name, caller=caller)
     except MaestroError as error:
         if error.code != "AMBIGUOUS_NAME":
             raise
-        streams.note(f"maestro: {error.message}: nobody can send to that name now")
+        streams.note(f"maestro: {error.message}: sends to that name are refused now")
         streams.note("  next: end the others, `maestro session end ID`, or start this one under another name.")
 
 
-def _can_be_parent(context: CommandContext) -> bool:
-    """Whether this shell's session is there; one of another time is no reason not to start a new one."""
-    if not context.caller.session:
+def _can_be_parent(context: CommandContext, client: AnyClient) -> bool:
+    """Whether this shell's session, if it has one, is active."""
+    if not context.own_session:
         return True
-    with context.client() as client:
-        try:
-            why = f"it is {client.session()['status']}"
-            usable = not why.endswith(_ENDED)
-        except MaestroError as error:
-            if error.code not in _STALE:
-                raise
-            why, usable = error.message, False
+    try:
+        session = client.session()
+        why, usable = f"it is {session['status']}", "completedAt" not in session
+    except MaestroError as error:
+        if error.code not in _STALE:
+            raise
+        why, usable = error.message, False
     if not usable:
         streams.note(
-            f"maestro: {context.caller.session} (MAESTRO_SESSION_ID) can't be the parent: {why}; starting without one"
+            f"maestro: {context.own_session} (MAESTRO_SESSION_ID) can't be the parent: {why}; starting without one"
         )
     return usable
 
@@ -138,7 +134,7 @@ def _exports(session_id: str, token: str) -> list[str]:
     ]
 
 
-def _told(session: SessionDoc, session_id: str, token: str) -> str:
+def _started(session: SessionDoc, session_id: str, token: str) -> str:
     from maestro_cli.output.render import plain
 
     named = f" named {plain(session['name'])}" if "name" in session else ""

@@ -5,20 +5,18 @@ Rule: a file is private (0600) and stands under its name only when it is whole; 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import App, Parameter
-
 from maestro_cli import exit_codes
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Annotated, Any
 
-export = App(
-    name="export",
-    help_epilogue="""\
+    from maestro_cli.options import Option
+
+DETAILS = """\
 The first line is a header, the last one has counts of what is between: a file
 without it was cut off. Each line has its `kind`: session, message, tombstone
 (an id whose message is gone), outbox, event, quarantine, or unfiled (what a
@@ -28,19 +26,13 @@ not in it.
 Examples:
   maestro spool export --out mail.jsonl
   maestro spool export | gzip > mail.jsonl.gz
-  maestro spool export --session sess_b""",
-)
+  maestro spool export --session sess_b"""
 
 
-@export.default
 def run(
     *,
-    out: Annotated[
-        str | None, Parameter(metavar="PATH", help="A file; it must not exist. Default: print it.")
-    ] = None,
-    session: Annotated[
-        str | None, Parameter(metavar="ID", help="Only what this session received, sent or did.")
-    ] = None,
+    out: Annotated[str | None, Option(metavar="PATH", help="A file; it must not exist. Default: print it.")] = None,
+    session: Annotated[str | None, Option(metavar="ID", help="Only what this session received, sent or did.")] = None,
 ) -> int:
     """Write everything as JSON Lines."""
     import os
@@ -50,14 +42,14 @@ def run(
     from maestro_schemas.errors import MaestroError
 
     context = CommandContext.here()
-    context.check_near("export")
+    context.check_local("export")
     if not os.path.isdir(context.data):
         raise MaestroError(
             "DATA_DIR_UNUSABLE", f"there is no {context.data}", "The first command that needs it makes it."
         )
     if out is not None and os.path.exists(out):
         raise MaestroError("INVALID", f"{out} exists", "Give another name, or move it away.")
-    spool_process.await_filed(context)
+    spool_process.wait_until_written(context)
     read_fd, write_fd = os.pipe()
     words = spool_process.command("views", context, "export", "--progress-fd", str(write_fd))
     if session is not None:

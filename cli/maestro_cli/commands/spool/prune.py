@@ -5,19 +5,17 @@ Rule: the broker does it, beside its other work; this starts a round and asks ho
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import App, Parameter
-
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Annotated
+
+    from maestro_cli.options import Option
     from maestro_schemas.documents import PruneDoc, SweptDoc
 
-prune = App(
-    name="prune",
-    help_epilogue="""\
+DETAILS = """\
 The broker does this by itself every half hour; see `sweep` in `maestro
 status`. What goes: messages that were delivered, read, or have expired or
 failed, when nothing has changed in them for the retention (7 days unless set
@@ -30,8 +28,7 @@ told.
 Examples:
   maestro spool prune --dry-run
   maestro spool prune
-  maestro spool prune --older-than 3d --json""",
-)
+  maestro spool prune --older-than 3d --json"""
 
 _LOOK_EVERY_S = 0.1
 _KINDS = (
@@ -44,19 +41,18 @@ _KINDS = (
 )
 
 
-@prune.default
 def run(
     *,
-    dry_run: Annotated[bool, Parameter(name="--dry-run", help="Only count what would go.")] = False,
+    dry_run: Annotated[bool, Option(name="--dry-run", help="Only count what would go.")] = False,
     older_than: Annotated[
         str | None,
-        Parameter(
+        Option(
             name="--older-than",
             metavar="TIME",
             help="Instead of the retention, e.g. 3d. Pending mail and sessions keep theirs.",
         ),
     ] = None,
-    as_json: Annotated[bool, Parameter(name="--json", help="Print the counts as JSON.")] = False,
+    as_json: Annotated[bool, Option(name="--json", help="Print the counts as JSON.")] = False,
 ) -> int:
     """Remove what is older than the retention, now."""
     import sys

@@ -5,17 +5,17 @@ Rule: reads everything, changes nothing, and says for each thing that is wrong w
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-from cyclopts import App, Parameter
-
 from maestro_cli import exit_codes
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 
-verify = App(
-    name="verify",
-    help_epilogue="""\
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated, Any
+
+    from maestro_cli.options import Option
+
+DETAILS = """\
 It checks each message's file, its name, place, number and mode; the links to
 it; the sessions; the journal's and the counters' checksums, and the counters
 against the files; the audit; the outbox; who may read what; and what was put
@@ -25,17 +25,15 @@ are left out, and it says so. Exit code 1 when something is wrong.
 Examples:
   maestro spool verify
   maestro down && maestro spool verify
-  maestro spool verify --json""",
-)
+  maestro spool verify --json"""
 
 _SHOWN_MAX = 20
 
 
-@verify.default
 def run(
     *,
     as_json: Annotated[
-        bool, Parameter(name="--json", help='Print {"ok", "checks": [...], "findings": [...]} as JSON.')
+        bool, Option(name="--json", help='Print {"ok", "checks": [...], "findings": [...]} as JSON.')
     ] = False,
 ) -> int:
     """Check every file."""
@@ -45,19 +43,19 @@ def run(
     from maestro_schemas.errors import MaestroError
 
     context = CommandContext.here()
-    context.check_near("verify")
+    context.check_local("verify")
     if not os.path.isdir(context.data):
         raise MaestroError(
             "DATA_DIR_UNUSABLE", f"there is no {context.data}", "The first command that needs it makes it."
         )
-    is_served = spool_process.await_filed(context)
+    is_served = spool_process.wait_until_written(context)
     words = spool_process.command("views", context, "verify", *(["--is-served"] if is_served else []))
     checks: list[dict[str, Any]] = []
     findings: list[dict[str, Any]] = []
     unfiled = 0
     with spool_process.progress("verify") as show:
         name = ""
-        for what in spool_process.told(words):
+        for what in spool_process.json_lines(words):
             name = what.get("check", name)
             show(name, what.get("looked", 0))
             if "finding" in what:

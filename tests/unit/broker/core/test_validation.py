@@ -13,7 +13,8 @@ from maestro_broker.core import validation
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import RATE_WINDOW_MS, Limits
 from maestro_schemas.messages import Metadata
-from maestro_schemas.sessions import Role, Session
+from maestro_schemas.sessions import Session
+from maestro_schemas.vocabularies import Role
 
 LIMITS = Limits()
 

@@ -150,6 +150,7 @@ def test_the_version_is_written_after_the_sync(tmp_path: Path, monkeypatch: pyte
     assert (tmp_path / "format").read_text() == "maestro-data 1\n"
 
 
+@pytest.mark.slow
 def test_an_update_killed_before_any_system_call_continues(tmp_path: Path) -> None:
     """The format file is right at every moment, and the next start finishes the update."""
     ran = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path)], capture_output=True, text=True, check=False)

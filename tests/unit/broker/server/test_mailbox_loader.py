@@ -253,6 +253,7 @@ def test_memory_holds_what_was_touched_last(tmp_path: Any) -> None:
     assert len(leased) == 2
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_what_happens_during_a_reading_is_not_undone(data: st.DataObject) -> None:

@@ -8,6 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -272,9 +273,9 @@ class Looking(Watching):
         return (super().missing() | there) - {message_id for message_id, _ in self.taken}
 
 
-TestWatching = Watching.TestCase
+TestWatching = pytest.mark.slow(Watching.TestCase)
 TestWatching.settings = settings(max_examples=250, stateful_step_count=60, deadline=None)
-TestLooking = Looking.TestCase
+TestLooking = pytest.mark.slow(Looking.TestCase)
 TestLooking.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 

@@ -29,6 +29,7 @@ VALUES = st.recursive(
 MAPS = st.dictionaries(st.text(), VALUES, max_size=6)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(MAPS)
 def test_what_goes_in_comes_out(body: dict[str, Any]) -> None:
@@ -49,6 +50,7 @@ def test_random_bytes(raw: bytes) -> None:
         assert error.code == "BAD_REQUEST"
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(MAPS, st.data())
 def test_damaged_bytes(body: dict[str, Any], data: st.DataObject) -> None:

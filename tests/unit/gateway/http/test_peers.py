@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from maestro_gateway.http.peers import Peers
+from support import components
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,9 +65,9 @@ def test_our_own_is_no_stranger(peers: Peers, family: int, host: str, to: str) -
         assert not peers.is_stranger(here.getpeername()[:2], here.getsockname()[:2])
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a socket to another user")
 @pytest.mark.parametrize(("family", "host", "to"), WAYS)
 def test_another_users_is(peers: Peers, family: int, host: str, to: str) -> None:
+    components.require_root("giving a socket to another user")
     with connection(family, host, to) as (asking, here):
         os.fchown(asking.fileno(), NOBODY, NOBODY)
         assert peers.is_stranger(here.getpeername()[:2], here.getsockname()[:2])

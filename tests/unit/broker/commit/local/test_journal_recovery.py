@@ -70,6 +70,7 @@ def renew(directory: str, content: bytes, name: str = segment.file_name(1)) -> s
 # --- cut, flipped, torn -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unsynced")
 @pytest.mark.parametrize("sealed", [True, False])
 def test_cut_at_every_byte_all_that_is_whole_before_the_cut_comes_back(directory: str, *, sealed: bool) -> None:
@@ -97,6 +98,7 @@ def test_cut_at_every_byte_all_that_is_whole_before_the_cut_comes_back(directory
             journal.close()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unsynced")
 def test_each_flipped_bit_is_healed_or_reported_and_costs_at_most_its_record(directory: str, tmp_path: Path) -> None:
     written = [b"message %d" % number for number in range(20)]
@@ -131,6 +133,7 @@ def test_each_flipped_bit_is_healed_or_reported_and_costs_at_most_its_record(dir
     journal.close()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unsynced")
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())

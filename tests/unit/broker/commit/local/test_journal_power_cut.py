@@ -79,6 +79,7 @@ class Witness:
         self.in_flight = []
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32))
 @example(seed=1500)  # a segment was used whose name an earlier run had not made durable

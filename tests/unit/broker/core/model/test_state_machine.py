@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
@@ -285,5 +286,5 @@ class PostOffice(RuleBasedStateMachine):
         assert self.office.state.take_counter_mismatches() == [], "counters did not fit the files"
 
 
-TestPostOffice = PostOffice.TestCase
+TestPostOffice = pytest.mark.slow(PostOffice.TestCase)
 TestPostOffice.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)

@@ -1,0 +1,55 @@
+function __maestro_data
+    if test -n "$MAESTRO_DATA_DIR"
+        string replace -r '^~/' "$HOME/" -- $MAESTRO_DATA_DIR
+    else if string match -q '/*' -- "$XDG_DATA_HOME"
+        echo $XDG_DATA_HOME/maestro
+    else if test -d $HOME/Library/"Application Support"
+        echo $HOME/Library/"Application Support"/maestro
+    else
+        echo $HOME/.local/share/maestro
+    end
+end
+
+function __maestro_sessions
+    for file in (__maestro_data)/sessions/*.json
+        read -l line <$file
+        # Skip sessions that have ended.
+        string match -q '*"completedAt":*' -- $line; and continue
+        set -l id (string replace -r '.*/(.*)\.json$' '$1' -- $file)
+        echo $id
+        set -l name (string match -r '"name":"([A-Za-z0-9_.-]+)"' -- $line)
+        test (count $name) -gt 1; and test $name[2] != $id; and echo $name[2]
+    end
+    true
+end
+
+function __maestro_receivers
+    echo parent
+    __maestro_sessions
+end
+
+function __maestro_messages
+    test -n "$MAESTRO_SESSION_ID"; or return
+    for folder in $argv
+        for file in (__maestro_data)/messages/$folder/$MAESTRO_SESSION_ID/*.json
+            # A link to a deleted message leads nowhere.
+            test -e $file; and string replace -r '.*/(.*)\.json$' '$1' -- $file
+        end
+    end
+    true
+end
+
+# Succeeds if the words so far name exactly this command.
+function __maestro_at
+    set -l words (commandline -opc)[2..-1]
+    set -l wanted (string split ' ' -- $argv[1])
+    set -l route
+    for word in $words
+        contains -- "$route $word" $__maestro_routes; or break
+        set route (string trim -- "$route $word")
+    end
+    test "$route" = "$argv[1]"
+end
+
+set -g __maestro_routes @ROUTES@
+@COMPLETIONS@

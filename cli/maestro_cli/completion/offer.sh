@@ -1,0 +1,96 @@
+__maestro_data() {
+    local home=${HOME%/}
+    if [[ -n ${MAESTRO_DATA_DIR-} ]]; then
+        case $MAESTRO_DATA_DIR in
+            "~/"*) REPLY=$home/${MAESTRO_DATA_DIR#"~/"} ;;
+            *) REPLY=$MAESTRO_DATA_DIR ;;
+        esac
+    elif [[ ${XDG_DATA_HOME-} == /* ]]; then
+        REPLY=$XDG_DATA_HOME/maestro
+    elif [[ $OSTYPE == darwin* ]]; then
+        REPLY="$home/Library/Application Support/maestro"
+    else
+        REPLY=$home/.local/share/maestro
+    fi
+}
+
+__maestro_add() {
+    if [[ $1 == "$cur"* ]]; then COMPREPLY+=("$1"); fi
+}
+
+__maestro_sessions() {
+    local file line id name
+    __maestro_data
+    for file in "$REPLY"/sessions/*.json; do
+        [[ -r $file ]] || continue
+        IFS= read -r line <"$file" || true
+        # Skip sessions that have ended.
+        case $line in *'"completedAt":'*) continue ;; esac
+        id=${file##*/}
+        id=${id%.json}
+        __maestro_add "$id"
+        name=${line#*'"name":"'}
+        if [[ $name != "$line" ]]; then
+            name=${name%%'"'*}
+            case $name in "$id" | *[!A-Za-z0-9_.-]*) ;; *) __maestro_add "$name" ;; esac
+        fi
+    done
+}
+
+__maestro_messages() {
+    local folder file id
+    [[ -n ${MAESTRO_SESSION_ID-} ]] || return 0
+    __maestro_data
+    for folder in "$@"; do
+        for file in "$REPLY/messages/$folder/$MAESTRO_SESSION_ID"/*.json; do
+            # A link to a deleted message leads nowhere.
+            [[ -e $file ]] || continue
+            id=${file##*/}
+            __maestro_add "${id%.json}"
+        done
+    done
+}
+
+__maestro_value() {
+    local word
+    case $1 in
+        session) __maestro_sessions ;;
+        receiver) __maestro_add parent; __maestro_sessions ;;
+        message) shift; __maestro_messages "$@" ;;
+        file) __maestro_files ;;
+        words) shift; for word in "$@"; do __maestro_add "$word"; done ;;
+    esac
+    return 0
+}
+
+__maestro_offer() {
+    local cur prev route word REPLY
+    local -i at=1
+    COMPREPLY=()
+    cur=${COMP_WORDS[COMP_CWORD]}
+    prev=${COMP_WORDS[COMP_CWORD-1]}
+    # bash splits `--to=x` into three words.
+    if [[ $cur == "=" ]]; then cur=; elif [[ $prev == "=" ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi
+    route=
+    while (( at < COMP_CWORD )); do
+        word=${COMP_WORDS[at]}
+        case "$route $word" in
+            @ROUTES@) route="${route:+$route }$word" ;;
+            *) break ;;
+        esac
+        at+=1
+    done
+    case "$route $prev" in
+@VALUES@
+    esac
+    if [[ $cur == -* ]]; then
+        case $route in
+@OPTIONS@
+        esac
+        return 0
+    fi
+    case $route in
+@ARGUMENTS@
+    esac
+    return 0
+}

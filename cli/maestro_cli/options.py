@@ -1,0 +1,75 @@
+"""Options: how a command declares its arguments, without a parser.
+
+Rule: a command is a function `run` whose annotations stay text (`from __future__ import annotations`). They are read
+twice: by `command_table` for cyclopts, and by `fast_table_writer` for the table of the fast path. An annotation may
+use the names of `typing`, of this module, of `maestro_schemas.vocabularies` and of the command's own module.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from maestro_schemas.vocabularies import OnEnded, Priority
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Option:
+    """An option or a positional argument, in the annotation of a parameter."""
+
+    def __init__(
+        self,
+        *,
+        help: str,  # noqa: A002 - cyclopts' name for it
+        name: str | Sequence[str] = (),
+        metavar: str | None = None,
+        negative: str | None = None,
+        any_text: bool = False,
+    ) -> None:
+        # What `--help` says of it.
+        self.help = help
+        # The option's spellings, or a positional argument's label; empty: derived from the parameter's name.
+        self.names = (name,) if isinstance(name, str) else tuple(name)
+        # The value's name in `--help`.
+        self.metavar = metavar
+        # The option that turns a switch off.
+        self.negative = negative
+        # The value is text for other readers: it may begin with a hyphen, even look like an option of ours.
+        self.any_text = any_text
+
+
+# --- shared by `session send`, `message reply` and `message retry` ------------------------------------------
+
+Awaitable = Literal["delivered", "read"]
+
+FileOption = Annotated[
+    str | None,
+    Option(
+        name=["--file", "-f"],
+        metavar="PATH",
+        any_text=True,
+        help="A UTF-8 file that holds the text instead; `-` is standard input.",
+    ),
+]
+MessageOption = Annotated[
+    str | None,
+    Option(name=["--message", "-m"], metavar="TEXT", any_text=True, help="The text; any characters, any lines."),
+]
+PriorityOption = Annotated[Priority | None, Option(help="An inbox lists high first, low last. Default: medium.")]
+OnEndedOption = Annotated[
+    OnEnded | None,
+    Option(
+        help="If the receiver has ended: fail with an error, queue the message until the receiver comes back under "
+        "the same id, or redirect it to the receiver's orchestrator. Default: the broker's setting on_ended."
+    ),
+]
+RequireAckOption = Annotated[bool, Option(help="Ask the receiver to run `maestro message read ID`.")]
+WaitOption = Annotated[Awaitable | None, Option(help="Return only when the message has this status.")]
+WaitReplyOption = Annotated[
+    bool, Option(help="Return only when a message answers this one (with --reply-to); print the answer.")
+]
+TimeoutOption = Annotated[
+    str | None, Option(metavar="DURATION", help="How long to wait, then exit with code 7. Default: 30s.")
+]
+OutcomeOption = Annotated[bool, Option(name="--json", help="Print the outcome as one JSON object.")]

@@ -1,0 +1,171 @@
+"""Waiting: a send that returns only when its receiver has the message, has read it, or has answered it.
+
+Rule: the request connection of the send is also that of the wait; beside it there is one subscription to notices. An
+error after the send was accepted carries the message's id, so that the caller does not send it again.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from maestro_cli import arguments, exit_codes
+from maestro_cli.context import now_ms
+from maestro_cli.output import streams
+from maestro_schemas.errors import MaestroError
+
+from . import send_flow, sent_text
+
+if TYPE_CHECKING:
+    from maestro_cli.context import CommandContext
+    from maestro_clients.client import Client
+    from maestro_clients.durable_send import SendOutcome
+    from maestro_clients.one_shot_client import AnyClient
+    from maestro_schemas.documents import MessageDoc, OutgoingDoc
+
+DEFAULT_TIMEOUT = "30s"
+# The fields of a message that say how it reached its receiver.
+_CHAIN: tuple[Literal["offeredAt", "offeredVia", "deliveredAt", "deliveredVia", "readAt"], ...] = (
+    "offeredAt",
+    "offeredVia",
+    "deliveredAt",
+    "deliveredVia",
+    "readAt",
+)
+
+
+class AwaitedReceipt(NamedTuple):
+    """The step that a sender waits for: a status of the message, or its `reply`."""
+
+    what: Literal["delivered", "read", "reply"]
+    timeout_s: float
+
+
+def awaited(
+    status: Literal["delivered", "read"] | None, timeout: str | None, *, reply: bool
+) -> AwaitedReceipt | None:
+    """From the options; None to wait for nothing. Raises MaestroError INVALID."""
+    timeout_s = arguments.duration_ms("--timeout", timeout or DEFAULT_TIMEOUT) / 1000
+    if reply and status is not None:
+        raise MaestroError(
+            "INVALID", "--wait and --wait-reply exclude each other", "A message that was answered was read."
+        )
+    if reply:
+        return AwaitedReceipt("reply", timeout_s)
+    return None if status is None else AwaitedReceipt(status, timeout_s)
+
+
+def send(
+    context: CommandContext, outgoing: OutgoingDoc, wait: AwaitedReceipt, *, client: AnyClient | None, as_json: bool
+) -> int:
+    """Send and wait; returns the exit code. Raises MaestroError for a refusal, and as `streams.say`."""
+    own = context.running_client() if client is None else None
+    used: Any = own or client
+    try:
+        # Before the send: the answer may come before the next request.
+        since = _own_head(used) if wait.what == "reply" and used is not None else 0
+        result, queued = send_flow.handed_over(context, outgoing, used)
+        if queued is not None:
+            return _late(context, outgoing, queued, wait, as_json=as_json)
+        outcome = sent_text.outcome(result)
+        if not as_json:
+            streams.say(sent_text.sentence(outcome))
+        try:
+            if used is None:
+                # The send has started the broker.
+                used = own = context.full_client()
+            if wait.what == "reply":
+                return _replied(context, used, outcome, since, wait.timeout_s, as_json=as_json)
+            return _reached(context, used, outcome, wait.what, wait.timeout_s, as_json=as_json)
+        except MaestroError as error:
+            streams.complain(error, as_json=as_json, extra=outcome)
+            return exit_codes.of(error)
+    finally:
+        if own is not None:
+            own.close()
+
+
+def _late(
+    context: CommandContext, outgoing: OutgoingDoc, queued: SendOutcome, wait: AwaitedReceipt, *, as_json: bool
+) -> int:
+    document, line = send_flow.queued_report(context, outgoing, queued)
+    if not as_json:
+        streams.say(line)
+    step = "answered" if wait.what == "reply" else wait.what
+    late = MaestroError(
+        "TIMEOUT",
+        f"{outgoing['id']} is queued and can't be {step} before a broker runs",
+        f"Start one with `maestro up`, then ask: maestro message receipt {outgoing['id']}",
+    )
+    streams.complain(late, as_json=as_json, extra=document)
+    return exit_codes.of(late)
+
+
+def _reached(
+    context: CommandContext, client: Client, outcome: dict[str, Any], status: str, timeout_s: float, *, as_json: bool
+) -> int:
+    from maestro_clients.mailbox.receipts import wait_for
+
+    message = wait_for(context.data, context.environ, context.caller, outcome["id"], status, timeout_s, client=client)
+    if as_json:
+        chain = {key: message[key] for key in _CHAIN if key in message}
+        streams.say_json({**outcome, "state": message["status"], **chain})
+    else:
+        streams.say(_receipt(message, status))
+    return exit_codes.DONE
+
+
+def _receipt(message: MessageDoc, status: str) -> str:
+    from maestro_cli.output.render import duration, history
+
+    at = message.get("readAt") if status == "read" else message.get("deliveredAt")
+    after = "" if at is None else f", {duration(max(at - message['createdAt'], 0))} after it was accepted"
+    return "\n".join([f"{status.capitalize()} by {message['to']}{after}.", *history(message, now_ms())])
+
+
+def _own_head(client: Client) -> int:
+    """The number of the newest message in the sender's own mailbox; 0 where the broker does not answer."""
+    try:
+        return client.inbox(since=0, limit=1)["headSeq"]
+    except MaestroError:
+        return 0  # the send reports the error
+
+
+def _replied(
+    context: CommandContext,
+    client: Client,
+    outcome: dict[str, Any],
+    since: int,
+    timeout_s: float,
+    *,
+    as_json: bool,
+) -> int:
+    """Wait for the message that answers ours. Other mail is left to the readers of the inbox."""
+    from maestro_clients.mailbox.watcher import Watcher
+
+    deadline_s = time.monotonic() + timeout_s
+    with Watcher(context.data, context.environ, context.caller, confirm=False, since=since, client=client) as watcher:
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            message = watcher.next_message(left_s)
+            if message is None or message.get("metadata", {}).get("inReplyTo") != outcome["id"]:
+                continue
+            if as_json:
+                streams.say_json({**outcome, "reply": message})
+            else:
+                streams.say(_shown(client, message))
+            # The answer is printed: the inbox need not show it again.
+            client.confirm([message["id"]], "delivered", via="wait-reply")
+            return exit_codes.DONE
+    raise MaestroError(
+        "TIMEOUT",
+        f"{outcome['id']} was not answered within {timeout_s:g} s",
+        f"The answer will come to your inbox. The message's own state: maestro message receipt {outcome['id']}",
+    )
+
+
+def _shown(client: Client, message: MessageDoc) -> str:
+    from maestro_cli.output.display_names import DisplayNames
+    from maestro_cli.output.render import message_block
+
+    people = client.message_with_people(message["id"]).get("people", {})
+    return message_block(message, DisplayNames(people).label(message["from"]), now_ms())

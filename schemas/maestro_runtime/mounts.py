@@ -12,7 +12,7 @@ _DOUBTFUL = {
     "nfs": "locks and syncs depend on the server",
     "cifs": "locks and syncs depend on the server",
     "fuse": "syncs depend on what is behind it",
-    "tmpfs": "it forgets everything when the power goes",
+    "tmpfs": "it loses everything in a power cut",
 }
 
 

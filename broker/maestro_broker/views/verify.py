@@ -257,7 +257,7 @@ class SpoolVerifier:
             if head.seq < counted.last_seq:
                 yield VerifyFinding(
                     path,
-                    f"the mailbox of {session} goes to number {counted.last_seq}, and its counter to {head.seq}",
+                    f"the mailbox of {session} ends with number {counted.last_seq}, and its counter says {head.seq}",
                     f"Move {path} away: the next start counts again.",
                 )
 

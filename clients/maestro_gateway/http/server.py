@@ -130,7 +130,7 @@ class ConnectionGuard(asyncio.Protocol):
         assert self._server is not None  # noqa: S101 - nothing was refused yet
         self._server.connection_made(transport)
         peer, here = _address(transport, "peername"), _address(transport, "sockname")
-        self._is_foreign_user = self._shared.peers.is_stranger(peer, here)
+        self._is_foreign_user = self._shared.peers.is_foreign(peer, here)
         self._become_idle()
         self._await_head()
 
@@ -313,7 +313,7 @@ class ConnectionGuard(asyncio.Protocol):
         """Write it, and read on for a moment, so that no reset overtakes it (RFC 9112 section 9.6)."""
         server, self._server = self._server, None
         if server is not None:
-            # To uvicorn the connection is gone: a request that it still has is told so and writes nothing.
+            # To uvicorn the connection is gone: a request in progress sees a disconnect and writes nothing.
             server.connection_lost(ConnectionAbortedError())
         self._shared.refused.add(self)
         response = error_answer(error, {"Connection": "close"})

@@ -98,7 +98,7 @@ def recover(options: BrokerOptions, spool: Spool, timeline: Timeline) -> Recover
     for one in broken:
         # The journal's tail has the others, whose files were perhaps torn by a power cut and are written again.
         if state.sessions.get(one.session) is None:
-            spool.put_away(one)
+            spool.quarantine(one.path, one.why)
     if unfiled:
         count = sum(len(changes) for changes, _ in unfiled)
         _log.info("the journal gave back %d records above LSN %d", count, start.lsn)

@@ -73,6 +73,6 @@ fault *arguments:
 
 # write the JSON Schema files, the golden vectors and the table of the fast path again
 schemas:
-    "{{ python }}" -m maestro_schemas.json_schema
+    "{{ python }}" -m maestro_schemas.generators.json_schema
     "{{ python }}" schemas/golden/regenerate.py
     "{{ python }}" -m maestro_cli.fast_table_writer

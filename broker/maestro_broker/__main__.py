@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 
-from maestro_runtime import logs
+from maestro_runtime import logs, ready_pipe
 from maestro_schemas.errors import MaestroError
 
 from .files.disk import FULL
@@ -51,7 +51,7 @@ def main() -> int:
         broker.prepare()
         logs.start(chosen.data, "broker", "maestro_broker", foreground=chosen.foreground)
         broker.start()
-        _report(arguments.ready_fd, "ready")
+        ready_pipe.report(arguments.ready_fd, "ready")
         socket_activation.notify(os.environ, "READY=1")
         # The pipe is closed. Its number may belong to another file now, such as a segment of the journal.
         arguments.ready_fd = None
@@ -59,7 +59,7 @@ def main() -> int:
         socket_activation.notify(os.environ, "STOPPING=1")
         broker.stop()
     except MaestroError as error:
-        _report(arguments.ready_fd, f"error {json.dumps(error.body())}")
+        ready_pipe.report(arguments.ready_fd, f"error {json.dumps(error.body())}")
         log.critical("%s: %s %s", error.code, error.message, error.hint)
         print(f"maestro broker: {error.message}\n  next: {error.hint}", file=sys.stderr)
         return 1
@@ -69,7 +69,7 @@ def main() -> int:
         return _INTERRUPTED
     except Exception as error:
         fault = _typed(error)
-        _report(arguments.ready_fd, f"error {json.dumps(fault.body())}")
+        ready_pipe.report(arguments.ready_fd, f"error {json.dumps(fault.body())}")
         log.critical("the broker ends: %r", error, exc_info=True)
         print(f"maestro broker: {fault.message}\n  next: {fault.hint}", file=sys.stderr)
         return 1
@@ -94,17 +94,6 @@ def _typed(error: Exception) -> MaestroError:
             retry_after_s=2.0,
         )
     return MaestroError("INTERNAL", f"the broker failed: {error!r}", "Its log in <data>/logs/broker.log says where.")
-
-
-def _report(ready_fd: int | None, line: str) -> None:
-    """Write the only report to the parent process, which may have ended; closes the pipe."""
-    if ready_fd is None:
-        return
-    try:
-        os.write(ready_fd, line.encode() + b"\n")
-        os.close(ready_fd)
-    except OSError:
-        pass
 
 
 if __name__ == "__main__":

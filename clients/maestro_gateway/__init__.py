@@ -1,5 +1,5 @@
-"""The HTTP gateway: the documented REST endpoints, WebSocket and server-sent events, over the broker.
+"""The HTTP gateway: the documented REST calls, WebSocket and server-sent events, in front of the broker.
 
-Rule: thin. It is a client of the broker like any other, in a process of its own, and every rule about mail and
-sessions is the broker's; here is only what HTTP adds. Needs the extra `http`.
+Rule: thin. The gateway is a client of the broker like any other, in a process of its own. Every rule about messages
+and sessions is the broker's; this package adds only what HTTP needs.
 """

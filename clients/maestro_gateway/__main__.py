@@ -1,7 +1,7 @@
 """`python -m maestro_gateway`: one HTTP gateway process.
 
-Rule: says on the pipe that it was given where it listens, or why not; one a data directory, held by a lock; ends
-by itself when it is told to, and takes its address away first.
+Rule: it reports on the given pipe where it listens, or why it can't start. A lock allows one gateway for each data
+directory. When it ends, it first removes its address.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from maestro_runtime import atomic_file, config, logs, paths
+from maestro_runtime import atomic_file, config, logs, paths, ready_pipe
 from maestro_schemas import http_limits
 from maestro_schemas.errors import MaestroError
 
@@ -46,13 +46,13 @@ if TYPE_CHECKING:
 
 _STOP_S = 3
 _BACKLOG = 1_024
-# Whoever looks whether a gateway runs has the lock for a moment too.
+# A process that looks whether a gateway runs also takes the lock for a moment.
 _LOCK_S = 0.1
-_LOCK_AGAIN_S = 0.005
+_LOCK_RETRY_S = 0.005
 _PING_S = 20.0
-# What clients send over WebSocket is small: the longest is a list of sessions.
+# Clients send small frames over WebSocket; the longest is a list of sessions.
 _WS_BYTES_MAX = 1 << 17
-# Descriptors beside the connections: the log, the broker's sockets, the loop's.
+# File descriptors for other uses than connections: the log, the broker's sockets, the loop's.
 _OTHER_FILES = 200
 _EXPOSED = (
     "traffic is not encrypted, and every call must carry a session's token (X-Session-ID, Authorization: Bearer)"
@@ -63,15 +63,15 @@ _log = logging.getLogger("maestro_gateway")
 
 
 def main() -> int:
-    """The whole life of the process; its exit code."""
+    """Run the process; its exit code."""
     parser = argparse.ArgumentParser(prog="maestro_gateway", description="The gateway; `maestro up` starts it.")
     parser.add_argument("--data-dir", help="default: MAESTRO_DATA_DIR, else the user's data directory")
     parser.add_argument("--host", default=DEFAULT_HOST)
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 picks a free one")
     parser.add_argument(
-        "--ready-fd", type=int, help="a pipe that is told `ready URL` and what to warn of, or `error` and why"
+        "--ready-fd", type=int, help="a pipe for the report: `ready URL` and a warning, or `error` and why"
     )
-    parser.add_argument("--life-fd", type=int, help="a pipe whose other end is closed when the gateway is to end")
+    parser.add_argument("--life-fd", type=int, help="a pipe; the gateway ends when its other end is closed")
     arguments = parser.parse_args()
     os.umask(0o077)
     data = os.path.abspath(arguments.data_dir) if arguments.data_dir else paths.data_dir(os.environ)
@@ -79,12 +79,12 @@ def main() -> int:
         bounds = _affordable(http_limits.resolve(os.environ, config.read(os.environ).section("http")))
         options = GatewayOptions(data, os.environ, arguments.host, arguments.port, bounds)
         with _lock(options.data):
-            # Of one that was killed.
+            # A gateway that was killed has left it.
             _forget_address(options.data)
             with _listen(options) as listener:
                 _serve(options, listener, arguments.ready_fd, arguments.life_fd)
     except MaestroError as error:
-        _tell(arguments.ready_fd, f"error {json.dumps(error.body())}")
+        ready_pipe.report(arguments.ready_fd, f"error {json.dumps(error.body())}")
         print(f"maestro gateway: {error.message}\n  next: {error.hint}", file=sys.stderr)
         return 1
     return 0
@@ -92,7 +92,7 @@ def main() -> int:
 
 def _serve(options: GatewayOptions, listener: socket.socket, ready_fd: int | None, life_fd: int | None) -> None:
     logs.start(options.data, "gateway", "maestro_gateway", foreground=False)
-    # Without a handler it would complain of its peers to standard error, which goes to a file without a limit.
+    # Without a handler uvicorn would log its peers' faults to standard error, a file without a size limit.
     framework = logging.getLogger("uvicorn")
     framework.setLevel(logging.ERROR)
     for handler in logging.getLogger("maestro_gateway").handlers:
@@ -111,17 +111,17 @@ def _serve(options: GatewayOptions, listener: socket.socket, ready_fd: int | Non
         access_log=False,
         server_header=False,
         date_header=False,
-        # A header by which any peer could say that it is another.
+        # X-Forwarded-For, by which any peer could claim another address.
         proxy_headers=False,
         backlog=_BACKLOG,
         # After the guard's own timers, which close an idle and a refused connection.
         timeout_keep_alive=max(options.limits.keep_alive_ms, options.limits.linger_ms) // 1000 + 2,
         timeout_graceful_shutdown=_STOP_S,
-        # A client that is gone without a word is let go of after both.
+        # A client that vanished is disconnected after both.
         ws_ping_interval=_PING_S,
         ws_ping_timeout=_PING_S,
         ws_max_size=_WS_BYTES_MAX,
-        # On one machine there is nothing to win by it, and each of many clients would cost a compression a frame.
+        # On one machine it saves nothing, and costs a compression for each frame and client.
         ws_per_message_deflate=False,
     )
     server = _Server(config, application, connections)
@@ -129,8 +129,8 @@ def _serve(options: GatewayOptions, listener: socket.socket, ready_fd: int | Non
     def end(_number: int, _frame: object) -> None:
         server.should_exit = True
 
-    # Before anybody is told of us, and so may tell us to end. uvicorn has its own while it runs, and raises the
-    # signal that ended it once more, for who handled it before: the default would kill us before we have cleaned up.
+    # Set before the address is known, because a signal may come from then on. While uvicorn runs it has handlers of
+    # its own, and afterwards raises the signal again: the default handler would end the process before the clean-up.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     if life_fd is not None:
@@ -144,14 +144,14 @@ def _serve(options: GatewayOptions, listener: socket.socket, ready_fd: int | Non
 
 
 def _announce(options: GatewayOptions, url: str, source: str, ready_fd: int | None) -> None:
-    """Bound and listening: whoever reads the file from now on is answered, if only when the loop has begun."""
+    """Publish the address. The socket listens already, so a client that connects now waits until the loop runs."""
     atomic_file.replace(paths.server_url_file(options.data), f"{url}\n".encode(), durable=False)
     _log.info("listens at %s; owners of connections by %s", url, source)
     if options.is_loopback:
-        _tell(ready_fd, f"ready {url}")
+        ready_pipe.report(ready_fd, f"ready {url}")
         return
     _log.warning("other machines can reach %s: %s", url, _EXPOSED)
-    _tell(ready_fd, f"ready {url} {_EXPOSED}")
+    ready_pipe.report(ready_fd, f"ready {url} {_EXPOSED}")
     if ready_fd is None:
         print(f"note: other machines can reach the gateway: {_EXPOSED}.", file=sys.stderr)
 
@@ -162,19 +162,19 @@ def _forget_address(data: str) -> None:
 
 
 def _affordable(wanted: http_limits.HttpLimits) -> http_limits.HttpLimits:
-    """No more connections than the process may have descriptors, of which it takes as many as it is allowed."""
+    """Limit the connections to the file descriptors that the process may have; raise that limit as far as allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    beside = _OTHER_FILES + REFUSED_CONNECTIONS_MAX
-    needed = wanted.connections_max + beside
+    other_files = _OTHER_FILES + REFUSED_CONNECTIONS_MAX
+    needed = wanted.connections_max + other_files
     if soft != resource.RLIM_INFINITY and soft < needed:
         soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        wanted = wanted._replace(connections_max=max(1, min(wanted.connections_max, soft - beside)))
+        wanted = wanted._replace(connections_max=max(1, min(wanted.connections_max, soft - other_files)))
     return wanted._replace(idle_connections_max=min(wanted.idle_connections_max, wanted.connections_max))
 
 
 class _Server(uvicorn.Server):
-    """Ends the streams first, which would otherwise be waited for until they are cut off."""
+    """Ends the streams of events first; uvicorn would wait for them until its grace period is over."""
 
     def __init__(self, config: uvicorn.Config, application: Starlette, connections: ConnectionTable) -> None:
         super().__init__(config)
@@ -185,20 +185,20 @@ class _Server(uvicorn.Server):
         gateway: GatewayContext = self._application.state.gateway
         gateway.feed.stop()
         self._connections.close_refused()
-        # They get a turn to say why, before their connections are closed.
+        # The streams run once and send the reason, before their connections are closed.
         await asyncio.sleep(0)
         await super().shutdown(sockets)
 
 
 def _end_with(life_fd: int, server: uvicorn.Server) -> None:
-    """Whoever holds the other end has died, however it died."""
+    """End the server when the other end of the pipe is closed, also by the death of its process."""
     os.read(life_fd, 1)
     server.should_exit = True
 
 
 @contextlib.contextmanager
 def _lock(data: str) -> Iterator[None]:
-    """One gateway a data directory; the file holds its pid."""
+    """Hold the lock of the data directory; its file has the gateway's pid."""
     try:
         fd = os.open(paths.gateway_lock_file(data), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -226,17 +226,17 @@ def _take(fd: int, data: str) -> None:
                 raise MaestroError(
                     "DATA_DIR_LOCKED",
                     f"a gateway runs already for {data}",
-                    "`maestro status` says where it listens.",
+                    "`maestro status` shows its address.",
                 ) from None
-            time.sleep(_LOCK_AGAIN_S)
+            time.sleep(_LOCK_RETRY_S)
         else:
             return
 
 
 def _listen(options: GatewayOptions) -> socket.socket:
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    # With its protocol named: asyncio turns Nagle's algorithm off only for what it knows to be TCP, and an answer in
-    # two pieces would wait 40 ms for the client's delayed acknowledgement.
+    # The protocol is named: asyncio turns Nagle's algorithm off only for a socket that it knows to be TCP. Otherwise
+    # an answer in two pieces would wait 40 ms for the client's delayed acknowledgement.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -258,17 +258,6 @@ def _listen(options: GatewayOptions) -> socket.socket:
 def _url(options: GatewayOptions, listener: socket.socket) -> str:
     host = f"[{options.host}]" if ":" in options.host else options.host
     return f"http://{host}:{listener.getsockname()[1]}"
-
-
-def _tell(ready_fd: int | None, line: str) -> None:
-    """The one report to the starter, who may be gone; closes the pipe."""
-    if ready_fd is None:
-        return
-    try:
-        os.write(ready_fd, line.encode() + b"\n")
-        os.close(ready_fd)
-    except OSError:
-        pass
 
 
 if __name__ == "__main__":

@@ -1,29 +1,32 @@
 """App: the gateway as an ASGI application.
 
-Rule: made from the table of calls; every error that leaves it has the documented shape.
+Rule: its routes come from the table of calls, and every error that leaves it has the documented shape.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
 
 from maestro_schemas.errors import MaestroError
 
-from .api.legacy import UnconfirmedSends
+from .api.websocket import websocket_routes
 from .broker_link import BrokerLink
 from .context import GatewayContext
 from .docs import openapi
 from .events.feed import Feed
-from .events.websocket import websocket_routes
 from .http.credentials import Credentials
 from .http.responses import answer, error_answer, plain_error
 from .http.routing import routes
+from .http.unconfirmed_sends import UnconfirmedSends
 from .metrics import GatewayMetrics, MeasuringMiddleware
 from .routes import CALLS
 
@@ -37,17 +40,21 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_NO_SUCH = {
+_WEB_FILES = os.path.join(os.path.dirname(__file__), "web")
+_NOT_SERVED = {
     404: ("NOT_FOUND", "there is no such path", "/docs lists every call."),
     405: ("METHOD_NOT_ALLOWED", "this path does not take that method", "The header Allow says which it takes."),
 }
 
 
 def make(options: GatewayOptions) -> Starlette:
-    """The application; it connects when it starts up."""
+    """The application. It connects to the broker when it starts."""
     metrics = GatewayMetrics()
     contract = openapi.document(CALLS)
     table = routes(CALLS)
+    # Any file in the folder is public; a new page or style sheet needs no route of its own.
+    files = Mount("/web", StaticFiles(directory=_WEB_FILES))
+    paths = {route.endpoint: route.path for route in table} | {files.app: files.path}
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -61,7 +68,7 @@ def make(options: GatewayOptions) -> Starlette:
             await broker.aclose()
 
     app = Starlette(
-        routes=[*table, *websocket_routes()],
+        routes=[*table, *websocket_routes(), files],
         lifespan=lifespan,
         exception_handlers={
             MaestroError: _on_refusal,  # type: ignore[dict-item]  # Starlette's type knows no narrower handler
@@ -69,11 +76,11 @@ def make(options: GatewayOptions) -> Starlette:
             Exception: _on_fault,
         },
         middleware=[
-            Middleware(MeasuringMiddleware, metrics, {route.endpoint: route.path for route in table}),
+            Middleware(MeasuringMiddleware, metrics, paths),
             *([] if options.is_loopback else [Middleware(Credentials)]),
         ],
     )
-    # A path with a slash too many is one that there is not, rather than a redirect without the shape of an error.
+    # A path with one slash too many does not exist; Starlette's redirect would not have the shape of an error.
     app.router.redirect_slashes = False
     return app
 
@@ -85,7 +92,7 @@ async def _on_refusal(request: Request, error: MaestroError) -> Response:
 
 
 async def _on_framework(_request: Request, error: HTTPException) -> Response:
-    code, message, hint = _NO_SUCH.get(error.status_code, ("BAD_REQUEST", error.detail, ""))
+    code, message, hint = _NOT_SERVED.get(error.status_code, ("BAD_REQUEST", error.detail, ""))
     return answer(plain_error(error.status_code, code, message, hint), error.status_code, error.headers)
 
 

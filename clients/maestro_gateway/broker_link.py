@@ -1,7 +1,7 @@
-"""Post: the broker, as the gateway reaches it.
+"""Broker link: the gateway's connection to the broker.
 
-Rule: one client for all requests. A broker that is away is an error at once (503), never a wait; meanwhile it is
-looked for, and started where MAESTRO_AUTOSTART allows it, as any command would.
+Rule: one client for all requests. While the broker is away, a request is an error at once (503) and never waits. The
+link meanwhile looks for the broker, and starts it where MAESTRO_AUTOSTART allows that, as any command would.
 """
 
 from __future__ import annotations
@@ -26,31 +26,32 @@ _LOOK_EVERY_S = 0.25
 
 
 class BrokerLink:
-    """The way to the broker of `data`. `client`: for all tasks. `notices`: the address of its notices."""
+    """The connection to the broker of one data directory."""
 
     def __init__(self, data: str, environ: Mapping[str, str]) -> None:
         self._data = data
         self._environ = environ
         self._search: asyncio.Task[None] | None = None
-        # Where a broker of this directory will listen, should there be none now.
+        # The addresses at which a broker of this directory will listen, if none runs now.
         directory = paths.runtime_dir(data, environ)
         router, self.notices = (
             f"ipc://{os.path.join(directory, name)}" for name in (paths.ROUTER_SOCKET, paths.NOTICE_SOCKET)
         )
+        # For all tasks.
         self.client = AsyncClient(router, timeout_s=_TIMEOUT_S)
 
     def search(self) -> None:
-        """A request found nobody: look for the broker, unless somebody does already."""
+        """Look for the broker, because a request did not reach it. A search that runs already goes on."""
         if self._search is None or self._search.done():
-            self._search = asyncio.get_running_loop().create_task(self._look())
+            self._search = asyncio.get_running_loop().create_task(self._find_broker())
 
     async def aclose(self) -> None:
-        """Let go of the broker."""
+        """Close the connection."""
         if self._search is not None:
             self._search.cancel()
         await self.client.aclose()
 
-    async def _look(self) -> None:
+    async def _find_broker(self) -> None:
         while (found := find(self._data)) is None:
             if may_autostart(self._environ):
                 try:

@@ -1,8 +1,8 @@
-"""Metrics: what `/metrics` tells Prometheus.
+"""Metrics: the numbers at `/metrics`, for Prometheus.
 
-Rule: the broker's numbers are its `stats`, asked for when somebody looks and never kept; the gateway's own are
-counted here. One set an application and no global registry. With the broker away the gateway's own are still told,
-and `maestro_up` is 0.
+Rule: the broker's numbers are its `stats`, asked for at each scrape and never kept. The gateway's own are counted
+here, one set for each application, without a global registry. While the broker is away, the gateway's own numbers are
+still shown, and `maestro_up` is 0.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from starlette.responses import Response
 from maestro_schemas import __version__
 from maestro_schemas.errors import MaestroError
 
-from .api.messages import client_of
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
 
 PROMETHEUS = "text/plain"
 
-# Anybody can make up methods and paths; a label of its own for each would fill the memory.
+# A client can send any method and path; a label for each would fill the memory.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER = "other"
 # A request takes half a millisecond where the disk is fast, and five seconds until the broker counts as away.
@@ -41,7 +39,7 @@ _LOOK_S = 2.0
 
 
 class GatewayMetrics:
-    """The gateway's own. `websocket_clients`, `event_streams`: for whoever serves those, to count up and down."""
+    """The gateway's own numbers. The handlers of streams count `websocket_clients` and `event_streams`."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -72,34 +70,33 @@ class GatewayMetrics:
         )
 
     def answered(self, route: str, method: str, status: int, duration_s: float) -> None:
-        """A request's answer began after so long."""
+        """Count a request; `duration_s` is the time until its answer began."""
         method = method if method in _METHODS else _OTHER
         self._requests.labels(route, method, str(status)).inc()
         self._durations.labels(route, method).observe(duration_s)
 
     def render(self, stats: Mapping[str, Any] | None) -> bytes:
-        """Everything in Prometheus's text format. `stats`: the broker's, None where it does not answer."""
+        """All numbers in Prometheus's text format. `stats`: the broker's, None where it does not answer."""
         registry = CollectorRegistry()
         registry.register(_BrokerNumbers(stats))
         return generate_latest(self._registry) + generate_latest(registry)
 
 
 class MeasuringMiddleware:
-    """Middleware that tells Metrics of every HTTP request."""
+    """Middleware that counts every HTTP request."""
 
     def __init__(self, app: ASGIApp, metrics: GatewayMetrics, routes: Mapping[Any, str]) -> None:
-        """`routes`: the function that serves a route -> the route's path."""
+        """`routes`: the endpoint of a route -> the route's path."""
         self._app = app
         self._metrics = metrics
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         began_s = time.perf_counter()
-        # Where the answer never begins, the server makes one of its own.
+        # If the application sends no answer, the server sends this one.
         status, duration_s = 500, None
 
         async def note_start(message: Message) -> None:
@@ -119,14 +116,14 @@ class MeasuringMiddleware:
 
 
 async def serve(request: Request) -> Response:
-    """For Prometheus; asks the broker for its part."""
+    """The page for Prometheus; asks the broker for its numbers."""
     gateway = request.app.state.gateway
     stats: dict[str, Any] | None = None
     try:
         async with asyncio.timeout(_LOOK_S):
-            stats = await client_of(request).stats()
+            stats = await gateway.broker.client.stats()
     except TimeoutError:
-        # Sooner than the client's own timeout: whoever scrapes has one too, and wants the rest.
+        # Earlier than the client's own timeout: the scraper has a timeout too, and wants the other numbers.
         gateway.broker.search()
     except MaestroError:
         gateway.broker.search()
@@ -134,13 +131,12 @@ async def serve(request: Request) -> Response:
 
 
 class _BrokerNumbers(Collector):
-    """What `stats` says, as metrics. What an older broker does not tell is left out."""
+    """The broker's `stats` as metrics. A number that an older broker does not send is left out."""
 
     def __init__(self, stats: Mapping[str, Any] | None) -> None:
         self._stats = stats
 
     def collect(self) -> Iterator[Metric]:
-        """Prometheus's protocol."""
         stats = self._stats
         yield GaugeMetricFamily("maestro_up", "1 when the broker answers, else 0.", value=int(stats is not None))
         gateway = InfoMetricFamily("maestro_gateway", "The gateway.")
@@ -198,7 +194,7 @@ class _BrokerNumbers(Collector):
             ("maestro_connections_closed", "Connections to the broker that were closed.", connections.get("closed")),
             (
                 "maestro_unsent_replies",
-                "Answers that the broker could not send, since who asked was gone.",
+                "Answers that the broker could not send, because the client was gone.",
                 connections.get("unsentReplies"),
             ),
         )
@@ -236,7 +232,7 @@ def _gauge_family(name: str, text: str, label: str, values: Mapping[str, float] 
 
 
 def _histogram(name: str, text: str, found: Mapping[str, Any] | None, *, scale: float = 1) -> Iterator[Metric]:
-    """Prometheus's buckets hold what is in those before them, too."""
+    """Prometheus's buckets are cumulative."""
     if found is None:
         return
     bounds = [*(str(bound / scale) for bound in found["bounds"]), "+Inf"]

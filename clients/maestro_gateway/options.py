@@ -1,6 +1,6 @@
-"""Options: what one gateway was started with.
+"""Options: the settings that one gateway was started with.
 
-Rule: resolved once, at the start; below here nobody reads the environment.
+Rule: resolved once, at the start. No other module of the gateway reads the environment.
 """
 
 from __future__ import annotations
@@ -18,17 +18,20 @@ DEFAULT_PORT = 4568
 
 
 class GatewayOptions(NamedTuple):
-    """`port` 0 picks a free one. `environ`: for finding, and where allowed starting, the broker."""
+    """The settings of one gateway."""
 
+    # The data directory.
     data: str
+    # For finding the broker, and for starting it where that is allowed.
     environ: Mapping[str, str]
     host: str = DEFAULT_HOST
+    # 0 picks a free one.
     port: int = DEFAULT_PORT
     limits: HttpLimits = HttpLimits()
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach it. Where others can, every session needs a token."""
+        """Whether only this machine can reach the gateway. Where others can, every session needs a token."""
         if self.host == "localhost":
             return True
         try:

@@ -1,6 +1,6 @@
-"""Table: every call of the gateway, one row each.
+"""Routes: the table of the gateway's calls, one row each.
 
-Rule: what stands here is routed and documented; nothing else is.
+Rule: every row is routed and documented, and no other call is.
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from __future__ import annotations
 from maestro_schemas.messages import Message
 
 from . import metrics
-from .api import bodies, health, legacy, messages, sessions
+from .api import bodies, health, legacy, messages, sessions, sse
 from .docs import docs_page, openapi
-from .events import sse
 from .http.routing import Endpoint
 
 _SEND_CODES = (
@@ -195,7 +194,7 @@ CALLS = (
         "GET",
         "/sessions/{session}/mail",
         legacy.unread,
-        "The unread mail, as the older clients read it; it counts as read once the answer was taken.",
+        "The unread mail, as the older clients read it; it counts as read once the client has the answer.",
         {200: list[bodies.MailShown]},
         ("SESSION_NOT_FOUND", "FORBIDDEN"),
         tag="older clients",
@@ -205,7 +204,7 @@ CALLS = (
         "GET",
         "/health",
         health.health,
-        "Whether the gateway lives, and whether the broker answers.",
+        "Whether the gateway runs, and whether the broker answers.",
         {200: bodies.Health, 503: bodies.Health},
         versioned=False,
         tag="operations",
@@ -214,7 +213,7 @@ CALLS = (
         "GET",
         "/health/live",
         health.live,
-        "Whether the gateway lives.",
+        "Whether the gateway runs.",
         {200: bodies.Live},
         versioned=False,
         tag="operations",
@@ -232,7 +231,7 @@ CALLS = (
         "GET",
         "/",
         health.index,
-        "Where what is.",
+        "Index of the service: name, version, links.",
         {200: bodies.Index},
         versioned=False,
         tag="operations",
@@ -243,15 +242,6 @@ CALLS = (
         docs_page.serve,
         "This page.",
         {200: docs_page.HTML},
-        versioned=False,
-        tag="operations",
-    ),
-    Endpoint(
-        "GET",
-        "/docs.css",
-        docs_page.style,
-        "Its style.",
-        {200: docs_page.CSS},
         versioned=False,
         tag="operations",
     ),

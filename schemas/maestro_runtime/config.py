@@ -1,6 +1,6 @@
 """Config: the one file of settings, read alike by the broker, the gateway and the command line.
 
-Rule: the whole file is judged wherever it is read, and a wrong key or value is told with its line. Below the
+Rule: every reader checks the whole file, and the error of a wrong key or value names its line. Below the
 environment and flags in rank. Where the files and the sockets are, who speaks, and whether a broker may be started
 are facts of one shell, and so stand in its environment alone. Without a file nothing is imported for it.
 """

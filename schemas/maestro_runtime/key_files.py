@@ -143,7 +143,7 @@ def _load(path: str) -> dict[str, Any]:
             raise MaestroError(
                 "KEY_FILE_UNUSABLE",
                 f"{path} may be read by others (mode {mode:04o}), so what it holds may be no secret",
-                f"If nobody has seen it: chmod 600 {path}. Else make a new key.",
+                f"If no other user has read it: chmod 600 {path}. Else make a new key.",
             )
         raw = file.read(_FILE_BYTES_MAX)
     try:

@@ -19,12 +19,12 @@ _SIZE_BYTES = 8 << 30
 
 @pytest.fixture
 def fault_office() -> Iterator[PostOffice]:
-    """A post office on an ext4 file system in memory where there can be one, else in the scratch directory.
+    """A post office on an ext4 file system in memory if possible, else in the scratch directory.
 
-    A killed process loses nothing of the page cache, so what is below it does not matter to a kill; removing tens of
-    thousands of files from a slow disk would take longer than the test.
+    A killed process loses nothing of the page cache, so the medium below it does not matter to a kill. Removing tens
+    of thousands of files from a slow disk would take longer than the test.
     """
-    if disks.lacking() is not None:
+    if disks.missing_for_a_disk() is not None:
         made = scratch()
         try:
             yield made

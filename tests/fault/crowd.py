@@ -1,7 +1,7 @@
-"""Crowd: many sessions in one process, each watching its mailbox and sending to others.
+"""Crowd: many sessions in one process; each watches its mailbox and sends to others.
 
-Rule: a session is two threads with sockets of their own, as two commands in a shell would be; what it sent and what
-it saw is written down and judged afterwards, elsewhere.
+Rule: a session is two threads, each with its own sockets, like two commands in a shell. Sent and received messages
+are recorded; the test compares them afterwards.
 """
 
 from __future__ import annotations
@@ -18,32 +18,36 @@ from maestro_clients.protocol.callers import Caller
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# After the senders have ended, a watcher that hears nothing for so long has heard all.
+# After the senders have ended, a watcher that gets no message for this time has all of them.
 _SILENCE_S = 3.0
 
 
 class Task(NamedTuple):
-    """`sessions` of this process out of `everybody`, for `seconds`, each sending `rate_per_s`."""
+    """The work of one process."""
 
     data: str
     environ: Mapping[str, str]
     router: str
+    # The sessions of this process, and those of all processes.
     sessions: list[str]
-    everybody: list[str]
+    all_sessions: list[str]
+    # How long each session sends, and its messages per second.
     seconds: float
     rate_per_s: float
     seed: int
 
 
-class Seen(NamedTuple):
-    """`sent`: (id, receiver, seq). `watched`: session -> (id, seq) in the order it came. `errors`: what failed."""
+class CrowdRecord(NamedTuple):
+    """What the sessions of one process have sent and received."""
 
+    # (id, receiver, seq) of each accepted message.
     sent: list[tuple[str, str, int]]
+    # Session -> (id, seq) of its messages, in the order of their arrival.
     watched: dict[str, list[tuple[str, int]]]
     errors: list[str]
 
 
-def play(task: Task) -> Seen:
+def run_sessions(task: Task) -> CrowdRecord:
     """Run the sessions of one process to their end."""
     sent: list[tuple[str, str, int]] = []
     watched: dict[str, list[tuple[str, int]]] = {session: [] for session in task.sessions}
@@ -61,7 +65,7 @@ def play(task: Task) -> Seen:
                         watched[session].append((message["id"], message["seq"]))
                     elif senders_ended.is_set():
                         return
-        except Exception as error:  # noqa: BLE001 - handed to the judge
+        except Exception as error:  # noqa: BLE001 - reported to the test
             errors.append(f"{session} watching: {error!r}")
 
     def send(session: str, seed: int) -> None:
@@ -70,7 +74,7 @@ def play(task: Task) -> Seen:
         try:
             with Client(task.router, Caller(session), timeout_s=30.0) as client:
                 while time.monotonic() < until_s:
-                    receiver = chance.choice(task.everybody)
+                    receiver = chance.choice(task.all_sessions)
                     result = client.send(receiver, f"from {session} " + "x" * chance.randrange(600))
                     sent.append((result["id"], receiver, result["seq"]))
                     time.sleep(chance.expovariate(task.rate_per_s))
@@ -92,4 +96,4 @@ def play(task: Task) -> Seen:
     senders_ended.set()
     for thread in watchers:
         thread.join()
-    return Seen(sent, watched, errors)
+    return CrowdRecord(sent, watched, errors)

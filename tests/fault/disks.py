@@ -1,8 +1,8 @@
-"""Disk: an ext4 file system of its own, in a file in memory, mounted through a loop device.
+"""Disk: a separate ext4 file system in a file in memory, mounted through a loop device.
 
-Rule: real fsync and real power cuts at the speed of memory, without the wear and the noise of the machine's disk.
-It needs root and loop devices; without, a test that must have it skips with the reason, and under CI fails if this
-machine could have had it.
+Rule: real fsync calls and real power cuts at the speed of memory, independent of the machine's disk. It needs root
+and loop devices. Without them a test that needs a disk is skipped with the reason; with CI=true a missing tool or
+right is a failure.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _TOOLS = ("mkfs.ext4", "mount", "umount")
 _COPIES_MAX = 50
 
 
-def lacking() -> str | None:
-    """What this machine lacks for a disk of its own; None where it has all."""
+def missing_for_a_disk() -> str | None:
+    """What this machine lacks for a separate disk; None if it lacks nothing."""
     if os.geteuid() != 0:
         return "mounting a loop device needs root"
     if not os.path.exists("/dev/loop-control"):
@@ -37,8 +37,8 @@ def lacking() -> str | None:
 
 
 def require() -> None:
-    """Skip the test where there can be no such disk; with CI=true a missing tool or right is a failure."""
-    lack = lacking()
+    """Skip the test if there can be no such disk; with CI=true a missing tool or right is a failure."""
+    lack = missing_for_a_disk()
     if lack is None:
         return
     if os.path.exists("/dev/loop-control"):
@@ -51,11 +51,11 @@ def _memory() -> str:
 
 
 class Disk:
-    """A mounted image; `path` is where. Used with `with`."""
+    """A mounted image; `path` is its mount point. A context manager."""
 
     def __init__(self, size_bytes: int | None = None, *, image: str | None = None, options: str = "loop") -> None:
-        """`size_bytes`: of a new, empty one. `image`: a copy of another's, which this one takes over. `options`: as
-        mount takes them."""
+        """`size_bytes`: the size of a new, empty image. `image`: an existing image, which this disk removes at the
+        end. `options`: those of mount(8)."""
         self._options = options
         self.image = image or tempfile.mkstemp(prefix="mm-disk-", dir=_memory())[1]
         self.path = tempfile.mkdtemp(prefix="mm-", dir="/tmp")
@@ -67,34 +67,34 @@ class Disk:
         try:
             _run("mount", "-o", self._options, self.image, self.path)
         except BaseException:
-            self._forget()
+            self._remove()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Lazily: a broker that a failed test left behind must not keep the image for ever.
+        # Lazily: a broker that a failed test has left running must not keep the image.
         _run("umount", "-l", self.path)
-        self._forget()
+        self._remove()
 
-    def _forget(self) -> None:
+    def _remove(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.image)
         os.rmdir(self.path)
 
     def cut(self) -> str:
-        """What a power cut at this moment would leave: a copy of the image, beside it.
+        """Copy the image as a power cut at this moment would leave it. Returns the copy's path.
 
-        The caller has stopped whoever writes to the file system; the kernel may still write by itself, so the copy
-        counts only if its source was the same before and after.
+        The caller has stopped all processes that write to the file system. The kernel may still write, so a copy is
+        valid only if it equals its source afterwards.
         """
         copy = tempfile.mkstemp(prefix="mm-disk-", dir=_memory())[1]
         for _ in range(_COPIES_MAX):
             _run("cp", "--sparse=always", self.image, copy)
             if subprocess.run(["cmp", "-s", self.image, copy], check=False).returncode == 0:
                 return copy
-        raise AssertionError("the kernel writes and writes: no copy was of one moment")
+        raise AssertionError("the kernel wrote during every copy")
 
 
 def _run(*command: str) -> None:
@@ -104,7 +104,7 @@ def _run(*command: str) -> None:
 
 @contextlib.contextmanager
 def tmpfs(size_bytes: int) -> Iterator[str]:
-    """A small file system in memory, for filling up; its path."""
+    """A small file system in memory, to be filled up. Yields its path."""
     path = tempfile.mkdtemp(prefix="mm-", dir="/tmp")
     _run("mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "maestro-test", path)
     try:
@@ -115,7 +115,7 @@ def tmpfs(size_bytes: int) -> Iterator[str]:
 
 
 def fill(path: str) -> None:
-    """A file that takes all the room that is left on its file system."""
+    """Write a file that takes all the free space of its file system."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         for size in (1 << 20, 1 << 16, 1 << 12, 1 << 9):

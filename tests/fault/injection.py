@@ -1,7 +1,7 @@
-"""Injection: a broker whose Nth system call of a kind fails, or kills it, by strace.
+"""Injection: makes the Nth system call of a kind fail in a broker, or kill it, with strace.
 
-Rule: strace counts the calls of each thread apart. What a call is numbered in a run depends on what the run finds
-on its disk, so a sweep over numbers covers places, and its test says where the broker died.
+Rule: strace counts the calls of each thread separately. The number of a call depends on the files that the broker
+finds, so a sweep over numbers covers many places, and its test reports where the broker ended.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def require_strace() -> None:
 
 
 def launcher(calls: Sequence[str], *faults: str, log: str = os.devnull) -> list[str]:
-    """The command before the broker's own; `faults` as strace's inject= takes them.
+    """The command line in front of the broker's own. `faults`: values of strace's inject=.
 
-    The tracer is nobody's parent (-D), so that pid, signals and exit status are the broker's own. --seccomp-bpf lets
-    all other calls run at full speed; with it strace 6.1 injects errors and results but no signals.
+    With -D the tracer is not the broker's parent, so pid, signals and exit status are the broker's own. --seccomp-bpf
+    lets all other calls run at full speed; with it strace 6.1 injects errors and results, but no signals.
     """
     traced = ["strace", "-D", "-f", "-qq", "-o", log, "-e", f"trace={','.join(calls)}"]
     if not any("signal=" in fault for fault in faults):
@@ -37,12 +37,12 @@ def launcher(calls: Sequence[str], *faults: str, log: str = os.devnull) -> list[
 
 
 def kill_at(call: str, number: int) -> list[str]:
-    """SIGKILL instead of the Nth call."""
+    """Send SIGKILL in place of the Nth call."""
     return launcher([call], f"{call}:signal=KILL:when={number}")
 
 
 def fail_at(call: str, error: str, when: str, log: str = os.devnull) -> list[str]:
-    """The error instead of the Nth call (`when` as strace has it: N, or N+ for all from there on)."""
+    """Return the error in place of the Nth call. `when`: strace's N, or N+ for all calls from the Nth on."""
     return launcher([call], f"{call}:error={error}:when={when}", log=log)
 
 
@@ -55,8 +55,11 @@ def _lines(path: str) -> Iterator[tuple[str, str, str]]:
 
 
 def calls_of_a_start(post_office: PostOffice, calls: Sequence[str]) -> tuple[dict[str, int], dict[str, int]]:
-    """Start a broker and kill it once it serves. For each call the number of the main thread's first that concerns
-    the data directory (Python's own start opens hundreds of files), and of its last before it serves."""
+    """Start a broker, and kill it once it serves. Returns two numbers per kind of call in the main thread.
+
+    The first call that concerns the data directory (Python's own start opens hundreds of files), and the last call
+    before the broker serves.
+    """
     log = os.path.join(post_office.root, "calls")
     post_office.launcher = launcher([*{*calls, "rename"}], log=log)
     post_office.start()

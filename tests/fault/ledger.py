@@ -1,7 +1,7 @@
-"""Ledger: what was acknowledged, kept outside the broker, and what the inboxes must hold by it.
+"""Ledger: the acknowledged messages, recorded outside the broker, and their comparison with the inboxes.
 
-Rule: a line is written when the answer has come, with the text that was sent; the judge reads the inboxes through
-the broker and the spool through the file system, and compares both.
+Rule: an entry is recorded when the reply has arrived, with the text that was sent. `judge` reads the inboxes through
+the broker; `spool_ids` reads the spool through the file system.
 """
 
 from __future__ import annotations
@@ -20,57 +20,61 @@ ALL_STATUSES = ["pending", "delivered", "read", "failed", "expired"]
 
 
 class Line(NamedTuple):
-    """One acknowledged message. `order`: its place among its sender's sends, as they were made one after another.
-    `seq` is 0 where the answer was that it is deleted by now."""
+    """One acknowledged message."""
 
     id: str
     sender: str
     receiver: str
     text: str
+    # 0 if the reply was that the message is deleted already.
     seq: int
+    # Its number among its sender's messages, in the order of sending.
     order: int
 
 
 class Fates(NamedTuple):
-    """What readers did. `delivered`, `deleted`: ids for which that was acknowledged. `asked`: what a deletion was
-    asked for, whether or not an answer came: id to (receiver, seq)."""
+    """What readers have done with messages."""
 
+    # Ids whose confirmation, or deletion, was acknowledged.
     delivered: set[str]
     deleted: set[str]
+    # Ids whose deletion was requested, with or without a reply -> (receiver, seq).
     asked: dict[str, tuple[str, int]]
 
     def plus(self, more: Fates) -> Fates:
-        """Both together."""
+        """The union of both."""
         return Fates(self.delivered | more.delivered, self.deleted | more.deleted, self.asked | more.asked)
 
 
 class Verdict(NamedTuple):
-    """Counts of what was looked at, and lists of what must all be empty.
+    """The result of a comparison: two counts, and lists that must all be empty."""
 
-    `returned`: deleted, and there again. `undone`: confirmed, and pending again. `unknown`: in a mailbox and not in
-    the ledger, which is right only while answers are still to come.
-    """
-
+    # Messages in the ledger, and messages in the mailboxes.
     acknowledged: int
     found: int
     lost: list[str]
     duplicated: list[str]
+    # Another text, sender or seq than in the ledger.
     changed: list[str]
+    # Mailboxes with missing or repeated seqs.
     gaps: list[str]
     out_of_order: list[str]
+    # Deleted, and in the mailbox again.
     returned: list[str]
+    # Confirmed, and pending again.
     undone: list[str]
+    # In a mailbox and not in the ledger; correct only while replies are outstanding.
     unknown: list[str]
 
     @property
     def clean(self) -> bool:
-        """Whether every promise held, as far as answers were given."""
+        """Whether every acknowledgement was kept."""
         wrong = [self.lost, self.duplicated, self.changed, self.gaps, self.out_of_order, self.returned, self.undone]
         return not any(wrong)
 
     @property
     def summary(self) -> str:
-        """One line of figures."""
+        """The figures, on one line."""
         return (
             f"{self.acknowledged:,} acknowledged, {len(self.lost)} lost, {len(self.duplicated)} duplicated, "
             f"{len(self.out_of_order)} out of order"
@@ -78,7 +82,7 @@ class Verdict(NamedTuple):
 
 
 def read_mailbox(operator: Client, session: str) -> list[MessageDoc]:
-    """All mail of a session, page by page."""
+    """All messages of a session, read page by page."""
     found: list[MessageDoc] = []
     since = 0
     while True:
@@ -99,7 +103,7 @@ def judge(
 ) -> Verdict:
     """Compare the inboxes of `receivers` with the ledger.
 
-    `after`: per receiver, the last seq that an earlier judgement accounted for (and whose mail was then deleted).
+    `after`: the last seq of each receiver that an earlier comparison has covered; that mail was deleted afterwards.
     """
     fates = fates or Fates(set(), set(), {})
     verdict = Verdict(len(lines), 0, [], [], [], [], [], [], [], [])
@@ -107,30 +111,30 @@ def judge(
     by_receiver: dict[str, list[Line]] = {receiver: [] for receiver in receivers}
     for line in lines:
         by_receiver[line.receiver].append(line)
-    for receiver, mine in by_receiver.items():
+    for receiver, its_lines in by_receiver.items():
         first = (after or {}).get(receiver, 0) + 1
         mail = read_mailbox(operator, receiver)
         total += len(mail)
-        _look_at(mail, {line.id: line for line in mine}, fates, verdict)
+        _compare(mail, {line.id: line for line in its_lines}, fates, verdict)
         taken = [message["seq"] for message in mail]
         if taken != sorted(set(taken)):
-            verdict.gaps.append(f"{receiver}: numbers stand twice or not in order")
+            verdict.gaps.append(f"{receiver}: a seq is repeated or out of order")
         known = {*taken, *(seq for to, seq in fates.asked.values() if to == receiver)}
         if known != set(range(first, first + len(known))):
             missing = sorted(set(range(first, max(known, default=0) + 1)) ^ known)
             verdict.gaps.append(f"{receiver}: {missing[:10]}")
         by_sender: dict[str, list[Line]] = {}
-        for line in sorted(mine, key=lambda line: line.order):
+        for line in sorted(its_lines, key=lambda line: line.order):
             by_sender.setdefault(line.sender, []).append(line)
         for sender, sent in by_sender.items():
             numbers = [line.seq for line in sent if line.seq]
             if numbers != sorted(numbers):
                 verdict.out_of_order.append(f"{sender} to {receiver}")
-    assert len({line.id for line in lines}) == len(lines), "the ledger itself names an id twice"
+    assert len({line.id for line in lines}) == len(lines), "the ledger has an id twice"
     return verdict._replace(found=total)
 
 
-def _look_at(mail: list[MessageDoc], expected: dict[str, Line], fates: Fates, verdict: Verdict) -> None:
+def _compare(mail: list[MessageDoc], expected: dict[str, Line], fates: Fates, verdict: Verdict) -> None:
     seen: set[str] = set()
     for message in mail:
         message_id = message["id"]
@@ -151,7 +155,7 @@ def _look_at(mail: list[MessageDoc], expected: dict[str, Line], fates: Fates, ve
 
 
 def spool_ids(data: str, receiver: str) -> dict[str, dict[str, object]]:
-    """The files of a mailbox, by id, read as anybody would."""
+    """The message files of a mailbox, by id, read without the broker."""
     directory = os.path.join(data, "messages", "by-receiver", receiver)
     found = {}
     for name in os.listdir(directory):

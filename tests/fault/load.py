@@ -1,7 +1,7 @@
-"""Load: senders and readers that go on through every crash, and write down what they were told.
+"""Load: senders and readers that continue through every crash of the broker, and record its replies.
 
-Rule: a request is repeated, with the same ids, until it is answered; a line is written down only then. The texts and
-receivers come from a seed; the moments do not, since the broker's crashes decide them.
+Rule: a request is repeated with the same ids until it is answered; only then it is recorded. A seed decides the texts
+and receivers. The times depend on the broker's crashes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PAGE = 100
 
 
 class Party(threading.Thread):
-    """One session at work until it is told to stop; `failure` is what ended it otherwise."""
+    """A thread that works for one session until `stop`; `failure` is the error that ended it earlier."""
 
     def __init__(self, post_office: PostOffice, session: str, seed: int) -> None:
         super().__init__(name=session, daemon=True)
@@ -47,13 +47,13 @@ class Party(threading.Thread):
         try:
             while not self._stopping.is_set():
                 self._round()
-        except BaseException as error:  # noqa: BLE001 - handed to the test, which fails by it
+        except BaseException as error:  # noqa: BLE001 - the test raises it
             self.failure = error
         finally:
-            self._let_go()
+            self._close()
 
     def stop(self, *, at_once: bool = False) -> None:
-        """End after the round under way; or, `at_once`, leave it as it is, for its broker will not come back."""
+        """End after the current round; with `at_once`, abandon that round, because its broker will not return."""
         self._stopping.set()
         if at_once:
             self._giving_up.set()
@@ -66,21 +66,21 @@ class Party(threading.Thread):
             self._client = Client(self._router, Caller(self._session), timeout_s=_CALL_S)
         return self._client
 
-    def _let_go(self) -> None:
+    def _close(self) -> None:
         if self._client is not None:
             self._client.close()
             self._client = None
 
     def _again(self, error: MaestroError) -> bool:
-        """After a failed call: whether to repeat it."""
+        """After a failed call: pause, and return whether to repeat it."""
         if not error.retryable:
             raise error
-        self._let_go()
+        self._close()
         return not self._giving_up.wait(_AGAIN_S)
 
 
 class Sender(Party):
-    """Sends rounds of up to `round_max` messages, numbered from `made` on."""
+    """Sends rounds of up to `round_max` messages. Their numbers begin after `made`."""
 
     def __init__(
         self,
@@ -128,18 +128,18 @@ class Sender(Party):
                     continue
                 item = waiting.pop(result["id"])
                 self.repeated += result["status"] == 200
-                # A repeat of what a reader has deleted in the meantime hears that, and no number.
+                # If a reader has deleted the message meanwhile, the reply to a repeat says so, and has no seq.
                 seq = result.get("seq", 0)
                 assert seq or result.get("state") == "deleted", result
                 lines.append(Line(item["id"], self._session, item["to"], item["message"], seq, orders[item["id"]]))
-            self.lines += lines  # at once, so that a copy taken at any moment holds whole answers
+            self.lines += lines  # in one step, so that a copy taken at any moment has complete replies
             if refused is not None and not self._again(refused):
                 return
         self._stopping.wait(self._pause_s)
 
 
 class Reader(Party):
-    """Reads its mailbox, confirms half of what it sees and deletes a quarter."""
+    """Reads its mailbox, confirms half of the messages and deletes a quarter."""
 
     def __init__(self, post_office: PostOffice, session: str, seed: int) -> None:
         super().__init__(post_office, session, seed)
@@ -159,15 +159,15 @@ class Reader(Party):
             self._stopping.wait(_AGAIN_S)
             return
         chosen = self._random.sample(seen, (len(seen) + 1) // 2)
-        if not self._ask_to_confirm(chosen):
+        if not self._confirm_mail(chosen):
             return
         self.fates.delivered.update(chosen)
         chosen = self._random.sample(seen, len(seen) // 4)
         self.fates.asked.update({message_id: (self._session, numbers[message_id]) for message_id in chosen})
-        if chosen and self._ask_to_delete(chosen):
+        if chosen and self._delete_mail(chosen):
             self.fates.deleted.update(chosen)
 
-    def _ask_to_confirm(self, ids: list[str]) -> bool:
+    def _confirm_mail(self, ids: list[str]) -> bool:
         while True:
             try:
                 results = self._open().confirm(ids, "delivered")
@@ -178,7 +178,7 @@ class Reader(Party):
             assert all(result["status"] == 200 for result in results), results
             return True
 
-    def _ask_to_delete(self, ids: list[str]) -> bool:
+    def _delete_mail(self, ids: list[str]) -> bool:
         while True:
             try:
                 results = self._open().delete(ids)
@@ -186,13 +186,13 @@ class Reader(Party):
                 if not self._again(error):
                     return False
                 continue
-            # Gone already: the request was done before a crash, and repeated (the client's line may do that too).
+            # 404: the request was carried out before a crash, and then repeated by this loop or by the client.
             assert all(result["status"] in (200, 404) for result in results), results
             return True
 
 
 class Load:
-    """Senders, and readers of some mailboxes, at work between `with` and its end, which waits for their answers."""
+    """Senders, and readers of some mailboxes. They run inside `with`; its end waits for their replies."""
 
     def __init__(
         self,
@@ -205,8 +205,8 @@ class Load:
         pause_s: float = 0.0,
         before: Load | None = None,
     ) -> None:
-        """`round_max`: messages a sender sends at once, `pause_s` after each round. `before`: whose numbers to go on
-        from, so that no id comes twice."""
+        """`round_max`: the most messages that a sender sends at once; it pauses for `pause_s` after each round.
+        `before`: an earlier load whose numbering continues, so that no id is used twice."""
         self.receivers = receivers
         numbers = {} if before is None else {sender.name: sender.made for sender in before.senders}
         self.senders: list[Sender] = [
@@ -234,12 +234,12 @@ class Load:
         self.stop(at_once=error is not None)
 
     def stop(self, *, at_once: bool = False) -> None:
-        """Wait for the answers to what was asked, or, `at_once`, don't. Raises what ended a party."""
+        """Stop all parties, and wait for their replies; with `at_once`, don't wait. Raises the error of a party."""
         for party in self._parties:
             party.stop(at_once=at_once)
         for party in self._parties:
             party.join(60.0)
-            assert not party.is_alive(), f"{party.name} waits for an answer"
+            assert not party.is_alive(), f"{party.name} still waits for a reply"
             if party.failure is not None and not at_once:
                 raise party.failure
 
@@ -249,28 +249,29 @@ class Load:
 
     @property
     def lines(self) -> list[Line]:
-        """What was acknowledged until now."""
+        """All messages acknowledged so far."""
         return [line for sender in self.senders for line in list(sender.lines)]
 
     @property
     def fates(self) -> Fates:
-        """What readers did and were told of until now; what they asked for is taken last, since it is the more."""
+        """What readers have done so far. `asked` is copied last, so that it includes all of `delivered` and
+        `deleted`."""
         answered = [(set(reader.fates.delivered), set(reader.fates.deleted)) for reader in self.readers]
         delivered = {message_id for one, _ in answered for message_id in one}
         deleted = {message_id for _, one in answered for message_id in one}
         asked = {
-            message_id: place for reader in self.readers for message_id, place in dict(reader.fates.asked).items()
+            message_id: where for reader in self.readers for message_id, where in dict(reader.fates.asked).items()
         }
         return Fates(delivered, deleted, asked)
 
     @property
     def repeated(self) -> int:
-        """Messages that were acknowledged only at a repeat."""
+        """The number of messages whose send was acknowledged only after a repeat."""
         return sum(sender.repeated for sender in self.senders)
 
 
-def enrol(post_office: PostOffice, receivers: list[str] = RECEIVERS) -> None:
-    """Start everybody's session. All are orchestrators, so that everybody may write to everybody."""
+def start_sessions(post_office: PostOffice, receivers: list[str] = RECEIVERS) -> None:
+    """Start all sessions as orchestrators, so that each may write to each other."""
     with post_office.client() as operator:
         for session in [*SENDERS, *receivers]:
             operator.start_session(session, role="orchestrator")

@@ -1,8 +1,8 @@
-"""Network: two machines with a bad line between them, as two network namespaces of this one.
+"""Network: two machines with a bad network link between them, simulated by two network namespaces.
 
-Rule: what is lost on the line are IP packets, so TCP itself is at work. Where the kernel has netem, a veth pair with
-its delay and loss; where it has not, two TUN devices and a thread that carries each packet over late, or not at all,
-by a seeded choice. A cut takes everything. It needs root, iproute2, and a kernel that makes namespaces.
+Rule: the link loses IP packets, so real TCP is tested. If the kernel has netem, a veth pair has its delay and loss.
+Otherwise a thread carries the packets between two TUN devices, and delays or drops each by a seeded choice. A cut
+drops all packets. It needs root, iproute2, and a kernel with network namespaces.
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ def require() -> None:
     name = f"mm-{os.getpid()}-try"
     made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
     if made.returncode:
-        pytest.skip(f"NOT tested here: this kernel makes no network namespaces ({made.stderr.strip()})")
+        pytest.skip(f"NOT tested here: this kernel has no network namespaces ({made.stderr.strip()})")
     subprocess.run(["ip", "netns", "del", name], check=True)
 
 
 class Network:
-    """`near`, `far`: commands that run what is put behind them on that machine. `kind`: `netem` or `tun`.
+    """The link and both machines; a context manager. `near`, `far`: command prefixes that run a command there.
 
-    `delay_ms` is one way; `loss` is the share of packets that vanish, each way; `seed` only matters to `tun`.
+    `kind`: `netem` or `tun`. `delay_ms`: the delay in one direction. `loss`: the share of packets lost in each
+    direction. `seed`: for the losses of `tun`.
     """
 
     def __init__(self, *, delay_ms: int, loss: float, seed: int) -> None:
@@ -64,9 +65,9 @@ class Network:
         try:
             for name in self._names:
                 _ip("netns", "add", name)
-            if not self._join_by_netem():
+            if not self._link_by_netem():
                 self.kind = "tun"
-                self._join_by_tun()
+                self._link_by_tun()
             for name, own, other in zip(self._names, (NEAR, FAR), (FAR, NEAR), strict=True):
                 _ip("-n", name, "link", "set", "lo", "up")
                 _ip("-n", name, "addr", "add", own, "peer", other, "dev", "line")
@@ -85,13 +86,13 @@ class Network:
         self._close()
 
     def cut(self) -> None:
-        """Nothing gets through any more, and nobody is told."""
+        """Drop all packets; neither end is notified."""
         self._is_cut.set()
         if self.kind == "netem":
             self._shape("change", 100.0)
 
     def heal(self) -> None:
-        """The line is as before."""
+        """Restore the link."""
         self._is_cut.clear()
         if self.kind == "netem":
             self._shape("change", self._loss * 100)
@@ -105,7 +106,7 @@ class Network:
         for name in self._names:
             subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
 
-    def _join_by_netem(self) -> bool:
+    def _link_by_netem(self) -> bool:
         near, far = self._names
         made = subprocess.run(
             ["ip", "-n", near, "link", "add", "line", "type", "veth", "peer", "name", "line", "netns", far],
@@ -129,7 +130,7 @@ class Network:
             for name in self._names
         )
 
-    def _join_by_tun(self) -> None:
+    def _link_by_tun(self) -> None:
         for number, name in enumerate(self._names):
             device = f"mm{os.getpid() % 1_000_000}{'ab'[number]}"
             fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -139,10 +140,10 @@ class Network:
             _ip("-n", name, "link", "set", device, "name", "line")
 
     def _carry(self) -> None:
-        under_way: list[tuple[float, int, int, bytes]] = []
+        in_flight: list[tuple[float, int, int, bytes]] = []
         count = 0
         while True:
-            wait_s = max(0.0, under_way[0][0] - time.monotonic()) if under_way else None
+            wait_s = max(0.0, in_flight[0][0] - time.monotonic()) if in_flight else None
             ready = select.select([*self._fds, self._stop], [], [], wait_s)[0]
             if self._stop in ready:
                 return
@@ -153,9 +154,9 @@ class Network:
                     continue
                 count += 1
                 other = self._fds[1 - self._fds.index(fd)]
-                heapq.heappush(under_way, (time.monotonic() + self._delay_ms / 1000, count, other, packet))
-            while under_way and under_way[0][0] <= time.monotonic():
-                _, _, fd, packet = heapq.heappop(under_way)
+                heapq.heappush(in_flight, (time.monotonic() + self._delay_ms / 1000, count, other, packet))
+            while in_flight and in_flight[0][0] <= time.monotonic():
+                _, _, fd, packet = heapq.heappop(in_flight)
                 os.write(fd, packet)
 
 

@@ -1,7 +1,7 @@
-"""Soak: a post office at work for a long time, and what it takes meanwhile.
+"""Soak: a post office under load for a long time, and its use of memory, descriptors and disk.
 
-Rule: every accepted message is followed to its end by the audit: accepted once, then delivered or expired once.
-Receivers and lives come from a seed; the moments do not.
+Rule: the timeline shows for every message that it was accepted once, and then delivered or expired once. A seed
+decides receivers and lifetimes, but not the times of events.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import OutgoingDoc
     from support.post_office import PostOffice
 
-_AT_ONCE = 10
-_EVENTS_AT_ONCE = 1_000
+_ROUND_MESSAGES = 10
+_EVENTS_MAX = 1_000
 _EVENTS_PAUSE_S = 0.2
 _TTL_MS = 1_500
 _LEASE_MS = 4_000
-# As the operator would, so that one connection serves many mailboxes.
+# The operator, so that one connection serves many mailboxes.
 _OPERATOR = Caller()
 
 
 class Sample(NamedTuple):
-    """The broker and its files at a moment. `life`: counts the brokers."""
+    """One measurement of the broker and its files."""
 
     at_s: float
+    # The number of the broker process: each restart begins another one.
     life: int
     resident_kib: int
     descriptors: int
@@ -41,11 +42,11 @@ class Sample(NamedTuple):
 
 
 class PacedSender(Party):
-    """Sends `rate_per_s`, a tenth of it to sessions that are away, with a short life."""
+    """Sends `rate_per_s` messages, a tenth of them with a short TTL to sessions that never read."""
 
     def __init__(self, post_office: PostOffice, session: str, seed: int, *, rate_per_s: float, names: Names) -> None:
         super().__init__(post_office, session, seed)
-        self._pause_s = _AT_ONCE / rate_per_s
+        self._pause_s = _ROUND_MESSAGES / rate_per_s
         self._names = names
         self._due_s = time.monotonic()
         self.accepted: dict[str, str] = {}
@@ -53,7 +54,7 @@ class PacedSender(Party):
 
     def _round(self) -> None:
         waiting: dict[str, OutgoingDoc] = {}
-        for _ in range(_AT_ONCE):
+        for _ in range(_ROUND_MESSAGES):
             self._made += 1
             message_id = f"{self._session}-{self._made}"
             away = self._random.random() < 0.1
@@ -85,7 +86,7 @@ class PacedSender(Party):
 
 
 class SoakReader(Party):
-    """Reads some mailboxes in turn under a lease, confirms all and deletes a fifth."""
+    """Reads some mailboxes in turn under a lease, confirms all messages and deletes a fifth."""
 
     def __init__(self, post_office: PostOffice, mailboxes: list[str], seed: int) -> None:
         super().__init__(post_office, mailboxes[0], seed)
@@ -119,15 +120,16 @@ class SoakReader(Party):
 
 
 class Names(NamedTuple):
-    """Sessions by what they do."""
+    """The sessions."""
 
     senders: list[str]
     receivers: list[str]
+    # Sessions that never read.
     away: list[str]
 
 
 class Auditor(Party):
-    """Follows the audit from its beginning: what happened to each message, how often."""
+    """Reads the timeline from its beginning, and counts the events of each message."""
 
     def __init__(self, post_office: PostOffice) -> None:
         super().__init__(post_office, "auditor", 0)
@@ -139,7 +141,7 @@ class Auditor(Party):
 
     def _round(self) -> None:
         try:
-            reply = self._open().events(self._after, limit=_EVENTS_AT_ONCE, caller=_OPERATOR)
+            reply = self._open().events(self._after, limit=_EVENTS_MAX, caller=_OPERATOR)
         except MaestroError as error:
             self._again(error)
             return
@@ -154,10 +156,10 @@ class Auditor(Party):
 
 
 def sample(post_office: PostOffice, began_s: float, life: int) -> Sample:
-    """What the broker, and the mail on the disk, take now."""
+    """Measure the broker's process and the files of its mail."""
     pid = post_office.pid
     with open(f"/proc/{pid}/status", encoding="ascii") as file:
-        told = dict(line.split(":", 1) for line in file)
+        status = dict(line.split(":", 1) for line in file)
     files = kib = 0
     for directory, _, names in os.walk(os.path.join(post_office.data, "messages")):
         files += len(names)
@@ -169,16 +171,16 @@ def sample(post_office: PostOffice, began_s: float, life: int) -> Sample:
     return Sample(
         time.monotonic() - began_s,
         life,
-        int(told["VmRSS"].split()[0]),
+        int(status["VmRSS"].split()[0]),
         len(os.listdir(f"/proc/{pid}/fd")),
-        int(told["Threads"]),
+        int(status["Threads"]),
         files,
         kib,
     )
 
 
 def slope_per_hour(points: list[tuple[float, float]]) -> float:
-    """Least squares: the rise in an hour of (seconds, value); 0 for fewer than two points."""
+    """The slope per hour of (seconds, value), by least squares; 0 for fewer than two points."""
     if len(points) < 2:
         return 0.0
     mean_x = sum(x for x, _ in points) / len(points)

@@ -1,5 +1,5 @@
-"""Clients that misbehave: they die, repeat themselves, don't read, come in floods, fork. The broker and everybody
-else go on, and no send is lost or doubled.
+"""Clients that misbehave: they die, repeat requests, don't read, connect in floods, fork. The broker and all other
+clients continue, and no send is lost or duplicated.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import pytest
 import zmq
 
 from fault import ledger
+from fault.client_process import ClientProcess, text_of
 from fault.ledger import judge, read_mailbox
-from fault.solo import Solo, text_of
 from maestro_clients.channel.sync_channel import SyncChannel
 from maestro_clients.mailbox.watcher import Watcher
 from maestro_clients.processes.broker_process import find
@@ -47,26 +47,28 @@ def _seed() -> int:
     return int(os.environ.get("MAESTRO_SEED", "0")) or random.randrange(1, 1 << 31)
 
 
-# --- killed, and repeating -----------------------------------------------------------------------------------
+# --- killed clients, and repeats--------------------------------------------------------------------------------
 
 
 class Killed(NamedTuple):
-    """What a killed client had been told, id to seq, and the id whose answer it never got."""
+    """The sends of a killed client."""
 
+    # Id -> seq of the replies that it received.
     answered: dict[str, int]
+    # The id of the send without a reply.
     unanswered: str
 
 
 def _kill_a_sender(office: PostOffice, prefix: str, after: int) -> Killed:
-    """A process sends one message after another and is killed while one of them has no answer."""
-    with Solo(office.environ, "send", office.router(), "ann", "bob", prefix, "100000") as solo:
-        lines = solo.lines()
+    """A process sends one message after another, and is killed while one of them has no reply."""
+    with ClientProcess(office.environ, "send", office.router(), "ann", "bob", prefix, "100000") as client_process:
+        lines = client_process.lines()
         answered = dict([next(lines)])
         while len(answered) < after:
             message_id, seq = next(lines)
             answered[message_id] = seq
-        office.pause()  # so that no answer reaches it any more: the next send has none when it dies
-        solo.kill()
+        office.pause()  # so that the next send has no reply when the process is killed
+        client_process.kill()
         answered.update(dict(lines))
         office.resume()
     return Killed({message_id: int(seq) for message_id, seq in answered.items()}, f"{prefix}-{len(answered)}")
@@ -81,11 +83,13 @@ def _repeat_after_kills(office: PostOffice, rounds: int, capsys: pytest.CaptureF
     for number in range(rounds):
         killed = _kill_a_sender(office, f"r{number}", chance.randint(1, 40))
         ids = [*killed.answered, killed.unanswered]
-        going = set(chance.sample(ids, chance.randrange(len(ids))))
+        to_delete = set(chance.sample(ids, chance.randrange(len(ids))))
         with office.client() as operator:
-            gone = {result["id"] for result in operator.delete(sorted(going), session="bob") if "error" not in result}
-        # Only the one without an answer can be unknown.
-        assert going - gone <= {killed.unanswered}
+            gone = {
+                result["id"] for result in operator.delete(sorted(to_delete), session="bob") if "error" not in result
+            }
+        # Only the send without a reply can be unknown to the broker.
+        assert to_delete - gone <= {killed.unanswered}
         if chance.random() < 0.5:
             restarts += 1
             office.kill()
@@ -115,23 +119,23 @@ def _repeat_after_kills(office: PostOffice, rounds: int, capsys: pytest.CaptureF
         )
     assert [(message["id"], message["seq"]) for message in mail] == sorted(kept.items(), key=lambda item: item[1])
     assert all(message["message"] == text_of(message["id"]) for message in mail)
-    assert head == len(kept) + len(deleted), "a repeat took a number of its own"
+    assert head == len(kept) + len(deleted), "a repeat took a seq of its own"
 
 
 def test_a_client_killed_before_its_answer(open_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whoever repeats its sends gets the answers it had, or would have had: after deletions and restarts too."""
+    """A repeated send gets the reply of the first one, also after deletions and restarts."""
     _repeat_after_kills(open_office, 5, capsys)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_hundred_clients_killed(open_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same, often."""
+    """The same, 100 times."""
     _repeat_after_kills(open_office, 100, capsys)
 
 
 def _all_at_once(count: int, work: Callable[[int], None]) -> None:
-    """`work(number)` in so many threads, which begin together. Raises the first failure."""
+    """Run `work(number)` in `count` threads that begin together. Raises the first failure."""
     failures: list[BaseException] = []
     begin = threading.Barrier(count)
 
@@ -139,7 +143,7 @@ def _all_at_once(count: int, work: Callable[[int], None]) -> None:
         try:
             begin.wait(30.0)
             work(number)
-        except BaseException as error:  # noqa: BLE001 - handed to the test, which fails by it
+        except BaseException as error:  # noqa: BLE001 - the test raises it
             failures.append(error)
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
@@ -152,7 +156,7 @@ def _all_at_once(count: int, work: Callable[[int], None]) -> None:
 
 
 def test_a_thousand_repeats_of_one_send_at_once(open_office: PostOffice) -> None:
-    """One is the message; all the others get its answer. In requests of their own and within one request."""
+    """One send makes the message; all others get its reply, in separate requests and within one request."""
     statuses: list[int] = []
     seqs: set[int] = set()
 
@@ -174,7 +178,7 @@ def test_a_thousand_repeats_of_one_send_at_once(open_office: PostOffice) -> None
 
 
 def test_one_id_for_two_texts_at_once(open_office: PostOffice) -> None:
-    """The first is the message; the other text is refused every time, and overwrites nothing."""
+    """The first text becomes the message. The other one is refused every time, and overwrites nothing."""
     outcomes: dict[str, list[int]] = {"one": [], "other": []}
 
     def repeat(number: int) -> None:
@@ -202,7 +206,7 @@ def _resident_bytes(pid: int) -> int:
 
 @contextlib.contextmanager
 def _never_reading(office: PostOffice, topic: bytes, count: int) -> Iterator[list[zmq.Socket[bytes]]]:
-    """Subscribers whose queue holds one notice, and who take none."""
+    """Subscribers whose queue holds one notice, and that read none."""
     found = find(office.data)
     assert found is not None
     context = zmq.Context()
@@ -221,27 +225,27 @@ def _never_reading(office: PostOffice, topic: bytes, count: int) -> Iterator[lis
 
 
 def _publish(office: PostOffice, count: int) -> None:
-    """So many records, each with one notice, that make few files: a session that changes its mind."""
-    line = SyncChannel(office.router())
+    """Make `count` records with one notice each: a session changes its status, which makes few files."""
+    channel = SyncChannel(office.router())
     encode = encoder()
     sent = answered = 0
     waiting: set[bytes] = set()
     while answered < count:
         while len(waiting) < 200 and sent < count:
             body = {"id": "carl", "status": ("idle", "working")[sent % 2]}
-            waiting.add(line.post("session.touch", encode(body), 30.0))
+            waiting.add(channel.post("session.touch", encode(body), 30.0))
             sent += 1
-        for request_id in line.ended(waiting):
-            line.claim(request_id)
+        for request_id in channel.ended(waiting):
+            channel.claim(request_id)
             waiting.remove(request_id)
             answered += 1
-    line.close()
+    channel.close()
     with office.client() as operator:
-        eventually(lambda: operator.stats()["filingBacklog"] == 0, "all is filed", 60.0)
+        eventually(lambda: operator.stats()["filingBacklog"] == 0, "all is written to the spool", 60.0)
 
 
 def _notice_ms(office: PostOffice, count: int) -> float:
-    """The median time from a send to its being in a watcher's hands."""
+    """The median time from a send until a watcher has the message."""
     with Watcher(office.data, office.environ, Caller("bob")) as watcher, office.client("ann") as ann:
         times_ms = []
         for number in range(count):
@@ -252,8 +256,8 @@ def _notice_ms(office: PostOffice, count: int) -> float:
     return statistics.median(times_ms)
 
 
-def _heard(subscriber: zmq.Socket[bytes]) -> int:
-    """How many notices come to a subscriber that reads at last."""
+def _count_notices(subscriber: zmq.Socket[bytes]) -> int:
+    """The number of notices that a subscriber gets when it begins to read."""
     subscriber.setsockopt(zmq.RCVTIMEO, 1_000)
     count = 0
     with contextlib.suppress(zmq.Again):
@@ -263,7 +267,7 @@ def _heard(subscriber: zmq.Socket[bytes]) -> int:
 
 
 def test_subscribers_that_never_read(open_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
-    """Their queues fill up to the high-water mark and no further; another watcher does not feel them."""
+    """Their queues grow no further than the high-water mark, and do not delay another watcher."""
     open_office.sessions("carl")
     alone_ms = _notice_ms(open_office, 100)
     with open_office.client() as operator, _never_reading(open_office, b"", 10) as sockets:
@@ -273,75 +277,75 @@ def test_subscribers_that_never_read(open_office: PostOffice, capsys: pytest.Cap
         _publish(open_office, 25_000)
         grown_bytes = _resident_bytes(open_office.pid) - full_bytes
         beside_ms = _notice_ms(open_office, 100)
-        heard = _heard(sockets[0])
+        kept = _count_notices(sockets[0])
     with capsys.disabled():
         print(
             f"\n  10 subscribers that never read: {grown_bytes / (1 << 20):.1f} MiB more for 25,000 notices, "
-            f"{heard:,} left in one's queue; a watcher hears in {beside_ms:.1f} ms ({alone_ms:.1f} alone)"
+            f"{kept:,} left in one queue; a watcher gets its message in {beside_ms:.1f} ms ({alone_ms:.1f} alone)"
         )
-    # Ten queues without an end would take 25,000 notices of two 64-byte frames each: 30 MiB, and the bodies.
+    # Ten unbounded queues would hold 25,000 notices of two 64-byte frames each: 30 MiB, and the bodies.
     assert grown_bytes < 20 << 20
-    assert heard < 1.5 * HIGH_WATER
+    assert kept < 1.5 * HIGH_WATER
     assert beside_ms < 3 * alone_ms + 10
 
 
 def test_a_watcher_that_stood_still_catches_up(post_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its notices were dropped at the high-water mark; it has every message, once and in order, all the same."""
+    """Notices were dropped at the high-water mark; the watcher still gets every message once and in order."""
     count = HIGH_WATER + 2_000
     post_office.start(pending_max=2 * count)
     post_office.sessions("ann", "bob")
     with (
-        Solo(post_office.environ, "watch", post_office.data, "bob", "300000") as solo,
+        ClientProcess(post_office.environ, "watch", post_office.data, "bob", "300000") as client_process,
         _never_reading(post_office, b"bob|", 1) as [control],
     ):
-        lines = solo.lines()
+        lines = client_process.lines()
         assert next(lines) == ["watching"]
         with post_office.client("ann", timeout_s=30.0) as ann:
             ann.send("bob", "before")
             assert next(lines)[1] == "1"
-            os.kill(solo.pid, signal.SIGSTOP)
+            os.kill(client_process.pid, signal.SIGSTOP)
             for start in range(0, count, 250):
                 ids = [f"m{number}" for number in range(start, start + 250)]
                 results = ann.send_many([{"id": i, "to": "bob", "message": text_of(i)} for i in ids])
                 assert {result["status"] for result in results} == {201}
-            os.kill(solo.pid, signal.SIGCONT)
+            os.kill(client_process.pid, signal.SIGCONT)
             seen = [int(next(lines)[1]) for _ in range(count)]
-            noticed = _heard(control)
+            noticed = _count_notices(control)
             ann.send("bob", "after")
         assert next(lines)[1] == str(count + 2), "notices reach it again"
-    post_office.kill()  # an ordered stop would file thousands of messages first
+    post_office.kill()  # an orderly stop would first write thousands of messages to the spool
     with capsys.disabled():
         print(f"\n  a watcher stopped for {count:,} messages: {noticed:,} notices kept, {len(seen):,} messages seen")
     assert seen == list(range(2, count + 2))
-    assert noticed < count, "nothing was dropped, so nothing was proved"
+    assert noticed < count, "no notice was dropped, so the test proves nothing"
 
 
 def test_a_reader_slower_than_its_senders(open_office: PostOffice) -> None:
-    """It stops and goes on at any moment while mail comes in; it sees all, once and in order."""
+    """It stops and continues at random moments while mail arrives; it gets all messages once and in order."""
     chance = random.Random(_seed())
     count = 600
-    with Solo(open_office.environ, "watch", open_office.data, "bob", "300000") as solo:
-        lines = solo.lines()
+    with ClientProcess(open_office.environ, "watch", open_office.data, "bob", "300000") as client_process:
+        lines = client_process.lines()
         assert next(lines) == ["watching"]
         with open_office.client("ann", timeout_s=30.0) as ann:
             for number in range(count):
                 if number % 20 == 0:
-                    os.kill(solo.pid, chance.choice([signal.SIGSTOP, signal.SIGCONT]))
+                    os.kill(client_process.pid, chance.choice([signal.SIGSTOP, signal.SIGCONT]))
                 ann.send("bob", f"number {number}")
-        os.kill(solo.pid, signal.SIGCONT)
+        os.kill(client_process.pid, signal.SIGCONT)
         seen = [int(next(lines)[1]) for _ in range(count)]
     assert seen == list(range(1, count + 1))
 
 
-# --- floods, and peers that say nothing ----------------------------------------------------------------------
+# --- floods, and silent peers --------------------------------------------------------------------------------
 
 
-# One less than a mailbox takes that nobody reads.
+# One less than the most messages in a mailbox without a reader.
 _MAILBOX_HOLDS = Limits().pending_max - 1
 
 
 class Normal(threading.Thread):
-    """A client that sends one message after another while something else goes on."""
+    """A client that sends one message after another during the test's attack."""
 
     def __init__(self, office: PostOffice) -> None:
         super().__init__()
@@ -360,7 +364,7 @@ class Normal(threading.Thread):
                 self.times_ms.append((time.perf_counter() - began_s) * 1000)
                 self.lines.append(ledger.Line(result["id"], "ann", "bob", text, result["seq"], len(self.lines)))
                 if len(self.lines) == _MAILBOX_HOLDS:
-                    self._ending.wait()  # a machine this fast has shown enough
+                    self._ending.wait()  # the mailbox is full
         except MaestroError as error:
             self.failure = error
 
@@ -376,7 +380,7 @@ class Normal(threading.Thread):
         self.join()
 
     def verdict(self, office: PostOffice) -> str:
-        """What happened, after all is well."""
+        """Check that no send failed or was lost. Returns the figures."""
         assert self.failure is None, self.failure
         with office.client() as operator:
             verdict = judge(operator, ["bob"], self.lines)
@@ -387,14 +391,14 @@ class Normal(threading.Thread):
         )
 
 
-def _raw(office: PostOffice, said: bytes) -> socket.socket:
+def _raw(office: PostOffice, opening: bytes) -> socket.socket:
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        # Without a timeout, which would make it fail where the kernel's queue of connections is full for a moment.
+        # Connect without a timeout: with one, it fails at once if the kernel's queue of connections is full.
         made.connect(office.router().removeprefix("ipc://"))
         made.settimeout(10.0)
-        if said:
-            made.sendall(said)
+        if opening:
+            made.sendall(opening)
     except OSError:
         made.close()
         raise
@@ -402,7 +406,7 @@ def _raw(office: PostOffice, said: bytes) -> socket.socket:
 
 
 def test_a_thousand_connections_come_and_go(open_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
-    """At once, some of them in the middle of a handshake; a client that works goes on, without long waits."""
+    """Some are closed in the middle of a handshake. A working client continues without long waits."""
     with Normal(open_office) as normal:
         began_s = time.perf_counter()
         for number in range(FLOOD):
@@ -410,18 +414,18 @@ def test_a_thousand_connections_come_and_go(open_office: PostOffice, capsys: pyt
         took_s = time.perf_counter() - began_s
     with capsys.disabled():
         print(f"\n  {FLOOD:,} connections opened and dropped in {took_s:.2f} s: {normal.verdict(open_office)}")
-    # libzmq's I/O thread stood still for up to a second when its monitor's queue was full.
+    # libzmq's I/O thread blocked for up to a second when its monitor's queue was full.
     assert took_s < 5.0
     assert max(normal.times_ms) < 2_000
     with open_office.client() as operator:
-        eventually(lambda: operator.stats()["connections"]["closed"] >= FLOOD, "they are seen to be gone")
+        eventually(lambda: operator.stats()["connections"]["closed"] >= FLOOD, "the broker has seen them close")
 
 
 def test_a_thousand_connections_stay(post_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
-    """Answered peers, by a broker that was started with room for few descriptors (1,024 is what a shell gives)."""
+    """All are answered, by a broker that was started with a low limit of descriptors (a shell's is 1,024)."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 4_096:
-        pytest.skip(f"a hard limit of {hard:,} descriptors has no room for a thousand connections on both sides")
+        pytest.skip(f"a hard limit of {hard:,} descriptors is too low for a thousand connections on both sides")
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:
         post_office.start()
@@ -437,13 +441,13 @@ def test_a_thousand_connections_stay(post_office: PostOffice, capsys: pytest.Cap
                 dealer.connect(post_office.router())
                 dealer.send_multipart([b"M1", b"held", b"hello", b"\x80"])
             for dealer in dealers:
-                assert dealer.poll(10_000), "an answer"
+                assert dealer.poll(10_000), "a reply"
                 assert dealer.recv_multipart()[2] == b"200"
-            # All of them are there now, and may ask again.
+            # All are connected now, and may send another request.
             for dealer in dealers:
                 dealer.send_multipart([b"M1", b"held", b"hello", b"\x80"])
             for dealer in dealers:
-                assert dealer.poll(10_000), "an answer"
+                assert dealer.poll(10_000), "a reply"
                 dealer.recv_multipart()
         with capsys.disabled():
             print(f"\n  1,000 connections held open: {normal.verdict(post_office)}")
@@ -453,7 +457,7 @@ def test_a_thousand_connections_stay(post_office: PostOffice, capsys: pytest.Cap
 
 
 def test_more_connections_than_descriptors(post_office: PostOffice) -> None:
-    """Those that are in go on, and so do the broker's files; the others wait, and come in when there is room."""
+    """Accepted connections continue, and so do the broker's files. The others wait until descriptors are free."""
     post_office.launcher = ["/bin/sh", "-c", 'ulimit -n 128; exec "$0" "$@"']
     post_office.start()
     post_office.launcher = []
@@ -475,33 +479,34 @@ def test_more_connections_than_descriptors(post_office: PostOffice) -> None:
     assert verdict.clean, verdict
 
 
-def _shaken(office: PostOffice) -> socket.socket:
-    """A peer with its handshake behind it."""
+def _connected(office: PostOffice) -> socket.socket:
+    """A peer that has completed its handshake."""
     made = _raw(office, GREETING + READY)
-    heard = b""
-    while b"ROUTER" not in heard:  # only now may it send: libzmq takes what comes earlier for a bad handshake
-        heard += made.recv(4_096)
+    received = b""
+    # It must not send before the broker's READY: libzmq would treat that as a bad handshake.
+    while b"ROUTER" not in received:
+        received += made.recv(4_096)
     return made
 
 
 def test_half_open_peers(open_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
-    """Who says nothing, half a greeting or half a request harms nobody; who has not finished the handshake after five
-    seconds is dropped."""
-    said = [b"", GREETING[:1], GREETING[:10], GREETING, GREETING + READY[:5]]
+    """A peer that sends nothing, half a greeting or half a request affects no other client. A peer that has not
+    completed the handshake after five seconds is disconnected."""
+    openings = [b"", GREETING[:1], GREETING[:10], GREETING, GREETING + READY[:5]]
     with contextlib.ExitStack() as stack, Normal(open_office) as normal:
-        mute = [stack.enter_context(_raw(open_office, words)) for words in said * 10]
+        mute = [stack.enter_context(_raw(open_office, opening)) for opening in openings * 10]
         others = [stack.enter_context(_raw(open_office, b"GET / HTTP/1.1\r\n\r\n")) for _ in range(10)]
         for _ in range(10):
-            half = stack.enter_context(_shaken(open_office))
-            half.sendall(b"\x01\x02M1\x00\xffabc")  # a frame, then one of 255 bytes, of which 3 come
+            half = stack.enter_context(_connected(open_office))
+            half.sendall(b"\x01\x02M1\x00\xffabc")  # a frame, then 3 of the 255 bytes of another one
             others.append(half)
         for connection in mute:
-            while connection.recv(4_096):  # what libzmq says in the handshake; then the end, within 10 s
+            while connection.recv(4_096):  # the broker's part of the handshake; then the end, within 10 s
                 pass
         for connection in others:
             connection.setblocking(False)
             with contextlib.suppress(BlockingIOError):
-                assert connection.recv(4_096), "it is no harm, so it stays"
+                assert connection.recv(4_096), "it completed the handshake, so it stays"
     with capsys.disabled():
         print(f"\n  {len(mute)} half-open peers, dropped, {len(others)} that stayed: {normal.verdict(open_office)}")
 
@@ -510,7 +515,7 @@ def test_half_open_peers(open_office: PostOffice, capsys: pytest.CaptureFixture[
 
 
 def _in_a_fork(work: Callable[[], None]) -> int:
-    """Start a child that does `work` and ends with 0 if it went well; its pid."""
+    """Start a child that does `work`, and exits with 0 if that succeeds. Returns its pid."""
     pid = os.fork()
     if pid:
         return pid
@@ -518,7 +523,7 @@ def _in_a_fork(work: Callable[[], None]) -> int:
     try:
         work()
         code = 0
-    except BaseException as error:  # noqa: BLE001 - a child must not come back into pytest
+    except BaseException as error:  # noqa: BLE001 - a child must not return to pytest
         os.write(2, f"in the child: {error!r}\n".encode())
     finally:
         os._exit(code)
@@ -526,7 +531,7 @@ def _in_a_fork(work: Callable[[], None]) -> int:
 
 @pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
 def test_a_fork_while_a_client_is_open(open_office: PostOffice) -> None:
-    """With requests under way, too: parent and child go on with the same object, each with its own answers."""
+    """Parent and child continue with the same client, each with its own replies, even with requests in flight."""
     client = open_office.client("ann", timeout_s=20.0)
     client.send("bob", "before the fork")
     pipeline = client.pipeline(
@@ -535,16 +540,16 @@ def test_a_fork_while_a_client_is_open(open_office: PostOffice) -> None:
     )
     piped = [next(pipeline)]
 
-    def go_on() -> None:
+    def continue_in_child() -> None:
         for number in range(100):
             client.send("bob", text_of(f"child-{number}"), message_id=f"child-{number}")
-        # What had come before the fork may still be taken; what was under way is the parent's.
+        # Replies from before the fork may still be taken. The requests in flight are the parent's.
         with pytest.raises(MaestroError) as refused:
             list(pipeline)
         assert refused.value.code == "BAD_REQUEST"
         assert client.hello()["pid"] == open_office.pid
 
-    child = _in_a_fork(go_on)
+    child = _in_a_fork(continue_in_child)
     piped += pipeline
     for number in range(100):
         client.send("bob", text_of(f"parent-{number}"), message_id=f"parent-{number}")
@@ -561,20 +566,20 @@ def test_a_fork_while_a_client_is_open(open_office: PostOffice) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
 def test_a_fork_while_a_watcher_is_open(open_office: PostOffice) -> None:
-    """The parent's goes on; the child's copy says that it is not the child's, and takes nothing away."""
+    """The parent's watcher continues. The child's copy refuses to work, and takes no message."""
     with Watcher(open_office.data, open_office.environ, Caller("bob")) as watcher:
         with open_office.client("ann") as ann:
             ann.send("bob", "first")
         first = watcher.next_message(10.0)
         assert first is not None
 
-        def try_it() -> None:
+        def use_in_child() -> None:
             with pytest.raises(MaestroError) as refused:
                 watcher.next_message(0.0)
             assert refused.value.code == "BAD_REQUEST"
             watcher.close()
 
-        _, status = os.waitpid(_in_a_fork(try_it), 0)
+        _, status = os.waitpid(_in_a_fork(use_in_child), 0)
         assert os.waitstatus_to_exitcode(status) == 0
         with open_office.client("ann") as ann:
             ann.send("bob", "second")

@@ -1,8 +1,8 @@
 """Corruption, end to end: a real broker on a damaged copy of a data directory.
 
-Rule: the copy is of a broker that was killed before its first checkpoint, so that the journal has everything; it is
-served once with the spool and once without, as a power cut may leave it. Mail is there and whole, or `stats.warnings`
-says that it is lost and the quarantine has the bytes.
+Rule: the original's broker was killed before its first checkpoint, so the journal has every record. A copy is served
+with the spool or without it, as after a power cut. A message is complete, or `stats.warnings` reports its loss and
+the quarantine has the bytes.
 """
 
 from __future__ import annotations
@@ -43,11 +43,12 @@ _LOST = re.compile(r"the journal lost records? ([0-9]+)(?: to ([0-9]+))?")
 
 
 class Original(NamedTuple):
-    """A data directory of a killed broker, and its journal's accepted messages and deleted ids, by LSN. `ground`:
-    where copies of it are made."""
+    """The data directory of a killed broker, and the contents of its journal."""
 
-    ground: str
+    # The directory for copies.
+    copies: str
     data: str
+    # By LSN: the accepted messages, and the ids of the deleted ones.
     accepted: dict[int, Message]
     deleted: dict[int, str]
 
@@ -70,13 +71,13 @@ def _fill(post_office: PostOffice) -> None:
             assert {result["status"] for result in ann.send_many(outgoing)} == {201}
         operator.confirm([f"m{n}" for n in range(0, 30, 3)], "delivered", session="bob")
         operator.delete(["m31", "m34"], session="eve")
-        eventually(lambda: operator.stats()["filingBacklog"] == 0, "all is filed")
+        eventually(lambda: operator.stats()["filingBacklog"] == 0, "all is written to the spool")
 
 
 @pytest.fixture(scope="module")
-def ground() -> Iterator[str]:
-    """A directory for many copies: in memory, where there can be one."""
-    if disks.lacking() is None:
+def copies() -> Iterator[str]:
+    """A directory for many copies; in memory if possible."""
+    if disks.missing_for_a_disk() is None:
         with disks.Disk(1 << 30) as disk:
             yield disk.path
     else:
@@ -85,17 +86,17 @@ def ground() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def original(ground: str) -> Iterator[Original]:
-    """Made once; every test damages copies of it."""
-    post_office = scratch(os.path.join(ground, "original"))
+def original(copies: str) -> Iterator[Original]:
+    """The original. Each test damages copies of it."""
+    post_office = scratch(os.path.join(copies, "original"))
     try:
         _fill(post_office)
         journal = os.path.join(post_office.data, "messages", "journal")
         active = os.path.join(journal, max(name for name in os.listdir(journal) if segment.named_lsn(name)))
         eventually(lambda: list(segment.scan(segment.read(active), 0))[-1].body is None, "the journal is sealed")
         post_office.kill()
-        assert not os.path.exists(os.path.join(post_office.data, "heads")), "a checkpoint came in between"
-        made = Original(ground, post_office.data, {}, {})
+        assert not os.path.exists(os.path.join(post_office.data, "heads")), "a checkpoint was made meanwhile"
+        made = Original(copies, post_office.data, {}, {})
         for name in made.segments():
             for entry in segment.scan(segment.read(os.path.join(journal, name)), 0):
                 record = None if entry.body is None else records.decode(entry.body)
@@ -111,11 +112,11 @@ def original(ground: str) -> Iterator[Original]:
 
 
 class Copy:
-    """A copy of the original with a broker on it, once `serve` was called. Used with `with`."""
+    """A copy of the original; `serve` starts a broker on it. A context manager."""
 
     def __init__(self, original: Original, *, spool: bool) -> None:
         self._original = original
-        self.data = tempfile.mkdtemp(dir=original.ground)
+        self.data = tempfile.mkdtemp(dir=original.copies)
         os.rmdir(self.data)
         self.post_office = scratch(self.data)
         self.journal = os.path.join(self.data, "messages", "journal")
@@ -134,11 +135,11 @@ class Copy:
         shutil.rmtree(self.data)
 
     def path(self, name: str) -> str:
-        """Of a segment."""
+        """The path of a segment."""
         return os.path.join(self.journal, name)
 
     def serve(self) -> list[str]:
-        """Start the broker; its warnings, after all mail was read."""
+        """Start the broker, and read all mail. Returns the broker's warnings."""
         self.post_office.start(segment_bytes=SEGMENT_BYTES)
         self.mail = {message["id"]: message for box in BOXES for message in self._read(box)}
         return list(self.post_office.client().stats()["warnings"])
@@ -149,7 +150,7 @@ class Copy:
                 page = operator.inbox(session=box, since=0, status=ALL_STATUSES, limit=1_000)
             except MaestroError as error:
                 assert error.code == "SESSION_NOT_FOUND"
-                # The record of the session itself was hit; its mail is there when it comes back.
+                # The session's own record was damaged. Its mail is there when the session starts again.
                 operator.start_session(box)
                 page = operator.inbox(session=box, since=0, status=ALL_STATUSES, limit=1_000)
         assert not page["hasMore"]
@@ -158,7 +159,7 @@ class Copy:
         return page["messages"]
 
     def missing(self) -> list[int]:
-        """LSNs of messages that are not there. All that are there must be as they were sent."""
+        """The LSNs of missing messages. Asserts that all others are as they were sent."""
         gone = []
         deleted = set(self._original.deleted.values())
         for lsn, message in self._original.accepted.items():
@@ -171,19 +172,19 @@ class Copy:
         return gone
 
     def quarantined(self) -> list[str]:
-        """Names in the quarantine."""
+        """The names of the files in quarantine."""
         directory = os.path.join(self.data, "messages", "quarantine")
         return sorted(os.listdir(directory)) if os.path.isdir(directory) else []
 
 
-def _told(warnings: list[str]) -> set[int]:
-    """The LSNs that the warnings say are lost."""
+def _reported_lost(warnings: list[str]) -> set[int]:
+    """The LSNs that the warnings report as lost."""
     ranges = [_LOST.search(warning) for warning in warnings]
     return {lsn for one in ranges if one for lsn in range(int(one[1]), int(one[2] or one[1]) + 1)}
 
 
 def test_corruption_served(original: Original, capsys: pytest.CaptureFixture[str]) -> None:
-    """Flipped bits and cuts at random places, with a broker started on each."""
+    """Bits are flipped and segments cut at random places; a broker starts on each copy."""
     seed = seed_of_run()
     chance = random.Random(seed)
     kinds: Counter[str] = Counter()
@@ -206,25 +207,25 @@ def test_corruption_served(original: Original, capsys: pytest.CaptureFixture[str
                 file.write(content)
             warnings = copy.serve()
             gone = copy.missing()
-            lost = _told(warnings)
-            assert not (spool and gone), f"{what}: what was filed is gone: {gone}"
-            assert warnings or flip, f"{what}: nothing was said"
+            lost = _reported_lost(warnings)
+            assert not (spool and gone), f"{what}: mail in the spool is gone: {gone}"
+            assert warnings or flip, f"{what}: no warning"
             if flip:
-                assert set(gone) <= lost, f"{what}: {gone} gone and {warnings} said"
-                assert len(lost) <= 1, f"{what}: one bit, and {lost} lost"
-                assert not lost or copy.quarantined(), f"{what}: the bytes are nowhere"
+                assert set(gone) <= lost, f"{what}: {gone} are gone, and the warnings are {warnings}"
+                assert len(lost) <= 1, f"{what}: one bit was flipped, and {lost} are lost"
+                assert not lost or copy.quarantined(), f"{what}: the bytes are not in quarantine"
             kinds["flips" if flip else "cuts"] += 1
-            kinds["lost and told"] += len(gone)
+            kinds["lost and reported"] += len(gone)
     with capsys.disabled():
         print(
             f"\n  brokers on damaged journals: {kinds['flips']} flipped bits, {kinds['cuts']} cuts, "
-            f"{kinds['lost and told']} records lost and told of, 0 silently, 0 with the spool there; seed {seed}"
+            f"{kinds['lost and reported']} records lost and reported, 0 silently, 0 with the spool there; seed {seed}"
         )
 
 
 @pytest.mark.parametrize("spool", [True, False])
 def test_a_corruption_of_whole_segments(original: Original, capsys: pytest.CaptureFixture[str], spool: bool) -> None:
-    """Each segment deleted; and each there twice, under a name of the journal's and under a foreign one."""
+    """Each segment is deleted; and each is doubled, under a journal's file name and under a foreign name."""
     names = original.segments()
     lost_in_all = 0
     for index, name in enumerate(names):
@@ -234,9 +235,9 @@ def test_a_corruption_of_whole_segments(original: Original, capsys: pytest.Captu
             gone = copy.missing()
             lost_in_all += len(gone)
             last = index == len(names) - 1
-            assert not (spool and gone), f"{name}: what was filed is gone: {gone}"
-            assert set(gone) <= _told(warnings) or (last and not spool), warnings
-            # Without the spool and the timeline nothing knows of a last segment: see docs/durability.md.
+            assert not (spool and gone), f"{name}: mail in the spool is gone: {gone}"
+            assert set(gone) <= _reported_lost(warnings) or (last and not spool), warnings
+            # Without spool and timeline, no file shows that a last segment existed: see docs/durability.md.
             assert warnings or (last and not spool)
         with Copy(original, spool=spool) as copy:
             shutil.copy(copy.path(name), copy.path(segment.file_name(900_000 + index)))
@@ -246,7 +247,7 @@ def test_a_corruption_of_whole_segments(original: Original, capsys: pytest.Captu
             assert sum("second copy" in warning for warning in warnings) == 1
             assert sum("left alone" in warning for warning in warnings) == 1
             assert os.path.exists(copy.path(f"copy of {name}"))
-            assert _told(warnings) == set()
+            assert _reported_lost(warnings) == set()
     with capsys.disabled():
         there = "with" if spool else "without"
         print(f"\n  {len(names)} segments, each deleted, and doubled, {there} the spool: {lost_in_all} messages gone")
@@ -273,15 +274,15 @@ FOREIGN = {
 
 
 def test_corruption_by_foreign_files(original: Original, capsys: pytest.CaptureFixture[str]) -> None:
-    """Wherever they lie: no mail is lost for them, none of them is destroyed, and those in the way are reported."""
+    """No mail is lost because of foreign files, none of them is destroyed, and misplaced ones are reported."""
     with Copy(original, spool=True) as copy:
         copy.post_office.start(segment_bytes=SEGMENT_BYTES)
-        copy.post_office.stop()  # a checkpoint: from here on mailboxes are read from their folders
+        copy.post_office.stop()  # makes a checkpoint: from now on mailboxes are read from their folders
         contents = {}
         for path, content in FOREIGN.items():
             where = os.path.join(copy.data, path)
             os.makedirs(os.path.dirname(where), exist_ok=True)
-            # None: a copy of a message under another's name.
+            # None: a copy of a message under another message's name.
             m0 = os.path.join(copy.data, "messages", "by-receiver", "bob", "m0.json")
             contents[path] = segment.read(m0) if content is None else content
             with open(where, "wb") as file:
@@ -291,7 +292,7 @@ def test_corruption_by_foreign_files(original: Original, capsys: pytest.CaptureF
         with copy.post_office.client("ann") as ann:
             assert ann.send("bob", "and one more", message_id="m998")["status"] == 201
         operator = copy.post_office.client()
-        eventually(lambda: operator.stats()["filingBacklog"] == 0, "all is filed")
+        eventually(lambda: operator.stats()["filingBacklog"] == 0, "all is written to the spool")
         assert operator.events(0, limit=1_000)["events"][0]["lsn"] == 1
         copy.post_office.stop()
         everything = [
@@ -304,14 +305,15 @@ def test_corruption_by_foreign_files(original: Original, capsys: pytest.CaptureF
             assert content in everything, f"{path} was destroyed"
         reported = " ".join(warnings)
         for name in ("notes.txt", "m999.json", "copy.json", "README", "folder", "stranger.json", "broken."):
-            assert name in reported, f"{name} is in the way, and nothing was said"
+            assert name in reported, f"{name} is misplaced, and was not reported"
     with capsys.disabled():
         print(f"\n  {len(FOREIGN)} foreign files: {len(warnings)} warnings, no mail lost, no file destroyed")
 
 
 def test_corruption_of_a_filed_message(tmp_path: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every bit of a message's file: the message, or a report and the file in quarantine; or, since a file has no
-    checksum, another text, priority or time, which docs/durability.md says. Never another's mail, never a crash."""
+    """Each bit of a message's file is flipped: the message is the same, or it is reported and in quarantine. A file
+    has no checksum, so its text, priority or time may change (docs/durability.md). Its receiver and id never
+    change."""
     reports: list[str] = []
     spool = Spool(str(tmp_path), reports.append)
     message = Message(
@@ -329,7 +331,7 @@ def test_corruption_of_a_filed_message(tmp_path: str, capsys: pytest.CaptureFixt
         before = len(reports)
         found = spool.read_message("bob", "m1")
         if found is None:
-            assert len(reports) == before + 1, f"bit {bit}: gone without a word"
+            assert len(reports) == before + 1, f"bit {bit}: the message is gone without a report"
             assert not os.path.exists(path)
             outcomes["reported"] += 1
             continue
@@ -344,10 +346,11 @@ def test_corruption_of_a_filed_message(tmp_path: str, capsys: pytest.CaptureFixt
 
 
 def test_a_corruption_of_a_served_file(original: Original, capsys: pytest.CaptureFixture[str]) -> None:
-    """Filed mail whose file is broken, after a checkpoint: the others are served, and it is told of and kept."""
+    """After a checkpoint, files of some messages are broken: the others are served, and these are reported and
+    kept."""
     with Copy(original, spool=True) as copy:
         copy.post_office.start(segment_bytes=SEGMENT_BYTES)
-        copy.post_office.stop()  # a checkpoint: from here on the file is all there is
+        copy.post_office.stop()  # makes a checkpoint: from now on only the file has the message
         mailbox = os.path.join(copy.data, "messages", "by-receiver", "bob")
         _damage(os.path.join(mailbox, "m3.json"), lambda content: content[:40])
         _damage(os.path.join(mailbox, "m6.json"), lambda content: b"")
@@ -359,7 +362,7 @@ def test_a_corruption_of_a_served_file(original: Original, capsys: pytest.Captur
             assert any(f"{name}.json" in warning for warning in warnings)
             assert f"bob--{name}.json" in copy.quarantined()
     with capsys.disabled():
-        print("\n  3 files of filed mail broken: 3 told of and kept, the others served")
+        print("\n  3 files in the spool broken: 3 reported and kept, the others served")
 
 
 def _damage(path: str, how: Callable[[bytes], bytes]) -> None:

@@ -1,7 +1,7 @@
 """Corruption, exhaustively: a segment of 200 records cut at every byte, and every bit of it flipped.
 
-At the journal, without a broker, for it is some 200,000 recoveries. Each gives all that is whole, and says what is
-lost. The quick form takes every 61st place.
+It runs at the journal, without a broker, because it takes about 200,000 recoveries. Each recovery returns every whole
+record and reports every lost one. The short form takes every 61st place.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SAMPLE = 61
 
 
 class Share(NamedTuple):
-    """Of the places 0, 1, 2 … those from `first` on in steps of `step`."""
+    """The part of one process: the places from `first` on, in steps of `step`."""
 
     content: bytes
     first: int
@@ -39,7 +39,7 @@ def _bodies() -> list[bytes]:
 
 
 def _segment_bytes() -> int:
-    """Just so that all fit: the zeros behind them are not what is tested most."""
+    """Just large enough for all records, so that few places are in the zeros after them."""
     return (
         segment.HEADER_BYTES + sum(segment.RECORD_BYTES + len(body) for body in _bodies()) + 10 * segment.SEAL_BYTES
     )
@@ -53,7 +53,7 @@ def _scratch() -> str:
 
 
 def _written() -> bytes:
-    """The bytes of a segment with all records, stopped in good order."""
+    """The bytes of a segment with all records, after an orderly stop."""
     directory = _scratch()
     try:
         journal, _ = open_journal(directory, segment_bytes=_segment_bytes())
@@ -68,7 +68,7 @@ def _written() -> bytes:
 
 
 def _recover(directory: str, content: bytes) -> tuple[list[tuple[int, bytes]], list[tuple[int, int]], list[str], int]:
-    """What one segment gives back: records, what is said to be missing, warnings, head LSN."""
+    """Recover one segment. Returns its records, the missing LSNs, the warnings and the head LSN."""
     root = os.path.dirname(directory)
     for name in os.listdir(directory):
         os.unlink(os.path.join(directory, name))
@@ -80,7 +80,7 @@ def _recover(directory: str, content: bytes) -> tuple[list[tuple[int, bytes]], l
 
 
 def _flip(share: Share) -> tuple[int, list[str]]:
-    """Flip each bit of the share; how many, and what was not as it must be."""
+    """Flip each bit of the share. Returns the number of bits, and the faults."""
     directory = _scratch()
     wrong = []
     expected = list(enumerate(_bodies(), 1))
@@ -98,7 +98,7 @@ def _flip(share: Share) -> tuple[int, list[str]]:
         hit = owner.get(offset)
         right = records == [one for one in expected if one[0] != hit] and head == RECORDS
         right &= missing == ([] if hit is None else [(hit, hit)])
-        # A hit in a seal or in the zeros costs nothing, and nothing is said.
+        # Damage to a seal or to the zeros loses nothing, and causes no warning.
         right &= bool(warnings) == (hit is not None or offset < segment.HEADER_BYTES)
         if not right:
             wrong.append(f"bit {bit}: {len(records)} records, missing {missing}, {warnings}")
@@ -107,7 +107,7 @@ def _flip(share: Share) -> tuple[int, list[str]]:
 
 
 def _cut(share: Share) -> tuple[int, list[str]]:
-    """Cut at each byte of the share."""
+    """Cut the segment at each byte of the share. Returns the number of cuts, and the faults."""
     directory = _scratch()
     wrong = []
     expected = list(enumerate(_bodies(), 1))
@@ -132,7 +132,7 @@ def _sweep(step: int, capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         print(
             f"\n  a segment of {RECORDS} records, {len(content):,} bytes: {flips:,} bits flipped, {len(bad_flips)} "
-            f"not healed or told of; cut at {cuts:,} bytes, {len(bad_cuts)} not healed and told of"
+            f"neither healed nor reported; cut at {cuts:,} bytes, {len(bad_cuts)} not healed and reported"
         )
     assert bad_flips[:5] == []
     assert bad_cuts[:5] == []
@@ -144,12 +144,12 @@ def _sum(parts: Sequence[tuple[int, list[str]]]) -> tuple[int, list[str]]:
 
 @pytest.mark.timeout(180)
 def test_corruption_of_every_61st_place(capsys: pytest.CaptureFixture[str]) -> None:
-    """The short form, for every run."""
+    """The short form, which every run includes."""
     _sweep(SAMPLE, capsys)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1_800)
 def test_corruption_of_every_bit(capsys: pytest.CaptureFixture[str]) -> None:
-    """The figure that the issue names."""
+    """The form whose figure is in docs/durability.md."""
     _sweep(1, capsys)

@@ -1,4 +1,4 @@
-"""Disk errors: a failed write or sync ends the broker, and only that; a full disk refuses sends, and only those."""
+"""Disk errors: a failed write or sync ends the broker, without damage; a full disk makes it refuse sends only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from fault import disks, injection
 from fault.ledger import Line, judge
-from fault.load import RECEIVERS, Load, enrol
+from fault.load import RECEIVERS, Load, start_sessions
 from fault.test_kill import seed_of_run
 from maestro_broker.commit.local import segment
 from maestro_clients.processes.broker_process import find
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SEGMENT_BYTES = 1 << 16
 LIFE_S = 0.8
-# A call, the error that it gives once, and whether the broker may go on after it.
+# A call, the error that it returns once, and whether the broker may continue after it.
 FAULTS = [
     ("pwrite64", "EIO", False),
     ("fdatasync", "EIO", False),
@@ -43,7 +43,7 @@ FAULTS = [
 
 
 def _live(post_office: PostOffice, sigterm: signal.Signals) -> str:
-    """One life; `start` where it did not come to serve, else its exit status."""
+    """One life of the broker. Returns `start` if it never served, else its exit status."""
     post_office.begin(segment_bytes=SEGMENT_BYTES)
     try:
         post_office.await_ready()
@@ -67,14 +67,14 @@ def _sweep(post_office: PostOffice, each: int, capsys: pytest.CaptureFixture[str
     chance = random.Random(seed)
     log = os.path.join(post_office.root, "trace")
     post_office.start(segment_bytes=SEGMENT_BYTES)
-    enrol(post_office)
+    start_sessions(post_office)
     ends = {"start": 0, "0": 0, "1": 0}
     hits = 0
     with Load(post_office, seed, read=RECEIVERS[:2], round_max=8, pause_s=0.02) as load:
         eventually(lambda: len(load.lines) > 300, "there is mail")
         post_office.kill()
         first, last = injection.calls_of_a_start(post_office, [call for call, _, _ in FAULTS])
-        for call, error, may_go_on in FAULTS:
+        for call, error, may_continue in FAULTS:
             for number in range(each):
                 low, high = first.get(call, 1), last.get(call, 0)
                 in_start = number % 3 == 2 and high > 0
@@ -85,13 +85,13 @@ def _sweep(post_office: PostOffice, each: int, capsys: pytest.CaptureFixture[str
                 with open(log, encoding="utf-8", errors="replace") as file:
                     hit = "(INJECTED)" in file.read()
                 hits += hit
-                assert hit or end == "0", f"{call} {error} {when} never came, and the broker ended with {end}"
-                assert not hit or may_go_on or end in ("1", "start"), f"{call} {error} {when} was passed over"
-            # A checkpoint: the tail must not grow from life to life until new mail is refused.
+                assert hit or end == "0", f"{call} {error} {when} was never reached, and the broker ended with {end}"
+                assert not hit or may_continue or end in ("1", "start"), f"{call} {error} {when} was ignored"
+            # Make a checkpoint: otherwise the journal's tail grows with each life until new mail is refused.
             post_office.launcher = []
             post_office.start(segment_bytes=SEGMENT_BYTES)
             with post_office.client() as operator:
-                eventually(lambda operator=operator: operator.stats()["filingBacklog"] < 100, "filed", 60.0)  # type: ignore[misc]
+                eventually(lambda operator=operator: operator.stats()["filingBacklog"] < 100, "written", 60.0)  # type: ignore[misc]
             post_office.stop()
         post_office.launcher = []
         post_office.start()
@@ -100,19 +100,19 @@ def _sweep(post_office: PostOffice, each: int, capsys: pytest.CaptureFixture[str
     warnings = operator.stats()["warnings"]
     with capsys.disabled():
         print(
-            f"\n  {hits} failed calls: {ends['start']} ended a start, {ends['1']} a broker at work, the others were "
-            f"survived or did not come; {verdict.summary}; seed {seed}"
+            f"\n  {hits} failed calls: {ends['start']} ended a start, {ends['1']} a running broker, the others were "
+            f"survived or not reached; {verdict.summary}; seed {seed}"
         )
     assert verdict.clean, verdict
-    assert verdict.unknown == [], "mail that nobody sent"
+    assert verdict.unknown == [], "mail that no sender sent"
     assert warnings == [], "a failing broker damaged what it had written"
-    assert ends["1"], "no failure ended a broker at work"
+    assert ends["1"], "no failure ended a running broker"
 
 
 @pytest.mark.timeout(180)
 def test_the_nth_call_fails(fault_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
-    """The short form, for every run. That a request under way is not answered is the senders' to see: an answer
-    that is an error for good would end them."""
+    """The short form, which every run includes. The senders check that a request in flight gets no reply: a reply
+    with a permanent error would end them."""
     _sweep(fault_office, 1, capsys)
 
 
@@ -127,16 +127,16 @@ def test_many_calls_fail(fault_office: PostOffice, capsys: pytest.CaptureFixture
 
 
 class Small(NamedTuple):
-    """A small file system, and how a broker is to be set on it."""
+    """A small file system, and the settings of a broker on it."""
 
     path: str
     settings: dict[str, int]
 
 
-# The reserve is a segment: as large as a burst of deletions of all that a disk of this size holds.
+# The reserve is one segment, which is enough to delete all the mail that such a disk holds in one burst.
 @pytest.fixture(params=["a tmpfs of 1 MiB", "an ext4 of 8 MiB"])
 def small(request: pytest.FixtureRequest) -> Iterator[Small]:
-    """An empty one."""
+    """An empty file system."""
     disks.require()
     if request.param.startswith("a tmpfs"):
         with disks.tmpfs(1 << 20) as path:
@@ -147,7 +147,8 @@ def small(request: pytest.FixtureRequest) -> Iterator[Small]:
 
 
 def _send_until_refused(client: Client, lines: list[Line], start: int) -> tuple[int, str]:
-    """Send until a message is refused; the number of the next one, and the code. What was accepted is in `lines`."""
+    """Send until a message is refused. Returns the next number and the error code; adds accepted messages to
+    `lines`."""
     number = start
     while True:
         outgoing: list[OutgoingDoc] = [
@@ -180,14 +181,14 @@ def _deletes(client: Client, ids: list[str]) -> bool:
 
 
 def test_a_disk_that_fills(small: Small, capsys: pytest.CaptureFixture[str]) -> None:
-    """Sends are refused; reads, confirms and deletions go on; whoever makes room, be it by deleting mail alone, has
-    a post office that takes mail again without a restart."""
+    """Sends are refused; reads, confirms and deletions continue. Once space is free, also through deletions alone,
+    the broker accepts mail again without a restart."""
     post_office = scratch(os.path.join(small.path, "data"))
     lines: list[Line] = []
     try:
         ballast = os.path.join(small.path, "ballast")
         with open(ballast, "wb") as file:
-            # What the journal has to have free for ordinary mail, and some for the files that are also waiting.
+            # The space that the journal needs for ordinary mail, and some for spool files that are not written yet.
             file.write(bytes(small.settings["segment_bytes"] + small.settings["disk_reserve_bytes"] + (192 << 10)))
         post_office.start(**small.settings)
         post_office.sessions("ann", "bob")
@@ -197,9 +198,9 @@ def test_a_disk_that_fills(small: Small, capsys: pytest.CaptureFixture[str]) -> 
         number, code = _send_until_refused(ann, lines, 0)
         assert code == "STORAGE_FULL"
         first = len(lines)
-        # Somebody else takes the rest, to the last byte.
+        # Another program takes the rest, to the last byte.
         disks.fill(os.path.join(small.path, "other"))
-        while _sends_again(ann, lines, number):  # small ones, into what the journal has set aside
+        while _sends_again(ann, lines, number):  # small messages, which fit into the journal's prepared segment
             number += 1
         page = bob.inbox(limit=20)["messages"]
         assert [message["id"] for message in page] == [line.id for line in lines[:20]]
@@ -208,7 +209,7 @@ def test_a_disk_that_fills(small: Small, capsys: pytest.CaptureFixture[str]) -> 
         gone = [line.id for line in lines[10:20]]
         assert [result["status"] for result in bob.delete(gone)] == [200] * 10
         assert bob.message(lines[0].id)["status"] == "delivered"
-        # Refusals that would leave a line in the audit have no room for it, and are refusals all the same.
+        # A refusal that would be recorded in the timeline has no space there, and is still a refusal.
         ghost = post_office.client("ghost")
         asks: list[Callable[[], object]] = [
             lambda: ghost.message(lines[0].id),
@@ -219,21 +220,21 @@ def test_a_disk_that_fills(small: Small, capsys: pytest.CaptureFixture[str]) -> 
         for ask in asks * 50:
             with pytest.raises(MaestroError, match="there is no session"):
                 ask()
-        # Room from outside.
+        # Another program frees space.
         os.unlink(os.path.join(small.path, "other"))
         os.unlink(ballast)
-        eventually(lambda: _sends_again(ann, lines, number), "sending goes on once there is room", 20.0)
-        # Room from inside: the post office alone has filled the disk, and nobody helps.
+        eventually(lambda: _sends_again(ann, lines, number), "sends are accepted once there is space", 20.0)
+        # The post office alone has filled the disk, and only deletions free space.
         number, code = _send_until_refused(ann, lines, number + 1)
         assert code == "STORAGE_FULL"
         more = [line.id for line in lines[20:]]
         gone += more
         for start in range(0, len(more), 25):
             batch = more[start : start + 25]
-            # In a burst they may use up the reserve, until what they free can be written to.
-            eventually(lambda batch=batch: _deletes(bob, batch), "deletions go on", 30.0)  # type: ignore[misc]
-        eventually(lambda: _sends_again(ann, lines, number), "sending goes on once mail was deleted", 30.0)
-        eventually(lambda: operator.stats()["filingBacklog"] == 0, "all is filed", 30.0)
+            # A burst may use up the reserve, until the space that it frees is available.
+            eventually(lambda batch=batch: _deletes(bob, batch), "deletions continue", 30.0)  # type: ignore[misc]
+        eventually(lambda: _sends_again(ann, lines, number), "sends are accepted once mail was deleted", 30.0)
+        eventually(lambda: operator.stats()["filingBacklog"] == 0, "all is written to the spool", 30.0)
         for _ in range(2):
             mail = operator.inbox(session="bob", since=0, status=["pending", "delivered"])["messages"]
             left = [line for line in lines if line.id not in gone]
@@ -248,12 +249,12 @@ def test_a_disk_that_fills(small: Small, capsys: pytest.CaptureFixture[str]) -> 
     with capsys.disabled():
         print(
             f"\n  a disk that fills: {first} and then {len(lines) - first} messages accepted, {len(gone)} deleted, "
-            f"0 lost, sending went on twice"
+            f"0 lost, sends were accepted again twice"
         )
 
 
 def test_a_start_on_a_full_disk(small: Small, capsys: pytest.CaptureFixture[str]) -> None:
-    """It says so, typed; with room it serves again what was accepted."""
+    """The error is typed. Once there is space, the broker serves all accepted mail."""
     post_office = scratch(os.path.join(small.path, "data"))
     lines: list[Line] = []
     outcome = "serves"
@@ -288,7 +289,7 @@ def test_a_start_on_a_full_disk(small: Small, capsys: pytest.CaptureFixture[str]
 
 
 def test_a_first_start_on_a_full_disk(small: Small) -> None:
-    """It is refused, typed, and is fine once there is room."""
+    """It fails with a typed error, and succeeds once there is space."""
     disks.fill(os.path.join(small.path, "other"))
     post_office = scratch(os.path.join(small.path, "data"))
     try:
@@ -303,7 +304,8 @@ def test_a_first_start_on_a_full_disk(small: Small) -> None:
 
 
 def test_a_write_that_is_cut_short(post_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
-    """RLIMIT_FSIZE: the kernel takes a part of a record and refuses the rest. The broker ends; a part is no mail."""
+    """RLIMIT_FSIZE: the kernel writes a part of a record and refuses the rest. The broker ends; the part is not
+    mail."""
     lines: list[Line] = []
     short = 0
     for part in (1, 33, 34, 35, 300, 700):
@@ -319,11 +321,11 @@ def test_a_write_that_is_cut_short(post_office: PostOffice, capsys: pytest.Captu
         content = segment.read(active)
         records = [entry for entry in segment.scan(content, 0) if entry.body is not None]
         limit = records[-1].end + part
-        # A running broker's: at its start it could not even have made its segments.
+        # Set it for a running broker: with it, a start could not create its segments.
         resource.prlimit(post_office.pid, resource.RLIMIT_FSIZE, (limit, limit))
         with pytest.raises(MaestroError) as refused:
             ann.send("bob", text, message_id=f"short{number}")
-        assert refused.value.code in ("BROKER_UNREACHABLE", "TIMEOUT"), "not an answer"
+        assert refused.value.code in ("BROKER_UNREACHABLE", "TIMEOUT"), "not a reply"
         assert post_office.wait_end() == 1
         short += 1
     post_office.start()

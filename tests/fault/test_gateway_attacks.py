@@ -1,7 +1,7 @@
-"""Attacks on the gateway: what they cost those who send by IPC beside it, and that it still answers afterwards.
+"""Attacks on the gateway: their cost for clients that send by IPC, and whether the gateway still answers afterwards.
 
-Rule: the quiet figure and the one under attack come from the same run and are printed side by side. What is asserted
-is behaviour, and a ratio that leaves room for a busy machine; never seconds.
+Rule: the figures without and with the attack come from the same run and are printed together. The test asserts
+behaviour, and a ratio that a busy machine does not exceed; it never asserts seconds.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from support.post_office import PostOffice
 
 SENDS = 1_000
-# Of the medians. The attackers are threads of the measuring process itself and take their share of two processors.
+# The ratio of the medians. The attackers are threads of the measuring process, and use a part of its two processors.
 RATIO_MAX = 25.0
 POST = head("/api/sessions", b"Content-Type: application/json", b"Content-Length: 1000000000", method="POST")
 CHUNKED = head("/api/sessions", b"Content-Type: application/json", b"Transfer-Encoding: chunked", method="POST")
 
 
 class Latency(NamedTuple):
-    """Of sends by IPC, in milliseconds."""
+    """The latency of sends by IPC, in milliseconds."""
 
     median_ms: float
     worst_ms: float
@@ -44,19 +44,19 @@ class Latency(NamedTuple):
 
 
 def measure(office: PostOffice) -> Latency:
-    """Sends one after the other, each answered when it is on disk."""
+    """Send messages one after the other. The broker answers each when it is on disk."""
     took_ms = []
     with office.client("ann") as client:
         for number in range(SENDS):
             began_s = time.perf_counter()
-            client.send("bob", f"letter {number}")
+            client.send("bob", f"message {number}")
             took_ms.append((time.perf_counter() - began_s) * 1_000)
     return Latency(statistics.median(took_ms), max(took_ms))
 
 
 @contextlib.contextmanager
-def again_and_again(attack: Callable[[], int]) -> Iterator[list[int]]:
-    """`attack` in a thread, from before the block begins until it ends; what each of its rounds did."""
+def repeated(attack: Callable[[], int]) -> Iterator[list[int]]:
+    """Repeat `attack` in a thread until the block ends. Yields the results of its rounds."""
     is_over, has_begun = threading.Event(), threading.Event()
     rounds: list[int] = []
 
@@ -77,7 +77,7 @@ def again_and_again(attack: Callable[[], int]) -> Iterator[list[int]]:
 
 
 def bodies(gateway: Gateway) -> Iterator[Callable[[], int]]:
-    """Bodies of a gigabyte, by length and by chunks, pushed for as long as the gateway takes any."""
+    """Bodies of a gigabyte, with Content-Length and chunked, sent until the gateway stops reading."""
     chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
 
     def attack() -> int:
@@ -90,7 +90,7 @@ def bodies(gateway: Gateway) -> Iterator[Callable[[], int]]:
                 except ConnectionError:
                     pass
                 else:
-                    raise AssertionError("the gateway took a gigabyte")
+                    raise AssertionError("the gateway has read a gigabyte")
                 assert read(wire).status == 413
         return 2
 
@@ -98,7 +98,7 @@ def bodies(gateway: Gateway) -> Iterator[Callable[[], int]]:
 
 
 def slow_heads(gateway: Gateway) -> Iterator[Callable[[], int]]:
-    """200 connections that send their heads a byte at a time, and are made anew when they are closed."""
+    """200 connections that send their request heads one byte at a time, and are reopened when they are closed."""
     wires: dict[socket.socket, Iterator[int]] = {connect(gateway): iter(()) for _ in range(200)}
     drip = head("/health/live", b"X: " + b"x" * 1_000)
 
@@ -121,14 +121,14 @@ def slow_heads(gateway: Gateway) -> Iterator[Callable[[], int]]:
 
 
 def idle(gateway: Gateway) -> Iterator[Callable[[], int]]:
-    """1,000 connections that say nothing."""
+    """1,000 connections that send nothing."""
     wires = [connect(gateway) for _ in range(1_000)]
     poller = select.poll()  # not select(), which can't take a descriptor above 1,023
     for wire in wires:
         poller.register(wire, select.POLLIN)
 
     def attack() -> int:
-        assert poller.poll(50) == [], "the gateway closed one before its time"
+        assert poller.poll(50) == [], "the gateway closed one too early"
         return len(wires)
 
     yield attack
@@ -137,7 +137,7 @@ def idle(gateway: Gateway) -> Iterator[Callable[[], int]]:
 
 
 def connects(gateway: Gateway) -> Iterator[Callable[[], int]]:
-    """1,000 idle connections, of which one after the other is made anew, as fast as it goes."""
+    """1,000 idle connections that are reopened one after the other, as fast as possible."""
     wires = collections.deque(connect(gateway) for _ in range(1_000))
 
     def attack() -> int:
@@ -151,7 +151,7 @@ def connects(gateway: Gateway) -> Iterator[Callable[[], int]]:
 
 
 def bad_requests(gateway: Gateway) -> Iterator[Callable[[], int]]:
-    """What is refused, as fast as it goes."""
+    """Invalid requests, as fast as possible."""
     kinds = (
         b"\0garbage\r\n\r\n",
         head(host=b"Host: b.example\r\n"),
@@ -175,12 +175,12 @@ def test_an_attack_on_the_gateway(
     capsys: pytest.CaptureFixture[str],
     kind: Callable[[Gateway], Iterator[Callable[[], int]]],
 ) -> None:
-    """Sends by IPC go on, the gateway's memory stays what it was, and it answers during and afterwards."""
+    """Sends by IPC continue, the gateway's memory does not grow, and it answers during and after the attack."""
     with Gateway(open_office) as gateway:
         assert gateway.ask("GET", "/health").status == 200
         quiet = measure(open_office)
         before = resident_bytes(gateway.pid)
-        with contextlib.contextmanager(kind)(gateway) as attack, again_and_again(attack) as rounds:
+        with contextlib.contextmanager(kind)(gateway) as attack, repeated(attack) as rounds:
             attacked = measure(open_office)
             asked_s = time.perf_counter()
             assert gateway.ask("GET", "/health", timeout_s=wire_http.WAIT_S).status == 200
@@ -198,6 +198,6 @@ def test_an_attack_on_the_gateway(
 
 
 def resident_bytes(pid: int) -> int:
-    """What a process has in memory (proc(5))."""
+    """The resident memory of a process (proc(5))."""
     with open(f"/proc/{pid}/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * 4_096

@@ -1,5 +1,5 @@
-"""The broker is killed under HTTP load: every 201 is in an inbox, every failure is a 503 or a dropped connection, and
-service resumes without a restart of the gateway."""
+"""The broker is killed under HTTP load: every message with a 201 is in an inbox, every failure is a 503 or a dropped
+connection, and service resumes without a restart of the gateway."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RECEIVERS = 3
 
 
 class _Sender(threading.Thread):
-    """Posts one message after the other until it is told to stop; `failure` is what ended it otherwise."""
+    """Posts one message after another until `stopping` is set; `failure` is the error that ended it earlier."""
 
     def __init__(self, gateway: Gateway, number: int) -> None:
         super().__init__(daemon=True)
@@ -56,7 +56,7 @@ class _Sender(threading.Thread):
                     assert "retry-after" in answer.headers
                     assert answer.json["statusCode"] == 503
                     self.unavailable += 1
-        except BaseException as error:  # noqa: BLE001 - handed to the test, which fails by it
+        except BaseException as error:  # noqa: BLE001 - the test raises it
             self.failure = error
         finally:
             connection.close()
@@ -93,31 +93,31 @@ def test_the_broker_is_killed_under_http_load(post_office: PostOffice, capsys: p
         for sender in senders:
             sender.join(30)
             assert sender.failure is None, sender.failure
-    told = {message_id: text for sender in senders for message_id, text in sender.accepted.items()}
+    acknowledged = {message_id: text for sender in senders for message_id, text in sender.accepted.items()}
     found: dict[str, str] = {}
-    doubled = 0
+    duplicated = 0
     with post_office.client() as operator:
         for number in range(RECEIVERS):
             since, more = 0, True
             while more:
                 page = operator.inbox(session=f"to_{number}", since=since)
                 for message in page["messages"]:
-                    doubled += message["id"] in found
+                    duplicated += message["id"] in found
                     found[message["id"]] = message["message"]
                 since, more = page["upTo"], page["hasMore"]
-    lost = [message_id for message_id, text in told.items() if found.get(message_id) != text]
+    lost = [message_id for message_id, text in acknowledged.items() if found.get(message_id) != text]
     with capsys.disabled():
         print(
-            f"\n  {KILLS} kills of the broker under HTTP: {len(told):,} answered 201, {len(lost)} lost, "
-            f"{doubled} doubled; "
+            f"\n  {KILLS} kills of the broker under HTTP: {len(acknowledged):,} answered 201, {len(lost)} lost, "
+            f"{duplicated} duplicated; "
             f"{sum(s.unavailable for s in senders)} times 503, {sum(s.dropped for s in senders)} dropped; seed {seed}"
         )
     assert not lost
-    assert not doubled
+    assert not duplicated
 
 
 def test_the_gateway_starts_a_broker_where_it_may(post_office: PostOffice) -> None:
-    """As a command would; the request that found none is a 503, and its repeat is served."""
+    """As a command does. A request without a broker gets a 503, and its repeat succeeds."""
     post_office.start()
     post_office.sessions("ann", "bob")
     with Gateway(post_office) as gateway:

@@ -1,4 +1,4 @@
-"""A peer that asks for far more at once than anybody can hold: it gets all of it, a piece at a time."""
+"""A peer that requests far more at once than fits into memory: it gets all replies, a few at a time."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from maestro_wire import zmtp
 if TYPE_CHECKING:
     from support.post_office import PostOffice
 
-_ASKS = 300
+_REQUESTS = 300
 _MESSAGES = 90
 _PAGE_BYTES = 400_000
 
 
-def test_a_full_mailbox_asked_for_hundreds_of_times_at_once(open_office: PostOffice) -> None:
-    """All the requests fit into one read, and their answers are 120 MB. Without a bound on what a turn answers they
-    were all in memory, several times, and nobody else was answered meanwhile."""
+def test_a_full_mailbox_requested_hundreds_of_times_at_once(open_office: PostOffice) -> None:
+    """All requests fit into one read, and their replies are 120 MB. Without a limit on the replies of one turn, all
+    of them were in memory, several times, and no other client was answered meanwhile."""
     with open_office.client("ann") as ann:
         ann.send_many([{"id": new_message_id(), "to": "bob", "message": "x" * 5_000} for _ in range(_MESSAGES)])
     body = encoder()({"as": {"session": "bob"}, "session": "bob"})
-    asked = b"".join(zmtp.message((b"M1", b"%d" % number, b"inbox", body)) for number in range(_ASKS))
-    assert len(asked) < 1 << 18, "they come with one read"
-    before = _resident_most_bytes(open_office.pid)
+    requests = b"".join(zmtp.message((b"M1", b"%d" % number, b"inbox", body)) for number in range(_REQUESTS))
+    assert len(requests) < 1 << 18, "they fit into one read"
+    before = _resident_bytes_max(open_office.pid)
     link = zmtp.ZmtpConnection(zmtp.DEALERS_PEERS, 1 << 20)
     answered = 0
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer, open_office.client() as other:
@@ -35,9 +35,9 @@ def test_a_full_mailbox_asked_for_hundreds_of_times_at_once(open_office: PostOff
         peer.sendall(zmtp.DEALER_OPENING)
         while not link.ready:
             link.receive(peer.recv(1 << 16))
-        writing = threading.Thread(target=peer.sendall, args=(asked,))
+        writing = threading.Thread(target=peer.sendall, args=(requests,))
         writing.start()
-        while answered < _ASKS:
+        while answered < _REQUESTS:
             link.receive(peer.recv(1 << 18))
             for frames in link.messages:
                 assert (frames[1], frames[2]) == (b"%d" % answered, b"200")
@@ -47,10 +47,10 @@ def test_a_full_mailbox_asked_for_hundreds_of_times_at_once(open_office: PostOff
             if answered % 100 == 1:
                 other.hello()
         writing.join()
-    assert _resident_most_bytes(open_office.pid) - before < 40 << 20
+    assert _resident_bytes_max(open_office.pid) - before < 40 << 20
 
 
-def _resident_most_bytes(pid: int) -> int:
+def _resident_bytes_max(pid: int) -> int:
     with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        told = dict(line.split(":", 1) for line in status)
-    return int(told["VmHWM"].split()[0]) << 10
+        fields = dict(line.split(":", 1) for line in status)
+    return int(fields["VmHWM"].split()[0]) << 10

@@ -1,4 +1,4 @@
-"""SIGKILL in place of the Nth system call: of a recovery, under load, and at a stop."""
+"""SIGKILL in place of the Nth system call: during recovery, under load, and during a stop."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ import pytest
 
 from fault import injection
 from fault.ledger import judge
-from fault.load import RECEIVERS, Load, enrol
+from fault.load import RECEIVERS, Load, start_sessions
 from fault.test_kill import seed_of_run
 from maestro_clients.processes.broker_process import find
 from maestro_schemas.errors import MaestroError
+from support.post_office import eventually
 
 if TYPE_CHECKING:
     from support.post_office import PostOffice
 
 CALLS = ("pwrite64", "fdatasync", "fsync", "rename", "symlink", "unlink", "openat")
-# The least that there may be, so that the journal goes on in a new one, and lets an old one go, within a second.
+# The smallest segment size, so that the journal begins a new segment and deletes an old one within a second.
 SEGMENT_BYTES = 1 << 16
 LIFE_S = 0.6
 
 
 def _die(post_office: PostOffice, load: Load) -> str:
-    """One life under strace; where it ended: `recovery`, `load`, `stop`, or `never` where the call did not come."""
+    """One life under strace. Returns where it was killed: `recovery`, `load`, `stop`; `never` if the call was not
+    reached."""
     post_office.begin(segment_bytes=SEGMENT_BYTES)
     try:
         post_office.await_ready()
@@ -50,17 +52,16 @@ def _sweep(post_office: PostOffice, each: int, capsys: pytest.CaptureFixture[str
     seed = seed_of_run()
     chance = random.Random(seed)
     post_office.start(segment_bytes=SEGMENT_BYTES)
-    enrol(post_office)
-    # A tail to recover, and files to open.
+    start_sessions(post_office)
+    # Make a journal tail that must be recovered, and files that must be opened.
     with Load(post_office, seed, read=RECEIVERS[:2], round_max=8, pause_s=0.02) as load:
-        while len(load.lines) < 500:
-            time.sleep(0.01)
+        eventually(lambda: len(load.lines) >= 500, "there is mail", 60.0)
         post_office.kill()
         first, last = injection.calls_of_a_start(post_office, CALLS)
         ends = dict.fromkeys(("recovery", "load", "stop", "never"), 0)
         for call in CALLS:
-            # Half of them in what the main thread does before it serves, the others in what comes then, whichever
-            # thread is first to come so far.
+            # Half of the numbers are in the main thread's start. The others come after it, in the thread that
+            # reaches them first.
             for number in range(each):
                 low, high = first.get(call, 1), last.get(call, 0)
                 within = number % 2 == 0 and high > 0
@@ -76,7 +77,7 @@ def _sweep(post_office: PostOffice, each: int, capsys: pytest.CaptureFixture[str
     with capsys.disabled():
         print(f"\n  killed at the Nth of {len(CALLS)} calls ({places}): {verdict.summary}; seed {seed}")
     assert verdict.clean, verdict
-    assert verdict.unknown == [], "mail that nobody sent"
+    assert verdict.unknown == [], "mail that no sender sent"
     assert warnings == []
     assert ends["recovery"], "no kill hit a recovery"
     assert ends["load"], "no kill hit the load"
@@ -84,7 +85,7 @@ def _sweep(post_office: PostOffice, each: int, capsys: pytest.CaptureFixture[str
 
 @pytest.mark.timeout(180)
 def test_kill_at_the_nth_call(fault_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
-    """The short form, for every run."""
+    """The short form, which every run includes."""
     _sweep(fault_office, 2, capsys)
 
 

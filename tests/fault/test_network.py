@@ -1,4 +1,4 @@
-"""A worker on another machine, on a line that delays, loses, is cut and heals: nothing lost, nothing twice."""
+"""A worker on another machine. The network link delays, loses packets and is cut: no message is lost or repeated."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 
     from support.post_office import PostOffice
 
-_WORKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "far_worker.py")
+_WORKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "remote_worker.py")
 _END_S = 100.0
 
 
 class _Worker:
-    """A process on the other machine; `said` grows by what it prints."""
+    """A process on the other machine; `printed` grows with each line that it prints."""
 
-    def __init__(self, net: Network, environ: dict[str, str], deed: str, count: int) -> None:
+    def __init__(self, net: Network, environ: dict[str, str], task: str, count: int) -> None:
         self._process = subprocess.Popen(
-            [*net.far, sys.executable, _WORKER, deed, str(count)], env=environ, stdout=subprocess.PIPE, text=True
+            [*net.far, sys.executable, _WORKER, task, str(count)], env=environ, stdout=subprocess.PIPE, text=True
         )
-        self.said: list[str] = []
+        self.printed: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
         with self._process.stdout as out:
-            self.said.extend(line.strip() for line in out)  # one by one: the test looks at it while it grows
+            self.printed.extend(line.strip() for line in out)  # one by one: the test reads it while it grows
 
     def ended(self) -> int:
-        """Its exit status, when it has come and all that it said is read."""
+        """Wait for its end, and for all of its output. Returns the exit status."""
         code = self._process.wait(_END_S)
         self._reader.join()
         return code
@@ -56,7 +56,7 @@ class _Worker:
 @pytest.mark.parametrize(
     ("count", "cuts", "cut_s"), [(80, 1, 2.0), pytest.param(600, 3, 9.0, marks=pytest.mark.long)]
 )
-def test_nothing_is_lost_on_a_bad_line(post_office: PostOffice, count: int, cuts: int, cut_s: float) -> None:
+def test_nothing_is_lost_on_a_bad_link(post_office: PostOffice, count: int, cuts: int, cut_s: float) -> None:
     network.require()
     seed = int(os.environ.get("MAESTRO_TEST_SEED", random.randrange(1 << 32)))
     with Network(delay_ms=50, loss=0.1, seed=seed) as net:
@@ -67,16 +67,16 @@ def test_nothing_is_lost_on_a_bad_line(post_office: PostOffice, count: int, cuts
         post_office.sessions("ann", "bob")
         key = make_key(post_office, "far", sessions=("bob",))
         environ = {**far_environ(post_office, address, key), "MAESTRO_SESSION_ID": "bob"}
-        watcher, sender = (_Worker(net, environ, deed, count) for deed in ("watch", "send"))
-        heard, sent = watcher.said, sender.said
+        watcher, sender = (_Worker(net, environ, task, count) for task in ("watch", "send"))
+        received, sent = watcher.printed, sender.printed
         near = post_office.client("ann")
         try:
             for number in range(count):
                 near.send("bob", f"near_{number}")
             for cut in range(cuts):
-                _reach(lambda: len(heard) + len(sent), (cut + 1) * count // (cuts + 1))
+                _wait_for(lambda: len(received) + len(sent), (cut + 1) * count // (cuts + 1))
                 net.cut()
-                # Longer, in the long form, than the silence that both ends take for a lost line.
+                # In the long form, this is longer than the silence after which both ends treat the link as lost.
                 threading.Event().wait(cut_s)
                 near.send("bob", f"cut_{cut}")
                 net.heal()
@@ -92,11 +92,11 @@ def test_nothing_is_lost_on_a_bad_line(post_office: PostOffice, count: int, cuts
             stats = operator.stats()["tcp"]
     assert sorted(sent) == sorted(set(sent)) == sorted(f"far_{number}" for number in range(count))
     assert sorted(mail) == sorted(sent), "each on disk once"
-    assert heard == [f"near_{number}" for number in range(count)], "each shown once, in order"
+    assert received == [f"near_{number}" for number in range(count)], "each shown once, in order"
     assert stats["refusedHandshakes"] == 0
 
 
-def _reach(value: Callable[[], int], goal: int) -> None:
+def _wait_for(value: Callable[[], int], goal: int) -> None:
     give_up_s = time.monotonic() + _END_S
     while value() < goal:
         assert time.monotonic() < give_up_s, f"{value()} of {goal}"
@@ -104,7 +104,7 @@ def _reach(value: Callable[[], int], goal: int) -> None:
 
 
 @pytest.mark.long
-def test_commands_on_a_cut_line_queue_and_catch_up(post_office: PostOffice) -> None:
+def test_commands_on_a_cut_link_queue_and_catch_up(post_office: PostOffice) -> None:
     network.require()
     with Network(delay_ms=20, loss=0.02, seed=7) as net:
         address = open_door(post_office, NEAR, 5570)

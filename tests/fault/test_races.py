@@ -1,5 +1,5 @@
-"""Races: several at once for one thing, be it a data directory, a start, a stop, an outbox or a mailbox. One gets it,
-or each gets its share; nothing is lost or doubled.
+"""Races: several processes at once for one data directory, start, stop, outbox or mailbox. One of them gets it, or
+each gets its share; nothing is lost or duplicated.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fault.client_process import ClientProcess, text_of
 from fault.ledger import Line, judge, read_mailbox
-from fault.solo import Solo, text_of
 from maestro_clients.durable_send import send_or_queue
 from maestro_clients.mailbox.watcher import Watcher
 from maestro_clients.processes.broker_process import ensure, find
@@ -66,7 +66,7 @@ def _race_for_the_directory(post_office: PostOffice, rounds: int, capsys: pytest
         assert isinstance(refused, MaestroError)
         assert refused.code == "DATA_DIR_LOCKED"
         wins[winner] += 1
-        # The loser took nothing from the winner: not its lock, its sockets or its address.
+        # The loser has not changed the winner's lock, sockets or address.
         endpoints = find(post_office.data)
         assert endpoints is not None
         assert endpoints == outcomes[winner]
@@ -85,7 +85,7 @@ def _race_for_the_directory(post_office: PostOffice, rounds: int, capsys: pytest
 
 
 def test_two_brokers_for_one_directory(post_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exactly one serves; the other says which pid does, and disturbs nothing."""
+    """Exactly one serves. The other reports the winner's pid and changes nothing."""
     _race_for_the_directory(post_office, 6, capsys)
 
 
@@ -94,12 +94,12 @@ def test_two_brokers_for_one_directory(post_office: PostOffice, capsys: pytest.C
 def test_two_brokers_for_one_directory_many_times(
     post_office: PostOffice, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The same, often."""
+    """The same, many times."""
     _race_for_the_directory(post_office, 200, capsys)
 
 
 def test_one_directory_by_two_names(open_office: PostOffice) -> None:
-    """A link to the data directory is that directory: one broker, one address."""
+    """A symlink to the data directory is the same directory: one broker, one address."""
     link = os.path.join(open_office.root, "link")
     os.symlink(open_office.data, link)
     twin = PostOffice(open_office.root)
@@ -113,7 +113,7 @@ def test_one_directory_by_two_names(open_office: PostOffice) -> None:
 
 
 def test_two_directories_with_one_runtime_directory(open_office: PostOffice) -> None:
-    """Two post offices, side by side: neither hears of the other, and the end of one is not the other's."""
+    """Two post offices run beside each other: they exchange nothing, and one continues when the other ends."""
     other = scratch()
     try:
         other.environ["MAESTRO_RUNTIME_DIR"] = open_office.runtime
@@ -154,14 +154,14 @@ def _maestro(post_office: PostOffice, *arguments: str, session: str = "") -> sub
 
 
 def _starts(post_office: PostOffice) -> int:
-    """How many brokers have served here so far."""
+    """The number of brokers that have served this data directory."""
     with open(os.path.join(post_office.data, "logs", "broker.log"), encoding="utf-8") as file:
         return sum(" serves " in json.loads(line)["message"] for line in file)
 
 
 def test_an_address_is_not_a_dead_brokers(open_office: PostOffice) -> None:
-    """A killed broker leaves its address behind, and the next one's sockets are at the same place: whoever finds
-    somebody there while that one starts finds that one."""
+    """A killed broker leaves its address file, and the next one's sockets have the same paths. A client that finds a
+    listening socket during the next start must find the new broker."""
     for _ in range(4):
         dead = find(open_office.data)
         assert dead is not None
@@ -176,7 +176,7 @@ def test_an_address_is_not_a_dead_brokers(open_office: PostOffice) -> None:
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_twenty_commands_start_one_broker(open_office: PostOffice, end: str) -> None:
-    """All twenty do what they were told, with the one broker that one of them started."""
+    """All twenty succeed, with the one broker that one of them started."""
     {"stop": open_office.stop, "kill": open_office.kill}[end]()
     before = _starts(open_office)
     commands = []
@@ -201,7 +201,7 @@ def test_twenty_commands_start_one_broker(open_office: PostOffice, end: str) -> 
 
 
 class Burst(threading.Thread):
-    """Sends as a command does, one after another: to the broker, to one that it starts, or to the outbox."""
+    """Sends messages one after another as a command does: to the broker, to one that it starts, or to the outbox."""
 
     def __init__(self, post_office: PostOffice, session: str, ending: threading.Event) -> None:
         super().__init__(name=session)
@@ -237,7 +237,7 @@ def _down_during_a_burst(post_office: PostOffice, downs: int, capsys: pytest.Cap
     seed = _seed()
     chance = random.Random(seed)
     senders = [f"sender_{number}" for number in range(4)]
-    post_office.environ["MAESTRO_PENDING_MAX"] = "1000000"  # for the brokers that the senders start, too
+    post_office.environ["MAESTRO_PENDING_MAX"] = "1000000"  # for brokers that the senders start, too
     post_office.start()
     post_office.sessions("bob", *senders)
     ending = threading.Event()
@@ -249,7 +249,7 @@ def _down_during_a_burst(post_office: PostOffice, downs: int, capsys: pytest.Cap
         some = sum(len(burst.lines) for burst in bursts) + chance.randrange(1, 200)
         eventually(
             lambda some=some: sum(len(b.lines) for b in bursts) > some or any(b.failure for b in bursts),  # type: ignore[misc]
-            "sending goes on",
+            "sends are accepted",
             30.0,
         )
         down = _maestro(post_office, "down", "--json")
@@ -273,21 +273,22 @@ def _down_during_a_burst(post_office: PostOffice, downs: int, capsys: pytest.Cap
             f"queued, {len(verdict.lost)} lost, {len(verdict.duplicated)} duplicated; seed {seed}"
         )
     assert stopped == downs
-    # One that was queued comes after later ones that were not; each of the others keeps its place.
+    # A queued message may arrive after later ones that were not queued. All others keep their order.
     assert verdict.clean, verdict
-    assert mail == {line.id: line.sender for line in lines} | queued, "sent is what was acknowledged or queued"
+    expected = {line.id: line.sender for line in lines} | queued
+    assert mail == expected, "the mailbox has exactly what was acknowledged or queued"
 
 
 def test_down_during_a_burst(post_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
-    """`maestro down`, and the next send starts another: every acknowledged send is there, once and in order; one
-    without an answer is repeated to the next broker, or queued and said to be."""
+    """After `maestro down` the next send starts another broker. Every acknowledged message is there, once and in
+    order. A send without a reply is repeated to the next broker, or reported as queued."""
     _down_during_a_burst(post_office, 4, capsys)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_down_a_hundred_times(post_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same, often."""
+    """The same, many times."""
     _down_during_a_burst(post_office, 100, capsys)
 
 
@@ -301,14 +302,16 @@ def _fill_the_outbox(post_office: PostOffice, each: int, capsys: pytest.CaptureF
     queued: list[list[str]] = [[] for _ in range(2 * len(senders))]
     drains = 0
 
-    def follow(filler: Solo, ids: list[str]) -> None:
+    def follow(filler: ClientProcess, ids: list[str]) -> None:
         ids += [message_id for [message_id] in filler.lines()]
 
     with contextlib.ExitStack() as stack, post_office.client(timeout_s=30.0) as operator:
-        # Two processes for each session, and each process's entries in its own order.
+        # Two processes for each session; each process's entries must keep their order.
         fillers = [
             stack.enter_context(
-                Solo(post_office.environ, "queue", post_office.data, session, "bob", f"{session}-{part}", str(each))
+                ClientProcess(
+                    post_office.environ, "queue", post_office.data, session, "bob", f"{session}-{part}", str(each)
+                )
             )
             for session in senders
             for part in ("a", "b")
@@ -316,7 +319,7 @@ def _fill_the_outbox(post_office: PostOffice, each: int, capsys: pytest.CaptureF
         threads = [threading.Thread(target=follow, args=pair) for pair in zip(fillers, queued, strict=True)]
         for thread in threads:
             thread.start()
-        # The broker looks by itself every second; told to, it looks in the middle of everything.
+        # The broker drains by itself every second. These requests make it drain while entries are added.
         while any(thread.is_alive() for thread in threads) or operator.drain_outbox()["waiting"]:
             drains += operator.drain_outbox()["sent"] > 0
         assert [filler.wait() for filler in fillers] == [0] * len(fillers)
@@ -336,41 +339,42 @@ def _fill_the_outbox(post_office: PostOffice, each: int, capsys: pytest.CaptureF
 def test_the_outbox_is_filled_while_it_is_drained(
     post_office: PostOffice, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By six processes for three sessions: each entry becomes one message, in the order of its process."""
+    """Six processes queue for three sessions: each entry becomes one message, in the order of its process."""
     _fill_the_outbox(post_office, 100, capsys)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_outbox_is_filled_for_long(post_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same with folders so large that one look at them takes several system calls."""
+    """The same, with folders so large that one listing takes several system calls."""
     _fill_the_outbox(post_office, 2_000, capsys)
 
 
 def test_a_growing_folder_is_read_without_gaps(tmp_path: Path) -> None:
-    """No entry is tried before an older one: one listing of a large folder that grows may show it and not that."""
+    """No entry is sent before an older one. A single listing of a large, growing folder may show the newer one
+    only."""
     folder = tmp_path / "ann"
     folder.mkdir()
 
     outbox = OutboxDir(str(tmp_path))
     count = 10_000
-    with Solo(os.environ, "fill", str(folder), str(count)) as solo:
-        assert next(solo.lines()) == ["filling"]
-        looks = 0
+    with ClientProcess(os.environ, "fill", str(folder), str(count)) as client_process:
+        assert next(client_process.lines()) == ["filling"]
+        listings = 0
         found: list[str] = []
         while len(found) < count:
             found = [os.path.basename(path) for path in outbox.waiting_paths("ann")]
-            looks += 1
+            listings += 1
             assert [int(name[:15]) for name in found] == list(range(len(found)))
-        assert solo.wait() == 0
-    assert looks > 20, "it was not looked at while it grew"
+        assert client_process.wait() == 0
+    assert listings > 20, "the folder was not listed while it grew"
 
 
 # --- for a mailbox -------------------------------------------------------------------------------------------
 
 
 def test_four_readers_of_one_mailbox(open_office: PostOffice) -> None:
-    """Under leases each message is shown by exactly one of them, and none is left out."""
+    """With leases, each message is shown by exactly one of them, and none is left out."""
     count = 400
     shown: list[list[str]] = [[] for _ in range(4)]
     failures: list[BaseException] = []
@@ -397,7 +401,7 @@ def test_four_readers_of_one_mailbox(open_office: PostOffice) -> None:
     ready.wait(30.0)
     ids = [f"m{number}" for number in range(count)]
     with open_office.client("ann") as ann:
-        # One at a time, so that there are many small pages to share, and at the end a large one.
+        # One at a time, so that the readers share many small pages; the last part makes a large page.
         for message_id in ids[: count // 2]:
             ann.send("bob", text_of(message_id), message_id=message_id)
         ann.send_many([{"id": i, "to": "bob", "message": text_of(i)} for i in ids[count // 2 :]])
@@ -414,18 +418,20 @@ def test_four_readers_of_one_mailbox(open_office: PostOffice) -> None:
 
 
 def test_a_reader_dies_with_a_lease(open_office: PostOffice) -> None:
-    """What it had not confirmed is shown by another one when the lease is over, and not before; what it had confirmed
-    is not shown again."""
+    """Another reader gets the unconfirmed messages when the lease has expired, and not before. Confirmed messages are
+    not shown again."""
     lease_s = 2.0
     ids = [f"m{number}" for number in range(50)]
     with open_office.client("ann") as ann:
         ann.send_many([{"id": i, "to": "bob", "message": text_of(i)} for i in ids])
     before_lease_s = time.monotonic()
-    with Solo(open_office.environ, "take", open_office.data, "bob", str(int(lease_s * 1_000)), "5", "10") as solo:
-        lines = solo.lines()
+    with ClientProcess(
+        open_office.environ, "take", open_office.data, "bob", str(int(lease_s * 1_000)), "5", "10"
+    ) as client_process:
+        lines = client_process.lines()
         taken = [next(lines)[0] for _ in range(15)]
         assert next(lines) == ["holding"]
-        solo.kill()
+        client_process.kill()
     assert taken == ids[:15]
     with Watcher(open_office.data, open_office.environ, Caller("bob")) as watcher:
         first = watcher.next_message(30.0)

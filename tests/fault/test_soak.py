@@ -1,7 +1,7 @@
-"""Soak: half an hour at 500 messages a second, with lives that end, deletions, restarts, kills and sweeps.
+"""Soak: half an hour at 500 messages a second, with expiry, deletions, restarts, kills and sweeps.
 
-`just fault --long` plays all of it; the short form is in every run. MAESTRO_SOAK_S sets the length of the long one,
-MAESTRO_SEED repeats its choices.
+`just fault --long` runs the long form; every run includes the short one. MAESTRO_SOAK_S sets the length of the long
+form, and MAESTRO_SEED repeats its choices.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ def _seed() -> int:
 
 @pytest.mark.timeout(240)
 def test_a_short_soak(fault_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
-    """Long enough for a restart, a kill, and a sweep of what was sent first."""
+    """Long enough for a restart, a kill, and a sweep of the first messages."""
     _soak(fault_office, 12.0, 2, 0.5, capsys, retention="6s")
 
 
 @pytest.mark.long
 @pytest.mark.timeout(4_000)
 def test_a_long_soak(fault_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
-    """The figure that the issue names."""
+    """The form whose figure is in docs/durability.md."""
     samples = _soak(fault_office, float(os.environ.get("MAESTRO_SOAK_S", "1800")), 11, 5.0, capsys, retention="60s")
-    # Within the last life, which is half of the time: what leaks shows between its middle and its last third. (Lives
-    # are not compared with each other: how much memory a start takes depends on how much mail was not yet filed
-    # when the last one was killed.)
+    # The last life takes half of the time. A leak shows as growth from its middle third to its last third. (Lives are
+    # not compared with each other: the memory of a start depends on how much mail was not yet in the spool when the
+    # previous broker was killed.)
     life = [one for one in samples if one.life == samples[-1].life]
     third = len(life) // 3
     for name in ("resident_kib", "descriptors", "threads", "files", "disk_kib"):
@@ -77,7 +77,7 @@ def _soak(
         PacedSender(office, name, seed + i, rate_per_s=rate_per_s, names=names)
         for i, name in enumerate(names.senders)
     ]
-    # The senders' own mail too: what they are told of mail that expired.
+    # The senders' mailboxes too: they get reports of expired mail.
     mailboxes = [*names.receivers, *names.senders]
     readers = [SoakReader(office, mailboxes[number::READERS], seed) for number in range(READERS)]
     auditor = Auditor(office)
@@ -88,7 +88,7 @@ def _soak(
     samples: list[Sample] = []
     restarted = 0
     while (passed_s := time.monotonic() - began_s) < seconds:
-        # All within the first half, so that one broker lives for the second, and can show a slope.
+        # All restarts are in the first half, so that one broker runs for the whole second half.
         if restarted < restarts and passed_s > seconds / 2 * (restarted + 1) / restarts:
             restarted += 1
             if restarted % 2:
@@ -107,20 +107,20 @@ def _soak(
     counts = auditor.counts
     eventually(lambda: to_readers <= counts["message.delivered"].keys(), "all is delivered", 60.0)
     away = accepted.keys() - to_readers
-    eventually(lambda: away <= counts["message.expired"].keys(), "all that nobody read has expired", 60.0)
+    eventually(lambda: away <= counts["message.expired"].keys(), "all unread mail has expired", 60.0)
     with office.client() as operator:
         swept = operator.stats()["sweep"]
     with capsys.disabled():
-        _tell(samples, len(accepted), len(away), seed, swept)
+        _print_figures(samples, len(accepted), len(away), seed, swept)
     ended_s = time.monotonic()
-    eventually(lambda: sample(office, began_s, restarted).files < 500, "the retention takes all files", 300.0)
+    eventually(lambda: sample(office, began_s, restarted).files < 500, "the retention removes all files", 300.0)
     for party in (*readers, auditor):
         party.stop()
     for party in (*readers, auditor):
         party.join(60)
     assert [party.failure for party in parties if party.failure is not None] == []
     with capsys.disabled():
-        print(f"  {time.monotonic() - ended_s:.0f} s later the retention has taken all files")
+        print(f"  {time.monotonic() - ended_s:.0f} s later the retention has removed all files")
     ours = {name: count for name, count in counts["message.accepted"].items() if name in accepted}
     assert ours == dict.fromkeys(accepted, 1), f"each is accepted once (seed {seed})"
     for event in ("message.delivered", "message.expired"):
@@ -136,7 +136,7 @@ def _soak(
 
 
 def _judge_growth(samples: list[Sample]) -> None:
-    """Within each broker's life, once it is warm."""
+    """Check each life of the broker for growth, without its first third."""
     for life in {one.life for one in samples}:
         warm = [one for one in samples if one.life == life]
         warm = warm[len(warm) // 3 :]
@@ -148,8 +148,8 @@ def _judge_growth(samples: list[Sample]) -> None:
         assert max(one.resident_kib for one in warm) < 200 << 10
 
 
-def _tell(samples: list[Sample], accepted: int, expired: int, seed: int, swept: object) -> None:
-    print(f"\nsoak: {accepted:,} accepted, {expired:,} of them expired, none lost or doubled (seed {seed})")
+def _print_figures(samples: list[Sample], accepted: int, expired: int, seed: int, swept: object) -> None:
+    print(f"\nsoak: {accepted:,} accepted, {expired:,} of them expired, none lost or duplicated (seed {seed})")
     print("  life  samples  resident MiB (slope/h)  descriptors (slope/h)  threads  files, most  disk MiB, most")
     for life in sorted({one.life for one in samples}):
         of_life = [one for one in samples if one.life == life]

@@ -1,7 +1,7 @@
-"""Time: the wall clock jumps back an hour or forward a week, under a running broker or between two.
+"""Time: the wall clock jumps an hour back or a week forward, under a running broker or between two brokers.
 
-A real broker sees the jump: libfaketime (Debian's `faketime`) changes what its process is told by CLOCK_REALTIME, and
-leaves the steady clocks as they are, as setting the clock of a machine does.
+A real broker sees the jump: libfaketime (Debian's `faketime`) changes the process's CLOCK_REALTIME and leaves the
+monotonic clocks as they are, as setting a machine's clock does.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fault.client_process import ClientProcess
 from fault.ledger import read_mailbox
-from fault.solo import Solo
 from maestro_clients.client import Client
 from maestro_schemas.errors import MaestroError
 from support import components
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 HOUR_MS = 3_600_000
 WEEK_MS = 168 * HOUR_MS
 JUMPS_S = pytest.mark.parametrize("jump_s", [-3_600, 604_800], ids=["an hour back", "a week forward"])
-# A jump is told from the time that a test takes on a busy machine by this.
+# Two times that differ by less than this are the same: a test may take this long on a busy machine.
 NEAR_MS = 120_000
 
 
 class WallClock:
-    """The wall clock of the processes that are given `environ`."""
+    """The wall clock of all processes that run with `environ`."""
 
     def __init__(self, library: str, file: str) -> None:
         self._file = file
@@ -45,7 +45,7 @@ class WallClock:
         self.jump(0)
 
     def jump(self, seconds: int) -> None:
-        """From now on the clock is so far from the true time."""
+        """From now on, the clock differs from the true time by `seconds`."""
         with open(self._file + ".new", "w", encoding="ascii") as file:
             file.write(f"{seconds:+d}\n")
         os.replace(self._file + ".new", self._file)
@@ -67,13 +67,13 @@ def _now_ms() -> int:
 
 
 def _logged_ms(office: PostOffice) -> int:
-    """The wall clock as the broker's log has it, which asks for it at each line: the newest one's."""
+    """The broker's wall clock, from the newest line of its log."""
     with open(os.path.join(office.data, "logs", "broker.log"), encoding="utf-8") as file:
         return int(json.loads(file.readlines()[-1])["at"])
 
 
 def _send_until_refused(client: Client, prefix: str) -> tuple[int, float]:
-    """How many sends were accepted, and after how many seconds the refusal says to come again."""
+    """Send until the rate limit. Returns the number of accepted sends, and the refusal's retry_after_s."""
     for number in range(1_000):
         try:
             client.send("bob", f"{prefix} {number}")
@@ -85,7 +85,7 @@ def _send_until_refused(client: Client, prefix: str) -> tuple[int, float]:
 
 
 def _in_order(office: PostOffice, session: str) -> list[int]:
-    """When the mail of a session was accepted, once its numbers and times were found to be in order."""
+    """Check that a session's mail is in order by seq and time. Returns the times of acceptance."""
     with office.client() as operator:
         mail = read_mailbox(operator, session)
     assert [message["seq"] for message in mail] == list(range(1, len(mail) + 1))
@@ -97,8 +97,7 @@ def _in_order(office: PostOffice, session: str) -> list[int]:
 
 @JUMPS_S
 def test_the_clock_jumps_while_the_broker_runs(post_office: PostOffice, wall_clock: WallClock, jump_s: int) -> None:
-    """No send is let through early or held back, nothing expires early or late, no lease ends, and mail is numbered
-    and dated in order."""
+    """The rate limit, expiry and leases keep their true durations, and seqs and dates stay in order."""
     post_office.start(rate_limit=5)
     post_office.sessions("ann", "bob", "carl", "dora")
     began_ms = _now_ms()
@@ -117,8 +116,8 @@ def test_the_clock_jumps_while_the_broker_runs(post_office: PostOffice, wall_clo
     assert 0 < wait_s <= 60
     after = carl.send("bob", "after the jump")
     assert 0 <= after["createdAt"] - began_ms < NEAR_MS
-    # Expired by the steady clock: in its own time, not an hour later or at once with everything else.
-    eventually(lambda: post_office.status_of(short["id"]) == "expired", "the short-lived one has expired")
+    # It expires by the monotonic clock: at its own time, not an hour later and not at once.
+    eventually(lambda: post_office.status_of(short["id"]) == "expired", "the message with the short TTL has expired")
     assert _now_ms() - began_ms >= 1_500
     assert post_office.status_of(long["id"]) == "pending"
     [event] = [event for event in carl.events(0)["events"] if event["event"] == "message.expired"]
@@ -137,15 +136,17 @@ def test_the_clock_jumps_while_the_broker_runs(post_office: PostOffice, wall_clo
 
 @JUMPS_S
 def test_ids_of_clients_whose_clock_jumps(post_office: PostOffice, wall_clock: WallClock, jump_s: int) -> None:
-    """An id has its client's time in it, and says nothing about the order; another one is another one."""
+    """An id contains its client's time, and does not decide the order. All ids stay distinct."""
     post_office.start()
     post_office.sessions("ann", "bob")
     ids = []
     for seconds in (0, jump_s, 0):
         wall_clock.jump(seconds)
-        with Solo(post_office.environ, "send-fresh", post_office.router(), "ann", "bob", "20") as solo:
-            ids += [message_id for message_id, _ in solo.lines()]
-            assert solo.wait() == 0
+        with ClientProcess(
+            post_office.environ, "send-new", post_office.router(), "ann", "bob", "20"
+        ) as client_process:
+            ids += [message_id for message_id, _ in client_process.lines()]
+            assert client_process.wait() == 0
     stamps_ms = [int(message_id.split("_")[1]) for message_id in ids]
     assert abs(stamps_ms[20] - stamps_ms[0] - jump_s * 1_000) < NEAR_MS, "the client did not see the jump"
     with post_office.client() as operator:
@@ -154,16 +155,18 @@ def test_ids_of_clients_whose_clock_jumps(post_office: PostOffice, wall_clock: W
 
 
 def test_the_outbox_of_a_client_whose_clock_jumps(post_office: PostOffice, wall_clock: WallClock) -> None:
-    """What was queued first is sent first, whatever its time says."""
+    """Messages are sent in the order of queueing, whatever their times."""
     post_office.start()
     post_office.sessions("ann", "bob")
     post_office.stop()
     queued = []
     for part, seconds in enumerate((0, 604_800, -3_600, 0)):
         wall_clock.jump(seconds)
-        with Solo(post_office.environ, "queue", post_office.data, "ann", "bob", f"part{part}", "10") as solo:
-            queued += [message_id for [message_id] in solo.lines()]
-            assert solo.wait() == 0
+        with ClientProcess(
+            post_office.environ, "queue", post_office.data, "ann", "bob", f"part{part}", "10"
+        ) as client_process:
+            queued += [message_id for [message_id] in client_process.lines()]
+            assert client_process.wait() == 0
     assert len(queued) == 40
     post_office.start()
     with post_office.client() as operator:
@@ -171,8 +174,8 @@ def test_the_outbox_of_a_client_whose_clock_jumps(post_office: PostOffice, wall_
 
 
 def test_a_start_with_the_clock_an_hour_behind(post_office: PostOffice, wall_clock: WallClock) -> None:
-    """The journal's last record is the earliest time there is: dates do not go back, the sends of the last minute
-    still count, and what has little time left does not live an hour longer. After a crash and after a stop."""
+    """The time never goes below that of the journal's last record, after a crash or a stop: dates do not go back, the
+    rate limit counts the sends of the last minute, and a TTL does not become an hour longer."""
     post_office.start(rate_limit=5)
     post_office.sessions("ann", "bob", "carl")
     with post_office.client("ann") as ann:
@@ -190,29 +193,29 @@ def test_a_start_with_the_clock_an_hour_behind(post_office: PostOffice, wall_clo
         with post_office.client("carl") as carl:
             result = carl.send("bob", "an hour behind")
         assert 0 <= result["createdAt"] - short["createdAt"] < NEAR_MS
-    eventually(lambda: post_office.status_of(short["id"]) == "expired", "the short-lived one has expired")
+    eventually(lambda: post_office.status_of(short["id"]) == "expired", "the message with the short TTL has expired")
     assert _in_order(post_office, "bob")[-1] - _now_ms() < NEAR_MS
     post_office.stop()
     assert _logged_ms(post_office) - _now_ms() < -HOUR_MS + NEAR_MS, "the broker did not see the jump"
 
 
 def test_a_start_with_the_clock_a_week_ahead(post_office: PostOffice, wall_clock: WallClock) -> None:
-    """It can't be told from a machine that was off for a week, and is believed: what had less than a week to live has
-    expired, with a receipt that says so; mail without an end stays. Afterwards time goes on from there, and does not
-    go back when the clock is put right: lives and rates are measured from then, in true seconds."""
+    """The broker can't distinguish this from a machine that was off for a week. So mail with a TTL below a week
+    expires, with a receipt, and mail without one stays. The time continues from there when the clock is set right:
+    TTLs and rates are then measured in true seconds."""
     post_office.start(rate_limit=5)
     post_office.sessions("ann", "bob", "carl")
     carl = post_office.client("carl", patient=True)
     with post_office.client("ann") as ann:
         assert _send_until_refused(ann, "on time")[0] == 5
     hours = carl.send("bob", "lives for two hours", ttl_ms=2 * HOUR_MS)
-    for_ever = carl.send("bob", "has no end")
+    without_ttl = carl.send("bob", "has no end")
     post_office.stop()
 
     wall_clock.jump(604_800)
     post_office.start(rate_limit=5)
     eventually(lambda: post_office.status_of(hours["id"]) == "expired", "a week is longer than two hours")
-    assert post_office.status_of(for_ever["id"]) == "pending"
+    assert post_office.status_of(without_ttl["id"]) == "pending"
     assert "message.expired" in {event["event"] for event in carl.events(0)["events"]}
     with post_office.client("ann") as ann:
         assert _send_until_refused(ann, "a week ahead")[0] == 5, "a week is longer than a minute"
@@ -227,5 +230,5 @@ def test_a_start_with_the_clock_a_week_ahead(post_office: PostOffice, wall_clock
     assert accepted == 0
     assert 0 < wait_s <= 60
     eventually(lambda: post_office.status_of(back["id"]) == "expired", "a second is a second")
-    assert post_office.status_of(for_ever["id"]) == "pending"
+    assert post_office.status_of(without_ttl["id"]) == "pending"
     _in_order(post_office, "bob")

@@ -73,7 +73,7 @@ def recover(options: BrokerOptions, spool: Spool, timeline: Timeline) -> Recover
     unfiled: list[tuple[list[Change], int]] = []
     piece: list[Change] = []
     piece_bytes = 0
-    # Release each record once it is replayed: the bytes and messages of a long journal together take twice the memory.
+    # Release each record once it is replayed: bytes and messages of a long journal together take twice the memory.
     tail = found.records
     tail.reverse()
     while tail:
@@ -154,12 +154,12 @@ def _read_checkpoint(data: str, spool: Spool, timeline: Timeline, warnings: list
         if first == 1 or (first is None and not spool.mailboxes()):
             # No checkpoint was made yet, so no segment was deleted: the journal has everything.
             return checkpoint.Checkpoint()
-        warnings.append(f"there is no {path}; the counters were computed again from the spool")
+        warnings.append(f"there is no {path}; the mailboxes were counted again from the spool")
         return _count_again(spool, timeline, warnings)
     except MaestroError as error:
         aside = f"{path}.broken"
         os.replace(path, aside)
-        warnings.append(f"{error.message}; it is now {aside}, and the counters were computed again from the spool")
+        warnings.append(f"{error.message}; it is now {aside}, and the mailboxes were counted again from the spool")
         return _count_again(spool, timeline, warnings)
 
 

@@ -18,7 +18,7 @@ from . import agents
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from maestro_clients.client import Client
+    from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import SessionDoc
 
     from .agents import Agent
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from .payload import HookInput
     from .state_files import SessionLink
 
-_BROKER_S = 5.0
+# The longest waits for a start of the broker, and for one reply.
+_START_S = 5.0
 _ANSWER_S = 3.0
 _PID_OPTION = "--agent-pid"
 # The source of a SessionStart in the middle of a turn.
@@ -108,9 +109,8 @@ def _begin(call: HookCall, hook_input: HookInput, context: CommandContext) -> No
     from . import agent_session, work_status
     from .mail import HookMail
 
-    router = _router(context)
     link = agent_session.starting(context, call.agent, hook_input, call.pid)
-    with _client(router, link) as client:
+    with _connect(context, link) as client:
         session = agent_session.begin(client, context, call.agent, hook_input, link)
         agent_format = _agent_format(call.agent, link, context)
         # A user who started the session by hand knows its id. An agent learns the id of a hook's session only here.
@@ -131,7 +131,7 @@ def _end(call: HookCall, hook_input: HookInput, context: CommandContext) -> None
     ends = agent_session.is_to_end(link, hook_input)
     if not ends and not state_files.is_working(context.data, link.session):
         return
-    with _client(_router(context), link) as client:
+    with _connect(context, link) as client:
         if ends:
             client.end_session(link.session)
             state_files.clear_working(context.data, link.session)
@@ -162,7 +162,7 @@ def _show_mail(call: HookCall, hook_input: HookInput, context: CommandContext) -
         state_files.count_continuation(context.data, link.session, again=again)
         return call.agent.continue_turn(call.event, text)
 
-    with _client(_router(context), link) as client:
+    with _connect(context, link) as client:
         agent_format = _agent_format(call.agent, link, context)
         shown = not must_stop and HookMail(client, agent_format, call.via).show(answer)
         # The status comes last, so that the mail does not wait for it.
@@ -172,19 +172,25 @@ def _show_mail(call: HookCall, hook_input: HookInput, context: CommandContext) -
             work_status.report_idle(client, context.data, link.session)
 
 
-def _router(context: CommandContext) -> str:
-    """The broker's address; the broker is started if that is allowed. Raises MaestroError."""
-    from maestro_clients.processes.broker_process import ensure
+def _connect(context: CommandContext, link: SessionLink) -> AnyClient:
+    """The one connection of a hook call, which speaks for the session. Starts the broker if that is allowed.
 
-    return ensure(context.data, context.environ, autostart=context.autostart, timeout_s=_BROKER_S).router
+    The connection of the fast path imports less. Raises MaestroError.
+    """
+    own = CommandContext(context.environ, context.data, link.session, link.token)
+    found = own.one_shot(timeout_s=_ANSWER_S)
+    if found is not None:
+        return found
+    from maestro_clients.processes.broker_process import connect
 
-
-def _client(router: str, link: SessionLink) -> Client:
-    """The call's one connection, which speaks for the session."""
-    from maestro_clients.client import Client
-    from maestro_clients.protocol.callers import Caller
-
-    return Client(router, Caller(link.session, link.token), timeout_s=_ANSWER_S)
+    return connect(
+        context.data,
+        context.environ,
+        own.caller,
+        autostart=context.autostart,
+        timeout_s=_START_S,
+        call_timeout_s=_ANSWER_S,
+    )
 
 
 def _agent_format(agent: Agent, link: SessionLink, context: CommandContext) -> AgentFormat:

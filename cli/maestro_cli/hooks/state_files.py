@@ -15,6 +15,7 @@ import os
 import time
 from typing import NamedTuple
 
+from maestro_runtime import atomic_file
 from maestro_schemas.names import is_id
 
 CONTINUATIONS_MAX = 3
@@ -67,11 +68,9 @@ def write_link(data: str, agent: str, agent_session: str, link: SessionLink) -> 
     os.makedirs(folder, mode=0o700, exist_ok=True)
     made = "made" if link.made else "given"
     lines = (link.session, link.token or "", made, link.pid, _started_ticks(link.pid))
-    aside = os.path.join(folder, f".{os.getpid()}.new")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write("".join(f"{line}\n" for line in lines))
-    os.rename(aside, path)
+    content = "".join(f"{line}\n" for line in lines).encode()
+    # The temporary name begins with a dot, so that no reader takes it for a link.
+    atomic_file.replace(path, content, durable=False, aside=os.path.join(folder, f".{os.getpid()}.new"))
     _delete_old_links(folder)
 
 

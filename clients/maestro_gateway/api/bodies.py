@@ -1,8 +1,8 @@
-"""Shapes: what HTTP requests hold, validated while they are decoded.
+"""Bodies: the fields of HTTP requests and answers, validated while they are decoded.
 
-Rule: a body of mail is closed (an unknown field is an error, never passed over in silence); a body of a session is
-open, since the programs that the documented API grew up with send more than it names. Values and limits are the
-broker's to judge: what a field says of them here (`told`) is for `/openapi.json` and `/docs`, and is not enforced.
+Rule: a message's body is closed: an unknown field is an error. A session's body is open, because the programs that
+the documented API was made for send more fields than it names. The broker judges values and limits. What a field
+says of them here (`described`) is for `/openapi.json` and `/docs`, and is not enforced.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from maestro_schemas.sessions import ACTIVE, NeedsInput, SessionNote
 from maestro_schemas.vocabularies import MessageType, Role, SessionStatus
 
 _DEFAULTS = Limits()
-# What fits into the broker's 64 bits.
+# The largest number that the broker's 64 bits hold.
 _LARGEST = (1 << 63) - 1
 
 
 def described(text: str, *examples: object, **constraints: object) -> Meta:
-    """What the documents say of a field; `constraints` in the words of JSON Schema."""
+    """A field's description in the documents; `constraints` in the words of JSON Schema."""
     return Meta(description=text, examples=list(examples) or None, extra_json_schema=constraints or None)
 
 
 def _listed(words: str) -> str:
-    """The pattern of some of these, with commas."""
+    """The pattern of a list of these words with commas, which may be empty."""
     return f"^(({words})(,({words}))*)?$"
 
 
@@ -45,7 +45,7 @@ class SendBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", 
             minLength=1,
         ),
     ]
-    metadata: Annotated[Metadata, described("What else is said of it.")] = Metadata()
+    metadata: Annotated[Metadata, described("More about the message.")] = Metadata()
     id: Annotated[
         str | None,
         described("An id of your own, so that a repeat is the same send.", "msg_example_1", pattern=ID_PATTERN),
@@ -53,7 +53,7 @@ class SendBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", 
     ttl_ms: Annotated[
         int | None,
         described(
-            "Its life in ms: after that it expires, unless it was delivered. At most ttl_ms_max, 7 days by default.",
+            "Time to live in ms: then it expires, unless it was delivered. At most ttl_ms_max, 7 days by default.",
             minimum=1,
             maximum=_LARGEST,
         ),
@@ -61,8 +61,8 @@ class SendBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", 
     on_ended: Annotated[
         str | None,
         described(
-            "What becomes of it where its receiver has ended: error (409 RECEIVER_ENDED), queue (it waits until the "
-            "session is started again) or redirect (to its orchestrator; the message then has originalTo). Default: "
+            "Where the receiver has ended: error (409 RECEIVER_ENDED), queue (the message waits until the session is "
+            "started again) or redirect (to its orchestrator; the message then has originalTo). Default: "
             "the broker's setting on_ended, which is error unless set.",
             enum=[*ON_ENDED, None],
         ),
@@ -70,13 +70,13 @@ class SendBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", 
 
 
 class StatusBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A step of a message."""
+    """The new status of a message."""
 
     status: Annotated[Literal["delivered", "read"], described("`read` implies `delivered`.", "read")]
 
 
 class InboxQuery(Struct, frozen=True, kw_only=True):
-    """What of the mailbox is wanted."""
+    """Filters of a mailbox."""
 
     status: Annotated[
         str | None,
@@ -87,7 +87,7 @@ class InboxQuery(Struct, frozen=True, kw_only=True):
     ] = None
     type: Annotated[MessageType | None, described("Only messages of this metadata.type.")] = None
     since: Annotated[
-        int | None, described("Only what has a greater `seq`, in that order; without it high priority comes first.")
+        int | None, described("Only messages with a greater `seq`, in that order. Default: high priority first.")
     ] = None
     limit: Annotated[
         int | None,
@@ -100,18 +100,18 @@ class InboxQuery(Struct, frozen=True, kw_only=True):
 
 
 class DeadQuery(Struct, frozen=True, kw_only=True):
-    """Where to go on, and how many."""
+    """The page of expired messages."""
 
-    before: Annotated[int | None, described("The `before` of the page before.", minimum=1, maximum=_LARGEST)] = None
+    before: Annotated[int | None, described("The `before` of the previous page.", minimum=1, maximum=_LARGEST)] = None
     limit: Annotated[int | None, described("Messages in one answer, at most 100.", minimum=1, maximum=_LARGEST)] = (
         None
     )
 
 
 class SessionBody(Struct, frozen=True, rename="camel", kw_only=True):
-    """A session to start. `metadata.mode` of the documented clients says the role where `role` does not."""
+    """A session to start. Without `role`, the documented clients' `metadata.mode` says the role."""
 
-    id: Annotated[str | None, described("Default: a fresh one.", "ann", pattern=ID_PATTERN)] = None
+    id: Annotated[str | None, described("Default: a new id.", "ann", pattern=ID_PATTERN)] = None
     name: Annotated[
         str | None,
         described(
@@ -136,30 +136,28 @@ class SessionBody(Struct, frozen=True, rename="camel", kw_only=True):
     ] = None
     token: Annotated[
         str | None,
-        described("A secret of your own: from now on it takes the token to speak for the session.", maxLength=256),
+        described("A secret of your own: from now on every request of the session needs it.", maxLength=256),
     ] = None
-    agent: Annotated[str | None, described("What kind of agent it is.", maxLength=64)] = None
-    agent_session_id: Annotated[str | None, described("The agent's own id of it.", maxLength=128)] = None
+    agent: Annotated[str | None, described("The kind of agent.", maxLength=64)] = None
+    agent_session_id: Annotated[str | None, described("The agent's own id of the session.", maxLength=128)] = None
     pid: Annotated[int | None, described("Its process.")] = None
     cwd: Annotated[str | None, described("Its directory.", maxLength=4_096)] = None
 
 
 class SessionPatch(Struct, frozen=True, rename="camel", kw_only=True):
-    """What changed of a session; what is absent stays."""
+    """The changes of a session; an absent field stays as it is."""
 
     status: Annotated[SessionStatus | None, described("An ended status ends the session.", "working")] = None
-    completed_at: Annotated[
-        int | None, described("Taken for the wish to end it; the time itself is the broker's to set.")
-    ] = None
+    completed_at: Annotated[int | None, described("Ends the session; the broker sets the time itself.")] = None
     needs_input: Annotated[NeedsInput | None, described("Whether it waits for a person.")] = None
     task_ids: Annotated[list[str] | None, described("At most 256.", maxItems=_DEFAULTS.batch_messages_max)] = None
     timeline: Annotated[
-        list[SessionNote] | None, described("The whole timeline as the client knows it: what is new in it is added.")
+        list[SessionNote] | None, described("The whole timeline as the client knows it: its new lines are added.")
     ] = None
 
 
 class SessionsQuery(Struct, frozen=True, rename="camel", kw_only=True):
-    """Filters; a session is listed that fits all."""
+    """Filters; a listed session matches all of them."""
 
     project_id: Annotated[str | None, described("Only of this project.")] = None
     parent_session_id: Annotated[str | None, described("Only those that this session started.")] = None
@@ -190,41 +188,45 @@ class Gone(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Live(Struct, frozen=True, kw_only=True):
-    """This process answers."""
+    """The gateway's process answers."""
 
     status: Literal["ok"]
     version: str
 
 
 class BrokerShown(Struct, frozen=True, rename="camel", kw_only=True):
-    """The broker that answers. `head_lsn`: its last durable record."""
+    """The broker that answers."""
 
     version: str
     pid: int
+    # Its last durable record.
     head_lsn: int
 
 
 class Health(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """`ready`: whether the broker answers; where it does not, `code` says why."""
+    """The state of the gateway."""
 
     status: Literal["ok", "unavailable"]
     live: bool
+    # Whether the broker answers.
     ready: bool
     version: str
     broker: BrokerShown | None = None
+    # Why the broker does not answer.
     code: str | None = None
 
 
 class Index(Struct, frozen=True, kw_only=True):
-    """Where what is. `links`: what -> path."""
+    """Index of the service."""
 
     name: str
     version: str
+    # Subject -> path.
     links: dict[str, str]
 
 
 class Contract(Struct, frozen=True, kw_only=True):
-    """An OpenAPI 3.1 document; its own specification says what more is in it."""
+    """An OpenAPI 3.1 document; the OpenAPI specification describes its parts."""
 
     openapi: str
     info: dict[str, Any]
@@ -233,30 +235,36 @@ class Contract(Struct, frozen=True, kw_only=True):
 
 
 class HttpError(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """Any error. `code` is stable; `hint` is the next step. `retry_after`: seconds, where waiting helps. `limit` and
-    `actual`: both numbers, where a limit was broken. `details`: more for programs."""
+    """Any error."""
 
     error: Literal[True]
     status_code: int
+    # Stable: programs may branch on it.
     code: str
     message: str
+    # The next step.
     hint: str | None = None
+    # Seconds, where waiting helps.
     retry_after: float | None = None
+    # The limit that was exceeded.
     limit: int | None = None
+    # The number that exceeded it.
     actual: int | None = None
+    # More, for programs.
     details: dict[str, Any] | None = None
 
 
 class PromptBody(Struct, frozen=True, rename="camel", kw_only=True):
-    """The documented prompt. `mode` (paste, send) was about a terminal, and means nothing to a mailbox."""
+    """The documented prompt."""
 
-    content: Annotated[str, described("What is said.", "Look at the failing test.", minLength=1)]
+    content: Annotated[str, described("The text.", "Look at the failing test.", minLength=1)]
+    # Without effect: paste or send was about a terminal.
     mode: str | None = None
     sender_session_id: Annotated[str | None, described("The session that asks. Default: X-Session-ID.", "ann")] = None
 
 
 class MailBody(Struct, frozen=True, rename="camel", kw_only=True):
-    """The documented mail: a short message, and perhaps a long one."""
+    """The documented mail: a short message, and a longer text where needed."""
 
     message: Annotated[str, described("The short form.", "The build is green.", minLength=1)]
     from_session_id: Annotated[str | None, described("The session that asks. Default: X-Session-ID.", "ann")] = None
@@ -265,7 +273,7 @@ class MailBody(Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class Success(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """It is on disk."""
+    """The message is on disk."""
 
     success: bool
     mail_id: str | None = None
@@ -286,8 +294,9 @@ class MailShown(Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class ThreadShown(Struct, frozen=True, rename="camel", kw_only=True):
-    """A thread, the oldest message first; `thread_id` is the id of its first, which may be deleted by now."""
+    """A thread, the oldest message first."""
 
+    # The id of its first message, which may be deleted by now.
     thread_id: str
     messages: list[Message]
     count: int
@@ -295,27 +304,29 @@ class ThreadShown(Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class InboxPage(Struct, frozen=True, rename="camel", kw_only=True):
-    """`up_to`: the `since` of the next page when paging by `since`. `pending`: all that the mailbox holds."""
+    """A page of a mailbox."""
 
     messages: list[Message]
     count: int
     has_more: bool
+    # The `since` of the next page, when paging by `since`.
     up_to: int
+    # Pending messages in the whole mailbox.
     pending: int
 
 
 class DeadPage(Struct, frozen=True, rename="camel", kw_only=True):
-    """Expired messages, the newest expiry first. `before`: where the next page goes on, if `has_more`; a page may be
-    short, even empty, and there be more."""
+    """Expired messages, the newest expiry first. A page may be short, or even empty, with more to come."""
 
     messages: list[Message]
     count: int
     has_more: bool
+    # The `before` of the next page, if `has_more`.
     before: int
 
 
 class StepDone(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """A message after its step; times in ms."""
+    """A message with its new status; times in ms."""
 
     id: str
     status: str

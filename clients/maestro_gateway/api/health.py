@@ -1,6 +1,6 @@
-"""Operations: where what is, is it alive, is it ready.
+"""Health: the index, and whether the gateway is alive and ready.
 
-Rule: live is about this process alone; ready asks the broker, now.
+Rule: alive is about this process alone; ready asks the broker, now.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LINKS = {
 
 
 async def index(_request: Request) -> Response:
-    """Where what is."""
+    """Index of the service: name, version, links."""
     return answer({"name": "maestro-messaging", "version": __version__, "links": _LINKS})
 
 
@@ -38,7 +38,7 @@ async def live(_request: Request) -> Response:
 
 
 async def health(request: Request) -> Response:
-    """200 when the broker answers, else 503; with the gateway's own limits."""
+    """200 when the broker answers, else 503; with the gateway's limits."""
     limits = request.app.state.gateway.options.limits._asdict()
     try:
         hello = await client_of(request).hello()

@@ -1,18 +1,18 @@
-"""Facades: the calls of the programs that Maestro shipped before, over the same messages.
+"""Legacy calls: those of the programs that Maestro shipped before, over the same messages.
 
-Rule: they name the sender in the body and carry no key, and repeat a POST that got a 5xx or no answer. So a repeat
-(same sender, receiver and content within ten seconds) gets the first message's id, and with it the first answer, but
-only while it is in doubt whether the first answer arrived: the same words twice are otherwise two messages.
+Rule: these programs name the sender in the body, send no key, and repeat a POST that got a 5xx or no answer. So a
+repeat (same sender, receiver and content within ten seconds) gets the first message's id, and with it the first
+answer, but only while it is not known whether the first answer arrived. Otherwise the same text twice is two
+messages.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from maestro_clients.protocol.callers import Caller
-from maestro_clients.protocol.new_ids import new_message_id, new_session_id
+from maestro_clients.protocol.new_ids import new_session_id
 from maestro_gateway.http.after_send import NotifyingResponse
 from maestro_gateway.http.identity import caller_of, token_of
 from maestro_gateway.http.responses import answer
@@ -24,51 +24,19 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from maestro_gateway.http.unconfirmed_sends import UnconfirmedSends
     from maestro_schemas.documents import MessageDoc, MetadataDoc
 
     from .bodies import MailBody, PromptBody
 
-_REPEAT_S = 10.0
 _UNREAD = ("pending", "delivered")
 _LEASE_MS = 30_000
-# What one `confirm` takes by default (the broker's batch_messages_max); the rest comes with the next reading.
+# The ids that one `confirm` takes by default (the broker's batch_messages_max). The next call gets the rest.
 _READ_AT_A_TIME = 256
 
 
-class UnconfirmedSend(NamedTuple):
-    """A send whose answer perhaps never arrived. `until_s`: by `time.monotonic`."""
-
-    message_id: str
-    until_s: float
-
-
-class UnconfirmedSends:
-    """The sends of the last ten seconds that are in doubt, by who, to whom and what."""
-
-    def __init__(self) -> None:
-        self._by_content: dict[bytes, UnconfirmedSend] = {}
-
-    def id_for(self, sender: str, receiver: str, content: str, now_s: float) -> tuple[bytes, str]:
-        """The key of a send, and the id that it goes by: that of the send it repeats, or a new one. In doubt from
-        now on, until it is `settled`."""
-        self._forget_old(now_s)
-        key = hashlib.sha256(f"{sender}\n{receiver}\n{content}".encode("utf-8", "surrogatepass")).digest()
-        known = self._by_content.get(key)
-        message_id = known.message_id if known is not None else new_message_id()
-        self._by_content[key] = UnconfirmedSend(message_id, now_s + _REPEAT_S)
-        return key, message_id
-
-    def settled(self, key: bytes) -> None:
-        """The answer has arrived, or the send was refused: the same words are a new message from now on."""
-        self._by_content.pop(key, None)
-
-    def _forget_old(self, now_s: float) -> None:
-        for key in [key for key, doubt in self._by_content.items() if doubt.until_s <= now_s]:
-            del self._by_content[key]
-
-
 async def prompt(request: Request, *, body: PromptBody) -> Response:
-    """`{"success": true}`; what the prompt says waits in the session's mailbox."""
+    """`{"success": true}`; the prompt waits in the session's mailbox."""
     return await _send(request, _sender(request, body.sender_session_id), body.content, {"type": "command"})
 
 
@@ -82,11 +50,11 @@ async def mail(request: Request, *, body: MailBody) -> Response:
 
 
 async def unread(request: Request) -> Response:
-    """What the session has not read, leased to this reader, and read once the answer was flushed: the one GET that
-    changes something, as documented."""
+    """The session's unread mail, leased to this reader, and read once the client has the answer. This is the only GET
+    that changes something, as documented."""
     session, caller = await reader_of(request)
     client = client_of(request)
-    # HEAD comes here as well, and has no body in which anybody would get the mail.
+    # HEAD is served here as well, and its answer has no body with the mail.
     takes = request.method != "HEAD"
     page = await client.inbox(
         session=session,
@@ -103,7 +71,7 @@ async def unread(request: Request) -> Response:
         try:
             found = await client.session(sender)
         except MaestroError:
-            continue  # the post office itself, or a session that is gone
+            continue  # the broker itself, or a session that is gone
         names[sender], parents[sender] = found.get("name"), found.get("parentSessionId")
     shown = [_mail(message, names, parents) for message in page["messages"]]
     ids = [message["id"] for message in page["messages"]] if takes else []
@@ -116,12 +84,12 @@ async def unread(request: Request) -> Response:
 
 
 def _sender(request: Request, named: str | None) -> Caller:
-    """Whom the body names, else the headers."""
+    """The sender that the body names, else the session of the headers."""
     caller = caller_of(request)
     if named and not request.app.state.gateway.options.is_loopback and named != caller.session:
         raise MaestroError(
             "FORBIDDEN",
-            "the body names another sender than X-Session-ID does, whose token was looked at",
+            "the body names another sender than X-Session-ID does, whose token was checked",
             "Name the same session in both.",
         )
     if named:
@@ -159,7 +127,7 @@ def _mail(message: MessageDoc, names: dict[str, Any], parents: dict[str, Any]) -
     data = message.get("metadata", {}).get("data")
     extra = data if isinstance(data, dict) else {}
     text, length = message["message"], extra.get("messageChars")
-    # Where the broker removed control characters, the seam is elsewhere, and the text stays whole.
+    # Where the broker removed control characters, the two parts join elsewhere, and the text stays whole.
     seam = length if isinstance(length, int) and text[length : length + 2] == "\n\n" else None
     return {
         "id": message["id"],

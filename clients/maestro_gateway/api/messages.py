@@ -119,7 +119,7 @@ async def thread(request: Request) -> Response:
 
 
 async def reader_of(request: Request) -> tuple[str, Caller]:
-    """The mailbox that a path names, and who asks: the session of the headers, else the mailbox's owner."""
+    """The mailbox that a path names, and the caller: the session of the headers, else the mailbox's owner."""
     session, caller = request.path_params["session"], caller_of(request)
     if caller.session is None:
         # Only the operator may look a session up by its name. The mailbox is then read with the owner's rights.
@@ -134,7 +134,7 @@ def client_of(request: Request) -> AsyncClient:
 
 
 def _receiver_or_session(request: Request) -> Caller:
-    """Who asks about a message: the session of the headers, else the receiver, to which the token then belongs."""
+    """The caller of a call about a message: the session of the headers, else its receiver, with the token."""
     return Caller(caller_of(request).session, token_of(request))
 
 

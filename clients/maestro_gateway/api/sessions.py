@@ -1,7 +1,7 @@
-"""Sessions over HTTP: the registry that the documented programs keep.
+"""Sessions over HTTP, as the documented programs keep them.
 
-Rule: the documented shape, with every documented field there (null or empty where a Session has none). The role
-comes from `role`, else from the documented `metadata.mode`.
+Rule: an answer has every documented field, null or empty where the session has no value. The role comes from `role`,
+else from the documented `metadata.mode`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from .bodies import NoteBody, SessionBody, SessionPatch, SessionsQuery
 
-# The documented modes. A coordinated coordinator has one above it and workers below: it writes to both.
+# The documented modes. A coordinated coordinator has a coordinator above it and workers below, and writes to both.
 _ROLES = {
     "worker": "worker",
     "execute": "worker",
@@ -40,7 +40,7 @@ _ROLES = {
 
 
 async def start(request: Request, *, body: SessionBody) -> Response:
-    """201 and the Session. The same id again changes it, or starts it anew when it had ended."""
+    """201 and the Session. The same id again changes it, or restarts it when it had ended."""
     if body.status is not None and body.status not in ACTIVE:
         raise MaestroError(
             "INVALID", f"a session can't start as {body.status!r}", f"Start it as one of {', '.join(sorted(ACTIVE))}."
@@ -49,7 +49,7 @@ async def start(request: Request, *, body: SessionBody) -> Response:
         raise MaestroError(
             "TOKEN_REQUIRED",
             "this gateway can be reached from other machines, and the session to start has no token",
-            "Give `token` in the body, a secret that nobody guesses.",
+            "Give `token` in the body, a secret that can't be guessed.",
         )
     session = await client_of(request).start_session(
         new_session_id() if body.id is None else body.id,
@@ -71,7 +71,7 @@ async def start(request: Request, *, body: SessionBody) -> Response:
 
 
 async def listed(request: Request, *, query: SessionsQuery) -> Response:
-    """The sessions that fit every filter, the newest last: a bare array, as documented."""
+    """The sessions that match every filter, the newest last: a bare array, as documented."""
     sessions = await client_of(request).sessions(
         project_id=query.project_id or None,
         parent_session_id=query.parent_session_id or None,
@@ -100,7 +100,7 @@ async def siblings(request: Request) -> Response:
 
 
 async def change(request: Request, *, body: SessionPatch) -> Response:
-    """What changed; an ended status, or `completedAt`, ends the session."""
+    """Change a session; an ended status, or `completedAt`, ends it."""
     client = client_of(request)
     caller, session = await _self_or_operator(request)
     ends = body.status is not None and body.status not in ACTIVE
@@ -130,14 +130,14 @@ async def change(request: Request, *, body: SessionPatch) -> Response:
 
 
 async def note(request: Request, *, body: NoteBody) -> Response:
-    """A line for the session's own timeline; 201 and the Session."""
+    """Add a line to the session's own timeline; 201 and the Session."""
     caller, session = await _self_or_operator(request)
     line = msgspec.to_builtins(body)
     return answer(shown(await client_of(request).touch_session(session["id"], note=line, caller=caller)), 201)
 
 
 def shown(session: SessionDoc) -> dict[str, Any]:
-    """The documented shape: every documented field is there."""
+    """The documented shape, with every documented field."""
     return {
         "name": None,
         "parentSessionId": None,
@@ -155,10 +155,8 @@ def _role_of(mode: object) -> str:
 
 
 async def _self_or_operator(request: Request) -> tuple[Caller, SessionDoc]:
-    """Who changes a session: whom the headers name, else the session itself where it has no token.
-
-    The broker refuses both where they may not.
-    """
+    """The caller that changes a session, and the session: the caller is the session of the headers, else the session
+    itself. The broker refuses a caller that may not change it."""
     client = client_of(request)
     named = request.path_params["session"]
     session = await client.session(named, caller=caller_of(request))

@@ -1,8 +1,8 @@
 """Docs page: every call, for people, at `/docs`.
 
-Rule: made from the OpenAPI document and from nothing else, so that the two can't differ. Plain HTML; the style is a
-file of its own and there is no script, so that the strictest content policy lets it through. The examples work when
-they are pasted from top to bottom, each time the page is loaded anew.
+Rule: made from the OpenAPI document alone, so that the two can't differ. It is plain HTML with a style sheet in a
+file of its own and no script, so that the strictest content policy allows it. The examples work when they are pasted
+from top to bottom, as often as the page is loaded again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import shlex
 from html import escape
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
@@ -26,42 +25,35 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 HTML = "text/html"
-CSS = "text/css"
 STREAM = "text/event-stream"
 
 POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _LINE_END = "\n"
-# How long an example listens to what never ends, in seconds.
+# An example of a stream, which never ends, listens for this time.
 _LISTEN_S = 2
 
 
 async def serve(request: Request) -> Response:
-    """The page, with the address under which it was asked for in its examples."""
+    """The page; its examples have the address that the request had."""
     base = str(request.base_url).rstrip("/")
     text = page(request.app.state.gateway.contract, base, new_message_id())
     headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
     return Response(text, headers=headers, media_type=HTML)
 
 
-async def style(_request: Request) -> Response:
-    """The page's style."""
-    text = resources.files(__package__).joinpath("docs.css").read_text("utf-8")
-    return Response(text, headers={"X-Content-Type-Options": "nosniff"}, media_type=CSS)
-
-
 def page(contract: dict[str, Any], base: str, message_id: str) -> str:
-    """The whole page. `base`: where the gateway is. `message_id`: a fresh one, for the examples."""
+    """The whole page. `base`: the gateway's URL. `message_id`: a new one, for the examples."""
     calls = [
         (path, method.upper(), call)
         for path, methods in contract["paths"].items()
         for method, call in methods.items()
     ]
-    # What an example deletes, no other one needs after it.
+    # Last, so that no example needs a message that another one has deleted.
     calls.sort(key=lambda call: call[1] == "DELETE")
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        '<title>Maestro messaging over HTTP</title><link rel="stylesheet" href="/docs.css"></head><body>',
+        '<title>Maestro messaging over HTTP</title><link rel="stylesheet" href="/web/docs.css"></head><body>',
         f"<h1>{_text(contract['info']['title'])}</h1><p>Version {_text(contract['info']['version'])}. ",
         f"{_prose(contract['info']['description'])} The same for programs: ",
         '<a href="/openapi.json">/openapi.json</a>.</p>',
@@ -73,7 +65,7 @@ def page(contract: dict[str, Any], base: str, message_id: str) -> str:
         for path, method, call in calls
     ]
     parts.append("</ul></nav><h2>Before the examples</h2><p>They are about two sessions, <code>ann</code> and ")
-    parts.append("<code>bob</code>, in one project. Starting a session that is there changes nothing.</p>")
+    parts.append("<code>bob</code>, in one project. Starting a session again changes nothing.</p>")
     parts.append(f"<pre>{_text(_LINE_END.join(openings(base)))}</pre>")
     for tag in contract["tags"]:
         parts.append(f"<h2>{_text(tag['name'].capitalize())}</h2>")
@@ -85,7 +77,7 @@ def page(contract: dict[str, Any], base: str, message_id: str) -> str:
 
 
 def openings(base: str) -> list[str]:
-    """The commands that come before all examples."""
+    """The commands that must run before the examples."""
     return [
         _command("POST", f"{base}/api/sessions", body={"id": name, "name": name.capitalize(), "projectId": "docs"})
         for name in ("ann", "bob")
@@ -95,7 +87,7 @@ def openings(base: str) -> list[str]:
 def example(
     contract: dict[str, Any], path: str, method: str, call: dict[str, Any], base: str, message_id: str
 ) -> str:
-    """A call as a command for a shell."""
+    """A call as a shell command."""
     values = {"session": "bob", "message": message_id}
     for name, value in values.items():
         path = path.replace(f"{{{name}}}", value)
@@ -133,7 +125,7 @@ def _command(
 
 
 def _sample(contract: dict[str, Any], schema: dict[str, Any], message_id: str) -> dict[str, Any]:
-    """A body: what must be in it, and what has an example."""
+    """A body with the required fields and those that have an example."""
     shape = _resolved(contract, schema)
     found: dict[str, Any] = {}
     for name, field in shape["properties"].items():
@@ -254,7 +246,7 @@ def _kind(contract: dict[str, Any], schema: dict[str, Any]) -> str:
     if {"type": "null"} in schema.get("anyOf", ()):
         words += " or null"
     limits = {**schema, **(kinds[0] if kinds else {})}
-    told = [
+    words_of_limits = [
         f"{word} {limits[key]:,}"
         for key, word in (
             ("minimum", "from"),
@@ -266,8 +258,8 @@ def _kind(contract: dict[str, Any], schema: dict[str, Any]) -> str:
         if key in limits
     ]
     if "pattern" in limits:
-        told.append(f"like <code>{_text(limits['pattern'])}</code>")
-    return ", ".join([words, *told])
+        words_of_limits.append(f"like <code>{_text(limits['pattern'])}</code>")
+    return ", ".join([words, *words_of_limits])
 
 
 def _one_kind(contract: dict[str, Any], kind: dict[str, Any]) -> str:
@@ -294,6 +286,6 @@ def _text(words: object) -> str:
 
 
 def _prose(words: str) -> str:
-    """Escaped, with what stands in backticks as code."""
+    """Escaped, with the parts in backticks as code."""
     parts = escape(words).split("`")
     return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))

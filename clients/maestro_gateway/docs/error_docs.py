@@ -1,7 +1,6 @@
-"""Remedies: when each error comes over HTTP, and what to do about it.
+"""Error docs: when each error comes over HTTP, and what to do about it.
 
-Rule: a sentence each, in the words of somebody who has only HTTP; every code that a call of the table names, or that
-any call may have, is here.
+Rule: a sentence each, for a reader who has only HTTP. Every code that a call may return is here.
 """
 
 from __future__ import annotations
@@ -10,9 +9,11 @@ from typing import NamedTuple
 
 
 class ErrorGuide(NamedTuple):
-    """`when` it comes, and the `step` that helps."""
+    """An error in words."""
 
+    # When it comes.
     when: str
+    # What to do.
     step: str
 
 
@@ -21,11 +22,11 @@ _LATER = "Send the same again after retryAfter seconds; under the same id or Ide
 
 REMEDIES = {
     "BAD_REQUEST": ErrorGuide(
-        "The body is no JSON, or the path or a header has what none may have.",
+        "The body is no JSON, or the path or a header has a character that is not allowed.",
         "Send one JSON object in UTF-8; percent-encode paths as UTF-8.",
     ),
     "INVALID": ErrorGuide(
-        "A field is unknown, of a wrong type, or has no allowed value.", "The message names the field; mend it."
+        "A field is unknown, of a wrong type, or has no allowed value.", "The message names the field; correct it."
     ),
     "INVALID_ID": ErrorGuide(
         "An id has other characters than A-Z a-z 0-9 _ -, more than 64, or is reserved.", "Choose another."
@@ -57,20 +58,20 @@ REMEDIES = {
         "A worker wrote to a worker of another project, or would start an orchestrator.", "Ask an orchestrator."
     ),
     "RECEIVER_NOT_FOUND": ErrorGuide(
-        "No session has that id or name.", "GET /api/sessions?active=true lists who is there."
+        "No session has that id or name.", "GET /api/sessions?active=true lists the active sessions."
     ),
     "SESSION_NOT_FOUND": ErrorGuide("No session has that id or name.", "GET /api/sessions lists all of them."),
     "MESSAGE_NOT_FOUND": ErrorGuide(
-        "There is no such message, or it is not for the session that asks.", "The mailbox lists what there is."
+        "There is no such message, or it is not for the session that asks.", "The mailbox lists its messages."
     ),
     "AMBIGUOUS_NAME": ErrorGuide("Several active sessions have that name.", "Use one of the ids in details.ids."),
     "CONFLICT": ErrorGuide(
-        "The id or key was used for another message.", "Use a new one; the same is for the same message only."
+        "The id or key was used for another message.", "Use a new one; a repeat must have the same content."
     ),
     "RECEIVER_ENDED": ErrorGuide("The receiver has ended and will not read it.", "Write to another session."),
-    "STATUS_CONFLICT": ErrorGuide("The message has failed or expired.", "Nothing is to be done."),
+    "STATUS_CONFLICT": ErrorGuide("The message has failed or expired.", "Nothing can be done."),
     "CURSOR_EXPIRED": ErrorGuide(
-        "What came after that LSN is no longer all there.", "Read the mailbox, then follow from details.oldest."
+        "The events after that LSN are no longer complete.", "Read the mailbox, then follow from details.oldest."
     ),
     "CURSOR_AHEAD": ErrorGuide(
         "That LSN does not exist yet.", "Follow without a cursor; the post office is another one."
@@ -93,9 +94,11 @@ REMEDIES = {
     "TIMEOUT": ErrorGuide("The broker has not answered in time; the request may have been done.", _LATER),
     "HOST_REFUSED": ErrorGuide("The header Host names another machine.", "Use the address in the file server-url."),
     "ORIGIN_REFUSED": ErrorGuide(
-        "A web page of another origin asks.", "Programs send no Origin; pages can't use this."
+        "A web page of another origin sent the request.", "Programs send no Origin; pages can't use this."
     ),
-    "PEER_REFUSED": ErrorGuide("Another user of the machine asks.", "Each user runs a post office of their own."),
+    "PEER_REFUSED": ErrorGuide(
+        "Another user of the machine sent the request.", "Each user runs a post office of their own."
+    ),
     "HEAD_TOO_LARGE": ErrorGuide("The head of the request is over its limit.", "Send fewer and shorter headers."),
     "REQUEST_TIMEOUT": ErrorGuide("The body did not come in time.", "Send it without pauses."),
     "CORRUPT": ErrorGuide(

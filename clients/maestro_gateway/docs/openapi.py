@@ -1,7 +1,7 @@
 """OpenAPI: the description of every call, for programs.
 
-Rule: made from the table of calls and the Structs, never written by hand, so that it says what is served and nothing
-else. An error is told with the codes that its call has at that status, and those alone.
+Rule: made from the table of calls and the Structs, never written by hand, so that it describes exactly what is
+served. An error status lists the codes that its call has at that status, and no others.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from msgspec import Struct
 from maestro_gateway.api import bodies
 from maestro_gateway.http.responses import answer, status_of
 from maestro_gateway.http.routing import PREFIXES, Endpoint
-from maestro_schemas import __version__, json_schema, messages, replies, sessions
+from maestro_schemas import __version__, messages, replies, sessions
 from maestro_schemas.errors import CODES, MaestroError
+from maestro_schemas.generators import json_schema
 from maestro_schemas.names import ID_PATTERN
 
 from .error_docs import REMEDIES
@@ -39,11 +40,11 @@ _FAILING = ("INTERNAL", "CORRUPT")
 _CHANGING = ("STORAGE_FULL",)
 _WITH_BODY = ("BAD_REQUEST", "INVALID", "FRAME_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE")
 _WITH_QUERY = ("INVALID",)
-# What the guard refuses before any call is looked at.
+# Refusals of the guard, before any call begins.
 _GUARDED = ("BAD_REQUEST", "HOST_REFUSED", "PEER_REFUSED", "HEAD_TOO_LARGE")
 _GUARDED_CHANGING = ("ORIGIN_REFUSED",)
 _GUARDED_BODY = ("REQUEST_TIMEOUT",)
-# What has no code of the post office's own.
+# Errors without a code of the post office.
 _HTTP_STATUS = {"NOT_FOUND": 404, "METHOD_NOT_ALLOWED": 405, "UNSUPPORTED_MEDIA_TYPE": 415}
 
 _PATH: dict[str, tuple[str, dict[str, Any]]] = {
@@ -55,19 +56,19 @@ _PATH: dict[str, tuple[str, dict[str, Any]]] = {
 }
 _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "X-Session-ID": (
-        "The session that asks; empty is as good as absent.",
+        "The session that asks; empty counts as absent.",
         {"pattern": ID_PATTERN.replace("{1,", "{0,")},
     ),
     "Idempotency-Key": (
         "A key of the sender's own that makes a repeat the same send, where the body has no id.",
         {"minLength": 1, "maxLength": 255},
     ),
-    "Last-Event-ID": ("The id of the last event that was seen: what came after it is sent again.", {}),
+    "Last-Event-ID": ("The id of the last event that the client has: later events are sent again.", {}),
 }
 _ANSWER_HEADERS = {
-    "Location": "Where what was made is, if it has a path of its own.",
+    "Location": "The path of what was made, if it has one.",
     "Idempotent-Replayed": "`true` where the same send was accepted before.",
-    "Retry-After": "Seconds after which it may work.",
+    "Retry-After": "Seconds after which a repeat may succeed.",
     "WWW-Authenticate": "`Bearer`.",
 }
 _STRUCTS: dict[str, type[Struct]] = {
@@ -87,16 +88,16 @@ _IDS = json_schema.IDS | {
 
 
 def document(table: Iterable[Endpoint]) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of the calls. A versioned call is told under the first prefix alone."""
+    """The OpenAPI 3.1 document of the calls. A versioned call is listed under the first prefix alone."""
     calls = list(table)
     schemas, given = _schemas(calls)
     paths: dict[str, dict[str, Any]] = {}
-    told: list[tuple[Endpoint, dict[str, Any]]] = []
+    operations: list[tuple[Endpoint, dict[str, Any]]] = []
     for call in calls:
         path = _PATH_NAME.sub(r"{\1}", (PREFIXES[0] if call.versioned else "") + call.path)
         operation = paths.setdefault(path, {})[call.method.lower()] = _operation(call, given)
-        told.append((call, operation))
-    _link(told)
+        operations.append((call, operation))
+    _link(operations)
     return {
         "openapi": _VERSION,
         "info": {
@@ -104,7 +105,7 @@ def document(table: Iterable[Endpoint]) -> dict[str, Any]:
             "version": __version__,
             "description": (
                 "The post office of coding agents, over HTTP. What is below `/api` is served below `/api/v1` too, in "
-                "the same way. A path that there is not is 404 (`NOT_FOUND`), another method 405 "
+                "the same way. An unknown path is 404 (`NOT_FOUND`), another method 405 "
                 "(`METHOD_NOT_ALLOWED`, with `Allow`); every GET takes HEAD as well. Every error has the shape "
                 "`HttpError`."
             ),
@@ -131,7 +132,7 @@ async def serve(request: Request) -> Response:
 
 
 def codes_of(call: Endpoint) -> dict[int, list[str]]:
-    """Status -> the codes that the call may answer with, its own first."""
+    """Status -> the codes that the call may return, its own first."""
     codes = list(call.codes)
     if call.body is not None:
         codes += (*_WITH_BODY, *_GUARDED_BODY)
@@ -156,15 +157,15 @@ def _status(code: str) -> int:
 
 
 def _schemas(calls: list[Endpoint]) -> tuple[dict[str, Any], set[str]]:
-    """All components, and the names of those that go by another name in a request: there null is as good as absent,
-    and never is in an answer."""
+    """All components, and the names of those that have another name in a request. In a request null means absent; in
+    an answer a field is never null for that."""
     answered = [shape for call in calls for found in call.answers.values() for shape in _alternatives(found)]
     taken = [call.body for call in calls if call.body is not None]
     found = json_schema.definitions(
         (*answered, bodies.HttpError),
         template=_TEMPLATE,
         ids=_IDS,
-        # A Struct that leaves nothing out has a null where it has no value.
+        # A Struct that omits no field has null where it has no value.
         keeps_null=lambda name: name in _STRUCTS and not _STRUCTS[name].__struct_config__.omit_defaults,
         structs=_STRUCTS,
     )
@@ -173,7 +174,7 @@ def _schemas(calls: list[Endpoint]) -> tuple[dict[str, Any], set[str]]:
     for name, schema in asked.items():
         found[_given(name, given)] = _renamed(schema, given)
     if "MetadataGiven" in found:
-        # Told, since a program may take it from a message and send it back by mistake.
+        # Listed, because a program may copy it from a message and send it back by mistake.
         found["MetadataGiven"]["properties"]["threadId"]["readOnly"] = True
     return found, given
 
@@ -183,7 +184,7 @@ def _given(name: str, given: set[str]) -> str:
 
 
 def _renamed(schema: Any, given: set[str]) -> Any:
-    """The same with its references to the components of requests."""
+    """The schema, with references to the components of requests."""
     if isinstance(schema, list):
         return [_renamed(part, given) for part in schema]
     if not isinstance(schema, dict):
@@ -195,7 +196,7 @@ def _renamed(schema: Any, given: set[str]) -> Any:
 
 
 def _alternatives(shape: Any) -> list[Any]:
-    """The Structs of an answer; None and a string (another media type) are none."""
+    """The Structs of an answer; None and a string (another media type) have none."""
     if shape is None or isinstance(shape, str):
         return []
     return list(shape) if isinstance(shape, tuple) else [shape]
@@ -237,10 +238,10 @@ def _query_parameters(call: Endpoint) -> list[dict[str, Any]]:
     shape = json_schema.definitions([call.query], template=_TEMPLATE)[call.query.__name__]
     found = []
     for name, schema in shape["properties"].items():
-        told = dict(schema)
-        text = told.pop("description", "")
+        rest = dict(schema)
+        text = rest.pop("description", "")
         required = name in shape.get("required", ())
-        found.append({"name": name, "in": "query", "required": required, "description": text, "schema": told})
+        found.append({"name": name, "in": "query", "required": required, "description": text, "schema": rest})
     return found
 
 
@@ -299,11 +300,11 @@ def _error(status: int, codes: list[str]) -> dict[str, Any]:
     return found
 
 
-def _link(told: list[tuple[Endpoint, dict[str, Any]]]) -> None:
-    """From what makes a session or a message to every call that takes its id in the path."""
+def _link(calls: list[tuple[Endpoint, dict[str, Any]]]) -> None:
+    """Link a call that makes a session or a message to every call that takes its id in the path."""
     made = {bodies.SessionShown: "session", messages.Message: "message"}
-    operations = [operation for _, operation in told]
-    for call, operation in told:
+    operations = [operation for _, operation in calls]
+    for call, operation in calls:
         found = operation["responses"].get("201")
         names = [made[shape] for shape in _alternatives(call.answers.get(201)) if shape in made]
         if found is None or not names:

@@ -1,7 +1,7 @@
-"""Following: one who looks on, from an LSN or from now.
+"""Event stream: the events for one client, from an LSN or from now on.
 
-Rule: nothing is lost between what was and what happens, and nothing comes twice. It replays until there is no more,
-then goes live, then replays up to where the live events begin.
+Rule: no event is lost or doubled between the past and the live events. The stream replays until there is no more,
+goes live, then replays up to the LSN at which the live events begin.
 """
 
 from __future__ import annotations
@@ -19,52 +19,56 @@ if TYPE_CHECKING:
     from .frames import EventView
     from .visibility import Principal
 
-_AGAIN_S = 0.1
-# What is prepared at a time: one request for the messages of a burst, and not long to wait for the first.
+_RETRY_S = 0.1
+# Events that are prepared together: a burst's messages take one request, and the first event does not wait long.
 _SLICE = 64
+_LSN_DIGITS = 18
 
+# Events, the LSN up to which they go, and whether there are more.
 Page = tuple["list[EventView]", int, bool]
 
 
 class EventStream:
-    """From `follow`; `deliveries` once, then `close`. `subscription`: its choice may be set anew."""
+    """From `follow`. Iterate `items` once, then `close`."""
 
     def __init__(self, feed: Feed, subscription: Subscription, page: Page | None) -> None:
+        # Its choice of sessions may be changed at any time.
         self.subscription = subscription
         self._feed = feed
+        # The first page of the replay.
         self._page = page
 
     def close(self) -> None:
-        """Look on no more. Can be repeated."""
+        """Follow no more events. Can be repeated."""
         self._feed.leave(self.subscription)
 
-    async def deliveries(self) -> AsyncGenerator[FeedItem, None]:
-        """Event by event; the one before was sent when the next is asked for. Ends only by raising the MaestroError
-        that says why, with `details.since`."""
+    async def items(self) -> AsyncGenerator[FeedItem, None]:
+        """Event by event; when the next one is asked for, the one before counts as sent. Ends only by raising the
+        MaestroError that says why, with `details.since`."""
         subscription = self.subscription
         if self._page is not None:
-            async for delivery in self._replay(self._page):
-                yield delivery
+            async for item in self._replay(self._page):
+                yield item
         while True:
-            delivery = await subscription.take()
-            yield delivery
-            subscription.position = delivery.lsn
+            item = await subscription.take()
+            yield item
+            subscription.position = item.lsn
 
     async def _replay(self, page: Page) -> AsyncGenerator[FeedItem, None]:
         subscription = self.subscription
         live_from: int | None = None
         while True:
-            found, up_to, has_more = page
-            for start in range(0, len(found), _SLICE):
-                some = found[start : start + _SLICE]
-                await self._patiently_prepare(some)
-                for one in some:
-                    if live_from is not None and one.event.lsn > live_from:
+            views, up_to, has_more = page
+            for start in range(0, len(views), _SLICE):
+                some = views[start : start + _SLICE]
+                await self._prepare(some)
+                for view in some:
+                    if live_from is not None and view.event.lsn > live_from:
                         return
-                    delivery = subscription.cut(one)
-                    if delivery is not None:
-                        yield delivery
-                    subscription.position = one.event.lsn
+                    item = subscription.item_of(view)
+                    if item is not None:
+                        yield item
+                    subscription.position = view.event.lsn
             subscription.position = max(subscription.position, up_to)
             if not has_more:
                 if live_from is not None:
@@ -72,16 +76,16 @@ class EventStream:
                 live_from = subscription.go_live(subscription.position)
             if live_from is not None and subscription.position >= live_from:
                 return
-            page = await self._patiently_read(subscription.position)
+            page = await self._read(subscription.position)
 
-    async def _patiently_read(self, after: int) -> Page:
+    async def _read(self, after: int) -> Page:
         while True:
             try:
                 return await self._feed.page(after, _only(self.subscription.choice))
             except MaestroError as error:
                 await self._wait_after(error)
 
-    async def _patiently_prepare(self, some: list[EventView]) -> None:
+    async def _prepare(self, some: list[EventView]) -> None:
         while True:
             try:
                 await self._feed.prepare(some, [self.subscription])
@@ -91,18 +95,18 @@ class EventStream:
                 return
 
     async def _wait_after(self, error: MaestroError) -> None:
-        """Once begun, a replay waits for a broker that went away."""
+        """A replay that has begun waits for a broker that went away."""
         if error.kind == "unreachable":
             self._feed.search()
         elif not error.retryable:
             raise error
-        await asyncio.sleep(_AGAIN_S)
+        await asyncio.sleep(_RETRY_S)
 
 
-async def follow(feed: Feed, viewer: Principal, choice: frozenset[str] | None, since: int | None) -> EventStream:
-    """Begin. `since`: the LSN after which; None for now. Raises MaestroError CURSOR_EXPIRED or CURSOR_AHEAD, and as
-    `Feed.subscribe`."""
-    subscription = await feed.subscribe(viewer, choice)
+async def follow(feed: Feed, principal: Principal, choice: frozenset[str] | None, since: int | None) -> EventStream:
+    """Start a stream. `choice`: the sessions whose events are wanted, None for all. `since`: the LSN after which to
+    begin, None for now. Raises MaestroError CURSOR_EXPIRED or CURSOR_AHEAD, and as `Feed.subscribe`."""
+    subscription = await feed.subscribe(principal, choice)
     if since is None:
         subscription.position = subscription.go_live()
         return EventStream(feed, subscription, None)
@@ -115,13 +119,13 @@ async def follow(feed: Feed, viewer: Principal, choice: frozenset[str] | None, s
 
 
 def _only(choice: frozenset[str] | None) -> str | None:
-    """The one session that was chosen: the broker finds its lines, so that a mailbox's replay is not all of them."""
+    """The chosen session, if it is one: the broker then finds its events, so that a replay does not read them all."""
     return next(iter(choice)) if choice is not None and len(choice) == 1 else None
 
 
 def since_of(headers: Mapping[str, str], query: Mapping[str, str]) -> int | None:
-    """Where to resume: `Last-Event-ID`, which a browser sends when it connects again, else `?since=`. Raises
-    MaestroError INVALID for what is no LSN."""
+    """The LSN to resume from: `Last-Event-ID`, which a browser sends when it connects again, else `?since=`. Raises
+    MaestroError INVALID for a text that is no LSN."""
     given = headers.get("last-event-id") or query.get("since") or ""
     if not given:
         return None
@@ -131,12 +135,9 @@ def since_of(headers: Mapping[str, str], query: Mapping[str, str]) -> int | None
 
 
 def not_an_lsn(given: object) -> MaestroError:
-    """The error for a `since` that is none."""
+    """The error for a `since` that is no LSN."""
     return MaestroError(
         "INVALID",
         f"{str(given)[:40]!r} is no LSN to resume from",
         "Give the `lsn` (in a stream the id) of the last event that you have, a whole number from 0.",
     )
-
-
-_LSN_DIGITS = 18

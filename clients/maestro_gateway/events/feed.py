@@ -1,8 +1,8 @@
-"""Feed: the one reader of the broker's events for all who look on.
+"""Feed: the one reader of the broker's events, for all clients that follow them.
 
-Rule: notices only wake it; the truth is `events` after the cursor, read until there is no more, so that every event
-comes once and in order of LSN, over a restart of the broker too. One who is too slow is cut off, with where to go on,
-and holds up nobody. Where nobody looks on, nothing is read.
+Rule: a notice only wakes the reader. It then reads `events` after its cursor until there is no more, so that every
+event comes once and in order of LSN, also over a restart of the broker. A client that is too slow is cut off, with
+the LSN to resume from, and delays no other. Without a client, nothing is read.
 """
 
 from __future__ import annotations
@@ -29,101 +29,114 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+# Frames that may wait for one client.
 QUEUE_MAX = 10_000
-# Lost notices show themselves after this time at most.
+# A lost notice delays an event by this time at most.
 _LOOK_EVERY_S = 1.0
-_AGAIN_S = 0.05
+_RETRY_S = 0.05
 _PAGE = 500
-# Handed out at a stretch; then others have their turn.
+# Events that are offered without a pause; then other tasks have their turn.
 _SLICE = 64
 
 
 class FeedItem(NamedTuple):
-    """The frames of one event for one who looks on."""
+    """The frames of one event for one client."""
 
     lsn: int
     frames: tuple[Frame, ...]
 
 
-class Subscription:
-    """One who looks on, from `Feed.subscribe`. `choice`: the sessions that it wants to hear of, None for all; it may
-    be set anew at any time. `position`: the LSN up to which it got everything, where it would resume."""
+class _Queued(NamedTuple):
+    """An event that waits for a client."""
 
-    def __init__(self, feed: Feed, viewer: Principal, choice: frozenset[str] | None) -> None:
-        self.viewer = viewer
+    view: EventView
+    # With the message, as the client's rights were when the event came.
+    whole: bool
+    # The number of frames that were counted for it.
+    frame_count: int
+
+
+class Subscription:
+    """One client's place in the events, from `Feed.subscribe`."""
+
+    def __init__(self, feed: Feed, principal: Principal, choice: frozenset[str] | None) -> None:
+        self.principal = principal
+        # The sessions whose events are wanted, None for all. It may be changed at any time.
         self.choice = choice
+        # The LSN up to which the client has every event, and from which it would resume.
         self.position = 0
         self._feed = feed
         self._live_from: int | None = None
-        # What waits, whether it is to have the message, and for how many frames it was counted.
-        self._queue: deque[tuple[EventView, bool, int]] = deque()
+        self._queue: deque[_Queued] = deque()
         self._frames_waiting = 0
-        self._there = asyncio.Event()
+        self._is_filled = asyncio.Event()
         self._ended: MaestroError | None = None
 
     def go_live(self, after: int | None = None) -> int:
-        """Queue what happens from now on, but nothing up to `after`; the LSN after which that is."""
+        """Queue the events from now on, but none up to `after`. Returns the LSN after which they begin."""
         self._live_from = max(self._feed.cursor, after or 0)
         return self._live_from
 
-    def wants_message(self, happening: EventView) -> bool:
-        """Whether it would get the event with its message."""
-        event = happening.event
-        return bool(happening.chosen(self.choice)) and self.viewer.reads(event) and self.viewer.sees(event)
+    def wants_message(self, view: EventView) -> bool:
+        """Whether this client would get the event with its message."""
+        event = view.event
+        return bool(view.chosen(self.choice)) and self.principal.reads(event) and self.principal.sees(event)
 
-    def cut(self, happening: EventView, *, whole: bool | None = None) -> FeedItem | None:
-        """The frames that are for it; None where none is. `whole`: with the message; by default where it may read
-        it."""
-        chosen = happening.chosen(self.choice)
+    def item_of(self, view: EventView, *, whole: bool | None = None) -> FeedItem | None:
+        """The event's frames for this client, or None if it gets none. `whole`: with the message; by default where
+        the client may read it."""
+        chosen = view.chosen(self.choice)
         if not chosen:
             return None
         if whole is None:
-            if not self.viewer.sees(happening.event):
+            if not self.principal.sees(view.event):
                 return None
-            whole = self.viewer.reads(happening.event)
-        frames = happening.frames(self._feed.directory, whole=whole)
-        return FeedItem(happening.event.lsn, tuple(frames[number] for number in chosen))
+            whole = self.principal.reads(view.event)
+        frames = view.frames(self._feed.directory, whole=whole)
+        return FeedItem(view.event.lsn, tuple(frames[number] for number in chosen))
 
-    def offer(self, happening: EventView) -> None:
-        """Queue an event, where it is for it and live."""
-        if self._live_from is None or happening.event.lsn <= self._live_from or self._ended is not None:
+    def offer(self, view: EventView) -> None:
+        """Queue an event, if it is live and this client gets it."""
+        if self._live_from is None or view.event.lsn <= self._live_from or self._ended is not None:
             return
-        chosen = happening.chosen(self.choice)
-        if not chosen or not self.viewer.sees(happening.event):
+        chosen = view.chosen(self.choice)
+        if not chosen or not self.principal.sees(view.event):
             return
         self._frames_waiting += len(chosen)
         if self._frames_waiting > QUEUE_MAX:
-            # It would learn of what is queued much too late, and it is all to be had again.
+            # The client would get the queued events much too late, and can get all of them by resuming.
             self.end(_slow())
             return
-        self._queue.append((happening, self.viewer.reads(happening.event), len(chosen)))
-        self._there.set()
+        self._queue.append(_Queued(view, self.principal.reads(view.event), len(chosen)))
+        self._is_filled.set()
 
     def end(self, why: MaestroError) -> None:
-        """No more for it: what waits is dropped."""
+        """Drop what waits, and let `take` raise `why`."""
         self._ended = why
         self._queue.clear()
-        self._there.set()
+        self._is_filled.set()
 
     async def take(self) -> FeedItem:
-        """The next, live. Raises MaestroError for why there are no more, with `details.since`, where to go on."""
+        """The next live event. Raises the MaestroError that ended the subscription, with `details.since`, the LSN to
+        resume from."""
         while True:
             while not self._queue:
                 if self._ended is not None:
                     raise _with_since(self._ended, self.position)
-                self._there.clear()
-                await self._there.wait()
-            happening, whole, counted = self._queue.popleft()
-            self._frames_waiting -= counted
-            delivery = self.cut(happening, whole=whole)
-            if delivery is not None:
-                return delivery
+                self._is_filled.clear()
+                await self._is_filled.wait()
+            queued = self._queue.popleft()
+            self._frames_waiting -= queued.frame_count
+            item = self.item_of(queued.view, whole=queued.whole)
+            if item is not None:
+                return item
 
 
 class Feed:
-    """`cursor`: the LSN up to which everything was handed out."""
+    """The events of one broker."""
 
     def __init__(self, broker: BrokerLink) -> None:
+        # The LSN up to which every event was offered.
         self.cursor = 0
         self.directory = Directory(broker)
         self._broker = broker
@@ -131,57 +144,58 @@ class Feed:
         self._starting = asyncio.Lock()
         self._reader: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
-        self._stopped = False
+        self._is_stopped = False
 
-    async def subscribe(self, viewer: Principal, choice: frozenset[str] | None) -> Subscription:
-        """One more who looks on; nothing is queued for it before it goes live. `leave` ends it. Raises MaestroError
-        where the broker is away or the gateway stops."""
+    async def subscribe(self, principal: Principal, choice: frozenset[str] | None) -> Subscription:
+        """Add a client; nothing is queued for it before it goes live. `leave` removes it. Raises MaestroError
+        STOPPING when the gateway stops, and as the broker's `hello`."""
         async with self._starting:
-            if self._stopped:
+            if self._is_stopped:
                 raise _stopping()
             if self._reader is None:
                 self.cursor = (await self._broker.client.hello())["headLsn"]
-                # Whoever was learnt to know for the first of them was so before anything was read.
-                self.directory.doubt()
+                # Sessions that were learnt before the reader started may have changed since without an event.
+                self.directory.mark_stale()
                 self._wake.set()
                 self._reader = asyncio.get_running_loop().create_task(self._read_on())
                 self._reader.add_done_callback(self._reader_ended)
-            subscription = Subscription(self, viewer, choice)
+            subscription = Subscription(self, principal, choice)
             self._subscriptions.add(subscription)
         return subscription
 
     def leave(self, subscription: Subscription) -> None:
-        """It looks on no more. Can be repeated."""
+        """Remove a client. Can be repeated."""
         self._subscriptions.discard(subscription)
         if not self._subscriptions and self._reader is not None:
             self._reader.cancel()
             self._reader = None
 
     def stop(self) -> None:
-        """Everybody is told that the gateway stops."""
-        self._stopped = True
+        """End every subscription: the gateway stops."""
+        self._is_stopped = True
         self._end_all(_stopping())
         if self._reader is not None:
             self._reader.cancel()
             self._reader = None
 
     async def page(self, after: int, session: str | None = None) -> tuple[list[EventView], int, bool]:
-        """What happened after an LSN (`session`: to it), oldest first; how far that is; whether there is more.
-        Raises MaestroError CURSOR_EXPIRED or CURSOR_AHEAD, or that the broker is away."""
+        """Events after an LSN, the oldest first; the LSN up to which they go; whether there are more. `session`: only
+        its events. Raises MaestroError CURSOR_EXPIRED or CURSOR_AHEAD, or that the broker is unreachable."""
         page = await self._broker.client.events(after, limit=_PAGE, session=session)
         return event_views(page["events"]), page["upTo"], page["hasMore"]
 
     async def prepare(self, some: Sequence[EventView], subscriptions: Sequence[Subscription]) -> None:
-        """Learn what it takes to hand these events out. Raises MaestroError where the broker is away."""
-        await self.directory.learn(one.event for one in some)
+        """Fetch the sessions and messages that these events need. Raises MaestroError where the broker is
+        unreachable."""
+        await self.directory.learn(view.event for view in some)
         wanted = [
-            one for one in some if not one.is_fetched and any(each.wants_message(one) for each in subscriptions)
+            view for view in some if not view.is_fetched and any(each.wants_message(view) for each in subscriptions)
         ]
         if wanted:
             await fetch_messages(self._broker, wanted)
 
     def search(self) -> None:
-        """A request found no broker."""
+        """Look for the broker, because a request did not reach it."""
         self._broker.search()
 
     # --- the reader ----------------------------------------------------------------------------------------
@@ -193,8 +207,8 @@ class Feed:
             listener = asyncio.create_task(self._listen(notices))
             try:
                 while True:
-                    # Not `wait_for`: where the event is set just then, it swallows a cancellation (until 3.12), and a
-                    # reader that was let go of would read on beside the next one.
+                    # Not `wait_for`: until Python 3.12 it swallows a cancellation if the event is set at that moment,
+                    # and a cancelled reader would read on beside the next one.
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(_LOOK_EVERY_S):
                             await self._wake.wait()
@@ -210,7 +224,7 @@ class Feed:
                         if not is_away:
                             is_away = True
                             _log.warning("no events at the moment (%s); they go on after LSN %d", error, self.cursor)
-                        await asyncio.sleep(_AGAIN_S)
+                        await asyncio.sleep(_RETRY_S)
                         self._wake.set()
                     if self._broker.notices != address:
                         address = self._broker.notices
@@ -225,17 +239,17 @@ class Feed:
     async def _read(self) -> None:
         has_more = True
         while has_more:
-            found, up_to, has_more = await self.page(self.cursor)
-            for start in range(0, len(found), _SLICE):
-                some = found[start : start + _SLICE]
+            views, up_to, has_more = await self.page(self.cursor)
+            for start in range(0, len(views), _SLICE):
+                some = views[start : start + _SLICE]
                 await self.prepare(some, list(self._subscriptions))
-                for one in some:
-                    # Somebody may have gone live since.
-                    if not one.is_fetched and any(each.wants_message(one) for each in self._subscriptions):
-                        await self.prepare([one], list(self._subscriptions))
+                for view in some:
+                    # A client may have gone live since.
+                    if not view.is_fetched and any(each.wants_message(view) for each in self._subscriptions):
+                        await self.prepare([view], list(self._subscriptions))
                     for each in self._subscriptions:
-                        each.offer(one)
-                    self.cursor = one.event.lsn
+                        each.offer(view)
+                    self.cursor = view.event.lsn
                 await asyncio.sleep(0)
             self.cursor = max(self.cursor, up_to)
 
@@ -260,7 +274,7 @@ class Feed:
 def _slow() -> MaestroError:
     return MaestroError(
         "SLOW_CONSUMER",
-        f"more than {QUEUE_MAX:,} frames waited to be taken, so the connection was given up",
+        f"more than {QUEUE_MAX:,} frames waited to be read, so the connection was ended",
         "Connect again with `since`, and read faster or subscribe to fewer sessions.",
         limit=QUEUE_MAX,
     )

@@ -1,9 +1,9 @@
-"""Frames: one event as those who look on get it.
+"""Frames: one event in the form that clients get.
 
-Rule: `{"type": "event", "event", "data", "timestamp", "lsn"}`, a frame for each documented name, so that one event
-may be several frames of one `lsn`. Each is encoded once, however many get it; there are two forms of it at most, with
-the message for those who may read it, and without. A message is as it was when it was fetched, which may be a step
-further than the event.
+Rule: a frame is `{"type": "event", "event", "data", "timestamp", "lsn"}`. Each documented name has its frame, so one
+event may be several frames of one `lsn`. A frame is encoded once for all clients, in two forms at most: with the
+message for those that may read it, and without. The message is as it was when it was fetched, which may be later than
+the event.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     from .visibility import Directory
 
-# A run of more is asked for as one page.
+# A longer run of neighbours is fetched as one page.
 _ONE_BY_ONE_MAX = 8
-_AT_ONCE = 64
-# Of a deleted message there is nothing to fetch.
+# Requests for single messages that are under way at a time.
+_CONCURRENT_MAX = 64
+# A deleted message can't be fetched.
 _WITH_MESSAGE = frozenset(
     {"message.accepted", "message.delivered", "message.read", "message.expired", "message.failed"}
 )
@@ -37,37 +38,45 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Frame(NamedTuple):
-    """`name`: the documented event. `text`, `encoded`: the same JSON, for WebSocket and for server-sent events."""
+    """One documented event, encoded."""
 
+    # The documented name.
     name: str
+    # JSON, for WebSocket.
     text: str
+    # The same JSON, for server-sent events.
     encoded: bytes
 
 
 class EventView:
-    """An event, and its frames once somebody wants them. `about`: whom each name is about. `message`: the message,
-    where it was fetched and is there; `is_fetched`: whether it was."""
+    """An event, and its frames once a client wants them."""
 
     def __init__(self, doc: EventDoc, event: Event) -> None:
         self.event = event
         self.names = expand(event)
+        # The session that each name is about.
         self.about = [session for _, session in self.names]
+        # The message was fetched, or there is none to fetch.
         self.is_fetched = event.event not in _WITH_MESSAGE or event.receiver is None or event.seq is None
+        # None also where the message was deleted before it was fetched.
         self.message: MessageDoc | None = None
         self._doc = doc
         self._frames: dict[bool, tuple[Frame, ...]] = {}
 
     def chosen(self, choice: frozenset[str] | None) -> Sequence[int]:
-        """Which of the names are for someone who chose these sessions (None: all): those about one of them; where
-        none is and one has a part in the event (the sender of what was read), all."""
-        every = range(len(self.names))
+        """The numbers of the names for a client that chose these sessions (None: all sessions).
+
+        These are the names about a chosen session. Where there is none, but a chosen session is a party of the event
+        (the sender of a message that was read), these are all names.
+        """
+        all_names = range(len(self.names))
         if choice is None:
-            return every
-        about = [number for number in every if self.about[number] in choice]
-        return about or (every if not choice.isdisjoint(self.event.parties()) else ())
+            return all_names
+        about = [number for number in all_names if self.about[number] in choice]
+        return about or (all_names if not choice.isdisjoint(self.event.parties()) else ())
 
     def frames(self, directory: Directory, *, whole: bool) -> tuple[Frame, ...]:
-        """A frame for each name. `whole`: with the message."""
+        """A frame for each name. `whole`: with the message, if there is one."""
         whole = whole and self.message is not None
         found = self._frames.get(whole)
         if found is None:
@@ -103,52 +112,52 @@ class EventView:
 
 
 def event_views(docs: Iterable[EventDoc]) -> list[EventView]:
-    """The events; one of a kind that only a newer broker knows has no documented name, and is passed over."""
-    found = []
+    """The events. An event of a kind that only a newer broker knows has no documented name, and is skipped."""
+    views = []
     for doc in docs:
         try:
-            found.append(EventView(doc, msgspec.convert(doc, Event)))
+            views.append(EventView(doc, msgspec.convert(doc, Event)))
         except msgspec.ValidationError:
             continue
-    return found
+    return views
 
 
 async def fetch_messages(broker: BrokerLink, wanted: Iterable[EventView]) -> None:
-    """The messages of these events, neighbours of one mailbox in one request. Raises MaestroError where the broker
-    is away."""
+    """Fetch the messages of these events, neighbours of one mailbox in one request. Raises MaestroError where the
+    broker is unreachable."""
     by_mailbox: dict[str, list[EventView]] = {}
-    for one in sorted(wanted, key=_seq):
-        by_mailbox.setdefault(one.event.receiver or "", []).append(one)
+    for view in sorted(wanted, key=_seq):
+        by_mailbox.setdefault(view.event.receiver or "", []).append(view)
     runs = []
-    for mailbox, several in by_mailbox.items():
+    for mailbox, views in by_mailbox.items():
         run: list[EventView] = []
-        for one in several:
-            if run and _seq(one) > _seq(run[-1]) + 1:
+        for view in views:
+            if run and _seq(view) > _seq(run[-1]) + 1:
                 runs.append(_fetch_run(broker, mailbox, run))
                 run = []
-            run.append(one)
+            run.append(view)
         runs.append(_fetch_run(broker, mailbox, run))
     await asyncio.gather(*runs)
 
 
 async def _fetch_run(broker: BrokerLink, mailbox: str, run: list[EventView]) -> None:
     found = await _pending(broker, mailbox, run) if len(run) > _ONE_BY_ONE_MAX else {}
-    missing = [one for one in run if one.event.id not in found]
-    for start in range(0, len(missing), _AT_ONCE):
-        several = missing[start : start + _AT_ONCE]
-        messages = await asyncio.gather(*(_one(broker, mailbox, one.event.id or "") for one in several))
+    missing = [view for view in run if view.event.id not in found]
+    for start in range(0, len(missing), _CONCURRENT_MAX):
+        some = missing[start : start + _CONCURRENT_MAX]
+        messages = await asyncio.gather(*(_fetch_one(broker, mailbox, view.event.id or "") for view in some))
         found.update((message["id"], message) for message in messages if message is not None)
-    for one in run:
-        message = found.get(one.event.id or "")
-        # What expired since it came must not be read as if it had just come.
-        is_late = message is not None and message["status"] == "expired" and one.event.event == "message.accepted"
-        one.message = None if is_late else message
-        one.is_fetched = True
+    for view in run:
+        message = found.get(view.event.id or "")
+        # A message that has expired since must not look as if it had just come.
+        is_late = message is not None and message["status"] == "expired" and view.event.event == "message.accepted"
+        view.message = None if is_late else message
+        view.is_fetched = True
 
 
 async def _pending(broker: BrokerLink, mailbox: str, run: list[EventView]) -> dict[str, MessageDoc]:
-    """Those of a run that are pending, which the broker has in memory; to ask for all would make it read the whole
-    mailbox again for each event."""
+    """The pending messages of a run, which the broker has in memory. A request for messages of every status would
+    make it read the whole mailbox for each event."""
     since, last = _seq(run[0]) - 1, _seq(run[-1])
     found: dict[str, MessageDoc] = {}
     while since < last:
@@ -165,8 +174,8 @@ async def _pending(broker: BrokerLink, mailbox: str, run: list[EventView]) -> di
     return found
 
 
-async def _one(broker: BrokerLink, mailbox: str, message_id: str) -> MessageDoc | None:
-    """None where it was deleted since."""
+async def _fetch_one(broker: BrokerLink, mailbox: str, message_id: str) -> MessageDoc | None:
+    """None where the message was deleted since."""
     try:
         return await broker.client.message(message_id, session=mailbox)
     except MaestroError as error:
@@ -175,5 +184,5 @@ async def _one(broker: BrokerLink, mailbox: str, message_id: str) -> MessageDoc 
         raise
 
 
-def _seq(one: EventView) -> int:
-    return one.event.seq or 0
+def _seq(view: EventView) -> int:
+    return view.event.seq or 0

@@ -1,8 +1,8 @@
-"""Audience: who looks on, and what each of them may see.
+"""Visibility: the principals that follow events, and the events that each of them may see.
 
-Rule: that an event happened is told by `maestro_schemas.events.may_see`, as the broker does. The text of a message is
-for its sender and its receiver; the operator, who is anybody without a session, reads it where the receiver needs no
-token.
+Rule: `maestro_schemas.events.may_see` decides which session may know of an event, as in the broker. Only its sender
+and its receiver may read a message's text. The operator, a client without a session, may read it where the receiver
+has no token.
 """
 
 from __future__ import annotations
@@ -22,42 +22,41 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import SessionDoc
     from maestro_schemas.events import Event
 
-_NOBODY = frozenset({"SESSION_NOT_FOUND", "AMBIGUOUS_NAME"})
+_NOT_FOUND = frozenset({"SESSION_NOT_FOUND", "AMBIGUOUS_NAME"})
 
 
 class Directory:
-    """The sessions as the events of the moment need them. What an event says has changed is asked for again.
+    """The sessions that events name. A session that an event has changed is asked for again.
 
-    What is known is never taken away, only replaced: several learn at a time, and whoever has learnt what an event
-    needs may count on it until the event is cut.
+    A known session is never removed, only replaced. Several tasks learn at the same time, and each relies on what it
+    has learnt for an event until that event's frames are made.
     """
 
     def __init__(self, broker: BrokerLink) -> None:
         self._broker = broker
         self._known: dict[str, SessionDoc | None] = {}
-        # To be asked for again before it is used for another event.
+        # Sessions to ask for again before they are used for another event.
         self._stale: set[str] = set()
 
     def get(self, session: str) -> SessionDoc | None:
-        """A session by id, out of what was learnt."""
+        """A session by id, if it was learnt."""
         return self._known.get(session)
 
     def project_of(self, session: str) -> str | None:
-        """Its project."""
         found = self._known.get(session)
         return found["projectId"] if found is not None else None
 
     def note(self, session: SessionDoc) -> None:
-        """A session as the broker has just told it."""
+        """Keep a session that the broker has just returned."""
         self._known[session["id"]] = session
         self._stale.discard(session["id"])
 
-    def doubt(self) -> None:
-        """Everything: no event told what changed meanwhile."""
+    def mark_stale(self) -> None:
+        """Ask for every session again when it is next needed."""
         self._stale.update(self._known)
 
     async def learn(self, events: Iterable[Event]) -> None:
-        """Whoever the events name. Raises MaestroError where the broker is away."""
+        """Ask for the sessions that the events name. Raises MaestroError where the broker is unreachable."""
         wanted: dict[str, None] = {}
         for event in events:
             if event.session is not None:
@@ -69,7 +68,7 @@ class Directory:
             await asyncio.gather(*map(self._learn_one, wanted))
 
     async def _learn_one(self, session: str) -> None:
-        # Noted at once, not when all the others are there too: an answer that was asked for later is a newer one.
+        # Kept at once, and not when all the others are there too: a request that was sent later has a newer answer.
         self._known[session] = await self._ask(session)
         self._stale.discard(session)
 
@@ -77,23 +76,24 @@ class Directory:
         try:
             found = await self._broker.client.session(session)
         except MaestroError as error:
-            if error.code in _NOBODY:
+            if error.code in _NOT_FOUND:
                 return None
             raise
-        # What is no id is looked for as a name.
+        # The broker takes a text that is no id for a name.
         return found if found["id"] == session else None
 
 
 class Principal(NamedTuple):
-    """Who looks on. `session`: None for the operator."""
+    """The session, or the operator, that follows events."""
 
+    # None for the operator.
     session: str | None
     role: str
     project: str
     directory: Directory
 
     def sees(self, event: Event) -> bool:
-        """Whether it may know that the event happened."""
+        """Whether the principal may know of the event."""
         if self.session is None:
             return True
         now = self.directory.get(self.session)
@@ -101,7 +101,7 @@ class Principal(NamedTuple):
         return may_see(event, self.session, role, project, self.directory.project_of)
 
     def reads(self, event: Event) -> bool:
-        """Whether it may read the event's message."""
+        """Whether the principal may read the event's message."""
         if self.session is not None:
             return self.session in (event.sender, event.receiver)
         receiver = self.directory.get(event.receiver) if event.receiver is not None else None
@@ -111,13 +111,14 @@ class Principal(NamedTuple):
 async def authenticate(
     broker: BrokerLink, options: GatewayOptions, directory: Directory, caller: Caller
 ) -> Principal:
-    """Who speaks, if it is true. Raises MaestroError UNKNOWN_SESSION, TOKEN_REQUIRED, TOKEN_MISMATCH; NO_SESSION
-    where more than this machine can connect and none is named; or that the broker is away."""
+    """The principal that the caller claims to be. Raises MaestroError UNKNOWN_SESSION, TOKEN_REQUIRED,
+    TOKEN_MISMATCH; NO_SESSION where other machines can connect and no session is named; or that the broker is
+    unreachable."""
     if caller.session is None:
         if not options.is_loopback:
             raise MaestroError(
                 "NO_SESSION",
-                "this gateway can be reached from other machines, so it shows nothing to whom it does not know",
+                "this gateway can be reached from other machines, and no session was named",
                 "Name a session with X-Session-ID and its token with `Authorization: Bearer`.",
             )
         return Principal(None, "", "", directory)
@@ -128,6 +129,6 @@ async def authenticate(
             f"session {session['id']} has no token, and this gateway can be reached from other machines",
             "Start the session with a token.",
         )
-    # What was known of it may be from a time before anybody read the events.
+    # The directory may know it from a time before the feed was read.
     directory.note(session)
     return Principal(session["id"], session["role"], session["projectId"], directory)

@@ -1,1 +1,1 @@
-"""HTTP itself: the server, its guard, credentials, answers and routing."""
+"""HTTP itself: the server, its guard, credentials, responses and routing."""

@@ -1,8 +1,8 @@
-"""Flushed: an answer that something waits for.
+"""After send: a response with an action that runs once the client has it.
 
-Rule: what comes after happens only when the client has the whole answer, as far as can be told here: its machine has
-acknowledged every byte. The answer's length is not told beforehand and its end is sent last, so that a client that
-hung up before is noticed, and did not take what it got for whole.
+Rule: the action runs only when the client's machine has acknowledged every byte, as far as the kernel tells. The
+response announces no length, and its end is sent last. So a client that hung up before is noticed, and did not take
+the response for complete.
 """
 
 from __future__ import annotations
@@ -23,40 +23,39 @@ if TYPE_CHECKING:
 
     from .server import ConnectionGuard
 
-# Under the lease of what is shown.
-_TAKE_S = 20.0
+
+# Shorter than the lease of the mail that is shown.
+_ACKNOWLEDGE_S = 20.0
 _LOOK_EVERY_S = 0.001
 
 
 class NotifyingResponse(Response):
-    """`answer`, and `then` once it was taken."""
+    """`response`, and `then` once the client has it."""
 
-    def __init__(self, answer: Response, *, then: Callable[[], Awaitable[None]]) -> None:
-        super().__init__(answer.body, answer.status_code, media_type=answer.media_type)
+    def __init__(self, response: Response, *, then: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(response.body, response.status_code, media_type=response.media_type)
         self._then = then
-        # Without a length uvicorn sends chunks (RFC 9112 section 7.1), whose end the client waits for.
+        # Without a length uvicorn sends chunks (RFC 9112 section 7.1), and the client waits for the last one.
         del self.headers["content-length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        connection = Request(scope, receive)
-        if not await _is_taken(connection):
+        if not await _is_acknowledged(Request(scope, receive)):
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         await self._then()
 
 
-async def _is_taken(connection: Request) -> bool:
-    """Whether what was sent has arrived, within the time that a reader may take."""
-    guard: ConnectionGuard | None = connection.scope.get("state", {}).get(CONNECTION)
-    deadline_s = time.monotonic() + _TAKE_S
+async def _is_acknowledged(request: Request) -> bool:
+    """Whether the bytes that were sent have arrived within the time limit."""
+    connection: ConnectionGuard | None = request.scope.get("state", {}).get(CONNECTION)
+    deadline_s = time.monotonic() + _ACKNOWLEDGE_S
     while time.monotonic() < deadline_s:
-        # A turn of the loop at least: a connection that broke is told of there.
+        # Let the loop run at least once: it reports a broken connection.
         await asyncio.sleep(_LOOK_EVERY_S)
-        if await connection.is_disconnected():
+        if await request.is_disconnected():
             return False
-        if guard is None or guard.unacknowledged_bytes() == 0:
+        if connection is None or connection.unacknowledged_bytes() == 0:
             return True
     return False

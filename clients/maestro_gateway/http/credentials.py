@@ -1,8 +1,8 @@
-"""Credentials: what a caller from anywhere must show where others than this machine can reach the gateway.
+"""Credentials: the check of every caller where other machines can reach the gateway.
 
-Rule: on loopback the machine's users are told apart by the kernel, and a session may do without a token. Beyond it
-every call names a session, that session has a token, and the call carries it; the broker judges both. Open to all
-are only the calls that tell nothing of anybody's mail.
+Rule: on loopback the kernel tells the machine's users apart, and a session needs no token. Beyond loopback every call
+names a session, that session has a token, and the call carries it; the broker checks both. Only calls that show no
+mail are open to all.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ if TYPE_CHECKING:
 
     from maestro_clients.async_client import AsyncClient
 
-OPEN_PATHS: Final = frozenset({"/", "/health", "/health/live", "/docs", "/docs.css", "/openapi.json"})
+OPEN_PATHS: Final = frozenset({"/", "/health", "/health/live", "/docs", "/openapi.json"})
+# Static files.
+OPEN_PREFIX: Final = "/web/"
 
 
 class Credentials:
-    """The application `app`, for callers with a token; goes inside the application that holds the gateway's state."""
+    """Middleware that requires a token. It runs inside the application that holds the gateway's state."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        is_open = scope["type"] == "http" and scope["path"] in OPEN_PATHS
+        is_open = scope["type"] == "http" and (scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_PREFIX))
         if scope["type"] in ("http", "websocket") and not is_open:
             connection = HTTPConnection(scope)
             broker = connection.app.state.gateway.broker
@@ -48,8 +49,8 @@ class Credentials:
 
 
 async def check(client: AsyncClient, caller: Caller) -> None:
-    """Whether a caller from elsewhere is who it says. Raises MaestroError NO_SESSION, UNKNOWN_SESSION,
-    TOKEN_REQUIRED or TOKEN_MISMATCH, and what a broker that is away raises."""
+    """Check that a caller from another machine is the session that it names. Raises MaestroError NO_SESSION,
+    UNKNOWN_SESSION, TOKEN_REQUIRED or TOKEN_MISMATCH, and BROKER_UNREACHABLE or TIMEOUT."""
     if caller.session is None:
         raise MaestroError(
             "NO_SESSION",
@@ -58,7 +59,7 @@ async def check(client: AsyncClient, caller: Caller) -> None:
         )
     if caller.token is None:
         raise _token_required("this gateway can be reached from other machines, and no token was given")
-    # The broker takes any token for a session that has none, so first: does it have one?
+    # The broker accepts any token for a session without one. A request without a token shows whether it has one.
     try:
         await client.session(caller.session, caller=Caller(caller.session, None))
     except MaestroError as error:

@@ -1,8 +1,8 @@
-"""Guard: what is refused before the application sees it.
+"""Guard: the requests that are refused before the application sees them.
 
-Rule: the outermost layer. Under a name that is not ours, or from a page that is not ours, nothing is done; a body is
-whole, within its limit and its time, before a call begins; every answer carries the headers that keep a browser
-strict. A refusal has the documented shape.
+Rule: the outermost layer. A request under a foreign name, or from a foreign page, has no effect. A call begins only
+when its body is whole, within its size and its time. Every answer carries the headers that make a browser strict. A
+refusal has the documented shape.
 """
 
 from __future__ import annotations
@@ -26,24 +26,25 @@ if TYPE_CHECKING:
 
     from .server import ConnectionGuard
 
-# RFC 9110 section 9.2.1. A page may have these sent without our consent, and can't read the answers.
+# RFC 9110 section 9.2.1. Any page can have these sent, and can't read the answers.
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-# Ours, and nobody's (an address typed in). To a browser another port of this machine is the `same-site`.
+# The gateway's own pages, and no page at all (an address typed in). To a browser another port of this machine is
+# `same-site`.
 _OWN_SITES: Final = frozenset({b"same-origin", b"none"})
 _LENGTH: Final = re.compile(rb"[0-9]{1,19}")
-# A path holds escapes of two hexadecimal digits, and no control characters, escaped or not.
+# An escape in a path has two hexadecimal digits, and no control character is allowed, escaped or not.
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 # Where the scope's `state` has the connection that a request came by.
 CONNECTION: Final = "maestro.connection"
 
-# Nothing from elsewhere, for there may be no network; nothing inline; in no frame.
+# Nothing from other hosts, because there may be no network; nothing inline; in no frame.
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# What an answer has said itself is left as it is.
+# A header that the answer has already is left as it is.
 ANSWER_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -55,7 +56,7 @@ ANSWER_HEADERS: Final = (
 
 
 class Guard:
-    """The application `app`, guarded. `changing`: the paths on which also a GET changes something."""
+    """Middleware around the whole application. `changing`: the paths on which a GET changes something too."""
 
     def __init__(self, app: ASGIApp, options: GatewayOptions, changing: Sequence[re.Pattern[str]]) -> None:
         self._app = app
@@ -64,7 +65,6 @@ class Guard:
         self._limits = options.limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -85,7 +85,7 @@ class Guard:
         try:
             await self._app(scope, receive, reply)
         except asyncio.CancelledError:
-            # The gateway ends, and has waited as long as it may.
+            # The gateway ends, and its grace period is over.
             if not reply.begun and scope["type"] == "http":
                 stopping = MaestroError("STOPPING", "the gateway is shutting down")
                 await error_answer(stopping, {"Connection": "close"})(scope, receive, reply)
@@ -97,7 +97,7 @@ class Guard:
         server = scope.get("server")
         reached = server[0] if server else None
         hosts = [value for name, value in headers if name == b"host"]
-        # RFC 9112 section 3.2 asks for one, and 400 else.
+        # RFC 9112 section 3.2 requires exactly one, and 400 otherwise.
         if len(hosts) != 1:
             raise MaestroError(
                 "BAD_REQUEST",
@@ -109,31 +109,31 @@ class Guard:
             raise MaestroError(
                 "HOST_REFUSED",
                 "this gateway does not answer under the name in the Host header",
-                "Ask for localhost or 127.0.0.1, or for the address given with --http-host.",
+                "Use localhost or 127.0.0.1, or the address given with --http-host.",
             )
         _judge_path(scope)
         if self._is_safe(scope):
             return
         for name, value in headers:
             if name == b"origin" and not is_same_origin(value.decode("latin-1"), host):
-                raise _strange_page("the page that asks is not this gateway's own (Origin)")
+                raise _foreign_page("the page that asks is not this gateway's own (Origin)")
             if name == b"sec-fetch-site" and value.strip().lower() not in _OWN_SITES:
-                raise _strange_page("the page that asks is not this gateway's own (Sec-Fetch-Site)")
+                raise _foreign_page("the page that asks is not this gateway's own (Sec-Fetch-Site)")
 
     def _is_safe(self, scope: Scope) -> bool:
-        """Whether it changes nothing, so that any page may have it sent."""
+        """Whether the request changes nothing, so that any page may have it sent."""
         if scope["type"] != "http" or scope["method"] not in _SAFE_METHODS:
             return False
-        # The address of an image would be enough to have such a GET sent.
+        # A page can have such a GET sent by the address of an image.
         return not any(path.match(scope["path"]) for path in self._changing)
 
     async def _with_whole_body(self, scope: Scope, receive: Receive) -> Receive:
-        """`receive` for the application, with the body read. Raises MaestroError BAD_REQUEST, FRAME_TOO_LARGE or
+        """`receive` for the application, with the whole body. Raises MaestroError BAD_REQUEST, FRAME_TOO_LARGE or
         REQUEST_TIMEOUT."""
         declared, is_chunked = 0, False
         for name, value in scope["headers"]:
             if name == b"content-length":
-                # llhttp has refused two of them, and one beside a Transfer-Encoding.
+                # llhttp has refused two of them, and one with a Transfer-Encoding.
                 if not _LENGTH.fullmatch(value):
                     raise MaestroError("BAD_REQUEST", "Content-Length is no number")
                 declared = int(value)
@@ -182,17 +182,17 @@ class Guard:
         return MaestroError(
             "FRAME_TOO_LARGE",
             f"the body has {actual:,} bytes or more, and the limit is {limit:,}",
-            "A message's text is short; put what is long into a file and send its path.",
+            "Put a long text into a file and send its path.",
             limit=limit,
             actual=actual,
         )
 
     async def _refuse(self, error: MaestroError, scope: Scope, receive: Receive, reply: Send) -> None:
-        """Answer, and close the connection if a body is on its way.
+        """Send the error, and close the connection if a body is on its way.
 
-        Closed with unread bytes in it, a connection is reset, and the reset can overtake the answer. So what comes is
-        read and thrown away for a moment, as RFC 9112 section 9.6 advises, and the answer's end is held back until
-        then: its length is known, so that the peer has all of it already.
+        A connection that is closed with unread bytes is reset, and the reset can overtake the answer. So the guard
+        reads and discards the body for a moment, as RFC 9112 section 9.6 advises, and sends the answer's end last.
+        The answer has a length, so the peer has all of it before.
         """
         if scope["type"] != "http" or not _has_body(scope):
             await error_answer(error)(scope, receive, reply)
@@ -263,7 +263,7 @@ def _judge_path(scope: Scope) -> None:
         path = "\0"
     if _BAD_ESCAPE.search(raw) or _CONTROL.search(path):
         raise MaestroError(
-            "BAD_REQUEST", "the path has an escape or a character that no path of ours has", "/docs lists every call."
+            "BAD_REQUEST", "the path has an escape or a character that no path here has", "/docs lists every call."
         )
 
 
@@ -274,9 +274,9 @@ def _has_body(scope: Scope) -> bool:
     )
 
 
-def _strange_page(why: str) -> MaestroError:
+def _foreign_page(why: str) -> MaestroError:
     return MaestroError(
         "ORIGIN_REFUSED",
         why,
-        "Programs send no Origin; a page has to come from the host and port that it asks.",
+        "Programs send no Origin; a page must come from the host and port that it asks.",
     )

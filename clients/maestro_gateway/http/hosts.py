@@ -1,9 +1,9 @@
-"""Hosts: under which names this gateway may be asked.
+"""Hosts: the names under which this gateway answers.
 
-Rule: a page of somebody else's can point its own name at this machine (DNS rebinding), but can't choose the `Host` of
-a name that is not its own. So a request is answered only under names that are ours: localhost, the host that was
-configured, and the address that the connection reached. Its port is not compared with ours: it is another one behind
-a tunnel. A page is ours where its origin is the very host and port that it asks, as the browser tells both.
+Rule: a foreign page can point its own name at this machine (DNS rebinding), but it can't send a `Host` that is not
+its own name. So a request is answered only under the gateway's names: localhost, the configured host, and the address
+that the connection reached. The port of `Host` is not compared with the gateway's, because it differs behind a
+tunnel. A page is the gateway's own where its origin has the host and port of `Host`; the browser sends both.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from maestro_gateway.options import GatewayOptions
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
-# To listen there is to listen everywhere; it is no name to be asked under.
+# Addresses to listen on, which no client can use as a name.
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - not bound here
-# RFC 3986 section 3.2.2 without what no host of ours has: user information, escapes, a scope.
+# RFC 3986 section 3.2.2 without the parts that no host of the gateway has: user information, escapes, a scope.
 _AUTHORITY = re.compile(
     r"(?:\[([0-9a-f:.]{2,45})\]|([a-z0-9._-]{1,253}))(?::([0-9]{1,5}))?", re.ASCII | re.IGNORECASE
 )
-# With the port that goes without saying.
+# Scheme -> its default port.
 _SCHEMES = {"http://": 80, "https://": 443}
 
 
@@ -31,19 +31,20 @@ class Hosts:
     """The names of one gateway."""
 
     def __init__(self, options: GatewayOptions) -> None:
-        # Where others can reach it, also under the machine's name.
-        ours = {options.host} if options.is_loopback else {options.host, socket.gethostname()}
-        self._names = _LOCAL | {_plain(name) for name in ours} - _EVERY_ADDRESS
+        # A gateway that other machines can reach also has the machine's name.
+        own = {options.host} if options.is_loopback else {options.host, socket.gethostname()}
+        self._names = _LOCAL | {_plain(name) for name in own} - _EVERY_ADDRESS
 
     def has(self, authority: str, reached: str | None) -> bool:
-        """Whether `authority` (`host` or `host:port`) names us. `reached`: the address the connection came to."""
+        """Whether `authority` (`host` or `host:port`) names this gateway. `reached`: the address of this end of the
+        connection."""
         host = host_of(authority)
         return host is not None and (host in self._names or (reached is not None and host == _plain(reached)))
 
 
 def is_same_origin(origin: str, authority: str) -> bool:
     """Whether an `Origin` (RFC 6454 section 7: `scheme://host:port`, or `null`) is the one that `authority` names, a
-    Host header's `host` or `host:port`. Its scheme is not compared: whoever adds TLS before us has another one."""
+    Host header's `host` or `host:port`. The scheme is not compared: a proxy that adds TLS has another one."""
     for scheme, usual_port in _SCHEMES.items():
         if origin.lower().startswith(scheme):
             place = _place(origin[len(scheme) :], usual_port)
@@ -52,7 +53,7 @@ def is_same_origin(origin: str, authority: str) -> bool:
 
 
 def host_of(authority: str) -> str | None:
-    """The host, in one spelling; None where that is no `host` or `host:port`."""
+    """The host in its one spelling; None for a text that is no `host` or `host:port`."""
     match = _AUTHORITY.fullmatch(authority)
     return _plain(match[1] or match[2]) if match is not None else None
 

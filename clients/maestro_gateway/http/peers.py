@@ -1,8 +1,8 @@
-"""Peers: whose the other end of a loopback connection is.
+"""Peers: the user that owns the other end of a loopback connection.
 
-Rule: asked once a connection, of the kernel. Only an open socket has an owner: one that was closed already, or is
-gone, is nobody's, and is never taken for root's. Where the kernel can't tell (no Linux, no such table), which is
-tried out at the start, nobody is judged.
+Rule: the kernel is asked once for each connection. Only an open socket has an owner; a socket that is closed already
+has none, and never counts as root's. Where the kernel can't tell (no Linux, no such table), which is tried at the
+start, every peer is accepted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Address = tuple[str, int]
 
-# linux/inet_diag.h and linux/sock_diag.h: one socket is asked for by its four numbers, without a dump of all.
+# linux/inet_diag.h and linux/sock_diag.h: a request for one socket by its two addresses, without a dump of all.
 _NETLINK_SOCK_DIAG: Final = 4
 _SOCK_DIAG_BY_FAMILY: Final = 20
 _NLM_F_REQUEST: Final = 1
@@ -38,13 +38,14 @@ _ROOT: Final = 0
 
 
 class Peers:
-    """What the kernel says of the owners of loopback sockets. `source`: `sock_diag`, `proc` or `none`."""
+    """The owners of loopback sockets, by the kernel."""
 
     def __init__(self) -> None:
         self._uid = os.geteuid()
         self._diag: socket.socket | None = None
         self._number = 0
         self._owner: Callable[[Address, Address], int | None] | None = None
+        # `sock_diag`, `proc` or `none`.
         self.source = "none"
         try:
             self._diag = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG)
@@ -52,16 +53,16 @@ class Peers:
         except (OSError, AttributeError):
             pass
         else:
-            if self._tells_our_own(self._by_diag):
+            if self._finds_own_user(self._by_diag):
                 self._owner, self.source = self._by_diag, "sock_diag"
                 return
-        if self._tells_our_own(self._by_proc):
+        if self._finds_own_user(self._by_proc):
             self._owner, self.source = self._by_proc, "proc"
 
-    def is_stranger(self, peer: Address | None, here: Address | None) -> bool:
-        """Whether the peer of a loopback connection is somebody else: neither this process's user nor root, or
-        nobody any more. `peer`, `here`: the connection's ends as (address, port). False where the peer is on another
-        machine, or the kernel can't tell."""
+    def is_foreign(self, peer: Address | None, here: Address | None) -> bool:
+        """Whether the peer of a loopback connection belongs to another user, or its socket has no owner any more.
+        This process's user and root are not foreign. `peer`, `here`: the connection's ends as (address, port). False
+        where the peer is on another machine, or the kernel can't tell."""
         if self._owner is None or peer is None or here is None:
             return False
         peer, here = _plain(peer), _plain(here)
@@ -74,12 +75,12 @@ class Peers:
         return uid not in (self._uid, _ROOT)
 
     def close(self) -> None:
-        """Let go of the kernel's socket."""
+        """Close the netlink socket."""
         if self._diag is not None:
             self._diag.close()
 
-    def _tells_our_own(self, owner: Callable[[Address, Address], int | None]) -> bool:
-        """Tried on a connection with both ends here."""
+    def _finds_own_user(self, owner: Callable[[Address, Address], int | None]) -> bool:
+        """Try `owner` on a connection that has both ends in this process."""
         try:
             with (
                 socket.create_server(("127.0.0.1", 0)) as listener,
@@ -90,7 +91,7 @@ class Peers:
             return False
 
     def _by_diag(self, peer: Address, here: Address) -> int | None:
-        """The owner of an open socket; None where there is none. Raises OSError."""
+        """The user id of an open socket's owner, None where there is none. Raises OSError."""
         if self._diag is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         family = socket.AF_INET6 if ":" in peer[0] else socket.AF_INET
@@ -103,7 +104,7 @@ class Peers:
         while True:
             reply = self._diag.recv(_REPLY_BYTES)
             _, kind, _, number, _ = _HEADER.unpack_from(reply)
-            # One that came too late for its question.
+            # Not a late reply to an earlier request.
             if number == self._number:
                 break
         if kind == _NLMSG_ERROR:
@@ -112,7 +113,7 @@ class Peers:
                 return None
             raise OSError(failed, os.strerror(failed))
         found = _ANSWER.unpack_from(reply, _HEADER.size)
-        # The kernel answers with a listener where no connection has these numbers.
+        # Where no connection has these addresses, the kernel returns a listener.
         if found[4:7] != (ports, ends[0], ends[1]):
             return None
         *_, uid, inode = found
@@ -132,7 +133,7 @@ class Peers:
 
 
 def _plain(address: Address) -> Address:
-    """An IPv4 address that a socket for both kinds shows as IPv6, as its IPv4 self; without a scope."""
+    """An IPv4 address that a dual-stack socket shows as IPv6 becomes IPv4 again; a scope is removed."""
     return address[0].removeprefix("::ffff:") if "." in address[0] else address[0].partition("%")[0], address[1]
 
 

@@ -1,7 +1,7 @@
-"""Endpoints: the table of routes.
+"""Routing: from the table of endpoints to Starlette's routes.
 
-Rule: one row a call; the router and `/openapi.json` are both made from it, so that neither can promise what the
-other lacks. A handler gets its body and query decoded, and raises MaestroError.
+Rule: an endpoint is one row, and both the router and `/openapi.json` are made from it, so that they agree. A handler
+gets its body and query decoded, and raises MaestroError.
 """
 
 from __future__ import annotations
@@ -29,28 +29,30 @@ _JSON_KINDS = ("application/json", "+json")
 
 
 class Endpoint(NamedTuple):
-    """One call. `path` is below a prefix where `versioned`. `body`, `query`: Structs that the handler takes as
-    `body=` and `query=`. `answers`: status -> the shape of its JSON, a tuple where it is one of several, None for no
-    body, a string for another media type. `codes`: the errors of its own; those of every call are not listed.
-    `headers`: those of the request that the call reads; X-Session-ID is among them only where it must be there.
-    `changes`: for a GET that changes something all the same."""
+    """One call."""
 
     method: str
+    # Below a prefix where `versioned`.
     path: str
     handle: Handler
     summary: str
+    # Status -> the shape of the JSON; a tuple for one of several, None for no body, a string for another media type.
     answers: dict[int, Any]
+    # The call's own errors, without those of every call.
     codes: tuple[str, ...] = ()
+    # Structs that the handler takes as `body=` and `query=`.
     body: type[msgspec.Struct] | None = None
     query: type[msgspec.Struct] | None = None
     versioned: bool = True
     tag: str = "messages"
+    # The request's headers that the call reads; X-Session-ID only where it is required.
     headers: tuple[str, ...] = ()
+    # A GET that changes something.
     changes: bool = False
 
 
 def changing_paths(table: Iterable[Endpoint]) -> list[re.Pattern[str]]:
-    """The paths whose GET changes something, as the router compares them."""
+    """Patterns of the paths whose GET changes something, as the router matches them."""
     prefixed = (
         prefix + endpoint.path
         for endpoint in table
@@ -116,7 +118,7 @@ def _query(request: Request, shape: type[msgspec.Struct]) -> msgspec.Struct:
     except msgspec.ValidationError as error:
         raise _invalid("the query", error) from None
     for field in msgspec.structs.fields(shape):
-        # To msgspec the word `null` is as good as nothing; of a number or a switch it is no value.
+        # msgspec reads the word `null` as None, but a number or a switch has no such value.
         if field.encode_name in given and getattr(query, field.name) is None:
             raise _invalid("the query", f"`{field.encode_name}` can't be {given[field.encode_name][:64]!r}")
     return query

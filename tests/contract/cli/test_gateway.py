@@ -1,4 +1,4 @@
-"""`maestro up`, `down` and `status` about the HTTP gateway, as a person tries them."""
+"""`maestro up`, `down` and `status` with the HTTP gateway, as a person uses them."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ import contextlib
 import os
 import random
 import signal
-import statistics
 import subprocess
 import sys
 import threading
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zmq
 
+from maestro_clients.mailbox import cursor
+from maestro_clients.mailbox import watcher as watcher_module
 from maestro_clients.mailbox.cursor import LOOK_EVERY_S
 from maestro_clients.mailbox.watcher import Watcher
 from maestro_clients.processes.broker_process import find
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
     from support.post_office import PostOffice
 
 SOON_S = 10.0
+
+
+@pytest.fixture
+def no_periodic_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watchers ask only after a notice or at the end of a lease, so that mail without either never comes."""
+    for module in (cursor, watcher_module):
+        monkeypatch.setattr(module, "LOOK_EVERY_S", 3_600.0)
 
 
 @contextlib.contextmanager
@@ -134,6 +142,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.usefixtures("no_periodic_requests")
 def test_a_consumer_that_is_killed_with_mail_in_its_hands(open_office: PostOffice) -> None:
     """It comes back when the lease ends: at least once across a crash."""
     ids = send(open_office, "one", "two", "three")
@@ -147,11 +156,9 @@ def test_a_consumer_that_is_killed_with_mail_in_its_hands(open_office: PostOffic
         process.kill()
         process.communicate(timeout=20)
     with watching(open_office) as watcher:
-        began_s = time.monotonic()
         texts = take(watcher, 2)
         # Whether the first was confirmed in time is the race that the lease decides.
         assert texts in (["one", "two"], ["two", "three"])
-        assert time.monotonic() - began_s < LOOK_EVERY_S - 1
     assert statuses(open_office, ids)[:2] == ["delivered", "delivered"]
 
 
@@ -188,18 +195,15 @@ def test_a_large_backlog_in_pages(open_office: PostOffice) -> None:
 # --- notices ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("no_periodic_requests")
 def test_a_message_comes_at_once(open_office: PostOffice) -> None:
-    """By notice, not by the look every few seconds. (How fast exactly, the benchmark tells.)"""
+    """A notice brings it. (The benchmark measures the delay.)"""
     ann = open_office.client("ann")
-    delays_s = []
     with watching(open_office) as watcher:
         assert watcher.next_message(0.3) is None
         for number in range(30):
             ann.send("bob", str(number))
-            began_s = time.monotonic()
             assert take(watcher, 1) == [str(number)]
-            delays_s.append(time.monotonic() - began_s)
-    assert statistics.median(delays_s) < 0.1
 
 
 class Bad:
@@ -282,17 +286,16 @@ def test_without_any_notice_it_looks_by_itself(open_office: PostOffice) -> None:
 # --- other readers ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("no_periodic_requests")
 def test_mail_under_another_readers_lease_comes_when_the_lease_ends(open_office: PostOffice) -> None:
-    """Not before, and not only at the next look."""
+    """It comes neither earlier, nor only with the next periodic request."""
     send(open_office, "one", "two")
     bob = open_office.client("bob")
     assert bob.inbox(limit=1, lease_ms=1_200, reader="other")["count"] == 1
     began_s = time.monotonic()
     with watching(open_office) as watcher:
-        assert take(watcher, 1) == ["two"]
-        assert time.monotonic() - began_s < 1.0
-        assert take(watcher, 1) == ["one"]
-        assert 0.9 < time.monotonic() - began_s < LOOK_EVERY_S - 1
+        assert take(watcher, 2) == ["two", "one"]
+        assert time.monotonic() - began_s > 0.9
         assert watcher.next_message(0.1) is None
 
 
@@ -413,14 +416,14 @@ def test_confirmations_wait_for_the_broker(open_office: PostOffice) -> None:
 
 
 def test_closing_while_the_broker_is_away(open_office: PostOffice) -> None:
-    """Takes no long time; what could not be confirmed is the next reader's."""
+    """It does not wait for the timeout of a request. The next reader gets what could not be confirmed."""
     send(open_office, "one")
     watcher = Watcher(open_office.data, open_office.environ, Caller("bob"))
     take(watcher, 1)
     open_office.kill()
     began_s = time.monotonic()
     watcher.close()
-    assert time.monotonic() - began_s < 3.0
+    assert time.monotonic() - began_s < watcher_module._REQUEST_TIMEOUT_S
     open_office.start()
     with watching(open_office) as again:
         assert take(again, 1) == ["one"]
@@ -593,15 +596,14 @@ def _fail(watcher: Watcher, *, took: int) -> None:
         raise ZeroDivisionError
 
 
+@pytest.mark.usefixtures("no_periodic_requests")
 def test_a_name_will_do_for_a_session(open_office: PostOffice) -> None:
     """It is resolved, for notices know ids alone."""
     open_office.client().start_session("sess_1", name="builder")
     with Watcher(open_office.data, open_office.environ, Caller(), session="builder") as watcher:
         assert watcher.next_message(0.1) is None
         send(open_office, "one", to="builder")
-        began_s = time.monotonic()
         assert take(watcher, 1) == ["one"]
-        assert time.monotonic() - began_s < LOOK_EVERY_S - 1
 
 
 def test_where_nobody_may_start_a_broker(post_office: PostOffice) -> None:

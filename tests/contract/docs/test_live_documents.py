@@ -15,12 +15,13 @@ import zmq
 from maestro_clients.outbox import outbox_files
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.new_ids import new_message_id
-from maestro_schemas import json_schema
 from maestro_schemas.commands import REQUESTS
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.generators import json_schema
 from support.post_office import eventually
 
 if TYPE_CHECKING:
+    from maestro_schemas.documents import OutgoingDoc
     from support.post_office import PostOffice
 
 SCHEMAS = json_schema.schemas()
@@ -65,7 +66,7 @@ def conversation(office: PostOffice) -> list[tuple[str, dict[str, Any]]]:
                     {"id": first, "to": "bob", "message": "Ready?", "metadata": METADATA, "ttlMs": 60_000},
                     {"id": second, "to": "bob", "message": "Again"},
                     {"id": first, "to": "bob", "message": "Ready?", "metadata": METADATA, "ttlMs": 60_000},
-                    {"id": third, "to": "nobody", "message": "Lost"},
+                    {"id": third, "to": "stranger", "message": "Lost"},
                     {"id": "a/b", "to": "bob", "message": "Odd"},
                 ]
             },
@@ -175,7 +176,8 @@ def test_a_refused_outbox_file_matches_the_schema(post_office: PostOffice) -> No
     post_office.start()
     post_office.sessions("ann", "bob")
     post_office.stop()
-    path = outbox_files.queue(post_office.data, Caller("ann"), {"id": "msg_q", "to": "nobody", "message": "Later"}, 1)
+    outgoing: OutgoingDoc = {"id": "msg_q", "to": "stranger", "message": "Later"}
+    path = outbox_files.queue(post_office.data, Caller("ann"), outgoing, 1)
     post_office.start()
     failed = path.removesuffix(".json") + ".failed"
     eventually(lambda: os.path.exists(failed), "the entry is refused permanently")

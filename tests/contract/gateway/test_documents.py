@@ -33,7 +33,7 @@ IDS = [f"{method} {path}" for path, method, _ in OPERATIONS]
 
 
 def test_every_route_is_in_the_document_and_the_reverse(tmp_path: Any) -> None:
-    """HEAD is told once for all; the second prefix too."""
+    """HEAD and the second prefix are described once for all calls."""
     routes = app.make(GatewayOptions(str(tmp_path), {})).routes
     served = {
         (route.path, method)
@@ -42,9 +42,9 @@ def test_every_route_is_in_the_document_and_the_reverse(tmp_path: Any) -> None:
         for method in (route.methods or ())
         if method != "HEAD"
     }
-    told = {(path, method.upper()) for path, method, _ in OPERATIONS}
-    again = {(path.replace(*PREFIXES, 1), method) for path, method in told if path.startswith(f"{PREFIXES[0]}/")}
-    assert served == told | again
+    described = {(path, method.upper()) for path, method, _ in OPERATIONS}
+    again = {(path.replace(*PREFIXES, 1), method) for path, method in described if path.startswith(f"{PREFIXES[0]}/")}
+    assert served == described | again
 
 
 def test_the_document_is_what_is_served(gateway: Gateway) -> None:
@@ -73,8 +73,8 @@ def test_names_of_operations_are_their_own() -> None:
 
 
 @pytest.mark.parametrize(("path", "method", "call"), OPERATIONS, ids=IDS)
-def test_each_call_is_told_whole(path: str, method: str, call: dict[str, Any]) -> None:
-    """Its path's parameters, what every call of the post office may answer, what a body may."""
+def test_each_call_is_described_whole(path: str, method: str, call: dict[str, Any]) -> None:
+    """Its path's parameters, the errors of every call, and those of a call with a body."""
     there = {part["name"] for part in call.get("parameters", ()) if part["in"] == "path"}
     assert {f"{{{name}}}" for name in there} == {part for part in path.split("/") if part.startswith("{")}
     assert all(part["description"] for part in call.get("parameters", ()))
@@ -86,8 +86,8 @@ def test_each_call_is_told_whole(path: str, method: str, call: dict[str, Any]) -
 
 
 def test_every_code_has_a_remedy_and_every_remedy_a_code() -> None:
-    told = {code for call in CALLS for codes in openapi.codes_of(call).values() for code in codes}
-    assert told | {"NOT_FOUND", "METHOD_NOT_ALLOWED"} == set(error_docs.REMEDIES)
+    described = {code for call in CALLS for codes in openapi.codes_of(call).values() for code in codes}
+    assert described | {"NOT_FOUND", "METHOD_NOT_ALLOWED"} == set(error_docs.REMEDIES)
 
 
 def test_an_absent_field_is_never_null_in_a_message_and_may_be_in_a_request() -> None:
@@ -101,7 +101,7 @@ def test_an_absent_field_is_never_null_in_a_message_and_may_be_in_a_request() ->
 
 
 class Page(html.parser.HTMLParser):
-    """What is in the page."""
+    """The parts of the page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class Page(html.parser.HTMLParser):
 
 
 def test_the_page_needs_nothing_but_its_style(gateway: Gateway) -> None:
-    """No script, no style of an element's own, nothing from elsewhere; every link within it leads somewhere."""
+    """No script, no inline style, nothing from other hosts; every link within the page has a target."""
     answer = gateway.ask("GET", "/docs")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'; style-src 'self'" in answer.headers["content-security-policy"]
@@ -139,12 +139,24 @@ def test_the_page_needs_nothing_but_its_style(gateway: Gateway) -> None:
     assert {"script", "style", "img", "iframe", "form"}.isdisjoint(page.tags)
     assert not any(name == "style" or name.startswith("on") for _, name, _ in page.attributes)
     links = [value or "" for _, name, value in page.attributes if name in ("href", "src")]
-    assert {link for link in links if not link.startswith("#")} == {"/docs.css", "/openapi.json"}
+    assert {link for link in links if not link.startswith("#")} == {"/web/docs.css", "/openapi.json"}
     assert len(page.ids) == len(set(page.ids))
     assert {link[1:] for link in links if link.startswith("#")} <= set(page.ids)
-    style = gateway.ask("GET", "/docs.css")
+    style = gateway.ask("GET", "/web/docs.css")
     assert style.headers["content-type"] == "text/css; charset=utf-8"
     assert b"url(" not in style.body
+
+
+def test_files_are_served_from_one_folder_and_from_there_alone(gateway: Gateway) -> None:
+    """A file has the strict headers of every answer, and an error its shape."""
+    style = gateway.ask("GET", "/web/docs.css")
+    assert style.headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in style.headers["content-security-policy"]
+    for path in ("/web", "/web/", "/web/none", "/web/../app.py", "/web/%2e%2e/app.py", "/web//etc/passwd"):
+        answer = gateway.ask("GET", path)
+        assert (answer.status, answer.json["code"]) == (404, "NOT_FOUND"), path
+    answer = gateway.ask("POST", "/web/docs.css", {})
+    assert (answer.status, answer.json["code"]) == (405, "METHOD_NOT_ALLOWED")
 
 
 def test_every_call_is_on_the_page(gateway: Gateway) -> None:
@@ -155,7 +167,7 @@ def test_every_call_is_on_the_page(gateway: Gateway) -> None:
 
 
 def test_the_examples_work_when_they_are_pasted(post_office: PostOffice) -> None:
-    """From top to bottom in a new post office; and again, for the page makes new ids."""
+    """From top to bottom with a new broker; and again, because the page makes new ids."""
     post_office.start()
     with Gateway(post_office) as gateway:
         for _ in range(2):
@@ -191,7 +203,7 @@ def test_where_what_is(gateway: Gateway) -> None:
 
 
 def numbers(gateway: Gateway) -> dict[str, Metric]:
-    """What Prometheus reads: name -> family. Fails for what it can't."""
+    """The page as Prometheus reads it: name -> family. Fails if it can't be parsed."""
     answer = gateway.ask("GET", "/metrics")
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("text/plain; version=")
@@ -236,7 +248,7 @@ def test_the_numbers_of_broker_and_gateway(open_office: PostOffice, gateway: Gat
     requests = "maestro_http_requests"
     assert value(found, requests, f"{requests}_total", **sends, status="201") == 2
     assert value(found, requests, f"{requests}_total", **sends, status="404") == 1
-    # Neither a path nor a method that somebody makes up gets a series of its own.
+    # An invented path or method gets no series of its own.
     assert value(found, requests, f"{requests}_total", route="other", method="GET", status="404") == 2
     assert value(found, requests, f"{requests}_total", route="/api/sessions", method="other", status="405") == 1
     durations = "maestro_http_request_duration_seconds"
@@ -246,7 +258,7 @@ def test_the_numbers_of_broker_and_gateway(open_office: PostOffice, gateway: Gat
 
 
 def test_the_gateways_own_numbers_without_a_broker(open_office: PostOffice) -> None:
-    """Paused is as good as away: whoever scrapes is not kept waiting for it."""
+    """A paused broker counts as away, and the scraper does not wait for it."""
     open_office.environ["MAESTRO_AUTOSTART"] = "0"
     with Gateway(open_office) as gateway:
         open_office.pause()

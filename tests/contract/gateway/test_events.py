@@ -1,4 +1,4 @@
-"""The gateway's events, WebSocket and server-sent: what is told, to whom, and that nothing is lost or told twice."""
+"""The gateway's events, over WebSocket and server-sent: which client gets which, none lost and none twice."""
 
 from __future__ import annotations
 
@@ -65,16 +65,17 @@ def ask(opened: ClientConnection, **body: object) -> dict[str, Any]:
 
 
 def nothing_more(opened: ClientConnection) -> None:
-    """No frame waits: the answer to a ping is the next. What is under way in the gateway is not seen so."""
+    """No frame waits: the next one is the answer to a ping. A frame that the gateway still prepares is not
+    noticed."""
     assert ask(opened, type="ping")["type"] == "pong"
 
 
-def told(frame: dict[str, Any]) -> tuple[int, str]:
+def lsn_and_name(frame: dict[str, Any]) -> tuple[int, str]:
     return frame["lsn"], frame["event"]
 
 
 def closing(opened: ClientConnection) -> tuple[int, str, list[dict[str, Any]]]:
-    """Read to the end: its code and reason, and the frames before."""
+    """Read to the end; the close code and reason, and the frames before."""
     frames = []
     try:
         while True:
@@ -120,7 +121,7 @@ class Stream:
 
 
 def truth(office: PostOffice, after: int, session: str | None = None) -> list[tuple[int, str]]:
-    """Every frame after an LSN, as the broker's events say; about one session where one is named."""
+    """Every frame after an LSN, made from the broker's events; only those of one session where one is named."""
     operator = office.client()
     found = []
     has_more = True
@@ -136,7 +137,7 @@ def truth(office: PostOffice, after: int, session: str | None = None) -> list[tu
 
 
 class Traffic:
-    """Ann writes to bob, who takes it (so that his mailbox never fills), on and on, in a thread of its own."""
+    """Ann writes to bob all the time, in a thread of its own. Bob reads, so that the mailbox never fills."""
 
     def __init__(self, office: PostOffice) -> None:
         self._ann = office.client("ann", patient=True, timeout_s=60.0)
@@ -160,7 +161,7 @@ class Traffic:
             self._sent += 1
 
     def wait_for(self, more: int) -> None:
-        """Until so many more were accepted."""
+        """Wait until `count` more were accepted."""
         goal = self._sent + more
         eventually(lambda: self._sent >= goal, f"{more} more were sent", WAIT_S)
 
@@ -169,7 +170,7 @@ class Traffic:
 
 
 @pytest.mark.parametrize("path", ["/", "/ws"])
-def test_a_message_is_told_by_its_documented_names(open_office: PostOffice, gateway: Gateway, path: str) -> None:
+def test_a_message_has_its_documented_names(open_office: PostOffice, gateway: Gateway, path: str) -> None:
     ann, bob = open_office.client("ann"), open_office.client("bob")
     with websocket(gateway, path) as opened:
         sent = ann.send("bob", "Hello.", metadata={"priority": "high", "taskId": "t1"})
@@ -203,7 +204,7 @@ def test_a_message_is_told_by_its_documented_names(open_office: PostOffice, gate
         }
 
 
-def test_sessions_are_told_with_their_name_and_status(open_office: PostOffice, gateway: Gateway) -> None:
+def test_sessions_have_their_name_and_status(open_office: PostOffice, gateway: Gateway) -> None:
     operator = open_office.client()
     with websocket(gateway) as opened:
         operator.start_session("carol", name="reviewer", project_id="p1", role="orchestrator")
@@ -246,11 +247,13 @@ def test_each_sees_what_the_broker_would_show_it(open_office: PostOffice, gatewa
         assert seen["event"] == "message.accepted"
 
 
-def test_a_text_for_a_receiver_with_a_token_is_not_shown_to_nobody(open_office: PostOffice, gateway: Gateway) -> None:
+def test_a_text_for_a_receiver_with_a_token_is_not_shown_to_the_operator(
+    open_office: PostOffice, gateway: Gateway
+) -> None:
     open_office.session("safe", token="t" * 20)
-    with websocket(gateway) as anybody, websocket(gateway, session="safe", token="t" * 20) as safe:
+    with websocket(gateway) as operator, websocket(gateway, session="safe", token="t" * 20) as safe:
         sent = open_office.client("ann").send("safe", "Secret.")
-        shown = receive(anybody)
+        shown = receive(operator)
         assert "message" not in shown["data"]
         assert shown["data"] == {"sessionId": "safe", "id": sent["id"], "from": "ann", "to": "safe", "seq": 1}
         assert receive(safe)["data"]["message"] == "Secret."
@@ -327,7 +330,7 @@ def test_a_subscription_may_look_back(open_office: PostOffice, gateway: Gateway)
         assert ask(opened, type="subscribe", sessionIds=["bob"], since=0)["type"] == "subscribed"
         ann.send("bob", "5")
         expected = truth(open_office, 0, "bob")
-        assert [told(receive(opened)) for _ in expected] == expected
+        assert [lsn_and_name(receive(opened)) for _ in expected] == expected
         refused = ask(opened, type="subscribe", sessionIds=["ann"], since=10**9)
         assert (refused["type"], refused["code"]) == ("error", "CURSOR_AHEAD")
         # What was followed before goes on.
@@ -364,7 +367,7 @@ def test_garbage_is_answered_and_the_connection_stays(open_office: PostOffice, g
 
 
 def test_resuming_by_lsn_loses_nothing_and_repeats_nothing(open_office: PostOffice, gateway: Gateway) -> None:
-    """A client that comes and goes while mail flows has in the end what the broker has."""
+    """A client that connects again and again while mail flows has in the end every event of the broker."""
     start = open_office.client().hello()["headLsn"]
     got: list[tuple[int, str]] = []
     since = start
@@ -374,21 +377,21 @@ def test_resuming_by_lsn_loses_nothing_and_repeats_nothing(open_office: PostOffi
             with websocket(gateway, f"/ws?since={since}") as opened:
                 mine: list[tuple[int, str]] = []
                 while len(mine) < 120 or mine[-1][1] != "session:message_received":
-                    mine.append(told(receive(opened)))
+                    mine.append(lsn_and_name(receive(opened)))
             got += mine
             since = mine[-1][0]
     expected = truth(open_office, start)
     with websocket(gateway, f"/ws?since={since}") as opened:
         while got[-1] != expected[-1]:
-            got.append(told(receive(opened)))
+            got.append(lsn_and_name(receive(opened)))
         nothing_more(opened)
     assert got == expected
     with websocket(gateway, f"/ws?since={start}") as opened:
-        assert [told(receive(opened)) for _ in expected] == expected
+        assert [lsn_and_name(receive(opened)) for _ in expected] == expected
 
 
 def test_a_stream_resumes_by_the_last_id(open_office: PostOffice, gateway: Gateway) -> None:
-    """Cut off between two frames of one event, a client gets both again: each is there at least once, in order, and
+    """A client that is cut off between two frames of one event gets both again: each at least once, in order, and
     an event that was got whole never comes again."""
     start = open_office.client().hello()["headLsn"]
     got: list[tuple[int, str]] = []
@@ -399,14 +402,14 @@ def test_a_stream_resumes_by_the_last_id(open_office: PostOffice, gateway: Gatew
             stream = Stream(gateway, "bob", last_id)
             for name, data in itertools.islice(stream, 80 + number):
                 assert (data["event"], data["data"]["sessionId"]) == (name, "bob")
-                got.append(told(data))
+                got.append(lsn_and_name(data))
             stream.close()
             last_id = stream.last_id
             got = [one for one in got if one[0] <= int(last_id or 0)]
     expected = truth(open_office, start, "bob")
     stream = Stream(gateway, "bob", last_id)
     for _, data in stream:
-        got.append(told(data))
+        got.append(lsn_and_name(data))
         if got[-1] == expected[-1]:
             break
     stream.close()
@@ -494,11 +497,11 @@ def test_a_broker_that_is_killed_leaves_no_gap(open_office: PostOffice, gateway:
                 open_office.start()
                 traffic.wait_for(30)
         expected = truth(open_office, start)
-        got = [told(receive(opened)) for _ in expected]
+        got = [lsn_and_name(receive(opened)) for _ in expected]
         nothing_more(opened)
     assert got == expected
     expected = truth(open_office, start, "bob")
-    assert [told(data) for _, data in itertools.islice(stream, len(expected))] == expected
+    assert [lsn_and_name(data) for _, data in itertools.islice(stream, len(expected))] == expected
     stream.close()
 
 
@@ -518,23 +521,23 @@ def test_a_slow_client_is_cut_off_alone_and_may_resume(open_office: PostOffice, 
             )
             assert all(result["status"] == 201 for result in results)
         expected = truth(open_office, start)
-        assert [told(receive(fast)) for _ in expected] == expected
+        assert [lsn_and_name(receive(fast)) for _ in expected] == expected
         code, reason, frames = closing(slow)
         assert code == 1013
         found = re.search(r"SLOW_CONSUMER.*since=([0-9]+)$", reason)
         assert found is not None, reason
         error = frames.pop()
         assert (error["code"], error["details"]["since"]) == ("SLOW_CONSUMER", int(found[1]))
-        got = [told(frame) for frame in frames]
+        got = [lsn_and_name(frame) for frame in frames]
         assert got == expected[: len(got)]
         assert len(got) < len(expected)
     with websocket(gateway, f"/ws?since={found[1]}") as again:
-        got += [told(receive(again)) for _ in expected[len(got) :]]
+        got += [lsn_and_name(receive(again)) for _ in expected[len(got) :]]
         nothing_more(again)
     assert got == expected
 
 
-def test_clients_are_told_that_the_gateway_stops(open_office: PostOffice) -> None:
+def test_clients_are_notified_that_the_gateway_stops(open_office: PostOffice) -> None:
     with Gateway(open_office) as gateway, websocket(gateway) as opened:
         stream = Stream(gateway, "bob")
         open_office.client("ann").send("bob", "Hello.")
@@ -546,7 +549,7 @@ def test_clients_are_told_that_the_gateway_stops(open_office: PostOffice) -> Non
         stream.close()
 
 
-def test_where_nobody_looks_on_nothing_is_read(open_office: PostOffice, gateway: Gateway) -> None:
+def test_without_a_client_nothing_is_read(open_office: PostOffice, gateway: Gateway) -> None:
     def watchers() -> int:
         found: int = open_office.client().stats()["watchers"]
         return found
@@ -562,7 +565,7 @@ def test_where_nobody_looks_on_nothing_is_read(open_office: PostOffice, gateway:
 
 
 def test_a_refused_stream_leaves_no_second_reader(open_office: PostOffice, gateway: Gateway) -> None:
-    """Each event comes once, whoever came and went before."""
+    """Each event comes once, whichever clients came before."""
     for _ in range(5):
         answer = gateway.ask("GET", "/api/sessions/bob/messages/stream", headers={"Last-Event-ID": "99999999"})
         assert answer.json["code"] == "CURSOR_AHEAD"

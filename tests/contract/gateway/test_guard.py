@@ -1,4 +1,4 @@
-"""What the gateway refuses: a real process, and bytes that no proper client sends."""
+"""The requests that the gateway refuses: a real process, and bytes that no correct client sends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from support.post_office import PostOffice
 
-NOBODY = 65_534
+OTHER_UID = 65_534
 BODY_MAX = HttpLimits().body_bytes_max
 JSON = b"Content-Type: application/json"
 SESSION = b'{"id": "zoe", "name": "zoe"}'
@@ -40,7 +40,7 @@ UPGRADE = (
 
 @pytest.fixture(scope="module")
 def standing(office: PostOffice) -> Iterator[Gateway]:
-    """Beside that office; patient for a fraction of a second only."""
+    """A gateway in front of that broker, with timeouts of a fraction of a second."""
     office.environ |= {"MAESTRO_HTTP_HEAD_TIMEOUT": "700ms", "MAESTRO_HTTP_BODY_TIMEOUT": "700ms"}
     office.environ |= {"MAESTRO_HTTP_LINGER": "300ms"}
     with Gateway(office) as gateway:
@@ -49,7 +49,7 @@ def standing(office: PostOffice) -> Iterator[Gateway]:
 
 @pytest.fixture
 def gateway(office: PostOffice, standing: Gateway) -> Gateway:
-    """The same, once whatever `zoe` a test before has let in is gone again."""
+    """The same broker, after a session `zoe` that an earlier test has started was ended."""
     with office.client() as client:
         if has_zoe(office):
             client.end_session("zoe")
@@ -70,7 +70,7 @@ def refused(reply: Reply, code: str) -> dict[str, Any]:
 
 
 def strict(reply: Reply) -> None:
-    """The headers that keep a browser strict."""
+    """The headers that make a browser strict."""
     assert reply.headers["x-content-type-options"] == "nosniff"
     assert reply.headers["x-frame-options"] == "DENY"
     assert reply.headers["referrer-policy"] == "no-referrer"
@@ -120,7 +120,7 @@ def test_the_names_it_answers_under(gateway: Gateway, name: str) -> None:
     ],
 )
 def test_a_name_that_points_here_is_refused(office: PostOffice, gateway: Gateway, name: str) -> None:
-    """DNS rebinding: the page's own name, which its owner has pointed at this machine."""
+    """DNS rebinding: the page's own name, whose owner has pointed it at this machine."""
     host = f"Host: {name}\r\n".encode("latin-1")
     refused(ask(gateway, head(host=host)), "HOST_REFUSED")
     refused(ask(gateway, post(host=host)), "HOST_REFUSED")
@@ -134,7 +134,7 @@ def test_one_host_header(gateway: Gateway, host: bytes) -> None:
 
 
 def test_the_host_of_an_absolute_target_counts(gateway: Gateway) -> None:
-    """RFC 9112 section 3.2.2: in the place of Host."""
+    """RFC 9112 section 3.2.2: the target's host replaces Host."""
     assert ask(gateway, head("http://localhost:4568/health/live?a=b")).status == 200
     assert ask(gateway, head("http://127.0.0.1/health/live", host=b"Host: rebound.example\r\n")).status == 200
     assert ask(gateway, head("http://localhost")).json["links"]
@@ -164,7 +164,7 @@ STRANGE_PAGES = [
     ],
 )
 def test_a_page_of_another_site(office: PostOffice, gateway: Gateway, line: bytes) -> None:
-    """It can have a call sent, and a form's body needs nobody's consent."""
+    """A page can have a call sent, and the browser asks for no consent for a form's body."""
     refused(ask(gateway, post(line)), "ORIGIN_REFUSED")
     refused(ask(gateway, head("/api/messages/msg_1", line, method="DELETE")), "ORIGIN_REFUSED")
     refused(ask(gateway, head("/ws", *UPGRADE, line)), "ORIGIN_REFUSED")
@@ -193,7 +193,7 @@ def test_a_page_of_ours_by_its_site(gateway: Gateway, line: bytes) -> None:
     ],
 )
 def test_a_page_of_ours(gateway: Gateway, host: str, origin: str) -> None:
-    """Of the host and the port that it asks."""
+    """The page has the host and the port that it asks."""
     line = f"Host: {host}\r\n".encode()
     assert ask(gateway, post(f"Origin: {origin}".encode(), host=line)).status == 201
 
@@ -209,7 +209,7 @@ def test_a_page_of_ours(gateway: Gateway, host: str, origin: str) -> None:
     ],
 )
 def test_a_page_of_another_port(office: PostOffice, gateway: Gateway, host: str, origin: str) -> None:
-    """Of another server on this machine."""
+    """A page of another server on this machine."""
     line, named = f"Origin: {origin}".encode(), f"Host: {host}\r\n".encode()
     refused(ask(gateway, post(line, host=named)), "ORIGIN_REFUSED")
     refused(ask(gateway, head("/ws", *UPGRADE, line, host=named)), "ORIGIN_REFUSED")
@@ -218,7 +218,7 @@ def test_a_page_of_another_port(office: PostOffice, gateway: Gateway, host: str,
 
 
 def test_no_page_is_given_leave(gateway: Gateway) -> None:
-    """What a browser asks before a call with JSON gets no consent."""
+    """The request that a browser sends before a call with JSON gets no consent."""
     ask_leave = (b"Origin: http://localhost:3000", b"Access-Control-Request-Method: POST")
     reply = ask(gateway, head("/api/sessions", *ask_leave, method="OPTIONS"))
     assert reply.status == 405
@@ -229,7 +229,7 @@ def test_no_page_is_given_leave(gateway: Gateway) -> None:
 
 
 def test_a_gigabyte_by_its_length(gateway: Gateway) -> None:
-    """Refused by the number alone, before a byte of it."""
+    """Refused by its length alone, before a byte of it is read."""
     with connect(gateway) as wire:
         wire.sendall(head("/api/sessions", JSON, b"Content-Length: 1000000000", method="POST"))
         body = refused(read(wire), "FRAME_TOO_LARGE")
@@ -238,14 +238,14 @@ def test_a_gigabyte_by_its_length(gateway: Gateway) -> None:
 
 
 def test_a_gigabyte_that_asks_first(gateway: Gateway) -> None:
-    """`Expect: 100-continue` is refused and not continued."""
+    """A request with `Expect: 100-continue` is refused without 100."""
     lines = (JSON, b"Content-Length: 1000000000", b"Expect: 100-continue")
     refused(ask(gateway, head("/api/sessions", *lines, method="POST")), "FRAME_TOO_LARGE")
 
 
 @pytest.mark.parametrize("top", [b"Content-Length: 1000000000", CHUNKED])
 def test_a_gigabyte_that_comes_all_the_same(gateway: Gateway, top: bytes) -> None:
-    """Cut off after a few megabytes, and the refusal has arrived by then."""
+    """The connection is cut after a few megabytes, and the refusal has arrived by then."""
     piece = b"x" * 65_536
     if top == CHUNKED:
         piece = b"10000\r\n" + piece + b"\r\n"
@@ -281,7 +281,7 @@ def test_a_slow_body(gateway: Gateway, first: bytes) -> None:
 
 
 def test_a_trailer_is_no_header(gateway: Gateway) -> None:
-    """RFC 9110 section 6.5.1: what comes behind the body must not become part of the head."""
+    """RFC 9110 section 6.5.1: a trailer must not become part of the head."""
     size = b"%x\r\n" % len(SESSION)
     top = head("/api/sessions", JSON, CHUNKED, method="POST") + size + SESSION
     assert ask(gateway, top + b"\r\n0\r\nHost: rebound.example\r\nX-Session-ID: nobody\r\n\r\n").status == 201
@@ -289,7 +289,7 @@ def test_a_trailer_is_no_header(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("junk", [b"5;" + b"x" * 200_000, b"0\r\nX: " + b"x" * 200_000])
 def test_what_is_neither_head_nor_body_is_bounded_too(gateway: Gateway, junk: bytes) -> None:
-    """A chunk's extension, a trailer."""
+    """Chunk extensions and trailers count as head."""
     with connect(gateway) as wire:
         wire.sendall(head("/api/sessions", JSON, CHUNKED, method="POST"))
         for at in range(0, len(junk), 20_000):
@@ -321,7 +321,7 @@ def test_a_slow_head_after_a_request(gateway: Gateway) -> None:
 
 
 def test_a_connection_that_says_nothing(gateway: Gateway) -> None:
-    """Closed without a word: a browser that keeps one in store would take it for an answer."""
+    """Closed without an answer: a browser would take it for the answer to its next request."""
     with connect(gateway) as wire:
         assert wire.recv(100) == b""
 
@@ -347,7 +347,7 @@ def test_a_large_head(gateway: Gateway) -> None:
 
 
 def test_many_requests_at_once_are_no_huge_head(gateway: Gateway) -> None:
-    """Each counts by itself; answered in their order."""
+    """The limit is for each request, and the answers come in order."""
     with connect(gateway) as wire:
         wire.sendall((head() + head("/nowhere")) * 1_000)
         rest = b""
@@ -400,7 +400,7 @@ def test_what_is_no_request(gateway: Gateway, raw: bytes) -> None:
     ],
 )
 def test_a_body_of_two_lengths(office: PostOffice, gateway: Gateway, lines: tuple[bytes, ...]) -> None:
-    """Request smuggling: what hides behind a body is not run as a request of its own."""
+    """Request smuggling: bytes behind the body are not run as a request."""
     with connect(gateway) as wire:
         wire.sendall(head("/api/sessions", JSON, *lines, method="POST") + b"0\r\n\r\n" + post())
         reply = read(wire)
@@ -423,7 +423,7 @@ def test_garbage_behind_a_request(gateway: Gateway) -> None:
 
 
 def test_a_broken_chunk(gateway: Gateway) -> None:
-    """Its own request gets the refusal, and the one before it its answer."""
+    """The broken request gets the refusal, and the one before it its answer."""
     with connect(gateway) as wire:
         wire.sendall(head() + head("/api/sessions", JSON, CHUNKED, method="POST") + b"ZZ\r\n")
         first = read(wire)
@@ -471,7 +471,7 @@ def test_an_upgrade_to_what_is_not_spoken(gateway: Gateway) -> None:
         assert is_closed(wire)
 
 
-def test_nobody_says_who_he_is_by_a_header(office: PostOffice, gateway: Gateway) -> None:
+def test_no_header_changes_the_address_of_a_peer(office: PostOffice, gateway: Gateway) -> None:
     """Forwarded addresses are not believed, and change nothing."""
     assert (
         ask(gateway, head("/health/live", b"X-Forwarded-For: 192.0.2.9", b"X-Forwarded-Host: b.example")).status
@@ -483,7 +483,7 @@ def test_nobody_says_who_he_is_by_a_header(office: PostOffice, gateway: Gateway)
 
 
 def test_a_thousand_idle_connections(open_office: PostOffice) -> None:
-    """Whoever comes then is served at once."""
+    """A new client is then served at once."""
     with Gateway(open_office) as gateway:
         idle = [connect(gateway) for _ in range(1_000)]
         try:
@@ -496,7 +496,7 @@ def test_a_thousand_idle_connections(open_office: PostOffice) -> None:
 
 
 def test_more_idle_connections_than_allowed(open_office: PostOffice) -> None:
-    """The longest idle goes; one that has asked since is not it."""
+    """The connection that is idle for the longest time is closed. A request makes a connection the youngest."""
     open_office.environ["MAESTRO_HTTP_IDLE_CONNECTIONS_MAX"] = "3"
     with Gateway(open_office) as gateway:
         wires = [connect(gateway) for _ in range(3)]
@@ -576,7 +576,7 @@ else:
 
 
 def as_uid(gateway: Gateway, uid: int, raw: bytes, then: str = "read") -> bytes:
-    """What a program of another user is answered."""
+    """The answer to a program of another user."""
     components.require_root("running a program as another user")
     host, port = gateway.address
     command = [sys.executable, "-c", _STRANGER, host, str(port), str(uid), then]
@@ -585,7 +585,7 @@ def as_uid(gateway: Gateway, uid: int, raw: bytes, then: str = "read") -> bytes:
 
 def test_another_user_is_refused(office: PostOffice, gateway: Gateway) -> None:
     for raw in (head("/health"), post(), head("/ws", *UPGRADE)):
-        answer = as_uid(gateway, NOBODY, raw)
+        answer = as_uid(gateway, OTHER_UID, raw)
         assert answer.startswith(b"HTTP/1.1 403 ")
         assert b'"PEER_REFUSED"' in answer
     assert not has_zoe(office)
@@ -594,10 +594,10 @@ def test_another_user_is_refused(office: PostOffice, gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("then", ["close", "vanish"])
 def test_another_user_who_is_gone_already(office: PostOffice, gateway: Gateway, then: str) -> None:
-    """A closed socket has no owner, and the kernel shows its number as root's: not believed."""
+    """A closed socket has no owner. The kernel shows root's number for it, which must not count."""
     os.kill(gateway.pid, signal.SIGSTOP)  # it looks only when the other has gone
     try:
-        as_uid(gateway, NOBODY, post(), then)
+        as_uid(gateway, OTHER_UID, post(), then)
     finally:
         os.kill(gateway.pid, signal.SIGCONT)
     assert ask(gateway, head("/health")).status == 200
@@ -609,7 +609,7 @@ def test_another_user_who_is_gone_already(office: PostOffice, gateway: Gateway, 
 
 @pytest.fixture
 def exposed(open_office: PostOffice) -> Iterator[Gateway]:
-    """One that others could reach, while a test runs. `ann` and `bob` have no tokens; `eve` has."""
+    """A gateway that other machines could reach, while a test runs. `ann` and `bob` have no tokens; `eve` has one."""
     with open_office.client() as client:
         client.start_session("eve", token="a secret", role="orchestrator")
     with Gateway(open_office, "--host", "0.0.0.0") as gateway:
@@ -665,8 +665,8 @@ def test_beyond_this_machine_with_a_token(open_office: PostOffice, exposed: Gate
     refused(ask(exposed, head("/api/sessions/bob/messages", *EVE)), "FORBIDDEN")
 
 
-def test_beyond_this_machine_nobody_writes_under_another_name(exposed: Gateway) -> None:
-    """The older programs' calls name the sender in the body."""
+def test_beyond_this_machine_no_session_writes_under_another_name(exposed: Gateway) -> None:
+    """The legacy calls name the sender in the body."""
     text = b'{"content": "hello", "senderSessionId": "ann"}'
     lines = (*EVE, JSON, b"Content-Length: %d" % len(text))
     refused(ask(exposed, head("/api/sessions/bob/prompt", *lines, method="POST") + text), "FORBIDDEN")
@@ -695,8 +695,8 @@ def test_it_is_said_that_others_can_reach_it(open_office: PostOffice, exposed: G
 
 def test_up_says_that_others_can_reach_it() -> None:
     with open_shell(MAESTRO_HTTP="1", MAESTRO_HTTP_PORT="0") as shell:
-        told = shell.done("up", "--http-host", "0.0.0.0")
-        assert "other machines can reach the gateway: traffic is not encrypted" in told.err
+        done = shell.done("up", "--http-host", "0.0.0.0")
+        assert "other machines can reach the gateway: traffic is not encrypted" in done.err
         shell.done("down")
 
 
@@ -709,7 +709,7 @@ def test_a_limit_out_of_range(open_office: PostOffice) -> None:
 
 
 def test_a_connection_is_kept(gateway: Gateway) -> None:
-    """The guard costs nobody his connection who asks properly."""
+    """The guard closes no connection of a correct client."""
     connection = http.client.HTTPConnection(*gateway.address, timeout=wire_http.WAIT_S)
     for _ in range(20):
         connection.request("GET", "/health/live")

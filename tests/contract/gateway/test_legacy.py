@@ -1,4 +1,4 @@
-"""The calls of the programs that Maestro shipped before: as they make them, without a header or a key."""
+"""The calls of the programs that Maestro shipped before, as they make them: without a header or a key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def gateway(open_office: PostOffice) -> Iterator[Gateway]:
-    """Beside an office with `ann`, an orchestrator, and `bob` and `cyd`."""
+    """A gateway in front of a broker with `ann`, an orchestrator, and `bob` and `cyd`."""
     with Gateway(open_office) as gateway:
         for session, mode in (("ann", "coordinator"), ("bob", "worker"), ("cyd", "execute")):
             body = {"id": session, "name": f"{session}-name", "metadata": {"mode": mode}, "projectId": "shop"}
@@ -32,7 +32,7 @@ def gateway(open_office: PostOffice) -> Iterator[Gateway]:
 
 
 def texts(office: PostOffice, session: str) -> list[str]:
-    """What a mailbox holds, by seq."""
+    """The messages of a mailbox, by seq."""
     with office.client() as client:
         page = client.inbox(session=session, since=0, status=["pending", "delivered", "read"])
         return [message["message"] for message in page["messages"]]
@@ -78,7 +78,7 @@ def test_mail_and_its_reading(gateway: Gateway) -> None:
 
 
 def test_more_mail_than_one_confirmation_takes(open_office: PostOffice, gateway: Gateway) -> None:
-    """What is shown is read; the rest comes with the next reading."""
+    """Shown mail is read; the next call gets the rest."""
     sent = [f"number {number}" for number in range(300)]
     with open_office.client("ann") as client:
         for some in (sent[:150], sent[150:]):
@@ -97,7 +97,7 @@ def test_more_mail_than_one_confirmation_takes(open_office: PostOffice, gateway:
 
 @pytest.mark.parametrize("prefix", ["/api", "/api/v1"])
 def test_mail_is_not_read_without_its_body(open_office: PostOffice, gateway: Gateway, prefix: str) -> None:
-    """By HEAD; and what a page of another site has sent is refused, since it would count as read."""
+    """HEAD marks nothing as read. A GET from a page of another site would, and is refused."""
     with open_office.client("ann") as client:
         client.send("bob", "hello")
     assert gateway.ask("HEAD", f"{prefix}/sessions/bob/mail").status == 200
@@ -111,7 +111,7 @@ def test_mail_is_not_read_without_its_body(open_office: PostOffice, gateway: Gat
 
 
 def test_mail_that_the_reader_did_not_take_is_there_again(open_office: PostOffice, gateway: Gateway) -> None:
-    """It hung up before the end of the answer: nothing counts as read, and after the lease it comes again."""
+    """The client hung up before the end of the answer: nothing counts as read, and after the lease it comes again."""
     for number in range(30):
         with open_office.client("ann") as client:
             client.send("bob", f"{number} " + "x" * 9_000)
@@ -123,7 +123,7 @@ def test_mail_that_the_reader_did_not_take_is_there_again(open_office: PostOffic
     raw.sendall(b"GET /api/sessions/bob/mail HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert raw.recv(100)
     raw.close()
-    assert gateway.ask("GET", "/api/sessions/bob/mail").json == [], "it is under the lease of whoever hung up"
+    assert gateway.ask("GET", "/api/sessions/bob/mail").json == [], "it is under the lease of the client that hung up"
     with open_office.client() as client:
         page = client.inbox(session="bob", since=0, status=["pending", "delivered", "read"])
     assert {message["status"] for message in page["messages"]} == {"pending"}
@@ -131,7 +131,7 @@ def test_mail_that_the_reader_did_not_take_is_there_again(open_office: PostOffic
 
 @pytest.mark.parametrize("call", ["prompt", "mail"])
 def test_to_a_session_that_has_ended(gateway: Gateway, call: str) -> None:
-    """The original said "success" and lost it."""
+    """The original program answered "success" and lost it."""
     assert gateway.ask("PATCH", "/api/sessions/bob", {"status": "completed", "completedAt": 5}).status == 200
     body = {"content": "hello", "senderSessionId": "ann", "message": "hello", "fromSessionId": "ann"}
     answer = gateway.ask("POST", f"/api/sessions/bob/{call}", body)
@@ -155,7 +155,7 @@ def test_the_same_words_twice_are_two_messages(open_office: PostOffice, gateway:
 
 
 def test_a_repeat_after_an_answer_that_could_not_be_sent(open_office: PostOffice, gateway: Gateway) -> None:
-    """The client hangs up while the broker stands still; the message is accepted; the repeats are that message."""
+    """The client hangs up while the broker is paused. The message is accepted, and the repeats are that message."""
     body = json.dumps({"content": "once", "senderSessionId": "ann"}).encode()
     head = b"POST /api/sessions/bob/prompt HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     os.kill(open_office.pid, signal.SIGSTOP)
@@ -175,7 +175,7 @@ def test_a_repeat_after_an_answer_that_could_not_be_sent(open_office: PostOffice
 
 
 def test_a_repeat_after_a_503(open_office: PostOffice, gateway: Gateway) -> None:
-    """The broker is killed with the request in its hands; the client repeats, as it does, without a key."""
+    """The broker is killed during the request, and the client repeats it without a key, as it does."""
     open_office.environ["MAESTRO_AUTOSTART"] = "0"
     body = {"fromSessionId": "ann", "message": "once"}
     open_office.kill()

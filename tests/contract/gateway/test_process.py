@@ -1,4 +1,4 @@
-"""The gateway's process: its beginning, its end, and what is left of one that was killed."""
+"""The gateway's process: its start, its end, and the files of a killed one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def test_start_and_stop_at_once(open_office: PostOffice) -> None:
-    """Told to end in the moment in which it says that it is ready, it ends in order, whoever looks for it."""
+    """A gateway that is stopped at the moment of its report ends in order, while other processes look for it."""
     done = threading.Event()
 
     def look() -> None:
@@ -40,7 +40,7 @@ def test_start_and_stop_at_once(open_office: PostOffice) -> None:
 
 
 def test_the_address_of_one_that_was_killed_is_gone_at_the_next_start(open_office: PostOffice) -> None:
-    """Also where that start fails."""
+    """Also where the start fails."""
     gateway = Gateway(open_office)
     gateway.start()
     gateway.kill()
@@ -51,7 +51,7 @@ def test_the_address_of_one_that_was_killed_is_gone_at_the_next_start(open_offic
 
 
 def test_who_looks_for_one_finds_none_where_another_looks(open_office: PostOffice) -> None:
-    """The file has the pid of one that is gone."""
+    """The lock file has the pid of a process that has ended."""
     with Gateway(open_office):
         pass
     fd = os.open(paths.gateway_lock_file(open_office.data), os.O_RDWR)

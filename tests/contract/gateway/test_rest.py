@@ -1,4 +1,4 @@
-"""Each call of the HTTP gateway and each of its errors, at a real gateway before a real broker."""
+"""Each call of the HTTP gateway and each of its errors, with a real gateway and a real broker."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_kinds_of_json(standing: Gateway, kind: str) -> None:
 
 
 def test_a_body_over_the_brokers_limit(gateway: Gateway) -> None:
-    """The gateway leaves room for JSON's own; what is too much for it is not even read."""
+    """The gateway's limit allows for the JSON around the text; a larger body is not even read."""
     body = refused(send(gateway, "x" * (1 << 20)), 413, "FRAME_TOO_LARGE")
     assert body["actual"] > body["limit"] == 1 << 20
     body = refused(send(gateway, "x" * (2 << 20)), 413, "FRAME_TOO_LARGE")
@@ -146,7 +146,7 @@ def test_a_body_over_the_brokers_limit(gateway: Gateway) -> None:
 
 
 def test_senders_that_may_not(open_office: PostOffice, gateway: Gateway) -> None:
-    """Each before anything is looked at that is not theirs."""
+    """Each is refused before the broker looks at data that is not the caller's."""
     open_office.session("far", project="elsewhere")
     open_office.session("old")
     gateway.ask("PATCH", "/api/sessions/old", {"status": "completed"})
@@ -220,7 +220,7 @@ def test_reading_changes_nothing(gateway: Gateway) -> None:
 
 
 def test_steps_of_a_message(gateway: Gateway) -> None:
-    """Delivered, read, read again; and no step back."""
+    """Delivered, read, read again; and never back."""
     message = send(gateway).json
     path = f"/api/messages/{message['id']}"
     delivered = gateway.ask("PATCH", path, {"status": "delivered"}).json
@@ -243,7 +243,7 @@ def test_an_expired_message_takes_no_step(open_office: PostOffice, gateway: Gate
 
 
 def test_deleting(gateway: Gateway) -> None:
-    """By the receiver; gone for both."""
+    """The receiver deletes it, and it is gone for both."""
     path = f"/api/messages/{send(gateway).json['id']}"
     refused(gateway.ask("DELETE", path, headers=speaking("ann")), 403, "FORBIDDEN")
     answer = gateway.ask("DELETE", path)
@@ -287,7 +287,7 @@ def keyed(gateway: Gateway, key: str, text: str = "x", sender: str = "ann") -> A
 
 
 def test_a_key_makes_a_repeat_the_same_send(gateway: Gateway) -> None:
-    """The same answer, but for the header that says so; another text under it is a conflict."""
+    """A repeat gets the same answer with one header more; another text under the same id is a conflict."""
     first, again = keyed(gateway, "k 1"), keyed(gateway, "k 1")
     assert (first.status, again.status, again.json) == (201, 201, first.json)
     assert again.headers["idempotent-replayed"] == "true"
@@ -310,7 +310,7 @@ def test_the_bodys_id_goes_before_the_key(gateway: Gateway) -> None:
 
 
 def test_keys_that_are_none(gateway: Gateway) -> None:
-    """An empty one is a mistake, and not as good as no key."""
+    """An empty key is a mistake, and does not count as no key."""
     refused(keyed(gateway, ""), 400, "INVALID")
     assert keyed(gateway, "k" * 255).status == 201
     body = refused(keyed(gateway, "k" * 256), 400, "INVALID")
@@ -325,7 +325,7 @@ def test_a_repeat_of_what_was_deleted(gateway: Gateway) -> None:
 
 
 def test_many_at_once_with_one_key(gateway: Gateway) -> None:
-    """One message, and the same answer to all."""
+    """One message, and the same answer for all repeats."""
     answers: list[Answer] = []
     threads = [threading.Thread(target=lambda: answers.append(keyed(gateway, "k"))) for _ in range(8)]
     for thread in threads:
@@ -364,7 +364,7 @@ def test_a_full_mailbox(post_office: PostOffice) -> None:
 
 
 def test_a_broker_that_is_away(open_office: PostOffice, alone: Gateway) -> None:
-    """503 at once, with when to come again; and all is well when it is back."""
+    """503 at once, with the time to wait; and calls succeed when the broker is back."""
     gateway = alone
     open_office.kill()
     for answer in (send(gateway), gateway.ask("GET", "/api/sessions")):
@@ -384,7 +384,7 @@ def test_a_broker_that_is_away(open_office: PostOffice, alone: Gateway) -> None:
 
 
 def test_the_documented_session(gateway: Gateway) -> None:
-    """Every documented field is there, with nothing in it where there is nothing."""
+    """Every documented field is there, null or empty where the session has no value."""
     answer = gateway.ask("POST", "/api/sessions", {"metadata": {"mode": "coordinator"}, "unknown": 1})
     session = answer.json
     assert answer.status == 201
@@ -558,7 +558,7 @@ def test_both_prefixes_are_the_same(gateway: Gateway) -> None:
 
 
 def test_a_connection_serves_many_requests_without_a_wait(gateway: Gateway) -> None:
-    """An answer that waits for an acknowledgement takes 40 ms; twenty such are most of a second."""
+    """An answer that waits for a delayed acknowledgement takes 40 ms; twenty of them take most of a second."""
     connection = http.client.HTTPConnection(*gateway.address, timeout=20.0)
     took = []
     try:

@@ -1,4 +1,4 @@
-"""How often one REST call asks the broker: once."""
+"""A REST call is one request to the broker."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def ask(
 
 @pytest.fixture
 def office(open_office: PostOffice) -> PostOffice:
-    """With a message `m1` from ann to bob, and one `m2` to carol, who has a token."""
+    """A broker with a message `m1` from ann to bob, and `m2` from ann to carol, a session with a token."""
     open_office.session("carol", token=TOKEN)
     open_office.client("ann").send("bob", "hello", message_id="m1")
     open_office.client("ann").send("carol", "hello", message_id="m2")

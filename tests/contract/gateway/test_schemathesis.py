@@ -1,6 +1,6 @@
-"""The gateway is what `/openapi.json` says, for whatever is sent to it: no fault, no answer of another shape.
+"""The gateway does what `/openapi.json` says for any request: no fault, and no answer of another shape.
 
-Rule: schemathesis makes the requests, from the document alone, and judges the answers. The seed is printed and fixed.
+Rule: schemathesis makes the requests from the document alone, and judges the answers. The seed is fixed and printed.
 A check is left out by name only, with the reason beside it.
 """
 
@@ -22,19 +22,19 @@ SEED = 20_261_122
 LONG_CASES = 5_000
 
 LEFT_OUT = (
-    # What the broker's rules refuse can't all be said in a schema: a text of control characters alone, a name with a
-    # line end, an integer that JSON can hold and 64 bits can't, limits that a setting changes.
+    # A schema can't express all rules of the broker: a text of control characters alone, a name with a line end, an
+    # integer that JSON can hold and 64 bits can't, limits that a setting changes.
     "positive_data_acceptance",
     # Calls without a token are allowed from this machine, as documented, for sessions that were started without one.
     "ignored_auth",
-    # The operator, who is whoever names no session, may see every session's mail.
+    # A client without a session is the operator, and may see every session's mail.
     "object_level_authorization",
 )
 
 
 def cases(gateway: Gateway, directory: Path, most: int, *options: str) -> int:
-    """Run schemathesis against the gateway, at most `most` cases a call and phase; how many it made. Fails with what
-    it found."""
+    """Run schemathesis against the gateway, at most `most` cases for each call and phase. Returns the number of
+    cases, and fails with the findings."""
     command = [sys.executable, "-m", "schemathesis.cli"]
     if (directory / "schemathesis.toml").exists():
         command += ["--config-file", str(directory / "schemathesis.toml")]
@@ -51,16 +51,16 @@ def cases(gateway: Gateway, directory: Path, most: int, *options: str) -> int:
 
 
 def knowing(gateway: Gateway, directory: Path) -> list[str]:
-    """Options for requests that go beyond the door: as a session that there is, about mail that there is."""
+    """Options for requests that reach the broker's rules: of an existing session, about an existing message."""
     sent = gateway.ask("POST", "/api/sessions/bob/messages", {"message": "x"}, headers={"X-Session-ID": "ann"})
     lines = ["[parameters]", '"path.session" = "bob"', f'"path.message" = "{sent.json["id"]}"']
     (directory / "schemathesis.toml").write_text("\n".join(lines) + "\n")
-    # This would end the session for all that come after it.
+    # This would end the session for all later requests.
     return ["-H", "X-Session-ID: ann", "--exclude-operation-id", "sessions_change", "--phases", "fuzzing"]
 
 
 def test_a_few_hundred_requests(gateway: Gateway, tmp_path: Path) -> None:
-    """What is said first, and requests of every kind."""
+    """The documented examples, and requests of every kind."""
     made = cases(gateway, tmp_path, 15, "--phases", "examples,fuzzing,stateful")
     made += cases(gateway, tmp_path, 25, *knowing(gateway, tmp_path))
     assert made >= 200
@@ -69,7 +69,7 @@ def test_a_few_hundred_requests(gateway: Gateway, tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(1_800)
 def test_thousands_of_requests(gateway: Gateway, tmp_path: Path) -> None:
-    """The same for longer, with every boundary of every field."""
+    """More requests, with every boundary of every field."""
     made = cases(gateway, tmp_path, 170)
     made += cases(gateway, tmp_path, 170, *knowing(gateway, tmp_path))
     assert made >= LONG_CASES

@@ -1,4 +1,4 @@
-"""`maestro hooks install`, `uninstall` and `show`: settings changed as little as can be, and changed back."""
+"""`maestro hooks install`, `uninstall` and `show`: minimal changes of an agent's settings, and their reversal."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ ODD = [
 
 
 class Home:
-    """A scratch home directory, and `maestro` in it."""
+    """A temporary home directory, and calls of `maestro hooks` in it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -118,7 +118,7 @@ def commands(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_into_no_file_and_out_again(home: Home, agent: str) -> None:
+def test_install_without_a_file_and_uninstall(home: Home, agent: str) -> None:
     out = home.done("install", agent)
     path = home.path(agent)
     assert str(path) in out
@@ -139,15 +139,15 @@ def test_into_no_file_and_out_again(home: Home, agent: str) -> None:
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_what_else_is_in_it_stays(home: Home, agent: str) -> None:
+def test_other_settings_stay(home: Home, agent: str) -> None:
     path = home.put(agent, SETTINGS)
     path.chmod(0o644)
     home.done("install", agent)
     text = path.read_text()
     assert (path.parent / f"{path.name}.before-maestro").read_text() == SETTINGS
     assert [line for line in SETTINGS.splitlines() if line.rstrip(",") not in text] == []
-    theirs = [command for command in commands(text) if "maestro-hook" not in command]
-    assert theirs == ["notify-send done", "make fmt"]
+    others = [command for command in commands(text) if "maestro-hook" not in command]
+    assert others == ["notify-send done", "make fmt"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     home.done("install", agent)
     assert path.read_text() == text
@@ -156,7 +156,7 @@ def test_what_else_is_in_it_stays(home: Home, agent: str) -> None:
     assert sorted(os.listdir(path.parent)) == [path.name]
 
 
-def test_comments_stay_where_the_agent_has_them(home: Home) -> None:
+def test_comments_stay_where_the_agent_allows_them(home: Home) -> None:
     path = home.put("gemini-cli", COMMENTED)
     home.done("install", "gemini-cli")
     text = path.read_text()
@@ -168,7 +168,7 @@ def test_comments_stay_where_the_agent_has_them(home: Home) -> None:
 
 
 @pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))
-def test_byte_for_byte(home: Home, text: str) -> None:
+def test_uninstall_restores_the_text_byte_for_byte(home: Home, text: str) -> None:
     path = home.put("claude-code", text)
     home.done("install", "claude-code")
     assert len([command for command in commands(path.read_bytes().decode()) if "maestro-hook" in command]) == 5
@@ -176,7 +176,7 @@ def test_byte_for_byte(home: Home, text: str) -> None:
     assert path.read_bytes() == text.encode()
 
 
-def test_only_ours_go_from_a_file_that_was_changed_since(home: Home) -> None:
+def test_only_our_entries_are_removed_from_a_file_that_has_changed(home: Home) -> None:
     path = home.put("claude-code", SETTINGS)
     home.done("install", "claude-code")
     document = json.loads(path.read_text())
@@ -203,7 +203,7 @@ def test_another_installation_is_replaced(home: Home) -> None:
     assert path.read_text() == SETTINGS
 
 
-def test_a_symlink_stays_one(home: Home) -> None:
+def test_a_symlink_stays_a_symlink(home: Home) -> None:
     real = home.root / "dotfiles" / "claude.json"
     real.parent.mkdir()
     real.write_text(SETTINGS)
@@ -226,7 +226,7 @@ def test_a_symlink_stays_one(home: Home) -> None:
         ("gemini-cli", "GEMINI_CLI_HOME", ".gemini/settings.json"),
     ],
 )
-def test_where_the_agent_was_told_to_look(home: Home, agent: str, variable: str, file: str) -> None:
+def test_a_variable_moves_the_settings_file(home: Home, agent: str, variable: str, file: str) -> None:
     elsewhere = home.root / "elsewhere"
     home.environ[variable] = str(elsewhere)
     home.done("install", agent)
@@ -264,7 +264,7 @@ def test_in_a_project(home: Home, agent: str) -> None:
     ],
     ids=range(13),
 )
-def test_what_cannot_be_read_is_refused(home: Home, text: str) -> None:
+def test_settings_that_cannot_be_read_are_refused(home: Home, text: str) -> None:
     path = home.put("claude-code", text)
     ran = home.run("install", "claude-code", "--json")
     assert ran.returncode == exit_codes.USAGE
@@ -276,7 +276,7 @@ def test_what_cannot_be_read_is_refused(home: Home, text: str) -> None:
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_what_is_no_text_or_no_file_is_refused(home: Home) -> None:
+def test_bytes_that_are_not_text_and_directories_are_refused(home: Home) -> None:
     path = home.path("claude-code")
     path.parent.mkdir()
     path.write_bytes(b'{"a": "\xff"}')
@@ -334,7 +334,7 @@ def test_the_script_names_the_interpreter_and_is_private(home: Home) -> None:
     assert subprocess.run(["sh", "-n", script], check=False).returncode == 0
 
 
-def test_a_command_whose_script_is_gone_is_quiet(home: Home) -> None:
+def test_a_command_without_its_script_prints_nothing(home: Home) -> None:
     home.done("install", "claude-code")
     [command, *_] = commands(home.path("claude-code").read_text())
     os.unlink(os.path.join(home.data, "hooks", "maestro-hook"))
@@ -343,7 +343,7 @@ def test_a_command_whose_script_is_gone_is_quiet(home: Home) -> None:
         assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")
 
 
-def test_a_path_that_no_shell_reads_is_refused(home: Home) -> None:
+def test_a_path_that_shells_read_differently_is_refused(home: Home) -> None:
     ran = home.run("install", "claude-code", MAESTRO_DATA_DIR=str(home.root / "a\\b"))
     assert ran.returncode == exit_codes.USAGE
     assert not home.path("claude-code").exists()
@@ -370,8 +370,10 @@ documents = st.tuples(
 
 @given(documents)
 @settings(deadline=None, max_examples=200)
-def test_in_and_out_of_any_settings(made: tuple[dict[str, Any], dict[str, Any] | None, Any, bool]) -> None:
-    """Without the text from before, too: what remains means the same, apart from what was empty."""
+def test_entries_are_added_to_any_settings_and_removed(
+    made: tuple[dict[str, Any], dict[str, Any] | None, Any, bool],
+) -> None:
+    """Also without the backup: the other settings keep their values; only empty lists and objects disappear."""
     rest, hooks, indent, front = made
     rest.pop("hooks", None)
     document = rest if hooks is None else {"hooks": hooks, **rest} if front else {**rest, "hooks": hooks}
@@ -388,7 +390,7 @@ def test_in_and_out_of_any_settings(made: tuple[dict[str, Any], dict[str, Any] |
     assert out == ({**rest, "hooks": left} if left else rest)
 
 
-def test_a_wrong_name_is_refused() -> None:
+def test_an_unknown_agent_is_refused() -> None:
     from maestro_cli.hooks import agents
 
     with pytest.raises(MaestroError, match="no hooks are known for 'vim'"):

@@ -1,4 +1,4 @@
-"""Hooks, called as an agent calls them: mail in the context once, in the agent's form, and never any harm."""
+"""Hook calls: mail enters the context once, in the agent's format; errors never affect the agent."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ AT_END = {"claude-code": "Stop", "codex": "Stop", "gemini-cli": "AfterAgent"}
 
 
 class Called(NamedTuple):
-    """One call of a hook that has ended."""
+    """The result of one hook call."""
 
     code: int
     out: bytes
     err: bytes
 
     def silent(self) -> bool:
-        """Whether the agent was told nothing at all."""
+        """Whether the hook printed nothing and succeeded."""
         return (self.code, self.out, self.err) == (0, b"", b"")
 
     def text(self, agent: str, event: str) -> str:
-        """What enters the context; fails where the answer is not in the agent's form."""
+        """The text that enters the context. Fails if the answer is not in the agent's format."""
         assert (self.code, self.err) == (0, b"")
         answer = json.loads(self.out)
         jsonschema.validate(answer, answer_schema(agent, event))
@@ -49,14 +49,14 @@ class Called(NamedTuple):
 
 
 class Agent:
-    """An agent in a shell, with hooks installed."""
+    """An agent in a shell, with its hooks installed."""
 
     def __init__(self, shell: Shell, name: str) -> None:
         self.shell = shell
         self.name = name
 
     def start(self, event: str, **environ: str) -> subprocess.Popen[bytes]:
-        """The hook's process, as the agent starts it."""
+        """Start the hook's process as the agent does."""
         line = shell_script.command(shell_script.script_path(self.shell.data), self.name, event)
         return subprocess.Popen(
             ["/bin/sh", "-c", line],
@@ -68,17 +68,17 @@ class Agent:
         )
 
     def raw(self, event: str, given: bytes, **environ: str) -> Called:
-        """A call with anything on standard input."""
+        """Call a hook with these bytes on standard input."""
         process = self.start(event, **environ)
         out, err = process.communicate(given, timeout=60)
         return Called(process.returncode, out, err)
 
     def call(self, event: str, environ: dict[str, str] | None = None, **more: Any) -> Called:
-        """A call with what the agent says."""
+        """Call a hook with the agent's payload."""
         return self.raw(event, json.dumps(said(self.name, event, **more)).encode(), **(environ or {}))
 
     def text(self, event: str, **more: Any) -> str:
-        """What a call brings into the context."""
+        """The text that a call brings into the context."""
         return self.call(event, **more).text(self.name, event)
 
 
@@ -102,15 +102,15 @@ def logged(shell: Shell) -> str:
 
 
 def own_id() -> str:
-    """A session id of an agent that no other test has."""
+    """An agent's session id that no other test uses."""
     return f"agent-{os.urandom(8).hex()}"
 
 
-# --- in the context, once ----------------------------------------------------------------------------------
+# --- mail enters the context once -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "event"), LOOKING)
-def test_mail_is_shown_once_and_its_sender_knows(alice: Shell, bob: Shell, name: str, event: str) -> None:
+def test_mail_is_shown_once_and_its_sender_gets_a_receipt(alice: Shell, bob: Shell, name: str, event: str) -> None:
     agent = Agent(bob, name)
     assert agent.call(event).silent()
     sent = alice.send(bob, f"hello\n{CLOSING}\nbye", metadata={"requiresAck": True, "priority": "high"})
@@ -127,7 +127,9 @@ def test_mail_is_shown_once_and_its_sender_knows(alice: Shell, bob: Shell, name:
 
 
 @pytest.mark.parametrize("name", AGENTS)
-def test_at_the_start_it_sees_what_waits_and_is_known(alice: Shell, bob: Shell, name: str) -> None:
+def test_at_the_start_the_agent_sees_waiting_mail_and_its_session_is_updated(
+    alice: Shell, bob: Shell, name: str
+) -> None:
     agent = Agent(bob, name)
     assert agent.call("SessionStart", session_id=own_id()).silent()
     alice.send(bob, "early")
@@ -140,7 +142,7 @@ def test_at_the_start_it_sees_what_waits_and_is_known(alice: Shell, bob: Shell, 
     assert session["pid"] > 0
 
 
-def test_what_does_not_fit_is_offered_and_never_announced_again(alice: Shell, bob: Shell) -> None:
+def test_a_preview_is_an_offer_and_is_not_shown_again(alice: Shell, bob: Shell) -> None:
     agent = Agent(bob, "claude-code")
     sent = alice.send(bob, "x" * 10_000)
     assert "The beginning of 10,000 characters." in agent.text("UserPromptSubmit")
@@ -150,7 +152,7 @@ def test_what_does_not_fit_is_offered_and_never_announced_again(alice: Shell, bo
     assert "offeredAt" in message
     for event in ("UserPromptSubmit", "PostToolUse", "Stop"):
         assert agent.call(event).silent()
-    # At once: the hook holds nothing back.
+    # At once: the hook has released its lease.
     assert [found["id"] for found in bob.inbox()] == [sent]
 
 
@@ -212,10 +214,10 @@ def test_four_calls_at_once_beside_a_watch(alice: Shell, bob: Shell) -> None:
         assert sum(f"\n{message_id} from " in text for text in texts) + watched.count(message_id) == 1
 
 
-# --- when not ----------------------------------------------------------------------------------------------
+# --- no mail ------------------------------------------------------------------------------------------------
 
 
-def test_not_inside_a_subagent_nor_behind_the_tool_that_ran_one(alice: Shell, bob: Shell) -> None:
+def test_no_mail_inside_a_subagent_or_after_the_tool_that_ran_it(alice: Shell, bob: Shell) -> None:
     agent = Agent(bob, "claude-code")
     sent = alice.send(bob, "for the main agent")
     assert agent.call("PostToolUse", agent_id="a1b2", agent_type="Explore").silent()
@@ -226,13 +228,13 @@ def test_not_inside_a_subagent_nor_behind_the_tool_that_ran_one(alice: Shell, bo
 
 
 @pytest.mark.parametrize("name", AGENTS)
-def test_a_turn_s_end_is_put_off_three_times_in_a_row(alice: Shell, bob: Shell, name: str) -> None:
+def test_a_turn_is_continued_at_most_three_times_in_a_row(alice: Shell, bob: Shell, name: str) -> None:
     agent = Agent(bob, name)
     event = AT_END[name]
     for number in range(3):
         alice.send(bob, f"number {number}")
         assert f"| number {number}" in agent.text(event, stop_hook_active=number > 0)
-        assert agent.call(event, stop_hook_active=True).silent(), "not for the same again"
+        assert agent.call(event, stop_hook_active=True).silent(), "the same message does not continue it again"
     last = alice.send(bob, "one too many")
     assert agent.call(event, stop_hook_active=True).silent()
     assert alice.state(last) == "pending"
@@ -240,7 +242,7 @@ def test_a_turn_s_end_is_put_off_three_times_in_a_row(alice: Shell, bob: Shell, 
 
 
 @pytest.mark.parametrize("name", AGENTS)
-def test_who_writes_to_an_agent_at_work_is_told_so(alice: Shell, bob: Shell, name: str) -> None:
+def test_a_sender_learns_whether_the_agent_works(alice: Shell, bob: Shell, name: str) -> None:
     def reach(text: str) -> str:
         with alice.client() as client:
             return client.send(bob.session_id, text)["reach"]
@@ -254,11 +256,11 @@ def test_who_writes_to_an_agent_at_work_is_told_so(alice: Shell, bob: Shell, nam
     assert status(bob, bob.session_id) == "working"
     assert reach("three") == "tool"
     assert "| three" in agent.text(AT_END[name])
-    assert status(bob, bob.session_id) == "working", "the turn goes on"
+    assert status(bob, bob.session_id) == "working", "the turn continues"
     assert agent.call(AT_END[name], stop_hook_active=True).silent()
     assert status(bob, bob.session_id) == "idle"
     assert reach("four") == "prompt"
-    # An agent that was killed, or has ended, in the middle of a turn.
+    # The agent was killed, or has ended, in the middle of a turn.
     for event in ("SessionStart", "SessionEnd"):
         assert agent.text(AT_PROMPT[name])
         assert status(bob, bob.session_id) == "working"
@@ -267,7 +269,7 @@ def test_who_writes_to_an_agent_at_work_is_told_so(alice: Shell, bob: Shell, nam
         reach("more")
 
 
-# --- whose mail --------------------------------------------------------------------------------------------
+# --- which mailbox -----------------------------------------------------------------------------------------
 
 
 def test_claude_code_without_a_session_gets_one(alice: Shell, person: Shell) -> None:
@@ -275,13 +277,13 @@ def test_claude_code_without_a_session_gets_one(alice: Shell, person: Shell) -> 
     env_file = os.path.join(person.root, f"env-{os.urandom(4).hex()}")
     own = own_id()
     text = agent.text("SessionStart", session_id=own, environ={"CLAUDE_ENV_FILE": env_file})
-    told = subprocess.run(
+    shown = subprocess.run(
         ["sh", "-c", '. "$0" && echo "$MAESTRO_SESSION_ID" && echo "$MAESTRO_DATA_DIR"', env_file],
         capture_output=True,
         text=True,
         check=True,
     )
-    session, data = told.stdout.split("\n")[:2]
+    session, data = shown.stdout.split("\n")[:2]
     assert data == person.data
     assert f"You are {session}, worker, " in text
     with person.client() as operator:
@@ -291,7 +293,7 @@ def test_claude_code_without_a_session_gets_one(alice: Shell, person: Shell) -> 
         sent = client.send(session, "to the new one")["id"]
     assert "| to the new one" in agent.text("UserPromptSubmit", session_id=own)
     assert alice.state(sent) == "delivered"
-    # Resumed and compacted, it is the same.
+    # After a resume and a compaction it is the same session.
     for source in ("resume", "compact"):
         again = agent.text("SessionStart", session_id=own, source=source, environ={"CLAUDE_ENV_FILE": env_file})
         assert f"You are {session}, " in again
@@ -353,7 +355,7 @@ def test_where_the_shell_cannot_be_given_the_session_each_command_names_it(
     text = agent.text(AFTER_TOOL[name], session_id=own)
     [answer] = [line for line in text.splitlines() if line.startswith("Answer: ")]
     assert answer.startswith(f"Answer: MAESTRO_SESSION_ID={session} ")
-    # As the agent's shell would run it, with the `maestro` of this checkout.
+    # Run it as the agent's shell would, with the `maestro` of this checkout.
     ran = person.like(MAESTRO_SESSION_ID=session).run("message", "read", sent)
     assert ran.code == 0, ran
     agent.call("SessionEnd", session_id=own)
@@ -382,7 +384,7 @@ def test_no_session_at_all(person: Shell, name: str, event: str) -> None:
     assert Agent(person, name).call(event, session_id=own_id()).silent()
 
 
-# --- what goes wrong ---------------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -400,7 +402,7 @@ def test_no_session_at_all(person: Shell, name: str, event: str) -> None:
     ids=["empty", "text", "list", "null", "number", "bytes", "path", "deep"],
 )
 @pytest.mark.parametrize(("name", "event"), [("claude-code", "SessionStart"), ("codex", "Stop")])
-def test_wrong_input_does_no_harm(person: Shell, name: str, event: str, given: bytes) -> None:
+def test_invalid_input_does_not_affect_the_agent(person: Shell, name: str, event: str, given: bytes) -> None:
     before = logged(person)
     called = Agent(person, name).raw(event, given)
     assert called.silent()
@@ -408,7 +410,7 @@ def test_wrong_input_does_no_harm(person: Shell, name: str, event: str, given: b
         assert "claude-code SessionStart" in logged(person)[len(before) :]
 
 
-def test_a_huge_tool_result_is_no_obstacle(alice: Shell, bob: Shell) -> None:
+def test_a_huge_tool_result_is_accepted(alice: Shell, bob: Shell) -> None:
     agent = Agent(bob, "claude-code")
     assert agent.call("PostToolUse", tool_response={"stdout": "y" * (8 << 20)}).silent()
     alice.send(bob, "hello")
@@ -417,10 +419,10 @@ def test_a_huge_tool_result_is_no_obstacle(alice: Shell, bob: Shell) -> None:
 
 @pytest.mark.parametrize("place", ["first", "last"])
 def test_the_session_id_in_a_large_input(alice: Shell, bob: Shell, person: Shell, place: str) -> None:
-    """First, it says whose mail it is; last, the environment does. Neither takes long."""
+    """At the beginning, it decides the mailbox; at the end, the environment does. Both are fast."""
     own = own_id()
     Agent(bob, "codex").call("SessionStart", session_id=own)
-    # The environment names a session that has no mail, so that only the id can bring any; and the other way round.
+    # With the id first, the environment names a session without mail; with the id last, one with mail.
     shell = person.session() if place == "first" else bob
     large = said("codex", "PostToolUse", tool_response="y" * (1 << 20))
     del large["session_id"]
@@ -435,7 +437,7 @@ def test_the_session_id_in_a_large_input(alice: Shell, bob: Shell, person: Shell
         file.write(shell_script.text(bob.data, fake))
     alice.send(bob, "hello")
     pending = os.path.join(bob.data, "messages", "by-receiver", bob.session_id, ".pending")
-    eventually(lambda: os.path.exists(pending), "the mark is there")
+    eventually(lambda: os.path.exists(pending), "the marker exists")
     raw = json.dumps(given).encode()
     began = time.perf_counter()
     subprocess.run(["sh", script, "codex", "PostToolUse"], env=shell.environ, input=raw, check=True)
@@ -446,15 +448,15 @@ def test_the_session_id_in_a_large_input(alice: Shell, bob: Shell, person: Shell
 
 
 @pytest.mark.parametrize("arguments", [["vim", "Stop"], ["codex", "Sotp"], ["codex"], [], ["codex", "Stop", "more"]])
-def test_a_wrong_call_ends_well_and_is_logged(person: Shell, arguments: list[str]) -> None:
+def test_a_wrong_call_succeeds_and_is_logged(person: Shell, arguments: list[str]) -> None:
     before = logged(person)
     ran = person.run("hooks", "run", *arguments, stdin=b"{}")
     assert (ran.code, ran.out, ran.err) == (0, "", "")
     assert "INVALID" in logged(person)[len(before) :]
 
 
-def test_a_fault_of_ours_is_not_the_agent_s(bob: Shell) -> None:
-    """A file stands where a directory must be."""
+def test_an_unexpected_error_does_not_affect_the_agent(bob: Shell) -> None:
+    """A file is in the place of a directory."""
     with open_shell(MAESTRO_AUTOSTART="0") as broken:
         os.makedirs(broken.data)
         for name in ("hooks", "logs"):
@@ -466,7 +468,7 @@ def test_a_fault_of_ours_is_not_the_agent_s(bob: Shell) -> None:
 
 
 @pytest.mark.parametrize(("name", "event"), EVENTS)
-def test_no_broker_and_none_may_be_started(name: str, event: str) -> None:
+def test_no_broker_and_no_autostart(name: str, event: str) -> None:
     with open_shell(MAESTRO_AUTOSTART="0", MAESTRO_SESSION_ID="sess_x") as shell:
         shell_script.write(shell.data, sys.executable)
         mailbox = os.path.join(shell.data, "messages", "by-receiver", "sess_x")
@@ -488,7 +490,7 @@ def test_a_killed_broker_is_started_again() -> None:
         assert "| survivor" in Agent(bob, "claude-code").text("UserPromptSubmit")
 
 
-def test_a_paused_broker_costs_seconds_and_nothing_else() -> None:
+def test_a_paused_broker_only_delays_the_hook() -> None:
     with open_shell(MAESTRO_RATE_LIMIT="0") as shell:
         shell_script.write(shell.data, sys.executable)
         alice, bob = shell.session(role="orchestrator"), shell.session()
@@ -518,7 +520,7 @@ def test_a_closed_output_delivers_nothing(alice: Shell, bob: Shell) -> None:
     assert [found["id"] for found in bob.inbox()] == [sent]
 
 
-def test_an_interpreter_that_is_gone_is_no_harm(alice: Shell, bob: Shell) -> None:
+def test_a_missing_interpreter_does_not_affect_the_agent(alice: Shell, bob: Shell) -> None:
     alice.send(bob, "hello")
     script = os.path.join(bob.root, "gone")
     with open(script, "w", encoding="utf-8") as file:
@@ -529,12 +531,12 @@ def test_an_interpreter_that_is_gone_is_no_harm(alice: Shell, bob: Shell) -> Non
     assert Called(ran.returncode, ran.stdout, ran.stderr).silent()
 
 
-# --- what it costs -----------------------------------------------------------------------------------------
+# --- cost -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("known_by", ["environment", "file"])
 def test_without_mail_no_python_is_started(person: Shell, bob: Shell, known_by: str) -> None:
-    """Shown by an interpreter that leaves a trace."""
+    """The script calls a fake interpreter, which writes a trace file."""
     trace = os.path.join(bob.root, f"trace-{known_by}")
     fake = os.path.join(bob.root, f"python-{known_by}")
     with open(fake, "w", encoding="utf-8") as file:
@@ -562,8 +564,8 @@ def test_without_mail_no_python_is_started(person: Shell, bob: Shell, known_by: 
     assert os.path.exists(trace)
 
 
-def test_what_it_costs_without_mail(bob: Shell, capsys: pytest.CaptureFixture[str]) -> None:
-    """Under 3 ms on a machine with time to spare; asserted is the ratio, which a busy one leaves as it is."""
+def test_the_cost_without_mail(bob: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    """Under 3 ms on an idle machine. The assertion is about a ratio, which does not depend on the load."""
     agent = Agent(bob, "claude-code")
     own = own_id()
     agent.call("SessionStart", session_id=own)
@@ -578,7 +580,7 @@ def test_what_it_costs_without_mail(bob: Shell, capsys: pytest.CaptureFixture[st
 
 
 def _medians_ms(commands: tuple[list[str], ...], given: str, environ: dict[str, str]) -> list[float]:
-    """Of 100 runs each, taken in turns."""
+    """The medians of 100 runs of each command, in turns."""
     taken: list[list[float]] = [[] for _ in commands]
     for _ in range(100):
         for command, times in zip(commands, taken, strict=True):
@@ -593,7 +595,7 @@ def _medians_ms(commands: tuple[list[str], ...], given: str, environ: dict[str, 
 
 
 def test_no_parser_is_imported(bob: Shell) -> None:
-    """What takes longest to import is not needed for a call."""
+    """A hook call does not import the slowest packages."""
     script = (
         "import sys; sys.argv[1:] = ['hooks', 'run', 'claude-code', 'Stop']\n"
         "from maestro_cli.main import main\ncode = main()\n"

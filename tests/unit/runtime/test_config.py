@@ -40,7 +40,7 @@ shop = { retention = "30d" }  # [nothing]
 
 
 def wrong(text: str | bytes) -> MaestroError:
-    """What is told of a file that is wrong."""
+    """The error that a wrong file causes."""
     with pytest.raises(MaestroError) as caught:
         config.parse(text if isinstance(text, bytes) else text.encode(), "config.toml")
     assert caught.value.code == "BAD_SETTING"
@@ -93,7 +93,7 @@ def test_what_a_file_says_and_where() -> None:
         ("[projects]\nshop = {retention = '3d', x = [1, {y = 2},\n]}\n", 2, "unknown key 'x'"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(text: str, line: int, words: str) -> None:
+def test_an_error_names_its_line(text: str, line: int, words: str) -> None:
     error = wrong(text)
     assert error.message.startswith(f"config.toml line {line}: "), error.message
     assert words in error.message
@@ -101,7 +101,7 @@ def test_what_is_wrong_is_told_with_its_line(text: str, line: int, words: str) -
     assert error.details == {"path": "config.toml", "line": line}
 
 
-def test_what_is_wrong_is_told_with_what_would_be_right() -> None:
+def test_an_error_names_what_would_be_right() -> None:
     for text, hint in (
         ("rate_limit = 5\n", "Put it below a line [limits]."),
         ("[limits]\nrequire_token = 'maybe'\n", "Give true or false."),

@@ -1,4 +1,4 @@
-"""The one error: its body, and what is made of any other body."""
+"""MaestroError: its body, and the error that is made from any other body."""
 
 from __future__ import annotations
 

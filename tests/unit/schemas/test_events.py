@@ -23,17 +23,17 @@ def test_an_accepted_message_is_three_documented_events() -> None:
     ]
 
 
-def test_a_delivery_is_told_to_both() -> None:
+def test_a_delivery_has_names_for_both_parties() -> None:
     event = Event(lsn=1, at=2, event="message.delivered", id="m", sender="sess_a", receiver="sess_b")
     assert expand(event) == [("message:delivered", "sess_b"), ("session:message_delivered", "sess_a")]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_told_about_a_session_that_is_not_named(name: EventName) -> None:
+def test_a_missing_party_gets_no_name(name: EventName) -> None:
     assert expand(Event(lsn=1, at=2, event=name)) == []
 
 
-def test_documented_names_are_told_for_all_but_these() -> None:
+def test_all_events_but_these_have_documented_names() -> None:
     silent = {
         name for name in NAMES if not expand(Event(lsn=1, at=2, event=name, sender="a", receiver="b", session="c"))
     }

@@ -1,4 +1,4 @@
-"""The golden vectors hold both codecs, and so the broker and every client, to the same bytes."""
+"""Golden vectors: both codecs, the broker's and the clients', write and read the same bytes."""
 
 from __future__ import annotations
 

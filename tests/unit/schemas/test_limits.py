@@ -137,7 +137,7 @@ def test_values_out_of_range_or_reason(name: str, text: str) -> None:
     assert len(caught.value.message) < 300
 
 
-def test_a_value_out_of_range_is_told_with_both_numbers() -> None:
+def test_the_error_of_a_value_out_of_range_has_both_numbers() -> None:
     with pytest.raises(MaestroError) as caught:
         parse_limit("text_chars_max", "300000")
     assert (caught.value.limit, caught.value.actual) == (200_000, 300_000)
@@ -261,7 +261,7 @@ def test_a_lease_and_the_rate_window_fit_their_limits() -> None:
 
 
 def test_a_wrong_value_says_where_it_stands() -> None:
-    """Nobody has just typed it."""
+    """The user did not just type it, so the error names the origin."""
     for config, environ, place in (
         ({"rate_limt": 5}, {}, "/x/config.toml"),
         ({"rate_limit": "many"}, {}, "/x/config.toml"),

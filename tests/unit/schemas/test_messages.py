@@ -1,4 +1,4 @@
-"""Messages and sessions: what is absent is left out, and what is unknown is passed over or refused."""
+"""Messages and sessions: absent fields are left out, unknown fields are ignored or refused."""
 
 from __future__ import annotations
 

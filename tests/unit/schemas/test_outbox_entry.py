@@ -50,7 +50,7 @@ def test_what_was_written_is_read(entry: OutboxEntry) -> None:
 
 
 @pytest.mark.parametrize("vector", [v for v in vectors() if v.kind == "send" and v.file.startswith("requests")])
-def test_what_goes_over_the_wire_goes_through_the_outbox(vector: Any) -> None:
+def test_a_message_of_the_wire_survives_the_outbox(vector: Any) -> None:
     [outgoing] = vector.document["messages"]
     entry = OutboxEntry(1, "sess_a", None, outgoing)
     assert outbox_entry.decode(outbox_entry.encode(entry)).outgoing == outgoing

@@ -109,7 +109,7 @@ def test_what_is_unknown_is_refused_with_what_to_do(tmp_path: Path, says: str, p
     ("says", "advice"),
     [("maestro-data 4", "--upgrade"), ("maestro-data 2", "`maestro up`"), ("junk", "Look what wrote")],
 )
-def test_who_only_reads_is_told_what_to_do(tmp_path: Path, says: str, advice: str) -> None:
+def test_a_process_that_only_reads_gets_advice(tmp_path: Path, says: str, advice: str) -> None:
     with pytest.raises(MaestroError) as caught:
         data_dir.check_version(str(_directory(tmp_path, says)), 3, {2: lambda _: None})
     assert caught.value.code == "FORMAT_UNSUPPORTED"

@@ -244,7 +244,7 @@ def test_what_is_unsent_is_not_copied_for_each_piece_that_goes(desk: Desk) -> No
 
 
 def test_who_comes_and_asks_nothing_is_forgotten(desk: Desk) -> None:
-    """Clients look in so whether anybody listens, also where nobody ever asks anything."""
+    """Clients connect in this way only to see whether a broker listens; it must also work without any request."""
     for number in range(1, 4):
         desk.raw().close()
         desk.until(lambda closed=number: desk.router.closed == closed)  # type: ignore[misc]
@@ -322,7 +322,7 @@ def test_no_more_files(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.until(lambda: desk.router.opened == 1)
 
 
-def test_a_socket_that_somebody_holds(tmp_path: Path) -> None:
+def test_a_socket_that_another_process_holds(tmp_path: Path) -> None:
     path = str(tmp_path / "s")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:
         held.bind(path)

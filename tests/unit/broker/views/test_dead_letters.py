@@ -47,7 +47,7 @@ class Desk:
         )
 
     def expire(self, *numbers: int, sender: str = "ann", a_day: int = 0, files: bool = True) -> None:
-        """Expiries as the filer leaves them; with `a_day`, so many a day."""
+        """Expiries as the spool writer leaves them; `a_day` is their number per day."""
         events = []
         for number in numbers:
             if files:

@@ -99,7 +99,7 @@ def test_the_marker(scene: Scene) -> None:
 
 def test_a_mailbox_is_read_by_seq_and_foreign_files_are_put_away(scene: Scene) -> None:
     """Each with a report that says where it is now; hidden files are left alone."""
-    assert scan_mailbox(scene.spool, "nobody") == []
+    assert scan_mailbox(scene.spool, "absent") == []
     for number in (2, 1, 3):
         scene.spool.write_message(_message(f"m{number}", number))
     mailbox = scene.path("by-receiver", "bob")
@@ -127,7 +127,7 @@ def test_what_memory_knows_is_not_read(scene: Scene) -> None:
 
 
 def test_a_number_stands_once(scene: Scene) -> None:
-    """Of two messages that claim it, one is put away and told of, not hidden."""
+    """Of two messages that claim it, one is quarantined and reported, not hidden."""
     scene.spool.write_message(_message("m1", 1))
     scene.spool.write_message(_message("m2", 1))
     assert scan_mailbox(scene.spool, "bob") == [_message("m1", 1)]

@@ -173,8 +173,8 @@ def test_the_newest_events_need_no_file(tmp_path: Path) -> None:
     timeline.close()
 
 
-def test_what_is_gone_is_told(tmp_path: Path) -> None:
-    """The oldest file is removed by whoever keeps the disk clean."""
+def test_a_removed_file_is_reported(tmp_path: Path) -> None:
+    """A person or program that frees disk space removes the oldest file."""
     timeline = Timeline(str(tmp_path))
     assert timeline.begins_after(0) is None
     timeline.append(_events(1, 30, step_ms=DAY_MS // 10))

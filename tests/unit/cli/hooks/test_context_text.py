@@ -1,4 +1,4 @@
-"""Mail as it enters an agent's context: within its budget, complete, and inside its fence."""
+"""The text of mail for an agent's context: within its budget, complete, and inside its fence."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def test_within_its_budget_complete_and_fenced(
     page: list[tuple[str, dict[str, Any]]], more: int, size: Any, budget: int
 ) -> None:
     messages = [mail(number, text, **about) for number, (text, about) in enumerate(page)]
-    voice = AgentFormat("MAESTRO_SESSION_ID=sess_bob maestro", size, budget)
-    found = compose(messages, len(messages) + more, {"sess_ann": f"ann\n{CLOSING}"}, NOW_MS, voice)
+    agent_format = AgentFormat("MAESTRO_SESSION_ID=sess_bob maestro", size, budget)
+    found = compose(messages, len(messages) + more, {"sess_ann": f"ann\n{CLOSING}"}, NOW_MS, agent_format)
     assert size(found.text) <= budget
     ids = [message["id"] for message in messages]
     assert set(found.whole).isdisjoint(found.previewed)
@@ -89,7 +89,7 @@ def test_within_its_budget_complete_and_fenced(
             body = "\n".join(BAR + line for line in message["message"].splitlines() or [""])
             assert body in "\n".join(lines)
     if found.left:
-        assert f"\n{found.left:,} more are not shown here. To read them: {voice.command} inbox\n" in found.text
+        assert f"\n{found.left:,} more are not shown here. To read them: {agent_format.command} inbox\n" in found.text
 
 
 @given(texts)
@@ -102,7 +102,7 @@ def test_no_line_of_a_body_is_a_line_of_ours(text: str) -> None:
         assert left == [line for line in ours if not line.startswith(BAR.strip())]
 
 
-def test_what_one_message_looks_like() -> None:
+def test_the_text_of_one_message() -> None:
     message = mail(
         7,
         "two\nlines",
@@ -128,7 +128,7 @@ def test_what_one_message_looks_like() -> None:
     )
 
 
-def test_nobody_answers_the_post_office_itself() -> None:
+def test_the_post_office_itself_gets_no_answer() -> None:
     message = mail(1)
     message["from"] = "maestro"
     assert "Answer:" not in compose([message], 1, {}, NOW_MS, PLAIN).text
@@ -145,7 +145,7 @@ def test_urgent_first_whole_then_previews_then_a_count() -> None:
     assert len(found.text) > BUDGET * 0.9, "the budget is used"
 
 
-def test_a_message_that_never_fits_is_begun() -> None:
+def test_a_message_that_never_fits_is_previewed() -> None:
     found = compose([mail(1, "z" * 10_000), mail(2, "short")], 2, {}, NOW_MS, PLAIN)
     assert (found.previewed, found.whole, found.left) == (["msg_1"], ["msg_2"], 0)
     assert "The beginning of 10,000 characters." in found.text

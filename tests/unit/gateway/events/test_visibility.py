@@ -1,4 +1,4 @@
-"""Who may see an event, while several learn of the sessions at the same time."""
+"""The sessions that may see an event, while several tasks learn of sessions at the same time."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ OLD_TOO = Event(lsn=3, at=3, event="session.started", session="bob")
 
 
 class Broker:
-    """Knows sessions by their projects; what is asked of those in `held` waits until `let_go`."""
+    """Knows sessions by their projects. A request for a session in `held` waits until `release`."""
 
     def __init__(self, **projects: str) -> None:
         self.projects = projects
         self.asked: list[str] = []
         self.held: set[str] = set()
-        self._let_go = asyncio.Event()
+        self._released = asyncio.Event()
 
     async def session(self, session: str | None = None, *, caller: Caller | None = None) -> dict[str, Any]:
-        """As the client's."""
+        """As `AsyncClient.session`."""
         session = session or (caller.session if caller is not None else None) or ""
         self.asked.append(session)
         project = self.projects.get(session)
         if session in self.held:
-            await self._let_go.wait()
+            await self._released.wait()
         if project is None:
             raise MaestroError("SESSION_NOT_FOUND", "no such session")
         return {"id": session, "projectId": project, "role": "orchestrator"}
 
-    def let_go(self) -> None:
-        """Of all."""
-        self._let_go.set()
+    def release(self) -> None:
+        """Answer all requests."""
+        self._released.set()
 
     async def until_asked(self, count: int) -> None:
-        """So many times in all."""
+        """Wait until there were `count` requests in all."""
         for _ in range(100):
             if len(self.asked) >= count:
                 return
@@ -50,16 +50,16 @@ class Broker:
         raise AssertionError(self.asked)
 
     def directory(self) -> Directory:
-        """One that asks here."""
+        """A directory that asks this broker."""
         return Directory(self.broker_link())
 
     def broker_link(self) -> Any:
-        """What stands before it."""
+        """The link to it."""
         return SimpleNamespace(client=self)
 
 
 def test_a_replay_takes_nothing_from_the_live_ones() -> None:
-    """While it asks again for whom its old events name, an orchestrator of theirs still sees what happens now."""
+    """While sessions of old events are asked for again, an orchestrator of their project still sees new events."""
 
     async def scene() -> None:
         broker = Broker(bob="shop", cyd="shop")
@@ -70,7 +70,7 @@ def test_a_replay_takes_nothing_from_the_live_ones() -> None:
         replay = asyncio.create_task(directory.learn([OLD, OLD_TOO]))
         await broker.until_asked(4)
         assert boss.sees(MAIL)
-        broker.let_go()
+        broker.release()
         await replay
         assert boss.sees(MAIL)
 
@@ -92,7 +92,7 @@ def test_what_an_event_says_has_changed_is_asked_for() -> None:
 
 
 def test_a_later_answer_is_not_overwritten() -> None:
-    """One that was asked for before, among others that take their time."""
+    """An earlier request's answer, among others that are slow, does not replace a newer one."""
 
     async def scene() -> None:
         broker = Broker(bob="shop", cyd="shop")
@@ -102,7 +102,7 @@ def test_a_later_answer_is_not_overwritten() -> None:
         await broker.until_asked(2)
         broker.projects["cyd"] = "office"
         await directory.learn([OLD])
-        broker.let_go()
+        broker.release()
         await first
         assert directory.project_of("cyd") == "office"
 
@@ -115,7 +115,7 @@ def test_what_is_in_doubt_counts_until_it_is_asked_for() -> None:
         directory = broker.directory()
         await directory.learn([MAIL])
         broker.projects |= {"bob": "office", "cyd": "office", "ann": "office"}
-        directory.doubt()
+        directory.mark_stale()
         assert directory.project_of("cyd") == "shop"
         await directory.learn([MAIL])
         assert directory.project_of("cyd") == "office"
@@ -127,14 +127,14 @@ def test_what_is_in_doubt_counts_until_it_is_asked_for() -> None:
 
 
 def test_who_is_admitted_is_known_as_it_is_now() -> None:
-    """Also where the directory is from a time before anybody read the events."""
+    """Also where the directory has sessions from a time before the feed was read."""
 
     async def scene() -> None:
         broker = Broker(ann="shop", bob="office", cyd="office")
         directory = broker.directory()
         await directory.learn([Event(lsn=1, at=1, event="session.started", session="ann")])
         broker.projects["ann"] = "office"
-        directory.doubt()
+        directory.mark_stale()
         boss = await authenticate(
             cast("Any", broker.broker_link()), GatewayOptions("/nowhere", {}), directory, Caller("ann")
         )

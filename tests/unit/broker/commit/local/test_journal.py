@@ -222,7 +222,7 @@ def test_release_keeps_what_is_needed_and_always_the_last(directory: str) -> Non
     journal.release(0)
     journal.release(firsts[1] - 2)
     assert len(segments(directory)) == len(firsts)
-    os.unlink(segments(directory)[0])  # somebody was quicker
+    os.unlink(segments(directory)[0])  # another process was quicker
     journal.release(firsts[2] - 1)
     assert [segment.named_lsn(os.path.basename(path)) for path in segments(directory)] == firsts[2:]
     assert first_segment_lsn(directory) == firsts[2]

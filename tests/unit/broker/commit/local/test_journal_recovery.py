@@ -88,7 +88,7 @@ def test_cut_at_every_byte_all_that_is_whole_before_the_cut_comes_back(directory
         whole = sum(end <= cut for end in ends)
         assert bodies(recovery) == numbered(whole), cut
         assert recovery.missing_lsns == [], cut
-        assert recovery.findings or cut < segment.HEADER_BYTES, "a file that is shorter than it was is told of"
+        assert recovery.findings or cut < segment.HEADER_BYTES, "a file that became shorter is reported"
         assert [one.reason for one in recovery.quarantined] == ["header"] * (cut < segment.HEADER_BYTES)
         abandon(journal)
         if cut % 8 == 0:
@@ -403,7 +403,7 @@ def test_a_renamed_segment_gets_its_name_back(several: str) -> None:
     assert first_lsns(several)[:4] == firsts[:4]
 
 
-def test_foreign_files_are_left_alone_and_told_of(several: str) -> None:
+def test_foreign_files_are_reported_and_not_changed(several: str) -> None:
     names = ["notes.txt", "00000000000000000001.seg.bak", "1.seg", "00000000000000000000.seg", "other.tmp"]
     for name in names:
         write(os.path.join(several, name), b"precious")
@@ -418,7 +418,7 @@ def test_foreign_files_are_left_alone_and_told_of(several: str) -> None:
     assert not left & {"spare.tmp", "ready-3", f"{segment.file_name(9)}.tmp"}
 
 
-def test_an_emptied_directory_under_a_checkpoint_is_told_of(directory: str) -> None:
+def test_an_emptied_directory_under_a_checkpoint_is_reported(directory: str) -> None:
     journal, recovery = open_journal(directory, after_lsn=12)
     assert recovery.records == []
     assert "no segment" in recovery.warnings()[0]
@@ -427,7 +427,7 @@ def test_an_emptied_directory_under_a_checkpoint_is_told_of(directory: str) -> N
 
 
 @pytest.mark.parametrize("kept", ["all", "none", "first"])
-def test_an_end_that_somebody_knows_of_is_missed(several: str, kept: str) -> None:
+def test_a_known_end_that_is_missing_is_reported(several: str, kept: str) -> None:
     every = segments(several)
     last = first_lsns(several)[1] - 1 if kept == "first" else 0
     for path in {"all": [], "none": every, "first": every[1:]}[kept]:

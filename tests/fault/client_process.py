@@ -1,9 +1,9 @@
-"""Solo: one client as a process of its own, which a test can stop, kill, or give another clock.
+"""Client process: one client in a process of its own, which a test can stop, kill, or give another clock.
 
-Rule: it prints a line for each answer or message, after it has it, and ends when its work is done or it is killed.
-`python solo.py send ROUTER SESSION TO PREFIX COUNT`, `send-fresh ROUTER SESSION TO COUNT` (ids made by the library),
-`queue DATA SESSION TO PREFIX COUNT`, `fill FOLDER COUNT` (empty entries), `watch DATA SESSION LEASE_MS`, or
-`take DATA SESSION LEASE_MS CONFIRMED HELD` (so many messages that it confirms, then so many that it does not).
+Rule: it prints a line for each reply or message after it has received it, and ends when its work is done. Its tasks:
+`send ROUTER SESSION TO PREFIX COUNT`; `send-new ROUTER SESSION TO COUNT` (the library makes the ids);
+`queue DATA SESSION TO PREFIX COUNT`; `fill FOLDER COUNT` (empty entries); `watch DATA SESSION LEASE_MS`;
+`take DATA SESSION LEASE_MS CONFIRMED HELD` (CONFIRMED messages that it confirms, then HELD that it does not).
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def text_of(message_id: str) -> str:
-    """What a solo client writes under an id."""
+    """The text that a client process sends with an id."""
     return f"the text of {message_id}"
 
 
-class Solo:
-    """A running one, for a test; `kill` it, or use it as a context manager, which kills it."""
+class ClientProcess:
+    """A running client process. A context manager, which kills it at the end."""
 
     def __init__(self, environ: Mapping[str, str], *arguments: str) -> None:
         command = [sys.executable, os.path.abspath(__file__), *arguments]
@@ -51,18 +51,18 @@ class Solo:
         return self._process.stdout
 
     def lines(self) -> Iterator[list[str]]:
-        """The words of each line, as they come, until it ends. (The last of a killed one may be cut: left out.)"""
+        """The words of each line, as it is printed, until the process ends. An incomplete last line is left out."""
         for line in self._out:
             if line.endswith(b"\n"):
                 yield line.decode().split()
 
     def kill(self) -> None:
-        """SIGKILL, and wait for its end; what it has printed can still be read."""
+        """Send SIGKILL, and wait for the end. Its output can still be read."""
         self._process.kill()
         self._process.wait()
 
     def wait(self) -> int:
-        """Its exit code, once it has ended by itself. Read its lines first."""
+        """Wait until it ends by itself. Returns its exit code. Read its lines first."""
         return self._process.wait(60.0)
 
 
@@ -74,7 +74,7 @@ def _send(router: str, session: str, to: str, prefix: str, count: str) -> None:
             print(message_id, result["seq"], flush=True)
 
 
-def _send_fresh(router: str, session: str, to: str, count: str) -> None:
+def _send_new(router: str, session: str, to: str, count: str) -> None:
     with Client(router, Caller(session)) as client:
         for _ in range(int(count)):
             result = client.send(to, "a text")
@@ -119,12 +119,12 @@ def _queue(data: str, session: str, to: str, prefix: str, count: str) -> None:
 
 
 if __name__ == "__main__":
-    work: dict[str, Callable[..., None]] = {
+    tasks: dict[str, Callable[..., None]] = {
         "send": _send,
-        "send-fresh": _send_fresh,
+        "send-new": _send_new,
         "queue": _queue,
         "fill": _fill,
         "watch": _watch,
         "take": _take,
     }
-    work[sys.argv[1]](*sys.argv[2:])
+    tasks[sys.argv[1]](*sys.argv[2:])

@@ -1,8 +1,8 @@
 """JSON Schema: the contract for programs in other languages.
 
 Rule: every `schemas/*.schema.json` and `documents.py` are generated from the Structs, never written by hand.
-`python -m maestro_schemas.json_schema` writes them into the checkout; `--check` fails when one differs. On the wire
-the documents are msgpack maps; a schema describes both forms.
+`python -m maestro_schemas.generators.json_schema` writes them into the checkout; `--check` fails when one differs. On
+the wire the documents are msgpack maps; a schema describes both forms.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from . import PROTOCOL_VERSION, commands, document_writer, events, messages, names, replies, requests, sessions
+from maestro_schemas import PROTOCOL_VERSION, commands, events, messages, names, replies, requests, sessions
+from maestro_schemas.errors import CODES
+
+from . import document_writer
 from .document_writer import in_wire_names
-from .errors import CODES
 from .field_comments import field_comments
 
 if TYPE_CHECKING:
@@ -182,7 +184,7 @@ _STRUCTS: dict[str, type[Struct]] = {
 
 def main(argv: list[str]) -> int:
     """Write the files; with `--check`, list those that differ. The exit status is 0 when none differs."""
-    directory = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    directory = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 2))
     if not os.path.exists(os.path.join(directory, "PROTOCOL.md")):
         print("The generated files belong to a checkout of the source, and this is not one.", file=sys.stderr)
         return 1
@@ -192,7 +194,7 @@ def main(argv: list[str]) -> int:
             print(f"{name} differs from the code: run `just schemas`.", file=sys.stderr)
         return 1 if wrong else 0
     if argv:
-        print("usage: python -m maestro_schemas.json_schema [--check]", file=sys.stderr)
+        print("usage: python -m maestro_schemas.generators.json_schema [--check]", file=sys.stderr)
         return 2
     write(directory)
     return 0

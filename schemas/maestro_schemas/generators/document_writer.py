@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from . import events, messages, replies, requests, sessions
+from maestro_schemas import events, messages, replies, requests, sessions
+
 from .field_comments import field_comments
 
 LINE_CHARS_MAX = 118

@@ -13,7 +13,8 @@ import jsonschema
 import msgspec
 import pytest
 
-from maestro_schemas import json_schema, outbox_entry
+from maestro_schemas import outbox_entry
+from maestro_schemas.generators import json_schema
 from maestro_schemas.outbox_entry import OutboxEntry
 from maestro_schemas.sessions import Session, StoredSession
 from support.vectors import SCHEMAS, Vector, vectors
@@ -34,7 +35,7 @@ def validator(name: str) -> Any:
 @pytest.fixture
 def copy(tmp_path: Path) -> str:
     """A directory with the generated files, which a test may change."""
-    os.mkdir(tmp_path / "maestro_schemas")
+    os.makedirs(tmp_path / "maestro_schemas" / "generators")
     for name in json_schema.generated():
         shutil.copy(os.path.join(SCHEMAS, name), tmp_path / name)
     return str(tmp_path)
@@ -42,7 +43,7 @@ def copy(tmp_path: Path) -> str:
 
 def test_the_files_are_what_the_code_says() -> None:
     assert json_schema.differing(SCHEMAS) == [], "run `just schemas`"
-    command = [sys.executable, "-m", "maestro_schemas.json_schema", "--check"]
+    command = [sys.executable, "-m", "maestro_schemas.generators.json_schema", "--check"]
     assert subprocess.run(command, check=False).returncode == 0
 
 
@@ -140,7 +141,9 @@ def requests_comment(owner: str, field: str) -> str:
 def test_the_command_writes_into_its_checkout_and_nowhere_else(
     copy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(json_schema, "__file__", os.path.join(copy, "maestro_schemas", "json_schema.py"))
+    monkeypatch.setattr(
+        json_schema, "__file__", os.path.join(copy, "maestro_schemas", "generators", "json_schema.py")
+    )
     assert json_schema.main([]) == 1
     assert "this is not one" in capsys.readouterr().err
     with open(os.path.join(copy, "PROTOCOL.md"), "w", encoding="utf-8"):

@@ -1,6 +1,6 @@
-"""Far worker: what a worker on another machine does, as a process: `send` or `watch` COUNT messages.
+"""Remote worker: a process that does a worker's job on another machine: `send` or `watch` COUNT messages.
 
-Rule: it says each id on standard output once that is known to be done, and waits for the broker as long as it takes.
+Rule: it prints each id after the broker has accepted or delivered the message, and waits up to 100 s for the broker.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _IN_FLIGHT = 8
 _PATIENCE_S = 100.0
 
 
-def main(deed: str, count: int) -> None:
+def main(task: str, count: int) -> None:
     data, caller = paths.data_dir(os.environ), Caller.from_environ(os.environ)
-    if deed == "watch":
+    if task == "watch":
         with Watcher(data, os.environ, caller, on_state=lambda state: print(state, file=sys.stderr)) as watcher:
             for _ in range(count):
                 message = watcher.next_message(_PATIENCE_S)

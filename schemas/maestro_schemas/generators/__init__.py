@@ -1,0 +1,1 @@
+"""Generators: the files that are written from the Structs (`just schemas`)."""

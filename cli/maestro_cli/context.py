@@ -92,9 +92,12 @@ class CommandContext:
 
     # --- the broker ----------------------------------------------------------------------------------------
 
-    def client(self) -> AnyClient:
-        """An open connection that speaks for the caller; a missing broker is started. Raises as `ensure_broker`."""
-        found = self.one_shot()
+    def client(self, connection: OneShotConnection | None = None) -> AnyClient:
+        """An open connection that speaks for the caller; a missing broker is started. Raises as `ensure_broker`.
+
+        `connection`: the one that the command has already, if any.
+        """
+        found = self.one_shot(connection)
         return self.full_client() if found is None else found
 
     def full_client(self) -> Client:
@@ -114,12 +117,14 @@ class CommandContext:
 
         return connect_if_running(self.data, self.environ, self.caller)
 
-    def one_shot(self, *, timeout_s: float = 10.0) -> OneShotClient | None:
+    def one_shot(
+        self, connection: OneShotConnection | None = None, *, timeout_s: float = 10.0
+    ) -> OneShotClient | None:
         """A client of the fast path; None where that is off, or no broker of this machine listens.
 
-        `timeout_s`: for a request that the fast path could not answer.
+        `connection`: as in `client`. `timeout_s`: for a request that the fast path could not answer.
         """
-        connection = self.one_shot_connection()
+        connection = connection or self.one_shot_connection()
         if connection is None:
             return None
         from maestro_clients.one_shot_client import OneShotClient

@@ -35,8 +35,6 @@ _ALLOWED = frozenset(
         "maestro_cli.sending.send_flow",
         "maestro_clients.channel.core",
         "maestro_clients.channel.one_shot",
-        "maestro_clients.one_shot_client",
-        "maestro_clients.protocol.commands",
         "maestro_clients.protocol.new_ids",
         "maestro_runtime.paths",
         "maestro_schemas.errors",
@@ -54,6 +52,8 @@ _ALLOWED_WITH_MAIL = _ALLOWED | {
     "maestro_cli.output.display_names",
     "maestro_cli.output.json_text",
     "maestro_cli.output.render",
+    "maestro_clients.one_shot_client",
+    "maestro_clients.protocol.commands",
 }
 
 

@@ -146,7 +146,7 @@ class ForgetfulDisk:
                 self._names[target] = file
         del self._renames[:count]
 
-    def release(self) -> None:
+    def close_files(self) -> None:
         """The process is gone; the machine runs on, and so does its page cache. Call it outside of `under`."""
         for fd in list(self._open):
             os.close(fd)
@@ -157,7 +157,7 @@ class ForgetfulDisk:
 
         Call it outside of `under`.
         """
-        self.release()
+        self.close_files()
         self._settle_names(random.randint(0, len(self._renames)))
         self._renames.clear()
         mood = random.choice(["nothing", "everything", "some"])

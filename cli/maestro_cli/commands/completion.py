@@ -13,7 +13,6 @@ from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Annotated
 
     from maestro_cli.options import Option
@@ -40,11 +39,11 @@ def run(
     if not install:
         streams.say(text.rstrip("\n"))
         return 0
-    for path in _places(shell, os.environ):
+    for path in _places(shell):
         _write(path, text, force=force)
         streams.say(f"Wrote {path}.")
     if shell == "zsh":
-        directory = os.path.dirname(_places(shell, os.environ)[0])
+        directory = os.path.dirname(_places(shell)[0])
         streams.say(f"In ~/.zshrc, before compinit, add: fpath=({directory} $fpath)")
     elif shell == "bash":
         streams.say("New shells complete maestro where the package bash-completion is installed.")
@@ -54,12 +53,10 @@ def run(
     return 0
 
 
-def _places(shell: Shell, environ: Mapping[str, str]) -> list[str]:
-    home = environ.get("HOME", "")
-    if not os.path.isabs(home):
-        raise MaestroError("BAD_SETTING", "HOME is not set", f"Print it instead: maestro completion {shell}")
-    data = environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share")
-    config = environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+def _places(shell: Shell) -> list[str]:
+    from maestro_runtime import directories
+
+    data, config = directories.xdg_data_dir(), directories.xdg_config_dir()
     match shell:
         case "bash":
             return [os.path.join(data, "bash-completion", "completions", name) for name in NAMES]

@@ -10,11 +10,11 @@ from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Annotated
+    from typing import Annotated, Any
 
     from maestro_cli.inbox.page import Marking
     from maestro_cli.options import Option
-    from maestro_clients.one_shot_client import AnyClient
+    from maestro_clients.channel.one_shot import OneShotConnection
     from maestro_schemas.documents import InboxDoc
 
 DETAILS = """\
@@ -30,6 +30,8 @@ Examples:
   maestro inbox --watch --json
   maestro inbox --watch --exec 'jq -r .message >> mail.log'
   maestro inbox --watch --limit 1 --timeout 10m"""
+
+_DONE = 200
 
 
 def run(
@@ -98,36 +100,56 @@ def run(
             context, marking, count_max=count_max, timeout_s=timeout_s, as_json=as_json, quiet=quiet, command=command
         )
         return watching.run()
-    with context.client() as client:
-        statuses = ["pending", "delivered"] if unread else ["pending"]
-        page = first_message(client, statuses)
-        if page is None:
-            if not quiet:
-                from maestro_cli.output import streams
+    statuses = ["pending", "delivered"] if unread else ["pending"]
+    connection = context.one_shot_connection()
+    page = None if connection is None else first_page(connection, context.speaker(), statuses)
+    if connection is not None and (page is None or not has_mail(page)):
+        connection.close()
+        connection = None
+    if page is None or has_mail(page):
+        with context.client(connection) as client:
+            if page is None:
+                page = client.inbox(**_first(statuses))
+            if has_mail(page):
+                from maestro_cli.inbox import listing
 
-                nothing = "No unread messages." if unread else "No new messages."
-                streams.say('{"messages": [], "count": 0, "hasMore": false}' if as_json else nothing)
-            return 0
-        from maestro_cli.inbox import listing
+                return listing.show(
+                    client,
+                    context.environ,
+                    marking,
+                    statuses,
+                    chars_max=page["printCharsMax"],
+                    count_max=count_max,
+                    quiet=quiet,
+                    as_json=as_json,
+                )
+    if not quiet:
+        from maestro_cli.output import streams
 
-        return listing.show(
-            client,
-            context.environ,
-            marking,
-            statuses,
-            chars_max=page["printCharsMax"],
-            count_max=count_max,
-            quiet=quiet,
-            as_json=as_json,
-        )
+        nothing = "No unread messages." if unread else "No new messages."
+        streams.say('{"messages": [], "count": 0, "hasMore": false}' if as_json else nothing)
+    return 0
 
 
-def first_message(client: AnyClient, statuses: list[str]) -> InboxDoc | None:
-    """A page of one message with the broker's `printCharsMax`, or None where there is no mail.
+def _first(statuses: list[str]) -> dict[str, Any]:
+    """The first request: one message, and the broker's `printCharsMax`.
 
-    It is read without a lease, which changes nothing and also finds mail that another reader holds. The mailbox's
-    marker `.pending` would not do: mail that a hook has offered is still pending, and without a broker, or for an
-    ended session, the answer is an error.
+    It takes no lease, so it changes nothing and also finds mail that another reader holds. The mailbox's marker
+    `.pending` would not do: mail that a hook has offered is still pending, and without a broker, or for an ended
+    session, the answer is an error.
     """
-    page = client.inbox(status=statuses, limit=1, people=True)
-    return page if page["messages"] or page["hasMore"] else None
+    return {"status": statuses, "limit": 1, "people": True}
+
+
+def first_page(connection: OneShotConnection, speaker: dict[str, str], statuses: list[str]) -> InboxDoc | None:
+    """The reply to the first request, without a client's class and its methods; None where it is not a page."""
+    answer = connection.ask(b"inbox", {"as": speaker, **_first(statuses)})
+    if answer is None or answer[0] != _DONE or not isinstance(answer[1].get("messages"), list):
+        return None
+    page: Any = answer[1]
+    return page if "hasMore" in page else None
+
+
+def has_mail(page: InboxDoc) -> bool:
+    """Whether there is anything to show, or another reader is showing it."""
+    return bool(page["messages"]) or page["hasMore"]

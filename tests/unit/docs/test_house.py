@@ -32,7 +32,7 @@ LINES_MAX = 500
 _OF_THE_WHOLE_PACKAGE = ("golden_vectors",)
 # What a contract of import-linter is about; exceptions (`ignore_imports`) name modules.
 _LISTS = ("source_modules", "forbidden_modules", "modules", "layers", "containers")
-MODULES_OF_A_FOLDER_MAX = 15
+MODULES_OF_A_FOLDER_MAX = 16
 FORBIDDEN_WORDS = {"manager", "helper", "helpers", "util", "utils", "common", "base", "service", "misc", "stuff"}
 # A process or a thread begins here, so this is the only place that can report an unexpected exception.
 BROAD_ALLOWED = {
@@ -58,15 +58,6 @@ WORDS = {
 WORDS_ALLOWED: dict[tuple[str, str], str] = {}
 # Not cleaned yet: a path, or a folder with a slash at its end.
 WORDS_LEFT = (
-    "broker/maestro_broker/__main__.py",
-    "broker/maestro_broker/clock.py",
-    "broker/maestro_broker/core/",
-    "broker/maestro_broker/server/",
-    "broker/maestro_broker/views/",
-    "cli/maestro_cli/commands/",
-    "cli/maestro_cli/crash_log.py",
-    "cli/maestro_cli/output/",
-    "cli/maestro_cli/sending/",
     "clients/maestro_clients/",
     "tests/contract/",
 )

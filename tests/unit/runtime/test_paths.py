@@ -1,4 +1,4 @@
-"""Paths: the same as platformdirs', found without importing it."""
+"""Paths: the same as those of platformdirs, without importing it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 import pytest
 
-from maestro_runtime import paths
+from maestro_runtime import directories, paths
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
@@ -36,6 +36,19 @@ def test_parity_with_platformdirs(environ: dict[str, str], monkeypatch: pytest.M
         monkeypatch.setenv(name, value)
     assert paths.data_dir(environ) == platformdirs.user_data_dir("maestro")
     assert paths.config_file(environ) == os.path.join(platformdirs.user_config_dir("maestro"), "config.toml")
+    assert paths.config_file(environ) == directories.config_file()
+
+
+def test_parity_of_a_relative_xdg_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = {"HOME": "/home/ada", "XDG_DATA_HOME": "data", "XDG_CONFIG_HOME": "./c"}
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("MAESTRO_CONFIG", raising=False)
+    assert paths.config_file(environ) == directories.config_file() == "/home/ada/.config/maestro/config.toml"
+    assert (directories.xdg_data_dir(), directories.xdg_config_dir()) == (
+        "/home/ada/.local/share",
+        "/home/ada/.config",
+    )
 
 
 def test_a_relative_xdg_directory_is_passed_over() -> None:

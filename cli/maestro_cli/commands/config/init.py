@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 
-from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
 
@@ -22,10 +21,9 @@ Examples:
 def run() -> int:
     """Write the file."""
     from maestro_cli.settings_view import template
-    from maestro_runtime import atomic_file
-    from maestro_runtime.paths import config_file
+    from maestro_runtime import atomic_file, directories
 
-    path = config_file(CommandContext.here().environ)
+    path = directories.config_file()
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         # Exclusive, so that not even one made a moment ago is lost.

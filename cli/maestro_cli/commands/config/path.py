@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 
 DETAILS = """\
@@ -15,7 +14,7 @@ Examples:
 
 def run() -> int:
     """Print the path."""
-    from maestro_runtime.paths import config_file
+    from maestro_runtime import directories
 
-    streams.say(config_file(CommandContext.here().environ))
+    streams.say(directories.config_file())
     return 0

@@ -16,7 +16,7 @@ from maestro_schemas.errors import MaestroError
 
 from .files.disk import FULL
 from .server import options
-from .server.daemon import Daemon
+from .server.lifecycle import Broker
 from .transport import socket_activation
 
 # As shells have it: 128 and the signal's number.
@@ -47,17 +47,17 @@ def main() -> int:
             tcp=arguments.tcp,
             activation=socket_activation.inherited_sockets(os.environ, os.getpid()),
         )
-        daemon = Daemon(chosen)
-        daemon.prepare()
+        broker = Broker(chosen)
+        broker.prepare()
         logs.start(chosen.data, "broker", "maestro_broker", foreground=chosen.foreground)
-        daemon.start()
+        broker.start()
         ready_pipe.report(arguments.ready_fd, "ready")
         socket_activation.notify(os.environ, "READY=1")
         # Told and closed: its number is some other file's by now, perhaps a segment's of the journal.
         arguments.ready_fd = None
-        daemon.serve()
+        broker.serve()
         socket_activation.notify(os.environ, "STOPPING=1")
-        daemon.stop()
+        broker.stop()
     except MaestroError as error:
         ready_pipe.report(arguments.ready_fd, f"error {json.dumps(error.body())}")
         log.critical("%s: %s %s", error.code, error.message, error.hint)

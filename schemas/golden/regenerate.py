@@ -16,8 +16,8 @@ from typing import Any
 import msgpack
 import msgspec
 
+from maestro_schemas.commands import REPLIES
 from maestro_schemas.events import Event
-from maestro_schemas.replies import REPLIES
 
 DIRECTORY = os.path.dirname(os.path.abspath(__file__))
 

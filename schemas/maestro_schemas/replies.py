@@ -258,25 +258,3 @@ class ShutdownReply(Struct, frozen=True):
 
     # The caller may wait for the end of this process.
     pid: int
-
-
-REPLIES: dict[str, type[Struct]] = {
-    "hello": HelloReply,
-    "send": SendReply,
-    "inbox": InboxReply,
-    "confirm": ItemsReply,
-    "message": MessageReply,
-    "thread": ThreadReply,
-    "dead": DeadReply,
-    "delete": ItemsReply,
-    "session.start": SessionReply,
-    "session.end": SessionReply,
-    "session.get": SessionReply,
-    "session.list": SessionsReply,
-    "session.touch": SessionReply,
-    "events": EventsReply,
-    "stats": StatsReply,
-    "outbox.drain": DrainReply,
-    "prune": PruneReply,
-    "shutdown": ShutdownReply,
-}

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from maestro_broker.core import commands
+from maestro_broker.core.context import RequestContext
 from maestro_broker.core.model import records
 from maestro_broker.core.model.checkpoint import Checkpoint
+from maestro_broker.core.model.reads import Read
 from maestro_broker.core.model.state import State
 from maestro_broker.server.metrics import BrokerMetrics
+from maestro_schemas.commands import decode_request
 from maestro_schemas.limits import Limits
-from maestro_schemas.requests import decode_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +40,7 @@ class Desk:
 
     def __init__(self, sessions: int, stored: int) -> None:
         self._state = State(Limits(rate_limit=0, pending_max=1_000_000), Checkpoint())
-        self._state.topics = frozenset({""})
+        self._context = RequestContext(_NOW_MS, topics=frozenset({""}))
         self._tally = BrokerMetrics()
         self._count = 0
         for number in range(sessions):
@@ -49,8 +51,7 @@ class Desk:
     def do(self, command: str, body: dict[str, Any]) -> Any:
         """One request that changes something, and its commit; the reply."""
         request = decode_request(command.encode(), _encode(body))
-        commands.touches(self._state, request)
-        reply = commands.apply(self._state, request, _NOW_MS)
+        reply = commands.execute(commands.HANDLERS[type(request)], self._state, request, self._context, _no_read)
         changes = self._state.take_changes()
         for change in changes:
             records.encode(change.record)
@@ -78,6 +79,10 @@ class Desk:
         page = self.do("inbox", {**who, "since": seq - 1, "limit": 16, "leaseMs": 30_000, "reader": "r"})
         assert page.count == 1
         self.do("confirm", {**who, "ids": [message_id], "kind": "delivered", "via": "watch"})
+
+
+def _no_read(read: Read, now_ms: int) -> Any:
+    raise AssertionError(f"everything is in memory, and {read} was asked for")
 
 
 def calls(work: Callable[[], object]) -> int:

@@ -26,10 +26,11 @@ from maestro_broker.commit.local import segment
 from maestro_broker.core import commands
 from maestro_broker.core.model import records
 from maestro_broker.core.model.checkpoint import Checkpoint
-from maestro_broker.server import daemon
+from maestro_broker.server import dispatch
 from maestro_broker.server.admission import Admission
-from maestro_broker.server.daemon import Daemon
+from maestro_broker.server.commit_pipeline import CommitPipeline
 from maestro_broker.server.expiry_task import ExpiryTask
+from maestro_broker.server.loop import Loop
 from maestro_broker.server.metrics import BrokerMetrics
 from maestro_broker.transport import notices
 from maestro_broker.transport.local_listener import LocalListener
@@ -48,34 +49,33 @@ LOOP: list[tuple[Any, str, str]] = [
     (selectors.EpollSelector, "select", "receive"),
     (ZmtpRouter, "_read", "receive"),
     (Admission, "admit", "decode"),
-    (daemon, "decode_request", "decode"),
-    (DiskAdmission, "for_send", "decide"),
-    (commands, "touches", "decide"),
-    (commands, "apply", "decide"),
+    (dispatch, "decode_request", "decode"),
+    (DiskAdmission, "admit", "decide"),
+    (commands, "execute", "decide"),
     (BrokerMetrics, "answered", "count"),
     (BrokerMetrics, "committed", "count"),
-    (daemon, "_encode", "reply: encode"),
+    (dispatch, "_encode", "reply: encode"),
     (records, "encode", "journal: encode"),
     (segment, "pack_records", "journal: pack, CRC"),
     (segment, "write_all", "journal: write"),
     (segment, "sync_data", "journal: sync"),
-    (Daemon, "_mark", "markers"),
+    (CommitPipeline, "_mark", "markers"),
     (LocalListener, "reply", "reply: frames"),
     (LocalListener, "flush", "reply: send"),
     (notices, "publish", "publish"),
     (WriteBehindQueue, "put", "hand over to the filer"),
     (WriteBehindQueue, "take_filed", "hand over to the filer"),
     (ExpiryTask, "turn", "upkeep"),
-    (Daemon, "_tick", "upkeep"),
-    (Daemon, "_commit", "the loop itself"),
-    (Daemon, "_turn", "the loop itself"),
+    (Loop, "_tick", "upkeep"),
+    (CommitPipeline, "submit", "the loop itself"),
+    (Loop, "turn", "the loop itself"),
 ]
 FILER: list[tuple[Any, str, str]] = [
     (Spool, "write_message", "file: the message"),
     (Spool, "link_sent", "file: the sender's link"),
     (Timeline, "append", "file: the audit"),
     (spool_writer, "event", "file: the audit"),
-    (Checkpoint, "absorb", "file: counters"),
+    (Checkpoint, "apply", "file: counters"),
     (spool_writer.SpoolWriter, "_file", "file: the filer itself"),
 ]
 
@@ -149,7 +149,7 @@ def main() -> int:
     clocks = {"loop": Clock(time.perf_counter_ns), "filer": Clock(time.thread_time_ns)}
     for name, places in (("loop", LOOP), ("filer", FILER)):
         for owner, function, stage in places:
-            is_first = function in ("_turn", "_file")
+            is_first = function in ("turn", "_file")
             setattr(owner, function, clocks[name].timed(getattr(owner, function), stage, is_first=is_first))
     threading.Thread(target=_listen, args=(clocks, out), daemon=True).start()
     return broker.main()

@@ -10,10 +10,12 @@ import copy
 from typing import Any
 
 from maestro_broker.core import commands, retention
+from maestro_broker.core.context import RequestContext
 from maestro_broker.core.model import records
 from maestro_broker.core.model.checkpoint import Checkpoint
+from maestro_broker.core.model.reads import Read
 from maestro_broker.core.model.records import Accepted, Confirmed, Deleted, Expired, SessionChanged, SessionForgotten
-from maestro_broker.core.model.state import Change, Read, State
+from maestro_broker.core.model.state import Change, State
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import Limits
 from maestro_schemas.messages import Message
@@ -49,13 +51,18 @@ class Office:
         self.heads = Checkpoint()
         self.checkpoint = Checkpoint()
         self.state = State(self.limits, Checkpoint())
+        self.policy = retention.RetentionPolicy(self.limits.retention_ms)
+        # What a RequestContext has beside the time.
+        self.circumstances: dict[str, Any] = {}
+        # The reads of the last request.
+        self.reads: list[Read] = []
 
     def do(self, request: Request) -> Any:
         """One command, committed."""
-        for need in commands.touches(self.state, request):
-            self.supply(need)
+        self.reads = []
+        context = RequestContext(self.now_ms, **self.circumstances)
         try:
-            return commands.apply(self.state, request, self.now_ms)
+            return commands.execute(commands.HANDLERS[type(request)], self.state, request, context, self.load)
         finally:
             self.commit()
 
@@ -69,27 +76,29 @@ class Office:
             self.unfiled.append(change)
         self.state.take_touched()
 
-    def supply(self, need: Read) -> None:
-        """What the daemon reads from disk."""
+    def load(self, need: Read, now_ms: int = 0) -> Any:
+        """Answer a read, as the server does from disk."""
+        self.reads.append(need)
         match need.kind:
             case "mailbox" | "pending":
                 found = [message for (owner, _), message in self.files.items() if owner == need.session]
-                self.state.supply_mailbox(need.session, sorted(found, key=lambda m: m.seq), self.now_ms)
+                self.state.load_mailbox(need.session, sorted(found, key=lambda m: m.seq), self.now_ms)
             case "file":
                 message = self.files.get((need.session, need.message_id))
                 if message is not None:
-                    self.state.supply_message(message)
+                    self.state.load_message(message)
             case "link":
                 receiver = self.links.get((need.session, need.message_id))
-                self.state.supply_link(need.session, need.message_id, receiver)
                 if receiver is not None:
-                    self.supply(Read("file", receiver, need.message_id))
+                    self.load(Read("file", receiver, need.message_id))
+                return receiver
             case "thread":
-                self.state.supply_answers(need.message_id, self.threads.get(need.message_id, {}))
+                return dict(self.threads.get(need.message_id, {}))
             case "anywhere":
                 for (_, message_id), message in list(self.files.items()):
                     if message_id == need.message_id:
-                        self.state.supply_message(message)
+                        self.state.load_message(message)
+        return None
 
     def file(self, count: int | None = None, *, tell: bool = True) -> None:
         """The filer gets through `count` changes; `tell` the core, or crash before that."""
@@ -111,7 +120,7 @@ class Office:
                 case SessionForgotten():
                     self.session_files.pop(change.record.id, None)
             if change.lsn > self.heads.lsn:
-                self.heads.absorb(change.lsn, change.record, self.limits.rate_limit)
+                self.heads.apply(change.lsn, change.record, self.limits.rate_limit)
         self.untold += len(written)
         if tell:
             self.state.filed(self.unfiled[: self.untold])
@@ -135,8 +144,8 @@ class Office:
             if lsn <= self.checkpoint.lsn:
                 continue
             record = records.decode(body)
-            for need in self.state.replay_touches(record):
-                self.supply(need)
+            for need in self.state.replay_reads(record):
+                self.load(need)
             self.state.replay(lsn, record)
             self.unfiled += self.state.take_changes()
         self.state.lsn = len(self.journal)
@@ -183,7 +192,7 @@ class Office:
         for session in self.state.deadlines.due(self.now_ms, 100):
             mailbox = self.state.mailboxes.get(session)
             if mailbox is not None and not mailbox.loaded:
-                self.supply(Read("mailbox", session, ""))
+                self.load(Read("mailbox", session, ""))
             most = retention.EXPIRIES_AT_ONCE
             retention.expire(self.state, retention.due(self.state, session, self.now_ms, most), self.now_ms)
         self.commit()
@@ -191,12 +200,12 @@ class Office:
     def sweep(self) -> list[str]:
         """What the sweeper does, file by file; the sessions that were forgotten."""
         for (receiver, message_id), message in list(self.files.items()):
-            horizon_ms = self.now_ms - retention.keeps_ms(self.state, receiver)
+            horizon_ms = self.now_ms - self.policy.keeps_ms(self.state, receiver)
             if retention.changed_ms(message) > horizon_ms:
                 continue
             if message.status == "pending":
-                self.supply(Read("file", receiver, message_id))
-                over = retention.overdue(self.state, receiver, message_id, self.now_ms)
+                self.load(Read("file", receiver, message_id))
+                over = retention.overdue(self.state, self.policy, receiver, message_id, self.now_ms)
                 retention.expire(self.state, [over] if over is not None else [], self.now_ms)
             elif not self.state.is_unfiled(message.sender, message_id):
                 del self.files[receiver, message_id]
@@ -206,7 +215,7 @@ class Office:
                 del self.links[sender, message_id]
         held = {receiver for receiver, _ in self.files} | {sender for sender, _ in self.links}
         idle = [found.session.id for found in self.state.sessions if found.session.id not in held]
-        forgotten = [session for session in idle if retention.forget(self.state, session, self.now_ms)]
+        forgotten = [session for session in idle if retention.forget(self.state, self.policy, session, self.now_ms)]
         self.commit()
         return forgotten
 

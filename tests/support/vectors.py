@@ -9,9 +9,8 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from maestro_schemas.commands import REPLIES, REQUESTS
 from maestro_schemas.events import Event
-from maestro_schemas.replies import REPLIES
-from maestro_schemas.requests import COMMANDS
 
 if TYPE_CHECKING:
     from msgspec import Struct
@@ -48,7 +47,7 @@ def _vector(file: str, found: dict[str, Any]) -> Vector:
     document = found["document"]
     shape: type[Struct] | None = None
     if file.startswith("requests"):
-        kind, shape = found["command"], COMMANDS[found["command"]]
+        kind, shape = found["command"], REQUESTS[found["command"]]
     elif file == "replies":
         kind, shape = found["command"], REPLIES[found["command"]]
     elif file == "events":

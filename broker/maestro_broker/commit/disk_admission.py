@@ -1,8 +1,8 @@
-"""Disk admission: whether the commit log has space for the records of a request.
+"""Disk admission: whether the log's disk has space for the records of a request.
 
-Rule: it is checked before a request is applied, because the state must not change if the records cannot be written.
-New mail needs free space. On a full disk a reserve serves the requests that free space or record what became of mail
-(confirm, delete, sessions). Reading is possible even when the reserve is used up.
+Rule: asked before the request is carried out, since no answer may promise what can't be written. New mail needs free
+space. Commands that free space or say what became of mail may use a reserve; reading continues when that is used up
+too.
 """
 
 from __future__ import annotations
@@ -10,48 +10,46 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from maestro_broker.files import disk
-from maestro_schemas.requests import Confirm, Delete, Request, Send, SessionEnd, SessionStart, SessionTouch
+from maestro_schemas.commands import BY_REQUEST
 
 if TYPE_CHECKING:
-    from maestro_broker.core.model.state import State
+    from maestro_schemas.errors import MaestroError
+    from maestro_schemas.requests import Request
 
     from .log import CommitLog
 
-# What a record of a send takes beside its text: field names, ids, times. Measured: 200 to 330 bytes.
+# The bytes of a send's record beside the request's body: field names, ids, times. Measured: 200 to 330.
 RECORD_BYTES = 512
 
 
 class DiskAdmission:
-    """The room for the batch under way, whose bytes the state counts."""
+    """Counts the bytes of the current batch."""
 
     def __init__(self, data: str, log: CommitLog) -> None:
         self._data = data
         self._log = log
+        # An upper bound of what the current batch takes.
+        self._batch_bytes = 0
 
-    def for_send(self, state: State, request: Send, body_bytes: int) -> None:
-        """Count a send; without room for it the state gets its back-pressure, with which the core refuses."""
-        state.batch_bytes += body_bytes + RECORD_BYTES * len(request.messages)
-        if state.back_pressure is None and not self._log.has_room(state.batch_bytes):
-            state.back_pressure = disk.storage_full(self._data)
+    def begin_batch(self) -> None:
+        """The current batch is submitted, and another one begins."""
+        self._batch_bytes = 0
 
-    def for_request(self, state: State, request: Request, body_bytes: int) -> None:
-        """Count anything else. Raises MaestroError STORAGE_FULL where the reserve is used up, but for reading."""
-        items = len(request.ids) if isinstance(request, Confirm | Delete) else 1
-        record_bytes = body_bytes + RECORD_BYTES * items
-        if self._log.has_room(state.batch_bytes + record_bytes):
-            state.batch_bytes += record_bytes
-            return
+    def admit(self, request: Request, body_bytes: int) -> MaestroError | None:
+        """Count a request. Returns STORAGE_FULL if the request may be carried out, but no new mail accepted and no
+        refusal recorded; None without restriction. Raises MaestroError STORAGE_FULL if it must be refused."""
+        record_bytes = body_bytes + RECORD_BYTES * request.items
+        if self._log.has_room(self._batch_bytes + record_bytes):
+            self._batch_bytes += record_bytes
+            return None
         full = disk.storage_full(self._data)
-        # The reserve is for what makes room; a refusal (401, 403) must leave no record now.
-        state.back_pressure = full
-        if self.reserve(state, record_bytes):
-            return
-        if isinstance(request, Confirm | Delete | SessionStart | SessionEnd | SessionTouch):
+        if BY_REQUEST[type(request)].from_reserve and not self.reserve(record_bytes):
             raise full
+        return full
 
-    def reserve(self, state: State, record_bytes: int) -> bool:
-        """Whether so much more fits into the batch under way, if need be out of the reserve."""
-        if not self._log.has_room(state.batch_bytes + record_bytes, from_reserve=True):
+    def reserve(self, record_bytes: int) -> bool:
+        """Count bytes that may come from the reserve; False if they have no space."""
+        if not self._log.has_room(self._batch_bytes + record_bytes, from_reserve=True):
             return False
-        state.batch_bytes += record_bytes
+        self._batch_bytes += record_bytes
         return True

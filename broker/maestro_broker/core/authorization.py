@@ -1,31 +1,35 @@
-"""Rights: who asks, and what they may see.
+"""Authorisation: which session a request comes from, and what that caller may see.
 
-Rule: the operator (a peer of the broker's uid that names no session) sees all; a session its own mail, what it
-sent, its own lines of the timeline; an orchestrator also the timeline of its project.
+Rule: the operator (a peer of the broker's uid that names no session) may see everything. A session may see its own
+mail, the messages that it sent and its own events; an orchestrator also the events of its project.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from maestro_schemas import events
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import is_id
 
 from . import validation
+from .model.reads import Read
 
 if TYPE_CHECKING:
+    from maestro_schemas.commands import ProtocolCommand
     from maestro_schemas.events import Event
     from maestro_schemas.messages import Message
     from maestro_schemas.requests import Identity
     from maestro_schemas.sessions import Session
 
     from .model.mailbox import Mailbox
+    from .model.reads import Reads
     from .model.session_registry import SessionState
     from .model.state import State
 
 
 def authenticate(state: State, who: Identity, now_ms: int) -> SessionState | None:
-    """The session that asks, None for the operator. Raises UNKNOWN_SESSION, TOKEN_REQUIRED, TOKEN_MISMATCH."""
+    """The calling session; None for the operator. Raises UNKNOWN_SESSION, TOKEN_REQUIRED, TOKEN_MISMATCH."""
     if who.session is None:
         return None
     found = state.sessions.get(who.session)
@@ -41,20 +45,26 @@ def authenticate(state: State, who: Identity, now_ms: int) -> SessionState | Non
     return found
 
 
-def check_operator(state: State, who: Identity, now_ms: int) -> None:
-    """Raises as `authenticate`, and FORBIDDEN for a session."""
-    asking = authenticate(state, who, now_ms)
-    if asking is not None:
+def check_scope(state: State, command: ProtocolCommand, who: Identity, now_ms: int) -> None:
+    """Raises NO_SESSION if the command needs a calling session, FORBIDDEN if it is the operator's."""
+    if command.scope == "session":
+        if who.session is None:
+            raise MaestroError(
+                "NO_SESSION",
+                "a message needs a sender, and no session was named",
+                'Start one in this shell: eval "$(maestro session start --export)".',
+            )
+    elif (asking := authenticate(state, who, now_ms)) is not None:
         raise MaestroError(
             "FORBIDDEN",
-            f"{asking.session.id} may not do this: it is about everybody's mail",
+            f"{asking.session.id} may not do this: it is about the mail of all sessions",
             "A person may, without MAESTRO_SESSION_ID.",
         )
 
 
 def receiver_with_token(state: State, mailbox: Mailbox | None, who: Identity, now_ms: int) -> SessionState | None:
-    """The owner of `mailbox`, for whom a caller speaks that knows only a message's id (`as_receiver`), which the
-    documented REST calls allow. Raises TOKEN_REQUIRED, TOKEN_MISMATCH."""
+    """The owner of `mailbox`, for whom the caller of a documented REST call speaks that gives only a message's id
+    (`as_receiver`). Raises TOKEN_REQUIRED, TOKEN_MISMATCH."""
     owner = state.sessions.get(mailbox.session) if mailbox is not None else None
     if owner is not None:
         validation.check_token(owner.session.id, owner.token_hash, who.token)
@@ -63,21 +73,16 @@ def receiver_with_token(state: State, mailbox: Mailbox | None, who: Identity, no
 
 
 def active_sender(state: State, who: Identity, now_ms: int) -> SessionState:
-    """The session that sends. Raises as `authenticate`, and NO_SESSION or SESSION_ENDED."""
-    sender = authenticate(state, who, now_ms)
-    if sender is None:
-        raise MaestroError(
-            "NO_SESSION",
-            "a message needs a sender, and no session was named",
-            'Start one in this shell: eval "$(maestro session start --export)".',
-        )
+    """The sending session. Raises as `authenticate`, and SESSION_ENDED."""
+    # The command's scope demands that a session is named.
+    sender = cast("SessionState", authenticate(state, who, now_ms))
     if not sender.session.active:
         raise ended(sender.session)
     return sender
 
 
 def own_mailbox(state: State, who: Identity, session: str | None, now_ms: int) -> Mailbox:
-    """The mailbox a request is about. Raises as `authenticate`, and NO_SESSION, SESSION_NOT_FOUND, FORBIDDEN."""
+    """The mailbox that a request is about. Raises as `authenticate`, and NO_SESSION, SESSION_NOT_FOUND, FORBIDDEN."""
     asking = authenticate(state, who, now_ms)
     name = session if session is not None else (asking.session.id if asking is not None else None)
     if name is None:
@@ -97,7 +102,7 @@ def own_mailbox(state: State, who: Identity, session: str | None, now_ms: int) -
 
 
 def named_session(state: State, asking: SessionState | None, name: str | None) -> SessionState:
-    """The session a request names, else the one that asks. Raises SESSION_NOT_FOUND or NO_SESSION."""
+    """The session that a request names, else the calling one. Raises SESSION_NOT_FOUND or NO_SESSION."""
     if name is not None:
         return state.sessions.resolve(name, session_of(asking), "SESSION_NOT_FOUND")
     if asking is None:
@@ -105,21 +110,39 @@ def named_session(state: State, asking: SessionState | None, name: str | None) -
     return asking
 
 
-def find_message(state: State, asking: SessionState | None, message_id: str) -> Message | None:
-    """A message that the asking session received or sent; any, for the operator."""
-    if asking is None:
+def find_holder(state: State, message_id: str) -> Reads[Mailbox | None]:
+    """The mailbox that holds a message. Memory comes first, since the disk must be asked once for each mailbox."""
+    holder = state.holder(message_id)
+    if holder is None and is_id(message_id):
+        yield Read("anywhere", "", message_id)
         holder = state.holder(message_id)
+    return holder
+
+
+def find_message(state: State, asking: SessionState | None, message_id: str) -> Reads[Message | None]:
+    """A message that the calling session received or sent; for the operator any message."""
+    if not is_id(message_id):
+        return None
+    if asking is None:
+        holder = yield from find_holder(state, message_id)
         entry = holder.get(message_id) if holder is not None else None
         return entry.message if entry is not None else None
-    own = state.mailbox(asking.session.id).get(message_id)
+    session = asking.session.id
+    mailbox = state.mailbox(session)
+    if not mailbox.knows(message_id):
+        yield Read("file", session, message_id)
+    own = mailbox.get(message_id)
     if own is not None:
         return own.message
-    sent = state.sent_before(asking.session.id, message_id)
+    linked = None
+    if not state.is_unfiled(session, message_id):
+        linked = yield Read("link", session, message_id)
+    sent = state.sent_before(session, message_id, linked)
     return sent.message if sent is not None else None
 
 
 def may_see(state: State, asking: SessionState | None, event: Event) -> bool:
-    """Whether a line of the timeline is for this reader: as `maestro_schemas.events.may_see`."""
+    """Whether the caller may see an event, by `maestro_schemas.events.may_see`."""
     if asking is None:
         return True
     reader = asking.session
@@ -132,12 +155,12 @@ def may_see(state: State, asking: SessionState | None, event: Event) -> bool:
 
 
 def session_of(asking: SessionState | None) -> Session | None:
-    """The session that asks; None for the operator."""
+    """The calling session; None for the operator."""
     return asking.session if asking is not None else None
 
 
 def no_message(message_id: str) -> MaestroError:
-    """The error for a message that is not there, or not for the one who asks: which, is not told."""
+    """The error for a message that does not exist or that the caller may not see; it does not say which."""
     return MaestroError(
         "MESSAGE_NOT_FOUND",
         f"there is no message {message_id!r} that you may see",
@@ -146,7 +169,7 @@ def no_message(message_id: str) -> MaestroError:
 
 
 def ended(session: Session) -> MaestroError:
-    """The error for what only an active session may do."""
+    """The error for a command that needs an active session."""
     return MaestroError(
         "SESSION_ENDED",
         f"session {session.id} has ended ({session.status})",

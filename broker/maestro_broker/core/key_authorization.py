@@ -1,7 +1,8 @@
-"""Key rights: what a peer on another machine may ask.
+"""Key authorisation: what a peer on another machine may request.
 
-Rule: over TCP nobody is the operator by being there. The key says for which sessions its peer may speak; a session's
-own token is asked for all the same. A key that was made for the operator may what a person on this machine may.
+Rule: over TCP a peer is never the operator without an operator's key, which allows everything that a person on this
+machine may do. Any other key allows the commands that the command table opens to keys, for the sessions that the key
+speaks for; a session's own token is required as well.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from maestro_schemas.commands import BY_REQUEST
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import TOPIC_SEPARATOR
-from maestro_schemas.requests import Hello, Request, SessionGet, SessionList, SessionStart
+from maestro_schemas.requests import Request, SessionStart
 
 if TYPE_CHECKING:
     from maestro_schemas.keys import Key
@@ -20,20 +22,22 @@ if TYPE_CHECKING:
     from .model.session_registry import SessionState
     from .model.state import State
 
-_OPERATORS_COMMANDS = frozenset({"Stats", "OutboxDrain", "Shutdown", "Prune"})
-# What AsyncNotices subscribes to in order to see its own subscriptions in force; no session's id begins so.
+# The topic by which AsyncNotices learns that its subscriptions are in force; no session id begins with it.
 _PROBE = "~"
 
 
 def check(state: State, key: Key, request: Request) -> Request:
-    """The request, a new session put into the key's project. Raises MaestroError FORBIDDEN or ROLE_FORBIDDEN."""
+    """The request, with a new session put into the key's project.
+
+    Raises MaestroError FORBIDDEN, ROLE_FORBIDDEN or NO_SESSION.
+    """
     if key.operator:
         return request
-    command = type(request).__name__
-    if command in _OPERATORS_COMMANDS:
+    remote = BY_REQUEST[type(request)].remote
+    if remote == "operator":
         raise MaestroError(
             "FORBIDDEN",
-            f"the key {key.name!r} may not ask for what is the operator's",
+            f"the key {key.name!r} may not call a command that is the operator's",
             "Do it on the broker's machine, or with a key made with --operator.",
         )
     who = request.who.session
@@ -43,10 +47,10 @@ def check(state: State, key: Key, request: Request) -> Request:
             raise _foreign(key, who)
     if isinstance(request, SessionStart):
         return _start(state, key, request)
-    if who is None and not isinstance(request, Hello | SessionGet | SessionList):
+    if who is None and remote == "session":
         raise MaestroError(
             "NO_SESSION",
-            f"the key {key.name!r} makes nobody the operator, and no session was named",
+            f"the key {key.name!r} is no operator's, and no session was named",
             'Start one in this shell: eval "$(maestro session start --export)".',
         )
     return request

@@ -1,11 +1,12 @@
-"""Receiving: reading a mailbox, and what becomes of the mail in it.
+"""Reception: reading a mailbox, and changing the status of the mail in it.
 
-Rule: reading changes nothing but leases; a status changes when the reader says so, goes forward only, and saying
-it again is no error.
+Rule: reading changes nothing but leases. A status changes only when the reader confirms it, and only forward; a
+repeated confirmation is no error.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
@@ -17,8 +18,9 @@ from maestro_schemas.names import OPERATOR, is_id
 from maestro_schemas.replies import InboxReply, ItemResult, ItemsReply, MessageReply
 
 from . import authorization, retention, validation
+from .model.reads import Read
 from .model.records import Confirmed, Deleted
-from .model.state import State, advance_status
+from .model.state import advance_status
 from .people import people
 
 if TYPE_CHECKING:
@@ -26,12 +28,17 @@ if TYPE_CHECKING:
 
     from maestro_schemas.requests import Confirm, Delete, GetMessage, Inbox
 
+    from .context import RequestContext
     from .model.mailbox import Mailbox
+    from .model.reads import Reads
+    from .model.state import State
+
+_PENDING = frozenset({"pending"})
 
 
-def inbox(state: State, request: Inbox, now_ms: int) -> InboxReply:
-    """A page of a mailbox; under a lease where one is asked for."""
-    mailbox = authorization.own_mailbox(state, request.who, request.session, now_ms)
+def inbox(state: State, request: Inbox, context: RequestContext) -> Reads[InboxReply]:
+    """Return a page of a mailbox, and lease it if the request asks for that."""
+    mailbox = authorization.own_mailbox(state, request.who, request.session, context.now_ms)
     most = state.limits.reply_messages_max
     limit = most if request.limit is None else request.limit
     if limit < 1:
@@ -47,11 +54,18 @@ def inbox(state: State, request: Inbox, now_ms: int) -> InboxReply:
             limit=state.limits.lease_ms_max,
             actual=request.lease_ms,
         )
+    statuses = frozenset(request.status)
+    if statuses <= _PENDING:
+        if not mailbox.loaded:
+            yield Read("pending", mailbox.session, "")
+    elif not mailbox.complete:
+        yield Read("mailbox", mailbox.session, "")
+    now_ms = context.now_ms
     reader = request.reader if leasing else None
     page = mailbox.page(
         since=request.since,
         limit=min(limit, most),
-        statuses=frozenset(request.status),
+        statuses=statuses,
         kind=request.type,
         offered=request.offered,
         reader=reader,
@@ -78,58 +92,87 @@ def inbox(state: State, request: Inbox, now_ms: int) -> InboxReply:
     )
 
 
-def confirm(state: State, request: Confirm, now_ms: int) -> ItemsReply:
-    """Ids were offered, delivered or read."""
+def confirm(state: State, request: Confirm, context: RequestContext) -> Reads[ItemsReply]:
+    """Record that messages were offered, delivered or read."""
     if request.via is not None:
         validation.check_label("via", request.via, VIA_CHARS_MAX)
-    return _each(state, request, now_ms, lambda mailbox, i: _confirm_one(state, mailbox, i, request, now_ms))
+    mailboxes = yield from _mailboxes(state, request, context)
+    return _each(state, request, context, mailboxes, partial(_confirm_one, state, request, context.now_ms))
 
 
-def delete(state: State, request: Delete, now_ms: int) -> ItemsReply:
-    """Ids go."""
+def delete(state: State, request: Delete, context: RequestContext) -> Reads[ItemsReply]:
+    """Delete messages by id."""
     by = request.who.session or OPERATOR
-    return _each(state, request, now_ms, lambda mailbox, i: _delete_one(state, mailbox, i, by, now_ms))
+    mailboxes = yield from _mailboxes(state, request, context)
+    return _each(state, request, context, mailboxes, partial(_delete_one, state, by, context.now_ms))
 
 
-def get_message(state: State, request: GetMessage, now_ms: int) -> MessageReply:
-    """One message, for those whom it concerns."""
-    asking = authorization.authenticate(state, request.who, now_ms)
+def get_message(state: State, request: GetMessage, context: RequestContext) -> Reads[MessageReply]:
+    """Return one message to its sender, its receiver or the operator."""
+    asking = authorization.authenticate(state, request.who, context.now_ms)
     if asking is None and request.session is not None:
         named = state.mailboxes.get(request.session)
+        if named is not None and is_id(request.id) and not named.knows(request.id):
+            yield Read("file", named.session, request.id)
         entry = named.get(request.id) if named is not None else None
         message = entry.message if entry is not None else None
     else:
         if asking is None and request.as_receiver:
-            asking = authorization.receiver_with_token(state, state.holder(request.id), request.who, now_ms)
-        message = authorization.find_message(state, asking, request.id)
+            holder = yield from authorization.find_holder(state, request.id)
+            asking = authorization.receiver_with_token(state, holder, request.who, context.now_ms)
+        message = yield from authorization.find_message(state, asking, request.id)
     if message is None:
         raise authorization.no_message(request.id[:80])
-    shown = retention.shown(message, now_ms)
+    shown = retention.shown(message, context.now_ms)
     return MessageReply(shown, people(state, [shown]) if request.people else UNSET)
 
 
-def _each(
-    state: State, request: Confirm | Delete, now_ms: int, step: Callable[[Mailbox, str], ItemResult]
-) -> ItemsReply:
-    """`step` for each id, in the named or own mailbox; the operator may leave out whose it is."""
-    by_id_alone = request.session is None and request.who.session is None
-    named = None if by_id_alone else authorization.own_mailbox(state, request.who, request.session, now_ms)
+def _mailboxes(
+    state: State, request: Confirm | Delete, context: RequestContext
+) -> Reads[Mailbox | list[Mailbox | None]]:
+    """The named or own mailbox, with the requested messages in memory. The operator may name none: then the mailbox
+    that holds each message."""
+    if request.session is None and request.who.session is None:
+        validation.check_many(len(request.ids), "ids", state.limits.batch_messages_max)
+        holders = []
+        for message_id in request.ids:
+            holder = yield from authorization.find_holder(state, message_id)
+            holders.append(holder)
+        return holders
+    named = authorization.own_mailbox(state, request.who, request.session, context.now_ms)
     validation.check_many(len(request.ids), "ids", state.limits.batch_messages_max)
-    results = []
     for message_id in request.ids:
+        if not named.knows(message_id) and is_id(message_id):
+            yield Read("file", named.session, message_id)
+    return named
+
+
+def _each(
+    state: State,
+    request: Confirm | Delete,
+    context: RequestContext,
+    mailboxes: Mailbox | list[Mailbox | None],
+    step: Callable[[Mailbox, str], ItemResult],
+) -> ItemsReply:
+    """`step` for each id and its mailbox; a refusal of one id leaves the others."""
+    results = []
+    for index, message_id in enumerate(request.ids):
         try:
-            mailbox = named if named is not None else state.holder(message_id)
-            if mailbox is None:
-                raise authorization.no_message(message_id[:80])
-            if by_id_alone and request.as_receiver:
-                authorization.receiver_with_token(state, mailbox, request.who, now_ms)
+            if isinstance(mailboxes, list):
+                mailbox = mailboxes[index]
+                if mailbox is None:
+                    raise authorization.no_message(message_id[:80])
+                if request.as_receiver:
+                    authorization.receiver_with_token(state, mailbox, request.who, context.now_ms)
+            else:
+                mailbox = mailboxes
             results.append(step(mailbox, message_id))
         except MaestroError as error:
             results.append(ItemResult(id=message_id[:64], status=error.status, error=error.body()))
     return ItemsReply(results)
 
 
-def _confirm_one(state: State, mailbox: Mailbox, message_id: str, request: Confirm, now_ms: int) -> ItemResult:
+def _confirm_one(state: State, request: Confirm, now_ms: int, mailbox: Mailbox, message_id: str) -> ItemResult:
     entry = mailbox.get(message_id)
     if entry is None:
         raise authorization.no_message(message_id[:80])
@@ -138,7 +181,7 @@ def _confirm_one(state: State, mailbox: Mailbox, message_id: str, request: Confi
         raise MaestroError(
             "STATUS_CONFLICT",
             f"message {message_id} is {message.status} and can't become {request.kind}",
-            "Nothing is to be done: its sender was told.",
+            "Nothing is to be done: its sender was notified.",
         )
     new = advance_status(message, request.kind, request.via, now_ms)
     if new is not message:
@@ -146,13 +189,13 @@ def _confirm_one(state: State, mailbox: Mailbox, message_id: str, request: Confi
             message_id, mailbox.session, message.sender, message.seq, request.kind, now_ms, message.status,
             message.offered_at is not None, request.via,
         )  # fmt: skip
-        state.absorb(record, new)
+        state.apply(record, new)
     at = {"offered": new.offered_at, "delivered": new.delivered_at, "read": new.read_at}[request.kind]
     result = ItemResult(id=message_id, status=200, state=new.status, at=at)
     return replace(result, message=retention.shown(new, now_ms)) if request.whole else result
 
 
-def _delete_one(state: State, mailbox: Mailbox, message_id: str, by: str, now_ms: int) -> ItemResult:
+def _delete_one(state: State, by: str, now_ms: int, mailbox: Mailbox, message_id: str) -> ItemResult:
     entry = mailbox.get(message_id)
     if entry is None:
         if mailbox.is_gone(message_id):
@@ -160,7 +203,7 @@ def _delete_one(state: State, mailbox: Mailbox, message_id: str, by: str, now_ms
         raise authorization.no_message(message_id[:80])
     message = entry.message
     offered = message.offered_at is not None
-    state.absorb(
+    state.apply(
         Deleted(message_id, mailbox.session, message.sender, message.seq, now_ms, by, message.status, offered),
         None,
     )

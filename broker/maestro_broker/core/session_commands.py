@@ -1,7 +1,7 @@
-"""Roster: starting, ending, finding and touching sessions.
+"""Session commands: start, end, find and touch sessions.
 
-Rule: the client makes id and token, so that a start can be repeated; starting an ended id reopens its mailbox and
-takes its token.
+Rule: the client makes the id and the token, so that a start can be repeated. Starting an ended session again reopens
+its mailbox and needs its token.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ from .model.records import SessionChanged
 if TYPE_CHECKING:
     from maestro_schemas.requests import SessionEnd, SessionGet, SessionList, SessionTouch
 
+    from .context import RequestContext
     from .model.session_registry import SessionState
     from .model.state import State
 
 _TIMELINE_MAX = 200
 
 
-def start(state: State, request: SessionStart, now_ms: int) -> SessionReply:
-    """Start, restart or (active, same id) change a session."""
+def start(state: State, request: SessionStart, context: RequestContext) -> SessionReply:
+    """Start a session, start an ended one again, or change an active one with the same id."""
+    now_ms = context.now_ms
     asking = authorization.authenticate(state, request.who, now_ms)
     validation.check_new_session_id(request.id)
     _check_fields(state, request)
@@ -60,15 +62,16 @@ def start(state: State, request: SessionStart, now_ms: int) -> SessionReply:
             limit=state.limits.sessions_max,
             actual=state.sessions.active_count + 1,
         )
-    stored = _started(state, request, asking, old, now_ms)
+    stored = _started(state, request, context, asking, old)
     if old is None or stored.session != old.session or stored.token_hash != old.token_hash:
         change: Literal["started", "changed"] = "changed" if old is not None and old.session.active else "started"
-        state.absorb(SessionChanged(now_ms, change, stored), None)
+        state.apply(SessionChanged(now_ms, change, stored), None)
     return SessionReply(state.sessions.resolve(request.id, None, "SESSION_NOT_FOUND").public())
 
 
-def end(state: State, request: SessionEnd, now_ms: int) -> SessionReply:
+def end(state: State, request: SessionEnd, context: RequestContext) -> SessionReply:
     """End a session; ending an ended one changes nothing."""
+    now_ms = context.now_ms
     asking = authorization.authenticate(state, request.who, now_ms)
     found = authorization.named_session(state, asking, request.id)
     session = found.session
@@ -82,21 +85,21 @@ def end(state: State, request: SessionEnd, now_ms: int) -> SessionReply:
     if session.active:
         ended = replace(session, status=request.status, completed_at=now_ms, last_activity=now_ms)
         stored = StoredSession(session=ended, token_hash=found.token_hash, key=found.key)
-        state.absorb(SessionChanged(now_ms, "ended", stored), None)
+        state.apply(SessionChanged(now_ms, "ended", stored), None)
     return SessionReply(found.public())
 
 
-def get(state: State, request: SessionGet, now_ms: int) -> SessionReply:
-    """One session."""
-    asking = authorization.authenticate(state, request.who, now_ms)
-    return SessionReply(_shown(state, authorization.named_session(state, asking, request.id)))
+def get(state: State, request: SessionGet, context: RequestContext) -> SessionReply:
+    """Return one session."""
+    asking = authorization.authenticate(state, request.who, context.now_ms)
+    return SessionReply(_shown(context, authorization.named_session(state, asking, request.id)))
 
 
-def list_sessions(state: State, request: SessionList, now_ms: int) -> SessionsReply:
-    """Sessions that fit, by start."""
-    authorization.authenticate(state, request.who, now_ms)
+def list_sessions(state: State, request: SessionList, context: RequestContext) -> SessionsReply:
+    """Return the sessions that match the request, ordered by their start."""
+    authorization.authenticate(state, request.who, context.now_ms)
     listed = [
-        _shown(state, found)
+        _shown(context, found)
         for found in state.sessions
         if (request.project_id is None or found.session.project_id == request.project_id)
         and (request.parent_session_id is None or found.session.parent_session_id == request.parent_session_id)
@@ -106,8 +109,9 @@ def list_sessions(state: State, request: SessionList, now_ms: int) -> SessionsRe
     return SessionsReply(sorted(listed, key=lambda session: (session.started_at, session.id)))
 
 
-def touch(state: State, request: SessionTouch, now_ms: int) -> SessionReply:
-    """It is alive; what changed is recorded, the sign of life alone is not."""
+def touch(state: State, request: SessionTouch, context: RequestContext) -> SessionReply:
+    """Note that a session is alive. Changed fields are recorded; the sign of life alone is not."""
+    now_ms = context.now_ms
     asking = authorization.authenticate(state, request.who, now_ms)
     found = authorization.named_session(state, asking, request.id)
     if asking is not None and asking is not found:
@@ -135,19 +139,24 @@ def touch(state: State, request: SessionTouch, now_ms: int) -> SessionReply:
     if changed != session:
         active = replace(changed, last_activity=now_ms)
         stored = StoredSession(session=active, token_hash=found.token_hash, key=found.key)
-        state.absorb(SessionChanged(now_ms, "changed", stored), None)
+        state.apply(SessionChanged(now_ms, "changed", stored), None)
     return SessionReply(found.public())
 
 
-def _shown(state: State, found: SessionState) -> Session:
-    """With what is true at this moment alone."""
+def _shown(context: RequestContext, found: SessionState) -> Session:
+    """Add the computed field that is not stored (`watching`)."""
     session = found.public()
-    return replace(session, watching=True) if state.is_watched(session.id) else session
+    return replace(session, watching=True) if context.is_watched(session.id) else session
 
 
 def _started(
-    state: State, request: SessionStart, asking: SessionState | None, old: SessionState | None, now_ms: int
+    state: State,
+    request: SessionStart,
+    context: RequestContext,
+    asking: SessionState | None,
+    old: SessionState | None,
 ) -> StoredSession:
+    now_ms = context.now_ms
     parent_id = request.parent_session_id
     if parent_id is None and asking is not None and asking is not old:
         parent_id = asking.session.id
@@ -178,8 +187,8 @@ def _started(
         cwd=request.cwd or (before.cwd if before else None),
         has_token=token_hash is not None,
     )
-    # Whose it was first, it stays: a key that may speak for any session takes none over.
-    return StoredSession(session=session, token_hash=token_hash, key=old.key if old is not None else state.key)
+    # A session keeps the key that first started it: a key that may speak for any session takes over none.
+    return StoredSession(session=session, token_hash=token_hash, key=old.key if old is not None else context.key)
 
 
 def _check_fields(state: State, request: SessionStart | SessionTouch) -> None:

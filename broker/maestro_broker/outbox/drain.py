@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -23,6 +23,7 @@ from maestro_schemas.requests import Identity, Outgoing, Send
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from maestro_broker.core.context import RequestContext
     from maestro_schemas.outbox_entry import OutboxEntry
     from maestro_schemas.replies import SendReply
 
@@ -33,6 +34,13 @@ _RETRY_AFTER_S = 1.0
 _ROUND_MAX = 256
 
 
+class AppliedEntry(NamedTuple):
+    """An entry that was sent, or refused for good with `error`."""
+
+    queued: QueuedEntry
+    error: MaestroError | None
+
+
 class OutboxDrainer:
     """The drain of one outbox."""
 
@@ -40,11 +48,11 @@ class OutboxDrainer:
         self,
         outbox: OutboxDir,
         *,
-        send: Callable[[Send, int], SendReply],
-        notify_sender: Callable[[QueuedEntry, MaestroError, int], bool],
+        send: Callable[[Send, RequestContext], SendReply],
+        notify_sender: Callable[[QueuedEntry, MaestroError, RequestContext], bool],
         report: Callable[[str], None],
     ) -> None:
-        """`send(request, now_ms)` applies one send. `notify_sender(queued, error, now_ms)` puts a refusal for good
+        """`send(request, context)` applies one send. `notify_sender(queued, error, context)` puts a refusal for good
         into the sender's inbox; false if there is no room for it now. `report(text)` gets a sentence for each file
         that is no entry."""
         self._outbox = outbox
@@ -53,48 +61,57 @@ class OutboxDrainer:
         self._report = report
         # No entry of a session is sent before this time.
         self._held_until_ms: dict[str, int] = {}
-        # Sent or refused in the batch under way; the files change after the commit.
-        self._settled: list[tuple[QueuedEntry, MaestroError | None]] = []
+        # Sent or refused since the last `take_applied`, and the paths of all that are not settled yet: the files
+        # change after the commit.
+        self._applied: list[AppliedEntry] = []
+        self._unsettled: set[str] = set()
         os.makedirs(outbox.path, mode=0o700, exist_ok=True)
 
     # --- entries to messages -----------------------------------------------------------------------------
 
-    def drain(self, now_ms: int) -> int:
+    def drain(self, context: RequestContext) -> int:
         """Apply the entries that are due; the caller commits, then calls `settle`. Returns the number of entries that
         were sent or refused for good."""
         held: set[str] = set()
-        settled_before = {queued.path for queued, _ in self._settled}
-        for queued in self.due(now_ms):
+        applied_before = len(self._applied)
+        for queued in self.due(context.now_ms):
             session = queued.entry.session
-            if session in held or queued.path in settled_before:
+            if session in held or queued.path in self._unsettled:
                 continue
-            error = self._try(queued, now_ms)
-            if error is None or (not error.retryable and self._notify_sender(queued, error, now_ms)):
-                self._settled.append((queued, error))
+            error = self._try(queued, context)
+            if error is None or (not error.retryable and self._notify_sender(queued, error, context)):
+                self._applied.append(AppliedEntry(queued, error))
+                self._unsettled.add(queued.path)
             else:
                 held.add(session)
-                self.hold(session, now_ms + int((error.retry_after_s or _RETRY_AFTER_S) * 1000))
-        return len(self._settled) - len(settled_before)
+                self.hold(session, context.now_ms + int((error.retry_after_s or _RETRY_AFTER_S) * 1000))
+        return len(self._applied) - applied_before
 
-    def drain_now(self, now_ms: int) -> DrainReply:
+    def drain_now(self, context: RequestContext) -> DrainReply:
         """As `drain`, on a client's request: sessions that are held back are tried too."""
         self.release_holds()
         waiting, failed = self._outbox.counts()
-        already = len(self._settled)
-        tried = self.drain(now_ms)
-        refused = sum(error is not None for _, error in self._settled[already:])
-        waiting -= len(self._settled)
+        already = len(self._applied)
+        tried = self.drain(context)
+        refused = sum(applied.error is not None for applied in self._applied[already:])
+        waiting -= len(self._unsettled)
         return DrainReply(sent=tried - refused, waiting=max(0, waiting), failed=failed + refused)
 
     @property
-    def has_settled(self) -> bool:
-        """Whether entries wait for `settle`."""
-        return bool(self._settled)
+    def has_applied(self) -> bool:
+        """Whether entries were applied since the last `take_applied`."""
+        return bool(self._applied)
 
-    def settle(self) -> None:
-        """The batch is durable: remove the entries that were sent, and keep the refused ones with their reason."""
-        settled, self._settled = self._settled, []
-        for queued, error in settled:
+    def take_applied(self) -> list[AppliedEntry]:
+        """The entries that were applied since the last call."""
+        applied, self._applied = self._applied, []
+        return applied
+
+    def settle(self, applied: list[AppliedEntry]) -> None:
+        """Their records are durable: remove the entries that were sent, and keep the refused ones with their
+        reason."""
+        for queued, error in applied:
+            self._unsettled.discard(queued.path)
             if error is None:
                 self._outbox.remove(queued.path)
                 continue
@@ -106,12 +123,12 @@ class OutboxDrainer:
                 continue  # the entry stays as it is, and is refused again once the disk has room
             _log.warning("outbox: %s was refused: %s (%s)", queued.entry.outgoing["id"], error, error.code)
 
-    def _try(self, queued: QueuedEntry, now_ms: int) -> MaestroError | None:
+    def _try(self, queued: QueuedEntry, context: RequestContext) -> MaestroError | None:
         entry = queued.entry
         try:
             outgoing = msgspec.convert(entry.outgoing, Outgoing)
             request = Send(messages=[outgoing], who=Identity(entry.session, entry.token))
-            [result] = self._send(request, now_ms).results
+            [result] = self._send(request, context).results
         except msgspec.ValidationError as error:
             return MaestroError("INVALID", f"the queued message is not valid: {error}", "Send it again, corrected.")
         except FatalError:

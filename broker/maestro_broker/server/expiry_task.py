@@ -1,7 +1,7 @@
-"""Upkeep: what the main loop does for mail and sessions whose time is over.
+"""Expiry task: expires mail and forgets sessions when their time is over.
 
-Rule: a bounded piece a turn, and a record only where the journal has room for it, if need be out of its reserve;
-what finds none waits. The sweeper walks, and only here is decided.
+Rule: a turn does a bounded amount of work, and writes a record only if the log has space for it, from the reserve if
+need be. The sweeper finds candidates; only this task, in the main thread, decides.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from maestro_broker.commit.disk_admission import RECORD_BYTES
 from maestro_broker.core import retention
-from maestro_broker.core.model.state import Read
+from maestro_broker.core.model.reads import Read
 from maestro_runtime import paths
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.replies import PruneReply
 
-from . import recovery
+from . import message_loader
 
 if TYPE_CHECKING:
     from collections import deque
@@ -36,24 +36,33 @@ T = TypeVar("T")
 _OVERDUE_AT_ONCE = 32
 _SESSIONS_AT_ONCE = 32
 _MAILBOXES_AT_ONCE = 64
-# A mail to each sender, with some twenty ids in it.
-_TOLD_BYTES = 2_560
+# A notification of a sender, which lists up to twenty ids.
+_NOTIFICATION_BYTES = 2_560
 _WAIT_MS = 1_000
 _SOON_MS = 20
 
 
 class ExpiryTask:
-    """One broker's. What it finds no room for waits, and so does what has to be read first."""
+    """Work that finds no disk space, or whose mailbox is not loaded, waits for a later turn."""
 
     def __init__(
-        self, data: str, state: State, spool: Spool, readings: MailboxLoader, sweeper: Sweeper, room: DiskAdmission
+        self,
+        data: str,
+        *,
+        state: State,
+        policy: retention.RetentionPolicy,
+        spool: Spool,
+        loader: MailboxLoader,
+        sweeper: Sweeper,
+        disk: DiskAdmission,
     ) -> None:
         self._outbox = paths.outbox_dir(data)
         self._state = state
+        self._policy = policy
         self._spool = spool
         self._sweeper = sweeper
-        self._readings = readings
-        self._room = room
+        self._loader = loader
+        self._disk = disk
         self._next_ms = 0
 
     @property
@@ -63,7 +72,7 @@ class ExpiryTask:
         return self._next_ms if expiry_ms is None else min(self._next_ms, expiry_ms)
 
     def turn(self, now_ms: int) -> None:
-        """One piece of everything that waits."""
+        """Do a part of everything that waits."""
         state, sweeper = self._state, self._sweeper
         self._next_ms = now_ms + (_SOON_MS if sweeper.gone or sweeper.overdue or sweeper.idle else _WAIT_MS)
         for session, message_id in _taken(sweeper.gone, len(sweeper.gone)):
@@ -73,9 +82,9 @@ class ExpiryTask:
         overdue = self._overdue(now_ms)
         retention.expire(state, self._over(now_ms, len(overdue)) + overdue, now_ms)
         sweeper.count("expired", len(overdue))
-        if sweeper.idle and self._room.reserve(self._state, RECORD_BYTES * _SESSIONS_AT_ONCE):
+        if sweeper.idle and self._disk.reserve(RECORD_BYTES * _SESSIONS_AT_ONCE):
             for session in _taken(sweeper.idle, _SESSIONS_AT_ONCE):
-                if not self._waits_in_outbox(session) and retention.forget(state, session, now_ms):
+                if not self._waits_in_outbox(session) and retention.forget(state, self._policy, session, now_ms):
                     sweeper.count("sessions")
 
     def prune(self, request: Prune) -> PruneReply:
@@ -97,7 +106,7 @@ class ExpiryTask:
         return report
 
     def _over(self, now_ms: int, taken: int) -> list[Message]:
-        """Mail past the life that its sender gave it."""
+        """Mail that has outlived the time to live that its sender gave it."""
         state = self._state
         found: list[Message] = []
         for session in state.deadlines.due(now_ms, _MAILBOXES_AT_ONCE):
@@ -108,13 +117,13 @@ class ExpiryTask:
             mailbox = state.mailboxes.get(session)
             if (
                 mailbox is not None
-                and mailbox.pending  # else there is nothing to look for, whatever its folder holds
+                and mailbox.pending  # without pending mail nothing can expire, whatever its folder holds
                 and not mailbox.loaded
-                and not self._readings.is_read(state, Read("pending", session, ""), now_ms)
+                and not self._loader.is_read(state, Read("pending", session, ""), now_ms)
             ):
-                continue  # once it was read, its deadline is set again
+                continue  # its deadline is set again once it is loaded
             over = retention.due(state, session, now_ms, left)
-            if over and not self._has_room(over):
+            if over and not self._has_space(over):
                 state.deadlines.set(session, now_ms + _WAIT_MS)
                 continue
             found += over
@@ -125,19 +134,19 @@ class ExpiryTask:
         state = self._state
         found: list[Message] = []
         waiting = self._sweeper.overdue
-        if not waiting or not self._room.reserve(self._state, _TOLD_BYTES * _OVERDUE_AT_ONCE):
+        if not waiting or not self._disk.reserve(_NOTIFICATION_BYTES * _OVERDUE_AT_ONCE):
             return found
-        # Rounds follow each other faster than this is asked, with a retention of seconds, and find the same again.
+        # With a retention of seconds, rounds follow each other faster than this task and find the same mail again.
         for session, message_id in dict.fromkeys(_taken(waiting, _OVERDUE_AT_ONCE)):
-            recovery.supply(state, self._spool, Read("file", session, message_id), now_ms)
-            message = retention.overdue(state, session, message_id, now_ms)
+            message_loader.load(state, self._spool, Read("file", session, message_id))
+            message = retention.overdue(state, self._policy, session, message_id, now_ms)
             if message is not None:
                 found.append(message)
         return found
 
-    def _has_room(self, over: list[Message]) -> bool:
+    def _has_space(self, over: list[Message]) -> bool:
         senders = len({message.sender for message in over})
-        return self._room.reserve(self._state, RECORD_BYTES * len(over) + _TOLD_BYTES * senders)
+        return self._disk.reserve(RECORD_BYTES * len(over) + _NOTIFICATION_BYTES * senders)
 
     def _waits_in_outbox(self, session: str) -> bool:
         try:
@@ -147,5 +156,5 @@ class ExpiryTask:
 
 
 def _taken(waiting: deque[T], most: int) -> list[T]:
-    """Up to so many, the oldest first."""
+    """Up to `most` items, the oldest first."""
     return [waiting.popleft() for _ in range(min(most, len(waiting)))]

@@ -16,7 +16,8 @@ from maestro_broker.views import mailbox_scan
 from maestro_broker.views.mailbox_scan import MailboxScan
 
 if TYPE_CHECKING:
-    from maestro_broker.core.model.state import Read, State
+    from maestro_broker.core.model.reads import Read
+    from maestro_broker.core.model.state import State
     from maestro_broker.transport.listener import IncomingRequest
     from maestro_broker.views.spool import Spool
 
@@ -114,7 +115,7 @@ class MailboxLoader:
         if not reading.step():
             self._readings[session] = reading  # behind the others
             return False
-        if not state.supply_mailbox(session, reading.messages(), now_ms, whole=reading.whole):
+        if not state.load_mailbox(session, reading.messages(), now_ms, whole=reading.whole):
             # The modes do not tell what the counters say: somebody has copied the files, or changed them.
             self._whole[session] = True
             self._open(state, session)

@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from maestro_broker.commit.local.journal import Journal, first_segment_lsn
 from maestro_broker.core.model import checkpoint, records
 from maestro_broker.core.model.records import Accepted
-from maestro_broker.core.model.state import Change, Read, State
+from maestro_broker.core.model.state import Change, State
 from maestro_broker.views.mailbox_scan import scan_mailbox
 from maestro_broker.views.spool_writer import HEADS_FILE
 from maestro_schemas.errors import MaestroError
 
+from . import message_loader
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from maestro_broker.commit.log import CommitLog
     from maestro_broker.views.spool import Spool
     from maestro_broker.views.timeline import Timeline
 
@@ -37,7 +40,7 @@ class Recovered(NamedTuple):
     shrinks piece by piece. `last_ms`: the newest record's time, the clock's floor."""
 
     state: State
-    journal: Journal
+    log: CommitLog
     start: checkpoint.Checkpoint
     unfiled: list[tuple[list[Change], int]]
     last_ms: int
@@ -78,8 +81,8 @@ def recover(options: BrokerOptions, spool: Spool, timeline: Timeline) -> Recover
         except MaestroError as error:
             warnings.append(f"record {lsn} of the journal is whole but can't be understood: {error}")
             continue
-        for need in state.replay_touches(record):
-            supply(state, spool, need, 0)
+        for read in state.replay_reads(record):
+            message_loader.load(state, spool, read)
         state.replay(lsn, record)
         piece += state.take_changes()
         piece_bytes += len(body)
@@ -109,36 +112,11 @@ def recover(options: BrokerOptions, spool: Spool, timeline: Timeline) -> Recover
     return Recovered(state, journal, start, unfiled, last_ms, warnings)
 
 
-def supply(state: State, spool: Spool, need: Read, now_ms: int) -> None:
-    """Read what a command needs, and give it to the state."""
-    match need.kind:
-        case "mailbox" | "pending":
-            remembers = state.mailbox(need.session).remembers
-            state.supply_mailbox(need.session, scan_mailbox(spool, need.session, remembers), now_ms)
-        case "file":
-            mailbox = state.mailboxes.get(need.session)
-            if mailbox is not None and mailbox.remembers(need.message_id):
-                return
-            message = spool.read_message(need.session, need.message_id)
-            if message is not None:
-                state.supply_message(message)
-        case "link":
-            receiver = spool.link_target(need.session, need.message_id)
-            state.supply_link(need.session, need.message_id, receiver)
-            if receiver is not None:
-                supply(state, spool, Read("file", receiver, need.message_id), now_ms)
-        case "thread":
-            state.supply_answers(need.message_id, spool.answers(need.message_id))
-        case "anywhere":
-            for session in spool.holders(need.message_id):
-                supply(state, spool, Read("file", session, need.message_id), now_ms)
-
-
 def _take_from_files(state: State, spool: Spool, timeline: Timeline, since_lsn: int, warnings: list[str]) -> None:
     """After a loss in the journal: what was filed of the lost records is whole, and counts. The slow way, through
     every mailbox; or a number would be given twice, and mail that is there be hidden by it."""
     for session in spool.mailboxes():
-        supply(state, spool, Read("mailbox", session, ""), 0)
+        state.load_mailbox(session, scan_mailbox(spool, session, state.mailbox(session).remembers), 0)
     for receiver, seq, _ in _numbers_given(timeline, since_lsn - 1, warnings):
         mailbox = state.mailbox(receiver)
         mailbox.head_seq = max(mailbox.head_seq, seq)

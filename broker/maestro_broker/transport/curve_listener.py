@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from maestro_broker.core.model.state import State
-    from maestro_schemas.requests import Request
+    from maestro_schemas.keys import Key
 
 _ZAP = "inproc://zeromq.zap.01"  # RFC 27
 _MONITOR = "inproc://handshakes"
@@ -78,7 +78,6 @@ class CurveListener:
         self.notices = CurvePublisher(self._new_publisher(), self._may_subscribe)
         self._publisher_is_bound = False
         self._polled: list[zmq.Socket[bytes]] = []
-        state.topics = TopicUnion(state.topics, self.notices.topics)
         self._revoked: set[str] = set()
         self._last_seen_ms: dict[str, int] = {}
         # Handshakes done, connections ended, handshakes refused, replies that could not be sent.
@@ -205,8 +204,8 @@ class CurveListener:
             public = public_key(parts[0]) if parts else ""
             yield IncomingRequest(peer.bytes, None, [part.bytes for part in parts] or [b""], public)
 
-    def vouch(self, public: str, request: Request, now_ms: int) -> Request:
-        """The request as its key allows it. Raises MaestroError KEY_REVOKED, or as `key_authorization.check`."""
+    def authenticate(self, public: str, now_ms: int) -> Key:
+        """The key of the peer with this public key. Raises MaestroError KEY_REVOKED."""
         self._refresh()
         key = self._keys.get(public)
         if key is None:
@@ -216,8 +215,7 @@ class CurveListener:
                 "Ask for a new one: `maestro keys new NAME` on the broker's machine.",
             )
         self._last_seen_ms[key.name] = now_ms
-        self._state.key = key.name
-        return key_authorization.check(self._state, key, request)
+        return key
 
     def reply(self, peer: bytes, request_id: bytes, status: bytes, body: bytes) -> None:
         """Send a reply; drop and count it if the peer is gone or does not read."""

@@ -36,13 +36,13 @@ def publish(listeners: Sequence[Listener], changes: list[Change]) -> None:
                     publisher.publish(f"{party}{TOPIC_SEPARATOR}{event.event}", body)
 
 
-def greet(listener: Listener, state: State, lsn: int, now_ms: int) -> None:
-    """Send the head of its mailbox to each new watcher, so that it knows what it has missed."""
-    for topic in listener.notices.subscriptions():
-        session, separator, rest = topic.partition(TOPIC_SEPARATOR)
-        if not separator or rest:
-            continue  # an observer of everything, or of one kind of event, has no mailbox to catch up with
-        mailbox = state.mailboxes.get(session)
-        seq = mailbox.head_seq if mailbox is not None else 0
-        head = Event(lsn=lsn, at=now_ms, event="head", session=session, seq=seq)
-        listener.notices.publish(f"{session}{TOPIC_SEPARATOR}head", _encode(head))
+def head(state: State, topic: str, lsn: int, now_ms: int) -> tuple[str, bytes] | None:
+    """Topic and body of the notice that tells a new watcher the head of its mailbox, so that it knows what it has
+    missed. None for an observer of everything, or of one kind of event, which has no mailbox to catch up with."""
+    session, separator, rest = topic.partition(TOPIC_SEPARATOR)
+    if not separator or rest:
+        return None
+    mailbox = state.mailboxes.get(session)
+    seq = mailbox.head_seq if mailbox is not None else 0
+    event = Event(lsn=lsn, at=now_ms, event="head", session=session, seq=seq)
+    return f"{session}{TOPIC_SEPARATOR}head", _encode(event)

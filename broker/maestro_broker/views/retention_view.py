@@ -14,6 +14,7 @@ from maestro_broker.core import retention
 
 if TYPE_CHECKING:
     from maestro_broker.core.model.state import State
+    from maestro_broker.core.retention import RetentionPolicy
     from maestro_schemas.messages import Message
     from maestro_schemas.sessions import Session
 
@@ -21,20 +22,21 @@ if TYPE_CHECKING:
 class RetentionView:
     """The retention of each session's mail, and the sessions, as they are now."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, policy: RetentionPolicy) -> None:
         self._state = state
+        self._policy = policy
 
     def keeps_ms(self, session: str) -> int:
         """How long mail to this session is kept after its last change."""
-        return retention.keeps_ms(self._state, session)
+        return self._policy.keeps_ms(self._state, session)
 
     def longest_ms(self) -> int:
         """The longest retention of any project."""
-        return retention.longest_ms(self._state)
+        return self._policy.longest_ms
 
     def shortest_ms(self) -> int:
         """The shortest retention of any project."""
-        return min([self._state.limits.retention_ms, *self._state.retention_by_project.values()])
+        return self._policy.shortest_ms
 
     def sessions(self) -> list[Session]:
         """All sessions that are known now."""
@@ -47,7 +49,9 @@ class RetentionView:
     def ended_long_ago(self, session: str, now_ms: int) -> bool:
         """Whether the session has ended, and its last activity is older than its retention."""
         found = self._state.sessions.get(session)
-        return found is not None and not found.active and retention.ended_long_ago(self._state, found, now_ms)
+        if found is None or found.active:
+            return False
+        return retention.ended_long_ago(self._state, self._policy, found, now_ms)
 
     def is_unfiled(self, message: Message) -> bool:
         """Whether a record of this message still waits to be written to the spool."""

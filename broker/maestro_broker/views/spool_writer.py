@@ -306,7 +306,7 @@ class SpoolWriter:
         self._timeline.append(event(change.lsn, change.record) for change in chunk)
         for change in chunk:
             if change.lsn > self._heads.lsn:
-                self._heads.absorb(change.lsn, change.record, self._rate_limit)
+                self._heads.apply(change.lsn, change.record, self._rate_limit)
                 if isinstance(change.record, Accepted):
                     self._text_chars += len(change.record.message.text)
 

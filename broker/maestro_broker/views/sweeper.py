@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from maestro_broker.clock import Clock
     from maestro_broker.core.model.state import State
+    from maestro_broker.core.retention import RetentionPolicy
 
     from .spool import Spool
     from .timeline import Timeline
@@ -53,12 +54,19 @@ class Sweeper:
     """The present or last round."""
 
     def __init__(
-        self, data: str, *, spool: Spool, timelines: tuple[Timeline, ...], state: State, clock: Clock
+        self,
+        data: str,
+        *,
+        spool: Spool,
+        timelines: tuple[Timeline, ...],
+        state: State,
+        policy: RetentionPolicy,
+        clock: Clock,
     ) -> None:
         self._data = data
         self._spool = spool
         self._timelines = timelines
-        self._retention = RetentionView(state)
+        self._retention = RetentionView(state, policy)
         self._clock = clock
         # For the main loop to take from, on the left.
         self.overdue: deque[tuple[str, str]] = deque()

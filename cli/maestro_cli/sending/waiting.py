@@ -14,7 +14,7 @@ from maestro_cli.context import now_ms
 from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
 
-from . import send_flow, sent_text
+from . import send_flow
 
 if TYPE_CHECKING:
     from maestro_cli.context import CommandContext
@@ -67,9 +67,9 @@ def send(
         result, queued = send_flow.handed_over(context, outgoing, used)
         if queued is not None:
             return _late(context, outgoing, queued, wait, as_json=as_json)
-        outcome = sent_text.outcome(result)
+        outcome = send_flow.accepted(result)
         if not as_json:
-            streams.say(sent_text.sentence(outcome))
+            streams.say(send_flow.sentence(outcome))
         try:
             if used is None:
                 # The send has started the broker.

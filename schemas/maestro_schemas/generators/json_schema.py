@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from maestro_schemas import PROTOCOL_VERSION, events, messages, names, replies, requests, sessions
+from maestro_schemas import PROTOCOL_VERSION, commands, events, messages, names, replies, requests, sessions
 from maestro_schemas.errors import CODES
 
 from . import document_writer
@@ -46,8 +46,8 @@ IDS = frozenset({"Message.id", "Message.from", "Message.to", "Session.id", "Outg
 def schemas() -> dict[str, dict[str, Any]]:
     """File name -> schema, of all schema files."""
     found = {f"{name}{_SUFFIX}": _single(name, shape) for name, shape in _SINGLE.items()}
-    found[f"requests{_SUFFIX}"] = _by_command("requests", "the body of its request", requests.COMMANDS)
-    found[f"replies{_SUFFIX}"] = _by_command("replies", "the body of its successful reply", replies.REPLIES)
+    found[f"requests{_SUFFIX}"] = _by_command("requests", "the body of its request", commands.REQUESTS)
+    found[f"replies{_SUFFIX}"] = _by_command("replies", "the body of its successful reply", commands.REPLIES)
     return found
 
 

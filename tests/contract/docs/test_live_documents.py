@@ -15,9 +15,9 @@ import zmq
 from maestro_clients.outbox import outbox_files
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.new_ids import new_message_id
+from maestro_schemas.commands import REQUESTS
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.generators import json_schema
-from maestro_schemas.requests import COMMANDS
 from support.post_office import eventually
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def conversation(office: PostOffice) -> list[tuple[str, dict[str, Any]]]:
 def test_each_reply(open_office: PostOffice) -> None:
     replies = conversation(open_office)
     replies.append(("shutdown", {"pid": open_office.client().shutdown()}))
-    assert {command for command, _ in replies} == set(COMMANDS)
+    assert {command for command, _ in replies} == set(REQUESTS)
     for command, reply in replies:
         assert errors("replies", {command: reply}) == [], command
     sent = [[result["status"] for result in reply["results"]] for command, reply in replies if command == "send"]

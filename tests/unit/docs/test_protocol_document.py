@@ -10,11 +10,12 @@ import msgspec
 import pytest
 
 from maestro_schemas import PROTOCOL_HEADER, PROTOCOL_VERSION, events, limits, names, vocabularies
+from maestro_schemas.commands import REPLIES, REQUESTS
 from maestro_schemas.errors import CODES, MaestroError
 from maestro_schemas.events import Event, EventName
 from maestro_schemas.messages import Failure, Message, Metadata
-from maestro_schemas.replies import REPLIES, Person
-from maestro_schemas.requests import COMMANDS, ConfirmKind, Identity
+from maestro_schemas.replies import Person
+from maestro_schemas.requests import ConfirmKind, Identity
 from maestro_schemas.sessions import NeedsInput, Session, SessionNote
 from support import protocol_page
 from support.protocol_page import Shape
@@ -58,13 +59,13 @@ def inner_struct(kind: Any) -> type[msgspec.Struct] | None:
 
 
 def test_each_command_is_on_the_page_and_each_on_the_page_is_one() -> None:
-    assert list(protocol_page.exchanges()) == list(COMMANDS)
+    assert list(protocol_page.exchanges()) == list(REQUESTS)
 
 
-@pytest.mark.parametrize("command", list(COMMANDS))
+@pytest.mark.parametrize("command", list(REQUESTS))
 def test_the_fields_of_each_request_and_reply(command: str) -> None:
     request, reply = protocol_page.exchanges()[command]
-    assert differences(COMMANDS[command], request) == []
+    assert differences(REQUESTS[command], request) == []
     assert differences(REPLIES[command], reply) == []
 
 

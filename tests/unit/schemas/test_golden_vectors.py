@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maestro_schemas.commands import REPLIES, REQUESTS, decode_request
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event, EventName
-from maestro_schemas.replies import REPLIES
-from maestro_schemas.requests import COMMANDS, decode_request
 from support.vectors import FILES, GOLDEN, Vector, vectors
 
 ALL = vectors()
@@ -76,7 +75,7 @@ def test_the_broker_writes_other_bytes_only_for_types_of_many_fields() -> None:
 
 @pytest.mark.parametrize("file", ["requests", "requests-short", "replies"])
 def test_each_command_has_a_vector(file: str) -> None:
-    assert {vector.kind for vector in ALL if vector.file == file} == set(COMMANDS)
+    assert {vector.kind for vector in ALL if vector.file == file} == set(REQUESTS)
 
 
 def test_each_event_has_a_vector() -> None:
@@ -84,12 +83,12 @@ def test_each_event_has_a_vector() -> None:
 
 
 def test_each_command_has_a_reply() -> None:
-    assert list(REPLIES) == list(COMMANDS)
+    assert list(REPLIES) == list(REQUESTS)
 
 
 def test_each_field_is_in_a_vector() -> None:
     missing: dict[type, set[str]] = {}
-    for shape in {*COMMANDS.values(), *REPLIES.values(), *(vector.shape for vector in TYPED)}:
+    for shape in {*REQUESTS.values(), *REPLIES.values(), *(vector.shape for vector in TYPED)}:
         assert shape is not None
         seen: dict[type, set[str]] = {}
         for vector in WHOLE:

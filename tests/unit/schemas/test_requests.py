@@ -10,18 +10,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from maestro_schemas.commands import REQUESTS, decode_request
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.requests import COMMANDS, Inbox, Send, SessionStart, decode_request
+from maestro_schemas.requests import Inbox, Send, SessionStart
 from support.vectors import vectors
 
-REQUESTS = [vector for vector in vectors() if vector.file.startswith("requests")]
-ANY_COMMAND = st.sampled_from([name.encode() for name in COMMANDS])
+VECTORS = [vector for vector in vectors() if vector.file.startswith("requests")]
+ANY_COMMAND = st.sampled_from([name.encode() for name in REQUESTS])
 ANY_VALUE: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12) | st.integers(0, 3), inner),
     max_leaves=12,
 )
-FIELDS = sorted({field.encode_name for shape in COMMANDS.values() for field in msgspec.structs.fields(shape)})
+FIELDS = sorted({field.encode_name for shape in REQUESTS.values() for field in msgspec.structs.fields(shape)})
 
 
 def decoded_or_refused(command: bytes, body: bytes) -> str:
@@ -33,14 +34,14 @@ def decoded_or_refused(command: bytes, body: bytes) -> str:
         assert error.hint
         assert len(error.message) < 1_000
         return error.code
-    assert type(request) is COMMANDS[command.decode()]
+    assert type(request) is REQUESTS[command.decode()]
     return "ok"
 
 
 @given(st.binary(max_size=80), st.binary())
 def test_any_command_and_any_body(command: bytes, body: bytes) -> None:
     outcome = decoded_or_refused(command, body)
-    assert outcome == "UNKNOWN_COMMAND" or command.decode() in COMMANDS
+    assert outcome == "UNKNOWN_COMMAND" or command.decode() in REQUESTS
 
 
 @given(ANY_COMMAND, st.binary())
@@ -59,7 +60,7 @@ def test_any_values_in_known_fields(command: bytes, body: dict[str, Any]) -> Non
     assert decoded_or_refused(command, msgpack.packb(body)) in {"ok", "INVALID", "BAD_REQUEST"}
 
 
-@given(st.sampled_from(REQUESTS), st.data())
+@given(st.sampled_from(VECTORS), st.data())
 def test_a_good_request_with_a_few_bytes_changed(vector: Any, data: st.DataObject) -> None:
     body = bytearray(vector.raw)
     for _ in range(data.draw(st.integers(1, 3))):
@@ -67,7 +68,7 @@ def test_a_good_request_with_a_few_bytes_changed(vector: Any, data: st.DataObjec
     decoded_or_refused(vector.kind.encode(), bytes(body))
 
 
-@pytest.mark.parametrize("vector", REQUESTS, ids=lambda vector: f"{vector.file}-{vector.kind}")
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: f"{vector.file}-{vector.kind}")
 def test_a_good_request_cut_short_or_followed_by_more(vector: Any) -> None:
     command = vector.kind.encode()
     assert decoded_or_refused(command, vector.raw) == "ok"
@@ -75,9 +76,9 @@ def test_a_good_request_cut_short_or_followed_by_more(vector: Any) -> None:
     assert decoded_or_refused(command, vector.raw + b"\x80") == "BAD_REQUEST"
 
 
-@pytest.mark.parametrize("command", list(COMMANDS))
+@pytest.mark.parametrize("command", list(REQUESTS))
 def test_an_unknown_field_is_an_error(command: str) -> None:
-    [vector] = [vector for vector in REQUESTS if vector.kind == command and vector.file == "requests"]
+    [vector] = [vector for vector in VECTORS if vector.kind == command and vector.file == "requests"]
     assert decoded_or_refused(command.encode(), msgpack.packb({**vector.document, "colour": 1})) == "INVALID"
     with_more = {**vector.document, "as": {"session": "a", "colour": 1}}
     assert decoded_or_refused(command.encode(), msgpack.packb(with_more)) == "INVALID"

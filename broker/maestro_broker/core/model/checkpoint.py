@@ -42,7 +42,7 @@ class Checkpoint(Struct):
     mailboxes: dict[str, MailboxHead] = {}
     sends: dict[str, list[int]] = {}
 
-    def absorb(self, lsn: int, record: Record, rate_limit: int) -> None:
+    def apply(self, lsn: int, record: Record, rate_limit: int) -> None:
         """Count one record, the next in order. Of a session's sends the last `rate_limit` are kept: no more are
         ever looked at."""
         self.lsn = lsn

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from maestro_broker.core import acceptance, authorization, commands
+from maestro_broker.core import acceptance, authorization
 from maestro_broker.core.model import records
 from maestro_broker.core.model.checkpoint import Checkpoint
 from maestro_broker.core.model.checkpoint import decode as decode_heads
 from maestro_broker.core.model.checkpoint import encode as encode_heads
 from maestro_broker.core.model.deadlines import Deadlines
+from maestro_broker.core.model.reads import Read
 from maestro_broker.core.model.records import (
     Accepted,
     Confirmed,
@@ -21,7 +22,6 @@ from maestro_broker.core.model.records import (
     SessionChanged,
     SessionForgotten,
 )
-from maestro_broker.core.model.state import Read
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event
 from maestro_schemas.limits import Limits
@@ -41,7 +41,6 @@ from maestro_schemas.requests import (
     SessionList,
     SessionStart,
     SessionTouch,
-    Stats,
 )
 from maestro_schemas.sessions import NeedsInput, SessionNote
 from support.offices import Office, refused
@@ -167,7 +166,7 @@ def test_an_id_that_is_none(office: Office) -> None:
     """It would be a path."""
     for bad in ("../../etc/passwd", "", "x" * 65, "a b"):
         assert _code(office.send("ann", "boss", bad)) == "INVALID_ID"
-        assert commands.touches(office.state, _send("ann", Outgoing(id=bad, to="boss", text="x"))) == []
+        assert office.reads == []
 
 
 def test_lives(office: Office) -> None:
@@ -186,14 +185,14 @@ def test_lives(office: Office) -> None:
 def test_back_pressure_refuses_sends_and_leaves_no_line(office: Office) -> None:
     """BUSY and STORAGE_FULL are about the moment; what was accepted before is still answered as accepted."""
     office.accept("ann", "boss", "m1")
-    office.state.back_pressure = MaestroError("STORAGE_FULL", "full", retry_after_s=2.0)
+    office.circumstances["back_pressure"] = MaestroError("STORAGE_FULL", "full", retry_after_s=2.0)
     before = len(office.journal)
     assert _code(office.send("ann", "boss", "m2")) == "STORAGE_FULL"
     assert _code(office.send("ann", "ghost", "m3")) == "RECEIVER_NOT_FOUND"
     assert refused(office, _send("ghost", Outgoing(id="m", to="boss", text="x"))).code == "UNKNOWN_SESSION"
     assert office.send("ann", "boss", "m1").status == 200
     assert len(office.journal) == before
-    office.state.back_pressure = None
+    office.circumstances.clear()
     assert office.send("ann", "boss", "m2").status == 201
 
 
@@ -237,9 +236,9 @@ def test_the_operator_may_name_the_mailbox(office: Office) -> None:
     office.file()
     office.make_checkpoint()
     office.crash()
-    assert commands.touches(office.state, GetMessage(id="m1", session="ann")) == [Read("file", "ann", "m1")]
-    assert office.do(GetMessage(id="m1", session="ann")).message.id == "m1"
-    assert commands.touches(office.state, GetMessage(id="m1", session="ann")) == []
+    for reads in ([Read("file", "ann", "m1")], []):
+        assert office.do(GetMessage(id="m1", session="ann")).message.id == "m1"
+        assert office.reads == reads
     for session in ("bob", "nobody"):
         assert refused(office, GetMessage(id="m1", session=session)).code == "MESSAGE_NOT_FOUND"
     # To a session it means nothing: what it may see, it may see.
@@ -642,7 +641,7 @@ def test_a_mailbox_whose_files_do_not_fit_its_counters(office: Office) -> None:
     office.crash()
     del office.files["ann", "m1"]
     assert office.inbox("ann") == []
-    assert office.state.take_misfits() == ["ann"]
+    assert office.state.take_counter_mismatches() == ["ann"]
     assert office.state.mailboxes["ann"].pending == 0
 
 
@@ -698,20 +697,21 @@ def test_replay_of_changes_to_a_file_that_is_gone(office: Office) -> None:
     assert office.inbox("ann", status=["pending", "delivered", "expired"]) == []
 
 
-def test_unknown_requests_touch_nothing(office: Office) -> None:
-    """What the daemon answers itself is not the core's."""
-    assert commands.touches(office.state, Stats()) == []
+def test_refused_requests_read_nothing(office: Office) -> None:
+    """A caller that is unknown or names nothing causes no disk access."""
     for request in (
         Inbox(),
         Inbox(session="ghost"),
         Confirm(ids=["a"], kind="read", session="ghost"),
         GetMessage(id="x", who=Identity("ghost")),
     ):
-        needs = commands.touches(office.state, request)
-        assert needs == []
-    assert commands.touches(office.state, GetMessage(id="x", who=Identity("ann"))) == [Read("link", "ann", "x")]
-    assert commands.touches(office.state, GetMessage(id="x")) == [Read("anywhere", "", "x")]
-    assert office.state.replay_touches(Refused(0, "CONFLICT")) == []
+        refused(office, request)
+        assert office.reads == []
+    refused(office, GetMessage(id="x", who=Identity("ann")))
+    assert office.reads == [Read("link", "ann", "x")]
+    refused(office, GetMessage(id="x"))
+    assert office.reads == [Read("anywhere", "", "x")]
+    assert office.state.replay_reads(Refused(0, "CONFLICT")) == []
 
 
 def test_deadlines() -> None:

@@ -30,9 +30,9 @@ def office() -> Office:
     made = Office()
     made.do(SessionStart(id="ann", project_id="shop"))
     made.do(SessionStart(id="bob", project_id="yard"))
-    made.state.key = "own"
+    made.circumstances["key"] = "own"
     made.do(SessionStart(id="carl", project_id="shop"))
-    made.state.key = None
+    made.circumstances.clear()
     return made
 
 
@@ -110,7 +110,7 @@ def test_what_it_may_start(office: Office) -> None:
 
 
 def test_whose_it_was_first_it_stays(office: Office) -> None:
-    office.state.key = "another"
+    office.circumstances["key"] = "another"
     office.do(SessionStart(id="carl", name="again"))
     office.do(SessionStart(id="ann", name="again too"))
     found = {session.session.id: session.key for session in office.state.sessions}

@@ -71,8 +71,8 @@ def test_pending_mail_expires_and_goes_a_retention_later() -> None:
     assert office.inbox("bob") == []
     [told] = office.inbox("ann")
     assert (told.id, told.text.splitlines()[-1]) == ("expired_m1", "To send it again: maestro message retry m1")
-    assert retention.overdue(office.state, "bob", "m1", office.now_ms) is None
-    assert retention.overdue(office.state, "nobody", "m1", office.now_ms) is None
+    assert retention.overdue(office.state, office.policy, "bob", "m1", office.now_ms) is None
+    assert retention.overdue(office.state, office.policy, "nobody", "m1", office.now_ms) is None
     office.file()
     office.sweep()
     assert ("bob", "m1") not in office.files
@@ -84,7 +84,7 @@ def test_a_message_that_is_over_in_two_ways_expires_once() -> None:
     office.accept("ann", "bob", "m1", ttl_ms=DAY_MS)
     office.accept("ann", "bob", "m2")
     office.now_ms += DAY_MS
-    both = [retention.overdue(office.state, "bob", name, office.now_ms) for name in ("m1", "m2", "m2")]
+    both = [retention.overdue(office.state, office.policy, "bob", name, office.now_ms) for name in ("m1", "m2", "m2")]
     over = [*retention.due(office.state, "bob", office.now_ms, 256), *(found for found in both if found is not None)]
     assert [message.id for message in over] == ["m1", "m1", "m2", "m2"]
     retention.expire(office.state, over, office.now_ms)
@@ -95,11 +95,11 @@ def test_a_message_that_is_over_in_two_ways_expires_once() -> None:
 
 def test_each_project_has_its_retention() -> None:
     office = Office(KEPT)
-    office.state.retention_by_project = {"short": 10, "long": 9 * DAY_MS}
+    policy = retention.RetentionPolicy(DAY_MS, {"short": 10, "long": 9 * DAY_MS})
     office.start("ann", project_id="short")
     office.start("bob", project_id="other")
-    assert [retention.keeps_ms(office.state, name) for name in ("ann", "bob", "none")] == [10, DAY_MS, DAY_MS]
-    assert retention.longest_ms(office.state) == 9 * DAY_MS
+    assert [policy.keeps_ms(office.state, name) for name in ("ann", "bob", "none")] == [10, DAY_MS, DAY_MS]
+    assert (policy.shortest_ms, policy.longest_ms) == (10, 9 * DAY_MS)
 
 
 def test_a_forgotten_session_begins_anew_wherever_the_broker_was_killed() -> None:
@@ -133,13 +133,13 @@ def test_a_forgotten_session_begins_anew_wherever_the_broker_was_killed() -> Non
 def test_what_is_not_forgotten() -> None:
     office = _office()
     state = office.state
-    assert not retention.forget(state, "nobody", office.now_ms)
-    assert not retention.forget(state, "bob", office.now_ms + 9 * DAY_MS), "it is active"
+    assert not retention.forget(state, office.policy, "nobody", office.now_ms)
+    assert not retention.forget(state, office.policy, "bob", office.now_ms + 9 * DAY_MS), "it is active"
     office.accept("ann", "bob", "m1")
     office.end("bob")
-    assert not retention.forget(state, "bob", office.now_ms), "it has just ended"
-    assert not retention.forget(state, "bob", office.now_ms + 9 * DAY_MS), "it has mail"
+    assert not retention.forget(state, office.policy, "bob", office.now_ms), "it has just ended"
+    assert not retention.forget(state, office.policy, "bob", office.now_ms + 9 * DAY_MS), "it has mail"
     del state.mailboxes["bob"]
-    assert retention.forget(state, "bob", office.now_ms + 9 * DAY_MS)
+    assert retention.forget(state, office.policy, "bob", office.now_ms + 9 * DAY_MS)
     assert retention.due(state, "bob", office.now_ms, 1) == []
     assert isinstance(state.take_changes()[-1].record, SessionForgotten)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_broker.core import acceptance, commands
-from maestro_broker.core.model.state import Read
+from maestro_broker.core import acceptance
 from maestro_schemas.limits import Limits
 from maestro_schemas.messages import Metadata
 from maestro_schemas.replies import ThreadReply
@@ -14,14 +13,8 @@ from support.offices import Office, refused
 
 
 def thread_of(office: Office, message_id: str, asking: str | None = None) -> list[str]:
-    """The ids of a thread, its needs supplied as the daemon does."""
-    request = GetThread(id=message_id, who=Identity(asking))
-    supplied: set[Read] = set()
-    while new := [need for need in commands.touches(office.state, request) if need not in supplied]:
-        for need in new:
-            office.supply(need)
-        supplied.update(new)
-    reply: ThreadReply = commands.apply(office.state, request, office.now_ms)
+    """The ids of a thread."""
+    reply: ThreadReply = office.do(GetThread(id=message_id, who=Identity(asking)))
     assert not reply.has_more
     return [message.id for message in reply.messages]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from maestro_broker.core.context import RequestContext
 from maestro_broker.outbox.drain import OutboxDrainer
 from maestro_runtime import atomic_file
 from maestro_runtime.outbox_dir import OutboxDir
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _drain(directory: Path, reports: list[str] | None = None) -> OutboxDrainer:
-    def refuse(_request: object, _now_ms: int) -> SendReply:
+    def refuse(_request: object, _context: RequestContext) -> SendReply:
         raise MaestroError("STOPPING", "nothing is sent here")
 
     said: list[str] = [] if reports is None else reports
@@ -78,20 +79,20 @@ def test_sent_entries_go_and_failed_ones_stay(tmp_path: Path) -> None:
 def test_a_journal_that_failed_is_no_refusal(tmp_path: Path) -> None:
     """It ends the broker; the entry waits for the next one."""
 
-    def send(_request: object, _now_ms: int) -> SendReply:
+    def send(_request: object, _context: RequestContext) -> SendReply:
         raise FatalError("JOURNAL_FAILED", "the disk is broken")
 
     drain = OutboxDrainer(OutboxDir(str(tmp_path)), send=send, notify_sender=lambda *_: True, report=lambda _: None)
     _queue(tmp_path, _entry(1))
     with pytest.raises(MaestroError, match="broken"):
-        drain.drain(0)
+        drain.drain(RequestContext(0))
     assert drain.counts() == (1, 0)
 
 
 def test_a_refusal_that_finds_no_room_is_put_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The entry waits, and is refused again once its reason can be stored."""
 
-    def send(_request: object, _now_ms: int) -> SendReply:
+    def send(_request: object, _context: RequestContext) -> SendReply:
         raise MaestroError("RECEIVER_NOT_FOUND", "gone")
 
     def fail(number: int) -> None:
@@ -103,16 +104,16 @@ def test_a_refusal_that_finds_no_room_is_put_off(tmp_path: Path, monkeypatch: py
     drain = OutboxDrainer(OutboxDir(str(tmp_path)), send=send, notify_sender=lambda *_: True, report=lambda _: None)
     _queue(tmp_path, _entry(1))
     fail(errno.ENOSPC)
-    assert drain.drain(0) == 1
-    drain.settle()
+    assert drain.drain(RequestContext(0)) == 1
+    drain.settle(drain.take_applied())
     assert drain.counts() == (1, 0)
     fail(errno.EIO)
-    drain.drain(0)
+    drain.drain(RequestContext(0))
     with pytest.raises(OSError, match="Input/output"):
-        drain.settle()
+        drain.settle(drain.take_applied())
     monkeypatch.undo()
-    drain.drain(0)
-    drain.settle()
+    drain.drain(RequestContext(0))
+    drain.settle(drain.take_applied())
     assert drain.counts() == (0, 1)
 
 

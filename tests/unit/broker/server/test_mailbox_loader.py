@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maestro_broker.core.model.reads import Read
 from maestro_broker.core.model.records import Deleted
-from maestro_broker.core.model.state import Read
 from maestro_broker.server.mailbox_loader import MailboxLoader
 from maestro_broker.transport.listener import IncomingRequest
 from maestro_broker.views import mailbox_scan
@@ -141,7 +141,7 @@ def test_lost_modes_lose_no_mail(post: Post, mode: int) -> None:
     assert post.is_read() is (mode == 0o600)
     post.read_on()
     assert post.ids() == sent[1:]
-    assert post.office.state.take_misfits() == []
+    assert post.office.state.take_counter_mismatches() == []
 
 
 def test_counters_that_fit_no_file_are_counted_again(post: Post) -> None:
@@ -152,7 +152,7 @@ def test_counters_that_fit_no_file_are_counted_again(post: Post) -> None:
     post.read_on()
     assert post.ids() == [sent[0], sent[2]]
     assert post.office.state.mailbox("bob").pending == 2
-    assert post.office.state.take_misfits() == ["bob"]
+    assert post.office.state.take_counter_mismatches() == ["bob"]
 
 
 @pytest.mark.usefixtures("slow")
@@ -310,4 +310,4 @@ def test_what_happens_during_a_reading_is_not_undone(data: st.DataObject) -> Non
         post.file()
         assert mailbox.unfiled == 0
         assert post.reports == []
-        assert post.office.state.take_misfits() == []
+        assert post.office.state.take_counter_mismatches() == []

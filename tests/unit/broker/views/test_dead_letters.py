@@ -113,8 +113,8 @@ def test_what_is_not_filed_yet_is_there_once(desk: Desk) -> None:
     for number in (2, 3):
         message = desk.letter(number, status="pending")
         desk.state.lsn += 1
-        desk.state.absorb(Accepted(message), message)
-        desk.state.absorb(Expired(message.id, "bob", "ann", message.seq, 0), desk.letter(number))
+        desk.state.apply(Accepted(message), message)
+        desk.state.apply(Expired(message.id, "bob", "ann", message.seq, 0), desk.letter(number))
     desk.unfiled.extend(desk.state.take_changes())
     assert desk.ids() == ["m3", "m2", "m1"]
     desk.index.append(
@@ -133,7 +133,7 @@ def test_what_is_another_message_by_now_is_passed_over(desk: Desk) -> None:
     desk.spool.write_message(desk.letter(3, status="pending"))
     assert desk.ids() == ["m4"]
     # Deleted, and the file is still there.
-    desk.state.mailbox("bob").hydrate([desk.letter(4)])
+    desk.state.mailbox("bob").load([desk.letter(4)])
     desk.state.mailbox("bob").delete("m4", 9, (0, 0))
     assert desk.ids() == []
 

@@ -16,6 +16,7 @@ import pytest
 from maestro_broker.clock import Clock
 from maestro_broker.core.model.checkpoint import Checkpoint
 from maestro_broker.core.model.state import State
+from maestro_broker.core.retention import RetentionPolicy
 from maestro_broker.views import sweeper as sweeper_module
 from maestro_broker.views.spool import Spool
 from maestro_broker.views.sweeper import Sweeper
@@ -56,7 +57,8 @@ def new_sweeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[],
     (tmp_path / "outbox").mkdir()
     spool = Spool(data, report=lambda _: None)
     state, clock = State(Limits(), Checkpoint()), Clock()
-    return lambda: Sweeper(data, spool=spool, timelines=(), state=state, clock=clock)
+    policy = RetentionPolicy(Limits().retention_ms)
+    return lambda: Sweeper(data, spool=spool, timelines=(), state=state, policy=policy, clock=clock)
 
 
 def interleave(first: Callable[[], Any], second: Callable[[], Any], stop_after: int) -> bool:

@@ -283,7 +283,7 @@ class PostOffice(RuleBasedStateMachine):
             assert mailbox.pending == len(pending)
             assert mailbox.unoffered == sum(m.offered_at is None for m in pending)
             assert mailbox.pending <= LIMITS.pending_max
-        assert self.office.state.take_misfits() == [], "counters did not fit the files"
+        assert self.office.state.take_counter_mismatches() == [], "counters did not fit the files"
 
 
 TestPostOffice = pytest.mark.slow(PostOffice.TestCase)

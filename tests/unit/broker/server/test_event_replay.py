@@ -10,7 +10,7 @@ import pytest
 from maestro_broker.core.model import records
 from maestro_broker.core.model.checkpoint import Checkpoint
 from maestro_broker.core.model.state import Change, State
-from maestro_broker.server import status_reports
+from maestro_broker.server import event_replay
 from maestro_broker.views.timeline import Timeline
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import Limits
@@ -41,7 +41,7 @@ def _replay(
     timeline: Timeline, unfiled: deque[Change], after: int, head: int, limit: int | None = None
 ) -> EventsReply:
     request = Events(after=after, limit=limit)
-    return status_reports.events(
+    return event_replay.events(
         State(Limits(timeline_reply_max=5_000), Checkpoint()), timeline, unfiled, request, None, head
     )
 

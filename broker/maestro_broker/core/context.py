@@ -1,0 +1,49 @@
+"""Request context: what a handler must know beside the state and the request.
+
+Rule: it is an argument. Nothing is set on the state around a call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from maestro_schemas.events import TOPIC_SEPARATOR
+from maestro_schemas.names import is_id
+
+from . import validation
+from .model.records import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    from maestro_schemas.errors import MaestroError
+
+    from .model.state import State
+
+
+class RequestContext(NamedTuple):
+    """The circumstances of one request, or of all requests of one turn of the loop."""
+
+    now_ms: int
+    # The topics that clients are subscribed to.
+    topics: AbstractSet[str] = frozenset()
+    # The error that new messages get at this moment (BUSY, STORAGE_FULL); None while they are accepted.
+    back_pressure: MaestroError | None = None
+    # The name of the key of the peer's machine; None for a peer on this machine.
+    key: str | None = None
+
+    def is_watched(self, session: str) -> bool:
+        """Whether a client is notified of the session's mail at once."""
+        return f"{session}{TOPIC_SEPARATOR}" in self.topics
+
+
+def record_refusal(
+    state: State, context: RequestContext, code: str, session: str | None, to: str | None, message_id: str | None
+) -> None:
+    """Put a refusal into the audit. Under back-pressure there is no space for it."""
+    if context.back_pressure is not None:
+        return
+    claimed = session if session is not None and is_id(session) else None
+    named = message_id if message_id is not None and is_id(message_id) else None
+    address = validation.clean_text(to)[:64] if to is not None else None
+    state.apply(Refused(context.now_ms, code, claimed, address, named), None)

@@ -1,0 +1,188 @@
+"""Commit pipeline: from the changes of one turn to their answers.
+
+Rule: a batch is submitted with everything that may be reported once it is durable: markers, answers, notices, files.
+The batches wait in order, and a batch without changes waits too, since its answers may report changes of the batches
+before it. What is applied but not committed is never reported. The local log answers at once; a log that answers
+later lets batches wait here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from maestro_broker.core.model import records
+from maestro_broker.transport import notices
+from maestro_schemas.errors import FatalError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
+
+    from maestro_broker.commit.disk_admission import DiskAdmission
+    from maestro_broker.commit.log import CommitLog
+    from maestro_broker.core.model.mailbox import Mailbox
+    from maestro_broker.core.model.state import Change, State
+    from maestro_broker.outbox.drain import AppliedEntry, OutboxDrainer
+    from maestro_broker.transport.listener import Listener, OutgoingReply
+    from maestro_broker.views.spool import Spool
+    from maestro_broker.views.write_behind import WriteBehindQueue
+
+    from .metrics import BrokerMetrics
+
+
+class _Batch(Struct, gc=False):
+    """What is reported when the log has committed `last_lsn`."""
+
+    last_lsn: int
+    changes: list[Change]
+    # What the changes take in the log, and when they were submitted.
+    record_bytes: int
+    submitted_s: float
+    # Mailboxes with whether they have mail that no reader was offered yet: what their marker says.
+    markers: list[tuple[Mailbox, bool]]
+    answers: list[tuple[Listener, OutgoingReply]]
+    # For new subscribers, where their mailboxes stand: topic and body.
+    heads: list[tuple[Listener, str, bytes]]
+    outbox: list[AppliedEntry]
+
+
+class CommitPipeline:
+    """The batches that were submitted, and the answers of the batch to come."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        log: CommitLog,
+        disk: DiskAdmission,
+        spool: Spool,
+        outbox: OutboxDrainer,
+        queue: WriteBehindQueue,
+        metrics: BrokerMetrics,
+        listeners: Sequence[Listener],
+        topics: AbstractSet[str],
+    ) -> None:
+        self._state = state
+        self._log = log
+        self._disk = disk
+        self._spool = spool
+        self._outbox = outbox
+        self._queue = queue
+        self._metrics = metrics
+        self._listeners = listeners
+        self._topics = topics
+        self._batches: deque[_Batch] = deque()
+        # Markers that could not be written, with what they should say.
+        self._unmarked: dict[str, tuple[Mailbox, bool]] = {}
+        self._answers: list[tuple[Listener, OutgoingReply]] = []
+        self._heads: list[tuple[Listener, str, bytes]] = []
+        # The newest LSN that is durable, and all that may be reported.
+        self.committed_lsn = state.lsn
+        # Whether the log's last batch is not sealed.
+        self.seal_is_due = False
+
+    def __bool__(self) -> bool:
+        """Whether batches wait for the log."""
+        return bool(self._batches)
+
+    def answer(self, listener: Listener, reply: OutgoingReply) -> None:
+        """Send a reply once everything applied so far is durable."""
+        self._answers.append((listener, reply))
+
+    def greet(self, listener: Listener, topic: str, now_ms: int) -> None:
+        """Send a new subscriber the number of the last message in its mailbox."""
+        head = notices.head(self._state, topic, self._state.lsn, now_ms)
+        if head is not None:
+            self._heads.append((listener, *head))
+
+    def submit(self) -> bool:
+        """Hand everything since the last call to the log, and report what is durable; False if there was nothing.
+
+        Raises FatalError.
+        """
+        state = self._state
+        changes = state.take_changes()
+        self._disk.begin_batch()
+        is_batch = bool(changes or self._answers or self._heads or self._outbox.has_applied)
+        if is_batch:
+            submitted_s = time.perf_counter()
+            record_bytes = self._write(changes) if changes else 0
+            markers = [(mailbox, mailbox.unoffered > 0) for mailbox in state.take_touched()]
+            self._batches.append(
+                _Batch(
+                    state.lsn,
+                    changes,
+                    record_bytes,
+                    submitted_s,
+                    markers,
+                    self._answers,
+                    self._heads,
+                    self._outbox.take_applied(),
+                )
+            )
+            self._answers, self._heads = [], []
+        self.report()
+        return is_batch
+
+    def report(self) -> None:
+        """Report the batches that are durable by now. Raises FatalError."""
+        if not self._batches:
+            return
+        lsn = self._log.committed()
+        if lsn is not None:
+            self.committed_lsn = lsn
+            self.seal_is_due = True
+        while self._batches and self._batches[0].last_lsn <= self.committed_lsn:
+            self._report(self._batches.popleft())
+
+    def seal(self) -> None:
+        """Seal the log's last batch, if nothing waits."""
+        if not self._batches:
+            self._log.seal()
+            self.seal_is_due = False
+
+    def write_markers(self) -> None:
+        """Try the markers again that could not be written."""
+        unmarked, self._unmarked = self._unmarked, {}
+        for mailbox, marked in unmarked.values():
+            self._mark(mailbox, marked=marked)
+
+    def _write(self, changes: list[Change]) -> int:
+        """Returns the bytes of the changes' records."""
+        sends = any(isinstance(change.record, records.Accepted) for change in changes)
+        bodies = [records.encode(change.record) for change in changes]
+        lsn = self._log.submit(bodies, from_reserve=not sends)
+        if lsn != changes[-1].lsn:
+            raise FatalError("JOURNAL_FAILED", f"the log is at LSN {lsn}, the core at {changes[-1].lsn}")
+        return sum(map(len, bodies))
+
+    def _report(self, batch: _Batch) -> None:
+        changes = batch.changes
+        took_ms = (time.perf_counter() - batch.submitted_s) * 1000
+        # The marker comes before the answer: a receiver that learns of mail from its sender finds the marker.
+        for mailbox, marked in batch.markers:
+            self._mark(mailbox, marked=marked)
+        for listener, reply in batch.answers:
+            listener.reply(*reply)
+        for listener in self._listeners:
+            listener.flush()
+        for listener, topic, body in batch.heads:
+            listener.notices.publish(topic, body)
+        if changes:
+            if self._topics:
+                notices.publish([listener for listener in self._listeners if listener.held], changes)
+            self._queue.put(changes, batch.record_bytes)
+            self._metrics.committed(changes, took_ms)
+        self._outbox.settle(batch.outbox)
+
+    def _mark(self, mailbox: Mailbox, *, marked: bool) -> None:
+        """Write or remove a mailbox's marker. On a full disk it is tried again later, for the mail itself is safe."""
+        self._unmarked.pop(mailbox.session, None)
+        if marked != mailbox.marked and not self._spool.mark(mailbox.session, pending=marked):
+            self._unmarked[mailbox.session] = (mailbox, marked)
+        else:
+            mailbox.marked = marked

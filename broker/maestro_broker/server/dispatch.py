@@ -1,0 +1,107 @@
+"""Dispatch: from an arrival to the reply that its peer gets.
+
+Rule: each request is admitted, decoded, authorised and carried out here, and nowhere else. A reply is only made here;
+it is sent after the commit of everything that it may report.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from maestro_broker.core import commands, key_authorization
+from maestro_broker.transport.listener import OutgoingReply
+from maestro_schemas.commands import decode_request
+from maestro_schemas.errors import FatalError, MaestroError
+
+from . import message_loader
+from .admission import request_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from maestro_broker.commit.disk_admission import DiskAdmission
+    from maestro_broker.core.commands import Handler
+    from maestro_broker.core.context import RequestContext
+    from maestro_broker.core.model.reads import Read
+    from maestro_broker.core.model.state import State
+    from maestro_broker.transport.curve_listener import CurveListener
+    from maestro_broker.transport.listener import IncomingRequest
+    from maestro_broker.views.spool import Spool
+    from maestro_schemas.requests import Request
+
+    from .admission import Admission
+    from .mailbox_loader import MailboxLoader
+    from .metrics import BrokerMetrics
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class _MailboxNotLoadedError(Exception):
+    """The request must wait until this session's mailbox is in memory."""
+
+    def __init__(self, session: str) -> None:
+        super().__init__(session)
+        self.session = session
+
+
+class Dispatch:
+    """Carries out requests; `handlers`: one for each command."""
+
+    def __init__(
+        self,
+        handlers: Mapping[type[Request], Handler],
+        *,
+        state: State,
+        spool: Spool,
+        loader: MailboxLoader,
+        admission: Admission,
+        disk: DiskAdmission,
+        curve: CurveListener | None,
+        metrics: BrokerMetrics,
+    ) -> None:
+        self._handlers = handlers
+        self._state = state
+        self._spool = spool
+        self._loader = loader
+        self._admission = admission
+        self._disk = disk
+        self._curve = curve
+        self._metrics = metrics
+
+    def answer(self, arrival: IncomingRequest, context: RequestContext) -> OutgoingReply | None:
+        """Carry out an arrival; its reply, or an error as one. None if it waits for a mailbox. Raises FatalError."""
+        try:
+            name, body = self._admission.admit(arrival)
+            request = decode_request(name, body)
+            if arrival.public is not None and self._curve is not None:
+                key = self._curve.authenticate(arrival.public, context.now_ms)
+                request = key_authorization.check(self._state, key, request)
+                context = context._replace(key=key.name)
+            reply = self.execute(request, context, len(body))
+            self._metrics.answered(reply)
+            status, encoded = b"200", _encode(reply)
+        except _MailboxNotLoadedError as missing:
+            self._loader.wait(missing.session, arrival)
+            return None
+        except FatalError:
+            raise  # no answer: the broker ends, and the client repeats the request
+        except MaestroError as error:
+            self._metrics.refused(error.code)
+            status, encoded = str(error.status).encode(), _encode(error.body())
+        return OutgoingReply(arrival.peer, request_id(arrival), status, encoded)
+
+    def execute(self, request: Request, context: RequestContext, body_bytes: int) -> Any:
+        """Carry out a request, if the disk has space for its records; the reply's body. Raises MaestroError."""
+        full = self._disk.admit(request, body_bytes)
+        if full is not None and context.back_pressure is None:
+            context = context._replace(back_pressure=full)
+        return commands.execute(self._handlers[type(request)], self._state, request, context, self._load)
+
+    def _load(self, read: Read, now_ms: int) -> Any:
+        if read.kind in ("pending", "mailbox"):
+            if not self._loader.is_read(self._state, read, now_ms):
+                raise _MailboxNotLoadedError(read.session)
+            return None
+        return message_loader.load(self._state, self._spool, read)

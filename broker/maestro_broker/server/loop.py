@@ -1,0 +1,160 @@
+"""Loop: the broker's main thread between start and stop.
+
+Rule: a batch is whatever arrived while the last commit ran. A turn receives, carries out, and submits, in that order.
+The spool writer works in the gaps, and whatever no peer waits for comes last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import zmq
+
+from maestro_broker.core.context import RequestContext
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from maestro_broker.clock import Clock
+    from maestro_broker.core.model.state import State
+    from maestro_broker.outbox.drain import OutboxDrainer
+    from maestro_broker.transport.curve_listener import CurveListener
+    from maestro_broker.transport.listener import IncomingRequest, Listener
+    from maestro_broker.transport.local_listener import LocalListener
+    from maestro_broker.views.spool_writer import SpoolWriter
+    from maestro_broker.views.write_behind import WriteBehindQueue
+
+    from .commit_pipeline import CommitPipeline
+    from .dispatch import Dispatch
+    from .expiry_task import ExpiryTask
+    from .mailbox_loader import MailboxLoader
+
+# Per listener and turn: the most requests, or fewer if their answers are long.
+_BATCH_REQUESTS = 512
+_BATCH_ANSWER_BYTES = 4 << 20
+_TICK_MS = 1_000
+# How long the loop is idle before it seals the log's last batch.
+_SEAL_AFTER_MS = 20
+# How often the loop asks a log that has not committed everything yet.
+_COMMIT_POLL_MS = 1
+
+
+class Loop:
+    """Receives requests and has them answered, until `stopping`."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        clock: Clock,
+        local: LocalListener,
+        curve: CurveListener | None,
+        topics: AbstractSet[str],
+        dispatch: Dispatch,
+        loader: MailboxLoader,
+        pipeline: CommitPipeline,
+        expiry: ExpiryTask,
+        outbox: OutboxDrainer,
+        queue: WriteBehindQueue,
+        writer: SpoolWriter,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._state = state
+        self._clock = clock
+        self._local = local
+        self._curve = curve
+        self._listeners: Sequence[Listener] = [local] if curve is None else [local, curve]
+        self._topics = topics
+        self._dispatch = dispatch
+        self._loader = loader
+        self._pipeline = pipeline
+        self._expiry = expiry
+        self._outbox = outbox
+        self._queue = queue
+        self._writer = writer
+        self._warn = warn
+        self._next_tick_ms = 0
+        self.stopping = False
+
+    def serve(self, wake: socket.socket) -> None:
+        """Serve until `stopping`; a byte at `wake` interrupts a wait. Raises FatalError: the log or the spool writer
+        failed."""
+        poller = zmq.Poller()
+        poller.register(self._local.router, zmq.POLLIN)
+        poller.register(self._local.publisher, zmq.POLLIN)
+        poller.register(wake, zmq.POLLIN)
+        while not self.stopping:
+            if self._curve is not None:
+                self._curve.register(poller)
+            busy = bool(self._loader) or self._local.router.has_left
+            # The spool writer gets idle milliseconds. Handing it less costs more than it files in the time.
+            ready = poller.poll(0 if busy else self._queue.patience_ms())
+            if not ready and not busy:
+                self._writer.go_on()
+                ready = poller.poll(self._wait_ms())
+                self._writer.hold_back()
+            self.turn()
+            for listener in self._listeners:
+                if any(socket is listener.publisher for socket, _ in ready):
+                    self._greet(listener)
+
+    def turn(self) -> None:
+        """Carry out one batch and submit it. Raises FatalError."""
+        context = self.context()
+        now_ms = context.now_ms
+        received = 0
+        for listener in self._listeners:
+            bytes_left = _BATCH_ANSWER_BYTES
+            for arrival in listener.receive(_BATCH_REQUESTS):
+                received += 1
+                bytes_left -= self._answer(arrival, context)
+                if bytes_left < 0:
+                    break
+        for arrival in self._loader.advance(self._state, now_ms):
+            self._answer(arrival, context)
+        if now_ms >= self._expiry.next_ms:
+            self._expiry.turn(now_ms)
+        if now_ms >= self._next_tick_ms:
+            self._tick(context)
+        if not self._pipeline.submit() and self._pipeline.seal_is_due and not received:
+            self._pipeline.seal()
+        self._queue.take_filed(self._state)
+
+    def context(self) -> RequestContext:
+        """The circumstances of the requests of this moment."""
+        return RequestContext(self._clock.now_ms(), self._topics, self._queue.press_back())
+
+    def _answer(self, arrival: IncomingRequest, context: RequestContext) -> int:
+        """Returns the bytes of the answer."""
+        reply = self._dispatch.answer(arrival, context)
+        if reply is None:
+            return 0
+        listener = self._local if arrival.public is None else self._listeners[-1]
+        self._pipeline.answer(listener, reply)
+        return len(reply.body)
+
+    def _greet(self, listener: Listener) -> None:
+        """Send new subscribers where their mailboxes stand."""
+        for topic in listener.notices.subscriptions():
+            self._pipeline.greet(listener, topic, self._clock.now_ms())
+        self._pipeline.submit()
+
+    def _wait_ms(self) -> int:
+        if self._pipeline:
+            return _COMMIT_POLL_MS
+        until_ms = max(0, min(self._next_tick_ms, self._expiry.next_ms) - self._clock.now_ms())
+        return min(_SEAL_AFTER_MS, until_ms) if self._pipeline.seal_is_due else until_ms
+
+    def _tick(self, context: RequestContext) -> None:
+        """Once a second: drain the outbox, evict idle mailboxes, check the spool writer."""
+        self._outbox.drain(context)
+        self._pipeline.write_markers()
+        self._state.evict_idle(context.now_ms)
+        self._local.router.look_after()
+        for session in self._state.take_counter_mismatches():
+            self._warn(f"the counters of mailbox {session} did not fit its files and were counted again")
+        if self._writer.failure is not None:
+            raise self._writer.failure
+        self._next_tick_ms = context.now_ms + (_TICK_MS if self._curve is None else self._curve.look_after(_TICK_MS))

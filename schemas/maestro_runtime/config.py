@@ -1,8 +1,8 @@
-"""Config: the one file of settings, read alike by the broker, the gateway and the command line.
+"""Config: the file of settings, read by the broker, the gateway and the command line.
 
-Rule: the whole file is judged wherever it is read, and a wrong key or value is told with its line. Below the
-environment and flags in rank. Where the files and the sockets are, who speaks, and whether a broker may be started
-are facts of one shell, and so stand in its environment alone. Without a file nothing is imported for it.
+Rule: the whole file is validated wherever it is read, and a wrong key or value is reported with its line. Environment
+variables and flags override it. The paths, the session and whether a broker may be started concern one shell, so they
+are set in its environment only. Without a file, no parser is imported.
 """
 
 from __future__ import annotations
@@ -20,42 +20,42 @@ from . import paths
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# A page of settings is 4 KiB; what is so much larger is another file.
+# All settings with their comments are 4 KiB; a file above this size is not a config file.
 FILE_BYTES_MAX = 1 << 18
 
-# What may stand in each table. A new one, such as [tcp], is a row here.
+# The keys of each table. A new table is a row here.
 SECTIONS: dict[str, dict[str, LimitDoc]] = {
     "limits": limits.DOCS,
     "http": {**http_limits.FRONT_DOCS, **http_limits.DOCS},
 }
-# What may stand in each [projects.<id>].
+# The keys of each [projects.<id>].
 PROJECT_DOCS: dict[str, LimitDoc] = {"retention_ms": limits.DOCS["retention_ms"]}
 
 
 class ConfigEntry(NamedTuple):
-    """One key of the file: `text` as an environment variable would spell it, `line` from 1."""
+    """The value of one key."""
 
-    text: str
-    line: int
+    text: str  # as an environment variable would spell it
+    line: int  # from 1
 
 
 class ConfigFile(NamedTuple):
-    """What the file says. `digest`: of its bytes, empty where there is no file. `settings`: full key to value."""
+    """The content of the file."""
 
     path: str
-    digest: str = ""
-    settings: Mapping[tuple[str, ...], ConfigEntry] = {}
+    digest: str = ""  # of its bytes; empty without a file
+    settings: Mapping[tuple[str, ...], ConfigEntry] = {}  # by full key
 
     def section(self, *table: str) -> dict[str, str]:
-        """Name to text of one table's keys."""
+        """The values of one table, by key."""
         return {key[-1]: found.text for key, found in self.settings.items() if key[:-1] == table}
 
     def where(self, *key: str) -> str:
-        """`<path>:<line>` of a key that is there."""
+        """`<path>:<line>` of a key in the file."""
         return f"{self.path}:{self.settings[key].line}"
 
     def retention_by_project(self) -> dict[str, int]:
-        """Project id to milliseconds, of the projects that have their own."""
+        """The retention in milliseconds of each project that has its own, by project id."""
         doc = PROJECT_DOCS["retention_ms"]
         return {
             key[1]: limits.parse_number(key[2], doc, found.text)
@@ -65,14 +65,14 @@ class ConfigFile(NamedTuple):
 
 
 def read(environ: Mapping[str, str]) -> ConfigFile:
-    """The user's file; an empty one where there is none. Raises MaestroError BAD_SETTING, with the line."""
+    """The user's file; without a file, an empty one. Raises MaestroError BAD_SETTING, with the line."""
     path = paths.config_file(environ)
     raw = _bytes(path)
     return ConfigFile(path) if raw is None else parse(raw, path)
 
 
 def digest(environ: Mapping[str, str]) -> str:
-    """`File.digest` of what is there now, right or wrong; empty where nothing is, or it can't be read."""
+    """The digest of the present file, valid or not; empty without a file, or if it can't be read."""
     try:
         raw = _bytes(paths.config_file(environ))
     except MaestroError:
@@ -81,7 +81,7 @@ def digest(environ: Mapping[str, str]) -> str:
 
 
 def parse(raw: bytes, path: str) -> ConfigFile:
-    """What the file's bytes say. Raises MaestroError BAD_SETTING, with the line."""
+    """Parse and validate the file's bytes. Raises MaestroError BAD_SETTING, with the line."""
     import tomllib
 
     from .toml_lines import key_lines
@@ -94,27 +94,29 @@ def parse(raw: bytes, path: str) -> ConfigFile:
         raise _wrong(path, line, f"is not UTF-8 (byte 0x{raw[error.start]:02x})", "Save the file as UTF-8.") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise MaestroError(
-            "BAD_SETTING", f"{path} is no TOML: {error}", "Mend that place; `maestro config init` shows the form."
+            "BAD_SETTING",
+            f"{path} is no TOML: {error}",
+            "Correct it; `maestro config init` shows the format.",
         ) from None
     # TOML's line ends are \n and \r\n, and tomllib makes them one.
-    judge = _Judge(path, key_lines(text.replace("\r\n", "\n")))
+    check = _Validator(path, key_lines(text.replace("\r\n", "\n")))
     for name, table in tables.items():
         if name == "projects":
-            judge.is_table((name,), table)
+            check.is_table((name,), table)
             for project, own in table.items():
                 if not isinstance(own, dict):
-                    judge.no_project(project)
-                judge.table((name, project), own, PROJECT_DOCS)
+                    check.no_project(project)
+                check.table((name, project), own, PROJECT_DOCS)
         elif name in SECTIONS:
-            judge.table((name,), table, SECTIONS[name])
+            check.table((name,), table, SECTIONS[name])
         else:
-            judge.stray(name)
-            judge.unknown((name,), [*SECTIONS, "projects"])
-    return ConfigFile(path, _digest(raw), judge.settings)
+            check.stray(name)
+            check.unknown((name,), [*SECTIONS, "projects"])
+    return ConfigFile(path, _digest(raw), check.settings)
 
 
-class _Judge:
-    """Takes what is right, tells what is wrong."""
+class _Validator:
+    """Collects valid settings; raises MaestroError BAD_SETTING for others."""
 
     def __init__(self, path: str, lines: Mapping[tuple[str, ...], int]) -> None:
         self._path = path
@@ -139,16 +141,16 @@ class _Judge:
             self.settings[(*table, name)] = ConfigEntry(self._value(key, docs[name], found), self._lines[key])
 
     def stray(self, written: str) -> None:
-        """A setting that stands above all tables."""
+        """Refuse a setting that stands above all tables."""
         for section, docs in SECTIONS.items():
             if _canonical(written, docs) in docs:
                 raise self._error((written,), f"{written!r} stands in no table", f"Put it below a line [{section}].")
 
     def no_project(self, written: str) -> None:
-        """What stands in [projects] itself."""
+        """Refuse a setting in [projects] itself."""
         raise self._error(
             ("projects", written),
-            f"{written!r} must be a table: what stands in [projects] is a project's name",
+            f"{written!r} must be a table: the keys of [projects] are projects' names",
             "Write [projects.PROJECT], with the project's name, and its settings below that line.",
         )
 
@@ -212,7 +214,7 @@ def _bytes(path: str) -> bytes | None:
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from None
     if len(raw) > FILE_BYTES_MAX:
-        raise _unreadable(path, f"it has more than {FILE_BYTES_MAX:,} bytes, and is no file of settings")
+        raise _unreadable(path, f"it has more than {FILE_BYTES_MAX:,} bytes, and is no config file")
     return raw
 
 
@@ -220,5 +222,5 @@ def _unreadable(path: str, why: str) -> MaestroError:
     return MaestroError(
         "BAD_SETTING",
         f"the config file {path} can't be read: {why}",
-        "Mend it, move it away, or set MAESTRO_CONFIG to another one.",
+        "Correct it, move it away, or set MAESTRO_CONFIG to another one.",
     )

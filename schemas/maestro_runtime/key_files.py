@@ -1,8 +1,8 @@
-"""Key files: what is on disk of the keys by which other machines are let in.
+"""Key files: the files of the keys with which clients on other machines authenticate.
 
-Rule: `<data>/keys/NAME.json` is what the broker knows of a key (its public half, and for whom it may speak);
-`server.secret` beside them is the broker's own pair; the key file that goes to the other machine holds all that a
-client there needs. Each is 0600 from its first moment, and one that others may read is refused.
+Rule: `<data>/keys/NAME.json` is the broker's entry of a key (its public half, and the sessions for which it may
+speak). `server.secret` beside it is the broker's own pair. The client key file, which is copied to the other machine,
+holds everything that a client needs. All are made with mode 0600, and a file that other users may read is refused.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class KeyPair(NamedTuple):
 
 
 class ClientKey(NamedTuple):
-    """What a key file holds: the client's pair, and the broker's public key by which it knows the right one."""
+    """A client key file: the client's pair, and the public key with which the broker must prove its identity."""
 
     name: str
     pair: KeyPair
@@ -48,7 +48,7 @@ def keys_dir(data: str) -> str:
 
 
 def read_all(data: str) -> list[Key]:
-    """Every key, revoked ones too, by name. Raises MaestroError KEY_FILE_UNUSABLE for one that can't be read."""
+    """All keys, revoked ones too, by name. Raises MaestroError KEY_FILE_UNUSABLE if one can't be read."""
     try:
         names = sorted(os.listdir(keys_dir(data)))
     except FileNotFoundError:
@@ -62,7 +62,7 @@ def read_all(data: str) -> list[Key]:
 
 
 def read(data: str, name: str) -> Key | None:
-    """One key, or None where there is none. Raises MaestroError KEY_FILE_UNUSABLE."""
+    """One key, or None. Raises MaestroError KEY_FILE_UNUSABLE."""
     path = os.path.join(keys_dir(data), name + _SUFFIX)
     try:
         found = _load(path)
@@ -75,7 +75,7 @@ def read(data: str, name: str) -> Key | None:
 
 
 def write(data: str, key: Key) -> None:
-    """Put a key in force, or change it. Raises OSError."""
+    """Store a new or changed key, which takes effect at once. Raises OSError."""
     _make_folder(data)
     document = {field: value for field, value in key._asdict().items() if value is not None}
     path = os.path.join(keys_dir(data), key.name + _SUFFIX)
@@ -83,7 +83,7 @@ def write(data: str, key: Key) -> None:
 
 
 def server_pair(data: str, make: Callable[[], KeyPair]) -> KeyPair:
-    """The broker's own pair, made where there is none. Raises MaestroError KEY_FILE_UNUSABLE, or OSError."""
+    """The broker's own pair, made if it is missing. Raises MaestroError KEY_FILE_UNUSABLE, or OSError."""
     _make_folder(data)
     path = os.path.join(keys_dir(data), _SERVER)
     if not os.path.exists(path):
@@ -101,7 +101,7 @@ def server_pair(data: str, make: Callable[[], KeyPair]) -> KeyPair:
 
 
 def write_client_key(path: str, key: ClientKey) -> None:
-    """Make the file that goes to the other machine. Raises MaestroError KEY_FILE_UNUSABLE where it exists."""
+    """Make the file for the other machine. Raises MaestroError KEY_FILE_UNUSABLE if it can't be made, or exists."""
     document = {"name": key.name, "public": key.pair.public, "secret": key.pair.secret, "server": key.server}
     try:
         atomic_file.create(path, _encode(document), durable=True)
@@ -120,7 +120,7 @@ def read_client_key(path: str) -> ClientKey:
         raise MaestroError(
             "KEY_FILE_UNUSABLE",
             f"the key file {path} can't be read: {error.strerror}",
-            "Bring the file that `maestro keys new` made on the broker's machine, and set MAESTRO_KEY_FILE to it.",
+            "Copy the file that `maestro keys new` made on the broker's machine, and set MAESTRO_KEY_FILE to it.",
         ) from None
     pair = KeyPair(_curve(path, found, "public"), _curve(path, found, "secret"))
     return ClientKey(str(found.get("name", "")), pair, _curve(path, found, "server"))
@@ -142,8 +142,8 @@ def _load(path: str) -> dict[str, Any]:
         if mode & 0o077:
             raise MaestroError(
                 "KEY_FILE_UNUSABLE",
-                f"{path} may be read by others (mode {mode:04o}), so what it holds may be no secret",
-                f"If nobody has seen it: chmod 600 {path}. Else make a new key.",
+                f"{path} may be read by others (mode {mode:04o}), so its content may be no secret",
+                f"If no other user has read it: chmod 600 {path}. Else make a new key.",
             )
         raw = file.read(_FILE_BYTES_MAX)
     try:

@@ -1,7 +1,7 @@
-"""Logs: what the broker and the gateway say of themselves, for people and for programs.
+"""Logs: set-up of the broker's and the gateway's log files.
 
-Rule: one JSON object a line in a rotated file, the same in plain words on a terminal; never a message's text or a
-token. The hot path logs nothing.
+Rule: one JSON object a line in a rotated file, and the same as plain text on a terminal. No message text and no token
+is logged. The hot path logs nothing.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class _Plain(logging.Formatter):
 
 
 def start(data: str, name: str, package: str, *, foreground: bool) -> str:
-    """Log what `package` says to `<data>/logs/<name>.log`, and to standard error when a person watches; returns the
-    file's path."""
+    """Write the log records of `package` to `<data>/logs/<name>.log`, and with `foreground` to standard error too;
+    return the file's path."""
     directory = os.path.join(data, "logs")
     os.makedirs(directory, mode=0o700, exist_ok=True)
     path = os.path.join(directory, f"{name}.log")
@@ -56,6 +56,6 @@ def start(data: str, name: str, package: str, *, foreground: bool) -> str:
         terminal = logging.StreamHandler(sys.stderr)
         terminal.setFormatter(_Plain())
         root.addHandler(terminal)
-    # A full disk must not turn a log line into a traceback on standard error.
+    # On a full disk, a log line must not cause a traceback on standard error.
     logging.raiseExceptions = False
     return path

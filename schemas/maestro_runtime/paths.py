@@ -1,8 +1,7 @@
 """Paths: where the files and the sockets of one post office are.
 
-Rule: the data directory is the identity of a post office; all else is found from it. The environment is an
-argument. XDG's rules are resolved by hand because importing platformdirs costs 16 ms; a test holds both to the
-same answer.
+Rule: the data directory is the identity of a post office; every other path follows from it. The environment is an
+argument. XDG's rules are implemented here, because importing platformdirs costs 16 ms; a test compares both results.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ _APPLE_SUPPORT = "Library/Application Support"
 def data_dir(environ: Mapping[str, str]) -> str:
     """The absolute data directory: MAESTRO_DATA_DIR, else the platform's user data directory for `maestro`.
 
-    Where MAESTRO_BROKER names a broker on another machine, `remote/<host_port>` in it, for what waits for that one
-    is not for a broker here.
+    If MAESTRO_BROKER names a broker on another machine, it is `remote/<host_port>` in that directory, because
+    messages that wait for that broker are not for a broker here.
 
-    Raises MaestroError DATA_DIR_UNUSABLE when neither is set and the user has no home directory.
+    Raises MaestroError DATA_DIR_UNUSABLE if neither is set and the user has no home directory.
     """
     data = _explicit("MAESTRO_DATA_DIR", environ) or os.path.join(
         _user_dir("XDG_DATA_HOME", ".local/share", environ), "maestro"
@@ -39,15 +38,15 @@ def data_dir(environ: Mapping[str, str]) -> str:
     if not broker:
         return data
     name = "".join(char if char.isalnum() or char in ".-" else "_" for char in broker.removeprefix("tcp://"))
-    far = os.path.join("remote", name)
-    # A hook's script says the directory that it was written into.
-    return data if data.endswith(f"/{far}") else os.path.join(data, far)
+    remote = os.path.join("remote", name)
+    # A hook's script sets MAESTRO_DATA_DIR to the remote directory itself.
+    return data if data.endswith(f"/{remote}") else os.path.join(data, remote)
 
 
 def key_file(environ: Mapping[str, str]) -> str:
     """The key to a broker on another machine: MAESTRO_KEY_FILE, else `key` in the user's config directory.
 
-    Raises MaestroError DATA_DIR_UNUSABLE when neither is set and the user has no home directory.
+    Raises MaestroError DATA_DIR_UNUSABLE if neither is set and the user has no home directory.
     """
     return _explicit("MAESTRO_KEY_FILE", environ) or os.path.join(
         _user_dir("XDG_CONFIG_HOME", ".config", environ), "maestro", "key"
@@ -57,7 +56,7 @@ def key_file(environ: Mapping[str, str]) -> str:
 def config_file(environ: Mapping[str, str]) -> str:
     """The one TOML file of settings: MAESTRO_CONFIG, else `config.toml` in the user's config directory.
 
-    Raises MaestroError DATA_DIR_UNUSABLE when neither is set and the user has no home directory.
+    Raises MaestroError DATA_DIR_UNUSABLE if neither is set and the user has no home directory.
     """
     return _explicit(CONFIG_VARIABLE, environ) or os.path.join(
         _user_dir("XDG_CONFIG_HOME", ".config", environ), "maestro", "config.toml"
@@ -65,10 +64,10 @@ def config_file(environ: Mapping[str, str]) -> str:
 
 
 def runtime_dir(data: str, environ: Mapping[str, str]) -> str:
-    """The directory of the sockets of the post office at `data`: `<runtime>/<12 hex of sha256(real path)>`.
+    """The directory of the sockets for the data directory `data`: `<runtime>/<12 hex of sha256(real path)>`.
 
     `<runtime>` is MAESTRO_RUNTIME_DIR, else XDG_RUNTIME_DIR/maestro, else /tmp/maestro-<uid>. Raises
-    MaestroError PATH_TOO_LONG when a socket in it would not fit into a Unix socket address.
+    MaestroError PATH_TOO_LONG if a socket in it would not fit into a Unix socket address.
     """
     import hashlib
 
@@ -77,12 +76,12 @@ def runtime_dir(data: str, environ: Mapping[str, str]) -> str:
     explicit = _explicit("MAESTRO_RUNTIME_DIR", environ)
     shared = environ.get("XDG_RUNTIME_DIR", "")
     if explicit:
-        base = explicit
+        parent = explicit
     elif os.path.isabs(shared):
-        base = os.path.join(shared, "maestro")
+        parent = os.path.join(shared, "maestro")
     else:
-        base = f"/tmp/maestro-{os.getuid()}"  # noqa: S108 - made 0700 and checked for its owner by the broker
-    directory = os.path.join(base, hashlib.sha256(os.fsencode(os.path.realpath(data))).hexdigest()[:12])
+        parent = f"/tmp/maestro-{os.getuid()}"  # noqa: S108 - made 0700 and checked for its owner by the broker
+    directory = os.path.join(parent, hashlib.sha256(os.fsencode(os.path.realpath(data))).hexdigest()[:12])
     longest = len(os.fsencode(os.path.join(directory, NOTICE_SOCKET)))
     if longest > SOCKET_PATH_BYTES_MAX:
         raise MaestroError(
@@ -97,43 +96,43 @@ def runtime_dir(data: str, environ: Mapping[str, str]) -> str:
 
 
 def endpoints_file(data: str) -> str:
-    """`name=value` lines: router, notices, pid, epoch, version; present while a broker serves."""
+    """`name=value` lines: router, notices, pid, epoch, version. It exists while a broker runs."""
     return os.path.join(data, "endpoints")
 
 
 def server_url_file(data: str) -> str:
-    """The address of the HTTP gateway, on one line; present while one serves."""
+    """The address of the HTTP gateway, on one line. It exists while a gateway runs."""
     return os.path.join(data, "server-url")
 
 
 def gateway_lock_file(data: str) -> str:
-    """Locked while a gateway runs; holds its pid."""
+    """Locked while a gateway runs; it contains the gateway's pid."""
     return os.path.join(data, "gateway.lock")
 
 
 def receiver_dir(data: str, session: str) -> str:
-    """A mailbox: one JSON file a message, and `.pending` while mail in it was not yet offered."""
+    """A mailbox: one JSON file for each message, and `.pending` while mail in it was not yet offered."""
     return os.path.join(data, "messages", "by-receiver", session)
 
 
 def sender_dir(data: str, session: str) -> str:
-    """Links to what a session sent; a dangling one is the tombstone of a deleted message."""
+    """Links to the messages that a session sent; a dangling link is the tombstone of a deleted message."""
     return os.path.join(data, "messages", "by-sender", session)
 
 
 def outbox_dir(data: str) -> str:
-    """What clients could not hand over: `<session>/<time>-<id>.json`."""
+    """The outbox of sends that no broker has accepted yet: `<session>/<time>-<id>.json`."""
     return os.path.join(data, "outbox")
 
 
 def parse_endpoints(text: str) -> dict[str, str]:
-    """The lines of the endpoints file; lines without `=` are passed over, so that it can grow comments."""
+    """The values of the endpoints file, by name. Lines without `=` are ignored, so that comments are possible."""
     pairs = (line.partition("=") for line in text.splitlines())
     return {name.strip(): value.strip() for name, sep, value in pairs if sep}
 
 
 def _explicit(variable: str, environ: Mapping[str, str]) -> str | None:
-    """The absolute path that a variable of ours names, or None where it is unset or empty."""
+    """The absolute path in one of Maestro's variables; None if it is unset or empty."""
     path = environ.get(variable)
     if not path:
         return None
@@ -143,7 +142,7 @@ def _explicit(variable: str, environ: Mapping[str, str]) -> str | None:
 
 
 def _user_dir(variable: str, below_home: str, environ: Mapping[str, str]) -> str:
-    """One of XDG's user directories; a relative value is passed over, as its specification demands."""
+    """One of XDG's user directories; a relative value is ignored, as the specification demands."""
     shared = environ.get(variable, "")
     if os.path.isabs(shared):
         return shared
@@ -151,7 +150,7 @@ def _user_dir(variable: str, below_home: str, environ: Mapping[str, str]) -> str
 
 
 def _home(environ: Mapping[str, str]) -> str:
-    """HOME where it is absolute, else what the user database says; not os.path.expanduser, which reads os.environ."""
+    """HOME if it is absolute, else the user database's entry. Not os.path.expanduser, which reads os.environ."""
     home = environ.get("HOME", "")
     if not os.path.isabs(home):
         import pwd

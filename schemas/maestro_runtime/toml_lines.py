@@ -1,8 +1,8 @@
-"""TOML lines: on which line each key of a TOML text stands.
+"""TOML lines: the line number of each key of a TOML text.
 
-Rule: for a text that tomllib has taken already, so that nothing is judged here; only keys are looked for, wherever
-TOML lets them stand (dotted, quoted, in inline tables). tomllib does not say it, and a whole parser that does would
-be a dependency for one number.
+Rule: only for a text that tomllib has accepted, so nothing is validated here. Keys are found wherever TOML allows
+them (dotted, quoted, in inline tables). tomllib does not report line numbers, and a parser that does would be a
+dependency for one number.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tomllib
 _SPACE = re.compile(r"[ \t]*")
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _PART = re.compile(r"""[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*'""")
-# The longest first: what begins with three quotes is no empty string. Such a string may end in five.
+# The longest first: three quotes do not begin an empty string. A multi-line string may end in five quotes.
 _TEXT = re.compile(r'''"""(?:[^\\]|\\.)*?"{3,5}(?!")|\'\'\'.*?'{3,5}(?!')|"(?:[^"\\]|\\.)*"|'[^']*\'''', re.DOTALL)
 _SCALAR = re.compile(r"[^,\]}#\n]*")
 
@@ -21,7 +21,7 @@ Key = tuple[str, ...]
 
 
 def key_lines(text: str) -> dict[Key, int]:
-    """Each key's full path (tables' names too) to its line, from 1; the first, where a table is named again."""
+    """The line, from 1, of each key's full path, tables included; the first line of a table that is named twice."""
     return _Scan(text).run()
 
 
@@ -53,7 +53,7 @@ class _Scan:
         self._value(key)
 
     def _key(self, table: Key) -> Key:
-        """A dotted key, with the space around it; each step on the way is noted."""
+        """Read a dotted key, with the space around it; each part of its path is recorded too."""
         key = table
         line = self._text.count("\n", 0, self._at) + 1
         while True:

@@ -1,9 +1,9 @@
 """ZMTP: the wire between one DEALER and one ROUTER, without libzmq.
 
-Rule: sans-IO. ZMTP 3.1 (RFC 37; 3.0 is RFC 23) with the NULL mechanism, and only what requests and answers need:
-bytes come in by `receive`, what must be answered at once comes out of it, whole messages gather in `messages`.
-Whatever is not as the RFC says raises Broken, and the connection is over. Imports nothing: it is also for the
-commands that end before `import zmq` would.
+Rule: sans-IO. ZMTP 3.1 (RFC 37; 3.0 is RFC 23) with the NULL mechanism, and only the parts that requests and replies
+need. `receive` takes bytes, returns the bytes to answer at once, and adds whole messages to `messages`. Anything that
+violates the RFC raises ProtocolError, and the connection must be closed. The module imports nothing: quick commands
+end before `import zmq` would.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PING_CONTEXT_BYTES_MAX = 16
 
 
 class ProtocolError(Exception):
-    """The peer does not speak ZMTP as one of ours does, or has refused us."""
+    """The peer violates ZMTP, uses a part of it that is not supported, or has refused the connection."""
 
 
 def message(frames: Iterable[bytes]) -> bytes:
@@ -36,14 +36,14 @@ def message(frames: Iterable[bytes]) -> bytes:
     size = 0
     for body in frames:
         size = len(body)
-        parts.append(_HEADS[size] if size <= _SHORT_BYTES_MAX else _long(size, _MORE))
+        parts.append(_SHORT_HEADERS[size] if size <= _SHORT_BYTES_MAX else _long(size, _MORE))
         parts.append(body)
     parts[-2] = bytes((0, size)) if size <= _SHORT_BYTES_MAX else _long(size, 0)
     return b"".join(parts)
 
 
-# By its size, the head of a short frame that is not the last: made once, since each message has three.
-_HEADS = [bytes((_MORE, size)) for size in range(_SHORT_BYTES_MAX + 1)]
+# The header of a short frame that is not the last, by the frame's size: made once, since each message has three.
+_SHORT_HEADERS = [bytes((_MORE, size)) for size in range(_SHORT_BYTES_MAX + 1)]
 
 
 def _long(size: int, flags: int) -> bytes:
@@ -62,23 +62,21 @@ def _opening(socket_type: bytes) -> bytes:
     return _GREETING + _command(_READY + _property(b"Socket-Type", socket_type) + _property(b"Identity", b""))
 
 
-# What each says first. No message may follow before the peer's own READY: libzmq takes it for a command.
+# The first bytes of each end. No message may be sent before the peer's READY: libzmq takes it for a command.
 DEALER_OPENING = _opening(b"DEALER")
 ROUTER_OPENING = _opening(b"ROUTER")
-# Whom each talks to (RFC 28).
+# The socket types that each may be connected to (RFC 28).
 DEALERS_PEERS = frozenset({b"ROUTER"})
 ROUTERS_PEERS = frozenset({b"DEALER", b"REQ", b"ROUTER"})
 
 
 class ZmtpConnection:
-    """One end of a connection; `peers`: the socket types that the other end may have.
-
-    `ready`: messages may be sent. `messages`: what came, each a list of frames; the caller takes from it.
-    """
+    """One end of a connection."""
 
     def __init__(self, peers: frozenset[bytes], frame_bytes_max: int) -> None:
-        self.ready = False
-        self.messages: list[list[bytes]] = []
+        """`peers`: the socket types that the other end may have."""
+        self.ready = False  # messages may be sent
+        self.messages: list[list[bytes]] = []  # received, each a list of frames; the caller removes them
         self._peers = peers
         self._frame_bytes_max = frame_bytes_max
         self._greeted = False
@@ -86,7 +84,7 @@ class ZmtpConnection:
         self._frames: list[bytes] = []
 
     def receive(self, data: bytes) -> bytes:
-        """Take in bytes; gives what has to be sent in answer, often nothing. Raises Broken."""
+        """Take received bytes; return the bytes to send in answer, often none. Raises ProtocolError."""
         if self._rest:
             data = self._rest + data
         place = 0
@@ -97,7 +95,7 @@ class ZmtpConnection:
             place = _GREETING_BYTES
         answers = b""
         frames, size = self._frames, len(data)
-        # The loop is written out, since a client that streams spends a third of its time in it.
+        # No calls inside the loop: a client that streams spends a third of its time in it.
         while size - place >= 2:
             flags = data[place]
             if flags & _LONG:
@@ -116,7 +114,7 @@ class ZmtpConnection:
                 break
             place = end
             if flags & _COMMAND:
-                answers += self._obey(data[begin:end])
+                answers += self._handle_command(data[begin:end])
                 continue
             if not self.ready:
                 raise ProtocolError("a message before READY")
@@ -143,17 +141,17 @@ class ZmtpConnection:
         self._greeted = True
         return True
 
-    def _obey(self, body: bytes) -> bytes:
+    def _handle_command(self, body: bytes) -> bytes:
         if not self.ready:
             # An ERROR, or any other word, is a refusal.
             if not body.startswith(_READY) or _socket_type(body[len(_READY) :]) not in self._peers:
-                raise ProtocolError("no READY of a peer of ours")
+                raise ProtocolError("no READY of a supported peer")
             self.ready = True
             return b""
         if body.startswith(_PING):
             context = body[len(_PING) + _PING_TTL_BYTES :]
             if len(body) < len(_PING) + _PING_TTL_BYTES or len(context) > _PING_CONTEXT_BYTES_MAX:
-                raise ProtocolError("an odd PING")
+                raise ProtocolError("a malformed PING")
             return _command(_PONG + context)
         if body.startswith(_PONG):
             return b""
@@ -161,7 +159,7 @@ class ZmtpConnection:
 
 
 def _socket_type(properties: bytes) -> bytes | None:
-    """The value of Socket-Type (names are compared without case); None where there is none. Raises Broken."""
+    """The value of Socket-Type, whose name is compared without case; None if it is missing. Raises ProtocolError."""
     found = None
     place = 0
     while place < len(properties):

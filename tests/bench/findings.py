@@ -1,6 +1,6 @@
 """Findings: what one run of the benchmark found, as tables and plots in the order of the run.
 
-Rule: numbers and their words, nothing that draws or prints; a run can be kept as JSON and shown again from it.
+Rule: it holds numbers and texts and neither draws nor prints. A run is kept as JSON and can be shown again from it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ Cell = str | int | float | None
 
 @dataclass(frozen=True)
 class Table:
-    """`rows` have a cell for each of `columns`; None is "not measured", and `text` says why."""
+    """One table."""
 
+    # The name of the part of the run, as in `run.PARTS`.
     part: str
     title: str
     columns: list[str]
+    # A cell for each column; None means "not measured", and `text` says why.
     rows: list[list[Cell]]
     text: str = ""
     kind: Literal["table"] = "table"
@@ -30,13 +32,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Plot:
-    """`lines`: by their label, points (x, y). `name`: of the picture's file, without its ending."""
+    """One picture with lines."""
 
     part: str
+    # The name of the picture's file, without its ending.
     name: str
     title: str
+    # The labels of the axes.
     x: str
     y: str
+    # Points (x, y) by the label of the line.
     lines: dict[str, list[tuple[float, float]]]
     text: str = ""
     log_x: bool = False
@@ -46,22 +51,24 @@ class Plot:
 
 @dataclass
 class Findings:
-    """`run`: machine, versions, seeds, the command, when. `figures`: single numbers by name, for comparison."""
+    """All results of one run."""
 
+    # Machine, versions, seeds, command and time.
     run: dict[str, Cell] = field(default_factory=dict)
+    # Single numbers by name, for comparison with other runs.
     figures: dict[str, float] = field(default_factory=dict)
     shown: list[Table | Plot] = field(default_factory=list)
 
     def add(self, shown: Table | Plot) -> None:
-        """The next table or plot."""
+        """Append a table or plot."""
         self.shown.append(shown)
 
     def as_json(self) -> dict[str, Any]:
-        """What `from_json` takes."""
+        """The run as JSON values, for `from_json`."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> Findings:
-        """The inverse of `as_json`. Raises TypeError or KeyError for what is none."""
+        """The inverse of `as_json`. Raises TypeError or KeyError for other values."""
         kinds = {"table": Table, "plot": Plot}
         return cls(kept["run"], kept["figures"], [kinds[entry["kind"]](**entry) for entry in kept["shown"]])

@@ -1,7 +1,7 @@
 """Report: docs/performance.md and its pictures, from one run's data.
 
-Rule: everything comes out of `docs/performance/run.json`, so that nothing can be written in by hand: a test renders
-it again and compares. Pictures are SVG without dates, and the same for the same data.
+Rule: the page contains only what `docs/performance/run.json` contains; a test renders it again and compares, so that
+no figure is edited by hand. Pictures are SVG without dates, and identical for the same data.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ PAGE = "performance.md"
 _ABOUT = """\
 # Performance
 
-Made by `just bench` from one run (`docs/performance/run.json`); not to be edited: `just bench --from
-docs/performance/run.json` writes this page again. The machine was shared with others while it ran, so absolute times
-wander; what counts are the ratios of what ran in turns within the run. A bar is a figure that was asked for.
+`just bench` made this page from one run (`docs/performance/run.json`). Do not edit it: `just bench --from
+docs/performance/run.json` writes it again. Other programs shared the machine during the run, so absolute times vary:
+compare the figures of measurements that ran in turns. A bar is a required figure.
 """
 
-# Part of the run: its heading, and what it asks.
+# The heading of each part of the run.
 _HEADINGS = {
     "machine": "The machine",
     "commands": "Whole commands",
-    "throughput": "Throughput, beside Redis and NATS JetStream",
+    "throughput": "Throughput, compared with Redis and NATS JetStream",
     "sustained_beside": "Throughput, sustained",
     "latency": "Latency of one send",
     "push": "Push",
@@ -39,18 +39,18 @@ _HEADINGS = {
     "burst": "A burst from four processes",
     "sustained": "A minute from four processes",
     "gateway_events": "Events over HTTP",
-    "percentiles": "Percentiles, idle, loaded and beside background work",
-    "scale": "As it grows",
-    "messengers": "Beside agent messengers",
-    "profile": "Where the microseconds go",
+    "percentiles": "Percentiles, idle, loaded and during background work",
+    "scale": "Cost by size",
+    "messengers": "Compared with agent messengers",
+    "profile": "The cost of one send, step by step",
     "million": "A million messages",
-    "disk_use": "On the disk",
-    "sweep": "Beside a sweep",
+    "disk_use": "Space on disk",
+    "sweep": "Latency during a sweep",
 }
 
 
 def keep(findings: Findings, docs: str) -> None:
-    """The data alone, into the directory `docs`."""
+    """Write only the data into the directory `docs`."""
     os.makedirs(os.path.join(docs, "performance"), exist_ok=True)
     with open(os.path.join(docs, DATA), "w", encoding="utf-8") as file:
         json.dump(findings.as_json(), file, indent=1, ensure_ascii=False)
@@ -58,7 +58,7 @@ def keep(findings: Findings, docs: str) -> None:
 
 
 def write(findings: Findings, docs: str) -> None:
-    """Data, pictures and page, into the directory `docs`. Raises ImportError without matplotlib."""
+    """Write data, pictures and page into the directory `docs`. Raises ImportError without matplotlib."""
     keep(findings, docs)
     for shown in findings.shown:
         if isinstance(shown, Plot):
@@ -68,7 +68,7 @@ def write(findings: Findings, docs: str) -> None:
 
 
 def read(path: str) -> Findings:
-    """What `write` kept. Raises OSError, ValueError, TypeError or KeyError."""
+    """Read what `write` kept. Raises OSError, ValueError, TypeError or KeyError."""
     with open(path, encoding="utf-8") as file:
         return Findings.from_json(json.load(file))
 

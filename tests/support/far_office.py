@@ -1,6 +1,7 @@
-"""Far office: a post office with a TCP door, and keys to it.
+"""Far office: a broker with a TCP listener, and keys for it.
 
-Rule: on a pair of free ports of loopback unless told otherwise; keys are made as `maestro keys new` makes them.
+Rule: it listens on a pair of free loopback ports unless the test names others; keys are made as
+`maestro keys new` makes them.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def _bare(environ: dict[str, str]) -> frozenset[str]:
 
 
 def closed_pipe() -> int:
-    """The writing end of a pipe that nobody reads."""
+    """The writing end of a pipe without a reader."""
     reading, writing = os.pipe()
     os.close(reading)
     return writing

@@ -174,7 +174,7 @@ class CommitPipeline:
             listener.notices.publish(topic, body)
         if changes:
             if self._topics:
-                notices.publish([listener for listener in self._listeners if listener.held], changes)
+                notices.publish(self._listeners, changes)
             self._queue.put(changes, batch.record_bytes)
             self._metrics.committed(changes, took_ms)
         self._outbox.settle(batch.outbox)

@@ -145,7 +145,8 @@ class Broker:
         self._listeners: list[Listener] = [self._local]
         if self._curve is not None:
             self._listeners.append(self._curve)
-        topics = self._local.held if self._curve is None else TopicUnion(self._local.held, self._curve.held)
+        held = [listener.notices.topics for listener in self._listeners]
+        topics = held[0] if len(held) == 1 else TopicUnion(*held)
         outbox = OutboxDrainer(
             OutboxDir(paths.outbox_dir(options.data)),
             send=self._send_queued,

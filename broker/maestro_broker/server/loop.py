@@ -83,7 +83,7 @@ class Loop:
         failed."""
         poller = zmq.Poller()
         poller.register(self._local.router, zmq.POLLIN)
-        poller.register(self._local.publisher, zmq.POLLIN)
+        poller.register(self._local.notices.socket, zmq.POLLIN)
         poller.register(wake, zmq.POLLIN)
         while not self.stopping:
             if self._curve is not None:
@@ -97,7 +97,7 @@ class Loop:
                 self._writer.hold_back()
             self.turn()
             for listener in self._listeners:
-                if any(socket is listener.publisher for socket, _ in ready):
+                if any(socket is listener.notices.socket for socket, _ in ready):
                     self._greet(listener)
 
     def turn(self) -> None:

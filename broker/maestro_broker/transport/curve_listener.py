@@ -88,14 +88,6 @@ class CurveListener:
         """The address of requests; notices use the next port."""
         return f"tcp://{self.host}:{self.port}"
 
-    @property
-    def publisher(self) -> zmq.Socket[bytes]:
-        return self.notices.socket
-
-    @property
-    def held(self) -> AbstractSet[str]:
-        return self.notices.topics
-
     def bind(self) -> None:
         """Listen. Raises MaestroError BAD_SETTING."""
         self._keys.refresh()
@@ -111,7 +103,7 @@ class CurveListener:
             ) from None
 
     def _bind_publisher(self) -> None:
-        self.publisher.bind(f"tcp://{self.host}:{self.port + 1}")
+        self.notices.socket.bind(f"tcp://{self.host}:{self.port + 1}")
         self._publisher_is_bound = True
 
     def _secured(self, kind: int, *, frame_bytes_max: int) -> zmq.Socket[bytes]:
@@ -135,7 +127,7 @@ class CurveListener:
 
     def register(self, poller: zmq.Poller) -> None:
         """Have the poller wake the loop. Call it before each wait, because a revocation changes the sockets."""
-        sockets = [self.zap, self.router, self.publisher]
+        sockets = [self.zap, self.router, self.notices.socket]
         if sockets != self._polled:
             for socket in self._polled:
                 poller.unregister(socket)
@@ -249,7 +241,7 @@ class CurveListener:
         self.router.disable_monitor()
         self._monitor.close(0)
         self.router.close()
-        self.publisher.close()
+        self.notices.socket.close()
         self.zap.close(0)
         self._context.term()
 

@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from collections.abc import Set as AbstractSet
-
-    import zmq
 
     from .publisher import Publisher
 
@@ -41,14 +38,6 @@ class Listener(Protocol):
     @property
     def notices(self) -> Publisher:
         """The socket of notices, with its subscriptions."""
-
-    @property
-    def publisher(self) -> zmq.Socket[bytes]:
-        """The socket of `notices`, for a poller; readable when a subscription has arrived."""
-
-    @property
-    def held(self) -> AbstractSet[str]:
-        """The topics that have a subscriber."""
 
     def bind(self) -> None:
         """Listen. Raises MaestroError."""

@@ -25,7 +25,6 @@ from .zmtp_router import ZmtpRouter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from collections.abc import Set as AbstractSet
 
     from .socket_activation import Activation
     from .zmtp_router import ZmtpPeer
@@ -35,7 +34,7 @@ _SHARE = 2
 
 
 class LocalListener:
-    """The ROUTER `router`, for a poller too, and the XPUB `publisher`."""
+    """The ROUTER `router`, for a poller too, and the XPUB of `notices`."""
 
     def __init__(self, runtime: str, wire_bytes_max: int, activation: Activation | None = None) -> None:
         """`activation`: sockets that a service manager holds; without it they are made in `runtime`."""
@@ -43,18 +42,14 @@ class LocalListener:
         self._activation = activation
         self.router = ZmtpRouter(wire_bytes_max * socket_options.FRAME_FACTOR, _raise_files_max() // _SHARE)
         self._context = zmq.Context()
-        self.publisher = self._context.socket(zmq.XPUB)
-        socket_options.set_limits(self.publisher, frame_bytes_max=socket_options.TOPIC_BYTES_MAX)
+        publisher = self._context.socket(zmq.XPUB)
+        socket_options.set_limits(publisher, frame_bytes_max=socket_options.TOPIC_BYTES_MAX)
         # Every subscription is passed up, not only a topic's first, since each new watcher needs its head.
-        self.publisher.setsockopt(zmq.XPUB_VERBOSE, 1)
+        publisher.setsockopt(zmq.XPUB_VERBOSE, 1)
         if activation is not None:
             # libzmq listens on it at `bind`, closes its copy at the end, and does not remove the file.
-            self.publisher.setsockopt(zmq.USE_FD, activation.notices_fd)
-        self.notices = Publisher(self.publisher)
-
-    @property
-    def held(self) -> AbstractSet[str]:
-        return self.notices.topics
+            publisher.setsockopt(zmq.USE_FD, activation.notices_fd)
+        self.notices = Publisher(publisher)
 
     @property
     def addresses(self) -> tuple[str, str]:
@@ -72,7 +67,7 @@ class LocalListener:
         held = self._activation
         try:
             self.router.listen(router.removeprefix("ipc://"), None if held is None else held.router_fd)
-            self.publisher.bind(notices)
+            self.notices.socket.bind(notices)
         except (OSError, zmq.ZMQError) as error:
             raise MaestroError(
                 "DATA_DIR_UNUSABLE",
@@ -96,7 +91,7 @@ class LocalListener:
     def close(self) -> None:
         """Stop listening, send what can be sent within half a second, and remove the sockets' files."""
         self.router.close(socket_options.LINGER_MS / 1000)
-        self.publisher.close()
+        self.notices.socket.close()
         self._context.term()
         if self._activation is not None:
             return  # the service manager listens on them, for the next broker

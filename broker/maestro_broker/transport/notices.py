@@ -25,7 +25,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 def publish(listeners: Sequence[Listener], changes: list[Change]) -> None:
     """Send the notices of a committed batch, at each listener that has a subscriber for them."""
-    publishers = [listener.notices for listener in listeners]
+    publishers = [listener.notices for listener in listeners if listener.notices.topics]
     for change in changes:
         event = records.event(change.lsn, change.record)
         body = b""
@@ -37,8 +37,10 @@ def publish(listeners: Sequence[Listener], changes: list[Change]) -> None:
 
 
 def head(state: State, topic: str, lsn: int, now_ms: int) -> tuple[str, bytes] | None:
-    """Topic and body of the notice that tells a new watcher the head of its mailbox, so that it knows what it has
-    missed. None for an observer of everything, or of one kind of event, which has no mailbox to catch up with."""
+    """Topic and body of the notice from which a new subscriber sees what it has missed in its mailbox.
+
+    None for a subscriber to everything, or to one kind of event: it has no mailbox to catch up with.
+    """
     session, separator, rest = topic.partition(TOPIC_SEPARATOR)
     if not separator or rest:
         return None

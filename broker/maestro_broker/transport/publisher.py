@@ -24,8 +24,8 @@ class Publisher:
     """The notices of one listener."""
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
-        self.socket = socket
-        self.topics: set[str] = set()
+        self.socket = socket  # readable, for a poller, when a subscription has arrived
+        self.topics: set[str] = set()  # that have a subscriber
         # Those of `topics` that are neither one session's nor every notice: only these need a comparison each.
         self._partial: set[str] = set()
 

@@ -1,8 +1,9 @@
-"""Dead letters: what expired before it was delivered, for whoever sent it.
+"""Dead letters: messages that expired before they were delivered, listed for their sender.
 
-Rule: found by an index of its own, `<data>/dead-letters/`: the timeline's lines about expiries and no others, in the
-timeline's form. So a look costs what has expired, not what was sent; and what the journal replays stands there once.
-A message that was deleted since, or went after its retention, is passed over. Bounded work a call.
+Rule: they are found by an index of their own, `<data>/dead-letters/`, which has the timeline's lines about expiries
+and no others, in the timeline's format. A listing therefore costs as much as has expired, not as much as was sent,
+and a replayed record is listed once. Messages that were deleted since, or removed after their retention, are left
+out. The work of one call is bounded.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 FOLDER = "dead-letters"
 
-# Lines, and messages' files, looked at in one call: some 5 ms each. What it did not get to, the next call does.
+# Lines, and messages' files, read in one call: some 5 ms each. The next call continues.
 _LINES_MAX = 3_000
 _FILES_MAX = 100
 _BYTES_A_CHARACTER = 4
@@ -39,17 +40,18 @@ _ENVELOPE_BYTES = 4_608
 def page(
     state: State, spool: Spool, index: Timeline, unfiled: deque[Change], request: Dead, now_ms: int
 ) -> DeadReply:
-    """The newest expiry first. Raises MaestroError as `rights.authenticate`, and INVALID, SESSION_NOT_FOUND,
-    FORBIDDEN."""
+    """One page, the newest expiry first. Raises MaestroError as `authorization.authenticate`, and INVALID,
+    SESSION_NOT_FOUND, FORBIDDEN."""
     sender = _sender(state, request, now_ms)
     limit = _FILES_MAX if request.limit is None else request.limit
     if limit < 1 or (request.before is not None and request.before < 1):
         raise MaestroError("INVALID", "limit and before are 1 or more", "See PROTOCOL.md, `dead`.")
     found: list[Message] = []
     before = state.lsn + 1 if request.before is None else request.before
-    files = room = 0
+    files = reply_bytes = 0
     for looked, (lsn, event) in enumerate(_newest_first(index, unfiled, request.before)):
-        if looked == _LINES_MAX or len(found) == limit or files == _FILES_MAX or room > state.limits.reply_bytes_max:
+        is_full = len(found) == limit or reply_bytes > state.limits.reply_bytes_max
+        if is_full or looked == _LINES_MAX or files == _FILES_MAX:
             return DeadReply(found, True, before)  # noqa: FBT003
         before = lsn
         if event is None or sender not in (None, event.sender):
@@ -58,12 +60,12 @@ def page(
         message = _message(state, spool, event)
         if message is not None:
             found.append(message)
-            room += len(message.text) * _BYTES_A_CHARACTER + _ENVELOPE_BYTES
+            reply_bytes += len(message.text) * _BYTES_A_CHARACTER + _ENVELOPE_BYTES
     return DeadReply(found, False, before)  # noqa: FBT003
 
 
 def _sender(state: State, request: Dead, now_ms: int) -> str | None:
-    """Whose dead letters; None for everybody's."""
+    """The sender whose dead letters are wanted; None for all senders."""
     asking = authorization.authenticate(state, request.who, now_ms)
     if request.session is None:
         return None if asking is None else asking.session.id
@@ -78,7 +80,7 @@ def _sender(state: State, request: Dead, now_ms: int) -> str | None:
 
 
 def _newest_first(index: Timeline, unfiled: deque[Change], before: int | None) -> Iterator[tuple[int, Event | None]]:
-    """LSNs with their expiries; None for what happened else, which stands only among the unfiled."""
+    """LSNs with their expiries; None for other records, which occur only among the unfiled."""
     oldest: int | None = before
     for change in reversed(unfiled):
         if before is None or change.lsn < before:
@@ -98,6 +100,6 @@ def _message(state: State, spool: Spool, event: Event) -> Message | None:
         message = entry.message if entry is not None else None
     else:
         message = spool.read_message(event.receiver, event.id)
-    # The id may be another sender's by now.
-    is_it = message is not None and message.status == "expired" and message.sender == event.sender
-    return message if is_it else None
+    # Another sender may have used the id since.
+    is_same = message is not None and message.status == "expired" and message.sender == event.sender
+    return message if is_same else None

@@ -1,26 +1,22 @@
-"""Spool export: all of a data directory as JSON Lines.
+"""Spool export: writes a data directory as JSON Lines.
 
-Rule: one object a line, each with its `kind`, in memory one at a time; a header first, and last a line of counts,
-by which a file that was cut off is known. No token's hash and no key's secret is in it. What the journal has and the
-files have not yet comes last, as the changes that it is. Run as a process of its own, `python -m` and its name.
+Rule: one object a line, each with its `kind`, and only one in memory. A header comes first, and a line of counts
+last, by which a truncated file is recognised. No token hash and no secret key is written. Records that the journal
+has and the spool does not have yet come last, as changes.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import json
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from maestro_broker.commit.local import scanning
 from maestro_broker.core.model import records
-from maestro_broker.files import data_dir
-from maestro_runtime import paths
-from maestro_schemas import __version__, outbox_entry
+from maestro_runtime import outbox_dir, paths
+from maestro_schemas import __version__
 from maestro_schemas.errors import MaestroError
 
 from .spool import SUFFIX, read_link
@@ -29,27 +25,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 EXPORT_VERSION = 1
-_TELL_EVERY = 1_000
+_REPORT_EVERY = 1_000
 
 
 class SpoolExporter:
-    """One export. `session`: only what this session received, sent or did. `write` gets each line, `tell` how many
-    there were so far."""
+    """One export."""
 
     def __init__(
-        self, data: str, session: str | None, write: Callable[[str], None], tell: Callable[[int], None]
+        self, data: str, session: str | None, write: Callable[[str], object], report: Callable[[int], None]
     ) -> None:
+        """`session`: export only what this session received, sent or did. `write` gets each line, `report` the number
+        of lines so far."""
         self._data = data
         self._session = session
         self._write = write
-        self._tell = tell
+        self._report = report
         self._counts: dict[str, int] = {}
         self._lines = 0
-        # A record's line in the audit is written after its files.
+        # The newest LSN in the timeline; its line is written after the record's files.
         self._filed_lsn = 0
 
     def run(self) -> None:
-        """All of it. Raises OSError."""
+        """Write everything. Raises OSError."""
         self._put("maestro-export", {"version": EXPORT_VERSION, "maestro": __version__, "session": self._session})
         for directory, name in self._files("sessions"):
             body = _json(os.path.join(directory, name))
@@ -83,8 +80,8 @@ class SpoolExporter:
         self._counts[kind] = self._counts.get(kind, 0) + 1
         self._write(json.dumps({"kind": kind, **body}, ensure_ascii=False) + "\n")
         self._lines += 1
-        if self._lines % _TELL_EVERY == 0:
-            self._tell(self._lines)
+        if self._lines % _REPORT_EVERY == 0:
+            self._report(self._lines)
 
     def _concerns(self, *parties: object) -> bool:
         return self._session is None or self._session in parties
@@ -100,14 +97,13 @@ class SpoolExporter:
                 yield inner, below
 
     def _outbox(self, path: str) -> None:
-        if not path.endswith((outbox_entry.WAITING_SUFFIX, outbox_entry.FAILED_SUFFIX)):
+        if not outbox_dir.is_entry(os.path.basename(path)):
             return
         try:
-            with open(path, "rb") as file:
-                entry = outbox_entry.decode(file.read())
-        except (FileNotFoundError, MaestroError):
+            entry = outbox_dir.read(path, any_owner=True)
+        except MaestroError:
             return
-        if self._concerns(entry.session):
+        if entry is not None and self._concerns(entry.session):
             body: dict[str, Any] = {"queuedAt": entry.queued_at, "from": entry.session, "message": entry.outgoing}
             self._put("outbox", body | ({"failure": entry.failure} if entry.failure is not None else {}))
 
@@ -117,14 +113,14 @@ class SpoolExporter:
                 try:
                     body = json.loads(line)
                 except ValueError:
-                    continue  # the last one may be under way; `spool verify` tells of others
+                    continue  # the last line may be half written; `spool verify` reports others
                 self._filed_lsn = max(self._filed_lsn, body.get("lsn", 0))
                 if self._concerns(body.get("from"), body.get("to"), body.get("session")):
-                    # Its own `event` says what happened.
+                    # The event's own field `event` says what happened.
                     self._put("event", body)
 
     def _tail(self) -> None:
-        """What is durable and not filed yet."""
+        """The records that are durable and not yet in the spool."""
         after_lsn = self._filed_lsn
         directory = os.path.join(self._data, "messages", "journal")
         try:
@@ -145,7 +141,7 @@ class SpoolExporter:
 
 
 def _json(path: str) -> dict[str, Any]:
-    """A file's object; where it holds none, what can be said of it."""
+    """The object in a file; for a file without one, a description of the problem."""
     try:
         with open(path, "rb") as file:
             body = json.load(file)
@@ -161,39 +157,3 @@ def _names(directory: str) -> list[str]:
         return sorted(name for name in os.listdir(directory) if not name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def main() -> int:
-    """Export a directory to standard output; progress, as JSON lines, to the descriptor `--progress-fd`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data-dir", required=True)
-    parser.add_argument("--session")
-    parser.add_argument("--progress-fd", type=int)
-    arguments = parser.parse_args()
-
-    def tell(lines: int) -> None:
-        if arguments.progress_fd is not None:
-            os.write(arguments.progress_fd, json.dumps({"looked": lines}).encode() + b"\n")
-
-    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
-
-    def write(line: str) -> None:
-        sys.stdout.write(line)
-
-    try:
-        # A newer format may hold more than we know of. Where none is named any more, what is there is written.
-        with contextlib.suppress(FileNotFoundError):
-            data_dir.check_version(arguments.data_dir)
-        SpoolExporter(arguments.data_dir, arguments.session, write, tell).run()
-        sys.stdout.flush()
-    except MaestroError as error:
-        print(f"maestro: {error.message}\n  next: {error.hint}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,8 +1,8 @@
-"""Mailbox reading: all files of one mailbox, or those of its pending mail, read step by step.
+"""Mailbox scan: reads all files of one mailbox, or those of its pending mail, step by step.
 
-Rule: a step is so short that nobody else's request waits long for it, whatever the mailbox's size. Which files are
-pending mail's is told by their mode (see `spool`), a hint that whoever asks must check against the counters. What is
-found broken is quarantined and reported.
+Rule: a step is short, whatever the mailbox's size, so that other requests do not wait for it. Pending mail is found
+by the files' mode (see `spool`). The mode is a hint: the caller must check the result against the counters.
+Unreadable files are quarantined and reported.
 """
 
 from __future__ import annotations
@@ -22,24 +22,22 @@ if TYPE_CHECKING:
 
     from .spool import Spool
 
-# So many between two looks at the clock. From memory a file takes 10 us, from a disk that is busy a thousand.
+# Files between two looks at the clock. A file takes 10 us from memory, and a thousand from a busy disk.
 _READ_AT_ONCE = 4
-# The kernel is told of so many files before they are read: one after the other, each would wait for the disk alone.
-# Measured, 1,000 files that are not in memory: 115 ms without, 20 to 30 with.
+# The kernel reads this many files ahead: otherwise each file would wait for the disk alone. Measured for 1,000 files
+# that are not in memory: 115 ms without, 20 to 30 with.
 _AHEAD = 32
 _LIST_AT_ONCE = 200
-# A step ends after so long: as much as a commit takes on a slow disk.
+# A step ends after this time, which is that of a commit on a slow disk.
 STEP_S = 0.0015
 
 
 class MailboxScan:
-    """One reading. `whole`: of all files, and else of those that look like pending mail.
-
-    `is_known`: ids to pass over. The files of what is not filed yet may be torn by a power cut, and are about to be
-    written again.
-    """
+    """One scan."""
 
     def __init__(self, spool: Spool, session: str, is_known: Callable[[str], bool], *, whole: bool) -> None:
+        """`whole`: read all files, not only those that look like pending mail. `is_known`: ids to leave out: a record
+        in memory will be written again, and a power cut may have torn its file."""
         self.session = session
         self.whole = whole
         self._spool = spool
@@ -56,20 +54,19 @@ class MailboxScan:
             pass
 
     def step(self) -> bool:
-        """Look at some more files; True when there are none left. Raises OSError."""
+        """Read some more files; true if none are left. Raises OSError."""
         until = time.perf_counter() + STEP_S
-        while not self._look_at_some():
+        while not self._read_some():
             if time.perf_counter() >= until:
                 return False
         return True
 
-    def _look_at_some(self) -> bool:
-        """As many as between two looks at the clock."""
+    def _read_some(self) -> bool:
         if self._entries is not None:
             if self._list_some(self._entries):
                 return False
             self.close()
-            # Names begin with a time, mostly, so this is nearly the order of seq.
+            # Most names begin with a time, so this is nearly the order of seq.
             self._names.sort()
         until = self._read + _READ_AT_ONCE
         for name in self._names[self._announced : until + _AHEAD]:
@@ -81,17 +78,17 @@ class MailboxScan:
         return until >= len(self._names)
 
     def messages(self) -> list[Message]:
-        """What was found, by seq."""
+        """The messages read so far, by seq."""
         return [self._found[seq] for seq in sorted(self._found)]
 
     def close(self) -> None:
-        """Give it up."""
+        """End the scan."""
         if self._entries is not None:
             self._entries.close()
             self._entries = None
 
     def _list_some(self, entries: Iterator[os.DirEntry[str]]) -> bool:
-        """Some more names; whether there may be others."""
+        """List some more names; whether there may be others."""
         listed = list(islice(entries, _LIST_AT_ONCE))
         for entry in listed:
             name = entry.name
@@ -106,18 +103,18 @@ class MailboxScan:
         if message is None:
             return
         other = self._found.setdefault(message.seq, message)
-        # (Not every file system lists a name once where a file takes another's place meanwhile.)
+        # Not two files: a file system may list a name twice if a file is replaced meanwhile.
         if other.id != message.id:
             path = os.path.join(self._directory, name)
-            self._spool.put_path_away(path, f"a message's number {message.seq} is that of {other.id}")
+            self._spool.quarantine(path, f"a message's number {message.seq} is that of {other.id}")
 
 
 def scan_mailbox(spool: Spool, session: str, is_known: Callable[[str], bool] = lambda _: False) -> list[Message]:
-    """All messages of a mailbox at once, by seq: for a start, which nobody waits beside."""
-    reading = MailboxScan(spool, session, is_known, whole=True)
-    while not reading.step():
+    """All messages of a mailbox at once, by seq: for the start, when no request waits."""
+    scan = MailboxScan(spool, session, is_known, whole=True)
+    while not scan.step():
         pass
-    return reading.messages()
+    return scan.messages()
 
 
 def _looks_pending(entry: os.DirEntry[str]) -> bool:

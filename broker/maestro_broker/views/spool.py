@@ -1,10 +1,10 @@
-"""Spool: the mail as files, for everybody to read with `ls` and `cat`.
+"""Spool: the mail as files, readable with `ls` and `cat`.
 
-Rule: `messages/by-receiver/<session>/<id>.json` is the documented Message, replaced atomically; `by-sender` holds
-links to it. The spool follows the journal and may lag or, after a crash, be ahead of the last checkpoint; what is
-found broken here is moved to `messages/quarantine` and reported, never dropped. A message's file may be written by
-its owner (0600) while the message is pending and is read-only (0400) afterwards, so that what is pending in a long
-mailbox is found without reading all of it; a hint, for anybody can change a mode, and whoever follows it counts.
+Rule: `messages/by-receiver/<session>/<id>.json` is the documented Message, replaced atomically; `by-sender` has links
+to it. The spool follows the journal: it may lag behind it and, after a crash, be ahead of the last checkpoint. An
+unreadable file is moved to `messages/quarantine` and reported, never dropped. A message's file is writable by its
+owner (0600) while the message is pending, and read-only (0400) afterwards, so that the pending mail of a long mailbox
+is found without reading all of it. The mode is a hint, since any program can change it: readers count the messages.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ SUFFIX = ".json"
 _ASIDE = ".tmp"
 MODE_PENDING = 0o600
 MODE_FINAL = 0o400
-# More than nearly every message has.
+# Longer than nearly every message.
 _READ_BYTES = 1 << 15
-# Up to so many files are synced one by one; more, by one sync of the whole file system.
+# Up to this number, files are synced one by one; more are synced by one sync of the whole file system.
 _FSYNC_EACH = 8
 
-# Two lookups stand before every accepted message: was this id sent before, is it in the mailbox. Both nearly always
-# find nothing, within a microsecond. `os` would give up the interpreter's lock for each and take it back from the
-# filer's hands, which cost a fifth of the loop's time; PyDLL keeps it.
+# Two lookups precede every accepted message: was this id sent before, and is it in the mailbox. Both nearly always
+# find nothing, within a microsecond. `os` would release the interpreter's lock for each and then wait for the spool
+# writer's thread, which cost a fifth of the loop's time; PyDLL keeps the lock.
 _libc = ctypes.PyDLL(None)
 _libc.access.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _libc.readlink.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t)
@@ -50,7 +50,7 @@ _session_decoder = msgspec.json.Decoder(StoredSession)
 
 
 class UnreadableSession(NamedTuple):
-    """A file that does not hold the session whose name it has."""
+    """A session file that does not hold the session of its name."""
 
     path: str
     session: str
@@ -58,7 +58,7 @@ class UnreadableSession(NamedTuple):
 
 
 class Spool:
-    """The files under one data directory. `report(what)` is told of everything found broken."""
+    """The files of one data directory. `report(text)` gets a sentence for each file that is quarantined."""
 
     def __init__(self, data: str, report: Callable[[str], None]) -> None:
         self._receivers = os.path.join(data, "messages", "by-receiver")
@@ -71,7 +71,7 @@ class Spool:
         for directory in (self._receivers, self._senders, self._threads, self._quarantine, self._sessions):
             os.makedirs(directory, mode=0o700, exist_ok=True)
 
-    # --- writing, by the filer ---------------------------------------------------------------------------
+    # --- writing, by the spool writer's thread -------------------------------------------------------------
 
     def write_message(self, message: Message) -> None:
         """Create or replace a message's file. Raises OSError."""
@@ -80,8 +80,8 @@ class Spool:
         _replace(directory, message.id + SUFFIX, _encode(message) + b"\n", _mode_of(message))
 
     def rewrite_messages(self, messages: Collection[Message]) -> None:
-        """The same for mail that the journal may have let go of: the new file is on the disk before it takes the old
-        one's place, or a power cut might leave neither. Raises OSError."""
+        """As `write_message`, for messages whose text the journal may have released: the new file is synced before it
+        replaces the old one, or a power cut might leave neither. Raises OSError."""
         few = len(messages) <= _FSYNC_EACH
         staged: list[tuple[str, str]] = []
         for message in messages:
@@ -96,31 +96,31 @@ class Spool:
             os.rename(aside, path)
 
     def link_sent(self, message: Message) -> None:
-        """Make the sender's link, and the thread's where the message answers another."""
+        """Make the sender's link, and the thread's if the message answers another."""
         self._link(os.path.join(self._senders, message.sender), message)
         thread_id = message.meta.thread_id
         if thread_id is not None:
             self._link(os.path.join(self._threads, thread_id), message)
 
     def _link(self, directory: str, message: Message) -> None:
-        """One that is there already is left, since a replay makes it again."""
+        """An existing link is kept: a replay makes the same links again."""
         self._make(directory)
         target = f"../../by-receiver/{message.receiver}/{message.id}{SUFFIX}"
         with contextlib.suppress(FileExistsError):
             os.symlink(target, os.path.join(directory, message.id + SUFFIX))
 
     def remove_message(self, receiver: str, message_id: str) -> None:
-        """Remove a message's file; the sender's link stays as its tombstone."""
+        """Remove a message's file; the sender's link remains as its tombstone."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(self._receivers, receiver, message_id + SUFFIX))
 
     def remove_folder(self, directory: str) -> None:
-        """Remove an empty folder of links or mail. Raises OSError, also where it is not empty."""
+        """Remove an empty folder of links or mail. Raises OSError, also if it is not empty."""
         os.rmdir(directory)
         self._made.discard(directory)
 
     def forget_session(self, session: str) -> None:
-        """Remove a session's file and its empty folders; what is not empty stays, for the sweep."""
+        """Remove a session's file and its empty folders. The sweep removes the others once they are empty."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(self._sessions, session + SUFFIX))
         self.mark(session, pending=False)
@@ -136,7 +136,7 @@ class Spool:
     # --- the marker, by the main loop --------------------------------------------------------------------
 
     def mark(self, session: str, *, pending: bool) -> bool:
-        """Make `.pending` exist or not; False where the disk has no room for it. Raises OSError for anything else."""
+        """Create or remove `.pending`; false if the disk has no space for it. Raises OSError for other errors."""
         path = os.path.join(self._receivers, session, PENDING_MARKER)
         if not pending:
             with contextlib.suppress(FileNotFoundError):
@@ -155,24 +155,24 @@ class Spool:
         return True
 
     def is_marked(self, session: str) -> bool:
-        """Whether `.pending` is there."""
+        """Whether `.pending` exists."""
         return os.path.lexists(os.path.join(self._receivers, session, PENDING_MARKER))
 
     # --- reading, by the main loop -----------------------------------------------------------------------
 
     def mailbox_dir(self, session: str) -> str:
-        """The folder of a session's mail."""
+        """The folder of a session's mailbox."""
         return os.path.join(self._receivers, session)
 
     def read_message(self, session: str, message_id: str) -> Message | None:
-        """One message of a mailbox; None when there is no such file, or a broken one."""
+        """One message of a mailbox; None if there is no such file, or an unreadable one, which is quarantined."""
         directory = f"{self._receivers}/{session}"
         if not _exists(f"{directory}/{message_id}{SUFFIX}"):
             return None
         return self.read_file(directory, message_id + SUFFIX, session)
 
     def peek(self, path: str) -> Message | None:
-        """A message's file, for the sweep; None when it is gone or broken, and nothing is put away."""
+        """The message in a file; None if it is missing or unreadable. Quarantines nothing."""
         try:
             with open(path, "rb") as file:
                 return _message_decoder.decode(file.read())
@@ -180,11 +180,11 @@ class Spool:
             return None
 
     def link_target(self, sender: str, message_id: str) -> str | None:
-        """Whose mailbox a sender's message went to, whether or not it is still there; None if it never sent it."""
+        """The receiver of a sender's message, even if the message was deleted; None if it was never sent."""
         return _receiver_of(f"{self._senders}/{sender}/{message_id}{SUFFIX}")
 
     def answers(self, thread_id: str) -> dict[str, str]:
-        """The ids of a thread's messages but the first, and whose mailbox each went to."""
+        """The receiver of each message of a thread, by id, without the thread's first message."""
         directory = os.path.join(self._threads, thread_id)
         try:
             names = os.listdir(directory)
@@ -194,21 +194,21 @@ class Spool:
         return {message_id: receiver for message_id, receiver in found.items() if receiver and is_id(message_id)}
 
     def holders(self, message_id: str) -> list[str]:
-        """The mailboxes that have a file of this name: one stat a mailbox, for the operator."""
+        """The sessions whose mailbox has a message with this id: one system call for each mailbox."""
         return [
             session for session in self.mailboxes() if _exists(f"{self._receivers}/{session}/{message_id}{SUFFIX}")
         ]
 
     def mailboxes(self) -> list[str]:
-        """The sessions that have a folder."""
+        """The sessions that have a mailbox."""
         return [name for name in os.listdir(self._receivers) if is_id(name)]
 
     def senders(self) -> list[str]:
-        """The sessions that have sent something."""
+        """The sessions that have sent messages."""
         return [name for name in os.listdir(self._senders) if is_id(name)]
 
     def read_sessions(self) -> tuple[list[StoredSession], list[UnreadableSession]]:
-        """All sessions, and the files that hold none; `put_away` those that nothing will write again."""
+        """All sessions, and the unreadable files, for the caller to quarantine if no replay writes them again."""
         found: list[StoredSession] = []
         broken: list[UnreadableSession] = []
         for name in sorted(os.listdir(self._sessions)):
@@ -229,32 +229,26 @@ class Spool:
                 broken.append(UnreadableSession(path, session, why))
         return found, broken
 
-    def put_away(self, broken: UnreadableSession) -> None:
-        """Quarantine a file and report it."""
-        self.put_path_away(broken.path, broken.why)
-
     def read_file(self, directory: str, name: str, session: str) -> Message | None:
-        """What one name in a mailbox holds; None for what is gone, or broken and therefore put away."""
+        """The message in one file of a mailbox; None if it is gone, or unreadable and therefore quarantined."""
         path = os.path.join(directory, name)
         if not name.endswith(SUFFIX):
-            self.put_path_away(path, "a file in a mailbox is no message")
+            self.quarantine(path, "a file in a mailbox is no message")
             return None
         try:
             message = _message_decoder.decode(_content(path))
         except FileNotFoundError:
             return None
         except (msgspec.MsgspecError, UnicodeDecodeError, IsADirectoryError) as error:
-            self.put_path_away(path, f"a message's file can't be read: {error}")
+            self.quarantine(path, f"a message's file can't be read: {error}")
             return None
         if message.id + SUFFIX != name or message.receiver != session:
-            self.put_path_away(
-                path, f"a message's file holds another message, {message.id!r} to {message.receiver!r}"
-            )
+            self.quarantine(path, f"a message's file holds another message, {message.id!r} to {message.receiver!r}")
             return None
         return message
 
-    def put_path_away(self, path: str, why: str) -> None:
-        """Move what does not belong to quarantine, under a name that tells where it was."""
+    def quarantine(self, path: str, why: str) -> None:
+        """Move a file to the quarantine, under a name that contains its folder's, and report it."""
         parent, name = os.path.split(path)
         base = os.path.join(self._quarantine, f"{os.path.basename(parent)}--{name}")
         target, number = base, 1
@@ -271,7 +265,7 @@ class Spool:
 
 
 def will_be_read(path: str) -> None:
-    """Let the kernel fetch a file meanwhile; where it can't, the reading waits for it."""
+    """Let the kernel read a file ahead of its use."""
     with contextlib.suppress(OSError, AttributeError):  # macOS has no such call
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -281,7 +275,7 @@ def will_be_read(path: str) -> None:
 
 
 def _content(path: str) -> bytes:
-    # Not `open`, whose objects cost three times what the system calls do, a thousand times for a mailbox.
+    # Not `open`, whose objects cost three times as much as the system calls, a thousand times for a mailbox.
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         content = os.read(fd, _READ_BYTES)
@@ -300,7 +294,7 @@ def _exists(path: str) -> bool:
 
 
 def _receiver_of(link: str) -> str | None:
-    """Whose mailbox a link leads into."""
+    """The session into whose mailbox a link leads."""
     target = read_link(link)
     if target is None:
         return None

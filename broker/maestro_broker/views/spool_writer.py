@@ -1,9 +1,9 @@
-"""Filer: the thread that turns committed records into files.
+"""Spool writer: the thread that writes committed records to the spool.
 
-Rule: never on an answer's path, and never ahead of the journal: it gets only what is durable. It files in order,
-a chunk at a time, and only the last state of each message in a chunk; a checkpoint syncs what was filed, writes
-the heads and lets the journal's segments go. A full disk makes it wait and try again; any other error ends the
-broker, because a spool that no longer follows the journal must not look alive.
+Rule: no reply waits for it, and it is never ahead of the journal, because it gets only durable records. It writes in
+order, a chunk at a time, and only the last state of each message in a chunk. A checkpoint syncs the files, writes the
+heads, and releases segments of the journal. On a full disk it waits and tries again. Any other error ends the broker:
+a broker whose spool no longer follows the journal must not seem to work.
 """
 
 from __future__ import annotations
@@ -47,28 +47,25 @@ _log = logging.getLogger(__name__)
 HEADS_FILE = "heads"
 
 _CHUNK = 256
-# On a disk that was full: the journal is to have its part of what somebody frees before files have taken it all, for
-# with it new mail is accepted, and files alone let nobody send.
+# After ENOSPC, files are written in small chunks, so that the journal can make its spare segment first; otherwise
+# files use up the freed space, and new sends stay refused.
 _CHUNK_WHEN_TIGHT = 8
-# A checkpoint syncs the whole file system, which other writers feel: not more often than its use demands.
+# A checkpoint syncs the whole file system, which slows other writers: it is made no more often than necessary.
 _CHECKPOINT_RECORDS = 30_000
-# Of texts, which a start after a kill reads again: at 10,000 characters each, 10 s of them are half a gigabyte.
+# Text that a start after a kill reads again: at 10,000 characters a message, half a gigabyte in 10 s.
 _CHECKPOINT_TEXT_CHARS = 64 << 20
 _CHECKPOINT_INTERVAL_S = 10.0
-# While a former life's tail is being filed: each start begins where the last checkpoint was, so a broker that is
-# killed again and again would otherwise file the same tail again and again, until its backlog refuses new mail.
+# While the journal's tail of an earlier run is written: each start begins at the last checkpoint, so a broker that is
+# killed repeatedly would write the same tail repeatedly, until its queue is full and new mail is refused.
 _CATCH_UP_INTERVAL_S = 1.0
 _FULL_RETRY_S = 0.5
 _IDLE_S = 0.1
-# However busy the main loop is, one file at least in so long.
+# Upper bound on how long a busy main loop holds the thread back before each file.
 _GATE_S = 0.25
 
 
 class SpoolWriter:
-    """Files changes behind the main loop.
-
-    `failure`: what ended it, for the main loop to end too. `waiting`: why it stands still, for `maestro status`.
-    """
+    """Writes changes behind the main loop."""
 
     def __init__(
         self,
@@ -93,7 +90,7 @@ class SpoolWriter:
         self._recovered_lsn = recovered_lsn
         self._sweeper = sweeper
         self._swept_s = 0.0
-        # Mail whose text the journal has, since it came after the last checkpoint.
+        # (receiver, id) of mail whose text the journal still has, because it came after the last checkpoint.
         self._in_journal: set[tuple[str, str]] = set()
         self._queue: queue.SimpleQueue[list[Change] | None] = queue.SimpleQueue()
         self._filed: deque[list[Change]] = deque()
@@ -101,48 +98,48 @@ class SpoolWriter:
         self._progress = threading.Event()
         self._gate = threading.Event()
         self._gate.set()
-        self._thread = threading.Thread(target=self._run, name="filer", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
         self._checkpointed_s = time.monotonic()
         self._text_chars = 0
         self.checkpoint_lsn = start.lsn
-        self.failure: FatalError | None = None
-        self.waiting: str | None = None
+        self.failure: FatalError | None = None  # ends the main loop too
+        self.waiting: str | None = None  # why it waits, for `maestro status`
 
     def start(self) -> None:
-        """Begin."""
         self._thread.start()
 
     def put(self, changes: list[Change]) -> None:
-        """Durable changes, in order."""
+        """Queue durable changes, in order."""
         self._queue.put(changes)
 
     def take_filed(self) -> list[list[Change]]:
-        """What was filed since the last call; for the main loop to let go of."""
+        """The changes that were written since the last call, which the main loop may now drop."""
         taken = []
         while self._filed:
             taken.append(self._filed.popleft())
         return taken
 
     def hold_back(self) -> None:
-        """The main loop has work: stop at the next file.
+        """The main loop has work: pause before the next file.
 
-        Two threads that both run Python wake each other at every call that gives up the interpreter's lock, ten
-        times a message here: measured, half of the broker's system time under load.
+        Two threads that both run Python wake each other at every call that releases the interpreter's lock, ten times
+        a message here. Measured: half of the broker's system time under load.
         """
         self._gate.clear()
 
     def go_on(self) -> None:
-        """The main loop waits, for requests or for the disk."""
+        """The main loop waits for requests or for the disk: continue."""
         self._gate.set()
 
     def wait_for_progress(self, timeout_s: float) -> None:
-        """Until another chunk is filed."""
+        """Wait until another chunk is written."""
         self._progress.clear()
         self._gate.set()
         self._progress.wait(timeout_s)
 
     def stop(self, timeout_s: float) -> bool:
-        """File what is left and make a checkpoint, within the time; the journal keeps what is not done."""
+        """Write what is left and make a checkpoint, within the time; whether it finished. The journal keeps the
+        rest."""
         self._stopping.set()
         self._gate.set()
         self._queue.put(None)
@@ -189,9 +186,8 @@ class SpoolWriter:
             self.failure.__cause__ = error
 
     def _sweep(self) -> None:
-        """A slice of the sweep: while the main loop has no work, and every so often even then. A slice is not broken
-        off: with a client that sends all the time little would be left of it, and what goes must not go more slowly
-        than what comes."""
+        """Run a slice of the sweep: when the main loop is idle, and now and then when it is not. A slice is never cut
+        short: beside a client that sends all the time, files would be removed more slowly than they are made."""
         if self._sweeper is None or self._stopping.is_set():
             return
         now_s = time.monotonic()
@@ -200,8 +196,9 @@ class SpoolWriter:
             self._swept_s = time.monotonic()
 
     def _make_room(self, changes: list[Change], before: set[tuple[str, str]]) -> set[tuple[str, str]]:
-        """On a full disk: remove at once what is deleted further back in the queue, and let the journal go as far as
-        was filed. Returns the mail that need not be written any more; `before`: what it was the last time."""
+        """On a full disk: remove the files that a later change in the queue deletes, and release the journal as far
+        as files were written. Returns (receiver, id) of mail that need not be written; `before` is the previous
+        result."""
         ends: dict[tuple[str, str], bool] = {}
         for change in changes:
             match change.record:
@@ -217,7 +214,7 @@ class SpoolWriter:
         return gone
 
     def _take(self) -> tuple[list[Change], bool]:
-        """What has come, at most a chunk or one batch; and whether it is the last."""
+        """The queued changes, about one chunk; and whether they are the last."""
         try:
             is_sweeping = self._sweeper is not None and self._sweeper.is_due
             changes = self._queue.get(timeout=REST_S if is_sweeping else _IDLE_S)
@@ -235,7 +232,7 @@ class SpoolWriter:
         return taken, True
 
     def _take_at_once(self) -> tuple[list[Change], bool]:
-        """Everything that has come, without waiting."""
+        """All queued changes, without waiting; and whether they are the last."""
         taken: list[Change] = []
         try:
             while (changes := self._queue.get_nowait()) is not None:
@@ -245,23 +242,23 @@ class SpoolWriter:
         return taken, True
 
     def _is_filed(self, chunk: list[Change], gone: set[tuple[str, str]]) -> bool:
-        """File the chunk, but for mail that is `gone`; on a full disk wait a little, and say no."""
+        """Write the chunk, without the mail in `gone`; on a full disk, wait a little and return false."""
         try:
-            self._file(chunk, gone)
+            self._write(chunk, gone)
         except OSError as error:
             if error.errno not in disk.FULL:
                 raise
             if self.waiting is None:
-                _log.warning("filing waits: %s; the journal holds what is not filed", error)
-            self.waiting = f"filing waits for room on the disk: {error}"
+                _log.warning("writing the spool waits: %s; the journal keeps what is not written", error)
+            self.waiting = f"writing the spool waits for space on the disk: {error}"
             self._stopping.wait(_FULL_RETRY_S)
             return False
         if self.waiting is not None:
-            _log.info("filing goes on")
+            _log.info("writing the spool continues")
             self.waiting = None
         return True
 
-    def _file(self, chunk: list[Change], gone: set[tuple[str, str]]) -> None:
+    def _write(self, chunk: list[Change], gone: set[tuple[str, str]]) -> None:
         """Write one chunk; can be repeated from the start."""
         finals: dict[tuple[str, str], Message | None] = {}
         sessions: dict[str, StoredSession | None] = {}
@@ -332,7 +329,7 @@ class SpoolWriter:
         except OSError as error:
             if error.errno not in disk.FULL:
                 raise
-            _log.warning("the checkpoint waits for room on the disk: %s", error)
+            _log.warning("the checkpoint waits for space on the disk: %s", error)
             return
         self.checkpoint_lsn = self._heads.lsn
         self._in_journal.clear()

@@ -1,7 +1,7 @@
-"""Timeline: what happened, one JSON line an event, a file a day. (And what expired, a second time: `dead_letters`.)
+"""Timeline: the audit log, one JSON line for each event, one file for each day. `dead_letters` has a second one.
 
-Rule: lines are in order of LSN and each LSN stands once; the newest line tells how far the timeline is, so a
-replay after a crash adds what is missing and nothing twice. No message text ever.
+Rule: lines are in the order of their LSNs, and each LSN occurs once. The newest line says how far the timeline is, so
+that a replay after a crash adds what is missing and nothing twice. It never contains message text.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SUFFIX = ".jsonl"
 _NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\.jsonl")
 _TAIL_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 18
-# Who follows the newest events asks for a few lines at a time, a hundred times a second: not worth a file each time.
+# Kept in memory: a reader of the newest events asks for a few lines at a time, a hundred times a second.
 _RECENT = 2_048
 
 _encode = msgspec.json.Encoder().encode
@@ -38,10 +38,7 @@ _at_of = attrgetter("at")
 
 
 class Timeline:
-    """`<data>/timeline/YYYY-MM-DD.jsonl` (UTC). Written by the filer, read by the main loop.
-
-    `last_lsn`: the newest line's, 0 when there is none.
-    """
+    """`<data>/timeline/YYYY-MM-DD.jsonl` (UTC). Written by the spool writer's thread, read by the main loop."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
@@ -50,10 +47,10 @@ class Timeline:
         self._midnight_ms = 0
         self._recent: deque[Event] = deque(maxlen=_RECENT)
         os.makedirs(directory, mode=0o700, exist_ok=True)
-        self.last_lsn = self._mend()
+        self.last_lsn = self._cut_torn_line()  # of the newest line; 0 if there is none
 
     def append(self, events: Iterable[Event]) -> None:
-        """Write events that the timeline lacks. Raises OSError; what was not written then is lacking still."""
+        """Write the events that the timeline does not have yet. Raises OSError; the call can be repeated."""
         new: list[Event] = []
         last_lsn = self.last_lsn
         for event in events:
@@ -75,7 +72,7 @@ class Timeline:
             self._midnight_ms = 0
 
     def begins_after(self, lsn: int) -> int | None:
-        """The oldest line's LSN, where a line above `lsn` may be gone; None where nothing is."""
+        """The oldest line's LSN, if a line above `lsn` may have been removed; None if none was."""
         if lsn >= self.last_lsn:
             return None
         try:
@@ -87,7 +84,7 @@ class Timeline:
         return first if first is not None and lsn < first - 1 else None
 
     def first_lsn(self) -> int | None:
-        """The oldest line's LSN; None when there is none."""
+        """The oldest line's LSN; None if there is none."""
         for name in self._names():
             first = self._first_of(name)
             if first is not None:
@@ -95,11 +92,11 @@ class Timeline:
         return None
 
     def last_before(self, at_ms: int) -> int:
-        """An LSN up to which everything happened before `at_ms`, near the last such one; 0 where nothing did.
+        """An LSN near the last one before `at_ms`, with all earlier ones before `at_ms` too; 0 if there is none.
 
-        The clock of the records never goes back, so `at` is in the same order as the LSN.
+        The records' clock never runs backwards, so `at` has the same order as the LSN.
         """
-        recent = list(self._recent)  # in one step, since the filer adds to it
+        recent = list(self._recent)  # one atomic copy, because the spool writer's thread appends to it
         if recent and recent[0].at < at_ms:
             return recent[bisect_left(recent, at_ms, key=_at_of) - 1].lsn
         oldest = 1
@@ -111,14 +108,14 @@ class Timeline:
                     line = file.readline()
                 return _decode(line).lsn - 1 if line.endswith(b"\n") else first.lsn
             oldest = first.lsn if first is not None else oldest
-        # Where older files are gone, nothing that is wanted was in them.
+        # If older files were removed, nothing in them is wanted.
         return oldest - 1
 
     def read(self, after: int) -> Iterator[Event]:
-        """Lines with an LSN above `after`, oldest first."""
+        """Yield the events with an LSN above `after`, oldest first. Raises MaestroError CORRUPT, CURSOR_EXPIRED."""
         if after >= self.last_lsn:
             return
-        recent = list(self._recent)  # in one step, since the filer adds to it
+        recent = list(self._recent)  # one atomic copy, because the spool writer's thread appends to it
         if recent and recent[0].lsn <= after + 1:
             yield from islice(recent, bisect_right(recent, after, key=_lsn_of), None)
             return
@@ -134,7 +131,8 @@ class Timeline:
                     yield event
 
     def read_back(self, before: int | None = None) -> Iterator[Event]:
-        """All lines, newest first; or those with an LSN below `before`."""
+        """Yield all events, or those with an LSN below `before`, newest first. Raises MaestroError CORRUPT,
+        CURSOR_EXPIRED."""
         for name in reversed(self._names()):
             first = self._first_of(name)
             if first is None or (before is not None and first >= before):
@@ -142,7 +140,7 @@ class Timeline:
             with _opened(os.path.join(self._directory, name)) as file:
                 size = os.fstat(file.fileno()).st_size
                 if before is not None:
-                    # The line of `before` begins within a chunk of there, and ends within a tail of that.
+                    # The line of `before` begins within a chunk after the offset, and ends within a tail after that.
                     size = min(
                         size,
                         self._offset_before(file.fileno(), partial(_is_below, before)) + _CHUNK_BYTES + _TAIL_BYTES,
@@ -153,7 +151,8 @@ class Timeline:
                         yield event
 
     def files_before(self, at_ms: int) -> list[str]:
-        """The paths of the days that were over by then, but for the newest: it says how far the timeline is."""
+        """The paths of the days that were over by then. Without the newest file, which says how far the timeline
+        is."""
         day = time.strftime("%Y-%m-%d", time.gmtime(max(0, at_ms) / 1000))
         return [os.path.join(self._directory, name) for name in self._names()[:-1] if name < day + _SUFFIX]
 
@@ -161,11 +160,11 @@ class Timeline:
         with _opened(os.path.join(self._directory, name)) as file:
             file.seek(self._offset_before(file.fileno(), lambda event: event.lsn <= after))
             for line in file:
-                if line.endswith(b"\n"):  # the filer may be writing the last one
+                if line.endswith(b"\n"):  # the spool writer may be writing the last line
                     yield _decode(line)
 
     def _offset_before(self, fd: int, is_before: Callable[[Event], bool]) -> int:
-        """An offset at a line's start, at or before the first line that is not before: bisection over bytes."""
+        """The offset of a line at or before the first one for which `is_before` is false: bisection over bytes."""
         low, high = 0, os.fstat(fd).st_size
         while high - low > _CHUNK_BYTES:
             middle = (low + high) // 2
@@ -181,7 +180,7 @@ class Timeline:
         return low
 
     def _names(self) -> list[str]:
-        # Only its own: a foreign file must be neither read nor, at its end, mended.
+        # Only the timeline's own files: a foreign file must not be read, nor its last line cut off.
         return sorted(name for name in os.listdir(self._directory) if _NAME.fullmatch(name))
 
     def _first_of(self, name: str) -> int | None:
@@ -192,12 +191,12 @@ class Timeline:
         try:
             with open(os.path.join(self._directory, name), "rb") as file:
                 line = file.readline()
-        except FileNotFoundError:  # its time was over
+        except FileNotFoundError:  # the sweep has removed it
             return None
         return _decode(line) if line.endswith(b"\n") else None
 
-    def _mend(self) -> int:
-        """Cut off a last line that a crash left half written; returns the newest LSN."""
+    def _cut_torn_line(self) -> int:
+        """Cut off a last line that a crash left half written; return the newest LSN."""
         for name in reversed(self._names()):
             path = os.path.join(self._directory, name)
             with open(path, "r+b") as file:
@@ -228,10 +227,10 @@ class Timeline:
             while data:
                 data = data[os.write(self._fd, data) :]
         except OSError:
-            # A full disk takes a part of it. Nothing may follow half a line.
+            # A full disk takes only a part. No line may follow half a line.
             os.ftruncate(self._fd, before)
             raise
-        # In this order: who sees that the timeline goes so far finds the events.
+        # In this order: a reader that sees the new `last_lsn` finds the events.
         self._recent.extend(events)
         self.last_lsn = events[-1].lsn
 
@@ -248,17 +247,19 @@ def _decode(line: bytes) -> Event:
 
 
 def _opened(path: str) -> BinaryIO:
-    """A day's file. Raises MaestroError CURSOR_EXPIRED where the sweep took it since it was listed."""
+    """Open a day's file. Raises MaestroError CURSOR_EXPIRED if the sweep has removed it since it was listed."""
     try:
         return open(path, "rb")
     except FileNotFoundError:
         raise MaestroError(
-            "CURSOR_EXPIRED", f"{path} was older than the retention, and went", "Ask again, from a later cursor."
+            "CURSOR_EXPIRED",
+            f"{path} was older than the retention, and was removed",
+            "Ask again, from a later cursor.",
         ) from None
 
 
 def _lines_back_with_ends(fd: int, size: int) -> Iterator[tuple[bytes, int]]:
-    """Whole lines from the last to the first, each with the offset after its newline."""
+    """Yield whole lines from the last to the first, each with the offset after its newline."""
     position, buffer = size, b""
 
     def more() -> None:
@@ -269,7 +270,7 @@ def _lines_back_with_ends(fd: int, size: int) -> Iterator[tuple[bytes, int]]:
 
     while b"\n" not in buffer and position > 0:
         more()
-    buffer = buffer[: buffer.rfind(b"\n") + 1]  # what follows the last newline is no line
+    buffer = buffer[: buffer.rfind(b"\n") + 1]  # bytes after the last newline are no line
     while True:
         cut = buffer.rfind(b"\n", 0, max(0, len(buffer) - 1))
         if cut < 0 and position > 0:

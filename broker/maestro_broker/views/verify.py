@@ -1,17 +1,14 @@
-"""Spool verify: whether the files of a data directory are what the broker promises they are.
+"""Spool verify: checks that the files of a data directory keep the broker's promises.
 
-Rule: reads everything and changes nothing. Each promise is one check with a name, a count of what it looked at, and
-a finding for each place where it does not hold. Run as a process of its own, `python -m` and its name, which tells
-what it does as JSON lines: `check` when one begins, `finding`, `checked`, and `done` at the end.
+Rule: it reads everything and changes nothing. Each promise is one check with a name, the number of items it looked
+at, and a finding for each violation. It reports `check` when a check begins, `finding`, `checked`, and `done` at the
+end.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import stat
-import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -19,8 +16,8 @@ import msgspec
 from maestro_broker.commit.local import scanning
 from maestro_broker.core.model import checkpoint
 from maestro_broker.files import data_dir
-from maestro_runtime import paths
-from maestro_schemas import DATA_FORMAT_VERSION, outbox_entry
+from maestro_runtime import outbox_dir, paths
+from maestro_schemas import DATA_FORMAT_VERSION
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event
 from maestro_schemas.messages import Message
@@ -34,7 +31,7 @@ from .spool_writer import HEADS_FILE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_TELL_EVERY = 1_000
+_REPORT_EVERY = 1_000
 _ASIDE = ".tmp"
 _PRIVATE = 0o077
 
@@ -44,16 +41,16 @@ _event = msgspec.json.Decoder(Event)
 
 
 class VerifyFinding(NamedTuple):
-    """Something that is not as it should be. `harmless`: it costs time, and no mail."""
+    """A violation of a promise."""
 
     path: str
     why: str
     todo: str
-    harmless: bool = False
+    harmless: bool = False  # it costs time, and no mail
 
 
 class Counted(NamedTuple):
-    """What a mailbox's files say."""
+    """The counters of a mailbox, counted from its files."""
 
     pending: int
     unoffered: int
@@ -61,12 +58,13 @@ class Counted(NamedTuple):
 
 
 class SpoolVerifier:
-    """The checks of one data directory. `is_served`: a broker is at work in it, so that what the journal has and the
-    files have not yet can't be told from a fault; those checks are left out then."""
+    """The checks of one data directory."""
 
-    def __init__(self, data: str, tell: Callable[[dict[str, Any]], None], *, is_served: bool) -> None:
+    def __init__(self, data: str, report: Callable[[dict[str, Any]], None], *, is_served: bool) -> None:
+        """`is_served`: a broker is running on the directory. Checks for which a record that is not yet in the spool
+        would look like an error are then left out."""
         self._data = data
-        self._tell = tell
+        self._report = report
         self._is_served = is_served
         self._messages = os.path.join(data, "messages")
         self._receivers = os.path.join(self._messages, "by-receiver")
@@ -77,7 +75,7 @@ class SpoolVerifier:
         self.findings = 0
 
     def run(self) -> None:
-        """All checks, in an order in which each may lean on those before it."""
+        """Run all checks; some need the results of earlier ones."""
         checks: list[tuple[str, Callable[[], Iterator[VerifyFinding]], bool]] = [
             ("format", self._format, True),
             ("permissions", self._permissions, True),
@@ -96,20 +94,20 @@ class SpoolVerifier:
             ("quarantine", self._quarantine, True),
         ]
         for name, check, applies in checks:
-            self._tell({"check": name})
+            self._report({"check": name})
             self._looked = 0
             found = 0
             for finding in check() if applies else ():
                 found += not finding.harmless
-                self._tell({"finding": name, **finding._asdict()})
+                self._report({"finding": name, **finding._asdict()})
             self.findings += found
-            self._tell({"checked": name, "looked": self._looked, "wrong": found, "skipped": not applies})
-        self._tell({"done": True, "wrong": self.findings, "unfiled": self._tail_records})
+            self._report({"checked": name, "looked": self._looked, "wrong": found, "skipped": not applies})
+        self._report({"done": True, "wrong": self.findings, "unfiled": self._tail_records})
 
     def _look(self) -> None:
         self._looked += 1
-        if self._looked % _TELL_EVERY == 0:
-            self._tell({"looked": self._looked})
+        if self._looked % _REPORT_EVERY == 0:
+            self._report({"looked": self._looked})
 
     # --- the checks ----------------------------------------------------------------------------------------
 
@@ -128,17 +126,17 @@ class SpoolVerifier:
             )
 
     def _permissions(self) -> Iterator[VerifyFinding]:
-        """Tokens' hashes, keys and mail are their owner's alone."""
+        """No other user may read token hashes, keys or mail."""
         for directory, folders, names in os.walk(self._data):
             for name in (".", *names) if directory != self._receivers else (".",):
                 path = os.path.normpath(os.path.join(directory, name))
-                held = _stat(path)
-                if held is None or stat.S_ISLNK(held.st_mode):
+                status = _lstat(path)
+                if status is None or stat.S_ISLNK(status.st_mode):
                     continue
                 self._look()
-                if held.st_mode & _PRIVATE:
+                if status.st_mode & _PRIVATE:
                     yield VerifyFinding(
-                        path, f"others may use it: mode {stat.S_IMODE(held.st_mode):04o}", f"chmod go= {path}"
+                        path, f"others may use it: mode {stat.S_IMODE(status.st_mode):04o}", f"chmod go= {path}"
                     )
             folders.sort()
 
@@ -173,11 +171,11 @@ class SpoolVerifier:
             return
         for name in listed.foreign:
             yield VerifyFinding(
-                os.path.join(directory, name), "it is none of the journal's", "Move it away.", harmless=True
+                os.path.join(directory, name), "it is not a file of the journal", "Move it away.", harmless=True
             )
         for file in (*listed.misnamed, *listed.duplicates):
             yield VerifyFinding(
-                file.path, "a segment has another's name", "The next start puts that right, and says so."
+                file.path, "a segment has another's name", "The next start renames it, and reports that."
             )
         found = []
         for file in listed.segments:
@@ -215,9 +213,7 @@ class SpoolVerifier:
             message, why = _decoded(path, _message)
             if message is None:
                 if why:
-                    yield VerifyFinding(
-                        path, why, "The broker moves it to messages/quarantine when it comes upon it."
-                    )
+                    yield VerifyFinding(path, why, "The broker moves it to messages/quarantine when it reads it.")
                 continue
             if message.id + SUFFIX != name or message.receiver != session:
                 yield VerifyFinding(
@@ -231,9 +227,9 @@ class SpoolVerifier:
                 yield VerifyFinding(path, f"its number {message.seq} is that of {other}", "Keep one of them.")
             pending += message.status == "pending"
             unoffered += message.status == "pending" and message.offered_at is None
-            held = _stat(path)
+            status = _lstat(path)
             wanted = MODE_PENDING if message.status == "pending" else MODE_FINAL
-            if held is not None and (held.st_mode ^ wanted) & stat.S_IWUSR:
+            if status is not None and (status.st_mode ^ wanted) & stat.S_IWUSR:
                 yield VerifyFinding(
                     path,
                     f"its mode does not say that it is {message.status}",
@@ -243,7 +239,7 @@ class SpoolVerifier:
         self._counted[session] = Counted(pending, unoffered, max(by_seq, default=0))
 
     def _counters(self) -> Iterator[VerifyFinding]:
-        """The counters at the last checkpoint are those of the files, where nothing came after it."""
+        """The counters of the last checkpoint match the files, if no record came after it."""
         if self._heads is None or self._tail_records:
             return
         path = os.path.join(self._data, HEADS_FILE)
@@ -261,7 +257,7 @@ class SpoolVerifier:
             if head.seq < counted.last_seq:
                 yield VerifyFinding(
                     path,
-                    f"the mailbox of {session} goes to number {counted.last_seq}, and its counter to {head.seq}",
+                    f"the mailbox of {session} ends with number {counted.last_seq}, and its counter says {head.seq}",
                     f"Move {path} away: the next start counts again.",
                 )
 
@@ -277,10 +273,10 @@ class SpoolVerifier:
                     if counted.unoffered
                     else "a marker, and no new mail"
                 )
-                yield VerifyFinding(path, what, "The next start of the broker puts it right.")
+                yield VerifyFinding(path, what, "The next start of the broker corrects it.")
 
     def _sender_links(self) -> Iterator[VerifyFinding]:
-        """Each message is known to have been sent, by its sender's link."""
+        """Each message has its sender's link."""
         if self._tail_records:
             return
         for session in _names(self._receivers):
@@ -299,7 +295,7 @@ class SpoolVerifier:
                     )
 
     def _links(self) -> Iterator[VerifyFinding]:
-        """A link leads into a mailbox, to a message of its own name."""
+        """A link leads into a mailbox, to a message of the same name."""
         for folder in ("by-sender", "by-thread"):
             top = os.path.join(self._messages, folder)
             for session in _names(top):
@@ -338,13 +334,12 @@ class SpoolVerifier:
         top = paths.outbox_dir(self._data)
         for session in _names(top):
             for name in _names(os.path.join(top, session)):
-                if not name.endswith((outbox_entry.WAITING_SUFFIX, outbox_entry.FAILED_SUFFIX)):
+                if not outbox_dir.is_entry(name):
                     continue
                 path = os.path.join(top, session, name)
                 self._look()
                 try:
-                    with open(path, "rb") as file:
-                        outbox_entry.decode(file.read())
+                    outbox_dir.read(path, any_owner=True)
                 except (OSError, MaestroError) as error:
                     yield VerifyFinding(path, f"{error}", "It is never sent: send it again, and remove it.")
 
@@ -354,19 +349,19 @@ class SpoolVerifier:
                 self._look()
                 if name.endswith(_ASIDE):
                     path = os.path.join(directory, name)
-                    yield VerifyFinding(path, "a write that was cut off left it", f"rm {path}", harmless=True)
+                    yield VerifyFinding(path, "an interrupted write left it", f"rm {path}", harmless=True)
 
     def _quarantine(self) -> Iterator[VerifyFinding]:
         directory = os.path.join(self._messages, "quarantine")
         for name in _names(directory):
             self._look()
             yield VerifyFinding(
-                os.path.join(directory, name), "the broker put it away", "Look at it, then move it away."
+                os.path.join(directory, name), "the broker quarantined it", "Look at it, then move it away."
             )
 
 
 def _decoded(path: str, decoder: msgspec.json.Decoder[Any]) -> tuple[Any, str]:
-    """What a file holds, or None and why; None and nothing for one that is gone."""
+    """The content of a file; or None and the reason; or None and an empty text if the file is gone."""
     try:
         with open(path, "rb") as file:
             return decoder.decode(file.read()), ""
@@ -377,35 +372,15 @@ def _decoded(path: str, decoder: msgspec.json.Decoder[Any]) -> tuple[Any, str]:
 
 
 def _names(directory: str) -> list[str]:
-    """What is in a folder, without what is hidden; nothing where it is none."""
+    """The names in a folder, hidden ones left out; none if there is no folder."""
     try:
         return sorted(name for name in os.listdir(directory) if not name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
         return []
 
 
-def _stat(path: str) -> os.stat_result | None:
+def _lstat(path: str) -> os.stat_result | None:
     try:
         return os.lstat(path)
     except FileNotFoundError:
         return None
-
-
-def main() -> int:
-    """Check a directory; 1 when something is wrong."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data-dir", required=True)
-    parser.add_argument("--is-served", action="store_true", help="a broker is at work in it")
-    arguments = parser.parse_args()
-
-    def tell(what: dict[str, Any]) -> None:
-        sys.stdout.write(json.dumps(what, ensure_ascii=True) + "\n")
-        sys.stdout.flush()
-
-    verify = SpoolVerifier(arguments.data_dir, tell, is_served=arguments.is_served)
-    verify.run()
-    return 1 if verify.findings else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

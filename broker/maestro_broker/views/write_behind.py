@@ -1,8 +1,8 @@
-"""Backlog: the committed records that are not yet files.
+"""Write-behind queue: the committed records that are not yet in the spool.
 
-Rule: bounded in bytes, because memory and journal are what it takes: a limit in records would let a hundred thousand
-long texts fill a machine. Well before the limit the filer gets every gap of the main loop, near it everybody is
-slowed to the filer's pace, and at it new sends are refused with BUSY.
+Rule: bounded in bytes, because it occupies memory and journal: with a limit in records, a hundred thousand long texts
+could fill a machine. Well below the limit the spool writer gets every gap of the main loop; near it, all requests are
+slowed to the spool writer's pace; at the limit, new sends are refused with BUSY.
 """
 
 from __future__ import annotations
@@ -19,39 +19,39 @@ if TYPE_CHECKING:
 
     from .spool_writer import SpoolWriter
 
-# What a record takes in memory beside its bytes in the journal. Measured over 80,000 texts of 512 bytes.
+# The memory of a record beside its bytes in the journal. Measured over 80,000 texts of 512 bytes.
 RECORD_BYTES = 512
-# Share of the limit from which on the filer works in every gap, however short.
+# From this share of the limit on, the spool writer works in every gap, however short.
 _BEHIND_FROM = 0.8
-# Share from which on each batch waits for the filer, and how long at most.
+# From this share on, each batch waits for the spool writer, and for this time at most.
 _SLOW_FROM = 0.9
 _SLOW_S = 0.02
 
 
 class WriteBehindQueue:
-    """`unfiled`: the records, oldest first. `total_bytes`: what they take."""
+    """Belongs to the main loop."""
 
-    def __init__(self, filer: SpoolWriter, bytes_max: int) -> None:
-        self._filer = filer
+    def __init__(self, writer: SpoolWriter, bytes_max: int) -> None:
+        self._writer = writer
         self._bytes_max = bytes_max
-        self.unfiled: deque[Change] = deque()
+        self.unfiled: deque[Change] = deque()  # the records, oldest first
         self.total_bytes = 0
-        # Per batch: its last LSN and its bytes.
+        # For each batch, its last LSN and its bytes.
         self._batches: deque[tuple[int, int]] = deque()
 
     def put(self, changes: list[Change], bodies_bytes: int) -> None:
-        """A batch that is durable, and the length of its records' bodies."""
+        """Add a durable batch, with the length of its encoded records."""
         if not changes:
             return
         batch_bytes = bodies_bytes + RECORD_BYTES * len(changes)
         self._batches.append((changes[-1].lsn, batch_bytes))
         self.total_bytes += batch_bytes
         self.unfiled.extend(changes)
-        self._filer.put(changes)
+        self._writer.put(changes)
 
     def take_filed(self, state: State) -> None:
-        """Let go of what has become files."""
-        for changes in self._filer.take_filed():
+        """Drop the records that the spool writer has written."""
+        for changes in self._writer.take_filed():
             state.filed(changes)
             self._drop(changes)
 
@@ -62,27 +62,27 @@ class WriteBehindQueue:
             self.total_bytes -= self._batches.popleft()[1]
 
     def patience_ms(self) -> int:
-        """How long the main loop is idle before the filer may work: not at all once it is well behind."""
+        """How long the main loop must be idle before the spool writer may work; 0 once it is well behind."""
         if not self.unfiled or self.total_bytes >= self._bytes_max * _BEHIND_FROM:
             return 0
         return 1
 
     def press_back(self) -> MaestroError | None:
-        """Slow the main loop down where the filer is far behind; the error for new sends at the limit.
+        """Wait a little if the spool writer is far behind; at the limit, return the error for new sends.
 
-        Slowed first, because a refusal costs each client a retry, and a stream of them starves the filer.
+        It waits first, because a refusal costs each client a retry, and a stream of retries starves the spool writer.
         """
         if self.total_bytes < self._bytes_max * _SLOW_FROM:
             return None
-        if self._filer.waiting is None:
-            self._filer.wait_for_progress(_SLOW_S)
+        if self._writer.waiting is None:
+            self._writer.wait_for_progress(_SLOW_S)
         if self.total_bytes < self._bytes_max:
             return None
         return MaestroError(
             "BUSY",
             f"{self.total_bytes:,} bytes in {len(self.unfiled):,} records wait to be filed, and the limit is "
             f"{self._bytes_max:,}",
-            self._filer.waiting or "The disk is behind: send again in a moment.",
+            self._writer.waiting or "The disk is behind: send again in a moment.",
             retry_after_s=0.25,
             limit=self._bytes_max,
             actual=self.total_bytes,

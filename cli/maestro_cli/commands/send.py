@@ -101,8 +101,13 @@ def run(
         outgoing["ttlMs"] = duration_ms("--ttl", ttl)
     if on_ended is not None:
         outgoing["onEnded"] = on_ended
-    waiting = send_flow.awaited(wait, timeout, reply=wait_reply)
-    return send_flow.send(context, outgoing, wait=waiting, as_json=as_json)
+    if wait is not None or timeout is not None or wait_reply:
+        from maestro_cli.sending import waiting
+
+        awaited = waiting.awaited(wait, timeout, reply=wait_reply)
+        if awaited is not None:
+            return waiting.send(context, outgoing, awaited, as_json=as_json)
+    return send_flow.send(context, outgoing, as_json=as_json)
 
 
 def _text(message: str | None, file: str | None) -> str:

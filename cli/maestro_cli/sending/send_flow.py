@@ -13,15 +13,13 @@ from maestro_schemas.errors import MaestroError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any, Literal
+    from typing import Any
 
     from maestro_cli.context import CommandContext
     from maestro_clients.client import Client
     from maestro_clients.durable_send import SendOutcome
     from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import OutgoingDoc
-
-    from .waiting import AwaitedReceipt
 
 _ERROR_STATUS = 400
 _REACHES = {
@@ -42,18 +40,13 @@ def send(
     *,
     as_json: bool,
     client: AnyClient | None = None,
-    wait: AwaitedReceipt | None = None,
     retry_of: str | None = None,
 ) -> int:
-    """Send or queue, report it, and wait if that is asked for; returns the exit code.
+    """Send or queue, and report it; returns the exit code. `waiting.send` is the one that waits.
 
-    `client`: the command's connection, where it has one; it must be a full one to wait. `retry_of`: the id of the
-    dead message that this one repeats. Raises MaestroError for a refusal, and as `streams.say`.
+    `client`: the command's connection, where it has one. `retry_of`: the id of the dead message that this one
+    repeats. Raises MaestroError for a refusal, and as `streams.say`.
     """
-    if wait is not None:
-        from . import waiting
-
-        return waiting.send(context, outgoing, wait, client=client, as_json=as_json)
     if client is None:
         result, queued = _over_own_connection(context, outgoing)
     else:
@@ -67,17 +60,6 @@ def send(
         outcome["retryOf"] = retry_of
     streams.say(streams.json_line(outcome) if as_json else sentence(outcome))
     return 0
-
-
-def awaited(
-    status: Literal["delivered", "read"] | None, timeout: str | None, *, reply: bool
-) -> AwaitedReceipt | None:
-    """From the options; None to wait for nothing. Raises MaestroError INVALID."""
-    if status is None and timeout is None and not reply:
-        return None
-    from . import waiting
-
-    return waiting.awaited(status, timeout, reply=reply)
 
 
 def _over_own_connection(context: CommandContext, outgoing: OutgoingDoc) -> tuple[Any, SendOutcome | None]:

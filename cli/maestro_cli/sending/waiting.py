@@ -56,7 +56,12 @@ def awaited(
 
 
 def send(
-    context: CommandContext, outgoing: OutgoingDoc, wait: AwaitedReceipt, *, client: AnyClient | None, as_json: bool
+    context: CommandContext,
+    outgoing: OutgoingDoc,
+    wait: AwaitedReceipt,
+    *,
+    as_json: bool,
+    client: AnyClient | None = None,
 ) -> int:
     """Send and wait; returns the exit code. Raises MaestroError for a refusal, and as `streams.say`."""
     own = context.running_client() if client is None else None

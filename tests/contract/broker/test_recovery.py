@@ -205,7 +205,7 @@ def test_the_filer_waits_for_room_and_goes_on(post_office: PostOffice) -> None:
                     break
         assert codes == ["BUSY"]
         with post_office.client() as operator:
-            assert "room on the disk" in " ".join(operator.stats()["warnings"])
+            assert "space on the disk" in " ".join(operator.stats()["warnings"])
     finally:
         subprocess.run(["umount", "-l", mounted], check=True)
     with post_office.client() as operator:

@@ -286,7 +286,7 @@ def test_an_export_of_a_newer_format_is_refused(data: str) -> None:
     """It may hold more than this version knows of. Where none is named any more, what is there is written."""
     path = os.path.join(data, "format")
     put(path, "maestro-data 99\n")
-    words = [sys.executable, "-m", "maestro_broker.views.export", "--data-dir", data]
+    words = [sys.executable, "-m", "maestro_broker.views", "export", "--data-dir", data]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert "none newer than" in done.stderr

@@ -1,4 +1,4 @@
-"""Config: the one file of settings, judged with the line of what is wrong."""
+"""Config: the file of settings, and the line of each error in it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ shop = { retention = "30d" }  # [nothing]
 
 
 def wrong(text: str | bytes) -> MaestroError:
-    """What is told of a file that is wrong."""
+    """The error that an invalid file causes."""
     with pytest.raises(MaestroError) as caught:
         config.parse(text if isinstance(text, bytes) else text.encode(), "config.toml")
     assert caught.value.code == "BAD_SETTING"
@@ -73,7 +73,7 @@ def test_what_a_file_says_and_where() -> None:
         ("[limits]\nretention = '7d'\nretention_ms = 5000\n", 3, "set twice, first in line 2"),
         ("\nrate-limit = 5\n[http]\n", 2, "'rate-limit' stands in no table"),
         ("port = 5\n", 1, "'port' stands in no table"),
-        ("[projects]\nretention = '7d'\n", 2, "what stands in [projects] is a project's name"),
+        ("[projects]\nretention = '7d'\n", 2, "the keys of [projects] are projects' names"),
         ("[limits]\nretention = 86400\n", 2, "retention can't be '86400': it has no unit"),
         ("[projects.shop]\nretention = 86400\n", 2, "it has no unit"),
         ("[http]\nlinger = 5000\n", 2, "it has no unit"),
@@ -93,7 +93,7 @@ def test_what_a_file_says_and_where() -> None:
         ("[projects]\nshop = {retention = '3d', x = [1, {y = 2},\n]}\n", 2, "unknown key 'x'"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(text: str, line: int, words: str) -> None:
+def test_an_error_names_its_line(text: str, line: int, words: str) -> None:
     error = wrong(text)
     assert error.message.startswith(f"config.toml line {line}: "), error.message
     assert words in error.message
@@ -101,7 +101,7 @@ def test_what_is_wrong_is_told_with_its_line(text: str, line: int, words: str) -
     assert error.details == {"path": "config.toml", "line": line}
 
 
-def test_what_is_wrong_is_told_with_what_would_be_right() -> None:
+def test_an_error_names_the_correct_form() -> None:
     for text, hint in (
         ("rate_limit = 5\n", "Put it below a line [limits]."),
         ("[limits]\nrequire_token = 'maybe'\n", "Give true or false."),
@@ -139,7 +139,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 
 @given(st.lists(st.tuples(st.booleans(), KEYS, KEYS, VALUES, st.booleans()), max_size=6))
 def test_every_key_is_found_on_its_line(rows: list[tuple[bool, str, str, str, bool]]) -> None:
-    """Held to what was written, whatever the keys are and whatever the values hold."""
+    """Compared with the lines that were written, for any keys and values."""
     lines: list[str] = []
     wanted: dict[tuple[str, ...], int] = {}
     for number, (is_table, first, second, value, inline) in enumerate(rows):

@@ -1,4 +1,4 @@
-"""Key files: what is written is read again, private from the start, and nothing else is taken."""
+"""Key files: they are private from the start, read back as written, and anything else is refused."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         os.umask(before)
     assert key_files.read(data, "laptop") == KEY
     assert [key.name for key in key_files.read_all(data)] == ["b", "laptop"]
-    assert key_files.read(data, "nobody") is None
+    assert key_files.read(data, "zoe") is None
     assert key_files.read_client_key(path) == ClientKey("laptop", PAIR, "v" * 40)
     folder = key_files.keys_dir(data)
     for file in [path, *(os.path.join(folder, name) for name in os.listdir(folder))]:

@@ -1,4 +1,4 @@
-"""Paths: the same as platformdirs', found without importing it."""
+"""Paths: the same as those of platformdirs, without importing it."""
 
 from __future__ import annotations
 

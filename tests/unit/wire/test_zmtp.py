@@ -1,4 +1,4 @@
-"""ZMTP without libzmq, held to what libzmq says and takes."""
+"""ZMTP without libzmq, compared with the bytes that libzmq sends and accepts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EDGES = [0, 1, 254, 255, 256, 257, 65_535, 65_536, 200_000]
 
 
 class Wire:
-    """A plain socket of ours at a ROUTER of libzmq's."""
+    """A plain socket, connected to libzmq's ROUTER."""
 
     def __init__(self, path: str) -> None:
         self._context = zmq.Context()
@@ -67,7 +67,7 @@ def wire(tmp_path: Path) -> Iterator[Wire]:
 def test_messages_of_every_size_both_ways(wire: Wire, piece: int) -> None:
     seed = 1_789
     chosen = random.Random(seed)
-    # libzmq takes our opening in whatever pieces it comes.
+    # libzmq accepts the opening in pieces of any size.
     for place in range(0, len(zmtp.DEALER_OPENING), piece):
         wire.socket.sendall(zmtp.DEALER_OPENING[place : place + piece])
     while not wire.dealer.ready:
@@ -87,7 +87,7 @@ def test_messages_of_every_size_both_ways(wire: Wire, piece: int) -> None:
 
 
 def test_it_answers_heartbeats(wire: Wire) -> None:
-    """libzmq hangs up on a peer that leaves PING without an answer."""
+    """libzmq closes the connection of a peer that does not answer PING."""
     wire.socket.sendall(zmtp.DEALER_OPENING)
     while wire.answered < 3:
         wire.take_in()

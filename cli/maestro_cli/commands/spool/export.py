@@ -51,7 +51,7 @@ def run(
         raise MaestroError("INVALID", f"{out} exists", "Give another name, or move it away.")
     spool_process.wait_until_written(context)
     read_fd, write_fd = os.pipe()
-    words = spool_process.command("views.export", context, "--progress-fd", str(write_fd))
+    words = spool_process.command("views", context, "export", "--progress-fd", str(write_fd))
     if session is not None:
         words += ["--session", session]
     target = None

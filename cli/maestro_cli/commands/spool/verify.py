@@ -49,7 +49,7 @@ def run(
             "DATA_DIR_UNUSABLE", f"there is no {context.data}", "The first command that needs it makes it."
         )
     is_served = spool_process.wait_until_written(context)
-    words = spool_process.command("views.verify", context, *(["--is-served"] if is_served else []))
+    words = spool_process.command("views", context, "verify", *(["--is-served"] if is_served else []))
     checks: list[dict[str, Any]] = []
     findings: list[dict[str, Any]] = []
     unfiled = 0

@@ -1,4 +1,4 @@
-"""The data directory's format: brought up to date step by step, or refused with what to do."""
+"""The data directory's format: updated step by step, or refused with a next step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from maestro_broker.files import data_dir, disk
 from maestro_schemas import DATA_FORMAT_VERSION
 from maestro_schemas.errors import MaestroError
 
-# Two steps that bear to be run again, and a death just before each system call in turn, in a fork each: a fresh
+# Two repeatable steps, and a process that dies before each system call in turn. Each is a fork, because a new
 # interpreter for every call would take twenty seconds.
 _KILLED = """
 import os, sys
@@ -78,7 +78,7 @@ def _directory(tmp_path: Path, says: str) -> Path:
 
 
 def test_a_new_directory_gets_the_version_of_now(tmp_path: Path) -> None:
-    """And is taken as it is the next time."""
+    """The next start accepts it."""
     data_dir.bring_up_to_date(str(tmp_path))
     data_dir.bring_up_to_date(str(tmp_path))
     assert (tmp_path / "format").read_text() == f"maestro-data {DATA_FORMAT_VERSION}\n"
@@ -109,7 +109,7 @@ def test_what_is_unknown_is_refused_with_what_to_do(tmp_path: Path, says: str, p
     ("says", "advice"),
     [("maestro-data 4", "--upgrade"), ("maestro-data 2", "`maestro up`"), ("junk", "Look what wrote")],
 )
-def test_who_only_reads_is_told_what_to_do(tmp_path: Path, says: str, advice: str) -> None:
+def test_a_program_that_only_reads_gets_a_next_step(tmp_path: Path, says: str, advice: str) -> None:
     with pytest.raises(MaestroError) as caught:
         data_dir.check_version(str(_directory(tmp_path, says)), 3, {2: lambda _: None})
     assert caught.value.code == "FORMAT_UNSUPPORTED"
@@ -118,7 +118,7 @@ def test_who_only_reads_is_told_what_to_do(tmp_path: Path, says: str, advice: st
 
 
 def test_a_step_that_fails_is_run_again_and_no_other(tmp_path: Path) -> None:
-    """The file names the last version whose step is durable."""
+    """The format file names the last version whose step is durable."""
     ran: list[int] = []
     fails = [True]
 
@@ -151,8 +151,8 @@ def test_the_version_is_written_after_the_sync(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.slow
-def test_killed_before_any_system_call_it_goes_on(tmp_path: Path) -> None:
-    """What the format file says is true at every moment, and the next start finishes."""
+def test_an_update_killed_before_any_system_call_continues(tmp_path: Path) -> None:
+    """The format file is right at every moment, and the next start finishes the update."""
     ran = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path)], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert int(ran.stdout) > 20

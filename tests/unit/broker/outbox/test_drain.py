@@ -58,7 +58,7 @@ def test_entries_are_due_in_order_until_held(tmp_path: Path) -> None:
     assert drain.counts() == (4, 0)
 
 
-def test_sent_entries_go_and_failed_ones_stay(tmp_path: Path) -> None:
+def test_sent_entries_are_removed_and_failed_ones_stay(tmp_path: Path) -> None:
     """A refused entry has its reason and is no longer due; an empty folder is removed."""
     drain, outbox = _drain(tmp_path), OutboxDir(str(tmp_path))
     for number in (1, 2):
@@ -89,7 +89,7 @@ def test_a_journal_that_failed_is_no_refusal(tmp_path: Path) -> None:
     assert drain.counts() == (1, 0)
 
 
-def test_a_refusal_that_finds_no_room_is_put_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_without_space_is_stored_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The entry waits, and is refused again once its reason can be stored."""
 
     def send(_request: object, _context: RequestContext) -> SendReply:

@@ -1,4 +1,4 @@
-"""The broker's end of local connections, held to libzmq's DEALER and to peers that behave badly."""
+"""ZMTP router: tested with libzmq's DEALER, and with peers that misbehave."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ FRAME_BYTES_MAX = 4 << 20
 REQUEST = (b"M1", b"1", b"send", b"body")
 
 
-class Desk:
-    """A router and who connects to it."""
+class RouterScene:
+    """A router, and the peers that connect to it."""
 
     def __init__(self, path: str, peers_max: int = 100) -> None:
         self.path = path
@@ -72,8 +72,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(str(tmp_path / "s"))
+def scene(tmp_path: Path) -> Iterator[RouterScene]:
+    made = RouterScene(str(tmp_path / "s"))
     try:
         yield made
     finally:
@@ -81,78 +81,78 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 @pytest.mark.parametrize("size", [0, 1, 255, 256, 65_536, 1_000_000])
-def test_a_dealer_of_libzmq_is_answered(desk: Desk, size: int) -> None:
-    dealer = desk.dealer()
+def test_a_dealer_of_libzmq_is_answered(scene: RouterScene, size: int) -> None:
+    dealer = scene.dealer()
     body = os.urandom(size)
     for number in range(3):
         dealer.send_multipart([b"M1", b"%d" % number, b"send", body])
-    for number, (peer, frames) in enumerate(desk.arrivals(3)):
+    for number, (peer, frames) in enumerate(scene.arrivals(3)):
         assert frames == [b"M1", b"%d" % number, b"send", body]
         assert peer.uid == os.getuid()
-        desk.router.reply(peer, (b"M1", frames[1], b"200", body))
-    desk.router.flush()
+        scene.router.reply(peer, (b"M1", frames[1], b"200", body))
+    scene.router.flush()
     for number in range(3):
-        # What the socket did not take at once goes out as the peer reads.
+        # Data that the socket did not take at once is sent as the peer reads.
         while not dealer.poll(1):
-            list(desk.router.receive(512))
+            list(scene.router.receive(512))
         assert dealer.recv_multipart() == [b"M1", b"%d" % number, b"200", body]
-    assert (desk.router.opened, desk.router.closed, desk.router.unsent) == (1, 0, 0)
+    assert (scene.router.opened, scene.router.closed, scene.router.unsent) == (1, 0, 0)
 
 
-def test_many_dealers_each_get_their_own(desk: Desk) -> None:
-    dealers = [desk.dealer() for _ in range(20)]
+def test_many_dealers_each_get_their_own(scene: RouterScene) -> None:
+    dealers = [scene.dealer() for _ in range(20)]
     for number, dealer in enumerate(dealers):
         dealer.send_multipart([b"M1", b"%d" % number, b"send", b""])
-    for peer, frames in desk.arrivals(20):
-        desk.router.reply(peer, (b"M1", frames[1], b"200", b""))
-    desk.router.flush()
+    for peer, frames in scene.arrivals(20):
+        scene.router.reply(peer, (b"M1", frames[1], b"200", b""))
+    scene.router.flush()
     for number, dealer in enumerate(dealers):
         assert dealer.recv_multipart()[1] == b"%d" % number
 
 
-def test_no_more_than_asked_for(desk: Desk) -> None:
+def test_no_more_than_asked_for(scene: RouterScene) -> None:
     for _ in range(10):
-        desk.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST) * 2)
-    desk.until(lambda: desk.router.opened == 10)
+        scene.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST) * 2)
+    scene.until(lambda: scene.router.opened == 10)
     came = 0
     while came < 20:
-        now = len(list(desk.router.receive(3)))
+        now = len(list(scene.router.receive(3)))
         assert now == min(3, 20 - came)
         came += now
-    assert not desk.router.has_left
-    assert list(desk.router.receive(3)) == []
+    assert not scene.router.has_left
+    assert list(scene.router.receive(3)) == []
 
 
-def test_who_stops_taking_gets_the_rest_later(desk: Desk) -> None:
-    """In the order of their coming, also of a peer that has nothing more to say; but not once it has gone."""
-    asking = desk.raw(zmtp.DEALER_OPENING + b"".join(zmtp.message((b"M1", b"%d" % i)) for i in range(5)))
-    desk.until(lambda: desk.router.opened == 1)
+def test_a_batch_that_is_cut_short_is_continued_later(scene: RouterScene) -> None:
+    """In the order of arrival, also from a peer that has ended its sending; not from one that has closed."""
+    asking = scene.raw(zmtp.DEALER_OPENING + b"".join(zmtp.message((b"M1", b"%d" % i)) for i in range(5)))
+    scene.until(lambda: scene.router.opened == 1)
     taken = []
     for _ in range(4):
-        taken.append(next(iter(desk.router.receive(512))))
-        assert desk.router.has_left
+        taken.append(next(iter(scene.router.receive(512))))
+        assert scene.router.has_left
     assert [frames[1] for _, frames in taken] == [b"0", b"1", b"2", b"3"]
     asking.close()
-    desk.router.reply(taken[0][0], (b"M1", b"0", b"200", b""))
-    desk.router.flush()
-    assert list(desk.router.receive(512)) == []
-    assert not desk.router.has_left
+    scene.router.reply(taken[0][0], (b"M1", b"0", b"200", b""))
+    scene.router.flush()
+    assert list(scene.router.receive(512)) == []
+    assert not scene.router.has_left
 
 
-def test_who_always_asks_does_not_keep_others_waiting(desk: Desk) -> None:
-    greedy, modest = (desk.raw(zmtp.DEALER_OPENING) for _ in range(2))
-    desk.until(lambda: desk.router.opened == 2)
-    list(desk.router.receive(512))
+def test_a_peer_that_always_asks_does_not_keep_others_waiting(scene: RouterScene) -> None:
+    greedy, modest = (scene.raw(zmtp.DEALER_OPENING) for _ in range(2))
+    scene.until(lambda: scene.router.opened == 2)
+    list(scene.router.receive(512))
     more = rest = zmtp.message((b"M1", b"greedy")) * 1_000
     greedy.setblocking(False)
 
     def turn() -> set[bytes]:
-        # As much as its socket takes; what was cut off is gone on with.
+        # As much as its socket takes; a cut reply is continued.
         nonlocal rest
         with contextlib.suppress(BlockingIOError):
             while True:
                 rest = rest[greedy.send(rest) :] or more
-        return {frames[1] for _, frames in desk.router.receive(100)}
+        return {frames[1] for _, frames in scene.router.receive(100)}
 
     for _ in range(3):
         assert turn() == {b"greedy"}
@@ -169,45 +169,45 @@ def test_who_always_asks_does_not_keep_others_waiting(desk: Desk) -> None:
         zmtp.DEALER_OPENING + b"\x01\x00" * 100,
     ],
 )
-def test_who_speaks_otherwise_is_hung_up_on(desk: Desk, said: bytes) -> None:
-    odd = desk.raw(said)
-    desk.until(lambda: desk.router.closed == 1)
+def test_a_peer_that_does_not_speak_zmtp_is_disconnected(scene: RouterScene, said: bytes) -> None:
+    odd = scene.raw(said)
+    scene.until(lambda: scene.router.closed == 1)
     while odd.recv(4_096):  # the greeting; then the end
         pass
 
 
-def test_who_says_nothing_goes_after_a_while(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    mute, shaken = desk.raw(), desk.raw(zmtp.DEALER_OPENING)
-    desk.until(lambda: desk.router.opened == 2)
-    list(desk.router.receive(512))
-    desk.router.look_after()
-    assert desk.router.closed == 0
+def test_a_connection_without_a_handshake_is_closed(scene: RouterScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    mute, shaken = scene.raw(), scene.raw(zmtp.DEALER_OPENING)
+    scene.until(lambda: scene.router.opened == 2)
+    list(scene.router.receive(512))
+    scene.router.look_after()
+    assert scene.router.closed == 0
     monkeypatch.setattr(zmtp_router, "_HANDSHAKE_S", 0.0)
-    desk.router.look_after()
-    assert desk.router.closed == 1
+    scene.router.look_after()
+    assert scene.router.closed == 1
     while mute.recv(4_096):
         pass
     shaken.sendall(zmtp.message(REQUEST))
-    assert [frames for _, frames in desk.arrivals(1)] == [list(REQUEST)]
+    assert [frames for _, frames in scene.arrivals(1)] == [list(REQUEST)]
 
 
-def test_who_does_not_read_is_not_read_from(desk: Desk) -> None:
-    """And gets what is due to it once it reads, up to a bound; what is beyond that is counted."""
-    deaf = desk.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST))
-    [(peer, _)] = desk.arrivals(1)
+def test_a_peer_that_does_not_read_is_not_read_from(scene: RouterScene) -> None:
+    """Once it reads, it gets its replies up to a limit; replies above it are counted as dropped."""
+    deaf = scene.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST))
+    [(peer, _)] = scene.arrivals(1)
     body = bytes(1 << 20)
     for _ in range(80):
-        desk.router.reply(peer, (b"M1", b"1", b"200", body))
-        desk.router.flush()
-    kept = 80 - desk.router.unsent
+        scene.router.reply(peer, (b"M1", b"1", b"200", body))
+        scene.router.flush()
+    kept = 80 - scene.router.unsent
     assert 64 <= kept < 80
     deaf.sendall(zmtp.message(REQUEST))
-    assert list(desk.router.receive(512)) == []
+    assert list(scene.router.receive(512)) == []
     link = zmtp.ZmtpConnection(zmtp.DEALERS_PEERS, 1 << 30)
     answers = 0
     found: list[tuple[ZmtpPeer, list[bytes]]] = []
     while answers < kept:
-        found += desk.router.receive(512)
+        found += scene.router.receive(512)
         deaf.settimeout(0.01)
         try:
             link.receive(deaf.recv(1 << 20))
@@ -215,17 +215,17 @@ def test_who_does_not_read_is_not_read_from(desk: Desk) -> None:
             continue
         answers += len(link.messages)
         link.messages.clear()
-    desk.until(lambda: bool(found), found)
+    scene.until(lambda: bool(found), found)
     assert [frames for _, frames in found] == [list(REQUEST)]
 
 
-def test_what_is_unsent_is_not_copied_for_each_piece_that_goes(desk: Desk) -> None:
-    """Of 32 MiB that were 64 copies of up to as much, while everybody waited."""
-    slow = desk.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST))
-    [(peer, _)] = desk.arrivals(1)
+def test_unsent_data_is_not_copied_at_each_send(scene: RouterScene) -> None:
+    """For 32 MiB there were 64 copies of up to 32 MiB, while all other peers waited."""
+    slow = scene.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST))
+    [(peer, _)] = scene.arrivals(1)
     for _ in range(32):
-        desk.router.reply(peer, (b"M1", b"1", b"200", bytes(1 << 20)))
-    desk.router.flush()
+        scene.router.reply(peer, (b"M1", b"1", b"200", bytes(1 << 20)))
+    scene.router.flush()
     slow.setblocking(False)
     tracemalloc.start()
     try:
@@ -235,7 +235,7 @@ def test_what_is_unsent_is_not_copied_for_each_piece_that_goes(desk: Desk) -> No
                 slow.recv(1 << 18)
             tracemalloc.reset_peak()
             before, _ = tracemalloc.get_traced_memory()
-            list(desk.router.receive(512))
+            list(scene.router.receive(512))
             _, most = tracemalloc.get_traced_memory()
             assert most - before < 4 << 20
             unsent = len(peer.unsent)
@@ -243,59 +243,59 @@ def test_what_is_unsent_is_not_copied_for_each_piece_that_goes(desk: Desk) -> No
         tracemalloc.stop()
 
 
-def test_who_comes_and_asks_nothing_is_forgotten(desk: Desk) -> None:
-    """Clients look in so whether anybody listens, also where nobody ever asks anything."""
+def test_a_peer_without_requests_is_forgotten(scene: RouterScene) -> None:
+    """Clients connect in this way to see whether a broker listens, also if they send no request."""
     for number in range(1, 4):
-        desk.raw().close()
-        desk.until(lambda closed=number: desk.router.closed == closed)  # type: ignore[misc]
-    kept = desk.raw(zmtp.DEALER_OPENING + b"\x04\x08\x04PING\0\0!")
+        scene.raw().close()
+        scene.until(lambda closed=number: scene.router.closed == closed)  # type: ignore[misc]
+    kept = scene.raw(zmtp.DEALER_OPENING + b"\x04\x08\x04PING\0\0!")
     link = zmtp.ZmtpConnection(zmtp.DEALERS_PEERS, FRAME_BYTES_MAX)
-    desk.until(lambda: desk.router.opened == 4)
-    list(desk.router.receive(512))
+    scene.until(lambda: scene.router.opened == 4)
+    list(scene.router.receive(512))
     link.receive(kept.recv(4_096))
     assert link.ready
-    assert desk.router._dirty == []
+    assert scene.router._dirty == []
 
 
-def test_who_is_gone_gets_nothing(desk: Desk) -> None:
+def test_a_closed_peer_gets_no_reply(scene: RouterScene) -> None:
     for ends_after_reply in (False, True):
-        peer_socket = desk.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST))
-        [(peer, _)] = desk.arrivals(1)
-        closed = desk.router.closed
+        peer_socket = scene.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST))
+        [(peer, _)] = scene.arrivals(1)
+        closed = scene.router.closed
         if ends_after_reply:
-            desk.router.reply(peer, (b"M1", b"1", b"200", b""))
+            scene.router.reply(peer, (b"M1", b"1", b"200", b""))
         peer_socket.close()
         if ends_after_reply:
-            desk.router.flush()  # finds it out by sending
-        desk.until(lambda before=closed: desk.router.closed > before)  # type: ignore[misc]
-        unsent = desk.router.unsent
-        desk.router.reply(peer, (b"M1", b"1", b"200", b""))
-        desk.router.flush()
-        assert desk.router.unsent == unsent + 1
+            scene.router.flush()  # finds it out by sending
+        scene.until(lambda before=closed: scene.router.closed > before)  # type: ignore[misc]
+        unsent = scene.router.unsent
+        scene.router.reply(peer, (b"M1", b"1", b"200", b""))
+        scene.router.flush()
+        assert scene.router.unsent == unsent + 1
 
 
 def test_no_more_than_there_is_room_for(tmp_path: Path) -> None:
-    desk = Desk(str(tmp_path / "s"), peers_max=2)
+    scene = RouterScene(str(tmp_path / "s"), peers_max=2)
     try:
-        first = [desk.raw(zmtp.DEALER_OPENING) for _ in range(2)]
-        late = desk.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST))
-        desk.until(lambda: desk.router.opened == 2)
+        first = [scene.raw(zmtp.DEALER_OPENING) for _ in range(2)]
+        late = scene.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST))
+        scene.until(lambda: scene.router.opened == 2)
         for _ in range(3):
-            assert list(desk.router.receive(512)) == []
-            desk.router.look_after()
-        assert desk.router.opened == 2
+            assert list(scene.router.receive(512)) == []
+            scene.router.look_after()
+        assert scene.router.opened == 2
         first[0].close()
-        desk.until(lambda: desk.router.closed == 1)
-        desk.router.look_after()
-        assert [frames for _, frames in desk.arrivals(1)] == [list(REQUEST)]
+        scene.until(lambda: scene.router.closed == 1)
+        scene.router.look_after()
+        assert [frames for _, frames in scene.arrivals(1)] == [list(REQUEST)]
         assert late.recv(4_096)
     finally:
-        desk.close()
+        scene.close()
 
 
-def test_no_more_files(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_files(scene: RouterScene, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
-        """A listener in a process without descriptors, or whose peer has gone meanwhile."""
+        """A listener in a process without free descriptors, or whose peer has closed meanwhile."""
 
         def __init__(self, real: socket.socket, number: int) -> None:
             self._real = real
@@ -310,19 +310,19 @@ def test_no_more_files(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         def close(self) -> None:
             self._real.close()
 
-    listener = desk.router._listener
+    listener = scene.router._listener
     assert listener is not None
-    desk.raw()
+    scene.raw()
     for number, accepts in ((errno.ECONNABORTED, True), (errno.EMFILE, False)):
-        monkeypatch.setattr(desk.router, "_listener", Full(listener, number))
-        list(desk.router.receive(512))
-        assert desk.router._accepts is accepts
-    monkeypatch.setattr(desk.router, "_listener", listener)
-    desk.router.look_after()
-    desk.until(lambda: desk.router.opened == 1)
+        monkeypatch.setattr(scene.router, "_listener", Full(listener, number))
+        list(scene.router.receive(512))
+        assert scene.router._accepts is accepts
+    monkeypatch.setattr(scene.router, "_listener", listener)
+    scene.router.look_after()
+    scene.until(lambda: scene.router.opened == 1)
 
 
-def test_a_socket_that_somebody_holds(tmp_path: Path) -> None:
+def test_a_socket_that_another_process_holds(tmp_path: Path) -> None:
     path = str(tmp_path / "s")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:
         held.bind(path)
@@ -337,12 +337,12 @@ def test_a_socket_that_somebody_holds(tmp_path: Path) -> None:
     assert os.path.exists(path)
 
 
-def test_the_end_gives_out_what_is_due(desk: Desk) -> None:
-    late = desk.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST))
-    [(peer, _)] = desk.arrivals(1)
+def test_the_end_gives_out_what_is_due(scene: RouterScene) -> None:
+    late = scene.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST))
+    [(peer, _)] = scene.arrivals(1)
     for _ in range(4):
-        desk.router.reply(peer, (b"M1", b"1", b"200", bytes(1 << 20)))
-    desk.router.close(0.05)
+        scene.router.reply(peer, (b"M1", b"1", b"200", bytes(1 << 20)))
+    scene.router.close(0.05)
     size = 0
     while piece := late.recv(1 << 20):
         size += len(piece)

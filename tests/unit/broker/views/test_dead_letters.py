@@ -1,4 +1,4 @@
-"""Dead letters: the index, the pages that are made of it, and what is retried."""
+"""Dead letters: the index, its pages, and retries."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Desk:
         )
 
     def expire(self, *numbers: int, sender: str = "ann", a_day: int = 0, files: bool = True) -> None:
-        """Expiries as the filer leaves them; with `a_day`, so many a day."""
+        """Expiries as the spool writer writes them; with `a_day`, that number a day."""
         events = []
         for number in numbers:
             if files:
@@ -61,7 +61,7 @@ class Desk:
         return index.page(self.state, self.spool, self.index, self.unfiled, Dead(**request), 0)
 
     def ids(self, **request: Any) -> list[str]:
-        """Over all pages."""
+        """The ids of all pages."""
         found: list[str] = []
         page = self.page(**request)
         while page.has_more:
@@ -82,7 +82,7 @@ def test_newest_first_over_days_and_pages(desk: Desk) -> None:
 
 
 def test_a_long_index_is_looked_at_in_pieces_and_from_where_the_last_ended(desk: Desk) -> None:
-    """Also behind the first 256 KiB of a day's file, from whose ends a look begins."""
+    """Also beyond the first 256 KiB of a day's file, where a search begins."""
     desk.expire(1)
     desk.expire(*range(2, 7_000), files=False)
     first = desk.page(limit=1)
@@ -90,7 +90,7 @@ def test_a_long_index_is_looked_at_in_pieces_and_from_where_the_last_ended(desk:
     for before in (2, 3, 2_000, 5_000, 6_999):
         found = [event.lsn for event in desk.index.read_back(before)]
         assert found == list(range(before - 1, 0, -1))
-    # Files are looked for a hundred at a time.
+    # A page reads a hundred files.
     calls, page = 1, first
     while page.has_more:
         calls, page = calls + 1, desk.page(limit=1, before=page.before)
@@ -108,7 +108,7 @@ def test_lines_of_others_are_passed_over_some_thousands_a_call(desk: Desk) -> No
 
 
 def test_what_is_not_filed_yet_is_there_once(desk: Desk) -> None:
-    """Memory tells what the files do not yet; an index ahead of it says nothing twice."""
+    """Expiries that are only in memory are listed; an index that has them too lists none twice."""
     desk.expire(1)
     for number in (2, 3):
         message = desk.letter(number, status="pending")
@@ -132,7 +132,7 @@ def test_what_is_another_message_by_now_is_passed_over(desk: Desk) -> None:
     desk.spool.write_message(desk.letter(2, "cyd"))
     desk.spool.write_message(desk.letter(3, status="pending"))
     assert desk.ids() == ["m4"]
-    # Deleted, and the file is still there.
+    # Deleted, and the file still exists.
     desk.state.mailbox("bob").load([desk.letter(4)])
     desk.state.mailbox("bob").delete("m4", 9, (0, 0))
     assert desk.ids() == []
@@ -170,7 +170,7 @@ def test_what_waits_in_the_outbox_is_not_dead(tmp_path: Path) -> None:
     assert dead_letters.refused(data, "ann") == []
 
 
-def test_an_entry_that_is_gone_is_forgotten_all_the_same(tmp_path: Path) -> None:
+def test_an_entry_without_a_file_is_forgotten_too(tmp_path: Path) -> None:
     entry = outbox_entry.OutboxEntry(5, "ann", None, {"id": "m1", "to": "bob", "message": "x"}, {"code": "INVALID"})
     path = tmp_path / "outbox" / "ann" / "1-m1.failed"
     path.parent.mkdir(parents=True)

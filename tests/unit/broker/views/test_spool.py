@@ -1,4 +1,4 @@
-"""Spool: files that people read, and what is done with those that are not ours."""
+"""Spool: the files that people read, and the quarantine of foreign files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Scene:
-    """A spool in a scratch directory, and what it reported."""
+    """A spool in a temporary directory, and its reports."""
 
     def __init__(self, data: Path) -> None:
         self.data = data
@@ -53,7 +53,7 @@ def _message(message_id: str = "m1", seq: int = 1, text: str = "hello \u2603") -
 
 
 def test_a_message_is_a_file_and_a_link(scene: Scene) -> None:
-    """As the seed documents it, readable with cat through either path."""
+    """In the documented format, readable with cat through either path."""
     scene.spool.write_message(_message())
     scene.spool.link_sent(_message())
     scene.spool.link_sent(_message())
@@ -74,7 +74,7 @@ def test_a_message_is_a_file_and_a_link(scene: Scene) -> None:
 
 
 def test_a_deleted_message_leaves_its_link(scene: Scene) -> None:
-    """The tombstone of its id."""
+    """The link is the tombstone of its id."""
     scene.spool.write_message(_message())
     scene.spool.link_sent(_message())
     scene.spool.remove_message("bob", "m1")
@@ -86,7 +86,7 @@ def test_a_deleted_message_leaves_its_link(scene: Scene) -> None:
 
 
 def test_the_marker(scene: Scene) -> None:
-    """Made and removed, also where the folder is not there yet."""
+    """Made and removed, also if the folder does not exist yet."""
     assert not scene.spool.is_marked("bob")
     scene.spool.mark("bob", pending=True)
     scene.spool.mark("bob", pending=True)
@@ -97,9 +97,9 @@ def test_the_marker(scene: Scene) -> None:
     assert not scene.spool.is_marked("bob")
 
 
-def test_a_mailbox_is_read_by_seq_and_foreign_files_are_put_away(scene: Scene) -> None:
-    """Each with a report that says where it is now; hidden files are left alone."""
-    assert scan_mailbox(scene.spool, "nobody") == []
+def test_a_mailbox_is_read_by_seq_and_foreign_files_are_quarantined(scene: Scene) -> None:
+    """Each report says where the file is now; hidden files are left alone."""
+    assert scan_mailbox(scene.spool, "zoe") == []
     for number in (2, 1, 3):
         scene.spool.write_message(_message(f"m{number}", number))
     mailbox = scene.path("by-receiver", "bob")
@@ -118,7 +118,7 @@ def test_a_mailbox_is_read_by_seq_and_foreign_files_are_put_away(scene: Scene) -
 
 
 def test_what_memory_knows_is_not_read(scene: Scene) -> None:
-    """A power cut may have torn it, and it is about to be written again."""
+    """A power cut may have torn the file, and it will be written again."""
     scene.spool.write_message(_message())
     scene.spool.write_message(_message("m2", 2))
     scene.path("by-receiver", "bob", "m1.json").write_text("")
@@ -127,7 +127,7 @@ def test_what_memory_knows_is_not_read(scene: Scene) -> None:
 
 
 def test_a_number_stands_once(scene: Scene) -> None:
-    """Of two messages that claim it, one is put away and told of, not hidden."""
+    """Of two messages with the same number, one is quarantined and reported, not hidden."""
     scene.spool.write_message(_message("m1", 1))
     scene.spool.write_message(_message("m2", 1))
     assert scan_mailbox(scene.spool, "bob") == [_message("m1", 1)]
@@ -135,8 +135,8 @@ def test_a_number_stands_once(scene: Scene) -> None:
     assert scene.path("quarantine", "bob--m2.json").is_file()
 
 
-def test_a_marker_that_finds_no_room_is_put_off(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And no other error is taken for that."""
+def test_a_marker_without_space_is_written_later(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other errors are raised."""
 
     def fail(number: int) -> Callable[..., int]:
         def opening(*_: object) -> int:
@@ -156,7 +156,7 @@ def test_a_marker_that_finds_no_room_is_put_off(scene: Scene, monkeypatch: pytes
 
 @pytest.mark.parametrize("count", [1, 8, 9])
 def test_old_mail_is_durable_before_it_is_replaced(scene: Scene, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    """Few are synced one by one, many together; the old files stand until then."""
+    """A few are synced one by one, many together; the old files stay until then."""
     old = [_message(f"m{number}", number) for number in range(1, count + 1)]
     for message in old:
         scene.spool.write_message(message)
@@ -175,7 +175,7 @@ def test_old_mail_is_durable_before_it_is_replaced(scene: Scene, monkeypatch: py
 
 
 def test_a_file_in_the_place_of_a_link(scene: Scene) -> None:
-    """It is no link, and no tombstone."""
+    """It is neither a link nor a tombstone."""
     scene.path("by-sender", "ann").mkdir()
     scene.path("by-sender", "ann", "m1.json").write_text("x")
     os.symlink("nowhere", scene.path("by-sender", "ann", "m2.json"))
@@ -184,7 +184,7 @@ def test_a_file_in_the_place_of_a_link(scene: Scene) -> None:
 
 
 def test_sessions(scene: Scene) -> None:
-    """Round trip, private, with the mailbox's folder; broken ones are put away."""
+    """Round trip, private, with the mailbox's folder; unreadable files are quarantined."""
     session = Session(id="ann", role="worker", project_id="p", status="idle", started_at=1, last_activity=1)
     stored = StoredSession(session=session, token_hash="ab" * 32)
     scene.spool.write_session(stored)
@@ -200,13 +200,13 @@ def test_sessions(scene: Scene) -> None:
     assert [one.session for one in broken] == ["bad", "folder", "twin"]
     assert scene.reports == [], "the journal may have them"
     for one in broken:
-        scene.spool.put_away(one)
+        scene.spool.quarantine(one.path, one.why)
     assert len(scene.reports) == 3
     assert scene.spool.read_sessions() == ([stored], [])
 
 
 def test_short_writes_are_finished(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel may take less than it was given."""
+    """Short writes are continued."""
     write = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[: max(1, len(data) // 2)]))
     scene.spool.write_message(_message(text="x" * 1_000))

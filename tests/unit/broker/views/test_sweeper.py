@@ -126,7 +126,7 @@ def test_a_requested_round_replaces_an_ordinary_one_that_begins_meanwhile(new_sw
 
 
 def test_a_count_belongs_to_one_round(new_sweeper: Callable[[], Sweeper]) -> None:
-    """Whichever began first, the next round does not begin with the count of the one before."""
+    """A new round never begins with the counts of the one before."""
     stop_after = 0
     while True:
         stop_after += 1

@@ -1,4 +1,4 @@
-"""Timeline: every LSN once, in order, whatever a crash left behind."""
+"""Timeline: every LSN once, in order, also after a crash."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def _lsns(timeline: Timeline, after: int) -> list[int]:
     return [event.lsn for event in timeline.read(after)]
 
 
-def test_lines_go_by_day_and_come_back_in_order(tmp_path: Path) -> None:
-    """A file a day (UTC), read across files, forwards and backwards."""
+def test_lines_are_stored_by_day_and_read_in_order(tmp_path: Path) -> None:
+    """One file a day (UTC), read across files, forwards and backwards."""
     timeline = Timeline(str(tmp_path))
     assert (timeline.first_lsn(), list(timeline.read(0)), list(timeline.read_back())) == (None, [], [])
     timeline.append(_events(1, 30, step_ms=DAY_MS // 10))
@@ -48,7 +48,7 @@ def test_lines_go_by_day_and_come_back_in_order(tmp_path: Path) -> None:
 
 
 def test_a_replay_adds_only_what_is_missing(tmp_path: Path) -> None:
-    """After a crash the journal's tail is filed again."""
+    """After a crash the journal's tail is written again."""
     timeline = Timeline(str(tmp_path))
     timeline.append(_events(1, 5))
     timeline.close()
@@ -60,8 +60,8 @@ def test_a_replay_adds_only_what_is_missing(tmp_path: Path) -> None:
     again.close()
 
 
-def test_every_cut_is_mended(tmp_path: Path) -> None:
-    """A last line that was half written goes; everything whole stays; the lost ones can be added again."""
+def test_every_torn_line_is_cut_off(tmp_path: Path) -> None:
+    """A half-written last line is cut off; whole lines stay; lost ones can be added again."""
     timeline = Timeline(str(tmp_path))
     timeline.append(_events(1, 4))
     timeline.close()
@@ -69,30 +69,30 @@ def test_every_cut_is_mended(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for cut in range(len(whole)):
         path.write_bytes(whole[:cut])
-        mended = Timeline(str(tmp_path))
-        assert mended.last_lsn == whole[:cut].count(b"\n")
-        mended.append(_events(1, 4))
-        mended.close()
+        repaired = Timeline(str(tmp_path))
+        assert repaired.last_lsn == whole[:cut].count(b"\n")
+        repaired.append(_events(1, 4))
+        repaired.close()
         assert path.read_bytes() == whole
 
 
 def test_rubbish_after_a_power_cut_is_cut_off(tmp_path: Path) -> None:
-    """Zeros where data had not reached the disk."""
+    """Data that had not reached the disk is read as zeros."""
     timeline = Timeline(str(tmp_path))
     timeline.append(_events(1, 4))
     timeline.close()
     [path] = tmp_path.iterdir()
     with path.open("ab") as file:
         file.write(b"\0" * 100 + b"\n" + b"{}\n")
-    mended = Timeline(str(tmp_path))
-    assert mended.last_lsn == 4
-    mended.append(_events(5, 6))
-    assert _lsns(mended, 0) == [1, 2, 3, 4, 5, 6]
-    mended.close()
+    repaired = Timeline(str(tmp_path))
+    assert repaired.last_lsn == 4
+    repaired.append(_events(5, 6))
+    assert _lsns(repaired, 0) == [1, 2, 3, 4, 5, 6]
+    repaired.close()
 
 
 def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
-    """It is said, not passed over."""
+    """It is reported, not left out."""
     timeline = Timeline(str(tmp_path))
     timeline.append(_events(1, 3))
     [path] = tmp_path.iterdir()
@@ -110,7 +110,7 @@ def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
 def test_bisection_finds_every_cursor(
     tmp_path_factory: pytest.TempPathFactory, count: int, pad: int, shares: list[float]
 ) -> None:
-    """In a file larger than a chunk as in a small one."""
+    """In a file larger than a chunk, and in a small one."""
     directory = tmp_path_factory.mktemp("timeline")
     timeline = Timeline(str(directory))
     timeline.append(_events(1, count, step_ms=1, pad=pad))
@@ -125,7 +125,7 @@ def test_bisection_finds_every_cursor(
 
 
 def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
-    """Whatever their names end in."""
+    """Also if their names have the same suffix."""
     for name in ("zz.jsonl", "2026-11-22.jsonl.bak", "notes.txt"):
         (tmp_path / name).write_text("not ours")
     timeline = Timeline(str(tmp_path))
@@ -134,7 +134,7 @@ def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_half_a_line_on_a_full_disk_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the lines come with the next try, once."""
+    """The next try writes the lines, once."""
     timeline = Timeline(str(tmp_path))
     timeline.append(_events(1, 2))
     room = 100
@@ -160,7 +160,7 @@ def test_half_a_line_on_a_full_disk_is_taken_back(tmp_path: Path, monkeypatch: p
 
 
 def test_the_newest_events_need_no_file(tmp_path: Path) -> None:
-    """Who follows them asks a hundred times a second."""
+    """A reader of new events asks a hundred times a second."""
     timeline = Timeline(str(tmp_path))
     timeline.append(_events(1, 5_000))
     timeline.append(_events(5_001, 5_200, step_ms=DAY_MS // 100))
@@ -173,8 +173,8 @@ def test_the_newest_events_need_no_file(tmp_path: Path) -> None:
     timeline.close()
 
 
-def test_what_is_gone_is_told(tmp_path: Path) -> None:
-    """The oldest file is removed by whoever keeps the disk clean."""
+def test_removed_lines_are_reported(tmp_path: Path) -> None:
+    """The sweep removes the oldest file."""
     timeline = Timeline(str(tmp_path))
     assert timeline.begins_after(0) is None
     timeline.append(_events(1, 30, step_ms=DAY_MS // 10))
@@ -197,7 +197,7 @@ def test_what_is_gone_is_told(tmp_path: Path) -> None:
 def test_a_time_is_found_without_reading_all(
     tmp_path_factory: pytest.TempPathFactory, count: int, step_ms: int, pad: int
 ) -> None:
-    """Nothing from then on is passed over, with the newest in memory as after a start."""
+    """No later event is left out, with the newest in memory, and after a start."""
     count = count if step_ms < DAY_MS // 9 else min(count, 60)
     directory = tmp_path_factory.mktemp("timeline")
     timeline = Timeline(str(directory))

@@ -1,4 +1,4 @@
-"""The journal while it is open: appending, rolling over, sealing, releasing, failing, and a full disk."""
+"""The journal while it is open: submitting, rolling over, sealing, releasing, failing, and a full disk."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_only_records_above_the_checkpoint_come_back(directory: str) -> None:
     assert entries(segments(directory)[0])[-1].lsn > 150, "what the checkpoint covers was released"
 
 
-def test_a_journal_behind_its_checkpoint_goes_on_after_it(directory: str) -> None:
+def test_a_journal_behind_its_checkpoint_continues_after_it(directory: str) -> None:
     fill(directory, [numbered(3)])
     journal, recovery = open_journal(directory, after_lsn=10)
     assert (recovery.records, recovery.missing_lsns, journal.head_lsn) == ([], [], 10)
@@ -158,7 +158,7 @@ plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
-# The numbers and lengths whose encodings have as many 0xC1 as there can be.
+# The numbers and lengths whose encodings have the most 0xC1 bytes.
 nasty = st.sampled_from([0xC1C1C1C1C1C1C1C1, 0xC1C1C1C1, 0xC1C1, "x" * 0xC1, -0x3E3E3E3E3E3E3E3F])
 
 
@@ -222,7 +222,7 @@ def test_release_keeps_what_is_needed_and_always_the_last(directory: str) -> Non
     journal.release(0)
     journal.release(firsts[1] - 2)
     assert len(segments(directory)) == len(firsts)
-    os.unlink(segments(directory)[0])  # somebody was quicker
+    os.unlink(segments(directory)[0])  # another program has removed it
     journal.release(firsts[2] - 1)
     assert [segment.named_lsn(os.path.basename(path)) for path in segments(directory)] == firsts[2:]
     assert first_segment_lsn(directory) == firsts[2]
@@ -515,7 +515,7 @@ def test_a_real_short_write_fails_the_batch_and_loses_nothing_before_it(director
 
 
 class Gauge:
-    """Stands in for the disk's fuel gauge: what statvfs would say, less what was made since."""
+    """Replaces statvfs: a chosen number of free bytes, less the bytes written since."""
 
     def __init__(self, patch: pytest.MonkeyPatch, free_bytes: int) -> None:
         self.free_bytes = free_bytes
@@ -537,9 +537,7 @@ def gauge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gauge]:
         yield Gauge(patch, 100 * SEGMENT_BYTES)
 
 
-def test_sends_are_refused_below_the_floor_and_confirms_go_on_out_of_the_reserve(
-    directory: str, gauge: Gauge
-) -> None:
+def test_below_the_floor_sends_are_refused_and_confirms_use_the_reserve(directory: str, gauge: Gauge) -> None:
     journal, _ = open_journal(directory, reserve_bytes=2 * SEGMENT_BYTES)
     journal.prepare_spare()
     gauge.free_bytes = SEGMENT_BYTES

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Witness:
-    """Remembers what was promised. `promised`: bodies by LSN - 1. `in_flight`: of the batch whose fate is open."""
+    """Records the promises. `promised`: bodies by LSN - 1. `in_flight`: the batch whose result is unknown."""
 
     def __init__(self, root: str, random: Random) -> None:
         self.directory = os.path.join(root, "messages", "journal")
@@ -49,7 +49,7 @@ class Witness:
         self.promised, self.in_flight = served, []
 
     def live(self) -> None:
-        """One life of a process, to its end in good order."""
+        """One run of a process, to a clean end."""
         random = self.random
         journal, recovery = open_journal(self.directory, after_lsn=self.checkpoint_lsn)
         self.check(recovery)
@@ -62,7 +62,7 @@ class Witness:
                 case "spare":
                     journal.prepare_spare()
                 case "release":
-                    # A checkpoint is durable before it is told of.
+                    # A checkpoint is durable before it is reported.
                     self.checkpoint_lsn = random.randint(self.checkpoint_lsn, len(self.promised))
                     journal.release(self.checkpoint_lsn)
         if random.random() < 0.5:
@@ -82,7 +82,7 @@ class Witness:
 @pytest.mark.slow
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32))
-@example(seed=1500)  # a segment was used whose name a former life had not made durable
+@example(seed=1500)  # a segment was used whose name an earlier run had not made durable
 def test_no_power_cut_failed_sync_or_kill_breaks_a_promise(
     tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:
@@ -105,17 +105,17 @@ def test_no_power_cut_failed_sync_or_kill_breaks_a_promise(
         if lights_out or random.random() < 0.5:
             disk.power_cut(random)
         else:
-            disk.let_go()
+            disk.close_files()
     disk.cut_at = disk.fail_at = None
     os.makedirs(os.path.dirname(witness.directory), exist_ok=True)
     with pytest.MonkeyPatch.context() as patch, disk.under(patch):
         witness.live()
-    disk.let_go()
+    disk.close_files()
 
 
 @pytest.fixture
 def damaged(tmp_path: Path) -> tuple[str, dict[str, bytes]]:
-    """A directory with some of everything that recovery mends, and its files."""
+    """A directory with an example of everything that recovery repairs, and its files."""
     directory = str(tmp_path / "messages" / "journal")
     os.makedirs(directory)
     journal, _ = open_journal(directory)
@@ -168,12 +168,12 @@ def test_recovery_cut_off_at_each_system_call_can_be_run_again(
         if loss == "power":
             disk.power_cut(Random(cut_at))
         else:
-            disk.let_go()
+            disk.close_files()
         with disk.under(monkeypatch):
             journal, recovery = open_journal(directory)
             assert journal.submit([b"next"]) == journal.head_lsn == 15
             journal.close()
-        disk.let_go()
+        disk.close_files()
         if reference is None:
             reference = recovery
             assert [lsn for lsn, _ in recovery.records] == [1, *range(3, 15)]

@@ -1,4 +1,4 @@
-"""What a journal gives back from damaged files: all that is whole, and a report of what is not."""
+"""Journal recovery: every whole record of damaged files is served, and all damage is reported."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def directory(tmp_path: Path) -> str:
 
 @pytest.fixture
 def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests of thousands of openings, in which nothing depends on what a sync does."""
+    """For tests that open a journal thousands of times, and do not depend on syncs."""
     monkeypatch.setattr(os, "fsync", lambda fd: None)
     monkeypatch.setattr(os, "fdatasync", lambda fd: None)
 
 
 def again(directory: str, first: JournalRecovery, after_lsn: int = 0) -> JournalRecovery:
-    """Open once more: the same records, and nothing torn any more."""
+    """Open again: the same records, and no torn bytes."""
     journal, recovery = open_journal(directory, after_lsn=after_lsn)
     journal.close()
     assert recovery.records == first.records
@@ -60,7 +60,7 @@ def again(directory: str, first: JournalRecovery, after_lsn: int = 0) -> Journal
 
 
 def renew(directory: str, content: bytes, name: str = segment.file_name(1)) -> str:
-    """The directory with one segment alone."""
+    """The directory, with one segment only."""
     for path in os.listdir(directory):
         os.unlink(os.path.join(directory, path))
     write(os.path.join(directory, name), content)
@@ -88,7 +88,7 @@ def test_cut_at_every_byte_all_that_is_whole_before_the_cut_comes_back(directory
         whole = sum(end <= cut for end in ends)
         assert bodies(recovery) == numbered(whole), cut
         assert recovery.missing_lsns == [], cut
-        assert recovery.findings or cut < segment.HEADER_BYTES, "a file that is shorter than it was is told of"
+        assert recovery.findings or cut < segment.HEADER_BYTES, "a shortened file is reported"
         assert [one.reason for one in recovery.quarantined] == ["header"] * (cut < segment.HEADER_BYTES)
         abandon(journal)
         if cut % 8 == 0:
@@ -403,7 +403,7 @@ def test_a_renamed_segment_gets_its_name_back(several: str) -> None:
     assert first_lsns(several)[:4] == firsts[:4]
 
 
-def test_foreign_files_are_left_alone_and_told_of(several: str) -> None:
+def test_foreign_files_are_left_alone_and_reported(several: str) -> None:
     names = ["notes.txt", "00000000000000000001.seg.bak", "1.seg", "00000000000000000000.seg", "other.tmp"]
     for name in names:
         write(os.path.join(several, name), b"precious")
@@ -418,7 +418,7 @@ def test_foreign_files_are_left_alone_and_told_of(several: str) -> None:
     assert not left & {"spare.tmp", "ready-3", f"{segment.file_name(9)}.tmp"}
 
 
-def test_an_emptied_directory_under_a_checkpoint_is_told_of(directory: str) -> None:
+def test_an_emptied_directory_under_a_checkpoint_is_reported(directory: str) -> None:
     journal, recovery = open_journal(directory, after_lsn=12)
     assert recovery.records == []
     assert "no segment" in recovery.warnings()[0]
@@ -427,7 +427,7 @@ def test_an_emptied_directory_under_a_checkpoint_is_told_of(directory: str) -> N
 
 
 @pytest.mark.parametrize("kept", ["all", "none", "first"])
-def test_an_end_that_somebody_knows_of_is_missed(several: str, kept: str) -> None:
+def test_a_known_end_that_is_missing_is_reported(several: str, kept: str) -> None:
     every = segments(several)
     last = first_lsns(several)[1] - 1 if kept == "first" else 0
     for path in {"all": [], "none": every, "first": every[1:]}[kept]:
@@ -442,7 +442,7 @@ def test_an_end_that_somebody_knows_of_is_missed(several: str, kept: str) -> Non
     assert recovery.missing_lsns == [(last + 1, known)]
     assert journal.submit([b"next"]) == known + 1, "no number is given twice"
     journal.close()
-    # By now the segment that begins after the hole attests it too.
+    # The segment that begins after the gap now proves it too.
     journal, recovery = open_journal(several)
     journal.close()
     assert recovery.missing_lsns == [(last + 1, known)]
@@ -495,11 +495,11 @@ def test_a_changed_segment_size_does_not_matter(directory: str) -> None:
     assert bodies(recovery) == written[:90]
 
 
-# --- no room for what recovery writes -----------------------------------------------------------------------
+# --- no space for what recovery writes -----------------------------------------------------------------------
 
 
 def no_room_for(monkeypatch: pytest.MonkeyPatch, *parts: str) -> list[str]:
-    """Opening for writing what has one of these in its name fails as on a full disk."""
+    """Opening a file for writing fails as on a full disk, if its name contains one of these."""
     real = os.open
     refused: list[str] = []
 

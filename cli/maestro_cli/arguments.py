@@ -11,7 +11,7 @@ TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from typing import Any
 
-# A message is 10,000 characters unless set otherwise; this only keeps `--file /dev/zero` from filling the memory.
+# A message is 10,000 characters unless set otherwise; this bound keeps `--file /dev/zero` from filling the memory.
 FILE_BYTES_MAX = 1 << 20
 
 
@@ -26,8 +26,8 @@ def duration_ms(option: str, text: str) -> int:
 
 
 def moment_ms(option: str, text: str) -> int:
-    """Wall clock milliseconds from how long ago (`1h`), a day (`2026-11-22`) or a moment (`2026-11-22T10:00`, with an
-    offset or in local time). Raises MaestroError INVALID."""
+    """Wall clock milliseconds from a duration before now (`1h`), a day (`2026-11-22`) or a moment
+    (`2026-11-22T10:00`, with an offset or in local time). Raises MaestroError INVALID."""
     import datetime as dt
     import time
 
@@ -43,8 +43,8 @@ def moment_ms(option: str, text: str) -> int:
     except (ValueError, OverflowError, OSError):
         raise MaestroError(
             "INVALID",
-            f"{option}: {text[:80]!r} is no time",
-            "Say how long ago (30m, 1h, 2d), a day (2026-11-22) or a moment (2026-11-22T10:00).",
+            f"{option}: {text[:80]!r} is not a time",
+            "Give a duration before now (30m, 1h, 2d), a day (2026-11-22) or a moment (2026-11-22T10:00).",
         ) from None
 
 
@@ -64,7 +64,7 @@ def at_least_one(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
 
 def text_of(message: str | None, path: str | None) -> str:
     """The text to send, from `--message` or `--file`. Raises MaestroError INVALID for both or neither,
-    FILE_UNREADABLE for what can't be read as UTF-8 text, TEXT_TOO_LONG for an endless file."""
+    FILE_UNREADABLE for a file that is not UTF-8 text, TEXT_TOO_LONG for an endless file."""
     if message is not None and path is not None:
         raise MaestroError(
             "INVALID", "both --message and --file were given, and a message has one text", "Leave one of them off."
@@ -110,7 +110,7 @@ def text_file(path: str) -> str:
     if len(raw) > FILE_BYTES_MAX:
         raise MaestroError(
             "TEXT_TOO_LONG",
-            f"{what} holds more than {FILE_BYTES_MAX:,} bytes, which is no message",
+            f"{what} has more than {FILE_BYTES_MAX:,} bytes, too many for a message",
             "Nothing was sent. Send the file's path and a summary instead.",
             limit=FILE_BYTES_MAX,
         )
@@ -131,11 +131,11 @@ def text_file(path: str) -> str:
 
 
 def json_value(option: str, text: str) -> Any:
-    """A JSON value. Raises MaestroError INVALID for what is no JSON, NaN and infinities among it."""
+    """A JSON value. Raises MaestroError INVALID for other text, also for NaN and infinities."""
     import json
 
     def refuse(constant: str) -> Any:
-        raise ValueError(f"{constant} is no JSON")
+        raise ValueError(f"{constant} is not JSON")
 
     try:
         value = json.loads(text, parse_constant=refuse)

@@ -53,7 +53,7 @@ ROOT_COMMANDS = (
     CommandRow("up", "up", "Start the broker, unless it runs already."),
     CommandRow("down", "down", "Stop the broker and wait until it has ended."),
     CommandRow("status", "status", "Show the broker's state, and every limit with its source."),
-    CommandRow("send", "session.send", SEND_HELP + " The same as `session send`."),
+    CommandRow("send", "send", SEND_HELP + " The same as `session send`."),
     CommandRow("inbox", "inbox", "Show new messages and mark them delivered, or watch for them."),
     CommandRow("timeline", "timeline", "Show what happened, without any message text."),
     CommandRow("outbox", "outbox", "Show the messages that wait for a broker."),
@@ -76,7 +76,7 @@ Examples:
             CommandRow("end", "session.end", "End a session; it no longer sends or receives."),
             CommandRow("show", "session.show", "Show one session."),
             CommandRow("list", "session.list", "List the sessions."),
-            CommandRow("send", "session.send", SEND_HELP),
+            CommandRow("send", "send", SEND_HELP),
         ),
     ),
     CommandGroup(

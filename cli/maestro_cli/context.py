@@ -19,6 +19,7 @@ TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from maestro_clients.channel.one_shot import OneShotConnection
     from maestro_clients.client import Client
     from maestro_clients.one_shot_client import AnyClient, OneShotClient
     from maestro_clients.processes.broker_process import Endpoints
@@ -113,8 +114,20 @@ class CommandContext:
 
         return connect_if_running(self.data, self.environ, self.caller)
 
-    def one_shot(self) -> OneShotClient | None:
-        """The connection of the fast path; None where that is off, or no broker of this machine listens."""
+    def one_shot(self, *, timeout_s: float = 10.0) -> OneShotClient | None:
+        """A client of the fast path; None where that is off, or no broker of this machine listens.
+
+        `timeout_s`: for a request that the fast path could not answer.
+        """
+        connection = self.one_shot_connection()
+        if connection is None:
+            return None
+        from maestro_clients.one_shot_client import OneShotClient
+
+        return OneShotClient(connection, self.speaker(), timeout_s=timeout_s)
+
+    def one_shot_connection(self) -> OneShotConnection | None:
+        """As `one_shot`, without a method for each command."""
         if self.is_remote or not fast_path.is_on(self.environ):
             return None
         from maestro_clients.channel import one_shot
@@ -122,13 +135,13 @@ class CommandContext:
         path = one_shot.router_path(self.data)
         if path is None:
             return None
-        exchange = one_shot.OneShotConnection(path)
-        if not exchange.open():
-            return None
-        from maestro_clients.one_shot_client import OneShotClient
+        connection = one_shot.OneShotConnection(path)
+        return connection if connection.open() else None
 
+    def speaker(self) -> dict[str, str]:
+        """The caller, as a request's `as`."""
         speaker = {"session": self.own_session, "token": self.own_token}
-        return OneShotClient(exchange, {name: value for name, value in speaker.items() if value is not None})
+        return {name: value for name, value in speaker.items() if value is not None}
 
     def running(self) -> Endpoints | None:
         """The broker that serves the data directory now, without starting one."""

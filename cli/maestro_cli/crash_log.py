@@ -1,6 +1,6 @@
-"""Faults: what nobody foresaw, kept for whoever mends it.
+"""Crash log: the traceback of a defect of ours, for its repair.
 
-Rule: a traceback goes to a file beside the broker's log, never to an agent's context; the user is told where.
+Rule: it is written to a file beside the broker's log, never to an agent's context; the error names the file.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ LOG_NAME = "cli-faults.log"
 
 
 def record(error: Exception) -> MaestroError:
-    """Append the traceback to `<data>/logs/cli-faults.log` (0600), or where that can't be written to a file for it in
-    the directory for temporary files; returns the INTERNAL error that says where."""
+    """Append the traceback to `<data>/logs/cli-faults.log` (0600), or to a temporary file if that
+    can't be written; returns the INTERNAL error that names the file."""
     import platform
     import sys
     import time
@@ -23,9 +23,9 @@ def record(error: Exception) -> MaestroError:
     from maestro_runtime import paths
     from maestro_schemas import __version__
 
-    told = "".join(traceback.format_exception(error))
+    trace = "".join(traceback.format_exception(error))
     when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    entry = f"{when} maestro {__version__} python {platform.python_version()} {sys.argv[1:2]}\n{told}\n"
+    entry = f"{when} maestro {__version__} python {platform.python_version()} {sys.argv[1:2]}\n{trace}\n"
     path = os.path.join(paths.data_dir(os.environ), "logs", LOG_NAME)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -38,5 +38,5 @@ def record(error: Exception) -> MaestroError:
     return MaestroError(
         "INTERNAL",
         f"a fault in maestro itself: {type(error).__name__}: {error}",
-        f"The whole story is in {path}; please report it with that file.",
+        f"The traceback is in {path}; please report it with that file.",
     )

@@ -43,7 +43,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         },
     ),
     ("send",): (
-        "session.send",
+        "send",
         (),
         ("to",),
         {
@@ -182,7 +182,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         },
     ),
     ("session", "send"): (
-        "session.send",
+        "send",
         (),
         ("to",),
         {

@@ -1,7 +1,7 @@
 """Help text: `--help` as plain lines.
 
-Rule: two columns, wrapped to the terminal and never wider than 100; no boxes and no colour, because most readers
-are agents, who pay for every character. Every command imports this, and few print any help.
+Rule: two columns, wrapped to the terminal and never wider than 100; no boxes and no colour, because most readers are
+agents, which pay for every character.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _INDENT = "  "
 
 
 class PlainHelp:
-    """What cyclopts asks of a help formatter."""
+    """A help formatter for cyclopts."""
 
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
         """One group of commands or options."""
@@ -40,13 +40,13 @@ class PlainHelp:
             _write(console, _row(label, about, column, _width(options)))
 
     def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:
-        """The line that shows how the command is put together."""
+        """The usage line."""
         del options
         if usage:
             _write(console, f"Usage: {_words(usage).removeprefix('Usage: ')}\n")
 
     def render_description(self, console: Console, options: ConsoleOptions, description: Any) -> None:
-        """What the command does."""
+        """The line that says what the command does."""
         if description:
             import textwrap
 
@@ -69,7 +69,7 @@ def _row(label: str, about: str, column: int, width: int) -> str:
 
 
 def _words(renderable: Any) -> str:
-    """The characters of what cyclopts hands over: a string, or rich's text, in its own wrapping or not."""
+    """The text of a string, of rich's Text, or of cyclopts' wrapper around it."""
     return "" if renderable is None else str(getattr(renderable, "primary_renderable", renderable)).strip()
 
 

@@ -16,7 +16,6 @@ _HOOK = ["hooks", "run"]
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     tokens = list(sys.argv[1:] if argv is None else argv)
-    from . import exit_codes
     from .output import streams
 
     streams.prepare()
@@ -25,13 +24,17 @@ def main(argv: list[str] | None = None) -> int:
             return _answer_hook(tokens[2:])
         return _run(tokens)
     except KeyboardInterrupt:
+        from . import exit_codes
+
         return exit_codes.INTERRUPTED
     except streams.StdoutClosed:
+        from . import exit_codes
+
         return exit_codes.PIPE_CLOSED
     except Exception as error:  # noqa: BLE001 - the one place that reports a defect of ours, without a traceback
         from maestro_schemas.errors import MaestroError
 
-        from . import crash_log
+        from . import crash_log, exit_codes
 
         known = error if isinstance(error, MaestroError) else crash_log.record(error)
         if tokens[:2] == _HOOK:

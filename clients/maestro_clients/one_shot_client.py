@@ -26,9 +26,12 @@ _ERROR_STATUS = 400
 class OneShotClient(CommandMethods):
     """`speaker`: the `as` of each request. `close` closes the exchange as well."""
 
-    def __init__(self, exchange: one_shot.OneShotConnection, speaker: Mapping[str, str]) -> None:
+    def __init__(
+        self, exchange: one_shot.OneShotConnection, speaker: Mapping[str, str], *, timeout_s: float = 10.0
+    ) -> None:
         self._exchange = exchange
         self._speaker = speaker
+        self._timeout_s = timeout_s
         self._usual: Client | None = None
 
     def close(self) -> None:
@@ -75,7 +78,7 @@ class OneShotClient(CommandMethods):
         from maestro_clients.protocol.callers import Caller
 
         speaker = Caller(self._speaker.get("session"), self._speaker.get("token"))
-        return Client(one_shot.address(self._exchange.path), speaker)
+        return Client(one_shot.address(self._exchange.path), speaker, timeout_s=self._timeout_s)
 
 
 if TYPE_CHECKING:

@@ -98,7 +98,7 @@ DOCS: dict[str, LimitDoc] = {
     ),
     "timeline_reply_max": LimitDoc("count", 1, 10_000, "timeline lines in one reply; more are on the next page"),
     "require_token": LimitDoc("switch", 0, 1, "1 refuses to start sessions without a token"),
-    "on_ended": LimitDoc("word", 0, 0, "default for sends to an ended session", ON_ENDED),
+    "on_ended": LimitDoc("word", 0, 0, "the default for sends to an ended session", ON_ENDED),
 }
 
 # Constants of the design, which an operator can't change.

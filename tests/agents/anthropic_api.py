@@ -54,7 +54,7 @@ def stream(turn: Turn, number: int) -> bytes:
 
 
 def aside(request: Request) -> tuple[str, bytes]:
-    """The answer to whatever else the agent asks, as a content type and a body."""
+    """The answer to any other request, as a content type and a body."""
     if request.path.endswith("/count_tokens"):
         return "application/json", json.dumps({"input_tokens": 1}).encode()
     if request.body.get("stream"):

@@ -1,6 +1,6 @@
 """Claude Code: how it is started without a person, on a scratch HOME, with a stand-in for its model.
 
-Rule: only what is Claude Code's own; where it lives and who runs it is told by `clients`.
+Rule: this module holds only the peculiarities of Claude Code; `clients` finds the program and runs it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def shell_call(command: str) -> dict[str, str]:
 
 
 def environ(url: str) -> dict[str, str]:
-    """What it needs to know of its model."""
+    """The environment that leads it to the scripted model."""
     return {
         "ANTHROPIC_BASE_URL": url,
         "ANTHROPIC_API_KEY": "dummy",
@@ -35,14 +35,14 @@ def environ(url: str) -> dict[str, str]:
 
 
 def prepare(home: str, url: str) -> None:
-    """Its settings: every shell command is allowed, since there is nobody to ask."""
+    """Write its settings. They allow every shell command, since no person can be asked."""
     os.makedirs(os.path.join(home, ".claude"))
     with open(os.path.join(home, SETTINGS), "w", encoding="utf-8") as file:
         json.dump({"permissions": {"allow": ["Bash"]}}, file)
 
 
 def approve(program: list[str], environ: dict[str, str], work: str) -> None:
-    """Nothing: hooks in a user's settings run as they are."""
+    """Do nothing: hooks in the user's settings run without approval."""
 
 
 def prompt(text: str, resume: str | None) -> list[str]:

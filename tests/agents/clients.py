@@ -34,7 +34,7 @@ RUN_S_MAX = 90.0
 
 
 class Kind(Protocol):
-    """What a module such as `claude_code` tells."""
+    """What a module such as `claude_code` provides."""
 
     NAME: str
     PACKAGE: str
@@ -47,13 +47,13 @@ class Kind(Protocol):
         """The arguments of a call of its shell tool."""
 
     def environ(self, url: str) -> dict[str, str]:
-        """What it needs to know of its model."""
+        """The environment that leads it to the scripted model."""
 
     def prepare(self, home: str, url: str) -> None:
         """Write its settings."""
 
     def approve(self, program: list[str], environ: dict[str, str], work: str) -> None:
-        """Give the hooks in its settings whatever trust they need."""
+        """Give the hooks in its settings the approval that they need."""
 
     def prompt(self, text: str, resume: str | None) -> list[str]:
         """The arguments for one turn."""
@@ -96,7 +96,7 @@ class Agent:
             "CLAUDE_CODE_TMPDIR": scratch,
             "LANG": "C.UTF-8",
             "TERM": "xterm-256color",
-            # Whoever wants to leave the machine comes to the stand-in instead, which notes it.
+            # A request to another host reaches the stand-in as its proxy, which records and refuses it.
             **dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), stand_in.url),
             **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"),
             **kind.environ(stand_in.url),
@@ -141,27 +141,27 @@ class Agent:
         self.approve_hooks()
 
     def approve_hooks(self) -> None:
-        """Give the hooks in its settings whatever trust they need."""
+        """Give the hooks in its settings the approval that they need."""
         self.kind.approve(self._program, self.environ, self.work)
 
     def start(self, prompt: str, *, resume: str | None = None) -> Running:
-        """Let it work on a prompt, beside the test."""
+        """Start a turn with this prompt and don't wait for its end."""
         command = [*self._program, *self.kind.prompt(prompt, resume)]
         return Running(self, command)
 
     def run(self, prompt: str, *, resume: str | None = None) -> Finished:
-        """Let it work on a prompt to the end."""
+        """Run a turn with this prompt to its end."""
         with self.start(prompt, resume=resume) as running:
             return running.finish()
 
     def reports(self) -> str:
-        """What a person needs who looks into a failed test."""
+        """The requests so far, for a person who investigates a failed test."""
         asked = [f"--- request {number}\n{call.pretty()[-3_000:]}" for number, call in enumerate(self.model.calls)]
         return "\n".join(asked)
 
 
 class Running:
-    """An agent at work; the end of the block ends it, if it has not come to one."""
+    """The process of a running agent; the end of the block kills it if it is still there."""
 
     def __init__(self, agent: Agent, command: list[str]) -> None:
         self._agent = agent
@@ -185,7 +185,7 @@ class Running:
         self._process.communicate()
 
     def finish(self, timeout_s: float = RUN_S_MAX) -> Finished:
-        """Wait for its end, which must be a good one."""
+        """Wait for its end; it must have succeeded."""
         try:
             out, err = self._process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
@@ -193,7 +193,7 @@ class Running:
         done = Finished(self._process.returncode, out.decode(), err.decode())
         assert self._agent.model.failures == []
         assert done.code == 0, f"{done}\n{self._agent.reports()}"
-        assert self._agent.model.strays == [], "it wanted to leave the machine"
+        assert self._agent.model.strays == [], "it sent requests to other hosts"
         return done
 
 
@@ -204,7 +204,7 @@ def find(kind: Kind) -> list[str]:
         components.missing(f"{kind.PACKAGE} is not installed in {directory()} (`just agents` does that)")
     if not found[0].endswith(".js"):
         return [found[0]]
-    # npm's own, where the machine's is too old.
+    # The node that npm installed, where the machine's is too old.
     carried = sorted(glob.glob(os.path.join(directory(), "node_modules", "node-linux-*", "bin", "node")))
     node = next((one for one in [*carried, "node"] if node_major(one) >= NODE_MIN), None)
     if node is None:
@@ -215,7 +215,7 @@ def find(kind: Kind) -> list[str]:
 @contextlib.contextmanager
 def at_work(kind: str, model: Model | Sequence[Turn], root: str, environ: dict[str, str]) -> Iterator[Agent]:
     """An agent for as long as the block runs: below `root`, with the MAESTRO_* of `environ`."""
-    told = KINDS[kind]
-    program = find(told)
-    with standing_in(told.API, model) as stand_in:
-        yield Agent(told, program, root, stand_in, environ)
+    found = KINDS[kind]
+    program = find(found)
+    with standing_in(found.API, model) as stand_in:
+        yield Agent(found, program, root, stand_in, environ)

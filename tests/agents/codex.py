@@ -1,6 +1,6 @@
 """Codex: how it is started without a person, on a scratch HOME, with a stand-in for its model.
 
-Rule: only what is Codex's own; where it lives and who runs it is told by `clients`.
+Rule: this module holds only the peculiarities of Codex; `clients` finds the program and runs it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ approval_policy = "never"
 sandbox_mode = "danger-full-access"
 check_for_update_on_startup = false
 
-# These look for more at other hosts as soon as it starts.
+# These features send requests to other hosts at the start.
 [features]
 plugins = false
 apps = false
@@ -51,19 +51,19 @@ def shell_call(command: str) -> dict[str, str]:
 
 
 def environ(url: str) -> dict[str, str]:
-    """What it needs to know of its model, beside its settings."""
+    """The environment that it needs beside its settings."""
     return {"STAND_IN_KEY": "dummy"}
 
 
 def prepare(home: str, url: str) -> None:
-    """Its settings: a model provider of our own, and nothing that calls home."""
+    """Write its settings: the scripted model as provider, and no request to other hosts."""
     os.makedirs(os.path.join(home, ".codex"))
     with open(os.path.join(home, ".codex", "config.toml"), "w", encoding="utf-8") as file:
         file.write(_CONFIG.format(url=url))
 
 
 def approve(program: list[str], environ: dict[str, str], work: str) -> None:
-    """Trust the hooks that it lists, as a person does who has reviewed them; it runs no other."""
+    """Trust the hooks that it lists, as a person does after a review; it runs no others."""
     with subprocess.Popen(
         [*program, "app-server"],
         env=environ,
@@ -99,7 +99,7 @@ class _Calls:
         self._number = 0
 
     def ask(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        """The result of a call; what it tells unasked is passed over."""
+        """The result of a call; notifications of the server are skipped."""
         assert self._server.stdin is not None
         assert self._server.stdout is not None
         self._number += 1
@@ -107,15 +107,15 @@ class _Calls:
         self._server.stdin.write(json.dumps(call) + "\n")
         self._server.stdin.flush()
         for line in self._server.stdout:
-            told = json.loads(line)
-            if told.get("id") == self._number:
-                assert "result" in told, told
-                result: dict[str, Any] = told["result"]
+            reply = json.loads(line)
+            if reply.get("id") == self._number:
+                assert "result" in reply, reply
+                result: dict[str, Any] = reply["result"]
                 return result
         raise AssertionError(f"codex app-server ended instead of answering {method}")
 
     def end(self) -> None:
-        """Close its input, at which it ends."""
+        """Close its input; it then ends."""
         assert self._server.stdin is not None
         self._server.stdin.close()
         self._server.wait(_APPROVAL_S_MAX)

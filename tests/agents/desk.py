@@ -1,4 +1,4 @@
-"""Desk: an agent with hooks and a session at a post office, and a colleague who writes to it.
+"""Desk: an agent with hooks and a session, and a colleague that sends mail to it.
 
 Rule: mail is "there" once the agent's hook could see it, so that a test never waits for a moment to pass.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agents.turns import Request, Turn
     from support.cli_shell import Shell
 
-# As the hook's text offers it; the three dots are where the answer goes.
+# As the hook's text offers it; the three dots stand for the answer.
 _ANSWER = re.compile(r'Answer: (.+) --message "\.\.\."')
 
 
@@ -34,13 +34,13 @@ class Desk:
         self.colleague = colleague
 
     def mail(self, text: str, **more: Any) -> str:
-        """The colleague writes, and the id once the agent's hook could see it."""
+        """Send a message as the colleague; its id, as soon as the agent's hook can see it."""
         message_id = self.colleague.send(self.session, text, **more)
         await_mail(self.session)
         return message_id
 
     def receipt(self, message_id: str) -> tuple[str, str | None]:
-        """What the colleague is told of a message: its status, and what delivered it."""
+        """The status of a message as the colleague sees it, and what delivered it."""
         with self.colleague.client() as client:
             message = client.message(message_id)
         return message["status"], message.get("deliveredVia")
@@ -66,11 +66,11 @@ def await_mail(session: Shell) -> None:
 
 
 def shown_in(calls: Sequence[Request], text: str) -> list[int]:
-    """How many times each request has the text."""
+    """How often the text is in each request."""
     return [call.count(text) for call in calls]
 
 
 def answer_offered(request: Request) -> str | None:
-    """The newest command in the request that answers a mail, up to where the answer goes."""
+    """The newest reply command in the request, up to the place of the answer."""
     found = [command for text in request.texts() for command in _ANSWER.findall(text)]
     return str(found[-1]) if found else None

@@ -28,7 +28,7 @@ def stream(turn: Turn, number: int) -> bytes:
 
 
 def aside(request: Request) -> tuple[str, bytes]:
-    """The answer to whatever else the agent asks, as a content type and a body."""
+    """The answer to any other request, as a content type and a body."""
     if request.path.endswith(":countTokens"):
         return "application/json", json.dumps({"totalTokens": 1}).encode()
     answer = _response({"text": "{}"}, 0)

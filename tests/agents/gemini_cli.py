@@ -1,6 +1,6 @@
 """Gemini CLI: how it is started without a person, on a scratch HOME, with a stand-in for its model.
 
-Rule: only what is Gemini CLI's own; where it lives and who runs it is told by `clients`.
+Rule: this module holds only the peculiarities of Gemini CLI; `clients` finds the program and runs it.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ def shell_call(command: str) -> dict[str, str]:
 
 
 def environ(url: str) -> dict[str, str]:
-    """What it needs to know of its model."""
+    """The environment that leads it to the scripted model."""
     return {
         "GOOGLE_GEMINI_BASE_URL": url,
         "GEMINI_API_KEY": "dummy",
         "GEMINI_TELEMETRY_ENABLED": "false",
-        # It starts itself once more with a larger heap otherwise.
+        # Otherwise it starts itself again with a larger heap.
         "GEMINI_CLI_NO_RELAUNCH": "true",
     }
 
 
 def prepare(home: str, url: str) -> None:
-    """Its settings: a key instead of a login, and nothing that calls home."""
+    """Write its settings: a key instead of a login, and no request to other hosts."""
     settings = {
         "security": {"auth": {"selectedType": "gemini-api-key"}},
         "privacy": {"usageStatisticsEnabled": False},
@@ -47,7 +47,7 @@ def prepare(home: str, url: str) -> None:
 
 
 def approve(program: list[str], environ: dict[str, str], work: str) -> None:
-    """Nothing: hooks in a user's settings run as they are, in a folder that is trusted."""
+    """Do nothing: hooks in the user's settings run without approval, in a trusted folder."""
 
 
 def prompt(text: str, resume: str | None) -> list[str]:

@@ -1,7 +1,7 @@
 """Install: puts the real agents that the tests run into a directory, by npm.
 
-`python3 tests/agents/install.py [DIRECTORY]`. Rule: needs nothing but Python, node and npm; touches the directory
-alone, which is never inside the repository; no package's own script is run.
+`python3 tests/agents/install.py [DIRECTORY]`. Rule: it needs only Python, node and npm, writes only to the
+directory, which is never inside the repository, and runs no script of a package.
 """
 
 from __future__ import annotations
@@ -14,29 +14,31 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-# What Gemini CLI needs. Debian 12's own is older; npm has a newer one as a package.
+# Gemini CLI needs it. Debian 12's node is older; npm has a newer one as a package.
 NODE_MIN = 20
 NODE_PACKAGE = "node-linux-{}@22"
 
 
 def directory() -> str:
-    """Where the agents are looked for."""
+    """The directory that holds the agents."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return os.environ.get("MAESTRO_AGENTS_DIR") or os.path.join(cache, "maestro-agents")
 
 
 def node_major(program: str) -> int:
-    """The major version of a node; 0 where there is none that runs."""
+    """The major version of a node program; 0 if it can't be run."""
     try:
-        told = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=20, check=True).stdout
+        version = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=20, check=True
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return 0
-    found = re.match(r"v(\d+)\.", told)
+    found = re.match(r"v(\d+)\.", version)
     return int(found[1]) if found else 0
 
 
 def install(target: str) -> None:
-    """Install what package.json lists, and a node where the machine's is too old."""
+    """Install the packages of package.json, and a node if the machine's is too old."""
     os.makedirs(target, exist_ok=True)
     shutil.copy(os.path.join(HERE, "package.json"), target)
     npm = ["npm", "install", "--prefix", target, "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"]

@@ -43,7 +43,7 @@ def stream(turn: Turn, number: int) -> bytes:
 
 
 def aside(request: Request) -> tuple[str, bytes]:
-    """The answer to whatever else the agent asks, as a content type and a body."""
+    """The answer to any other request, as a content type and a body."""
     listed = {"object": "list", "data": [], "models": []} if request.path.endswith("/models") else {}
     return "application/json", json.dumps(listed).encode()
 

@@ -1,7 +1,7 @@
-"""Scenes: what every agent has to do with mail, whichever it is, and what each was seen to do with a hook's output.
+"""Scenes: what every agent must do with mail, and what each agent does with a hook's output.
 
-Rule: a scene starts from a person's shell at a new post office and checks what it says; what differs between agents
-is told by the test.
+Rule: a scene starts from an operator's shell on a new data directory and checks what its docstring says. The test
+passes the differences between agents as arguments.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ TEXT = "The lighthouse needs 3 new lamps, please."
 
 
 def mail_at_the_start(kind: str, person: Shell, event: str) -> None:
-    """Mail that waits is in the first request, and its sender is told by which hook."""
+    """Waiting mail is in the first request, and its sender sees which hook delivered it."""
     _mail_that_waits(kind, person, event, "")
 
 
 def mail_at_the_prompt(kind: str, person: Shell, event: str) -> None:
-    """The same for mail that no start of a session could show, as it comes between two prompts."""
+    """The same for mail that arrives between two prompts, after the start of the session."""
     _mail_that_waits(kind, person, event, "SessionStart")
 
 
@@ -41,7 +41,7 @@ def _mail_that_waits(kind: str, person: Shell, event: str, without: str) -> None
 
 
 def mail_after_a_tool_call(kind: str, person: Shell, event: str) -> None:
-    """Mail that comes while the agent works is in the request after its next tool call."""
+    """Mail that arrives while the agent works is in the request after its next tool call."""
     sent: list[str] = []
 
     def model(request: Request) -> Turn:
@@ -57,7 +57,7 @@ def mail_after_a_tool_call(kind: str, person: Shell, event: str) -> None:
 
 
 def mail_at_the_end_of_a_turn(kind: str, person: Shell, event: str) -> None:
-    """Mail that comes too late for the turn keeps the agent from stopping, once."""
+    """Mail that arrives too late for the turn makes the agent continue, once."""
     sent: list[str] = []
 
     def model(request: Request) -> Turn:
@@ -74,7 +74,7 @@ def mail_at_the_end_of_a_turn(kind: str, person: Shell, event: str) -> None:
 
 
 def nothing_without_mail(kind: str, person: Shell) -> None:
-    """The hooks of an agent without mail add nothing to what its model reads."""
+    """Without mail the hooks add nothing to the context."""
 
     def model(request: Request) -> Turn:
         return Say("Done.") if len(desk.agent.model.calls) > 1 else desk.agent.shell("true")
@@ -126,12 +126,12 @@ def seen_of(
     path = os.path.join(person.root, "printed")
     with open(path, "w", encoding="utf-8") as file:
         file.write(printed)
-    # The second call finds nothing to print; a turn would not end else.
+    # The second call prints nothing; otherwise the turn would never end.
     once = shlex.quote(path)
 
     def model(request: Request) -> Turn:
         asked = len(agent.model.calls)
-        assert asked <= turns, "the agent goes on and on"
+        assert asked <= turns, "the agent does not stop"
         return agent.shell("echo at work") if asked == 1 else Say("Done.")
 
     with at_work(kind, model, os.path.join(person.root, "agent"), person.environ) as agent:
@@ -141,10 +141,10 @@ def seen_of(
 
 
 def added(event: str, text: str) -> dict[str, Any]:
-    """The output by which a hook adds text to what the model reads."""
+    """The output by which a hook adds text to the context."""
     return {"hookSpecificOutput": {"hookEventName": event, "additionalContext": text}}
 
 
 def long_text(size: int) -> str:
-    """A text of that size that says at its very end that it is whole."""
+    """A text of that size whose last word is a mark."""
     return ("word " * (size // 5))[: size - 5] + "WHOLE"

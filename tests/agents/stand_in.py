@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Api(Protocol):
-    """What a module such as `anthropic_api` gives."""
+    """What a module such as `anthropic_api` provides."""
 
     def is_model_call(self, request: Request) -> bool:
         """Whether the script answers this request."""
@@ -38,7 +38,7 @@ class Api(Protocol):
 
 
 class StandIn:
-    """The model of one or more agents; its `calls` are what it was asked, in order."""
+    """The model of one or more agents; `calls` are its requests in order."""
 
     def __init__(self, api: Api, model: Model) -> None:
         self._api = api
@@ -71,18 +71,18 @@ class StandIn:
 
     @property
     def failures(self) -> list[str]:
-        """What went wrong in the script; a test wants none."""
+        """The errors of the script; a test expects none."""
         with self._lock:
             return list(self._failures)
 
     @property
     def strays(self) -> list[str]:
-        """Other hosts that the agent wanted to reach; it is given this server as its proxy, and is refused."""
+        """Other hosts that the agent requested. This server is its proxy, and refuses them."""
         with self._lock:
             return list(self._strays)
 
     def refuse(self, host: str) -> None:
-        """Note that the agent wanted to reach another host."""
+        """Record a request to another host."""
         with self._lock:
             self._strays.append(host)
 
@@ -99,14 +99,14 @@ class StandIn:
         try:
             turn = self._model(request)
         except (AssertionError, MaestroError) as failed:
-            # The agent would ask again and again after an error, so it is let go, and the test is told.
+            # After an error the agent would repeat its request, so it gets an answer and the test gets the error.
             with self._lock:
                 self._failures.append(repr(failed))
             turn = Say("The script has failed.")
         return 200, "text/event-stream", self._api.stream(turn, number)
 
     def close(self) -> None:
-        """No further answer is given."""
+        """Give no further answers."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -123,7 +123,7 @@ def standing_in(api: Api, model: Model | Sequence[Turn]) -> Iterator[StandIn]:
 
 
 def in_order(turns: Sequence[Turn]) -> Model:
-    """A model that answers with these turns, and fails when it is asked once more."""
+    """A model that answers with these turns and then fails."""
     left = list(turns)
 
     def model(request: Request) -> Turn:
@@ -156,7 +156,7 @@ def _handler(stand_in: StandIn) -> type[http.server.BaseHTTPRequestHandler]:
             self._answer(body)
 
         def log_message(self, *arguments: Any) -> None:
-            """Nothing: the requests are kept, and a test's output is for its failure."""
+            """Log nothing: the requests are kept, and a test prints only its failure."""
 
         def _answer(self, body: Any) -> None:
             asked = urllib.parse.urlsplit(self.path)

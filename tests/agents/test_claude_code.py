@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from support.cli_shell import Shell
 
 KIND = "claude-code"
-# Of what a hook adds, Claude Code keeps so many UTF-16 units; from one more on only a preview reaches the model.
+# The longest context of a hook, in UTF-16 units. Of a longer one only a preview reaches the model.
 ADDED_MAX = 10_000
 
 
@@ -71,10 +71,10 @@ def test_mail_is_not_shown_again_when_the_conversation_goes_on(person: Shell) ->
 
 
 class Speaker:
-    """A scripted model with some lines to say: one to open with or not, then one for each mail that comes.
+    """A scripted model that sends prepared lines: optionally one at the start, then one for each mail.
 
-    It answers by the very command that came with the mail. While it waits it works or comes to a stop, by turns, so
-    that mail reaches it after a tool call and at the end of a turn.
+    It answers by the command that came with the mail. While it waits, it alternates between a tool call and the end
+    of its turn, so that mail reaches it in both ways.
     """
 
     def __init__(self, own: Shell, lines: list[str], hears: int, opening: str | None = None) -> None:
@@ -105,25 +105,25 @@ class Speaker:
 
 
 def test_an_orchestrator_and_a_worker_hold_a_conversation(person: Shell) -> None:
-    """Two agents at work at the same time; all that goes between them goes through hooks and the command."""
+    """Two agents work at the same time and exchange messages only through hooks and the command."""
     chief, worker = person.session("chief", role="orchestrator"), person.session("worker")
     asked = [
         f"Please check the lamps on wall number {number} and tell me how many are out." for number in range(1, 5)
     ]
-    told = [f"On wall number {number} I counted {7 * number} lamps that are out." for number in range(1, 5)]
+    answers = [f"On wall number {number} I counted {7 * number} lamps that are out." for number in range(1, 5)]
     opening = f"maestro session send --to {worker.session_id}"
     with (
         at_work(KIND, Speaker(chief, asked, 4, opening), os.path.join(person.root, "a"), chief.environ) as first,
-        at_work(KIND, Speaker(worker, told, 4), os.path.join(person.root, "b"), worker.environ) as second,
+        at_work(KIND, Speaker(worker, answers, 4), os.path.join(person.root, "b"), worker.environ) as second,
     ):
         for agent in (first, second):
             agent.install_hooks()
         with second.start("Wait for work.") as waiting, first.start("Have the lamps checked.") as asking:
             asking.finish()
             waiting.finish()
-        # What one said is in the other's last request, each once.
+        # Each line is in the other agent's last request, once.
         assert [second.model.calls[-1].count(f"| {text}") for text in asked] == [1] * 4
-        assert [first.model.calls[-1].count(f"| {text}") for text in told] == [1] * 4
+        assert [first.model.calls[-1].count(f"| {text}") for text in answers] == [1] * 4
     delivered = [message["deliveredVia"] for session in (chief, worker) for message in session.inbox("--unread")]
     assert len(delivered) == 8
     assert set(delivered) >= {"hook:claude-code:PostToolUse", "hook:claude-code:Stop"}
@@ -150,6 +150,6 @@ def test_what_the_client_does_with_a_hooks_output(person: Shell, event: str, out
 
 
 @pytest.mark.parametrize(("size", "seen"), [(ADDED_MAX, [0, 1]), (ADDED_MAX + 1, [0, 0])])
-def test_the_client_keeps_so_much_of_what_a_hook_adds(person: Shell, size: int, seen: list[int]) -> None:
+def test_the_client_keeps_a_context_up_to_its_limit(person: Shell, size: int, seen: list[int]) -> None:
     output = scenes.added("PostToolUse", scenes.long_text(size))
     assert scenes.seen_of(KIND, person, "PostToolUse", output, "WHOLE") == seen

@@ -1,7 +1,7 @@
-"""Backgrounds: what goes on behind the sends whose latency is measured.
+"""Backgrounds: the broker's other work while the latency of sends is measured.
 
 Rule: each begins before its first measured send, ends after the last, and says what it really did meanwhile, with a
-figure that is 0 where it did nothing. Whatever needs Python time runs in a process of its own.
+figure that is 0 where it did nothing. Work that needs Python time runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _BATCH = 200
 _READ_MESSAGES = 1_000
 _READ_TEXT = "x" * 256
 _READ_MAILBOXES = 3
-# A checkpoint is due after 30,000 records (filer.py): every three seconds here. Refusals are records, too, and cost
-# the filer a line of the timeline each; the mail is what the checkpoint has to bring to the disk.
+# A checkpoint is due after 30,000 records (spool_writer.py): every three seconds here. A refusal is a record too, and
+# costs the spool writer a line of the timeline. The mail is the data that the checkpoint must sync.
 _WRITES_PER_S = 1_500
 _REFUSALS_PER_S = 9_000
 _ROUND_S = 0.05
@@ -196,7 +196,7 @@ def _read(task: _Task, ready: Callable[[], None], stopping: Event) -> tuple[int,
 
 
 class Checkpoints:
-    """So many records that a checkpoint is due every few seconds, with thousands of new files for the disk each.
+    """Enough records that a checkpoint is due every few seconds, each with thousands of new files.
     `times_s`: when each was seen to be over (within 20 ms; the steady clock)."""
 
     def __init__(self, bench: Bench) -> None:
@@ -242,7 +242,7 @@ def _write(task: _Task, ready: Callable[[], None], stopping: Event) -> int:
         began_s = time.monotonic()
         while not stopping.wait(max(0.0, began_s + rounds * _ROUND_S - time.monotonic())):
             to = [task.receivers[(rounds * mail + one) % len(task.receivers)] for one in range(mail)]
-            to += ["nobody"] * refusals
+            to += ["absent"] * refusals
             for begin in range(0, len(to), _BATCH):
                 batch: Any = [
                     {"id": new_message_id(), "to": one, "message": TEXT} for one in to[begin : begin + _BATCH]

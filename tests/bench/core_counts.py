@@ -64,12 +64,12 @@ class Desk:
         return reply
 
     def send(self, messages: int, receiver: str = "s1") -> tuple[str, int]:
-        """One request with so many messages; the last one's id and number."""
+        """One request with `count` messages; the id and number of the last."""
         ids = [f"msg_{_NOW_MS + self._count + number}_abcdefghi" for number in range(messages)]
         self._count += messages
         outgoing = [{"id": one, "to": receiver, "message": _TEXT} for one in ids]
         reply = self.do("send", {"as": {"session": "s0"}, "messages": outgoing})
-        assert reply.results[-1].status == (201 if receiver != "nobody" else 404)
+        assert reply.results[-1].status == (201 if receiver != "absent" else 404)
         return ids[-1], reply.results[-1].seq
 
     def push(self) -> None:
@@ -120,12 +120,12 @@ def lines(work: Callable[[], object]) -> int:
 
 def counted(desk: Desk) -> dict[str, float]:
     """Calls and lines of a message sent by itself, of one in a batch, of one that is pushed, and of one in a
-    batch to nobody."""
+    batch to an absent receiver."""
     jobs: dict[str, tuple[Callable[[], object], int]] = {
         "send": (lambda: desk.send(1), 1),
         "batch": (lambda: desk.send(_BATCH), _BATCH),
         "push": (desk.push, 1),
-        "refused": (lambda: desk.send(_BATCH, "nobody"), _BATCH),
+        "refused": (lambda: desk.send(_BATCH, "absent"), _BATCH),
     }
     found: dict[str, float] = {}
     for name, (work, messages) in jobs.items():

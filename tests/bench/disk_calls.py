@@ -1,4 +1,4 @@
-"""Disk calls: what one send asks of the disk before it is told, as strace sees it.
+"""Disk calls: the syncs of one send before its answer, as strace sees them.
 
 Rule: counted, not believed: whole calls of fsync and fdatasync, of the sender and of the process that writes for it,
 up to the first write to standard output and from there to the sender's end.
@@ -21,7 +21,7 @@ _PATIENCE_S = 30.0
 
 
 class Syncs(NamedTuple):
-    """Calls of fsync and fdatasync that had succeeded when it was told, and others until the sender had ended."""
+    """Successful calls of fsync and fdatasync: before the answer, and after it until the sender ended."""
 
     before: int
     after: int
@@ -58,11 +58,11 @@ def syncs(command: Command, server: int | None, directory: str) -> Syncs:
 def counted(lines: list[str]) -> Syncs:
     """The counts of a trace: each line begins with the process, and the sender's first is its start."""
     sender = _sender(lines)
-    told = next((n for n, line in enumerate(lines) if re.match(rf"{sender} +writev?\(1, ", line)), None)
-    if told is None:
+    answered = next((n for n, line in enumerate(lines) if re.match(rf"{sender} +writev?\(1, ", line)), None)
+    if answered is None:
         raise NotMeasuredError("the sender said nothing")
-    before = sum(_DONE.search(line) is not None for line in lines[:told])
-    return Syncs(before, sum(_DONE.search(line) is not None for line in lines[told:]))
+    before = sum(_DONE.search(line) is not None for line in lines[:answered])
+    return Syncs(before, sum(_DONE.search(line) is not None for line in lines[answered:]))
 
 
 def _sender(lines: list[str]) -> str | None:

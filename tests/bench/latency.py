@@ -1,5 +1,5 @@
 """Part `percentiles`: how long a send and a push take, at rest, at half of what the machine can do, and beside
-whatever else a post office does.
+the broker's background work.
 
 Rule: open loop (see `paced`), one message a request, 512 bytes, each accepted only when durable. Every background
 stands beside a control without it that was measured in turns with it, so that what else the machine does hits both.
@@ -120,7 +120,7 @@ def percentiles(bench: Bench) -> None:
 
 
 def _phase(bench: Bench, rate_per_s: float, count: int) -> Seen:
-    """So many watched sends."""
+    """`count` watched sends."""
     watchers = Crew(watch, [Watch(bench.data, bench.environ, "probe_b", count)])
     syncs = count // _SENDS_A_SYNC
     disk = Crew(sync_paced, [Syncs(bench.scratch, rate_per_s / _SENDS_A_SYNC, syncs)])
@@ -140,7 +140,7 @@ def _load(bench: Bench, loaders: int, rate_per_s: float, count: int) -> list[Pac
 
 
 def _peak(bench: Bench, count: int) -> float:
-    """Messages a second, when nobody waits for a pace."""
+    """Messages per second without a pace."""
     loaders = Crew(send_at_once, _load(bench, _LOADERS, 0.0, count))
     loaders.begin()
     times_s: list[tuple[float, float]] = loaders.results()
@@ -213,7 +213,7 @@ def _backgrounds(bench: Bench, samples: int, turns: int, old: int) -> bool:
     bench.findings.add(
         Table(
             PART,
-            "Beside what else goes on",
+            "Beside background work",
             [
                 "what",
                 "p50 ms",
@@ -232,7 +232,7 @@ def _backgrounds(bench: Bench, samples: int, turns: int, old: int) -> bool:
             "Where the disk alone is as slow, the bar says nothing about the broker: repeat it on a quiet machine.",
         )
     )
-    bench.findings.add(_plot("percentiles-beside", "Sends beside what else goes on, by percentile", lines))
+    bench.findings.add(_plot("percentiles-beside", "Sends beside background work, by percentile", lines))
     return whole
 
 

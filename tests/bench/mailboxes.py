@@ -113,7 +113,7 @@ class Maestro:
         return self._as(receiver, "inbox", "--watch")
 
     def wait_until_watching(self, receiver: str, watch: subprocess.Popen[bytes]) -> None:
-        """As Mailbox: it is told nothing, so a first message shows it."""
+        """As Mailbox: it reports nothing when it is ready, so a first message shows it."""
         assert watch.stdout is not None
         self.send(receiver, "first").run()
         seen = b""

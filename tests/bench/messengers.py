@@ -325,9 +325,9 @@ def _show_guarantees(bench: Bench, boxes: list[Mailbox], kills: int) -> None:
     rows += [_not_measured(package, len(columns)) for package in missing()]
     text = (
         f"“Sent” is the first write to standard output. Counted by strace in {_TRACED} sends, with nothing else "
-        "running: of the sender, and for Maestro of the broker. Whoever waits for the sender's end, and not only for "
-        "its output, has what is in both columns. SIGKILL goes to the sender as soon as its output is read, and to "
-        "the broker as well; it says nothing about a power cut, the syncs do."
+        "running: of the sender, and for Maestro of the broker. A caller that waits for the sender's end, and not "
+        "only for its output, has what is in both columns. The sender gets SIGKILL as soon as its output is read, "
+        "and so does the broker. This shows nothing about a power cut; the syncs do."
     )
     bench.findings.add(Table(PART, "What “sent” means", columns, rows, text))
 

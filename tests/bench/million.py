@@ -1,6 +1,6 @@
 """A million filed messages: what a start, a first reading, and a thousand watchers cost then.
 
-Rule: made through the real broker, as mail that nobody has read; each figure stands beside the same one of an empty
+Rule: made through the real broker, as unread mail; each figure stands beside the same one of an empty
 post office, or beside its bar. Not part of a bare `just bench`: it makes two million files.
 """
 
@@ -127,7 +127,7 @@ class Served(Protocol):
 
 
 def fill(bench: Served, count: int, mailboxes: int) -> tuple[int, float]:
-    """So many typical messages, a batch a request, to so many mailboxes in turn; accepted, and seconds."""
+    """Send `count` typical messages in batches to the mailboxes in turn; how many were accepted, and seconds."""
     with bench.client() as operator:
         operator.start_session("filler", role="orchestrator")
         for number in range(mailboxes):

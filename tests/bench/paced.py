@@ -1,4 +1,4 @@
-"""Paced sends: a client that sends when it is time to, whatever has become of what it sent before.
+"""Paced sends: a client that sends on schedule, whether or not its earlier sends were answered.
 
 Rule: open loop. A send's time counts from when it was due, not from when the client got round to it, so that a broker
 that stands still is charged for every send that was to come meanwhile.
@@ -59,7 +59,7 @@ class Timed(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """A watcher of `session` that takes so many `messages`."""
+    """A watcher of `session` that takes this number of `messages`."""
 
     data: str
     environ: Mapping[str, str]
@@ -68,7 +68,7 @@ class Watch(NamedTuple):
 
 
 class Syncs(NamedTuple):
-    """So many records written to a file in `directory`, each with its fdatasync, at `rate_per_s`."""
+    """This number of records, written to a file in `directory` at `rate_per_s`, each with its fdatasync."""
 
     directory: str
     rate_per_s: float
@@ -80,13 +80,13 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
     refused, or not answered within a minute."""
     _wake_in_time()
     path = unix_path(pace.router)
-    plug = open_at(path) if path is not None else None
-    assert plug is not None, f"no broker listens at {pace.router}"
+    transport = open_at(path) if path is not None else None
+    assert transport is not None, f"no broker listens at {pace.router}"
     requests, encode, speaker = PendingRequests(), encoder(), Caller(pace.session).as_body()
     waiting: dict[bytes, tuple[str, float]] = {}
     done: list[Timed] = []
     try:
-        _greet(plug, requests, encode)
+        _greet(transport, requests, encode)
         ready()
         began_s = time.monotonic()
         sent = 0
@@ -97,10 +97,10 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
                 item = {"id": message_id, "to": pace.receivers[sent % len(pace.receivers)], "message": TEXT}
                 body = encode({"as": speaker, "messages": (item,)})
                 request_id, frames = requests.request("send", body, now_s, _WAIT_S)
-                plug.send(frames)
+                transport.send(frames)
                 waiting[request_id] = message_id, due_s
                 sent += 1
-            for received in plug.receive(0.0):
+            for received in transport.receive(0.0):
                 reply = requests.receive(received)
                 if reply is not None:
                     status = reply.body["results"][0]["status"] if reply.status == 200 else reply.status
@@ -109,21 +109,21 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
             if len(done) == pace.messages:
                 return done
             next_s = began_s + sent / pace.rate_per_s if sent < pace.messages else now_s + _WAIT_S
-            more = [plug.socket] if plug.holds_back else []
-            ready_now = select.select([plug.socket], more, [], max(0.0, next_s - time.monotonic()))
+            more = [transport.socket] if transport.holds_back else []
+            ready_now = select.select([transport.socket], more, [], max(0.0, next_s - time.monotonic()))
             assert any(ready_now) or sent < pace.messages, f"{len(waiting)} sends were not answered"
     finally:
-        plug.close()
+        transport.close()
 
 
-def _greet(plug: UnixTransport, requests: PendingRequests, encode: Callable[[Mapping[str, Any]], bytes]) -> None:
+def _greet(transport: UnixTransport, requests: PendingRequests, encode: Callable[[Mapping[str, Any]], bytes]) -> None:
     """The wire is open once a first request was answered."""
     command, body, *_ = commands.hello()
     _, frames = requests.request(command, encode(body), time.monotonic(), _WAIT_S)
-    plug.send(frames)
+    transport.send(frames)
     give_up_s = time.monotonic() + _WAIT_S
     while requests:
-        for received in plug.receive(1.0):
+        for received in transport.receive(1.0):
             requests.receive(received)
         assert time.monotonic() < give_up_s, "the broker does not answer"
 
@@ -191,7 +191,7 @@ def watch(job: Watch, ready: Callable[[], None]) -> dict[str, float]:
 
 class Crew:
     """Processes that work at the same time: each of `jobs` is given to `work` in a process of its own, which calls
-    what it gets as its second argument once it is ready, and goes on when all are and `begin` was called.
+    its second argument once it is ready, and continues when all are ready and `begin` was called.
 
     `stopping` is set by `stop`, for work that has no end of its own: then it is the third argument.
     """

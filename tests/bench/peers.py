@@ -306,7 +306,7 @@ def _until(answers: Callable[[], object], process: subprocess.Popen[bytes]) -> N
     for _ in range(200):
         if process.poll() is not None:
             raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
-        with contextlib.suppress(Exception):  # whatever the peer's client calls "not yet"
+        with contextlib.suppress(Exception):  # any error by which the peer's client says "not ready yet"
             answers()
             return
         time.sleep(0.05)

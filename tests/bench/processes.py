@@ -10,16 +10,16 @@ from typing import NamedTuple
 
 
 class Cpu(NamedTuple):
-    """CPU time in us: of the broker's main loop, of libzmq's threads, of the filer."""
+    """CPU time in us: of the broker's main loop, of libzmq's threads, of the spool writer."""
 
     loop: float
     sockets: float
-    filer: float
+    writer: float
 
     @property
     def whole(self) -> float:
         """Of the process."""
-        return self.loop + self.sockets + self.filer
+        return self.loop + self.sockets + self.writer
 
     def each(self, before: Cpu, count: int) -> Cpu:
         """What was used since `before`, a `count`th of it."""
@@ -28,10 +28,10 @@ class Cpu(NamedTuple):
 
 def cpu_us(pid: int) -> Cpu:
     """What a broker has used so far, to the ns: /proc/PID/stat counts in hundredths of a second."""
-    used = {"loop": 0.0, "sockets": 0.0, "filer": 0.0}
+    used = {"loop": 0.0, "sockets": 0.0, "writer": 0.0}
     for thread in os.listdir(f"/proc/{pid}/task"):
         name = _read(f"/proc/{pid}/task/{thread}/comm")
-        part = "sockets" if name.startswith("ZMQbg") else "loop" if int(thread) == pid else "filer"
+        part = "sockets" if name.startswith("ZMQbg") else "loop" if int(thread) == pid else "writer"
         used[part] += int(_read(f"/proc/{pid}/task/{thread}/schedstat").split()[0]) / 1000
     return Cpu(**used)
 

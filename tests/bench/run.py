@@ -1,4 +1,4 @@
-"""`just bench`: the figures that the issues name, each beside what the machine itself can do.
+"""`just bench`: the figures of this product, each beside the same measurement of the bare machine.
 
 Rule: real broker, real clients in processes of their own, every send durable before its answer. Prints a table;
 a whole run also writes docs/performance.md, and one that broke off can be gone on with (`--go-on`). `--json FILE`
@@ -75,7 +75,7 @@ class Bench:
             "MAESTRO_DATA_DIR": self.data,
             "MAESTRO_RUNTIME_DIR": tempfile.mkdtemp(prefix="mbr-"),
             "MAESTRO_RATE_LIMIT": "0",
-            "MAESTRO_PENDING_MAX": "1000000",  # nobody reads what the loads send
+            "MAESTRO_PENDING_MAX": "1000000",  # the loads' mail is never read
             "MAESTRO_CONFIG": os.path.join(self.scratch, "config.toml"),  # none
         }
         self.endpoints = broker_process.ensure(self.data, self.environ, autostart=True)
@@ -105,7 +105,7 @@ class Bench:
 
 
 def machine(bench: Bench) -> None:
-    """What everything else is compared with."""
+    """The reference figures: disk, socket, files."""
     sync = references.fdatasync_ms(bench.scratch)
     echo = references.echo_ms(bench.environ["MAESTRO_RUNTIME_DIR"])
     bench.figures["fdatasync_p50_ms"] = percentile(sync, 0.5)
@@ -139,7 +139,7 @@ def latency(bench: Bench) -> None:
 
 
 def push(bench: Bench) -> None:
-    """From the sender's `accepted` to the body in a watcher's hand."""
+    """From the sender's `accepted` until a watcher has the body."""
     with bench.client() as operator:
         operator.start_session("push_a", role="orchestrator")
         operator.start_session("push_b")
@@ -177,7 +177,7 @@ def push(bench: Bench) -> None:
 
 
 def poll(bench: Bench) -> None:
-    """A receiver that looks every 250 ms."""
+    """A receiver that polls every 250 ms."""
     with bench.client() as operator:
         operator.start_session("poll_a", role="orchestrator")
         operator.start_session("poll_b")
@@ -210,7 +210,7 @@ def poll(bench: Bench) -> None:
 
 
 def rest(bench: Bench) -> None:
-    """One send at a time over HTTP, on a connection that is kept."""
+    """One send at a time over HTTP, on a kept-alive connection."""
     with bench.client() as operator:
         operator.start_session("rest_a", role="orchestrator")
         operator.start_session("rest_b")
@@ -244,7 +244,7 @@ def rest(bench: Bench) -> None:
 
 
 def _load(arguments: tuple[str, str, int, int, float]) -> tuple[int, float, float, float]:
-    """One client process: so many sends, or for so long. Accepted; begin and end (monotonic); CPU seconds."""
+    """One client process: a number of sends, or seconds. Accepted; begin and end (monotonic); CPU seconds."""
     router, session, count, in_flight, seconds = arguments
     until = time.monotonic() + seconds if seconds else float("inf")
 
@@ -314,7 +314,7 @@ def sustained(bench: Bench) -> None:
 
 
 def commands(bench: Bench) -> None:
-    """What an agent starts all day, as processes."""
+    """Everyday commands, as whole processes."""
     bench.figures |= whole_commands(bench.environ, bench.client, bench.row)
 
 
@@ -407,7 +407,7 @@ def main() -> int:
                 findings.add(Table(name, "As it was printed", ["", "", ""], [list(row) for row in bench.rows]))
             findings.figures |= figures
             if reports:
-                report.keep(findings, DOCS)  # so that a run of an hour which breaks off was not for nothing
+                report.keep(findings, DOCS)  # so that an aborted run of an hour can be continued
         findings.run["load average at the end"] = f"{os.getloadavg()[0]:.2f}"
         if reports:
             report.write(findings, DOCS)

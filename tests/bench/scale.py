@@ -45,7 +45,7 @@ _TURNS = 4
 _SENDS = 800
 _FULL_SECONDS = 60.0
 _MAILBOXES = 100
-# Of the small post office: so many that none is full at the end.
+# Of the small data directory: enough that no mailbox is full at the end.
 _ONES = 10
 _IDLE_SESSIONS = 5_000
 _CONNECTIONS = 1_000
@@ -138,7 +138,7 @@ def scale(bench: Bench) -> None:
                     operator.start_session(name)
         with small.client("one_a") as client:
             control = Sender(small, [("one_a", client)], ones)
-            control.send(_TEXT, sends)  # whatever is done once
+            control.send(_TEXT, sends)  # so that one-time work is not measured
             curves = {
                 "characters of text": _texts(large, control, sends, ones),
                 "connected sessions": _sessions(large, control, sends, crowds),
@@ -262,7 +262,7 @@ def _listen(job: _Listening, ready: Callable[[], None], stopping: Event) -> int:
 
 
 def _stored(bench: Bench, office: Office, control: Sender, sends: int) -> list[Point]:
-    """Mail of the same sender, filed, in a hundred mailboxes; and what is sent goes there as well."""
+    """Mail of the same sender, filed, in a hundred mailboxes; the measured sends go to these, too."""
     points = []
     stored = 0
     receivers = [f"many_{number}" for number in range(_MAILBOXES)]
@@ -294,7 +294,7 @@ def _report(bench: Bench, what: str, points: list[Point]) -> None:
             f"{size:,} {what}: send p50, CPU",
             f"{cost.p50_ms:.3f} ms, {cost.cpu.whole:.0f} us",
             f"x {multiples[0]:.2f}, x {multiples[1]:.2f} of the small one; "
-            f"loop {cost.cpu.loop:.0f}, sockets {cost.cpu.sockets:.0f}, filer {cost.cpu.filer:.0f} us",
+            f"loop {cost.cpu.loop:.0f}, sockets {cost.cpu.sockets:.0f}, writer {cost.cpu.writer:.0f} us",
         )
     found = []
     for name, unit in (("send p50", "p50"), ("CPU", "cpu")):
@@ -306,7 +306,7 @@ def _report(bench: Bench, what: str, points: list[Point]) -> None:
         bench.figures |= {f"scale_{key}_{unit}_slope": steep, f"scale_{key}_{unit}_ratio": grows}
         found.append(f"{name}: slope {steep:+.3f}, x {grows:.2f} from the first to the last, the size x {sizes:,.0f}")
     bench.row(f"  by {what}", "", "; ".join(found))
-    head = [what, "send p50 ms", "x small", "CPU us a message", "x small", "loop us", "sockets us", "filer us"]
+    head = [what, "send p50 ms", "x small", "CPU us a message", "x small", "loop us", "sockets us", "writer us"]
     text = f"{'; '.join(found)}. `x small`: beside a small post office, in turns."
     bench.findings.add(Table(PART, f"A message's cost by {what}", head, rows, text))
     bench.findings.add(

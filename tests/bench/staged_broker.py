@@ -1,9 +1,9 @@
 """Staged broker: the broker as it is, with a clock at the border of each of its stages.
 
 Rule: nothing in the broker knows of it. A stage's time is its own, without that of the stages inside it, so that all
-stages of a thread add up to its life. The line `begin` on standard input begins a count anew, any other writes the
+stages of a thread add up to its life. The line `begin` on standard input restarts the count, any other writes the
 one that is there to the file of `--out`. The main loop is measured by the wall clock, since it waits for the disk;
-the filer by its own CPU time, since what it waits for is mostly the main loop.
+the spool writer by its own CPU time, since it mostly waits for the main loop.
 """
 
 from __future__ import annotations
@@ -63,20 +63,20 @@ LOOP: list[tuple[Any, str, str]] = [
     (LocalListener, "reply", "reply: frames"),
     (LocalListener, "flush", "reply: send"),
     (notices, "publish", "publish"),
-    (WriteBehindQueue, "put", "hand over to the filer"),
-    (WriteBehindQueue, "take_filed", "hand over to the filer"),
+    (WriteBehindQueue, "put", "hand over to the spool writer"),
+    (WriteBehindQueue, "take_filed", "hand over to the spool writer"),
     (ExpiryTask, "turn", "upkeep"),
     (Loop, "_tick", "upkeep"),
     (CommitPipeline, "submit", "the loop itself"),
     (Loop, "turn", "the loop itself"),
 ]
-FILER: list[tuple[Any, str, str]] = [
+WRITER: list[tuple[Any, str, str]] = [
     (Spool, "write_message", "file: the message"),
     (Spool, "link_sent", "file: the sender's link"),
     (Timeline, "append", "file: the audit"),
     (spool_writer, "event", "file: the audit"),
     (Checkpoint, "apply", "file: counters"),
-    (spool_writer.SpoolWriter, "_file", "file: the filer itself"),
+    (spool_writer.SpoolWriter, "_file", "file: the spool writer itself"),
 ]
 
 
@@ -146,8 +146,8 @@ def main() -> int:
     """The broker's life; the arguments after `--out FILE` are its own."""
     out = sys.argv[2]
     del sys.argv[1:3]
-    clocks = {"loop": Clock(time.perf_counter_ns), "filer": Clock(time.thread_time_ns)}
-    for name, places in (("loop", LOOP), ("filer", FILER)):
+    clocks = {"loop": Clock(time.perf_counter_ns), "writer": Clock(time.thread_time_ns)}
+    for name, places in (("loop", LOOP), ("writer", WRITER)):
         for owner, function, stage in places:
             is_first = function in ("turn", "_file")
             setattr(owner, function, clocks[name].timed(getattr(owner, function), stage, is_first=is_first))

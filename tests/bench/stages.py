@@ -1,4 +1,4 @@
-"""Stages: where the microseconds of a message go, in the broker's main loop and in its filer.
+"""Stages: the cost of a message in microseconds, step by step, in the broker's main loop and in its spool writer.
 
 Rule: the real broker under real clients, with a clock at the border of each stage (`staged_broker`). The clocks
 themselves take a few microseconds a message, which fall into the stages that they stand around: the shares count, and
@@ -61,14 +61,14 @@ def stages(bench: Bench) -> None:
         found = {scene: office.play(scene, max(bench.burst // scene.share, 64)) for scene in SCENES}
     finally:
         office.stop()
-    for thread in ("loop", "filer"):
+    for thread in ("loop", "writer"):
         names = {name for scene in SCENES for name in found[scene][thread]} - {_WAIT}
         ordered = sorted(names, key=lambda name: -sum(found[scene][thread].get(name, 0.0) for scene in SCENES))
         rows: list[list[Any]] = [
             [name, *(found[scene][thread].get(name, 0.0) for scene in SCENES)] for name in ordered
         ]
         rows.append(["in all", *(sum(row[place] for row in rows) for place in range(1, len(SCENES) + 1))])
-        whose = "the main loop, by the wall clock" if thread == "loop" else "the filer, by its CPU time"
+        whose = "the main loop, by the wall clock" if thread == "loop" else "the spool writer, by its CPU time"
         bench.findings.add(
             Table(
                 "profile",
@@ -126,13 +126,13 @@ class _Office:
         while not os.path.exists(self._out):
             time.sleep(0.01)
         with open(self._out, encoding="utf-8") as file:
-            told = json.load(file)
+            clocks = json.load(file)
         os.unlink(self._out)
         observer.close(0)
         context.term()
         return {
             thread: {name: ns / 1000 / count for name, ns in clock["spent_ns"].items() if name != _WAIT}
-            for thread, clock in told.items()
+            for thread, clock in clocks.items()
         }
 
     def _send(self, scene: Scene, count: int) -> None:

@@ -84,7 +84,7 @@ def _sends(bench: Bench, goes_on: Callable[[int], bool]) -> list[float]:
             result = client.send("sweep_b", "x" * 512)
             times.append((time.perf_counter() - began) * 1000)
             sent.append(result["id"])
-            # Paced: without a gap the filer waits, and the sweep with it, so that nothing would be measured.
+            # Paced: without a gap the spool writer waits, and the sweep with it, so that nothing would be measured.
             time.sleep(_PAUSE_S)
             if len(sent) == _DELETED_AT_ONCE:  # or the mailbox is full
                 receiver.delete(sent)
@@ -104,7 +104,7 @@ def old_message(data: str, receiver: str, number: int) -> None:
     }
     message |= {"seq": number // MAILBOXES + 1, "createdAt": at_ms, "deliveredAt": at_ms}
     mailbox = os.path.join(data, "messages", "by-receiver", receiver)
-    os.makedirs(mailbox, mode=0o700, exist_ok=True)  # the filer may come to it later
+    os.makedirs(mailbox, mode=0o700, exist_ok=True)  # the spool writer may come to it later
     path = os.path.join(mailbox, f"o{number}.json")
     with open(path, "w", encoding="utf-8") as file:
         json.dump(message, file)

@@ -47,8 +47,8 @@ def test_the_whole_part() -> None:
     assert all(math.isfinite(figure) for figure in bench.figures.values())
 
 
-def test_whoever_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In every table, with how to install it; we are measured all the same."""
+def test_a_messenger_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every table says how to install it; Maestro is measured all the same."""
     monkeypatch.setattr("bench.mailboxes.path_of", lambda program: path_of(program) if program == "maestro" else None)
     bench = Bench(None, seconds=1.0, burst=0, messages=0)
     try:
@@ -69,7 +69,7 @@ def _column(table: Table, names: set[str]) -> set[object]:
     return {row[1] for row in table.rows if row[0] in names}
 
 
-def test_what_was_synced_when_it_was_told() -> None:
+def test_the_syncs_before_the_answer() -> None:
     """Of all processes; a call that failed or is under way does not count, nor does a write elsewhere."""
     trace = [
         '20 execve("/bin/send", ["send"], 0x1 /* 3 vars */) = 0',

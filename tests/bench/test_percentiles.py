@@ -77,7 +77,7 @@ def test_the_whole_part(bench: Bench) -> None:
 
 @pytest.mark.long
 def test_checkpoints_happen_behind_the_sends(bench: Bench) -> None:
-    """By the broker's own account, and as often as its file of heads is replaced."""
+    """By the broker's own count, which equals how often the file `heads` is replaced."""
     background = Checkpoints(bench)
     heads = os.path.join(bench.data, "heads")
     background.begin()

@@ -32,7 +32,7 @@ DEPTHS = (1, 16, 64, 256)
 # Of a full burst: at depth 1 nothing piles up, so fewer tell as much.
 _DEPTH_1_SHARE = 5
 _TURNS = 2
-# So many requests make up what is in flight in batches: the client makes one while the broker does another.
+# Requests in flight with batches: the client prepares one while the broker handles another.
 _REQUESTS = 4
 # Up to here all go in one request, as in a pipeline of Redis's: four of four are more commits for no gain.
 _ONE_REQUEST = 16

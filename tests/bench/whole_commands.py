@@ -1,6 +1,6 @@
-"""Whole commands: what an agent waits for when it starts one, beside a bare interpreter.
+"""Whole commands: how long an agent waits for one, beside a bare interpreter.
 
-Rule: real processes, one of each in turn, so that whatever slows the machine slows all of them; medians, and each
+Rule: real processes, one of each in turn, so that other load on the machine slows all of them; medians, and each
 one's difference from `python3 -c pass` in the same run. The interpreter may keep its bytecode, as an installed one
 does.
 """
@@ -28,7 +28,7 @@ HELP_BAR_MS = 200.0
 def whole_commands(
     environ: Mapping[str, str], client: Callable[[str | None], Client], row: Callable[[str, str, str], None]
 ) -> dict[str, float]:
-    """Run each command ROUNDS times; the medians in ms, by name. `row` is told each."""
+    """Run each command ROUNDS times; the medians in ms, by name. `row` gets each of them."""
     maestro = os.path.join(os.path.dirname(sys.executable), "maestro")
     with client(None) as operator:
         for session in ("whole_a", "whole_b", "whole_c"):

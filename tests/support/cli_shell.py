@@ -1,6 +1,6 @@
-"""CLI shell: a shell at a post office of its own, for tests of the command line.
+"""CLI shell: a shell with a data directory of its own, for tests of the command line.
 
-Rule: commands are real processes; the broker that they start ends with the test, by its own pid.
+Rule: commands are real processes; the test ends the broker that they start, by its pid.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Shell:
         return self.environ["MAESTRO_SESSION_ID"]
 
     def run(self, *arguments: str | bytes, stdin: bytes = b"", environ: dict[str, str] | None = None) -> Ran:
-        """`maestro ARGUMENTS`, with more environment on wish."""
+        """Run `maestro ARGUMENTS`, with additional environment variables."""
         done = subprocess.run(
             [sys.executable, "-m", "maestro_cli", *arguments],
             input=stdin,
@@ -86,7 +86,7 @@ class Shell:
         return ran
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
-        """A `maestro` command that goes on; at the latest it ends with the post office."""
+        """Start a `maestro` command and don't wait; it is killed at the end of the test."""
         streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = subprocess.Popen(
             self.start_command(*arguments), env=self.environ, cwd=self.root, **{**streams, **options}
@@ -95,18 +95,18 @@ class Shell:
         return process
 
     def like(self, **environ: str) -> Shell:
-        """Another shell at the same post office, with another environment."""
+        """Another shell on the same data directory, with other environment variables."""
         return Shell(self.root, {**self.environ, **environ}, self._started)
 
     def anonymous(self) -> Shell:
-        """Another shell at the same post office, with nobody's session."""
+        """Another shell on the same data directory, without a session."""
         mine = {name: value for name, value in self.environ.items() if not name.startswith("MAESTRO_SESSION_")}
         return Shell(self.root, mine, self._started)
 
     def session(self, name: str = "", *, role: str = "worker", project: str = "shop") -> Shell:
-        """Another shell at the same post office, with a session of its own.
+        """Another shell on the same data directory, with a session of its own.
 
-        Started through the library, which takes a hundredth of the time of a process.
+        The library starts it, in a hundredth of the time of a process.
         """
         session, token = new_session_id(), new_token()
         with self.anonymous().client() as client:
@@ -119,7 +119,7 @@ class Shell:
         return Client(endpoints.router, Caller.from_environ(self.environ))
 
     def send(self, to: Shell, text: str, **more: Any) -> str:
-        """Send through the library, and the id of what was accepted; `more` as for `Client.send`."""
+        """Send through the library; the id of the accepted message. `more` as for `Client.send`."""
         with self.client() as client:
             return client.send(to.session_id, text, **more)["id"]
 
@@ -141,7 +141,7 @@ class Shell:
         return endpoints.pid
 
     def kill_broker(self) -> None:
-        """SIGKILL, as a crash is; until it is gone, for a dying broker still accepts connections for a moment."""
+        """Kill the broker and wait until it is gone: a dying one still accepts connections for a moment."""
         found = find(self.data)
         assert found is not None
         with BrokerExit(self.data, found) as end:
@@ -150,7 +150,7 @@ class Shell:
 
 
 class Lines:
-    """The lines of a stream, as they come, with somebody waiting for one."""
+    """The lines of a stream as they arrive; a test can wait for one."""
 
     def __init__(self, process: subprocess.Popen[bytes], stream: str = "stdout") -> None:
         self._lines: list[str] = []
@@ -174,7 +174,7 @@ class Lines:
             return list(self._lines)
 
     def _read(self) -> None:
-        # ValueError: the shell has closed the stream of a process that is gone.
+        # ValueError: the shell has closed the stream after the process ended.
         with contextlib.suppress(ValueError):
             for line in self._stream:
                 with self._changed:
@@ -187,7 +187,7 @@ class Lines:
 
 @contextlib.contextmanager
 def open_shell(**environ: str) -> Iterator[Shell]:
-    """A person's shell at a new post office; no broker runs yet."""
+    """The operator's shell on a new data directory; no broker runs yet."""
     # Not pytest's tmp_path: its length leaves no room for a socket's path.
     root = tempfile.mkdtemp(prefix="mst-", dir="/tmp")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MAESTRO_")}
@@ -195,7 +195,7 @@ def open_shell(**environ: str) -> Iterator[Shell]:
         "MAESTRO_DATA_DIR": os.path.join(root, "data"),
         "MAESTRO_RUNTIME_DIR": os.path.join(root, "run"),
         "MAESTRO_CONFIG": os.path.join(root, "config.toml"),
-        # Its port is one for all post offices; who tests the gateway says so.
+        # All data directories share its default port; tests of the gateway override this.
         "MAESTRO_HTTP": "0",
         "COLUMNS": "80",
     }
@@ -204,7 +204,7 @@ def open_shell(**environ: str) -> Iterator[Shell]:
         yield Shell(root, {**clean, **own, **environ}, started)
     finally:
         for process in started:
-            # Kills what still runs, lets the readers of its streams come to their end, and closes them.
+            # Kill what still runs, let the readers of its streams reach their end, and close them.
             process.kill()
             process.wait()
             _close(process)
@@ -216,7 +216,7 @@ def open_shell(**environ: str) -> Iterator[Shell]:
 def _close(process: subprocess.Popen[bytes]) -> None:
     for stream in (process.stdout, process.stderr):
         if stream is not None:
-            # Waits for a thread that is reading it: a buffered reader is locked meanwhile.
+            # This waits for a thread that is reading it, since that thread holds the reader's lock.
             with contextlib.suppress(ValueError):
                 stream.read()
             stream.close()

@@ -94,7 +94,7 @@ class Correspondent(Protocol):
 
 
 class Stepped:
-    """An AsyncClient whose methods wait: a `blocking.Client` to whoever calls it."""
+    """An AsyncClient whose methods wait, so that its callers use it as a `Client`."""
 
     def __init__(self, runner: asyncio.Runner, client: AsyncClient) -> None:
         self._runner = runner

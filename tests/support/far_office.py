@@ -1,11 +1,13 @@
-"""Far office: a post office with a TCP door, and keys to it.
+"""Far office: a broker with a TCP listener, and keys for it.
 
-Rule: on a pair of free ports of loopback unless told otherwise; keys are made as `maestro keys new` makes them.
+Rule: it listens on a pair of free loopback ports unless the test names others; keys are made as
+`maestro keys new` makes them.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -18,15 +20,17 @@ if TYPE_CHECKING:
     from support.post_office import PostOffice
 
 _TRIES = 50
+# Below the ports that Linux gives to outgoing connections, since the test uses the port some time later.
+_PORTS = range(20_000, 32_000)
 
 
 def free_ports() -> int:
     """A port of loopback that is free, as the next one is."""
     for _ in range(_TRIES):
         with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
+            port = secrets.choice(_PORTS)
             try:
+                first.bind(("127.0.0.1", port))
                 second.bind(("127.0.0.1", port + 1))
             except OSError:
                 continue

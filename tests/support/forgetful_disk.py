@@ -81,7 +81,7 @@ class ForgetfulDisk:
             assert file is not None
             start = offset // PAGE * PAGE
             end = -(-(offset + count) // PAGE) * PAGE
-            # The kernel writes whole pages, with whatever else it has in them.
+            # The kernel writes whole pages, with all other data in them.
             path = f"/proc/self/fd/{fd}"
             with open(path, "rb") as cached:
                 cached.seek(start)
@@ -146,7 +146,7 @@ class ForgetfulDisk:
                 self._names[target] = file
         del self._renames[:count]
 
-    def close_files(self) -> None:
+    def release(self) -> None:
         """The process is gone; the machine runs on, and so does its page cache. Call it outside of `under`."""
         for fd in list(self._open):
             os.close(fd)
@@ -157,7 +157,7 @@ class ForgetfulDisk:
 
         Call it outside of `under`.
         """
-        self.close_files()
+        self.release()
         self._settle_names(random.randint(0, len(self._renames)))
         self._renames.clear()
         mood = random.choice(["nothing", "everything", "some"])

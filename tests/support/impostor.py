@@ -1,6 +1,6 @@
-"""Impostor: a peer of a client that is no broker of ours.
+"""Impostor: a server that is not our broker, for clients to meet.
 
-Rule: it answers what it was told to, whatever is asked, and then properly once, so that a client that took a stray
+Rule: it gives prepared answers to any request, and then one proper answer, so that a client that took a stray
 frame for the beginning of the next answer is found out.
 """
 
@@ -13,7 +13,7 @@ import zmq
 
 
 class Impostor:
-    """A ROUTER that answers with what it was told, whatever is asked."""
+    """A ROUTER that gives prepared answers to any request."""
 
     def __init__(self, directory: str, *answers: list[bytes]) -> None:
         os.makedirs(directory, exist_ok=True)

@@ -34,7 +34,7 @@ def fill(directory: str, batches: Sequence[Sequence[bytes]], *, segment_bytes: i
 
 
 def abandon(journal: Journal) -> None:
-    """Let go of a journal as a killed process does: nothing more is written."""
+    """Release a journal as a killed process does: nothing more is written."""
     os.close(journal._fd)
     journal._fd = -1
 
@@ -47,7 +47,7 @@ def bodies(recovery: JournalRecovery) -> list[bytes]:
 
 
 def numbered(count: int, start: int = 1) -> list[bytes]:
-    """Bodies that can be told apart, of several lengths."""
+    """Different bodies of several lengths."""
     return [b"record %d " % number * (1 + number % 4) for number in range(start, start + count)]
 
 

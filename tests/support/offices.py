@@ -1,7 +1,7 @@
-"""Offices: a post office without disk, sockets or clock, for tests of the pure core.
+"""Offices: a broker without disk, sockets or clock, for tests of the pure core.
 
-Rule: what the daemon does around the core, with a dict for the spool and a list for the journal; a crash keeps
-just these two, and a checkpoint is a copy of the heads.
+Rule: it does the daemon's work around the core, with a dict as spool and a list as journal; a crash keeps
+only these two, and a checkpoint is a copy of what was filed.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Office:
             self.commit()
 
     def commit(self) -> None:
-        """The batch under way goes to the journal."""
+        """Append the current batch to the journal."""
         for change in self.state.take_changes():
             body = records.encode(change.record)
             assert records.decode(body) == change.record
@@ -101,7 +101,7 @@ class Office:
         return None
 
     def file(self, count: int | None = None, *, tell: bool = True) -> None:
-        """The filer gets through `count` changes; `tell` the core, or crash before that."""
+        """Write files for `count` changes; `tell` the core, or crash before that."""
         written = self.unfiled[self.untold :][:count]
         for change in written:
             match change.record:
@@ -128,7 +128,7 @@ class Office:
             self.untold = 0
 
     def make_checkpoint(self) -> None:
-        """What is filed is synced."""
+        """Take a checkpoint: what is filed is durable."""
         self.heads.forget_old_sends()
         self.checkpoint = copy.deepcopy(self.heads)
 
@@ -174,7 +174,7 @@ class Office:
         return result
 
     def inbox(self, session: str, **fields: Any) -> list[Message]:
-        """What an inbox shows."""
+        """The messages that an inbox shows."""
         found: list[Message] = self.do(Inbox(who=Identity(session), **fields)).messages
         return found
 
@@ -188,7 +188,7 @@ class Office:
         return [result.status for result in self.do(Delete(who=Identity(session), ids=list(ids))).results]
 
     def expire_due(self) -> None:
-        """What the daemon's tick does for expiry."""
+        """Expire what is due, as the daemon's tick does."""
         for session in self.state.deadlines.due(self.now_ms, 100):
             mailbox = self.state.mailboxes.get(session)
             if mailbox is not None and not mailbox.loaded:
@@ -198,7 +198,7 @@ class Office:
         self.commit()
 
     def sweep(self) -> list[str]:
-        """What the sweeper does, file by file; the sessions that were forgotten."""
+        """Sweep file by file, as the sweeper does; the sessions that were forgotten."""
         for (receiver, message_id), message in list(self.files.items()):
             horizon_ms = self.now_ms - self.policy.keeps_ms(self.state, receiver)
             if retention.changed_ms(message) > horizon_ms:

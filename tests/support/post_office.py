@@ -1,6 +1,6 @@
-"""Post office: a scratch data directory and, when told so, a real broker process that serves it.
+"""Post office: a scratch data directory and, on demand, a real broker process that serves it.
 
-Rule: what a test started is ended by its pid and waited for; nothing is found by name, and nothing outlives a test.
+Rule: a process that a test started is ended by its pid and waited for. None is searched by name or outlives a test.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ STOP_S = 20.0
 
 
 class PostOffice:
-    """`data`, `runtime`: directories of its own. `environ`: what its processes get; `launcher`: a command that the
-    broker's is put behind (strace, prlimit). A test may change both before `start`; no broker runs until then.
+    """`data`, `runtime`: directories of its own. `environ`: what its processes get; `launcher`: a command that
+    starts the broker (strace, prlimit). A test may change both before `start`; no broker runs until then.
     `ended`: the exit status of the last broker that `await_ready` or `wait_end` saw end."""
 
     def __init__(self, root: str, data: str | None = None) -> None:
@@ -85,7 +85,7 @@ class PostOffice:
         self._ready_fd = read_fd
 
     def await_ready(self) -> Endpoints:
-        """Until the broker that `begin` started serves. Raises as `start` does; `ended` has its exit status then."""
+        """Wait until the broker that `begin` started serves. Raises as `start` does, and sets `ended`."""
         assert self._process is not None
         try:
             report = _read_line(self._ready_fd, START_S)
@@ -107,11 +107,11 @@ class PostOffice:
         return self.ended
 
     def stop(self) -> None:
-        """Stop the broker in order, whoever started it; fine if none runs."""
+        """Stop the broker in order, also one that a client started; do nothing if none runs."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL, as a crash is; what it has buffered is lost."""
+        """SIGKILL, like a crash: buffered data is lost."""
         self._end(signal.SIGKILL)
 
     def send_signal(self, number: signal.Signals) -> None:
@@ -120,7 +120,7 @@ class PostOffice:
         self._process.send_signal(number)
 
     def pause(self) -> None:
-        """SIGSTOP: the broker is there and does nothing, until `resume`."""
+        """SIGSTOP: the broker stays and does nothing until `resume`."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -155,17 +155,17 @@ class PostOffice:
                 raise
             finally:
                 self._process = None
-        # One that a client started is nobody's child; its end is seen through a pidfd.
+        # A broker that a client started is no child of this process; a pidfd shows its end.
         found = find(self.data)
         if found is not None:
             end_process(found.pid, number)
 
-    # --- who uses it ---------------------------------------------------------------------------------------
+    # --- its clients ---------------------------------------------------------------------------------------
 
     def client(
         self, session: str | None = None, token: str | None = None, *, timeout_s: float = 10.0, patient: bool = False
     ) -> Client:
-        """A client that speaks for a session, or as the operator; closed with the post office."""
+        """A client of a session, or of the operator; `close` closes it."""
         client = Client(self.router(), Caller(session, token), timeout_s=timeout_s, patient=patient)
         self._clients.append(client)
         return client
@@ -173,7 +173,7 @@ class PostOffice:
     def session(
         self, session: str, *, token: str | None = None, role: str = "worker", project: str | None = None
     ) -> SessionDoc:
-        """Start a session; the operator does it."""
+        """Start a session as the operator."""
         with Client(self.router()) as operator:
             return operator.start_session(session, token=token, role=role, project_id=project)
 
@@ -194,7 +194,7 @@ class PostOffice:
     # --- the end -------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Everything ends and every file goes."""
+        """End every process and remove every file."""
         for client in self._clients:
             client.close()
         try:
@@ -208,7 +208,7 @@ class PostOffice:
 def scratch(data: str | None = None) -> PostOffice:
     """A new one, under a path short enough for sockets (pytest's tmp_path is not); `close` it.
 
-    `data`: the data directory, where it is to be elsewhere; whose it is removes it.
+    `data`: a data directory elsewhere; its owner removes it.
     """
     return PostOffice(tempfile.mkdtemp(prefix="mm-", dir="/tmp"), data)
 
@@ -231,7 +231,7 @@ def end_process(pid: int, number: signal.Signals = signal.SIGTERM) -> None:
 
 
 def eventually(holds: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
-    """Wait until something is so; fails after timeout_s. For what no event tells (a file, a counter)."""
+    """Wait until `holds()`; fails after timeout_s. For conditions without an event (a file, a counter)."""
     give_up_s = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < give_up_s, f"not within {timeout_s:g} s: {what}"

@@ -85,9 +85,8 @@ def _look_up(state: State, sender: Session, outgoing: Outgoing) -> Reads[_Draft]
     except MaestroError as error:
         draft.error = error
         return draft
-    receiver = draft.receiver.session.id
-    if state.mailbox(receiver).may_hold(message_id, id_ms):
-        yield Read("file", receiver, message_id)
+    if state.mailbox(draft.receiver.session.id).may_hold(message_id, id_ms):
+        yield Read("file", draft.receiver.session.id, message_id)
     answered = outgoing.metadata.in_reply_to
     if answered is not None and is_id(answered):
         draft.thread_id = yield from _find_thread(state, sender.id, answered)

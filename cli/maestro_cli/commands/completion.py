@@ -1,6 +1,6 @@
-"""`maestro completion`: the script by which a shell completes commands, options, sessions and messages.
+"""`maestro completion`: a script with which a shell completes commands, options, sessions and messages.
 
-Rule: printed, or with --install put where the shell looks for it; never over a file that is not ours.
+Rule: it is printed, or with --install written where the shell looks for it; never over a file that is not ours.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Examples:
 
 
 def run(
-    shell: Annotated[Shell, Option(name="SHELL", help="Which shell's.")],
+    shell: Annotated[Shell, Option(name="SHELL", help="The shell.")],
     /,
     *,
-    install: Annotated[bool, Option(help="Put it where the shell finds it by itself.")] = False,
-    force: Annotated[bool, Option(help="With --install: also over a file that something else made.")] = False,
+    install: Annotated[bool, Option(help="Write it where the shell finds it by itself.")] = False,
+    force: Annotated[bool, Option(help="With --install: also replace a file that another program made.")] = False,
 ) -> int:
     """Print the completion script of a shell."""
     text = script(shell)
@@ -45,10 +45,10 @@ def run(
         streams.say(f"Wrote {path}.")
     if shell == "zsh":
         directory = os.path.dirname(_places(shell, os.environ)[0])
-        streams.say(f"In ~/.zshrc, before compinit, have: fpath=({directory} $fpath)")
+        streams.say(f"In ~/.zshrc, before compinit, add: fpath=({directory} $fpath)")
     elif shell == "bash":
         streams.say("New shells complete maestro where the package bash-completion is installed.")
-        streams.say("Without it, have in ~/.bashrc: source <(maestro completion bash)")
+        streams.say("Without it, add to ~/.bashrc: source <(maestro completion bash)")
     else:
         streams.say("New shells complete maestro.")
     return 0
@@ -76,7 +76,7 @@ def _write(path: str, text: str, *, force: bool) -> None:
     except FileNotFoundError:
         is_ours = True
     if not (is_ours or force):
-        raise MaestroError("INVALID", f"{path} was made by something else", "Add --force to replace it.")
+        raise MaestroError("INVALID", f"{path} was made by another program", "Add --force to replace it.")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)

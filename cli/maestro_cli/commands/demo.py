@@ -1,6 +1,6 @@
-"""`maestro demo`: the whole post office at work, in a scratch directory.
+"""`maestro demo`: the whole system at work, in a scratch directory.
 
-Rule: nothing is said that was not seen. Each step is checked where its effect is (a process's output, a reply, a
+Rule: it reports only what it has observed. Each step is checked where its effect is (a process's output, a reply, a
 file), and a step that did not happen ends the demo with a non-zero exit.
 """
 
@@ -29,7 +29,7 @@ Examples:
   maestro demo --keep"""
 
 
-def run(*, keep: Annotated[bool, Option(help="Leave the directory, to look around in it.")] = False) -> int:
+def run(*, keep: Annotated[bool, Option(help="Keep the directory.")] = False) -> int:
     """Run the demo."""
     from maestro_cli.demo.play import Play
     from maestro_cli.demo.stage import Stage, StepFailed

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from maestro_cli.options import Option
 
 DETAILS = """\
-It changes nothing and shows no mail; the hooks of your agents are tried in a
-post office made for it. Exit code 0 when all is well or there are only
-warnings, 1 when something failed.
+It changes nothing and shows no mail; the hooks of your agents are tried with a
+broker of its own. Exit code 0 when every check passed or gave a warning, 1 when
+one failed.
 
 Examples:
   maestro doctor
@@ -31,7 +31,7 @@ def run(
         bool, Option(name="--json", help='Print {"state", "findings": [{"name", "state", "what", "repair"}]}.')
     ] = False,
 ) -> int:
-    """Look whether everything is well."""
+    """Check the installation."""
     from maestro_cli.doctor import checks
     from maestro_cli.doctor.findings import worst
     from maestro_cli.output.render import plain

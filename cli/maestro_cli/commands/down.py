@@ -1,6 +1,6 @@
-"""`maestro down`: stop the broker and the HTTP gateway, and wait until they are gone.
+"""`maestro down`: stop the broker and the HTTP gateway, and wait until they have ended.
 
-Rule: gone means that its process has ended, so that the next `maestro up` finds the data directory free.
+Rule: ended means that the process has exited, so that the next `maestro up` finds the data directory free.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from maestro_cli.options import Option
 
 DETAILS = """\
-Nothing is lost: what was accepted is on disk. With none running it says so,
+Nothing is lost: every accepted message is on disk. If none runs, it reports so,
 exit code 0.
 
 Examples:
   maestro down
   maestro down && maestro up --set rate_limit=600"""
 
-_PATIENCE_S = 30.0
+_STOP_TIMEOUT_S = 30.0
 
 
 def run(
@@ -36,7 +36,7 @@ def run(
 
     context = CommandContext.here()
     context.check_local("stop")
-    # First: it would start another broker for the next request that finds none.
+    # First: the gateway would start another broker for its next request.
     gateway = gateway_process.stop(context.data)
     if gateway is not None and not as_json:
         streams.say(f"The HTTP gateway (pid {gateway.pid}) has stopped.")
@@ -46,18 +46,18 @@ def run(
         return 0
     with BrokerExit(context.data, endpoints) as end:
         try:
-            with Client(endpoints.router, context.as_operator().caller, timeout_s=_PATIENCE_S) as client:
+            with Client(endpoints.router, context.as_operator().caller, timeout_s=_STOP_TIMEOUT_S) as client:
                 client.shutdown()
         except MaestroError:
-            # An end without an answer is an end all the same.
+            # A broker that ended without an answer has ended, too.
             if context.running() is not None:
                 raise
-        if not end.wait(_PATIENCE_S):
+        if not end.wait(_STOP_TIMEOUT_S):
             raise MaestroError(
                 "TIMEOUT",
-                f"the broker (pid {endpoints.pid}) was told to stop and has not ended within {_PATIENCE_S:g} s",
-                f"{context.data}/logs/broker.log says what it is doing; `kill {endpoints.pid}` asks again.",
+                f"the broker (pid {endpoints.pid}) was asked to stop and has not ended within {_STOP_TIMEOUT_S:g} s",
+                f"{context.data}/logs/broker.log shows what it is doing; `kill {endpoints.pid}` asks again.",
             )
-    told = {"stopped": True, "pid": endpoints.pid}
-    streams.say(streams.json_line(told) if as_json else f"The broker (pid {endpoints.pid}) has stopped.")
+    report = {"stopped": True, "pid": endpoints.pid}
+    streams.say(streams.json_line(report) if as_json else f"The broker (pid {endpoints.pid}) has stopped.")
     return 0

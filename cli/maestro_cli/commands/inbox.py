@@ -6,7 +6,6 @@ Rule: it checks the arguments and looks whether there is mail; `inbox.listing` p
 from __future__ import annotations
 
 from maestro_cli.context import CommandContext
-from maestro_cli.inbox import no_mail
 from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
 
     from maestro_cli.inbox.page import Marking
     from maestro_cli.options import Option
+    from maestro_clients.one_shot_client import AnyClient
+    from maestro_schemas.documents import InboxDoc
 
 DETAILS = """\
 A message is marked delivered after it was printed. `maestro message read ID`,
@@ -98,23 +99,35 @@ def run(
         )
         return watching.run()
     with context.client() as client:
-        page = no_mail.first(client, unread=unread)
+        statuses = ["pending", "delivered"] if unread else ["pending"]
+        page = first_message(client, statuses)
         if page is None:
             if not quiet:
                 from maestro_cli.output import streams
 
-                streams.say(no_mail.text(unread=unread, as_json=as_json))
+                nothing = "No unread messages." if unread else "No new messages."
+                streams.say('{"messages": [], "count": 0, "hasMore": false}' if as_json else nothing)
             return 0
         from maestro_cli.inbox import listing
 
-        chars_max = page["printCharsMax"]
         return listing.show(
             client,
             context.environ,
             marking,
-            chars_max,
+            statuses,
+            chars_max=page["printCharsMax"],
             count_max=count_max,
-            unread=unread,
             quiet=quiet,
             as_json=as_json,
         )
+
+
+def first_message(client: AnyClient, statuses: list[str]) -> InboxDoc | None:
+    """A page of one message with the broker's `printCharsMax`, or None where there is no mail.
+
+    It is read without a lease, which changes nothing and also finds mail that another reader holds. The mailbox's
+    marker `.pending` would not do: mail that a hook has offered is still pending, and without a broker, or for an
+    ended session, the answer is an error.
+    """
+    page = client.inbox(status=statuses, limit=1, people=True)
+    return page if page["messages"] or page["hasMore"] else None

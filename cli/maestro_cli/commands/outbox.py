@@ -1,6 +1,6 @@
-"""`maestro outbox`: what waits for a broker to be sent.
+"""`maestro outbox`: the messages that wait for a broker.
 
-Rule: read from the files themselves, so it works with the broker down; a sender's token is never shown.
+Rule: it reads the files themselves, so it works without a broker; a sender's token is never shown.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from maestro_schemas.outbox_entry import OutboxEntry
 
 DETAILS = """\
-A running broker looks into the outbox by itself, once a second; --replay
-starts one if none runs. What was refused for good stays here with its reason:
-`maestro message retry ID` sends it again, and removing the file forgets it.
-With the broker on another machine (MAESTRO_BROKER), the next command that
-reaches it sends what waits here.
+A running broker reads the outbox by itself, once a second; --replay starts a
+broker if none runs. A message that was refused for good stays here with the
+reason: `maestro message retry ID` sends it again, and removing the file drops
+it. With the broker on another machine (MAESTRO_BROKER), the next command that
+reaches it sends the waiting messages.
 
 Examples:
   maestro outbox
@@ -32,7 +32,7 @@ _PREVIEW_CHARS = 60
 
 def run(
     *,
-    replay: Annotated[bool, Option(help="Have it sent now.")] = False,
+    replay: Annotated[bool, Option(help="Send the waiting messages now.")] = False,
     as_json: Annotated[
         bool, Option(name="--json", help='Print {"waiting": [...], "failed": [...]} as JSON.')
     ] = False,

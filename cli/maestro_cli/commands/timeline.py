@@ -1,6 +1,7 @@
 """`maestro timeline`: what happened, without any message text.
 
-Rule: the newest lines, oldest of them first; a session sees its own, an orchestrator its project's, a person all.
+Rule: the newest lines, the oldest of them first. A session sees its own lines, an orchestrator its project's, the
+operator all.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
     from maestro_cli.options import Option
 
 DETAILS = """\
-A time is how long ago (1h, 30m), a day (2026-11-22) or a moment in local time
-(2026-11-22T10:00). Events go by their names or last words: expired, refused,
-delivered, session.ended; `message` and `session` are all of a kind.
+A time is a duration before now (1h, 30m), a day (2026-11-22) or a moment in
+local time (2026-11-22T10:00). An event is named by its name or its last word:
+expired, refused, delivered, session.ended; `message` and `session` are groups.
 
 Examples:
   maestro timeline
@@ -33,13 +34,13 @@ _DEFAULT_LINES = 50
 
 def run(
     *,
-    session: Annotated[str | None, Option(metavar="SESSION", help="Only what concerns this session.")] = None,
-    message: Annotated[str | None, Option(metavar="ID", help="Only what concerns this message.")] = None,
-    event: Annotated[list[str] | None, Option(metavar="NAME", help="Only such events; may be repeated.")] = None,
-    since: Annotated[str | None, Option(metavar="TIME", help="Only what happened from then on.")] = None,
-    until: Annotated[str | None, Option(metavar="TIME", help="Only what happened before.")] = None,
+    session: Annotated[str | None, Option(metavar="SESSION", help="Only lines about this session.")] = None,
+    message: Annotated[str | None, Option(metavar="ID", help="Only lines about this message.")] = None,
+    event: Annotated[list[str] | None, Option(metavar="NAME", help="Only these events; may be repeated.")] = None,
+    since: Annotated[str | None, Option(metavar="TIME", help="Only lines from this time on.")] = None,
+    until: Annotated[str | None, Option(metavar="TIME", help="Only lines before this time.")] = None,
     limit: Annotated[
-        int, Option(metavar="N", help=f"How many lines at most. Default: {_DEFAULT_LINES}.")
+        int, Option(metavar="N", help=f"Show at most N lines. Default: {_DEFAULT_LINES}.")
     ] = _DEFAULT_LINES,
     after: Annotated[
         int | None,
@@ -48,7 +49,7 @@ def run(
         ),
     ] = None,
     follow: Annotated[
-        bool, Option(name=["--follow", "-f"], help="Go on with new lines as they come, until Ctrl-C.")
+        bool, Option(name=["--follow", "-f"], help="Then show new lines as they come, until Ctrl-C.")
     ] = False,
     as_json: Annotated[bool, Option(name="--json", help="Print one JSON object per line.")] = False,
 ) -> int:
@@ -61,13 +62,13 @@ def run(
     until_ms = None if until is None else moment_ms("--until", until)
     words = tuple(word for given in event or () for word in given.split(",") if word.strip())
     with context.client() as client:
-        # By its name too; and a session that there is not is told, rather than that nothing happened to it.
+        # A name is allowed, too. An unknown session is an error, not an empty timeline.
         party = None if session is None else client.session(session)["id"]
         wanted = timeline_view.TimelineQuery(party, message, words, since_ms, until_ms, after, limit)
         found = timeline_view.find(client, wanted)
         topic = party
         if follow and topic is None and context.caller.session is not None:
-            # A session is woken by what is its own; an orchestrator, like a person, by everybody's.
+            # A session subscribes to its own events; an orchestrator, like the operator, to all.
             own = client.session()
             topic = None if own["role"] == "orchestrator" else own["id"]
     for line in found.events:

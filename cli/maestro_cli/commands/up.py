@@ -1,6 +1,6 @@
 """`maestro up`: start the broker, unless it runs already.
 
-Rule: settings belong to a start. Given for a broker that runs already they are refused rather than dropped.
+Rule: settings are read when a broker starts. Given for a running broker they are refused, not ignored.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 DETAILS = """\
 Every command that needs a broker starts one by itself (unless
-MAESTRO_AUTOSTART=0); this one is for settings, for --foreground, and for being
-sure. `maestro status` lists every setting.
+MAESTRO_AUTOSTART=0). This command is for settings, for --foreground, and to
+make sure that one runs. `maestro status` lists every setting.
 
 Examples:
   maestro up
@@ -46,19 +46,17 @@ def run(
     ] = None,
     http_port: Annotated[
         int | None,
-        Option(
-            help="Where the gateway listens; 0 picks a free port. 4568 unless you or MAESTRO_HTTP_PORT say otherwise."
-        ),
+        Option(help="The gateway's port; 0 picks a free one. Default: MAESTRO_HTTP_PORT, else 4568."),
     ] = None,
     http_host: Annotated[
         str | None,
-        Option(help="The gateway's address; any but a loopback one makes a token necessary for every session."),
+        Option(help="The gateway's address; with any but a loopback one, every session needs a token."),
     ] = None,
     tcp: Annotated[
         str | None,
         Option(
             metavar="HOST:PORT",
-            help="Serve other machines too, encrypted (CURVE), for who has a key; takes the next port as well. "
+            help="Serve other machines too, encrypted (CURVE), with one key for each; uses the next port as well. "
             "MAESTRO_TCP does the same.",
         ),
     ] = None,
@@ -78,7 +76,11 @@ def run(
         raise MaestroError(
             "DATA_DIR_LOCKED",
             f"a broker (pid {running.pid}) runs already for {context.data}, and "
-            + ("settings are read only at a start" if chosen or tcp is not None else "it is not this terminal's"),
+            + (
+                "settings are read only at a start"
+                if chosen or tcp is not None
+                else "it does not run in this terminal"
+            ),
             "Run `maestro down` first, then this command again.",
         )
     if foreground:
@@ -93,15 +95,15 @@ def run(
             streams.say(_for_other_machines(far.removeprefix("tcp://")))
     gateway = gateway_request.ensure(context, wanted) if wanted is not None else None
     if as_json:
-        told = {"started": running is None, "pid": broker.pid, "version": broker.version, "dataDir": context.data}
-        streams.say_json(told | ({"http": gateway.url} if gateway is not None else {}))
+        report = {"started": running is None, "pid": broker.pid, "version": broker.version, "dataDir": context.data}
+        streams.say_json(report | ({"http": gateway.url} if gateway is not None else {}))
     elif gateway is not None:
         streams.say(f"HTTP: {gateway.url} (pid {gateway.pid}); {gateway.url}/docs describes it.")
     return 0
 
 
 def _chosen(settings: list[str]) -> dict[str, str]:
-    """Name to value; judged here, so that a wrong one is told before anything starts. Raises MaestroError
+    """Name to value; checked here, so that a wrong one is reported before anything starts. Raises MaestroError
     BAD_SETTING."""
     from maestro_schemas.limits import resolve
 
@@ -123,8 +125,8 @@ def _for_other_machines(address: str) -> str:
     host, _, port = address.rpartition(":")
     named = socket.gethostname() if host in ("0.0.0.0", "*", "[::]") else host  # noqa: S104 - a comparison
     return (
-        f"Other machines: {address} (and the port after it), encrypted, for who has a key. On this machine:\n"
-        "  maestro keys new NAME --out maestro.key    and take that file to the other machine, in private. There:\n"
+        f"Other machines: {address} (and the port after it), encrypted, with one key for each. On this machine:\n"
+        "  maestro keys new NAME --out maestro.key    and copy that file to the other machine, in private. There:\n"
         f"  export MAESTRO_BROKER=tcp://{named}:{port} MAESTRO_KEY_FILE=$PWD/maestro.key"
     )
 
@@ -137,4 +139,4 @@ def _become_the_broker(context: CommandContext, settings: Mapping[str, str], tcp
     if tcp is not None:
         command += ["--tcp", tcp]
     sys.stdout.flush()
-    os.execve(sys.executable, command, environ)  # noqa: S606 - no shell is wanted: the broker takes this process's place
+    os.execve(sys.executable, command, environ)  # noqa: S606 - no shell: the broker replaces this process

@@ -17,7 +17,7 @@ from .state_files import SessionLink
 
 if TYPE_CHECKING:
     from maestro_cli.context import CommandContext
-    from maestro_clients.client import Client
+    from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import SessionDoc
 
     from .agents import Agent
@@ -67,7 +67,7 @@ def starting(context: CommandContext, agent: Agent, hook_input: HookInput, pid: 
 
 
 def begin(
-    client: Client, context: CommandContext, agent: Agent, hook_input: HookInput, link: SessionLink
+    client: AnyClient, context: CommandContext, agent: Agent, hook_input: HookInput, link: SessionLink
 ) -> SessionDoc:
     """Keep the link, and make its session alive at the broker. `client` speaks for the session.
 
@@ -99,7 +99,7 @@ def _is_of_another_agent(
 
 
 def _touch_or_start(
-    client: Client, context: CommandContext, agent: Agent, hook_input: HookInput, link: SessionLink
+    client: AnyClient, context: CommandContext, agent: Agent, hook_input: HookInput, link: SessionLink
 ) -> SessionDoc:
     facts: dict[str, Any] = {"agent": agent.name, "cwd": hook_input.directory or None, "pid": link.pid or None}
     if not link.made:
@@ -116,7 +116,7 @@ def _touch_or_start(
 
 
 def _start(
-    client: Client,
+    client: AnyClient,
     context: CommandContext,
     agent: Agent,
     hook_input: HookInput,

@@ -18,7 +18,7 @@ from . import agents
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from maestro_clients.client import Client
+    from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import SessionDoc
 
     from .agents import Agent
@@ -172,18 +172,21 @@ def _show_mail(call: HookCall, hook_input: HookInput, context: CommandContext) -
             work_status.report_idle(client, context.data, link.session)
 
 
-def _connect(context: CommandContext, link: SessionLink) -> Client:
+def _connect(context: CommandContext, link: SessionLink) -> AnyClient:
     """The one connection of a hook call, which speaks for the session. Starts the broker if that is allowed.
 
-    Raises MaestroError.
+    The connection of the fast path imports less. Raises MaestroError.
     """
+    own = CommandContext(context.environ, context.data, link.session, link.token)
+    found = own.one_shot(timeout_s=_ANSWER_S)
+    if found is not None:
+        return found
     from maestro_clients.processes.broker_process import connect
-    from maestro_clients.protocol.callers import Caller
 
     return connect(
         context.data,
         context.environ,
-        Caller(link.session, link.token),
+        own.caller,
         autostart=context.autostart,
         timeout_s=_START_S,
         call_timeout_s=_ANSWER_S,

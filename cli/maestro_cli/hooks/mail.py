@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from maestro_clients.client import Client
+    from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import InboxDoc, ItemResultDoc
 
     from .context_text import AgentFormat
@@ -36,7 +36,7 @@ _LEASE_MS = 5_000
 class HookMail:
     """One hook call's access to the mailbox that `client` speaks for."""
 
-    def __init__(self, client: Client, agent_format: AgentFormat, via: str) -> None:
+    def __init__(self, client: AnyClient, agent_format: AgentFormat, via: str) -> None:
         """`via`: the name that receipts give to this hook."""
         from maestro_clients.protocol.new_ids import new_session_id
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from . import state_files
 
 if TYPE_CHECKING:
-    from maestro_clients.client import Client
+    from maestro_clients.one_shot_client import AnyClient
     from maestro_clients.protocol.callers import Caller
 
 _IDLE = "idle"
 _WORKING = "working"
 
 
-def report_working(client: Client, data: str, session: str) -> None:
+def report_working(client: AnyClient, data: str, session: str) -> None:
     """Report once a turn that the session works. `client` speaks for the session. Raises MaestroError and OSError."""
     if state_files.is_working(data, session):
         return
@@ -28,7 +28,7 @@ def report_working(client: Client, data: str, session: str) -> None:
         client.touch_session(session, status=_WORKING)
 
 
-def report_idle(client: Client, data: str, session: str, *, caller: Caller | None = None) -> None:
+def report_idle(client: AnyClient, data: str, session: str, *, caller: Caller | None = None) -> None:
     """Report that the turn is over. `client` or `caller` speaks for the session. Raises MaestroError."""
     if client.session(session, caller=caller)["status"] == _WORKING:
         client.touch_session(session, status=_IDLE, caller=caller)

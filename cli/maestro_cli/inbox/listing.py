@@ -15,7 +15,6 @@ from maestro_clients.protocol.commands import DEFAULT_LEASE_MS
 from maestro_clients.protocol.new_ids import new_session_id
 from maestro_schemas.errors import MaestroError
 
-from .no_mail import STATUSES_NEW, STATUSES_UNREAD
 from .page import PrintedPage, compose, count_to_ask_for, mark
 
 TYPE_CHECKING = False
@@ -31,16 +30,16 @@ def show(
     client: AnyClient,
     environ: Mapping[str, str],
     marking: Marking,
-    chars_max: int,
+    statuses: list[str],
     *,
+    chars_max: int,
     count_max: int | None = None,
-    unread: bool = False,
     quiet: bool,
     as_json: bool,
 ) -> int:
     """Fetch, print at most `chars_max` characters, confirm; returns the exit code. Raises MaestroError, and as
     `streams.say`."""
-    statuses = STATUSES_UNREAD if unread else STATUSES_NEW
+    unread = "delivered" in statuses
     # Any id that only this process has.
     reader = new_session_id()
     asked = count_to_ask_for(count_max, chars_max)

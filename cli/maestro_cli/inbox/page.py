@@ -12,8 +12,6 @@ from maestro_cli.output.render import duration, message_block
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import SYSTEM_SENDER
 
-from . import no_mail
-
 TYPE_CHECKING = False  # `typing` and `enum` cost more than showing a message
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -115,7 +113,7 @@ def _nothing(reply: InboxDoc, *, unread: bool) -> str:
             f"Nothing to show now: another reader of this inbox is showing {count}; "
             f"what it does not confirm comes back in {wait}."
         )
-    return no_mail.text(unread=unread, as_json=False)
+    return "No unread messages." if unread else "No new messages."
 
 
 def _footer(shown: Sequence[MessageDoc]) -> str:

@@ -1,7 +1,7 @@
-"""JSON text: one value on one line, without `import json`, which costs more than a whole quick command.
+"""JSON text: one value on one line, without `import json`, which costs more than a whole command of the fast path.
 
-Rule: the very text of `json.dumps` with its own separators; tests hold it to that, by fuzzing. What is not text, a
-number, a boolean, None, or a list or map of them is left to `json`.
+Rule: the same text as `json.dumps` with its default separators; tests compare them by fuzzing. Values that are not
+text, a number, a boolean, None, or a list or map of them are left to `json`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class _Odd(Exception):  # noqa: N818 - no error: json does it
+class _NotPlain(Exception):  # noqa: N818 - not an error: json writes it
     pass
 
 
 def line(value: object, *, ascii_only: bool) -> str:
     """`json.dumps(value, ensure_ascii=ascii_only)`, and raises as that."""
     try:
-        # What `json.encoder` takes from there, too.
+        # `json.encoder` takes the same functions from there.
         import _json
 
         return _written(value, _json.encode_basestring_ascii if ascii_only else _json.encode_basestring)
-    except (ImportError, RecursionError, _Odd):
+    except (ImportError, RecursionError, _NotPlain):
         import json
 
         return json.dumps(value, ensure_ascii=ascii_only)
@@ -41,10 +41,10 @@ def _written(value: object, quoted: Callable[[str], str]) -> str:
         return "{" + ", ".join([_pair(key, item, quoted) for key, item in value.items()]) + "}"
     if type(value) is list or type(value) is tuple:
         return "[" + ", ".join([_written(item, quoted) for item in value]) + "]"
-    raise _Odd  # infinite numbers, and the classes of others
+    raise _NotPlain  # infinite numbers, and other classes
 
 
 def _pair(key: object, item: object, quoted: Callable[[str], str]) -> str:
     if type(key) is not str:
-        raise _Odd
+        raise _NotPlain
     return f"{quoted(key)}: {_written(item, quoted)}"

@@ -1,7 +1,7 @@
 """Render: documents as lines for a reader.
 
 Rule: plain text of full words; each line of a message's text begins with a bar, so that no text can pass for a
-line of ours; what others chose (names, ids, tasks) is stripped of anything that is not printable.
+line of ours; what others chose (names, ids, tasks) is without unprintable characters.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def duration(milliseconds: float) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes with a unit that a person reads."""
+    """Bytes with a unit: `64 KiB`."""
     value = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1024:
@@ -125,11 +125,11 @@ def message_block(
 
 
 def history(message: MessageDoc, now_ms: int) -> list[str]:
-    """What became of a message, one step a line, the earliest first."""
+    """The steps of a message's delivery, one on each line, the earliest first."""
     steps: list[tuple[int, str]] = [
         (message["createdAt"], f"accepted as number {message['seq']} for {message['to']}")
     ]
-    # Whole texts are offered and delivered in one step, by the same; two may do so within a millisecond.
+    # A message that is shown whole is offered and delivered in one step.
     offered, delivered = (message.get("offeredAt"), message.get("offeredVia")), message.get("deliveredAt")
     if "offeredAt" in message and offered != (delivered, message.get("deliveredVia")):
         by = f" by {plain(message['offeredVia'])}" if "offeredVia" in message else ""
@@ -168,7 +168,7 @@ def event_line(event: EventDoc, now_ms: int) -> str:
     parts = [moment(event["at"], now_ms), f"{event['lsn']:>6}", f"{event['event']:<17}"]
     if "id" in event:
         parts.append(event["id"])
-    # A refused message came to nobody.
+    # A refused message has no receiver.
     ends = [event[end] for end in ("from", "to") if end in event]
     if ends:
         parts.append(" -> ".join(ends))

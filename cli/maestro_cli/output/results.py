@@ -1,6 +1,6 @@
-"""Outcomes: the results of a request about several things.
+"""Results: the results of a request about several messages.
 
-Rule: they are judged one by one; a command that names them fails with the first that failed, and tells all.
+Rule: each has its own result. A command fails with the first error, and reports all.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def first_error(results: Iterable[ItemResultDoc]) -> MaestroError | None:
 
 
 def report_results(results: Sequence[ItemResultDoc], sentence: str, *, as_json: bool) -> int:
-    """Tell the results, in JSON or by the sentence that fits when all went well; returns the exit code."""
+    """Report the results as JSON, or by `sentence` if there is no error; returns the exit code."""
     error = first_error(results)
     if error is not None:
         streams.complain(error, as_json=as_json, extra={"results": results})

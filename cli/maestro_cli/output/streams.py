@@ -1,8 +1,7 @@
 """Output: the two streams of a command.
 
-Rule: standard output holds what was asked for (in `--json` mode nothing but JSON), standard error all else. A
-write is finished when it is flushed, and a caller who must know that text got out learns it from here: what
-can't be written raises, it never vanishes.
+Rule: standard output holds the result (in `--json` mode nothing but JSON), standard error everything else. A write is
+finished when it is flushed; text that can't be written raises an error, so that a caller knows what was shown.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ if TYPE_CHECKING:
     from maestro_schemas.errors import MaestroError
 
 
-class StdoutClosed(Exception):  # noqa: N818 - an end like KeyboardInterrupt, not a fault
-    """Whoever read standard output has gone; nothing is left to do but to leave quietly."""
+class StdoutClosed(Exception):  # noqa: N818 - an end like KeyboardInterrupt, not an error
+    """The reader of standard output has closed it; the command ends without a message."""
 
 
 def prepare() -> None:
-    """Let no character that the terminal's encoding lacks end a command."""
+    """Escape characters that the terminal's encoding lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -51,7 +50,7 @@ def say(text: str) -> None:
         raise MaestroError(
             "STORAGE_FULL" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "INTERNAL",
             f"standard output can't be written: {error.strerror or error}",
-            "Nothing that was not written out counts as delivered. Mend the output and run the command again.",
+            "Nothing that was not written out counts as delivered. Repair the output and run the command again.",
         ) from None
 
 
@@ -79,9 +78,9 @@ def note(text: str) -> None:
 
 
 def complain(error: MaestroError, *, as_json: bool, extra: Mapping[str, Any] | None = None) -> None:
-    """Tell an error: to standard error in words, and with `as_json` also as `{"error": {...}}` to standard output.
+    """Report an error: to standard error in words, and with `as_json` also as `{"error": {...}}` to standard output.
 
-    `extra`: fields beside `error` in the object, such as the id of a message that was accepted all the same.
+    `extra`: fields beside `error` in the object, such as the id of a message that was accepted before the error.
     """
     note(f"maestro: {error.message}")
     if error.hint:
@@ -105,7 +104,7 @@ def stdout_is_gone() -> bool:
 
 
 def wants_colour(environ: Mapping[str, str]) -> bool:
-    """Whether standard output is a terminal whose owner has not set NO_COLOR (https://no-color.org)."""
+    """Whether standard output is a terminal, and NO_COLOR is not set (https://no-color.org)."""
     return (
         sys.stdout is not None
         and sys.stdout.isatty()
@@ -115,7 +114,7 @@ def wants_colour(environ: Mapping[str, str]) -> bool:
 
 
 def _abandon_stdout() -> None:
-    # What is still buffered would be written at exit, fail again, and be told by the interpreter.
+    # Buffered text would be written at exit and fail again, and the interpreter would report it.
     try:
         sink = os.open(os.devnull, os.O_WRONLY)
         os.dup2(sink, sys.stdout.fileno())

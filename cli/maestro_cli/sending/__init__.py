@@ -1,1 +1,1 @@
-"""`maestro send` and `reply`: the send and what its sender is told."""
+"""`maestro send` and `reply`: the send, its report and the wait for a receipt."""

@@ -7,25 +7,31 @@ path, so it imports nothing that costs time.
 
 from __future__ import annotations
 
-from maestro_cli import exit_codes
 from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
 
-from . import sent_text
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Literal
+    from collections.abc import Mapping
+    from typing import Any
 
     from maestro_cli.context import CommandContext
     from maestro_clients.client import Client
     from maestro_clients.durable_send import SendOutcome
-    from maestro_clients.one_shot_client import AnyClient, OneShotClient
+    from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import OutgoingDoc
 
-    from .waiting import AwaitedReceipt
-
 _ERROR_STATUS = 400
+_REACHES = {
+    "watching": "Its receiver is watching, and hears of it now.",
+    "tool": "Its agent is at work, and sees it after its next tool call.",
+    # Not "it is idle": an agent that gets no mail does not report its work.
+    "prompt": "Its agent sees it at its next prompt or tool call.",
+    "inbox": "Its receiver sees it when it looks into its inbox.",
+    "ended": "Its receiver has ended: it is queued for when it comes back (the same id, started again).",
+}
+# A sign of life that is older than this is mentioned.
+_QUIET_MS = 300_000
 
 
 def send(
@@ -34,45 +40,39 @@ def send(
     *,
     as_json: bool,
     client: AnyClient | None = None,
-    wait: AwaitedReceipt | None = None,
     retry_of: str | None = None,
 ) -> int:
-    """Send or queue, report it, and wait if that is asked for; returns the exit code.
+    """Send or queue, and report it; returns the exit code. `waiting.send` is the one that waits.
 
-    `client`: the command's connection, where it has one; it must be a full one to wait. `retry_of`: the id of the
-    dead message that this one repeats. Raises MaestroError for a refusal, and as `streams.say`.
+    `client`: the command's connection, where it has one. `retry_of`: the id of the dead message that this one
+    repeats. Raises MaestroError for a refusal, and as `streams.say`.
     """
-    if wait is not None:
-        from . import waiting
-
-        return waiting.send(context, outgoing, wait, client=client, as_json=as_json)
-    own = context.one_shot() if client is None else None
-    used = own or client
-    try:
-        result, queued = handed_over(context, outgoing, used)
-    finally:
-        if own is not None:
-            own.close()
+    if client is None:
+        result, queued = _over_own_connection(context, outgoing)
+    else:
+        result, queued = handed_over(context, outgoing, client)
     if queued is not None:
         document, line = queued_report(context, outgoing, queued)
         streams.say(streams.json_line(document) if as_json else line)
-        return exit_codes.DONE
-    outcome = sent_text.outcome(result)
+        return 0
+    outcome = accepted(result)
     if retry_of is not None:
         outcome["retryOf"] = retry_of
-    streams.say(streams.json_line(outcome) if as_json else sent_text.sentence(outcome))
-    return exit_codes.DONE
+    streams.say(streams.json_line(outcome) if as_json else sentence(outcome))
+    return 0
 
 
-def awaited(
-    status: Literal["delivered", "read"] | None, timeout: str | None, *, reply: bool
-) -> AwaitedReceipt | None:
-    """From the options; None to wait for nothing. Raises MaestroError INVALID."""
-    if status is None and timeout is None and not reply:
-        return None
-    from . import waiting
-
-    return waiting.awaited(status, timeout, reply=reply)
+def _over_own_connection(context: CommandContext, outgoing: OutgoingDoc) -> tuple[Any, SendOutcome | None]:
+    """As `handed_over`. Without the class of the one-shot client, which has a method for every command."""
+    connection = context.one_shot_connection()
+    if connection is None:
+        return handed_over(context, outgoing, None)
+    try:
+        body = {"as": context.speaker(), "messages": [outgoing]}
+        result = judged(connection.ask(b"send", body))
+    finally:
+        connection.close()
+    return handed_over(context, outgoing, None) if result is None else (result, None)
 
 
 def handed_over(
@@ -84,7 +84,7 @@ def handed_over(
         from maestro_clients import one_shot_client
 
         if isinstance(client, one_shot_client.OneShotClient):
-            result = first_attempt(client, outgoing)
+            result = judged(client.ask_once("send", {"messages": [outgoing]}))
             if result is not None:
                 return result, None
         else:
@@ -97,10 +97,9 @@ def handed_over(
     return (sent.result, None) if sent.queued_path is None else (None, sent)
 
 
-def first_attempt(client: OneShotClient, outgoing: OutgoingDoc) -> dict[str, Any] | None:
-    """The result of one attempt; None where it is not known, or the broker asks for another attempt. Raises the
-    MaestroError of a refusal: a second attempt would count against the sender twice."""
-    answer = client.ask_once("send", {"messages": [outgoing]})
+def judged(answer: tuple[int, dict[str, Any]] | None) -> dict[str, Any] | None:
+    """The result in the reply to a send of one message. None where it is not known, or the broker asks for another
+    attempt. Raises the MaestroError of a refusal: a second attempt would count against the sender twice."""
     if answer is None:
         return None
     status, body = answer
@@ -130,3 +129,41 @@ def queued_report(context: CommandContext, outgoing: OutgoingDoc, sent: SendOutc
         streams.note(f"maestro: the broker can't start: {sent.reason.message}")
         streams.note(f"  next: {sent.reason.hint} Then: maestro up")
     return document, line
+
+
+def accepted(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON of a send: `status` is `accepted` (or `queued`); `duplicate` where this send was accepted before."""
+    found: dict[str, Any] = {**result, "status": "accepted"}
+    if result["status"] == 200:
+        found["duplicate"] = True
+    return found
+
+
+def sentence(outcome: Mapping[str, Any]) -> str:
+    """The same JSON in words."""
+    where = f"{outcome['id']} to {outcome['to']}" if "to" in outcome else outcome["id"]
+    number = f" (number {outcome['seq']} in its inbox)" if "seq" in outcome else ""
+    if "originalTo" in outcome:
+        number += f", because {outcome['originalTo']} had ended"
+    retried = outcome.get("retryOf")
+    if outcome.get("duplicate"):
+        first = "Sent before:" if retried is None else f"{retried} was retried before, as"
+        return f"{first} {where}{number}; it is {outcome.get('state', 'on disk')} now."
+    again = "" if retried is None else f"again, {retried} as "
+    return f"Sent {again}{where}{number}. It is on disk. {_expectation(outcome)}".rstrip()
+
+
+def _expectation(outcome: Mapping[str, Any]) -> str:
+    expectation = _REACHES.get(outcome.get("reach", ""), "")
+    seen_at = outcome.get("seenAt")
+    # An agent gives a sign of life only when it gets mail, so a long silence proves nothing.
+    if seen_at is None or outcome.get("reach") != "inbox":
+        return expectation
+    import time
+
+    now_ms = time.time_ns() // 1_000_000
+    if now_ms - seen_at >= _QUIET_MS:
+        from maestro_cli.output.render import age
+
+        expectation += f" It gave its last sign of life {age(seen_at, now_ms)}."
+    return expectation

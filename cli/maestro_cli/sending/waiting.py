@@ -14,7 +14,7 @@ from maestro_cli.context import now_ms
 from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
 
-from . import send_flow, sent_text
+from . import send_flow
 
 if TYPE_CHECKING:
     from maestro_cli.context import CommandContext
@@ -56,7 +56,12 @@ def awaited(
 
 
 def send(
-    context: CommandContext, outgoing: OutgoingDoc, wait: AwaitedReceipt, *, client: AnyClient | None, as_json: bool
+    context: CommandContext,
+    outgoing: OutgoingDoc,
+    wait: AwaitedReceipt,
+    *,
+    as_json: bool,
+    client: AnyClient | None = None,
 ) -> int:
     """Send and wait; returns the exit code. Raises MaestroError for a refusal, and as `streams.say`."""
     own = context.running_client() if client is None else None
@@ -67,9 +72,9 @@ def send(
         result, queued = send_flow.handed_over(context, outgoing, used)
         if queued is not None:
             return _late(context, outgoing, queued, wait, as_json=as_json)
-        outcome = sent_text.outcome(result)
+        outcome = send_flow.accepted(result)
         if not as_json:
-            streams.say(sent_text.sentence(outcome))
+            streams.say(send_flow.sentence(outcome))
         try:
             if used is None:
                 # The send has started the broker.

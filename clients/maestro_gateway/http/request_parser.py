@@ -28,7 +28,7 @@ _UPGRADE_HEADERS: Final = frozenset({b"connection", b"upgrade"})
 
 
 class ParsedInput(NamedTuple):
-    """What one piece of input led to."""
+    """The result of one piece of input."""
 
     # Requests, or parts of them, for the server.
     requests: bytes
@@ -112,7 +112,7 @@ class RequestParser:
         self._method = self._parser.get_method()
         self._normalise_target()
         codings = [value.strip().lower() for name, value in self._headers if name == b"transfer-encoding"]
-        # Refused before the head is passed on: what other codings mean is not known here, and llhttp complains late.
+        # Other codings are refused here, because llhttp reports some of them only after this callback.
         if codings not in ([], [b"chunked"]):
             self._fail(malformed())
         self._is_chunked = bool(codings)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     # is cut. end: until a connection that is closing is cut.
     _Timer = Literal["head", "idle", "stall", "end"]
 
-# name -> what is relied on.
+# Name -> the property that is used.
 UNDOCUMENTED: Final = {
     "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol": (
         "an asyncio.Protocol, made with config, server_state, app_state, _loop; a copy of app_state is the scope's "
@@ -92,7 +92,7 @@ class ConnectionGuard(asyncio.Protocol):
         self._served = server_state.connections
         self._parser = RequestParser(shared.limits)
         state = {**app_state, CONNECTION: self}
-        # uvicorn's protocol; None once the connection is refused.
+        # uvicorn's protocol; None once the connection is refused or gone.
         self._server: HttpToolsProtocol | None = HttpToolsProtocol(config, server_state, state, self._loop)
         self._transport: asyncio.Transport
         self._is_foreign_user = False
@@ -138,8 +138,9 @@ class ConnectionGuard(asyncio.Protocol):
         """The connection is gone."""
         self._release()
         self._shared.refused.discard(self)
-        if self._server is not None:
-            self._server.connection_lost(exc)
+        server, self._server = self._server, None
+        if server is not None:
+            server.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """The peer has sent some bytes."""
@@ -220,14 +221,15 @@ class ConnectionGuard(asyncio.Protocol):
     # --- limits ----------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close the connection. One whose peer does not read would never finish closing, and is cut."""
+        """Close the connection. If the peer does not read, closing would never end, and the connection is cut."""
         if self._transport.get_write_buffer_size():
             self._transport.abort()
         else:
             self._transport.close()
 
     def _become_idle(self) -> None:
-        """Where too many connections are idle, close the one that has been so for the longest time."""
+        """Add this connection to the idle ones. If these are too many, close the one that is idle for the longest
+        time."""
         idle = self._shared.idle
         idle[self] = None
         if len(idle) > self._limits.idle_connections_max:
@@ -299,7 +301,7 @@ class ConnectionGuard(asyncio.Protocol):
         self._stop("head")
         self._shared.idle.pop(self, None)
         if not self._parser.in_head and self._unanswered:
-            # It is about the request whose body is being read, so that request gets no other answer.
+            # The error is the answer to the request whose body is being read, so that request gets no other.
             if self._unanswered == 1 and self._is_answering:
                 self._transport.close()
                 self._end_after(self._limits.stall_timeout_ms)

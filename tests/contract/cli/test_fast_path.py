@@ -20,7 +20,7 @@ import msgpack
 import pytest
 
 from maestro_cli import exit_codes
-from maestro_cli.inbox import no_mail
+from maestro_cli.commands import inbox
 from maestro_cli.sending import send_flow
 from maestro_clients.channel import one_shot
 from maestro_clients.one_shot_client import OneShotClient
@@ -223,11 +223,9 @@ def test_answers_that_need_another_attempt(person: Shell, answer: tuple[int, dic
     status, body = answer
     path = os.path.join(tempfile.mkdtemp(dir=person.root), "s")
     peer = Peer(path, GREETING + READY + zmtp.message([b"M1", b"1", str(status).encode(), msgpack.packb(body)]))
-    client = OneShotClient(one_shot.OneShotConnection(path), {"session": "sess_1"})
     try:
-        assert send_flow.first_attempt(client, {"id": "msg_1", "to": "b", "message": "x"}) is None
+        assert send_flow.judged(one_shot.ask(path, b"send", {})) is None
     finally:
-        client.close()
         peer.join()
 
 
@@ -240,7 +238,7 @@ def test_answers_that_are_errors(person: Shell, body: dict[str, object]) -> None
     peer = Peer(path, GREETING + READY + zmtp.message([b"M1", b"1", str(status).encode(), msgpack.packb(body)]))
     with OneShotClient(one_shot.OneShotConnection(path), {"session": "sess_1"}) as client:
         with pytest.raises(MaestroError) as raised:
-            no_mail.first(client, unread=False)
+            inbox.first_message(client, ["pending"])
         assert raised.value.code == body.get("code", "INTERNAL")
     peer.join()
 

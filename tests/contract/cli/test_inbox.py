@@ -280,7 +280,7 @@ def test_acknowledging_what_was_never_shown_shows_it(alice: Shell, bob: Shell) -
     sent = alice.send(bob, "read me", metadata={"requiresAck": True})
     out = bob.done("message", "read", sent).out
     assert "  | read me\n" in out
-    assert f"Acknowledged {sent}; its sender is told" in out
+    assert f"Acknowledged {sent}; its sender is notified" in out
     assert "maestro message read" not in out
     assert "  | " not in bob.done("message", "read", sent).out
     assert alice.state(sent) == "read"

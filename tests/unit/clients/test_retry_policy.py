@@ -11,7 +11,7 @@ ALL = UNANSWERED | NOT_NOW
 
 
 class Attempt:
-    """Fails as it is told, then succeeds."""
+    """Fails with the given errors, then succeeds."""
 
     def __init__(self, *failures: BaseException) -> None:
         self._failures = list(failures)

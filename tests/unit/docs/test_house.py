@@ -32,7 +32,7 @@ LINES_MAX = 500
 _OF_THE_WHOLE_PACKAGE = ("golden_vectors",)
 # What a contract of import-linter is about; exceptions (`ignore_imports`) name modules.
 _LISTS = ("source_modules", "forbidden_modules", "modules", "layers", "containers")
-MODULES_OF_A_FOLDER_MAX = 16
+MODULES_OF_A_FOLDER_MAX = 15
 FORBIDDEN_WORDS = {"manager", "helper", "helpers", "util", "utils", "common", "base", "service", "misc", "stuff"}
 # A process or a thread begins here, so this is the only place that can report an unexpected exception.
 BROAD_ALLOWED = {
@@ -58,23 +58,21 @@ WORDS = {
 WORDS_ALLOWED: dict[tuple[str, str], str] = {}
 # Not cleaned yet: a path, or a folder with a slash at its end.
 WORDS_LEFT = (
-    "broker/maestro_broker/",
-    "cli/maestro_cli/",
+    "broker/maestro_broker/__main__.py",
+    "broker/maestro_broker/clock.py",
+    "broker/maestro_broker/core/",
+    "broker/maestro_broker/server/",
+    "broker/maestro_broker/views/",
+    "cli/maestro_cli/commands/",
+    "cli/maestro_cli/crash_log.py",
+    "cli/maestro_cli/output/",
+    "cli/maestro_cli/sending/",
     "clients/maestro_clients/",
-    "clients/maestro_gateway/",
-    "docs/http-events.md",
-    "docs/http-security.md",
-    "docs/performance.md",
-    "schemas/maestro_runtime/",
-    "tests/agents/",
-    "tests/bench/",
     "tests/contract/",
-    "tests/support/",
-    "tests/unit/",
 )
 # Generated, or bytes in which a word means nothing; and this file, which lists the words.
 WORDS_SKIPPED = ("docs/performance/run.json", "schemas/golden/", "tests/unit/docs/test_house.py")
-CIRCLES_LEFT = ("maestro_clients.",)
+CIRCLES_LEFT = ("maestro_clients.transports.",)
 # One public class name used for two things, and why: none.
 CLASS_NAMES_TWICE: dict[str, str] = {}
 
@@ -244,14 +242,20 @@ def _run_time_nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _circles(imports: dict[str, set[str]]) -> list[list[str]]:
-    """The circles that are left after every module that is in none is taken out."""
-    left = {name: set(found) for name, found in imports.items()}
-    while True:
-        ends = {name for name, found in left.items() if not found}
-        roots = left.keys() - set().union(*left.values()) if left else set()
-        if not ends | roots:
-            return [[name, *sorted(found)] for name, found in sorted(left.items())]
-        left = {name: found - ends for name, found in left.items() if name not in ends | roots}
+    """The groups of modules each of which reaches all others of its group."""
+    reached = {name: _reached(name, imports) for name in imports}
+    groups = {tuple(sorted(other for other in found if name in reached[other])) for name, found in reached.items()}
+    return sorted(list(group) for group in groups if group)
+
+
+def _reached(name: str, imports: dict[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    ahead = [name]
+    while ahead:
+        new = imports[ahead.pop()] - found
+        found |= new
+        ahead += new
+    return found
 
 
 def test_a_class_name_means_one_thing() -> None:
@@ -312,7 +316,7 @@ def _contracts() -> list[dict[str, Any]]:
         ("broker/maestro_broker/server/daemon.py", "import maestro_clients.client", "only the broker"),
         ("cli/maestro_cli/output/streams.py", "import maestro_broker.core", "only the broker"),
         ("cli/maestro_cli/output/streams.py", "import maestro_gateway.app", "cli and gateway -> clients"),
-        ("broker/maestro_broker/views/spool.py", "import maestro_broker.server.loop", "inside the broker"),
+        ("broker/maestro_broker/views/spool.py", "import maestro_broker.server.daemon", "inside the broker"),
         ("broker/maestro_broker/core/validation.py", "import os", "the core does no I/O"),
         ("broker/maestro_broker/core/commands.py", "from time import monotonic", "the core does no I/O"),
         ("broker/maestro_broker/core/model/mailbox.py", "import maestro_broker.files.disk", "the core does no I/O"),

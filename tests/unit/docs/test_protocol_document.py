@@ -141,8 +141,9 @@ def test_each_allowed_value_is_named() -> None:
 
 
 def test_the_header_the_id_and_the_limits() -> None:
-    page = protocol_page.text()
-    spans = set(protocol_page.spans(page))
+    spans = set(protocol_page.spans(protocol_page.text()))
+    # A phrase may continue on the next line.
+    page = re.sub(r"\s+", " ", protocol_page.text())
     assert f"Version {PROTOCOL_VERSION} (`{PROTOCOL_HEADER.decode()}`)" in page
     assert names.ID_PATTERN in spans
     assert {span for span in spans if re.fullmatch(r"[a-z]+(_[a-z]+)+(_max|_limit)|[a-z]+_limit", span)} <= set(

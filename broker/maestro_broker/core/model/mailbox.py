@@ -1,11 +1,13 @@
 """Mailbox: the mail of one receiver, as far as it is in memory.
 
-Rule: memory is the truth for what is not yet filed, the spool for the rest, and entries for both are kept in the
-order of `seq`. The counters are always right, whether or not the mail is loaded; a load checks them.
+Rule: for changes that are not filed yet memory is the truth, for the rest the spool. The counters are always right,
+whether or not the mail is loaded; a load checks them. Entries are kept in the order in which a page shows them, so
+that a page costs what it holds and not what the mailbox holds.
 """
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
@@ -15,24 +17,26 @@ from maestro_schemas.messages import PRIORITY_RANK, Message
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# What a message costs in a reply beside its text: names of fields, ids, times. Measured: 230 to 420 bytes.
+# A message's bytes in a reply beside its text: names of fields, ids, times. Measured: 230 to 420.
 _ENVELOPE_BYTES = 512
 _DATA_BYTES = 4_096
-# The LSN of what the file tells as well.
+# The LSN of an entry whose file is current.
 _FILED = 0
 
 
 class MailboxEntry(Struct, gc=False):
-    """One message in memory. `lsn`: its newest change that is not filed yet, 0 when the file is current."""
+    """One message in memory."""
 
     message: Message
+    # Its newest change that is not filed yet, else _FILED.
     lsn: int
+    # The reader that leases it, and until when.
     reader: str | None = None
     lease_until_ms: int = 0
 
 
 class MailboxPage(NamedTuple):
-    """What a read found; see `replies.InboxReply` for the fields."""
+    """A page of mail; see `replies.InboxReply` for the fields."""
 
     messages: list[Message]
     has_more: bool
@@ -42,15 +46,10 @@ class MailboxPage(NamedTuple):
 
 
 class Mailbox:
-    """The mail of `session`.
-
-    `loaded`: every pending message is in memory. `complete`: every message of any status is. `being_read`: its files
-    are, piece by piece; until that is over nothing is forgotten, for a piece may tell what was so before. `marked`:
-    whether `.pending` is on disk. Counters: `head_seq` the last number given, `pending`, and of those `unoffered`.
-    `newest_ms`: the newest time in an id of its filed mail, None where that is not known.
-    """
+    """The mail of `session`."""
 
     __slots__ = (
+        "_by_rank",
         "_by_seq",
         "_gone",
         "_seq_of",
@@ -70,91 +69,100 @@ class Mailbox:
 
     def __init__(self, session: str, *, is_new: bool) -> None:
         self.session = session
+        # The last number given; the pending messages, and those of them that no reader was offered.
         self.head_seq = 0
         self.pending = 0
         self.unoffered = 0
         self.next_expiry_ms: int | None = None
+        # The newest time in an id of the filed mail; None if that is not known.
         self.newest_ms: int | None = 0 if is_new else None
+        # Whether every pending message is in memory, and whether every message of any status is.
         self.loaded = is_new
         self.complete = is_new
+        # Whether the files are being read in steps. Nothing is forgotten meanwhile: a step may find an older state.
         self.being_read = False
+        # Whether `.pending` is on disk.
         self.marked = False
         self.touched_ms = 0
         self.unfiled = 0
         self._by_seq: dict[int, MailboxEntry] = {}
+        # The same entries by priority, each dict in the order of seq.
+        self._by_rank: tuple[dict[int, MailboxEntry], ...] = ({}, {}, {})
         self._seq_of: dict[str, int] = {}
+        # Deleted messages whose file may still exist: id -> LSN of the deletion, or _FILED.
         self._gone: dict[str, int] = {}
 
     @property
     def held(self) -> int:
-        """How many messages are in memory. (Not `__len__`: an empty mailbox must not be false.)"""
+        """The number of messages in memory. (Not `__len__`: an empty mailbox must not be false.)"""
         return len(self._by_seq)
 
     def get(self, message_id: str) -> MailboxEntry | None:
-        """The entry in memory, if it is there."""
+        """The entry of a message, if it is in memory."""
         seq = self._seq_of.get(message_id)
         return None if seq is None else self._by_seq[seq]
 
     def is_gone(self, message_id: str) -> bool:
-        """Whether it was deleted and its file may still be there."""
+        """Whether the message was deleted and its file may still exist."""
         return message_id in self._gone
 
     def knows(self, message_id: str) -> bool:
-        """Whether memory alone can say what became of this id in this mailbox."""
+        """Whether memory alone knows the state of this id in this mailbox."""
         return self.complete or self.remembers(message_id)
 
     def may_hold(self, message_id: str, id_ms: int) -> bool:
-        """Whether only a file can tell if this id was used here; `id_ms`: the time in it. Never where it is newer
-        than that of every id that was filed here, so that new mail costs no look at the disk."""
+        """Whether only a file can tell if this id was used here; `id_ms`: the time in the id.
+
+        False if that time is newer than in all filed ids, so that new mail needs no disk access.
+        """
         if self.complete or (self.newest_ms is not None and id_ms > self.newest_ms):
             return False
         return not self.remembers(message_id)
 
     def accept(self, message: Message, lsn: int) -> None:
-        """A new message, whose `seq` is the next one; or, in a replay, one whose file may be there already."""
-        seq = message.seq
-        if seq > self.head_seq:  # always, but in a replay
-            self._by_seq[seq] = MailboxEntry(message, lsn)
-            self._seq_of[message.id] = seq
+        """Add a new message with the next `seq`; in a replay its file may exist already."""
+        if message.seq > self.head_seq:  # always, except in a replay
+            self._add(MailboxEntry(message, lsn))
             self.unfiled += 1
-            self.head_seq = seq
+            self.head_seq = message.seq
         else:
-            self._put(MailboxEntry(message, lsn))
+            self._replace(MailboxEntry(message, lsn))
         self.pending += 1
         self.unoffered += 1
         if message.expires_at is not None:
             self._expire_by(message.expires_at)
 
-    def change(self, message: Message, lsn: int, departures: tuple[int, int]) -> None:
-        """A message has a new state; `departures` from the counters are its record's."""
+    def change(self, message: Message, lsn: int, counters: tuple[int, int]) -> None:
+        """Give a message its new state; `counters` are its record's."""
         entry = self._by_seq[message.seq]
         self.unfiled += entry.lsn == 0
         entry.message = message
         entry.lsn = lsn
-        # Whoever held it back has confirmed it, in part perhaps: what was only offered is for the next reader.
+        # The leasing reader has confirmed something. If that was only the offer, the next reader may have it.
         entry.lease_until_ms = 0
-        self.count(departures)
+        self.count(counters)
 
-    def delete(self, message_id: str, lsn: int, departures: tuple[int, int]) -> None:
-        """A message goes; its id is remembered until the file is gone too."""
-        seq = self._seq_of.pop(message_id, None)
-        if seq is not None:
-            self.unfiled -= self._by_seq.pop(seq).lsn != 0
+    def delete(self, message_id: str, lsn: int, counters: tuple[int, int]) -> None:
+        """Remove a message; its id is remembered until the file is removed too."""
+        entry = self.get(message_id)
+        if entry is not None:
+            self._remove(entry.message)
+            self.unfiled -= entry.lsn != 0
         self.unfiled += message_id not in self._gone
         self._gone[message_id] = lsn
-        self.count(departures)
+        self.count(counters)
 
-    def count(self, departures: tuple[int, int]) -> None:
-        """So many pending, and unoffered, messages are so no more."""
-        self.pending -= departures[0]
-        self.unoffered -= departures[1]
+    def count(self, counters: tuple[int, int]) -> None:
+        """Subtract from the counters of pending and of unoffered messages."""
+        self.pending -= counters[0]
+        self.unoffered -= counters[1]
 
     def remembers(self, message_id: str) -> bool:
-        """Whether it is in memory, or was deleted and its file may still be there: what the file says is no news."""
+        """Whether memory has this id, or its deletion, so that its file must be ignored."""
         return message_id in self._seq_of or message_id in self._gone
 
     def filed(self, message_id: str, lsn: int) -> None:
-        """The change `lsn` is on disk. What is filed and no longer pending leaves memory."""
+        """The file has the change `lsn`. A filed message that is not pending leaves memory."""
         seq = self._seq_of.get(message_id)
         if seq is not None:
             entry = self._by_seq[seq]
@@ -162,7 +170,8 @@ class Mailbox:
                 entry.lsn = _FILED
                 self.unfiled -= 1
                 if entry.message.status != "pending" and not self.being_read:
-                    self._forget(entry.message)
+                    self._remove(entry.message)
+                    self.complete = False
                 return
         if self._gone.get(message_id) == lsn:
             self.unfiled -= 1
@@ -172,35 +181,32 @@ class Mailbox:
                 del self._gone[message_id]
 
     def drop(self, message_id: str) -> None:
-        """Its file is gone, for its time was over. What memory holds of it goes too, unless it has changed since."""
+        """The sweep removed the file: forget the message, unless it has changed meanwhile."""
         entry = self.get(message_id)
         if entry is not None and entry.lsn == _FILED and entry.message.status != "pending":
-            del self._by_seq[entry.message.seq]
-            del self._seq_of[message_id]
+            self._remove(entry.message)
         if self.being_read:
-            self._gone.setdefault(message_id, _FILED)  # its file may have been read before
+            self._gone.setdefault(message_id, _FILED)  # a step may have read its file before
 
     def load(self, messages: Iterable[Message]) -> None:
-        """Take in some of what the spool holds."""
+        """Take in messages from the spool."""
         in_order = True
         last = next(reversed(self._by_seq), 0)
         for message in messages:
-            # The spool gives each number once; of two messages with one number, memory's is the journal's.
+            # The spool has each number once. Of two messages with one number, that in memory is the journal's.
             if not self.remembers(message.id) and message.seq not in self._by_seq:
-                entry = MailboxEntry(message, 0)
-                self._by_seq[message.seq] = entry
-                self._seq_of[message.id] = message.seq
+                self._add(MailboxEntry(message, _FILED))
                 in_order &= message.seq > last
                 last = message.seq
         if not in_order:
-            self._by_seq = dict(sorted(self._by_seq.items()))
+            self._sort()
         self.head_seq = max(self.head_seq, last)  # in a replay a file may be ahead of its record
 
     def end_load(self, *, whole: bool) -> bool:
-        """All files were taken in: all pending mail's or, `whole`, all mail's. Returns whether the counters fit.
+        """End a load: all files were taken in, or if not `whole`, those of pending mail. Whether the counters fit.
 
-        Where they do not, the counters are set right if it was `whole`; else the mailbox is as unread as before, for
-        which files are pending mail's is a hint of the spool.
+        If they do not, a `whole` load corrects them. Otherwise the mailbox stays unloaded, since the spool only hints
+        at which files are pending mail.
         """
         self.being_read = False
         for message_id in [name for name, lsn in self._gone.items() if lsn == _FILED]:
@@ -219,14 +225,13 @@ class Mailbox:
         return fitted
 
     def evict(self, now_ms: int) -> None:
-        """Let go of what the spool holds too. What is not filed yet stays, and what is leased: no file knows that."""
+        """Forget messages whose file is current. Leased ones stay, since no file has their lease."""
         if self.being_read or self.unfiled - len(self._gone) == len(self._by_seq):
             return
-        # One by one: to make the dicts anew takes time for what stays, and under load nearly all of it does.
+        # One by one: new dicts would take time for every entry that stays, and under load nearly all stay.
         filed = [entry for entry in self._by_seq.values() if not entry.lsn and entry.lease_until_ms <= now_ms]
         for entry in filed:
-            del self._by_seq[entry.message.seq]
-            del self._seq_of[entry.message.id]
+            self._remove(entry.message)
         if filed:
             self.loaded = self.complete = False
 
@@ -242,7 +247,7 @@ class Mailbox:
         now_ms: int,
         bytes_max: int,
     ) -> MailboxPage:
-        """Read mail; `reader` None looks past leases and everything else honours them. Changes nothing."""
+        """Read mail. A `reader` does not get what others lease; None ignores leases. Changes nothing."""
         found: list[Message] = []
         size = leased = 0
         lease_ends_ms: int | None = None
@@ -277,11 +282,11 @@ class Mailbox:
             entry = self._by_seq[message.seq]
             entry.reader = reader
             entry.lease_until_ms = until_ms
-            # A lease lives in memory only, so the mailbox stays there as long.
+            # A lease is in memory only, so the mailbox must stay there until the lease ends.
             self.touched_ms = max(self.touched_ms, until_ms)
 
     def expired(self, now_ms: int) -> list[Message]:
-        """Pending messages whose time is over; sets when to look next."""
+        """Pending messages whose time is over; sets `next_expiry_ms` to the next one."""
         pending = [entry.message for entry in self._by_seq.values() if entry.message.status == "pending"]
         timed = [message for message in pending if message.expires_at is not None]
         later = [message.expires_at for message in timed if message.expires_at and message.expires_at > now_ms]
@@ -290,30 +295,41 @@ class Mailbox:
 
     def _in_order(self, since: int | None) -> Iterable[MailboxEntry]:
         if since is None:
-            ranked: tuple[list[MailboxEntry], list[MailboxEntry], list[MailboxEntry]] = ([], [], [])
-            for entry in self._by_seq.values():
-                ranked[PRIORITY_RANK[entry.message.meta.priority]].append(entry)
-            return [*ranked[0], *ranked[1], *ranked[2]]
+            return chain.from_iterable(entries.values() for entries in self._by_rank)
         if self.head_seq - since < len(self._by_seq):
-            # A reader who is nearly up to date looks at the few new numbers, not at the whole mailbox.
+            # For a reader that is nearly up to date, look at the few new numbers and not at the whole mailbox.
             found = (self._by_seq.get(seq) for seq in range(max(since, 0) + 1, self.head_seq + 1))
-            return [entry for entry in found if entry is not None]
-        return [entry for seq, entry in self._by_seq.items() if seq > since]
+            return (entry for entry in found if entry is not None)
+        return (entry for seq, entry in self._by_seq.items() if seq > since)
 
-    def _put(self, entry: MailboxEntry) -> None:
+    def _add(self, entry: MailboxEntry) -> None:
         message = entry.message
-        out_of_order = message.seq < next(reversed(self._by_seq), 0)
-        old = self._by_seq.get(message.seq)
-        self.unfiled += (entry.lsn != 0) - (old is not None and old.lsn != 0)
-        self._by_seq[message.seq] = entry
-        self._seq_of[message.id] = message.seq
-        if out_of_order:
-            self._by_seq = dict(sorted(self._by_seq.items()))
+        seq = message.seq
+        self._by_seq[seq] = self._by_rank[PRIORITY_RANK[message.meta.priority]][seq] = entry
+        self._seq_of[message.id] = seq
 
-    def _forget(self, message: Message) -> None:
+    def _remove(self, message: Message) -> None:
         del self._by_seq[message.seq]
+        del self._by_rank[PRIORITY_RANK[message.meta.priority]][message.seq]
         del self._seq_of[message.id]
-        self.complete = False
+
+    def _replace(self, entry: MailboxEntry) -> None:
+        seq = entry.message.seq
+        old = self._by_seq.get(seq)
+        if old is not None:
+            self._remove(old.message)
+        self.unfiled += (entry.lsn != 0) - (old is not None and old.lsn != 0)
+        out_of_order = seq < next(reversed(self._by_seq), 0)
+        self._add(entry)
+        if out_of_order:
+            self._sort()
+
+    def _sort(self) -> None:
+        entries = sorted(self._by_seq.items())
+        for kept in (self._by_seq, *self._by_rank):
+            kept.clear()
+        for _, entry in entries:
+            self._add(entry)
 
     def _expire_by(self, at_ms: int) -> None:
         if self.next_expiry_ms is None or at_ms < self.next_expiry_ms:
@@ -321,7 +337,7 @@ class Mailbox:
 
 
 def _size_bytes(message: Message) -> int:
-    """An upper bound of the message's bytes in a reply, cheap to find."""
+    """An upper bound of the message's bytes in a reply, cheap to compute."""
     text = message.text
     width = 1 if text.isascii() else 4
     return len(text) * width + _ENVELOPE_BYTES + (_DATA_BYTES if message.meta.data is not None else 0)

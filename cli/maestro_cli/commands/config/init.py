@@ -1,6 +1,6 @@
 """`maestro config init`: a config file of all settings, each commented out.
 
-Rule: a file that is there is never written over.
+Rule: an existing file is never overwritten.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
 
 DETAILS = """\
-Every line is a comment with the default in it: take the `#` away before those
-that you change. A file that is there stays as it is.
+Every line is a comment with the default in it: remove the `#` before the lines
+that you change. An existing file stays as it is.
 
 Examples:
   maestro config init"""
@@ -38,5 +38,7 @@ def run() -> int:
         raise MaestroError(
             "FILE_UNREADABLE", f"{path} can't be written: {error.strerror}", "Set MAESTRO_CONFIG to another place."
         ) from None
-    streams.say(f"Wrote {path}. Take the # away before what you change; a broker reads it at its start.")
+    streams.say(
+        f"Wrote {path}. Remove the # before the lines that you change; a broker reads the file when it starts."
+    )
     return 0

@@ -1,4 +1,4 @@
-"""`maestro config path`: where the config file is looked for."""
+"""`maestro config path`: the path of the config file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 
 DETAILS = """\
-It need not be there. MAESTRO_CONFIG names another one.
+The file need not exist. MAESTRO_CONFIG names another one.
 
 Examples:
   maestro config path

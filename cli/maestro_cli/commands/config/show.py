@@ -1,6 +1,6 @@
 """`maestro config show`: every setting, and where it came from.
 
-Rule: it only looks. Of the broker that runs it says what is in force there, not what the file says by now.
+Rule: it changes nothing. For a running broker it shows the values in force, not the file's present content.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""`maestro keys list`: the keys, and for whom each may speak.
+"""`maestro keys list`: the keys, and the sessions that each may speak for.
 
-Rule: read from the files, so it works with the broker down; there is no secret in them.
+Rule: read from the files, so it works without a broker; they contain no secret.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from maestro_cli.options import Option
 
 DETAILS = """\
-When each was last heard of: maestro status
+`maestro status` shows when each key was last used.
 
 Examples:
   maestro keys list

@@ -1,7 +1,7 @@
 """`maestro keys new`: make a key for another machine.
 
-Rule: the secret half goes into one file (0600) and nowhere else: no terminal, no log, no argument. What is not said
-is not allowed: without options the key speaks only for the sessions that are started with it.
+Rule: the secret half goes into one file (0600) and nowhere else: no terminal, no log, no argument. A right must be
+granted by an option: without options the key speaks only for the sessions that are started with it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from maestro_cli.options import Option
 
 DETAILS = """\
-Take the file to the other machine in private (scp), and say there:
+Copy the file to the other machine in private (scp), and run there:
   export MAESTRO_BROKER=tcp://HOST:PORT MAESTRO_KEY_FILE=PATH
 The same name may be used again once its key was revoked; the new key then
 speaks for the sessions of the old one.
@@ -32,7 +32,7 @@ Examples:
 
 
 def run(
-    name: Annotated[str, Option(help="What the key is called in lists and logs.")],
+    name: Annotated[str, Option(help="The key's name in lists and logs.")],
     /,
     *,
     session: Annotated[
@@ -45,11 +45,11 @@ def run(
     any_session: Annotated[bool, Option(name="--any", help="It may speak for every session.")] = False,
     orchestrator: Annotated[bool, Option(help="It may start orchestrators, not only workers.")] = False,
     operator: Annotated[
-        bool, Option(help="It may do all that a person on this machine may, stopping the broker among it.")
+        bool, Option(help="It may do everything that the operator on this machine may, also stop the broker.")
     ] = False,
     out: Annotated[
         str | None,
-        Option(metavar="FILE", help="Where the key file is made. Default: NAME.key, in this directory."),
+        Option(metavar="FILE", help="The path of the key file. Default: NAME.key, in this directory."),
     ] = None,
     as_json: Annotated[
         bool, Option(name="--json", help='Print {"name", "file", "speaksFor"} as JSON; never the secret.')
@@ -80,7 +80,7 @@ def run(
     path = os.path.abspath(out or f"{name}.key")
     pair = new_pair()
     server = key_files.server_pair(context.data, new_pair)
-    # The file first: a key whose secret nobody has is one to be puzzled about.
+    # The file first: a key without its secret could never be used, and would look valid in the list.
     key_files.write_client_key(path, key_files.ClientKey(name, pair, server.public))
     key = Key(
         name,

@@ -1,7 +1,7 @@
-"""`maestro keys revoke`: let a key in no longer.
+"""`maestro keys revoke`: revoke a key.
 
-Rule: by the file alone, so it works with the broker down; one that runs reads it before the next request, and cuts
-off within a second what only listens.
+Rule: it changes only the key's file, so it works without a broker. A running broker reads the file before the next
+request, and closes connections that only listen within a second.
 """
 
 from __future__ import annotations
@@ -42,5 +42,5 @@ def run(
     if as_json:
         streams.say_json({"name": name, "revokedAt": key.revoked_at})
     else:
-        streams.say(f"Revoked the key {name}: it opens no connection, and those that it has end.")
+        streams.say(f"Revoked the key {name}: it opens no new connection, and its open ones are closed.")
     return 0

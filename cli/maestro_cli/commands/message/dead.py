@@ -1,7 +1,7 @@
-"""`maestro message dead`: the dead letters, what was sent and came to nothing.
+"""`maestro message dead`: the dead letters: messages that were sent and never delivered.
 
-Rule: what expired is the broker's to tell, what was refused out of the outbox this machine's files; one list, the
-newest first, each with why and when. It changes nothing.
+Rule: the broker lists the expired ones, the files of this machine's outbox the refused ones. Both make one list, the
+newest first, each with its reason and its time. It changes nothing.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from maestro_schemas.outbox_entry import OutboxEntry
 
 DETAILS = """\
-What this session sent that expired before it was delivered, or that the outbox
-held and the broker then refused. A person without a session sees everybody's.
-What was refused at once was told at once, and is not kept. Messages go after
-the retention, and from here with them.
+Messages of this session that expired before they were delivered, or that waited
+in the outbox and were then refused by the broker. The operator, who has no
+session, sees those of all sessions. A message that was refused at once was
+reported at once, and is not listed. Messages are removed after the retention.
 
 Examples:
   maestro message dead
@@ -36,9 +36,9 @@ _PREVIEW_CHARS = 60
 def run(
     *,
     session: Annotated[
-        str | None, Option(metavar="SESSION", help="Only what this session sent; for a person.")
+        str | None, Option(metavar="SESSION", help="Only messages of this session; for the operator.")
     ] = None,
-    limit: Annotated[int, Option(metavar="N", help=f"How many at most. Default: {_DEFAULT_COUNT}.")] = _DEFAULT_COUNT,
+    limit: Annotated[int, Option(metavar="N", help=f"List at most N. Default: {_DEFAULT_COUNT}.")] = _DEFAULT_COUNT,
     as_json: Annotated[
         bool, Option(name="--json", help='Print {"letters": [...], "count", "hasMore"} as JSON.')
     ] = False,
@@ -85,7 +85,7 @@ def _expired(message: MessageDoc) -> dict[str, Any]:
 
 
 def _refused(path: str, entry: OutboxEntry) -> dict[str, Any]:
-    """`diedAt`: when it was queued, since nobody wrote down when it was refused."""
+    """`diedAt`: when it was queued, because the time of the refusal is not recorded."""
     return {
         **entry.outgoing,
         "from": entry.session,

@@ -1,6 +1,6 @@
-"""`maestro message delete`: out of the inbox, for good.
+"""`maestro message delete`: delete messages from the inbox, for good.
 
-Rule: by the receiver or a person; its sender still learns that it was deleted.
+Rule: the receiver or the operator deletes; the sender can still see that the message was deleted.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def run(
     ids = list(dict.fromkeys(at_least_one("ID", message_ids)))
     context = CommandContext.here()
     with context.client() as client:
-        # A person without a session deletes in the mailbox that the message is in.
-        if context.caller.session:
+        # The operator has no mailbox: each message is deleted from its receiver's.
+        if context.own_session:
             results = client.delete(ids)
         else:
             results = [

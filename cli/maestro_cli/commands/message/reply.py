@@ -58,8 +58,12 @@ def run(
     context = CommandContext.here()
     context.session()
     text = arguments.text_of(message, file)
-    waiting = send_flow.awaited(wait, timeout, reply=wait_reply)
-    with context.client() if waiting is None else context.full_client() as client:
+    awaited = None
+    if wait is not None or timeout is not None or wait_reply:
+        from maestro_cli.sending import waiting
+
+        awaited = waiting.awaited(wait, timeout, reply=wait_reply)
+    with context.client() if awaited is None else context.full_client() as client:
         outgoing = _answer(client.message(message_id), text, context.session())
         if priority is not None and priority != "medium":
             outgoing["metadata"]["priority"] = priority
@@ -67,7 +71,9 @@ def run(
             outgoing["metadata"]["requiresAck"] = True
         if on_ended is not None:
             outgoing["onEnded"] = on_ended
-        return send_flow.send(context, outgoing, client=client, wait=waiting, as_json=as_json)
+        if awaited is not None:
+            return waiting.send(context, outgoing, awaited, client=client, as_json=as_json)
+        return send_flow.send(context, outgoing, client=client, as_json=as_json)
 
 
 def _answer(message: MessageDoc, text: str, own: str) -> OutgoingDoc:

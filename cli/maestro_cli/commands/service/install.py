@@ -1,6 +1,6 @@
-"""`maestro service install`: let the user's service manager run the post office.
+"""`maestro service install`: let the user's service manager run the broker.
 
-Rule: files first, and only then the manager, which may not be there; a file that is not ours is left alone.
+Rule: the files first and then the manager, which may be absent; a file that is not ours stays as it is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DETAILS = """\
 On Linux: a systemd user unit and a socket unit. systemd holds the broker's
 sockets, so that the first client that connects is answered, whether a broker
-runs or not. `maestro up` stays the simple way and needs none of this.
+runs or not. `maestro up` stays the simple way and needs no service.
 
 Examples:
   maestro service install --now
@@ -31,13 +31,13 @@ Examples:
 
 def run(
     *,
-    now: Annotated[bool, Option(help="Start it at once, in place of a broker that runs.")] = False,
+    now: Annotated[bool, Option(help="Start it now, in place of a running broker.")] = False,
     print_only: Annotated[bool, Option(name="--print", help="Only show what would be written.")] = False,
     http: Annotated[
         bool,
         Option(name="--http", negative="--no-http", help="Whether it starts the HTTP gateway, too. Default: yes."),
     ] = True,
-    force: Annotated[bool, Option(help="Also over a unit that was edited or that something else made.")] = False,
+    force: Annotated[bool, Option(help="Replace a unit, even if it was edited or made by another program.")] = False,
 ) -> int:
     """Install the service."""
     from maestro_cli.processes import systemd_units
@@ -73,9 +73,9 @@ def _write(units: SystemdUnits, *, force: bool) -> None:
             continue
         if not force and (MARK not in old or old != text):
             why = (
-                "was made by something else"
+                "was made by another program"
                 if MARK not in old
-                else "is not what this would write: it was edited, or made otherwise"
+                else "differs from what this command writes: it was edited"
             )
             raise MaestroError("INVALID", f"{path} {why}", "Look at it; --force replaces it.")
     for path, text in units.files.items():
@@ -120,7 +120,7 @@ def _hand_over(context: CommandContext, units: SystemdUnits, *, now: bool) -> in
 
 
 def _tell_clients(context: CommandContext) -> None:
-    """Where systemd listens, for clients that come before the first broker; each broker writes it anew."""
+    """The sockets of systemd, for clients that connect before the first broker; each broker rewrites the file."""
     from maestro_runtime import atomic_file, paths
     from maestro_schemas import __version__
 

@@ -1,6 +1,6 @@
-"""`maestro service status`: whether a service is installed, and what systemd says of it.
+"""`maestro service status`: whether a service is installed, and its state.
 
-Rule: looks, and wakes nothing.
+Rule: it changes nothing and starts no broker.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def run(
         if is_mac
         else systemd_units.systemd(context.data, context.environ, http=True)
     )
-    told: dict[str, Any] = {"installed": all(map(os.path.exists, units.files)), "units": {}}
+    state_of: dict[str, Any] = {"installed": all(map(os.path.exists, units.files)), "units": {}}
     for path in units.files:
         unit = os.path.basename(path)
         answer = None if is_mac or not os.path.exists(path) else systemctl("is-active", unit)
@@ -48,18 +48,18 @@ def run(
             state = (
                 answer.text or "unknown" if answer.reached else f"installed; systemd can't be reached ({answer.text})"
             )
-        told["units"][unit] = state
+        state_of["units"][unit] = state
     found = find(context.data)
-    told["broker"] = None if found is None or not found.pid else found.pid
+    state_of["broker"] = None if found is None or not found.pid else found.pid
     if as_json:
-        streams.say_json(told)
+        streams.say_json(state_of)
         return 0
-    for unit, state in told["units"].items():
+    for unit, state in state_of["units"].items():
         streams.say(f"{unit}: {state}")
-    if not told["installed"]:
+    if not state_of["installed"]:
         streams.say("Install it: maestro service install --now")
-    if told["broker"] is None:
-        streams.say("no broker runs" + ("; the first client wakes it" if found is not None else ""))
+    if state_of["broker"] is None:
+        streams.say("no broker runs" + ("; the first client starts it" if found is not None else ""))
     else:
-        streams.say(f"broker: pid {told['broker']}")
+        streams.say(f"broker: pid {state_of['broker']}")
     return 0

@@ -1,6 +1,6 @@
-"""`maestro service uninstall`: take the units away again.
+"""`maestro service uninstall`: remove the units.
 
-Rule: stopped first, where systemd can be reached; mail and settings stay.
+Rule: the service is stopped first, where systemd can be reached; mail and settings stay.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Examples:
   maestro service uninstall"""
 
 
-def run(*, force: Annotated[bool, Option(help="Also units that something else made.")] = False) -> int:
+def run(*, force: Annotated[bool, Option(help="Also units that another program made.")] = False) -> int:
     """Remove the service; mail and settings stay."""
     from maestro_cli.processes import systemd_units
     from maestro_cli.processes.systemctl import systemctl
@@ -43,9 +43,7 @@ def run(*, force: Annotated[bool, Option(help="Also units that something else ma
     for path in there:
         with open(path, encoding="utf-8", errors="replace") as file:
             if MARK not in file.read() and not force:
-                raise MaestroError(
-                    "INVALID", f"{path} was made by something else", "--force removes it all the same."
-                )
+                raise MaestroError("INVALID", f"{path} was made by another program", "--force removes it anyway.")
     if not is_mac:
         systemctl("disable", "--now", f"{units.name}.socket", f"{units.name}.service")
     for path in there:

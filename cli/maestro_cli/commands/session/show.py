@@ -1,6 +1,6 @@
 """`maestro session show`: one session.
 
-Rule: by id, or by a name that one active session has.
+Rule: by id, or by a name that only one active session has.
 """
 
 from __future__ import annotations

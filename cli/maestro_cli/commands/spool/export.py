@@ -1,6 +1,6 @@
-"""`maestro spool export`: all of the post office as JSON Lines.
+"""`maestro spool export`: everything as JSON Lines.
 
-Rule: a file is private (0600) and stands under its name only when it is whole; standard output gets it as it comes.
+Rule: a file is private (0600) and gets its name only when it is complete; standard output gets the lines at once.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from maestro_cli.options import Option
 
 DETAILS = """\
-The first line is a header, the last one has counts of what is between: a file
-without it was cut off. Each line has its `kind`: session, message, tombstone
-(an id whose message is gone), outbox, event, quarantine, or unfiled (what a
-broker that was killed had accepted and not yet made a file of). Tokens are
-not in it.
+The first line is a header. The last line has the counts of the lines between: a
+file without it is truncated. Each line has its `kind`: session, message,
+tombstone (the id of a removed message), outbox, event, quarantine, or unfiled
+(accepted by a broker that was killed before it wrote the message's file).
+Tokens are not exported.
 
 Examples:
   maestro spool export --out mail.jsonl
@@ -32,7 +32,7 @@ Examples:
 def run(
     *,
     out: Annotated[str | None, Option(metavar="PATH", help="A file; it must not exist. Default: print it.")] = None,
-    session: Annotated[str | None, Option(metavar="ID", help="Only what this session received, sent or did.")] = None,
+    session: Annotated[str | None, Option(metavar="ID", help="Only this session's messages and events.")] = None,
 ) -> int:
     """Write everything as JSON Lines."""
     import os
@@ -69,17 +69,17 @@ def run(
         os.fsync(target)
         os.close(target)
     if code:
-        raise MaestroError("INTERNAL", f"the export ended early, with {code}", "What it said is above.")
+        raise MaestroError("INTERNAL", f"the export ended early, with {code}", "Its error is above.")
     if out is not None:
         os.replace(f"{out}.part", out)
-        streams.note(f"maestro: {out} has it all")
+        streams.note(f"maestro: {out} is complete")
     return exit_codes.DONE
 
 
 def _follow(read_fd: int, show: Callable[[str, int], None]) -> None:
     import json
 
-    with open(read_fd, "rb") as told:
-        for line in told:
+    with open(read_fd, "rb") as lines:
+        for line in lines:
             what: dict[str, Any] = json.loads(line)
             show("lines", what["looked"])

@@ -1,6 +1,6 @@
-"""`maestro spool prune`: remove what is older than the retention, now.
+"""`maestro spool prune`: remove everything that is older than its retention, now.
 
-Rule: the broker does it, beside its other work; this starts a round and asks how far it is.
+Rule: the broker removes it beside its other work; this command starts a round and polls its progress.
 """
 
 from __future__ import annotations
@@ -17,24 +17,23 @@ if TYPE_CHECKING:
 
 DETAILS = """\
 The broker does this by itself every half hour; see `sweep` in `maestro
-status`. What goes: messages that were delivered, read, or have expired or
-failed, when nothing has changed in them for the retention (7 days unless set
-otherwise); links to mail that is gone, by which an id is known to have been
-used; empty folders; sessions that ended that long ago and have no mail left;
-what the outbox held and the broker refused; files of the timeline and of the
-dead letters. Mail that waits for so long expires first, and its sender is
-told.
+status`. It removes messages that were delivered, read, or have expired or
+failed, when they have not changed for the retention (7 days unless set
+otherwise); tombstones, which record that an id was used; empty folders;
+sessions that ended before the retention and have no mail left; outbox entries
+that the broker refused; files of the timeline and of the dead letters. Pending
+mail of that age expires first, and its sender is notified.
 
 Examples:
   maestro spool prune --dry-run
   maestro spool prune
   maestro spool prune --older-than 3d --json"""
 
-_LOOK_EVERY_S = 0.1
+_POLL_S = 0.1
 _KINDS = (
     ("messages", "messages"),
     ("expired", "pending messages, which become expired"),
-    ("tombstones", "links to mail that is gone"),
+    ("tombstones", "tombstones of removed messages"),
     ("folders", "empty folders"),
     ("sessions", "sessions"),
     ("timelineFiles", "days of the timeline or of the dead letters"),
@@ -43,7 +42,7 @@ _KINDS = (
 
 def run(
     *,
-    dry_run: Annotated[bool, Option(name="--dry-run", help="Only count what would go.")] = False,
+    dry_run: Annotated[bool, Option(name="--dry-run", help="Only count what would be removed.")] = False,
     older_than: Annotated[
         str | None,
         Option(
@@ -54,7 +53,7 @@ def run(
     ] = None,
     as_json: Annotated[bool, Option(name="--json", help="Print the counts as JSON.")] = False,
 ) -> int:
-    """Remove what is older than the retention, now."""
+    """Prune now."""
     import sys
     import time
 
@@ -68,12 +67,14 @@ def run(
         while not report["done"]:
             if shows_progress:
                 print(f"\r{report['lookedAt']:,} files looked at", end="", file=sys.stderr, flush=True)
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(_POLL_S)
             report = client.prune(number=report["round"])
     if shows_progress:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     if "failure" in report:
-        raise MaestroError("INTERNAL", report["failure"], "What was removed stays removed; mend it and prune again.")
+        raise MaestroError(
+            "INTERNAL", report["failure"], "What was removed stays removed; repair the cause and prune again."
+        )
     streams.say(streams.json_line(report) if as_json else "\n".join(_lines(report)))
     return 0
 

@@ -1,6 +1,6 @@
-"""`maestro spool verify`: whether the files are what they are promised to be.
+"""`maestro spool verify`: check every file.
 
-Rule: reads everything, changes nothing, and says for each thing that is wrong where it is and what to do.
+Rule: it reads everything and changes nothing. Each finding says where the fault is and what to do.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 DETAILS = """\
 It checks each message's file, its name, place, number and mode; the links to
-it; the sessions; the journal's and the counters' checksums, and the counters
-against the files; the audit; the outbox; who may read what; and what was put
-away. Beside a running broker the checks that need everything to stand still
-are left out, and it says so. Exit code 1 when something is wrong.
+it; the sessions; the checksums of the journal and of the checkpoint, and its
+counters against the files; the timeline; the outbox; permissions; and the
+quarantine. While a broker runs, checks that need a still data directory are
+skipped, and reported so. Exit code 1 when something is wrong.
 
 Examples:
   maestro spool verify
@@ -65,17 +65,17 @@ def run(
             unfiled = what.get("unfiled", unfiled)
     wrong = sum(check["wrong"] for check in checks)
     if as_json:
-        told = {"ok": wrong == 0, "served": is_served, "unfiled": unfiled, "checks": checks, "findings": findings}
-        streams.say_json(told)
+        report = {"ok": wrong == 0, "served": is_served, "unfiled": unfiled, "checks": checks, "findings": findings}
+        streams.say_json(report)
     else:
-        _tell(context.data, checks, findings, unfiled)
+        _report(context.data, checks, findings, unfiled)
     return exit_codes.FAILED if wrong else exit_codes.DONE
 
 
-def _tell(data: str, checks: list[dict[str, Any]], findings: list[dict[str, Any]], unfiled: int) -> None:
+def _report(data: str, checks: list[dict[str, Any]], findings: list[dict[str, Any]], unfiled: int) -> None:
     for check in checks:
         word = "left out" if check["skipped"] else "ok" if not check["wrong"] else "WRONG"
-        note = ", for a broker is at work here" if check["skipped"] else ""
+        note = ", because a broker is running" if check["skipped"] else ""
         streams.say(f"{word:<9} {check['name']}: {check['looked']:,} looked at{note}")
         of_it = [finding for finding in findings if finding["check"] == check["name"]]
         for finding in of_it[:_SHOWN_MAX]:

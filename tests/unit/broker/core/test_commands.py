@@ -74,7 +74,7 @@ def _code(result: Any) -> str:
 @pytest.mark.parametrize(
     ("to", "code"),
     [
-        ("nobody", "RECEIVER_NOT_FOUND"),
+        ("absent", "RECEIVER_NOT_FOUND"),
         ("worker", "AMBIGUOUS_NAME"),
         ("parent", "RECEIVER_NOT_FOUND"),
         ("bos", "RECEIVER_NOT_FOUND"),
@@ -92,14 +92,14 @@ def test_receivers_that_cannot_be_found(office: Office, to: str, code: str) -> N
         assert "Did you mean boss" in result.error["hint"]
 
 
-def test_a_stranger_is_looked_for_once_until_somebody_comes(office: Office) -> None:
+def test_an_unknown_receiver_is_looked_up_once_until_a_session_starts(office: Office) -> None:
     """The same answer each time; and who comes under that name is found at once."""
     first = office.send("boss", "bosss", "m1")
     again = office.send("boss", "bosss", "m2")
     assert isinstance(first.error, dict)
     assert first.error == again.error
     for number in range(100):
-        assert _code(office.send("boss", f"nobody_{number}", f"n{number}")) == "RECEIVER_NOT_FOUND"
+        assert _code(office.send("boss", f"absent_{number}", f"n{number}")) == "RECEIVER_NOT_FOUND"
     assert _code(office.send("boss", "x" * 65, "m3")) == "RECEIVER_NOT_FOUND"
     office.start("bosss")
     assert office.accept("boss", "bosss", "m4").to == "bosss"
@@ -141,7 +141,7 @@ def test_an_id_is_its_senders_and_its_receivers(office: Office) -> None:
     assert office.accept("bob", "ann", "m1", "to another mailbox").status == 201
     office.delete("boss", "m1")
     assert _code(office.send("bob", "boss", "m1", "from bob")) == "CONFLICT"
-    assert office.send("ann", "bob", "m1", "from ann").state == "deleted", "ann's m1 was deleted, whoever it is for"
+    assert office.send("ann", "bob", "m1", "from ann").state == "deleted", "ann's m1 was deleted, for any receiver"
 
 
 def test_the_same_id_to_another_receiver_is_a_conflict(office: Office) -> None:
@@ -170,7 +170,7 @@ def test_an_id_that_is_none(office: Office) -> None:
 
 
 def test_lives(office: Office) -> None:
-    """A life has bounds; an expired message is shown to nobody, and its sender is told by its status."""
+    """A life has bounds. An expired message is not shown, and its sender sees the status."""
     for ttl_ms in (0, -1, FREE.ttl_ms_max + 1):
         assert _code(office.send("ann", "boss", f"m{ttl_ms}", ttl_ms=ttl_ms)) == "INVALID"
     result = office.accept("ann", "boss", "m1", ttl_ms=100)
@@ -221,7 +221,7 @@ def test_threads(office: Office) -> None:
     office.crash()
     assert office.accept("ann", "boss", "r3", metadata=Metadata(in_reply_to="root")).thread_id == "root"
     assert office.accept("ann", "boss", "r4", metadata=Metadata(in_reply_to="r2")).thread_id == "root"
-    # Somebody else's message is nothing that bob could answer: he does not get into its thread, and can't read it.
+    # bob can't answer a message of other sessions: he doesn't enter its thread and can't read it.
     assert office.accept("bob", "boss", "r5", metadata=Metadata(in_reply_to="r2")).thread_id is None
     assert office.accept("bob", "boss", "r7", metadata=Metadata(in_reply_to="root")).thread_id is None
     assert [m.id for m in office.do(GetThread(id="r7", who=Identity("bob"))).messages] == ["r7"]
@@ -239,7 +239,7 @@ def test_the_operator_may_name_the_mailbox(office: Office) -> None:
     for reads in ([Read("file", "ann", "m1")], []):
         assert office.do(GetMessage(id="m1", session="ann")).message.id == "m1"
         assert office.reads == reads
-    for session in ("bob", "nobody"):
+    for session in ("bob", "absent"):
         assert refused(office, GetMessage(id="m1", session=session)).code == "MESSAGE_NOT_FOUND"
     # To a session it means nothing: what it may see, it may see.
     assert office.do(GetMessage(id="m1", session="bob", who=Identity("ann"))).message.id == "m1"
@@ -368,7 +368,7 @@ def test_what_was_not_offered_yet(office: Office) -> None:
 
 
 def test_confirmations(office: Office) -> None:
-    """Forward only, each time once, with `via`; unknown ids are told apart."""
+    """Forward only, each time once, with `via`; unknown ids have results of their own."""
     office.accept("boss", "ann", "m1")
     assert office.confirm("ann", "offered", "m1", "ghost") == [200, 404]
     assert office.confirm("ann", "offered", "m1") == [200]
@@ -412,7 +412,7 @@ def test_the_operator_needs_no_mailbox_name(office: Office) -> None:
 
 
 def test_deleting(office: Office) -> None:
-    """Filed and told, a second delete finds nothing; the sender's repeat still hears `deleted`."""
+    """After filing, a second delete finds nothing; the sender's repeat is still answered `deleted`."""
     office.accept("boss", "ann", "m1")
     assert office.delete("ann", "m1") == [200]
     assert office.delete("ann", "m1") == [200]
@@ -481,7 +481,7 @@ def test_bad_starts(office: Office, fields: dict[str, Any], code: str) -> None:
 
 
 def test_limits_of_sessions() -> None:
-    """So many active ones, and tokens where they are required."""
+    """The number of active sessions is limited, and tokens may be required."""
     office = Office(Limits(sessions_max=1, require_token=1))
     assert refused(office, SessionStart(id="a")).code == "TOKEN_REQUIRED"
     office.start("a", token="t")
@@ -715,7 +715,7 @@ def test_refused_requests_read_nothing(office: Office) -> None:
 
 
 def test_deadlines() -> None:
-    """An earlier time replaces a later one; each is told once."""
+    """An earlier time replaces a later one; each is reported once."""
     deadlines = Deadlines()
     deadlines.set("a", 50)
     deadlines.set("a", 20)

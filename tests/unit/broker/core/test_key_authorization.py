@@ -70,7 +70,7 @@ def test_for_whom_it_speaks(office: Office, held: Key, speaks: str) -> None:
         if held.name == "own":
             assert code(office, held, Inbox(who=Identity(session))) == (None if may else "FORBIDDEN")
     everything = held.operator
-    for topic in ("", "ann", "an", "nobody|"):
+    for topic in ("", "ann", "an", "absent|"):
         assert key_authorization.may_hear(office.state, held, topic) == everything
     assert key_authorization.may_hear(office.state, held, "~probe|")
 
@@ -83,7 +83,7 @@ def test_what_is_the_operators(office: Office) -> None:
     assert code(office, key(operator=True), Inbox()) is None
     for asked in (Hello(), SessionGet(id="ann"), SessionList()):
         assert code(office, key(), asked) is None
-    assert code(office, key(), Inbox(who=Identity("nobody"))) is None, "the core says that there is none"
+    assert code(office, key(), Inbox(who=Identity("absent"))) is None, "the core says that there is none"
 
 
 def test_what_it_may_start(office: Office) -> None:

@@ -29,7 +29,7 @@ def refusal(result: SendResult) -> tuple[str, str]:
     return result.error["code"], result.error["hint"]
 
 
-def test_it_is_told_with_the_ways_out() -> None:
+def test_the_error_names_the_ways_out() -> None:
     office = office_of(bob={})
     office.end("bob")
     for on_ended in (None, "error"):
@@ -39,7 +39,7 @@ def test_it_is_told_with_the_ways_out() -> None:
         assert "--on-ended redirect" in hint
 
 
-def test_an_unknown_word_is_refused_whoever_is_there() -> None:
+def test_an_unknown_word_is_refused_for_any_receiver() -> None:
     code, hint = refusal(office_of(bob={}).send("ann", "bob", "m1", on_ended="drop"))
     assert (code, hint) == ("INVALID", "Use one of: error, queue, redirect.")
 
@@ -146,7 +146,7 @@ def test_a_repeat_is_answered_as_the_first_although_the_receiver_is_back(filed: 
 
 
 def test_the_id_is_anothers_in_the_mailbox_it_goes_to() -> None:
-    """The file is looked at in the mailbox of whoever gets it."""
+    """The file is read from the mailbox of the final receiver."""
     office = office_of(bob={}, cyd={})
     office.accept("cyd", "boss", "m1")
     office.file()
@@ -156,7 +156,7 @@ def test_the_id_is_anothers_in_the_mailbox_it_goes_to() -> None:
     assert refusal(office.send("ann", "bob", "m1", on_ended="redirect"))[0] == "CONFLICT"
 
 
-def test_rate_and_pairs_are_those_of_whoever_gets_it() -> None:
+def test_rate_and_pairs_are_those_of_the_final_receiver() -> None:
     office = office_of(Limits(rate_limit=5, pair_limit=2), bob={})
     office.end("bob")
     office.accept("ann", "boss", "m1")

@@ -1,4 +1,4 @@
-"""The core's part of retention: what is due, who is told, what is forgotten."""
+"""The core's part of retention: expiry, notices to senders, forgotten sessions."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def test_a_sender_hears_once_a_turn_of_all_that_expired() -> None:
         office.accept("ann", "bob", f"m{number}", ttl_ms=50)
     office.now_ms += 50
     office.expire_due()
-    [told] = office.inbox("ann")
-    assert (told.sender, told.id, told.seq) == ("maestro", "expired_m29", 1)
-    assert "30 messages of yours" in told.text
-    assert "  m19 to bob\n  and 10 more: `maestro message dead` lists them\n" in told.text
-    assert told.text.endswith("To send one of them again: maestro message retry ID")
-    assert "m20 " not in told.text
+    [notice] = office.inbox("ann")
+    assert (notice.sender, notice.id, notice.seq) == ("maestro", "expired_m29", 1)
+    assert "30 messages of yours" in notice.text
+    assert "  m19 to bob\n  and 10 more: `maestro message dead` lists them\n" in notice.text
+    assert notice.text.endswith("To send one of them again: maestro message retry ID")
+    assert "m20 " not in notice.text
 
 
-def test_an_ended_sender_is_told_nothing_and_a_notice_ends_quietly() -> None:
+def test_an_ended_sender_gets_no_notice_and_a_notice_expires_without_another() -> None:
     office = _office()
     office.accept("ann", "bob", "m1", ttl_ms=50)
     office.accept("bob", "ann", "m2", ttl_ms=50)
@@ -69,10 +69,10 @@ def test_pending_mail_expires_and_goes_a_retention_later() -> None:
     office.now_ms += 1
     office.sweep()
     assert office.inbox("bob") == []
-    [told] = office.inbox("ann")
-    assert (told.id, told.text.splitlines()[-1]) == ("expired_m1", "To send it again: maestro message retry m1")
+    [notice] = office.inbox("ann")
+    assert (notice.id, notice.text.splitlines()[-1]) == ("expired_m1", "To send it again: maestro message retry m1")
     assert retention.overdue(office.state, office.policy, "bob", "m1", office.now_ms) is None
-    assert retention.overdue(office.state, office.policy, "nobody", "m1", office.now_ms) is None
+    assert retention.overdue(office.state, office.policy, "absent", "m1", office.now_ms) is None
     office.file()
     office.sweep()
     assert ("bob", "m1") not in office.files
@@ -102,7 +102,7 @@ def test_each_project_has_its_retention() -> None:
     assert (policy.shortest_ms, policy.longest_ms) == (10, 9 * DAY_MS)
 
 
-def test_a_forgotten_session_begins_anew_wherever_the_broker_was_killed() -> None:
+def test_a_forgotten_session_starts_from_nothing_wherever_the_broker_was_killed() -> None:
     for file_before, checkpoint in ((True, True), (True, False), (False, False)):
         office = _office()
         office.accept("ann", "bob", "m1")
@@ -133,7 +133,7 @@ def test_a_forgotten_session_begins_anew_wherever_the_broker_was_killed() -> Non
 def test_what_is_not_forgotten() -> None:
     office = _office()
     state = office.state
-    assert not retention.forget(state, office.policy, "nobody", office.now_ms)
+    assert not retention.forget(state, office.policy, "absent", office.now_ms)
     assert not retention.forget(state, office.policy, "bob", office.now_ms + 9 * DAY_MS), "it is active"
     office.accept("ann", "bob", "m1")
     office.end("bob")

@@ -1,4 +1,4 @@
-"""Threads: who took part, and what is told to whom."""
+"""Threads: their participants, and what each of them may see."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports: a replay of events is whole and in order, wherever the filer stands, and cheap where everybody asks."""
+"""Reports: a replay of events is whole and in order, however far the spool writer is, and cheap for many clients."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _replay(
 def test_a_replay_is_whole_wherever_the_filer_stands(
     tmp_path: Path, filed: int, unfiled_from: int, is_new: bool
 ) -> None:
-    """The timeline may be ahead of what the backlog let go of. `is_new`: after a start, with nothing in memory."""
+    """The timeline may be ahead of what the backlog released. `is_new`: after a start, with nothing in memory."""
     timeline = _timeline(tmp_path, filed)
     if is_new:
         timeline.close()

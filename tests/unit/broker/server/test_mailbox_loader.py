@@ -85,7 +85,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mailbox_scan, "STEP_S", 0.0)
 
 
-def test_a_small_mailbox_keeps_nobody_waiting(post: Post) -> None:
+def test_a_small_mailbox_delays_no_other_request(post: Post) -> None:
     sent = [post.send() for _ in range(3)]
     post.forget()
     assert post.is_read()
@@ -168,7 +168,7 @@ def test_all_is_asked_for_while_the_pending_are_read(post: Post) -> None:
 
 
 @pytest.mark.usefixtures("slow")
-def test_so_many_at_once_and_the_others_in_turn(post: Post) -> None:
+def test_a_few_at_once_and_the_others_in_turn(post: Post) -> None:
     names = [f"w{number}" for number in range(9)]
     for name in names:
         post.office.start(name)
@@ -229,7 +229,7 @@ def test_memory_is_bounded_while_mailboxes_come_in(tmp_path: Any) -> None:
         assert sum(state.mailbox(each).held for each in names) <= 12
 
 
-def test_nobody_s_mailbox(post: Post) -> None:
+def test_the_mailbox_of_no_session(post: Post) -> None:
     post.office.state.adopt_mailbox("ghost")
     assert post.readings.is_read(post.office.state, Read("mailbox", "ghost", ""), post.office.now_ms)
     assert post.readings.advance(post.office.state, post.office.now_ms) == []

@@ -26,12 +26,12 @@ def batch(*records: Record) -> list[Change]:
 
 
 def test_percentiles_of_the_last_commits_and_the_count_of_all() -> None:
-    tally = BrokerMetrics()
-    assert tally.commits().keys() == {"count", "durationMs", "records"}
-    assert tally.commits()["count"] == 0
+    metrics = BrokerMetrics()
+    assert metrics.commits().keys() == {"count", "durationMs", "records"}
+    assert metrics.commits()["count"] == 0
     for number in range(3_000):
-        tally.committed(batch(Accepted(MESSAGE)), number / 1000)
-    found = tally.commits()
+        metrics.committed(batch(Accepted(MESSAGE)), number / 1000)
+    found = metrics.commits()
     assert (found["count"], found["p50Ms"], found["p99Ms"]) == (3_000, 1.976, 2.979)
     assert found["records"]["sum"] == 3_000
     assert found["records"]["counts"][0] == 3_000
@@ -49,8 +49,8 @@ def test_a_histogram_counts_a_bound_below_itself_and_what_is_above_all() -> None
 
 def test_what_became_of_messages() -> None:
     """Read without delivered counts as both; a refusal is no message."""
-    tally = BrokerMetrics()
-    tally.committed(
+    metrics = BrokerMetrics()
+    metrics.committed(
         batch(
             Accepted(MESSAGE),
             confirmed("offered"),
@@ -63,7 +63,7 @@ def test_what_became_of_messages() -> None:
         ),
         1.0,
     )
-    assert tally.messages() == {
+    assert metrics.messages() == {
         "accepted": 1,
         "offered": 1,
         "delivered": 2,
@@ -75,10 +75,10 @@ def test_what_became_of_messages() -> None:
 
 def test_refusals_by_code_of_requests_and_of_their_parts() -> None:
     """The most frequent first."""
-    tally = BrokerMetrics()
-    tally.refused("FORBIDDEN")
+    metrics = BrokerMetrics()
+    metrics.refused("FORBIDDEN")
     error = {"code": "RATE_LIMITED", "message": "x"}
-    tally.answered(SendReply([SendResult(id="m", status=201), SendResult(id="n", status=429, error=error)]))
-    tally.answered(ItemsReply([ItemResult(id="m", status=200), ItemResult(id="n", status=429, error=error)]))
-    tally.answered(None)
-    assert list(tally.refusals().items()) == [("RATE_LIMITED", 2), ("FORBIDDEN", 1)]
+    metrics.answered(SendReply([SendResult(id="m", status=201), SendResult(id="n", status=429, error=error)]))
+    metrics.answered(ItemsReply([ItemResult(id="m", status=200), ItemResult(id="n", status=429, error=error)]))
+    metrics.answered(None)
+    assert list(metrics.refusals().items()) == [("RATE_LIMITED", 2), ("FORBIDDEN", 1)]

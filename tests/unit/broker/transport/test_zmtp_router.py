@@ -322,7 +322,7 @@ def test_no_more_files(scene: RouterScene, monkeypatch: pytest.MonkeyPatch) -> N
     scene.until(lambda: scene.router.opened == 1)
 
 
-def test_a_socket_that_somebody_holds(tmp_path: Path) -> None:
+def test_a_socket_that_another_process_holds(tmp_path: Path) -> None:
     path = str(tmp_path / "s")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:
         held.bind(path)

@@ -33,11 +33,11 @@ def test_a_request_is_four_frames_and_its_answer_finds_it() -> None:
     assert len(connection) == 1
 
 
-def test_an_answer_that_nobody_waits_for_is_dropped() -> None:
+def test_an_answer_without_a_request_is_dropped() -> None:
     """The second answer to a repeated request, an unknown id, one that was given up: not even decoded."""
     connection = PendingRequests()
     request_id, _ = connection.request("hello", b"", 0.0, 10.0)
-    assert connection.receive(reply(b"nobody", body=b"\xc1")) is None
+    assert connection.receive(reply(b"absent", body=b"\xc1")) is None
     assert connection.receive(reply(request_id)) is not None
     assert connection.receive(reply(request_id)) is None
     given_up, _ = connection.request("hello", b"", 0.0, 10.0)
@@ -60,7 +60,7 @@ def test_an_answer_that_nobody_waits_for_is_dropped() -> None:
     ],
 )
 def test_what_is_no_reply_is_an_error_and_the_request_goes_on_waiting(frames: list[bytes], code: str) -> None:
-    """A peer that speaks something else is told apart from silence."""
+    """A peer with another protocol is reported differently from silence."""
     connection = PendingRequests()
     request_id, _ = connection.request("hello", b"", 0.0, 10.0)
     assert request_id == b"1"
@@ -112,8 +112,8 @@ def test_a_new_socket_gets_everything_that_waits() -> None:
     assert connection.expired(2.0) == [late]
 
 
-def test_expiry_is_told_once() -> None:
-    """An expired request is forgotten, and its late answer is nobody's."""
+def test_expiry_is_reported_once() -> None:
+    """An expired request is forgotten, and its late answer is dropped."""
     connection = PendingRequests()
     request_id, _ = connection.request("hello", b"", 5.0, 0.1)
     assert connection.expired(5.05) == []

@@ -52,7 +52,7 @@ class Watching(RuleBasedStateMachine):
         self.asked: set[str] = set()
         self.taken: list[tuple[str, int]] = []
         self.accepted: dict[str, int] = {}
-        # What is nobody's to take any more: deleted, expired or confirmed by the other reader.
+        # No reader may take these any more: deleted, expired or confirmed by the other reader.
         self.gone: set[str] = set()
         self.others: list[str] = []
 
@@ -324,7 +324,7 @@ def test_it_asks_at_first_and_then_when_something_is_noticed() -> None:
     assert cursor.caught_up
     assert not cursor.fetch_due(1.0)
     cursor.notice(event(4))
-    cursor.notice(event(9, to="somebody else"))
+    cursor.notice(event(9, to="another session"))
     cursor.notice(event(9, name="message.delivered"))
     assert not cursor.fetch_due(1.0)
     cursor.notice(event(5))

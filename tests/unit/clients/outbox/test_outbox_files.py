@@ -90,7 +90,7 @@ def test_entries_come_by_session_and_in_the_order_of_queueing(data: str) -> None
     found = [(entry.outgoing["id"], entry.failure is not None) for _, entry in entries(data)]
     assert found == [("first", False), ("refused", True), ("last", False), ("other", False)]
     assert [entry.outgoing["id"] for _, entry in entries(data, "zoe")] == ["other"]
-    assert entries(data, "nobody") == []
+    assert entries(data, "absent") == []
     assert entries(data, "../outbox/zoe") == []
 
 

@@ -23,7 +23,7 @@ BODY = bytes(10_000)
 
 
 class Reluctant:
-    """A ROUTER that greets, and reads when it is told to."""
+    """A ROUTER that greets, and reads only when the test asks."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -39,7 +39,7 @@ class Reluctant:
         self._peer.setblocking(False)
 
     def requests(self, count: int, meanwhile: Callable[[], object]) -> list[bytes]:
-        """The ids of so many requests, or more where more came with the last."""
+        """The ids of `count` requests, or more if more arrived with the last."""
         assert self._peer is not None
         while len(self._link.messages) < count:
             with contextlib.suppress(BlockingIOError):

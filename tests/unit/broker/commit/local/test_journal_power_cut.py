@@ -105,12 +105,12 @@ def test_no_power_cut_failed_sync_or_kill_breaks_a_promise(
         if lights_out or random.random() < 0.5:
             disk.power_cut(random)
         else:
-            disk.close_files()
+            disk.release()
     disk.cut_at = disk.fail_at = None
     os.makedirs(os.path.dirname(witness.directory), exist_ok=True)
     with pytest.MonkeyPatch.context() as patch, disk.under(patch):
         witness.live()
-    disk.close_files()
+    disk.release()
 
 
 @pytest.fixture
@@ -168,12 +168,12 @@ def test_recovery_cut_off_at_each_system_call_can_be_run_again(
         if loss == "power":
             disk.power_cut(Random(cut_at))
         else:
-            disk.close_files()
+            disk.release()
         with disk.under(monkeypatch):
             journal, recovery = open_journal(directory)
             assert journal.submit([b"next"]) == journal.head_lsn == 15
             journal.close()
-        disk.close_files()
+        disk.release()
         if reference is None:
             reference = recovery
             assert [lsn for lsn, _ in recovery.records] == [1, *range(3, 15)]

@@ -427,7 +427,7 @@ def test_an_emptied_directory_under_a_checkpoint_is_reported(directory: str) -> 
 
 
 @pytest.mark.parametrize("kept", ["all", "none", "first"])
-def test_an_end_that_somebody_knows_of_is_missed(several: str, kept: str) -> None:
+def test_a_known_end_that_is_missing_is_reported(several: str, kept: str) -> None:
     every = segments(several)
     last = first_lsns(several)[1] - 1 if kept == "first" else 0
     for path in {"all": [], "none": every, "first": every[1:]}[kept]:

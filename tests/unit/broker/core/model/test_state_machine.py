@@ -137,7 +137,7 @@ class PostOffice(RuleBasedStateMachine):
         message = self._read(message_id)
         if message is not None:
             metadata = message.meta
-        # As it was sent, whoever is back since; and with another word for the case, which is no part of it.
+        # The repeat is the same send, also if the receiver is active again or `onEnded` differs.
         result = self.office.send(
             line.sender,
             line.original_to or line.to,
@@ -186,7 +186,7 @@ class PostOffice(RuleBasedStateMachine):
 
     @rule(session=st.sampled_from(SESSIONS))
     def end_or_start(self, session: str) -> None:
-        """An ended session is told so; starting it again reopens its mailbox."""
+        """A send to an ended session is refused; starting the session again reopens its mailbox."""
         if self.active[session] and session != "boss":
             self.office.end(session)
             self.active[session] = False
@@ -208,20 +208,20 @@ class PostOffice(RuleBasedStateMachine):
         self._take_notices()
 
     def _take_notices(self) -> None:
-        """What expired was told to its sender, once, if that one is there to hear it."""
-        told: dict[str, str] = {}
+        """The sender of an expired message got one notice, if it is active."""
+        notices: dict[str, str] = {}
         for body in self.office.journal[self.heard :]:
             record = records.decode(body)
             if isinstance(record, records.Accepted) and record.message.sender == SYSTEM_SENDER:
                 message = record.message
-                assert message.id not in self.ledger, "told twice"
+                assert message.id not in self.ledger, "two notices"
                 self.ledger[message.id] = Line(
                     SYSTEM_SENDER, message.receiver, message.text, message.seq, None, message.created_at
                 )
                 self.heads[message.receiver] = message.seq
-                told[message.receiver] = told.get(message.receiver, "") + message.text
+                notices[message.receiver] = notices.get(message.receiver, "") + message.text
             elif isinstance(record, records.Expired):
-                is_named = f"  {record.id} to {record.mailbox}\n" in told.get(record.sender, "") + "\n"
+                is_named = f"  {record.id} to {record.mailbox}\n" in notices.get(record.sender, "") + "\n"
                 assert is_named == self.active[record.sender]
         self.heard = len(self.office.journal)
 
@@ -251,7 +251,7 @@ class PostOffice(RuleBasedStateMachine):
 
     @rule(message_id=ids, asking=st.sampled_from([*SESSIONS, None]))
     def read_one(self, message_id: str, asking: str | None) -> None:
-        """Sender, receiver and operator see a message, nobody else."""
+        """Only sender, receiver and operator see a message."""
         line = self.ledger.get(message_id)
         request = GetMessage(id=message_id, who=Identity(asking))
         if line is not None and asking in (None, line.sender, line.to):

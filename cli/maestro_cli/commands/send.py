@@ -1,11 +1,10 @@
-"""`maestro session send`: send one message, and wait for its receipt if asked to.
+"""`maestro send`, which is `maestro session send`: send one message, and wait for its receipt if asked to.
 
 Rule: the arguments become a message here; `sending.send_flow` sends it.
 """
 
 from __future__ import annotations
 
-from maestro_cli import arguments
 from maestro_cli.context import CommandContext
 from maestro_cli.sending import send_flow
 
@@ -87,21 +86,45 @@ def run(
 
     context = CommandContext.here()
     context.session()
-    text = arguments.text_of(message, file)
+    text = _text(message, file)
     outgoing: OutgoingDoc = {
         "id": new_message_id() if message_id is None else message_id,
-        "to": arguments.checked_text("--to", to),
+        "to": _checked("--to", to),
         "message": text,
     }
     metadata = _metadata(priority, kind, task, reply_to, data, requires_ack=require_ack)
     if metadata:
         outgoing["metadata"] = metadata
     if ttl is not None:
-        outgoing["ttlMs"] = arguments.duration_ms("--ttl", ttl)
+        from maestro_cli.arguments import duration_ms
+
+        outgoing["ttlMs"] = duration_ms("--ttl", ttl)
     if on_ended is not None:
         outgoing["onEnded"] = on_ended
-    waiting = send_flow.awaited(wait, timeout, reply=wait_reply)
-    return send_flow.send(context, outgoing, wait=waiting, as_json=as_json)
+    if wait is not None or timeout is not None or wait_reply:
+        from maestro_cli.sending import waiting
+
+        awaited = waiting.awaited(wait, timeout, reply=wait_reply)
+        if awaited is not None:
+            return waiting.send(context, outgoing, awaited, as_json=as_json)
+    return send_flow.send(context, outgoing, as_json=as_json)
+
+
+def _text(message: str | None, file: str | None) -> str:
+    if message is not None and file is None:
+        return _checked("--message", message)
+    from maestro_cli.arguments import text_of
+
+    return text_of(message, file)
+
+
+def _checked(option: str, text: str) -> str:
+    """As `arguments.checked_text`, which is imported only for a text that needs the check."""
+    if text.isascii():
+        return text
+    from maestro_cli.arguments import checked_text
+
+    return checked_text(option, text)
 
 
 def _metadata(
@@ -119,11 +142,13 @@ def _metadata(
     if kind is not None:
         metadata["type"] = kind
     if task is not None:
-        metadata["taskId"] = arguments.checked_text("--task", task)
+        metadata["taskId"] = _checked("--task", task)
     if reply_to is not None:
-        metadata["inReplyTo"] = arguments.checked_text("--reply-to", reply_to)
+        metadata["inReplyTo"] = _checked("--reply-to", reply_to)
     if requires_ack:
         metadata["requiresAck"] = True
     if data is not None:
-        metadata["data"] = arguments.json_value("--data", arguments.checked_text("--data", data))
+        from maestro_cli.arguments import json_value
+
+        metadata["data"] = json_value("--data", _checked("--data", data))
     return metadata

@@ -1,6 +1,6 @@
 """`python -m maestro_broker`: one broker process.
 
-Rule: says on the pipe that it was given whether it serves or why not, and ends with 0 only after an ordered stop.
+Rule: it reports on the pipe of `--ready-fd` that it serves, or why not. It exits with 0 only after an ordered stop.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from .server import options
 from .server.lifecycle import Broker
 from .transport import socket_activation
 
-# As shells have it: 128 and the signal's number.
+# The convention of shells: 128 plus the number of the signal.
 _INTERRUPTED = 130
 
 
 def main() -> int:
-    """The whole life of the process; its exit code."""
+    """Run one broker; returns the exit code."""
     parser = argparse.ArgumentParser(prog="maestro_broker", description="The broker; `maestro up` starts it.")
     parser.add_argument("--data-dir", help="default: MAESTRO_DATA_DIR, else the user's data directory")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a limit, e.g. rate_limit=60"
     )
-    parser.add_argument("--ready-fd", type=int, help="a pipe that is told `ready`, or `error` and why")
+    parser.add_argument("--ready-fd", type=int, help="a pipe that gets `ready`, or `error` with the reason")
     parser.add_argument("--foreground", action="store_true", help="log to standard error too")
     parser.add_argument("--tcp", metavar="HOST:PORT", help="serve other machines too; notices at the next port")
     arguments = parser.parse_args()
     log = logging.getLogger("maestro_broker")
-    os.umask(0o077)  # mail is its owner's: whatever is made below is for this user alone
+    os.umask(0o077)  # only this user may read the files that the broker makes
     try:
         settings = dict(_setting(text) for text in arguments.set)
         chosen = options.resolve(
@@ -53,7 +53,7 @@ def main() -> int:
         broker.start()
         ready_pipe.report(arguments.ready_fd, "ready")
         socket_activation.notify(os.environ, "READY=1")
-        # Told and closed: its number is some other file's by now, perhaps a segment's of the journal.
+        # The pipe is closed. Its number may belong to another file now, such as a segment of the journal.
         arguments.ready_fd = None
         broker.serve()
         socket_activation.notify(os.environ, "STOPPING=1")
@@ -64,7 +64,7 @@ def main() -> int:
         print(f"maestro broker: {error.message}\n  next: {error.hint}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        # Ctrl-C before the daemon had its handlers: any step of a start may be cut off.
+        # Ctrl-C before the signal handlers were installed: any step of a start may be interrupted.
         print("maestro broker: interrupted while it started; what was accepted is safe", file=sys.stderr)
         return _INTERRUPTED
     except Exception as error:

@@ -1,14 +1,14 @@
 """Clock: the broker's time.
 
-Rule: the wall clock once, at the start, then CLOCK_BOOTTIME, which counts through suspend and which nobody sets;
-never behind the journal's last record. A jump of the wall clock moves no expiry and reorders nothing.
+Rule: it reads the wall clock once, at the start, and then CLOCK_BOOTTIME, which counts during suspend and cannot be
+set. It is never behind the newest record. A jump of the wall clock moves no expiry and reorders nothing.
 """
 
 from __future__ import annotations
 
 import time
 
-# macOS has no CLOCK_BOOTTIME; its monotonic clock stands still during sleep, which delays expiries and no more.
+# macOS has no CLOCK_BOOTTIME; its monotonic clock stops during sleep, which only delays expiries.
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
@@ -19,7 +19,7 @@ class Clock:
         self._base_ms = max(time.time_ns() // 1_000_000, not_before_ms) - self._steady_ms()
 
     def now_ms(self) -> int:
-        """Now."""
+        """The time now, in ms since the epoch."""
         return self._base_ms + self._steady_ms()
 
     @staticmethod

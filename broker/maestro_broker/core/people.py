@@ -1,7 +1,7 @@
-"""People: what is shown of the sessions that a reply's messages name.
+"""People: the names and roles of the sessions that the messages of a reply mention.
 
-Rule: for a reply that a person or an agent reads, so that its caller need not ask for each session by itself. A
-session that is forgotten is left out, and its id stands alone.
+Rule: they are for a reply that a person or an agent reads, so that the caller need not request each session. A
+forgotten session is left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def people(state: State, messages: Iterable[Message]) -> dict[str, Person]:
-    """Name and role, by id, of each sender, receiver and original receiver that the post office knows."""
+    """Name and role of each known sender, receiver and original receiver, by id."""
     ids = {
         session_id
         for message in messages

@@ -1,8 +1,8 @@
-"""Absence: where a send goes whose receiver has ended.
+"""Recipients: the mailbox that an outgoing message is put into.
 
-Rule: as the sender says (`onEnded`), else as the post office is set: the sender is told, or the message waits in the
-mailbox of the ended session, or it goes to that session's orchestrator. Nothing is decided once it was accepted:
-what a session had not read when it ended waits for it as what is queued does.
+Rule: if the receiver has ended, `onEnded` of the message or else the broker's setting decides: the send is refused,
+or the message waits in the ended session's mailbox, or it is redirected to that session's orchestrator. An accepted
+message is not moved: mail that a session had not read when it ended waits for it as queued mail does.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def resolve_recipient(state: State, sender: Session, outgoing: Outgoing) -> tuple[SessionState, str | None]:
-    """Whose mailbox it goes to; and the ended session that was meant, where that is another.
+    """The receiver; and the ended session that the sender addressed, if the message is redirected.
 
     Raises MaestroError RECEIVER_NOT_FOUND, AMBIGUOUS_NAME, INVALID (no such word), RECEIVER_ENDED.
     """
     meant = state.sessions.get(outgoing.to) or state.sessions.resolve(outgoing.to, sender, "RECEIVER_NOT_FOUND")
     if outgoing.on_ended is None and meant.active:
-        return meant, None  # nearly always
+        return meant, None  # the common case
     on_ended = state.limits.on_ended if outgoing.on_ended is None else outgoing.on_ended
     if on_ended not in ON_ENDED:
         raise MaestroError("INVALID", f"onEnded can't be {on_ended[:40]!r}", f"Use one of: {', '.join(ON_ENDED)}.")
@@ -43,9 +43,9 @@ def resolve_recipient(state: State, sender: Session, outgoing: Outgoing) -> tupl
 
 
 def _orchestrator(state: State, sender: Session, ended: Session) -> SessionState:
-    """The nearest active orchestrator above an ended session; else the one of its project, where there is just one.
+    """The nearest active orchestrator above an ended session; else the only one of its project.
 
-    A worker above it is passed over: it may have no say in the other's task, and an orchestrator surely has.
+    A worker above it is skipped: an orchestrator is responsible for the task, and a worker may not be.
     """
     found = _above(state, ended)
     if found is None:
@@ -77,7 +77,7 @@ def _orchestrator(state: State, sender: Session, ended: Session) -> SessionState
 def _above(state: State, ended: Session) -> SessionState | None:
     seen = {ended.id}
     parent_id = ended.parent_session_id
-    # A session may be started again with another parent, so parents can go in a circle.
+    # A session may be started again with another parent, so parents can form a circle.
     while parent_id is not None and parent_id not in seen:
         seen.add(parent_id)
         parent = state.sessions.get(parent_id)

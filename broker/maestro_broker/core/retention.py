@@ -140,7 +140,7 @@ def forget(state: State, policy: RetentionPolicy, session: str, now_ms: int) -> 
 def _notification(messages: list[Message]) -> str:
     one = len(messages) == 1
     what, it = ("A message", "it") if one else (f"{len(messages):,} messages", "them")
-    lines = [f"{what} of yours expired before anybody confirmed {it}, and will not be shown any more:"]
+    lines = [f"{what} of yours expired before the receiver confirmed {it}, and will not be shown any more:"]
     lines += [f"  {message.id} to {message.receiver}" for message in messages[:_LISTED_MAX]]
     if len(messages) > _LISTED_MAX:
         lines.append(f"  and {len(messages) - _LISTED_MAX:,} more: `maestro message dead` lists them")

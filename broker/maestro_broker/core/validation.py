@@ -1,7 +1,7 @@
-"""Policy: what may be sent, by whom, how often, and what is taken out of a text.
+"""Validation: which fields and texts are accepted, which roles may write to each other, and how often.
 
-Rule: pure functions and one small window; each refusal is a typed error with the next step. The order in which
-they are asked is the core's (DESIGN 6).
+Rule: pure functions and one small window. Each refusal is a typed error with the next step. The handlers decide the
+order of the checks (DESIGN 6).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from maestro_schemas.sessions import Session
 
 # Terminal escape sequences: CSI, OSC and the other string sequences with their ends, then two-character ones
-# (ECMA-48 5.3 and 5.6). They go whole: without its ESC, "[31m" would be left in the text.
+# (ECMA-48 5.3 and 5.6). Each is removed whole: without its ESC, "[31m" would stay in the text.
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"
     r"|\x9b[0-?]*[ -/]*[@-~]"
@@ -83,7 +83,7 @@ def check_metadata(metadata: Metadata, limits: Limits) -> None:
 
 
 def check_json(name: str, value: Any, bytes_max: int) -> None:
-    """Raises INVALID for what JSON can't carry (bytes, NaN, keys that are no text), DATA_TOO_LARGE for too much."""
+    """Raises INVALID for a value that JSON can't carry (bytes, NaN, a key that is no text), or DATA_TOO_LARGE."""
     try:
         encoded = msgspec.json.encode(value)
         survives = msgspec.json.decode(encoded) == value
@@ -102,7 +102,7 @@ def check_json(name: str, value: Any, bytes_max: int) -> None:
 
 
 def check_label(name: str, text: str, chars_max: int) -> None:
-    """A short name for people: 1 to `chars_max` characters, nothing that `sanitise` would take out, one line."""
+    """Check a short name for people: 1 to `chars_max` characters on one line, none that `clean_text` removes."""
     if not text.strip() or len(text) > chars_max or "\n" in text or "\t" in text or clean_text(text) != text:
         raise MaestroError(
             "INVALID",
@@ -126,7 +126,7 @@ def check_many(count: int, what: str, most: int) -> None:
 
 
 def check_new_session_id(session_id: str) -> None:
-    """Raises INVALID_ID for what can't name a session."""
+    """Raises INVALID_ID for an id that no session may have."""
     if not is_id(session_id):
         raise invalid_id("the session's id", session_id)
     if session_id in RESERVED_IDS:
@@ -134,14 +134,14 @@ def check_new_session_id(session_id: str) -> None:
 
 
 def check_session_name(name: str) -> None:
-    """Raises INVALID for a name that can't be, or that means something else as an address."""
+    """Raises INVALID for an impossible name, or one that is a reserved address."""
     check_label("the session's name", name, NAME_CHARS_MAX)
     if name in RESERVED_IDS:
         raise MaestroError("INVALID", f"the name {name!r} is reserved", "Choose another name.")
 
 
 def invalid_id(name: str, text: str) -> MaestroError:
-    """The error for an id that is none."""
+    """The error for a malformed id."""
     return MaestroError(
         "INVALID_ID",
         f"{name} can't be {text[:80]!r}",
@@ -152,7 +152,7 @@ def invalid_id(name: str, text: str) -> MaestroError:
 
 
 def token_hash(token: str) -> str:
-    """What is stored of a token."""
+    """The hash that is stored of a token."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -175,7 +175,10 @@ def check_token(session_id: str, stored_hash: str | None, token: str | None) -> 
 
 
 def check_role(sender: Session, receiver: Session) -> None:
-    """Orchestrators to anyone, workers to orchestrators and to workers of their project; else ROLE_FORBIDDEN."""
+    """Orchestrators may write to all sessions, workers to orchestrators and to workers of their own project.
+
+    Raises ROLE_FORBIDDEN.
+    """
     if "orchestrator" in (sender.role, receiver.role) or sender.project_id == receiver.project_id:
         return
     raise MaestroError(
@@ -195,7 +198,7 @@ class RateWindow:
         self._times_ms: deque[int] = deque()
 
     def check(self, now_ms: int, limit: int) -> None:
-        """Raises RATE_LIMITED with when the next send fits."""
+        """Raises RATE_LIMITED with the time until the next send is accepted."""
         times = self._times_ms
         while times and times[0] <= now_ms - RATE_WINDOW_MS:
             times.popleft()
@@ -212,9 +215,9 @@ class RateWindow:
             )
 
     def add(self, at_ms: int) -> None:
-        """A send was accepted."""
+        """Count an accepted send."""
         self._times_ms.append(at_ms)
 
     def times_ms(self) -> list[int]:
-        """For the checkpoint."""
+        """The times of the sends, for the checkpoint."""
         return list(self._times_ms)

@@ -1,7 +1,7 @@
 """Admission: which arrivals are requests that the broker may serve.
 
-Rule: the peer first (its uid comes from the kernel), then the grammar, then the size; each refusal is typed and
-counted. Nothing is decoded before that.
+Rule: it checks the peer first (its uid comes from the kernel), then the grammar, then the size, before anything is
+decoded. Each refusal is typed and counted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BROKER_IS_OLDER = (
 
 
 class Admission:
-    """`refused`: how many arrivals were turned away, by why (`oversize`, `malformed`, `peer`)."""
+    """`refused`: the number of refused arrivals by reason (`oversize`, `malformed`, `peer`)."""
 
     def __init__(self, wire_bytes_max: int) -> None:
         self._wire_bytes_max = wire_bytes_max
@@ -38,7 +38,8 @@ class Admission:
         """The command and the body. Raises MaestroError PEER_REFUSED, UNSUPPORTED_PROTOCOL, BAD_REQUEST or
         FRAME_TOO_LARGE."""
         frames, uid = arrival.frames, arrival.uid
-        # Off Linux libzmq may not tell; there the 0700 directory of the sockets stands alone. Over TCP it is the key.
+        # Outside Linux libzmq may not report the uid; there only the 0700 directory of the sockets protects them.
+        # Over TCP the key is checked instead.
         if arrival.public is None and uid not in self._uids and (uid is not None or sys.platform == "linux"):
             self.refused["peer"] += 1
             raise MaestroError(
@@ -75,13 +76,13 @@ class Admission:
 
 
 def _advice(header: bytes) -> str:
-    """To who begins a request in another way."""
+    """The hint for a request with another first frame."""
     if header[:1] != b"M" or not header[1:].isdigit():
         return "See PROTOCOL.md, Grammar; a DEALER sends no empty frame first, as a REQ does."
     return CLIENT_IS_OLDER if int(header[1:8]) < PROTOCOL_VERSION else BROKER_IS_OLDER
 
 
 def request_id(arrival: IncomingRequest) -> bytes:
-    """What the answer repeats, also to an arrival that is no request."""
+    """The id that the reply repeats, also for a malformed request."""
     frames = arrival.frames
     return frames[1][:REQUEST_ID_BYTES_MAX] if len(frames) > 1 and frames[1] else b"-"

@@ -101,7 +101,7 @@ class Dispatch:
 
     def _load(self, read: Read, now_ms: int) -> Any:
         if read.kind in ("pending", "mailbox"):
-            if not self._loader.is_read(self._state, read, now_ms):
+            if not self._loader.is_loaded(self._state, read, now_ms):
                 raise _MailboxNotLoadedError(read.session)
             return None
         return message_loader.load(self._state, self._spool, read)

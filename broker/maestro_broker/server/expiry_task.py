@@ -119,7 +119,7 @@ class ExpiryTask:
                 mailbox is not None
                 and mailbox.pending  # without pending mail nothing can expire, whatever its folder holds
                 and not mailbox.loaded
-                and not self._loader.is_read(state, Read("pending", session, ""), now_ms)
+                and not self._loader.is_loaded(state, Read("pending", session, ""), now_ms)
             ):
                 continue  # its deadline is set again once it is loaded
             over = retention.due(state, session, now_ms, left)

@@ -1,9 +1,9 @@
-"""Readings: the mailboxes that are being read, and the requests that wait for them.
+"""Mailbox loader: loads whole mailboxes step by step, and keeps the requests that wait for them.
 
-Rule: a request that needs a mailbox which is not in memory waits, and nobody else does: what a turn of the loop
-reads is bounded in time, however many mailboxes are asked for at once. A few are read by turns, so that a small one
-need not wait for a large one, and no more, since what was read is in memory; what was asked for longest ago leaves it
-as others come in. Whoever waits when the broker stops gets no answer, and asks again.
+Rule: only a request that needs the mailbox waits. The time that a turn of the loop spends on loading is bounded,
+however many mailboxes are requested at once. A few are loaded in turns, so that a small one need not wait for a large
+one; not more, because loaded mail takes memory. A request that waits when the broker stops gets no answer, and its
+client repeats it.
 """
 
 from __future__ import annotations
@@ -26,61 +26,65 @@ _AT_ONCE_MAX = 4
 
 
 class MailboxLoader:
-    """At most one reading a mailbox."""
+    """At most one scan per mailbox."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
-        # By session, in the order of their next step; and those that have not begun, with whether all is wanted.
-        self._readings: dict[str, MailboxScan] = {}
+        # Scans by session, in the order of their next step; the sessions whose scan has not begun; and for both,
+        # whether all mail is wanted or only pending mail.
+        self._scans: dict[str, MailboxScan] = {}
         self._queue: deque[str] = deque()
         self._whole: dict[str, bool] = {}
         self._waiting: dict[str, list[IncomingRequest]] = {}
-        # What this turn of the loop has read so far, in seconds; and whether a mailbox has come into memory.
+        # How long this turn of the loop has loaded so far, and whether a mailbox was loaded completely.
         self._spent_s = 0.0
         self._has_grown = False
 
     def __bool__(self) -> bool:
-        """Whether any is under way."""
+        """Whether a mailbox is being loaded."""
         return bool(self._whole)
 
-    def is_read(self, state: State, need: Read, now_ms: int) -> bool:
-        """Begin to read what `need` names, unless that has begun; True when it is in memory now. Raises OSError.
+    def is_loaded(self, state: State, read: Read, now_ms: int) -> bool:
+        """Begin to load the mailbox of a read, unless that has begun; True if it is in memory now. Raises OSError.
 
-        A small mailbox is read at once, but not many of them in one turn: a thousand clients that come back together
-        would else hold up everybody for a second.
+        A small mailbox is loaded at once, but not many of them in one turn: a thousand clients that reconnect
+        together would otherwise block the broker for a second.
         """
-        session, whole = need.session, need.kind == "mailbox"
+        session, whole = read.session, read.kind == "mailbox"
         begun = self._whole.get(session)
         if begun is None:
             self._whole[session] = whole
-            if len(self._readings) >= _AT_ONCE_MAX or self._spent_s > mailbox_scan.STEP_S:
+            if len(self._scans) >= _AT_ONCE_MAX or self._spent_s > mailbox_scan.STEP_S:
                 self._queue.append(session)
                 return False
             self._open(state, session)
             return self._step(state, session, now_ms)
         if whole and not begun:
             self._whole[session] = True
-            if (reading := self._readings.get(session)) is not None:
-                reading.close()
+            if (scan := self._scans.get(session)) is not None:
+                scan.close()
                 self._open(state, session)
         return False
 
     def wait(self, session: str, arrival: IncomingRequest) -> None:
-        """Keep a request until the mailbox was read."""
+        """Keep a request until the mailbox is loaded."""
         self._waiting.setdefault(session, []).append(arrival)
 
     def advance(self, state: State, now_ms: int) -> list[IncomingRequest]:
-        """Once a turn: read on for a moment; the requests that need wait no longer. Raises OSError."""
+        """Once per turn: continue loading for a moment. Returns the requests that need not wait any longer.
+
+        Raises OSError.
+        """
         self._spent_s = 0.0
         if self._has_grown:
-            # Now, for whoever asked in the last turn has been answered.
+            # Now, because the requests of the last turn are answered.
             self._has_grown = False
             state.evict(now_ms)
         ready: list[IncomingRequest] = []
         while self._whole:
-            while self._queue and len(self._readings) < _AT_ONCE_MAX:
+            while self._queue and len(self._scans) < _AT_ONCE_MAX:
                 self._open(state, self._queue.popleft())
-            session = next(iter(self._readings))
+            session = next(iter(self._scans))
             if self._step(state, session, now_ms):
                 ready += self._waiting.pop(session, ())
             if self._spent_s >= mailbox_scan.STEP_S:
@@ -89,10 +93,10 @@ class MailboxLoader:
         return ready
 
     def close(self) -> None:
-        """Give up what is not read yet."""
-        for reading in self._readings.values():
-            reading.close()
-        self._readings.clear()
+        """Stop loading."""
+        for scan in self._scans.values():
+            scan.close()
+        self._scans.clear()
         self._queue.clear()
         self._whole.clear()
         self._waiting.clear()
@@ -101,22 +105,22 @@ class MailboxLoader:
         mailbox = state.mailbox(session)
         mailbox.being_read = True
         whole = self._whole[session]
-        self._readings[session] = MailboxScan(self._spool, session, mailbox.remembers, whole=whole)
+        self._scans[session] = MailboxScan(self._spool, session, mailbox.remembers, whole=whole)
 
     def _step(self, state: State, session: str, now_ms: int) -> bool:
         began_s = time.perf_counter()
         try:
-            return self._has_come(state, session, now_ms)
+            return self._is_complete(state, session, now_ms)
         finally:
             self._spent_s += time.perf_counter() - began_s
 
-    def _has_come(self, state: State, session: str, now_ms: int) -> bool:
-        reading = self._readings.pop(session)
-        if not reading.step():
-            self._readings[session] = reading  # behind the others
+    def _is_complete(self, state: State, session: str, now_ms: int) -> bool:
+        scan = self._scans.pop(session)
+        if not scan.step():
+            self._scans[session] = scan  # last in the order
             return False
-        if not state.load_mailbox(session, reading.messages(), now_ms, whole=reading.whole):
-            # The modes do not tell what the counters say: somebody has copied the files, or changed them.
+        if not state.load_mailbox(session, scan.messages(), now_ms, whole=scan.whole):
+            # The files' modes contradict the counters: the files were copied or changed by hand.
             self._whole[session] = True
             self._open(state, session)
             return False

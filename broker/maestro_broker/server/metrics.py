@@ -1,7 +1,7 @@
-"""Tally: what the broker has done since it started, in numbers.
+"""Metrics: counters of the broker's work since its start.
 
-Rule: adding is a few additions and never an allocation that grows, since the main loop does it for every batch; what
-costs more is done when somebody asks. Counters only rise, and begin at 0 with each start.
+Rule: counting is a few additions and allocates nothing that grows, because the main loop does it for every batch.
+Summaries are computed on request. Counters only rise, and are 0 after each start.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from maestro_schemas.replies import ItemsReply, SendReply
 if TYPE_CHECKING:
     from maestro_broker.core.model.state import Change
 
-# An fdatasync is 0.1 ms on a fast disk and tens on a slow one; what is above a second is trouble, whatever it is.
+# An fdatasync takes 0.1 ms on a fast disk and tens of ms on a slow one. Above one second the size does not matter.
 DURATION_BOUNDS_MS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1_000.0)
-# A batch is whatever arrived during one commit: at most 512 requests of 256 messages.
+# A batch is what arrived during one commit: at most 512 requests of 256 messages.
 RECORD_BOUNDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1_024.0, 4_096.0, 16_384.0)
-# Of the percentiles, which are about the last commits alone.
+# The percentiles are those of the last commits only.
 _DURATIONS_KEPT = 2_048
 
 
 class Histogram:
-    """Values by size; each counts in the first bucket whose bound is not below it, else in the one after the last."""
+    """Values by size. A value counts in the first bucket whose bound is not below it, else in the one after it."""
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
@@ -33,7 +33,7 @@ class Histogram:
         self._sum = 0.0
 
     def add(self, value: float) -> None:
-        """One value."""
+        """Count a value."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
@@ -43,7 +43,7 @@ class Histogram:
 
 
 class BrokerMetrics:
-    """Counters of commits, of what became of messages, and of refusals."""
+    """Counters of commits, of messages by outcome, and of refusals."""
 
     def __init__(self) -> None:
         self._commits = 0
@@ -54,7 +54,7 @@ class BrokerMetrics:
         self._refused: Counter[str] = Counter()
 
     def committed(self, changes: list[Change], duration_ms: float) -> None:
-        """A batch became durable, and took so long."""
+        """Count a durable batch."""
         self._commits += 1
         self._last_ms.append(duration_ms)
         self._durations.add(duration_ms)
@@ -66,7 +66,7 @@ class BrokerMetrics:
                     counts["accepted"] += 1
                 case Confirmed(kind=kind, was=was):
                     counts[kind] += 1
-                    # Whoever acknowledges what was never shown as delivered has been given it all the same.
+                    # A message that is confirmed as read at once was delivered too.
                     if kind == "read" and was == "pending":
                         counts["delivered"] += 1
                 case Deleted():
@@ -75,11 +75,11 @@ class BrokerMetrics:
                     counts["expired"] += 1
 
     def refused(self, code: str) -> None:
-        """A whole request was refused."""
+        """Count a refused request."""
         self._refused[code] += 1
 
     def answered(self, reply: object) -> None:
-        """A request was done; of its parts, some may have been refused."""
+        """Count the refused parts of an answered request."""
         if isinstance(reply, SendReply | ItemsReply):
             for result in reply.results:
                 if isinstance(result.error, dict):

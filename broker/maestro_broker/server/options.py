@@ -1,7 +1,7 @@
 """Options: what one broker was started with.
 
-Rule: resolved once, at the start, from config file, environment and flags, in rising order; below here nobody
-reads an environment or a config file.
+Rule: they are resolved once, at the start, from config file, environment and flags, in rising precedence. No other
+module of the broker reads an environment or a config file.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ _NO_FILE = config.ConfigFile("")
 
 
 class BrokerOptions(NamedTuple):
-    """`ready_fd`: a pipe that is told `ready` or the error. `foreground`: a person watches standard error.
-
-    `origins`: `default`, `config`, `environment` or `flag` of each limit; `places`: which line or variable, where one
-    did. `file`: the config file as it was read. `retention_by_project`: project id to ms, where it has its own.
-    `tcp`: HOST:PORT for other machines, None for none.
-    """
+    """The options of one broker."""
 
     data: str
     runtime: str
     limits: Limits
+    # For each limit: `default`, `config`, `environment` or `flag`.
     origins: dict[str, str]
+    # A pipe that gets `ready` or the error.
     ready_fd: int | None = None
+    # Whether a person watches standard error.
     foreground: bool = False
+    # The line or variable that set a limit, where one did.
     places: Mapping[str, str] = {}
+    # The config file as it was read.
     file: config.ConfigFile = _NO_FILE
-    # Project -> ms; what is not named here has Limits.retention_ms.
+    # Project -> ms; other projects have Limits.retention_ms.
     retention_by_project: Mapping[str, int] = {}
+    # HOST:PORT for other machines, or None.
     tcp: str | None = None
     activation: Activation | None = None
 

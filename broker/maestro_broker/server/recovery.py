@@ -1,7 +1,7 @@
-"""Recovery: from files to the state that was durable.
+"""Recovery: from the files to the state that was durable, at the start of a broker.
 
-Rule: heads, then sessions, then the journal's records above the heads' LSN, in order; what they touch is read from
-the spool, whose files may be ahead of the heads but never of the journal. Can be cut off anywhere and run again.
+Rule: it loads the checkpoint, then the sessions, then replays the journal's records above the checkpoint's LSN. The
+spool's files may be ahead of the checkpoint, but never of the journal. It can be interrupted anywhere and run again.
 """
 
 from __future__ import annotations
@@ -31,32 +31,34 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Records of the tail that are handed to the filer at a time.
+# Replayed records that are handed to the spool writer at a time.
 _PIECE = 256
 
 
 class Recovered(NamedTuple):
-    """`unfiled`: the journal's tail for the filer, in pieces with the length of their bodies, so that the backlog
-    shrinks piece by piece. `last_ms`: the newest record's time, the clock's floor."""
+    """The recovered state and log."""
 
     state: State
     log: CommitLog
     start: checkpoint.Checkpoint
+    # The replayed records for the spool writer, in pieces with the bytes of their bodies, so that the write-behind
+    # queue shrinks piece by piece.
     unfiled: list[tuple[list[Change], int]]
+    # The time of the newest record, below which the clock must not start.
     last_ms: int
     warnings: list[str]
 
 
 def recover(options: BrokerOptions, spool: Spool, timeline: Timeline) -> Recovered:
-    """Bring the state back. Raises MaestroError, or OSError from the files."""
+    """Recover the state. Raises MaestroError, or OSError from the files."""
     warnings: list[str] = []
-    start = _read_heads(options.data, spool, timeline, warnings)
+    start = _read_checkpoint(options.data, spool, timeline, warnings)
     journal, found = Journal.open(
         os.path.join(options.data, "messages", "journal"),
         segment_bytes=options.limits.segment_bytes,
         reserve_bytes=options.limits.disk_reserve_bytes,
         after_lsn=start.lsn,
-        # A line of the timeline is written after its record was durable.
+        # The timeline has an event only after its record was durable.
         attested_lsn=timeline.last_lsn,
     )
     warnings += found.warnings()
@@ -71,7 +73,7 @@ def recover(options: BrokerOptions, spool: Spool, timeline: Timeline) -> Recover
     unfiled: list[tuple[list[Change], int]] = []
     piece: list[Change] = []
     piece_bytes = 0
-    # Each is let go of as it is taken in: bytes and messages of a long tail together are twice what is needed.
+    # Release each record once it is replayed: bytes and messages of a long journal together take twice the memory.
     tail = found.records
     tail.reverse()
     while tail:
@@ -96,7 +98,7 @@ def recover(options: BrokerOptions, spool: Spool, timeline: Timeline) -> Recover
     if found.missing_lsns:
         _take_from_files(state, spool, timeline, found.missing_lsns[0][0], warnings)
     for one in broken:
-        # The journal's tail has the others, whose files were perhaps torn by a power cut and are written again.
+        # The other files are written again from the journal; perhaps a power cut tore them.
         if state.sessions.get(one.session) is None:
             spool.quarantine(one.path, one.why)
     if unfiled:
@@ -113,8 +115,10 @@ def recover(options: BrokerOptions, spool: Spool, timeline: Timeline) -> Recover
 
 
 def _take_from_files(state: State, spool: Spool, timeline: Timeline, since_lsn: int, warnings: list[str]) -> None:
-    """After a loss in the journal: what was filed of the lost records is whole, and counts. The slow way, through
-    every mailbox; or a number would be given twice, and mail that is there be hidden by it."""
+    """After a loss in the journal, take in all mail that was filed.
+
+    This is slow, as it reads every mailbox. Otherwise a number could be given twice, and existing mail be hidden.
+    """
     for session in spool.mailboxes():
         state.load_mailbox(session, scan_mailbox(spool, session, state.mailbox(session).remembers), 0)
     for receiver, seq, _ in _numbers_given(timeline, since_lsn - 1, warnings):
@@ -123,7 +127,7 @@ def _take_from_files(state: State, spool: Spool, timeline: Timeline, since_lsn: 
 
 
 def _doubt_what_was_sent(start: checkpoint.Checkpoint, spool: Spool) -> None:
-    """Lost records may have been filed, with newer ids than the heads know: every id is looked up from now on."""
+    """Have every id looked up on disk: lost records may have been filed, with newer ids than the checkpoint has."""
     for head in start.mailboxes.values():
         head.sent_ms = head.got_ms = None
     for sender in spool.senders():
@@ -131,7 +135,7 @@ def _doubt_what_was_sent(start: checkpoint.Checkpoint, spool: Spool) -> None:
 
 
 def _numbers_given(timeline: Timeline, after_lsn: int, warnings: list[str]) -> Iterator[tuple[str, int, int]]:
-    """Receiver, seq and time of each message that was accepted after an LSN, as far as the timeline can be read."""
+    """Receiver, seq and time of each message accepted after an LSN, as far as the timeline can be read."""
     try:
         for event in timeline.read(after_lsn):
             if event.event == "message.accepted" and event.receiver is not None and event.seq is not None:
@@ -140,7 +144,7 @@ def _numbers_given(timeline: Timeline, after_lsn: int, warnings: list[str]) -> I
         warnings.append(f"{error.message}; what it says after that was not counted")
 
 
-def _read_heads(data: str, spool: Spool, timeline: Timeline, warnings: list[str]) -> checkpoint.Checkpoint:
+def _read_checkpoint(data: str, spool: Spool, timeline: Timeline, warnings: list[str]) -> checkpoint.Checkpoint:
     path = os.path.join(data, HEADS_FILE)
     try:
         with open(path, "rb") as file:
@@ -148,23 +152,22 @@ def _read_heads(data: str, spool: Spool, timeline: Timeline, warnings: list[str]
     except FileNotFoundError:
         first = first_segment_lsn(os.path.join(data, "messages", "journal"))
         if first == 1 or (first is None and not spool.mailboxes()):
-            return (
-                checkpoint.Checkpoint()
-            )  # no checkpoint was made yet, so no segment was let go: the journal has everything
-        warnings.append(f"there is no {path}; the heads were counted again from the spool")
+            # No checkpoint was made yet, so no segment was deleted: the journal has everything.
+            return checkpoint.Checkpoint()
+        warnings.append(f"there is no {path}; the mailboxes were counted again from the spool")
         return _count_again(spool, timeline, warnings)
     except MaestroError as error:
         aside = f"{path}.broken"
         os.replace(path, aside)
-        warnings.append(f"{error.message}; it is now {aside}, and the heads were counted again from the spool")
+        warnings.append(f"{error.message}; it is now {aside}, and the mailboxes were counted again from the spool")
         return _count_again(spool, timeline, warnings)
 
 
 def _count_again(spool: Spool, timeline: Timeline, warnings: list[str]) -> checkpoint.Checkpoint:
-    """Heads from what is filed: slow, for the day when the heads file is lost. The timeline knows the last `seq`
-    of deleted mail."""
+    """Compute a checkpoint from the spool, if its file is lost. This is slow. The timeline has the last `seq` of
+    deleted mail."""
     counted = checkpoint.Checkpoint(lsn=timeline.last_lsn)
-    # Who has sent, too: without a head it would look like one that never sent anything.
+    # Include senders: without an entry, a session would look as if it had never sent a message.
     for session in {*spool.mailboxes(), *spool.senders()}:
         head = counted.mailboxes[session] = checkpoint.MailboxHead()
         for message in scan_mailbox(spool, session):

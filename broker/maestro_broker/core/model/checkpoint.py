@@ -1,7 +1,7 @@
-"""Heads: each mailbox's counters at a checkpoint, so that a start need not read the spool.
+"""Checkpoint: the counters of each mailbox at one LSN, so that a start need not read the spool.
 
-Rule: heads are absorbed from records alone, in order of LSN, by the filer; the file is whole or absent (written
-aside, fsynced, renamed) and says by its CRC whether it is whole.
+Rule: the spool writer computes it from records alone, in the order of their LSNs. The file is complete or absent
+(written aside, fsynced, renamed), and its CRC tells whether it is complete.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from .records import Accepted, Confirmed, Deleted, Expired, Record, SessionChang
 
 
 class MailboxHead(Struct, omit_defaults=True):
-    """One session: its mailbox's last `seq`, `pending` mail, of that `unoffered`, and the earliest possible expiry
-    (ms); `sent_ms`: the newest time in an id of what it sent (0: nothing yet), None where that is not known;
-    `got_ms`: the same of what it received.
+    """One session and its mailbox. It is kept while links of the session's sent messages exist."""
 
-    What was sent leaves links behind, so a head must not go before they do.
-    """
-
+    # The last number given; the pending messages, and those of them that no reader was offered.
     seq: int = 0
     pending: int = 0
     unoffered: int = 0
+    # The earliest possible expiry.
     next_expiry_ms: int | None = None
+    # The newest time in an id of the messages that the session sent (0: none yet); None if that is not known.
     sent_ms: int | None = None
+    # The same for the messages that it received.
     got_ms: int | None = None
 
 
 class Checkpoint(Struct):
-    """All mailboxes at `lsn`; `at` the time of that record (ms); `sends`: accepted sends of the last minute."""
+    """All mailboxes after the record `lsn`."""
 
     lsn: int = 0
+    # The time of the newest record, in ms.
     at: int = 0
     mailboxes: dict[str, MailboxHead] = {}
+    # The times of each session's accepted sends within the last minute.
     sends: dict[str, list[int]] = {}
 
     def apply(self, lsn: int, record: Record, rate_limit: int) -> None:
-        """Count one record, the next in order. Of a session's sends the last `rate_limit` are kept: no more are
-        ever looked at."""
+        """Count the next record. The last `rate_limit` sends of a session are kept, as no check needs more."""
         self.lsn = lsn
         match record:
             case Accepted(message):
@@ -84,7 +84,7 @@ class Checkpoint(Struct):
                 self.at = max(self.at, record.at)
 
     def forget_old_sends(self) -> None:
-        """Drop what has left the rate window; done before the heads are written, not for each record."""
+        """Drop sends outside the rate window: once before the file is written, not for each record."""
         since = self.at - RATE_WINDOW_MS
         kept = {name: [at for at in times if at > since] for name, times in self.sends.items()}
         self.sends = {name: times for name, times in kept.items() if times}
@@ -100,9 +100,9 @@ _decoder = msgspec.msgpack.Decoder(Checkpoint)
 _CRC_BYTES = 4
 
 
-def encode(heads: Checkpoint) -> bytes:
+def encode(checkpoint: Checkpoint) -> bytes:
     """CRC32 (big endian) of the rest, then msgpack."""
-    body = msgspec.msgpack.encode(heads)
+    body = msgspec.msgpack.encode(checkpoint)
     return zlib.crc32(body).to_bytes(_CRC_BYTES, "big") + body
 
 
@@ -110,8 +110,8 @@ def decode(raw: bytes) -> Checkpoint:
     """The inverse of `encode`. Raises MaestroError CORRUPT."""
     body = raw[_CRC_BYTES:]
     if len(raw) <= _CRC_BYTES or zlib.crc32(body).to_bytes(_CRC_BYTES, "big") != raw[:_CRC_BYTES]:
-        raise MaestroError("CORRUPT", "the heads file fails its checksum")
+        raise MaestroError("CORRUPT", "the checkpoint file fails its checksum")
     try:
         return _decoder.decode(body)
     except msgspec.DecodeError as error:
-        raise MaestroError("CORRUPT", f"the heads file can't be decoded: {error}") from None
+        raise MaestroError("CORRUPT", f"the checkpoint file can't be decoded: {error}") from None

@@ -1,9 +1,9 @@
-"""Loop guard: two agents that answer each other's thanks for ever are stopped.
+"""Loop guard: stops two agents that keep answering each other's short replies.
 
-Rule: of each pair of sessions, both directions together, there is a sliding window of accepted messages, and a count
-of short ones that took turns; over either, the next is refused until time has passed. Kept in memory alone: a restart
-forgives. What asks for something (`request`, `command`, high priority, an acknowledgement wanted) is no mere answer,
-and ends a run of them.
+Rule: each pair of sessions has a sliding window of accepted messages in both directions, and a count of alternating
+short messages. Above either limit, the next message is refused for some time. Both are in memory only, so a restart
+clears them. A message that asks for something (`request`, `command`, high priority, an acknowledgement wanted) ends a
+run of short replies.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from maestro_schemas.messages import Metadata
 
 _ASKING = frozenset({"request", "command"})
-# Where the window's size is not set: as many as both may send in three minutes, over ten.
+# The default size of the window: as many messages as both may send in three minutes, within ten.
 _RATES = 6
 
 
 class PairHistory:
-    """What two sessions said to each other lately."""
+    """The recent messages between two sessions."""
 
     __slots__ = ("_last_ms", "_last_sender", "_short", "_times_ms")
 
@@ -35,7 +35,7 @@ class PairHistory:
         self._short = 0
 
     def check(self, sender: str, receiver: str, text: str, metadata: Metadata, now_ms: int, limits: Limits) -> None:
-        """Raises LOOP_GUARD, with when the next message fits."""
+        """Raises LOOP_GUARD with the time until the next message is accepted."""
         window = pair_limit(limits)
         times = self._times_ms
         while times and times[0] <= now_ms - PAIR_WINDOW_MS:
@@ -70,23 +70,23 @@ class PairHistory:
         self._times_ms.append(now_ms)
 
     def is_over(self, now_ms: int) -> bool:
-        """Whether nothing of it matters any more."""
+        """Whether all of it is outside the window."""
         return self._last_ms <= now_ms - PAIR_WINDOW_MS
 
     def _run(self, sender: str, text: str, metadata: Metadata, now_ms: int) -> int:
-        """How many short answers stood in a row, were this one accepted."""
+        """The length of the run of short replies if this message were accepted."""
         if len(text) > SHORT_REPLY_CHARS or metadata.type in _ASKING:
             return 0
         if metadata.priority == "high" or metadata.requires_ack:
             return 0
         if self._last_ms <= now_ms - SHORT_REPLY_QUIET_MS:
             return 1
-        # Several short ones of the same sender are one turn.
+        # Several short messages of one sender in a row count once.
         return self._short + (sender != self._last_sender)
 
 
 def pair_limit(limits: Limits) -> int:
-    """Messages between two sessions within the window; 0 is no limit."""
+    """The most messages between two sessions within the window; 0 means no limit."""
     return limits.pair_limit or limits.rate_limit * _RATES
 
 

@@ -1,7 +1,7 @@
-"""Records: what the journal holds, one change of state each.
+"""Records: the content of the commit log, one change of state each.
 
-Rule: a record says all that its replay needs, so that counters can be rebuilt from records alone, whatever state
-the files on disk are in (they may be ahead of the checkpoint). Hence `was` and `was_offered`.
+Rule: a record has everything that its replay needs, so that records alone rebuild the counters, whatever the files on
+disk contain (they may be ahead of the checkpoint). Therefore it has the state before it, `was` and `was_offered`.
 """
 
 from __future__ import annotations
@@ -20,20 +20,22 @@ from maestro_schemas.vocabularies import MessageStatus
 
 
 class Accepted(Struct, gc=False, frozen=True, tag="accepted"):
-    """A message was accepted; `message.seq` is its mailbox's new head."""
+    """A message was accepted; `message.seq` is the new last number of its mailbox."""
 
     message: Message
 
 
 class Confirmed(Struct, gc=False, frozen=True, omit_defaults=True, tag="confirmed"):
-    """A message was offered, delivered or read, `at` ms. `was`, `was_offered`: its state before."""
+    """A message was offered, delivered or read."""
 
     id: str
     mailbox: str
     sender: str
     seq: int
     kind: ConfirmKind
+    # When, in ms.
     at: int
+    # The message's status before, and whether it was offered.
     was: MessageStatus
     was_offered: bool = False
     via: str | None = None
@@ -53,7 +55,7 @@ class Deleted(Struct, gc=False, frozen=True, omit_defaults=True, tag="deleted"):
 
 
 class Expired(Struct, gc=False, frozen=True, omit_defaults=True, tag="expired"):
-    """A pending message outlived its `expiresAt`."""
+    """A pending message reached its `expiresAt`, or its retention ended."""
 
     id: str
     mailbox: str
@@ -64,17 +66,18 @@ class Expired(Struct, gc=False, frozen=True, omit_defaults=True, tag="expired"):
 
 
 class Refused(Struct, gc=False, frozen=True, omit_defaults=True, tag="refused"):
-    """A send was refused: for the audit alone. `session` is the sender as it called itself."""
+    """A request was refused: for the audit alone."""
 
     at: int
     code: str
+    # The session that the caller named, authenticated or not.
     session: str | None = None
     to: str | None = None
     id: str | None = None
 
 
 class SessionChanged(Struct, frozen=True, tag="session"):
-    """A session started, changed or ended; `stored` is all of it afterwards."""
+    """A session started, changed or ended; `stored` is the whole session afterwards."""
 
     at: int
     change: Literal["started", "changed", "ended"]
@@ -82,7 +85,7 @@ class SessionChanged(Struct, frozen=True, tag="session"):
 
 
 class SessionForgotten(Struct, frozen=True, tag="forgotten"):
-    """A session that ended long ago went, and its mailbox with it: both were empty but for the name."""
+    """A session that ended long ago was forgotten with its mailbox, which was empty."""
 
     at: int
     id: str
@@ -107,12 +110,12 @@ _SESSION: dict[str, EventName] = {
 
 
 def encode(record: Record) -> bytes:
-    """The journal's bytes of one record."""
+    """The bytes of a record in the log."""
     return _encoder.encode(record)
 
 
 def decode(body: bytes) -> Record:
-    """The inverse. Raises MaestroError CORRUPT for bytes that are no record of this version."""
+    """The inverse of `encode`. Raises MaestroError CORRUPT for bytes that are no record of this version."""
     try:
         return _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -120,9 +123,9 @@ def decode(body: bytes) -> Record:
 
 
 def counter_changes(record: Confirmed | Deleted | Expired) -> tuple[int, int]:
-    """How many pending messages, and how many of those not offered, the record takes from its mailbox (0 or 1).
+    """What to subtract from the mailbox's counters of pending and of unoffered messages (0 or 1 each).
 
-    By the record alone: in a replay the message's file may be ahead of it.
+    Computed from the record alone, because in a replay the message's file may be ahead of it.
     """
     if not isinstance(record, Expired) and record.was != "pending":
         return 0, 0
@@ -131,7 +134,7 @@ def counter_changes(record: Confirmed | Deleted | Expired) -> tuple[int, int]:
 
 
 def event(lsn: int, record: Record) -> Event:
-    """The record as notices, the timeline and replays show it."""
+    """The event that notices, the timeline and replays show for a record."""
     match record:
         case Accepted(message):
             meta = message.meta
@@ -181,8 +184,8 @@ def event(lsn: int, record: Record) -> Event:
                 seq=record.seq,
             )
         case Refused():
-            # Without `to`: a send that did not reach its receiver is no business of his, and every session
-            # named in an event may read it.
+            # Leave out `to`: every session named in an event may read it, and a refused send does not concern its
+            # receiver.
             return Event(
                 lsn=lsn, at=record.at, event="message.refused", id=record.id, sender=record.session, code=record.code
             )

@@ -1,7 +1,7 @@
-"""Sessions: who is here, by id and by name.
+"""Session registry: all sessions, by id and by name.
 
-Rule: ids are found whatever the status; names among the active first, where one that several bear is an error that
-lists them, and else the one that ended last. Holds token hashes, never tokens.
+Rule: an id finds its session whatever the status. A name finds the active session with that name, or else the one
+that ended last; a name of several active sessions is an error that lists them. Only hashes of tokens are kept.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from maestro_schemas.sessions import Session, StoredSession
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_STRANGERS_MAX = 64
+_UNKNOWN_MAX = 64
 _WHO_IS_HERE = "`maestro session list` shows who is here."
 
 
 class SessionState:
-    """A session in memory. `last_activity_ms` is soft; `session` carries it as it was when last recorded."""
+    """A session in memory. `last_activity_ms` is newer than the recorded time in `session`; a crash loses it."""
 
     __slots__ = ("active", "key", "last_activity_ms", "session", "token_hash")
 
@@ -33,7 +33,7 @@ class SessionState:
         self.take(stored)
 
     def take(self, stored: StoredSession) -> None:
-        """As it was recorded now."""
+        """Take over the recorded state."""
         self.session = stored.session
         self.active = stored.session.active
         self.token_hash = stored.token_hash
@@ -41,31 +41,31 @@ class SessionState:
         self.last_activity_ms = max(self.last_activity_ms, stored.session.last_activity)
 
     def public(self) -> Session:
-        """The session as everybody may see it, with the activity of this moment."""
+        """The session as every client may see it, with its last activity up to now."""
         return replace(self.session, last_activity=self.last_activity_ms)
 
 
 class SessionRegistry:
-    """All sessions known."""
+    """All known sessions."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, SessionState] = {}
         self._by_name: dict[str, dict[str, None]] = {}
-        # Addresses that nobody has, with what was suggested: it takes 0.3 ms to find among 200 sessions, and a batch
-        # of 256 messages to one of them would else hold up everybody for 150 ms.
-        self._strangers: dict[str, str] = {}
+        # Unknown addresses with the suggestion for each. A suggestion takes 0.3 ms among 200 sessions, so a batch of
+        # 256 messages to one unknown address would otherwise block the broker for 150 ms.
+        self._unknown: dict[str, str] = {}
         self.active_count = 0
 
     def __iter__(self) -> Iterator[SessionState]:
         return iter(self._by_id.values())
 
     def get(self, session_id: str) -> SessionState | None:
-        """By id."""
+        """The session with this id."""
         return self._by_id.get(session_id)
 
     def put(self, stored: StoredSession) -> None:
-        """Take in a new or changed session."""
-        self._strangers.clear()
+        """Add or replace a session."""
+        self._unknown.clear()
         session = stored.session
         old = self._by_id.get(session.id)
         if old is not None:
@@ -79,15 +79,14 @@ class SessionRegistry:
                 self._by_name.setdefault(session.name, {})[session.id] = None
 
     def drop(self, session_id: str) -> None:
-        """Forget a session, if it is there."""
-        self._strangers.clear()
+        """Remove a session, if it is known."""
+        self._unknown.clear()
         found = self._by_id.pop(session_id, None)
         if found is not None:
             self._unlist(found.session)
 
     def resolve(self, address: str, asking: Session | None, not_found: str) -> SessionState:
-        """An id, a name (of the one active session that bears it, else of the last that did), or `parent` of the
-        asking session.
+        """The session that an id, a name, or `parent` (of the calling session) addresses.
 
         Raises MaestroError with the code `not_found`, or AMBIGUOUS_NAME with `details.ids`.
         """
@@ -102,11 +101,9 @@ class SessionRegistry:
         if state is not None:
             return state
         if len(address) > NAME_CHARS_MAX:
-            raise _stranger(
-                not_found, address, f"Check the id: {_WHO_IS_HERE}"
-            )  # neither an id nor a name is so long
-        if address in self._strangers:
-            raise _stranger(not_found, address, self._strangers[address])
+            raise _no_session(not_found, address, f"Check the id: {_WHO_IS_HERE}")  # longer than any id or name
+        if address in self._unknown:
+            raise _no_session(not_found, address, self._unknown[address])
         named = list(self._by_name.get(address, ()))
         if len(named) == 1:
             return self._by_id[named[0]]
@@ -117,14 +114,14 @@ class SessionRegistry:
                 "Use one of these ids instead of the name.",
                 details={"ids": named},
             )
-        # An ended one is found by its name too, so that a sender hears that it has ended, and not that it never was.
+        # Ended sessions are found by name too, so that a sender learns that the session has ended.
         ended = [found for found in self._by_id.values() if found.session.name == address]
         if ended:
             return max(ended, key=lambda found: found.session.completed_at or 0)
-        if len(self._strangers) >= _STRANGERS_MAX:
-            self._strangers.clear()
-        hint = self._strangers[address] = self._suggest(address)
-        raise _stranger(not_found, address, hint)
+        if len(self._unknown) >= _UNKNOWN_MAX:
+            self._unknown.clear()
+        hint = self._unknown[address] = self._suggest(address)
+        raise _no_session(not_found, address, hint)
 
     def _suggest(self, address: str) -> str:
         active = [state.session.id for state in self._by_id.values() if state.session.active]
@@ -142,5 +139,5 @@ class SessionRegistry:
                 del self._by_name[session.name]
 
 
-def _stranger(code: str, address: str, hint: str) -> MaestroError:
+def _no_session(code: str, address: str, hint: str) -> MaestroError:
     return MaestroError(code, f"there is no session {address[:80]!r}", hint)

@@ -61,14 +61,14 @@ class SentMessage(NamedTuple):
 class State:
     """The state of one post office."""
 
-    def __init__(self, limits: Limits, heads: Checkpoint) -> None:
+    def __init__(self, limits: Limits, checkpoint: Checkpoint) -> None:
         self.limits = limits
         self.sessions = SessionRegistry()
         self.mailboxes: dict[str, Mailbox] = {}
         self.deadlines = Deadlines()
         # The LSN of the newest record, committed or not, and of the newest record whose files are written.
-        self.lsn = heads.lsn
-        self.filed_lsn = heads.lsn
+        self.lsn = checkpoint.lsn
+        self.filed_lsn = checkpoint.lsn
         self._counter_mismatches: list[str] = []
         self._touched: dict[str, Mailbox] = {}
         self._changes: list[Change] = []
@@ -80,7 +80,7 @@ class State:
         self._answers: dict[str, dict[str, str]] = {}
         # By sender, the newest time in an id of its filed messages; see MailboxHead.sent_ms.
         self._sent_ms: dict[str, int] = {}
-        for session, head in heads.mailboxes.items():
+        for session, head in checkpoint.mailboxes.items():
             mailbox = Mailbox(session, is_new=head.seq == 0)
             mailbox.head_seq = head.seq
             mailbox.pending = head.pending
@@ -92,7 +92,7 @@ class State:
                 self._sent_ms[session] = head.sent_ms
             if head.next_expiry_ms is not None:
                 self.deadlines.set(session, head.next_expiry_ms)
-        for session, times_ms in heads.sends.items():
+        for session, times_ms in checkpoint.sends.items():
             window = self._windows[session] = validation.RateWindow()
             for at_ms in times_ms:
                 window.add(at_ms)

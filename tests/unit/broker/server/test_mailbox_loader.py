@@ -60,7 +60,7 @@ class Post:
         assert self.office.state.mailbox("bob").held == 0
 
     def is_read(self, kind: Any = "pending") -> bool:
-        return self.readings.is_read(self.office.state, Read(kind, "bob", ""), self.office.now_ms)
+        return self.readings.is_loaded(self.office.state, Read(kind, "bob", ""), self.office.now_ms)
 
     def read_on(self) -> int:
         """To the end; the number of steps."""
@@ -178,9 +178,9 @@ def test_a_few_at_once_and_the_others_in_turn(post: Post) -> None:
     for name in names:
         post.office.state.mailbox(name).evict(post.office.now_ms)
     for name in names:
-        assert not post.readings.is_read(post.office.state, Read("pending", name, ""), post.office.now_ms)
+        assert not post.readings.is_loaded(post.office.state, Read("pending", name, ""), post.office.now_ms)
     # One that has not begun yet may still be asked for as a whole.
-    assert not post.readings.is_read(post.office.state, Read("mailbox", "w8", ""), post.office.now_ms)
+    assert not post.readings.is_loaded(post.office.state, Read("mailbox", "w8", ""), post.office.now_ms)
     post.readings.advance(post.office.state, post.office.now_ms)
     being_read = [name for name in names if post.office.state.mailbox(name).being_read]
     assert len(being_read) == 4
@@ -200,7 +200,7 @@ def test_many_small_mailboxes_are_not_read_in_one_turn(post: Post, monkeypatch: 
         post.office.state.mailbox(name).evict(post.office.now_ms)
     spent = iter(range(10_000))
     monkeypatch.setattr("maestro_broker.server.mailbox_loader.time.perf_counter", lambda: next(spent) * 0.0001)
-    is_read = [post.readings.is_read(post.office.state, Read("pending", name, ""), 0) for name in names]
+    is_read = [post.readings.is_loaded(post.office.state, Read("pending", name, ""), 0) for name in names]
     assert is_read == sorted(is_read, reverse=True)
     assert 1 < sum(is_read) < 10
     assert 5 < post.read_on() < 40
@@ -222,7 +222,7 @@ def test_memory_is_bounded_while_mailboxes_come_in(tmp_path: Any) -> None:
     for name in names:
         post.office.now_ms += 1
         need = Read("pending", name, "")
-        if not post.readings.is_read(state, need, post.office.now_ms):
+        if not post.readings.is_loaded(state, need, post.office.now_ms):
             post.read_on()
         assert len(post.office.inbox(name)) == 12
         post.readings.advance(state, post.office.now_ms)
@@ -231,7 +231,7 @@ def test_memory_is_bounded_while_mailboxes_come_in(tmp_path: Any) -> None:
 
 def test_the_mailbox_of_no_session(post: Post) -> None:
     post.office.state.adopt_mailbox("ghost")
-    assert post.readings.is_read(post.office.state, Read("mailbox", "ghost", ""), post.office.now_ms)
+    assert post.readings.is_loaded(post.office.state, Read("mailbox", "ghost", ""), post.office.now_ms)
     assert post.readings.advance(post.office.state, post.office.now_ms) == []
 
 

@@ -1,23 +1,23 @@
 """AsyncClient: the broker's commands as coroutines, for any number of tasks at once.
 
-Rule: as `blocking.Client`, method by method (`commands` says what each takes and gives), and as little policy. One
-socket carries the requests of all tasks, and each request may speak for another caller. For one event loop and one
-process: asyncio's own loop or uvloop, on systems where a loop can watch a descriptor.
+Rule: as `client.Client`, method by method. One socket carries the requests of all tasks, and each request may speak
+for another caller. For one event loop and one process: asyncio's own loop or uvloop, on systems where a loop can
+watch a descriptor.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from maestro_schemas.errors import MaestroError
-
 from .channel.async_channel import AsyncChannel
-from .protocol import commands
+from .protocol import commands, sizes
 from .protocol.callers import Caller
 from .protocol.codec import encoder
+from .retry_policy import NOT_REPEATED, retry_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from typing import Concatenate, ParamSpec
 
     from maestro_schemas.documents import OutgoingDoc, SendResultDoc
+    from maestro_schemas.errors import MaestroError
 
-    from .protocol.codec import Reply
+    from .channel.core import Reply
 
     P = ParamSpec("P")
 
@@ -41,8 +42,7 @@ def _method(
     """A command as a coroutine, with the same arguments and the same docstring."""
 
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        command, body, read, caller = prepare(*args, **kwargs)
-        return read(await self.call(command, body, caller=caller))
+        return await self.request(prepare(*args, **kwargs))
 
     method.__name__, method.__doc__ = prepare.__name__, prepare.__doc__
     # For `help`; the blocking client does without, since `inspect` would cost each command 5 ms.
@@ -55,37 +55,43 @@ def _method(
 
 
 class AsyncClient:
-    """An open connection that speaks for `caller`, or for whom a call names. Any number of tasks may call at once; a
-    task that is cancelled forgets its request, which may have been done.
+    """A connection that speaks for `caller`, or for the caller that a call names. Any number of tasks may call at
+    once. A task that is cancelled forgets its request, which may have been done.
 
-    `address`: a broker's `router` endpoint. `timeout_s`: of each call that names no other. `patient`: a call waits
-    for a broker that is gone until its timeout, instead of raising BROKER_UNREACHABLE after 0.3 s. A client works
-    again by itself once a broker listens at its address; where that is another now, `move` it there.
+    The arguments are those of `client.Client`. A client reconnects once a broker listens at its address; where the
+    broker has another address now, `move` it there.
     """
 
     def __init__(
-        self, address: str, caller: Caller = OPERATOR, *, timeout_s: float = 10.0, patient: bool = False
+        self,
+        address: str,
+        caller: Caller = OPERATOR,
+        *,
+        timeout_s: float = 10.0,
+        patient: bool = False,
+        retry_within_s: float = 0.0,
     ) -> None:
         self._as = caller.as_body()
         self._timeout_s = timeout_s
-        self._line = AsyncChannel(address, patient=patient)
+        self._retry_within_s = min(retry_within_s, timeout_s)
+        self._channel = AsyncChannel(address, patient=patient)
         self._encode = encoder()
         self._wire_bytes_max: int | None = None
 
     @property
     def address(self) -> str:
         """The broker's `router` endpoint."""
-        return self._line.address
+        return self._channel.address
 
     def move(self, address: str) -> None:
-        """Use the broker at another address from now on; what waits for an answer is sent again there, which is
-        safe. Raises MaestroError BAD_REQUEST on a closed client, BROKER_UNREACHABLE for an address that is none."""
+        """Use the broker at another address from now on; requests without a reply are sent again there, which is
+        safe. Raises MaestroError BAD_REQUEST on a closed client, BROKER_UNREACHABLE for text that is no address."""
         self._wire_bytes_max = None
-        self._line.move(address)
+        self._channel.move(address)
 
     async def aclose(self) -> None:
-        """Let go of the connection; calls that wait raise BAD_REQUEST. Can be repeated."""
-        self._line.close()
+        """Close the connection; calls that wait raise BAD_REQUEST. Can be repeated."""
+        self._channel.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -95,7 +101,20 @@ class AsyncClient:
     ) -> None:
         await self.aclose()
 
-    # --- the one way through -------------------------------------------------------------------------------
+    # --- requests ------------------------------------------------------------------------------------------
+
+    async def request(self, request: commands.Request[T]) -> T:
+        """Send a prepared request, repeated as `retry_within_s` allows; what its reply means."""
+        command, body, read, caller = request
+        if not self._retry_within_s or command in NOT_REPEATED:
+            return read(await self.call(command, body, caller=caller))
+        deadline_s = time.monotonic() + self._timeout_s
+
+        async def attempt() -> T:
+            left_s = max(deadline_s - time.monotonic(), 0.0)
+            return read(await self.call(command, body, caller=caller, timeout_s=left_s))
+
+        return await retry_async(attempt, within_s=self._retry_within_s)
 
     async def call(
         self,
@@ -105,7 +124,7 @@ class AsyncClient:
         timeout_s: float | None = None,
         caller: Caller | None = None,
     ) -> dict[str, Any]:
-        """Any command: adds who asks (`caller`, or the client's own), and gives the answer's body.
+        """Send any command once, with its caller (`caller`, or the client's own); the reply's body.
 
         Raises the MaestroError that the broker answers with; FRAME_TOO_LARGE for a body over the broker's limit,
         before it is sent; BROKER_UNREACHABLE or TIMEOUT where no answer came; BAD_REQUEST where the client is
@@ -114,7 +133,7 @@ class AsyncClient:
         encoded = self._encoded(body, caller)
         if len(encoded) > commands.BYTES_ALWAYS_TAKEN:
             await self._check_size(len(encoded))
-        return await self._line.call(command, encoded, self._timeout_s if timeout_s is None else timeout_s)
+        return await self._channel.call(command, encoded, self._timeout_s if timeout_s is None else timeout_s)
 
     def _encoded(self, body: Mapping[str, Any], caller: Caller | None) -> bytes:
         speaker = self._as if caller is None else caller.as_body()
@@ -122,29 +141,26 @@ class AsyncClient:
 
     async def _check_size(self, size: int) -> None:
         if self._wire_bytes_max is None:
-            self._wire_bytes_max = commands.wire_bytes_max(await self.hello())
-        commands.check_size(size, self._wire_bytes_max)
+            self._wire_bytes_max = sizes.wire_bytes_max(await self.hello())
+        sizes.check_size(size, self._wire_bytes_max)
 
     # --- messages ------------------------------------------------------------------------------------------
 
     hello = _method(commands.hello)
     send = _method(commands.send)
-    _send_some = _method(commands.send_many)
+    _send_batch = _method(commands.send_many)
 
     async def send_many(
         self, outgoing: Sequence[OutgoingDoc], *, caller: Caller | None = None
     ) -> list[SendResultDoc]:
-        """As `commands.send_many`; nothing is asked for an empty sequence."""
-        return await self._send_some(outgoing, caller=caller) if outgoing else []
+        """As `commands.send_many`; an empty sequence makes no request."""
+        return await self._send_batch(outgoing, caller=caller) if outgoing else []
 
     async def pipeline(
         self, outgoing: Iterable[OutgoingDoc], *, in_flight: int = 16, batch: int = 1, caller: Caller | None = None
     ) -> AsyncIterator[SendResultDoc]:
-        """Messages, up to `batch` a request, `in_flight` unanswered at a time; yields each result as it comes.
-
-        As `blocking.Client.pipeline`. Where it is left in the middle, close it (`contextlib.aclosing`).
-        """
-        line, source = self._line, iter(outgoing)
+        """As `client.Client.pipeline`. A caller that stops in the middle closes it (`contextlib.aclosing`)."""
+        channel, source = self._channel, iter(outgoing)
         ended: asyncio.Queue[tuple[bytes, asyncio.Future[Reply | MaestroError]]] = asyncio.Queue()
         ids: dict[bytes, list[str]] = {}
         waiting = 0
@@ -158,7 +174,7 @@ class AsyncClient:
                     encoded = self._encoded({"messages": piece}, caller)
                     if len(encoded) > commands.BYTES_ALWAYS_TAKEN:
                         await self._check_size(len(encoded))
-                    request_id, future = line.post("send", encoded, self._timeout_s)
+                    request_id, future = channel.post("send", encoded, self._timeout_s)
                     ids[request_id] = [item["id"] for item in piece]
                     waiting += len(piece)
                     wait_for(request_id, future)
@@ -167,11 +183,11 @@ class AsyncClient:
                 request_id, future = await ended.get()
                 asked = ids.pop(request_id)
                 waiting -= len(asked)
-                for result in _results(line, future.result(), asked):
+                for result in commands.batch_results(future.result(), asked):
                     yield result
         finally:
             for request_id in ids:
-                line.forget(request_id)
+                channel.forget(request_id)
 
     inbox = _method(commands.inbox)
     confirm = _method(commands.confirm)
@@ -189,19 +205,10 @@ class AsyncClient:
     sessions = _method(commands.sessions)
     touch_session = _method(commands.touch_session)
 
-    # --- the post office -----------------------------------------------------------------------------------
+    # --- the broker ----------------------------------------------------------------------------------------
 
     events = _method(commands.events)
     stats = _method(commands.stats)
     drain_outbox = _method(commands.drain_outbox)
     prune = _method(commands.prune)
     shutdown = _method(commands.shutdown)
-
-
-def _results(line: AsyncChannel, ended: Reply | MaestroError, message_ids: list[str]) -> list[SendResultDoc]:
-    """The results of one request; a refusal of the whole of it is each message's."""
-    try:
-        answer = line.answer(ended)
-    except MaestroError as error:
-        return [commands.refused_result(message_id, error) for message_id in message_ids]
-    return commands.results(answer, len(message_ids))

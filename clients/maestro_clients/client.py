@@ -1,24 +1,23 @@
-"""Client: the broker's commands as methods that wait for their answer.
+"""Client: the broker's commands as methods that wait for their reply.
 
-Rule: one method a command (`commands` says what each takes and gives), and no policy: nothing is retried here that
-was answered, nothing is started, nothing is queued (see `sending` and `retry_policy`). Not for two threads at once;
-open one for each, they are cheap.
+Rule: one method for each command (`protocol.commands` documents them). A client starts no broker and queues no
+message; see `processes` and `durable_send`. For one thread at a time: open a client for each, they are cheap.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Self
-
-from maestro_schemas.errors import MaestroError
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .channel.sync_channel import SyncChannel
 from .channel.unanswered import not_ours
-from .protocol import commands
+from .protocol import commands, sizes
 from .protocol.callers import Caller
 from .protocol.codec import encoder
-from .protocol.methods import CommandMethods
+from .protocol.commands import CommandMethods
+from .retry_policy import NOT_REPEATED, retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -28,12 +27,15 @@ if TYPE_CHECKING:
 
 OPERATOR = Caller()
 
+T = TypeVar("T")
+
 
 class Client(CommandMethods):
-    """An open connection that speaks for `caller`.
+    """A connection to a broker, made with the first request, that speaks for `caller`.
 
-    `address`: a broker's `router` endpoint. `timeout_s`: of each call that names no other. `patient`: a call waits
-    for a broker that is gone until its timeout, instead of raising BROKER_UNREACHABLE after 0.3 s.
+    `address`: a broker's `router` endpoint. `timeout_s`: for each call that names no other. `patient`: a call waits
+    for a broker that is gone until its timeout, instead of raising BROKER_UNREACHABLE after 0.3 s. `retry_within_s`:
+    how long a method repeats a request that the broker can't do now (`retry_policy`), at most its timeout; 0: never.
     """
 
     def __init__(
@@ -43,12 +45,14 @@ class Client(CommandMethods):
         *,
         timeout_s: float = 10.0,
         patient: bool = False,
+        retry_within_s: float = 0.0,
         channel: SyncChannel | None = None,
     ) -> None:
         self.address = address
         self.caller = caller
         self._as = caller.as_body()
         self._timeout_s = timeout_s
+        self._retry_within_s = min(retry_within_s, timeout_s)
         self._owns_channel = channel is None
         # For a watcher, which waits for replies and notices together.
         self.channel = SyncChannel(address, patient=patient) if channel is None else channel
@@ -60,13 +64,16 @@ class Client(CommandMethods):
         connected to in the background: True."""
         return self.channel.open()
 
-    def sharing(self, caller: Caller | None = None, *, timeout_s: float | None = None) -> Client:
-        """A client over this client's connection, for another caller or with another timeout. Its `close` leaves the
+    def sharing(
+        self, caller: Caller | None = None, *, timeout_s: float | None = None, retry_within_s: float | None = None
+    ) -> Client:
+        """A client over this client's connection, for another caller or with other times. Its `close` leaves the
         connection open."""
         return Client(
             self.address,
             self.caller if caller is None else caller,
             timeout_s=self._timeout_s if timeout_s is None else timeout_s,
+            retry_within_s=self._retry_within_s if retry_within_s is None else retry_within_s,
             channel=self.channel,
         )
 
@@ -83,7 +90,20 @@ class Client(CommandMethods):
     ) -> None:
         self.close()
 
-    # --- the one way through -------------------------------------------------------------------------------
+    # --- requests ------------------------------------------------------------------------------------------
+
+    def request(self, request: commands.Request[T]) -> T:
+        """Send a prepared request, repeated as `retry_within_s` allows; what its reply means."""
+        command, body, read, caller = request
+        if not self._retry_within_s or command in NOT_REPEATED:
+            return read(self.call(command, body, caller=caller))
+        deadline_s = time.monotonic() + self._timeout_s
+
+        def attempt() -> T:
+            left_s = max(deadline_s - time.monotonic(), 0.0)
+            return read(self.call(command, body, caller=caller, timeout_s=left_s))
+
+        return retry(attempt, within_s=self._retry_within_s)
 
     def call(
         self,
@@ -93,7 +113,7 @@ class Client(CommandMethods):
         timeout_s: float | None = None,
         caller: Caller | None = None,
     ) -> dict[str, Any]:
-        """Any command: adds who asks (`caller`, or the client's own), and gives the answer's body.
+        """Send any command once, with its caller (`caller`, or the client's own); the reply's body.
 
         Raises the MaestroError that the broker answers with; FRAME_TOO_LARGE for a body over the broker's limit,
         before it is sent; BROKER_UNREACHABLE or TIMEOUT where no answer came.
@@ -105,21 +125,21 @@ class Client(CommandMethods):
         encoded = self._encode({"as": speaker, **body} if speaker else body)
         if len(encoded) > commands.BYTES_ALWAYS_TAKEN:
             if self._wire_bytes_max is None:
-                self._wire_bytes_max = commands.wire_bytes_max(self.hello())
-            commands.check_size(len(encoded), self._wire_bytes_max)
+                self._wire_bytes_max = sizes.wire_bytes_max(self.hello())
+            sizes.check_size(len(encoded), self._wire_bytes_max)
         return encoded
 
     def pipeline(
         self, outgoing: Iterable[OutgoingDoc], *, in_flight: int = 16, batch: int = 1, caller: Caller | None = None
     ) -> Iterator[SendResultDoc]:
-        """Messages, up to `batch` a request, `in_flight` unanswered at a time; yields each result as it comes.
+        """Send messages, up to `batch` in a request, with `in_flight` unanswered; yields each result as it arrives.
 
-        The most messages a second go through with two to four requests in flight, e.g. 256 by 64. A refused message's
-        result has `error`. No order is promised between requests in flight when the broker dies. Raises MaestroError
-        BROKER_UNREACHABLE or TIMEOUT: what was not yielded is then unknown, and sending it again with the same ids is
-        safe. A forked child can't go on with its parent's: BAD_REQUEST.
+        Two to four requests in flight give the highest rate, e.g. 256 messages by 64. A refused message's result has
+        `error`. When the broker dies, no order is promised between the requests in flight. Raises MaestroError
+        BROKER_UNREACHABLE or TIMEOUT: whether messages without a result were accepted is then not known, and sending
+        them again with the same ids is safe. A forked child can't continue its parent's pipeline: BAD_REQUEST.
         """
-        line, encoded, timeout_s = self.channel, self._encoded, self._timeout_s
+        channel, encoded, timeout_s = self.channel, self._encoded, self._timeout_s
         speaker = self._as if caller is None else caller.as_body()
         ids: dict[bytes, list[str]] = {}
         waiting = 0
@@ -130,26 +150,17 @@ class Client(CommandMethods):
                 if os.getpid() != owner:
                     raise not_ours()
                 while piece := list(islice(source, min(batch, in_flight - waiting))):
-                    request_id = line.post("send", encoded({"messages": piece}, speaker), timeout_s)
+                    request_id = channel.post("send", encoded({"messages": piece}, speaker), timeout_s)
                     ids[request_id] = [item["id"] for item in piece]
                     waiting += len(piece)
                 if not ids:
                     return
-                for request_id in line.ended(ids):
+                for request_id in channel.ended(ids):
                     asked = ids.pop(request_id)
                     waiting -= len(asked)
-                    yield from _claimed(line, request_id, asked)
+                    yield from commands.batch_results(channel.claim(request_id), asked)
         finally:
-            # In a forked child the same request ids are others' requests.
+            # In a forked child the same ids are those of other requests.
             if os.getpid() == owner:
                 for request_id in ids:
-                    line.forget(request_id)
-
-
-def _claimed(line: SyncChannel, request_id: bytes, message_ids: list[str]) -> list[SendResultDoc]:
-    """The results of one request; a refusal of the whole of it is each message's."""
-    try:
-        answer = line.claim(request_id)
-    except MaestroError as error:
-        return [commands.refused_result(message_id, error) for message_id in message_ids]
-    return commands.results(answer, len(message_ids))
+                    channel.forget(request_id)

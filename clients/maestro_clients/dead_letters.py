@@ -1,8 +1,8 @@
-"""Dead letters: sends that came to nothing, and the same sends once more.
+"""Dead letters: messages that expired or were refused for good, and their retries.
 
-Rule: dead is what expired at the broker, and what was refused for good out of this machine's outbox. A retry is a new
-message under an id that follows from the old one's, so that a retry twice by mistake is one send; a retry that died
-as well is retried under the id that follows from its own.
+Rule: a message is dead if it expired at the broker, or was refused for good from this machine's outbox. A retry is a
+new message under an id that follows from the old id, so that two retries by mistake are one send. A retry that died
+too is retried under the id that follows from its own.
 """
 
 from __future__ import annotations
@@ -25,16 +25,18 @@ _DEAD = frozenset({"expired", "failed"})
 
 
 class RetriedSend(NamedTuple):
-    """`outgoing`: what is to be sent, under its new id. `before`: what the id stands for already, if a retry went
-    before; then nothing is to be sent. `entry_path`: the outbox's file, which goes once it was sent."""
+    """A dead message as it is sent again."""
 
+    # The message to send, under its new id.
     outgoing: OutgoingDoc
+    # The message of an earlier retry, which has the id already; then there is nothing to send.
     before: MessageDoc | None
+    # The file in the outbox, to be removed after the send.
     entry_path: str | None
 
 
 def expired(client: AnyClient, session: str | None, limit: int) -> tuple[list[MessageDoc], bool]:
-    """The newest `limit` that expired, and whether there are more. Raises MaestroError as `commands.dead`."""
+    """The newest `limit` expired messages, and whether there are more. Raises MaestroError as `commands.dead`."""
     found: list[MessageDoc] = []
     before: int | None = None
     while True:
@@ -53,9 +55,10 @@ def refused(data: str, session: str | None) -> list[tuple[str, OutboxEntry]]:
 
 
 def retry_of(client: AnyClient, data: str, sender: str, message_id: str) -> RetriedSend:
-    """A dead message of `sender`'s once more, as it was said.
+    """The retry of a dead message of `sender`, with the same content.
 
-    Raises MaestroError STATUS_CONFLICT for what is not dead, FORBIDDEN for what another has sent, MESSAGE_NOT_FOUND.
+    Raises MaestroError STATUS_CONFLICT for a message that is not dead, FORBIDDEN for another sender's,
+    MESSAGE_NOT_FOUND.
     """
     entries = [
         (path, entry) for path, entry in outbox_files.entries(data, sender) if entry.outgoing["id"] == message_id
@@ -65,7 +68,7 @@ def retry_of(client: AnyClient, data: str, sender: str, message_id: str) -> Retr
         if entry.failure is None:
             raise _alive(message_id, "waits in the outbox", "It is sent when a broker runs: maestro outbox --replay")
         outgoing = cast("OutgoingDoc", {**entry.outgoing, "id": retry_id(message_id, entry.queued_at)})
-        return _last(client, RetriedSend(outgoing, None, path))
+        return _next_retry(client, RetriedSend(outgoing, None, path))
     try:
         message = client.message(message_id)
     except MaestroError as error:
@@ -74,7 +77,7 @@ def retry_of(client: AnyClient, data: str, sender: str, message_id: str) -> Retr
         raise MaestroError(
             error.code,
             error.message,
-            "It was deleted, or went after its retention, so its text is gone: send it anew with "
+            "It was deleted, or removed after its retention, so its text is gone: send a new message with "
             "`maestro session send`. `maestro message dead` lists what can be sent again.",
         ) from None
     if message["from"] != sender:
@@ -88,7 +91,7 @@ def retry_of(client: AnyClient, data: str, sender: str, message_id: str) -> Retr
         raise _alive(
             message_id,
             "is pending: it is on disk and waits for its receiver",
-            f"Nothing is to be done. What becomes of it: maestro message receipt {message_id}",
+            f"Nothing is to be done. Its state: maestro message receipt {message_id}",
         )
     if message["status"] not in _DEAD:
         raise _alive(
@@ -96,12 +99,12 @@ def retry_of(client: AnyClient, data: str, sender: str, message_id: str) -> Retr
             f"was {message['status']}",
             "It reached its receiver. To say it once more, send a new message.",
         )
-    return _last(client, RetriedSend(_again(message), None, None))
+    return _next_retry(client, RetriedSend(_again(message), None, None))
 
 
 def retried_as(client: AnyClient, message_id: str, at_ms: int) -> str | None:
-    """The id of the retry that was made of a dead message; None where none was, or it is gone. `at_ms`: when the old
-    one was due, or queued."""
+    """The id of a dead message's retry; None where there was none, or it is gone. `at_ms`: when the old message was
+    due, or queued."""
     try:
         return client.message(retry_id(message_id, at_ms))["id"]
     except MaestroError as error:
@@ -121,7 +124,7 @@ def _again(message: MessageDoc) -> OutgoingDoc:
         "to": message.get("originalTo", message["to"]),
         "message": message["message"],
     }
-    # The thread is the broker's to find again.
+    # Without the thread: the broker finds it again.
     metadata = {name: value for name, value in message.get("metadata", {}).items() if name != "threadId"}
     if metadata:
         outgoing["metadata"] = cast("MetadataDoc", metadata)
@@ -132,8 +135,8 @@ def _again(message: MessageDoc) -> OutgoingDoc:
     return outgoing
 
 
-def _last(client: AnyClient, retry: RetriedSend) -> RetriedSend:
-    """Past the retries that were made and died as well."""
+def _next_retry(client: AnyClient, retry: RetriedSend) -> RetriedSend:
+    """The first retry that is not made yet, or that is alive: earlier ones died too."""
     while True:
         try:
             made = client.message(retry.outgoing["id"])
@@ -147,7 +150,7 @@ def _last(client: AnyClient, retry: RetriedSend) -> RetriedSend:
 
 
 def forget(path: str) -> None:
-    """An entry that was refused, and sent again since, goes."""
+    """Remove a refused entry whose message was sent again."""
     try:
         os.unlink(path)
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""Sending: one message, whatever state the broker is in.
+"""Durable send: one message, whatever state the broker is in.
 
-Rule: the message ends accepted, refused with a typed error, or in the outbox; never in between. Every try and the
-outbox have the same id. Queued where no broker answered or none could take it for a while; a refusal is the
-sender's to hear at once.
+Rule: the message ends accepted, refused with a typed error, or in the outbox; never in between. Every attempt and the
+outbox have the same id. It is queued where no broker answered, or none could take it for a while; a refusal is
+raised at once, so that the sender hears about it.
 """
 
 from __future__ import annotations
@@ -23,17 +23,21 @@ if TYPE_CHECKING:
     from maestro_clients.protocol.callers import Caller
     from maestro_schemas.documents import OutgoingDoc, SendResultDoc
 
-_TRY_FOR_S = 3.0
-# A try has at least this long, even when the start of a broker took all the time there was.
-_TRY_S_MIN = 0.5
-_QUEUED = retry_policy.UNANSWERED | retry_policy.NOT_NOW | {"AUTOSTART_FAILED", "DATA_DIR_LOCKED", "BAD_SETTING"}
+_RETRY_WITHIN_S = 3.0
+# An attempt has at least this long, even when the start of a broker took all the time there was.
+_ATTEMPT_S_MIN = 0.5
+# What keeps a broker from starting and a person can repair, so that the message is worth keeping.
+_REPAIRABLE = frozenset({"DATA_DIR_LOCKED", "BAD_SETTING"})
 
 
 class SendOutcome(NamedTuple):
-    """`result`: the broker has it on disk. Else `queued_path`: its outbox entry, and `reason`: why it waits."""
+    """The result of the broker, or the outbox entry."""
 
+    # The broker has the message on disk; None where it is queued.
     result: SendResultDoc | None
+    # The path of its outbox entry.
     queued_path: str | None
+    # Why it is queued.
     reason: MaestroError | None = None
 
 
@@ -61,34 +65,30 @@ def send_or_queue(
     def attempt() -> SendResultDoc:
         if given:
             # If it fails, the next attempt looks for the broker again: it may have moved, or need a start.
-            return _send(given.pop().sharing(caller, timeout_s=_left_s(deadline_s)), outgoing)
-        found = connect(
-            data,
-            environ,
-            caller,
-            autostart=autostart,
-            timeout_s=_left_s(deadline_s),
-        )
-        with found:
-            return _send(found.sharing(timeout_s=_left_s(deadline_s)), outgoing)
+            return _send(given.pop(), caller, outgoing, _left_s(deadline_s))
+        with connect(data, environ, caller, autostart=autostart, timeout_s=_left_s(deadline_s)) as found:
+            return _send(found, caller, outgoing, _left_s(deadline_s))
 
-    # Where nobody may start a broker, nobody will come: queue without waiting.
-    codes = retry_policy.NOT_NOW | {"BROKER_UNREACHABLE"} if autostart else retry_policy.NOT_NOW
+    def may_retry(error: BaseException) -> bool:
+        # Where no broker may be started, none will come: queue without a wait.
+        away = isinstance(error, MaestroError) and error.code == "BROKER_UNREACHABLE"
+        return retry_policy.may_pass(error) and (autostart or not away)
+
     try:
-        result = retry_policy.retry(attempt, codes=codes, within_s=min(timeout_s, _TRY_FOR_S))
+        result = retry_policy.retry(attempt, within_s=min(timeout_s, _RETRY_WITHIN_S), may_retry=may_retry)
     except MaestroError as error:
-        if error.code not in _QUEUED:
+        if error.kind not in ("busy", "unreachable") and error.code not in _REPAIRABLE:
             raise
         return SendOutcome(None, outbox_files.queue(data, caller, outgoing, time.time_ns() // 1_000_000), error)
     return SendOutcome(result, None)
 
 
-def _send(client: Client, outgoing: OutgoingDoc) -> SendResultDoc:
-    [result] = client.send_many([outgoing])
+def _send(client: Client, caller: Caller, outgoing: OutgoingDoc, timeout_s: float) -> SendResultDoc:
+    [result] = client.sharing(caller, timeout_s=timeout_s, retry_within_s=0.0).send_many([outgoing])
     if "error" in result:
         raise MaestroError.from_body(result["error"])
     return result
 
 
 def _left_s(deadline_s: float) -> float:
-    return max(deadline_s - time.monotonic(), _TRY_S_MIN)
+    return max(deadline_s - time.monotonic(), _ATTEMPT_S_MIN)

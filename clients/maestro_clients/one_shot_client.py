@@ -1,13 +1,14 @@
-"""Swift client: those methods of `blocking.Client` that a quick command needs, over a swift exchange.
+"""One-shot client: the methods of `Client` over a one-shot connection, for the fast path.
 
-Rule: as `Client` would, or by it. Where the exchange has no answer a `Client` of the same address asks again, and
-everything after; whoever repeats a request with the same ids and the same reader loses nothing by that. Imports
-nothing of `Client` before.
+Rule: where the one-shot connection has no answer, or the broker is busy, a `Client` of the same address asks again,
+and sends every later request. A repeat with the same ids and the same reader does nothing twice. `Client` is imported
+only then.
 """
 
 from __future__ import annotations
 
-from maestro_clients.protocol.methods import CommandMethods
+from maestro_clients.channel.core import body_of
+from maestro_clients.protocol.commands import CommandMethods
 from maestro_schemas.errors import MaestroError
 
 from .channel import one_shot
@@ -15,28 +16,34 @@ from .channel import one_shot
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any, Self
+    from typing import Any, Self, TypeVar
 
     from maestro_clients.client import Client
     from maestro_clients.protocol.callers import Caller
+    from maestro_clients.protocol.commands import Request
 
-_ERROR_STATUS = 400
+    T = TypeVar("T")
+
+# The usual client repeats a request for this long while the broker is busy or away.
+_RETRY_WITHIN_S = 3.0
+# As in `retry_policy`, whose import costs `typing`; a test compares.
+NOT_REPEATED = frozenset({"shutdown", "prune"})
 
 
 class OneShotClient(CommandMethods):
-    """`speaker`: the `as` of each request. `close` closes the exchange as well."""
+    """`speaker`: the `as` of each request. `close` closes the connection as well."""
 
     def __init__(
-        self, exchange: one_shot.OneShotConnection, speaker: Mapping[str, str], *, timeout_s: float = 10.0
+        self, connection: one_shot.OneShotConnection, speaker: Mapping[str, str], *, timeout_s: float = 10.0
     ) -> None:
-        self._exchange = exchange
+        self._connection = connection
         self._speaker = speaker
         self._timeout_s = timeout_s
         self._usual: Client | None = None
 
     def close(self) -> None:
         """Close the connection. Can be repeated."""
-        self._exchange.close()
+        self._connection.close()
         if self._usual is not None:
             self._usual.close()
 
@@ -50,7 +57,18 @@ class OneShotClient(CommandMethods):
         """The status and the body of the reply, or None where there is none; no other connection is opened."""
         if self._usual is not None:
             return None
-        return self._exchange.ask(command.encode(), {"as": self._speaker, **body})
+        return self._connection.ask(command.encode(), {"as": self._speaker, **body})
+
+    def request(self, request: Request[T]) -> T:
+        """As `Client.request`: where the broker is busy or away, the request is repeated."""
+        try:
+            return super().request(request)
+        except MaestroError as error:
+            passes = error.retryable and error.kind in ("busy", "unreachable")
+            if self._usual is not None or not passes or request[0] in NOT_REPEATED:
+                raise
+        self._usual = self._opened()
+        return self._usual.request(request)
 
     def call(
         self,
@@ -64,12 +82,9 @@ class OneShotClient(CommandMethods):
         if self._usual is None:
             speaker = self._speaker if caller is None else caller.as_body()
             patience_s = one_shot.PATIENCE_S if timeout_s is None else min(timeout_s, one_shot.PATIENCE_S)
-            answer = self._exchange.ask(command.encode(), {"as": speaker, **body}, patience_s)
+            answer = self._connection.ask(command.encode(), {"as": speaker, **body}, patience_s)
             if answer is not None:
-                status, found = answer
-                if status >= _ERROR_STATUS:
-                    raise MaestroError.from_body(found)
-                return found
+                return body_of(answer)
             self._usual = self._opened()
         return self._usual.call(command, body, timeout_s=timeout_s, caller=caller)
 
@@ -78,7 +93,12 @@ class OneShotClient(CommandMethods):
         from maestro_clients.protocol.callers import Caller
 
         speaker = Caller(self._speaker.get("session"), self._speaker.get("token"))
-        return Client(one_shot.address(self._exchange.path), speaker, timeout_s=self._timeout_s)
+        return Client(
+            one_shot.address(self._connection.path),
+            speaker,
+            timeout_s=self._timeout_s,
+            retry_within_s=_RETRY_WITHIN_S,
+        )
 
 
 if TYPE_CHECKING:

@@ -1,77 +1,105 @@
-"""Retry policy: what is tried again, how often, and for how long.
+"""Retry policy: which requests are tried again, after which failures, and for how long.
 
-Rule: only a MaestroError whose code says that the same request may succeed later; always the same call, which
-carries the same ids and the same body; never sooner than the error's `retry_after_s`, and never past the time that
-the caller has. tenacity costs 35 ms to import, so it comes in only when a first try has failed.
+Rule: only an error that a later, unchanged request may not meet, because the broker is busy or away; always the same
+request, with the same ids and the same body; never sooner than the error's `retry_after_s`, and never past the time
+that the caller has. tenacity costs 35 ms to import, so it is imported only after a first attempt has failed.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from tenacity import RetryCallState
 
 T = TypeVar("T")
 
-# Nobody answered: whether the request was done is not known.
-UNANSWERED = frozenset({"BROKER_UNREACHABLE", "TIMEOUT"})
-# The broker is there and can't take it at this moment.
-NOT_NOW = frozenset({"BUSY", "STOPPING", "STORAGE_FULL"})
+# The commands that must not be repeated after an answer: the second would stop the next broker, or begin a second
+# round. Every other command has the ids that make a repeat harmless.
+NOT_REPEATED = frozenset({"shutdown", "prune"})
 
 FIRST_WAIT_S = 0.05
 WAIT_MAX_S = 1.0
 
 
+def may_pass(error: BaseException) -> bool:
+    """Whether the broker is busy or away, so that the same request may succeed in a moment. A TIMEOUT has used up the
+    caller's time, and a limit (RATE_LIMITED, MAILBOX_FULL) is for the sender to hear about."""
+    return (
+        isinstance(error, MaestroError)
+        and error.retryable
+        and error.kind in ("busy", "unreachable")
+        and error.code != "TIMEOUT"
+    )
+
+
 def retry(
     attempt: Callable[[], T],
     *,
-    codes: frozenset[str],
     within_s: float,
+    may_retry: Callable[[BaseException], bool] = may_pass,
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
-    """`attempt()`, again while it raises one of `codes`, within `within_s` seconds in all; its last error after.
+    """`attempt()`, again while it raises an error that `may_retry`, within `within_s` seconds in all.
 
     Waits 0.05 s, then twice as long each time up to 1 s, or what the error asks for where that is longer; gives up
-    at once where the wait would be longer than the time that is left. Raises whatever `attempt` raises.
+    at once where the wait would be longer than the time that is left. Raises the last error of `attempt`.
     """
     began_s = time.monotonic()
     try:
         return attempt()
     except MaestroError as error:
-        if not _may_succeed(error, codes):
+        if not may_retry(error):
             raise
-        failures = [error]
+        first = [error]
     import tenacity
 
     def again() -> T:
-        # The first try, made before the policy could be afforded, is the policy's first attempt.
-        if failures:
-            raise failures.pop()
+        if first:
+            raise first.pop()  # tenacity counts the attempt above as its first
         return attempt()
 
+    return tenacity.Retrying(sleep=sleep, **_options(began_s, within_s, may_retry))(again)
+
+
+async def retry_async(
+    attempt: Callable[[], Awaitable[T]],
+    *,
+    within_s: float,
+    may_retry: Callable[[BaseException], bool] = may_pass,
+) -> T:
+    """As `retry`, for an attempt that is awaited."""
+    began_s = time.monotonic()
+    try:
+        return await attempt()
+    except MaestroError as error:
+        if not may_retry(error):
+            raise
+        first = [error]
+    import tenacity
+
+    async def again() -> T:
+        if first:
+            raise first.pop()
+        return await attempt()
+
+    return await tenacity.AsyncRetrying(**_options(began_s, within_s, may_retry))(again)
+
+
+def _options(began_s: float, within_s: float, may_retry: Callable[[BaseException], bool]) -> dict[str, Any]:
+    import tenacity
+
     def is_over(state: RetryCallState) -> bool:
-        # Slept and elapsed, because where `sleep` is a test's own, time stands still.
+        # The slept time too: where `sleep` is a test's own, the clock stands still.
         spent_s = max(time.monotonic() - began_s, state.idle_for)
         return spent_s + state.upcoming_sleep > within_s
 
-    policy = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(lambda error: _may_succeed(error, codes)),
-        wait=_wait_s,
-        stop=is_over,
-        sleep=sleep,
-        reraise=True,
-    )
-    return policy(again)
-
-
-def _may_succeed(error: BaseException, codes: frozenset[str]) -> bool:
-    return isinstance(error, MaestroError) and error.retryable and error.code in codes
+    return {"retry": tenacity.retry_if_exception(may_retry), "wait": _wait_s, "stop": is_over, "reraise": True}
 
 
 def _wait_s(state: RetryCallState) -> float:

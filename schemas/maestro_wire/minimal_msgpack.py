@@ -1,7 +1,7 @@
-"""Packing: msgpack for the commands that end before `import msgpack` would.
+"""Minimal msgpack: the encoding for commands that end sooner than `import msgpack` would take.
 
-Rule: the same bytes as msgpack makes and the same values as it reads (tests hold both to that, by fuzzing), or
-ValueError; never a guess. No extension types, which no answer of the broker has.
+Rule: the same bytes and the same values as the package msgpack, or ValueError; fuzzing compares both. Extension types
+are refused: no reply of the broker has one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _UINTS = ((0xCC, 1), (0xCD, 2), (0xCE, 4), (0xCF, 8))
 _INTS = ((0xD0, 1), (0xD1, 2), (0xD2, 4), (0xD3, 8))
-# Code to how many bytes the length takes.
+# From the code to the size of the length, in bytes.
 _STRS = ((0xD9, 1), (0xDA, 2), (0xDB, 4))
 _BINS = ((0xC4, 1), (0xC5, 2), (0xC6, 4))
 _LISTS = ((0xDC, 2), (0xDD, 4))
@@ -21,14 +21,14 @@ _FLOATS = {0xCA: (">f", 4), 0xCB: (">d", 8)}
 _CONSTANTS: dict[int, bool | None] = {0xC0: None, 0xC2: False, 0xC3: True}
 _STR_SIZES, _BIN_SIZES, _LIST_SIZES, _MAP_SIZES = dict(_STRS), dict(_BINS), dict(_LISTS), dict(_MAPS)
 _UINT_SIZES, _INT_SIZES = dict(_UINTS), dict(_INTS)
-# As deep as any document of ours and deeper; the interpreter's own stack takes ten times that.
+# Deeper than any document of the protocol; the interpreter's own stack allows ten times that.
 DEPTH_MAX = 64
 
 
 def pack(value: object, depth: int = 0) -> bytes:
     """The msgpack of text, integers of 64 bits, booleans, None, and lists and maps of them.
 
-    Raises ValueError for anything else, text that is not whole Unicode among it.
+    Raises ValueError for any other value, and for text that is not valid Unicode.
     """
     if depth > DEPTH_MAX:
         raise ValueError("nested too deep")
@@ -69,7 +69,7 @@ def _sized(codes: tuple[tuple[int, int], ...], number: int) -> bytes:
 
 
 def unpack(raw: bytes) -> Any:
-    """The one value in `raw`. Raises ValueError for anything else, and for extension types and odd keys."""
+    """The one value in `raw`. Raises ValueError for other bytes, extension types, and keys that are no text."""
     value, end = _read(raw, 0, 0)
     if end != len(raw):
         raise ValueError("bytes after the value")
@@ -132,7 +132,7 @@ def _read_map(raw: bytes, place: int, length: int, depth: int) -> tuple[dict[str
 
 
 def _check(raw: bytes, place: int, length: int, depth: int) -> None:
-    # A length that the bytes can't hold is refused before anything is read for it.
+    # A length that the bytes can't hold is refused before any item is read.
     if depth >= DEPTH_MAX or length > len(raw) - place:
         raise ValueError("nested too deep, or cut off")
 

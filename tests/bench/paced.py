@@ -1,4 +1,4 @@
-"""Paced sends: a client that sends on schedule, whether or not its earlier sends were answered.
+"""Paced sends: a client that sends when it is time to, whatever has become of what it sent before.
 
 Rule: open loop. A send's time counts from when it was due, not from when the client got round to it, so that a broker
 that stands still is charged for every send that was to come meanwhile.
@@ -14,12 +14,12 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.references import RECORD_BYTES
-from maestro_clients.channel.pending_requests import PendingRequests
+from maestro_clients.channel.core import ChannelCore, body_of
 from maestro_clients.client import Client
 from maestro_clients.mailbox.watcher import Watcher
 from maestro_clients.protocol import commands
 from maestro_clients.protocol.callers import Caller
-from maestro_clients.protocol.codec import encoder
+from maestro_clients.protocol.codec import decode, encoder
 from maestro_clients.protocol.new_ids import new_message_id
 from maestro_clients.transports.addresses import unix_path
 from maestro_clients.transports.unix import open_at
@@ -59,7 +59,7 @@ class Timed(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """A watcher of `session` that takes this number of `messages`."""
+    """A watcher of `session` that takes so many `messages`."""
 
     data: str
     environ: Mapping[str, str]
@@ -68,7 +68,7 @@ class Watch(NamedTuple):
 
 
 class Syncs(NamedTuple):
-    """This number of records, written to a file in `directory` at `rate_per_s`, each with its fdatasync."""
+    """So many records written to a file in `directory`, each with its fdatasync, at `rate_per_s`."""
 
     directory: str
     rate_per_s: float
@@ -82,7 +82,7 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
     path = unix_path(pace.router)
     transport = open_at(path) if path is not None else None
     assert transport is not None, f"no broker listens at {pace.router}"
-    requests, encode, speaker = PendingRequests(), encoder(), Caller(pace.session).as_body()
+    requests, encode, speaker = ChannelCore(decode), encoder(), Caller(pace.session).as_body()
     waiting: dict[bytes, tuple[str, float]] = {}
     done: list[Timed] = []
     try:
@@ -100,12 +100,12 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
                 transport.send(frames)
                 waiting[request_id] = message_id, due_s
                 sent += 1
-            for received in transport.receive(0.0):
-                reply = requests.receive(received)
-                if reply is not None:
-                    status = reply.body["results"][0]["status"] if reply.status == 200 else reply.status
-                    assert status == 201, f"a send was refused: {reply.body}"
-                    done.append(Timed(*waiting.pop(reply.request_id), time.monotonic()))
+            requests.receive(transport.receive(0.0), time.monotonic())
+            while requests.ended:
+                request_id, outcome = requests.ended.popitem()
+                answer = body_of(outcome)
+                assert answer["results"][0]["status"] == 201, f"a send was refused: {answer}"
+                done.append(Timed(*waiting.pop(request_id), time.monotonic()))
             if len(done) == pace.messages:
                 return done
             next_s = began_s + sent / pace.rate_per_s if sent < pace.messages else now_s + _WAIT_S
@@ -116,16 +116,16 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
         transport.close()
 
 
-def _greet(transport: UnixTransport, requests: PendingRequests, encode: Callable[[Mapping[str, Any]], bytes]) -> None:
+def _greet(transport: UnixTransport, requests: ChannelCore, encode: Callable[[Mapping[str, Any]], bytes]) -> None:
     """The wire is open once a first request was answered."""
     command, body, *_ = commands.hello()
     _, frames = requests.request(command, encode(body), time.monotonic(), _WAIT_S)
     transport.send(frames)
     give_up_s = time.monotonic() + _WAIT_S
-    while requests:
-        for received in transport.receive(1.0):
-            requests.receive(received)
+    while not requests.ended:
+        requests.receive(transport.receive(1.0), time.monotonic())
         assert time.monotonic() < give_up_s, "the broker does not answer"
+    requests.ended.clear()
 
 
 def sync_paced(job: Syncs, ready: Callable[[], None]) -> list[float]:
@@ -191,7 +191,7 @@ def watch(job: Watch, ready: Callable[[], None]) -> dict[str, float]:
 
 class Crew:
     """Processes that work at the same time: each of `jobs` is given to `work` in a process of its own, which calls
-    its second argument once it is ready, and continues when all are ready and `begin` was called.
+    what it gets as its second argument once it is ready, and goes on when all are and `begin` was called.
 
     `stopping` is set by `stop`, for work that has no end of its own: then it is the third argument.
     """

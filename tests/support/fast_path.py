@@ -33,6 +33,7 @@ _ALLOWED = frozenset(
         "maestro_cli.main",
         "maestro_cli.output.streams",
         "maestro_cli.sending.send_flow",
+        "maestro_clients.channel.core",
         "maestro_clients.channel.one_shot",
         "maestro_clients.protocol.new_ids",
         "maestro_runtime.paths",

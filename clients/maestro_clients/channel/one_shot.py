@@ -1,8 +1,8 @@
-"""Swift: a request and its answer over a plain socket, one at a time, for a process that does little else.
+"""One-shot driver: one request at a time over a plain blocking socket, for a process that does little else.
 
-Rule: an answer, or None. None says nothing of what happened: nobody listens, the peer is odd, or the answer did not
-come; whether the request was done is then not known, and the caller repeats it, with the same ids, over `line`, which
-can wait, look after silence and say what is wrong. Imports a hundredth of what that does.
+Rule: the result is a reply, or None. None leaves open what happened: no broker listens, the peer is odd, or the reply
+did not come in time. The caller then repeats the request, with the same ids, over the sync channel, which waits,
+reconnects and explains. Imports a hundredth of what the sync channel does.
 """
 
 from __future__ import annotations
@@ -12,28 +12,30 @@ import os
 import time
 
 from maestro_runtime import paths
-from maestro_schemas import PROTOCOL_HEADER
+from maestro_schemas.errors import MaestroError
 from maestro_wire import minimal_msgpack, zmtp
+
+from .core import ChannelCore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-# The broker answers in a millisecond or after a slow fsync (seen up to 200 ms). Behind that stands the usual way,
-# which has 10 s of its own.
+# The broker answers in a millisecond or after a slow fsync (seen up to 200 ms). The sync channel, which is tried
+# next, has 10 s of its own.
 PATIENCE_S = 1.0
-# Every broker takes so much, or answers; for more one has to ask it first (`commands.BYTES_ALWAYS_TAKEN`).
+# Every broker accepts a body of this size, or answers. For a larger one its limit must be known first
+# (`commands.BYTES_ALWAYS_TAKEN`).
 BODY_BYTES_MAX = 16 * 1024
-# No answer to a quick command is larger, by far; a length above it is garbage.
+# No reply on the fast path is nearly as large; a length above it is garbage.
 _FRAME_BYTES_MAX = 1 << 22
-_REPLY_FRAMES = 4
 _CHUNK = 65_536
 _SCHEME = "ipc://"
 
 
 def router_path(data: str) -> str | None:
-    """The socket of the broker that serves `data`, as its endpoints file says; None where there is none to use."""
+    """The socket of the broker that serves `data`, from its endpoints file; None where it names no usable one."""
     try:
         fd = os.open(paths.endpoints_file(data), os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -45,13 +47,13 @@ def router_path(data: str) -> str | None:
     values = paths.parse_endpoints(text)
     router = values.get("router", "")
     path = router[len(_SCHEME) :]
-    # `@` is libzmq's mark of an abstract name, which is no path.
+    # A leading `@` is libzmq's mark of an abstract name, which is no path.
     usable = router.startswith(_SCHEME) and path[:1] == "/" and values.get("pid", "").isdecimal()
     return path if usable else None
 
 
 def address(path: str) -> str:
-    """The inverse: what the endpoints file calls the socket."""
+    """The inverse: the address that the endpoints file has for the socket."""
     return _SCHEME + path
 
 
@@ -61,13 +63,14 @@ class OneShotConnection:
     def __init__(self, path: str) -> None:
         self.path = path
         self._socket: _socket.socket | None = None
-        self._link = zmtp.ZmtpConnection(zmtp.DEALERS_PEERS, _FRAME_BYTES_MAX)
-        self._count = 0
+        self._timeout_s = 0.0
+        self._zmtp = zmtp.ZmtpConnection(zmtp.DEALERS_PEERS, _FRAME_BYTES_MAX)
+        self._core = ChannelCore(_decode)
 
     def open(self) -> bool:
         """Connect now, and not with the first request; False where no broker listens."""
         try:
-            self._connected(time.monotonic() + PATIENCE_S)
+            self._connected(PATIENCE_S)
         except (OSError, ValueError):
             self.close()
             return False
@@ -76,70 +79,75 @@ class OneShotConnection:
     def ask(
         self, command: bytes, body: Mapping[str, Any], patience_s: float = PATIENCE_S
     ) -> tuple[int, dict[str, Any]] | None:
-        """The answer's status and body, or None; see the rule above. After None it is of no use any more."""
-        deadline_s = time.monotonic() + patience_s
+        """The reply's status and body, or None, as the module's rule says. After None the connection is unusable."""
+        now_s = time.monotonic()
         try:
             packed = minimal_msgpack.pack(dict(body))
             if len(packed) > BODY_BYTES_MAX:
                 return None
-            self._count += 1
-            request_id = b"%x" % self._count
-            socket = self._connected(deadline_s)
-            request = zmtp.message((PROTOCOL_HEADER, request_id, command, packed))
-            return _answer(self._conversation(socket, request, deadline_s), request_id)
-        except (OSError, ValueError, RecursionError, zmtp.ProtocolError):
+            request_id, frames = self._core.request(command.decode(), packed, now_s, patience_s)
+            return self._exchange(request_id, zmtp.message(frames), patience_s)
+        except (OSError, ValueError, RecursionError, zmtp.ProtocolError, MaestroError):
             return None
 
     def close(self) -> None:
-        """Let go. Can be repeated."""
+        """Close the connection. Can be repeated."""
         if self._socket is not None:
             self._socket.close()
 
-    def _connected(self, deadline_s: float) -> _socket.socket:
+    def _connected(self, patience_s: float) -> _socket.socket:
         if self._socket is None:
             self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-            self._socket.settimeout(_left_s(deadline_s))
+            self._socket.settimeout(patience_s)
+            self._timeout_s = patience_s
             self._socket.connect(self.path)
             self._socket.sendall(zmtp.DEALER_OPENING)
+        if self._timeout_s != patience_s:
+            # Only on a change, since it is a system call. A peer that sends byte by byte gets up to twice the time.
+            self._socket.settimeout(patience_s)
+            self._timeout_s = patience_s
         return self._socket
 
-    def _conversation(self, socket: _socket.socket, request: bytes, deadline_s: float) -> list[bytes]:
-        """The frames of the answer. Raises OSError (TimeoutError among it) and zmtp.Broken."""
-        link, asked = self._link, False
-        answers = b""
-        while True:
-            socket.settimeout(_left_s(deadline_s))
-            if link.ready and not asked:
-                answers += request
-                asked = True
-            if answers:
-                socket.sendall(answers)
+    def _exchange(self, request_id: bytes, request: bytes, patience_s: float) -> tuple[int, dict[str, Any]]:
+        """Send the request and receive its reply. Raises OSError (also TimeoutError), ProtocolError, MaestroError."""
+        deadline_s = time.monotonic() + patience_s
+        socket, wire, core = self._connected(patience_s), self._zmtp, self._core
+        unsent, sent = b"", False
+        while request_id not in core.ended:
+            _left_s(deadline_s)
+            if wire.ready and not sent:
+                unsent += request
+                sent = True
+            if unsent:
+                socket.sendall(unsent)
             data = socket.recv(_CHUNK)
             if not data:
                 raise zmtp.ProtocolError("the peer has gone")
-            answers = link.receive(data)
-            if link.messages:
-                return link.messages.pop(0)
+            unsent = wire.receive(data)
+            messages, wire.messages = wire.messages, []
+            core.receive(messages, 0.0)
+        outcome = core.ended.pop(request_id)
+        if isinstance(outcome, MaestroError):
+            raise outcome
+        return outcome
 
 
 def ask(
     path: str, command: bytes, body: Mapping[str, Any], patience_s: float = PATIENCE_S
 ) -> tuple[int, dict[str, Any]] | None:
-    """One request, as `Exchange.ask`."""
-    exchange = OneShotConnection(path)
+    """One request over a connection of its own, as `OneShotConnection.ask`."""
+    connection = OneShotConnection(path)
     try:
-        return exchange.ask(command, body, patience_s)
+        return connection.ask(command, body, patience_s)
     finally:
-        exchange.close()
+        connection.close()
 
 
-def _answer(frames: list[bytes], request_id: bytes) -> tuple[int, dict[str, Any]]:
-    if len(frames) != _REPLY_FRAMES or frames[0] != PROTOCOL_HEADER or frames[1] != request_id:
-        raise zmtp.ProtocolError("an answer of another protocol")
-    status, body = frames[2], minimal_msgpack.unpack(frames[3])
-    if len(status) != 3 or not status.isdigit() or not isinstance(body, dict):
-        raise zmtp.ProtocolError("an answer without a status or a body")
-    return int(status), body
+def _decode(raw: bytes) -> dict[str, Any]:
+    body = minimal_msgpack.unpack(raw)
+    if not isinstance(body, dict):
+        raise zmtp.ProtocolError("a body that is no map")
+    return body
 
 
 def _left_s(deadline_s: float) -> float:

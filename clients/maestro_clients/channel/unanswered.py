@@ -1,7 +1,6 @@
-"""Silence: what a request without an answer ends with, and how long that takes.
+"""Unanswered: the errors that a request without a reply ends with.
 
-Rule: constants and errors, for every kind of line; nothing here waits and nothing here remembers. Imports no libzmq,
-for most commands need none.
+Rule: the only I/O is the test whether a broker listens. Imports no libzmq, since most commands need none.
 """
 
 from __future__ import annotations
@@ -9,16 +8,9 @@ from __future__ import annotations
 from maestro_clients.transports.addresses import is_remote, listens
 from maestro_schemas.errors import MaestroError
 
-# Silence that makes us look whether the broker is there. A look costs 20 us, and the broker one accept.
-QUIET_S = 0.3
-# How often a patient client looks whether somebody listens again.
-LOOK_AGAIN_S = 0.02
-LOOK_AGAIN_MAX_S = 0.25
-ERROR_STATUS = 400
-
 
 def unanswered(address: str, *, connected: bool) -> MaestroError:
-    """The error of a request whose time is over: TIMEOUT where somebody listens, else BROKER_UNREACHABLE."""
+    """The error of a request after its deadline: TIMEOUT where a broker listens, else BROKER_UNREACHABLE."""
     if not connected or not listens(address):
         return unreachable(address)
     return MaestroError(
@@ -29,7 +21,7 @@ def unanswered(address: str, *, connected: bool) -> MaestroError:
 
 
 def unreachable(address: str) -> MaestroError:
-    """The error for an address where nobody listens."""
+    """The error for an address where no broker listens."""
     if is_remote(address):
         return MaestroError(
             "BROKER_UNREACHABLE",
@@ -45,7 +37,7 @@ def unreachable(address: str) -> MaestroError:
 
 
 def closed() -> MaestroError:
-    """The error for a client that is used after its end."""
+    """The error for a client that is used after its `close`."""
     return MaestroError("BAD_REQUEST", "this client is closed", "Make a new one.")
 
 
@@ -54,5 +46,5 @@ def not_ours() -> MaestroError:
     return MaestroError(
         "BAD_REQUEST",
         "these requests are no longer this client's: it was closed, or another process made them",
-        "Begin anew; repeating them with the same ids is safe.",
+        "Start again with a new client; repeating them with the same ids is safe.",
     )

@@ -1,8 +1,8 @@
-"""Asynchronous notices: the broker's hints about many sessions, on one SUB socket, for asyncio.
+"""Async notices: the broker's hints about many sessions, on one SUB socket, for asyncio.
 
-Rule: a notice may be lost, late or repeated, and is never the truth; but where some may have been lost, that is said,
-in its place among them. `Link.CONNECTED` is told when the subscriptions are in force, not when the connection is
-made: what is committed after it is noticed, so `events(after=lsn)` asked for after it closes the gap. For one event
+Rule: a notice may be lost, late or repeated, and is never the truth; but a possible loss is reported, in its place in
+the stream. `CONNECTED` is reported when the subscriptions are in force, not when the connection is made. Everything
+that is committed after it is noticed, so that `events(after=lsn)`, asked for after it, closes the gap. For one event
 loop and one process.
 """
 
@@ -27,30 +27,28 @@ if TYPE_CHECKING:
 
 EVERYTHING = ""
 QUEUE_MAX = 10_000
-# What libzmq holds while the loop is busy; beyond that the broker drops, which shows only as a gap in `seq`.
+# Notices that libzmq holds while the loop is busy. The broker drops later ones, which shows only as a gap in `seq`.
 _HIGH_WATER = 100_000
-# No session's id can begin so; an observer of everything sees also the heads that other observers ask for.
+# No session's id begins with this. A subscriber to everything also sees the heads of other subscribers' probes.
 _PROBE = "~"
 
 
 class NoticeLinkState(enum.Enum):
-    """What happened to the stream of notices at this place.
+    """A change of the stream of notices, at its place in the stream."""
 
-    `CONNECTED`: from here on everything is noticed; catch up from before. `LOST`: the connection broke; libzmq makes
-    another, also to the next broker, and `CONNECTED` follows. `OVERFLOWED`: the consumer was too slow, and notices
-    that stood here were dropped; catch up.
-    """
-
+    # From here on everything is noticed; catch up with the events before.
     CONNECTED = "connected"
+    # The connection broke. libzmq makes another, also to the next broker, and CONNECTED follows.
     LOST = "lost"
+    # The consumer was too slow, and notices were dropped here; catch up.
     OVERFLOWED = "overflowed"
 
 
 class AsyncNotices:
     """Iterate over it (`async for`); a `head` comes for each session when its subscription is in force.
 
-    `address`: a broker's `notices` endpoint. `sessions`: ids; EVERYTHING is all of them. `queue_max`: how many
-    notices are kept for a consumer that is busy. It begins with the first `async with` or item.
+    `address`: a broker's `notices` endpoint. `sessions`: ids; EVERYTHING is all of them. `queue_max`: the
+    most notices that are kept for a busy consumer. It connects with the first `async with` or item.
     """
 
     def __init__(self, address: str, sessions: Iterable[str] = (EVERYTHING,), *, queue_max: int = QUEUE_MAX) -> None:
@@ -58,7 +56,7 @@ class AsyncNotices:
         self._sessions = set(sessions)
         self._queue_max = queue_max
         self._queue: deque[Notice | NoticeLinkState] = deque()
-        self._there = asyncio.Event()
+        self._arrived = asyncio.Event()
         self._pid = os.getpid()
         self._closed = False
         self._connected = False
@@ -66,13 +64,13 @@ class AsyncNotices:
         self._socket: zmq.Socket[bytes] | None = None
         self._monitor: zmq.Socket[bytes] | None = None
         self._soon: asyncio.Handle | None = None
-        # A session of nobody's. The broker greets each subscription with a head, and takes them in order; so the
-        # head of this one, which is the last, says that all are in force. EVERYTHING has no head of its own.
+        # A session that does not exist. The broker answers each subscription with a head, in order. So the head of
+        # this last one proves that all are in force. EVERYTHING has no head of its own.
         self._probe = ""
 
     @property
     def sessions(self) -> frozenset[str]:
-        """What is subscribed to."""
+        """The sessions that are subscribed to."""
         return frozenset(self._sessions)
 
     # --- for consumers -------------------------------------------------------------------------------------
@@ -85,13 +83,14 @@ class AsyncNotices:
         while not self._queue:
             if self._closed:
                 raise StopAsyncIteration
-            self._there.clear()
-            await self._there.wait()
+            self._arrived.clear()
+            await self._arrived.wait()
         return self._queue.popleft()
 
     def add(self, session: str) -> None:
         """Subscribe to a session too; its `head` says that it is in force. EVERYTHING has none, so the connection is
-        made anew: LOST and CONNECTED. Raises MaestroError BAD_REQUEST where this is closed, or another process's."""
+        made again: LOST and CONNECTED. Raises MaestroError BAD_REQUEST where this is closed, or of another
+        process."""
         self._check_use()
         if session in self._sessions:
             return
@@ -109,8 +108,8 @@ class AsyncNotices:
             self._subscribe(zmq.UNSUBSCRIBE, _topic(session))
 
     def move(self, address: str) -> None:
-        """The broker is elsewhere now: LOST, where that was not told yet, then CONNECTED. Raises as `add`, and
-        BROKER_UNREACHABLE for an address that is none."""
+        """The broker has another address now: LOST, if it was not reported yet, then CONNECTED. Raises as `add`, and
+        BROKER_UNREACHABLE for text that is no address."""
         self._check_use()
         self._address = address
         if self._socket is not None:
@@ -119,9 +118,9 @@ class AsyncNotices:
             self._open()
 
     async def aclose(self) -> None:
-        """Unsubscribe; the iteration ends after what has come. Can be repeated."""
+        """Unsubscribe; the iteration ends after the notices that have arrived. Can be repeated."""
         self._closed = True
-        self._there.set()
+        self._arrived.set()
         self._drop()
 
     async def __aenter__(self) -> Self:
@@ -137,9 +136,9 @@ class AsyncNotices:
 
     def _check_use(self) -> None:
         if self._pid != os.getpid():
-            raise MaestroError("BAD_REQUEST", "these notices belong to another process", "Subscribe anew.")
+            raise MaestroError("BAD_REQUEST", "these notices belong to another process", "Subscribe again.")
         if self._closed:
-            raise MaestroError("BAD_REQUEST", "these notices are closed", "Subscribe anew.")
+            raise MaestroError("BAD_REQUEST", "these notices are closed", "Subscribe again.")
 
     def _open(self) -> None:
         if self._closed:
@@ -148,7 +147,7 @@ class AsyncNotices:
         loop = asyncio.get_running_loop()
         if self._socket is not None:
             if loop is not self._loop:
-                raise MaestroError("BAD_REQUEST", "these notices belong to another event loop", "Subscribe anew.")
+                raise MaestroError("BAD_REQUEST", "these notices belong to another event loop", "Subscribe again.")
             return
         self._loop = loop
         socket = self._socket = libzmq.new_socket(zmq.SUB)
@@ -156,9 +155,9 @@ class AsyncNotices:
         socket.setsockopt(zmq.RECONNECT_IVL, libzmq.RECONNECT_MS)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, libzmq.RECONNECT_MAX_MS)
         socket.setsockopt(zmq.RCVHWM, _HIGH_WATER)
-        # Before the connect, so that no loss goes unseen.
+        # Before the connect, so that no loss is missed.
         self._monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        # After every other in the order of bytes too, which is libzmq's when it subscribes again.
+        # It sorts after every other topic: libzmq subscribes again in the order of bytes.
         self._probe = _PROBE + new_session_id()
         for topic in (*sorted(map(_topic, self._sessions)), _topic(self._probe)):
             socket.setsockopt(zmq.SUBSCRIBE, topic)
@@ -167,14 +166,14 @@ class AsyncNotices:
         except MaestroError:
             self._drop()
             raise
-        loop.add_reader(socket.FD, self._take_in)
-        loop.add_reader(self._monitor.FD, self._take_in)
+        loop.add_reader(socket.FD, self._on_ready)
+        loop.add_reader(self._monitor.FD, self._on_ready)
         self._read_soon()
 
     def _subscribe(self, how: int, topic: bytes) -> None:
         if self._socket is not None:
             self._socket.setsockopt(how, topic)
-            # The call may have swallowed that something came.
+            # The call may have consumed the announcement of a message.
             self._read_soon()
 
     def _drop(self) -> None:
@@ -197,32 +196,32 @@ class AsyncNotices:
 
     def _read_soon(self) -> None:
         if self._soon is None and self._loop is not None:
-            self._soon = self._loop.call_soon(self._take_in)
+            self._soon = self._loop.call_soon(self._on_ready)
 
-    def _take_in(self) -> None:
-        """What has come; of a stream that does not end, a part, so that others have their turn."""
+    def _on_ready(self) -> None:
+        """Receive the notices that have arrived; of an endless stream a part, so that other tasks have their turn."""
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
         socket = self._socket
         if socket is None:
             return
-        self._look_for_loss()
+        self._check_for_loss()
         for _ in range(libzmq.DRAIN):
             if not libzmq.is_readable(socket):
                 return
-            # What can't be read is no hint, and passed over.
+            # An unreadable notice is skipped.
             try:
                 notice = decode_notice(socket.recv_multipart(libzmq.NOW))
             except (MaestroError, zmq.Again):
                 continue
             if notice.session == self._probe:
-                self._greet()
+                self._on_probe()
             elif not notice.session.startswith(_PROBE):
                 self._put(notice)
         self._read_soon()
 
-    def _look_for_loss(self) -> None:
+    def _check_for_loss(self) -> None:
         monitor = self._monitor
         while monitor is not None and libzmq.is_readable(monitor):
             monitor.recv_multipart(libzmq.NOW)
@@ -233,28 +232,28 @@ class AsyncNotices:
     def _lose(self) -> None:
         if self._connected:
             self._connected = False
-            self._tell(NoticeLinkState.LOST)
+            self._report(NoticeLinkState.LOST)
 
-    def _greet(self) -> None:
-        # libzmq tells of the loss before it connects again, so it is here by now, if there was one.
-        self._look_for_loss()
+    def _on_probe(self) -> None:
+        # libzmq reports a loss before it connects again, so the report is here by now, if there was one.
+        self._check_for_loss()
         if not self._connected:
             self._connected = True
-            self._tell(NoticeLinkState.CONNECTED)
+            self._report(NoticeLinkState.CONNECTED)
 
-    def _tell(self, link: NoticeLinkState) -> None:
+    def _report(self, state: NoticeLinkState) -> None:
         queue = self._queue
         if (
-            link is NoticeLinkState.LOST
+            state is NoticeLinkState.LOST
             and len(queue) > 1
             and queue[-1] is NoticeLinkState.CONNECTED
             and queue[-2] is NoticeLinkState.LOST
         ):
-            # A broker that comes and goes adds nothing to a queue that nobody reads.
+            # A broker that restarts again and again must not fill a queue that is not read.
             queue.pop()
         else:
-            queue.append(link)
-        self._there.set()
+            queue.append(state)
+        self._arrived.set()
 
     def _put(self, notice: Notice) -> None:
         queue = self._queue
@@ -262,7 +261,7 @@ class AsyncNotices:
             queue.append(notice)
         elif queue[-1] is not NoticeLinkState.OVERFLOWED:
             queue.append(NoticeLinkState.OVERFLOWED)
-        self._there.set()
+        self._arrived.set()
 
 
 def _topic(session: str) -> bytes:

@@ -1,7 +1,7 @@
 """Notices: the broker's hints about one session, on a SUB socket.
 
-Rule: a notice may be lost, late or repeated, and is never the truth. On subscribing, and after each reconnection of
-libzmq's, the broker sends a `head`. That the connection broke is known at once: `monitor` becomes readable then.
+Rule: a notice may be lost, late or repeated, and is never the truth. The broker sends a `head` to each new
+subscription, also after libzmq has reconnected. When the connection breaks, `monitor` becomes readable at once.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _DRAIN = 1_024
 
 
 class Notices:
-    """A subscription to what concerns `session` (None: everybody), at a broker's `notices` endpoint.
+    """A subscription to the notices of `session` (None: of every session), at a broker's `notices` endpoint.
 
-    `watches` False: only to its events, so that no sender is told that somebody reads that mail; there is no `head`
-    then. For one thread and process.
+    `watches` False: only its events, so that its senders do not see it as watched; there is no `head` then. For one
+    thread and process.
     """
 
     def __init__(self, address: str, session: str | None, *, watches: bool = True) -> None:
@@ -36,7 +36,7 @@ class Notices:
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
-        # Before the connect, so that no loss goes unseen.
+        # Before the connect, so that no loss is missed.
         self._handshakes: HandshakeMonitor | None = None
         if is_remote(address):
             from maestro_clients.transports.curve import HandshakeMonitor
@@ -52,7 +52,7 @@ class Notices:
         connect(self.socket, address)
 
     def drain(self) -> list[EventDoc]:
-        """What has come; of a stream that does not end, a part. What can't be read is no hint, and passed over."""
+        """The notices that have arrived; of an endless stream, a part. An unreadable one is skipped."""
         events: list[EventDoc] = []
         try:
             for _ in range(_DRAIN):
@@ -68,7 +68,7 @@ class Notices:
     def is_lost(self) -> bool:
         """Whether the connection broke; to be asked when `monitor` is readable. Raises MaestroError KEY_REFUSED."""
         if self._handshakes is None:
-            return True  # the monitor has nothing else to tell
+            return True  # the monitor reports nothing else
         refused = self._handshakes.refused()
         if refused is not None:
             raise refused

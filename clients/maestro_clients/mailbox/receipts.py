@@ -1,7 +1,7 @@
 """Receipts: waiting until a message was delivered or read.
 
-Rule: the message's status at the broker is the truth; notices about its sender only say when to look, and once a
-second it is looked at anyway. A broker that goes away meanwhile is waited for.
+Rule: the message's status at the broker is the truth. Notices about its sender only show when to ask, and once a
+second the broker is asked anyway. A broker that is gone meanwhile is waited for.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def wait_for(
 
 
 class _ReceiptWait:
-    """What is known about one message."""
+    """The known state of one message."""
 
     def __init__(self, message_id: str, status: str) -> None:
         self._id = message_id
@@ -87,13 +87,13 @@ class _ReceiptWait:
         self._reached: EventDoc | None = None
 
     def concerns(self, event: EventDoc) -> bool:
-        """Whether it is time to look; a `head` means that notices may have been missed."""
+        """Whether it is time to ask; a `head` means that notices may have been missed."""
         if event.get("id") == self._id and event["event"] in _REACHING_EVENTS[self._status]:
             self._reached = event
         return event["event"] == "head" or event.get("id") == self._id
 
     def look(self, client: Client) -> MessageDoc | None:
-        """The message if it got far enough; raises what prevents that it ever will."""
+        """The message if it has the status; raises the error because of which it never will."""
         try:
             message = self._message = client.message(self._id)
         except MaestroError as error:
@@ -115,7 +115,7 @@ class _ReceiptWait:
         return None
 
     def _as_it_was(self, error: MaestroError) -> MessageDoc:
-        """Deleted: fine if it was seen to get far enough before."""
+        """A deleted message: a success if a notice showed that it had the status before."""
         last, event = self._message, self._reached
         if last is None or event is None:
             raise MaestroError(
@@ -131,7 +131,7 @@ class _ReceiptWait:
         return reached
 
     def sender(self, caller: Caller) -> str | None:
-        """Whose notices tell of this message."""
+        """The session whose notices concern this message."""
         return caller.session or (self._message["from"] if self._message is not None else None)
 
     def late(self) -> MaestroError:
@@ -154,7 +154,7 @@ def _watch(
 ) -> MessageDoc:
     """Until the wait ends, with this broker. Raises TIMEOUT or BROKER_UNREACHABLE when it does not."""
     left_s = max(deadline_s - time.monotonic(), _CALL_S_MIN)
-    asking = client.sharing(caller, timeout_s=min(left_s, _CALL_S))
+    asking = client.sharing(caller, timeout_s=min(left_s, _CALL_S), retry_within_s=0.0)
     if caller.session is None and (message := wait.look(asking)) is not None:
         return message  # an operator's wait: only the message names the sender whose notices concern it
     endpoints = read_endpoints(data, environ)
@@ -170,13 +170,13 @@ def _watch(
 
 
 def _wait_for_notice(wait: _ReceiptWait, notices: Notices, deadline_s: float) -> None:
-    """Until one concerns the message, or a second is over. Raises TIMEOUT."""
+    """Until a notice concerns the message, or a second is over. Raises MaestroError TIMEOUT."""
     look_s = time.monotonic() + _LOOK_EVERY_S
     while (now_s := time.monotonic()) < look_s:
         if now_s >= deadline_s:
             raise wait.late()
         wait_s = min(look_s, deadline_s) - now_s
         notices.socket.poll(int(wait_s * 1000) + 1, zmq.POLLIN)
-        # Each is looked at, since each may be the one that is remembered.
+        # All of them, since `concerns` remembers the one that shows the status.
         if sum(wait.concerns(event) for event in notices.drain()):
             return

@@ -1,34 +1,32 @@
-"""Far outbox: sends that a broker on another machine did not get, handed over by whoever reaches it next.
+"""Remote drain: sends the outbox of this machine to a broker on another machine.
 
-Rule: no broker looks into this machine's outbox, so its clients do: before anything else they ask, in order, a
-session's after one another, one client at a time. Ids make a repeat harmless. "Not now" leaves an entry and all
-after it of that session; a refusal for good stays as `*.failed` with its reason.
+Rule: that broker does not see this machine's outbox, so each client drains it before its own requests, one client at
+a time. The policy is the broker's own (`maestro_broker.outbox`): oldest first in each session; "not now" holds the
+entry and all later ones of its session; a refusal for good is kept with its reason. Ids make a repeat harmless.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maestro_clients.protocol.callers import Caller
 from maestro_runtime import paths
-from maestro_schemas import outbox_entry
+from maestro_runtime.outbox_dir import OutboxDir
 from maestro_schemas.errors import MaestroError
 
 from . import outbox_files
 
 if TYPE_CHECKING:
     from maestro_clients.client import Client
-    from maestro_schemas.documents import OutgoingDoc
+    from maestro_runtime.outbox_dir import QueuedEntry
     from maestro_schemas.outbox_entry import OutboxEntry
 
 _LOCK = ".drain.lock"
-_LOOK_EVERY_S = 0.05
-# What concerns the connection, or every send of this machine, and not the message.
-_OF_ALL = frozenset(
-    {"BROKER_UNREACHABLE", "TIMEOUT", "KEY_REFUSED", "KEY_REVOKED", "KEY_FILE_UNUSABLE", "CURVE_MISSING"}
-)
+_POLL_S = 0.05
+# Refusals that concern the key of this machine, and not the message.
+_OF_THE_KEY = frozenset({"KEY_REFUSED", "KEY_REVOKED", "KEY_FILE_UNUSABLE", "CURVE_MISSING"})
 
 
 class DrainResult(NamedTuple):
@@ -42,65 +40,57 @@ class DrainResult(NamedTuple):
 def drain(data: str, router: str, timeout_s: float, *, client: Client | None = None) -> DrainResult:
     """Send the waiting entries, over `client` where one is given. Raises MaestroError when the broker can't be
     reached or refuses the key; entries that were not sent stay."""
+    outbox = OutboxDir(paths.outbox_dir(data))
     if not _waiting(data):
-        return _counted(data, 0)
+        return DrainResult(0, *outbox.counts())
     deadline_s = time.monotonic() + timeout_s
-    lock = os.open(
-        os.path.join(paths.outbox_dir(data), _LOCK), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-    )
+    lock = os.open(os.path.join(outbox.path, _LOCK), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        if not _locked(lock, deadline_s):
-            return _counted(data, 0)
-        return _counted(data, _hand_over(data, router, deadline_s, client))
+        sent = _send_all(outbox, data, router, deadline_s, client) if _locked(lock, deadline_s) else 0
+        return DrainResult(sent, *outbox.counts())
     finally:
         os.close(lock)
 
 
-def _hand_over(data: str, router: str, deadline_s: float, client: Client | None) -> int:
+def _send_all(outbox: OutboxDir, data: str, router: str, deadline_s: float, client: Client | None) -> int:
     if client is None:
         from maestro_clients.client import Client
 
         with Client(router) as own:
-            return _hand_over(data, router, deadline_s, own)
+            return _send_all(outbox, data, router, deadline_s, own)
     sent = 0
     held: set[str] = set()
-    for path, entry in _waiting(data):  # again: another client may have sent some while this one waited for the lock
-        if entry.session in held:
+    for queued in _waiting(data):  # again: another client may have sent some while this one waited for the lock
+        session = queued.entry.session
+        if session in held:
             continue
-        error = _send(client, entry, max(deadline_s - time.monotonic(), 0.1))
+        error = _send(client, queued.entry, max(deadline_s - time.monotonic(), 0.1))
         if error is None:
             sent += 1
-            _remove(path)
+            outbox.remove(queued.path)
         elif error.retryable:
-            held.add(entry.session)
+            held.add(session)
         else:
-            outbox_files.keep_as_failed(path, entry._replace(failure=error.body()))
+            outbox.keep_as_failed(queued, error)
     return sent
 
 
 def _send(client: Client, entry: OutboxEntry, timeout_s: float) -> MaestroError | None:
     caller = Caller(entry.session, entry.token)
-    body = {"messages": [cast("OutgoingDoc", entry.outgoing)]}
     try:
-        answer: dict[str, Any] = client.call("send", body, timeout_s=timeout_s, caller=caller)
+        answer: dict[str, Any] = client.call(
+            "send", {"messages": [entry.outgoing]}, timeout_s=timeout_s, caller=caller
+        )
     except MaestroError as error:
-        if error.code in _OF_ALL:
+        if error.code in _OF_THE_KEY or (error.kind == "unreachable" and error.code != "STOPPING"):
             raise
         return error
     [result] = answer["results"]
     return MaestroError.from_body(result["error"]) if "error" in result else None
 
 
-def _waiting(data: str) -> list[tuple[str, OutboxEntry]]:
-    if not os.path.isdir(paths.outbox_dir(data)):
-        return []
-    return [(path, entry) for path, entry in outbox_files.entries(data) if entry.failure is None]
-
-
-def _counted(data: str, sent: int) -> DrainResult:
-    paths_left = [path for path, _ in outbox_files.entries(data)]
-    failed = sum(path.endswith(outbox_entry.FAILED_SUFFIX) for path in paths_left)
-    return DrainResult(sent, len(paths_left) - failed, failed)
+def _waiting(data: str) -> list[QueuedEntry]:
+    return [queued for queued in outbox_files.entries(data) if queued.entry.failure is None]
 
 
 def _locked(fd: int, deadline_s: float) -> bool:
@@ -112,15 +102,6 @@ def _locked(fd: int, deadline_s: float) -> bool:
         except BlockingIOError:
             if time.monotonic() >= deadline_s:
                 return False
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(_POLL_S)
         else:
             return True
-
-
-def _remove(path: str) -> None:
-    """The entry, and its session's folder if that was the last."""
-    try:
-        os.unlink(path)
-        os.rmdir(os.path.dirname(path))
-    except OSError:
-        return

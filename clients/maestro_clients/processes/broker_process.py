@@ -27,6 +27,8 @@ START_LOCK = "start.lock"
 START_LOG = "broker-start.log"
 
 _POLL_S = 0.02
+# A connected client repeats a request for this long while the broker is busy or away.
+_RETRY_WITHIN_S = 3.0
 _OFF = frozenset({"0", "false", "no", "off"})
 
 
@@ -156,7 +158,7 @@ class _Opening:
         from maestro_clients.client import Client
 
         self.close()
-        self._client = Client(named.router, self._caller, timeout_s=self._timeout_s)
+        self._client = Client(named.router, self._caller, timeout_s=self._timeout_s, retry_within_s=_RETRY_WITHIN_S)
         return self._client.open()
 
     def opened(self) -> Client:

@@ -1,6 +1,6 @@
 """Gateway process: finding, starting and stopping the HTTP gateway of a data directory.
 
-Rule: it runs while its lock is held, and the lock's file has its pid; `server-url` says where it listens.
+Rule: a gateway runs while its lock is held. The lock's file has its pid, and `server-url` its address.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 START_LOG = "gateway-start.log"
 
-_LOOK_EVERY_S = 0.02
+_POLL_S = 0.02
 
 
 class RunningGateway(NamedTuple):
-    """A running gateway. `url`: None while it is starting or stopping."""
+    """A running gateway."""
 
     pid: int
+    # None while it starts or stops.
     url: str | None
 
 
@@ -38,7 +39,7 @@ def find(data: str) -> RunningGateway | None:
     except OSError:
         return None
     try:
-        # Shared: who looks at the same moment must not be taken for a gateway.
+        # A shared lock: two processes that look at the same moment must not take each other for a gateway.
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         pid = os.pread(fd, 32, 0).strip()
@@ -63,20 +64,20 @@ def start(
     timeout_s: float = 10.0,
     tell: Callable[[str], None] | None = None,
 ) -> str:
-    """Start one; where it listens. `tell` gets what a person has to know of it: that others can reach it.
+    """Start one; its URL. `tell` gets a warning for a person: that other machines can reach it.
 
     Raises MaestroError BAD_SETTING (the port is taken, no such address), DATA_DIR_LOCKED (one runs), AUTOSTART_FAILED
     or TIMEOUT.
     """
     command = [sys.executable, "-m", "maestro_gateway", "--data-dir", os.path.abspath(data)]
     command += ["--host", host, "--port", str(port)]
-    # Imports `subprocess`, which those that only look need not pay.
+    # It imports `subprocess`, which callers of `find` do not need.
     from .spawn import ChildProcess
 
-    birth = ChildProcess("the gateway", command, data, START_LOG, "logs/gateway.log says what happened")
-    word, _, rest = (report := birth.report(environ, time.monotonic() + timeout_s)).partition(" ")
+    child = ChildProcess("the gateway", command, data, START_LOG, "logs/gateway.log says what happened")
+    word, _, rest = (report := child.report(environ, time.monotonic() + timeout_s)).partition(" ")
     if word != "ready":
-        raise birth.refusal(report)
+        raise child.refusal(report)
     url, _, warning = rest.partition(" ")
     if warning and tell is not None:
         tell(warning)
@@ -84,7 +85,7 @@ def start(
 
 
 def stop(data: str, *, timeout_s: float = 10.0) -> RunningGateway | None:
-    """Stop it and wait for its end; what ran, None where none did. Raises MaestroError TIMEOUT."""
+    """Stop it and wait for its end; the gateway that ran, None where none did. Raises MaestroError TIMEOUT."""
     place = find(data)
     if place is None:
         return None
@@ -104,8 +105,8 @@ def stop(data: str, *, timeout_s: float = 10.0) -> RunningGateway | None:
         if time.monotonic() >= give_up_s:
             raise MaestroError(
                 "TIMEOUT",
-                f"the gateway (pid {place.pid}) was told to stop and has not ended within {timeout_s:g} s",
+                f"the gateway (pid {place.pid}) was asked to stop and has not ended within {timeout_s:g} s",
                 f"{data}/logs/gateway.log says what it is doing; `kill {place.pid}` asks again.",
             )
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(_POLL_S)
     return place

@@ -1,8 +1,8 @@
-"""Launch: starting a process of ours that outlives its starter.
+"""Spawn: starting a process of ours that outlives its starter.
 
-Rule: it becomes nobody's child, keeps nothing of the starter's (directory, session, terminal), and reports once, on a
-pipe: `ready` with what it has to say, or `error` and its own typed error. What it prints before it has a log of its
-own is kept in a file.
+Rule: the process is no child of the starter, and keeps nothing of it (directory, session, terminal). It reports once,
+on a pipe: `ready` with its message, or `error` with its own typed error. A file keeps its output from before it has a
+log.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 _LOG_TAIL_BYTES = 2_000
 _REPORT_BYTES_MAX = 65_536
-# What names a place by a path that a relative one would lose on the way into another working directory.
+# Variables with a path: a relative one would mean another place in another working directory.
 _PATH_VARIABLES = ("MAESTRO_RUNTIME_DIR", "MAESTRO_CONFIG", "MAESTRO_DATA_DIR")
 
 
 class ChildProcess:
-    """One start of `what` by `command`, which is given `--ready-fd`. `log_name`: its file in the data directory for
-    what it prints. `advice`: how a person finds out more."""
+    """One start of `what` by `command`, which gets the option `--ready-fd`. `log_name`: the file in the data
+    directory for its output. `advice`: how a person finds out more."""
 
     def __init__(self, what: str, command: Sequence[str], data: str, log_name: str, advice: str) -> None:
         self._what = what
@@ -38,7 +38,7 @@ class ChildProcess:
         self._advice = advice
 
     def report(self, environ: Mapping[str, str], deadline_s: float) -> str:
-        """Start it, and what it says; empty when it ended without a word. `deadline_s`: by `time.monotonic`.
+        """Start it and return its report; empty when it ended without one. `deadline_s`: by `time.monotonic`.
 
         Raises MaestroError TIMEOUT or AUTOSTART_FAILED.
         """
@@ -53,7 +53,7 @@ class ChildProcess:
             os.close(read_fd)
 
     def refusal(self, report: str) -> MaestroError:
-        """Its own error."""
+        """The error in its report."""
         word, _, body = report.partition(" ")
         if word == "error":
             try:
@@ -63,9 +63,8 @@ class ChildProcess:
         return self._failed(f"{self._what} ended before it served{self._log_tail()}")
 
     def _spawn(self, environ: Mapping[str, str], ready_fd: int) -> None:
-        """Start it detached. Through a shell that puts it into the background and ends, so that it becomes no child
-        of ours: a long-lived client would keep a killed broker as a zombie, and a fork of its own is unsafe in
-        threads."""
+        """Start it detached. A shell puts it into the background and ends, so that it is no child of this process: a
+        long-lived client would keep a killed broker as a zombie, and a fork is unsafe in a process with threads."""
         log_fd = self._open_log()
         try:
             finished = subprocess.run(
@@ -73,7 +72,7 @@ class ChildProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log_fd,
                 stderr=log_fd,
-                # Not the caller's: that may be a directory that somebody wants to remove, and `-m` imports from it.
+                # Not the caller's directory: a user may want to remove it, and `-m` would import from it.
                 cwd=self._data,
                 env=_clean(environ),
                 pass_fds=(ready_fd,),
@@ -88,7 +87,7 @@ class ChildProcess:
             raise self._failed(f"no process could be made{self._log_tail()}")
 
     def _open_log(self) -> int:
-        """What it writes before it has a log of its own, e.g. that Python can't import it."""
+        """The file for its output before it has a log of its own, e.g. that Python can't import it."""
         try:
             return os.open(
                 os.path.join(self._data, self._log_name),
@@ -136,7 +135,7 @@ class ChildProcess:
 
 
 def _clean(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the new process: no session's, and with paths that mean the same from another directory."""
+    """The environment of the new process: without a session, and with paths that are valid in another directory."""
     clean = {name: value for name, value in environ.items() if not name.startswith("MAESTRO_SESSION_")}
     for name in _PATH_VARIABLES:
         if clean.get(name):

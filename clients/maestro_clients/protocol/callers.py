@@ -1,7 +1,6 @@
-"""Caller: who speaks in a request.
+"""Caller: the session that a request speaks for.
 
 Rule: identity is in every body and never bound to a connection, so one connection may speak for many sessions.
-Imports nothing that costs time: every command reads it first.
 """
 
 from __future__ import annotations
@@ -16,9 +15,11 @@ TOKEN_VARIABLE = "MAESTRO_SESSION_TOKEN"  # noqa: S105 - the name of a variable,
 
 
 class Caller(NamedTuple):
-    """`session`: None speaks as the operator. `token`: where the session has one."""
+    """The identity in a request."""
 
+    # None: the operator.
     session: str | None = None
+    # Where the session has one.
     token: str | None = None
 
     @classmethod
@@ -27,7 +28,7 @@ class Caller(NamedTuple):
         return cls(environ.get(SESSION_VARIABLE) or None, environ.get(TOKEN_VARIABLE) or None)
 
     def as_body(self) -> dict[str, str]:
-        """The `as` map of a request, without what is absent."""
+        """The `as` map of a request, without absent fields."""
         body = {}
         if self.session is not None:
             body["session"] = self.session

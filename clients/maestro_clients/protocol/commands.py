@@ -1,11 +1,11 @@
-"""Commands: what each command of the broker sends, and how its answer is read.
+"""Commands: the request of each command of the broker, and how its reply is read.
 
-Rule: sans-IO, and the one home of every command: `blocking.Client` and `asynchronous.AsyncClient` have a method for
-each function here, with the same arguments, which sends the request and returns what `read` makes of the answer.
-`caller`: who asks, where it is not the client's own caller. Absent (None) arguments are left out of the request.
+Rule: sans-IO, and the one definition of every command. Every client has a method for each function here, with the
+same arguments; it sends the request and returns what `read` makes of the reply. `caller`: the caller of this request,
+where it is not the client's own. Absent (None) arguments are left out of the request.
 
-Every method raises the MaestroError that the broker answers with; FRAME_TOO_LARGE for a body over the broker's
-limit, before it is sent; BROKER_UNREACHABLE or TIMEOUT where no answer came; INTERNAL for an answer that contradicts
+Every method raises the MaestroError that the broker answers with; FRAME_TOO_LARGE for a body over the broker's limit,
+before it is sent; BROKER_UNREACHABLE or TIMEOUT where no reply came; INTERNAL for a reply that contradicts
 PROTOCOL.md.
 """
 
@@ -14,12 +14,10 @@ from __future__ import annotations
 from maestro_schemas import PROTOCOL_VERSION, __version__
 from maestro_schemas.errors import MaestroError
 
-from .new_ids import new_message_id
-
-TYPE_CHECKING = False  # `typing` costs as much as a whole quick command
+TYPE_CHECKING = False  # importing `typing` costs as much as a whole command of the fast path
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any, TypeVar
+    from typing import Any, Concatenate, ParamSpec, TypeVar
 
     from maestro_schemas.documents import (
         DeadDoc,
@@ -39,22 +37,21 @@ if TYPE_CHECKING:
 
     from .callers import Caller
 
+    P = ParamSpec("P")
     T = TypeVar("T")
 
-    # The command; the body, without `as`; from the answer's body to what the command gives, raising MaestroError; who
-    # asks, where it is not the client's own caller.
+    # The command; the body, without `as`; the function from the reply's body to the method's result, which raises
+    # MaestroError; the caller, where it is not the client's own.
     Request = tuple[str, dict[str, Any], Callable[[dict[str, Any]], T], Caller | None]
 
 
-# A crash of a reader holds its mail back from others for so long.
+_ERROR_STATUS = 400
+# After a reader crashes, its mail is held back from other readers for this time.
 DEFAULT_LEASE_MS = 30_000
 
-# What a request ends with that was not answered, or not by a broker; the rest is about the message.
-_NO_ANSWER = frozenset({"TIMEOUT", "BROKER_UNREACHABLE", "BAD_REQUEST", "UNSUPPORTED_PROTOCOL"})
-
-# Up to here every broker takes a body, or answers that it is too large, however its limit is set: libzmq cuts the
-# connection only above four times the limit, without a word, so a larger one is looked at before it is sent. (The
-# lowest is in `limits.DOCS`, whose import costs 12 ms; a test compares.)
+# A body up to this size is accepted by every broker, or answered as too large, whatever its limit is. A listener cuts
+# the connection without an answer only above four times the limit, so the client checks larger bodies itself. (The
+# lowest limit is in `limits.DOCS`, whose import costs 12 ms; a test compares.)
 BYTES_ALWAYS_TAKEN = 4 * 4_096
 
 
@@ -82,14 +79,17 @@ def send(
     whole: bool = False,
     caller: Caller | None = None,
 ) -> Request[SendResultDoc]:
-    """One message, on disk when this returns. Give `message_id` to be able to repeat the send. `whole`: the result
-    also has the accepted `message`.
-    `on_ended`: where the receiver has ended, `error`, `queue` (until it comes back) or `redirect` (to
-    its orchestrator).
+    """Send one message; it is on disk when this returns. `message_id` makes the send repeatable. `on_ended`: if the
+    receiver has ended, `error`, `queue` (until it comes back) or `redirect` (to its orchestrator). `whole`: the
+    result also has the accepted `message`.
 
     Raises the message's own error, e.g. RECEIVER_NOT_FOUND, ROLE_FORBIDDEN, RATE_LIMITED with retry_after_s.
     """
-    outgoing: OutgoingDoc = {"id": new_message_id() if message_id is None else message_id, "to": to, "message": text}
+    if message_id is None:
+        from .new_ids import new_message_id
+
+        message_id = new_message_id()
+    outgoing: OutgoingDoc = {"id": message_id, "to": to, "message": text}
     if metadata:
         outgoing["metadata"] = metadata
     if ttl_ms is not None:
@@ -100,10 +100,10 @@ def send(
 
 
 def send_many(outgoing: Sequence[OutgoingDoc], *, caller: Caller | None = None) -> Request[list[SendResultDoc]]:
-    """Several messages in one request (at most `batch_messages_max`, 256), judged one by one.
+    """Send several messages in one request (at most `batch_messages_max`, 256); each is judged by itself.
 
-    The results stand in the same order; a refused message's result has `error`. Raises MaestroError for what
-    concerns the whole request. Nothing is asked for an empty sequence.
+    The results have the same order; a refused message's result has `error`. Raises MaestroError for an error of the
+    whole request. An empty sequence makes no request.
     """
     messages = list(outgoing)
 
@@ -114,7 +114,7 @@ def send_many(outgoing: Sequence[OutgoingDoc], *, caller: Caller | None = None) 
 
 
 def results(answer: Mapping[str, Any], count: int) -> list[SendResultDoc]:
-    """The results of a `send` of so many messages. Raises MaestroError INTERNAL."""
+    """The `count` results of a `send`. Raises MaestroError INTERNAL."""
     found: list[SendResultDoc] = _field("send", answer, "results", list)
     if len(found) != count:
         asked = "one message" if count == 1 else f"{count} messages"
@@ -122,12 +122,19 @@ def results(answer: Mapping[str, Any], count: int) -> list[SendResultDoc]:
     return found
 
 
-def refused_result(message_id: str, error: MaestroError) -> SendResultDoc:
-    """The refusal of a whole request as the result of one message; raises `error` where nobody judged the request."""
-    if error.code in _NO_ANSWER:
-        raise error
-    body: Any = error.body()
-    return {"id": message_id, "status": error.status, "error": body}
+def batch_results(
+    outcome: tuple[int, dict[str, Any]] | MaestroError, message_ids: Sequence[str]
+) -> list[SendResultDoc]:
+    """The results of a `send` of these messages, one for each. A broker's refusal of the whole request is the result
+    of each message. Raises the MaestroError of a request that no broker judged."""
+    if isinstance(outcome, MaestroError):
+        raise outcome
+    status, body = outcome
+    if status < _ERROR_STATUS:
+        return results(body, len(message_ids))
+    error = MaestroError.from_body(body)
+    refusal: Any = error.body()
+    return [{"id": message_id, "status": error.status, "error": refusal} for message_id in message_ids]
 
 
 def inbox(
@@ -145,10 +152,10 @@ def inbox(
 ) -> Request[InboxDoc]:
     """A page of `session`'s mail (default: the caller's). Reading changes nothing but leases.
 
-    Without `since`: high priority first. With it (a seq): what is later, strictly by seq, and the answer's
-    `upTo` is the next `since`. `offered` False: only what was not offered yet. `lease_ms` with `reader` hides what
-    is returned from other leasing readers. `people`: the page also has the names and roles of the sessions that its
-    messages name, and the limit of what one page prints (`printCharsMax`).
+    Without `since`: high priority first. With it (a seq): later messages, strictly by seq, and the reply's `upTo` is
+    the next `since`. `offered` False: only messages that were not offered yet. `lease_ms` with `reader` hides the
+    returned messages from other leasing readers. `people`: the page also has the names and roles of the sessions that
+    its messages name, and the limit of what one page prints (`printCharsMax`).
     """
     body = _given(
         session=session,
@@ -174,8 +181,9 @@ def confirm(
     as_receiver: bool = False,
     caller: Caller | None = None,
 ) -> Request[list[ItemResultDoc]]:
-    """Ids were `offered`, `delivered` or `read`, `via` what. Each result may have `error`; with `whole`, the message
-    as it is afterwards. `as_receiver`: a caller without a session speaks for the receiver of each id."""
+    """Record that messages were `offered`, `delivered` or `read`, and by which way (`via`). Each result may have
+    `error`; with `whole`, it has the message as it is afterwards. `as_receiver`: a caller without a session speaks
+    for the receiver of each id."""
     body = _given(
         ids=list(ids), kind=kind, session=session, via=via, whole=whole or None, asReceiver=as_receiver or None
     )
@@ -185,8 +193,8 @@ def confirm(
 def message(
     message_id: str, *, session: str | None = None, as_receiver: bool = False, caller: Caller | None = None
 ) -> Request[MessageDoc]:
-    """One message, for its sender, its receiver and the operator. `session`: the mailbox that it is in, where the
-    operator knows it, which spares a look into all others. `as_receiver`: as in `confirm`. Raises MaestroError
+    """One message, for its sender, its receiver and the operator. `session`: its mailbox, where the
+    operator knows it, which spares a search of all mailboxes. `as_receiver`: as in `confirm`. Raises MaestroError
     MESSAGE_NOT_FOUND."""
     body = _given(id=message_id, session=session, asReceiver=as_receiver or None)
     return "message", body, _only("message", "message", dict), caller
@@ -209,8 +217,8 @@ def thread(
 def dead(
     *, session: str | None = None, before: int | None = None, limit: int | None = None, caller: Caller | None = None
 ) -> Request[DeadDoc]:
-    """What `session` (default: the caller; for the operator: anybody) sent that expired before it was delivered, the
-    newest expiry first. A page may be short, or empty, and `hasMore`: go on with its `before`."""
+    """The messages of a sender (default: the caller; for the operator: all) that expired before they were delivered,
+    the newest expiry first. A page may be short or empty although `hasMore` is true: continue with its `before`."""
     body = _given(session=session, before=before, limit=limit)
     return "dead", body, _whole("dead", "messages", list), caller
 
@@ -247,8 +255,8 @@ def start_session(
     status: str = "idle",
     caller: Caller | None = None,
 ) -> Request[SessionDoc]:
-    """Start a session, or restart it (which takes its token). Make id and token first, with `fresh`, so that
-    a repeat is the same request."""
+    """Start a session, or restart it (which needs its token). Make id and token first, with `new_ids`, so that a
+    repeat is the same request."""
     body = _given(
         id=session_id,
         token=token,
@@ -300,13 +308,13 @@ def sessions(
 def touch_session(
     session_id: str | None = None, *, caller: Caller | None = None, **changes: object
 ) -> Request[SessionDoc]:
-    """Say that a session is alive, and change what is given, in the wire's names: `status`, `needsInput`,
+    """Report that a session is alive, and change the given fields, in the wire's names: `status`, `needsInput`,
     `taskIds`, `note`, `agent`, `agentSessionId`, `pid`, `cwd`."""
     body = _given(id=session_id, **changes)
     return "session.touch", body, _only("session.touch", "session", dict), caller
 
 
-# --- the post office ---------------------------------------------------------------------------------------
+# --- the broker --------------------------------------------------------------------------------------------
 
 
 def events(
@@ -320,11 +328,11 @@ def events(
     message: str | None = None,
     caller: Caller | None = None,
 ) -> Request[EventsDoc]:
-    """What happened after the LSN `after` (-1: the newest `limit`), oldest first; narrowed to what concerns a session
-    or a message, is of the named `events`, and happened from `since` to before `until` (ms).
+    """The events after the LSN `after` (-1: the newest `limit`), oldest first. Filters: the `session` or `message`
+    that they concern, the names in `events`, and the time from `since` to before `until` (ms).
 
-    A page may be empty and `hasMore` all the same: a search goes on from `upTo`. Raises MaestroError CURSOR_EXPIRED,
-    CURSOR_AHEAD or INVALID.
+    A page may be empty although `hasMore` is true: the search continues from `upTo`. Raises MaestroError
+    CURSOR_EXPIRED, CURSOR_AHEAD or INVALID.
     """
     body = _given(
         after=after,
@@ -339,12 +347,12 @@ def events(
 
 
 def stats(*, caller: Caller | None = None) -> Request[dict[str, Any]]:
-    """What `maestro status` prints; PROTOCOL.md lists the keys."""
+    """The figures that `maestro status` prints; PROTOCOL.md lists the keys."""
     return "stats", {}, _only("stats", "stats", dict), caller
 
 
 def drain_outbox(*, caller: Caller | None = None) -> Request[dict[str, int]]:
-    """Have the broker look into the outbox now: how many entries were `sent`, are `waiting`, `failed`."""
+    """Make the broker drain the outbox now: the numbers of entries that were `sent`, are `waiting`, `failed`."""
 
     def read(answer: dict[str, Any]) -> dict[str, int]:
         return {name: _field("outbox.drain", answer, name, int) for name in ("sent", "waiting", "failed")}
@@ -359,43 +367,21 @@ def prune(
     older_than_ms: int | None = None,
     caller: Caller | None = None,
 ) -> Request[PruneDoc]:
-    """Begin a round of the sweep, or (`number`, its answer's `round`) ask how far one is; its end is `done`.
+    """Begin a round of the sweep, or ask for the progress of one (`number`, the `round` of its reply) until `done`.
 
-    `older_than_ms`: instead of every retention. Raises MaestroError BUSY while another's round goes on, INVALID for
-    a round that is gone, FORBIDDEN for a session.
+    `older_than_ms` replaces every retention. Raises MaestroError BUSY while another client's round runs, INVALID for
+    a round that is no longer known, FORBIDDEN for a session.
     """
     body = _given(round=number, dryRun=dry_run or None, olderThanMs=older_than_ms)
     return "prune", body, _whole("prune", "swept", dict), caller
 
 
 def shutdown(*, caller: Caller | None = None) -> Request[int]:
-    """Stop the broker in order; its pid, whose end the caller may wait for."""
+    """Stop the broker in order; its pid, so that the caller can wait for its end."""
     return "shutdown", {}, _only("shutdown", "pid", int), caller
 
 
-# --- sizes -------------------------------------------------------------------------------------------------
-
-
-def wire_bytes_max(answer: HelloDoc) -> int:
-    """The broker's limit of a body in bytes, from its `hello`."""
-    from maestro_schemas.limits import Limits
-
-    return answer["limits"].get("wire_bytes_max", Limits().wire_bytes_max)
-
-
-def check_size(size: int, limit: int) -> None:
-    """Raises MaestroError FRAME_TOO_LARGE, with both numbers."""
-    if size > limit:
-        raise MaestroError(
-            "FRAME_TOO_LARGE",
-            f"the request's body is {size:,} bytes, and the limit is {limit:,}",
-            "Send fewer messages at a time, or less in one.",
-            limit=limit,
-            actual=size,
-        )
-
-
-# --- reading answers ---------------------------------------------------------------------------------------
+# --- reading replies ---------------------------------------------------------------------------------------
 
 
 def _given(**body: object) -> dict[str, Any]:
@@ -410,12 +396,12 @@ def _accepted(answer: dict[str, Any]) -> SendResultDoc:
 
 
 def _only(command: str, field: str, shape: type) -> Callable[[dict[str, Any]], Any]:
-    """Reads the one field that an answer consists of."""
+    """Reads the one field of a reply."""
     return lambda answer: _field(command, answer, field, shape)
 
 
 def _whole(command: str, field: str, shape: type) -> Callable[[dict[str, Any]], Any]:
-    """Reads an answer as it is, after a look at what must be in it."""
+    """Reads a whole reply, and checks the field that it must have."""
 
     def read(answer: dict[str, Any]) -> dict[str, Any]:
         _field(command, answer, field, shape)
@@ -435,5 +421,71 @@ def _odd(command: str, what: str) -> MaestroError:
     return MaestroError(
         "INTERNAL",
         f"the broker's answer to {command} has {what}",
-        "It may be of another version: `maestro status` shows it; `maestro down` lets the next command start anew.",
+        "It may be of another version: `maestro status` shows it. After `maestro down`, the next command starts the "
+        "installed one.",
     )
+
+
+# --- methods -----------------------------------------------------------------------------------------------
+
+
+def _method(prepare: Callable[P, Request[T]]) -> Callable[Concatenate[CommandMethods, P], T]:
+    """A command as a method, with the same arguments and the same docstring."""
+
+    def method(self: CommandMethods, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.request(prepare(*args, **kwargs))
+
+    method.__name__, method.__qualname__ = prepare.__name__, f"CommandMethods.{prepare.__name__}"
+    method.__doc__ = prepare.__doc__
+    # A traceback shows the command, not the name of this function.
+    method.__code__ = method.__code__.replace(co_name=method.__name__, co_qualname=method.__qualname__)
+    return method
+
+
+class CommandMethods:
+    """The methods of `Client` and of `OneShotClient`; the functions above document them."""
+
+    def call(
+        self,
+        command: str,
+        body: Mapping[str, Any],
+        *,
+        timeout_s: float | None = None,
+        caller: Caller | None = None,
+    ) -> dict[str, Any]:
+        """Send a command and wait for its reply; the reply's body."""
+        raise NotImplementedError
+
+    def request(self, request: Request[T]) -> T:
+        """Send a prepared request; what its reply means."""
+        command, body, read, caller = request
+        return read(self.call(command, body, caller=caller))
+
+    # Messages.
+    hello = _method(hello)
+    send = _method(send)
+    _send_batch = _method(send_many)
+
+    def send_many(self, outgoing: Sequence[OutgoingDoc], *, caller: Caller | None = None) -> list[SendResultDoc]:
+        """As the function; an empty sequence makes no request."""
+        return self._send_batch(outgoing, caller=caller) if outgoing else []
+
+    inbox = _method(inbox)
+    confirm = _method(confirm)
+    message = _method(message)
+    message_with_people = _method(message_with_people)
+    thread = _method(thread)
+    dead = _method(dead)
+    delete = _method(delete)
+    # Sessions.
+    start_session = _method(start_session)
+    end_session = _method(end_session)
+    session = _method(session)
+    sessions = _method(sessions)
+    touch_session = _method(touch_session)
+    # The broker.
+    events = _method(events)
+    stats = _method(stats)
+    drain_outbox = _method(drain_outbox)
+    prune = _method(prune)
+    shutdown = _method(shutdown)

@@ -1,7 +1,7 @@
-"""Fresh: new ids and tokens.
+"""New ids: message ids, session ids and tokens.
 
-Rule: the client makes them, before the first try, so that every retry is the same request. `os.urandom` and not
-`secrets`, which costs 6 ms to import and calls the same.
+Rule: the client makes them before the first attempt, so that every retry is the same request. They come from
+`os.urandom`; `secrets` calls the same and costs 6 ms to import.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def new_session_id() -> str:
 
 
 def new_token() -> str:
-    """256 random bits in hex: a session started with it can't be spoken for without it."""
+    """256 random bits in hex: only a request that has it can speak for the session."""
     return os.urandom(_TOKEN_BYTES).hex()
 
 

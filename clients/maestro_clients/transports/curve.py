@@ -1,7 +1,7 @@
-"""Far: a broker on another machine.
+"""CURVE: the connection to a broker on another machine.
 
-Rule: CURVE only, with the key file of this machine; who is there is known by the key, never by the address. A refused
-handshake ends what waits at once, for waiting does not mend it. Only what speaks TCP imports this.
+Rule: CURVE only, with the key file of this machine. The key authenticates the broker, never the address. A refused
+handshake ends all waiting requests at once, since no retry repairs it. Only clients that use TCP import this.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import zmq
 from maestro_runtime import key_files
 from maestro_schemas.errors import MaestroError
 
-from .libzmq import is_readable
-
+# Plain integers: arithmetic with pyzmq's enums is slow.
+_EVENTS_OPTION, _READABLE = int(zmq.EVENTS), int(zmq.POLLIN)
 _HEARTBEAT_MS = 2_000
 _SILENCE_MS = 6_000
 _CONNECT_MS = 3_000
@@ -28,7 +28,7 @@ _EVENTS = (
     | zmq.EVENT_DISCONNECTED
     | zmq.EVENT_CONNECT_RETRIED
 )
-# A line that breaks in the middle of a handshake looks as a wrong broker does, but not so often in a row.
+# A connection that breaks during a handshake looks like a wrong broker, but not this many times in a row.
 _BROKEN_MAX = 3
 
 
@@ -49,7 +49,7 @@ def configure_curve(socket: zmq.Socket[bytes], address: str) -> None:
             "Install pyzmq from its wheel: pip install --force-reinstall pyzmq",
         )
     key = key_files.read_client_key(path)
-    # Before the connect, so that no refusal goes unseen. A socket that has a monitor keeps it.
+    # Before the connect, so that no refusal is missed. A socket that has a monitor keeps it.
     socket.get_monitor_socket(_EVENTS)
     try:
         socket.setsockopt(zmq.CURVE_SERVERKEY, key.server.encode())
@@ -57,7 +57,7 @@ def configure_curve(socket: zmq.Socket[bytes], address: str) -> None:
         socket.setsockopt(zmq.CURVE_SECRETKEY, key.pair.secret.encode())
     except zmq.ZMQError:
         raise MaestroError(
-            "KEY_FILE_UNUSABLE", f"{path} holds keys that are none", "Make a new one: maestro keys new NAME."
+            "KEY_FILE_UNUSABLE", f"{path} holds keys that can't be used", "Make a new one: maestro keys new NAME."
         ) from None
     socket.setsockopt(zmq.CONNECT_TIMEOUT, _CONNECT_MS)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
@@ -69,21 +69,22 @@ def configure_curve(socket: zmq.Socket[bytes], address: str) -> None:
 
 
 class HandshakeMonitor:
-    """What libzmq says of a dressed socket's connection. `may_answer`: False once it found nobody there.
-    `was_lost`: there was a connection that broke, or none could be made."""
+    """What libzmq reports about the connection of a socket with keys."""
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self._socket = socket
         self._pid = os.getpid()
         self.monitor: zmq.Socket[bytes] = socket.get_monitor_socket(_EVENTS)
         self._broken = 0
+        # False once no process listens at the address.
         self.may_answer = True
+        # Whether a connection broke, or none could be made.
         self.was_lost = False
 
     def refused(self) -> MaestroError | None:
-        """Why no connection will ever be, if so. To be asked now and then."""
-        # Asked whenever a loop was woken: the error by which an empty socket says so would cost twice as much.
-        while is_readable(self.monitor):
+        """The error because of which no connection can ever be made, if there is one. To be asked now and then."""
+        # Called at each wake-up of a loop: EAGAIN as an exception would cost twice as much as the test.
+        while int(self.monitor.getsockopt(_EVENTS_OPTION)) & _READABLE:
             frames = self.monitor.recv_multipart(zmq.NOBLOCK)
             event = int.from_bytes(frames[0][:2], sys.byteorder)
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
@@ -93,7 +94,8 @@ class HandshakeMonitor:
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 return MaestroError(
                     "KEY_REFUSED",
-                    f"the broker at {self._place()} does not take this machine's key: it was revoked, or never its",
+                    f"the broker at {self._place()} does not take this machine's key: it was revoked, or never "
+                    "known there",
                     "Make a new one there, `maestro keys new NAME`, and set MAESTRO_KEY_FILE to it here.",
                 )
             elif event == zmq.EVENT_DISCONNECTED:
@@ -103,9 +105,9 @@ class HandshakeMonitor:
                 if self._broken >= _BROKEN_MAX:
                     return MaestroError(
                         "KEY_REFUSED",
-                        f"who listens at {self._place()} is not the broker that this machine's key is for",
+                        f"the process at {self._place()} is not the broker that this machine's key is for",
                         "Its data directory may be a new one (make a new key there: `maestro keys new NAME`), the "
-                        "port another program's, or somebody sits in between: nothing was sent.",
+                        "port another program's, or an attacker sits in between: nothing was sent.",
                     )
         return None
 
@@ -113,7 +115,7 @@ class HandshakeMonitor:
         return self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def close(self) -> None:
-        """Before the socket's own end."""
+        """To be called before the socket is closed."""
         if self._pid == os.getpid() and not self._socket.closed:
             self._socket.disable_monitor()
         self.monitor.close(0)

@@ -1,6 +1,6 @@
-"""Key pairs: new secrets for other machines.
+"""CURVE keys: new key pairs for other machines.
 
-Rule: libzmq makes them, from the kernel's randomness; here they only get names.
+Rule: libzmq makes them, from the kernel's randomness.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Dealer: libzmq's sockets as every client makes them.
+"""libzmq transport: the sockets of libzmq as every client makes them.
 
-Rule: nothing here remembers a request; `line` and `asynchronous_line` do. Imports no event loop, for a command that
-needs none would pay 45 ms for it; but says what one needs to know of a socket's descriptor: it tells only that
-something may have changed, and any call to the socket may swallow that. So after each send the socket is asked, and
-what is readable is read until there is no more.
+Rule: no request is remembered here; the channel does that. This imports no event loop, which would cost a command
+that needs none 45 ms. A socket's descriptor only announces that something may have changed, and any call to the
+socket may consume the announcement. So a caller asks the socket after each send, and reads until nothing is readable.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 DRAIN = 256
 RECONNECT_MS = 20
 RECONNECT_MAX_MS = 200
-# More than any caller keeps in flight; a full queue means that the broker does not read.
+# More requests than any caller keeps in flight; a full queue means that the broker does not read.
 _HIGH_WATER = 10_000
 # Plain integers: pyzmq's flags are enums, whose arithmetic costs more than the send (9 us a message instead of 2).
 NOW = int(zmq.NOBLOCK)
@@ -38,8 +37,8 @@ _RECEIVE_TIMEOUT = int(zmq.RCVTIMEO)
 
 
 def new_socket(kind: int) -> zmq.Socket[bytes]:
-    """A socket of the process's one context: one I/O thread however many sockets, and another context by itself
-    after a fork. Raises MaestroError BROKER_UNREACHABLE where no more can be made (a thousand, by default)."""
+    """A socket of the process's one context: one I/O thread for all sockets, and a new context after a fork. Raises
+    MaestroError BROKER_UNREACHABLE where no more can be made (a thousand, by default)."""
     try:
         return zmq.Context.instance().socket(kind)
     except zmq.ZMQError as error:
@@ -51,8 +50,8 @@ def new_socket(kind: int) -> zmq.Socket[bytes]:
 
 
 def connected(address: str) -> zmq.Socket[bytes]:
-    """A DEALER that connects to `address`, whether somebody listens there or not, and forgets what it holds when it
-    is closed. Raises MaestroError BROKER_UNREACHABLE for an address that is none."""
+    """A DEALER that connects to `address`, whether a broker listens there or not. Its unsent messages are dropped
+    when it is closed. Raises as `connect`."""
     socket = new_socket(zmq.DEALER)
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
@@ -68,7 +67,7 @@ def connected(address: str) -> zmq.Socket[bytes]:
 
 
 def connect(socket: zmq.Socket[bytes], address: str) -> None:
-    """Raises MaestroError BROKER_UNREACHABLE for an address that is none, KEY_FILE_UNUSABLE for one on another
+    """Raises MaestroError BROKER_UNREACHABLE for text that is no address, KEY_FILE_UNUSABLE for a broker on another
     machine whose key can't be used."""
     try:
         if is_remote(address):
@@ -85,13 +84,13 @@ def connect(socket: zmq.Socket[bytes], address: str) -> None:
 
 
 def is_readable(socket: zmq.Socket[bytes]) -> bool:
-    """Whether a message is there. Asking also settles what the socket's descriptor had to tell."""
+    """Whether a message is there. The call also resets the socket's descriptor."""
     events: Any = socket.getsockopt(_EVENTS)
     return bool(events & _READABLE)
 
 
 def send(socket: zmq.Socket[bytes], frames: Frames) -> None:
-    """Hand a request to libzmq. Where its queue is full, nothing: the request is sent again when it is due."""
+    """Hand a request to libzmq. If its queue is full, the request is dropped: it is sent again when it is due."""
     put = socket.send
     header, request_id, command, body = frames
     try:
@@ -105,7 +104,7 @@ def send(socket: zmq.Socket[bytes], frames: Frames) -> None:
 
 
 class LibzmqTransport:
-    """A DEALER as `plug.Plug`: for a broker on another machine."""
+    """A DEALER, for a broker on another machine; see `transport.Transport` for the methods."""
 
     def __init__(self, address: str) -> None:
         self.socket = connected(address)
@@ -118,40 +117,37 @@ class LibzmqTransport:
 
     @property
     def descriptors(self) -> list[int]:
-        """As Plug: the socket's, and that of what libzmq says of the connection."""
+        # The second one is readable when libzmq reports a change of the connection.
         sockets = [self.socket] if self._handshakes is None else [self.socket, self._handshakes.monitor]
         return [socket.FD for socket in sockets]
 
     @property
     def unannounced(self) -> bool:
-        """As Plug."""
         return is_readable(self.socket)
 
     @property
     def holds_back(self) -> bool:
-        """As Plug: libzmq's own thread sends."""
+        # libzmq's own thread sends.
         return False
 
     def send(self, frames: Frames) -> None:
-        """As Plug."""
         send(self.socket, frames)
 
     def receive(self, wait_s: float) -> Sequence[Sequence[bytes]]:
-        """As Plug."""
-        # Rounded up: a wait that ended a fraction too early would be followed by a busy loop up to the deadline.
+        # Rounded up: a wait that ended a fraction too early would be followed by a busy loop until the deadline.
         wait_ms = int(wait_s * 1000) + 1 if wait_s > 0 else 0
         if wait_ms != self._wait_ms:
             self.socket.setsockopt(_RECEIVE_TIMEOUT, wait_ms)
             self._wait_ms = wait_ms
         messages: list[tuple[bytes, ...]] = []
-        # In an event loop, most often a change that is none: the error that says so costs more than the question.
+        # In an event loop most wake-ups bring no message: EAGAIN as an exception costs more than this test.
         if not wait_ms and not is_readable(self.socket):
             return messages
         receive, flags = self.socket.recv, 0
         try:
             while len(messages) < DRAIN:
-                # Four frames without asking whether there are more, which takes six times as long as receiving them:
-                # where a peer sends another number, one soon stands where a header must, and that is an error.
+                # Four frames without a test for more, which takes six times as long as receiving them. If a peer
+                # sends another number, a frame is soon in the place of a header, which is an error.
                 messages.append((receive(flags), receive(NOW), receive(NOW), receive(NOW)))
                 flags = NOW
         except zmq.Again:
@@ -159,15 +155,13 @@ class LibzmqTransport:
         return messages
 
     def may_answer(self) -> bool:
-        """As Plug."""
         return self._handshakes is None or self._handshakes.may_answer
 
     def refused(self) -> MaestroError | None:
-        """As Plug."""
         return None if self._handshakes is None else self._handshakes.refused()
 
     def close(self) -> None:
-        """As Plug. In a forked child pyzmq sees that the socket is the parent's and only marks its own copy."""
+        # In a forked child pyzmq notices that the socket is the parent's, and only marks its own copy.
         if self._handshakes is not None:
             self._handshakes.close()
         self.socket.close()

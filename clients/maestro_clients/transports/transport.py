@@ -1,7 +1,7 @@
-"""Plug: how a line is joined to its broker.
+"""Transport: the connection under a channel.
 
-Rule: whole messages go in and come out, and nothing blocks but `receive`, as long as it is told to. A broker on this
-machine is spoken to over a plain Unix socket (`direct`), any other by libzmq (`dealer`), which alone has CURVE.
+Rule: it carries whole messages, and only `receive` blocks, as long as its argument says. A broker on this machine is
+reached over a plain Unix socket (`unix`), any other by libzmq (`libzmq`), which alone has CURVE.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Transport(Protocol):
-    """An open connection, or one that libzmq keeps trying to open."""
+    """An open connection, or one that libzmq tries to open."""
 
     @property
     def socket(self) -> Any:
@@ -31,34 +31,35 @@ class Transport(Protocol):
 
     @property
     def unannounced(self) -> bool:
-        """Whether messages are there that no descriptor need tell of: to be asked after each `send` and `receive`."""
+        """Whether messages are there that no descriptor announces: to be asked after each `send` and `receive`."""
 
     @property
     def holds_back(self) -> bool:
-        """Whether something waits to be sent; `receive` sends it as it can."""
+        """Whether bytes are unsent; `receive` sends them when it can."""
 
     def send(self, frames: Frames) -> None:
-        """Send a message, or keep it until that is possible. One that is lost is sent again when it is due."""
+        """Send a message, or keep it until that is possible. A lost message is sent again when it is due."""
 
     def receive(self, wait_s: float) -> Sequence[Sequence[bytes]]:
-        """The messages that have come, having waited for the first at most `wait_s`; often none.
+        """The messages that have arrived, after a wait of at most `wait_s` for the first; often none.
 
-        Raises direct.Lost where the connection is over, MaestroError UNSUPPORTED_PROTOCOL where no broker listens.
+        Raises unix.ConnectionLostError where the connection is over, MaestroError UNSUPPORTED_PROTOCOL where the peer
+        is no broker.
         """
 
     def may_answer(self) -> bool:
         """After some silence: whether the broker may still be there."""
 
     def refused(self) -> MaestroError | None:
-        """Why no connection will ever be, if so."""
+        """The error because of which no connection can ever be made, if there is one."""
 
     def close(self) -> None:
-        """Let go, with what was not sent. In a forked child this is no end for the parent's."""
+        """Close, without sending the unsent bytes. In a forked child the parent's connection stays open."""
 
 
 def connect(address: str) -> Transport | None:
-    """None where nobody listens now. Raises MaestroError BROKER_UNREACHABLE for an address that is none, and what
-    `curve.configure_curve` raises."""
+    """None where no broker listens now. Raises MaestroError BROKER_UNREACHABLE for text that is no address, and as
+    `curve.configure_curve`."""
     path = unix_path(address)
     if path is not None:
         return unix.open_at(path)

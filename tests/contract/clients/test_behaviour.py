@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from maestro_clients.channel.unanswered import QUIET_S
+from maestro_clients.channel.core import QUIET_S
 from maestro_clients.protocol.new_ids import new_message_id, new_session_id, new_token
 from maestro_schemas.errors import MaestroError
 from support.client_kinds import CLIENTS, CORRESPONDENTS

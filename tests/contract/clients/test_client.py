@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from maestro_clients.channel.unanswered import QUIET_S
+from maestro_clients.channel.core import QUIET_S
 from maestro_clients.client import Client
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.new_ids import new_message_id

@@ -74,9 +74,7 @@ def test_what_the_quick_commands_are_made_of(module: str) -> None:
     assert imported(f"import {module}").isdisjoint(common.union(HEAVY))
 
 
-@pytest.mark.parametrize(
-    "module", ["protocol.codec", "protocol.commands", "channel.pending_requests", "mailbox.cursor"]
-)
+@pytest.mark.parametrize("module", ["protocol.codec", "protocol.commands", "channel.core", "mailbox.cursor"])
 def test_the_modules_without_io(module: str) -> None:
     """They take and give bytes and numbers."""
     assert imported(f"import maestro_clients.{module}").isdisjoint(set(HEAVY) - {"msgpack"})

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import TYPE_CHECKING
+
 import pytest
 
-from maestro_clients.retry_policy import FIRST_WAIT_S, NOT_NOW, UNANSWERED, WAIT_MAX_S, retry
+from maestro_clients import one_shot_client, retry_policy
+from maestro_clients.retry_policy import FIRST_WAIT_S, WAIT_MAX_S, may_pass, retry, retry_async
 from maestro_schemas.errors import CODES, MaestroError
 
-ALL = UNANSWERED | NOT_NOW
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PASSING = frozenset({"BUSY", "STOPPING", "STORAGE_FULL", "BROKER_UNREACHABLE"})
 
 
 class Attempt:
@@ -24,8 +31,11 @@ class Attempt:
             raise self._failures.pop(0)
         return "done"
 
-    def run(self, within_s: float, codes: frozenset[str] = ALL) -> str:
-        return retry(self, codes=codes, within_s=within_s, sleep=self.slept_s.append)
+    async def awaited(self) -> str:
+        return self()
+
+    def run(self, within_s: float, may_retry: Callable[[BaseException], bool] = may_pass) -> str:
+        return retry(self, within_s=within_s, may_retry=may_retry, sleep=self.slept_s.append)
 
 
 def failures(code: str, count: int, retry_after_s: float | None = None) -> list[MaestroError]:
@@ -39,7 +49,7 @@ def test_what_succeeds_is_done_once() -> None:
     assert (attempt.count, attempt.slept_s) == (1, [])
 
 
-@pytest.mark.parametrize("code", sorted(ALL))
+@pytest.mark.parametrize("code", sorted(PASSING))
 def test_what_may_succeed_later_is_tried_again(code: str) -> None:
     """Twice as long between tries each time, up to a second."""
     attempt = Attempt(*failures(code, 7))
@@ -48,7 +58,7 @@ def test_what_may_succeed_later_is_tried_again(code: str) -> None:
     assert attempt.slept_s == [min(FIRST_WAIT_S * 2**number, WAIT_MAX_S) for number in range(7)]
 
 
-@pytest.mark.parametrize("code", sorted(set(CODES) - ALL))
+@pytest.mark.parametrize("code", sorted(set(CODES) - PASSING))
 def test_every_other_error_is_raised_at_once(code: str) -> None:
     """A refusal does not change by repeating; a limit is for the sender to hear of."""
     attempt = Attempt(*failures(code, 1))
@@ -101,9 +111,26 @@ def test_the_last_error_is_the_one_that_is_raised() -> None:
     assert attempt.count == len(attempt.slept_s) + 1
 
 
-def test_a_code_that_is_listed_and_not_retryable_is_not_retried() -> None:
-    """The table of codes has the last word."""
-    attempt = Attempt(*failures("FORBIDDEN", 1))
+def test_the_caller_may_retry_fewer_errors() -> None:
+    """Where no broker may be started, a broker that is away does not come back."""
+    attempt = Attempt(*failures("BROKER_UNREACHABLE", 1))
     with pytest.raises(MaestroError):
-        attempt.run(60.0, codes=frozenset({"FORBIDDEN"}))
+        attempt.run(60.0, lambda error: may_pass(error) and getattr(error, "code", "") != "BROKER_UNREACHABLE")
     assert attempt.count == 1
+
+
+def test_an_attempt_that_is_awaited() -> None:
+    """The same policy in an event loop."""
+    attempt = Attempt(*failures("BUSY", 2))
+    assert asyncio.run(retry_async(attempt.awaited, within_s=10.0)) == "done"
+    assert attempt.count == 3
+    refused = Attempt(*failures("BUSY", 1), *failures("FORBIDDEN", 1))
+    with pytest.raises(MaestroError) as raised:
+        asyncio.run(retry_async(refused.awaited, within_s=10.0))
+    assert raised.value.code == "FORBIDDEN"
+    assert refused.count == 2
+
+
+def test_the_fast_path_repeats_the_same_commands() -> None:
+    """It can't import the policy, which costs `typing`."""
+    assert one_shot_client.NOT_REPEATED == retry_policy.NOT_REPEATED

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maestro_clients.protocol.codec import decode, decode_notice, decode_reply, encoder
+from maestro_clients.channel.core import decode_reply
+from maestro_clients.protocol.codec import decode, decode_notice, encoder
 from maestro_schemas.errors import MaestroError
 
 SCALARS = (
@@ -69,7 +70,7 @@ def test_damaged_bytes(body: dict[str, Any], data: st.DataObject) -> None:
 @given(st.lists(st.binary(max_size=30), max_size=6))
 def test_random_frames(frames: list[bytes]) -> None:
     """Replies and notices: decoded, or a typed error."""
-    for decoding in (decode_reply, decode_notice):
+    for decoding in (lambda received: decode_reply(received, decode), decode_notice):
         for received in (frames, [b"M1", *frames]):
             try:
                 decoding(received)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from maestro_clients.channel.pending_requests import RESEND_AFTER_S
+from maestro_clients.channel.core import RESEND_AFTER_S
 from maestro_clients.channel.sync_channel import SyncChannel
 from maestro_clients.transports.unix import open_at
 from maestro_wire import zmtp
@@ -67,7 +67,7 @@ def test_what_is_unsent_is_not_copied_for_each_request_more(reluctant: Reluctant
     plug = open_at(reluctant.path)
     assert plug is not None
     reluctant.greet()
-    while not plug._link.ready:
+    while not plug._zmtp.ready:
         plug.receive(1.0)
     for number in range(500):
         plug.send((b"M1", b"%d" % number, b"send", BODY))

@@ -137,7 +137,7 @@ def test_status_prints_everything_that_stats_holds(person: Shell) -> None:
     assert "UNKNOWN_SESSION  1" in out
     for group in ("sessions", "mailboxes", "commit", "outbox", "connections", "disk", "limits"):
         assert f"\n{group}:\n" in out
-    for group in ("messages since the start", "refused since the start", "refused at the door"):
+    for group in ("messages since the start", "refused since the start", "rejected before decoding"):
         assert f"\n{group}:\n" in out
     assert "records a commit" in out
     # A histogram is for a program.
@@ -154,7 +154,7 @@ def test_status_tells_of_the_sweep_in_words(person: Shell) -> None:
     rows = out.partition("\nsweep:\n")[2].partition("\noutbox:\n")[0]
     # Counts are counts, and no times or sizes of the time of the first computers.
     assert re.search(r"^  files looked at +0$", rows, re.MULTILINE)
-    assert re.search(r"^  room made +0 B$", rows, re.MULTILINE)
+    assert re.search(r"^  space freed +0 B$", rows, re.MULTILINE)
     assert "1970" not in rows
     assert re.search(r"^  topics watched.* 0$", out, re.MULTILINE)
 

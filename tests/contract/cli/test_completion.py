@@ -269,7 +269,7 @@ def test_install(office: tuple[Shell, Shell], tmp_path: Path, shell: scripts.She
         file.write("# mine\n")
     refused = person.run("completion", shell, "--install")
     assert refused.code == 2
-    assert "made by something else" in refused.err
+    assert "made by another program" in refused.err
     person.done("completion", shell, "--install", "--force")
 
 

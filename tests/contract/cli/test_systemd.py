@@ -239,7 +239,7 @@ def test_the_commands(tmp_path: Path) -> None:
         person.done("service", "install", "--force", "--no-http")
         with open(unit, "w", encoding="utf-8") as file:
             file.write("[Unit]\n")
-        assert "something else" in person.run("service", "install").err
+        assert "another program" in person.run("service", "install").err
         assert person.run("service", "uninstall").code == 2
         removed = person.done("service", "uninstall", "--force").out
         assert removed.count("Removed ") == 2

@@ -182,7 +182,7 @@ def test_the_examples_work_when_they_are_pasted(post_office: PostOffice) -> None
                     timeout=30,
                     check=False,
                 )
-                # 28: what never ends was listened to for as long as the example says.
+                # 28: the time that the example listens to a stream, which never ends, is over.
                 assert shown.returncode in (0, 28), (command, shown.stderr)
                 assert shown.stdout.strip().startswith("2"), (command, shown.stdout)
 
@@ -192,7 +192,7 @@ def test_a_page_is_safe_whatever_the_address(gateway: Gateway) -> None:
     assert "<script>" not in text
 
 
-def test_where_what_is(gateway: Gateway) -> None:
+def test_the_index(gateway: Gateway) -> None:
     found = gateway.ask("GET", "/").json
     assert found["name"] == "maestro-messaging"
     for path in found["links"].values():

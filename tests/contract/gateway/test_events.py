@@ -277,7 +277,7 @@ def test_a_false_identity_is_refused(
     assert frames[0]["hint"]
 
 
-def test_a_client_without_headers_says_who_it_is_first(open_office: PostOffice, gateway: Gateway) -> None:
+def test_a_client_without_headers_authenticates_by_its_first_frame(open_office: PostOffice, gateway: Gateway) -> None:
     open_office.session("safe", token="t" * 20)
     ann = open_office.client("ann")
     for path in ("/ws?sessionId=safe", "/ws"):
@@ -298,7 +298,7 @@ def test_a_client_without_headers_says_who_it_is_first(open_office: PostOffice, 
         assert (number, reason.partition(":")[0]) == (4401, "TOKEN_REQUIRED")
 
 
-# --- what a client may say ---------------------------------------------------------------------------------
+# --- the client's frames -------------------------------------------------------------------------------------
 
 
 def test_subscribing_chooses_and_unsubscribing_takes_it_back(open_office: PostOffice, gateway: Gateway) -> None:
@@ -311,7 +311,7 @@ def test_subscribing_chooses_and_unsubscribing_takes_it_back(open_office: PostOf
         sent = ann.send("bob", "One.")
         assert receive(opened)["event"] == "session:message_sent"
         bob.confirm([sent["id"]], "read")
-        # About bob alone by its name; and ann, who sent it, would not hear of it otherwise.
+        # The name is about bob alone; ann, the sender, gets the event as its party.
         read = receive(opened)
         assert (read["event"], read["data"]["sessionId"]) == ("message:read", "bob")
         bob.send("bob", "To myself.")
@@ -333,7 +333,7 @@ def test_a_subscription_may_look_back(open_office: PostOffice, gateway: Gateway)
         assert [lsn_and_name(receive(opened)) for _ in expected] == expected
         refused = ask(opened, type="subscribe", sessionIds=["ann"], since=10**9)
         assert (refused["type"], refused["code"]) == ("error", "CURSOR_AHEAD")
-        # What was followed before goes on.
+        # The earlier subscription stays.
         ann.send("bob", "6")
         assert receive(opened)["data"]["message"] == "6"
 
@@ -416,7 +416,7 @@ def test_a_stream_resumes_by_the_last_id(open_office: PostOffice, gateway: Gatew
     assert got == expected
 
 
-def test_a_stream_has_the_mailbox_and_what_became_of_what_was_sent(open_office: PostOffice, gateway: Gateway) -> None:
+def test_a_stream_has_the_mailbox_and_the_changes_of_sent_messages(open_office: PostOffice, gateway: Gateway) -> None:
     open_office.sessions("carol")
     start = open_office.client().hello()["headLsn"]
     ann, bob = open_office.client("ann"), open_office.client("bob")
@@ -454,7 +454,7 @@ def test_a_stream_is_refused_as_json(open_office: PostOffice, gateway: Gateway) 
     assert (head.status_code, head.content) == (200, b"")
 
 
-def test_what_is_gone_from_the_timeline_is_said(open_office: PostOffice, gateway: Gateway) -> None:
+def test_an_expired_cursor_is_refused(open_office: PostOffice, gateway: Gateway) -> None:
     ann = open_office.client("ann")
     for number in range(10):
         ann.send("bob", f"{number}")

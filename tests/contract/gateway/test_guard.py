@@ -169,7 +169,7 @@ def test_a_page_of_another_site(office: PostOffice, gateway: Gateway, line: byte
     refused(ask(gateway, head("/api/messages/msg_1", line, method="DELETE")), "ORIGIN_REFUSED")
     refused(ask(gateway, head("/ws", *UPGRADE, line)), "ORIGIN_REFUSED")
     assert not has_zoe(office)
-    # It may have this sent, and can't read what comes back.
+    # The page can have this sent, and can't read the answer.
     strict(ask(gateway, head("/health/live", line)))
 
 
@@ -288,7 +288,7 @@ def test_a_trailer_is_no_header(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("junk", [b"5;" + b"x" * 200_000, b"0\r\nX: " + b"x" * 200_000])
-def test_what_is_neither_head_nor_body_is_bounded_too(gateway: Gateway, junk: bytes) -> None:
+def test_chunk_extensions_and_trailers_are_limited(gateway: Gateway, junk: bytes) -> None:
     """Chunk extensions and trailers count as head."""
     with connect(gateway) as wire:
         wire.sendall(head("/api/sessions", JSON, CHUNKED, method="POST"))
@@ -377,7 +377,7 @@ def test_many_requests_at_once_are_no_huge_head(gateway: Gateway) -> None:
         head("/ws", *UPGRADE, b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="),
     ],
 )
-def test_what_is_no_request(gateway: Gateway, raw: bytes) -> None:
+def test_bytes_that_are_no_request(gateway: Gateway, raw: bytes) -> None:
     """uvicorn would answer in plain text."""
     with connect(gateway) as wire:
         wire.sendall(raw)
@@ -433,7 +433,7 @@ def test_a_broken_chunk(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("path", ["%00", "a%00b", "%zz", "%", "%2", "%0a", "%1b%5b", "%7f", "%ff%fe", "%c0%af"])
-def test_a_path_with_what_no_path_has(gateway: Gateway, path: str) -> None:
+def test_a_path_with_a_wrong_escape_or_character(gateway: Gateway, path: str) -> None:
     refused(ask(gateway, head(f"/api/messages/{path}")), "BAD_REQUEST")
     refused(ask(gateway, head(f"/{path}", *UPGRADE)), "BAD_REQUEST")
 
@@ -463,7 +463,7 @@ def test_head_has_no_body(gateway: Gateway) -> None:
     assert seen.endswith(b"\r\n\r\n")
 
 
-def test_an_upgrade_to_what_is_not_spoken(gateway: Gateway) -> None:
+def test_an_upgrade_to_an_unknown_protocol(gateway: Gateway) -> None:
     """Java's client asks for h2c by default; it is answered as HTTP/1.1."""
     with connect(gateway) as wire:
         wire.sendall(head("/health/live", b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c"))
@@ -527,7 +527,7 @@ def test_more_connections_than_allowed(open_office: PostOffice) -> None:
             wire.close()
 
 
-def test_who_reads_no_answer_is_let_go(open_office: PostOffice) -> None:
+def test_a_client_that_reads_no_answer_is_disconnected(open_office: PostOffice) -> None:
     open_office.environ["MAESTRO_HTTP_STALL_TIMEOUT"] = "500ms"
     with open_office.client("ann") as client:
         for _ in range(40):
@@ -593,7 +593,7 @@ def test_another_user_is_refused(office: PostOffice, gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("then", ["close", "vanish"])
-def test_another_user_who_is_gone_already(office: PostOffice, gateway: Gateway, then: str) -> None:
+def test_another_user_that_has_gone_already(office: PostOffice, gateway: Gateway, then: str) -> None:
     """A closed socket has no owner. The kernel shows root's number for it, which must not count."""
     os.kill(gateway.pid, signal.SIGSTOP)  # it looks only when the other has gone
     try:

@@ -116,7 +116,7 @@ def test_mail_that_the_reader_did_not_take_is_there_again(open_office: PostOffic
         with open_office.client("ann") as client:
             client.send("bob", f"{number} " + "x" * 9_000)
     raw = socket.socket()
-    # So little room that the answer can't all be on its way: what was sent to its end counts as taken.
+    # So small a buffer that a part of the answer must wait: bytes that the kernel has taken count as arrived.
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # closing sends a reset
     raw.connect(gateway.address)

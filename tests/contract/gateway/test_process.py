@@ -50,7 +50,7 @@ def test_the_address_of_one_that_was_killed_is_gone_at_the_next_start(open_offic
     assert not os.path.exists(paths.server_url_file(open_office.data))
 
 
-def test_who_looks_for_one_finds_none_where_another_looks(open_office: PostOffice) -> None:
+def test_two_processes_that_look_for_a_gateway_do_not_find_each_other(open_office: PostOffice) -> None:
     """The lock file has the pid of a process that has ended."""
     with Gateway(open_office):
         pass

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from support.post_office import PostOffice
 
 HTTP_CODES = {"NOT_FOUND": 404, "METHOD_NOT_ALLOWED": 405, "UNSUPPORTED_MEDIA_TYPE": 415}
-# Deeper than any parser goes; where JSON of any shape is allowed, for it is not looked at elsewhere.
+# Deeper than any parser allows; in a field for JSON of any shape, because other fields are not parsed so deep.
 DEEP = b'{"message": "x", "metadata": {"data": ' + b"[" * 100_000
 SHAPE = {"error", "statusCode", "code", "message", "hint", "details", "limit", "actual", "retryAfter"}
 
@@ -301,7 +301,7 @@ def test_two_senders_may_choose_the_same_key(open_office: PostOffice, gateway: G
     assert keyed(gateway, "k").json["id"] != keyed(gateway, "k", sender="cyd").json["id"]
 
 
-def test_the_bodys_id_goes_before_the_key(gateway: Gateway) -> None:
+def test_the_bodys_id_comes_before_the_key(gateway: Gateway) -> None:
     headers = speaking("ann", **{"Idempotency-Key": "k"})
     for _ in range(2):
         body = {"message": "x", "id": "m1"}
@@ -317,7 +317,7 @@ def test_keys_that_are_none(gateway: Gateway) -> None:
     assert (body["limit"], body["actual"]) == (255, 256)
 
 
-def test_a_repeat_of_what_was_deleted(gateway: Gateway) -> None:
+def test_a_repeat_of_a_deleted_message(gateway: Gateway) -> None:
     first = keyed(gateway, "k").json
     gateway.ask("DELETE", f"/api/messages/{first['id']}")
     again = keyed(gateway, "k")
@@ -454,7 +454,7 @@ def test_changing_a_session(open_office: PostOffice, gateway: Gateway) -> None:
     noted = gateway.ask("POST", f"{path}/timeline", {"type": "progress", "message": "half"})
     assert noted.status == 201
     [note] = noted.json["timeline"]
-    # A client that sends back all it knows adds only what is new.
+    # A client that sends all lines back adds only the new ones.
     lines = [note, {"type": "progress", "message": "all", "timestamp": 7}]
     assert gateway.ask("PATCH", path, {"timeline": lines}).json["timeline"] == lines
     refused(gateway.ask("PATCH", path, {"status": "idle"}, headers=speaking("ann")), 403, "FORBIDDEN")

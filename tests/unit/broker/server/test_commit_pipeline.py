@@ -43,7 +43,7 @@ class Listener:
 
     def __init__(self, marker: str) -> None:
         self._marker = marker
-        self.held = {""}
+        self.topics = {""}
         self.notices = self
         self.left: list[tuple[str, bool]] = []
 
@@ -99,7 +99,7 @@ class Post:
             queue=self.queue,
             metrics=self.metrics,
             listeners=listeners,
-            topics=self.listener.held,
+            topics=self.listener.topics,
         )
         for name in ("ann", "bob"):
             self.do(SessionStart(id=name))

@@ -77,7 +77,7 @@ def test_a_replay_takes_nothing_from_the_live_ones() -> None:
     asyncio.run(scene())
 
 
-def test_what_an_event_says_has_changed_is_asked_for() -> None:
+def test_a_session_that_an_event_has_changed_is_asked_for_again() -> None:
     async def scene() -> None:
         broker = Broker(bob="shop", cyd="shop")
         directory = broker.directory()
@@ -109,7 +109,7 @@ def test_a_later_answer_is_not_overwritten() -> None:
     asyncio.run(scene())
 
 
-def test_what_is_in_doubt_counts_until_it_is_asked_for() -> None:
+def test_a_stale_session_counts_until_it_is_asked_for_again() -> None:
     async def scene() -> None:
         broker = Broker(bob="shop", cyd="shop", ann="shop")
         directory = broker.directory()
@@ -126,7 +126,7 @@ def test_what_is_in_doubt_counts_until_it_is_asked_for() -> None:
     asyncio.run(scene())
 
 
-def test_who_is_admitted_is_known_as_it_is_now() -> None:
+def test_an_authenticated_session_is_known_as_it_is_now() -> None:
     """Also where the directory has sessions from a time before the feed was read."""
 
     async def scene() -> None:

@@ -60,7 +60,7 @@ WAYS = [
 
 
 @pytest.mark.parametrize(("family", "host", "to"), WAYS)
-def test_our_own_is_no_stranger(peers: Peers, family: int, host: str, to: str) -> None:
+def test_a_connection_of_the_own_user_is_not_foreign(peers: Peers, family: int, host: str, to: str) -> None:
     with connection(family, host, to) as (_, here):
         assert not peers.is_foreign(here.getpeername()[:2], here.getsockname()[:2])
 

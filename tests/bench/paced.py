@@ -59,7 +59,7 @@ class Timed(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """A watcher of `session` that takes so many `messages`."""
+    """A watcher of `session` that takes `messages` messages."""
 
     data: str
     environ: Mapping[str, str]
@@ -68,7 +68,7 @@ class Watch(NamedTuple):
 
 
 class Syncs(NamedTuple):
-    """So many records written to a file in `directory`, each with its fdatasync, at `rate_per_s`."""
+    """`records` records that are written to a file in `directory` at `rate_per_s`, each with its own fdatasync."""
 
     directory: str
     rate_per_s: float

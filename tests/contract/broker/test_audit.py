@@ -50,7 +50,7 @@ def test_each_code_that_a_send_can_have_is_in_the_audit(shell: Shell) -> None:
             client.send(to, text, message_id=message_id, **more)
         provoked[caught.value.code] = by.session_id
 
-    refused(alice, "nobody")
+    refused(alice, "absent")
     refused(alice, "twin")
     refused(alice, gone.session_id)
     refused(worker, far.session_id)
@@ -83,12 +83,12 @@ def test_each_code_that_a_send_can_have_is_in_the_audit(shell: Shell) -> None:
         "UNKNOWN_SESSION", "TOKEN_REQUIRED", "TOKEN_MISMATCH", "TOO_MANY",
     }  # fmt: skip
     assert set(provoked) == expected
-    told = {(line["code"], line.get("from")) for line in lines(shell, events=["refused"])}
-    assert set(provoked.items()) | {("NO_SESSION", None)} <= told
+    logged = {(line["code"], line.get("from")) for line in lines(shell, events=["refused"])}
+    assert set(provoked.items()) | {("NO_SESSION", None)} <= logged
     assert SECRET not in repr(lines(shell))
 
 
-def test_what_somebody_was_not_allowed_is_in_the_audit(shell: Shell) -> None:
+def test_calls_that_were_not_allowed_are_in_the_audit(shell: Shell) -> None:
     owner, thief = shell.session("owner"), shell.session("thief")
     message = owner.send(owner, SECRET)
     wrong = Caller(owner.session_id, "tok_wrong")
@@ -107,7 +107,7 @@ def test_what_somebody_was_not_allowed_is_in_the_audit(shell: Shell) -> None:
     with shell.anonymous().client() as client:
         found = client.events(before, events=["message.refused"])["events"]
     assert [line["code"] for line in found] == ["FORBIDDEN"] * 3 + ["TOKEN_MISMATCH"] * 3
-    # Whoever starts a session claims to be it.
+    # The caller of session.start claims to be that session.
     with shell.anonymous().client() as client:
         with pytest.raises(MaestroError, match="not the token"):
             client.start_session(owner.session_id, token="tok_wrong")

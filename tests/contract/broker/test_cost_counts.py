@@ -44,13 +44,13 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "batch lines": (167, "the same in lines"),
     "push calls": (252, "a send, the watcher's inbox for it, and the confirm"),
     "push lines": (592, "the same in lines"),
-    "refused calls": (63, "64 messages a request to a receiver that nobody is: who was meant is looked for once"),
+    "refused calls": (63, "64 messages a request to an unknown receiver: a name is looked up once a request"),
     "refused lines": (138, "the same in lines; it was 30,000 in a post office of 2,000 sessions"),
     # System calls of the main loop, one message a request and one at a time, without the futex calls, which are a
     # matter of who was first.
     "alone: journal writes": (1, "one pwrite"),
     "alone: journal syncs": (1, "one fdatasync, before the answer"),
-    "alone: libzmq's looks": (7, "poll and getpid, for the question whether somebody subscribes"),
+    "alone: libzmq's looks": (7, "poll and getpid, when the loop asks libzmq for new subscriptions"),
     "alone: loop's other calls": (3.3, "an epoll_wait, a recv and a send"),
     # Of 64 messages a request, per request.
     "batch: journal syncs": (1, "a request's messages are one batch"),

@@ -1,4 +1,4 @@
-"""A long mailbox is read step by step: nobody else waits for it, and a broker that ends meanwhile loses nothing."""
+"""A long mailbox is read in steps: other clients do not wait, and a broker that ends meanwhile loses nothing."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_others_are_answered_meanwhile(reader: Reader) -> None:
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_a_broker_that_ends_meanwhile(full: PostOffice, reader: Reader, end: signal.Signals) -> None:
-    """Who waits is not answered, and has it from the next broker; who is gone is in nobody's way."""
+    """A waiting client gets its answer from the next broker. A client that is gone delays no other client."""
     pages: list[Any] = []
 
     def read() -> None:

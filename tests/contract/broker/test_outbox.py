@@ -1,4 +1,5 @@
-"""The outbox as the broker drains it: at start, by itself, when told; in order; refusals come home."""
+"""The broker drains the outbox: at its start, periodically and on request, in order; it reports refusals to the
+sender."""
 
 from __future__ import annotations
 
@@ -39,8 +40,8 @@ def test_entries_are_sent_at_start_before_anybody_is_served(open_office: PostOff
     )
 
 
-def test_a_running_broker_finds_entries_by_itself_and_when_told(open_office: PostOffice) -> None:
-    """Within about a second; `outbox.drain` says what it did."""
+def test_a_running_broker_finds_entries_by_itself_and_on_request(open_office: PostOffice) -> None:
+    """The broker finds an entry within about a second. The reply to `outbox.drain` counts what it did."""
     _queue(open_office, 1)
     eventually(lambda: _inbox(open_office, "bob") == ["queued 1"], "the queued one is in the inbox", 20.0)
     _queue(open_office, 2)
@@ -83,7 +84,7 @@ def test_a_refusal_for_good_comes_to_the_senders_inbox(open_office: PostOffice) 
 
 def test_entries_that_cannot_be_sent_do_not_stop_the_rest(open_office: PostOffice) -> None:
     """An unknown sender, a wrong token, an entry with odd fields."""
-    _queue(open_office, 1, sender="nobody")
+    _queue(open_office, 1, sender="absent")
     bad: Any = {"id": "q2", "to": "bob", "message": "x", "surprise": 1}
     outbox_files.queue(open_office.data, Caller("ann"), bad, 1_002)
     _queue(open_office, 3)

@@ -160,8 +160,8 @@ def test_a_foreign_file_is_put_away_and_reported(open_office: PostOffice) -> Non
     assert len(os.listdir(os.path.join(open_office.data, "messages", "quarantine"))) == 2
 
 
-def test_expiry_is_told_and_survives(open_office: PostOffice) -> None:
-    """A life that ends while the broker is away ends at its start."""
+def test_expiry_is_published_and_survives(open_office: PostOffice) -> None:
+    """A message whose TTL ends while no broker runs expires at the next start."""
     with open_office.client("ann") as client:
         client.send("bob", "short", message_id="m1", ttl_ms=150)
         expires_ms = client.send("bob", "shorter", message_id="m2", ttl_ms=3_000)["expiresAt"]

@@ -63,20 +63,20 @@ def _age(office: PostOffice, session: str, message_id: str, days: int) -> None:
 def test_who_sent_it_hears_that_it_expired(open_office: PostOffice) -> None:
     ann, bob = open_office.client("ann"), open_office.client("bob")
     sent = [ann.send("bob", "now or never", ttl_ms=200) for _ in range(3)]
-    eventually(lambda: ann.inbox()["count"] > 0, "ann is told", 20.0)
+    eventually(lambda: ann.inbox()["count"] > 0, "ann is notified", 20.0)
     eventually(lambda: open_office.status_of(sent[2]["id"]) == "expired", "all have expired")
-    told = ann.inbox()["messages"]
-    assert {message["from"] for message in told} == {"maestro"}
-    text = "\n".join(message["message"] for message in told)
+    notices = ann.inbox()["messages"]
+    assert {message["from"] for message in notices} == {"maestro"}
+    text = "\n".join(message["message"] for message in notices)
     # Each in a line of its own, once; the command that sends one again names one of them.
     lines = [line for line in text.splitlines() if "message retry" not in line]
     assert [sum(one["id"] in line for line in lines) for one in sent] == [1, 1, 1]
     assert bob.inbox()["count"] == 0
-    # A notice that outlives the retention is told to nobody: the post office is no session.
+    # A notice that outlives the retention causes no other notice, because its sender, the broker, is no session.
     assert open_office.client().stats()["messages"]["expired"] == 3
 
 
-def test_expired_mail_is_shown_to_nobody_before_it_is_marked(open_office: PostOffice) -> None:
+def test_expired_mail_is_not_shown_before_it_is_marked(open_office: PostOffice) -> None:
     ann, bob = open_office.client("ann"), open_office.client("bob")
     sent = ann.send("bob", "now or never", ttl_ms=1)
     # Whatever the broker has done about it by now.
@@ -118,7 +118,7 @@ def test_a_round_removes_what_is_old_and_only_that(post_office: PostOffice) -> N
     assert os.path.lexists(os.path.join(paths.sender_dir(post_office.data, "ann"), "m1.json"))
     assert not os.path.lexists(link)
     assert "2020-01-01.jsonl" not in os.listdir(timeline)
-    # The one that waited has expired, its sender was told, and it stays for another retention.
+    # The pending message has expired and its sender was notified. It stays for another retention time.
     assert bob.message("m4")["status"] == "expired"
     assert "m4 to bob" in ann.inbox()["messages"][0]["message"]
     assert bob.message("m1")["status"] == "read"
@@ -158,7 +158,7 @@ def test_what_is_dead_goes_too(post_office: PostOffice) -> None:
         with open(os.path.join(days, f"{day}.jsonl"), "w", encoding="utf-8") as file:
             file.write(f'{{"lsn":{lsn},"at":{lsn},"event":"message.expired","id":"m","from":"ann","to":"bob"}}\n')
     for name, queued_days, file_days in (("old", 8, 8), ("queued_long", 8, 1), ("touched", 1, 8), ("new", 1, 1)):
-        outgoing = {"id": name, "to": "nobody", "message": "hello"}
+        outgoing = {"id": name, "to": "absent", "message": "hello"}
         entry = outbox_entry.OutboxEntry(now_ms - queued_days * DAY_MS, "ann", None, outgoing, {"code": "INVALID"})
         path = os.path.join(outbox, name + outbox_entry.FAILED_SUFFIX)
         with open(path, "wb") as file_:

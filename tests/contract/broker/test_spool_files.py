@@ -38,7 +38,7 @@ def whole() -> Iterator[str]:
         with office.client("ann", "t" * 32) as ann, office.client("bob") as bob:
             for number in range(6):
                 ann.send("bob", f"text {number}", message_id=f"m{number}")
-            ann.send("gone", "for nobody", message_id="late", ttl_ms=50)
+            ann.send("gone", "never read", message_id="late", ttl_ms=50)
             bob.confirm(["m0"], "delivered")
             bob.confirm(["m1"], "read")
             bob.delete(["m2"])
@@ -70,12 +70,12 @@ def data(whole: str, tmp_path: Path) -> str:
 
 def verified(data: str, *, is_served: bool = False) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """By check its result; and the findings."""
-    told: list[dict[str, Any]] = []
-    verify = SpoolVerifier(data, told.append, is_served=is_served)
+    lines: list[dict[str, Any]] = []
+    verify = SpoolVerifier(data, lines.append, is_served=is_served)
     verify.run()
-    checks = {one["checked"]: one for one in told if "checked" in one}
-    findings = [one for one in told if "finding" in one]
-    assert told[-1]["wrong"] == verify.findings == sum(one["wrong"] for one in checks.values())
+    checks = {one["checked"]: one for one in lines if "checked" in one}
+    findings = [one for one in lines if "finding" in one]
+    assert lines[-1]["wrong"] == verify.findings == sum(one["wrong"] for one in checks.values())
     return checks, findings
 
 
@@ -319,9 +319,9 @@ def test_the_commands(tmp_path: Path) -> None:
         assert printed.out.splitlines()[0].startswith('{"kind": "maestro-export"')
         person.done("down")
         assert broker_process.find(person.data) is None
-        told = person.done("spool", "verify", "--json").json()
-        assert told["ok"]
-        assert not told["served"]
+        report = person.done("spool", "verify", "--json").json()
+        assert report["ok"]
+        assert not report["served"]
         put(os.path.join(person.data, "messages", "by-receiver", bob.session_id, "x.json"), "{")
         wrong = person.run("spool", "verify")
         assert wrong.code == 1

@@ -135,10 +135,10 @@ def test_garbage_is_answered(
         (2, 9, "The broker is the older one: `maestro down`"),
     ],
 )
-def test_a_hello_of_another_version_is_told_which_side_to_upgrade(
+def test_the_answer_to_a_hello_of_another_version_names_the_side_to_upgrade(
     foreign: Foreign, low: int, high: int, advice: str
 ) -> None:
-    """With both ranges, and how."""
+    """The error has both ranges of versions, and its hint says how to upgrade."""
     foreign.say(b"M1", b"1", b"hello", msgpack.packb({"protocolMin": low, "protocolMax": high}))
     _, _, status, body = foreign.hear()
     assert (status, body["code"]) == (426, "UNSUPPORTED_PROTOCOL")
@@ -154,7 +154,7 @@ def test_a_hello_of_another_version_is_told_which_side_to_upgrade(
         ((b"", b"M1", b"1", b"hello", b"\x80"), "See PROTOCOL.md, Grammar; a DEALER"),
     ],
 )
-def test_a_header_of_another_version_is_told_which_side_to_upgrade(
+def test_the_answer_to_a_header_of_another_version_names_the_side_to_upgrade(
     foreign: Foreign, frames: tuple[bytes, ...], advice: str
 ) -> None:
     foreign.say(*frames)
@@ -190,8 +190,8 @@ def test_what_stats_counts_and_that_the_page_lists_it(foreign: Foreign) -> None:
     """Each refusal by its code, also those within a request; no key that PROTOCOL.md does not name."""
     boss = {"session": "boss"}
     ann = {"session": "ann", "token": "secret"}
-    foreign.ask("send", **{"as": {"session": "nobody"}}, messages=[])
-    messages = [{"id": "m1", "to": "ann", "message": "x"}, {"id": "m2", "to": "nobody", "message": "x"}]
+    foreign.ask("send", **{"as": {"session": "absent"}}, messages=[])
+    messages = [{"id": "m1", "to": "ann", "message": "x"}, {"id": "m2", "to": "absent", "message": "x"}]
     foreign.ask("send", **{"as": boss}, messages=messages)
     foreign.ask("confirm", **{"as": ann}, ids=["m1", "m9"], kind="read")
     stats = foreign.ask("stats")[1]["stats"]
@@ -207,10 +207,10 @@ def test_what_stats_counts_and_that_the_page_lists_it(foreign: Foreign) -> None:
     assert stats["commit"]["count"] == sum(stats["commit"]["durationMs"]["counts"])
     assert stats["disk"]["journalBytes"] >= 16 << 20
     named = set(protocol_page.spans(protocol_page.sections("###")["stats"].partition("→ `{stats}`")[2]))
-    told = set(stats)
+    keys = set(stats)
     for group in ("mailboxes", "messages", "commit", "outbox", "connections", "refused", "disk"):
-        told |= set(stats[group])
-    for key in told:
+        keys |= set(stats[group])
+    for key in keys:
         assert key in named, f"PROTOCOL.md does not say that stats has {key!r}"
 
 
@@ -255,8 +255,8 @@ def test_a_subscription_is_answered_with_the_head(foreign: Foreign, post_office:
     who = {"session": "ann", "token": "secret"}
     assert foreign.ask("confirm", **{"ids": ["m2"], "kind": "delivered", "via": "test", "as": who})[0] == 200
     assert _notice(delivered)[1]["via"] == "test"
-    nobody = foreign.listen(endpoints.notices, b"nobody|")
-    assert _notice(nobody)[1]["seq"] == 0
+    absent = foreign.listen(endpoints.notices, b"absent|")
+    assert _notice(absent)[1]["seq"] == 0
 
 
 def test_events_replay(foreign: Foreign) -> None:
@@ -348,7 +348,7 @@ def test_an_ordered_stop_leaves_everything_filed(foreign: Foreign, post_office: 
     endpoints = find(post_office.data)
     assert endpoints is not None
     os.kill(endpoints.pid, signal.SIGTERM)
-    eventually(lambda: find(post_office.data) is None, "nobody listens", 20.0)
+    eventually(lambda: find(post_office.data) is None, "no broker listens", 20.0)
     post_office.stop()
     assert not os.path.exists(os.path.join(post_office.data, "endpoints"))
     mailbox = os.path.join(post_office.data, "messages", "by-receiver", "ann")
@@ -394,7 +394,7 @@ def test_directories_that_cannot_be_used(post_office: PostOffice, tmp_path: Path
 
 
 def test_a_read_only_data_directory(post_office: PostOffice, tmp_path: Path) -> None:
-    """As on a read-only mount, or somebody else's directory; as root only a mount can show it."""
+    """A read-only mount, for root; a directory without the write permission, for other users."""
     data = tmp_path / "data"
     data.mkdir()
     if os.getuid() == 0:

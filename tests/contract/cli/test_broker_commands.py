@@ -25,8 +25,10 @@ def shell_environ() -> dict[str, str]:
 
 
 def has_ended(process: int, within_s: float) -> bool:
-    """Whether a process ends in time; `process` is its pidfd, which is closed. A pid would not tell: nobody may be
-    there to wait(2) for it."""
+    """Whether a process ends in time; `process` is its pidfd, which this closes.
+
+    A pid would not show it: without a parent that calls wait(2), an ended process keeps its pid.
+    """
     try:
         return bool(select.select([process], [], [], within_s)[0])
     finally:
@@ -127,7 +129,7 @@ def test_status_prints_every_limit_and_where_it_came_from(person: Shell) -> None
 
 
 def test_status_prints_everything_that_stats_holds(person: Shell) -> None:
-    person.like(MAESTRO_SESSION_ID="nobody").run("inbox")
+    person.like(MAESTRO_SESSION_ID="absent").run("inbox")
     person.done("up")
     person.done("session", "start")
     stats = person.done("status", "--json").json()
@@ -256,7 +258,7 @@ def test_a_refused_entry_of_the_outbox_is_kept_with_its_reason(person: Shell) ->
     alice = person.session(role="orchestrator")
     person.done("down")
     offline = alice.like(MAESTRO_AUTOSTART="0")
-    offline.done("session", "send", "--to", "nobody", "--message", "lost?")
+    offline.done("session", "send", "--to", "absent", "--message", "lost?")
     assert "waits\n  | lost?\n" in offline.done("outbox").out
     replayed = person.done("outbox", "--replay", "--json").json()
     assert [entry["failure"]["code"] for entry in replayed["failed"]] == ["RECEIVER_NOT_FOUND"]
@@ -265,7 +267,7 @@ def test_a_refused_entry_of_the_outbox_is_kept_with_its_reason(person: Shell) ->
     assert "RECEIVER_NOT_FOUND" in out
     shown = alice.done("inbox").out
     assert " from the post office itself, " in shown
-    # Nobody would read an answer.
+    # The post office reads no answers.
     assert "Reply:" not in shown
 
 
@@ -274,14 +276,14 @@ def on_a_terminal(shell: Shell, *arguments: str) -> str:
     ours, theirs = pty.openpty()
     process = shell.start(*arguments, stdout=theirs)
     os.close(theirs)
-    told = b""
+    output = b""
     # Linux answers EIO once the last holder of the other end has closed it.
     with contextlib.suppress(OSError):
         while some := os.read(ours, 4096):
-            told += some
+            output += some
     os.close(ours)
     assert process.wait(30) == 0
-    return told.decode()
+    return output.decode()
 
 
 @pytest.mark.parametrize(("environ", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
@@ -294,11 +296,11 @@ def test_colour_is_for_a_terminal_that_wants_it(person: Shell, environ: dict[str
     assert "\x1b" not in terminal.done("inbox").out
 
 
-def test_namesakes_are_told_when_the_second_starts(person: Shell) -> None:
+def test_the_start_of_a_second_session_of_one_name_warns(person: Shell) -> None:
     assert person.done("session", "start", "--name", "twin").err == ""
-    told = person.done("session", "start", "--name", "twin").err
-    assert "2 active sessions are called 'twin'" in told
-    assert "maestro session end ID" in told
+    warning = person.done("session", "start", "--name", "twin").err
+    assert "2 active sessions are called 'twin'" in warning
+    assert "maestro session end ID" in warning
 
 
 def test_the_timeline_of_a_session_by_its_name(person: Shell) -> None:
@@ -306,4 +308,4 @@ def test_the_timeline_of_a_session_by_its_name(person: Shell) -> None:
     by_id = person.done("timeline", "--session", alice.session_id).out
     assert person.done("timeline", "--session", "alice").out == by_id
     assert alice.session_id in by_id
-    assert person.run("timeline", "--session", "nobody").code == exit_codes.NOT_FOUND
+    assert person.run("timeline", "--session", "absent").code == exit_codes.NOT_FOUND

@@ -218,15 +218,15 @@ def test_nothing_is_forgotten_and_nothing_made_up(capsys: pytest.CaptureFixture[
     for command in scripts.commands():
         app = command_table.build()
         app([*command.path.split(), "--help"], exit_on_error=False, result_action="return_value")
-        told = capsys.readouterr().out
+        help_text = capsys.readouterr().out
         options = {name for names, _ in command.options for name in names}
-        shown = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*(?= |,|$)", _option_rows(told), re.MULTILINE))
+        shown = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*(?= |,|$)", _option_rows(help_text), re.MULTILINE))
         assert options - {"--help", "--version"} == shown - {"--help", "--version"}, command.path
 
 
-def _option_rows(told: str) -> str:
+def _option_rows(help_text: str) -> str:
     """The first column of the options' table."""
-    _, _, table = told.partition("\nOptions:\n")
+    _, _, table = help_text.partition("\nOptions:\n")
     rows = [line[2:] for line in table.split("\n\n")[0].splitlines() if line.startswith("  -")]
     return "\n".join(re.split(r"  ", row)[0] for row in rows)
 

@@ -20,10 +20,10 @@ def test_an_answer_is_waited_for(person: Shell) -> None:
     other = alice.send(bob, "Something else.")
     bob.done("send", "-t", alice.session_id, "-m", "Not the answer.")
     answered = bob.done("message", "reply", asked["id"], "-m", "4568.", "--json").json()
-    told = json.loads(lines.wait_for(lambda line: line.startswith("{")))
+    result = json.loads(lines.wait_for(lambda line: line.startswith("{")))
     assert asking.wait(20) == 0
-    assert (told["id"], told["reply"]["id"], told["reply"]["message"]) == (asked["id"], answered["id"], "4568.")
-    assert told["reply"]["metadata"] == {"type": "response", "inReplyTo": asked["id"], "threadId": asked["id"]}
+    assert (result["id"], result["reply"]["id"], result["reply"]["message"]) == (asked["id"], answered["id"], "4568.")
+    assert result["reply"]["metadata"] == {"type": "response", "inReplyTo": asked["id"], "threadId": asked["id"]}
     assert alice.state(answered["id"]) == "delivered"
     assert [message["message"] for message in alice.inbox()] == ["Not the answer."], "the answer is not shown again"
     thread = bob.done("message", "thread", answered["id"], "--json").json()
@@ -40,7 +40,7 @@ def test_no_answer_in_time(person: Shell) -> None:
     ran = alice.run("send", "-t", "bob", "-m", "Anybody?", "--wait-reply", "--timeout", "200ms", "--json")
     assert ran.code == exit_codes.TIMED_OUT
     assert ran.error()["code"] == "TIMEOUT"
-    assert ran.json()["status"] == "accepted", "whoever reads this must not send it again"
+    assert ran.json()["status"] == "accepted", "the caller must see that it need not send again"
     assert "message receipt" in ran.err
 
 
@@ -119,11 +119,11 @@ def test_a_wait_says_how_it_came_there(person: Shell, wanted: str) -> None:
         assert waits.wait(20) == 0
         out = "\n".join(lines.all())
         if more:
-            told = json.loads(out)
-            assert told["state"] == wanted
-            assert (told["offeredVia"], told["deliveredVia"]) == ("hook:codex:Stop", "cli")
-            assert told["offeredAt"] <= told["deliveredAt"] <= told.get("readAt", told["deliveredAt"])
-            assert ("readAt" in told) == (wanted == "read")
+            result = json.loads(out)
+            assert result["state"] == wanted
+            assert (result["offeredVia"], result["deliveredVia"]) == ("hook:codex:Stop", "cli")
+            assert result["offeredAt"] <= result["deliveredAt"] <= result.get("readAt", result["deliveredAt"])
+            assert ("readAt" in result) == (wanted == "read")
         else:
             assert f"{wanted.capitalize()} by {bob.session_id}" in out
             assert "offered by hook:codex:Stop" in out

@@ -114,7 +114,7 @@ def test_whose_shell_it_is(person: Shell) -> None:
     assert "has ended" in examined(alice)["this shell"]["what"]
 
 
-def test_an_address_where_somebody_else_listens(person: Shell) -> None:
+def test_an_address_where_another_program_listens(person: Shell) -> None:
     """A file of a broker that was killed, and a socket that never answers."""
     os.makedirs(person.data, mode=0o700)
     path = os.path.join(person.root, "odd.sock")
@@ -178,7 +178,7 @@ def test_a_hook_whose_script_is_gone(at_home: Shell) -> None:
     assert found["repair"] == "maestro hooks install claude-code"
 
 
-def test_a_script_that_somebody_changed_is_not_run(at_home: Shell) -> None:
+def test_a_changed_script_is_not_run(at_home: Shell) -> None:
     at_home.done("hooks", "install", "claude-code")
     trace = os.path.join(at_home.root, "trace")
     with open(os.path.join(at_home.data, "hooks", "maestro-hook"), "a", encoding="utf-8") as file:
@@ -190,7 +190,7 @@ def test_a_script_that_somebody_changed_is_not_run(at_home: Shell) -> None:
 
 
 def test_lines_of_a_project_that_are_not_ours_are_not_run(at_home: Shell) -> None:
-    """Settings that came with somebody's project."""
+    """Settings that came with another person's project."""
     trace = os.path.join(at_home.root, "trace")
     script = shell_script.script_path(at_home.data)
     evil = os.path.join(at_home.root, "evil", "maestro-hook")
@@ -219,17 +219,17 @@ def test_lines_of_a_project_that_are_not_ours_are_not_run(at_home: Shell) -> Non
         json.dump({"hooks": hooks}, file)
     ran = at_home.run("doctor", "--json")
     assert ran.code == exit_codes.DONE, ran
-    told = [
+    warnings = [
         finding for finding in ran.json()["findings"] if "not run, because it is not our command" in finding["what"]
     ]
-    assert len(told) == len(lines), told
-    assert {finding["state"] for finding in told} == {"warning"}
-    assert all(finding["repair"] for finding in told)
+    assert len(warnings) == len(lines), warnings
+    assert {finding["state"] for finding in warnings} == {"warning"}
+    assert all(finding["repair"] for finding in warnings)
     assert not os.path.exists(trace)
 
 
 @pytest.mark.parametrize(
-    ("event", "out", "told"),
+    ("event", "out", "fault"),
     [
         ("Stop", b"", "answers nothing although mail waits"),
         ("Stop", b"hello", "answers with something that is not JSON"),
@@ -238,9 +238,9 @@ def test_lines_of_a_project_that_are_not_ours_are_not_run(at_home: Shell) -> Non
         ("SessionEnd", b"", ""),
     ],
 )
-def test_how_an_answer_is_judged(event: str, out: bytes, told: str) -> None:
+def test_how_an_answer_is_judged(event: str, out: bytes, fault: str) -> None:
     agent = agents.CLAUDE_CODE
-    assert hook_checks._fault_in(agent, event, agent.events[event], out) == told
+    assert hook_checks._fault_in(agent, event, agent.events[event], out) == fault
 
 
 def test_an_answer_that_is_too_long() -> None:
@@ -251,7 +251,7 @@ def test_an_answer_that_is_too_long() -> None:
 
 
 def test_nothing_of_a_trial_is_left_behind(at_home: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where it ends in a way that nobody foresaw."""
+    """Nor where the trial ends with an unexpected exception."""
     monkeypatch.setattr(tempfile, "tempdir", at_home.root)
     ends = []
 

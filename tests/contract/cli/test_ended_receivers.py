@@ -37,11 +37,11 @@ def test_queued_until_it_comes_back(person: Shell) -> None:
     assert (ran.code, "--on-ended queue" in ran.err) == (exit_codes.REFUSED, True)
     sent = alice.done("send", "-t", "bob", "-m", "one", "--on-ended", "queue")
     assert "queued for when it comes back" in sent.out
-    told = alice.done("send", "-t", "bob", "-m", "two", "--on-ended", "queue", "--json").json()
-    assert (told["state"], told["reach"]) == ("pending", "ended")
-    assert "its receiver has ended: it waits" in alice.done("message", "receipt", told["id"]).out
+    result = alice.done("send", "-t", "bob", "-m", "two", "--on-ended", "queue", "--json").json()
+    assert (result["state"], result["reach"]) == ("pending", "ended")
+    assert "its receiver has ended: it waits" in alice.done("message", "receipt", result["id"]).out
     start(bob)
-    assert "its receiver has not been shown it" in alice.done("message", "receipt", told["id"]).out
+    assert "its receiver has not been shown it" in alice.done("message", "receipt", result["id"]).out
     assert [message["message"] for message in bob.inbox()] == ["one", "two"]
 
 
@@ -50,9 +50,9 @@ def test_redirected_to_the_orchestrator(person: Shell) -> None:
     alice, bob = person.session("alice"), person.session("bob")
     question = bob.send(alice, "What now?")
     end(bob)
-    told = alice.done("send", "-t", "bob", "-m", "It is red.", "--on-ended", "redirect").out
-    assert f"to {boss.session_id}" in told
-    assert f"because {bob.session_id} had ended" in told
+    output = alice.done("send", "-t", "bob", "-m", "It is red.", "--on-ended", "redirect").out
+    assert f"to {boss.session_id}" in output
+    assert f"because {bob.session_id} had ended" in output
     alice.done("message", "reply", question, "-m", "Stop.", "--on-ended", "redirect")
     shown = boss.done("inbox").out
     assert shown.count(f"for bob (worker, {bob.session_id}), who had ended") == 2
@@ -150,9 +150,9 @@ def test_what_can_not_be_retried(person: Shell) -> None:
     assert bob.run("message", "retry", sent, "--json").error()["code"] == "FORBIDDEN"
     bob.done("message", "delete", sent)
     gone = alice.run("message", "retry", sent, "--json").error()
-    assert (gone["code"], "send it anew" in gone["hint"]) == ("MESSAGE_NOT_FOUND", True)
-    nobody = person.run("message", "retry", sent, "--json").error()
-    assert (nobody["code"], "MAESTRO_SESSION_ID=SENDER" in nobody["hint"]) == ("NO_SESSION", True)
+    assert (gone["code"], "send a new message with" in gone["hint"]) == ("MESSAGE_NOT_FOUND", True)
+    anonymous = person.run("message", "retry", sent, "--json").error()
+    assert (anonymous["code"], "MAESTRO_SESSION_ID=SENDER" in anonymous["hint"]) == ("NO_SESSION", True)
 
 
 def test_a_refused_entry_of_the_outbox(person: Shell) -> None:

@@ -83,8 +83,8 @@ def test_any_text(alice: Shell, bob: Shell, text: str) -> None:
     assert [message["message"] for message in bob.inbox()] == ([text] * 2 if ran.code == 0 else [])
 
 
-def test_refusals_are_told_alike(person: Shell, alice: Shell, bob: Shell) -> None:
-    assert both(alice, "send", "--to", "nobody", "--message", "x").code == exit_codes.NOT_FOUND
+def test_refusals_are_reported_alike(person: Shell, alice: Shell, bob: Shell) -> None:
+    assert both(alice, "send", "--to", "absent", "--message", "x").code == exit_codes.NOT_FOUND
     assert both(alice.like(MAESTRO_SESSION_TOKEN="wrong"), "inbox", "-q").code == exit_codes.REFUSED
     assert both(alice.like(MAESTRO_SESSION_TOKEN="wrong"), "send", "-t", "x", "-m", "x").code == exit_codes.REFUSED
     assert both(alice.like(MAESTRO_SESSION_ID="unknown"), "send", "-t", "x", "-m", "x").code == exit_codes.REFUSED
@@ -131,7 +131,7 @@ def test_a_broker_that_does_not_answer_in_time(alice: Shell, bob: Shell) -> None
 
 
 class Peer:
-    """Somebody at the broker's place who says `words` to the first caller, and hangs up once it has heard back."""
+    """A listener in place of the broker. It sends `words` to the first client and closes after the reply."""
 
     def __init__(self, path: str, words: bytes) -> None:
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -195,7 +195,7 @@ class Held:
 
 
 def test_a_broker_that_dies_before_the_confirmation() -> None:
-    """By both ways the reader is told so, no other broker is started for it, and the mail comes again."""
+    """Both paths report it and start no other broker, and the mail is shown again."""
     with open_shell(MAESTRO_RATE_LIMIT="0") as person:
         alice = person.session(role="orchestrator")
         said = []
@@ -229,7 +229,7 @@ def test_another_broker_takes_the_confirmation() -> None:
 
 
 def test_a_broker_that_does_not_answer_the_confirmation_in_time(alice: Shell, bob: Shell) -> None:
-    """Whoever asked quickly asks again, as patiently as the usual way."""
+    """The fast path then asks again, as patiently as the usual path."""
     sent = alice.send(bob, "x" * 9_000)
     held = Held(bob)
     os.kill(alice.broker_pid(), signal.SIGSTOP)

@@ -159,7 +159,7 @@ def test_main_is_cheap_to_import() -> None:
     assert loaded.stdout.split() == ["maestro_cli", "maestro_cli.main"]
 
 
-def test_a_fault_of_ours_is_told_once_and_kept(tmp_path: pytest.TempPathFactory) -> None:
+def test_a_fault_of_ours_is_reported_once_and_kept(tmp_path: pytest.TempPathFactory) -> None:
     """The traceback goes to a file, so that an agent's context is spared; the message says which."""
     broken = (
         "import sys, maestro_cli.commands.status as status\n"

@@ -251,7 +251,7 @@ def test_watch_whose_reader_went_does_not_confirm(alice: Shell, bob: Shell) -> N
     first = alice.send(bob, "first")
     with os.fdopen(reading, "rb") as pipe:
         assert json.loads(pipe.readline())["id"] == first
-    # It notices by itself that nobody reads any more, before a message has to be spent on it.
+    # It notices the closed pipe by itself. Otherwise the next message would be confirmed and lost.
     assert process.wait(20) == exit_codes.PIPE_CLOSED
     second = alice.send(bob, "second")
     assert alice.state(second) == "pending"

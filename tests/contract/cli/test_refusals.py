@@ -26,7 +26,7 @@ def person(shared_person: Shell) -> Shell:
 
 
 def refused(ran: Ran, code: str, exit_code: int) -> dict[str, object]:
-    """The error, told in both places, with a next step."""
+    """The error, which is printed in both places, with a next step."""
     assert ran.code == exit_code, ran
     error = ran.error()
     assert error["code"] == code
@@ -43,7 +43,7 @@ def send(sender: Shell, to: str, *arguments: str | bytes, environ: dict[str, str
 
 
 def test_an_unknown_receiver(alice: Shell) -> None:
-    refused(send(alice, "sess_nobody"), "RECEIVER_NOT_FOUND", exit_codes.NOT_FOUND)
+    refused(send(alice, "sess_absent"), "RECEIVER_NOT_FOUND", exit_codes.NOT_FOUND)
 
 
 def test_an_ended_receiver(alice: Shell, bob: Shell) -> None:
@@ -215,13 +215,13 @@ def test_other_peoples_mail(person: Shell, alice: Shell, bob: Shell) -> None:
 
 @pytest.mark.parametrize("command", [["message", "show"], ["message", "read"], ["message", "delete"]])
 def test_a_message_that_is_not_there(alice: Shell, command: list[str]) -> None:
-    ran = alice.run(*command, "msg_nobody")
+    ran = alice.run(*command, "msg_absent")
     assert ran.code == exit_codes.NOT_FOUND
     assert ran.err.startswith("maestro: ")
 
 
 def test_a_session_that_is_not_there(alice: Shell) -> None:
-    refused(alice.run("session", "show", "sess_nobody", "--json"), "SESSION_NOT_FOUND", exit_codes.NOT_FOUND)
+    refused(alice.run("session", "show", "sess_absent", "--json"), "SESSION_NOT_FOUND", exit_codes.NOT_FOUND)
 
 
 def test_a_cursor_ahead_of_time(alice: Shell) -> None:

@@ -152,10 +152,10 @@ def test_waiting_in_vain(alice: Shell, bob: Shell) -> None:
     assert plain.code == exit_codes.TIMED_OUT
     assert plain.out.startswith("Sent msg_")
     assert plain.err.startswith("maestro: ")
-    told = alice.run(*arguments, "--json")
-    assert told.code == exit_codes.TIMED_OUT
-    assert (told.json()["status"], told.error()["code"]) == ("accepted", "TIMEOUT")
-    assert [message["id"] for message in bob.inbox()][1] == told.json()["id"]
+    ran = alice.run(*arguments, "--json")
+    assert ran.code == exit_codes.TIMED_OUT
+    assert (ran.json()["status"], ran.error()["code"]) == ("accepted", "TIMEOUT")
+    assert [message["id"] for message in bob.inbox()][1] == ran.json()["id"]
 
 
 def test_queued_when_no_broker_may_be_started() -> None:

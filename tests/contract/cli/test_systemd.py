@@ -1,4 +1,4 @@
-"""The service: units that systemd can read, sockets that somebody else holds, and a client that comes first."""
+"""The service: its units are readable for systemd, and a client's first connection starts the broker."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Systemd:
-    """Plays systemd for one post office: holds the two sockets, and starts a broker when somebody connects."""
+    """A stand-in for systemd: it holds the two sockets of one post office, and starts a broker at a connection."""
 
     def __init__(self, office: PostOffice) -> None:
         self._office = office
@@ -65,7 +65,7 @@ class Systemd:
 
     def wake(self) -> None:
         """Wait for the first who connects, and start a broker for it; until it says READY."""
-        assert select.select(self._sockets, [], [], 20)[0], "nobody connected"
+        assert select.select(self._sockets, [], [], 20)[0], "no client connected"
         first, second = (listener.fileno() for listener in self._sockets)
         # $$ stays the process's number over exec, and is what LISTEN_PID must be.
         script = f'exec 3<&{first} 4<&{second}; LISTEN_PID=$$ exec "$@"'
@@ -92,12 +92,12 @@ class Systemd:
         self._broker = None
 
 
-def test_whoever_connects_first_is_answered(post_office: PostOffice) -> None:
+def test_the_first_client_is_answered(post_office: PostOffice) -> None:
     with Systemd(post_office) as systemd:
         statuses: list[int] = []
 
         def work() -> None:
-            # As every client does; nobody may start a second broker beside the service.
+            # As every client does. No client may start a second broker beside the service.
             endpoints = ensure(post_office.data, post_office.environ, autostart=True)
             with Client(endpoints.router, timeout_s=20.0) as operator:
                 operator.start_session("ann", role="orchestrator")
@@ -166,8 +166,8 @@ def test_what_is_passed_is_looked_at() -> None:
 def test_a_manager_that_does_not_listen_is_no_fault(tmp_path: Path) -> None:
     socket_activation.notify({}, "READY=1")
     socket_activation.notify({"NOTIFY_SOCKET": "relative"}, "READY=1")
-    socket_activation.notify({"NOTIFY_SOCKET": str(tmp_path / "nobody")}, "READY=1")
-    socket_activation.notify({"NOTIFY_SOCKET": "@nobody-at-all"}, "READY=1")
+    socket_activation.notify({"NOTIFY_SOCKET": str(tmp_path / "absent")}, "READY=1")
+    socket_activation.notify({"NOTIFY_SOCKET": "@absent-socket"}, "READY=1")
 
 
 def parsed(text: str) -> configparser.RawConfigParser:
@@ -198,9 +198,9 @@ def test_the_units(tmp_path: Path) -> None:
     usual = systemd_units.systemd(paths.data_dir({"HOME": str(tmp_path)}), {"HOME": str(tmp_path)}, http=False)
     assert usual.start == "maestro.socket"
     [plist] = systemd_units.launchd(data, environ).files.values()
-    told = plistlib.loads(plist.encode())
-    assert told["ProgramArguments"][-2:] == [data, "--foreground"]
-    assert told["KeepAlive"] == {"SuccessfulExit": False}
+    job = plistlib.loads(plist.encode())
+    assert job["ProgramArguments"][-2:] == [data, "--foreground"]
+    assert job["KeepAlive"] == {"SuccessfulExit": False}
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
@@ -228,8 +228,8 @@ def test_the_commands(tmp_path: Path) -> None:
         assert installed.out.count("Wrote ") == 2
         assert "systemctl --user" in installed.out + installed.err
         person.done("service", "install")
-        told = person.done("service", "status", "--json").json()
-        assert told["installed"]
+        status = person.done("service", "status", "--json").json()
+        assert status["installed"]
         unit = next(line for line in installed.out.splitlines() if line.endswith(".service."))[6:-1]
         with open(unit, "a", encoding="utf-8") as file:
             file.write("# mine\n")

@@ -23,7 +23,7 @@ def shell_environ() -> dict[str, str]:
 def test_filters_in_words(shell: Shell) -> None:
     alice = shell.session("alice")
     ids = [alice.send(alice, f"text {number}") for number in range(9)]
-    alice.run("send", "--to", "nobody", "--message", "x")
+    alice.run("send", "--to", "absent", "--message", "x")
     with alice.client() as client:
         client.confirm(ids[:1], "read")
 
@@ -63,7 +63,7 @@ def test_following_over_a_restart_misses_nothing(shell: Shell) -> None:
     assert [json.loads(line)["id"] for line in lines.all()][:3] == [first, second, third]
 
 
-def test_following_ends_when_nobody_reads(shell: Shell) -> None:
+def test_following_ends_when_its_pipe_is_closed(shell: Shell) -> None:
     alice = shell.session("alice")
     first = alice.send(alice, "one")
     process = shell.start("timeline", "--follow")

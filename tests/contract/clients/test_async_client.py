@@ -80,7 +80,7 @@ def test_each_call_may_speak_for_another(open_office: PostOffice) -> None:
 
 
 def test_a_cancelled_call_harms_no_other(open_office: PostOffice) -> None:
-    """Its answer is nobody's; every other call gets its own."""
+    """The client drops the answer to a cancelled call; every other call gets its own answer."""
 
     async def main() -> None:
         async with AsyncClient(open_office.router(), ANN) as client:
@@ -157,7 +157,7 @@ def test_more_than_a_socket_takes(open_office: PostOffice) -> None:
             tasks = [asyncio.create_task(client.send_many(batch)) for batch in batches]
             began_s = time.process_time()
             assert await code_of(client.call("hello", {}, timeout_s=0.5)) == "TIMEOUT"
-            assert time.process_time() - began_s < 0.25, "nobody spins meanwhile"
+            assert time.process_time() - began_s < 0.25, "no loop spins meanwhile"
             open_office.resume()
             for batch, results in zip(batches, await asyncio.gather(*tasks), strict=True):
                 assert [result["id"] for result in results] == [item["id"] for item in batch]
@@ -167,7 +167,7 @@ def test_more_than_a_socket_takes(open_office: PostOffice) -> None:
 
 
 def test_a_peer_that_speaks_otherwise(post_office: PostOffice) -> None:
-    """Told at once, not after the whole timeout."""
+    """The call fails at once, not after the whole timeout."""
     address = os.path.join(post_office.root, "other.sock")
     os.makedirs(post_office.root, exist_ok=True)
 
@@ -296,7 +296,7 @@ def test_closing_ends_what_waits(open_office: PostOffice) -> None:
 
 
 def test_another_event_loop_is_refused(open_office: PostOffice) -> None:
-    """Its answers would go to nobody."""
+    """A second event loop would never receive its answers."""
     client = AsyncClient(open_office.router())
     with asyncio.Runner() as first:
         first.run(client.hello())

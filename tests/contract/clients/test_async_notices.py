@@ -1,4 +1,4 @@
-"""Notices for many sessions on one socket: what is noticed, and that a gap is told."""
+"""Notices for many sessions on one socket: which events cause one, and that a gap is reported."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_sessions_come_and_go(open_office: PostOffice) -> None:
     asyncio.run(main())
 
 
-def test_a_lost_connection_is_told_and_the_gap_can_be_closed(open_office: PostOffice) -> None:
+def test_a_lost_connection_is_reported_and_the_gap_can_be_closed(open_office: PostOffice) -> None:
     """LOST, CONNECTED; and `events` has what happened in between."""
 
     async def main() -> None:
@@ -143,7 +143,7 @@ def test_a_broker_elsewhere(open_office: PostOffice) -> None:
     asyncio.run(main())
 
 
-def test_an_overflow_is_told_in_its_place(open_office: PostOffice) -> None:
+def test_an_overflow_is_reported_in_its_place(open_office: PostOffice) -> None:
     """The queue is bounded; what did not fit is one item, and what comes after it is noticed again."""
 
     async def main() -> None:

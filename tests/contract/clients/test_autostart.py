@@ -50,14 +50,14 @@ def in_place_of_the_broker(office: PostOffice, program: str) -> None:
 # --- finding ---------------------------------------------------------------------------------------------------
 
 
-def test_nobody_is_found_where_nobody_is(post_office: PostOffice) -> None:
-    """No directory, no file, no socket; and looking makes none."""
+def test_no_broker_is_found_where_none_runs(post_office: PostOffice) -> None:
+    """There is no directory, file or socket; and `find` makes none."""
     assert find(post_office.data) is None
     assert not os.path.exists(post_office.data)
 
 
 def test_a_running_broker_is_found_and_a_killed_one_is_not(post_office: PostOffice) -> None:
-    """Its files stay when it is killed; nobody listens."""
+    """The files of a killed broker stay, but nothing listens on its socket."""
     endpoints = post_office.start()
     assert find(post_office.data) == endpoints
     with Client(endpoints.router) as client:
@@ -80,8 +80,8 @@ def test_an_endpoints_file_that_is_none(post_office: PostOffice, text: str) -> N
     assert find(post_office.data) is None
 
 
-def test_addresses_at_which_nobody_listens(tmp_path: Path) -> None:
-    """Never an exception, never a wait."""
+def test_addresses_at_which_nothing_listens(tmp_path: Path) -> None:
+    """`listens` answers at once, without an exception."""
     (tmp_path / "file").write_text("")
     for path in ("", "/nonexistent", str(tmp_path), str(tmp_path / "file"), "x" * 300, "a\0b"):
         assert not listens(f"ipc://{path}")
@@ -116,7 +116,7 @@ def test_a_busy_listener_counts_as_there(tmp_path: Path) -> None:
 def test_a_missing_broker_is_started_detached(
     post_office: PostOffice, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """In a session of its own, nobody's child, with no agent's identity, and not in the caller's directory."""
+    """It has a session of its own, no parent here, no agent's identity, and not the caller's directory."""
     monkeypatch.chdir(tmp_path)
     post_office.environ |= {"MAESTRO_SESSION_ID": "ann", "MAESTRO_SESSION_TOKEN": "secret"}
     endpoints = start(post_office)
@@ -169,7 +169,7 @@ print(ensure(os.environ["MAESTRO_DATA_DIR"], os.environ, autostart=True, timeout
 
 
 def test_however_many_race_one_broker_starts(post_office: PostOffice) -> None:
-    """Processes that find nobody, all at once."""
+    """Many processes find no broker at the same time."""
     racers = [
         subprocess.Popen([sys.executable, "-c", RACER], env=post_office.environ, stdout=subprocess.PIPE, text=True)
         for _ in range(12)
@@ -231,7 +231,7 @@ def test_a_starter_that_hangs_is_not_waited_for_for_ever(post_office: PostOffice
     assert "another process" in error.message
 
 
-def test_a_data_directory_that_somebody_holds_without_serving(post_office: PostOffice) -> None:
+def test_a_data_directory_that_is_locked_and_not_served(post_office: PostOffice) -> None:
     """He may be about to serve; for a while he is waited for."""
     os.makedirs(post_office.data)
     fd = os.open(os.path.join(post_office.data, "broker.lock"), os.O_RDWR | os.O_CREAT, 0o600)
@@ -314,7 +314,7 @@ def test_another_data_format_arrives_typed(post_office: PostOffice) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "told"),
+    ("program", "expected"),
     [
         ("raise SystemExit('no such thing as luck')", "no such thing as luck"),
         ("", "ended before it served"),
@@ -323,17 +323,17 @@ def test_another_data_format_arrives_typed(post_office: PostOffice) -> None:
     ],
     ids=["dies", "ends", "garbled", "other words"],
 )
-def test_a_broker_that_ends_without_a_word(post_office: PostOffice, program: str, told: str) -> None:
-    """AUTOSTART_FAILED, with the last that it printed."""
+def test_a_broker_that_ends_before_it_serves(post_office: PostOffice, program: str, expected: str) -> None:
+    """The start fails with AUTOSTART_FAILED and the last line that the process printed."""
     in_place_of_the_broker(post_office, program)
     error = failure(post_office)
     assert error.code == "AUTOSTART_FAILED"
-    assert told in error.message
+    assert expected in error.message
     assert START_LOG in error.hint
 
 
 def test_a_broker_that_says_nothing(post_office: PostOffice) -> None:
-    """It is left to it, and told that it was started."""
+    """The client leaves the broker running, and the error says that it was started."""
     pid_file = os.path.join(post_office.root, "pid")
     in_place_of_the_broker(
         post_office,

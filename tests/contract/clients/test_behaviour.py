@@ -72,7 +72,7 @@ def test_a_letter(speak: Callable[..., Correspondent]) -> None:
 
 
 def test_the_mail_that_fits(speak: Callable[..., Correspondent]) -> None:
-    """By status, by type, after a number, so many."""
+    """`inbox` selects by status, by type and by number, and `limit` bounds the page."""
     ann, bob = speak("ann"), speak("bob")
     kinds = ["request", "notification", "request", "response"]
     ids = [ann.send("bob", kind, metadata={"type": kind})["id"] for kind in kinds]
@@ -101,7 +101,7 @@ def test_sends_that_are_refused(speak: Callable[..., Correspondent]) -> None:
     operator.start("cyd", project_id="elsewhere")
     operator.start("dan")
     operator.end("dan")
-    assert refused(lambda: ann.send("nobody", "x")).code == "RECEIVER_NOT_FOUND"
+    assert refused(lambda: ann.send("absent", "x")).code == "RECEIVER_NOT_FOUND"
     assert refused(lambda: ann.send("dan", "x")).code == "RECEIVER_ENDED"
     assert refused(lambda: ann.send("cyd", "x")).code == "ROLE_FORBIDDEN"
     assert refused(lambda: ann.send("bob", " ")).code == "EMPTY_MESSAGE"
@@ -114,7 +114,7 @@ def test_sends_that_are_refused(speak: Callable[..., Correspondent]) -> None:
 
 
 def test_an_ended_receiver(speak: Callable[..., Correspondent]) -> None:
-    """Its mail waits for it, or goes to its orchestrator, as the sender says; told in the message."""
+    """Its mail waits for it, or is sent to its orchestrator, as the sender chose. The message says which."""
     operator, ann = speak(), speak("ann")
     operator.start("boss", role="orchestrator")
     ann.send("bob", "before")
@@ -178,7 +178,7 @@ def test_the_life_of_a_session(speak: Callable[..., Correspondent]) -> None:
     assert refused(lambda: speak("eve", "wrong").send("bob", "x")).code == "TOKEN_MISMATCH"
     assert speak("eve", token).end("eve")["status"] == "completed"
     assert operator.find(project_id="p1", active=True) == []
-    assert refused(lambda: operator.get("nobody")).code == "SESSION_NOT_FOUND"
+    assert refused(lambda: operator.get("absent")).code == "SESSION_NOT_FOUND"
 
 
 # --- every command, by the Python clients ------------------------------------------------------------------------
@@ -288,7 +288,7 @@ def test_shutdown_names_the_process_to_wait_for(open_office: PostOffice, connect
 def test_many_messages_in_one_request_are_judged_one_by_one(open_office: PostOffice, connect: Connect) -> None:
     """In order; the refused one does not stop the others."""
     ann = connect("ann")
-    batch = [*outgoing(2), *outgoing(1, to="nobody"), *outgoing(1)]
+    batch = [*outgoing(2), *outgoing(1, to="absent"), *outgoing(1)]
     results = ann.send_many(batch)
     assert [result["status"] for result in results] == [201, 201, 404, 201]
     assert [result["id"] for result in results] == [item["id"] for item in batch]
@@ -349,8 +349,8 @@ def test_the_brokers_own_limit_counts(post_office: PostOffice, connect: Connect)
 # --- the broker goes and comes ---------------------------------------------------------------------------------
 
 
-def test_nobody_there_is_told_at_once(post_office: PostOffice, connect: Connect) -> None:
-    """Not after the whole timeout."""
+def test_a_missing_broker_is_reported_at_once(post_office: PostOffice, connect: Connect) -> None:
+    """The call does not wait for its whole timeout."""
     client = connect(timeout_s=30.0)
     began_s = time.monotonic()
     error = refused(client.hello)
@@ -359,9 +359,7 @@ def test_nobody_there_is_told_at_once(post_office: PostOffice, connect: Connect)
     assert error.hint
 
 
-def test_a_broker_that_died_is_told_at_once_and_its_successor_found(
-    open_office: PostOffice, connect: Connect
-) -> None:
+def test_a_dead_broker_is_reported_at_once_and_its_successor_found(open_office: PostOffice, connect: Connect) -> None:
     """By the same client."""
     client = connect(timeout_s=30.0)
     epoch = client.hello()["epoch"]
@@ -465,7 +463,7 @@ def test_results_that_are_not_as_many_as_the_messages(post_office: PostOffice, c
 @pytest.mark.parametrize(("in_flight", "batch"), [(1, 4), (8, 3), (16, 16), (300, 256)])
 def test_a_pipeline_of_batches(open_office: PostOffice, connect: Connect, in_flight: int, batch: int) -> None:
     ann = connect("ann")
-    sent = [*outgoing(40), *outgoing(1, to="nobody"), *outgoing(9)]
+    sent = [*outgoing(40), *outgoing(1, to="absent"), *outgoing(9)]
     results = list(ann.pipeline(sent, in_flight=in_flight, batch=batch))
     assert [result["id"] for result in results] == [message["id"] for message in sent]
     assert [result["status"] for result in results] == [201] * 40 + [404] + [201] * 9
@@ -477,7 +475,7 @@ def test_a_pipeline_of_batches(open_office: PostOffice, connect: Connect, in_fli
 def test_a_pipeline_leaves_refusals_in_the_results(open_office: PostOffice, connect: Connect) -> None:
     """Also those of a whole request."""
     ann = connect("ann")
-    results = {result["id"]: result for result in ann.pipeline([*outgoing(2), *outgoing(1, to="nobody")])}
+    results = {result["id"]: result for result in ann.pipeline([*outgoing(2), *outgoing(1, to="absent")])}
     assert sorted(result["status"] for result in results.values()) == [201, 201, 404]
     stranger = connect("stranger")
     batch = outgoing(3)

@@ -70,10 +70,10 @@ def test_without_a_broker_it_is_queued_at_once_and_sent_when_one_runs(open_offic
     assert again.result["status"] == 200
 
 
-def test_refusals_are_told_and_not_queued(open_office: PostOffice) -> None:
+def test_refusals_are_reported_and_not_queued(open_office: PostOffice) -> None:
     """Trying again would not help."""
     for item, code in (
-        (outgoing(to="nobody"), "RECEIVER_NOT_FOUND"),
+        (outgoing(to="absent"), "RECEIVER_NOT_FOUND"),
         (outgoing(text="\x07"), "EMPTY_MESSAGE"),
         (outgoing(text="x" * 10_001), "TEXT_TOO_LONG"),
         (outgoing(message_id="a/b"), "INVALID_ID"),
@@ -88,7 +88,7 @@ def test_refusals_are_told_and_not_queued(open_office: PostOffice) -> None:
 @pytest.mark.parametrize(
     ("setting", "code"), [({"rate_limit": 1}, "RATE_LIMITED"), ({"pending_max": 1}, "MAILBOX_FULL")]
 )
-def test_limits_are_told_at_once(post_office: PostOffice, setting: dict[str, int], code: str) -> None:
+def test_limits_are_reported_at_once(post_office: PostOffice, setting: dict[str, int], code: str) -> None:
     """With when to come again; it is for the sender to decide."""
     post_office.start(**setting)
     post_office.sessions("ann", "bob")
@@ -102,8 +102,8 @@ def test_limits_are_told_at_once(post_office: PostOffice, setting: dict[str, int
     assert entries(post_office.data) == []
 
 
-def test_what_will_never_run_here_is_told(post_office: PostOffice) -> None:
-    """A queue that nobody could ever drain would be a lie."""
+def test_a_send_that_no_broker_can_ever_take_fails(post_office: PostOffice) -> None:
+    """An entry that no broker could ever drain must not be queued: `queued` would be a false promise."""
     post_office.environ["MAESTRO_RUNTIME_DIR"] = "/tmp/" + "x" * 100
     with pytest.raises(MaestroError) as raised:
         send(post_office, outgoing())

@@ -34,7 +34,7 @@ def failure(office: PostOffice, message_id: str, status: str, timeout_s: float =
 
 
 class Waiting:
-    """Somebody who waits, in a thread."""
+    """A thread that waits for a receipt."""
 
     def __init__(self, office: PostOffice, message_id: str, status: str, caller: Caller = ANN) -> None:
         self.message: MessageDoc | None = None
@@ -50,7 +50,7 @@ class Waiting:
             self.error = error
 
     def is_waiting(self, for_s: float) -> bool:
-        """Whether it goes on for so long."""
+        """Whether the wait still goes on after `for_s`."""
         self._thread.join(for_s)
         return self._thread.is_alive()
 
@@ -62,7 +62,7 @@ class Waiting:
         return self.message
 
 
-def test_what_is_so_already_is_told_at_once(open_office: PostOffice) -> None:
+def test_a_status_that_is_reached_already_is_returned_at_once(open_office: PostOffice) -> None:
     """A read message is a delivered one."""
     sent = open_office.client("ann").send("bob", "hello")
     open_office.client("bob").confirm([sent["id"]], "read")
@@ -110,7 +110,7 @@ def test_too_late(open_office: PostOffice) -> None:
 
 
 def test_what_will_never_come(open_office: PostOffice) -> None:
-    """Unknown, somebody else's, not to be waited for."""
+    """The message is unknown, or another session's, or the status is none that one can wait for."""
     open_office.sessions("cyd")
     sent = open_office.client("ann").send("bob", "hello")
     assert failure(open_office, "m0", "delivered").code == "MESSAGE_NOT_FOUND"
@@ -121,7 +121,7 @@ def test_what_will_never_come(open_office: PostOffice) -> None:
 
 
 def test_a_message_that_expires(open_office: PostOffice) -> None:
-    """Told when it does."""
+    """The wait fails when the message expires."""
     sent = open_office.client("ann").send("bob", "hello", ttl_ms=300)
     error = failure(open_office, sent["id"], "delivered")
     assert error.code == "STATUS_CONFLICT"
@@ -129,7 +129,7 @@ def test_a_message_that_expires(open_office: PostOffice) -> None:
 
 
 def test_a_message_that_is_deleted_unread(open_office: PostOffice) -> None:
-    """Told as such, not as unknown."""
+    """The error says that the message was deleted, not that it is unknown."""
     sent = open_office.client("ann").send("bob", "hello")
     waiting = Waiting(open_office, sent["id"], "read")
     assert waiting.is_waiting(0.3)

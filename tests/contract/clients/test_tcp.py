@@ -100,7 +100,7 @@ def test_an_operators_key_may_what_a_person_may(post_office: PostOffice, door: s
         assert "desk" in stats["tcp"]["keys"]
 
 
-def test_a_wrong_key_is_told_at_once(post_office: PostOffice, door: str) -> None:
+def test_a_wrong_key_is_reported_at_once(post_office: PostOffice, door: str) -> None:
     key = make_key(post_office, "laptop", any_session=True)
     good = key_files.read_client_key(key)
     stranger = os.path.join(post_office.root, "stranger.key")
@@ -117,7 +117,7 @@ def test_a_wrong_key_is_told_at_once(post_office: PostOffice, door: str) -> None
         eventually(lambda: operator.stats()["tcp"]["refusedHandshakes"] >= 1, "the refusal is counted")
 
 
-def test_a_wrong_key_is_told_at_once_to_asyncio(post_office: PostOffice, door: str) -> None:
+def test_a_wrong_key_is_reported_at_once_to_asyncio(post_office: PostOffice, door: str) -> None:
     key = make_key(post_office, "laptop", any_session=True)
     stranger = os.path.join(post_office.root, "stranger.key")
     key_files.write_client_key(stranger, key_files.read_client_key(key)._replace(pair=new_pair()))
@@ -130,7 +130,7 @@ def test_a_wrong_key_is_told_at_once_to_asyncio(post_office: PostOffice, door: s
     assert code_of(lambda: asyncio.run(ask(stranger))) == "KEY_REFUSED"
 
 
-def test_nobody_there_is_told_soon(post_office: PostOffice) -> None:
+def test_a_missing_broker_is_reported_soon(post_office: PostOffice) -> None:
     address = open_door(post_office)
     key = make_key(post_office, "laptop", any_session=True)
     with Client(f"{address}#{key}", ANN, timeout_s=600) as far:
@@ -142,11 +142,11 @@ def test_nobody_there_is_told_soon(post_office: PostOffice) -> None:
 def test_a_revoked_key_is_cut_off(post_office: PostOffice, door: str) -> None:
     doomed = make_key(post_office, "doomed", sessions=("ann",))
     kept = make_key(post_office, "kept", sessions=("bob",))
-    told: list[str] = []
+    states: list[str] = []
     bobs = far_environ(post_office, door, kept)
     with (
         Client(f"{door}#{doomed}", ANN) as far,
-        Watcher("", bobs, BOB, on_state=told.append) as bob_hears,
+        Watcher("", bobs, BOB, on_state=states.append) as bob_hears,
         post_office.client() as operator,
     ):
         far.send("bob", "one")
@@ -158,7 +158,7 @@ def test_a_revoked_key_is_cut_off(post_office: PostOffice, door: str) -> None:
         eventually(lambda: operator.session("ann").get("watching") is True, "ann is watched")
         revoke(post_office, "doomed")
         assert code_of(far.inbox) == "KEY_REVOKED"
-        eventually(lambda: "watching" not in operator.session("ann"), "nobody hears of ann")
+        eventually(lambda: "watching" not in operator.session("ann"), "no client watches ann")
         operator.send("ann", "not for the doomed", caller=BOB)
         operator.send("bob", "two", caller=ANN)
         second = bob_hears.next_message(20)
@@ -178,21 +178,21 @@ def _notices(address: str) -> str:
 
 def test_a_watcher_that_is_revoked_ends_with_that(post_office: PostOffice, door: str) -> None:
     key = make_key(post_office, "laptop", sessions=("ann",))
-    told: list[str] = []
-    watcher = Watcher("", far_environ(post_office, door, key), ANN, on_state=told.append)
+    states: list[str] = []
+    watcher = Watcher("", far_environ(post_office, door, key), ANN, on_state=states.append)
     assert watcher.next_message(0.5) is None
     revoke(post_office, "laptop")
     assert code_of(lambda: watcher.next_message(60)) in ("KEY_REFUSED", "KEY_REVOKED")
     with contextlib.suppress(MaestroError):
         watcher.close()
-    assert told.count("connected") == 1, told
+    assert states.count("connected") == 1, states
 
 
 def test_foreign_topics_stay_silent(post_office: PostOffice, door: str) -> None:
     key = make_key(post_office, "laptop", sessions=("ann",))
     mine, foreign = (Notices(f"{_notices(door)}#{key}", session) for session in ("ann", "bob"))
     # Everything, and the beginning of an id: neither is one session's topic.
-    for topic in (b"", b"an", b"bob|message.accepted", b"nobody|"):
+    for topic in (b"", b"an", b"bob|message.accepted", b"absent|"):
         foreign.socket.setsockopt(zmq.SUBSCRIBE, topic)
     try:
         assert mine.socket.poll(10_000)
@@ -205,13 +205,13 @@ def test_foreign_topics_stay_silent(post_office: PostOffice, door: str) -> None:
         with post_office.client() as operator:
             eventually(lambda: operator.stats()["tcp"]["connected"] <= 1, "the foreign one is gone")
             operator.send("bob", "more", caller=ANN)
-            eventually(lambda: bool(mine.drain()), "and took nobody's notices with it")
+            eventually(lambda: bool(mine.drain()), "and other subscribers still get their notices")
     finally:
         mine.close()
         foreign.close()
 
 
-def test_without_curve_nobody_gets_in(post_office: PostOffice, door: str) -> None:
+def test_without_curve_no_client_is_let_in(post_office: PostOffice, door: str) -> None:
     context = zmq.Context()
     plain = context.socket(zmq.DEALER)
     plain.setsockopt(zmq.LINGER, 0)
@@ -300,7 +300,7 @@ def test_a_client_on_another_machine_drains_its_own_outbox(post_office: PostOffi
     data = environ["MAESTRO_DATA_DIR"]
     paths = [
         outbox_files.queue(data, ANN, {"id": f"msg_{number}", "to": to, "message": str(number)}, 1)
-        for number, to in enumerate(("bob", "nobody", "bob"))
+        for number, to in enumerate(("bob", "absent", "bob"))
     ]
     assert code_of(lambda: _asked(data, environ)) == "BROKER_UNREACHABLE"
     post_office.start()
@@ -376,7 +376,7 @@ def test_the_command_line_here_and_there(post_office: PostOffice) -> None:
     wide = run(carl, "inbox")
     assert (wide.returncode, "chmod 600" in wide.stderr) == (2, True)
     os.chmod(path, 0o600)
-    assert run(here, "keys", "revoke", "nobody").returncode == 3
+    assert run(here, "keys", "revoke", "absent").returncode == 3
     assert run(here, "keys", "revoke", "laptop").returncode == 0
     revoked = run(carl, "inbox", "--json")
     assert revoked.returncode == 4
@@ -405,7 +405,7 @@ def test_without_curve_it_does_not_start(post_office: PostOffice) -> None:
     assert code_of(post_office.start) == "CURVE_MISSING"
 
 
-def test_a_key_that_can_not_be_read_lets_nobody_in(post_office: PostOffice, door: str) -> None:
+def test_while_a_key_file_is_unreadable_no_client_is_let_in(post_office: PostOffice, door: str) -> None:
     key = make_key(post_office, "laptop", any_session=True)
     with Client(f"{door}#{key}", ANN) as far, post_office.client() as operator:
         far.inbox()

@@ -388,8 +388,8 @@ def test_it_waits_for_a_broker_that_died(open_office: PostOffice) -> None:
         assert states[3:] == ["connected", "caught up"]
 
 
-def test_a_restart_that_nobody_notices_costs_nothing(open_office: PostOffice) -> None:
-    """The broker goes and comes while the consumer is busy with a message."""
+def test_an_unnoticed_restart_costs_nothing(open_office: PostOffice) -> None:
+    """The broker stops and starts while the consumer is busy with a message."""
     first = send(open_office, "one")
     with watching(open_office) as watcher:
         assert take(watcher, 1) == ["one"]
@@ -402,7 +402,7 @@ def test_a_restart_that_nobody_notices_costs_nothing(open_office: PostOffice) ->
 
 
 def test_confirmations_wait_for_the_broker(open_office: PostOffice) -> None:
-    """What was shown while it was away is confirmed when it is back, and shown by nobody else."""
+    """Messages shown while no broker ran are confirmed once it is back, and no other reader shows them."""
     ids = send(open_office, *"abcde")
     with watching(open_office) as watcher:
         assert take(watcher, 2) == ["a", "b"]
@@ -544,20 +544,20 @@ def failure(office: PostOffice, caller: Caller, **options: Any) -> MaestroError:
     return raised.value
 
 
-def test_who_may_not_watch_is_told(open_office: PostOffice) -> None:
-    """Typed, at the start or at the first look."""
+def test_a_caller_that_may_not_watch_is_refused(open_office: PostOffice) -> None:
+    """A typed error comes at the start or with the first request."""
     open_office.session("cyd", token="secret")
     assert failure(open_office, Caller()).code == "NO_SESSION"
-    assert failure(open_office, Caller("nobody")).code == "UNKNOWN_SESSION"
+    assert failure(open_office, Caller("absent")).code == "UNKNOWN_SESSION"
     assert failure(open_office, Caller("cyd")).code == "TOKEN_REQUIRED"
     assert failure(open_office, Caller("cyd", "wrong")).code == "TOKEN_MISMATCH"
     assert failure(open_office, Caller("ann"), session="bob").code == "FORBIDDEN"
-    assert failure(open_office, Caller(), session="nobody").code == "SESSION_NOT_FOUND"
+    assert failure(open_office, Caller(), session="absent").code == "SESSION_NOT_FOUND"
     assert failure(open_office, Caller("bob"), lease_ms=10**9).code == "INVALID"
 
 
 def test_a_confirmation_that_is_refused_for_good(open_office: PostOffice) -> None:
-    """Is told when the consumer comes back, and when it closes; its own error is not hidden by it."""
+    """It is raised when the consumer asks for the next message and when it closes, but never hides its own error."""
     send(open_office, "one")
     watcher = Watcher(open_office.data, open_office.environ, Caller("bob"), via="x" * 65)
     take(watcher, 1)
@@ -571,7 +571,7 @@ def test_a_confirmation_that_is_refused_for_good(open_office: PostOffice) -> Non
 
 
 def test_a_refused_confirmation_costs_no_message(open_office: PostOffice) -> None:
-    """It is told between two messages, never instead of one."""
+    """The refusal is raised between two messages, never instead of one."""
     count = 600
     send(open_office, *map(str, range(count)))
     texts: list[str] = []
@@ -606,8 +606,8 @@ def test_a_name_will_do_for_a_session(open_office: PostOffice) -> None:
         assert take(watcher, 1) == ["one"]
 
 
-def test_where_nobody_may_start_a_broker(post_office: PostOffice) -> None:
-    """The first connection fails, typed."""
+def test_without_autostart_no_broker_is_started(post_office: PostOffice) -> None:
+    """The first connection fails with a typed error."""
     post_office.environ["MAESTRO_AUTOSTART"] = "0"
     assert failure(post_office, Caller("bob")).code == "BROKER_UNREACHABLE"
 

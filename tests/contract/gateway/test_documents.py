@@ -226,7 +226,7 @@ def test_the_numbers_of_broker_and_gateway(open_office: PostOffice, gateway: Gat
     who = {"X-Session-ID": "ann"}
     for text in ("a", "b"):
         gateway.ask("POST", "/api/sessions/bob/messages", {"message": text, "id": text}, headers=who)
-    gateway.ask("POST", "/api/sessions/nobody/messages", {"message": "x"}, headers=who)
+    gateway.ask("POST", "/api/sessions/absent/messages", {"message": "x"}, headers=who)
     gateway.ask("PATCH", "/api/messages/a", {"status": "read"})
     for path in ("/nothing", "/nothing/else"):
         gateway.ask("GET", path)

@@ -261,7 +261,7 @@ def test_a_text_for_a_receiver_with_a_token_is_not_shown_to_the_operator(
 
 @pytest.mark.parametrize(
     ("session", "token", "code"),
-    [("nobody", None, "UNKNOWN_SESSION"), ("safe", "wrong", "TOKEN_MISMATCH")],
+    [("absent", None, "UNKNOWN_SESSION"), ("safe", "wrong", "TOKEN_MISMATCH")],
 )
 @pytest.mark.parametrize("is_in_url", [False, True])
 def test_a_false_identity_is_refused(
@@ -439,7 +439,7 @@ def test_a_stream_is_refused_as_json(open_office: PostOffice, gateway: Gateway) 
         answer = httpx.get(gateway.url + STREAM.format(session) + query, headers=headers)
         return answer.status_code, answer.json()["code"]
 
-    assert refused("nobody") == (401, "UNKNOWN_SESSION")
+    assert refused("absent") == (401, "UNKNOWN_SESSION")
     assert refused("safe") == (401, "TOKEN_REQUIRED")
     assert refused("safe", Authorization="Bearer wrong") == (401, "TOKEN_MISMATCH")
     assert refused("bob", **{"X-Session-ID": "ann"}) == (403, "FORBIDDEN")

@@ -284,7 +284,7 @@ def test_a_trailer_is_no_header(gateway: Gateway) -> None:
     """RFC 9110 section 6.5.1: a trailer must not become part of the head."""
     size = b"%x\r\n" % len(SESSION)
     top = head("/api/sessions", JSON, CHUNKED, method="POST") + size + SESSION
-    assert ask(gateway, top + b"\r\n0\r\nHost: rebound.example\r\nX-Session-ID: nobody\r\n\r\n").status == 201
+    assert ask(gateway, top + b"\r\n0\r\nHost: rebound.example\r\nX-Session-ID: absent\r\n\r\n").status == 201
 
 
 @pytest.mark.parametrize("junk", [b"5;" + b"x" * 200_000, b"0\r\nX: " + b"x" * 200_000])
@@ -630,7 +630,7 @@ EVE = (b"X-Session-ID: eve", b"Authorization: Bearer a secret")
         ((b"X-Session-ID: eve", b"Authorization: Bearer another"), "TOKEN_MISMATCH"),
         ((b"X-Session-ID: ann",), "TOKEN_REQUIRED"),
         ((b"X-Session-ID: ann", b"Authorization: Bearer anything"), "TOKEN_REQUIRED"),
-        ((b"X-Session-ID: nobody", b"Authorization: Bearer anything"), "UNKNOWN_SESSION"),
+        ((b"X-Session-ID: absent", b"Authorization: Bearer anything"), "UNKNOWN_SESSION"),
     ],
 )
 def test_beyond_this_machine_every_call_needs_a_token(

@@ -74,7 +74,7 @@ def test_mail_and_its_reading(gateway: Gateway) -> None:
     assert gateway.ask("GET", "/api/sessions/bob/mail").json == []
     assert gateway.ask("GET", "/api/v1/sessions/cyd/mail").json == []
     assert gateway.ask("GET", "/api/sessions/cyd-name/mail").json == [], "by its name"
-    assert gateway.ask("GET", "/api/sessions/nobody/mail").status == 404
+    assert gateway.ask("GET", "/api/sessions/absent/mail").status == 404
 
 
 def test_more_mail_than_one_confirmation_takes(open_office: PostOffice, gateway: Gateway) -> None:

@@ -156,7 +156,7 @@ def test_senders_that_may_not(open_office: PostOffice, gateway: Gateway) -> None
     assert answer.headers["www-authenticate"] == "Bearer"
     refused(send(gateway, sender="stranger"), 401, "UNKNOWN_SESSION")
     refused(send(gateway, sender="old"), 401, "SESSION_ENDED")
-    refused(send(gateway, to="nobody"), 404, "RECEIVER_NOT_FOUND")
+    refused(send(gateway, to="absent"), 404, "RECEIVER_NOT_FOUND")
     refused(send(gateway, to="old"), 409, "RECEIVER_ENDED")
     refused(send(gateway, to="far"), 403, "ROLE_FORBIDDEN")
 
@@ -266,7 +266,7 @@ def test_mailboxes_by_name_and_mailboxes_that_there_are_not(gateway: Gateway) ->
     gateway.ask("POST", "/api/sessions", {"id": "dee", "name": "Dee Dee"})
     send(gateway, to="dee")
     assert gateway.ask("GET", "/api/sessions/Dee%20Dee/messages").json["count"] == 1
-    refused(gateway.ask("GET", "/api/sessions/nobody/messages"), 404, "SESSION_NOT_FOUND")
+    refused(gateway.ask("GET", "/api/sessions/absent/messages"), 404, "SESSION_NOT_FOUND")
 
 
 def test_threads(gateway: Gateway) -> None:
@@ -414,7 +414,7 @@ def test_sessions_that_cannot_be(open_office: PostOffice, gateway: Gateway) -> N
         ({"taskIds": ["t"] * 257}, "TOO_MANY"),
     ):
         refused(gateway.ask("POST", "/api/sessions", body), 400, code)
-    refused(gateway.ask("POST", "/api/sessions", {"parentSessionId": "nobody"}), 404, "SESSION_NOT_FOUND")
+    refused(gateway.ask("POST", "/api/sessions", {"parentSessionId": "absent"}), 404, "SESSION_NOT_FOUND")
     answer = gateway.ask("POST", "/api/sessions", {"role": "orchestrator"}, headers=speaking("ann"))
     refused(answer, 403, "ROLE_FORBIDDEN")
     refused(gateway.ask("POST", "/api/sessions", {"id": "bob"}, headers=speaking("ann")), 403, "FORBIDDEN")
@@ -443,7 +443,7 @@ def test_lists_of_sessions(open_office: PostOffice, gateway: Gateway) -> None:
     siblings = gateway.ask("GET", "/api/sessions/w1/siblings").json
     assert [session["id"] for session in siblings] == ["w2"]
     assert gateway.ask("GET", "/api/sessions/boss/siblings").json == []
-    refused(gateway.ask("GET", "/api/sessions/nobody/siblings"), 404, "SESSION_NOT_FOUND")
+    refused(gateway.ask("GET", "/api/sessions/absent/siblings"), 404, "SESSION_NOT_FOUND")
 
 
 def test_changing_a_session(open_office: PostOffice, gateway: Gateway) -> None:
@@ -460,7 +460,7 @@ def test_changing_a_session(open_office: PostOffice, gateway: Gateway) -> None:
     refused(gateway.ask("PATCH", path, {"status": "idle"}, headers=speaking("ann")), 403, "FORBIDDEN")
     refused(gateway.ask("PATCH", path, {"status": "asleep"}), 400, "INVALID")
     refused(gateway.ask("POST", f"{path}/timeline", {"type": "x", "message": " "}), 400, "EMPTY_MESSAGE")
-    refused(gateway.ask("PATCH", "/api/sessions/nobody", {}), 404, "SESSION_NOT_FOUND")
+    refused(gateway.ask("PATCH", "/api/sessions/absent", {}), 404, "SESSION_NOT_FOUND")
     ended = gateway.ask("PATCH", path, {"completedAt": 1}).json
     assert ended["status"] == "completed"
     assert ended["completedAt"] > 1

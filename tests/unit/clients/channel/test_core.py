@@ -59,11 +59,11 @@ def test_a_request_is_four_frames_and_its_answer_finds_it() -> None:
     assert len(core) == 1
 
 
-def test_an_answer_that_nobody_waits_for_is_dropped() -> None:
-    """The second answer to a repeated request, an unknown id, one that was given up: not even decoded."""
+def test_an_answer_to_no_waiting_request_is_dropped() -> None:
+    """A second answer, an answer with an unknown id, and one to a request that was given up are not even decoded."""
     core = ChannelCore(decode)
     request_id, _ = core.request("hello", b"", 0.0, 10.0)
-    assert received(core, reply(b"nobody", body=b"\xc1")) is None
+    assert received(core, reply(b"absent", body=b"\xc1")) is None
     assert received(core, reply(request_id)) is not None
     assert received(core, reply(request_id)) is None
     given_up, _ = core.request("hello", b"", 0.0, 10.0)
@@ -86,7 +86,7 @@ def test_an_answer_that_nobody_waits_for_is_dropped() -> None:
     ],
 )
 def test_what_is_no_reply_is_an_error_and_the_request_goes_on_waiting(frames: list[bytes], code: str) -> None:
-    """A peer that speaks something else is told apart from silence."""
+    """A peer that speaks another protocol causes an error, not a timeout."""
     core = ChannelCore(decode)
     request_id, _ = core.request("hello", b"", 0.0, 10.0)
     assert request_id == b"1"
@@ -139,8 +139,8 @@ def test_a_new_socket_gets_everything_that_waits() -> None:
     assert core.expired(2.0) == [late]
 
 
-def test_expiry_is_told_once() -> None:
-    """An expired request is forgotten, and its late answer is nobody's."""
+def test_expiry_is_reported_once() -> None:
+    """An expired request is forgotten, and its late answer is dropped."""
     core = ChannelCore(decode)
     request_id, _ = core.request("hello", b"", 5.0, 0.1)
     assert core.expired(5.05) == []

@@ -150,7 +150,7 @@ def test_what_can_not_be_retried(person: Shell) -> None:
     assert bob.run("message", "retry", sent, "--json").error()["code"] == "FORBIDDEN"
     bob.done("message", "delete", sent)
     gone = alice.run("message", "retry", sent, "--json").error()
-    assert (gone["code"], "send it anew" in gone["hint"]) == ("MESSAGE_NOT_FOUND", True)
+    assert (gone["code"], "maestro session send" in gone["hint"]) == ("MESSAGE_NOT_FOUND", True)
     nobody = person.run("message", "retry", sent, "--json").error()
     assert (nobody["code"], "MAESTRO_SESSION_ID=SENDER" in nobody["hint"]) == ("NO_SESSION", True)
 

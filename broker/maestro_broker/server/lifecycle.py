@@ -119,7 +119,7 @@ class Broker:
             sweeper=sweeper,
             disk=self._disk,
         )
-        # 5. The spool writer, which gets the journal's tail first. It begins after 7, since its files may take the
+        # 5. The spool writer, which gets the journal's tail first. It begins after 8, since its files may take the
         # space of the address file.
         self._writer = SpoolWriter(
             options.data,
@@ -211,7 +211,16 @@ class Broker:
         )
         while outbox.drain(self._loop.context()):
             self._pipeline.submit()
-        # 7. Bind, and only then write the address, so that a client that reads it can connect. First remove a stale
+        # 7. Signals before the address is written: a client that finds the address may stop the broker at once, and
+        # it must then stop in order. A SIGTERM during the steps above ends the process, which is safe at any point.
+        self._wake, self._wake_writer = socket.socketpair()
+        self._wake.setblocking(False)  # noqa: FBT003
+        self._wake_writer.setblocking(False)  # noqa: FBT003
+        signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        # 8. Bind, and only then write the address, so that a client that reads it can connect. First remove a stale
         # address file of a killed broker: it names our sockets, and another process.
         self._write_address(None)
         for listener in reversed(self._listeners):  # TCP first: its address is configured and may be in use
@@ -227,14 +236,6 @@ class Broker:
         }
         self._write_address(address)
         self._writer.start()
-        # 8. Signals last: a SIGTERM during the steps above ends the process, which is safe at any point.
-        self._wake, self._wake_writer = socket.socketpair()
-        self._wake.setblocking(False)  # noqa: FBT003
-        self._wake_writer.setblocking(False)  # noqa: FBT003
-        signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         gc_tuning.tune_for_serving()
         _log.info("broker %s serves %s (pid %d)", __version__, options.data, os.getpid())
 

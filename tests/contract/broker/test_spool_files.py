@@ -303,7 +303,7 @@ def test_the_commands(tmp_path: Path) -> None:
         ann, bob = person.session("ann", role="orchestrator"), person.session("bob")
         ann.done("send", "--to", bob.session_id, "--message", "hello")
         beside = person.done("spool", "verify")
-        assert "for a broker is at work here" in beside.out
+        assert "because a broker is running" in beside.out
         assert "is as it should be" in beside.out
         out = tmp_path / "mail.jsonl"
         person.done("spool", "export", "--out", str(out))

@@ -150,7 +150,7 @@ def test_what_can_not_be_retried(person: Shell) -> None:
     assert bob.run("message", "retry", sent, "--json").error()["code"] == "FORBIDDEN"
     bob.done("message", "delete", sent)
     gone = alice.run("message", "retry", sent, "--json").error()
-    assert (gone["code"], "send a new message with" in gone["hint"]) == ("MESSAGE_NOT_FOUND", True)
+    assert (gone["code"], "maestro session send" in gone["hint"]) == ("MESSAGE_NOT_FOUND", True)
     anonymous = person.run("message", "retry", sent, "--json").error()
     assert (anonymous["code"], "MAESTRO_SESSION_ID=SENDER" in anonymous["hint"]) == ("NO_SESSION", True)
 

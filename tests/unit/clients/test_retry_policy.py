@@ -1,4 +1,4 @@
-"""The retry policy: what is tried again, after how long, and until when. Sleeping is recorded, not done."""
+"""The retry policy: which errors are retried, after which wait, and until when. Sleeps are recorded, not done."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PASSING = frozenset({"BUSY", "STOPPING", "STORAGE_FULL", "BROKER_UNREACHABLE"})
 
 
 class Attempt:
-    """Fails with the given errors, then succeeds."""
+    """It fails with the given errors, then succeeds."""
 
     def __init__(self, *failures: BaseException) -> None:
         self._failures = list(failures)
@@ -42,16 +42,16 @@ def failures(code: str, count: int, retry_after_s: float | None = None) -> list[
     return [MaestroError(code, f"no {number}", retry_after_s=retry_after_s) for number in range(count)]
 
 
-def test_what_succeeds_is_done_once() -> None:
-    """No sleep, no second call."""
+def test_a_success_is_not_repeated() -> None:
+    """It needs no sleep and no second call."""
     attempt = Attempt()
     assert attempt.run(1.0) == "done"
     assert (attempt.count, attempt.slept_s) == (1, [])
 
 
 @pytest.mark.parametrize("code", sorted(PASSING))
-def test_what_may_succeed_later_is_tried_again(code: str) -> None:
-    """Twice as long between tries each time, up to a second."""
+def test_transient_errors_are_retried(code: str) -> None:
+    """Each wait is twice as long as the one before, up to WAIT_MAX_S."""
     attempt = Attempt(*failures(code, 7))
     assert attempt.run(60.0) == "done"
     assert attempt.count == 8
@@ -60,7 +60,7 @@ def test_what_may_succeed_later_is_tried_again(code: str) -> None:
 
 @pytest.mark.parametrize("code", sorted(set(CODES) - PASSING))
 def test_every_other_error_is_raised_at_once(code: str) -> None:
-    """A refusal does not change by repeating; a limit is for the sender to hear of."""
+    """A retry does not change a refusal, and a sender must learn of a limit."""
     attempt = Attempt(*failures(code, 1))
     with pytest.raises(MaestroError) as raised:
         attempt.run(60.0)
@@ -69,7 +69,7 @@ def test_every_other_error_is_raised_at_once(code: str) -> None:
 
 
 def test_a_refusal_ends_the_tries() -> None:
-    """Also when it comes after a failure that was worth a try."""
+    """This holds after a retryable failure too."""
     attempt = Attempt(*failures("BUSY", 1), *failures("FORBIDDEN", 1))
     with pytest.raises(MaestroError) as raised:
         attempt.run(60.0)
@@ -77,8 +77,8 @@ def test_a_refusal_ends_the_tries() -> None:
     assert attempt.count == 2
 
 
-def test_another_exception_is_none_of_its_business() -> None:
-    """A fault is not repeated."""
+def test_other_exceptions_are_not_retried() -> None:
+    """A fault in the program does not pass by itself."""
     attempt = Attempt(ValueError("a fault"))
     with pytest.raises(ValueError, match="a fault"):
         attempt.run(60.0)
@@ -86,14 +86,14 @@ def test_another_exception_is_none_of_its_business() -> None:
 
 
 def test_it_waits_as_long_as_it_is_asked_to() -> None:
-    """`retryAfter` is a lower bound."""
+    """`retryAfter` is a lower bound of the wait."""
     attempt = Attempt(*failures("STORAGE_FULL", 2, retry_after_s=2.0))
     assert attempt.run(60.0) == "done"
     assert attempt.slept_s == [2.0, 2.0]
 
 
 def test_it_gives_up_where_the_wait_is_longer_than_the_time() -> None:
-    """At once, instead of sleeping for nothing."""
+    """It gives up at once instead of sleeping in vain."""
     attempt = Attempt(*failures("BUSY", 5, retry_after_s=30.0))
     with pytest.raises(MaestroError) as raised:
         attempt.run(3.0)
@@ -102,7 +102,7 @@ def test_it_gives_up_where_the_wait_is_longer_than_the_time() -> None:
 
 
 def test_the_last_error_is_the_one_that_is_raised() -> None:
-    """And the sleeps together stay within the time."""
+    """All sleeps together stay within the time."""
     attempt = Attempt(*failures("BROKER_UNREACHABLE", 100))
     with pytest.raises(MaestroError) as raised:
         attempt.run(3.0)
@@ -112,7 +112,7 @@ def test_the_last_error_is_the_one_that_is_raised() -> None:
 
 
 def test_the_caller_may_retry_fewer_errors() -> None:
-    """Where no broker may be started, a broker that is away does not come back."""
+    """Without autostart, a missing broker does not come back."""
     attempt = Attempt(*failures("BROKER_UNREACHABLE", 1))
     with pytest.raises(MaestroError):
         attempt.run(60.0, lambda error: may_pass(error) and getattr(error, "code", "") != "BROKER_UNREACHABLE")
@@ -120,7 +120,7 @@ def test_the_caller_may_retry_fewer_errors() -> None:
 
 
 def test_an_attempt_that_is_awaited() -> None:
-    """The same policy in an event loop."""
+    """The same policy works in an event loop."""
     attempt = Attempt(*failures("BUSY", 2))
     assert asyncio.run(retry_async(attempt.awaited, within_s=10.0)) == "done"
     assert attempt.count == 3
@@ -132,5 +132,5 @@ def test_an_attempt_that_is_awaited() -> None:
 
 
 def test_the_fast_path_repeats_the_same_commands() -> None:
-    """It can't import the policy, which costs `typing`."""
+    """The fast path can't import the policy, because `typing` costs too much time."""
     assert one_shot_client.NOT_REPEATED == retry_policy.NOT_REPEATED

@@ -1,5 +1,4 @@
-"""The sans-IO core of a channel: correlation, repeats, deadlines, a lost connection. Time is a number that a test
-moves."""
+"""The sans-IO core of a channel: correlation, repeats, deadlines and a lost connection. The tests set the time."""
 
 from __future__ import annotations
 
@@ -35,20 +34,20 @@ def reply(request_id: bytes, status: bytes = b"200", body: bytes = BODY) -> tupl
 
 
 def received(core: ChannelCore, frames: Sequence[bytes]) -> Reply | MaestroError | None:
-    """What a message from the broker ends, if it ends a request."""
+    """The reply or the error with which a message from the broker ends a request; None if it ends no request."""
     core.receive([frames], 0.0)
     assert len(core.ended) <= 1
     return core.ended.popitem()[1] if core.ended else None
 
 
 def probe_if_quiet(core: ChannelCore, now_s: float) -> None:
-    """As a driver does, else it would be woken again at once."""
+    """A driver does this too; otherwise the core would wake it again at once."""
     if core.is_quiet(now_s):
         core.tested(now_s)
 
 
 def test_a_request_is_four_frames_and_its_answer_finds_it() -> None:
-    """The id tells which request an answer is for, in whatever order answers come."""
+    """The request id correlates an answer with its request, in any order of answers."""
     core = ChannelCore(decode)
     first, frames = core.request("hello", b"one", 0.0, 10.0)
     second, _ = core.request("stats", b"two", 0.0, 10.0)
@@ -85,7 +84,7 @@ def test_an_answer_to_no_waiting_request_is_dropped() -> None:
         ([b"M1", b"1", b"200", b"\x01"], "BAD_REQUEST"),
     ],
 )
-def test_what_is_no_reply_is_an_error_and_the_request_goes_on_waiting(frames: list[bytes], code: str) -> None:
+def test_an_invalid_reply_is_an_error_and_the_request_waits_on(frames: list[bytes], code: str) -> None:
     """A peer that speaks another protocol causes an error, not a timeout."""
     core = ChannelCore(decode)
     request_id, _ = core.request("hello", b"", 0.0, 10.0)
@@ -96,8 +95,8 @@ def test_what_is_no_reply_is_an_error_and_the_request_goes_on_waiting(frames: li
     assert len(core) == 1
 
 
-def test_silence_makes_it_say_the_same_again_at_growing_intervals() -> None:
-    """The same id and the same bytes, until the deadline."""
+def test_an_unanswered_request_is_repeated_at_growing_intervals() -> None:
+    """Each repeat has the same id and the same bytes, until the deadline."""
     core = ChannelCore(decode)
     _, frames = core.request("send", b"body", 0.0, 10.0)
     sent: list[float] = []
@@ -121,7 +120,7 @@ def test_silence_makes_it_say_the_same_again_at_growing_intervals() -> None:
 
 
 def test_repeats_go_out_oldest_first_and_never_early() -> None:
-    """Messages of one sender keep their order as far as a repeat can."""
+    """Repeats keep the order of one sender's messages."""
     core = ChannelCore(decode)
     ids = [core.request("send", b"%d" % number, number / 100, 10.0)[0] for number in range(5)]
     assert core.due(RESEND_AFTER_S - 0.001) == []
@@ -129,8 +128,8 @@ def test_repeats_go_out_oldest_first_and_never_early() -> None:
     assert [frames[1] for frames in core.due(RESEND_AFTER_S + 0.05)] == ids[3:]
 
 
-def test_a_new_socket_gets_everything_that_waits() -> None:
-    """What an old socket was given is lost with it; what is too late already is not sent any more."""
+def test_a_new_socket_gets_all_waiting_requests() -> None:
+    """The requests given to the old socket are lost with it. A request past its deadline is not sent again."""
     core = ChannelCore(decode)
     late, _ = core.request("hello", b"", 0.0, 1.0)
     waiting, _ = core.request("hello", b"", 0.0, 5.0)
@@ -151,8 +150,9 @@ def test_expiry_is_reported_once() -> None:
     assert received(core, reply(request_id)) is None
 
 
-def test_a_failure_ends_all_that_waits() -> None:
-    """Each request has an error of its own: one that several tasks raised would gather all their tracebacks."""
+def test_a_failure_ends_all_waiting_requests() -> None:
+    """Each request has its own error, because an error that several tasks raise would collect all their
+    tracebacks."""
     core = ChannelCore(decode)
     ids = [core.request("hello", b"", 0.0, 1.0)[0] for _ in range(3)]
     core.fail(MaestroError("KEY_REFUSED", "no", "next"))
@@ -165,7 +165,7 @@ def test_a_failure_ends_all_that_waits() -> None:
     assert core.expired(9.0) == []
 
 
-def test_silence_is_looked_into_now_and_then() -> None:
+def test_a_quiet_connection_is_probed_periodically() -> None:
     core = ChannelCore(decode)
     assert not core.is_quiet(9.0), "no request waits"
     request_id, _ = core.request("hello", b"", 9.0, 5.0)
@@ -176,11 +176,11 @@ def test_silence_is_looked_into_now_and_then() -> None:
     assert not core.is_quiet(9.0 + QUIET_S)
     core.receive([reply(request_id)], 10.0)
     core.request("hello", b"", 20.0, 5.0)
-    assert not core.is_quiet(20.0), "what came before the request is no silence"
+    assert not core.is_quiet(20.0), "the quiet time begins with the request"
 
 
 def test_a_lost_broker_has_a_moment_to_come_back() -> None:
-    """An impatient client gives up after it; a patient one waits until its deadlines."""
+    """An impatient client gives up after QUIET_S; a patient one waits until its deadlines."""
     for patient in (False, True):
         core = ChannelCore(decode, patient=patient)
         core.request("hello", b"", 0.0, 5.0)
@@ -190,7 +190,7 @@ def test_a_lost_broker_has_a_moment_to_come_back() -> None:
 
 
 def test_attempts_to_connect_become_rarer() -> None:
-    """And are frequent again once the broker has answered."""
+    """They are frequent again once the broker has answered."""
     core = ChannelCore(decode)
     request_id, _ = core.request("hello", b"", 0.0, 50.0)
     waits_s = []
@@ -207,7 +207,8 @@ def test_attempts_to_connect_become_rarer() -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["ask", "answer", "lose", "wait"]), st.integers(0, 9)), max_size=60))
 def test_every_request_ends_exactly_once(steps: list[tuple[str, int]]) -> None:
-    """Whatever comes in whatever order: an answer or an expiry, one of them, once; and none sleeps past its wake."""
+    """In any order of events, each request ends once, with an answer or by expiry, and no deadline passes
+    unnoticed."""
     core = ChannelCore(decode)
     now_s = 0.0
     waiting: dict[bytes, float] = {}

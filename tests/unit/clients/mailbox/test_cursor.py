@@ -1,5 +1,6 @@
-"""The mail cursor against the broker's core: whatever is lost, late, repeated, leased away, deleted or restarted in
-whatever order, a watcher takes every message that is there to take, and none twice.
+"""The mail cursor against the broker's core: a watcher takes every available message, and none twice.
+
+This holds whatever is lost, late, repeated, leased by another reader, deleted or restarted, in any order.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ STATUSES = ["pending", "delivered", "read", "failed", "expired"]
 
 
 def wire(reply: Any) -> Any:
-    """A reply as a client gets it."""
+    """A reply in the form in which a client receives it."""
     return msgspec.to_builtins(reply)
 
 
@@ -52,7 +53,7 @@ class Watching(RuleBasedStateMachine):
         self.asked: set[str] = set()
         self.taken: list[tuple[str, int]] = []
         self.accepted: dict[str, int] = {}
-        # No reader may take these any more: deleted, expired or confirmed by the other reader.
+        # No reader may take these any more: they are deleted, expired or confirmed by the other reader.
         self.gone: set[str] = set()
         self.others: list[str] = []
 
@@ -66,11 +67,11 @@ class Watching(RuleBasedStateMachine):
             self.published += 1
             self.notices.append(wire(event))
 
-    # --- what others do ------------------------------------------------------------------------------------
+    # --- other clients ------------------------------------------------------------------------------------
 
     @rule(count=st.integers(1, 4), ttl_ms=st.none() | st.just(3_000))
     def send(self, count: int, ttl_ms: int | None) -> None:
-        """Mail comes; some of it lives shortly."""
+        """Mail arrives; some of it has a short TTL."""
         for _ in range(count):
             result = self.office.accept("ann", "bob", f"m{len(self.accepted)}", ttl_ms=ttl_ms)
             assert result.seq is not None
@@ -79,7 +80,7 @@ class Watching(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 3))
     def lease_away(self, count: int) -> None:
-        """Another reader takes some of it under a lease."""
+        """Another reader leases some of it."""
         request = Inbox(
             who=Identity("bob"), limit=count, lease_ms=OTHER_LEASE_MS, reader="other", since=0, status=["pending"]
         )
@@ -87,7 +88,7 @@ class Watching(RuleBasedStateMachine):
 
     @rule()
     def other_confirms(self) -> None:
-        """It has shown it."""
+        """The other reader has shown its mail and confirms it."""
         self.others = [message_id for message_id in self.others if message_id not in self.gone]
         if self.others:
             self.office.do(Confirm(who=Identity("bob"), ids=self.others, kind="delivered"))
@@ -96,7 +97,7 @@ class Watching(RuleBasedStateMachine):
 
     @rule(pick=st.integers(0, 50))
     def delete(self, pick: int) -> None:
-        """A message goes."""
+        """The owner deletes a message."""
         left = [message_id for message_id in self.accepted if message_id not in self.gone]
         if left:
             chosen = left[pick % len(left)]
@@ -106,7 +107,7 @@ class Watching(RuleBasedStateMachine):
 
     @rule(by_ms=st.sampled_from([10, 400, 1_500, 3_000, 6_000]))
     def wait(self, by_ms: int) -> None:
-        """Time passes; what is over its life expires."""
+        """Time passes, and messages past their TTL expire."""
         self.office.now_ms += by_ms
         self.office.expire_due()
         for body in self.office.journal[self.published :]:
@@ -117,26 +118,26 @@ class Watching(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 5))
     def lose_notices(self, count: int) -> None:
-        """Hints are hints."""
+        """Some notices are lost. The cursor must not depend on them."""
         for _ in range(min(count, len(self.notices))):
             self.notices.pop()
 
     @rule()
     def file(self) -> None:
-        """The filer catches up, so that mail may leave memory."""
+        """The spool writer catches up, so that mail may leave memory."""
         self.office.file()
 
-    # --- what the watcher does -----------------------------------------------------------------------------
+    # --- the watcher -----------------------------------------------------------------------------
 
     @rule()
     def hear(self) -> None:
-        """Notices arrive."""
+        """The pending notices arrive."""
         while self.notices:
             self.cursor.notice(self.notices.popleft())  # type: ignore[arg-type]
 
     @rule(twice=st.booleans())
     def ask_for_a_page(self, twice: bool) -> None:
-        """The answer waits in the socket; `twice`: the first one was lost, and the request repeated."""
+        """The answer waits in the socket. With `twice`, the first answer was lost and the request was repeated."""
         if "page" in self.asked or not self.cursor.fetch_due(self.now_s):
             return
         body = self.cursor.request(self.now_s)
@@ -148,7 +149,7 @@ class Watching(RuleBasedStateMachine):
 
     @rule(idle=st.booleans())
     def ask_to_confirm(self, idle: bool) -> None:
-        """At most one is under way."""
+        """At most one confirmation is in flight."""
         if "confirm" in self.asked:
             return
         ids = self.cursor.confirm_due(self.now_s, idle=idle)
@@ -161,7 +162,7 @@ class Watching(RuleBasedStateMachine):
 
     @rule()
     def answers_arrive(self) -> None:
-        """The page before the confirmation, as the watcher takes them."""
+        """The watcher takes a page before a confirmation."""
         for kind, reply in sorted(self.replies, key=lambda item: item[0] != "page"):
             if kind == "page":
                 self.cursor.page(reply, self.now_s)
@@ -172,7 +173,8 @@ class Watching(RuleBasedStateMachine):
 
     @rule(crash=st.booleans())
     def reconnect(self, crash: bool) -> None:
-        """The connection breaks: answers under way are lost; perhaps the broker was killed, and leases with it."""
+        """The connection breaks and the answers in flight are lost. With `crash` the broker was killed, and its
+        leases are lost."""
         if crash:
             self.office.crash()
             self.others = []
@@ -185,7 +187,7 @@ class Watching(RuleBasedStateMachine):
 
     @rule()
     def a_request_is_refused_for_now(self) -> None:
-        """503: asked again later."""
+        """The broker answers 503, so the cursor asks again later."""
         if "page" in self.asked:
             self.replies = deque(item for item in self.replies if item[0] != "page")
             self.asked.discard("page")
@@ -193,7 +195,7 @@ class Watching(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 4))
     def take(self, count: int) -> None:
-        """The consumer comes for the next ones."""
+        """The consumer asks for its next messages."""
         for _ in range(count):
             self.cursor.came_back(self.now_s)
             message = self.cursor.take(self.now_s)
@@ -203,7 +205,7 @@ class Watching(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 4))
     def serve(self, count: int) -> None:
-        """All goes well for a moment."""
+        """Nothing fails for a moment."""
         self.answers_arrive()
         self.hear()
         self.ask_for_a_page(twice=False)
@@ -212,7 +214,7 @@ class Watching(RuleBasedStateMachine):
 
     @rule(by_ms=st.sampled_from([0, LEASE_MS // 2 + 10, LEASE_MS + 10]), crash=st.booleans())
     def slow_consumer(self, by_ms: int, crash: bool) -> None:
-        """It has mail in hand, or shown and not confirmed, for longer than its lease, or than the broker lives."""
+        """The consumer holds mail, shown or not yet shown, for longer than its lease or than the broker lives."""
         self.send(3, None)
         self.serve(2)
         self.wait(by_ms)
@@ -226,11 +228,11 @@ class Watching(RuleBasedStateMachine):
 
     @invariant()
     def none_twice(self) -> None:
-        """Promise one."""
+        """Promise 1: no message is taken twice."""
         assert len({message_id for message_id, _ in self.taken}) == len(self.taken)
 
     def teardown(self) -> None:
-        """Promise two: left alone for a while, the watcher has taken all that was there to take."""
+        """Promise 2: after a time without faults, the watcher has taken every available message."""
         self.answers_arrive()
         for _ in range(400):
             self.hear()
@@ -256,27 +258,27 @@ class Watching(RuleBasedStateMachine):
         return {message_id for message_id in self.accepted if message_id not in taken | self.gone}
 
 
-class Looking(Watching):
-    """The same for one that only looks: every status, strictly in order."""
+class Observing(Watching):
+    """The same for an observer: mail of every status, strictly in order."""
 
     leasing = False
 
     @invariant()
     def in_order(self) -> None:
-        """By sequence number."""
+        """The observer sees messages in the order of their sequence numbers."""
         seqs = [seq for _, seq in self.taken]
         assert seqs == sorted(seqs)
 
     def missing(self) -> set[str]:
-        # Confirmed or expired mail is there to be seen, unlike deleted mail.
+        # An observer sees confirmed and expired mail, but no deleted mail.
         there = {message.id for message in self.office.inbox("bob", status=STATUSES, since=0, limit=3)}
         return (super().missing() | there) - {message_id for message_id, _ in self.taken}
 
 
 TestWatching = pytest.mark.slow(Watching.TestCase)
 TestWatching.settings = settings(max_examples=250, stateful_step_count=60, deadline=None)
-TestLooking = pytest.mark.slow(Looking.TestCase)
-TestLooking.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestObserving = pytest.mark.slow(Observing.TestCase)
+TestObserving.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
 # --- single rules ----------------------------------------------------------------------------------------------
@@ -313,8 +315,8 @@ def fill(cursor: MailCursor, reply: Any, now_s: float = 0.0) -> None:
     cursor.page(reply, now_s)
 
 
-def test_it_asks_at_first_and_then_when_something_is_noticed() -> None:
-    """And anyway once in a while, for a notice may be lost."""
+def test_it_asks_at_the_start_and_after_a_notice() -> None:
+    """It also asks periodically, because a notice may be lost."""
     cursor = leasing()
     assert cursor.fetch_due(0.0)
     body = cursor.request(0.0)
@@ -335,7 +337,7 @@ def test_it_asks_at_first_and_then_when_something_is_noticed() -> None:
 
 
 def test_a_notice_that_overtakes_the_page_is_not_forgotten() -> None:
-    """It came after the page was asked for and names a number that the page does not know."""
+    """The notice comes after the request for the page, and names a number that the page does not contain."""
     cursor = leasing()
     cursor.request(0.0)
     cursor.notice(event(3))
@@ -346,7 +348,7 @@ def test_a_notice_that_overtakes_the_page_is_not_forgotten() -> None:
 
 
 def test_a_mailbox_whose_numbers_went_back_is_read_from_its_beginning() -> None:
-    """The data directory was replaced under a running watcher."""
+    """Numbers fall when the data directory is replaced under a running watcher."""
     cursor = leasing()
     fill(cursor, page(7, 8))
     assert cursor.take(0.0) is not None
@@ -360,8 +362,8 @@ def test_a_mailbox_whose_numbers_went_back_is_read_from_its_beginning() -> None:
     assert cursor.unconfirmed == 0
 
 
-def test_what_is_in_hand_too_long_is_asked_for_again() -> None:
-    """Half of the lease is the consumer's to show the message in."""
+def test_mail_in_hand_is_requested_again_after_half_its_lease() -> None:
+    """The consumer has the first half of the lease to begin showing the message."""
     cursor = leasing()
     fill(cursor, page(1, 2, 3))
     first = cursor.take(14.0)
@@ -371,8 +373,8 @@ def test_what_is_in_hand_too_long_is_asked_for_again() -> None:
     assert cursor.request(15.1)["since"] == 1
 
 
-def test_asking_again_does_not_step_over_what_another_reader_holds() -> None:
-    """The cursor was before it, and stays there."""
+def test_a_repeated_request_does_not_skip_mail_leased_by_another_reader() -> None:
+    """The cursor stood before that mail and stays there."""
     cursor = leasing()
     fill(cursor, page(2, 3, head=3, up_to=0, leased=1, leaseEndsInMs=60_000))
     assert cursor.take(0.0) is not None
@@ -381,7 +383,8 @@ def test_asking_again_does_not_step_over_what_another_reader_holds() -> None:
 
 
 def test_a_short_lease_lets_mail_through() -> None:
-    """One message a page, rather than none for ever; but none of a page that was longer under way than its lease."""
+    """The cursor gives out one message a page, rather than none for ever. It drops a page that took longer than its
+    lease."""
     cursor = leasing(lease_ms=100)
     cursor.request(5.0)
     cursor.page(page(1, 2), 5.06)
@@ -393,8 +396,8 @@ def test_a_short_lease_lets_mail_through() -> None:
     assert cursor.fetch_due(6.2)
 
 
-def test_leased_mail_is_asked_for_when_its_lease_ends() -> None:
-    """Not before, not much later."""
+def test_leased_mail_is_requested_when_its_lease_ends() -> None:
+    """The request comes neither before that nor much later."""
     cursor = leasing()
     fill(cursor, page(head=3, up_to=0, leased=3, leaseEndsInMs=700))
     assert not cursor.fetch_due(0.69)
@@ -402,8 +405,8 @@ def test_leased_mail_is_asked_for_when_its_lease_ends() -> None:
     assert cursor.request(0.72)["since"] == 0
 
 
-def test_a_page_of_what_waits_to_be_confirmed_is_not_asked_for_in_a_loop() -> None:
-    """Behind another reader's message all that is given was taken already."""
+def test_a_page_of_unconfirmed_mail_is_not_requested_in_a_loop() -> None:
+    """Behind another reader's lease, the broker returns only messages that were taken already."""
     cursor = leasing()
     stuck = {"head": 9, "up_to": 0, "leased": 1, "leaseEndsInMs": 60_000, "hasMore": True}
     fill(cursor, page(2, 3, **stuck))
@@ -415,8 +418,8 @@ def test_a_page_of_what_waits_to_be_confirmed_is_not_asked_for_in_a_loop() -> No
     assert cursor.fetch_due(AGAIN_S)
 
 
-def test_confirmations_are_saved_up() -> None:
-    """For the idle consumer none is held back; for a busy one 64, or a second's."""
+def test_confirmations_are_batched() -> None:
+    """An idle consumer's are sent at once; a busy consumer's after 64 messages or one second."""
     cursor = leasing(confirm_max=256)
     fill(cursor, page(*range(1, 200)))
     now_s = 0.0
@@ -449,7 +452,7 @@ def test_confirmations_are_saved_up() -> None:
 
 
 def test_a_consumer_that_does_not_come_back_confirms_nothing() -> None:
-    """It may have died with the message in its hands; the lease is given back with it."""
+    """The consumer may have died while it held the message, so the lease is given back."""
     cursor = leasing()
     fill(cursor, page(1, 2))
     assert cursor.take(0.0) is not None
@@ -463,8 +466,8 @@ def test_a_consumer_that_does_not_come_back_confirms_nothing() -> None:
     assert cursor.give_back() is None
 
 
-def test_an_id_that_is_refused_for_now_is_confirmed_again_and_one_for_good_is_not() -> None:
-    """Deleted or expired mail is no longer pending, so there is nothing left to say about it."""
+def test_a_transient_refusal_of_a_confirmation_is_retried_and_a_permanent_one_is_not() -> None:
+    """Deleted or expired mail is no longer pending, so there is nothing left to confirm."""
     cursor = leasing()
     fill(cursor, page(1, 2, 3))
     while cursor.take(0.0):
@@ -481,8 +484,8 @@ def test_an_id_that_is_refused_for_now_is_confirmed_again_and_one_for_good_is_no
     assert cursor.confirm_due(AGAIN_S, idle=True) == ["m1"]
 
 
-def test_one_that_only_looks_has_nothing_to_confirm_or_to_give_back() -> None:
-    """And asks for every status."""
+def test_an_observer_confirms_nothing_and_gives_nothing_back() -> None:
+    """An observer asks for mail of every status."""
     cursor = MailCursor("bob", since=3)
     body = cursor.request(0.0)
     assert body["since"] == 3

@@ -1,4 +1,5 @@
-"""The outbox as clients fill it: whole or absent, private, one entry a send, whatever the broker does meanwhile."""
+"""The client's side of the outbox: entries are whole or absent, private, and one per send, whatever the broker
+does."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ def data(tmp_path: Path) -> str:
 
 
 def test_an_entry_holds_all_that_the_send_needs(data: str) -> None:
-    """And its name sorts by time."""
+    """Its file name sorts by time."""
     path = queue(data, ANN, outgoing("m1", "Grüße\n\0🙂"), 1_700_000_000_000)
     assert path == os.path.join(data, "outbox", "ann", "001700000000000-m1.json")
     [(found, entry)] = entries(data)
@@ -45,7 +46,7 @@ def test_an_entry_holds_all_that_the_send_needs(data: str) -> None:
 
 
 def test_only_its_user_can_read_it(data: str) -> None:
-    """The token is in it. A lax umask makes no difference."""
+    """The entry contains the token. A lax umask makes no difference."""
     before = os.umask(0)
     try:
         path = queue(data, ANN, outgoing("m1"), 1)
@@ -58,19 +59,19 @@ def test_only_its_user_can_read_it(data: str) -> None:
 
 
 def test_the_same_send_is_one_entry(data: str) -> None:
-    """However often and whenever it is queued; another text or token under the id is another entry."""
+    """It may be queued often and at different times. Another text or token under the same id is another entry."""
     first = queue(data, ANN, outgoing("m1"), 1)
     assert queue(data, ANN, outgoing("m1"), 2) == first
     assert len(entries(data)) == 1
     assert queue(data, ANN, outgoing("m1", "another"), 3) != first
     assert queue(data, Caller("ann"), outgoing("m1"), 4) != first
-    # An id that ends like another one is not it.
+    # An id that merely ends like another one is a different id.
     assert queue(data, ANN, outgoing("x-m1"), 5) != first
     assert len(entries(data)) == 4
 
 
 def test_entries_come_by_session_and_in_the_order_of_queueing(data: str) -> None:
-    """However the clock is set meanwhile; refused ones among them; what is no entry is passed over."""
+    """A changed clock makes no difference. Refused entries are listed, and other files are skipped."""
     queue(data, ANN, outgoing("first"), 200)
     queue(data, Caller("zoe"), outgoing("other"), 1)
     refused = queue(data, ANN, outgoing("refused"), 200)
@@ -95,7 +96,7 @@ def test_entries_come_by_session_and_in_the_order_of_queueing(data: str) -> None
 
 
 def test_no_outbox_is_an_empty_one(data: str) -> None:
-    """Nothing is made by looking."""
+    """Listing the entries creates nothing."""
     assert entries(data) == []
     assert not os.path.exists(data)
 
@@ -111,16 +112,16 @@ def test_no_outbox_is_an_empty_one(data: str) -> None:
         (ANN, "m" * 65, "INVALID_ID"),
     ],
 )
-def test_what_would_be_no_file_name_is_refused(data: str, caller: Caller, message_id: str, code: str) -> None:
-    """Before anything is written."""
+def test_ids_that_are_no_file_names_are_refused(data: str, caller: Caller, message_id: str, code: str) -> None:
+    """The error comes before anything is written."""
     with pytest.raises(MaestroError) as raised:
         queue(data, caller, outgoing(message_id), 1)
     assert raised.value.code == code
     assert not os.path.exists(data)
 
 
-def test_text_that_no_file_can_hold(data: str) -> None:
-    """Half a surrogate pair is refused, and leaves nothing."""
+def test_a_text_that_has_no_utf_8_is_refused(data: str) -> None:
+    """Half a surrogate pair is refused and leaves no file."""
     with pytest.raises(MaestroError) as raised:
         queue(data, ANN, outgoing("m1", "\ud800"), 1)
     assert raised.value.code == "INVALID"
@@ -128,7 +129,7 @@ def test_text_that_no_file_can_hold(data: str) -> None:
 
 
 def test_a_data_directory_that_is_a_file(tmp_path: Path) -> None:
-    """A typed error that says which path and what to do."""
+    """The typed error names the path and the next step."""
     data = tmp_path / "data"
     data.write_text("in the way")
     with pytest.raises(MaestroError) as raised:
@@ -139,7 +140,7 @@ def test_a_data_directory_that_is_a_file(tmp_path: Path) -> None:
 
 
 def test_a_full_disk(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A typed error, and no half of a file."""
+    """It causes a typed error and leaves no partial file."""
     path = queue(data, ANN, outgoing("m1"), 1)
 
     def full(fd: int) -> None:
@@ -152,8 +153,7 @@ def test_a_full_disk(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.listdir(os.path.dirname(path)) == [os.path.basename(path)]
 
 
-def test_an_outbox_that_may_not_be_read(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not the same as an empty one."""
+def test_an_unreadable_outbox_is_not_an_empty_one(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
     queue(data, ANN, outgoing("m1"), 1)
 
     def refuse(path: str) -> list[str]:
@@ -166,7 +166,7 @@ def test_an_outbox_that_may_not_be_read(data: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_queueing_while_the_broker_takes_entries_and_removes_empty_folders(data: str) -> None:
-    """Every entry is complete when it is seen, and is seen once; the folder's vanishing is no error."""
+    """Every entry is complete when it is visible, and is seen once. A folder that vanishes causes no error."""
     count = 300
     taken: list[str] = []
     done = threading.Event()
@@ -201,7 +201,7 @@ def test_queueing_while_the_broker_takes_entries_and_removes_empty_folders(data:
 
 
 def test_a_folder_that_vanishes_every_time(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After many tries it is an error like any other, not an endless loop."""
+    """After many tries this is an ordinary error, not an endless loop."""
     queue(data, ANN, outgoing("m1"), 1)
     real = os.rename
 

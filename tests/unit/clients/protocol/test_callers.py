@@ -1,4 +1,4 @@
-"""Who speaks: from an environment, and onto the wire."""
+"""The caller of a request: read from an environment, and written to the wire."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ from maestro_clients.protocol.callers import Caller
     ],
 )
 def test_a_shell_speaks_for_its_session(environ: dict[str, str], caller: Caller, body: dict[str, str]) -> None:
-    """An empty variable is an absent one, and what is absent is left out, never null."""
+    """An empty variable counts as absent. An absent field is omitted, never null."""
     assert Caller.from_environ(environ) == caller
     assert caller.as_body() == body

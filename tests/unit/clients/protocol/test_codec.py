@@ -1,4 +1,5 @@
-"""The client's codec: any bytes either decode or raise the one error; what it encodes, the broker's codec reads."""
+"""The client's codec: any bytes either decode or raise one typed error, and the broker's codec reads what it
+encodes."""
 
 from __future__ import annotations
 
@@ -33,8 +34,8 @@ MAPS = st.dictionaries(st.text(), VALUES, max_size=6)
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(MAPS)
-def test_what_goes_in_comes_out(body: dict[str, Any]) -> None:
-    """And the bytes are those of the broker's codec."""
+def test_encoding_and_decoding_is_lossless(body: dict[str, Any]) -> None:
+    """The bytes are equal to those of the broker's codec."""
     raw = encoder()(body)
     assert decode(raw) == body
     assert msgspec.msgpack.decode(raw) == body
@@ -44,7 +45,7 @@ def test_what_goes_in_comes_out(body: dict[str, Any]) -> None:
 @settings(max_examples=1_000, deadline=None)
 @given(st.binary(max_size=200))
 def test_random_bytes(raw: bytes) -> None:
-    """A map, or BAD_REQUEST."""
+    """They decode to a map or raise BAD_REQUEST."""
     try:
         assert isinstance(decode(raw), dict)
     except MaestroError as error:
@@ -55,7 +56,7 @@ def test_random_bytes(raw: bytes) -> None:
 @settings(max_examples=500, deadline=None)
 @given(MAPS, st.data())
 def test_damaged_bytes(body: dict[str, Any], data: st.DataObject) -> None:
-    """Cut off anywhere, flipped anywhere, followed by anything: a map, or BAD_REQUEST."""
+    """A body that is truncated, altered or followed by more bytes decodes to a map or raises BAD_REQUEST."""
     raw = bytearray(encoder()(body))
     position = data.draw(st.integers(0, len(raw) - 1))
     raw[position] ^= data.draw(st.integers(1, 255))
@@ -69,7 +70,7 @@ def test_damaged_bytes(body: dict[str, Any], data: st.DataObject) -> None:
 @settings(max_examples=500, deadline=None)
 @given(st.lists(st.binary(max_size=30), max_size=6))
 def test_random_frames(frames: list[bytes]) -> None:
-    """Replies and notices: decoded, or a typed error."""
+    """Frames decode to a reply or a notice, or raise a typed error."""
     for decoding in (lambda received: decode_reply(received, decode), decode_notice):
         for received in (frames, [b"M1", *frames]):
             try:
@@ -95,7 +96,7 @@ def test_random_frames(frames: list[bytes]) -> None:
     ids=["empty", "never used", "two maps", "list", "int key", "extension", "not UTF-8", "deep", "huge", "odd time"],
 )
 def test_bytes_that_are_no_body(raw: bytes) -> None:
-    """Each is the same typed error."""
+    """Each raises the same typed error."""
     with pytest.raises(MaestroError) as raised:
         decode(raw)
     assert raised.value.code == "BAD_REQUEST"
@@ -103,7 +104,7 @@ def test_bytes_that_are_no_body(raw: bytes) -> None:
 
 
 def test_a_timestamp_is_a_number() -> None:
-    """The one extension that msgpack knows by itself becomes what JSON has too."""
+    """msgpack's own extension type becomes a number, which JSON has too."""
     assert decode(msgpack.packb({"at": msgpack.Timestamp(5, 500_000_000)})) == {"at": 5.5}
 
 
@@ -112,8 +113,8 @@ def test_a_timestamp_is_a_number() -> None:
     [1 << 64, -(1 << 63) - 1, "\ud800", object(), {1, 2}, [object()]],
     ids=["too large", "too small", "half a surrogate pair", "object", "set", "inside"],
 )
-def test_what_cannot_be_encoded(value: object) -> None:
-    """A typed error, and the encoder is as good as before."""
+def test_values_that_cannot_be_encoded(value: object) -> None:
+    """They raise a typed error, and the encoder still works afterwards."""
     encode = encoder()
     with pytest.raises(MaestroError) as raised:
         encode({"value": value})
@@ -122,7 +123,7 @@ def test_what_cannot_be_encoded(value: object) -> None:
 
 
 def test_a_value_that_is_nested_for_ever() -> None:
-    """No recursion error escapes."""
+    """It raises the typed error, not RecursionError."""
     endless: list[Any] = []
     endless.append(endless)
     with pytest.raises(MaestroError):
@@ -130,7 +131,7 @@ def test_a_value_that_is_nested_for_ever() -> None:
 
 
 def test_a_notice() -> None:
-    """Its topic says whose it is."""
+    """Its topic names the session."""
     body = {"lsn": 4, "at": 1, "event": "head", "seq": 2}
     notice = decode_notice([b"sess_a|head", msgpack.packb(body)])
     assert notice.session == "sess_a"
@@ -141,7 +142,7 @@ def test_a_notice() -> None:
     "frames",
     [[b"a|head"], [b"no separator", msgpack.packb({"event": "head"})], [b"a|head", msgpack.packb({"event": 1})]],
 )
-def test_what_is_no_notice(frames: list[bytes]) -> None:
-    """A typed error; who listens passes it over."""
+def test_frames_that_are_no_notice(frames: list[bytes]) -> None:
+    """They raise a typed error, and a listener skips them."""
     with pytest.raises(MaestroError):
         decode_notice(frames)

@@ -1,4 +1,4 @@
-"""The blocking client's end of a local connection, at a peer that does not read for a while."""
+"""The blocking client's end of a local connection, with a peer that does not read for a while."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 BODY = bytes(10_000)
 
 
-class Reluctant:
-    """A ROUTER that greets, and reads only when the test asks."""
+class SlowRouter:
+    """A ROUTER that completes the handshake, and reads only on demand."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -39,7 +39,7 @@ class Reluctant:
         self._peer.setblocking(False)
 
     def requests(self, count: int, meanwhile: Callable[[], object]) -> list[bytes]:
-        """The ids of `count` requests, or more if more arrived with the last."""
+        """The ids of at least `count` requests; more if more arrived with the last read."""
         assert self._peer is not None
         while len(self._link.messages) < count:
             with contextlib.suppress(BlockingIOError):
@@ -54,45 +54,45 @@ class Reluctant:
 
 
 @pytest.fixture
-def reluctant(tmp_path: Path) -> Iterator[Reluctant]:
-    made = Reluctant(str(tmp_path / "s"))
+def slow_router(tmp_path: Path) -> Iterator[SlowRouter]:
+    made = SlowRouter(str(tmp_path / "s"))
     try:
         yield made
     finally:
         made.close()
 
 
-def test_what_is_unsent_is_not_copied_for_each_request_more(reluctant: Reluctant) -> None:
-    """A thousand in flight of 10 kB, at a broker that stood still for a second, were five seconds of copying."""
-    plug = open_at(reluctant.path)
-    assert plug is not None
-    reluctant.greet()
-    while not plug._zmtp.ready:
-        plug.receive(1.0)
+def test_unsent_data_is_not_copied_for_each_new_request(slow_router: SlowRouter) -> None:
+    """Such copies took 5 s for 1,000 requests of 10 kB to a broker that stood still for 1 s."""
+    transport = open_at(slow_router.path)
+    assert transport is not None
+    slow_router.greet()
+    while not transport._zmtp.ready:
+        transport.receive(1.0)
     for number in range(500):
-        plug.send((b"M1", b"%d" % number, b"send", BODY))
+        transport.send((b"M1", b"%d" % number, b"send", BODY))
     tracemalloc.start()
     try:
         for number in range(500, 510):
             tracemalloc.reset_peak()
             before, _ = tracemalloc.get_traced_memory()
-            plug.send((b"M1", b"%d" % number, b"send", BODY))
+            transport.send((b"M1", b"%d" % number, b"send", BODY))
             _, most = tracemalloc.get_traced_memory()
-            # Now and then it grows by an eighth, and is moved.
+            # The bytearray grows by an eighth from time to time, and is then moved.
             assert most - before < 2 << 20
     finally:
         tracemalloc.stop()
-    assert reluctant.requests(510, lambda: plug.receive(0.0)) == [b"%d" % number for number in range(510)]
-    assert not plug.holds_back
-    plug.close()
+    assert slow_router.requests(510, lambda: transport.receive(0.0)) == [b"%d" % number for number in range(510)]
+    assert not transport.holds_back
+    transport.close()
 
 
-def test_what_waits_to_be_sent_is_not_sent_twice(reluctant: Reluctant) -> None:
-    line = SyncChannel(f"ipc://{reluctant.path}")
+def test_unsent_requests_are_not_repeated(slow_router: SlowRouter) -> None:
+    channel = SyncChannel(f"ipc://{slow_router.path}")
     began_s = time.monotonic()
-    ids = [line.post("send", BODY, 60.0) for _ in range(300)]
-    reluctant.greet()
+    ids = [channel.post("send", BODY, 60.0) for _ in range(300)]
+    slow_router.greet()
     while time.monotonic() < began_s + RESEND_AFTER_S * 1.5:
-        line.pump(None)
-    assert reluctant.requests(300, lambda: line.pump(0.0)) == ids
-    line.close()
+        channel.pump(None)
+    assert slow_router.requests(300, lambda: channel.pump(0.0)) == ids
+    channel.close()

@@ -1,4 +1,4 @@
-"""Audit: each refusal and each step of a message is one line, without a word of its text."""
+"""The audit: each refusal and each step of a message is one line, without a word of the message's text."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_calls_that_were_not_allowed_are_in_the_audit(shell: Shell) -> None:
     assert (line["code"], line.get("from")) == ("TOKEN_MISMATCH", owner.session_id)
 
 
-def test_all_that_becomes_of_a_message_and_a_session_by_filter(shell: Shell) -> None:
+def test_filters_find_each_step_of_a_message_and_of_a_session(shell: Shell) -> None:
     reader = shell.session("reader")
     message = reader.send(reader, SECRET)
     with reader.client() as client:

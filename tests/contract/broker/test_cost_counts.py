@@ -1,7 +1,6 @@
-"""What a message costs, in counts that are the same on every machine: a rise is a regression, or on purpose.
+"""What a message costs, in counts that are equal on every machine: a rise is a regression or is intended.
 
-Rule: BOUNDS has every number with what it is made of; a count may be a tenth above it. No seconds here: `just bench`
-has them.
+Rule: BOUNDS has each number with its parts; a count may be a tenth above it. `just bench` measures seconds.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ BATCH = 64
 PIPELINED = 640
 IN_FLIGHT = 64
 
-# Name -> (recorded, why it is that many). A count per message unless it says otherwise.
+# Name -> (recorded count, its parts). A count is per message unless its comment says otherwise.
 BOUNDS: dict[str, tuple[float, str]] = {
     # The broker's own Python, by bench/core_counts.py: decode, decide, encode record, notice and reply, and count.
     "send calls": (98, "one message a request; C's functions count as well"),
@@ -46,8 +45,8 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "push lines": (592, "the same in lines"),
     "refused calls": (63, "64 messages a request to an unknown receiver: a name is looked up once a request"),
     "refused lines": (138, "the same in lines; it was 30,000 in a post office of 2,000 sessions"),
-    # System calls of the main loop, one message a request and one at a time, without the futex calls, which are a
-    # matter of who was first.
+    # System calls of the main loop, one message a request and one request at a time. futex calls are not counted,
+    # because they depend on which thread was first.
     "alone: journal writes": (1, "one pwrite"),
     "alone: journal syncs": (1, "one fdatasync, before the answer"),
     "alone: libzmq's looks": (7, "poll and getpid, when the loop asks libzmq for new subscriptions"),
@@ -56,18 +55,18 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "batch: journal syncs": (1, "a request's messages are one batch"),
     "batch: all calls of the loop": (18, "in all; 64 requests one by one would take 600"),
     # Of 64 requests in flight, per batch.
-    "pipelined: journal syncs": (1, "whatever has arrived is made durable at once"),
-    # The filer, per message.
-    "filed: files made": (1, "openat, of a file aside"),
+    "pipelined: journal syncs": (1, "one sync makes all requests durable that have arrived"),
+    # The spool writer, per message.
+    "filed: files made": (1, "openat, of a temporary file"),
     "filed: renames": (1, "into its place"),
     "filed: links": (1, "the sender's"),
-    "filed: all calls": (5.2, "with write, close, and each chunk's timeline"),
+    "filed: all calls": (5.2, "with write, close, and the timeline of each chunk"),
 }
 RISE = 1.1
 
 
 class Call(NamedTuple):
-    """One system call: of which thread, its name, and its arguments and result as strace writes them."""
+    """One system call: its thread, its name, and its arguments and result in strace's notation."""
 
     thread: str
     name: str
@@ -75,7 +74,7 @@ class Call(NamedTuple):
 
 
 def check(**counts: float) -> None:
-    """Each, by its name in BOUNDS, is at most a tenth above what was recorded."""
+    """Each count is at most a tenth above the number recorded under its name in BOUNDS."""
     print(json.dumps(counts))
     worse = []
     for name, count in counts.items():
@@ -91,8 +90,8 @@ def check(**counts: float) -> None:
 
 
 def test_python_of_the_core() -> None:
-    """A message's calls and lines, and that they are the same in a post office a thousand times as large."""
-    # In a process of its own, without the hooks of a measurement of coverage.
+    """Bounds the calls and lines of a message, which are equal in a post office that is 1,000 times as large."""
+    # A process of its own has no coverage hooks, which would be counted.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     script = core_counts.__file__
     done = subprocess.run(
@@ -100,11 +99,11 @@ def test_python_of_the_core() -> None:
     )
     counts = json.loads(done.stdout)
     check(**counts["small"])
-    assert counts["large"] == counts["small"], "what a message costs depends on how many others there are"
+    assert counts["large"] == counts["small"], "the cost of a message depends on the number of other messages"
 
 
 def test_system_calls(post_office: PostOffice) -> None:
-    """Of the main loop and of the filer, for messages one by one, in batches, and in flight."""
+    """Bounds those of the main loop and of the spool writer, for single messages, batches, and requests in flight."""
     require_strace()
     log = os.path.join(post_office.root, "calls")
     post_office.launcher = ["strace", "-D", "-f", "-qq", "-s", "200", "-o", log]
@@ -112,10 +111,10 @@ def test_system_calls(post_office: PostOffice) -> None:
     post_office.sessions("ann", "bob")
     ann = post_office.client("ann")
 
-    def fresh(count: int) -> list[OutgoingDoc]:
+def new(count: int) -> list[OutgoingDoc]:
         return [{"id": new_message_id(), "to": "bob", "message": TEXT} for _ in range(count)]
 
-    ann.send_many(fresh(BATCH))  # whatever is done once
+    ann.send_many(new(BATCH))  # the first use of each path costs more
     sent = BATCH
     commits = []
     for part in ("alone", "batch", "pipelined", "end"):
@@ -127,15 +126,15 @@ def test_system_calls(post_office: PostOffice) -> None:
             sent += ALONE
         elif part == "batch":
             for _ in range(BATCHES):
-                assert all(result["status"] == 201 for result in ann.send_many(fresh(BATCH)))
+                assert all(result["status"] == 201 for result in ann.send_many(new(BATCH)))
             sent += BATCHES * BATCH
         elif part == "pipelined":
-            results = ann.pipeline(fresh(PIPELINED), in_flight=IN_FLIGHT)
+            results = ann.pipeline(new(PIPELINED), in_flight=IN_FLIGHT)
             assert all(result["status"] == 201 for result in results)
             sent += PIPELINED
     eventually(lambda: ann.stats()["filingBacklog"] == 0, "everything is filed")
     post_office.stop()
-    # The tracer ends after what it traced.
+    # strace ends after the broker.
     eventually(lambda: "exit_group(" in _tail(log), "the log of the calls is whole")
 
     calls = list(_calls(log))
@@ -145,16 +144,16 @@ def test_system_calls(post_office: PostOffice) -> None:
         for part in ("alone", "batch", "pipelined", "end")
     ]
     alone, batch, pipelined = (calls[begin:end] for begin, end in pairwise(marks))
-    filer = next(call.thread for call in calls if call.name == "rename" and "/by-receiver/" in call.rest)
-    batches = commits[3] - commits[2] - 1  # but for the mark's own
-    assert loop != filer
-    others = {call.thread for call in alone} - {loop, filer}
+spool_writer = next(call.thread for call in calls if call.name == "rename" and "/by-receiver/" in call.rest)
+    batches = commits[3] - commits[2] - 1  # without the commit of the mark itself
+    assert loop != spool_writer
+    others = {call.thread for call in alone} - {loop, spool_writer}
     assert not others, "a send between two clients of this machine wakes no other thread"
 
     counts = _of(alone, loop)
     looks = counts.pop("poll") + counts.pop("getpid")
     writes, syncs = counts.pop("pwrite64"), counts.pop("fdatasync")
-    in_batch, in_flight, filed = _of(batch, loop), _of(pipelined, loop), _of(calls, filer)
+    in_batch, in_flight, filed = _of(batch, loop), _of(pipelined, loop), _of(calls, spool_writer)
     check(
         **{
             "alone: journal writes": (writes - 1) / ALONE,
@@ -170,13 +169,13 @@ def test_system_calls(post_office: PostOffice) -> None:
             "filed: all calls": filed.total() / sent,
         }
     )
-    # How large a batch is depends on who is faster, the clients or the disk; but it is no single message.
+    # The size of a batch depends on the speed of the clients and of the disk, but it is more than one message.
     assert batches <= PIPELINED / 4, f"{PIPELINED} messages, {IN_FLIGHT} in flight, made {batches} batches"
     assert in_flight.total() / PIPELINED < _of(alone, loop).total() / ALONE / 4, "a batch saves no calls"
 
 
 def test_a_rise_is_seen() -> None:
-    """A tenth is let pass; a fifth says the numbers and what to do."""
+    """A rise of a tenth passes. A rise of a fifth fails, with the numbers and the next step."""
     recorded, _ = BOUNDS["send calls"]
     check(**{"send calls": recorded * 1.09})
     with pytest.raises(
@@ -203,6 +202,7 @@ def _is_record_of(call: Call, session: str) -> bool:
 
 
 def _of(calls: list[Call], thread: str) -> Counter[str]:
-    """How many of each the thread made. What waits for another thread, and what memory takes, is chance."""
+    """How often the thread made each call. Calls to wait for another thread or for memory vary, so they are left
+    out."""
     chance = ("futex", "mmap", "munmap", "brk", "mprotect", "madvise")
     return Counter(call.name for call in calls if call.thread == thread and call.name not in chance)

@@ -35,7 +35,7 @@ def _fill(office: PostOffice, count: int) -> None:
 
 @pytest.fixture
 def full(open_office: PostOffice) -> PostOffice:
-    """A broker that has just started, with so much mail for bob, none of which is in its memory."""
+    """A broker that has just started, with COUNT messages for bob, none of which is in its memory."""
     _fill(open_office, COUNT)
     open_office.stop()
     open_office.start()
@@ -43,7 +43,7 @@ def full(open_office: PostOffice) -> PostOffice:
 
 
 class Reader:
-    """Asks for bob's mail, and for other things while it waits."""
+    """A client that asks for bob's mail, and sends other requests while it waits."""
 
     def __init__(self, router: str) -> None:
         self._context = zmq.Context()
@@ -61,11 +61,11 @@ class Reader:
         return request_id, msgpack.unpackb(body)
 
     def begin(self) -> None:
-        """A reading is under way."""
+        """Start a read of the mailbox, and check that it is not finished at once."""
         self.ask(b"mail", b"inbox", session="bob", limit=10)
         self.ask(b"other", b"stats")
         request_id, stats = self.hear()
-        assert request_id == b"other", "the reading was over at once"
+        assert request_id == b"other", "the read of the mailbox ended at once"
         assert stats["stats"]["mailboxes"]["loaded"] == 0
 
     def close(self) -> None:
@@ -81,7 +81,8 @@ def reader(full: PostOffice) -> Iterator[Reader]:
 
 
 def test_others_are_answered_meanwhile(reader: Reader) -> None:
-    """Each in a turn between two steps; counted in answers, whatever the machine's pace."""
+    """Each is answered between two steps of the read. The test counts answers, so the machine's speed does not
+    matter."""
     reader.begin()
     others = 1
     reader.ask(b"other", b"hello")
@@ -117,7 +118,7 @@ def test_a_broker_that_ends_meanwhile(full: PostOffice, reader: Reader, end: sig
 
 
 def test_a_files_mode_says_whether_it_is_pending(open_office: PostOffice) -> None:
-    """Writable by its owner until it is delivered, read-only afterwards; and no later change is hindered by that."""
+    """A file is writable until its message is delivered, then read-only. Later changes work all the same."""
 
     def writable() -> int:
         directory = paths.receiver_dir(open_office.data, "bob")

@@ -1,4 +1,4 @@
-"""A data directory that an older commit wrote is read by this one: everything that clients saw is still there.
+"""A data directory that an older commit wrote is readable: clients see everything that they saw before.
 
 `tests/support/data_dirs/record.py` made the recordings. In `killed` the broker was killed before it had filed the
 last batch; in `stopped` it had stopped in order.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DIRECTORY = os.path.join(os.path.dirname(__file__), os.pardir, os.pardir, "support", "data_dirs")
 RECORDINGS = sorted(name.removesuffix(".json") for name in os.listdir(DIRECTORY) if name.endswith(".json"))
-# The recordings grow old; nothing in them may expire because of that.
+# The recordings become older, and nothing in them may expire because of that.
 SETTINGS: dict[str, str | int] = {
     "retention": "36500d",
     "ttl_ms_max": "36500d",
@@ -43,7 +43,7 @@ def recording(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 @pytest.fixture
 def old_office(post_office: PostOffice, recording: dict[str, Any]) -> PostOffice:
-    """The recorded directory; no broker runs."""
+    """A post office with the recorded directory; no broker runs."""
     unpack(recording["files"], post_office.data)
     return post_office
 
@@ -73,12 +73,12 @@ def test_unpacking_gives_what_was_packed(old_office: PostOffice, recording: dict
 def test_clients_see_what_they_saw(wire: Wire, recording: dict[str, Any]) -> None:
     seen, asked = recording["seen"], recording["asked"]
     now = observe(wire, asked["sessions"], asked["ids"], asked["repeats"])
-    # The timeline goes on; what it had stays as it was.
+    # The timeline continues, and its old events are unchanged.
     assert now["events"][: len(seen["events"])] == seen["events"]
     assert {name: value for name, value in now.items() if name != "events"} == {
         name: value for name, value in seen.items() if name != "events"
     }
-    # Each repeat was answered as the first send was, or with what became of it.
+    # Each repeat got the answer of the first send, or the message's later state.
     assert {item["results"][0]["status"] for item in now["repeats"]} == {200}
 
 

@@ -26,8 +26,8 @@ def _inbox(post_office: PostOffice, session: str) -> list[str]:
         return [message["message"] for message in operator.inbox(session=session, since=0)["messages"]]
 
 
-def test_entries_are_sent_at_start_before_anybody_is_served(open_office: PostOffice) -> None:
-    """In the order they were queued, whatever the client's clock said; the folder is empty afterwards."""
+def test_entries_are_sent_at_start_before_any_client_is_served(open_office: PostOffice) -> None:
+    """They are sent in the order of queueing, whatever the client's clock said. The folder is empty afterwards."""
     open_office.stop()
     for number in (3, 1, 2):
         _queue(open_office, number)  # at 1,003 ms, then with the clock set back to 1,001 and 1,002
@@ -52,7 +52,8 @@ def test_a_running_broker_finds_entries_by_itself_and_on_request(open_office: Po
 
 
 def test_an_entry_that_was_accepted_before_is_one_message(open_office: PostOffice) -> None:
-    """Its sender had no answer, but the broker had it; also when it died between commit and removal."""
+    """Its sender had no answer, although the broker had accepted it. The broker may also die between commit and
+    removal."""
     with open_office.client("ann") as client:
         client.send("bob", "queued 1", message_id="q1")
     open_office.kill()
@@ -63,7 +64,7 @@ def test_an_entry_that_was_accepted_before_is_one_message(open_office: PostOffic
 
 
 def test_a_refusal_for_good_comes_to_the_senders_inbox(open_office: PostOffice) -> None:
-    """Once, from `maestro`, with the reason; the entry is kept as failed."""
+    """It comes once, from `maestro`, with the reason, and the entry is kept as failed."""
     path = _queue(open_office, 1, to="ghost")
     eventually(lambda: len(_inbox(open_office, "ann")) == 1, "the refusal is in the sender's inbox", 20.0)
     with open_office.client("ann") as client:
@@ -83,7 +84,7 @@ def test_a_refusal_for_good_comes_to_the_senders_inbox(open_office: PostOffice) 
 
 
 def test_entries_that_cannot_be_sent_do_not_stop_the_rest(open_office: PostOffice) -> None:
-    """An unknown sender, a wrong token, an entry with odd fields."""
+    """One has an unknown sender, and one has an unknown field."""
     _queue(open_office, 1, sender="absent")
     bad: Any = {"id": "q2", "to": "bob", "message": "x", "surprise": 1}
     outbox_files.queue(open_office.data, Caller("ann"), bad, 1_002)
@@ -94,7 +95,7 @@ def test_entries_that_cannot_be_sent_do_not_stop_the_rest(open_office: PostOffic
 
 
 def test_the_rate_limit_paces_the_outbox(post_office: PostOffice) -> None:
-    """What does not fit into the minute waits, in order; nothing is refused for it."""
+    """Entries beyond the limit wait for the next minute, in order. None is refused."""
     post_office.environ["MAESTRO_RATE_LIMIT"] = "3"
     post_office.start()
     post_office.sessions("ann", "bob")

@@ -1,4 +1,4 @@
-"""Recovery and the filer, with a real broker and real damage."""
+"""Recovery and the spool writer, with a real broker and real damage."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def _seqs(post_office: PostOffice) -> list[int]:
 
 
 @pytest.mark.parametrize("damage", ["broken", "gone"])
-def test_lost_heads_are_counted_again(open_office: PostOffice, damage: str) -> None:
-    """Loudly, with the sequence going on where it was, deleted mail included."""
+def test_a_lost_checkpoint_is_counted_again(open_office: PostOffice, damage: str) -> None:
+    """The broker warns of it. Sequence numbers go on where they were, and deleted mail counts."""
     _fill(open_office, 20)
     with open_office.client() as operator:
         operator.delete(["m18", "m19"], session="bob")
         operator.confirm(["m0"], "delivered", session="bob")
         operator.confirm(["m1"], "offered", session="bob")
     open_office.stop()
-    open_office.start()  # a new segment, so that the next checkpoint lets the first one go
+    open_office.start()  # a new segment, so that the next checkpoint releases the first one
     with open_office.client("ann") as client:
         client.send("bob", "one more")
     open_office.stop()
@@ -64,7 +64,7 @@ def test_lost_heads_are_counted_again(open_office: PostOffice, damage: str) -> N
 
 
 def test_the_whole_spool_can_be_made_again_from_the_journal(open_office: PostOffice) -> None:
-    """Before the first checkpoint the journal has everything: files, links, timeline and sessions come back."""
+    """Before the first checkpoint the journal has everything: files, links, timeline and sessions are restored."""
     _fill(open_office, 50)
     open_office.kill()
     for name in ("messages/by-receiver", "messages/by-sender", "timeline", "sessions"):
@@ -89,7 +89,8 @@ def _journal(post_office: PostOffice) -> list[str]:
 
 @pytest.mark.parametrize("more_is_gone", [[], ["heads"], ["heads", "timeline"]])
 def test_a_journal_that_lost_its_end_hides_no_mail(open_office: PostOffice, more_is_gone: list[str]) -> None:
-    """What was filed is whole and served, and no number is given twice, though the journal knows nothing of it."""
+    """Filed mail is complete and served, and no sequence number is given twice, although the journal has no record of
+    it."""
     _fill(open_office, 10)
     with open_office.client() as operator:
         eventually(lambda: operator.stats()["filingBacklog"] == 0, "all is filed")
@@ -107,15 +108,15 @@ def test_a_journal_that_lost_its_end_hides_no_mail(open_office: PostOffice, more
     open_office.start()
     with open_office.client("ann") as client:
         seq = client.send("bob", "one more")["seq"]
-    # Of a deleted message only the timeline knows the number.
+    # Only the timeline knows the number of a deleted message.
     assert seq == (10 if "timeline" in more_is_gone else 11)
     assert _seqs(open_office) == [*range(1, 10), seq]
     with open_office.client() as operator:
         assert operator.stats()["warnings"] != []
 
 
-def test_a_former_lifes_tail_is_soon_behind_a_checkpoint(open_office: PostOffice) -> None:
-    """Or a broker that is killed again and again would file the same tail again and again."""
+def test_a_recovered_tail_is_soon_behind_a_checkpoint(open_office: PostOffice) -> None:
+    """Otherwise a broker that is killed repeatedly would file the same tail each time."""
     _fill(open_office, 50)
     open_office.kill()
     assert not os.path.exists(os.path.join(open_office.data, "heads"))
@@ -125,8 +126,8 @@ def test_a_former_lifes_tail_is_soon_behind_a_checkpoint(open_office: PostOffice
         eventually(lambda: operator.stats()["checkpointLsn"] >= head, "there is a checkpoint", 5.0)
 
 
-def test_session_files_torn_by_a_power_cut_are_no_news(open_office: PostOffice) -> None:
-    """The journal has them still; one that it does not have is put away."""
+def test_session_files_torn_by_a_power_cut_are_restored(open_office: PostOffice) -> None:
+    """The journal still has their sessions. A torn file whose session it does not have is quarantined."""
     open_office.kill()
     sessions = os.path.join(open_office.data, "sessions")
     for name in ("ann.json", "eve.json"):
@@ -142,7 +143,7 @@ def test_session_files_torn_by_a_power_cut_are_no_news(open_office: PostOffice) 
 
 
 def test_a_foreign_file_is_put_away_and_reported(open_office: PostOffice) -> None:
-    """And a broken message is missing loudly, while the others are served."""
+    """A broken message is reported as missing, and the others are served."""
     _fill(open_office, 3)
     open_office.stop()
     mailbox = os.path.join(open_office.data, "messages", "by-receiver", "bob")
@@ -167,7 +168,7 @@ def test_expiry_is_published_and_survives(open_office: PostOffice) -> None:
         expires_ms = client.send("bob", "shorter", message_id="m2", ttl_ms=3_000)["expiresAt"]
         eventually(lambda: client.message("m1")["status"] == "expired", "the message is expired", 20.0)
     open_office.kill()
-    eventually(lambda: time.time_ns() // 1_000_000 > expires_ms, "the second one's TTL is over", 20.0)
+    eventually(lambda: time.time_ns() // 1_000_000 > expires_ms, "the TTL of the second one is over", 20.0)
     open_office.start()
     with open_office.client("ann") as client:
         eventually(lambda: client.message("m2")["status"] == "expired", "the message is expired", 20.0)
@@ -177,7 +178,7 @@ def test_expiry_is_published_and_survives(open_office: PostOffice) -> None:
 
 
 def test_idle_mailboxes_leave_memory_and_come_back(post_office: PostOffice) -> None:
-    """Reading after eviction finds the same mail."""
+    """A read after the eviction finds the same mail."""
     post_office.start(mailbox_idle_ms=100)
     post_office.sessions("ann", "bob")
     _fill(post_office, 20)
@@ -186,8 +187,9 @@ def test_idle_mailboxes_leave_memory_and_come_back(post_office: PostOffice) -> N
     assert _seqs(post_office) == list(range(1, 21))
 
 
-def test_the_filer_waits_for_room_and_goes_on(post_office: PostOffice) -> None:
-    """A spool that can't be written to: sends are accepted until the backlog's limit, then BUSY; nothing is lost."""
+def test_the_spool_writer_waits_for_space_and_goes_on(post_office: PostOffice) -> None:
+    """While the spool can't be written, sends are accepted up to the backlog's limit, then refused with BUSY. Nothing
+    is lost."""
     post_office.start(filing_backlog_bytes_max=300_000)
     post_office.sessions("ann", "bob")
     _fill(post_office, 1, "first")
@@ -223,7 +225,7 @@ def _tiny_mount(directory: str) -> str:
 
 
 def test_a_failed_write_of_the_journal_ends_the_broker(open_office: PostOffice) -> None:
-    """With an error and a non-zero exit; the request under way is not answered, and what was accepted is kept."""
+    """It exits with an error and a non-zero code. The request in flight gets no answer, and accepted mail is kept."""
     components.require_tools("strace")
     _fill(open_office, 5)
     found = find(open_office.data)
@@ -253,7 +255,8 @@ def test_a_failed_write_of_the_journal_ends_the_broker(open_office: PostOffice) 
 
 
 def test_the_command_line_of_the_broker(post_office: PostOffice) -> None:
-    """Started by hand: errors on standard error with the next step, exit 1; --foreground logs; SIGINT stops it."""
+    """Errors are printed to standard error with the next step, and the exit code is 1. --foreground logs; SIGINT
+    stops it."""
     base = [sys.executable, "-m", "maestro_broker", "--data-dir", post_office.data]
     for arguments, part in ((["--set", "rate_limit"], "NAME=VALUE"), (["--set", "nonsense=1"], "nonsense")):
         bad = subprocess.run(

@@ -1,4 +1,4 @@
-"""Retention: mail, its tombstones, sessions and timeline files go when their time is over, and nothing else does."""
+"""Retention: mail, its tombstones, sessions and timeline files are removed after their time, and nothing else is."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DAY_MS = 86_400_000
 
 
 def _pruned(operator: Client, *, dry_run: bool = False, older_than_ms: int | None = None) -> PruneDoc:
-    """A whole round."""
+    """Run a whole round of the sweep; its report."""
     reports = [operator.prune(dry_run=dry_run, older_than_ms=older_than_ms)]
 
     def is_done() -> bool:
@@ -45,7 +45,7 @@ def _filed(operator: Client) -> None:
 
 
 def _age(office: PostOffice, session: str, message_id: str, days: int) -> None:
-    """Make a filed message, its link and all its times so much older, as if it had lain there."""
+    """Make a filed message, its link and all its times `days` days older, as if it had lain there."""
     path = os.path.join(paths.receiver_dir(office.data, session), f"{message_id}.json")
     with open(path, encoding="utf-8") as file:
         message = json.load(file)
@@ -60,7 +60,7 @@ def _age(office: PostOffice, session: str, message_id: str, days: int) -> None:
     os.utime(link, (then_s, then_s), follow_symlinks=False)
 
 
-def test_who_sent_it_hears_that_it_expired(open_office: PostOffice) -> None:
+def test_the_sender_is_notified_of_an_expiry(open_office: PostOffice) -> None:
     ann, bob = open_office.client("ann"), open_office.client("bob")
     sent = [ann.send("bob", "now or never", ttl_ms=200) for _ in range(3)]
     eventually(lambda: ann.inbox()["count"] > 0, "ann is notified", 20.0)
@@ -68,7 +68,7 @@ def test_who_sent_it_hears_that_it_expired(open_office: PostOffice) -> None:
     notices = ann.inbox()["messages"]
     assert {message["from"] for message in notices} == {"maestro"}
     text = "\n".join(message["message"] for message in notices)
-    # Each in a line of its own, once; the command that sends one again names one of them.
+    # Each has one line of its own. The line with the command to send one again names one of them, too.
     lines = [line for line in text.splitlines() if "message retry" not in line]
     assert [sum(one["id"] in line for line in lines) for one in sent] == [1, 1, 1]
     assert bob.inbox()["count"] == 0
@@ -79,13 +79,13 @@ def test_who_sent_it_hears_that_it_expired(open_office: PostOffice) -> None:
 def test_expired_mail_is_not_shown_before_it_is_marked(open_office: PostOffice) -> None:
     ann, bob = open_office.client("ann"), open_office.client("bob")
     sent = ann.send("bob", "now or never", ttl_ms=1)
-    # Whatever the broker has done about it by now.
+    # It may not matter whether the broker has marked it yet.
     eventually(lambda: bob.message(sent["id"])["status"] == "expired", "its time is over")
     assert bob.inbox()["count"] == 0
     assert bob.thread(sent["id"])["messages"][0]["status"] == "expired"
 
 
-def test_a_round_removes_what_is_old_and_only_that(post_office: PostOffice) -> None:
+def test_a_round_removes_old_mail_and_nothing_else(post_office: PostOffice) -> None:
     post_office.start()
     post_office.sessions("ann", "bob")
     ann, bob, operator = post_office.client("ann"), post_office.client("bob"), post_office.client()
@@ -93,10 +93,11 @@ def test_a_round_removes_what_is_old_and_only_that(post_office: PostOffice) -> N
     bob.confirm(ids[:4], kind="read")
     bob.delete([ids[3]])
     _filed(operator)
-    post_office.stop()  # or it would have the pending one in memory, as it was
+    post_office.stop()  # otherwise memory would hold the pending message with its old times
     for message_id in (ids[0], ids[4]):
         _age(post_office, "bob", message_id, 8)
-    # Its own time is old and its content is not: a clock was wrong, so it stays. And the other way round.
+    # The file's time is old, but the times in it are not: a clock was wrong, so the file stays. For the link the
+    # opposite holds.
     path = os.path.join(paths.receiver_dir(post_office.data, "bob"), "m1.json")
     os.utime(path, (1_000_000, 1_000_000))
     link = os.path.join(paths.sender_dir(post_office.data, "ann"), f"{ids[3]}.json")
@@ -123,7 +124,7 @@ def test_a_round_removes_what_is_old_and_only_that(post_office: PostOffice) -> N
     assert "m4 to bob" in ann.inbox()["messages"][0]["message"]
     assert bob.message("m1")["status"] == "read"
     assert _pruned(operator)["swept"] == {}
-    # The number goes on, and the id can be used again.
+    # The sequence continues, and the id can be used again.
     assert ann.send("bob", "again", message_id="m0")["seq"] == 6
     assert _pruned(operator, older_than_ms=0)["swept"]["messages"] >= 2
 
@@ -146,9 +147,9 @@ def test_a_project_of_the_config_file_keeps_its_mail_for_its_own_time(post_offic
     assert kept == ["bob_6.json", "cy_8.json", "di_1.json"]
 
 
-def test_what_is_dead_goes_too(post_office: PostOffice) -> None:
-    """The days of the dead letters' index, but for the newest; and what the outbox held and the broker refused, once
-    the file's time and its own are over."""
+def test_old_dead_letters_and_refused_entries_are_removed(post_office: PostOffice) -> None:
+    """The index of dead letters keeps its newest day. A refused entry of the outbox is removed once both its file's
+    time and its own are over."""
     days = os.path.join(post_office.data, dead_letters.FOLDER)
     outbox = os.path.join(paths.outbox_dir(post_office.data), "ann")
     os.makedirs(days)
@@ -177,7 +178,7 @@ def test_what_is_dead_goes_too(post_office: PostOffice) -> None:
     assert os.listdir(days) == ["2099-01-01.jsonl"]
 
 
-def test_what_memory_holds_goes_with_the_file(open_office: PostOffice) -> None:
+def test_a_removed_message_leaves_memory_too(open_office: PostOffice) -> None:
     ann, bob, operator = open_office.client("ann"), open_office.client("bob"), open_office.client()
     ann.send("bob", "hello", message_id="m1")
     ann.send("bob", "hello", message_id="m2")
@@ -193,7 +194,8 @@ def test_what_memory_holds_goes_with_the_file(open_office: PostOffice) -> None:
 
 
 def test_a_session_that_ended_long_ago_is_forgotten(post_office: PostOffice) -> None:
-    """With a retention of two seconds everything goes by itself; killed meanwhile, the broker ends there too."""
+    """With a retention of two seconds everything is removed automatically. A broker that is killed meanwhile does so
+    too."""
     post_office.start(retention="2s")
     post_office.sessions("ann", "bob", "idle")
     ann, operator = post_office.client("ann"), post_office.client()
@@ -213,10 +215,12 @@ def test_a_session_that_ended_long_ago_is_forgotten(post_office: PostOffice) -> 
     eventually(lambda: known() == {"idle"}, "both are forgotten", 30.0)
     operator = post_office.client()
     _filed(operator)
-    eventually(lambda: os.listdir(os.path.join(post_office.data, "sessions")) == ["idle.json"], "their files went")
-    # What the journal's tail has filed again goes again.
+    eventually(
+        lambda: os.listdir(os.path.join(post_office.data, "sessions")) == ["idle.json"], "their files are removed"
+    )
+    # Files that the journal's tail has filed again are removed again.
     folders = [paths.sender_dir(post_office.data, "ann"), paths.receiver_dir(post_office.data, "bob")]
-    eventually(lambda: not any(map(os.path.exists, folders)), "their folders went", 30.0)
+    eventually(lambda: not any(map(os.path.exists, folders)), "their folders are removed", 30.0)
     names = [event["event"] for event in operator.events(0)["events"]]
     assert names.count("session.forgotten") == 2
     post_office.session("bob")
@@ -227,15 +231,15 @@ def test_a_session_that_ended_long_ago_is_forgotten(post_office: PostOffice) -> 
     assert post_office.client().stats()["warnings"] == []
 
 
-def test_what_several_rounds_find_expires_once(post_office: PostOffice) -> None:
-    """With a retention of a second there are four rounds until the main loop looks."""
+def test_a_message_that_several_rounds_find_expires_once(post_office: PostOffice) -> None:
+    """With a retention of one second, four rounds end before the main loop takes their results."""
     post_office.start(retention="1s")
     post_office.sessions("ann", "bob")
     for number in range(20):
         post_office.client("ann").send("bob", f"hello {number}")
     operator = post_office.client()
     eventually(lambda: operator.stats()["messages"]["expired"] >= 20, "all have expired", 20.0)
-    operator.end_session("ann")  # which gets a mail about it, that would expire as well
+    operator.end_session("ann")  # ann gets mail about the expiry, which would expire as well
     stats = operator.stats()
     assert (stats["messages"]["expired"], stats["mailboxes"]["fullest"].get("bob", 0)) == (20, 0)
     expired = [event["id"] for event in operator.events(0, session="bob", events=["expired"])["events"]]

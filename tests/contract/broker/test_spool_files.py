@@ -1,4 +1,4 @@
-"""`maestro spool verify` and `spool export`: each promise about files, broken one by one; all of it, written out."""
+"""`maestro spool verify` finds each way in which files can be wrong; `spool export` writes out all of them."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def whole() -> Iterator[str]:
 
 @pytest.fixture
 def data(whole: str, tmp_path: Path) -> str:
-    """A copy of it, to be broken."""
+    """A copy of that directory, which a test may damage."""
     copy = str(tmp_path / "data")
     shutil.copytree(whole, copy, symlinks=True, ignore=shutil.ignore_patterns("endpoints"))
     return copy
 
 
 def verified(data: str, *, is_served: bool = False) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """By check its result; and the findings."""
+    """The result of each check by its name, and the findings."""
     lines: list[dict[str, Any]] = []
     verify = SpoolVerifier(data, lines.append, is_served=is_served)
     verify.run()
@@ -184,7 +184,7 @@ BROKEN: dict[str, tuple[str, Callable[[str], None]]] = {
 }
 
 
-def test_a_day_s_work_is_as_it_should_be(data: str) -> None:
+def test_a_sound_data_directory_has_no_findings(data: str) -> None:
     checks, findings = verified(data)
     assert findings == []
     assert not any(one["skipped"] for one in checks.values())
@@ -195,7 +195,7 @@ def test_a_day_s_work_is_as_it_should_be(data: str) -> None:
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_what_is_broken_is_found(data: str, what: str) -> None:
+def test_each_damage_is_found(data: str, what: str) -> None:
     check, breaks = BROKEN[what]
     breaks(data)
     checks, findings = verified(data)
@@ -206,7 +206,7 @@ def test_what_is_broken_is_found(data: str, what: str) -> None:
     assert found["todo"]
 
 
-def test_what_costs_no_mail_is_only_said(data: str) -> None:
+def test_harmless_findings_are_only_reported(data: str) -> None:
     os.chmod(mail(data, "by-receiver", "bob", "m0.json"), 0o600)
     put(mail(data, "by-receiver", "bob", ".m9.json.tmp"))
     put(mail(data, "journal", "notes"))
@@ -216,7 +216,7 @@ def test_what_costs_no_mail_is_only_said(data: str) -> None:
     assert not any(one["wrong"] for one in checks.values())
 
 
-def test_beside_a_broker_what_moves_is_left_out(data: str) -> None:
+def test_beside_a_broker_the_checks_of_changing_files_are_skipped(data: str) -> None:
     checks, _ = verified(data, is_served=True)
     assert {name for name, one in checks.items() if one["skipped"]} == {
         "journal", "counters", "markers", "sender links", "leftovers",
@@ -273,7 +273,7 @@ def test_an_export_of_one_session(data: str) -> None:
     assert [line["id"] for line in lines if line["kind"] == "message"] == ["late"]
 
 
-def test_an_export_says_what_it_could_not_read(data: str) -> None:
+def test_an_export_names_unreadable_files(data: str) -> None:
     put(os.path.join(data, "sessions", "bob.json"), "{")
     put(os.path.join(data, "sessions", "ann.json"), "[]")
     with open(day(data, "timeline"), "a", encoding="utf-8") as file:
@@ -283,7 +283,8 @@ def test_an_export_says_what_it_could_not_read(data: str) -> None:
 
 
 def test_an_export_of_a_newer_format_is_refused(data: str) -> None:
-    """It may hold more than this version knows of. Where none is named any more, what is there is written."""
+    """A newer format may contain data that this version does not know. Without a format file, the existing files are
+    exported."""
     path = os.path.join(data, "format")
     put(path, "maestro-data 99\n")
     words = [sys.executable, "-m", "maestro_broker.views", "export", "--data-dir", data]

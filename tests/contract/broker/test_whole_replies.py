@@ -1,4 +1,4 @@
-"""A reply carries what its caller needs next: the message after a step, and the people that a page names."""
+"""A reply has what its caller needs next: the message after a step, and the sessions that a page mentions."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_page_names_the_people_in_it(open_office: PostOffice) -> None:
     assert "people" not in bob.thread("m1")
 
 
-def test_a_session_that_was_redirected_to_is_named_with_the_one_that_was_meant(open_office: PostOffice) -> None:
+def test_a_redirected_message_names_both_receivers(open_office: PostOffice) -> None:
     operator = open_office.client()
     operator.start_session("lead", role="orchestrator")
     operator.start_session("gone", name="gone", parent_session_id="lead")
@@ -64,7 +64,7 @@ def test_a_session_that_was_redirected_to_is_named_with_the_one_that_was_meant(o
 
 
 @pytest.mark.parametrize("call", ["message", "thread", "confirm", "delete"])
-def test_who_speaks_for_a_receiver_needs_its_token(open_office: PostOffice, call: str) -> None:
+def test_a_caller_that_acts_for_a_receiver_needs_its_token(open_office: PostOffice, call: str) -> None:
     open_office.session("carol", token=TOKEN)
     open_office.client("ann").send("carol", "hello", message_id="m1")
 

@@ -1,4 +1,4 @@
-"""The broker as a foreign client meets it: raw frames, notices, files, starts and stops."""
+"""The broker as a foreign client sees it: raw frames, notices, files, starts and stops."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Foreign:
-    """A DEALER that says what it likes."""
+    """A DEALER that can send any frames."""
 
     def __init__(self, router: str) -> None:
         self._context = zmq.Context()
@@ -39,7 +39,7 @@ class Foreign:
         self._notices: list[zmq.Socket[bytes]] = []
 
     def say(self, *frames: bytes) -> None:
-        """Send frames as they are."""
+        """Send the frames unchanged."""
         self.dealer.send_multipart(frames)
 
     def hear(self, timeout_ms: int = 5_000) -> tuple[bytes, bytes, int, Any]:
@@ -49,14 +49,14 @@ class Foreign:
         return header, request_id, int(status), msgpack.unpackb(body)
 
     def ask(self, command: str, **body: Any) -> tuple[int, Any]:
-        """A proper request."""
+        """Send a valid request; the status and the body of its reply."""
         self.say(b"M1", b"7", command.encode(), msgpack.packb(body))
         header, request_id, status, answer = self.hear()
         assert (header, request_id) == (b"M1", b"7")
         return status, answer
 
     def listen(self, notices: str, topic: bytes) -> zmq.Socket[bytes]:
-        """A subscription."""
+        """Open a subscription to `topic`."""
         sub = self._context.socket(zmq.SUB)
         sub.setsockopt(zmq.LINGER, 0)
         sub.connect(notices)
@@ -65,7 +65,7 @@ class Foreign:
         return sub
 
     def close(self) -> None:
-        """Everything."""
+        """Close all sockets."""
         for sub in self._notices:
             sub.close(0)
         self.dealer.close(0)
@@ -120,7 +120,7 @@ def _notice(sub: zmq.Socket[bytes], timeout_ms: int = 5_000) -> tuple[bytes, dic
 def test_garbage_is_answered(
     foreign: Foreign, frames: tuple[bytes, ...], code: str, status: int, request_id: bytes
 ) -> None:
-    """With a typed error and a hint, and the broker goes on."""
+    """The reply is a typed error with a hint, and the broker goes on."""
     foreign.say(*frames)
     header, answered, got, body = foreign.hear()
     assert (header, answered, got, body["code"]) == (b"M1", request_id, status, code)
@@ -164,7 +164,7 @@ def test_the_answer_to_a_header_of_another_version_names_the_side_to_upgrade(
 
 
 def test_garbage_does_not_shift_the_next_request(foreign: Foreign) -> None:
-    """Frames of one message are never taken for another's."""
+    """Frames of one message are never taken as frames of another one."""
     for _ in range(50):
         foreign.say(b"M1", b"1")
         foreign.say(b"M1", b"2", b"hello", msgpack.packb({}))
@@ -173,7 +173,8 @@ def test_garbage_does_not_shift_the_next_request(foreign: Foreign) -> None:
 
 
 def test_a_body_over_the_limit_is_refused_with_both_numbers(foreign: Foreign) -> None:
-    """And counted; one beyond what libzmq takes loses its connection, and the rest goes on."""
+    """The refusal is counted. A body beyond libzmq's limit ends its connection, and other clients are still
+    served."""
     foreign.say(b"M1", b"1", b"hello", b"x" * ((1 << 20) + 1))
     _, _, status, body = foreign.hear()
     assert (status, body["code"], body["limit"], body["actual"]) == (413, "FRAME_TOO_LARGE", 1 << 20, (1 << 20) + 1)
@@ -186,8 +187,8 @@ def test_a_body_over_the_limit_is_refused_with_both_numbers(foreign: Foreign) ->
     assert after["connections"]["closed"] == closed + 1
 
 
-def test_what_stats_counts_and_that_the_page_lists_it(foreign: Foreign) -> None:
-    """Each refusal by its code, also those within a request; no key that PROTOCOL.md does not name."""
+def test_stats_counts_each_refusal_and_has_only_documented_keys(foreign: Foreign) -> None:
+    """Refusals are counted by code, also those inside a request. PROTOCOL.md names every key."""
     boss = {"session": "boss"}
     ann = {"session": "ann", "token": "secret"}
     foreign.ask("send", **{"as": {"session": "absent"}}, messages=[])
@@ -215,17 +216,17 @@ def test_what_stats_counts_and_that_the_page_lists_it(foreign: Foreign) -> None:
 
 
 def test_bytes_that_are_no_zeromq(foreign: Foreign, post_office: PostOffice) -> None:
-    """A browser at the wrong door."""
+    """A browser connects to the broker's socket by mistake."""
     endpoints = find(post_office.data)
     assert endpoints is not None
-    with socket.socket(socket.AF_UNIX) as stranger:
-        stranger.connect(endpoints.router.removeprefix("ipc://"))
-        stranger.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+    with socket.socket(socket.AF_UNIX) as browser:
+browser.connect(endpoints.router.removeprefix("ipc://"))
+browser.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
         assert foreign.ask("hello")[0] == 200
 
 
 def test_a_subscription_is_answered_with_the_head(foreign: Foreign, post_office: PostOffice) -> None:
-    """Then notices follow, one a record and party, without any text."""
+    """Notices follow, one for each record and party, without any text."""
     endpoints = find(post_office.data)
     assert endpoints is not None
     sent = {"messages": [{"id": "m1", "to": "ann", "message": "the text"}], "as": {"session": "boss"}}
@@ -260,7 +261,8 @@ def test_a_subscription_is_answered_with_the_head(foreign: Foreign, post_office:
 
 
 def test_events_replay(foreign: Foreign) -> None:
-    """From a cursor, filed and unfiled together, filtered by rights; typed errors for cursors out of range."""
+    """It starts at a cursor, merges filed and unfiled events, and shows only permitted ones. A cursor out of range is
+    a typed error."""
     foreign.ask("session.start", id="cyd", projectId="elsewhere")
     for number in range(300):
         sent = {"messages": [{"id": f"m{number}", "to": "ann", "message": "x"}], "as": {"session": "boss"}}
@@ -282,7 +284,7 @@ def test_events_replay(foreign: Foreign) -> None:
 
 
 def test_events_before_the_timeline_are_a_typed_error(foreign: Foreign, post_office: PostOffice) -> None:
-    """With the oldest cursor there is."""
+    """The error names the oldest available cursor."""
     post_office.stop()
     [path] = os.listdir(os.path.join(post_office.data, "timeline"))
     path = os.path.join(post_office.data, "timeline", path)
@@ -297,7 +299,7 @@ def test_events_before_the_timeline_are_a_typed_error(foreign: Foreign, post_off
 
 
 def test_the_marker_is_there_before_the_answer(foreign: Foreign, post_office: PostOffice) -> None:
-    """Exactly while mail was not offered; also after SIGKILL."""
+    """The marker exists exactly while unoffered mail waits, also after SIGKILL."""
     marker = os.path.join(post_office.data, "messages", "by-receiver", "ann", ".pending")
     who = {"session": "ann", "token": "secret"}
     for number in range(20):
@@ -315,7 +317,7 @@ def test_the_marker_is_there_before_the_answer(foreign: Foreign, post_office: Po
 
 
 def test_two_brokers_on_one_data_directory(foreign: Foreign, post_office: PostOffice) -> None:
-    """The second says who is there and changes nothing."""
+    """The second names the running one and changes nothing."""
     command = [sys.executable, "-m", "maestro_broker", "--data-dir", post_office.data]
     second = subprocess.run(command, env=post_office.environ, capture_output=True, text=True, timeout=30, check=False)
     assert second.returncode == 1
@@ -325,7 +327,7 @@ def test_two_brokers_on_one_data_directory(foreign: Foreign, post_office: PostOf
 
 
 def test_a_successor_waits_for_a_broker_that_is_stopping(post_office: PostOffice) -> None:
-    """Restarting is no race: each start finds the directory free or waits for it, and no mail is lost on the way."""
+    """Each start finds the directory unlocked or waits for it, and no mail is lost on the way."""
     post_office.start()
     post_office.sessions("boss", "ann")
     epochs = set()
@@ -342,7 +344,8 @@ def test_a_successor_waits_for_a_broker_that_is_stopping(post_office: PostOffice
 
 
 def test_an_ordered_stop_leaves_everything_filed(foreign: Foreign, post_office: PostOffice) -> None:
-    """SIGTERM: answered, filed, checkpointed, sockets and endpoints gone, exit 0."""
+    """After SIGTERM, requests are answered, mail is filed, a checkpoint is written, sockets and endpoints are
+    removed, exit 0."""
     batch = [{"id": f"m{number}", "to": "ann", "message": "x" * 100} for number in range(200)]
     assert foreign.ask("send", **{"messages": batch, "as": {"session": "boss"}})[0] == 200
     endpoints = find(post_office.data)
@@ -359,7 +362,7 @@ def test_an_ordered_stop_leaves_everything_filed(foreign: Foreign, post_office: 
 
 
 def test_the_socket_directory_is_private(foreign: Foreign, post_office: PostOffice) -> None:
-    """0700, and mail is 0600."""
+    """Its mode is 0700, and no file gives a right to another user."""
     endpoints = find(post_office.data)
     assert endpoints is not None
     directory = os.path.dirname(endpoints.router.removeprefix("ipc://"))
@@ -377,7 +380,7 @@ def _start_error(data: str, environ: dict[str, str]) -> MaestroError:
 
 
 def test_directories_that_cannot_be_used(post_office: PostOffice, tmp_path: Path) -> None:
-    """A file in the way, a path that is too long, another format: typed, at the client that started it."""
+    """The client that starts the broker gets a typed error for a file in the way, a long path and another format."""
     in_the_way = tmp_path / "file"
     in_the_way.write_text("x")
     assert _start_error(str(in_the_way / "data"), post_office.environ).code == "DATA_DIR_UNUSABLE"
@@ -412,7 +415,7 @@ def test_a_read_only_data_directory(post_office: PostOffice, tmp_path: Path) -> 
 
 
 def test_two_data_directories_share_a_runtime_directory(post_office: PostOffice, tmp_path: Path) -> None:
-    """Each has sockets of its own."""
+    """Each data directory has its own sockets."""
     post_office.start()
     other = str(tmp_path / "other")
     endpoints = ensure(other, post_office.environ, autostart=True)
@@ -428,7 +431,8 @@ def test_two_data_directories_share_a_runtime_directory(post_office: PostOffice,
 
 
 def test_a_retry_in_every_state_of_the_message(foreign: Foreign, post_office: PostOffice) -> None:
-    """Fresh, filed, after SIGKILL, after deletion, after a restart: the same answer and one message."""
+    """Before and after filing, SIGKILL, deletion and a restart, a retry gets the same answer and makes no second
+    message."""
     sent = {"messages": [{"id": "m1", "to": "ann", "message": "x"}], "as": {"session": "boss"}}
     who = {"session": "ann", "token": "secret"}
     assert foreign.ask("send", **sent)[1]["results"][0]["status"] == 201

@@ -111,7 +111,7 @@ def test_system_calls(post_office: PostOffice) -> None:
     post_office.sessions("ann", "bob")
     ann = post_office.client("ann")
 
-def new(count: int) -> list[OutgoingDoc]:
+    def new(count: int) -> list[OutgoingDoc]:
         return [{"id": new_message_id(), "to": "bob", "message": TEXT} for _ in range(count)]
 
     ann.send_many(new(BATCH))  # the first use of each path costs more
@@ -144,7 +144,7 @@ def new(count: int) -> list[OutgoingDoc]:
         for part in ("alone", "batch", "pipelined", "end")
     ]
     alone, batch, pipelined = (calls[begin:end] for begin, end in pairwise(marks))
-spool_writer = next(call.thread for call in calls if call.name == "rename" and "/by-receiver/" in call.rest)
+    spool_writer = next(call.thread for call in calls if call.name == "rename" and "/by-receiver/" in call.rest)
     batches = commits[3] - commits[2] - 1  # without the commit of the mark itself
     assert loop != spool_writer
     others = {call.thread for call in alone} - {loop, spool_writer}

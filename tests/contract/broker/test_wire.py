@@ -220,8 +220,8 @@ def test_bytes_that_are_no_zeromq(foreign: Foreign, post_office: PostOffice) -> 
     endpoints = find(post_office.data)
     assert endpoints is not None
     with socket.socket(socket.AF_UNIX) as browser:
-browser.connect(endpoints.router.removeprefix("ipc://"))
-browser.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+        browser.connect(endpoints.router.removeprefix("ipc://"))
+        browser.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
         assert foreign.ask("hello")[0] == 200
 
 

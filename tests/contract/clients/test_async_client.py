@@ -1,4 +1,4 @@
-"""The asynchronous client's own: many tasks on one socket, cancellation, patience, event loops and processes."""
+"""The asynchronous client's own behaviour: tasks on one socket, cancellation, patience, event loops, processes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def outgoing(count: int, text: str = "x") -> list[OutgoingDoc]:
 
 
 async def code_of(call: Coroutine[Any, Any, object]) -> str:
-    """The code of the error that a call must end with."""
+    """The code of the error with which a call must end."""
     with pytest.raises(MaestroError) as raised:
         await call
     return raised.value.code
@@ -46,7 +46,7 @@ async def let_others_run() -> None:
 
 
 def test_two_hundred_tasks_on_one_client(open_office: PostOffice) -> None:
-    """Each gets its own answer; their errors are theirs, too."""
+    """Each task gets its own answer or its own error."""
 
     async def main() -> None:
         async with AsyncClient(open_office.router()) as client:
@@ -63,8 +63,8 @@ def test_two_hundred_tasks_on_one_client(open_office: PostOffice) -> None:
     asyncio.run(main())
 
 
-def test_each_call_may_speak_for_another(open_office: PostOffice) -> None:
-    """Over one socket, with tokens, at once; the client's own caller is the default."""
+def test_each_call_may_name_its_own_caller(open_office: PostOffice) -> None:
+    """Calls of several callers, with tokens, share one socket at once. The default is the client's own caller."""
     open_office.session("cyd", token="secret")
 
     async def main() -> None:
@@ -95,14 +95,14 @@ def test_a_cancelled_call_harms_no_other(open_office: PostOffice) -> None:
             assert all(isinstance(result, asyncio.CancelledError) for result in results[::2])
             assert all(isinstance(result, dict) for result in results[1::2])
             assert (await client.hello())["pid"] == open_office.pid
-            # They were under way, so they are done; the caller knows that it can't know.
+            # The cancelled sends were in flight already, so the broker accepted them. Their callers can't know.
             assert (await client.inbox(caller=BOB))["count"] == 40
 
     asyncio.run(main())
 
 
 def test_a_time_limit_of_the_callers_own(open_office: PostOffice) -> None:
-    """`asyncio.timeout` cancels, and the client lives on."""
+    """`asyncio.timeout` cancels the call, and the client still works."""
 
     async def main() -> None:
         async with AsyncClient(open_office.router(), ANN) as client:
@@ -121,7 +121,8 @@ def test_a_time_limit_of_the_callers_own(open_office: PostOffice) -> None:
 
 
 def test_a_pipeline_beside_other_calls(open_office: PostOffice) -> None:
-    """As the blocking client's: in order, bounded, and left in the middle it leaves nothing behind."""
+    """As with the blocking client, results are in order and in-flight sends are bounded. A pipeline that is left
+    early leaves nothing."""
     taken = 0
 
     def source() -> Any:
@@ -147,7 +148,7 @@ def test_a_pipeline_beside_other_calls(open_office: PostOffice) -> None:
 
 
 def test_more_than_a_socket_takes(open_office: PostOffice) -> None:
-    """What a broker that does not read is sent waits in the client, which turns to others; all of it arrives."""
+    """While the broker does not read, requests wait in the client and other tasks run. All requests arrive."""
 
     async def main() -> None:
         async with AsyncClient(open_office.router(), ANN, timeout_s=10.0) as client:
@@ -166,7 +167,7 @@ def test_more_than_a_socket_takes(open_office: PostOffice) -> None:
     asyncio.run(main())
 
 
-def test_a_peer_that_speaks_otherwise(post_office: PostOffice) -> None:
+def test_a_peer_with_another_protocol(post_office: PostOffice) -> None:
     """The call fails at once, not after the whole timeout."""
     address = os.path.join(post_office.root, "other.sock")
     os.makedirs(post_office.root, exist_ok=True)
@@ -183,11 +184,11 @@ def test_a_peer_that_speaks_otherwise(post_office: PostOffice) -> None:
     asyncio.run(main())
 
 
-# --- the broker goes and comes ---------------------------------------------------------------------------------
+# --- broker restarts -------------------------------------------------------------------------------------------
 
 
 def test_a_broker_killed_in_mid_flight(open_office: PostOffice) -> None:
-    """Impatient tasks that repeat what failed, through three kills: all that was accepted is there, exactly once."""
+    """Impatient tasks repeat failed sends through three kills. Every accepted message is there exactly once."""
     tasks_count, each = 20, 15
 
     async def main() -> None:
@@ -225,7 +226,7 @@ def test_a_broker_killed_in_mid_flight(open_office: PostOffice) -> None:
 
 
 def test_patient_calls_outlive_the_broker(open_office: PostOffice) -> None:
-    """What waits is sent again to the next one, and is one message each."""
+    """Waiting requests are sent again to the next broker, and each is one message."""
 
     async def main() -> None:
         async with AsyncClient(open_office.router(), ANN, timeout_s=60.0, patient=True) as client:
@@ -242,7 +243,7 @@ def test_patient_calls_outlive_the_broker(open_office: PostOffice) -> None:
 
 
 def test_patience_ends(post_office: PostOffice) -> None:
-    """With the call's time, where no broker comes."""
+    """Without a broker it ends at the call's deadline."""
 
     async def main() -> None:
         async with AsyncClient(post_office.router(), timeout_s=1.0, patient=True) as client:
@@ -254,7 +255,7 @@ def test_patience_ends(post_office: PostOffice) -> None:
 
 
 def test_a_broker_that_comes_back_elsewhere(open_office: PostOffice) -> None:
-    """The client moves; a call that waits moves with it."""
+    """The client moves to the new address, and a waiting call moves with it."""
 
     async def main() -> None:
         async with AsyncClient(open_office.router(), ANN, patient=True) as client:
@@ -275,8 +276,8 @@ def test_a_broker_that_comes_back_elsewhere(open_office: PostOffice) -> None:
 # --- the end ---------------------------------------------------------------------------------------------------
 
 
-def test_closing_ends_what_waits(open_office: PostOffice) -> None:
-    """With an error rather than for ever; so does a second use. Closing twice is fine."""
+def test_closing_ends_waiting_calls(open_office: PostOffice) -> None:
+    """They end with an error, and so does a later use. Closing twice is allowed."""
 
     async def main() -> None:
         client = AsyncClient(open_office.router(), ANN)
@@ -341,7 +342,7 @@ asyncio.run(main())
 
 
 def test_a_forked_child_is_refused(open_office: PostOffice) -> None:
-    """And the parent's client goes on, although the child closed its copy."""
+    """The parent's client goes on, although the child closed its copy."""
     command = [sys.executable, "-c", FORKING, open_office.router()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

@@ -33,7 +33,7 @@ async def item(notices: AsyncNotices) -> Notice | NoticeLinkState:
 
 
 async def until(notices: AsyncNotices, wanted: Notice | NoticeLinkState | str) -> list[Notice | NoticeLinkState]:
-    """Everything up to a link, or to a notice of an event."""
+    """All items up to and including a link state, or a notice of an event."""
     seen: list[Notice | NoticeLinkState] = []
     while True:
         seen.append(await item(notices))
@@ -43,7 +43,7 @@ async def until(notices: AsyncNotices, wanted: Notice | NoticeLinkState | str) -
 
 
 def about(seen: list[Notice | NoticeLinkState], event: str) -> list[tuple[str, str]]:
-    """For whom, and which message."""
+    """The session and the message id of each notice of an event."""
     return [
         (one.session, one.event.get("id", ""))
         for one in seen
@@ -51,8 +51,8 @@ def about(seen: list[Notice | NoticeLinkState], event: str) -> list[tuple[str, s
     ]
 
 
-def test_everything_is_noticed_from_connected_on(open_office: PostOffice) -> None:
-    """For each party once; not the probes of other observers."""
+def test_every_event_after_connected_is_noticed(open_office: PostOffice) -> None:
+    """Each party gets one notice. The subscription probes of other observers cause none."""
 
     async def main() -> None:
         where = address(open_office)
@@ -71,8 +71,8 @@ def test_everything_is_noticed_from_connected_on(open_office: PostOffice) -> Non
     asyncio.run(main())
 
 
-def test_sessions_come_and_go(open_office: PostOffice) -> None:
-    """A head says that a subscription is in force; one that was ended is silent."""
+def test_sessions_are_added_and_removed(open_office: PostOffice) -> None:
+    """A head shows that a subscription is active. A removed session causes no more notices."""
     open_office.sessions("cyd")
 
     async def main() -> None:
@@ -100,13 +100,13 @@ def test_sessions_come_and_go(open_office: PostOffice) -> None:
             await until(notices, NoticeLinkState.CONNECTED)
             await client.send("bob", "x", message_id="m5")
             while ("bob", "m5") not in about([await item(notices)], "message.accepted"):
-                pass  # heads, and the other party's
+                pass  # heads, and notices for the other party
 
     asyncio.run(main())
 
 
 def test_a_lost_connection_is_reported_and_the_gap_can_be_closed(open_office: PostOffice) -> None:
-    """LOST, CONNECTED; and `events` has what happened in between."""
+    """LOST and CONNECTED are reported, and `events` returns everything in between."""
 
     async def main() -> None:
         async with AsyncNotices(address(open_office)) as notices, AsyncClient(open_office.router()) as client:
@@ -120,7 +120,7 @@ def test_a_lost_connection_is_reported_and_the_gap_can_be_closed(open_office: Po
                 await until(notices, NoticeLinkState.CONNECTED)
                 await client.send("bob", "x", message_id=f"m{number}", caller=Caller("ann"))
                 while ("ann", f"m{number}") not in about([await item(notices)], "message.accepted"):
-                    pass  # the other party's, or what was sent just before
+                    pass  # notices for the other party, or about the send before
                 page = await client.events(head)
                 head = page["upTo"]
                 assert {f"gap{number}", f"m{number}"} <= {event.get("id") for event in page["events"]}
@@ -129,7 +129,7 @@ def test_a_lost_connection_is_reported_and_the_gap_can_be_closed(open_office: Po
 
 
 def test_a_broker_elsewhere(open_office: PostOffice) -> None:
-    """The notices move, and say so."""
+    """The notices move to the new address and report LOST and CONNECTED."""
 
     async def main() -> None:
         async with AsyncNotices(address(open_office)) as notices:
@@ -144,19 +144,19 @@ def test_a_broker_elsewhere(open_office: PostOffice) -> None:
 
 
 def test_an_overflow_is_reported_in_its_place(open_office: PostOffice) -> None:
-    """The queue is bounded; what did not fit is one item, and what comes after it is noticed again."""
+    """The queue is bounded. One OVERFLOWED item replaces the dropped notices, and later events are noticed again."""
 
     async def main() -> None:
         async with (
             AsyncNotices(address(open_office), ["bob"], queue_max=10) as notices,
-            AsyncNotices(address(open_office), ["bob"]) as swift,
+            AsyncNotices(address(open_office), ["bob"]) as large,
             AsyncClient(open_office.router(), Caller("ann")) as client,
         ):
             await until(notices, NoticeLinkState.CONNECTED)
-            await until(swift, NoticeLinkState.CONNECTED)
+            await until(large, NoticeLinkState.CONNECTED)
             await asyncio.gather(*(client.send("bob", "x") for _ in range(30)))
             for _ in range(30):
-                await until(swift, "message.accepted")
+                await until(large, "message.accepted")
             seen = await until(notices, NoticeLinkState.OVERFLOWED)
             assert len(about(seen, "message.accepted")) <= 10
             await client.send("bob", "x", message_id="after")
@@ -166,7 +166,7 @@ def test_an_overflow_is_reported_in_its_place(open_office: PostOffice) -> None:
 
 
 def test_the_end(open_office: PostOffice) -> None:
-    """An iteration that waits ends; later uses are refused. Closing twice is fine."""
+    """A waiting iteration ends, and later uses are refused. Closing twice is allowed."""
 
     async def main() -> None:
         notices = AsyncNotices(address(open_office), ["bob"])
@@ -194,8 +194,8 @@ def test_the_end(open_office: PostOffice) -> None:
     asyncio.run(main())
 
 
-def test_an_address_that_is_none() -> None:
-    """Typed."""
+def test_an_invalid_address() -> None:
+    """It causes a typed error."""
 
     async def main() -> None:
         with pytest.raises(MaestroError) as raised:

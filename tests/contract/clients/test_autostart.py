@@ -1,4 +1,4 @@
-"""Finding a broker and starting one: once, detached, and with a typed reason when it can't be."""
+"""Finding and starting a broker: it is started once and detached, and a failure has a typed reason."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def failure(office: PostOffice, *, timeout_s: float = 20.0) -> MaestroError:
 
 
 def in_place_of_the_broker(office: PostOffice, program: str) -> None:
-    """Another program under its name, as a broken installation has it."""
+    """Put another program in place of the broker, as a broken installation does."""
     folder = os.path.join(office.root, "shadow")
     os.makedirs(folder)
     with open(os.path.join(folder, "maestro_broker.py"), "w", encoding="utf-8") as file:
@@ -72,8 +72,8 @@ def test_a_running_broker_is_found_and_a_killed_one_is_not(post_office: PostOffi
     "text",
     ["", "router=", "nonsense", "router=ipc:///x\npid=1", "router=ipc:///x\nnotices=ipc:///y\npid=one", "\0\xff=\0"],
 )
-def test_an_endpoints_file_that_is_none(post_office: PostOffice, text: str) -> None:
-    """Is as good as no file."""
+def test_an_invalid_endpoints_file(post_office: PostOffice, text: str) -> None:
+    """It counts as no file."""
     os.makedirs(post_office.data)
     with open(paths.endpoints_file(post_office.data), "w", encoding="latin-1") as file:
         file.write(text)
@@ -89,7 +89,7 @@ def test_addresses_at_which_nothing_listens(tmp_path: Path) -> None:
 
 
 def test_a_busy_listener_counts_as_there(tmp_path: Path) -> None:
-    """Its backlog is full because it is slow, not because it is gone."""
+    """Its backlog is full because it is slow, not because it has ended."""
     import socket
 
     with socket.socket(socket.AF_UNIX) as listener:
@@ -138,21 +138,21 @@ def test_a_missing_broker_is_started_detached(
 
 
 def test_one_that_runs_is_left_alone(post_office: PostOffice) -> None:
-    """Starting again is finding; also where starting is not allowed."""
+    """`ensure` returns the running broker, also where starting is not allowed."""
     first = start(post_office)
     assert start(post_office) == first
     assert ensure(post_office.data, post_office.environ, autostart=False) == first
 
 
 def test_settings_go_with_the_start(post_office: PostOffice) -> None:
-    """As `maestro up --set` gives them."""
+    """They are passed as `maestro up --set` passes them."""
     endpoints = ensure(post_office.data, post_office.environ, autostart=True, settings={"rate_limit": "77"})
     with Client(endpoints.router) as client:
         assert client.hello()["limits"]["rate_limit"] == 77
 
 
 def test_relative_paths_mean_the_same_to_the_broker(post_office: PostOffice, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Although it works in another directory."""
+    """The broker has another working directory, but resolves them alike."""
     os.makedirs(os.path.join(post_office.root, "here", "modules"))
     monkeypatch.chdir(os.path.join(post_office.root, "here"))
     post_office.environ |= {"MAESTRO_RUNTIME_DIR": "../run", "MAESTRO_CONFIG": "no.toml", "PYTHONPATH": "modules"}
@@ -181,7 +181,7 @@ def test_however_many_race_one_broker_starts(post_office: PostOffice) -> None:
 
 
 def test_after_a_kill_the_next_one_is_started(post_office: PostOffice) -> None:
-    """On the files that it left."""
+    """The next broker starts on the files of the killed one."""
     first = start(post_office)
     post_office.kill()
     second = start(post_office)
@@ -201,8 +201,8 @@ def hold_start_lock(office: PostOffice) -> int:
 
 
 @pytest.mark.parametrize("succeeds", [True, False])
-def test_who_does_not_get_the_lock_waits_for_who_has_it(post_office: PostOffice, *, succeeds: bool) -> None:
-    """Until the broker is there, or the lock comes free without one."""
+def test_a_starter_without_the_lock_waits_for_its_holder(post_office: PostOffice, *, succeeds: bool) -> None:
+    """It waits until the broker serves, or until the lock is released without one."""
     fd = hold_start_lock(post_office)
     found: list[Endpoints] = []
     waiter = threading.Thread(target=lambda: found.append(start(post_office)))
@@ -220,8 +220,8 @@ def test_who_does_not_get_the_lock_waits_for_who_has_it(post_office: PostOffice,
         assert found == [find(post_office.data)]
 
 
-def test_a_starter_that_hangs_is_not_waited_for_for_ever(post_office: PostOffice) -> None:
-    """A typed error, that says what is known."""
+def test_the_wait_for_a_hanging_starter_ends(post_office: PostOffice) -> None:
+    """The typed error says that another process holds the lock."""
     fd = hold_start_lock(post_office)
     began_s = time.monotonic()
     error = failure(post_office, timeout_s=0.3)
@@ -232,7 +232,7 @@ def test_a_starter_that_hangs_is_not_waited_for_for_ever(post_office: PostOffice
 
 
 def test_a_data_directory_that_is_locked_and_not_served(post_office: PostOffice) -> None:
-    """He may be about to serve; for a while he is waited for."""
+    """The lock's holder may be about to serve, so the client waits for a while."""
     os.makedirs(post_office.data)
     fd = os.open(os.path.join(post_office.data, "broker.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(fd, fcntl.LOCK_EX)
@@ -244,8 +244,8 @@ def test_a_data_directory_that_is_locked_and_not_served(post_office: PostOffice)
     found: list[Endpoints] = []
     waiter = threading.Thread(target=lambda: found.append(start(post_office)))
     waiter.start()
-    # The one that was started saw the lock and gave up; its starter waits on.
-    eventually(lambda: _start_log_has(post_office, "4711"), "the started broker gave up")
+    # The started broker saw the lock and ended. Its starter still waits.
+    eventually(lambda: _start_log_has(post_office, "4711"), "the started broker ended")
     os.close(fd)
     endpoints = post_office.start()
     waiter.join(20.0)
@@ -260,11 +260,11 @@ def _start_log_has(office: PostOffice, text: str) -> bool:
         return False
 
 
-# --- what keeps it from starting -------------------------------------------------------------------------------
+# --- failures of a start ---------------------------------------------------------------------------------------
 
 
-def test_where_starting_is_turned_off(post_office: PostOffice) -> None:
-    """The next step is named, and nothing is made."""
+def test_without_autostart_no_broker_is_started(post_office: PostOffice) -> None:
+    """The error names the next step, and nothing is created."""
     with pytest.raises(MaestroError) as raised:
         ensure(post_office.data, post_office.environ, autostart=False)
     assert raised.value.code == "BROKER_UNREACHABLE"
@@ -274,13 +274,13 @@ def test_where_starting_is_turned_off(post_office: PostOffice) -> None:
 
 @pytest.mark.parametrize(("value", "may"), [("", True), ("1", True), ("0", False), (" No ", False), ("off", False)])
 def test_the_variable_that_turns_it_off(value: str, *, may: bool) -> None:
-    """MAESTRO_AUTOSTART, and without it starting is allowed."""
+    """Without MAESTRO_AUTOSTART a start is allowed."""
     assert may_autostart({"MAESTRO_AUTOSTART": value}) is may
     assert may_autostart({})
 
 
 def test_a_data_directory_that_cannot_be_made(post_office: PostOffice) -> None:
-    """Path, reason, next step."""
+    """The error names the path, the reason and the next step."""
     os.makedirs(post_office.root, exist_ok=True)
     with open(post_office.data, "w", encoding="utf-8") as file:
         file.write("in the way")
@@ -294,8 +294,8 @@ def test_a_data_directory_that_cannot_be_made(post_office: PostOffice) -> None:
     ("variable", "value", "code"),
     [("MAESTRO_RUNTIME_DIR", "/tmp/" + "x" * 100, "PATH_TOO_LONG"), ("MAESTRO_RETENTION", "soon", "BAD_SETTING")],
 )
-def test_what_the_broker_says_arrives_typed(post_office: PostOffice, variable: str, value: str, code: str) -> None:
-    """Through the pipe, not from its log."""
+def test_the_brokers_error_arrives_typed(post_office: PostOffice, variable: str, value: str, code: str) -> None:
+    """It is read from the pipe, not from the broker's log."""
     post_office.environ[variable] = value
     error = failure(post_office)
     assert error.code == code
@@ -303,7 +303,7 @@ def test_what_the_broker_says_arrives_typed(post_office: PostOffice, variable: s
 
 
 def test_another_data_format_arrives_typed(post_office: PostOffice) -> None:
-    """Nothing of it is touched."""
+    """The data directory is not changed."""
     os.makedirs(post_office.data)
     path = os.path.join(post_office.data, "format")
     with open(path, "w", encoding="utf-8") as file:
@@ -349,15 +349,15 @@ def test_a_broker_that_says_nothing(post_office: PostOffice) -> None:
 
 
 def test_a_broker_that_says_ready_and_is_not(post_office: PostOffice) -> None:
-    """A typed error after the time that was given."""
+    """The typed error comes when the time is over."""
     in_place_of_the_broker(post_office, "import os, sys; os.write(int(sys.argv[-1]), b'ready\\n')")
     error = failure(post_office, timeout_s=2.0)
     assert error.code == "TIMEOUT"
     assert "socket" in error.message
 
 
-def test_where_no_process_can_be_made(post_office: PostOffice, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The interpreter is gone, or the system has no process left."""
+def test_a_process_that_cannot_be_started(post_office: PostOffice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interpreter is missing, or the system has no process left."""
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     error = failure(post_office)
     assert error.code == "AUTOSTART_FAILED"
@@ -371,7 +371,7 @@ def test_where_no_process_can_be_made(post_office: PostOffice, monkeypatch: pyte
 
 
 def test_a_start_log_that_cannot_be_written(post_office: PostOffice, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk is no reason not to start; a directory in its place is one."""
+    """A full disk does not prevent the start; a directory in the log's place does."""
     os.makedirs(os.path.join(post_office.data, START_LOG))
     error = failure(post_office)
     assert error.code == "AUTOSTART_FAILED"

@@ -1,6 +1,6 @@
-"""What every client of the post office does alike, whichever way it goes; at real brokers, over real sockets.
+"""Behaviour that all clients share, whichever transport and driver they use, with real brokers over real sockets.
 
-The first part is what every way can express, REST too (`speak`); the rest is for the Python clients (`connect`).
+The first part (`speak`) covers what every kind can express, REST too. The rest (`connect`) is for the Python clients.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=CORRESPONDENTS)
 def speak(request: pytest.FixtureRequest, open_office: PostOffice) -> Iterator[Callable[..., Correspondent]]:
-    """`speak(session, token)`: who speaks for a session of the open post office; without one, the operator."""
+    """`speak(session, token)`: a client that acts for a session of the open post office; without one, for the
+    operator."""
     with CORRESPONDENTS[request.param](open_office) as made:
         yield made
 
 
 @pytest.fixture(params=CLIENTS)
 def connect(request: pytest.FixtureRequest, post_office: PostOffice) -> Iterator[Connect]:
-    """`connect(session, token)`: a Python client of one kind or the other."""
+    """`connect(session, token)`: a Python client of either kind."""
     with CLIENTS[request.param](post_office) as made:
         yield made
 
@@ -50,11 +51,11 @@ def outgoing(count: int, text: str = "x", to: str = "bob") -> list[OutgoingDoc]:
     return [{"id": new_message_id(), "to": to, "message": text} for _ in range(count)]
 
 
-# --- what every way can express --------------------------------------------------------------------------------
+# --- what every kind of client can express ---------------------------------------------------------------------
 
 
 def test_a_letter(speak: Callable[..., Correspondent]) -> None:
-    """Sent, listed, looked at by both, read, deleted; looking changes nothing."""
+    """Both parties list, show and read it; the receiver deletes it. Showing changes nothing."""
     ann, bob = speak("ann"), speak("bob")
     sent = ann.send("bob", "hello\n-- 🙂", metadata={"priority": "high", "taskId": "t1"})
     assert (sent["to"], sent["seq"]) == ("bob", 1)
@@ -71,7 +72,7 @@ def test_a_letter(speak: Callable[..., Correspondent]) -> None:
     assert bob.inbox("bob", status="read")["count"] == 0
 
 
-def test_the_mail_that_fits(speak: Callable[..., Correspondent]) -> None:
+def test_an_inbox_can_be_filtered(speak: Callable[..., Correspondent]) -> None:
     """`inbox` selects by status, by type and by number, and `limit` bounds the page."""
     ann, bob = speak("ann"), speak("bob")
     kinds = ["request", "notification", "request", "response"]
@@ -86,7 +87,7 @@ def test_the_mail_that_fits(speak: Callable[..., Correspondent]) -> None:
 
 
 def test_a_repeat_under_the_same_id_is_one_message(speak: Callable[..., Correspondent]) -> None:
-    """And another text under it is a conflict."""
+    """Another text under the same id is a conflict."""
     ann = speak("ann")
     first = ann.send("bob", "once", message_id="m1")
     again = ann.send("bob", "once", message_id="m1")
@@ -96,7 +97,7 @@ def test_a_repeat_under_the_same_id_is_one_message(speak: Callable[..., Correspo
 
 
 def test_sends_that_are_refused(speak: Callable[..., Correspondent]) -> None:
-    """Each with its code, and the next step where there is one; none is there after it."""
+    """Each refusal has its code, and nothing is stored."""
     operator, ann, bob = speak(), speak("ann"), speak("bob")
     operator.start("cyd", project_id="elsewhere")
     operator.start("dan")
@@ -136,7 +137,7 @@ def test_an_ended_receiver(speak: Callable[..., Correspondent]) -> None:
 
 
 def test_dead_letters(speak: Callable[..., Correspondent]) -> None:
-    """What expired, for who sent it and for a person, the newest first and page by page."""
+    """The sender and the operator list expired messages page by page, the newest first."""
     operator, ann, bob = speak(), speak("ann"), speak("bob")
     ids = [ann.send("bob", f"{number}", ttl_ms=1 + number)["id"] for number in range(3)]
     ann.send("bob", "lives")
@@ -155,8 +156,8 @@ def test_dead_letters(speak: Callable[..., Correspondent]) -> None:
     assert [message["id"] for message in ann.dead("ann")["messages"]] == [ids[2], ids[0]]
 
 
-def test_what_is_not_the_callers(speak: Callable[..., Correspondent]) -> None:
-    """Another's mailbox, another's message."""
+def test_mail_of_another_session(speak: Callable[..., Correspondent]) -> None:
+    """Neither another session's mailbox nor its message is accessible."""
     ann, bob = speak("ann"), speak("bob")
     speak().start("cyd")
     sent = ann.send("bob", "between us")
@@ -167,7 +168,7 @@ def test_what_is_not_the_callers(speak: Callable[..., Correspondent]) -> None:
 
 
 def test_the_life_of_a_session(speak: Callable[..., Correspondent]) -> None:
-    """Started, found, spoken for with its token alone, ended."""
+    """It is started, found, used with its token alone, and ended."""
     operator, token = speak(), new_token()
     started = operator.start("eve", token=token, name="builder", role="orchestrator", project_id="p1")
     assert (started["id"], started.get("name"), started["role"]) == ("eve", "builder", "orchestrator")
@@ -185,7 +186,7 @@ def test_the_life_of_a_session(speak: Callable[..., Correspondent]) -> None:
 
 
 def test_hello_and_stats(open_office: PostOffice, connect: Connect) -> None:
-    """Who answers."""
+    """They say which broker answers."""
     client = connect()
     hello = client.hello()
     assert hello["pid"] == open_office.pid
@@ -195,7 +196,7 @@ def test_hello_and_stats(open_office: PostOffice, connect: Connect) -> None:
 
 
 def test_a_message_from_send_to_read(open_office: PostOffice, connect: Connect) -> None:
-    """Accepted, listed, confirmed, shown, deleted."""
+    """A message is accepted, listed, confirmed, shown and deleted."""
     ann, bob = connect("ann"), connect("bob")
     sent = ann.send("bob", "hello\n-- 🙂", metadata={"priority": "high", "taskId": "t1"}, ttl_ms=60_000)
     assert (sent["status"], sent.get("to"), sent.get("seq")) == (201, "bob", 1)
@@ -214,7 +215,7 @@ def test_a_message_from_send_to_read(open_office: PostOffice, connect: Connect) 
 
 
 def test_leases_keep_two_readers_apart(open_office: PostOffice, connect: Connect) -> None:
-    """Through the arguments of `inbox`."""
+    """The arguments of `inbox` set the lease."""
     connect("ann").send("bob", "one")
     bob = connect("bob")
     assert bob.inbox(lease_ms=60_000, reader="one")["count"] == 1
@@ -224,7 +225,7 @@ def test_leases_keep_two_readers_apart(open_office: PostOffice, connect: Connect
 
 
 def test_sessions(open_office: PostOffice, connect: Connect) -> None:
-    """Start, restart, look, list, touch, end."""
+    """A session can be started, restarted, shown, listed, touched and ended."""
     operator = connect()
     session_id, token = new_session_id(), new_token()
     started = operator.start_session(
@@ -264,7 +265,7 @@ def test_sessions(open_office: PostOffice, connect: Connect) -> None:
 
 
 def test_events(open_office: PostOffice, connect: Connect) -> None:
-    """A replay from a cursor."""
+    """Events are replayed from a cursor."""
     ann = connect("ann")
     ann.send("bob", "hello")
     events = ann.events(0)
@@ -275,18 +276,18 @@ def test_events(open_office: PostOffice, connect: Connect) -> None:
 
 
 def test_the_outbox_is_drained_on_demand(open_office: PostOffice, connect: Connect) -> None:
-    """With numbers."""
+    """The reply counts the entries."""
     assert connect().drain_outbox() == {"sent": 0, "waiting": 0, "failed": 0}
 
 
 def test_shutdown_names_the_process_to_wait_for(open_office: PostOffice, connect: Connect) -> None:
-    """It is the broker's own."""
+    """The pid in the reply is the broker's own."""
     pid = open_office.pid
     assert connect().shutdown() == pid
 
 
 def test_many_messages_in_one_request_are_judged_one_by_one(open_office: PostOffice, connect: Connect) -> None:
-    """In order; the refused one does not stop the others."""
+    """The results are in order, and a refused message does not stop the others."""
     ann = connect("ann")
     batch = [*outgoing(2), *outgoing(1, to="absent"), *outgoing(1)]
     results = ann.send_many(batch)
@@ -298,7 +299,7 @@ def test_many_messages_in_one_request_are_judged_one_by_one(open_office: PostOff
 
 
 def test_errors_arrive_whole(post_office: PostOffice, connect: Connect) -> None:
-    """Code, words, next step, numbers."""
+    """An error keeps its code, message, hint and numbers."""
     post_office.start(rate_limit=1)
     post_office.sessions("ann", "bob")
     ann = connect("ann")
@@ -319,7 +320,7 @@ def test_errors_arrive_whole(post_office: PostOffice, connect: Connect) -> None:
 
 
 def test_an_oversized_request_is_refused_before_it_is_sent(open_office: PostOffice, connect: Connect) -> None:
-    """With both numbers; the connection lives on, and libzmq had nothing to drop."""
+    """The error has the limit and the size. The connection stays open, and libzmq dropped nothing."""
     ann = connect("ann")
     error = refused(lambda: ann.send("bob", "x" * (5 << 20)))
     assert error.code == "FRAME_TOO_LARGE"
@@ -331,14 +332,14 @@ def test_an_oversized_request_is_refused_before_it_is_sent(open_office: PostOffi
 
 
 def test_the_brokers_own_limit_counts(post_office: PostOffice, connect: Connect) -> None:
-    """Not the default one: a broker may be set to take less, or more."""
+    """The broker's setting is used, whether lower or higher than the default."""
     post_office.start(wire_bytes_max=4_096, text_chars_max=200_000)
     post_office.sessions("ann", "bob")
     ann = connect("ann")
     for size in (30_000, 500_000):
         error = refused(lambda size=size: ann.send("bob", "x" * size))  # type: ignore[misc]
         assert (error.code, error.limit) == ("FRAME_TOO_LARGE", 4_096)
-    # Small enough to be answered rather than cut off.
+    # A request of this size gets an answer; with a larger one, the connection is closed.
     assert refused(lambda: ann.send("bob", "x" * 10_000)).code == "FRAME_TOO_LARGE"
     post_office.stop()
     post_office.start(wire_bytes_max=8 << 20, text_chars_max=200_000, batch_messages_max=256)
@@ -346,7 +347,7 @@ def test_the_brokers_own_limit_counts(post_office: PostOffice, connect: Connect)
     assert all(result["status"] == 201 for result in big.send_many(outgoing(40, "y" * 100_000)))
 
 
-# --- the broker goes and comes ---------------------------------------------------------------------------------
+# --- broker restarts -------------------------------------------------------------------------------------------
 
 
 def test_a_missing_broker_is_reported_at_once(post_office: PostOffice, connect: Connect) -> None:
@@ -360,7 +361,7 @@ def test_a_missing_broker_is_reported_at_once(post_office: PostOffice, connect: 
 
 
 def test_a_dead_broker_is_reported_at_once_and_its_successor_found(open_office: PostOffice, connect: Connect) -> None:
-    """By the same client."""
+    """The same client finds it."""
     client = connect(timeout_s=30.0)
     epoch = client.hello()["epoch"]
     open_office.kill()
@@ -372,7 +373,7 @@ def test_a_dead_broker_is_reported_at_once_and_its_successor_found(open_office: 
 
 
 def test_a_broker_that_does_not_answer_is_a_timeout(open_office: PostOffice, connect: Connect) -> None:
-    """It is there, so it is not unreachable; what was asked is done when it goes on, once."""
+    """The broker exists, so it is not unreachable. It handles the request once, when it continues."""
     ann = connect("ann")
     ann.hello()
     open_office.pause()
@@ -384,12 +385,12 @@ def test_a_broker_that_does_not_answer_is_a_timeout(open_office: PostOffice, con
     finally:
         open_office.resume()
     assert ann.hello()["pid"] == open_office.pid
-    # The request was sent several times meanwhile.
+    # The client repeated the request several times meanwhile.
     assert connect("bob").inbox()["count"] == 1
 
 
 def test_an_unreachable_call_is_not_delivered_later(open_office: PostOffice, connect: Connect) -> None:
-    """What was said to have failed must not happen after all, when a broker comes back."""
+    """A send that was reported as failed must not be accepted by the next broker."""
     ann = connect("ann")
     ann.hello()
     open_office.kill()
@@ -399,8 +400,8 @@ def test_an_unreachable_call_is_not_delivered_later(open_office: PostOffice, con
     assert connect("bob").inbox(status=["pending"])["count"] == 0
 
 
-def test_a_closed_client_says_so(open_office: PostOffice, connect: Connect) -> None:
-    """Closing twice is fine."""
+def test_a_closed_client_refuses_calls(open_office: PostOffice, connect: Connect) -> None:
+    """Closing twice is allowed."""
     with connect() as client:
         client.hello()
     client.close()
@@ -408,10 +409,10 @@ def test_a_closed_client_says_so(open_office: PostOffice, connect: Connect) -> N
 
 
 @pytest.mark.parametrize("address", ["", "nonsense", "ipc://" + "x" * 200, "tcp://127.0.0.1:1"])
-def test_an_address_that_is_none(address: str, connect: Connect) -> None:
-    """Typed, too."""
+def test_an_invalid_address(address: str, connect: Connect) -> None:
+    """It causes a typed error, too."""
     with connect(address=address, timeout_s=0.5) as client:
-        # The last would do on another machine, and there only with a key.
+        # The last address needs a key.
         assert refused(client.hello).code in ("BROKER_UNREACHABLE", "TIMEOUT", "KEY_FILE_UNUSABLE")
 
 
@@ -432,8 +433,8 @@ def test_an_address_that_is_none(address: str, connect: Connect) -> None:
     ],
     ids=["one frame", "another version", "three frames", "five frames", "no status", "no body", "empty", "no error"],
 )
-def test_answers_that_are_none(post_office: PostOffice, answer: list[bytes], connect: Connect) -> None:
-    """Each ends in a typed error, soon; a stray frame is not taken for the beginning of the next answer."""
+def test_invalid_answers(post_office: PostOffice, answer: list[bytes], connect: Connect) -> None:
+    """Each ends soon in a typed error. A stray frame is not taken as the beginning of the next answer."""
     impostor = Impostor(post_office.root, answer)
     try:
         with connect(address=impostor.address, timeout_s=5.0) as client:
@@ -445,8 +446,8 @@ def test_answers_that_are_none(post_office: PostOffice, answer: list[bytes], con
         impostor.close()
 
 
-def test_results_that_are_not_as_many_as_the_messages(post_office: PostOffice, connect: Connect) -> None:
-    """The broker contradicts the contract: said so, instead of a message without an outcome."""
+def test_too_few_results(post_office: PostOffice, connect: Connect) -> None:
+    """The broker violates the contract. The client reports that, so that no message is without a result."""
     answer = [b"<header>", b"<id>", b"200", b"\x81\xa7results\x90"]
     impostor = Impostor(post_office.root, answer, answer)
     try:
@@ -473,7 +474,7 @@ def test_a_pipeline_of_batches(open_office: PostOffice, connect: Connect, in_fli
 
 
 def test_a_pipeline_leaves_refusals_in_the_results(open_office: PostOffice, connect: Connect) -> None:
-    """Also those of a whole request."""
+    """Refusals of a whole request are in the results, too."""
     ann = connect("ann")
     results = {result["id"]: result for result in ann.pipeline([*outgoing(2), *outgoing(1, to="absent")])}
     assert sorted(result["status"] for result in results.values()) == [201, 201, 404]

@@ -1,4 +1,4 @@
-"""The blocking client's own: patience, pipelines and processes. What it shares is in `test_client_behaviour`."""
+"""The blocking client's own behaviour: patience, pipelines and processes. `test_behaviour` has the shared part."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def outgoing(count: int, text: str = "x", to: str = "bob") -> list[OutgoingDoc]:
     return [{"id": new_message_id(), "to": to, "message": text} for _ in range(count)]
 
 
-# --- the broker goes and comes ---------------------------------------------------------------------------------
+# --- broker restarts -------------------------------------------------------------------------------------------
 
 
 def test_a_patient_call_survives_a_kill(open_office: PostOffice) -> None:
-    """It is sent again to the broker that comes back, soon after it is back; and it is one message."""
+    """It is sent again soon after a broker is back, and it is one message."""
     ann = open_office.client("ann", timeout_s=60.0, patient=True)
     ann.send("bob", "before")
     open_office.pause()
@@ -51,7 +51,7 @@ def test_a_patient_call_survives_a_kill(open_office: PostOffice) -> None:
 
     sender = threading.Thread(target=send)
     sender.start()
-    # The request is in the paused broker's hands, which then dies with it.
+    # The paused broker has the request, and is killed before it answers.
     sender.join(0.1)
     assert sender.is_alive()
     open_office.kill()
@@ -68,7 +68,7 @@ def test_a_patient_call_survives_a_kill(open_office: PostOffice) -> None:
 
 
 def test_a_patient_call_waits_for_a_first_broker(post_office: PostOffice) -> None:
-    """And ends with BROKER_UNREACHABLE where none comes."""
+    """Without a broker it ends with BROKER_UNREACHABLE."""
     short = post_office.client(timeout_s=1.0, patient=True)
     began_s = time.monotonic()
     assert refused(short.hello).code == "BROKER_UNREACHABLE"
@@ -87,7 +87,7 @@ def test_a_patient_call_waits_for_a_first_broker(post_office: PostOffice) -> Non
 
 @pytest.mark.parametrize("in_flight", [1, 7, 64])
 def test_a_pipeline_keeps_the_order_of_its_messages(open_office: PostOffice, in_flight: int) -> None:
-    """One result a message; at the receiver they stand in the order in which they went."""
+    """Each message has one result, and the receiver has the messages in the order of sending."""
     ann = open_office.client("ann")
     batch = outgoing(200)
     results = list(ann.pipeline(iter(batch), in_flight=in_flight))
@@ -98,7 +98,7 @@ def test_a_pipeline_keeps_the_order_of_its_messages(open_office: PostOffice, in_
 
 
 def test_a_pipeline_never_has_more_in_flight_than_it_may(open_office: PostOffice) -> None:
-    """It takes from its source only as fast as answers come."""
+    """It reads its source only as fast as answers arrive."""
     ann = open_office.client("ann")
     taken = 0
 
@@ -113,7 +113,7 @@ def test_a_pipeline_never_has_more_in_flight_than_it_may(open_office: PostOffice
 
 
 def test_a_pipeline_and_other_calls_share_a_client(open_office: PostOffice) -> None:
-    """Answers find their own request; one pipeline left in the middle leaves nothing behind."""
+    """Each answer finds its own request. A pipeline that is left early leaves nothing behind."""
     ann = open_office.client("ann")
     first, second = ann.pipeline(outgoing(30), in_flight=8), ann.pipeline(outgoing(30), in_flight=8)
     for _ in range(10):
@@ -126,7 +126,7 @@ def test_a_pipeline_and_other_calls_share_a_client(open_office: PostOffice) -> N
 
 
 def test_a_pipeline_whose_broker_dies(open_office: PostOffice) -> None:
-    """An error; and again with the same ids it comes to one message each."""
+    """It raises an error. Repeated with the same ids, it makes one message each."""
     ann = open_office.client("ann")
     batch = outgoing(300)
     pipeline = ann.pipeline(batch, in_flight=16)
@@ -140,7 +140,7 @@ def test_a_pipeline_whose_broker_dies(open_office: PostOffice) -> None:
 
 
 def test_a_patient_pipeline_outlives_the_broker(open_office: PostOffice) -> None:
-    """What waits is sent again to the next one."""
+    """Waiting requests are sent again to the next broker."""
     ann = open_office.client("ann", timeout_s=60.0, patient=True)
     batch = outgoing(300)
     restarter: threading.Thread | None = None
@@ -158,7 +158,7 @@ def test_a_patient_pipeline_outlives_the_broker(open_office: PostOffice) -> None
 
 
 def test_more_in_flight_than_a_queue_holds(open_office: PostOffice) -> None:
-    """What libzmq does not take now is sent again later; nothing is lost and nothing is there twice."""
+    """Requests that libzmq does not take at once are sent later. None is lost, and none arrives twice."""
     count = 12_000
     ann = open_office.client("ann", timeout_s=60.0)
     ann.hello()
@@ -174,7 +174,7 @@ def test_more_in_flight_than_a_queue_holds(open_office: PostOffice) -> None:
 
 
 def test_closing_a_client_under_a_pipeline_ends_it(open_office: PostOffice) -> None:
-    """With an error rather than for ever."""
+    """The pipeline raises an error instead of waiting for ever."""
     client = Client(open_office.router(), Caller("ann"))
     pipeline = client.pipeline(outgoing(50), in_flight=4)
     next(pipeline)
@@ -212,7 +212,7 @@ client.close()
 
 
 def test_a_fork_gives_the_child_a_connection_of_its_own(open_office: PostOffice) -> None:
-    """And leaves the parent's as it is."""
+    """The parent's connection is unchanged."""
     done = subprocess.run(
         [sys.executable, "-c", FORKING, open_office.router()], capture_output=True, text=True, timeout=60, check=False
     )
@@ -254,14 +254,14 @@ assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 7
 
 
 def test_a_fork_in_a_signal_s_handler_ends_the_childs_call(open_office: PostOffice) -> None:
-    """It waited for nothing, for ever, at full speed."""
+    """Otherwise the child would wait for ever, in a busy loop."""
     words = [sys.executable, "-c", FORKING_IN_A_HANDLER, open_office.router(), str(open_office.pid)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
 
 
 def test_many_clients_in_many_threads(open_office: PostOffice) -> None:
-    """One for each; they share a process's one I/O thread."""
+    """Each thread has a client; all share one I/O thread of the process."""
     count = 16
     failures: list[BaseException] = []
 
@@ -283,7 +283,7 @@ def test_many_clients_in_many_threads(open_office: PostOffice) -> None:
 
 
 def test_a_closed_client_leaves_no_connection_behind(open_office: PostOffice) -> None:
-    """As the broker counts them."""
+    """The broker's counters show it."""
     operator = open_office.client()
     for _ in range(20):
         with Client(open_office.router()) as client:

@@ -1,4 +1,4 @@
-"""How many connections a journey opens: each costs the client a connect and a handshake, and the broker an accept."""
+"""How many connections each operation opens: a connection costs the client a connect and a handshake."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ANN, BOB = Caller("ann"), Caller("bob")
 
 
 class Opened:
-    """Counts the request connections that the broker has accepted; its own is not counted."""
+    """Counts the request connections that the broker has accepted, without its own."""
 
     def __init__(self, office: PostOffice) -> None:
         self._client: Client = office.client()
@@ -61,12 +61,12 @@ def test_a_client_starts_the_broker_that_it_needs(post_office: PostOffice) -> No
         found = find(post_office.data)
         assert found is not None
         assert client.address == found.router
-        # The probe after the start is the client; `find` above is the other.
+        # The probe after the start becomes the client's connection. `find` above opened the other one.
         assert client.stats()["connections"]["opened"] == 2
 
 
 def test_a_send_that_waits_for_its_answer(open_office: PostOffice) -> None:
-    """The sender's own place, the send, the watch and the confirmation: one request connection."""
+    """The look-up of the sender, the send, the watch and the confirmation share one request connection."""
     bob = open_office.client("bob")
     bob.hello()
     opened = Opened(open_office)
@@ -81,7 +81,7 @@ def test_a_send_that_waits_for_its_answer(open_office: PostOffice) -> None:
         ) as watcher:
             answer = watcher.next_message(10.0)
             assert answer is not None
-            # Between the watcher's requests, on the same connection.
+            # The client's calls use the same connection between the watcher's requests.
             assert client.session(answer["from"])["id"] == "bob"
             [confirmed] = client.confirm([answer["id"]], "delivered", via="wait-reply")
         assert "error" not in confirmed
@@ -113,11 +113,11 @@ def test_a_send_that_waits_for_its_receipt(open_office: PostOffice) -> None:
         message = wait_for(open_office.data, open_office.environ, ANN, sent["id"], "read", 10.0, client=client)
         reading.join()
         assert message["status"] == "read"
-    assert opened.count() == 2, "the sender's and the reader's"
+    assert opened.count() == 2, "one for the sender and one for the reader"
 
 
 def test_a_send_and_a_watcher_of_their_own(open_office: PostOffice) -> None:
-    """Where the caller has no connection, each opens one."""
+    """Without the caller's connection, each opens its own."""
     opened = Opened(open_office)
     done = send_or_queue(open_office.data, open_office.environ, ANN, outgoing("bob", "Hello."), autostart=False)
     assert done.result is not None

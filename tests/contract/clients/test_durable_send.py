@@ -1,4 +1,4 @@
-"""Send or queue: the message ends accepted, refused or in the outbox, whatever state the broker is in."""
+"""Send or queue: a message is accepted, refused or queued in the outbox, whatever state the broker is in."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def texts(office: PostOffice) -> list[str]:
 
 
 def test_accepted(open_office: PostOffice) -> None:
-    """The broker has it on disk."""
+    """The broker has written it to disk."""
     sent = send(open_office, outgoing())
     assert sent.queued_path is None
     assert sent.result is not None
@@ -44,7 +44,7 @@ def test_accepted(open_office: PostOffice) -> None:
 
 
 def test_a_missing_broker_is_started(open_office: PostOffice) -> None:
-    """Where that is allowed."""
+    """This needs permission to start one."""
     open_office.kill()
     sent = send(open_office, outgoing())
     assert sent.result is not None
@@ -52,7 +52,7 @@ def test_a_missing_broker_is_started(open_office: PostOffice) -> None:
 
 
 def test_without_a_broker_it_is_queued_at_once_and_sent_when_one_runs(open_office: PostOffice) -> None:
-    """Once, however often it was queued."""
+    """It is sent once, however often it was queued."""
     open_office.stop()
     began_s = time.monotonic()
     queued = send(open_office, outgoing(), autostart=False)
@@ -71,7 +71,7 @@ def test_without_a_broker_it_is_queued_at_once_and_sent_when_one_runs(open_offic
 
 
 def test_refusals_are_reported_and_not_queued(open_office: PostOffice) -> None:
-    """Trying again would not help."""
+    """A retry would not help."""
     for item, code in (
         (outgoing(to="absent"), "RECEIVER_NOT_FOUND"),
         (outgoing(text="\x07"), "EMPTY_MESSAGE"),
@@ -89,7 +89,7 @@ def test_refusals_are_reported_and_not_queued(open_office: PostOffice) -> None:
     ("setting", "code"), [({"rate_limit": 1}, "RATE_LIMITED"), ({"pending_max": 1}, "MAILBOX_FULL")]
 )
 def test_limits_are_reported_at_once(post_office: PostOffice, setting: dict[str, int], code: str) -> None:
-    """With when to come again; it is for the sender to decide."""
+    """The error says when to try again; the sender decides."""
     post_office.start(**setting)
     post_office.sessions("ann", "bob")
     assert send(post_office, outgoing("m1")).result is not None
@@ -112,7 +112,7 @@ def test_a_send_that_no_broker_can_ever_take_fails(post_office: PostOffice) -> N
 
 
 def test_a_silent_broker_gets_it_through_the_outbox(open_office: PostOffice) -> None:
-    """Once, although it had the request, too."""
+    """It is accepted once, although the broker also received the request."""
     open_office.pause()
     try:
         queued = send(open_office, outgoing(), timeout_s=1.0)
@@ -124,7 +124,7 @@ def test_a_silent_broker_gets_it_through_the_outbox(open_office: PostOffice) -> 
 
 
 def test_a_broker_that_dies_during_the_send(open_office: PostOffice) -> None:
-    """The next one is started, and it is the same message."""
+    """The next broker is started, and accepts the same message."""
     open_office.pause()
     result: list[SendOutcome] = []
     sender = threading.Thread(target=lambda: result.append(send(open_office, outgoing(), timeout_s=20.0)))
@@ -139,8 +139,8 @@ def test_a_broker_that_dies_during_the_send(open_office: PostOffice) -> None:
 
 
 def test_a_broker_that_cannot_take_it_now(post_office: PostOffice) -> None:
-    """Tried for a few seconds, then kept for when it can."""
-    # A backlog of nothing is always too long.
+    """The client retries for a few seconds, then queues the message."""
+    # A program in place of the broker answers BUSY.
     post_office.start()
     post_office.sessions("ann", "bob")
     post_office.stop()
@@ -161,7 +161,7 @@ def test_a_broker_that_cannot_take_it_now(post_office: PostOffice) -> None:
     assert texts(post_office) == ["hello"]
 
 
-# Stands where a broker stands, and is behind with its filing: a state that a real one can't be held in.
+# A program in place of the broker whose spool writer is behind. A real broker can't be kept in that state.
 BUSY = """
 import os, signal, sys
 import msgpack, zmq

@@ -1,4 +1,4 @@
-"""What importing a client's module costs: every command of every agent pays for it."""
+"""What the import of a client's module costs: every command of every agent pays for it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-# A directory's or a message's worth of work needs none of these.
+# Work on one directory or one message needs none of these.
 HEAVY = (
     "zmq",
     "msgpack",
@@ -23,7 +23,7 @@ HEAVY = (
 
 
 def imported(statement: str) -> set[str]:
-    """The modules that a new interpreter has after a statement."""
+    """The modules that a new interpreter has loaded after a statement."""
     script = f"import sys; {statement}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     return set(done.stdout.split())
@@ -43,7 +43,7 @@ def imported(statement: str) -> set[str]:
     ],
 )
 def test_modules_that_talk_to_no_broker_yet(module: str) -> None:
-    """They read files or make decisions; what is heavy comes in inside their functions."""
+    """They read files or make decisions, and import heavy modules only inside functions."""
     assert imported(f"import maestro_clients.{module}").isdisjoint(HEAVY)
 
 
@@ -55,12 +55,12 @@ def test_modules_that_talk_to_no_broker_yet(module: str) -> None:
     ],
 )
 def test_the_contract_as_clients_import_it(module: str) -> None:
-    """Its typed half, which needs msgspec, is the broker's."""
+    """Clients do not import its typed half, which needs msgspec."""
     assert imported(f"import {module}").isdisjoint(HEAVY)
 
 
 def test_finding_a_broker_that_is_not_there() -> None:
-    """What the quick commands do first."""
+    """The fast path of a command does this first."""
     statement = "import maestro_clients.processes.broker_process as p; p.find('/nonexistent')"
     assert imported(statement).isdisjoint(HEAVY)
 
@@ -68,26 +68,26 @@ def test_finding_a_broker_that_is_not_there() -> None:
 @pytest.mark.parametrize(
     "module", ["maestro_clients.one_shot_client", "maestro_cli.inbox.listing", "maestro_cli.fast_path"]
 )
-def test_what_the_quick_commands_are_made_of(module: str) -> None:
-    """With what these import: each costs more than the whole of that."""
+def test_the_modules_of_the_fast_path(module: str) -> None:
+    """Each module in `common` costs more, with its own imports, than the whole fast path."""
     common = {"typing", "re", "enum", "json", "contextlib", "collections", "maestro_schemas.limits"}
     assert imported(f"import {module}").isdisjoint(common.union(HEAVY))
 
 
 @pytest.mark.parametrize("module", ["protocol.codec", "protocol.commands", "channel.core", "mailbox.cursor"])
 def test_the_modules_without_io(module: str) -> None:
-    """They take and give bytes and numbers."""
+    """They take and return bytes and numbers."""
     assert imported(f"import maestro_clients.{module}").isdisjoint(set(HEAVY) - {"msgpack"})
 
 
 @pytest.mark.parametrize("module", ["client", "mailbox.watcher", "mailbox.receipts"])
 def test_the_modules_that_talk_to_a_broker(module: str) -> None:
-    """libzmq and msgpack, and nothing else that is heavy."""
+    """Their only heavy imports are libzmq and msgpack."""
     assert imported(f"import maestro_clients.{module}").isdisjoint(set(HEAVY) - {"zmq", "msgpack"})
 
 
 @pytest.mark.parametrize("module", ["async_client", "mailbox.async_notices"])
 def test_the_modules_for_an_event_loop(module: str) -> None:
-    """asyncio on top, with what that imports; not the broker's msgspec, nor zmq's own bridge to asyncio."""
+    """They also import asyncio and its imports, but neither the broker's msgspec nor zmq.asyncio."""
     found = imported(f"import maestro_clients.{module}")
     assert found.isdisjoint({"msgspec", "cyclopts", "tenacity", "platformdirs", "rich", "zmq.asyncio"})

@@ -1,4 +1,4 @@
-"""Waiting for a receipt: at once when it comes, typed when it never will."""
+"""Waiting for a receipt: it returns as soon as the status is reached, or raises a typed error if it never will be."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Waiting:
         return self._thread.is_alive()
 
     def result(self) -> MessageDoc:
-        """What it waited for."""
+        """The message with the status that the thread waited for."""
         self._thread.join(20.0)
         assert self.error is None, self.error
         assert self.message is not None
@@ -63,7 +63,7 @@ class Waiting:
 
 
 def test_a_status_that_is_reached_already_is_returned_at_once(open_office: PostOffice) -> None:
-    """A read message is a delivered one."""
+    """A read message counts as delivered."""
     sent = open_office.client("ann").send("bob", "hello")
     open_office.client("bob").confirm([sent["id"]], "read")
     assert wait(open_office, sent["id"], "delivered")["status"] == "read"
@@ -72,8 +72,8 @@ def test_a_status_that_is_reached_already_is_returned_at_once(open_office: PostO
 
 
 @pytest.mark.parametrize("caller", [ANN, Caller()], ids=["sender", "operator"])
-def test_it_comes_when_it_comes(open_office: PostOffice, caller: Caller) -> None:
-    """By notice; delivered is not read."""
+def test_a_wait_ends_with_its_status(open_office: PostOffice, caller: Caller) -> None:
+    """A notice ends the wait. A delivered message does not count as read."""
     sent = open_office.client("ann").send("bob", "hello")
     delivered = Waiting(open_office, sent["id"], "delivered", caller)
     read = Waiting(open_office, sent["id"], "read", caller)
@@ -87,7 +87,7 @@ def test_it_comes_when_it_comes(open_office: PostOffice, caller: Caller) -> None
 
 
 def test_other_traffic_does_not_end_it(open_office: PostOffice) -> None:
-    """Notices about other messages are not its own."""
+    """Notices about other messages do not end the wait."""
     ann, bob = open_office.client("ann"), open_office.client("bob")
     sent = ann.send("bob", "hello")
     waiting = Waiting(open_office, sent["id"], "delivered")
@@ -99,7 +99,7 @@ def test_other_traffic_does_not_end_it(open_office: PostOffice) -> None:
 
 
 def test_too_late(open_office: PostOffice) -> None:
-    """A typed error that says how far it got, on time."""
+    """After the time, a typed error names the status that was reached."""
     sent = open_office.client("ann").send("bob", "hello")
     began_s = time.monotonic()
     error = failure(open_office, sent["id"], "delivered", timeout_s=0.5)
@@ -109,8 +109,8 @@ def test_too_late(open_office: PostOffice) -> None:
     assert sent["id"] in error.hint
 
 
-def test_what_will_never_come(open_office: PostOffice) -> None:
-    """The message is unknown, or another session's, or the status is none that one can wait for."""
+def test_a_status_that_will_never_be_reached(open_office: PostOffice) -> None:
+    """The message is unknown or another session's, or the status can't be waited for."""
     open_office.sessions("cyd")
     sent = open_office.client("ann").send("bob", "hello")
     assert failure(open_office, "m0", "delivered").code == "MESSAGE_NOT_FOUND"
@@ -142,7 +142,7 @@ def test_a_message_that_is_deleted_unread(open_office: PostOffice) -> None:
 
 @pytest.mark.parametrize("status", ["delivered", "read"])
 def test_a_message_that_is_deleted_right_after_it_got_there(open_office: PostOffice, status: str) -> None:
-    """The notice is proof enough."""
+    """The notice proves that the status was reached."""
     ann, bob = open_office.client("ann"), open_office.client("bob")
     for number in range(10):
         sent = ann.send("bob", "hello")
@@ -155,8 +155,7 @@ def test_a_message_that_is_deleted_right_after_it_got_there(open_office: PostOff
         assert ("readAt" if status == "read" else "deliveredAt") in message
 
 
-def test_a_broker_that_goes_and_comes(open_office: PostOffice) -> None:
-    """It is waited for."""
+def test_a_wait_survives_a_restart(open_office: PostOffice) -> None:
     sent = open_office.client("ann").send("bob", "hello")
     waiting = Waiting(open_office, sent["id"], "delivered")
     assert waiting.is_waiting(0.2)
@@ -168,7 +167,7 @@ def test_a_broker_that_goes_and_comes(open_office: PostOffice) -> None:
 
 
 def test_a_broker_that_stays_away(open_office: PostOffice) -> None:
-    """Ends with the time, typed."""
+    """The wait ends in time, with a typed error."""
     sent = open_office.client("ann").send("bob", "hello")
     result: list[MaestroError] = []
     waiter = threading.Thread(

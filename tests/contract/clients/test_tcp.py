@@ -1,4 +1,5 @@
-"""The way in from other machines, on loopback: who is let in, for whom a key speaks, and what a wrong one hears."""
+"""TCP access from other machines, on loopback: which keys are accepted, for which sessions, and which errors
+occur."""
 
 from __future__ import annotations
 
@@ -51,7 +52,7 @@ def code_of(call: Callable[[], object]) -> str:
 
 
 @pytest.fixture
-def door(post_office: PostOffice) -> str:
+def address(post_office: PostOffice) -> str:
     """The address of a running broker with the sessions ann and bob."""
     address = open_door(post_office)
     post_office.start()
@@ -59,116 +60,116 @@ def door(post_office: PostOffice) -> str:
     return address
 
 
-def test_a_key_speaks_for_its_sessions_and_no_other(post_office: PostOffice, door: str) -> None:
+def test_a_key_speaks_for_its_sessions_and_no_other(post_office: PostOffice, address: str) -> None:
     key = make_key(post_office, "laptop", sessions=("ann",))
-    with Client(f"{door}#{key}", ANN) as far:
-        assert far.send("bob", "from far")["seq"] == 1
+    with Client(f"{address}#{key}", ANN) as remote:
+        assert remote.send("bob", "from far")["seq"] == 1
         with pytest.raises(MaestroError, match=r"'laptop'.*bob") as caught:
-            far.inbox(caller=BOB)
+            remote.inbox(caller=BOB)
         assert caught.value.code == "FORBIDDEN"
-        assert code_of(far.stats) == "FORBIDDEN"
-        assert code_of(lambda: far.inbox(caller=Caller())) == "NO_SESSION"
-        assert code_of(lambda: far.start_session("carl")) == "FORBIDDEN"
-        assert {session["id"] for session in far.sessions(caller=Caller())} == {"ann", "bob"}
-        assert far.inbox()["count"] == 0
+        assert code_of(remote.stats) == "FORBIDDEN"
+        assert code_of(lambda: remote.inbox(caller=Caller())) == "NO_SESSION"
+        assert code_of(lambda: remote.start_session("carl")) == "FORBIDDEN"
+        assert {session["id"] for session in remote.sessions(caller=Caller())} == {"ann", "bob"}
+        assert remote.inbox()["count"] == 0
 
 
-def test_a_plain_key_speaks_for_what_it_started(post_office: PostOffice, door: str) -> None:
+def test_a_plain_key_speaks_for_its_own_sessions(post_office: PostOffice, address: str) -> None:
     key, other = make_key(post_office, "laptop", own=True), make_key(post_office, "tablet", own=True)
-    with Client(f"{door}#{key}") as far, Client(f"{door}#{other}") as foreign:
-        far.start_session("carl", token="secret")
+    with Client(f"{address}#{key}") as remote, Client(f"{address}#{other}") as foreign:
+        remote.start_session("carl", token="secret")
         carl = Caller("carl", "secret")
-        assert far.inbox(caller=carl)["count"] == 0
-        assert code_of(lambda: far.inbox(caller=Caller("carl"))) == "TOKEN_REQUIRED"
-        assert code_of(lambda: far.inbox(caller=ANN)) == "FORBIDDEN"
+        assert remote.inbox(caller=carl)["count"] == 0
+        assert code_of(lambda: remote.inbox(caller=Caller("carl"))) == "TOKEN_REQUIRED"
+        assert code_of(lambda: remote.inbox(caller=ANN)) == "FORBIDDEN"
         assert code_of(lambda: foreign.inbox(caller=carl)) == "FORBIDDEN"
         assert code_of(lambda: foreign.start_session("carl", token="secret")) == "FORBIDDEN"
-        assert code_of(lambda: far.start_session("ann")) == "FORBIDDEN"
-        assert code_of(lambda: far.start_session("dora", role="orchestrator")) == "ROLE_FORBIDDEN"
+        assert code_of(lambda: remote.start_session("ann")) == "FORBIDDEN"
+        assert code_of(lambda: remote.start_session("dora", role="orchestrator")) == "ROLE_FORBIDDEN"
     post_office.stop()
     post_office.start()
-    with Client(f"{door}#{key}", carl) as far:
-        assert far.inbox()["count"] == 0, "whose it is outlives a restart"
+    with Client(f"{address}#{key}", carl) as remote:
+        assert remote.inbox()["count"] == 0, "the owner of a session is kept over a restart"
 
 
-def test_an_operators_key_may_what_a_person_may(post_office: PostOffice, door: str) -> None:
+def test_an_operators_key_has_the_rights_of_a_person(post_office: PostOffice, address: str) -> None:
     key = make_key(post_office, "desk", operator=True)
-    with Client(f"{door}#{key}") as far:
-        far.send("bob", "hello", caller=ANN)
-        stats = far.stats()
-        assert stats["tcp"]["address"] == door
+    with Client(f"{address}#{key}") as remote:
+        remote.send("bob", "hello", caller=ANN)
+        stats = remote.stats()
+        assert stats["tcp"]["address"] == address
         assert "desk" in stats["tcp"]["keys"]
 
 
-def test_a_wrong_key_is_reported_at_once(post_office: PostOffice, door: str) -> None:
+def test_a_wrong_key_is_reported_at_once(post_office: PostOffice, address: str) -> None:
     key = make_key(post_office, "laptop", any_session=True)
     good = key_files.read_client_key(key)
-    stranger = os.path.join(post_office.root, "stranger.key")
-    key_files.write_client_key(stranger, good._replace(pair=new_pair()))
-    elsewhere = os.path.join(post_office.root, "elsewhere.key")
-    key_files.write_client_key(elsewhere, good._replace(server=new_pair().public))
-    for wrong, words in ((stranger, "does not take"), (elsewhere, "is not the broker")):
-        # Longer than the test may take: it must not be the timeout that ends it.
-        with Client(f"{door}#{wrong}", ANN, timeout_s=600, patient=True) as far:
+    unknown_key = os.path.join(post_office.root, "unknown.key")
+    key_files.write_client_key(unknown_key, good._replace(pair=new_pair()))
+    other_server = os.path.join(post_office.root, "elsewhere.key")
+    key_files.write_client_key(other_server, good._replace(server=new_pair().public))
+    for wrong, words in ((unknown_key, "does not take"), (other_server, "is not the broker")):
+        # The timeout is longer than the test may take, so that it can't be what ends the call.
+        with Client(f"{address}#{wrong}", ANN, timeout_s=600, patient=True) as remote:
             with pytest.raises(MaestroError, match=words) as caught:
-                far.inbox()
+                remote.inbox()
             assert caught.value.code == "KEY_REFUSED"
     with post_office.client() as operator:
         eventually(lambda: operator.stats()["tcp"]["refusedHandshakes"] >= 1, "the refusal is counted")
 
 
-def test_a_wrong_key_is_reported_at_once_to_asyncio(post_office: PostOffice, door: str) -> None:
+def test_a_wrong_key_is_reported_at_once_to_asyncio(post_office: PostOffice, address: str) -> None:
     key = make_key(post_office, "laptop", any_session=True)
-    stranger = os.path.join(post_office.root, "stranger.key")
-    key_files.write_client_key(stranger, key_files.read_client_key(key)._replace(pair=new_pair()))
+    unknown_key = os.path.join(post_office.root, "unknown.key")
+    key_files.write_client_key(unknown_key, key_files.read_client_key(key)._replace(pair=new_pair()))
 
     async def ask(path: str) -> int:
-        async with AsyncClient(f"{door}#{path}", ANN, timeout_s=600) as far:
-            return (await far.inbox())["count"]
+        async with AsyncClient(f"{address}#{path}", ANN, timeout_s=600) as remote:
+            return (await remote.inbox())["count"]
 
     assert asyncio.run(ask(key)) == 0
-    assert code_of(lambda: asyncio.run(ask(stranger))) == "KEY_REFUSED"
+    assert code_of(lambda: asyncio.run(ask(unknown_key))) == "KEY_REFUSED"
 
 
 def test_a_missing_broker_is_reported_soon(post_office: PostOffice) -> None:
     address = open_door(post_office)
     key = make_key(post_office, "laptop", any_session=True)
-    with Client(f"{address}#{key}", ANN, timeout_s=600) as far:
-        assert code_of(far.inbox) == "BROKER_UNREACHABLE"
-    with Client(address, ANN) as far:
-        assert code_of(far.inbox) == "KEY_FILE_UNUSABLE"
+    with Client(f"{address}#{key}", ANN, timeout_s=600) as remote:
+        assert code_of(remote.inbox) == "BROKER_UNREACHABLE"
+    with Client(address, ANN) as remote:
+        assert code_of(remote.inbox) == "KEY_FILE_UNUSABLE"
 
 
-def test_a_revoked_key_is_cut_off(post_office: PostOffice, door: str) -> None:
+def test_a_revoked_key_is_cut_off(post_office: PostOffice, address: str) -> None:
     doomed = make_key(post_office, "doomed", sessions=("ann",))
     kept = make_key(post_office, "kept", sessions=("bob",))
     states: list[str] = []
-    bobs = far_environ(post_office, door, kept)
+    bobs = far_environ(post_office, address, kept)
     with (
-        Client(f"{door}#{doomed}", ANN) as far,
+        Client(f"{address}#{doomed}", ANN) as remote,
         Watcher("", bobs, BOB, on_state=states.append) as bob_hears,
         post_office.client() as operator,
     ):
-        far.send("bob", "one")
+        remote.send("bob", "one")
         first = bob_hears.next_message(10)
         assert first is not None
-        hears = Notices(f"{_notices(door)}#{doomed}", "ann")
+        hears = Notices(f"{_notices(address)}#{doomed}", "ann")
         assert hears.socket.poll(10_000), "the head"
         hears.drain()
         eventually(lambda: operator.session("ann").get("watching") is True, "ann is watched")
         revoke(post_office, "doomed")
-        assert code_of(far.inbox) == "KEY_REVOKED"
+        assert code_of(remote.inbox) == "KEY_REVOKED"
         eventually(lambda: "watching" not in operator.session("ann"), "no client watches ann")
         operator.send("ann", "not for the doomed", caller=BOB)
         operator.send("bob", "two", caller=ANN)
         second = bob_hears.next_message(20)
         assert second is not None
-        assert second["message"] == "two", "whose key is good has lost nothing"
+        assert second["message"] == "two", "a client with a valid key has lost nothing"
         assert hears.drain() == []
         hears.close()
-    with Client(f"{door}#{doomed}", ANN, timeout_s=600) as far:
-        assert code_of(far.inbox) == "KEY_REFUSED"
-    assert code_of(lambda: Watcher("", far_environ(post_office, door, doomed), ANN)) == "KEY_REFUSED"
+    with Client(f"{address}#{doomed}", ANN, timeout_s=600) as remote:
+        assert code_of(remote.inbox) == "KEY_REFUSED"
+    assert code_of(lambda: Watcher("", far_environ(post_office, address, doomed), ANN)) == "KEY_REFUSED"
 
 
 def _notices(address: str) -> str:
@@ -176,10 +177,10 @@ def _notices(address: str) -> str:
     return f"{host}:{int(port) + 1}"
 
 
-def test_a_watcher_that_is_revoked_ends_with_that(post_office: PostOffice, door: str) -> None:
+def test_revoking_its_key_ends_a_watcher(post_office: PostOffice, address: str) -> None:
     key = make_key(post_office, "laptop", sessions=("ann",))
     states: list[str] = []
-    watcher = Watcher("", far_environ(post_office, door, key), ANN, on_state=states.append)
+    watcher = Watcher("", far_environ(post_office, address, key), ANN, on_state=states.append)
     assert watcher.next_message(0.5) is None
     revoke(post_office, "laptop")
     assert code_of(lambda: watcher.next_message(60)) in ("KEY_REFUSED", "KEY_REVOKED")
@@ -188,22 +189,22 @@ def test_a_watcher_that_is_revoked_ends_with_that(post_office: PostOffice, door:
     assert states.count("connected") == 1, states
 
 
-def test_foreign_topics_stay_silent(post_office: PostOffice, door: str) -> None:
+def test_topics_of_other_sessions_stay_silent(post_office: PostOffice, address: str) -> None:
     key = make_key(post_office, "laptop", sessions=("ann",))
-    mine, foreign = (Notices(f"{_notices(door)}#{key}", session) for session in ("ann", "bob"))
-    # Everything, and the beginning of an id: neither is one session's topic.
+    mine, foreign = (Notices(f"{_notices(address)}#{key}", session) for session in ("ann", "bob"))
+    # An empty topic and the beginning of an id match more than one session's topic.
     for topic in (b"", b"an", b"bob|message.accepted", b"absent|"):
         foreign.socket.setsockopt(zmq.SUBSCRIBE, topic)
     try:
         assert mine.socket.poll(10_000)
         with post_office.client() as operator:
-            eventually(lambda: operator.stats()["tcp"]["refusedTopics"] == 5, "all five were looked at")
+            eventually(lambda: operator.stats()["tcp"]["refusedTopics"] == 5, "all five topics were refused")
             operator.send("bob", "for bob", caller=ANN)
             eventually(lambda: any(event.get("to") == "bob" for event in mine.drain()), "ann hears what she sent")
         assert foreign.drain() == []
         foreign.close()
         with post_office.client() as operator:
-            eventually(lambda: operator.stats()["tcp"]["connected"] <= 1, "the foreign one is gone")
+            eventually(lambda: operator.stats()["tcp"]["connected"] <= 1, "the other subscriber is gone")
             operator.send("bob", "more", caller=ANN)
             eventually(lambda: bool(mine.drain()), "and other subscribers still get their notices")
     finally:
@@ -211,12 +212,12 @@ def test_foreign_topics_stay_silent(post_office: PostOffice, door: str) -> None:
         foreign.close()
 
 
-def test_without_curve_no_client_is_let_in(post_office: PostOffice, door: str) -> None:
+def test_without_curve_no_client_is_accepted(post_office: PostOffice, address: str) -> None:
     context = zmq.Context()
     plain = context.socket(zmq.DEALER)
     plain.setsockopt(zmq.LINGER, 0)
     monitor = plain.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
-    plain.connect(door)
+    plain.connect(address)
     plain.send_multipart((b"M1", b"1", b"hello", b"\x80"))
     event = int.from_bytes(monitor.recv_multipart()[0][:2], sys.byteorder)
     assert event == zmq.EVENT_DISCONNECTED
@@ -227,9 +228,9 @@ def test_without_curve_no_client_is_let_in(post_office: PostOffice, door: str) -
     context.term()
 
 
-def test_garbage_at_the_ports_does_no_harm(post_office: PostOffice, door: str) -> None:
-    host, _, port = door.removeprefix("tcp://").rpartition(":")
-    # A greeting of ZMTP 3.1 with CURVE, then nonsense where the handshake stands.
+def test_garbage_at_the_ports_does_no_harm(post_office: PostOffice, address: str) -> None:
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    # A greeting of ZMTP 3.1 with CURVE, then garbage in place of the handshake.
     greeting = b"\xff" + bytes(8) + b"\x7f\x03\x01CURVE" + bytes(15) + b"\x00" + bytes(31)
     for number in (int(port), int(port) + 1):
         for raw in (
@@ -238,25 +239,25 @@ def test_garbage_at_the_ports_does_no_harm(post_office: PostOffice, door: str) -
             b"\xff" * 4_096,
             greeting + b"\x04\xc8" + b"\x05HELLO" * 40,
         ):
-            _say(host, number, raw)
+            _send_raw(host, number, raw)
     key = make_key(post_office, "laptop", any_session=True)
-    with Client(f"{door}#{key}", ANN) as far:
-        assert far.send("bob", "still here")["seq"] == 1
+    with Client(f"{address}#{key}", ANN) as remote:
+        assert remote.send("bob", "still here")["seq"] == 1
 
 
-def _say(host: str, port: int, raw: bytes) -> None:
-    """To the port, until it hangs up."""
-    with socket.create_connection((host, port), timeout=10) as line, contextlib.suppress(OSError):
-        line.sendall(raw)
-        line.shutdown(socket.SHUT_WR)
-        while line.recv(4_096):
+def _send_raw(host: str, port: int, raw: bytes) -> None:
+    """Send `raw` to the port, and wait until the peer closes the connection."""
+    with socket.create_connection((host, port), timeout=10) as connection, contextlib.suppress(OSError):
+        connection.sendall(raw)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(4_096):
             pass
 
 
-def test_recorded_bytes_are_of_no_use(post_office: PostOffice, door: str) -> None:
+def test_replayed_bytes_have_no_effect(post_office: PostOffice, address: str) -> None:
     key = make_key(post_office, "laptop", any_session=True)
     recorded = bytearray()
-    host, _, port = door.removeprefix("tcp://").rpartition(":")
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
     with socket.create_server(("127.0.0.1", 0)) as tap:
         process = subprocess.Popen(
             [
@@ -288,7 +289,7 @@ def test_recorded_bytes_are_of_no_use(post_office: PostOffice, door: str) -> Non
         assert process.stdout.read().startswith(b"msg_")
         process.stdout.close()
     assert b"once" not in recorded
-    _say(host, int(port), bytes(recorded))
+    _send_raw(host, int(port), bytes(recorded))
     with post_office.client() as operator:
         assert operator.inbox(session="bob")["headSeq"] == 1
 
@@ -306,7 +307,7 @@ def test_a_client_on_another_machine_drains_its_own_outbox(post_office: PostOffi
     post_office.start()
     post_office.sessions("ann", "bob")
     with post_office.client() as operator:
-        operator.send("bob", "0", message_id="msg_0", caller=ANN)  # its answer got lost
+        operator.send("bob", "0", message_id="msg_0", caller=ANN)  # the client never got the answer
         ensure(data, environ, autostart=False)
         assert [m["message"] for m in operator.inbox(session="bob", since=0)["messages"]] == ["0", "2"]
     assert not any(map(os.path.exists, paths))
@@ -362,7 +363,7 @@ def test_the_command_line_here_and_there(post_office: PostOffice) -> None:
         refused = run(there, *words)
         assert refused.returncode == 2, words
         assert "another machine" in refused.stderr
-    # What waits is of a session that is not there, and is refused for good; the start itself goes on.
+    # The queued send names a session that is unknown, so it is refused for good. The start itself succeeds.
     started = run(there, "session", "start", "--id", "carl", "--json")
     assert started.returncode == 0, started.stderr
     assert len(json.loads(run(there, "outbox", "--json").stdout)["failed"]) == 1
@@ -389,15 +390,15 @@ def test_the_command_line_here_and_there(post_office: PostOffice) -> None:
         assert secret not in file.read()
 
 
-@pytest.mark.parametrize("address", ["5570", "host:", "host:0", "host:65535", "203.0.113.9:5570"])
-def test_an_address_that_is_none_starts_no_broker(post_office: PostOffice, address: str) -> None:
-    post_office.environ["MAESTRO_TCP"] = address
+@pytest.mark.parametrize("value", ["5570", "host:", "host:0", "host:65535", "203.0.113.9:5570"])
+def test_an_invalid_address_starts_no_broker(post_office: PostOffice, value: str) -> None:
+    post_office.environ["MAESTRO_TCP"] = value
     assert code_of(post_office.start) == "BAD_SETTING"
 
 
 def test_without_curve_it_does_not_start(post_office: PostOffice) -> None:
     open_door(post_office)
-    # libzmq's own answer, turned around where Python asks for it: there is no libzmq without CURVE to install.
+    # zmq.has is replaced, because no libzmq without CURVE can be installed.
     os.makedirs(post_office.root, exist_ok=True)
     with open(os.path.join(post_office.root, "sitecustomize.py"), "w", encoding="ascii") as file:
         file.write("import zmq\nzmq.has = lambda what: what != 'curve'\n")
@@ -405,22 +406,22 @@ def test_without_curve_it_does_not_start(post_office: PostOffice) -> None:
     assert code_of(post_office.start) == "CURVE_MISSING"
 
 
-def test_while_a_key_file_is_unreadable_no_client_is_let_in(post_office: PostOffice, door: str) -> None:
+def test_while_a_key_file_is_unreadable_no_client_is_accepted(post_office: PostOffice, address: str) -> None:
     key = make_key(post_office, "laptop", any_session=True)
-    with Client(f"{door}#{key}", ANN) as far, post_office.client() as operator:
-        far.inbox()
+    with Client(f"{address}#{key}", ANN) as remote, post_office.client() as operator:
+        remote.inbox()
         broken = os.path.join(key_files.keys_dir(post_office.data), "broken.json")
         with open(os.open(broken, os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:
             file.write("{")
-        assert code_of(far.inbox) == "KEY_REVOKED"
+        assert code_of(remote.inbox) == "KEY_REVOKED"
         assert any("broken.json" in warning for warning in operator.stats()["warnings"])
         os.unlink(broken)
-        eventually(lambda: _is_let_in(far), "mended")
+        eventually(lambda: _is_accepted(remote), "the client is let in again")
 
 
-def _is_let_in(far: Client) -> bool:
+def _is_accepted(remote: Client) -> bool:
     try:
-        far.inbox()
+        remote.inbox()
     except MaestroError:
         time.sleep(0.05)
         return False

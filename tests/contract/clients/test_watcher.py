@@ -1,4 +1,4 @@
-"""The watcher at a real broker: every message once and in order, whatever happens in between."""
+"""The watcher with a real broker: it shows every message once and in order, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SOON_S = 10.0
 
 @pytest.fixture
 def no_periodic_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Watchers ask only after a notice or at the end of a lease, so that mail without either never comes."""
+    """Watchers send requests only after a notice or at the end of a lease. Mail without either never arrives."""
     for module in (cursor, watcher_module):
         monkeypatch.setattr(module, "LOOK_EVERY_S", 3_600.0)
 
@@ -58,7 +58,7 @@ def take(watcher: Watcher, count: int, timeout_s: float = SOON_S) -> list[str]:
 
 
 def send(office: PostOffice, *texts: str, to: str = "bob") -> list[str]:
-    """Send from `ann`; the ids."""
+    """Send texts from `ann`; the ids of the messages."""
     return [office.client("ann").send(to, text)["id"] for text in texts]
 
 
@@ -69,8 +69,8 @@ def statuses(office: PostOffice, ids: list[str]) -> list[str]:
 # --- order and confirmation ------------------------------------------------------------------------------------
 
 
-def test_pending_mail_first_then_what_comes(open_office: PostOffice) -> None:
-    """By sequence number, whatever the priority."""
+def test_pending_mail_comes_first_then_new_mail(open_office: PostOffice) -> None:
+    """The order is by sequence number, whatever the priority."""
     ann = open_office.client("ann")
     ann.send("bob", "one")
     ann.send("bob", "two", metadata={"priority": "high"})
@@ -82,7 +82,7 @@ def test_pending_mail_first_then_what_comes(open_office: PostOffice) -> None:
 
 
 def test_iterating(open_office: PostOffice) -> None:
-    """It is an iterator of messages."""
+    """A watcher is an iterator of messages."""
     send(open_office, "one", "two")
     with watching(open_office) as watcher:
         texts = []
@@ -94,7 +94,7 @@ def test_iterating(open_office: PostOffice) -> None:
 
 
 def test_a_message_is_confirmed_after_its_consumer_came_back(open_office: PostOffice) -> None:
-    """Not when it is handed out. The receipt says by what."""
+    """It is not confirmed when it is handed out. The receipt names the way of delivery."""
     ids = send(open_office, "one", "two")
     with watching(open_office, via="test:watch") as watcher:
         take(watcher, 1)
@@ -106,7 +106,7 @@ def test_a_message_is_confirmed_after_its_consumer_came_back(open_office: PostOf
 
 
 def test_flush_and_close_confirm_the_last_one_too(open_office: PostOffice) -> None:
-    """The consumer says so."""
+    """With these calls the consumer says that it has shown the message."""
     ids = send(open_office, "one", "two")
     watcher = Watcher(open_office.data, open_office.environ, Caller("bob"))
     take(watcher, 1)
@@ -122,7 +122,7 @@ def test_flush_and_close_confirm_the_last_one_too(open_office: PostOffice) -> No
 
 
 def test_a_consumer_that_fails_has_not_surfaced_what_it_took(open_office: PostOffice) -> None:
-    """The next reader has it at once, not after the lease; what was surfaced before is confirmed."""
+    """The next reader gets the message at once, not after the lease. Messages shown before it are confirmed."""
     ids = send(open_office, "one", "two", "three")
     with pytest.raises(ZeroDivisionError):
         _fail(Watcher(open_office.data, open_office.environ, Caller("bob")), took=2)
@@ -144,7 +144,7 @@ time.sleep(60)
 
 @pytest.mark.usefixtures("no_periodic_requests")
 def test_a_consumer_that_is_killed_with_mail_in_its_hands(open_office: PostOffice) -> None:
-    """It comes back when the lease ends: at least once across a crash."""
+    """The message comes again when its lease ends: delivery is at least once across a crash."""
     ids = send(open_office, "one", "two", "three")
     process = subprocess.Popen(
         [sys.executable, "-c", CONSUMER], env=open_office.environ, stdout=subprocess.PIPE, text=True
@@ -157,13 +157,13 @@ def test_a_consumer_that_is_killed_with_mail_in_its_hands(open_office: PostOffic
         process.communicate(timeout=20)
     with watching(open_office) as watcher:
         texts = take(watcher, 2)
-        # Whether the first was confirmed in time is the race that the lease decides.
+        # The first one may or may not have been confirmed before the consumer was killed.
         assert texts in (["one", "two"], ["two", "three"])
     assert statuses(open_office, ids)[:2] == ["delivered", "delivered"]
 
 
-def test_a_poll_without_patience_gets_what_is_there(open_office: PostOffice) -> None:
-    """And nothing when there is nothing."""
+def test_a_poll_without_waiting_gets_available_mail(open_office: PostOffice) -> None:
+    """It returns None if there is none."""
     send(open_office, "one")
     with watching(open_office) as watcher:
         assert take(watcher, 1, timeout_s=0.0) == ["one"]
@@ -171,7 +171,7 @@ def test_a_poll_without_patience_gets_what_is_there(open_office: PostOffice) -> 
 
 
 def test_beginning_after_a_number(open_office: PostOffice) -> None:
-    """`since` leaves older mail alone."""
+    """`since` skips older mail."""
     ids = send(open_office, "one", "two", "three")
     with watching(open_office, since=2) as watcher:
         assert take(watcher, 1) == ["three"]
@@ -179,7 +179,7 @@ def test_beginning_after_a_number(open_office: PostOffice) -> None:
 
 
 def test_a_large_backlog_in_pages(open_office: PostOffice) -> None:
-    """More than a page, a batch and a reply may hold; confirmed as it goes."""
+    """The backlog exceeds a page, a batch and a reply. Messages are confirmed in between."""
     count = 1_300
     ann = open_office.client("ann")
     for start in range(0, count, 100):
@@ -197,7 +197,7 @@ def test_a_large_backlog_in_pages(open_office: PostOffice) -> None:
 
 @pytest.mark.usefixtures("no_periodic_requests")
 def test_a_message_comes_at_once(open_office: PostOffice) -> None:
-    """A notice brings it. (The benchmark measures the delay.)"""
+    """A notice announces it. (The benchmark measures the delay.)"""
     ann = open_office.client("ann")
     with watching(open_office) as watcher:
         assert watcher.next_message(0.3) is None
@@ -206,8 +206,8 @@ def test_a_message_comes_at_once(open_office: PostOffice) -> None:
             assert take(watcher, 1) == [str(number)]
 
 
-class Bad:
-    """A bad line for notices: an XSUB/XPUB pair between the broker and a watcher that drops, repeats and delays."""
+class FaultyNotices:
+    """A proxy for notices, an XSUB/XPUB pair, that drops, repeats, reorders and delays them."""
 
     def __init__(self, office: PostOffice, *, drop: float) -> None:
         self._notices = f"ipc://{os.path.join(os.path.dirname(office.router()[6:]), paths.NOTICE_SOCKET)}"
@@ -258,8 +258,8 @@ class Bad:
 
 @pytest.mark.parametrize("drop", [0.0, 0.5, 0.95])
 def test_notices_that_are_dropped_repeated_reordered_and_garbled(open_office: PostOffice, drop: float) -> None:
-    """They are hints: everything comes, once and in order."""
-    bad = Bad(open_office, drop=drop)
+    """Notices are only hints: every message comes, once and in order."""
+    faulty = FaultyNotices(open_office, drop=drop)
     try:
         with watching(open_office) as watcher:
             sender = threading.Thread(target=send, args=(open_office, *map(str, range(60))))
@@ -268,19 +268,18 @@ def test_notices_that_are_dropped_repeated_reordered_and_garbled(open_office: Po
             sender.join()
             assert watcher.next_message(0.2) is None
     finally:
-        bad.close()
+        faulty.close()
 
 
-def test_without_any_notice_it_looks_by_itself(open_office: PostOffice) -> None:
-    """Once in a while."""
-    bad = Bad(open_office, drop=1.0)
+def test_without_notices_it_asks_periodically(open_office: PostOffice) -> None:
+    faulty = FaultyNotices(open_office, drop=1.0)
     try:
         with watching(open_office) as watcher:
             assert watcher.next_message(0.2) is None
             send(open_office, "one")
             assert take(watcher, 1, timeout_s=LOOK_EVERY_S + 3) == ["one"]
     finally:
-        bad.close()
+        faulty.close()
 
 
 # --- other readers ---------------------------------------------------------------------------------------------
@@ -300,7 +299,7 @@ def test_mail_under_another_readers_lease_comes_when_the_lease_ends(open_office:
 
 
 def test_mail_that_another_reader_confirmed_is_not_shown_again(open_office: PostOffice) -> None:
-    """The lease was the other's, and so was the message."""
+    """The other reader had the lease, so the message is its own."""
     ids = send(open_office, "one", "two")
     bob = open_office.client("bob")
     bob.inbox(limit=1, lease_ms=500, reader="other")
@@ -311,7 +310,7 @@ def test_mail_that_another_reader_confirmed_is_not_shown_again(open_office: Post
 
 
 def test_a_slow_consumer_does_not_show_what_its_lapsed_lease_gave_to_another(open_office: PostOffice) -> None:
-    """What is in hand is asked for again when the lease is half over."""
+    """The watcher requests mail in hand again after half of its lease."""
     ids = send(open_office, "one", "two", "three")
     bob = open_office.client("bob")
     with watching(open_office, lease_ms=300) as watcher:
@@ -327,8 +326,8 @@ def test_a_slow_consumer_does_not_show_what_its_lapsed_lease_gave_to_another(ope
     assert [open_office.look(message_id).get("deliveredVia") for message_id in ids] == ["watch", "other", "other"]
 
 
-def test_a_message_shown_by_a_lapsed_lease_is_not_shown_twice(open_office: PostOffice) -> None:
-    """The broker offers it again; this watcher has shown it."""
+def test_a_message_shown_under_an_expired_lease_is_not_shown_twice(open_office: PostOffice) -> None:
+    """The broker offers it again, but this watcher has shown it."""
     [first] = send(open_office, "one")
     bob = open_office.client("bob")
     with watching(open_office, lease_ms=200) as watcher:
@@ -341,7 +340,7 @@ def test_a_message_shown_by_a_lapsed_lease_is_not_shown_twice(open_office: PostO
 
 
 def test_two_watchers_share_a_mailbox(open_office: PostOffice) -> None:
-    """Each message is one's."""
+    """Each message is shown by one of them."""
     count = 120
     taken: list[list[str]] = [[], []]
     total = threading.Semaphore(0)
@@ -367,11 +366,11 @@ def test_two_watchers_share_a_mailbox(open_office: PostOffice) -> None:
     assert sorted(taken[0] + taken[1], key=int) == [str(number) for number in range(count)]
 
 
-# --- the broker goes and comes ---------------------------------------------------------------------------------
+# --- broker restarts -------------------------------------------------------------------------------------------
 
 
 def test_it_waits_for_a_broker_that_died(open_office: PostOffice) -> None:
-    """Says so, starts none, and goes on where it was."""
+    """It reports the loss, starts no broker, and continues at its cursor."""
     states: list[str] = []
     with watching(open_office, on_state=states.append) as watcher:
         send(open_office, "one")
@@ -407,7 +406,7 @@ def test_confirmations_wait_for_the_broker(open_office: PostOffice) -> None:
     with watching(open_office) as watcher:
         assert take(watcher, 2) == ["a", "b"]
         open_office.kill()
-        # In hand already, so they need no broker.
+        # The watcher has these in hand already, so it needs no broker.
         assert take(watcher, 3) == ["c", "d", "e"]
         assert watcher.flush(0.5) > 0
         open_office.start()
@@ -416,7 +415,7 @@ def test_confirmations_wait_for_the_broker(open_office: PostOffice) -> None:
 
 
 def test_closing_while_the_broker_is_away(open_office: PostOffice) -> None:
-    """It does not wait for the timeout of a request. The next reader gets what could not be confirmed."""
+    """Closing does not wait for a request's timeout. The next reader gets the unconfirmed messages."""
     send(open_office, "one")
     watcher = Watcher(open_office.data, open_office.environ, Caller("bob"))
     take(watcher, 1)
@@ -430,7 +429,7 @@ def test_closing_while_the_broker_is_away(open_office: PostOffice) -> None:
 
 
 def test_kills_under_a_stream(open_office: PostOffice) -> None:
-    """Every message once and in order, through four SIGKILLs at random moments."""
+    """Every message comes once and in order, through four SIGKILLs at random moments."""
     count = 400
     chance = random.Random(11)
     ann = open_office.client("ann", timeout_s=60.0, patient=True)
@@ -463,7 +462,7 @@ def test_kills_under_a_stream(open_office: PostOffice) -> None:
 
 
 def test_a_broker_that_comes_back_elsewhere(open_office: PostOffice) -> None:
-    """Its sockets may have moved: the endpoints are read again."""
+    """Its sockets may have moved, so the endpoints file is read again."""
     with watching(open_office) as watcher:
         assert watcher.next_message(0.1) is None
         open_office.stop()
@@ -474,7 +473,7 @@ def test_a_broker_that_comes_back_elsewhere(open_office: PostOffice) -> None:
 
 
 def test_a_broker_that_sleeps(open_office: PostOffice) -> None:
-    """It is not lost, only silent; nothing is shown twice when it wakes."""
+    """A silent broker is not lost, and nothing is shown twice when it continues."""
     with watching(open_office) as watcher:
         assert watcher.next_message(0.2) is None
         ids = send(open_office, "one")
@@ -491,7 +490,7 @@ def test_a_broker_that_sleeps(open_office: PostOffice) -> None:
 
 
 def test_a_data_directory_that_was_replaced(open_office: PostOffice) -> None:
-    """Numbers begin again; so does the watcher."""
+    """Sequence numbers begin again, and the watcher begins again, too."""
     with watching(open_office) as watcher:
         send(open_office, "one", "two", "three")
         take(watcher, 3)
@@ -505,11 +504,11 @@ def test_a_data_directory_that_was_replaced(open_office: PostOffice) -> None:
         assert watcher.flush() == 0
 
 
-# --- only looking ----------------------------------------------------------------------------------------------
+# --- observers -------------------------------------------------------------------------------------------------
 
 
 def test_an_observer_sees_everything_and_changes_nothing(open_office: PostOffice) -> None:
-    """Mail of every status, strictly by number; the operator may look at any mailbox."""
+    """It sees mail of every status, strictly by number. The operator may observe any mailbox."""
     ids = send(open_office, "one", "two", "three")
     open_office.client("bob").confirm(ids[:1], "read")
     observer = Watcher(open_office.data, open_office.environ, Caller(), session="bob", confirm=False)
@@ -524,7 +523,7 @@ def test_an_observer_sees_everything_and_changes_nothing(open_office: PostOffice
 
 
 def test_an_observer_goes_on_after_a_number_and_through_a_restart(open_office: PostOffice) -> None:
-    """As a stream of server-sent events does after Last-Event-ID."""
+    """A stream of server-sent events does this after Last-Event-ID."""
     send(open_office, "one", "two")
     with watching(open_office, confirm=False, since=1) as observer:
         assert take(observer, 1) == ["two"]
@@ -590,15 +589,15 @@ def test_a_refused_confirmation_costs_no_message(open_office: PostOffice) -> Non
 
 
 def _fail(watcher: Watcher, *, took: int) -> None:
-    """What a consumer with a fault does."""
+    """A consumer that fails after it took some messages."""
     with watcher:
         take(watcher, took)
         raise ZeroDivisionError
 
 
 @pytest.mark.usefixtures("no_periodic_requests")
-def test_a_name_will_do_for_a_session(open_office: PostOffice) -> None:
-    """It is resolved, for notices know ids alone."""
+def test_a_session_can_be_given_by_name(open_office: PostOffice) -> None:
+    """The name is resolved to an id, because topics of notices contain ids only."""
     open_office.client().start_session("sess_1", name="builder")
     with Watcher(open_office.data, open_office.environ, Caller(), session="builder") as watcher:
         assert watcher.next_message(0.1) is None
@@ -613,7 +612,7 @@ def test_without_autostart_no_broker_is_started(post_office: PostOffice) -> None
 
 
 def test_the_first_connection_may_start_one(post_office: PostOffice) -> None:
-    """Not so later ones."""
+    """Later connections may not."""
     post_office.start()
     post_office.sessions("ann", "bob")
     post_office.stop()
@@ -646,7 +645,7 @@ watcher.close()
 """
 
 
-def test_a_forked_child_has_no_part_in_it(open_office: PostOffice) -> None:
+def test_a_forked_child_is_refused(open_office: PostOffice) -> None:
     """The parent's watcher goes on."""
     ids = send(open_office, "one", "two")
     done = subprocess.run(
@@ -662,7 +661,7 @@ def test_a_forked_child_has_no_part_in_it(open_office: PostOffice) -> None:
 
 
 def test_many_watchers_in_one_process(open_office: PostOffice) -> None:
-    """Each its own mail."""
+    """Each gets its own mail."""
     names = [f"w{number}" for number in range(20)]
     open_office.sessions(*names)
     taken: dict[str, list[str]] = {name: [] for name in names}
@@ -683,7 +682,7 @@ def test_many_watchers_in_one_process(open_office: PostOffice) -> None:
 
 
 def test_a_session_that_ends_ends_its_watch(open_office: PostOffice) -> None:
-    """After the mail that is there; and at once where it had ended before."""
+    """It ends after the pending mail, or at once if the session had ended before."""
     with open_office.client("ann") as ann, open_office.client() as operator:
         ann.send("bob", "last words")
         with Watcher(open_office.data, open_office.environ, Caller("bob")) as watcher:

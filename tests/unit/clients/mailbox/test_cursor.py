@@ -67,7 +67,7 @@ class Watching(RuleBasedStateMachine):
             self.published += 1
             self.notices.append(wire(event))
 
-    # --- other clients ------------------------------------------------------------------------------------
+    # --- other clients -------------------------------------------------------------------------------------
 
     @rule(count=st.integers(1, 4), ttl_ms=st.none() | st.just(3_000))
     def send(self, count: int, ttl_ms: int | None) -> None:
@@ -127,7 +127,7 @@ class Watching(RuleBasedStateMachine):
         """The spool writer catches up, so that mail may leave memory."""
         self.office.file()
 
-    # --- the watcher -----------------------------------------------------------------------------
+    # --- the watcher ---------------------------------------------------------------------------------------
 
     @rule()
     def hear(self) -> None:

@@ -1,4 +1,4 @@
-"""`up`, `down`, `status`, `timeline`, `outbox` and the sessions' commands."""
+"""The commands `up`, `down`, `status`, `timeline`, `outbox` and those of sessions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def has_ended(process: int, within_s: float) -> bool:
         os.close(process)
 
 
-def test_up_and_down_say_what_was_the_case(person: Shell) -> None:
+def test_up_and_down_report_the_state(person: Shell) -> None:
     assert person.done("down").out == f"No broker runs for {person.data}.\n"
     assert person.done("up").out.startswith("Started the broker: pid ")
     pid = person.broker_pid()
@@ -142,11 +142,11 @@ def test_status_prints_everything_that_stats_holds(person: Shell) -> None:
     for group in ("messages since the start", "refused since the start", "rejected before decoding"):
         assert f"\n{group}:\n" in out
     assert "records a commit" in out
-    # A histogram is for a program.
+    # Histograms are only in the JSON output.
     assert "bounds" not in out
 
 
-def test_status_tells_of_the_sweep_in_words(person: Shell) -> None:
+def test_status_describes_the_sweep_in_words(person: Shell) -> None:
     person.done("up")
     assert re.search(r"^  mail, at the last sweep +not known yet$", person.done("status").out, re.MULTILINE)
     person.done("spool", "prune")
@@ -154,7 +154,7 @@ def test_status_tells_of_the_sweep_in_words(person: Shell) -> None:
     assert {"lookedAt", "timelineFiles", "bytes", "messages"} <= set(sweep)
     out = person.done("status").out
     rows = out.partition("\nsweep:\n")[2].partition("\noutbox:\n")[0]
-    # Counts are counts, and no times or sizes of the time of the first computers.
+    # A count must not be printed as a time (1970) or as a size.
     assert re.search(r"^  files looked at +0$", rows, re.MULTILINE)
     assert re.search(r"^  space freed +0 B$", rows, re.MULTILINE)
     assert "1970" not in rows
@@ -209,8 +209,8 @@ def test_the_list_shows_the_active_and_counts_the_rest(person: Shell) -> None:
     assert "(you)" in out
     assert "bob" not in out
     assert "1 more has ended; --all shows them.\n" in out
-    everybody = person.done("session", "list", "--all", "--json").json()
-    assert (everybody["count"], {session["status"] for session in everybody["sessions"]}) == (2, {"idle", "failed"})
+    listed = person.done("session", "list", "--all", "--json").json()
+    assert (listed["count"], {session["status"] for session in listed["sessions"]}) == (2, {"idle", "failed"})
     assert person.done("session", "list", "--project", "docs", "--json").json()["count"] == 0
 
 
@@ -235,7 +235,7 @@ def test_a_session_is_started_again_from_its_own_shell(person: Shell) -> None:
     assert alice.inbox() == []
 
 
-def test_the_timeline_tells_what_happened_without_any_text(person: Shell) -> None:
+def test_the_timeline_shows_events_without_any_text(person: Shell) -> None:
     alice, bob = person.session(role="orchestrator"), person.session()
     sent = alice.send(bob, "a secret")
     bob.inbox()
@@ -272,7 +272,7 @@ def test_a_refused_entry_of_the_outbox_is_kept_with_its_reason(person: Shell) ->
 
 
 def on_a_terminal(shell: Shell, *arguments: str) -> str:
-    """What a command writes when a terminal is its output."""
+    """The output of a command whose standard output is a terminal."""
     ours, theirs = pty.openpty()
     process = shell.start(*arguments, stdout=theirs)
     os.close(theirs)

@@ -1,4 +1,4 @@
-"""Completion: the real shells, asked as Tab asks them; no Python runs, and nothing is offered that there is not."""
+"""Completion, with the real shells: it starts no Python, and every completion that it offers exists."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ print -r -- $out
 
 
 class Tab:
-    """What a shell offers. Its PATH leads to traps alone, which leave a mark when they are run."""
+    """The completions of a shell. Its PATH has only traps, which leave a mark when one is run."""
 
     def __init__(self, shell: scripts.Shell, person: Shell, directory: Path) -> None:
         self.shell = shell
@@ -61,7 +61,7 @@ class Tab:
         self.environ = {**person.environ, "PATH": str(traps), "HOME": str(directory), "TERM": "dumb"}
 
     def offers(self, line: str, **environ: str) -> set[str]:
-        """The words after `line`."""
+        """The completions after `line`."""
         found = shutil.which(self.shell)
         assert found is not None
         if self.shell == "bash":
@@ -85,7 +85,7 @@ class Tab:
 
 @pytest.fixture(scope="module")
 def office() -> Iterator[tuple[Shell, Shell]]:
-    """A person's shell, and a session's with mail."""
+    """The shell of a person, and the shell of a session that has mail."""
     with open_shell(MAESTRO_RATE_LIMIT="0") as person:
         with person.client() as operator:
             operator.start_session("sess_ann", name="ann", role="orchestrator")
@@ -94,7 +94,7 @@ def office() -> Iterator[tuple[Shell, Shell]]:
             operator.end_session("sess_old")
         ann = person.like(MAESTRO_SESSION_ID="sess_ann")
         ann.done("send", "--to", "bob", "--message", "hello", "--id", "msg_for_bob")
-        person.done("down")  # its files are all that a Tab looks at
+        person.done("down")  # completion reads only its files
         yield person, person.like(MAESTRO_SESSION_ID="sess_bob")
 
 
@@ -121,7 +121,7 @@ def test_live_sessions_and_messages(tab: Tab) -> None:
     assert {"parent", "sess_ann", "ann", "sess_bob", "bob"} <= receivers
     assert not {"sess_old", "old"} & receivers
     assert "sess_bob" in tab.offers("maestro session end sess_b")
-    # What it got is read, what it sent has a receipt, and either can be looked at.
+    # `message read` takes received messages, `message receipt` takes sent ones, and `message show` takes both.
     got, sent = {"MAESTRO_SESSION_ID": "sess_bob"}, {"MAESTRO_SESSION_ID": "sess_ann"}
     assert "msg_for_bob" in tab.offers("maestro message read ", **got)
     assert "msg_for_bob" not in tab.offers("maestro message receipt ", **got)
@@ -155,17 +155,17 @@ def test_a_relative_xdg_directory_counts_as_none(tab: Tab, tmp_path: Path) -> No
 
 def test_values_after_an_equals_sign_in_bash(office: tuple[Shell, Shell], tmp_path: Path) -> None:
     tab = Tab("bash", office[0], tmp_path)
-    # bash makes three words of it.
+    # bash splits `--priority=h` into three words.
     assert tab.offers("maestro send --priority = h") == {"high"}
     assert tab.offers("maestro send --priority =") == {"low", "medium", "high"}
 
 
 class Keyboard:
-    """A shell at a terminal, in which `maestro` prints what it was given."""
+    """A shell on a terminal, in which `maestro` prints its arguments."""
 
     def __init__(self, command: list[str], environ: dict[str, str], directory: Path, setup: str) -> None:
         self._master, slave = os.openpty()
-        # No more of the terminal's own echo than the shell's editor makes.
+        # The shell's editor echoes the keys; the terminal adds no echo of its own.
         self.process = subprocess.Popen(
             command, env=environ, cwd=directory, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
         )
@@ -173,7 +173,7 @@ class Keyboard:
         self.type(f'{setup}; maestro() {{ printf \'got<%s>\' "$@"; echo DO"NE"; }}; maestro\n')
 
     def type(self, keys: str) -> list[str]:
-        """Type something; what `maestro` was then given."""
+        """Type `keys`; the arguments that `maestro` then received."""
         os.write(self._master, keys.encode())
         seen = ""
         while "DONE" not in seen:
@@ -183,7 +183,7 @@ class Keyboard:
         return re.findall(r"got<([^>]*)>", seen.replace("%s", ""))
 
     def close(self) -> None:
-        """Hang up."""
+        """End the shell and close the terminal."""
         self.process.kill()
         self.process.wait()
         os.close(self._master)
@@ -191,7 +191,7 @@ class Keyboard:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "zsh by its file's name"])
 def test_a_key_at_a_terminal(office: tuple[Shell, Shell], tmp_path: Path, shell: str) -> None:
-    """What only the shell's own editor does: names are quoted, folders go on, what wants a value gets no space."""
+    """The shell's own editor quotes names, continues into folders, and adds no space before a value."""
     components.require_tools(shell.split(maxsplit=1)[0])
     person = office[0].like(HOME=str(tmp_path), XDG_DATA_HOME="", TERM="dumb")
     work = tmp_path / "work"
@@ -214,7 +214,7 @@ def test_a_key_at_a_terminal(office: tuple[Shell, Shell], tmp_path: Path, shell:
         keyboard.close()
 
 
-def test_nothing_is_forgotten_and_nothing_made_up(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_scripts_have_exactly_the_options_of_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     for command in scripts.commands():
         app = command_table.build()
         app([*command.path.split(), "--help"], exit_on_error=False, result_action="return_value")
@@ -225,7 +225,7 @@ def test_nothing_is_forgotten_and_nothing_made_up(capsys: pytest.CaptureFixture[
 
 
 def _option_rows(help_text: str) -> str:
-    """The first column of the options' table."""
+    """The first column of the options table."""
     _, _, table = help_text.partition("\nOptions:\n")
     rows = [line[2:] for line in table.split("\n\n")[0].splitlines() if line.startswith("  -")]
     return "\n".join(re.split(r"  ", row)[0] for row in rows)

@@ -1,4 +1,4 @@
-"""`maestro config`, and what a wrong file does to whom."""
+"""`maestro config`, and the effect of an invalid file on other commands."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_wrong_file_loses_no_send(shell: Shell) -> None:
     assert sorted(message["message"] for message in alice.inbox()) == ["hello", "two"]
 
 
-def test_a_file_of_all_settings_is_written_once_and_is_right(shell: Shell) -> None:
+def test_a_file_of_all_settings_is_written_once_and_is_valid(shell: Shell) -> None:
     path = shell.environ["MAESTRO_CONFIG"]
     shell.done("config", "init")
     with open(path, encoding="utf-8") as file:

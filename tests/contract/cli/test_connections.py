@@ -1,4 +1,4 @@
-"""How many connections a command opens to the broker: one, and a subscription where it waits."""
+"""How many connections a command opens to the broker: one, and a subscription if it waits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def person(shared_person: Shell) -> Shell:
 
 
 class Opened:
-    """Counts the request connections that the broker has accepted; its own is not counted."""
+    """Counts the request connections that the broker has accepted, without its own."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -1,4 +1,4 @@
-"""Asking, answering and following up from the command line."""
+"""Questions, answers and receipts on the command line."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_both_waits_at_once(person: Shell) -> None:
     assert (ran.code, "exclude each other" in ran.err) == (exit_codes.USAGE, True)
 
 
-def test_a_reply_to_what_is_not_there(person: Shell) -> None:
+def test_a_reply_to_a_missing_message(person: Shell) -> None:
     bob = person.session("bob")
     assert bob.run("message", "reply", "msg_1_gone", "-m", "x").code == exit_codes.NOT_FOUND
     assert bob.run("message", "thread", "msg_1_gone").code == exit_codes.NOT_FOUND
@@ -65,7 +65,7 @@ def test_a_reply_to_ones_own_message_adds_to_it(person: Shell) -> None:
     assert added["threadId"] == first
 
 
-def test_what_to_expect(person: Shell) -> None:
+def test_a_send_says_when_the_receiver_will_see_it(person: Shell) -> None:
     alice, bob = person.session("alice", role="orchestrator"), person.session("bob")
     ran = alice.done("send", "-t", "bob", "-m", "one", "--json").json()
     assert ran["reach"] == "inbox"
@@ -102,7 +102,7 @@ def test_a_receipt_says_each_step(person: Shell) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["delivered", "read"])
-def test_a_wait_says_how_it_came_there(person: Shell, wanted: str) -> None:
+def test_a_wait_reports_each_step(person: Shell, wanted: str) -> None:
     alice, bob = person.session("alice", role="orchestrator"), person.session("bob")
     for number, more in enumerate((["--json"], [])):
         message_id = f"msg_chain_{number}"

@@ -1,4 +1,4 @@
-"""`maestro demo` passes, in time, and leaves nothing behind."""
+"""`maestro demo` passes in time and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def root_of(out: str) -> str:
 def test_the_demo_passes_in_time_and_clears_up() -> None:
     began = time.monotonic()
     with open_shell() as person:
-        # A person's session and settings have no part in it.
+        # The demo must ignore the person's session and settings.
         ran = person.run("demo", environ={"MAESTRO_SESSION_ID": "sess_x", "MAESTRO_RATE_LIMIT": "1"})
         assert not os.path.exists(person.data)
     took_s = time.monotonic() - began
@@ -90,7 +90,7 @@ def test_the_demo_clears_up_when_it_is_interrupted(number: signal.Signals) -> No
 
 
 def test_the_demo_fails_when_a_step_does_not_happen() -> None:
-    """A broker that forgets to limit: the demo must not say that it refused."""
+    """The broker has too high a limit, so the demo must not report that it refused the message."""
     broken = (
         "import sys, maestro_cli.demo.play as play\n"
         "play._LIMIT = 9\n"

@@ -1,4 +1,4 @@
-"""`maestro doctor`: what it says of a healthy post office, and of each thing that can be wrong."""
+"""`maestro doctor`: its findings for a healthy post office, and for each fault."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from support.cli_shell import Shell
 
 
 def examined(shell: Shell, code: int = exit_codes.DONE) -> dict[str, dict[str, Any]]:
-    """The findings by name."""
+    """Run the command; its findings by name."""
     ran = shell.run("doctor", "--json")
     assert ran.code == code, ran
     return {finding["name"]: finding for finding in ran.json()["findings"]}
 
 
-def test_before_anything_is_there(person: Shell) -> None:
+def test_before_the_first_start(person: Shell) -> None:
     found = examined(person)
     assert found["data directory"]["state"] == "warning"
     assert found["broker"]["state"] == "ok"
-    assert not os.path.exists(os.path.join(person.data, "endpoints")), "looking starts nothing"
+    assert not os.path.exists(os.path.join(person.data, "endpoints")), "doctor starts no broker"
 
 
-def test_a_healthy_one(person: Shell) -> None:
+def test_a_healthy_post_office(person: Shell) -> None:
     person.done("up")
     found = examined(person)
     assert {finding["state"] for finding in found.values()} == {"ok"}, found
@@ -44,7 +44,7 @@ def test_a_healthy_one(person: Shell) -> None:
     assert all(line.startswith(("ok       ", "warning  ", "failed   ", "         next: ")) for line in words)
 
 
-def test_its_gateway(person: Shell) -> None:
+def test_a_gateway(person: Shell) -> None:
     shell = person.like(MAESTRO_HTTP="1", MAESTRO_HTTP_PORT="0")
     shell.done("up")
     assert "http://127.0.0.1:" in examined(shell)["HTTP gateway"]["what"]
@@ -57,7 +57,7 @@ def test_its_gateway(person: Shell) -> None:
     assert (found["state"], "does not answer" in found["what"]) == ("failed", True)
 
 
-def test_a_broker_that_stands_still(person: Shell) -> None:
+def test_a_broker_that_hangs(person: Shell) -> None:
     person.done("up")
     os.kill(person.broker_pid(), signal.SIGSTOP)
     try:
@@ -73,7 +73,7 @@ def test_without_autostart_none_is_a_warning(person: Shell) -> None:
     assert (found["state"], found["repair"]) == ("warning", "Start it: maestro up")
 
 
-def test_directories_that_are_wrong(person: Shell) -> None:
+def test_directories_with_faults(person: Shell) -> None:
     person.done("up")
     os.chmod(person.data, 0o755)
     assert examined(person)["data directory"]["repair"] == f"chmod 700 {person.data}"
@@ -82,7 +82,7 @@ def test_directories_that_are_wrong(person: Shell) -> None:
 
 
 @pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="no tmpfs at /dev/shm")
-def test_a_file_system_that_forgets(person: Shell) -> None:
+def test_a_file_system_in_memory(person: Shell) -> None:
     data = f"/dev/shm/maestro-doctor-{os.getpid()}"
     os.mkdir(data, 0o700)
     try:
@@ -104,7 +104,7 @@ def test_the_outbox(person: Shell) -> None:
     assert "no broker runs" in examined(alone)["this shell"]["what"]
 
 
-def test_whose_shell_it_is(person: Shell) -> None:
+def test_the_session_of_the_shell(person: Shell) -> None:
     alice = person.session("alice")
     assert examined(alice)["this shell"]["what"] == "speaks for alice (worker)"
     wrong = alice.like(MAESTRO_SESSION_TOKEN="wrong")
@@ -115,7 +115,7 @@ def test_whose_shell_it_is(person: Shell) -> None:
 
 
 def test_an_address_where_another_program_listens(person: Shell) -> None:
-    """A file of a broker that was killed, and a socket that never answers."""
+    """The endpoints file of a killed broker names a socket that never answers."""
     os.makedirs(person.data, mode=0o700)
     path = os.path.join(person.root, "odd.sock")
     with socket.socket(socket.AF_UNIX) as odd:
@@ -150,8 +150,8 @@ def test_hooks_are_tried(at_home: Shell, agent: str) -> None:
     assert f"each answer is one that {agent} reads" in found["what"]
 
 
-def test_what_codex_was_allowed(at_home: Shell) -> None:
-    """Its own record of it, as version 0.169.0 writes it."""
+def test_codex_must_trust_the_hooks(at_home: Shell) -> None:
+    """codex keeps its own record of that; the test writes the format of version 0.169.0."""
     at_home.done("hooks", "install", "codex")
     name = "trust in the hooks of codex"
     found = examined(at_home)[name]
@@ -170,7 +170,7 @@ def test_what_codex_was_allowed(at_home: Shell) -> None:
     assert examined(at_home)[name]["state"] == "warning"
 
 
-def test_a_hook_whose_script_is_gone(at_home: Shell) -> None:
+def test_a_hook_without_its_script(at_home: Shell) -> None:
     at_home.done("hooks", "install", "claude-code")
     os.unlink(os.path.join(at_home.data, "hooks", "maestro-hook"))
     found = examined(at_home, exit_codes.FAILED)["hooks of claude-code"]
@@ -189,7 +189,7 @@ def test_a_changed_script_is_not_run(at_home: Shell) -> None:
     assert not os.path.exists(trace)
 
 
-def test_lines_of_a_project_that_are_not_ours_are_not_run(at_home: Shell) -> None:
+def test_foreign_commands_of_a_project_are_not_run(at_home: Shell) -> None:
     """Settings that came with another person's project."""
     trace = os.path.join(at_home.root, "trace")
     script = shell_script.script_path(at_home.data)
@@ -207,7 +207,7 @@ def test_lines_of_a_project_that_are_not_ours_are_not_run(at_home: Shell) -> Non
         ("Stop", "/maestro-hook"),
         ("Stop", "/maestro-hook claude-code Stop || true"),
     ]
-    # A name of an event that makes a line of its own.
+    # The name of this event contains a shell command.
     odd = f"Stop; : > '{trace}'; true"
     lines.append((odd, shell_script.command(script, "claude-code", odd)))
     hooks: dict[str, list[Any]] = {}
@@ -250,8 +250,8 @@ def test_an_answer_that_is_too_long() -> None:
     assert "10,001 characters" in hook_checks._fault_in(agent, "Stop", agents.STOP, answer[1])
 
 
-def test_nothing_of_a_trial_is_left_behind(at_home: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor where the trial ends with an unexpected exception."""
+def test_a_trial_leaves_nothing_behind(at_home: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This holds after an unexpected exception, too."""
     monkeypatch.setattr(tempfile, "tempdir", at_home.root)
     ends = []
 

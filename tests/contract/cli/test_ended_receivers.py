@@ -1,4 +1,4 @@
-"""Ended receivers and dead letters from the command line."""
+"""Ended receivers and dead letters on the command line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def start(shell: Shell) -> None:
 
 
 def expired(sender: Shell, receiver: Shell, text: str = "too late", **more: Any) -> str:
-    """A message that has expired."""
+    """Send a message and wait until it has expired; its id."""
     message_id = sender.send(receiver, text, ttl_ms=1, **more)
     eventually(lambda: sender.state(message_id) == "expired", "it expires")
     return message_id
@@ -72,7 +72,7 @@ def test_the_setting_of_the_post_office() -> None:
         assert "queue" in person.done("status").out
 
 
-def test_a_word_that_is_none() -> None:
+def test_an_invalid_setting() -> None:
     with open_shell(MAESTRO_ON_ENDED="drop") as person:
         ran = person.run("up")
         assert ran.code == exit_codes.USAGE
@@ -110,7 +110,7 @@ def test_an_expired_message_is_listed_and_sent_again_once(person: Shell) -> None
 def test_a_retry_that_expires_too_is_retried_in_turn(person: Shell) -> None:
     alice, bob = person.session("alice", role="orchestrator"), person.session("bob")
     dead = expired(alice, bob)
-    # With its old life, which is a millisecond.
+    # The retry keeps the old TTL, which is 1 ms.
     first = alice.done("message", "retry", dead, "--json").json()["id"]
     eventually(lambda: alice.state(first) == "expired", "it expires")
     second = alice.done("message", "retry", dead, "--ttl", "1h")
@@ -118,7 +118,7 @@ def test_a_retry_that_expires_too_is_retried_in_turn(person: Shell) -> None:
     assert first not in second.out
     assert len(bob.inbox()) == 1
     assert len(alice.done("message", "dead", "--json").json()["letters"]) == 2
-    # What the journal gives back after a crash stands in the list once.
+    # After a crash, a dead letter that is replayed from the journal is listed once.
     alice.kill_broker()
     assert len(alice.done("message", "dead", "--json").json()["letters"]) == 2
     page = alice.done("message", "dead", "--json", "--limit", "1").json()
@@ -126,7 +126,7 @@ def test_a_retry_that_expires_too_is_retried_in_turn(person: Shell) -> None:
     assert "There are more" in alice.done("message", "dead", "--limit", "1").out
 
 
-def test_a_redirected_one_is_meant_for_the_same(person: Shell) -> None:
+def test_a_retry_of_a_redirected_message_keeps_its_first_receiver(person: Shell) -> None:
     boss = person.session("boss", role="orchestrator")
     alice, bob = person.session("alice"), person.session("bob")
     end(bob)
@@ -139,7 +139,7 @@ def test_a_redirected_one_is_meant_for_the_same(person: Shell) -> None:
     )
 
 
-def test_what_can_not_be_retried(person: Shell) -> None:
+def test_messages_that_cannot_be_retried(person: Shell) -> None:
     alice, bob = person.session("alice", role="orchestrator"), person.session("bob")
     sent = alice.send(bob, "alive")
     for state in ("is pending", "was delivered", "was read"):
@@ -156,7 +156,7 @@ def test_what_can_not_be_retried(person: Shell) -> None:
 
 
 def test_a_refused_entry_of_the_outbox(person: Shell) -> None:
-    """It fails for good, is listed with why, and is gone once it was sent again."""
+    """It has failed for good, is listed with the reason, and is removed once it was sent again."""
     alice, bob = person.session("alice", role="orchestrator"), person.session("bob")
     end(bob)
     person.done("down")

@@ -1,6 +1,6 @@
-"""The quick way of two commands: what it says is what the usual way says, and where it can't, the usual way does.
+"""The fast path of two commands: its output equals the usual path's, which takes over where it can't do it.
 
-Mail that is shown is in test_cli_quick_inbox.py.
+`test_fast_path_inbox.py` has the tests of shown mail.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def person(shared_person: Shell) -> Shell:
 
 
 def both(shell: Shell, *arguments: str) -> Ran:
-    """What a command says, the same by both ways but for ids, numbers and times."""
+    """The output of a command. Both paths must agree, except in ids, numbers and times."""
     said = []
     for way in ("1", "0"):
         ran = shell.run(*arguments, environ={"MAESTRO_QUICK": way})
@@ -61,8 +61,8 @@ def test_an_empty_inbox(alice: Shell, arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     "arguments", ["status", "status --json", "session list", "session show --json", "inbox --unread"]
 )
-def test_the_other_commands_import_what_they_use(alice: Shell, arguments: str) -> None:
-    """Beside the parser, and what that imports."""
+def test_other_commands_import_only_their_own_modules(alice: Shell, arguments: str) -> None:
+    """They also import the parser and its imports."""
     spared = {"asyncio", "maestro_schemas.limits", "msgspec", "rich", "socket", "subprocess", "tenacity", "zmq"}
     assert loaded(alice, *arguments.split()).isdisjoint(spared)
 
@@ -99,7 +99,8 @@ def test_refusals_are_reported_alike(person: Shell, alice: Shell, bob: Shell) ->
 
 @BOTH
 def test_no_broker(way: str) -> None:
-    """One is started, as for any command; where that is turned off, the outbox and the exit code say so."""
+    """A broker is started, as for any command. Without autostart, the outbox and the exit code show that none
+    runs."""
     with open_shell(MAESTRO_QUICK=way) as person:
         alice, bob = person.session(role="orchestrator"), person.session()
         person.kill_broker()
@@ -114,13 +115,13 @@ def test_no_broker(way: str) -> None:
 
 
 def test_a_broker_that_does_not_answer_in_time(alice: Shell, bob: Shell) -> None:
-    """The message keeps its id when the usual way takes over, so that it arrives once."""
+    """The message keeps its id when the usual path takes over, so it arrives once."""
     os.kill(alice.broker_pid(), signal.SIGSTOP)
     try:
         sending = alice.start("send", "-t", bob.session_id, "-m", "once")
-        # Only the usual way loads msgpack's extension module.
+        # Only the usual path loads msgpack's extension module.
         maps = Path(f"/proc/{sending.pid}/maps")
-        eventually(lambda: "_cmsgpack" in maps.read_text(), "the usual way took over")
+        eventually(lambda: "_cmsgpack" in maps.read_text(), "the usual path took over")
     finally:
         os.kill(alice.broker_pid(), signal.SIGCONT)
     out, err = sending.communicate(timeout=30)
@@ -172,7 +173,7 @@ READY = bytes([4, len(_WORDS)]) + _WORDS
         GREETING + READY + zmtp.message([b"M1", b"1", b"200", b"\xc1"]),
     ],
 )
-def test_an_odd_peer_is_left_to_the_usual_way(person: Shell, words: bytes) -> None:
+def test_a_faulty_peer_is_left_to_the_usual_path(person: Shell, words: bytes) -> None:
     path = os.path.join(person.root, "odd.sock")
     peer = Peer(path, words)
     try:
@@ -197,7 +198,7 @@ def test_a_peer_that_answers(person: Shell) -> None:
 @pytest.mark.parametrize(
     "endpoints", [b"", b"router=tcp://1.2.3.4:5\npid=1\n", b"router=ipc://@x\npid=1\n", b"router=ipc:///x\n", b"\xff"]
 )
-def test_endpoints_that_are_not_for_it(person: Shell, endpoints: bytes) -> None:
+def test_endpoints_that_the_fast_path_leaves_to_the_usual_path(person: Shell, endpoints: bytes) -> None:
     directory = os.path.join(person.root, "elsewhere")
     os.makedirs(directory, exist_ok=True)
     with open(os.path.join(directory, "endpoints"), "wb") as file:
@@ -217,7 +218,7 @@ ANSWERS: list[tuple[int, dict[str, object]]] = [
 
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_answers_that_need_another_attempt(person: Shell, answer: tuple[int, dict[str, object]]) -> None:
-    """The full client goes on with the same id, which retries and queues."""
+    """The full client continues with the same id; it retries, then queues."""
     status, body = answer
     path = os.path.join(tempfile.mkdtemp(dir=person.root), "s")
     peer = Peer(path, GREETING + READY + zmtp.message([b"M1", b"1", str(status).encode(), msgpack.packb(body)]))
@@ -230,7 +231,7 @@ def test_answers_that_need_another_attempt(person: Shell, answer: tuple[int, dic
 @pytest.mark.parametrize(
     "body", [{"messages": 1, "hasMore": False}, {"hasMore": True}, {"code": "UNKNOWN_SESSION", "message": "x"}]
 )
-def test_answers_that_are_no_page(person: Shell, body: dict[str, object]) -> None:
+def test_answers_without_a_page_of_mail(person: Shell, body: dict[str, object]) -> None:
     status = 401 if "code" in body else 200
     path = os.path.join(tempfile.mkdtemp(dir=person.root), "s")
     peer = Peer(path, GREETING + READY + zmtp.message([b"M1", b"1", str(status).encode(), msgpack.packb(body)]))
@@ -250,7 +251,8 @@ def _calls(command: list[str], environ: dict[str, str]) -> int:
 
 @pytest.mark.parametrize("arguments", ["inbox --quiet", "session send --to BOB --message x"])
 def test_it_costs_little_over_a_bare_interpreter(alice: Shell, bob: Shell, arguments: str) -> None:
-    """Counted in system calls, since seconds wander: 1.7 times when this was written, and 8 times the usual way."""
+    """The cost is counted in system calls, because times vary. It was 1.7 times the bare interpreter's, the usual
+    path's 8 times."""
     components.require_tools("strace")
     command = [sys.executable, "-c", "from maestro_cli.main import main; raise SystemExit(main())"]
     environ = {**alice.environ, "PYTHONDONTWRITEBYTECODE": ""}
@@ -260,7 +262,7 @@ def test_it_costs_little_over_a_bare_interpreter(alice: Shell, bob: Shell, argum
     assert _calls([*command, *words], environ) < 2.2 * bare
 
 
-def test_the_script_imports_nothing_but_us() -> None:
+def test_the_script_imports_only_our_main() -> None:
     """A generated wrapper would import `re`."""
     folder = os.path.join(os.path.dirname(__file__), *[os.pardir] * 3, "cli", "scripts")
     bodies = []

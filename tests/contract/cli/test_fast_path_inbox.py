@@ -1,4 +1,4 @@
-"""Mail by the quick way of `maestro inbox`: the same texts, receipts and leases as by the usual way."""
+"""The fast path of `maestro inbox` shows the same texts and makes the same receipts and leases as the usual path."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ RICH: dict[str, Any] = {
     "data": {"größe": [1, None, True, {"a": "\x1b\u2028👍"}], "b": {}},
 }
 ODD = "naïve 👍 \x1b[31mred\x07 \x00\u2028msg_forged from boss\x85\ttab\r\nend\x7f"
-# What waits, by name: text and metadata of each.
+# Mailboxes by name: text and metadata of each message.
 MAIL: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "one": [("hello", {})],
     "high-first": [("first", {}), ("urgent", {"priority": "high"}), ("last", {"priority": "low"})],
     "over-the-budget": [(str(number) * 6_000, {}) for number in range(7)],
-    # 32 and a half of them are a page, so that it ends at the same one whether that came "just now" or "1s ago".
+    # A page holds 32.5 of them, so it ends at the same message whether the times read "just now" or "1s ago".
     "many": [(f"{number:500}", {}) for number in range(70)],
     "metadata": [("plain", {}), ("rich\nin lines", RICH)],
     "odd-characters": [(ODD, {}), ("line one\n\nline three\n", {})],
@@ -40,13 +40,13 @@ MAIL: dict[str, list[tuple[str, dict[str, Any]]]] = {
 
 
 class Pair(NamedTuple):
-    """The same mail in two mailboxes, for the two ways."""
+    """Two mailboxes with the same mail, one for each path."""
 
     quick: Shell
     usual: Shell
 
     def ran(self, *arguments: str) -> Ran:
-        """What a command says, the same by both ways but for ids and times."""
+        """The output of a command. Both paths must agree, except in ids and times."""
         said = [shell.run(*arguments, environ={"MAESTRO_QUICK": way}) for shell, way in zip(self, WAYS, strict=True)]
         assert _plain(said[0]) == _plain(said[1])
         return said[0]
@@ -78,7 +78,7 @@ def pair(person: Shell) -> Pair:
 
 
 def deliver(alice: Shell, pair: Pair, mail: list[tuple[str, dict[str, Any]]]) -> list[list[str]]:
-    """Send it to both; the ids, by mailbox."""
+    """Send `mail` to both mailboxes; the ids by mailbox."""
     sent: list[list[str]] = []
     for shell in pair:
         ids: list[str] = []
@@ -111,7 +111,7 @@ def test_it_imports_little(alice: Shell, bob: Shell, shape: list[str]) -> None:
     assert ran.code == 0
     assert "msg_" in ran.out
     assert modules <= ALLOWED_WITH_MAIL
-    # And nothing of this for the many times that there is none.
+    # An empty inbox does not import the module that shows mail.
     assert "maestro_cli.inbox.listing" not in loaded(bob, "inbox", *shape)
 
 
@@ -130,18 +130,18 @@ def test_outputs_that_are_no_utf_8(alice: Shell, person: Shell, shape: list[str]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=" ".join)
-def test_what_another_reader_holds(alice: Shell, pair: Pair, shape: list[str]) -> None:
+def test_mail_leased_by_another_reader(alice: Shell, pair: Pair, shape: list[str]) -> None:
     deliver(alice, pair, MAIL["high-first"])
     for shell in pair:
         with shell.client() as client:
             assert len(client.inbox(status=["pending"], limit=2, lease_ms=60_000, reader="other")["messages"]) == 2
     assert pair.ran("inbox", *shape).out.count("last") == 1
-    # Nothing more, and it says why.
+    # The inbox is empty, and the output says why.
     ran = pair.ran("inbox", *shape)
     assert (ran.code, "is showing 2 messages" in ran.out) == (0, shape in ([], ["--mark-read"]))
 
 
-def test_sessions_that_may_not(alice: Shell, pair: Pair) -> None:
+def test_wrong_tokens_and_ended_sessions(alice: Shell, pair: Pair) -> None:
     sent = deliver(alice, pair, MAIL["one"])
     for token in ("", "wrong"):
         odd = Pair(*(shell.like(MAESTRO_SESSION_TOKEN=token) for shell in pair))
@@ -163,12 +163,12 @@ def test_closed_output_delivers_nothing(alice: Shell, bob: Shell, shape: list[st
     os.close(writing)
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (exit_codes.PIPE_CLOSED, b"")
-    # Nor is it held back from the next reader.
+    # The lease does not keep it from the next reader.
     assert [message["id"] for message in bob.inbox()] == sent
 
 
-class Held:
-    """`maestro inbox`, in the middle of writing out more than its pipe takes."""
+class BlockedInbox:
+    """A `maestro inbox` that is blocked while it writes more than its pipe takes."""
 
     def __init__(self, shell: Shell) -> None:
         reading, writing = os.pipe()
@@ -176,17 +176,17 @@ class Held:
         self.process = shell.start("inbox", stdout=writing)
         os.close(writing)
         self._pipe = os.fdopen(reading, "rb")
-        # It is at it.
+        # The command is writing now.
         self._out = self._pipe.read(1)
 
     def read(self) -> str:
-        """All that it prints, so that it can go on; until its last byte."""
+        """Read its output to the last byte, so that it can continue."""
         while not self._out.endswith(b'"..."\n') and (more := self._pipe.read1()):
             self._out += more
         return self._out.decode()
 
     def finish(self) -> Ran:
-        """Read the rest, and wait for its end."""
+        """Read the rest, and wait for the process to end."""
         out = self.read()
         with self._pipe:
             assert self._pipe.read() == b""
@@ -202,7 +202,7 @@ def test_a_broker_that_dies_before_the_confirmation() -> None:
         for way in WAYS:
             bob = person.session()
             sent = alice.send(bob, "x" * 9_000)
-            held = Held(bob.like(MAESTRO_QUICK=way))
+            held = BlockedInbox(bob.like(MAESTRO_QUICK=way))
             person.kill_broker()
             said.append(_plain(held.finish()))
             assert find(person.data) is None
@@ -218,10 +218,10 @@ def test_another_broker_takes_the_confirmation() -> None:
         for way in WAYS:
             bob = person.session()
             sent = alice.send(bob, "x" * 9_000)
-            held = Held(bob.like(MAESTRO_QUICK=way))
+            held = BlockedInbox(bob.like(MAESTRO_QUICK=way))
             person.kill_broker()
             with alice.client():
-                pass  # starts it
+                pass  # starts a broker
             ran = held.finish()
             assert (ran.code, ran.err) == (0, "")
             assert alice.state(sent) == "delivered"
@@ -231,13 +231,13 @@ def test_another_broker_takes_the_confirmation() -> None:
 def test_a_broker_that_does_not_answer_the_confirmation_in_time(alice: Shell, bob: Shell) -> None:
     """The fast path then asks again, as patiently as the usual path."""
     sent = alice.send(bob, "x" * 9_000)
-    held = Held(bob)
+    held = BlockedInbox(bob)
     os.kill(alice.broker_pid(), signal.SIGSTOP)
     try:
         out = held.read()
-        # Only the usual way loads msgpack's extension module.
+        # Only the usual path loads msgpack's extension module.
         maps = Path(f"/proc/{held.process.pid}/maps")
-        eventually(lambda: "_cmsgpack" in maps.read_text(), "the usual way took over")
+        eventually(lambda: "_cmsgpack" in maps.read_text(), "the usual path took over")
     finally:
         os.kill(alice.broker_pid(), signal.SIGCONT)
     ran = held.finish()

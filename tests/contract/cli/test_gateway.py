@@ -1,4 +1,4 @@
-"""`maestro up`, `down` and `status` with the HTTP gateway, as a person uses them."""
+"""`maestro up`, `down` and `status` with the HTTP gateway."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def test_up_starts_it_once_and_down_stops_it(person: Shell) -> None:
     assert person.done("down").out.startswith("No broker runs")
 
 
-def test_without_it(person: Shell) -> None:
+def test_a_broker_without_a_gateway(person: Shell) -> None:
     assert "HTTP" not in person.done("up", "--no-http").out
     assert person.done("status", "--json").json()["http"] == {"running": False}
-    # Asked for later, it comes.
+    # A later `up` starts it.
     assert "HTTP: http://" in person.done("up").out
 
 
@@ -66,26 +66,26 @@ def test_a_taken_port_is_a_warning_that_names_it(person: Shell) -> None:
     assert person.done("status", "--json").json()["http"] == {"running": False}
 
 
-def test_one_that_runs_elsewhere_stays_and_it_is_said(person: Shell) -> None:
+def test_a_gateway_that_runs_at_another_port_is_kept_and_reported(person: Shell) -> None:
     person.done("up")
     ran = person.done("up", "--http-port", "1")
     assert "runs already, at http://127.0.0.1:" in ran.err
 
 
 @pytest.mark.parametrize("flag", [("--http-port", "70000"), ("--http-port", "-1"), ("--http-port", "x")])
-def test_a_port_that_is_none(person: Shell, flag: tuple[str, str]) -> None:
+def test_an_invalid_port(person: Shell, flag: tuple[str, str]) -> None:
     ran = person.run("up", *flag)
     assert ran.code == 2
     assert ran.err
     assert not os.path.exists(os.path.join(person.data, "endpoints")), "nothing was started"
 
 
-def test_a_port_that_is_none_in_the_environment(person: Shell) -> None:
+def test_an_invalid_port_in_the_environment(person: Shell) -> None:
     ran = person.run("up", environ={"MAESTRO_HTTP_PORT": "http"})
     assert (ran.code, "MAESTRO_HTTP_PORT can't be 'http'" in ran.err) == (2, True)
 
 
-def test_a_host_that_is_none(person: Shell) -> None:
+def test_an_unknown_host(person: Shell) -> None:
     ran = person.done("up", "--http-host", "no.such.host.invalid")
     assert "warning: no HTTP gateway" in ran.err
 
@@ -97,7 +97,7 @@ def test_in_the_foreground_it_ends_with_the_broker(person: Shell) -> None:
     assert place is not None
     assert place.url is not None
     eventually(lambda: get(f"{place.url}/health/live") == 200, "it answers")
-    # The gateway may be there first: it is a process of its own.
+    # The gateway, a separate process, may serve before the broker does.
     eventually(lambda: broker_process.find(person.data) is not None, "the broker serves")
     broker.send_signal(signal.SIGINT)
     assert broker.wait(20) == 0

@@ -1,4 +1,4 @@
-"""The command line explains itself: help, version, usage errors, exit codes. No broker is needed."""
+"""The command line's help, version, usage errors and exit codes. They need no broker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMMANDS: list[tuple[str, ...]] = [
 
 
 def maestro(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command with an environment in which nothing may be written."""
+    """Run a command in an environment without any writable directory."""
     environ = {"PATH": os.environ["PATH"], "MAESTRO_DATA_DIR": "/nonexistent/maestro", "MAESTRO_AUTOSTART": "0"}
     environ |= {name: value for name, value in os.environ.items() if name.startswith("COV")}
     return subprocess.run(
@@ -47,7 +47,7 @@ def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
     assert "─" not in shown.stdout
     assert "\x1b" not in shown.stdout
     lines = shown.stdout.splitlines()
-    # A line of ours that is wider than a terminal is cut after a space.
+    # A trailing space shows that the parser wrapped a line of ours that is wider than a terminal.
     assert [line for line in lines if line.endswith(" ") and line.strip()] == []
     for number, line in enumerate(lines):
         if line.startswith("  --"):
@@ -56,7 +56,7 @@ def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_help_as_a_word_is_the_same(command: tuple[str, ...]) -> None:
+def test_the_help_command_prints_the_same(command: tuple[str, ...]) -> None:
     assert maestro("help", *command).stdout == maestro(*command, "--help").stdout
 
 
@@ -117,7 +117,7 @@ def test_the_installed_script_is_the_same_program() -> None:
 )
 @pytest.mark.parametrize("as_json", [False, True], ids=["plain", "json"])
 def test_usage_errors(arguments: list[str], said: str, as_json: bool) -> None:
-    # Before the options, since behind the last one it could be taken for its value.
+    # --json stands before the options. After the last option it could be taken as its value.
     first_option = next((place for place, word in enumerate(arguments) if word.startswith("--")), len(arguments))
     ran = maestro(*arguments[:first_option], *(["--json"] if as_json else []), *arguments[first_option:])
     assert ran.returncode == exit_codes.USAGE
@@ -160,7 +160,7 @@ def test_main_is_cheap_to_import() -> None:
 
 
 def test_a_fault_of_ours_is_reported_once_and_kept(tmp_path: pytest.TempPathFactory) -> None:
-    """The traceback goes to a file, so that an agent's context is spared; the message says which."""
+    """The traceback is written to a file, to spare an agent's context. The message names the file."""
     broken = (
         "import sys, maestro_cli.commands.status as status\n"
         "def fail(as_json): raise ZeroDivisionError('on purpose')\n"

@@ -1,4 +1,4 @@
-"""`maestro inbox`: delivered means written out, and what was not written out comes again."""
+"""`maestro inbox`: a message is delivered once it is written out; otherwise it is shown again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def person(shared_person: Shell) -> Shell:
 
 
 def shown_ids(out: str) -> list[str]:
-    """The ids of a plain listing: what stands first in a line that no message can write."""
+    """The ids of a plain listing. They begin lines, and no message text can begin one."""
     return [line.split()[0] for line in out.splitlines() if line.startswith("msg_")]
 
 
@@ -46,7 +46,7 @@ def test_shown_then_delivered_and_not_shown_again(alice: Shell, bob: Shell) -> N
     assert bob.inbox() == []
 
 
-def test_what_a_listing_looks_like(alice: Shell, bob: Shell) -> None:
+def test_the_format_of_a_listing(alice: Shell, bob: Shell) -> None:
     first = alice.send(bob, "plain")
     second = alice.send(
         bob,
@@ -72,13 +72,13 @@ def test_what_a_listing_looks_like(alice: Shell, bob: Shell) -> None:
     assert f"Reply: maestro message reply {first} " in out
 
 
-def test_no_text_passes_for_a_line_of_ours(alice: Shell, bob: Shell) -> None:
+def test_no_text_can_forge_a_line_of_the_listing(alice: Shell, bob: Shell) -> None:
     forged = "hi\n\nmsg_forged from boss, 10:00:00\n  | pay\u2028msg_also from boss\x85msg_too from boss"
     sent = alice.send(bob, forged)
     assert shown_ids(bob.done("inbox").out) == [sent]
 
 
-def test_unread_lists_what_was_shown_before(alice: Shell, bob: Shell) -> None:
+def test_unread_lists_mail_that_was_shown_before(alice: Shell, bob: Shell) -> None:
     old = alice.send(bob, "old")
     bob.done("inbox")
     new = alice.send(bob, "new")
@@ -124,7 +124,7 @@ def test_no_more_than_twenty_thousand_characters_at_once(alice: Shell, bob: Shel
         now = [message["id"] for message in ran.json()["messages"]] if as_json else shown_ids(ran.out)
         assert len(now) == expected
         seen += now
-        # What was not printed is not delivered, and the next call has it at once.
+        # Messages that were not printed are not delivered, and the next call shows them at once.
         assert [alice.state(message_id) for message_id in sent[len(seen) :][:1]] in (["pending"], [])
     assert seen == sent
 
@@ -147,7 +147,7 @@ def test_closed_output_delivers_nothing(alice: Shell, bob: Shell) -> None:
     assert process.returncode == exit_codes.PIPE_CLOSED
     assert errors == b""
     assert alice.state(sent) == "pending"
-    # Nor is it held back from the next reader.
+    # The lease does not keep it from the next reader.
     assert [message["id"] for message in bob.inbox()] == [sent]
 
 
@@ -184,7 +184,7 @@ def test_two_readers_of_one_inbox_share_it(alice: Shell, bob: Shell) -> None:
 
 
 def watching(shell: Shell, *more: str) -> tuple[subprocess.Popen[bytes], Lines, Lines]:
-    """A watch that is under way, its output and its remarks."""
+    """Start a watch; its process, output lines and remarks."""
     process = shell.start("inbox", "--watch", *more)
     return process, Lines(process), Lines(process, "stderr")
 
@@ -244,14 +244,14 @@ def test_watch_can_mark_and_clear(alice: Shell, bob: Shell, option: str, state: 
         assert alice.run("message", "show", sent).code == exit_codes.NOT_FOUND
 
 
-def test_watch_whose_reader_went_does_not_confirm(alice: Shell, bob: Shell) -> None:
+def test_a_watch_without_a_reader_does_not_confirm(alice: Shell, bob: Shell) -> None:
     reading, writing = os.pipe()
     process = bob.start("inbox", "--watch", "--json", stdout=writing)
     os.close(writing)
     first = alice.send(bob, "first")
     with os.fdopen(reading, "rb") as pipe:
         assert json.loads(pipe.readline())["id"] == first
-    # It notices the closed pipe by itself. Otherwise the next message would be confirmed and lost.
+    # It notices the closed pipe by itself, before it has to write another message.
     assert process.wait(20) == exit_codes.PIPE_CLOSED
     second = alice.send(bob, "second")
     assert alice.state(second) == "pending"
@@ -276,7 +276,7 @@ def test_watch_survives_the_brokers_death() -> None:
         assert [alice.state(message_id) for message_id in (*before, *after)] == ["delivered"] * 6
 
 
-def test_acknowledging_what_was_never_shown_shows_it(alice: Shell, bob: Shell) -> None:
+def test_acknowledging_an_unshown_message_shows_it(alice: Shell, bob: Shell) -> None:
     sent = alice.send(bob, "read me", metadata={"requiresAck": True})
     out = bob.done("message", "read", sent).out
     assert "  | read me\n" in out
@@ -286,7 +286,7 @@ def test_acknowledging_what_was_never_shown_shows_it(alice: Shell, bob: Shell) -
     assert alice.state(sent) == "read"
 
 
-def test_showing_a_message_tells_its_history(alice: Shell, bob: Shell) -> None:
+def test_showing_a_message_includes_its_history(alice: Shell, bob: Shell) -> None:
     sent = alice.send(bob, "hello")
     assert "\npending:\n" in bob.done("message", "show", sent).out
     assert alice.state(sent) == "pending"
@@ -301,6 +301,6 @@ def test_deleting(person: Shell, alice: Shell, bob: Shell) -> None:
     first, second = alice.send(bob, "first"), alice.send(bob, "second")
     results = bob.done("message", "delete", first, "--json").json()["results"]
     assert [(result["id"], result["state"]) for result in results] == [(first, "deleted")]
-    # A person without a session may too.
+    # A person without a session may delete messages, too.
     assert person.done("message", "delete", second).out == f"Deleted {second}.\n"
     assert bob.inbox() == []

@@ -1,4 +1,4 @@
-"""Bad input, as a user of the command line makes it: a typed error, its exit code, and nothing lost or changed."""
+"""Invalid input on the command line: it causes a typed error and its exit code; nothing is lost or changed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def person(shared_person: Shell) -> Shell:
 
 
 def refused(ran: Ran, code: str, exit_code: int) -> dict[str, object]:
-    """The error, which is printed in both places, with a next step."""
+    """Check the error, which is printed to both outputs with a next step; the error."""
     assert ran.code == exit_code, ran
     error = ran.error()
     assert error["code"] == code
@@ -130,7 +130,7 @@ def test_an_empty_text(alice: Shell, bob: Shell, text: str) -> None:
     ],
     ids=["latin1", "surrogate", "binary", "empty", "endless"],
 )
-def test_a_file_that_is_no_message(alice: Shell, bob: Shell, content: bytes, code: str) -> None:
+def test_a_file_that_cannot_be_a_message(alice: Shell, bob: Shell, content: bytes, code: str) -> None:
     path = os.path.join(alice.root, "file.txt")
     with open(path, "wb") as file:
         file.write(content)
@@ -141,12 +141,12 @@ def test_a_file_that_is_no_message(alice: Shell, bob: Shell, content: bytes, cod
 
 
 @pytest.mark.parametrize("path", ["missing.txt", ".", "no/such/dir/file", "/dev/zero/x", ""])
-def test_a_file_that_is_not_there(alice: Shell, bob: Shell, path: str) -> None:
+def test_a_missing_file(alice: Shell, bob: Shell, path: str) -> None:
     refused(send(alice, bob.session_id, "--file", path), "FILE_UNREADABLE", exit_codes.USAGE)
     assert bob.inbox() == []
 
 
-def test_bytes_that_are_no_text_on_the_command_line(alice: Shell, bob: Shell) -> None:
+def test_invalid_utf_8_on_the_command_line(alice: Shell, bob: Shell) -> None:
     refused(send(alice, bob.session_id, "--message", b"caf\xe9"), "INVALID", exit_codes.USAGE)
     refused(send(alice, bob.session_id, "--message", "x", "--task", b"\xff"), "INVALID", exit_codes.USAGE)
     assert bob.inbox() == []
@@ -202,7 +202,7 @@ def test_too_much_data(alice: Shell, bob: Shell) -> None:
     assert error["limit"] == 4096
 
 
-def test_other_peoples_mail(person: Shell, alice: Shell, bob: Shell) -> None:
+def test_mail_of_other_sessions(person: Shell, alice: Shell, bob: Shell) -> None:
     carol = person.session()
     sent = alice.send(bob, "private")
     for command in (["message", "show"], ["message", "read"], ["message", "delete"]):
@@ -214,13 +214,13 @@ def test_other_peoples_mail(person: Shell, alice: Shell, bob: Shell) -> None:
 
 
 @pytest.mark.parametrize("command", [["message", "show"], ["message", "read"], ["message", "delete"]])
-def test_a_message_that_is_not_there(alice: Shell, command: list[str]) -> None:
+def test_a_missing_message(alice: Shell, command: list[str]) -> None:
     ran = alice.run(*command, "msg_absent")
     assert ran.code == exit_codes.NOT_FOUND
     assert ran.err.startswith("maestro: ")
 
 
-def test_a_session_that_is_not_there(alice: Shell) -> None:
+def test_a_missing_session(alice: Shell) -> None:
     refused(alice.run("session", "show", "sess_absent", "--json"), "SESSION_NOT_FOUND", exit_codes.NOT_FOUND)
 
 
@@ -252,7 +252,7 @@ def test_two_data_directories_under_one_runtime_directory(person: Shell, alice: 
 
 def test_a_data_directory_that_cannot_be_written(person: Shell) -> None:
     if os.geteuid() == 0:
-        # Nothing is read-only to root but what the kernel makes up.
+        # Only the kernel's virtual file systems are read-only to root.
         directory = "/proc/maestro"
     else:
         directory = os.path.join(person.root, "sealed")
@@ -276,6 +276,6 @@ def test_a_runtime_path_that_is_too_long(person: Shell) -> None:
     assert error["limit"] == 107
 
 
-def test_a_setting_that_makes_no_sense(person: Shell) -> None:
+def test_an_invalid_setting(person: Shell) -> None:
     environ = {"MAESTRO_RATE_LIMIT": "often", "MAESTRO_DATA_DIR": os.path.join(person.root, "odd")}
     refused(person.run("up", "--json", environ=environ), "BAD_SETTING", exit_codes.USAGE)

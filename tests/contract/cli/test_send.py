@@ -1,4 +1,4 @@
-"""`maestro session send`: any text arrives as it was given, and the answer says what happened."""
+"""`maestro session send`: any text arrives unchanged, and the output says what happened to it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def person(shared_person: Shell) -> Shell:
 
 @pytest.mark.parametrize("text", ODD_TEXTS)
 @pytest.mark.parametrize("joined", [False, True], ids=["apart", "joined"])
-def test_any_text_arrives_as_it_was_given(alice: Shell, bob: Shell, text: str, joined: bool) -> None:
+def test_any_text_arrives_unchanged(alice: Shell, bob: Shell, text: str, joined: bool) -> None:
     option = [f"--message={text}"] if joined else ["--message", text]
     alice.done("session", "send", "--to", bob.session_id, *option)
     assert [message["message"] for message in bob.inbox()] == [text]
@@ -166,7 +166,7 @@ def test_queued_when_no_broker_may_be_started() -> None:
         ran = offline.done("session", "send", "--to", "bob", "--message", "later", "--id", "msg_later")
         assert "ueued in the outbox" in ran.out
         assert "will be sent when a broker runs" in ran.out
-        # The same send again is the same message, also while it waits.
+        # A repeated send is the same message, also in the outbox.
         again = offline.done("session", "send", "--to", "bob", "--message", "later", "--id", "msg_later", "--json")
         assert (again.json()["status"], again.json()["id"]) == ("queued", "msg_later")
         with open(again.json()["path"], encoding="utf-8") as file:

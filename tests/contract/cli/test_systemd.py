@@ -64,10 +64,10 @@ class Systemd:
             listener.close()
 
     def wake(self) -> None:
-        """Wait for the first who connects, and start a broker for it; until it says READY."""
+        """Wait for the first connection, start a broker for it, and wait until the broker reports READY."""
         assert select.select(self._sockets, [], [], 20)[0], "no client connected"
         first, second = (listener.fileno() for listener in self._sockets)
-        # $$ stays the process's number over exec, and is what LISTEN_PID must be.
+        # $$ is the pid, which exec keeps, as LISTEN_PID must be.
         script = f'exec 3<&{first} 4<&{second}; LISTEN_PID=$$ exec "$@"'
         command = [sys.executable, "-m", "maestro_broker", "--data-dir", self._office.data, "--foreground"]
         self._broker = subprocess.Popen(
@@ -85,7 +85,7 @@ class Systemd:
         assert self._notify.recv(100) == b"READY=1"
 
     def await_end(self) -> None:
-        """Until the broker has stopped."""
+        """Wait until the broker has stopped."""
         assert self._broker is not None
         assert self._notify.recv(100) == b"STOPPING=1"
         assert self._broker.wait(STOP_S) == 0
@@ -113,7 +113,7 @@ def test_the_first_client_is_answered(post_office: PostOffice) -> None:
         found = find(post_office.data)
         assert found is not None
         assert found.pid > 0
-        # It stops; the sockets stay, and so does the address.
+        # The broker stops, but the sockets and the endpoints file stay.
         with post_office.client() as operator:
             operator.shutdown()
         systemd.await_end()
@@ -135,7 +135,7 @@ def test_the_first_client_is_answered(post_office: PostOffice) -> None:
         assert seen == ["the first"]
 
 
-def test_the_command_wakes_it_too(post_office: PostOffice) -> None:
+def test_a_command_starts_the_broker_too(post_office: PostOffice) -> None:
     with Systemd(post_office) as systemd:
         ran: list[subprocess.CompletedProcess[str]] = []
 
@@ -154,7 +154,7 @@ def test_the_command_wakes_it_too(post_office: PostOffice) -> None:
         assert ran[0].returncode == 0, ran[0].stderr
 
 
-def test_what_is_passed_is_looked_at() -> None:
+def test_inherited_sockets_are_checked() -> None:
     assert socket_activation.inherited_sockets({}, 1) is None
     assert socket_activation.inherited_sockets({"LISTEN_PID": "2", "LISTEN_FDS": "2"}, 1) is None
     with pytest.raises(MaestroError, match="passed 1 sockets"):
@@ -163,7 +163,7 @@ def test_what_is_passed_is_looked_at() -> None:
         socket_activation.inherited_sockets({"LISTEN_PID": "1", "LISTEN_FDS": "9"}, 1)
 
 
-def test_a_manager_that_does_not_listen_is_no_fault(tmp_path: Path) -> None:
+def test_a_missing_notify_socket_is_no_fault(tmp_path: Path) -> None:
     socket_activation.notify({}, "READY=1")
     socket_activation.notify({"NOTIFY_SOCKET": "relative"}, "READY=1")
     socket_activation.notify({"NOTIFY_SOCKET": str(tmp_path / "absent")}, "READY=1")

@@ -1,4 +1,4 @@
-"""`maestro timeline` as people and programs ask it."""
+"""`maestro timeline`, in words and as JSON."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_following_over_a_restart_misses_nothing(shell: Shell) -> None:
     shell.kill_broker()
     third = alice.done("send", "--to", "alice", "--message", "three", "--json").json()["id"]
     lines.wait_for(lambda line: third in line)
-    # Who only follows the timeline does not read the mail.
+    # A follower of the timeline is no reader of the mailbox.
     with alice.client() as client:
         assert client.send(alice.session_id, "four").get("reach") == "inbox"
     process.send_signal(signal.SIGINT)

@@ -23,7 +23,7 @@ _PATIENCE_S = 40.0
 
 
 class Terminal:
-    """A tmux server of its own, with one window a shell."""
+    """A tmux server with one window for each shell."""
 
     def __init__(self, person: Shell) -> None:
         self._socket = os.path.join(person.root, "tmux")
@@ -44,14 +44,14 @@ class Terminal:
         self._tmux("send-keys", "-t", f"test:{window}", key)
 
     def wait_for(self, window: str, text: str) -> str:
-        """The screen, once a line of it starts with `text`."""
+        """Wait until a line of the screen begins with `text`; the screen."""
         give_up = time.monotonic() + _PATIENCE_S
         while True:
             screen = self._tmux("capture-pane", "-p", "-J", "-t", f"test:{window}")
             if any(line.removeprefix("$ ").startswith(text) for line in screen.splitlines()):
                 return screen
             assert time.monotonic() < give_up, f"no line starts with {text!r} in:\n{screen}"
-            # A terminal has no event to wait for; the wait is bounded and what is waited for is checked.
+            # A terminal offers no event to wait for, so this polls, within the time above.
             time.sleep(0.1)
 
     def close(self) -> None:

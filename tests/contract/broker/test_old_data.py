@@ -66,7 +66,7 @@ def test_a_recording_is_small_and_text(name: str) -> None:
     assert os.path.getsize(os.path.join(DIRECTORY, f"{name}.json")) < BYTES_MAX
 
 
-def test_unpacking_gives_what_was_packed(old_office: PostOffice, recording: dict[str, Any]) -> None:
+def test_unpacking_restores_the_packed_files(old_office: PostOffice, recording: dict[str, Any]) -> None:
     assert pack(old_office.data) == recording["files"]
 
 

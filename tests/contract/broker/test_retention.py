@@ -246,7 +246,7 @@ def test_a_message_that_several_rounds_find_expires_once(post_office: PostOffice
     assert len(set(expired)) == len(expired) == 20
 
 
-def test_who_may_prune(open_office: PostOffice) -> None:
+def test_only_the_operator_may_prune(open_office: PostOffice) -> None:
     with pytest.raises(MaestroError, match="may not do this") as refusal:
         open_office.client("ann").prune()
     assert refusal.value.code == "FORBIDDEN"

@@ -68,7 +68,7 @@ def test_a_broker_that_hangs(person: Shell) -> None:
     assert "logs/broker.log" in found["repair"]
 
 
-def test_without_autostart_none_is_a_warning(person: Shell) -> None:
+def test_without_autostart_a_missing_broker_is_a_warning(person: Shell) -> None:
     found = examined(person.like(MAESTRO_AUTOSTART="0"))["broker"]
     assert (found["state"], found["repair"]) == ("warning", "Start it: maestro up")
 

@@ -137,7 +137,7 @@ def test_a_missing_broker_is_started_detached(
         os.waitpid(-1, os.WNOHANG)
 
 
-def test_one_that_runs_is_left_alone(post_office: PostOffice) -> None:
+def test_a_running_broker_is_left_alone(post_office: PostOffice) -> None:
     """`ensure` returns the running broker, also where starting is not allowed."""
     first = start(post_office)
     assert start(post_office) == first
@@ -190,7 +190,7 @@ def test_after_a_kill_the_next_one_is_started(post_office: PostOffice) -> None:
     assert second.router == first.router
 
 
-# --- who waits for whom ----------------------------------------------------------------------------------------
+# --- waiting for another starter -------------------------------------------------------------------------------
 
 
 def hold_start_lock(office: PostOffice) -> int:

@@ -109,7 +109,7 @@ def test_a_wrong_key_is_reported_at_once(post_office: PostOffice, address: str) 
     other_server = os.path.join(post_office.root, "elsewhere.key")
     key_files.write_client_key(other_server, good._replace(server=new_pair().public))
     for wrong, words in ((unknown_key, "does not take"), (other_server, "is not the broker")):
-        # The timeout is longer than the test may take, so that it can't be what ends the call.
+        # The timeout is longer than the test may take, so it can't be the cause of the end.
         with Client(f"{address}#{wrong}", ANN, timeout_s=600, patient=True) as remote:
             with pytest.raises(MaestroError, match=words) as caught:
                 remote.inbox()
@@ -200,7 +200,9 @@ def test_topics_of_other_sessions_stay_silent(post_office: PostOffice, address: 
         with post_office.client() as operator:
             eventually(lambda: operator.stats()["tcp"]["refusedTopics"] == 5, "all five topics were refused")
             operator.send("bob", "for bob", caller=ANN)
-            eventually(lambda: any(event.get("to") == "bob" for event in mine.drain()), "ann hears what she sent")
+            eventually(
+                lambda: any(event.get("to") == "bob" for event in mine.drain()), "ann gets the notice of her own send"
+            )
         assert foreign.drain() == []
         foreign.close()
         with post_office.client() as operator:

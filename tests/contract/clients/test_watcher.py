@@ -309,7 +309,7 @@ def test_mail_that_another_reader_confirmed_is_not_shown_again(open_office: Post
         assert watcher.next_message(1.0) is None
 
 
-def test_a_slow_consumer_does_not_show_what_its_lapsed_lease_gave_to_another(open_office: PostOffice) -> None:
+def test_a_slow_consumer_does_not_show_mail_of_its_expired_lease(open_office: PostOffice) -> None:
     """The watcher requests mail in hand again after half of its lease."""
     ids = send(open_office, "one", "two", "three")
     bob = open_office.client("bob")

@@ -8,6 +8,8 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from maestro_schemas.errors import MaestroError
 
 _HOOK = ["hooks", "run"]
@@ -44,6 +46,24 @@ def main(argv: list[str] | None = None) -> int:
         except streams.StdoutClosed:
             return exit_codes.PIPE_CLOSED
         return exit_codes.of(known)
+
+
+def leave(code: int) -> "NoReturn":
+    """End the process with an exit code, after everything printed is flushed.
+
+    Taking the interpreter down piece by piece costs 1.4 ms of every command. It is left out where no module has asked
+    to be called at the end (`atexit`) and no thread was started: then nothing could notice.
+    """
+    if "atexit" not in sys.modules and "threading" not in sys.modules:
+        import os
+
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            sys.exit(code)
+        os._exit(code)
+    sys.exit(code)
 
 
 def _answer_hook(arguments: list[str]) -> int:

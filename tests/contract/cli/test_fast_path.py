@@ -29,7 +29,7 @@ from maestro_schemas.limits import DOCS
 from maestro_wire import zmtp
 from support import components
 from support.cli_shell import Ran, Shell, open_shell
-from support.fast_path import ALLOWED, BOTH, loaded
+from support.fast_path import ALLOWED, BOTH, closed_pipe, loaded
 from support.post_office import eventually
 
 
@@ -269,4 +269,35 @@ def test_the_script_imports_only_our_main() -> None:
     for name in ("maestro", "maestro-messaging"):
         with open(os.path.join(folder, name), encoding="utf-8") as file:
             bodies.append(file.read())
-    assert bodies[0] == bodies[1] == "#!python\nimport sys\n\nfrom maestro_cli.main import main\n\nsys.exit(main())\n"
+    assert bodies[0] == bodies[1] == "#!python\nfrom maestro_cli.main import leave, main\n\nleave(main())\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "printed"),
+    [("print('text', end='')", "text"), ("import atexit; atexit.register(print, 'at the end')", "at the end\n")],
+    ids=["nothing-registered", "atexit"],
+)
+def test_a_command_ends_with_its_code_after_all_that_it_printed(before: str, printed: str) -> None:
+    """Also where the interpreter is not taken down piece by piece."""
+    script = f"{before}\nfrom maestro_cli.main import leave\nleave(7)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (7, printed, "")
+
+
+def test_a_closed_pipe_at_the_end_is_reported_as_by_the_interpreter() -> None:
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    writing = closed_pipe()
+    try:
+        ended = [
+            subprocess.run(
+                [sys.executable, "-c", f"print('text', end='')\n{end}"],
+                stdout=writing,
+                stderr=subprocess.PIPE,
+                env=environ,
+                check=False,
+            )
+            for end in ("from maestro_cli.main import leave; leave(0)", "raise SystemExit(0)")
+        ]
+    finally:
+        os.close(writing)
+    assert [(done.returncode, done.stderr) for done in ended] == [(120, ended[1].stderr)] * 2

@@ -13,11 +13,13 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from maestro_schemas import NOT_REPEATABLE
+
 from .channel.async_channel import AsyncChannel
 from .protocol import commands, sizes
 from .protocol.callers import Caller
 from .protocol.codec import encoder
-from .retry_policy import NOT_REPEATED, retry_async
+from .retry_policy import retry_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -106,7 +108,7 @@ class AsyncClient:
     async def request(self, request: commands.Request[T]) -> T:
         """Send a prepared request, repeated as `retry_within_s` allows; what its reply means."""
         command, body, read, caller = request
-        if not self._retry_within_s or command in NOT_REPEATED:
+        if not self._retry_within_s or command in NOT_REPEATABLE:
             return read(await self.call(command, body, caller=caller))
         deadline_s = time.monotonic() + self._timeout_s
 

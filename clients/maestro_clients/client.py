@@ -11,13 +11,15 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from maestro_schemas import NOT_REPEATABLE
+
 from .channel.sync_channel import SyncChannel
 from .channel.unanswered import not_ours
 from .protocol import commands, sizes
 from .protocol.callers import Caller
 from .protocol.codec import encoder
 from .protocol.commands import CommandMethods
-from .retry_policy import NOT_REPEATED, retry
+from .retry_policy import retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -95,7 +97,7 @@ class Client(CommandMethods):
     def request(self, request: commands.Request[T]) -> T:
         """Send a prepared request, repeated as `retry_within_s` allows; what its reply means."""
         command, body, read, caller = request
-        if not self._retry_within_s or command in NOT_REPEATED:
+        if not self._retry_within_s or command in NOT_REPEATABLE:
             return read(self.call(command, body, caller=caller))
         deadline_s = time.monotonic() + self._timeout_s
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from maestro_clients.channel.core import body_of
 from maestro_clients.protocol.commands import CommandMethods
+from maestro_schemas import NOT_REPEATABLE
 from maestro_schemas.errors import MaestroError
 
 from .channel import one_shot
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 # The usual client repeats a request for this long while the broker is busy or away.
 _RETRY_WITHIN_S = 3.0
-# As in `retry_policy`, whose import costs `typing`; a test compares.
-NOT_REPEATED = frozenset({"shutdown", "prune"})
 
 
 class OneShotClient(CommandMethods):
@@ -65,7 +64,7 @@ class OneShotClient(CommandMethods):
             return super().request(request)
         except MaestroError as error:
             passes = error.retryable and error.kind in ("busy", "unreachable")
-            if self._usual is not None or not passes or request[0] in NOT_REPEATED:
+            if self._usual is not None or not passes or request[0] in NOT_REPEATABLE:
                 raise
         self._usual = self._opened()
         return self._usual.request(request)

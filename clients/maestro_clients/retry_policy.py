@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# The commands that must not be repeated after an answer: the second would stop the next broker, or begin a second
-# round. Every other command has the ids that make a repeat harmless.
-NOT_REPEATED = frozenset({"shutdown", "prune"})
-
 FIRST_WAIT_S = 0.05
 WAIT_MAX_S = 1.0
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 5.0
+# A request meets a broker that restarts, or that is busy for a moment, without an error for its caller. Not longer: a
+# caller learns at once that no broker is there, and repeats by itself (503 with Retry-After).
+_RETRY_WITHIN_S = 0.25
 _LOOK_EVERY_S = 0.25
 
 
@@ -38,7 +41,7 @@ class BrokerLink:
             f"ipc://{os.path.join(directory, name)}" for name in (paths.ROUTER_SOCKET, paths.NOTICE_SOCKET)
         )
         # For all tasks.
-        self.client = AsyncClient(router, timeout_s=_TIMEOUT_S)
+        self.client = AsyncClient(router, timeout_s=_TIMEOUT_S, retry_within_s=_RETRY_WITHIN_S)
 
     def search(self) -> None:
         """Look for the broker, because a request did not reach it. A search that runs already goes on."""

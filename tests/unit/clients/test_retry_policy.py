@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from maestro_clients import one_shot_client, retry_policy
 from maestro_clients.retry_policy import FIRST_WAIT_S, WAIT_MAX_S, may_pass, retry, retry_async
 from maestro_schemas.errors import CODES, MaestroError
 
@@ -129,8 +128,3 @@ def test_an_attempt_that_is_awaited() -> None:
         asyncio.run(retry_async(refused.awaited, within_s=10.0))
     assert raised.value.code == "FORBIDDEN"
     assert refused.count == 2
-
-
-def test_the_fast_path_repeats_the_same_commands() -> None:
-    """The fast path can't import the policy, because `typing` costs too much time."""
-    assert one_shot_client.NOT_REPEATED == retry_policy.NOT_REPEATED

@@ -12,12 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-    # What a value is: `on` and `off` (switches), `text`, `any` (text that may begin with a hyphen), `number`, `list`
-    # (may be repeated), or the words that are allowed.
-    Kind = str | tuple[str, ...]
-    # The module in `commands`; the positional arguments; the parameters that must be given; the options by spelling,
-    # each with its parameter.
-    Declared = tuple[str, tuple[tuple[str, Kind], ...], tuple[str, ...], dict[str, tuple[str, Kind]]]
+    from .fast_table import Declared, Kind
 
 QUICK_VARIABLE = "MAESTRO_QUICK"
 _OFF = frozenset({"0", "false", "no", "off"})

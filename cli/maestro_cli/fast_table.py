@@ -7,7 +7,12 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .fast_path import Declared
+    # What a value is: `on` and `off` (switches), `text`, `any` (text that may begin with a hyphen), `number`, `list`
+    # (may be repeated), or the words that are allowed.
+    Kind = str | tuple[str, ...]
+    # The module in `commands`; the positional arguments; the parameters that must be given; the options by spelling,
+    # each with its parameter.
+    Declared = tuple[str, tuple[tuple[str, Kind], ...], tuple[str, ...], dict[str, tuple[str, Kind]]]
 
 # fmt: off
 COMMANDS: dict[tuple[str, ...], Declared] = {

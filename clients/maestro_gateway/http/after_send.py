@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .guard import CONNECTION
+from .responses import CONNECTION
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from maestro_schemas.errors import MaestroError
 
 from .hosts import Hosts, is_same_origin
-from .responses import error_answer
+from .responses import ANSWER_HEADERS, CONNECTION, error_answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,24 +35,6 @@ _LENGTH: Final = re.compile(rb"[0-9]{1,19}")
 # An escape in a path has two hexadecimal digits, and no control character is allowed, escaped or not.
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-
-# Where the scope's `state` has the connection that a request came by.
-CONNECTION: Final = "maestro.connection"
-
-# Nothing from other hosts, because there may be no network; nothing inline; in no frame.
-CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-# A header that the answer has already is left as it is.
-ANSWER_HEADERS: Final = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
-)
 
 
 class Guard:

@@ -7,7 +7,7 @@ Rule: an error is `{"error": true, "statusCode", "code", "message", "hint"?, "de
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from starlette.responses import Response
@@ -16,6 +16,24 @@ from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# Where the scope's `state` has the connection that a request came by.
+CONNECTION: Final = "maestro.connection"
+
+# Nothing from other hosts, because there may be no network; nothing inline; in no frame.
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+# A header that the answer has already is left as it is.
+ANSWER_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+)
 
 _JSON = "application/json"
 # A broker that is away is back within this time as a rule.

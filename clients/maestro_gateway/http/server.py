@@ -24,9 +24,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from maestro_schemas.errors import MaestroError
 
-from .guard import ANSWER_HEADERS, CONNECTION
 from .request_parser import RequestParser, malformed
-from .responses import error_answer
+from .responses import ANSWER_HEADERS, CONNECTION, error_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

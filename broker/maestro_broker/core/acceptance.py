@@ -1,7 +1,7 @@
 """Acceptance: from an outgoing message to an accepted one, or to a typed refusal.
 
-Rule: the checks come in the order of DESIGN 6, and the id first: a repeat of an accepted send gets the same answer,
-whatever has changed since. All messages of a request are looked up before the first one is accepted.
+Rule: the checks come in the order that PROTOCOL.md gives for `send`, the id first: a repeat of an accepted send gets
+the same answer, whatever has changed since. All messages of a request are looked up before the first one is accepted.
 """
 
 from __future__ import annotations

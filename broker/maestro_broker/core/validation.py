@@ -1,7 +1,7 @@
 """Validation: which fields and texts are accepted, which roles may write to each other, and how often.
 
 Rule: pure functions and one small window. Each refusal is a typed error with the next step. The handlers decide the
-order of the checks (DESIGN 6).
+order of the checks.
 """
 
 from __future__ import annotations

@@ -77,13 +77,19 @@ class OneShotClient(CommandMethods):
         timeout_s: float | None = None,
         caller: Caller | None = None,
     ) -> dict[str, Any]:
-        """As `Client.call`."""
+        """As `Client.call`. Without a reply the usual client asks again, unless the command may act a second time."""
         if self._usual is None:
             speaker = self._speaker if caller is None else caller.as_body()
-            patience_s = one_shot.PATIENCE_S if timeout_s is None else min(timeout_s, one_shot.PATIENCE_S)
+            patience_s = self._timeout_s if timeout_s is None else timeout_s
+            if command not in NOT_REPEATABLE:
+                patience_s = min(patience_s, one_shot.PATIENCE_S)
             answer = self._connection.ask(command.encode(), {"as": speaker, **body}, patience_s)
             if answer is not None:
                 return body_of(answer)
+            if command in NOT_REPEATABLE and self._connection.was_sent:
+                from maestro_clients.channel.unanswered import unanswered
+
+                raise unanswered(one_shot.address(self._connection.path), connected=True)
             self._usual = self._opened()
         return self._usual.call(command, body, timeout_s=timeout_s, caller=caller)
 

@@ -64,6 +64,8 @@ class OneShotConnection:
         self.path = path
         self._socket: _socket.socket | None = None
         self._timeout_s = 0.0
+        # Whether the last request may have reached the broker.
+        self.was_sent = False
         self._zmtp = zmtp.ZmtpConnection(zmtp.DEALERS_PEERS, _FRAME_BYTES_MAX)
         self._core = ChannelCore(_decode)
 
@@ -81,6 +83,7 @@ class OneShotConnection:
     ) -> tuple[int, dict[str, Any]] | None:
         """The reply's status and body, or None, as the module's rule says. After None the connection is unusable."""
         now_s = time.monotonic()
+        self.was_sent = False
         try:
             packed = minimal_msgpack.pack(dict(body))
             if len(packed) > BODY_BYTES_MAX:
@@ -117,7 +120,7 @@ class OneShotConnection:
             _left_s(deadline_s)
             if wire.ready and not sent:
                 unsent += request
-                sent = True
+                sent = self.was_sent = True
             if unsent:
                 socket.sendall(unsent)
             data = socket.recv(_CHUNK)

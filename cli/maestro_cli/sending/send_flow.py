@@ -99,7 +99,7 @@ def handed_over(
 
 def judged(answer: tuple[int, dict[str, Any]] | None) -> dict[str, Any] | None:
     """The result in the reply to a send of one message. None where it is not known, or the broker asks for another
-    attempt. Raises the MaestroError of a refusal: a second attempt would count against the sender twice."""
+    attempt. Raises the MaestroError of a refusal: a second attempt would be recorded as a second refusal."""
     if answer is None:
         return None
     status, body = answer

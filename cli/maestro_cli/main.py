@@ -58,8 +58,9 @@ def leave(code: int) -> "NoReturn":
         import os
 
         try:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:  # its descriptor was closed before the command started
+                    stream.flush()
         except (OSError, ValueError):
             sys.exit(code)
         os._exit(code)

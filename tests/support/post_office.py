@@ -95,7 +95,9 @@ class PostOffice:
             self.wait_end()
             raise MaestroError.from_body(json.loads(report.removeprefix("error ") or "null"))
         found = find(self.data)
-        assert found is not None
+        if found is None:
+            self.wait_end()
+            raise MaestroError("BROKER_UNREACHABLE", "the broker was ready, and was killed before it was found")
         return found
 
     def wait_end(self) -> int:

@@ -61,7 +61,7 @@ def _orchestrator(state: State, sender: Session, ended: Session) -> SessionState
             raise _ended(
                 ended,
                 f"It could not be redirected: no orchestrator above it is active, and project {ended.project_id} has "
-                f"{count}. Name the receiver (`maestro session list --active`), or keep the message for it: "
+                f"{count}. Name the receiver (`maestro session list`), or keep the message for it: "
                 "`--on-ended queue`.",
             )
         [found] = here

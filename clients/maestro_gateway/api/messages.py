@@ -101,7 +101,10 @@ async def delete(request: Request) -> Response:
 
     # The broker accepts a repeated delete, and gives no time for it. Over HTTP a deleted message is not found.
     if "at" not in await _in_its_mailbox(request, ask):
-        raise MaestroError("MESSAGE_NOT_FOUND", "the message was deleted before")
+        message_id = request.path_params["message"]
+        raise MaestroError(
+            "MESSAGE_NOT_FOUND", f"message {message_id!r} was deleted before", "Nothing remains to be deleted."
+        )
     return nothing()
 
 

@@ -301,3 +301,21 @@ def test_a_closed_pipe_at_the_end_is_reported_as_by_the_interpreter() -> None:
     finally:
         os.close(writing)
     assert [(done.returncode, done.stderr) for done in ended] == [(120, ended[1].stderr)] * 2
+
+
+@pytest.mark.parametrize(("closed", "code"), [(">&-", 141), ("2>&-", 0)])
+@pytest.mark.parametrize("arguments", ["session list", "inbox", "send --to BOB --message x"])
+def test_a_closed_stream_ends_a_command_as_the_usual_way_does(
+    alice: Shell, bob: Shell, arguments: str, closed: str, code: int
+) -> None:
+    """Python has None for a stream whose descriptor was closed before the start."""
+    words = arguments.replace("BOB", bob.session_id)
+    for quick in ("1", "0"):
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$0" -m maestro_cli {words} {closed}', sys.executable],
+            env={**alice.environ, "MAESTRO_QUICK": quick},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (code, ""), f"MAESTRO_QUICK={quick}"

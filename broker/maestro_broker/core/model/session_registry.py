@@ -125,7 +125,7 @@ class SessionRegistry:
 
     def _suggest(self, address: str) -> str:
         active = [state.session.id for state in self._by_id.values() if state.session.active]
-        near = difflib.get_close_matches(address, [*self._by_name, *active[-200:]], n=3)
+        near = difflib.get_close_matches(address, {**self._by_name, **dict.fromkeys(active[-200:])}, n=3)
         return f"Did you mean {' or '.join(near)}? {_WHO_IS_HERE}" if near else f"Check the id: {_WHO_IS_HERE}"
 
     def _unlist(self, session: Session) -> None:

@@ -169,11 +169,6 @@ class State:
             case _:
                 self.apply(record, None)
 
-    @property
-    def has_changes(self) -> bool:
-        """Whether records wait for a commit."""
-        return bool(self._changes)
-
     def take_counter_mismatches(self) -> list[str]:
         """The mailboxes whose counters were wrong when they were loaded, since the last call."""
         mismatches, self._counter_mismatches = self._counter_mismatches, []

@@ -154,3 +154,12 @@ def test_the_command_writes_into_its_checkout_and_nowhere_else(
     assert json_schema.main([]) == 0
     assert json_schema.main(["--check"]) == 0
     assert json_schema.main(["--help"]) == 2
+
+
+def test_a_struct_without_a_docstring_has_no_description() -> None:
+    class Undescribed(msgspec.Struct):
+        size: int
+
+    found = json_schema.definitions([Undescribed], structs={"Undescribed": Undescribed})
+    assert "description" not in found["Undescribed"]
+    assert set(found["Undescribed"]["properties"]) == {"size"}

@@ -1,0 +1,89 @@
+"""A mailbox in memory: what a load, a replay, the sweep and an eviction do to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from maestro_broker.core.model.mailbox import Mailbox
+from maestro_schemas.messages import Message
+
+if TYPE_CHECKING:
+    from maestro_schemas.vocabularies import MessageStatus
+
+
+def mail(seq: int, message_id: str = "", status: MessageStatus = "pending") -> Message:
+    return Message(
+        id=message_id or f"m{seq}", sender="ann", receiver="bob", text="x", status=status, seq=seq, created_at=1
+    )
+
+
+def ids(mailbox: Mailbox, statuses: frozenset[str] = frozenset({"pending", "read"})) -> list[str]:
+    page = mailbox.page(
+        since=0, limit=100, statuses=statuses, kind=None, offered=None, reader=None, now_ms=0, bytes_max=1 << 20
+    )
+    return [message.id for message in page.messages]
+
+
+def test_a_record_replaces_the_file_with_its_number() -> None:
+    """In a replay the journal is right: a file with the number of a record of another message is foreign."""
+    mailbox = Mailbox("bob", is_new=False)
+    mailbox.load([mail(1, "foreign"), mail(2)])
+    mailbox.accept(mail(1), 7)
+    assert ids(mailbox) == ["m1", "m2"]
+    assert mailbox.get("foreign") is None
+    assert mailbox.unfiled == 1
+
+
+def test_a_record_below_the_last_number_stands_in_its_place() -> None:
+    mailbox = Mailbox("bob", is_new=False)
+    mailbox.load([mail(1), mail(5)])
+    mailbox.accept(mail(3), 7)
+    assert ids(mailbox) == ["m1", "m3", "m5"]
+
+
+def test_a_record_below_a_known_head_needs_no_sorting() -> None:
+    """The checkpoint knows a later number, whose message is not in memory."""
+    mailbox = Mailbox("bob", is_new=False)
+    mailbox.head_seq = 9
+    mailbox.accept(mail(3), 7)
+    mailbox.accept(mail(4), 8)
+    assert ids(mailbox) == ["m3", "m4"]
+    assert mailbox.head_seq == 9
+
+
+def test_what_the_sweep_removes_during_a_load_does_not_come_back() -> None:
+    mailbox = Mailbox("bob", is_new=False)
+    mailbox.being_read = True
+    mailbox.load([mail(1, status="read"), mail(2)])
+    mailbox.drop("m1")
+    # The next step had read the file before the sweep removed it.
+    mailbox.load([mail(1, status="read")])
+    assert ids(mailbox) == ["m2"]
+    mailbox.end_load(whole=True)
+    assert not mailbox.remembers("m1")
+
+
+def test_the_sweep_leaves_what_is_pending_or_has_changed() -> None:
+    mailbox = Mailbox("bob", is_new=True)
+    mailbox.accept(mail(1), 7)
+    mailbox.drop("m1")
+    mailbox.filed("m1", 7)
+    mailbox.drop("m1")
+    mailbox.drop("absent")
+    assert ids(mailbox) == ["m1"]
+    mailbox.change(replace(mail(1), status="read"), 8, (1, 1))
+    mailbox.drop("m1")
+    assert ids(mailbox) == ["m1"]
+
+
+def test_an_eviction_keeps_what_is_leased() -> None:
+    mailbox = Mailbox("bob", is_new=True)
+    mailbox.accept(mail(1), 7)
+    mailbox.filed("m1", 7)
+    mailbox.lease([mail(1)], "reader", 100)
+    mailbox.evict(99)
+    assert (mailbox.held, mailbox.complete) == (1, True)
+    mailbox.evict(100)
+    assert (mailbox.held, mailbox.complete) == (0, False)

@@ -285,7 +285,7 @@ def test_a_start_on_a_full_disk(small: Small, capsys: pytest.CaptureFixture[str]
     with capsys.disabled():
         print(f"\n  a start on a full disk: {outcome}; {verdict.summary}")
     assert verdict.clean, verdict
-    assert [one for one in warnings if "room" not in one] == []
+    assert [one for one in warnings if "waits for space" not in one] == []
 
 
 def test_a_first_start_on_a_full_disk(small: Small) -> None:

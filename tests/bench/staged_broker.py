@@ -76,7 +76,7 @@ WRITER: list[tuple[Any, str, str]] = [
     (Timeline, "append", "file: the audit"),
     (spool_writer, "event", "file: the audit"),
     (Checkpoint, "apply", "file: counters"),
-    (spool_writer.SpoolWriter, "_file", "file: the spool writer itself"),
+    (spool_writer.SpoolWriter, "_write", "file: the spool writer itself"),
 ]
 
 
@@ -149,7 +149,7 @@ def main() -> int:
     clocks = {"loop": Clock(time.perf_counter_ns), "writer": Clock(time.thread_time_ns)}
     for name, places in (("loop", LOOP), ("writer", WRITER)):
         for owner, function, stage in places:
-            is_first = function in ("turn", "_file")
+            is_first = function in ("turn", "_write")
             setattr(owner, function, clocks[name].timed(getattr(owner, function), stage, is_first=is_first))
     threading.Thread(target=_listen, args=(clocks, out), daemon=True).start()
     return broker.main()

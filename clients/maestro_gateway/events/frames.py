@@ -1,9 +1,9 @@
 """Frames: one event in the form that clients get.
 
-Rule: a frame is `{"type": "event", "event", "data", "timestamp", "lsn", "index"}`. Each documented name has its frame,
-so one event may be several frames, and one record several events of one `lsn`. A frame is encoded once for all clients, in two forms at most: with the
-message for those that may read it, and without. The message is as it was when it was fetched, which may be later than
-the event.
+Rule: a frame is `{"type": "event", "event", "data", "timestamp", "lsn", "index"}`. Each documented name has its
+frame, so one event may be several frames, and one record several events of one `lsn`. A frame is encoded once for all
+clients, in two forms at most: with the message for those that may read it, and without. The message is as it was when
+it was fetched, which may be later than the event.
 """
 
 from __future__ import annotations

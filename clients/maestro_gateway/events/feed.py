@@ -188,7 +188,8 @@ class Feed:
 
     async def page(self, after: int, session: str | None = None) -> tuple[list[Record], int, bool]:
         """Events after an LSN, by record, the oldest first; the LSN up to which they go; whether there are more.
-        `session`: only its events. Raises MaestroError CURSOR_EXPIRED or CURSOR_AHEAD, or that the broker is unreachable."""
+        `session`: only its events. Raises MaestroError CURSOR_EXPIRED or CURSOR_AHEAD, or that the broker is
+        unreachable."""
         page = await self._broker.client.events(after, limit=_PAGE, session=session)
         views = event_views(page["events"])
         records = [tuple(record) for _, record in groupby(views, key=lambda view: view.event.lsn)]

@@ -112,6 +112,9 @@ TASK_ID_CHARS_MAX = 128
 NAME_CHARS_MAX = 64
 VIA_CHARS_MAX = 64
 REQUEST_ID_BYTES_MAX = 64
+# A sign of an agent at work that is older than this no longer says when the agent makes its next tool call.
+SILENT_AFTER_MS = 900_000
+PID_START_CHARS_MAX = 128
 
 # An error repeats at most this much of a wrong value.
 _SHOWN_CHARS = 80

@@ -17,13 +17,12 @@ from maestro_schemas.messages import NO_METADATA, Message, Metadata
 from maestro_schemas.names import SYSTEM_SENDER, is_id, message_time_ms
 from maestro_schemas.replies import SendReply, SendResult
 
-from . import authorization, recipients, validation
+from . import authorization, presence, recipients, validation
 from .context import record_refusal
 from .model.reads import Read
 from .model.records import Accepted
 
 if TYPE_CHECKING:
-    from maestro_schemas.replies import Reach
     from maestro_schemas.requests import Outgoing, Send
     from maestro_schemas.sessions import Session
 
@@ -189,6 +188,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
     if pair is not None:
         window.add(now_ms)
         pair.add(sender_id, text, metadata, now_ms)
+    reach, seen = presence.at_send(context, receiver)
     return SendResult(
         id=message_id,
         status=201,
@@ -199,20 +199,11 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
         expires_at=expires_at,
         thread_id=metadata.thread_id,
         state="pending",
-        reach=_reach(context, session),
+        reach=reach,
         seen_at=receiver.last_activity_ms,
+        presence=seen,
         message=message if whole else UNSET,
     )
-
-
-def _reach(context: RequestContext, receiver: Session) -> Reach:
-    if not receiver.active:
-        return "ended"
-    if context.is_watched(receiver.id):
-        return "watching"
-    if receiver.agent is None:
-        return "inbox"
-    return "tool" if receiver.status == "working" else "prompt"
 
 
 def notify(state: State, receiver: str, message_id: str, text: str, now_ms: int) -> bool:

@@ -219,7 +219,7 @@ class OutgoingDoc(TypedDict):
     # content is the same send.
     id: str
     # A session id, a name that is unique among the active sessions, or `parent`; or a list of addresses.
-    to: str
+    to: list[str] | str
     message: str
     metadata: NotRequired[MetadataDoc]
     # The message expires this long after its acceptance, unless it was delivered before.

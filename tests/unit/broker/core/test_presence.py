@@ -67,14 +67,14 @@ def test_a_hook_says_what_its_agent_does_and_no_field_contradicts_it(state: Any,
     desk.now_ms += 10 * MINUTE_MS
     desk.signs = Signs(True, desk.hook(state, ago_ms=MINUTE_MS, detail="permission:Bash"))
     session = desk.bob()
-    assert session.presence == Presence(state, since=desk.now_ms - MINUTE_MS, by="hook", detail="permission:Bash")  # type: ignore[arg-type]
+    assert session.presence == Presence(state, since=desk.now_ms - MINUTE_MS, by="hook", detail="permission:Bash")
     assert session.status == shown
     waits = NeedsInput(active=True, message="permission:Bash", since=desk.now_ms - MINUTE_MS)
     assert session.needs_input == (waits if state == "waiting" else None)
     assert desk.reach() == reach
     listed = desk.do(SessionList(status=[shown])).sessions
     assert session in listed
-    other = "idle" if shown == "working" else "working"
+    other: Any = "idle" if shown == "working" else "working"
     assert [one.id for one in desk.do(SessionList(status=[other])).sessions] == (["ann"] if other == "idle" else [])
 
 

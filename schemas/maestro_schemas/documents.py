@@ -310,7 +310,7 @@ class SendResultDoc(TypedDict):
     # The message's status now, or `deleted`.
     state: NotRequired[str]
     # When the receiver of a message accepted now will see it: at once (watching), after its agent's next tool call
-    # (tool), at its next prompt (prompt), when it looks (inbox), or if it comes back (ended).
+    # (tool), at its next prompt (prompt), when it looks (inbox), or if it comes back (gone, ended).
     reach: NotRequired[str]
     # When the broker last had a request of the receiver, ms.
     seenAt: NotRequired[int]

@@ -122,7 +122,9 @@ DELIVERY_BYTES_MAX = 176
 _RECORD_BYTES = 8_192
 _CHARACTER_BYTES_MAX = 4
 REQUEST_ID_BYTES_MAX = 64
-
+# A sign of an agent at work that is older than this no longer says when the agent makes its next tool call.
+SILENT_AFTER_MS = 900_000
+PID_START_CHARS_MAX = 128
 
 def record_bytes_max(limits: Limits) -> int:
     """The largest record that these limits allow: a segment must hold it, for a record that does not fit would be

@@ -15,7 +15,7 @@ from .errors import MaestroError
 from .vocabularies import MessageType, Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 EventName = Literal[
     "message.accepted",
@@ -120,22 +120,6 @@ def named(words: Iterable[str]) -> frozenset[str]:
             )
         found.update(meant)
     return frozenset(found)
-
-
-def may_see(
-    event: Event, session: str | None, role: str, project: str, project_of: Callable[[str], str | None]
-) -> bool:
-    """Whether `session` (None: the operator) may see an event.
-
-    A session sees its own events, an orchestrator those of its project, the operator all. `role` and `project` are
-    those of `session`. `project_of` returns the project of a session by id, or None for an unknown session.
-    """
-    if session is None:
-        return True
-    parties = event.parties()
-    if session in parties:
-        return True
-    return role == "orchestrator" and any(project_of(party) == project for party in parties)
 
 
 _DOCUMENTED_NAMES: dict[str, tuple[tuple[str, str], ...]] = {

@@ -1,23 +1,20 @@
-"""Authorisation: which session a request comes from, and what that caller may see.
+"""Authorisation: which session a request comes from, and which message it means by an id.
 
-Rule: the operator (a peer of the broker's uid that names no session) may see everything. A session may see its own
-mail, the messages that it sent and its own events; an orchestrator also the events of its project.
+Rule: the operator is a peer of the broker's uid that names no session. `visibility` has the rule of who sees what.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from maestro_schemas import events
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import is_id
 
-from . import validation
+from . import validation, visibility
 from .model.reads import Read
 
 if TYPE_CHECKING:
     from maestro_schemas.commands import ProtocolCommand
-    from maestro_schemas.events import Event
     from maestro_schemas.messages import Message
     from maestro_schemas.requests import Identity
     from maestro_schemas.sessions import Session
@@ -120,13 +117,19 @@ def find_holder(state: State, message_id: str) -> Reads[Mailbox | None]:
 
 
 def find_message(state: State, asking: SessionState | None, message_id: str) -> Reads[Message | None]:
-    """A message that the calling session received or sent; for the operator any message."""
+    """The message that the caller means by an id, if the caller may see it. Its own come first: of a session that is
+    what it received or sent."""
     if not is_id(message_id):
         return None
-    if asking is None:
+    found = None if asking is None else (yield from _find_own(state, asking, message_id))
+    if found is None and (asking is None or asking.session.role == "orchestrator"):
         holder = yield from find_holder(state, message_id)
         entry = holder.get(message_id) if holder is not None else None
-        return entry.message if entry is not None else None
+        found = entry.message if entry is not None else None
+    return found if found is not None and visibility.sees_message(state, asking, found) else None
+
+
+def _find_own(state: State, asking: SessionState, message_id: str) -> Reads[Message | None]:
     session = asking.session.id
     mailbox = state.mailbox(session)
     if not mailbox.knows(message_id):
@@ -139,19 +142,6 @@ def find_message(state: State, asking: SessionState | None, message_id: str) -> 
         linked = yield Read("link", session, message_id)
     sent = state.sent_before(session, message_id, linked)
     return sent.message if sent is not None else None
-
-
-def may_see(state: State, asking: SessionState | None, event: Event) -> bool:
-    """Whether the caller may see an event, by `maestro_schemas.events.may_see`."""
-    if asking is None:
-        return True
-    reader = asking.session
-
-    def project_of(session: str) -> str | None:
-        found = state.sessions.get(session)
-        return found.session.project_id if found is not None else None
-
-    return events.may_see(event, reader.id, reader.role, reader.project_id, project_of)
 
 
 def session_of(asking: SessionState | None) -> Session | None:

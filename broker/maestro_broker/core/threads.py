@@ -1,8 +1,7 @@
 """Threads: the messages that answer one another.
 
 Rule: a thread has the id of its first message. Links (`by-thread/<id>/`), which the spool writer makes, lead to its
-answers; memory knows the answers that are not filed yet. The first message lies in the mailbox of a party of some
-answer.
+answers; memory knows the answers that are not filed yet. Each caller gets those messages of it that it may see.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from msgspec import UNSET
 from maestro_schemas.names import message_time_ms
 from maestro_schemas.replies import ThreadReply
 
-from . import authorization, retention
+from . import authorization, retention, visibility
 from .model.reads import Read
 from .people import people
 
@@ -49,15 +48,12 @@ def get(state: State, request: GetThread, context: RequestContext) -> Reads[Thre
     found: dict[str, Message] = {}
     for message_id in oldest:
         yield from _take(state, answers[message_id], message_id, found)
-    # A party of some answer may have the thread's first message.
-    parties = {message.sender: None, message.receiver: None}
-    for each in found.values():
-        parties |= {each.sender: None, each.receiver: None}
-    for party in parties:
-        if party in state.mailboxes:
-            yield from _take(state, party, thread_id, found)
+    first = yield from authorization.find_holder(state, thread_id)
+    if first is not None:
+        yield from _take(state, first.session, thread_id, found)
+    visible = visibility.seen(state, asking, found.values())
     # A `seq` counts within one mailbox; between mailboxes the time decides.
-    ordered = sorted(found.values(), key=lambda each: (each.created_at, each.seq, each.id))
+    ordered = sorted(visible, key=lambda each: (each.created_at, each.seq, each.id))
     shown: list[Message] = []
     total_bytes = 0
     for each in ordered:
@@ -68,7 +64,7 @@ def get(state: State, request: GetThread, context: RequestContext) -> Reads[Thre
     return ThreadReply(
         thread_id,
         [retention.shown(each, context.now_ms) for each in shown],
-        has_more=len(oldest) < len(answers) or len(shown) < len(found),
+        has_more=len(oldest) < len(answers) or len(shown) < len(visible),
         people=people(state, shown) if request.people else UNSET,
     )
 

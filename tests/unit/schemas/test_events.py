@@ -9,7 +9,7 @@ import pytest
 
 from maestro_schemas import events
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.events import Event, EventName, expand, may_see
+from maestro_schemas.events import Event, EventName, expand
 
 NAMES: list[EventName] = list(typing.get_args(EventName))
 
@@ -46,19 +46,6 @@ def test_all_events_but_these_have_documented_names() -> None:
         "group.deleted",
         "head",
     }
-
-
-def test_who_may_see_an_event() -> None:
-    sent = Event(lsn=1, at=2, event="message.accepted", sender="a", receiver="b")
-    projects = {"a": "p1", "b": "p2"}
-
-    def seen(session: str | None, role: str = "worker", project: str = "p1") -> bool:
-        return may_see(sent, session, role, project, projects.get)
-
-    assert [seen(None), seen("a"), seen("b"), seen("c")] == [True, True, True, False]
-    assert [seen("c", "orchestrator", project) for project in ("p1", "p2", "p3")] == [True, True, False]
-    refused = Event(lsn=1, at=2, event="message.refused", sender="maestro")
-    assert not may_see(refused, "c", "orchestrator", "p1", projects.get)
 
 
 def test_parties_are_named_once_and_the_receiver_first() -> None:

@@ -251,10 +251,11 @@ class PostOffice(RuleBasedStateMachine):
 
     @rule(message_id=ids, asking=st.sampled_from([*SESSIONS, None]))
     def read_one(self, message_id: str, asking: str | None) -> None:
-        """Only sender, receiver and operator see a message."""
+        """Only sender, receiver and operator see a message, and boss what has both ends in its project."""
         line = self.ledger.get(message_id)
         request = GetMessage(id=message_id, who=Identity(asking))
-        if line is not None and asking in (None, line.sender, line.to):
+        within = line is not None and asking == BOSS and "cyd" not in (line.sender, line.to)
+        if line is not None and (within or asking in (None, line.sender, line.to)):
             message = self.office.do(request).message
             assert (message.status, message.seq) == (line.status, line.seq)
         else:

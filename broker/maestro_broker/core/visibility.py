@@ -1,15 +1,14 @@
 """Visibility: what a caller may see of this post office's mail and events.
 
-Rule: `maestro_schemas.visibility` has the rule; here it gets the caller and the sessions. Each handler that shows a
-message, or a line about one, asks here.
+Rule: `maestro_schemas.events.may_see` is the rule; here it gets the caller and the sessions. Each handler that shows
+a message, or a line about one, asks here.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from maestro_schemas import visibility
-from maestro_schemas.visibility import Reader, message_parties
+from maestro_schemas.events import Reader, may_see, may_see_event, message_parties
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 def sees_event(state: State, asking: SessionState | None, event: Event) -> bool:
     """Whether the caller (None: the operator) may see an event."""
-    return asking is None or visibility.may_see_event(_reader(asking), event, _projects(state))
+    return asking is None or may_see_event(_reader(asking), event, _projects(state))
 
 
 def sees_message(state: State, asking: SessionState | None, message: Message) -> bool:
@@ -31,7 +30,7 @@ def sees_message(state: State, asking: SessionState | None, message: Message) ->
     if asking is None:
         return True
     parties = message_parties(message.sender, message.receiver, message.status)
-    return visibility.may_see(_reader(asking), parties, _projects(state))
+    return may_see(_reader(asking), parties, _projects(state))
 
 
 def seen(state: State, asking: SessionState | None, messages: Iterable[Message]) -> list[Message]:

@@ -1,8 +1,8 @@
 """Visibility: the principals that follow events, and the events that each of them may see.
 
-Rule: `maestro_schemas.visibility` decides what a session sees, as in the broker: an event, and its message. A client
-without a session sees every event. It reads a message as the other calls without a session do: with the rights of the
-receiver, so only where that session has no token.
+Rule: `maestro_schemas.events.may_see` decides what a session sees, as in the broker: an event, and its message. A
+client without a session sees every event. It reads a message as the other calls without a session do: with the rights
+of the receiver, so only where that session has no token.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.visibility import Reader, may_see_event
+from maestro_schemas.events import Reader, may_see_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

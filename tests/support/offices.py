@@ -67,7 +67,7 @@ class Office:
         self.heads = Checkpoint()
         self.checkpoint = Checkpoint()
         self.state = State(self.limits, Checkpoint())
-        self.policy = retention.RetentionPolicy(self.limits.retention_ms)
+        self.policy = retention.RetentionPolicy.of(self.limits, {})
         # What a RequestContext has beside the time.
         self.circumstances: dict[str, Any] = {}
         # The id that a message got, by the key under which it was sent.
@@ -236,7 +236,8 @@ class Office:
     def sweep(self) -> list[str]:
         """Sweep file by file, as the sweeper does; the sessions that were forgotten."""
         for (receiver, message_id), message in list(self.files.items()):
-            horizon_ms = self.now_ms - self.policy.keeps_ms(self.state, receiver)
+            own = self.policy.of_session(self.state, receiver)
+            horizon_ms = self.now_ms - (own.read_ms if message.status == "read" else own.keeps_ms)
             if retention.changed_ms(message) > horizon_ms:
                 continue
             if message.status == "pending":

@@ -106,7 +106,7 @@ class Broker:
         self._disk = DiskAdmission(options.data, found.log)
         self._loader = MailboxLoader(self._spool)
         clock = Clock(found.last_ms)
-        policy = RetentionPolicy(limits.retention_ms, options.retention_by_project)
+        policy = RetentionPolicy.of(limits, options.projects)
         timelines = (self._timeline, self._expired)
         sweeper = Sweeper(
             options.data, spool=self._spool, timelines=timelines, state=state, policy=policy, clock=clock

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from maestro_broker.core import acceptance, authorization
+from maestro_broker.core import acceptance, visibility
 from maestro_broker.core.model import records
 from maestro_broker.core.model.checkpoint import Checkpoint
 from maestro_broker.core.model.checkpoint import decode as decode_heads
@@ -577,11 +577,11 @@ def test_who_sees_an_event(office: Office) -> None:
     mine = Event(lsn=1, at=0, event="message.read", sender="bob", receiver="ann")
     foreign = Event(lsn=1, at=0, event="session.started", session="cyd")
     get = office.state.sessions.get
-    assert authorization.may_see(office.state, None, foreign)
-    assert authorization.may_see(office.state, get("ann"), mine)
-    assert not authorization.may_see(office.state, get("ann"), foreign)
-    assert authorization.may_see(office.state, get("boss"), mine)
-    assert not authorization.may_see(office.state, get("boss"), foreign)
+    assert visibility.sees_event(office.state, None, foreign)
+    assert visibility.sees_event(office.state, get("ann"), mine)
+    assert not visibility.sees_event(office.state, get("ann"), foreign)
+    assert visibility.sees_event(office.state, get("boss"), mine)
+    assert not visibility.sees_event(office.state, get("boss"), foreign)
 
 
 def test_heads_file() -> None:

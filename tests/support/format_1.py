@@ -65,7 +65,9 @@ class Format1:
         thread = document.get("metadata", {}).get("threadId")
         if thread is not None:
             self.link("by-thread", thread, old, receiver)
-        line = {"id": old, "from": sender, "to": receiver, "seq": 1} | ({"threadId": thread} if thread else {})
+        line: dict[str, Any] = {"id": old, "from": sender, "to": receiver, "seq": 1} | (
+            {"threadId": thread} if thread else {}
+        )
         self.event("message.accepted", **line)
         return document
 

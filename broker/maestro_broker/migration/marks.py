@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from maestro_runtime import atomic_file
-from maestro_schemas.names import NO_MARK, SYSTEM_SENDER, is_id, mark_of
+from maestro_schemas.names import NO_MARK, OPERATOR, SYSTEM_SENDER, is_id, mark_of
 
 SUFFIX = ".json"
 
@@ -21,8 +21,8 @@ class Marks:
     """The marks of all sessions; of an unknown one, the mark without a salt."""
 
     def __init__(self) -> None:
-        self._marks = {SYSTEM_SENDER: mark_of(SYSTEM_SENDER)}
-        self._taken = {NO_MARK, self._marks[SYSTEM_SENDER]}
+        self._marks = {name: mark_of(name) for name in (SYSTEM_SENDER, OPERATOR)}
+        self._taken = {NO_MARK, *self._marks.values()}
         self._salts: dict[str, int] = {}
 
     def of(self, session: str) -> str:

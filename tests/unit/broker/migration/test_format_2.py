@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from maestro_broker.files import disk
 from maestro_broker.migration import format_2, old_files
 from maestro_broker.migration.progress import Progress
 from maestro_schemas.names import mark_of
@@ -28,7 +29,7 @@ OLD_NS = 1_600_000_000_000_000_000
 # finishes. A sync costs much time and changes nothing that a kill could show.
 _KILLED = """
 import os, sys
-sys.path.insert(0, sys.argv[2])
+sys.path.insert(0, sys.argv[1])
 from maestro_broker.files import disk
 from maestro_broker.migration import format_2
 from maestro_broker.migration.progress import Progress
@@ -65,13 +66,16 @@ def life(data, calls):
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
-filled(os.path.join(sys.argv[1], "whole"))
-assert life(os.path.join(sys.argv[1], "whole"), -1) == 0
-wanted = pack(os.path.join(sys.argv[1], "whole"))
+import shutil, tempfile
+# In memory: some thousand files are made for each call.
+top = tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+filled(os.path.join(top, "whole"))
+assert life(os.path.join(top, "whole"), -1) == 0
+wanted = pack(os.path.join(top, "whole"))
 code, calls = 9, -1
 while code == 9:
     calls += 1
-    data = os.path.join(sys.argv[1], str(calls))
+    data = os.path.join(top, str(calls))
     filled(data)
     code = life(data, calls)
     assert code in (0, 9), calls
@@ -80,6 +84,8 @@ while code == 9:
     found = pack(data)
     assert found == wanted, (calls, {name: (found.get(name), wanted.get(name)) for name in {*found, *wanted}
                                      if found.get(name) != wanted.get(name)})
+    shutil.rmtree(data)
+shutil.rmtree(top)
 print(calls)
 """
 
@@ -265,22 +271,22 @@ def test_old_files_go_in_batches_each_after_a_sync(old: Format1, monkeypatch: py
     """So the step needs little space beside what is there, and a power cut takes no message."""
     monkeypatch.setattr(old_files, "_BATCH_FILES", 2)
     synced: list[int] = []
-    real = old_files.disk.sync_file_system
+    real = disk.sync_file_system
 
     def sync(directory: str) -> None:
         synced.append(len(os.listdir(os.path.join(old.messages, "by-receiver", "lead"))))
         real(directory)
 
-    monkeypatch.setattr(old_files.disk, "sync_file_system", sync)
+    monkeypatch.setattr(disk, "sync_file_system", sync)
     run(old.data)
     assert len(synced) > 4
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_killed_before_any_call_and_run_again_gives_the_same_tree(tmp_path: Path) -> None:
+def test_killed_before_any_call_and_run_again_gives_the_same_tree() -> None:
     tests = os.path.join(os.path.dirname(__file__), *[os.pardir] * 3)
-    command = [sys.executable, "-c", _KILLED, str(tmp_path), os.path.abspath(tests)]
+    command = [sys.executable, "-c", _KILLED, os.path.abspath(tests)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-4_000:]
     assert int(ran.stdout) > 150

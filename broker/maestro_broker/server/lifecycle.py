@@ -22,6 +22,7 @@ from maestro_broker.core.model.reads import Read
 from maestro_broker.core.retention import RetentionPolicy
 from maestro_broker.files import data_dir, disk
 from maestro_broker.files.data_lock import DataLock
+from maestro_broker.migration.steps import STEPS
 from maestro_broker.outbox.drain import OutboxDrainer
 from maestro_broker.transport.curve_listener import CurveListener, TopicUnion
 from maestro_broker.transport.local_listener import LocalListener
@@ -89,7 +90,7 @@ class Broker:
         """Do everything up to serving. Raises MaestroError or OSError; then nothing was bound."""
         options, limits = self._options, self._options.limits
         # 3. The format, before a file of another version is misread.
-        data_dir.bring_up_to_date(options.data)
+        data_dir.bring_up_to_date(options.data, STEPS)
         kind = mounts.file_system(options.data)
         if doubt := mounts.doubt(kind):
             self._warn(f"the data directory is on {kind}: {doubt}")

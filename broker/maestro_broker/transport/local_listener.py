@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import zmq
 
+from maestro_runtime import places
 from maestro_runtime.paths import NOTICE_SOCKET, ROUTER_SOCKET
 from maestro_schemas import PROTOCOL_HEADER
 from maestro_schemas.errors import MaestroError
@@ -116,15 +117,16 @@ def _make_own_directory(directory: str, *, private: bool) -> None:
     `private`: it must be this user's, and no other user may enter it; else it may be root's (/tmp, /run).
     """
     try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
+        places.make_directory(directory)
         status = os.lstat(directory)
         if status.st_uid == os.getuid() and private:
             os.chmod(directory, 0o700)
     except OSError as error:
-        raise MaestroError(
+        raise places.refusal(
             "DATA_DIR_UNUSABLE",
-            f"the directory of the sockets can't be made: {error}",
-            "Set MAESTRO_RUNTIME_DIR to a directory that you may write to.",
+            f"the directory of the sockets, {places.shown(directory)}, can't be used",
+            error,
+            "Or set MAESTRO_RUNTIME_DIR to a directory that you may write to.",
         ) from None
     owners = (os.getuid(),) if private else (os.getuid(), 0)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid not in owners:

@@ -49,7 +49,8 @@ def parse(raw: bytes) -> HookInput:
     import json
 
     try:
-        found = json.loads(raw)
+        # A byte that is no UTF-8 may be a part of a path, which is no reason to be without a session.
+        found = json.loads(raw.decode("utf-8-sig", "surrogateescape"))
     except (ValueError, RecursionError) as error:
         raise MaestroError("INVALID", f"the hook's input is not JSON: {error}") from None
     if not isinstance(found, dict):
@@ -59,7 +60,7 @@ def parse(raw: bytes) -> HookInput:
         session=session if is_id(session) else "",
         source=_text(found, "source"),
         reason=_text(found, "reason"),
-        directory=_text(found, "cwd"),
+        directory=_shortened(_text(found, "cwd")),
         tool=_text(found, "tool_name"),
         in_subagent=bool(found.get("agent_id")),
         stop_hook_active=found.get("stop_hook_active") is True,
@@ -68,4 +69,10 @@ def parse(raw: bytes) -> HookInput:
 
 def _text(found: dict[str, Any], name: str) -> str:
     value = found.get(name)
-    return value if isinstance(value, str) else ""
+    # Half a surrogate pair can't be sent: neither as such, nor as the byte that it stands for.
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else ""
+
+
+def _shortened(directory: str) -> str:
+    """A directory is only information; one that is longer than the broker accepts is left out."""
+    return directory if len(directory) <= CWD_CHARS_MAX else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
+from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False
@@ -58,13 +59,12 @@ def run(
     as_json: Annotated[bool, Option(name="--json", help="Print the session as JSON, with its token.")] = False,
 ) -> int:
     """Start a session."""
-    import os
-
     from maestro_clients.protocol.new_ids import new_session_id, new_token
 
     if export and as_json:
         raise MaestroError("INVALID", "--export and --json exclude each other", "Leave one of them off.")
     context = CommandContext.here()
+    directory = places.current_directory()
     own = session_id is not None and session_id == context.own_session
     chosen = new_session_id() if session_id is None else session_id
     # Started again from its own shell, it keeps the token that this shell has.
@@ -82,7 +82,8 @@ def run(
             parent_session_id=parent,
             task_ids=task or (),
             agent=agent,
-            cwd=os.getcwd(),
+            # Only information: a session starts without it, too.
+            cwd=places.shown(directory) if directory is not None else None,
             caller=caller,
         )
         if name is not None:

@@ -95,7 +95,9 @@ def _typed(error: Exception) -> MaestroError:
         )
     if isinstance(error, OSError) and places.explained(error) is not None:
         return places.refusal("DATA_DIR_UNUSABLE", "the broker can't use a path", error, "Then start it again.")
-    return MaestroError("INTERNAL", f"the broker failed: {error!r}", "Its log, logs/broker.log in the data directory, says where.")
+    return MaestroError(
+        "INTERNAL", f"the broker failed: {error!r}", "Its log, logs/broker.log in the data directory, says where."
+    )
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def runtime_dir(data: str, environ: Mapping[str, str]) -> str:
     if not _is_utf8(directory):
         raise MaestroError(
             "DATA_DIR_UNUSABLE",
-            f"the sockets' directory has bytes that are no UTF-8, and its path is sent as text: {places.shown(directory)}",
+            f"the directory of the sockets, {places.shown(directory)}, has a byte that is no UTF-8",
             "Set MAESTRO_RUNTIME_DIR to a plainer directory, for example /tmp/maestro.",
         )
     longest = len(os.fsencode(os.path.join(directory, NOTICE_SOCKET)))
@@ -198,7 +198,7 @@ def home(environ: Mapping[str, str]) -> str:
         raise MaestroError(
             "DATA_DIR_UNUSABLE",
             why,
-            "Set HOME to the absolute path of your home directory; or MAESTRO_DATA_DIR and MAESTRO_CONFIG to absolute "
+            "Set HOME to the absolute path of your home directory; or MAESTRO_DATA_DIR and MAESTRO_CONFIG to such "
             "paths.",
         )
     return found.rstrip("/") or "/"

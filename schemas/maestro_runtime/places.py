@@ -58,16 +58,16 @@ def open_file(path: str, flags: int, mode: int = _PRIVATE_FILE) -> int:
 def read(path: str, bytes_max: int) -> bytes:
     """The first `bytes_max` bytes of a regular file. Raises as `open_file`."""
     fd = open_file(path, os.O_RDONLY)
+    content = b""
     try:
-        content = os.read(fd, min(bytes_max, _CHUNK))
         while len(content) < bytes_max and (more := os.read(fd, min(bytes_max - len(content), _CHUNK))):
             content += more
-        return content
     except OSError as error:
         error.filename = error.filename or path
         raise
     finally:
         os.close(fd)
+    return content
 
 
 def make_directory(path: str) -> None:
@@ -103,8 +103,32 @@ def current_directory() -> str | None:
 
 
 def shown(path: str) -> str:
-    """The path with each byte that is no UTF-8 as `\\xNN`: for the wire, for JSON and for people."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """The path on one line, with each byte that is no UTF-8, and each character that can't be seen, as an escape: for
+    the wire, for JSON and for people."""
+    if path.isascii() and path.isprintable():
+        return path
+    return "".join(one if _is_seen(one) else _escape(one) for one in path)
+
+
+def label(path: str | None) -> str | None:
+    """A directory as a session's `cwd`, which is only information: escaped; None where it is not known, or longer
+    than a broker accepts."""
+    from maestro_schemas.limits import CWD_CHARS_MAX
+
+    text = shown(path) if path is not None else ""
+    return text if 0 < len(text) <= CWD_CHARS_MAX else None
+
+
+def quoted(path: str) -> str:
+    """The path as a word of a command that is shown to people."""
+    import shlex
+
+    return shlex.quote(shown(path))
+
+
+def is_below(path: str, directory: str) -> bool:
+    """Whether the path is in the directory, or in one below it, by its text."""
+    return f"{path}/".startswith(f"{directory.rstrip('/')}/")
 
 
 def kind_at(path: str) -> str:
@@ -130,12 +154,24 @@ def explained(error: OSError) -> tuple[str, str] | None:
 
 
 def refusal(code: str, what: str, error: OSError, hint: str) -> MaestroError:
-    """MaestroError `code` for an error at a path. `what` begins the sentence; `hint` ends the repair, and is all of it
-    where nothing is wrong with the path itself."""
+    """MaestroError `code` for an error at a path. `what` begins the sentence, and `hint` ends the repair; it is all
+    of it where nothing is wrong with the path itself."""
     from maestro_schemas.errors import MaestroError
 
     why, repair = explained(error) or (_plainly(error), "")
     return MaestroError(code, f"{what}: {why}", f"{repair} {hint}".strip())
+
+
+def _is_seen(character: str) -> bool:
+    # Variation selectors are printable to Python.
+    is_selector = "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"
+    return character.isprintable() and not is_selector
+
+
+def _escape(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # a byte, as Python has it in a path
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 def _plainly(error: OSError) -> str:
@@ -172,7 +208,7 @@ def _fault(path: str, error: OSError) -> tuple[str, str] | None:
 
 def _above(path: str) -> list[str]:
     """The directories above a path, the root first."""
-    found = []
+    found: list[str] = []
     while (path := os.path.dirname(path)) not in ("", "/"):
         found.insert(0, path)
     return found
@@ -194,11 +230,8 @@ def _closed(path: str, verb: str) -> tuple[str, str]:
     if status.st_uid == os.geteuid():
         wanted = "u+rwx" if stat.S_ISDIR(status.st_mode) else "u+rw"
         return f"{shown(path)} may not be {verb}: its mode is {mode}", f"Run: {_words('chmod', wanted, path)}."
-    return (
-        f"{shown(path)} may not be {verb}: it belongs to uid {status.st_uid}, its mode is {mode}, and you are uid "
-        f"{os.geteuid()}",
-        "Use a path that is yours.",
-    )
+    why = f"it belongs to uid {status.st_uid}, its mode is {mode}, and you are uid {os.geteuid()}"
+    return f"{shown(path)} may not be {verb}: {why}", "Use a path that is yours."
 
 
 def _move(path: str) -> str:
@@ -206,9 +239,7 @@ def _move(path: str) -> str:
 
 
 def _words(*words: str) -> str:
-    import shlex
-
-    return " ".join(shlex.quote(shown(word)) for word in words)
+    return " ".join(map(quoted, words))
 
 
 def _kind(mode: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import is_id
 
@@ -60,7 +61,7 @@ def parse(raw: bytes) -> HookInput:
         session=session if is_id(session) else "",
         source=_text(found, "source"),
         reason=_text(found, "reason"),
-        directory=_shortened(_text(found, "cwd")),
+        directory=places.label(_text(found, "cwd")) or "",
         tool=_text(found, "tool_name"),
         in_subagent=bool(found.get("agent_id")),
         stop_hook_active=found.get("stop_hook_active") is True,
@@ -69,10 +70,5 @@ def parse(raw: bytes) -> HookInput:
 
 def _text(found: dict[str, Any], name: str) -> str:
     value = found.get(name)
-    # Half a surrogate pair can't be sent: neither as such, nor as the byte that it stands for.
+    # Half a surrogate pair can't be sent, and may stand for a byte that was no UTF-8.
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else ""
-
-
-def _shortened(directory: str) -> str:
-    """A directory is only information; one that is longer than the broker accepts is left out."""
-    return directory if len(directory) <= CWD_CHARS_MAX else ""

@@ -26,9 +26,7 @@ NAME = "maestro-hook"
 # contains ours belongs to another program, and is neither run nor removed.
 _WORD = rf"'(?:[^'\\\n\r\0]|'\\'')*/{NAME}'"
 # The form with -x is that of earlier versions.
-_OURS = re.compile(
-    rf"test -[rx] (?P<script>{_WORD}) && exec (?:/bin/sh )?(?P=script) [a-z-]+ [A-Za-z]+ \|\| true"
-)
+_OURS = re.compile(rf"test -[rx] (?P<script>{_WORD}) && exec (?:/bin/sh )?(?P=script) [a-z-]+ [A-Za-z]+ \|\| true")
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 

@@ -29,6 +29,8 @@ class SettingsFile(NamedTuple):
     path: str
     # The data directory whose hooks they call.
     data: str
+    # The project's directory; None for the user's settings.
+    project: str | None = None
 
     @classmethod
     def of(cls, agent_name: str, scope: str) -> SettingsFile:
@@ -45,4 +47,10 @@ class SettingsFile(NamedTuple):
                 "the current directory does not exist any more, so it is no project",
                 "Change to the project's directory, or leave out --scope.",
             )
-        return cls(agent, agent.project_settings(directory), context.data)
+        return cls(agent, agent.project_settings(directory), context.data, directory)
+
+    def shared(self) -> str | None:
+        """The file beside it that a team commits, where earlier versions wrote; None where there is none."""
+        if self.project is None or not self.agent.local_file:
+            return None
+        return self.agent.shared_settings(self.project)

@@ -64,7 +64,6 @@ def run(
     if export and as_json:
         raise MaestroError("INVALID", "--export and --json exclude each other", "Leave one of them off.")
     context = CommandContext.here()
-    directory = places.current_directory()
     own = session_id is not None and session_id == context.own_session
     chosen = new_session_id() if session_id is None else session_id
     # Started again from its own shell, it keeps the token that this shell has.
@@ -83,7 +82,7 @@ def run(
             task_ids=task or (),
             agent=agent,
             # Only information: a session starts without it, too.
-            cwd=places.shown(directory) if directory is not None else None,
+            cwd=places.label(places.current_directory()),
             caller=caller,
         )
         if name is not None:

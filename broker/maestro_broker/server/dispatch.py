@@ -64,6 +64,17 @@ def _encoded(reply: Any) -> bytes:
         ) from None
 
 
+def _unreadable(error: OSError) -> MaestroError:
+    """The answer of a request whose files can't be read: it has changed nothing, since handlers read before they
+    change."""
+    _log.error("a request could not be carried out: %s", error)
+    what, hint = (
+        "the broker can't read what the request needs",
+        "logs/broker.log in the data directory has the error.",
+    )
+    return places.refusal("INTERNAL", what, error, hint)
+
+
 def _escaped(value: Any) -> Any:
     if isinstance(value, str):
         return _NO_UNICODE.sub(lambda found: places.shown(found[0]), value)
@@ -122,9 +133,10 @@ class Dispatch:
             return None
         except FatalError:
             raise  # no answer: the broker ends, and the client repeats the request
-        except MaestroError as error:
-            self._metrics.refused(error.code)
-            status, encoded = str(error.status).encode(), _encoded(error.body())
+        except (MaestroError, OSError) as error:
+            refusal = _unreadable(error) if isinstance(error, OSError) else error
+            self._metrics.refused(refusal.code)
+            status, encoded = str(refusal.status).encode(), _encoded(refusal.body())
         return OutgoingReply(arrival.peer, request_id(arrival), status, encoded)
 
     def execute(self, request: Request, context: RequestContext, body_bytes: int) -> Any:

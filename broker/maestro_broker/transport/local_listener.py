@@ -70,10 +70,12 @@ class LocalListener:
             self.router.listen(router.removeprefix("ipc://"), None if held is None else held.router_fd)
             self.notices.socket.bind(notices)
         except (OSError, zmq.ZMQError) as error:
-            raise MaestroError(
+            fault = error if isinstance(error, OSError) else OSError(error.errno, error.strerror, self._runtime)
+            raise places.refusal(
                 "DATA_DIR_UNUSABLE",
-                f"the sockets in {self._runtime} can't be made: {error}",
-                "Set MAESTRO_RUNTIME_DIR to a directory of yours on a local file system.",
+                f"the sockets in {self._runtime} can't be made",
+                fault,
+                "Or set MAESTRO_RUNTIME_DIR to a directory of yours on a local file system.",
             ) from None
 
     def receive(self, most: int) -> Iterator[IncomingRequest]:

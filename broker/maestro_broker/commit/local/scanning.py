@@ -12,6 +12,7 @@ import os
 import stat
 from typing import Literal, NamedTuple
 
+from maestro_runtime import places
 from maestro_schemas import DATA_FORMAT_VERSION
 from maestro_schemas.errors import MaestroError
 
@@ -113,7 +114,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _read_header(path: str) -> Header | None:
-    with open(path, "rb") as opened:
+    with open(places.open_file(path, os.O_RDONLY), "rb") as opened:
         header = segment.parse_header(opened.read(HEADER_BYTES))
     if header is not None and header.version != DATA_FORMAT_VERSION:
         raise MaestroError(

@@ -216,7 +216,7 @@ def _bytes(path: str) -> bytes | None:
     if len(raw) > FILE_BYTES_MAX:
         raise MaestroError(
             "BAD_SETTING",
-            f"the config file {path} has more than {FILE_BYTES_MAX:,} bytes, and is no config file",
+            f"the config file {path} can't be read: it has more than {FILE_BYTES_MAX:,} bytes",
             "Correct it, move it away, or set MAESTRO_CONFIG to another one.",
         )
     return raw

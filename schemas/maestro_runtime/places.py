@@ -21,7 +21,9 @@ DIRECTORY: Final = "a directory"
 
 _PRIVATE_FILE = 0o600
 _PRIVATE_DIRECTORY = 0o700
+# Nearly all files are shorter than the first.
 _CHUNK = 1 << 16
+_LARGE_CHUNK = 1 << 20
 # Errors that say that something stands in a place that is for something else.
 _WRONG_KIND = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENXIO, errno.ELOOP, errno.ENOTEMPTY)
 _REFUSED = (errno.EACCES, errno.EPERM)
@@ -58,16 +60,18 @@ def open_file(path: str, flags: int, mode: int = _PRIVATE_FILE) -> int:
 def read(path: str, bytes_max: int) -> bytes:
     """The first `bytes_max` bytes of a regular file. Raises as `open_file`."""
     fd = open_file(path, os.O_RDONLY)
-    content = b""
+    parts: list[bytes] = []
+    left, chunk = bytes_max, _CHUNK
     try:
-        while len(content) < bytes_max and (more := os.read(fd, min(bytes_max - len(content), _CHUNK))):
-            content += more
+        while left and (part := os.read(fd, min(left, chunk))):
+            parts.append(part)
+            left, chunk = left - len(part), _LARGE_CHUNK
     except OSError as error:
         error.filename = error.filename or path
         raise
     finally:
         os.close(fd)
-    return content
+    return b"".join(parts)
 
 
 def make_directory(path: str) -> None:

@@ -10,8 +10,8 @@ is found without reading all of it. The mode is a hint, since any program can ch
 from __future__ import annotations
 
 import contextlib
-import errno
 import ctypes
+import errno
 import os
 from typing import TYPE_CHECKING, NamedTuple
 

@@ -114,8 +114,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _read_header(path: str) -> Header | None:
-    with open(places.open_file(path, os.O_RDONLY), "rb") as opened:
-        header = segment.parse_header(opened.read(HEADER_BYTES))
+    header = segment.parse_header(places.read(path, HEADER_BYTES))
     if header is not None and header.version != DATA_FORMAT_VERSION:
         raise MaestroError(
             "FORMAT_UNSUPPORTED",

@@ -125,7 +125,6 @@ _CHARACTER_BYTES_MAX = 4
 REQUEST_ID_BYTES_MAX = 64
 
 
-
 def record_bytes_max(limits: Limits) -> int:
     """The largest record that these limits allow: a segment must hold it, for a record that does not fit would be
     found only at the commit."""

@@ -33,7 +33,7 @@ from maestro_broker.views.spool_writer import SpoolWriter
 from maestro_broker.views.sweeper import Sweeper
 from maestro_broker.views.timeline import Timeline
 from maestro_broker.views.write_behind import WriteBehindQueue
-from maestro_runtime import atomic_file, mounts, paths
+from maestro_runtime import atomic_file, mounts, paths, places
 from maestro_runtime.outbox_dir import OutboxDir, QueuedEntry
 from maestro_schemas import __version__
 
@@ -321,7 +321,7 @@ class Broker:
         text = (
             f"Your message {entry.outgoing['id']} to {entry.outgoing.get('to')!s:.80} waited in the outbox and was "
             f"then refused: {error.message} ({error.code}). {error.hint}\n"
-            f"It is kept in {os.path.dirname(waiting.path)}; to send it again: "
+            f"It is kept in {places.shown(os.path.dirname(waiting.path))}; to send it again: "
             f"maestro message retry {entry.outgoing['id']}"
         )
         acceptance.notify(self._state, entry.session, message_id, text, context.now_ms)

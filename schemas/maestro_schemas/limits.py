@@ -108,10 +108,20 @@ PAIR_WINDOW_MS = 600_000
 SHORT_REPLY_QUIET_MS = 60_000
 SHORT_REPLY_CHARS = 60
 SOCKET_PATH_BYTES_MAX = 107  # sun_path is 108 bytes with its NUL on Linux (unix(7))
-TASK_ID_CHARS_MAX = 128
-NAME_CHARS_MAX = 64
-VIA_CHARS_MAX = 64
 REQUEST_ID_BYTES_MAX = 64
+
+# The longest texts that a caller may choose beside a message's own (`text_chars_max`) and JSON values (in bytes).
+NAME_CHARS_MAX = 64
+PROJECT_CHARS_MAX = 64
+TOKEN_CHARS_MAX = 256
+TASK_ID_CHARS_MAX = 128
+AGENT_CHARS_MAX = 64
+AGENT_SESSION_CHARS_MAX = 128
+CWD_CHARS_MAX = 4_096  # PATH_MAX of Linux
+VIA_CHARS_MAX = 64
+NOTE_TYPE_CHARS_MAX = 64
+NOTE_CHARS_MAX = 1_000
+NEEDS_INPUT_CHARS_MAX = 1_000
 
 # An error repeats at most this much of a wrong value.
 _SHOWN_CHARS = 80

@@ -16,6 +16,7 @@ from maestro_schemas.limits import duration_text
 from maestro_schemas.messages import NO_METADATA, Message, Metadata
 from maestro_schemas.names import SYSTEM_SENDER, is_id, message_time_ms
 from maestro_schemas.replies import SendReply, SendResult
+from maestro_schemas.visible_text import clean
 
 from . import authorization, recipients, validation
 from .context import record_refusal
@@ -156,7 +157,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
         window = state.window(sender_id)
         window.check(now_ms, state.limits.rate_limit)
         pair = state.pair(sender_id, session.id)
-    text = validation.check_text(outgoing.text, state.limits)
+    text, removed = validation.check_message(outgoing.text, state.limits)
     metadata = _checked_metadata(state, sender_id, draft)
     expires_at = None if outgoing.ttl_ms is None else now_ms + _checked_ttl(state, outgoing.ttl_ms)
     if pair is not None:
@@ -183,6 +184,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
         created_at=now_ms,
         expires_at=expires_at,
         original_to=draft.original_to,
+        chars_removed=removed,
         metadata=UNSET if metadata is NO_METADATA else metadata,
     )
     state.apply(Accepted(message), message)
@@ -197,6 +199,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
         seq=message.seq,
         created_at=now_ms,
         expires_at=expires_at,
+        chars_removed=removed,
         thread_id=metadata.thread_id,
         state="pending",
         reach=_reach(context, session),
@@ -229,7 +232,7 @@ def notify(state: State, receiver: str, message_id: str, text: str, now_ms: int)
         id=message_id,
         sender=SYSTEM_SENDER,
         receiver=receiver,
-        text=validation.clean_text(text)[: state.limits.text_chars_max],
+        text=clean(text)[: state.limits.text_chars_max],
         status="pending",
         seq=mailbox.head_seq + 1,
         created_at=now_ms,
@@ -252,7 +255,7 @@ def _repeated(
     ttl_ms = None if message.expires_at is None else message.expires_at - message.created_at
     same = (
         receiver in (message.receiver, message.original_to)
-        and message.text == validation.clean_text(outgoing.text)
+        and message.text == clean(outgoing.text)
         and replace(message.meta, thread_id=None) == outgoing.metadata
         and ttl_ms == outgoing.ttl_ms
     )
@@ -266,6 +269,7 @@ def _repeated(
         seq=message.seq,
         created_at=message.created_at,
         expires_at=message.expires_at,
+        chars_removed=message.chars_removed,
         thread_id=message.meta.thread_id,
         state=message.status,
         message=message if whole else UNSET,

@@ -67,7 +67,13 @@ def is_visible(text: str) -> bool:
     """
     if text.isascii():
         return len(text.encode().translate(None, _ASCII_CONTROLS)) == len(text)
-    if not text.isprintable() and not text.replace("\n", "").replace("\t", "").isprintable():
+    if "\ufe0f" in text:
+        # As in most emoji of agents: one behind a symbol is in its place, and the rest is looked at without it.
+        *before, last = text.split("\ufe0f")
+        if not all(part and _is_symbol(part[-1]) for part in before):
+            return False
+        text = "".join([*before, last])
+    if not text.isprintable() and not text.replace("\n", "").replace("\t", "").replace("\xa0", "").isprintable():
         return False
     raw = text.encode()
     return not any(beginning in raw for beginning in _BEGINNINGS)
@@ -112,6 +118,17 @@ def first_hidden(text: str) -> str:
         if found[1] is None:
             return f"U+{ord(found[0][0]):04X}"
     return ""
+
+
+def _is_symbol(character: str) -> bool:
+    """Whether it is of the blocks of `_SYMBOL` with the most emoji."""
+    return (
+        "\U0001f000" <= character <= "\U0001faff"
+        or "\u25a0" <= character <= "\u27bf"
+        or "\u2190" <= character <= "\u21ff"
+        or "\u2300" <= character <= "\u23ff"
+        or "\u2b00" <= character <= "\u2bff"
+    )
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

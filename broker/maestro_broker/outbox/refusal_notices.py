@@ -35,8 +35,8 @@ def notice(entry: OutboxEntry, error: MaestroError, folder: str, *, proven: bool
         digest = hashlib.sha256(message_id.encode()).hexdigest()[:16]
         return RefusalNotice(
             f"refused_{digest}",
-            f"A file in the outbox names you as its sender. It was refused ({error.code}). It does not prove, by "
-            "your token, that you wrote it, so nothing of it is shown here.\n"
+            f"A file in the outbox names you as its sender, and was refused ({error.code}). It does not have your "
+            "session's token, which would prove that you wrote it. So nothing of it is shown here.\n"
             f"It is kept in {folder}. To see what it says: maestro message dead",
         )
     receiver = one_line(str(entry.outgoing.get("to"))[:_SHOWN_CHARS])

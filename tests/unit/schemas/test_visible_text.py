@@ -111,6 +111,32 @@ def test_nothing_hidden_is_left_and_a_second_pass_changes_nothing(text: str) -> 
     assert (first_hidden(left) == "") == (left == left.replace("\u2028", "").replace("\u2029", ""))
 
 
+@settings(max_examples=600, deadline=None)
+@given(
+    st.lists(st.sampled_from([*PIECES, "\xa0", "\u26a0", "\u2191", "\u2b50", "\u231a", "\n"]), max_size=5).map(
+        "".join
+    )
+)
+def test_the_quick_look_agrees_with_the_search(text: str) -> None:
+    """A NUL at the end makes it search."""
+    if is_visible(text):
+        assert clean(text + "\x00") == text
+
+
+def test_usual_texts_need_no_search() -> None:
+    for text in (
+        "plain\ttext\n",
+        "na\xefve\xa0\u2014",
+        "\u26a0\ufe0f careful \u2764\ufe0f",
+        "\u845b\u57ce",
+        "\U0001f44d",
+    ):
+        assert is_visible(text)
+    assert not is_visible("\ufe0f")
+    assert not is_visible("a\ufe0f")
+    assert not is_visible("\u2764\ufe0f\ufe0f")
+
+
 @settings(max_examples=300, deadline=None)
 @given(hostile)
 def test_one_line_is_one_line(text: str) -> None:

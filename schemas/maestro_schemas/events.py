@@ -3,11 +3,15 @@
 Rule: one record of the journal is one event of one shape, without any message text. A notice on the PUB socket, a
 line of `timeline/*.jsonl` and an item of an `events` reply have that same shape. `expand` translates an event into
 the documented event names of WebSocket and SSE.
+
+`may_see` is the one rule of who sees an event or a message: a party does; an orchestrator also sees what was sent
+within its own project, which means that all parties are in it; the operator sees all. Every surface asks it: a
+message, a thread, a receipt, dead letters, the timeline and the live events.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from msgspec import Struct, field
 
@@ -15,7 +19,7 @@ from .errors import MaestroError
 from .vocabularies import MessageType, Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 EventName = Literal[
     "message.accepted",
@@ -30,6 +34,8 @@ EventName = Literal[
     "session.changed",
     "session.ended",
     "session.forgotten",
+    "group.changed",
+    "group.deleted",
     "head",
 ]
 
@@ -50,6 +56,10 @@ class Event(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
 
     # The number of the journal's record, and the cursor of a replay.
     lsn: int
+    # The number of this event among those of its record, from 0. (lsn, index) is the event's identity.
+    index: int = 0
+    # How many events the record has.
+    of: int = 1
     # When, ms.
     at: int
     event: EventName
@@ -67,10 +77,14 @@ class Event(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
     thread_id: str | None = None
     # What offered or delivered the message, such as `cli`.
     via: str | None = None
+    # What woke the receiver's agent before it confirmed, such as `claude-code:FileChanged`.
+    woken_by: str | None = None
     # The session that made the change, or `operator`.
     by: str | None = None
     # The error code of a refused or failed message.
     code: str | None = None
+    # The name of the group of a `group.*` event.
+    group: str | None = None
     # The session of a `session.*` event.
     session: str | None = None
     # That session's project.
@@ -79,9 +93,16 @@ class Event(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
     status: str | None = None
 
     def parties(self) -> tuple[str, ...]:
-        """The sessions that this event concerns, each once. They may read it, and get the notice."""
+        """The sessions that this event concerns, each once. They may read it."""
         named = (self.receiver, self.sender, self.session)
         return tuple(dict.fromkeys(name for name in named if name is not None))
+
+    def notified(self) -> tuple[str, ...]:
+        """The parties that get a notice. Of one message's deliveries, the sender is notified of the first alone: N
+        receivers cost N + 1 notices."""
+        if self.index and self.receiver is not None and self.receiver != self.sender:
+            return (self.receiver,)
+        return self.parties()
 
 
 def named(words: Iterable[str]) -> frozenset[str]:
@@ -105,20 +126,41 @@ def named(words: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def may_see(
-    event: Event, session: str | None, role: str, project: str, project_of: Callable[[str], str | None]
-) -> bool:
-    """Whether `session` (None: the operator) may see an event.
+class Reader(NamedTuple):
+    """The session that wants to see something."""
 
-    A session sees its own events, an orchestrator those of its project, the operator all. `role` and `project` are
-    those of `session`. `project_of` returns the project of a session by id, or None for an unknown session.
-    """
-    if session is None:
+    session: str
+    role: str
+    project: str
+
+
+def may_see(reader: Reader | None, parties: Iterable[str], project_of: Callable[[str], str | None]) -> bool:
+    """Whether `reader` (None: the operator) may see what concerns `parties`. `project_of` returns the project of a
+    session by id, or None for an unknown session."""
+    if reader is None:
         return True
-    parties = event.parties()
-    if session in parties:
+    concerned = tuple(parties)
+    if reader.session in concerned:
         return True
-    return role == "orchestrator" and any(project_of(party) == project for party in parties)
+    return (
+        reader.role == "orchestrator"
+        and bool(concerned)
+        and all(project_of(party) == reader.project for party in concerned)
+    )
+
+
+def may_see_event(reader: Reader | None, event: Event, project_of: Callable[[str], str | None]) -> bool:
+    """As `may_see`, for an event. An event of a session has the project that the session was in."""
+    if event.session is None or event.project_id is None:
+        return may_see(reader, event.parties(), project_of)
+    own: Mapping[str, str] = {event.session: event.project_id}
+    return may_see(reader, event.parties(), own.get)
+
+
+def message_parties(sender: str, receiver: str, status: str) -> tuple[str, ...]:
+    """The sessions that a message concerns. A refused one (`failed`) concerns its sender alone: it reached no
+    mailbox."""
+    return (sender,) if status == "failed" else (sender, receiver)
 
 
 _DOCUMENTED_NAMES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -142,6 +184,8 @@ def expand(event: Event) -> list[tuple[str, str]]:
     """The documented names of one event, each with the session that it is about; empty for an event without one."""
     named = []
     for name, party in _DOCUMENTED_NAMES.get(event.event, ()):
+        if event.index and name == "session:message_sent":
+            continue  # one message was sent, with several deliveries
         session = getattr(event, party)
         if session is not None:
             named.append((name, session))

@@ -55,7 +55,7 @@ _ALLOWED_WITH_MAIL = _ALLOWED | {
     "maestro_cli.output.render",
     "maestro_clients.one_shot_client",
     "maestro_clients.protocol.commands",
-    "maestro_schemas.visible_text",
+    "maestro_schemas.texts.visible_text",
 }
 
 

@@ -18,7 +18,7 @@ from maestro_schemas.limits import DELIVERIES_MAX, duration_text
 from maestro_schemas.messages import NO_METADATA, Audience, Message, Metadata
 from maestro_schemas.names import SYSTEM_SENDER, canonical_id, ending_of, is_id, message_time_ms
 from maestro_schemas.replies import RecipientResult, SendReply, SendResult
-from maestro_schemas.visible_text import clean
+from maestro_schemas.texts.visible_text import clean
 
 from . import authorization, presence, recipients, repeats, validation
 from .context import record_refusal

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_schemas.events import TOPIC_SEPARATOR
 from maestro_schemas.names import ID_CHARS_MAX, is_id
-from maestro_schemas.visible_text import one_line
+from maestro_schemas.texts.visible_text import one_line
 
 from .model.records import Refused
 from .model.signs import no_signs

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import canonical_id, ending_of
 from maestro_schemas.replies import RecipientResult, SendResult
-from maestro_schemas.visible_text import clean
+from maestro_schemas.texts.visible_text import clean
 
 if TYPE_CHECKING:
     from maestro_schemas.messages import Message, Metadata

@@ -16,7 +16,7 @@ from maestro_schemas.names import DEFAULT_PROJECT, OPERATOR
 from maestro_schemas.replies import SessionReply, SessionsReply
 from maestro_schemas.requests import SessionStart
 from maestro_schemas.sessions import Session, SessionNote, StoredSession
-from maestro_schemas.visible_text import one_line
+from maestro_schemas.texts.visible_text import one_line
 
 from . import authorization, presence, validation
 from .model.records import SessionChanged

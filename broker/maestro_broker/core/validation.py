@@ -16,7 +16,7 @@ import msgspec
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import NAME_CHARS_MAX, RATE_WINDOW_MS, TASK_ID_CHARS_MAX
 from maestro_schemas.names import RESERVED_IDS, is_id
-from maestro_schemas.visible_text import clean, cleaned, escaped, first_hidden
+from maestro_schemas.texts.visible_text import clean, cleaned, escaped, first_hidden
 
 if TYPE_CHECKING:
     from maestro_schemas.limits import Limits

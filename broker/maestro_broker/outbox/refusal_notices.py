@@ -10,7 +10,7 @@ import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_schemas.names import ID_CHARS_MAX
-from maestro_schemas.visible_text import one_line
+from maestro_schemas.texts.visible_text import one_line
 
 if TYPE_CHECKING:
     from maestro_schemas.errors import MaestroError

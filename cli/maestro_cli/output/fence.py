@@ -6,7 +6,7 @@ is cleaned in each case. So no text can pass for a line of ours, in a terminal o
 
 from __future__ import annotations
 
-from maestro_schemas.visible_text import cleaned, one_line
+from maestro_schemas.texts.visible_text import cleaned, one_line
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:

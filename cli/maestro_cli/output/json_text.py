@@ -29,7 +29,7 @@ def line(value: object, *, ascii_only: bool) -> str:
         text = json.dumps(value, ensure_ascii=ascii_only)
     if text.isascii() and text.isprintable():
         return text
-    from maestro_schemas.visible_text import escaped
+    from maestro_schemas.texts.visible_text import escaped
 
     return escaped(text)
 

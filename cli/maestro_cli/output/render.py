@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from maestro_schemas.visible_text import one_line
+from maestro_schemas.texts.visible_text import one_line
 
 from .fence import behind, data_line, is_token, joined, message_fields, named, removal
 from .streams import BOLD, UNBOLD

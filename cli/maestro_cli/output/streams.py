@@ -123,7 +123,7 @@ def _visible(text: str) -> str:
     whatever a command has put together."""
     if text.isascii() and text.replace("\n", "").isprintable():
         return text
-    from maestro_schemas.visible_text import clean, is_visible
+    from maestro_schemas.texts.visible_text import clean, is_visible
 
     if is_visible(text):
         return text

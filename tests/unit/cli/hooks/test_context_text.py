@@ -21,7 +21,7 @@ from maestro_cli.hooks.context_text import (
     utf8_bytes,
     utf16_units,
 )
-from maestro_schemas.visible_text import clean
+from maestro_schemas.texts.visible_text import clean
 
 if TYPE_CHECKING:
     from maestro_schemas.documents import MessageDoc, PersonDoc, SessionDoc

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from maestro_cli.output import fence
 from maestro_cli.output.display_names import DisplayNames
 from maestro_cli.output.render import BAR, event_line, history, message_block, session_lines
-from maestro_schemas.visible_text import clean
+from maestro_schemas.texts.visible_text import clean
 
 if TYPE_CHECKING:
     from maestro_schemas.documents import EventDoc, MessageDoc, SessionDoc

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from maestro_cli.output import json_text
-from maestro_schemas.visible_text import escaped
+from maestro_schemas.texts.visible_text import escaped
 
 # `characters` has surrogates, and the separators that only JavaScript counts as line ends.
 TEXT = st.text(st.characters(exclude_categories=()))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maestro_schemas.visible_text import clean, cleaned, escaped, first_hidden, is_visible, one_line
+from maestro_schemas.texts.visible_text import clean, cleaned, escaped, first_hidden, is_visible, one_line
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 ASTRONAUT = "\U0001f9d1\U0001f3fd\u200d\U0001f680"

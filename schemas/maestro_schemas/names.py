@@ -11,10 +11,13 @@ ID_CHARS_MAX = 64
 
 # Sender of the broker's own messages (such as a refused outbox entry). No session may have this id.
 SYSTEM_SENDER = "maestro"
-# Also reserved: `--to parent` is an address, and `operator` is the operator's name in the audit.
+# Also reserved: `--to parent` and `--to last` are addresses, and `operator` is the operator's name in the audit.
 PARENT_ADDRESS = "parent"
+LAST_ADDRESS = "last"
 OPERATOR = "operator"
-RESERVED_IDS = frozenset({SYSTEM_SENDER, PARENT_ADDRESS, OPERATOR})
+RESERVED_IDS = frozenset({SYSTEM_SENDER, PARENT_ADDRESS, LAST_ADDRESS, OPERATOR})
+# Addresses of several sessions begin with it, so no id and no name does.
+AUDIENCE_SIGIL = "@"
 
 DEFAULT_PROJECT = "default"
 
@@ -28,6 +31,13 @@ _TIME_DIGITS_MAX = 15
 # Without and with a mark.
 _MESSAGE_ID_PARTS = (3, 4)
 _HASHED_KEY_DIGITS = 40
+# Letters by the Latin letter that they, or their capitals, look like.
+_LOOK_ALIKES = str.maketrans(
+    "\u0430\u0432\u0435\u0437\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0455\u0456\u0458\u04bb\u04cf\u0501"
+    "\u051b\u051d\u03b1\u03b2\u03b5\u03b9\u03ba\u03bc\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7\u0131\u0251\u0261\u0578"
+    "\u057d\u0585",
+    "abe3kmhopctyxsijhldqwabeikmvoptuxciagnuo",
+)
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 _PAIRS = [high + low for high in _BASE36 for low in _BASE36]
 _SUFFIX_DIGITS = 9
@@ -43,6 +53,42 @@ def is_id(text: str) -> bool:
         and len(text) <= ID_CHARS_MAX
         and (text.isidentifier() or text.replace("_", "a").replace("-", "a").isalnum())
     )
+
+
+def is_new_session_id(text: str) -> bool:
+    """Whether a new session may have this id: it begins with a letter or a digit, so that no command takes it for an
+    option, and it is not reserved. (Ids of an earlier version may begin with `-` or `_`.)"""
+    return is_id(text) and text[0].isalnum() and not is_reserved(text)
+
+
+def is_reserved(text: str) -> bool:
+    """Whether a text is, or looks like, an address that means something else than a session's id or name."""
+    alike = likeness(text)
+    return alike.startswith(AUDIENCE_SIGIL) or alike in RESERVED_IDS
+
+
+def plain_name(text: str) -> str:
+    """A name as it is stored and compared: in Unicode's form NFC, without blanks at its ends."""
+    if not text.isascii():
+        # Imported here because an ordinary send does not need it.
+        import unicodedata
+
+        text = unicodedata.normalize("NFC", text)
+    return text.strip()
+
+
+def likeness(text: str) -> str:
+    """What a name looks like to a reader: names with the same likeness are one name.
+
+    Case and compatibility forms are folded, and letters of other scripts become the Latin letters that they look
+    like. The table has the letters that are the same in common fonts, not all of Unicode's confusables.
+    """
+    if text.isascii():
+        return text.strip().lower()
+    # Imported here because an ordinary send does not need it.
+    import unicodedata
+
+    return unicodedata.normalize("NFKC", text).strip().casefold().translate(_LOOK_ALIKES)
 
 
 def message_id(now_ms: int, entropy: int) -> str:

@@ -54,6 +54,8 @@ class Office:
         self.policy = retention.RetentionPolicy(self.limits.retention_ms)
         # What a RequestContext has beside the time.
         self.circumstances: dict[str, Any] = {}
+        # Whether the recorded process of a session runs, by its id; absent: not known.
+        self.processes: dict[str, bool] = {}
         # The reads of the last request.
         self.reads: list[Read] = []
 
@@ -94,6 +96,8 @@ class Office:
                 return receiver
             case "thread":
                 return dict(self.threads.get(need.message_id, {}))
+            case "process":
+                return self.processes.get(need.session)
             case "anywhere":
                 for (_, message_id), message in list(self.files.items()):
                     if message_id == need.message_id:

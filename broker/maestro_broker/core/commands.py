@@ -23,6 +23,7 @@ from maestro_schemas.requests import (
     SessionEnd,
     SessionGet,
     SessionList,
+    SessionRename,
     SessionStart,
     SessionTouch,
 )
@@ -49,6 +50,7 @@ HANDLERS: dict[type[Request], Handler] = {
     GetThread: threads.get,
     SessionStart: session_commands.start,
     SessionEnd: session_commands.end,
+    SessionRename: session_commands.rename,
     SessionGet: session_commands.get,
     SessionList: session_commands.list_sessions,
     SessionTouch: session_commands.touch,

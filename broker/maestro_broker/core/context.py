@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from maestro_schemas.errors import MaestroError
 
+    from .model.session_registry import SessionState
     from .model.state import State
 
 
@@ -31,6 +32,12 @@ class RequestContext(NamedTuple):
     back_pressure: MaestroError | None = None
     # The name of the key of the peer's machine; None for a peer on this machine.
     key: str | None = None
+    # That key has not the rights of the operator.
+    is_limited: bool = False
+
+    def is_operator(self, asking: SessionState | None) -> bool:
+        """Whether the caller is the operator; `asking`: the session that it named."""
+        return asking is None and not self.is_limited
 
     def is_watched(self, session: str) -> bool:
         """Whether a client is notified of the session's mail at once."""

@@ -25,7 +25,7 @@ def resolve_recipient(state: State, sender: Session, outgoing: Outgoing) -> tupl
 
     Raises MaestroError RECEIVER_NOT_FOUND, AMBIGUOUS_NAME, INVALID (no such word), RECEIVER_ENDED.
     """
-    meant = state.sessions.get(outgoing.to) or state.sessions.resolve(outgoing.to, sender, "RECEIVER_NOT_FOUND")
+    meant = state.sessions.resolve(outgoing.to, sender, "RECEIVER_NOT_FOUND")
     if outgoing.on_ended is None and meant.active:
         return meant, None  # the common case
     on_ended = state.limits.on_ended if outgoing.on_ended is None else outgoing.on_ended

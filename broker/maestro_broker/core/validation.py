@@ -16,7 +16,15 @@ import msgspec
 
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import NAME_CHARS_MAX, RATE_WINDOW_MS, TASK_ID_CHARS_MAX
-from maestro_schemas.names import RESERVED_IDS, is_id
+from maestro_schemas.names import (
+    AUDIENCE_SIGIL,
+    ID_CHARS_MAX,
+    RESERVED_IDS,
+    is_id,
+    is_new_session_id,
+    is_reserved,
+    plain_name,
+)
 
 if TYPE_CHECKING:
     from maestro_schemas.limits import Limits
@@ -34,6 +42,12 @@ _ESCAPES = re.compile(
 # C0 but tab and newline, DEL, C1; and the bidirectional embeddings, overrides and isolates (UAX 9, 2).
 _ASCII_CONTROLS = bytes([*range(0x09), *range(0x0B, 0x20), 0x7F])
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+# Characters that Python calls printable and fonts show as nothing: fillers, joiners, variation selectors.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+_RESERVED = f"Choose another: {', '.join(sorted(RESERVED_IDS))} and what begins with {AUDIENCE_SIGIL} are addresses."
 
 
 def clean_text(text: str) -> str:
@@ -126,18 +140,45 @@ def check_many(count: int, what: str, most: int) -> None:
 
 
 def check_new_session_id(session_id: str) -> None:
-    """Raises INVALID_ID for an id that no session may have."""
+    """Raises INVALID_ID for an id that no new session may have."""
     if not is_id(session_id):
         raise invalid_id("the session's id", session_id)
-    if session_id in RESERVED_IDS:
-        raise MaestroError("INVALID_ID", f"the id {session_id!r} is reserved", "Choose another id.")
+    if is_reserved(session_id):
+        raise MaestroError("INVALID_ID", f"the id {session_id!r} is reserved", _RESERVED)
+    if not is_new_session_id(session_id):
+        raise MaestroError(
+            "INVALID_ID", f"the session's id can't be {session_id!r}", "An id begins with a letter or a digit."
+        )
 
 
-def check_session_name(name: str) -> None:
-    """Raises INVALID for an impossible name, or one that is a reserved address."""
+def session_name(text: str) -> str:
+    """A session's name in its stored form. Raises INVALID for an impossible name, or one that is an address."""
+    name = plain_name(text)
     check_label("the session's name", name, NAME_CHARS_MAX)
-    if name in RESERVED_IDS:
-        raise MaestroError("INVALID", f"the name {name!r} is reserved", "Choose another name.")
+    if is_reserved(name):
+        raise MaestroError("INVALID", f"the name {name!r} is reserved, or looks like a name that is", _RESERVED)
+    _check_visible("the session's name", name)
+    if not name[0].isalnum():
+        raise MaestroError(
+            "INVALID", f"the session's name can't be {name!r}", "A name begins with a letter or a digit."
+        )
+    return name
+
+
+def project_id(text: str) -> str:
+    """A project's id in its stored form. Raises INVALID."""
+    project = plain_name(text)
+    check_label("projectId", project, ID_CHARS_MAX)
+    _check_visible("projectId", project)
+    return project
+
+
+def _check_visible(what: str, text: str) -> None:
+    """Two names that print alike would be one to every reader."""
+    if not text.isprintable() or _INVISIBLE.search(text) is not None:
+        raise MaestroError(
+            "INVALID", f"{what} can't be {text!a}", "Use characters that can be seen, and plain blanks."
+        )
 
 
 def invalid_id(name: str, text: str) -> MaestroError:
@@ -156,6 +197,11 @@ def token_hash(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def is_token(stored_hash: str, token: str) -> bool:
+    """Whether this is the token with the stored hash."""
+    return hmac.compare_digest(stored_hash, token_hash(token))
+
+
 def check_token(session_id: str, stored_hash: str | None, token: str | None) -> None:
     """Raises TOKEN_REQUIRED or TOKEN_MISMATCH. A session without a token takes any."""
     if stored_hash is None:
@@ -166,7 +212,7 @@ def check_token(session_id: str, stored_hash: str | None, token: str | None) -> 
             f"session {session_id} was started with a token, and none was given",
             "Set MAESTRO_SESSION_TOKEN to what `maestro session start` printed.",
         )
-    if not hmac.compare_digest(stored_hash, token_hash(token)):
+    if not is_token(stored_hash, token):
         raise MaestroError(
             "TOKEN_MISMATCH",
             f"that is not the token of session {session_id}",

@@ -19,7 +19,8 @@ class Read(NamedTuple):
     # anywhere: the message in whatever mailbox has it. No answer.
     # link: the receiver of the message that `session` sent, or None. Loads the message too.
     # thread: the filed answers of the thread that begins with the message: id -> receiver.
-    kind: Literal["pending", "mailbox", "file", "anywhere", "link", "thread"]
+    # process: whether the recorded process of `session` runs: True, False, or None if that is not known.
+    kind: Literal["pending", "mailbox", "file", "anywhere", "link", "thread", "process"]
     session: str
     message_id: str
 

@@ -31,13 +31,33 @@ _TIME_DIGITS_MAX = 15
 # Without and with a mark.
 _MESSAGE_ID_PARTS = (3, 4)
 _HASHED_KEY_DIGITS = 40
-# Letters by the Latin letter that they, or their capitals, look like.
-_LOOK_ALIKES = str.maketrans(
-    "\u0430\u0432\u0435\u0437\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0455\u0456\u0458\u04bb\u04cf\u0501"
-    "\u051b\u051d\u03b1\u03b2\u03b5\u03b9\u03ba\u03bc\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7\u0131\u0251\u0261\u0578"
-    "\u057d\u0585",
-    "abe3kmhopctyxsijhldqwabeikmvoptuxciagnuo",
-)
+# For a Latin letter, small letters of other scripts that look like it, or whose capitals look like its capital.
+_LOOK_ALIKES = {
+    "a": "\u0430\u03b1\u0251",
+    "b": "\u0432\u03b2",
+    "c": "\u0441",
+    "d": "\u0501",
+    "e": "\u0435\u03b5",
+    "g": "\u0261",
+    "h": "\u043d\u04bb",
+    "i": "\u0456\u03b9\u0131",
+    "j": "\u0458",
+    "k": "\u043a\u03ba",
+    "l": "\u04cf",
+    "m": "\u043c\u03bc",
+    "n": "\u03b7\u0578",
+    "o": "\u043e\u03bf\u0585",
+    "p": "\u0440\u03c1",
+    "q": "\u051b",
+    "r": "\u0433",
+    "s": "\u0455",
+    "t": "\u0442\u03c4",
+    "u": "\u03c5\u057d",
+    "v": "\u03bd",
+    "w": "\u051d\u03c9",
+    "x": "\u0445\u03c7",
+    "y": "\u0443",
+}
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 _PAIRS = [high + low for high in _BASE36 for low in _BASE36]
 _SUFFIX_DIGITS = 9
@@ -88,7 +108,8 @@ def likeness(text: str) -> str:
     # Imported here because an ordinary send does not need it.
     import unicodedata
 
-    return unicodedata.normalize("NFKC", text).strip().casefold().translate(_LOOK_ALIKES)
+    folded = unicodedata.normalize("NFKC", text).strip().casefold()
+    return folded.translate({ord(other): letter for letter, others in _LOOK_ALIKES.items() for other in others})
 
 
 def message_id(now_ms: int, entropy: int) -> str:

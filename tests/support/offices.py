@@ -9,6 +9,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from msgspec.structs import replace
+
 from maestro_broker.core import commands, retention
 from maestro_broker.core.context import RequestContext
 from maestro_broker.core.model import records
@@ -160,6 +162,13 @@ class Office:
     def start(self, session: str, **fields: Any) -> None:
         """Start a session; fields as in SessionStart."""
         self.do(SessionStart(id=session, **fields))
+
+    def share_name(self, session: str, name: str) -> None:
+        """Give a session a name that another may have, as data of an earlier version does."""
+        found = self.state.sessions.by_id(session)
+        stored = found.stored(replace(found.session, name=name))
+        self.state.apply(SessionChanged(self.now_ms, "changed", stored), None)
+        self.commit()
 
     def end(self, session: str) -> None:
         """End a session as the operator."""

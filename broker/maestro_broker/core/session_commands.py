@@ -1,8 +1,8 @@
 """Session commands: start, end, rename, find and touch sessions.
 
 Rule: the client makes the id and the token, so that a start can be repeated. Starting an ended session again reopens
-its mailbox and needs its token, or the operator's `takeover`. A name that another active session has is refused, unless
-the recorded process of that session is gone: then that session gets another name and a message that says so.
+its mailbox and needs its token, or the operator's `takeover`. A name that another active session has is refused,
+unless the recorded process of that session is gone: then that session gets another name and a message that says so.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def start(state: State, request: SessionStart, context: RequestContext) -> Reads
     if old is None:
         _check_new(request)
     else:
-        session_rights.check_old(context, request, asking, old, (yield _process(old)))
+        session_rights.check_old(context, request, asking, old, process=(yield _process(old)))
     if request.token is None and (old is None or old.token_hash is None) and state.limits.require_token:
         raise MaestroError(
             "TOKEN_REQUIRED", "this post office takes only sessions with a token", "Give `token` with the start."
@@ -163,9 +163,9 @@ def list_sessions(state: State, request: SessionList, context: RequestContext) -
         active = True
     project = None if request.project_id is None else plain_name(request.project_id)
     shown: list[Session] = []
-    size = looked = 0
+    size = 0
     last: Session | None = None
-    for found in state.sessions.page(after, active=active):
+    for looked, found in enumerate(state.sessions.page(after, active=active)):
         session = found.session
         matches = (
             (project is None or session.project_id == project)
@@ -175,10 +175,9 @@ def list_sessions(state: State, request: SessionList, context: RequestContext) -
         size += found.reply_bytes if matches else 0
         is_full = len(shown) == min(limit, most) or (bool(shown) and size > state.limits.reply_bytes_max)
         if last is not None and (is_full or looked == _LOOKED_AT_MAX):
-            return SessionsReply(shown, f"{last.started_at}_{last.id}")
+            return SessionsReply(shown, f"{last.started_at}.{last.id}")
         if matches:
             shown.append(_shown(context, found))
-        looked += 1
         last = session
     return SessionsReply(shown)
 
@@ -265,7 +264,9 @@ def _started(
     before = old.session if old is not None else None
     parent_id = request.parent_session_id
     if parent_id is None and asking is not None and before is None:
-        parent_id = asking.session.id
+        # A session that another one of its shell replaces hands its place on.
+        replaced = request.replace and request.name is not None and request.name == asking.session.name
+        parent_id = asking.session.parent_session_id if replaced else asking.session.id
     parent = None
     if parent_id is not None:
         parent = state.sessions.resolve(parent_id, authorization.session_of(asking), "SESSION_NOT_FOUND").session
@@ -340,7 +341,7 @@ def _to_end(
         if rival.alive is False:
             continue
         if not may_end:
-            raise session_rights.taken(context, asking, rival.text, rival.found, rival.alive)
+            raise session_rights.taken(context, asking, rival.text, rival.found, process=rival.alive)
         if not session_rights.may_end(context, asking, rival.found):
             raise session_rights.may_not_replace(asking, rival.found)
     # A session whose process is gone keeps its id, but as another's name that would be two sessions' address.
@@ -403,7 +404,7 @@ def _current(state: State, session_id: str) -> Session:
 
 def _cursor(after: str) -> tuple[int, str]:
     """The position after a page. Raises INVALID."""
-    started, separator, session_id = after.partition("_")
+    started, separator, session_id = after.partition(".")
     if not (separator and started.isascii() and started.isdecimal() and len(started) <= _CURSOR_DIGITS_MAX):
         raise MaestroError("INVALID", f"after can't be {after[:80]!r}", "Give the `next` of the page before.")
     return int(started), session_id

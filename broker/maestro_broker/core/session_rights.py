@@ -6,7 +6,6 @@ write to, so no session gives them to itself.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -32,7 +31,7 @@ def may_end(context: RequestContext, asking: SessionState | None, found: Session
 
 
 def may_change_rights(context: RequestContext, asking: SessionState | None, found: SessionState) -> bool:
-    """Whether the caller may change this session's role or parent: the operator, or an orchestrator of its project."""
+    """Whether the caller may change a session's role or parent: the operator, or an orchestrator of its project."""
     if asking is None:
         return context.is_operator(asking)
     own = asking.session
@@ -40,9 +39,14 @@ def may_change_rights(context: RequestContext, asking: SessionState | None, foun
 
 
 def check_old(
-    context: RequestContext, request: SessionStart, asking: SessionState | None, old: SessionState, alive: bool | None
+    context: RequestContext,
+    request: SessionStart,
+    asking: SessionState | None,
+    old: SessionState,
+    *,
+    process: bool | None,
 ) -> None:
-    """Whether the caller may start this known session again, or change it.
+    """Whether the caller may start this known session again, or change it. `process`: whether its process runs.
 
     Raises NAME_TAKEN for an active session without its token, TOKEN_REQUIRED or TOKEN_MISMATCH for an ended one,
     FORBIDDEN.
@@ -59,19 +63,20 @@ def check_old(
         if validation.is_token(old.token_hash, request.token):
             return
     elif old.token_hash is None and not swaps and _may_use(context, asking, old):
-        # A token locks out whoever uses the session without one now.
-        if request.token is None or asking is old or not session.active:
+        # A token locks out the programs that use the session without one now.
+        is_harmless = request.token is None or asking is old or not session.active
+        if is_harmless:
             return
     if swaps:
         if not request.takeover and not may_end(context, asking, old):
             raise may_not_replace(asking, old)
         if request.token is None:
             raise MaestroError(
-                "TOKEN_REQUIRED", f"to take session {session.id}, it needs a new token", "Give `token` with the start."
+                "TOKEN_REQUIRED", f"session {session.id} must have a new token then", "Give `token` with the start."
             )
         return
     if session.active:
-        raise taken(context, asking, session.id, old, alive)
+        raise taken(context, asking, session.id, old, process=process)
     if old.token_hash is None:
         raise MaestroError(
             "FORBIDDEN",
@@ -176,15 +181,20 @@ def _foreign_parent(own: Session, session: Session) -> MaestroError:
 
 
 def taken(
-    context: RequestContext, asking: SessionState | None, text: str, holder: SessionState, alive: bool | None
+    context: RequestContext,
+    asking: SessionState | None,
+    text: str,
+    holder: SessionState,
+    *,
+    process: bool | None,
 ) -> MaestroError:
-    """The error for an id or a name that an active session has: which one, since when, and the commands that help."""
+    """The error for an id or a name in use: the session that has it, since when, and the commands that help."""
     session = holder.session
     by_id = session.id == text
     named = f" named {session.name!r}" if session.name is not None and session.name != text else ""
-    since = datetime.fromtimestamp(session.started_at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    process = f"its process {session.pid}" if session.pid is not None else "its process"
-    state = {True: f"{process} runs", False: f"{process} has ended", None: "whether its process runs is not known"}
+    held = _age(context.now_ms - session.started_at)
+    pid = f"its process {session.pid}" if session.pid is not None else "its process"
+    state = {True: f"{pid} runs", False: f"{pid} has ended", None: "whether its process runs is not known"}
     what = f"the id {text!r}" if by_id else f"the name {text!r}"
     start = f"maestro session start --{'id' if by_id else 'name'} {text}"
     continued = f"maestro session start --id {session.id} --takeover"
@@ -195,16 +205,23 @@ def taken(
         hint += f"or continue it (`{continued}`)."
     return MaestroError(
         "NAME_TAKEN",
-        f"{what} is in use: {session.role} {session.id}{named}, project {session.project_id}, has it since {since}, "
-        f"and {state[alive]}",
+        f"{what} is in use: {session.role} {session.id}{named}, project {session.project_id}, has had it for {held}, "
+        f"and {state[process]}",
         hint,
         details={
             "id": session.id,
             **({"name": session.name} if session.name is not None else {}),
             "since": session.started_at,
-            "process": {True: "alive", False: "gone", None: "unknown"}[alive],
+            "process": {True: "alive", False: "gone", None: "unknown"}[process],
         },
     )
+
+
+def _age(age_ms: int) -> str:
+    for unit, length_ms in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000)):
+        if age_ms >= 2 * length_ms:
+            return f"{age_ms // length_ms} {unit}"
+    return f"{max(0, age_ms) // 1_000} s"
 
 
 def may_not_replace(asking: SessionState | None, found: SessionState) -> MaestroError:

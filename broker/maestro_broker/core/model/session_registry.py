@@ -90,9 +90,8 @@ class SessionRegistry:
         self._alike: dict[str, dict[str, None]] = {}
         # Ended sessions by name: when each ended, and its id, in that order.
         self._ended: dict[str, list[tuple[int, str]]] = {}
-        # When each session was started, and its id, in that order: all sessions, and the active ones.
-        self._order: list[tuple[int, str]] = []
-        self._active_order: list[tuple[int, str]] = []
+        # When each session was started, and its id, in that order: all sessions (None), the active, and the ended.
+        self._orders: dict[bool | None, list[tuple[int, str]]] = {None: [], True: [], False: []}
         # Unknown addresses with the suggestion for each. A suggestion takes 0.3 ms among 200 sessions, so a batch of
         # 256 messages to one unknown address would otherwise block the broker for 150 ms.
         self._unknown: dict[str, str] = {}
@@ -106,7 +105,7 @@ class SessionRegistry:
     @property
     def active_count(self) -> int:
         """The number of active sessions."""
-        return len(self._active_order)
+        return len(self._orders[True])
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -152,12 +151,9 @@ class SessionRegistry:
     def page(self, after: tuple[int, str] | None, *, active: bool | None) -> Iterator[SessionState]:
         """The sessions in the order of their start, from the one after `after` on. False as `active` leaves the
         active ones out, True the ended ones."""
-        order = self._active_order if active else self._order
+        order = self._orders[active]
         begin = bisect_right(order, after) if after is not None else 0
-        for _, session_id in islice(order, begin, None):
-            found = self._by_id[session_id]
-            if active is None or found.active == active:
-                yield found
+        return (self._by_id[session_id] for _, session_id in islice(order, begin, None))
 
     def resolve(self, address: str, asking: Session | None, not_found: str) -> SessionState:
         """The session that an id, a name, or `parent` (of the calling session) addresses.
@@ -201,7 +197,7 @@ class SessionRegistry:
         raise _no_session(not_found, address, self._unknown[address])
 
     def _suggest(self, address: str) -> str:
-        newest = (session_id for _, session_id in islice(reversed(self._active_order), _SUGGESTED_FROM_MAX))
+        newest = (session_id for _, session_id in islice(reversed(self._orders[True]), _SUGGESTED_FROM_MAX))
         known = {**dict.fromkeys(islice(self._by_name, _SUGGESTED_FROM_MAX)), **dict.fromkeys(newest)}
         near = difflib.get_close_matches(address, known, n=3)
         return f"Did you mean {' or '.join(near)}? {_WHO_IS_HERE}" if near else f"Check the id: {_WHO_IS_HERE}"
@@ -210,10 +206,10 @@ class SessionRegistry:
         self._unknown.clear()
         self._counts[session.status] = self._counts.get(session.status, 0) + 1
         started = (session.started_at, session.id)
-        insort(self._order, started)
+        for order in (None, session.active):
+            insort(self._orders[order], started)
         name = session.name
         if session.active:
-            insort(self._active_order, started)
             if name is not None:
                 self._by_name.setdefault(name, {})[session.id] = None
             for alike in _likenesses(session):
@@ -227,10 +223,10 @@ class SessionRegistry:
         if not self._counts[session.status]:
             del self._counts[session.status]
         started = (session.started_at, session.id)
-        _take_out(self._order, started)
+        for order in (None, session.active):
+            _take_out(self._orders[order], started)
         name = session.name
         if session.active:
-            _take_out(self._active_order, started)
             if name is not None:
                 _forget(self._by_name, name, session.id)
             for alike in _likenesses(session):

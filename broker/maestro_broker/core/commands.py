@@ -28,8 +28,9 @@ from maestro_schemas.requests import (
     SessionTouch,
 )
 
-from . import acceptance, authorization, reception, session_commands, threads
+from . import acceptance, authorization, reception, threads
 from .context import record_refusal
+from .sessions import session_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,15 @@ from msgspec.structs import replace
 
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import NAME_CHARS_MAX
-from maestro_schemas.names import PARENT_ADDRESS, likeness, plain_name
+from maestro_schemas.names import (
+    NO_MARK,
+    OPERATOR,
+    PARENT_ADDRESS,
+    SYSTEM_SENDER,
+    likeness,
+    mark_of,
+    plain_name,
+)
 from maestro_schemas.sessions import Session, StoredSession
 
 if TYPE_CHECKING:
@@ -41,6 +49,7 @@ class SessionState:
         "changes",
         "key",
         "last_activity_ms",
+        "mark",
         "salt",
         "session",
         "starts",
@@ -52,6 +61,9 @@ class SessionState:
         # The changes of this session, and the starts that it requested, in the last minute.
         self.changes: RateWindow | None = None
         self.starts: RateWindow | None = None
+        # What the ids of its messages end with; it never changes.
+        self.salt = stored.salt
+        self.mark = mark_of(stored.session.id, stored.salt)
         self.take(stored)
 
     def take(self, stored: StoredSession) -> None:
@@ -60,17 +72,16 @@ class SessionState:
         self.active = stored.session.active
         self.token_hash = stored.token_hash
         self.key = stored.key
-        self.salt = stored.salt
         self.last_activity_ms = max(self.last_activity_ms, stored.session.last_activity)
         self._reply_bytes = 0
+
+    def stored(self, session: Session) -> StoredSession:
+        """What is recorded when the session has changed to `session`: its token, key and mark stay."""
+        return StoredSession(session=session, token_hash=self.token_hash, key=self.key, salt=self.salt)
 
     def public(self) -> Session:
         """The session as every client may see it, with its last activity up to now."""
         return replace(self.session, last_activity=self.last_activity_ms)
-
-    def stored(self, session: Session) -> StoredSession:
-        """What is stored where only the session's public part changes."""
-        return StoredSession(session=session, token_hash=self.token_hash, key=self.key, salt=self.salt)
 
     @property
     def reply_bytes(self) -> int:
@@ -85,13 +96,16 @@ class SessionRegistry:
 
     def __init__(self) -> None:
         self._by_id: dict[str, SessionState] = {}
-        # Active sessions by their exact name, and by what their id and their name look like.
+        # Active sessions by their exact name.
         self._by_name: dict[str, dict[str, None]] = {}
+        # Active sessions by what their id and their name look like.
         self._alike: dict[str, dict[str, None]] = {}
         # Ended sessions by name: when each ended, and its id, in that order.
         self._ended: dict[str, list[tuple[int, str]]] = {}
         # When each session was started, and its id, in that order: all sessions (None), the active, and the ended.
         self._orders: dict[bool | None, list[tuple[int, str]]] = {None: [], True: [], False: []}
+        # The session that each mark belongs to, with those of known senders that are no sessions any more.
+        self._by_mark: dict[str, str] = {mark_of(name): name for name in (SYSTEM_SENDER, OPERATOR)}
         # Unknown addresses with the suggestion for each. A suggestion takes 0.3 ms among 200 sessions, so a batch of
         # 256 messages to one unknown address would otherwise block the broker for 150 ms.
         self._unknown: dict[str, str] = {}
@@ -120,6 +134,29 @@ class SessionRegistry:
         """The session with this id, which is known."""
         return self._by_id[session_id]
 
+    def mark_of(self, session_id: str) -> str:
+        """The mark of a session, or of the post office itself."""
+        found = self._by_id.get(session_id)
+        return found.mark if found is not None else mark_of(session_id)
+
+    def owner_of(self, mark: str) -> str | None:
+        """The session whose mark this is."""
+        return self._by_mark.get(mark)
+
+    def reserve_mark(self, mark: str, sender: str) -> None:
+        """Keep the mark of a sender that is no session any more and whose sent messages are still known."""
+        self._by_mark.setdefault(mark, sender)
+
+    def free_salt(self, session_id: str) -> int:
+        """The first salt with which a new session's mark is not another's. Almost always 0: marks have 36 bits. A
+        session that was made to collide is not refused, so no session can block the id of another."""
+        salt = 0
+        while True:
+            mark = mark_of(session_id, salt)
+            if mark != NO_MARK and self._by_mark.get(mark, session_id) == session_id:
+                return salt
+            salt += 1
+
     def put(self, stored: StoredSession) -> None:
         """Add or replace a session."""
         session = stored.session
@@ -128,7 +165,8 @@ class SessionRegistry:
             self._unlist(found.session)
             found.take(stored)
         else:
-            self._by_id[session.id] = SessionState(stored)
+            found = self._by_id[session.id] = SessionState(stored)
+            self._by_mark[found.mark] = session.id
         self._list(session)
 
     def drop(self, session_id: str) -> None:
@@ -136,6 +174,7 @@ class SessionRegistry:
         found = self._by_id.pop(session_id, None)
         if found is not None:
             self._unlist(found.session)
+            self._by_mark.pop(found.mark, None)
 
     def holders(self, text: str, but: str) -> list[SessionState]:
         """The active sessions, other than `but`, that have this id, or this name or one that looks like it."""

@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from msgspec.structs import replace
 
+from maestro_broker.core import acceptance, authorization, presence, validation
+from maestro_broker.core.model.records import SessionChanged
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import NAME_CHARS_MAX
 from maestro_schemas.names import DEFAULT_PROJECT, OPERATOR, plain_name
 from maestro_schemas.replies import SessionReply, SessionsReply
 from maestro_schemas.sessions import ACTIVE, Session, SessionNote, StoredSession
 
-from . import acceptance, authorization, session_rights, validation
-from .model.reads import Read
-from .model.records import SessionChanged
+from . import session_rights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from maestro_broker.core.context import RequestContext
+    from maestro_broker.core.model.session_registry import SessionState
+    from maestro_broker.core.model.state import State
     from maestro_schemas.limits import Limits
     from maestro_schemas.requests import (
         SessionEnd,
@@ -34,11 +37,6 @@ if TYPE_CHECKING:
         SessionTouch,
     )
     from maestro_schemas.vocabularies import EndStatus
-
-    from .context import RequestContext
-    from .model.reads import Reads
-    from .model.session_registry import SessionState
-    from .model.state import State
 
 _TIMELINE_MAX = 200
 # A page of the list looks at this many sessions at most, since the filters may leave nearly all of them out.
@@ -58,7 +56,7 @@ class _Rival(NamedTuple):
     alive: bool | None
 
 
-def start(state: State, request: SessionStart, context: RequestContext) -> Reads[SessionReply]:
+def start(state: State, request: SessionStart, context: RequestContext) -> SessionReply:
     """Start a session, start an ended one again, or change an active one with the same id."""
     now_ms = context.now_ms
     asking = authorization.authenticate(state, request.who, now_ms)
@@ -67,7 +65,7 @@ def start(state: State, request: SessionStart, context: RequestContext) -> Reads
     if old is None:
         _check_new(request)
     else:
-        session_rights.check_old(context, request, asking, old, process=(yield _process(old)))
+        session_rights.check_old(context, request, asking, old, process=session_rights.runs(context, old))
     if request.token is None and (old is None or old.token_hash is None) and state.limits.require_token:
         raise MaestroError(
             "TOKEN_REQUIRED", "this post office takes only sessions with a token", "Give `token` with the start."
@@ -83,7 +81,7 @@ def start(state: State, request: SessionStart, context: RequestContext) -> Reads
     wanted = [request.id] if begins else []
     if session.name is not None and (begins or old is None or session.name != old.session.name):
         wanted.append(session.name)
-    rivals = yield from _rivals(state, request.id, wanted)
+    rivals = _rivals(state, context, request.id, wanted)
     kept = [one for one in rivals if request.name is None and one.text != request.id and one.alive is not False]
     rivals = [one for one in rivals if one not in kept or request.replace]
     ending = _to_end(context, asking, rivals, may_end=request.replace)
@@ -119,7 +117,7 @@ def end(state: State, request: SessionEnd, context: RequestContext) -> SessionRe
     return SessionReply(found.public())
 
 
-def rename(state: State, request: SessionRename, context: RequestContext) -> Reads[SessionReply]:
+def rename(state: State, request: SessionRename, context: RequestContext) -> SessionReply:
     """Give an active session another name."""
     now_ms = context.now_ms
     asking = authorization.authenticate(state, request.who, now_ms)
@@ -136,7 +134,7 @@ def rename(state: State, request: SessionRename, context: RequestContext) -> Rea
         raise authorization.ended(session)
     if name == session.name:
         return SessionReply(found.public())
-    rivals = yield from _rivals(state, session.id, [name])
+    rivals = _rivals(state, context, session.id, [name])
     ending = _to_end(context, asking, rivals, may_end=request.replace)
     session_rights.count_change(state, context, found)
     _give_way(state, rivals, ending, session.id, now_ms)
@@ -147,7 +145,7 @@ def rename(state: State, request: SessionRename, context: RequestContext) -> Rea
 def get(state: State, request: SessionGet, context: RequestContext) -> SessionReply:
     """Return one session."""
     asking = authorization.authenticate(state, request.who, context.now_ms)
-    return SessionReply(_shown(context, authorization.named_session(state, asking, request.id)))
+    return SessionReply(presence.shown(context, authorization.named_session(state, asking, request.id)))
 
 
 def list_sessions(state: State, request: SessionList, context: RequestContext) -> SessionsReply:
@@ -167,18 +165,17 @@ def list_sessions(state: State, request: SessionList, context: RequestContext) -
     last: Session | None = None
     for looked, found in enumerate(state.sessions.page(after, active=active)):
         session = found.session
-        matches = (
-            (project is None or session.project_id == project)
-            and (request.parent_session_id is None or session.parent_session_id == request.parent_session_id)
-            and (request.status is None or session.status in request.status)
-        )
-        size += found.reply_bytes if matches else 0
-        is_full = len(shown) == min(limit, most) or (bool(shown) and size > state.limits.reply_bytes_max)
+        is_full = len(shown) == min(limit, most) or size > state.limits.reply_bytes_max
         if last is not None and (is_full or looked == _LOOKED_AT_MAX):
             return SessionsReply(shown, f"{last.started_at}.{last.id}")
-        if matches:
-            shown.append(_shown(context, found))
         last = session
+        if (project is None or session.project_id == project) and (
+            request.parent_session_id is None or session.parent_session_id == request.parent_session_id
+        ):
+            one = presence.shown(context, found)
+            if request.status is None or one.status in request.status:
+                shown.append(one)
+                size += found.reply_bytes
     return SessionsReply(shown)
 
 
@@ -195,7 +192,7 @@ def touch(state: State, request: SessionTouch, context: RequestContext) -> Sessi
     if not found.session.active:
         raise authorization.ended(found.session)
     session = found.session
-    pid, pid_start = _process_of(request, context, session)
+    pid, pid_start = _process(request, context, session)
     changed = replace(
         session,
         status=request.status or session.status,
@@ -216,12 +213,6 @@ def touch(state: State, request: SessionTouch, context: RequestContext) -> Sessi
         _change(state, found, replace(changed, last_activity=now_ms), now_ms)
     found.last_activity_ms = now_ms
     return SessionReply(found.public())
-
-
-def _shown(context: RequestContext, found: SessionState) -> Session:
-    """Add the computed field that is not stored (`watching`)."""
-    session = found.public()
-    return replace(session, watching=True) if context.is_watched(session.id) else session
 
 
 # --- a start ---------------------------------------------------------------------------------------------------
@@ -275,7 +266,7 @@ def _started(
     token_hash = validation.token_hash(request.token) if request.token is not None else None
     token_hash = token_hash or (old.token_hash if old is not None else None)
     # A process belongs to one start.
-    pid, pid_start = _process_of(request, context, None if begins else before)
+    pid, pid_start = _process(request, context, None if begins else before)
     session = Session(
         id=request.id,
         role=request.role or (before.role if before else "worker"),
@@ -297,38 +288,28 @@ def _started(
         has_token=token_hash is not None,
     )
     # A session keeps the key that first started it: a key that may speak for any session takes over none.
-    stored = StoredSession(
-        session=session,
-        token_hash=token_hash,
-        key=old.key if old is not None else context.key,
-        salt=old.salt if old is not None else 0,
-    )
-    return stored, parent
+    key, salt = (old.key, old.salt) if old is not None else (context.key, state.sessions.free_salt(request.id))
+    return StoredSession(session=session, token_hash=token_hash, key=key, salt=salt), parent
 
 
-def _process_of(
+def _process(
     request: SessionStart | SessionTouch, context: RequestContext, before: Session | None
 ) -> tuple[int | None, str | None]:
-    """The process that the session belongs to from now on, and its start."""
-    if request.pid is not None and (context.key is None or before is None):
+    """The pid and start of the session's process. A pid of another machine says nothing here."""
+    if request.pid is not None and context.key is None:
         return request.pid, request.pid_start
-    # A pid of another machine must not replace one of this machine.
     return (before.pid, before.pid_start) if before is not None else (None, None)
 
 
 # --- names -----------------------------------------------------------------------------------------------------
 
 
-def _process(found: SessionState) -> Read:
-    return Read("process", found.session.id, "")
-
-
-def _rivals(state: State, session_id: str, texts: Iterable[str]) -> Reads[list[_Rival]]:
+def _rivals(state: State, context: RequestContext, session_id: str, texts: Iterable[str]) -> list[_Rival]:
     rivals: dict[str, _Rival] = {}
     for text in texts:
         for found in state.sessions.holders(text, session_id):
             if found.session.id not in rivals:
-                alive = yield _process(found)
+                alive = session_rights.runs(context, found)
                 rivals[found.session.id] = _Rival(found, text, alive)
     return list(rivals.values())
 

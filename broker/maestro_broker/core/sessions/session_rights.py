@@ -10,17 +10,23 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from maestro_broker.core import authorization, presence, validation
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.limits import PID_START_CHARS_MAX
 from maestro_schemas.requests import SessionStart, SessionTouch
 
-from . import authorization, validation
-
 if TYPE_CHECKING:
+    from maestro_broker.core.context import RequestContext
+    from maestro_broker.core.model.session_registry import SessionState
+    from maestro_broker.core.model.state import State
     from maestro_schemas.sessions import NeedsInput, Session
 
-    from .context import RequestContext
-    from .model.session_registry import SessionState
-    from .model.state import State
+
+def runs(context: RequestContext, found: SessionState) -> bool | None:
+    """Whether the process that a session belongs to runs; None where that is not known."""
+    if presence.is_gone(context, found):
+        return False
+    return True if context.signs(found, context.now_ms).alive else None
 
 
 def may_end(context: RequestContext, asking: SessionState | None, found: SessionState) -> bool:
@@ -271,7 +277,7 @@ def _check_fields(state: State, request: SessionStart | SessionTouch) -> None:
     for name, text, most in (
         ("agent", request.agent, 64),
         ("agentSessionId", request.agent_session_id, 128),
-        ("pidStart", request.pid_start, 128),
+        ("pidStart", request.pid_start, PID_START_CHARS_MAX),
         ("cwd", request.cwd, 4_096),
         *(("a task id", task, 128) for task in request.task_ids or ()),
     ):

@@ -58,6 +58,8 @@ _LOOK_ALIKES = {
     "x": "\u0445\u03c7",
     "y": "\u0443",
 }
+# Joiners and variation selectors, which change how a letter is drawn.
+_JOINERS = (0x200C, 0x200D, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10))
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 _PAIRS = [high + low for high in _BASE36 for low in _BASE36]
 _SUFFIX_DIGITS = 9
@@ -109,7 +111,8 @@ def likeness(text: str) -> str:
     import unicodedata
 
     folded = unicodedata.normalize("NFKC", text).strip().casefold()
-    return folded.translate({ord(other): letter for letter, others in _LOOK_ALIKES.items() for other in others})
+    letters = {ord(other): letter for letter, others in _LOOK_ALIKES.items() for other in others}
+    return folded.translate({**letters, **dict.fromkeys(_JOINERS)})
 
 
 def message_id(now_ms: int, entropy: int) -> str:

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from maestro_broker.core import acceptance, authorization, presence, validation
 from maestro_broker.core.model.records import SessionChanged
+from maestro_schemas import limits
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.limits import NAME_CHARS_MAX
 from maestro_schemas.names import DEFAULT_PROJECT, OPERATOR, plain_name
 from maestro_schemas.replies import SessionReply, SessionsReply
 from maestro_schemas.sessions import ACTIVE, Session, SessionNote, StoredSession
@@ -200,7 +200,7 @@ def touch(state: State, request: SessionTouch, context: RequestContext) -> Sessi
         task_ids=session.task_ids if request.task_ids is None else tuple(request.task_ids),
         timeline=session.timeline
         if request.note is None
-        else _with_note(session.timeline, _checked_note(state, request.note, now_ms), state.limits),
+        else _with_note(session.timeline, _checked_note(request.note, now_ms), state.limits),
         agent=request.agent or session.agent,
         agent_session_id=request.agent_session_id or session.agent_session_id,
         pid=pid,
@@ -345,7 +345,7 @@ def _free_name(state: State, name: str, but: str) -> str:
     number = 2
     while True:
         suffix = f"-{number}"
-        numbered = f"{name[: NAME_CHARS_MAX - len(suffix)]}{suffix}"
+        numbered = f"{name[: limits.NAME_CHARS_MAX - len(suffix)]}{suffix}"
         if not state.sessions.holders(numbered, but):
             return numbered
         number += 1
@@ -391,13 +391,13 @@ def _cursor(after: str) -> tuple[int, str]:
     return int(started), session_id
 
 
-def _with_note(timeline: tuple[SessionNote, ...], note: SessionNote, limits: Limits) -> tuple[SessionNote, ...]:
+def _with_note(timeline: tuple[SessionNote, ...], note: SessionNote, settings: Limits) -> tuple[SessionNote, ...]:
     """The timeline with one more note, without the oldest that have no space."""
     kept = [note]
     size = _note_bytes(note)
     for one in reversed(timeline):
         size += _note_bytes(one)
-        if len(kept) == _TIMELINE_MAX or size > limits.session_timeline_bytes_max:
+        if len(kept) == _TIMELINE_MAX or size > settings.session_timeline_bytes_max:
             break
         kept.append(one)
     return tuple(reversed(kept))
@@ -407,8 +407,10 @@ def _note_bytes(note: SessionNote) -> int:
     return len(note.message.encode()) + len(note.type.encode()) + _NOTE_ENVELOPE_BYTES
 
 
-def _checked_note(state: State, note: SessionNote, now_ms: int) -> SessionNote:
-    validation.check_label("note.type", note.type, 64)
+def _checked_note(note: SessionNote, now_ms: int) -> SessionNote:
+    validation.check_label("note.type", note.type, limits.NOTE_TYPE_CHARS_MAX)
     return replace(
-        note, message=validation.check_text(note.message, state.limits), timestamp=note.timestamp or now_ms
+        note,
+        message=validation.check_remark("note.message", note.message, limits.NOTE_CHARS_MAX),
+        timestamp=note.timestamp or now_ms,
     )

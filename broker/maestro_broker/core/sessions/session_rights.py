@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from maestro_broker.core import authorization, presence, validation
+from maestro_schemas import limits
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.limits import PID_START_CHARS_MAX
 from maestro_schemas.requests import SessionStart, SessionTouch
+from maestro_schemas.texts.visible_text import one_line
 
 if TYPE_CHECKING:
     from maestro_broker.core.context import RequestContext
     from maestro_broker.core.model.session_registry import SessionState
     from maestro_broker.core.model.state import State
-    from maestro_schemas.sessions import NeedsInput, Session
+    from maestro_schemas.sessions import Session
 
 
 def runs(context: RequestContext, found: SessionState) -> bool | None:
@@ -65,10 +66,9 @@ def check_old(
             f"only the operator may take over session {session.id}",
             "Run the command in a shell without MAESTRO_SESSION_ID.",
         )
-    if old.token_hash is not None and request.token is not None:
-        if validation.is_token(old.token_hash, request.token):
-            return
-    elif old.token_hash is None and not swaps and _may_use(context, asking, old):
+    if validation.is_token(old.token_hash, request.token):
+        return
+    if old.token_hash is None and not swaps and _may_use(context, asking, old):
         # A token locks out the programs that use the session without one now.
         is_harmless = request.token is None or asking is old or not session.active
         if is_harmless:
@@ -244,7 +244,7 @@ def may_not_replace(asking: SessionState | None, found: SessionState) -> Maestro
 
 
 def checked_start(state: State, request: SessionStart) -> SessionStart:
-    """The request with its names in their stored form. Raises INVALID, DATA_TOO_LARGE or TOO_MANY."""
+    """The request with its texts in their stored form. Raises INVALID, DATA_TOO_LARGE or TOO_MANY."""
     if request.takeover and request.replace:
         raise MaestroError(
             "INVALID",
@@ -252,34 +252,40 @@ def checked_start(state: State, request: SessionStart) -> SessionStart:
             "`--takeover` continues a session under a new token, `--replace` ends it and starts another.",
         )
     if request.token is not None:
-        validation.check_label("the token", request.token, 256)
+        validation.check_label("the token", request.token, limits.TOKEN_CHARS_MAX)
     if request.metadata:
         validation.check_json("metadata", request.metadata, state.limits.session_metadata_bytes_max)
-    _check_fields(state, request)
     name = None if request.name is None else validation.session_name(request.name)
     project = None if request.project_id is None else validation.project_id(request.project_id)
-    return replace(request, name=name, project_id=project)
+    checked = replace(request, name=name, project_id=project, cwd=_shown_directory(request.cwd))
+    _check_fields(state, checked)
+    return checked
 
 
 def checked_touch(state: State, request: SessionTouch) -> SessionTouch:
     """The request with its texts cleaned. Raises INVALID, EMPTY_MESSAGE, TEXT_TOO_LONG or TOO_MANY."""
-    _check_fields(state, request)
-    if request.needs_input is None:
-        return request
-    return replace(request, needs_input=_checked_need(state, request.needs_input))
+    question = request.needs_input
+    if question is not None and question.message:
+        most = limits.NEEDS_INPUT_CHARS_MAX
+        message = validation.check_remark("needsInput.message", question.message, most)
+        question = replace(question, message=message)
+    checked = replace(request, needs_input=question, cwd=_shown_directory(request.cwd))
+    _check_fields(state, checked)
+    return checked
 
 
-def _checked_need(state: State, need: NeedsInput) -> NeedsInput:
-    return replace(need, message=validation.check_text(need.message, state.limits) if need.message else None)
+def _shown_directory(cwd: str | None) -> str | None:
+    """The directory is only information: what can't be shown of its path refuses no session."""
+    return None if cwd is None else one_line(cwd)
 
 
 def _check_fields(state: State, request: SessionStart | SessionTouch) -> None:
     for name, text, most in (
-        ("agent", request.agent, 64),
-        ("agentSessionId", request.agent_session_id, 128),
-        ("pidStart", request.pid_start, PID_START_CHARS_MAX),
-        ("cwd", request.cwd, 4_096),
-        *(("a task id", task, 128) for task in request.task_ids or ()),
+        ("agent", request.agent, limits.AGENT_CHARS_MAX),
+        ("agentSessionId", request.agent_session_id, limits.AGENT_SESSION_CHARS_MAX),
+        ("pidStart", request.pid_start, limits.PID_START_CHARS_MAX),
+        ("cwd", request.cwd, limits.CWD_CHARS_MAX),
+        *(("a task id", task, limits.TASK_ID_CHARS_MAX) for task in request.task_ids or ()),
     ):
         if text is not None:
             validation.check_label(name, text, most)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
+from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False
@@ -106,8 +107,6 @@ def run(
 
 def _start(session_id: str | None, words: list[str], *, takeover: bool, **fields: Any) -> tuple[SessionDoc, str]:
     """The session and its token. Raises the MaestroError that the broker answers with, or FORBIDDEN."""
-    import os
-
     from maestro_clients.protocol.new_ids import new_session_id, new_token
 
     context = CommandContext.here()
@@ -129,7 +128,8 @@ def _start(session_id: str | None, words: list[str], *, takeover: bool, **fields
                 token=token,
                 pid=pid,
                 pid_start=pid_start,
-                cwd=os.getcwd(),
+                # Only information: a session starts without it, too.
+                cwd=places.label(places.current_directory()),
                 takeover=takeover,
                 caller=caller,
                 **fields,
@@ -263,13 +263,13 @@ def _exports(session_id: str, token: str) -> list[str]:
 
 
 def _started(session: SessionDoc, token: str) -> str:
-    from maestro_cli.output.render import plain
+    from maestro_cli.output.fence import named
 
-    named = f" named {plain(session['name'])}" if "name" in session else ""
+    called = f" named {named(session['name'])}" if "name" in session else ""
     under = f", parent {session['parentSessionId']}" if "parentSessionId" in session else ""
     return "\n".join(
         [
-            f"Started {session['id']}: {session['role']}{named}, project {plain(session['projectId'])}{under}.",
+            f"Started {session['id']}: {session['role']}{called}, project {named(session['projectId'])}{under}.",
             "To act as it, paste these two lines into its shell (the token is shown only now):",
             *(f"  {line}" for line in _exports(session["id"], token)),
         ]

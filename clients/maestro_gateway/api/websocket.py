@@ -20,6 +20,7 @@ from starlette.websockets import WebSocketDisconnect
 from maestro_clients.protocol.callers import Caller
 from maestro_gateway.events.event_stream import follow, not_an_lsn, since_of
 from maestro_gateway.events.visibility import authenticate
+from maestro_gateway.http.credentials import needs_token
 from maestro_gateway.http.identity import caller_of, token_of
 from maestro_gateway.http.responses import error_body
 from maestro_schemas.errors import MaestroError
@@ -117,8 +118,12 @@ class WebSocketConnection:
 
     async def _authenticate_at_handshake(self) -> Principal:
         named = caller_of(self._socket)
+        in_url = self._socket.query_params.get("sessionId") or None
+        if named.session is not None and in_url not in (None, named.session):
+            raise MaestroError(
+                "INVALID", "X-Session-ID and `sessionId` in the address name two sessions", "Name one of them."
+            )
         if named.session is None:
-            in_url = self._socket.query_params.get("sessionId") or None
             named = Caller(in_url, token_of(self._socket) if in_url is not None else None)
         try:
             return await self._authenticate(named)
@@ -151,7 +156,9 @@ class WebSocketConnection:
 
     async def _authenticate(self, caller: Caller) -> Principal:
         gateway = self._gateway
-        return await authenticate(gateway.broker, gateway.options, gateway.feed.directory, caller)
+        return await authenticate(
+            gateway.broker, gateway.feed.directory, caller, needs_token=needs_token(self._socket)
+        )
 
     # --- the client's frames -------------------------------------------------------------------------------
 

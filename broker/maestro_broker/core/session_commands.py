@@ -84,8 +84,7 @@ def end(state: State, request: SessionEnd, context: RequestContext) -> SessionRe
         )
     if session.active:
         ended = replace(session, status=request.status, completed_at=now_ms, last_activity=now_ms)
-        stored = StoredSession(session=ended, token_hash=found.token_hash, key=found.key)
-        state.apply(SessionChanged(now_ms, "ended", stored), None)
+        state.apply(SessionChanged(now_ms, "ended", found.stored(ended)), None)
     return SessionReply(found.public())
 
 
@@ -138,8 +137,7 @@ def touch(state: State, request: SessionTouch, context: RequestContext) -> Sessi
     found.last_activity_ms = now_ms
     if changed != session:
         active = replace(changed, last_activity=now_ms)
-        stored = StoredSession(session=active, token_hash=found.token_hash, key=found.key)
-        state.apply(SessionChanged(now_ms, "changed", stored), None)
+        state.apply(SessionChanged(now_ms, "changed", found.stored(active)), None)
     return SessionReply(found.public())
 
 
@@ -188,7 +186,8 @@ def _started(
         has_token=token_hash is not None,
     )
     # A session keeps the key that first started it: a key that may speak for any session takes over none.
-    return StoredSession(session=session, token_hash=token_hash, key=old.key if old is not None else context.key)
+    key, salt = (old.key, old.salt) if old is not None else (context.key, state.sessions.free_salt(request.id))
+    return StoredSession(session=session, token_hash=token_hash, key=key, salt=salt)
 
 
 def _check_fields(state: State, request: SessionStart | SessionTouch) -> None:

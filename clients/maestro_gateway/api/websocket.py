@@ -24,6 +24,7 @@ from maestro_gateway.http.credentials import needs_token
 from maestro_gateway.http.identity import caller_of, token_of
 from maestro_gateway.http.responses import error_body
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.generators.field_errors import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -325,10 +326,12 @@ def _decoded(raw: str | bytes) -> ClientFrame:
     try:
         return _client_frames.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        kind = "INVALID" if isinstance(error, msgspec.ValidationError) else "BAD_REQUEST"
+        code, why = "BAD_REQUEST", str(error)
+        if isinstance(error, msgspec.ValidationError):
+            code, why = "INVALID", explained(error, ClientFrame)
         raise MaestroError(
-            kind,
-            f"the frame can't be understood: {error}",
+            code,
+            f"the frame can't be understood: {why}",
             'Send one JSON object a frame: {"type": "ping"}, {"type": "subscribe", "sessionIds": [...], "since"?}, '
             '{"type": "unsubscribe"}.',
         ) from None

@@ -90,7 +90,7 @@ class Guard:
             raise MaestroError(
                 "HOST_REFUSED",
                 "this gateway does not answer under the name in the Host header",
-                "Use localhost or 127.0.0.1, or the address given with --http-host.",
+                "Use localhost or 127.0.0.1, or the address that the gateway was started with.",
             )
         _judge_repeats(scope)
         _judge_path(scope)

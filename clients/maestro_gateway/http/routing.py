@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route, compile_path
 
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.generators.field_errors import explained
 
 from .responses import answer, plain_error
 
@@ -89,7 +90,7 @@ def _serve(calls: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response
             refusal = _unsupported(request)
             if refusal is not None:
                 return refusal
-            given["body"] = _decoded(decoders[method], await request.body())
+            given["body"] = _decoded(decoders[method], await request.body(), endpoint.body)
         return await endpoint.handle(request, **given)
 
     return serve
@@ -97,11 +98,11 @@ def _serve(calls: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response
 
 def _unsupported(request: Request) -> Response | None:
     """415 for a body that is not said to be JSON in UTF-8 as it is. Raises MaestroError for a part of one."""
-    coding = request.headers.get("content-encoding", _PLAIN).strip().lower()
-    if coding != _PLAIN:
+    codings = [coding.strip().lower() for coding in request.headers.getlist("content-encoding")]
+    if codings not in ([], [_PLAIN]):
         # RFC 9110 section 15.5.16: the answer says what is taken.
         return _not_taken(
-            f"the body is said to be compressed ({coding[:64]})",
+            f"the body is said to be compressed ({', '.join(codings)[:64]})",
             "Send it as it is, without `Content-Encoding`.",
             {"Accept-Encoding": _PLAIN},
         )
@@ -131,7 +132,7 @@ def _query(request: Request, shape: type[msgspec.Struct]) -> msgspec.Struct:
     try:
         query = msgspec.convert(given, shape, strict=False)
     except msgspec.ValidationError as error:
-        raise _invalid("the query", error) from None
+        raise _invalid("the query", explained(error, shape)) from None
     for field in msgspec.structs.fields(shape):
         # msgspec reads the word `null` as None, but a number or a switch has no such value.
         if field.encode_name in given and getattr(query, field.name) is None:
@@ -139,14 +140,14 @@ def _query(request: Request, shape: type[msgspec.Struct]) -> msgspec.Struct:
     return query
 
 
-def _decoded(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
+def _decoded(decoder: msgspec.json.Decoder[Any], raw: bytes, shape: type[msgspec.Struct]) -> Any:
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
-        raise _invalid("the body", error) from None
+        raise _invalid("the body", explained(error, shape)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MaestroError("BAD_REQUEST", f"the body is no JSON: {error}", "Send one JSON object in UTF-8.") from None
 
 
-def _invalid(what: str, error: object) -> MaestroError:
-    return MaestroError("INVALID", f"{what}: {error}", "/docs lists each call's fields and values.")
+def _invalid(what: str, why: str) -> MaestroError:
+    return MaestroError("INVALID", f"{what}: {why}", "/docs lists each call's fields and values.")

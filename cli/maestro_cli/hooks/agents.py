@@ -24,6 +24,7 @@ START: Final = "start"
 PROMPT: Final = "prompt"
 TOOL: Final = "tool"
 STOP: Final = "stop"
+WAIT: Final = "wait"
 END: Final = "end"
 
 _TIMEOUT_S = 20
@@ -87,7 +88,15 @@ class Agent(NamedTuple):
 
 CLAUDE_CODE = Agent(
     name="claude-code",
-    events={"SessionStart": START, "UserPromptSubmit": PROMPT, "PostToolUse": TOOL, "Stop": STOP, "SessionEnd": END},
+    events={
+        "SessionStart": START,
+        "UserPromptSubmit": PROMPT,
+        "PostToolUse": TOOL,
+        "PermissionRequest": WAIT,
+        "Notification": WAIT,
+        "Stop": STOP,
+        "SessionEnd": END,
+    },
     folder=".claude",
     file="settings.json",
     home_variable="CLAUDE_CONFIG_DIR",
@@ -103,7 +112,14 @@ CLAUDE_CODE = Agent(
 )
 CODEX = Agent(
     name="codex",
-    events={"SessionStart": START, "UserPromptSubmit": PROMPT, "PostToolUse": TOOL, "Stop": STOP, "SessionEnd": END},
+    events={
+        "SessionStart": START,
+        "UserPromptSubmit": PROMPT,
+        "PostToolUse": TOOL,
+        "PermissionRequest": WAIT,
+        "Stop": STOP,
+        "SessionEnd": END,
+    },
     folder=".codex",
     file="hooks.json",
     home_variable="CODEX_HOME",
@@ -119,7 +135,14 @@ CODEX = Agent(
 )
 GEMINI_CLI = Agent(
     name="gemini-cli",
-    events={"SessionStart": START, "BeforeAgent": PROMPT, "AfterTool": TOOL, "AfterAgent": STOP, "SessionEnd": END},
+    events={
+        "SessionStart": START,
+        "BeforeAgent": PROMPT,
+        "AfterTool": TOOL,
+        "Notification": WAIT,
+        "AfterAgent": STOP,
+        "SessionEnd": END,
+    },
     folder=".gemini",
     file="settings.json",
     home_variable="GEMINI_CLI_HOME",

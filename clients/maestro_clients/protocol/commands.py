@@ -251,6 +251,7 @@ def start_session(
     agent: str | None = None,
     agent_session_id: str | None = None,
     pid: int | None = None,
+    pid_start: str | None = None,
     cwd: str | None = None,
     status: str = "idle",
     caller: Caller | None = None,
@@ -269,6 +270,7 @@ def start_session(
         agent=agent,
         agentSessionId=agent_session_id,
         pid=pid,
+        pidStart=pid_start,
         cwd=cwd,
         status=status,
     )
@@ -309,7 +311,7 @@ def touch_session(
     session_id: str | None = None, *, caller: Caller | None = None, **changes: object
 ) -> Request[SessionDoc]:
     """Report that a session is alive, and change the given fields, in the wire's names: `status`, `needsInput`,
-    `taskIds`, `note`, `agent`, `agentSessionId`, `pid`, `cwd`."""
+    `taskIds`, `note`, `agent`, `agentSessionId`, `pid`, `pidStart`, `cwd`."""
     body = _given(id=session_id, **changes)
     return "session.touch", body, _only("session.touch", "session", dict), caller
 

@@ -46,19 +46,20 @@ def run(
 
 
 def _table(sessions: list[SessionDoc], own: str | None) -> list[str]:
+    from maestro_cli.output.presence_words import brief
     from maestro_cli.output.render import age, plain
 
     if not sessions:
         return []
     now = now_ms()
-    rows = [("ID", "NAME", "ROLE", "PROJECT", "STATUS", "LAST SEEN")]
+    rows = [("ID", "NAME", "ROLE", "PROJECT", "STATE", "LAST SEEN")]
     rows += [
         (
             session["id"],
             plain(session.get("name", "-")),
             session["role"],
             plain(session["projectId"]),
-            session["status"],
+            brief(session.get("presence"), now),
             age(session["lastActivity"], now) + (" (you)" if session["id"] == own else ""),
         )
         for session in sessions

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from maestro_schemas.documents import EventDoc, MessageDoc, PersonDoc, PresenceDoc, SessionDoc
+    from maestro_schemas.documents import EventDoc, MessageDoc, PersonDoc, SessionDoc
 
 BAR = "  | "
 _AGES = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
@@ -147,15 +147,13 @@ def history(message: MessageDoc, now_ms: int) -> list[str]:
     return lines
 
 
-def session_lines(session: SessionDoc, now_ms: int) -> list[str]:
-    """A session, one field a line."""
+def session_lines(session: SessionDoc, now_ms: int, *, state: str = "") -> list[str]:
+    """A session, one field a line. `state`: what is known of it now, in words."""
     rows: list[tuple[str, object]] = [("id", session["id"])]
     rows += [(label, session[key]) for label, key in _SESSION_FIELDS if key in session]  # type: ignore[literal-required]
     rows.append(("started", f"{moment(session['startedAt'], now_ms)}, {age(session['startedAt'], now_ms)}"))
-    if "presence" in session:
-        from .presence_words import brief
-
-        rows.append(("state", f"{brief(session['presence'], now_ms)}{_source(session['presence'])}"))
+    if state:
+        rows.append(("state", state))
     rows.append(("last seen", age(session["lastActivity"], now_ms)))
     if "completedAt" in session:
         rows.append(("ended", f"{moment(session['completedAt'], now_ms)}, {age(session['completedAt'], now_ms)}"))
@@ -165,10 +163,6 @@ def session_lines(session: SessionDoc, now_ms: int) -> list[str]:
         rows.append(("needs input", session["needsInput"].get("message", "yes")))
     rows.append(("token", "needed to speak for it" if session.get("hasToken") else "none: anyone may speak for it"))
     return [f"{label + ':':13}{plain(value)}" for label, value in rows]
-
-
-def _source(presence: PresenceDoc) -> str:
-    return f" (by {presence['by']})" if "by" in presence else ""
 
 
 def event_line(event: EventDoc, now_ms: int) -> str:

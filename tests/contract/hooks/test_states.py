@@ -307,7 +307,7 @@ def _backdate(shell: Shell, own: str, at_s: float) -> None:
 
 
 def test_the_same_pid_in_another_process_is_not_the_agent(alice: Shell, person: Shell, started: list[Agent]) -> None:
-    """The kernel gives a pid again; and the machine may have been started anew in between."""
+    """The kernel gives a pid again; and the machine may have been restarted in between."""
     agent = Agent(person, "codex")
     started.append(agent)
     own = agent.start()
@@ -492,7 +492,7 @@ def test_what_the_operator_ends_no_tool_call_starts_again(person: Shell, started
 
 
 @pytest.mark.parametrize("name", AGENTS)
-def test_an_agent_in_a_shell_whose_session_has_ended_is_told_once(
+def test_an_agent_in_a_shell_whose_session_has_ended_learns_it_once(
     person: Shell, started: list[Agent], name: str
 ) -> None:
     shell = person.session()
@@ -585,10 +585,10 @@ def test_a_hook_in_a_world_readable_umask_writes_private_files(person: Shell, st
     started.append(agent)
     own = agent.start()
     agent.hook("UserPromptSubmit")
-    for path in (hook_state.path(person.data, own), link_path(person.data, "codex", agent.own_id)):
-        while path != person.data:
-            assert os.stat(path).st_mode & 0o077 == 0, path
-            path = os.path.dirname(path)
+    made = [hook_state.path(person.data, own), link_path(person.data, "codex", agent.own_id)]
+    while os.path.dirname(made[-1]) != person.data:
+        made.append(os.path.dirname(made[-1]))
+    assert [path for path in made if os.stat(path).st_mode & 0o077] == []
 
 
 def test_a_session_of_the_shell_is_no_path(person: Shell) -> None:

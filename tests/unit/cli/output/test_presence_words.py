@@ -1,4 +1,4 @@
-"""What people are told of a session: always with the age of the sign, and never more than is known."""
+"""What people read of a session: always with the age of the sign, and never more than is known."""
 
 from __future__ import annotations
 

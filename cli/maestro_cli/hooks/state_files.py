@@ -16,7 +16,7 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from maestro_runtime import atomic_file, hook_state
+from maestro_runtime import atomic_file, hook_state, places
 from maestro_runtime.process_identity import is_alive, pid_start
 from maestro_schemas.names import is_id
 
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
 CONTINUATIONS_MAX = 3
 
+_OVERWRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+_LINK_BYTES_MAX = 4_096
 _KEPT_S = 30 * 24 * 3600
 # The session, its token, and who made it. The lines after them are processes.
 _LINK_LINES = 3
 _UNKNOWN = "-"
-_LINK_CHARS_MAX = 4_096
 
 
 def hooks_dir(data: str) -> str:
@@ -92,7 +93,7 @@ def write_link(data: str, agent: str, agent_session: str, link: SessionLink) -> 
     """
     path = link_path(data, agent, agent_session)
     folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    places.make_directory(folder)
     made = ("exported" if link.exported else "made") if link.made else "given"
     processes = (f"{process.pid} {process.start or _UNKNOWN}" for process in link.processes)
     content = "".join(f"{line}\n" for line in (link.session, link.token or "", made, *processes)).encode()
@@ -134,8 +135,7 @@ def _links_to(data: str, session: str) -> Iterator[tuple[str, SessionLink]]:
 
 def _read_link(path: str) -> SessionLink | None:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = file.read(_LINK_CHARS_MAX).split("\n")
+        lines = places.read(path, _LINK_BYTES_MAX).decode("utf-8", "replace").split("\n")
     except OSError:
         return None
     if len(lines) <= _LINK_LINES or not is_id(lines[0]):
@@ -188,8 +188,8 @@ def count_continuation(data: str, session: str, *, again: bool) -> None:
     """Count one continuation. Raises OSError; then the turn must not be continued, because nothing would end it."""
     path = _turn_path(data, session)
     count = _continuations(path) if again else 0
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    with open(path, "w", encoding="ascii") as file:
+    places.make_directory(os.path.dirname(path))
+    with open(places.open_file(path, _OVERWRITE), "w", encoding="ascii") as file:
         file.write(f"{count + 1}\n")
 
 
@@ -199,8 +199,7 @@ def _turn_path(data: str, session: str) -> str:
 
 def _continuations(path: str) -> int:
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            text = file.read(16).strip()
+        text = places.read(path, 16).decode("ascii", "replace").strip()
     except OSError:
         return 0
     return int(text) if text.isdecimal() else CONTINUATIONS_MAX

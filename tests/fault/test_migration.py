@@ -33,7 +33,8 @@ KILLS = 12
 CUTS = 4
 DISK_BYTES = 512 << 20
 SETTINGS: dict[str, str | int] = {"retention": "36500d", "segment_bytes": 1 << 18, "disk_reserve_bytes": 0}
-MILLION = int(os.environ.get("MAESTRO_MIGRATION_MESSAGES", "1000000"))
+# Each has a file and its sender's link; each tenth has one in its thread too: a million files.
+MANY = 480_000
 WAIT_S = 3_000.0
 
 
@@ -133,34 +134,36 @@ def test_a_power_cut_takes_no_message(capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.long
 @pytest.mark.timeout(7_200)
-def test_a_million_files(post_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_million_files(fault_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
     """Time and memory are printed; what is asserted is that all is there, and that memory stays small."""
-    Format1(post_office.data).fill(MILLION, 1_000)
+    Format1(fault_office.data).fill(MANY, 1_000)
     empty_kib = _peak_of_an_empty_broker()
     began_s = time.monotonic()
-    post_office.begin(**SETTINGS)
-    peak_kib, last = 0, ""
-    pid = _pid(post_office)
-    while (found := find(post_office.data)) is None:
+    fault_office.begin(**SETTINGS)
+    pid = _pid(fault_office)
+    peak_kib, cpu_s, last = 0, 0.0, ""
+    while find(fault_office.data) is None:
         assert time.monotonic() - began_s < WAIT_S, last
-        peak_kib = max(peak_kib, _peak_kib(pid))
-        last = update_file.read(post_office.data) or last
-        time.sleep(0.2)
+        says = update_file.read(fault_office.data)
+        if says is not None:
+            peak_kib, cpu_s, last = _peak_kib(pid), _cpu_s(pid), says
+        time.sleep(0.1)
     took_s = time.monotonic() - began_s
-    served_kib = _peak_kib(found.pid)
-    stats = post_office.client().stats()
-    each_bytes = (peak_kib - empty_kib) * 1024 / MILLION
+    served_kib = _peak_kib(pid)
+    stats = fault_office.client().stats()
+    each_bytes = (peak_kib - empty_kib) * 1024 / MANY
     with capsys.disabled():
-        print(f"\n  {MILLION:,} messages: {took_s:.0f} s, {took_s / MILLION * 1e6:.0f} us each; last: {last}")
         print(
-            f"  peak {peak_kib / 1024:.0f} MiB during the migration, {served_kib / 1024:.0f} MiB until it served "
-            f"(an empty broker: {empty_kib / 1024:.0f}); {each_bytes:.0f} bytes a message"
+            f"\n  {MANY:,} messages: {took_s:.0f} s, {took_s / MANY * 1e6:.0f} us each, of which the processor "
+            f"{cpu_s / MANY * 1e6:.0f}\n  at the end: {last}\n  peak {peak_kib / 1024:.0f} MiB during the migration, "
+            f"{served_kib / 1024:.0f} until it served, an empty broker {empty_kib / 1024:.0f}: "
+            f"{each_bytes:.0f} bytes a message"
         )
     assert stats["warnings"] == []
     text = "Report 1: all tests pass, and two remarks are in the review."
-    sent = post_office.client("w7").send("w14", text, message_id="msg_1700000000001_000000001")
+    sent = fault_office.client("w7").send("w14", text, message_id="msg_1700000000001_000000001")
     assert (sent["status"], sent["state"]) == (200, "delivered")
-    assert each_bytes < 150 + (64 << 20) / MILLION
+    assert each_bytes < 150
 
 
 def _pid(post_office: PostOffice) -> int:
@@ -174,6 +177,15 @@ def _peak_kib(pid: int) -> int:
             return next((int(line.split()[1]) for line in file if line.startswith("VmHWM")), 0)
     except OSError:
         return 0
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _peak_of_an_empty_broker() -> int:

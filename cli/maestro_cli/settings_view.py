@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from maestro_runtime import config, paths
+from maestro_runtime import config, paths, places
 from maestro_schemas import http_limits, limits
 from maestro_schemas.errors import MaestroError
 
@@ -83,13 +83,15 @@ def collect(context: CommandContext) -> SettingsView:
                 SettingRow(f"projects.{project}.{name}", row["value"], row["unit"], "config", row.get("where"), what)
             )
     notes = []
-    # Read the broker's file: this shell may name another one.
-    environ = {**context.environ, "MAESTRO_CONFIG": path}
+    # Read the broker's file: this shell may name another one. The broker names it as text, with escapes.
+    own = paths.config_file(context.environ)
+    is_own = places.shown(own) == path
+    environ = {**context.environ, "MAESTRO_CONFIG": own if is_own else path}
     changed = config.digest(environ) != broker_config.get("digest", "")
     if changed:
         notes.append(f"{path} has changed since the broker (pid {running.pid}) started; {_RESTART}")
-    if paths.config_file(context.environ) != path:
-        notes.append(f"the broker has read {path}, and this shell names {paths.config_file(context.environ)}")
+    if not is_own:
+        notes.append(f"the broker has read {path}, and this shell names {own}")
     try:
         found += _http(config.read(environ), environ)
     except MaestroError as error:
@@ -141,7 +143,8 @@ def template() -> str:
     fronts: dict[str, Any] = {**http_limits.FRONT_DEFAULTS, **http_limits.HttpLimits()._asdict()}
     for name, doc in config.SECTIONS["http"].items():
         lines += _commented(name, doc, fronts[name])
-    lines += ["", "# A project may keep its mail for another time.", "# [projects.shop]", '# retention = "30d"', ""]
+    lines += ["", "# A project may keep its mail for another time."]
+    lines += ["# [projects.shop]", '# retention = "30d"  # "read+24h" is a day after it was read', ""]
     return "\n".join(lines)
 
 
@@ -178,17 +181,17 @@ def _http(file: config.ConfigFile, environ: Mapping[str, str]) -> list[SettingRo
 
 
 def _projects(file: config.ConfigFile) -> list[SettingRow]:
-    doc = config.PROJECT_DOCS["retention_ms"]
     return [
         SettingRow(
-            f"projects.{project}.retention_ms",
-            value_ms,
-            doc.unit,
+            f"projects.{project}.{name}",
+            value,
+            config.PROJECT_DOCS[name].unit,
             "config",
-            file.where("projects", project, "retention_ms"),
-            doc.text,
+            file.where("projects", project, name),
+            config.PROJECT_DOCS[name].text,
         )
-        for project, value_ms in file.retention_by_project().items()
+        for project, own in file.of_projects().items()
+        for name, value in own.items()
     ]
 
 

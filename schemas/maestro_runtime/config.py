@@ -8,14 +8,13 @@ are set in its environment only. Without a file, no parser is imported.
 from __future__ import annotations
 
 import os
-import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_schemas import http_limits, limits
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import LimitDoc
 
-from . import paths
+from . import paths, places
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +28,7 @@ SECTIONS: dict[str, dict[str, LimitDoc]] = {
     "http": {**http_limits.FRONT_DOCS, **http_limits.DOCS},
 }
 # The keys of each [projects.<id>].
-PROJECT_DOCS: dict[str, LimitDoc] = {"retention_ms": limits.DOCS["retention_ms"]}
+PROJECT_DOCS: dict[str, LimitDoc] = {name: limits.DOCS[name] for name in ("retention_ms", "read_retention_ms")}
 
 
 class ConfigEntry(NamedTuple):
@@ -54,14 +53,14 @@ class ConfigFile(NamedTuple):
         """`<path>:<line>` of a key in the file."""
         return f"{self.path}:{self.settings[key].line}"
 
-    def retention_by_project(self) -> dict[str, int]:
-        """The retention in milliseconds of each project that has its own, by project id."""
-        doc = PROJECT_DOCS["retention_ms"]
-        return {
-            key[1]: limits.parse_number(key[2], doc, found.text)
-            for key, found in self.settings.items()
-            if key[0] == "projects"
-        }
+    def of_projects(self) -> dict[str, dict[str, int]]:
+        """The settings of each project that has its own, by project id and name."""
+        found: dict[str, dict[str, int]] = {}
+        for key, entry in self.settings.items():
+            if key[0] == "projects":
+                value = limits.parse_value(key[2], PROJECT_DOCS[key[2]], entry.text)
+                found.setdefault(key[1], {})[key[2]] = int(value)
+        return found
 
 
 def read(environ: Mapping[str, str]) -> ConfigFile:
@@ -135,10 +134,13 @@ class _Validator:
             name = _canonical(written, docs)
             if name not in docs:
                 self.unknown(key, [known.removesuffix("_ms") for known in docs])
+            text = self._value(key, docs[name], found)
+            if docs[name] is limits.DOCS["retention_ms"]:
+                name, text = limits.setting_of(name, text), text.strip().removeprefix(limits.AFTER_READING)
             if (*table, name) in self.settings:
                 first = self.settings[(*table, name)].line
                 raise self._error(key, f"{written!r} is set twice, first in line {first}", "Leave one of them.")
-            self.settings[(*table, name)] = ConfigEntry(self._value(key, docs[name], found), self._lines[key])
+            self.settings[(*table, name)] = ConfigEntry(text, self._lines[key])
 
     def stray(self, written: str) -> None:
         """Refuse a setting that stands above all tables."""
@@ -204,23 +206,20 @@ def _digest(raw: bytes) -> str:
 
 def _bytes(path: str) -> bytes | None:
     try:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):
-            raise _unreadable(path, "it is no regular file")
-        with open(path, "rb") as file:
-            raw = file.read(FILE_BYTES_MAX + 1)
-    except FileNotFoundError:
-        return None
+        raw = places.read(path, FILE_BYTES_MAX + 1)
     except OSError as error:
-        raise _unreadable(path, error.strerror or str(error)) from None
+        if isinstance(error, FileNotFoundError) and not os.path.lexists(path):
+            return None
+        raise places.refusal(
+            "BAD_SETTING",
+            f"the config file {places.shown(path)} can't be read",
+            error,
+            "Or set MAESTRO_CONFIG to another one.",
+        ) from None
     if len(raw) > FILE_BYTES_MAX:
-        raise _unreadable(path, f"it has more than {FILE_BYTES_MAX:,} bytes, and is no config file")
+        raise MaestroError(
+            "BAD_SETTING",
+            f"the config file {path} can't be read: it has more than {FILE_BYTES_MAX:,} bytes",
+            "Correct it, move it away, or set MAESTRO_CONFIG to another one.",
+        )
     return raw
-
-
-def _unreadable(path: str, why: str) -> MaestroError:
-    return MaestroError(
-        "BAD_SETTING",
-        f"the config file {path} can't be read: {why}",
-        "Correct it, move it away, or set MAESTRO_CONFIG to another one.",
-    )

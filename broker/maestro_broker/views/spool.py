@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from maestro_broker.core import retention
 from maestro_broker.core.model.records import SentFile
 from maestro_broker.files import disk
 from maestro_runtime import atomic_file
@@ -73,6 +75,11 @@ class UnreadableSession(NamedTuple):
     why: str
 
 
+# Errors that concern one file alone: it is a directory, a socket, a FIFO that has a writer, or a circle of links; or
+# this user may not read it.
+_OF_THE_FILE = (errno.EISDIR, errno.ENXIO, errno.EAGAIN, errno.ELOOP, errno.EACCES)
+
+
 class Spool:
     """The files of one data directory. `report(text)` gets a sentence for each file that is quarantined."""
 
@@ -105,7 +112,14 @@ class Spool:
     def write_message(self, message: Message) -> None:
         """Create or replace a message's file. Raises OSError."""
         directory = self._make_mailbox(message.receiver)
-        _replace(directory, message.id + SUFFIX, _encode(message) + b"\n", _mode_of(message))
+        name, content, mode = message.id + SUFFIX, _encode(message) + b"\n", _mode_of(message)
+        if message.status != "expired":
+            _replace(directory, name, content, mode)
+            return
+        aside = _aside(directory, name)
+        atomic_file.stage(aside, content, mode=mode, durable=False)
+        _keep_age(aside, message)
+        os.rename(aside, os.path.join(directory, name))
 
     def rewrite_messages(self, messages: Collection[Message]) -> None:
         """As `write_message`, for messages whose text the journal may have released: the new file is synced before it
@@ -119,7 +133,8 @@ class Spool:
             atomic_file.stage(aside, _encode(message) + b"\n", mode=_mode_of(message), durable=few)
         if not few:
             disk.sync_file_system(self._receivers)
-        for aside, path in staged:
+        for (aside, path), message in zip(staged, messages, strict=True):
+            _keep_age(aside, message)
             os.rename(aside, path)
 
     def file_sent(self, record: Accepted) -> None:
@@ -219,8 +234,7 @@ class Spool:
     def peek(self, path: str) -> Message | None:
         """The message in a file; None if it is missing or unreadable. Quarantines nothing."""
         try:
-            with open(path, "rb") as file:
-                return _message_decoder.decode(file.read())
+            return _message_decoder.decode(_content(path))
         except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError, IsADirectoryError):
             return None
 
@@ -303,9 +317,10 @@ class Spool:
             path = os.path.join(self._sessions, name)
             session = name.removesuffix(SUFFIX)
             try:
-                with open(path, "rb") as file:
-                    stored = _session_decoder.decode(file.read())
-            except (msgspec.MsgspecError, UnicodeDecodeError, IsADirectoryError) as error:
+                stored = _session_decoder.decode(_content(path))
+            except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
+                if isinstance(error, OSError) and error.errno not in _OF_THE_FILE:
+                    raise
                 broken.append(UnreadableSession(path, session, f"a session's file can't be read: {error}"))
                 continue
             if stored.session.id == session:
@@ -340,7 +355,9 @@ class Spool:
             message = _message_decoder.decode(_content(path))
         except FileNotFoundError:
             return None
-        except (msgspec.MsgspecError, UnicodeDecodeError, IsADirectoryError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in _OF_THE_FILE:
+                raise
             self.quarantine(path, f"a message's file can't be read: {error}")
             return None
         if message.id + SUFFIX != name or message.receiver != session:
@@ -388,7 +405,7 @@ class Spool:
 def will_be_read(path: str) -> None:
     """Let the kernel read a file ahead of its use."""
     with contextlib.suppress(OSError, AttributeError):  # macOS has no such call
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_WILLNEED)
         finally:
@@ -397,7 +414,8 @@ def will_be_read(path: str) -> None:
 
 def _content(path: str) -> bytes:
     # Not `open`, whose objects cost three times as much as the system calls, a thousand times for a mailbox.
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    # O_NONBLOCK: a FIFO is not waited for, and looks like an empty file.
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         content = os.read(fd, _READ_BYTES)
         if len(content) == _READ_BYTES:
@@ -428,6 +446,14 @@ def read_link(path: str) -> str | None:
         return os.readlink(path)
     except OSError:  # removed since
         return None
+
+
+def _keep_age(path: str, message: Message) -> None:
+    """Give the file of an expired message the time of the message's last change. The sweep looks only into files that
+    are old by their time, and an expiry does not prolong the retention."""
+    if message.status == "expired":
+        changed_s = retention.changed_ms(message) / 1000
+        os.utime(path, (changed_s, changed_s))
 
 
 def _mode_of(message: Message) -> int:

@@ -61,6 +61,7 @@ def _write_all(data: str, messages: str, new: str, progress: Progress) -> None:
     if tail is not None:
         tail.file_names()
     sent = SentIds(os.path.join(messages, "by-sender"))
+    progress.expect("messages", sent.count)
     translation = Translation(assign_marks(data), sent)
     if tail is not None:
         tail.write(journal, translation)

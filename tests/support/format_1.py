@@ -85,9 +85,9 @@ class Format1:
         with open(os.path.join(self.data, folder, f"{day}.jsonl"), "a", encoding="utf-8") as file:
             file.write(json.dumps({"lsn": self.lsn, "at": 1_000, "event": name, **fields}) + "\n")
 
-    def heads(self, lsn: int) -> None:
+    def heads(self, lsn: int, mailboxes: dict[str, dict[str, int]] | None = None) -> None:
         """A checkpoint that covers the records up to `lsn`."""
-        body = msgpack.packb({"lsn": lsn, "at": 1_000, "mailboxes": {}, "sends": {}})
+        body = msgpack.packb({"lsn": lsn, "at": 1_000, "mailboxes": mailboxes or {}, "sends": {}})
         self.write("heads", zlib.crc32(body).to_bytes(4, "big") + body)
 
     def segment(self, first_lsn: int, bodies: list[bytes], *, version: int = 1, synced: int | None = None) -> str:
@@ -120,6 +120,7 @@ class Format1:
             old = f"msg_{1_700_000_000_000 + number}_{number:09d}"
             head = heads[receiver]
             head["seq"] += 1
+            heads[sender]["sent_ms"] = head["got_ms"] = 1_700_000_000_000 + number
             is_pending = number % 3 == 0
             head["pending"] += is_pending
             head["unoffered"] += is_pending
@@ -152,8 +153,7 @@ class Format1:
         for name, head in heads.items():
             if head["unoffered"]:
                 self.write(f"messages/by-receiver/{name}/.pending", b"")
-        body = msgpack.packb({"lsn": self.lsn, "at": 1, "mailboxes": heads, "sends": {}})
-        self.write("heads", zlib.crc32(body).to_bytes(4, "big") + body)
+        self.heads(self.lsn, heads)
         self.segment(self.lsn + 1, [])
 
 

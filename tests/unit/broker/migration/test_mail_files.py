@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from maestro_broker.core.model import checkpoint
 from maestro_broker.migration import format_2
 from maestro_broker.migration.progress import Progress
 from maestro_schemas.names import mark_of
@@ -88,3 +89,22 @@ def test_links_keep_their_time(old: Format1) -> None:
     os.utime(os.path.join(old.messages, "by-sender", "ann", "x.json"), ns=(5, 5), follow_symlinks=False)
     run(old)
     assert os.lstat(os.path.join(old.messages, "by-sender", "ann", f"x_{ANN}.json")).st_mtime_ns == 5
+
+
+@pytest.mark.parametrize("heads", ["whole", "torn", "missing"])
+def test_a_time_that_an_id_has_only_with_a_mark_is_known_to_the_checkpoint(old: Format1, heads: str) -> None:
+    """Else a repeat of that send would be taken for a new message. Without a checkpoint every id is looked up."""
+    for name in ("msg_7", "msg_5"):
+        old.mail(name, "ann", "ben")
+    old.mail("msg_9", "eve", "ben")
+    if heads == "whole":
+        old.heads(3, {"ann": {"sent_ms": 3}, "ben": {"sent_ms": 0}, "lead": {}})
+    elif heads == "torn":
+        old.write("heads", b"torn")
+    old.segment(4, [])
+    run(old)
+    if heads == "whole":
+        with open(os.path.join(old.data, "heads"), "rb") as file:
+            found = checkpoint.decode(file.read())
+        assert (found.lsn, found.mailboxes["ann"].sent_ms, found.mailboxes["ben"].sent_ms) == (3, 7, 0)
+    assert os.path.exists(os.path.join(old.data, "heads")) == (heads != "missing")

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from maestro_runtime import atomic_file, config, logs, paths, ready_pipe
+from maestro_runtime import atomic_file, config, logs, ownership, paths, ready_pipe
 from maestro_schemas import http_limits
 from maestro_schemas.errors import MaestroError
 
@@ -198,7 +198,9 @@ def _end_with(life_fd: int, server: uvicorn.Server) -> None:
 
 @contextlib.contextmanager
 def _lock(data: str) -> Iterator[None]:
-    """Hold the lock of the data directory; its file has the gateway's pid."""
+    """Hold the lock of the data directory; its file has the gateway's pid. Raises MaestroError NOT_PRIVATE,
+    DATA_DIR_UNUSABLE or DATA_DIR_LOCKED."""
+    ownership.check_data_dir(data)
     try:
         fd = os.open(paths.gateway_lock_file(data), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:

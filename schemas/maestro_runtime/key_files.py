@@ -16,7 +16,7 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.keys import Key
 from maestro_schemas.names import is_id
 
-from . import atomic_file
+from . import atomic_file, ownership
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,8 +127,8 @@ def read_client_key(path: str) -> ClientKey:
 
 
 def _make_folder(data: str) -> None:
-    os.makedirs(data, 0o700, exist_ok=True)
-    os.makedirs(keys_dir(data), 0o700, exist_ok=True)
+    ownership.check_data_dir(data)
+    ownership.make_private(keys_dir(data))
     os.chmod(keys_dir(data), 0o700)
 
 

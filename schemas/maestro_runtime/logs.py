@@ -13,6 +13,8 @@ import os
 import sys
 import time
 
+from .ownership import make_private
+
 _FILE_BYTES_MAX = 4 << 20
 _FILES_KEPT = 3
 
@@ -42,7 +44,7 @@ def start(data: str, name: str, package: str, *, foreground: bool) -> str:
     """Write the log records of `package` to `<data>/logs/<name>.log`, and with `foreground` to standard error too;
     return the file's path."""
     directory = os.path.join(data, "logs")
-    os.makedirs(directory, mode=0o700, exist_ok=True)
+    make_private(directory)
     path = os.path.join(directory, f"{name}.log")
     root = logging.getLogger(package)
     root.setLevel(logging.INFO)

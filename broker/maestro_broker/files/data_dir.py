@@ -16,7 +16,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from maestro_runtime import atomic_file
+from maestro_runtime import atomic_file, ownership
 from maestro_schemas import DATA_FORMAT_VERSION
 from maestro_schemas.errors import MaestroError
 
@@ -37,13 +37,15 @@ _STEPS: Mapping[int, Step] = {}
 
 
 def make(data: str) -> None:
-    """Make the directory, and make its name durable. Raises MaestroError DATA_DIR_UNUSABLE."""
+    """Make the directory, and make its name durable. Raises MaestroError DATA_DIR_UNUSABLE, or NOT_PRIVATE if it is
+    another user's or others may write to it."""
+    ownership.check_data_dir(data)
     try:
-        os.makedirs(data, mode=0o700, exist_ok=True)
+        ownership.make_private(data)
         # The directory's own name must survive a power cut too; the journal syncs the names below it.
         with contextlib.suppress(PermissionError):  # the parent may be entered but not read
             atomic_file.sync_directory(os.path.dirname(os.path.realpath(data)))
-        os.makedirs(os.path.join(data, "messages", "journal"), mode=0o700, exist_ok=True)
+        ownership.make_private(os.path.join(data, "messages", "journal"))
     except OSError as error:
         raise MaestroError(
             "DATA_DIR_UNUSABLE",
@@ -75,8 +77,9 @@ def bring_up_to_date(data: str, current: int = DATA_FORMAT_VERSION, steps: Mappi
 
 
 def check_version(data: str, current: int = DATA_FORMAT_VERSION, steps: Mapping[int, Step] = _STEPS) -> None:
-    """For programs that only read: check that the files have the present format. Raises MaestroError
-    FORMAT_UNSUPPORTED, or OSError."""
+    """For programs that only read: check that the files are this user's and have the present format. Raises
+    MaestroError NOT_PRIVATE or FORMAT_UNSUPPORTED, or OSError."""
+    ownership.check_data_dir(data)
     version = read_version(data, current)
     _refuse_unknown(data, version, current, steps)
     if version != current:

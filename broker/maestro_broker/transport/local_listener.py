@@ -7,6 +7,7 @@ a directory that only this user may enter (0700).
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import stat
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import zmq
 
+from maestro_runtime import ownership
 from maestro_runtime.paths import NOTICE_SOCKET, ROUTER_SOCKET
 from maestro_schemas import PROTOCOL_HEADER
 from maestro_schemas.errors import MaestroError
@@ -60,7 +62,8 @@ class LocalListener:
         )
 
     def bind(self) -> None:
-        """Listen. Raises MaestroError DATA_DIR_UNUSABLE if the directory of the sockets is not this user's alone."""
+        """Listen. Raises MaestroError NOT_PRIVATE if the directory of the sockets is not this user's alone,
+        DATA_DIR_UNUSABLE if there can be none."""
         _make_own_directory(os.path.dirname(self._runtime), private=False)
         _make_own_directory(self._runtime, private=True)
         router, notices = self.addresses
@@ -111,25 +114,23 @@ def _raise_files_max() -> int:
 
 
 def _make_own_directory(directory: str, *, private: bool) -> None:
-    """Make a directory if it is missing. Raises MaestroError DATA_DIR_UNUSABLE if it is another user's.
+    """Make a directory if it is missing. Raises MaestroError NOT_PRIVATE if it is another user's,
+    DATA_DIR_UNUSABLE if it can't be made.
 
     `private`: it must be this user's, and no other user may enter it; else it may be root's (/tmp, /run).
     """
     try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
+        ownership.make_private(directory)
         status = os.lstat(directory)
-        if status.st_uid == os.getuid() and private:
+        if status.st_uid == os.geteuid() and private:
             os.chmod(directory, 0o700)
+        if not stat.S_ISDIR(status.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), directory)
+        if private or status.st_uid != 0:
+            ownership.check_socket_place(os.path.join(directory, ROUTER_SOCKET))
     except OSError as error:
         raise MaestroError(
             "DATA_DIR_UNUSABLE",
             f"the directory of the sockets can't be made: {error}",
             "Set MAESTRO_RUNTIME_DIR to a directory that you may write to.",
         ) from None
-    owners = (os.getuid(),) if private else (os.getuid(), 0)
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in owners:
-        raise MaestroError(
-            "DATA_DIR_UNUSABLE",
-            f"{directory} belongs to uid {status.st_uid} or is no directory",
-            "Set MAESTRO_RUNTIME_DIR to a directory of yours.",
-        )

@@ -13,11 +13,11 @@ import errno
 import os
 import selectors
 import socket
-import struct
 import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from maestro_runtime.ownership import peer_uid
 from maestro_wire import zmtp
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ _HANDSHAKE_S = 5.0
 _UNREAD_BYTES_MAX = 1 << 20
 _UNSENT_BYTES_MAX = 64 << 20
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
-_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid (unix(7))
 _NO_MORE_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -44,7 +43,7 @@ class ZmtpPeer:
 
     def __init__(self, connected: socket.socket, frame_bytes_max: int, began_s: float) -> None:
         self.socket = connected
-        self.uid = _uid(connected)  # of the peer's process; None if the kernel does not say
+        self.uid = peer_uid(connected)  # of the peer's process; None if the kernel does not say
         self.link = zmtp.ZmtpConnection(zmtp.ROUTERS_PEERS, frame_bytes_max)
         self.is_open = True
         self.began_s = began_s
@@ -290,11 +289,3 @@ class ZmtpRouter:
         for peer in list(self._peers):
             self._drop(peer)
         self._selector.close()
-
-
-def _uid(connected: socket.socket) -> int | None:
-    """The user of the process at the other end (SO_PEERCRED, Linux)."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return None
-    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return int(_CREDENTIALS.unpack(credentials)[1])

@@ -21,11 +21,11 @@ Examples:
 def run() -> int:
     """Write the file."""
     from maestro_cli.settings_view import template
-    from maestro_runtime import atomic_file, directories
+    from maestro_runtime import atomic_file, directories, ownership
 
     path = directories.config_file()
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        ownership.make_private(os.path.dirname(path))
         # Exclusive, so that not even one made a moment ago is lost.
         atomic_file.create(path, template().encode(), durable=False)
     except FileExistsError:

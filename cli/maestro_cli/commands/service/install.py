@@ -63,6 +63,7 @@ def run(
 
 def _write(units: SystemdUnits, *, force: bool) -> None:
     from maestro_cli.processes.systemd_units import MARK
+    from maestro_runtime import atomic_file, ownership
     from maestro_schemas.errors import MaestroError
 
     for path, text in units.files.items():
@@ -79,9 +80,8 @@ def _write(units: SystemdUnits, *, force: bool) -> None:
             )
             raise MaestroError("INVALID", f"{path} {why}", "Look at it; --force replaces it.")
     for path, text in units.files.items():
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
+        ownership.make_private(os.path.dirname(path))
+        atomic_file.rewrite(path, text.encode(), durable=False)
 
 
 def _hand_over(context: CommandContext, units: SystemdUnits, *, now: bool) -> int:
@@ -121,7 +121,7 @@ def _hand_over(context: CommandContext, units: SystemdUnits, *, now: bool) -> in
 
 def _tell_clients(context: CommandContext) -> None:
     """The sockets of systemd, for clients that connect before the first broker; each broker rewrites the file."""
-    from maestro_runtime import atomic_file, paths
+    from maestro_runtime import atomic_file, ownership, paths
     from maestro_schemas import __version__
 
     runtime = paths.runtime_dir(context.data, context.environ)
@@ -132,7 +132,8 @@ def _tell_clients(context: CommandContext) -> None:
         "epoch": "",
         "version": __version__,
     }
-    os.makedirs(context.data, mode=0o700, exist_ok=True)
+    ownership.check_data_dir(context.data)
+    ownership.make_private(context.data)
     content = "".join(f"{name}={value}\n" for name, value in lines.items()).encode()
     try:
         atomic_file.create(paths.endpoints_file(context.data), content, durable=False)

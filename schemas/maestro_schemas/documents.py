@@ -18,6 +18,8 @@ class MetadataDoc(TypedDict):
     priority: NotRequired[str]
     # The sender asks the receiver to acknowledge the message (`maestro message read`).
     requiresAck: NotRequired[bool]
+    # The sender asks the receiver for an answer.
+    requiresResponse: NotRequired[bool]
     # The id of the message that this one answers.
     inReplyTo: NotRequired[str]
     # The id of the thread's first message. The broker sets it from `inReplyTo`.
@@ -34,11 +36,33 @@ class FailureDoc(TypedDict):
     message: str
 
 
+class AudienceDoc(TypedDict):
+    """`messages.Audience`."""
+
+    # The addresses as the sender gave them.
+    to: list[str]
+    # The number of receivers, with those that refused.
+    size: int
+
+
+class AttachmentDoc(TypedDict):
+    """`messages.Attachment`."""
+
+    # The last component of the sender's path.
+    name: str
+    # Bytes.
+    size: int
+    # A media type, by the name: a hint.
+    type: str
+    # The digest of the content in hex.
+    sha256: str
+
+
 # `messages.Message`. In the functional form, because `from` is a keyword.
 MessageDoc = TypedDict(
     "MessageDoc",
     {
-        # Made by the sender's client; unique for its sender, and in the receiver's mailbox.
+        # The sender's key, `_` and the sender's mark: it names one message in the whole post office.
         "id": str,
         # The sender's session id, or `maestro` for messages of the broker itself.
         "from": str,
@@ -65,6 +89,9 @@ MessageDoc = TypedDict(
         "failure": NotRequired[FailureDoc],
         # The receiver that the sender named, where the broker redirected the message to another.
         "originalTo": NotRequired[str],
+        # Only if the sender gave a list of addresses.
+        "audience": NotRequired[AudienceDoc],
+        "attachments": NotRequired[list[AttachmentDoc]],
         "metadata": NotRequired[MetadataDoc],
     },
 )
@@ -87,6 +114,18 @@ class SessionNoteDoc(TypedDict):
     message: str
     # When, ms.
     timestamp: int
+
+
+class PresenceDoc(TypedDict):
+    """`sessions.Presence`."""
+
+    state: str
+    # When the sign was given, ms.
+    since: NotRequired[int]
+    # What gave it: `hook`, `process`, `subscription`, `broker`.
+    by: NotRequired[str]
+    # What it waits for.
+    detail: NotRequired[str]
 
 
 class SessionDoc(TypedDict):
@@ -114,14 +153,18 @@ class SessionDoc(TypedDict):
     agent: NotRequired[str]
     # The id that the agent gives the conversation.
     agentSessionId: NotRequired[str]
-    # The agent's process.
+    # The process that the session belongs to: its agent, or the leader of the terminal's session.
     pid: NotRequired[int]
+    # Tells that process from a later one with the same pid: on Linux, the boot id and the start time in ticks.
+    pidStart: NotRequired[str]
     # The agent's working directory.
     cwd: NotRequired[str]
     # A request that speaks for this session needs its token.
     hasToken: NotRequired[bool]
     # A client is subscribed to its notices now. In replies only; never stored.
     watching: NotRequired[bool]
+    # What is known of it now. In replies only; never stored.
+    presence: NotRequired[PresenceDoc]
 
 
 # `events.Event`. In the functional form, because `from` is a keyword.
@@ -130,6 +173,10 @@ EventDoc = TypedDict(
     {
         # The number of the journal's record, and the cursor of a replay.
         "lsn": int,
+        # The number of this event among those of its record, from 0. (lsn, index) is the event's identity.
+        "index": NotRequired[int],
+        # How many events the record has.
+        "of": NotRequired[int],
         # When, ms.
         "at": int,
         "event": str,
@@ -147,10 +194,14 @@ EventDoc = TypedDict(
         "threadId": NotRequired[str],
         # What offered or delivered the message, such as `cli`.
         "via": NotRequired[str],
+        # What woke the receiver's agent before it confirmed, such as `claude-code:FileChanged`.
+        "wokenBy": NotRequired[str],
         # The session that made the change, or `operator`.
         "by": NotRequired[str],
         # The error code of a refused or failed message.
         "code": NotRequired[str],
+        # The name of the group of a `group.*` event.
+        "group": NotRequired[str],
         # The session of a `session.*` event.
         "session": NotRequired[str],
         # That session's project.
@@ -164,16 +215,22 @@ EventDoc = TypedDict(
 class OutgoingDoc(TypedDict):
     """`requests.Outgoing`."""
 
-    # Made by the client. The same id with the same content is the same send.
+    # Made by the client: the sender's key, to which the broker adds the sender's mark. The same key with the same
+    # content is the same send.
     id: str
-    # A session id, a name that is unique among the active sessions, or `parent`.
+    # A session id, a name that is unique among the active sessions, or `parent`; or a list of addresses.
     to: str
     message: str
     metadata: NotRequired[MetadataDoc]
     # The message expires this long after its acceptance, unless it was delivered before.
     ttlMs: NotRequired[int]
+    # The message expires at this time, ms, unless it was delivered before. Not beside `ttlMs`.
+    expiresAt: NotRequired[int]
     # What to do when the receiver has ended; by default, what the setting on_ended says.
     onEnded: NotRequired[str]
+    # The sender has seen how many sessions an audience comes to.
+    confirm: NotRequired[bool]
+    attachments: NotRequired[list[AttachmentDoc]]
 
 
 class ErrorDoc(TypedDict):
@@ -217,9 +274,26 @@ class PersonDoc(TypedDict):
     name: NotRequired[str]
 
 
+class RecipientResultDoc(TypedDict):
+    """`replies.RecipientResult`."""
+
+    # The session id of the receiver.
+    to: str
+    # 201: accepted now. 200: accepted before. Otherwise the error's status.
+    status: int
+    originalTo: NotRequired[str]
+    seq: NotRequired[int]
+    # The delivery's status now, or `deleted`.
+    state: NotRequired[str]
+    reach: NotRequired[str]
+    presence: NotRequired[PresenceDoc]
+    error: NotRequired[ErrorDoc]
+
+
 class SendResultDoc(TypedDict):
     """`replies.SendResult`."""
 
+    # The message's id: the sender's key, `_` and the sender's mark. For a refused message, the key as it was given.
     id: str
     # 201: accepted now. 200: accepted before, by the same send. Otherwise the error's status.
     status: int
@@ -240,6 +314,13 @@ class SendResultDoc(TypedDict):
     reach: NotRequired[str]
     # When the broker last had a request of the receiver, ms.
     seenAt: NotRequired[int]
+    # What is known of the receiver.
+    presence: NotRequired[PresenceDoc]
+    # For a list of addresses: those addresses and the number of receivers; how many accepted and refused; and each.
+    audience: NotRequired[AudienceDoc]
+    accepted: NotRequired[int]
+    refused: NotRequired[int]
+    recipients: NotRequired[list[RecipientResultDoc]]
     # With `whole` in the request, unless the message is deleted.
     message: NotRequired[MessageDoc]
     error: NotRequired[ErrorDoc]

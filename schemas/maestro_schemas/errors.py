@@ -49,7 +49,12 @@ CODES: Final[dict[str, tuple[int, bool, Kind]]] = {
     "SESSION_NOT_FOUND": (404, False, "client"),
     "KEY_NOT_FOUND": (404, False, "client"),
     "MESSAGE_NOT_FOUND": (404, False, "client"),
+    "GROUP_NOT_FOUND": (404, False, "client"),
+    "NO_RECEIVERS": (404, False, "client"),  # an audience has no member
     "AMBIGUOUS_NAME": (409, False, "client"),
+    "AMBIGUOUS_ID": (409, False, "client"),  # a message with several deliveries, and none was named
+    "NAME_TAKEN": (409, False, "client"),  # another active session has the name or id
+    "CONFIRM_FANOUT": (409, False, "client"),  # an audience that the sender must confirm first
     "CONFLICT": (409, False, "client"),  # another message has the id
     "RECEIVER_ENDED": (409, False, "client"),
     "STATUS_CONFLICT": (409, False, "client"),  # the status can't change from this one to that one

@@ -30,6 +30,8 @@ EventName = Literal[
     "session.changed",
     "session.ended",
     "session.forgotten",
+    "group.changed",
+    "group.deleted",
     "head",
 ]
 
@@ -50,6 +52,10 @@ class Event(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
 
     # The number of the journal's record, and the cursor of a replay.
     lsn: int
+    # The number of this event among those of its record, from 0. (lsn, index) is the event's identity.
+    index: int = 0
+    # How many events the record has.
+    of: int = 1
     # When, ms.
     at: int
     event: EventName
@@ -67,10 +73,14 @@ class Event(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
     thread_id: str | None = None
     # What offered or delivered the message, such as `cli`.
     via: str | None = None
+    # What woke the receiver's agent before it confirmed, such as `claude-code:FileChanged`.
+    woken_by: str | None = None
     # The session that made the change, or `operator`.
     by: str | None = None
     # The error code of a refused or failed message.
     code: str | None = None
+    # The name of the group of a `group.*` event.
+    group: str | None = None
     # The session of a `session.*` event.
     session: str | None = None
     # That session's project.
@@ -79,9 +89,16 @@ class Event(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
     status: str | None = None
 
     def parties(self) -> tuple[str, ...]:
-        """The sessions that this event concerns, each once. They may read it, and get the notice."""
+        """The sessions that this event concerns, each once. They may read it."""
         named = (self.receiver, self.sender, self.session)
         return tuple(dict.fromkeys(name for name in named if name is not None))
+
+    def notified(self) -> tuple[str, ...]:
+        """The parties that get a notice. Of one message's deliveries, the sender is notified of the first alone: N
+        receivers cost N + 1 notices."""
+        if self.index and self.receiver is not None and self.receiver != self.sender:
+            return (self.receiver,)
+        return self.parties()
 
 
 def named(words: Iterable[str]) -> frozenset[str]:
@@ -142,6 +159,8 @@ def expand(event: Event) -> list[tuple[str, str]]:
     """The documented names of one event, each with the session that it is about; empty for an event without one."""
     named = []
     for name, party in _DOCUMENTED_NAMES.get(event.event, ()):
+        if event.index and name == "session:message_sent":
+            continue  # one message was sent, with several deliveries
         session = getattr(event, party)
         if session is not None:
             named.append((name, session))

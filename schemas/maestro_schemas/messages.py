@@ -28,6 +28,8 @@ class Metadata(
     priority: Priority | None = None
     # The sender asks the receiver to acknowledge the message (`maestro message read`).
     requires_ack: bool = False
+    # The sender asks the receiver for an answer.
+    requires_response: bool = False
     # The id of the message that this one answers.
     in_reply_to: str | None = None
     # The id of the thread's first message. The broker sets it from `in_reply_to`.
@@ -52,13 +54,35 @@ class Failure(Struct, frozen=True, rename="camel"):
     message: str
 
 
+class Audience(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel"):
+    """To whom a message was addressed that several may receive. Who they are is for the sender to know."""
+
+    # The addresses as the sender gave them.
+    to: tuple[str, ...]
+    # The number of receivers, with those that refused.
+    size: int
+
+
+class Attachment(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel"):
+    """A file that belongs to a message."""
+
+    # The last component of the sender's path.
+    name: str
+    # Bytes.
+    size: int
+    # A media type, by the name: a hint.
+    type: str
+    # The digest of the content in hex.
+    sha256: str
+
+
 class Message(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
     """One message, as its sender and its receiver see it.
 
     A reader ignores unknown fields, so that an older broker can read what a newer one of the same data format wrote.
     """
 
-    # Made by the sender's client; unique for its sender, and in the receiver's mailbox.
+    # The sender's key, `_` and the sender's mark: it names one message in the whole post office.
     id: str
     # The sender's session id, or `maestro` for messages of the broker itself.
     sender: str = field(name="from")
@@ -85,6 +109,9 @@ class Message(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel",
     failure: Failure | None = None
     # The receiver that the sender named, where the broker redirected the message to another.
     original_to: str | None = None
+    # Only if the sender gave a list of addresses.
+    audience: Audience | None = None
+    attachments: tuple[Attachment, ...] = ()
     metadata: Metadata | UnsetType = UNSET
 
     @property

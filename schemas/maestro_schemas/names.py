@@ -18,8 +18,16 @@ RESERVED_IDS = frozenset({SYSTEM_SENDER, PARENT_ADDRESS, OPERATOR})
 
 DEFAULT_PROJECT = "default"
 
+# A message's id is its sender's key, `_`, and its sender's mark.
+MARK_DIGITS = 7
+KEY_CHARS_MAX = ID_CHARS_MAX - 1 - MARK_DIGITS
+# The mark of no session: for answers whose thread had several possible owners before ids had marks.
+NO_MARK = "0" * MARK_DIGITS
+
 _TIME_DIGITS_MAX = 15
-_MESSAGE_ID_PARTS = 3
+# Without and with a mark.
+_MESSAGE_ID_PARTS = (3, 4)
+_HASHED_KEY_DIGITS = 40
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 _PAIRS = [high + low for high in _BASE36 for low in _BASE36]
 _SUFFIX_DIGITS = 9
@@ -56,10 +64,49 @@ def retry_id(message_id: str, at_ms: int) -> str:
     return f"msg_{at_ms}_{_base36(int.from_bytes(hashlib.sha256(message_id.encode()).digest()[:8], 'big'))}"
 
 
+def mark_of(session: str, salt: int = 0) -> str:
+    """The mark of a session: 7 base36 digits that every id of its messages ends with.
+
+    It is no secret: the broker compares it with the authenticated sender, so a computed mark gives no right. Where
+    another session already has the mark, the broker takes the first free `salt` from 1 on (decision 22).
+    """
+    # Imported here because an ordinary send does not need it.
+    import hashlib
+
+    digest = hashlib.blake2b(session.encode(), digest_size=8, salt=str(salt).encode() if salt else b"").digest()
+    return _base36(int.from_bytes(digest, "big"))[-MARK_DIGITS:]
+
+
+def canonical_id(key: str, mark: str) -> str:
+    """The id of the message that the owner of `mark` sends under `key`; of a canonical id, that id itself."""
+    if key.endswith(mark) and key[:-MARK_DIGITS].endswith("_"):
+        return key
+    if len(key) <= KEY_CHARS_MAX:
+        return f"{key}_{mark}"
+    return f"k_{key_digest(key)}_{mark}"
+
+
+def key_digest(key: str) -> str:
+    """40 hex digits that stand for a longer key."""
+    # Imported here because an ordinary send does not need it.
+    import hashlib
+
+    return hashlib.sha256(key.encode()).hexdigest()[:_HASHED_KEY_DIGITS]
+
+
+def ending_of(message_id: str) -> str | None:
+    """The mark that an id ends with, if it has the form of one."""
+    ending = message_id[-MARK_DIGITS - 1 :]
+    if len(ending) != MARK_DIGITS + 1 or ending[0] != "_":
+        return None
+    mark = ending[1:]
+    return mark if mark.isascii() and mark.isalnum() and mark == mark.lower() else None
+
+
 def message_time_ms(message_id: str) -> int:
-    """The milliseconds in an id that `message_id` made; -1 for any other id."""
+    """The milliseconds in an id that `message_id` made, with or without a mark; -1 for any other id."""
     parts = message_id.split("_")
-    if len(parts) != _MESSAGE_ID_PARTS or parts[0] != "msg" or len(parts[1]) > _TIME_DIGITS_MAX:
+    if len(parts) not in _MESSAGE_ID_PARTS or parts[0] != "msg" or len(parts[1]) > _TIME_DIGITS_MAX:
         return -1
     return int(parts[1]) if parts[1].isascii() and parts[1].isdecimal() else -1
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType, field
 
 from .events import Event
-from .messages import Message
-from .sessions import Session
+from .messages import Audience, Message
+from .sessions import Presence, Session
 from .vocabularies import MessageStatus
 
 Reach = Literal["watching", "tool", "prompt", "inbox", "ended"]
@@ -61,9 +61,26 @@ class Person(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tr
     name: str | None = None
 
 
+class RecipientResult(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """The outcome of one message for one of its receivers."""
+
+    # The session id of the receiver.
+    to: str
+    # 201: accepted now. 200: accepted before. Otherwise the error's status.
+    status: int
+    original_to: str | None = None
+    seq: int | None = None
+    # The delivery's status now, or `deleted`.
+    state: str | None = None
+    reach: Reach | None = None
+    presence: Presence | None = None
+    error: dict[str, Any] | UnsetType = UNSET
+
+
 class SendResult(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
     """The outcome of one message."""
 
+    # The message's id: the sender's key, `_` and the sender's mark. For a refused message, the key as it was given.
     id: str
     # 201: accepted now. 200: accepted before, by the same send. Otherwise the error's status.
     status: int
@@ -84,6 +101,13 @@ class SendResult(Struct, gc=False, frozen=True, omit_defaults=True, rename="came
     reach: Reach | None = None
     # When the broker last had a request of the receiver, ms.
     seen_at: int | None = None
+    # What is known of the receiver.
+    presence: Presence | None = None
+    # For a list of addresses: those addresses and the number of receivers; how many accepted and refused; and each.
+    audience: Audience | None = None
+    accepted: int | None = None
+    refused: int | None = None
+    recipients: tuple[RecipientResult, ...] = ()
     # With `whole` in the request, unless the message is deleted.
     message: Message | UnsetType = UNSET
     error: dict[str, Any] | UnsetType = UNSET
@@ -183,11 +207,13 @@ class SessionReply(Struct, frozen=True):
     session: Session
 
 
-class SessionsReply(Struct, frozen=True):
+class SessionsReply(Struct, frozen=True, omit_defaults=True):
     """Sessions."""
 
     # The newest last.
     sessions: list[Session]
+    # The cursor of the next page; absent on the last one.
+    next: str | None = None
 
 
 class EventsReply(Struct, frozen=True, rename="camel"):

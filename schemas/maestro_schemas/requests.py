@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, field
 
 from .limits import ON_ENDED
-from .messages import NO_METADATA, Metadata
+from .messages import NO_METADATA, Attachment, Metadata
 from .replies import ErrorBody
 from .sessions import NeedsInput, SessionNote
 from .vocabularies import ActiveStatus, EndStatus, MessageStatus, MessageType, Role, SessionStatus
@@ -55,16 +55,22 @@ class Hello(Request, frozen=True):
 class Outgoing(Struct, gc=False, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
     """One message to send."""
 
-    # Made by the client. The same id with the same content is the same send.
+    # Made by the client: the sender's key, to which the broker adds the sender's mark. The same key with the same
+    # content is the same send.
     id: str
-    # A session id, a name that is unique among the active sessions, or `parent`.
+    # A session id, a name that is unique among the active sessions, or `parent`; or a list of addresses.
     to: str
     text: str = field(name="message")
     metadata: Metadata = NO_METADATA
     # The message expires this long after its acceptance, unless it was delivered before.
     ttl_ms: int | None = None
+    # The message expires at this time, ms, unless it was delivered before. Not beside `ttl_ms`.
+    expires_at: int | None = None
     # What to do when the receiver has ended; by default, what the setting on_ended says.
     on_ended: OnEnded | None = None
+    # The sender has seen how many sessions an audience comes to.
+    confirm: bool = False
+    attachments: tuple[Attachment, ...] = ()
 
 
 class OutboxFile(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
@@ -129,6 +135,8 @@ class Confirm(Request, frozen=True):
     session: str | None = None
     # What showed the messages, such as `cli` or `hook:claude-code:Stop`.
     via: str | None = None
+    # What woke the agent before, such as `claude-code:FileChanged`.
+    woken_by: str | None = None
     # Each result also has the message as it is afterwards.
     whole: bool = False
     # The caller speaks for the receiver of each id, with the token in `as`; `as.session` is absent.
@@ -212,10 +220,16 @@ class SessionStart(Request, frozen=True):
     agent: str | None = None
     # The id that the agent gives the conversation.
     agent_session_id: str | None = None
-    # The agent's process.
+    # The process that the session belongs to: its agent, or the leader of the terminal's session.
     pid: int | None = None
+    # Tells that process from a later one with the same pid.
+    pid_start: str | None = None
     # The agent's working directory.
     cwd: str | None = None
+    # The session is active and the operator takes it over: it gets the given token in place of its own.
+    takeover: bool = False
+    # End the active session that has this name or id, and take its name; for the same id, its mailbox too.
+    replace: bool = False
 
 
 class SessionEnd(Request, frozen=True):
@@ -241,6 +255,10 @@ class SessionList(Request, frozen=True):
     status: list[SessionStatus] | None = None
     # True: only active sessions. False: only ended ones.
     active: bool | None = None
+    # The most sessions in the reply.
+    limit: int | None = None
+    # `next` of the page before.
+    after: str | None = None
 
 
 class SessionTouch(Request, frozen=True):
@@ -257,8 +275,10 @@ class SessionTouch(Request, frozen=True):
     agent: str | None = None
     # The id that the agent gives the conversation.
     agent_session_id: str | None = None
-    # The agent's process.
+    # The process that the session belongs to.
     pid: int | None = None
+    # Tells that process from a later one with the same pid.
+    pid_start: str | None = None
     # The agent's working directory.
     cwd: str | None = None
 

@@ -6,7 +6,7 @@ session sends. `last_activity` is soft state: kept in memory and never journaled
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
@@ -34,6 +34,21 @@ class SessionNote(Struct, frozen=True, omit_defaults=True, rename="camel"):
     timestamp: int
 
 
+PresenceState = Literal["waiting", "working", "idle", "watching", "gone", "unknown", "ended"]
+
+
+class Presence(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel"):
+    """What is known of a session at the moment of the reply, with its sign and the age of that sign."""
+
+    state: PresenceState
+    # When the sign was given, ms.
+    since: int | None = None
+    # What gave it: `hook`, `process`, `subscription`, `broker`.
+    by: str | None = None
+    # What it waits for.
+    detail: str | None = None
+
+
 class Session(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
     """A session, as every client may see it."""
 
@@ -59,14 +74,18 @@ class Session(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=T
     agent: str | None = None
     # The id that the agent gives the conversation.
     agent_session_id: str | None = None
-    # The agent's process.
+    # The process that the session belongs to: its agent, or the leader of the terminal's session.
     pid: int | None = None
+    # Tells that process from a later one with the same pid: on Linux, the boot id and the start time in ticks.
+    pid_start: str | None = None
     # The agent's working directory.
     cwd: str | None = None
     # A request that speaks for this session needs its token.
     has_token: bool = False
     # A client is subscribed to its notices now. In replies only; never stored.
     watching: bool = False
+    # What is known of it now. In replies only; never stored.
+    presence: Presence | None = None
 
     @property
     def active(self) -> bool:
@@ -82,3 +101,5 @@ class StoredSession(Struct, frozen=True, omit_defaults=True, rename="camel", kw_
     token_hash: str | None = None
     # The name of the key that started the session from another machine.
     key: str | None = None
+    # With which `mark_of(session, salt)` is its mark; 0 unless another session had that mark first.
+    salt: int = 0

@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 _PAGE = os.path.join(os.path.dirname(__file__), os.pardir, os.pardir, "schemas", "PROTOCOL.md")
-_TOKEN = re.compile(r"\s*([A-Za-z]+\??|[{}\[\]:,])")
+_TOKEN = re.compile(r"\s*([A-Za-z0-9]+\??|[{}\[\]:,])")
 _EXCHANGE = re.compile(r"`(\{[^`]*\})`[^`→]*→\s*`(\{[^`]*\})`")
 
 

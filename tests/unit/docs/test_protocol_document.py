@@ -13,10 +13,10 @@ from maestro_schemas import PROTOCOL_HEADER, PROTOCOL_VERSION, events, limits, n
 from maestro_schemas.commands import REPLIES, REQUESTS
 from maestro_schemas.errors import CODES, MaestroError
 from maestro_schemas.events import Event, EventName
-from maestro_schemas.messages import Failure, Message, Metadata
+from maestro_schemas.messages import Attachment, Audience, Failure, Message, Metadata
 from maestro_schemas.replies import Person
 from maestro_schemas.requests import ConfirmKind, Identity
-from maestro_schemas.sessions import NeedsInput, Session, SessionNote
+from maestro_schemas.sessions import NeedsInput, Presence, Session, SessionNote
 from support import protocol_page
 from support.protocol_page import Shape
 
@@ -29,7 +29,16 @@ BY_THEMSELVES = {
     Identity: "`as`",
     Person: "A Person",
 }
-BESIDE = {NeedsInput, SessionNote, Failure}
+# The field of a Message or a Session that shows each.
+_INSIDE = {
+    Failure: "failure",
+    NeedsInput: "needsInput",
+    SessionNote: "timeline",
+    Audience: "audience",
+    Attachment: "attachments",
+    Presence: "presence",
+}
+BESIDE = set(_INSIDE)
 
 
 def differences(shape: type[msgspec.Struct], shown: Shape) -> list[str]:
@@ -77,10 +86,10 @@ def test_the_fields_of_what_is_shown_by_itself(shape: type[msgspec.Struct]) -> N
     assert differences(shape, shown) == expected
 
 
-@pytest.mark.parametrize("shape", [Failure, NeedsInput, SessionNote], ids=lambda shape: shape.__name__)
+@pytest.mark.parametrize("shape", list(_INSIDE), ids=lambda shape: shape.__name__)
 def test_the_fields_of_what_is_shown_inside(shape: type[msgspec.Struct]) -> None:
     outer = {**protocol_page.named_shape("A Message"), **protocol_page.named_shape("A Session")}
-    name = {Failure: "failure", NeedsInput: "needsInput", SessionNote: "timeline"}[shape]
+    name = _INSIDE[shape]
     inner = outer[name].inner
     assert inner is not None
     assert differences(shape, inner) == []

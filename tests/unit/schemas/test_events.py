@@ -37,7 +37,15 @@ def test_all_events_but_these_have_documented_names() -> None:
     silent = {
         name for name in NAMES if not expand(Event(lsn=1, at=2, event=name, sender="a", receiver="b", session="c"))
     }
-    assert silent == {"message.offered", "message.refused", "session.changed", "session.forgotten", "head"}
+    assert silent == {
+        "message.offered",
+        "message.refused",
+        "session.changed",
+        "session.forgotten",
+        "group.changed",
+        "group.deleted",
+        "head",
+    }
 
 
 def test_who_may_see_an_event() -> None:

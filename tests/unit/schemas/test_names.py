@@ -44,7 +44,7 @@ def test_made_ids_are_ids_of_the_documented_shape(now_ms: int, entropy: int) -> 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "m1", "msg_1", "msg_1_a_b", "sess_1_a", "msg__a", "msg_-1_a", "msg_1234567890123456_a", "msg_1a_b"]
+    "text", ["", "m1", "msg_1", "msg_1_a_b_c", "sess_1_a", "msg__a", "msg_-1_a", "msg_1234567890123456_a", "msg_1a_b"]
 )
 def test_an_id_of_another_shape_has_no_time(text: str) -> None:
     assert names.message_time_ms(text) == -1

@@ -34,7 +34,7 @@ def make_private(path: str) -> None:
         return
     except FileNotFoundError:
         parent = os.path.dirname(path)
-        if parent in ("", path):
+        if not parent or os.path.isdir(parent):  # the file system makes no directories there (/proc)
             raise
         make_private(parent)
         make_private(path)
@@ -61,7 +61,7 @@ def check_socket_place(path: str) -> None:
     """The directory of a socket, before a connection. Raises MaestroError NOT_PRIVATE, or OSError if there is no such
     directory. An abstract name (it begins with a NUL) is in no directory."""
     if path[:1] != "\0":
-        _check(os.path.dirname(path), _SOCKETS, "MAESTRO_RUNTIME_DIR")
+        _check(os.path.dirname(path) or os.curdir, _SOCKETS, "MAESTRO_RUNTIME_DIR")
 
 
 def check_socket_file(path: str) -> None:
@@ -140,6 +140,7 @@ def _stranger(path: str, uid: int) -> MaestroError:
 
 
 def _existing(path: str) -> str:
+    path = os.path.abspath(path)
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     return path

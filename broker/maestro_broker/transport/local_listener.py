@@ -23,7 +23,7 @@ from maestro_schemas.errors import MaestroError
 from . import socket_options
 from .listener import IncomingRequest
 from .publisher import Publisher
-from .zmtp_router import ZmtpRouter
+from .zmtp_router import ZmtpRouter, listening_socket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,10 +48,11 @@ class LocalListener:
         socket_options.set_limits(publisher, frame_bytes_max=socket_options.TOPIC_BYTES_MAX)
         # Every subscription is passed up, not only a topic's first, since each new watcher needs its head.
         publisher.setsockopt(zmq.XPUB_VERBOSE, 1)
-        if activation is not None:
-            # libzmq listens on it at `bind`, closes its copy at the end, and does not remove the file.
-            publisher.setsockopt(zmq.USE_FD, activation.notices_fd)
         self.notices = Publisher(publisher)
+        # The sockets' files by name: device and inode, as they were bound.
+        self._bound: dict[str, tuple[int, int] | None] = {}
+        # Those that this broker made itself.
+        self._own: set[str] = set()
 
     @property
     def addresses(self) -> tuple[str, str]:
@@ -64,19 +65,65 @@ class LocalListener:
     def bind(self) -> None:
         """Listen. Raises MaestroError NOT_PRIVATE if the directory of the sockets is not this user's alone,
         DATA_DIR_UNUSABLE if there can be none."""
-        _make_own_directory(os.path.dirname(self._runtime), private=False)
-        _make_own_directory(self._runtime, private=True)
-        router, notices = self.addresses
+        self._make_directories()
         held = self._activation
         try:
-            self.router.listen(router.removeprefix("ipc://"), None if held is None else held.router_fd)
-            self.notices.socket.bind(notices)
+            self._bind_router(None if held is None else held.router_fd)
+            self._bind_notices(None if held is None else held.notices_fd)
         except (OSError, zmq.ZMQError) as error:
-            raise MaestroError(
-                "DATA_DIR_UNUSABLE",
-                f"the sockets in {self._runtime} can't be made: {error}",
-                "Set MAESTRO_RUNTIME_DIR to a directory of yours on a local file system.",
-            ) from None
+            raise self._unusable(error) from None
+
+    def restore(self) -> list[str]:
+        """Bind the sockets again whose files were removed or replaced; return their paths. Connections stay. Raises
+        MaestroError as `bind`."""
+        lost = [name for name in _BINDS if self._seen(name) != self._bound[name]]
+        if lost:
+            self._make_directories()
+            try:
+                for name in lost:
+                    _BINDS[name](self, None)
+            except (OSError, zmq.ZMQError) as error:
+                raise self._unusable(error) from None
+        return [os.path.join(self._runtime, name) for name in lost]
+
+    def _make_directories(self) -> None:
+        _make_own_directory(os.path.dirname(self._runtime), private=False)
+        _make_own_directory(self._runtime, private=True)
+
+    def _bind_router(self, fd: int | None) -> None:
+        """`fd`: a socket that listens already."""
+        self.router.listen(os.path.join(self._runtime, ROUTER_SOCKET), fd)
+        self._note(ROUTER_SOCKET, is_own=fd is None)
+
+    def _bind_notices(self, fd: int | None) -> None:
+        publisher, (_, address) = self.notices.socket, self.addresses
+        if NOTICE_SOCKET in self._bound:
+            publisher.unbind(address)
+        # libzmq listens on a socket that it is given, closes it at the end, and never removes the file: that could
+        # be another one's by then.
+        path = os.path.join(self._runtime, NOTICE_SOCKET)
+        publisher.setsockopt(zmq.USE_FD, listening_socket(path).detach() if fd is None else fd)
+        publisher.bind(address)
+        self._note(NOTICE_SOCKET, is_own=fd is None)
+
+    def _note(self, name: str, *, is_own: bool) -> None:
+        self._bound[name] = self._seen(name)
+        if is_own:
+            self._own.add(name)
+
+    def _seen(self, name: str) -> tuple[int, int] | None:
+        try:
+            status = os.lstat(os.path.join(self._runtime, name))
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _unusable(self, error: Exception) -> MaestroError:
+        return MaestroError(
+            "DATA_DIR_UNUSABLE",
+            f"the sockets in {self._runtime} can't be made: {error}",
+            "Set MAESTRO_RUNTIME_DIR to a directory of yours on a local file system.",
+        )
 
     def receive(self, most: int) -> Iterator[IncomingRequest]:
         """Yield up to `most` requests that have arrived."""
@@ -96,11 +143,13 @@ class LocalListener:
         self.router.close(socket_options.LINGER_MS / 1000)
         self.notices.socket.close()
         self._context.term()
-        if self._activation is not None:
-            return  # the service manager listens on them, for the next broker
-        for name in (ROUTER_SOCKET, NOTICE_SOCKET):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(self._runtime, name))
+        for name in self._own:  # on the others a service manager listens, for the next broker
+            if self._seen(name) == self._bound[name]:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(self._runtime, name))
+
+
+_BINDS = {ROUTER_SOCKET: LocalListener._bind_router, NOTICE_SOCKET: LocalListener._bind_notices}
 
 
 def _raise_files_max() -> int:

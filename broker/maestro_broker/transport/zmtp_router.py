@@ -78,17 +78,15 @@ class ZmtpRouter:
         self.opened = self.closed = self.unsent = 0
 
     def listen(self, path: str, fd: int | None = None) -> None:
-        """Listen at `path`, replacing an old socket file; or on `fd`, a socket that listens already. Raises
-        OSError."""
-        if fd is not None:
-            self._listener = socket.socket(fileno=fd)
-        else:
-            self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-            self._listener.bind(path)
-            self._listener.listen(_BACKLOG)
-        self._listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        """Listen at `path`, replacing an old socket file; or on `fd`, a socket that listens already. If it listens
+        already, the new socket takes the old one's place, and connections stay. Raises OSError."""
+        made = listening_socket(path) if fd is None else socket.socket(fileno=fd)
+        made.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        old, self._listener = self._listener, made
+        if old is not None:
+            if self._accepts:
+                self._pause_accepting(old)
+            old.close()
         self._resume_accepting()
 
     def fileno(self) -> int:
@@ -289,3 +287,17 @@ class ZmtpRouter:
         for peer in list(self._peers):
             self._drop(peer)
         self._selector.close()
+
+
+def listening_socket(path: str) -> socket.socket:
+    """A Unix socket that listens at `path`, in the place of an old file. Raises OSError."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        made.bind(path)
+        made.listen(_BACKLOG)
+    except OSError:
+        made.close()
+        raise
+    return made

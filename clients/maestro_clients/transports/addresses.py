@@ -20,7 +20,7 @@ def unix_path(address: str) -> str | None:
     path = address.removeprefix(SCHEME)
     if path[:1] == "@":
         path = f"\0{path[1:]}"
-    return path if address.startswith(SCHEME) and path[:1] in ("/", "\0") else None
+    return path if address.startswith(SCHEME) and path else None
 
 
 def is_remote(address: str) -> bool:

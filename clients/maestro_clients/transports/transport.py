@@ -67,7 +67,7 @@ def connect(address: str) -> Transport | None:
     if address.startswith(SCHEME):
         raise MaestroError(
             "BROKER_UNREACHABLE",
-            f"{address!r} can't be connected to: it is no absolute path",
+            f"{address!r} can't be connected to: it is no path",
             "The file `endpoints` in the data directory of a running broker has its address.",
         )
     from .libzmq import LibzmqTransport

@@ -126,7 +126,7 @@ def test_a_missing_broker_is_started_detached(
         environ = file.read()
     assert b"MAESTRO_DATA_DIR=" in environ
     assert b"MAESTRO_SESSION" not in environ
-    assert os.readlink(f"/proc/{pid}/cwd") == post_office.data
+    assert os.readlink(f"/proc/{pid}/cwd") == "/"
     with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
         parent = int(file.read().rsplit(")", 1)[1].split()[1])
     assert parent != os.getpid()

@@ -26,6 +26,7 @@ class Limits(NamedTuple):
     pair_limit: int = 0
     short_replies_max: int = 8
     retention_ms: int = 7 * _DAY_MS
+    read_retention_ms: int = 0
     pending_max: int = 10_000
     wire_bytes_max: int = 1 << 20
     print_chars_max: int = 20_000
@@ -37,6 +38,7 @@ class Limits(NamedTuple):
     sessions_max: int = 10_000
     lease_ms_max: int = 300_000
     ttl_ms_max: int = 7 * _DAY_MS
+    fanout_max: int = 64
     filing_backlog_bytes_max: int = 192 << 20
     segment_bytes: int = 16 << 20
     disk_reserve_bytes: int = 8 << 20
@@ -77,7 +79,12 @@ DOCS: dict[str, LimitDoc] = {
         "count", 0, 1_000_000_000, "messages between two sessions in ten minutes; 0 is 6 x rate_limit"
     ),
     "short_replies_max": LimitDoc("count", 0, 1_000_000, "short answers of two sessions in turns; 0 is no limit"),
-    "retention_ms": LimitDoc("ms", 1_000, _MANY, "how long a message is kept"),
+    "retention_ms": LimitDoc(
+        "ms", 1_000, _MANY, "how long a message is kept; read+24h sets how long after it was read"
+    ),
+    "read_retention_ms": LimitDoc(
+        "ms", 0, _MANY, "how long a message is kept after it was read; 0 is as long as any other"
+    ),
     "pending_max": LimitDoc("count", 1, 1_000_000, "undelivered messages one mailbox holds"),
     "wire_bytes_max": LimitDoc("bytes", 4_096, 16 << 20, "one request's body"),
     "print_chars_max": LimitDoc("chars", 500, _MANY, "one page of `inbox`, since agents' tools cut longer output"),
@@ -89,6 +96,7 @@ DOCS: dict[str, LimitDoc] = {
     "sessions_max": LimitDoc("count", 1, 1_000_000, "active sessions"),
     "lease_ms_max": LimitDoc("ms", 1, 3_600_000, "the longest lease a reader may ask for"),
     "ttl_ms_max": LimitDoc("ms", 1, _MANY, "the longest life a sender may give a message"),
+    "fanout_max": LimitDoc("count", 1, 256, "receivers of one message"),
     "filing_backlog_bytes_max": LimitDoc("bytes", 4_096, 1 << 40, "unfiled records above which new sends get BUSY"),
     "segment_bytes": LimitDoc("bytes", 1 << 16, 1 << 30, "one journal segment, preallocated"),
     "disk_reserve_bytes": LimitDoc("bytes", 0, 1 << 34, "free disk space reserved for confirms and deletes"),
@@ -111,7 +119,21 @@ SOCKET_PATH_BYTES_MAX = 107  # sun_path is 108 bytes with its NUL on Linux (unix
 TASK_ID_CHARS_MAX = 128
 NAME_CHARS_MAX = 64
 VIA_CHARS_MAX = 64
+# Addresses of one message, and deliveries of one request: 1,024 take the main loop 2.3 ms.
+ADDRESSES_MAX = 32
+DELIVERIES_MAX = 1_024
+# What one further delivery takes in a record at most: two ids, a number, an error's code.
+DELIVERY_BYTES_MAX = 176
+# The bytes of a record beside its text, its metadata and its further deliveries: names of fields, ids, addresses.
+_RECORD_BYTES = 8_192
+_CHARACTER_BYTES_MAX = 4
 REQUEST_ID_BYTES_MAX = 64
+# A sign of an agent at work that is older than this no longer says when the agent makes its next tool call.
+SILENT_AFTER_MS = 900_000
+PID_START_CHARS_MAX = 128
+
+# A retention of `read+24h` is a read_retention of `24h`.
+AFTER_READING = "read+"
 
 # An error repeats at most this much of a wrong value.
 _SHOWN_CHARS = 80
@@ -123,6 +145,13 @@ _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _COUNT = re.compile(r"[0-9]{1,20}")
 _DURATION = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)")
 _SIZE = re.compile(r"([0-9]{1,15})([kmg]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
+
+
+def record_bytes_max(limits: Limits) -> int:
+    """The largest record that these limits allow: a segment must hold it, for a record that does not fit would be
+    found only at the commit."""
+    content = _CHARACTER_BYTES_MAX * limits.text_chars_max + limits.data_bytes_max
+    return content + DELIVERY_BYTES_MAX * limits.fanout_max + _RECORD_BYTES
 
 
 def parse_duration_ms(text: str) -> int:
@@ -184,7 +213,8 @@ def parse_value(shown: str, doc: LimitDoc, text: str) -> int | str:
     """A setting's value from text: one of its words, or a number. `shown` is its name in the error. Raises
     MaestroError BAD_SETTING."""
     if not doc.words:
-        return parse_number(shown, doc, text)
+        is_retention = doc is DOCS["retention_ms"]
+        return parse_number(shown, doc, text.strip().removeprefix(AFTER_READING) if is_retention else text)
     word = text.strip().lower()
     if word not in doc.words:
         raise MaestroError(
@@ -193,6 +223,12 @@ def parse_value(shown: str, doc: LimitDoc, text: str) -> int | str:
             f"Give {allowed(doc)}.",
         )
     return word
+
+
+def setting_of(name: str, text: str) -> str:
+    """The setting that a value is for: a retention of `read+24h` sets `read_retention_ms`."""
+    after_reading = name == "retention_ms" and text.strip().startswith(AFTER_READING)
+    return "read_retention_ms" if after_reading else name
 
 
 def parse_number(shown: str, doc: LimitDoc, text: str) -> int:
@@ -242,20 +278,38 @@ def resolve(
     """
     values: dict[str, Any] = {}
     origins = dict.fromkeys(DOCS, "default")
-    for raw_name, raw in config.items():
-        name = _private(raw_name)
-        values[name] = _parsed(name, str(raw), raw_name, config_path)
-        origins[name] = "config"
-    for name in DOCS:
-        variable = variable_of(name, environ)
-        if variable is not None:
-            values[name] = _parsed(name, environ[variable], variable, f"the environment variable {variable}")
-            origins[name] = "environment"
-    for raw_name, text in flags.items():
-        name = _private(raw_name)
-        values[name] = parse_limit(name, text, raw_name)
-        origins[name] = "flag"
-    return Limits(**values), origins
+
+    def take(origin: str, found: Mapping[str, int | str]) -> None:
+        if "retention_ms" in found:  # of all mail, unless the same source sets another for read mail
+            values.pop("read_retention_ms", None)
+            origins["read_retention_ms"] = "default"
+        values.update(found)
+        origins.update(dict.fromkeys(found, origin))
+
+    named = {(_private(raw_name), raw_name): str(raw) for raw_name, raw in config.items()}
+    take("config", {setting_of(n, text): _parsed(n, text, shown, config_path) for (n, shown), text in named.items()})
+    variables = {name: variable for name in DOCS if (variable := variable_of(name, environ)) is not None}
+    take(
+        "environment",
+        {
+            setting_of(name, environ[variable]): _parsed(
+                name, environ[variable], variable, f"the environment variable {variable}"
+            )
+            for name, variable in variables.items()
+        },
+    )
+    flagged = {(_private(raw_name), raw_name): text for raw_name, text in flags.items()}
+    take("flag", {setting_of(n, text): parse_limit(n, text, shown) for (n, shown), text in flagged.items()})
+    found = Limits(**values)
+    if found.segment_bytes < record_bytes_max(found):
+        raise MaestroError(
+            "BAD_SETTING",
+            f"segment_bytes is {found.segment_bytes:,}, and one message may take {record_bytes_max(found):,} bytes",
+            "Raise segment_bytes, or lower text_chars_max, data_bytes_max or fanout_max.",
+            limit=record_bytes_max(found),
+            actual=found.segment_bytes,
+        )
+    return found, origins
 
 
 def variable_of(name: str, environ: Mapping[str, str]) -> str | None:

@@ -24,10 +24,12 @@ from maestro_broker.files import data_dir
 from maestro_broker.files.address_file import AddressFile
 from maestro_broker.files.data_lock import DataLock
 from maestro_broker.files.tenure import Tenure
+from maestro_broker.migration.steps import STEPS
 from maestro_broker.outbox.drain import OutboxDrainer
 from maestro_broker.transport.curve_listener import CurveListener, TopicUnion
 from maestro_broker.transport.local_listener import LocalListener
 from maestro_broker.views import dead_letters
+from maestro_broker.views.session_signs import SessionSigns
 from maestro_broker.views.spool import Spool
 from maestro_broker.views.spool_writer import SpoolWriter
 from maestro_broker.views.sweeper import Sweeper
@@ -88,7 +90,7 @@ class Broker:
         """Do everything up to serving. Raises MaestroError or OSError; then nothing was bound."""
         options, limits = self._options, self._options.limits
         # 3. The format, before a file of another version is misread.
-        data_dir.bring_up_to_date(options.data)
+        data_dir.bring_up_to_date(options.data, STEPS)
         kind = mounts.file_system(options.data)
         if doubt := mounts.doubt(kind):
             self._warn(f"the data directory is on {kind}: {doubt}")
@@ -105,7 +107,7 @@ class Broker:
         self._disk = DiskAdmission(options.data, found.log)
         self._loader = MailboxLoader(self._spool)
         clock = Clock(found.last_ms)
-        policy = RetentionPolicy(limits.retention_ms, options.retention_by_project)
+        policy = RetentionPolicy.of(limits, options.projects)
         timelines = (self._timeline, self._expired)
         sweeper = Sweeper(
             options.data, spool=self._spool, timelines=timelines, state=state, policy=policy, clock=clock
@@ -203,6 +205,7 @@ class Broker:
             local=self._local,
             curve=self._curve,
             topics=topics,
+            signs=SessionSigns(options.data),
             dispatch=self._dispatch,
             loader=self._loader,
             pipeline=self._pipeline,

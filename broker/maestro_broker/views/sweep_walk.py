@@ -106,7 +106,7 @@ class SweepWalk:
 
     def _keeps_ms(self, session: str) -> int:
         asked_ms = self._task.older_than_ms
-        return self._retention.keeps_ms(session) if asked_ms is None else asked_ms
+        return self._retention.of_session(session).keeps_ms if asked_ms is None else asked_ms
 
     # --- mail ----------------------------------------------------------------------------------------------
 
@@ -145,15 +145,21 @@ class SweepWalk:
 
     def _old_message(self, path: str, status: os.stat_result, session: str) -> Message | None:
         """The message of a file, if its retention is over: to expire if it is pending, else to remove."""
-        now_ms = self._now_ms()
+        now_ms, asked_ms = self._now_ms(), self._task.older_than_ms
+        own = self._retention.of_session(session)
         # An age that a person asked for concerns final mail; pending mail is always kept for its whole retention.
-        pending_ms, final_ms = self._retention.keeps_ms(session), self._keeps_ms(session)
-        if _is_young(status, now_ms, min(pending_ms, final_ms)):
+        final_ms, read_ms = (own.keeps_ms, own.read_ms) if asked_ms is None else (asked_ms, asked_ms)
+        if _is_young(status, now_ms, min(own.keeps_ms, final_ms, read_ms)):
             return None
         message = self._spool.peek(path)
         if message is None:
             return None  # unreadable: the next read of the mailbox quarantines it
-        kept_ms = pending_ms if message.status == "pending" else final_ms
+        if message.status == "expired" and asked_ms is None:
+            # The file's time is that of its last change before. When it expired, only the kernel has noted.
+            expired_ms = status.st_ctime_ns // 1_000_000
+            if now_ms - own.expired_stays_ms < expired_ms <= now_ms + _AHEAD_MS:
+                return None
+        kept_ms = {"pending": own.keeps_ms, "read": read_ms}.get(message.status, final_ms)
         is_young = retention.changed_ms(message) + kept_ms > now_ms
         return None if is_young or self._retention.is_unfiled(message) else message
 
@@ -169,21 +175,25 @@ class SweepWalk:
             self._remove_folder(directory)
 
     def _is_link_gone(self, entry: os.DirEntry[str]) -> bool:
-        if not entry.is_symlink():
-            return False
+        """Remove a link or a list that is older than the longest retention of its receivers, if no delivery is there;
+        and a thread's link to a list that is gone."""
         status = _lstat(entry.path)
         if status is None:
             return True
-        target = os.path.join(os.path.dirname(entry.path), os.readlink(entry.path))
-        receiver = os.path.basename(os.path.dirname(target))
-        if _is_young(status, self._now_ms(), self._keeps_ms(receiver)) or self._stays(target, receiver):
+        sent = self._spool.sent_by(entry.path)
+        if sent is None and not (entry.is_symlink() and not os.path.exists(entry.path)):
+            return False  # a foreign file
+        receivers = sent.receivers if sent is not None else ()
+        kept_ms = max(map(self._keeps_ms, receivers), default=0)
+        if _is_young(status, self._now_ms(), kept_ms) or any(self._stays(each, entry.name) for each in receivers):
             return False
         self._count("tombstones", 1)
         return self._removes(entry.path)
 
-    def _stays(self, target: str, receiver: str) -> bool:
-        """Whether a link's message exists; in a dry run, whether it would exist after the round."""
-        status = _lstat(target)
+    def _stays(self, receiver: str, name: str) -> bool:
+        """Whether a delivery exists; in a dry run, whether it would exist after the round."""
+        target = os.path.join(self._receivers, receiver, name)
+        status = _lstat(target) if receiver else None
         if status is None or not self._task.dry_run:
             return status is not None
         message = self._old_message(target, status, receiver)

@@ -234,6 +234,32 @@ def test_flags_beat_the_environment_and_that_the_config() -> None:
     }
 
 
+def test_a_retention_may_count_from_the_reading() -> None:
+    """`read+24h` sets the time after the reading, and leaves the retention of other mail as it is."""
+    found, origins = resolve({"retention": "read+24h"}, {}, {})
+    assert (found.retention_ms, found.read_retention_ms) == (7 * DAY_MS, DAY_MS)
+    assert (origins["retention_ms"], origins["read_retention_ms"]) == ("default", "config")
+    found, _ = resolve({"retention": "30d"}, {"MAESTRO_RETENTION": " read+2h "}, {})
+    assert (found.retention_ms, found.read_retention_ms) == (30 * DAY_MS, 7_200_000)
+    found, _ = resolve({}, {}, {"retention": "30d", "read_retention": "1d"})
+    assert (found.retention_ms, found.read_retention_ms) == (30 * DAY_MS, DAY_MS)
+
+
+def test_a_later_retention_of_all_mail_replaces_an_earlier_one_of_read_mail() -> None:
+    found, origins = resolve({"retention": "read+24h"}, {}, {"retention": "3d"})
+    assert (found.retention_ms, found.read_retention_ms) == (3 * DAY_MS, 0)
+    assert (origins["retention_ms"], origins["read_retention_ms"]) == ("flag", "default")
+
+
+@pytest.mark.parametrize("text", ["read+", "read+0", "read+24", "read+soon", "read", "unread+24h", "read+read+1h"])
+def test_other_words_are_no_retention(text: str) -> None:
+    with pytest.raises(MaestroError) as caught:
+        resolve({}, {}, {"retention": text})
+    assert caught.value.code == "BAD_SETTING"
+    with pytest.raises(MaestroError):
+        resolve({}, {}, {"mailbox_idle": "read+24h"})
+
+
 def test_of_two_spellings_in_the_environment_the_one_with_its_unit_wins() -> None:
     found, _ = resolve({}, {"MAESTRO_RETENTION_MS": "3d", "MAESTRO_RETENTION": "2d"}, {})
     assert found.retention_ms == 3 * DAY_MS

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import NAME_CHARS_MAX
-from maestro_schemas.names import PARENT_ADDRESS
+from maestro_schemas.names import NO_MARK, OPERATOR, PARENT_ADDRESS, SYSTEM_SENDER, mark_of
 from maestro_schemas.sessions import Session, StoredSession
 
 if TYPE_CHECKING:
@@ -26,10 +26,13 @@ _WHO_IS_HERE = "`maestro session list` shows who is here."
 class SessionState:
     """A session in memory. `last_activity_ms` is newer than the recorded time in `session`; a crash loses it."""
 
-    __slots__ = ("active", "key", "last_activity_ms", "session", "token_hash")
+    __slots__ = ("active", "key", "last_activity_ms", "mark", "salt", "session", "token_hash")
 
     def __init__(self, stored: StoredSession) -> None:
         self.last_activity_ms = 0
+        # What the ids of its messages end with; it never changes.
+        self.salt = stored.salt
+        self.mark = mark_of(stored.session.id, stored.salt)
         self.take(stored)
 
     def take(self, stored: StoredSession) -> None:
@@ -39,6 +42,10 @@ class SessionState:
         self.token_hash = stored.token_hash
         self.key = stored.key
         self.last_activity_ms = max(self.last_activity_ms, stored.session.last_activity)
+
+    def stored(self, session: Session) -> StoredSession:
+        """What is recorded when the session has changed to `session`: its token, key and mark stay."""
+        return StoredSession(session=session, token_hash=self.token_hash, key=self.key, salt=self.salt)
 
     def public(self) -> Session:
         """The session as every client may see it, with its last activity up to now."""
@@ -51,6 +58,8 @@ class SessionRegistry:
     def __init__(self) -> None:
         self._by_id: dict[str, SessionState] = {}
         self._by_name: dict[str, dict[str, None]] = {}
+        # The session that each mark belongs to, with those of known senders that are no sessions any more.
+        self._by_mark: dict[str, str] = {mark_of(name): name for name in (SYSTEM_SENDER, OPERATOR)}
         # Unknown addresses with the suggestion for each. A suggestion takes 0.3 ms among 200 sessions, so a batch of
         # 256 messages to one unknown address would otherwise block the broker for 150 ms.
         self._unknown: dict[str, str] = {}
@@ -63,6 +72,29 @@ class SessionRegistry:
         """The session with this id."""
         return self._by_id.get(session_id)
 
+    def mark_of(self, session_id: str) -> str:
+        """The mark of a session, or of the post office itself."""
+        found = self._by_id.get(session_id)
+        return found.mark if found is not None else mark_of(session_id)
+
+    def owner_of(self, mark: str) -> str | None:
+        """The session whose mark this is."""
+        return self._by_mark.get(mark)
+
+    def reserve_mark(self, mark: str, sender: str) -> None:
+        """Keep the mark of a sender that is no session any more and whose sent messages are still known."""
+        self._by_mark.setdefault(mark, sender)
+
+    def free_salt(self, session_id: str) -> int:
+        """The first salt with which a new session's mark is not another's. Almost always 0: marks have 36 bits. A
+        session that was made to collide is not refused, so no session can block the id of another."""
+        salt = 0
+        while True:
+            mark = mark_of(session_id, salt)
+            if mark != NO_MARK and self._by_mark.get(mark, session_id) == session_id:
+                return salt
+            salt += 1
+
     def put(self, stored: StoredSession) -> None:
         """Add or replace a session."""
         self._unknown.clear()
@@ -72,7 +104,8 @@ class SessionRegistry:
             self._unlist(old.session)
             old.take(stored)
         else:
-            self._by_id[session.id] = SessionState(stored)
+            found = self._by_id[session.id] = SessionState(stored)
+            self._by_mark[found.mark] = session.id
         if session.active:
             self.active_count += 1
             if session.name is not None:
@@ -84,6 +117,7 @@ class SessionRegistry:
         found = self._by_id.pop(session_id, None)
         if found is not None:
             self._unlist(found.session)
+            self._by_mark.pop(found.mark, None)
 
     def resolve(self, address: str, asking: Session | None, not_found: str) -> SessionState:
         """The session that an id, a name, or `parent` (of the calling session) addresses.

@@ -12,7 +12,8 @@ import os
 import sys
 import time
 
-from maestro_runtime import end_note, logs, ready_pipe
+from maestro_runtime import logs, ready_pipe
+from maestro_runtime.traces import end_note
 from maestro_schemas.errors import FatalError, MaestroError
 
 from .files.disk import FULL

@@ -11,9 +11,9 @@ import fcntl
 import os
 import time
 
-from maestro_runtime import lock_file
-from maestro_runtime.lock_file import LockHolder
 from maestro_runtime.process_identity import is_alive, pid_start
+from maestro_runtime.traces import lock_file
+from maestro_runtime.traces.lock_file import LockHolder
 from maestro_schemas.errors import FatalError, MaestroError
 
 _POLL_S = 0.02

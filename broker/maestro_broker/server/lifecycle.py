@@ -35,8 +35,9 @@ from maestro_broker.views.spool_writer import SpoolWriter
 from maestro_broker.views.sweeper import Sweeper
 from maestro_broker.views.timeline import Timeline
 from maestro_broker.views.write_behind import WriteBehindQueue
-from maestro_runtime import end_note, mounts, paths
+from maestro_runtime import mounts, paths
 from maestro_runtime.outbox_dir import OutboxDir, QueuedEntry
+from maestro_runtime.traces import end_note
 from maestro_schemas import __version__
 
 from . import gc_tuning, message_loader, recovery

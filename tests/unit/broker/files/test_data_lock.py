@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from maestro_broker.files.data_lock import DataLock
-from maestro_runtime import lock_file
 from maestro_runtime.process_identity import pid_start
+from maestro_runtime.traces import lock_file
 from maestro_schemas.errors import FatalError, MaestroError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from maestro_runtime import end_note
+from maestro_runtime.traces import end_note
 
 if TYPE_CHECKING:
     from pathlib import Path

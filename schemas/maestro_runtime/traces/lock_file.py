@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from .process_identity import is_alive
+from maestro_runtime.process_identity import is_alive
 
 BYTES_MAX = 256
 _STOPPING = "stopping"

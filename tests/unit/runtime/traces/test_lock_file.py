@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from maestro_runtime import lock_file
-from maestro_runtime.lock_file import LockHolder
 from maestro_runtime.process_identity import pid_start
+from maestro_runtime.traces import lock_file
+from maestro_runtime.traces.lock_file import LockHolder
 
 if TYPE_CHECKING:
     from pathlib import Path

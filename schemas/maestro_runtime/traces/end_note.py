@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 
+from maestro_runtime import atomic_file, ownership
 from maestro_schemas.errors import MaestroError
-
-from . import atomic_file, ownership
 
 NAME = "ended"
 _BYTES_MAX = 4_096

@@ -26,8 +26,8 @@ _KILLED_S = 10.0
 
 
 def stop(data: str, *, patience_s: float = _PATIENCE_S) -> LockHolder | None:
-    """End the process that holds the lock, and wait for that: SIGTERM, and after `patience_s` SIGKILL. Returns it; None
-    if there was none.
+    """End the process that holds the lock, and wait for that: SIGTERM, and after `patience_s` SIGKILL. Returns it;
+    None if there was none.
 
     Raises MaestroError TIMEOUT where even SIGKILL does not end it, PEER_REFUSED where it is another user's.
     """

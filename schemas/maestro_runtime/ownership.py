@@ -57,17 +57,20 @@ def check_data_dir(data: str) -> None:
         return
 
 
-def check_socket_place(path: str) -> None:
+def check_socket_place(path: str, held: os.stat_result | None = None) -> None:
     """The directory of a socket, before a connection. Raises MaestroError NOT_PRIVATE, or OSError if there is no such
-    directory. An abstract name (it begins with a NUL) is in no directory."""
+    directory. `held`: of the directory, if it is open. An abstract name (it begins with a NUL) is in no directory."""
     if path[:1] != "\0":
-        _check(os.path.dirname(path) or os.curdir, _SOCKETS, "MAESTRO_RUNTIME_DIR")
+        _check(os.path.dirname(path) or os.curdir, _SOCKETS, "MAESTRO_RUNTIME_DIR", held)
 
 
-def check_socket_file(path: str) -> None:
+def check_socket_file(path: str, directory_fd: int) -> None:
     """For a connection that can't be asked for its peer: the user who made the file listens there. Raises as
-    `check_peer`, or OSError."""
-    owner = os.lstat(path).st_uid
+    `check_peer`; a missing file is no error."""
+    try:
+        owner = os.stat(os.path.basename(path), dir_fd=directory_fd, follow_symlinks=False).st_uid
+    except FileNotFoundError:
+        return
     if owner != os.geteuid():
         raise _stranger(path, owner)
 
@@ -88,9 +91,9 @@ def peer_uid(connected: _socket.socket) -> int | None:
     return int.from_bytes(credentials[4:8], sys.byteorder)
 
 
-def _check(path: str, what: str, variable: str) -> None:
+def _check(path: str, what: str, variable: str, held: os.stat_result | None = None) -> None:
     user = os.geteuid()
-    status = os.lstat(path)
+    status = held or os.lstat(path)
     if status.st_mode & _KIND == _LINK:
         # The owner of a link can make it lead elsewhere at any moment.
         if status.st_uid not in (user, _ROOT):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
+import shutil
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -13,6 +15,8 @@ from maestro_clients.async_client import AsyncClient
 from maestro_clients.channel import one_shot
 from maestro_clients.client import Client
 from maestro_clients.durable_send import send_or_queue
+from maestro_clients.mailbox.async_notices import AsyncNotices, NoticeLinkState
+from maestro_clients.mailbox.notices import Notices
 from maestro_clients.mailbox.watcher import Watcher
 from maestro_clients.outbox import outbox_files
 from maestro_clients.processes.broker_process import connect_if_running, ensure, find
@@ -21,6 +25,7 @@ from maestro_clients.transports.addresses import listens
 from maestro_runtime import paths
 from maestro_schemas.errors import MaestroError
 from support.eavesdropper import Eavesdropper, take_places
+from support.post_office import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,6 +115,90 @@ def test_a_send_that_may_start_no_broker(trap: Trap) -> None:
     ann = Caller("ann", "secret")
     refused(lambda: send_or_queue(office.data, office.environ, ann, outgoing, autostart=False))
     assert outbox_files.entries(office.data) == []
+
+
+def test_subscriptions(trap: Trap) -> None:
+    """libzmq makes these connections, whenever it likes."""
+
+    async def listen() -> None:
+        async with AsyncNotices(f"ipc://{trap.notices}", ["ann"]) as notices:
+            await anext(notices)
+
+    refused(lambda: Notices(f"ipc://{trap.notices}", "ann"))
+    refused(lambda: asyncio.run(listen()))
+
+
+@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
+def test_a_subscription_never_follows_the_directory_to_a_stranger(
+    open_office: PostOffice, other_user: OtherUser, kind: str
+) -> None:
+    """The broker is killed, the directory is moved away, and another user makes one in its place and listens."""
+    found = find(open_office.data)
+    assert found is not None
+    path = found.notices.removeprefix("ipc://")
+    directory = os.path.dirname(path)
+
+    def put_a_stranger_there() -> Eavesdropper:
+        open_office.kill()
+        os.rename(directory, f"{directory}.away")
+        os.chmod(open_office.root, 0o755)
+        os.chmod(open_office.runtime, 0o755)
+        os.mkdir(directory)
+        os.chown(directory, other_user.uid, other_user.gid)
+        os.chmod(directory, 0o755)
+        return Eavesdropper(other_user, path)
+
+    if kind == "blocking":
+        notices = Notices(found.notices, "ann")
+        eventually(lambda: bool(notices.drain()), "the first head")
+        stranger = put_a_stranger_there()
+        assert notices.monitor.poll(10_000)
+        # Ten times as long as libzmq waits between two attempts.
+        select.select([], [], [], 2.0)
+        notices.close()
+    else:
+
+        async def listen() -> Eavesdropper:
+            async with AsyncNotices(found.notices, ["ann"]) as notices:
+                while await anext(notices) is not NoticeLinkState.CONNECTED:
+                    pass
+                there = put_a_stranger_there()
+                refusals: list[str] = []
+                while not refusals:
+                    try:
+                        await anext(notices)
+                    except MaestroError as error:
+                        refusals.append(error.code)
+                assert refusals == ["NOT_PRIVATE"]
+                return there
+
+        stranger = asyncio.run(listen())
+    assert stranger.heard_bytes() == 0
+    shutil.rmtree(directory)
+
+
+def test_a_subscription_finds_the_directory_that_a_broker_made_again(open_office: PostOffice) -> None:
+    found = find(open_office.data)
+    assert found is not None
+
+    async def listen() -> None:
+        async with AsyncNotices(found.notices, ["ann"]) as notices, asyncio.timeout(60):
+            while await anext(notices) is not NoticeLinkState.CONNECTED:
+                pass
+            open_office.kill()
+            shutil.rmtree(open_office.runtime)
+            while await anext(notices) is not NoticeLinkState.LOST:
+                pass
+            open_office.start()
+            while await anext(notices) is not NoticeLinkState.CONNECTED:
+                pass
+
+    asyncio.run(listen())
+
+
+def test_an_abstract_name_is_no_place_for_notices() -> None:
+    with pytest.raises(MaestroError, match="abstract"):
+        Notices("ipc://@maestro", "ann")
 
 
 def test_a_watcher(trap: Trap) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _socket
+import contextlib
 import os
 import shlex
 import socket
@@ -14,6 +15,7 @@ from maestro_runtime import ownership
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from support.users import OtherUser
@@ -143,6 +145,15 @@ def _check(path: str) -> None:
     ownership.check_data_dir(path)
 
 
+@contextlib.contextmanager
+def held(directory: str) -> Iterator[int]:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
 # --- the other end ----------------------------------------------------------------------------------------
 
 
@@ -155,7 +166,10 @@ def test_ones_own_process_is_taken(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         ownership.check_socket_place(path)
-        ownership.check_socket_file(path)
+        with held(str(tmp_path)) as directory:
+            ownership.check_socket_file(path, directory)
+            ownership.check_socket_file(path + "missing", directory)
+            ownership.check_socket_place(path, os.fstat(directory))
     ownership.check_socket_place("\0abstract")
 
 
@@ -181,7 +195,13 @@ def test_another_users_process_and_file_are_refused(other_user: OtherUser) -> No
             ownership.check_peer(connected, path)
     assert f"belongs to uid {other_user.uid}" in caught.value.message
     assert "Nothing was sent" in caught.value.message
-    for check in (ownership.check_socket_file, ownership.check_socket_place):
-        with pytest.raises(MaestroError) as caught:
-            check(path)
-        assert caught.value.code == "NOT_PRIVATE"
+    with held(other_user.home) as directory:
+        for check, more in (
+            (ownership.check_socket_file, [directory]),
+            (ownership.check_socket_place, [os.fstat(directory)]),
+            (ownership.check_socket_place, []),
+        ):
+            with pytest.raises(MaestroError) as caught:
+                check(path, *more)
+            assert caught.value.code == "NOT_PRIVATE"
+            assert other_user.home in caught.value.message

@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
 
         from . import crash_log, exit_codes
 
-        known = error if isinstance(error, MaestroError) else crash_log.record(error)
+        known = error if isinstance(error, MaestroError) else _misplaced(error) or crash_log.record(error)
         if tokens[:2] == _HOOK:
             return _log_hook_error(known, tokens[2:])
         try:
@@ -65,6 +65,17 @@ def leave(code: int) -> "NoReturn":
             sys.exit(code)
         os._exit(code)
     sys.exit(code)
+
+
+def _misplaced(error: Exception) -> "MaestroError | None":
+    """The error for a path that is not what it must be, or may not be used; None for a defect of ours."""
+    if not isinstance(error, OSError):
+        return None
+    from maestro_runtime import places
+
+    if places.explained(error) is None:
+        return None
+    return places.refusal("DATA_DIR_UNUSABLE", "a path can't be used", error, "Then run the command again.")
 
 
 def _answer_hook(arguments: list[str]) -> int:
@@ -101,11 +112,9 @@ def _run(tokens: list[str]) -> int:
 
 
 def _run_by_cyclopts(tokens: list[str]) -> int:
-    from cyclopts import CycloptsError, UnusedCliTokensError
+    from cyclopts import CycloptsError
 
-    from maestro_schemas.errors import MaestroError
-
-    from . import command_table, exit_codes
+    from . import command_table, exit_codes, usage_errors
     from .output import streams
 
     words = _for_cyclopts(tokens)
@@ -113,12 +122,7 @@ def _run_by_cyclopts(tokens: list[str]) -> int:
     try:
         result = app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        command = " ".join(["maestro", *(error.command_chain or ())])
-        # cyclopts' own text for this error is the repr of a list.
-        extra = " ".join(error.unused_tokens or ()) if isinstance(error, UnusedCliTokensError) else ""
-        what = f"unexpected argument: {extra}" if extra else str(error).strip()
-        wrong = MaestroError("INVALID", what[:1].lower() + what[1:], f"{command} --help")
-        streams.complain(wrong, as_json=_wants_json(tokens))
+        streams.complain(usage_errors.explained(error), as_json=_wants_json(tokens))
         return exit_codes.USAGE
     return result if isinstance(result, int) else exit_codes.DONE
 

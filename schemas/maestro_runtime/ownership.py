@@ -14,7 +14,6 @@ import sys
 
 from maestro_schemas.errors import MaestroError
 
-_PRIVATE = 0o700
 _OTHERS_WRITE = 0o022
 _KIND, _LINK = 0o170000, 0o120000
 _CREDENTIALS_BYTES = 12  # pid, uid, gid (unix(7))
@@ -22,24 +21,6 @@ _ROOT = 0
 _DATA = "the data directory"
 _SOCKETS = "the directory of the sockets"
 _NOTHING_SENT = "Nothing was sent."
-
-
-def make_private(path: str) -> None:
-    """Make a directory and its missing parents, each with mode 0700. Raises OSError."""
-    try:
-        os.mkdir(path, _PRIVATE)
-    except FileExistsError:
-        if not os.path.isdir(path):
-            raise
-        return
-    except FileNotFoundError:
-        parent = os.path.dirname(path)
-        if not parent or os.path.isdir(parent):  # the file system makes no directories there (/proc)
-            raise
-        make_private(parent)
-        make_private(path)
-        return
-    os.chmod(path, _PRIVATE)  # the umask may have taken away this user's own rights
 
 
 def check_data_dir(data: str) -> None:

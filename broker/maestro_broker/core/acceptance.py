@@ -18,6 +18,7 @@ from maestro_schemas.limits import DELIVERIES_MAX, duration_text
 from maestro_schemas.messages import NO_METADATA, Audience, Message, Metadata
 from maestro_schemas.names import SYSTEM_SENDER, canonical_id, ending_of, is_id, message_time_ms
 from maestro_schemas.replies import RecipientResult, SendReply, SendResult
+from maestro_schemas.texts.visible_text import clean
 
 from . import authorization, presence, recipients, repeats, validation
 from .context import record_refusal
@@ -176,7 +177,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
     if limits.rate_limit:
         window = state.window(sender_id)
         window.check(now_ms, limits.rate_limit)
-    text = validation.check_text(outgoing.text, limits)
+    text, removed = validation.check_message(outgoing.text, limits)
     metadata = _checked_metadata(state, sender, draft)
     expires_at = _expires_at(state, outgoing, now_ms)
     takers: list[Recipient] = []
@@ -212,6 +213,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
         created_at=now_ms,
         expires_at=expires_at,
         original_to=first.original_to,
+        chars_removed=removed,
         audience=Audience(tuple(outgoing.to), len(takers) + len(refusals)) if is_list else None,
         metadata=UNSET if metadata is NO_METADATA else metadata,
     )
@@ -238,6 +240,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
             status=201,
             created_at=now_ms,
             expires_at=expires_at,
+            chars_removed=removed,
             thread_id=metadata.thread_id,
             audience=message.audience,
             accepted=len(takers),
@@ -254,6 +257,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
         seq=message.seq,
         created_at=now_ms,
         expires_at=expires_at,
+        chars_removed=removed,
         thread_id=metadata.thread_id,
         state="pending",
         reach=reach,
@@ -303,7 +307,7 @@ def notify(state: State, receiver: str, key: str, text: str, now_ms: int) -> boo
         id=message_id,
         sender=SYSTEM_SENDER,
         receiver=receiver,
-        text=validation.clean_text(text)[: state.limits.text_chars_max],
+        text=clean(text)[: state.limits.text_chars_max],
         status="pending",
         seq=mailbox.head_seq + 1,
         created_at=now_ms,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from maestro_broker.clock import Clock
 from maestro_broker.commit.disk_admission import RECORD_BYTES, DiskAdmission
-from maestro_broker.core import acceptance
+from maestro_broker.core import acceptance, validation
 from maestro_broker.core.model.reads import Read
 from maestro_broker.core.retention import RetentionPolicy
 from maestro_broker.files import data_dir
@@ -25,6 +25,7 @@ from maestro_broker.files.address_file import AddressFile
 from maestro_broker.files.data_lock import DataLock
 from maestro_broker.files.tenure import Tenure
 from maestro_broker.migration.steps import STEPS
+from maestro_broker.outbox import refusal_notices
 from maestro_broker.outbox.drain import OutboxDrainer
 from maestro_broker.transport.curve_listener import CurveListener, TopicUnion
 from maestro_broker.transport.local_listener import LocalListener
@@ -35,10 +36,11 @@ from maestro_broker.views.spool_writer import SpoolWriter
 from maestro_broker.views.sweeper import Sweeper
 from maestro_broker.views.timeline import Timeline
 from maestro_broker.views.write_behind import WriteBehindQueue
-from maestro_runtime import mounts, paths
+from maestro_runtime import mounts, paths, places
 from maestro_runtime.outbox_dir import OutboxDir, QueuedEntry
 from maestro_runtime.traces import end_note
 from maestro_schemas import __version__
+from maestro_schemas.names import SYSTEM_SENDER, canonical_id, mark_of
 
 from . import gc_tuning, message_loader, recovery
 from .admission import Admission
@@ -307,15 +309,13 @@ class Broker:
         entry = waiting.entry
         if not self._disk.reserve(RECORD_BYTES * 4):
             return False
-        message_id = f"refused_{entry.outgoing['id']}"[:64]
-        message_loader.load(self._state, self._spool, Read("file", entry.session, message_id))
-        text = (
-            f"Your message {entry.outgoing['id']} to {entry.outgoing.get('to')!s:.80} waited in the outbox and was "
-            f"then refused: {error.message} ({error.code}). {error.hint}\n"
-            f"It is kept in {os.path.dirname(waiting.path)}; to send it again: "
-            f"maestro message retry {entry.outgoing['id']}"
-        )
-        acceptance.notify(self._state, entry.session, message_id, text, context.now_ms)
+        found = self._state.sessions.get(entry.session)
+        proven = found is not None and validation.is_token(found.token_hash, entry.token)
+        place = places.shown(os.path.dirname(waiting.path))
+        notice = refusal_notices.notice(entry, error, place, proven=proven)
+        filed = canonical_id(notice.key, mark_of(SYSTEM_SENDER))
+        message_loader.load(self._state, self._spool, Read("file", entry.session, filed))
+        acceptance.notify(self._state, entry.session, notice.key, notice.text, context.now_ms)
         return True
 
     def _warn(self, what: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 import zmq
 
-from maestro_runtime import ownership
+from maestro_runtime import ownership, places
 from maestro_runtime.paths import NOTICE_SOCKET, ROUTER_SOCKET
 from maestro_schemas import PROTOCOL_HEADER
 from maestro_schemas.errors import MaestroError
@@ -118,11 +118,13 @@ class LocalListener:
             return None
         return status.st_dev, status.st_ino
 
-    def _unusable(self, error: Exception) -> MaestroError:
-        return MaestroError(
+    def _unusable(self, error: OSError | zmq.ZMQError) -> MaestroError:
+        fault = error if isinstance(error, OSError) else OSError(error.errno, error.strerror, self._runtime)
+        return places.refusal(
             "DATA_DIR_UNUSABLE",
-            f"the sockets in {self._runtime} can't be made: {error}",
-            "Set MAESTRO_RUNTIME_DIR to a directory of yours on a local file system.",
+            f"the sockets in {self._runtime} can't be made",
+            fault,
+            "Or set MAESTRO_RUNTIME_DIR to a directory of yours on a local file system.",
         )
 
     def receive(self, most: int) -> Iterator[IncomingRequest]:
@@ -174,7 +176,7 @@ def _make_own_directory(directory: str, *, private: bool) -> None:
     `private`: it must be this user's, and no other user may enter it; else it may be root's (/tmp, /run).
     """
     try:
-        ownership.make_private(directory)
+        places.make_directory(directory)
         status = os.lstat(directory)
         if status.st_uid == os.geteuid() and private:
             os.chmod(directory, 0o700)
@@ -183,8 +185,9 @@ def _make_own_directory(directory: str, *, private: bool) -> None:
         if private or status.st_uid != 0:
             ownership.check_socket_place(os.path.join(directory, ROUTER_SOCKET))
     except OSError as error:
-        raise MaestroError(
+        raise places.refusal(
             "DATA_DIR_UNUSABLE",
-            f"the directory of the sockets can't be made: {error}",
-            "Set MAESTRO_RUNTIME_DIR to a directory that you may write to.",
+            f"the directory of the sockets, {places.shown(directory)}, can't be used",
+            error,
+            "Or set MAESTRO_RUNTIME_DIR to a directory that you may write to.",
         ) from None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_cli.output import streams
 from maestro_clients.processes import gateway_process
-from maestro_runtime import ownership
+from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def start_attached(context: CommandContext, request: GatewayRequest) -> None:
 
     gateway_end, own_end = os.pipe()
     os.set_inheritable(own_end, True)  # noqa: FBT003 - the standard library's signature
-    ownership.make_private(context.data)
+    places.make_directory(context.data)
     command = [sys.executable, "-P", "-m", "maestro_gateway", "--data-dir", context.data]
     command += ["--life-fd", str(gateway_end), "--host", request.host, "--port", str(request.port)]
     # The gateway prints its errors to this terminal, as the broker does.

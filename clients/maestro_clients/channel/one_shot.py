@@ -39,7 +39,8 @@ def router_path(data: str) -> str | None:
     MaestroError NOT_PRIVATE."""
     ownership.check_data_dir(data)
     try:
-        fd = os.open(paths.endpoints_file(data), os.O_RDONLY | os.O_CLOEXEC)
+        # O_NONBLOCK: a FIFO in its place is not waited for.
+        fd = os.open(paths.endpoints_file(data), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             text = os.read(fd, _CHUNK).decode()
         finally:

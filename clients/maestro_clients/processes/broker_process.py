@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.transports.addresses import listens
-from maestro_runtime import ownership, paths
+from maestro_runtime import ownership, paths, places
 from maestro_runtime.paths import BROKER_VARIABLE
 from maestro_schemas.errors import MaestroError
 
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
     from maestro_clients.client import Client
 
+AUTOSTART_VARIABLE = "MAESTRO_AUTOSTART"
 START_LOCK = "start.lock"
 START_LOG = "broker-start.log"
 
+_ENDPOINTS_BYTES_MAX = 1 << 16
 _POLL_S = 0.02
 # A connected client repeats a request for this long while the broker is busy or away.
 _RETRY_WITHIN_S = 3.0
-_OFF = frozenset({"0", "false", "no", "off"})
 
 
 class Endpoints(NamedTuple):
@@ -43,10 +44,17 @@ class Endpoints(NamedTuple):
 
 
 def may_autostart(environ: Mapping[str, str]) -> bool:
-    """Whether a missing broker may be started: yes, unless MAESTRO_AUTOSTART says no, or it is on another machine."""
+    """Whether a missing broker may be started: yes, unless MAESTRO_AUTOSTART says no, or it is on another machine.
+
+    Raises MaestroError BAD_SETTING.
+    """
     if environ.get(BROKER_VARIABLE):
         return False
-    return environ.get("MAESTRO_AUTOSTART", "1").strip().lower() not in _OFF
+    if not environ.get(AUTOSTART_VARIABLE):
+        return True
+    from maestro_schemas.limits import switch
+
+    return switch(AUTOSTART_VARIABLE, environ, default=True)
 
 
 def read_endpoints(data: str, environ: Mapping[str, str] | None = None) -> Endpoints | None:
@@ -57,10 +65,10 @@ def read_endpoints(data: str, environ: Mapping[str, str] | None = None) -> Endpo
         return _remote_endpoints(environ)
     ownership.check_data_dir(data)
     try:
-        with open(paths.endpoints_file(data), encoding="utf-8", errors="replace") as file:
-            values = paths.parse_endpoints(file.read())
+        text = places.read(paths.endpoints_file(data), _ENDPOINTS_BYTES_MAX)
     except OSError:
         return None
+    values = paths.parse_endpoints(text.decode("utf-8", "replace"))
     pid = values.get("pid", "")
     if not (values.get("router") and values.get("notices") and pid.isdecimal()):
         return None
@@ -261,13 +269,14 @@ def _find_own(data: str, answers: Callable[[Endpoints], bool]) -> tuple[Endpoint
 
 def _open_lock(data: str) -> int:
     try:
-        ownership.make_private(data)
-        return os.open(os.path.join(data, START_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        places.make_directory(data)
+        return places.open_file(os.path.join(data, START_LOCK), os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        raise MaestroError(
+        raise places.refusal(
             "DATA_DIR_UNUSABLE",
-            f"the data directory {data} can't be used: {error}",
-            "Make it yours and writable, or set MAESTRO_DATA_DIR to another one.",
+            f"the data directory {places.shown(data)} can't be used",
+            error,
+            "Or set MAESTRO_DATA_DIR to another one.",
         ) from None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from maestro_runtime import atomic_file, ownership
+from maestro_runtime import atomic_file, ownership, places
 from maestro_schemas.errors import MaestroError
 
 NAME = "ended"
@@ -22,7 +22,7 @@ def write(runtime: str, reason: str, *, pid: int, now: str) -> str | None:
     _to_system_log(f"maestro broker (pid {pid}): {reason}")
     path = os.path.join(runtime, NAME)
     try:
-        ownership.make_private(runtime)
+        places.make_directory(runtime)
         ownership.check_socket_place(path)
         atomic_file.replace(path, f"{now} pid {pid}: {reason}\n".encode(), durable=False)
     except (OSError, MaestroError):

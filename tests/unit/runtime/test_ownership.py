@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from maestro_runtime import ownership
+from maestro_runtime import ownership, places
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
@@ -33,29 +33,11 @@ def test_a_directory_and_its_parents_are_private_under_any_umask(tmp_path: Path,
     path = tmp_path / "a" / "b" / "c"
     before = os.umask(umask)
     try:
-        ownership.make_private(str(path))
-        ownership.make_private(str(path))
+        places.make_directory(str(path))
+        places.make_directory(str(path))
     finally:
         os.umask(before)
     assert [mode_of(one) for one in (path, path.parent, path.parent.parent)] == [0o700] * 3
-
-
-def test_a_directory_that_exists_keeps_its_mode(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    ownership.make_private(str(tmp_path / "new"))
-    ownership.make_private(str(tmp_path))
-    assert mode_of(tmp_path) == 0o755
-
-
-def test_what_is_no_directory_is_an_error_with_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("")
-    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    for path in ("file", "file/below", "link", "link/below"):
-        with pytest.raises(OSError, match=r"/link'|/file"):
-            ownership.make_private(str(tmp_path / path))
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(OSError, match="''"):
-        ownership.make_private("")
 
 
 # --- checked ----------------------------------------------------------------------------------------------

@@ -62,17 +62,14 @@ def run(
 
 
 def _write(units: SystemdUnits, *, force: bool) -> None:
+    from maestro_cli import user_files
+    from maestro_cli.processes import systemd_units
     from maestro_cli.processes.systemd_units import MARK
-    from maestro_runtime import atomic_file, ownership
     from maestro_schemas.errors import MaestroError
 
     for path, text in units.files.items():
-        try:
-            with open(path, encoding="utf-8", errors="replace") as file:
-                old = file.read()
-        except FileNotFoundError:
-            continue
-        if not force and (MARK not in old or old != text):
+        old = user_files.read(path, systemd_units.BYTES_MAX)
+        if old is not None and not force and (MARK not in old or old != text):
             why = (
                 "was made by another program"
                 if MARK not in old
@@ -80,8 +77,7 @@ def _write(units: SystemdUnits, *, force: bool) -> None:
             )
             raise MaestroError("INVALID", f"{path} {why}", "Look at it; --force replaces it.")
     for path, text in units.files.items():
-        ownership.make_private(os.path.dirname(path))
-        atomic_file.rewrite(path, text.encode(), durable=False)
+        user_files.write(path, text)
 
 
 def _hand_over(context: CommandContext, units: SystemdUnits, *, now: bool) -> int:
@@ -121,7 +117,7 @@ def _hand_over(context: CommandContext, units: SystemdUnits, *, now: bool) -> in
 
 def _tell_clients(context: CommandContext) -> None:
     """The sockets of systemd, for clients that connect before the first broker; each broker rewrites the file."""
-    from maestro_runtime import atomic_file, ownership, paths
+    from maestro_runtime import atomic_file, ownership, paths, places
     from maestro_schemas import __version__
 
     runtime = paths.runtime_dir(context.data, context.environ)
@@ -133,7 +129,7 @@ def _tell_clients(context: CommandContext) -> None:
         "version": __version__,
     }
     ownership.check_data_dir(context.data)
-    ownership.make_private(context.data)
+    places.make_directory(context.data)
     content = "".join(f"{name}={value}\n" for name, value in lines.items()).encode()
     try:
         atomic_file.create(paths.endpoints_file(context.data), content, durable=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
+from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False
@@ -58,8 +59,6 @@ def run(
     as_json: Annotated[bool, Option(name="--json", help="Print the session as JSON, with its token.")] = False,
 ) -> int:
     """Start a session."""
-    import os
-
     from maestro_clients.protocol.new_ids import new_session_id, new_token
 
     if export and as_json:
@@ -82,7 +81,8 @@ def run(
             parent_session_id=parent,
             task_ids=task or (),
             agent=agent,
-            cwd=os.getcwd(),
+            # Only information: a session starts without it, too.
+            cwd=places.label(places.current_directory()),
             caller=caller,
         )
         if name is not None:
@@ -135,13 +135,13 @@ def _exports(session_id: str, token: str) -> list[str]:
 
 
 def _started(session: SessionDoc, session_id: str, token: str) -> str:
-    from maestro_cli.output.render import plain
+    from maestro_cli.output.fence import named
 
-    named = f" named {plain(session['name'])}" if "name" in session else ""
+    called = f" named {named(session['name'])}" if "name" in session else ""
     under = f", parent {session['parentSessionId']}" if "parentSessionId" in session else ""
     return "\n".join(
         [
-            f"Started {session_id}: {session['role']}{named}, project {plain(session['projectId'])}{under}.",
+            f"Started {session_id}: {session['role']}{called}, project {named(session['projectId'])}{under}.",
             "To act as it, paste these two lines into its shell (the token is shown only now):",
             *(f"  {line}" for line in _exports(session_id, token)),
         ]

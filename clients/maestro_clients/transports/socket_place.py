@@ -11,6 +11,7 @@ import errno
 import os
 
 from maestro_runtime import ownership
+from maestro_schemas.errors import MaestroError
 
 _BY_DESCRIPTOR = "/proc/self/fd"
 
@@ -32,7 +33,7 @@ class SocketPlace:
             # What is checked is what is held: the name may lead elsewhere by now.
             ownership.check_socket_place(path, os.fstat(self._fd))
             ownership.check_socket_file(path, self._fd)
-        except BaseException:
+        except MaestroError:
             self.close()
             raise
 

@@ -232,7 +232,7 @@ def _connect(context: CommandContext, link: SessionLink) -> AnyClient:
 
 def _agent_format(call: HookCall, hook_input: HookInput, link: SessionLink, context: CommandContext) -> AgentFormat:
     """How mail is written for this agent. Where its shell does not have the session, each command names the link."""
-    from maestro_cli.session_link import LINK_VARIABLE
+    from .session_link import LINK_VARIABLE
 
     from .context_text import AgentFormat
     from .shell_script import maestro_command

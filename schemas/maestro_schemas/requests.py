@@ -40,6 +40,11 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", k
         """How many journal records the request may make."""
         return 1
 
+    @property
+    def further_receivers(self) -> int:
+        """How many deliveries its records may have beside the first of each."""
+        return 0
+
 
 class Hello(Request, frozen=True):
     """`hello`: ask for the protocol versions, the broker's identity and its limits."""
@@ -59,7 +64,7 @@ class Outgoing(Struct, gc=False, frozen=True, forbid_unknown_fields=True, rename
     # content is the same send.
     id: str
     # A session id, a name that is unique among the active sessions, or `parent`; or a list of addresses.
-    to: str
+    to: str | list[str]
     text: str = field(name="message")
     metadata: Metadata = NO_METADATA
     # The message expires this long after its acceptance, unless it was delivered before.
@@ -99,6 +104,11 @@ class Send(Request, frozen=True):
     def items(self) -> int:
         """One for each message."""
         return len(self.messages)
+
+    @property
+    def further_receivers(self) -> int:
+        """One for each address of a list."""
+        return sum(len(message.to) for message in self.messages if not isinstance(message.to, str))
 
 
 class Inbox(Request, frozen=True):

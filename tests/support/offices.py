@@ -7,14 +7,22 @@ only these two, and a checkpoint is a copy of what was filed.
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from maestro_broker.core import commands, retention
 from maestro_broker.core.context import RequestContext
 from maestro_broker.core.model import records
 from maestro_broker.core.model.checkpoint import Checkpoint
 from maestro_broker.core.model.reads import Read
-from maestro_broker.core.model.records import Accepted, Confirmed, Deleted, Expired, SessionChanged, SessionForgotten
+from maestro_broker.core.model.records import (
+    Accepted,
+    Confirmed,
+    Deleted,
+    Expired,
+    SentFile,
+    SessionChanged,
+    SessionForgotten,
+)
 from maestro_broker.core.model.state import Change, State
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import Limits
@@ -34,6 +42,9 @@ from maestro_schemas.requests import (
 )
 from maestro_schemas.sessions import StoredSession
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class Office:
     """`now_ms` moves only when a test moves it. `filed` says how much of the journal the spool has."""
@@ -43,8 +54,8 @@ class Office:
         self.now_ms = 1_000_000
         self.journal: list[bytes] = []
         self.files: dict[tuple[str, str], Message] = {}
-        self.links: dict[tuple[str, str], str] = {}
-        self.threads: dict[str, dict[str, str]] = {}
+        self.links: dict[tuple[str, str], SentFile] = {}
+        self.threads: dict[str, dict[str, tuple[str, ...]]] = {}
         self.session_files: dict[str, StoredSession] = {}
         self.unfiled: list[Change] = []
         self.untold = 0
@@ -54,6 +65,8 @@ class Office:
         self.policy = retention.RetentionPolicy.of(self.limits, {})
         # What a RequestContext has beside the time.
         self.circumstances: dict[str, Any] = {}
+        # The id that a message got, by the key under which it was sent.
+        self.ids: dict[str, str] = {}
         # The reads of the last request.
         self.reads: list[Read] = []
 
@@ -87,17 +100,16 @@ class Office:
                 message = self.files.get((need.session, need.message_id))
                 if message is not None:
                     self.state.load_message(message)
-            case "link":
-                receiver = self.links.get((need.session, need.message_id))
-                if receiver is not None:
+            case "sent":
+                sent = self.links.get((need.session, need.message_id))
+                for receiver in sent.receivers if sent is not None else ():
                     self.load(Read("file", receiver, need.message_id))
-                return receiver
+                return sent
             case "thread":
                 return dict(self.threads.get(need.message_id, {}))
-            case "anywhere":
-                for (_, message_id), message in list(self.files.items()):
-                    if message_id == need.message_id:
-                        self.state.load_message(message)
+            case "names":
+                owned = [name for session, name in self.files if session == need.session]
+                return [name for name in owned if name.startswith(need.message_id)]
         return None
 
     def file(self, count: int | None = None, *, tell: bool = True) -> None:
@@ -106,10 +118,11 @@ class Office:
         for change in written:
             match change.record:
                 case Accepted(message):
-                    self.files[message.receiver, message.id] = message
-                    self.links.setdefault((message.sender, message.id), message.receiver)
+                    for delivery in (message, *change.more):
+                        self.files[delivery.receiver, message.id] = delivery
+                    self.links.setdefault((message.sender, message.id), change.record.sent_file())
                     if message.meta.thread_id is not None:
-                        self.threads.setdefault(message.meta.thread_id, {})[message.id] = message.receiver
+                        self.threads.setdefault(message.meta.thread_id, {})[message.id] = change.record.receivers
                 case Confirmed() | Expired():
                     if change.message is not None:
                         self.files[change.message.receiver, change.message.id] = change.message
@@ -165,6 +178,7 @@ class Office:
         """Send one message; the result, whether it was accepted or not."""
         outgoing = Outgoing(id=message_id, to=to, text=text, **fields)
         result: SendResult = self.do(Send(messages=[outgoing], who=Identity(sender))).results[0]
+        self.ids[message_id] = result.id
         return result
 
     def accept(self, sender: str, to: str, message_id: str, text: str = "hello", **fields: Any) -> SendResult:
@@ -180,12 +194,16 @@ class Office:
 
     def confirm(self, session: str, kind: ConfirmKind, *ids: str) -> list[int]:
         """The statuses of the results."""
-        results = self.do(Confirm(who=Identity(session), ids=list(ids), kind=kind)).results
+        results = self.do(Confirm(who=Identity(session), ids=self.named(ids), kind=kind)).results
         return [result.status for result in results]
 
     def delete(self, session: str, *ids: str) -> list[int]:
         """The statuses of the results."""
-        return [result.status for result in self.do(Delete(who=Identity(session), ids=list(ids))).results]
+        return [result.status for result in self.do(Delete(who=Identity(session), ids=self.named(ids))).results]
+
+    def named(self, keys: Iterable[str]) -> list[str]:
+        """The ids of messages by the keys under which this office last sent them."""
+        return [self.ids.get(key, key) for key in keys]
 
     def expire_due(self) -> None:
         """Expire what is due, as the daemon's tick does."""
@@ -208,11 +226,12 @@ class Office:
                 self.load(Read("file", receiver, message_id))
                 over = retention.overdue(self.state, self.policy, receiver, message_id, self.now_ms)
                 retention.expire(self.state, [over] if over is not None else [], self.now_ms)
-            elif not self.state.is_unfiled(message.sender, message_id):
+            elif not self.state.mailbox(receiver).is_unfiled(message_id):
                 del self.files[receiver, message_id]
                 self.state.mailbox(receiver).drop(message_id)
-        for (sender, message_id), receiver in list(self.links.items()):
-            if (receiver, message_id) not in self.files and not self.state.is_unfiled(sender, message_id):
+        for (sender, message_id), sent in list(self.links.items()):
+            is_there = any((receiver, message_id) in self.files for receiver in sent.receivers)
+            if not is_there and not self.state.is_unfiled(message_id):
                 del self.links[sender, message_id]
         held = {receiver for receiver, _ in self.files} | {sender for sender, _ in self.links}
         idle = [found.session.id for found in self.state.sessions if found.session.id not in held]

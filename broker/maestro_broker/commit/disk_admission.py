@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from maestro_broker.files import disk
 from maestro_schemas.commands import BY_REQUEST
+from maestro_schemas.limits import DELIVERY_BYTES_MAX
 
 if TYPE_CHECKING:
     from maestro_schemas.errors import MaestroError
@@ -38,7 +39,7 @@ class DiskAdmission:
     def admit(self, request: Request, body_bytes: int) -> MaestroError | None:
         """Count a request. Returns STORAGE_FULL if the request may be carried out, but no new mail accepted and no
         refusal recorded; None without restriction. Raises MaestroError STORAGE_FULL if it must be refused."""
-        record_bytes = body_bytes + RECORD_BYTES * request.items
+        record_bytes = body_bytes + RECORD_BYTES * request.items + DELIVERY_BYTES_MAX * request.further_receivers
         if self._log.has_room(self._batch_bytes + record_bytes):
             self._batch_bytes += record_bytes
             return None

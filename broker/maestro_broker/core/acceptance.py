@@ -2,25 +2,27 @@
 
 Rule: the checks come in the order that PROTOCOL.md gives for `send`, the id first: a repeat of an accepted send gets
 the same answer, whatever has changed since. All messages of a request are looked up before the first one is accepted.
+Addresses and roles are judged for the whole message. The state of a receiver refuses the message for that one alone,
+if the sender gave a list. One receiver is the case n = 1 of the same code.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.limits import duration_text
-from maestro_schemas.messages import NO_METADATA, Message, Metadata
-from maestro_schemas.names import SYSTEM_SENDER, is_id, message_time_ms
-from maestro_schemas.replies import SendReply, SendResult
+from maestro_schemas.limits import DELIVERIES_MAX, duration_text
+from maestro_schemas.messages import NO_METADATA, Audience, Message, Metadata
+from maestro_schemas.names import SYSTEM_SENDER, canonical_id, ending_of, is_id, message_time_ms
+from maestro_schemas.replies import RecipientResult, SendReply, SendResult
 
-from . import authorization, recipients, validation
+from . import authorization, recipients, repeats, validation
 from .context import record_refusal
 from .model.reads import Read
-from .model.records import Accepted
+from .model.records import Accepted, Delivery, Refusal
 
 if TYPE_CHECKING:
     from maestro_schemas.replies import Reach
@@ -29,26 +31,39 @@ if TYPE_CHECKING:
 
     from .context import RequestContext
     from .model.reads import Reads
+    from .model.records import SentFile
     from .model.session_registry import SessionState
-    from .model.state import SentMessage, State
+    from .model.state import State
+    from .recipients import Recipient
 
 # Refusals that depend on the moment and not on the request are not recorded in the audit.
 _UNRECORDED = frozenset({"BUSY", "STORAGE_FULL", "STOPPING"})
-_NOT_LOOKED_UP = MaestroError("INTERNAL", "the receiver was not looked up")
+
+
+class _Answered(NamedTuple):
+    """The message that another one answers."""
+
+    # Its canonical id.
+    id: str
+    # The thread that the answer joins, if the sender may.
+    thread_id: str | None
 
 
 class _Draft(Struct, gc=False):
     """An outgoing message with everything that was looked up for it."""
 
     outgoing: Outgoing
-    receiver: SessionState | None = None
-    original_to: str | None = None
-    # Why there is no receiver.
-    error: MaestroError = _NOT_LOOKED_UP
-    # The receiver of the message that this sender sent under the same id, if a file says so.
-    linked: str | None = None
-    # The thread that the message answers in, if one was found.
-    thread_id: str | None = None
+    # The id that the message gets.
+    id: str
+    # Where it goes, and which addressed sessions refuse it, each with its error.
+    recipients: tuple[Recipient, ...] = ()
+    refusals: tuple[tuple[str, MaestroError], ...] = ()
+    # Why it goes nowhere: an address is wrong.
+    error: MaestroError | None = None
+    # What the sender's file says of an earlier send under this id.
+    filed: SentFile | None = None
+    # The message that it answers, or why there is none.
+    answered: _Answered | MaestroError | None = None
 
 
 def send(state: State, request: Send, context: RequestContext) -> Reads[SendReply]:
@@ -56,11 +71,14 @@ def send(state: State, request: Send, context: RequestContext) -> Reads[SendRepl
     sender = authorization.active_sender(state, request.who, context.now_ms)
     validation.check_many(len(request.messages), "messages", state.limits.batch_messages_max)
     drafts = []
+    deliveries = 0
     for outgoing in request.messages:
-        draft, must_read = _draft(state, sender.session, outgoing)
+        draft, must_read = _draft(state, sender, outgoing)
+        deliveries += len(draft.recipients)
         if must_read:
-            yield from _look_up(state, sender.session.id, draft)
+            yield from _look_up(state, sender, draft)
         drafts.append(draft)
+    validation.check_many(deliveries, "deliveries", DELIVERIES_MAX)
     results = []
     for draft in drafts:
         try:
@@ -68,140 +86,203 @@ def send(state: State, request: Send, context: RequestContext) -> Reads[SendRepl
         except MaestroError as error:
             outgoing = draft.outgoing
             if error.code not in _UNRECORDED:
-                record_refusal(state, context, error.code, sender.session.id, outgoing.to, outgoing.id)
+                to = outgoing.to if isinstance(outgoing.to, str) else ", ".join(outgoing.to[:2])
+                record_refusal(state, context, error.code, sender.session.id, to, outgoing.id)
             results.append(SendResult(id=outgoing.id[:64], status=error.status, error=error.body()))
     return SendReply(results)
 
 
-def _draft(state: State, sender: Session, outgoing: Outgoing) -> tuple[_Draft, bool]:
-    """The message with its receiver, and whether something about it must be read: new mail mostly needs no read, and
-    a generator for each message would cost a twentieth of a batch's time."""
-    draft = _Draft(outgoing)
-    message_id = outgoing.id
-    if not is_id(message_id):
-        draft.error = validation.invalid_id("the message's id", message_id)
-        return draft, False
-    id_ms = message_time_ms(message_id)
-    must_read = outgoing.metadata.in_reply_to is not None or state.may_be_filed(sender.id, message_id, id_ms)
+def _draft(state: State, sender: SessionState, outgoing: Outgoing) -> tuple[_Draft, bool]:
+    """The message with its recipients, and whether something about it must be read: new mail mostly needs no read,
+    and a generator for each message would cost a twentieth of a batch's time."""
+    key = outgoing.id
+    if not is_id(key):
+        return _Draft(outgoing, key, error=validation.invalid_id("the message's id", key)), False
+    message_id = canonical_id(key, sender.mark)
+    draft = _Draft(outgoing, message_id)
     try:
-        draft.receiver, draft.original_to = recipients.resolve_recipient(state, sender, outgoing)
+        draft.recipients, draft.refusals = recipients.resolve(state, sender.session, outgoing)
     except MaestroError as error:
         draft.error = error
-        return draft, must_read
-    return draft, must_read or state.mailbox(draft.receiver.session.id).may_hold(message_id, id_ms)
+    may_be_filed = state.may_be_filed(sender.session.id, message_id, message_time_ms(message_id))
+    return draft, may_be_filed or outgoing.metadata.in_reply_to is not None
 
 
-def _look_up(state: State, sender: str, draft: _Draft) -> Reads[None]:
+def _look_up(state: State, sender: SessionState, draft: _Draft) -> Reads[None]:
     """Read what memory does not know about the message."""
-    message_id, answered = draft.outgoing.id, draft.outgoing.metadata.in_reply_to
-    id_ms = message_time_ms(message_id)
-    if state.may_be_filed(sender, message_id, id_ms):
-        draft.linked = yield Read("link", sender, message_id)
-    if draft.receiver is None:
-        return
-    receiver = draft.receiver.session.id
-    if state.mailbox(receiver).may_hold(message_id, id_ms):
-        yield Read("file", receiver, message_id)
-    if answered is not None and is_id(answered):
-        draft.thread_id = yield from _find_thread(state, sender, answered)
+    message_id, answered = draft.id, draft.outgoing.metadata.in_reply_to
+    session = sender.session.id
+    if state.may_be_filed(session, message_id, message_time_ms(message_id)):
+        draft.filed = yield Read("sent", session, message_id)
+    if draft.error is None and answered is not None and is_id(answered):
+        draft.answered = yield from _find_answered(state, sender, answered)
 
 
-def _find_thread(state: State, sender: str, answered: str) -> Reads[str | None]:
-    """The thread of an answered message, if the sender may see that message or took part in its thread.
+def _find_answered(state: State, sender: SessionState, answered: str) -> Reads[_Answered | MaestroError]:
+    """The answered message, if the sender may see it or took part in its thread.
 
     A caller that merely knows an id joins no thread: otherwise it could enter one by answering, and read it.
     """
-    mailbox = state.mailbox(sender)
-    if not mailbox.knows(answered):
-        yield Read("file", sender, answered)
-    linked = None
-    if mailbox.get(answered) is None and not state.is_unfiled(sender, answered):
-        linked = yield Read("link", sender, answered)
-    thread_id = _thread_in_memory(state, sender, answered, linked)
-    if thread_id is None:
-        # The message may be deleted, and its thread continue for everyone who got an answer.
-        filed: dict[str, str] = yield Read("thread", "", answered)
-        if sender in (filed | state.unfiled_answers(answered)).values():
-            thread_id = answered
-    return thread_id
+    session = sender.session.id
+    own_id = canonical_id(answered, sender.mark)
+    filed = None
+    if not state.is_unfiled(own_id):
+        filed = yield Read("sent", session, own_id)
+    if not state.mailbox(session).knows(answered):
+        yield Read("file", session, answered)
+    found = _answered_in_memory(state, sender, answered, filed)
+    if found is not None:
+        return found
+    # The sender may have received and deleted it: the file of the session that sent it remains.
+    owner = state.sessions.owner_of(ending_of(answered) or "")
+    if owner is not None:
+        filed = None
+        if not state.is_unfiled(answered):
+            filed = yield Read("sent", owner, answered)
+        sent = state.sent(answered, filed)
+        if sent is not None and session in sent.file.receivers:
+            # Its thread continues for everyone who got an answer.
+            answers: dict[str, tuple[str, ...]] = yield Read("thread", "", answered)
+            answers = answers | state.unfiled_answers(answered)
+            took_part = any(session in receivers for receivers in answers.values())
+            return _Answered(answered, answered if took_part else None)
+    error = yield from authorization.no_message(state, sender, answered)
+    return MaestroError(error.code, f"metadata.inReplyTo: {error.message}", error.hint, details=error.details)
 
 
-def _thread_in_memory(state: State, sender: str, answered: str, linked: str | None) -> str | None:
-    own = state.mailbox(sender).get(answered)
-    if own is not None:
-        return own.message.meta.thread_id or answered
-    sent = state.sent_before(sender, answered, linked)
-    if sent is None:
-        return None
-    # A deleted message still names its thread for its sender.
-    return (sent.message.meta.thread_id if sent.message is not None else None) or answered
+def _answered_in_memory(
+    state: State, sender: SessionState, answered: str, filed: SentFile | None
+) -> _Answered | None:
+    own_id = canonical_id(answered, sender.mark)
+    sent = state.sent(own_id, filed)
+    if sent is not None:
+        # A deleted message still names its thread for its sender.
+        thread_id = sent.there[0].meta.thread_id if sent.there else None
+        return _Answered(own_id, thread_id or own_id)
+    entry = state.mailbox(sender.session.id).get(answered)
+    return _Answered(answered, entry.message.meta.thread_id or answered) if entry is not None else None
 
 
 def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestContext, *, whole: bool) -> SendResult:
-    outgoing, receiver, now_ms = draft.outgoing, draft.receiver, context.now_ms
-    message_id, sender_id = outgoing.id, sender.session.id
-    known = state.sent_before(sender_id, message_id, draft.linked)
+    outgoing, now_ms, limits = draft.outgoing, context.now_ms, state.limits
+    sender_id = sender.session.id
+    known = state.sent(draft.id, draft.filed)
     if known is not None:
-        return _repeated(state, sender, outgoing, known, whole=whole)
-    if receiver is None:
+        return repeats.answer(state, sender, outgoing, known, whole=whole)
+    if draft.error is not None:
         raise draft.error
-    session = receiver.session
-    mailbox = state.mailbox(session.id)
-    if mailbox.remembers(message_id):
-        raise _conflict(message_id, "another sender has used it for this receiver")
-    validation.check_role(sender.session, session)
+    for recipient in draft.recipients:
+        validation.check_role(sender.session, recipient.session.session)
     # Without a rate limit there is no loop guard either.
-    pair = None
-    if state.limits.rate_limit:
+    window = None
+    if limits.rate_limit:
         window = state.window(sender_id)
-        window.check(now_ms, state.limits.rate_limit)
-        pair = state.pair(sender_id, session.id)
-    text = validation.check_text(outgoing.text, state.limits)
-    metadata = _checked_metadata(state, sender_id, draft)
-    expires_at = None if outgoing.ttl_ms is None else now_ms + _checked_ttl(state, outgoing.ttl_ms)
-    if pair is not None:
-        pair.check(sender_id, session.id, text, metadata, now_ms, state.limits)
-    if mailbox.pending >= state.limits.pending_max:
-        raise MaestroError(
-            "MAILBOX_FULL",
-            f"the mailbox of {session.id} holds {mailbox.pending:,} undelivered messages, and the limit is "
-            f"{state.limits.pending_max:,}",
-            "It takes mail again when its owner has read some.",
-            retry_after_s=5.0,
-            limit=state.limits.pending_max,
-            actual=mailbox.pending + 1,
-        )
+        window.check(now_ms, limits.rate_limit)
+    text = validation.check_text(outgoing.text, limits)
+    metadata = _checked_metadata(state, sender, draft)
+    expires_at = _expires_at(state, outgoing, now_ms)
+    takers: list[Recipient] = []
+    refusals = list(draft.refusals)
+    for recipient in draft.recipients:
+        receiver_id = recipient.session.session.id
+        mailbox = state.mailbox(receiver_id)
+        if window is not None:
+            refusal = state.pair(sender_id, receiver_id).refusal(
+                sender_id, receiver_id, text, metadata, now_ms, limits
+            )
+            if refusal is not None:
+                refusals.append((receiver_id, refusal))
+                continue
+        if mailbox.pending >= limits.pending_max:
+            refusals.append((receiver_id, _full(receiver_id, mailbox.pending, limits.pending_max)))
+            continue
+        takers.append(recipient)
+    if not takers:
+        raise refusals[0][1]
     if context.back_pressure is not None:
         raise context.back_pressure
+    first = takers[0]
+    receiver = first.session.session
+    is_list = type(outgoing.to) is list
     message = Message(
-        id=message_id,
+        id=draft.id,
         sender=sender_id,
-        receiver=session.id,
+        receiver=receiver.id,
         text=text,
         status="pending",
-        seq=mailbox.head_seq + 1,
+        seq=state.mailbox(receiver.id).head_seq + 1,
         created_at=now_ms,
         expires_at=expires_at,
-        original_to=draft.original_to,
+        original_to=first.original_to,
+        audience=Audience(tuple(outgoing.to), len(takers) + len(refusals)) if is_list else None,
         metadata=UNSET if metadata is NO_METADATA else metadata,
     )
-    state.apply(Accepted(message), message)
-    if pair is not None:
+    record = Accepted(message)
+    if is_list:
+        record = Accepted(
+            message,
+            tuple(
+                Delivery(
+                    each.session.session.id, state.mailbox(each.session.session.id).head_seq + 1, each.original_to
+                )
+                for each in takers[1:]
+            ),
+            tuple(Refusal(refused, error.code) for refused, error in refusals),
+        )
+    state.apply(record, message)
+    if window is not None:
         window.add(now_ms)
-        pair.add(sender_id, text, metadata, now_ms)
+        for taker in takers:
+            state.pair(sender_id, taker.session.session.id).add(sender_id, text, metadata, now_ms)
+    if is_list:
+        return SendResult(
+            id=message.id,
+            status=201,
+            created_at=now_ms,
+            expires_at=expires_at,
+            thread_id=metadata.thread_id,
+            audience=message.audience,
+            accepted=len(takers),
+            refused=len(refusals),
+            recipients=_recipient_results(context, record, takers, refusals),
+            message=message if whole else UNSET,
+        )
     return SendResult(
-        id=message_id,
+        id=message.id,
         status=201,
-        to=session.id,
-        original_to=draft.original_to,
+        to=receiver.id,
+        original_to=first.original_to,
         seq=message.seq,
         created_at=now_ms,
         expires_at=expires_at,
         thread_id=metadata.thread_id,
         state="pending",
-        reach=_reach(context, session),
-        seen_at=receiver.last_activity_ms,
+        reach=_reach(context, receiver),
+        seen_at=first.session.last_activity_ms,
         message=message if whole else UNSET,
+    )
+
+
+def _recipient_results(
+    context: RequestContext,
+    record: Accepted,
+    takers: list[Recipient],
+    refusals: list[tuple[str, MaestroError]],
+) -> tuple[RecipientResult, ...]:
+    numbers = (record.message.seq, *(delivery.seq for delivery in record.more))
+    return (
+        *(
+            RecipientResult(
+                to=taker.session.session.id,
+                status=201,
+                original_to=taker.original_to,
+                seq=seq,
+                state="pending",
+                reach=_reach(context, taker.session.session),
+            )
+            for taker, seq in zip(takers, numbers, strict=True)
+        ),
+        *(RecipientResult(to=to, status=error.status, error=error.body()) for to, error in refusals),
     )
 
 
@@ -215,7 +296,7 @@ def _reach(context: RequestContext, receiver: Session) -> Reach:
     return "tool" if receiver.status == "working" else "prompt"
 
 
-def notify(state: State, receiver: str, message_id: str, text: str, now_ms: int) -> bool:
+def notify(state: State, receiver: str, key: str, text: str, now_ms: int) -> bool:
     """Accept a message from the post office itself, which no rate limit and no role restricts.
 
     False if there is no such session or the id was used before, so that a repeat after a crash makes one message.
@@ -223,6 +304,7 @@ def notify(state: State, receiver: str, message_id: str, text: str, now_ms: int)
     mailbox = state.mailboxes.get(receiver)
     if state.sessions.get(receiver) is None or mailbox is None:
         return False
+    message_id = canonical_id(key, state.sessions.mark_of(SYSTEM_SENDER))
     if mailbox.remembers(message_id):
         return False
     message = Message(
@@ -239,67 +321,55 @@ def notify(state: State, receiver: str, message_id: str, text: str, now_ms: int)
     return True
 
 
-def _repeated(
-    state: State, sender: SessionState, outgoing: Outgoing, known: SentMessage, *, whole: bool
-) -> SendResult:
-    message = known.message
-    if message is None:
-        return SendResult(id=outgoing.id, status=200, to=known.receiver, state="deleted")
-    try:
-        receiver = state.sessions.resolve(outgoing.to, sender.session, "RECEIVER_NOT_FOUND").session.id
-    except MaestroError:
-        receiver = message.receiver  # the name is not in use any more, which is no reason to doubt the repeat
-    ttl_ms = None if message.expires_at is None else message.expires_at - message.created_at
-    same = (
-        receiver in (message.receiver, message.original_to)
-        and message.text == validation.clean_text(outgoing.text)
-        and replace(message.meta, thread_id=None) == outgoing.metadata
-        and ttl_ms == outgoing.ttl_ms
-    )
-    if not same:
-        raise _conflict(outgoing.id, "this session has sent another message under it")
-    return SendResult(
-        id=message.id,
-        status=200,
-        to=message.receiver,
-        original_to=message.original_to,
-        seq=message.seq,
-        created_at=message.created_at,
-        expires_at=message.expires_at,
-        thread_id=message.meta.thread_id,
-        state=message.status,
-        message=message if whole else UNSET,
-    )
-
-
-def _checked_metadata(state: State, sender: str, draft: _Draft) -> Metadata:
+def _checked_metadata(state: State, sender: SessionState, draft: _Draft) -> Metadata:
     metadata = draft.outgoing.metadata
     if metadata is NO_METADATA or metadata == NO_METADATA:
         return NO_METADATA
     validation.check_metadata(metadata, state.limits)
-    answered = metadata.in_reply_to
-    if answered is None:
+    if metadata.in_reply_to is None:
         return metadata
-    # An earlier message of the same request is in memory only since it was accepted.
-    thread_id = draft.thread_id or _thread_in_memory(state, sender, answered, None)
-    return replace(metadata, thread_id=thread_id)
+    answered = draft.answered
+    if not isinstance(answered, _Answered):
+        # An earlier message of the same request is in memory only since it was accepted.
+        found = _answered_in_memory(state, sender, metadata.in_reply_to, None)
+        if found is None:
+            raise answered if answered is not None else _not_looked_up()
+        answered = found
+    return replace(metadata, in_reply_to=answered.id, thread_id=answered.thread_id)
 
 
-def _checked_ttl(state: State, ttl_ms: int) -> int:
+def _expires_at(state: State, outgoing: Outgoing, now_ms: int) -> int | None:
+    """When the message expires. Raises INVALID for a time or a life that is not allowed."""
+    ttl_ms, expires_at = outgoing.ttl_ms, outgoing.expires_at
+    if expires_at is not None:
+        if ttl_ms is not None:
+            raise MaestroError("INVALID", "ttlMs and expiresAt were both given", "Give one of them.")
+        ttl_ms = expires_at - now_ms
+    if ttl_ms is None:
+        return None
     if not 0 < ttl_ms <= state.limits.ttl_ms_max:
         raise MaestroError(
             "INVALID",
-            f"a message can't have a life of {duration_text(ttl_ms)}",
-            f"Give one from 1ms to {duration_text(state.limits.ttl_ms_max)}, which the setting ttl_ms_max allows.",
+            f"a message can't have a life of {duration_text(ttl_ms)}"
+            if expires_at is None
+            else f"a message can't expire {duration_text(abs(ttl_ms))} {'ago' if ttl_ms <= 0 else 'from now'}",
+            f"Give a life from 1ms to {duration_text(state.limits.ttl_ms_max)}, which the setting ttl_ms_max allows.",
             limit=state.limits.ttl_ms_max,
             actual=ttl_ms,
         )
-    return ttl_ms
+    return now_ms + ttl_ms
 
 
-def _conflict(message_id: str, why: str) -> MaestroError:
+def _full(receiver: str, pending: int, pending_max: int) -> MaestroError:
     return MaestroError(
-        "CONFLICT",
-        f"the id {message_id} is taken: {why}",
-        "Leave the id out, and a new one is made; use the same id only to repeat the same send.",
+        "MAILBOX_FULL",
+        f"the mailbox of {receiver} holds {pending:,} undelivered messages, and the limit is {pending_max:,}",
+        "It takes mail again when its owner has read some.",
+        retry_after_s=5.0,
+        limit=pending_max,
+        actual=pending + 1,
     )
+
+
+def _not_looked_up() -> MaestroError:
+    return MaestroError("INTERNAL", "the answered message was not looked up")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.names import is_id
+from maestro_schemas.names import canonical_id, ending_of, is_id
 
 from . import validation, visibility
 from .model.reads import Read
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from .model.mailbox import Mailbox
     from .model.reads import Reads
     from .model.session_registry import SessionState
-    from .model.state import State
+    from .model.state import SentMessage, State
+
+# How many ids of received mail a not-found error lists.
+_LISTED_MAX = 5
 
 
 def authenticate(state: State, who: Identity, now_ms: int) -> SessionState | None:
@@ -107,41 +110,61 @@ def named_session(state: State, asking: SessionState | None, name: str | None) -
     return asking
 
 
+def find_sent(state: State, sender: str, message_id: str) -> Reads[SentMessage | None]:
+    """What became of a message; `message_id` is canonical, and ends with the mark of `sender`."""
+    filed = None
+    if not state.is_unfiled(message_id):
+        filed = yield Read("sent", sender, message_id)
+    return state.sent(message_id, filed)
+
+
 def find_holder(state: State, message_id: str) -> Reads[Mailbox | None]:
-    """The mailbox that holds a message. Memory comes first, since the disk must be asked once for each mailbox."""
-    holder = state.holder(message_id)
-    if holder is None and is_id(message_id):
-        yield Read("anywhere", "", message_id)
-        holder = state.holder(message_id)
-    return holder
+    """The mailbox of the message with this canonical id, for a caller that names no session: the id says who sent it,
+    and the sender's file to whom. Raises AMBIGUOUS_ID if several mailboxes have it."""
+    owner = state.sessions.owner_of(ending_of(message_id) or "")
+    if owner is None or not is_id(message_id):
+        return None
+    sent = yield from find_sent(state, owner, message_id)
+    if sent is None:
+        return None
+    receivers = [message.receiver for message in sent.there] or list(sent.file.receivers)
+    if len(receivers) > 1:
+        raise MaestroError(
+            "AMBIGUOUS_ID",
+            f"message {message_id} was delivered to {len(receivers)} sessions, and none was named",
+            "Name the receiver in `session`, one of details.receivers.",
+            details={"receivers": receivers},
+        )
+    return state.mailboxes.get(receivers[0])
 
 
-def find_message(state: State, asking: SessionState | None, message_id: str) -> Reads[Message | None]:
-    """The message that the caller means by an id, if the caller may see it. Its own come first: of a session that is
-    what it received or sent."""
+def find_message(
+    state: State, asking: SessionState | None, message_id: str, receiver: str | None = None
+) -> Reads[Message | None]:
+    """The message that the caller means by an id, if the caller may see it. Of a session: what it sent, else what it
+    received, else what it may see of others. Raises AMBIGUOUS_ID.
+
+    Of several deliveries, that of `receiver`, else the caller's own, else the first that is there.
+    """
     if not is_id(message_id):
         return None
-    found = None if asking is None else (yield from _find_own(state, asking, message_id))
-    if found is None and (asking is None or asking.session.role == "orchestrator"):
+    if asking is None:
         holder = yield from find_holder(state, message_id)
         entry = holder.get(message_id) if holder is not None else None
-        found = entry.message if entry is not None else None
-    return found if found is not None and visibility.sees_message(state, asking, found) else None
-
-
-def _find_own(state: State, asking: SessionState, message_id: str) -> Reads[Message | None]:
+        return entry.message if entry is not None else None
     session = asking.session.id
+    sent = yield from find_sent(state, session, canonical_id(message_id, asking.mark))
+    if sent is not None:
+        return sent.shown_to(receiver or session)
     mailbox = state.mailbox(session)
     if not mailbox.knows(message_id):
         yield Read("file", session, message_id)
     own = mailbox.get(message_id)
     if own is not None:
         return own.message
-    linked = None
-    if not state.is_unfiled(session, message_id):
-        linked = yield Read("link", session, message_id)
-    sent = state.sent_before(session, message_id, linked)
-    return sent.message if sent is not None else None
+    owner = state.sessions.owner_of(ending_of(message_id) or "") if asking.session.role == "orchestrator" else None
+    sent = None if owner is None else (yield from find_sent(state, owner, message_id))
+    return visibility.delivery_shown(state, asking, sent, receiver) if sent is not None else None
 
 
 def session_of(asking: SessionState | None) -> Session | None:
@@ -149,11 +172,37 @@ def session_of(asking: SessionState | None) -> Session | None:
     return asking.session if asking is not None else None
 
 
-def no_message(message_id: str) -> MaestroError:
-    """The error for a message that does not exist or that the caller may not see; it does not say which."""
+def no_message(state: State, asking: SessionState | None, message_id: str) -> Reads[MaestroError]:
+    """The error for a message that does not exist or that the caller may not see; it does not say which.
+
+    It lists mail of the caller's own mailbox whose id begins with the given one, since a bare key does not name it.
+    It chooses none, so that no sender can put a message in the place of another's.
+    """
+    received: list[str] = []
+    if asking is not None and is_id(message_id):
+        mailbox, prefix = state.mailbox(asking.session.id), f"{message_id}_"
+        received = mailbox.beginning_with(prefix, _LISTED_MAX)
+        if not mailbox.complete:
+            filed: list[str] = yield Read("names", asking.session.id, prefix)
+            received = sorted({*received, *filed})[:_LISTED_MAX]
+    owners = {message_id: state.sessions.owner_of(ending_of(message_id) or "") for message_id in received}
+    details = [{"id": message_id, "from": owner} for message_id, owner in owners.items() if owner is not None]
+    found = ", ".join(f"{each['id']} from {each['from']}" for each in details)
+    if not details:
+        return gone(message_id)
     return MaestroError(
         "MESSAGE_NOT_FOUND",
         f"there is no message {message_id!r} that you may see",
+        f"Your mailbox has {found}. Give the whole id.",
+        details={"received": details},
+    )
+
+
+def gone(message_id: str) -> MaestroError:
+    """The error for a message that does not exist, was deleted, or is not the caller's; it does not say which."""
+    return MaestroError(
+        "MESSAGE_NOT_FOUND",
+        f"there is no message {message_id[:80]!r} that you may see",
         "It may be deleted. `maestro inbox --unread` lists your mail, `maestro timeline` what happened to it.",
     )
 

@@ -96,15 +96,17 @@ def confirm(state: State, request: Confirm, context: RequestContext) -> Reads[It
     """Record that messages were offered, delivered or read."""
     if request.via is not None:
         validation.check_label("via", request.via, VIA_CHARS_MAX)
-    mailboxes = yield from _mailboxes(state, request, context)
-    return _each(state, request, context, mailboxes, partial(_confirm_one, state, request, context.now_ms))
+    if request.woken_by is not None:
+        validation.check_label("wokenBy", request.woken_by, VIA_CHARS_MAX)
+    places = yield from _places(state, request, context)
+    return _each(request, places, partial(_confirm_one, state, request, context.now_ms))
 
 
 def delete(state: State, request: Delete, context: RequestContext) -> Reads[ItemsReply]:
     """Delete messages by id."""
     by = request.who.session or OPERATOR
-    mailboxes = yield from _mailboxes(state, request, context)
-    return _each(state, request, context, mailboxes, partial(_delete_one, state, by, context.now_ms))
+    places = yield from _places(state, request, context)
+    return _each(request, places, partial(_delete_one, state, by, context.now_ms))
 
 
 def get_message(state: State, request: GetMessage, context: RequestContext) -> Reads[MessageReply]:
@@ -120,53 +122,56 @@ def get_message(state: State, request: GetMessage, context: RequestContext) -> R
         if asking is None and request.as_receiver:
             holder = yield from authorization.find_holder(state, request.id)
             asking = authorization.receiver_with_token(state, holder, request.who, context.now_ms)
-        message = yield from authorization.find_message(state, asking, request.id)
+        message = yield from authorization.find_message(state, asking, request.id, request.session)
     if message is None:
-        raise authorization.no_message(request.id[:80])
+        error = yield from authorization.no_message(state, asking, request.id)
+        raise error
     shown = retention.shown(message, context.now_ms)
     return MessageReply(shown, people(state, [shown]) if request.people else UNSET)
 
 
-def _mailboxes(
-    state: State, request: Confirm | Delete, context: RequestContext
-) -> Reads[Mailbox | list[Mailbox | None]]:
-    """The named or own mailbox, with the requested messages in memory. The operator may name none: then the mailbox
-    that holds each message."""
-    if request.session is None and request.who.session is None:
-        validation.check_many(len(request.ids), "ids", state.limits.batch_messages_max)
-        holders = []
-        for message_id in request.ids:
-            holder = yield from authorization.find_holder(state, message_id)
-            holders.append(holder)
-        return holders
-    named = authorization.own_mailbox(state, request.who, request.session, context.now_ms)
+def _places(state: State, request: Confirm | Delete, context: RequestContext) -> Reads[list[Mailbox | MaestroError]]:
+    """For each id the mailbox that has the message in memory, or why there is none.
+
+    A session names mail of its own mailbox, by the whole id. The operator, and the caller of a documented REST call,
+    may name no mailbox: the id says where the message is.
+    """
     validation.check_many(len(request.ids), "ids", state.limits.batch_messages_max)
+    found: list[Mailbox | MaestroError] = []
+    if request.session is None and request.who.session is None:
+        for message_id in request.ids:
+            try:
+                holder = yield from authorization.find_holder(state, message_id)
+                if request.as_receiver:
+                    authorization.receiver_with_token(state, holder, request.who, context.now_ms)
+            except MaestroError as refused:
+                found.append(refused)
+                continue
+            found.append(holder or (yield from authorization.no_message(state, None, message_id)))
+        return found
+    named = authorization.own_mailbox(state, request.who, request.session, context.now_ms)
+    owner = state.sessions.get(named.session)
     for message_id in request.ids:
         if not named.knows(message_id) and is_id(message_id):
             yield Read("file", named.session, message_id)
-    return named
+        if named.remembers(message_id):
+            found.append(named)
+        else:
+            error = yield from authorization.no_message(state, owner, message_id)
+            found.append(error)
+    return found
 
 
 def _each(
-    state: State,
-    request: Confirm | Delete,
-    context: RequestContext,
-    mailboxes: Mailbox | list[Mailbox | None],
-    step: Callable[[Mailbox, str], ItemResult],
+    request: Confirm | Delete, places: list[Mailbox | MaestroError], step: Callable[[Mailbox, str], ItemResult]
 ) -> ItemsReply:
     """`step` for each id and its mailbox; a refusal of one id leaves the others."""
     results = []
-    for index, message_id in enumerate(request.ids):
+    for message_id, place in zip(request.ids, places, strict=True):
         try:
-            if isinstance(mailboxes, list):
-                mailbox = mailboxes[index]
-                if mailbox is None:
-                    raise authorization.no_message(message_id[:80])
-                if request.as_receiver:
-                    authorization.receiver_with_token(state, mailbox, request.who, context.now_ms)
-            else:
-                mailbox = mailboxes
-            results.append(step(mailbox, message_id))
+            if isinstance(place, MaestroError):
+                raise place
+            results.append(step(place, message_id))
         except MaestroError as error:
             results.append(ItemResult(id=message_id[:64], status=error.status, error=error.body()))
     return ItemsReply(results)
@@ -175,7 +180,7 @@ def _each(
 def _confirm_one(state: State, request: Confirm, now_ms: int, mailbox: Mailbox, message_id: str) -> ItemResult:
     entry = mailbox.get(message_id)
     if entry is None:
-        raise authorization.no_message(message_id[:80])
+        raise authorization.gone(message_id)
     message = entry.message
     if message.status not in ("pending", "delivered", "read"):
         raise MaestroError(
@@ -187,7 +192,7 @@ def _confirm_one(state: State, request: Confirm, now_ms: int, mailbox: Mailbox, 
     if new is not message:
         record = Confirmed(
             message_id, mailbox.session, message.sender, message.seq, request.kind, now_ms, message.status,
-            message.offered_at is not None, request.via,
+            message.offered_at is not None, request.via, request.woken_by,
         )  # fmt: skip
         state.apply(record, new)
     at = {"offered": new.offered_at, "delivered": new.delivered_at, "read": new.read_at}[request.kind]
@@ -200,7 +205,7 @@ def _delete_one(state: State, by: str, now_ms: int, mailbox: Mailbox, message_id
     if entry is None:
         if mailbox.is_gone(message_id):
             return ItemResult(id=message_id, status=200, state="deleted")
-        raise authorization.no_message(message_id[:80])
+        raise authorization.gone(message_id)
     message = entry.message
     offered = message.offered_at is not None
     state.apply(

@@ -7,10 +7,12 @@ message is not moved: mail that a session had not read when it ended waits for i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.limits import ON_ENDED
+from maestro_schemas.limits import ADDRESSES_MAX, ON_ENDED
+
+from . import validation
 
 if TYPE_CHECKING:
     from maestro_schemas.requests import Outgoing
@@ -20,26 +22,61 @@ if TYPE_CHECKING:
     from .model.state import State
 
 
-def resolve_recipient(state: State, sender: Session, outgoing: Outgoing) -> tuple[SessionState, str | None]:
-    """The receiver; and the ended session that the sender addressed, if the message is redirected.
+class Recipient(NamedTuple):
+    """A session that a message is delivered to."""
 
-    Raises MaestroError RECEIVER_NOT_FOUND, AMBIGUOUS_NAME, INVALID (no such word), RECEIVER_ENDED.
+    session: SessionState
+    # The ended session that the sender addressed, if the message is redirected.
+    original_to: str | None
+
+
+def resolve(
+    state: State, sender: Session, outgoing: Outgoing
+) -> tuple[tuple[Recipient, ...], tuple[tuple[str, MaestroError], ...]]:
+    """The recipients, each once; and the addressed sessions that have ended and refuse the message, if the sender
+    gave a list.
+
+    Raises MaestroError RECEIVER_NOT_FOUND, AMBIGUOUS_NAME, INVALID (no such word), TOO_MANY, NO_RECEIVERS; and
+    RECEIVER_ENDED for an address that stands alone.
     """
-    meant = state.sessions.get(outgoing.to) or state.sessions.resolve(outgoing.to, sender, "RECEIVER_NOT_FOUND")
-    if outgoing.on_ended is None and meant.active:
-        return meant, None  # the common case
-    on_ended = state.limits.on_ended if outgoing.on_ended is None else outgoing.on_ended
+    if isinstance(outgoing.to, str):
+        return (_recipient(state, sender, outgoing.to, outgoing.on_ended),), ()
+    validation.check_many(len(outgoing.to), "addresses", ADDRESSES_MAX)
+    found: dict[str, Recipient] = {}
+    refused: dict[str, MaestroError] = {}
+    for address in outgoing.to:
+        try:
+            recipient = _recipient(state, sender, address, outgoing.on_ended)
+        except MaestroError as error:
+            if error.code != "RECEIVER_ENDED" or error.details is None:
+                raise
+            refused.setdefault(error.details["session"], error)
+        else:
+            found.setdefault(recipient.session.session.id, recipient)
+    # A list never comes to its sender. One address may, on purpose.
+    found.pop(sender.id, None)
+    if not found and not refused:
+        raise MaestroError("NO_RECEIVERS", "the message has no receiver but its sender", "Name another session.")
+    validation.check_many(len(found) + len(refused), "receivers", state.limits.fanout_max)
+    return tuple(found.values()), tuple(refused.items())
+
+
+def _recipient(state: State, sender: Session, to: str, wanted: str | None) -> Recipient:
+    meant = state.sessions.get(to) or state.sessions.resolve(to, sender, "RECEIVER_NOT_FOUND")
+    if wanted is None and meant.active:
+        return Recipient(meant, None)  # the common case
+    on_ended = state.limits.on_ended if wanted is None else wanted
     if on_ended not in ON_ENDED:
         raise MaestroError("INVALID", f"onEnded can't be {on_ended[:40]!r}", f"Use one of: {', '.join(ON_ENDED)}.")
     if meant.active or on_ended == "queue":
-        return meant, None
+        return Recipient(meant, None)
     if on_ended == "error":
         raise _ended(
             meant.session,
             "It will not read this. `--on-ended queue` keeps the message for when it comes back under the same id, "
             "`--on-ended redirect` gives it to its orchestrator; `maestro session list` shows who is here.",
         )
-    return _orchestrator(state, sender, meant.session), meant.session.id
+    return Recipient(_orchestrator(state, sender, meant.session), meant.session.id)
 
 
 def _orchestrator(state: State, sender: Session, ended: Session) -> SessionState:
@@ -90,4 +127,9 @@ def _above(state: State, ended: Session) -> SessionState | None:
 
 
 def _ended(session: Session, hint: str) -> MaestroError:
-    return MaestroError("RECEIVER_ENDED", f"session {session.id} has ended ({session.status})", hint)
+    return MaestroError(
+        "RECEIVER_ENDED",
+        f"session {session.id} has ended ({session.status})",
+        hint,
+        details={"session": session.id},
+    )

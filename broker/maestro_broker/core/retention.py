@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 EXPIRIES_AT_ONCE = 256
 # How many ids the notification of the sender lists; of the others it gives the number.
 _LISTED_MAX = 20
-_ID_CHARS_MAX = 64
 
 
 # The share of its retention for which mail that has expired stays at least.
@@ -146,8 +145,9 @@ def expire(state: State, messages: Iterable[Message], now_ms: int) -> None:
         found = state.sessions.get(sender)
         # The post office's own messages end here: it is no session, so no notification follows.
         if found is not None and found.session.active:
-            message_id = f"expired_{theirs[-1].id}"[:_ID_CHARS_MAX]
-            acceptance.notify(state, sender, message_id, _notification(theirs), now_ms)
+            # With the mark of the receiver: the deliveries of one message have one id, and expire separately.
+            key = f"expired_{theirs[-1].id}_{state.sessions.mark_of(theirs[-1].receiver)}"
+            acceptance.notify(state, sender, key, _notification(theirs), now_ms)
         for message in theirs:
             offered = message.offered_at is not None
             record = Expired(message.id, message.receiver, sender, message.seq, now_ms, offered)

@@ -1,7 +1,8 @@
 """Threads: the messages that answer one another.
 
 Rule: a thread has the id of its first message. Links (`by-thread/<id>/`), which the spool writer makes, lead to its
-answers; memory knows the answers that are not filed yet. Each caller gets those messages of it that it may see.
+answers; memory knows the answers that are not filed yet. Each id says who sent the message, and so where it is. Each
+caller gets those messages of the thread that it may see.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from maestro_schemas.names import message_time_ms
+from maestro_schemas.names import ending_of, message_time_ms
 from maestro_schemas.replies import ThreadReply
 
 from . import authorization, retention, visibility
@@ -38,22 +39,25 @@ def get(state: State, request: GetThread, context: RequestContext) -> Reads[Thre
         asking = authorization.receiver_with_token(state, holder, request.who, context.now_ms)
     message = yield from authorization.find_message(state, asking, request.id)
     if message is None:
-        raise authorization.no_message(request.id[:80])
+        error = yield from authorization.no_message(state, asking, request.id)
+        raise error
     thread_id = message.meta.thread_id or message.id
-    filed: dict[str, str] = yield Read("thread", "", thread_id)
+    filed: dict[str, tuple[str, ...]] = yield Read("thread", "", thread_id)
     answers = filed | state.unfiled_answers(thread_id)
     # A reply holds only a part of a long thread: the oldest answers, by the time in their ids.
     by_time = sorted(answers, key=lambda message_id: (message_time_ms(message_id), message_id))
     oldest = by_time[: state.limits.reply_messages_max]
     found: dict[str, Message] = {}
-    for message_id in oldest:
-        yield from _take(state, answers[message_id], message_id, found)
-    first = yield from authorization.find_holder(state, thread_id)
-    if first is not None:
-        yield from _take(state, first.session, thread_id, found)
-    visible = visibility.seen(state, asking, found.values())
+    for message_id in (thread_id, *oldest):
+        # The id says who sent it; the sender's file says to whom.
+        owner = state.sessions.owner_of(ending_of(message_id) or "")
+        sent = None if owner is None else (yield from authorization.find_sent(state, owner, message_id))
+        shown_to = asking.session.id if asking is not None else message.receiver
+        one = visibility.delivery_shown(state, asking, sent, shown_to) if sent is not None else None
+        if one is not None:
+            found[message_id] = one
     # A `seq` counts within one mailbox; between mailboxes the time decides.
-    ordered = sorted(visible, key=lambda each: (each.created_at, each.seq, each.id))
+    ordered = sorted(found.values(), key=lambda each: (each.created_at, each.seq, each.id))
     shown: list[Message] = []
     total_bytes = 0
     for each in ordered:
@@ -64,16 +68,6 @@ def get(state: State, request: GetThread, context: RequestContext) -> Reads[Thre
     return ThreadReply(
         thread_id,
         [retention.shown(each, context.now_ms) for each in shown],
-        has_more=len(oldest) < len(answers) or len(shown) < len(visible),
+        has_more=len(oldest) < len(answers) or len(shown) < len(found),
         people=people(state, shown) if request.people else UNSET,
     )
-
-
-def _take(state: State, receiver: str, message_id: str, found: dict[str, Message]) -> Reads[None]:
-    """Put a message into `found`, unless it was deleted."""
-    mailbox = state.mailbox(receiver)
-    if not mailbox.knows(message_id):
-        yield Read("file", receiver, message_id)
-    entry = mailbox.get(message_id)
-    if entry is not None:
-        found[message_id] = entry.message

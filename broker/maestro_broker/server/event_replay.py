@@ -15,10 +15,11 @@ from maestro_broker.core import visibility
 from maestro_broker.core.model import records
 from maestro_schemas import events as event_names
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import canonical_id
 from maestro_schemas.replies import EventsReply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from maestro_broker.core.model.session_registry import SessionState
     from maestro_broker.core.model.state import Change, State
@@ -44,14 +45,19 @@ def events(
     if limit < 1 or request.after < -1:
         raise MaestroError("INVALID", "limit is 1 or more, and after an LSN or -1", "See PROTOCOL.md, `events`.")
 
-    names = None if request.events is None else event_names.named(request.events)
+    kinds = None if request.events is None else event_names.named(request.events)
+
+    # A session may name a message that it sent by its own key.
+    named = {request.message}
+    if request.message is not None and asking is not None:
+        named.add(canonical_id(request.message, asking.mark))
 
     def wanted(event: Event) -> bool:
         if request.session is not None and request.session not in event.parties():
             return False
-        if names is not None and event.event not in names:
+        if kinds is not None and event.event not in kinds:
             return False
-        if request.message is not None and event.id != request.message:
+        if request.message is not None and event.id not in named:
             return False
         if request.since is not None and event.at < request.since:
             return False
@@ -60,8 +66,7 @@ def events(
         return visibility.sees_event(state, asking, event)
 
     if request.after == -1:
-        newest = list(islice(filter(wanted, islice(_back(timeline, unfiled), _SCAN_MAX)), limit))
-        return EventsReply(newest[::-1], head, head, has_more=False)
+        return EventsReply(_newest(_back(timeline, unfiled), wanted, limit), head, head, has_more=False)
     if request.after > head:
         raise MaestroError(
             "CURSOR_AHEAD",
@@ -87,7 +92,8 @@ def events(
     found: list[Event] = []
     up_to = after
     for looked, event in enumerate(_forward(timeline, unfiled, after)):
-        if len(found) == limit or looked == _SCAN_MAX:
+        # A page ends only between two records, so that `upTo` is a cursor: `limit` is where it begins to stop.
+        if event.lsn != up_to and (len(found) >= limit or looked >= _SCAN_MAX):
             return EventsReply(found, up_to, head, has_more=True)
         if request.until is not None and event.at >= request.until:
             return EventsReply(found, up_to, head, has_more=False)
@@ -97,14 +103,29 @@ def events(
     return EventsReply(found, max(up_to, after), head, has_more=False)
 
 
+def _newest(back: Iterator[Event], wanted: Callable[[Event], bool], limit: int) -> list[Event]:
+    """The newest events, the oldest of them first: `limit`, and the rest of the last record."""
+    found: list[Event] = []
+    for looked, event in enumerate(back):
+        if (len(found) >= limit or looked >= _SCAN_MAX) and (not found or event.lsn != found[-1].lsn):
+            break
+        if wanted(event):
+            found.append(event)
+    return found[::-1]
+
+
 def _forward(timeline: Timeline, unfiled: deque[Change], after: int) -> Iterator[Event]:
+    """The records that are not filed yet are taken from memory: the timeline may have only a part of such a record's
+    lines."""
     last = after
     if not unfiled or unfiled[0].lsn > after + 1:
         for event in timeline.read(after):
+            if unfiled and event.lsn >= unfiled[0].lsn:
+                break
             last = event.lsn
             yield event
     for change in _above(unfiled, last):
-        yield records.event(change.lsn, change.record)
+        yield from records.events(change.lsn, change.record)
 
 
 def _above(unfiled: deque[Change], lsn: int) -> Iterator[Change]:
@@ -123,7 +144,7 @@ def _back(timeline: Timeline, unfiled: deque[Change]) -> Iterator[Event]:
     last: int | None = None
     for change in reversed(unfiled):
         last = change.lsn
-        yield records.event(change.lsn, change.record)
+        yield from reversed(records.events(change.lsn, change.record))
     for event in timeline.read_back():
         if last is None or event.lsn < last:
             yield event

@@ -18,16 +18,15 @@ def load(state: State, spool: Spool, read: Read) -> Any:
     match read.kind:
         case "file":
             _load_file(state, spool, read.session, read.message_id)
-        case "link":
-            receiver = spool.link_target(read.session, read.message_id)
-            if receiver is not None:
+        case "sent":
+            sent = spool.sent(read.session, read.message_id)
+            for receiver in sent.receivers if sent is not None else ():
                 _load_file(state, spool, receiver, read.message_id)
-            return receiver
+            return sent
         case "thread":
-            return dict(spool.answers(read.message_id))
-        case "anywhere":
-            for session in spool.holders(read.message_id):
-                _load_file(state, spool, session, read.message_id)
+            return spool.answers(read.message_id)
+        case "names":
+            return spool.names_beginning_with(read.session, read.message_id)
         case _:
             raise AssertionError(f"{read} takes more than a few files")
     return None

@@ -63,7 +63,7 @@ class BrokerMetrics:
         for change in changes:
             match change.record:
                 case Accepted():
-                    counts["accepted"] += 1
+                    counts["accepted"] += 1 + len(change.more)
                 case Confirmed(kind=kind, was=was):
                     counts[kind] += 1
                     # A message that is confirmed as read at once was delivered too.

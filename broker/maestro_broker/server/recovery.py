@@ -69,6 +69,11 @@ def recover(options: BrokerOptions, spool: Spool, timeline: Timeline) -> Recover
     for stored in sessions:
         state.sessions.put(stored)
         state.adopt_mailbox(stored.session.id)
+    for sender in spool.senders():
+        # The messages of a forgotten sender keep their mark as long as they are known.
+        if state.sessions.get(sender) is None and (mark := spool.mark_in_use(sender)) is not None:
+            state.sessions.reserve_mark(mark, sender)
+    state.groups = {group.name: group for group in spool.read_groups()}
     last_ms = start.at
     unfiled: list[tuple[list[Change], int]] = []
     piece: list[Change] = []
@@ -129,7 +134,7 @@ def _take_from_files(state: State, spool: Spool, timeline: Timeline, since_lsn: 
 def _doubt_what_was_sent(start: checkpoint.Checkpoint, spool: Spool) -> None:
     """Have every id looked up on disk: lost records may have been filed, with newer ids than the checkpoint has."""
     for head in start.mailboxes.values():
-        head.sent_ms = head.got_ms = None
+        head.sent_ms = None
     for sender in spool.senders():
         start.mailboxes.setdefault(sender, checkpoint.MailboxHead())
 

@@ -27,13 +27,13 @@ def publish(listeners: Sequence[Listener], changes: list[Change]) -> None:
     """Send the notices of a committed batch, at each listener that has a subscriber for them."""
     publishers = [listener.notices for listener in listeners if listener.notices.topics]
     for change in changes:
-        event = records.event(change.lsn, change.record)
-        body = b""
-        for party in event.parties():
-            for publisher in publishers:
-                if publisher.wants(party):
-                    body = body or _encode(event)
-                    publisher.publish(f"{party}{TOPIC_SEPARATOR}{event.event}", body)
+        for event in records.events(change.lsn, change.record):
+            body = b""
+            for party in event.notified():
+                for publisher in publishers:
+                    if publisher.wants(party):
+                        body = body or _encode(event)
+                        publisher.publish(f"{party}{TOPIC_SEPARATOR}{event.event}", body)
 
 
 def head(state: State, topic: str, lsn: int, now_ms: int) -> tuple[str, bytes] | None:

@@ -132,12 +132,13 @@ class SpoolExporter:
             if entry.body is None:
                 continue
             record = records.decode(entry.body)
-            event = records.event(entry.lsn, record)
-            if self._concerns(event.sender, event.receiver, event.session):
-                body: dict[str, Any] = {"event": msgspec.to_builtins(event)}
-                if isinstance(record, records.Accepted):
-                    body["message"] = msgspec.to_builtins(record.message)
-                self._put("unfiled", body)
+            copies = (record.message, *record.copies()) if isinstance(record, records.Accepted) else ()
+            for event in records.events(entry.lsn, record):
+                if self._concerns(event.sender, event.receiver, event.session):
+                    body: dict[str, Any] = {"event": msgspec.to_builtins(event)}
+                    if event.index < len(copies):
+                        body["message"] = msgspec.to_builtins(copies[event.index])
+                    self._put("unfiled", body)
 
 
 def _json(path: str) -> dict[str, Any]:

@@ -55,4 +55,5 @@ class RetentionView:
 
     def is_unfiled(self, message: Message) -> bool:
         """Whether a record of this message still waits to be written to the spool."""
-        return self._state.is_unfiled(message.sender, message.id)
+        mailbox = self._state.mailboxes.get(message.receiver)
+        return mailbox is not None and mailbox.is_unfiled(message.id)

@@ -1,10 +1,14 @@
 """Spool: the mail as files, readable with `ls` and `cat`.
 
-Rule: `messages/by-receiver/<session>/<id>.json` is the documented Message, replaced atomically; `by-sender` has links
-to it. The spool follows the journal: it may lag behind it and, after a crash, be ahead of the last checkpoint. An
-unreadable file is moved to `messages/quarantine` and reported, never dropped. A message's file is writable by its
-owner (0600) while the message is pending, and read-only (0400) afterwards, so that the pending mail of a long mailbox
-is found without reading all of it. The mode is a hint, since any program can change it: readers count the messages.
+Rule: `messages/by-receiver/<session>/<id>.json` is the documented Message, replaced atomically; each receiver has its
+own. `by-sender/<session>/<id>.json` leads to it: a link for one delivery, a list for several. `by-thread/<id>/`
+leads to the answers of a thread. Links go through `to/<mark>`, which leads to the receiver's mailbox: a target of at
+most 59 bytes needs no block of its own on ext4.
+
+The spool follows the journal: it may lag behind it and, after a crash, be ahead of the last checkpoint. An unreadable
+file is moved to `messages/quarantine` and reported, never dropped. A message's file is writable by its owner (0600)
+while the message is pending, and read-only (0400) afterwards, so that the pending mail of a long mailbox is found
+without reading all of it. The mode is a hint, since any program can change it: readers count the messages.
 """
 
 from __future__ import annotations
@@ -12,19 +16,26 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from maestro_broker.core import retention
+from maestro_broker.core.model.records import SentFile
 from maestro_broker.files import disk
 from maestro_runtime import atomic_file
+from maestro_schemas.groups import Group
 from maestro_schemas.messages import Message
-from maestro_schemas.names import is_id
+from maestro_schemas.names import ending_of, is_id, mark_of
 from maestro_schemas.sessions import StoredSession
+
+from . import sent_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+
+    from maestro_broker.core.model.records import Accepted
 
 PENDING_MARKER = ".pending"
 SUFFIX = ".json"
@@ -33,6 +44,10 @@ MODE_PENDING = 0o600
 MODE_FINAL = 0o400
 # Longer than nearly every message.
 _READ_BYTES = 1 << 15
+# `../../to/<mark>/<name>`, or `../../by-sender/<session>/<name>`.
+_LINK_PARTS = 5
+# Names that one look for an id's beginning reads: a few ms.
+_NAMES_MAX = 20_000
 # Up to this number, files are synced one by one; more are synced by one sync of the whole file system.
 _FSYNC_EACH = 8
 
@@ -48,6 +63,7 @@ _scrap = ctypes.create_string_buffer(1)
 _encode = msgspec.json.Encoder().encode
 _message_decoder = msgspec.json.Decoder(Message)
 _session_decoder = msgspec.json.Decoder(StoredSession)
+_group_decoder = msgspec.json.Decoder(Group)
 
 
 class UnreadableSession(NamedTuple):
@@ -61,23 +77,35 @@ class UnreadableSession(NamedTuple):
 class Spool:
     """The files of one data directory. `report(text)` gets a sentence for each file that is quarantined."""
 
-    def __init__(self, data: str, report: Callable[[str], None]) -> None:
+    def __init__(self, data: str, report: Callable[[str], None], *, is_read_only: bool = False) -> None:
         self._receivers = os.path.join(data, "messages", "by-receiver")
         self._senders = os.path.join(data, "messages", "by-sender")
         self._threads = os.path.join(data, "messages", "by-thread")
+        self._marks = os.path.join(data, "messages", "to")
         self._quarantine = os.path.join(data, "messages", "quarantine")
         self._sessions = os.path.join(data, "sessions")
+        self._groups = os.path.join(data, "groups")
         self._report = report
         self._made: set[str] = set()
-        for directory in (self._receivers, self._senders, self._threads, self._quarantine, self._sessions):
+        # The mark of each session, and back. Both threads use them; an entry never changes.
+        self._mark_of: dict[str, str] = {}
+        self._owner_of: dict[str, str] = {}
+        folders = (
+            self._receivers,
+            self._senders,
+            self._threads,
+            self._marks,
+            self._quarantine,
+            self._sessions,
+        )
+        for directory in () if is_read_only else folders:
             os.makedirs(directory, mode=0o700, exist_ok=True)
 
     # --- writing, by the spool writer's thread -------------------------------------------------------------
 
     def write_message(self, message: Message) -> None:
         """Create or replace a message's file. Raises OSError."""
-        directory = os.path.join(self._receivers, message.receiver)
-        self._make(directory)
+        directory = self._make_mailbox(message.receiver)
         name, content, mode = message.id + SUFFIX, _encode(message) + b"\n", _mode_of(message)
         if message.status != "expired":
             _replace(directory, name, content, mode)
@@ -93,8 +121,7 @@ class Spool:
         few = len(messages) <= _FSYNC_EACH
         staged: list[tuple[str, str]] = []
         for message in messages:
-            directory = os.path.join(self._receivers, message.receiver)
-            self._make(directory)
+            directory = self._make_mailbox(message.receiver)
             aside = _aside(directory, message.id + SUFFIX)
             staged.append((aside, os.path.join(directory, message.id + SUFFIX)))
             atomic_file.stage(aside, _encode(message) + b"\n", mode=_mode_of(message), durable=few)
@@ -104,19 +131,25 @@ class Spool:
             _keep_age(aside, message)
             os.rename(aside, path)
 
-    def link_sent(self, message: Message) -> None:
-        """Make the sender's link, and the thread's if the message answers another."""
-        self._link(os.path.join(self._senders, message.sender), message)
+    def file_sent(self, record: Accepted) -> None:
+        """Make the sender's link, or its list of several deliveries; and the thread's link if the message answers
+        another. What exists is kept: a replay makes the same again."""
+        message = record.message
+        name = message.id + SUFFIX
+        target = f"../../to/{self._mark(message.receiver)}/{name}"
+        folder = os.path.join(self._senders, message.sender)
+        self._make(folder)
+        if record.more or record.refused:
+            target = f"../../by-sender/{message.sender}/{name}"
+            if not os.path.lexists(os.path.join(folder, name)):
+                _replace(folder, name, _encode(sent_list.SentList.of(record)) + b"\n", MODE_FINAL)
+        else:
+            _link(folder, name, target)
         thread_id = message.meta.thread_id
         if thread_id is not None:
-            self._link(os.path.join(self._threads, thread_id), message)
-
-    def _link(self, directory: str, message: Message) -> None:
-        """An existing link is kept: a replay makes the same links again."""
-        self._make(directory)
-        target = f"../../by-receiver/{message.receiver}/{message.id}{SUFFIX}"
-        with contextlib.suppress(FileExistsError):
-            os.symlink(target, os.path.join(directory, message.id + SUFFIX))
+            folder = os.path.join(self._threads, thread_id)
+            self._make(folder)
+            _link(folder, name, target)
 
     def remove_message(self, receiver: str, message_id: str) -> None:
         """Remove a message's file; the sender's link remains as its tombstone."""
@@ -130,8 +163,9 @@ class Spool:
 
     def forget_session(self, session: str) -> None:
         """Remove a session's file and its empty folders. The sweep removes the others once they are empty."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(self._sessions, session + SUFFIX))
+        for path in (os.path.join(self._sessions, session + SUFFIX), os.path.join(self._marks, self._mark(session))):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
         self.mark(session, pending=False)
         for folder in (self._receivers, self._senders):
             with contextlib.suppress(OSError):
@@ -139,8 +173,19 @@ class Spool:
 
     def write_session(self, stored: StoredSession) -> None:
         """Create or replace a session's file (0600: it holds the token's hash), and its mailbox's folder."""
+        self._learn(stored)
         _replace(self._sessions, stored.session.id + SUFFIX, _encode(stored) + b"\n", MODE_PENDING)
-        self._make(os.path.join(self._receivers, stored.session.id))
+        self._make_mailbox(stored.session.id)
+
+    def write_group(self, group: Group) -> None:
+        """Create or replace a group's file."""
+        self._make(self._groups)
+        _replace(self._groups, group.name + SUFFIX, _encode(group) + b"\n", MODE_PENDING)
+
+    def remove_group(self, name: str) -> None:
+        """Remove a group's file."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self._groups, name + SUFFIX))
 
     # --- the marker, by the main loop --------------------------------------------------------------------
 
@@ -188,25 +233,66 @@ class Spool:
         except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError, IsADirectoryError):
             return None
 
-    def link_target(self, sender: str, message_id: str) -> str | None:
-        """The receiver of a sender's message, even if the message was deleted; None if it was never sent."""
-        return _receiver_of(f"{self._senders}/{sender}/{message_id}{SUFFIX}")
+    def sent(self, sender: str, message_id: str) -> SentFile | None:
+        """To whom a sender's message was delivered, even if it was deleted; None if it was never sent."""
+        return self.sent_by(f"{self._senders}/{sender}/{message_id}{SUFFIX}")
 
-    def answers(self, thread_id: str) -> dict[str, str]:
-        """The receiver of each message of a thread, by id, without the thread's first message."""
+    def answers(self, thread_id: str) -> dict[str, tuple[str, ...]]:
+        """The receivers of each message of a thread, by id, without the thread's first message."""
         directory = os.path.join(self._threads, thread_id)
         try:
             names = os.listdir(directory)
         except FileNotFoundError:
             return {}
-        found = {name.removesuffix(SUFFIX): _receiver_of(f"{directory}/{name}") for name in names}
-        return {message_id: receiver for message_id, receiver in found.items() if receiver and is_id(message_id)}
+        found = {name.removesuffix(SUFFIX): self.sent_by(f"{directory}/{name}") for name in names}
+        return {message_id: sent.receivers for message_id, sent in found.items() if sent and is_id(message_id)}
 
-    def holders(self, message_id: str) -> list[str]:
-        """The sessions whose mailbox has a message with this id: one system call for each mailbox."""
-        return [
-            session for session in self.mailboxes() if _exists(f"{self._receivers}/{session}/{message_id}{SUFFIX}")
-        ]
+    def names_beginning_with(self, session: str, prefix: str) -> list[str]:
+        """Some ids of filed mail that begin with `prefix`. Reads a bounded number of names."""
+        try:
+            with os.scandir(os.path.join(self._receivers, session)) as found:
+                names = [entry.name for entry in islice(found, _NAMES_MAX) if entry.name.startswith(prefix)]
+        except FileNotFoundError:
+            return []
+        return [name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)]
+
+    def sent_by(self, path: str) -> SentFile | None:
+        """What a link or a list of `by-sender` or `by-thread` says; None if it is neither."""
+        target = read_link(path)
+        if target is None:
+            if not _exists(path):
+                return None
+            try:
+                return sent_list.DECODER.decode(_content(path)).sent_file()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError, msgspec.MsgspecError):
+                return None
+        parts = target.split("/")
+        if parts[:3] == ["..", "..", "by-sender"] and len(parts) == _LINK_PARTS:
+            return self.sent_by(f"{self._senders}/{parts[3]}/{parts[4]}")
+        if parts[:3] != ["..", "..", "to"] or len(parts) != _LINK_PARTS:
+            return None
+        owner = self.owner_of(parts[3])
+        # The receiver was forgotten with its mailbox; the message was delivered all the same.
+        return SentFile(((owner or "", None),))
+
+    def owner_of(self, mark: str) -> str | None:
+        """The session whose mailbox `to/<mark>` is."""
+        owner = self._owner_of.get(mark)
+        if owner is None:
+            target = read_link(f"{self._marks}/{mark}")
+            owner = target.rpartition("/")[2] if target is not None else None
+            if owner is not None:
+                self._owner_of[mark] = owner
+        return owner
+
+    def mark_in_use(self, sender: str) -> str | None:
+        """The mark in the ids of a sender's messages; None if it has sent none."""
+        try:
+            with os.scandir(os.path.join(self._senders, sender)) as found:
+                marks = (ending_of(entry.name.removesuffix(SUFFIX)) for entry in found)
+                return next((mark for mark in marks if mark is not None), None)
+        except FileNotFoundError:
+            return None
 
     def mailboxes(self) -> list[str]:
         """The sessions that have a mailbox."""
@@ -232,11 +318,26 @@ class Spool:
                 broken.append(UnreadableSession(path, session, f"a session's file can't be read: {error}"))
                 continue
             if stored.session.id == session:
+                self._learn(stored)
                 found.append(stored)
             else:
                 why = f"a session's file holds another session, {stored.session.id!r}"
                 broken.append(UnreadableSession(path, session, why))
         return found, broken
+
+    def read_groups(self) -> list[Group]:
+        """All groups. An unreadable file is quarantined."""
+        found = []
+        with contextlib.suppress(FileNotFoundError):
+            for name in sorted(os.listdir(self._groups)):
+                path = os.path.join(self._groups, name)
+                if name.startswith(".") or not name.endswith(SUFFIX):
+                    continue
+                try:
+                    found.append(_group_decoder.decode(_content(path)))
+                except (msgspec.MsgspecError, UnicodeDecodeError, IsADirectoryError) as error:
+                    self.quarantine(path, f"a group's file can't be read: {error}")
+        return found
 
     def read_file(self, directory: str, name: str, session: str) -> Message | None:
         """The message in one file of a mailbox; None if it is gone, or unreadable and therefore quarantined."""
@@ -266,6 +367,26 @@ class Spool:
         with contextlib.suppress(FileNotFoundError):
             os.rename(path, target)
             self._report(f"{why}: {path} is now {target}")
+
+    def _mark(self, session: str) -> str:
+        mark = self._mark_of.get(session)
+        if mark is None:
+            mark = self._mark_of[session] = mark_of(session)
+        return mark
+
+    def _learn(self, stored: StoredSession) -> None:
+        session = stored.session.id
+        if session not in self._mark_of or stored.salt:
+            self._mark_of[session] = mark = mark_of(session, stored.salt)
+            self._owner_of[mark] = session
+
+    def _make_mailbox(self, session: str) -> str:
+        """The folder of a mailbox, which is made with the link `to/<mark>` that leads to it."""
+        directory = f"{self._receivers}/{session}"
+        if directory not in self._made:
+            self._make(directory)
+            _link(self._marks, self._mark(session), f"../by-receiver/{session}")
+        return directory
 
     def _make(self, directory: str) -> None:
         if directory not in self._made:
@@ -302,13 +423,10 @@ def _exists(path: str) -> bool:
     return bool(_libc.access(path.encode(), os.F_OK) == 0)
 
 
-def _receiver_of(link: str) -> str | None:
-    """The session into whose mailbox a link leads."""
-    target = read_link(link)
-    if target is None:
-        return None
-    parts = target.split("/")
-    return parts[-2] if len(parts) > 1 and is_id(parts[-2]) else None
+def _link(folder: str, name: str, target: str) -> None:
+    """Make a symbolic link, unless there is one."""
+    with contextlib.suppress(FileExistsError):
+        os.symlink(target, f"{folder}/{name}")
 
 
 def read_link(path: str) -> str | None:

@@ -22,9 +22,12 @@ from maestro_broker.core.model.records import (
     Confirmed,
     Deleted,
     Expired,
+    GroupChanged,
+    GroupDeleted,
     SessionChanged,
     SessionForgotten,
     event,
+    events,
 )
 from maestro_broker.files import disk
 from maestro_runtime import atomic_file
@@ -35,6 +38,7 @@ from .sweeper import REST_S
 if TYPE_CHECKING:
     from maestro_broker.commit.log import CommitLog
     from maestro_broker.core.model.state import Change
+    from maestro_schemas.groups import Group
     from maestro_schemas.messages import Message
     from maestro_schemas.sessions import StoredSession
 
@@ -46,6 +50,7 @@ _log = logging.getLogger(__name__)
 
 HEADS_FILE = "heads"
 
+# Deliveries; a record with more of them is a chunk by itself.
 _CHUNK = 256
 # After ENOSPC, files are written in small chunks, so that the journal can make its spare segment first; otherwise
 # files use up the freed space, and new sends stay refused.
@@ -154,7 +159,7 @@ class SpoolWriter:
                 gone: set[tuple[str, str]] = set()
                 is_tight = False
                 while changes:
-                    chunk = changes[: _CHUNK_WHEN_TIGHT if is_tight else _CHUNK]
+                    chunk = _first(changes, _CHUNK_WHEN_TIGHT if is_tight else _CHUNK)
                     if self._is_filed(chunk, gone):
                         self._filed.append(chunk)
                         self._progress.set()
@@ -203,7 +208,8 @@ class SpoolWriter:
         for change in changes:
             match change.record:
                 case Accepted(message):
-                    ends[message.receiver, message.id] = False
+                    for receiver in change.record.receivers:
+                        ends[receiver, message.id] = False
                 case Deleted():
                     ends[change.record.mailbox, change.record.id] = True
         gone = {key for key, is_gone in ends.items() if is_gone}
@@ -262,13 +268,15 @@ class SpoolWriter:
         """Write one chunk; can be repeated from the start."""
         finals: dict[tuple[str, str], Message | None] = {}
         sessions: dict[str, StoredSession | None] = {}
-        sent: list[Message] = []
+        groups: dict[str, Group | None] = {}
+        sent: list[Accepted] = []
         for change in chunk:
             match change.record:
                 case Accepted(message):
-                    self._in_journal.add((message.receiver, message.id))
-                    sent.append(message)
-                    finals[message.receiver, message.id] = message
+                    sent.append(change.record)
+                    for delivery in (message, *change.more):
+                        self._in_journal.add((delivery.receiver, delivery.id))
+                        finals[delivery.receiver, delivery.id] = delivery
                 case Confirmed() | Expired():
                     finals[change.record.mailbox, change.record.id] = change.message
                 case Deleted():
@@ -277,6 +285,15 @@ class SpoolWriter:
                     sessions[change.record.stored.session.id] = change.record.stored
                 case SessionForgotten():
                     sessions[change.record.id] = None
+                case GroupChanged():
+                    groups[change.record.group.name] = change.record.group
+                case GroupDeleted():
+                    groups[change.record.name] = None
+        for name, group in groups.items():
+            if group is None:
+                self._spool.remove_group(name)
+            else:
+                self._spool.write_group(group)
         for stored in sessions.values():
             if stored is not None:
                 self._spool.write_session(stored)
@@ -292,20 +309,20 @@ class SpoolWriter:
                 old.append(final)
         if old:
             self._spool.rewrite_messages(old)
-        for message in sent:
+        for record in sent:
             self._gate.wait(_GATE_S)
-            self._spool.link_sent(message)
+            self._spool.file_sent(record)
         expired = [change for change in chunk if isinstance(change.record, Expired)]
         self._dead_letters.append(event(change.lsn, change.record) for change in expired)
         for session, stored in sessions.items():
             if stored is None:
                 self._spool.forget_session(session)
-        self._timeline.append(event(change.lsn, change.record) for change in chunk)
+        self._timeline.append(each for change in chunk for each in events(change.lsn, change.record))
         for change in chunk:
             if change.lsn > self._heads.lsn:
                 self._heads.apply(change.lsn, change.record, self._rate_limit)
                 if isinstance(change.record, Accepted):
-                    self._text_chars += len(change.record.message.text)
+                    self._text_chars += len(change.record.message.text) * (1 + len(change.more))
 
     def _checkpoint_is_due(self) -> bool:
         behind = self._heads.lsn - self.checkpoint_lsn
@@ -334,3 +351,14 @@ class SpoolWriter:
         self.checkpoint_lsn = self._heads.lsn
         self._in_journal.clear()
         self._log.release(self.checkpoint_lsn)
+
+
+def _first(changes: list[Change], most: int) -> list[Change]:
+    """The first changes, with about `most` deliveries together and at least one change."""
+    if len(changes) <= most and not any(change.more for change in changes):
+        return changes[:]
+    deliveries = count = 0
+    while count < len(changes) and (not count or deliveries + 1 + len(changes[count].more) <= most):
+        deliveries += 1 + len(changes[count].more)
+        count += 1
+    return changes[:count]

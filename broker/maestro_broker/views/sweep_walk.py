@@ -175,21 +175,25 @@ class SweepWalk:
             self._remove_folder(directory)
 
     def _is_link_gone(self, entry: os.DirEntry[str]) -> bool:
-        if not entry.is_symlink():
-            return False
+        """Remove a link or a list that is older than the longest retention of its receivers, if no delivery is there;
+        and a thread's link to a list that is gone."""
         status = _lstat(entry.path)
         if status is None:
             return True
-        target = os.path.join(os.path.dirname(entry.path), os.readlink(entry.path))
-        receiver = os.path.basename(os.path.dirname(target))
-        if _is_young(status, self._now_ms(), self._keeps_ms(receiver)) or self._stays(target, receiver):
+        sent = self._spool.sent_by(entry.path)
+        if sent is None and not (entry.is_symlink() and not os.path.exists(entry.path)):
+            return False  # a foreign file
+        receivers = sent.receivers if sent is not None else ()
+        kept_ms = max(map(self._keeps_ms, receivers), default=0)
+        if _is_young(status, self._now_ms(), kept_ms) or any(self._stays(each, entry.name) for each in receivers):
             return False
         self._count("tombstones", 1)
         return self._removes(entry.path)
 
-    def _stays(self, target: str, receiver: str) -> bool:
-        """Whether a link's message exists; in a dry run, whether it would exist after the round."""
-        status = _lstat(target)
+    def _stays(self, receiver: str, name: str) -> bool:
+        """Whether a delivery exists; in a dry run, whether it would exist after the round."""
+        target = os.path.join(self._receivers, receiver, name)
+        status = _lstat(target) if receiver else None
         if status is None or not self._task.dry_run:
             return status is not None
         message = self._old_message(target, status, receiver)

@@ -1,7 +1,8 @@
 """Timeline: the audit log, one JSON line for each event, one file for each day. `dead_letters` has a second one.
 
-Rule: lines are in the order of their LSNs, and each LSN occurs once. The newest line says how far the timeline is, so
-that a replay after a crash adds what is missing and nothing twice. It never contains message text.
+Rule: lines are in the order of (LSN, index), and each occurs once. The newest line says how far the timeline is, so
+that a replay after a crash adds what is missing and nothing twice, also within one record. It never contains message
+text.
 """
 
 from __future__ import annotations
@@ -47,21 +48,22 @@ class Timeline:
         self._midnight_ms = 0
         self._recent: deque[Event] = deque(maxlen=_RECENT)
         os.makedirs(directory, mode=0o700, exist_ok=True)
-        self.last_lsn = self._cut_torn_line()  # of the newest line; 0 if there is none
+        # Of the newest line; 0 if there is none.
+        self.last_lsn, self._last_index = self._cut_torn_line()
 
     def append(self, events: Iterable[Event]) -> None:
         """Write the events that the timeline does not have yet. Raises OSError; the call can be repeated."""
         new: list[Event] = []
-        last_lsn = self.last_lsn
+        last = (self.last_lsn, self._last_index)
         for event in events:
-            if event.lsn <= last_lsn:
+            if (event.lsn, event.index) <= last:
                 continue
             if event.at >= self._midnight_ms:
                 self._write(new)
                 new = []
                 self._open(event.at)
             new.append(event)
-            last_lsn = event.lsn
+            last = (event.lsn, event.index)
         self._write(new)
 
     def close(self) -> None:
@@ -76,7 +78,7 @@ class Timeline:
         if lsn >= self.last_lsn:
             return None
         try:
-            if self._recent[0].lsn <= lsn + 1:
+            if _is_after(self._recent[0], lsn):
                 return None
         except IndexError:
             pass
@@ -116,7 +118,7 @@ class Timeline:
         if after >= self.last_lsn:
             return
         recent = list(self._recent)  # one atomic copy, because the spool writer's thread appends to it
-        if recent and recent[0].lsn <= after + 1:
+        if recent and _is_after(recent[0], after):
             yield from islice(recent, bisect_right(recent, after, key=_lsn_of), None)
             return
         names = self._names()
@@ -125,8 +127,12 @@ class Timeline:
             first = self._first_of(name)
             if first is not None and first <= after + 1:
                 start = index
+        # The spool writer may be writing the lines of a record: of these, none or all.
+        last_lsn = self.last_lsn
         for name in names[start:]:
             for event in self._read_file(name, after):
+                if event.lsn > last_lsn:
+                    return
                 if event.lsn > after:
                     yield event
 
@@ -195,21 +201,21 @@ class Timeline:
             return None
         return _decode(line) if line.endswith(b"\n") else None
 
-    def _cut_torn_line(self) -> int:
-        """Cut off a last line that a crash left half written; return the newest LSN."""
+    def _cut_torn_line(self) -> tuple[int, int]:
+        """Cut off a last line that a crash left half written; return the newest LSN and index."""
         for name in reversed(self._names()):
             path = os.path.join(self._directory, name)
             with open(path, "r+b") as file:
                 size = file.seek(0, os.SEEK_END)
                 for line, end in _lines_back_with_ends(file.fileno(), size):
                     try:
-                        lsn = _decode(line).lsn
+                        event = _decode(line)
                     except MaestroError:
                         continue
                     file.truncate(end)
-                    return lsn
+                    return event.lsn, event.index
                 file.truncate(0)
-        return 0
+        return 0, 0
 
     def _open(self, at_ms: int) -> None:
         self.close()
@@ -232,7 +238,13 @@ class Timeline:
             raise
         # In this order: a reader that sees the new `last_lsn` finds the events.
         self._recent.extend(events)
+        self._last_index = events[-1].index
         self.last_lsn = events[-1].lsn
+
+
+def _is_after(first: Event, lsn: int) -> bool:
+    """Whether lines from `first` on have every event above `lsn`. The oldest one kept may be in a record's middle."""
+    return first.lsn <= lsn or (first.lsn == lsn + 1 and not first.index)
 
 
 def _is_below(lsn: int, event: Event) -> bool:

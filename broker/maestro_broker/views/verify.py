@@ -21,11 +21,11 @@ from maestro_schemas import DATA_FORMAT_VERSION
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event
 from maestro_schemas.messages import Message
-from maestro_schemas.names import SYSTEM_SENDER, is_id
+from maestro_schemas.names import SYSTEM_SENDER, ending_of, is_id, mark_of
 from maestro_schemas.sessions import StoredSession
 
 from . import dead_letters
-from .spool import MODE_FINAL, MODE_PENDING, PENDING_MARKER, SUFFIX, read_link
+from .spool import MODE_FINAL, MODE_PENDING, PENDING_MARKER, SUFFIX, Spool, read_link
 from .spool_writer import HEADS_FILE
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _REPORT_EVERY = 1_000
 _ASIDE = ".tmp"
 _PRIVATE = 0o077
+# `../by-receiver/<session>`
+_MARK_PARTS = 3
 
 _message = msgspec.json.Decoder(Message)
 _session = msgspec.json.Decoder(StoredSession)
@@ -72,10 +74,13 @@ class SpoolVerifier:
         self._counted: dict[str, Counted] = {}
         self._heads: checkpoint.Checkpoint | None = None
         self._tail_records = 0
+        self._spool = Spool(data, lambda _: None, is_read_only=True)
+        self._mark_of = {SYSTEM_SENDER: mark_of(SYSTEM_SENDER)}
         self.findings = 0
 
     def run(self) -> None:
         """Run all checks; some need the results of earlier ones."""
+        self._read_marks()
         checks: list[tuple[str, Callable[[], Iterator[VerifyFinding]], bool]] = [
             ("format", self._format, True),
             ("permissions", self._permissions, True),
@@ -85,6 +90,7 @@ class SpoolVerifier:
             ("messages", self._mailboxes, True),
             ("counters", self._counters, not self._is_served),
             ("markers", self._markers, not self._is_served),
+            ("marks", self._marks, True),
             ("sender links", self._sender_links, not self._is_served),
             ("links", self._links, True),
             ("timeline", lambda: self._lines("timeline"), True),
@@ -275,40 +281,78 @@ class SpoolVerifier:
                 )
                 yield VerifyFinding(path, what, "The next start of the broker corrects it.")
 
+    def _read_marks(self) -> None:
+        """The mark of each session that has a file, or a folder of sent messages."""
+        for name in _names(os.path.join(self._data, "sessions")):
+            stored, _ = _decoded(os.path.join(self._data, "sessions", name), _session)
+            if stored is not None:
+                self._mark_of[stored.session.id] = mark_of(stored.session.id, stored.salt)
+        for sender in _names(os.path.join(self._messages, "by-sender")):
+            self._mark_of.setdefault(sender, self._spool.mark_in_use(sender) or mark_of(sender))
+
+    def _marks(self) -> Iterator[VerifyFinding]:
+        """A mark leads to the mailbox of its session."""
+        top = os.path.join(self._messages, "to")
+        for mark in _names(top):
+            self._look()
+            path = os.path.join(top, mark)
+            parts = (read_link(path) or "").split("/")
+            if parts[:2] != ["..", "by-receiver"] or len(parts) != _MARK_PARTS or not is_id(parts[2]):
+                yield VerifyFinding(path, "it is no link to a mailbox", "Move it away.")
+            elif self._mark_of.get(parts[2], mark_of(parts[2])) != mark:
+                yield VerifyFinding(path, f"it leads to {parts[2]}, whose mark is another", "Move it away.")
+
     def _sender_links(self) -> Iterator[VerifyFinding]:
-        """Each message has its sender's link."""
-        if self._tail_records:
-            return
+        """Each message has an id of its sender's, and stands in its sender's link or list."""
         for session in _names(self._receivers):
             for name in _names(os.path.join(self._receivers, session)):
                 path = os.path.join(self._receivers, session, name)
                 message, _ = _decoded(path, _message)
-                if message is None or message.sender == SYSTEM_SENDER:
+                if message is None:
                     continue
                 self._look()
+                if ending_of(message.id) != self._mark_of.get(message.sender, mark_of(message.sender)):
+                    yield VerifyFinding(
+                        path,
+                        f"its id does not end with the mark of {message.sender}",
+                        "Look at it, and move it away.",
+                    )
+                if self._tail_records:
+                    continue
                 link = os.path.join(self._messages, "by-sender", message.sender, name)
-                if not os.path.islink(link):
+                sent = self._spool.sent_by(link)
+                if sent is None or session not in sent.receivers:
+                    mark = self._mark_of.get(session, mark_of(session))
                     yield VerifyFinding(
                         link,
-                        "the link of a message that is there is missing",
-                        f"ln -s ../../by-receiver/{session}/{name} {link}",
+                        "the link of a message that is there is missing"
+                        if sent is None
+                        else f"{session} is not in it",
+                        f"ln -s ../../to/{mark}/{name} {link}" if sent is None else "Look at it, and move it away.",
                     )
 
     def _links(self) -> Iterator[VerifyFinding]:
-        """A link leads into a mailbox, to a message of the same name."""
+        """A link or a list leads to messages of its name, by its own sender."""
         for folder in ("by-sender", "by-thread"):
             top = os.path.join(self._messages, folder)
             for session in _names(top):
                 for name in _names(os.path.join(top, session)):
                     path = os.path.join(top, session, name)
                     self._look()
-                    parts = (read_link(path) or "").split("/")
-                    if parts[:3] != ["..", "..", "by-receiver"] or parts[4:] != [name] or not is_id(parts[3]):
+                    sent = self._spool.sent_by(path)
+                    target = read_link(path)
+                    # The list that a thread's link leads to may be swept before the link is.
+                    is_gone = sent is None and target is not None and target.startswith("../../by-sender/")
+                    if (sent is None and not is_gone) or (target is not None and target.rpartition("/")[2] != name):
                         yield VerifyFinding(path, "it is no link to a message of its name", "Move it away.")
+                    elif folder == "by-sender" and ending_of(name.removesuffix(SUFFIX)) != self._mark_of[session]:
+                        yield VerifyFinding(
+                            path, f"its name does not end with the mark of {session}", "Move it away."
+                        )
 
     def _lines(self, folder: str) -> Iterator[VerifyFinding]:
         directory = os.path.join(self._data, folder)
-        last_lsn = 0
+        last = (0, 0)
         for name in _names(directory):
             path = os.path.join(directory, name)
             if not os.path.isfile(path):
@@ -324,11 +368,16 @@ class SpoolVerifier:
                             path, f"line {number} can't be read: {error}", "Take the line out, or keep it."
                         )
                         continue
-                    if event.lsn <= last_lsn:
+                    place = (event.lsn, event.index)
+                    if place <= last:
                         yield VerifyFinding(
-                            path, f"line {number} has LSN {event.lsn} after {last_lsn}", "Take the line out."
+                            path, f"line {number} has {_place(place)} after {_place(last)}", "Take the line out."
                         )
-                    last_lsn = max(last_lsn, event.lsn)
+                    elif event.lsn == last[0] and event.index != last[1] + 1:
+                        yield VerifyFinding(
+                            path, f"line {number} has {_place(place)} after {_place(last)}", "A line is missing."
+                        )
+                    last = max(last, place)
 
     def _outbox(self) -> Iterator[VerifyFinding]:
         top = paths.outbox_dir(self._data)
@@ -358,6 +407,11 @@ class SpoolVerifier:
             yield VerifyFinding(
                 os.path.join(directory, name), "the broker quarantined it", "Look at it, then move it away."
             )
+
+
+def _place(place: tuple[int, int]) -> str:
+    lsn, index = place
+    return f"LSN {lsn}" + (f" index {index}" if index else "")
 
 
 def _decoded(path: str, decoder: msgspec.json.Decoder[Any]) -> tuple[Any, str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .spool_writer import SpoolWriter
 
-# The memory of a record beside its bytes in the journal. Measured over 80,000 texts of 512 bytes.
+# The memory of a delivery beside its record's bytes in the journal. Measured over 80,000 texts of 512 bytes.
 RECORD_BYTES = 512
 # From this share of the limit on, the spool writer works in every gap, however short.
 _BEHIND_FROM = 0.8
@@ -43,7 +43,7 @@ class WriteBehindQueue:
         """Add a durable batch, with the length of its encoded records."""
         if not changes:
             return
-        batch_bytes = bodies_bytes + RECORD_BYTES * len(changes)
+        batch_bytes = bodies_bytes + RECORD_BYTES * sum(map(_deliveries, changes))
         self._batches.append((changes[-1].lsn, batch_bytes))
         self.total_bytes += batch_bytes
         self.unfiled.extend(changes)
@@ -87,3 +87,7 @@ class WriteBehindQueue:
             limit=self._bytes_max,
             actual=self.total_bytes,
         )
+
+
+def _deliveries(change: Change) -> int:
+    return 1 + len(change.more)

@@ -29,11 +29,9 @@ class MailboxHead(Struct, omit_defaults=True):
     next_expiry_ms: int | None = None
     # The newest time in an id of the messages that the session sent (0: none yet); None if that is not known.
     sent_ms: int | None = None
-    # The same for the messages that it received.
-    got_ms: int | None = None
 
 
-class Checkpoint(Struct):
+class Checkpoint(Struct, omit_defaults=True):
     """All mailboxes after the record `lsn`."""
 
     lsn: int = 0
@@ -42,23 +40,21 @@ class Checkpoint(Struct):
     mailboxes: dict[str, MailboxHead] = {}
     # The times of each session's accepted sends within the last minute.
     sends: dict[str, list[int]] = {}
+    # Of a log that is replicated: the stream's sequence at `lsn`, the epoch of its writer, and the post office's id.
+    stream_seq: int | None = None
+    epoch: int | None = None
+    post_office: str | None = None
 
     def apply(self, lsn: int, record: Record, rate_limit: int) -> None:
         """Count the next record. The last `rate_limit` sends of a session are kept, as no check needs more."""
         self.lsn = lsn
         match record:
             case Accepted(message):
-                head = self._head(message.receiver)
-                head.seq = message.seq
-                head.pending += 1
-                head.unoffered += 1
-                expires_at = message.expires_at
-                if expires_at is not None and (head.next_expiry_ms is None or expires_at < head.next_expiry_ms):
-                    head.next_expiry_ms = expires_at
+                self._deliver(message.receiver, message.seq, message.expires_at)
+                for delivery in record.more:
+                    self._deliver(delivery.receiver, delivery.seq, message.expires_at)
                 self.at = max(self.at, message.created_at)
                 id_ms = message_time_ms(message.id)
-                if head.got_ms is not None and id_ms > head.got_ms:
-                    head.got_ms = id_ms
                 sender = self.mailboxes.get(message.sender)
                 if sender is not None and sender.sent_ms is not None and id_ms > sender.sent_ms:
                     sender.sent_ms = id_ms
@@ -75,7 +71,7 @@ class Checkpoint(Struct):
             case SessionChanged():
                 session = record.stored.session.id
                 if session not in self.mailboxes:
-                    self.mailboxes[session] = MailboxHead(sent_ms=0, got_ms=0)
+                    self.mailboxes[session] = MailboxHead(sent_ms=0)
                 self.at = max(self.at, record.at)
             case SessionForgotten():
                 self.mailboxes.pop(record.id, None)
@@ -88,6 +84,14 @@ class Checkpoint(Struct):
         since = self.at - RATE_WINDOW_MS
         kept = {name: [at for at in times if at > since] for name, times in self.sends.items()}
         self.sends = {name: times for name, times in kept.items() if times}
+
+    def _deliver(self, receiver: str, seq: int, expires_at: int | None) -> None:
+        head = self._head(receiver)
+        head.seq = seq
+        head.pending += 1
+        head.unoffered += 1
+        if expires_at is not None and (head.next_expiry_ms is None or expires_at < head.next_expiry_ms):
+            head.next_expiry_ms = expires_at
 
     def _head(self, session: str) -> MailboxHead:
         head = self.mailboxes.get(session)

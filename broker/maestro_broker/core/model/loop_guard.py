@@ -34,15 +34,17 @@ class PairHistory:
         self._last_sender = ""
         self._short = 0
 
-    def check(self, sender: str, receiver: str, text: str, metadata: Metadata, now_ms: int, limits: Limits) -> None:
-        """Raises LOOP_GUARD with the time until the next message is accepted."""
+    def refusal(
+        self, sender: str, receiver: str, text: str, metadata: Metadata, now_ms: int, limits: Limits
+    ) -> MaestroError | None:
+        """LOOP_GUARD with the time until the next message is accepted; None if this one is."""
         window = pair_limit(limits)
         times = self._times_ms
         while times and times[0] <= now_ms - PAIR_WINDOW_MS:
             times.popleft()
         if window and len(times) >= window:
             wait_ms = times[len(times) - window] + PAIR_WINDOW_MS - now_ms
-            raise _refusal(
+            return _refusal(
                 f"{sender} and {receiver} have exchanged {len(times)} messages in the last "
                 f"{PAIR_WINDOW_MS // 60_000} minutes, and the limit is {window}",
                 "Put several points into one message.",
@@ -52,7 +54,7 @@ class PairHistory:
             )
         most = limits.short_replies_max
         if most and self._run(sender, text, metadata, now_ms) > most:
-            raise _refusal(
+            return _refusal(
                 f"the last {self._short} messages between {sender} and {receiver} were short answers to one another, "
                 f"and the limit is {most}",
                 "An acknowledgement needs no answer. If there is something to do, say what, in a message that asks "
@@ -61,6 +63,7 @@ class PairHistory:
                 most,
                 self._short + 1,
             )
+        return None
 
     def add(self, sender: str, text: str, metadata: Metadata, now_ms: int) -> None:
         """A message was accepted."""

@@ -7,7 +7,7 @@ that a page costs what it holds and not what the mailbox holds.
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
@@ -58,7 +58,6 @@ class Mailbox:
         "head_seq",
         "loaded",
         "marked",
-        "newest_ms",
         "next_expiry_ms",
         "pending",
         "session",
@@ -74,8 +73,6 @@ class Mailbox:
         self.pending = 0
         self.unoffered = 0
         self.next_expiry_ms: int | None = None
-        # The newest time in an id of the filed mail; None if that is not known.
-        self.newest_ms: int | None = 0 if is_new else None
         # Whether every pending message is in memory, and whether every message of any status is.
         self.loaded = is_new
         self.complete = is_new
@@ -110,14 +107,16 @@ class Mailbox:
         """Whether memory alone knows the state of this id in this mailbox."""
         return self.complete or self.remembers(message_id)
 
-    def may_hold(self, message_id: str, id_ms: int) -> bool:
-        """Whether only a file can tell if this id was used here; `id_ms`: the time in the id.
+    def is_unfiled(self, message_id: str) -> bool:
+        """Whether a change of this message waits to be written to its file."""
+        seq = self._seq_of.get(message_id)
+        if seq is not None and self._by_seq[seq].lsn != _FILED:
+            return True
+        return self._gone.get(message_id, _FILED) != _FILED
 
-        False if that time is newer than in all filed ids, so that new mail needs no disk access.
-        """
-        if self.complete or (self.newest_ms is not None and id_ms > self.newest_ms):
-            return False
-        return not self.remembers(message_id)
+    def beginning_with(self, prefix: str, most: int) -> list[str]:
+        """Up to `most` ids in memory that begin with `prefix`."""
+        return list(islice((message_id for message_id in self._seq_of if message_id.startswith(prefix)), most))
 
     def accept(self, message: Message, lsn: int) -> None:
         """Add a new message with the next `seq`; in a replay its file may exist already."""

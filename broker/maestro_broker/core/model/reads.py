@@ -16,10 +16,10 @@ class Read(NamedTuple):
     """One read. Its ids are well formed, so they are safe as parts of a path."""
 
     # pending: all pending mail of `session`; mailbox: all its mail; file: one message of it. No answer.
-    # anywhere: the message in whatever mailbox has it. No answer.
-    # link: the receiver of the message that `session` sent, or None. Loads the message too.
-    # thread: the filed answers of the thread that begins with the message: id -> receiver.
-    kind: Literal["pending", "mailbox", "file", "anywhere", "link", "thread"]
+    # sent: what the message became that `session` sent, a records.SentFile or None. Loads its deliveries too.
+    # thread: the filed answers of the thread that begins with the message: id -> receivers.
+    # names: some ids of filed mail of `session` that begin with `message_id`.
+    kind: Literal["pending", "mailbox", "file", "sent", "thread", "names"]
     session: str
     message_id: str
 

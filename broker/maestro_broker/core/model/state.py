@@ -26,7 +26,10 @@ from .records import (
     Confirmed,
     Deleted,
     Expired,
+    GroupChanged,
+    GroupDeleted,
     Record,
+    SentFile,
     SessionChanged,
     SessionForgotten,
     counter_changes,
@@ -36,6 +39,7 @@ from .session_registry import SessionRegistry
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from maestro_schemas.groups import Group
     from maestro_schemas.limits import Limits
 
     from .checkpoint import Checkpoint
@@ -48,14 +52,22 @@ class Change(Struct, gc=False, frozen=True):
     record: Record
     # The message as it is after the record, for the spool writer; None if there is no message any more.
     message: Message | None
+    # The same for the further receivers of an accepted message.
+    more: tuple[Message, ...] = ()
 
 
 class SentMessage(NamedTuple):
-    """A message that a sender has sent."""
+    """A message that was sent, as it is now."""
 
-    receiver: str
-    # None if it was deleted.
-    message: Message | None
+    # What the sender's file says.
+    file: SentFile
+    # The deliveries that are there, in the order of the record; none if all were deleted.
+    there: tuple[Message, ...]
+
+    def shown_to(self, session: str | None) -> Message | None:
+        """The receiver's own delivery, else the first that is there."""
+        own = (message for message in self.there if message.receiver == session)
+        return next(own, self.there[0] if self.there else None)
 
 
 class State:
@@ -74,10 +86,11 @@ class State:
         self._changes: list[Change] = []
         self._windows: dict[str, validation.RateWindow] = {}
         self._pairs: dict[tuple[str, str], PairHistory] = {}
-        # Messages with a change that is not filed yet: (sender, id) -> LSN and receiver.
-        self._unfiled: dict[tuple[str, str], tuple[int, str]] = {}
-        # By thread, its answers that are not filed yet: id -> receiver.
-        self._answers: dict[str, dict[str, str]] = {}
+        # Accepted messages whose sender's file is not written yet, by id.
+        self._unfiled: dict[str, Accepted] = {}
+        # By thread, its answers that are not filed yet: id -> receivers.
+        self._answers: dict[str, dict[str, tuple[str, ...]]] = {}
+        self.groups: dict[str, Group] = {}
         # By sender, the newest time in an id of its filed messages; see MailboxHead.sent_ms.
         self._sent_ms: dict[str, int] = {}
         for session, head in checkpoint.mailboxes.items():
@@ -87,7 +100,6 @@ class State:
             mailbox.unoffered = head.unoffered
             mailbox.next_expiry_ms = head.next_expiry_ms
             self.mailboxes[session] = mailbox
-            mailbox.newest_ms = head.got_ms
             if head.sent_ms is not None:
                 self._sent_ms[session] = head.sent_ms
             if head.next_expiry_ms is not None:
@@ -119,13 +131,13 @@ class State:
         """Take in one file of a mailbox."""
         self.mailbox(message.receiver).load((message,))
 
-    def unfiled_answers(self, thread_id: str) -> dict[str, str]:
-        """The answers of a thread that are not filed yet: id -> receiver."""
+    def unfiled_answers(self, thread_id: str) -> dict[str, tuple[str, ...]]:
+        """The answers of a thread that are not filed yet: id -> receivers."""
         return self._answers.get(thread_id, {})
 
-    def is_unfiled(self, sender: str, message_id: str) -> bool:
-        """Whether memory knows the receiver of this sender's message."""
-        return (sender, message_id) in self._unfiled
+    def is_unfiled(self, message_id: str) -> bool:
+        """Whether memory knows the receivers of this message, since its sender's file is not written yet."""
+        return message_id in self._unfiled
 
     def may_be_filed(self, sender: str, message_id: str, id_ms: int) -> bool:
         """Whether only a file can tell if this sender has used the id; `id_ms`: the time in the id.
@@ -135,7 +147,7 @@ class State:
         newest_ms = self._sent_ms.get(sender)
         if newest_ms is not None and id_ms > newest_ms:
             return False
-        return (sender, message_id) not in self._unfiled
+        return message_id not in self._unfiled
 
     def replay_reads(self, record: Record) -> list[Read]:
         """The reads that `replay` of this record needs."""
@@ -191,12 +203,16 @@ class State:
             self.filed_lsn = change.lsn
             match record:
                 case Accepted(message):
-                    mailbox = self._filed_message(message.sender, message.id, message.receiver, change.lsn)
-                    self._filed_id(message, mailbox)
+                    self._unfiled.pop(message.id, None)
+                    for receiver in (message.receiver,) if not record.more else record.receivers:
+                        self._filed_delivery(receiver, message.id, change.lsn)
+                    id_ms = message_time_ms(message.id)
+                    if id_ms > self._sent_ms.get(message.sender, id_ms):
+                        self._sent_ms[message.sender] = id_ms
                     if message.metadata is not UNSET:
                         self._filed_answer(message)
                 case Confirmed() | Deleted() | Expired():
-                    self._filed_message(record.sender, record.id, record.mailbox, change.lsn)
+                    self._filed_delivery(record.mailbox, record.id, change.lsn)
 
     def evict(self, now_ms: int) -> None:
         """Above `loaded_messages_max` messages, evict the mailboxes that were used least recently."""
@@ -230,28 +246,24 @@ class State:
         """Change the state as the record says, and add the record to the current batch."""
         self.lsn += 1
         lsn = self.lsn
+        more: tuple[Message, ...] = ()
         match record:
             case Accepted(accepted):
-                receiver = accepted.receiver
-                mailbox = self.mailbox(receiver)
-                mailbox.accept(accepted, lsn)
-                self._unfiled[accepted.sender, accepted.id] = (lsn, receiver)
+                self._deliver(accepted, lsn)
+                if record.more:
+                    more = record.copies()
+                    for each in more:
+                        self._deliver(each, lsn)
+                self._unfiled[accepted.id] = record
                 if accepted.metadata is not UNSET and accepted.metadata.thread_id is not None:
-                    self._answers.setdefault(accepted.metadata.thread_id, {})[accepted.id] = receiver
-                if accepted.expires_at is not None:
-                    self.deadlines.set(receiver, accepted.expires_at)
-                self._touched[receiver] = mailbox
-                if accepted.created_at > mailbox.touched_ms:
-                    mailbox.touched_ms = accepted.created_at
+                    self._answers.setdefault(accepted.metadata.thread_id, {})[accepted.id] = record.receivers
             case Confirmed() | Expired():
                 mailbox = self.mailbox(record.mailbox)
                 mailbox.change(cast("Message", message), lsn, counter_changes(record))
-                self._unfiled[record.sender, record.id] = (lsn, record.mailbox)
                 self._touched[record.mailbox] = mailbox
             case Deleted():
                 mailbox = self.mailbox(record.mailbox)
                 mailbox.delete(record.id, lsn, counter_changes(record))
-                self._unfiled[record.sender, record.id] = (lsn, record.mailbox)
                 self._touched[record.mailbox] = mailbox
             case SessionChanged():
                 self.sessions.put(record.stored)
@@ -264,7 +276,21 @@ class State:
                 self.sessions.drop(record.id)
                 for known in (self.mailboxes, self._sent_ms, self._windows, self._touched):
                     known.pop(record.id, None)
-        self._changes.append(Change(lsn, record, message))
+            case GroupChanged():
+                self.groups[record.group.name] = record.group
+            case GroupDeleted():
+                self.groups.pop(record.name, None)
+        self._changes.append(Change(lsn, record, message, more))
+
+    def _deliver(self, message: Message, lsn: int) -> None:
+        receiver = message.receiver
+        mailbox = self.mailbox(receiver)
+        mailbox.accept(message, lsn)
+        if message.expires_at is not None:
+            self.deadlines.set(receiver, message.expires_at)
+        self._touched[receiver] = mailbox
+        if message.created_at > mailbox.touched_ms:
+            mailbox.touched_ms = message.created_at
 
     def _skip(self, record: Confirmed | Expired) -> None:
         """Replay a change to a message whose file is gone: only the counters change, here and in the checkpoint."""
@@ -274,22 +300,10 @@ class State:
         self._touched[record.mailbox] = mailbox
         self._changes.append(Change(self.lsn, record, None))
 
-    def _filed_message(self, sender: str, message_id: str, receiver: str, lsn: int) -> Mailbox | None:
-        key = (sender, message_id)
-        unfiled = self._unfiled.get(key)
-        if unfiled is not None and unfiled[0] == lsn:
-            del self._unfiled[key]
+    def _filed_delivery(self, receiver: str, message_id: str, lsn: int) -> None:
         mailbox = self.mailboxes.get(receiver)  # None if the session is forgotten later in the replayed journal
         if mailbox is not None:
             mailbox.filed(message_id, lsn)
-        return mailbox
-
-    def _filed_id(self, message: Message, mailbox: Mailbox | None) -> None:
-        id_ms = message_time_ms(message.id)
-        if id_ms > self._sent_ms.get(message.sender, id_ms):
-            self._sent_ms[message.sender] = id_ms
-        if mailbox is not None and mailbox.newest_ms is not None and id_ms > mailbox.newest_ms:
-            mailbox.newest_ms = id_ms
 
     def _filed_answer(self, message: Message) -> None:
         thread_id = message.meta.thread_id
@@ -318,23 +332,15 @@ class State:
         """The recent exchange of two sessions."""
         return self._pairs.setdefault(pair_key(one, other), PairHistory())
 
-    def holder(self, message_id: str) -> Mailbox | None:
-        """The mailbox that holds this id in memory, for a caller that does not name one."""
-        found = (mailbox for mailbox in self.mailboxes.values() if mailbox.get(message_id) is not None)
-        return next(found, None)
-
-    def sent_before(self, sender: str, message_id: str, linked: str | None) -> SentMessage | None:
-        """The message that this sender sent under this id; None if it sent none. `linked`: the receiver by the
-        sender's link, if that was read."""
-        unfiled = self._unfiled.get((sender, message_id))
-        receiver = unfiled[1] if unfiled is not None else linked
-        if receiver is None:
+    def sent(self, message_id: str, filed: SentFile | None) -> SentMessage | None:
+        """What became of a message; None if it was never sent. `filed`: its sender's file, if that was read."""
+        record = self._unfiled.get(message_id)
+        sent = record.sent_file() if record is not None else filed
+        if sent is None:
             return None
-        entry = self.mailbox(receiver).get(message_id)
-        # Another sender may have used the id after this message was deleted.
-        if entry is None or entry.message.sender != sender:
-            return SentMessage(receiver, None)
-        return SentMessage(receiver, entry.message)
+        mailboxes = (self.mailboxes.get(receiver) for receiver in sent.receivers)
+        entries = (mailbox.get(message_id) for mailbox in mailboxes if mailbox is not None)
+        return SentMessage(sent, tuple(entry.message for entry in entries if entry is not None))
 
 
 def _is_held(mailbox: Mailbox) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from support.cli_shell import open_shell
 from support.gateways import Gateway
 from support.post_office import scratch
+from support.users import new_users
 
 # The scenes of the agents' tests contain assertions; pytest must rewrite them so that a failure shows the values.
 pytest.register_assert_rewrite("agents")
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from support.cli_shell import Shell
     from support.post_office import PostOffice
+    from support.users import OtherUser
 
 
 # --- how long each suite took ------------------------------------------------------------------------------
@@ -70,6 +72,23 @@ def gateway(open_office: PostOffice) -> Iterator[Gateway]:
     """An HTTP gateway in front of `open_office`."""
     with Gateway(open_office) as made:
         yield made
+
+
+# --- other users of the machine ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other_user() -> Iterator[OtherUser]:
+    """Another user of this machine; the test is skipped, or fails in CI, where none can be had."""
+    with new_users() as [user]:
+        yield user
+
+
+@pytest.fixture
+def other_users() -> Iterator[list[OtherUser]]:
+    """Two other users of this machine."""
+    with new_users(2) as users:
+        yield users
 
 
 # --- shells in which `maestro` is run ----------------------------------------------------------------------

@@ -10,6 +10,7 @@ import os
 
 _PRIVATE = 0o600
 _FOR_OTHERS = 0o077
+_MODE_BITS = 0o7777
 
 
 def replace(path: str, content: bytes, *, durable: bool, mode: int = _PRIVATE, aside: str | None = None) -> None:
@@ -29,25 +30,60 @@ def replace(path: str, content: bytes, *, durable: bool, mode: int = _PRIVATE, a
         sync_directory(os.path.dirname(path))
 
 
-def stage(aside: str, content: bytes, *, durable: bool, mode: int = _PRIVATE) -> None:
+def rewrite(path: str, content: bytes, *, durable: bool, mode: int = _PRIVATE) -> None:
+    """Replace a file that belongs to the user or to another program, and keep its owner, group and mode. A link stays
+    a link, and the file that it leads to is replaced. Raises OSError; then nothing has changed.
+
+    `mode`: of a file that does not exist yet.
+    """
+    path = os.path.realpath(path)
+    try:
+        status: os.stat_result | None = os.stat(path)
+    except FileNotFoundError:
+        status = None
+    # Not one temporary path for all: two programs may write the file at the same time.
+    aside = f"{path}.{os.getpid()}.new"
+    stage(aside, content, durable=durable, mode=mode, like=status)
+    try:
+        os.rename(aside, path)
+    except OSError:
+        _remove(aside)
+        raise
+    if durable:
+        sync_directory(os.path.dirname(path))
+
+
+def stage(
+    aside: str, content: bytes, *, durable: bool, mode: int = _PRIVATE, like: os.stat_result | None = None
+) -> None:
     """Write a temporary file, for a caller that renames it later. As `create`, but an existing file is replaced."""
     try:
-        create(aside, content, durable=durable, mode=mode)
+        create(aside, content, durable=durable, mode=mode, like=like)
     except FileExistsError:  # left by a process that was killed; it may be read-only, or a link
         os.unlink(aside)
-        create(aside, content, durable=durable, mode=mode)
+        create(aside, content, durable=durable, mode=mode, like=like)
 
 
-def create(path: str, content: bytes, *, durable: bool, mode: int = _PRIVATE) -> None:
+def create(
+    path: str, content: bytes, *, durable: bool, mode: int = _PRIVATE, like: os.stat_result | None = None
+) -> None:
     """Make a new file. Raises FileExistsError, or OSError; then the file is not there.
 
-    `durable`: the content survives a power cut. The name does after `sync_directory`.
+    `durable`: the content survives a power cut. The name does after `sync_directory`. `like`: another file, whose
+    owner, group and mode the new one gets.
     """
     # O_EXCL: not through a link, and never a file that another program may read already.
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    # Private until it has its owner and group.
+    opened = _PRIVATE if like is not None else mode
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, opened)
     try:
         try:
-            if mode & _FOR_OTHERS:
+            if like is not None:
+                made = os.fstat(fd)
+                if (made.st_uid, made.st_gid) != (like.st_uid, like.st_gid):
+                    os.fchown(fd, like.st_uid, like.st_gid)
+                os.fchmod(fd, like.st_mode & _MODE_BITS)
+            elif mode & _FOR_OTHERS:
                 os.fchmod(fd, mode)
             written = os.write(fd, content)
             while written < len(content):

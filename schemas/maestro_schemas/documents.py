@@ -219,7 +219,7 @@ class OutgoingDoc(TypedDict):
     # content is the same send.
     id: str
     # A session id, a name that is unique among the active sessions, or `parent`; or a list of addresses.
-    to: str
+    to: list[str] | str
     message: str
     metadata: NotRequired[MetadataDoc]
     # The message expires this long after its acceptance, unless it was delivered before.
@@ -310,7 +310,7 @@ class SendResultDoc(TypedDict):
     # The message's status now, or `deleted`.
     state: NotRequired[str]
     # When the receiver of a message accepted now will see it: at once (watching), after its agent's next tool call
-    # (tool), at its next prompt (prompt), when it looks (inbox), or if it comes back (ended).
+    # (tool), at its next prompt (prompt), when it looks (inbox), or if it comes back (gone, ended).
     reach: NotRequired[str]
     # When the broker last had a request of the receiver, ms.
     seenAt: NotRequired[int]

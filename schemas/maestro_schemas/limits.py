@@ -128,6 +128,9 @@ DELIVERY_BYTES_MAX = 176
 _RECORD_BYTES = 8_192
 _CHARACTER_BYTES_MAX = 4
 REQUEST_ID_BYTES_MAX = 64
+# A sign of an agent at work that is older than this no longer says when the agent makes its next tool call.
+SILENT_AFTER_MS = 900_000
+PID_START_CHARS_MAX = 128
 
 # A retention of `read+24h` is a read_retention of `24h`.
 AFTER_READING = "read+"

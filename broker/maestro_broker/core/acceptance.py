@@ -19,15 +19,13 @@ from maestro_schemas.messages import NO_METADATA, Audience, Message, Metadata
 from maestro_schemas.names import SYSTEM_SENDER, canonical_id, ending_of, is_id, message_time_ms
 from maestro_schemas.replies import RecipientResult, SendReply, SendResult
 
-from . import authorization, recipients, repeats, validation
+from . import authorization, presence, recipients, repeats, validation
 from .context import record_refusal
 from .model.reads import Read
 from .model.records import Accepted, Delivery, Refusal
 
 if TYPE_CHECKING:
-    from maestro_schemas.replies import Reach
     from maestro_schemas.requests import Outgoing, Send
-    from maestro_schemas.sessions import Session
 
     from .context import RequestContext
     from .model.reads import Reads
@@ -247,6 +245,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
             recipients=_recipient_results(context, record, takers, refusals),
             message=message if whole else UNSET,
         )
+    reach, seen = presence.at_send(context, first.session)
     return SendResult(
         id=message.id,
         status=201,
@@ -257,8 +256,9 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
         expires_at=expires_at,
         thread_id=metadata.thread_id,
         state="pending",
-        reach=_reach(context, receiver),
+        reach=reach,
         seen_at=first.session.last_activity_ms,
+        presence=seen,
         message=message if whole else UNSET,
     )
 
@@ -278,22 +278,14 @@ def _recipient_results(
                 original_to=taker.original_to,
                 seq=seq,
                 state="pending",
-                reach=_reach(context, taker.session.session),
+                reach=reach,
+                presence=seen,
             )
             for taker, seq in zip(takers, numbers, strict=True)
+            for reach, seen in [presence.at_send(context, taker.session)]
         ),
         *(RecipientResult(to=to, status=error.status, error=error.body()) for to, error in refusals),
     )
-
-
-def _reach(context: RequestContext, receiver: Session) -> Reach:
-    if not receiver.active:
-        return "ended"
-    if context.is_watched(receiver.id):
-        return "watching"
-    if receiver.agent is None:
-        return "inbox"
-    return "tool" if receiver.status == "working" else "prompt"
 
 
 def notify(state: State, receiver: str, key: str, text: str, now_ms: int) -> bool:

@@ -12,12 +12,16 @@ from maestro_schemas.names import is_id
 
 from . import validation
 from .model.records import Refused
+from .model.signs import no_signs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
     from maestro_schemas.errors import MaestroError
 
+    from .model.session_registry import SessionState
+    from .model.signs import Signs
     from .model.state import State
 
 
@@ -31,6 +35,8 @@ class RequestContext(NamedTuple):
     back_pressure: MaestroError | None = None
     # The name of the key of the peer's machine; None for a peer on this machine.
     key: str | None = None
+    # The signs of a session at a time, which the server reads when the core asks for them.
+    signs: Callable[[SessionState, int], Signs] = no_signs
 
     def is_watched(self, session: str) -> bool:
         """Whether a client is notified of the session's mail at once."""

@@ -26,6 +26,7 @@ from maestro_broker.outbox.drain import OutboxDrainer
 from maestro_broker.transport.curve_listener import CurveListener, TopicUnion
 from maestro_broker.transport.local_listener import LocalListener
 from maestro_broker.views import dead_letters
+from maestro_broker.views.session_signs import SessionSigns
 from maestro_broker.views.spool import Spool
 from maestro_broker.views.spool_writer import SpoolWriter
 from maestro_broker.views.sweeper import Sweeper
@@ -200,6 +201,7 @@ class Broker:
             local=self._local,
             curve=self._curve,
             topics=topics,
+            signs=SessionSigns(options.data),
             dispatch=self._dispatch,
             loader=self._loader,
             pipeline=self._pipeline,

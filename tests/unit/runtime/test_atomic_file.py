@@ -15,6 +15,8 @@ from maestro_runtime import atomic_file
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from support.users import OtherUser
+
 
 def fail(*_: object) -> int:
     raise OSError(errno.EIO, "injected")
@@ -71,6 +73,82 @@ def test_the_permissions_are_exact_under_any_umask(tmp_path: Path, mode: int) ->
         finally:
             os.umask(before)
         assert mode_of(path) == mode
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o400])
+def test_rewrite_keeps_the_mode(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "settings.json"
+    path.write_bytes(b"one")
+    path.chmod(mode)
+    for umask in (0, 0o077):
+        before = os.umask(umask)
+        try:
+            atomic_file.rewrite(str(path), b"two", durable=True)
+        finally:
+            os.umask(before)
+        assert (mode_of(path), path.read_bytes(), list(tmp_path.iterdir())) == (mode, b"two", [path])
+
+
+def test_rewrite_makes_a_file_that_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    atomic_file.rewrite(str(path), b"one", durable=False)
+    assert (mode_of(path), path.read_bytes()) == (0o600, b"one")
+
+
+def test_rewrite_follows_a_link(tmp_path: Path) -> None:
+    """People keep such files in another directory, and link to them."""
+    (tmp_path / "dotfiles").mkdir()
+    real, path = tmp_path / "dotfiles" / "settings.json", tmp_path / "settings.json"
+    real.write_bytes(b"one")
+    path.symlink_to(real)
+    atomic_file.rewrite(str(path), b"two", durable=True)
+    assert (path.is_symlink(), real.read_bytes(), len(os.listdir(tmp_path / "dotfiles"))) == (True, b"two", 1)
+
+
+def test_rewrite_keeps_owner_and_group(other_user: OtherUser) -> None:
+    """Root that rewrites a user's file leaves it the user's."""
+    path = other_user.path("settings.json")
+    other_user.call(_write, path, 0o640)
+    os.chown(path, other_user.uid, other_user.gid + 7)
+    atomic_file.rewrite(path, b"two", durable=True)
+    status = os.stat(path)
+    assert (status.st_uid, status.st_gid) == (other_user.uid, other_user.gid + 7)
+    assert status.st_mode & 0o777 == 0o640
+
+
+def test_rewrite_changes_nothing_where_the_owner_cannot_stay(other_user: OtherUser) -> None:
+    """A user may replace another's file in a directory of its own, and can't give it to the other."""
+    path = other_user.path("settings.json")
+    other_user.call(_write, path, 0o644)
+    os.chown(path, 0, 0)
+    with pytest.raises(PermissionError, match="settings"):
+        other_user.call(_rewrite, path)
+    with open(path, "rb") as file:
+        assert file.read() == b"one"
+    assert (os.stat(path).st_uid, os.listdir(other_user.home)) == (0, ["settings.json"])
+
+
+def _write(path: str, mode: int) -> None:
+    with open(path, "wb") as file:
+        file.write(b"one")
+    os.chmod(path, mode)
+
+
+def _rewrite(path: str) -> None:
+    atomic_file.rewrite(path, b"two", durable=True)
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "rename", "fchmod"])
+def test_after_an_error_in_rewrite_the_old_content_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"one")
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError, match="injected"):
+        atomic_file.rewrite(str(path), b"two", durable=True)
+    monkeypatch.undo()
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"one", [path])
 
 
 def test_a_temporary_file_of_a_killed_process_is_replaced(tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ from maestro_schemas.errors import MaestroError
 from . import segment
 from .segment import HEADER_BYTES, Header, SegmentRecord
 
+# Segments of format 1 have records of format 2, each with one delivery (decision 22).
+_OLDEST_FORMAT = 1
+
 SPARE = "spare"
 RESERVE = "reserve"
 READY = "ready-"
@@ -115,10 +118,11 @@ def _is_ours(name: str) -> bool:
 def _read_header(path: str) -> Header | None:
     with open(path, "rb") as opened:
         header = segment.parse_header(opened.read(HEADER_BYTES))
-    if header is not None and header.version != DATA_FORMAT_VERSION:
+    if header is not None and not _OLDEST_FORMAT <= header.version <= DATA_FORMAT_VERSION:
         raise MaestroError(
             "FORMAT_UNSUPPORTED",
-            f"{path} has data format {header.version}, and this version of Maestro writes {DATA_FORMAT_VERSION}",
+            f"{path} has data format {header.version}, and this version of Maestro reads {_OLDEST_FORMAT} to "
+            f"{DATA_FORMAT_VERSION}",
             "Start the version of Maestro that wrote it, or set MAESTRO_DATA_DIR to another directory.",
             limit=DATA_FORMAT_VERSION,
             actual=header.version,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from maestro_broker.core import retention
 from maestro_broker.core.model.records import SessionForgotten
 from maestro_schemas.limits import Limits
+from maestro_schemas.names import SYSTEM_SENDER, mark_of
 from maestro_schemas.requests import GetMessage, Inbox
-from support.offices import Office
+from support.offices import Office, keys
 
 DAY_MS = 86_400_000
 KEPT = Limits(rate_limit=0, retention_ms=DAY_MS, ttl_ms_max=30 * DAY_MS, pending_max=1_000)
@@ -36,11 +37,12 @@ def test_a_sender_hears_once_a_turn_of_all_that_expired() -> None:
     office.now_ms += 50
     office.expire_due()
     [notice] = office.inbox("ann")
-    assert (notice.sender, notice.id, notice.seq) == ("maestro", "expired_m29", 1)
+    expired = f"expired_{office.ids['m29']}_{mark_of('bob')}_{mark_of(SYSTEM_SENDER)}"
+    assert (notice.sender, notice.id, notice.seq) == ("maestro", expired, 1)
     assert "30 messages of yours" in notice.text
-    assert "  m19 to bob\n  and 10 more: `maestro message dead` lists them\n" in notice.text
+    assert f"  {office.ids['m19']} to bob\n  and 10 more: `maestro message dead` lists them\n" in notice.text
     assert notice.text.endswith("To send one of them again: maestro message retry ID")
-    assert "m20 " not in notice.text
+    assert "m20_" not in notice.text
 
 
 def test_an_ended_sender_gets_no_notice_and_a_notice_expires_without_another() -> None:
@@ -51,7 +53,7 @@ def test_an_ended_sender_gets_no_notice_and_a_notice_expires_without_another() -
     office.now_ms += 50
     office.expire_due()
     assert office.state.mailboxes["ann"].head_seq == 1
-    assert [message.id for message in office.inbox("bob")] == ["expired_m2"]
+    assert keys(office.inbox("bob")) == [f"expired_{office.ids['m2']}_{mark_of('ann')}"]
     office.file()
     office.now_ms += 2 * DAY_MS
     office.sweep()
@@ -65,17 +67,19 @@ def test_pending_mail_expires_and_goes_at_the_end_of_its_retention() -> None:
     office.file()
     office.now_ms += DAY_MS - 1
     office.sweep()
-    assert [message.id for message in office.inbox("bob")] == ["m1"]
+    assert keys(office.inbox("bob")) == ["m1"]
     office.now_ms += 1
     office.sweep()
     assert office.inbox("bob") == []
     [notice] = office.inbox("ann")
-    assert (notice.id, notice.text.splitlines()[-1]) == ("expired_m1", "To send it again: maestro message retry m1")
-    assert retention.overdue(office.state, office.policy, "bob", "m1", office.now_ms) is None
-    assert retention.overdue(office.state, office.policy, "absent", "m1", office.now_ms) is None
+    [expired] = office.named(["m1"])
+    assert keys([notice]) == [f"expired_{expired}_{mark_of('bob')}"]
+    assert notice.text.splitlines()[-1] == f"To send it again: maestro message retry {expired}"
+    assert retention.overdue(office.state, office.policy, "bob", expired, office.now_ms) is None
+    assert retention.overdue(office.state, office.policy, "absent", expired, office.now_ms) is None
     office.file()
     office.sweep()
-    assert ("bob", "m1") not in office.files
+    assert ("bob", expired) not in office.files
     assert office.send("ann", "bob", "m1").seq == 2
 
 
@@ -103,9 +107,12 @@ def test_a_message_that_is_over_in_two_ways_expires_once() -> None:
     office.accept("ann", "bob", "m1", ttl_ms=DAY_MS)
     office.accept("ann", "bob", "m2")
     office.now_ms += DAY_MS
-    both = [retention.overdue(office.state, office.policy, "bob", name, office.now_ms) for name in ("m1", "m2", "m2")]
+    both = [
+        retention.overdue(office.state, office.policy, "bob", name, office.now_ms)
+        for name in office.named(["m1", "m2", "m2"])
+    ]
     over = [*retention.due(office.state, "bob", office.now_ms, 256), *(found for found in both if found is not None)]
-    assert [message.id for message in over] == ["m1", "m1", "m2", "m2"]
+    assert keys(over) == ["m1", "m1", "m2", "m2"]
     retention.expire(office.state, over, office.now_ms)
     office.commit()
     assert office.state.mailboxes["bob"].pending == 0

@@ -174,7 +174,7 @@ _DOCUMENTED_NAMES: dict[str, tuple[tuple[str, str], ...]] = {
     "message.read": (("message:read", "receiver"),),
     "message.deleted": (("message:deleted", "receiver"),),
     "message.expired": (("message:expired", "receiver"),),
-    "message.failed": (("message:failed", "receiver"),),
+    "message.failed": (("message:failed", "sender"),),
     "session.started": (("session:started", "session"),),
     "session.ended": (("session:ended", "session"),),
 }

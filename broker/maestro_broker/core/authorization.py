@@ -72,6 +72,17 @@ def receiver_with_token(state: State, mailbox: Mailbox | None, who: Identity, no
     return owner
 
 
+def speaker_for(state: State, message_id: str, who: Identity, now_ms: int) -> Reads[SessionState | None]:
+    """The session for which the caller of a documented REST call speaks that gives only a message's id
+    (`as_receiver`): its receiver, or of a failed message its sender. Raises TOKEN_REQUIRED, TOKEN_MISMATCH,
+    AMBIGUOUS_ID."""
+    sent = yield from find_any(state, message_id)
+    if sent is not None and sent.file.failed is not None:
+        return receiver_with_token(state, state.mailboxes.get(sent.file.failed.sender), who, now_ms)
+    holder = yield from find_holder(state, message_id)
+    return receiver_with_token(state, holder, who, now_ms)
+
+
 def active_sender(state: State, who: Identity, now_ms: int) -> SessionState:
     """The sending session. Raises as `authenticate`, and SESSION_ENDED."""
     # The command's scope demands that a session is named.
@@ -118,14 +129,20 @@ def find_sent(state: State, sender: str, message_id: str) -> Reads[SentMessage |
     return state.sent(message_id, filed)
 
 
-def find_holder(state: State, message_id: str) -> Reads[Mailbox | None]:
-    """The mailbox of the message with this canonical id, for a caller that names no session: the id says who sent it,
-    and the sender's file to whom. Raises AMBIGUOUS_ID if several mailboxes have it."""
+def find_any(state: State, message_id: str) -> Reads[SentMessage | None]:
+    """What became of the message with this canonical id, whose sender the id names."""
     owner = state.sessions.owner_of(ending_of(message_id) or "")
     if owner is None or not is_id(message_id):
         return None
-    sent = yield from find_sent(state, owner, message_id)
-    if sent is None:
+    found = yield from find_sent(state, owner, message_id)
+    return found
+
+
+def find_holder(state: State, message_id: str) -> Reads[Mailbox | None]:
+    """The mailbox of the message with this canonical id, for a caller that names no session: the id says who sent it,
+    and the sender's file to whom. Raises AMBIGUOUS_ID if several mailboxes have it."""
+    sent = yield from find_any(state, message_id)
+    if sent is None or sent.file.failed is not None:
         return None
     receivers = [message.receiver for message in sent.there] or list(sent.file.receivers)
     if len(receivers) > 1:
@@ -149,6 +166,9 @@ def find_message(
     if not is_id(message_id):
         return None
     if asking is None:
+        known = yield from find_any(state, message_id)
+        if known is not None and known.file.failed is not None:
+            return known.file.failed
         holder = yield from find_holder(state, message_id)
         entry = holder.get(message_id) if holder is not None else None
         return entry.message if entry is not None else None
@@ -162,8 +182,7 @@ def find_message(
     own = mailbox.get(message_id)
     if own is not None:
         return own.message
-    owner = state.sessions.owner_of(ending_of(message_id) or "") if asking.session.role == "orchestrator" else None
-    sent = None if owner is None else (yield from find_sent(state, owner, message_id))
+    sent = (yield from find_any(state, message_id)) if asking.session.role == "orchestrator" else None
     return visibility.delivery_shown(state, asking, sent, receiver) if sent is not None else None
 
 

@@ -33,6 +33,8 @@ def answer(state: State, sender: SessionState, outgoing: Outgoing, known: SentMe
     if not known.there:
         to = None if is_list else sent.deliveries[0][0]
         return SendResult(id=message_id, status=200, to=to, state="deleted")
+    if sent.failed is not None:
+        raise _failed(sent.failed)
     message = known.there[0]
     same = (
         _is_same_address(state, sender, outgoing.to, message)
@@ -108,6 +110,17 @@ def _is_same_metadata(sender: SessionState, accepted: Metadata, repeated: Metada
     if answered is not None and accepted.in_reply_to == canonical_id(answered, sender.mark):
         answered = accepted.in_reply_to
     return replace(accepted, thread_id=None) == replace(repeated, in_reply_to=answered)
+
+
+def _failed(message: Message) -> MaestroError:
+    """The error for a message that was refused for good."""
+    failure = message.failure
+    code, why = (failure.code, failure.message) if failure is not None else ("INTERNAL", "no reason was kept")
+    return MaestroError(
+        code,
+        f"message {message.id} was refused for good: {why}",
+        f"To send it again, as a new message: maestro message retry {message.id}",
+    )
 
 
 def _conflict(message_id: str, why: str) -> MaestroError:

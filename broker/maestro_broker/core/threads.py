@@ -35,8 +35,7 @@ def get(state: State, request: GetThread, context: RequestContext) -> Reads[Thre
     """Return the thread of a message. Raises MaestroError MESSAGE_NOT_FOUND, also if the caller may not see it."""
     asking = authorization.authenticate(state, request.who, context.now_ms)
     if asking is None and request.as_receiver:
-        holder = yield from authorization.find_holder(state, request.id)
-        asking = authorization.receiver_with_token(state, holder, request.who, context.now_ms)
+        asking = yield from authorization.speaker_for(state, request.id, request.who, context.now_ms)
     message = yield from authorization.find_message(state, asking, request.id)
     if message is None:
         error = yield from authorization.no_message(state, asking, request.id)

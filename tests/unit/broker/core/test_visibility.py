@@ -129,7 +129,7 @@ def test_every_surface_shows_a_message_to_the_same_sessions(
 ) -> None:
     office = _office(roles, projects, sends)
     role_of, project_of = dict(zip(NAMES, roles, strict=True)), dict(zip(NAMES, projects, strict=True))
-    messages = [message for box in office.state.mailboxes.values() for message in _messages(box)]
+    messages = [message for box in office.state.mailboxes.values() for message in _messages(office, box)]
     threads: dict[str, set[str]] = {}
     for message in messages:
         threads.setdefault(message.meta.thread_id or message.id, set()).add(message.id)
@@ -180,9 +180,9 @@ def test_the_rule_follows_a_session_that_changes_its_project() -> None:
     assert refused(office, GetThread(id="m1", who=Identity("boss"))).code == "MESSAGE_NOT_FOUND"
 
 
-def _messages(mailbox: Mailbox) -> list[Message]:
+def _messages(office: Office, mailbox: Mailbox) -> list[Message]:
     """What a mailbox has in memory but the post office's own notices."""
-    entries = [mailbox.get(f"m{number}") for number in range(SENDS_MAX)]
+    entries = [mailbox.get(message_id) for message_id in office.named(f"m{number}" for number in range(SENDS_MAX))]
     return [entry.message for entry in entries if entry is not None]
 
 

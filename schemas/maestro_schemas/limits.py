@@ -135,14 +135,6 @@ PID_START_CHARS_MAX = 128
 # A retention of `read+24h` is a read_retention of `24h`.
 AFTER_READING = "read+"
 
-
-def record_bytes_max(limits: Limits) -> int:
-    """The largest record that these limits allow: a segment must hold it, for a record that does not fit would be
-    found only at the commit."""
-    content = _CHARACTER_BYTES_MAX * limits.text_chars_max + limits.data_bytes_max
-    return content + DELIVERY_BYTES_MAX * limits.fanout_max + _RECORD_BYTES
-
-
 # An error repeats at most this much of a wrong value.
 _SHOWN_CHARS = 80
 
@@ -153,6 +145,13 @@ _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _COUNT = re.compile(r"[0-9]{1,20}")
 _DURATION = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)")
 _SIZE = re.compile(r"([0-9]{1,15})([kmg]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
+
+
+def record_bytes_max(limits: Limits) -> int:
+    """The largest record that these limits allow: a segment must hold it, for a record that does not fit would be
+    found only at the commit."""
+    content = _CHARACTER_BYTES_MAX * limits.text_chars_max + limits.data_bytes_max
+    return content + DELIVERY_BYTES_MAX * limits.fanout_max + _RECORD_BYTES
 
 
 def parse_duration_ms(text: str) -> int:
@@ -301,16 +300,16 @@ def resolve(
     )
     flagged = {(_private(raw_name), raw_name): text for raw_name, text in flags.items()}
     take("flag", {setting_of(n, text): parse_limit(n, text, shown) for (n, shown), text in flagged.items()})
-    chosen = Limits(**values)
-    if chosen.segment_bytes < record_bytes_max(chosen):
+    found = Limits(**values)
+    if found.segment_bytes < record_bytes_max(found):
         raise MaestroError(
             "BAD_SETTING",
-            f"segment_bytes is {chosen.segment_bytes:,}, and one message may take {record_bytes_max(chosen):,} bytes",
+            f"segment_bytes is {found.segment_bytes:,}, and one message may take {record_bytes_max(found):,} bytes",
             "Raise segment_bytes, or lower text_chars_max, data_bytes_max or fanout_max.",
-            limit=record_bytes_max(chosen),
-            actual=chosen.segment_bytes,
+            limit=record_bytes_max(found),
+            actual=found.segment_bytes,
         )
-    return chosen, origins
+    return found, origins
 
 
 def variable_of(name: str, environ: Mapping[str, str]) -> str | None:

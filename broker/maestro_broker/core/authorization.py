@@ -146,32 +146,34 @@ def find_holder(state: State, message_id: str) -> Reads[Mailbox | None]:
         return None
     receivers = [message.receiver for message in sent.there] or list(sent.file.receivers)
     if len(receivers) > 1:
-        raise MaestroError(
-            "AMBIGUOUS_ID",
-            f"message {message_id} was delivered to {len(receivers)} sessions, and none was named",
-            "Name the receiver in `session`, one of details.receivers.",
-            details={"receivers": receivers},
-        )
+        raise _ambiguous(message_id, receivers)
     return state.mailboxes.get(receivers[0])
 
 
 def find_message(
     state: State, asking: SessionState | None, message_id: str, receiver: str | None = None
 ) -> Reads[Message | None]:
-    """The message that the caller means by an id, if the caller may see it. Of a session: what it sent, else what it
-    received, else what it may see of others. Raises AMBIGUOUS_ID.
+    """The message that the caller means by an id, if the caller may see it. Its own come first: what a session sent,
+    else what it received.
 
-    Of several deliveries, that of `receiver`, else the caller's own, else the first that is there.
+    Of several deliveries, that of `receiver`, else the caller's own, else the first that is there. Raises
+    AMBIGUOUS_ID if the operator names none.
     """
     if not is_id(message_id):
         return None
-    if asking is None:
-        known = yield from find_any(state, message_id)
-        if known is not None and known.file.failed is not None:
-            return known.file.failed
-        holder = yield from find_holder(state, message_id)
-        entry = holder.get(message_id) if holder is not None else None
-        return entry.message if entry is not None else None
+    if asking is not None:
+        own = yield from _find_own(state, asking, message_id, receiver)
+        if own is not None or asking.session.role != "orchestrator":
+            return own if own is not None and visibility.sees_message(state, asking, own) else None
+    sent = yield from find_any(state, message_id)
+    there = visibility.seen(state, asking, sent.there if sent is not None else ())
+    there = [message for message in there if message.receiver == receiver] or there
+    if len(there) > 1 and asking is None:
+        raise _ambiguous(message_id, [message.receiver for message in there])
+    return there[0] if there else None
+
+
+def _find_own(state: State, asking: SessionState, message_id: str, receiver: str | None) -> Reads[Message | None]:
     session = asking.session.id
     sent = yield from find_sent(state, session, canonical_id(message_id, asking.mark))
     if sent is not None:
@@ -180,10 +182,16 @@ def find_message(
     if not mailbox.knows(message_id):
         yield Read("file", session, message_id)
     own = mailbox.get(message_id)
-    if own is not None:
-        return own.message
-    sent = (yield from find_any(state, message_id)) if asking.session.role == "orchestrator" else None
-    return visibility.delivery_shown(state, asking, sent, receiver) if sent is not None else None
+    return own.message if own is not None else None
+
+
+def _ambiguous(message_id: str, receivers: list[str]) -> MaestroError:
+    return MaestroError(
+        "AMBIGUOUS_ID",
+        f"message {message_id} was delivered to {len(receivers)} sessions, and none was named",
+        "Name the receiver in `session`, one of details.receivers.",
+        details={"receivers": receivers},
+    )
 
 
 def session_of(asking: SessionState | None) -> Session | None:

@@ -2,7 +2,7 @@
 
 Rule: a thread has the id of its first message. Links (`by-thread/<id>/`), which the spool writer makes, lead to its
 answers; memory knows the answers that are not filed yet. Each id says who sent the message, and so where it is. Each
-caller gets those messages of the thread that it may see.
+caller gets those messages of it that it may see.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def get(state: State, request: GetThread, context: RequestContext) -> Reads[Thre
         # The id says who sent it; the sender's file says to whom.
         owner = state.sessions.owner_of(ending_of(message_id) or "")
         sent = None if owner is None else (yield from authorization.find_sent(state, owner, message_id))
-        shown_to = asking.session.id if asking is not None else message.receiver
-        one = visibility.delivery_shown(state, asking, sent, shown_to) if sent is not None else None
-        if one is not None:
-            found[message_id] = one
+        there = visibility.seen(state, asking, sent.there if sent is not None else ())
+        own = (each for each in there if asking is not None and each.receiver == asking.session.id)
+        if there:
+            found[message_id] = next(own, there[0])
     # A `seq` counts within one mailbox; between mailboxes the time decides.
     ordered = sorted(found.values(), key=lambda each: (each.created_at, each.seq, each.id))
     shown: list[Message] = []

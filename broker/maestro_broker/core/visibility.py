@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from maestro_schemas.messages import Message
 
     from .model.session_registry import SessionState
-    from .model.state import SentMessage, State
+    from .model.state import State
 
 
 def sees_event(state: State, asking: SessionState | None, event: Event) -> bool:
@@ -36,15 +36,6 @@ def sees_message(state: State, asking: SessionState | None, message: Message) ->
 def seen(state: State, asking: SessionState | None, messages: Iterable[Message]) -> list[Message]:
     """The messages that the caller may see."""
     return [message for message in messages if sees_message(state, asking, message)]
-
-
-def delivery_shown(
-    state: State, asking: SessionState | None, sent: SentMessage, receiver: str | None
-) -> Message | None:
-    """Of a sent message's deliveries that the caller may see, that of `receiver`, else the first."""
-    visible = seen(state, asking, sent.there)
-    named = (message for message in visible if message.receiver == receiver)
-    return next(named, visible[0] if visible else None)
 
 
 def _projects(state: State) -> Callable[[str], str | None]:

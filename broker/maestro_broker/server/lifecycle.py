@@ -22,6 +22,7 @@ from maestro_broker.core.model.reads import Read
 from maestro_broker.core.retention import RetentionPolicy
 from maestro_broker.files import data_dir, disk
 from maestro_broker.files.data_lock import DataLock
+from maestro_broker.migration.steps import STEPS
 from maestro_broker.outbox.drain import OutboxDrainer
 from maestro_broker.transport.curve_listener import CurveListener, TopicUnion
 from maestro_broker.transport.local_listener import LocalListener
@@ -35,6 +36,7 @@ from maestro_broker.views.write_behind import WriteBehindQueue
 from maestro_runtime import atomic_file, mounts, paths
 from maestro_runtime.outbox_dir import OutboxDir, QueuedEntry
 from maestro_schemas import __version__
+from maestro_schemas.names import SYSTEM_SENDER, canonical_id, key_digest
 
 from . import gc_tuning, message_loader, recovery
 from .admission import Admission
@@ -89,7 +91,7 @@ class Broker:
         """Do everything up to serving. Raises MaestroError or OSError; then nothing was bound."""
         options, limits = self._options, self._options.limits
         # 3. The format, before a file of another version is misread.
-        data_dir.bring_up_to_date(options.data)
+        data_dir.bring_up_to_date(options.data, STEPS)
         kind = mounts.file_system(options.data)
         if doubt := mounts.doubt(kind):
             self._warn(f"the data directory is on {kind}: {doubt}")
@@ -311,19 +313,20 @@ class Broker:
         return reply
 
     def _notify_sender(self, waiting: QueuedEntry, error: MaestroError, context: RequestContext) -> bool:
-        """Put a final refusal into the sender's inbox; False if there is no disk space for that now."""
+        """Put into the sender's inbox that an entry in its name is no message of its own; False if there is no disk
+        space for that now. Nothing of the entry is quoted, since another program may have written it."""
         entry = waiting.entry
         if not self._disk.reserve(RECORD_BYTES * 4):
             return False
-        message_id = f"refused_{entry.outgoing['id']}"[:64]
-        message_loader.load(self._state, self._spool, Read("file", entry.session, message_id))
+        key = f"refused_{key_digest(entry.outgoing['id'])}"
+        notice_id = canonical_id(key, self._state.sessions.mark_of(SYSTEM_SENDER))
+        message_loader.load(self._state, self._spool, Read("file", entry.session, notice_id))
         text = (
-            f"Your message {entry.outgoing['id']} to {entry.outgoing.get('to')!s:.80} waited in the outbox and was "
-            f"then refused: {error.message} ({error.code}). {error.hint}\n"
-            f"It is kept in {os.path.dirname(waiting.path)}; to send it again: "
-            f"maestro message retry {entry.outgoing['id']}"
+            f"A send that waited in the outbox in the name of this session was refused ({error.code}). It is kept in "
+            f"{os.path.dirname(waiting.path)}; `maestro outbox` shows it with the reason. If it is not yours, another "
+            "program of this user wrote it: remove the file."
         )
-        acceptance.notify(self._state, entry.session, message_id, text, context.now_ms)
+        acceptance.notify(self._state, entry.session, key, text, context.now_ms)
         return True
 
     def _warn(self, what: str) -> None:

@@ -24,6 +24,8 @@ from .spool import SUFFIX, read_link
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from maestro_schemas.messages import Message
+
 EXPORT_VERSION = 1
 _REPORT_EVERY = 1_000
 

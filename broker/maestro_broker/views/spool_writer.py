@@ -270,6 +270,7 @@ class SpoolWriter:
         finals: dict[tuple[str, str], Message | None] = {}
         sessions: dict[str, StoredSession | None] = {}
         groups: dict[str, Group | None] = {}
+        refused: list[Message] = []
         sent: list[Accepted] = []
         for change in chunk:
             match change.record:

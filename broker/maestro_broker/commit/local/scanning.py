@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from maestro_schemas import DATA_FORMAT_VERSION
 from maestro_schemas.errors import MaestroError
@@ -18,13 +18,16 @@ from maestro_schemas.errors import MaestroError
 from . import segment
 from .segment import HEADER_BYTES, Header, SegmentRecord
 
-# Segments of format 1 have records of format 2, each with one delivery (decision 22).
-_OLDEST_FORMAT = 1
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 SPARE = "spare"
 RESERVE = "reserve"
 READY = "ready-"
 ASIDE = ".tmp"
+
+# The format versions whose segments may be replayed. A migration reads older ones too, and leaves none.
+SERVED_VERSIONS = (DATA_FORMAT_VERSION,)
 
 
 class SegmentFile(NamedTuple):
@@ -77,8 +80,8 @@ class Verdict(NamedTuple):
     dropped: list[SegmentRecord]  # the whole records among them
 
 
-def catalogue(directory: str) -> Catalogue:
-    """List the directory. Raises OSError, and MaestroError FORMAT_UNSUPPORTED."""
+def catalogue(directory: str, versions: Collection[int] = SERVED_VERSIONS) -> Catalogue:
+    """List the directory. Raises OSError, and MaestroError FORMAT_UNSUPPORTED for a segment of another version."""
     segments: dict[int, SegmentFile] = {}
     others: list[SegmentFile] = []
     aside: list[str] = []
@@ -95,7 +98,7 @@ def catalogue(directory: str) -> Catalogue:
         elif not named:
             prepared.append(name)
         else:
-            header = _read_header(path)
+            header = _read_header(path, versions)
             if header is None or header.first_lsn == named:
                 segments[named] = SegmentFile(path, named, header)
             else:
@@ -115,14 +118,13 @@ def _is_ours(name: str) -> bool:
     return segment.named_lsn(name) > 0 or name in (SPARE, RESERVE) or name.startswith(READY)
 
 
-def _read_header(path: str) -> Header | None:
+def _read_header(path: str, versions: Collection[int]) -> Header | None:
     with open(path, "rb") as opened:
         header = segment.parse_header(opened.read(HEADER_BYTES))
-    if header is not None and not _OLDEST_FORMAT <= header.version <= DATA_FORMAT_VERSION:
+    if header is not None and header.version not in versions:
         raise MaestroError(
             "FORMAT_UNSUPPORTED",
-            f"{path} has data format {header.version}, and this version of Maestro reads {_OLDEST_FORMAT} to "
-            f"{DATA_FORMAT_VERSION}",
+            f"{path} has data format {header.version}, and this version of Maestro writes {DATA_FORMAT_VERSION}",
             "Start the version of Maestro that wrote it, or set MAESTRO_DATA_DIR to another directory.",
             limit=DATA_FORMAT_VERSION,
             actual=header.version,

@@ -301,15 +301,11 @@ class PostOffice(RuleBasedStateMachine):
         """Only sender, receiver and operator see a message, and boss what has both ends in its project."""
         lines = [line for (known, _), line in self.ledger.items() if known == message_id]
         request = GetMessage(id=message_id, who=Identity(asking))
-        seen = [
-            line
-            for line in lines
-            if asking in (None, line.sender, line.to) or (asking == BOSS and "cyd" not in (line.sender, line.to))
-        ]
+        own = [line for line in lines if asking in (line.sender, line.to)]
+        within = [line for line in lines if asking == BOSS and "cyd" not in (line.sender, line.to)]
+        seen = lines if asking is None else own or within
         if not seen:
-            code = refused(self.office, request).code
-            gone = [line for (known, _), line in self.deleted.items() if known == message_id]
-            assert code == "MESSAGE_NOT_FOUND" or (asking is None and code == "AMBIGUOUS_ID" and len(gone) > 1)
+            assert refused(self.office, request).code == "MESSAGE_NOT_FOUND"
         elif asking is None and len(seen) > 1:
             assert refused(self.office, request).code == "AMBIGUOUS_ID"
         else:

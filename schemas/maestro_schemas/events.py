@@ -81,6 +81,8 @@ class Event(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
     woken_by: str | None = None
     # The session that made the change, or `operator`.
     by: str | None = None
+    # This reading also delivered the message, which was pending.
+    delivers: bool = False
     # The error code of a refused or failed message.
     code: str | None = None
     # The name of the group of a `group.*` event.
@@ -183,7 +185,8 @@ _DOCUMENTED_NAMES: dict[str, tuple[tuple[str, str], ...]] = {
 def expand(event: Event) -> list[tuple[str, str]]:
     """The documented names of one event, each with the session that it is about; empty for an event without one."""
     named = []
-    for name, party in _DOCUMENTED_NAMES.get(event.event, ()):
+    names = _DOCUMENTED_NAMES.get(event.event, ())
+    for name, party in (*_DOCUMENTED_NAMES["message.delivered"], *names) if event.delivers else names:
         if event.index and name == "session:message_sent":
             continue  # one message was sent, with several deliveries
         session = getattr(event, party)

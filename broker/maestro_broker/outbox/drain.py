@@ -56,8 +56,8 @@ class OutboxDrainer:
         report: Callable[[str], None],
     ) -> None:
         """`send(request, context)` applies one send. `notify_sender(queued, error, context)` puts into the sender's
-        inbox that an entry is no message of the sender's; false if there is no room for it now. `report(text)` gets a sentence for each file
-        that is no entry."""
+        inbox that an entry is no message of the sender's; false if there is no room for it now. `report(text)` gets
+        a sentence for each file that is no entry."""
         self._outbox = outbox
         self._send = send
         self._notify_sender = notify_sender

@@ -323,8 +323,8 @@ class Broker:
         message_loader.load(self._state, self._spool, Read("file", entry.session, notice_id))
         text = (
             f"A send that waited in the outbox in the name of this session was refused ({error.code}). It is kept in "
-            f"{os.path.dirname(waiting.path)}; `maestro outbox` shows it with the reason. If it is not yours, another "
-            "program of this user wrote it: remove the file."
+            f"{os.path.dirname(waiting.path)}; `maestro outbox` shows it with the reason. If it is not yours, "
+            "another program of this user wrote it: remove the file."
         )
         acceptance.notify(self._state, entry.session, key, text, context.now_ms)
         return True

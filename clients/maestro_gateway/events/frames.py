@@ -57,7 +57,8 @@ class EventView:
         # The session that each name is about.
         self.about = [session for _, session in self.names]
         # The message was fetched, or there is none to fetch.
-        self.is_fetched = event.event not in _WITH_MESSAGE or event.receiver is None or event.seq is None
+        is_in_mailbox = event.receiver is not None and event.seq is not None
+        self.is_fetched = event.event not in _WITH_MESSAGE or not (is_in_mailbox or event.event == "message.failed")
         # None also where the message was deleted before it was fetched.
         self.message: MessageDoc | None = None
         self._doc = doc
@@ -142,11 +143,12 @@ async def fetch_messages(broker: BrokerLink, wanted: Iterable[EventView]) -> Non
 
 
 async def _fetch_run(broker: BrokerLink, mailbox: str, run: list[EventView]) -> None:
-    found = await _pending(broker, mailbox, run) if len(run) > _ONE_BY_ONE_MAX else {}
+    # A failed message is in no mailbox.
+    found = await _pending(broker, mailbox, run) if mailbox and len(run) > _ONE_BY_ONE_MAX else {}
     missing = [view for view in run if view.event.id not in found]
     for start in range(0, len(missing), _CONCURRENT_MAX):
         some = missing[start : start + _CONCURRENT_MAX]
-        messages = await asyncio.gather(*(_fetch_one(broker, mailbox, view.event.id or "") for view in some))
+        messages = await asyncio.gather(*(_fetch_one(broker, mailbox or None, view.event.id or "") for view in some))
         found.update((message["id"], message) for message in messages if message is not None)
     for view in run:
         message = found.get(view.event.id or "")
@@ -175,7 +177,7 @@ async def _pending(broker: BrokerLink, mailbox: str, run: list[EventView]) -> di
     return found
 
 
-async def _fetch_one(broker: BrokerLink, mailbox: str, message_id: str) -> MessageDoc | None:
+async def _fetch_one(broker: BrokerLink, mailbox: str | None, message_id: str) -> MessageDoc | None:
     """None where the message was deleted since."""
     try:
         return await broker.client.message(message_id, session=mailbox)

@@ -341,6 +341,7 @@ def event(lsn: int, record: Record) -> Event:
                 sender=record.sender,
                 receiver=record.mailbox,
                 seq=record.seq,
+                delivers=record.kind == "read" and record.was == "pending",
                 via=record.via,
                 woken_by=record.woken_by,
             )

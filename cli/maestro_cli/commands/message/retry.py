@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import MessageDoc
 
 DETAILS = """\
-For messages that expired, and for messages from the outbox that the broker
-refused: `maestro message dead` lists both. Text, metadata, receiver and time to
+For messages that expired, and for messages that waited in the outbox and were
+then refused: `maestro message dead` lists both. Text, metadata, receiver and time to
 live are those of the old message unless an option changes them. Running it
 twice sends once. If the retry dies too, running it again sends once more.
 
@@ -67,9 +67,6 @@ def run(
         else:
             wanted = None if to is None else client.session(to)["id"]
             code = _report_earlier(message_id, found.before, wanted, as_json=as_json)
-    if found.entry_path is not None:
-        # Accepted, or queued under the new id: only now is the old entry useless.
-        dead_letters.forget(found.entry_path)
     return code
 
 

@@ -43,6 +43,7 @@ async def send(request: Request, *, body: SendBody) -> Response:
         message_id=from_key if body.id is None else body.id,
         metadata=cast("MetadataDoc", msgspec.to_builtins(body.metadata)) or None,
         ttl_ms=body.ttl_ms,
+        expires_at=body.expires_at,
         on_ended=body.on_ended,
         whole=True,
         caller=caller,

@@ -42,6 +42,10 @@ def run(
     ttl: Annotated[
         str | None, Option(metavar="DURATION", help="How long it may wait this time, for example 1h.")
     ] = None,
+    expires_at: Annotated[
+        str | None,
+        Option(name="--expires-at", metavar="TIME", help="Until when it may wait, for example 2026-11-22T10:00."),
+    ] = None,
     on_ended: OnEndedOption = None,
     as_json: Annotated[
         bool, Option(name="--json", help="Print the outcome as one JSON object; `retryOf` is the old id.")
@@ -61,6 +65,10 @@ def run(
                 outgoing["to"] = arguments.checked_text("--to", to)
             if ttl_ms is not None:
                 outgoing["ttlMs"] = ttl_ms
+            if expires_at is not None:
+                outgoing["expiresAt"] = arguments.instant_ms("--expires-at", expires_at)
+                if ttl_ms is None:
+                    outgoing.pop("ttlMs", None)
             if on_ended is not None:
                 outgoing["onEnded"] = on_ended
             code = send_flow.send(context, outgoing, client=client, as_json=as_json, retry_of=message_id)

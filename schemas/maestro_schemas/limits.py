@@ -117,6 +117,7 @@ SHORT_REPLY_QUIET_MS = 60_000
 SHORT_REPLY_CHARS = 60
 SOCKET_PATH_BYTES_MAX = 107  # sun_path is 108 bytes with its NUL on Linux (unix(7))
 TASK_ID_CHARS_MAX = 128
+CWD_CHARS_MAX = 4_096
 NAME_CHARS_MAX = 64
 VIA_CHARS_MAX = 64
 # Addresses of one message, and deliveries of one request: 1,024 take the main loop 2.3 ms.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec.structs import replace
 
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.limits import PID_START_CHARS_MAX
+from maestro_schemas.limits import CWD_CHARS_MAX, PID_START_CHARS_MAX
 from maestro_schemas.names import DEFAULT_PROJECT, OPERATOR
 from maestro_schemas.replies import SessionReply, SessionsReply
 from maestro_schemas.requests import SessionStart
@@ -213,7 +213,7 @@ def _check_fields(state: State, request: SessionStart | SessionTouch) -> None:
     for name, text, most in (
         ("agent", request.agent, 64),
         ("agentSessionId", request.agent_session_id, 128),
-        ("cwd", request.cwd, 4_096),
+        ("cwd", request.cwd, CWD_CHARS_MAX),
         ("pidStart", request.pid_start, PID_START_CHARS_MAX),
         *(("a task id", task, 128) for task in request.task_ids or ()),
     ):

@@ -33,7 +33,7 @@ from maestro_broker.views.spool_writer import SpoolWriter
 from maestro_broker.views.sweeper import Sweeper
 from maestro_broker.views.timeline import Timeline
 from maestro_broker.views.write_behind import WriteBehindQueue
-from maestro_runtime import atomic_file, mounts, paths
+from maestro_runtime import atomic_file, mounts, paths, places
 from maestro_runtime.outbox_dir import OutboxDir, QueuedEntry
 from maestro_schemas import __version__
 from maestro_schemas.names import SYSTEM_SENDER, canonical_id, key_digest
@@ -323,8 +323,8 @@ class Broker:
         message_loader.load(self._state, self._spool, Read("file", entry.session, notice_id))
         text = (
             f"A send that waited in the outbox in the name of this session was refused ({error.code}). It is kept in "
-            f"{os.path.dirname(waiting.path)}; `maestro outbox` shows it with the reason. If it is not yours, "
-            "another program of this user wrote it: remove the file."
+            f"{places.shown(os.path.dirname(waiting.path))}; `maestro outbox` shows it with the reason. If it is not "
+            "yours, another program of this user wrote it: remove the file."
         )
         acceptance.notify(self._state, entry.session, key, text, context.now_ms)
         return True

@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from maestro_broker.files import data_dir
+from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
 from .export import SpoolExporter
@@ -67,6 +68,10 @@ def _export(data: str, session: str | None, progress_fd: int | None) -> int:
         return 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except OSError as error:
+        fault = places.refusal("CORRUPT", "not everything can be read", error, "Then export again.")
+        print(f"maestro: {fault.message}\n  next: {fault.hint}", file=sys.stderr)
         return 1
     return 0
 

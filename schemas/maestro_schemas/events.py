@@ -182,14 +182,24 @@ _DOCUMENTED_NAMES: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
+def names_of(event: Event) -> list[list[tuple[str, str]]]:
+    """The documented names of one event, each with the session that it is about, by fact: a reading of pending mail
+    is a delivery, too."""
+    facts = ["message.delivered", event.event] if event.delivers else [event.event]
+    return [_named(event, fact) for fact in facts]
+
+
 def expand(event: Event) -> list[tuple[str, str]]:
-    """The documented names of one event, each with the session that it is about; empty for an event without one."""
-    named = []
-    names = _DOCUMENTED_NAMES.get(event.event, ())
-    for name, party in (*_DOCUMENTED_NAMES["message.delivered"], *names) if event.delivers else names:
+    """The same in one list; empty for an event without a documented name."""
+    return [named for fact in names_of(event) for named in fact]
+
+
+def _named(event: Event, fact: str) -> list[tuple[str, str]]:
+    found = []
+    for name, party in _DOCUMENTED_NAMES.get(fact, ()):
         if event.index and name == "session:message_sent":
             continue  # one message was sent, with several deliveries
         session = getattr(event, party)
         if session is not None:
-            named.append((name, session))
-    return named
+            found.append((name, session))
+    return found

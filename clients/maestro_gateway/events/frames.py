@@ -9,12 +9,13 @@ it was fetched, which may be later than the event.
 from __future__ import annotations
 
 import asyncio
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.events import Event, expand
+from maestro_schemas.events import Event, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -53,7 +54,11 @@ class EventView:
 
     def __init__(self, doc: EventDoc, event: Event) -> None:
         self.event = event
-        self.names = expand(event)
+        facts = names_of(event)
+        self.names = [named for fact in facts for named in fact]
+        ends = list(accumulate(map(len, facts)))
+        # The numbers of the names of each fact.
+        self._facts = [range(end - len(fact), end) for end, fact in zip(ends, facts, strict=True)]
         # The session that each name is about.
         self.about = [session for _, session in self.names]
         # The message was fetched, or there is none to fetch.
@@ -67,14 +72,16 @@ class EventView:
     def chosen(self, choice: frozenset[str] | None) -> Sequence[int]:
         """The numbers of the names for a client that chose these sessions (None: all sessions).
 
-        These are the names about a chosen session. Where there is none, but a chosen session is a party of the event
-        (the sender of a message that was read), these are all names.
+        Of each fact these are the names about a chosen session. Where there is none, but a chosen session is a party
+        of the event (the sender of a message that was read), these are all names.
         """
-        all_names = range(len(self.names))
         if choice is None:
-            return all_names
-        about = [number for number in all_names if self.about[number] in choice]
-        return about or (all_names if not choice.isdisjoint(self.event.parties()) else ())
+            return range(len(self.names))
+        is_party = not choice.isdisjoint(self.event.parties())
+        found: list[int] = []
+        for fact in self._facts:
+            found += [number for number in fact if self.about[number] in choice] or (fact if is_party else ())
+        return found
 
     def frames(self, directory: Directory, *, whole: bool) -> tuple[Frame, ...]:
         """A frame for each name. `whole`: with the message, if there is one."""

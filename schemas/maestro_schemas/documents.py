@@ -89,6 +89,8 @@ MessageDoc = TypedDict(
         "failure": NotRequired[FailureDoc],
         # The receiver that the sender named, where the broker redirected the message to another.
         "originalTo": NotRequired[str],
+        # How many characters the broker took out of the text, since a reader can't see them or they steer a terminal.
+        "charsRemoved": NotRequired[int],
         # Only if the sender gave a list of addresses.
         "audience": NotRequired[AudienceDoc],
         "attachments": NotRequired[list[AttachmentDoc]],
@@ -308,6 +310,8 @@ class SendResultDoc(TypedDict):
     createdAt: NotRequired[int]
     # When it expires unless it is delivered before, ms.
     expiresAt: NotRequired[int]
+    # How many characters the broker took out of the text, since a reader can't see them or they steer a terminal.
+    charsRemoved: NotRequired[int]
     threadId: NotRequired[str]
     # The message's status now, or `deleted`.
     state: NotRequired[str]

@@ -7,6 +7,7 @@ and origin. Exceeding it raises a typed error with both numbers. Sources are the
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -109,6 +110,11 @@ DOCS: dict[str, LimitDoc] = {
     "on_ended": LimitDoc("word", 0, 0, "the default for sends to an ended session", ON_ENDED),
 }
 
+# The words of a switch. Another word is refused: a guess would often do the opposite of what its writer means.
+SWITCH_WORDS = {
+    "true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False
+}  # fmt: skip
+
 # Constants of the design, which an operator can't change.
 RATE_WINDOW_MS = 60_000
 PAIR_WINDOW_MS = 600_000
@@ -116,10 +122,6 @@ PAIR_WINDOW_MS = 600_000
 SHORT_REPLY_QUIET_MS = 60_000
 SHORT_REPLY_CHARS = 60
 SOCKET_PATH_BYTES_MAX = 107  # sun_path is 108 bytes with its NUL on Linux (unix(7))
-TASK_ID_CHARS_MAX = 128
-CWD_CHARS_MAX = 4_096
-NAME_CHARS_MAX = 64
-VIA_CHARS_MAX = 64
 # Addresses of one message, and deliveries of one request: 1,024 take the main loop 2.3 ms.
 ADDRESSES_MAX = 32
 DELIVERIES_MAX = 1_024
@@ -131,10 +133,23 @@ _CHARACTER_BYTES_MAX = 4
 REQUEST_ID_BYTES_MAX = 64
 # A sign of an agent at work that is older than this no longer says when the agent makes its next tool call.
 SILENT_AFTER_MS = 900_000
-PID_START_CHARS_MAX = 128
 
 # A retention of `read+24h` is a read_retention of `24h`.
 AFTER_READING = "read+"
+
+# The longest texts that a caller may choose beside a message's own (`text_chars_max`) and JSON values (in bytes).
+NAME_CHARS_MAX = 64
+PROJECT_CHARS_MAX = 64
+TOKEN_CHARS_MAX = 256
+TASK_ID_CHARS_MAX = 128
+AGENT_CHARS_MAX = 64
+AGENT_SESSION_CHARS_MAX = 128
+PID_START_CHARS_MAX = 128
+CWD_CHARS_MAX = 4_096  # PATH_MAX of Linux
+VIA_CHARS_MAX = 64
+NOTE_TYPE_CHARS_MAX = 64
+NOTE_CHARS_MAX = 1_000
+NEEDS_INPUT_CHARS_MAX = 1_000
 
 # An error repeats at most this much of a wrong value.
 _SHOWN_CHARS = 80
@@ -220,7 +235,7 @@ def parse_value(shown: str, doc: LimitDoc, text: str) -> int | str:
     if word not in doc.words:
         raise MaestroError(
             "BAD_SETTING",
-            f"{shown} can't be {text[:_SHOWN_CHARS]!r}: it is {doc.text}",
+            f"{shown} can't be {text[:_SHOWN_CHARS]!r}: it is {allowed(doc)} ({doc.text})",
             f"Give {allowed(doc)}.",
         )
     return word
@@ -243,26 +258,44 @@ def parse_number(shown: str, doc: LimitDoc, text: str) -> int:
         value = _count(stripped)
         if value > 0 and "ms" not in shown.strip().lower().replace("-", "_").split("_"):
             raise MaestroError(
-                "BAD_SETTING", f"{shown} can't be {text[:_SHOWN_CHARS]!r}: it has no unit", f"Give {allowed(doc)}."
+                "BAD_SETTING",
+                f"{shown} can't be {text[:_SHOWN_CHARS]!r}: it has no unit, and it is {allowed(doc)}",
+                f"Give {allowed(doc)}.",
             )
-        value = parse_duration_ms(stripped) if value < 0 else value
+        if value < 0:
+            with contextlib.suppress(MaestroError):
+                value = parse_duration_ms(stripped)
     elif doc.unit == "bytes" and (size := _SIZE.fullmatch(stripped)):
         value = int(size[1]) * _SIZES[size[2].lower()]
     elif doc.unit == "switch":
-        value = {"true": 1, "yes": 1, "on": 1, "1": 1, "false": 0, "no": 0, "off": 0, "0": 0}.get(
-            stripped.lower(), -1
-        )
+        value = int(SWITCH_WORDS.get(stripped.lower(), -1))
     else:
         value = _count(stripped)
     if not doc.low <= value <= doc.high:
         raise MaestroError(
             "BAD_SETTING",
-            f"{shown} can't be {text[:_SHOWN_CHARS]!r}: it is {doc.text}",
+            f"{shown} can't be {text[:_SHOWN_CHARS]!r}: it is {allowed(doc)} ({doc.text})",
             f"Give {allowed(doc)}.",
             limit=doc.high if value > doc.high else doc.low,
             actual=value if value >= 0 else None,
         )
     return value
+
+
+def switch(variable: str, environ: Mapping[str, str], *, default: bool) -> bool:
+    """The switch that an environment variable sets; an empty variable counts as absent. Raises MaestroError
+    BAD_SETTING."""
+    text = environ.get(variable)
+    if not text:
+        return default
+    chosen = SWITCH_WORDS.get(text.strip().lower())
+    if chosen is None:
+        raise MaestroError(
+            "BAD_SETTING",
+            f"{variable} can't be {text[:_SHOWN_CHARS]!r}: it is one of {', '.join(SWITCH_WORDS)}",
+            f"Give one of them, or unset {variable}.",
+        )
+    return chosen
 
 
 def resolve(

@@ -93,6 +93,8 @@ class SendResult(Struct, gc=False, frozen=True, omit_defaults=True, rename="came
     created_at: int | None = None
     # When it expires unless it is delivered before, ms.
     expires_at: int | None = None
+    # How many characters the broker took out of the text, since a reader can't see them or they steer a terminal.
+    chars_removed: int = 0
     thread_id: str | None = None
     # The message's status now, or `deleted`.
     state: str | None = None

@@ -16,8 +16,17 @@ from msgspec.structs import replace
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import ADDRESSES_MAX, DELIVERIES_MAX, duration_text
 from maestro_schemas.messages import NO_METADATA, Audience, Failure, Message, Metadata
-from maestro_schemas.names import ID_CHARS_MAX, SYSTEM_SENDER, canonical_id, ending_of, is_id, message_time_ms
+from maestro_schemas.names import (
+    ID_CHARS_MAX,
+    SYSTEM_SENDER,
+    canonical_id,
+    ending_of,
+    is_id,
+    key_digest,
+    message_time_ms,
+)
 from maestro_schemas.replies import RecipientResult, SendReply, SendResult
+from maestro_schemas.texts.visible_text import clean, one_line
 
 from . import authorization, presence, recipients, repeats, validation
 from .context import record_refusal
@@ -38,6 +47,7 @@ if TYPE_CHECKING:
 
 # The largest time that a failed message keeps, whatever its sender asked for.
 _TIME_MS_MAX = 1 << 53
+_DIGEST_DIGITS = 16
 # Refusals that depend on the moment and not on the request are not recorded in the audit.
 _UNRECORDED = frozenset({"BUSY", "STORAGE_FULL", "STOPPING"})
 
@@ -82,7 +92,11 @@ def send(state: State, request: Send, context: RequestContext) -> Reads[SendRepl
         deliveries += len(draft.recipients)
         if request.queued:
             must_read = True
-            yield Read("file", sender.session.id, _notice_id(state, draft.id))
+            yield Read(
+                "file",
+                sender.session.id,
+                canonical_id(_notice_key(sender, draft.id), state.sessions.mark_of(SYSTEM_SENDER)),
+            )
             if not sender.session.active:
                 draft.error = authorization.ended(sender.session)
         if must_read:
@@ -124,8 +138,8 @@ def _fail(
         error = context.back_pressure
         return SendResult(id=draft.id, status=error.status, error=error.body())
     addresses = [outgoing.to] if isinstance(outgoing.to, str) else list(outgoing.to[:ADDRESSES_MAX])
-    said = [validation.clean_text(address)[:ID_CHARS_MAX] for address in addresses] or [""]
-    text = validation.clean_text(outgoing.text)
+    said = [one_line(address)[:ID_CHARS_MAX] for address in addresses] or [""]
+    text = clean(outgoing.text)
     why = error.message
     metadata: Metadata | UnsetType = UNSET if outgoing.metadata == NO_METADATA else outgoing.metadata
     try:
@@ -154,13 +168,19 @@ def _fail(
         f"({error.code}). {error.hint}\nTo see it: maestro message show {message.id}\n"
         f"To send it again: maestro message retry {message.id}"
     )
-    notify(state, sender.session.id, f"refused_{message.id}", notice, now_ms)
+    if sender.token_hash is None:
+        # Any program of the user may have put it there, so the post office repeats nothing of it in its own voice.
+        notice = (
+            f"A message waited in the outbox in your name and was then refused ({error.code}). To see it: "
+            "maestro message dead"
+        )
+    notify(state, sender.session.id, _notice_key(sender, message.id), notice, now_ms)
     state.apply(Failed(message), None)
     return replace(refused, state="failed")
 
 
-def _notice_id(state: State, message_id: str) -> str:
-    return canonical_id(f"refused_{message_id}", state.sessions.mark_of(SYSTEM_SENDER))
+def _notice_key(sender: SessionState, message_id: str) -> str:
+    return f"refused_{message_id if sender.token_hash is not None else key_digest(message_id)[:_DIGEST_DIGITS]}"
 
 
 def _draft(state: State, sender: SessionState, outgoing: Outgoing) -> tuple[_Draft, bool]:
@@ -249,7 +269,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
     if limits.rate_limit:
         window = state.window(sender_id)
         window.check(now_ms, limits.rate_limit)
-    text = validation.check_text(outgoing.text, limits)
+    text, removed = validation.check_message(outgoing.text, limits)
     metadata = _checked_metadata(state, sender, draft)
     expires_at = _expires_at(state, outgoing, now_ms)
     takers: list[Recipient] = []
@@ -285,6 +305,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
         created_at=now_ms,
         expires_at=expires_at,
         original_to=first.original_to,
+        chars_removed=removed,
         audience=Audience(tuple(outgoing.to), len(takers) + len(refusals)) if is_list else None,
         metadata=UNSET if metadata is NO_METADATA else metadata,
     )
@@ -311,6 +332,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
             status=201,
             created_at=now_ms,
             expires_at=expires_at,
+            chars_removed=removed,
             thread_id=metadata.thread_id,
             audience=message.audience,
             accepted=len(takers),
@@ -327,6 +349,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
         seq=message.seq,
         created_at=now_ms,
         expires_at=expires_at,
+        chars_removed=removed,
         thread_id=metadata.thread_id,
         state="pending",
         reach=reach,
@@ -376,7 +399,7 @@ def notify(state: State, receiver: str, key: str, text: str, now_ms: int) -> boo
         id=message_id,
         sender=SYSTEM_SENDER,
         receiver=receiver,
-        text=validation.clean_text(text)[: state.limits.text_chars_max],
+        text=clean(text)[: state.limits.text_chars_max],
         status="pending",
         seq=mailbox.head_seq + 1,
         created_at=now_ms,

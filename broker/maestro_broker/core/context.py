@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_schemas.events import TOPIC_SEPARATOR
-from maestro_schemas.names import is_id
+from maestro_schemas.names import ID_CHARS_MAX, is_id
+from maestro_schemas.texts.visible_text import one_line
 
-from . import validation
 from .model.records import Refused
 from .model.signs import no_signs
 
@@ -51,5 +51,5 @@ def record_refusal(
         return
     claimed = session if session is not None and is_id(session) else None
     named = message_id if message_id is not None and is_id(message_id) else None
-    address = validation.clean_text(to)[:64] if to is not None else None
+    address = one_line(to[:ID_CHARS_MAX]) if to is not None else None
     state.apply(Refused(context.now_ms, code, claimed, address, named), None)

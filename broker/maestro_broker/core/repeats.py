@@ -14,8 +14,7 @@ from msgspec.structs import replace
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import canonical_id, ending_of
 from maestro_schemas.replies import RecipientResult, SendResult
-
-from . import validation
+from maestro_schemas.texts.visible_text import clean
 
 if TYPE_CHECKING:
     from maestro_schemas.messages import Message, Metadata
@@ -38,7 +37,7 @@ def answer(state: State, sender: SessionState, outgoing: Outgoing, known: SentMe
     message = known.there[0]
     same = (
         _is_same_address(state, sender, outgoing.to, message)
-        and message.text == validation.clean_text(outgoing.text)
+        and message.text == clean(outgoing.text)
         and _is_same_metadata(message.meta, outgoing.metadata)
         and (
             message.expires_at == outgoing.expires_at
@@ -57,6 +56,7 @@ def answer(state: State, sender: SessionState, outgoing: Outgoing, known: SentMe
             seq=message.seq,
             created_at=message.created_at,
             expires_at=message.expires_at,
+            chars_removed=message.chars_removed,
             thread_id=message.meta.thread_id,
             state=message.status,
             message=message if whole else UNSET,
@@ -67,6 +67,7 @@ def answer(state: State, sender: SessionState, outgoing: Outgoing, known: SentMe
         status=200,
         created_at=message.created_at,
         expires_at=message.expires_at,
+        chars_removed=message.chars_removed,
         thread_id=message.meta.thread_id,
         audience=message.audience,
         accepted=len(sent.deliveries),

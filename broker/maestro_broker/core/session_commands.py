@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
+from maestro_schemas import limits
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.limits import CWD_CHARS_MAX, PID_START_CHARS_MAX
 from maestro_schemas.names import DEFAULT_PROJECT, OPERATOR
 from maestro_schemas.replies import SessionReply, SessionsReply
 from maestro_schemas.requests import SessionStart
 from maestro_schemas.sessions import Session, SessionNote, StoredSession
+from maestro_schemas.texts.visible_text import one_line
 
 from . import authorization, presence, validation
 from .model.records import SessionChanged
 
 if TYPE_CHECKING:
     from maestro_schemas.requests import SessionEnd, SessionGet, SessionList, SessionTouch
+    from maestro_schemas.sessions import NeedsInput
 
     from .context import RequestContext
     from .model.session_registry import SessionState
@@ -127,16 +129,16 @@ def touch(state: State, request: SessionTouch, context: RequestContext) -> Sessi
     changed = replace(
         session,
         status=request.status or session.status,
-        needs_input=session.needs_input if request.needs_input is None else request.needs_input,
+        needs_input=session.needs_input if request.needs_input is None else _checked_question(request.needs_input),
         task_ids=session.task_ids if request.task_ids is None else tuple(request.task_ids),
         timeline=session.timeline
         if request.note is None
-        else (*session.timeline, _checked_note(state, request.note, now_ms))[-_TIMELINE_MAX:],
+        else (*session.timeline, _checked_note(request.note, now_ms))[-_TIMELINE_MAX:],
         agent=request.agent or session.agent,
         agent_session_id=request.agent_session_id or session.agent_session_id,
         pid=pid,
         pid_start=pid_start,
-        cwd=request.cwd or session.cwd,
+        cwd=_shown_directory(request.cwd) or session.cwd,
     )
     found.last_activity_ms = now_ms
     if changed != session:
@@ -183,7 +185,7 @@ def _started(
         agent_session_id=request.agent_session_id or (before.agent_session_id if before else None),
         pid=pid,
         pid_start=pid_start,
-        cwd=request.cwd or (before.cwd if before else None),
+        cwd=_shown_directory(request.cwd) or (before.cwd if before else None),
         has_token=token_hash is not None,
     )
     # A session keeps the key that first started it: a key that may speak for any session takes over none.
@@ -205,25 +207,39 @@ def _check_fields(state: State, request: SessionStart | SessionTouch) -> None:
         if request.name is not None:
             validation.check_session_name(request.name)
         if request.project_id is not None:
-            validation.check_label("projectId", request.project_id, 64)
+            validation.check_label("projectId", request.project_id, limits.PROJECT_CHARS_MAX)
         if request.token is not None:
-            validation.check_label("the token", request.token, 256)
+            validation.check_label("the token", request.token, limits.TOKEN_CHARS_MAX)
         if request.metadata:
             validation.check_json("metadata", request.metadata, state.limits.session_metadata_bytes_max)
     for name, text, most in (
-        ("agent", request.agent, 64),
-        ("agentSessionId", request.agent_session_id, 128),
-        ("cwd", request.cwd, CWD_CHARS_MAX),
-        ("pidStart", request.pid_start, PID_START_CHARS_MAX),
-        *(("a task id", task, 128) for task in request.task_ids or ()),
+        ("agent", request.agent, limits.AGENT_CHARS_MAX),
+        ("agentSessionId", request.agent_session_id, limits.AGENT_SESSION_CHARS_MAX),
+        ("cwd", _shown_directory(request.cwd), limits.CWD_CHARS_MAX),
+        ("pidStart", request.pid_start, limits.PID_START_CHARS_MAX),
+        *(("a task id", task, limits.TASK_ID_CHARS_MAX) for task in request.task_ids or ()),
     ):
         if text is not None:
             validation.check_label(name, text, most)
     validation.check_many(len(request.task_ids or ()), "task ids", state.limits.batch_messages_max)
 
 
-def _checked_note(state: State, note: SessionNote, now_ms: int) -> SessionNote:
-    validation.check_label("note.type", note.type, 64)
+def _checked_note(note: SessionNote, now_ms: int) -> SessionNote:
+    validation.check_label("note.type", note.type, limits.NOTE_TYPE_CHARS_MAX)
     return replace(
-        note, message=validation.check_text(note.message, state.limits), timestamp=note.timestamp or now_ms
+        note,
+        message=validation.check_remark("note.message", note.message, limits.NOTE_CHARS_MAX),
+        timestamp=note.timestamp or now_ms,
     )
+
+
+def _checked_question(question: NeedsInput) -> NeedsInput:
+    if not question.message:
+        return question
+    most = limits.NEEDS_INPUT_CHARS_MAX
+    return replace(question, message=validation.check_remark("needsInput.message", question.message, most))
+
+
+def _shown_directory(cwd: str | None) -> str | None:
+    """The directory is only information: what can't be shown of its path refuses no session."""
+    return None if cwd is None else one_line(cwd)

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 
 from maestro_broker.clock import Clock
 from maestro_broker.commit.disk_admission import RECORD_BYTES, DiskAdmission
-from maestro_broker.core import acceptance
+from maestro_broker.core import acceptance, validation
 from maestro_broker.core.model.reads import Read
 from maestro_broker.core.retention import RetentionPolicy
 from maestro_broker.files import data_dir, disk
 from maestro_broker.files.data_lock import DataLock
 from maestro_broker.migration.steps import STEPS
+from maestro_broker.outbox import refusal_notices
 from maestro_broker.outbox.drain import OutboxDrainer
 from maestro_broker.transport.curve_listener import CurveListener, TopicUnion
 from maestro_broker.transport.local_listener import LocalListener
@@ -36,7 +37,7 @@ from maestro_broker.views.write_behind import WriteBehindQueue
 from maestro_runtime import atomic_file, mounts, paths, places
 from maestro_runtime.outbox_dir import OutboxDir, QueuedEntry
 from maestro_schemas import __version__
-from maestro_schemas.names import SYSTEM_SENDER, canonical_id, key_digest
+from maestro_schemas.names import SYSTEM_SENDER, canonical_id, mark_of
 
 from . import gc_tuning, message_loader, recovery
 from .admission import Admission
@@ -318,15 +319,13 @@ class Broker:
         entry = waiting.entry
         if not self._disk.reserve(RECORD_BYTES * 4):
             return False
-        key = f"refused_{key_digest(entry.outgoing['id'])}"
-        notice_id = canonical_id(key, self._state.sessions.mark_of(SYSTEM_SENDER))
-        message_loader.load(self._state, self._spool, Read("file", entry.session, notice_id))
-        text = (
-            f"A send that waited in the outbox in the name of this session was refused ({error.code}). It is kept in "
-            f"{places.shown(os.path.dirname(waiting.path))}; `maestro outbox` shows it with the reason. If it is not "
-            "yours, another program of this user wrote it: remove the file."
-        )
-        acceptance.notify(self._state, entry.session, key, text, context.now_ms)
+        found = self._state.sessions.get(entry.session)
+        proven = found is not None and validation.is_token(found.token_hash, entry.token)
+        place = places.shown(os.path.dirname(waiting.path))
+        notice = refusal_notices.notice(entry, error, place, proven=proven)
+        filed = canonical_id(notice.key, mark_of(SYSTEM_SENDER))
+        message_loader.load(self._state, self._spool, Read("file", entry.session, filed))
+        acceptance.notify(self._state, entry.session, notice.key, notice.text, context.now_ms)
         return True
 
     def _warn(self, what: str) -> None:

@@ -91,7 +91,7 @@ def test_a_retention_that_counts_from_the_reading() -> None:
         ("[limits]\nrate_limit = true\n", 2, "can't be 'True'"),
         ("[limits]\nrate_limit = 1.5\n", 2, "must be a number or text"),
         ("[limits]\nrate_limit = { a = 1 }\n", 2, "must be a number or text"),
-        ("[limits]\nretention = 'soon'\n", 2, "is not a duration"),
+        ("[limits]\nretention = 'soon'\n", 2, "it is a duration"),
         ("[http]\nhost = 1\n", 2, "must be a text"),
         ("[http]\nhost = ''\n", 2, "must be a text"),
         ("[http]\n\nport = 65536\n", 3, "can't be '65536'"),

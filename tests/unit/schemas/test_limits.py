@@ -141,7 +141,7 @@ def test_the_error_of_a_value_out_of_range_has_both_numbers() -> None:
     with pytest.raises(MaestroError) as caught:
         parse_limit("text_chars_max", "300000")
     assert (caught.value.limit, caught.value.actual) == (200_000, 300_000)
-    assert "1 to 200,000" in caught.value.hint
+    assert "1 to 200,000" in caught.value.message
     with pytest.raises(MaestroError) as caught:
         parse_limit("text_chars_max", "0")
     assert (caught.value.limit, caught.value.actual) == (1, 0)
@@ -180,7 +180,7 @@ def test_a_word_is_one_of_its_words_wherever_it_is_set() -> None:
         resolve({}, {"MAESTRO_ON_ENDED": "drop"}, {})
     assert caught.value.code == "BAD_SETTING"
     assert "MAESTRO_ON_ENDED" in caught.value.message
-    assert "error, queue, redirect" in caught.value.hint
+    assert "error, queue, redirect" in caught.value.message
 
 
 def test_an_unknown_name_lists_the_known() -> None:
@@ -298,3 +298,26 @@ def test_a_wrong_value_says_where_it_stands() -> None:
             limits.resolve(config, environ, {}, "/x/config.toml")
         assert caught.value.code == "BAD_SETTING"
         assert f"(set by {place})" in caught.value.message
+
+
+@pytest.mark.parametrize("name", sorted(limits.DOCS))
+def test_each_settings_error_states_what_is_allowed(name: str) -> None:
+    """In its message, since a note or a log line has no hint."""
+    doc = limits.DOCS[name]
+    for text in ("banana", "", "-1", "1.5", "99999999999999999999"):
+        with pytest.raises(MaestroError) as caught:
+            parse_limit(name, text)
+        assert caught.value.code == "BAD_SETTING"
+        assert limits.allowed(doc) in caught.value.message
+        assert limits.allowed(doc) in caught.value.hint
+
+
+def test_an_environment_switch() -> None:
+    assert limits.switch("MAESTRO_AUTOSTART", {}, default=True)
+    assert not limits.switch("MAESTRO_AUTOSTART", {"MAESTRO_AUTOSTART": ""}, default=False)
+    assert not limits.switch("MAESTRO_AUTOSTART", {"MAESTRO_AUTOSTART": " Off "}, default=True)
+    assert limits.switch("MAESTRO_AUTOSTART", {"MAESTRO_AUTOSTART": "yes"}, default=False)
+    for text in ("banana", "2", "of"):
+        with pytest.raises(MaestroError, match="MAESTRO_AUTOSTART can't be") as caught:
+            limits.switch("MAESTRO_AUTOSTART", {"MAESTRO_AUTOSTART": text}, default=True)
+        assert "true, yes, on, 1, false, no, off, 0" in caught.value.message

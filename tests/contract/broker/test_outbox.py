@@ -31,7 +31,7 @@ def _queue(
     **fields: Any,
 ) -> str:
     outgoing = {"id": f"q{number}", "to": to, "message": f"queued {number}", **fields}
-    return outbox_files.queue(post_office.data, Caller(sender, token), cast("Any", outgoing), 1_000 + number)
+    return outbox_files.queue(office.data, Caller(sender, token), cast("Any", outgoing), 1_000 + number)
 
 
 def _inbox(post_office: PostOffice, session: str) -> list[str]:
@@ -104,7 +104,7 @@ def test_a_refusal_for_good_is_a_message_with_that_status(open_office: PostOffic
             assert (event["id"], event["from"], event["code"]) == (failed["id"], "amy", "RECEIVER_NOT_FOUND")
             assert "to" not in event
             assert other.events(0, events=["failed"])["events"] == []
-            # The same id again is the same send, and is not judged anew.
+            # The same id again is the same send, and is not judged again.
             with pytest.raises(MaestroError, match="refused for good") as caught:
                 sender.send("ghost", "queued 1", message_id="q1")
             assert caught.value.code == "RECEIVER_NOT_FOUND"
@@ -196,6 +196,9 @@ def test_a_forged_entry_puts_no_words_into_a_notice(
     assert "run rm" not in shown
     assert "run_rm" not in shown
     assert "TOKEN_" in shown or "INVALID" in shown
+    with open_office.client() as operator:
+        assert operator.stats()["outbox"] == {"waiting": 0, "failed": 1}
+        assert operator.dead()["messages"] == []
 
 
 def test_an_entry_of_a_session_without_a_token_proves_nothing(open_office: PostOffice) -> None:
@@ -204,9 +207,6 @@ def test_an_entry_of_a_session_without_a_token_proves_nothing(open_office: PostO
     [text] = _inbox(open_office, "ann")
     assert FORGED not in text
     assert "RECEIVER_NOT_FOUND" in text
-    with open_office.client() as operator:
-        assert operator.stats()["outbox"] == {"waiting": 0, "failed": 1}
-        assert operator.dead()["messages"] == []
 
 
 def test_entries_that_cannot_be_sent_do_not_stop_the_rest(open_office: PostOffice) -> None:

@@ -23,7 +23,7 @@ AMYS = "the token of amy"
 
 
 def _queue(
-    post_office: PostOffice,
+    office: PostOffice,
     number: int,
     to: str = "bob",
     sender: str = "ann",

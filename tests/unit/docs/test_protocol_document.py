@@ -15,7 +15,7 @@ from maestro_schemas.commands import REPLIES, REQUESTS
 from maestro_schemas.errors import CODES, MaestroError
 from maestro_schemas.events import Event, EventName
 from maestro_schemas.messages import Attachment, Audience, Failure, Message, Metadata
-from maestro_schemas.replies import Person
+from maestro_schemas.replies import Person, SendReply
 from maestro_schemas.requests import ConfirmKind, Identity
 from maestro_schemas.sessions import NeedsInput, Presence, Session, SessionNote
 from maestro_wire import minimal_msgpack, zmtp
@@ -119,7 +119,7 @@ def test_every_code_in_the_text_is_one() -> None:
 
 def test_the_fields_of_an_error() -> None:
     shown = {name for row in protocol_page.rows("Grammar")[4:] for name in protocol_page.spans(row[0])}
-    whole = MaestroError("BUSY", "a", "b", retry_after_s=1.0, limit=1, actual=2, details={})
+    whole = MaestroError("BUSY", "a", "b", http_hint="c", retry_after_s=1.0, limit=1, actual=2, details={})
     assert shown == set(whole.body())
 
 
@@ -212,6 +212,6 @@ def test_the_exchange_is_what_the_codec_writes_and_reads() -> None:
     [[header, request_id, status, packed]] = connection.messages
     assert (header, request_id, status) == (PROTOCOL_HEADER, b"1", b"200")
     assert msgspec.msgpack.decode(packed) == shown[1]
-    [result] = msgspec.msgpack.decode(packed, type=REPLIES["send"]).results
+    [result] = msgspec.msgpack.decode(packed, type=SendReply).results
     assert result.id == names.canonical_id("plan-7", names.mark_of("ann"))
     assert f"`{names.mark_of('ann')}` is the mark of `ann`" in re.sub(r"\s+", " ", section)

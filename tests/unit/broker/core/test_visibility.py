@@ -20,6 +20,7 @@ from maestro_gateway.events.visibility import Directory, Principal
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import Limits
 from maestro_schemas.messages import Message, Metadata
+from maestro_schemas.names import mark_of
 from maestro_schemas.requests import Dead, Events, GetMessage, GetThread, Identity
 from support.offices import Office, refused
 
@@ -129,7 +130,7 @@ def test_every_surface_shows_a_message_to_the_same_sessions(
 ) -> None:
     office = _office(roles, projects, sends)
     role_of, project_of = dict(zip(NAMES, roles, strict=True)), dict(zip(NAMES, projects, strict=True))
-    messages = [message for box in office.state.mailboxes.values() for message in _messages(office, box)]
+    messages = [message for box in office.state.mailboxes.values() for message in _messages(box)]
     threads: dict[str, set[str]] = {}
     for message in messages:
         threads.setdefault(message.meta.thread_id or message.id, set()).add(message.id)
@@ -180,9 +181,10 @@ def test_the_rule_follows_a_session_that_changes_its_project() -> None:
     assert refused(office, GetThread(id="m1", who=Identity("boss"))).code == "MESSAGE_NOT_FOUND"
 
 
-def _messages(office: Office, mailbox: Mailbox) -> list[Message]:
+def _messages(mailbox: Mailbox) -> list[Message]:
     """What a mailbox has in memory but the post office's own notices."""
-    entries = [mailbox.get(message_id) for message_id in office.named(f"m{number}" for number in range(SENDS_MAX))]
+    names = (f"m{number}_{mark_of(sender)}" for number in range(SENDS_MAX) for sender in NAMES)
+    entries = [mailbox.get(name) for name in names]
     return [entry.message for entry in entries if entry is not None]
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from .fast_table import Declared, Kind
 
 QUICK_VARIABLE = "MAESTRO_QUICK"
-_OFF = frozenset({"0", "false", "no", "off"})
+# As in `usage_errors`: a longer number fits into no message of the protocol.
+_NUMBER_DIGITS_MAX = 18
 
 
 class _NotFast(Exception):  # noqa: N818 - not an error: cyclopts parses it
@@ -39,8 +40,12 @@ class ParsedCommand:
 
 
 def is_on(environ: Mapping[str, str]) -> bool:
-    """Whether the fast path may be used: unless MAESTRO_QUICK turns it off."""
-    return environ.get(QUICK_VARIABLE, "1").strip().lower() not in _OFF
+    """Whether the fast path may be used: unless MAESTRO_QUICK turns it off. Raises MaestroError BAD_SETTING."""
+    if environ.get(QUICK_VARIABLE, "1") == "1":
+        return True
+    from maestro_schemas.limits import switch
+
+    return switch(QUICK_VARIABLE, environ, default=True)
 
 
 def parse(tokens: Sequence[str]) -> ParsedCommand | None:
@@ -129,7 +134,9 @@ def _places(positional: tuple[tuple[str, Kind], ...], texts: list[str]) -> list[
 def _value(kind: Kind, text: str) -> Any:
     if kind == "number":
         # Not "007", which another reader may take for an octal number.
-        if not (text.isascii() and text.isdecimal()) or (text[0] == "0" and text != "0"):
+        if not (text.isascii() and text.isdecimal() and len(text) <= _NUMBER_DIGITS_MAX):
+            raise _NotFast
+        if text[0] == "0" and text != "0":
             raise _NotFast
         return int(text)
     if isinstance(kind, tuple) and text not in kind:

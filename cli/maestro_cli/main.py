@@ -112,11 +112,9 @@ def _run(tokens: list[str]) -> int:
 
 
 def _run_by_cyclopts(tokens: list[str]) -> int:
-    from cyclopts import CycloptsError, UnusedCliTokensError
+    from cyclopts import CycloptsError
 
-    from maestro_schemas.errors import MaestroError
-
-    from . import command_table, exit_codes
+    from . import command_table, exit_codes, usage_errors
     from .output import streams
 
     words = _for_cyclopts(tokens)
@@ -124,12 +122,7 @@ def _run_by_cyclopts(tokens: list[str]) -> int:
     try:
         result = app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        command = " ".join(["maestro", *(error.command_chain or ())])
-        # cyclopts' own text for this error is the repr of a list.
-        extra = " ".join(error.unused_tokens or ()) if isinstance(error, UnusedCliTokensError) else ""
-        what = f"unexpected argument: {extra}" if extra else str(error).strip()
-        wrong = MaestroError("INVALID", what[:1].lower() + what[1:], f"{command} --help")
-        streams.complain(wrong, as_json=_wants_json(tokens))
+        streams.complain(usage_errors.explained(error), as_json=_wants_json(tokens))
         return exit_codes.USAGE
     return result if isinstance(result, int) else exit_codes.DONE
 

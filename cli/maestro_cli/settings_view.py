@@ -143,7 +143,8 @@ def template() -> str:
     fronts: dict[str, Any] = {**http_limits.FRONT_DEFAULTS, **http_limits.HttpLimits()._asdict()}
     for name, doc in config.SECTIONS["http"].items():
         lines += _commented(name, doc, fronts[name])
-    lines += ["", "# A project may keep its mail for another time.", "# [projects.shop]", '# retention = "30d"', ""]
+    lines += ["", "# A project may keep its mail for another time."]
+    lines += ["# [projects.shop]", '# retention = "30d"  # "read+24h" is a day after it was read', ""]
     return "\n".join(lines)
 
 
@@ -180,17 +181,17 @@ def _http(file: config.ConfigFile, environ: Mapping[str, str]) -> list[SettingRo
 
 
 def _projects(file: config.ConfigFile) -> list[SettingRow]:
-    doc = config.PROJECT_DOCS["retention_ms"]
     return [
         SettingRow(
-            f"projects.{project}.retention_ms",
-            value_ms,
-            doc.unit,
+            f"projects.{project}.{name}",
+            value,
+            config.PROJECT_DOCS[name].unit,
             "config",
-            file.where("projects", project, "retention_ms"),
-            doc.text,
+            file.where("projects", project, name),
+            config.PROJECT_DOCS[name].text,
         )
-        for project, value_ms in file.retention_by_project().items()
+        for project, own in file.of_projects().items()
+        for name, value in own.items()
     ]
 
 

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.names import SYSTEM_SENDER, retry_id
+from maestro_schemas.names import SYSTEM_SENDER, canonical_id, ending_of, mark_of, retry_id
 
 from .outbox import outbox_files
 
@@ -60,14 +60,19 @@ def retry_of(client: AnyClient, data: str, sender: str, message_id: str) -> Retr
     Raises MaestroError STATUS_CONFLICT for a message that is not dead, FORBIDDEN for another sender's,
     MESSAGE_NOT_FOUND.
     """
+    mark = ending_of(message_id) or mark_of(sender)
+    wanted = canonical_id(message_id, mark)
+    # An entry has its sender's key, and may be named by it or by the id that the message is to get.
     entries = [
-        (path, entry) for path, entry in outbox_files.entries(data, sender) if entry.outgoing["id"] == message_id
+        (path, entry)
+        for path, entry in outbox_files.entries(data, sender)
+        if canonical_id(entry.outgoing["id"], mark) == wanted
     ]
     if entries:
         path, entry = entries[-1]
         if entry.failure is None:
             raise _alive(message_id, "waits in the outbox", "It is sent when a broker runs: maestro outbox --replay")
-        outgoing = cast("OutgoingDoc", {**entry.outgoing, "id": retry_id(message_id, entry.queued_at)})
+        outgoing = cast("OutgoingDoc", {**entry.outgoing, "id": retry_id(wanted, entry.queued_at)})
         return _next_retry(client, RetriedSend(outgoing, None, path))
     try:
         message = client.message(message_id)
@@ -106,7 +111,10 @@ def retried_as(client: AnyClient, message_id: str, at_ms: int) -> str | None:
     """The id of a dead message's retry; None where there was none, or it is gone. `at_ms`: when the old message was
     due, or queued."""
     try:
-        return client.message(retry_id(message_id, at_ms))["id"]
+        # The operator names it by its whole id. The dead message's own id has the sender's mark.
+        mark = ending_of(message_id)
+        again = retry_id(message_id, at_ms)
+        return client.message(canonical_id(again, mark) if mark is not None else again)["id"]
     except MaestroError as error:
         if error.code != "MESSAGE_NOT_FOUND":
             raise

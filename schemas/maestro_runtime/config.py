@@ -28,7 +28,7 @@ SECTIONS: dict[str, dict[str, LimitDoc]] = {
     "http": {**http_limits.FRONT_DOCS, **http_limits.DOCS},
 }
 # The keys of each [projects.<id>].
-PROJECT_DOCS: dict[str, LimitDoc] = {"retention_ms": limits.DOCS["retention_ms"]}
+PROJECT_DOCS: dict[str, LimitDoc] = {name: limits.DOCS[name] for name in ("retention_ms", "read_retention_ms")}
 
 
 class ConfigEntry(NamedTuple):
@@ -53,14 +53,14 @@ class ConfigFile(NamedTuple):
         """`<path>:<line>` of a key in the file."""
         return f"{self.path}:{self.settings[key].line}"
 
-    def retention_by_project(self) -> dict[str, int]:
-        """The retention in milliseconds of each project that has its own, by project id."""
-        doc = PROJECT_DOCS["retention_ms"]
-        return {
-            key[1]: limits.parse_number(key[2], doc, found.text)
-            for key, found in self.settings.items()
-            if key[0] == "projects"
-        }
+    def of_projects(self) -> dict[str, dict[str, int]]:
+        """The settings of each project that has its own, by project id and name."""
+        found: dict[str, dict[str, int]] = {}
+        for key, entry in self.settings.items():
+            if key[0] == "projects":
+                value = limits.parse_value(key[2], PROJECT_DOCS[key[2]], entry.text)
+                found.setdefault(key[1], {})[key[2]] = int(value)
+        return found
 
 
 def read(environ: Mapping[str, str]) -> ConfigFile:
@@ -134,10 +134,13 @@ class _Validator:
             name = _canonical(written, docs)
             if name not in docs:
                 self.unknown(key, [known.removesuffix("_ms") for known in docs])
+            text = self._value(key, docs[name], found)
+            if docs[name] is limits.DOCS["retention_ms"]:
+                name, text = limits.setting_of(name, text), text.strip().removeprefix(limits.AFTER_READING)
             if (*table, name) in self.settings:
                 first = self.settings[(*table, name)].line
                 raise self._error(key, f"{written!r} is set twice, first in line {first}", "Leave one of them.")
-            self.settings[(*table, name)] = ConfigEntry(self._value(key, docs[name], found), self._lines[key])
+            self.settings[(*table, name)] = ConfigEntry(text, self._lines[key])
 
     def stray(self, written: str) -> None:
         """Refuse a setting that stands above all tables."""

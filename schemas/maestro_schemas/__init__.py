@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 PROTOCOL_HEADER = b"M1"
 PROTOCOL_VERSION = 1
-DATA_FORMAT_VERSION = 1
+DATA_FORMAT_VERSION = 2
 
 # Commands that a client must not send again when no answer came, because a repeat may act a second time: a note is
 # added twice, a second round of the sweep begins, a shutdown ends the broker that was started meanwhile. A repeat of

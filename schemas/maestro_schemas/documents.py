@@ -89,6 +89,8 @@ MessageDoc = TypedDict(
         "failure": NotRequired[FailureDoc],
         # The receiver that the sender named, where the broker redirected the message to another.
         "originalTo": NotRequired[str],
+        # How many characters the broker took out of the text, since a reader can't see them or they steer a terminal.
+        "charsRemoved": NotRequired[int],
         # Only if the sender gave a list of addresses.
         "audience": NotRequired[AudienceDoc],
         "attachments": NotRequired[list[AttachmentDoc]],
@@ -219,7 +221,7 @@ class OutgoingDoc(TypedDict):
     # content is the same send.
     id: str
     # A session id, a name that is unique among the active sessions, or `parent`; or a list of addresses.
-    to: str
+    to: list[str] | str
     message: str
     metadata: NotRequired[MetadataDoc]
     # The message expires this long after its acceptance, unless it was delivered before.
@@ -306,11 +308,13 @@ class SendResultDoc(TypedDict):
     createdAt: NotRequired[int]
     # When it expires unless it is delivered before, ms.
     expiresAt: NotRequired[int]
+    # How many characters the broker took out of the text, since a reader can't see them or they steer a terminal.
+    charsRemoved: NotRequired[int]
     threadId: NotRequired[str]
     # The message's status now, or `deleted`.
     state: NotRequired[str]
     # When the receiver of a message accepted now will see it: at once (watching), after its agent's next tool call
-    # (tool), at its next prompt (prompt), when it looks (inbox), or if it comes back (ended).
+    # (tool), at its next prompt (prompt), when it looks (inbox), or if it comes back (gone, ended).
     reach: NotRequired[str]
     # When the broker last had a request of the receiver, ms.
     seenAt: NotRequired[int]

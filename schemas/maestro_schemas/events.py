@@ -3,11 +3,15 @@
 Rule: one record of the journal is one event of one shape, without any message text. A notice on the PUB socket, a
 line of `timeline/*.jsonl` and an item of an `events` reply have that same shape. `expand` translates an event into
 the documented event names of WebSocket and SSE.
+
+`may_see` is the one rule of who sees an event or a message: a party does; an orchestrator also sees what was sent
+within its own project, which means that all parties are in it; the operator sees all. Every surface asks it: a
+message, a thread, a receipt, dead letters, the timeline and the live events.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from msgspec import Struct, field
 
@@ -15,7 +19,7 @@ from .errors import MaestroError
 from .vocabularies import MessageType, Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 EventName = Literal[
     "message.accepted",
@@ -122,20 +126,41 @@ def named(words: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def may_see(
-    event: Event, session: str | None, role: str, project: str, project_of: Callable[[str], str | None]
-) -> bool:
-    """Whether `session` (None: the operator) may see an event.
+class Reader(NamedTuple):
+    """The session that wants to see something."""
 
-    A session sees its own events, an orchestrator those of its project, the operator all. `role` and `project` are
-    those of `session`. `project_of` returns the project of a session by id, or None for an unknown session.
-    """
-    if session is None:
+    session: str
+    role: str
+    project: str
+
+
+def may_see(reader: Reader | None, parties: Iterable[str], project_of: Callable[[str], str | None]) -> bool:
+    """Whether `reader` (None: the operator) may see what concerns `parties`. `project_of` returns the project of a
+    session by id, or None for an unknown session."""
+    if reader is None:
         return True
-    parties = event.parties()
-    if session in parties:
+    concerned = tuple(parties)
+    if reader.session in concerned:
         return True
-    return role == "orchestrator" and any(project_of(party) == project for party in parties)
+    return (
+        reader.role == "orchestrator"
+        and bool(concerned)
+        and all(project_of(party) == reader.project for party in concerned)
+    )
+
+
+def may_see_event(reader: Reader | None, event: Event, project_of: Callable[[str], str | None]) -> bool:
+    """As `may_see`, for an event. An event of a session has the project that the session was in."""
+    if event.session is None or event.project_id is None:
+        return may_see(reader, event.parties(), project_of)
+    own: Mapping[str, str] = {event.session: event.project_id}
+    return may_see(reader, event.parties(), own.get)
+
+
+def message_parties(sender: str, receiver: str, status: str) -> tuple[str, ...]:
+    """The sessions that a message concerns. A refused one (`failed`) concerns its sender alone: it reached no
+    mailbox."""
+    return (sender,) if status == "failed" else (sender, receiver)
 
 
 _DOCUMENTED_NAMES: dict[str, tuple[tuple[str, str], ...]] = {

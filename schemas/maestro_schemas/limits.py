@@ -7,6 +7,7 @@ and origin. Exceeding it raises a typed error with both numbers. Sources are the
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +27,7 @@ class Limits(NamedTuple):
     pair_limit: int = 0
     short_replies_max: int = 8
     retention_ms: int = 7 * _DAY_MS
+    read_retention_ms: int = 0
     pending_max: int = 10_000
     wire_bytes_max: int = 1 << 20
     print_chars_max: int = 20_000
@@ -78,7 +80,12 @@ DOCS: dict[str, LimitDoc] = {
         "count", 0, 1_000_000_000, "messages between two sessions in ten minutes; 0 is 6 x rate_limit"
     ),
     "short_replies_max": LimitDoc("count", 0, 1_000_000, "short answers of two sessions in turns; 0 is no limit"),
-    "retention_ms": LimitDoc("ms", 1_000, _MANY, "how long a message is kept"),
+    "retention_ms": LimitDoc(
+        "ms", 1_000, _MANY, "how long a message is kept; read+24h sets how long after it was read"
+    ),
+    "read_retention_ms": LimitDoc(
+        "ms", 0, _MANY, "how long a message is kept after it was read; 0 is as long as any other"
+    ),
     "pending_max": LimitDoc("count", 1, 1_000_000, "undelivered messages one mailbox holds"),
     "wire_bytes_max": LimitDoc("bytes", 4_096, 16 << 20, "one request's body"),
     "print_chars_max": LimitDoc("chars", 500, _MANY, "one page of `inbox`, since agents' tools cut longer output"),
@@ -103,6 +110,11 @@ DOCS: dict[str, LimitDoc] = {
     "on_ended": LimitDoc("word", 0, 0, "the default for sends to an ended session", ON_ENDED),
 }
 
+# The words of a switch. Another word is refused: a guess would often do the opposite of what its writer means.
+SWITCH_WORDS = {
+    "true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False
+}  # fmt: skip
+
 # Constants of the design, which an operator can't change.
 RATE_WINDOW_MS = 60_000
 PAIR_WINDOW_MS = 600_000
@@ -110,10 +122,6 @@ PAIR_WINDOW_MS = 600_000
 SHORT_REPLY_QUIET_MS = 60_000
 SHORT_REPLY_CHARS = 60
 SOCKET_PATH_BYTES_MAX = 107  # sun_path is 108 bytes with its NUL on Linux (unix(7))
-TASK_ID_CHARS_MAX = 128
-CWD_CHARS_MAX = 4_096
-NAME_CHARS_MAX = 64
-VIA_CHARS_MAX = 64
 # Addresses of one message, and deliveries of one request: 1,024 take the main loop 2.3 ms.
 ADDRESSES_MAX = 32
 DELIVERIES_MAX = 1_024
@@ -123,14 +131,25 @@ DELIVERY_BYTES_MAX = 176
 _RECORD_BYTES = 8_192
 _CHARACTER_BYTES_MAX = 4
 REQUEST_ID_BYTES_MAX = 64
+# A sign of an agent at work that is older than this no longer says when the agent makes its next tool call.
+SILENT_AFTER_MS = 900_000
 
+# A retention of `read+24h` is a read_retention of `24h`.
+AFTER_READING = "read+"
 
-def record_bytes_max(limits: Limits) -> int:
-    """The largest record that these limits allow: a segment must hold it, for a record that does not fit would be
-    found only at the commit."""
-    content = _CHARACTER_BYTES_MAX * limits.text_chars_max + limits.data_bytes_max
-    return content + DELIVERY_BYTES_MAX * limits.fanout_max + _RECORD_BYTES
-
+# The longest texts that a caller may choose beside a message's own (`text_chars_max`) and JSON values (in bytes).
+NAME_CHARS_MAX = 64
+PROJECT_CHARS_MAX = 64
+TOKEN_CHARS_MAX = 256
+TASK_ID_CHARS_MAX = 128
+AGENT_CHARS_MAX = 64
+AGENT_SESSION_CHARS_MAX = 128
+PID_START_CHARS_MAX = 128
+CWD_CHARS_MAX = 4_096  # PATH_MAX of Linux
+VIA_CHARS_MAX = 64
+NOTE_TYPE_CHARS_MAX = 64
+NOTE_CHARS_MAX = 1_000
+NEEDS_INPUT_CHARS_MAX = 1_000
 
 # An error repeats at most this much of a wrong value.
 _SHOWN_CHARS = 80
@@ -142,6 +161,13 @@ _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _COUNT = re.compile(r"[0-9]{1,20}")
 _DURATION = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)")
 _SIZE = re.compile(r"([0-9]{1,15})([kmg]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
+
+
+def record_bytes_max(limits: Limits) -> int:
+    """The largest record that these limits allow: a segment must hold it, for a record that does not fit would be
+    found only at the commit."""
+    content = _CHARACTER_BYTES_MAX * limits.text_chars_max + limits.data_bytes_max
+    return content + DELIVERY_BYTES_MAX * limits.fanout_max + _RECORD_BYTES
 
 
 def parse_duration_ms(text: str) -> int:
@@ -203,15 +229,22 @@ def parse_value(shown: str, doc: LimitDoc, text: str) -> int | str:
     """A setting's value from text: one of its words, or a number. `shown` is its name in the error. Raises
     MaestroError BAD_SETTING."""
     if not doc.words:
-        return parse_number(shown, doc, text)
+        is_retention = doc is DOCS["retention_ms"]
+        return parse_number(shown, doc, text.strip().removeprefix(AFTER_READING) if is_retention else text)
     word = text.strip().lower()
     if word not in doc.words:
         raise MaestroError(
             "BAD_SETTING",
-            f"{shown} can't be {text[:_SHOWN_CHARS]!r}: it is {doc.text}",
+            f"{shown} can't be {text[:_SHOWN_CHARS]!r}: it is {allowed(doc)} ({doc.text})",
             f"Give {allowed(doc)}.",
         )
     return word
+
+
+def setting_of(name: str, text: str) -> str:
+    """The setting that a value is for: a retention of `read+24h` sets `read_retention_ms`."""
+    after_reading = name == "retention_ms" and text.strip().startswith(AFTER_READING)
+    return "read_retention_ms" if after_reading else name
 
 
 def parse_number(shown: str, doc: LimitDoc, text: str) -> int:
@@ -225,26 +258,44 @@ def parse_number(shown: str, doc: LimitDoc, text: str) -> int:
         value = _count(stripped)
         if value > 0 and "ms" not in shown.strip().lower().replace("-", "_").split("_"):
             raise MaestroError(
-                "BAD_SETTING", f"{shown} can't be {text[:_SHOWN_CHARS]!r}: it has no unit", f"Give {allowed(doc)}."
+                "BAD_SETTING",
+                f"{shown} can't be {text[:_SHOWN_CHARS]!r}: it has no unit, and it is {allowed(doc)}",
+                f"Give {allowed(doc)}.",
             )
-        value = parse_duration_ms(stripped) if value < 0 else value
+        if value < 0:
+            with contextlib.suppress(MaestroError):
+                value = parse_duration_ms(stripped)
     elif doc.unit == "bytes" and (size := _SIZE.fullmatch(stripped)):
         value = int(size[1]) * _SIZES[size[2].lower()]
     elif doc.unit == "switch":
-        value = {"true": 1, "yes": 1, "on": 1, "1": 1, "false": 0, "no": 0, "off": 0, "0": 0}.get(
-            stripped.lower(), -1
-        )
+        value = int(SWITCH_WORDS.get(stripped.lower(), -1))
     else:
         value = _count(stripped)
     if not doc.low <= value <= doc.high:
         raise MaestroError(
             "BAD_SETTING",
-            f"{shown} can't be {text[:_SHOWN_CHARS]!r}: it is {doc.text}",
+            f"{shown} can't be {text[:_SHOWN_CHARS]!r}: it is {allowed(doc)} ({doc.text})",
             f"Give {allowed(doc)}.",
             limit=doc.high if value > doc.high else doc.low,
             actual=value if value >= 0 else None,
         )
     return value
+
+
+def switch(variable: str, environ: Mapping[str, str], *, default: bool) -> bool:
+    """The switch that an environment variable sets; an empty variable counts as absent. Raises MaestroError
+    BAD_SETTING."""
+    text = environ.get(variable)
+    if not text:
+        return default
+    chosen = SWITCH_WORDS.get(text.strip().lower())
+    if chosen is None:
+        raise MaestroError(
+            "BAD_SETTING",
+            f"{variable} can't be {text[:_SHOWN_CHARS]!r}: it is one of {', '.join(SWITCH_WORDS)}",
+            f"Give one of them, or unset {variable}.",
+        )
+    return chosen
 
 
 def resolve(
@@ -261,19 +312,28 @@ def resolve(
     """
     values: dict[str, Any] = {}
     origins = dict.fromkeys(DOCS, "default")
-    for raw_name, raw in config.items():
-        name = _private(raw_name)
-        values[name] = _parsed(name, str(raw), raw_name, config_path)
-        origins[name] = "config"
-    for name in DOCS:
-        variable = variable_of(name, environ)
-        if variable is not None:
-            values[name] = _parsed(name, environ[variable], variable, f"the environment variable {variable}")
-            origins[name] = "environment"
-    for raw_name, text in flags.items():
-        name = _private(raw_name)
-        values[name] = parse_limit(name, text, raw_name)
-        origins[name] = "flag"
+
+    def take(origin: str, found: Mapping[str, int | str]) -> None:
+        if "retention_ms" in found:  # of all mail, unless the same source sets another for read mail
+            values.pop("read_retention_ms", None)
+            origins["read_retention_ms"] = "default"
+        values.update(found)
+        origins.update(dict.fromkeys(found, origin))
+
+    named = {(_private(raw_name), raw_name): str(raw) for raw_name, raw in config.items()}
+    take("config", {setting_of(n, text): _parsed(n, text, shown, config_path) for (n, shown), text in named.items()})
+    variables = {name: variable for name in DOCS if (variable := variable_of(name, environ)) is not None}
+    take(
+        "environment",
+        {
+            setting_of(name, environ[variable]): _parsed(
+                name, environ[variable], variable, f"the environment variable {variable}"
+            )
+            for name, variable in variables.items()
+        },
+    )
+    flagged = {(_private(raw_name), raw_name): text for raw_name, text in flags.items()}
+    take("flag", {setting_of(n, text): parse_limit(n, text, shown) for (n, shown), text in flagged.items()})
     found = Limits(**values)
     if found.segment_bytes < record_bytes_max(found):
         raise MaestroError(

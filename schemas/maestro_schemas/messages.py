@@ -109,6 +109,8 @@ class Message(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel",
     failure: Failure | None = None
     # The receiver that the sender named, where the broker redirected the message to another.
     original_to: str | None = None
+    # How many characters the broker took out of the text, since a reader can't see them or they steer a terminal.
+    chars_removed: int = 0
     # Only if the sender gave a list of addresses.
     audience: Audience | None = None
     attachments: tuple[Attachment, ...] = ()

@@ -15,7 +15,7 @@ from .messages import Audience, Message
 from .sessions import Presence, Session
 from .vocabularies import MessageStatus
 
-Reach = Literal["watching", "tool", "prompt", "inbox", "ended"]
+Reach = Literal["watching", "tool", "prompt", "inbox", "gone", "ended"]
 
 
 class ErrorBody(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
@@ -93,11 +93,13 @@ class SendResult(Struct, gc=False, frozen=True, omit_defaults=True, rename="came
     created_at: int | None = None
     # When it expires unless it is delivered before, ms.
     expires_at: int | None = None
+    # How many characters the broker took out of the text, since a reader can't see them or they steer a terminal.
+    chars_removed: int = 0
     thread_id: str | None = None
     # The message's status now, or `deleted`.
     state: str | None = None
     # When the receiver of a message accepted now will see it: at once (watching), after its agent's next tool call
-    # (tool), at its next prompt (prompt), when it looks (inbox), or if it comes back (ended).
+    # (tool), at its next prompt (prompt), when it looks (inbox), or if it comes back (gone, ended).
     reach: Reach | None = None
     # When the broker last had a request of the receiver, ms.
     seen_at: int | None = None

@@ -120,18 +120,19 @@ class Sender(Party):
                 continue
             lines = []
             refused: MaestroError | None = None
-            for result in results:
+            for item, result in zip(list(waiting.values()), results, strict=True):
                 if "error" in result:
                     refused = MaestroError.from_body(result["error"])
                     if not refused.retryable:
                         raise refused
                     continue
-                item = waiting.pop(result["id"])
+                del waiting[item["id"]]
                 self.repeated += result["status"] == 200
                 # If a reader has deleted the message meanwhile, the reply to a repeat says so, and has no seq.
                 seq = result.get("seq", 0)
                 assert seq or result.get("state") == "deleted", result
-                lines.append(Line(item["id"], self._session, item["to"], item["message"], seq, orders[item["id"]]))
+                order = orders[item["id"]]
+                lines.append(Line(result["id"], self._session, str(item["to"]), item["message"], seq, order))
             self.lines += lines  # in one step, so that a copy taken at any moment has complete replies
             if refused is not None and not self._again(refused):
                 return

@@ -50,10 +50,12 @@ _ALLOWED_WITH_MAIL = _ALLOWED | {
     "maestro_cli.inbox.listing",
     "maestro_cli.inbox.page",
     "maestro_cli.output.display_names",
+    "maestro_cli.output.fence",
     "maestro_cli.output.json_text",
     "maestro_cli.output.render",
     "maestro_clients.one_shot_client",
     "maestro_clients.protocol.commands",
+    "maestro_schemas.texts.visible_text",
 }
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from maestro_broker.core import commands, retention
 from maestro_broker.core.context import RequestContext
 from maestro_broker.core.model import records
@@ -27,11 +29,14 @@ from maestro_broker.core.model.state import Change, State
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import Limits
 from maestro_schemas.messages import Message
+from maestro_schemas.names import MARK_DIGITS, ending_of
 from maestro_schemas.replies import SendResult
 from maestro_schemas.requests import (
     Confirm,
     ConfirmKind,
     Delete,
+    GetMessage,
+    GetThread,
     Identity,
     Inbox,
     Outgoing,
@@ -62,7 +67,7 @@ class Office:
         self.heads = Checkpoint()
         self.checkpoint = Checkpoint()
         self.state = State(self.limits, Checkpoint())
-        self.policy = retention.RetentionPolicy(self.limits.retention_ms)
+        self.policy = retention.RetentionPolicy.of(self.limits, {})
         # What a RequestContext has beside the time.
         self.circumstances: dict[str, Any] = {}
         # The id that a message got, by the key under which it was sent.
@@ -71,13 +76,19 @@ class Office:
         self.reads: list[Read] = []
 
     def do(self, request: Request) -> Any:
-        """One command, committed."""
+        """One command, committed. A message may be named by the key under which this office last sent it."""
+        request = self._with_ids(request)
         self.reads = []
         context = RequestContext(self.now_ms, **self.circumstances)
         try:
             return commands.execute(commands.HANDLERS[type(request)], self.state, request, context, self.load)
         finally:
             self.commit()
+
+    def _with_ids(self, request: Request) -> Request:
+        if isinstance(request, GetMessage | GetThread):
+            return replace(request, id=self.named([request.id])[0])
+        return replace(request, ids=self.named(request.ids)) if isinstance(request, Confirm | Delete) else request
 
     def commit(self) -> None:
         """Append the current batch to the journal."""
@@ -174,14 +185,21 @@ class Office:
         """End a session as the operator."""
         self.do(SessionEnd(id=session))
 
-    def send(self, sender: str, to: str, message_id: str, text: str = "hello", **fields: Any) -> SendResult:
+    def send(
+        self, sender: str, to: str | list[str], message_id: str, text: str = "hello", **fields: Any
+    ) -> SendResult:
         """Send one message; the result, whether it was accepted or not."""
+        metadata = fields.get("metadata")
+        if metadata is not None and metadata.in_reply_to is not None:
+            fields["metadata"] = replace(metadata, in_reply_to=self.named([metadata.in_reply_to])[0])
         outgoing = Outgoing(id=message_id, to=to, text=text, **fields)
         result: SendResult = self.do(Send(messages=[outgoing], who=Identity(sender))).results[0]
         self.ids[message_id] = result.id
         return result
 
-    def accept(self, sender: str, to: str, message_id: str, text: str = "hello", **fields: Any) -> SendResult:
+    def accept(
+        self, sender: str, to: str | list[str], message_id: str, text: str = "hello", **fields: Any
+    ) -> SendResult:
         """Send one message that must be accepted."""
         result = self.send(sender, to, message_id, text, **fields)
         assert result.status in (200, 201), result
@@ -194,12 +212,12 @@ class Office:
 
     def confirm(self, session: str, kind: ConfirmKind, *ids: str) -> list[int]:
         """The statuses of the results."""
-        results = self.do(Confirm(who=Identity(session), ids=self.named(ids), kind=kind)).results
+        results = self.do(Confirm(who=Identity(session), ids=list(ids), kind=kind)).results
         return [result.status for result in results]
 
     def delete(self, session: str, *ids: str) -> list[int]:
         """The statuses of the results."""
-        return [result.status for result in self.do(Delete(who=Identity(session), ids=self.named(ids))).results]
+        return [result.status for result in self.do(Delete(who=Identity(session), ids=list(ids))).results]
 
     def named(self, keys: Iterable[str]) -> list[str]:
         """The ids of messages by the keys under which this office last sent them."""
@@ -218,7 +236,8 @@ class Office:
     def sweep(self) -> list[str]:
         """Sweep file by file, as the sweeper does; the sessions that were forgotten."""
         for (receiver, message_id), message in list(self.files.items()):
-            horizon_ms = self.now_ms - self.policy.keeps_ms(self.state, receiver)
+            own = self.policy.of_session(self.state, receiver)
+            horizon_ms = self.now_ms - (own.read_ms if message.status == "read" else own.keeps_ms)
             if retention.changed_ms(message) > horizon_ms:
                 continue
             if message.status == "pending":
@@ -237,6 +256,17 @@ class Office:
         forgotten = [session for session in idle if retention.forget(self.state, self.policy, session, self.now_ms)]
         self.commit()
         return forgotten
+
+
+def key_of(message_id: str) -> str:
+    """A message's id without its sender's mark."""
+    assert ending_of(message_id) is not None, message_id
+    return message_id[: -MARK_DIGITS - 1]
+
+
+def keys(messages: Iterable[Message]) -> list[str]:
+    """The keys under which messages were sent."""
+    return [key_of(message.id) for message in messages]
 
 
 def refused(office: Office, request: Request) -> MaestroError:

@@ -15,6 +15,8 @@ from typing import Any
 import msgpack
 import zmq
 
+from maestro_schemas.names import canonical_id, mark_of
+
 # Not part of the mail: a broker makes them at its start, and they name paths of one machine.
 LEFT_OUT = ("endpoints", "logs", "messages/journal/reserve", "messages/journal/spare", "server-url")
 ALL_STATUSES = ["pending", "delivered", "read", "failed", "expired"]
@@ -120,6 +122,24 @@ def observe(wire: Wire, sessions: list[str], ids: list[str], repeats: list[dict[
         "events": events["events"],
         "outboxFailed": stats["outbox"]["failed"],
     }
+
+
+def new_ids(recording: dict[str, Any]) -> dict[str, str]:
+    """The id that each message of a recording of format 1 has since, by its old one. In a recording each is once."""
+    seen = recording["seen"]
+    mail = [found for inbox in seen["inboxes"].values() for found in inbox["messages"]]
+    lines = [line for line in seen["events"] if "id" in line and line["event"] != "message.refused"]
+    found = {item["id"]: canonical_id(item["id"], mark_of(item["from"])) for item in [*mail, *lines]}
+    return found | {item["id"]: canonical_id(item["id"], mark_of("ben")) for item in recording["tail"]}
+
+
+def renamed(value: Any, ids: dict[str, str]) -> Any:
+    """The same with new ids, in the places and the names of fields alike."""
+    if isinstance(value, dict):
+        return {ids.get(name, name): renamed(item, ids) for name, item in value.items()}
+    if isinstance(value, list):
+        return [renamed(item, ids) for item in value]
+    return ids.get(value, value) if isinstance(value, str) else value
 
 
 def _ids(reply: dict[str, Any]) -> list[str]:

@@ -18,16 +18,15 @@ from maestro_schemas.limits import DELIVERIES_MAX, duration_text
 from maestro_schemas.messages import NO_METADATA, Audience, Message, Metadata
 from maestro_schemas.names import SYSTEM_SENDER, canonical_id, ending_of, is_id, message_time_ms
 from maestro_schemas.replies import RecipientResult, SendReply, SendResult
+from maestro_schemas.texts.visible_text import clean
 
-from . import authorization, recipients, repeats, validation
+from . import authorization, presence, recipients, repeats, validation
 from .context import record_refusal
 from .model.reads import Read
 from .model.records import Accepted, Delivery, Refusal
 
 if TYPE_CHECKING:
-    from maestro_schemas.replies import Reach
     from maestro_schemas.requests import Outgoing, Send
-    from maestro_schemas.sessions import Session
 
     from .context import RequestContext
     from .model.reads import Reads
@@ -178,7 +177,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
     if limits.rate_limit:
         window = state.window(sender_id)
         window.check(now_ms, limits.rate_limit)
-    text = validation.check_text(outgoing.text, limits)
+    text, removed = validation.check_message(outgoing.text, limits)
     metadata = _checked_metadata(state, sender, draft)
     expires_at = _expires_at(state, outgoing, now_ms)
     takers: list[Recipient] = []
@@ -214,6 +213,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
         created_at=now_ms,
         expires_at=expires_at,
         original_to=first.original_to,
+        chars_removed=removed,
         audience=Audience(tuple(outgoing.to), len(takers) + len(refusals)) if is_list else None,
         metadata=UNSET if metadata is NO_METADATA else metadata,
     )
@@ -240,6 +240,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
             status=201,
             created_at=now_ms,
             expires_at=expires_at,
+            chars_removed=removed,
             thread_id=metadata.thread_id,
             audience=message.audience,
             accepted=len(takers),
@@ -247,6 +248,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
             recipients=_recipient_results(context, record, takers, refusals),
             message=message if whole else UNSET,
         )
+    reach, seen = presence.at_send(context, first.session)
     return SendResult(
         id=message.id,
         status=201,
@@ -255,10 +257,12 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
         seq=message.seq,
         created_at=now_ms,
         expires_at=expires_at,
+        chars_removed=removed,
         thread_id=metadata.thread_id,
         state="pending",
-        reach=_reach(context, receiver),
+        reach=reach,
         seen_at=first.session.last_activity_ms,
+        presence=seen,
         message=message if whole else UNSET,
     )
 
@@ -278,22 +282,14 @@ def _recipient_results(
                 original_to=taker.original_to,
                 seq=seq,
                 state="pending",
-                reach=_reach(context, taker.session.session),
+                reach=reach,
+                presence=seen,
             )
             for taker, seq in zip(takers, numbers, strict=True)
+            for reach, seen in [presence.at_send(context, taker.session)]
         ),
         *(RecipientResult(to=to, status=error.status, error=error.body()) for to, error in refusals),
     )
-
-
-def _reach(context: RequestContext, receiver: Session) -> Reach:
-    if not receiver.active:
-        return "ended"
-    if context.is_watched(receiver.id):
-        return "watching"
-    if receiver.agent is None:
-        return "inbox"
-    return "tool" if receiver.status == "working" else "prompt"
 
 
 def notify(state: State, receiver: str, key: str, text: str, now_ms: int) -> bool:
@@ -311,7 +307,7 @@ def notify(state: State, receiver: str, key: str, text: str, now_ms: int) -> boo
         id=message_id,
         sender=SYSTEM_SENDER,
         receiver=receiver,
-        text=validation.clean_text(text)[: state.limits.text_chars_max],
+        text=clean(text)[: state.limits.text_chars_max],
         status="pending",
         seq=mailbox.head_seq + 1,
         created_at=now_ms,

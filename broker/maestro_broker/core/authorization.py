@@ -1,23 +1,20 @@
-"""Authorisation: which session a request comes from, and what that caller may see.
+"""Authorisation: which session a request comes from, and which message it means by an id.
 
-Rule: the operator (a peer of the broker's uid that names no session) may see everything. A session may see its own
-mail, the messages that it sent and its own events; an orchestrator also the events of its project.
+Rule: the operator is a peer of the broker's uid that names no session. `visibility` has the rule of who sees what.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from maestro_schemas import events
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import canonical_id, ending_of, is_id
 
-from . import validation
+from . import validation, visibility
 from .model.reads import Read
 
 if TYPE_CHECKING:
     from maestro_schemas.commands import ProtocolCommand
-    from maestro_schemas.events import Event
     from maestro_schemas.messages import Message
     from maestro_schemas.requests import Identity
     from maestro_schemas.sessions import Session
@@ -132,28 +129,35 @@ def find_holder(state: State, message_id: str) -> Reads[Mailbox | None]:
         return None
     receivers = [message.receiver for message in sent.there] or list(sent.file.receivers)
     if len(receivers) > 1:
-        raise MaestroError(
-            "AMBIGUOUS_ID",
-            f"message {message_id} was delivered to {len(receivers)} sessions, and none was named",
-            "Name the receiver in `session`, one of details.receivers.",
-            details={"receivers": receivers},
-        )
+        raise _ambiguous(message_id, receivers)
     return state.mailboxes.get(receivers[0])
 
 
 def find_message(
     state: State, asking: SessionState | None, message_id: str, receiver: str | None = None
 ) -> Reads[Message | None]:
-    """A message that the calling session sent, or else received; for the operator any message.
+    """The message that the caller means by an id, if the caller may see it. Its own come first: what a session sent,
+    else what it received.
 
-    Of several deliveries, that of `receiver`, else the caller's own, else the first that is there.
+    Of several deliveries, that of `receiver`, else the caller's own, else the first that is there. Raises
+    AMBIGUOUS_ID if the operator names none.
     """
     if not is_id(message_id):
         return None
-    if asking is None:
-        holder = yield from find_holder(state, message_id)
-        entry = holder.get(message_id) if holder is not None else None
-        return entry.message if entry is not None else None
+    if asking is not None:
+        own = yield from _find_own(state, asking, message_id, receiver)
+        if own is not None or asking.session.role != "orchestrator":
+            return own if own is not None and visibility.sees_message(state, asking, own) else None
+    owner = state.sessions.owner_of(ending_of(message_id) or "")
+    sent = None if owner is None else (yield from find_sent(state, owner, message_id))
+    there = visibility.seen(state, asking, sent.there if sent is not None else ())
+    there = [message for message in there if message.receiver == receiver] or there
+    if len(there) > 1 and asking is None:
+        raise _ambiguous(message_id, [message.receiver for message in there])
+    return there[0] if there else None
+
+
+def _find_own(state: State, asking: SessionState, message_id: str, receiver: str | None) -> Reads[Message | None]:
     session = asking.session.id
     sent = yield from find_sent(state, session, canonical_id(message_id, asking.mark))
     if sent is not None:
@@ -165,17 +169,13 @@ def find_message(
     return own.message if own is not None else None
 
 
-def may_see(state: State, asking: SessionState | None, event: Event) -> bool:
-    """Whether the caller may see an event, by `maestro_schemas.events.may_see`."""
-    if asking is None:
-        return True
-    reader = asking.session
-
-    def project_of(session: str) -> str | None:
-        found = state.sessions.get(session)
-        return found.session.project_id if found is not None else None
-
-    return events.may_see(event, reader.id, reader.role, reader.project_id, project_of)
+def _ambiguous(message_id: str, receivers: list[str]) -> MaestroError:
+    return MaestroError(
+        "AMBIGUOUS_ID",
+        f"message {message_id} was delivered to {len(receivers)} sessions, and none was named",
+        "Name the receiver in `session`, one of details.receivers.",
+        details={"receivers": receivers},
+    )
 
 
 def session_of(asking: SessionState | None) -> Session | None:

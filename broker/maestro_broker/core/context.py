@@ -8,16 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_schemas.events import TOPIC_SEPARATOR
-from maestro_schemas.names import is_id
+from maestro_schemas.names import ID_CHARS_MAX, is_id
+from maestro_schemas.texts.visible_text import one_line
 
-from . import validation
 from .model.records import Refused
+from .model.signs import no_signs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
     from maestro_schemas.errors import MaestroError
 
+    from .model.session_registry import SessionState
+    from .model.signs import Signs
     from .model.state import State
 
 
@@ -31,6 +35,8 @@ class RequestContext(NamedTuple):
     back_pressure: MaestroError | None = None
     # The name of the key of the peer's machine; None for a peer on this machine.
     key: str | None = None
+    # The signs of a session at a time, which the server reads when the core asks for them.
+    signs: Callable[[SessionState, int], Signs] = no_signs
 
     def is_watched(self, session: str) -> bool:
         """Whether a client is notified of the session's mail at once."""
@@ -45,5 +51,5 @@ def record_refusal(
         return
     claimed = session if session is not None and is_id(session) else None
     named = message_id if message_id is not None and is_id(message_id) else None
-    address = validation.clean_text(to)[:64] if to is not None else None
+    address = one_line(to[:ID_CHARS_MAX]) if to is not None else None
     state.apply(Refused(context.now_ms, code, claimed, address, named), None)

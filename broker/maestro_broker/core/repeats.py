@@ -12,10 +12,9 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.names import canonical_id
+from maestro_schemas.names import canonical_id, ending_of
 from maestro_schemas.replies import RecipientResult, SendResult
-
-from . import validation
+from maestro_schemas.texts.visible_text import clean
 
 if TYPE_CHECKING:
     from maestro_schemas.messages import Message, Metadata
@@ -36,8 +35,8 @@ def answer(state: State, sender: SessionState, outgoing: Outgoing, known: SentMe
     message = known.there[0]
     same = (
         _is_same_address(state, sender, outgoing.to, message)
-        and message.text == validation.clean_text(outgoing.text)
-        and _is_same_metadata(sender, message.meta, outgoing.metadata)
+        and message.text == clean(outgoing.text)
+        and _is_same_metadata(message.meta, outgoing.metadata)
         and (
             message.expires_at == outgoing.expires_at
             if outgoing.ttl_ms is None
@@ -55,6 +54,7 @@ def answer(state: State, sender: SessionState, outgoing: Outgoing, known: SentMe
             seq=message.seq,
             created_at=message.created_at,
             expires_at=message.expires_at,
+            chars_removed=message.chars_removed,
             thread_id=message.meta.thread_id,
             state=message.status,
             message=message if whole else UNSET,
@@ -65,6 +65,7 @@ def answer(state: State, sender: SessionState, outgoing: Outgoing, known: SentMe
         status=200,
         created_at=message.created_at,
         expires_at=message.expires_at,
+        chars_removed=message.chars_removed,
         thread_id=message.meta.thread_id,
         audience=message.audience,
         accepted=len(sent.deliveries),
@@ -102,11 +103,14 @@ def _is_same_address(state: State, sender: SessionState, to: str | list[str], me
     return receiver in (message.receiver, message.original_to)
 
 
-def _is_same_metadata(sender: SessionState, accepted: Metadata, repeated: Metadata) -> bool:
-    """Whether a repeat has the metadata of the accepted message; its `inReplyTo` may lack the mark."""
-    answered = repeated.in_reply_to
-    if answered is not None and accepted.in_reply_to == canonical_id(answered, sender.mark):
-        answered = accepted.in_reply_to
+def _is_same_metadata(accepted: Metadata, repeated: Metadata) -> bool:
+    """Whether a repeat has the metadata of the accepted message; its `inReplyTo` may lack the mark, as it does for a
+    sender's own key, and in a send from before ids had marks."""
+    answered, known = repeated.in_reply_to, accepted.in_reply_to
+    if answered is not None and known is not None:
+        mark = ending_of(known)
+        if mark is not None and canonical_id(answered, mark) == known:
+            answered = known
     return replace(accepted, thread_id=None) == replace(repeated, in_reply_to=answered)
 
 

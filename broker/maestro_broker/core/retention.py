@@ -2,7 +2,9 @@
 
 Rule: pending mail expires first, by a record, and its sender is notified. Only mail with a final status is removed;
 that needs no record, since no counter counts it. Mail is kept until its last change is older than the retention of
-its receiver's project.
+its receiver's project, which may be another one for mail that was read. To expire is no change: mail that was pending
+until the end is gone when the retention is over, or a little later (`expired_stays_ms`), so that its sender has time
+to send it again.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from .model.records import Expired, SessionForgotten
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from maestro_schemas.limits import Limits
     from maestro_schemas.messages import Message
 
     from .model.session_registry import SessionState
@@ -28,34 +31,69 @@ EXPIRIES_AT_ONCE = 256
 _LISTED_MAX = 20
 
 
+# The share of its retention for which mail that has expired stays at least.
+_EXPIRED_SHARE = 8
+
+
+class Retention(NamedTuple):
+    """How long the mail of one project is kept after its last change."""
+
+    keeps_ms: int
+    # Of mail that was read; 0 is `keeps_ms`.
+    after_reading_ms: int = 0
+
+    @property
+    def read_ms(self) -> int:
+        """The retention of mail that was read."""
+        return self.after_reading_ms or self.keeps_ms
+
+    @property
+    def expired_stays_ms(self) -> int:
+        """How long mail stays at least after it expired."""
+        return self.keeps_ms // _EXPIRED_SHARE
+
+
 class RetentionPolicy(NamedTuple):
-    """How long mail is kept after its last change."""
+    """The retention of each project."""
 
-    default_ms: int
-    # Project -> ms, for projects with a retention of their own.
-    by_project: Mapping[str, int] = {}
+    default: Retention
+    # For projects with a retention of their own.
+    by_project: Mapping[str, Retention] = {}
 
-    def keeps_ms(self, state: State, session: str) -> int:
+    @classmethod
+    def of(cls, limits: Limits, projects: Mapping[str, Mapping[str, int]]) -> RetentionPolicy:
+        """The policy of the settings. A project that sets only its `retention` has it for read mail too."""
+        default = Retention(limits.retention_ms, limits.read_retention_ms)
+        by_project = {}
+        for project, own in projects.items():
+            inherited_ms = 0 if "retention_ms" in own else default.after_reading_ms
+            keeps_ms = own.get("retention_ms", default.keeps_ms)
+            by_project[project] = Retention(keeps_ms, own.get("read_retention_ms", inherited_ms))
+        return cls(default, by_project)
+
+    def of_session(self, state: State, session: str) -> Retention:
         """The retention of this receiver's mail."""
         found = state.sessions.get(session)
-        default_ms = self.default_ms
-        return default_ms if found is None else self.by_project.get(found.session.project_id, default_ms)
+        return self.default if found is None else self.by_project.get(found.session.project_id, self.default)
+
+    def keeps_ms(self, state: State, session: str) -> int:
+        """How long this receiver's mail is kept that was not read, and links to it."""
+        return self.of_session(state, session).keeps_ms
 
     @property
     def shortest_ms(self) -> int:
-        """The shortest retention of any project: the sweeper's pace."""
-        return min([self.default_ms, *self.by_project.values()])
+        """The shortest retention of any mail: the sweeper's pace."""
+        return min(min(each.keeps_ms, each.read_ms) for each in (self.default, *self.by_project.values()))
 
     @property
     def longest_ms(self) -> int:
-        """The longest retention of any project: the timeline's."""
-        return max([self.default_ms, *self.by_project.values()])
+        """The longest retention of any mail: the timeline's."""
+        return max(max(each.keeps_ms, each.read_ms) for each in (self.default, *self.by_project.values()))
 
 
 def changed_ms(message: Message) -> int:
-    """When a message last changed, by its own times. Its expiry counts once it has expired."""
-    ended_ms = message.expires_at if message.status == "expired" else None
-    times_ms = (message.created_at, message.offered_at, message.delivered_at, message.read_at, ended_ms)
+    """When a message last changed, by its own times. Its expiry is no change."""
+    times_ms = (message.created_at, message.offered_at, message.delivered_at, message.read_at)
     return max(time_ms for time_ms in times_ms if time_ms is not None)
 
 

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
+from maestro_schemas import limits
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.limits import CWD_CHARS_MAX
 from maestro_schemas.names import DEFAULT_PROJECT, OPERATOR
 from maestro_schemas.replies import SessionReply, SessionsReply
 from maestro_schemas.requests import SessionStart
 from maestro_schemas.sessions import Session, SessionNote, StoredSession
+from maestro_schemas.texts.visible_text import one_line
 
-from . import authorization, validation
+from . import authorization, presence, validation
 from .model.records import SessionChanged
 
 if TYPE_CHECKING:
     from maestro_schemas.requests import SessionEnd, SessionGet, SessionList, SessionTouch
+    from maestro_schemas.sessions import NeedsInput
 
     from .context import RequestContext
     from .model.session_registry import SessionState
@@ -92,21 +94,22 @@ def end(state: State, request: SessionEnd, context: RequestContext) -> SessionRe
 def get(state: State, request: SessionGet, context: RequestContext) -> SessionReply:
     """Return one session."""
     asking = authorization.authenticate(state, request.who, context.now_ms)
-    return SessionReply(_shown(context, authorization.named_session(state, asking, request.id)))
+    return SessionReply(presence.shown(context, authorization.named_session(state, asking, request.id)))
 
 
 def list_sessions(state: State, request: SessionList, context: RequestContext) -> SessionsReply:
     """Return the sessions that match the request, ordered by their start."""
     authorization.authenticate(state, request.who, context.now_ms)
-    listed = [
-        _shown(context, found)
+    matching = [
+        found
         for found in state.sessions
         if (request.project_id is None or found.session.project_id == request.project_id)
         and (request.parent_session_id is None or found.session.parent_session_id == request.parent_session_id)
-        and (request.status is None or found.session.status in request.status)
         and (request.active is None or found.session.active == request.active)
     ]
-    return SessionsReply(sorted(listed, key=lambda session: (session.started_at, session.id)))
+    matching.sort(key=lambda found: (found.session.started_at, found.session.id))
+    listed = [presence.shown(context, found) for found in matching]
+    return SessionsReply([one for one in listed if request.status is None or one.status in request.status])
 
 
 def touch(state: State, request: SessionTouch, context: RequestContext) -> SessionReply:
@@ -122,30 +125,26 @@ def touch(state: State, request: SessionTouch, context: RequestContext) -> Sessi
     if not found.session.active:
         raise authorization.ended(found.session)
     session = found.session
+    pid, pid_start = _process(request, context, session)
     changed = replace(
         session,
         status=request.status or session.status,
-        needs_input=session.needs_input if request.needs_input is None else request.needs_input,
+        needs_input=session.needs_input if request.needs_input is None else _checked_question(request.needs_input),
         task_ids=session.task_ids if request.task_ids is None else tuple(request.task_ids),
         timeline=session.timeline
         if request.note is None
-        else (*session.timeline, _checked_note(state, request.note, now_ms))[-_TIMELINE_MAX:],
+        else (*session.timeline, _checked_note(request.note, now_ms))[-_TIMELINE_MAX:],
         agent=request.agent or session.agent,
         agent_session_id=request.agent_session_id or session.agent_session_id,
-        pid=request.pid or session.pid,
-        cwd=request.cwd or session.cwd,
+        pid=pid,
+        pid_start=pid_start,
+        cwd=_shown_directory(request.cwd) or session.cwd,
     )
     found.last_activity_ms = now_ms
     if changed != session:
         active = replace(changed, last_activity=now_ms)
         state.apply(SessionChanged(now_ms, "changed", found.stored(active)), None)
     return SessionReply(found.public())
-
-
-def _shown(context: RequestContext, found: SessionState) -> Session:
-    """Add the computed field that is not stored (`watching`)."""
-    session = found.public()
-    return replace(session, watching=True) if context.is_watched(session.id) else session
 
 
 def _started(
@@ -166,6 +165,8 @@ def _started(
     restarted = before is None or not before.active
     project = request.project_id or (before.project_id if before else None)
     project = project or (parent.project_id if parent else DEFAULT_PROJECT)
+    # The process of a session that has ended is not that of the one that starts.
+    pid, pid_start = _process(request, context, None if restarted else before)
     token_hash = validation.token_hash(request.token) if request.token is not None else None
     token_hash = token_hash or (old.token_hash if old is not None else None)
     session = Session(
@@ -182,8 +183,9 @@ def _started(
         timeline=before.timeline if before else (),
         agent=request.agent or (before.agent if before else None),
         agent_session_id=request.agent_session_id or (before.agent_session_id if before else None),
-        pid=request.pid or (before.pid if before else None),
-        cwd=request.cwd or (before.cwd if before else None),
+        pid=pid,
+        pid_start=pid_start,
+        cwd=_shown_directory(request.cwd) or (before.cwd if before else None),
         has_token=token_hash is not None,
     )
     # A session keeps the key that first started it: a key that may speak for any session takes over none.
@@ -191,29 +193,53 @@ def _started(
     return StoredSession(session=session, token_hash=token_hash, key=key, salt=salt)
 
 
+def _process(
+    request: SessionStart | SessionTouch, context: RequestContext, before: Session | None
+) -> tuple[int | None, str | None]:
+    """The pid and start of the session's process. A pid of another machine says nothing here."""
+    if request.pid is not None and context.key is None:
+        return request.pid, request.pid_start
+    return (before.pid, before.pid_start) if before is not None else (None, None)
+
+
 def _check_fields(state: State, request: SessionStart | SessionTouch) -> None:
     if isinstance(request, SessionStart):
         if request.name is not None:
             validation.check_session_name(request.name)
         if request.project_id is not None:
-            validation.check_label("projectId", request.project_id, 64)
+            validation.check_label("projectId", request.project_id, limits.PROJECT_CHARS_MAX)
         if request.token is not None:
-            validation.check_label("the token", request.token, 256)
+            validation.check_label("the token", request.token, limits.TOKEN_CHARS_MAX)
         if request.metadata:
             validation.check_json("metadata", request.metadata, state.limits.session_metadata_bytes_max)
     for name, text, most in (
-        ("agent", request.agent, 64),
-        ("agentSessionId", request.agent_session_id, 128),
-        ("cwd", request.cwd, CWD_CHARS_MAX),
-        *(("a task id", task, 128) for task in request.task_ids or ()),
+        ("agent", request.agent, limits.AGENT_CHARS_MAX),
+        ("agentSessionId", request.agent_session_id, limits.AGENT_SESSION_CHARS_MAX),
+        ("cwd", _shown_directory(request.cwd), limits.CWD_CHARS_MAX),
+        ("pidStart", request.pid_start, limits.PID_START_CHARS_MAX),
+        *(("a task id", task, limits.TASK_ID_CHARS_MAX) for task in request.task_ids or ()),
     ):
         if text is not None:
             validation.check_label(name, text, most)
     validation.check_many(len(request.task_ids or ()), "task ids", state.limits.batch_messages_max)
 
 
-def _checked_note(state: State, note: SessionNote, now_ms: int) -> SessionNote:
-    validation.check_label("note.type", note.type, 64)
+def _checked_note(note: SessionNote, now_ms: int) -> SessionNote:
+    validation.check_label("note.type", note.type, limits.NOTE_TYPE_CHARS_MAX)
     return replace(
-        note, message=validation.check_text(note.message, state.limits), timestamp=note.timestamp or now_ms
+        note,
+        message=validation.check_remark("note.message", note.message, limits.NOTE_CHARS_MAX),
+        timestamp=note.timestamp or now_ms,
     )
+
+
+def _checked_question(question: NeedsInput) -> NeedsInput:
+    if not question.message:
+        return question
+    most = limits.NEEDS_INPUT_CHARS_MAX
+    return replace(question, message=validation.check_remark("needsInput.message", question.message, most))
+
+
+def _shown_directory(cwd: str | None) -> str | None:
+    """The directory is only information: what can't be shown of its path refuses no session."""
+    return None if cwd is None else one_line(cwd)

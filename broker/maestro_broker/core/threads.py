@@ -1,7 +1,8 @@
 """Threads: the messages that answer one another.
 
 Rule: a thread has the id of its first message. Links (`by-thread/<id>/`), which the spool writer makes, lead to its
-answers; memory knows the answers that are not filed yet. Each id says who sent the message, and so where it is.
+answers; memory knows the answers that are not filed yet. Each id says who sent the message, and so where it is. Each
+caller gets those messages of it that it may see.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from msgspec import UNSET
 from maestro_schemas.names import ending_of, message_time_ms
 from maestro_schemas.replies import ThreadReply
 
-from . import authorization, retention
+from . import authorization, retention, visibility
 from .model.reads import Read
 from .people import people
 
@@ -51,12 +52,13 @@ def get(state: State, request: GetThread, context: RequestContext) -> Reads[Thre
         # The id says who sent it; the sender's file says to whom.
         owner = state.sessions.owner_of(ending_of(message_id) or "")
         sent = None if owner is None else (yield from authorization.find_sent(state, owner, message_id))
-        shown_to = asking.session.id if asking is not None else message.receiver
-        one = sent.shown_to(shown_to) if sent is not None else None
-        if one is not None:
-            found[message_id] = one
+        there = visibility.seen(state, asking, sent.there if sent is not None else ())
+        own = (each for each in there if asking is not None and each.receiver == asking.session.id)
+        if there:
+            found[message_id] = next(own, there[0])
+    visible = list(found.values())
     # A `seq` counts within one mailbox; between mailboxes the time decides.
-    ordered = sorted(found.values(), key=lambda each: (each.created_at, each.seq, each.id))
+    ordered = sorted(visible, key=lambda each: (each.created_at, each.seq, each.id))
     shown: list[Message] = []
     total_bytes = 0
     for each in ordered:
@@ -67,6 +69,6 @@ def get(state: State, request: GetThread, context: RequestContext) -> Reads[Thre
     return ThreadReply(
         thread_id,
         [retention.shown(each, context.now_ms) for each in shown],
-        has_more=len(oldest) < len(answers) or len(shown) < len(found),
+        has_more=len(oldest) < len(answers) or len(shown) < len(visible),
         people=people(state, shown) if request.people else UNSET,
     )

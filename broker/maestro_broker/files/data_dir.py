@@ -4,8 +4,8 @@ Rule: the format is checked before any other file is read, and the directory's n
 is acknowledged.
 
 An older format is updated step by step, each from version n to n + 1. The format file names the new version only
-after everything that the step wrote is durable. An interrupted step is run again from its beginning, so every step
-must be repeatable.
+after everything that the step wrote is durable. Until then it says `n to n + 1`, which a broker of version n
+refuses. An interrupted step is run again from its beginning, so every step must be repeatable.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _log = logging.getLogger(__name__)
 
 _FORMAT_FILE = "format"
 _FORMAT_BYTES_MAX = 4_096
-_FORMAT = re.compile(r"maestro-data ([1-9][0-9]{0,8})")
+_FORMAT = re.compile(r"maestro-data ([1-9][0-9]{0,8})(?: to ([1-9][0-9]{0,8}))?")
 
-# By the version with which a step begins. Empty while there is only one format.
-_STEPS: Mapping[int, Step] = {}
+# The oldest version from which the broker's steps lead to the present one.
+OLDEST_VERSION = 1
 
 
 def make(data: str) -> None:
@@ -54,8 +54,10 @@ def make(data: str) -> None:
         ) from None
 
 
-def bring_up_to_date(data: str, current: int = DATA_FORMAT_VERSION, steps: Mapping[int, Step] = _STEPS) -> None:
+def bring_up_to_date(data: str, steps: Mapping[int, Step], current: int = DATA_FORMAT_VERSION) -> None:
     """Make `<data>/format`, or check it and run the steps from its version to `current`. The caller holds the lock.
+
+    `steps`: by the version with which each begins.
 
     Raises MaestroError FORMAT_UNSUPPORTED before anything is changed. Raises OSError; the next call repeats the step
     that failed.
@@ -64,23 +66,27 @@ def bring_up_to_date(data: str, current: int = DATA_FORMAT_VERSION, steps: Mappi
     try:
         version = read_version(data, current)
     except FileNotFoundError:
-        _write_version(path, current)
+        _write(path, str(current))
         return
-    _refuse_unknown(data, version, current, steps)
+    oldest = current
+    while oldest - 1 in steps:
+        oldest -= 1
+    _refuse_unknown(data, version, current, oldest)
     for number in range(version, current):
         _log.info("%s: from data format %d to %d", data, number, number + 1)
+        _write(path, f"{number} to {number + 1}")
         steps[number](data)
         # A step may write many files without syncing each; this sync reports their errors.
         disk.sync_file_system(data)
-        _write_version(path, number + 1)
+        _write(path, str(number + 1))
         _log.info("%s: has data format %d now", data, number + 1)
 
 
-def check_version(data: str, current: int = DATA_FORMAT_VERSION, steps: Mapping[int, Step] = _STEPS) -> None:
+def check_version(data: str, current: int = DATA_FORMAT_VERSION, oldest: int = OLDEST_VERSION) -> None:
     """For programs that only read: check that the files have the present format. Raises MaestroError
     FORMAT_UNSUPPORTED, or OSError."""
     version = read_version(data, current)
-    _refuse_unknown(data, version, current, steps)
+    _refuse_unknown(data, version, current, oldest)
     if version != current:
         raise MaestroError(
             "FORMAT_UNSUPPORTED",
@@ -92,7 +98,9 @@ def check_version(data: str, current: int = DATA_FORMAT_VERSION, steps: Mapping[
 
 
 def read_version(data: str, current: int = DATA_FORMAT_VERSION) -> int:
-    """The version in `<data>/format`. Raises MaestroError FORMAT_UNSUPPORTED if it names none, or OSError."""
+    """The version in `<data>/format`. Of an interrupted step, the one with which it began; where only a newer broker
+    knows that step, the one to which it leads. Raises MaestroError FORMAT_UNSUPPORTED if there is no version, or
+    OSError."""
     path = os.path.join(data, _FORMAT_FILE)
     found = places.read(path, _FORMAT_BYTES_MAX).decode("ascii", "replace").strip()
     match = _FORMAT.fullmatch(found)
@@ -102,10 +110,11 @@ def read_version(data: str, current: int = DATA_FORMAT_VERSION) -> int:
             f"{path} says {found[:40]!r}, and this broker knows 'maestro-data' and a number, up to {current}",
             "Look what wrote that file; if the directory is not Maestro's, set MAESTRO_DATA_DIR to another one.",
         )
-    return int(match[1])
+    begun = int(match[2] or 0)
+    return begun if begun > current else int(match[1])
 
 
-def _refuse_unknown(data: str, version: int, current: int, steps: Mapping[int, Step]) -> None:
+def _refuse_unknown(data: str, version: int, current: int, oldest: int) -> None:
     if version > current:
         raise MaestroError(
             "FORMAT_UNSUPPORTED",
@@ -115,9 +124,6 @@ def _refuse_unknown(data: str, version: int, current: int, steps: Mapping[int, S
             limit=current,
             actual=version,
         )
-    oldest = current
-    while oldest - 1 in steps:
-        oldest -= 1
     if version < oldest:
         raise MaestroError(
             "FORMAT_UNSUPPORTED",
@@ -129,5 +135,5 @@ def _refuse_unknown(data: str, version: int, current: int, steps: Mapping[int, S
         )
 
 
-def _write_version(path: str, version: int) -> None:
+def _write(path: str, version: str) -> None:
     atomic_file.replace(path, f"maestro-data {version}\n".encode("ascii"), durable=True)

@@ -78,7 +78,7 @@ class Admission:
 def _advice(header: bytes) -> str:
     """The hint for a request with another first frame."""
     if header[:1] != b"M" or not header[1:].isdigit():
-        return "See PROTOCOL.md, Grammar; a DEALER sends no empty frame first, as a REQ does."
+        return "See PROTOCOL.md, Grammar."
     return CLIENT_IS_OLDER if int(header[1:8]) < PROTOCOL_VERSION else BROKER_IS_OLDER
 
 

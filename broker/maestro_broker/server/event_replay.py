@@ -11,7 +11,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from maestro_broker.core import authorization
+from maestro_broker.core import visibility
 from maestro_broker.core.model import records
 from maestro_schemas import events as event_names
 from maestro_schemas.errors import MaestroError
@@ -63,7 +63,7 @@ def events(
             return False
         if request.until is not None and event.at >= request.until:
             return False
-        return authorization.may_see(state, asking, event)
+        return visibility.sees_event(state, asking, event)
 
     if request.after == -1:
         return EventsReply(_newest(_back(timeline, unfiled), wanted, limit), head, head, has_more=False)

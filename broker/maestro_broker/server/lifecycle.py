@@ -17,15 +17,18 @@ from typing import TYPE_CHECKING
 
 from maestro_broker.clock import Clock
 from maestro_broker.commit.disk_admission import RECORD_BYTES, DiskAdmission
-from maestro_broker.core import acceptance
+from maestro_broker.core import acceptance, validation
 from maestro_broker.core.model.reads import Read
 from maestro_broker.core.retention import RetentionPolicy
 from maestro_broker.files import data_dir, disk
 from maestro_broker.files.data_lock import DataLock
+from maestro_broker.migration.steps import STEPS
+from maestro_broker.outbox import refusal_notices
 from maestro_broker.outbox.drain import OutboxDrainer
 from maestro_broker.transport.curve_listener import CurveListener, TopicUnion
 from maestro_broker.transport.local_listener import LocalListener
 from maestro_broker.views import dead_letters
+from maestro_broker.views.session_signs import SessionSigns
 from maestro_broker.views.spool import Spool
 from maestro_broker.views.spool_writer import SpoolWriter
 from maestro_broker.views.sweeper import Sweeper
@@ -34,6 +37,7 @@ from maestro_broker.views.write_behind import WriteBehindQueue
 from maestro_runtime import atomic_file, mounts, paths, places
 from maestro_runtime.outbox_dir import OutboxDir, QueuedEntry
 from maestro_schemas import __version__
+from maestro_schemas.names import SYSTEM_SENDER, canonical_id, mark_of
 
 from . import gc_tuning, message_loader, recovery
 from .admission import Admission
@@ -88,7 +92,7 @@ class Broker:
         """Do everything up to serving. Raises MaestroError or OSError; then nothing was bound."""
         options, limits = self._options, self._options.limits
         # 3. The format, before a file of another version is misread.
-        data_dir.bring_up_to_date(options.data)
+        data_dir.bring_up_to_date(options.data, STEPS)
         kind = mounts.file_system(options.data)
         if doubt := mounts.doubt(kind):
             self._warn(f"the data directory is on {kind}: {doubt}")
@@ -105,7 +109,7 @@ class Broker:
         self._disk = DiskAdmission(options.data, found.log)
         self._loader = MailboxLoader(self._spool)
         clock = Clock(found.last_ms)
-        policy = RetentionPolicy(limits.retention_ms, options.retention_by_project)
+        policy = RetentionPolicy.of(limits, options.projects)
         timelines = (self._timeline, self._expired)
         sweeper = Sweeper(
             options.data, spool=self._spool, timelines=timelines, state=state, policy=policy, clock=clock
@@ -200,6 +204,7 @@ class Broker:
             local=self._local,
             curve=self._curve,
             topics=topics,
+            signs=SessionSigns(options.data),
             dispatch=self._dispatch,
             loader=self._loader,
             pipeline=self._pipeline,
@@ -313,15 +318,13 @@ class Broker:
         entry = waiting.entry
         if not self._disk.reserve(RECORD_BYTES * 4):
             return False
-        message_id = f"refused_{entry.outgoing['id']}"[:64]
-        message_loader.load(self._state, self._spool, Read("file", entry.session, message_id))
-        text = (
-            f"Your message {entry.outgoing['id']} to {entry.outgoing.get('to')!s:.80} waited in the outbox and was "
-            f"then refused: {error.message} ({error.code}). {error.hint}\n"
-            f"It is kept in {places.shown(os.path.dirname(waiting.path))}; to send it again: "
-            f"maestro message retry {entry.outgoing['id']}"
-        )
-        acceptance.notify(self._state, entry.session, message_id, text, context.now_ms)
+        found = self._state.sessions.get(entry.session)
+        proven = found is not None and validation.is_token(found.token_hash, entry.token)
+        place = places.shown(os.path.dirname(waiting.path))
+        notice = refusal_notices.notice(entry, error, place, proven=proven)
+        filed = canonical_id(notice.key, mark_of(SYSTEM_SENDER))
+        message_loader.load(self._state, self._spool, Read("file", entry.session, filed))
+        acceptance.notify(self._state, entry.session, notice.key, notice.text, context.now_ms)
         return True
 
     def _warn(self, what: str) -> None:

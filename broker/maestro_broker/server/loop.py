@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from maestro_broker.transport.curve_listener import CurveListener
     from maestro_broker.transport.listener import IncomingRequest, Listener
     from maestro_broker.transport.local_listener import LocalListener
+    from maestro_broker.views.session_signs import SessionSigns
     from maestro_broker.views.spool_writer import SpoolWriter
     from maestro_broker.views.write_behind import WriteBehindQueue
 
@@ -52,6 +53,7 @@ class Loop:
         local: LocalListener,
         curve: CurveListener | None,
         topics: AbstractSet[str],
+        signs: SessionSigns,
         dispatch: Dispatch,
         loader: MailboxLoader,
         pipeline: CommitPipeline,
@@ -67,6 +69,7 @@ class Loop:
         self._curve = curve
         self._listeners: Sequence[Listener] = [local] if curve is None else [local, curve]
         self._topics = topics
+        self._signs = signs
         self._dispatch = dispatch
         self._loader = loader
         self._pipeline = pipeline
@@ -124,7 +127,7 @@ class Loop:
 
     def context(self) -> RequestContext:
         """The circumstances of the requests of this moment."""
-        return RequestContext(self._clock.now_ms(), self._topics, self._queue.press_back())
+        return RequestContext(self._clock.now_ms(), self._topics, self._queue.press_back(), signs=self._signs)
 
     def _answer(self, arrival: IncomingRequest, context: RequestContext) -> int:
         """Returns the bytes of the answer."""

@@ -37,8 +37,8 @@ class BrokerOptions(NamedTuple):
     places: Mapping[str, str] = {}
     # The config file as it was read.
     file: config.ConfigFile = _NO_FILE
-    # Project -> ms; other projects have Limits.retention_ms.
-    retention_by_project: Mapping[str, int] = {}
+    # Project -> its own settings; of what it does not set, `limits` has the value.
+    projects: Mapping[str, Mapping[str, int]] = {}
     # HOST:PORT for other machines, or None.
     tcp: str | None = None
     activation: Activation | None = None
@@ -72,7 +72,7 @@ def resolve(
         foreground,
         places,
         file,
-        file.retention_by_project(),
+        file.of_projects(),
         tcp or environ.get("MAESTRO_TCP") or None,
         activation,
     )

@@ -118,8 +118,11 @@ def config_shown(options: BrokerOptions) -> dict[str, Any]:
     projects."""
     file = options.file
     projects = {
-        name: {"retention_ms": {"value": value, "unit": "ms", "where": file.where("projects", name, "retention_ms")}}
-        for name, value in options.retention_by_project.items()
+        project: {
+            name: {"value": value, "unit": DOCS[name].unit, "where": file.where("projects", project, name)}
+            for name, value in own.items()
+        }
+        for project, own in options.projects.items()
     }
     return {"path": file.path, "digest": file.digest, "projects": projects}
 

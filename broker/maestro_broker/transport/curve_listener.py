@@ -24,7 +24,7 @@ from maestro_schemas.errors import MaestroError
 from . import socket_options
 from .curve_publisher import CurvePublisher, public_key
 from .key_ring import KeyRing
-from .listener import IncomingRequest
+from .listener import DelimitedPeer, IncomingRequest, without_delimiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -194,7 +194,8 @@ class CurveListener:
             except zmq.Again:
                 return
             public = public_key(parts[0]) if parts else ""
-            yield IncomingRequest(peer.bytes, None, [part.bytes for part in parts] or [b""], public)
+            route, request = without_delimiter(peer.bytes, [part.bytes for part in parts] or [b""])
+            yield IncomingRequest(route, None, request, public)
 
     def authenticate(self, public: str, now_ms: int) -> Key:
         """The key of the peer with this public key. Raises MaestroError KEY_REVOKED."""
@@ -209,10 +210,11 @@ class CurveListener:
         self._last_seen_ms[key.name] = now_ms
         return key
 
-    def reply(self, peer: bytes, request_id: bytes, status: bytes, body: bytes) -> None:
+    def reply(self, peer: bytes | DelimitedPeer, request_id: bytes, status: bytes, body: bytes) -> None:
         """Send a reply; drop and count it if the peer is gone or does not read."""
+        envelope = (peer.peer, b"") if isinstance(peer, DelimitedPeer) else (peer,)
         try:
-            self.router.send_multipart((peer, PROTOCOL_HEADER, request_id, status, body), zmq.NOBLOCK)
+            self.router.send_multipart((*envelope, PROTOCOL_HEADER, request_id, status, body), zmq.NOBLOCK)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 raise

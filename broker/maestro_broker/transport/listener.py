@@ -23,6 +23,12 @@ class IncomingRequest(NamedTuple):
     public: str | None = None  # over TCP: the public key that the peer has proved to hold
 
 
+class DelimitedPeer(NamedTuple):
+    """A peer whose request began with an empty frame, as each of a REQ does. Its reply begins with one too."""
+
+    peer: Any
+
+
 class OutgoingReply(NamedTuple):
     """A reply that waits for the commit."""
 
@@ -30,6 +36,13 @@ class OutgoingReply(NamedTuple):
     request_id: bytes
     status: bytes
     body: bytes
+
+
+def without_delimiter(peer: Any, frames: list[bytes]) -> tuple[Any, list[bytes]]:
+    """Where the reply goes, and the request's own frames."""
+    if frames[0] or len(frames) == 1:
+        return peer, frames
+    return DelimitedPeer(peer), frames[1:]
 
 
 class Listener(Protocol):

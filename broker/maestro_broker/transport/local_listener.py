@@ -10,7 +10,7 @@ import contextlib
 import os
 import resource
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import zmq
 
@@ -20,7 +20,7 @@ from maestro_schemas import PROTOCOL_HEADER
 from maestro_schemas.errors import MaestroError
 
 from . import socket_options
-from .listener import IncomingRequest
+from .listener import DelimitedPeer, IncomingRequest, without_delimiter
 from .publisher import Publisher
 from .zmtp_router import ZmtpRouter
 
@@ -81,11 +81,16 @@ class LocalListener:
     def receive(self, most: int) -> Iterator[IncomingRequest]:
         """Yield up to `most` requests that have arrived."""
         for peer, frames in self.router.receive(most):
-            yield IncomingRequest(peer, peer.uid, frames)
+            route, request = without_delimiter(peer, frames)
+            yield IncomingRequest(route, peer.uid, request)
 
-    def reply(self, peer: ZmtpPeer, request_id: bytes, status: bytes, body: bytes) -> None:
+    def reply(self, peer: ZmtpPeer | DelimitedPeer, request_id: bytes, status: bytes, body: bytes) -> None:
         """Send a reply with the next `flush`; drop and count it if the peer is gone or does not read."""
-        self.router.reply(peer, (PROTOCOL_HEADER, request_id, status, body))
+        frames = (PROTOCOL_HEADER, request_id, status, body)
+        if type(peer) is DelimitedPeer:
+            self.router.reply(peer.peer, (b"", *frames))
+        else:
+            self.router.reply(cast("ZmtpPeer", peer), frames)
 
     def flush(self) -> None:
         """Send the replies of this batch, all of a peer's in one call."""

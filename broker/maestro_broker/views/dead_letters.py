@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from maestro_broker.core import authorization
+from maestro_broker.core import authorization, visibility
 from maestro_broker.core.model import records
 from maestro_broker.core.model.records import Expired
 from maestro_schemas.errors import MaestroError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Iterator
 
+    from maestro_broker.core.model.session_registry import SessionState
     from maestro_broker.core.model.state import Change, State
     from maestro_schemas.events import Event
     from maestro_schemas.messages import Message
@@ -42,7 +43,8 @@ def page(
 ) -> DeadReply:
     """One page, the newest expiry first. Raises MaestroError as `authorization.authenticate`, and INVALID,
     SESSION_NOT_FOUND, FORBIDDEN."""
-    sender = _sender(state, request, now_ms)
+    asking = authorization.authenticate(state, request.who, now_ms)
+    sender = _sender(state, request, asking)
     limit = _FILES_MAX if request.limit is None else request.limit
     if limit < 1 or (request.before is not None and request.before < 1):
         raise MaestroError("INVALID", "limit and before are 1 or more", "See PROTOCOL.md, `dead`.")
@@ -58,23 +60,23 @@ def page(
             continue
         files += 1
         message = _message(state, spool, event)
-        if message is not None:
+        if message is not None and visibility.sees_message(state, asking, message):
             found.append(message)
             reply_bytes += len(message.text) * _BYTES_A_CHARACTER + _ENVELOPE_BYTES
     return DeadReply(found, False, before)  # noqa: FBT003
 
 
-def _sender(state: State, request: Dead, now_ms: int) -> str | None:
+def _sender(state: State, request: Dead, asking: SessionState | None) -> str | None:
     """The sender whose dead letters are wanted; None for all senders."""
-    asking = authorization.authenticate(state, request.who, now_ms)
     if request.session is None:
         return None if asking is None else asking.session.id
     owner = state.sessions.resolve(request.session, authorization.session_of(asking), "SESSION_NOT_FOUND")
-    if asking is not None and asking is not owner:
+    if asking is not None and asking is not owner and asking.session.role != "orchestrator":
         raise MaestroError(
             "FORBIDDEN",
             f"{asking.session.id} may not see what {owner.session.id} has sent",
-            "A session sees its own dead letters; a person sees all, without MAESTRO_SESSION_ID.",
+            "A session sees its own dead letters, an orchestrator those within its project, and a person all, "
+            "without MAESTRO_SESSION_ID.",
         )
     return owner.session.id
 

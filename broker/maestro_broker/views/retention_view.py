@@ -14,7 +14,7 @@ from maestro_broker.core import retention
 
 if TYPE_CHECKING:
     from maestro_broker.core.model.state import State
-    from maestro_broker.core.retention import RetentionPolicy
+    from maestro_broker.core.retention import Retention, RetentionPolicy
     from maestro_schemas.messages import Message
     from maestro_schemas.sessions import Session
 
@@ -26,9 +26,9 @@ class RetentionView:
         self._state = state
         self._policy = policy
 
-    def keeps_ms(self, session: str) -> int:
+    def of_session(self, session: str) -> Retention:
         """How long mail to this session is kept after its last change."""
-        return self._policy.keeps_ms(self._state, session)
+        return self._policy.of_session(self._state, session)
 
     def longest_ms(self) -> int:
         """The longest retention of any project."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from maestro_broker.core import retention
 from maestro_broker.core.model.records import SentFile
 from maestro_broker.files import disk
 from maestro_runtime import atomic_file
@@ -111,7 +112,14 @@ class Spool:
     def write_message(self, message: Message) -> None:
         """Create or replace a message's file. Raises OSError."""
         directory = self._make_mailbox(message.receiver)
-        _replace(directory, message.id + SUFFIX, _encode(message) + b"\n", _mode_of(message))
+        name, content, mode = message.id + SUFFIX, _encode(message) + b"\n", _mode_of(message)
+        if message.status != "expired":
+            _replace(directory, name, content, mode)
+            return
+        aside = _aside(directory, name)
+        atomic_file.stage(aside, content, mode=mode, durable=False)
+        _keep_age(aside, message)
+        os.rename(aside, os.path.join(directory, name))
 
     def rewrite_messages(self, messages: Collection[Message]) -> None:
         """As `write_message`, for messages whose text the journal may have released: the new file is synced before it
@@ -125,7 +133,8 @@ class Spool:
             atomic_file.stage(aside, _encode(message) + b"\n", mode=_mode_of(message), durable=few)
         if not few:
             disk.sync_file_system(self._receivers)
-        for aside, path in staged:
+        for (aside, path), message in zip(staged, messages, strict=True):
+            _keep_age(aside, message)
             os.rename(aside, path)
 
     def file_sent(self, record: Accepted) -> None:
@@ -442,6 +451,14 @@ def read_link(path: str) -> str | None:
         return os.readlink(path)
     except OSError:  # removed since
         return None
+
+
+def _keep_age(path: str, message: Message) -> None:
+    """Give the file of an expired message the time of the message's last change. The sweep looks only into files that
+    are old by their time, and an expiry does not prolong the retention."""
+    if message.status == "expired":
+        changed_s = retention.changed_ms(message) / 1000
+        os.utime(path, (changed_s, changed_s))
 
 
 def _mode_of(message: Message) -> int:

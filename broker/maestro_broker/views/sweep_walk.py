@@ -106,7 +106,7 @@ class SweepWalk:
 
     def _keeps_ms(self, session: str) -> int:
         asked_ms = self._task.older_than_ms
-        return self._retention.keeps_ms(session) if asked_ms is None else asked_ms
+        return self._retention.of_session(session).keeps_ms if asked_ms is None else asked_ms
 
     # --- mail ----------------------------------------------------------------------------------------------
 
@@ -145,15 +145,21 @@ class SweepWalk:
 
     def _old_message(self, path: str, status: os.stat_result, session: str) -> Message | None:
         """The message of a file, if its retention is over: to expire if it is pending, else to remove."""
-        now_ms = self._now_ms()
+        now_ms, asked_ms = self._now_ms(), self._task.older_than_ms
+        own = self._retention.of_session(session)
         # An age that a person asked for concerns final mail; pending mail is always kept for its whole retention.
-        pending_ms, final_ms = self._retention.keeps_ms(session), self._keeps_ms(session)
-        if _is_young(status, now_ms, min(pending_ms, final_ms)):
+        final_ms, read_ms = (own.keeps_ms, own.read_ms) if asked_ms is None else (asked_ms, asked_ms)
+        if _is_young(status, now_ms, min(own.keeps_ms, final_ms, read_ms)):
             return None
         message = self._spool.peek(path)
         if message is None:
             return None  # unreadable: the next read of the mailbox quarantines it
-        kept_ms = pending_ms if message.status == "pending" else final_ms
+        if message.status == "expired" and asked_ms is None:
+            # The file's time is that of its last change before. When it expired, only the kernel has noted.
+            expired_ms = status.st_ctime_ns // 1_000_000
+            if now_ms - own.expired_stays_ms < expired_ms <= now_ms + _AHEAD_MS:
+                return None
+        kept_ms = {"pending": own.keeps_ms, "read": read_ms}.get(message.status, final_ms)
         is_young = retention.changed_ms(message) + kept_ms > now_ms
         return None if is_young or self._retention.is_unfiled(message) else message
 

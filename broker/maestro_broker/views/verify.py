@@ -74,6 +74,7 @@ class SpoolVerifier:
         self._counted: dict[str, Counted] = {}
         self._heads: checkpoint.Checkpoint | None = None
         self._tail_records = 0
+        self._is_of_another_format = False
         self._spool = Spool(data, lambda _: None, is_read_only=True)
         self._mark_of = {SYSTEM_SENDER: mark_of(SYSTEM_SENDER)}
         self.findings = 0
@@ -103,11 +104,12 @@ class SpoolVerifier:
             self._report({"check": name})
             self._looked = 0
             found = 0
-            for finding in check() if applies else ():
+            is_run = applies and not self._is_of_another_format  # whose files mean something else
+            for finding in check() if is_run else ():
                 found += not finding.harmless
                 self._report({"finding": name, **finding._asdict()})
             self.findings += found
-            self._report({"checked": name, "looked": self._looked, "wrong": found, "skipped": not applies})
+            self._report({"checked": name, "looked": self._looked, "wrong": found, "skipped": not is_run})
         self._report({"done": True, "wrong": self.findings, "unfiled": self._tail_records})
 
     def _look(self) -> None:
@@ -123,6 +125,7 @@ class SpoolVerifier:
         try:
             data_dir.check_version(self._data)
         except MaestroError as error:
+            self._is_of_another_format = True
             yield VerifyFinding(path, error.message, error.hint)
         except OSError as error:
             yield VerifyFinding(

@@ -86,14 +86,15 @@ def _document(path: str, entry: OutboxEntry) -> dict[str, Any]:
 
 
 def _lines(path: str, entry: OutboxEntry, word: str) -> list[str]:
+    from maestro_cli.output.fence import joined, named
     from maestro_cli.output.render import BAR, age, plain
 
-    text = plain(" ".join(str(entry.outgoing.get("message", "")).split()))
+    text = joined(str(entry.outgoing.get("message", "")))
     preview = text if len(text) <= _PREVIEW_CHARS else text[: _PREVIEW_CHARS - 3] + "..."
-    who = f"{entry.outgoing['id']} from {entry.session} to {plain(entry.outgoing.get('to', '?'))}"
+    who = f"{entry.outgoing['id']} from {entry.session} to {named(entry.outgoing.get('to', '?'))}"
     lines = [f"{who}, queued {age(entry.queued_at, now_ms())}, {word}", BAR + preview]
     if entry.failure is not None:
-        lines.append(f"  {entry.failure.get('code', '?')}: {plain(entry.failure.get('message', ''))}")
+        lines.append(BAR + plain(f"{entry.failure.get('code', '?')}: {entry.failure.get('message', '')}"))
         lines.append(f"  file: {path}")
         lines.append(f"  to send it again: maestro message retry {entry.outgoing['id']}")
     return lines

@@ -22,6 +22,7 @@ from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.new_ids import new_message_id
 from maestro_runtime.paths import receiver_dir
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import canonical_id, mark_of
 
 from .stage import COMMAND_S_MAX, Actor, CommandRun, StepFailed
 
@@ -137,7 +138,7 @@ class Play:
 
     def _receipt(self, olive: Actor, wendy: Actor, watching: WatchProcess) -> None:
         self._title("A receipt comes back")
-        own_id = new_message_id()
+        own_id = canonical_id(new_message_id(), mark_of(olive.session))
         arguments = (
             *("session", "send", "--to", "wendy", "--message", "Merge it.", "--require-ack", "--json"),
             *("--id", own_id, "--wait", "read", "--timeout", f"{COMMAND_S_MAX:g}s"),
@@ -254,8 +255,14 @@ class _Burst(threading.Thread):
         self._changed = threading.Condition()
 
     def run(self) -> None:
+        # Complete ids, so that the results and the mailbox have the same.
+        mark = mark_of(self._sender.session)
         outgoing: list[OutgoingDoc] = [
-            {"id": new_message_id(), "to": self._receiver, "message": f"Line {number} of the log."}
+            {
+                "id": canonical_id(new_message_id(), mark),
+                "to": self._receiver,
+                "message": f"Line {number} of the log.",
+            }
             for number in range(1, _BURST + 1)
         ]
         give_up = time.monotonic() + COMMAND_S_MAX

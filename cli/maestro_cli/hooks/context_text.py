@@ -1,29 +1,33 @@
-"""Context text: formats mail for an agent's context.
+"""Context text: formats mail for an agent's context, and introduces the agent to the post office.
 
 Rule: pure; the text never exceeds its budget. Each message is shown whole, or as a preview, or only counted, and the
-result says which, because receipts depend on it. Each line of a sender's text begins with a bar, and no sender's text
-can end such a line. So it can't imitate the fence or the hook's own words.
+result says which, because receipts depend on it. What a sender chose stands behind a bar, or is a token (see
+`output.fence`). So it can't imitate the fence or the hook's own words.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from maestro_cli.output.render import age, plain
+from maestro_cli.output import fence
+from maestro_cli.output.display_names import DisplayNames
+from maestro_cli.output.fence import named
+from maestro_cli.output.render import age
 from maestro_schemas.names import SYSTEM_SENDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from maestro_schemas.documents import MessageDoc
+    from maestro_schemas.documents import MessageDoc, PersonDoc, SessionDoc
 
 BUDGET = 10_000
 OPENING = "===== Maestro mail ====="
 CLOSING = "===== end of Maestro mail ====="
 BAR = "| "
 
+INTRODUCTION_CHARS_MAX = 600
+
 _PREVIEW_CHARS = 120
-_LABEL_CHARS = 120
 # The part of the budget that is reserved for previews, if not all messages fit whole. Without it, the first long
 # messages would hide the others.
 _PREVIEW_SHARE = 0.2
@@ -60,30 +64,57 @@ def utf8_bytes(text: str) -> int:
     return len(text.encode("utf-8", "replace"))
 
 
+def introduction(session: SessionDoc, command: str) -> str:
+    """What an agent must know when it starts, also after a compaction: who it is, what the post office is, and three
+    commands. At most INTRODUCTION_CHARS_MAX characters, whatever the ids and the command are."""
+    name = session.get("name")
+    called = f" ({name})" if name and fence.is_token(name) else ""
+    who = f"You are {session['id']}{called}, {session['role']}, in the Maestro post office of this machine. "
+    what = "It carries mail between agents: what others write to you is shown to you here as it comes. "
+    for about, word, last in (
+        (what, command, ""),
+        (what, "maestro", f" Write `{command}` for `maestro`."),
+        ("", "maestro", f" Write `{command}` for `maestro`."),
+    ):
+        text = (
+            f"{who}{about}Who is here: {word} session list. To write to one: {word} send --to ID_OR_NAME "
+            f'--message "...". To answer a message: {word} message reply ID --message "...".{last}'
+        )
+        if len(text) <= INTRODUCTION_CHARS_MAX:
+            return text
+    # Only with a path of hundreds of characters, which the mail below repeats.
+    return who.strip()
+
+
 def compose(
-    messages: Sequence[MessageDoc], waiting: int, labels: Mapping[str, str], now_ms: int, agent_format: AgentFormat
+    messages: Sequence[MessageDoc],
+    waiting: int,
+    people: Mapping[str, PersonDoc],
+    now_ms: int,
+    agent_format: AgentFormat,
 ) -> ContextText:
     """Compose the text for a page of mail, in the page's order. The text is empty where there is no mail.
 
-    `waiting`: the number of all messages to announce, including this page. `labels`: by session id, what is shown for
-    a sender or `originalTo`; without a label the id is shown. `now_ms`: milliseconds since the epoch, for the ages.
+    `waiting`: the number of all messages to announce, including this page. `people`: by session id, the names and
+    roles that came with the page. `now_ms`: milliseconds since the epoch, for the ages.
     """
     if not messages:
         return ContextText("", [], [], waiting)
-    blocks = [_whole(message, labels, now_ms, agent_format.command) for message in messages]
+    names = DisplayNames(people)
+    blocks = [_whole(message, names, now_ms, agent_format.command) for message in messages]
     total = max(waiting, len(messages))
     if len(messages) == total:
         text = _framed(blocks, 0, 0, total, agent_format)
         if agent_format.size(text) <= agent_format.budget:
             return ContextText(text, [message["id"] for message in messages], [], 0)
-    return _fitted(messages, blocks, total, labels, now_ms, agent_format)
+    return _fitted(messages, blocks, total, names, now_ms, agent_format)
 
 
 def _fitted(
     messages: Sequence[MessageDoc],
     blocks: Sequence[str],
     total: int,
-    labels: Mapping[str, str],
+    names: DisplayNames,
     now_ms: int,
     agent_format: AgentFormat,
 ) -> ContextText:
@@ -101,7 +132,7 @@ def _fitted(
             whole.append(message["id"])
             budget -= cost
             continue
-        preview = _preview(message, labels, now_ms)
+        preview = _preview(message, names, now_ms)
         cost = agent_format.size(preview) + 2
         if cost > budget:
             break
@@ -130,52 +161,38 @@ def _framed(parts: Sequence[str], previewed: int, left: int, total: int, agent_f
     return "\n\n".join([first, *parts, "\n".join([*last, CLOSING])])
 
 
-def _whole(message: MessageDoc, labels: Mapping[str, str], now_ms: int, command: str) -> str:
-    metadata = message.get("metadata") or {}
-    lines = [_head(message, labels, now_ms), *_thread(message)]
-    if "originalTo" in message:
-        meant = plain(labels.get(message["originalTo"], message["originalTo"]))
-        lines.append(f"for {meant[:_LABEL_CHARS]}, who had ended")
-    lines += [BAR + line for line in message["message"].splitlines() or [""]]
-    if "data" in metadata:
-        import json
-
-        lines.append(f"{BAR}data: {json.dumps(metadata['data'])}")
+def _whole(message: MessageDoc, names: DisplayNames, now_ms: int, command: str) -> str:
+    lines = _opening(message, names, now_ms)
+    lines += fence.behind(BAR, message["message"])
+    lines += [BAR + line for line in fence.data_line(message)]
+    if taken_out := fence.removal(message):
+        lines.append(taken_out)
     if message["from"] != SYSTEM_SENDER:
         lines.append(f'Answer: {command} message reply {message["id"]} --message "..."')
-    if metadata.get("requiresAck"):
+    if (message.get("metadata") or {}).get("requiresAck"):
         lines.append(f"It asks for an acknowledgement: {command} message read {message['id']}")
     return "\n".join(lines)
 
 
-def _thread(message: MessageDoc) -> list[str]:
-    """The line that names the thread; empty for the first message of a thread."""
-    metadata = message.get("metadata") or {}
-    if "inReplyTo" in metadata:
-        return [f"in reply to {plain(metadata['inReplyTo'])}, thread {plain(metadata.get('threadId', '?'))}"]
-    if metadata.get("threadId", message["id"]) != message["id"]:
-        return [f"thread {plain(metadata['threadId'])}"]
-    return []
-
-
-def _preview(message: MessageDoc, labels: Mapping[str, str], now_ms: int) -> str:
+def _preview(message: MessageDoc, names: DisplayNames, now_ms: int) -> str:
     text = message["message"]
-    shown = plain(" ".join(text[: 4 * _PREVIEW_CHARS].split()))[:_PREVIEW_CHARS]
+    shown = fence.joined(text[: 4 * _PREVIEW_CHARS])[:_PREVIEW_CHARS]
     ack = " It asks for an acknowledgement." if (message.get("metadata") or {}).get("requiresAck") else ""
     last = f"The beginning of {len(text):,} characters.{ack}"
-    return "\n".join([_head(message, labels, now_ms), *_thread(message), f"{BAR}{shown}...", last])
+    return "\n".join([*_opening(message, names, now_ms), f"{BAR}{shown}...", last])
 
 
-def _head(message: MessageDoc, labels: Mapping[str, str], now_ms: int) -> str:
-    """The first line: sender, age and kind. Each field is an id, one of our own words, or made plain and short."""
+def _opening(message: MessageDoc, names: DisplayNames, now_ms: int) -> list[str]:
+    """Sender, age, kind and thread: ids, words of ours, and tokens of the sender's; then its other fields, behind the
+    bar."""
     metadata = message.get("metadata") or {}
-    sender = plain(labels.get(message["from"], message["from"]))
-    parts = [f"{message['id']} from {sender[:_LABEL_CHARS]}", age(message["createdAt"], now_ms)]
-    priority = metadata.get("priority", "medium")
-    if priority != "medium":
-        parts.append(f"{plain(priority)} priority")
-    if "type" in metadata:
-        parts.append(plain(metadata["type"]))
-    if "taskId" in metadata:
-        parts.append(f"task {plain(metadata['taskId'])}")
-    return ", ".join(parts)
+    words, chosen = fence.message_fields(message, names.unfit_name(message["from"]))
+    head = [f"{message['id']} from {names.label(message['from'])}", age(message["createdAt"], now_ms), *words]
+    lines = [", ".join(head)]
+    if "inReplyTo" in metadata:
+        lines.append(f"in reply to {named(metadata['inReplyTo'])}, thread {named(metadata.get('threadId', '?'))}")
+    elif metadata.get("threadId", message["id"]) != message["id"]:
+        lines.append(f"thread {named(metadata['threadId'])}")
+    if (original := names.original_receiver(message)) is not None:
+        lines.append(f"for {original}, who had ended")
+    return lines + [BAR + line for line in chosen]

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from maestro_clients.one_shot_client import AnyClient
-    from maestro_schemas.documents import SessionDoc
 
     from .agents import Agent
     from .context_text import AgentFormat
@@ -107,14 +106,15 @@ def _begin(call: HookCall, hook_input: HookInput, context: CommandContext) -> No
     if hook_input.in_subagent:
         return
     from . import agent_session, work_status
+    from .context_text import introduction
     from .mail import HookMail
 
     link = agent_session.starting(context, call.agent, hook_input, call.pid)
     with _connect(context, link) as client:
         session = agent_session.begin(client, context, call.agent, hook_input, link)
         agent_format = _agent_format(call.agent, link, context)
-        # A user who started the session by hand knows its id. An agent learns the id of a hook's session only here.
-        opening = _introduction(session, agent_format.command) if link.made else ""
+        # Also for a session that a user started by hand, and after a compaction: the agent knows nothing of either.
+        opening = introduction(session, agent_format.command)
         HookMail(client, agent_format, call.via).show(lambda text: call.agent.context(call.event, text), opening)
         # An agent that was killed has not reported the end of its turn.
         if session["status"] == "working" and hook_input.source != _COMPACTED:
@@ -204,16 +204,3 @@ def _agent_format(agent: Agent, link: SessionLink, context: CommandContext) -> A
     if link.made and link.token is None:
         command = f"{SESSION_VARIABLE}={link.session} {command}"
     return AgentFormat(command, agent.size)
-
-
-def _introduction(session: SessionDoc, command: str) -> str:
-    """What an agent must know about its session and about the other agents."""
-    from maestro_cli.output.render import plain
-
-    name = f" ({plain(session['name'])})" if session.get("name") else ""
-    return (
-        f"You are {session['id']}{name}, {session['role']}, in the Maestro post office of this machine. Other agents "
-        "can write to you, and their mail is shown to you here as it comes. "
-        f"To list them: {command} session list. "
-        f'To write to one: {command} session send --to ID_OR_NAME --message "..."'
-    )

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 
 from maestro_cli.context import now_ms
 from maestro_cli.output import streams
-from maestro_cli.output.render import correspondent
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.names import SYSTEM_SENDER
 
 from .context_text import compose
 
@@ -60,7 +58,7 @@ class HookMail:
             agent_format = agent_format._replace(budget=agent_format.budget - agent_format.size(opening) - 2)
         is_done = False
         try:
-            context = compose(messages, unoffered, _labels(page), now_ms(), agent_format)
+            context = compose(messages, unoffered, page.get("people", {}), now_ms(), agent_format)
             text = "\n\n".join(filter(None, (opening, context.text)))
             if text:
                 streams.say_json(answer(text))
@@ -83,10 +81,3 @@ class HookMail:
         for result in results:
             if "error" in result and result["error"]["code"] not in ("MESSAGE_NOT_FOUND", "STATUS_CONFLICT"):
                 raise MaestroError.from_body(result["error"])
-
-
-def _labels(page: InboxDoc) -> dict[str, str]:
-    """What is shown for each session that the messages name, by session id."""
-    people = page.get("people", {})
-    labels = {session_id: correspondent(session_id, person) for session_id, person in people.items()}
-    return {SYSTEM_SENDER: "the post office itself", **labels}

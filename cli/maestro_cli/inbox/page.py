@@ -81,11 +81,7 @@ def compose(
     blocks: list[str] = []
     used = 0
     for message in reply["messages"]:
-        if as_json:
-            block = streams.json_line(message)
-        else:
-            sender, original = names.label(message["from"]), names.original_receiver(message)
-            block = message_block(message, sender, now_ms, original_receiver=original, bold=bold)
+        block = streams.json_line(message) if as_json else message_block(message, names, now_ms, bold=bold)
         used += len(block)
         if blocks and used > chars_max:
             break

@@ -117,9 +117,7 @@ class Watch:
             streams.say_json(message)
         else:
             bold = streams.wants_colour(self._context.environ)
-            names = self._names(message, client)
-            sender, original = names.label(message["from"]), names.original_receiver(message)
-            streams.say(message_block(message, sender, now_ms(), original_receiver=original, bold=bold) + "\n")
+            streams.say(message_block(message, self._names(message, client), now_ms(), bold=bold) + "\n")
 
     def _names(self, message: MessageDoc, client: Client) -> DisplayNames:
         """The names of the message's sessions. Notices bring none, so the broker is asked once for each sender; where

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from maestro_schemas.names import SYSTEM_SENDER
 
+from . import fence
 from .render import correspondent
 
 TYPE_CHECKING = False  # `typing` costs more than a name
@@ -28,6 +29,12 @@ class DisplayNames:
         if session_id == SYSTEM_SENDER:
             return "the post office itself"
         return correspondent(session_id, self._people.get(session_id))
+
+    def unfit_name(self, session_id: str) -> str | None:
+        """A name that is no token, so that no label has it; None where there is no such name."""
+        person = self._people.get(session_id)
+        name = None if person is None else person.get("name")
+        return name if name and not fence.is_token(name) else None
 
     def original_receiver(self, message: MessageDoc) -> str | None:
         """The label of the session that a message was sent to, where it was redirected to another one."""

@@ -1,7 +1,8 @@
 """JSON text: one value on one line, without `import json`, which costs more than a whole command of the fast path.
 
-Rule: the same text as `json.dumps` with its default separators; tests compare them by fuzzing. Values that are not
-text, a number, a boolean, None, or a list or map of them are left to `json`.
+Rule: the same text as `json.dumps` with its default separators, but that characters that a reader can't see are
+escaped; tests compare them by fuzzing. Values that are not text, a number, a boolean, None, or a list or map of them
+are left to `json`.
 """
 
 from __future__ import annotations
@@ -16,16 +17,21 @@ class _NotPlain(Exception):  # noqa: N818 - not an error: json writes it
 
 
 def line(value: object, *, ascii_only: bool) -> str:
-    """`json.dumps(value, ensure_ascii=ascii_only)`, and raises as that."""
+    """`json.dumps(value, ensure_ascii=ascii_only)` with hidden characters escaped, and raises as that."""
     try:
         # `json.encoder` takes the same functions from there.
         import _json
 
-        return _written(value, _json.encode_basestring_ascii if ascii_only else _json.encode_basestring)
+        text = _written(value, _json.encode_basestring_ascii if ascii_only else _json.encode_basestring)
     except (ImportError, RecursionError, _NotPlain):
         import json
 
-        return json.dumps(value, ensure_ascii=ascii_only)
+        text = json.dumps(value, ensure_ascii=ascii_only)
+    if text.isascii() and text.isprintable():
+        return text
+    from maestro_schemas.texts.visible_text import escaped
+
+    return escaped(text)
 
 
 def _written(value: object, quoted: Callable[[str], str]) -> str:

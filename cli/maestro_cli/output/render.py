@@ -1,12 +1,17 @@
 """Render: documents as lines for a reader.
 
-Rule: plain text of full words; each line of a message's text begins with a bar, so that no text can pass for a
-line of ours; what others chose (names, ids, tasks) is without unprintable characters.
+Rule: plain text of full words. What a caller chose (texts, names, tasks) is shown as `fence` says, so that none of it
+can pass for a line of ours.
 """
 
 from __future__ import annotations
 
 import time
+
+from maestro_schemas.texts.visible_text import one_line
+
+from .fence import behind, data_line, is_token, joined, message_fields, named, removal
+from .streams import BOLD, UNBOLD
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
@@ -15,13 +20,15 @@ if TYPE_CHECKING:
 
     from maestro_schemas.documents import EventDoc, MessageDoc, PersonDoc, SessionDoc
 
+    from .display_names import DisplayNames
+
 BAR = "  | "
 _AGES = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 
 def plain(text: object) -> str:
-    """One line of printable characters."""
-    return "".join(character if character.isprintable() else "?" for character in str(text))
+    """One line, on which what a reader can't see is shown as `?`."""
+    return one_line(text)
 
 
 def age(at_ms: int, now_ms: int) -> str:
@@ -75,50 +82,36 @@ def value_shown(value: object, unit: str) -> str:
     return f"{value:,} characters" if unit == "chars" else f"{value:,}"
 
 
-def text_lines(text: str) -> list[str]:
-    """The text of a message, each line behind a bar."""
-    return [BAR + line for line in text.splitlines() or [""]]
-
-
 def correspondent(session_id: str, session: SessionDoc | PersonDoc | None) -> str:
-    """`bob (worker, sess_1)` where the session is known, else the id."""
+    """`bob (worker, sess_1)` where the session is known and its name is a token, else its id."""
     if session is None:
-        return plain(session_id)
+        return named(session_id)
     name = session.get("name")
-    return f"{plain(name)} ({session['role']}, {session_id})" if name else f"{session_id} ({session['role']})"
+    if name and is_token(name):
+        return f"{name} ({session['role']}, {session_id})"
+    return f"{session_id} ({session['role']})"
 
 
-def message_block(
-    message: MessageDoc, sender: str, now_ms: int, *, original_receiver: str | None = None, bold: bool = False
-) -> str:
-    """One message as it is shown: a line that says what it is, its text behind bars, what to do about it.
-
-    `original_receiver`: the label of the session that it was sent to, where it was redirected.
-    """
+def message_block(message: MessageDoc, names: DisplayNames, now_ms: int, *, bold: bool = False) -> str:
+    """One message as it is shown: a line that says what it is, what its sender chose behind bars, what to do about
+    it."""
     metadata = message.get("metadata") or {}
-    head = [f"{message['id']} from {sender}", f"{moment(message['createdAt'], now_ms)}, "]
-    head[1] += age(message["createdAt"], now_ms)
-    priority = metadata.get("priority", "medium")
-    if priority != "medium":
-        head.append(f"{plain(priority)} priority")
-    if "type" in metadata:
-        head.append(plain(metadata["type"]))
-    if "taskId" in metadata:
-        head.append(f"task {plain(metadata['taskId'])}")
+    words, chosen = message_fields(message, names.unfit_name(message["from"]))
+    head = [f"{message['id']} from {names.label(message['from'])}", moment(message["createdAt"], now_ms)]
+    head += [age(message["createdAt"], now_ms), *words]
     if message["status"] == "delivered":
         head.append("shown before")
     first = ", ".join(head)
-    lines = [f"\x1b[1m{first}\x1b[0m" if bold else first]
+    lines = [f"{BOLD}{first}{UNBOLD}" if bold else first]
     if "inReplyTo" in metadata:
-        lines.append(f"  in reply to {plain(metadata['inReplyTo'])}, thread {plain(metadata.get('threadId', '?'))}")
-    if "originalTo" in message:
-        lines.append(f"  for {original_receiver or plain(message['originalTo'])}, who had ended")
-    lines += text_lines(message["message"])
-    if "data" in metadata:
-        from . import json_text
-
-        data = json_text.line(metadata["data"], ascii_only=False)
-        lines += [f"  data: {line}" for line in data.splitlines()]
+        lines.append(f"  in reply to {named(metadata['inReplyTo'])}, thread {named(metadata.get('threadId', '?'))}")
+    if (original := names.original_receiver(message)) is not None:
+        lines.append(f"  for {original}, who had ended")
+    lines += [BAR + line for line in chosen]
+    lines += behind(BAR, message["message"])
+    lines += [BAR + line for line in data_line(message)]
+    if taken_out := removal(message):
+        lines.append(f"  {taken_out}")
     if metadata.get("requiresAck") and message["status"] != "read":
         lines.append(f"  it asks for an acknowledgement: maestro message read {message['id']}")
     return "\n".join(lines)
@@ -132,10 +125,10 @@ def history(message: MessageDoc, now_ms: int) -> list[str]:
     # A message that is shown whole is offered and delivered in one step.
     offered, delivered = (message.get("offeredAt"), message.get("offeredVia")), message.get("deliveredAt")
     if "offeredAt" in message and offered != (delivered, message.get("deliveredVia")):
-        by = f" by {plain(message['offeredVia'])}" if "offeredVia" in message else ""
+        by = f" by {named(message['offeredVia'])}" if "offeredVia" in message else ""
         steps.append((message["offeredAt"], f"offered{by}: its id was shown"))
     if "deliveredAt" in message:
-        steps.append((message["deliveredAt"], f"delivered by {plain(message.get('deliveredVia', 'unknown'))}"))
+        steps.append((message["deliveredAt"], f"delivered by {named(message.get('deliveredVia', 'unknown'))}"))
     if "readAt" in message:
         steps.append((message["readAt"], "read: the receiver acknowledged it"))
     lines = [f"  {moment(at, now_ms)}  {what}" for at, what in sorted(steps, key=lambda step: step[0])]
@@ -150,15 +143,15 @@ def history(message: MessageDoc, now_ms: int) -> list[str]:
 def session_lines(session: SessionDoc, now_ms: int) -> list[str]:
     """A session, one field a line."""
     rows: list[tuple[str, object]] = [("id", session["id"])]
-    rows += [(label, session[key]) for label, key in _SESSION_FIELDS if key in session]  # type: ignore[literal-required]
+    rows += [(label, named(session[key])) for label, key in _SESSION_FIELDS if key in session]  # type: ignore[literal-required]
     rows.append(("started", f"{moment(session['startedAt'], now_ms)}, {age(session['startedAt'], now_ms)}"))
     rows.append(("last seen", age(session["lastActivity"], now_ms)))
     if "completedAt" in session:
         rows.append(("ended", f"{moment(session['completedAt'], now_ms)}, {age(session['completedAt'], now_ms)}"))
     if session.get("taskIds"):
-        rows.append(("tasks", ", ".join(session["taskIds"])))
+        rows.append(("tasks", ", ".join(map(named, session["taskIds"]))))
     if session.get("needsInput", {}).get("active"):
-        rows.append(("needs input", session["needsInput"].get("message", "yes")))
+        rows.append(("needs input", named(joined(session["needsInput"].get("message", "yes")))))
     rows.append(("token", "needed to speak for it" if session.get("hasToken") else "none: anyone may speak for it"))
     return [f"{label + ':':13}{plain(value)}" for label, value in rows]
 
@@ -171,11 +164,11 @@ def event_line(event: EventDoc, now_ms: int) -> str:
     # A refused message has no receiver.
     ends = [event[end] for end in ("from", "to") if end in event]
     if ends:
-        parts.append(" -> ".join(ends))
+        parts.append(" -> ".join(map(named, ends)))
     if "session" in event:
         parts.append(event["session"])
-    parts += [f"{key}={event[key]}" for key in _EVENT_EXTRAS if key in event]  # type: ignore[literal-required]
-    return "  ".join(plain(part) for part in parts)
+    parts += [f"{key}={named(event[key])}" for key in _EVENT_EXTRAS if key in event]  # type: ignore[literal-required]
+    return "  ".join(map(plain, parts))
 
 
 def table(rows: Mapping[str, Any], *, indent: str = "  ") -> list[str]:

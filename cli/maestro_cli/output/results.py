@@ -1,6 +1,6 @@
 """Results: the results of a request about several messages.
 
-Rule: each has its own result. A command fails with the first error, and reports all.
+Rule: each has its own result. A command reports what was done and each error, and fails with the first error.
 """
 
 from __future__ import annotations
@@ -12,21 +12,29 @@ from . import streams
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from maestro_schemas.documents import ItemResultDoc
 
 
-def first_error(results: Iterable[ItemResultDoc]) -> MaestroError | None:
-    """The error of the first result that has one."""
-    return next((MaestroError.from_body(result["error"]) for result in results if "error" in result), None)
+def failed(message_id: str, error: MaestroError) -> ItemResultDoc:
+    """The result of a message about which no request could be made."""
+    return {"id": message_id, "status": error.status, "error": error.body()}  # type: ignore[typeddict-item]
 
 
-def report_results(results: Sequence[ItemResultDoc], sentence: str, *, as_json: bool) -> int:
-    """Report the results as JSON, or by `sentence` if there is no error; returns the exit code."""
-    error = first_error(results)
-    if error is not None:
-        streams.complain(error, as_json=as_json, extra={"results": results})
-        return exit_codes.of(error)
-    streams.say(streams.json_line({"results": results}) if as_json else sentence)
-    return exit_codes.DONE
+def report_results(results: Sequence[ItemResultDoc], sentence: Callable[[list[str]], str], *, as_json: bool) -> int:
+    """Report the results as JSON; or by `sentence`, which gets the ids without an error, and a line for each error.
+    Returns the exit code."""
+    errors = [MaestroError.from_body(result["error"]) for result in results if "error" in result]
+    done = [result["id"] for result in results if "error" not in result]
+    if as_json:
+        if errors:
+            streams.complain(errors[0], as_json=True, extra={"results": results})
+        else:
+            streams.say_json({"results": results})
+    else:
+        if done:
+            streams.say(sentence(done))
+        for error in errors:
+            streams.complain(error, as_json=False)
+    return exit_codes.of(errors[0]) if errors else exit_codes.DONE

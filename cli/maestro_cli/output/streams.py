@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from maestro_schemas.errors import MaestroError
 
 
+# What a terminal shows between them is bold.
+BOLD = "\x1b[1m"
+UNBOLD = "\x1b[0m"
+
+
 class StdoutClosed(Exception):  # noqa: N818 - an end like KeyboardInterrupt, not an error
     """The reader of standard output has closed it; the command ends without a message."""
 
@@ -30,13 +35,13 @@ def prepare() -> None:
 
 
 def say(text: str) -> None:
-    """Write `text` and a newline to standard output, flushed. Raises StdoutClosed, or MaestroError when the
-    output can't take it (a full disk behind a redirection)."""
+    """Write `text`, without what a reader can't see, and a newline to standard output, flushed. Raises StdoutClosed,
+    or MaestroError when the output can't take it (a full disk behind a redirection)."""
     stream: TextIO | None = sys.stdout
     if stream is None:
         raise StdoutClosed
     try:
-        stream.write(text + "\n")
+        stream.write(_visible(text) + "\n")
         stream.flush()
     except BrokenPipeError:
         _abandon_stdout()
@@ -72,7 +77,7 @@ def note(text: str) -> None:
     if sys.stderr is None:
         return
     try:
-        print(text, file=sys.stderr, flush=True)
+        print(_visible(text), file=sys.stderr, flush=True)
     except OSError:
         return
 
@@ -111,6 +116,18 @@ def wants_colour(environ: Mapping[str, str]) -> bool:
         and not environ.get("NO_COLOR")
         and environ.get("TERM") != "dumb"
     )
+
+
+def _visible(text: str) -> str:
+    """Without control characters and others that a reader can't see, but what makes a line bold: the last guard,
+    whatever a command has put together."""
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    from maestro_schemas.texts.visible_text import clean, is_visible
+
+    if is_visible(text):
+        return text
+    return BOLD.join(UNBOLD.join(map(clean, part.split(UNBOLD))) for part in text.split(BOLD))
 
 
 def _abandon_stdout() -> None:

@@ -117,10 +117,14 @@ def judged(answer: tuple[int, dict[str, Any]] | None) -> dict[str, Any] | None:
 
 def queued_report(context: CommandContext, outgoing: OutgoingDoc, sent: SendOutcome) -> tuple[dict[str, Any], str]:
     """The JSON and the line for a message that is in the outbox."""
+    from maestro_schemas.names import canonical_id, mark_of
+
+    # The id that the message gets, unless another session had the sender's mark first: then this is still its key.
+    message_id = canonical_id(outgoing["id"], mark_of(context.caller.session or ""))
     document: dict[str, Any] = {
-        "status": "queued", "id": outgoing["id"], "to": outgoing["to"], "path": sent.queued_path
+        "status": "queued", "id": message_id, "to": outgoing["to"], "path": sent.queued_path
     }  # fmt: skip
-    line = f"Queued in the outbox: {outgoing['id']} to {outgoing['to']}. No broker answered; it will be sent " + (
+    line = f"Queued in the outbox: {message_id} to {outgoing['to']}. No broker answered; it will be sent " + (
         "by the next command that reaches it." if context.is_remote else "when a broker runs (maestro up)."
     )
     if sent.reason is not None and sent.reason.code == "BAD_SETTING":

@@ -173,4 +173,4 @@ def _shown(client: Client, message: MessageDoc) -> str:
     from maestro_cli.output.render import message_block
 
     people = client.message_with_people(message["id"]).get("people", {})
-    return message_block(message, DisplayNames(people).label(message["from"]), now_ms())
+    return message_block(message, DisplayNames(people), now_ms())

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from maestro_clients.client import Client
 
+AUTOSTART_VARIABLE = "MAESTRO_AUTOSTART"
 START_LOCK = "start.lock"
 START_LOG = "broker-start.log"
 
@@ -30,7 +31,6 @@ _ENDPOINTS_BYTES_MAX = 1 << 16
 _POLL_S = 0.02
 # A connected client repeats a request for this long while the broker is busy or away.
 _RETRY_WITHIN_S = 3.0
-_OFF = frozenset({"0", "false", "no", "off"})
 
 
 class Endpoints(NamedTuple):
@@ -44,10 +44,17 @@ class Endpoints(NamedTuple):
 
 
 def may_autostart(environ: Mapping[str, str]) -> bool:
-    """Whether a missing broker may be started: yes, unless MAESTRO_AUTOSTART says no, or it is on another machine."""
+    """Whether a missing broker may be started: yes, unless MAESTRO_AUTOSTART says no, or it is on another machine.
+
+    Raises MaestroError BAD_SETTING.
+    """
     if environ.get(BROKER_VARIABLE):
         return False
-    return environ.get("MAESTRO_AUTOSTART", "1").strip().lower() not in _OFF
+    if not environ.get(AUTOSTART_VARIABLE):
+        return True
+    from maestro_schemas.limits import switch
+
+    return switch(AUTOSTART_VARIABLE, environ, default=True)
 
 
 def read_endpoints(data: str, environ: Mapping[str, str] | None = None) -> Endpoints | None:

@@ -6,7 +6,6 @@ id.
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -16,6 +15,7 @@ from maestro_clients.protocol.new_ids import new_message_id
 from maestro_gateway.http.identity import caller_of, token_of
 from maestro_gateway.http.responses import answer, nothing
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import key_digest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,13 +31,12 @@ if TYPE_CHECKING:
 ALL_STATUSES = ("pending", "delivered", "read", "failed", "expired")
 
 _KEY_CHARS_MAX = 255
-_KEY_DIGITS = 40
 
 
 async def send(request: Request, *, body: SendBody) -> Response:
     """201 and the Message, on disk. A repeat under the same id or key gets the same, and `Idempotent-Replayed`."""
     caller = caller_of(request)
-    from_key = _id_of_key(caller.session or "", request.headers.get("idempotency-key"))
+    from_key = _id_of_key(request.headers.get("idempotency-key"))
     result = await client_of(request).send(
         request.path_params["session"],
         body.message,
@@ -160,7 +159,7 @@ def _listed(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _id_of_key(sender: str, key: str | None) -> str:
+def _id_of_key(key: str | None) -> str:
     if key is None:
         return new_message_id()
     # An empty key is a mistake of a sender that relies on it.
@@ -172,5 +171,5 @@ def _id_of_key(sender: str, key: str | None) -> str:
             limit=_KEY_CHARS_MAX,
             actual=len(key),
         )
-    # The id depends on the sender too: two sessions may choose the same key.
-    return "key_" + hashlib.sha256(f"{sender}\n{key}".encode()).hexdigest()[:_KEY_DIGITS]
+    # Two sessions may choose the same key: the broker adds the sender's mark.
+    return f"key_{key_digest(key)}"

@@ -15,8 +15,7 @@ from maestro_schemas.errors import MaestroError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-    from .feed import Feed, FeedItem, Subscription
-    from .frames import EventView
+    from .feed import Feed, FeedItem, Record, Subscription
     from .visibility import Principal
 
 _RETRY_S = 0.1
@@ -24,8 +23,8 @@ _RETRY_S = 0.1
 _SLICE = 64
 _LSN_DIGITS = 18
 
-# Events, the LSN up to which they go, and whether there are more.
-Page = tuple["list[EventView]", int, bool]
+# Events by record, the LSN up to which they go, and whether there are more.
+Page = tuple["list[Record]", int, bool]
 
 
 class EventStream:
@@ -43,7 +42,7 @@ class EventStream:
         self._feed.leave(self.subscription)
 
     async def items(self) -> AsyncGenerator[FeedItem, None]:
-        """Event by event; when the next one is asked for, the one before counts as sent. Ends only by raising the
+        """Record by record; when the next one is asked for, the one before counts as sent. Ends only by raising the
         MaestroError that says why, with `details.since`."""
         subscription = self.subscription
         if self._page is not None:
@@ -58,17 +57,18 @@ class EventStream:
         subscription = self.subscription
         live_from: int | None = None
         while True:
-            views, up_to, has_more = page
-            for start in range(0, len(views), _SLICE):
-                some = views[start : start + _SLICE]
+            records, up_to, has_more = page
+            for start in range(0, len(records), _SLICE):
+                some = records[start : start + _SLICE]
                 await self._prepare(some)
-                for view in some:
-                    if live_from is not None and view.event.lsn > live_from:
+                for record in some:
+                    lsn = record[0].event.lsn
+                    if live_from is not None and lsn > live_from:
                         return
-                    item = subscription.item_of(view)
+                    item = subscription.item_of(record)
                     if item is not None:
                         yield item
-                    subscription.position = view.event.lsn
+                    subscription.position = lsn
             subscription.position = max(subscription.position, up_to)
             if not has_more:
                 if live_from is not None:
@@ -85,7 +85,7 @@ class EventStream:
             except MaestroError as error:
                 await self._wait_after(error)
 
-    async def _prepare(self, some: list[EventView]) -> None:
+    async def _prepare(self, some: list[Record]) -> None:
         while True:
             try:
                 await self._feed.prepare(some, [self.subscription])

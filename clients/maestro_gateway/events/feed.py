@@ -1,8 +1,9 @@
 """Feed: the one reader of the broker's events, for all clients that follow them.
 
 Rule: a notice only wakes the reader. It then reads `events` after its cursor until there is no more, so that every
-event comes once and in order of LSN, also over a restart of the broker. A client that is too slow is cut off, with
-the LSN to resume from, and delays no other. Without a client, nothing is read.
+event comes once and in order of LSN, also over a restart of the broker. The events of one record are offered, queued
+and cut off together, so that an LSN is a cursor. A client that is too slow is cut off, with the LSN to resume from,
+and delays no other. Without a client, nothing is read.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_clients.mailbox.async_notices import AsyncNotices
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from .frames import EventView, Frame
     from .visibility import Principal
 
+    # The events of one record, in the order of their index.
+    Record = tuple[EventView, ...]
+
 _log = logging.getLogger(__name__)
 
 # Frames that may wait for one client.
@@ -40,18 +45,18 @@ _SLICE = 64
 
 
 class FeedItem(NamedTuple):
-    """The frames of one event for one client."""
+    """The frames of one record's events for one client."""
 
     lsn: int
     frames: tuple[Frame, ...]
 
 
 class _Queued(NamedTuple):
-    """An event that waits for a client."""
+    """A record's events that wait for a client."""
 
-    view: EventView
-    # With the message, as the client's rights were when the event came.
-    whole: bool
+    views: Record
+    # For each with the message, as the client's rights were when the event came.
+    whole: tuple[bool, ...]
     # The number of frames that were counted for it.
     frame_count: int
 
@@ -82,32 +87,35 @@ class Subscription:
         event = view.event
         return bool(view.chosen(self.choice)) and self.principal.reads(event) and self.principal.sees(event)
 
-    def item_of(self, view: EventView, *, whole: bool | None = None) -> FeedItem | None:
-        """The event's frames for this client, or None if it gets none. `whole`: with the message; by default where
-        the client may read it."""
-        chosen = view.chosen(self.choice)
-        if not chosen:
-            return None
-        if whole is None:
-            if not self.principal.sees(view.event):
-                return None
-            whole = self.principal.reads(view.event)
-        frames = view.frames(self._feed.directory, whole=whole)
-        return FeedItem(view.event.lsn, tuple(frames[number] for number in chosen))
+    def item_of(self, record: Record) -> FeedItem | None:
+        """The record's frames for this client, each with the message where the client may read it; None if it gets
+        none."""
+        views = tuple(view for view in record if self.principal.sees(view.event))
+        return self._item(views, tuple(self.principal.reads(view.event) for view in views))
 
-    def offer(self, view: EventView) -> None:
-        """Queue an event, if it is live and this client gets it."""
-        if self._live_from is None or view.event.lsn <= self._live_from or self._ended is not None:
+    def _item(self, views: Record, whole: tuple[bool, ...]) -> FeedItem | None:
+        found: list[Frame] = []
+        for view, is_whole in zip(views, whole, strict=True):
+            chosen = view.chosen(self.choice)
+            if chosen:
+                frames = view.frames(self._feed.directory, whole=is_whole)
+                found += [frames[number] for number in chosen]
+        return FeedItem(views[0].event.lsn, tuple(found)) if found else None
+
+    def offer(self, record: Record) -> None:
+        """Queue a record's events, if they are live and this client gets some of them."""
+        if self._live_from is None or record[0].event.lsn <= self._live_from or self._ended is not None:
             return
-        chosen = view.chosen(self.choice)
-        if not chosen or not self.principal.sees(view.event):
+        views = tuple(view for view in record if view.chosen(self.choice) and self.principal.sees(view.event))
+        if not views:
             return
-        self._frames_waiting += len(chosen)
+        frame_count = sum(len(view.chosen(self.choice)) for view in views)
+        self._frames_waiting += frame_count
         if self._frames_waiting > QUEUE_MAX:
             # The client would get the queued events much too late, and can get all of them by resuming.
             self.end(_slow())
             return
-        self._queue.append(_Queued(view, self.principal.reads(view.event), len(chosen)))
+        self._queue.append(_Queued(views, tuple(self.principal.reads(view.event) for view in views), frame_count))
         self._is_filled.set()
 
     def end(self, why: MaestroError) -> None:
@@ -127,7 +135,7 @@ class Subscription:
                 await self._is_filled.wait()
             queued = self._queue.popleft()
             self._frames_waiting -= queued.frame_count
-            item = self.item_of(queued.view, whole=queued.whole)
+            item = self._item(queued.views, queued.whole)
             if item is not None:
                 return item
 
@@ -178,15 +186,19 @@ class Feed:
             self._reader.cancel()
             self._reader = None
 
-    async def page(self, after: int, session: str | None = None) -> tuple[list[EventView], int, bool]:
-        """Events after an LSN, the oldest first; the LSN up to which they go; whether there are more. `session`: only
-        its events. Raises MaestroError CURSOR_EXPIRED or CURSOR_AHEAD, or that the broker is unreachable."""
+    async def page(self, after: int, session: str | None = None) -> tuple[list[Record], int, bool]:
+        """Events after an LSN, by record, the oldest first; the LSN up to which they go; whether there are more.
+        `session`: only its events. Raises MaestroError CURSOR_EXPIRED or CURSOR_AHEAD, or that the broker is
+        unreachable."""
         page = await self._broker.client.events(after, limit=_PAGE, session=session)
-        return event_views(page["events"]), page["upTo"], page["hasMore"]
+        views = event_views(page["events"])
+        records = [tuple(record) for _, record in groupby(views, key=lambda view: view.event.lsn)]
+        return records, page["upTo"], page["hasMore"]
 
-    async def prepare(self, some: Sequence[EventView], subscriptions: Sequence[Subscription]) -> None:
+    async def prepare(self, records: Sequence[Record], subscriptions: Sequence[Subscription]) -> None:
         """Fetch the sessions and messages that these events need. Raises MaestroError where the broker is
         unreachable."""
+        some = [view for record in records for view in record]
         await self.directory.learn(view.event for view in some)
         wanted = [
             view for view in some if not view.is_fetched and any(each.wants_message(view) for each in subscriptions)
@@ -239,17 +251,16 @@ class Feed:
     async def _read(self) -> None:
         has_more = True
         while has_more:
-            views, up_to, has_more = await self.page(self.cursor)
-            for start in range(0, len(views), _SLICE):
-                some = views[start : start + _SLICE]
+            records, up_to, has_more = await self.page(self.cursor)
+            for start in range(0, len(records), _SLICE):
+                some = records[start : start + _SLICE]
                 await self.prepare(some, list(self._subscriptions))
-                for view in some:
+                for record in some:
                     # A client may have gone live since.
-                    if not view.is_fetched and any(each.wants_message(view) for each in self._subscriptions):
-                        await self.prepare([view], list(self._subscriptions))
+                    await self.prepare([record], list(self._subscriptions))
                     for each in self._subscriptions:
-                        each.offer(view)
-                    self.cursor = view.event.lsn
+                        each.offer(record)
+                    self.cursor = record[0].event.lsn
                 await asyncio.sleep(0)
             self.cursor = max(self.cursor, up_to)
 

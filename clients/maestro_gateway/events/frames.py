@@ -1,9 +1,9 @@
 """Frames: one event in the form that clients get.
 
-Rule: a frame is `{"type": "event", "event", "data", "timestamp", "lsn"}`. Each documented name has its frame, so one
-event may be several frames of one `lsn`. A frame is encoded once for all clients, in two forms at most: with the
-message for those that may read it, and without. The message is as it was when it was fetched, which may be later than
-the event.
+Rule: a frame is `{"type": "event", "event", "data", "timestamp", "lsn", "index"}`. Each documented name has its
+frame, so one event may be several frames, and one record several events of one `lsn`. A frame is encoded once for all
+clients, in two forms at most: with the message for those that may read it, and without. The message is as it was when
+it was fetched, which may be later than the event.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CONCURRENT_MAX = 64
 _WITH_MESSAGE = frozenset(
     {"message.accepted", "message.delivered", "message.read", "message.expired", "message.failed"}
 )
-_NOT_FACTS = frozenset({"lsn", "at", "event", "session"})
+_NOT_FACTS = frozenset({"lsn", "index", "of", "at", "event", "session"})
 
 _encode = msgspec.json.Encoder().encode
 
@@ -106,6 +106,7 @@ class EventView:
                 "data": {"sessionId": about, **data},
                 "timestamp": event.at,
                 "lsn": event.lsn,
+                "index": event.index,
             }
         )
         return Frame(name, encoded.decode(), encoded)

@@ -1,8 +1,8 @@
 """Visibility: the principals that follow events, and the events that each of them may see.
 
-Rule: `maestro_schemas.events.may_see` decides which session may know of an event, as in the broker. Only its sender
-and its receiver may read a message's text. The operator, a client without a session, may read it where the receiver
-has no token.
+Rule: `maestro_schemas.events.may_see` decides what a session sees, as in the broker: an event, and its message. A
+client without a session sees every event. It reads a message as the other calls without a session do: with the rights
+of the receiver, so only where that session has no token.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.events import may_see
+from maestro_schemas.events import Reader, may_see_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,12 +98,12 @@ class Principal(NamedTuple):
             return True
         now = self.directory.get(self.session)
         role, project = (now["role"], now["projectId"]) if now is not None else (self.role, self.project)
-        return may_see(event, self.session, role, project, self.directory.project_of)
+        return may_see_event(Reader(self.session, role, project), event, self.directory.project_of)
 
     def reads(self, event: Event) -> bool:
         """Whether the principal may read the event's message."""
         if self.session is not None:
-            return self.session in (event.sender, event.receiver)
+            return self.sees(event)
         receiver = self.directory.get(event.receiver) if event.receiver is not None else None
         return receiver is not None and not receiver.get("hasToken", False)
 

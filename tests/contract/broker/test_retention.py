@@ -119,7 +119,7 @@ def test_a_round_removes_old_mail_and_nothing_else(post_office: PostOffice) -> N
     assert os.path.lexists(os.path.join(paths.sender_dir(post_office.data, "ann"), "m1.json"))
     assert not os.path.lexists(link)
     assert "2020-01-01.jsonl" not in os.listdir(timeline)
-    # The pending message has expired and its sender was notified. It stays for another retention time.
+    # The pending message has expired and its sender was notified. It stays for a while, to be sent again.
     assert bob.message("m4")["status"] == "expired"
     assert "m4 to bob" in ann.inbox()["messages"][0]["message"]
     assert bob.message("m1")["status"] == "read"
@@ -145,6 +145,59 @@ def test_a_project_of_the_config_file_keeps_its_mail_for_its_own_time(post_offic
     _pruned(post_office.client())
     kept = [name for receiver in ("bob", "cy", "di") for name in _mail(post_office, receiver)]
     assert kept == ["bob_6.json", "cy_8.json", "di_1.json"]
+
+
+def test_read_mail_may_have_a_retention_of_its_own(post_office: PostOffice) -> None:
+    """For the post office and for a project; `status` and `config show` show both, and unread mail keeps its own."""
+    os.makedirs(post_office.root, exist_ok=True)
+    with open(post_office.environ["MAESTRO_CONFIG"], "w", encoding="utf-8") as file:
+        file.write('[limits]\nretention = "read+24h"\n[projects.shop]\nretention = "read+3d"\n')
+    post_office.start()
+    post_office.session("ann", role="orchestrator")
+    post_office.session("bob")
+    post_office.session("cy", project="shop")
+    ann, operator = post_office.client("ann"), post_office.client()
+    made: dict[str, str] = {}
+    for receiver, kind, days in (
+        ("bob", "delivered", 2), ("bob", "read", 2), ("bob", "delivered", 8), ("cy", "read", 2), ("cy", "read", 4),
+    ):  # fmt: skip
+        message_id = ann.send(receiver, "hello")["id"]
+        post_office.client(receiver).confirm([message_id], kind=kind)
+        _filed(operator)
+        _age(post_office, receiver, message_id, days)
+        made[f"{message_id}.json"] = f"{receiver} {kind} {days}"
+    _pruned(operator)
+    kept = {made[name] for receiver in ("bob", "cy") for name in _mail(post_office, receiver)}
+    assert kept == {"bob delivered 2", "cy read 2"}
+    stats = operator.stats()
+    assert stats["limits"]["read_retention_ms"]["value"] == DAY_MS
+    assert stats["limits"]["retention_ms"]["value"] == 7 * DAY_MS
+    assert stats["config"]["projects"]["shop"]["read_retention_ms"]["value"] == 3 * DAY_MS
+    shell = Shell(post_office.root, post_office.environ, [])
+    assert "read_retention_ms" in shell.done("status").out
+    assert "Mail is kept for 7d, 1d after it was read; of shop for 7d, 3d after it was read." in (
+        shell.done("spool", "prune").out
+    )
+
+
+def test_mail_that_expired_is_gone_after_its_retention_and_not_after_two(post_office: PostOffice) -> None:
+    """Mail with a life of its own, and mail whose life was the retention. The sender can send it again meanwhile."""
+    post_office.start(retention="16s")
+    post_office.sessions("ann", "bob")
+    ann, operator = post_office.client("ann"), post_office.client()
+    begun_s = time.monotonic()
+    own = ann.send("bob", "a life of its own", ttl_ms=8_000)["id"]
+    whole = ann.send("bob", "the whole retention")["id"]
+
+    def dead() -> set[str]:
+        return {letter["id"] for letter in ann.dead()["messages"]}
+
+    eventually(lambda: own in dead(), "the first has expired", 40.0)
+    eventually(lambda: whole in dead(), "the second has expired", 40.0)
+    eventually(lambda: not _mail(post_office, "bob"), "both are gone", 40.0)
+    assert time.monotonic() - begun_s < 30, "before the end of a second retention"
+    assert dead() == set()
+    assert operator.stats()["messages"]["expired"] == 2
 
 
 def test_old_dead_letters_and_refused_entries_are_removed(post_office: PostOffice) -> None:

@@ -36,7 +36,7 @@ class Foreign:
         self.dealer = self._context.socket(zmq.DEALER)
         self.dealer.setsockopt(zmq.LINGER, 0)
         self.dealer.connect(router)
-        self._notices: list[zmq.Socket[bytes]] = []
+        self._others: list[zmq.Socket[bytes]] = []
 
     def say(self, *frames: bytes) -> None:
         """Send the frames unchanged."""
@@ -55,19 +55,27 @@ class Foreign:
         assert (header, request_id) == (b"M1", b"7")
         return status, answer
 
+    def req(self, router: str) -> zmq.Socket[bytes]:
+        """Connect a REQ."""
+        made = self._context.socket(zmq.REQ)
+        made.setsockopt(zmq.LINGER, 0)
+        made.connect(router)
+        self._others.append(made)
+        return made
+
     def listen(self, notices: str, topic: bytes) -> zmq.Socket[bytes]:
         """Open a subscription to `topic`."""
         sub = self._context.socket(zmq.SUB)
         sub.setsockopt(zmq.LINGER, 0)
         sub.connect(notices)
         sub.subscribe(topic)
-        self._notices.append(sub)
+        self._others.append(sub)
         return sub
 
     def close(self) -> None:
         """Close all sockets."""
-        for sub in self._notices:
-            sub.close(0)
+        for other in self._others:
+            other.close(0)
         self.dealer.close(0)
         self._context.term()
 
@@ -151,7 +159,7 @@ def test_the_answer_to_a_hello_of_another_version_names_the_side_to_upgrade(
     [
         ((b"M0", b"1", b"hello", b"\x80"), "The client is the older one: `pip install --upgrade"),
         ((b"M2", b"1", b"hello", b"\x80"), "The broker is the older one: `maestro down`"),
-        ((b"", b"M1", b"1", b"hello", b"\x80"), "See PROTOCOL.md, Grammar; a DEALER"),
+        ((b"GET /", b"1", b"hello", b"\x80"), "See PROTOCOL.md, Grammar."),
     ],
 )
 def test_the_answer_to_a_header_of_another_version_names_the_side_to_upgrade(
@@ -161,6 +169,45 @@ def test_the_answer_to_a_header_of_another_version_names_the_side_to_upgrade(
     _, _, status, body = foreign.hear()
     assert (status, body["code"]) == (426, "UNSUPPORTED_PROTOCOL")
     assert body["hint"].startswith(advice)
+
+
+def test_a_req_socket_is_served(foreign: Foreign, post_office: PostOffice) -> None:
+    """libzmq puts an empty frame before each request of a REQ, and drops every reply that has none."""
+    req = foreign.req(post_office.router())
+    for number in range(3):
+        sent = {"as": {"session": "boss"}, "messages": [{"id": f"m{number}", "to": "ann", "message": "by REQ"}]}
+        req.send_multipart((b"M1", b"%d" % number, b"send", msgpack.packb(sent)))
+        assert req.poll(5_000), "no answer"
+        header, request_id, status, body = req.recv_multipart()
+        assert (header, request_id, status) == (b"M1", b"%d" % number, b"200")
+        assert msgpack.unpackb(body)["results"][0]["status"] == 201
+    req.send_multipart((b"M1", b"4", b"nonsense", b"\x80"))
+    assert req.poll(5_000), "an error is answered too"
+    assert req.recv_multipart()[2] == b"501"
+    req.send_multipart((b"HELLO",))
+    assert req.poll(5_000), "a malformed request is answered too"
+    assert req.recv_multipart()[2] == b"426"
+
+
+def test_a_dealer_may_put_an_empty_frame_before_any_of_its_requests(foreign: Foreign) -> None:
+    """Each reply has the delimiter if its own request had it, also where both kinds are on their way at once."""
+    wanted = {}
+    for number in range(40):
+        delimiter = (b"",) if number % 3 else ()
+        wanted[b"%d" % number] = len(delimiter)
+        foreign.say(*delimiter, b"M1", b"%d" % number, b"hello", b"\x80")
+    found = {}
+    for _ in range(40):
+        assert foreign.dealer.poll(5_000), "no answer"
+        frames = foreign.dealer.recv_multipart()
+        found[frames[-3]] = len(frames) - 4
+    assert found == wanted
+
+
+def test_two_empty_frames_are_no_request(foreign: Foreign) -> None:
+    foreign.say(b"", b"", b"M1", b"1", b"hello", b"\x80")
+    assert foreign.dealer.poll(5_000), "no answer"
+    assert foreign.dealer.recv_multipart()[:4][0::3] == [b"", b"426"]
 
 
 def test_garbage_does_not_shift_the_next_request(foreign: Foreign) -> None:

@@ -66,7 +66,7 @@ def test_the_format_of_a_listing(alice: Shell, bob: Shell) -> None:
     assert out.startswith(head)
     assert ", high priority, request, task task_7\n" in out
     assert f"  in reply to {first}, thread {first}\n  | two\n  | lines\n" in out
-    assert '  data: {"a": "b"}\n' in out
+    assert '  | data: {"a": "b"}\n' in out
     assert f"  it asks for an acknowledgement: maestro message read {second}\n" in out
     assert f"\n\n{first} from " in out
     assert f"Reply: maestro message reply {first} " in out

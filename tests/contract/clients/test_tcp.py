@@ -214,6 +214,21 @@ def test_topics_of_other_sessions_stay_silent(post_office: PostOffice, address: 
         foreign.close()
 
 
+def test_a_req_socket_is_served(post_office: PostOffice, address: str) -> None:
+    """Its empty delimiter is kept in the reply, as on this machine."""
+    key = key_files.read_client_key(make_key(post_office, "laptop", sessions=("ann",)))
+    with zmq.Context() as context, context.socket(zmq.REQ) as req:
+        req.setsockopt(zmq.LINGER, 0)
+        req.setsockopt(zmq.CURVE_SERVERKEY, key.server.encode())
+        req.setsockopt(zmq.CURVE_PUBLICKEY, key.pair.public.encode())
+        req.setsockopt(zmq.CURVE_SECRETKEY, key.pair.secret.encode())
+        req.connect(address)
+        for number in (b"1", b"2"):
+            req.send_multipart((b"M1", number, b"hello", b"\x80"))
+            assert req.poll(10_000), "no answer"
+            assert req.recv_multipart()[:3] == [b"M1", number, b"200"]
+
+
 def test_without_curve_no_client_is_accepted(post_office: PostOffice, address: str) -> None:
     context = zmq.Context()
     plain = context.socket(zmq.DEALER)

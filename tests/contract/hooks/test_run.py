@@ -16,7 +16,7 @@ import pytest
 
 from maestro_cli.hooks import shell_script
 from maestro_cli.hooks.agents import AGENTS
-from maestro_cli.hooks.context_text import BUDGET, CLOSING, OPENING, utf8_bytes
+from maestro_cli.hooks.context_text import BUDGET, CLOSING, INTRODUCTION_CHARS_MAX, OPENING, utf8_bytes
 from maestro_cli.hooks.state_files import link_path
 from support.agent_forms import SESSION, answer_schema, said, text_of
 from support.cli_shell import Lines, Shell, open_shell
@@ -131,10 +131,14 @@ def test_at_the_start_the_agent_sees_waiting_mail_and_its_session_is_updated(
     alice: Shell, bob: Shell, name: str
 ) -> None:
     agent = Agent(bob, name)
-    assert agent.call("SessionStart", session_id=own_id()).silent()
+    introduced = agent.text("SessionStart", session_id=own_id())
+    assert introduced.startswith(f"You are {bob.session_id}, worker, in the Maestro post office ")
+    assert len(introduced) <= INTRODUCTION_CHARS_MAX
+    for command in ("session list", "send --to ", "message reply "):
+        assert f"maestro {command}" in introduced
     alice.send(bob, "early")
-    text = agent.text("SessionStart", session_id=own_id())
-    assert text.startswith(OPENING)
+    text = agent.text("SessionStart", session_id=own_id(), source="compact")
+    assert text.startswith(f"{introduced}\n\n{OPENING}")
     assert "| early\n" in text
     with bob.client() as client:
         session = client.session()

@@ -52,7 +52,8 @@ def test_what_a_file_says_and_where() -> None:
     assert file.section("limits") == {"rate_limit": "60", "retention_ms": "9d"}
     assert file.where("limits", "rate_limit") == "c.toml:3"
     assert file.where("http", "keep_alive_ms") == "c.toml:11"
-    assert file.retention_by_project() == {"shop": 30 * 86_400_000, 'a"b': 3_600_000, "c.d": 2_000}
+    kept = {project: own["retention_ms"] for project, own in file.of_projects().items()}
+    assert kept == {"shop": 30 * 86_400_000, 'a"b': 3_600_000, "c.d": 2_000}
     lines = {key[1]: found.line for key, found in file.settings.items() if key[0] == "projects"}
     assert lines == {"shop": 14, 'a"b': 15, "c.d": 17}
     assert http_limits.resolve({}, file.section("http")).body_bytes_max == 64 << 10
@@ -60,6 +61,13 @@ def test_what_a_file_says_and_where() -> None:
     assert {key: found.line for key, found in crlf.settings.items()} == {
         key: found.line for key, found in file.settings.items()
     }
+
+
+def test_a_retention_that_counts_from_the_reading() -> None:
+    file = config.parse(b"[limits]\nretention = ' read+24h'\n[projects.shop]\nretention = 'read+2h'\n", "c.toml")
+    assert file.section("limits") == {"read_retention_ms": "24h"}
+    assert file.of_projects() == {"shop": {"read_retention_ms": 7_200_000}}
+    assert file.where("projects", "shop", "read_retention_ms") == "c.toml:4"
 
 
 @pytest.mark.parametrize(
@@ -71,6 +79,8 @@ def test_what_a_file_says_and_where() -> None:
         ("on = 1\n", 1, "unknown table or key 'on'"),
         ("[http]\nx = [\n '[limits]', # ]\n]\n", 2, "unknown key 'x'"),
         ("[limits]\nretention = '7d'\nretention_ms = 5000\n", 3, "set twice, first in line 2"),
+        ("[limits]\nread_retention = '1d'\nretention = 'read+2d'\n", 3, "set twice, first in line 2"),
+        ("[projects.shop]\nretention = 'read+2'\n", 2, "it has no unit"),
         ("\nrate-limit = 5\n[http]\n", 2, "'rate-limit' stands in no table"),
         ("port = 5\n", 1, "'port' stands in no table"),
         ("[projects]\nretention = '7d'\n", 2, "the keys of [projects] are projects' names"),
@@ -81,7 +91,7 @@ def test_what_a_file_says_and_where() -> None:
         ("[limits]\nrate_limit = true\n", 2, "can't be 'True'"),
         ("[limits]\nrate_limit = 1.5\n", 2, "must be a number or text"),
         ("[limits]\nrate_limit = { a = 1 }\n", 2, "must be a number or text"),
-        ("[limits]\nretention = 'soon'\n", 2, "is not a duration"),
+        ("[limits]\nretention = 'soon'\n", 2, "it is a duration"),
         ("[http]\nhost = 1\n", 2, "must be a text"),
         ("[http]\nhost = ''\n", 2, "must be a text"),
         ("[http]\n\nport = 65536\n", 3, "can't be '65536'"),

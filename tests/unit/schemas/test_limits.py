@@ -141,7 +141,7 @@ def test_the_error_of_a_value_out_of_range_has_both_numbers() -> None:
     with pytest.raises(MaestroError) as caught:
         parse_limit("text_chars_max", "300000")
     assert (caught.value.limit, caught.value.actual) == (200_000, 300_000)
-    assert "1 to 200,000" in caught.value.hint
+    assert "1 to 200,000" in caught.value.message
     with pytest.raises(MaestroError) as caught:
         parse_limit("text_chars_max", "0")
     assert (caught.value.limit, caught.value.actual) == (1, 0)
@@ -180,7 +180,7 @@ def test_a_word_is_one_of_its_words_wherever_it_is_set() -> None:
         resolve({}, {"MAESTRO_ON_ENDED": "drop"}, {})
     assert caught.value.code == "BAD_SETTING"
     assert "MAESTRO_ON_ENDED" in caught.value.message
-    assert "error, queue, redirect" in caught.value.hint
+    assert "error, queue, redirect" in caught.value.message
 
 
 def test_an_unknown_name_lists_the_known() -> None:
@@ -234,6 +234,32 @@ def test_flags_beat_the_environment_and_that_the_config() -> None:
     }
 
 
+def test_a_retention_may_count_from_the_reading() -> None:
+    """`read+24h` sets the time after the reading, and leaves the retention of other mail as it is."""
+    found, origins = resolve({"retention": "read+24h"}, {}, {})
+    assert (found.retention_ms, found.read_retention_ms) == (7 * DAY_MS, DAY_MS)
+    assert (origins["retention_ms"], origins["read_retention_ms"]) == ("default", "config")
+    found, _ = resolve({"retention": "30d"}, {"MAESTRO_RETENTION": " read+2h "}, {})
+    assert (found.retention_ms, found.read_retention_ms) == (30 * DAY_MS, 7_200_000)
+    found, _ = resolve({}, {}, {"retention": "30d", "read_retention": "1d"})
+    assert (found.retention_ms, found.read_retention_ms) == (30 * DAY_MS, DAY_MS)
+
+
+def test_a_later_retention_of_all_mail_replaces_an_earlier_one_of_read_mail() -> None:
+    found, origins = resolve({"retention": "read+24h"}, {}, {"retention": "3d"})
+    assert (found.retention_ms, found.read_retention_ms) == (3 * DAY_MS, 0)
+    assert (origins["retention_ms"], origins["read_retention_ms"]) == ("flag", "default")
+
+
+@pytest.mark.parametrize("text", ["read+", "read+0", "read+24", "read+soon", "read", "unread+24h", "read+read+1h"])
+def test_other_words_are_no_retention(text: str) -> None:
+    with pytest.raises(MaestroError) as caught:
+        resolve({}, {}, {"retention": text})
+    assert caught.value.code == "BAD_SETTING"
+    with pytest.raises(MaestroError):
+        resolve({}, {}, {"mailbox_idle": "read+24h"})
+
+
 def test_of_two_spellings_in_the_environment_the_one_with_its_unit_wins() -> None:
     found, _ = resolve({}, {"MAESTRO_RETENTION_MS": "3d", "MAESTRO_RETENTION": "2d"}, {})
     assert found.retention_ms == 3 * DAY_MS
@@ -272,3 +298,26 @@ def test_a_wrong_value_says_where_it_stands() -> None:
             limits.resolve(config, environ, {}, "/x/config.toml")
         assert caught.value.code == "BAD_SETTING"
         assert f"(set by {place})" in caught.value.message
+
+
+@pytest.mark.parametrize("name", sorted(limits.DOCS))
+def test_each_settings_error_states_what_is_allowed(name: str) -> None:
+    """In its message, since a note or a log line has no hint."""
+    doc = limits.DOCS[name]
+    for text in ("banana", "", "-1", "1.5", "99999999999999999999"):
+        with pytest.raises(MaestroError) as caught:
+            parse_limit(name, text)
+        assert caught.value.code == "BAD_SETTING"
+        assert limits.allowed(doc) in caught.value.message
+        assert limits.allowed(doc) in caught.value.hint
+
+
+def test_an_environment_switch() -> None:
+    assert limits.switch("MAESTRO_AUTOSTART", {}, default=True)
+    assert not limits.switch("MAESTRO_AUTOSTART", {"MAESTRO_AUTOSTART": ""}, default=False)
+    assert not limits.switch("MAESTRO_AUTOSTART", {"MAESTRO_AUTOSTART": " Off "}, default=True)
+    assert limits.switch("MAESTRO_AUTOSTART", {"MAESTRO_AUTOSTART": "yes"}, default=False)
+    for text in ("banana", "2", "of"):
+        with pytest.raises(MaestroError, match="MAESTRO_AUTOSTART can't be") as caught:
+            limits.switch("MAESTRO_AUTOSTART", {"MAESTRO_AUTOSTART": text}, default=True)
+        assert "true, yes, on, 1, false, no, off, 0" in caught.value.message

@@ -19,23 +19,23 @@ from maestro_runtime import atomic_file
 from maestro_schemas.errors import FatalError, MaestroError
 
 from . import repair, segment
-from .scanning import ASIDE, READY, RESERVE, SPARE, JournalRecovery, catalogue
+from .scanning import ASIDE, READY, RESERVE, SERVED_VERSIONS, SPARE, JournalRecovery, catalogue
 from .segment import HEADER_BYTES, RECORD_BYTES, SEAL_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from .repair import RepairedDirectory
 
 
-def first_segment_lsn(directory: str) -> int | None:
+def first_segment_lsn(directory: str, versions: Collection[int] = SERVED_VERSIONS) -> int | None:
     """The first LSN of the oldest segment; None if there is no segment, or no directory.
 
     Raises OSError, and MaestroError FORMAT_UNSUPPORTED.
     """
     if not os.path.isdir(directory):
         return None
-    listed = catalogue(directory)
+    listed = catalogue(directory, versions)
     return min((file.first_lsn for file in (*listed.segments, *listed.misnamed)), default=None)
 
 

@@ -18,6 +18,8 @@ from .scanning import JournalRecovery, QuarantinedBytes, ScannedSegment, Segment
 from .segment import HEADER_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from .scanning import Catalogue, Verdict
     from .segment import SegmentRecord
 
@@ -32,7 +34,12 @@ class RepairedDirectory(NamedTuple):
 
 
 def repair_directory(
-    directory: str, *, segment_bytes: int, after_lsn: int, attested_lsn: int = 0
+    directory: str,
+    *,
+    segment_bytes: int,
+    after_lsn: int,
+    attested_lsn: int = 0,
+    versions: Collection[int] = scanning.SERVED_VERSIONS,
 ) -> tuple[JournalRecovery, RepairedDirectory]:
     """Recover the records above `after_lsn`, and repair the directory. Up to `attested_lsn` there must be records.
     Raises OSError, and MaestroError FORMAT_UNSUPPORTED."""
@@ -41,7 +48,7 @@ def repair_directory(
     # records are served must not lose its name.
     for above in (directory, os.path.dirname(directory), os.path.dirname(os.path.dirname(directory))):
         atomic_file.sync_directory(above)
-    listed = scanning.catalogue(directory)
+    listed = scanning.catalogue(directory, versions)
     findings = [
         f"{name} in the journal's directory is not the journal's; it was left alone" for name in listed.foreign
     ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from maestro_runtime import places
 from maestro_schemas import DATA_FORMAT_VERSION
@@ -19,10 +19,16 @@ from maestro_schemas.errors import MaestroError
 from . import segment
 from .segment import HEADER_BYTES, Header, SegmentRecord
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 SPARE = "spare"
 RESERVE = "reserve"
 READY = "ready-"
 ASIDE = ".tmp"
+
+# The format versions whose segments may be replayed. A migration reads older ones too, and leaves none.
+SERVED_VERSIONS = (DATA_FORMAT_VERSION,)
 
 
 class SegmentFile(NamedTuple):
@@ -75,8 +81,8 @@ class Verdict(NamedTuple):
     dropped: list[SegmentRecord]  # the whole records among them
 
 
-def catalogue(directory: str) -> Catalogue:
-    """List the directory. Raises OSError, and MaestroError FORMAT_UNSUPPORTED."""
+def catalogue(directory: str, versions: Collection[int] = SERVED_VERSIONS) -> Catalogue:
+    """List the directory. Raises OSError, and MaestroError FORMAT_UNSUPPORTED for a segment of another version."""
     segments: dict[int, SegmentFile] = {}
     others: list[SegmentFile] = []
     aside: list[str] = []
@@ -93,7 +99,7 @@ def catalogue(directory: str) -> Catalogue:
         elif not named:
             prepared.append(name)
         else:
-            header = _read_header(path)
+            header = _read_header(path, versions)
             if header is None or header.first_lsn == named:
                 segments[named] = SegmentFile(path, named, header)
             else:
@@ -113,9 +119,9 @@ def _is_ours(name: str) -> bool:
     return segment.named_lsn(name) > 0 or name in (SPARE, RESERVE) or name.startswith(READY)
 
 
-def _read_header(path: str) -> Header | None:
+def _read_header(path: str, versions: Collection[int]) -> Header | None:
     header = segment.parse_header(places.read(path, HEADER_BYTES))
-    if header is not None and header.version != DATA_FORMAT_VERSION:
+    if header is not None and header.version not in versions:
         raise MaestroError(
             "FORMAT_UNSUPPORTED",
             f"{path} has data format {header.version}, and this version of Maestro writes {DATA_FORMAT_VERSION}",

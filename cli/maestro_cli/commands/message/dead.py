@@ -97,15 +97,17 @@ def _refused(path: str, entry: OutboxEntry) -> dict[str, Any]:
 
 
 def _lines(letter: dict[str, Any]) -> list[str]:
+    from maestro_cli.output.fence import joined, named
     from maestro_cli.output.render import BAR, age, plain
 
-    text = plain(" ".join(str(letter["message"]).split()))
+    text = joined(str(letter["message"]))
     preview = text if len(text) <= _PREVIEW_CHARS else text[: _PREVIEW_CHARS - 3] + "..."
     failure = letter["failure"]
     when = "queued" if "path" in letter else "expired"
-    head = f"{letter['id']} from {letter['from']} to {plain(letter['to'])}, {when} {age(letter['diedAt'], now_ms())}"
-    why = f"  {plain(failure.get('code', '?'))}: {plain(failure.get('message', ''))}"
-    lines = [head, why, BAR + preview]
+    head = f"{letter['id']} from {letter['from']} to {named(letter['to'])}, {when} {age(letter['diedAt'], now_ms())}"
+    why = f"{failure.get('code', '?')}: {failure.get('message', '')}"
+    # The reason of a refused entry is read from its file, which any program of the user can write.
+    lines = [head, f"{BAR if 'path' in letter else '  '}{plain(why)}", BAR + preview]
     if "retriedAs" in letter:
         lines.append(f"  was retried as {letter['retriedAs']}")
     return lines

@@ -6,13 +6,16 @@ Rule: the receiver or the operator deletes; the sender can still see that the me
 from __future__ import annotations
 
 from maestro_cli.context import CommandContext
-from maestro_cli.output.results import report_results
+from maestro_cli.output.results import failed, report_results
+from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated
 
     from maestro_cli.options import Option
+    from maestro_clients.one_shot_client import AnyClient
+    from maestro_schemas.documents import ItemResultDoc
 
 USAGE = "maestro message delete ID... [OPTIONS]"
 DETAILS = """\
@@ -35,9 +38,14 @@ def run(
         if context.own_session:
             results = client.delete(ids)
         else:
-            results = [
-                result
-                for message_id in ids
-                for result in client.delete([message_id], session=client.message(message_id)["to"])
-            ]
-    return report_results(results, f"Deleted {', '.join(ids)}.", as_json=as_json)
+            results = [result for message_id in ids for result in _deleted_by_operator(client, message_id)]
+    return report_results(results, lambda done: f"Deleted {', '.join(done)}.", as_json=as_json)
+
+
+def _deleted_by_operator(client: AnyClient, message_id: str) -> list[ItemResultDoc]:
+    try:
+        return client.delete([message_id], session=client.message(message_id)["to"])
+    except MaestroError as error:
+        if error.kind != "client":
+            raise
+        return [failed(message_id, error)]

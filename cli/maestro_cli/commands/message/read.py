@@ -9,6 +9,7 @@ from __future__ import annotations
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 from maestro_cli.output.results import report_results
+from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,9 +41,13 @@ def run(
     with context.client() as client:
         unseen = [] if as_json else _show_unseen(client, ids, session)
         results = client.confirm(ids, "read", via="cli")
-    senders = "its sender is" if len(ids) == 1 else "their senders are"
-    seen = " (shown above for the first time)" if unseen else ""
-    return report_results(results, f"Acknowledged {', '.join(ids)}; {senders} notified{seen}.", as_json=as_json)
+
+    def sentence(done: list[str]) -> str:
+        senders = "its sender is" if len(done) == 1 else "their senders are"
+        seen = " (shown above for the first time)" if unseen else ""
+        return f"Acknowledged {', '.join(done)}; {senders} notified{seen}."
+
+    return report_results(results, sentence, as_json=as_json)
 
 
 def _show_unseen(client: AnyClient, ids: list[str], session: str) -> list[str]:
@@ -51,12 +56,17 @@ def _show_unseen(client: AnyClient, ids: list[str], session: str) -> list[str]:
 
     unseen = []
     for message_id in ids:
-        found = client.message_with_people(message_id)
+        try:
+            found = client.message_with_people(message_id)
+        except MaestroError as error:
+            if error.kind != "client":
+                raise
+            continue  # its own result will say so; the others are acknowledged
         message, names = found["message"], DisplayNames(found.get("people", {}))
         if message["to"] == session and message["status"] == "pending":
             # Without its request for an acknowledgement, which this command answers.
             shown = {key: value for key, value in message.items() if key != "metadata"}
             metadata = {key: value for key, value in message.get("metadata", {}).items() if key != "requiresAck"}
-            streams.say(message_block({**shown, "metadata": metadata}, names.label(message["from"]), now_ms()))  # type: ignore[typeddict-item]
+            streams.say(message_block({**shown, "metadata": metadata}, names, now_ms()))  # type: ignore[typeddict-item]
             unseen.append(message_id)
     return unseen

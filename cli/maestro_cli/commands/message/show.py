@@ -41,8 +41,6 @@ def run(
     from maestro_cli.output.render import history, message_block
 
     names, now = DisplayNames(found.get("people", {})), now_ms()
-    block = message_block(
-        message, names.label(message["from"]), now, original_receiver=names.original_receiver(message)
-    )
+    block = message_block(message, names, now)
     streams.say("\n".join([block, f"{message['status']}:", *history(message, now)]))
     return 0

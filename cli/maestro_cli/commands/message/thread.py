@@ -43,8 +43,7 @@ def run(
 
     names, now = DisplayNames(found.get("people", {})), now_ms()
     blocks = [
-        f"{message_block(message, names.label(message['from']), now)}\n"
-        f"  to {names.label(message['to'])}, {message['status']}"
+        f"{message_block(message, names, now)}\n  to {names.label(message['to'])}, {message['status']}"
         for message in messages
     ]
     streams.say("\n\n".join(blocks))

@@ -46,7 +46,8 @@ def run(
 
 
 def _table(sessions: list[SessionDoc], own: str | None) -> list[str]:
-    from maestro_cli.output.render import age, plain
+    from maestro_cli.output.fence import named
+    from maestro_cli.output.render import age
 
     if not sessions:
         return []
@@ -55,9 +56,9 @@ def _table(sessions: list[SessionDoc], own: str | None) -> list[str]:
     rows += [
         (
             session["id"],
-            plain(session.get("name", "-")),
+            named(session.get("name", "-")),
             session["role"],
-            plain(session["projectId"]),
+            named(session["projectId"]),
             session["status"],
             age(session["lastActivity"], now) + (" (you)" if session["id"] == own else ""),
         )

@@ -135,13 +135,13 @@ def _exports(session_id: str, token: str) -> list[str]:
 
 
 def _started(session: SessionDoc, session_id: str, token: str) -> str:
-    from maestro_cli.output.render import plain
+    from maestro_cli.output.fence import named
 
-    named = f" named {plain(session['name'])}" if "name" in session else ""
+    called = f" named {named(session['name'])}" if "name" in session else ""
     under = f", parent {session['parentSessionId']}" if "parentSessionId" in session else ""
     return "\n".join(
         [
-            f"Started {session_id}: {session['role']}{named}, project {plain(session['projectId'])}{under}.",
+            f"Started {session_id}: {session['role']}{called}, project {named(session['projectId'])}{under}.",
             "To act as it, paste these two lines into its shell (the token is shown only now):",
             *(f"  {line}" for line in _exports(session_id, token)),
         ]

@@ -10,7 +10,7 @@ from maestro_cli.output import streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Annotated
+    from typing import Annotated, Any
 
     from maestro_cli.options import Option
     from maestro_schemas.documents import PruneDoc, SweptDoc
@@ -19,7 +19,7 @@ DETAILS = """\
 The broker does this by itself every half hour; see `sweep` in `maestro
 status`. It removes messages that were delivered, read, or have expired or
 failed, when they have not changed for the retention (7 days unless set
-otherwise); tombstones, which record that an id was used; empty folders;
+otherwise; read mail may have another one); tombstones, which record that an id was used; empty folders;
 sessions that ended before the retention and have no mail left; outbox entries
 that the broker refused; files of the timeline and of the dead letters. Pending
 mail of that age expires first, and its sender is notified.
@@ -51,7 +51,7 @@ def run(
             help="Instead of the retention, e.g. 3d. Pending mail and sessions keep theirs.",
         ),
     ] = None,
-    as_json: Annotated[bool, Option(name="--json", help="Print the counts as JSON.")] = False,
+    as_json: Annotated[bool, Option(name="--json", help="Print the counts, and the retention, as JSON.")] = False,
 ) -> int:
     """Prune now."""
     import sys
@@ -63,6 +63,7 @@ def run(
     older_than_ms = None if older_than is None else duration_ms("--older-than", older_than)
     shows_progress = not as_json and sys.stderr is not None and sys.stderr.isatty()
     with CommandContext.here().client() as client:
+        retention = _retention(client.stats())
         report = client.prune(dry_run=dry_run, older_than_ms=older_than_ms)
         while not report["done"]:
             if shows_progress:
@@ -75,8 +76,38 @@ def run(
         raise MaestroError(
             "INTERNAL", report["failure"], "What was removed stays removed; repair the cause and prune again."
         )
-    streams.say(streams.json_line(report) if as_json else "\n".join(_lines(report)))
+    if as_json:
+        streams.say_json({**report, "retention": retention})
+    else:
+        streams.say("\n".join([*_lines(report), _kept(retention)]))
     return 0
+
+
+def _retention(stats: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """The retention that is in force: of all projects (""), and of those that have their own. A project that sets
+    only its `retention` has it for read mail too."""
+    limits = stats["limits"]
+    general = {name: int(limits[name]["value"]) for name in ("retention_ms", "read_retention_ms")}
+    found = {"": general}
+    for project, rows in stats.get("config", {}).get("projects", {}).items():
+        own = {name: int(row["value"]) for name, row in rows.items()}
+        found[project] = {**general, **({"read_retention_ms": 0} if "retention_ms" in own else {}), **own}
+    return {
+        project: {"keptMs": own["retention_ms"], "afterReadingMs": own["read_retention_ms"] or own["retention_ms"]}
+        for project, own in found.items()
+    }
+
+
+def _kept(retention: dict[str, dict[str, int]]) -> str:
+    from maestro_cli.output.render import plain
+    from maestro_schemas.limits import duration_text
+
+    def words(own: dict[str, int]) -> str:
+        kept, after = own["keptMs"], own["afterReadingMs"]
+        return duration_text(kept) + (f", {duration_text(after)} after it was read" if after != kept else "")
+
+    others = [f"of {plain(project)} for {words(own)}" for project, own in retention.items() if project]
+    return f"Mail is kept for {'; '.join([words(retention['']), *others])}."
 
 
 def _lines(report: PruneDoc) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from maestro_broker.core import acceptance, authorization
+from maestro_broker.core import acceptance, visibility
 from maestro_broker.core.model import records
 from maestro_broker.core.model.checkpoint import Checkpoint
 from maestro_broker.core.model.checkpoint import decode as decode_heads
@@ -26,11 +26,11 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event
 from maestro_schemas.limits import Limits
 from maestro_schemas.messages import Message, Metadata
+from maestro_schemas.names import SYSTEM_SENDER, mark_of
 from maestro_schemas.requests import (
     Confirm,
     Delete,
     GetMessage,
-    GetThread,
     Identity,
     Inbox,
     Outgoing,
@@ -43,7 +43,7 @@ from maestro_schemas.requests import (
     SessionTouch,
 )
 from maestro_schemas.sessions import NeedsInput, SessionNote
-from support.offices import Office, refused
+from support.offices import Office, keys, refused
 
 FREE = Limits(rate_limit=0)
 
@@ -131,17 +131,19 @@ def test_who_may_send(office: Office) -> None:
     assert office.inbox("boss") == []
 
 
-def test_an_id_is_its_senders_and_its_receivers(office: Office) -> None:
-    """Another sender's id in the same mailbox is a conflict, also when filed, and also when deleted but not filed."""
+def test_one_key_of_two_senders_names_two_messages(office: Office) -> None:
+    """Also in one mailbox, when filed, and when one of them is deleted: an id is its sender's alone."""
     office.accept("ann", "boss", "m1", "from ann")
-    assert _code(office.send("bob", "boss", "m1", "from bob")) == "CONFLICT"
+    ann_id = office.ids["m1"]
+    assert office.send("bob", "boss", "m1", "from bob").status == 201
     office.file()
     office.crash()
-    assert _code(office.send("bob", "boss", "m1", "from bob")) == "CONFLICT"
-    assert office.accept("bob", "ann", "m1", "to another mailbox").status == 201
-    office.delete("boss", "m1")
-    assert _code(office.send("bob", "boss", "m1", "from bob")) == "CONFLICT"
+    assert office.send("bob", "boss", "m1", "from bob").status == 200
+    assert [message.text for message in office.inbox("boss")] == ["from ann", "from bob"]
+    office.delete("boss", ann_id)
     assert office.send("ann", "bob", "m1", "from ann").state == "deleted", "ann's m1 was deleted, for any receiver"
+    assert office.accept("cyd", "boss", ann_id, "claimed").id == f"{ann_id}_{mark_of('cyd')}"
+    assert [message.text for message in office.inbox("boss")] == ["from bob", "claimed"]
 
 
 def test_the_same_id_to_another_receiver_is_a_conflict(office: Office) -> None:
@@ -214,19 +216,19 @@ def test_threads(office: Office) -> None:
     """The thread is its first message's id, however deep; a deleted root still names it."""
     office.accept("boss", "ann", "root")
     reply = office.accept("ann", "boss", "r1", metadata=Metadata(in_reply_to="root"))
-    assert reply.thread_id == "root"
-    assert office.accept("boss", "ann", "r2", metadata=Metadata(in_reply_to="r1")).thread_id == "root"
+    root = office.ids["root"]
+    assert reply.thread_id == root
+    assert office.accept("boss", "ann", "r2", metadata=Metadata(in_reply_to="r1")).thread_id == root
     office.delete("ann", "root")
     office.file()
     office.crash()
-    assert office.accept("ann", "boss", "r3", metadata=Metadata(in_reply_to="root")).thread_id == "root"
-    assert office.accept("ann", "boss", "r4", metadata=Metadata(in_reply_to="r2")).thread_id == "root"
+    assert office.accept("ann", "boss", "r3", metadata=Metadata(in_reply_to="root")).thread_id == root
+    assert office.accept("ann", "boss", "r4", metadata=Metadata(in_reply_to="r2")).thread_id == root
     # bob can't answer a message of other sessions: he doesn't enter its thread and can't read it.
-    assert office.accept("bob", "boss", "r5", metadata=Metadata(in_reply_to="r2")).thread_id is None
-    assert office.accept("bob", "boss", "r7", metadata=Metadata(in_reply_to="root")).thread_id is None
-    assert [m.id for m in office.do(GetThread(id="r7", who=Identity("bob"))).messages] == ["r7"]
+    for answered in ("r2", "root", "absent"):
+        assert _code(office.send("bob", "boss", "r5", metadata=Metadata(in_reply_to=answered))) == "MESSAGE_NOT_FOUND"
     # boss sent the root, which ann has deleted.
-    assert office.accept("boss", "bob", "r8", metadata=Metadata(in_reply_to="root")).thread_id == "root"
+    assert office.accept("boss", "bob", "r8", metadata=Metadata(in_reply_to="root")).thread_id == root
     assert _code(office.send("bob", "boss", "r6", metadata=Metadata(in_reply_to="a/b"))) == "INVALID_ID"
 
 
@@ -236,13 +238,13 @@ def test_the_operator_may_name_the_mailbox(office: Office) -> None:
     office.file()
     office.make_checkpoint()
     office.crash()
-    for reads in ([Read("file", "ann", "m1")], []):
-        assert office.do(GetMessage(id="m1", session="ann")).message.id == "m1"
+    for reads in ([Read("file", "ann", office.ids["m1"])], []):
+        assert office.do(GetMessage(id="m1", session="ann")).message.id == office.ids["m1"]
         assert office.reads == reads
     for session in ("bob", "absent"):
         assert refused(office, GetMessage(id="m1", session=session)).code == "MESSAGE_NOT_FOUND"
     # To a session it means nothing: what it may see, it may see.
-    assert office.do(GetMessage(id="m1", session="bob", who=Identity("ann"))).message.id == "m1"
+    assert office.do(GetMessage(id="m1", session="bob", who=Identity("ann"))).message.id == office.ids["m1"]
 
 
 def test_a_batch_is_judged_one_by_one(office: Office) -> None:
@@ -267,7 +269,8 @@ def test_mail_from_the_post_office(office: Office) -> None:
     [message] = office.inbox("ann")
     assert (message.sender, message.text, message.meta.type) == ("maestro", "text", "notification")
     office.crash()
-    assert [m.id for m in office.inbox("ann")] == ["n1"]
+    [message] = office.inbox("ann")
+    assert message.id == f"n1_{mark_of(SYSTEM_SENDER)}"
 
 
 # --- receiving -------------------------------------------------------------------------------------------
@@ -288,10 +291,10 @@ def test_priorities_go_first_without_a_cursor(office: Office) -> None:
     """With one, strictly by seq."""
     for message_id, priority in (("m1", "low"), ("m2", None), ("m3", "high"), ("m4", "medium")):
         office.accept("boss", "ann", message_id, metadata=Metadata(priority=priority))  # type: ignore[arg-type]
-    assert [m.id for m in office.inbox("ann")] == ["m3", "m2", "m4", "m1"]
-    assert [m.id for m in office.inbox("ann", since=1)] == ["m2", "m3", "m4"]
-    assert [m.id for m in office.inbox("ann", since=-5)] == ["m1", "m2", "m3", "m4"]
-    assert [m.id for m in office.inbox("ann", since=99)] == []
+    assert keys(office.inbox("ann")) == ["m3", "m2", "m4", "m1"]
+    assert keys(office.inbox("ann", since=1)) == ["m2", "m3", "m4"]
+    assert keys(office.inbox("ann", since=-5)) == ["m1", "m2", "m3", "m4"]
+    assert keys(office.inbox("ann", since=99)) == []
 
 
 def test_pages(office: Office) -> None:
@@ -329,11 +332,11 @@ def test_type_filter_and_all_statuses(office: Office) -> None:
     """What REST asks for."""
     office.accept("boss", "ann", "m1", metadata=Metadata(type="request"))
     office.accept("boss", "ann", "m2")
-    assert [m.id for m in office.inbox("ann", type="request")] == ["m1"]
+    assert keys(office.inbox("ann", type="request")) == ["m1"]
     office.confirm("ann", "read", "m1")
     office.file()
-    assert [m.id for m in office.inbox("ann", status=["read"])] == ["m1"], "read from disk again"
-    assert [m.id for m in office.inbox("ann")] == ["m2"]
+    assert keys(office.inbox("ann", status=["read"])) == ["m1"], "read from disk again"
+    assert keys(office.inbox("ann")) == ["m2"]
 
 
 def test_leases(office: Office) -> None:
@@ -342,7 +345,7 @@ def test_leases(office: Office) -> None:
     office.accept("boss", "ann", "m2")
     one = office.do(Inbox(who=Identity("ann"), lease_ms=90_000, reader="one", limit=1, since=0))
     two = office.do(Inbox(who=Identity("ann"), lease_ms=90_000, reader="two", since=0))
-    assert ([m.id for m in one.messages], [m.id for m in two.messages]) == (["m1"], ["m2"])
+    assert (keys(one.messages), keys(two.messages)) == (["m1"], ["m2"])
     assert (two.leased, two.lease_ends_in_ms, two.up_to) == (1, 90_000, 0)
     office.file()
     office.now_ms += 80_000
@@ -350,7 +353,7 @@ def test_leases(office: Office) -> None:
     assert office.inbox("ann", lease_ms=10, reader="three") == []
     assert len(office.inbox("ann")) == 2, "without a lease nothing is hidden"
     office.now_ms += 11_000
-    assert {m.id for m in office.inbox("ann", lease_ms=10, reader="three")} == {"m1", "m2"}
+    assert set(keys(office.inbox("ann", lease_ms=10, reader="three"))) == {"m1", "m2"}
 
 
 def test_what_was_not_offered_yet(office: Office) -> None:
@@ -358,12 +361,12 @@ def test_what_was_not_offered_yet(office: Office) -> None:
     for message_id in ("m1", "m2", "m3"):
         office.accept("boss", "ann", message_id)
     leased = Inbox(who=Identity("ann"), offered=False, lease_ms=90_000, reader="hook", limit=2)
-    assert [m.id for m in office.do(leased).messages] == ["m1", "m2"]
+    assert keys(office.do(leased).messages) == ["m1", "m2"]
     assert office.confirm("ann", "offered", "m1") == [200]
-    assert [m.id for m in office.inbox("ann", offered=False)] == ["m2", "m3"]
-    assert [m.id for m in office.inbox("ann", offered=True)] == ["m1"]
+    assert keys(office.inbox("ann", offered=False)) == ["m2", "m3"]
+    assert keys(office.inbox("ann", offered=True)) == ["m1"]
     page = office.do(Inbox(who=Identity("ann"), lease_ms=10, reader="other"))
-    assert [m.id for m in page.messages] == ["m1", "m3"], "m2 is still held back, m1 no longer"
+    assert keys(page.messages) == ["m1", "m3"], "m2 is still held back, m1 no longer"
     assert (page.pending, page.unoffered) == (3, 2)
 
 
@@ -421,7 +424,7 @@ def test_deleting(office: Office) -> None:
     assert office.send("boss", "ann", "m1").state == "deleted"
     assert refused(office, GetMessage(id="m1", who=Identity("boss"))).code == "MESSAGE_NOT_FOUND"
     assert refused(office, GetMessage(id="../m1")).code == "MESSAGE_NOT_FOUND"
-    assert office.accept("bob", "ann", "m1", "the id is free again").status == 201
+    assert office.accept("bob", "ann", "m1", "bob has this key of his own").status == 201
     assert office.send("boss", "ann", "m1").state == "deleted"
 
 
@@ -447,7 +450,7 @@ def test_starting_again_is_one_session(office: Office) -> None:
     again = office.do(SessionStart(id="tok", token="secret")).session
     assert (again.status, again.name, again.task_ids, again.started_at) == ("idle", "n", ("t1",), office.now_ms)
     reply = office.do(Inbox(who=Identity("tok", "secret")))
-    assert [m.id for m in reply.messages] == ["m1"]
+    assert keys(reply.messages) == ["m1"]
 
 
 def test_a_worker_starts_only_workers(office: Office) -> None:
@@ -574,11 +577,11 @@ def test_who_sees_an_event(office: Office) -> None:
     mine = Event(lsn=1, at=0, event="message.read", sender="bob", receiver="ann")
     foreign = Event(lsn=1, at=0, event="session.started", session="cyd")
     get = office.state.sessions.get
-    assert authorization.may_see(office.state, None, foreign)
-    assert authorization.may_see(office.state, get("ann"), mine)
-    assert not authorization.may_see(office.state, get("ann"), foreign)
-    assert authorization.may_see(office.state, get("boss"), mine)
-    assert not authorization.may_see(office.state, get("boss"), foreign)
+    assert visibility.sees_event(office.state, None, foreign)
+    assert visibility.sees_event(office.state, get("ann"), mine)
+    assert not visibility.sees_event(office.state, get("ann"), foreign)
+    assert visibility.sees_event(office.state, get("boss"), mine)
+    assert not visibility.sees_event(office.state, get("boss"), foreign)
 
 
 def test_heads_file() -> None:
@@ -602,10 +605,10 @@ def test_heads_file() -> None:
     assert office.state.mailboxes["boss"].next_expiry_ms == office.now_ms + 5_000
     office.now_ms += 6_000
     office.expire_due()
-    assert [m.id for m in office.inbox("boss", status=["expired"])] == ["m2"]
+    assert keys(office.inbox("boss", status=["expired"])) == ["m2"]
     office.now_ms += 50_000
     office.expire_due()
-    assert [m.id for m in office.inbox("boss", status=["expired"])] == ["m1", "m2"]
+    assert keys(office.inbox("boss", status=["expired"])) == ["m1", "m2"]
 
 
 def test_a_heads_file_that_is_no_heads() -> None:
@@ -639,7 +642,7 @@ def test_a_mailbox_whose_files_do_not_fit_its_counters(office: Office) -> None:
     office.file()
     office.make_checkpoint()
     office.crash()
-    del office.files["ann", "m1"]
+    del office.files["ann", office.ids["m1"]]
     assert office.inbox("ann") == []
     assert office.state.take_counter_mismatches() == ["ann"]
     assert office.state.mailboxes["ann"].pending == 0
@@ -651,12 +654,12 @@ def test_a_second_file_with_the_same_number_is_not_taken(office: Office) -> None
     office.file()
     office.make_checkpoint()
     office.crash()
-    message = office.files["ann", "m1"]
+    message = office.files["ann", office.ids["m1"]]
     twin = Message(
-        id="twin", sender="boss", receiver="ann", text="x", status="pending", seq=message.seq, created_at=0
+        id="twin_0000000", sender="boss", receiver="ann", text="x", status="pending", seq=message.seq, created_at=0
     )
-    office.files["ann", "twin"] = twin
-    assert [m.id for m in office.inbox("ann")] == ["m1"]
+    office.files["ann", twin.id] = twin
+    assert keys(office.inbox("ann")) == ["m1"]
 
 
 def test_crowded_memory_lets_go_early(office: Office) -> None:
@@ -708,9 +711,12 @@ def test_refused_requests_read_nothing(office: Office) -> None:
         refused(office, request)
         assert office.reads == []
     refused(office, GetMessage(id="x", who=Identity("ann")))
-    assert office.reads == [Read("link", "ann", "x")]
+    assert office.reads == [Read("sent", "ann", f"x_{mark_of('ann')}")], "its mailbox is in memory"
     refused(office, GetMessage(id="x"))
-    assert office.reads == [Read("anywhere", "", "x")]
+    refused(office, GetMessage(id=f"x_{mark_of('ghost')}"))
+    assert office.reads == [], "the id is no known sender's"
+    refused(office, GetMessage(id=f"x_{mark_of('ann')}"))
+    assert office.reads == [Read("sent", "ann", f"x_{mark_of('ann')}")]
     assert office.state.replay_reads(Refused(0, "CONFLICT")) == []
 
 
@@ -732,6 +738,7 @@ def test_deadlines() -> None:
 def test_types() -> None:
     """The union of records is what the journal can hold."""
     every = {Accepted, Confirmed, Deleted, Expired, Refused, SessionChanged, SessionForgotten}
+    every |= {records.GroupChanged, records.GroupDeleted, records.Skipped}
     assert every == set(records.Record.__args__)
     assert issubclass(Send, Request)
     assert Checkpoint() == Checkpoint()

@@ -38,11 +38,11 @@ def test_only_an_id_newer_than_all_that_was_filed_needs_no_look_at_the_disk() ->
     links = []
     for message_id in ("msg_5_a", "msg_7_b", "msg_7_c", "msg_6_d", "m1", "msg_8_e"):
         office.accept("ann", "bob", message_id)
-        links.append([read.kind for read in office.reads if read.kind == "link"])
+        links.append([read.kind for read in office.reads if read.kind == "sent"])
         office.file()
         office.make_checkpoint()
         office.crash()
-    assert links == [[], [], ["link"], ["link"], ["link"], []]
+    assert links == [[], [], ["sent"], ["sent"], ["sent"], []]
 
 
 def test_where_the_heads_do_not_know_what_was_sent_every_id_is_looked_for() -> None:

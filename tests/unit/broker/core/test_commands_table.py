@@ -17,7 +17,7 @@ from maestro_schemas.commands import BY_REQUEST, COMMANDS, REQUESTS, ProtocolCom
 from maestro_schemas.errors import FatalError, MaestroError
 from maestro_schemas.keys import Key
 from maestro_schemas.requests import Request, Stats
-from support.offices import Office
+from support.offices import Office, keys
 from support.vectors import vectors
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def test_the_name_of_a_struct_means_nothing(office: Office) -> None:
             with pytest.raises(MaestroError, match="operator's"):
                 key_authorization.check(office.state, KEYS[-1], request)
     assert office.accept("ann", "ann", "m1").seq == 1
-    assert [message.id for message in office.inbox("ann")] == ["m1"]
+    assert keys(office.inbox("ann")) == ["m1"]
 
 
 def _changing(state: State, *_: object) -> Iterator[Read]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from maestro_broker.core import retention
 from maestro_broker.core.model.records import SessionForgotten
 from maestro_schemas.limits import Limits
+from maestro_schemas.names import SYSTEM_SENDER, mark_of
 from maestro_schemas.requests import GetMessage, Inbox
-from support.offices import Office
+from support.offices import Office, keys
 
 DAY_MS = 86_400_000
 KEPT = Limits(rate_limit=0, retention_ms=DAY_MS, ttl_ms_max=30 * DAY_MS, pending_max=1_000)
@@ -36,11 +37,12 @@ def test_a_sender_hears_once_a_turn_of_all_that_expired() -> None:
     office.now_ms += 50
     office.expire_due()
     [notice] = office.inbox("ann")
-    assert (notice.sender, notice.id, notice.seq) == ("maestro", "expired_m29", 1)
+    expired = f"expired_{office.ids['m29']}_{mark_of('bob')}_{mark_of(SYSTEM_SENDER)}"
+    assert (notice.sender, notice.id, notice.seq) == ("maestro", expired, 1)
     assert "30 messages of yours" in notice.text
-    assert "  m19 to bob\n  and 10 more: `maestro message dead` lists them\n" in notice.text
+    assert f"  {office.ids['m19']} to bob\n  and 10 more: `maestro message dead` lists them\n" in notice.text
     assert notice.text.endswith("To send one of them again: maestro message retry ID")
-    assert "m20 " not in notice.text
+    assert "m20_" not in notice.text
 
 
 def test_an_ended_sender_gets_no_notice_and_a_notice_expires_without_another() -> None:
@@ -51,7 +53,7 @@ def test_an_ended_sender_gets_no_notice_and_a_notice_expires_without_another() -
     office.now_ms += 50
     office.expire_due()
     assert office.state.mailboxes["ann"].head_seq == 1
-    assert [message.id for message in office.inbox("bob")] == ["expired_m2"]
+    assert keys(office.inbox("bob")) == [f"expired_{office.ids['m2']}_{mark_of('ann')}"]
     office.file()
     office.now_ms += 2 * DAY_MS
     office.sweep()
@@ -59,24 +61,45 @@ def test_an_ended_sender_gets_no_notice_and_a_notice_expires_without_another() -
     assert office.state.mailboxes["bob"].head_seq == 2
 
 
-def test_pending_mail_expires_and_goes_a_retention_later() -> None:
+def test_pending_mail_expires_and_goes_at_the_end_of_its_retention() -> None:
     office = _office()
     office.accept("ann", "bob", "m1")
     office.file()
     office.now_ms += DAY_MS - 1
     office.sweep()
-    assert [message.id for message in office.inbox("bob")] == ["m1"]
+    assert keys(office.inbox("bob")) == ["m1"]
     office.now_ms += 1
     office.sweep()
     assert office.inbox("bob") == []
     [notice] = office.inbox("ann")
-    assert (notice.id, notice.text.splitlines()[-1]) == ("expired_m1", "To send it again: maestro message retry m1")
-    assert retention.overdue(office.state, office.policy, "bob", "m1", office.now_ms) is None
-    assert retention.overdue(office.state, office.policy, "absent", "m1", office.now_ms) is None
+    [expired] = office.named(["m1"])
+    assert keys([notice]) == [f"expired_{expired}_{mark_of('bob')}"]
+    assert notice.text.splitlines()[-1] == f"To send it again: maestro message retry {expired}"
+    assert retention.overdue(office.state, office.policy, "bob", expired, office.now_ms) is None
+    assert retention.overdue(office.state, office.policy, "absent", expired, office.now_ms) is None
     office.file()
     office.sweep()
-    assert ("bob", "m1") not in office.files
+    assert ("bob", expired) not in office.files
     assert office.send("ann", "bob", "m1").seq == 2
+
+
+def test_an_expiry_does_not_prolong_the_retention() -> None:
+    """Neither of mail with a life of its own, nor of mail whose life was the retention."""
+    office = _office()
+    office.accept("ann", "bob", "short", ttl_ms=5_000)
+    office.accept("ann", "bob", "whole", ttl_ms=DAY_MS)
+    office.now_ms += 5_000
+    office.expire_due()
+    office.file()
+    office.now_ms += DAY_MS - 5_001
+    office.sweep()
+    assert {name for owner, name in office.files if owner == "bob"} == {"short", "whole"}
+    office.now_ms += 1
+    office.expire_due()
+    office.file()
+    office.sweep()
+    assert {name for owner, name in office.files if owner == "bob"} == set()
+    assert retention.Retention(7 * DAY_MS).expired_stays_ms == 21 * 3_600_000
 
 
 def test_a_message_that_is_over_in_two_ways_expires_once() -> None:
@@ -84,9 +107,12 @@ def test_a_message_that_is_over_in_two_ways_expires_once() -> None:
     office.accept("ann", "bob", "m1", ttl_ms=DAY_MS)
     office.accept("ann", "bob", "m2")
     office.now_ms += DAY_MS
-    both = [retention.overdue(office.state, office.policy, "bob", name, office.now_ms) for name in ("m1", "m2", "m2")]
+    both = [
+        retention.overdue(office.state, office.policy, "bob", name, office.now_ms)
+        for name in office.named(["m1", "m2", "m2"])
+    ]
     over = [*retention.due(office.state, "bob", office.now_ms, 256), *(found for found in both if found is not None)]
-    assert [message.id for message in over] == ["m1", "m1", "m2", "m2"]
+    assert keys(over) == ["m1", "m1", "m2", "m2"]
     retention.expire(office.state, over, office.now_ms)
     office.commit()
     assert office.state.mailboxes["bob"].pending == 0
@@ -95,11 +121,52 @@ def test_a_message_that_is_over_in_two_ways_expires_once() -> None:
 
 def test_each_project_has_its_retention() -> None:
     office = Office(KEPT)
-    policy = retention.RetentionPolicy(DAY_MS, {"short": 10, "long": 9 * DAY_MS})
+    projects = {"short": {"retention_ms": 10}, "long": {"retention_ms": 9 * DAY_MS}}
+    policy = retention.RetentionPolicy.of(KEPT, projects)
     office.start("ann", project_id="short")
     office.start("bob", project_id="other")
     assert [policy.keeps_ms(office.state, name) for name in ("ann", "bob", "none")] == [10, DAY_MS, DAY_MS]
     assert (policy.shortest_ms, policy.longest_ms) == (10, 9 * DAY_MS)
+
+
+def test_mail_that_was_read_may_have_a_retention_of_its_own() -> None:
+    """For the post office, for a project, and a project that wants none."""
+    limits = Limits(retention_ms=7 * DAY_MS, read_retention_ms=DAY_MS)
+    projects = {
+        "days": {"retention_ms": 30 * DAY_MS},
+        "soon": {"read_retention_ms": 5},
+        "both": {"retention_ms": 9, "read_retention_ms": 40 * DAY_MS},
+    }
+    policy = retention.RetentionPolicy.of(limits, projects)
+    found = {name: (each.keeps_ms, each.read_ms) for name, each in policy.by_project.items()}
+    assert (policy.default.keeps_ms, policy.default.read_ms) == (7 * DAY_MS, DAY_MS)
+    assert found == {
+        "days": (30 * DAY_MS, 30 * DAY_MS),
+        "soon": (7 * DAY_MS, 5),
+        "both": (9, 40 * DAY_MS),
+    }
+    assert (policy.shortest_ms, policy.longest_ms) == (5, 40 * DAY_MS)
+
+
+def test_read_mail_goes_a_day_after_it_was_read_and_the_rest_with_the_retention() -> None:
+    office = Office(Limits(rate_limit=0, retention_ms=7 * DAY_MS, read_retention_ms=DAY_MS))
+    for name in ("ann", "bob"):
+        office.start(name)
+    for name in ("read", "delivered", "pending"):
+        office.accept("ann", "bob", name)
+    office.confirm("bob", "delivered", "delivered")
+    office.now_ms += 3 * DAY_MS
+    office.confirm("bob", "read", "read")
+    office.file()
+    office.now_ms += DAY_MS - 1
+    office.sweep()
+    assert len(office.files) == 3
+    office.now_ms += 1
+    office.sweep()
+    assert sorted(name for _, name in office.files) == ["delivered", "pending"]
+    office.now_ms += 3 * DAY_MS
+    office.sweep()
+    assert sorted(name for _, name in office.files) == ["pending"], "and it expires now"
 
 
 def test_a_forgotten_session_starts_from_nothing_wherever_the_broker_was_killed() -> None:

@@ -19,45 +19,11 @@ from maestro_schemas.vocabularies import Role
 LIMITS = Limits()
 
 
-@pytest.mark.parametrize(
-    ("raw", "clean"),
-    [
-        ("plain\ttext\nof lines", "plain\ttext\nof lines"),
-        ("dos\r\nline", "dos\nline"),
-        ("\x1b[31mred\x1b[0m", "red"),
-        ("\x9b31mred", "red"),
-        ("\x1b]0;title\x07text", "text"),
-        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
-        ("\x1bPpayload\x1b\\after", "after"),
-        ("\x1b]never ended", ""),
-        ("\x1bcreset", "reset"),
-        ("lone escape\x1b", "lone escape"),
-        ("bell\x07 null\x00 del\x7f c1\x85", "bell null del c1"),
-        ("abc\u202edef\u2066ghi\u2069", "abcdefghi"),
-        (
-            "family \U0001f468\u200d\U0001f469\u200d\U0001f467 stays",
-            "family \U0001f468\u200d\U0001f469\u200d\U0001f467 stays",
-        ),
-    ],
-)
-def test_sanitise(raw: str, clean: str) -> None:
-    """What steers a terminal goes, what is text stays."""
-    assert validation.clean_text(raw) == clean
-
-
-@given(st.text())
-def test_sanitised_text_is_clean_and_stays_so(text: str) -> None:
-    """No control character survives, and a second pass changes nothing (a retry is compared by it)."""
-    clean = validation.clean_text(text)
-    assert validation.clean_text(clean) == clean
-    assert not [c for c in clean if (ord(c) < 32 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0]
-
-
 def test_text_length_is_counted_clean_and_refused_with_both_numbers() -> None:
     """10,000 characters pass, one more does not, and escapes do not count."""
-    assert len(validation.check_text("x" * 10_000 + "\x1b[0m", LIMITS)) == 10_000
+    assert validation.check_message("x" * 10_000 + "\x1b[0m", LIMITS) == ("x" * 10_000, 4)
     with pytest.raises(MaestroError) as caught:
-        validation.check_text("x" * 10_001, LIMITS)
+        validation.check_message("x" * 10_001, LIMITS)
     assert (caught.value.code, caught.value.limit, caught.value.actual) == ("TEXT_TOO_LONG", 10_000, 10_001)
 
 
@@ -65,8 +31,55 @@ def test_text_length_is_counted_clean_and_refused_with_both_numbers() -> None:
 def test_an_empty_text_is_refused(text: str) -> None:
     """Also one of which nothing is left."""
     with pytest.raises(MaestroError) as caught:
-        validation.check_text(text, LIMITS)
+        validation.check_message(text, LIMITS)
     assert caught.value.code == "EMPTY_MESSAGE"
+
+
+@pytest.mark.parametrize("text", ["", " \n", "\u202e\u200b", "\U000e0041\U000e0042"])
+def test_a_remark_that_no_reader_can_see_is_refused(text: str) -> None:
+    with pytest.raises(MaestroError) as caught:
+        validation.check_remark("note.message", text, 10)
+    assert caught.value.code == "EMPTY_MESSAGE"
+
+
+def test_a_remark_is_cleaned_and_bounded() -> None:
+    assert validation.check_remark("note.message", "two\r\nlines\u202e\x9b2J", 10) == "two\nlines"
+    with pytest.raises(MaestroError) as caught:
+        validation.check_remark("needsInput.message", "\x00" * 900_000 + "x" * 1_001, 1_000)
+    assert (caught.value.code, caught.value.limit, caught.value.actual) == ("TEXT_TOO_LONG", 1_000, 1_001)
+    assert "1,001" in caught.value.message
+    assert "1,000" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("a\u202eb", "U+202E"),
+        ("a\U000e0041", "U+E0041"),
+        ("a\U000e0101", "U+E0101"),
+        ("a\u200bb", "U+200B"),
+        ("a\ufe0f", "U+FE0F"),
+        ("a\u2028b", "U+2028"),
+        ("a\nb", "the end of a line"),
+        ("a\tb", "a tab"),
+        ("", "is empty"),
+        ("\u3000", "is empty"),
+        ("x" * 65, "65 characters, and the limit is 64"),
+    ],
+)
+def test_a_label_is_refused_with_what_is_wrong(text: str, what: str) -> None:
+    with pytest.raises(MaestroError) as caught:
+        validation.check_label("the session's name", text, 64)
+    assert (caught.value.code, caught.value.limit, caught.value.actual) == ("INVALID", 64, len(text))
+    assert what in caught.value.message
+    assert caught.value.message.isprintable()
+
+
+@pytest.mark.parametrize(
+    "text", ["Ann", "Zo\xeb", "\u845b\u57ce", "\u0645\u06cc\u200c\u062e", "\u2764\ufe0f", "a\xa0b"]
+)
+def test_a_label_of_any_script(text: str) -> None:
+    validation.check_label("the session's name", text, 64)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +131,9 @@ def test_tokens() -> None:
     validation.check_token("s", stored, "secret")
     validation.check_token("s", None, None)
     validation.check_token("s", None, "whatever")
+    assert validation.is_token(stored, "secret")
+    assert not validation.is_token(stored, None)
+    assert not validation.is_token(None, "secret")
     for given_token, code in ((None, "TOKEN_REQUIRED"), ("wrong", "TOKEN_MISMATCH")):
         with pytest.raises(MaestroError) as caught:
             validation.check_token("s", stored, given_token)

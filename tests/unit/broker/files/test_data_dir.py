@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from maestro_broker.files import data_dir, disk
+from maestro_broker.migration.steps import STEPS
 from maestro_schemas import DATA_FORMAT_VERSION
 from maestro_schemas.errors import MaestroError
 
@@ -44,7 +45,7 @@ def life(data, calls):
     pid = os.fork()
     if pid == 0:
         left = calls
-        data_dir.bring_up_to_date(data, 3, {1: step("one"), 2: step("two")})
+        data_dir.bring_up_to_date(data, {1: step("one"), 2: step("two")}, 3)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
@@ -79,8 +80,8 @@ def _directory(tmp_path: Path, says: str) -> Path:
 
 def test_a_new_directory_gets_the_version_of_now(tmp_path: Path) -> None:
     """The next start accepts it."""
-    data_dir.bring_up_to_date(str(tmp_path))
-    data_dir.bring_up_to_date(str(tmp_path))
+    data_dir.bring_up_to_date(str(tmp_path), STEPS)
+    data_dir.bring_up_to_date(str(tmp_path), STEPS)
     assert (tmp_path / "format").read_text() == f"maestro-data {DATA_FORMAT_VERSION}\n"
 
 
@@ -88,6 +89,8 @@ def test_a_new_directory_gets_the_version_of_now(tmp_path: Path) -> None:
     ("says", "part", "advice"),
     [
         ("maestro-data 4", "none newer than 3", "--upgrade"),
+        ("maestro-data 3 to 4", "none newer than 3", "--upgrade"),
+        ("maestro-data 1 to 2", "none older than 2", "knows both 1 and 2"),
         ("maestro-data 1", "none older than 2", "knows both 1 and 2"),
         ("something else", "'something else'", "Look what wrote"),
         ("maestro-data 0", "'maestro-data 0'", "Look what wrote"),
@@ -97,7 +100,7 @@ def test_what_is_unknown_is_refused_with_what_to_do(tmp_path: Path, says: str, p
     """No step is run and nothing is written."""
     ran: list[str] = []
     with pytest.raises(MaestroError) as caught:
-        data_dir.bring_up_to_date(str(_directory(tmp_path, says)), 3, {2: ran.append})
+        data_dir.bring_up_to_date(str(_directory(tmp_path, says)), {2: ran.append}, 3)
     assert caught.value.code == "FORMAT_UNSUPPORTED"
     assert part in caught.value.message
     assert advice in caught.value.hint
@@ -111,7 +114,7 @@ def test_what_is_unknown_is_refused_with_what_to_do(tmp_path: Path, says: str, p
 )
 def test_a_program_that_only_reads_gets_a_next_step(tmp_path: Path, says: str, advice: str) -> None:
     with pytest.raises(MaestroError) as caught:
-        data_dir.check_version(str(_directory(tmp_path, says)), 3, {2: lambda _: None})
+        data_dir.check_version(str(_directory(tmp_path, says)), 3, 2)
     assert caught.value.code == "FORMAT_UNSUPPORTED"
     assert advice in caught.value.hint
     data_dir.check_version(str(_directory(tmp_path, "maestro-data 3")), 3)
@@ -132,22 +135,22 @@ def test_a_step_that_fails_is_run_again_and_no_other(tmp_path: Path) -> None:
 
     data = str(_directory(tmp_path, "maestro-data 1"))
     with pytest.raises(OSError, match="injected"):
-        data_dir.bring_up_to_date(data, 3, {1: one, 2: two})
-    assert (tmp_path / "format").read_text() == "maestro-data 2\n"
-    data_dir.bring_up_to_date(data, 3, {1: one, 2: two})
+        data_dir.bring_up_to_date(data, {1: one, 2: two}, 3)
+    assert (tmp_path / "format").read_text() == "maestro-data 2 to 3\n"
+    data_dir.bring_up_to_date(data, {1: one, 2: two}, 3)
     assert ran == [1, 2, 2]
 
 
 def test_the_version_is_written_after_the_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sync that reports an error leaves the old version."""
+    """A sync that reports an error leaves the old version, in words that a broker of that version refuses."""
 
     def fail(_directory: str) -> None:
         raise OSError("injected")
 
     monkeypatch.setattr(disk, "sync_file_system", fail)
     with pytest.raises(OSError, match="injected"):
-        data_dir.bring_up_to_date(str(_directory(tmp_path, "maestro-data 1")), 2, {1: lambda _data: None})
-    assert (tmp_path / "format").read_text() == "maestro-data 1\n"
+        data_dir.bring_up_to_date(str(_directory(tmp_path, "maestro-data 1")), {1: lambda _data: None}, 2)
+    assert (tmp_path / "format").read_text() == "maestro-data 1 to 2\n"
 
 
 @pytest.mark.slow

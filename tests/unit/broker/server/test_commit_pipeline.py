@@ -27,6 +27,7 @@ from maestro_runtime.outbox_dir import OutboxDir
 from maestro_schemas import outbox_entry
 from maestro_schemas.errors import FatalError
 from maestro_schemas.limits import Limits
+from maestro_schemas.names import mark_of
 from maestro_schemas.outbox_entry import OutboxEntry
 from maestro_schemas.requests import Confirm, Identity, Inbox, Outgoing, Request, Send, SessionStart
 from support.journals import open_journal
@@ -169,7 +170,7 @@ def test_nothing_leaves_before_it_is_durable(post: Post) -> None:
 def test_batches_are_reported_in_order_and_each_when_it_is_durable(post: Post) -> None:
     post.answer("first", _send("m1"))
     first_lsn = post.state.lsn
-    post.answer("confirm", Confirm(who=BOB, ids=["m1"], kind="delivered"))
+    post.answer("confirm", Confirm(who=BOB, ids=[f"m1_{mark_of('ann')}"], kind="delivered"))
     post.answer("second", _send("m2"))
     post.log.until_lsn = first_lsn
     post.pipeline.report()

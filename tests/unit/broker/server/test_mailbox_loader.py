@@ -41,8 +41,7 @@ class Post:
         self.sent += 1
         self.office.now_ms += 1
         message_id = f"msg_{self.office.now_ms}_{self.sent}"
-        self.office.accept("ann", "bob", message_id)
-        return message_id
+        return self.office.accept("ann", "bob", message_id).id
 
     def file(self, count: int | None = None) -> None:
         """What the filer does."""

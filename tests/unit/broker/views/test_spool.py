@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
+from maestro_broker.core.model.records import Accepted, Delivery, Refusal, SentFile
 from maestro_broker.views.mailbox_scan import scan_mailbox
 from maestro_broker.views.spool import Spool
-from maestro_schemas.messages import Message, Metadata
+from maestro_schemas.messages import Audience, Message, Metadata
+from maestro_schemas.names import mark_of
 from maestro_schemas.sessions import Session, StoredSession
 
 if TYPE_CHECKING:
@@ -55,11 +57,13 @@ def _message(message_id: str = "m1", seq: int = 1, text: str = "hello \u2603") -
 def test_a_message_is_a_file_and_a_link(scene: Scene) -> None:
     """In the documented format, readable with cat through either path."""
     scene.spool.write_message(_message())
-    scene.spool.link_sent(_message())
-    scene.spool.link_sent(_message())
+    scene.spool.file_sent(Accepted(_message()))
+    scene.spool.file_sent(Accepted(_message()))
     path = scene.path("by-receiver", "bob", "m1.json")
     link = scene.path("by-sender", "ann", "m1.json")
-    assert os.readlink(link) == "../../by-receiver/bob/m1.json"
+    assert os.readlink(link) == f"../../to/{mark_of('bob')}/m1.json"
+    assert os.readlink(scene.path("to", mark_of("bob"))) == "../by-receiver/bob"
+    assert os.path.realpath(link) == os.path.realpath(path)
     document = json.loads(link.read_text())
     assert document == {
         "id": "m1", "from": "ann", "to": "bob", "message": "hello \u2603", "status": "pending", "seq": 1,
@@ -68,21 +72,46 @@ def test_a_message_is_a_file_and_a_link(scene: Scene) -> None:
     }  # fmt: skip
     assert path.stat().st_mode & 0o777 == 0o600
     assert scene.spool.read_message("bob", "m1") == _message()
-    assert scene.spool.link_target("ann", "m1") == "bob"
-    assert scene.spool.holders("m1") == ["bob"]
+    assert scene.spool.sent("ann", "m1") == SentFile((("bob", None),))
     assert scene.spool.mailboxes() == ["bob"]
 
 
 def test_a_deleted_message_leaves_its_link(scene: Scene) -> None:
     """The link is the tombstone of its id."""
     scene.spool.write_message(_message())
-    scene.spool.link_sent(_message())
+    scene.spool.file_sent(Accepted(_message()))
     scene.spool.remove_message("bob", "m1")
     scene.spool.remove_message("bob", "m1")
     assert scene.spool.read_message("bob", "m1") is None
-    assert scene.spool.link_target("ann", "m1") == "bob"
-    assert scene.spool.link_target("ann", "m2") is None
-    assert scene.spool.holders("m1") == []
+    assert scene.spool.sent("ann", "m1") == SentFile((("bob", None),))
+    assert scene.spool.sent("ann", "m2") is None
+
+
+def test_several_deliveries_have_a_list(scene: Scene) -> None:
+    """It names each, has no text, is never rewritten, and a thread's link leads to it."""
+    meta = Metadata(in_reply_to="root", thread_id="root")
+    message = replace(_message(), audience=Audience(("bob", "cyd", "dan"), 3), metadata=meta)
+    record = Accepted(message, (Delivery("cyd", 7, "zoe"),), (Refusal("dan", "MAILBOX_FULL"),))
+    for _ in range(2):
+        for each in (message, *record.copies()):
+            scene.spool.write_message(each)
+        scene.spool.file_sent(record)
+    path = scene.path("by-sender", "ann", "m1.json")
+    assert (path.is_symlink(), path.stat().st_mode & 0o777) == (False, 0o400)
+    assert json.loads(path.read_text()) == {
+        "id": "m1",
+        "from": "ann",
+        "to": ["bob", "cyd", "dan"],
+        "createdAt": 5,
+        "deliveries": [{"to": "bob", "seq": 1}, {"to": "cyd", "seq": 7, "originalTo": "zoe"}],
+        "refused": [{"to": "dan", "code": "MAILBOX_FULL"}],
+    }
+    assert scene.spool.sent("ann", "m1") == record.sent_file()
+    assert os.readlink(scene.path("by-thread", "root", "m1.json")) == "../../by-sender/ann/m1.json"
+    assert scene.spool.answers("root") == {"m1": ("bob", "cyd")}
+    other = json.loads(scene.path("by-receiver", "cyd", "m1.json").read_text())
+    assert (other["to"], other["seq"], other["originalTo"]) == ("cyd", 7, "zoe")
+    assert other["audience"] == {"to": ["bob", "cyd", "dan"], "size": 3}
 
 
 def test_the_marker(scene: Scene) -> None:
@@ -180,7 +209,7 @@ def test_a_file_in_the_place_of_a_link(scene: Scene) -> None:
     scene.path("by-sender", "ann", "m1.json").write_text("x")
     os.symlink("nowhere", scene.path("by-sender", "ann", "m2.json"))
     os.symlink("../../by-receiver/..%/x.json", scene.path("by-sender", "ann", "m3.json"))
-    assert [scene.spool.link_target("ann", name) for name in ("m1", "m2", "m3")] == [None, None, None]
+    assert [scene.spool.sent("ann", name) for name in ("m1", "m2", "m3")] == [None, None, None]
 
 
 def test_sessions(scene: Scene) -> None:

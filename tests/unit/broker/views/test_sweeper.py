@@ -57,7 +57,7 @@ def new_sweeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[],
     (tmp_path / "outbox").mkdir()
     spool = Spool(data, report=lambda _: None)
     state, clock = State(Limits(), Checkpoint()), Clock()
-    policy = RetentionPolicy(Limits().retention_ms)
+    policy = RetentionPolicy.of(Limits(), {})
     return lambda: Sweeper(data, spool=spool, timelines=(), state=state, policy=policy, clock=clock)
 
 

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from maestro_cli.output import json_text
+from maestro_schemas.texts.visible_text import escaped
 
 # `characters` has surrogates, and the separators that only JavaScript counts as line ends.
 TEXT = st.text(st.characters(exclude_categories=()))
@@ -29,7 +30,10 @@ class Number(enum.IntEnum):
 @example({"a": float("nan"), "b": [float("inf"), -0.0, 1e300]}, True)
 @example([Number.ONE, {Number.ONE: ()}, {}, []], False)
 def test_the_same_text(value: Any, ascii_only: bool) -> None:
-    assert json_text.line(value, ascii_only=ascii_only) == json.dumps(value, ensure_ascii=ascii_only)
+    """But for hidden characters, which are escaped without a change of the value."""
+    ours, theirs = json_text.line(value, ascii_only=ascii_only), json.dumps(value, ensure_ascii=ascii_only)
+    assert ours == escaped(theirs)
+    assert repr(json.loads(ours)) == repr(json.loads(theirs))
 
 
 @pytest.mark.parametrize("value", [object(), {"a": {1}}, [b"x"], {(1, 2): 3}])

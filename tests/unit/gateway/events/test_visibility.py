@@ -84,8 +84,10 @@ def test_a_session_that_an_event_has_changed_is_asked_for_again() -> None:
         boss = Principal("ann", "orchestrator", "office", directory)
         await directory.learn([MAIL])
         assert not boss.sees(MAIL)
-        broker.projects["cyd"] = "office"
+        broker.projects |= {"bob": "office", "cyd": "office"}
         await directory.learn([OLD])
+        assert not boss.sees(MAIL), "bob is as he was known"
+        await directory.learn([OLD_TOO])
         assert boss.sees(MAIL)
 
     asyncio.run(scene())

@@ -474,7 +474,7 @@ def test_a_broken_header_does_not_hide_the_records(several: str) -> None:
 @pytest.mark.parametrize("name", [segment.file_name(1), segment.file_name(50)])
 def test_another_format_is_refused_and_nothing_is_touched(directory: str, name: str) -> None:
     fill(directory, [numbered(3)])
-    start = struct.pack(">8sIQQ", b"MAESTROJ", 2, 1, SEGMENT_BYTES)
+    start = struct.pack(">8sIQQ", b"MAESTROJ", 3, 1, SEGMENT_BYTES)
     path = renew(directory, start + struct.pack(">I", zlib.crc32(start)) + bytes(100), name)
     before = read(path)
     with pytest.RaisesExc(MaestroError, check=lambda error: error.code == "FORMAT_UNSUPPORTED"):

@@ -31,7 +31,7 @@ ORDER = {"pending": 0, "delivered": 1, "read": 2}
 
 @dataclass
 class Line:
-    """What the ledger knows of one accepted message."""
+    """What the ledger knows of one delivery."""
 
     sender: str
     to: str
@@ -42,6 +42,8 @@ class Line:
     status: str = "pending"
     offered: bool = False
     original_to: str | None = None
+    # The addresses, if the sender gave a list.
+    listed: tuple[str, ...] = ()
 
 
 class PostOffice(RuleBasedStateMachine):
@@ -56,8 +58,9 @@ class PostOffice(RuleBasedStateMachine):
         for name in ("ann", "bob"):
             self.office.start(name, name=f"{name}-name")
         self.office.start("cyd", project_id="elsewhere", parent_session_id="boss")
-        self.ledger: dict[str, Line] = {}
-        self.deleted: dict[str, Line] = {}
+        # By message and receiver.
+        self.ledger: dict[tuple[str, str], Line] = {}
+        self.deleted: dict[tuple[str, str], Line] = {}
         self.sends: dict[str, list[int]] = {name: [] for name in SESSIONS}
         self.active = dict.fromkeys(SESSIONS, True)
         self.heads = dict.fromkeys(SESSIONS, 0)
@@ -98,7 +101,7 @@ class PostOffice(RuleBasedStateMachine):
         if ended and on_ended == "redirect" and sender != BOSS:
             to = BOSS
         window = [at for at in self.sends[sender] if at > office.now_ms - RATE_WINDOW_MS]
-        pending = sum(line.to == to and line.status == "pending" for line in self.ledger.values())
+        pending = self._pending(to)
         code = result.error["code"] if result is not None and isinstance(result.error, dict) else None
         if not self.active[sender]:
             return multiple()
@@ -120,37 +123,83 @@ class PostOffice(RuleBasedStateMachine):
             assert (result.to, result.original_to) == (to, None if to == meant else meant)
             assert (result.reach == "ended") == (not self.active[to])
             self.sends[sender].append(office.now_ms)
-            self.ledger[message_id] = Line(
+            assert result.id == f"{message_id}_{names.mark_of(sender)}"
+            self.ledger[result.id, to] = Line(
                 sender, to, text, self.heads[to], ttl_ms, office.now_ms, original_to=result.original_to
             )
-            return message_id
+            return result.id
         return multiple()
+
+    @rule(
+        target=ids,
+        sender=st.sampled_from(["boss", "ann"]),
+        to=st.lists(st.sampled_from([BOSS, "ann", "bob", "ann-name"]), min_size=1, max_size=4),
+        ttl_ms=st.sampled_from([None, None, 50]),
+    )
+    def send_to_several(self, sender: str, to: list[str], ttl_ms: int | None) -> object:
+        """One id, and one number in each mailbox that takes it; full mailboxes and ended sessions refuse alone."""
+        self.made += 1
+        office = self.office
+        if not self.active[sender] or ("ann-name" in to and not self.active["ann"]):
+            return multiple()
+        result = office.send(sender, to, f"several{self.made}", "to all", ttl_ms=ttl_ms)
+        meant = [each for each in dict.fromkeys(each.removesuffix("-name") for each in to) if each != sender]
+        pending = {each: self._pending(each) for each in meant}
+        takers = [each for each in meant if self.active[each] and pending[each] < LIMITS.pending_max]
+        window = [at for at in self.sends[sender] if at > office.now_ms - RATE_WINDOW_MS]
+        code = result.error["code"] if isinstance(result.error, dict) else None
+        if not meant:
+            assert code == "NO_RECEIVERS"
+        elif len(window) >= LIMITS.rate_limit:
+            assert code in ("RATE_LIMITED", "RECEIVER_ENDED")
+        elif not takers:
+            assert code in ("MAILBOX_FULL", "RECEIVER_ENDED")
+        else:
+            assert (result.status, result.accepted, result.refused) == (201, len(takers), len(meant) - len(takers))
+            assert result.audience is not None
+            assert (result.audience.to, result.audience.size) == (tuple(to), len(meant))
+            self.sends[sender].append(office.now_ms)
+            for taker, found in zip(takers, result.recipients, strict=False):
+                self.heads[taker] += 1
+                assert (found.to, found.status, found.seq) == (taker, 201, self.heads[taker])
+                self.ledger[result.id, taker] = Line(
+                    sender, taker, "to all", self.heads[taker], ttl_ms, office.now_ms, listed=tuple(to)
+                )
+            return result.id
+        return multiple()
+
+    def _pending(self, session: str) -> int:
+        return sum(line.to == session and line.status == "pending" for line in self.ledger.values())
 
     @rule(message_id=ids, other=st.booleans(), on_ended=st.sampled_from([None, "queue", "redirect"]))
     def send_again(self, message_id: str, other: bool, on_ended: str | None) -> None:
         """A repeat gives the same answer; another text under the same id is a conflict; a deleted one stays so."""
-        line = self.ledger.get(message_id) or self.deleted[message_id]
+        lines = {to: line for (known, to), line in {**self.ledger, **self.deleted}.items() if known == message_id}
+        line = next(iter(lines.values()))
         if not self.active[line.sender]:
             return
         text = "something else" if other else line.text
         metadata = Metadata()
-        message = self._read(message_id)
-        if message is not None:
-            metadata = message.meta
+        there = [each for each in lines.values() if (message_id, each.to) in self.ledger]
+        if there:
+            metadata = self._read(message_id, there[0].to).meta
         # The repeat is the same send, also if the receiver is active again or `onEnded` differs.
         result = self.office.send(
             line.sender,
-            line.original_to or line.to,
+            list(line.listed) or line.original_to or line.to,
             message_id,
             text,
             ttl_ms=line.ttl_ms,
             metadata=metadata,
             on_ended=on_ended,
         )
-        if message_id in self.deleted:
+        if not there:
             assert (result.status, result.state) == (200, "deleted")
         elif other:
             assert result.status == 409
+        elif line.listed:
+            found = {each.to: each.state for each in result.recipients if each.status == 200}
+            assert found == {to: each.status if each in there else "deleted" for to, each in lines.items()}
         else:
             assert (result.status, result.seq, result.state) == (200, line.seq, line.status)
             assert (result.to, result.original_to) == (line.to, line.original_to)
@@ -159,8 +208,8 @@ class PostOffice(RuleBasedStateMachine):
     def confirm(self, session: str, kind: str, message_id: str) -> None:
         """Only the owner confirms, and a status only goes forward."""
         [status] = self.office.confirm(session, kind, message_id)  # type: ignore[arg-type]
-        line = self.ledger.get(message_id)
-        if line is None or line.to != session:
+        line = self.ledger.get((message_id, session))
+        if line is None:
             assert status == 404
         elif line.status == "expired":
             assert status == 409
@@ -175,14 +224,12 @@ class PostOffice(RuleBasedStateMachine):
     def delete(self, session: str, message_id: str) -> None:
         """Only the owner deletes; once is enough."""
         [status] = self.office.delete(session, message_id)
-        line = self.ledger.get(message_id)
-        if line is not None and line.to == session:
+        key = (message_id, session)
+        if key in self.ledger:
             assert status == 200
-            self.deleted[message_id] = self.ledger.pop(message_id)
+            self.deleted[key] = self.ledger.pop(key)
         else:
-            assert status in (200, 404)
-            if status == 200:
-                assert self.deleted[message_id].to == session
+            assert status == (200 if key in self.deleted and status == 200 else 404)
 
     @rule(session=st.sampled_from(SESSIONS))
     def end_or_start(self, session: str) -> None:
@@ -214,8 +261,8 @@ class PostOffice(RuleBasedStateMachine):
             record = records.decode(body)
             if isinstance(record, records.Accepted) and record.message.sender == SYSTEM_SENDER:
                 message = record.message
-                assert message.id not in self.ledger, "two notices"
-                self.ledger[message.id] = Line(
+                assert (message.id, message.receiver) not in self.ledger, "two notices"
+                self.ledger[message.id, message.receiver] = Line(
                     SYSTEM_SENDER, message.receiver, message.text, message.seq, None, message.created_at
                 )
                 self.heads[message.receiver] = message.seq
@@ -251,25 +298,30 @@ class PostOffice(RuleBasedStateMachine):
 
     @rule(message_id=ids, asking=st.sampled_from([*SESSIONS, None]))
     def read_one(self, message_id: str, asking: str | None) -> None:
-        """Only sender, receiver and operator see a message."""
-        line = self.ledger.get(message_id)
+        """Only sender, receiver and operator see a message, and boss what has both ends in its project."""
+        lines = [line for (known, _), line in self.ledger.items() if known == message_id]
         request = GetMessage(id=message_id, who=Identity(asking))
-        if line is not None and asking in (None, line.sender, line.to):
-            message = self.office.do(request).message
-            assert (message.status, message.seq) == (line.status, line.seq)
-        else:
+        own = [line for line in lines if asking in (line.sender, line.to)]
+        within = [line for line in lines if asking == BOSS and "cyd" not in (line.sender, line.to)]
+        seen = lines if asking is None else own or within
+        if not seen:
             assert refused(self.office, request).code == "MESSAGE_NOT_FOUND"
+        elif asking is None and len(seen) > 1:
+            assert refused(self.office, request).code == "AMBIGUOUS_ID"
+        else:
+            own = [line for line in seen if line.to == asking] or seen
+            message = self.office.do(request).message
+            assert (message.status, message.seq) == (own[0].status, own[0].seq)
 
-    def _read(self, message_id: str) -> Message | None:
-        request = GetMessage(id=message_id)
-        found: Message | None = self.office.do(request).message if message_id in self.ledger else None
+    def _read(self, message_id: str, to: str) -> Message:
+        found: Message = self.office.do(GetMessage(id=message_id, session=to)).message
         return found
 
     @invariant()
     def nothing_is_missing(self) -> None:
         """Each inbox holds exactly what the ledger says, in order."""
         for session in SESSIONS:
-            expected = [(line.seq, i, line.status) for i, line in self.ledger.items() if line.to == session]
+            expected = [(line.seq, i, line.status) for (i, to), line in self.ledger.items() if to == session]
             found = self.office.inbox(session, status=ALL, since=0)
             assert [(m.seq, m.id, m.status) for m in found] == sorted(expected)
             pending = self.office.inbox(session)

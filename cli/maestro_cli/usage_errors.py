@@ -1,0 +1,71 @@
+"""Usage errors: what is wrong with an argument vector, in the words of this program.
+
+Rule: the parser's own texts are for programmers ("requires an argument", "convert into int"). Each is an INVALID
+error with the option as the user wrote it, what it takes, and the command's help as the next step.
+"""
+
+from __future__ import annotations
+
+import typing
+from typing import TYPE_CHECKING
+
+from cyclopts import (
+    CoercionError,
+    MissingArgumentError,
+    RepeatArgumentError,
+    UnusedCliTokensError,
+)
+
+from maestro_schemas.errors import MaestroError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from cyclopts import CycloptsError, Token
+
+_NUMBER_DIGITS_MAX = 18
+
+
+def explained(error: CycloptsError) -> MaestroError:
+    """The parser's error as ours."""
+    command = " ".join(["maestro", *(error.command_chain or ())])
+    return MaestroError("INVALID", _what(error), f"{command} --help")
+
+
+def whole_number(_kind: Any, tokens: Sequence[Token]) -> int:
+    """The number of an option. Raises ValueError, which the parser reports, for all but digits: `1.5` and `1e2` are
+    mistakes, and a rounded number would hide them."""
+    [text] = [token.value for token in tokens]
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= _NUMBER_DIGITS_MAX):
+        raise ValueError(text)
+    return int(text)
+
+
+def _what(error: CycloptsError) -> str:
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        if error.keyword is not None:
+            return f"{error.keyword} needs a value"
+        return f"{error.argument.name} is missing"
+    if isinstance(error, CoercionError) and error.token is not None and error.argument is not None:
+        name = error.token.keyword or error.argument.name
+        return f"{name} can't be {error.token.value[:80]!r}: it is {_allowed(error.argument.hint)}"
+    if isinstance(error, RepeatArgumentError):
+        return f"{error.token.keyword} was given twice"
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        # The parser's own text for this error is the repr of a list.
+        return f"unexpected argument: {' '.join(error.unused_tokens)}"
+    text = str(error).strip()
+    return text[:1].lower() + text[1:]
+
+
+def _allowed(hint: Any) -> str:
+    """What an option takes, from the type of its parameter."""
+    kinds = [hint, *typing.get_args(hint)]
+    for kind in kinds:
+        if typing.get_origin(kind) is typing.Literal:
+            return f"one of {', '.join(typing.get_args(kind))}"
+    if int in kinds:
+        return f"a whole number of at most {_NUMBER_DIGITS_MAX} digits"
+    return "true or false" if bool in kinds else "a text"

@@ -7,15 +7,17 @@ too is retried under the id that follows from its own.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from maestro_runtime import outbox_dir
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import SYSTEM_SENDER, canonical_id, ending_of, mark_of, retry_id
 
 from .outbox import outbox_files
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from maestro_schemas.documents import MessageDoc, MetadataDoc, OutgoingDoc
     from maestro_schemas.outbox_entry import OutboxEntry
 
@@ -62,16 +64,18 @@ def retry_of(client: AnyClient, data: str, sender: str, message_id: str) -> Retr
     """
     mark = ending_of(message_id) or mark_of(sender)
     wanted = canonical_id(message_id, mark)
-    # An entry has its sender's key, and may be named by it or by the id that the message is to get.
-    entries = [
-        (path, entry)
-        for path, entry in outbox_files.entries(data, sender)
-        if canonical_id(entry.outgoing["id"], mark) == wanted
-    ]
-    if entries:
-        path, entry = entries[-1]
-        if entry.failure is None:
-            raise _alive(message_id, "waits in the outbox", "It is sent when a broker runs: maestro outbox --replay")
+
+    def of(found: Sequence[tuple[str, OutboxEntry]]) -> tuple[str, OutboxEntry] | None:
+        # An entry has its sender's key, and may be named by it or by the id that the message is to get.
+        same = [(path, entry) for path, entry in found if canonical_id(entry.outgoing["id"], mark) == wanted]
+        return same[-1] if same else None
+
+    kept = of(outbox_files.entries(data, sender))
+    if kept is not None and kept[1].failure is None:
+        raise _alive(message_id, "waits in the outbox", "It is sent when a broker runs: maestro outbox --replay")
+    kept = kept or of(outbox_files.retried(data, sender))
+    if kept is not None:
+        path, entry = kept
         outgoing = cast("OutgoingDoc", {**entry.outgoing, "id": retry_id(wanted, entry.queued_at)})
         return _next_retry(client, RetriedSend(outgoing, None, path))
     try:
@@ -158,8 +162,5 @@ def _next_retry(client: AnyClient, retry: RetriedSend) -> RetriedSend:
 
 
 def forget(path: str) -> None:
-    """Remove a refused entry whose message was sent again."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
+    """Put a refused entry aside whose message was sent again; `retry_of` still finds it. Raises OSError."""
+    outbox_dir.keep_as_retried(path)

@@ -4,7 +4,8 @@ Rule: an entry is complete or absent, durable once `add` returns, and readable b
 sender's token. Clients add entries. One drain at a time takes them, oldest first in each session: the local broker,
 or, for a broker on another machine, one of this machine's clients.
 
-`<session>/<time>-<id>.json` waits, `*.failed` was refused for good and holds the reason, `*.unreadable` is no entry.
+`<session>/<time>-<id>.json` waits, `*.failed` was refused for good and holds the reason, `*.retried` was sent again
+under another id since, `*.unreadable` is no entry.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from maestro_schemas import outbox_entry
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import is_id
-from maestro_schemas.outbox_entry import FAILED_SUFFIX, QUEUED_AT_MS_MAX, TIME_DIGITS, WAITING_SUFFIX
+from maestro_schemas.outbox_entry import FAILED_SUFFIX, QUEUED_AT_MS_MAX, RETRIED_SUFFIX, TIME_DIGITS, WAITING_SUFFIX
 
 from . import atomic_file, places
 
@@ -67,14 +68,18 @@ class OutboxDir:
 
         A file that vanishes meanwhile was sent. A file that is no entry is left for the drain to quarantine.
         """
-        found: list[QueuedEntry] = []
-        for name in self.sessions() if session is None else filter(is_id, [session]):
-            folder = os.path.join(self.path, name)
-            for path in (os.path.join(folder, name) for name in _names(folder, WAITING_SUFFIX, FAILED_SUFFIX)):
-                entry = _read_if_entry(path)
-                if entry is not None:
-                    found.append(QueuedEntry(path, entry))
-        return found
+        sessions = self.sessions() if session is None else filter(is_id, [session])
+        return [found for name in sessions for found in self._entries(name, WAITING_SUFFIX, FAILED_SUFFIX)]
+
+    def retried(self, session: str) -> list[QueuedEntry]:
+        """The refused entries of a session that were sent again since, by time."""
+        return self._entries(session, RETRIED_SUFFIX) if is_id(session) else []
+
+    def _entries(self, session: str, *suffixes: str) -> list[QueuedEntry]:
+        folder = os.path.join(self.path, session)
+        paths = (os.path.join(folder, name) for name in _names(folder, *suffixes))
+        read_ones = ((path, _read_if_entry(path)) for path in paths)
+        return [QueuedEntry(path, entry) for path, entry in read_ones if entry is not None]
 
     def counts(self) -> tuple[int, int]:
         """The number of entries that wait, and of refused ones."""
@@ -163,7 +168,16 @@ class OutboxDir:
 
 def is_entry(name: str) -> bool:
     """Whether a file name is an entry's."""
-    return name.endswith((WAITING_SUFFIX, FAILED_SUFFIX)) and not name.startswith(".")
+    return name.endswith((WAITING_SUFFIX, FAILED_SUFFIX, RETRIED_SUFFIX)) and not name.startswith(".")
+
+
+def keep_as_retried(path: str) -> None:
+    """Rename a refused entry whose message was sent again, so that a second retry finds the first. An entry that is
+    gone is no error. Raises OSError."""
+    try:
+        os.rename(path, path.removesuffix(FAILED_SUFFIX) + RETRIED_SUFFIX)
+    except FileNotFoundError:
+        return
 
 
 def read(path: str, *, any_owner: bool = False) -> OutboxEntry | None:

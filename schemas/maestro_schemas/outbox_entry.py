@@ -1,7 +1,8 @@
 """Outbox entry: one send without an answer, which a client stores for the broker.
 
 Rule: an entry holds all that the send needs, including its id and the sender's token (so the file is 0600). It is
-complete or absent: written aside, fsynced, renamed. A refused entry stays, renamed to `*.failed`, with the error.
+complete or absent: written aside, fsynced, renamed. A refused entry stays, renamed to `*.failed`, with the error, and
+to `*.retried` once it was sent again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ TIME_DIGITS = 15
 QUEUED_AT_MS_MAX: int = 10**TIME_DIGITS - 1
 WAITING_SUFFIX = ".json"
 FAILED_SUFFIX = ".failed"
+# Refused, and sent again since under another id.
+RETRIED_SUFFIX = ".retried"
 
 
 class OutboxEntry(NamedTuple):

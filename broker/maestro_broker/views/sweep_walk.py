@@ -16,7 +16,7 @@ from maestro_broker.core import retention
 from maestro_runtime import outbox_dir, paths
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import is_id
-from maestro_schemas.outbox_entry import FAILED_SUFFIX
+from maestro_schemas.outbox_entry import FAILED_SUFFIX, RETRIED_SUFFIX
 
 from .spool import SUFFIX
 
@@ -206,7 +206,7 @@ class SweepWalk:
         for entry in _entries(os.path.join(self._outbox, session)):
             self.looked_at += 1
             yield
-            status = _lstat(entry.path) if entry.name.endswith(FAILED_SUFFIX) else None
+            status = _lstat(entry.path) if entry.name.endswith((FAILED_SUFFIX, RETRIED_SUFFIX)) else None
             if status is None or not self._is_refusal_old(entry.path, status, session):
                 continue
             self._count("messages", 1)

@@ -53,6 +53,14 @@ def queue(data: str, caller: Caller, outgoing: OutgoingDoc, now_ms: int) -> str:
         ) from None
 
 
+def retried(data: str, session: str) -> list[QueuedEntry]:
+    """The refused entries of a session that were sent again since. Raises as `entries`."""
+    try:
+        return OutboxDir(paths.outbox_dir(data)).retried(session)
+    except OSError as error:
+        raise places.refusal("DATA_DIR_UNUSABLE", "the outbox can't be read", error, "") from None
+
+
 def entries(data: str, session: str | None = None) -> list[QueuedEntry]:
     """The entries with their paths, refused ones (which have `failure`) among them: by session, then by time.
 

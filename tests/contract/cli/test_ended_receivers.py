@@ -165,7 +165,8 @@ def test_a_refused_entry_of_the_outbox(person: Shell) -> None:
     alice.done("outbox", "--replay")
     assert json.loads(alice.done("outbox", "--json").out)["failed"]
     waits = alice.inbox()
-    assert f"maestro message retry {queued['id']}" in waits[0]["message"]
+    # The sender's key is enough: the id is the key with the sender's mark.
+    assert f"maestro message retry {queued['id'].rpartition('_')[0]}" in waits[0]["message"]
     assert f"maestro message retry {queued['id']}" in alice.done("outbox").out
     assert alice.run("message", "retry", waits[0]["id"], "--json").error()["code"] == "FORBIDDEN"
     [letter] = alice.done("message", "dead", "--json").json()["letters"]
@@ -177,4 +178,34 @@ def test_a_refused_entry_of_the_outbox(person: Shell) -> None:
     assert (made["reach"], made["retryOf"]) == ("ended", queued["id"])
     assert not os.path.exists(letter["path"])
     assert alice.done("message", "dead").out == "No dead letters.\n"
-    assert alice.run("message", "retry", queued["id"], "--json").error()["code"] == "MESSAGE_NOT_FOUND"
+    assert json.loads(alice.done("outbox", "--json").out)["failed"] == []
+    # A second retry says that there was one, also after the first was handled, and under the message's own key.
+    again = alice.done("message", "retry", queued["id"])
+    assert f"{queued['id']} was retried before, as {made['id']}" in again.out
+    assert alice.done("message", "retry", queued["id"], "--json").json()["duplicate"] is True
+    assert alice.run("message", "retry", queued["id"], "--to", "alice", "--json").error()["code"] == "CONFLICT"
+    assert person.run("spool", "verify").code == exit_codes.DONE
+    never = alice.run("message", "retry", "never_sent", "--json").error()
+    assert never["code"] == "MESSAGE_NOT_FOUND"
+
+
+def test_the_trace_of_a_retry_goes_with_the_retention(person: Shell) -> None:
+    alice, bob = person.session("alice", role="orchestrator"), person.session("bob")
+    end(bob)
+    person.done("down")
+    queued = alice.like(MAESTRO_AUTOSTART="0").done("send", "-t", bob.session_id, "-m", "x", "--json").json()
+    alice.done("outbox", "--replay")
+    alice.done("message", "retry", queued["id"], "--on-ended", "queue")
+    folder = os.path.join(person.data, "outbox", alice.session_id)
+    [name] = os.listdir(folder)
+    assert name.endswith(".retried")
+    with open(os.path.join(folder, name), encoding="utf-8") as file:
+        stored = json.load(file)
+    for field, value in stored.items():
+        if isinstance(value, int) and value > 10**12:
+            stored[field] = value - 40 * 24 * 3600 * 1000
+    with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+        json.dump(stored, file)
+    os.utime(os.path.join(folder, name), (0, 0))
+    person.done("spool", "prune")
+    assert name not in (os.listdir(folder) if os.path.isdir(folder) else [])

@@ -126,3 +126,16 @@ def test_an_entry_that_cannot_be_stored_leaves_nothing(outbox: OutboxDir, monkey
     monkeypatch.undo()
     assert outbox.counts() == (1, 0)
     assert sorted(os.listdir(outbox.path)) == ["ann"]
+
+
+def test_a_refused_entry_that_was_sent_again_is_kept_apart(outbox: OutboxDir) -> None:
+    outbox.add(entry(1))
+    failed = outbox.keep_as_failed(outbox.entries()[0], MaestroError("RECEIVER_ENDED", "bob has ended"))
+    assert outbox.retried("ann") == []
+    outbox_dir.keep_as_retried(failed)
+    outbox_dir.keep_as_retried(failed)
+    assert (outbox.entries(), outbox.counts()) == ([], (0, 0))
+    [kept] = outbox.retried("ann")
+    assert kept.entry.outgoing["id"] == "m1"
+    assert outbox_dir.is_entry(os.path.basename(kept.path))
+    assert outbox.retried("no id") == []

@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.routing import Route
 
 from maestro_gateway import app
-from maestro_gateway.docs import docs_page, error_docs, openapi
+from maestro_gateway.docs import docs_page, openapi
+from maestro_gateway.http import error_docs
 from maestro_gateway.http.routing import PREFIXES
 from maestro_gateway.options import GatewayOptions
 from maestro_gateway.routes import CALLS

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from maestro_gateway import app
+from maestro_gateway.http.responses import CONNECTION
 from maestro_gateway.options import GatewayOptions
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ CALLS = [
     ("PATCH", "", {"status": "read"}, 200),
     ("DELETE", "", None, 204),
 ]
+
+
+class OwnUser:
+    """What the server says of the connection of a program of the gateway's user."""
+
+    is_own = True
 
 
 def ask(
@@ -42,7 +49,11 @@ def ask(
                 return await call(command, *rest, **more)
 
             client.call = counted
-            transport = httpx.ASGITransport(application)
+
+            async def from_own_user(scope: Any, receive: Any, send: Any) -> None:
+                await application({**scope, "state": {CONNECTION: OwnUser()}}, receive, send)
+
+            transport = httpx.ASGITransport(from_own_user)
             async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
                 return (await http.request(method, path, json=body, headers=headers)).status_code
 

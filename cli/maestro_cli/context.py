@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from maestro_runtime import paths
-from maestro_schemas.errors import MaestroError
+from maestro_schemas.errors import START_A_SESSION, MaestroError
 
 from . import fast_path
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from maestro_clients.processes.broker_process import Endpoints
     from maestro_clients.protocol.callers import Caller
 
-START_A_SESSION = 'Start one in this shell: eval "$(maestro session start --export)"'
 # As `maestro_clients.protocol.callers`, whose import costs `typing`.
 _SESSION_VARIABLE = "MAESTRO_SESSION_ID"
 _TOKEN_VARIABLE = "MAESTRO_SESSION_TOKEN"  # noqa: S105 - the name of a variable, not a token

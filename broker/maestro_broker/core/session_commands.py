@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec.structs import replace
 
 from maestro_schemas import limits
-from maestro_schemas.errors import MaestroError
+from maestro_schemas.errors import OPERATOR_MAY, MaestroError
 from maestro_schemas.names import DEFAULT_PROJECT, OPERATOR
 from maestro_schemas.replies import SessionReply, SessionsReply
 from maestro_schemas.requests import SessionStart
@@ -83,7 +83,7 @@ def end(state: State, request: SessionEnd, context: RequestContext) -> SessionRe
         raise MaestroError(
             "FORBIDDEN",
             f"{asking.session.id if asking else OPERATOR} may not end session {session.id}",
-            "A session is ended by itself, by its parent, or by a person without MAESTRO_SESSION_ID.",
+            f"A session is ended by itself, or by its parent. {OPERATOR_MAY}",
         )
     if session.active:
         ended = replace(session, status=request.status, completed_at=now_ms, last_activity=now_ms)

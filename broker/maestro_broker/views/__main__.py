@@ -21,6 +21,9 @@ from .verify import SpoolVerifier
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# The shell's 128 + SIGPIPE: the reader has enough, which is no failure.
+_PIPE_CLOSED = 141
+
 
 def main() -> int:
     """Run one of the two; return the process's exit code."""
@@ -66,6 +69,10 @@ def _export(data: str, session: str | None, progress_fd: int | None) -> int:
         print(f"maestro: {error.message}\n  next: {error.hint}", file=sys.stderr)
         return 1
     except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return _PIPE_CLOSED
+    except OSError as error:
+        print(f"maestro: the export can't be written: {error.strerror or error}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     return 0

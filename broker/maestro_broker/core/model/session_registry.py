@@ -7,6 +7,7 @@ that ended last; a name of several active sessions is an error that lists them. 
 from __future__ import annotations
 
 import difflib
+import heapq
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -15,11 +16,17 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import NAME_CHARS_MAX
 from maestro_schemas.names import NO_MARK, OPERATOR, PARENT_ADDRESS, SYSTEM_SENDER, mark_of
 from maestro_schemas.sessions import Session, StoredSession
+from maestro_schemas.texts.visible_text import is_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _UNKNOWN_MAX = 64
+# Sessions that an error names, and sessions that an unknown address is compared with.
+_SHOWN_MAX = 10
+_COMPARED_MAX = 200
+# How much of two names must be the same: one wrong letter of three is near, `search` and `service` are not.
+_NEAR = 0.66
 _WHO_IS_HERE = "`maestro session list` shows who is here."
 
 
@@ -158,9 +165,18 @@ class SessionRegistry:
         raise _no_session(not_found, address, hint)
 
     def _suggest(self, address: str) -> str:
-        active = [state.session.id for state in self._by_id.values() if state.session.active]
-        near = difflib.get_close_matches(address, {**self._by_name, **dict.fromkeys(active[-200:])}, n=3)
-        return f"Did you mean {' or '.join(near)}? {_WHO_IS_HERE}" if near else f"Check the id: {_WHO_IS_HERE}"
+        """The sessions with the latest signs of life, and those of them that look like the address."""
+        active = (state for state in self._by_id.values() if state.active)
+        latest = heapq.nlargest(_COMPARED_MAX, active, key=lambda state: state.last_activity_ms)
+        if not latest:
+            return f"No session is active here. {_WHO_IS_HERE}"
+        shown = list(dict.fromkeys(_shown_address(state.session) for state in latest))
+        ids = [state.session.id for state in latest]
+        near = difflib.get_close_matches(address, dict.fromkeys([*shown, *ids]), n=3, cutoff=_NEAR)
+        guess = f"Did you mean {' or '.join(near)}? " if near else ""
+        more = self.active_count - len(shown[:_SHOWN_MAX])
+        rest = f", and {more:,} more: `maestro session list`" if more > 0 else ""
+        return f"{guess}Here: {', '.join(shown[:_SHOWN_MAX])}{rest}."
 
     def _unlist(self, session: Session) -> None:
         if not session.active:
@@ -175,3 +191,8 @@ class SessionRegistry:
 
 def _no_session(code: str, address: str, hint: str) -> MaestroError:
     return MaestroError(code, f"there is no session {address[:80]!r}", hint)
+
+
+def _shown_address(session: Session) -> str:
+    """The name, where it is one word: an error must not repeat a sentence that another session chose."""
+    return session.name if session.name is not None and is_token(session.name) else session.id

@@ -37,8 +37,6 @@ def run(
     chosen = session_id or context.session()
     with context.client() as client:
         session = client.end_session(chosen, status=status)
-    if as_json:
-        streams.say_json(session)
-    else:
-        streams.say(f"Ended {session['id']}: {session['status']}.")
+    sentence = f"Ended {session['id']}: {session['status']}."
+    streams.say(streams.json_line(session) if as_json else sentence, done=sentence)
     return 0

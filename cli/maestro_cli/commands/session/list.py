@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
+from maestro_schemas.errors import START_A_SESSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def run(
     if left_out:
         lines.append(f"{left_out} more {'has' if left_out == 1 else 'have'} ended; --all shows them.")
     if not found:
-        lines.append('No sessions. Start one in this shell: eval "$(maestro session start --export)"')
+        lines.append(f"No sessions. {START_A_SESSION}")
     streams.say("\n".join(lines))
     return 0
 

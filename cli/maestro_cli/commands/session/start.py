@@ -88,11 +88,10 @@ def run(
         if name is not None:
             _warn_of_namesakes(client, name, caller)
     if as_json:
-        streams.say_json({**session, "token": token})
-    elif export:
-        streams.say("\n".join(_exports(chosen, token)))
+        text = streams.json_line({**session, "token": token})
     else:
-        streams.say(_started(session, chosen, token))
+        text = "\n".join(_exports(chosen, token)) if export else _started(session, chosen, token)
+    streams.say(text, done=f"{chosen} is started, and its token is lost. To end it: maestro session end {chosen}.")
     return 0
 
 

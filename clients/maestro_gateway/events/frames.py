@@ -15,6 +15,7 @@ import msgspec
 
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event, expand
+from maestro_schemas.texts import json_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,8 +34,6 @@ _WITH_MESSAGE = frozenset(
     {"message.accepted", "message.delivered", "message.read", "message.expired", "message.failed"}
 )
 _NOT_FACTS = frozenset({"lsn", "index", "of", "at", "event", "session"})
-
-_encode = msgspec.json.Encoder().encode
 
 
 class Frame(NamedTuple):
@@ -99,7 +98,7 @@ class EventView:
 
     def _frame(self, name: str, about: str, data: dict[str, Any]) -> Frame:
         event = self.event
-        encoded = _encode(
+        encoded = json_bytes.encode(
             {
                 "type": "event",
                 "event": name,

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 from starlette.responses import Response
 
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.texts import json_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,12 +41,10 @@ _AWAY_RETRY_S = 1.0
 # Errors whose texts name files and sockets of this machine.
 _INTERNAL_CODES = frozenset({"INTERNAL", "CORRUPT", "JOURNAL_FAILED", "DATA_DIR_UNUSABLE", "DATA_DIR_LOCKED"})
 
-_encode = msgspec.json.Encoder().encode
-
 
 def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON response; `body` is made of Structs and plain values."""
-    return Response(_encode(body), status, headers, media_type=_JSON)
+    return Response(json_bytes.encode(body), status, headers, media_type=_JSON)
 
 
 def nothing() -> Response:

@@ -111,7 +111,8 @@ def test_what_a_session_says_of_itself_is_bounded_and_cleaned(alice: Shell) -> N
 
             def touched(text: str, name: str = field) -> Any:
                 more = {"active": True} if name == "needsInput" else {"type": "x", "timestamp": 0}
-                return client.touch_session(**{name: {"message": text, **more}})
+                changes: dict[str, Any] = {name: {"message": text, **more}}
+                return client.touch_session(**changes)
 
             with pytest.raises(MaestroError) as caught:
                 touched("\x07" * 900_000)
@@ -120,8 +121,8 @@ def test_what_a_session_says_of_itself_is_bounded_and_cleaned(alice: Shell) -> N
                 touched("x" * (most + 1))
             assert (caught.value.code, caught.value.limit, caught.value.actual) == ("TEXT_TOO_LONG", most, most + 1)
             session = touched(f"which{TAGS} port\u202e?\x9b2J")
-            told = session["needsInput"] if field == "needsInput" else session["timeline"][-1]
-            assert told["message"] == "which port?"
+            said = session["needsInput"] if field == "needsInput" else session["timeline"][-1]
+            assert said["message"] == "which port?"
         client.touch_session(cwd="/a\u202e/\x1b[2J")
     out = visible(alice.done("session", "show").out)
     assert 'needs input: "which port?"' in out

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import time
 
+from maestro_schemas.texts.visible_text import one_line
+
 NAME = "hooks.log"
 _BYTES_MAX = 1 << 20
 
@@ -17,13 +19,13 @@ def append(data: str, problem: str) -> None:
     """Append a line with the local time."""
     folder = os.path.join(data, "logs")
     path = os.path.join(folder, NAME)
-    one_line = " ".join(problem.split())
+    line = one_line(" ".join(problem.split()))
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         if os.path.exists(path) and os.stat(path).st_size > _BYTES_MAX:
             os.replace(path, f"{path}.1")
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {one_line}\n")
+            file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {line}\n")
     except OSError:
         return

@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 
-from maestro_runtime import logs, ready_pipe
+from maestro_runtime import logs, places, ready_pipe
 from maestro_schemas.errors import MaestroError
 
 from .files.disk import FULL
@@ -93,7 +93,11 @@ def _typed(error: Exception) -> MaestroError:
             "Free some space and start it again: what was accepted is safe.",
             retry_after_s=2.0,
         )
-    return MaestroError("INTERNAL", f"the broker failed: {error!r}", "Its log in <data>/logs/broker.log says where.")
+    if isinstance(error, OSError) and places.explained(error) is not None:
+        return places.refusal("DATA_DIR_UNUSABLE", "the broker can't use a path", error, "Then start it again.")
+    return MaestroError(
+        "INTERNAL", f"the broker failed: {error!r}", "Its log, logs/broker.log in the data directory, says where."
+    )
 
 
 if __name__ == "__main__":

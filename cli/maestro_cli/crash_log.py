@@ -20,16 +20,16 @@ def record(error: Exception) -> MaestroError:
     import time
     import traceback
 
-    from maestro_runtime import paths
+    from maestro_runtime import paths, places
     from maestro_schemas import __version__
 
     trace = "".join(traceback.format_exception(error))
     when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     entry = f"{when} maestro {__version__} python {platform.python_version()} {sys.argv[1:2]}\n{trace}\n"
-    path = os.path.join(paths.data_dir(os.environ), "logs", LOG_NAME)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    except OSError:
+        path = os.path.join(paths.data_dir(os.environ), "logs", LOG_NAME)
+        descriptor = places.open_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    except (OSError, MaestroError):
         import tempfile
 
         descriptor, path = tempfile.mkstemp(prefix="maestro-fault-", suffix=".log")

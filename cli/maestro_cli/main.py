@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
 
         from . import crash_log, exit_codes
 
-        known = error if isinstance(error, MaestroError) else crash_log.record(error)
+        known = error if isinstance(error, MaestroError) else _misplaced(error) or crash_log.record(error)
         if tokens[:2] == _HOOK:
             return _log_hook_error(known, tokens[2:])
         try:
@@ -65,6 +65,17 @@ def leave(code: int) -> "NoReturn":
             sys.exit(code)
         os._exit(code)
     sys.exit(code)
+
+
+def _misplaced(error: Exception) -> "MaestroError | None":
+    """The error for a path that is not what it must be, or may not be used; None for a defect of ours."""
+    if not isinstance(error, OSError):
+        return None
+    from maestro_runtime import places
+
+    if places.explained(error) is None:
+        return None
+    return places.refusal("DATA_DIR_UNUSABLE", "a path can't be used", error, "Then run the command again.")
 
 
 def _answer_hook(arguments: list[str]) -> int:
@@ -106,8 +117,8 @@ def _run_by_cyclopts(tokens: list[str]) -> int:
     from cyclopts import CycloptsError
     from rich.console import Console
 
-    from . import command_table, exit_codes, usage_errors
-    from .output import streams
+    from . import command_table, exit_codes
+    from .output import streams, usage_errors
 
     words = _for_cyclopts(tokens)
     app = command_table.build(words)

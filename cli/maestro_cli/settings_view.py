@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from maestro_runtime import config, paths
+from maestro_runtime import config, paths, places
 from maestro_schemas import http_limits, limits
 from maestro_schemas.errors import MaestroError
 
@@ -83,13 +83,15 @@ def collect(context: CommandContext) -> SettingsView:
                 SettingRow(f"projects.{project}.{name}", row["value"], row["unit"], "config", row.get("where"), what)
             )
     notes = []
-    # Read the broker's file: this shell may name another one.
-    environ = {**context.environ, "MAESTRO_CONFIG": path}
+    # Read the broker's file: this shell may name another one. The broker names it as text, with escapes.
+    own = paths.config_file(context.environ)
+    is_own = places.shown(own) == path
+    environ = {**context.environ, "MAESTRO_CONFIG": own if is_own else path}
     changed = config.digest(environ) != broker_config.get("digest", "")
     if changed:
         notes.append(f"{path} has changed since the broker (pid {running.pid}) started; {_RESTART}")
-    if paths.config_file(context.environ) != path:
-        notes.append(f"the broker has read {path}, and this shell names {paths.config_file(context.environ)}")
+    if not is_own:
+        notes.append(f"the broker has read {path}, and this shell names {own}")
     try:
         found += _http(config.read(environ), environ)
     except MaestroError as error:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from maestro_runtime import atomic_file, config, logs, paths, ready_pipe
+from maestro_runtime import atomic_file, config, logs, paths, places, ready_pipe
 from maestro_schemas import http_limits
 from maestro_schemas.errors import MaestroError
 
@@ -74,8 +74,8 @@ def main() -> int:
     parser.add_argument("--life-fd", type=int, help="a pipe; the gateway ends when its other end is closed")
     arguments = parser.parse_args()
     os.umask(0o077)
-    data = os.path.abspath(arguments.data_dir) if arguments.data_dir else paths.data_dir(os.environ)
     try:
+        data = os.path.abspath(arguments.data_dir) if arguments.data_dir else paths.data_dir(os.environ)
         bounds = _affordable(http_limits.resolve(os.environ, config.read(os.environ).section("http")))
         options = GatewayOptions(data, os.environ, arguments.host, arguments.port, bounds)
         with _lock(options.data):
@@ -86,6 +86,13 @@ def main() -> int:
     except MaestroError as error:
         ready_pipe.report(arguments.ready_fd, f"error {json.dumps(error.body())}")
         print(f"maestro gateway: {error.message}\n  next: {error.hint}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if places.explained(error) is None:
+            raise
+        fault = places.refusal("DATA_DIR_UNUSABLE", "the gateway can't use a path", error, "Then start it again.")
+        ready_pipe.report(arguments.ready_fd, f"error {json.dumps(fault.body())}")
+        print(f"maestro gateway: {fault.message}\n  next: {fault.hint}", file=sys.stderr)
         return 1
     return 0
 
@@ -200,11 +207,12 @@ def _end_with(life_fd: int, server: uvicorn.Server) -> None:
 def _lock(data: str) -> Iterator[None]:
     """Hold the lock of the data directory; its file has the gateway's pid."""
     try:
-        fd = os.open(paths.gateway_lock_file(data), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = places.open_file(paths.gateway_lock_file(data), os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        raise MaestroError(
+        raise places.refusal(
             "DATA_DIR_UNUSABLE",
-            f"the data directory {data} can't be used: {error}",
+            f"the data directory {places.shown(data)} can't be used",
+            error,
             "Start the broker first: `maestro up`.",
         ) from None
     try:

@@ -8,14 +8,13 @@ are set in its environment only. Without a file, no parser is imported.
 from __future__ import annotations
 
 import os
-import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_schemas import http_limits, limits
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import LimitDoc
 
-from . import paths
+from . import paths, places
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -207,23 +206,20 @@ def _digest(raw: bytes) -> str:
 
 def _bytes(path: str) -> bytes | None:
     try:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):
-            raise _unreadable(path, "it is no regular file")
-        with open(path, "rb") as file:
-            raw = file.read(FILE_BYTES_MAX + 1)
-    except FileNotFoundError:
-        return None
+        raw = places.read(path, FILE_BYTES_MAX + 1)
     except OSError as error:
-        raise _unreadable(path, error.strerror or str(error)) from None
+        if isinstance(error, FileNotFoundError) and not os.path.lexists(path):
+            return None
+        raise places.refusal(
+            "BAD_SETTING",
+            f"the config file {places.shown(path)} can't be read",
+            error,
+            "Or set MAESTRO_CONFIG to another one.",
+        ) from None
     if len(raw) > FILE_BYTES_MAX:
-        raise _unreadable(path, f"it has more than {FILE_BYTES_MAX:,} bytes, and is no config file")
+        raise MaestroError(
+            "BAD_SETTING",
+            f"the config file {path} can't be read: it has more than {FILE_BYTES_MAX:,} bytes",
+            "Correct it, move it away, or set MAESTRO_CONFIG to another one.",
+        )
     return raw
-
-
-def _unreadable(path: str, why: str) -> MaestroError:
-    return MaestroError(
-        "BAD_SETTING",
-        f"the config file {path} can't be read: {why}",
-        "Correct it, move it away, or set MAESTRO_CONFIG to another one.",
-    )

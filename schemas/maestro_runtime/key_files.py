@@ -16,7 +16,7 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.keys import Key
 from maestro_schemas.names import is_id
 
-from . import atomic_file
+from . import atomic_file, places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,8 +107,8 @@ def write_client_key(path: str, key: ClientKey) -> None:
         atomic_file.create(path, _encode(document), durable=True)
         atomic_file.sync_directory(os.path.dirname(path))
     except OSError as error:
-        raise MaestroError(
-            "KEY_FILE_UNUSABLE", f"the key file {path} can't be made: {error}", "Name another with --out."
+        raise places.refusal(
+            "KEY_FILE_UNUSABLE", f"the key file {places.shown(path)} can't be made", error, "Name another with --out."
         ) from None
 
 
@@ -117,9 +117,10 @@ def read_client_key(path: str) -> ClientKey:
     try:
         found = _load(path)
     except OSError as error:
-        raise MaestroError(
+        raise places.refusal(
             "KEY_FILE_UNUSABLE",
-            f"the key file {path} can't be read: {error.strerror}",
+            f"the key file {places.shown(path)} can't be read",
+            error,
             "Copy the file that `maestro keys new` made on the broker's machine, and set MAESTRO_KEY_FILE to it.",
         ) from None
     pair = KeyPair(_curve(path, found, "public"), _curve(path, found, "secret"))
@@ -127,8 +128,7 @@ def read_client_key(path: str) -> ClientKey:
 
 
 def _make_folder(data: str) -> None:
-    os.makedirs(data, 0o700, exist_ok=True)
-    os.makedirs(keys_dir(data), 0o700, exist_ok=True)
+    places.make_directory(keys_dir(data))
     os.chmod(keys_dir(data), 0o700)
 
 
@@ -137,7 +137,7 @@ def _encode(document: dict[str, Any]) -> bytes:
 
 
 def _load(path: str) -> dict[str, Any]:
-    with open(path, "rb") as file:
+    with open(places.open_file(path, os.O_RDONLY), "rb") as file:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         if mode & 0o077:
             raise MaestroError(

@@ -15,6 +15,8 @@ import time
 
 from maestro_schemas.texts.visible_text import clean, escaped
 
+from . import places
+
 _FILE_BYTES_MAX = 4 << 20
 _FILES_KEPT = 3
 
@@ -42,15 +44,17 @@ class _Plain(logging.Formatter):
 
 def start(data: str, name: str, package: str, *, foreground: bool) -> str:
     """Write the log records of `package` to `<data>/logs/<name>.log`, and with `foreground` to standard error too;
-    return the file's path."""
+    return the file's path. Raises OSError."""
     directory = os.path.join(data, "logs")
-    os.makedirs(directory, mode=0o700, exist_ok=True)
+    places.make_directory(directory)
     path = os.path.join(directory, f"{name}.log")
+    # The handler would wait for the reader of a FIFO.
+    os.close(places.open_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
     root = logging.getLogger(package)
     root.setLevel(logging.INFO)
     root.propagate = False
     file = logging.handlers.RotatingFileHandler(
-        path, maxBytes=_FILE_BYTES_MAX, backupCount=_FILES_KEPT, encoding="utf-8"
+        path, maxBytes=_FILE_BYTES_MAX, backupCount=_FILES_KEPT, encoding="utf-8", errors="backslashreplace"
     )
     file.setFormatter(_JsonLines())
     root.addHandler(file)

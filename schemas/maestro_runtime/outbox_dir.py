@@ -19,7 +19,7 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import is_id
 from maestro_schemas.outbox_entry import FAILED_SUFFIX, QUEUED_AT_MS_MAX, TIME_DIGITS, WAITING_SUFFIX
 
-from . import atomic_file
+from . import atomic_file, places
 
 if TYPE_CHECKING:
     from maestro_schemas.outbox_entry import OutboxEntry
@@ -100,8 +100,7 @@ class OutboxDir:
         entry = entry._replace(queued_at=_behind_all(folder, entry.queued_at))
         for made in (os.path.dirname(self.path), self.path):
             if not os.path.isdir(made):
-                # Private; missing parents of the data directory get ordinary permissions.
-                os.makedirs(made, 0o700, exist_ok=True)
+                places.make_directory(made)
                 atomic_file.sync_directory(os.path.dirname(made))
         path = os.path.join(folder, outbox_entry.file_name(entry))
         aside = self._aside(entry)

@@ -11,6 +11,8 @@ import sys
 
 from maestro_schemas.errors import MaestroError
 
+from . import places
+
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,6 +84,12 @@ def runtime_dir(data: str, environ: Mapping[str, str]) -> str:
     else:
         parent = f"/tmp/maestro-{os.getuid()}"  # noqa: S108 - made 0700 and checked for its owner by the broker
     directory = os.path.join(parent, hashlib.sha256(os.fsencode(os.path.realpath(data))).hexdigest()[:12])
+    if not _is_utf8(directory):
+        raise MaestroError(
+            "DATA_DIR_UNUSABLE",
+            f"the directory of the sockets, {places.shown(directory)}, has a byte that is no UTF-8",
+            "Set MAESTRO_RUNTIME_DIR to a plainer directory, for example /tmp/maestro.",
+        )
     longest = len(os.fsencode(os.path.join(directory, NOTICE_SOCKET)))
     if longest > SOCKET_PATH_BYTES_MAX:
         raise MaestroError(
@@ -137,8 +145,29 @@ def _explicit(variable: str, environ: Mapping[str, str]) -> str | None:
     if not path:
         return None
     if path == "~" or path.startswith("~/"):
-        return os.path.abspath(os.path.join(_home(environ), path[1:].lstrip("/")))
-    return os.path.abspath(os.path.expanduser(path))
+        return os.path.abspath(os.path.join(home(environ), path[1:].lstrip("/")))
+    return absolute(os.path.expanduser(path), variable)
+
+
+def absolute(path: str, what: str) -> str:
+    """The absolute path; `what` names its origin. Raises MaestroError DATA_DIR_UNUSABLE for a relative path in a
+    directory that was removed."""
+    try:
+        return os.path.abspath(path)
+    except OSError:
+        raise MaestroError(
+            "DATA_DIR_UNUSABLE",
+            f"{what} is the relative path {path!r}, and the current directory does not exist any more",
+            "Give an absolute path, or change to a directory that exists: cd",
+        ) from None
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _user_dir(variable: str, below_home: str, environ: Mapping[str, str]) -> str:
@@ -146,21 +175,30 @@ def _user_dir(variable: str, below_home: str, environ: Mapping[str, str]) -> str
     shared = environ.get(variable, "")
     if os.path.isabs(shared):
         return shared
-    return os.path.join(_home(environ), _APPLE_SUPPORT if sys.platform == "darwin" else below_home)
+    return os.path.join(home(environ), _APPLE_SUPPORT if sys.platform == "darwin" else below_home)
 
 
-def _home(environ: Mapping[str, str]) -> str:
-    """HOME if it is absolute, else the user database's entry. Not os.path.expanduser, which reads os.environ."""
-    home = environ.get("HOME", "")
-    if not os.path.isabs(home):
+def home(environ: Mapping[str, str]) -> str:
+    """HOME, else the user database's entry. Not os.path.expanduser, which reads os.environ.
+
+    Raises MaestroError DATA_DIR_UNUSABLE where there is neither, and for a relative HOME: it would be another place
+    in each directory.
+    """
+    found = environ.get("HOME", "")
+    why = f"HOME is the relative path {found!r}"
+    if not found:
         import pwd
 
+        why = f"HOME is not set, and uid {os.getuid()} has no home directory"
         try:
-            home = pwd.getpwuid(os.getuid()).pw_dir
+            found = pwd.getpwuid(os.getuid()).pw_dir
         except KeyError:
-            raise MaestroError(
-                "DATA_DIR_UNUSABLE",
-                f"HOME is not set, and uid {os.getuid()} has no home directory",
-                "Set MAESTRO_DATA_DIR (and MAESTRO_CONFIG) to absolute paths.",
-            ) from None
-    return home.rstrip("/") or "/"
+            pass
+    if not os.path.isabs(found):
+        raise MaestroError(
+            "DATA_DIR_UNUSABLE",
+            why,
+            "Set HOME to the absolute path of your home directory; or MAESTRO_DATA_DIR and MAESTRO_CONFIG to such "
+            "paths.",
+        )
+    return found.rstrip("/") or "/"

@@ -16,7 +16,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from maestro_runtime import atomic_file
+from maestro_runtime import atomic_file, places
 from maestro_schemas import DATA_FORMAT_VERSION
 from maestro_schemas.errors import MaestroError
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _FORMAT_FILE = "format"
+_FORMAT_BYTES_MAX = 4_096
 _FORMAT = re.compile(r"maestro-data ([1-9][0-9]{0,8})(?: to ([1-9][0-9]{0,8}))?")
 
 # The oldest version from which the broker's steps lead to the present one.
@@ -39,16 +40,17 @@ OLDEST_VERSION = 1
 def make(data: str) -> None:
     """Make the directory, and make its name durable. Raises MaestroError DATA_DIR_UNUSABLE."""
     try:
-        os.makedirs(data, mode=0o700, exist_ok=True)
+        places.make_directory(data)
         # The directory's own name must survive a power cut too; the journal syncs the names below it.
         with contextlib.suppress(PermissionError):  # the parent may be entered but not read
             atomic_file.sync_directory(os.path.dirname(os.path.realpath(data)))
-        os.makedirs(os.path.join(data, "messages", "journal"), mode=0o700, exist_ok=True)
+        places.make_directory(os.path.join(data, "messages", "journal"))
     except OSError as error:
-        raise MaestroError(
+        raise places.refusal(
             "DATA_DIR_UNUSABLE",
-            f"the data directory can't be used: {error}",
-            "Make it yours and writable, or set MAESTRO_DATA_DIR to another one.",
+            f"the data directory {places.shown(data)} can't be used",
+            error,
+            "Or set MAESTRO_DATA_DIR to another one.",
         ) from None
 
 
@@ -100,8 +102,7 @@ def read_version(data: str, current: int = DATA_FORMAT_VERSION) -> int:
     knows that step, the one to which it leads. Raises MaestroError FORMAT_UNSUPPORTED if there is no version, or
     OSError."""
     path = os.path.join(data, _FORMAT_FILE)
-    with open(path, encoding="ascii", errors="replace") as file:
-        found = file.read().strip()
+    found = places.read(path, _FORMAT_BYTES_MAX).decode("ascii", "replace").strip()
     match = _FORMAT.fullmatch(found)
     if match is None:
         raise MaestroError(

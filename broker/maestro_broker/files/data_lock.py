@@ -10,6 +10,7 @@ import fcntl
 import os
 import time
 
+from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
 _POLL_S = 0.02
@@ -67,10 +68,11 @@ class DataLock:
 
 def _open(path: str) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return places.open_file(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        raise MaestroError(
+        raise places.refusal(
             "DATA_DIR_UNUSABLE",
-            f"the data directory can't be written to: {error}",
-            "Make it yours and writable, or set MAESTRO_DATA_DIR to another one.",
+            f"the lock {places.shown(path)} can't be used",
+            error,
+            "Or set MAESTRO_DATA_DIR to another directory.",
         ) from None

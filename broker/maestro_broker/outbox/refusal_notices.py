@@ -20,9 +20,9 @@ _SHOWN_CHARS = 80
 
 
 class RefusalNotice(NamedTuple):
-    """A message of the post office; the same entry has the same id, so that a repeat after a crash makes one."""
+    """A message of the post office; the same entry has the same key, so that a repeat after a crash makes one."""
 
-    message_id: str
+    key: str
     text: str
 
 

@@ -6,12 +6,15 @@ it is sent after the commit of everything that it may report.
 
 from __future__ import annotations
 
+import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from maestro_broker.core import commands, key_authorization
 from maestro_broker.transport.listener import OutgoingReply
+from maestro_runtime import places
 from maestro_schemas.commands import decode_request
 from maestro_schemas.errors import FatalError, MaestroError
 
@@ -35,7 +38,49 @@ if TYPE_CHECKING:
     from .mailbox_loader import MailboxLoader
     from .metrics import BrokerMetrics
 
+_log = logging.getLogger(__name__)
+
+# What UTF-8 can't encode: a byte of a path, as Python has it in a text, or half of a pair.
+_NO_UNICODE = re.compile("[\ud800-\udfff]")
 _encode = msgspec.msgpack.Encoder().encode
+
+
+def _encoded(reply: Any) -> bytes:
+    """The bytes of a reply or of an error's body.
+
+    A path may have bytes that are no UTF-8; they are escaped. Raises MaestroError INTERNAL for a reply that can't be
+    sent at all: that is the fault of this request alone, and what it changed is committed like any other change.
+    """
+    try:
+        return _encode(reply)
+    except UnicodeEncodeError:
+        return _encoded(_escaped(msgspec.to_builtins(reply)))
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        _log.exception("a reply can't be encoded")
+        raise MaestroError(
+            "INTERNAL",
+            f"the broker carried out the command, and can't send its reply: {type(error).__name__}",
+            "Please report it, with logs/broker.log in the broker's data directory.",
+        ) from None
+
+
+def _unreadable(error: OSError) -> MaestroError:
+    """The answer of a request whose files can't be read: it has changed nothing, since handlers read before they
+    change."""
+    _log.error("a request could not be carried out: %s", error)
+    what, hint = (
+        "the broker can't read what the request needs",
+        "logs/broker.log in the data directory has the error.",
+    )
+    return places.refusal("INTERNAL", what, error, hint)
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return _NO_UNICODE.sub(lambda found: places.shown(found[0]), value)
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(item) for key, item in value.items()}
+    return [_escaped(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 class _MailboxNotLoadedError(Exception):
@@ -80,16 +125,18 @@ class Dispatch:
                 request = key_authorization.check(self._state, key, request)
                 context = context._replace(key=key.name)
             reply = self.execute(request, context, len(body))
+            encoded = _encoded(reply)
             self._metrics.answered(reply)
-            status, encoded = b"200", _encode(reply)
+            status = b"200"
         except _MailboxNotLoadedError as missing:
             self._loader.wait(missing.session, arrival)
             return None
         except FatalError:
             raise  # no answer: the broker ends, and the client repeats the request
-        except MaestroError as error:
-            self._metrics.refused(error.code)
-            status, encoded = str(error.status).encode(), _encode(error.body())
+        except (MaestroError, OSError) as error:
+            refusal = _unreadable(error) if isinstance(error, OSError) else error
+            self._metrics.refused(refusal.code)
+            status, encoded = str(refusal.status).encode(), _encoded(refusal.body())
         return OutgoingReply(arrival.peer, request_id(arrival), status, encoded)
 
     def execute(self, request: Request, context: RequestContext, body_bytes: int) -> Any:

@@ -34,9 +34,10 @@ from maestro_broker.views.spool_writer import SpoolWriter
 from maestro_broker.views.sweeper import Sweeper
 from maestro_broker.views.timeline import Timeline
 from maestro_broker.views.write_behind import WriteBehindQueue
-from maestro_runtime import atomic_file, mounts, paths
+from maestro_runtime import atomic_file, mounts, paths, places
 from maestro_runtime.outbox_dir import OutboxDir, QueuedEntry
 from maestro_schemas import __version__
+from maestro_schemas.names import SYSTEM_SENDER, canonical_id, mark_of
 
 from . import gc_tuning, message_loader, recovery
 from .admission import Admission
@@ -319,9 +320,11 @@ class Broker:
             return False
         found = self._state.sessions.get(entry.session)
         proven = found is not None and validation.is_token(found.token_hash, entry.token)
-        notice = refusal_notices.notice(entry, error, os.path.dirname(waiting.path), proven=proven)
-        message_loader.load(self._state, self._spool, Read("file", entry.session, notice.message_id))
-        acceptance.notify(self._state, entry.session, notice.message_id, notice.text, context.now_ms)
+        place = places.shown(os.path.dirname(waiting.path))
+        notice = refusal_notices.notice(entry, error, place, proven=proven)
+        filed = canonical_id(notice.key, mark_of(SYSTEM_SENDER))
+        message_loader.load(self._state, self._spool, Read("file", entry.session, filed))
+        acceptance.notify(self._state, entry.session, notice.key, notice.text, context.now_ms)
         return True
 
     def _warn(self, what: str) -> None:

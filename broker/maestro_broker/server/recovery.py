@@ -16,6 +16,7 @@ from maestro_broker.core.model.records import Accepted
 from maestro_broker.core.model.state import Change, State
 from maestro_broker.views.mailbox_scan import scan_mailbox
 from maestro_broker.views.spool_writer import HEADS_FILE
+from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
 from . import message_loader
@@ -152,7 +153,7 @@ def _numbers_given(timeline: Timeline, after_lsn: int, warnings: list[str]) -> I
 def _read_checkpoint(data: str, spool: Spool, timeline: Timeline, warnings: list[str]) -> checkpoint.Checkpoint:
     path = os.path.join(data, HEADS_FILE)
     try:
-        with open(path, "rb") as file:
+        with open(places.open_file(path, os.O_RDONLY), "rb") as file:
             return checkpoint.decode(file.read())
     except FileNotFoundError:
         first = first_segment_lsn(os.path.join(data, "messages", "journal"))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 import zmq
 
+from maestro_runtime import places
 from maestro_runtime.paths import NOTICE_SOCKET, ROUTER_SOCKET
 from maestro_schemas import PROTOCOL_HEADER
 from maestro_schemas.errors import MaestroError
@@ -69,10 +70,12 @@ class LocalListener:
             self.router.listen(router.removeprefix("ipc://"), None if held is None else held.router_fd)
             self.notices.socket.bind(notices)
         except (OSError, zmq.ZMQError) as error:
-            raise MaestroError(
+            fault = error if isinstance(error, OSError) else OSError(error.errno, error.strerror, self._runtime)
+            raise places.refusal(
                 "DATA_DIR_UNUSABLE",
-                f"the sockets in {self._runtime} can't be made: {error}",
-                "Set MAESTRO_RUNTIME_DIR to a directory of yours on a local file system.",
+                f"the sockets in {self._runtime} can't be made",
+                fault,
+                "Or set MAESTRO_RUNTIME_DIR to a directory of yours on a local file system.",
             ) from None
 
     def receive(self, most: int) -> Iterator[IncomingRequest]:
@@ -121,15 +124,16 @@ def _make_own_directory(directory: str, *, private: bool) -> None:
     `private`: it must be this user's, and no other user may enter it; else it may be root's (/tmp, /run).
     """
     try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
+        places.make_directory(directory)
         status = os.lstat(directory)
         if status.st_uid == os.getuid() and private:
             os.chmod(directory, 0o700)
     except OSError as error:
-        raise MaestroError(
+        raise places.refusal(
             "DATA_DIR_UNUSABLE",
-            f"the directory of the sockets can't be made: {error}",
-            "Set MAESTRO_RUNTIME_DIR to a directory that you may write to.",
+            f"the directory of the sockets, {places.shown(directory)}, can't be used",
+            error,
+            "Or set MAESTRO_RUNTIME_DIR to a directory that you may write to.",
         ) from None
     owners = (os.getuid(),) if private else (os.getuid(), 0)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid not in owners:

@@ -12,7 +12,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from maestro_broker.files import data_dir
+from maestro_broker.files import data_dir, disk
+from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
 from .export import SpoolExporter
@@ -72,8 +73,13 @@ def _export(data: str, session: str | None, progress_fd: int | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return _PIPE_CLOSED
     except OSError as error:
-        print(f"maestro: the export can't be written: {error.strerror or error}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if error.errno in disk.FULL:
+            print(f"maestro: the export can't be written: {error.strerror}", file=sys.stderr)
+            # Buffered text would be written at exit and fail again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return 1
+        fault = places.refusal("CORRUPT", "not everything can be read", error, "Then export again.")
+        print(f"maestro: {fault.message}\n  next: {fault.hint}", file=sys.stderr)
         return 1
     return 0
 

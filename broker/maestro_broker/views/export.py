@@ -15,7 +15,7 @@ import msgspec
 
 from maestro_broker.commit.local import scanning
 from maestro_broker.core.model import records
-from maestro_runtime import outbox_dir, paths
+from maestro_runtime import outbox_dir, paths, places
 from maestro_schemas import __version__
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.texts.visible_text import escaped
@@ -109,7 +109,7 @@ class SpoolExporter:
             self._put("outbox", body | ({"failure": entry.failure} if entry.failure is not None else {}))
 
     def _events(self, path: str) -> None:
-        with open(path, "rb") as file:
+        with open(places.open_file(path, os.O_RDONLY), "rb") as file:
             for line in file:
                 try:
                     body = json.loads(line)
@@ -145,7 +145,7 @@ class SpoolExporter:
 def _json(path: str) -> dict[str, Any]:
     """The object in a file; for a file without one, a description of the problem."""
     try:
-        with open(path, "rb") as file:
+        with open(places.open_file(path, os.O_RDONLY), "rb") as file:
             body = json.load(file)
     except FileNotFoundError:
         return {"path": path, "gone": True}

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -72,6 +73,11 @@ class UnreadableSession(NamedTuple):
     path: str
     session: str
     why: str
+
+
+# Errors that concern one file alone: it is a directory, a socket, a FIFO that has a writer, or a circle of links; or
+# this user may not read it.
+_OF_THE_FILE = (errno.EISDIR, errno.ENXIO, errno.EAGAIN, errno.ELOOP, errno.EACCES)
 
 
 class Spool:
@@ -228,8 +234,7 @@ class Spool:
     def peek(self, path: str) -> Message | None:
         """The message in a file; None if it is missing or unreadable. Quarantines nothing."""
         try:
-            with open(path, "rb") as file:
-                return _message_decoder.decode(file.read())
+            return _message_decoder.decode(_content(path))
         except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError, IsADirectoryError):
             return None
 
@@ -312,9 +317,10 @@ class Spool:
             path = os.path.join(self._sessions, name)
             session = name.removesuffix(SUFFIX)
             try:
-                with open(path, "rb") as file:
-                    stored = _session_decoder.decode(file.read())
-            except (msgspec.MsgspecError, UnicodeDecodeError, IsADirectoryError) as error:
+                stored = _session_decoder.decode(_content(path))
+            except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
+                if isinstance(error, OSError) and error.errno not in _OF_THE_FILE:
+                    raise
                 broken.append(UnreadableSession(path, session, f"a session's file can't be read: {error}"))
                 continue
             if stored.session.id == session:
@@ -349,7 +355,9 @@ class Spool:
             message = _message_decoder.decode(_content(path))
         except FileNotFoundError:
             return None
-        except (msgspec.MsgspecError, UnicodeDecodeError, IsADirectoryError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in _OF_THE_FILE:
+                raise
             self.quarantine(path, f"a message's file can't be read: {error}")
             return None
         if message.id + SUFFIX != name or message.receiver != session:
@@ -397,7 +405,7 @@ class Spool:
 def will_be_read(path: str) -> None:
     """Let the kernel read a file ahead of its use."""
     with contextlib.suppress(OSError, AttributeError):  # macOS has no such call
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_WILLNEED)
         finally:
@@ -406,7 +414,8 @@ def will_be_read(path: str) -> None:
 
 def _content(path: str) -> bytes:
     # Not `open`, whose objects cost three times as much as the system calls, a thousand times for a mailbox.
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    # O_NONBLOCK: a FIFO is not waited for, and looks like an empty file.
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         content = os.read(fd, _READ_BYTES)
         if len(content) == _READ_BYTES:

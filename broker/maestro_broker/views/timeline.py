@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
+from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event
 
@@ -195,7 +196,7 @@ class Timeline:
 
     def _first_line(self, name: str) -> Event | None:
         try:
-            with open(os.path.join(self._directory, name), "rb") as file:
+            with open(places.open_file(os.path.join(self._directory, name), os.O_RDONLY), "rb") as file:
                 line = file.readline()
         except FileNotFoundError:  # the sweep has removed it
             return None
@@ -205,7 +206,7 @@ class Timeline:
         """Cut off a last line that a crash left half written; return the newest LSN and index."""
         for name in reversed(self._names()):
             path = os.path.join(self._directory, name)
-            with open(path, "r+b") as file:
+            with open(places.open_file(path, os.O_RDWR), "r+b") as file:
                 size = file.seek(0, os.SEEK_END)
                 for line, end in _lines_back_with_ends(file.fileno(), size):
                     try:
@@ -221,7 +222,7 @@ class Timeline:
         self.close()
         day = time.strftime("%Y-%m-%d", time.gmtime(at_ms / 1000))
         path = os.path.join(self._directory, day + _SUFFIX)
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._fd = places.open_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._midnight_ms = (at_ms // 86_400_000 + 1) * 86_400_000
 
     def _write(self, events: list[Event]) -> None:
@@ -261,7 +262,7 @@ def _decode(line: bytes) -> Event:
 def _opened(path: str) -> BinaryIO:
     """Open a day's file. Raises MaestroError CURSOR_EXPIRED if the sweep has removed it since it was listed."""
     try:
-        return open(path, "rb")
+        return open(places.open_file(path, os.O_RDONLY), "rb")
     except FileNotFoundError:
         raise MaestroError(
             "CURSOR_EXPIRED",

@@ -16,7 +16,7 @@ import msgspec
 from maestro_broker.commit.local import scanning
 from maestro_broker.core.model import checkpoint
 from maestro_broker.files import data_dir
-from maestro_runtime import outbox_dir, paths
+from maestro_runtime import outbox_dir, paths, places
 from maestro_schemas import DATA_FORMAT_VERSION
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event
@@ -163,11 +163,14 @@ class SpoolVerifier:
     def _read_heads(self) -> Iterator[VerifyFinding]:
         path = os.path.join(self._data, HEADS_FILE)
         try:
-            with open(path, "rb") as file:
+            with open(places.open_file(path, os.O_RDONLY), "rb") as file:
                 self._heads = checkpoint.decode(file.read())
             self._looked = len(self._heads.mailboxes)
         except FileNotFoundError:
             self._heads = checkpoint.Checkpoint()
+        except OSError as error:
+            fault = places.refusal("CORRUPT", "it can't be read", error, "")
+            yield VerifyFinding(path, fault.message, fault.hint)
         except MaestroError as error:
             yield VerifyFinding(path, error.message, "The next start counts again from the files.")
 
@@ -361,7 +364,7 @@ class SpoolVerifier:
             if not os.path.isfile(path):
                 yield VerifyFinding(path, "it is no day of the audit", "Move it away.", harmless=True)
                 continue
-            with open(path, "rb") as file:
+            with open(places.open_file(path, os.O_RDONLY), "rb") as file:
                 for number, line in enumerate(file, start=1):
                     self._look()
                     try:
@@ -420,7 +423,7 @@ def _place(place: tuple[int, int]) -> str:
 def _decoded(path: str, decoder: msgspec.json.Decoder[Any]) -> tuple[Any, str]:
     """The content of a file; or None and the reason; or None and an empty text if the file is gone."""
     try:
-        with open(path, "rb") as file:
+        with open(places.open_file(path, os.O_RDONLY), "rb") as file:
             return decoder.decode(file.read()), ""
     except FileNotFoundError:
         return None, ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from maestro_cli import user_files
 from maestro_cli.completion.scripts import MARK, NAMES, Shell, script
 from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
@@ -25,6 +26,9 @@ Examples:
   source <(maestro completion zsh)
   maestro completion fish | source
   maestro completion bash --install"""
+
+
+_BYTES_MAX = 4 << 20
 
 
 def run(
@@ -67,13 +71,7 @@ def _places(shell: Shell) -> list[str]:
 
 
 def _write(path: str, text: str, *, force: bool) -> None:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            is_ours = MARK in file.read()
-    except FileNotFoundError:
-        is_ours = True
-    if not (is_ours or force):
+    before = user_files.read(path, _BYTES_MAX)
+    if before is not None and MARK not in before and not force:
         raise MaestroError("INVALID", f"{path} was made by another program", "Add --force to replace it.")
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
+    user_files.write(path, text)

@@ -6,7 +6,6 @@ Rule: the exit code is 1 when something failed; a warning alone is 0.
 from __future__ import annotations
 
 from maestro_cli import exit_codes
-from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 
 TYPE_CHECKING = False
@@ -36,9 +35,8 @@ def run(
     from maestro_cli.doctor.findings import worst
     from maestro_cli.output.render import plain
 
-    context = CommandContext.here()
     found = []
-    for finding in checks.run(context):
+    for finding in checks.run():
         found.append(finding)
         if not as_json:
             line = f"{finding.state:<7}  {finding.name}: {plain(finding.what)}"

@@ -1,45 +1,73 @@
 """Doctor checks: the table of everything that `maestro doctor` checks.
 
 Rule: a check changes nothing. It starts no broker of the user's data directory and shows no mail, and it removes what
-it writes for a measurement.
+it writes for a measurement. A check that fails itself is a finding of its own, and the others still run.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from . import hook_checks, host_checks, process_checks
+from maestro_cli.context import CommandContext
+from maestro_runtime import places
+from maestro_schemas.errors import MaestroError
+
+from . import hook_checks, host_checks, place_checks, process_checks
+from .findings import DoctorFinding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from maestro_cli.context import CommandContext
-
-    from .findings import DoctorFinding
+    Check = Callable[[CommandContext], Iterator[DoctorFinding]]
 
 
-def _one(check: Callable[[CommandContext], DoctorFinding]) -> Callable[[CommandContext], Iterator[DoctorFinding]]:
+def _one(check: Callable[[CommandContext], DoctorFinding]) -> Check:
     """For the table: a check that has exactly one finding."""
     return lambda context: iter((check(context),))
 
 
-# Each check depends only on those before it.
-CHECKS: tuple[Callable[[CommandContext], Iterator[DoctorFinding]], ...] = (
-    _one(host_checks.versions),
-    _one(host_checks.data_directory),
-    host_checks.file_system,
-    _one(host_checks.disk_sync),
-    _one(host_checks.socket_directory),
-    _one(host_checks.settings),
-    process_checks.broker,
-    _one(process_checks.gateway),
-    _one(process_checks.outbox),
-    _one(process_checks.shell_session),
-    hook_checks.hooks,
+# Each with the name of the finding where the check itself fails.
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("versions", _one(host_checks.versions)),
+    ("command", _one(host_checks.command)),
+    ("home directory", _one(place_checks.home)),
+    ("data directory", _one(place_checks.data_directory)),
+    ("places", place_checks.misplaced),
+    ("file system", host_checks.file_system),
+    ("sync of the disk", _one(host_checks.disk_sync)),
+    ("socket directory", _one(place_checks.socket_directory)),
+    ("settings", _one(host_checks.settings)),
+    ("broker", process_checks.broker),
+    ("HTTP gateway", _one(process_checks.gateway)),
+    ("outbox", _one(process_checks.outbox)),
+    ("this shell", _one(process_checks.shell_session)),
+    ("hooks", hook_checks.hooks),
 )
 
 
-def run(context: CommandContext) -> Iterator[DoctorFinding]:
-    """Run every check; yields each finding as soon as it is there."""
-    for check in CHECKS:
-        yield from check(context)
+def run() -> Iterator[DoctorFinding]:
+    """Run every check for this process's shell; yields each finding as soon as it is there."""
+    try:
+        context = CommandContext.here()
+    except MaestroError as error:
+        # Without a place for the data, only what needs none can be looked at.
+        for alone in (host_checks.versions, host_checks.command):
+            yield alone(CommandContext(os.environ, "", None, None))
+        yield _failed("data directory", error)
+        return
+    for name, check in CHECKS:
+        try:
+            yield from check(context)
+        except Exception as error:  # noqa: BLE001 - a defect in one check must not hide what the others find
+            yield _failed(name, error)
+
+
+def _failed(name: str, error: Exception) -> DoctorFinding:
+    if isinstance(error, OSError) and places.explained(error) is not None:
+        error = places.refusal("DATA_DIR_UNUSABLE", "not checked", error, "")
+    elif not isinstance(error, MaestroError):
+        from maestro_cli import crash_log
+
+        error = crash_log.record(error)
+    return DoctorFinding(name, "failed", error.message, error.hint)

@@ -18,9 +18,10 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
-from maestro_cli.hooks import agents, installation, settings_entries, shell_script
+from maestro_cli.hooks import agents, installation, settings_entries, shell_script, switches
 from maestro_cli.output.render import plain
 from maestro_cli.processes.process_exit import BrokerExit
+from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
 from .findings import DoctorFinding
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from maestro_clients.client import Client
 
 _SIZE_MAX = 10_000
+_SETTINGS_BYTES_MAX = 4 << 20
 _RUN_S = 30.0
 _SLOW_S = 1.0
 _END_S = 10.0
@@ -51,10 +53,30 @@ _PAYLOADS: dict[str, dict[str, Any]] = {
 
 def hooks(context: CommandContext) -> Iterator[DoctorFinding]:
     """The hooks of every agent that is installed on this machine, or whose settings have our hooks."""
+    directory = places.current_directory()
+    if directory is None:
+        what = "it does not exist any more; a project's hooks were not looked at"
+        yield DoctorFinding("current directory", "warning", what, "Change to a directory that exists: cd")
     for agent in agents.AGENTS.values():
-        paths = [agent.settings_path(scope, context.environ, os.getcwd()) for scope in ("user", "project")]
+        users = agent.user_settings(context.environ)
+        paths = [users]
+        committed = ""
+        if directory is not None:
+            paths += [agent.project_settings(directory), agent.shared_settings(directory)]
+            committed = agent.shared_settings(directory) if agent.local_file else ""
+        has_hooks = False
         for path in dict.fromkeys(paths):
-            yield from _settings_file(agent, path, context, is_users=path == paths[0])
+            found = list(_settings_file(agent, path, context, is_users=path == users))
+            has_hooks = has_hooks or bool(found)
+            yield from found
+            if found and path == committed != users:
+                what = f"{path} is committed with the project, and its hooks hold paths of your machine"
+                repair = f"maestro hooks install {agent.name} --scope project moves them to {paths[1]}"
+                yield DoctorFinding(f"hooks of {agent.name}", "warning", what, repair)
+        if has_hooks:
+            for sentence in switches.turned_off(agent, context.environ, directory):
+                repair = "Remove that setting, or the agent gets no mail by itself."
+                yield DoctorFinding(f"switch of {agent.name}'s hooks", "warning", sentence, repair)
 
 
 def _settings_file(agent: Agent, path: str, context: CommandContext, *, is_users: bool) -> Iterator[DoctorFinding]:
@@ -81,13 +103,14 @@ def _settings_file(agent: Agent, path: str, context: CommandContext, *, is_users
     if not is_current:
         yield DoctorFinding(name, "warning", f"{path} has hooks of another version or another post office", install)
     script = shell_script.script_path(context.data)
-    if not os.access(script, os.X_OK):
-        yield DoctorFinding(name, "failed", f"{path} calls {script}, which does not exist", install)
-        return
     try:
         is_current_script = shell_script.is_current(context.data, sys.executable)
+    except FileNotFoundError:
+        yield DoctorFinding(name, "failed", f"{path} calls {script}, which does not exist", install)
+        return
     except OSError as error:
-        yield DoctorFinding(name, "failed", f"{script} can't be read: {error}", install)
+        refused = places.refusal("DATA_DIR_UNUSABLE", f"{path} calls {script}", error, f"Then: {install}")
+        yield DoctorFinding(name, "failed", refused.message, refused.hint)
         return
     if not is_current_script:
         yield DoctorFinding(name, "warning", f"not run: this version would write {script} differently", install)
@@ -117,11 +140,11 @@ def _codex_trust(agent: Agent, path: str, lines: Mapping[str, str]) -> DoctorFin
 
     name = f"trust in the hooks of {agent.name}"
     try:
-        with open(os.path.join(os.path.dirname(path), "config.toml"), "rb") as file:
-            state = tomllib.load(file).get("hooks", {}).get("state", {})
+        raw = places.read(os.path.join(os.path.dirname(path), "config.toml"), _SETTINGS_BYTES_MAX)
+        state = tomllib.loads(raw.decode()).get("hooks", {}).get("state", {})
     except FileNotFoundError:
         state = {}
-    except (OSError, tomllib.TOMLDecodeError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         return DoctorFinding(name, "warning", f"config.toml can't be read: {error}", agent.remark)
     known = {key.rsplit(":", 2)[0] for key in state} if isinstance(state, dict) else set()
     missing = [
@@ -142,8 +165,7 @@ def _command_lines(agent: Agent, path: str, context: CommandContext) -> tuple[di
     """Event -> our command line, for the events that have it in the settings; and (event, line) for each other line
     that mentions our script."""
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
+        text = places.read(path, _SETTINGS_BYTES_MAX).decode()
     except FileNotFoundError:
         return {}, []
     except UnicodeDecodeError:
@@ -217,7 +239,7 @@ def _run_all(
 
 
 def _run(agent: Agent, event: str, kind: str, line: str, environ: Mapping[str, str]) -> tuple[str, float]:
-    payload = {"session_id": _SESSION, "cwd": os.getcwd(), "hook_event_name": event, **_PAYLOADS[kind]}
+    payload = {"session_id": _SESSION, "cwd": "/", "hook_event_name": event, **_PAYLOADS[kind]}
     began_s = time.monotonic()
     try:
         done = subprocess.run(

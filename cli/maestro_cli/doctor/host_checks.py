@@ -1,4 +1,4 @@
-"""Host checks: the installed versions, the directories, the disk and the settings.
+"""Host checks: the installed versions, the command, the disk and the settings.
 
 Rule: nothing is changed; the file for the sync measurement is removed.
 """
@@ -6,16 +6,17 @@ Rule: nothing is changed; the file for the sync measurement is removed.
 from __future__ import annotations
 
 import os
-import stat
+import shutil
 import statistics
 import sys
 import time
 from typing import TYPE_CHECKING
 
-from maestro_runtime import mounts, paths
+from maestro_runtime import mounts, places
 from maestro_schemas import __version__
 from maestro_schemas.errors import MaestroError
 
+from . import place_checks
 from .findings import DoctorFinding
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ _SYNCS = 20
 _SYNC_SLOW_MS = 20.0
 _FREE_BYTES_LOW = 256 << 20
 _PACKAGES = ("pyzmq", "msgpack", "msgspec", "cyclopts", "tenacity")
-_NOT_YOURS = "Make it yours, or set MAESTRO_DATA_DIR to a directory that is."
 
 
 def versions(_context: CommandContext) -> DoctorFinding:
@@ -40,9 +40,19 @@ def versions(_context: CommandContext) -> DoctorFinding:
     return DoctorFinding("versions", "ok", f"maestro {__version__}, Python {python}, {found}")
 
 
-def data_directory(context: CommandContext) -> DoctorFinding:
-    """Owner and permissions of the data directory."""
-    return _directory("data directory", context.data)
+def command(context: CommandContext) -> DoctorFinding:
+    """Whether the shell, and so an agent, finds `maestro`."""
+    found = shutil.which("maestro", path=context.environ.get("PATH", ""))
+    if found is not None:
+        return DoctorFinding("command", "ok", found)
+    installed = os.path.join(os.path.dirname(sys.executable), "maestro")
+    link = f"mkdir -p ~/.local/bin && ln -sf {places.quoted(installed)} ~/.local/bin/maestro"
+    return DoctorFinding(
+        "command",
+        "warning",
+        "no folder of PATH has `maestro`: what messages and hooks tell an agent to type is not found",
+        f"{link}, and have ~/.local/bin in PATH",
+    )
 
 
 def file_system(context: CommandContext) -> Iterator[DoctorFinding]:
@@ -92,23 +102,13 @@ def disk_sync(context: CommandContext) -> DoctorFinding:
             os.close(fd)
             os.unlink(path)
     except OSError as error:
-        return DoctorFinding(name, "failed", f"{data} can't be written to: {error.strerror}", _NOT_YOURS)
+        refused = places.refusal("DATA_DIR_UNUSABLE", f"{data} can't be written to", error, place_checks.NOT_YOURS)
+        return DoctorFinding(name, "failed", refused.message, refused.hint)
     median_ms = statistics.median(times_ms)
     what = f"{median_ms:.2f} ms at the median, {max(times_ms):.2f} ms at worst"
     is_slow = median_ms > _SYNC_SLOW_MS
     repair = "Each send waits for one: use a faster disk for the data." if is_slow else ""
     return DoctorFinding(name, "warning" if is_slow else "ok", what, repair)
-
-
-def socket_directory(context: CommandContext) -> DoctorFinding:
-    """The directory of the broker's sockets."""
-    try:
-        path = paths.runtime_dir(context.data, context.environ)
-    except MaestroError as error:
-        return DoctorFinding("socket directory", "failed", error.message, error.hint)
-    if not os.path.isdir(path):
-        return DoctorFinding("socket directory", "ok", f"{path}, made when the broker starts")
-    return _directory("socket directory", path)
 
 
 def settings(context: CommandContext) -> DoctorFinding:
@@ -125,23 +125,3 @@ def settings(context: CommandContext) -> DoctorFinding:
         return DoctorFinding("settings", "failed", error.message, error.hint)
     found = f"{file.path} sets {len(file.settings)}; `maestro config show` lists all"
     return DoctorFinding("settings", "ok", found if file.digest else f"no config file; it would be {file.path}")
-
-
-def _directory(name: str, path: str) -> DoctorFinding:
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        return DoctorFinding(
-            name, "warning", f"{path} does not exist yet", "The first command that needs it makes it: maestro up"
-        )
-    except OSError as error:
-        return DoctorFinding(name, "failed", f"{path} can't be read: {error.strerror}", _NOT_YOURS)
-    if status.st_uid != os.getuid():
-        return DoctorFinding(
-            name, "failed", f"{path} belongs to uid {status.st_uid}, and you are {os.getuid()}", _NOT_YOURS
-        )
-    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        return DoctorFinding(name, "failed", f"{path} can't be written to", f"chmod u+rwx {path}")
-    if stat.S_IMODE(status.st_mode) & 0o077:
-        return DoctorFinding(name, "warning", f"other users may read {path}", f"chmod 700 {path}")
-    return DoctorFinding(name, "ok", f"{path}, yours alone")

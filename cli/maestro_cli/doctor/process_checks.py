@@ -9,6 +9,7 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
+from maestro_runtime.paths import BROKER_VARIABLE
 from maestro_schemas import __version__
 from maestro_schemas.errors import START_A_SESSION, MaestroError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from maestro_cli.context import CommandContext
+    from maestro_clients.processes.broker_process import Endpoints
 
 _ROUND_TRIPS = 50
 # A longer round trip means that the machine or the broker is very busy.
@@ -45,11 +47,11 @@ def broker(context: CommandContext) -> Iterator[DoctorFinding]:
                 times_ms.append((time.perf_counter() - began) * 1000)
             stats = client.stats()
     except MaestroError as error:
-        log = f"{context.data}/logs/broker.log"
-        repair = f"{log} shows what it does; `kill {running.pid}`, and the next command starts one."
-        yield DoctorFinding("broker", "failed", f"pid {running.pid} does not answer: {error.message}", repair)
+        yield _silent(context, running, error)
         return
-    if running.version != __version__:
+    if context.is_remote:
+        yield DoctorFinding("broker", "ok", f"{context.environ[BROKER_VARIABLE]}, another machine's")
+    elif running.version != __version__:
         what = f"version {running.version} runs (pid {running.pid}), and this command has version {__version__}"
         yield DoctorFinding("broker", "warning", what, "maestro down; the next command starts the installed one.")
     else:
@@ -61,6 +63,20 @@ def broker(context: CommandContext) -> Iterator[DoctorFinding]:
     yield DoctorFinding("round trip", "warning" if is_slow else "ok", what, repair)
     for warning in stats.get("warnings", []):
         yield DoctorFinding("broker's warning", "warning", str(warning), f"{context.data}/logs/broker.log has more.")
+
+
+def _silent(context: CommandContext, running: Endpoints, error: MaestroError) -> DoctorFinding:
+    """The finding for a broker that does not answer; its process is known only on this machine, and not while a
+    service manager listens in its place."""
+    if context.is_remote:
+        what = f"{context.environ[BROKER_VARIABLE]} (MAESTRO_BROKER) does not answer: {error.message}"
+        return DoctorFinding("broker", "failed", what, error.hint or "On that machine: maestro doctor")
+    log = f"{context.data}/logs/broker.log shows what it does"
+    if not running.pid:
+        repair = f"{log}; `maestro service status` shows the service that starts it."
+        return DoctorFinding("broker", "failed", f"the service does not answer: {error.message}", repair)
+    repair = f"{log}; `kill {running.pid}`, and the next command starts one."
+    return DoctorFinding("broker", "failed", f"pid {running.pid} does not answer: {error.message}", repair)
 
 
 def gateway(context: CommandContext) -> DoctorFinding:

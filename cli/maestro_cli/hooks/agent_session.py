@@ -6,9 +6,11 @@ own session id, and ends only sessions that hooks started. `/clear`, a resume an
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from maestro_clients.protocol.callers import SESSION_VARIABLE, TOKEN_VARIABLE, Caller
+from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
 from . import state_files
@@ -158,5 +160,6 @@ def _export(context: CommandContext, link: SessionLink) -> None:
         # The script knows the data directory of its installation. The agent's own environment may not name it.
         f"export MAESTRO_DATA_DIR={quoted(context.data)}",
     ]
-    with open(path, "a", encoding="utf-8", errors="surrogateescape") as file:
+    descriptor = places.open_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write("".join(f"{line}\n" for line in lines))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from maestro_runtime import paths
 from maestro_schemas.errors import MaestroError
 
 from .context_text import utf8_bytes, utf16_units
@@ -38,6 +39,8 @@ class Agent(NamedTuple):
     # Its settings file is `folder`/`file`, below the home or project directory.
     folder: str
     file: str
+    # The file of a user's own settings in a project, beside `file`, which a team commits; empty where there is none.
+    local_file: str
     # The variable that replaces the home directory; with `home_is_folder`, it replaces `folder` in it.
     home_variable: str
     home_is_folder: bool
@@ -56,16 +59,21 @@ class Agent(NamedTuple):
     # What the user must know after an installation.
     remark: str
 
-    def settings_path(self, scope: str, environ: Mapping[str, str], directory: str) -> str:
-        """The file that the agent reads for a scope. `directory`: the project's directory."""
-        if scope == PROJECT:
-            return os.path.join(directory, self.folder, self.file)
+    def user_settings(self, environ: Mapping[str, str]) -> str:
+        """The user's own settings file. Raises MaestroError DATA_DIR_UNUSABLE without a home directory."""
         chosen = environ.get(self.home_variable)
         if chosen:
             top = chosen if self.home_is_folder else os.path.join(chosen, self.folder)
-            return os.path.join(os.path.abspath(top), self.file)
-        home = environ.get("HOME") or os.path.expanduser("~")
-        return os.path.join(home, self.folder, self.file)
+            return os.path.join(paths.absolute(top, self.home_variable), self.file)
+        return os.path.join(paths.home(environ), self.folder, self.file)
+
+    def project_settings(self, directory: str) -> str:
+        """The user's own settings file in a project; where the agent knows none, the project's only one."""
+        return os.path.join(directory, self.folder, self.local_file or self.file)
+
+    def shared_settings(self, directory: str) -> str:
+        """The settings file of a project that its team commits."""
+        return os.path.join(directory, self.folder, self.file)
 
     def entry(self, command: str) -> dict[str, Any]:
         """The entry for an event's list in the settings."""
@@ -90,6 +98,7 @@ CLAUDE_CODE = Agent(
     events={"SessionStart": START, "UserPromptSubmit": PROMPT, "PostToolUse": TOOL, "Stop": STOP, "SessionEnd": END},
     folder=".claude",
     file="settings.json",
+    local_file="settings.local.json",
     home_variable="CLAUDE_CONFIG_DIR",
     home_is_folder=True,
     comments=False,
@@ -106,6 +115,7 @@ CODEX = Agent(
     events={"SessionStart": START, "UserPromptSubmit": PROMPT, "PostToolUse": TOOL, "Stop": STOP, "SessionEnd": END},
     folder=".codex",
     file="hooks.json",
+    local_file="",
     home_variable="CODEX_HOME",
     home_is_folder=True,
     comments=False,
@@ -122,6 +132,7 @@ GEMINI_CLI = Agent(
     events={"SessionStart": START, "BeforeAgent": PROMPT, "AfterTool": TOOL, "AfterAgent": STOP, "SessionEnd": END},
     folder=".gemini",
     file="settings.json",
+    local_file="",
     home_variable="GEMINI_CLI_HOME",
     home_is_folder=False,
     comments=True,

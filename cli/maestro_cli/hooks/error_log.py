@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 
+from maestro_runtime import places
 from maestro_schemas.texts.visible_text import one_line
 
 NAME = "hooks.log"
@@ -21,10 +22,10 @@ def append(data: str, problem: str) -> None:
     path = os.path.join(folder, NAME)
     line = one_line(" ".join(problem.split()))
     try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        places.make_directory(folder)
         if os.path.exists(path) and os.stat(path).st_size > _BYTES_MAX:
             os.replace(path, f"{path}.1")
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        descriptor = places.open_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {line}\n")
     except OSError:

@@ -11,7 +11,8 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from maestro_runtime import atomic_file
+from maestro_cli import user_files
+from maestro_runtime import atomic_file, places
 from maestro_schemas.errors import MaestroError
 
 from . import settings_entries, shell_script
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from .agents import Agent
 
 _BACKUP = ".before-maestro"
-_MODE = 0o600
 _BYTES_MAX = 4 << 20
 
 
@@ -49,20 +49,17 @@ class SettingsChange(NamedTuple):
         if not self.is_needed:
             return
         real = os.path.realpath(self.path)
+        if self.after is not None:
+            user_files.make_folder(real)
         try:
             if self.after is None:
                 os.unlink(real)
-            else:
-                os.makedirs(os.path.dirname(real), mode=0o700, exist_ok=True)
-                if self.backup is not None and self.before is not None:
-                    _replace(self.backup, self.before, _mode(real))
-                _replace(real, self.after, _mode(real))
+            elif self.backup is not None and self.before is not None:
+                _keep(self.backup, self.before, like=real)
         except OSError as error:
-            raise MaestroError(
-                "FILE_UNREADABLE",
-                f"{self.path} can't be changed: {error.strerror or error}",
-                "Nothing was changed in it. Make it and its directory yours and writable.",
-            ) from None
+            raise user_files.unwritable(self.path, error) from None
+        if self.after is not None:
+            user_files.write(self.path, self.after)
         if self.restores:
             # The file has the old text again.
             with contextlib.suppress(OSError):
@@ -132,15 +129,12 @@ def _explained(path: str) -> Iterator[None]:
 def _read(path: str) -> str | None:
     """The text of a file; None where there is no file. Raises MaestroError FILE_UNREADABLE."""
     try:
-        with open(path, "rb") as file:
-            raw = file.read(_BYTES_MAX + 1)
+        raw = places.read(path, _BYTES_MAX + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise MaestroError(
-            "FILE_UNREADABLE",
-            f"{path} can't be read: {error.strerror or error}",
-            "Nothing was changed. Make it a file that you may read.",
+        raise places.refusal(
+            "FILE_UNREADABLE", f"{places.shown(path)} can't be read", error, "Nothing was changed."
         ) from None
     try:
         text = raw.decode()
@@ -151,12 +145,9 @@ def _read(path: str) -> str | None:
     return text
 
 
-def _mode(path: str) -> int:
-    try:
-        return os.stat(path).st_mode & 0o777
-    except OSError:
-        return _MODE
-
-
-def _replace(path: str, text: str, mode: int) -> None:
-    atomic_file.replace(path, text.encode(), durable=True, mode=mode, aside=f"{path}.{os.getpid()}.new")
+def _keep(backup: str, text: str, *, like: str) -> None:
+    """Write the backup, with the owner, the group and the mode of the file."""
+    aside = f"{backup}.{os.getpid()}.new"
+    atomic_file.stage(aside, text.encode(), durable=True, like=os.stat(like))
+    os.rename(aside, backup)
+    atomic_file.sync_directory(os.path.dirname(backup))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import is_id
 
@@ -49,7 +50,8 @@ def parse(raw: bytes) -> HookInput:
     import json
 
     try:
-        found = json.loads(raw)
+        # A byte that is no UTF-8 may be a part of a path, which is no reason to be without a session.
+        found = json.loads(raw.decode("utf-8-sig", "surrogateescape"))
     except (ValueError, RecursionError) as error:
         raise MaestroError("INVALID", f"the hook's input is not JSON: {error}") from None
     if not isinstance(found, dict):
@@ -59,7 +61,7 @@ def parse(raw: bytes) -> HookInput:
         session=session if is_id(session) else "",
         source=_text(found, "source"),
         reason=_text(found, "reason"),
-        directory=_text(found, "cwd"),
+        directory=places.label(_text(found, "cwd")) or "",
         tool=_text(found, "tool_name"),
         in_subagent=bool(found.get("agent_id")),
         stop_hook_active=found.get("stop_hook_active") is True,
@@ -68,4 +70,5 @@ def parse(raw: bytes) -> HookInput:
 
 def _text(found: dict[str, Any], name: str) -> str:
     value = found.get(name)
-    return value if isinstance(value, str) else ""
+    # Half a surrogate pair can't be sent, and may stand for a byte that was no UTF-8.
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else ""

@@ -12,7 +12,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from maestro_runtime import atomic_file
+from maestro_runtime import atomic_file, places
 from maestro_schemas.errors import MaestroError
 
 from .state_files import hooks_dir
@@ -25,7 +25,8 @@ NAME = "maestro-hook"
 # A line that `command` has written, for any data directory. It must match from start to end: a line that only
 # contains ours belongs to another program, and is neither run nor removed.
 _WORD = rf"'(?:[^'\\\n\r\0]|'\\'')*/{NAME}'"
-_OURS = re.compile(rf"test -x (?P<script>{_WORD}) && exec (?P=script) [a-z-]+ [A-Za-z]+ \|\| true")
+# The form with -x is that of earlier versions.
+_OURS = re.compile(rf"test -[rx] (?P<script>{_WORD}) && exec (?:/bin/sh )?(?P=script) [a-z-]+ [A-Za-z]+ \|\| true")
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 
@@ -85,9 +86,18 @@ def script_path(data: str) -> str:
 
 def command(script: str, agent: str, event: str) -> str:
     """The command line for an agent's settings. It works in any shell that an agent may use, fish included. If the
-    script no longer exists, it prints nothing and succeeds."""
+    script no longer exists, it prints nothing and succeeds. Raises MaestroError INVALID for a path that no settings
+    can hold."""
+    if places.shown(script) != script:
+        raise MaestroError(
+            "INVALID",
+            f"{places.shown(script)} can't be named in an agent's settings: it has a byte that is no UTF-8, and JSON "
+            "holds only Unicode",
+            "Set MAESTRO_DATA_DIR to a plainer path.",
+        )
     word = quoted(script)
-    return f"test -x {word} && exec {word} {agent} {event} || true"
+    # By `sh`, and not by the script's mode: on a file system that is mounted noexec, no script can be executed.
+    return f"test -r {word} && exec /bin/sh {word} {agent} {event} || true"
 
 
 def is_own_command(line: object) -> bool:
@@ -104,8 +114,7 @@ def is_current(data: str, python: str) -> bool:
     """Whether the script of `data` has exactly the bytes that `write` would write. Raises MaestroError INVALID, and
     OSError where the script can't be read."""
     body = text(data, python).encode("utf-8", "surrogateescape")
-    with open(script_path(data), "rb") as file:
-        return file.read(len(body) + 1) == body
+    return places.read(script_path(data), len(body) + 1) == body
 
 
 def text(data: str, python: str) -> str:
@@ -118,13 +127,14 @@ def write(data: str, python: str) -> str:
     path = script_path(data)
     body = text(data, python).encode("utf-8", "surrogateescape")
     try:
-        os.makedirs(hooks_dir(data), mode=0o700, exist_ok=True)
+        places.make_directory(hooks_dir(data))
         atomic_file.replace(path, body, durable=False, mode=0o700, aside=f"{path}.{os.getpid()}.new")
     except OSError as error:
-        raise MaestroError(
+        raise places.refusal(
             "DATA_DIR_UNUSABLE",
-            f"the hook's script can't be written: {error}",
-            "Make the data directory yours and writable, or set MAESTRO_DATA_DIR to another one.",
+            f"the hooks' script {places.shown(path)} can't be written",
+            error,
+            "Or set MAESTRO_DATA_DIR to another directory.",
         ) from None
     return path
 

@@ -15,11 +15,13 @@ import os
 import time
 from typing import NamedTuple
 
-from maestro_runtime import atomic_file
+from maestro_runtime import atomic_file, places
 from maestro_schemas.names import is_id
 
 CONTINUATIONS_MAX = 3
 
+_OVERWRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+_LINK_BYTES_MAX = 1_024
 _LINK_KEPT_S = 30 * 24 * 3600
 # The fifth, `started_ticks`, is younger than the others.
 _LINK_LINES_MIN = 4
@@ -65,7 +67,7 @@ def write_link(data: str, agent: str, agent_session: str, link: SessionLink) -> 
     """
     path = link_path(data, agent, agent_session)
     folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    places.make_directory(folder)
     made = "made" if link.made else "given"
     lines = (link.session, link.token or "", made, link.pid, _started_ticks(link.pid))
     content = "".join(f"{line}\n" for line in lines).encode()
@@ -99,8 +101,7 @@ def maker_of(data: str, session: str) -> str | None:
 
 def _read_link(path: str) -> SessionLink | None:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = file.read(1_024).split("\n")
+        lines = places.read(path, _LINK_BYTES_MAX).decode("utf-8", "replace").split("\n")
     except OSError:
         return None
     if len(lines) < _LINK_LINES_MIN or not is_id(lines[0]):
@@ -156,8 +157,8 @@ def count_continuation(data: str, session: str, *, again: bool) -> None:
     """Count one continuation. Raises OSError; then the turn must not be continued, because nothing would end it."""
     path = _turn_path(data, session)
     count = _continuations(path) if again else 0
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    with open(path, "w", encoding="ascii") as file:
+    places.make_directory(os.path.dirname(path))
+    with open(places.open_file(path, _OVERWRITE), "w", encoding="ascii") as file:
         file.write(f"{count + 1}\n")
 
 
@@ -167,8 +168,7 @@ def _turn_path(data: str, session: str) -> str:
 
 def _continuations(path: str) -> int:
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            text = file.read(16).strip()
+        text = places.read(path, 16).decode("ascii", "replace").strip()
     except OSError:
         return 0
     return int(text) if text.isdecimal() else CONTINUATIONS_MAX
@@ -185,9 +185,8 @@ def is_working(data: str, session: str) -> bool:
 def mark_working(data: str, session: str) -> None:
     """Remember that the session is reported as working. Raises OSError."""
     path = _working_path(data, session)
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    with open(path, "w", encoding="ascii"):
-        pass
+    places.make_directory(os.path.dirname(path))
+    os.close(places.open_file(path, _OVERWRITE))
 
 
 def clear_working(data: str, session: str) -> None:

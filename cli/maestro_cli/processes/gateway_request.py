@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_cli.output import streams
 from maestro_clients.processes import gateway_process
+from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def start_attached(context: CommandContext, request: GatewayRequest) -> None:
 
     gateway_end, own_end = os.pipe()
     os.set_inheritable(own_end, True)  # noqa: FBT003 - the standard library's signature
-    os.makedirs(context.data, mode=0o700, exist_ok=True)
+    places.make_directory(context.data)
     command = [sys.executable, "-m", "maestro_gateway", "--data-dir", context.data, "--life-fd", str(gateway_end)]
     command += ["--host", request.host, "--port", str(request.port)]
     # The gateway prints its errors to this terminal, as the broker does.

@@ -11,12 +11,15 @@ import plistlib
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from maestro_runtime import paths
+from maestro_runtime import paths, places
+from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MARK = "Made by `maestro service install`"
+# A unit file is 1 KiB.
+BYTES_MAX = 1 << 20
 _PASSED_ON = ("MAESTRO_CONFIG", "MAESTRO_RUNTIME_DIR", "XDG_RUNTIME_DIR", "MAESTRO_TCP")
 
 
@@ -42,7 +45,7 @@ def name_of(data: str, environ: Mapping[str, str]) -> str:
 def systemd_dir(environ: Mapping[str, str]) -> str:
     """The directory of a user's own units (systemd.unit(5))."""
     config = environ.get("XDG_CONFIG_HOME", "")
-    base = config if os.path.isabs(config) else os.path.join(environ.get("HOME", "/"), ".config")
+    base = config if os.path.isabs(config) else os.path.join(paths.home(environ), ".config")
     return os.path.join(base, "systemd", "user")
 
 
@@ -108,7 +111,7 @@ Also={name}.socket
 def launchd(data: str, environ: Mapping[str, str]) -> SystemdUnits:
     """A plist for ~/Library/LaunchAgents (launchd.plist(5)). It is not tested on macOS."""
     name = f"messaging.{name_of(data, environ)}"
-    path = os.path.join(environ.get("HOME", "/"), "Library", "LaunchAgents", f"{name}.plist")
+    path = os.path.join(paths.home(environ), "Library", "LaunchAgents", f"{name}.plist")
     plist = {
         "Label": name,
         "ProgramArguments": [sys.executable, "-m", "maestro_broker", "--data-dir", data, "--foreground"],
@@ -129,5 +132,11 @@ def _escaped(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
+    if places.shown(text) != text:
+        raise MaestroError(
+            "INVALID",
+            f"a unit can't name {places.shown(text)}: a byte of it is no UTF-8, or a character can't be seen",
+            "Set MAESTRO_DATA_DIR to a plainer path.",
+        )
     escaped = _escaped(text).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
     return f'"{escaped}"'

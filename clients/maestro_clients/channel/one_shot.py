@@ -37,7 +37,8 @@ _SCHEME = "ipc://"
 def router_path(data: str) -> str | None:
     """The socket of the broker that serves `data`, from its endpoints file; None where it names no usable one."""
     try:
-        fd = os.open(paths.endpoints_file(data), os.O_RDONLY | os.O_CLOEXEC)
+        # O_NONBLOCK: a FIFO in its place is not waited for.
+        fd = os.open(paths.endpoints_file(data), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             text = os.read(fd, _CHUNK).decode()
         finally:

@@ -6,9 +6,10 @@ Rule: clients only add entries; see `maestro_runtime.outbox_dir` for the files.
 from __future__ import annotations
 
 import errno
+import os
 from typing import TYPE_CHECKING, Any, cast
 
-from maestro_runtime import paths
+from maestro_runtime import paths, places
 from maestro_runtime.outbox_dir import OutboxDir, QueuedEntry
 from maestro_schemas.errors import START_A_SESSION, MaestroError
 from maestro_schemas.names import is_id
@@ -44,12 +45,11 @@ def queue(data: str, caller: Caller, outgoing: OutgoingDoc, now_ms: int) -> str:
         return OutboxDir(paths.outbox_dir(data)).add(entry)
     except OSError as error:
         full = error.errno in _FULL
-        raise MaestroError(
+        raise places.refusal(
             "STORAGE_FULL" if full else "DATA_DIR_UNUSABLE",
-            f"the message can't be kept in the outbox: {error}",
-            "Free some space, then send it again."
-            if full
-            else "Make the data directory yours and writable, or set MAESTRO_DATA_DIR to another one.",
+            "the message can't be kept in the outbox",
+            error,
+            "Free some space, then send it again." if full else "Or set MAESTRO_DATA_DIR to another directory.",
         ) from None
 
 
@@ -58,9 +58,10 @@ def entries(data: str, session: str | None = None) -> list[QueuedEntry]:
 
     Raises MaestroError DATA_DIR_UNUSABLE when the outbox can't be read.
     """
+    outbox = paths.outbox_dir(data)
     try:
-        return OutboxDir(paths.outbox_dir(data)).entries(session)
+        if os.path.lexists(outbox) and not os.path.isdir(outbox):
+            raise places.MisplacedError(outbox, places.kind_at(outbox), places.DIRECTORY)
+        return OutboxDir(outbox).entries(session)
     except OSError as error:
-        raise MaestroError(
-            "DATA_DIR_UNUSABLE", f"the outbox can't be read: {error}", "Run it as the user who owns the files."
-        ) from None
+        raise places.refusal("DATA_DIR_UNUSABLE", "the outbox can't be read", error, "") from None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.transports.addresses import listens
-from maestro_runtime import paths
+from maestro_runtime import paths, places
 from maestro_runtime.paths import BROKER_VARIABLE
 from maestro_schemas.errors import MaestroError
 
@@ -27,6 +27,7 @@ AUTOSTART_VARIABLE = "MAESTRO_AUTOSTART"
 START_LOCK = "start.lock"
 START_LOG = "broker-start.log"
 
+_ENDPOINTS_BYTES_MAX = 1 << 16
 _POLL_S = 0.02
 # A connected client repeats a request for this long while the broker is busy or away.
 _RETRY_WITHIN_S = 3.0
@@ -62,10 +63,10 @@ def read_endpoints(data: str, environ: Mapping[str, str] | None = None) -> Endpo
     if environ is not None and environ.get(BROKER_VARIABLE):
         return _remote_endpoints(environ)
     try:
-        with open(paths.endpoints_file(data), encoding="utf-8", errors="replace") as file:
-            values = paths.parse_endpoints(file.read())
+        text = places.read(paths.endpoints_file(data), _ENDPOINTS_BYTES_MAX)
     except OSError:
         return None
+    values = paths.parse_endpoints(text.decode("utf-8", "replace"))
     pid = values.get("pid", "")
     if not (values.get("router") and values.get("notices") and pid.isdecimal()):
         return None
@@ -254,13 +255,14 @@ def _ensure(
 
 def _open_lock(data: str) -> int:
     try:
-        os.makedirs(data, mode=0o700, exist_ok=True)
-        return os.open(os.path.join(data, START_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        places.make_directory(data)
+        return places.open_file(os.path.join(data, START_LOCK), os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        raise MaestroError(
+        raise places.refusal(
             "DATA_DIR_UNUSABLE",
-            f"the data directory {data} can't be used: {error}",
-            "Make it yours and writable, or set MAESTRO_DATA_DIR to another one.",
+            f"the data directory {places.shown(data)} can't be used",
+            error,
+            "Or set MAESTRO_DATA_DIR to another one.",
         ) from None
 
 

@@ -13,7 +13,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from maestro_runtime import paths
+from maestro_runtime import paths, places
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 START_LOG = "gateway-start.log"
 
 _POLL_S = 0.02
+_URL_BYTES_MAX = 4_096
 
 
 class RunningGateway(NamedTuple):
@@ -35,7 +36,7 @@ class RunningGateway(NamedTuple):
 def find(data: str) -> RunningGateway | None:
     """The gateway of the data directory; None where none runs."""
     try:
-        fd = os.open(paths.gateway_lock_file(data), os.O_RDWR | os.O_CLOEXEC)
+        fd = places.open_file(paths.gateway_lock_file(data), os.O_RDWR)
     except OSError:
         return None
     try:
@@ -48,9 +49,8 @@ def find(data: str) -> RunningGateway | None:
     finally:
         os.close(fd)
     try:
-        with open(paths.server_url_file(data), encoding="utf-8") as file:
-            url = file.read().strip() or None
-    except OSError:
+        url = places.read(paths.server_url_file(data), _URL_BYTES_MAX).decode("ascii").strip() or None
+    except (OSError, ValueError):
         url = None
     return RunningGateway(int(pid), url) if pid.isdigit() else None
 

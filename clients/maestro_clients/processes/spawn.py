@@ -15,11 +15,13 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+_LOG_BYTES_MAX = 1 << 20
 _LOG_TAIL_BYTES = 2_000
 _REPORT_BYTES_MAX = 65_536
 # Variables with a path: a relative one would mean another place in another working directory.
@@ -89,14 +91,14 @@ class ChildProcess:
     def _open_log(self) -> int:
         """The file for its output before it has a log of its own, e.g. that Python can't import it."""
         try:
-            return os.open(
-                os.path.join(self._data, self._log_name),
-                os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC,
-                0o600,
+            return places.open_file(
+                os.path.join(self._data, self._log_name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
             )
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise self._failed(f"its log can't be opened: {error}") from None
+                raise places.refusal(
+                    "AUTOSTART_FAILED", f"the log of {self._what} can't be opened", error, f"{self._advice}."
+                ) from None
             return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
     def _read(self, fd: int, deadline_s: float) -> str:
@@ -120,11 +122,12 @@ class ChildProcess:
 
     def _log_tail(self) -> str:
         try:
-            with open(os.path.join(self._data, self._log_name), "rb") as file:
-                lines = file.read()[-_LOG_TAIL_BYTES:].decode("utf-8", "replace").strip().splitlines()
+            path = os.path.join(self._data, self._log_name)
+            lines = places.read(path, _LOG_BYTES_MAX)[-_LOG_TAIL_BYTES:].decode("utf-8", "replace").split("\n")
         except OSError:
             return ""
-        return f": {lines[-1]}" if lines else ""
+        last = next(filter(None, map(str.strip, reversed(lines))), "")
+        return f": {last}" if last else ""
 
     def _failed(self, why: str) -> MaestroError:
         return MaestroError(

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from maestro_schemas.limits import NAME_CHARS_MAX, ON_ENDED, Limits
+from maestro_schemas.limits import CWD_CHARS_MAX, NAME_CHARS_MAX, ON_ENDED, Limits
 from maestro_schemas.messages import Message, Metadata
 from maestro_schemas.names import ID_CHARS_MAX, ID_PATTERN
 from maestro_schemas.sessions import ACTIVE, NeedsInput, SessionNote
@@ -141,7 +141,7 @@ class SessionBody(Struct, frozen=True, rename="camel", kw_only=True):
     agent: Annotated[str | None, described("The kind of agent.", maxLength=64)] = None
     agent_session_id: Annotated[str | None, described("The agent's own id of the session.", maxLength=128)] = None
     pid: Annotated[int | None, described("Its process.")] = None
-    cwd: Annotated[str | None, described("Its directory.", maxLength=4_096)] = None
+    cwd: Annotated[str | None, described("Its directory.", maxLength=CWD_CHARS_MAX)] = None
 
 
 class SessionPatch(Struct, frozen=True, rename="camel", kw_only=True):

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import tempfile
 from typing import Any
 
@@ -35,7 +36,8 @@ def test_before_the_first_start(person: Shell) -> None:
 
 def test_a_healthy_post_office(person: Shell) -> None:
     person.done("up")
-    found = examined(person)
+    with_command = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
+    found = examined(person.like(PATH=with_command))
     assert {finding["state"] for finding in found.values()} == {"ok"}, found
     assert "ms at the median" in found["round trip"]["what"]
     assert "ms at the median" in found["sync of the disk"]["what"]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FILES = {"claude-code": ".claude/settings.json", "codex": ".codex/hooks.json", "gemini-cli": ".gemini/settings.json"}
 
+PROJECT_FILES = {**FILES, "claude-code": ".claude/settings.local.json"}
+
 SETTINGS = """\
 {
     "model": "opus",
@@ -239,10 +241,11 @@ def test_in_a_project(home: Home, agent: str) -> None:
     project = home.root / "project"
     project.mkdir()
     home.done("install", agent, "--scope", "project", cwd=project)
-    assert (project / FILES[agent]).exists()
+    path = project / PROJECT_FILES[agent]
+    assert path.exists()
     assert not home.path(agent).exists()
     home.done("uninstall", agent, "--scope", "project", cwd=project)
-    assert not (project / FILES[agent]).exists()
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(

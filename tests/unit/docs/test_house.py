@@ -39,6 +39,8 @@ BROAD_ALLOWED = {
     "broker/maestro_broker/__main__.py",
     "broker/maestro_broker/views/spool_writer.py",
     "cli/maestro_cli/main.py",
+    # A defect in one check must not hide what the others have found.
+    "cli/maestro_cli/doctor/checks.py",
 }
 
 # Words and phrases of the old dialect, each with what to write in its place. They are searched in code, tests and

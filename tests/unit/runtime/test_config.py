@@ -192,7 +192,7 @@ def test_a_file_that_is_not_there_or_can_not_be_read(tmp_path: Path) -> None:
     refuse(environ)
     path.unlink()
     path.write_text("")
-    with pytest.raises(MaestroError, match="Not a directory"):
+    with pytest.raises(MaestroError, match=r"config\.toml is a file, and must be a directory"):
         config.read({"MAESTRO_CONFIG": str(path / "x")})
 
 

@@ -36,7 +36,6 @@ def test_parity_with_platformdirs(environ: dict[str, str], monkeypatch: pytest.M
         monkeypatch.setenv(name, value)
     assert paths.data_dir(environ) == platformdirs.user_data_dir("maestro")
     assert paths.config_file(environ) == os.path.join(platformdirs.user_config_dir("maestro"), "config.toml")
-    assert paths.config_file(environ) == directories.config_file()
 
 
 def test_parity_of_a_relative_xdg_directory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +43,7 @@ def test_parity_of_a_relative_xdg_directory(monkeypatch: pytest.MonkeyPatch) -> 
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("MAESTRO_CONFIG", raising=False)
-    assert paths.config_file(environ) == directories.config_file() == "/home/ada/.config/maestro/config.toml"
+    assert paths.config_file(environ) == "/home/ada/.config/maestro/config.toml"
     assert (directories.xdg_data_dir(), directories.xdg_config_dir()) == (
         "/home/ada/.local/share",
         "/home/ada/.config",
@@ -90,9 +89,38 @@ def test_an_empty_variable_of_our_own_is_unset() -> None:
     assert paths.runtime_dir("/d", environ) == paths.runtime_dir("/d", {})
 
 
-@pytest.mark.parametrize("home", ["", "relative/home"])
-def test_without_a_usable_home_the_user_database_tells(home: str) -> None:
-    assert paths.data_dir({"HOME": home}).startswith(pwd.getpwuid(os.getuid()).pw_dir)
+def test_without_a_home_the_user_database_has_one() -> None:
+    assert paths.data_dir({"HOME": ""}).startswith(pwd.getpwuid(os.getuid()).pw_dir)
+
+
+@pytest.mark.parametrize("home", ["relative/home", ".", "~"])
+def test_a_relative_home_is_refused(home: str) -> None:
+    """It would be another post office in each directory."""
+    for find in (paths.data_dir, paths.config_file, paths.home):
+        with pytest.raises(MaestroError) as caught:
+            find({"HOME": home})
+        assert caught.value.code == "DATA_DIR_UNUSABLE"
+        assert repr(home) in caught.value.message
+        assert "absolute path" in caught.value.hint
+    assert paths.data_dir({"HOME": home, "MAESTRO_DATA_DIR": "/srv/mail"}) == "/srv/mail"
+
+
+def test_a_relative_path_in_a_directory_that_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(MaestroError) as caught:
+        paths.data_dir({"MAESTRO_DATA_DIR": "mail"})
+    assert "MAESTRO_DATA_DIR is the relative path 'mail'" in caught.value.message
+    assert paths.data_dir({"MAESTRO_DATA_DIR": "/srv/mail"}) == "/srv/mail"
+
+
+def test_the_sockets_directory_must_be_text() -> None:
+    """The file `endpoints` names the sockets as UTF-8. Bytes in the data directory's own path do no harm."""
+    with pytest.raises(MaestroError) as caught:
+        paths.runtime_dir("/d", {"MAESTRO_RUNTIME_DIR": os.fsdecode(b"/tmp/m\xff")})
+    assert "/tmp/m\\xff" in caught.value.message
+    assert paths.runtime_dir(os.fsdecode(b"/d\xff"), {"MAESTRO_RUNTIME_DIR": "/tmp/m"}).startswith("/tmp/m/")
 
 
 def test_without_any_home_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from maestro_runtime import places
 from maestro_schemas import DATA_FORMAT_VERSION
 from maestro_schemas.errors import MaestroError
 
@@ -119,8 +120,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _read_header(path: str, versions: Collection[int]) -> Header | None:
-    with open(path, "rb") as opened:
-        header = segment.parse_header(opened.read(HEADER_BYTES))
+    header = segment.parse_header(places.read(path, HEADER_BYTES))
     if header is not None and header.version not in versions:
         raise MaestroError(
             "FORMAT_UNSUPPORTED",

@@ -16,6 +16,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
+from maestro_runtime import places
 from maestro_schemas import DATA_FORMAT_VERSION
 from maestro_schemas.errors import MaestroError
 
@@ -189,8 +190,7 @@ def used_bytes(data: bytes) -> int:
 
 def read(path: str) -> bytes:
     """All bytes of a file. Not mapped into memory: a bad sector would then kill the process with a signal."""
-    with open(path, "rb") as file:
-        return file.read()
+    return places.read(path, sys.maxsize)
 
 
 def write_all(fd: int, data: bytes, offset: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from maestro_cli import user_files
 from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
 
@@ -21,11 +22,11 @@ Examples:
 def run() -> int:
     """Write the file."""
     from maestro_cli.settings_view import template
-    from maestro_runtime import atomic_file, directories
+    from maestro_runtime import atomic_file, paths
 
-    path = directories.config_file()
+    path = paths.config_file(os.environ)
+    user_files.make_folder(path)
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         # Exclusive, so that not even one made a moment ago is lost.
         atomic_file.create(path, template().encode(), durable=False)
     except FileExistsError:
@@ -33,9 +34,7 @@ def run() -> int:
             "CONFLICT", f"{path} is there already, and stays as it is", "Edit it; `maestro config show` reads it."
         ) from None
     except OSError as error:
-        raise MaestroError(
-            "FILE_UNREADABLE", f"{path} can't be written: {error.strerror}", "Set MAESTRO_CONFIG to another place."
-        ) from None
+        raise user_files.unwritable(path, error) from None
     streams.say(
         f"Wrote {path}. Remove the # before the lines that you change; a broker reads the file when it starts."
     )

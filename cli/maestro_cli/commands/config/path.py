@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from maestro_cli.output import streams
+from maestro_runtime import paths
 
 DETAILS = """\
 The file need not exist. MAESTRO_CONFIG names another one.
@@ -14,7 +17,5 @@ Examples:
 
 def run() -> int:
     """Print the path."""
-    from maestro_runtime import directories
-
-    streams.say(directories.config_file())
+    streams.say(paths.config_file(os.environ))
     return 0

@@ -1,14 +1,17 @@
 """`maestro hooks install`: adds the hooks to an agent's settings, so that it gets its mail.
 
-Rule: the script is written before the settings, so that an agent never calls a script that does not exist.
+Rule: the script is written before the settings, so that an agent never calls a script that does not exist. No file
+that a team commits gets hooks, because they hold paths of one user's machine.
 """
 
 from __future__ import annotations
 
 import sys
 
-from maestro_cli.hooks import installation, shell_script
+from maestro_cli.context import CommandContext
+from maestro_cli.hooks import git_check, installation, shell_script, switches
 from maestro_cli.output import streams
+from maestro_schemas.errors import MaestroError
 
 from .arguments import AgentName, AsJson, DryRun, Scope, SettingsFile
 
@@ -17,7 +20,10 @@ DETAILS = """\
 It adds one entry for each event to the agent's own settings and leaves all else
 in them as it is; the text from before is kept beside the file
 (.before-maestro). Doing it again changes nothing. `maestro hooks uninstall`
-removes the entries.
+removes the entries. With --scope project they are in the file that holds your
+own settings of the project (claude-code: .claude/settings.local.json). Another
+agent's only file must be ignored by git first, because hooks hold paths of your
+machine.
 
 Examples:
   maestro hooks install claude-code
@@ -27,13 +33,27 @@ Examples:
 
 def run(agent: AgentName, /, *, scope: Scope = "user", dry_run: DryRun = False, as_json: AsJson = False) -> int:
     """Install the hooks of one agent."""
-    kind, path, data = SettingsFile.of(agent, scope)
+    settings = SettingsFile.of(agent, scope)
+    kind, path, data, project = settings
+    would_be_committed = project is not None and git_check.would_be_committed(path)
+    if would_be_committed and not kind.local_file:
+        raise MaestroError(
+            "CONFLICT",
+            f"{path} would be committed with the project, and hooks hold paths of your own machine",
+            f"Have this clone ignore it: {git_check.exclude_command(kind.folder, kind.file)}. Or leave out --scope: "
+            "your own settings hold for every project.",
+        )
     change = installation.plan_install(kind, path, installation.entries(kind, data))
+    shared = settings.shared()
+    moved = None if shared is None else installation.plan_uninstall(kind, shared)
     # The script is written even if the settings stay: it may be missing, or name an interpreter that has moved.
     shell_script.text(data, sys.executable)
     if not dry_run:
         shell_script.write(data, sys.executable)
         change.apply()
+        if moved is not None:
+            moved.apply()
+    off = switches.turned_off(kind, CommandContext.here().environ, project)
     if as_json:
         streams.say_json(
             {
@@ -45,6 +65,7 @@ def run(agent: AgentName, /, *, scope: Scope = "user", dry_run: DryRun = False, 
                 "events": list(kind.events),
                 "script": shell_script.script_path(data),
                 "backup": change.backup if change.is_needed and change.before is not None else None,
+                "turnedOff": off,
             }
         )
     elif dry_run:
@@ -53,4 +74,12 @@ def run(agent: AgentName, /, *, scope: Scope = "user", dry_run: DryRun = False, 
         streams.say(f"Installed the hooks of {agent} in {path}: {', '.join(kind.events)}.\n{kind.remark}")
     else:
         streams.say(f"The hooks of {agent} are in {path} already.")
+    if moved is not None and moved.is_needed and not dry_run:
+        streams.note(f"maestro: removed the hooks from {shared}, which a team commits")
+    if would_be_committed:
+        streams.note(f"maestro: git would commit {path}, and hooks hold paths of your own machine")
+        streams.note(f"  next: {git_check.exclude_command(kind.folder, kind.local_file)}")
+    for sentence in off:
+        streams.note(f"maestro: {sentence}, so no hook runs")
+        streams.note("  next: remove that setting; `maestro doctor` checks it")
     return 0

@@ -47,7 +47,7 @@ def run(
         text = shell_script.prompt_display(CommandContext.here().environ)
         streams.say(streams.json_line({"agent": agent, "script": text}) if as_json else text.rstrip("\n"))
         return 0
-    kind, path, data = SettingsFile.of(agent, scope)
+    kind, path, data, _ = SettingsFile.of(agent, scope)
     entries = installation.entries(kind, data)
     hooks = {event: [entry] for event, entry in entries.items()}
     installed = not installation.plan_install(kind, path, entries).is_needed

@@ -22,18 +22,28 @@ Examples:
 
 def run(agent: AgentName, /, *, scope: Scope = "user", dry_run: DryRun = False, as_json: AsJson = False) -> int:
     """Remove the hooks of one agent from its settings."""
-    kind, path, _ = SettingsFile.of(agent, scope)
-    change = installation.plan_uninstall(kind, path)
+    settings = SettingsFile.of(agent, scope)
+    places = [settings.path, *filter(None, [settings.shared()])]
+    changes = [installation.plan_uninstall(settings.agent, path) for path in places]
     if not dry_run:
-        change.apply()
+        for change in changes:
+            change.apply()
+    removed = [change.path for change in changes if change.is_needed]
     if as_json:
         streams.say_json(
-            {"agent": agent, "scope": scope, "path": path, "changed": change.is_needed, "dryRun": dry_run}
+            {
+                "agent": agent,
+                "scope": scope,
+                "path": removed[0] if removed else settings.path,
+                "changed": bool(removed),
+                "dryRun": dry_run,
+            }
         )
     elif dry_run:
-        streams.say("(no file)" if change.after is None else change.after.rstrip("\n"))
-    elif change.is_needed:
-        streams.say(f"Removed the hooks of {agent} from {path}.")
+        shown = next((change for change in changes if change.is_needed), changes[0])
+        streams.say("(no file)" if shown.after is None else shown.after.rstrip("\n"))
+    elif removed:
+        streams.say(f"Removed the hooks of {agent} from {' and '.join(removed)}.")
     else:
-        streams.say(f"There are no hooks of ours in {path}.")
+        streams.say(f"There are no hooks of ours in {' or '.join(places)}.")
     return 0

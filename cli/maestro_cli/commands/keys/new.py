@@ -57,7 +57,7 @@ def run(
 ) -> int:
     """Make a key."""
     from maestro_clients.transports.curve_keys import new_pair
-    from maestro_runtime import key_files
+    from maestro_runtime import key_files, paths
     from maestro_schemas.keys import Key
     from maestro_schemas.names import is_id
 
@@ -77,7 +77,7 @@ def run(
             "CONFLICT", f"there is a key {name!r} already", f"maestro keys revoke {name}, or choose another name."
         )
     os.umask(0o077)
-    path = os.path.abspath(out or f"{name}.key")
+    path = paths.absolute(out or f"{name}.key", "--out")
     pair = new_pair()
     server = key_files.server_pair(context.data, new_pair)
     # The file first: a key without its secret could never be used, and would look valid in the list.

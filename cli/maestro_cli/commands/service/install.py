@@ -62,16 +62,14 @@ def run(
 
 
 def _write(units: SystemdUnits, *, force: bool) -> None:
+    from maestro_cli import user_files
+    from maestro_cli.processes import systemd_units
     from maestro_cli.processes.systemd_units import MARK
     from maestro_schemas.errors import MaestroError
 
     for path, text in units.files.items():
-        try:
-            with open(path, encoding="utf-8", errors="replace") as file:
-                old = file.read()
-        except FileNotFoundError:
-            continue
-        if not force and (MARK not in old or old != text):
+        old = user_files.read(path, systemd_units.BYTES_MAX)
+        if old is not None and not force and (MARK not in old or old != text):
             why = (
                 "was made by another program"
                 if MARK not in old
@@ -79,9 +77,7 @@ def _write(units: SystemdUnits, *, force: bool) -> None:
             )
             raise MaestroError("INVALID", f"{path} {why}", "Look at it; --force replaces it.")
     for path, text in units.files.items():
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
+        user_files.write(path, text)
 
 
 def _hand_over(context: CommandContext, units: SystemdUnits, *, now: bool) -> int:
@@ -121,7 +117,7 @@ def _hand_over(context: CommandContext, units: SystemdUnits, *, now: bool) -> in
 
 def _tell_clients(context: CommandContext) -> None:
     """The sockets of systemd, for clients that connect before the first broker; each broker rewrites the file."""
-    from maestro_runtime import atomic_file, paths
+    from maestro_runtime import atomic_file, paths, places
     from maestro_schemas import __version__
 
     runtime = paths.runtime_dir(context.data, context.environ)
@@ -132,7 +128,7 @@ def _tell_clients(context: CommandContext) -> None:
         "epoch": "",
         "version": __version__,
     }
-    os.makedirs(context.data, mode=0o700, exist_ok=True)
+    places.make_directory(context.data)
     content = "".join(f"{name}={value}\n" for name, value in lines.items()).encode()
     try:
         atomic_file.create(paths.endpoints_file(context.data), content, durable=False)

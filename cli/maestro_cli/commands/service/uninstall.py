@@ -24,9 +24,10 @@ Examples:
 
 def run(*, force: Annotated[bool, Option(help="Also units that another program made.")] = False) -> int:
     """Remove the service; mail and settings stay."""
+    from maestro_cli import user_files
     from maestro_cli.processes import systemd_units
     from maestro_cli.processes.systemctl import systemctl
-    from maestro_cli.processes.systemd_units import MARK
+    from maestro_cli.processes.systemd_units import BYTES_MAX, MARK
     from maestro_schemas.errors import MaestroError
 
     context = CommandContext.here()
@@ -41,9 +42,8 @@ def run(*, force: Annotated[bool, Option(help="Also units that another program m
         streams.say("No service is installed.")
         return 0
     for path in there:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            if MARK not in file.read() and not force:
-                raise MaestroError("INVALID", f"{path} was made by another program", "--force removes it anyway.")
+        if MARK not in (user_files.read(path, BYTES_MAX) or "") and not force:
+            raise MaestroError("INVALID", f"{path} was made by another program", "--force removes it anyway.")
     if not is_mac:
         systemctl("disable", "--now", f"{units.name}.socket", f"{units.name}.service")
     for path in there:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
+from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False
@@ -58,8 +59,6 @@ def run(
     as_json: Annotated[bool, Option(name="--json", help="Print the session as JSON, with its token.")] = False,
 ) -> int:
     """Start a session."""
-    import os
-
     from maestro_clients.protocol.new_ids import new_session_id, new_token
 
     if export and as_json:
@@ -82,7 +81,8 @@ def run(
             parent_session_id=parent,
             task_ids=task or (),
             agent=agent,
-            cwd=os.getcwd(),
+            # Only information: a session starts without it, too.
+            cwd=places.label(places.current_directory()),
             caller=caller,
         )
         if name is not None:

@@ -1,0 +1,148 @@
+"""Place checks: the directories that the post office needs, and what stands in the places of its files.
+
+Rule: nothing is made or changed; a directory that is missing is judged by where it would be made.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from maestro_runtime import paths, places
+
+from .findings import DoctorFinding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from maestro_cli.context import CommandContext
+
+NOT_YOURS = "Make it yours, or set MAESTRO_DATA_DIR to a directory that is."
+
+# What stands below the data directory, by kind. A missing one is made when it is needed.
+_DIRECTORIES = (
+    "dead-letters",
+    "hooks",
+    "hooks/links",
+    "keys",
+    "logs",
+    "messages",
+    "messages/by-receiver",
+    "messages/by-sender",
+    "messages/by-thread",
+    "messages/journal",
+    "messages/quarantine",
+    "outbox",
+    "sessions",
+    "timeline",
+)
+_FILES = (
+    "broker-start.log",
+    "broker.lock",
+    "endpoints",
+    "format",
+    "gateway-start.log",
+    "gateway.lock",
+    "heads",
+    "hooks/maestro-hook",
+    "keys/server.secret",
+    "logs/broker.log",
+    "logs/cli-faults.log",
+    "logs/gateway.log",
+    "logs/hooks.log",
+    "server-url",
+    "start.lock",
+)
+
+
+def home(context: CommandContext) -> DoctorFinding:
+    """Whether the home directory exists and may be used: data, settings and agents' settings are below it."""
+    name = "home directory"
+    found = paths.home(context.environ)
+    fault = _unusable(found)
+    if fault is None and not os.path.isdir(found):
+        fault = f"{found} does not exist"
+    if fault is None:
+        return DoctorFinding(name, "ok", found)
+    repair = "Set HOME to the absolute path of a directory of yours."
+    # Without it only agents' settings have no place.
+    needed = places.is_below(context.data, found) or places.is_below(paths.config_file(context.environ), found)
+    return DoctorFinding(name, "failed" if needed else "warning", fault, repair)
+
+
+def data_directory(context: CommandContext) -> DoctorFinding:
+    """Owner and permissions of the data directory, or whether it can be made."""
+    data = context.data
+    if os.path.lexists(data):
+        return _directory("data directory", data)
+    above = os.path.dirname(data)
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    fault = _unusable(above)
+    if fault is not None:
+        return DoctorFinding("data directory", "failed", f"{data} can't be made: {fault}", NOT_YOURS)
+    repair = "The first command that needs it makes it: maestro up"
+    return DoctorFinding("data directory", "warning", f"{data} does not exist yet", repair)
+
+
+def misplaced(context: CommandContext) -> Iterator[DoctorFinding]:
+    """A finding for each place of the data directory where something of another kind stands."""
+    config = paths.config_file(context.environ)
+    expected = [(config, places.FILE)]
+    expected += [(os.path.join(context.data, name), places.DIRECTORY) for name in _DIRECTORIES]
+    expected += [(os.path.join(context.data, name), places.FILE) for name in _FILES]
+    for path, wanted in expected:
+        try:
+            found = places.kind_at(path)
+        except OSError:
+            continue  # it is missing, or what is above it was reported
+        if found != wanted:
+            refused = places.refusal(
+                "DATA_DIR_UNUSABLE", "wrong kind", places.MisplacedError(path, found, wanted), ""
+            )
+            yield DoctorFinding("places", "failed", refused.message, refused.hint)
+
+
+def socket_directory(context: CommandContext) -> DoctorFinding:
+    """The directory of the broker's sockets."""
+    path = paths.runtime_dir(context.data, context.environ)
+    if not os.path.lexists(path):
+        return DoctorFinding("socket directory", "ok", f"{path}, made when the broker starts")
+    return _directory("socket directory", path)
+
+
+def _directory(name: str, path: str) -> DoctorFinding:
+    fault = _unusable(path)
+    if fault is not None:
+        repair = f"chmod u+rwx {places.quoted(path)}" if _is_own(path) else NOT_YOURS
+        return DoctorFinding(name, "failed", fault, repair)
+    status = os.stat(path)
+    if status.st_uid != os.getuid():
+        what = f"{path} belongs to uid {status.st_uid}, and you are {os.getuid()}"
+        return DoctorFinding(name, "failed", what, NOT_YOURS)
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        return DoctorFinding(name, "warning", f"other users may read {path}", f"chmod 700 {places.quoted(path)}")
+    return DoctorFinding(name, "ok", f"{path}, yours alone")
+
+
+def _unusable(path: str) -> str | None:
+    """Why files can't be made in a directory; None where they can, or where it is missing."""
+    try:
+        found = places.kind_at(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return places.refusal("DATA_DIR_UNUSABLE", path, error, "").message
+    if found != places.DIRECTORY:
+        return f"{path} is {found}, and must be {places.DIRECTORY}"
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        return f"{path} may not be written to"
+    return None
+
+
+def _is_own(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode) and os.stat(path).st_uid == os.getuid()
+    except OSError:
+        return False

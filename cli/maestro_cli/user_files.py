@@ -1,0 +1,64 @@
+"""User files: files that a command writes beside those of the user and of other programs.
+
+Rule: a file that exists keeps its owner, group and mode, and a new one is private, with each directory that was made
+for it. Root makes nothing in a directory of another user, whose programs could then not use it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from maestro_runtime import atomic_file, places
+from maestro_schemas.errors import MaestroError
+
+
+def read(path: str, bytes_max: int) -> str | None:
+    """The text of a file; None where there is none. Raises MaestroError FILE_UNREADABLE."""
+    try:
+        return places.read(path, bytes_max).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise places.refusal("FILE_UNREADABLE", f"{places.shown(path)} can't be read", error, "") from None
+
+
+def write(path: str, text: str) -> None:
+    """Replace a file, or make it. A link stays a link. Raises MaestroError FILE_UNREADABLE; then nothing changed."""
+    real = os.path.realpath(path)
+    make_folder(real)
+    try:
+        atomic_file.rewrite(real, text.encode(), durable=True)
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def make_folder(path: str) -> None:
+    """Make the directories above a file. Raises MaestroError FILE_UNREADABLE."""
+    folder = os.path.dirname(path)
+    try:
+        if not os.path.exists(path):
+            _check_owner(path)
+        places.make_directory(folder)
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: str, error: OSError) -> MaestroError:
+    """The error for a file that can't be written."""
+    return places.refusal(
+        "FILE_UNREADABLE", f"{places.shown(path)} can't be written", error, "Nothing was changed in it."
+    )
+
+
+def _check_owner(path: str) -> None:
+    """Raises MaestroError FILE_UNREADABLE where root would make a file in a directory of another user."""
+    above = os.path.dirname(path)
+    while not os.path.exists(above):
+        above = os.path.dirname(above)
+    owner = os.stat(above).st_uid
+    if os.geteuid() == 0 != owner:
+        raise MaestroError(
+            "FILE_UNREADABLE",
+            f"{places.shown(path)} would belong to root, and {places.shown(above)} belongs to uid {owner}",
+            f"Nothing was changed. Run the command as that user: sudo -u '#{owner}' maestro ...",
+        )

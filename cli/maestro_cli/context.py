@@ -25,9 +25,15 @@ if TYPE_CHECKING:
     from maestro_clients.processes.broker_process import Endpoints
     from maestro_clients.protocol.callers import Caller
 
+# As `session_link`, which only a command in an agent's shell imports.
+_LINK_VARIABLE = "MAESTRO_SESSION_LINK"
+_AGENT_VARIABLES = ("CLAUDE_CODE_SESSION_ID", "CODEX_SESSION_ID", "GEMINI_SESSION_ID")
 # As `maestro_clients.protocol.callers`, whose import costs `typing`.
 _SESSION_VARIABLE = "MAESTRO_SESSION_ID"
 _TOKEN_VARIABLE = "MAESTRO_SESSION_TOKEN"  # noqa: S105 - the name of a variable, not a token
+# What agents set in the shells of their tools, and what people set for an agent.
+_AGENT_SIGNS = frozenset({"CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CURSOR_AGENT", "GEMINI_CLI", "OPENCODE"})
+_SETTINGS = frozenset({"CODEX_HOME", "CODEX_API_KEY"})
 
 
 class CommandContext:
@@ -42,11 +48,24 @@ class CommandContext:
         self.own_token = token
 
     @classmethod
-    def here(cls) -> CommandContext:
-        """This process's context; an empty variable counts as absent."""
+    def here(cls, *, linked: bool = True) -> CommandContext:
+        """This process's context; an empty variable counts as absent.
+
+        `linked`: an agent's shell without our variables finds its session by the link of its hooks. Raises
+        MaestroError NO_SESSION where MAESTRO_SESSION_LINK names no link.
+        """
         environ = os.environ
         session, token = environ.get(_SESSION_VARIABLE), environ.get(_TOKEN_VARIABLE)
-        return cls(environ, paths.data_dir(environ), session or None, token or None)
+        data = paths.data_dir(environ)
+        if linked and environ.get(_LINK_VARIABLE):
+            from .hooks import session_link
+
+            session, token = session_link.named(data, environ[_LINK_VARIABLE])
+        elif linked and not session and any(name in environ for name in _AGENT_VARIABLES):
+            from .hooks import session_link
+
+            session, token = session_link.of_agent(data, environ) or (session, token)
+        return cls(environ, data, session or None, token or None)
 
     def as_operator(self) -> CommandContext:
         """The same context without a session."""
@@ -65,6 +84,13 @@ class CommandContext:
         from maestro_clients.processes.broker_process import may_autostart
 
         return may_autostart(self.environ)
+
+    def agent_sign(self) -> str | None:
+        """The variable that shows that an agent runs this shell; None in a person's own."""
+        for name in self.environ:
+            if self.environ[name] and (name in _AGENT_SIGNS or (name.startswith("CODEX_") and name not in _SETTINGS)):
+                return name
+        return None
 
     def session(self) -> str:
         """The caller's session id. Raises MaestroError NO_SESSION where the environment names none."""

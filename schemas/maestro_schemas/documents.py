@@ -169,6 +169,15 @@ class SessionDoc(TypedDict):
     presence: NotRequired[PresenceDoc]
 
 
+class SessionsDoc(TypedDict):
+    """`replies.SessionsReply`."""
+
+    # The newest last.
+    sessions: list[SessionDoc]
+    # `after` of the next page; absent on the last one.
+    next: NotRequired[str]
+
+
 # `events.Event`. In the functional form, because `from` is a keyword.
 EventDoc = TypedDict(
     "EventDoc",
@@ -244,6 +253,8 @@ class ErrorDoc(TypedDict):
     message: str
     # The next step.
     hint: NotRequired[str]
+    # The next step of a caller that has only HTTP, where it is another one.
+    httpHint: NotRequired[str]
     # Seconds until the same request may succeed.
     retryAfter: NotRequired[float]
     # The limit that was exceeded.

@@ -27,6 +27,8 @@ class ErrorBody(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only
     message: str
     # The next step.
     hint: str | None = None
+    # The next step of a caller that has only HTTP, where it is another one.
+    http_hint: str | None = None
     # Seconds until the same request may succeed.
     retry_after: float | None = None
     # The limit that was exceeded.
@@ -210,11 +212,11 @@ class SessionReply(Struct, frozen=True):
 
 
 class SessionsReply(Struct, frozen=True, omit_defaults=True):
-    """Sessions."""
+    """One page of the sessions."""
 
     # The newest last.
     sessions: list[Session]
-    # The cursor of the next page; absent on the last one.
+    # `after` of the next page; absent on the last one.
     next: str | None = None
 
 

@@ -21,7 +21,7 @@ def entry(**fields: Any) -> OutboxEntry:
 
 def test_what_the_sender_proved_is_repeated() -> None:
     error = MaestroError("RECEIVER_NOT_FOUND", "there is no session 'bob'", "Here: cid.")
-    made = notice(entry(), error, "/data/outbox/ann", proven=True)
+    made = notice(entry(), error, "/data/outbox/ann", "q1", proven=True)
     assert made.key == "refused_q1"
     for part in (
         "q1",
@@ -39,15 +39,19 @@ def test_what_the_sender_proved_is_repeated() -> None:
 )
 def test_nothing_else_is(field: str, text: str, message_id: str) -> None:
     made = notice(
-        entry(**{field: text + WORDS, "id": message_id}), MaestroError("INVALID", text + WORDS), "/o", proven=False
+        entry(**{field: text + WORDS, "id": message_id}),
+        MaestroError("INVALID", text + WORDS),
+        "/o",
+        message_id,
+        proven=False,
     )
     assert WORDS not in made.text
     assert message_id not in made.key
     assert is_id(made.key)
-    assert made == notice(entry(id=message_id), MaestroError("INVALID", ""), "/o", proven=False)
+    assert made == notice(entry(id=message_id), MaestroError("INVALID", ""), "/o", message_id, proven=False)
 
 
 def test_a_receiver_is_one_short_line() -> None:
-    made = notice(entry(to="a\u202e\n" * 100), MaestroError("INVALID", "x"), "/o", proven=True)
+    made = notice(entry(to="a\u202e\n" * 100), MaestroError("INVALID", "x"), "/o", "q1", proven=True)
     assert len(made.text.splitlines()) == 2
     assert "\u202e" not in made.text

@@ -38,13 +38,8 @@ def test_what_the_sender_proved_is_repeated() -> None:
     st.from_regex(r"\A[A-Za-z0-9_-]{8,64}\Z"),
 )
 def test_nothing_else_is(field: str, text: str, message_id: str) -> None:
-    made = notice(
-        entry(**{field: text + WORDS, "id": message_id}),
-        MaestroError("INVALID", text + WORDS),
-        "/o",
-        message_id,
-        proven=False,
-    )
+    forged = entry(**{field: text + WORDS, "id": message_id})
+    made = notice(forged, MaestroError("INVALID", text + WORDS), "/o", message_id, proven=False)
     assert WORDS not in made.text
     assert message_id not in made.key
     assert is_id(made.key)

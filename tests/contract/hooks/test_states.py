@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -649,3 +650,25 @@ def test_hooks_of_another_machine_report_to_its_broker(post_office: PostOffice, 
     agent.end()
     assert now() == ("completed", "ended", "broker")
     assert not os.path.exists(os.path.join(data, "hooks", "state"))
+
+
+def test_a_session_of_a_terminal_is_gone_when_the_terminal_is_closed(alice: Shell, person: Shell) -> None:
+    """No agent, no hook: the leader of the terminal's session is the process."""
+    own = f"term_{os.urandom(4).hex()}"
+    command = " ".join(map(_word, person.start_command("session", "start", "--id", own)))
+    leader, terminal = pty.fork()
+    if not leader:  # pragma: no cover - the child becomes a shell
+        os.chdir(person.root)
+        os.execve("/bin/sh", ["sh", "-c", f"{command} > /dev/null; echo started; read -r _"], person.environ)
+    heard = b""
+    while b"started" not in heard:
+        heard += os.read(terminal, 1_000)
+    found = session(person, own)
+    assert (found["pid"], found["presence"]["state"]) == (leader, "unknown")
+    assert sent(alice, own)["reach"] == "inbox"
+    # The kernel sends SIGHUP to the leader.
+    os.close(terminal)
+    os.waitpid(leader, 0)
+    after = sent(alice, own)
+    assert (after["reach"], after["presence"]["by"]) == ("gone", "process")
+    assert "completedAt" not in session(person, own), "its mail waits for it"

@@ -19,7 +19,7 @@ import pytest
 from fault import disks
 from fault.test_kill import seed_of_run
 from maestro_clients.processes.broker_process import find
-from maestro_runtime import update_file
+from maestro_runtime.traces import update_file
 from maestro_schemas.names import canonical_id, mark_of
 from support.format_1 import Format1
 from support.post_office import eventually, scratch

@@ -9,7 +9,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from maestro_runtime import update_file
+from maestro_runtime.traces import update_file
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Annotated
 
     from maestro_cli.options import Option
+    from maestro_clients.processes.broker_process import Endpoints
 
 
 DETAILS = """\
@@ -72,7 +73,7 @@ def run(
     context.check_local("start")
     wanted = gateway_request.resolve(context, http=http, host=http_host, port=http_port)
     chosen = _chosen(settings or [])
-    running = context.running()
+    running = _running(context)
     if running is not None and (chosen or foreground or tcp is not None):
         raise MaestroError(
             "DATA_DIR_LOCKED",
@@ -107,6 +108,17 @@ def _tell(says: str) -> None:
     streams.note(f"The broker brings its files up to date: {says}.")
 
 
+def _running(context: CommandContext) -> Endpoints | None:
+    """The user's own broker. Another user's process at its socket is none: the new broker listens elsewhere, or says
+    why it can't."""
+    try:
+        return context.running()
+    except MaestroError as error:
+        if error.code != "NOT_PRIVATE":
+            raise
+        return None
+
+
 def _chosen(settings: list[str]) -> dict[str, str]:
     """Name to value; checked here, so that a wrong one is reported before anything starts. Raises MaestroError
     BAD_SETTING."""
@@ -137,11 +149,14 @@ def _for_other_machines(address: str) -> str:
 
 
 def _become_the_broker(context: CommandContext, settings: Mapping[str, str], tcp: str | None) -> None:
-    environ = {name: value for name, value in context.environ.items() if not name.startswith("MAESTRO_SESSION_")}
-    command = [sys.executable, "-m", "maestro_broker", "--data-dir", context.data, "--foreground"]
+    from maestro_clients.processes import spawn
+
+    environ = spawn.environment(context.environ)
+    command = [sys.executable, "-P", "-m", "maestro_broker", "--data-dir", context.data, "--foreground"]
     for name, value in settings.items():
         command += ["--set", f"{name}={value}"]
     if tcp is not None:
         command += ["--tcp", tcp]
     sys.stdout.flush()
+    os.chdir(spawn.DIRECTORY)
     os.execve(sys.executable, command, environ)  # noqa: S606 - no shell: the broker replaces this process

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.transports.addresses import listens
-from maestro_runtime import paths, places
+from maestro_runtime import ownership, paths, places
 from maestro_runtime.paths import BROKER_VARIABLE
 from maestro_schemas.errors import MaestroError
 
@@ -61,9 +61,11 @@ def may_autostart(environ: Mapping[str, str]) -> bool:
 
 def read_endpoints(data: str, environ: Mapping[str, str] | None = None) -> Endpoints | None:
     """The addresses that the data directory names, or MAESTRO_BROKER in `environ`; whether a broker listens there is
-    not tested. Raises MaestroError BAD_SETTING for a MAESTRO_BROKER that is no address."""
+    not tested. Raises MaestroError BAD_SETTING for a MAESTRO_BROKER that is no address, NOT_PRIVATE for a data
+    directory of another user."""
     if environ is not None and environ.get(BROKER_VARIABLE):
         return _remote_endpoints(environ)
+    ownership.check_data_dir(data)
     try:
         text = places.read(paths.endpoints_file(data), _ENDPOINTS_BYTES_MAX)
     except OSError:
@@ -233,11 +235,12 @@ def _ensure(
         remote = _remote_endpoints(environ)
         answers(remote)  # libzmq connects when it can
         return remote
-    found = _find(data, answers)
+    ownership.check_data_dir(data)
+    found, stranger = _find_own(data, answers)
     if found is not None:
         return found
     if not autostart:
-        raise MaestroError(
+        raise stranger or MaestroError(
             "BROKER_UNREACHABLE",
             f"no broker serves {data}, and starting one is turned off",
             "Start it with `maestro up`, or unset MAESTRO_AUTOSTART.",
@@ -250,17 +253,28 @@ def _ensure(
     try:
         while not _try_lock(lock_fd):
             # Another process is starting it. If that fails, the lock is released, and this process may start one.
-            found = _find(data, answers)
+            found, _ = _find_own(data, answers)
             if found is not None:
                 return found
             if not _is_more_time(deadline):
                 raise deadline.late(f"another process starts the broker of {data}, and it does not serve yet")
-        found = _find(data, answers)
+        found, _ = _find_own(data, answers)
         if found is None:
             found = _start(data, environ, answers, settings, tcp, deadline)
         return found
     finally:
         os.close(lock_fd)
+
+
+def _find_own(data: str, answers: Callable[[Endpoints], bool]) -> tuple[Endpoints | None, MaestroError | None]:
+    """As `_find`, for a caller that starts a broker where none of this user listens: NOT_PRIVATE is returned. The
+    broker has a socket elsewhere, or says itself why it can't."""
+    try:
+        return _find(data, answers), None
+    except MaestroError as error:
+        if error.code != "NOT_PRIVATE":
+            raise
+        return None, error
 
 
 def _open_lock(data: str) -> int:
@@ -303,7 +317,7 @@ def _start(
 ) -> Endpoints:
     from . import spawn
 
-    command = [sys.executable, "-m", "maestro_broker", "--data-dir", os.path.abspath(data)]
+    command = [sys.executable, "-P", "-m", "maestro_broker", "--data-dir", os.path.abspath(data)]
     for name, value in settings.items():
         command += ["--set", f"{name}={value}"]
     if tcp is not None:
@@ -316,7 +330,7 @@ def _start(
         # DATA_DIR_LOCKED: another broker is stopping, or starting without this lock. Then a socket will come.
         if refusal.code != "DATA_DIR_LOCKED":
             raise refusal
-    while (found := _find(data, answers)) is None:
+    while (found := _find_own(data, answers)[0]) is None:
         if not _is_more_time(deadline):
             what = f"the broker of {data} says that it serves, and its socket can't be found"
             raise refusal or deadline.late(what)

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
     from .start_deadline import StartDeadline
 
+# The working directory of every process of ours. Not the caller's and not the data directory: a user may want to
+# remove it, and it may hold files with the names of modules. The commands have `-P`, so Python does not look there.
+DIRECTORY = "/"
+
 _LOG_BYTES_MAX = 1 << 20
 _LOG_TAIL_BYTES = 2_000
 _REPORT_BYTES_MAX = 65_536
@@ -75,9 +79,8 @@ class ChildProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log_fd,
                 stderr=log_fd,
-                # Not the caller's directory: a user may want to remove it, and `-m` would import from it.
-                cwd=self._data,
-                env=_clean(environ),
+                cwd=DIRECTORY,
+                env=environment(environ),
                 pass_fds=(ready_fd,),
                 start_new_session=True,
                 check=False,
@@ -135,12 +138,14 @@ class ChildProcess:
         )
 
 
-def _clean(environ: Mapping[str, str]) -> dict[str, str]:
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment of the new process: without a session, and with paths that are valid in another directory."""
     clean = {name: value for name, value in environ.items() if not name.startswith("MAESTRO_SESSION_")}
     for name in _PATH_VARIABLES:
         if clean.get(name):
             clean[name] = os.path.abspath(os.path.expanduser(clean[name]))
     if clean.get("PYTHONPATH"):
-        clean["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, clean["PYTHONPATH"].split(os.pathsep)))
+        # An empty part would be the new process's directory.
+        named = filter(None, clean["PYTHONPATH"].split(os.pathsep))
+        clean["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, named))
     return clean

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from maestro_runtime import update_file
+from maestro_runtime.traces import update_file
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:

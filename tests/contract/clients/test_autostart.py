@@ -17,7 +17,8 @@ import pytest
 from maestro_clients.client import Client
 from maestro_clients.processes.broker_process import START_LOCK, START_LOG, ensure, find, may_autostart
 from maestro_clients.transports.addresses import listens
-from maestro_runtime import paths, update_file
+from maestro_runtime import paths
+from maestro_runtime.traces import update_file
 from maestro_schemas.errors import MaestroError
 from support.format_1 import Format1
 from support.post_office import end_process, eventually
@@ -127,7 +128,7 @@ def test_a_missing_broker_is_started_detached(
         environ = file.read()
     assert b"MAESTRO_DATA_DIR=" in environ
     assert b"MAESTRO_SESSION" not in environ
-    assert os.readlink(f"/proc/{pid}/cwd") == post_office.data
+    assert os.readlink(f"/proc/{pid}/cwd") == "/"
     with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
         parent = int(file.read().rsplit(")", 1)[1].split()[1])
     assert parent != os.getpid()

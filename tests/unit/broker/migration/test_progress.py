@@ -9,7 +9,7 @@ import pytest
 
 from maestro_broker.migration import progress
 from maestro_broker.migration.progress import Progress
-from maestro_runtime import update_file
+from maestro_runtime.traces import update_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from maestro_clients.processes import start_deadline
 from maestro_clients.processes.start_deadline import StartDeadline
-from maestro_runtime import update_file
+from maestro_runtime.traces import update_file
 
 if TYPE_CHECKING:
     from pathlib import Path

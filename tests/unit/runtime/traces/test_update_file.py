@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from maestro_runtime import update_file
+from maestro_runtime.traces import update_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -122,7 +122,7 @@ def test_a_program_that_only_reads_gets_a_next_step(tmp_path: Path, says: str, a
 
 
 def test_while_a_step_runs_no_broker_of_the_old_version_serves_the_directory(tmp_path: Path) -> None:
-    """Half of the files are new. Brokers of format 1 know one form of the file's text: `maestro-data` and a number."""
+    """Half of the files are new. Brokers of format 1 know one form of the text: `maestro-data` and a number."""
     seen: list[str] = []
 
     def step(data: str) -> None:

@@ -59,11 +59,11 @@ class CommandContext:
         session, token = environ.get(_SESSION_VARIABLE), environ.get(_TOKEN_VARIABLE)
         data = paths.data_dir(environ)
         if linked and environ.get(_LINK_VARIABLE):
-            from . import session_link
+            from .hooks import session_link
 
             session, token = session_link.named(data, environ[_LINK_VARIABLE])
         elif linked and not session and any(name in environ for name in _AGENT_VARIABLES):
-            from . import session_link
+            from .hooks import session_link
 
             session, token = session_link.of_agent(data, environ) or (session, token)
         return cls(environ, data, session or None, token or None)

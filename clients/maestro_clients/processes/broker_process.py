@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from maestro_clients.client import Client
 
+    from .start_deadline import StartDeadline
+
 AUTOSTART_VARIABLE = "MAESTRO_AUTOSTART"
 START_LOCK = "start.lock"
 START_LOG = "broker-start.log"
@@ -188,9 +190,11 @@ def ensure(
     timeout_s: float = 10.0,
     settings: Mapping[str, str] | None = None,
     tcp: str | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Endpoints:
     """The broker of the data directory, started if need be. `settings` (NAME to VALUE) and `tcp` (HOST:PORT for other
-    machines) apply if this call starts it.
+    machines) apply if this call starts it. `tell` gets what a long update of the data says; without it the call does
+    not wait for one.
 
     For a broker on another machine (MAESTRO_BROKER): its address, after the local outbox was sent to it.
 
@@ -212,6 +216,7 @@ def ensure(
         timeout_s=timeout_s,
         settings=settings or {},
         tcp=tcp,
+        tell=tell,
     )
 
 
@@ -224,6 +229,7 @@ def _ensure(
     timeout_s: float,
     settings: Mapping[str, str],
     tcp: str | None,
+    tell: Callable[[str], None] | None = None,
 ) -> Endpoints:
     if environ.get(BROKER_VARIABLE):
         remote = _remote_endpoints(environ)
@@ -239,7 +245,10 @@ def _ensure(
             f"no broker serves {data}, and starting one is turned off",
             "Start it with `maestro up`, or unset MAESTRO_AUTOSTART.",
         )
-    deadline_s = time.monotonic() + timeout_s
+    # Imported here because a call that finds a broker does not need it.
+    from .start_deadline import StartDeadline
+
+    deadline = StartDeadline(data, timeout_s, tell)
     lock_fd = _open_lock(data)
     try:
         while not _try_lock(lock_fd):
@@ -247,10 +256,11 @@ def _ensure(
             found, _ = _find_own(data, answers)
             if found is not None:
                 return found
-            _wait_a_little(deadline_s, _late(f"another process starts the broker of {data}; it does not serve yet"))
+            if not _is_more_time(deadline):
+                raise deadline.late(f"another process starts the broker of {data}, and it does not serve yet")
         found, _ = _find_own(data, answers)
         if found is None:
-            found = _start(data, environ, answers, settings, tcp, deadline_s)
+            found = _start(data, environ, answers, settings, tcp, deadline)
         return found
     finally:
         os.close(lock_fd)
@@ -290,20 +300,11 @@ def _try_lock(fd: int) -> bool:
     return True
 
 
-def _late(what: str) -> MaestroError:
-    return MaestroError(
-        "TIMEOUT",
-        what,
-        "Its log, logs/broker.log in the data directory, says what it is doing; a long recovery takes time. "
-        "Try again in a moment.",
-    )
-
-
-def _wait_a_little(deadline_s: float, late: MaestroError) -> None:
-    left_s = deadline_s - time.monotonic()
-    if left_s <= 0:
-        raise late
-    time.sleep(min(left_s, _POLL_S))
+def _is_more_time(deadline: StartDeadline) -> bool:
+    """Wait a little; false if there is no more time."""
+    left_s = deadline.left_s()
+    time.sleep(max(0.0, min(left_s, _POLL_S)))
+    return left_s > 0
 
 
 def _start(
@@ -312,7 +313,7 @@ def _start(
     answers: Callable[[Endpoints], bool],
     settings: Mapping[str, str],
     tcp: str | None,
-    deadline_s: float,
+    deadline: StartDeadline,
 ) -> Endpoints:
     from . import spawn
 
@@ -322,14 +323,15 @@ def _start(
     if tcp is not None:
         command += ["--tcp", tcp]
     child = spawn.ChildProcess("the broker", command, data, START_LOG, "`maestro up --foreground` shows what happens")
-    report = child.report(environ, deadline_s)
-    if report == "ready":
-        late = _late(f"the broker of {data} says that it serves, and its socket can't be found")
-    else:
-        late = child.refusal(report)
+    report = child.report(environ, deadline)
+    refusal = None
+    if report != "ready":
+        refusal = child.refusal(report)
         # DATA_DIR_LOCKED: another broker is stopping, or starting without this lock. Then a socket will come.
-        if late.code != "DATA_DIR_LOCKED":
-            raise late
+        if refusal.code != "DATA_DIR_LOCKED":
+            raise refusal
     while (found := _find_own(data, answers)[0]) is None:
-        _wait_a_little(deadline_s, late)
+        if not _is_more_time(deadline):
+            what = f"the broker of {data} says that it serves, and its socket can't be found"
+            raise refusal or deadline.late(what)
     return found

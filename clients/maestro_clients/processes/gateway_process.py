@@ -74,9 +74,10 @@ def start(
     command += ["--host", host, "--port", str(port)]
     # It imports `subprocess`, which callers of `find` do not need.
     from .spawn import ChildProcess
+    from .start_deadline import StartDeadline
 
     child = ChildProcess("the gateway", command, data, START_LOG, "logs/gateway.log says what happened")
-    word, _, rest = (report := child.report(environ, time.monotonic() + timeout_s)).partition(" ")
+    word, _, rest = (report := child.report(environ, StartDeadline(data, timeout_s))).partition(" ")
     if word != "ready":
         raise child.refusal(report)
     url, _, warning = rest.partition(" ")

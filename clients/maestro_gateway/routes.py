@@ -239,7 +239,7 @@ CALLS = (
         "GET",
         "/",
         health.index,
-        "Index of the service: name, version, links.",
+        "Index of the service: name, versions, links.",
         {200: bodies.Index},
         versioned=False,
         tag="operations",

@@ -216,11 +216,14 @@ class Health(Struct, frozen=True, omit_defaults=True, kw_only=True):
     code: str | None = None
 
 
-class Index(Struct, frozen=True, kw_only=True):
+class Index(Struct, frozen=True, rename="camel", kw_only=True):
     """Index of the service."""
 
     name: str
+    # Of the product.
     version: str
+    # Of the HTTP interface.
+    api_version: str
     # Subject -> path.
     links: dict[str, str]
 

@@ -65,7 +65,7 @@ ROOT_COMMANDS = (
 GROUPS = (
     CommandGroup(
         "session",
-        "Start, end, show and list sessions, and send to one.",
+        "Start, end, rename, show and list sessions, and send to one.",
         """\
 Examples:
   eval "$(maestro session start --name alice --export)"
@@ -75,6 +75,7 @@ Examples:
         (
             CommandRow("start", "session.start", "Start a session: an address that can send and receive."),
             CommandRow("end", "session.end", "End a session; it no longer sends or receives."),
+            CommandRow("rename", "session.rename", "Give a session another name."),
             CommandRow("show", "session.show", "Show one session."),
             CommandRow("list", "session.list", "List the sessions."),
             CommandRow("send", "send", SEND_HELP),

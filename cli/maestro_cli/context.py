@@ -29,6 +29,9 @@ START_A_SESSION = 'Start one in this shell: eval "$(maestro session start --expo
 # As `maestro_clients.protocol.callers`, whose import costs `typing`.
 _SESSION_VARIABLE = "MAESTRO_SESSION_ID"
 _TOKEN_VARIABLE = "MAESTRO_SESSION_TOKEN"  # noqa: S105 - the name of a variable, not a token
+# What agents set in the shells of their tools, and what people set for an agent.
+_AGENT_SIGNS = frozenset({"CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CURSOR_AGENT", "GEMINI_CLI", "OPENCODE"})
+_SETTINGS = frozenset({"CODEX_HOME", "CODEX_API_KEY"})
 
 
 class CommandContext:
@@ -66,6 +69,13 @@ class CommandContext:
         from maestro_clients.processes.broker_process import may_autostart
 
         return may_autostart(self.environ)
+
+    def agent_sign(self) -> str | None:
+        """The variable that shows that an agent runs this shell; None in a person's own."""
+        for name in self.environ:
+            if self.environ[name] and (name in _AGENT_SIGNS or (name.startswith("CODEX_") and name not in _SETTINGS)):
+                return name
+        return None
 
     def session(self) -> str:
         """The caller's session id. Raises MaestroError NO_SESSION where the environment names none."""

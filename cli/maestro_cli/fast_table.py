@@ -155,6 +155,8 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--parent": ("parent", "text"),
             "--task": ("task", "list"),
             "--agent": ("agent", "text"),
+            "--replace": ("replace", "on"),
+            "--takeover": ("takeover", "on"),
             "--export": ("export", "on"),
             "--json": ("as_json", "on"),
         },
@@ -165,6 +167,16 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         {
             "--status": ("status", ("completed", "failed", "stopped")),
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("session", "rename"): (
+        "session.rename",
+        (("name", "text"),),
+        ("name",),
+        {
+            "--id": ("session_id", "text"),
+            "--replace": ("replace", "on"),
             "--json": ("as_json", "on"),
         },
     ),
@@ -183,6 +195,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         {
             "--project": ("project", "text"),
             "--all": ("every", "on"),
+            "--limit": ("limit", "number"),
             "--json": ("as_json", "on"),
         },
     ),

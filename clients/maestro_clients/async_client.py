@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Concatenate, ParamSpec
 
-    from maestro_schemas.documents import OutgoingDoc, SendResultDoc
+    from maestro_schemas.documents import OutgoingDoc, SendResultDoc, SessionDoc
     from maestro_schemas.errors import MaestroError
 
     from .channel.core import Reply
@@ -203,8 +203,17 @@ class AsyncClient:
 
     start_session = _method(commands.start_session)
     end_session = _method(commands.end_session)
+    rename_session = _method(commands.rename_session)
     session = _method(commands.session)
-    sessions = _method(commands.sessions)
+    session_page = _method(commands.session_page)
+
+    async def sessions(self, *, caller: Caller | None = None, **filters: Any) -> list[SessionDoc]:
+        """All sessions that fit the filters of `commands.session_page`, page by page."""
+        pages = [await self.session_page(caller=caller, **filters)]
+        while "next" in pages[-1]:
+            pages.append(await self.session_page(after=pages[-1]["next"], caller=caller, **filters))
+        return commands.merged(pages)
+
     touch_session = _method(commands.touch_session)
 
     # --- the broker ----------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from .channel.unanswered import not_ours
 from .protocol import commands, sizes
 from .protocol.callers import Caller
 from .protocol.codec import encoder
-from .protocol.commands import CommandMethods
+from .protocol.command_methods import CommandMethods
 from .retry_policy import retry
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ only then.
 from __future__ import annotations
 
 from maestro_clients.channel.core import body_of
-from maestro_clients.protocol.commands import CommandMethods
+from maestro_clients.protocol.command_methods import CommandMethods
 from maestro_schemas import NOT_REPEATABLE
 from maestro_schemas.errors import MaestroError
 

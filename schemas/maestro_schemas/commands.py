@@ -50,6 +50,7 @@ COMMANDS = (
         "session.start", requests.SessionStart, replies.SessionReply, "anyone", "anyone", from_reserve=True
     ),
     ProtocolCommand("session.end", requests.SessionEnd, replies.SessionReply, "anyone", "session", from_reserve=True),
+    ProtocolCommand("session.rename", requests.SessionRename, replies.SessionReply, "anyone", "session"),
     ProtocolCommand("session.get", requests.SessionGet, replies.SessionReply, "anyone", "anyone"),
     ProtocolCommand("session.list", requests.SessionList, replies.SessionsReply, "anyone", "anyone"),
     ProtocolCommand(

@@ -169,6 +169,15 @@ class SessionDoc(TypedDict):
     presence: NotRequired[PresenceDoc]
 
 
+class SessionsDoc(TypedDict):
+    """`replies.SessionsReply`."""
+
+    # The newest last.
+    sessions: list[SessionDoc]
+    # `after` of the next page; absent on the last one.
+    next: NotRequired[str]
+
+
 # `events.Event`. In the functional form, because `from` is a keyword.
 EventDoc = TypedDict(
     "EventDoc",

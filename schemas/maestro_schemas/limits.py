@@ -36,7 +36,11 @@ class Limits(NamedTuple):
     reply_messages_max: int = 1_000
     data_bytes_max: int = 4_096
     session_metadata_bytes_max: int = 16_384
+    session_timeline_bytes_max: int = 65_536
     sessions_max: int = 10_000
+    sessions_reply_max: int = 1_000
+    start_limit: int = 60
+    change_limit: int = 120
     lease_ms_max: int = 300_000
     ttl_ms_max: int = 7 * _DAY_MS
     fanout_max: int = 64
@@ -94,7 +98,17 @@ DOCS: dict[str, LimitDoc] = {
     "reply_messages_max": LimitDoc("count", 1, 10_000, "messages in one inbox reply; more are on the next page"),
     "data_bytes_max": LimitDoc("bytes", 0, 1 << 18, "metadata.data of one message, as JSON"),
     "session_metadata_bytes_max": LimitDoc("bytes", 0, 1 << 18, "metadata of one session, as JSON"),
+    "session_timeline_bytes_max": LimitDoc(
+        "bytes", 1_024, 1 << 20, "a session's own timeline; beyond it, or beyond 200 notes, the oldest notes go"
+    ),
     "sessions_max": LimitDoc("count", 1, 1_000_000, "active sessions"),
+    "sessions_reply_max": LimitDoc("count", 1, 10_000, "sessions in one reply; more are on the next page"),
+    "start_limit": LimitDoc(
+        "count", 0, 1_000_000, "session starts of a session, or of a key, in a sliding minute; 0 is no limit"
+    ),
+    "change_limit": LimitDoc(
+        "count", 0, 1_000_000, "notes and other changes of one session in a sliding minute; 0 is no limit"
+    ),
     "lease_ms_max": LimitDoc("ms", 1, 3_600_000, "the longest lease a reader may ask for"),
     "ttl_ms_max": LimitDoc("ms", 1, _MANY, "the longest life a sender may give a message"),
     "fanout_max": LimitDoc("count", 1, 256, "receivers of one message"),

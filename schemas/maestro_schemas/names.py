@@ -11,10 +11,13 @@ ID_CHARS_MAX = 64
 
 # Sender of the broker's own messages (such as a refused outbox entry). No session may have this id.
 SYSTEM_SENDER = "maestro"
-# Also reserved: `--to parent` is an address, and `operator` is the operator's name in the audit.
+# Also reserved: `--to parent` and `--to last` are addresses, and `operator` is the operator's name in the audit.
 PARENT_ADDRESS = "parent"
+LAST_ADDRESS = "last"
 OPERATOR = "operator"
-RESERVED_IDS = frozenset({SYSTEM_SENDER, PARENT_ADDRESS, OPERATOR})
+RESERVED_IDS = frozenset({SYSTEM_SENDER, PARENT_ADDRESS, LAST_ADDRESS, OPERATOR})
+# Addresses of several sessions begin with it, so no id and no name does.
+AUDIENCE_SIGIL = "@"
 
 DEFAULT_PROJECT = "default"
 
@@ -28,6 +31,35 @@ _TIME_DIGITS_MAX = 15
 # Without and with a mark.
 _MESSAGE_ID_PARTS = (3, 4)
 _HASHED_KEY_DIGITS = 40
+# For a Latin letter, small letters of other scripts that look like it, or whose capitals look like its capital.
+_LOOK_ALIKES = {
+    "a": "\u0430\u03b1\u0251",
+    "b": "\u0432\u03b2",
+    "c": "\u0441",
+    "d": "\u0501",
+    "e": "\u0435\u03b5",
+    "g": "\u0261",
+    "h": "\u043d\u04bb",
+    "i": "\u0456\u03b9\u0131",
+    "j": "\u0458",
+    "k": "\u043a\u03ba",
+    "l": "\u04cf",
+    "m": "\u043c\u03bc",
+    "n": "\u03b7\u0578",
+    "o": "\u043e\u03bf\u0585",
+    "p": "\u0440\u03c1",
+    "q": "\u051b",
+    "r": "\u0433",
+    "s": "\u0455",
+    "t": "\u0442\u03c4",
+    "u": "\u03c5\u057d",
+    "v": "\u03bd",
+    "w": "\u051d\u03c9",
+    "x": "\u0445\u03c7",
+    "y": "\u0443",
+}
+# Joiners and variation selectors, which change how a letter is drawn.
+_JOINERS = (0x200C, 0x200D, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10))
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 _PAIRS = [high + low for high in _BASE36 for low in _BASE36]
 _SUFFIX_DIGITS = 9
@@ -43,6 +75,44 @@ def is_id(text: str) -> bool:
         and len(text) <= ID_CHARS_MAX
         and (text.isidentifier() or text.replace("_", "a").replace("-", "a").isalnum())
     )
+
+
+def is_new_session_id(text: str) -> bool:
+    """Whether a new session may have this id: it begins with a letter or a digit, so that no command takes it for an
+    option, and it is not reserved. (Ids of an earlier version may begin with `-` or `_`.)"""
+    return is_id(text) and text[0].isalnum() and not is_reserved(text)
+
+
+def is_reserved(text: str) -> bool:
+    """Whether a text is, or looks like, an address that means something else than a session's id or name."""
+    alike = likeness(text)
+    return alike.startswith(AUDIENCE_SIGIL) or alike in RESERVED_IDS
+
+
+def plain_name(text: str) -> str:
+    """A name as it is stored and compared: in Unicode's form NFC, without blanks at its ends."""
+    if not text.isascii():
+        # Imported here because an ordinary send does not need it.
+        import unicodedata
+
+        text = unicodedata.normalize("NFC", text)
+    return text.strip()
+
+
+def likeness(text: str) -> str:
+    """What a name looks like to a reader: names with the same likeness are one name.
+
+    Case and compatibility forms are folded, and letters of other scripts become the Latin letters that they look
+    like. The table has the letters that are the same in common fonts, not all of Unicode's confusables.
+    """
+    if text.isascii():
+        return text.strip().lower()
+    # Imported here because an ordinary send does not need it.
+    import unicodedata
+
+    folded = unicodedata.normalize("NFKC", text).strip().casefold()
+    letters = {ord(other): letter for letter, others in _LOOK_ALIKES.items() for other in others}
+    return folded.translate({**letters, **dict.fromkeys(_JOINERS)})
 
 
 def message_id(now_ms: int, entropy: int) -> str:

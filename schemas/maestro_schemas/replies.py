@@ -212,11 +212,11 @@ class SessionReply(Struct, frozen=True):
 
 
 class SessionsReply(Struct, frozen=True, omit_defaults=True):
-    """Sessions."""
+    """One page of the sessions."""
 
     # The newest last.
     sessions: list[Session]
-    # The cursor of the next page; absent on the last one.
+    # `after` of the next page; absent on the last one.
     next: str | None = None
 
 

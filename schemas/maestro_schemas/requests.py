@@ -217,10 +217,12 @@ class SessionStart(Request, frozen=True):
     # Later requests that speak for the session need this token.
     token: str | None = None
     name: str | None = None
-    role: Role = "worker"
-    # By default the parent's project, else `default`.
+    # By default what the session was, else `worker`. A role, a project and a parent are changed only by the operator,
+    # or by an orchestrator of the project.
+    role: Role | None = None
+    # By default what it was, else the parent's project, else `default`.
     project_id: str | None = None
-    # By default the caller's session.
+    # By default what it was, else the caller's session.
     parent_session_id: str | None = None
     task_ids: list[str] = []
     status: ActiveStatus = "idle"
@@ -236,9 +238,9 @@ class SessionStart(Request, frozen=True):
     pid_start: str | None = None
     # The agent's working directory.
     cwd: str | None = None
-    # The session is active and the operator takes it over: it gets the given token in place of its own.
+    # The operator takes the session over, active or ended: it gets the given token in place of its own.
     takeover: bool = False
-    # End the active session that has this name or id, and take its name; for the same id, its mailbox too.
+    # End the active sessions that have this name or id. For the same id, their mail stays this session's.
     replace: bool = False
 
 
@@ -250,6 +252,16 @@ class SessionEnd(Request, frozen=True):
     status: EndStatus = "completed"
 
 
+class SessionRename(Request, frozen=True):
+    """`session.rename`: give an active session another name. For the session itself, its parent and the operator."""
+
+    name: str
+    # By default the caller's session.
+    id: str | None = None
+    # End the active session that has this name.
+    replace: bool = False
+
+
 class SessionGet(Request, frozen=True):
     """`session.get`: one session."""
 
@@ -258,14 +270,14 @@ class SessionGet(Request, frozen=True):
 
 
 class SessionList(Request, frozen=True):
-    """`session.list`: the sessions that match all given filters."""
+    """`session.list`: a page of the sessions that match all given filters, in the order of their start."""
 
     project_id: str | None = None
     parent_session_id: str | None = None
     status: list[SessionStatus] | None = None
     # True: only active sessions. False: only ended ones.
     active: bool | None = None
-    # The most sessions in the reply.
+    # The most sessions in the reply (limit sessions_reply_max). A page may have fewer, or none, and still `next`.
     limit: int | None = None
     # `next` of the page before.
     after: str | None = None

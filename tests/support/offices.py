@@ -181,6 +181,13 @@ class Office:
         """Start a session; fields as in SessionStart."""
         self.do(SessionStart(id=session, **fields))
 
+    def share_name(self, session: str, name: str) -> None:
+        """Give a session a name that another may have, as data of an earlier version does."""
+        found = self.state.sessions.by_id(session)
+        stored = found.stored(replace(found.session, name=name))
+        self.state.apply(SessionChanged(self.now_ms, "changed", stored), None)
+        self.commit()
+
     def end(self, session: str) -> None:
         """End a session as the operator."""
         self.do(SessionEnd(id=session))

@@ -23,12 +23,14 @@ from maestro_schemas.requests import (
     SessionEnd,
     SessionGet,
     SessionList,
+    SessionRename,
     SessionStart,
     SessionTouch,
 )
 
-from . import acceptance, authorization, reception, session_commands, threads
+from . import acceptance, authorization, reception, threads
 from .context import record_refusal
+from .sessions import session_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +51,7 @@ HANDLERS: dict[type[Request], Handler] = {
     GetThread: threads.get,
     SessionStart: session_commands.start,
     SessionEnd: session_commands.end,
+    SessionRename: session_commands.rename,
     SessionGet: session_commands.get,
     SessionList: session_commands.list_sessions,
     SessionTouch: session_commands.touch,

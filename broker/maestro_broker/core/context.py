@@ -37,6 +37,12 @@ class RequestContext(NamedTuple):
     key: str | None = None
     # The signs of a session at a time, which the server reads when the core asks for them.
     signs: Callable[[SessionState, int], Signs] = no_signs
+    # That key has not the rights of the operator.
+    is_limited: bool = False
+
+    def is_operator(self, asking: SessionState | None) -> bool:
+        """Whether the caller is the operator; `asking`: the session that it named."""
+        return asking is None and not self.is_limited
 
     def is_watched(self, session: str) -> bool:
         """Whether a client is notified of the session's mail at once."""

@@ -62,7 +62,7 @@ def resolve(
 
 
 def _recipient(state: State, sender: Session, to: str, wanted: str | None) -> Recipient:
-    meant = state.sessions.get(to) or state.sessions.resolve(to, sender, "RECEIVER_NOT_FOUND")
+    meant = state.sessions.resolve(to, sender, "RECEIVER_NOT_FOUND")
     if wanted is None and meant.active:
         return Recipient(meant, None)  # the common case
     on_ended = state.limits.on_ended if wanted is None else wanted

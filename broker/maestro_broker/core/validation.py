@@ -14,14 +14,25 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.limits import NAME_CHARS_MAX, RATE_WINDOW_MS, TASK_ID_CHARS_MAX
-from maestro_schemas.names import RESERVED_IDS, is_id
+from maestro_schemas.limits import NAME_CHARS_MAX, PROJECT_CHARS_MAX, RATE_WINDOW_MS, TASK_ID_CHARS_MAX
+from maestro_schemas.names import (
+    AUDIENCE_SIGIL,
+    RESERVED_IDS,
+    is_id,
+    is_new_session_id,
+    is_reserved,
+    plain_name,
+)
 from maestro_schemas.texts.visible_text import clean, cleaned, escaped, first_hidden
 
 if TYPE_CHECKING:
     from maestro_schemas.limits import Limits
     from maestro_schemas.messages import Metadata
     from maestro_schemas.sessions import Session
+
+
+_BRAILLE_BLANK = "\u2800"  # a symbol to Python
+_RESERVED = f"Choose another: {', '.join(sorted(RESERVED_IDS))} and what begins with {AUDIENCE_SIGIL} are addresses."
 
 
 def check_message(text: str, limits: Limits) -> tuple[str, int]:
@@ -136,18 +147,43 @@ def check_many(count: int, what: str, most: int) -> None:
 
 
 def check_new_session_id(session_id: str) -> None:
-    """Raises INVALID_ID for an id that no session may have."""
+    """Raises INVALID_ID for an id that no new session may have."""
     if not is_id(session_id):
         raise invalid_id("the session's id", session_id)
-    if session_id in RESERVED_IDS:
-        raise MaestroError("INVALID_ID", f"the id {session_id!r} is reserved", "Choose another id.")
+    if is_reserved(session_id):
+        raise MaestroError("INVALID_ID", f"the id {session_id!r} is reserved", _RESERVED)
+    if not is_new_session_id(session_id):
+        raise MaestroError(
+            "INVALID_ID", f"the session's id can't be {session_id!r}", "An id begins with a letter or a digit."
+        )
 
 
-def check_session_name(name: str) -> None:
-    """Raises INVALID for an impossible name, or one that is a reserved address."""
+def session_name(text: str) -> str:
+    """A session's name in its stored form. Raises INVALID for an impossible name, or one that is an address."""
+    name = plain_name(text)
     check_label("the session's name", name, NAME_CHARS_MAX)
-    if name in RESERVED_IDS:
-        raise MaestroError("INVALID", f"the name {name!r} is reserved", "Choose another name.")
+    if is_reserved(name):
+        raise MaestroError("INVALID", f"the name {name!r} is reserved, or looks like a name that is", _RESERVED)
+    _check_blanks("the session's name", name)
+    if not name[0].isalnum():
+        raise MaestroError(
+            "INVALID", f"the session's name can't be {name!r}", "A name begins with a letter or a digit."
+        )
+    return name
+
+
+def project_id(text: str) -> str:
+    """A project's id in its stored form. Raises INVALID."""
+    project = plain_name(text)
+    check_label("projectId", project, PROJECT_CHARS_MAX)
+    _check_blanks("projectId", project)
+    return project
+
+
+def _check_blanks(what: str, text: str) -> None:
+    """Two names that differ in the width of a blank would be one to every reader."""
+    if any(letter != " " and (letter.isspace() or letter == _BRAILLE_BLANK) for letter in text):
+        raise MaestroError("INVALID", f"{what} can't be {text!a}", "Use no other blank than the plain one.")
 
 
 def invalid_id(name: str, text: str) -> MaestroError:

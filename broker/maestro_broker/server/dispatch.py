@@ -123,7 +123,7 @@ class Dispatch:
             if arrival.public is not None and self._curve is not None:
                 key = self._curve.authenticate(arrival.public, context.now_ms)
                 request = key_authorization.check(self._state, key, request)
-                context = context._replace(key=key.name)
+                context = context._replace(key=key.name, is_limited=not key.operator)
             reply = self.execute(request, context, len(body))
             encoded = _encoded(reply)
             self._metrics.answered(reply)

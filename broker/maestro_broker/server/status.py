@@ -75,7 +75,7 @@ class Status(NamedTuple):
             "checkpointLsn": self.writer.checkpoint_lsn,
             "filingBacklog": len(queue.unfiled),
             "filingBacklogBytes": queue.total_bytes,
-            "sessions": sessions_by_status(state),
+            "sessions": dict(state.sessions.counts),
             "mailboxes": mailboxes(state),
             "watchers": len(self.topics),
             "messages": self.metrics.messages(),
@@ -137,11 +137,3 @@ def mailboxes(state: State) -> dict[str, object]:
         "pending": sum(mailbox.pending for mailbox in held),
         "fullest": {mailbox.session: mailbox.pending for mailbox in fullest if mailbox.pending},
     }
-
-
-def sessions_by_status(state: State) -> dict[str, int]:
-    """How many sessions have each status."""
-    counts: dict[str, int] = {}
-    for found in state.sessions:
-        counts[found.session.status] = counts.get(found.session.status, 0) + 1
-    return counts

@@ -17,7 +17,7 @@ from maestro_schemas.errors import MaestroError
 TYPE_CHECKING = False  # importing `typing` costs as much as a whole command of the fast path
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any, Concatenate, ParamSpec, TypeVar
+    from typing import Any, TypeVar
 
     from maestro_schemas.documents import (
         DeadDoc,
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
         PruneDoc,
         SendResultDoc,
         SessionDoc,
+        SessionsDoc,
         ThreadDoc,
     )
 
     from .callers import Caller
 
-    P = ParamSpec("P")
     T = TypeVar("T")
 
     # The command; the body, without `as`; the function from the reply's body to the method's result, which raises
@@ -243,7 +243,7 @@ def start_session(
     *,
     token: str | None = None,
     name: str | None = None,
-    role: str = "worker",
+    role: str | None = None,
     project_id: str | None = None,
     parent_session_id: str | None = None,
     task_ids: Sequence[str] = (),
@@ -251,12 +251,20 @@ def start_session(
     agent: str | None = None,
     agent_session_id: str | None = None,
     pid: int | None = None,
+    pid_start: str | None = None,
     cwd: str | None = None,
     status: str = "idle",
+    takeover: bool = False,
+    replace: bool = False,
     caller: Caller | None = None,
 ) -> Request[SessionDoc]:
     """Start a session, or restart it (which needs its token). Make id and token first, with `new_ids`, so that a
-    repeat is the same request."""
+    repeat is the same request. `takeover`: the operator gives it another token. `replace`: the active sessions that
+    have this name or id end.
+
+    Raises MaestroError NAME_TAKEN with `details` of the session that has the id or the name: `id`, `since`, and
+    `process` (`alive`, `gone` or `unknown`).
+    """
     body = _given(
         id=session_id,
         token=token,
@@ -269,8 +277,11 @@ def start_session(
         agent=agent,
         agentSessionId=agent_session_id,
         pid=pid,
+        pidStart=pid_start,
         cwd=cwd,
         status=status,
+        takeover=takeover or None,
+        replace=replace or None,
     )
     return "session.start", body, _only("session.start", "session", dict), caller
 
@@ -287,29 +298,48 @@ def session(session_id: str | None = None, *, caller: Caller | None = None) -> R
     return "session.get", _given(id=session_id), _only("session.get", "session", dict), caller
 
 
-def sessions(
+def rename_session(
+    name: str, session_id: str | None = None, *, replace: bool = False, caller: Caller | None = None
+) -> Request[SessionDoc]:
+    """Give an active session (default: the caller's) another name. `replace` and NAME_TAKEN: as in
+    `start_session`."""
+    body = _given(name=name, id=session_id, replace=replace or None)
+    return "session.rename", body, _only("session.rename", "session", dict), caller
+
+
+def session_page(
     *,
     project_id: str | None = None,
     parent_session_id: str | None = None,
     status: Sequence[str] | None = None,
     active: bool | None = None,
+    limit: int | None = None,
+    after: str | None = None,
     caller: Caller | None = None,
-) -> Request[list[SessionDoc]]:
-    """The sessions that fit every given filter, the newest last."""
+) -> Request[SessionsDoc]:
+    """A page of the sessions that fit every given filter, the newest last. `after`: `next` of the page before; there
+    are more pages while a page has `next`, and a page may be empty."""
     body = _given(
         projectId=project_id,
         parentSessionId=parent_session_id,
         status=None if status is None else list(status),
         active=active,
+        limit=limit,
+        after=after,
     )
-    return "session.list", body, _only("session.list", "sessions", list), caller
+    return "session.list", body, _whole("session.list", "sessions", list), caller
+
+
+def merged(pages: Sequence[SessionsDoc]) -> list[SessionDoc]:
+    """The sessions of all pages. One that was started again between two pages is on both: the later one counts."""
+    return list({found["id"]: found for page in pages for found in page["sessions"]}.values())
 
 
 def touch_session(
     session_id: str | None = None, *, caller: Caller | None = None, **changes: object
 ) -> Request[SessionDoc]:
     """Report that a session is alive, and change the given fields, in the wire's names: `status`, `needsInput`,
-    `taskIds`, `note`, `agent`, `agentSessionId`, `pid`, `cwd`."""
+    `taskIds`, `note`, `agent`, `agentSessionId`, `pid`, `pidStart`, `cwd`."""
     body = _given(id=session_id, **changes)
     return "session.touch", body, _only("session.touch", "session", dict), caller
 
@@ -424,68 +454,3 @@ def _odd(command: str, what: str) -> MaestroError:
         "It may be of another version: `maestro status` shows it. After `maestro down`, the next command starts the "
         "installed one.",
     )
-
-
-# --- methods -----------------------------------------------------------------------------------------------
-
-
-def _method(prepare: Callable[P, Request[T]]) -> Callable[Concatenate[CommandMethods, P], T]:
-    """A command as a method, with the same arguments and the same docstring."""
-
-    def method(self: CommandMethods, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self.request(prepare(*args, **kwargs))
-
-    method.__name__, method.__qualname__ = prepare.__name__, f"CommandMethods.{prepare.__name__}"
-    method.__doc__ = prepare.__doc__
-    # A traceback shows the command, not the name of this function.
-    method.__code__ = method.__code__.replace(co_name=method.__name__, co_qualname=method.__qualname__)
-    return method
-
-
-class CommandMethods:
-    """The methods of `Client` and of `OneShotClient`; the functions above document them."""
-
-    def call(
-        self,
-        command: str,
-        body: Mapping[str, Any],
-        *,
-        timeout_s: float | None = None,
-        caller: Caller | None = None,
-    ) -> dict[str, Any]:
-        """Send a command and wait for its reply; the reply's body."""
-        raise NotImplementedError
-
-    def request(self, request: Request[T]) -> T:
-        """Send a prepared request; what its reply means."""
-        command, body, read, caller = request
-        return read(self.call(command, body, caller=caller))
-
-    # Messages.
-    hello = _method(hello)
-    send = _method(send)
-    _send_batch = _method(send_many)
-
-    def send_many(self, outgoing: Sequence[OutgoingDoc], *, caller: Caller | None = None) -> list[SendResultDoc]:
-        """As the function; an empty sequence makes no request."""
-        return self._send_batch(outgoing, caller=caller) if outgoing else []
-
-    inbox = _method(inbox)
-    confirm = _method(confirm)
-    message = _method(message)
-    message_with_people = _method(message_with_people)
-    thread = _method(thread)
-    dead = _method(dead)
-    delete = _method(delete)
-    # Sessions.
-    start_session = _method(start_session)
-    end_session = _method(end_session)
-    session = _method(session)
-    sessions = _method(sessions)
-    touch_session = _method(touch_session)
-    # The broker.
-    events = _method(events)
-    stats = _method(stats)
-    drain_outbox = _method(drain_outbox)
-    prune = _method(prune)
-    shutdown = _method(shutdown)

@@ -118,7 +118,10 @@ class SessionBody(Struct, frozen=True, rename="camel", kw_only=True):
             f"For people, on one line of at most {NAME_CHARS_MAX} characters.", "Ann", maxLength=NAME_CHARS_MAX
         ),
     ] = None
-    role: Annotated[Role | None, described("Default: worker. A worker can't start an orchestrator.", "worker")] = None
+    role: Annotated[
+        Role | None,
+        described("Default: worker, or what it was before. A worker can't start an orchestrator.", "worker"),
+    ] = None
     project_id: Annotated[
         str | None,
         described("Workers write to workers of their own project. Default: the parent's.", maxLength=ID_CHARS_MAX),
@@ -142,6 +145,12 @@ class SessionBody(Struct, frozen=True, rename="camel", kw_only=True):
     agent_session_id: Annotated[str | None, described("The agent's own id of the session.", maxLength=128)] = None
     pid: Annotated[int | None, described("Its process.")] = None
     cwd: Annotated[str | None, described("Its directory.", maxLength=CWD_CHARS_MAX)] = None
+    takeover: Annotated[
+        bool, described("The operator continues the session with this id, with the given token in place of its own.")
+    ] = False
+    replace: Annotated[bool, described("End the active session that has this name or id, and take its place.")] = (
+        False
+    )
 
 
 class SessionPatch(Struct, frozen=True, rename="camel", kw_only=True):
@@ -149,6 +158,7 @@ class SessionPatch(Struct, frozen=True, rename="camel", kw_only=True):
 
     status: Annotated[SessionStatus | None, described("An ended status ends the session.", "working")] = None
     completed_at: Annotated[int | None, described("Ends the session; the broker sets the time itself.")] = None
+    name: Annotated[str | None, described("Its new name.", "Ann", maxLength=NAME_CHARS_MAX)] = None
     needs_input: Annotated[NeedsInput | None, described("Whether it waits for a person.")] = None
     task_ids: Annotated[list[str] | None, described("At most 256.", maxItems=_DEFAULTS.batch_messages_max)] = None
     timeline: Annotated[
@@ -169,6 +179,22 @@ class SessionsQuery(Struct, frozen=True, rename="camel", kw_only=True):
         ),
     ] = None
     active: Annotated[bool | None, described("true: only the active ones. false: only those that have ended.")] = None
+    limit: Annotated[
+        int | None,
+        described(
+            f"The most sessions of the answer. Default: {_DEFAULTS.sessions_reply_max:,}. While there are more, the "
+            "answer has a header `Link` with the address of the next page.",
+            minimum=1,
+        ),
+    ] = None
+    after: Annotated[str | None, described("From the `Link` of the page before.")] = None
+
+
+class SiblingsQuery(Struct, frozen=True, rename="camel", kw_only=True):
+    """The page."""
+
+    limit: Annotated[int | None, described("As of the list of sessions.", minimum=1)] = None
+    after: Annotated[str | None, described("From the `Link` of the page before.")] = None
 
 
 class NoteBody(Struct, frozen=True, kw_only=True):

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from maestro_clients.protocol.callers import Caller
-    from maestro_schemas.documents import SessionDoc
+    from maestro_schemas.documents import SessionDoc, SessionsDoc
 
-    from .bodies import NoteBody, SessionBody, SessionPatch, SessionsQuery
+    from .bodies import NoteBody, SessionBody, SessionPatch, SessionsQuery, SiblingsQuery
 
 # The documented modes. A coordinated coordinator has a coordinator above it and workers below, and writes to both.
 _ROLES = {
@@ -66,21 +66,25 @@ async def start(request: Request, *, body: SessionBody) -> Response:
         pid=body.pid,
         cwd=body.cwd,
         status=body.status or "idle",
+        takeover=body.takeover,
+        replace=body.replace,
         caller=caller_of(request),
     )
     return answer(shown(session), 201, {"Location": f"/api/sessions/{session['id']}"})
 
 
 async def listed(request: Request, *, query: SessionsQuery) -> Response:
-    """The sessions that match every filter, the newest last: a bare array, as documented."""
-    sessions = await client_of(request).sessions(
+    """A page of the sessions that match every filter, the newest last: a bare array, as documented."""
+    page = await client_of(request).session_page(
         project_id=query.project_id or None,
         parent_session_id=query.parent_session_id or None,
         status=[word.strip() for word in query.status.split(",")] if query.status else None,
         active=query.active,
+        limit=query.limit,
+        after=query.after or None,
         caller=caller_of(request),
     )
-    return answer([shown(session) for session in sessions])
+    return answer([shown(session) for session in page["sessions"]], headers=_next_page(request, page))
 
 
 async def one(request: Request) -> Response:
@@ -89,15 +93,18 @@ async def one(request: Request) -> Response:
     return answer(shown(session))
 
 
-async def siblings(request: Request) -> Response:
-    """The other sessions of the same parent; of one without a parent, none."""
+async def siblings(request: Request, *, query: SiblingsQuery) -> Response:
+    """A page of the other sessions of the same parent; of one without a parent, none."""
     client, caller = client_of(request), caller_of(request)
     session = await client.session(request.path_params["session"], caller=caller)
     parent = session.get("parentSessionId")
     if parent is None:
         return answer([])
-    found = await client.sessions(parent_session_id=parent, caller=caller)
-    return answer([shown(other) for other in found if other["id"] != session["id"]])
+    page = await client.session_page(
+        parent_session_id=parent, limit=query.limit, after=query.after or None, caller=caller
+    )
+    others = [shown(other) for other in page["sessions"] if other["id"] != session["id"]]
+    return answer(others, headers=_next_page(request, page))
 
 
 async def change(request: Request, *, body: SessionPatch) -> Response:
@@ -117,6 +124,8 @@ async def change(request: Request, *, body: SessionPatch) -> Response:
             line = msgspec.to_builtins(note)
             if line not in session.get("timeline", []):
                 session = await client.touch_session(session["id"], note=line, caller=caller)
+        if body.name is not None:
+            session = await client.rename_session(body.name, session["id"], caller=caller)
         session = await client.touch_session(session["id"], caller=caller, **changes)
     elif not ends and body.completed_at is None:
         raise MaestroError(
@@ -151,8 +160,18 @@ def shown(session: SessionDoc) -> dict[str, Any]:
     }
 
 
-def _role_of(mode: object) -> str:
-    return _ROLES.get(mode, "worker") if isinstance(mode, str) else "worker"
+def _role_of(mode: object) -> str | None:
+    """None: what the session was before, or a worker."""
+    return _ROLES.get(mode, "worker") if isinstance(mode, str) else None
+
+
+def _next_page(request: Request, page: SessionsDoc) -> dict[str, str]:
+    """The `Link` header (RFC 8288) of a page that is not the last."""
+    after = page.get("next")
+    if after is None:
+        return {}
+    url = request.url.include_query_params(after=after)
+    return {"Link": f'<{url.path}?{url.query}>; rel="next"'}
 
 
 async def _self_or_operator(request: Request) -> tuple[Caller, SessionDoc]:

@@ -64,6 +64,10 @@ REMEDIES = {
     "MESSAGE_NOT_FOUND": ErrorGuide(
         "There is no such message, or it is not for the session that asks.", "The mailbox lists its messages."
     ),
+    "NAME_TAKEN": ErrorGuide(
+        "Another active session has the name or id; details.id says which one.",
+        "Choose another, or give `replace` or `takeover` as the operator.",
+    ),
     "AMBIGUOUS_NAME": ErrorGuide("Several active sessions have that name.", "Use one of the ids in details.ids."),
     "AMBIGUOUS_ID": ErrorGuide(
         "The message went to several receivers, and none was named.", "Send the X-Session-ID of one of them."

@@ -34,6 +34,7 @@ DOCUMENTS: dict[str, type[Struct]] = {
     "SessionNoteDoc": sessions.SessionNote,
     "PresenceDoc": sessions.Presence,
     "SessionDoc": sessions.Session,
+    "SessionsDoc": replies.SessionsReply,
     "EventDoc": events.Event,
     "OutgoingDoc": requests.Outgoing,
     "ErrorDoc": replies.ErrorBody,

@@ -51,14 +51,6 @@ def test_an_ended_receiver(alice: Shell, bob: Shell) -> None:
     refused(send(alice, bob.session_id), "RECEIVER_ENDED", exit_codes.REFUSED)
 
 
-def test_an_ambiguous_name_lists_the_ids(person: Shell, alice: Shell) -> None:
-    twins = [person.session("twin"), person.session("twin")]
-    error = refused(send(alice, "twin"), "AMBIGUOUS_NAME", exit_codes.NOT_FOUND)
-    assert isinstance(error["details"], dict)
-    assert set(error["details"]["ids"]) == {twin.session_id for twin in twins}
-    assert all(twin.inbox() == [] for twin in twins)
-
-
 @pytest.mark.parametrize(
     "command", [["inbox"], ["session", "send", "--to", "x", "--message", "y"], ["session", "end"]]
 )

@@ -63,13 +63,13 @@ def test_a_send_is_on_disk_and_says_where(open_office: PostOffice, gateway: Gate
 
 
 def test_receivers_by_name_and_by_parent(open_office: PostOffice, gateway: Gateway) -> None:
-    for session, name in (("d1", "Dee Dee"), ("e1", "twin"), ("e2", "twin")):
-        start = {"id": session, "name": name, "parentSessionId": "bob"}
-        assert gateway.ask("POST", "/api/sessions", start).status == 201
+    start = {"id": "d1", "name": "Dee Dee", "parentSessionId": "bob"}
+    assert gateway.ask("POST", "/api/sessions", start).status == 201
     assert send(gateway, to=urllib.parse.quote("Dee Dee")).json["to"] == "d1"
     assert send(gateway, to="parent", sender="d1").json["to"] == "bob"
-    body = refused(send(gateway, to="twin"), 409, "AMBIGUOUS_NAME")
-    assert sorted(body["details"]["ids"]) == ["e1", "e2"]
+    twin = {"id": "d2", "name": "dee dee"}
+    body = refused(gateway.ask("POST", "/api/sessions", twin), 409, "NAME_TAKEN")
+    assert (body["details"]["id"], body["details"]["process"]) == ("d1", "unknown")
 
 
 def test_percent_encoded_ids(gateway: Gateway) -> None:
@@ -417,7 +417,7 @@ def test_sessions_that_cannot_be(open_office: PostOffice, gateway: Gateway) -> N
     refused(gateway.ask("POST", "/api/sessions", {"parentSessionId": "absent"}), 404, "SESSION_NOT_FOUND")
     answer = gateway.ask("POST", "/api/sessions", {"role": "orchestrator"}, headers=speaking("ann"))
     refused(answer, 403, "ROLE_FORBIDDEN")
-    refused(gateway.ask("POST", "/api/sessions", {"id": "bob"}, headers=speaking("ann")), 403, "FORBIDDEN")
+    refused(gateway.ask("POST", "/api/sessions", {"id": "bob"}, headers=speaking("ann")), 409, "NAME_TAKEN")
 
 
 def test_lists_of_sessions(open_office: PostOffice, gateway: Gateway) -> None:
@@ -498,7 +498,7 @@ def test_a_session_with_a_token_needs_it(open_office: PostOffice, gateway: Gatew
         assert gateway.ask(method, path, what, headers=speaking("tom", "secret")).status < 300, (method, path)
     bearer = speaking("tom", Authorization="bEARER   secret")
     assert gateway.ask("POST", "/api/sessions/bob/messages", body, headers=bearer).status == 201
-    refused(gateway.ask("POST", "/api/sessions", {"id": "tom"}), 401, "TOKEN_REQUIRED")
+    refused(gateway.ask("POST", "/api/sessions", {"id": "tom"}), 409, "NAME_TAKEN")
     assert gateway.ask("POST", "/api/sessions", {"id": "tom", "token": "secret"}).status == 201
 
 

@@ -24,6 +24,7 @@ PAIRS: dict[Any, type[msgspec.Struct]] = {
     documents.SessionNoteDoc: sessions.SessionNote,
     documents.PresenceDoc: sessions.Presence,
     documents.SessionDoc: sessions.Session,
+    documents.SessionsDoc: replies.SessionsReply,
     documents.EventDoc: Event,
     documents.OutgoingDoc: requests.Outgoing,
     documents.ErrorDoc: replies.ErrorBody,

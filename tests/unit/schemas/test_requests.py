@@ -114,7 +114,7 @@ def test_defaults() -> None:
     first, second = (decode_request(b"session.start", msgpack.packb({"id": "a"})) for _ in range(2))
     assert isinstance(first, SessionStart)
     assert isinstance(second, SessionStart)
-    assert (first.role, first.status, first.task_ids, first.metadata) == ("worker", "idle", [], {})
+    assert (first.role, first.status, first.task_ids, first.metadata) == (None, "idle", [], {})
     assert first.task_ids is not second.task_ids
     assert first.metadata is not second.metadata
 

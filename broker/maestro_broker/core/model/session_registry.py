@@ -1,35 +1,66 @@
 """Session registry: all sessions, by id and by name.
 
-Rule: an id finds its session whatever the status. A name finds the active session with that name, or else the one
-that ended last; a name of several active sessions is an error that lists them. Only hashes of tokens are kept.
+Rule: an active session has its id and its name for itself, and an address means the active session that has it. Only
+an address that no active session has finds an ended one: that with this id, or else the one with this name that ended
+last. No look-up takes longer among more sessions. Only hashes of tokens are kept.
 """
 
 from __future__ import annotations
 
 import difflib
+from bisect import bisect_left, bisect_right, insort
+from itertools import islice
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec.structs import replace
 
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import NAME_CHARS_MAX
-from maestro_schemas.names import NO_MARK, OPERATOR, PARENT_ADDRESS, SYSTEM_SENDER, mark_of
+from maestro_schemas.names import (
+    NO_MARK,
+    OPERATOR,
+    PARENT_ADDRESS,
+    SYSTEM_SENDER,
+    likeness,
+    mark_of,
+    plain_name,
+)
 from maestro_schemas.sessions import Session, StoredSession
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from maestro_broker.core.validation import RateWindow
 
 _UNKNOWN_MAX = 64
+# Suggestions are looked for among this many names and ids; among 200 that takes 0.3 ms.
+_SUGGESTED_FROM_MAX = 200
 _WHO_IS_HERE = "`maestro session list` shows who is here."
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class SessionState:
     """A session in memory. `last_activity_ms` is newer than the recorded time in `session`; a crash loses it."""
 
-    __slots__ = ("active", "key", "last_activity_ms", "mark", "salt", "session", "token_hash")
+    __slots__ = (
+        "_reply_bytes",
+        "active",
+        "changes",
+        "key",
+        "last_activity_ms",
+        "mark",
+        "salt",
+        "session",
+        "starts",
+        "token_hash",
+    )
 
     def __init__(self, stored: StoredSession) -> None:
         self.last_activity_ms = 0
+        # The changes of this session, and the starts that it requested, in the last minute.
+        self.changes: RateWindow | None = None
+        self.starts: RateWindow | None = None
         # What the ids of its messages end with; it never changes.
         self.salt = stored.salt
         self.mark = mark_of(stored.session.id, stored.salt)
@@ -42,6 +73,7 @@ class SessionState:
         self.token_hash = stored.token_hash
         self.key = stored.key
         self.last_activity_ms = max(self.last_activity_ms, stored.session.last_activity)
+        self._reply_bytes = 0
 
     def stored(self, session: Session) -> StoredSession:
         """What is recorded when the session has changed to `session`: its token, key and mark stay."""
@@ -51,26 +83,56 @@ class SessionState:
         """The session as every client may see it, with its last activity up to now."""
         return replace(self.session, last_activity=self.last_activity_ms)
 
+    @property
+    def reply_bytes(self) -> int:
+        """The session's bytes in a reply, within a few."""
+        if not self._reply_bytes:
+            self._reply_bytes = len(_encode(self.session))
+        return self._reply_bytes
+
 
 class SessionRegistry:
     """All known sessions."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, SessionState] = {}
+        # Active sessions by their exact name.
         self._by_name: dict[str, dict[str, None]] = {}
+        # Active sessions by what their id and their name look like.
+        self._alike: dict[str, dict[str, None]] = {}
+        # Ended sessions by name: when each ended, and its id, in that order.
+        self._ended: dict[str, list[tuple[int, str]]] = {}
+        # When each session was started, and its id, in that order: all sessions (None), the active, and the ended.
+        self._orders: dict[bool | None, list[tuple[int, str]]] = {None: [], True: [], False: []}
         # The session that each mark belongs to, with those of known senders that are no sessions any more.
         self._by_mark: dict[str, str] = {mark_of(name): name for name in (SYSTEM_SENDER, OPERATOR)}
         # Unknown addresses with the suggestion for each. A suggestion takes 0.3 ms among 200 sessions, so a batch of
         # 256 messages to one unknown address would otherwise block the broker for 150 ms.
         self._unknown: dict[str, str] = {}
-        self.active_count = 0
+        self._counts: dict[str, int] = {}
+        # The starts of the last minute that a key requested without naming a session, by the key's name.
+        self.starts_by_key: dict[str, RateWindow] = {}
 
     def __iter__(self) -> Iterator[SessionState]:
         return iter(self._by_id.values())
 
+    @property
+    def active_count(self) -> int:
+        """The number of active sessions."""
+        return len(self._orders[True])
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many sessions have each status."""
+        return self._counts
+
     def get(self, session_id: str) -> SessionState | None:
         """The session with this id."""
         return self._by_id.get(session_id)
+
+    def by_id(self, session_id: str) -> SessionState:
+        """The session with this id, which is known."""
+        return self._by_id[session_id]
 
     def mark_of(self, session_id: str) -> str:
         """The mark of a session, or of the post office itself."""
@@ -97,27 +159,40 @@ class SessionRegistry:
 
     def put(self, stored: StoredSession) -> None:
         """Add or replace a session."""
-        self._unknown.clear()
         session = stored.session
-        old = self._by_id.get(session.id)
-        if old is not None:
-            self._unlist(old.session)
-            old.take(stored)
+        found = self._by_id.get(session.id)
+        if found is not None:
+            self._unlist(found.session)
+            found.take(stored)
         else:
             found = self._by_id[session.id] = SessionState(stored)
             self._by_mark[found.mark] = session.id
-        if session.active:
-            self.active_count += 1
-            if session.name is not None:
-                self._by_name.setdefault(session.name, {})[session.id] = None
+        self._list(session)
 
     def drop(self, session_id: str) -> None:
         """Remove a session, if it is known."""
-        self._unknown.clear()
         found = self._by_id.pop(session_id, None)
         if found is not None:
             self._unlist(found.session)
             self._by_mark.pop(found.mark, None)
+
+    def holders(self, text: str, but: str) -> list[SessionState]:
+        """The active sessions, other than `but`, that have this id, or this name or one that looks like it."""
+        alike = likeness(text)
+        others = (self._by_id[session_id] for session_id in self._alike.get(alike, ()) if session_id != but)
+        # Ids that differ in case alone are different ids; names that look alike are one name.
+        return [
+            other
+            for other in others
+            if other.session.id == text or (other.session.name is not None and likeness(other.session.name) == alike)
+        ]
+
+    def page(self, after: tuple[int, str] | None, *, active: bool | None) -> Iterator[SessionState]:
+        """The sessions in the order of their start, from the one after `after` on. False as `active` leaves the
+        active ones out, True the ended ones."""
+        order = self._orders[active]
+        begin = bisect_right(order, after) if after is not None else 0
+        return (self._by_id[session_id] for _, session_id in islice(order, begin, None))
 
     def resolve(self, address: str, asking: Session | None, not_found: str) -> SessionState:
         """The session that an id, a name, or `parent` (of the calling session) addresses.
@@ -131,46 +206,90 @@ class SessionRegistry:
                     not_found, "this session has no parent", "Name the receiver: `maestro session list` shows them."
                 )
             return self._by_id[parent]
-        state = self._by_id.get(address)
-        if state is not None:
-            return state
+        by_id = self._by_id.get(address)
+        if by_id is not None and by_id.active:
+            return by_id
         if len(address) > NAME_CHARS_MAX:
             raise _no_session(not_found, address, f"Check the id: {_WHO_IS_HERE}")  # longer than any id or name
-        if address in self._unknown:
-            raise _no_session(not_found, address, self._unknown[address])
-        named = list(self._by_name.get(address, ()))
+        name = plain_name(address)
+        named = self._by_name.get(name, ())
         if len(named) == 1:
-            return self._by_id[named[0]]
+            return self._by_id[next(iter(named))]
         if named:
+            # Data of an earlier version may have two.
             raise MaestroError(
                 "AMBIGUOUS_NAME",
                 f"{len(named)} active sessions are called {address!r}: {', '.join(named)}",
                 "Use one of these ids instead of the name.",
-                details={"ids": named},
+                details={"ids": list(named)},
             )
+        if by_id is not None:
+            return by_id
         # Ended sessions are found by name too, so that a sender learns that the session has ended.
-        ended = [found for found in self._by_id.values() if found.session.name == address]
+        ended = self._ended.get(name)
         if ended:
-            return max(ended, key=lambda found: found.session.completed_at or 0)
-        if len(self._unknown) >= _UNKNOWN_MAX:
-            self._unknown.clear()
-        hint = self._unknown[address] = self._suggest(address)
-        raise _no_session(not_found, address, hint)
+            return self._by_id[ended[-1][1]]
+        if address not in self._unknown:
+            if len(self._unknown) >= _UNKNOWN_MAX:
+                self._unknown.clear()
+            self._unknown[address] = self._suggest(address)
+        raise _no_session(not_found, address, self._unknown[address])
 
     def _suggest(self, address: str) -> str:
-        active = [state.session.id for state in self._by_id.values() if state.session.active]
-        near = difflib.get_close_matches(address, {**self._by_name, **dict.fromkeys(active[-200:])}, n=3)
+        newest = (session_id for _, session_id in islice(reversed(self._orders[True]), _SUGGESTED_FROM_MAX))
+        known = {**dict.fromkeys(islice(self._by_name, _SUGGESTED_FROM_MAX)), **dict.fromkeys(newest)}
+        near = difflib.get_close_matches(address, known, n=3)
         return f"Did you mean {' or '.join(near)}? {_WHO_IS_HERE}" if near else f"Check the id: {_WHO_IS_HERE}"
 
+    def _list(self, session: Session) -> None:
+        self._unknown.clear()
+        self._counts[session.status] = self._counts.get(session.status, 0) + 1
+        started = (session.started_at, session.id)
+        for order in (None, session.active):
+            insort(self._orders[order], started)
+        name = session.name
+        if session.active:
+            if name is not None:
+                self._by_name.setdefault(name, {})[session.id] = None
+            for alike in _likenesses(session):
+                self._alike.setdefault(alike, {})[session.id] = None
+        elif name is not None:
+            insort(self._ended.setdefault(name, []), (session.completed_at or 0, session.id))
+
     def _unlist(self, session: Session) -> None:
-        if not session.active:
-            return
-        self.active_count -= 1
-        if session.name is not None:
-            bearers = self._by_name[session.name]
-            del bearers[session.id]
-            if not bearers:
-                del self._by_name[session.name]
+        self._unknown.clear()
+        self._counts[session.status] -= 1
+        if not self._counts[session.status]:
+            del self._counts[session.status]
+        started = (session.started_at, session.id)
+        for order in (None, session.active):
+            _take_out(self._orders[order], started)
+        name = session.name
+        if session.active:
+            if name is not None:
+                _forget(self._by_name, name, session.id)
+            for alike in _likenesses(session):
+                _forget(self._alike, alike, session.id)
+        elif name is not None:
+            ended = self._ended[name]
+            _take_out(ended, (session.completed_at or 0, session.id))
+            if not ended:
+                del self._ended[name]
+
+
+def _likenesses(session: Session) -> set[str]:
+    return {likeness(text) for text in (session.id, session.name) if text is not None}
+
+
+def _take_out(order: list[tuple[int, str]], item: tuple[int, str]) -> None:
+    del order[bisect_left(order, item)]
+
+
+def _forget(index: dict[str, dict[str, None]], key: str, session_id: str) -> None:
+    bearers = index[key]
+    del bearers[session_id]
+    if not bearers:
+        del index[key]
 
 
 def _no_session(code: str, address: str, hint: str) -> MaestroError:

@@ -1,6 +1,6 @@
 """`maestro session list`: the sessions that can receive messages.
 
-Rule: only active ones, unless all are asked for; it reports how many it left out.
+Rule: only active ones, unless all are asked for; it reports how many it left out. The JSON is one array.
 """
 
 from __future__ import annotations
@@ -20,26 +20,40 @@ Examples:
   maestro session list
   maestro session list --project shop --all --json"""
 
+# Ended sessions are counted up to this number.
+_COUNTED_MAX = 100
+
 
 def run(
     *,
     project: Annotated[str | None, Option(metavar="PROJECT", help="Only sessions of this project.")] = None,
     every: Annotated[bool, Option(name="--all", help="Also sessions that have ended.")] = False,
-    as_json: Annotated[bool, Option(name="--json", help='Print {"sessions": [...], "count": N} as JSON.')] = False,
+    limit: Annotated[int | None, Option(metavar="N", help="Only the first N. Default: all.")] = None,
+    as_json: Annotated[bool, Option(name="--json", help="Print the sessions as a JSON array.")] = False,
 ) -> int:
     """List sessions."""
     context = CommandContext.here()
+    active = None if every else True
     with context.client() as client:
-        found = client.sessions(project_id=project)
-    shown = [session for session in found if every or "completedAt" not in session]
+        if limit is None:
+            shown, more = client.sessions(project_id=project, active=active), False
+        else:
+            page = client.session_page(project_id=project, active=active, limit=limit)
+            shown, more = page["sessions"], "next" in page
+        ended = (
+            None if every or as_json else client.session_page(project_id=project, active=False, limit=_COUNTED_MAX)
+        )
     if as_json:
-        streams.say_json({"sessions": shown, "count": len(shown)})
+        streams.say_json(shown)
         return 0
     lines = _table(shown, context.own_session)
-    left_out = len(found) - len(shown)
-    if left_out:
-        lines.append(f"{left_out} more {'has' if left_out == 1 else 'have'} ended; --all shows them.")
-    if not found:
+    if more:
+        lines.append("There are more; a greater --limit, or none, shows them.")
+    if ended is not None and ended["sessions"]:
+        count = len(ended["sessions"])
+        more_than = "more than " if "next" in ended else ""
+        lines.append(f"{more_than}{count} more {'has' if count == 1 else 'have'} ended; --all shows them.")
+    if not lines:
         lines.append('No sessions. Start one in this shell: eval "$(maestro session start --export)"')
     streams.say("\n".join(lines))
     return 0

@@ -54,7 +54,8 @@ def office() -> Office:
     office = Office(FREE)
     office.start("boss", role="orchestrator", name="chief")
     office.start("ann", parent_session_id="boss", name="worker")
-    office.start("bob", parent_session_id="boss", name="worker")
+    office.start("bob", parent_session_id="boss")
+    office.share_name("bob", "worker")
     office.start("cyd", project_id="elsewhere")
     return office
 
@@ -441,10 +442,12 @@ def test_starting_again_is_one_session(office: Office) -> None:
     before = len(office.journal)
     assert office.do(start).session == first
     assert len(office.journal) == before
-    assert refused(office, SessionStart(id="tok")).code == "TOKEN_REQUIRED"
-    assert refused(office, SessionStart(id="tok", token="other")).code == "TOKEN_MISMATCH"
+    for token in (None, "other"):
+        assert refused(office, SessionStart(id="tok", token=token)).code == "NAME_TAKEN"
     office.accept("boss", "tok", "m1")
     office.end("tok")
+    assert refused(office, SessionStart(id="tok")).code == "TOKEN_REQUIRED"
+    assert refused(office, SessionStart(id="tok", token="other")).code == "TOKEN_MISMATCH"
     assert _code(office.send("boss", "tok", "m2")) == "RECEIVER_ENDED"
     office.now_ms += 10
     again = office.do(SessionStart(id="tok", token="secret")).session
@@ -458,7 +461,7 @@ def test_a_worker_starts_only_workers(office: Office) -> None:
     child = office.do(SessionStart(id="kid", who=Identity("cyd"))).session
     assert (child.parent_session_id, child.project_id) == ("cyd", "elsewhere")
     assert refused(office, SessionStart(id="kid2", role="orchestrator", who=Identity("cyd"))).code == "ROLE_FORBIDDEN"
-    assert refused(office, SessionStart(id="ann", who=Identity("cyd"))).code == "FORBIDDEN"
+    assert refused(office, SessionStart(id="ann", who=Identity("cyd"))).code == "NAME_TAKEN"
     assert refused(office, SessionStart(id="kid3", parent_session_id="ghost")).code == "SESSION_NOT_FOUND"
     assert office.do(SessionStart(id="cyd", status="working", who=Identity("cyd"))).session.parent_session_id is None
 

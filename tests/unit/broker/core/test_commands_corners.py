@@ -70,7 +70,9 @@ def test_heads_that_were_lost_grow_again_with_what_comes() -> None:
 def test_a_name_stays_with_who_still_has_it() -> None:
     office = Office(Limits(rate_limit=0))
     for session in ("ann", "bob", "cyd"):
-        office.start(session, name="worker" if session != "ann" else None)
+        office.start(session)
+        if session != "ann":
+            office.share_name(session, "worker")
     assert office.send("ann", "worker", "m1").status == 409
     office.end("bob")
     assert office.accept("ann", "worker", "m1").to == "cyd"
@@ -95,7 +97,8 @@ def test_a_retry_by_a_name_that_means_several_by_now() -> None:
     office.start("ann")
     office.start("bob", name="worker")
     assert office.accept("ann", "worker", "m1").status == 201
-    office.start("cyd", name="worker")
+    office.start("cyd")
+    office.share_name("cyd", "worker")
     again = office.send("ann", "worker", "m1")
     assert (again.status, again.to) == (200, "bob")
     assert office.send("ann", "worker", "m2").status == 409

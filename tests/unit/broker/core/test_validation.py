@@ -121,7 +121,7 @@ def test_ids_that_can_name_no_session(session_id: str) -> None:
 def test_names_that_no_session_can_have(name: str) -> None:
     """A name is one printable line, and no address of another meaning."""
     with pytest.raises(MaestroError) as caught:
-        validation.check_session_name(name)
+        validation.session_name(name)
     assert caught.value.code == "INVALID"
 
 

@@ -1,0 +1,1 @@
+"""Sessions: who may start, change and end them, and how."""

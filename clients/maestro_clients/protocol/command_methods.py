@@ -1,0 +1,91 @@
+"""Command methods: the broker's commands as the methods of the blocking clients.
+
+Rule: one line for each command; `commands` has what it requests and how its reply is read.
+"""
+
+from __future__ import annotations
+
+from . import commands
+
+TYPE_CHECKING = False  # importing `typing` costs as much as a whole command of the fast path
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, Concatenate, ParamSpec, TypeVar
+
+    from maestro_schemas.documents import OutgoingDoc, SendResultDoc, SessionDoc
+
+    from .callers import Caller
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+
+
+def _method(prepare: Callable[P, commands.Request[T]]) -> Callable[Concatenate[CommandMethods, P], T]:
+    """A command as a method, with the same arguments and the same docstring."""
+
+    def method(self: CommandMethods, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.request(prepare(*args, **kwargs))
+
+    method.__name__, method.__qualname__ = prepare.__name__, f"CommandMethods.{prepare.__name__}"
+    method.__doc__ = prepare.__doc__
+    # A traceback shows the command, not the name of this function.
+    method.__code__ = method.__code__.replace(co_name=method.__name__, co_qualname=method.__qualname__)
+    return method
+
+
+class CommandMethods:
+    """The methods of `Client` and of `OneShotClient`; the functions of `commands` document them."""
+
+    def call(
+        self,
+        command: str,
+        body: Mapping[str, Any],
+        *,
+        timeout_s: float | None = None,
+        caller: Caller | None = None,
+    ) -> dict[str, Any]:
+        """Send a command and wait for its reply; the reply's body."""
+        raise NotImplementedError
+
+    def request(self, request: commands.Request[T]) -> T:
+        """Send a prepared request; what its reply means."""
+        command, body, read, caller = request
+        return read(self.call(command, body, caller=caller))
+
+    # Messages.
+    hello = _method(commands.hello)
+    send = _method(commands.send)
+    _send_batch = _method(commands.send_many)
+
+    def send_many(self, outgoing: Sequence[OutgoingDoc], *, caller: Caller | None = None) -> list[SendResultDoc]:
+        """As the function; an empty sequence makes no request."""
+        return self._send_batch(outgoing, caller=caller) if outgoing else []
+
+    inbox = _method(commands.inbox)
+    confirm = _method(commands.confirm)
+    message = _method(commands.message)
+    message_with_people = _method(commands.message_with_people)
+    thread = _method(commands.thread)
+    dead = _method(commands.dead)
+    delete = _method(commands.delete)
+    # Sessions.
+    start_session = _method(commands.start_session)
+    end_session = _method(commands.end_session)
+    rename_session = _method(commands.rename_session)
+    session = _method(commands.session)
+    session_page = _method(commands.session_page)
+
+    def sessions(self, *, caller: Caller | None = None, **filters: Any) -> list[SessionDoc]:
+        """All sessions that fit the filters of `session_page`, page by page."""
+        pages = [self.session_page(caller=caller, **filters)]
+        while "next" in pages[-1]:
+            pages.append(self.session_page(after=pages[-1]["next"], caller=caller, **filters))
+        return commands.merged(pages)
+
+    touch_session = _method(commands.touch_session)
+    # The broker.
+    events = _method(commands.events)
+    stats = _method(commands.stats)
+    drain_outbox = _method(commands.drain_outbox)
+    prune = _method(commands.prune)
+    shutdown = _method(commands.shutdown)

@@ -72,7 +72,6 @@ REMEDIES = {
     "AMBIGUOUS_ID": ErrorGuide(
         "The message went to several receivers, and none was named.", "Send the X-Session-ID of one of them."
     ),
-    "NAME_TAKEN": ErrorGuide("Another active session has that id or name.", "Choose another."),
     "CONFLICT": ErrorGuide(
         "The id or key was used for another message.", "Use a new one; a repeat must have the same content."
     ),

@@ -11,6 +11,7 @@ import pytest
 from maestro_gateway import app
 from maestro_gateway.http.responses import CONNECTION
 from maestro_gateway.options import GatewayOptions
+from maestro_schemas.names import canonical_id, mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from support.post_office import PostOffice
 
 TOKEN = "tok_0123456789abcdef"
+M1, M2 = (canonical_id(key, mark_of("ann")) for key in ("m1", "m2"))
 CALLS = [
     ("GET", "", None, 200),
     ("GET", "/thread", None, 200),
@@ -62,10 +64,10 @@ def ask(
 
 @pytest.fixture
 def office(open_office: PostOffice) -> PostOffice:
-    """A broker with a message `m1` from ann to bob, and `m2` from ann to carol, a session with a token."""
+    """A broker with message M1 from ann to bob, and M2 from ann to carol, a session with a token."""
     open_office.session("carol", token=TOKEN)
-    open_office.client("ann").send("bob", "hello", message_id="m1")
-    open_office.client("ann").send("carol", "hello", message_id="m2")
+    open_office.client("ann").send("bob", "hello", message_id=M1)
+    open_office.client("ann").send("carol", "hello", message_id=M2)
     return open_office
 
 
@@ -80,10 +82,10 @@ def test_a_send_is_one_request(office: PostOffice) -> None:
 @pytest.mark.parametrize(
     ("message_id", "headers"),
     [
-        ("m1", {}),
-        ("m1", {"X-Session-ID": "bob"}),
-        ("m2", {"Authorization": f"Bearer {TOKEN}"}),
-        ("m2", {"Authorization": f"Bearer {TOKEN}", "X-Session-ID": "carol"}),
+        (M1, {}),
+        (M1, {"X-Session-ID": "bob"}),
+        (M2, {"Authorization": f"Bearer {TOKEN}"}),
+        (M2, {"Authorization": f"Bearer {TOKEN}", "X-Session-ID": "carol"}),
     ],
     ids=["receiver", "named receiver", "receiver with a token", "named receiver with a token"],
 )
@@ -105,9 +107,9 @@ def test_a_receiver_with_a_token_is_not_spoken_for_without_it(
     office: PostOffice, method: str, rest: str, body: object, status: int
 ) -> None:
     del status
-    found, asked = ask(office, method, f"/api/messages/m2{rest}", body)
+    found, asked = ask(office, method, f"/api/messages/{M2}{rest}", body)
     assert (found, len(asked)) == (401, 1)
-    assert office.status_of("m2") == "pending"
+    assert office.status_of(M2) == "pending"
 
 
 @pytest.mark.parametrize(("method", "rest", "body", "status"), CALLS[:2])

@@ -65,6 +65,7 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Last-Event-ID": ("The id of the last event that the client has: later events are sent again.", {}),
 }
 _ANSWER_HEADERS = {
+    "Link": 'The address of the next page, with `rel="next"`; absent on the last page.',
     "Location": "The path of what was made, if it has one.",
     "Idempotent-Replayed": "`true` where the same send was accepted before.",
     "Retry-After": "Seconds after which a repeat may succeed.",
@@ -275,7 +276,7 @@ def _answer(call: Endpoint, status: int, shape: Any) -> dict[str, Any]:
     elif shape is not None:
         kinds = [_schema(kind) for kind in _alternatives(shape)]
         found["content"] = {MEDIA_JSON: {"schema": kinds[0] if len(kinds) == 1 else {"anyOf": kinds}}}
-    names = ["Location"] if status == 201 else []
+    names = ["Location"] if status == 201 else ["Link"] if call.is_paged else []
     if "Idempotency-Key" in call.headers:
         names.append("Idempotent-Replayed")
     if names:

@@ -77,6 +77,8 @@ class Endpoint(NamedTuple):
     # A GET that changes something.
     changes: bool = False
     deprecation: Deprecation | None = None
+    # An answer that is not the last page has a header `Link` to the next one.
+    is_paged: bool = False
 
 
 def changing_paths(table: Iterable[Endpoint]) -> list[re.Pattern[str]]:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from maestro_schemas.errors import CODES
-from maestro_schemas.names import canonical_id, mark_of
 from support.gateways import Answer, Gateway
-from support.post_office import eventually
+from support.post_office import eventually, own_id
 
 if TYPE_CHECKING:
     from support.post_office import PostOffice
@@ -33,11 +32,6 @@ def speaking(session: str, token: str | None = None, **more: str) -> dict[str, s
 
 def send(gateway: Gateway, text: str = "x", to: str = "bob", sender: str = "ann", **fields: Any) -> Answer:
     return gateway.ask("POST", f"/api/sessions/{to}/messages", {"message": text, **fields}, headers=speaking(sender))
-
-
-def of_ann(key: str) -> str:
-    """The id of the message that `ann` sent under this key."""
-    return canonical_id(key, mark_of("ann"))
 
 
 def refused(answer: Answer, status: int, code: str) -> dict[str, Any]:
@@ -311,7 +305,9 @@ def test_the_bodys_id_comes_before_the_key(gateway: Gateway) -> None:
     headers = speaking("ann", **{"Idempotency-Key": "k"})
     for _ in range(2):
         body = {"message": "x", "id": "m1"}
-        assert gateway.ask("POST", "/api/sessions/bob/messages", body, headers=headers).json["id"] == of_ann("m1")
+        assert gateway.ask("POST", "/api/sessions/bob/messages", body, headers=headers).json["id"] == own_id(
+            "ann", "m1"
+        )
     refused(send(gateway, "other", id="m1"), 409, "CONFLICT")
 
 

@@ -11,7 +11,7 @@ import pytest
 from maestro_gateway import app
 from maestro_gateway.http.responses import CONNECTION
 from maestro_gateway.options import GatewayOptions
-from maestro_schemas.names import canonical_id, mark_of
+from support.post_office import own_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from support.post_office import PostOffice
 
 TOKEN = "tok_0123456789abcdef"
-M1, M2 = (canonical_id(key, mark_of("ann")) for key in ("m1", "m2"))
+M1, M2 = own_id("ann", "m1"), own_id("ann", "m2")
 CALLS = [
     ("GET", "", None, 200),
     ("GET", "/thread", None, 200),
@@ -116,5 +116,5 @@ def test_a_receiver_with_a_token_is_not_spoken_for_without_it(
 def test_a_sender_reads_what_it_sent_in_one_request(
     office: PostOffice, method: str, rest: str, body: object, status: int
 ) -> None:
-    found, asked = ask(office, method, f"/api/messages/m1{rest}", body, {"X-Session-ID": "ann"})
+    found, asked = ask(office, method, f"/api/messages/{M1}{rest}", body, {"X-Session-ID": "ann"})
     assert (found, len(asked)) == (status, 1)

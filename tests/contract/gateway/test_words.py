@@ -85,7 +85,13 @@ def test_the_hint_of_a_websocket(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "field", "values"),
     [
-        ("POST", "/api/sessions/bob/messages", {"metadata": {"priority": "asap"}}, "metadata.priority", "high, normal"),
+        (
+            "POST",
+            "/api/sessions/bob/messages",
+            {"metadata": {"priority": "asap"}},
+            "metadata.priority",
+            "high, normal",
+        ),
         ("POST", "/api/sessions/bob/messages", {"metadata": {"type": "x"}}, "metadata.type", "command"),
         ("POST", "/api/sessions/bob/messages", {"onEnded": "drop"}, "", "error, queue, redirect"),
         ("PATCH", "/api/messages/msg_1", {"status": "seen"}, "status", "delivered, read"),

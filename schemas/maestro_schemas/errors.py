@@ -74,6 +74,7 @@ CODES: Final[dict[str, tuple[int, bool, Kind]]] = {
     "TIMEOUT": (504, True, "unreachable"),
     # files and the broker's process
     "DATA_DIR_UNUSABLE": (500, False, "fatal"),
+    "NOT_PRIVATE": (500, False, "fatal"),  # another user owns a directory or socket, or can write to it
     "DATA_DIR_LOCKED": (409, False, "client"),
     "PATH_TOO_LONG": (500, False, "fatal"),
     "FORMAT_UNSUPPORTED": (500, False, "fatal"),

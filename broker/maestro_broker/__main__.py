@@ -10,9 +10,11 @@ import json
 import logging
 import os
 import sys
+import time
 
 from maestro_runtime import logs, places, ready_pipe
-from maestro_schemas.errors import MaestroError
+from maestro_runtime.traces import end_note
+from maestro_schemas.errors import FatalError, MaestroError
 
 from .files.disk import FULL
 from .server import options
@@ -36,6 +38,7 @@ def main() -> int:
     arguments = parser.parse_args()
     log = logging.getLogger("maestro_broker")
     os.umask(0o077)  # only this user may read the files that the broker makes
+    runtime = ""
     try:
         settings = dict(_setting(text) for text in arguments.set)
         chosen = options.resolve(
@@ -47,6 +50,7 @@ def main() -> int:
             tcp=arguments.tcp,
             activation=socket_activation.inherited_sockets(os.environ, os.getpid()),
         )
+        runtime = chosen.runtime
         broker = Broker(chosen)
         broker.prepare()
         logs.start(chosen.data, "broker", "maestro_broker", foreground=chosen.foreground)
@@ -62,6 +66,8 @@ def main() -> int:
         ready_pipe.report(arguments.ready_fd, f"error {json.dumps(error.body())}")
         log.critical("%s: %s %s", error.code, error.message, error.hint)
         print(f"maestro broker: {error.message}\n  next: {error.hint}", file=sys.stderr)
+        if isinstance(error, FatalError):
+            _leave_note(runtime, f"{error.message}. {error.hint}")
         return 1
     except KeyboardInterrupt:
         # Ctrl-C before the signal handlers were installed: any step of a start may be interrupted.
@@ -72,8 +78,17 @@ def main() -> int:
         ready_pipe.report(arguments.ready_fd, f"error {json.dumps(fault.body())}")
         log.critical("the broker ends: %r", error, exc_info=True)
         print(f"maestro broker: {fault.message}\n  next: {fault.hint}", file=sys.stderr)
+        _leave_note(runtime, f"{fault.message}. {fault.hint}")
         return 1
     return 0
+
+
+def _leave_note(runtime: str, reason: str) -> None:
+    """`runtime`: the directory of the sockets, once it is known."""
+    if runtime:
+        now = time.strftime("%Y-%m-%d %H:%M:%S %z")
+        path = end_note.write(runtime, reason, pid=os.getpid(), now=now)
+        print(f"maestro broker: the reason is also in {path or 'the log of the system'}", file=sys.stderr)
 
 
 def _setting(text: str) -> tuple[str, str]:

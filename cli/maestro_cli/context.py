@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from maestro_clients.protocol.callers import Caller
 
 START_A_SESSION = 'Start one in this shell: eval "$(maestro session start --export)"'
+# As `session_link`, which only a command in an agent's shell imports.
+_LINK_VARIABLE = "MAESTRO_SESSION_LINK"
+_AGENT_VARIABLES = ("CLAUDE_CODE_SESSION_ID", "CODEX_SESSION_ID", "GEMINI_SESSION_ID")
 # As `maestro_clients.protocol.callers`, whose import costs `typing`.
 _SESSION_VARIABLE = "MAESTRO_SESSION_ID"
 _TOKEN_VARIABLE = "MAESTRO_SESSION_TOKEN"  # noqa: S105 - the name of a variable, not a token
@@ -46,11 +49,24 @@ class CommandContext:
         self.own_token = token
 
     @classmethod
-    def here(cls) -> CommandContext:
-        """This process's context; an empty variable counts as absent."""
+    def here(cls, *, linked: bool = True) -> CommandContext:
+        """This process's context; an empty variable counts as absent.
+
+        `linked`: an agent's shell without our variables finds its session by the link of its hooks. Raises
+        MaestroError NO_SESSION where MAESTRO_SESSION_LINK names no link.
+        """
         environ = os.environ
         session, token = environ.get(_SESSION_VARIABLE), environ.get(_TOKEN_VARIABLE)
-        return cls(environ, paths.data_dir(environ), session or None, token or None)
+        data = paths.data_dir(environ)
+        if linked and environ.get(_LINK_VARIABLE):
+            from . import session_link
+
+            session, token = session_link.named(data, environ[_LINK_VARIABLE])
+        elif linked and not session and any(name in environ for name in _AGENT_VARIABLES):
+            from . import session_link
+
+            session, token = session_link.of_agent(data, environ) or (session, token)
+        return cls(environ, data, session or None, token or None)
 
     def as_operator(self) -> CommandContext:
         """The same context without a session."""

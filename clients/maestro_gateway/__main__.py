@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from maestro_runtime import atomic_file, config, logs, paths, places, ready_pipe
+from maestro_runtime import atomic_file, config, logs, ownership, paths, places, ready_pipe
 from maestro_schemas import http_limits
 from maestro_schemas.errors import MaestroError
 
@@ -205,7 +205,9 @@ def _end_with(life_fd: int, server: uvicorn.Server) -> None:
 
 @contextlib.contextmanager
 def _lock(data: str) -> Iterator[None]:
-    """Hold the lock of the data directory; its file has the gateway's pid."""
+    """Hold the lock of the data directory; its file has the gateway's pid. Raises MaestroError NOT_PRIVATE,
+    DATA_DIR_UNUSABLE or DATA_DIR_LOCKED."""
+    ownership.check_data_dir(data)
     try:
         fd = places.open_file(paths.gateway_lock_file(data), os.O_RDWR | os.O_CREAT)
     except OSError as error:

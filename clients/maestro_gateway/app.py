@@ -27,6 +27,7 @@ from .http.credentials import Credentials
 from .http.responses import answer, error_answer, plain_error
 from .http.routing import routes
 from .http.unconfirmed_sends import UnconfirmedSends
+from .http.whole_body import WholeBody
 from .metrics import GatewayMetrics, MeasuringMiddleware
 from .routes import CALLS
 
@@ -77,7 +78,8 @@ def make(options: GatewayOptions) -> Starlette:
         },
         middleware=[
             Middleware(MeasuringMiddleware, metrics, paths),
-            *([] if options.is_loopback else [Middleware(Credentials)]),
+            Middleware(Credentials, options),
+            Middleware(WholeBody, options.limits),
         ],
     )
     # A path with one slash too many does not exist; Starlette's redirect would not have the shape of an error.

@@ -71,14 +71,21 @@ CALLS = (
         ("INVALID", "FORBIDDEN", "CURSOR_EXPIRED", "CURSOR_AHEAD"),
         headers=("Last-Event-ID",),
     ),
-    Endpoint("GET", "/messages/{message}", messages.one, "One message.", {200: Message}, ("MESSAGE_NOT_FOUND",)),
+    Endpoint(
+        "GET",
+        "/messages/{message}",
+        messages.one,
+        "One message.",
+        {200: Message},
+        ("MESSAGE_NOT_FOUND", "AMBIGUOUS_ID"),
+    ),
     Endpoint(
         "GET",
         "/messages/{message}/thread",
         messages.thread,
         "The messages that answer one another, the oldest first.",
         {200: bodies.ThreadShown},
-        ("MESSAGE_NOT_FOUND",),
+        ("MESSAGE_NOT_FOUND", "AMBIGUOUS_ID"),
     ),
     Endpoint(
         "PATCH",
@@ -86,7 +93,7 @@ CALLS = (
         messages.step,
         "Say that a message was delivered or read.",
         {200: bodies.StepDone},
-        ("MESSAGE_NOT_FOUND", "FORBIDDEN", "STATUS_CONFLICT"),
+        ("MESSAGE_NOT_FOUND", "AMBIGUOUS_ID", "FORBIDDEN", "STATUS_CONFLICT"),
         body=bodies.StatusBody,
     ),
     Endpoint(
@@ -95,7 +102,7 @@ CALLS = (
         messages.delete,
         "Delete a message from its receiver's mailbox.",
         {204: None},
-        ("MESSAGE_NOT_FOUND", "FORBIDDEN"),
+        ("MESSAGE_NOT_FOUND", "AMBIGUOUS_ID", "FORBIDDEN"),
     ),
     Endpoint(
         "POST",
@@ -105,6 +112,7 @@ CALLS = (
         {201: bodies.SessionShown},
         (
             "INVALID_ID",
+            "NAME_TAKEN",
             "ROLE_FORBIDDEN",
             "FORBIDDEN",
             "NAME_TAKEN",

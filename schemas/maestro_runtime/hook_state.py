@@ -18,6 +18,8 @@ import os
 import stat
 from typing import Literal, NamedTuple, cast, get_args
 
+from . import places
+
 State = Literal["working", "idle", "waiting", "left"]
 STATES: frozenset[str] = frozenset(get_args(State))
 _BYTES_MAX = 512
@@ -90,7 +92,7 @@ def write(file: str, sign: HookState) -> None:
     """Write a sign as the script does, for a hook that runs Python already. Raises OSError."""
     words = (sign.event, sign.agent, str(sign.pid), sign.pid_start or _UNKNOWN, sign.detail or _UNKNOWN)
     content = f"{sign.state}\n{' '.join(words)}\n".encode()
-    os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
+    places.make_directory(os.path.dirname(file))
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | _FLAGS, 0o600)
     try:
         os.write(descriptor, content)

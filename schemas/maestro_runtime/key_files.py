@@ -16,7 +16,7 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.keys import Key
 from maestro_schemas.names import is_id
 
-from . import atomic_file, places
+from . import atomic_file, ownership, places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,6 +128,7 @@ def read_client_key(path: str) -> ClientKey:
 
 
 def _make_folder(data: str) -> None:
+    ownership.check_data_dir(data)
     places.make_directory(keys_dir(data))
     os.chmod(keys_dir(data), 0o700)
 

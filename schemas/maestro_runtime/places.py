@@ -81,6 +81,8 @@ def make_directory(path: str) -> None:
     """
     try:
         os.mkdir(path, _PRIVATE_DIRECTORY)
+        # The umask may have taken away this user's own rights.
+        os.chmod(path, _PRIVATE_DIRECTORY)
     except FileNotFoundError:
         above = os.path.dirname(path)
         if above in ("", path) or os.path.isdir(above):

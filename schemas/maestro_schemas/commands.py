@@ -82,8 +82,11 @@ def decode_request(name: bytes, body: bytes) -> Request:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
+        from .generators.field_errors import explained  # a client that only sends does not need it
+
+        what = explained(error, REQUESTS[name.decode()])
         raise MaestroError(
-            "INVALID", f"{name.decode()}: {error}", "PROTOCOL.md lists each command's fields and values."
+            "INVALID", f"{name.decode()}: {what}", "PROTOCOL.md lists each command's fields and values."
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise MaestroError(

@@ -253,6 +253,8 @@ class ErrorDoc(TypedDict):
     message: str
     # The next step.
     hint: NotRequired[str]
+    # The next step of a caller that has only HTTP, where it is another one.
+    httpHint: NotRequired[str]
     # Seconds until the same request may succeed.
     retryAfter: NotRequired[float]
     # The limit that was exceeded.

@@ -74,6 +74,7 @@ CODES: Final[dict[str, tuple[int, bool, Kind]]] = {
     "TIMEOUT": (504, True, "unreachable"),
     # files and the broker's process
     "DATA_DIR_UNUSABLE": (500, False, "fatal"),
+    "NOT_PRIVATE": (500, False, "fatal"),  # another user owns a directory or socket, or can write to it
     "DATA_DIR_LOCKED": (409, False, "client"),
     "PATH_TOO_LONG": (500, False, "fatal"),
     "FORMAT_UNSUPPORTED": (500, False, "fatal"),
@@ -94,9 +95,9 @@ _UNKNOWN: Final[tuple[int, bool, Kind]] = (500, False, "fatal")
 class MaestroError(Exception):
     """Every error of the project.
 
-    `code`: a key of CODES. `message`: what happened, and why. `hint`: the next step, a sentence. `retry_after_s`: if
-    waiting helps. `limit`, `actual`: both numbers, if a limit was exceeded. `details`: more for programs, such as
-    `ids`.
+    `code`: a key of CODES. `message`: what happened, and why. `hint`: the next step, a sentence. `http_hint`: the
+    step of a caller that has only HTTP, where that is another one. `retry_after_s`: if waiting helps. `limit`,
+    `actual`: both numbers, if a limit was exceeded. `details`: more for programs, such as `ids`.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class MaestroError(Exception):
         message: str,
         hint: str = "",
         *,
+        http_hint: str = "",
         retry_after_s: float | None = None,
         limit: int | None = None,
         actual: int | None = None,
@@ -114,6 +116,7 @@ class MaestroError(Exception):
         self.code = code
         self.message = message
         self.hint = hint
+        self.http_hint = http_hint
         self.retry_after_s = retry_after_s
         self.limit = limit
         self.actual = actual
@@ -139,6 +142,8 @@ class MaestroError(Exception):
         body: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.hint:
             body["hint"] = self.hint
+        if self.http_hint:
+            body["httpHint"] = self.http_hint
         if self.retry_after_s is not None:
             body["retryAfter"] = round(self.retry_after_s, 3)
         if self.limit is not None:
@@ -159,11 +164,13 @@ class MaestroError(Exception):
             # The type and not the repr, which raises for a deeply nested value.
             return cls("INTERNAL", f"the peer answered with an error that can't be read (a {type(body).__name__})")
         message, hint, details = body.get("message"), body.get("hint"), body.get("details")
+        http_hint = body.get("httpHint")
         retry_after = body.get("retryAfter")
         return cls(
             body["code"],
             message if isinstance(message, str) else "",
             hint if isinstance(hint, str) else "",
+            http_hint=http_hint if isinstance(http_hint, str) else "",
             # The comparison also refuses NaN, and an integer that is too large for a float.
             retry_after_s=float(retry_after) if _is_number(retry_after) and 0 <= retry_after <= _WAIT_S_MAX else None,
             limit=_count(body.get("limit")),

@@ -27,6 +27,8 @@ class ErrorBody(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only
     message: str
     # The next step.
     hint: str | None = None
+    # The next step of a caller that has only HTTP, where it is another one.
+    http_hint: str | None = None
     # Seconds until the same request may succeed.
     retry_after: float | None = None
     # The limit that was exceeded.

@@ -43,6 +43,11 @@ def _claude_code(event: str) -> dict[str, Any]:
             "tool_use_id": "toolu_01",
             "duration_ms": 12,
         },
+        "PermissionRequest": {**turn, "tool_name": "Bash", "tool_input": {"command": "ls", "description": "List"}},
+        "Notification": {
+            "message": "Claude needs your permission to use Bash",
+            "notification_type": "permission_prompt",
+        },
         "Stop": {
             **turn,
             "effort": {"level": "high"},
@@ -69,6 +74,7 @@ def _codex(event: str) -> dict[str, Any]:
             "tool_response": "a.py\n",
             "tool_use_id": "call_1",
         },
+        "PermissionRequest": {**turn, "tool_name": "Bash", "tool_input": {"command": "ls"}},
         "Stop": {**turn, "stop_hook_active": False, "last_assistant_message": None},
         "SessionEnd": {"reason": "other"},
     }
@@ -84,6 +90,7 @@ def _gemini_cli(event: str) -> dict[str, Any]:
             "tool_input": {"command": "ls"},
             "tool_response": {"llmContent": "a.py", "returnDisplay": "a.py"},
         },
+        "Notification": {"notification_type": "ToolPermission", "message": "Allow ls?", "details": {}},
         "AfterAgent": {"prompt": "Go on.", "prompt_response": "Done.", "stop_hook_active": False},
         "SessionEnd": {"reason": "exit"},
     }

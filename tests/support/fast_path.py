@@ -36,6 +36,7 @@ _ALLOWED = frozenset(
         "maestro_clients.channel.core",
         "maestro_clients.channel.one_shot",
         "maestro_clients.protocol.new_ids",
+        "maestro_runtime.ownership",
         "maestro_runtime.paths",
         "maestro_schemas.errors",
         "maestro_schemas.names",

@@ -23,7 +23,9 @@ class Format1:
         self.data = data
         self.messages = os.path.join(data, "messages")
         self.lsn = 0
-        os.makedirs(self.messages, mode=0o700)
+        for directory in (data, self.messages):
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            os.chmod(directory, 0o700)
         for name in ("by-receiver", "by-sender", "by-thread", "journal", "quarantine"):
             os.mkdir(os.path.join(self.messages, name), 0o700)
         for name in ("sessions", "timeline", "dead-letters", "outbox"):
@@ -83,9 +85,9 @@ class Format1:
         with open(os.path.join(self.data, folder, f"{day}.jsonl"), "a", encoding="utf-8") as file:
             file.write(json.dumps({"lsn": self.lsn, "at": 1_000, "event": name, **fields}) + "\n")
 
-    def heads(self, lsn: int) -> None:
+    def heads(self, lsn: int, mailboxes: dict[str, dict[str, int]] | None = None) -> None:
         """A checkpoint that covers the records up to `lsn`."""
-        body = msgpack.packb({"lsn": lsn, "at": 1_000, "mailboxes": {}, "sends": {}})
+        body = msgpack.packb({"lsn": lsn, "at": 1_000, "mailboxes": mailboxes or {}, "sends": {}})
         self.write("heads", zlib.crc32(body).to_bytes(4, "big") + body)
 
     def segment(self, first_lsn: int, bodies: list[bytes], *, version: int = 1, synced: int | None = None) -> str:
@@ -97,6 +99,62 @@ class Format1:
         start = struct.pack(">8sIQQ", b"MAESTROJ", version, first_lsn, 1 << 16)
         start += zlib.crc32(start).to_bytes(4, "big")
         return self.write(f"messages/journal/{first_lsn:020d}.seg", (start + content).ljust(1 << 16, b"\0"))
+
+    def fill(self, count: int, sessions: int) -> None:
+        """`count` messages among `sessions` sessions, with everything that a broker had written for them. Each tenth
+        answers the one before; each third is pending."""
+        names = [f"w{number}" for number in range(sessions)]
+        self.session(*names)
+        for name in names:
+            os.makedirs(os.path.join(self.messages, "by-sender", name), mode=0o700, exist_ok=True)
+        heads = {name: {"seq": 0, "pending": 0, "unoffered": 0, "sent_ms": 0, "got_ms": 0} for name in names}
+        days: list[list[str]] = [[] for _ in range(28)]
+        sender = receiver = old = ""
+        for number in range(count):
+            answered, thread = "", ""
+            if number % 10 == 9:
+                sender, receiver, answered = receiver, sender, old
+                thread = f',"threadId":"{answered}"'
+            else:
+                sender, receiver = names[number * 7 % sessions], names[(number * 13 + 1) % sessions]
+            old = f"msg_{1_700_000_000_000 + number}_{number:09d}"
+            head = heads[receiver]
+            head["seq"] += 1
+            heads[sender]["sent_ms"] = head["got_ms"] = 1_700_000_000_000 + number
+            is_pending = number % 3 == 0
+            head["pending"] += is_pending
+            head["unoffered"] += is_pending
+            text = (
+                f'{{"id":"{old}","from":"{sender}","to":"{receiver}","message":"Report {number}: all tests pass, and '
+            )
+            text += f'two remarks are in the review.","status":"{"pending" if is_pending else "delivered"}",'
+            text += f'"seq":{head["seq"]},"createdAt":{1_700_000_000_000 + number}'
+            text += "" if is_pending else ',"offeredAt":1,"deliveredAt":1'
+            text += f',"metadata":{{"inReplyTo":"{answered}"{thread}}}}}\n' if answered else "}\n"
+            path = f"{self.messages}/by-receiver/{receiver}/{old}.json"
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600 if is_pending else 0o400)
+            os.write(fd, text.encode())
+            os.close(fd)
+            target = f"../../by-receiver/{receiver}/{old}.json"
+            os.symlink(target, f"{self.messages}/by-sender/{sender}/{old}.json")
+            if answered:
+                os.mkdir(f"{self.messages}/by-thread/{answered}", 0o700)
+                os.symlink(target, f"{self.messages}/by-thread/{answered}/{old}.json")
+            line = f'"at":1,"id":"{old}","from":"{sender}","to":"{receiver}","seq":{head["seq"]}'
+            day = days[number * 28 // count]
+            day.append(f'{{"lsn":{self.lsn + 1},"event":"message.accepted",{line}{thread}}}\n')
+            self.lsn += 1
+            if not is_pending:
+                for kind in ("offered", "delivered"):
+                    self.lsn += 1
+                    day.append(f'{{"lsn":{self.lsn},"event":"message.{kind}",{line}}}\n')
+        for index, lines in enumerate(days, 1):
+            self.write(f"timeline/2026-11-{index:02}.jsonl", "".join(lines).encode())
+        for name, head in heads.items():
+            if head["unoffered"]:
+                self.write(f"messages/by-receiver/{name}/.pending", b"")
+        self.heads(self.lsn, heads)
+        self.segment(self.lsn + 1, [])
 
 
 def record(kind: str, /, **fields: Any) -> bytes:

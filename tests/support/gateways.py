@@ -41,11 +41,13 @@ class Answer(NamedTuple):
 
 
 class Gateway:
-    """A gateway for `office`, used with `with`. `options`: more of its command line, such as `--host`."""
+    """A gateway for `office`, used with `with`. `options`: more of its command line, such as `--host`. `first`:
+    Python that its process runs before, to take from it what another system would not have."""
 
-    def __init__(self, office: PostOffice, *options: str) -> None:
+    def __init__(self, office: PostOffice, *options: str, first: str = "") -> None:
         self._office = office
         self._options = options
+        self._first = first
         self._process: subprocess.Popen[bytes] | None = None
         self.url = ""
 
@@ -80,7 +82,11 @@ class Gateway:
     def start(self) -> str:
         """Start it and wait until it serves; its URL. Raises the MaestroError that it ends with."""
         ours, theirs = os.pipe()
-        command = [sys.executable, "-m", "maestro_gateway", "--data-dir", self._office.data, "--port", "0"]
+        module = ["-m", "maestro_gateway"]
+        if self._first:
+            run = "import runpy\nrunpy.run_module('maestro_gateway', run_name='__main__', alter_sys=True)"
+            module = ["-c", f"{self._first}\n{run}"]
+        command = [sys.executable, *module, "--data-dir", self._office.data, "--port", "0"]
         command += [*self._options, "--ready-fd", str(theirs)]
         self._process = subprocess.Popen(
             command, env=self._office.environ, pass_fds=(theirs,), stdin=subprocess.DEVNULL, start_new_session=True

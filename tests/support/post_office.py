@@ -21,6 +21,7 @@ from maestro_clients.processes.broker_process import Endpoints, find
 from maestro_clients.protocol.callers import Caller
 from maestro_runtime import paths
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import canonical_id, mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 START_S = 20.0
 STOP_S = 20.0
+
+
+def own_id(sender: str, key: str) -> str:
+    """The id of the message that a session sends under a key."""
+    return canonical_id(key, mark_of(sender))
 
 
 class PostOffice:

@@ -106,8 +106,7 @@ def observe(wire: Wire, sessions: list[str], ids: list[str], repeats: list[dict[
     assert not events["hasMore"]
     stats = wire.call("stats", {})["stats"]
     return {
-        # `lastActivity` is soft state, which ends with the broker.
-        "sessions": [{**found, "lastActivity": 0} for found in listed if found["id"] in sessions],
+        "sessions": [_kept(found) for found in listed if found["id"] in sessions],
         "inboxes": {
             name: wire.call("inbox", {"session": name, "since": 0, "status": ALL_STATUSES}) for name in sessions
         },
@@ -122,6 +121,11 @@ def observe(wire: Wire, sessions: list[str], ids: list[str], repeats: list[dict[
         "events": events["events"],
         "outboxFailed": stats["outbox"]["failed"],
     }
+
+
+def _kept(session: dict[str, Any]) -> dict[str, Any]:
+    """A session without what ends with the broker, or is derived at each reply."""
+    return {name: value for name, value in session.items() if name != "presence"} | {"lastActivity": 0}
 
 
 def new_ids(recording: dict[str, Any]) -> dict[str, str]:

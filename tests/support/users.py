@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from maestro_schemas.errors import MaestroError
+
 from .post_office import end_process
 
 if TYPE_CHECKING:
@@ -81,15 +83,17 @@ class OtherUser:
         read_fd, write_fd = os.pipe()
         child = os.fork()
         if child == 0:
-            outcome: tuple[bool, Any]
+            outcome: tuple[str, Any]
             try:
                 os.close(read_fd)
                 os.setgroups([])
                 os.setresgid(self.gid, self.gid, self.gid)
                 os.setresuid(self.uid, self.uid, self.uid)
-                outcome = True, function(*arguments)
+                outcome = "returned", function(*arguments)
+            except MaestroError as error:  # it can't be pickled
+                outcome = "refused", error.body()
             except BaseException as error:  # noqa: BLE001 - it is raised again in the parent
-                outcome = False, error
+                outcome = "raised", error
             try:
                 with os.fdopen(write_fd, "wb") as pipe:
                     pickle.dump(outcome, pipe)
@@ -99,8 +103,10 @@ class OtherUser:
         with os.fdopen(read_fd, "rb") as pipe:
             written = pipe.read()
         os.waitpid(child, 0)
-        returned, result = pickle.loads(written)  # of our own process
-        if not returned:
+        how, result = pickle.loads(written)  # of our own process
+        if how == "refused":
+            raise MaestroError.from_body(result)
+        if how == "raised":
             raise result
         return result
 

@@ -9,11 +9,22 @@ import json
 import socket
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from maestro_schemas.errors import CODES
+
 if TYPE_CHECKING:
     from support.gateways import Gateway
 
 WAIT_S = 20.0
 HOST = b"Host: localhost\r\n"
+JSON = b"Content-Type: application/json"
+UPGRADE = (
+    b"Connection: Upgrade",
+    b"Upgrade: websocket",
+    b"Sec-WebSocket-Version: 13",
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+)
+# Of errors without a code of the post office.
+_HTTP_STATUS = {"NOT_FOUND": 404, "METHOD_NOT_ALLOWED": 405, "UNSUPPORTED_MEDIA_TYPE": 415}
 
 
 class Reply(NamedTuple):
@@ -67,6 +78,30 @@ def read(wire: socket.socket, held: bytes = b"") -> Reply:
     return Reply(int(first.split()[1]), headers, rest[:length], rest[length:])
 
 
+def refused(reply: Reply, code: str) -> dict[str, Any]:
+    """The body of a refusal in the documented shape."""
+    body: dict[str, Any] = reply.json
+    assert (body["error"], body["code"]) == (True, code)
+    assert body["statusCode"] == reply.status == (CODES[code][0] if code in CODES else _HTTP_STATUS[code])
+    assert set(body) <= {"error", "statusCode", "code", "message", "hint", "details", "limit", "actual", "retryAfter"}
+    assert "Traceback" not in body["message"]
+    assert "/maestro_" not in reply.body.decode()
+    assert reply.headers["content-type"] == "application/json"
+    strict(reply)
+    return body
+
+
+def strict(reply: Reply) -> None:
+    """The headers that make a browser strict."""
+    assert reply.headers["x-content-type-options"] == "nosniff"
+    assert reply.headers["x-frame-options"] == "DENY"
+    assert reply.headers["referrer-policy"] == "no-referrer"
+    assert reply.headers["cache-control"] == "no-store"
+    assert reply.headers["cross-origin-resource-policy"] == "same-origin"
+    assert "default-src 'none'" in reply.headers["content-security-policy"]
+    assert not [name for name in reply.headers if name.startswith("access-control-")]
+
+
 def is_closed(wire: socket.socket) -> bool:
     """Whether the gateway has closed the connection, or does within the time."""
     try:
@@ -77,6 +112,18 @@ def is_closed(wire: socket.socket) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+def own_address() -> str:
+    """An address of this machine by which other machines reach it; loopback where it has no other. Nothing is sent to
+    find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        found: str = probe.getsockname()[0]
+        return found
 
 
 def _some(wire: socket.socket) -> bytes:

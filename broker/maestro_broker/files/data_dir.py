@@ -16,7 +16,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from maestro_runtime import atomic_file, places
+from maestro_runtime import atomic_file, ownership, places
 from maestro_schemas import DATA_FORMAT_VERSION
 from maestro_schemas.errors import MaestroError
 
@@ -38,7 +38,9 @@ OLDEST_VERSION = 1
 
 
 def make(data: str) -> None:
-    """Make the directory, and make its name durable. Raises MaestroError DATA_DIR_UNUSABLE."""
+    """Make the directory, and make its name durable. Raises MaestroError DATA_DIR_UNUSABLE, or NOT_PRIVATE if it is
+    another user's or others may write to it."""
+    ownership.check_data_dir(data)
     try:
         places.make_directory(data)
         # The directory's own name must survive a power cut too; the journal syncs the names below it.
@@ -83,8 +85,9 @@ def bring_up_to_date(data: str, steps: Mapping[int, Step], current: int = DATA_F
 
 
 def check_version(data: str, current: int = DATA_FORMAT_VERSION, oldest: int = OLDEST_VERSION) -> None:
-    """For programs that only read: check that the files have the present format. Raises MaestroError
-    FORMAT_UNSUPPORTED, or OSError."""
+    """For programs that only read: check that the files are this user's and have the present format. Raises
+    MaestroError NOT_PRIVATE or FORMAT_UNSUPPORTED, or OSError."""
+    ownership.check_data_dir(data)
     version = read_version(data, current)
     _refuse_unknown(data, version, current, oldest)
     if version != current:

@@ -31,7 +31,7 @@ def write_days(old: str, new: str, translation: Translation, old_files: OldFiles
         return
     for name in sorted(os.listdir(old)):
         path = os.path.join(old, name)
-        if _DAY.fullmatch(name):
+        if _DAY.fullmatch(name) and os.path.isfile(path):
             size = _write_day(path, os.path.join(new, name), translation, progress)
             old_files.supersede(path, size)
         else:

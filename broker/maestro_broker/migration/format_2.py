@@ -8,10 +8,15 @@ last. When all is written, whole folders change places.
 from __future__ import annotations
 
 import os
+import zlib
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from maestro_broker.core.model import checkpoint
 from maestro_broker.files import disk
 from maestro_broker.views import dead_letters
+from maestro_broker.views.spool_writer import HEADS_FILE
 from maestro_runtime import atomic_file, outbox_dir, paths
 from maestro_runtime.outbox_dir import OutboxDir
 from maestro_schemas import outbox_entry
@@ -61,6 +66,7 @@ def _write_all(data: str, messages: str, new: str, progress: Progress) -> None:
     if tail is not None:
         tail.file_names()
     sent = SentIds(os.path.join(messages, "by-sender"))
+    progress.expect("messages", sent.count)
     translation = Translation(assign_marks(data), sent)
     if tail is not None:
         tail.write(journal, translation)
@@ -71,11 +77,33 @@ def _write_all(data: str, messages: str, new: str, progress: Progress) -> None:
     mail.write_ways()
     mail.write_sender_links()
     mail.write_thread_links()
+    _raise_sent_times(os.path.join(data, HEADS_FILE), mail.new_times_ms)
     for folder in _EVENT_FOLDERS:
         event_files.write_days(
             os.path.join(data, folder), os.path.join(new, folder), translation, old_files, progress
         )
     _translate_outbox(OutboxDir(paths.outbox_dir(data)), translation)
+
+
+def _raise_sent_times(path: str, times_ms: dict[str, int]) -> None:
+    """Have the checkpoint know the times in new ids: a broker looks for no id that is newer than all that a session
+    has sent. With a mark, `msg_5` has a time; without one it had none."""
+    if not times_ms:
+        return
+    try:
+        with open(path, "rb") as file:
+            raw = file.read()
+        checkpoint.decode(raw)
+    except (FileNotFoundError, MaestroError):
+        return  # the start counts again, and knows no times
+    heads = msgspec.msgpack.decode(raw[checkpoint.CRC_BYTES :])
+    for sender, time_ms in times_ms.items():
+        head = heads["mailboxes"].get(sender, {})
+        if head.get("sent_ms") is not None:
+            head["sent_ms"] = max(head["sent_ms"], time_ms)
+    body = msgspec.msgpack.encode(heads)
+    content = zlib.crc32(body).to_bytes(checkpoint.CRC_BYTES, "big") + body
+    atomic_file.replace(path, content, durable=True)
 
 
 def _translate_outbox(outbox: OutboxDir, translation: Translation) -> None:

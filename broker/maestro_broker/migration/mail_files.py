@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from maestro_runtime import atomic_file
-from maestro_schemas.names import is_id
+from maestro_schemas.names import is_id, message_time_ms
 
 from .old_files import move_along
 from .sent_ids import SUFFIX, receiver_in
@@ -54,6 +54,8 @@ class MailFiles:
         self._sent = sent
         self._old_files = old_files
         self._progress = progress
+        # By sender, the newest time in an id that had none before it had a mark.
+        self.new_times_ms: dict[str, int] = {}
         self._made: set[str] = set()
         for folder in ("by-receiver", "by-sender", "by-thread", "to"):
             self._made_folder(folder)
@@ -128,7 +130,10 @@ class MailFiles:
     def write_sender_links(self) -> None:
         """Make the new link of each message that was sent, deleted or not. The old ones stay. Raises OSError."""
         for sender, entry, receiver in self._links("by-sender"):
-            new_id = self._translation.new_id(sender, entry.name.removesuffix(SUFFIX))
+            old = entry.name.removesuffix(SUFFIX)
+            new_id = self._translation.new_id(sender, old)
+            if (new_ms := message_time_ms(new_id)) > message_time_ms(old):
+                self.new_times_ms[sender] = max(new_ms, self.new_times_ms.get(sender, 0))
             self._link(f"by-sender/{sender}", new_id, receiver, entry.stat(follow_symlinks=False).st_mtime_ns)
             self._progress.count("links")
 

@@ -71,12 +71,13 @@ def _session_files(directory: str) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name in _names(directory):
         session = name.removesuffix(SUFFIX)
-        if not name.endswith(SUFFIX) or not is_id(session):
+        path = os.path.join(directory, name)
+        if not name.endswith(SUFFIX) or not is_id(session) or not os.path.isfile(path):
             continue
         try:
-            with open(os.path.join(directory, name), "rb") as file:
+            with open(path, "rb") as file:
                 stored = msgspec.json.decode(file.read())
-        except (msgspec.MsgspecError, UnicodeDecodeError, IsADirectoryError):
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             continue
         if isinstance(stored, dict) and isinstance(stored.get("salt", 0), int):
             found[session] = stored

@@ -9,7 +9,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from maestro_runtime import update_file
+from maestro_runtime.traces import update_file
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,6 +29,7 @@ class Progress:
         self._data = data
         self._title = f"data format {number} to {number + 1}"
         self._counts: dict[str, int] = {}
+        self._expected: dict[str, int] = {}
         self._looks = 0
         self._said_s = self._logged_s = 0.0
 
@@ -41,6 +42,10 @@ class Progress:
     ) -> None:
         update_file.remove(self._data)
 
+    def expect(self, what: str, number: int) -> None:
+        """There are about as many of `what`, with those that an interrupted run has done."""
+        self._expected[what] = number
+
     def count(self, what: str, number: int = 1) -> None:
         """So much more is done of `what`, a noun in the plural."""
         self._counts[what] = self._counts.get(what, 0) + number
@@ -51,7 +56,11 @@ class Progress:
     def look(self) -> None:
         """Say what is done, if that was not said within the last second."""
         if time.monotonic() - self._said_s >= _TELL_S:
-            self._say(", ".join(f"{number:,} {what}" for what, number in self._counts.items()) or "it begins")
+            self._say(", ".join(map(self._words, self._counts)) or "it begins")
+
+    def _words(self, what: str) -> str:
+        expected = self._expected.get(what)
+        return f"{self._counts[what]:,}{f' of {expected:,}' if expected else ''} {what}"
 
     def _say(self, text: str) -> None:
         self._said_s = time.monotonic()

@@ -26,10 +26,9 @@ class RefusalNotice(NamedTuple):
     text: str
 
 
-def notice(entry: OutboxEntry, error: MaestroError, folder: str, *, proven: bool) -> RefusalNotice:
-    """The notice for the session that the entry names. `folder`: where the entry is kept. `proven`: whether it has
-    that session's token."""
-    message_id = entry.outgoing["id"]
+def notice(entry: OutboxEntry, error: MaestroError, folder: str, message_id: str, *, proven: bool) -> RefusalNotice:
+    """The notice for the session that the entry names. `folder`: where the entry is kept. `message_id`: the id that
+    its message would have got. `proven`: whether it has that session's token."""
     if not proven:
         # Also the id is its writer's choice, and an id is long enough for a sentence.
         digest = hashlib.sha256(message_id.encode()).hexdigest()[:16]

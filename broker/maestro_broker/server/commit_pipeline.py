@@ -19,7 +19,7 @@ from maestro_broker.transport import notices
 from maestro_schemas.errors import FatalError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from collections.abc import Set as AbstractSet
 
     from maestro_broker.commit.disk_admission import DiskAdmission
@@ -65,7 +65,9 @@ class CommitPipeline:
         metrics: BrokerMetrics,
         listeners: Sequence[Listener],
         topics: AbstractSet[str],
+        may_report: Callable[[], None],
     ) -> None:
+        """`may_report`: raises FatalError where this broker must not report a batch as accepted any more."""
         self._state = state
         self._log = log
         self._disk = disk
@@ -75,6 +77,7 @@ class CommitPipeline:
         self._metrics = metrics
         self._listeners = listeners
         self._topics = topics
+        self._may_report = may_report
         self._batches: deque[_Batch] = deque()
         # Markers that could not be written, with what they should say.
         self._unmarked: dict[str, tuple[Mailbox, bool]] = {}
@@ -134,6 +137,7 @@ class CommitPipeline:
             return
         lsn = self._log.committed()
         if lsn is not None:
+            self._may_report()
             self.committed_lsn = lsn
             self.seal_is_due = True
         while self._batches and self._batches[0].last_lsn <= self.committed_lsn:

@@ -20,8 +20,10 @@ from maestro_broker.commit.disk_admission import RECORD_BYTES, DiskAdmission
 from maestro_broker.core import acceptance, validation
 from maestro_broker.core.model.reads import Read
 from maestro_broker.core.retention import RetentionPolicy
-from maestro_broker.files import data_dir, disk
+from maestro_broker.files import data_dir
+from maestro_broker.files.address_file import AddressFile
 from maestro_broker.files.data_lock import DataLock
+from maestro_broker.files.tenure import Tenure
 from maestro_broker.migration.steps import STEPS
 from maestro_broker.outbox import refusal_notices
 from maestro_broker.outbox.drain import OutboxDrainer
@@ -34,8 +36,9 @@ from maestro_broker.views.spool_writer import SpoolWriter
 from maestro_broker.views.sweeper import Sweeper
 from maestro_broker.views.timeline import Timeline
 from maestro_broker.views.write_behind import WriteBehindQueue
-from maestro_runtime import atomic_file, mounts, paths, places
+from maestro_runtime import mounts, paths, places
 from maestro_runtime.outbox_dir import OutboxDir, QueuedEntry
+from maestro_runtime.traces import end_note
 from maestro_schemas import __version__
 from maestro_schemas.names import SYSTEM_SENDER, canonical_id, mark_of
 
@@ -51,8 +54,6 @@ from .metrics import BrokerMetrics
 from .status import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from maestro_broker.core.context import RequestContext
     from maestro_broker.transport.listener import Listener
     from maestro_schemas.errors import MaestroError
@@ -146,6 +147,8 @@ class Broker:
             if options.tcp is None
             else CurveListener(options.data, options.tcp, limits.wire_bytes_max, state, self._warn)
         )
+        self._address = AddressFile(options.data, None if options.activation is None else self._local.addresses)
+        tenure = Tenure(self._lock, self._address, self._local.restore, self._warn)
         self._listeners: list[Listener] = [self._local]
         if self._curve is not None:
             self._listeners.append(self._curve)
@@ -168,6 +171,7 @@ class Broker:
             metrics=metrics,
             listeners=self._listeners,
             topics=topics,
+            may_report=tenure.check,
         )
         status = Status(
             options=options,
@@ -213,6 +217,7 @@ class Broker:
             queue=queue,
             writer=self._writer,
             warn=self._warn,
+            tenure=tenure,
         )
         while outbox.drain(self._loop.context()):
             self._pipeline.submit()
@@ -227,7 +232,7 @@ class Broker:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         # 8. Bind, and only then write the address, so that a client that reads it can connect. First remove a stale
         # address file of a killed broker: it names our sockets, and another process.
-        self._write_address(None)
+        self._address.withdraw()
         for listener in reversed(self._listeners):  # TCP first: its address is configured and may be in use
             listener.bind()
         router, publisher = self._local.addresses
@@ -239,7 +244,8 @@ class Broker:
             "version": __version__,
             **({"tcp": self._curve.address} if self._curve is not None else {}),
         }
-        self._write_address(address)
+        self._address.publish(address)
+        end_note.remove(options.runtime)
         self._writer.start()
         gc_tuning.tune_for_serving()
         _log.info("broker %s serves %s (pid %d)", __version__, options.data, os.getpid())
@@ -286,25 +292,10 @@ class Broker:
         _log.info("stopping on %s", signal.Signals(number).name)
         self._loop.stopping = True
 
-    # --- the address file --------------------------------------------------------------------------------
-
     def _remove_address(self) -> None:
         """From now on clients find no address and start another broker, which waits for the lock."""
         self._lock.announce_stop()
-        self._write_address(None)
-
-    def _write_address(self, lines: Mapping[str, object] | None) -> None:
-        """Publish the broker's address; with None, that there is no broker. With socket activation the sockets stay
-        the address, and the next broker serves the clients that connect."""
-        path = paths.endpoints_file(self._options.data)
-        if lines is None and self._options.activation is not None:
-            router, notices = self._local.addresses
-            lines = {"router": router, "notices": notices, "pid": 0, "epoch": "", "version": __version__}
-        if lines is None:
-            disk.remove(path)
-        else:
-            content = "".join(f"{name}={value}\n" for name, value in lines.items()).encode()
-            atomic_file.replace(path, content, durable=True)
+        self._address.withdraw()
 
     # --- the outbox --------------------------------------------------------------------------------------
 
@@ -321,7 +312,8 @@ class Broker:
         found = self._state.sessions.get(entry.session)
         proven = found is not None and validation.is_token(found.token_hash, entry.token)
         place = places.shown(os.path.dirname(waiting.path))
-        notice = refusal_notices.notice(entry, error, place, proven=proven)
+        message_id = canonical_id(entry.outgoing["id"], self._state.sessions.mark_of(entry.session))
+        notice = refusal_notices.notice(entry, error, place, message_id, proven=proven)
         filed = canonical_id(notice.key, mark_of(SYSTEM_SENDER))
         message_loader.load(self._state, self._spool, Read("file", entry.session, filed))
         acceptance.notify(self._state, entry.session, notice.key, notice.text, context.now_ms)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from maestro_broker.clock import Clock
     from maestro_broker.core.model.state import State
+    from maestro_broker.files.tenure import Tenure
     from maestro_broker.outbox.drain import OutboxDrainer
     from maestro_broker.transport.curve_listener import CurveListener
     from maestro_broker.transport.listener import IncomingRequest, Listener
@@ -62,6 +63,7 @@ class Loop:
         queue: WriteBehindQueue,
         writer: SpoolWriter,
         warn: Callable[[str], None],
+        tenure: Tenure,
     ) -> None:
         self._state = state
         self._clock = clock
@@ -78,6 +80,7 @@ class Loop:
         self._queue = queue
         self._writer = writer
         self._warn = warn
+        self._tenure = tenure
         self._next_tick_ms = 0
         self.stopping = False
 
@@ -151,7 +154,9 @@ class Loop:
         return min(_SEAL_AFTER_MS, until_ms) if self._pipeline.seal_is_due else until_ms
 
     def _tick(self, context: RequestContext) -> None:
-        """Once a second: drain the outbox, evict idle mailboxes, check the spool writer."""
+        """Once a second: see that the broker still has what it serves with, drain the outbox, evict idle mailboxes,
+        check the spool writer."""
+        self._tenure.look()
         self._outbox.drain(context)
         self._pipeline.write_markers()
         self._state.evict_idle(context.now_ms)

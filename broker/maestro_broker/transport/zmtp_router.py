@@ -13,11 +13,11 @@ import errno
 import os
 import selectors
 import socket
-import struct
 import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from maestro_runtime.ownership import peer_uid
 from maestro_wire import zmtp
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ _HANDSHAKE_S = 5.0
 _UNREAD_BYTES_MAX = 1 << 20
 _UNSENT_BYTES_MAX = 64 << 20
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
-_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid (unix(7))
 _NO_MORE_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -44,7 +43,7 @@ class ZmtpPeer:
 
     def __init__(self, connected: socket.socket, frame_bytes_max: int, began_s: float) -> None:
         self.socket = connected
-        self.uid = _uid(connected)  # of the peer's process; None if the kernel does not say
+        self.uid = peer_uid(connected)  # of the peer's process; None if the kernel does not say
         self.link = zmtp.ZmtpConnection(zmtp.ROUTERS_PEERS, frame_bytes_max)
         self.is_open = True
         self.began_s = began_s
@@ -79,17 +78,15 @@ class ZmtpRouter:
         self.opened = self.closed = self.unsent = 0
 
     def listen(self, path: str, fd: int | None = None) -> None:
-        """Listen at `path`, replacing an old socket file; or on `fd`, a socket that listens already. Raises
-        OSError."""
-        if fd is not None:
-            self._listener = socket.socket(fileno=fd)
-        else:
-            self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-            self._listener.bind(path)
-            self._listener.listen(_BACKLOG)
-        self._listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        """Listen at `path`, replacing an old socket file; or on `fd`, a socket that listens already. If it listens
+        already, the new socket takes the old one's place, and connections stay. Raises OSError."""
+        made = listening_socket(path) if fd is None else socket.socket(fileno=fd)
+        made.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        old, self._listener = self._listener, made
+        if old is not None:
+            if self._accepts:
+                self._pause_accepting(old)
+            old.close()
         self._resume_accepting()
 
     def fileno(self) -> int:
@@ -292,9 +289,15 @@ class ZmtpRouter:
         self._selector.close()
 
 
-def _uid(connected: socket.socket) -> int | None:
-    """The user of the process at the other end (SO_PEERCRED, Linux)."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return None
-    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return int(_CREDENTIALS.unpack(credentials)[1])
+def listening_socket(path: str) -> socket.socket:
+    """A Unix socket that listens at `path`, in the place of an old file. Raises OSError."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        made.bind(path)
+        made.listen(_BACKLOG)
+    except OSError:
+        made.close()
+        raise
+    return made

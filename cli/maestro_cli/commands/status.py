@@ -76,13 +76,33 @@ def run(*, as_json: Annotated[bool, Option(name="--json", help="Print everything
     context = CommandContext.here()
     client = context.open_client()
     if client is None:
-        raise MaestroError("BROKER_UNREACHABLE", f"no broker runs for {context.data}", "Start one: maestro up")
+        raise _not_served(context)
     with client:
         stats = client.stats()
     gateway = gateway_process.find(context.data)
     stats["http"] = {"running": False} if gateway is None else {"running": True, **gateway._asdict()}
     streams.say(streams.json_line(stats) if as_json else "\n".join(_lines(stats)))
     return 0
+
+
+def _not_served(context: CommandContext) -> MaestroError:
+    """Why no broker answers: none runs, or one runs that can't be reached."""
+    from maestro_runtime import paths
+    from maestro_runtime.traces import end_note, lock_file
+
+    holder = lock_file.holder(context.data)
+    if holder is not None:
+        return MaestroError(
+            "BROKER_UNREACHABLE",
+            f"a broker (pid {holder.pid}) runs for {context.data}, and nothing listens at its socket: it is "
+            + ("stopping" if holder.is_stopping else "starting, or its sockets were removed"),
+            f"Try again in a moment; {context.data}/logs/broker.log says what it does. `maestro down` ends it by its "
+            "pid.",
+            details={"pid": holder.pid},
+        )
+    ended = end_note.read(paths.runtime_dir(context.data, context.environ))
+    why = f"; the last one had to end: {plain(ended)}" if ended is not None else ""
+    return MaestroError("BROKER_UNREACHABLE", f"no broker runs for {context.data}{why}", "Start one: maestro up")
 
 
 def _lines(stats: dict[str, Any]) -> list[str]:

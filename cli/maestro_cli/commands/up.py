@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from typing import Annotated
 
     from maestro_cli.options import Option
+    from maestro_clients.processes.broker_process import Endpoints
 
 
 DETAILS = """\
 Every command that needs a broker starts one by itself (unless
 MAESTRO_AUTOSTART=0). This command is for settings, for --foreground, and to
-make sure that one runs. `maestro status` lists every setting.
+make sure that one runs. `maestro status` lists every setting. After an
+upgrade it waits until the data directory is up to date.
 
 Examples:
   maestro up
@@ -71,7 +73,7 @@ def run(
     context.check_local("start")
     wanted = gateway_request.resolve(context, http=http, host=http_host, port=http_port)
     chosen = _chosen(settings or [])
-    running = context.running()
+    running = _running(context)
     if running is not None and (chosen or foreground or tcp is not None):
         raise MaestroError(
             "DATA_DIR_LOCKED",
@@ -87,7 +89,7 @@ def run(
         if wanted is not None:
             gateway_request.start_attached(context, wanted)
         _become_the_broker(context, chosen, tcp)
-    broker = running or ensure(context.data, context.environ, autostart=True, settings=chosen, tcp=tcp)
+    broker = running or ensure(context.data, context.environ, autostart=True, settings=chosen, tcp=tcp, tell=_tell)
     if not as_json:
         word = "Started the broker" if running is None else "The broker runs already"
         streams.say(f"{word}: pid {broker.pid}, files in {context.data}.")
@@ -100,6 +102,21 @@ def run(
     elif gateway is not None:
         streams.say(f"HTTP: {gateway.url} (pid {gateway.pid}); {gateway.url}/docs describes it.")
     return 0
+
+
+def _tell(says: str) -> None:
+    streams.note(f"The broker brings its files up to date: {says}.")
+
+
+def _running(context: CommandContext) -> Endpoints | None:
+    """The user's own broker. Another user's process at its socket is none: the new broker listens elsewhere, or says
+    why it can't."""
+    try:
+        return context.running()
+    except MaestroError as error:
+        if error.code != "NOT_PRIVATE":
+            raise
+        return None
 
 
 def _chosen(settings: list[str]) -> dict[str, str]:
@@ -132,11 +149,14 @@ def _for_other_machines(address: str) -> str:
 
 
 def _become_the_broker(context: CommandContext, settings: Mapping[str, str], tcp: str | None) -> None:
-    environ = {name: value for name, value in context.environ.items() if not name.startswith("MAESTRO_SESSION_")}
-    command = [sys.executable, "-m", "maestro_broker", "--data-dir", context.data, "--foreground"]
+    from maestro_clients.processes import spawn
+
+    environ = spawn.environment(context.environ)
+    command = [sys.executable, "-P", "-m", "maestro_broker", "--data-dir", context.data, "--foreground"]
     for name, value in settings.items():
         command += ["--set", f"{name}={value}"]
     if tcp is not None:
         command += ["--tcp", tcp]
     sys.stdout.flush()
+    os.chdir(spawn.DIRECTORY)
     os.execve(sys.executable, command, environ)  # noqa: S606 - no shell: the broker replaces this process

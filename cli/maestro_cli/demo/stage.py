@@ -160,7 +160,7 @@ class Stage:
         self._is_interrupted = True
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "maestro_cli", *arguments],
+                [sys.executable, "-P", "-m", "maestro_cli", *arguments],
                 env=self._environ_of(actor),
                 cwd=self.root,
                 stdin=subprocess.DEVNULL,
@@ -177,7 +177,7 @@ class Stage:
     def start(self, *arguments: str, actor: Actor) -> subprocess.Popen[str]:
         """Start a `maestro` command that runs in the background."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "maestro_cli", *arguments],
+            [sys.executable, "-P", "-m", "maestro_cli", *arguments],
             env=self._environ_of(actor),
             cwd=self.root,
             stdin=subprocess.DEVNULL,

@@ -47,8 +47,11 @@ _PAYLOADS: dict[str, dict[str, Any]] = {
     agents.PROMPT: {"prompt": "Go on, please."},
     agents.TOOL: {"tool_name": "Bash", "tool_input": {"command": "ls"}, "tool_response": {"stdout": "a.py"}},
     agents.STOP: {"stop_hook_active": False},
+    agents.WAIT: {"notification_type": "permission_prompt", "tool_name": "Bash"},
     agents.END: {"reason": "other"},
 }
+# No agent reads an answer to these.
+_SILENT = (agents.WAIT, agents.END)
 
 
 def hooks(context: CommandContext) -> Iterator[DoctorFinding]:
@@ -229,7 +232,7 @@ def _run_all(
         kind = agent.events[event]
         # Together, these are longer than one answer may be, so the hook must shorten them.
         long = ("Urgent. " * 1_000, "Long. " * 1_500)
-        for text in long if kind == agents.PROMPT else () if kind == agents.END else ("Hello.",):
+        for text in long if kind == agents.PROMPT else () if kind in _SILENT else ("Hello.",):
             sender.send("doctor_to", text)
         fault, took_s = _run(agent, event, kind, line, environ)
         slowest_s = max(slowest_s, took_s)
@@ -261,8 +264,7 @@ def _run(agent: Agent, event: str, kind: str, line: str, environ: Mapping[str, s
 def _fault_in(agent: Agent, event: str, kind: str, out: bytes) -> str:
     """The fault in an answer; empty if the agent can read it."""
     if not out.strip():
-        # No agent reads an answer at the end of a session.
-        return "" if kind == agents.END else "answers nothing although mail waits"
+        return "" if kind in _SILENT else "answers nothing although mail waits"
     try:
         answer = json.loads(out)
     except ValueError:

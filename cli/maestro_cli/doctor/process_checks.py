@@ -9,7 +9,9 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
+from maestro_runtime import paths
 from maestro_runtime.paths import BROKER_VARIABLE
+from maestro_runtime.traces import end_note, lock_file
 from maestro_schemas import __version__
 from maestro_schemas.errors import MaestroError
 
@@ -30,6 +32,15 @@ _TIMEOUT_S = 5.0
 def broker(context: CommandContext) -> Iterator[DoctorFinding]:
     """Whether the broker answers, its version, its round trip time and its warnings."""
     running = context.running()
+    silent = lock_file.holder(context.data) if running is None else None
+    if silent is not None:
+        what = f"pid {silent.pid} holds the lock, and nothing listens at its socket"
+        repair = f"Wait if it starts ({context.data}/logs/broker.log); else: maestro down, which ends it by its pid"
+        yield DoctorFinding("broker", "warning" if silent.is_stopping else "failed", what, repair)
+        return
+    if running is None and (ended := end_note.read(paths.runtime_dir(context.data, context.environ))) is not None:
+        yield DoctorFinding("broker", "warning", f"none runs; the last one had to end: {ended}", "maestro up")
+        return
     if running is None:
         # Without autostart, commands fail until the user starts a broker.
         repair = "" if context.autostart else "Start it: maestro up"

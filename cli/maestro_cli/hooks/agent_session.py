@@ -1,7 +1,8 @@
 """Agent session: which Maestro session an agent speaks for, and how that session begins and ends.
 
 Rule: the session that the agent's shell names is used as it is. Without one, a hook starts a session for the agent's
-own session id, and ends only sessions that hooks started. `/clear`, a resume and a compaction keep the session.
+own session id, with a token that the link keeps. A hook ends only sessions that hooks started, and only if no other
+process uses them. `/clear`, a resume and a compaction keep the session.
 """
 
 from __future__ import annotations
@@ -51,21 +52,22 @@ def starting(context: CommandContext, agent: Agent, hook_input: HookInput, pid: 
     """
     from maestro_clients.protocol.new_ids import new_session_id, new_token
 
+    process = state_files.AgentProcess.of(pid)
     known = state_files.read_link(context.data, agent.name, hook_input.session)
-    if known is None and hook_input.source != _NEW:
-        known = state_files.link_of_process(context.data, agent.name, pid)
+    if known is None and process is not None and hook_input.source != _NEW:
+        known = state_files.link_of_process(context.data, agent.name, process)
+    before = known.processes if known is not None else ()
     shell = context.caller.session
     if shell is not None and not _is_of_another_agent(context, shell, hook_input, known):
         # The environment may name a session that a hook started for this agent. A hook still ends that one.
         made = known is not None and known.made and known.session == shell
-        return SessionLink(shell, context.caller.token, made=made, pid=pid)
+        link = SessionLink(shell, context.caller.token, made=made, exported=made, processes=before)
+        return link.used_by(process)
     if known is not None and (known.made or shell is None):
-        return known._replace(pid=pid)
+        return known.used_by(process)
     if not hook_input.session:
         raise MaestroError("INVALID", "the agent named no session id that could be kept")
-    # A token is useful only where the agent's shell can receive it.
-    token = new_token() if agent.shell_has_session and context.environ.get(_ENV_FILE) else None
-    return SessionLink(new_session_id(), token, made=True, pid=pid)
+    return SessionLink(new_session_id(), new_token(), made=True).used_by(process)
 
 
 def begin(
@@ -75,18 +77,41 @@ def begin(
 
     Raises the MaestroError that the broker answers with; OSError where the link can't be written.
     """
+    if link.made:
+        link = link._replace(exported=link.exported or _exports(context, agent))
     if hook_input.session:
         kept = link if link.made else link._replace(token=None)
         state_files.write_link(context.data, agent.name, hook_input.session, kept)
     session = _touch_or_start(client, context, agent, hook_input, link)
-    if link.made and link.token is not None:
-        _export(context, link)
+    if link.made:
+        _export(context, agent, link)
     return session
 
 
-def is_to_end(link: SessionLink, hook_input: HookInput) -> bool:
-    """Whether a SessionEnd ends the session: a hook started it, and the agent does not continue."""
-    return link.made and hook_input.reason not in _CONTINUES
+def end(client: AnyClient, context: CommandContext, link: SessionLink, pid: int) -> None:
+    """End a session that a hook started, unless another process uses it, to which it then belongs.
+
+    Raises the MaestroError that the broker answers with.
+    """
+    others = state_files.others_in(context.data, link.session, state_files.AgentProcess.of(pid))
+    if others:
+        client.touch_session(pid=others[0].pid, pidStart=others[0].start)
+    else:
+        client.end_session(link.session)
+
+
+def revive(
+    client: AnyClient, context: CommandContext, agent: Agent, hook_input: HookInput, link: SessionLink, pid: int
+) -> None:
+    """Start a session again that the end of another process has ended. Raises as `begin`."""
+    link = link.used_by(state_files.AgentProcess.of(pid))
+    state_files.write_link(context.data, agent.name, hook_input.session, link)
+    _touch_or_start(client, context, agent, hook_input, link)
+
+
+def continues(hook_input: HookInput) -> bool:
+    """Whether the agent goes on after a SessionEnd."""
+    return hook_input.reason in _CONTINUES
 
 
 def _is_of_another_agent(
@@ -103,9 +128,12 @@ def _is_of_another_agent(
 def _touch_or_start(
     client: AnyClient, context: CommandContext, agent: Agent, hook_input: HookInput, link: SessionLink
 ) -> SessionDoc:
-    facts: dict[str, Any] = {"agent": agent.name, "cwd": hook_input.directory or None, "pid": link.pid or None}
+    facts: dict[str, Any] = {"agent": agent.name, "cwd": hook_input.directory or None}
     if not link.made:
+        # It belongs to the shell that started it, and lives on when this agent has ended.
         return client.touch_session(agentSessionId=hook_input.session or None, **facts)
+    if link.processes:
+        facts |= {"pid": link.processes[0].pid, "pidStart": link.processes[0].start}
     try:
         before: SessionDoc | None = client.session(link.session, caller=_OPERATOR)
     except MaestroError as error:
@@ -142,17 +170,23 @@ def _start(
         parent_session_id=parent,
         agent=agent.name,
         agent_session_id=hook_input.session,
-        pid=link.pid or None,
+        pid=link.processes[0].pid if link.processes else None,
+        pid_start=link.processes[0].start if link.processes else None,
         cwd=hook_input.directory or None,
         caller=caller,
     )
 
 
-def _export(context: CommandContext, link: SessionLink) -> None:
+def _exports(context: CommandContext, agent: Agent) -> bool:
+    """Whether this hook can give variables to the shell that runs the agent's tools."""
+    return agent.shell_has_session and bool(context.environ.get(_ENV_FILE))
+
+
+def _export(context: CommandContext, agent: Agent, link: SessionLink) -> None:
     """Give the session to the shell that runs the agent's tools. Raises OSError."""
-    path = context.environ.get(_ENV_FILE)
-    if not path:
+    if not _exports(context, agent):
         return
+    path = context.environ[_ENV_FILE]
     lines = [
         # Our ids and tokens contain no character that is special to a shell.
         f"export {SESSION_VARIABLE}={link.session}",

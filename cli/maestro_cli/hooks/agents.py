@@ -25,6 +25,7 @@ START: Final = "start"
 PROMPT: Final = "prompt"
 TOOL: Final = "tool"
 STOP: Final = "stop"
+WAIT: Final = "wait"
 END: Final = "end"
 
 _TIMEOUT_S = 20
@@ -95,7 +96,15 @@ class Agent(NamedTuple):
 
 CLAUDE_CODE = Agent(
     name="claude-code",
-    events={"SessionStart": START, "UserPromptSubmit": PROMPT, "PostToolUse": TOOL, "Stop": STOP, "SessionEnd": END},
+    events={
+        "SessionStart": START,
+        "UserPromptSubmit": PROMPT,
+        "PostToolUse": TOOL,
+        "PermissionRequest": WAIT,
+        "Notification": WAIT,
+        "Stop": STOP,
+        "SessionEnd": END,
+    },
     folder=".claude",
     file="settings.json",
     local_file="settings.local.json",
@@ -112,7 +121,14 @@ CLAUDE_CODE = Agent(
 )
 CODEX = Agent(
     name="codex",
-    events={"SessionStart": START, "UserPromptSubmit": PROMPT, "PostToolUse": TOOL, "Stop": STOP, "SessionEnd": END},
+    events={
+        "SessionStart": START,
+        "UserPromptSubmit": PROMPT,
+        "PostToolUse": TOOL,
+        "PermissionRequest": WAIT,
+        "Stop": STOP,
+        "SessionEnd": END,
+    },
     folder=".codex",
     file="hooks.json",
     local_file="",
@@ -129,7 +145,14 @@ CODEX = Agent(
 )
 GEMINI_CLI = Agent(
     name="gemini-cli",
-    events={"SessionStart": START, "BeforeAgent": PROMPT, "AfterTool": TOOL, "AfterAgent": STOP, "SessionEnd": END},
+    events={
+        "SessionStart": START,
+        "BeforeAgent": PROMPT,
+        "AfterTool": TOOL,
+        "Notification": WAIT,
+        "AfterAgent": STOP,
+        "SessionEnd": END,
+    },
     folder=".gemini",
     file="settings.json",
     local_file="",

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _START_S = 5.0
 _ANSWER_S = 3.0
 _PID_OPTION = "--agent-pid"
+# The script says that the session's last sign was its end.
+_AFTER_END = "--after-end"
 # The source of a SessionStart in the middle of a turn.
 _COMPACTED = "compact"
 
@@ -37,16 +39,19 @@ class HookCall(NamedTuple):
     """The arguments of a hook call."""
 
     agent: Agent
-    # The agent's own name of the event, and one of `agents.START`, `PROMPT`, `TOOL`, `STOP`, `END`.
+    # The agent's own name of the event, and one of `agents.START`, `PROMPT`, `TOOL`, `STOP`, `WAIT`, `END`.
     event: str
     kind: str
     # The agent's process; 0 if unknown.
     pid: int
+    # Whether the session's last sign was its end, so that it must start again.
+    after_end: bool
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> HookCall:
-        """Parse AGENT EVENT [--agent-pid N]. Raises MaestroError INVALID."""
-        words = list(arguments)
+        """Parse AGENT EVENT [--agent-pid N] [--after-end]. Raises MaestroError INVALID."""
+        words = [word for word in arguments if word != _AFTER_END]
+        after_end = len(words) < len(arguments)
         pid = 0
         if _PID_OPTION in words:
             index = words.index(_PID_OPTION)
@@ -63,7 +68,7 @@ class HookCall(NamedTuple):
                 f"no hook of {agent.name} is called {words[1]!r:.60}",
                 f"Its events: {', '.join(agent.events)}.",
             )
-        return cls(agent, words[1], kind, pid)
+        return cls(agent, words[1], kind, pid, after_end)
 
     @property
     def via(self) -> str:
@@ -77,12 +82,12 @@ def run(arguments: Sequence[str]) -> None:
 
     call = HookCall.parse(arguments)
     hook_input = payload.read(sys.stdin.buffer)
-    context = CommandContext.here()
+    context = CommandContext.here(linked=False)
     if call.kind == agents.START:
         _begin(call, hook_input, context)
     elif call.kind == agents.END:
         _end(call, hook_input, context)
-    else:
+    elif call.kind != agents.WAIT:
         _show_mail(call, hook_input, context)
 
 
@@ -105,38 +110,58 @@ def _begin(call: HookCall, hook_input: HookInput, context: CommandContext) -> No
     """Answer a SessionStart: make the agent's session alive, and show it the waiting mail."""
     if hook_input.in_subagent:
         return
-    from . import agent_session, work_status
+    from . import agent_session
     from .context_text import introduction
     from .mail import HookMail
 
     link = agent_session.starting(context, call.agent, hook_input, call.pid)
     with _connect(context, link) as client:
-        session = agent_session.begin(client, context, call.agent, hook_input, link)
-        agent_format = _agent_format(call.agent, link, context)
+        try:
+            session = agent_session.begin(client, context, call.agent, hook_input, link)
+        except MaestroError as error:
+            if error.code != "SESSION_ENDED":
+                raise
+            _say_ended(call, link)
+            return
+        agent_format = _agent_format(call, hook_input, link, context)
         # Also for a session that a user started by hand, and after a compaction: the agent knows nothing of either.
         opening = introduction(session, agent_format.command)
         HookMail(client, agent_format, call.via).show(lambda text: call.agent.context(call.event, text), opening)
-        # An agent that was killed has not reported the end of its turn.
-        if session["status"] == "working" and hook_input.source != _COMPACTED:
-            work_status.report_idle(client, context.data, link.session)
+        _report(client, context, "working" if hook_input.source == _COMPACTED else "idle")
+
+
+def _say_ended(call: HookCall, link: SessionLink) -> None:
+    """Tell an agent, at its start alone, that the session of its shell has ended. Later calls are quiet."""
+    from maestro_cli.output import streams
+
+    text = (
+        f"The Maestro session of this shell, {link.session}, has ended, so no mail of other agents comes here. The "
+        'user can start it again: leave the agent, run eval "$(maestro session start --export)" in that shell, and '
+        "start the agent again."
+    )
+    streams.say_json(call.agent.context(call.event, text))
+
+
+def _report(client: AnyClient, context: CommandContext, status: str) -> None:
+    """Report the work to a broker on another machine, which can't see the state file of this one."""
+    if context.is_remote:
+        client.touch_session(status=status)
 
 
 def _end(call: HookCall, hook_input: HookInput, context: CommandContext) -> None:
-    """Answer a SessionEnd: end the session if a hook started it; else report that it no longer works."""
-    from . import agent_session, state_files, work_status
+    """Answer a SessionEnd: end the session if a hook started it, and no other process uses it."""
+    from . import agent_session
 
     link = agent_session.current(context, call.agent, hook_input)
-    if link is None:
+    if link is None or not (link.made or context.is_remote):
         return
-    ends = agent_session.is_to_end(link, hook_input)
-    if not ends and not state_files.is_working(context.data, link.session):
+    if agent_session.continues(hook_input) and not context.is_remote:
         return
     with _connect(context, link) as client:
-        if ends:
-            client.end_session(link.session)
-            state_files.clear_working(context.data, link.session)
+        if link.made and not agent_session.continues(hook_input):
+            agent_session.end(client, context, link, call.pid)
         else:
-            work_status.report_idle(client, context.data, link.session)
+            _report(client, context, "idle")
 
 
 def _show_mail(call: HookCall, hook_input: HookInput, context: CommandContext) -> None:
@@ -144,7 +169,7 @@ def _show_mail(call: HookCall, hook_input: HookInput, context: CommandContext) -
     # Context injected while a subagent runs reaches only the subagent. After the tool that ran it, it is discarded.
     if hook_input.in_subagent or (call.kind == agents.TOOL and hook_input.tool in call.agent.subagent_tools):
         return
-    from . import agent_session, state_files, work_status
+    from . import agent_session, state_files
 
     link = agent_session.current(context, call.agent, hook_input)
     if link is None:
@@ -152,7 +177,7 @@ def _show_mail(call: HookCall, hook_input: HookInput, context: CommandContext) -
     is_stop = call.kind == agents.STOP
     again = hook_input.stop_hook_active
     must_stop = is_stop and not state_files.may_continue_turn(context.data, link.session, again=again)
-    if must_stop and not state_files.is_working(context.data, link.session):
+    if must_stop and not context.is_remote and not call.after_end:
         return
     from .mail import HookMail
 
@@ -160,16 +185,28 @@ def _show_mail(call: HookCall, hook_input: HookInput, context: CommandContext) -
         if not is_stop:
             return call.agent.context(call.event, text)
         state_files.count_continuation(context.data, link.session, again=again)
+        _sign_working(call, context, link)
         return call.agent.continue_turn(call.event, text)
 
     with _connect(context, link) as client:
-        agent_format = _agent_format(call.agent, link, context)
+        agent_format = _agent_format(call, hook_input, link, context)
+        if call.after_end and link.made:
+            agent_session.revive(client, context, call.agent, hook_input, link, call.pid)
         shown = not must_stop and HookMail(client, agent_format, call.via).show(answer)
         # The status comes last, so that the mail does not wait for it.
-        if shown or not is_stop:
-            work_status.report_working(client, context.data, link.session)
-        elif state_files.is_working(context.data, link.session):
-            work_status.report_idle(client, context.data, link.session)
+        _report(client, context, "working" if shown or not is_stop else "idle")
+
+
+def _sign_working(call: HookCall, context: CommandContext, link: SessionLink) -> None:
+    """Replace the script's sign that the turn has ended. Raises OSError."""
+    from maestro_runtime import hook_state
+
+    from .state_files import AgentProcess
+
+    process = AgentProcess.of(call.pid) or AgentProcess(0, None)
+    sign = hook_state.HookState("working", call.event, call.agent.name, process.pid, process.start)
+    if not context.is_remote:
+        hook_state.write(hook_state.path(context.data, link.session), sign)
 
 
 def _connect(context: CommandContext, link: SessionLink) -> AnyClient:
@@ -193,14 +230,14 @@ def _connect(context: CommandContext, link: SessionLink) -> AnyClient:
     )
 
 
-def _agent_format(agent: Agent, link: SessionLink, context: CommandContext) -> AgentFormat:
-    """How mail is written for this agent. Where its shell does not have the session, each command names it."""
-    from maestro_clients.protocol.callers import SESSION_VARIABLE
+def _agent_format(call: HookCall, hook_input: HookInput, link: SessionLink, context: CommandContext) -> AgentFormat:
+    """How mail is written for this agent. Where its shell does not have the session, each command names the link."""
+    from maestro_cli.session_link import LINK_VARIABLE
 
     from .context_text import AgentFormat
     from .shell_script import maestro_command
 
     command = maestro_command(context.environ)
-    if link.made and link.token is None:
-        command = f"{SESSION_VARIABLE}={link.session} {command}"
-    return AgentFormat(command, agent.size)
+    if link.made and not link.exported:
+        command = f"{LINK_VARIABLE}={call.agent.name}/{hook_input.session} {command}"
+    return AgentFormat(command, call.agent.size)

@@ -1,9 +1,9 @@
 """Hook shell script: the POSIX shell script that agents call, and the command line that calls it.
 
-Rule: the script always ends with exit code 0 and prints nothing by itself. It starts Python only for a session's
-start and end, if `.pending` shows that mail waits, and at the end of a turn that a hook has reported as working. So a
-hook without mail starts no Python. The script reads standard input to the end, because some agents report a hook that
-closes it early as broken.
+Rule: the script always ends with exit code 0 and prints nothing by itself. Each event but a session's start first
+writes the session's state, with the shell's own commands. Python is started only for a session's start and end, where
+`.pending` shows that mail waits, and where another process has ended the session. So a hook without mail starts no
+Python. The script reads standard input to the end, because some agents report a hook that closes it early as broken.
 """
 
 from __future__ import annotations
@@ -32,49 +32,111 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 
 _SCRIPT = """\
 #!/bin/sh
-# Written by `maestro hooks install`. It is called as: {name} AGENT EVENT, with the agent's JSON on standard input.
+# Written by `maestro hooks install`. It is called as: @name@ AGENT EVENT, with the agent's JSON on standard input.
+umask 077
 agent=$1 event=$2
-python={python}
-data={data}
+python=@python@
+data=@data@
 [ -z "$MAESTRO_DATA_DIR" ] || data=$MAESTRO_DATA_DIR
-case $data in "~/"*) data=$HOME/${{data#"~/"}} ;; esac
+case $data in "~/"*) data=$HOME/${data#"~/"} ;; esac
 input=$(cat)
-# If the broker is on another machine, no marker file is here: ask the broker.
-case $MAESTRO_BROKER:$event in
-:SessionStart | :SessionEnd | ?*:*) ;;
-*)
-  session=
-  # Agents write session_id first. Look only there: the time of this search grows with the square of the length.
-  head=$input
-  [ ${{#head}} -le 4096 ] || head=$(printf '%.4096s' "$head")
+# Agents write these fields first. Look only there: the time of a search grows with the square of the length.
+head=$input
+[ ${#head} -le 4096 ] || head=$(printf '%.4096s' "$head")
+
+# Set `value` to a text field of the input; empty where it is absent, or has other characters than a plain word.
+field() {
+  value=
   case $head in
-  *'"session_id"'*)
-    id=${{head#*'"session_id"'}}
-    id=${{id#*\\"}}
-    id=${{id%%\\"*}}
-    case $id in
-    '' | *[!A-Za-z0-9_-]*) ;;
-    *) [ ! -r "$data/hooks/links/$agent/$id" ] || read -r session < "$data/hooks/links/$agent/$id" ;;
-    esac
+  *"\\"$1\\""*)
+    value=${head#*"\\"$1\\""}
+    value=${value#*\\"}
+    value=${value%%\\"*}
+    ;;
+  esac
+  case $value in *[!A-Za-z0-9_.:-]*) value= ;; esac
+}
+
+# Set `session`, and the `start` of the agent's process, from the link of the agent's own session.
+find_session() {
+  session='' start=''
+  field session_id
+  link=$data/hooks/links/$agent/$value
+  case $value in
+  '' | *[!A-Za-z0-9_-]*) ;;
+  *)
+    if [ -f "$link" ] && [ -r "$link" ]; then
+      {
+        read -r session && read -r _ && read -r _
+        while read -r pid rest; do [ "$pid" != "$PPID" ] || start=$rest; done
+      } < "$link"
+    fi
     ;;
   esac
   [ -n "$session" ] || session=$MAESTRO_SESSION_ID
+  case $session in *[!A-Za-z0-9_-]*) session= ;; esac
+  state_file=$data/hooks/state/$session
+}
+
+# Write the session's state (maestro_runtime/hook_state.py): over the old one, in one call, with no process started.
+sign() {
+  line="$1
+$event $agent $PPID ${start:--} ${2:--}"
+  { printf '%s\\n' "$line" 1<> "$state_file"; } 2> /dev/null && return
+  mkdir -p "$data/hooks/state" 2> /dev/null && { printf '%s\\n' "$line" 1<> "$state_file"; } 2> /dev/null
+}
+
+after_end=
+if [ -n "$MAESTRO_BROKER" ]; then
+  # The broker is on another machine, where no state file and no marker of this one is: ask the broker.
+  case $event in PermissionRequest | Notification) exit 0 ;; esac
+elif [ "$event" != SessionStart ]; then
+  find_session
   [ -n "$session" ] || exit 0
-  if [ ! -e "$data/messages/by-receiver/$session/.pending" ]; then
-    case $event in
-    Stop | AfterAgent) [ -e "$data/hooks/working/$session" ] || exit 0 ;;
-    *) exit 0 ;;
+  before=
+  if [ -f "$state_file" ] && [ -r "$state_file" ]; then read -r before < "$state_file"; fi
+  case $event in
+  Stop | AfterAgent) sign idle ;;
+  SessionEnd) sign left ;;
+  PermissionRequest)
+    field tool_name
+    sign waiting "permission${value:+:$value}"
+    exit 0
+    ;;
+  Notification)
+    field notification_type
+    case $before:$value in
+    waiting:idle_prompt | working:idle_prompt) sign idle ;;
+    waiting:*) ;;
+    *:permission_prompt | *:elicitation_dialog | *:ToolPermission) sign waiting "$value" ;;
     esac
-  fi
-  ;;
-esac
+    exit 0
+    ;;
+  *) sign working ;;
+  esac
+  case $before:$event in
+  *:SessionEnd) ;;
+  # The end of another process has ended the session, and this one goes on.
+  left:*) after_end=--after-end ;;
+  *) [ -e "$data/messages/by-receiver/$session/.pending" ] || exit 0 ;;
+  esac
+fi
 [ -x "$python" ] || exit 0
 MAESTRO_DATA_DIR=$data
 export MAESTRO_DATA_DIR
 log=/dev/null
 mkdir -p "$data/logs" 2> /dev/null && [ -w "$data/logs" ] && log=$data/logs/hooks.log
-[ "$log" = /dev/null ] || (umask 077 && : >> "$log") 2> /dev/null || log=/dev/null
-printf '%s' "$input" | "$python" -P -m maestro_cli hooks run "$agent" "$event" --agent-pid "$PPID" 2>> "$log"
+[ "$log" = /dev/null ] || (: >> "$log") 2> /dev/null || log=/dev/null
+printf '%s' "$input" |
+  "$python" -P -m maestro_cli hooks run "$agent" "$event" --agent-pid "$PPID" $after_end 2>> "$log"
+if [ "$event" = SessionStart ] && [ -z "$MAESTRO_BROKER" ]; then
+  # A compaction comes in the middle of a turn, and a subagent is a part of one.
+  case $head in *'"agent_id"'*) exit 0 ;; esac
+  field source
+  [ "$value" != compact ] || exit 0
+  find_session
+  [ -z "$session" ] || sign idle
+fi
 exit 0
 """
 
@@ -119,7 +181,9 @@ def is_current(data: str, python: str) -> bool:
 
 def text(data: str, python: str) -> str:
     """The script for a data directory. `python`: the interpreter's path. Raises MaestroError INVALID."""
-    return _SCRIPT.format(name=NAME, python=quoted(python), data=quoted(data))
+    words = {"@name@": NAME, "@python@": quoted(python), "@data@": quoted(data)}
+    # One pass, so that a path that contains one of these words stays as it is.
+    return re.sub("|".join(words), lambda found: words[found[0]], _SCRIPT)
 
 
 def write(data: str, python: str) -> str:

@@ -1,11 +1,12 @@
 """Hook state files: the small files that hooks keep below `<data>/hooks`.
 
-`links/<agent>/<agent session>`: the Maestro session that belongs to an agent's own session.
+`links/<agent>/<agent session>`: the Maestro session that belongs to an agent's own session, with its token and the
+processes that have begun or resumed that agent session. 0600, because of the token.
 `turns/<session>`: how many times in a row hooks have continued the agent's turn.
-`working/<session>`: empty; it exists while a hook has reported the session as working.
+`state/<session>`: the last sign of the session (`maestro_runtime.hook_state`).
 
-Rule: names and formats stay, because installed shell scripts read `links` and `working`. The truth about a session
-is at the broker; a link only leads to it.
+Rule: names and formats stay, because installed shell scripts read `links` and write `state`. The truth about a
+session is at the broker; a link only leads to it.
 """
 
 from __future__ import annotations
@@ -13,20 +14,23 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from maestro_runtime import atomic_file, places
+from maestro_runtime import atomic_file, hook_state, places
+from maestro_runtime.process_identity import is_alive, pid_start
 from maestro_schemas.names import is_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CONTINUATIONS_MAX = 3
 
 _OVERWRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-_LINK_BYTES_MAX = 1_024
-_LINK_KEPT_S = 30 * 24 * 3600
-# The fifth, `started_ticks`, is younger than the others.
-_LINK_LINES_MIN = 4
-# The field's number in /proc/<pid>/stat (proc(5)).
-_START_TIME_FIELD = 22
+_LINK_BYTES_MAX = 4_096
+_KEPT_S = 30 * 24 * 3600
+# The session, its token, and who made it. The lines after them are processes.
+_LINK_LINES = 3
+_UNKNOWN = "-"
 
 
 def hooks_dir(data: str) -> str:
@@ -37,6 +41,23 @@ def hooks_dir(data: str) -> str:
 # --- links -------------------------------------------------------------------------------------------------
 
 
+class AgentProcess(NamedTuple):
+    """A process of an agent. Its start tells it from a later process with the same pid."""
+
+    pid: int
+    start: str | None
+
+    @classmethod
+    def of(cls, pid: int) -> AgentProcess | None:
+        """The process that has this pid now; None for no pid."""
+        return cls(pid, pid_start(pid)) if pid else None
+
+    @property
+    def may_live(self) -> bool:
+        """Whether it runs, or that can't be known."""
+        return is_alive(self.pid, self.start) is not False
+
+
 class SessionLink(NamedTuple):
     """The Maestro session of an agent's own session."""
 
@@ -44,10 +65,15 @@ class SessionLink(NamedTuple):
     token: str | None = None
     # Whether a hook started the session, and so may end it.
     made: bool = False
-    # The agent's process; 0 if unknown.
-    pid: int = 0
-    # When that process started, in clock ticks since boot; 0 if unknown. It tells a reused pid from the same process.
-    started_ticks: int = 0
+    # Whether a hook has given its variables to the agent's shell; otherwise each command names the link.
+    exported: bool = False
+    # The processes that have begun or resumed the agent's session; the last one comes first.
+    processes: tuple[AgentProcess, ...] = ()
+
+    def used_by(self, process: AgentProcess | None) -> SessionLink:
+        """The link after `process` has begun or resumed the session. Processes that have ended are left out."""
+        others = tuple(one for one in self.processes if one != process and one.may_live)
+        return self._replace(processes=others if process is None else (process, *others))
 
 
 def link_path(data: str, agent: str, agent_session: str) -> str:
@@ -61,42 +87,50 @@ def read_link(data: str, agent: str, agent_session: str) -> SessionLink | None:
 
 
 def write_link(data: str, agent: str, agent_session: str, link: SessionLink) -> None:
-    """Write a link, and delete links that were not written for a month. Raises OSError.
+    """Write a link, and delete links and states that were not written for a month. Raises OSError.
 
     The file is replaced atomically, with mode 0600, because it may hold a token.
     """
     path = link_path(data, agent, agent_session)
     folder = os.path.dirname(path)
     places.make_directory(folder)
-    made = "made" if link.made else "given"
-    lines = (link.session, link.token or "", made, link.pid, _started_ticks(link.pid))
-    content = "".join(f"{line}\n" for line in lines).encode()
+    made = ("exported" if link.exported else "made") if link.made else "given"
+    processes = (f"{process.pid} {process.start or _UNKNOWN}" for process in link.processes)
+    content = "".join(f"{line}\n" for line in (link.session, link.token or "", made, *processes)).encode()
     # The temporary name begins with a dot, so that no reader takes it for a link.
     atomic_file.replace(path, content, durable=False, aside=os.path.join(folder, f".{os.getpid()}.new"))
-    _delete_old_links(folder)
+    _delete_old(folder)
+    _delete_old(os.path.dirname(hook_state.path(data, link.session)))
 
 
-def link_of_process(data: str, agent: str, pid: int) -> SessionLink | None:
+def link_of_process(data: str, agent: str, process: AgentProcess | None) -> SessionLink | None:
     """The newest link of an agent's process, which continues with another session id of its own after `/clear`."""
-    if not pid:
-        return None
-    started_ticks = _started_ticks(pid)
     folder = os.path.dirname(link_path(data, agent, "any"))
     found = [(age_s, link) for name, age_s in _ages(folder) if (link := _read_link(os.path.join(folder, name)))]
     newest_first = [link for _, link in sorted(found, key=lambda one: one[0])]
     # The pid alone is not enough: the kernel may have given it to another agent, which must not get this mail.
-    return next((link for link in newest_first if (link.pid, link.started_ticks) == (pid, started_ticks)), None)
+    return next((link for link in newest_first if process in link.processes), None)
 
 
 def maker_of(data: str, session: str) -> str | None:
     """The agent's own session id for which a hook started `session`; None where no hook started it."""
+    return next((name for name, link in _links_to(data, session) if link.made), None)
+
+
+def others_in(data: str, session: str, process: AgentProcess | None) -> list[AgentProcess]:
+    """The other processes that use a session. A resumed conversation may be open in two of them."""
+    used = {other: None for _, link in _links_to(data, session) for other in link.processes}
+    return [other for other in used if other != process and other.may_live]
+
+
+def _links_to(data: str, session: str) -> Iterator[tuple[str, SessionLink]]:
+    """The links to a session, with the agent's own session id of each."""
     links = os.path.join(hooks_dir(data), "links")
     for agent in _names(links):
         for name in _names(os.path.join(links, agent)):
             link = _read_link(os.path.join(links, agent, name))
-            if link is not None and link.made and link.session == session:
-                return name
-    return None
+            if link is not None and link.session == session:
+                yield name, link
 
 
 def _read_link(path: str) -> SessionLink | None:
@@ -104,26 +138,23 @@ def _read_link(path: str) -> SessionLink | None:
         lines = places.read(path, _LINK_BYTES_MAX).decode("utf-8", "replace").split("\n")
     except OSError:
         return None
-    if len(lines) < _LINK_LINES_MIN or not is_id(lines[0]):
+    if len(lines) <= _LINK_LINES or not is_id(lines[0]):
         return None
-    pid, started_ticks = (int(line) if line.isdecimal() else 0 for line in (lines[3], "".join(lines[4:5])))
-    return SessionLink(lines[0], lines[1] or None, lines[2] == "made", pid, started_ticks)
+    processes = (_process(line) for line in lines[_LINK_LINES:])
+    made = lines[2] in ("made", "exported")
+    return SessionLink(lines[0], lines[1] or None, made, lines[2] == "exported", tuple(filter(None, processes)))
 
 
-def _started_ticks(pid: int) -> int:
-    """When a process started; 0 where the system does not say."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            # The second field, the name in brackets, may contain blanks and brackets. Split after it.
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return 0
-    return int(fields[_START_TIME_FIELD - 3]) if len(fields) > _START_TIME_FIELD - 3 else 0
+def _process(line: str) -> AgentProcess | None:
+    pid, _, start = line.partition(" ")
+    if not pid.isdecimal() or len(pid) > 9 or not start:
+        return None
+    return AgentProcess(int(pid), None if start == _UNKNOWN else start)
 
 
-def _delete_old_links(folder: str) -> None:
+def _delete_old(folder: str) -> None:
     for name, age_s in _ages(folder):
-        if age_s > _LINK_KEPT_S:
+        if age_s > _KEPT_S:
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(folder, name))
 
@@ -172,28 +203,3 @@ def _continuations(path: str) -> int:
     except OSError:
         return 0
     return int(text) if text.isdecimal() else CONTINUATIONS_MAX
-
-
-# --- working -----------------------------------------------------------------------------------------------
-
-
-def is_working(data: str, session: str) -> bool:
-    """Whether a hook has reported the session as working in this turn."""
-    return os.path.exists(_working_path(data, session))
-
-
-def mark_working(data: str, session: str) -> None:
-    """Remember that the session is reported as working. Raises OSError."""
-    path = _working_path(data, session)
-    places.make_directory(os.path.dirname(path))
-    os.close(places.open_file(path, _OVERWRITE))
-
-
-def clear_working(data: str, session: str) -> None:
-    """Forget it; the shell script then starts no Python at the end of a turn."""
-    with contextlib.suppress(OSError):
-        os.unlink(_working_path(data, session))
-
-
-def _working_path(data: str, session: str) -> str:
-    return os.path.join(hooks_dir(data), "working", session)

@@ -140,11 +140,13 @@ def history(message: MessageDoc, now_ms: int) -> list[str]:
     return lines
 
 
-def session_lines(session: SessionDoc, now_ms: int) -> list[str]:
-    """A session, one field a line."""
+def session_lines(session: SessionDoc, now_ms: int, *, state: str = "") -> list[str]:
+    """A session, one field a line. `state`: what is known of it now, in words."""
     rows: list[tuple[str, object]] = [("id", session["id"])]
     rows += [(label, named(session[key])) for label, key in _SESSION_FIELDS if key in session]  # type: ignore[literal-required]
     rows.append(("started", f"{moment(session['startedAt'], now_ms)}, {age(session['startedAt'], now_ms)}"))
+    if state:
+        rows.append(("state", state))
     rows.append(("last seen", age(session["lastActivity"], now_ms)))
     if "completedAt" in session:
         rows.append(("ended", f"{moment(session['completedAt'], now_ms)}, {age(session['completedAt'], now_ms)}"))

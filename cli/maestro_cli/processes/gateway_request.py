@@ -90,13 +90,22 @@ def start_attached(context: CommandContext, request: GatewayRequest) -> None:
         return
     import subprocess
 
+    from maestro_clients.processes import spawn
+
     gateway_end, own_end = os.pipe()
     os.set_inheritable(own_end, True)  # noqa: FBT003 - the standard library's signature
     places.make_directory(context.data)
-    command = [sys.executable, "-m", "maestro_gateway", "--data-dir", context.data, "--life-fd", str(gateway_end)]
-    command += ["--host", request.host, "--port", str(request.port)]
+    command = [sys.executable, "-P", "-m", "maestro_gateway", "--data-dir", context.data]
+    command += ["--life-fd", str(gateway_end), "--host", request.host, "--port", str(request.port)]
     # The gateway prints its errors to this terminal, as the broker does.
-    subprocess.Popen(command, pass_fds=(gateway_end,), stdin=subprocess.DEVNULL, start_new_session=True)
+    subprocess.Popen(
+        command,
+        pass_fds=(gateway_end,),
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd=spawn.DIRECTORY,
+        env=spawn.environment(context.environ),
+    )
     os.close(gateway_end)
 
 

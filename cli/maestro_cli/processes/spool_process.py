@@ -7,11 +7,15 @@ a process of its own and reports as JSON lines. On a terminal, its progress is s
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from maestro_clients.processes import spawn
+from maestro_runtime import ownership
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,8 +27,15 @@ _LOOK_EVERY_S = 0.05
 
 
 def command(module: str, context: CommandContext, *arguments: str) -> list[str]:
-    """The command line that runs `maestro_broker.<module>`."""
-    return [sys.executable, "-m", f"maestro_broker.{module}", "--data-dir", context.data, *arguments]
+    """The command line that runs `maestro_broker.<module>`. Raises MaestroError NOT_PRIVATE."""
+    ownership.check_data_dir(context.data)
+    return [sys.executable, "-P", "-m", f"maestro_broker.{module}", "--data-dir", context.data, *arguments]
+
+
+def start(words: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a command line, in no directory of a user. `options`: as those of `subprocess.Popen`."""
+    environ = spawn.environment(os.environ)
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, cwd=spawn.DIRECTORY, env=environ, **options)
 
 
 def wait_until_written(context: CommandContext) -> bool:
@@ -44,7 +55,7 @@ def json_lines(words: Sequence[str]) -> Iterator[dict[str, Any]]:
     from maestro_schemas.errors import MaestroError
 
     done = False
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as child:
+    with start(words, stdout=subprocess.PIPE) as child:
         for line in child.stdout or ():
             report = json.loads(line)
             done = done or "done" in report

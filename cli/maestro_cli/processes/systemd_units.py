@@ -60,7 +60,7 @@ def systemd(data: str, environ: Mapping[str, str], *, http: bool) -> SystemdUnit
     variables = {"MAESTRO_DATA_DIR": data, **{key: environ[key] for key in _PASSED_ON if environ.get(key)}}
     environment = "\n".join(f"Environment={_quoted(f'{key}={value}')}" for key, value in variables.items())
     python = _quoted(sys.executable)
-    up = f"ExecStartPost=-{python} -m maestro_cli up"
+    up = f"ExecStartPost=-{python} -P -m maestro_cli up"
     gateway = f"\n# The HTTP gateway; if it fails (-), the broker still runs.\n{up}"
     socket_unit = f"""\
 # {MARK}.
@@ -88,7 +88,8 @@ StartLimitBurst=5
 
 [Service]
 Type=notify
-ExecStart={python} -m maestro_broker --data-dir {_quoted(data)} --foreground{gateway if http else ""}
+WorkingDirectory=/
+ExecStart={python} -P -m maestro_broker --data-dir {_quoted(data)} --foreground{gateway if http else ""}
 {environment}
 Restart=on-failure
 RestartSec=1
@@ -114,10 +115,11 @@ def launchd(data: str, environ: Mapping[str, str]) -> SystemdUnits:
     path = os.path.join(paths.home(environ), "Library", "LaunchAgents", f"{name}.plist")
     plist = {
         "Label": name,
-        "ProgramArguments": [sys.executable, "-m", "maestro_broker", "--data-dir", data, "--foreground"],
+        "ProgramArguments": [sys.executable, "-P", "-m", "maestro_broker", "--data-dir", data, "--foreground"],
         "EnvironmentVariables": {
             "MAESTRO_DATA_DIR": data, **{key: environ[key] for key in _PASSED_ON if environ.get(key)}
         },
+        "WorkingDirectory": "/",
         "RunAtLoad": True,
         "KeepAlive": {"SuccessfulExit": False},
         "StandardErrorPath": os.path.join(data, "logs", "service.log"),

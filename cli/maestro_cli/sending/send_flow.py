@@ -22,16 +22,6 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import OutgoingDoc
 
 _ERROR_STATUS = 400
-_REACHES = {
-    "watching": "Its receiver is watching, and hears of it now.",
-    "tool": "Its agent is at work, and sees it after its next tool call.",
-    # Not "it is idle": an agent that gets no mail does not report its work.
-    "prompt": "Its agent sees it at its next prompt or tool call.",
-    "inbox": "Its receiver sees it when it looks into its inbox.",
-    "ended": "Its receiver has ended: it is queued for when it comes back (the same id, started again).",
-}
-# A sign of life that is older than this is mentioned.
-_QUIET_MS = 300_000
 
 
 def send(
@@ -158,16 +148,8 @@ def sentence(outcome: Mapping[str, Any]) -> str:
 
 
 def _expectation(outcome: Mapping[str, Any]) -> str:
-    expectation = _REACHES.get(outcome.get("reach", ""), "")
-    seen_at = outcome.get("seenAt")
-    # An agent gives a sign of life only when it gets mail, so a long silence proves nothing.
-    if seen_at is None or outcome.get("reach") != "inbox":
-        return expectation
     import time
 
-    now_ms = time.time_ns() // 1_000_000
-    if now_ms - seen_at >= _QUIET_MS:
-        from maestro_cli.output.render import age
+    from maestro_cli.output import presence_words
 
-        expectation += f" It gave its last sign of life {age(seen_at, now_ms)}."
-    return expectation
+    return presence_words.expectation(outcome, time.time_ns() // 1_000_000)

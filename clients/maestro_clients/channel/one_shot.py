@@ -11,7 +11,7 @@ import _socket
 import os
 import time
 
-from maestro_runtime import paths
+from maestro_runtime import ownership, paths
 from maestro_schemas.errors import MaestroError
 from maestro_wire import minimal_msgpack, zmtp
 
@@ -35,7 +35,9 @@ _SCHEME = "ipc://"
 
 
 def router_path(data: str) -> str | None:
-    """The socket of the broker that serves `data`, from its endpoints file; None where it names no usable one."""
+    """The socket of the broker that serves `data`, from its endpoints file; None where it names no usable one. Raises
+    MaestroError NOT_PRIVATE."""
+    ownership.check_data_dir(data)
     try:
         # O_NONBLOCK: a FIFO in its place is not waited for.
         fd = os.open(paths.endpoints_file(data), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -71,10 +73,10 @@ class OneShotConnection:
         self._core = ChannelCore(_decode)
 
     def open(self) -> bool:
-        """Connect now, and not with the first request; False where no broker listens."""
+        """Connect now, and not with the first request; False where no broker of this user listens."""
         try:
             self._connected(PATIENCE_S)
-        except (OSError, ValueError):
+        except (OSError, ValueError, MaestroError):
             self.close()
             return False
         return True
@@ -104,7 +106,9 @@ class OneShotConnection:
             self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
             self._socket.settimeout(patience_s)
             self._timeout_s = patience_s
+            ownership.check_socket_place(self.path)
             self._socket.connect(self.path)
+            ownership.check_peer(self._socket, self.path)
             self._socket.sendall(zmtp.DEALER_OPENING)
         if self._timeout_s != patience_s:
             # Only on a change, since it is a system call. A peer that sends byte by byte gets up to twice the time.

@@ -19,14 +19,18 @@ import zmq
 from maestro_clients.protocol.codec import Notice, decode_notice
 from maestro_clients.protocol.new_ids import new_session_id
 from maestro_clients.transports import libzmq
+from maestro_clients.transports.addresses import unix_path
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
+    from maestro_clients.transports.socket_place import SocketPlace
+
 EVERYTHING = ""
 QUEUE_MAX = 10_000
+_LOOK_EVERY_S = 0.2
 # Notices that libzmq holds while the loop is busy. The broker drops later ones, which shows only as a gap in `seq`.
 _HIGH_WATER = 100_000
 # No session's id begins with this. A subscriber to everything also sees the heads of other subscribers' probes.
@@ -63,7 +67,11 @@ class AsyncNotices:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._socket: zmq.Socket[bytes] | None = None
         self._monitor: zmq.Socket[bytes] | None = None
+        self._place: SocketPlace | None = None
         self._soon: asyncio.Handle | None = None
+        self._look: asyncio.TimerHandle | None = None
+        # For the consumer: another user listens at the address.
+        self._refusal: MaestroError | None = None
         # A session that does not exist. The broker answers each subscription with a head, in order. So the head of
         # this last one proves that all are in force. EVERYTHING has no head of its own.
         self._probe = ""
@@ -83,6 +91,9 @@ class AsyncNotices:
         while not self._queue:
             if self._closed:
                 raise StopAsyncIteration
+            if self._refusal is not None:
+                refusal, self._refusal = self._refusal, None
+                raise refusal
             self._arrived.clear()
             await self._arrived.wait()
         return self._queue.popleft()
@@ -109,7 +120,7 @@ class AsyncNotices:
 
     def move(self, address: str) -> None:
         """The broker has another address now: LOST, if it was not reported yet, then CONNECTED. Raises as `add`, and
-        BROKER_UNREACHABLE for text that is no address."""
+        BROKER_UNREACHABLE for text that is no address, NOT_PRIVATE where another user listens there."""
         self._check_use()
         self._address = address
         if self._socket is not None:
@@ -162,13 +173,35 @@ class AsyncNotices:
         for topic in (*sorted(map(_topic, self._sessions)), _topic(self._probe)):
             socket.setsockopt(zmq.SUBSCRIBE, topic)
         try:
-            libzmq.connect(socket, self._address)
-        except MaestroError:
+            self._place = libzmq.connect(socket, self._address)
+        except MaestroError as error:
             self._drop()
-            raise
+            if error.code != "BROKER_UNREACHABLE" or unix_path(self._address) is None:
+                raise
+            self._look_later()  # the broker has made no directory for its sockets yet
+            return
         loop.add_reader(socket.FD, self._on_ready)
         loop.add_reader(self._monitor.FD, self._on_ready)
         self._read_soon()
+
+    def _look_later(self) -> None:
+        """Where the directory of the sockets is gone, libzmq can't connect again; another one may be made."""
+        if self._look is None and self._loop is not None:
+            self._look = self._loop.call_later(_LOOK_EVERY_S, self._look_again)
+
+    def _look_again(self) -> None:
+        self._look = None
+        if self._connected or self._closed:
+            return
+        try:
+            if self._place is None or not self._place.is_current:
+                self._drop()
+                self._open()
+        except MaestroError as error:
+            self._refusal = error
+            self._arrived.set()
+            return
+        self._look_later()
 
     def _subscribe(self, how: int, topic: bytes) -> None:
         if self._socket is not None:
@@ -178,8 +211,12 @@ class AsyncNotices:
 
     def _drop(self) -> None:
         socket, monitor = self._socket, self._monitor
+        place, self._place = self._place, None
         self._socket = self._monitor = None
         self._connected = False
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
@@ -193,6 +230,8 @@ class AsyncNotices:
             socket.disable_monitor()
         monitor.close()
         socket.close()
+        if place is not None:
+            place.close()
 
     def _read_soon(self) -> None:
         if self._soon is None and self._loop is not None:
@@ -233,6 +272,7 @@ class AsyncNotices:
         if self._connected:
             self._connected = False
             self._report(NoticeLinkState.LOST)
+            self._look_later()
 
     def _on_probe(self) -> None:
         # libzmq reports a loss before it connects again, so the report is here by now, if there was one.

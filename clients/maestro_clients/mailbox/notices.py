@@ -27,7 +27,7 @@ class Notices:
     """A subscription to the notices of `session` (None: of every session), at a broker's `notices` endpoint.
 
     `watches` False: only its events, so that its senders do not see it as watched; there is no `head` then. For one
-    thread and process.
+    thread and process. Raises MaestroError as `libzmq.connect`.
     """
 
     def __init__(self, address: str, session: str | None, *, watches: bool = True) -> None:
@@ -49,7 +49,12 @@ class Notices:
             topics = [f"{session}|"] if watches else [f"{session}|message.", f"{session}|session."]
         for topic in topics:
             self.socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
-        connect(self.socket, address)
+        try:
+            self._place = connect(self.socket, address)
+        except MaestroError:
+            self._place = None
+            self.close()
+            raise
 
     def drain(self) -> list[EventDoc]:
         """The notices that have arrived; of an endless stream, a part. An unreadable one is skipped."""
@@ -81,3 +86,5 @@ class Notices:
                 self.socket.disable_monitor()
             self.monitor.close()
             self.socket.close()
+            if self._place is not None:
+                self._place.close()

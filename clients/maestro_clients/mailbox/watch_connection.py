@@ -13,6 +13,7 @@ import zmq
 
 from maestro_clients.processes.broker_process import connect_if_running, read_endpoints
 from maestro_clients.protocol.codec import encoder
+from maestro_schemas.errors import MaestroError
 
 from .notices import Notices
 
@@ -57,7 +58,13 @@ class WatchConnection:
             self.close()
             return False
         # Notices first: a message that is accepted from now on either is in the first page or is noticed.
-        self._notices = Notices(endpoints.notices, self._session)
+        try:
+            self._notices = Notices(endpoints.notices, self._session)
+        except MaestroError as error:
+            self.close()
+            if error.kind != "unreachable":
+                raise
+            return False
         self._channel = client.channel
         self._poller = zmq.Poller()
         self._polled = None

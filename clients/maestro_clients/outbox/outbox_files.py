@@ -9,7 +9,7 @@ import errno
 import os
 from typing import TYPE_CHECKING, Any, cast
 
-from maestro_runtime import paths, places
+from maestro_runtime import ownership, paths, places
 from maestro_runtime.outbox_dir import OutboxDir, QueuedEntry
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import is_id
@@ -26,8 +26,8 @@ def queue(data: str, caller: Caller, outgoing: OutgoingDoc, now_ms: int) -> str:
     """Keep a send for a later broker; its entry's path. `now_ms`: milliseconds since the epoch; the entry is sorted
     behind all that wait, whatever it says.
 
-    Raises MaestroError NO_SESSION, INVALID_ID (of the session or the message), STORAGE_FULL or DATA_DIR_UNUSABLE;
-    then no entry is kept.
+    Raises MaestroError NO_SESSION, INVALID_ID (of the session or the message), STORAGE_FULL, DATA_DIR_UNUSABLE or
+    NOT_PRIVATE; then no entry is kept.
     """
     session = caller.session
     if session is None:
@@ -40,6 +40,7 @@ def queue(data: str, caller: Caller, outgoing: OutgoingDoc, now_ms: int) -> str:
         # Both become file names.
         if not is_id(text):
             raise MaestroError("INVALID_ID", f"{text!r:.100} can't be an id", "Use 1 to 64 of A-Z a-z 0-9 _ -.")
+    ownership.check_data_dir(data)
     entry = OutboxEntry(now_ms, session, caller.token, cast("dict[str, Any]", outgoing))
     try:
         return OutboxDir(paths.outbox_dir(data)).add(entry)
@@ -56,8 +57,9 @@ def queue(data: str, caller: Caller, outgoing: OutgoingDoc, now_ms: int) -> str:
 def entries(data: str, session: str | None = None) -> list[QueuedEntry]:
     """The entries with their paths, refused ones (which have `failure`) among them: by session, then by time.
 
-    Raises MaestroError DATA_DIR_UNUSABLE when the outbox can't be read.
+    Raises MaestroError DATA_DIR_UNUSABLE when the outbox can't be read, NOT_PRIVATE when it is another user's.
     """
+    ownership.check_data_dir(data)
     outbox = paths.outbox_dir(data)
     try:
         if os.path.lexists(outbox) and not os.path.isdir(outbox):

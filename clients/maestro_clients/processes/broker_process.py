@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.transports.addresses import listens
-from maestro_runtime import paths, places
+from maestro_runtime import ownership, paths, places
 from maestro_runtime.paths import BROKER_VARIABLE
 from maestro_schemas.errors import MaestroError
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from maestro_clients.client import Client
+
+    from .start_deadline import StartDeadline
 
 AUTOSTART_VARIABLE = "MAESTRO_AUTOSTART"
 START_LOCK = "start.lock"
@@ -59,9 +61,11 @@ def may_autostart(environ: Mapping[str, str]) -> bool:
 
 def read_endpoints(data: str, environ: Mapping[str, str] | None = None) -> Endpoints | None:
     """The addresses that the data directory names, or MAESTRO_BROKER in `environ`; whether a broker listens there is
-    not tested. Raises MaestroError BAD_SETTING for a MAESTRO_BROKER that is no address."""
+    not tested. Raises MaestroError BAD_SETTING for a MAESTRO_BROKER that is no address, NOT_PRIVATE for a data
+    directory of another user."""
     if environ is not None and environ.get(BROKER_VARIABLE):
         return _remote_endpoints(environ)
+    ownership.check_data_dir(data)
     try:
         text = places.read(paths.endpoints_file(data), _ENDPOINTS_BYTES_MAX)
     except OSError:
@@ -186,9 +190,11 @@ def ensure(
     timeout_s: float = 10.0,
     settings: Mapping[str, str] | None = None,
     tcp: str | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Endpoints:
     """The broker of the data directory, started if need be. `settings` (NAME to VALUE) and `tcp` (HOST:PORT for other
-    machines) apply if this call starts it.
+    machines) apply if this call starts it. `tell` gets what a long update of the data says; without it the call does
+    not wait for one.
 
     For a broker on another machine (MAESTRO_BROKER): its address, after the local outbox was sent to it.
 
@@ -210,6 +216,7 @@ def ensure(
         timeout_s=timeout_s,
         settings=settings or {},
         tcp=tcp,
+        tell=tell,
     )
 
 
@@ -222,35 +229,52 @@ def _ensure(
     timeout_s: float,
     settings: Mapping[str, str],
     tcp: str | None,
+    tell: Callable[[str], None] | None = None,
 ) -> Endpoints:
     if environ.get(BROKER_VARIABLE):
         remote = _remote_endpoints(environ)
         answers(remote)  # libzmq connects when it can
         return remote
-    found = _find(data, answers)
+    ownership.check_data_dir(data)
+    found, stranger = _find_own(data, answers)
     if found is not None:
         return found
     if not autostart:
-        raise MaestroError(
+        raise stranger or MaestroError(
             "BROKER_UNREACHABLE",
             f"no broker serves {data}, and starting one is turned off",
             "Start it with `maestro up`, or unset MAESTRO_AUTOSTART.",
         )
-    deadline_s = time.monotonic() + timeout_s
+    # Imported here because a call that finds a broker does not need it.
+    from .start_deadline import StartDeadline
+
+    deadline = StartDeadline(data, timeout_s, tell)
     lock_fd = _open_lock(data)
     try:
         while not _try_lock(lock_fd):
             # Another process is starting it. If that fails, the lock is released, and this process may start one.
-            found = _find(data, answers)
+            found, _ = _find_own(data, answers)
             if found is not None:
                 return found
-            _wait_a_little(deadline_s, _late(f"another process starts the broker of {data}; it does not serve yet"))
-        found = _find(data, answers)
+            if not _is_more_time(deadline):
+                raise deadline.late(f"another process starts the broker of {data}, and it does not serve yet")
+        found, _ = _find_own(data, answers)
         if found is None:
-            found = _start(data, environ, answers, settings, tcp, deadline_s)
+            found = _start(data, environ, answers, settings, tcp, deadline)
         return found
     finally:
         os.close(lock_fd)
+
+
+def _find_own(data: str, answers: Callable[[Endpoints], bool]) -> tuple[Endpoints | None, MaestroError | None]:
+    """As `_find`, for a caller that starts a broker where none of this user listens: NOT_PRIVATE is returned. The
+    broker has a socket elsewhere, or says itself why it can't."""
+    try:
+        return _find(data, answers), None
+    except MaestroError as error:
+        if error.code != "NOT_PRIVATE":
+            raise
+        return None, error
 
 
 def _open_lock(data: str) -> int:
@@ -276,20 +300,11 @@ def _try_lock(fd: int) -> bool:
     return True
 
 
-def _late(what: str) -> MaestroError:
-    return MaestroError(
-        "TIMEOUT",
-        what,
-        "Its log, logs/broker.log in the data directory, says what it is doing; a long recovery takes time. "
-        "Try again in a moment.",
-    )
-
-
-def _wait_a_little(deadline_s: float, late: MaestroError) -> None:
-    left_s = deadline_s - time.monotonic()
-    if left_s <= 0:
-        raise late
-    time.sleep(min(left_s, _POLL_S))
+def _is_more_time(deadline: StartDeadline) -> bool:
+    """Wait a little; false if there is no more time."""
+    left_s = deadline.left_s()
+    time.sleep(max(0.0, min(left_s, _POLL_S)))
+    return left_s > 0
 
 
 def _start(
@@ -298,24 +313,25 @@ def _start(
     answers: Callable[[Endpoints], bool],
     settings: Mapping[str, str],
     tcp: str | None,
-    deadline_s: float,
+    deadline: StartDeadline,
 ) -> Endpoints:
     from . import spawn
 
-    command = [sys.executable, "-m", "maestro_broker", "--data-dir", os.path.abspath(data)]
+    command = [sys.executable, "-P", "-m", "maestro_broker", "--data-dir", os.path.abspath(data)]
     for name, value in settings.items():
         command += ["--set", f"{name}={value}"]
     if tcp is not None:
         command += ["--tcp", tcp]
     child = spawn.ChildProcess("the broker", command, data, START_LOG, "`maestro up --foreground` shows what happens")
-    report = child.report(environ, deadline_s)
-    if report == "ready":
-        late = _late(f"the broker of {data} says that it serves, and its socket can't be found")
-    else:
-        late = child.refusal(report)
+    report = child.report(environ, deadline)
+    refusal = None
+    if report != "ready":
+        refusal = child.refusal(report)
         # DATA_DIR_LOCKED: another broker is stopping, or starting without this lock. Then a socket will come.
-        if late.code != "DATA_DIR_LOCKED":
-            raise late
-    while (found := _find(data, answers)) is None:
-        _wait_a_little(deadline_s, late)
+        if refusal.code != "DATA_DIR_LOCKED":
+            raise refusal
+    while (found := _find_own(data, answers)[0]) is None:
+        if not _is_more_time(deadline):
+            what = f"the broker of {data} says that it serves, and its socket can't be found"
+            raise refusal or deadline.late(what)
     return found

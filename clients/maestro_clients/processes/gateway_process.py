@@ -13,7 +13,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from maestro_runtime import paths, places
+from maestro_runtime import ownership, paths, places
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ class RunningGateway(NamedTuple):
 
 
 def find(data: str) -> RunningGateway | None:
-    """The gateway of the data directory; None where none runs."""
+    """The gateway of the data directory; None where none runs. Raises MaestroError NOT_PRIVATE."""
+    ownership.check_data_dir(data)
     try:
         fd = places.open_file(paths.gateway_lock_file(data), os.O_RDWR)
     except OSError:
@@ -69,13 +70,14 @@ def start(
     Raises MaestroError BAD_SETTING (the port is taken, no such address), DATA_DIR_LOCKED (one runs), AUTOSTART_FAILED
     or TIMEOUT.
     """
-    command = [sys.executable, "-m", "maestro_gateway", "--data-dir", os.path.abspath(data)]
+    command = [sys.executable, "-P", "-m", "maestro_gateway", "--data-dir", os.path.abspath(data)]
     command += ["--host", host, "--port", str(port)]
     # It imports `subprocess`, which callers of `find` do not need.
     from .spawn import ChildProcess
+    from .start_deadline import StartDeadline
 
     child = ChildProcess("the gateway", command, data, START_LOG, "logs/gateway.log says what happened")
-    word, _, rest = (report := child.report(environ, time.monotonic() + timeout_s)).partition(" ")
+    word, _, rest = (report := child.report(environ, StartDeadline(data, timeout_s))).partition(" ")
     if word != "ready":
         raise child.refusal(report)
     url, _, warning = rest.partition(" ")

@@ -12,7 +12,6 @@ import json
 import os
 import select
 import subprocess
-import time
 from typing import TYPE_CHECKING
 
 from maestro_runtime import places
@@ -20,6 +19,12 @@ from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from .start_deadline import StartDeadline
+
+# The working directory of every process of ours. Not the caller's and not the data directory: a user may want to
+# remove it, and it may hold files with the names of modules. The commands have `-P`, so Python does not look there.
+DIRECTORY = "/"
 
 _LOG_BYTES_MAX = 1 << 20
 _LOG_TAIL_BYTES = 2_000
@@ -39,8 +44,8 @@ class ChildProcess:
         self._log_name = log_name
         self._advice = advice
 
-    def report(self, environ: Mapping[str, str], deadline_s: float) -> str:
-        """Start it and return its report; empty when it ended without one. `deadline_s`: by `time.monotonic`.
+    def report(self, environ: Mapping[str, str], deadline: StartDeadline) -> str:
+        """Start it and return its report; empty when it ended without one.
 
         Raises MaestroError TIMEOUT or AUTOSTART_FAILED.
         """
@@ -50,7 +55,7 @@ class ChildProcess:
                 self._spawn(environ, write_fd)
             finally:
                 os.close(write_fd)
-            return self._read(read_fd, deadline_s)
+            return self._read(read_fd, deadline)
         finally:
             os.close(read_fd)
 
@@ -74,9 +79,8 @@ class ChildProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log_fd,
                 stderr=log_fd,
-                # Not the caller's directory: a user may want to remove it, and `-m` would import from it.
-                cwd=self._data,
-                env=_clean(environ),
+                cwd=DIRECTORY,
+                env=environment(environ),
                 pass_fds=(ready_fd,),
                 start_new_session=True,
                 check=False,
@@ -101,19 +105,16 @@ class ChildProcess:
                 ) from None
             return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
-    def _read(self, fd: int, deadline_s: float) -> str:
+    def _read(self, fd: int, deadline: StartDeadline) -> str:
         poller = select.poll()  # not select(), which can't take a descriptor above 1,023
         poller.register(fd, select.POLLIN)
         heard = b""
         while b"\n" not in heard and len(heard) < _REPORT_BYTES_MAX:
-            left_s = deadline_s - time.monotonic()
-            if left_s <= 0 or not poller.poll(left_s * 1000):
-                raise MaestroError(
-                    "TIMEOUT",
-                    f"{self._what} of {self._data} was started, and it does not serve yet",
-                    "Its log, in logs/ in the data directory, says what it is doing; a long recovery takes time. "
-                    "Try again in a moment.",
-                )
+            left_s = deadline.left_s()
+            if left_s <= 0:
+                raise deadline.late(f"{self._what} of {self._data} was started, and it does not serve yet")
+            if not poller.poll(left_s * 1000):
+                continue
             some = os.read(fd, 4_096)
             if not some:
                 break
@@ -137,12 +138,14 @@ class ChildProcess:
         )
 
 
-def _clean(environ: Mapping[str, str]) -> dict[str, str]:
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment of the new process: without a session, and with paths that are valid in another directory."""
     clean = {name: value for name, value in environ.items() if not name.startswith("MAESTRO_SESSION_")}
     for name in _PATH_VARIABLES:
         if clean.get(name):
             clean[name] = os.path.abspath(os.path.expanduser(clean[name]))
     if clean.get("PYTHONPATH"):
-        clean["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, clean["PYTHONPATH"].split(os.pathsep)))
+        # An empty part would be the new process's directory.
+        named = filter(None, clean["PYTHONPATH"].split(os.pathsep))
+        clean["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, named))
     return clean

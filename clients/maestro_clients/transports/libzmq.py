@@ -13,7 +13,8 @@ import zmq
 
 from maestro_schemas.errors import MaestroError
 
-from .addresses import is_remote
+from .addresses import SCHEME, is_remote, unix_path
+from .socket_place import SocketPlace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,21 +67,33 @@ def connected(address: str) -> zmq.Socket[bytes]:
     return socket
 
 
-def connect(socket: zmq.Socket[bytes], address: str) -> None:
-    """Raises MaestroError BROKER_UNREACHABLE for text that is no address, KEY_FILE_UNUSABLE for a broker on another
-    machine whose key can't be used."""
+def connect(socket: zmq.Socket[bytes], address: str) -> SocketPlace | None:
+    """Returns what is to be closed after the socket, for a broker on this machine.
+
+    Raises MaestroError BROKER_UNREACHABLE for text that is no address, or where no broker was yet; KEY_FILE_UNUSABLE
+    for a broker on another machine whose key can't be used; NOT_PRIVATE where another user listens, or could.
+    """
+    path = unix_path(address)
+    place = None
     try:
+        if path is not None:
+            place = SocketPlace(path)
+            socket.connect(f"{SCHEME}{place.path}")
+            return place
         if is_remote(address):
             from .curve import configure_curve
 
             configure_curve(socket, address)
         socket.connect(address.partition("#")[0])
-    except zmq.ZMQError as error:
+    except (zmq.ZMQError, OSError) as error:
+        if place is not None:
+            place.close()
         raise MaestroError(
             "BROKER_UNREACHABLE",
             f"{address!r} can't be connected to: {error}",
             "The file `endpoints` in the data directory of a running broker has its address.",
         ) from None
+    return None
 
 
 def is_readable(socket: zmq.Socket[bytes]) -> bool:

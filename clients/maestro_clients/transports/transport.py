@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from maestro_schemas.errors import MaestroError
+
 from . import unix
-from .addresses import unix_path
+from .addresses import SCHEME, unix_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from maestro_clients.protocol.codec import Frames
-    from maestro_schemas.errors import MaestroError
 
 
 class Transport(Protocol):
@@ -58,11 +59,17 @@ class Transport(Protocol):
 
 
 def connect(address: str) -> Transport | None:
-    """None where no broker listens now. Raises MaestroError BROKER_UNREACHABLE for text that is no address, and as
-    `curve.configure_curve`."""
+    """None where no broker listens now. Raises MaestroError BROKER_UNREACHABLE for text that is no address,
+    NOT_PRIVATE where another user listens, and as `curve.configure_curve`."""
     path = unix_path(address)
     if path is not None:
         return unix.open_at(path)
+    if address.startswith(SCHEME):
+        raise MaestroError(
+            "BROKER_UNREACHABLE",
+            f"{address!r} can't be connected to: it is no path",
+            "The file `endpoints` in the data directory of a running broker has its address.",
+        )
     from .libzmq import LibzmqTransport
 
     return LibzmqTransport(address)

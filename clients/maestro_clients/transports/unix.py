@@ -13,6 +13,7 @@ import _socket
 import select
 from typing import TYPE_CHECKING
 
+from maestro_runtime import ownership
 from maestro_schemas.errors import MaestroError
 from maestro_wire import zmtp
 
@@ -33,7 +34,7 @@ class ConnectionLostError(Exception):
 
 def open_at(path: str) -> UnixTransport | None:
     """None where no process listens, or its backlog is full. Raises MaestroError BROKER_UNREACHABLE for a path that
-    no socket can have."""
+    no socket can have, and NOT_PRIVATE where another user listens, or could."""
     try:
         socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     except OSError as error:
@@ -44,7 +45,12 @@ def open_at(path: str) -> UnixTransport | None:
         ) from None
     try:
         socket.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        ownership.check_socket_place(path)
         socket.connect(path)
+        ownership.check_peer(socket, path)
+    except MaestroError:
+        socket.close()
+        raise
     except (OSError, ValueError) as error:
         socket.close()
         if isinstance(error, OSError) and error.errno is not None:

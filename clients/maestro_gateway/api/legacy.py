@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.new_ids import new_session_id
 from maestro_gateway.http.after_send import NotifyingResponse
+from maestro_gateway.http.credentials import needs_token
 from maestro_gateway.http.identity import caller_of, token_of
 from maestro_gateway.http.responses import answer
 from maestro_schemas.errors import MaestroError
@@ -86,7 +87,7 @@ async def unread(request: Request) -> Response:
 def _sender(request: Request, named: str | None) -> Caller:
     """The sender that the body names, else the session of the headers."""
     caller = caller_of(request)
-    if named and not request.app.state.gateway.options.is_loopback and named != caller.session:
+    if named and named != caller.session and needs_token(request):
         raise MaestroError(
             "FORBIDDEN",
             "the body names another sender than X-Session-ID does, whose token was checked",

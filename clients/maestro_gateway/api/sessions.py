@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from maestro_clients.protocol.new_ids import new_session_id
+from maestro_gateway.http.credentials import needs_token
 from maestro_gateway.http.identity import caller_of, owner_of
 from maestro_gateway.http.responses import answer
 from maestro_schemas.errors import MaestroError
@@ -45,10 +46,10 @@ async def start(request: Request, *, body: SessionBody) -> Response:
         raise MaestroError(
             "INVALID", f"a session can't start as {body.status!r}", f"Start it as one of {', '.join(sorted(ACTIVE))}."
         )
-    if body.token is None and not request.app.state.gateway.options.is_loopback:
+    if body.token is None and needs_token(request):
         raise MaestroError(
             "TOKEN_REQUIRED",
-            "this gateway can be reached from other machines, and the session to start has no token",
+            "only a program of this gateway's user may start a session without a token, and only on this machine",
             "Give `token` in the body, a secret that can't be guessed.",
         )
     session = await client_of(request).start_session(

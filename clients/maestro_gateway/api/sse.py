@@ -16,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 
 from maestro_gateway.events.event_stream import follow, since_of
 from maestro_gateway.events.visibility import authenticate
+from maestro_gateway.http.credentials import needs_token
 from maestro_gateway.http.identity import owner_of
 from maestro_gateway.http.responses import error_body
 from maestro_schemas.errors import MaestroError
@@ -45,7 +46,7 @@ async def stream(request: Request) -> Response:
     session = request.path_params["session"]
     since = since_of(request.headers, request.query_params)
     caller = owner_of(request, session)
-    principal = await authenticate(gateway.broker, gateway.options, gateway.feed.directory, caller)
+    principal = await authenticate(gateway.broker, gateway.feed.directory, caller, needs_token=needs_token(request))
     if principal.session != session:
         raise MaestroError(
             "FORBIDDEN",

@@ -20,9 +20,11 @@ from starlette.websockets import WebSocketDisconnect
 from maestro_clients.protocol.callers import Caller
 from maestro_gateway.events.event_stream import follow, not_an_lsn, since_of
 from maestro_gateway.events.visibility import authenticate
+from maestro_gateway.http.credentials import needs_token
 from maestro_gateway.http.identity import caller_of, token_of
 from maestro_gateway.http.responses import error_body
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.generators.field_errors import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,8 +119,12 @@ class WebSocketConnection:
 
     async def _authenticate_at_handshake(self) -> Principal:
         named = caller_of(self._socket)
+        in_url = self._socket.query_params.get("sessionId") or None
+        if named.session is not None and in_url not in (None, named.session):
+            raise MaestroError(
+                "INVALID", "X-Session-ID and `sessionId` in the address name two sessions", "Name one of them."
+            )
         if named.session is None:
-            in_url = self._socket.query_params.get("sessionId") or None
             named = Caller(in_url, token_of(self._socket) if in_url is not None else None)
         try:
             return await self._authenticate(named)
@@ -151,7 +157,9 @@ class WebSocketConnection:
 
     async def _authenticate(self, caller: Caller) -> Principal:
         gateway = self._gateway
-        return await authenticate(gateway.broker, gateway.options, gateway.feed.directory, caller)
+        return await authenticate(
+            gateway.broker, gateway.feed.directory, caller, needs_token=needs_token(self._socket)
+        )
 
     # --- the client's frames -------------------------------------------------------------------------------
 
@@ -318,10 +326,12 @@ def _decoded(raw: str | bytes) -> ClientFrame:
     try:
         return _client_frames.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        kind = "INVALID" if isinstance(error, msgspec.ValidationError) else "BAD_REQUEST"
+        code, why = "BAD_REQUEST", str(error)
+        if isinstance(error, msgspec.ValidationError):
+            code, why = "INVALID", explained(error, ClientFrame)
         raise MaestroError(
-            kind,
-            f"the frame can't be understood: {error}",
+            code,
+            f"the frame can't be understood: {why}",
             'Send one JSON object a frame: {"type": "ping"}, {"type": "subscribe", "sessionIds": [...], "since"?}, '
             '{"type": "unsubscribe"}.',
         ) from None

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from maestro_clients.protocol.new_ids import new_message_id
+from maestro_gateway.http.error_docs import REMEDIES
 
-from .error_docs import REMEDIES
 from .openapi import MEDIA_JSON
 
 if TYPE_CHECKING:

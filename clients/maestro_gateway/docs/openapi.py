@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from maestro_gateway.api import bodies
+from maestro_gateway.http.error_docs import REMEDIES
 from maestro_gateway.http.responses import answer, status_of
 from maestro_gateway.http.routing import PREFIXES, Endpoint
 from maestro_schemas import __version__, messages, replies, sessions
 from maestro_schemas.errors import CODES, MaestroError
 from maestro_schemas.generators import json_schema
 from maestro_schemas.names import ID_PATTERN
-
-from .error_docs import REMEDIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from maestro_clients.protocol.callers import Caller
     from maestro_gateway.broker_link import BrokerLink
-    from maestro_gateway.options import GatewayOptions
     from maestro_schemas.documents import SessionDoc
     from maestro_schemas.events import Event
 
@@ -108,25 +107,23 @@ class Principal(NamedTuple):
         return receiver is not None and not receiver.get("hasToken", False)
 
 
-async def authenticate(
-    broker: BrokerLink, options: GatewayOptions, directory: Directory, caller: Caller
-) -> Principal:
+async def authenticate(broker: BrokerLink, directory: Directory, caller: Caller, *, needs_token: bool) -> Principal:
     """The principal that the caller claims to be. Raises MaestroError UNKNOWN_SESSION, TOKEN_REQUIRED,
-    TOKEN_MISMATCH; NO_SESSION where other machines can connect and no session is named; or that the broker is
+    TOKEN_MISMATCH; NO_SESSION where the caller needs a token and names no session; or that the broker is
     unreachable."""
     if caller.session is None:
-        if not options.is_loopback:
+        if needs_token:
             raise MaestroError(
                 "NO_SESSION",
-                "this gateway can be reached from other machines, and no session was named",
+                "this caller may be on another machine, or of another user, and no session was named",
                 "Name a session with X-Session-ID and its token with `Authorization: Bearer`.",
             )
         return Principal(None, "", "", directory)
     session = await broker.client.session(caller=caller)
-    if not options.is_loopback and not session.get("hasToken", False):
+    if needs_token and not session.get("hasToken", False):
         raise MaestroError(
             "TOKEN_REQUIRED",
-            f"session {session['id']} has no token, and this gateway can be reached from other machines",
+            f"session {session['id']} has no token, and this caller may be on another machine, or of another user",
             "Start the session with a token.",
         )
     # The directory may know it from a time before the feed was read.

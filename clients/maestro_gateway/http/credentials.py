@@ -1,8 +1,8 @@
-"""Credentials: the check of every caller where other machines can reach the gateway.
+"""Credentials: the check of every caller that the kernel does not vouch for.
 
-Rule: on loopback the kernel tells the machine's users apart, and a session needs no token. Beyond loopback every call
-names a session, that session has a token, and the call carries it; the broker checks both. Only calls that show no
-mail are open to all.
+Rule: on loopback the kernel tells the machine's users apart, and a program of the gateway's own user needs no token.
+Every other caller names a session, that session has a token, and the call carries it; the broker checks both. Only
+calls that show no mail are open to all. All this is judged before a body is read.
 """
 
 from __future__ import annotations
@@ -15,50 +15,71 @@ from maestro_clients.protocol.callers import Caller
 from maestro_schemas.errors import MaestroError
 
 from .identity import caller_of
-from .responses import error_answer
+from .refusals import refuse
+from .responses import CONNECTION
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from maestro_clients.async_client import AsyncClient
+    from maestro_gateway.options import GatewayOptions
 
-OPEN_PATHS: Final = frozenset({"/", "/health", "/health/live", "/docs", "/openapi.json"})
+    from .server import ConnectionGuard
+
+_OPEN_PATHS: Final = frozenset({"/", "/health", "/health/live", "/docs", "/openapi.json"})
 # Static files.
-OPEN_PREFIX: Final = "/web/"
+_OPEN_PREFIX: Final = "/web/"
+_WHY: Final = "this caller may be on another machine, or of another user"
 
 
 class Credentials:
-    """Middleware that requires a token. It runs inside the application that holds the gateway's state."""
+    """Middleware that requires a token of a caller that needs one. It runs inside the application that holds the
+    gateway's state."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, options: GatewayOptions) -> None:
         self._app = app
+        self._options = options
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_open = scope["type"] == "http" and (scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_PREFIX))
-        if scope["type"] in ("http", "websocket") and not is_open:
+        if scope["type"] in ("http", "websocket") and not is_open(scope):
             connection = HTTPConnection(scope)
             broker = connection.app.state.gateway.broker
             try:
-                await check(broker.client, caller_of(connection))
+                if needs_token(connection):
+                    await check(broker.client, caller_of(connection))
             except MaestroError as error:
                 if error.kind == "unreachable":
                     broker.search()
-                await error_answer(error)(scope, receive, send)
+                await refuse(error, self._options.limits, scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
 
+def is_open(scope: Scope) -> bool:
+    """Whether a request is open to all callers: it shows no mail, and takes no body."""
+    path = scope["path"]
+    return scope["type"] == "http" and (path in _OPEN_PATHS or path.startswith(_OPEN_PREFIX))
+
+
+def needs_token(connection: HTTPConnection) -> bool:
+    """Whether the caller must name a session that has a token, and give it: where other machines can reach the
+    gateway, and wherever the kernel does not say that the caller is a program of this gateway's user."""
+    guard: ConnectionGuard | None = connection.scope.get("state", {}).get(CONNECTION)
+    is_own = guard is not None and guard.is_own
+    return not (is_own and connection.app.state.gateway.options.is_loopback)
+
+
 async def check(client: AsyncClient, caller: Caller) -> None:
-    """Check that a caller from another machine is the session that it names. Raises MaestroError NO_SESSION,
+    """Check that a caller is the session that it names. Raises MaestroError NO_SESSION,
     UNKNOWN_SESSION, TOKEN_REQUIRED or TOKEN_MISMATCH, and BROKER_UNREACHABLE or TIMEOUT."""
     if caller.session is None:
         raise MaestroError(
             "NO_SESSION",
-            "this gateway can be reached from other machines, and no session was named",
+            f"{_WHY}, and no session was named",
             "Send X-Session-ID, and its token as `Authorization: Bearer`.",
         )
     if caller.token is None:
-        raise _token_required("this gateway can be reached from other machines, and no token was given")
+        raise _token_required(f"{_WHY}, and no token was given")
     # The broker accepts any token for a session without one. A request without a token shows whether it has one.
     try:
         await client.session(caller.session, caller=Caller(caller.session, None))
@@ -66,7 +87,7 @@ async def check(client: AsyncClient, caller: Caller) -> None:
         if error.code != "TOKEN_REQUIRED":
             raise
     else:
-        raise _token_required("this gateway can be reached from other machines, and that session has no token")
+        raise _token_required(f"{_WHY}, and that session has no token")
     await client.session(caller.session, caller=caller)
 
 
@@ -74,5 +95,5 @@ def _token_required(why: str) -> MaestroError:
     return MaestroError(
         "TOKEN_REQUIRED",
         why,
-        "`maestro session start` there gives a session with one; send it as `Authorization: Bearer`.",
+        "Start the session with a token on the gateway's machine; send it as `Authorization: Bearer`.",
     )

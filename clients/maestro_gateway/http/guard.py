@@ -1,8 +1,7 @@
 """Guard: the requests that are refused before the application sees them.
 
-Rule: the outermost layer. A request under a foreign name, or from a foreign page, has no effect. A call begins only
-when its body is whole, within its size and its time. Every answer carries the headers that make a browser strict. A
-refusal has the documented shape.
+Rule: the outermost layer. A request under a foreign name, or from a foreign page, has no effect. Every answer carries
+the headers that make a browser strict. A refusal has the documented shape.
 """
 
 from __future__ import annotations
@@ -10,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from maestro_schemas.errors import MaestroError
 
 from .hosts import Hosts, is_same_origin
+from .refusals import refuse
 from .responses import ANSWER_HEADERS, CONNECTION, error_answer
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 # The gateway's own pages, and no page at all (an address typed in). To a browser another port of this machine is
 # `same-site`.
 _OWN_SITES: Final = frozenset({b"same-origin", b"none"})
-_LENGTH: Final = re.compile(rb"[0-9]{1,19}")
+# The media type of an answer without an end of its own.
+_STREAM: Final = b"text/event-stream"
 # An escape in a path has two hexadecimal digits, and no control character is allowed, escaped or not.
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -59,10 +60,8 @@ class Guard:
     async def _serve(self, scope: Scope, receive: Receive, reply: _Reply) -> None:
         try:
             self._judge(scope)
-            if scope["type"] == "http":
-                receive = await self._with_whole_body(scope, receive)
         except MaestroError as error:
-            await self._refuse(error, scope, receive, reply)
+            await refuse(error, self._limits, scope, receive, reply)
             return
         try:
             await self._app(scope, receive, reply)
@@ -91,8 +90,9 @@ class Guard:
             raise MaestroError(
                 "HOST_REFUSED",
                 "this gateway does not answer under the name in the Host header",
-                "Use localhost or 127.0.0.1, or the address given with --http-host.",
+                "Use localhost or 127.0.0.1, or the address that the gateway was started with.",
             )
+        _judge_repeats(scope)
         _judge_path(scope)
         if self._is_safe(scope):
             return
@@ -109,98 +109,6 @@ class Guard:
         # A page can have such a GET sent by the address of an image.
         return not any(path.match(scope["path"]) for path in self._changing)
 
-    async def _with_whole_body(self, scope: Scope, receive: Receive) -> Receive:
-        """`receive` for the application, with the whole body. Raises MaestroError BAD_REQUEST, FRAME_TOO_LARGE or
-        REQUEST_TIMEOUT."""
-        declared, is_chunked = 0, False
-        for name, value in scope["headers"]:
-            if name == b"content-length":
-                # llhttp has refused two of them, and one with a Transfer-Encoding.
-                if not _LENGTH.fullmatch(value):
-                    raise MaestroError("BAD_REQUEST", "Content-Length is no number")
-                declared = int(value)
-            is_chunked = is_chunked or name == b"transfer-encoding"
-        if not declared and not is_chunked:
-            return receive
-        if declared > self._limits.body_bytes_max:
-            raise self._too_large(declared)
-        try:
-            async with asyncio.timeout(self._limits.body_timeout_ms / 1000):
-                body = await self._read(receive)
-        except TimeoutError:
-            raise MaestroError(
-                "REQUEST_TIMEOUT",
-                f"the body did not arrive within {self._limits.body_timeout_ms} ms",
-                "Send it at once, with its Content-Length.",
-                limit=self._limits.body_timeout_ms,
-            ) from None
-        whole: Message | None = {"type": "http.request", "body": body, "more_body": False}
-
-        async def replay() -> Message:
-            nonlocal whole
-            if whole is None:
-                return await receive()
-            message, whole = whole, None
-            return message
-
-        return replay
-
-    async def _read(self, receive: Receive) -> bytes:
-        pieces: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise MaestroError("BAD_REQUEST", "the connection ended within the body")
-            pieces.append(message.get("body", b""))
-            size += len(pieces[-1])
-            if size > self._limits.body_bytes_max:
-                raise self._too_large(size)
-            if not message.get("more_body", False):
-                return b"".join(pieces)
-
-    def _too_large(self, actual: int) -> MaestroError:
-        limit = self._limits.body_bytes_max
-        return MaestroError(
-            "FRAME_TOO_LARGE",
-            f"the body has {actual:,} bytes or more, and the limit is {limit:,}",
-            "Put a long text into a file and send its path.",
-            limit=limit,
-            actual=actual,
-        )
-
-    async def _refuse(self, error: MaestroError, scope: Scope, receive: Receive, reply: Send) -> None:
-        """Send the error, and close the connection if a body is on its way.
-
-        A connection that is closed with unread bytes is reset, and the reset can overtake the answer. So the guard
-        reads and discards the body for a moment, as RFC 9112 section 9.6 advises, and sends the answer's end last.
-        The answer has a length, so the peer has all of it before.
-        """
-        if scope["type"] != "http" or not _has_body(scope):
-            await error_answer(error)(scope, receive, reply)
-            return
-
-        async def hold_end(message: Message) -> None:
-            if message["type"] == "http.response.body" and not message.get("more_body", False):
-                await reply({**message, "more_body": True})
-                await self._discard(receive)
-                message = {"type": "http.response.body", "body": b"", "more_body": False}
-            await reply(message)
-
-        await error_answer(error, {"Connection": "close"})(scope, receive, hold_end)
-
-    async def _discard(self, receive: Receive) -> None:
-        left = self._limits.linger_bytes_max
-        try:
-            async with asyncio.timeout(self._limits.linger_ms / 1000):
-                while left > 0:
-                    message = await receive()
-                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                        return
-                    left -= len(message.get("body", b""))
-        except TimeoutError:
-            return
-
 
 class _Reply:
     """`send` that adds the headers of every answer, and reports the answer's begin and end to the connection."""
@@ -215,9 +123,11 @@ class _Reply:
     async def __call__(self, message: Message) -> None:
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
             self.begun = True
-            if self._connection is not None:
-                self._connection.answer_begins()
             headers = list(message.get("headers", ()))
+            if self._connection is not None:
+                self._connection.answer_begins(
+                    is_stream=any(name == b"content-type" and value.startswith(_STREAM) for name, value in headers)
+                )
             present = {name.lower() for name, _ in headers}
             headers += [header for header in ANSWER_HEADERS if header[0] not in present]
             message = {**message, "headers": headers}
@@ -237,6 +147,14 @@ class _Reply:
             self._connection.answer_ends()
 
 
+def _judge_repeats(scope: Scope) -> None:
+    """Raises MaestroError INVALID for a parameter of the query that is given twice."""
+    query = [name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)]
+    if len(query) > len(set(query)):
+        name = next(name for name in query if query.count(name) > 1)
+        raise MaestroError("INVALID", f"the query: `{name[:64]}` is given twice", "Give it once.")
+
+
 def _judge_path(scope: Scope) -> None:
     raw = scope.get("raw_path") or b""
     try:
@@ -247,13 +165,6 @@ def _judge_path(scope: Scope) -> None:
         raise MaestroError(
             "BAD_REQUEST", "the path has an escape or a character that no path here has", "/docs lists every call."
         )
-
-
-def _has_body(scope: Scope) -> bool:
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
-        for name, value in scope["headers"]
-    )
 
 
 def _foreign_page(why: str) -> MaestroError:

@@ -1,14 +1,14 @@
-"""Peers: the user that owns the other end of a loopback connection.
+"""Peers: the user that owns the other end of a connection.
 
-Rule: the kernel is asked once for each connection. Only an open socket has an owner; a socket that is closed already
-has none, and never counts as root's. Where the kernel can't tell (no Linux, no such table), which is tried at the
-start, every peer is accepted.
+Rule: the kernel is asked once for each connection, whatever its addresses: a program of this machine can connect from
+any of them. Only an open socket of this machine has an owner. A socket that is closed already has none, and never
+counts as root's. A peer of another machine has none either. Where the kernel can't tell (no Linux, no such table),
+every peer is a stranger.
 """
 
 from __future__ import annotations
 
 import errno
-import ipaddress
 import os
 import socket
 import struct
@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Literal
 
     Address = tuple[str, int]
+    # own: this process's user, or root. other: another user of this machine. stranger: a peer without an owner here.
+    Standing = Literal["own", "other", "stranger"]
 
 # linux/inet_diag.h and linux/sock_diag.h: a request for one socket by its two addresses, without a dump of all.
 _NETLINK_SOCK_DIAG: Final = 4
@@ -27,18 +30,22 @@ _NLMSG_ERROR: Final = 2
 _HEADER: Final = struct.Struct("=IHHII")
 _REQUEST: Final = struct.Struct("=BBBBI")
 _PORTS: Final = struct.Struct("!HH")
-# The interface (any) and the cookie (none) of an inet_diag_sockid.
-_ANY: Final = struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
+# The interface and the cookie (none) of an inet_diag_sockid.
+_INTERFACE: Final = struct.Struct("=III")
+_NO_COOKIE: Final = 0xFFFFFFFF
 _ANSWER: Final = struct.Struct("=BBBB4s16s16s12sIIIII")
 _ALL_STATES: Final = 0xFFFFFFFF
 _REPLY_BYTES: Final = 8_192
 _WAIT_S: Final = 1.0
 
 _ROOT: Final = 0
+# An IPv6 socket that is connected by IPv4 has such addresses (RFC 4291 section 2.5.5.2).
+_MAPPED: Final = "::ffff:"
+_MAPPED_BYTES: Final = bytes(10) + b"\xff\xff"
 
 
 class Peers:
-    """The owners of loopback sockets, by the kernel."""
+    """The owners of this machine's sockets, by the kernel."""
 
     def __init__(self) -> None:
         self._uid = os.geteuid()
@@ -59,20 +66,18 @@ class Peers:
         if self._finds_own_user(self._by_proc):
             self._owner, self.source = self._by_proc, "proc"
 
-    def is_foreign(self, peer: Address | None, here: Address | None) -> bool:
-        """Whether the peer of a loopback connection belongs to another user, or its socket has no owner any more.
-        This process's user and root are not foreign. `peer`, `here`: the connection's ends as (address, port). False
-        where the peer is on another machine, or the kernel can't tell."""
+    def standing(self, peer: Address | None, here: Address | None) -> Standing:
+        """How the peer of a connection stands to this process. `peer`, `here`: the connection's ends as (address,
+        port)."""
         if self._owner is None or peer is None or here is None:
-            return False
-        peer, here = _plain(peer), _plain(here)
+            return "stranger"
         try:
-            if not ipaddress.ip_address(peer[0]).is_loopback:
-                return False
-            uid = self._owner(peer, here)
+            uid = self._owner(_plain(peer), _plain(here))
         except (OSError, ValueError):
-            return False
-        return uid not in (self._uid, _ROOT)
+            return "stranger"
+        if uid is None:
+            return "stranger"
+        return "own" if uid in (self._uid, _ROOT) else "other"
 
     def close(self) -> None:
         """Close the netlink socket."""
@@ -95,9 +100,11 @@ class Peers:
         if self._diag is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         family = socket.AF_INET6 if ":" in peer[0] else socket.AF_INET
-        ends = [socket.inet_pton(family, end[0]).ljust(16, b"\0") for end in (peer, here)]
+        ends = [socket.inet_pton(family, end[0].partition("%")[0]) for end in (peer, here)]
+        ids = [end.ljust(16, b"\0") for end in ends]
         ports = _PORTS.pack(peer[1], here[1])
-        body = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0, _ALL_STATES) + ports + ends[0] + ends[1] + _ANY
+        tail = _INTERFACE.pack(_interface(peer[0]), _NO_COOKIE, _NO_COOKIE)
+        body = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0, _ALL_STATES) + ports + ids[0] + ids[1] + tail
         self._number = self._number % 0xFFFF + 1
         head = _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, self._number, 0)
         self._diag.send(head + body)
@@ -114,7 +121,7 @@ class Peers:
             raise OSError(failed, os.strerror(failed))
         found = _ANSWER.unpack_from(reply, _HEADER.size)
         # Where no connection has these addresses, the kernel returns a listener.
-        if found[4:7] != (ports, ends[0], ends[1]):
+        if found[4:7] not in ((ports, *ids), (ports, *(_MAPPED_BYTES + end for end in ends))):
             return None
         *_, uid, inode = found
         return uid if inode else None
@@ -122,23 +129,38 @@ class Peers:
     @staticmethod
     def _by_proc(peer: Address, here: Address) -> int | None:
         """The same from the table of all sockets (proc(5)). Raises OSError."""
-        is_v6 = ":" in peer[0]
-        wanted = f" {_in_table(peer)} {_in_table(here)} "
-        with open("/proc/net/tcp6" if is_v6 else "/proc/net/tcp", encoding="ascii") as table:
-            for line in table:
-                if wanted in line:
-                    fields = line.split()
-                    return int(fields[7]) if int(fields[9]) else None
-        return None
+        if ":" in peer[0]:
+            return _row("/proc/net/tcp6", peer, here)
+        uid = _row("/proc/net/tcp", peer, here)
+        if uid is None:
+            uid = _row("/proc/net/tcp6", (_MAPPED + peer[0], peer[1]), (_MAPPED + here[0], here[1]))
+        return uid
+
+
+def _row(table: str, peer: Address, here: Address) -> int | None:
+    wanted = f" {_in_table(peer)} {_in_table(here)} "
+    with open(table, encoding="ascii") as rows:
+        for row in rows:
+            if wanted in row:
+                fields = row.split()
+                return int(fields[7]) if int(fields[9]) else None
+    return None
 
 
 def _plain(address: Address) -> Address:
-    """An IPv4 address that a dual-stack socket shows as IPv6 becomes IPv4 again; a scope is removed."""
-    return address[0].removeprefix("::ffff:") if "." in address[0] else address[0].partition("%")[0], address[1]
+    """An IPv4 address that a dual-stack socket shows as IPv6 becomes IPv4 again."""
+    return address[0].removeprefix(_MAPPED) if "." in address[0] else address[0], address[1]
+
+
+def _interface(host: str) -> int:
+    """The number of the interface that a link-local address (`fe80::1%eth0`) belongs to, else 0."""
+    zone = host.partition("%")[2]
+    return int(zone) if zone.isdigit() else socket.if_nametoindex(zone) if zone else 0
 
 
 def _in_table(address: Address) -> str:
     """proc(5): words of 32 bits in the machine's own byte order, in capital hexadecimal."""
-    raw = socket.inet_pton(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, address[0])
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    raw = socket.inet_pton(family, address[0].partition("%")[0])
     words = struct.unpack(f"={len(raw) // 4}I", raw)
     return "".join(f"{word:08X}" for word in words) + f":{address[1]:04X}"

@@ -2,7 +2,8 @@
 
 Rule: sans-IO. Only a request whose head is whole and within its limits is passed on, written again from its parsed
 parts: without trailers, without chunk extensions, with its target as a path and with one `Host` that agrees with it.
-So the server behind it never sees a byte that was not understood here.
+A header with one value is there once, so that no two programs on the way read different ones. So the server behind it
+never sees a byte that was not understood here.
 """
 
 from __future__ import annotations
@@ -23,6 +24,20 @@ _WEBSOCKET_VERSION: Final = b"13"  # RFC 6455 section 4.1
 _WEBSOCKET_KEY_BYTES: Final = 16
 # `name: value` has this many bytes beside the two themselves, with the end of its line.
 _HEADER_EXTRA_BYTES: Final = 4
+# Headers that this gateway reads and that have one value (RFC 9110 section 5.3). llhttp judges Content-Length; a
+# refused Host has words of its own.
+_SINGLE: Final = frozenset(
+    {
+        b"authorization",
+        b"content-range",
+        b"content-type",
+        b"idempotency-key",
+        b"last-event-id",
+        b"origin",
+        b"sec-fetch-site",
+        b"x-session-id",
+    }
+)
 # Headers of one hop, which are replaced where a request asks for another protocol.
 _UPGRADE_HEADERS: Final = frozenset({b"connection", b"upgrade"})
 
@@ -71,7 +86,7 @@ class RequestParser:
     def feed(self, data: bytes) -> ParsedInput:
         """Parse a piece of input. Not to be called once `is_done`."""
         self._has_progressed = False
-        self._output, self._heads = [], 0
+        self._heads = 0
         error: MaestroError | None = None
         try:
             self._parser.feed_data(data)
@@ -86,7 +101,9 @@ class RequestParser:
                 self._unparsed_bytes += len(data)
                 if self._unparsed_bytes > self._head_bytes_max:
                     self.is_done, error = True, self._head_too_large(self._unparsed_bytes)
-        return ParsedInput(b"".join(self._output), self._heads, None if error else self._handshake, error)
+        # Not kept until the next piece comes, which may be never.
+        output, self._output = self._output, []
+        return ParsedInput(b"".join(output), self._heads, None if error else self._handshake, error)
 
     # --- httptools calls these -------------------------------------------------------------------------------
 
@@ -110,6 +127,7 @@ class RequestParser:
     def on_headers_complete(self) -> None:
         """The end of a head."""
         self._method = self._parser.get_method()
+        self._judge_repeats()
         self._normalise_target()
         codings = [value.strip().lower() for name, value in self._headers if name == b"transfer-encoding"]
         # Other codings are refused here, because llhttp reports some of them only after this callback.
@@ -183,6 +201,14 @@ class RequestParser:
             return False
         is_key = key_sizes == [_WEBSOCKET_KEY_BYTES]
         return self._method == b"GET" and is_key and versions == [_WEBSOCKET_VERSION] and not has_body
+
+    def _judge_repeats(self) -> None:
+        names = [name for name, _ in self._headers if name in _SINGLE]
+        if len(names) > len(set(names)):
+            name = next(name for name in names if names.count(name) > 1).decode()
+            self._fail(
+                MaestroError("BAD_REQUEST", f"the request has two headers `{name}`", "Send one, with one value.")
+            )
 
     def _normalise_target(self) -> None:
         """Bring `http://host/path` into the form of the others. Its host replaces `Host` (RFC 9112 section 3.2.2), so

@@ -1,17 +1,20 @@
 """Responses: JSON, and one shape for every error.
 
 Rule: an error is `{"error": true, "statusCode", "code", "message", "hint"?, "details"?, "limit"?, "actual"?,
-"retryAfter"?}`, also where the framework raised it. No stack trace and no path of this machine is ever in one.
+"retryAfter"?}`, also where the framework raised it. Its hint is a step of an HTTP caller, never a command. No stack
+trace and no path of this machine is ever in one.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from starlette.responses import Response
 
+from maestro_gateway.http.error_docs import REMEDIES
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
@@ -40,6 +43,9 @@ _JSON = "application/json"
 _AWAY_RETRY_S = 1.0
 # Errors whose texts name files and sockets of this machine.
 _INTERNAL_CODES = frozenset({"INTERNAL", "CORRUPT", "JOURNAL_FAILED", "DATA_DIR_UNUSABLE", "DATA_DIR_LOCKED"})
+# Words of a shell: a command, an option, a variable. And the space between two sentences.
+_SHELL = re.compile(r"\bmaestro(?:-messaging)? [a-z]|MAESTRO_|\beval\b|\$\(|(?<![\w-])--[a-z]|\bshells?\b|\bpip ")
+_SENTENCE = re.compile(r"(?<=[.?!])\s+")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -64,6 +70,9 @@ def error_body(error: MaestroError) -> dict[str, Any]:
     """An error in the documented shape."""
     status = status_of(error)
     body = {"error": True, "statusCode": status, **error.body()}
+    body.pop("httpHint", None)
+    if hint := hint_of(error):
+        body["hint"] = hint
     if error.kind == "unreachable":
         if error.code != "STOPPING":
             body["message"] = "the broker does not answer at the moment"
@@ -74,6 +83,19 @@ def error_body(error: MaestroError) -> dict[str, Any]:
         body["hint"] = "Its log on the machine where it runs says why."
         body.pop("details", None)
     return body
+
+
+def hint_of(error: MaestroError) -> str:
+    """The next step of a caller that has only HTTP: what the error says for one. Else its hint, in which the step of
+    this code (`REMEDIES`) replaces the sentences for a shell."""
+    if error.http_hint or not _SHELL.search(error.hint):
+        return error.http_hint or error.hint
+    kept = [sentence for sentence in _SENTENCE.split(error.hint) if not _SHELL.search(sentence)]
+    if kept and error.retry_after_s is not None:
+        # To wait is the step.
+        return " ".join(kept)
+    remedy = REMEDIES.get(error.code)
+    return " ".join([*kept, remedy.step if remedy is not None else "/docs lists every error."])
 
 
 def error_answer(error: MaestroError, headers: Mapping[str, str] | None = None) -> Response:

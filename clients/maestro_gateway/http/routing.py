@@ -6,6 +6,7 @@ gets its body and query decoded, and raises MaestroError.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -13,11 +14,11 @@ from starlette.responses import Response
 from starlette.routing import Route, compile_path
 
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.generators.field_errors import explained
 
 from .responses import answer, plain_error
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Awaitable, Callable, Iterable
 
     from starlette.requests import Request
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 PREFIXES = ("/api", "/api/v1")
 _JSON_KINDS = ("application/json", "+json")
+_PLAIN = "identity"
+_CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]*)", re.IGNORECASE)
+_UTF_8 = ("utf-8", "utf8")
 
 
 class Endpoint(NamedTuple):
@@ -86,37 +90,49 @@ def _serve(calls: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response
             refusal = _unsupported(request)
             if refusal is not None:
                 return refusal
-            given["body"] = _decoded(decoders[method], await request.body())
+            given["body"] = _decoded(decoders[method], await request.body(), endpoint.body)
         return await endpoint.handle(request, **given)
 
     return serve
 
 
 def _unsupported(request: Request) -> Response | None:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind.endswith(_JSON_KINDS):
-        return None
-    return answer(
-        plain_error(
-            415,
-            "UNSUPPORTED_MEDIA_TYPE",
+    """415 for a body that is not said to be JSON in UTF-8 as it is. Raises MaestroError for a part of one."""
+    codings = [coding.strip().lower() for coding in request.headers.getlist("content-encoding")]
+    if codings not in ([], [_PLAIN]):
+        # RFC 9110 section 15.5.16: the answer says what is taken.
+        return _not_taken(
+            f"the body is said to be compressed ({', '.join(codings)[:64]})",
+            "Send it as it is, without `Content-Encoding`.",
+            {"Accept-Encoding": _PLAIN},
+        )
+    if "content-range" in request.headers:
+        # RFC 9110 section 14.5: a part must not be taken for the whole.
+        raise MaestroError("BAD_REQUEST", "the body is said to be a part (Content-Range)", "Send it whole.")
+    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    kind = kind.strip().lower()
+    if not kind.endswith(_JSON_KINDS):
+        return _not_taken(
             f"the body is {kind[:64] or 'of no named type'}, and this call takes JSON",
             "Send it with `Content-Type: application/json`.",
-        ),
-        415,
-    )
+        )
+    charset = _CHARSET.search(parameters)
+    if charset is not None and charset[1].lower() not in _UTF_8:
+        return _not_taken(f"the body is in {charset[1][:64]}, and JSON is in UTF-8", "Send it in UTF-8.")
+    return None
+
+
+def _not_taken(message: str, hint: str, headers: dict[str, str] | None = None) -> Response:
+    return answer(plain_error(415, "UNSUPPORTED_MEDIA_TYPE", message, hint), 415, headers)
 
 
 def _query(request: Request, shape: type[msgspec.Struct]) -> msgspec.Struct:
-    given: dict[str, str] = {}
-    for name, text in request.query_params.multi_items():
-        if name in given:
-            raise _invalid("the query", f"`{name[:64]}` is given twice")
-        given[name] = text
+    # No name is there twice: the guard has refused that.
+    given = dict(request.query_params.multi_items())
     try:
         query = msgspec.convert(given, shape, strict=False)
     except msgspec.ValidationError as error:
-        raise _invalid("the query", error) from None
+        raise _invalid("the query", explained(error, shape)) from None
     for field in msgspec.structs.fields(shape):
         # msgspec reads the word `null` as None, but a number or a switch has no such value.
         if field.encode_name in given and getattr(query, field.name) is None:
@@ -124,14 +140,14 @@ def _query(request: Request, shape: type[msgspec.Struct]) -> msgspec.Struct:
     return query
 
 
-def _decoded(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
+def _decoded(decoder: msgspec.json.Decoder[Any], raw: bytes, shape: type[msgspec.Struct]) -> Any:
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
-        raise _invalid("the body", error) from None
+        raise _invalid("the body", explained(error, shape)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MaestroError("BAD_REQUEST", f"the body is no JSON: {error}", "Send one JSON object in UTF-8.") from None
 
 
-def _invalid(what: str, error: object) -> MaestroError:
-    return MaestroError("INVALID", f"{what}: {error}", "/docs lists each call's fields and values.")
+def _invalid(what: str, why: str) -> MaestroError:
+    return MaestroError("INVALID", f"{what}: {why}", "/docs lists each call's fields and values.")

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import http
+import socket
 import sys
 import termios
 from typing import TYPE_CHECKING, Any, Final
@@ -36,11 +37,12 @@ if TYPE_CHECKING:
 
     from maestro_schemas.http_limits import HttpLimits
 
-    from .peers import Peers
+    from .peers import Peers, Standing
 
     # head: until the head is whole. idle: until an idle connection is closed. stall: until a peer that does not read
-    # is cut. end: until a connection that is closing is cut.
-    _Timer = Literal["head", "idle", "stall", "end"]
+    # is cut. end: until a connection that is closing is cut. look: until the kernel is asked for a peer that has
+    # ended its side.
+    _Timer = Literal["head", "idle", "stall", "end", "look"]
 
 # Name -> the property that is used.
 UNDOCUMENTED: Final = {
@@ -54,6 +56,10 @@ UNDOCUMENTED: Final = {
 # Over the limit of connections, this many at a time are answered; beyond, a connection is closed without an answer.
 REFUSED_CONNECTIONS_MAX: Final = 200
 _INT_BYTES: Final = 4
+_READ_BYTES: Final = 1 << 16
+_LOOK_EVERY_MS: Final = 1_000
+# tcp(7), TCP_INFO: its first byte is the connection's state; include/net/tcp_states.h has the number.
+_TCP_CLOSE: Final = 7
 
 
 class ConnectionTable:
@@ -66,6 +72,8 @@ class ConnectionTable:
         self.idle: dict[ConnectionGuard, None] = {}
         # Refused connections that are still open, so that the refusal arrives.
         self.refused: set[ConnectionGuard] = set()
+        # For the bytes that the loop reads.
+        self.buffer = memoryview(bytearray(_READ_BYTES))
 
     def close_refused(self) -> None:
         """Close the refused connections: the server ends."""
@@ -73,7 +81,7 @@ class ConnectionTable:
             connection.close()
 
 
-class ConnectionGuard(asyncio.Protocol):
+class ConnectionGuard(asyncio.BufferedProtocol):
     """One connection. `shared` comes by `functools.partial`; the rest is given by uvicorn."""
 
     def __init__(
@@ -94,11 +102,14 @@ class ConnectionGuard(asyncio.Protocol):
         # uvicorn's protocol; None once the connection is refused or gone.
         self._server: HttpToolsProtocol | None = HttpToolsProtocol(config, server_state, state, self._loop)
         self._transport: asyncio.Transport
-        self._is_foreign_user = False
+        self._standing: Standing = "stranger"
         # Requests passed on and not yet answered.
         self._unanswered = 0
-        # The answer to the oldest of them has begun.
+        # The answer to the oldest of them has begun; and it has no end of its own.
         self._is_answering = False
+        self._is_streaming = False
+        # The peer sends nothing more (TCP's half-close), and may still read.
+        self._has_peer_ended = False
         # The refusal that follows the answers that are due.
         self._refusal: MaestroError | None = None
         self._discarded_bytes = 0
@@ -129,7 +140,7 @@ class ConnectionGuard(asyncio.Protocol):
         assert self._server is not None  # noqa: S101 - nothing was refused yet
         self._server.connection_made(transport)
         peer, here = _address(transport, "peername"), _address(transport, "sockname")
-        self._is_foreign_user = self._shared.peers.is_foreign(peer, here)
+        self._standing = self._shared.peers.standing(peer, here)
         self._become_idle()
         self._await_head()
 
@@ -141,8 +152,16 @@ class ConnectionGuard(asyncio.Protocol):
         if server is not None:
             server.connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop knows no size
+        """Where the loop puts the bytes that it reads next. Each piece is used up before the next one is read, from
+        any connection. So all share one buffer, and a connection holds no memory for what it may send."""
+        return self._shared.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """The peer has sent some bytes."""
+        self._receive(bytes(self._shared.buffer[:nbytes]))
+
+    def _receive(self, data: bytes) -> None:
         self._stop("idle")
         if self._server is None or self._refusal is not None or self._parser.is_done:
             self._discard(len(data))
@@ -151,11 +170,11 @@ class ConnectionGuard(asyncio.Protocol):
         if parsed.heads or parsed.handshake is not None:
             self._stop("head")
             self._shared.idle.pop(self, None)
-            if self._is_foreign_user:
+            if self._standing == "other":
                 self._refuse(
                     MaestroError(
                         "PEER_REFUSED",
-                        "the program that asks runs as another user, or has gone",
+                        "the program that asks runs as another user of this machine",
                         "Run it as the user that started the gateway.",
                     )
                 )
@@ -169,6 +188,18 @@ class ConnectionGuard(asyncio.Protocol):
             self._refuse(parsed.error)
         elif self._parser.in_head and not self._unanswered:
             self._await_head()
+
+    def eof_received(self) -> bool:
+        """The peer sends nothing more. True keeps the connection: the peer gets the answers that are due."""
+        if self._server is None or self._transport.is_closing():
+            return False
+        if self._refusal is None and (self._parser.has_partial_head or not self._parser.in_head):
+            self._refuse(MaestroError("BAD_REQUEST", "the connection ended within a request", "Send it whole."))
+        elif self._is_streaming or (self._refusal is None and not self._unanswered):
+            return False
+        self._has_peer_ended = True
+        self._look_for_reset()
+        return True
 
     def pause_writing(self) -> None:
         """The peer leaves its answer unread."""
@@ -184,15 +215,21 @@ class ConnectionGuard(asyncio.Protocol):
 
     # --- the application calls these -------------------------------------------------------------------------
 
-    def answer_begins(self) -> None:
-        """The oldest unanswered request gets its answer."""
+    @property
+    def is_own(self) -> bool:
+        """Whether the peer is a program of this process's user, or of root, on this machine."""
+        return self._standing == "own"
+
+    def answer_begins(self, *, is_stream: bool) -> None:
+        """The oldest unanswered request gets its answer. `is_stream`: it has no end of its own."""
         self._is_answering = True
+        self._is_streaming = is_stream
 
     def answer_ends(self) -> None:
         """That answer is written, or never will be."""
         if self._server is None:
             return
-        self._is_answering = False
+        self._is_answering = self._is_streaming = False
         self._unanswered -= 1
         if self._transport.is_closing():
             # The peer may never read what is written.
@@ -200,6 +237,9 @@ class ConnectionGuard(asyncio.Protocol):
         elif self._refusal is not None:
             if self._unanswered == 0:
                 self._write_refusal(self._refusal)
+        elif self._unanswered == 0 and self._has_peer_ended:
+            self._transport.close()
+            self._end_after(self._limits.stall_timeout_ms)
         elif self._unanswered == 0:
             self._become_idle()
             self._start("idle", self._limits.keep_alive_ms, self.close)
@@ -255,6 +295,21 @@ class ConnectionGuard(asyncio.Protocol):
                 limit=self._limits.head_timeout_ms,
             )
         )
+
+    def _look_for_reset(self) -> None:
+        """Cut the connection once it is reset: the peer had closed its socket, which looks the same as ending its
+        side until something is written. asyncio notices that only when it writes again."""
+        self._stop("look")
+        sock = self._transport.get_extra_info("socket")
+        try:
+            [state] = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+        except (OSError, AttributeError):
+            # The next write tells it.
+            return
+        if state == _TCP_CLOSE:
+            self._transport.abort()
+        else:
+            self._start("look", _LOOK_EVERY_MS, self._look_for_reset)
 
     def _discard(self, size: int) -> None:
         self._discarded_bytes += size
@@ -329,4 +384,7 @@ class ConnectionGuard(asyncio.Protocol):
 
 def _address(transport: asyncio.Transport, name: str) -> tuple[str, int] | None:
     found = transport.get_extra_info(name)
-    return (found[0], found[1]) if found else None
+    if not found:
+        return None
+    # An IPv6 address has its interface apart.
+    return (f"{found[0]}%{found[3]}" if found[3:] and found[3] else found[0]), found[1]

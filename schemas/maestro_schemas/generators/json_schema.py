@@ -161,7 +161,7 @@ def _property(where: str, shape: dict[str, Any], template: str, ids: frozenset[s
     """One field's schema. An absent field is left out, so `null` and defaults made of absent fields are removed."""
     if where.endswith(".error") and shape.get("type") == "object":
         return {"$ref": template.format(name="ErrorBody")}
-    found = {key: value for key, value in shape.items() if key != "default" or value not in (None, {}, [])}
+    found = {key: value for key, value in shape.items() if key != "default" or value not in (None, {}, [], ())}
     if "$ref" in found:
         found.pop("default", None)
     kinds = [kind for kind in found.pop("anyOf", []) if null or kind != {"type": "null"}]

@@ -16,7 +16,7 @@ import pytest
 from maestro_clients.processes.broker_process import find
 from maestro_schemas.errors import MaestroError
 from support import components
-from support.post_office import eventually
+from support.post_office import eventually, own_id
 
 if TYPE_CHECKING:
     from support.post_office import PostOffice
@@ -40,9 +40,9 @@ def test_a_lost_checkpoint_is_counted_again(open_office: PostOffice, damage: str
     """The broker warns of it. Sequence numbers go on where they were, and deleted mail counts."""
     _fill(open_office, 20)
     with open_office.client() as operator:
-        operator.delete(["m18", "m19"], session="bob")
-        operator.confirm(["m0"], "delivered", session="bob")
-        operator.confirm(["m1"], "offered", session="bob")
+        operator.delete([own_id("ann", "m18"), own_id("ann", "m19")], session="bob")
+        operator.confirm([own_id("ann", "m0")], "delivered", session="bob")
+        operator.confirm([own_id("ann", "m1")], "offered", session="bob")
     open_office.stop()
     open_office.start()  # a new segment, so that the next checkpoint releases the first one
     with open_office.client("ann") as client:
@@ -94,7 +94,7 @@ def test_a_journal_that_lost_its_end_hides_no_mail(open_office: PostOffice, more
     _fill(open_office, 10)
     with open_office.client() as operator:
         eventually(lambda: operator.stats()["filingBacklog"] == 0, "all is filed")
-        operator.delete(["m9"], session="bob")
+        operator.delete([own_id("ann", "m9")], session="bob")
         eventually(lambda: operator.stats()["filingBacklog"] == 0, "all is filed")
     open_office.kill()
     for path in _journal(open_office):

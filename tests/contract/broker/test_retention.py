@@ -14,7 +14,7 @@ from maestro_runtime import paths
 from maestro_schemas import outbox_entry
 from maestro_schemas.errors import MaestroError
 from support.cli_shell import Shell
-from support.post_office import eventually
+from support.post_office import eventually, own_id
 
 if TYPE_CHECKING:
     from maestro_clients.client import Client
@@ -98,7 +98,7 @@ def test_a_round_removes_old_mail_and_nothing_else(post_office: PostOffice) -> N
         _age(post_office, "bob", message_id, 8)
     # The file's time is old, but the times in it are not: a clock was wrong, so the file stays. For the link the
     # opposite holds.
-    path = os.path.join(paths.receiver_dir(post_office.data, "bob"), "m1.json")
+    path = os.path.join(paths.receiver_dir(post_office.data, "bob"), f"{own_id('ann', 'm1')}.json")
     os.utime(path, (1_000_000, 1_000_000))
     link = os.path.join(paths.sender_dir(post_office.data, "ann"), f"{ids[3]}.json")
     os.utime(link, (1_000_000, 1_000_000), follow_symlinks=False)
@@ -112,17 +112,17 @@ def test_a_round_removes_old_mail_and_nothing_else(post_office: PostOffice) -> N
     assert dry["swept"] == {
         "messages": 1, "expired": 1, "tombstones": 2, "timelineFiles": 1, "bytes": dry["swept"]["bytes"]
     }  # fmt: skip
-    assert _mail(post_office, "bob") == ["m0.json", "m1.json", "m2.json", "m4.json"]
+    assert _mail(post_office, "bob") == [own_id("ann", key) + ".json" for key in ("m0", "m1", "m2", "m4")]
     swept = _pruned(operator)["swept"]
     assert swept == dry["swept"]
-    assert _mail(post_office, "bob") == ["m1.json", "m2.json", "m4.json"]
-    assert os.path.lexists(os.path.join(paths.sender_dir(post_office.data, "ann"), "m1.json"))
+    assert _mail(post_office, "bob") == [own_id("ann", key) + ".json" for key in ("m1", "m2", "m4")]
+    assert os.path.lexists(os.path.join(paths.sender_dir(post_office.data, "ann"), f"{own_id('ann', 'm1')}.json"))
     assert not os.path.lexists(link)
     assert "2020-01-01.jsonl" not in os.listdir(timeline)
     # The pending message has expired and its sender was notified. It stays for a while, to be sent again.
-    assert bob.message("m4")["status"] == "expired"
-    assert "m4 to bob" in ann.inbox()["messages"][0]["message"]
-    assert bob.message("m1")["status"] == "read"
+    assert bob.message(own_id("ann", "m4"))["status"] == "expired"
+    assert f"{own_id('ann', 'm4')} to bob" in ann.inbox()["messages"][0]["message"]
+    assert bob.message(own_id("ann", "m1"))["status"] == "read"
     assert _pruned(operator)["swept"] == {}
     # The sequence continues, and the id can be used again.
     assert ann.send("bob", "again", message_id="m0")["seq"] == 6
@@ -235,14 +235,14 @@ def test_a_removed_message_leaves_memory_too(open_office: PostOffice) -> None:
     ann, bob, operator = open_office.client("ann"), open_office.client("bob"), open_office.client()
     ann.send("bob", "hello", message_id="m1")
     ann.send("bob", "hello", message_id="m2")
-    bob.confirm(["m1"], kind="read")
+    bob.confirm([own_id("ann", "m1")], kind="read")
     _filed(operator)
     assert bob.inbox(status=["pending", "read"], since=0)["count"] == 2
-    _age(open_office, "bob", "m1", 8)
+    _age(open_office, "bob", own_id("ann", "m1"), 8)
     _pruned(operator)
     eventually(lambda: bob.inbox(status=["pending", "read"], since=0)["count"] == 1, "it is forgotten")
     with pytest.raises(MaestroError, match="no message"):
-        bob.message("m1")
+        bob.message(own_id("ann", "m1"))
     assert bob.inbox()["count"] == 1
 
 
@@ -314,10 +314,10 @@ def test_the_command(open_office: PostOffice) -> None:
     shell = Shell(open_office.root, open_office.environ, [])
     ann, bob = open_office.client("ann"), open_office.client("bob")
     ann.send("bob", "hello", message_id="m1")
-    bob.confirm(["m1"], kind="read")
+    bob.confirm([own_id("ann", "m1")], kind="read")
     _filed(open_office.client())
     assert "Nothing would go" in shell.run("spool", "prune", "--dry-run").out
-    _age(open_office, "bob", "m1", 8)
+    _age(open_office, "bob", own_id("ann", "m1"), 8)
     shown = json.loads(shell.run("spool", "prune", "--dry-run", "--json").out)
     assert (shown["dryRun"], shown["swept"]["messages"]) == (True, 1)
     out = shell.run("spool", "prune").out

@@ -18,11 +18,13 @@ from maestro_clients.processes import broker_process
 from maestro_runtime import paths
 from maestro_schemas import outbox_entry
 from support.cli_shell import open_shell
-from support.post_office import eventually, scratch
+from support.post_office import eventually, own_id, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+M0, M3 = (f"{own_id('ann', key)}.json" for key in ("m0", "m3"))
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +41,10 @@ def whole() -> Iterator[str]:
             for number in range(6):
                 ann.send("bob", f"text {number}", message_id=f"m{number}")
             ann.send("gone", "never read", message_id="late", ttl_ms=50)
-            bob.confirm(["m0"], "delivered")
-            bob.confirm(["m1"], "read")
-            bob.delete(["m2"])
-            bob.send("ann", "an answer", message_id="a1", metadata={"inReplyTo": "m0"})
+            bob.confirm([own_id("ann", "m0")], "delivered")
+            bob.confirm([own_id("ann", "m1")], "read")
+            bob.delete([own_id("ann", "m2")])
+            bob.send("ann", "an answer", message_id="a1", metadata={"inReplyTo": own_id("ann", "m0")})
             eventually(lambda: office.status_of("late") == "expired", "it expires")
         with office.client() as operator:
             operator.end_session("gone")
@@ -146,32 +148,46 @@ BROKEN: dict[str, tuple[str, Callable[[str], None]]] = {
             segment(data), mail(data, "journal", os.path.basename(segment(data)).replace("1", "7", 1))
         ),
     ),
-    "a message's file is torn": ("messages", lambda data: put(mail(data, "by-receiver", "bob", "m3.json"), "{")),
+    "a message's file is torn": (
+        "messages",
+        lambda data: put(mail(data, "by-receiver", "bob", M3), "{"),
+    ),
     "a message under another's name": (
         "messages",
         lambda data: os.rename(
-            mail(data, "by-receiver", "bob", "m3.json"), mail(data, "by-receiver", "bob", "other.json")
+            mail(data, "by-receiver", "bob", M3),
+            mail(data, "by-receiver", "bob", "other.json"),
         ),
     ),
     "a message in another's mailbox": (
         "messages",
         lambda data: os.rename(
-            mail(data, "by-receiver", "bob", "m3.json"), mail(data, "by-receiver", "ann", "m3.json")
+            mail(data, "by-receiver", "bob", M3),
+            mail(data, "by-receiver", "ann", M3),
         ),
     ),
     "two messages of one number": (
         "messages",
-        lambda data: edit(mail(data, "by-receiver", "bob", "m3.json"), lambda body: body.update(seq=5)),
+        lambda data: edit(mail(data, "by-receiver", "bob", M3), lambda body: body.update(seq=5)),
     ),
-    "a message is gone": ("counters", lambda data: os.unlink(mail(data, "by-receiver", "bob", "m3.json"))),
+    "a message is gone": (
+        "counters",
+        lambda data: os.unlink(mail(data, "by-receiver", "bob", M3)),
+    ),
     "a number that was never given": (
         "counters",
-        lambda data: edit(mail(data, "by-receiver", "bob", "m3.json"), lambda body: body.update(seq=99)),
+        lambda data: edit(mail(data, "by-receiver", "bob", M3), lambda body: body.update(seq=99)),
     ),
     "no marker": ("markers", lambda data: os.unlink(mail(data, "by-receiver", "bob", ".pending"))),
     "a marker without mail": ("markers", lambda data: put(mail(data, "by-receiver", "gone", ".pending"))),
-    "a sender's link is gone": ("sender links", lambda data: os.unlink(mail(data, "by-sender", "ann", "m3.json"))),
-    "a file where a link should be": ("links", lambda data: put(mail(data, "by-thread", "m0", "x.json"))),
+    "a sender's link is gone": (
+        "sender links",
+        lambda data: os.unlink(mail(data, "by-sender", "ann", M3)),
+    ),
+    "a file where a link should be": (
+        "links",
+        lambda data: put(mail(data, "by-thread", own_id("ann", "m0"), "x.json")),
+    ),
     "a link to somewhere else": (
         "links",
         lambda data: os.symlink("../../../sessions/ann.json", mail(data, "by-sender", "ann", "x.json")),
@@ -207,7 +223,7 @@ def test_each_damage_is_found(data: str, what: str) -> None:
 
 
 def test_harmless_findings_are_only_reported(data: str) -> None:
-    os.chmod(mail(data, "by-receiver", "bob", "m0.json"), 0o600)
+    os.chmod(mail(data, "by-receiver", "bob", M0), 0o600)
     put(mail(data, "by-receiver", "bob", ".m9.json.tmp"))
     put(mail(data, "journal", "notes"))
     os.mkdir(os.path.join(data, "timeline", "old"), 0o700)
@@ -238,7 +254,7 @@ def test_a_killed_broker_s_tail_is_no_fault() -> None:
         lines = exported(office.data)
         known = {line["id"] for line in lines if line["kind"] == "message"}
         known |= {line["message"]["id"] for line in lines if line["kind"] == "unfiled" and "message" in line}
-        assert known == {f"m{number}" for number in range(50)}
+        assert known == {own_id("ann", f"m{number}") for number in range(50)}
     finally:
         office.close()
 
@@ -270,7 +286,7 @@ def test_an_export_has_all_of_it(data: str) -> None:
 def test_an_export_of_one_session(data: str) -> None:
     lines = exported(data, "gone")[1:-1]
     assert {line["kind"] for line in lines} == {"session", "message", "event"}
-    assert [line["id"] for line in lines if line["kind"] == "message"] == ["late"]
+    assert [line["id"] for line in lines if line["kind"] == "message"] == [own_id("ann", "late")]
 
 
 def test_an_export_names_unreadable_files(data: str) -> None:

@@ -19,13 +19,13 @@ from maestro_clients.processes.broker_process import ensure, find
 from maestro_clients.protocol.callers import Caller
 from maestro_schemas.errors import MaestroError
 from support import components, protocol_page
-from support.post_office import eventually
+from support.post_office import eventually, own_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from support.post_office import PostOffice
+    from support.post_office import PostOffice, own_id
 
 
 class Foreign:
@@ -241,7 +241,7 @@ def test_stats_counts_each_refusal_and_has_only_documented_keys(foreign: Foreign
     foreign.ask("send", **{"as": {"session": "absent"}}, messages=[])
     messages = [{"id": "m1", "to": "ann", "message": "x"}, {"id": "m2", "to": "absent", "message": "x"}]
     foreign.ask("send", **{"as": boss}, messages=messages)
-    foreign.ask("confirm", **{"as": ann}, ids=["m1", "m9"], kind="read")
+    foreign.ask("confirm", **{"as": ann}, ids=[own_id("boss", "m1"), "m9"], kind="read")
     stats = foreign.ask("stats")[1]["stats"]
     assert stats["messages"] == {
         "accepted": 1,
@@ -292,7 +292,7 @@ def test_a_subscription_is_answered_with_the_head(foreign: Foreign, post_office:
         topic, notice = _notice(sub)
         assert topic == party + b"|message.accepted"
         assert (notice["id"], notice["from"], notice["to"], notice["seq"], notice["priority"]) == (
-            "m2",
+            own_id("boss", "m2"),
             "boss",
             "ann",
             2,
@@ -301,7 +301,10 @@ def test_a_subscription_is_answered_with_the_head(foreign: Foreign, post_office:
         assert "the text" not in str(notice)
     assert {_notice(everything)[0] for _ in range(2)} == {b"ann|message.accepted", b"boss|message.accepted"}
     who = {"session": "ann", "token": "secret"}
-    assert foreign.ask("confirm", **{"ids": ["m2"], "kind": "delivered", "via": "test", "as": who})[0] == 200
+    assert (
+        foreign.ask("confirm", **{"ids": [own_id("boss", "m2")], "kind": "delivered", "via": "test", "as": who})[0]
+        == 200
+    )
     assert _notice(delivered)[1]["via"] == "test"
     absent = foreign.listen(endpoints.notices, b"absent|")
     assert _notice(absent)[1]["seq"] == 0
@@ -321,7 +324,7 @@ def test_events_replay(foreign: Foreign) -> None:
     rest = foreign.ask("events", after=103)[1]
     assert [event["lsn"] for event in rest["events"]] == list(range(104, 304))
     newest = foreign.ask("events", after=-1, limit=5)[1]
-    assert [event["id"] for event in newest["events"]] == [f"m{number}" for number in range(295, 300)]
+    assert [event["id"] for event in newest["events"]] == [own_id("boss", f"m{number}") for number in range(295, 300)]
     cyd = foreign.ask("events", after=0, **{"as": {"session": "cyd"}})[1]
     assert [event["event"] for event in cyd["events"]] == ["session.started"]
     assert cyd["upTo"] == 303
@@ -492,14 +495,14 @@ def test_a_retry_in_every_state_of_the_message(foreign: Foreign, post_office: Po
     post_office.kill()
     post_office.start()
     assert again() == (200, "pending", 1)
-    foreign.ask("confirm", **{"ids": ["m1"], "kind": "read", "as": who})
+    foreign.ask("confirm", **{"ids": [own_id("boss", "m1")], "kind": "read", "as": who})
     assert again() == (200, "read", 1)
     post_office.stop()
     post_office.start()
     assert again() == (200, "read", 1)
     changed = {"messages": [{"id": "m1", "to": "ann", "message": "y"}], "as": {"session": "boss"}}
     assert foreign.ask("send", **changed)[1]["results"][0]["error"]["code"] == "CONFLICT"
-    foreign.ask("delete", **{"ids": ["m1"], "as": who})
+    foreign.ask("delete", **{"ids": [own_id("boss", "m1")], "as": who})
     assert again() == (200, "deleted", None)
     post_office.kill()
     post_office.start()

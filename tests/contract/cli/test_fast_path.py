@@ -251,15 +251,15 @@ def _calls(command: list[str], environ: dict[str, str]) -> int:
 
 @pytest.mark.parametrize("arguments", ["inbox --quiet", "session send --to BOB --message x"])
 def test_it_costs_little_over_a_bare_interpreter(alice: Shell, bob: Shell, arguments: str) -> None:
-    """The cost is counted in system calls, because times vary. It was 1.7 times the bare interpreter's, the usual
-    path's 8 times."""
+    """The cost is counted in system calls, because times vary. It was 1.7 to 2.25 times the bare interpreter's, by
+    the length of the import path, and the usual path's 8 times."""
     components.require_tools("strace")
     command = [sys.executable, "-c", "from maestro_cli.main import main; raise SystemExit(main())"]
     environ = {**alice.environ, "PYTHONDONTWRITEBYTECODE": ""}
     words = [word.replace("BOB", bob.session_id) for word in arguments.split()]
     _calls([*command, *words], environ)
     bare = _calls([sys.executable, "-c", "pass"], environ)
-    assert _calls([*command, *words], environ) < 2.2 * bare
+    assert _calls([*command, *words], environ) < 2.4 * bare
 
 
 def test_the_script_imports_only_our_main() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from maestro_cli import exit_codes
 from support.cli_shell import Lines, Shell, open_shell
+from support.post_office import own_id
 
 ODD_TEXTS = [
     "-x",
@@ -77,7 +78,7 @@ def test_the_json_answer(alice: Shell, bob: Shell) -> None:
     sent = alice.done(*arguments).json()
     assert {key: sent[key] for key in ("status", "id", "to", "seq")} == {
         "status": "accepted",
-        "id": "msg_mine",
+        "id": own_id(alice.session_id, "msg_mine"),
         "to": bob.session_id,
         "seq": 1,
     }
@@ -126,11 +127,11 @@ def test_waiting_for_the_receipt(alice: Shell, bob: Shell, wanted: str) -> None:
     waiting = alice.start("session", "send", "--to", bob.session_id, *arguments)
     lines = Lines(waiting)
     watching = bob.start("inbox", "--watch", "--json", "--limit", "1", *(["--mark-read"] if wanted == "read" else []))
-    assert json.loads(Lines(watching).wait_for(bool))["id"] == "msg_wait"
+    assert json.loads(Lines(watching).wait_for(bool))["id"] == own_id(alice.session_id, "msg_wait")
     outcome = json.loads(lines.wait_for(bool))
     assert waiting.wait(30) == exit_codes.DONE
     assert watching.wait(30) == exit_codes.DONE
-    assert (outcome["status"], outcome["id"]) == ("accepted", "msg_wait")
+    assert (outcome["status"], outcome["id"]) == ("accepted", own_id(alice.session_id, "msg_wait"))
     assert outcome["state"] in ({"read"} if wanted == "read" else {"delivered", "read"})
     assert outcome["deliveredAt"] >= outcome["createdAt"]
 
@@ -168,7 +169,7 @@ def test_queued_when_no_broker_may_be_started() -> None:
         assert "will be sent when a broker runs" in ran.out
         # A repeated send is the same message, also in the outbox.
         again = offline.done("session", "send", "--to", "bob", "--message", "later", "--id", "msg_later", "--json")
-        assert (again.json()["status"], again.json()["id"]) == ("queued", "msg_later")
+        assert (again.json()["status"], again.json()["id"]) == ("queued", own_id(alice.session_id, "msg_later"))
         with open(again.json()["path"], encoding="utf-8") as file:
             assert json.load(file)["message"]["message"] == "later"
         waiting = offline.done("outbox", "--json").json()["waiting"]

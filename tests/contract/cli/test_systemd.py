@@ -188,7 +188,7 @@ def test_the_units(tmp_path: Path) -> None:
     assert first.index("broker.sock") < first.index("notices.sock")
     service = service_unit["Service"]
     assert service["Type"] == "notify"
-    assert service["ExecStart"].startswith(f'"{sys.executable}" -m maestro_broker --data-dir ')
+    assert service["ExecStart"].startswith(f'"{sys.executable}" -P -m maestro_broker --data-dir ')
     assert "100%%" in service["ExecStart"]
     assert '\\"data\\"' in service["ExecStart"]
     assert "$$dir" in service["ExecStart"]

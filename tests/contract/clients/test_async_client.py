@@ -16,6 +16,7 @@ from maestro_clients.async_client import AsyncClient
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.new_ids import new_message_id
 from maestro_schemas.errors import MaestroError
+from support.post_office import own_id
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -27,7 +28,7 @@ ANN, BOB = Caller("ann"), Caller("bob")
 
 
 def outgoing(count: int, text: str = "x") -> list[OutgoingDoc]:
-    return [{"id": new_message_id(), "to": "bob", "message": text} for _ in range(count)]
+    return [{"id": own_id("ann", new_message_id()), "to": "bob", "message": text} for _ in range(count)]
 
 
 async def code_of(call: Coroutine[Any, Any, object]) -> str:
@@ -53,8 +54,8 @@ def test_two_hundred_tasks_on_one_client(open_office: PostOffice) -> None:
 
             async def letter(number: int) -> None:
                 sent = await client.send("bob", str(number), message_id=f"m{number}", caller=ANN)
-                assert (sent["id"], sent["status"]) == (f"m{number}", 201)
-                assert (await client.message(f"m{number}", caller=BOB))["message"] == str(number)
+                assert (sent["id"], sent["status"]) == (own_id("ann", f"m{number}"), 201)
+                assert (await client.message(own_id("ann", f"m{number}"), caller=BOB))["message"] == str(number)
                 assert await code_of(client.message(f"none{number}")) == "MESSAGE_NOT_FOUND"
 
             await asyncio.gather(*map(letter, range(200)))
@@ -206,7 +207,7 @@ def test_a_broker_killed_in_mid_flight(open_office: PostOffice) -> None:
                             assert error.code in ("BROKER_UNREACHABLE", "STOPPING")
                             continue
                         assert sent["status"] in (200, 201)
-                        accepted.append(message_id)
+                        accepted.append(sent["id"])
                         if len(accepted) in reached:
                             reached[len(accepted)].set()
                         break

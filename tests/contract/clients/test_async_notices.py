@@ -14,6 +14,7 @@ from maestro_clients.processes.broker_process import find
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.codec import Notice
 from maestro_schemas.errors import MaestroError
+from support.post_office import own_id
 
 if TYPE_CHECKING:
     from support.post_office import PostOffice
@@ -51,6 +52,11 @@ def about(seen: list[Notice | NoticeLinkState], event: str) -> list[tuple[str, s
     ]
 
 
+async def accepted(notices: AsyncNotices) -> list[tuple[str, str]]:
+    """The notices of accepted messages up to the next one."""
+    return about(await until(notices, "message.accepted"), "message.accepted")
+
+
 def test_every_event_after_connected_is_noticed(open_office: PostOffice) -> None:
     """Each party gets one notice. The subscription probes of other observers cause none."""
 
@@ -65,7 +71,7 @@ def test_every_event_after_connected_is_noticed(open_office: PostOffice) -> None
                 await client.end_session()
                 seen = await until(notices, "session.ended")
             assert {one.session for one in seen if isinstance(one, Notice)} == {"ann", "bob"}
-            expected = [(who, f"m{number}") for number in range(50) for who in ("bob", "ann")]
+            expected = [(who, own_id("ann", f"m{number}")) for number in range(50) for who in ("bob", "ann")]
             assert about(seen, "message.accepted") == expected
 
     asyncio.run(main())
@@ -86,20 +92,24 @@ def test_sessions_are_added_and_removed(open_office: PostOffice) -> None:
             notices.add("cyd")
             notices.add("cyd")
             seen = await until(notices, "head")
-            assert about(seen, "message.accepted") == [("bob", "m1")]
+            assert about(seen, "message.accepted") == [("bob", own_id("ann", "m1"))]
             await client.send("cyd", "x", message_id="m3")
-            assert about(await until(notices, "message.accepted"), "message.accepted") == [("cyd", "m3")]
+            assert about(await until(notices, "message.accepted"), "message.accepted") == [
+                ("cyd", own_id("ann", "m3"))
+            ]
             notices.remove("bob")
             notices.add("ann")
             assert notices.sessions == {"ann", "cyd"}
             await until(notices, "head")
             await client.send("bob", "x", message_id="m4")
-            assert about(await until(notices, "message.accepted"), "message.accepted") == [("ann", "m4")]
+            assert about(await until(notices, "message.accepted"), "message.accepted") == [
+                ("ann", own_id("ann", "m4"))
+            ]
             notices.add(EVERYTHING)
             assert await until(notices, NoticeLinkState.LOST)
             await until(notices, NoticeLinkState.CONNECTED)
             await client.send("bob", "x", message_id="m5")
-            while ("bob", "m5") not in about([await item(notices)], "message.accepted"):
+            while ("bob", own_id("ann", "m5")) not in about([await item(notices)], "message.accepted"):
                 pass  # heads, and notices for the other party
 
     asyncio.run(main())
@@ -119,11 +129,13 @@ def test_a_lost_connection_is_reported_and_the_gap_can_be_closed(open_office: Po
                 await asyncio.to_thread(open_office.client("ann").send, "bob", "x", message_id=f"gap{number}")
                 await until(notices, NoticeLinkState.CONNECTED)
                 await client.send("bob", "x", message_id=f"m{number}", caller=Caller("ann"))
-                while ("ann", f"m{number}") not in about([await item(notices)], "message.accepted"):
+                while ("ann", own_id("ann", f"m{number}")) not in about([await item(notices)], "message.accepted"):
                     pass  # notices for the other party, or about the send before
                 page = await client.events(head)
                 head = page["upTo"]
-                assert {f"gap{number}", f"m{number}"} <= {event.get("id") for event in page["events"]}
+                assert {own_id("ann", f"{key}{number}") for key in ("gap", "m")} <= {
+                    event.get("id") for event in page["events"]
+                }
 
     asyncio.run(main())
 
@@ -160,7 +172,9 @@ def test_an_overflow_is_reported_in_its_place(open_office: PostOffice) -> None:
             seen = await until(notices, NoticeLinkState.OVERFLOWED)
             assert len(about(seen, "message.accepted")) <= 10
             await client.send("bob", "x", message_id="after")
-            assert about(await until(notices, "message.accepted"), "message.accepted") == [("bob", "after")]
+            assert about(await until(notices, "message.accepted"), "message.accepted") == [
+                ("bob", own_id("ann", "after"))
+            ]
 
     asyncio.run(main())
 

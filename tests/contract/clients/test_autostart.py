@@ -18,7 +18,9 @@ from maestro_clients.client import Client
 from maestro_clients.processes.broker_process import START_LOCK, START_LOG, ensure, find, may_autostart
 from maestro_clients.transports.addresses import listens
 from maestro_runtime import paths
+from maestro_runtime.traces import update_file
 from maestro_schemas.errors import MaestroError
+from support.format_1 import Format1
 from support.post_office import end_process, eventually
 
 if TYPE_CHECKING:
@@ -126,7 +128,7 @@ def test_a_missing_broker_is_started_detached(
         environ = file.read()
     assert b"MAESTRO_DATA_DIR=" in environ
     assert b"MAESTRO_SESSION" not in environ
-    assert os.readlink(f"/proc/{pid}/cwd") == post_office.data
+    assert os.readlink(f"/proc/{pid}/cwd") == "/"
     with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
         parent = int(file.read().rsplit(")", 1)[1].split()[1])
     assert parent != os.getpid()
@@ -385,3 +387,36 @@ def test_a_start_log_that_cannot_be_written(post_office: PostOffice, monkeypatch
 
     monkeypatch.setattr(os, "open", full)
     assert start(post_office).pid == post_office.pid
+
+
+# --- an update of the data --------------------------------------------------------------------------------------
+
+
+def test_up_waits_for_a_long_update_and_says_how_far_it_is(post_office: PostOffice) -> None:
+    """Every other start gives up in time and names the update. The broker goes on, whatever its starter does."""
+    Format1(post_office.data).fill(3_000, 20)
+    command = [sys.executable, "-m", "maestro_cli", "up", "--no-http"]
+    up = subprocess.Popen(command, env=post_office.environ, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        eventually(lambda: update_file.read(post_office.data) is not None, "the update begins", 30.0)
+        with open(os.path.join(post_office.data, "broker.lock"), encoding="ascii") as file:
+            broker = int(file.read().split()[0])
+        os.kill(broker, signal.SIGSTOP)
+        try:
+            assert up.stderr is not None
+            assert "data format 1 to 2" in up.stderr.readline()
+            late = failure(post_office, timeout_s=0.1)
+            assert (late.code, late.retryable) == ("TIMEOUT", True)
+            assert "data format 1 to 2" in late.message
+            assert "`maestro up` waits" in late.hint
+        finally:
+            os.kill(broker, signal.SIGCONT)
+        out, errors = up.communicate(timeout=60.0)
+        assert up.returncode == 0, errors
+        assert f"Started the broker: pid {broker}" in out
+        assert not os.path.exists(os.path.join(post_office.data, "update-progress"))
+    finally:
+        if up.poll() is None:
+            up.kill()
+            up.communicate()
+        post_office.stop()

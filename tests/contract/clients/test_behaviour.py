@@ -15,7 +15,7 @@ from maestro_clients.protocol.new_ids import new_message_id, new_session_id, new
 from maestro_schemas.errors import MaestroError
 from support.client_kinds import CLIENTS, CORRESPONDENTS
 from support.impostor import Impostor
-from support.post_office import eventually
+from support.post_office import eventually, own_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +48,7 @@ def refused(call: Callable[[], object]) -> MaestroError:
 
 
 def outgoing(count: int, text: str = "x", to: str = "bob") -> list[OutgoingDoc]:
-    return [{"id": new_message_id(), "to": to, "message": text} for _ in range(count)]
+    return [{"id": own_id("ann", new_message_id()), "to": to, "message": text} for _ in range(count)]
 
 
 # --- what every kind of client can express ---------------------------------------------------------------------
@@ -91,7 +91,7 @@ def test_a_repeat_under_the_same_id_is_one_message(speak: Callable[..., Correspo
     ann = speak("ann")
     first = ann.send("bob", "once", message_id="m1")
     again = ann.send("bob", "once", message_id="m1")
-    assert (first["id"], first["seq"]) == (again["id"], again["seq"]) == ("m1", 1)
+    assert (first["id"], first["seq"]) == (again["id"], again["seq"]) == (own_id("ann", "m1"), 1)
     assert refused(lambda: ann.send("bob", "twice", message_id="m1")).code == "CONFLICT"
     assert speak("bob").inbox("bob")["count"] == 1
 

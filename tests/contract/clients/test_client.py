@@ -15,13 +15,13 @@ from maestro_clients.client import Client
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.new_ids import new_message_id
 from maestro_schemas.errors import MaestroError
-from support.post_office import eventually
+from support.post_office import eventually, own_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from maestro_schemas.documents import OutgoingDoc
-    from support.post_office import PostOffice
+    from support.post_office import PostOffice, own_id
 
 
 def refused(call: Callable[[], object]) -> MaestroError:
@@ -32,7 +32,7 @@ def refused(call: Callable[[], object]) -> MaestroError:
 
 
 def outgoing(count: int, text: str = "x", to: str = "bob") -> list[OutgoingDoc]:
-    return [{"id": new_message_id(), "to": to, "message": text} for _ in range(count)]
+    return [{"id": own_id("ann", new_message_id()), "to": to, "message": text} for _ in range(count)]
 
 
 # --- broker restarts -------------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def test_a_fork_gives_the_child_a_connection_of_its_own(open_office: PostOffice)
     )
     assert done.returncode == 0, done.stderr
     ids = {message["id"] for message in open_office.client("bob").inbox()["messages"]}
-    assert {"child", "parent", "f0", "f7"} <= ids
+    assert {own_id("ann", key) for key in ("child", "parent", "f0", "f7")} <= ids
 
 
 FORKING_IN_A_HANDLER = """

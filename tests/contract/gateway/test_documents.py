@@ -13,11 +13,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.routing import Route
 
 from maestro_gateway import app
-from maestro_gateway.docs import docs_page, error_docs, openapi
+from maestro_gateway.docs import docs_page, openapi
+from maestro_gateway.http import error_docs
 from maestro_gateway.http.routing import PREFIXES
 from maestro_gateway.options import GatewayOptions
 from maestro_gateway.routes import CALLS
 from support.gateways import Gateway
+from support.post_office import own_id
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -227,7 +229,7 @@ def test_the_numbers_of_broker_and_gateway(open_office: PostOffice, gateway: Gat
     for text in ("a", "b"):
         gateway.ask("POST", "/api/sessions/bob/messages", {"message": text, "id": text}, headers=who)
     gateway.ask("POST", "/api/sessions/absent/messages", {"message": "x"}, headers=who)
-    gateway.ask("PATCH", "/api/messages/a", {"status": "read"})
+    gateway.ask("PATCH", f"/api/messages/{own_id('ann', 'a')}", {"status": "read"})
     for path in ("/nothing", "/nothing/else"):
         gateway.ask("GET", path)
     gateway.ask("PROPFIND", "/api/sessions")

@@ -182,7 +182,7 @@ def test_a_message_has_its_documented_names(open_office: PostOffice, gateway: Ga
         ]
         message = open_office.look(sent["id"])
         for frame in frames:
-            assert set(frame) == {"type", "event", "data", "timestamp", "lsn"}
+            assert set(frame) == {"type", "event", "data", "timestamp", "lsn", "index"}
             assert frame["type"] == "event"
             assert frame["timestamp"] == message["createdAt"]
             assert {name: frame["data"][name] for name in message} == message

@@ -3,39 +3,25 @@
 from __future__ import annotations
 
 import http.client
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from maestro_schemas.errors import CODES, MaestroError
+from maestro_schemas.errors import MaestroError
 from maestro_schemas.http_limits import DOCS, HttpLimits
-from support import components, wire_http
-from support.cli_shell import open_shell
+from support import wire_http
 from support.gateways import Gateway
-from support.wire_http import Reply, ask, connect, head, is_closed, read
+from support.wire_http import JSON, UPGRADE, ask, connect, head, is_closed, read, refused, strict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from support.post_office import PostOffice
 
-OTHER_UID = 65_534
 BODY_MAX = HttpLimits().body_bytes_max
-JSON = b"Content-Type: application/json"
 SESSION = b'{"id": "zoe", "name": "zoe"}'
 CHUNKED = b"Transfer-Encoding: chunked"
-UPGRADE = (
-    b"Connection: Upgrade",
-    b"Upgrade: websocket",
-    b"Sec-WebSocket-Version: 13",
-    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-)
 
 
 @pytest.fixture(scope="module")
@@ -54,30 +40,6 @@ def gateway(office: PostOffice, standing: Gateway) -> Gateway:
         if has_zoe(office):
             client.end_session("zoe")
     return standing
-
-
-def refused(reply: Reply, code: str) -> dict[str, Any]:
-    """The body of a refusal in the documented shape."""
-    body: dict[str, Any] = reply.json
-    assert (body["error"], body["code"]) == (True, code)
-    assert body["statusCode"] == reply.status == CODES[code][0]
-    assert set(body) <= {"error", "statusCode", "code", "message", "hint", "details", "limit", "actual", "retryAfter"}
-    assert "Traceback" not in body["message"]
-    assert "/maestro_" not in reply.body.decode()
-    assert reply.headers["content-type"] == "application/json"
-    strict(reply)
-    return body
-
-
-def strict(reply: Reply) -> None:
-    """The headers that make a browser strict."""
-    assert reply.headers["x-content-type-options"] == "nosniff"
-    assert reply.headers["x-frame-options"] == "DENY"
-    assert reply.headers["referrer-policy"] == "no-referrer"
-    assert reply.headers["cache-control"] == "no-store"
-    assert reply.headers["cross-origin-resource-policy"] == "same-origin"
-    assert "default-src 'none'" in reply.headers["content-security-policy"]
-    assert not [name for name in reply.headers if name.startswith("access-control-")]
 
 
 def post(*lines: bytes, body: bytes = SESSION, host: bytes = wire_http.HOST) -> bytes:
@@ -549,155 +511,6 @@ def test_the_limits_are_shown(gateway: Gateway) -> None:
     expected = HttpLimits()._replace(head_timeout_ms=700, body_timeout_ms=700, linger_ms=300)
     assert shown == expected._asdict()
     assert list(DOCS) == list(HttpLimits._fields)
-
-
-# --- other users ---------------------------------------------------------------------------------------------
-
-_STRANGER = """
-import os, socket, sys
-os.setuid(int(sys.argv[3]))
-# Not by create_connection, which imports a codec, and that user may not read our interpreter's files.
-wire = socket.socket()
-wire.settimeout(20)
-wire.connect((sys.argv[1], int(sys.argv[2])))
-sent = sys.stdin.buffer.read()
-if sys.argv[4] == "vanish":
-    wire.sendall(sent)
-    wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
-    wire.close()
-elif sys.argv[4] == "close":
-    wire.sendall(sent)
-    wire.close()
-else:
-    wire.sendall(sent)
-    while some := wire.recv(65536):
-        sys.stdout.buffer.write(some)
-"""
-
-
-def as_uid(gateway: Gateway, uid: int, raw: bytes, then: str = "read") -> bytes:
-    """The answer to a program of another user."""
-    components.require_root("running a program as another user")
-    host, port = gateway.address
-    command = [sys.executable, "-c", _STRANGER, host, str(port), str(uid), then]
-    return subprocess.run(command, input=raw, capture_output=True, check=True, timeout=30).stdout
-
-
-def test_another_user_is_refused(office: PostOffice, gateway: Gateway) -> None:
-    for raw in (head("/health"), post(), head("/ws", *UPGRADE)):
-        answer = as_uid(gateway, OTHER_UID, raw)
-        assert answer.startswith(b"HTTP/1.1 403 ")
-        assert b'"PEER_REFUSED"' in answer
-    assert not has_zoe(office)
-    assert as_uid(gateway, 0, head("/health", b"Connection: close")).startswith(b"HTTP/1.1 200 ")
-
-
-@pytest.mark.parametrize("then", ["close", "vanish"])
-def test_another_user_that_has_gone_already(office: PostOffice, gateway: Gateway, then: str) -> None:
-    """A closed socket has no owner. The kernel shows root's number for it, which must not count."""
-    os.kill(gateway.pid, signal.SIGSTOP)  # it looks only when the other has gone
-    try:
-        as_uid(gateway, OTHER_UID, post(), then)
-    finally:
-        os.kill(gateway.pid, signal.SIGCONT)
-    assert ask(gateway, head("/health")).status == 200
-    assert not has_zoe(office)
-
-
-# --- beyond this machine -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def exposed(open_office: PostOffice) -> Iterator[Gateway]:
-    """A gateway that other machines could reach, while a test runs. `ann` and `bob` have no tokens; `eve` has one."""
-    with open_office.client() as client:
-        client.start_session("eve", token="a secret", role="orchestrator")
-    with Gateway(open_office, "--host", "0.0.0.0") as gateway:
-        gateway.url = gateway.url.replace("0.0.0.0", "127.0.0.1")
-        yield gateway
-
-
-EVE = (b"X-Session-ID: eve", b"Authorization: Bearer a secret")
-
-
-@pytest.mark.parametrize(
-    ("lines", "code"),
-    [
-        ((), "NO_SESSION"),
-        ((b"Authorization: Bearer a secret",), "NO_SESSION"),
-        ((b"X-Session-ID: eve",), "TOKEN_REQUIRED"),
-        ((b"X-Session-ID: eve", b"Authorization: Basic a secret"), "TOKEN_REQUIRED"),
-        ((b"X-Session-ID: eve", b"Authorization: Bearer another"), "TOKEN_MISMATCH"),
-        ((b"X-Session-ID: ann",), "TOKEN_REQUIRED"),
-        ((b"X-Session-ID: ann", b"Authorization: Bearer anything"), "TOKEN_REQUIRED"),
-        ((b"X-Session-ID: absent", b"Authorization: Bearer anything"), "UNKNOWN_SESSION"),
-    ],
-)
-def test_beyond_this_machine_every_call_needs_a_token(
-    open_office: PostOffice, exposed: Gateway, lines: tuple[bytes, ...], code: str
-) -> None:
-    for raw in (
-        head("/api/sessions", *lines),
-        head("/api/v1/sessions/bob/messages", *lines),
-        head("/api/sessions/ann/mail", *lines),
-        head("/api/messages/msg_1", *lines, method="DELETE"),
-        head("/metrics", *lines),
-        head("/health/../api/sessions", *lines),
-        head("/ws", *UPGRADE, *lines),
-        post(*lines),
-    ):
-        reply = ask(exposed, raw)
-        refused(reply, code)
-        assert reply.headers["www-authenticate"] == "Bearer"
-    assert not has_zoe(open_office)
-
-
-def test_beyond_this_machine_with_a_token(open_office: PostOffice, exposed: Gateway) -> None:
-    assert ask(exposed, head("/health")).status == 200
-    assert ask(exposed, head("/health/live")).status == 200
-    assert ask(exposed, head("/api/sessions", *EVE)).status == 200
-    refused(ask(exposed, post(*EVE)), "TOKEN_REQUIRED")
-    assert ask(exposed, post(*EVE, body=b'{"id": "zoe", "token": "hers"}')).status == 201
-    text = b'{"message": "hello"}'
-    lines = (*EVE, JSON, b"Content-Length: %d" % len(text))
-    assert ask(exposed, head("/api/sessions/bob/messages", *lines, method="POST") + text).status == 201
-    # Another's mailbox stays another's.
-    refused(ask(exposed, head("/api/sessions/bob/messages", *EVE)), "FORBIDDEN")
-
-
-def test_beyond_this_machine_no_session_writes_under_another_name(exposed: Gateway) -> None:
-    """The legacy calls name the sender in the body."""
-    text = b'{"content": "hello", "senderSessionId": "ann"}'
-    lines = (*EVE, JSON, b"Content-Length: %d" % len(text))
-    refused(ask(exposed, head("/api/sessions/bob/prompt", *lines, method="POST") + text), "FORBIDDEN")
-
-
-def test_the_names_of_one_that_others_can_reach(exposed: Gateway) -> None:
-    """Also the address that the connection reached, and the machine's name."""
-    for name in ("127.0.0.1", "localhost", socket.gethostname()):
-        assert ask(exposed, head(host=f"Host: {name}:80\r\n".encode())).status == 200
-    for name in ("0.0.0.0", "192.0.2.1", "rebound.example"):
-        refused(ask(exposed, head(host=f"Host: {name}\r\n".encode())), "HOST_REFUSED")
-    with socket.create_connection(("127.0.0.2", exposed.address[1]), wire_http.WAIT_S) as wire:
-        wire.sendall(head(host=b"Host: 127.0.0.2\r\n"))
-        assert read(wire).status == 200
-
-
-def test_another_loopback_address_is_loopback(open_office: PostOffice) -> None:
-    with Gateway(open_office, "--host", "127.0.0.2") as gateway:
-        assert ask(gateway, head("/api/sessions", host=b"Host: 127.0.0.2\r\n")).status == 200
-
-
-def test_it_is_said_that_others_can_reach_it(open_office: PostOffice, exposed: Gateway) -> None:
-    with open(os.path.join(open_office.data, "logs", "gateway.log"), encoding="utf-8") as log:
-        assert "not encrypted" in log.read()
-
-
-def test_up_says_that_others_can_reach_it() -> None:
-    with open_shell(MAESTRO_HTTP="1", MAESTRO_HTTP_PORT="0") as shell:
-        done = shell.done("up", "--http-host", "0.0.0.0")
-        assert "other machines can reach the gateway: traffic is not encrypted" in done.err
-        shell.done("down")
 
 
 def test_a_limit_out_of_range(open_office: PostOffice) -> None:

@@ -9,7 +9,9 @@ import httpx
 import pytest
 
 from maestro_gateway import app
+from maestro_gateway.http.responses import CONNECTION
 from maestro_gateway.options import GatewayOptions
+from support.post_office import own_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,12 +19,19 @@ if TYPE_CHECKING:
     from support.post_office import PostOffice
 
 TOKEN = "tok_0123456789abcdef"
+M1, M2 = own_id("ann", "m1"), own_id("ann", "m2")
 CALLS = [
     ("GET", "", None, 200),
     ("GET", "/thread", None, 200),
     ("PATCH", "", {"status": "read"}, 200),
     ("DELETE", "", None, 204),
 ]
+
+
+class OwnUser:
+    """What the server says of the connection of a program of the gateway's user."""
+
+    is_own = True
 
 
 def ask(
@@ -42,7 +51,11 @@ def ask(
                 return await call(command, *rest, **more)
 
             client.call = counted
-            transport = httpx.ASGITransport(application)
+
+            async def from_own_user(scope: Any, receive: Any, send: Any) -> None:
+                await application({**scope, "state": {CONNECTION: OwnUser()}}, receive, send)
+
+            transport = httpx.ASGITransport(from_own_user)
             async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
                 return (await http.request(method, path, json=body, headers=headers)).status_code
 
@@ -53,8 +66,8 @@ def ask(
 def office(open_office: PostOffice) -> PostOffice:
     """A broker with a message `m1` from ann to bob, and `m2` from ann to carol, a session with a token."""
     open_office.session("carol", token=TOKEN)
-    open_office.client("ann").send("bob", "hello", message_id="m1")
-    open_office.client("ann").send("carol", "hello", message_id="m2")
+    open_office.client("ann").send("bob", "hello", message_id=M1)
+    open_office.client("ann").send("carol", "hello", message_id=M2)
     return open_office
 
 
@@ -69,10 +82,10 @@ def test_a_send_is_one_request(office: PostOffice) -> None:
 @pytest.mark.parametrize(
     ("message_id", "headers"),
     [
-        ("m1", {}),
-        ("m1", {"X-Session-ID": "bob"}),
-        ("m2", {"Authorization": f"Bearer {TOKEN}"}),
-        ("m2", {"Authorization": f"Bearer {TOKEN}", "X-Session-ID": "carol"}),
+        (M1, {}),
+        (M1, {"X-Session-ID": "bob"}),
+        (M2, {"Authorization": f"Bearer {TOKEN}"}),
+        (M2, {"Authorization": f"Bearer {TOKEN}", "X-Session-ID": "carol"}),
     ],
     ids=["receiver", "named receiver", "receiver with a token", "named receiver with a token"],
 )
@@ -94,14 +107,14 @@ def test_a_receiver_with_a_token_is_not_spoken_for_without_it(
     office: PostOffice, method: str, rest: str, body: object, status: int
 ) -> None:
     del status
-    found, asked = ask(office, method, f"/api/messages/m2{rest}", body)
+    found, asked = ask(office, method, f"/api/messages/{M2}{rest}", body)
     assert (found, len(asked)) == (401, 1)
-    assert office.status_of("m2") == "pending"
+    assert office.status_of(M2) == "pending"
 
 
 @pytest.mark.parametrize(("method", "rest", "body", "status"), CALLS[:2])
 def test_a_sender_reads_what_it_sent_in_one_request(
     office: PostOffice, method: str, rest: str, body: object, status: int
 ) -> None:
-    found, asked = ask(office, method, f"/api/messages/m1{rest}", body, {"X-Session-ID": "ann"})
+    found, asked = ask(office, method, f"/api/messages/{M1}{rest}", body, {"X-Session-ID": "ann"})
     assert (found, len(asked)) == (status, 1)

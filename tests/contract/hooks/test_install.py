@@ -173,7 +173,9 @@ def test_comments_stay_where_the_agent_allows_them(home: Home) -> None:
 def test_uninstall_restores_the_text_byte_for_byte(home: Home, text: str) -> None:
     path = home.put("claude-code", text)
     home.done("install", "claude-code")
-    assert len([command for command in commands(path.read_bytes().decode()) if "maestro-hook" in command]) == 5
+    assert len([command for command in commands(path.read_bytes().decode()) if "maestro-hook" in command]) == len(
+        AGENTS["claude-code"].events
+    )
     home.done("uninstall", "claude-code")
     assert path.read_bytes() == text.encode()
 
@@ -199,7 +201,7 @@ def test_another_installation_is_replaced(home: Home) -> None:
     home.done("install", "claude-code", MAESTRO_DATA_DIR=str(home.root / "old"))
     home.done("install", "claude-code")
     ours = [command for command in commands(path.read_text()) if "maestro-hook" in command]
-    assert len(ours) == 5
+    assert len(ours) == len(AGENTS["claude-code"].events)
     assert not any("/old/" in command for command in ours)
     home.done("uninstall", "claude-code")
     assert path.read_text() == SETTINGS
@@ -214,7 +216,7 @@ def test_a_symlink_stays_a_symlink(home: Home) -> None:
     link.symlink_to(real)
     home.done("install", "claude-code")
     assert link.is_symlink()
-    assert len(commands(real.read_text())) == 7
+    assert len(commands(real.read_text())) == 2 + len(AGENTS["claude-code"].events)
     home.done("uninstall", "claude-code")
     assert link.is_symlink()
     assert real.read_text() == SETTINGS
@@ -294,7 +296,7 @@ def test_bytes_that_are_not_text_and_directories_are_refused(home: Home) -> None
 def test_a_dry_run_changes_nothing(home: Home, agent: str) -> None:
     path = home.put(agent, SETTINGS)
     shown = home.done("install", agent, "--dry-run")
-    assert len(commands(shown)) == 7
+    assert len(commands(shown)) == 2 + len(AGENTS[agent].events)
     assert path.read_text() == SETTINGS
     assert not os.path.exists(home.data)
     home.done("install", agent)

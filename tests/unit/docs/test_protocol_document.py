@@ -117,7 +117,7 @@ def test_every_code_in_the_text_is_one() -> None:
 
 def test_the_fields_of_an_error() -> None:
     shown = {name for row in protocol_page.rows("Grammar")[4:] for name in protocol_page.spans(row[0])}
-    whole = MaestroError("BUSY", "a", "b", retry_after_s=1.0, limit=1, actual=2, details={})
+    whole = MaestroError("BUSY", "a", "b", http_hint="c", retry_after_s=1.0, limit=1, actual=2, details={})
     assert shown == set(whole.body())
 
 

@@ -84,7 +84,7 @@ def test_every_document_has_a_struct() -> None:
 
 
 def test_an_error_has_the_fields_of_its_document() -> None:
-    longest = MaestroError("BUSY", "a", "b", retry_after_s=1.0, limit=1, actual=2, details={})
+    longest = MaestroError("BUSY", "a", "b", http_hint="c", retry_after_s=1.0, limit=1, actual=2, details={})
     assert set(longest.body()) == set(typing.get_type_hints(documents.ErrorDoc))
     assert set(MaestroError("BUSY", "a").body()) == documents.ErrorDoc.__required_keys__
     msgspec.convert(longest.body(), documents.ErrorDoc)

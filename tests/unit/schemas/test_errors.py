@@ -15,7 +15,7 @@ from maestro_schemas.errors import CODES, MaestroError
 
 FIELDS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers(), max_size=2)
 BODIES = st.dictionaries(
-    st.sampled_from(["code", "message", "hint", "retryAfter", "limit", "actual", "details", "other"]),
+    st.sampled_from(["code", "message", "hint", "httpHint", "retryAfter", "limit", "actual", "details", "other"]),
     FIELDS | st.dictionaries(st.text(max_size=3), FIELDS, max_size=2),
 )
 
@@ -37,11 +37,14 @@ def test_a_code_of_a_newer_peer_is_kept_and_not_retried() -> None:
 
 def test_what_is_absent_is_left_out() -> None:
     assert MaestroError("BUSY", "full").body() == {"code": "BUSY", "message": "full"}
-    whole = MaestroError("BUSY", "full", "wait", retry_after_s=0.12345, limit=0, actual=1, details={})
+    whole = MaestroError(
+        "BUSY", "full", "wait", http_hint="ask", retry_after_s=0.12345, limit=0, actual=1, details={}
+    )
     assert whole.body() == {
         "code": "BUSY",
         "message": "full",
         "hint": "wait",
+        "httpHint": "ask",
         "retryAfter": 0.123,
         "limit": 0,
         "actual": 1,

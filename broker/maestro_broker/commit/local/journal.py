@@ -10,6 +10,7 @@ docs/decisions/0002-journal-format.md has the format and the reasons.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -133,6 +134,9 @@ class Journal:
         """The last LSN of the batches submitted since the last call; None if there was none."""
         self._check()
         lsn, self._newly_committed = self._newly_committed, None
+        # What was written into a segment that has no name any more is lost when this process ends.
+        if lsn is not None and not os.fstat(self._fd).st_nlink:
+            raise self._fail(FileNotFoundError(errno.ENOENT, "the segment was removed", self._directory))
         return lsn
 
     def has_room(self, record_bytes: int, *, from_reserve: bool = False) -> bool:

@@ -101,19 +101,19 @@ class Checkpoint(Struct, omit_defaults=True):
 
 
 _decoder = msgspec.msgpack.Decoder(Checkpoint)
-_CRC_BYTES = 4
+CRC_BYTES = 4
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
     """CRC32 (big endian) of the rest, then msgpack."""
     body = msgspec.msgpack.encode(checkpoint)
-    return zlib.crc32(body).to_bytes(_CRC_BYTES, "big") + body
+    return zlib.crc32(body).to_bytes(CRC_BYTES, "big") + body
 
 
 def decode(raw: bytes) -> Checkpoint:
     """The inverse of `encode`. Raises MaestroError CORRUPT."""
-    body = raw[_CRC_BYTES:]
-    if len(raw) <= _CRC_BYTES or zlib.crc32(body).to_bytes(_CRC_BYTES, "big") != raw[:_CRC_BYTES]:
+    body = raw[CRC_BYTES:]
+    if len(raw) <= CRC_BYTES or zlib.crc32(body).to_bytes(CRC_BYTES, "big") != raw[:CRC_BYTES]:
         raise MaestroError("CORRUPT", "the checkpoint file fails its checksum")
     try:
         return _decoder.decode(body)

@@ -33,7 +33,8 @@ def run(
         int,
         Option(name="--agent-pid", metavar="PID", help="The agent's process, which identifies it."),
     ] = 0,
+    after_end: Annotated[bool, Option(help="The session's last sign was its end; start it again.")] = False,
 ) -> int:
     """Answer one call of a hook."""
-    invocation.run([agent, event, "--agent-pid", str(agent_pid)])
+    invocation.run([agent, event, "--agent-pid", str(agent_pid), *(["--after-end"] if after_end else [])])
     return 0

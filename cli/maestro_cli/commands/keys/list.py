@@ -25,9 +25,10 @@ Examples:
 def run(*, as_json: Annotated[bool, Option(name="--json", help='Print {"keys": [...]} as JSON.')] = False) -> int:
     """List the keys."""
     from maestro_cli.output.render import age
-    from maestro_runtime import key_files
+    from maestro_runtime import key_files, ownership
 
     context = CommandContext.here()
+    ownership.check_data_dir(context.data)
     context.check_local("list the keys of")
     keys = key_files.read_all(context.data)
     if as_json:

@@ -57,11 +57,12 @@ def run(
 ) -> int:
     """Make a key."""
     from maestro_clients.transports.curve_keys import new_pair
-    from maestro_runtime import key_files, paths
+    from maestro_runtime import key_files, ownership, paths
     from maestro_schemas.keys import Key
     from maestro_schemas.names import is_id
 
     context = CommandContext.here()
+    ownership.check_data_dir(context.data)
     context.check_local("make a key for")
     for text in (name, *(session or [])):
         if not is_id(text):

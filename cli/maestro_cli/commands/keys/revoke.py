@@ -28,10 +28,11 @@ def run(
     as_json: Annotated[bool, Option(name="--json", help='Print {"name", "revokedAt"} as JSON.')] = False,
 ) -> int:
     """Revoke a key."""
-    from maestro_runtime import key_files
+    from maestro_runtime import key_files, ownership
     from maestro_schemas.names import is_id
 
     context = CommandContext.here()
+    ownership.check_data_dir(context.data)
     context.check_local("revoke a key of")
     key = key_files.read(context.data, name) if is_id(name) else None
     if key is None:

@@ -117,7 +117,7 @@ def _hand_over(context: CommandContext, units: SystemdUnits, *, now: bool) -> in
 
 def _tell_clients(context: CommandContext) -> None:
     """The sockets of systemd, for clients that connect before the first broker; each broker rewrites the file."""
-    from maestro_runtime import atomic_file, paths, places
+    from maestro_runtime import atomic_file, ownership, paths, places
     from maestro_schemas import __version__
 
     runtime = paths.runtime_dir(context.data, context.environ)
@@ -128,6 +128,7 @@ def _tell_clients(context: CommandContext) -> None:
         "epoch": "",
         "version": __version__,
     }
+    ownership.check_data_dir(context.data)
     places.make_directory(context.data)
     content = "".join(f"{name}={value}\n" for name, value in lines.items()).encode()
     try:

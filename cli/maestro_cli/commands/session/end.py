@@ -41,4 +41,7 @@ def run(
         streams.say_json(session)
     else:
         streams.say(f"Ended {session['id']}: {session['status']}.")
+        if session["id"] == context.own_session:
+            # Each later command of this shell would be refused.
+            streams.note("This shell still names it. To leave it: unset MAESTRO_SESSION_ID MAESTRO_SESSION_TOKEN")
     return 0

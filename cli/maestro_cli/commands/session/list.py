@@ -61,19 +61,20 @@ def run(
 
 def _table(sessions: list[SessionDoc], own: str | None) -> list[str]:
     from maestro_cli.output.fence import named
+    from maestro_cli.output.presence_words import brief
     from maestro_cli.output.render import age
 
     if not sessions:
         return []
     now = now_ms()
-    rows = [("ID", "NAME", "ROLE", "PROJECT", "STATUS", "LAST SEEN")]
+    rows = [("ID", "NAME", "ROLE", "PROJECT", "STATE", "LAST SEEN")]
     rows += [
         (
             session["id"],
             named(session.get("name", "-")),
             session["role"],
             named(session["projectId"]),
-            session["status"],
+            brief(session.get("presence"), now),
             age(session["lastActivity"], now) + (" (you)" if session["id"] == own else ""),
         )
         for session in sessions

@@ -35,7 +35,10 @@ def run(
     if as_json:
         streams.say_json(session)
     else:
+        from maestro_cli.output.presence_words import brief
         from maestro_cli.output.render import session_lines
 
-        streams.say("\n".join(session_lines(session, now_ms())))
+        now, presence = now_ms(), session.get("presence")
+        source = f" (by {presence['by']})" if presence is not None and "by" in presence else ""
+        streams.say("\n".join(session_lines(session, now, state=f"{brief(presence, now)}{source}")))
     return 0

@@ -36,7 +36,6 @@ def run(
 ) -> int:
     """Write everything as JSON Lines."""
     import os
-    import subprocess
 
     from maestro_cli.processes import spool_process
     from maestro_schemas.errors import MaestroError
@@ -61,7 +60,7 @@ def run(
         except OSError as error:
             raise MaestroError("INVALID", f"{out} can't be written: {error}", "Give another place.") from None
     with spool_process.progress("export") as show:
-        child = subprocess.Popen(words, stdout=target, stdin=subprocess.DEVNULL, pass_fds=(write_fd,))
+        child = spool_process.start(words, stdout=target, pass_fds=(write_fd,))
         os.close(write_fd)
         _follow(read_fd, show)
         code = child.wait()

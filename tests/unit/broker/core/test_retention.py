@@ -7,7 +7,7 @@ from maestro_broker.core.model.records import SessionForgotten
 from maestro_schemas.limits import Limits
 from maestro_schemas.names import SYSTEM_SENDER, mark_of
 from maestro_schemas.requests import GetMessage, Inbox
-from support.offices import Office, keys
+from support.offices import Office, key_of, keys
 
 DAY_MS = 86_400_000
 KEPT = Limits(rate_limit=0, retention_ms=DAY_MS, ttl_ms_max=30 * DAY_MS, pending_max=1_000)
@@ -93,12 +93,12 @@ def test_an_expiry_does_not_prolong_the_retention() -> None:
     office.file()
     office.now_ms += DAY_MS - 5_001
     office.sweep()
-    assert {name for owner, name in office.files if owner == "bob"} == {"short", "whole"}
+    assert {key_of(name) for owner, name in office.files if owner == "bob"} == {"short", "whole"}
     office.now_ms += 1
     office.expire_due()
     office.file()
     office.sweep()
-    assert {name for owner, name in office.files if owner == "bob"} == set()
+    assert {key_of(name) for owner, name in office.files if owner == "bob"} == set()
     assert retention.Retention(7 * DAY_MS).expired_stays_ms == 21 * 3_600_000
 
 
@@ -163,10 +163,10 @@ def test_read_mail_goes_a_day_after_it_was_read_and_the_rest_with_the_retention(
     assert len(office.files) == 3
     office.now_ms += 1
     office.sweep()
-    assert sorted(name for _, name in office.files) == ["delivered", "pending"]
+    assert sorted(key_of(name) for _, name in office.files) == ["delivered", "pending"]
     office.now_ms += 3 * DAY_MS
     office.sweep()
-    assert sorted(name for _, name in office.files) == ["pending"], "and it expires now"
+    assert sorted(key_of(name) for _, name in office.files) == ["pending"], "and it expires now"
 
 
 def test_a_forgotten_session_starts_from_nothing_wherever_the_broker_was_killed() -> None:

@@ -20,6 +20,7 @@ from maestro_gateway.events.visibility import Directory, Principal
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import Limits
 from maestro_schemas.messages import Message, Metadata
+from maestro_schemas.names import mark_of
 from maestro_schemas.requests import Dead, Events, GetMessage, GetThread, Identity
 from support.offices import Office, refused
 
@@ -182,7 +183,8 @@ def test_the_rule_follows_a_session_that_changes_its_project() -> None:
 
 def _messages(mailbox: Mailbox) -> list[Message]:
     """What a mailbox has in memory but the post office's own notices."""
-    entries = [mailbox.get(f"m{number}") for number in range(SENDS_MAX)]
+    names = (f"m{number}_{mark_of(sender)}" for number in range(SENDS_MAX) for sender in NAMES)
+    entries = [mailbox.get(name) for name in names]
     return [entry.message for entry in entries if entry is not None]
 
 

@@ -65,6 +65,7 @@ class Post:
     """The broker between its sockets and its log, which is late."""
 
     def __init__(self, data: str) -> None:
+        self.is_over = False
         self.state = State(Limits(rate_limit=0), Checkpoint())
         self.marker = os.path.join(paths.receiver_dir(data, "bob"), ".pending")
         self.listener = Listener(self.marker)
@@ -101,6 +102,7 @@ class Post:
             metrics=self.metrics,
             listeners=listeners,
             topics=self.listener.topics,
+            may_report=self.may_report,
         )
         for name in ("ann", "bob"):
             self.do(SessionStart(id=name))
@@ -108,6 +110,10 @@ class Post:
         self.log.until_lsn = self.state.lsn
         self.pipeline.report()
         self.listener.left.clear()
+
+    def may_report(self) -> None:
+        if self.is_over:
+            raise FatalError("DATA_DIR_UNUSABLE", "the directory was replaced")
 
     def do(self, request: Request) -> Any:
         def load(read: Read, _now_ms: int) -> Any:

@@ -347,10 +347,3 @@ def test_the_end_gives_out_what_is_due(scene: RouterScene) -> None:
     while piece := late.recv(1 << 20):
         size += len(piece)
     assert size > 100_000
-
-
-def test_where_the_kernel_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
-    one, other = socket.socketpair()
-    with one, other:
-        monkeypatch.delattr(socket, "SO_PEERCRED")
-        assert zmtp_router._uid(one) is None

@@ -69,6 +69,9 @@ REMEDIES = {
         "Choose another, or give `replace` or `takeover` as the operator.",
     ),
     "AMBIGUOUS_NAME": ErrorGuide("Several active sessions have that name.", "Use one of the ids in details.ids."),
+    "AMBIGUOUS_ID": ErrorGuide(
+        "The message went to several receivers, and none was named.", "Send the X-Session-ID of one of them."
+    ),
     "CONFLICT": ErrorGuide(
         "The id or key was used for another message.", "Use a new one; a repeat must have the same content."
     ),

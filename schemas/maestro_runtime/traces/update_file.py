@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from . import atomic_file
+from maestro_runtime import atomic_file
 
 # A sync of a slow disk takes some of these, between two lines.
 _FRESH_S = 60.0

@@ -1,0 +1,85 @@
+"""Presence words: what is known of a session, and when it sees a message, in words with the age of the sign.
+
+Rule: an old sign is never said without its age, and a dead process never called at work. It is on the fast path of
+`send`, so it imports nothing that costs time.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # `typing` costs more than this module
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+# A shorter silence is usual in a turn. As `limits.SILENT_AFTER_MS`, whose import costs more than this module; a test
+# compares both.
+SILENT_AFTER_MS = 900_000
+# A sign of life of a receiver without an agent that is older than this is mentioned.
+_QUIET_MS = 300_000
+_REACHES = {
+    "watching": "Its receiver is watching, and hears of it now.",
+    "tool": "Its agent is at work, and sees it after its next tool call.",
+    "prompt": "Its agent sees it at its next prompt or tool call.",
+    "inbox": "Its receiver sees it when it looks into its inbox.",
+    "gone": "Its receiver's process has ended",
+    "ended": "Its receiver has ended: it is queued for when it comes back (the same id, started again).",
+}
+
+
+def expectation(result: Mapping[str, Any], now_ms: int) -> str:
+    """When the receiver of an accepted message sees it; empty where the broker does not say."""
+    reach = result.get("reach", "")
+    words = _REACHES.get(reach, "")
+    presence = result.get("presence") or {}
+    state, since = presence.get("state"), presence.get("since")
+    old = None if since is None else _age(since, now_ms)
+    if reach == "gone":
+        return f"{words}{f' (last sign {old} ago)' if old else ''}: it is queued for when it is started again."
+    if reach in ("tool", "prompt") and state == "waiting":
+        return f"Its agent waits for a person{_detail(presence)}{_for(old)}, and sees it after that."
+    if reach == "prompt" and state == "working":
+        silent = old or "an unknown time"
+        return f"Its agent was at work, and silent for {silent}: it sees it at its next prompt or tool call."
+    if reach == "prompt" and state == "idle":
+        return f"Its agent is idle{_for(old)}, and sees it at its next prompt."
+    if reach == "inbox" and presence.get("detail"):
+        words = f"{str(presence['detail']).capitalize()}. {words}"
+    seen_at = result.get("seenAt")
+    if seen_at is not None and reach in ("inbox", "prompt") and now_ms - seen_at >= _QUIET_MS:
+        words += f" It gave its last sign of life {_age(seen_at, now_ms)} ago."
+    return words
+
+
+def brief(presence: Mapping[str, Any] | None, now_ms: int) -> str:
+    """One cell of a list: `working 12s`, `waiting 4m (permission:Bash)`, `gone, last sign 2h ago`."""
+    if presence is None:
+        return "unknown"
+    state, since = presence["state"], presence.get("since")
+    if since is None:
+        return f"{state}{_detail(presence)}"
+    old = _age(since, now_ms)
+    if state in ("gone", "unknown"):
+        return f"{state}, last sign {old} ago"
+    if state == "ended":
+        return f"ended {old} ago"
+    if state == "working" and now_ms - since >= SILENT_AFTER_MS:
+        return f"working, silent for {old}"
+    return f"{state} {old}{_detail(presence)}"
+
+
+def _detail(presence: Mapping[str, Any]) -> str:
+    from .render import plain
+
+    return f" ({plain(presence['detail'])})" if presence.get("detail") else ""
+
+
+def _for(old: str | None) -> str:
+    return f" for {old}" if old else ""
+
+
+def _age(at_ms: int, now_ms: int) -> str:
+    """`12s`, `4m`, `3h`, `2d`; `0s` for a clock that ran ahead."""
+    from .render import age
+
+    found = age(at_ms, now_ms)
+    return "0s" if found == "just now" else found.removesuffix(" ago")

@@ -1,0 +1,104 @@
+"""Whole body: reads a request's body before the call begins.
+
+Rule: behind the check of credentials, so that no byte of a refused caller is kept. A body is limited in its size and
+its time. A call that is open to all takes no body: what comes is read and dropped, within the same limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Final
+
+from maestro_schemas.errors import MaestroError
+
+from .credentials import is_open
+from .refusals import refuse
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from maestro_schemas.http_limits import HttpLimits
+
+_LENGTH: Final = re.compile(rb"[0-9]{1,19}")
+
+
+class WholeBody:
+    """Middleware that gives the application a body that is there already."""
+
+    def __init__(self, app: ASGIApp, limits: HttpLimits) -> None:
+        self._app = app
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                receive = await self._with_whole_body(scope, receive)
+            except MaestroError as error:
+                await refuse(error, self._limits, scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _with_whole_body(self, scope: Scope, receive: Receive) -> Receive:
+        """`receive` for the application, with the whole body. Raises MaestroError BAD_REQUEST, FRAME_TOO_LARGE or
+        REQUEST_TIMEOUT."""
+        declared, is_chunked = 0, False
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                # llhttp has refused two of them, and one with a Transfer-Encoding.
+                if not _LENGTH.fullmatch(value):
+                    raise MaestroError("BAD_REQUEST", "Content-Length is no number", "Send the body's length.")
+                declared = int(value)
+            is_chunked = is_chunked or name == b"transfer-encoding"
+        if not declared and not is_chunked:
+            return receive
+        if declared > self._limits.body_bytes_max:
+            raise self._too_large(declared)
+        try:
+            async with asyncio.timeout(self._limits.body_timeout_ms / 1000):
+                body = await self._read(receive, is_kept=not is_open(scope))
+        except TimeoutError:
+            raise MaestroError(
+                "REQUEST_TIMEOUT",
+                f"the body did not arrive within {self._limits.body_timeout_ms} ms",
+                "Send it at once, with its Content-Length.",
+                limit=self._limits.body_timeout_ms,
+            ) from None
+        whole: Message | None = {"type": "http.request", "body": body, "more_body": False}
+
+        async def replay() -> Message:
+            nonlocal whole
+            if whole is None:
+                return await receive()
+            message, whole = whole, None
+            return message
+
+        return replay
+
+    async def _read(self, receive: Receive, *, is_kept: bool) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise MaestroError("BAD_REQUEST", "the connection ended within the body", "Send it whole.")
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > self._limits.body_bytes_max:
+                raise self._too_large(size)
+            if is_kept:
+                pieces.append(piece)
+            if not message.get("more_body", False):
+                return b"".join(pieces)
+            # Otherwise a piece that is not kept would live until the next one comes.
+            del message, piece
+
+    def _too_large(self, actual: int) -> MaestroError:
+        limit = self._limits.body_bytes_max
+        return MaestroError(
+            "FRAME_TOO_LARGE",
+            f"the body has {actual:,} bytes or more, and the limit is {limit:,}",
+            "Put a long text into a file and send its path.",
+            limit=limit,
+            actual=actual,
+        )

@@ -1,0 +1,36 @@
+"""What a running step says, and that it says nothing after its end."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from maestro_broker.migration import progress
+from maestro_broker.migration.progress import Progress
+from maestro_runtime.traces import update_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_it_says_what_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_TELL_S", 0.0)
+    data = str(tmp_path)
+    with Progress(data, 1) as made:
+        assert update_file.read(data) == "data format 1 to 2: it begins"
+        made.look()
+        made.expect("messages", 12_000)
+        made.count("messages", 1_999)
+        for _ in range(300):
+            made.count("links")
+        made.look()
+        assert update_file.read(data) == "data format 1 to 2: 1,999 of 12,000 messages, 300 links"
+    assert os.listdir(data) == []
+
+
+def test_it_says_nothing_after_a_failure(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="injected"), Progress(str(tmp_path), 1):
+        raise OSError("injected")
+    assert update_file.read(str(tmp_path)) is None

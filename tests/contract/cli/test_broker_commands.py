@@ -296,13 +296,6 @@ def test_colour_is_for_a_terminal_that_wants_it(person: Shell, environ: dict[str
     assert "\x1b" not in terminal.done("inbox").out
 
 
-def test_the_start_of_a_second_session_of_one_name_warns(person: Shell) -> None:
-    assert person.done("session", "start", "--name", "twin").err == ""
-    warning = person.done("session", "start", "--name", "twin").err
-    assert "2 active sessions are called 'twin'" in warning
-    assert "maestro session end ID" in warning
-
-
 def test_the_timeline_of_a_session_by_its_name(person: Shell) -> None:
     alice = person.session("alice")
     by_id = person.done("timeline", "--session", alice.session_id).out

@@ -139,8 +139,8 @@ def test_the_name_of_a_closed_terminal_is_free(person: Shell, terminals: list[Te
     assert alice.done("send", "--to", "dora", "--message", "x", "--json").json()["to"] == second
     old = person.like(MAESTRO_SESSION_ID=first, MAESTRO_SESSION_TOKEN=token)
     assert old.done("session", "show", "--json").json()["name"] == "dora-2"
-    [told] = old.inbox()
-    assert "your name is 'dora-2' now" in told["message"]
+    [mail] = old.inbox()
+    assert "your name is 'dora-2' now" in mail["message"]
 
 
 def test_a_shell_without_a_terminal_records_no_process(person: Shell) -> None:

@@ -151,7 +151,7 @@ def test_a_key_without_the_operators_rights_changes_none(office: Office) -> None
 # --- rates -------------------------------------------------------------------------------------------------------
 
 
-def test_a_session_starts_only_so_many_a_minute() -> None:
+def test_a_session_has_a_rate_of_starts() -> None:
     """By itself and through others: an end and a restart count as well. The operator has no limit."""
     office = Office(Limits(start_limit=3))
     office.start("ann", token="ann")
@@ -169,7 +169,7 @@ def test_a_session_starts_only_so_many_a_minute() -> None:
     assert outcome(office, "ann", own("ann")) == "done"
 
 
-def test_a_key_starts_only_so_many_a_minute() -> None:
+def test_a_key_has_a_rate_of_starts() -> None:
     office = Office(Limits(start_limit=1))
     office.circumstances.update(key="k", is_limited=True)
     assert [outcome(office, name, OPERATOR) for name in ("one", "two")] == ["done", "RATE_LIMITED"]
@@ -177,8 +177,8 @@ def test_a_key_starts_only_so_many_a_minute() -> None:
     assert outcome(office, "two", OPERATOR) == "done"
 
 
-def test_a_session_changes_only_so_many_times_a_minute() -> None:
-    """Notes, statuses and names, by whoever they come; the sign of life alone is no change."""
+def test_a_session_has_a_rate_of_changes() -> None:
+    """Notes, statuses and names, by each caller; the sign of life alone is no change."""
     office = Office(Limits(change_limit=3))
     office.start("ann")
     note = SessionNote(type="progress", message="x", timestamp=0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from maestro_runtime import paths
-from maestro_schemas.errors import MaestroError
+from maestro_schemas.errors import START_A_SESSION, MaestroError
 
 from . import fast_path
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from maestro_clients.processes.broker_process import Endpoints
     from maestro_clients.protocol.callers import Caller
 
-START_A_SESSION = 'Start one in this shell: eval "$(maestro session start --export)"'
 # As `session_link`, which only a command in an agent's shell imports.
 _LINK_VARIABLE = "MAESTRO_SESSION_LINK"
 _AGENT_VARIABLES = ("CLAUDE_CODE_SESSION_ID", "CODEX_SESSION_ID", "GEMINI_SESSION_ID")
@@ -59,11 +58,11 @@ class CommandContext:
         session, token = environ.get(_SESSION_VARIABLE), environ.get(_TOKEN_VARIABLE)
         data = paths.data_dir(environ)
         if linked and environ.get(_LINK_VARIABLE):
-            from . import session_link
+            from .hooks import session_link
 
             session, token = session_link.named(data, environ[_LINK_VARIABLE])
         elif linked and not session and any(name in environ for name in _AGENT_VARIABLES):
-            from . import session_link
+            from .hooks import session_link
 
             session, token = session_link.of_agent(data, environ) or (session, token)
         return cls(environ, data, session or None, token or None)

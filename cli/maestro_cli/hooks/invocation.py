@@ -232,9 +232,8 @@ def _connect(context: CommandContext, link: SessionLink) -> AnyClient:
 
 def _agent_format(call: HookCall, hook_input: HookInput, link: SessionLink, context: CommandContext) -> AgentFormat:
     """How mail is written for this agent. Where its shell does not have the session, each command names the link."""
-    from maestro_cli.session_link import LINK_VARIABLE
-
     from .context_text import AgentFormat
+    from .session_link import LINK_VARIABLE
     from .shell_script import maestro_command
 
     command = maestro_command(context.environ)

@@ -25,6 +25,7 @@ _ALLOWED = frozenset(
     {
         "__future__",
         "_socket",
+        "errno",
         "maestro_cli.commands.inbox",
         "maestro_cli.commands.send",
         "maestro_cli.context",
@@ -38,6 +39,7 @@ _ALLOWED = frozenset(
         "maestro_clients.protocol.new_ids",
         "maestro_runtime.ownership",
         "maestro_runtime.paths",
+        "maestro_runtime.places",
         "maestro_schemas.errors",
         "maestro_schemas.names",
         "maestro_wire.minimal_msgpack",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from maestro_schemas.errors import MaestroError
+from maestro_schemas.errors import OPERATOR_MAY, START_A_SESSION, MaestroError
 from maestro_schemas.names import canonical_id, ending_of, is_id
 
 from . import validation, visibility
@@ -37,8 +37,7 @@ def authenticate(state: State, who: Identity, now_ms: int) -> SessionState | Non
         raise MaestroError(
             "UNKNOWN_SESSION",
             f"there is no session {who.session[:80]!r} in this post office",
-            'Start one: eval "$(maestro session start --export)". '
-            "If it was started in another data directory, set MAESTRO_DATA_DIR to that one.",
+            f"{START_A_SESSION} If it was started in another data directory, set MAESTRO_DATA_DIR to that one.",
         )
     validation.check_token(who.session, found.token_hash, who.token)
     found.last_activity_ms = now_ms
@@ -52,13 +51,13 @@ def check_scope(state: State, command: ProtocolCommand, who: Identity, now_ms: i
             raise MaestroError(
                 "NO_SESSION",
                 "a message needs a sender, and no session was named",
-                'Start one in this shell: eval "$(maestro session start --export)".',
+                START_A_SESSION,
             )
     elif (asking := authenticate(state, who, now_ms)) is not None:
         raise MaestroError(
             "FORBIDDEN",
             f"{asking.session.id} may not do this: it is about the mail of all sessions",
-            "A person may, without MAESTRO_SESSION_ID.",
+            OPERATOR_MAY,
         )
 
 
@@ -70,6 +69,17 @@ def receiver_with_token(state: State, mailbox: Mailbox | None, who: Identity, no
         validation.check_token(owner.session.id, owner.token_hash, who.token)
         owner.last_activity_ms = now_ms
     return owner
+
+
+def speaker_for(state: State, message_id: str, who: Identity, now_ms: int) -> Reads[SessionState | None]:
+    """The session for which the caller of a documented REST call speaks that gives only a message's id
+    (`as_receiver`): its receiver, or of a failed message its sender. Raises TOKEN_REQUIRED, TOKEN_MISMATCH,
+    AMBIGUOUS_ID."""
+    sent = yield from find_any(state, message_id)
+    if sent is not None and sent.file.failed is not None:
+        return receiver_with_token(state, state.mailboxes.get(sent.file.failed.sender), who, now_ms)
+    holder = yield from find_holder(state, message_id)
+    return receiver_with_token(state, holder, who, now_ms)
 
 
 def active_sender(state: State, who: Identity, now_ms: int) -> SessionState:
@@ -89,14 +99,14 @@ def own_mailbox(state: State, who: Identity, session: str | None, now_ms: int) -
         raise MaestroError(
             "NO_SESSION",
             "no session was named whose mail this is about",
-            'Start one in this shell: eval "$(maestro session start --export)", or name one.',
+            f"Name one. {START_A_SESSION}",
         )
     owner = state.sessions.resolve(name, session_of(asking), "SESSION_NOT_FOUND")
     if asking is not None and asking is not owner:
         raise MaestroError(
             "FORBIDDEN",
             f"{asking.session.id} may not read or change the mail of {owner.session.id}",
-            "A mailbox is its owner's; a person reads any without MAESTRO_SESSION_ID.",
+            f"A mailbox is its owner's. {OPERATOR_MAY}",
         )
     return state.mailbox(owner.session.id)
 
@@ -118,14 +128,20 @@ def find_sent(state: State, sender: str, message_id: str) -> Reads[SentMessage |
     return state.sent(message_id, filed)
 
 
-def find_holder(state: State, message_id: str) -> Reads[Mailbox | None]:
-    """The mailbox of the message with this canonical id, for a caller that names no session: the id says who sent it,
-    and the sender's file to whom. Raises AMBIGUOUS_ID if several mailboxes have it."""
+def find_any(state: State, message_id: str) -> Reads[SentMessage | None]:
+    """What became of the message with this canonical id, whose sender the id names."""
     owner = state.sessions.owner_of(ending_of(message_id) or "")
     if owner is None or not is_id(message_id):
         return None
-    sent = yield from find_sent(state, owner, message_id)
-    if sent is None:
+    found = yield from find_sent(state, owner, message_id)
+    return found
+
+
+def find_holder(state: State, message_id: str) -> Reads[Mailbox | None]:
+    """The mailbox of the message with this canonical id, for a caller that names no session: the id says who sent it,
+    and the sender's file to whom. Raises AMBIGUOUS_ID if several mailboxes have it."""
+    sent = yield from find_any(state, message_id)
+    if sent is None or sent.file.failed is not None:
         return None
     receivers = [message.receiver for message in sent.there] or list(sent.file.receivers)
     if len(receivers) > 1:
@@ -148,8 +164,7 @@ def find_message(
         own = yield from _find_own(state, asking, message_id, receiver)
         if own is not None or asking.session.role != "orchestrator":
             return own if own is not None and visibility.sees_message(state, asking, own) else None
-    owner = state.sessions.owner_of(ending_of(message_id) or "")
-    sent = None if owner is None else (yield from find_sent(state, owner, message_id))
+    sent = yield from find_any(state, message_id)
     there = visibility.seen(state, asking, sent.there if sent is not None else ())
     there = [message for message in there if message.receiver == receiver] or there
     if len(there) > 1 and asking is None:
@@ -223,5 +238,5 @@ def ended(session: Session) -> MaestroError:
     return MaestroError(
         "SESSION_ENDED",
         f"session {session.id} has ended ({session.status})",
-        'Start one: eval "$(maestro session start --export)"; the same id and token reopen the old one.',
+        f"The same id and token reopen it. {START_A_SESSION}",
     )

@@ -18,11 +18,14 @@ from maestro_broker.core.model import records
 from maestro_runtime import outbox_dir, paths, places
 from maestro_schemas import __version__
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.texts.visible_text import escaped
 
 from .spool import SUFFIX, read_link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from maestro_schemas.messages import Message
 
 EXPORT_VERSION = 1
 _REPORT_EVERY = 1_000
@@ -62,6 +65,10 @@ class SpoolExporter:
             path = os.path.join(directory, name)
             sender = os.path.basename(directory)
             target = read_link(path)
+            if target is None and self._concerns(sender):
+                body = _json(path)
+                if body.get("status") == "failed":
+                    self._put("message", body)
             if target is not None and not os.path.exists(path) and self._concerns(sender):
                 receiver = os.path.basename(os.path.dirname(target))
                 self._put("tombstone", {"id": name.removesuffix(SUFFIX), "from": sender, "to": receiver})
@@ -78,7 +85,7 @@ class SpoolExporter:
 
     def _put(self, kind: str, body: dict[str, Any]) -> None:
         self._counts[kind] = self._counts.get(kind, 0) + 1
-        self._write(json.dumps({"kind": kind, **body}, ensure_ascii=False) + "\n")
+        self._write(escaped(json.dumps({"kind": kind, **body}, ensure_ascii=False)) + "\n")
         self._lines += 1
         if self._lines % _REPORT_EVERY == 0:
             self._report(self._lines)
@@ -132,7 +139,11 @@ class SpoolExporter:
             if entry.body is None:
                 continue
             record = records.decode(entry.body)
-            copies = (record.message, *record.copies()) if isinstance(record, records.Accepted) else ()
+            copies: tuple[Message, ...] = ()
+            if isinstance(record, records.Accepted):
+                copies = (record.message, *record.copies())
+            elif isinstance(record, records.Failed):
+                copies = (record.message,)
             for event in records.events(entry.lsn, record):
                 if self._concerns(event.sender, event.receiver, event.session):
                     body: dict[str, Any] = {"event": msgspec.to_builtins(event)}

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 
-from maestro_schemas.texts.visible_text import one_line
+from maestro_schemas.texts.visible_text import is_token, one_line
 
-from .fence import behind, data_line, is_token, joined, message_fields, named, removal
+from .fence import behind, data_line, joined, message_fields, named, removal
 from .streams import BOLD, UNBOLD
 
 TYPE_CHECKING = False  # `typing` costs more than this module
@@ -119,6 +119,10 @@ def message_block(message: MessageDoc, names: DisplayNames, now_ms: int, *, bold
 
 def history(message: MessageDoc, now_ms: int) -> list[str]:
     """The steps of a message's delivery, one on each line, the earliest first."""
+    if message["status"] == "failed":
+        failure = message.get("failure", {"code": "?", "message": "no reason was kept"})
+        when = moment(message["createdAt"], now_ms)
+        return [f"  {when}  refused, after it waited in the outbox: {failure['code']}: {plain(failure['message'])}"]
     steps: list[tuple[int, str]] = [
         (message["createdAt"], f"accepted as number {message['seq']} for {message['to']}")
     ]
@@ -135,8 +139,6 @@ def history(message: MessageDoc, now_ms: int) -> list[str]:
     if "expiresAt" in message:
         word = "expired" if message["status"] == "expired" else "expires"
         lines.append(f"  {moment(message['expiresAt'], now_ms)}  {word}, unless it was delivered before")
-    if "failure" in message:
-        lines.append(f"  failed: {message['failure']['code']}: {plain(message['failure']['message'])}")
     return lines
 
 

@@ -11,11 +11,11 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 from starlette.responses import Response
 
 from maestro_gateway.http.error_docs import REMEDIES
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.texts import json_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,12 +49,10 @@ _INTERNAL_CODES = frozenset(
 _SHELL = re.compile(r"\bmaestro(?:-messaging)? [a-z]|MAESTRO_|\beval\b|\$\(|(?<![\w-])--[a-z]|\bshells?\b|\bpip ")
 _SENTENCE = re.compile(r"(?<=[.?!])\s+")
 
-_encode = msgspec.json.Encoder().encode
-
 
 def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON response; `body` is made of Structs and plain values."""
-    return Response(_encode(body), status, headers, media_type=_JSON)
+    return Response(json_bytes.encode(body), status, headers, media_type=_JSON)
 
 
 def nothing() -> Response:

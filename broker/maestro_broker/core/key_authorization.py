@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from maestro_schemas.commands import BY_REQUEST
-from maestro_schemas.errors import MaestroError
+from maestro_schemas.errors import START_A_SESSION, MaestroError
 from maestro_schemas.events import TOPIC_SEPARATOR
 from maestro_schemas.requests import Request, SessionStart
 
@@ -51,7 +51,7 @@ def check(state: State, key: Key, request: Request) -> Request:
         raise MaestroError(
             "NO_SESSION",
             f"the key {key.name!r} is no operator's, and no session was named",
-            'Start one in this shell: eval "$(maestro session start --export)".',
+            START_A_SESSION,
         )
     return request
 

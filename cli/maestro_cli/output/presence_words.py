@@ -42,7 +42,8 @@ def expectation(result: Mapping[str, Any], now_ms: int) -> str:
         return f"Its agent was at work, and silent for {silent}: it sees it at its next prompt or tool call."
     if reach == "prompt" and state == "idle":
         return f"Its agent is idle{_for(old)}, and sees it at its next prompt."
-    if reach == "inbox" and presence.get("detail"):
+    if reach == "inbox" and state == "unknown" and presence.get("detail"):
+        # Then the detail is the broker's own words.
         words = f"{str(presence['detail']).capitalize()}. {words}"
     seen_at = result.get("seenAt")
     if seen_at is not None and reach in ("inbox", "prompt") and now_ms - seen_at >= _QUIET_MS:
@@ -69,9 +70,9 @@ def brief(presence: Mapping[str, Any] | None, now_ms: int) -> str:
 
 
 def _detail(presence: Mapping[str, Any]) -> str:
-    from .render import plain
+    from .fence import named
 
-    return f" ({plain(presence['detail'])})" if presence.get("detail") else ""
+    return f" ({named(presence['detail'])})" if presence.get("detail") else ""
 
 
 def _for(old: str | None) -> str:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from maestro_broker.core import acceptance, authorization, presence, validation
 from maestro_broker.core.model.records import SessionChanged
 from maestro_schemas import limits
-from maestro_schemas.errors import MaestroError
+from maestro_schemas.errors import OPERATOR_MAY, MaestroError
 from maestro_schemas.names import DEFAULT_PROJECT, OPERATOR, plain_name
 from maestro_schemas.replies import SessionReply, SessionsReply
 from maestro_schemas.sessions import ACTIVE, Session, SessionNote, StoredSession
@@ -110,7 +110,7 @@ def end(state: State, request: SessionEnd, context: RequestContext) -> SessionRe
         raise MaestroError(
             "FORBIDDEN",
             f"{asking.session.id if asking else OPERATOR} may not end session {session.id}",
-            "A session is ended by itself, by its parent, or by a person without MAESTRO_SESSION_ID.",
+            f"A session is ended by itself, or by its parent. {OPERATOR_MAY}",
         )
     if session.active:
         _end(state, found, request.status, now_ms)
@@ -127,7 +127,7 @@ def rename(state: State, request: SessionRename, context: RequestContext) -> Ses
         raise MaestroError(
             "FORBIDDEN",
             f"{asking.session.id if asking else OPERATOR} may not rename session {session.id}",
-            "A session is renamed by itself, by its parent, or by a person without MAESTRO_SESSION_ID.",
+            f"A session is renamed by itself, or by its parent. {OPERATOR_MAY}",
         )
     name = validation.session_name(request.name)
     if not session.active:

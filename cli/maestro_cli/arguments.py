@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 # A message is 10,000 characters unless set otherwise; this bound keeps `--file /dev/zero` from filling the memory.
 FILE_BYTES_MAX = 1 << 20
 
+# Milliseconds since 1970: fewer digits are a year, or seconds.
+_EPOCH_MS_DIGITS_MIN, _EPOCH_MS_DIGITS_MAX = 12, 15
+
 
 def duration_ms(option: str, text: str) -> int:
     """Milliseconds from `30s`, `1h30m` or `250ms`. Raises MaestroError INVALID."""
@@ -45,6 +48,26 @@ def moment_ms(option: str, text: str) -> int:
             "INVALID",
             f"{option}: {text[:80]!r} is not a time",
             "Give a duration before now (30m, 1h, 2d), a day (2026-11-22) or a moment (2026-11-22T10:00).",
+        ) from None
+
+
+def instant_ms(option: str, text: str) -> int:
+    """Milliseconds since the epoch from a moment (`2026-11-22T10:00`, with an offset or in local time), a day, or
+    that number itself. Raises MaestroError INVALID."""
+    import datetime as dt
+
+    stripped = text.strip()
+    if stripped.isascii() and stripped.isdecimal() and _EPOCH_MS_DIGITS_MIN <= len(stripped) <= _EPOCH_MS_DIGITS_MAX:
+        return int(stripped)
+    try:
+        # Without an offset it is local time.
+        return int(dt.datetime.fromisoformat(stripped).timestamp() * 1000)
+    except (ValueError, OverflowError, OSError):
+        raise MaestroError(
+            "INVALID",
+            f"{option}: {text[:80]!r} is not a moment",
+            "Give a moment (2026-11-22T10:00), a day (2026-11-22), or milliseconds since 1970. For a duration from "
+            "now there is --ttl.",
         ) from None
 
 

@@ -1,13 +1,13 @@
 """Dead letters: messages that expired or were refused for good, and their retries.
 
-Rule: a message is dead if it expired at the broker, or was refused for good from this machine's outbox. A retry is a
-new message under an id that follows from the old id, so that two retries by mistake are one send. A retry that died
-too is retried under the id that follows from its own.
+Rule: a message is dead if it expired, or waited in an outbox and was then refused for good (`failed`). The broker has
+both. An entry that is no message of its session stays in this machine's outbox, and can be sent again from there. A
+retry is a new message under an id that follows from the old id, so that two retries by mistake are one send. A retry
+that died too is retried under the id that follows from its own.
 """
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from maestro_schemas.errors import MaestroError
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .one_shot_client import AnyClient
 
 _DEAD = frozenset({"expired", "failed"})
+# Refusals of a content that is not kept whole, and would be refused again.
+_OF_THE_CONTENT = frozenset({"TEXT_TOO_LONG", "EMPTY_MESSAGE", "DATA_TOO_LARGE"})
 
 
 class RetriedSend(NamedTuple):
@@ -31,12 +33,11 @@ class RetriedSend(NamedTuple):
     outgoing: OutgoingDoc
     # The message of an earlier retry, which has the id already; then there is nothing to send.
     before: MessageDoc | None
-    # The file in the outbox, to be removed after the send.
-    entry_path: str | None
 
 
-def expired(client: AnyClient, session: str | None, limit: int) -> tuple[list[MessageDoc], bool]:
-    """The newest `limit` expired messages, and whether there are more. Raises MaestroError as `commands.dead`."""
+def listed(client: AnyClient, session: str | None, limit: int) -> tuple[list[MessageDoc], bool]:
+    """The newest `limit` messages that expired or failed, and whether there are more. Raises MaestroError as
+    `commands.dead`."""
     found: list[MessageDoc] = []
     before: int | None = None
     while True:
@@ -49,7 +50,7 @@ def expired(client: AnyClient, session: str | None, limit: int) -> tuple[list[Me
 
 
 def refused(data: str, session: str | None) -> list[tuple[str, OutboxEntry]]:
-    """Entries of this machine's outbox that were refused for good, with their paths; the newest first."""
+    """Entries of this machine's outbox that are no message of their session, with their paths; the newest first."""
     failed = [(path, entry) for path, entry in outbox_files.entries(data, session) if entry.failure is not None]
     return sorted(failed, key=lambda found: found[1].queued_at, reverse=True)
 
@@ -69,11 +70,11 @@ def retry_of(client: AnyClient, data: str, sender: str, message_id: str) -> Retr
         if canonical_id(entry.outgoing["id"], mark) == wanted
     ]
     if entries:
-        path, entry = entries[-1]
+        _, entry = entries[-1]
         if entry.failure is None:
             raise _alive(message_id, "waits in the outbox", "It is sent when a broker runs: maestro outbox --replay")
         outgoing = cast("OutgoingDoc", {**entry.outgoing, "id": retry_id(wanted, entry.queued_at)})
-        return _next_retry(client, RetriedSend(outgoing, None, path))
+        return _next_retry(client, RetriedSend(outgoing, None))
     try:
         message = client.message(message_id)
     except MaestroError as error:
@@ -104,7 +105,19 @@ def retry_of(client: AnyClient, data: str, sender: str, message_id: str) -> Retr
             f"was {message['status']}",
             "It reached its receiver. To say it once more, send a new message.",
         )
-    return _next_retry(client, RetriedSend(_again(message), None, None))
+    failure = message.get("failure")
+    if failure is not None and failure["code"] in _OF_THE_CONTENT:
+        raise _alive(
+            message_id,
+            f"was refused for its content ({failure['code']}), which is not kept whole",
+            "Send a new message with `maestro session send`.",
+        )
+    return _next_retry(client, RetriedSend(_again(message), None))
+
+
+def died_at(message: MessageDoc) -> int:
+    """When a dead message expired or was refused, ms. (Where it expired with its retention: when it was accepted.)"""
+    return message["createdAt"] if message["status"] == "failed" else message.get("expiresAt", message["createdAt"])
 
 
 def retried_as(client: AnyClient, message_id: str, at_ms: int) -> str | None:
@@ -126,18 +139,18 @@ def _alive(message_id: str, how: str, hint: str) -> MaestroError:
 
 
 def _again(message: MessageDoc) -> OutgoingDoc:
-    due = message.get("expiresAt", message["createdAt"])
+    audience = message.get("audience")
     outgoing: OutgoingDoc = {
-        "id": retry_id(message["id"], due),
-        "to": message.get("originalTo", message["to"]),
+        "id": retry_id(message["id"], died_at(message)),
+        "to": message.get("originalTo", message["to"]) if audience is None else audience["to"],
         "message": message["message"],
     }
     # Without the thread: the broker finds it again.
     metadata = {name: value for name, value in message.get("metadata", {}).items() if name != "threadId"}
     if metadata:
         outgoing["metadata"] = cast("MetadataDoc", metadata)
-    if "expiresAt" in message:
-        outgoing["ttlMs"] = due - message["createdAt"]
+    if message.get("expiresAt", 0) > message["createdAt"]:
+        outgoing["ttlMs"] = message["expiresAt"] - message["createdAt"]
     if "originalTo" in message:
         outgoing["onEnded"] = "redirect"
     return outgoing
@@ -155,11 +168,3 @@ def _next_retry(client: AnyClient, retry: RetriedSend) -> RetriedSend:
         if made["status"] not in _DEAD:
             return retry._replace(before=made)
         retry = retry._replace(outgoing=_again(made))
-
-
-def forget(path: str) -> None:
-    """Remove a refused entry whose message was sent again."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return

@@ -209,6 +209,8 @@ EventDoc = TypedDict(
         "wokenBy": NotRequired[str],
         # The session that made the change, or `operator`.
         "by": NotRequired[str],
+        # This reading also delivered the message, which was pending.
+        "delivers": NotRequired[bool],
         # The error code of a refused or failed message.
         "code": NotRequired[str],
         # The name of the group of a `group.*` event.

@@ -81,6 +81,8 @@ class Event(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
     woken_by: str | None = None
     # The session that made the change, or `operator`.
     by: str | None = None
+    # This reading also delivered the message, which was pending.
+    delivers: bool = False
     # The error code of a refused or failed message.
     code: str | None = None
     # The name of the group of a `group.*` event.
@@ -174,19 +176,30 @@ _DOCUMENTED_NAMES: dict[str, tuple[tuple[str, str], ...]] = {
     "message.read": (("message:read", "receiver"),),
     "message.deleted": (("message:deleted", "receiver"),),
     "message.expired": (("message:expired", "receiver"),),
-    "message.failed": (("message:failed", "receiver"),),
+    "message.failed": (("message:failed", "sender"),),
     "session.started": (("session:started", "session"),),
     "session.ended": (("session:ended", "session"),),
 }
 
 
+def names_of(event: Event) -> list[list[tuple[str, str]]]:
+    """The documented names of one event, each with the session that it is about, by fact: a reading of pending mail
+    is a delivery, too."""
+    facts = ["message.delivered", event.event] if event.delivers else [event.event]
+    return [_named(event, fact) for fact in facts]
+
+
 def expand(event: Event) -> list[tuple[str, str]]:
-    """The documented names of one event, each with the session that it is about; empty for an event without one."""
-    named = []
-    for name, party in _DOCUMENTED_NAMES.get(event.event, ()):
+    """The same in one list; empty for an event without a documented name."""
+    return [named for fact in names_of(event) for named in fact]
+
+
+def _named(event: Event, fact: str) -> list[tuple[str, str]]:
+    found = []
+    for name, party in _DOCUMENTED_NAMES.get(fact, ()):
         if event.index and name == "session:message_sent":
             continue  # one message was sent, with several deliveries
         session = getattr(event, party)
         if session is not None:
-            named.append((name, session))
-    return named
+            found.append((name, session))
+    return found

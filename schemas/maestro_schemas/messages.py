@@ -43,11 +43,7 @@ NO_METADATA = Metadata()
 
 
 class Failure(Struct, frozen=True, rename="camel"):
-    """Why a message became `failed`.
-
-    No broker of this version makes one. It refuses what can't be delivered before it accepts it, and an accepted
-    message ends as delivered, expired or deleted.
-    """
+    """Why a message became `failed`: it waited in an outbox and was then refused for good."""
 
     # An error code.
     code: str

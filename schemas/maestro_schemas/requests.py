@@ -99,6 +99,8 @@ class Send(Request, frozen=True):
     messages: list[Outgoing]
     # Each result also has the accepted message.
     whole: bool = False
+    # The messages waited in an outbox. One that is refused for good is kept as `failed`, and its sender is notified.
+    queued: bool = False
 
     @property
     def items(self) -> int:

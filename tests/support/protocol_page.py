@@ -66,6 +66,19 @@ def spans(words: str) -> list[str]:
     return re.findall(r"`([^`]+)`", words)
 
 
+def blocks(section: str) -> list[list[str]]:
+    """The indented blocks of a section, each as its lines."""
+    found: list[list[str]] = []
+    inside = False
+    for line in section.splitlines():
+        if line.startswith("    "):
+            if not inside:
+                found.append([])
+            found[-1].append(line.strip())
+        inside = line.startswith("    ")
+    return found
+
+
 def shape(notation: str) -> Shape:
     """`{a, b?: {c}, d: [{e}]}` as fields. Anything else in the notation fails."""
     tokens = _TOKEN.findall(notation)

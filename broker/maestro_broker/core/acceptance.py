@@ -8,24 +8,34 @@ if the sender gave a list. One receiver is the case n = 1 of the same code.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.limits import DELIVERIES_MAX, duration_text
-from maestro_schemas.messages import NO_METADATA, Audience, Message, Metadata
-from maestro_schemas.names import SYSTEM_SENDER, canonical_id, ending_of, is_id, message_time_ms
+from maestro_schemas.limits import ADDRESSES_MAX, DELIVERIES_MAX, duration_text
+from maestro_schemas.messages import NO_METADATA, Audience, Failure, Message, Metadata
+from maestro_schemas.names import (
+    ID_CHARS_MAX,
+    SYSTEM_SENDER,
+    canonical_id,
+    ending_of,
+    is_id,
+    key_digest,
+    message_time_ms,
+)
 from maestro_schemas.replies import RecipientResult, SendReply, SendResult
-from maestro_schemas.texts.visible_text import clean
+from maestro_schemas.texts.visible_text import clean, one_line
 
 from . import authorization, presence, recipients, repeats, validation
 from .context import record_refusal
 from .model.reads import Read
-from .model.records import Accepted, Delivery, Refusal
+from .model.records import Accepted, Delivery, Failed, Refusal
 
 if TYPE_CHECKING:
+    from msgspec import UnsetType
+
     from maestro_schemas.requests import Outgoing, Send
 
     from .context import RequestContext
@@ -35,6 +45,9 @@ if TYPE_CHECKING:
     from .model.state import State
     from .recipients import Recipient
 
+# The largest time that a failed message keeps, whatever its sender asked for.
+_TIME_MS_MAX = 1 << 53
+_DIGEST_DIGITS = 16
 # Refusals that depend on the moment and not on the request are not recorded in the audit.
 _UNRECORDED = frozenset({"BUSY", "STORAGE_FULL", "STOPPING"})
 
@@ -67,13 +80,25 @@ class _Draft(Struct, gc=False):
 
 def send(state: State, request: Send, context: RequestContext) -> Reads[SendReply]:
     """Accept or refuse each message by itself, in order."""
-    sender = authorization.active_sender(state, request.who, context.now_ms)
+    if request.queued:
+        sender = cast("SessionState", authorization.authenticate(state, request.who, context.now_ms))
+    else:
+        sender = authorization.active_sender(state, request.who, context.now_ms)
     validation.check_many(len(request.messages), "messages", state.limits.batch_messages_max)
     drafts = []
     deliveries = 0
     for outgoing in request.messages:
         draft, must_read = _draft(state, sender, outgoing)
         deliveries += len(draft.recipients)
+        if request.queued:
+            must_read = True
+            yield Read(
+                "file",
+                sender.session.id,
+                canonical_id(_notice_key(sender, draft.id), state.sessions.mark_of(SYSTEM_SENDER)),
+            )
+            if not sender.session.active:
+                draft.error = authorization.ended(sender.session)
         if must_read:
             yield from _look_up(state, sender, draft)
         drafts.append(draft)
@@ -84,11 +109,78 @@ def send(state: State, request: Send, context: RequestContext) -> Reads[SendRepl
             results.append(_accept(state, sender, draft, context, whole=request.whole))
         except MaestroError as error:
             outgoing = draft.outgoing
+            if request.queued and not error.retryable:
+                results.append(_fail(state, sender, draft, error, context))
+                continue
             if error.code not in _UNRECORDED:
                 to = outgoing.to if isinstance(outgoing.to, str) else ", ".join(outgoing.to[:2])
                 record_refusal(state, context, error.code, sender.session.id, to, outgoing.id)
             results.append(SendResult(id=outgoing.id[:64], status=error.status, error=error.body()))
     return SendReply(results)
+
+
+def _fail(
+    state: State, sender: SessionState, draft: _Draft, error: MaestroError, context: RequestContext
+) -> SendResult:
+    """Keep a message that waited in an outbox and is refused for good, as one of status `failed`; its sender is
+    notified first, since a crash may tear a batch, and the repeat then finds the notice there.
+
+    The id of another message, which is a conflict, is not taken. A field that is not allowed is kept as far as it is.
+    """
+    outgoing, now_ms, limits = draft.outgoing, context.now_ms, state.limits
+    refused = SendResult(id=draft.id[:64], status=error.status, error=error.body())
+    known = state.sent(draft.id, draft.filed)
+    if known is not None:
+        return refused if known.file.failed is None else replace(refused, state="failed")
+    if not is_id(draft.id):
+        return refused
+    if context.back_pressure is not None:
+        error = context.back_pressure
+        return SendResult(id=draft.id, status=error.status, error=error.body())
+    addresses = [outgoing.to] if isinstance(outgoing.to, str) else list(outgoing.to[:ADDRESSES_MAX])
+    said = [one_line(address)[:ID_CHARS_MAX] for address in addresses] or [""]
+    text = clean(outgoing.text)
+    why = error.message
+    metadata: Metadata | UnsetType = UNSET if outgoing.metadata == NO_METADATA else outgoing.metadata
+    try:
+        validation.check_metadata(outgoing.metadata, limits)
+    except MaestroError:
+        metadata, why = UNSET, f"{why}. (Its metadata is not kept.)"
+    if len(text) > limits.text_chars_max:
+        text, why = text[: limits.text_chars_max], f"{why}. (Only the beginning of its text is kept.)"
+    life_ms = outgoing.ttl_ms
+    expires_at = outgoing.expires_at if life_ms is None else now_ms + min(life_ms, limits.ttl_ms_max)
+    message = Message(
+        id=draft.id,
+        sender=sender.session.id,
+        receiver=said[0],
+        text=text,
+        status="failed",
+        seq=0,
+        created_at=now_ms,
+        expires_at=expires_at if expires_at is not None and 0 < expires_at <= _TIME_MS_MAX else None,
+        failure=Failure(error.code, why),
+        audience=None if isinstance(outgoing.to, str) else Audience(tuple(said), 0),
+        metadata=metadata,
+    )
+    notice = (
+        f"Your message {message.id} to {', '.join(said)} waited in the outbox and was then refused: {error.message} "
+        f"({error.code}). {error.hint}\nTo see it: maestro message show {message.id}\n"
+        f"To send it again: maestro message retry {message.id}"
+    )
+    if sender.token_hash is None:
+        # Any program of the user may have put it there, so the post office repeats nothing of it in its own voice.
+        notice = (
+            f"A message waited in the outbox in your name and was then refused ({error.code}). To see it: "
+            "maestro message dead"
+        )
+    notify(state, sender.session.id, _notice_key(sender, message.id), notice, now_ms)
+    state.apply(Failed(message), None)
+    return replace(refused, state="failed")
+
+
+def _notice_key(sender: SessionState, message_id: str) -> str:
+    return f"refused_{message_id if sender.token_hash is not None else key_digest(message_id)[:_DIGEST_DIGITS]}"
 
 
 def _draft(state: State, sender: SessionState, outgoing: Outgoing) -> tuple[_Draft, bool]:

@@ -71,6 +71,17 @@ def receiver_with_token(state: State, mailbox: Mailbox | None, who: Identity, no
     return owner
 
 
+def speaker_for(state: State, message_id: str, who: Identity, now_ms: int) -> Reads[SessionState | None]:
+    """The session for which the caller of a documented REST call speaks that gives only a message's id
+    (`as_receiver`): its receiver, or of a failed message its sender. Raises TOKEN_REQUIRED, TOKEN_MISMATCH,
+    AMBIGUOUS_ID."""
+    sent = yield from find_any(state, message_id)
+    if sent is not None and sent.file.failed is not None:
+        return receiver_with_token(state, state.mailboxes.get(sent.file.failed.sender), who, now_ms)
+    holder = yield from find_holder(state, message_id)
+    return receiver_with_token(state, holder, who, now_ms)
+
+
 def active_sender(state: State, who: Identity, now_ms: int) -> SessionState:
     """The sending session. Raises as `authenticate`, and SESSION_ENDED."""
     # The command's scope demands that a session is named.
@@ -117,14 +128,20 @@ def find_sent(state: State, sender: str, message_id: str) -> Reads[SentMessage |
     return state.sent(message_id, filed)
 
 
-def find_holder(state: State, message_id: str) -> Reads[Mailbox | None]:
-    """The mailbox of the message with this canonical id, for a caller that names no session: the id says who sent it,
-    and the sender's file to whom. Raises AMBIGUOUS_ID if several mailboxes have it."""
+def find_any(state: State, message_id: str) -> Reads[SentMessage | None]:
+    """What became of the message with this canonical id, whose sender the id names."""
     owner = state.sessions.owner_of(ending_of(message_id) or "")
     if owner is None or not is_id(message_id):
         return None
-    sent = yield from find_sent(state, owner, message_id)
-    if sent is None:
+    found = yield from find_sent(state, owner, message_id)
+    return found
+
+
+def find_holder(state: State, message_id: str) -> Reads[Mailbox | None]:
+    """The mailbox of the message with this canonical id, for a caller that names no session: the id says who sent it,
+    and the sender's file to whom. Raises AMBIGUOUS_ID if several mailboxes have it."""
+    sent = yield from find_any(state, message_id)
+    if sent is None or sent.file.failed is not None:
         return None
     receivers = [message.receiver for message in sent.there] or list(sent.file.receivers)
     if len(receivers) > 1:
@@ -147,8 +164,7 @@ def find_message(
         own = yield from _find_own(state, asking, message_id, receiver)
         if own is not None or asking.session.role != "orchestrator":
             return own if own is not None and visibility.sees_message(state, asking, own) else None
-    owner = state.sessions.owner_of(ending_of(message_id) or "")
-    sent = None if owner is None else (yield from find_sent(state, owner, message_id))
+    sent = yield from find_any(state, message_id)
     there = visibility.seen(state, asking, sent.there if sent is not None else ())
     there = [message for message in there if message.receiver == receiver] or there
     if len(there) > 1 and asking is None:

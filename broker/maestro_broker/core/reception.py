@@ -120,8 +120,7 @@ def get_message(state: State, request: GetMessage, context: RequestContext) -> R
         message = entry.message if entry is not None else None
     else:
         if asking is None and request.as_receiver:
-            holder = yield from authorization.find_holder(state, request.id)
-            asking = authorization.receiver_with_token(state, holder, request.who, context.now_ms)
+            asking = yield from authorization.speaker_for(state, request.id, request.who, context.now_ms)
         message = yield from authorization.find_message(state, asking, request.id, request.session)
     if message is None:
         error = yield from authorization.no_message(state, asking, request.id)

@@ -32,6 +32,8 @@ def answer(state: State, sender: SessionState, outgoing: Outgoing, known: SentMe
     if not known.there:
         to = None if is_list else sent.deliveries[0][0]
         return SendResult(id=message_id, status=200, to=to, state="deleted")
+    if sent.failed is not None:
+        raise _failed(sent.failed)
     message = known.there[0]
     same = (
         _is_same_address(state, sender, outgoing.to, message)
@@ -112,6 +114,17 @@ def _is_same_metadata(accepted: Metadata, repeated: Metadata) -> bool:
         if mark is not None and canonical_id(answered, mark) == known:
             answered = known
     return replace(accepted, thread_id=None) == replace(repeated, in_reply_to=answered)
+
+
+def _failed(message: Message) -> MaestroError:
+    """The error for a message that was refused for good."""
+    failure = message.failure
+    code, why = (failure.code, failure.message) if failure is not None else ("INTERNAL", "no reason was kept")
+    return MaestroError(
+        code,
+        f"message {message.id} was refused for good: {why}",
+        f"To send it again, as a new message: maestro message retry {message.id}",
+    )
 
 
 def _conflict(message_id: str, why: str) -> MaestroError:

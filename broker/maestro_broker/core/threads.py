@@ -35,8 +35,7 @@ def get(state: State, request: GetThread, context: RequestContext) -> Reads[Thre
     """Return the thread of a message. Raises MaestroError MESSAGE_NOT_FOUND, also if the caller may not see it."""
     asking = authorization.authenticate(state, request.who, context.now_ms)
     if asking is None and request.as_receiver:
-        holder = yield from authorization.find_holder(state, request.id)
-        asking = authorization.receiver_with_token(state, holder, request.who, context.now_ms)
+        asking = yield from authorization.speaker_for(state, request.id, request.who, context.now_ms)
     message = yield from authorization.find_message(state, asking, request.id)
     if message is None:
         error = yield from authorization.no_message(state, asking, request.id)
@@ -56,9 +55,8 @@ def get(state: State, request: GetThread, context: RequestContext) -> Reads[Thre
         own = (each for each in there if asking is not None and each.receiver == asking.session.id)
         if there:
             found[message_id] = next(own, there[0])
-    visible = list(found.values())
     # A `seq` counts within one mailbox; between mailboxes the time decides.
-    ordered = sorted(visible, key=lambda each: (each.created_at, each.seq, each.id))
+    ordered = sorted(found.values(), key=lambda each: (each.created_at, each.seq, each.id))
     shown: list[Message] = []
     total_bytes = 0
     for each in ordered:
@@ -69,6 +67,6 @@ def get(state: State, request: GetThread, context: RequestContext) -> Reads[Thre
     return ThreadReply(
         thread_id,
         [retention.shown(each, context.now_ms) for each in shown],
-        has_more=len(oldest) < len(answers) or len(shown) < len(visible),
+        has_more=len(oldest) < len(answers) or len(shown) < len(found),
         people=people(state, shown) if request.people else UNSET,
     )

@@ -1,8 +1,9 @@
 """Outbox drain: turns the entries that clients queued while no broker answered into messages.
 
 Rule: entries are sent in the order they were queued, session by session. After "not now" (429, 503) the entry and
-all later ones of its session wait. A refusal for good is kept with its reason, as `*.failed`. An entry is removed
-only after its message is durable.
+all later ones of its session wait. A refusal for good makes a message of status `failed`. An entry is removed only
+after its message is durable. An entry that is no message of its session, such as one without the token, is kept with
+the reason, as `*.failed`.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class AppliedEntry(NamedTuple):
 
     queued: QueuedEntry
     error: MaestroError | None
+    # Whether the core has the message, accepted or failed, so that the entry is not needed any more.
+    is_message: bool
 
 
 class OutboxDrainer:
@@ -52,9 +55,9 @@ class OutboxDrainer:
         notify_sender: Callable[[QueuedEntry, MaestroError, RequestContext], bool],
         report: Callable[[str], None],
     ) -> None:
-        """`send(request, context)` applies one send. `notify_sender(queued, error, context)` puts a refusal for good
-        into the sender's inbox; false if there is no room for it now. `report(text)` gets a sentence for each file
-        that is no entry."""
+        """`send(request, context)` applies one send. `notify_sender(queued, error, context)` puts into the sender's
+        inbox that an entry is no message of the sender's; false if there is no room for it now. `report(text)` gets
+        a sentence for each file that is no entry."""
         self._outbox = outbox
         self._send = send
         self._notify_sender = notify_sender
@@ -78,13 +81,16 @@ class OutboxDrainer:
             session = queued.entry.session
             if session in held or queued.path in self._unsettled:
                 continue
-            error = self._try(queued, context)
-            if error is None or (not error.retryable and self._notify_sender(queued, error, context)):
-                self._applied.append(AppliedEntry(queued, error))
+            error, is_message = self._try(queued, context)
+            if is_message or (
+                error is not None and not error.retryable and self._notify_sender(queued, error, context)
+            ):
+                self._applied.append(AppliedEntry(queued, error, is_message))
                 self._unsettled.add(queued.path)
             else:
                 held.add(session)
-                self.hold(session, context.now_ms + int((error.retry_after_s or _RETRY_AFTER_S) * 1000))
+                wait_s = (error.retry_after_s if error is not None else None) or _RETRY_AFTER_S
+                self.hold(session, context.now_ms + int(wait_s * 1000))
         return len(self._applied) - applied_before
 
     def drain_now(self, context: RequestContext) -> DrainReply:
@@ -108,11 +114,13 @@ class OutboxDrainer:
         return applied
 
     def settle(self, applied: list[AppliedEntry]) -> None:
-        """Their records are durable: remove the entries that were sent, and keep the refused ones with their
+        """Their records are durable: remove the entries that are messages now, and keep the others with the
         reason."""
-        for queued, error in applied:
+        for queued, error, is_message in applied:
             self._unsettled.discard(queued.path)
-            if error is None:
+            if error is not None:
+                _log.warning("outbox: %s was refused: %s (%s)", queued.entry.outgoing["id"], error, error.code)
+            if error is None or is_message:
                 self._outbox.remove(queued.path)
                 continue
             try:
@@ -121,21 +129,24 @@ class OutboxDrainer:
                 if full.errno not in disk.FULL:
                     raise
                 continue  # the entry stays as it is, and is refused again once the disk has room
-            _log.warning("outbox: %s was refused: %s (%s)", queued.entry.outgoing["id"], error, error.code)
 
-    def _try(self, queued: QueuedEntry, context: RequestContext) -> MaestroError | None:
+    def _try(self, queued: QueuedEntry, context: RequestContext) -> tuple[MaestroError | None, bool]:
+        """The error, and whether the core has the message now, accepted or failed."""
         entry = queued.entry
         try:
             outgoing = msgspec.convert(entry.outgoing, Outgoing)
-            request = Send(messages=[outgoing], who=Identity(entry.session, entry.token))
+            request = Send(messages=[outgoing], who=Identity(entry.session, entry.token), queued=True)
             [result] = self._send(request, context).results
         except msgspec.ValidationError as error:
-            return MaestroError("INVALID", f"the queued message is not valid: {error}", "Send it again, corrected.")
+            why = f"the queued message is not valid: {error}"
+            return MaestroError("INVALID", why, "Send it again, corrected."), False
         except FatalError:
             raise  # the broker ends; the entry waits for the next one
         except MaestroError as error:
-            return error
-        return MaestroError.from_body(result.error) if result.error is not msgspec.UNSET else None
+            return error, False
+        if result.error is msgspec.UNSET:
+            return None, True
+        return MaestroError.from_body(result.error), result.state == "failed"
 
     # --- what is due -------------------------------------------------------------------------------------
 

@@ -157,7 +157,7 @@ class CommitPipeline:
 
     def _write(self, changes: list[Change]) -> int:
         """Returns the bytes of the changes' records."""
-        sends = any(isinstance(change.record, records.Accepted) for change in changes)
+        sends = any(isinstance(change.record, records.Accepted | records.Failed) for change in changes)
         bodies = [records.encode(change.record) for change in changes]
         lsn = self._log.submit(bodies, from_reserve=not sends)
         if lsn != changes[-1].lsn:

@@ -305,7 +305,8 @@ class Broker:
         return reply
 
     def _notify_sender(self, waiting: QueuedEntry, error: MaestroError, context: RequestContext) -> bool:
-        """Put a final refusal into the sender's inbox; False if there is no disk space for that now."""
+        """Put into the sender's inbox that an entry in its name is no message of its own; False if there is no disk
+        space for that now. Nothing of the entry is quoted, since another program may have written it."""
         entry = waiting.entry
         if not self._disk.reserve(RECORD_BYTES * 4):
             return False

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_broker.commit.local.journal import Journal, first_segment_lsn
 from maestro_broker.core.model import checkpoint, records
-from maestro_broker.core.model.records import Accepted
+from maestro_broker.core.model.records import Accepted, Failed
 from maestro_broker.core.model.state import Change, State
 from maestro_broker.views.mailbox_scan import scan_mailbox
 from maestro_broker.views.spool_writer import HEADS_FILE
@@ -97,7 +97,7 @@ def recover(options: BrokerOptions, spool: Spool, timeline: Timeline) -> Recover
         if len(piece) >= _PIECE:
             unfiled.append((piece, piece_bytes))
             piece, piece_bytes = [], 0
-        last_ms = max(last_ms, record.message.created_at if isinstance(record, Accepted) else record.at)
+        last_ms = max(last_ms, record.message.created_at if isinstance(record, Accepted | Failed) else record.at)
     if piece:
         unfiled.append((piece, piece_bytes))
     state.lsn = max(state.lsn, journal.head_lsn)

@@ -1,7 +1,7 @@
-"""Dead letters: messages that expired before they were delivered, listed for their sender.
+"""Dead letters: messages that expired before they were delivered, or were refused for good, listed for their sender.
 
-Rule: they are found by an index of their own, `<data>/dead-letters/`, which has the timeline's lines about expiries
-and no others, in the timeline's format. A listing therefore costs as much as has expired, not as much as was sent,
+Rule: they are found by an index of their own, `<data>/dead-letters/`, which has the timeline's lines about these and
+no others, in the timeline's format. A listing therefore costs as much as has expired, not as much as was sent,
 and a replayed record is listed once. Messages that were deleted since, or removed after their retention, are left
 out. The work of one call is bounded.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from maestro_broker.core import authorization, visibility
 from maestro_broker.core.model import records
-from maestro_broker.core.model.records import Expired
+from maestro_broker.core.model.records import Expired, Failed
 from maestro_schemas.errors import OPERATOR_MAY, MaestroError
 from maestro_schemas.replies import DeadReply
 
@@ -41,7 +41,7 @@ _ENVELOPE_BYTES = 4_608
 def page(
     state: State, spool: Spool, index: Timeline, unfiled: deque[Change], request: Dead, now_ms: int
 ) -> DeadReply:
-    """One page, the newest expiry first. Raises MaestroError as `authorization.authenticate`, and INVALID,
+    """One page, the newest death first. Raises MaestroError as `authorization.authenticate`, and INVALID,
     SESSION_NOT_FOUND, FORBIDDEN."""
     asking = authorization.authenticate(state, request.who, now_ms)
     sender = _sender(state, request, asking)
@@ -81,20 +81,24 @@ def _sender(state: State, request: Dead, asking: SessionState | None) -> str | N
 
 
 def _newest_first(index: Timeline, unfiled: deque[Change], before: int | None) -> Iterator[tuple[int, Event | None]]:
-    """LSNs with their expiries; None for other records, which occur only among the unfiled."""
+    """LSNs with their events; None for other records, which occur only among the unfiled."""
     oldest: int | None = before
     for change in reversed(unfiled):
         if before is None or change.lsn < before:
             oldest = change.lsn
             record = change.record
-            yield change.lsn, records.event(change.lsn, record) if isinstance(record, Expired) else None
+            yield change.lsn, records.event(change.lsn, record) if isinstance(record, Expired | Failed) else None
     for event in index.read_back(oldest):
         yield event.lsn, event
 
 
 def _message(state: State, spool: Spool, event: Event) -> Message | None:
-    if event.receiver is None or event.id is None:
+    if event.id is None:
         return None
+    if event.receiver is None:
+        unfiled = None if event.sender is None or state.is_unfiled(event.id) else spool.sent(event.sender, event.id)
+        sent = state.sent(event.id, unfiled)
+        return sent.file.failed if sent is not None else None
     mailbox = state.mailboxes.get(event.receiver)
     if mailbox is not None and mailbox.remembers(event.id):
         entry = mailbox.get(event.id)

@@ -25,6 +25,8 @@ from .spool import SUFFIX, read_link
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from maestro_schemas.messages import Message
+
 EXPORT_VERSION = 1
 _REPORT_EVERY = 1_000
 
@@ -63,6 +65,10 @@ class SpoolExporter:
             path = os.path.join(directory, name)
             sender = os.path.basename(directory)
             target = read_link(path)
+            if target is None and self._concerns(sender):
+                body = _json(path)
+                if body.get("status") == "failed":
+                    self._put("message", body)
             if target is not None and not os.path.exists(path) and self._concerns(sender):
                 receiver = os.path.basename(os.path.dirname(target))
                 self._put("tombstone", {"id": name.removesuffix(SUFFIX), "from": sender, "to": receiver})
@@ -133,7 +139,11 @@ class SpoolExporter:
             if entry.body is None:
                 continue
             record = records.decode(entry.body)
-            copies = (record.message, *record.copies()) if isinstance(record, records.Accepted) else ()
+            copies: tuple[Message, ...] = ()
+            if isinstance(record, records.Accepted):
+                copies = (record.message, *record.copies())
+            elif isinstance(record, records.Failed):
+                copies = (record.message,)
             for event in records.events(entry.lsn, record):
                 if self._concerns(event.sender, event.receiver, event.session):
                     body: dict[str, Any] = {"event": msgspec.to_builtins(event)}

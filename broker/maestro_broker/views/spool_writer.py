@@ -22,6 +22,7 @@ from maestro_broker.core.model.records import (
     Confirmed,
     Deleted,
     Expired,
+    Failed,
     GroupChanged,
     GroupDeleted,
     SessionChanged,
@@ -269,6 +270,7 @@ class SpoolWriter:
         finals: dict[tuple[str, str], Message | None] = {}
         sessions: dict[str, StoredSession | None] = {}
         groups: dict[str, Group | None] = {}
+        refused: list[Message] = []
         sent: list[Accepted] = []
         for change in chunk:
             match change.record:
@@ -277,6 +279,8 @@ class SpoolWriter:
                     for delivery in (message, *change.more):
                         self._in_journal.add((delivery.receiver, delivery.id))
                         finals[delivery.receiver, delivery.id] = delivery
+                case Failed(message):
+                    refused.append(message)
                 case Confirmed() | Expired():
                     finals[change.record.mailbox, change.record.id] = change.message
                 case Deleted():
@@ -309,11 +313,13 @@ class SpoolWriter:
                 old.append(final)
         if old:
             self._spool.rewrite_messages(old)
+        for failed in refused:
+            self._spool.write_failed(failed)
         for record in sent:
             self._gate.wait(_GATE_S)
             self._spool.file_sent(record)
-        expired = [change for change in chunk if isinstance(change.record, Expired)]
-        self._dead_letters.append(event(change.lsn, change.record) for change in expired)
+        dead = [change for change in chunk if isinstance(change.record, Expired | Failed)]
+        self._dead_letters.append(event(change.lsn, change.record) for change in dead)
         for session, stored in sessions.items():
             if stored is None:
                 self._spool.forget_session(session)

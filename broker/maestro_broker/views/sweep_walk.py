@@ -183,11 +183,23 @@ class SweepWalk:
         sent = self._spool.sent_by(entry.path)
         if sent is None and not (entry.is_symlink() and not os.path.exists(entry.path)):
             return False  # a foreign file
+        if sent is not None and sent.failed is not None:
+            return self._is_failed_gone(entry, status, sent.failed)
         receivers = sent.receivers if sent is not None else ()
         kept_ms = max(map(self._keeps_ms, receivers), default=0)
         if _is_young(status, self._now_ms(), kept_ms) or any(self._stays(each, entry.name) for each in receivers):
             return False
         self._count("tombstones", 1)
+        return self._removes(entry.path)
+
+    def _is_failed_gone(self, entry: os.DirEntry[str], status: os.stat_result, message: Message) -> bool:
+        """Remove a message that was refused for good, after the retention of its sender."""
+        now_ms, kept_ms = self._now_ms(), self._keeps_ms(message.sender)
+        is_young = _is_young(status, now_ms, kept_ms) or message.created_at + kept_ms > now_ms
+        if is_young or self._retention.is_unfiled(message):
+            return False
+        self._count("messages", 1)
+        self._count("bytes", status.st_size)
         return self._removes(entry.path)
 
     def _stays(self, receiver: str, name: str) -> bool:

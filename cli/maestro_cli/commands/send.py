@@ -67,6 +67,10 @@ def run(
             help="How long it may wait for its receiver, for example 1h. Default: the retention.",
         ),
     ] = None,
+    expires_at: Annotated[
+        str | None,
+        Option(name="--expires-at", metavar="TIME", help="Until when it may wait, for example 2026-11-22T10:00."),
+    ] = None,
     on_ended: OnEndedOption = None,
     require_ack: RequireAckOption = False,
     data: Annotated[
@@ -99,6 +103,10 @@ def run(
         from maestro_cli.arguments import duration_ms
 
         outgoing["ttlMs"] = duration_ms("--ttl", ttl)
+    if expires_at is not None:
+        from maestro_cli.arguments import instant_ms
+
+        outgoing["expiresAt"] = instant_ms("--expires-at", expires_at)
     if on_ended is not None:
         outgoing["onEnded"] = on_ended
     if wait is not None or timeout is not None or wait_reply:

@@ -15,6 +15,7 @@ from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
 from . import state_files
+from .session_link import LINK_VARIABLE
 from .shell_script import quoted
 from .state_files import SessionLink
 
@@ -193,6 +194,8 @@ def _export(context: CommandContext, agent: Agent, link: SessionLink) -> None:
         f"export {TOKEN_VARIABLE}={link.token}",
         # The script knows the data directory of its installation. The agent's own environment may not name it.
         f"export MAESTRO_DATA_DIR={quoted(context.data)}",
+        # Of the agent above, which has started this one: it would outweigh the session.
+        f"unset {LINK_VARIABLE}",
     ]
     descriptor = places.open_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:

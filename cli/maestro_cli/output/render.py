@@ -119,6 +119,10 @@ def message_block(message: MessageDoc, names: DisplayNames, now_ms: int, *, bold
 
 def history(message: MessageDoc, now_ms: int) -> list[str]:
     """The steps of a message's delivery, one on each line, the earliest first."""
+    if message["status"] == "failed":
+        failure = message.get("failure", {"code": "?", "message": "no reason was kept"})
+        when = moment(message["createdAt"], now_ms)
+        return [f"  {when}  refused, after it waited in the outbox: {failure['code']}: {plain(failure['message'])}"]
     steps: list[tuple[int, str]] = [
         (message["createdAt"], f"accepted as number {message['seq']} for {message['to']}")
     ]
@@ -135,8 +139,6 @@ def history(message: MessageDoc, now_ms: int) -> list[str]:
     if "expiresAt" in message:
         word = "expired" if message["status"] == "expired" else "expires"
         lines.append(f"  {moment(message['expiresAt'], now_ms)}  {word}, unless it was delivered before")
-    if "failure" in message:
-        lines.append(f"  failed: {message['failure']['code']}: {plain(message['failure']['message'])}")
     return lines
 
 

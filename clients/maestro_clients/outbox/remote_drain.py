@@ -2,7 +2,8 @@
 
 Rule: that broker does not see this machine's outbox, so each client drains it before its own requests, one client at
 a time. The policy is the broker's own (`maestro_broker.outbox`): oldest first in each session; "not now" holds the
-entry and all later ones of its session; a refusal for good is kept with its reason. Ids make a repeat harmless.
+entry and all later ones of its session; of a refusal for good the broker keeps a message of status `failed`, and what
+is no message of its session stays here with the reason. Ids make a repeat harmless.
 """
 
 from __future__ import annotations
@@ -64,9 +65,9 @@ def _send_all(outbox: OutboxDir, data: str, router: str, deadline_s: float, clie
         session = queued.entry.session
         if session in held:
             continue
-        error = _send(client, queued.entry, max(deadline_s - time.monotonic(), 0.1))
-        if error is None:
-            sent += 1
+        error, is_message = _send(client, queued.entry, max(deadline_s - time.monotonic(), 0.1))
+        if error is None or is_message:
+            sent += error is None
             outbox.remove(queued.path)
         elif error.retryable:
             held.add(session)
@@ -75,18 +76,21 @@ def _send_all(outbox: OutboxDir, data: str, router: str, deadline_s: float, clie
     return sent
 
 
-def _send(client: Client, entry: OutboxEntry, timeout_s: float) -> MaestroError | None:
+def _send(client: Client, entry: OutboxEntry, timeout_s: float) -> tuple[MaestroError | None, bool]:
+    """The error, and whether the broker has the message now, accepted or failed."""
     caller = Caller(entry.session, entry.token)
     try:
         answer: dict[str, Any] = client.call(
-            "send", {"messages": [entry.outgoing]}, timeout_s=timeout_s, caller=caller
+            "send", {"messages": [entry.outgoing], "queued": True}, timeout_s=timeout_s, caller=caller
         )
     except MaestroError as error:
         if error.code in _OF_THE_KEY or (error.kind == "unreachable" and error.code != "STOPPING"):
             raise
-        return error
+        return error, False
     [result] = answer["results"]
-    return MaestroError.from_body(result["error"]) if "error" in result else None
+    if "error" not in result:
+        return None, True
+    return MaestroError.from_body(result["error"]), result.get("state") == "failed"
 
 
 def _waiting(data: str) -> list[QueuedEntry]:

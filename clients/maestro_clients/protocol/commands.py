@@ -75,11 +75,13 @@ def send(
     message_id: str | None = None,
     metadata: MetadataDoc | None = None,
     ttl_ms: int | None = None,
+    expires_at: int | None = None,
     on_ended: str | None = None,
     whole: bool = False,
     caller: Caller | None = None,
 ) -> Request[SendResultDoc]:
-    """Send one message; it is on disk when this returns. `message_id` makes the send repeatable. `on_ended`: if the
+    """Send one message; it is on disk when this returns. `message_id` makes the send repeatable. `ttl_ms` or
+    `expires_at` (ms): when it expires unless it was delivered. `on_ended`: if the
     receiver has ended, `error`, `queue` (until it comes back) or `redirect` (to its orchestrator). `whole`: the
     result also has the accepted `message`.
 
@@ -94,6 +96,8 @@ def send(
         outgoing["metadata"] = metadata
     if ttl_ms is not None:
         outgoing["ttlMs"] = ttl_ms
+    if expires_at is not None:
+        outgoing["expiresAt"] = expires_at
     if on_ended is not None:
         outgoing["onEnded"] = on_ended
     return "send", _given(messages=(outgoing,), whole=whole or None), _accepted, caller

@@ -58,6 +58,15 @@ class SendBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", 
             maximum=_LARGEST,
         ),
     ] = None
+    expires_at: Annotated[
+        int | None,
+        described(
+            "When it expires, in ms since the epoch, unless it was delivered. Not beside ttlMs; at most ttl_ms_max "
+            "from now.",
+            minimum=1,
+            maximum=_LARGEST,
+        ),
+    ] = None
     on_ended: Annotated[
         str | None,
         described(

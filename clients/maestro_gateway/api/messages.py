@@ -43,6 +43,7 @@ async def send(request: Request, *, body: SendBody) -> Response:
         message_id=from_key if body.id is None else body.id,
         metadata=cast("MetadataDoc", msgspec.to_builtins(body.metadata)) or None,
         ttl_ms=body.ttl_ms,
+        expires_at=body.expires_at,
         on_ended=body.on_ended,
         whole=True,
         caller=caller,
@@ -149,6 +150,10 @@ async def _in_its_mailbox(
     if "error" in result and caller.session is not None and result["error"]["code"] == "MESSAGE_NOT_FOUND":
         # It is in another mailbox. The broker refuses that, to its sender in other words than to a third session.
         message = await client_of(request).message(message_id, caller=caller)
+        if message["status"] == "failed":
+            raise MaestroError(
+                "STATUS_CONFLICT", f"message {message_id} failed, and is in no mailbox", "Send a new message."
+            )
         [result] = await ask(message_id, message["to"], caller)
     if "error" in result:
         raise MaestroError.from_body(result["error"])

@@ -9,12 +9,13 @@ it was fetched, which may be later than the event.
 from __future__ import annotations
 
 import asyncio
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.events import Event, expand
+from maestro_schemas.events import Event, names_of
 from maestro_schemas.texts import json_bytes
 
 if TYPE_CHECKING:
@@ -52,11 +53,16 @@ class EventView:
 
     def __init__(self, doc: EventDoc, event: Event) -> None:
         self.event = event
-        self.names = expand(event)
+        facts = names_of(event)
+        self.names = [named for fact in facts for named in fact]
+        ends = list(accumulate(map(len, facts)))
+        # The numbers of the names of each fact.
+        self._facts = [range(end - len(fact), end) for end, fact in zip(ends, facts, strict=True)]
         # The session that each name is about.
         self.about = [session for _, session in self.names]
         # The message was fetched, or there is none to fetch.
-        self.is_fetched = event.event not in _WITH_MESSAGE or event.receiver is None or event.seq is None
+        is_in_mailbox = event.receiver is not None and event.seq is not None
+        self.is_fetched = event.event not in _WITH_MESSAGE or not (is_in_mailbox or event.event == "message.failed")
         # None also where the message was deleted before it was fetched.
         self.message: MessageDoc | None = None
         self._doc = doc
@@ -65,14 +71,16 @@ class EventView:
     def chosen(self, choice: frozenset[str] | None) -> Sequence[int]:
         """The numbers of the names for a client that chose these sessions (None: all sessions).
 
-        These are the names about a chosen session. Where there is none, but a chosen session is a party of the event
-        (the sender of a message that was read), these are all names.
+        Of each fact these are the names about a chosen session. Where there is none, but a chosen session is a party
+        of the event (the sender of a message that was read), these are all names.
         """
-        all_names = range(len(self.names))
         if choice is None:
-            return all_names
-        about = [number for number in all_names if self.about[number] in choice]
-        return about or (all_names if not choice.isdisjoint(self.event.parties()) else ())
+            return range(len(self.names))
+        is_party = not choice.isdisjoint(self.event.parties())
+        found: list[int] = []
+        for fact in self._facts:
+            found += [number for number in fact if self.about[number] in choice] or (fact if is_party else ())
+        return found
 
     def frames(self, directory: Directory, *, whole: bool) -> tuple[Frame, ...]:
         """A frame for each name. `whole`: with the message, if there is one."""
@@ -141,11 +149,12 @@ async def fetch_messages(broker: BrokerLink, wanted: Iterable[EventView]) -> Non
 
 
 async def _fetch_run(broker: BrokerLink, mailbox: str, run: list[EventView]) -> None:
-    found = await _pending(broker, mailbox, run) if len(run) > _ONE_BY_ONE_MAX else {}
+    # A failed message is in no mailbox.
+    found = await _pending(broker, mailbox, run) if mailbox and len(run) > _ONE_BY_ONE_MAX else {}
     missing = [view for view in run if view.event.id not in found]
     for start in range(0, len(missing), _CONCURRENT_MAX):
         some = missing[start : start + _CONCURRENT_MAX]
-        messages = await asyncio.gather(*(_fetch_one(broker, mailbox, view.event.id or "") for view in some))
+        messages = await asyncio.gather(*(_fetch_one(broker, mailbox or None, view.event.id or "") for view in some))
         found.update((message["id"], message) for message in messages if message is not None)
     for view in run:
         message = found.get(view.event.id or "")
@@ -174,7 +183,7 @@ async def _pending(broker: BrokerLink, mailbox: str, run: list[EventView]) -> di
     return found
 
 
-async def _fetch_one(broker: BrokerLink, mailbox: str, message_id: str) -> MessageDoc | None:
+async def _fetch_one(broker: BrokerLink, mailbox: str | None, message_id: str) -> MessageDoc | None:
     """None where the message was deleted since."""
     try:
         return await broker.client.message(message_id, session=mailbox)

@@ -103,8 +103,10 @@ class Principal(NamedTuple):
         """Whether the principal may read the event's message."""
         if self.session is not None:
             return self.sees(event)
-        receiver = self.directory.get(event.receiver) if event.receiver is not None else None
-        return receiver is not None and not receiver.get("hasToken", False)
+        # A failed message reached no receiver, and is its sender's.
+        named = event.receiver or event.sender
+        owner = self.directory.get(named) if named is not None else None
+        return owner is not None and not owner.get("hasToken", False)
 
 
 async def authenticate(broker: BrokerLink, directory: Directory, caller: Caller, *, needs_token: bool) -> Principal:

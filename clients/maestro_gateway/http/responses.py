@@ -42,7 +42,9 @@ _JSON = "application/json"
 # A broker that is away is back within this time as a rule.
 _AWAY_RETRY_S = 1.0
 # Errors whose texts name files and sockets of this machine.
-_INTERNAL_CODES = frozenset({"INTERNAL", "CORRUPT", "JOURNAL_FAILED", "DATA_DIR_UNUSABLE", "DATA_DIR_LOCKED"})
+_INTERNAL_CODES = frozenset(
+    {"INTERNAL", "CORRUPT", "JOURNAL_FAILED", "DATA_DIR_UNUSABLE", "DATA_DIR_LOCKED", "NOT_PRIVATE"}
+)
 # Words of a shell: a command, an option, a variable. And the space between two sentences.
 _SHELL = re.compile(r"\bmaestro(?:-messaging)? [a-z]|MAESTRO_|\beval\b|\$\(|(?<![\w-])--[a-z]|\bshells?\b|\bpip ")
 _SENTENCE = re.compile(r"(?<=[.?!])\s+")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 from maestro_cli import exit_codes
@@ -156,25 +155,62 @@ def test_messages_that_cannot_be_retried(person: Shell) -> None:
 
 
 def test_a_refused_entry_of_the_outbox(person: Shell) -> None:
-    """It has failed for good, is listed with the reason, and is removed once it was sent again."""
+    """It is a message of status `failed` in `message show`, receipt and dead letters, and is sent again once."""
     alice, bob = person.session("alice", role="orchestrator"), person.session("bob")
     end(bob)
     person.done("down")
     away = alice.like(MAESTRO_AUTOSTART="0")
-    queued = away.done("send", "-t", bob.session_id, "-m", "hello", "--json").json()
+    queued = away.done("send", "-t", bob.session_id, "-m", "hello", "--ttl", "1h", "--json").json()
     alice.done("outbox", "--replay")
-    assert json.loads(alice.done("outbox", "--json").out)["failed"]
+    assert json.loads(alice.done("outbox", "--json").out) == {"waiting": [], "failed": []}
     waits = alice.inbox()
     assert f"maestro message retry {queued['id']}" in waits[0]["message"]
-    assert f"maestro message retry {queued['id']}" in alice.done("outbox").out
     assert alice.run("message", "retry", waits[0]["id"], "--json").error()["code"] == "FORBIDDEN"
     [letter] = alice.done("message", "dead", "--json").json()["letters"]
     assert (letter["id"], letter["status"], letter["failure"]["code"]) == (queued["id"], "failed", "RECEIVER_ENDED")
     assert "RECEIVER_ENDED" in alice.done("message", "dead").out
+    shown = alice.done("message", "show", queued["id"], "--json").json()
+    assert (shown["status"], shown["message"]) == ("failed", "hello")
+    assert "after it waited in the outbox: RECEIVER_ENDED" in alice.done("message", "show", queued["id"]).out
+    receipt = alice.done("message", "receipt", queued["id"]).out
+    assert ": failed\n" in receipt
+    assert f"maestro message retry {queued['id']}" in receipt
+    steps = alice.done("message", "receipt", queued["id"], "--json").json()
+    assert (steps["status"], [step["step"] for step in steps["steps"]]) == ("failed", ["failed"])
     refused = alice.run("message", "retry", queued["id"])
-    assert (refused.code, os.path.exists(letter["path"])) == (exit_codes.REFUSED, True)
+    assert refused.code == exit_codes.REFUSED
     made = alice.done("message", "retry", queued["id"], "--on-ended", "queue", "--json").json()
     assert (made["reach"], made["retryOf"]) == ("ended", queued["id"])
-    assert not os.path.exists(letter["path"])
-    assert alice.done("message", "dead").out == "No dead letters.\n"
-    assert alice.run("message", "retry", queued["id"], "--json").error()["code"] == "MESSAGE_NOT_FOUND"
+    again = alice.done("message", "retry", queued["id"], "--json").json()
+    assert (again["id"], again["duplicate"], again["state"]) == (made["id"], True, "pending")
+    assert "was retried before" in alice.done("message", "retry", queued["id"]).out
+    [letter] = alice.done("message", "dead", "--json").json()["letters"]
+    assert letter["retriedAs"] == made["id"]
+    assert "was retried as" in alice.done("message", "dead").out
+
+
+def test_an_entry_that_is_no_message_of_its_session_stays_in_the_outbox(person: Shell) -> None:
+    """It is listed with the reason, and a second retry says that it was retried."""
+    alice, bob = person.session("alice", role="orchestrator"), person.session("bob")
+    person.done("down")
+    away = alice.like(MAESTRO_AUTOSTART="0", MAESTRO_SESSION_TOKEN="wrong")
+    queued = away.done("send", "-t", bob.session_id, "-m", "hello", "--json").json()
+    alice.done("outbox", "--replay")
+    [failed] = json.loads(alice.done("outbox", "--json").out)["failed"]
+    assert failed["failure"]["code"] == "TOKEN_MISMATCH"
+    [letter] = alice.done("message", "dead", "--json").json()["letters"]
+    assert (letter["status"], letter["path"]) == ("failed", failed["path"])
+    made = alice.done("message", "retry", queued["id"], "--json").json()
+    again = alice.done("message", "retry", queued["id"], "--json").json()
+    assert (again["id"], again["duplicate"]) == (made["id"], True)
+    assert len(bob.inbox()) == 1
+
+
+def test_what_was_refused_for_its_content_is_not_sent_again(person: Shell) -> None:
+    alice, bob = person.session("alice", role="orchestrator"), person.session("bob")
+    person.done("down")
+    away = alice.like(MAESTRO_AUTOSTART="0")
+    queued = away.done("send", "-t", bob.session_id, "-m", "x" * 10_001, "--json").json()
+    alice.done("outbox", "--replay")
+    error = alice.run("message", "retry", queued["id"], "--json").error()
+    assert (error["code"], "TEXT_TOO_LONG" in error["message"]) == ("STATUS_CONFLICT", True)

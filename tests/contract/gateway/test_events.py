@@ -17,6 +17,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from maestro_clients.outbox import outbox_files
+from maestro_clients.protocol.callers import Caller
 from maestro_schemas.events import Event, expand
 from support.gateways import Gateway
 from support.post_office import eventually
@@ -216,6 +218,52 @@ def test_sessions_have_their_name_and_status(open_office: PostOffice, gateway: G
     assert (ended["event"], ended["data"]) == ("session:ended", {**about, "status": "failed"})
 
 
+def test_a_reading_of_pending_mail_is_a_delivery_too(open_office: PostOffice, gateway: Gateway) -> None:
+    """Over WebSocket and as server-sent events; a reading of delivered mail is not."""
+    ann, bob = open_office.client("ann"), open_office.client("bob")
+    start = open_office.client().hello()["headLsn"]
+    first, second = ann.send("bob", "One.")["id"], ann.send("bob", "Two.")["id"]
+    bob.confirm([first], "read")
+    bob.confirm([second], "delivered")
+    bob.confirm([second], "read")
+    with websocket(gateway, f"/ws?since={start}") as opened:
+        names = [receive(opened)["event"] for _ in range(12)]
+        nothing_more(opened)
+    assert names[6:] == [
+        "message:delivered", "session:message_delivered", "message:read",
+        "message:delivered", "session:message_delivered", "message:read",
+    ]  # fmt: skip
+    stream = Stream(gateway, "ann", str(start))
+    names = [name for name, _ in itertools.islice(iter(stream), 6)]
+    assert names == [
+        "session:message_sent", "session:message_sent",
+        "session:message_delivered", "message:read", "session:message_delivered", "message:read",
+    ]  # fmt: skip
+    stream.close()
+
+
+def test_a_send_that_failed_is_an_event_of_its_sender(open_office: PostOffice, gateway: Gateway) -> None:
+    """With the message, for those that may read it; its receiver hears nothing of it."""
+    open_office.session("chief", role="orchestrator")
+    open_office.session("stranger", role="orchestrator", project="p2")
+    outbox_files.queue(open_office.data, Caller("ann"), {"id": "q1", "to": "ghost", "message": "Are you there?"}, 1)
+    with contextlib.ExitStack() as stack:
+        opened = {
+            session: stack.enter_context(websocket(gateway, session=session))
+            for session in ("ann", "bob", "chief", "stranger")
+        }
+        open_office.client().drain_outbox()
+        for session in ("ann", "chief"):
+            failed = receive(opened[session])
+            while failed["event"] != "message:failed":
+                failed = receive(opened[session])
+            assert (failed["event"], failed["data"]["sessionId"]) == ("message:failed", "ann")
+            assert failed["data"]["message"] == "Are you there?"
+            assert failed["data"]["failure"]["code"] == failed["data"]["code"] == "RECEIVER_NOT_FOUND"
+        for session in ("bob", "stranger"):
+            nothing_more(opened[session])
+
+
 # --- rights ------------------------------------------------------------------------------------------------
 
 
@@ -230,15 +278,15 @@ def test_each_sees_what_the_broker_would_show_it(open_office: PostOffice, gatewa
         }
         open_office.client("ann").send("bob", "Between us.")
         open_office.client("chief").send("other", "To all.")
-        for session, count in {"ann": 3, "bob": 3, "other": 3, "chief": 6, "stranger": 3}.items():
+        for session, count in {"ann": 3, "bob": 3, "other": 3, "chief": 6, "stranger": 0}.items():
             frames = [receive(opened[session]) for _ in range(count)]
             texts = [frame["data"].get("message") for frame in frames]
             expected = {
                 "ann": ["Between us."] * 3,
                 "bob": ["Between us."] * 3,
                 "other": ["To all."] * 3,
-                "chief": [None] * 3 + ["To all."] * 3,
-                "stranger": [None] * 3,
+                "chief": ["Between us."] * 3 + ["To all."] * 3,
+                "stranger": [],
             }
             assert texts == expected[session], session
             nothing_more(opened[session])
@@ -311,8 +359,9 @@ def test_subscribing_chooses_and_unsubscribing_takes_it_back(open_office: PostOf
         sent = ann.send("bob", "One.")
         assert receive(opened)["event"] == "session:message_sent"
         bob.confirm([sent["id"]], "read")
-        # The name is about bob alone; ann, the sender, gets the event as its party.
-        read = receive(opened)
+        # The reading delivered it, too. Its own name is about bob alone; ann, the sender, gets it as a party.
+        delivered, read = receive(opened), receive(opened)
+        assert (delivered["event"], delivered["data"]["sessionId"]) == ("session:message_delivered", "ann")
         assert (read["event"], read["data"]["sessionId"]) == ("message:read", "bob")
         bob.send("bob", "To myself.")
         bob.send("carol", "Two.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import typing
 from typing import Any
@@ -14,9 +15,10 @@ from maestro_schemas.commands import REPLIES, REQUESTS
 from maestro_schemas.errors import CODES, MaestroError
 from maestro_schemas.events import Event, EventName
 from maestro_schemas.messages import Attachment, Audience, Failure, Message, Metadata
-from maestro_schemas.replies import Person
+from maestro_schemas.replies import Person, SendReply
 from maestro_schemas.requests import ConfirmKind, Identity
 from maestro_schemas.sessions import NeedsInput, Presence, Session, SessionNote
+from maestro_wire import minimal_msgpack, zmtp
 from support import protocol_page
 from support.protocol_page import Shape
 
@@ -167,3 +169,49 @@ def test_the_header_the_id_and_the_limits() -> None:
     assert f"1 to {limits.REQUEST_ID_BYTES_MAX} bytes" in page
     assert f"`wire_bytes_max` ({defaults.wire_bytes_max >> 20} MiB)" in page
     assert f"over {limits.SOCKET_PATH_BYTES_MAX} bytes" in page
+
+
+def test_each_limit_with_its_default() -> None:
+    """As `hello` names it, in its unit, with its meaning."""
+    shown = {row[0].strip("`"): (row[1], row[2]) for row in protocol_page.rows("Defaults")}
+    assert set(shown) == set(limits.DOCS)
+    for name, value in limits.Limits()._asdict().items():
+        doc = limits.DOCS[name]
+        words, meaning = shown[name]
+        assert meaning == doc.text
+        if isinstance(value, str):
+            assert words == f"`{value}`"
+        elif doc.unit == "ms" and value:
+            assert words == limits.duration_text(value)
+        else:
+            unit = {"chars": " characters", "bytes": " bytes"}.get(doc.unit, "")
+            assert words == f"{value:,}{unit}"
+
+
+def test_the_constants_of_the_design() -> None:
+    fixed = protocol_page.sections("##")["Defaults"].partition("Fixed:")[2]
+    words = re.sub(r"\s+", " ", fixed)
+    assert (limits.RATE_WINDOW_MS, limits.PAIR_WINDOW_MS, limits.SHORT_REPLY_QUIET_MS) == (60_000, 600_000, 60_000)
+    assert "sliding minute" in words
+    assert f"at most {limits.SHORT_REPLY_CHARS} characters" in words
+    assert f"at most {limits.ADDRESSES_MAX} addresses" in words
+    assert f"at most {limits.DELIVERIES_MAX:,} deliveries" in words
+
+
+def test_the_exchange_is_what_the_codec_writes_and_reads() -> None:
+    """The opening of a DEALER, a request as the client packs it, and a reply as the broker's type reads it."""
+    section = protocol_page.sections("##")["One exchange with its bytes"]
+    opening, request, reply = (bytes.fromhex(" ".join(block)) for block in protocol_page.blocks(section))
+    assert opening == zmtp.DEALER_OPENING
+    body = {"messages": [{"id": "plan-7", "to": "bob", "message": "Hi"}], "as": {"session": "ann"}}
+    shown = [json.loads(re.sub(r"\s+", " ", span)) for span in protocol_page.spans(section) if span.startswith("{")]
+    assert shown[0] == body
+    assert request == zmtp.message((PROTOCOL_HEADER, b"1", b"send", minimal_msgpack.pack(body)))
+    connection = zmtp.ZmtpConnection(zmtp.DEALERS_PEERS, 1 << 20)
+    connection.receive(zmtp.ROUTER_OPENING + reply)
+    [[header, request_id, status, packed]] = connection.messages
+    assert (header, request_id, status) == (PROTOCOL_HEADER, b"1", b"200")
+    assert msgspec.msgpack.decode(packed) == shown[1]
+    [result] = msgspec.msgpack.decode(packed, type=SendReply).results
+    assert result.id == names.canonical_id("plan-7", names.mark_of("ann"))
+    assert f"`{names.mark_of('ann')}` is the mark of `ann`" in re.sub(r"\s+", " ", section)

@@ -7,6 +7,7 @@ Rule: the spool writer computes it from records alone, in the order of their LSN
 from __future__ import annotations
 
 import zlib
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -15,7 +16,20 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import RATE_WINDOW_MS
 from maestro_schemas.names import SYSTEM_SENDER, message_time_ms
 
-from .records import Accepted, Confirmed, Deleted, Expired, Record, SessionChanged, SessionForgotten, counter_changes
+from .records import (
+    Accepted,
+    Confirmed,
+    Deleted,
+    Expired,
+    Failed,
+    Record,
+    SessionChanged,
+    SessionForgotten,
+    counter_changes,
+)
+
+if TYPE_CHECKING:
+    from maestro_schemas.messages import Message
 
 
 class MailboxHead(Struct, omit_defaults=True):
@@ -53,15 +67,13 @@ class Checkpoint(Struct, omit_defaults=True):
                 self._deliver(message.receiver, message.seq, message.expires_at)
                 for delivery in record.more:
                     self._deliver(delivery.receiver, delivery.seq, message.expires_at)
-                self.at = max(self.at, message.created_at)
-                id_ms = message_time_ms(message.id)
-                sender = self.mailboxes.get(message.sender)
-                if sender is not None and sender.sent_ms is not None and id_ms > sender.sent_ms:
-                    sender.sent_ms = id_ms
+                self._sent(message)
                 if rate_limit and message.sender != SYSTEM_SENDER:
                     times_ms = self.sends.setdefault(message.sender, [])
                     times_ms.append(message.created_at)
                     del times_ms[:-rate_limit]
+            case Failed(message):
+                self._sent(message)
             case Confirmed() | Deleted() | Expired():
                 head = self._head(record.mailbox)
                 pending, unoffered = counter_changes(record)
@@ -84,6 +96,13 @@ class Checkpoint(Struct, omit_defaults=True):
         since = self.at - RATE_WINDOW_MS
         kept = {name: [at for at in times if at > since] for name, times in self.sends.items()}
         self.sends = {name: times for name, times in kept.items() if times}
+
+    def _sent(self, message: Message) -> None:
+        self.at = max(self.at, message.created_at)
+        id_ms = message_time_ms(message.id)
+        sender = self.mailboxes.get(message.sender)
+        if sender is not None and sender.sent_ms is not None and id_ms > sender.sent_ms:
+            sender.sent_ms = id_ms
 
     def _deliver(self, receiver: str, seq: int, expires_at: int | None) -> None:
         head = self._head(receiver)

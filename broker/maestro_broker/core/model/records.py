@@ -33,6 +33,8 @@ class SentFile(NamedTuple):
     deliveries: tuple[tuple[str, str | None], ...]
     # Each session that refused, with the error's code.
     refused: tuple[tuple[str, str], ...] = ()
+    # The message itself, where it was refused for good and is in no mailbox.
+    failed: Message | None = None
 
     @property
     def receivers(self) -> tuple[str, ...]:
@@ -87,6 +89,16 @@ class Accepted(Struct, gc=False, frozen=True, omit_defaults=True, tag="accepted"
             replace(self.message, receiver=each.receiver, seq=each.seq, original_to=each.original_to)
             for each in self.more
         )
+
+
+class Failed(Struct, gc=False, frozen=True, tag="failed"):
+    """A message that waited in an outbox was refused for good. Its status is `failed`, and it is in no mailbox."""
+
+    message: Message
+
+    def sent_file(self) -> SentFile:
+        """What the sender's file says of the message: the message itself."""
+        return SentFile((), (), self.message)
 
 
 class Confirmed(Struct, gc=False, frozen=True, omit_defaults=True, tag="confirmed"):
@@ -185,6 +197,7 @@ class Skipped(Struct, frozen=True, tag="skipped"):
 
 Record = (
     Accepted
+    | Failed
     | Confirmed
     | Deleted
     | Expired
@@ -306,6 +319,19 @@ def event(lsn: int, record: Record) -> Event:
                 task_id=meta.task_id,
                 thread_id=meta.thread_id,
             )
+        case Failed(message):
+            # Without the receiver: the message was not delivered, so it is the sender's to know.
+            return Event(
+                lsn=lsn,
+                at=message.created_at,
+                event="message.failed",
+                id=message.id,
+                sender=message.sender,
+                priority=message.meta.priority,
+                type=message.meta.type,
+                task_id=message.meta.task_id,
+                code=message.failure.code if message.failure is not None else None,
+            )
         case Confirmed():
             return Event(
                 lsn=lsn,
@@ -315,6 +341,7 @@ def event(lsn: int, record: Record) -> Event:
                 sender=record.sender,
                 receiver=record.mailbox,
                 seq=record.seq,
+                delivers=record.kind == "read" and record.was == "pending",
                 via=record.via,
                 woken_by=record.woken_by,
             )

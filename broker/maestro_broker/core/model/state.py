@@ -26,6 +26,7 @@ from .records import (
     Confirmed,
     Deleted,
     Expired,
+    Failed,
     GroupChanged,
     GroupDeleted,
     Record,
@@ -61,7 +62,7 @@ class SentMessage(NamedTuple):
 
     # What the sender's file says.
     file: SentFile
-    # The deliveries that are there, in the order of the record; none if all were deleted.
+    # The deliveries that are there, in the order of the record; none if all were deleted. Of a failed message itself.
     there: tuple[Message, ...]
 
     def shown_to(self, session: str | None) -> Message | None:
@@ -86,8 +87,8 @@ class State:
         self._changes: list[Change] = []
         self._windows: dict[str, validation.RateWindow] = {}
         self._pairs: dict[tuple[str, str], PairHistory] = {}
-        # Accepted messages whose sender's file is not written yet, by id.
-        self._unfiled: dict[str, Accepted] = {}
+        # Messages whose sender's file is not written yet, by id.
+        self._unfiled: dict[str, Accepted | Failed] = {}
         # By thread, its answers that are not filed yet: id -> receivers.
         self._answers: dict[str, dict[str, tuple[str, ...]]] = {}
         self.groups: dict[str, Group] = {}
@@ -203,14 +204,13 @@ class State:
             self.filed_lsn = change.lsn
             match record:
                 case Accepted(message):
-                    self._unfiled.pop(message.id, None)
+                    self._filed_sent(message)
                     for receiver in (message.receiver,) if not record.more else record.receivers:
                         self._filed_delivery(receiver, message.id, change.lsn)
-                    id_ms = message_time_ms(message.id)
-                    if id_ms > self._sent_ms.get(message.sender, id_ms):
-                        self._sent_ms[message.sender] = id_ms
                     if message.metadata is not UNSET:
                         self._filed_answer(message)
+                case Failed(message):
+                    self._filed_sent(message)
                 case Confirmed() | Deleted() | Expired():
                     self._filed_delivery(record.mailbox, record.id, change.lsn)
 
@@ -257,6 +257,8 @@ class State:
                 self._unfiled[accepted.id] = record
                 if accepted.metadata is not UNSET and accepted.metadata.thread_id is not None:
                     self._answers.setdefault(accepted.metadata.thread_id, {})[accepted.id] = record.receivers
+            case Failed(refused):
+                self._unfiled[refused.id] = record
             case Confirmed() | Expired():
                 mailbox = self.mailbox(record.mailbox)
                 mailbox.change(cast("Message", message), lsn, counter_changes(record))
@@ -300,6 +302,12 @@ class State:
         self._touched[record.mailbox] = mailbox
         self._changes.append(Change(self.lsn, record, None))
 
+    def _filed_sent(self, message: Message) -> None:
+        self._unfiled.pop(message.id, None)
+        id_ms = message_time_ms(message.id)
+        if id_ms > self._sent_ms.get(message.sender, id_ms):
+            self._sent_ms[message.sender] = id_ms
+
     def _filed_delivery(self, receiver: str, message_id: str, lsn: int) -> None:
         mailbox = self.mailboxes.get(receiver)  # None if the session is forgotten later in the replayed journal
         if mailbox is not None:
@@ -338,6 +346,8 @@ class State:
         sent = record.sent_file() if record is not None else filed
         if sent is None:
             return None
+        if sent.failed is not None:
+            return SentMessage(sent, (sent.failed,))
         mailboxes = (self.mailboxes.get(receiver) for receiver in sent.receivers)
         entries = (mailbox.get(message_id) for mailbox in mailboxes if mailbox is not None)
         return SentMessage(sent, tuple(entry.message for entry in entries if entry is not None))

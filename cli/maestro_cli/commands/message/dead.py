@@ -1,7 +1,8 @@
 """`maestro message dead`: the dead letters: messages that were sent and never delivered.
 
-Rule: the broker lists the expired ones, the files of this machine's outbox the refused ones. Both make one list, the
-newest first, each with its reason and its time. It changes nothing.
+Rule: the broker lists those that expired and those that were refused for good. This machine's outbox has the entries
+that are no message of their session. All make one list, the newest first, each with its reason and its time. It
+changes nothing.
 """
 
 from __future__ import annotations
@@ -52,9 +53,9 @@ def run(
         sender = context.caller.session or None
         if session is not None:
             sender = client.session(session)["id"]
-        messages, has_more = dead_letters.expired(client, sender, limit)
+        messages, has_more = dead_letters.listed(client, sender, limit)
         entries = dead_letters.refused(context.data, sender)
-        letters = [_expired(message) for message in messages] + [_refused(path, entry) for path, entry in entries]
+        letters = [_dead(message) for message in messages] + [_refused(path, entry) for path, entry in entries]
         letters.sort(key=lambda letter: letter["diedAt"], reverse=True)
         has_more = has_more or len(letters) > limit
         letters = letters[:limit]
@@ -78,10 +79,11 @@ def run(
     return 0
 
 
-def _expired(message: MessageDoc) -> dict[str, Any]:
-    died_at = message.get("expiresAt", message["createdAt"])
-    why = {"code": "EXPIRED", "message": "it was not delivered in time"}
-    return {**message, "status": "expired", "diedAt": died_at, "failure": why}
+def _dead(message: MessageDoc) -> dict[str, Any]:
+    from maestro_clients.dead_letters import died_at
+
+    why = message.get("failure", {"code": "EXPIRED", "message": "it was not delivered in time"})
+    return {**message, "diedAt": died_at(message), "failure": why}
 
 
 def _refused(path: str, entry: OutboxEntry) -> dict[str, Any]:
@@ -103,7 +105,7 @@ def _lines(letter: dict[str, Any]) -> list[str]:
     text = joined(str(letter["message"]))
     preview = text if len(text) <= _PREVIEW_CHARS else text[: _PREVIEW_CHARS - 3] + "..."
     failure = letter["failure"]
-    when = "queued" if "path" in letter else "expired"
+    when = "queued" if "path" in letter else "refused" if letter["status"] == "failed" else "expired"
     head = f"{letter['id']} from {letter['from']} to {named(letter['to'])}, {when} {age(letter['diedAt'], now_ms())}"
     why = f"{failure.get('code', '?')}: {failure.get('message', '')}"
     # The reason of a refused entry is read from its file, which any program of the user can write.

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 DETAILS = """\
 `accepted`: it is on disk. `offered`: its id was shown. `delivered`: its text
 was written out to the receiver, by the named command or hook. `read`: the
-receiver acknowledged it. `session send --wait delivered` waits for a step.
+receiver acknowledged it. `failed`: it waited in the outbox and was then refused.
+`session send --wait delivered` waits for a step.
 
 Examples:
   maestro message receipt msg_1770536761607_k3v9x2m1a
@@ -59,15 +60,17 @@ def run(
         lines.append(f"  not delivered yet: its receiver {waits}")
     elif message["status"] == "delivered":
         lines.append("  not acknowledged yet")
-    elif message["status"] == "expired":
+    elif message["status"] in ("expired", "failed"):
         lines.append(f"  to send it again: maestro message retry {message['id']}")
     streams.say("\n".join(lines))
     return 0
 
 
 def _document(message: MessageDoc) -> dict[str, Any]:
-    steps = []
-    for step, at, via in _STEPS:
+    steps: list[dict[str, Any]] = []
+    if message["status"] == "failed":  # it was never accepted
+        steps.append({"step": "failed", "at": message["createdAt"]})
+    for step, at, via in () if steps else _STEPS:
         if at in message:
             found: dict[str, Any] = {"step": step, "at": message[at]}  # type: ignore[literal-required]
             if via is not None and via in message:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import MessageDoc
 
 DETAILS = """\
-For messages that expired, and for messages from the outbox that the broker
-refused: `maestro message dead` lists both. Text, metadata, receiver and time to
+For messages that expired, and for messages that waited in the outbox and were
+then refused: `maestro message dead` lists both. Text, metadata, receiver and time to
 live are those of the old message unless an option changes them. Running it
 twice sends once. If the retry dies too, running it again sends once more.
 
@@ -42,6 +42,10 @@ def run(
     ttl: Annotated[
         str | None, Option(metavar="DURATION", help="How long it may wait this time, for example 1h.")
     ] = None,
+    expires_at: Annotated[
+        str | None,
+        Option(name="--expires-at", metavar="TIME", help="Until when it may wait, for example 2026-11-22T10:00."),
+    ] = None,
     on_ended: OnEndedOption = None,
     as_json: Annotated[
         bool, Option(name="--json", help="Print the outcome as one JSON object; `retryOf` is the old id.")
@@ -61,15 +65,16 @@ def run(
                 outgoing["to"] = arguments.checked_text("--to", to)
             if ttl_ms is not None:
                 outgoing["ttlMs"] = ttl_ms
+            if expires_at is not None:
+                outgoing["expiresAt"] = arguments.instant_ms("--expires-at", expires_at)
+                if ttl_ms is None:
+                    outgoing.pop("ttlMs", None)
             if on_ended is not None:
                 outgoing["onEnded"] = on_ended
             code = send_flow.send(context, outgoing, client=client, as_json=as_json, retry_of=message_id)
         else:
             wanted = None if to is None else client.session(to)["id"]
             code = _report_earlier(message_id, found.before, wanted, as_json=as_json)
-    if found.entry_path is not None:
-        # Accepted, or queued under the new id: only now is the old entry useless.
-        dead_letters.forget(found.entry_path)
     return code
 
 

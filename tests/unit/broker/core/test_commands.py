@@ -741,7 +741,7 @@ def test_deadlines() -> None:
 def test_types() -> None:
     """The union of records is what the journal can hold."""
     every = {Accepted, Confirmed, Deleted, Expired, Refused, SessionChanged, SessionForgotten}
-    every |= {records.GroupChanged, records.GroupDeleted, records.Skipped}
+    every |= {records.Failed, records.GroupChanged, records.GroupDeleted, records.Skipped}
     assert every == set(records.Record.__args__)
     assert issubclass(Send, Request)
     assert Checkpoint() == Checkpoint()

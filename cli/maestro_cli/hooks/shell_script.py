@@ -12,7 +12,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from maestro_runtime import atomic_file, places
+from maestro_runtime import atomic_file, ownership, places
 from maestro_schemas.errors import MaestroError
 
 from .state_files import hooks_dir
@@ -126,6 +126,8 @@ MAESTRO_DATA_DIR=$data
 export MAESTRO_DATA_DIR
 log=/dev/null
 mkdir -p "$data/logs" 2> /dev/null && [ -w "$data/logs" ] && log=$data/logs/hooks.log
+# A FIFO in its place would be waited for.
+[ ! -e "$log" ] || [ -f "$log" ] || log=/dev/null
 [ "$log" = /dev/null ] || (: >> "$log") 2> /dev/null || log=/dev/null
 printf '%s' "$input" |
   "$python" -P -m maestro_cli hooks run "$agent" "$event" --agent-pid "$PPID" $after_end 2>> "$log"
@@ -187,7 +189,8 @@ def text(data: str, python: str) -> str:
 
 
 def write(data: str, python: str) -> str:
-    """Write the script atomically. Returns its path. Raises MaestroError DATA_DIR_UNUSABLE."""
+    """Write the script atomically. Returns its path. Raises MaestroError DATA_DIR_UNUSABLE, NOT_PRIVATE."""
+    ownership.check_data_dir(data)
     path = script_path(data)
     body = text(data, python).encode("utf-8", "surrogateescape")
     try:

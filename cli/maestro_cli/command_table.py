@@ -22,7 +22,7 @@ from . import options
 from .exit_codes import MEANINGS
 from .help_text import PlainHelp
 from .options import Option
-from .usage_errors import whole_number
+from .output.usage_errors import whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

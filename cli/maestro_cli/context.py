@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from maestro_runtime import paths
-from maestro_schemas.errors import MaestroError
+from maestro_schemas.errors import START_A_SESSION, MaestroError
 
 from . import fast_path
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from maestro_clients.processes.broker_process import Endpoints
     from maestro_clients.protocol.callers import Caller
 
-START_A_SESSION = 'Start one in this shell: eval "$(maestro session start --export)"'
 # As `session_link`, which only a command in an agent's shell imports.
 _LINK_VARIABLE = "MAESTRO_SESSION_LINK"
 _AGENT_VARIABLES = ("CLAUDE_CODE_SESSION_ID", "CODEX_SESSION_ID", "GEMINI_SESSION_ID")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .fast_table import Declared, Kind
 
 QUICK_VARIABLE = "MAESTRO_QUICK"
-# As in `usage_errors`: a longer number fits into no message of the protocol.
+# As in `output.usage_errors`: a longer number fits into no message of the protocol.
 _NUMBER_DIGITS_MAX = 18
 
 

@@ -112,18 +112,31 @@ def _run(tokens: list[str]) -> int:
 
 
 def _run_by_cyclopts(tokens: list[str]) -> int:
-    from cyclopts import CycloptsError
+    import io
 
-    from . import command_table, exit_codes, usage_errors
-    from .output import streams
+    from cyclopts import CycloptsError
+    from rich.console import Console
+
+    from . import command_table, exit_codes
+    from .output import streams, usage_errors
 
     words = _for_cyclopts(tokens)
     app = command_table.build(words)
+    # Help and version are gathered, and written as all output is: rich has answers of its own to a closed pipe.
+    help_text = io.StringIO()
     try:
-        result = app(words, exit_on_error=False, print_error=False, result_action="return_value")
+        result = app(
+            words,
+            console=Console(file=help_text, color_system=None),
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
     except CycloptsError as error:
         streams.complain(usage_errors.explained(error), as_json=_wants_json(tokens))
         return exit_codes.USAGE
+    if help_text.tell():
+        streams.say(help_text.getvalue().rstrip("\n"))
     return result if isinstance(result, int) else exit_codes.DONE
 
 

@@ -88,8 +88,7 @@ def make(options: GatewayOptions) -> Starlette:
 
 
 async def _on_refusal(request: Request, error: MaestroError) -> Response:
-    if error.kind == "unreachable":
-        request.app.state.gateway.broker.search()
+    request.app.state.gateway.broker.search_after(error)
     return error_answer(error)
 
 

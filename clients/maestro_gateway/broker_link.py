@@ -19,6 +19,8 @@ from maestro_schemas.errors import MaestroError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from maestro_clients.processes.broker_process import Endpoints
+
 _log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 5.0
@@ -48,6 +50,11 @@ class BrokerLink:
         if self._search is None or self._search.done():
             self._search = asyncio.get_running_loop().create_task(self._find_broker())
 
+    def search_after(self, error: MaestroError) -> None:
+        """Search if the error says that the broker was not reached, or that another user's process was."""
+        if error.kind == "unreachable" or error.code == "NOT_PRIVATE":
+            self.search()
+
     async def aclose(self) -> None:
         """Close the connection."""
         if self._search is not None:
@@ -55,7 +62,7 @@ class BrokerLink:
         await self.client.aclose()
 
     async def _find_broker(self) -> None:
-        while (found := find(self._data)) is None:
+        while (found := self._running()) is None:
             if may_autostart(self._environ):
                 try:
                     await asyncio.to_thread(ensure, self._data, self._environ, autostart=True)
@@ -65,3 +72,11 @@ class BrokerLink:
         self.notices = found.notices
         if found.router != self.client.address:
             self.client.move(found.router)
+
+    def _running(self) -> Endpoints | None:
+        try:
+            return find(self._data)
+        except MaestroError as error:
+            # Another user's process is at the socket: a broker of this user may be started elsewhere.
+            _log.warning("no broker of this user listens: %s", error.message)
+            return None

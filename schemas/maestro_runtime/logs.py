@@ -13,6 +13,8 @@ import os
 import sys
 import time
 
+from maestro_schemas.texts.visible_text import clean, escaped
+
 from . import places
 
 _FILE_BYTES_MAX = 4 << 20
@@ -29,7 +31,7 @@ class _JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return escaped(json.dumps(line, ensure_ascii=False))
 
 
 class _Plain(logging.Formatter):
@@ -37,7 +39,7 @@ class _Plain(logging.Formatter):
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         level = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
         text = f"{clock} {level}{record.getMessage()}"
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        return clean(f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text)
 
 
 def start(data: str, name: str, package: str, *, foreground: bool) -> str:

@@ -88,6 +88,15 @@ CODES: Final[dict[str, tuple[int, bool, Kind]]] = {
 }
 
 
+# The next step for a caller without a session. An agent runs each command in a new shell, so `eval` is not all.
+START_A_SESSION: Final = (
+    "Start one: `maestro session start` prints the two variables that each command of it needs. In a shell that "
+    'stays open: eval "$(maestro session start --export)".'
+)
+
+# The next step for what only the operator may do.
+OPERATOR_MAY: Final = "The operator may: you, in a shell without a session (unset MAESTRO_SESSION_ID)."
+
 # For a code of a newer peer that this version does not know.
 _UNKNOWN: Final[tuple[int, bool, Kind]] = (500, False, "fatal")
 

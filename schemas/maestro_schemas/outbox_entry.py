@@ -82,7 +82,7 @@ def decode(raw: bytes) -> OutboxEntry:
             and isinstance(entry.failure, dict | None)
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise MaestroError("CORRUPT", f"not an outbox entry: {error!r:.200}") from None
+        raise MaestroError("CORRUPT", f"not an outbox entry ({type(error).__name__})") from None
     if not whole:
         raise MaestroError("CORRUPT", f"not an outbox entry of version {ENTRY_VERSION}")
     return entry

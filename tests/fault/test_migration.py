@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fault import disks
+from fault import disks, injection
 from fault.test_kill import seed_of_run
 from maestro_clients.processes.broker_process import find
 from maestro_runtime.traces import update_file
+from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import canonical_id, mark_of
 from support.format_1 import Format1
 from support.post_office import eventually, scratch
@@ -36,6 +37,10 @@ SETTINGS: dict[str, str | int] = {"retention": "36500d", "segment_bytes": 1 << 1
 # Each has a file and its sender's link; each tenth has one in its thread too: a million files.
 MANY = 480_000
 WAIT_S = 3_000.0
+# For the control they return success without a sync.
+SYNCS = ("fdatasync", "fsync", "syncfs")
+# `msg`, the time, nine digits and the mark.
+NEW_PARTS = 4
 
 
 def _old_and_new(post_office: PostOffice) -> set[str]:
@@ -130,6 +135,64 @@ def test_a_power_cut_takes_no_message(capsys: pytest.CaptureFixture[str]) -> Non
     with capsys.disabled():
         print(f"\n  {CUTS} power cuts, {during} of them during the migration; seed {seed}")
     assert during
+
+
+@pytest.mark.timeout(300)
+def test_without_syncs_a_power_cut_takes_messages() -> None:
+    """The control: the same comparison finds the loss where every sync does nothing and succeeds."""
+    disks.require()
+    injection.require_strace()
+    with disks.Disk(DISK_BYTES, options="loop,commit=1") as disk:
+        office = scratch(f"{disk.path}/data")
+        try:
+            Format1(office.data).fill(MESSAGES, SESSIONS)
+            os.sync()
+            office.launcher = injection.launcher(SYNCS, *(f"{call}:retval=0" for call in SYNCS))
+            office.begin(**SETTINGS)
+            eventually(lambda: find(office.data) is not None, "it serves", 120.0)
+            eventually(lambda: _lost_by_a_cut(office, disk) > 0, "a cut takes messages", 60.0)
+        finally:
+            office.close()
+
+
+def _lost_by_a_cut(post_office: PostOffice, disk: disks.Disk) -> int:
+    """How many messages are in no whole file on a copy of the disk."""
+    post_office.pause()
+    image = disk.cut()
+    post_office.resume()
+    with disks.Disk(image=image) as copy:
+        messages = os.path.join(copy.path, "data", "data", "messages")
+        whole = {
+            name.removesuffix(".json").rpartition("_")[0] if len(name.split("_")) == NEW_PARTS else name[:-5]
+            for top in ("by-receiver", "format-2/by-receiver")
+            for folder, _, names in os.walk(os.path.join(messages, top))
+            for name in names
+            if name.endswith(".json") and os.path.getsize(os.path.join(folder, name))
+        }
+    return MESSAGES - len(whole)
+
+
+@pytest.mark.timeout(300)
+def test_a_full_disk_stops_it_and_the_next_start_goes_on() -> None:
+    """The start is refused with the words for it, as often as it takes."""
+    disks.require()
+    with disks.Disk(DISK_BYTES) as disk:
+        office = scratch(f"{disk.path}/data")
+        try:
+            Format1(office.data).fill(MESSAGES, SESSIONS)
+            wanted = _old_and_new(office)
+            filler = os.path.join(disk.path, "filler")
+            disks.fill(filler)
+            for _ in range(2):
+                with pytest.raises(MaestroError) as caught:
+                    office.start(**SETTINGS)
+                assert caught.value.code == "STORAGE_FULL"
+                # Enough for a part of it.
+                os.truncate(filler, os.path.getsize(filler) - (4 << 20))
+            os.unlink(filler)
+            _verified(office, wanted)
+        finally:
+            office.close()
 
 
 @pytest.mark.long

@@ -51,11 +51,14 @@ class Eavesdropper:
 
 
 def take_places(user: OtherUser, *paths: str) -> list[Eavesdropper]:
-    """Listen as `user` at sockets in the caller's directory, as if its mode had once allowed that; its mode is 0700
-    again then."""
+    """Listen as `user` at sockets in the caller's directory, as if its mode had once allowed that. Afterwards other
+    users may enter the directory, and not write to it."""
     directory = os.path.dirname(paths[0])
     os.makedirs(directory, exist_ok=True)
+    above = directory
+    while (above := os.path.dirname(above)) != "/tmp":
+        os.chmod(above, 0o711)
     os.chmod(directory, 0o777)
     made = [Eavesdropper(user, path) for path in paths]
-    os.chmod(directory, 0o700)
+    os.chmod(directory, 0o711)
     return made

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from maestro_schemas.errors import MaestroError
+from maestro_schemas.errors import OPERATOR_MAY, START_A_SESSION, MaestroError
 from maestro_schemas.names import canonical_id, ending_of, is_id
 
 from . import validation, visibility
@@ -37,8 +37,7 @@ def authenticate(state: State, who: Identity, now_ms: int) -> SessionState | Non
         raise MaestroError(
             "UNKNOWN_SESSION",
             f"there is no session {who.session[:80]!r} in this post office",
-            'Start one: eval "$(maestro session start --export)". '
-            "If it was started in another data directory, set MAESTRO_DATA_DIR to that one.",
+            f"{START_A_SESSION} If it was started in another data directory, set MAESTRO_DATA_DIR to that one.",
         )
     validation.check_token(who.session, found.token_hash, who.token)
     found.last_activity_ms = now_ms
@@ -52,13 +51,13 @@ def check_scope(state: State, command: ProtocolCommand, who: Identity, now_ms: i
             raise MaestroError(
                 "NO_SESSION",
                 "a message needs a sender, and no session was named",
-                'Start one in this shell: eval "$(maestro session start --export)".',
+                START_A_SESSION,
             )
     elif (asking := authenticate(state, who, now_ms)) is not None:
         raise MaestroError(
             "FORBIDDEN",
             f"{asking.session.id} may not do this: it is about the mail of all sessions",
-            "A person may, without MAESTRO_SESSION_ID.",
+            OPERATOR_MAY,
         )
 
 
@@ -100,14 +99,14 @@ def own_mailbox(state: State, who: Identity, session: str | None, now_ms: int) -
         raise MaestroError(
             "NO_SESSION",
             "no session was named whose mail this is about",
-            'Start one in this shell: eval "$(maestro session start --export)", or name one.',
+            f"Name one. {START_A_SESSION}",
         )
     owner = state.sessions.resolve(name, session_of(asking), "SESSION_NOT_FOUND")
     if asking is not None and asking is not owner:
         raise MaestroError(
             "FORBIDDEN",
             f"{asking.session.id} may not read or change the mail of {owner.session.id}",
-            "A mailbox is its owner's; a person reads any without MAESTRO_SESSION_ID.",
+            f"A mailbox is its owner's. {OPERATOR_MAY}",
         )
     return state.mailbox(owner.session.id)
 
@@ -239,5 +238,5 @@ def ended(session: Session) -> MaestroError:
     return MaestroError(
         "SESSION_ENDED",
         f"session {session.id} has ended ({session.status})",
-        'Start one: eval "$(maestro session start --export)"; the same id and token reopen the old one.',
+        f"The same id and token reopen it. {START_A_SESSION}",
     )

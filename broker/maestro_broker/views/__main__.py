@@ -12,7 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from maestro_broker.files import data_dir
+from maestro_broker.files import data_dir, disk
 from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
@@ -21,6 +21,9 @@ from .verify import SpoolVerifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# The shell's 128 + SIGPIPE: the reader has enough, which is no failure.
+_PIPE_CLOSED = 141
 
 
 def main() -> int:
@@ -68,8 +71,13 @@ def _export(data: str, session: str | None, progress_fd: int | None) -> int:
         return 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
+        return _PIPE_CLOSED
     except OSError as error:
+        if error.errno in disk.FULL:
+            print(f"maestro: the export can't be written: {error.strerror}", file=sys.stderr)
+            # Buffered text would be written at exit and fail again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return 1
         fault = places.refusal("CORRUPT", "not everything can be read", error, "Then export again.")
         print(f"maestro: {fault.message}\n  next: {fault.hint}", file=sys.stderr)
         return 1

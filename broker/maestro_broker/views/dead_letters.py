@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from maestro_broker.core import authorization, visibility
 from maestro_broker.core.model import records
 from maestro_broker.core.model.records import Expired, Failed
-from maestro_schemas.errors import MaestroError
+from maestro_schemas.errors import OPERATOR_MAY, MaestroError
 from maestro_schemas.replies import DeadReply
 
 if TYPE_CHECKING:
@@ -75,8 +75,7 @@ def _sender(state: State, request: Dead, asking: SessionState | None) -> str | N
         raise MaestroError(
             "FORBIDDEN",
             f"{asking.session.id} may not see what {owner.session.id} has sent",
-            "A session sees its own dead letters, an orchestrator those within its project, and a person all, "
-            "without MAESTRO_SESSION_ID.",
+            "A session sees its own dead letters, an orchestrator also those within its project. " + OPERATOR_MAY,
         )
     return owner.session.id
 

@@ -18,6 +18,7 @@ from maestro_broker.core.model import records
 from maestro_runtime import outbox_dir, paths, places
 from maestro_schemas import __version__
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.texts.visible_text import escaped
 
 from .spool import SUFFIX, read_link
 
@@ -84,7 +85,7 @@ class SpoolExporter:
 
     def _put(self, kind: str, body: dict[str, Any]) -> None:
         self._counts[kind] = self._counts.get(kind, 0) + 1
-        self._write(json.dumps({"kind": kind, **body}, ensure_ascii=False) + "\n")
+        self._write(escaped(json.dumps({"kind": kind, **body}, ensure_ascii=False)) + "\n")
         self._lines += 1
         if self._lines % _REPORT_EVERY == 0:
             self._report(self._lines)

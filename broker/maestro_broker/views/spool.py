@@ -434,8 +434,13 @@ def _content(path: str) -> bytes:
         os.close(fd)
 
 
+def _bytes(path: str) -> bytes:
+    # As os.fsencode does, for a third of its time.
+    return path.encode("utf-8", "surrogateescape")
+
+
 def _exists(path: str) -> bool:
-    return bool(_libc.access(path.encode(), os.F_OK) == 0)
+    return bool(_libc.access(_bytes(path), os.F_OK) == 0)
 
 
 def _link(folder: str, name: str, target: str) -> None:
@@ -446,7 +451,7 @@ def _link(folder: str, name: str, target: str) -> None:
 
 def read_link(path: str) -> str | None:
     """The target of a symbolic link; None for anything else."""
-    if _libc.readlink(path.encode(), _scrap, 1) < 0:
+    if _libc.readlink(_bytes(path), _scrap, 1) < 0:
         return None
     try:
         return os.readlink(path)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 
-from maestro_cli import user_files
 from maestro_cli.completion.scripts import MARK, NAMES, Shell, script
 from maestro_cli.output import streams
+from maestro_runtime import user_files
 from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False

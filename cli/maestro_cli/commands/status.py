@@ -88,9 +88,17 @@ def run(*, as_json: Annotated[bool, Option(name="--json", help="Print everything
 def _not_served(context: CommandContext) -> MaestroError:
     """Why no broker answers: none runs, or one runs that can't be reached."""
     from maestro_runtime import paths
-    from maestro_runtime.traces import end_note, lock_file
+    from maestro_runtime.traces import end_note, lock_file, update_file
 
     holder = lock_file.holder(context.data)
+    if holder is not None and (says := update_file.read(context.data)) is not None:
+        return MaestroError(
+            "BROKER_UNREACHABLE",
+            f"a broker (pid {holder.pid}) brings the files in {context.data} up to date ({plain(says)}), and serves "
+            "when it has done that",
+            "`maestro up` waits for it and shows how far it is; nothing is lost meanwhile.",
+            details={"pid": holder.pid},
+        )
     if holder is not None:
         return MaestroError(
             "BROKER_UNREACHABLE",

@@ -13,7 +13,7 @@ from maestro_runtime import paths
 from maestro_runtime.paths import BROKER_VARIABLE
 from maestro_runtime.traces import end_note, lock_file
 from maestro_schemas import __version__
-from maestro_schemas.errors import MaestroError
+from maestro_schemas.errors import START_A_SESSION, MaestroError
 
 from .findings import DoctorFinding
 
@@ -142,7 +142,7 @@ def shell_session(context: CommandContext) -> DoctorFinding:
     """The session that this shell speaks for."""
     session = context.caller.session
     if not session:
-        return DoctorFinding("this shell", "ok", "speaks for no session: it is a person's")
+        return DoctorFinding("this shell", "ok", "speaks for no session: it is the operator's")
     running = context.running()
     if running is None:
         return DoctorFinding("this shell", "ok", f"speaks for {session}; no broker runs to ask")
@@ -155,5 +155,5 @@ def shell_session(context: CommandContext) -> DoctorFinding:
         return DoctorFinding("this shell", "failed", error.message, error.hint)
     if "completedAt" in found:
         what = f"speaks for {session}, which has ended ({found['status']})"
-        return DoctorFinding("this shell", "warning", what, 'eval "$(maestro session start --export)"')
+        return DoctorFinding("this shell", "warning", what, START_A_SESSION)
     return DoctorFinding("this shell", "ok", f"speaks for {found.get('name') or session} ({found['role']})")

@@ -14,6 +14,7 @@ from maestro_cli.output.display_names import DisplayNames
 from maestro_cli.output.fence import named
 from maestro_cli.output.render import age
 from maestro_schemas.names import SYSTEM_SENDER
+from maestro_schemas.texts.visible_text import is_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -68,7 +69,7 @@ def introduction(session: SessionDoc, command: str) -> str:
     """What an agent must know when it starts, also after a compaction: who it is, what the post office is, and three
     commands. At most INTRODUCTION_CHARS_MAX characters, whatever the ids and the command are."""
     name = session.get("name")
-    called = f" ({name})" if name and fence.is_token(name) else ""
+    called = f" ({name})" if name and is_token(name) else ""
     who = f"You are {session['id']}{called}, {session['role']}, in the Maestro post office of this machine. "
     what = "It carries mail between agents: what others write to you is shown to you here as it comes. "
     for about, word, last in (

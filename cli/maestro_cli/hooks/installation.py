@@ -11,8 +11,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from maestro_cli import user_files
-from maestro_runtime import atomic_file, places
+from maestro_runtime import atomic_file, places, user_files
 from maestro_schemas.errors import MaestroError
 
 from . import settings_entries, shell_script

@@ -37,7 +37,9 @@ def turned_off(agent: Agent, environ: Mapping[str, str], directory: str | None) 
         settings = _settings(path, comments=agent.comments)
         key = switch(settings)
         if key:
-            found.append(f"{places.shown(path)} turns {agent.name}'s hooks off: {key}")
+            is_project = directory is not None and places.is_below(path, os.path.join(directory, agent.folder))
+            where = " in this project" if is_project and path != agent.user_settings(environ) else ""
+            found.append(f"{places.shown(path)} turns {agent.name}'s hooks off{where}: {key}")
     return found
 
 

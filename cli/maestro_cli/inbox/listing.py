@@ -47,7 +47,15 @@ def show(
     page: PrintedPage | None = None
     confirmed = False
     try:
-        page = compose(environ, reply, chars_max, unread=unread, as_json=as_json, now_ms=time.time_ns() // 1_000_000)
+        page = compose(
+            environ,
+            reply,
+            chars_max,
+            marking=marking,
+            unread=unread,
+            as_json=as_json,
+            now_ms=time.time_ns() // 1_000_000,
+        )
         if page.shown or not quiet:
             streams.say(page.text)
         problem = mark(client, marking, page.shown)

@@ -71,6 +71,7 @@ def compose(
     reply: InboxDoc,
     chars_max: int,
     *,
+    marking: Marking,
     unread: bool,
     as_json: bool,
     now_ms: int,
@@ -96,7 +97,9 @@ def compose(
     if not shown:
         return PrintedPage(shown, left_out, _nothing(reply, unread=unread))
     more = _more(reply, shown, unread=unread) if left_out or reply["hasMore"] else ""
-    last = "\n".join(filter(None, (_footer(shown), more)))
+    # A message that is deleted once it is shown can't be answered.
+    footer = "" if marking == "deleted" else _footer(shown)
+    last = "\n".join(filter(None, (footer, more)))
     return PrintedPage(shown, left_out, "\n\n".join(filter(None, (*blocks, last))))
 
 

@@ -7,8 +7,8 @@ shown by its id alone.
 from __future__ import annotations
 
 from maestro_schemas.names import SYSTEM_SENDER
+from maestro_schemas.texts.visible_text import is_token
 
-from . import fence
 from .render import correspondent
 
 TYPE_CHECKING = False  # `typing` costs more than a name
@@ -34,7 +34,7 @@ class DisplayNames:
         """A name that is no token, so that no label has it; None where there is no such name."""
         person = self._people.get(session_id)
         name = None if person is None else person.get("name")
-        return name if name and not fence.is_token(name) else None
+        return name if name and not is_token(name) else None
 
     def original_receiver(self, message: MessageDoc) -> str | None:
         """The label of the session that a message was sent to, where it was redirected to another one."""

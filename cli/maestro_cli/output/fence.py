@@ -6,20 +6,11 @@ is cleaned in each case. So no text can pass for a line of ours, in a terminal o
 
 from __future__ import annotations
 
-from maestro_schemas.texts.visible_text import cleaned, one_line
+from maestro_schemas.texts.visible_text import cleaned, is_token, one_line
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from maestro_schemas.documents import MessageDoc
-
-_TOKEN_MARKS = frozenset("-_.:/#@+~")
-
-
-def is_token(text: str) -> bool:
-    """Whether the text is one word of letters, digits and a few marks."""
-    return text.replace("_", "a").isalnum() or (
-        text != "" and all(character in _TOKEN_MARKS or character.isalnum() for character in text)
-    )
 
 
 def named(text: object) -> str:

@@ -42,7 +42,8 @@ def expectation(result: Mapping[str, Any], now_ms: int) -> str:
         return f"Its agent was at work, and silent for {silent}: it sees it at its next prompt or tool call."
     if reach == "prompt" and state == "idle":
         return f"Its agent is idle{_for(old)}, and sees it at its next prompt."
-    if reach == "inbox" and presence.get("detail"):
+    if reach == "inbox" and state == "unknown" and presence.get("detail"):
+        # Then the detail is the broker's own words.
         words = f"{str(presence['detail']).capitalize()}. {words}"
     seen_at = result.get("seenAt")
     if seen_at is not None and reach in ("inbox", "prompt") and now_ms - seen_at >= _QUIET_MS:
@@ -55,11 +56,12 @@ def brief(presence: Mapping[str, Any] | None, now_ms: int) -> str:
     if presence is None:
         return "unknown"
     state, since = presence["state"], presence.get("since")
-    if since is None:
+    if since is None or state == "unknown":
+        # What is unknown has no age of its own; lists say beside it when the session was last seen.
         return f"{state}{_detail(presence)}"
     old = _age(since, now_ms)
-    if state in ("gone", "unknown"):
-        return f"{state}, last sign {old} ago"
+    if state == "gone":
+        return f"gone, last sign {old} ago"
     if state == "ended":
         return f"ended {old} ago"
     if state == "working" and now_ms - since >= SILENT_AFTER_MS:
@@ -68,9 +70,9 @@ def brief(presence: Mapping[str, Any] | None, now_ms: int) -> str:
 
 
 def _detail(presence: Mapping[str, Any]) -> str:
-    from .render import plain
+    from .fence import named
 
-    return f" ({plain(presence['detail'])})" if presence.get("detail") else ""
+    return f" ({named(presence['detail'])})" if presence.get("detail") else ""
 
 
 def _for(old: str | None) -> str:

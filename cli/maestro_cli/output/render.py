@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 
-from maestro_schemas.texts.visible_text import one_line
+from maestro_schemas.texts.visible_text import is_token, one_line
 
-from .fence import behind, data_line, is_token, joined, message_fields, named, removal
+from .fence import behind, data_line, joined, message_fields, named, removal
 from .streams import BOLD, UNBOLD
 
 TYPE_CHECKING = False  # `typing` costs more than this module

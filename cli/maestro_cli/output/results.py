@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import ItemResultDoc
 
 
+_DONE = "The change was made."
+
+
 def failed(message_id: str, error: MaestroError) -> ItemResultDoc:
     """The result of a message about which no request could be made."""
     return {"id": message_id, "status": error.status, "error": error.body()}  # type: ignore[typeddict-item]
@@ -31,10 +34,10 @@ def report_results(results: Sequence[ItemResultDoc], sentence: Callable[[list[st
         if errors:
             streams.complain(errors[0], as_json=True, extra={"results": results})
         else:
-            streams.say_json({"results": results})
+            streams.say_json({"results": results}, done=_DONE)
     else:
         if done:
-            streams.say(sentence(done))
+            streams.say(sentence(done), done=_DONE)
         for error in errors:
             streams.complain(error, as_json=False)
     return exit_codes.of(errors[0]) if errors else exit_codes.DONE

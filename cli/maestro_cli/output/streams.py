@@ -34,9 +34,13 @@ def prepare() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def say(text: str) -> None:
+def say(text: str, *, done: str = "") -> None:
     """Write `text`, without what a reader can't see, and a newline to standard output, flushed. Raises StdoutClosed,
-    or MaestroError when the output can't take it (a full disk behind a redirection)."""
+    or MaestroError when the output can't take it (a full disk behind a redirection).
+
+    `done`: a sentence for what the command has done already and must not do twice. The error then says it, and is
+    none that a script repeats.
+    """
     stream: TextIO | None = sys.stdout
     if stream is None:
         raise StdoutClosed
@@ -53,15 +57,17 @@ def say(text: str) -> None:
 
         _abandon_stdout()
         raise MaestroError(
-            "STORAGE_FULL" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "INTERNAL",
+            "STORAGE_FULL" if not done and error.errno in (errno.ENOSPC, errno.EDQUOT) else "INTERNAL",
             f"standard output can't be written: {error.strerror or error}",
-            "Nothing that was not written out counts as delivered. Repair the output and run the command again.",
+            f"{done} Repair the output, and don't run the command again."
+            if done
+            else "Nothing that was not written out counts as delivered. Repair the output and run the command again.",
         ) from None
 
 
-def say_json(document: Any) -> None:
-    """Write one JSON value on one line to standard output, flushed. Raises as `say`."""
-    say(json_line(document))
+def say_json(document: Any, *, done: str = "") -> None:
+    """Write one JSON value on one line to standard output, flushed. `done`, and what it raises: as `say`."""
+    say(json_line(document), done=done)
 
 
 def json_line(document: Any) -> str:

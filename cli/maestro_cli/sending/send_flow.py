@@ -43,12 +43,13 @@ def send(
         result, queued = handed_over(context, outgoing, client)
     if queued is not None:
         document, line = queued_report(context, outgoing, queued)
-        streams.say(streams.json_line(document) if as_json else line)
+        done = f"The message is in the outbox, as {document['id']}."
+        streams.say(streams.json_line(document) if as_json else line, done=done)
         return 0
     outcome = accepted(result)
     if retry_of is not None:
         outcome["retryOf"] = retry_of
-    streams.say(streams.json_line(outcome) if as_json else sentence(outcome))
+    streams.say(streams.json_line(outcome) if as_json else sentence(outcome), done=was_sent(outcome))
     return 0
 
 
@@ -133,6 +134,11 @@ def accepted(result: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def was_sent(outcome: Mapping[str, Any]) -> str:
+    """For an error after the send, as `streams.say` takes it."""
+    return f"The message was sent, as {outcome['id']}."
+
+
 def sentence(outcome: Mapping[str, Any]) -> str:
     """The same JSON in words."""
     where = f"{outcome['id']} to {outcome['to']}" if "to" in outcome else outcome["id"]
@@ -144,7 +150,9 @@ def sentence(outcome: Mapping[str, Any]) -> str:
         first = "Sent before:" if retried is None else f"{retried} was retried before, as"
         return f"{first} {where}{number}; it is {outcome.get('state', 'on disk')} now."
     again = "" if retried is None else f"again, {retried} as "
-    return f"Sent {again}{where}{number}. It is on disk. {_expectation(outcome)}".rstrip()
+    removed = outcome.get("charsRemoved", 0)
+    less = f" Without {removed:,} hidden character{'' if removed == 1 else 's'}, taken out of it." if removed else ""
+    return f"Sent {again}{where}{number}. It is on disk.{less} {_expectation(outcome)}".rstrip()
 
 
 def _expectation(outcome: Mapping[str, Any]) -> str:

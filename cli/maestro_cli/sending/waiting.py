@@ -74,7 +74,7 @@ def send(
             return _late(context, outgoing, queued, wait, as_json=as_json)
         outcome = send_flow.accepted(result)
         if not as_json:
-            streams.say(send_flow.sentence(outcome))
+            streams.say(send_flow.sentence(outcome), done=send_flow.was_sent(outcome))
         try:
             if used is None:
                 # The send has started the broker.

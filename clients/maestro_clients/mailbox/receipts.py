@@ -120,7 +120,7 @@ class _ReceiptWait:
         if last is None or event is None:
             raise MaestroError(
                 "MESSAGE_NOT_FOUND",
-                f"message {self._id} was deleted, by its receiver or a person, before it was {self._status}",
+                f"message {self._id} was deleted, by its receiver or the operator, before it was {self._status}",
                 "`maestro timeline` shows what happened to it.",
             ) from error
         reached: MessageDoc = {**last, "status": "read" if event["event"] == "message.read" else "delivered"}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from maestro_runtime import ownership, paths, places
 from maestro_runtime.outbox_dir import OutboxDir, QueuedEntry
-from maestro_schemas.errors import MaestroError
+from maestro_schemas.errors import START_A_SESSION, MaestroError
 from maestro_schemas.names import is_id
 from maestro_schemas.outbox_entry import OutboxEntry
 
@@ -34,7 +34,7 @@ def queue(data: str, caller: Caller, outgoing: OutgoingDoc, now_ms: int) -> str:
         raise MaestroError(
             "NO_SESSION",
             "a message needs a sender, and no session was named",
-            'Start one in this shell: eval "$(maestro session start --export)".',
+            START_A_SESSION,
         )
     for text in (session, outgoing["id"]):
         # Both become file names.

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from maestro_gateway.events.event_stream import follow, since_of
@@ -20,6 +19,7 @@ from maestro_gateway.http.credentials import needs_token
 from maestro_gateway.http.identity import owner_of
 from maestro_gateway.http.responses import error_body
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.texts import json_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -36,8 +36,6 @@ _RETRY_MS = 1_000
 _PING_S = 15.0
 # A proxy must neither delay an event nor keep it for another client.
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-
-_encode = msgspec.json.Encoder().encode
 
 
 async def stream(request: Request) -> Response:
@@ -69,7 +67,7 @@ async def _body(events: EventStream, open_streams: Gauge) -> AsyncGenerator[byte
                 yield chunk
     except MaestroError as error:
         body: dict[str, Any] = error_body(error)
-        yield b"event: closed\ndata: " + _encode(body) + b"\n\n"
+        yield b"event: closed\ndata: " + json_bytes.encode(body) + b"\n\n"
     finally:
         open_streams.dec()
         events.close()

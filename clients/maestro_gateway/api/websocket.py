@@ -25,6 +25,7 @@ from maestro_gateway.http.identity import caller_of, token_of
 from maestro_gateway.http.responses import error_body
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.generators.field_errors import explained
+from maestro_schemas.texts import json_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,8 +56,6 @@ _TOKEN_MAY_FOLLOW = frozenset({"NO_SESSION", "TOKEN_REQUIRED"})
 # A client that can't set headers must send its first frame within this time.
 _AUTH_S = 10.0
 _SESSIONS_MAX = 1_000
-
-_encode = msgspec.json.Encoder().encode
 
 
 class ClientFrame(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -282,7 +281,7 @@ class WebSocketConnection:
         return text if text is not None else bytes(message.get("bytes") or b"")
 
     async def _answer(self, body: dict[str, Any]) -> None:
-        await self._send(_encode(body).decode())
+        await self._send(json_bytes.encode(body).decode())
 
     async def _send(self, text: str) -> None:
         with _closed_by_server():

@@ -16,6 +16,7 @@ import msgspec
 
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event, names_of
+from maestro_schemas.texts import json_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,8 +35,6 @@ _WITH_MESSAGE = frozenset(
     {"message.accepted", "message.delivered", "message.read", "message.expired", "message.failed"}
 )
 _NOT_FACTS = frozenset({"lsn", "index", "of", "at", "event", "session"})
-
-_encode = msgspec.json.Encoder().encode
 
 
 class Frame(NamedTuple):
@@ -107,7 +106,7 @@ class EventView:
 
     def _frame(self, name: str, about: str, data: dict[str, Any]) -> Frame:
         event = self.event
-        encoded = _encode(
+        encoded = json_bytes.encode(
             {
                 "type": "event",
                 "event": name,

@@ -48,8 +48,7 @@ class Credentials:
                 if needs_token(connection):
                     await check(broker.client, caller_of(connection))
             except MaestroError as error:
-                if error.kind == "unreachable":
-                    broker.search()
+                broker.search_after(error)
                 await refuse(error, self._options.limits, scope, receive, send)
                 return
         await self._app(scope, receive, send)

@@ -10,15 +10,18 @@ from __future__ import annotations
 import math
 import re
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
-import msgspec
 from starlette.responses import Response
 
 from maestro_gateway.http.error_docs import REMEDIES
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.texts import json_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from starlette.requests import Request
 
 # Where the scope's `state` has the connection that a request came by.
 CONNECTION: Final = "maestro.connection"
@@ -42,17 +45,26 @@ _JSON = "application/json"
 # A broker that is away is back within this time as a rule.
 _AWAY_RETRY_S = 1.0
 # Errors whose texts name files and sockets of this machine.
-_INTERNAL_CODES = frozenset({"INTERNAL", "CORRUPT", "JOURNAL_FAILED", "DATA_DIR_UNUSABLE", "DATA_DIR_LOCKED"})
+_INTERNAL_CODES = frozenset(
+    {"INTERNAL", "CORRUPT", "JOURNAL_FAILED", "DATA_DIR_UNUSABLE", "DATA_DIR_LOCKED", "NOT_PRIVATE"}
+)
 # Words of a shell: a command, an option, a variable. And the space between two sentences.
 _SHELL = re.compile(r"\bmaestro(?:-messaging)? [a-z]|MAESTRO_|\beval\b|\$\(|(?<![\w-])--[a-z]|\bshells?\b|\bpip ")
 _SENTENCE = re.compile(r"(?<=[.?!])\s+")
 
-_encode = msgspec.json.Encoder().encode
-
 
 def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON response; `body` is made of Structs and plain values."""
-    return Response(_encode(body), status, headers, media_type=_JSON)
+    return Response(json_bytes.encode(body), status, headers, media_type=_JSON)
+
+
+def next_page(request: Request, name: str, cursor: object) -> dict[str, str]:
+    """The header `Link` (RFC 8288) of a page that is not the last: the request's own address with the cursor of the
+    next page under this name. No header where the cursor is None."""
+    if cursor is None:
+        return {}
+    url = request.url.include_query_params(**{name: cursor})
+    return {"Link": f'<{quote(url.path)}?{url.query}>; rel="next"'}
 
 
 def nothing() -> Response:

@@ -60,6 +60,17 @@ _IN_PLACE = (
 _PATTERN = rf"({_IN_PLACE})|{_ESCAPES}|[{_HIDDEN}]"
 
 
+_TOKEN_MARKS = frozenset("-_.:/#@+~")
+
+
+def is_token(text: str) -> bool:
+    """Whether the text is one word of letters, digits and a few marks: it can stand in a line of ours, since it can't
+    be a sentence."""
+    return text.replace("_", "a").isalnum() or (
+        text != "" and all(character in _TOKEN_MARKS or character.isalnum() for character in text)
+    )
+
+
 def is_visible(text: str) -> bool:
     """Whether nothing of `text` would be taken out, as far as a look without a search can tell.
 

@@ -154,8 +154,7 @@ def test_a_start_warns_of_nothing(wire: Wire) -> None:
     assert wire.call("stats", {})["stats"]["warnings"] == []
 
 
-def test_an_interrupted_update_is_refused_by_the_version_of_before(old_office: PostOffice) -> None:
-    """That version knows one form of the file's text alone: `maestro-data` and a number."""
+def test_an_update_that_was_begun_is_finished(old_office: PostOffice) -> None:
     path = os.path.join(old_office.data, "format")
     with open(path, "w", encoding="ascii") as file:
         file.write("maestro-data 1 to 2\n")

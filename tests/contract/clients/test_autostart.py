@@ -409,6 +409,9 @@ def test_up_waits_for_a_long_update_and_says_how_far_it_is(post_office: PostOffi
             assert (late.code, late.retryable) == ("TIMEOUT", True)
             assert "data format 1 to 2" in late.message
             assert "`maestro up` waits" in late.hint
+            command = [sys.executable, "-m", "maestro_cli", "status"]
+            status = subprocess.run(command, env=post_office.environ, capture_output=True, text=True, check=False)
+            assert (status.returncode, "data format 1 to 2" in status.stderr) == (6, True), status.stderr
         finally:
             os.kill(broker, signal.SIGCONT)
         out, errors = up.communicate(timeout=60.0)

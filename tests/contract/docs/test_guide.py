@@ -22,6 +22,7 @@ import pytest
 from maestro_clients.processes.broker_process import find
 from maestro_clients.processes.gateway_process import stop as stop_gateway
 from maestro_schemas.errors import CODES
+from support import components
 from support.far_office import free_ports
 
 if TYPE_CHECKING:
@@ -152,29 +153,58 @@ def matches(wanted: str, printed: str) -> bool:
     return re.fullmatch(pattern, printed if printed.endswith("\n") else printed + "\n") is not None
 
 
+def play(page: str, environ: dict[str, str], port: str) -> None:
+    """Run a page's blocks, each in its terminal, and compare what they print."""
+    work = os.path.join(environ["HOME"], "work")
+    os.makedirs(work, exist_ok=True)
+    terminals: dict[str, Terminal] = {}
+    try:
+        for block in blocks(page):
+            if "skip" in block.options:
+                assert block.options["skip"] in REASONS
+                continue
+            where = f"{page}:{block.line}"
+            if block.terminal not in terminals:
+                terminals[block.terminal] = Terminal(environ, work)
+            failed, printed = terminals[block.terminal].run(block.commands.replace(EXAMPLE_PORT, port))
+            wanted = [block.options["fails"]] if "fails" in block.options else []
+            assert failed == wanted, f"{where} failed with {failed}:\n{block.commands}\n{printed}"
+            if block.printed is not None:
+                assert matches(block.printed.replace(EXAMPLE_PORT, port), printed), f"{where} printed:\n{printed}"
+    finally:
+        for terminal in terminals.values():
+            terminal.close()
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_each_command_prints_what_the_page_shows(page: str) -> None:
-    port = str(free_ports())
     with user_environ() as environ:
-        work = os.path.join(environ["HOME"], "work")
-        os.mkdir(work)
-        terminals: dict[str, Terminal] = {}
-        try:
-            for block in blocks(page):
-                if "skip" in block.options:
-                    assert block.options["skip"] in REASONS
-                    continue
-                where = f"{page}:{block.line}"
-                if block.terminal not in terminals:
-                    terminals[block.terminal] = Terminal(environ, work)
-                failed, printed = terminals[block.terminal].run(block.commands.replace(EXAMPLE_PORT, port))
-                wanted = [block.options["fails"]] if "fails" in block.options else []
-                assert failed == wanted, f"{where} failed with {failed}:\n{block.commands}\n{printed}"
-                if block.printed is not None:
-                    assert matches(block.printed.replace(EXAMPLE_PORT, port), printed), f"{where} printed:\n{printed}"
-        finally:
-            for terminal in terminals.values():
-                terminal.close()
+        play(page, environ, str(free_ports()))
+
+
+def test_the_tour_works_word_for_word_on_two_days() -> None:
+    """In one home, in which the first day has left its sessions, its mail and its names."""
+    components.require_tools("faketime")
+    with user_environ() as environ:
+        port = str(free_ports())
+        play("tour.md", environ, port)
+        # The evening: terminals are closed, and the machine is switched off.
+        subprocess.run(["maestro", "down"], env=environ, check=True, capture_output=True)
+        play("tour.md", {**environ, **tomorrow()}, port)
+        # And at once again, with the terminals of the same evening closed.
+        play("tour.md", {**environ, **tomorrow()}, port)
+
+
+def tomorrow() -> dict[str, str]:
+    """The variables with which a process, and all that it starts, sees the clock of tomorrow."""
+    shown = subprocess.run(
+        ["faketime", "-f", "+1d", "sh", "-c", 'echo "$LD_PRELOAD"; echo "$FAKETIME"'],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    preload, offset = shown.stdout.splitlines()
+    return {"LD_PRELOAD": preload, "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 def test_most_blocks_run() -> None:

@@ -433,7 +433,10 @@ def test_the_documented_session(gateway: Gateway) -> None:
     }
     assert empty.items() <= session.items()
     assert session["needsInput"] == {"active": False}
-    assert gateway.ask("GET", answer.headers["location"]).json == session
+    again = gateway.ask("GET", answer.headers["location"]).json
+    # How it is at the moment.
+    assert again.pop("presence")["state"] == "unknown"
+    assert again == session
 
 
 def test_sessions_that_cannot_be(open_office: PostOffice, gateway: Gateway) -> None:
@@ -473,6 +476,15 @@ def test_lists_of_sessions(open_office: PostOffice, gateway: Gateway) -> None:
     assert ids("?status=working,failed") == ["w1", "w2"]
     for query in ("?status=lost", "?active=perhaps", "?active=null"):
         refused(gateway.ask("GET", f"/api/sessions{query}"), 400, "INVALID")
+    answer = gateway.ask("GET", "/api/sessions?limit=2&projectId=p1")
+    assert [session["id"] for session in answer.json] == ["boss", "w1"]
+    path = answer.headers["link"].removeprefix("<").partition(">")[0]
+    assert answer.headers["link"].endswith('; rel="next"')
+    answer = gateway.ask("GET", path)
+    assert ([session["id"] for session in answer.json], "link" in answer.headers) == (["w2"], False)
+    for query in ("?limit=0", "?limit=x", "?after=x"):
+        refused(gateway.ask("GET", f"/api/sessions{query}"), 400, "INVALID")
+    assert "link" in gateway.ask("GET", "/api/sessions/w1/siblings?limit=1").headers
     siblings = gateway.ask("GET", "/api/sessions/w1/siblings").json
     assert [session["id"] for session in siblings] == ["w2"]
     assert gateway.ask("GET", "/api/sessions/boss/siblings").json == []
@@ -503,6 +515,36 @@ def test_changing_a_session(open_office: PostOffice, gateway: Gateway) -> None:
 
 
 # --- tokens ----------------------------------------------------------------------------------------------------
+
+
+def test_names_over_http(open_office: PostOffice, gateway: Gateway) -> None:
+    """A new name, one that is taken, and the ways of the operator to take it."""
+    assert gateway.ask("PATCH", "/api/sessions/bob", {"name": "Bob"}).json["name"] == "Bob"
+    refused(gateway.ask("PATCH", "/api/sessions/ann", {"name": "bob"}), 409, "NAME_TAKEN")
+    refused(gateway.ask("PATCH", "/api/sessions/ann", {"name": "@all"}), 400, "INVALID")
+    body = {"id": "carl", "name": "Bob", "replace": True}
+    refused(gateway.ask("POST", "/api/sessions", body, headers=speaking("ann")), 403, "FORBIDDEN")
+    assert gateway.ask("POST", "/api/sessions", body).status == 201
+    assert gateway.ask("GET", "/api/sessions/bob").json["status"] == "stopped"
+    takeover = {"id": "carl", "token": "secret", "takeover": True}
+    refused(gateway.ask("POST", "/api/sessions", takeover, headers=speaking("ann")), 403, "FORBIDDEN")
+    assert gateway.ask("POST", "/api/sessions", takeover).json["hasToken"]
+
+
+def test_rights_over_http(open_office: PostOffice, gateway: Gateway) -> None:
+    """A worker raises itself no more, and moves to no other project, by headers or by its own token."""
+    for body in ({"role": "orchestrator"}, {"metadata": {"mode": "coordinator"}}):
+        refused(
+            gateway.ask("POST", "/api/sessions", {"id": "ann", **body}, headers=speaking("ann")),
+            403,
+            "ROLE_FORBIDDEN",
+        )
+    refused(
+        gateway.ask("POST", "/api/sessions", {"id": "ann", "projectId": "x"}, headers=speaking("ann")),
+        403,
+        "FORBIDDEN",
+    )
+    assert gateway.ask("GET", "/api/sessions/ann").json["role"] == "worker"
 
 
 def test_a_session_with_a_token_needs_it(open_office: PostOffice, gateway: Gateway) -> None:

@@ -284,14 +284,16 @@ def test_claude_code_without_a_session_gets_one(alice: Shell, person: Shell) -> 
     env_file = os.path.join(person.root, f"env-{os.urandom(4).hex()}")
     own = own_id()
     text = agent.text("SessionStart", session_id=own, environ={"CLAUDE_ENV_FILE": env_file})
+    script = '. "$0"; echo "$MAESTRO_SESSION_ID" "$MAESTRO_DATA_DIR" "${MAESTRO_SESSION_LINK-none}"'
     shown = subprocess.run(
-        ["sh", "-c", '. "$0" && echo "$MAESTRO_SESSION_ID" && echo "$MAESTRO_DATA_DIR"', env_file],
+        ["sh", "-c", script, env_file],
+        env={**os.environ, "MAESTRO_SESSION_LINK": "codex/above"},
         capture_output=True,
         text=True,
         check=True,
     )
-    session, data = shown.stdout.split("\n")[:2]
-    assert data == person.data
+    session, data, link = shown.stdout.split()
+    assert (data, link) == (person.data, "none"), "no link of an agent above outweighs the session"
     assert f"You are {session}, worker, " in text
     with person.client() as operator:
         found = operator.session(session)
@@ -336,7 +338,8 @@ def test_an_agent_below_another_does_not_take_its_mail(alice: Shell, person: She
     first = above.text("SessionStart", session_id=own_id(), environ={"CLAUDE_ENV_FILE": env_file})
     session = first.split()[2].rstrip(",")
     with open(env_file, encoding="utf-8") as file:
-        exported = dict(line.removeprefix("export ").rstrip("\n").split("=", 1) for line in file)
+        exports = [line.removeprefix("export ").rstrip("\n") for line in file if line.startswith("export ")]
+    exported = dict(line.split("=", 1) for line in exports)
     inherited = {name: exported[name] for name in ("MAESTRO_SESSION_ID", "MAESTRO_SESSION_TOKEN")}
     own = own_id()
     below = Agent(person.like(**inherited), "claude-code")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -15,15 +16,18 @@ import pytest
 from maestro_cli.hooks import agents, shell_script
 from maestro_cli.hooks.agents import AGENTS
 from maestro_cli.hooks.state_files import AgentProcess, link_path, read_link
-from maestro_runtime import hook_state
+from maestro_clients.client import Client
+from maestro_runtime import hook_state, paths
 from maestro_runtime.process_identity import pid_start
 from support.agent_forms import said
 from support.cli_shell import Shell
+from support.far_office import far_environ, make_key, open_door
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from maestro_schemas.documents import PresenceDoc, SendResultDoc, SessionDoc
+    from support.post_office import PostOffice
 
 STATES = {
     agents.PROMPT: "working",
@@ -613,3 +617,58 @@ def test_a_signal_to_the_agent_is_no_end_of_its_session(person: Shell, started: 
     agent.process.send_signal(signal.SIGSTOP)
     assert known(person, own)["state"] == "working"
     agent.process.send_signal(signal.SIGCONT)
+
+
+def test_hooks_of_another_machine_report_to_its_broker(post_office: PostOffice, started: list[Agent]) -> None:
+    """Its processes and files are there, and say nothing here; a pid of there may be any process of here."""
+    address = open_door(post_office)
+    post_office.start()
+    environ = far_environ(post_office, address, make_key(post_office, "laptop", own=True))
+    data = paths.data_dir(environ)
+    shell_script.write(data, sys.executable)
+    agent = Agent(Shell(post_office.root, {**environ, "MAESTRO_DATA_DIR": data}, []), "codex")
+    started.append(agent)
+    own = agent.start()
+
+    def now() -> tuple[str, str, str]:
+        with Client(post_office.router()) as operator:
+            found = operator.session(own)
+        assert "pid" not in found
+        return found["status"], found["presence"]["state"], found["presence"]["by"]
+
+    assert now() == ("idle", "unknown", "broker")
+    agent.hook("UserPromptSubmit")
+    assert now() == ("working", "working", "broker")
+    agent.hook("PermissionRequest")
+    agent.hook("PostToolUse")
+    assert now() == ("working", "working", "broker")
+    agent.hook("Stop")
+    assert now() == ("idle", "unknown", "broker")
+    agent.hook("UserPromptSubmit")
+    agent.hook("SessionEnd", reason="clear")
+    assert now() == ("idle", "unknown", "broker")
+    agent.end()
+    assert now() == ("completed", "ended", "broker")
+    assert not os.path.exists(os.path.join(data, "hooks", "state"))
+
+
+def test_a_session_of_a_terminal_is_gone_when_the_terminal_is_closed(alice: Shell, person: Shell) -> None:
+    """No agent, no hook: the leader of the terminal's session is the process."""
+    own = f"term_{os.urandom(4).hex()}"
+    command = " ".join(map(_word, person.start_command("session", "start", "--id", own)))
+    leader, terminal = pty.fork()
+    if not leader:  # pragma: no cover - the child becomes a shell
+        os.chdir(person.root)
+        os.execve("/bin/sh", ["sh", "-c", f"{command} > /dev/null; echo started; read -r _"], person.environ)
+    heard = b""
+    while b"started" not in heard:
+        heard += os.read(terminal, 1_000)
+    found = session(person, own)
+    assert (found["pid"], found["presence"]["state"]) == (leader, "unknown")
+    assert sent(alice, own)["reach"] == "inbox"
+    # The kernel sends SIGHUP to the leader.
+    os.close(terminal)
+    os.waitpid(leader, 0)
+    after = sent(alice, own)
+    assert (after["reach"], after["presence"]["by"]) == ("gone", "process")
+    assert "completedAt" not in session(person, own), "its mail waits for it"

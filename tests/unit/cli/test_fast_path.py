@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maestro_cli import command_table, fast_path, fast_table, fast_table_writer
+from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,6 +114,9 @@ LEFT_TO_CYCLOPTS = [
     ["inbox", "--limit"],
     ["inbox", "--limit", "many"],
     ["inbox", "--limit", "-1"],
+    ["inbox", "--limit", "1.5"],
+    ["inbox", "--limit", "1e2"],
+    ["inbox", "--limit", "9" * 19],
     ["inbox", "--limit", "007"],
     ["inbox", "--limit", "1_0"],
     ["inbox", "--limit", "٣"],
@@ -152,6 +156,8 @@ WORDS = [
     "-x",
     "a=b",
     "--help",
+    "-h",
+    "--version",
     "--json",
     "none",
     "ü",
@@ -204,11 +210,45 @@ def test_the_declared_options_are_shared_by_both() -> None:
         assert spellings == names, path
 
 
+@pytest.mark.parametrize("value", ["banana", "2", "offf"])
+def test_another_word_is_refused(value: str) -> None:
+    with pytest.raises(MaestroError, match="MAESTRO_QUICK can't be") as caught:
+        fast_path.is_on({"MAESTRO_QUICK": value})
+    assert caught.value.code == "BAD_SETTING"
+
+
 @pytest.mark.parametrize("value", ["0", "off", "False", " no "])
 def test_a_variable_turns_it_off(value: str) -> None:
     assert fast_path.is_on({})
     assert fast_path.is_on({"MAESTRO_QUICK": "1"})
     assert not fast_path.is_on({"MAESTRO_QUICK": value})
+
+
+FREE_TEXTS = [
+    (path, spelling)
+    for path, (_, _, _, options) in sorted(fast_table.COMMANDS.items())
+    for spelling, (_, kind) in options.items()
+    if kind == "any"
+]
+
+
+def test_the_options_of_free_text() -> None:
+    assert {spelling for _, spelling in FREE_TEXTS} == {"--message", "-m", "--file", "-f", "--data", "--exec"}
+
+
+@pytest.mark.parametrize("value", ["--help", "-h", "--version", "--", "--json", "-x", "-", ""])
+@pytest.mark.parametrize(("path", "spelling"), FREE_TEXTS, ids=str)
+def test_a_text_that_looks_like_an_option_is_a_text(path: tuple[str, ...], spelling: str, value: str) -> None:
+    """By both parsers, before and behind the other arguments."""
+    _, positional, required, options = fast_table.COMMANDS[path]
+    name = options[spelling][0]
+    needed = [[one, "x"] for one, (parameter, _) in options.items() if parameter in required and one.startswith("--")]
+    others = [word for pair in needed for word in pair] + ["msg_1"] * len(positional)
+    for tokens in ([*path, spelling, value, *others], [*path, *others, spelling, value]):
+        parsed = by_fast_path(tokens)
+        assert parsed is not None
+        assert parsed[name] == value
+        assert parsed == by_cyclopts(tokens)
 
 
 def test_free_text_is_one_token_for_cyclopts() -> None:

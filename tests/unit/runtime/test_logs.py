@@ -26,6 +26,7 @@ def test_json_lines_in_the_file_and_plain_text_on_the_terminal(
             int("boom")
         except ValueError:
             log.exception("it failed")
+        log.info("a name \u009b2J\u202e\U000e0041 of another")
     finally:
         for handler in [handler for handler in log.handlers if handler not in before]:
             log.removeHandler(handler)
@@ -34,8 +35,11 @@ def test_json_lines_in_the_file_and_plain_text_on_the_terminal(
     assert [(line["module"], line["level"], line["message"]) for line in lines] == [
         ("spool_writer", "info", "one 1"),
         ("maestro_broker", "error", "it failed"),
+        ("maestro_broker", "info", "a name \u009b2J\u202e\U000e0041 of another"),
     ]
     assert "ValueError: invalid literal" in lines[1]["traceback"]
+    assert not {"\u009b", "\u202e", "\U000e0041"} & set(Path(path).read_text())
     shown = capsys.readouterr().err
+    assert "a name  of another" in shown
     assert "one 1" in shown
     assert "error: it failed\nTraceback" in shown

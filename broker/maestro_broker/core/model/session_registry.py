@@ -27,6 +27,7 @@ from maestro_schemas.names import (
     plain_name,
 )
 from maestro_schemas.sessions import Session, StoredSession
+from maestro_schemas.texts.visible_text import is_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,8 +35,11 @@ if TYPE_CHECKING:
     from maestro_broker.core.validation import RateWindow
 
 _UNKNOWN_MAX = 64
-# Suggestions are looked for among this many names and ids; among 200 that takes 0.3 ms.
+# Sessions that an error names, and sessions that an unknown address is compared with: among 200 that takes 0.3 ms.
+_SHOWN_MAX = 10
 _SUGGESTED_FROM_MAX = 200
+# How much of two names must be the same: one wrong letter of three is near, `search` and `service` are not.
+_NEAR = 0.66
 _WHO_IS_HERE = "`maestro session list` shows who is here."
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -236,10 +240,20 @@ class SessionRegistry:
         raise _no_session(not_found, address, self._unknown[address])
 
     def _suggest(self, address: str) -> str:
-        newest = (session_id for _, session_id in islice(reversed(self._orders[True]), _SUGGESTED_FROM_MAX))
-        known = {**dict.fromkeys(islice(self._by_name, _SUGGESTED_FROM_MAX)), **dict.fromkeys(newest)}
-        near = difflib.get_close_matches(address, known, n=3)
-        return f"Did you mean {' or '.join(near)}? {_WHO_IS_HERE}" if near else f"Check the id: {_WHO_IS_HERE}"
+        """The sessions that were started last, and those of them that look like the address."""
+        newest = [
+            self._by_id[session_id].session
+            for _, session_id in islice(reversed(self._orders[True]), _SUGGESTED_FROM_MAX)
+        ]
+        if not newest:
+            return f"No session is active here. {_WHO_IS_HERE}"
+        shown = list(dict.fromkeys(map(_shown_address, newest)))
+        known = dict.fromkeys([*shown, *(session.id for session in newest)])
+        near = difflib.get_close_matches(address, known, n=3, cutoff=_NEAR)
+        guess = f"Did you mean {' or '.join(near)}? " if near else ""
+        more = self.active_count - len(shown[:_SHOWN_MAX])
+        rest = f", and {more:,} more: `maestro session list`" if more > 0 else ""
+        return f"{guess}Here: {', '.join(shown[:_SHOWN_MAX])}{rest}."
 
     def _list(self, session: Session) -> None:
         self._unknown.clear()
@@ -294,3 +308,8 @@ def _forget(index: dict[str, dict[str, None]], key: str, session_id: str) -> Non
 
 def _no_session(code: str, address: str, hint: str) -> MaestroError:
     return MaestroError(code, f"there is no session {address[:80]!r}", hint)
+
+
+def _shown_address(session: Session) -> str:
+    """The name, where it is one word: an error must not repeat a sentence that another session chose."""
+    return session.name if session.name is not None and is_token(session.name) else session.id

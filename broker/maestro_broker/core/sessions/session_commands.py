@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from maestro_broker.core import acceptance, authorization, presence, validation
 from maestro_broker.core.model.records import SessionChanged
 from maestro_schemas import limits
-from maestro_schemas.errors import MaestroError
+from maestro_schemas.errors import OPERATOR_MAY, MaestroError
 from maestro_schemas.names import DEFAULT_PROJECT, OPERATOR, plain_name
 from maestro_schemas.replies import SessionReply, SessionsReply
 from maestro_schemas.sessions import ACTIVE, Session, SessionNote, StoredSession
@@ -70,7 +70,9 @@ def start(state: State, request: SessionStart, context: RequestContext) -> Sessi
         raise MaestroError(
             "TOKEN_REQUIRED", "this post office takes only sessions with a token", "Give `token` with the start."
         )
-    begins = old is None or not old.session.active or request.replace
+    # With the session's own token it is the repeat of a start that has replaced already.
+    replaces_itself = request.replace and old is not None and not validation.is_token(old.token_hash, request.token)
+    begins = old is None or not old.session.active or replaces_itself
     stored, parent = _started(state, request, context, asking, old, begins=begins)
     session = stored.session
     session_rights.check_rights(context, asking, old, session, parent)
@@ -87,7 +89,7 @@ def start(state: State, request: SessionStart, context: RequestContext) -> Sessi
     ending = _to_end(context, asking, rivals, may_end=request.replace)
     _check_count(state, len(ending), begins=begins and (old is None or not old.session.active))
     session_rights.count_start(state, context, asking)
-    if old is not None and old.session.active and request.replace:
+    if old is not None and old.session.active and replaces_itself:
         ending = [old, *ending]
     _give_way(state, rivals, ending, request.id, now_ms)
     before = session.name
@@ -110,7 +112,7 @@ def end(state: State, request: SessionEnd, context: RequestContext) -> SessionRe
         raise MaestroError(
             "FORBIDDEN",
             f"{asking.session.id if asking else OPERATOR} may not end session {session.id}",
-            "A session is ended by itself, by its parent, or by a person without MAESTRO_SESSION_ID.",
+            f"A session is ended by itself, or by its parent. {OPERATOR_MAY}",
         )
     if session.active:
         _end(state, found, request.status, now_ms)
@@ -127,7 +129,7 @@ def rename(state: State, request: SessionRename, context: RequestContext) -> Ses
         raise MaestroError(
             "FORBIDDEN",
             f"{asking.session.id if asking else OPERATOR} may not rename session {session.id}",
-            "A session is renamed by itself, by its parent, or by a person without MAESTRO_SESSION_ID.",
+            f"A session is renamed by itself, or by its parent. {OPERATOR_MAY}",
         )
     name = validation.session_name(request.name)
     if not session.active:

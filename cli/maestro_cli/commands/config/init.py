@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 
-from maestro_cli import user_files
 from maestro_cli.output import streams
+from maestro_runtime import user_files
 from maestro_schemas.errors import MaestroError
 
 DETAILS = """\

@@ -11,6 +11,7 @@ import sys
 from maestro_cli.context import CommandContext
 from maestro_cli.hooks import git_check, installation, shell_script, switches
 from maestro_cli.output import streams
+from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
 from .arguments import AgentName, AsJson, DryRun, Scope, SettingsFile
@@ -53,7 +54,7 @@ def run(agent: AgentName, /, *, scope: Scope = "user", dry_run: DryRun = False, 
         change.apply()
         if moved is not None:
             moved.apply()
-    off = switches.turned_off(kind, CommandContext.here().environ, project)
+    off = switches.turned_off(kind, CommandContext.here().environ, places.current_directory())
     if as_json:
         streams.say_json(
             {

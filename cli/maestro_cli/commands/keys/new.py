@@ -95,12 +95,11 @@ def run(
         operator=operator,
     )
     key_files.write(context.data, key)
-    if as_json:
-        streams.say_json({"name": name, "file": path, "speaksFor": key.scope()})
-    else:
-        streams.say(
-            f"Made the key {name}: it speaks for {key.scope()}.\n"
-            f"{path} is its secret. Take it to the other machine in private, remove it here, and there:\n"
-            "  export MAESTRO_BROKER=tcp://HOST:PORT MAESTRO_KEY_FILE=PATH_OF_THE_FILE"
-        )
+    text = (
+        f"Made the key {name}: it speaks for {key.scope()}.\n"
+        f"{path} is its secret. Take it to the other machine in private, remove it here, and there:\n"
+        "  export MAESTRO_BROKER=tcp://HOST:PORT MAESTRO_KEY_FILE=PATH_OF_THE_FILE"
+    )
+    document = {"name": name, "file": path, "speaksFor": key.scope()}
+    streams.say(streams.json_line(document) if as_json else text, done=f"The key {name} is in {path}.")
     return 0

@@ -62,9 +62,9 @@ def run(
 
 
 def _write(units: SystemdUnits, *, force: bool) -> None:
-    from maestro_cli import user_files
     from maestro_cli.processes import systemd_units
     from maestro_cli.processes.systemd_units import MARK
+    from maestro_runtime import user_files
     from maestro_schemas.errors import MaestroError
 
     for path, text in units.files.items():

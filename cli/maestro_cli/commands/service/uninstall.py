@@ -24,10 +24,10 @@ Examples:
 
 def run(*, force: Annotated[bool, Option(help="Also units that another program made.")] = False) -> int:
     """Remove the service; mail and settings stay."""
-    from maestro_cli import user_files
     from maestro_cli.processes import systemd_units
     from maestro_cli.processes.systemctl import systemctl
     from maestro_cli.processes.systemd_units import BYTES_MAX, MARK
+    from maestro_runtime import user_files
     from maestro_schemas.errors import MaestroError
 
     context = CommandContext.here()

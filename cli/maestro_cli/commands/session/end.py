@@ -37,11 +37,9 @@ def run(
     chosen = session_id or context.session()
     with context.client() as client:
         session = client.end_session(chosen, status=status)
-    if as_json:
-        streams.say_json(session)
-    else:
-        streams.say(f"Ended {session['id']}: {session['status']}.")
-        if session["id"] == context.own_session:
-            # Each later command of this shell would be refused.
-            streams.note("This shell still names it. To leave it: unset MAESTRO_SESSION_ID MAESTRO_SESSION_TOKEN")
+    sentence = f"Ended {session['id']}: {session['status']}."
+    streams.say(streams.json_line(session) if as_json else sentence, done=sentence)
+    if not as_json and session["id"] == context.own_session:
+        # Each later command of this shell would be refused.
+        streams.note("This shell still names it. To leave it: unset MAESTRO_SESSION_ID MAESTRO_SESSION_TOKEN")
     return 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
+from maestro_schemas.errors import START_A_SESSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def run(
         more_than = "more than " if "next" in ended else ""
         lines.append(f"{more_than}{count} more {'has' if count == 1 else 'have'} ended; --all shows them.")
     if not lines:
-        lines.append('No sessions. Start one in this shell: eval "$(maestro session start --export)"')
+        lines.append(f"No sessions. {START_A_SESSION}")
     streams.say("\n".join(lines))
     return 0
 

@@ -97,11 +97,11 @@ def run(
             streams.say("false")
         raise _with_commands(error, words, export=export) from None
     if as_json:
-        streams.say_json({**session, "token": token})
-    elif export:
-        streams.say("\n".join(_exports(session["id"], token)))
+        text = streams.json_line({**session, "token": token})
     else:
-        streams.say(_started(session, token))
+        text = "\n".join(_exports(session["id"], token)) if export else _started(session, token)
+    is_lost = f"{session['id']} is started, and its token is lost. To end it: maestro session end {session['id']}."
+    streams.say(text, done=is_lost)
     return 0
 
 
@@ -229,7 +229,7 @@ def _with_commands(error: MaestroError, words: list[str], *, export: bool) -> Ma
     replaced = _shown([*words, "--replace"], export=export)
     continued = _shown(["maestro", "session", "start", "--id", details["id"], "--takeover"], export=export)
     if CommandContext.here().own_session:
-        hint = "Choose another. A person, in a shell without a session, can end it or continue it:"
+        hint = "Choose another. The operator, in a shell without a session, can end it or continue it:"
     else:
         hint = "End it and take its place, or continue it in this shell:"
     return MaestroError(error.code, error.message, f"{hint}\n    {replaced}\n    {continued}", details=error.details)
@@ -242,8 +242,8 @@ def _agents_shell(sign: str, session_id: str, words: list[str]) -> MaestroError:
     return MaestroError(
         "TOKEN_REQUIRED",
         f"this is an agent's shell ({sign} is set), and session {session_id} needs its token",
-        f"MAESTRO_SESSION_ID={shlex.quote(session_id)} MAESTRO_SESSION_TOKEN=TOKEN {command}; or a person runs "
-        f"`{command}` in a shell of their own.",
+        f"MAESTRO_SESSION_ID={shlex.quote(session_id)} MAESTRO_SESSION_TOKEN=TOKEN {command}; or the "
+        f"operator runs `{command}` in a shell without a session.",
     )
 
 

@@ -67,6 +67,8 @@ def run(
     if target is not None:
         os.fsync(target)
         os.close(target)
+    if code == exit_codes.PIPE_CLOSED:
+        raise streams.StdoutClosed
     if code:
         raise MaestroError("INTERNAL", f"the export ended early, with {code}", "Its error is above.")
     if out is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,19 @@ def test_a_program_that_only_reads_gets_a_next_step(tmp_path: Path, says: str, a
     assert caught.value.code == "FORMAT_UNSUPPORTED"
     assert advice in caught.value.hint
     data_dir.check_version(str(_directory(tmp_path, "maestro-data 3")), 3)
+
+
+def test_while_a_step_runs_no_broker_of_the_old_version_serves_the_directory(tmp_path: Path) -> None:
+    """Half of the files are new. Brokers of format 1 know one form of the text: `maestro-data` and a number."""
+    seen: list[str] = []
+
+    def step(data: str) -> None:
+        seen.append((tmp_path / "format").read_text().strip())
+        assert data_dir.read_version(data, 2) == 1
+
+    data_dir.bring_up_to_date(str(_directory(tmp_path, "maestro-data 1")), {1: step}, 2)
+    assert seen == ["maestro-data 1 to 2"]
+    assert re.fullmatch(r"maestro-data ([1-9][0-9]{0,8})", seen[0]) is None
 
 
 def test_a_step_that_fails_is_run_again_and_no_other(tmp_path: Path) -> None:

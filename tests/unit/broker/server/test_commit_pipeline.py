@@ -226,3 +226,13 @@ def test_a_log_that_fails_reports_nothing(post: Post) -> None:
         post.answer("send", _send("m1"))
     assert post.listener.left == []
     assert not os.path.exists(post.marker)
+
+
+def test_a_broker_that_has_lost_its_place_reports_nothing(post: Post) -> None:
+    """The batch is durable, in a directory that may be another broker's by now."""
+    post.log.until_lsn = 100
+    post.is_over = True
+    with pytest.raises(FatalError):
+        post.answer("send", _send("m1"))
+    assert post.listener.left == []
+    assert not os.path.exists(post.marker)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from maestro_cli.output import fence
 from maestro_cli.output.display_names import DisplayNames
 from maestro_cli.output.render import BAR, event_line, history, message_block, session_lines
-from maestro_schemas.texts.visible_text import clean
+from maestro_schemas.texts.visible_text import clean, is_token
 
 if TYPE_CHECKING:
     from maestro_schemas.documents import EventDoc, MessageDoc, SessionDoc
@@ -37,7 +37,7 @@ def message(**fields: Any) -> MessageDoc:
 
 @pytest.mark.parametrize("text", ["ann", "task_1", "hook:claude-code:Stop", "src/a.py", "\xe9t\xe9", "12", "_"])
 def test_a_token(text: str) -> None:
-    assert fence.is_token(text)
+    assert is_token(text)
     assert fence.named(text) == text
 
 
@@ -45,7 +45,7 @@ def test_a_token(text: str) -> None:
     "text", ["", "a b", "a\xa0b", "a\u3000b", "a\u2800b", "a\u200bb", "a,b", 'a"b', "a\n", "(you)"]
 )
 def test_no_token(text: str) -> None:
-    assert not fence.is_token(text)
+    assert not is_token(text)
     shown = fence.named(text)
     assert shown[0] == shown[-1] == '"'
     assert shown.count('"') == 2

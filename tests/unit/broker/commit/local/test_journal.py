@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -313,6 +315,22 @@ def test_a_batch_is_reported_committed_once(directory: str) -> None:
     assert journal.committed() == journal.head_lsn == 3
     assert journal.committed() is None
     journal.close()
+
+
+@pytest.mark.parametrize("removal", ["the segment", "the directory"])
+def test_a_batch_in_a_segment_without_a_name_is_not_reported(directory: str, removal: str) -> None:
+    """It would be lost with this process."""
+    journal, _ = open_journal(directory)
+    journal.submit([b"one"])
+    assert journal.committed() == 1
+    if removal == "the segment":
+        os.unlink(segments(directory)[-1])
+    else:
+        shutil.rmtree(directory)
+    journal.submit([b"two"])
+    for _ in range(2):
+        with pytest.raises(FatalError, match=re.escape(directory)):
+            journal.committed()
 
 
 def test_a_refused_batch_is_not_reported_committed(directory: str) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 
-from maestro_runtime import atomic_file, places
 from maestro_schemas.errors import MaestroError
+
+from . import atomic_file, places
 
 
 def read(path: str, bytes_max: int) -> str | None:

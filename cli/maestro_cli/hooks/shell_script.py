@@ -12,7 +12,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from maestro_runtime import atomic_file, places
+from maestro_runtime import atomic_file, ownership, places
 from maestro_schemas.errors import MaestroError
 
 from .state_files import hooks_dir
@@ -187,7 +187,8 @@ def text(data: str, python: str) -> str:
 
 
 def write(data: str, python: str) -> str:
-    """Write the script atomically. Returns its path. Raises MaestroError DATA_DIR_UNUSABLE."""
+    """Write the script atomically. Returns its path. Raises MaestroError DATA_DIR_UNUSABLE, NOT_PRIVATE."""
+    ownership.check_data_dir(data)
     path = script_path(data)
     body = text(data, python).encode("utf-8", "surrogateescape")
     try:

@@ -159,7 +159,7 @@ def test_codex_must_trust_the_hooks(at_home: Shell) -> None:
     found = examined(at_home)[name]
     assert (found["state"], "SessionStart" in found["what"], "/hooks" in found["repair"]) == ("warning", True, True)
     folder = os.path.join(at_home.environ["HOME"], ".codex")
-    events = ("session_start", "user_prompt_submit", "post_tool_use", "stop", "session_end")
+    events = ("session_start", "user_prompt_submit", "post_tool_use", "permission_request", "stop", "session_end")
     lines = [f'[hooks.state."{folder}/hooks.json:{event}:0:0"]\ntrusted_hash = "sha256:0"\n' for event in events]
     with open(os.path.join(folder, "config.toml"), "w", encoding="utf-8") as file:
         file.writelines(lines[:-1])

@@ -225,6 +225,8 @@ def test_root_with_a_users_home_is_sent_to_the_user(person: Shell, other_user: O
         ("up", "--no-http"),
         ("session", "start"),
         ("outbox",),
+        ("hooks", "install", "claude-code"),
+        ("keys", "new", "far"),
         ("down",),
     ):
         ran = as_root.run(*command, "--json", environ={"MAESTRO_SESSION_ID": "root"})

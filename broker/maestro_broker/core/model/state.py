@@ -261,11 +261,17 @@ class State:
         more: tuple[Message, ...] = ()
         match record:
             case Accepted(accepted):
-                self._deliver(accepted, lsn)
                 if record.more:
                     more = record.copies()
-                    for each in more:
-                        self._deliver(each, lsn)
+                for delivery in (accepted, *more):
+                    receiver = delivery.receiver
+                    mailbox = self.mailboxes.get(receiver) or self.mailbox(receiver)
+                    mailbox.accept(delivery, lsn)
+                    self._touched[receiver] = self._used[receiver] = mailbox
+                    if delivery.expires_at is not None:
+                        self.deadlines.set(receiver, delivery.expires_at)
+                    if delivery.created_at > mailbox.touched_ms:
+                        mailbox.touched_ms = delivery.created_at
                 self._unfiled[accepted.id] = record
                 if accepted.metadata is not UNSET and accepted.metadata.thread_id is not None:
                     self._answers.setdefault(accepted.metadata.thread_id, {})[accepted.id] = record.receivers
@@ -295,16 +301,6 @@ class State:
             case GroupDeleted():
                 self.groups.pop(record.name, None)
         self._changes.append(Change(lsn, record, message, more))
-
-    def _deliver(self, message: Message, lsn: int) -> None:
-        receiver = message.receiver
-        mailbox = self.mailbox(receiver)
-        mailbox.accept(message, lsn)
-        if message.expires_at is not None:
-            self.deadlines.set(receiver, message.expires_at)
-        self._touched[receiver] = self._used[receiver] = mailbox
-        if message.created_at > mailbox.touched_ms:
-            mailbox.touched_ms = message.created_at
 
     def _skip(self, record: Confirmed | Expired) -> None:
         """Replay a change to a message whose file is gone: only the counters change, here and in the checkpoint."""

@@ -72,7 +72,11 @@ def brief(presence: Mapping[str, Any] | None, now_ms: int) -> str:
 def _detail(presence: Mapping[str, Any]) -> str:
     from .fence import named
 
-    return f" ({named(presence['detail'])})" if presence.get("detail") else ""
+    detail = presence.get("detail")
+    if not detail:
+        return ""
+    # Of an unknown state, the detail is the broker's own words.
+    return f" ({detail if presence['state'] == 'unknown' else named(detail)})"
 
 
 def _for(old: str | None) -> str:

@@ -100,11 +100,12 @@ async def siblings(request: Request, *, query: SiblingsQuery) -> Response:
     client, caller = client_of(request), caller_of(request)
     session = await client.session(request.path_params["session"], caller=caller)
     parent = session.get("parentSessionId")
+    # The broker judges the query also where there is no parent.
+    page = await client.session_page(
+        parent_session_id=parent or session["id"], limit=query.limit, after=query.after or None, caller=caller
+    )
     if parent is None:
         return answer([])
-    page = await client.session_page(
-        parent_session_id=parent, limit=query.limit, after=query.after or None, caller=caller
-    )
     others = [shown(other) for other in page["sessions"] if other["id"] != session["id"]]
     return answer(others, headers=next_page(request, "after", page.get("next")))
 

@@ -102,7 +102,9 @@ def test_dead_letters(open_office: PostOffice, gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=-1", "limit=x", "after=nonsense", "limit=1&limit=2"])
-@pytest.mark.parametrize("path", ["/api/sessions", "/api/sessions/kid1/siblings"])
+@pytest.mark.parametrize(
+    "path", ["/api/sessions", "/api/sessions/kid1/siblings", "/api/sessions/ann/siblings"], ids=["all", "kid", "none"]
+)
 def test_a_page_that_can_not_be(family: list[str], gateway: Gateway, path: str, query: str) -> None:
     answer = gateway.ask("GET", f"{path}?{query}")
     assert (answer.status, answer.json["code"]) == (400, "INVALID"), family

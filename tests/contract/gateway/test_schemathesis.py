@@ -79,7 +79,7 @@ def test_thousands_of_requests(open_office: PostOffice, gateway: Gateway, tmp_pa
     # What is made once is made.
     made = cases(gateway, tmp_path, 30)
     before = usage(gateway.pid)
-    made += cases(gateway, tmp_path, 270)
+    made += cases(gateway, tmp_path, 210)
     made += cases(gateway, tmp_path, 330, *knowing(gateway, tmp_path))
     eventually(lambda: usage(gateway.pid).descriptors <= before.descriptors + 2, "the connections are closed")
     after = usage(gateway.pid)

@@ -90,7 +90,7 @@ def test_the_hint_of_a_websocket(gateway: Gateway) -> None:
             "/api/sessions/bob/messages",
             {"metadata": {"priority": "asap"}},
             "metadata.priority",
-            "high, normal",
+            "high, low, medium",
         ),
         ("POST", "/api/sessions/bob/messages", {"metadata": {"type": "x"}}, "metadata.type", "command"),
         ("POST", "/api/sessions/bob/messages", {"onEnded": "drop"}, "", "error, queue, redirect"),

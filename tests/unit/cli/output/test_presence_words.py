@@ -80,7 +80,7 @@ def test_a_long_silence_of_a_receiver_without_a_sign_of_its_agent_is_mentioned()
         (known("working", -1), "working 0s"),
         (known("working", 22), "working, silent for 22m"),
         (known("working", None), "working"),
-        (known("waiting", detail="a\nb"), "waiting 4m (a?b)"),
+        (known("waiting", detail="a\nb"), 'waiting 4m ("a?b")'),
         (known("waiting", None, detail="permission:Bash"), "waiting (permission:Bash)"),
         (known("idle", 200), "idle 3h"),
         (known("gone"), "gone, last sign 4m ago"),

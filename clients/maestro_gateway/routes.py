@@ -52,6 +52,7 @@ CALLS = (
         {200: bodies.InboxPage},
         ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME", "FORBIDDEN"),
         query=bodies.InboxQuery,
+        is_paged=True,
     ),
     Endpoint(
         "GET",
@@ -61,6 +62,7 @@ CALLS = (
         {200: bodies.DeadPage},
         ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME", "FORBIDDEN"),
         query=bodies.DeadQuery,
+        is_paged=True,
     ),
     Endpoint(
         "GET",
@@ -134,6 +136,7 @@ CALLS = (
         "A page of the sessions that fit every filter, the newest last.",
         {200: list[bodies.SessionShown]},
         query=bodies.SessionsQuery,
+        is_paged=True,
         tag="sessions",
     ),
     Endpoint(
@@ -173,6 +176,7 @@ CALLS = (
         {200: list[bodies.SessionShown]},
         ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME", "INVALID"),
         query=bodies.SiblingsQuery,
+        is_paged=True,
         tag="sessions",
     ),
     Endpoint(
@@ -254,7 +258,7 @@ CALLS = (
         "GET",
         "/",
         health.index,
-        "Index of the service: name, version, links.",
+        "Index of the service: name, versions, links.",
         {200: bodies.Index},
         versioned=False,
         tag="operations",

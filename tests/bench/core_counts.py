@@ -60,7 +60,8 @@ class Desk:
         self._tally.answered(reply)
         _encode(reply)
         for change in changes:
-            _encode(records.event(change.lsn, change.record))
+            for event in records.events(change.lsn, change.record):
+                _encode(event)
         return reply
 
     def send(self, messages: int, receiver: str = "s1") -> tuple[str, int]:
@@ -70,7 +71,7 @@ class Desk:
         outgoing = [{"id": one, "to": receiver, "message": _TEXT} for one in ids]
         reply = self.do("send", {"as": {"session": "s0"}, "messages": outgoing})
         assert reply.results[-1].status == (201 if receiver != "absent" else 404)
-        return ids[-1], reply.results[-1].seq
+        return reply.results[-1].id, reply.results[-1].seq
 
     def push(self) -> None:
         """What a watcher's message costs: the send, its looking, its confirming."""

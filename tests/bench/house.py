@@ -168,8 +168,27 @@ class Side:
         result = self.wire.ask(b"send", {"messages": [message], "as": {"session": "boss"}})["results"][0]
         if result["status"] != 201:
             raise RuntimeError(f"{self.label}: {result}")
-        accepted: str = message["id"]
+        accepted: str = result["id"]
         return accepted
+
+    def cpu_us(self) -> tuple[float, float]:
+        """The CPU time of the broker's main thread, and of its other threads: nearly all of that is filing."""
+        pid = self.endpoints["pid"]
+        times = {}
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="ascii") as file:
+                times[thread] = int(file.read().split()[0]) / 1000
+        loop_us = times.pop(pid)
+        return loop_us, sum(times.values())
+
+    def mail_bytes(self) -> int:
+        """What the mail with its links takes on the disk, in blocks."""
+        found = 0
+        for folder in ("by-receiver", "by-sender", "to"):
+            for directory, _, names in os.walk(os.path.join(self.environ["MAESTRO_DATA_DIR"], "messages", folder)):
+                found += os.lstat(directory).st_blocks
+                found += sum(os.lstat(os.path.join(directory, name)).st_blocks for name in names)
+        return found * 512
 
     def wait_until_filed(self) -> None:
         """Wait until every message is a file, so that the next measurement starts from the same state."""
@@ -277,6 +296,7 @@ def _rows(sides: list[Side], sizes: Sizes) -> Iterator[Row]:
         yield _in_turns(
             "  by its own library: /s", sides, sizes.bursts, _own_burst(count, in_flight, batch), is_rate=True
         )
+    yield from _burst_costs(sides, sizes)
     yield from _processes(sides, sizes.processes)
     yield _in_turns("REST POST, kept alive: ms", sides, sizes.requests // 10, _posts(10))
     yield _in_turns("REST PATCH (read), kept alive: ms", sides, sizes.requests // 10, _patches(10))
@@ -305,6 +325,25 @@ def _sends(count: int) -> Callable[[Side], list[float]]:
         return times
 
     return measure
+
+
+def _burst_costs(sides: list[Side], sizes: Sizes) -> Iterator[Row]:
+    """What a message of a burst costs the broker: CPU of the loop and of the filing, and blocks on the disk."""
+    rows = [
+        Row(f"{name} a message", {side.label: [] for side in sides}, is_rate=False)
+        for name in ("64 singles: CPU of the loop, us", "  CPU of the filing, us", "  bytes on the disk")
+    ]
+    burst = _burst(sizes.burst, 64, 1)
+    for turn in range(sizes.bursts + 1):
+        for side in sides if turn % 2 else reversed(sides):
+            loop_us, filing_us = side.cpu_us()
+            before_bytes = side.mail_bytes()
+            burst(side)
+            now_us = side.cpu_us()
+            costs = (now_us[0] - loop_us, now_us[1] - filing_us, side.mail_bytes() - before_bytes)
+            for row, cost in zip(rows, costs, strict=True):
+                row.values[side.label] += [cost / sizes.burst] if turn else []
+    yield from rows
 
 
 def _burst(count: int, in_flight: int, batch: int) -> Callable[[Side], list[float]]:

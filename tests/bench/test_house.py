@@ -21,6 +21,9 @@ def test_every_row_has_values_of_both_sides() -> None:
         "burst, 256 in flight, batched by 64: /s",
         "  by its own library: ms",
         "  by its own library: /s",
+        "64 singles: CPU of the loop, us a message",
+        "  CPU of the filing, us a message",
+        "  bytes on the disk a message",
         "REST POST, kept alive: ms",
         "REST PATCH (read), kept alive: ms",
     }

@@ -20,6 +20,7 @@ from fault import disks, injection
 from fault.test_kill import seed_of_run
 from maestro_clients.processes.broker_process import find
 from maestro_runtime.traces import update_file
+from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import canonical_id, mark_of
 from support.format_1 import Format1
 from support.post_office import eventually, scratch
@@ -169,6 +170,29 @@ def _lost_by_a_cut(post_office: PostOffice, disk: disks.Disk) -> int:
             if name.endswith(".json") and os.path.getsize(os.path.join(folder, name))
         }
     return MESSAGES - len(whole)
+
+
+@pytest.mark.timeout(300)
+def test_a_full_disk_stops_it_and_the_next_start_goes_on() -> None:
+    """The start is refused with the words for it, as often as it takes."""
+    disks.require()
+    with disks.Disk(DISK_BYTES) as disk:
+        office = scratch(f"{disk.path}/data")
+        try:
+            Format1(office.data).fill(MESSAGES, SESSIONS)
+            wanted = _old_and_new(office)
+            filler = os.path.join(disk.path, "filler")
+            disks.fill(filler)
+            for _ in range(2):
+                with pytest.raises(MaestroError) as caught:
+                    office.start(**SETTINGS)
+                assert caught.value.code == "STORAGE_FULL"
+                # Enough for a part of it.
+                os.truncate(filler, os.path.getsize(filler) - (4 << 20))
+            os.unlink(filler)
+            _verified(office, wanted)
+        finally:
+            office.close()
 
 
 @pytest.mark.long

@@ -190,7 +190,9 @@ def open_shell(**environ: str) -> Iterator[Shell]:
     """The operator's shell on a new data directory; no broker runs yet."""
     # Not pytest's tmp_path: its length leaves no room for a socket's path.
     root = tempfile.mkdtemp(prefix="mst-", dir="/tmp")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("MAESTRO_")}
+    # An agent that runs the tests must not make each of these shells an agent's.
+    signs = ("MAESTRO_", "CLAUDE", "CODEX_", "GEMINI_CLI", "CURSOR_AGENT", "OPENCODE")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(signs)}
     own = {
         "MAESTRO_DATA_DIR": os.path.join(root, "data"),
         "MAESTRO_RUNTIME_DIR": os.path.join(root, "run"),

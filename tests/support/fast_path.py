@@ -32,6 +32,7 @@ _ALLOWED = frozenset(
         "maestro_cli.fast_path",
         "maestro_cli.fast_table",
         "maestro_cli.main",
+        "maestro_cli.output.presence_words",
         "maestro_cli.output.streams",
         "maestro_cli.sending.send_flow",
         "maestro_clients.channel.core",

@@ -21,6 +21,7 @@ from maestro_broker.core.model.records import (
     Confirmed,
     Deleted,
     Expired,
+    Failed,
     SentFile,
     SessionChanged,
     SessionForgotten,
@@ -134,6 +135,8 @@ class Office:
                     self.links.setdefault((message.sender, message.id), change.record.sent_file())
                     if message.meta.thread_id is not None:
                         self.threads.setdefault(message.meta.thread_id, {})[message.id] = change.record.receivers
+                case Failed(message):
+                    self.links.setdefault((message.sender, message.id), change.record.sent_file())
                 case Confirmed() | Expired():
                     if change.message is not None:
                         self.files[change.message.receiver, change.message.id] = change.message

@@ -25,13 +25,13 @@ from maestro_schemas.names import (
     key_digest,
     message_time_ms,
 )
-from maestro_schemas.replies import RecipientResult, SendReply, SendResult
+from maestro_schemas.replies import SendReply, SendResult
 from maestro_schemas.texts.visible_text import clean, one_line
 
-from . import authorization, presence, recipients, repeats, validation
+from . import authorization, fan_out, presence, recipients, repeats, validation
 from .context import record_refusal
 from .model.reads import Read
-from .model.records import Accepted, Delivery, Failed, Refusal
+from .model.records import Accepted, Failed
 
 if TYPE_CHECKING:
     from msgspec import UnsetType
@@ -271,117 +271,37 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
         window.check(now_ms, limits.rate_limit)
     text, removed = validation.check_message(outgoing.text, limits)
     metadata = _checked_metadata(state, sender, draft)
-    expires_at = _expires_at(state, outgoing, now_ms)
-    takers: list[Recipient] = []
-    refusals = list(draft.refusals)
-    for recipient in draft.recipients:
-        receiver_id = recipient.session.session.id
-        mailbox = state.mailbox(receiver_id)
-        if window is not None:
-            refusal = state.pair(sender_id, receiver_id).refusal(
-                sender_id, receiver_id, text, metadata, now_ms, limits
-            )
-            if refusal is not None:
-                refusals.append((receiver_id, refusal))
-                continue
-        if mailbox.pending >= limits.pending_max:
-            refusals.append((receiver_id, _full(receiver_id, mailbox.pending, limits.pending_max)))
-            continue
-        takers.append(recipient)
-    if not takers:
-        raise refusals[0][1]
+    has_end = outgoing.ttl_ms is not None or outgoing.expires_at is not None
+    expires_at = _expires_at(state, outgoing, now_ms) if has_end else None
+    takers, refusals = draft.recipients, draft.refusals
+    first = takers[0] if takers else None
+    if first is None or window is not None or len(takers) > 1 or first.mailbox.pending >= limits.pending_max:
+        takers, refusals = fan_out.judged(state, sender_id, draft.recipients, refusals, text, metadata, now_ms)
+        first = takers[0]
     if context.back_pressure is not None:
         raise context.back_pressure
-    first = takers[0]
-    receiver = first.session.session
+    receiver, original_to, mailbox = first.session, first.original_to, first.mailbox
     is_list = type(outgoing.to) is list
     message = Message(
-        id=draft.id,
-        sender=sender_id,
-        receiver=receiver.id,
-        text=text,
-        status="pending",
-        seq=state.mailbox(receiver.id).head_seq + 1,
-        created_at=now_ms,
-        expires_at=expires_at,
-        original_to=first.original_to,
-        chars_removed=removed,
-        audience=Audience(tuple(outgoing.to), len(takers) + len(refusals)) if is_list else None,
+        id=draft.id, sender=sender_id, receiver=mailbox.session, text=text, status="pending",
+        seq=mailbox.head_seq + 1, created_at=now_ms, expires_at=expires_at, original_to=original_to,
+        chars_removed=removed, audience=fan_out.audience(outgoing.to, takers, refusals) if is_list else None,
         metadata=UNSET if metadata is NO_METADATA else metadata,
-    )
-    record = Accepted(message)
-    if is_list:
-        record = Accepted(
-            message,
-            tuple(
-                Delivery(
-                    each.session.session.id, state.mailbox(each.session.session.id).head_seq + 1, each.original_to
-                )
-                for each in takers[1:]
-            ),
-            tuple(Refusal(refused, error.code) for refused, error in refusals),
-        )
+    )  # fmt: skip
+    record = fan_out.record(message, takers, refusals) if is_list else Accepted(message)
     state.apply(record, message)
     if window is not None:
         window.add(now_ms)
         for taker in takers:
-            state.pair(sender_id, taker.session.session.id).add(sender_id, text, metadata, now_ms)
+            state.pair(sender_id, taker.mailbox.session).add(sender_id, text, metadata, now_ms)
     if is_list:
-        return SendResult(
-            id=message.id,
-            status=201,
-            created_at=now_ms,
-            expires_at=expires_at,
-            chars_removed=removed,
-            thread_id=metadata.thread_id,
-            audience=message.audience,
-            accepted=len(takers),
-            refused=len(refusals),
-            recipients=_recipient_results(context, record, takers, refusals),
-            message=message if whole else UNSET,
-        )
-    reach, seen = presence.at_send(context, first.session)
+        return fan_out.result(context, record, takers, refusals, whole=whole)
+    reach, seen = presence.at_send(context, receiver)
     return SendResult(
-        id=message.id,
-        status=201,
-        to=receiver.id,
-        original_to=first.original_to,
-        seq=message.seq,
-        created_at=now_ms,
-        expires_at=expires_at,
-        chars_removed=removed,
-        thread_id=metadata.thread_id,
-        state="pending",
-        reach=reach,
-        seen_at=first.session.last_activity_ms,
-        presence=seen,
-        message=message if whole else UNSET,
-    )
-
-
-def _recipient_results(
-    context: RequestContext,
-    record: Accepted,
-    takers: list[Recipient],
-    refusals: list[tuple[str, MaestroError]],
-) -> tuple[RecipientResult, ...]:
-    numbers = (record.message.seq, *(delivery.seq for delivery in record.more))
-    return (
-        *(
-            RecipientResult(
-                to=taker.session.session.id,
-                status=201,
-                original_to=taker.original_to,
-                seq=seq,
-                state="pending",
-                reach=reach,
-                presence=seen,
-            )
-            for taker, seq in zip(takers, numbers, strict=True)
-            for reach, seen in [presence.at_send(context, taker.session)]
-        ),
-        *(RecipientResult(to=to, status=error.status, error=error.body()) for to, error in refusals),
-    )
+        id=message.id, status=201, to=message.receiver, original_to=original_to, seq=message.seq, created_at=now_ms,
+        expires_at=expires_at, chars_removed=removed, thread_id=metadata.thread_id, state="pending", reach=reach,
+        seen_at=receiver.last_activity_ms, presence=seen, message=message if whole else UNSET,
+    )  # fmt: skip
 
 
 def notify(state: State, receiver: str, key: str, text: str, now_ms: int) -> bool:
@@ -446,17 +366,6 @@ def _expires_at(state: State, outgoing: Outgoing, now_ms: int) -> int | None:
             actual=ttl_ms,
         )
     return now_ms + ttl_ms
-
-
-def _full(receiver: str, pending: int, pending_max: int) -> MaestroError:
-    return MaestroError(
-        "MAILBOX_FULL",
-        f"the mailbox of {receiver} holds {pending:,} undelivered messages, and the limit is {pending_max:,}",
-        "It takes mail again when its owner has read some.",
-        retry_after_s=5.0,
-        limit=pending_max,
-        actual=pending + 1,
-    )
 
 
 def _not_looked_up() -> MaestroError:

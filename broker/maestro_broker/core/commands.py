@@ -87,8 +87,9 @@ def execute(
     except MaestroError as error:
         if state.lsn != lsn:
             raise AssertionError(f"the handler of {type(request).__name__} refuses after a change") from error
-        # A send's refusals are all recorded, those of its messages by its handler; of other commands those of rights.
-        if error.status in (401, 403) or isinstance(request, Send):
+        # A send's refusals are all recorded, those of its messages by its handler; of other commands those of rights,
+        # to which an id or a name of another session belongs.
+        if error.status in (401, 403) or error.code == "NAME_TAKEN" or isinstance(request, Send):
             # A caller that starts a session claims to be that session.
             claimed = request.id if isinstance(request, SessionStart) else None
             record_refusal(state, context, error.code, request.who.session or claimed, None, None)

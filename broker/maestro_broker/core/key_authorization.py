@@ -84,6 +84,11 @@ def _start(state: State, key: Key, request: SessionStart) -> SessionStart:
             f"the key {key.name!r} may not start an orchestrator",
             "Start a worker (`--role worker`), or make the key with --orchestrator.",
         )
+    if request.parent_session_id is not None and request.who.session is None:
+        # A parent may end its children, and writes to all of them: a key gives no child to a foreign session.
+        parent = state.sessions.resolve(request.parent_session_id, None, "SESSION_NOT_FOUND")
+        if not speaks_for(key, parent):
+            raise _foreign(key, parent.session.id)
     old = state.sessions.get(request.id)
     if old is not None:
         if not speaks_for(key, old):

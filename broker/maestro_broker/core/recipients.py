@@ -7,7 +7,9 @@ message is not moved: mail that a session had not read when it ended waits for i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import ADDRESSES_MAX, ON_ENDED
@@ -18,16 +20,18 @@ if TYPE_CHECKING:
     from maestro_schemas.requests import Outgoing
     from maestro_schemas.sessions import Session
 
+    from .model.mailbox import Mailbox
     from .model.session_registry import SessionState
     from .model.state import State
 
 
-class Recipient(NamedTuple):
+class Recipient(Struct, gc=False, frozen=True):
     """A session that a message is delivered to."""
 
     session: SessionState
     # The ended session that the sender addressed, if the message is redirected.
     original_to: str | None
+    mailbox: Mailbox
 
 
 def resolve(
@@ -52,7 +56,7 @@ def resolve(
                 raise
             refused.setdefault(error.details["session"], error)
         else:
-            found.setdefault(recipient.session.session.id, recipient)
+            found.setdefault(recipient.mailbox.session, recipient)
     # A list never comes to its sender. One address may, on purpose.
     found.pop(sender.id, None)
     if not found and not refused:
@@ -64,19 +68,20 @@ def resolve(
 def _recipient(state: State, sender: Session, to: str, wanted: str | None) -> Recipient:
     meant = state.sessions.resolve(to, sender, "RECEIVER_NOT_FOUND")
     if wanted is None and meant.active:
-        return Recipient(meant, None)  # the common case
+        return Recipient(meant, None, state.mailboxes[meant.session.id])  # the common case
     on_ended = state.limits.on_ended if wanted is None else wanted
     if on_ended not in ON_ENDED:
         raise MaestroError("INVALID", f"onEnded can't be {on_ended[:40]!r}", f"Use one of: {', '.join(ON_ENDED)}.")
     if meant.active or on_ended == "queue":
-        return Recipient(meant, None)
+        return Recipient(meant, None, state.mailboxes[meant.session.id])
     if on_ended == "error":
         raise _ended(
             meant.session,
             "It will not read this. `--on-ended queue` keeps the message for when it comes back under the same id, "
             "`--on-ended redirect` gives it to its orchestrator; `maestro session list` shows who is here.",
         )
-    return Recipient(_orchestrator(state, sender, meant.session), meant.session.id)
+    found = _orchestrator(state, sender, meant.session)
+    return Recipient(found, meant.session.id, state.mailboxes[found.session.id])
 
 
 def _orchestrator(state: State, sender: Session, ended: Session) -> SessionState:

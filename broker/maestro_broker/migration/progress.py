@@ -6,9 +6,11 @@ Rule: a count costs nothing but an addition; the clock is read once in many coun
 from __future__ import annotations
 
 import logging
+import os
 import time
 from typing import TYPE_CHECKING
 
+from maestro_broker.transport import socket_activation
 from maestro_runtime.traces import update_file
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ _log = logging.getLogger(__name__)
 _LOOK_EVERY = 256
 _TELL_S = 1.0
 _LOG_S = 10.0
+# Longer than a sync of a slow disk takes.
+_EXTEND_US = 120_000_000
 
 
 class Progress:
@@ -65,6 +69,8 @@ class Progress:
     def _say(self, text: str) -> None:
         self._said_s = time.monotonic()
         update_file.write(self._data, f"{self._title}: {text}")
+        # A service manager would end a service that takes longer to start than usual.
+        socket_activation.notify(os.environ, f"EXTEND_TIMEOUT_USEC={_EXTEND_US}\nSTATUS={self._title}: {text}")
         if self._said_s - self._logged_s >= _LOG_S:
             self._logged_s = self._said_s
             _log.info("%s: %s", self._title, text)

@@ -86,4 +86,5 @@ def receiver_in(target: str, name: str) -> str | None:
     parts = target.split("/")
     if len(parts) != _TARGET_PARTS or parts[:3] != ["..", "..", "by-receiver"] or parts[4] != name:
         return None
-    return parts[3] if is_id(parts[3]) and name.endswith(SUFFIX) else None
+    is_whole = name.endswith(SUFFIX) and is_id(name.removesuffix(SUFFIX)) and is_id(parts[3])
+    return parts[3] if is_whole else None

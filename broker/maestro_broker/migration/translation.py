@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from maestro_schemas.names import MARK_DIGITS, NO_MARK, canonical_id, key_digest
+from maestro_schemas.names import MARK_DIGITS, NO_MARK, canonical_id, is_id, key_digest
 
 from .marks import Marks
 from .sent_ids import Sent, SentIds
@@ -62,7 +62,7 @@ class Translation:
     def message(self, document: Any) -> NewNames | None:
         """Translate a Message in place; None if it is none."""
         match document:
-            case {"id": str(old), "from": str(sender), "to": str(receiver)}:
+            case {"id": str(old), "from": str(sender), "to": str(receiver)} if is_id(old) and is_id(sender):
                 pass
             case _:
                 return None
@@ -70,9 +70,9 @@ class Translation:
         thread = None
         if isinstance(metadata, dict):
             answered, root = metadata.get("inReplyTo"), metadata.get("threadId")
-            if isinstance(answered, str):
+            if isinstance(answered, str) and is_id(answered):
                 metadata["inReplyTo"] = self.thread(answered, sender, receiver)
-            if isinstance(root, str):
+            if isinstance(root, str) and is_id(root):
                 # The thread's first message is often the one that was answered: both have one name.
                 thread = metadata["inReplyTo"] if root == answered else self.thread(root, sender, receiver)
                 metadata["threadId"] = thread

@@ -129,11 +129,11 @@ def config_shown(options: BrokerOptions) -> dict[str, Any]:
 
 def mailboxes(state: State) -> dict[str, object]:
     """How many there are, how much of them is pending, and the fullest."""
-    held = state.mailboxes.values()
-    fullest = heapq.nlargest(_FULLEST, held, key=lambda mailbox: mailbox.pending)
+    used = state.used_mailboxes()
+    fullest = heapq.nlargest(_FULLEST, used, key=lambda mailbox: mailbox.pending)
     return {
-        "known": len(held),
-        "loaded": sum(mailbox.loaded and mailbox.held > 0 for mailbox in held),
-        "pending": sum(mailbox.pending for mailbox in held),
+        "known": len(state.mailboxes),
+        "loaded": sum(mailbox.loaded and mailbox.held > 0 for mailbox in used),
+        "pending": sum(mailbox.pending for mailbox in used),
         "fullest": {mailbox.session: mailbox.pending for mailbox in fullest if mailbox.pending},
     }

@@ -48,7 +48,7 @@ def inherited_sockets(environ: Mapping[str, str], pid: int) -> Activation | None
 
 
 def notify(environ: Mapping[str, str], state: str) -> None:
-    """Report `READY=1` or `STOPPING=1` to the service manager, if there is one."""
+    """Report `READY=1`, `STOPPING=1` or what else sd_notify(3) lists to the service manager, if there is one."""
     address = environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return

@@ -349,7 +349,14 @@ class SpoolVerifier:
                     target = read_link(path)
                     # The list that a thread's link leads to may be swept before the link is.
                     is_gone = sent is None and target is not None and target.startswith("../../by-sender/")
-                    if (sent is None and not is_gone) or (target is not None and target.rpartition("/")[2] != name):
+                    failed = sent.failed if sent is not None else None
+                    if failed is not None and (failed.id + SUFFIX != name or failed.sender != session):
+                        yield VerifyFinding(
+                            path,
+                            f"it holds message {failed.id!r} of {failed.sender!r}",
+                            "Look at it, and move it away.",
+                        )
+                    elif (sent is None and not is_gone) or (target is not None and target.rpartition("/")[2] != name):
                         yield VerifyFinding(path, "it is no link to a message of its name", "Move it away.")
                     elif folder == "by-sender" and ending_of(name.removesuffix(SUFFIX)) != self._mark_of[session]:
                         yield VerifyFinding(

@@ -154,28 +154,32 @@ def _start(
     link: SessionLink,
     before: SessionDoc | None,
 ) -> SessionDoc:
-    """Start a new session, or restart the one that has ended, with its name, role, project and parent."""
-    if before is None:
-        # The parent is the session of the agent whose shell this is, if there is one.
-        caller = Caller.from_environ(context.environ)
-        role, name, project, parent = "worker", None, None, caller.session
-    else:
-        caller, role, name = _OPERATOR, before["role"], before.get("name")
-        project, parent = before["projectId"], before.get("parentSessionId")
-    return client.start_session(
-        link.session,
-        token=link.token,
-        name=name,
-        role=role,
-        project_id=project,
-        parent_session_id=parent,
-        agent=agent.name,
-        agent_session_id=hook_input.session,
-        pid=link.processes[0].pid if link.processes else None,
-        pid_start=link.processes[0].start if link.processes else None,
-        cwd=hook_input.directory or None,
-        caller=caller,
-    )
+    """Start a new session, or restart the one that has ended."""
+
+    def start(caller: Caller) -> SessionDoc:
+        # What is left out is as it was before. The name too, with a number where another session has it by now.
+        return client.start_session(
+            link.session,
+            token=link.token,
+            parent_session_id=caller.session,
+            agent=agent.name,
+            agent_session_id=hook_input.session,
+            pid=link.processes[0].pid if link.processes else None,
+            pid_start=link.processes[0].start if link.processes else None,
+            cwd=hook_input.directory or None,
+            caller=caller,
+        )
+
+    if before is not None:
+        return start(_OPERATOR)
+    # The parent is the session of the agent whose shell this is, if there is one that has not ended.
+    caller = Caller.from_environ(context.environ)
+    try:
+        return start(caller)
+    except MaestroError as error:
+        if error.code != "SESSION_ENDED":
+            raise
+        return start(_OPERATOR)
 
 
 def _exports(context: CommandContext, agent: Agent) -> bool:

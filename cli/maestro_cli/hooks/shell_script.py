@@ -126,6 +126,8 @@ MAESTRO_DATA_DIR=$data
 export MAESTRO_DATA_DIR
 log=/dev/null
 mkdir -p "$data/logs" 2> /dev/null && [ -w "$data/logs" ] && log=$data/logs/hooks.log
+# A FIFO in its place would be waited for.
+[ ! -e "$log" ] || [ -f "$log" ] || log=/dev/null
 [ "$log" = /dev/null ] || (: >> "$log") 2> /dev/null || log=/dev/null
 printf '%s' "$input" |
   "$python" -P -m maestro_cli hooks run "$agent" "$event" --agent-pid "$PPID" $after_end 2>> "$log"

@@ -56,11 +56,12 @@ def brief(presence: Mapping[str, Any] | None, now_ms: int) -> str:
     if presence is None:
         return "unknown"
     state, since = presence["state"], presence.get("since")
-    if since is None:
+    if since is None or state == "unknown":
+        # What is unknown has no age of its own; lists say beside it when the session was last seen.
         return f"{state}{_detail(presence)}"
     old = _age(since, now_ms)
-    if state in ("gone", "unknown"):
-        return f"{state}, last sign {old} ago"
+    if state == "gone":
+        return f"gone, last sign {old} ago"
     if state == "ended":
         return f"ended {old} ago"
     if state == "working" and now_ms - since >= SILENT_AFTER_MS:
@@ -71,7 +72,11 @@ def brief(presence: Mapping[str, Any] | None, now_ms: int) -> str:
 def _detail(presence: Mapping[str, Any]) -> str:
     from .fence import named
 
-    return f" ({named(presence['detail'])})" if presence.get("detail") else ""
+    detail = presence.get("detail")
+    if not detail:
+        return ""
+    # Of an unknown state, the detail is the broker's own words.
+    return f" ({detail if presence['state'] == 'unknown' else named(detail)})"
 
 
 def _for(old: str | None) -> str:

@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from maestro_schemas.limits import CWD_CHARS_MAX, NAME_CHARS_MAX, ON_ENDED, Limits
 from maestro_schemas.messages import Message, Metadata
 from maestro_schemas.names import ID_CHARS_MAX, ID_PATTERN
-from maestro_schemas.sessions import ACTIVE, NeedsInput, SessionNote
+from maestro_schemas.sessions import ACTIVE, NeedsInput, Presence, SessionNote
 from maestro_schemas.vocabularies import MessageType, Role, SessionStatus
 
 _DEFAULTS = Limits()
@@ -167,7 +167,7 @@ class SessionPatch(Struct, frozen=True, rename="camel", kw_only=True):
 
     status: Annotated[SessionStatus | None, described("An ended status ends the session.", "working")] = None
     completed_at: Annotated[int | None, described("Ends the session; the broker sets the time itself.")] = None
-    name: Annotated[str | None, described("Its new name.", "Ann", maxLength=NAME_CHARS_MAX)] = None
+    name: Annotated[str | None, described("Its new name.", "Bob", maxLength=NAME_CHARS_MAX)] = None
     needs_input: Annotated[NeedsInput | None, described("Whether it waits for a person.")] = None
     task_ids: Annotated[list[str] | None, described("At most 256.", maxItems=_DEFAULTS.batch_messages_max)] = None
     timeline: Annotated[
@@ -251,11 +251,14 @@ class Health(Struct, frozen=True, omit_defaults=True, kw_only=True):
     code: str | None = None
 
 
-class Index(Struct, frozen=True, kw_only=True):
+class Index(Struct, frozen=True, rename="camel", kw_only=True):
     """Index of the service."""
 
     name: str
+    # Of the product.
     version: str
+    # Of the HTTP interface.
+    api_version: str
     # Subject -> path.
     links: dict[str, str]
 
@@ -391,3 +394,7 @@ class SessionShown(Struct, frozen=True, rename="camel", kw_only=True):
     cwd: str | UnsetType = UNSET
     has_token: bool | UnsetType = UNSET
     watching: bool | UnsetType = UNSET
+    # Which process has that pid.
+    pid_start: str | UnsetType = UNSET
+    # What is known of it at the moment.
+    presence: Presence | UnsetType = UNSET

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from maestro_gateway.http.responses import answer
+from maestro_gateway.http.routing import API_VERSION
 from maestro_schemas import __version__
 from maestro_schemas.errors import MaestroError
 
@@ -28,8 +29,8 @@ _LINKS = {
 
 
 async def index(_request: Request) -> Response:
-    """Index of the service: name, version, links."""
-    return answer({"name": "maestro-messaging", "version": __version__, "links": _LINKS})
+    """Index of the service: name, versions, links."""
+    return answer({"name": "maestro-messaging", "version": __version__, "apiVersion": API_VERSION, "links": _LINKS})
 
 
 async def live(_request: Request) -> Response:

@@ -13,7 +13,7 @@ import msgspec
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.new_ids import new_message_id
 from maestro_gateway.http.identity import caller_of, token_of
-from maestro_gateway.http.responses import answer, nothing
+from maestro_gateway.http.responses import answer, next_page, nothing
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import key_digest
 
@@ -68,14 +68,18 @@ async def inbox(request: Request, *, query: InboxQuery) -> Response:
         caller=caller,
     )
     kept = ("messages", "count", "hasMore", "upTo", "pending")
-    return answer({name: page[name] for name in kept})  # type: ignore[literal-required]
+    # Without `since` the page is sorted by priority, and has no position to continue from.
+    cursor = page["upTo"] if page["hasMore"] and query.since is not None else None
+    headers = next_page(request, "since", cursor)
+    return answer({name: page[name] for name in kept}, headers=headers)  # type: ignore[literal-required]
 
 
 async def dead(request: Request, *, query: DeadQuery) -> Response:
     """The messages of a session that expired before they were delivered."""
     session, caller = await reader_of(request)
     page = await client_of(request).dead(session=session, before=query.before, limit=query.limit, caller=caller)
-    return answer({**page, "count": len(page["messages"])})
+    headers = next_page(request, "before", page["before"] if page["hasMore"] else None)
+    return answer({**page, "count": len(page["messages"])}, headers=headers)
 
 
 async def step(request: Request, *, body: StatusBody) -> Response:

@@ -13,7 +13,7 @@ import msgspec
 from maestro_clients.protocol.new_ids import new_session_id
 from maestro_gateway.http.credentials import needs_token
 from maestro_gateway.http.identity import caller_of, owner_of
-from maestro_gateway.http.responses import answer
+from maestro_gateway.http.responses import answer, next_page
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.sessions import ACTIVE
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from maestro_clients.protocol.callers import Caller
-    from maestro_schemas.documents import SessionDoc, SessionsDoc
+    from maestro_schemas.documents import SessionDoc
 
     from .bodies import NoteBody, SessionBody, SessionPatch, SessionsQuery, SiblingsQuery
 
@@ -84,7 +84,9 @@ async def listed(request: Request, *, query: SessionsQuery) -> Response:
         after=query.after or None,
         caller=caller_of(request),
     )
-    return answer([shown(session) for session in page["sessions"]], headers=_next_page(request, page))
+    return answer(
+        [shown(session) for session in page["sessions"]], headers=next_page(request, "after", page.get("next"))
+    )
 
 
 async def one(request: Request) -> Response:
@@ -98,13 +100,14 @@ async def siblings(request: Request, *, query: SiblingsQuery) -> Response:
     client, caller = client_of(request), caller_of(request)
     session = await client.session(request.path_params["session"], caller=caller)
     parent = session.get("parentSessionId")
+    # The broker judges the query also where there is no parent.
+    page = await client.session_page(
+        parent_session_id=parent or session["id"], limit=query.limit, after=query.after or None, caller=caller
+    )
     if parent is None:
         return answer([])
-    page = await client.session_page(
-        parent_session_id=parent, limit=query.limit, after=query.after or None, caller=caller
-    )
     others = [shown(other) for other in page["sessions"] if other["id"] != session["id"]]
-    return answer(others, headers=_next_page(request, page))
+    return answer(others, headers=next_page(request, "after", page.get("next")))
 
 
 async def change(request: Request, *, body: SessionPatch) -> Response:
@@ -163,15 +166,6 @@ def shown(session: SessionDoc) -> dict[str, Any]:
 def _role_of(mode: object) -> str | None:
     """None: what the session was before, or a worker."""
     return _ROLES.get(mode, "worker") if isinstance(mode, str) else None
-
-
-def _next_page(request: Request, page: SessionsDoc) -> dict[str, str]:
-    """The `Link` header (RFC 8288) of a page that is not the last."""
-    after = page.get("next")
-    if after is None:
-        return {}
-    url = request.url.include_query_params(after=after)
-    return {"Link": f'<{url.path}?{url.query}>; rel="next"'}
 
 
 async def _self_or_operator(request: Request) -> tuple[Caller, SessionDoc]:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from maestro_clients.protocol.new_ids import new_message_id
 from maestro_gateway.http.error_docs import REMEDIES
+from maestro_schemas.names import canonical_id, mark_of
 
 from .openapi import MEDIA_JSON
 
@@ -54,7 +55,9 @@ def page(contract: dict[str, Any], base: str, message_id: str) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         '<title>Maestro messaging over HTTP</title><link rel="stylesheet" href="/web/docs.css"></head><body>',
-        f"<h1>{_text(contract['info']['title'])}</h1><p>Version {_text(contract['info']['version'])}. ",
+        f"<h1>{_text(contract['info']['title'])}</h1>",
+        f"<p>Version {_text(contract['info']['version'])} of the interface, ",
+        f"served by version {_text(contract['info']['x-product-version'])} of Maestro. ",
         f"{_prose(contract['info']['description'])} The same for programs: ",
         '<a href="/openapi.json">/openapi.json</a>.</p>',
         "<nav><h2>Calls</h2><ul>",
@@ -88,7 +91,8 @@ def example(
     contract: dict[str, Any], path: str, method: str, call: dict[str, Any], base: str, message_id: str
 ) -> str:
     """A call as a shell command."""
-    values = {"session": "bob", "message": message_id}
+    # The message's id says that `ann` sent it.
+    values = {"session": "bob", "message": canonical_id(message_id, mark_of("ann"))}
     for name, value in values.items():
         path = path.replace(f"{{{name}}}", value)
     headers = {

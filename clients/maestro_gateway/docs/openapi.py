@@ -15,7 +15,7 @@ from msgspec import Struct
 from maestro_gateway.api import bodies
 from maestro_gateway.http.error_docs import REMEDIES
 from maestro_gateway.http.responses import answer, status_of
-from maestro_gateway.http.routing import PREFIXES, Endpoint
+from maestro_gateway.http.routing import API_VERSION, PREFIXES, Endpoint
 from maestro_schemas import __version__, messages, replies, sessions
 from maestro_schemas.errors import CODES, MaestroError
 from maestro_schemas.generators import json_schema
@@ -65,6 +65,7 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Last-Event-ID": ("The id of the last event that the client has: later events are sent again.", {}),
 }
 _ANSWER_HEADERS = {
+    "Link": 'The address of the next page, with `rel="next"`; absent on the last page.',
     "Location": "The path of what was made, if it has one.",
     "Idempotent-Replayed": "`true` where the same send was accepted before.",
     "Retry-After": "Seconds after which a repeat may succeed.",
@@ -101,12 +102,14 @@ def document(table: Iterable[Endpoint]) -> dict[str, Any]:
         "openapi": _VERSION,
         "info": {
             "title": "Maestro messaging",
-            "version": __version__,
+            "version": API_VERSION,
+            "x-product-version": __version__,
             "description": (
-                "The post office of coding agents, over HTTP. What is below `/api` is served below `/api/v1` too, in "
-                "the same way. An unknown path is 404 (`NOT_FOUND`), another method 405 "
-                "(`METHOD_NOT_ALLOWED`, with `Allow`); every GET takes HEAD as well. Every error has the shape "
-                "`HttpError`."
+                "The post office of coding agents, over HTTP. The version is that of this interface: within "
+                "`/api/v1` things are added, and nothing goes or changes its meaning. What is below `/api` is served "
+                "below `/api/v1` too, in the same way. A client ignores fields that it does not know. An unknown "
+                "path is 404 (`NOT_FOUND`), another method 405 (`METHOD_NOT_ALLOWED`, with `Allow`); every GET takes "
+                "HEAD as well. Every error has the shape `HttpError`."
             ),
         },
         "servers": [{"url": "/"}],
@@ -209,6 +212,10 @@ def _operation(call: Endpoint, given: set[str]) -> dict[str, Any]:
         "description": inspect.getdoc(call.handle) or call.summary,
         "tags": [call.tag],
     }
+    if call.deprecation is not None:
+        since, until, successor = call.deprecation
+        found["deprecated"] = True
+        found["description"] += f" Deprecated since {since}, and served until {until} at least. Use `{successor}`."
     if parameters := [*_path_parameters(call), *_query_parameters(call), *_header_parameters(call)]:
         found["parameters"] = parameters
     if call.tag != OPERATIONS:
@@ -269,7 +276,7 @@ def _answer(call: Endpoint, status: int, shape: Any) -> dict[str, Any]:
     elif shape is not None:
         kinds = [_schema(kind) for kind in _alternatives(shape)]
         found["content"] = {MEDIA_JSON: {"schema": kinds[0] if len(kinds) == 1 else {"anyOf": kinds}}}
-    names = ["Location"] if status == 201 else []
+    names = ["Location"] if status == 201 else ["Link"] if call.is_paged else []
     if "Idempotency-Key" in call.headers:
         names.append("Idempotent-Replayed")
     if names:

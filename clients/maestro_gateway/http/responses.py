@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from starlette.responses import Response
 
@@ -19,6 +20,8 @@ from maestro_schemas.texts import json_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from starlette.requests import Request
 
 # Where the scope's `state` has the connection that a request came by.
 CONNECTION: Final = "maestro.connection"
@@ -53,6 +56,15 @@ _SENTENCE = re.compile(r"(?<=[.?!])\s+")
 def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON response; `body` is made of Structs and plain values."""
     return Response(json_bytes.encode(body), status, headers, media_type=_JSON)
+
+
+def next_page(request: Request, name: str, cursor: object) -> dict[str, str]:
+    """The header `Link` (RFC 8288) of a page that is not the last: the request's own address with the cursor of the
+    next page under this name. No header where the cursor is None."""
+    if cursor is None:
+        return {}
+    url = request.url.include_query_params(**{name: cursor})
+    return {"Link": f'<{quote(url.path)}?{url.query}>; rel="next"'}
 
 
 def nothing() -> Response:

@@ -6,8 +6,10 @@ gets its body and query decoded, and raises MaestroError.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 from starlette.responses import Response
@@ -25,11 +27,32 @@ if TYPE_CHECKING:
 
     Handler = Callable[..., Awaitable[Response]]
 
+# The version of the HTTP interface, not of the product: docs/http-versions.md has its rule.
+API_VERSION: Final = "1.0.0"
 PREFIXES = ("/api", "/api/v1")
 _JSON_KINDS = ("application/json", "+json")
 _PLAIN = "identity"
 _CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]*)", re.IGNORECASE)
 _UTF_8 = ("utf-8", "utf8")
+
+
+class Deprecation(NamedTuple):
+    """That a call will go, by the rule in docs/http-versions.md."""
+
+    since: dt.date
+    # The first day on which it may be gone.
+    until: dt.date
+    # The path of the call to use.
+    successor: str
+
+    def headers(self) -> dict[str, str]:
+        """The headers of each answer (RFC 9745, RFC 8594, RFC 5829)."""
+        since, until = (dt.datetime.combine(day, dt.time(), dt.UTC) for day in (self.since, self.until))
+        return {
+            "Deprecation": f"@{int(since.timestamp())}",
+            "Sunset": format_datetime(until, usegmt=True),
+            "Link": f'<{self.successor}>; rel="successor-version"',
+        }
 
 
 class Endpoint(NamedTuple):
@@ -53,6 +76,9 @@ class Endpoint(NamedTuple):
     headers: tuple[str, ...] = ()
     # A GET that changes something.
     changes: bool = False
+    deprecation: Deprecation | None = None
+    # An answer that is not the last page has a header `Link` to the next one.
+    is_paged: bool = False
 
 
 def changing_paths(table: Iterable[Endpoint]) -> list[re.Pattern[str]]:
@@ -91,7 +117,12 @@ def _serve(calls: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response
             if refusal is not None:
                 return refusal
             given["body"] = _decoded(decoders[method], await request.body(), endpoint.body)
-        return await endpoint.handle(request, **given)
+        response = await endpoint.handle(request, **given)
+        if endpoint.deprecation is not None:
+            for name, text in endpoint.deprecation.headers().items():
+                # Beside a `Link` of the call's own.
+                response.headers.append(name, text)
+        return response
 
     return serve
 

@@ -35,7 +35,7 @@ def read(runtime: str) -> str | None:
     path = os.path.join(runtime, NAME)
     try:
         ownership.check_socket_place(path)
-        with open(path, "rb") as file:
+        with open(places.open_file(path, os.O_RDONLY), "rb") as file:
             text = file.read(_BYTES_MAX).decode("utf-8", "replace").strip()
     except (OSError, MaestroError):
         return None

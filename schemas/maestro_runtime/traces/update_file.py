@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from maestro_runtime import atomic_file
+from maestro_runtime import atomic_file, places
 
 # A sync of a slow disk takes some of these, between two lines.
 _FRESH_S = 60.0
@@ -30,7 +30,7 @@ def write(data: str, text: str) -> None:
 def read(data: str) -> str | None:
     """What the running update says; None if there is none."""
     try:
-        with open(_path(data), encoding="utf-8", errors="replace") as file:
+        with open(places.open_file(_path(data), os.O_RDONLY), encoding="utf-8", errors="replace") as file:
             age_s = time.time() - os.fstat(file.fileno()).st_mtime
             text = file.read(1_000).strip()
     except OSError:

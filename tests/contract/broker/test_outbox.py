@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from maestro_broker.views.export import SpoolExporter
+from maestro_broker.views.verify import SpoolVerifier
 from maestro_clients.outbox import outbox_files
 from maestro_clients.protocol.callers import Caller
 from maestro_runtime import paths
@@ -142,6 +144,36 @@ def test_an_entry_is_judged_once_wherever_the_broker_is_killed(open_office: Post
     assert len(_inbox(open_office, "ann")) == 1
     events = open_office.client().events(0, events=["failed"])["events"]
     assert len(events) == 1
+
+
+def test_the_files_of_a_failed_message_are_checked_and_exported(open_office: PostOffice) -> None:
+    """Before and after it is filed; and a file under another's name is found."""
+    _queue(open_office, 1, to="ghost")
+    eventually(lambda: len(open_office.client("ann").dead()["messages"]) == 1, "it has failed", 20.0)
+    failed = open_office.client("ann").dead()["messages"][0]
+    open_office.kill()
+
+    def exported() -> list[dict[str, Any]]:
+        lines: list[str] = []
+        SpoolExporter(open_office.data, None, lines.append, lambda _: None).run()
+        found = [json.loads(line) for line in lines]
+        return [line if line["kind"] == "message" else line["message"] for line in found if "message" in line]
+
+    def findings() -> list[dict[str, Any]]:
+        lines: list[dict[str, Any]] = []
+        SpoolVerifier(open_office.data, lines.append, is_served=False).run()
+        return [line for line in lines if "finding" in line and not line["harmless"]]
+
+    assert failed["id"] in {message["id"] for message in exported()}
+    assert findings() == []
+    open_office.start()
+    open_office.stop()
+    [found] = [message for message in exported() if message["id"] == failed["id"]]
+    assert {name: found[name] for name in failed} == failed
+    assert findings() == []
+    folder = paths.sender_dir(open_office.data, "ann")
+    os.rename(os.path.join(folder, f"{failed['id']}.json"), os.path.join(folder, "other_0p9d12d.json"))
+    assert [finding["finding"] for finding in findings()] == ["links"]
 
 
 def test_what_is_too_long_is_kept_as_far_as_a_message_goes(open_office: PostOffice) -> None:

@@ -45,7 +45,7 @@ def whole() -> Iterator[str]:
             bob.confirm([own_id("ann", "m1")], "read")
             bob.delete([own_id("ann", "m2")])
             bob.send("ann", "an answer", message_id="a1", metadata={"inReplyTo": own_id("ann", "m0")})
-            eventually(lambda: office.status_of("late") == "expired", "it expires")
+            eventually(lambda: office.status_of(own_id("ann", "late")) == "expired", "it expires")
         with office.client() as operator:
             operator.end_session("gone")
         office.stop()

@@ -18,6 +18,7 @@ from maestro_clients.client import Client
 from maestro_clients.processes.broker_process import ensure, find
 from maestro_clients.protocol.callers import Caller
 from maestro_schemas.errors import MaestroError
+from maestro_wire import zmtp
 from support import components, protocol_page
 from support.post_office import eventually, own_id
 
@@ -187,6 +188,28 @@ def test_a_req_socket_is_served(foreign: Foreign, post_office: PostOffice) -> No
     req.send_multipart((b"HELLO",))
     assert req.poll(5_000), "a malformed request is answered too"
     assert req.recv_multipart()[2] == b"426"
+
+
+def test_the_exchange_of_the_page_is_served(post_office: PostOffice) -> None:
+    """The bytes that PROTOCOL.md prints, over a plain socket and without any library."""
+    section = protocol_page.sections("##")["One exchange with its bytes"]
+    opening, request, _ = (bytes.fromhex(" ".join(block)) for block in protocol_page.blocks(section))
+    post_office.start()
+    post_office.sessions("ann", "bob")
+    with socket.socket(socket.AF_UNIX) as plain:
+        plain.settimeout(10.0)
+        plain.connect(post_office.router().removeprefix("ipc://"))
+        connection = zmtp.ZmtpConnection(zmtp.DEALERS_PEERS, 1 << 20)
+        plain.sendall(opening)
+        while not connection.ready:
+            connection.receive(plain.recv(1 << 16))
+        plain.sendall(request)
+        while not connection.messages:
+            connection.receive(plain.recv(1 << 16))
+    [[header, request_id, status, body]] = connection.messages
+    assert (header, request_id, status) == (b"M1", b"1", b"200")
+    [result] = msgpack.unpackb(body)["results"]
+    assert (result["id"], result["status"], result["to"], result["seq"]) == ("plan-7_0p9d12d", 201, "bob", 1)
 
 
 def test_a_dealer_may_put_an_empty_frame_before_any_of_its_requests(foreign: Foreign) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -159,11 +160,11 @@ def test_codex_must_trust_the_hooks(at_home: Shell) -> None:
     found = examined(at_home)[name]
     assert (found["state"], "SessionStart" in found["what"], "/hooks" in found["repair"]) == ("warning", True, True)
     folder = os.path.join(at_home.environ["HOME"], ".codex")
-    events = ("session_start", "user_prompt_submit", "post_tool_use", "stop", "session_end")
+    events = [re.sub("(?<!^)([A-Z])", r"_\1", event).lower() for event in agents.CODEX.events]
     lines = [f'[hooks.state."{folder}/hooks.json:{event}:0:0"]\ntrusted_hash = "sha256:0"\n' for event in events]
     with open(os.path.join(folder, "config.toml"), "w", encoding="utf-8") as file:
         file.writelines(lines[:-1])
-    assert examined(at_home)[name]["what"] == "not reviewed yet: SessionEnd"
+    assert examined(at_home)[name]["what"] == f"not reviewed yet: {list(agents.CODEX.events)[-1]}"
     with open(os.path.join(folder, "config.toml"), "a", encoding="utf-8") as file:
         file.write(lines[-1])
     assert examined(at_home)[name]["state"] == "ok"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 import pytest
 
@@ -108,6 +109,27 @@ def test_every_option_arrives(alice: Shell, bob: Shell) -> None:
         "data": data,
     }
     assert message["expiresAt"] - message["createdAt"] == 3_600_000
+
+
+def test_a_message_may_expire_at_a_time(alice: Shell, bob: Shell) -> None:
+    """A moment in local time or with an offset, a day, or milliseconds; what is past or no time is refused."""
+    at_s = int(time.time()) + 3_600
+    local = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(at_s))
+    for text in (local, time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(at_s)), str(at_s * 1000)):
+        sent = alice.done("send", "-t", bob.session_id, "-m", "soon", "--expires-at", text, "--json").json()
+        assert bob.done("message", "show", sent["id"], "--json").json()["expiresAt"] == at_s * 1000
+    for text, words in (
+        ("2020-01-01", "ago"),
+        ("2999-01-01T10:00", "from now"),
+        ("1h", "--ttl"),
+        ("12345", "--ttl"),
+        ("soon", "--ttl"),
+    ):
+        ran = alice.run("send", "-t", bob.session_id, "-m", "soon", "--expires-at", text)
+        assert ran.code == exit_codes.USAGE, ran
+        assert words in ran.err
+    both = alice.run("send", "-t", bob.session_id, "-m", "x", "--ttl", "1h", "--expires-at", local)
+    assert "both given" in both.err
 
 
 def test_by_name_and_to_the_parent(person: Shell) -> None:

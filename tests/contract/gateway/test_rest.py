@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from maestro_clients.outbox import outbox_files
+from maestro_clients.protocol.callers import Caller
 from maestro_schemas.errors import CODES
 from support.gateways import Answer, Gateway
 from support.post_office import eventually, own_id
@@ -62,6 +64,31 @@ def test_a_send_is_on_disk_and_says_where(open_office: PostOffice, gateway: Gate
     assert open_office.look(message["id"]) == message
 
 
+def test_a_message_may_expire_at_a_time(open_office: PostOffice, gateway: Gateway) -> None:
+    at = time.time_ns() // 1_000_000 + 60_000
+    first = send(gateway, expiresAt=at, id="e1")
+    assert (first.status, first.json["expiresAt"]) == (201, at)
+    assert send(gateway, expiresAt=at, id="e1").headers["idempotent-replayed"] == "true"
+    refused(send(gateway, expiresAt=at + 1, id="e1"), 409, "CONFLICT")
+
+
+def test_a_send_that_failed_in_the_outbox_is_a_message_with_that_status(
+    open_office: PostOffice, gateway: Gateway
+) -> None:
+    """GET of the message, with and without its sender; dead letters; no status of it can be changed."""
+    outbox_files.queue(open_office.data, Caller("ann"), {"id": "q1", "to": "ghost", "message": "hello"}, 1)
+    open_office.client().drain_outbox()
+    [letter] = gateway.ask("GET", "/api/sessions/ann/dead-letters", headers=speaking("ann")).json["messages"]
+    assert (letter["status"], letter["to"], letter["failure"]["code"]) == ("failed", "ghost", "RECEIVER_NOT_FOUND")
+    path = f"/api/messages/{letter['id']}"
+    for headers in (speaking("ann"), {}):
+        assert gateway.ask("GET", path, headers=headers).json == letter
+    refused(gateway.ask("GET", path, headers=speaking("bob")), 404, "MESSAGE_NOT_FOUND")
+    refused(gateway.ask("PATCH", path, {"status": "read"}, headers=speaking("ann")), 409, "STATUS_CONFLICT")
+    refused(gateway.ask("DELETE", path), 404, "MESSAGE_NOT_FOUND")
+    refused(send(gateway, "hello", to="ghost", id="q1"), 404, "RECEIVER_NOT_FOUND")
+
+
 def test_receivers_by_name_and_by_parent(open_office: PostOffice, gateway: Gateway) -> None:
     start = {"id": "d1", "name": "Dee Dee", "parentSessionId": "bob"}
     assert gateway.ask("POST", "/api/sessions", start).status == 201
@@ -100,6 +127,10 @@ def test_percent_encoded_ids(gateway: Gateway) -> None:
         ({"message": "x", "metadata": {"data": 1 << 70}}, "INVALID"),
         ({"message": "x", "ttlMs": 0}, "INVALID"),
         ({"message": "x", "ttlMs": 1 << 70}, "INVALID"),
+        ({"message": "x", "expiresAt": 1_000}, "INVALID"),
+        ({"message": "x", "expiresAt": 4_102_444_800_000}, "INVALID"),
+        ({"message": "x", "expiresAt": 4_102_444_800_000, "ttlMs": 5}, "INVALID"),
+        ({"message": "x", "expiresAt": "tomorrow"}, "INVALID"),
         ({"message": "x", "id": "no id"}, "INVALID_ID"),
         ({"message": "x", "id": ""}, "INVALID_ID"),
     ],
@@ -402,7 +433,10 @@ def test_the_documented_session(gateway: Gateway) -> None:
     }
     assert empty.items() <= session.items()
     assert session["needsInput"] == {"active": False}
-    assert gateway.ask("GET", answer.headers["location"]).json == session
+    again = gateway.ask("GET", answer.headers["location"]).json
+    # How it is at the moment.
+    assert again.pop("presence")["state"] == "unknown"
+    assert again == session
 
 
 def test_sessions_that_cannot_be(open_office: PostOffice, gateway: Gateway) -> None:
@@ -442,6 +476,15 @@ def test_lists_of_sessions(open_office: PostOffice, gateway: Gateway) -> None:
     assert ids("?status=working,failed") == ["w1", "w2"]
     for query in ("?status=lost", "?active=perhaps", "?active=null"):
         refused(gateway.ask("GET", f"/api/sessions{query}"), 400, "INVALID")
+    answer = gateway.ask("GET", "/api/sessions?limit=2&projectId=p1")
+    assert [session["id"] for session in answer.json] == ["boss", "w1"]
+    path = answer.headers["link"].removeprefix("<").partition(">")[0]
+    assert answer.headers["link"].endswith('; rel="next"')
+    answer = gateway.ask("GET", path)
+    assert ([session["id"] for session in answer.json], "link" in answer.headers) == (["w2"], False)
+    for query in ("?limit=0", "?limit=x", "?after=x"):
+        refused(gateway.ask("GET", f"/api/sessions{query}"), 400, "INVALID")
+    assert "link" in gateway.ask("GET", "/api/sessions/w1/siblings?limit=1").headers
     siblings = gateway.ask("GET", "/api/sessions/w1/siblings").json
     assert [session["id"] for session in siblings] == ["w2"]
     assert gateway.ask("GET", "/api/sessions/boss/siblings").json == []
@@ -472,6 +515,36 @@ def test_changing_a_session(open_office: PostOffice, gateway: Gateway) -> None:
 
 
 # --- tokens ----------------------------------------------------------------------------------------------------
+
+
+def test_names_over_http(open_office: PostOffice, gateway: Gateway) -> None:
+    """A new name, one that is taken, and the ways of the operator to take it."""
+    assert gateway.ask("PATCH", "/api/sessions/bob", {"name": "Bob"}).json["name"] == "Bob"
+    refused(gateway.ask("PATCH", "/api/sessions/ann", {"name": "bob"}), 409, "NAME_TAKEN")
+    refused(gateway.ask("PATCH", "/api/sessions/ann", {"name": "@all"}), 400, "INVALID")
+    body = {"id": "carl", "name": "Bob", "replace": True}
+    refused(gateway.ask("POST", "/api/sessions", body, headers=speaking("ann")), 403, "FORBIDDEN")
+    assert gateway.ask("POST", "/api/sessions", body).status == 201
+    assert gateway.ask("GET", "/api/sessions/bob").json["status"] == "stopped"
+    takeover = {"id": "carl", "token": "secret", "takeover": True}
+    refused(gateway.ask("POST", "/api/sessions", takeover, headers=speaking("ann")), 403, "FORBIDDEN")
+    assert gateway.ask("POST", "/api/sessions", takeover).json["hasToken"]
+
+
+def test_rights_over_http(open_office: PostOffice, gateway: Gateway) -> None:
+    """A worker raises itself no more, and moves to no other project, by headers or by its own token."""
+    for body in ({"role": "orchestrator"}, {"metadata": {"mode": "coordinator"}}):
+        refused(
+            gateway.ask("POST", "/api/sessions", {"id": "ann", **body}, headers=speaking("ann")),
+            403,
+            "ROLE_FORBIDDEN",
+        )
+    refused(
+        gateway.ask("POST", "/api/sessions", {"id": "ann", "projectId": "x"}, headers=speaking("ann")),
+        403,
+        "FORBIDDEN",
+    )
+    assert gateway.ask("GET", "/api/sessions/ann").json["role"] == "worker"
 
 
 def test_a_session_with_a_token_needs_it(open_office: PostOffice, gateway: Gateway) -> None:

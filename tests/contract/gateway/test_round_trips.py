@@ -64,7 +64,7 @@ def ask(
 
 @pytest.fixture
 def office(open_office: PostOffice) -> PostOffice:
-    """A broker with a message `m1` from ann to bob, and `m2` from ann to carol, a session with a token."""
+    """A broker with message M1 from ann to bob, and M2 from ann to carol, a session with a token."""
     open_office.session("carol", token=TOKEN)
     open_office.client("ann").send("bob", "hello", message_id=M1)
     open_office.client("ann").send("carol", "hello", message_id=M2)

@@ -297,3 +297,36 @@ def test_without_git_every_file_in_a_repository_counts_as_committed(
     monkeypatch.undo()
     # git does not take an empty folder for a repository, and so can't say that the file is ignored.
     assert git_check.would_be_committed(path)
+
+
+# --- FIFOs where a hook looks --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "place", ["logs/hooks.log", "hooks/links/claude-code/one", "hooks/state/BOB", "hooks/turns/BOB"]
+)
+@pytest.mark.parametrize("kind", ["a FIFO", "a directory"])
+def test_no_hook_waits_for_a_fifo(home: Shell, place: str, kind: str) -> None:
+    """An agent would wait with it. The mail comes all the same, or in another process."""
+    home.done("hooks", "install", "claude-code")
+    alice, bob = home.session("alice", role="orchestrator"), home.session("bob")
+    alice.send(bob, "hello")
+    path = os.path.join(home.data, place.replace("BOB", bob.session_id))
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if os.path.exists(path):
+        os.unlink(path)
+    if kind == "a FIFO":
+        os.mkfifo(path)
+    else:
+        os.mkdir(path)
+    for event in ("SessionStart", "UserPromptSubmit", "PostToolUse", "Stop", "SessionEnd"):
+        payload = json.dumps({"session_id": "one", "hook_event_name": event, "source": "startup", "cwd": "/"})
+        done = subprocess.run(
+            ["/bin/sh", shell_script.script_path(home.data), "claude-code", event],
+            input=payload.encode(),
+            env=bob.environ,
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 0, done

@@ -60,3 +60,57 @@ def test_reserved_names_are_ids_that_could_have_been_taken() -> None:
     assert all(map(names.is_id, names.RESERVED_IDS))
     assert names.is_id(names.DEFAULT_PROJECT)
     assert names.ID_CHARS_MAX == 64
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("operator", "Operator", "PARENT", " maestro ", "last", "@", "@workers", "\uff20all", "\ufe6ball"),
+        # Letters of Cyrillic, Greek, fullwidth and mathematical alphabets; a joiner; a dotless i.
+        *("\u043e\u0440\u0435r\u0430t\u043er", "\u03bfp\u03b5rator", "\uff4d\uff41\uff45\uff53tro", "l\u0430st"),
+        *("\U0001d429arent", "par\u200dent", "\u041c\u0410ESTR\u041e"),
+    ],
+    ids=ascii,
+)
+def test_what_looks_like_an_address_is_reserved(text: str) -> None:
+    assert names.is_reserved(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["operators", "lasting", "ann", "\u043c\u0438\u0440", "a@b", "Zo\u00eb", ""], ids=ascii
+)
+def test_what_is_free(text: str) -> None:
+    assert not names.is_reserved(text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("lead", "LEAD"),
+        ("Zo\u00eb", "zoe\u0308"),
+        ("stra\u00dfe", "STRASSE"),
+        ("\u2160", "i"),
+        ("a b", "a\u00a0b"),
+        ("ann", "\u0430nn"),
+        ("\u03bf", "\u043e"),
+        ("c\ufe0fd", "cd"),
+    ],
+)
+def test_names_that_look_the_same(one: str, other: str) -> None:
+    assert names.likeness(one) == names.likeness(other)
+
+
+@given(st.text(max_size=20))
+def test_the_likeness_of_a_name_is_that_of_its_stored_form(text: str) -> None:
+    assert names.likeness(names.plain_name(text)) == names.likeness(text)
+    assert names.plain_name(names.plain_name(text)) == names.plain_name(text)
+
+
+@pytest.mark.parametrize("text", ["a", "0", "A-b_c", "x" * 64])
+def test_ids_of_new_sessions(text: str) -> None:
+    assert names.is_new_session_id(text)
+
+
+@pytest.mark.parametrize("text", ["", "-a", "_a", "--help", "a b", "last", "Last", "\u00e4", "x" * 65])
+def test_ids_that_no_new_session_has(text: str) -> None:
+    assert not names.is_new_session_id(text)

@@ -84,6 +84,8 @@ class State:
         self.filed_lsn = checkpoint.lsn
         self._counter_mismatches: list[str] = []
         self._touched: dict[str, Mailbox] = {}
+        # The mailboxes with pending mail or mail in memory, and some that had any a while ago.
+        self._used: dict[str, Mailbox] = {}
         self._changes: list[Change] = []
         self._windows: dict[str, validation.RateWindow] = {}
         self._pairs: dict[tuple[str, str], PairHistory] = {}
@@ -101,6 +103,8 @@ class State:
             mailbox.unoffered = head.unoffered
             mailbox.next_expiry_ms = head.next_expiry_ms
             self.mailboxes[session] = mailbox
+            if head.pending:
+                self._used[session] = mailbox
             if head.sent_ms is not None:
                 self._sent_ms[session] = head.sent_ms
             if head.next_expiry_ms is not None:
@@ -115,7 +119,7 @@ class State:
 
         False if these do not match the counters, so that all files must be read.
         """
-        mailbox = self.mailbox(session)
+        mailbox = self._used[session] = self.mailbox(session)
         mailbox.load(messages)
         fitted = mailbox.end_load(whole=whole)
         if not (fitted or whole):
@@ -130,7 +134,8 @@ class State:
 
     def load_message(self, message: Message) -> None:
         """Take in one file of a mailbox."""
-        self.mailbox(message.receiver).load((message,))
+        mailbox = self._used[message.receiver] = self.mailbox(message.receiver)
+        mailbox.load((message,))
 
     def unfiled_answers(self, thread_id: str) -> dict[str, tuple[str, ...]]:
         """The answers of a thread that are not filed yet: id -> receivers."""
@@ -214,12 +219,19 @@ class State:
                 case Confirmed() | Deleted() | Expired():
                     self._filed_delivery(record.mailbox, record.id, change.lsn)
 
+    def used_mailboxes(self) -> list[Mailbox]:
+        """The mailboxes with pending mail or mail in memory: the others, however many, cost nothing."""
+        for session in [name for name, mailbox in self._used.items() if not (mailbox.pending or mailbox.held)]:
+            del self._used[session]
+        return list(self._used.values())
+
     def evict(self, now_ms: int) -> None:
         """Above `loaded_messages_max` messages, evict the mailboxes that were used least recently."""
-        held = sum(mailbox.held for mailbox in self.mailboxes.values())
+        used = self.used_mailboxes()
+        held = sum(mailbox.held for mailbox in used)
         if held <= self.limits.loaded_messages_max:
             return
-        for mailbox in sorted(filter(_is_held, self.mailboxes.values()), key=_touched_ms):
+        for mailbox in sorted(filter(_is_held, used), key=_touched_ms):
             before = mailbox.held
             mailbox.evict(now_ms)
             held -= before - mailbox.held
@@ -229,7 +241,7 @@ class State:
     def evict_idle(self, now_ms: int) -> None:
         """Evict mailboxes that were not used for `mailbox_idle_ms`, and drop empty rate windows."""
         idle_since = now_ms - self.limits.mailbox_idle_ms
-        for mailbox in self.mailboxes.values():
+        for mailbox in self.used_mailboxes():
             if mailbox.held and mailbox.touched_ms < idle_since:
                 mailbox.evict(now_ms)
         self.evict(now_ms)
@@ -249,11 +261,17 @@ class State:
         more: tuple[Message, ...] = ()
         match record:
             case Accepted(accepted):
-                self._deliver(accepted, lsn)
                 if record.more:
                     more = record.copies()
-                    for each in more:
-                        self._deliver(each, lsn)
+                for delivery in (accepted, *more):
+                    receiver = delivery.receiver
+                    mailbox = self.mailboxes.get(receiver) or self.mailbox(receiver)
+                    mailbox.accept(delivery, lsn)
+                    self._touched[receiver] = self._used[receiver] = mailbox
+                    if delivery.expires_at is not None:
+                        self.deadlines.set(receiver, delivery.expires_at)
+                    if delivery.created_at > mailbox.touched_ms:
+                        mailbox.touched_ms = delivery.created_at
                 self._unfiled[accepted.id] = record
                 if accepted.metadata is not UNSET and accepted.metadata.thread_id is not None:
                     self._answers.setdefault(accepted.metadata.thread_id, {})[accepted.id] = record.receivers
@@ -276,23 +294,13 @@ class State:
             case SessionForgotten():
                 # Use only the id: in a replay, some or all of the session may be gone already.
                 self.sessions.drop(record.id)
-                for known in (self.mailboxes, self._sent_ms, self._windows, self._touched):
+                for known in (self.mailboxes, self._sent_ms, self._windows, self._touched, self._used):
                     known.pop(record.id, None)
             case GroupChanged():
                 self.groups[record.group.name] = record.group
             case GroupDeleted():
                 self.groups.pop(record.name, None)
         self._changes.append(Change(lsn, record, message, more))
-
-    def _deliver(self, message: Message, lsn: int) -> None:
-        receiver = message.receiver
-        mailbox = self.mailbox(receiver)
-        mailbox.accept(message, lsn)
-        if message.expires_at is not None:
-            self.deadlines.set(receiver, message.expires_at)
-        self._touched[receiver] = mailbox
-        if message.created_at > mailbox.touched_ms:
-            mailbox.touched_ms = message.created_at
 
     def _skip(self, record: Confirmed | Expired) -> None:
         """Replay a change to a message whose file is gone: only the counters change, here and in the checkpoint."""

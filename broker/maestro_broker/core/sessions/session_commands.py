@@ -70,7 +70,9 @@ def start(state: State, request: SessionStart, context: RequestContext) -> Sessi
         raise MaestroError(
             "TOKEN_REQUIRED", "this post office takes only sessions with a token", "Give `token` with the start."
         )
-    begins = old is None or not old.session.active or request.replace
+    # With the session's own token it is the repeat of a start that has replaced already.
+    replaces_itself = request.replace and old is not None and not validation.is_token(old.token_hash, request.token)
+    begins = old is None or not old.session.active or replaces_itself
     stored, parent = _started(state, request, context, asking, old, begins=begins)
     session = stored.session
     session_rights.check_rights(context, asking, old, session, parent)
@@ -87,7 +89,7 @@ def start(state: State, request: SessionStart, context: RequestContext) -> Sessi
     ending = _to_end(context, asking, rivals, may_end=request.replace)
     _check_count(state, len(ending), begins=begins and (old is None or not old.session.active))
     session_rights.count_start(state, context, asking)
-    if old is not None and old.session.active and request.replace:
+    if old is not None and old.session.active and replaces_itself:
         ending = [old, *ending]
     _give_way(state, rivals, ending, request.id, now_ms)
     before = session.name

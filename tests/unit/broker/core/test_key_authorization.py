@@ -19,7 +19,7 @@ from maestro_schemas.requests import (
     Shutdown,
     Stats,
 )
-from support.offices import Office
+from support.offices import Office, refused
 
 ANN, CARL = Identity("ann"), Identity("carl")
 
@@ -107,6 +107,27 @@ def test_what_it_may_start(office: Office) -> None:
     put = key_authorization.check(office.state, held, SessionStart(id="new"))
     assert isinstance(put, SessionStart)
     assert put.project_id == "shop"
+
+
+def test_a_key_gives_no_child_to_a_session_of_others(office: Office) -> None:
+    def start(held: Key, parent: str, who: Identity = Identity()) -> str | None:  # noqa: B008 - it is frozen
+        return code(office, held, SessionStart(id="new", parent_session_id=parent, who=who))
+
+    assert start(key(own=True), "carl") is None
+    assert start(key(own=True), "ann") == "FORBIDDEN"
+    assert start(key(project="shop"), "bob") == "FORBIDDEN"
+    assert start(key(any_session=True), "bob") is None
+    assert start(key(operator=True), "bob") is None
+    assert start(key(own=True), "ann", CARL) is None, "the core asks what carl may"
+
+
+def test_a_key_without_the_operators_rights_takes_no_session_over(office: Office) -> None:
+    office.circumstances.update(key="own", is_limited=True)
+    for request in (
+        SessionStart(id="ann", token="t", takeover=True),
+        SessionStart(id="ann", token="t", replace=True),
+    ):
+        assert refused(office, request).code == "FORBIDDEN"
 
 
 def test_whose_it_was_first_it_stays(office: Office) -> None:

@@ -14,6 +14,7 @@ from maestro_broker.files import disk
 from maestro_broker.migration import format_2, old_files
 from maestro_broker.migration.progress import Progress
 from maestro_schemas.names import mark_of
+from support import components
 from support.format_1 import Format1, record
 from support.recorded_data import pack
 
@@ -30,7 +31,7 @@ OLD_NS = 1_600_000_000_000_000_000
 _KILLED = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from maestro_broker.files import disk
+from maestro_broker.files import data_dir, disk
 from maestro_broker.migration import format_2
 from maestro_broker.migration.progress import Progress
 from support.recorded_data import pack
@@ -57,6 +58,7 @@ def life(data, calls):
     if pid == 0:
         left = calls
         try:
+            data_dir.make(data)
             with Progress(data, 1) as progress:
                 format_2.run(data, progress)
         except BaseException:
@@ -227,6 +229,18 @@ def test_a_queued_answer_names_what_it_answers_and_keeps_its_key(old: Format1) -
     [entry] = documents(old.data, "outbox/ann/000000000000005-q-1.json")
     assert entry["message"]["id"] == "q-1"
     assert entry["message"]["metadata"] == {"inReplyTo": f"a-1_{LEAD}"}
+
+
+def test_an_entry_of_another_user_is_left_alone(old: Format1) -> None:
+    """Rewritten, it would be ours, and the drain would take it for a send of its session."""
+    if os.geteuid() != 0:
+        components.missing("only root can give a file to another user")
+    path = os.path.join(old.data, "outbox", "ann", "000000000000005-q-1.json")
+    os.chown(path, 65_534, 65_534)
+    run(old.data)
+    [entry] = documents(old.data, "outbox/ann/000000000000005-q-1.json")
+    assert entry["message"]["metadata"] == {"inReplyTo": "a-1"}
+    assert os.stat(path).st_uid == 65_534
 
 
 def test_what_is_no_message_is_left_for_the_start_to_judge(old: Format1) -> None:

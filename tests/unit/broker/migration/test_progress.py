@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,3 +35,14 @@ def test_it_says_nothing_after_a_failure(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="injected"), Progress(str(tmp_path), 1):
         raise OSError("injected")
     assert update_file.read(str(tmp_path)) is None
+
+
+def test_a_service_manager_gives_it_the_time_that_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd ends a service that has not started within 90 s, unless the service asks for more."""
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        with Progress(str(tmp_path), 1):
+            heard = manager.recv(1_000).decode().splitlines()
+    assert heard == ["EXTEND_TIMEOUT_USEC=120000000", "STATUS=data format 1 to 2: it begins"]

@@ -83,10 +83,27 @@ def test_two_old_ids_never_become_one(old: Format1) -> None:
 
 
 @pytest.mark.parametrize(
-    "document", [None, [], {}, {"id": 5, "from": "ann", "to": "ben"}, {"id": "a", "from": "ann"}]
+    "document",
+    [
+        None,
+        [],
+        {},
+        {"id": 5, "from": "ann", "to": "b"},
+        {"id": "a", "from": "a"},
+        {"id": "../a", "from": "a", "to": "b"},
+    ],
 )
 def test_what_is_no_message_is_not_translated(old: Format1, document: Any) -> None:
     assert translation(old).message(document) is None
+
+
+def test_a_reference_that_is_no_id_names_no_file(old: Format1) -> None:
+    """Thread ids are names of folders."""
+    document = old.message("a", "ann", "ben", metadata={"inReplyTo": "../x", "threadId": "../x"})
+    found = translation(old).message(document)
+    assert found is not None
+    assert found.thread is None
+    assert document["metadata"] == {"inReplyTo": "../x", "threadId": "../x"}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from maestro_broker.views.retention_view import RetentionView
 from maestro_broker.views.spool import Spool
 from maestro_broker.views.sweep_walk import Findings, Round, SweepWalk
 from maestro_schemas.limits import Limits
-from maestro_schemas.messages import Message
+from maestro_schemas.messages import Failure, Message
+from maestro_schemas.names import mark_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +48,27 @@ class Folder:
             return
         self.spool.write_message(message)
         os.utime(self.path(name), (created / 1000, created / 1000))
+
+    def fail(self, name: str, age_ms: int, file_age_ms: int) -> None:
+        """Write a failed message."""
+        message = Message(
+            id=f"{name}_{mark_of('ann')}",
+            sender="ann",
+            receiver="ghost",
+            text="x",
+            status="failed",
+            seq=0,
+            created_at=self.now_ms - age_ms,
+            failure=Failure("RECEIVER_NOT_FOUND", "gone"),
+        )
+        self.spool.write_failed(message)
+        then_s = (self.now_ms - file_age_ms) / 1000
+        os.utime(os.path.join(self.data, "messages", "by-sender", "ann", f"{message.id}.json"), (then_s, then_s))
+
+    def failed(self) -> list[str]:
+        """The keys of the failed messages that are left."""
+        folder = os.path.join(self.data, "messages", "by-sender", "ann")
+        return sorted(name.partition("_")[0] for name in os.listdir(folder)) if os.path.isdir(folder) else []
 
     def path(self, name: str) -> str:
         return os.path.join(self.data, "messages", "by-receiver", "bob", f"{name}.json")
@@ -100,6 +122,16 @@ def test_read_mail_has_its_own_retention(folder: Folder) -> None:
         folder.write(name, status, 2 * DAY_MS)
     assert folder.walk() == ["delivered", "pending"]
     assert folder.walk(6 * DAY_MS) == ["pending"], "which only the core may let expire"
+
+
+def test_a_failed_message_goes_after_the_retention_of_its_sender(folder: Folder) -> None:
+    """Both by its file's time and by its own; an age that a person gives is for it too."""
+    for name, age_ms, file_age_ms in (("old", 9, 9), ("touched", 9, 1), ("new", 1, 9)):
+        folder.fail(name, age_ms * DAY_MS, file_age_ms * DAY_MS)
+    folder.walk()
+    assert folder.failed() == ["new", "touched"]
+    folder.walk(older_than_ms=DAY_MS // 2)
+    assert folder.failed() == []
 
 
 def test_an_age_that_a_person_gives_is_for_all_final_mail(folder: Folder) -> None:

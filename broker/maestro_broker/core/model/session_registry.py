@@ -253,8 +253,7 @@ class SessionRegistry:
         guess = f"Did you mean {' or '.join(near)}? " if near else ""
         more = self.active_count - len(shown[:_SHOWN_MAX])
         rest = f", and {more:,} more: `maestro session list`" if more > 0 else ""
-        # The newest of them, in the order of the list.
-        return f"{guess}Here: {', '.join(reversed(shown[:_SHOWN_MAX]))}{rest}."
+        return f"{guess}Here: {', '.join(shown[:_SHOWN_MAX])}{rest}."
 
     def _list(self, session: Session) -> None:
         self._unknown.clear()

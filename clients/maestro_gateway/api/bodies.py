@@ -18,8 +18,8 @@ from maestro_schemas.sessions import ACTIVE, NeedsInput, Presence, SessionNote
 from maestro_schemas.vocabularies import MessageType, Role, SessionStatus
 
 _DEFAULTS = Limits()
-# The largest number that the broker's 64 bits hold.
-_LARGEST = (1 << 63) - 1
+# The largest number that a request to the broker holds.
+_LARGEST = (1 << 64) - 1
 
 
 def described(text: str, *examples: object, **constraints: object) -> Meta:

@@ -111,6 +111,13 @@ def test_a_page_that_can_not_be(family: list[str], gateway: Gateway, path: str, 
     assert answer.json["hint"]
 
 
+def test_the_largest_cursor_is_the_documented_one(gateway: Gateway) -> None:
+    parameters = gateway.ask("GET", "/openapi.json").json["paths"]["/api/sessions/{session}/dead-letters"]["get"]
+    [before] = [part["schema"] for part in parameters["parameters"] if part["name"] == "before"]
+    for number, status in ((before["maximum"], 200), (before["maximum"] + 1, 400), (0, 400)):
+        assert gateway.ask("GET", f"/api/sessions/ann/dead-letters?before={number}").status == status
+
+
 def test_each_list_that_grows_has_pages(gateway: Gateway) -> None:
     """Every GET that answers a list, or an object with one, says in the document how to get the rest."""
     contract = gateway.ask("GET", "/openapi.json").json

@@ -94,6 +94,7 @@ def conversation(office: PostOffice) -> list[tuple[str, dict[str, Any]]]:
             },
         ),
         (operator, "session.end", {"id": "carl", "status": "stopped"}),
+        (bob, "session.rename", {"name": "robert"}),
         (bob, "session.get", {}),
         (operator, "session.list", {}),
         (operator, "events", {"after": 0}),

@@ -318,20 +318,24 @@ def test_any_request_over_http(post_office: PostOffice, capsys: pytest.CaptureFi
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3_000)
 def test_a_hundred_thousand_requests(post_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
     fuzz_wire(post_office, 100_000, 0, capsys)
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3_000)
 def test_many_requests_beside_kills(post_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
     fuzz_wire(post_office, 20_000, 20, capsys)
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3_000)
 def test_fifty_thousand_connections(post_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
     fuzz_zmtp(post_office, 50_000, capsys)
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3_000)
 def test_ten_thousand_requests_over_http(post_office: PostOffice, capsys: pytest.CaptureFixture[str]) -> None:
     fuzz_http(post_office, 10_000, capsys)

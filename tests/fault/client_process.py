@@ -19,6 +19,7 @@ from maestro_clients.client import Client
 from maestro_clients.mailbox.watcher import Watcher
 from maestro_clients.outbox import outbox_files
 from maestro_clients.protocol.callers import Caller
+from maestro_schemas.names import canonical_id, mark_of
 from maestro_schemas.outbox_entry import OutboxEntry, file_name
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class ClientProcess:
 def _send(router: str, session: str, to: str, prefix: str, count: str) -> None:
     with Client(router, Caller(session), timeout_s=60.0, patient=True) as client:
         for number in range(int(count)):
-            message_id = f"{prefix}-{number}"
+            message_id = canonical_id(f"{prefix}-{number}", mark_of(session))
             result = client.send(to, text_of(message_id), message_id=message_id)
             print(message_id, result["seq"], flush=True)
 
@@ -110,7 +111,7 @@ def _fill(folder: str, count: str) -> None:
 
 def _queue(data: str, session: str, to: str, prefix: str, count: str) -> None:
     for number in range(int(count)):
-        message_id = f"{prefix}-{number}"
+        message_id = canonical_id(f"{prefix}-{number}", mark_of(session))
         now_ms = time.time_ns() // 1_000_000
         outbox_files.queue(
             data, Caller(session), {"id": message_id, "to": to, "message": text_of(message_id)}, now_ms

@@ -13,6 +13,7 @@ from maestro_clients.mailbox.watcher import Watcher
 from maestro_clients.processes.broker_process import ensure
 from maestro_clients.protocol.callers import Caller
 from maestro_runtime import paths
+from maestro_schemas.names import canonical_id, mark_of
 
 _IN_FLIGHT = 8
 _PATIENCE_S = 100.0
@@ -29,7 +30,8 @@ def main(task: str, count: int) -> None:
         return
     router = ensure(data, os.environ, autostart=False).router
     with Client(router, caller, timeout_s=_PATIENCE_S, patient=True) as client:
-        outgoing = [{"id": f"far_{number}", "to": "ann", "message": f"far_{number}"} for number in range(count)]
+        ids = [canonical_id(f"far_{number}", mark_of("bob")) for number in range(count)]
+        outgoing = [{"id": each, "to": "ann", "message": each} for each in ids]
         for result in client.pipeline(outgoing, in_flight=_IN_FLIGHT):  # type: ignore[arg-type] # plain dicts
             assert "error" not in result, result
             print(result["id"], flush=True)

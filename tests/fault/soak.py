@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fault.load import Party
 from maestro_clients.protocol.callers import Caller
 from maestro_schemas.errors import MaestroError
+from support.post_office import own_id
 
 if TYPE_CHECKING:
     from maestro_schemas.documents import OutgoingDoc
@@ -56,7 +57,7 @@ class PacedSender(Party):
         waiting: dict[str, OutgoingDoc] = {}
         for _ in range(_ROUND_MESSAGES):
             self._made += 1
-            message_id = f"{self._session}-{self._made}"
+            message_id = own_id(self._session, f"{self._session}-{self._made}")
             away = self._random.random() < 0.1
             to = self._random.choice(self._names.away if away else self._names.receivers)
             text = "x" * self._random.randint(100, 600)

@@ -28,7 +28,7 @@ from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.codec import encoder
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import Limits
-from support.post_office import eventually
+from support.post_office import eventually, own_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,7 +71,9 @@ def _kill_a_sender(office: PostOffice, prefix: str, after: int) -> Killed:
         client_process.kill()
         answered.update(dict(lines))
         office.resume()
-    return Killed({message_id: int(seq) for message_id, seq in answered.items()}, f"{prefix}-{len(answered)}")
+    return Killed(
+        {message_id: int(seq) for message_id, seq in answered.items()}, own_id("ann", f"{prefix}-{len(answered)}")
+    )
 
 
 def _repeat_after_kills(office: PostOffice, rounds: int, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,7 +176,7 @@ def test_a_thousand_repeats_of_one_send_at_once(open_office: PostOffice) -> None
     assert (statuses.count(201), statuses.count(200)) == (1, 999)
     assert seqs == {1}
     with open_office.client() as operator:
-        assert [message["id"] for message in read_mailbox(operator, "bob")] == ["same"]
+        assert [message["id"] for message in read_mailbox(operator, "bob")] == [own_id("ann", "same")]
 
 
 def test_one_id_for_two_texts_at_once(open_office: PostOffice) -> None:
@@ -535,7 +537,7 @@ def test_a_fork_while_a_client_is_open(open_office: PostOffice) -> None:
     client = open_office.client("ann", timeout_s=20.0)
     client.send("bob", "before the fork")
     pipeline = client.pipeline(
-        ({"id": f"piped-{number}", "to": "bob", "message": text_of(f"piped-{number}")} for number in range(200)),
+        ({"id": f"piped-{number}", "to": "bob", "message": "piped"} for number in range(200)),
         in_flight=32,
     )
     piped = [next(pipeline)]
@@ -561,7 +563,7 @@ def test_a_fork_while_a_client_is_open(open_office: PostOffice) -> None:
         mail = [message["id"] for message in read_mailbox(operator, "bob")]
     for name, count in (("piped", 200), ("child", 100), ("parent", 100)):
         mine = [message_id for message_id in mail if message_id.startswith(name)]
-        assert mine == [f"{name}-{number}" for number in range(count)]
+        assert mine == [own_id("ann", f"{name}-{number}") for number in range(count)]
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")

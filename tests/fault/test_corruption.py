@@ -28,7 +28,7 @@ from maestro_broker.views.spool import Spool
 from maestro_clients.client import Client
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.messages import Message
-from support.post_office import PostOffice, eventually, scratch
+from support.post_office import PostOffice, eventually, own_id, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,12 +65,12 @@ def _fill(post_office: PostOffice) -> None:
     with post_office.client("ann") as ann, post_office.client() as operator:
         for start in range(0, MESSAGES, 12):
             outgoing: list[OutgoingDoc] = [
-                {"id": f"m{n}", "to": BOXES[n % 3], "message": f"{n} " + "text " * (n * 7 % 260)}
+                {"id": own_id("ann", f"m{n}"), "to": BOXES[n % 3], "message": f"{n} " + "text " * (n * 7 % 260)}
                 for n in range(start, start + 12)
             ]
             assert {result["status"] for result in ann.send_many(outgoing)} == {201}
-        operator.confirm([f"m{n}" for n in range(0, 30, 3)], "delivered", session="bob")
-        operator.delete(["m31", "m34"], session="eve")
+        operator.confirm([own_id("ann", f"m{n}") for n in range(0, 30, 3)], "delivered", session="bob")
+        operator.delete([own_id("ann", "m31"), own_id("ann", "m34")], session="eve")
         eventually(lambda: operator.stats()["filingBacklog"] == 0, "all is written to the spool")
 
 
@@ -283,7 +283,7 @@ def test_corruption_by_foreign_files(original: Original, capsys: pytest.CaptureF
             where = os.path.join(copy.data, path)
             os.makedirs(os.path.dirname(where), exist_ok=True)
             # None: a copy of a message under another message's name.
-            m0 = os.path.join(copy.data, "messages", "by-receiver", "bob", "m0.json")
+            m0 = os.path.join(copy.data, "messages", "by-receiver", "bob", f"{own_id('ann', 'm0')}.json")
             contents[path] = segment.read(m0) if content is None else content
             with open(where, "wb") as file:
                 file.write(contents[path])
@@ -352,13 +352,14 @@ def test_a_corruption_of_a_served_file(original: Original, capsys: pytest.Captur
         copy.post_office.start(segment_bytes=SEGMENT_BYTES)
         copy.post_office.stop()  # makes a checkpoint: from now on only the file has the message
         mailbox = os.path.join(copy.data, "messages", "by-receiver", "bob")
-        _damage(os.path.join(mailbox, "m3.json"), lambda content: content[:40])
-        _damage(os.path.join(mailbox, "m6.json"), lambda content: b"")
-        _damage(os.path.join(mailbox, "m9.json"), lambda content: content.replace(b'"m9"', b'"m8"'))
+        m3, m6, m9 = (own_id("ann", key) for key in ("m3", "m6", "m9"))
+        _damage(os.path.join(mailbox, f"{m3}.json"), lambda content: content[:40])
+        _damage(os.path.join(mailbox, f"{m6}.json"), lambda content: b"")
+        _damage(os.path.join(mailbox, f"{m9}.json"), lambda content: content.replace(b'"m9_', b'"m8_'))
         warnings = copy.serve()
         lost = {copy._original.accepted[lsn].id for lsn in copy.missing()}
-        assert lost == {"m3", "m6", "m9"}
-        for name in ("m3", "m6", "m9"):
+        assert lost == {m3, m6, m9}
+        for name in (m3, m6, m9):
             assert any(f"{name}.json" in warning for warning in warnings)
             assert f"bob--{name}.json" in copy.quarantined()
     with capsys.disabled():

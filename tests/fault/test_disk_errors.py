@@ -17,7 +17,7 @@ from fault.test_kill import seed_of_run
 from maestro_broker.commit.local import segment
 from maestro_clients.processes.broker_process import find
 from maestro_schemas.errors import MaestroError
-from support.post_office import eventually, scratch
+from support.post_office import eventually, own_id, scratch
 
 if TYPE_CHECKING:
     import signal
@@ -152,7 +152,8 @@ def _send_until_refused(client: Client, lines: list[Line], start: int) -> tuple[
     number = start
     while True:
         outgoing: list[OutgoingDoc] = [
-            {"id": f"m{number + i}", "to": "bob", "message": f"{number + i} " + "x" * 1_500} for i in range(8)
+            {"id": own_id("ann", f"m{number + i}"), "to": "bob", "message": f"{number + i} " + "x" * 1_500}
+            for i in range(8)
         ]
         for item, result in zip(outgoing, client.send_many(outgoing), strict=True):
             if "error" in result:
@@ -168,7 +169,7 @@ def _sends_again(client: Client, lines: list[Line], number: int) -> bool:
     except MaestroError as error:
         assert error.code == "STORAGE_FULL"
         return False
-    lines.append(Line(f"m{number}", "ann", "bob", text, result["seq"], number))
+    lines.append(Line(result["id"], "ann", "bob", text, result["seq"], number))
     return True
 
 
@@ -315,7 +316,7 @@ def test_a_write_that_is_cut_short(post_office: PostOffice, capsys: pytest.Captu
         number = len(lines) + short
         text = f"{number} " + "x" * 700
         result = ann.send("bob", text, message_id=f"m{number}")
-        lines.append(Line(f"m{number}", "ann", "bob", text, result["seq"], number))
+        lines.append(Line(result["id"], "ann", "bob", text, result["seq"], number))
         directory = os.path.join(post_office.data, "messages", "journal")
         active = os.path.join(directory, max(name for name in os.listdir(directory) if segment.named_lsn(name)))
         content = segment.read(active)

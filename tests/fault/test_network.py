@@ -16,6 +16,7 @@ from fault import network
 from fault.network import NEAR, Network
 from maestro_clients.protocol.callers import Caller
 from support.far_office import far_environ, make_key, open_door
+from support.post_office import own_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +91,7 @@ def test_nothing_is_lost_on_a_bad_link(post_office: PostOffice, count: int, cuts
             while len(page := operator.inbox(session="ann", since=len(mail))["messages"]) > 0:
                 mail += [message["message"] for message in page]
             stats = operator.stats()["tcp"]
-    assert sorted(sent) == sorted(set(sent)) == sorted(f"far_{number}" for number in range(count))
+    assert sorted(sent) == sorted(set(sent)) == sorted(own_id("bob", f"far_{number}") for number in range(count))
     assert sorted(mail) == sorted(sent), "each on disk once"
     assert received == [f"near_{number}" for number in range(count)], "each shown once, in order"
     assert stats["refusedHandshakes"] == 0

@@ -20,7 +20,7 @@ from fault.ledger import Fates, Verdict, judge
 from fault.load import RECEIVERS, Load, start_sessions
 from fault.test_kill import seed_of_run
 from maestro_schemas.errors import MaestroError
-from support.post_office import eventually, scratch
+from support.post_office import eventually, own_id, scratch
 
 if TYPE_CHECKING:
     from fault.ledger import Line
@@ -172,8 +172,8 @@ def test_old_mail_that_is_confirmed_outlives_a_cut(capsys: pytest.CaptureFixture
             post_office.stop()  # makes a checkpoint
             post_office.start()
             with post_office.client("bob") as client:
-                client.confirm([f"m{n}" for n in range(count // 2)], "delivered")
-                client.confirm([f"m{count - 1}"], "read")
+                client.confirm([own_id("ann", f"m{n}") for n in range(count // 2)], "delivered")
+                client.confirm([own_id("ann", f"m{count - 1}")], "read")
             operator = post_office.client()
             eventually(lambda: operator.stats()["filingBacklog"] == 0, "all is written to the spool")
             # Write the names without the bytes, as the kernel does by itself within five seconds.

@@ -25,7 +25,7 @@ from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.new_ids import new_message_id
 from maestro_runtime.outbox_dir import OutboxDir
 from maestro_schemas.errors import MaestroError
-from support.post_office import PostOffice, eventually, scratch
+from support.post_office import PostOffice, eventually, own_id, scratch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -215,7 +215,7 @@ class Burst(threading.Thread):
         office, count = self._post_office, 0
         try:
             while not self._ending.is_set():
-                message_id = new_message_id()
+                message_id = own_id(self.name, new_message_id())
                 sent = send_or_queue(
                     office.data,
                     office.environ,
@@ -399,7 +399,7 @@ def test_four_readers_of_one_mailbox(open_office: PostOffice) -> None:
     for thread in threads:
         thread.start()
     ready.wait(30.0)
-    ids = [f"m{number}" for number in range(count)]
+    ids = [own_id("ann", f"m{number}") for number in range(count)]
     with open_office.client("ann") as ann:
         # One at a time, so that the readers share many small pages; the last part makes a large page.
         for message_id in ids[: count // 2]:
@@ -411,7 +411,7 @@ def test_four_readers_of_one_mailbox(open_office: PostOffice) -> None:
     assert failures == []
     assert sorted(message_id for part in shown for message_id in part) == sorted(ids)
     for part in shown:
-        numbers = [int(message_id[1:]) for message_id in part]
+        numbers = [int(message_id[1:].partition("_")[0]) for message_id in part]
         assert numbers == sorted(numbers)
     with open_office.client() as operator:
         assert operator.stats()["mailboxes"]["pending"] == 0
@@ -421,7 +421,7 @@ def test_a_reader_dies_with_a_lease(open_office: PostOffice) -> None:
     """Another reader gets the unconfirmed messages when the lease has expired, and not before. Confirmed messages are
     not shown again."""
     lease_s = 2.0
-    ids = [f"m{number}" for number in range(50)]
+    ids = [own_id("ann", f"m{number}") for number in range(50)]
     with open_office.client("ann") as ann:
         ann.send_many([{"id": i, "to": "bob", "message": text_of(i)} for i in ids])
     before_lease_s = time.monotonic()

@@ -302,7 +302,7 @@ class Spool:
             with os.scandir(os.path.join(self._senders, sender)) as found:
                 marks = (ending_of(entry.name.removesuffix(SUFFIX)) for entry in found)
                 return next((mark for mark in marks if mark is not None), None)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def mailboxes(self) -> list[str]:

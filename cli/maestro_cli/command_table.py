@@ -186,6 +186,7 @@ Examples:
 
 Environment:
   MAESTRO_SESSION_ID, MAESTRO_SESSION_TOKEN  the session that speaks
+  MAESTRO_SESSION_LINK                       AGENT/CONVERSATION: of a hook
   MAESTRO_DATA_DIR, MAESTRO_RUNTIME_DIR      the directories of the files and of the sockets
   MAESTRO_AUTOSTART=0                        never start a broker automatically
   MAESTRO_CONFIG                             the file of settings

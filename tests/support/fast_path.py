@@ -58,6 +58,7 @@ _ALLOWED_WITH_MAIL = _ALLOWED | {
     "maestro_cli.output.json_text",
     "maestro_cli.output.render",
     "maestro_clients.one_shot_client",
+    "maestro_clients.protocol.command_methods",
     "maestro_clients.protocol.commands",
     "maestro_schemas.texts.visible_text",
 }

@@ -54,7 +54,8 @@ def run(data: str, progress: Progress) -> None:
         _change_places(data, messages, new)
         disk.sync_file_system(messages)
     if os.path.isdir(new):
-        remove_tree(new)
+        remove_tree(new, lambda: progress.count("old files removed"))
+        disk.sync_file_system(messages)
 
 
 def _write_all(data: str, messages: str, new: str, progress: Progress) -> None:

@@ -6,8 +6,12 @@ Rule: the new form of a file is durable before the old one goes, so that a power
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from maestro_broker.files import disk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # So much space a step needs at the most, beside the files that stay until its end.
 _BATCH_FILES = 10_000
@@ -47,8 +51,9 @@ def move_along(path: str, folder: str) -> None:
     os.rename(path, target)
 
 
-def remove_tree(directory: str) -> None:
-    """Remove a folder with all in it. Unlike `shutil.rmtree` it holds no list of a million names. Raises OSError."""
+def remove_tree(directory: str, count: Callable[[], None] = lambda: None) -> None:
+    """Remove a folder with all in it, and `count` each file. Unlike `shutil.rmtree` it holds no list of a million
+    names. Raises OSError."""
     left = True
     while left:  # a listing during removals need not show all
         left = False
@@ -56,7 +61,8 @@ def remove_tree(directory: str) -> None:
             for entry in entries:
                 left = True
                 if entry.is_dir(follow_symlinks=False):
-                    remove_tree(entry.path)
+                    remove_tree(entry.path, count)
                 else:
                     os.unlink(entry.path)
+                    count()
     os.rmdir(directory)

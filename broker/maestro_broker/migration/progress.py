@@ -23,7 +23,7 @@ _LOOK_EVERY = 256
 _TELL_S = 1.0
 _LOG_S = 10.0
 # Longer than a sync of a slow disk takes.
-_EXTEND_US = 120_000_000
+_EXTEND_US = 600_000_000
 
 
 class Progress:

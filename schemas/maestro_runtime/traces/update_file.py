@@ -11,8 +11,8 @@ import time
 
 from maestro_runtime import atomic_file, places
 
-# A sync of a slow disk takes some of these, between two lines.
-_FRESH_S = 60.0
+# Longer than a sync of a slow disk takes, between two lines.
+_FRESH_S = 600.0
 
 
 def _path(data: str) -> str:

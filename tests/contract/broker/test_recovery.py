@@ -149,14 +149,14 @@ def test_a_foreign_file_is_put_away_and_reported(open_office: PostOffice) -> Non
     mailbox = os.path.join(open_office.data, "messages", "by-receiver", "bob")
     with open(os.path.join(mailbox, "notes.txt"), "w", encoding="utf-8") as file:
         file.write("mine")
-    with open(os.path.join(mailbox, "m1.json"), "w", encoding="utf-8") as file:
+    with open(os.path.join(mailbox, f"{own_id('ann', 'm1')}.json"), "w", encoding="utf-8") as file:
         file.write("{")
     open_office.start()
     assert _seqs(open_office) == [1, 3]
     with open_office.client() as operator:
         eventually(lambda: len(operator.stats()["warnings"]) == 3, "all three are reported", 20.0)
         warnings = " ".join(operator.stats()["warnings"])
-    for part in ("notes.txt", "m1.json", "did not fit its files"):
+    for part in ("notes.txt", f"{own_id('ann', 'm1')}.json", "did not fit its files"):
         assert part in warnings
     assert len(os.listdir(os.path.join(open_office.data, "messages", "quarantine"))) == 2
 

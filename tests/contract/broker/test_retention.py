@@ -13,6 +13,7 @@ from maestro_broker.views import dead_letters
 from maestro_runtime import paths
 from maestro_schemas import outbox_entry
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import mark_of
 from support.cli_shell import Shell
 from support.post_office import eventually, own_id
 
@@ -144,7 +145,8 @@ def test_a_project_of_the_config_file_keeps_its_mail_for_its_own_time(post_offic
         _age(post_office, receiver, message_id, days)
     _pruned(post_office.client())
     kept = [name for receiver in ("bob", "cy", "di") for name in _mail(post_office, receiver)]
-    assert kept == ["bob_6.json", "cy_8.json", "di_1.json"]
+    mark = mark_of("ann")
+    assert kept == [f"bob_6_{mark}.json", f"cy_8_{mark}.json", f"di_1_{mark}.json"]
 
 
 def test_read_mail_may_have_a_retention_of_its_own(post_office: PostOffice) -> None:

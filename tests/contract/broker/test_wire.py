@@ -381,7 +381,7 @@ def test_the_marker_is_there_before_the_answer(foreign: Foreign, post_office: Po
         foreign.ask("send", **sent)
         assert os.path.exists(marker)
         kind = ["offered", "delivered", "read"][number % 3]
-        foreign.ask("confirm", **{"ids": [f"m{number}"], "kind": kind, "as": who})
+        foreign.ask("confirm", **{"ids": [own_id("boss", f"m{number}")], "kind": kind, "as": who})
     foreign.ask("send", **{"messages": [{"id": "last", "to": "ann", "message": "x"}], "as": {"session": "boss"}})
     post_office.kill()
     os.unlink(marker)

@@ -254,17 +254,17 @@ def test_the_timeline_shows_events_without_any_text(person: Shell) -> None:
     assert all(bob.session_id in (event.get("from"), event.get("to"), event.get("session")) for event in own)
 
 
-def test_a_refused_entry_of_the_outbox_is_kept_with_its_reason(person: Shell) -> None:
+def test_a_refused_entry_of_the_outbox_is_a_failed_message_with_its_reason(person: Shell) -> None:
     alice = person.session(role="orchestrator")
     person.done("down")
     offline = alice.like(MAESTRO_AUTOSTART="0")
     offline.done("session", "send", "--to", "absent", "--message", "lost?")
     assert "waits\n  | lost?\n" in offline.done("outbox").out
     replayed = person.done("outbox", "--replay", "--json").json()
-    assert [entry["failure"]["code"] for entry in replayed["failed"]] == ["RECEIVER_NOT_FOUND"]
-    out = person.done("outbox").out
-    assert "failed\n" in out
-    assert "RECEIVER_NOT_FOUND" in out
+    assert replayed["failed"] == []
+    [letter] = alice.done("message", "dead", "--json").json()["letters"]
+    assert (letter["status"], letter["failure"]["code"]) == ("failed", "RECEIVER_NOT_FOUND")
+    assert "RECEIVER_NOT_FOUND" in alice.done("message", "dead").out
     shown = alice.done("inbox").out
     assert " from the post office itself, " in shown
     # The post office reads no answers.

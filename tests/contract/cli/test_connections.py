@@ -49,7 +49,7 @@ class Opened:
         "message dead",
         "session list",
         "session show",
-        "session start --name carol",
+        "session start --name NAME",
         "session end",
         "status",
         "timeline",
@@ -57,7 +57,10 @@ class Opened:
 )
 def test_a_command_opens_one_connection(alice: Shell, bob: Shell, arguments: str, way: str) -> None:
     sent = alice.send(bob, "hello")
-    words = [word.replace("BOB", alice.session_id).replace("MSG", sent) for word in arguments.split()]
+    words = [
+        word.replace("BOB", alice.session_id).replace("MSG", sent).replace("NAME", f"carol_{way}")
+        for word in arguments.split()
+    ]
     with alice.client() as client:
         opened = Opened(client)
         ran = bob.run(*words, environ={"MAESTRO_QUICK": way})

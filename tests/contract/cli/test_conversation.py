@@ -8,7 +8,7 @@ import pytest
 
 from maestro_cli import exit_codes
 from support.cli_shell import Lines, Shell
-from support.post_office import eventually
+from support.post_office import eventually, own_id
 
 
 def test_an_answer_is_waited_for(person: Shell) -> None:
@@ -105,7 +105,7 @@ def test_a_receipt_says_each_step(person: Shell) -> None:
 def test_a_wait_reports_each_step(person: Shell, wanted: str) -> None:
     alice, bob = person.session("alice", role="orchestrator"), person.session("bob")
     for number, more in enumerate((["--json"], [])):
-        message_id = f"msg_chain_{number}"
+        message_id = own_id(alice.session_id, f"msg_chain_{number}")
         waits = alice.start(
             "send", "-t", "bob", "-m", "Look.", "--id", message_id, "--wait", wanted, "--timeout", "30s", *more
         )

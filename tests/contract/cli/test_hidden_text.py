@@ -127,3 +127,36 @@ def test_what_a_session_says_of_itself_is_bounded_and_cleaned(alice: Shell) -> N
     out = visible(alice.done("session", "show").out)
     assert 'needs input: "which port?"' in out
     assert "/a?/?" in out
+
+
+@pytest.mark.parametrize(
+    ("field", "most"),
+    [
+        ("name", 64),
+        ("project_id", 64),
+        ("agent", 64),
+        ("agent_session_id", 128),
+        ("cwd", 4_096),
+        ("token", 256),
+        ("task_ids", 128),
+    ],
+)
+def test_each_field_of_a_session_has_a_bound(person: Shell, field: str, most: int) -> None:
+    text = "x" * (most + 1)
+    fields: dict[str, Any] = {field: [text] if field == "task_ids" else text}
+    with person.anonymous().client() as client, pytest.raises(MaestroError) as caught:
+        client.start_session("sess_bounded", **fields)
+    assert (caught.value.limit, caught.value.actual) == (most, most + 1)
+    assert f"{most + 1:,}" in caught.value.message
+    assert f"{most:,}" in caught.value.message
+
+
+@pytest.mark.parametrize("hidden", ["\u202e", TAGS, SELECTORS, "\u200b", "\ufff9", "\x9b", "\n"])
+def test_a_receipt_says_nothing_hidden(alice: Shell, bob: Shell, hidden: str) -> None:
+    """A reader chooses `via`, and the sender reads it."""
+    sent = alice.send(bob, "x")
+    with bob.client() as client:
+        with pytest.raises(MaestroError, match="via can't be"):
+            client.confirm([sent], "delivered", via=f"cli{hidden}")
+        client.confirm([sent], "delivered", via=NOTE[:60])
+    assert f'delivered by "{NOTE[:60]}"' in visible(alice.done("message", "receipt", sent).out)

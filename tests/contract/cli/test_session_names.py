@@ -245,6 +245,14 @@ def test_rename(person: Shell, alice: Shell) -> None:
     assert person.done("session", "show", "ann", "--json").json()["id"] == ben.session_id
 
 
+def test_a_list_is_longer_than_a_page_of_the_broker(person: Shell) -> None:
+    person.done("up", "--set", "sessions_reply_max=2")
+    for number in range(5):
+        person.session(f"w{number}")
+    for more, count in (((), 5), (("--limit", "3"), 3), (("--limit", "9"), 5)):
+        assert len(json.loads(person.done("session", "list", "--json", *more).out)) == count
+
+
 def test_a_list_is_one_array(person: Shell) -> None:
     shells = [person.session(f"w{number}") for number in range(3)]
     shells[2].done("session", "end")

@@ -249,8 +249,6 @@ def facts(path: str) -> tuple[int, int, int]:
 @pytest.mark.parametrize(
     ("command", "name", "text"),
     [
-        (("hooks", "install", "claude-code"), ".claude/settings.json", "{}"),
-        (("hooks", "install", "gemini-cli"), ".gemini/settings.json", "// mine\n{}"),
         (
             ("completion", "zsh", "--install"),
             ".local/share/zsh/site-functions/_maestro",

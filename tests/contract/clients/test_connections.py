@@ -75,7 +75,7 @@ def test_a_send_that_waits_for_its_answer(open_office: PostOffice) -> None:
         since = client.inbox(since=0, limit=1)["headSeq"]
         done = send_or_queue(open_office.data, open_office.environ, ANN, sent, autostart=False, client=client)
         assert done.result is not None
-        bob.send("ann", "Yes.", metadata={"inReplyTo": sent["id"]})
+        bob.send("ann", "Yes.", metadata={"inReplyTo": done.result["id"]})
         with Watcher(
             open_office.data, open_office.environ, ANN, confirm=False, since=since, client=client
         ) as watcher:

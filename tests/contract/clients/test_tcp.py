@@ -327,11 +327,17 @@ def test_a_client_on_another_machine_drains_its_own_outbox(post_office: PostOffi
         operator.send("bob", "0", message_id="msg_0", caller=ANN)  # the client never got the answer
         ensure(data, environ, autostart=False)
         assert [m["message"] for m in operator.inbox(session="bob", since=0)["messages"]] == ["0", "2"]
+        [failed] = operator.dead(session="ann")["messages"]
+        assert (failed["status"], failed["to"], failed["message"]) == ("failed", "absent", "1")
+        assert failed["failure"]["code"] == "RECEIVER_NOT_FOUND"
+        # An entry that is no message of its session stays on this machine.
+        outbox_files.queue(data, ANN, {"id": "msg_0", "to": "bob", "message": "another text"}, 2)
+        ensure(data, environ, autostart=False)
+        assert operator.dead()["messages"] == [failed]
     assert not any(map(os.path.exists, paths))
     [(path, refused)] = outbox_files.entries(data)
-    assert refused.outgoing["id"] == "msg_1"
     assert refused.failure is not None
-    assert refused.failure["code"] == "RECEIVER_NOT_FOUND"
+    assert (refused.outgoing["id"], refused.failure["code"]) == ("msg_0", "CONFLICT")
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 

@@ -18,7 +18,7 @@ from maestro_clients.protocol.new_ids import new_message_id
 from maestro_schemas.commands import REQUESTS
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.generators import json_schema
-from support.post_office import eventually
+from support.post_office import eventually, own_id
 
 if TYPE_CHECKING:
     from maestro_schemas.documents import OutgoingDoc
@@ -55,7 +55,8 @@ def files(directory: str, suffix: str) -> list[Any]:
 def conversation(office: PostOffice) -> list[tuple[str, dict[str, Any]]]:
     """The reply to each command except `shutdown`, from a conversation in which no reply is empty."""
     ann, bob, operator = office.client("ann"), office.client("bob"), office.client()
-    first, second, third = (new_message_id() for _ in range(3))
+    first, second = (own_id("ann", new_message_id()) for _ in range(2))
+    third = own_id("bob", new_message_id())
     bodies: list[tuple[Any, str, dict[str, Any]]] = [
         (operator, "hello", {"client": "test"}),
         (
@@ -93,6 +94,7 @@ def conversation(office: PostOffice) -> list[tuple[str, dict[str, Any]]]:
             },
         ),
         (operator, "session.end", {"id": "carl", "status": "stopped"}),
+        (bob, "session.rename", {"name": "robert"}),
         (bob, "session.get", {}),
         (operator, "session.list", {}),
         (operator, "events", {"after": 0}),
@@ -174,10 +176,11 @@ def test_stats_have_the_fields_of_the_page(open_office: PostOffice) -> None:
 
 def test_a_refused_outbox_file_matches_the_schema(post_office: PostOffice) -> None:
     post_office.start()
-    post_office.sessions("ann", "bob")
+    post_office.session("ann", token="tok_of_ann")
     post_office.stop()
-    outgoing: OutgoingDoc = {"id": "msg_q", "to": "stranger", "message": "Later"}
-    path = outbox_files.queue(post_office.data, Caller("ann"), outgoing, 1)
+    outgoing: OutgoingDoc = {"id": "msg_q", "to": "ann", "message": "Later"}
+    # What a token does not prove is no message of its session, so that it stays a file of the outbox.
+    path = outbox_files.queue(post_office.data, Caller("ann", "tok_of_another"), outgoing, 1)
     post_office.start()
     failed = path.removesuffix(".json") + ".failed"
     eventually(lambda: os.path.exists(failed), "the entry is refused permanently")

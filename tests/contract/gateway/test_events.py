@@ -246,13 +246,14 @@ def test_a_send_that_failed_is_an_event_of_its_sender(open_office: PostOffice, g
     """With the message, for those that may read it; its receiver hears nothing of it."""
     open_office.session("chief", role="orchestrator")
     open_office.session("stranger", role="orchestrator", project="p2")
-    outbox_files.queue(open_office.data, Caller("ann"), {"id": "q1", "to": "ghost", "message": "Are you there?"}, 1)
     with contextlib.ExitStack() as stack:
         opened = {
             session: stack.enter_context(websocket(gateway, session=session))
             for session in ("ann", "bob", "chief", "stranger")
         }
-        open_office.client().drain_outbox()
+        outbox_files.queue(
+            open_office.data, Caller("ann"), {"id": "q1", "to": "ghost", "message": "Are you there?"}, 1
+        )
         for session in ("ann", "chief"):
             failed = receive(opened[session])
             while failed["event"] != "message:failed":

@@ -315,6 +315,40 @@ def test_claude_code_without_a_session_gets_one(alice: Shell, person: Shell) -> 
     assert status(person, session) == "idle"
 
 
+def test_a_resumed_agent_whose_name_was_taken_gets_a_number(person: Shell) -> None:
+    """It keeps its session, and its mail says what happened."""
+    agent, own = Agent(person, "claude-code"), own_id()
+    session = agent.text("SessionStart", session_id=own).split()[2].rstrip(",")
+    name = "nick" + os.urandom(4).hex()
+    with person.client() as operator:
+        operator.rename_session(name, session)
+        assert agent.call("SessionEnd", session_id=own).silent()
+        other = person.session(name)
+        text = agent.text("SessionStart", session_id=own, source="resume")
+        assert f"your name is '{name}-2' now" in text
+        found = operator.session(session)
+        assert (found["status"], found["name"]) == ("idle", f"{name}-2")
+        assert operator.session(name)["id"] == other.session_id
+
+
+def test_an_agent_in_the_shell_of_an_ended_session_has_no_parent(person: Shell) -> None:
+    """The hook of another agent had started that session, so this agent does not take it."""
+    above, own = Agent(person, "claude-code"), own_id()
+    env_file = os.path.join(person.root, f"env-{os.urandom(4).hex()}")
+    first = above.text("SessionStart", session_id=own, environ={"CLAUDE_ENV_FILE": env_file})
+    with open(env_file, encoding="utf-8") as file:
+        lines = [
+            line.split("=", 1) for line in file.read().splitlines() if line.startswith("export MAESTRO_SESSION_")
+        ]
+    shell = {name.removeprefix("export "): value for name, value in lines}
+    assert above.call("SessionEnd", session_id=own).silent()
+    second = above.text("SessionStart", session_id=own_id(), environ=shell)
+    ids = [text.split()[2].rstrip(",") for text in (first, second)]
+    with person.client() as operator:
+        assert operator.session(ids[0])["status"] == "completed"
+        assert "parentSessionId" not in operator.session(ids[1])
+
+
 def status(shell: Shell, session: str) -> str:
     with shell.client() as operator:
         return operator.session(session)["status"]

@@ -25,6 +25,21 @@ def test_an_accepted_message_is_three_documented_events() -> None:
     ]
 
 
+def test_a_reading_of_pending_mail_is_a_delivery_too() -> None:
+    event = Event(lsn=1, at=2, event="message.read", id="m", sender="sess_a", receiver="sess_b", delivers=True)
+    assert expand(event) == [
+        ("message:delivered", "sess_b"),
+        ("session:message_delivered", "sess_a"),
+        ("message:read", "sess_b"),
+    ]
+    assert expand(msgspec.structs.replace(event, delivers=False)) == [("message:read", "sess_b")]
+
+
+def test_a_failed_message_is_an_event_of_its_sender() -> None:
+    event = Event(lsn=1, at=2, event="message.failed", id="m", sender="sess_a", code="RECEIVER_NOT_FOUND")
+    assert (expand(event), event.parties()) == ([("message:failed", "sess_a")], ("sess_a",))
+
+
 def test_a_delivery_has_names_for_both_parties() -> None:
     event = Event(lsn=1, at=2, event="message.delivered", id="m", sender="sess_a", receiver="sess_b")
     assert expand(event) == [("message:delivered", "sess_b"), ("session:message_delivered", "sess_a")]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DETAILS = """\
 `accepted`: it is on disk. `offered`: its id was shown. `delivered`: its text
 was written out to the receiver, by the named command or hook. `read`: the
-receiver acknowledged it. `failed`: it waited in the outbox and was then refused.
+receiver acknowledged it. `failed`: it waited in the outbox and was refused.
 `session send --wait delivered` waits for a step.
 
 Examples:

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 DETAILS = """\
 For messages that expired, and for messages that waited in the outbox and were
-then refused: `maestro message dead` lists both. Text, metadata, receiver and time to
-live are those of the old message unless an option changes them. Running it
-twice sends once. If the retry dies too, running it again sends once more.
+then refused: `maestro message dead` lists both. Text, metadata, receiver and
+time to live are those of the old message unless an option changes them.
+Running it twice sends once. If the retry dies too, running it again sends
+once more.
 
 Examples:
   maestro message retry msg_1770536761607_k3v9x2m1a

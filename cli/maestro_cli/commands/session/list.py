@@ -11,9 +11,10 @@ from maestro_schemas.errors import START_A_SESSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Annotated
+    from typing import Annotated, Any
 
     from maestro_cli.options import Option
+    from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import SessionDoc
 
 DETAILS = """\
@@ -36,11 +37,7 @@ def run(
     context = CommandContext.here()
     active = None if every else True
     with context.client() as client:
-        if limit is None:
-            shown, more = client.sessions(project_id=project, active=active), False
-        else:
-            page = client.session_page(project_id=project, active=active, limit=limit)
-            shown, more = page["sessions"], "next" in page
+        shown, more = _first(client, limit, project_id=project, active=active)
         ended = (
             None if every or as_json else client.session_page(project_id=project, active=False, limit=_COUNTED_MAX)
         )
@@ -58,6 +55,19 @@ def run(
         lines.append(f"No sessions. {START_A_SESSION}")
     streams.say("\n".join(lines))
     return 0
+
+
+def _first(client: AnyClient, limit: int | None, **filters: Any) -> tuple[list[SessionDoc], bool]:
+    """The first `limit` sessions, and whether there may be more."""
+    if limit is None:
+        return client.sessions(**filters), False
+    page = client.session_page(limit=limit, **filters)
+    shown = page["sessions"]
+    # The broker's pages may be shorter.
+    while "next" in page and len(shown) < limit:
+        page = client.session_page(limit=limit - len(shown), after=page["next"], **filters)
+        shown += page["sessions"]
+    return shown, "next" in page
 
 
 def _table(sessions: list[SessionDoc], own: str | None) -> list[str]:

@@ -19,10 +19,11 @@ DETAILS = """\
 The broker does this by itself every half hour; see `sweep` in `maestro
 status`. It removes messages that were delivered, read, or have expired or
 failed, when they have not changed for the retention (7 days unless set
-otherwise; read mail may have another one); tombstones, which record that an id was used; empty folders;
-sessions that ended before the retention and have no mail left; outbox entries
-that the broker refused; files of the timeline and of the dead letters. Pending
-mail of that age expires first, and its sender is notified.
+otherwise; read mail may have another one); tombstones, which record that an
+id was used; empty folders; sessions that ended before the retention and have
+no mail left; outbox entries that the broker refused; files of the timeline
+and of the dead letters. Pending mail of that age expires first, and its
+sender is notified.
 
 Examples:
   maestro spool prune --dry-run

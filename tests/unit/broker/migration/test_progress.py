@@ -45,4 +45,4 @@ def test_a_service_manager_gives_it_the_time_that_it_takes(tmp_path: Path, monke
         monkeypatch.setenv("NOTIFY_SOCKET", address)
         with Progress(str(tmp_path), 1):
             heard = manager.recv(1_000).decode().splitlines()
-    assert heard == ["EXTEND_TIMEOUT_USEC=120000000", "STATUS=data format 1 to 2: it begins"]
+    assert heard == ["EXTEND_TIMEOUT_USEC=600000000", "STATUS=data format 1 to 2: it begins"]

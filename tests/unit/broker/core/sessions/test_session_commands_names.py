@@ -167,6 +167,13 @@ def test_an_id_that_is_anothers_name_is_replaced(office: Office) -> None:
     assert (session(office, "lead").id, session(office, "boss").status) == ("lead", "stopped")
 
 
+def test_one_session_may_stand_in_the_way_twice(office: Office) -> None:
+    """The new session's id and its name are both the other's name."""
+    assert refused(office, SessionStart(id="lead", name="lead", token="n")).code == "NAME_TAKEN"
+    assert started(office, "lead", name="lead", token="n", replace=True).name == "lead"
+    assert session(office, "boss").status == "stopped"
+
+
 def test_the_operator_replaces_an_ended_session(office: Office) -> None:
     office.end("bob")
     assert started(office, "bob", token="new", replace=True).status == "idle"

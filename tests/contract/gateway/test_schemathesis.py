@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from support.post_office import eventually
+from support.wire_http import connect, head
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +79,10 @@ def test_thousands_of_requests(open_office: PostOffice, gateway: Gateway, tmp_pa
     """More requests, with every boundary of every field. Memory and descriptors stay as they are."""
     # What is made once is made.
     made = cases(gateway, tmp_path, 30)
+    with connect(gateway) as wire:
+        # The first stream opens the gateway's subscription at the broker, which stays.
+        wire.sendall(head("/api/sessions/bob/messages/stream"))
+        assert wire.recv(4_096).startswith(b"HTTP/1.1 200 ")
     before = usage(gateway.pid)
     made += cases(gateway, tmp_path, 210)
     made += cases(gateway, tmp_path, 330, *knowing(gateway, tmp_path))

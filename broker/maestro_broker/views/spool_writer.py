@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 HEADS_FILE = "heads"
+# Zeros that keep space for the next checkpoint.
+HEADS_ROOM_FILE = "heads.room"
+_ROOM_BYTES_MIN = 32 << 10
 
 # Deliveries; a record with more of them is a chunk by itself.
 _CHUNK = 256
@@ -107,6 +110,7 @@ class SpoolWriter:
         self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
         self._checkpointed_s = time.monotonic()
         self._text_chars = 0
+        self._room_bytes = 0
         self.checkpoint_lsn = start.lsn
         self.failure: FatalError | None = None  # ends the main loop too
         self.waiting: str | None = None  # why it waits, for `maestro status`
@@ -154,6 +158,7 @@ class SpoolWriter:
 
     def _run(self) -> None:
         try:
+            self._keep_room(len(checkpoint.encode(self._heads)))
             last = False
             while not last:
                 changes, last = self._take()
@@ -344,11 +349,10 @@ class SpoolWriter:
         if self._heads.lsn == self.checkpoint_lsn:
             return
         self._heads.forget_old_sends()
+        content = checkpoint.encode(self._heads)
         try:
             disk.sync_file_system(self._directory)
-            atomic_file.replace(
-                os.path.join(self._directory, HEADS_FILE), checkpoint.encode(self._heads), durable=True
-            )
+            self._write_heads(content)
         except OSError as error:
             if error.errno not in disk.FULL:
                 raise
@@ -357,6 +361,34 @@ class SpoolWriter:
         self.checkpoint_lsn = self._heads.lsn
         self._in_journal.clear()
         self._log.release(self.checkpoint_lsn)
+        self._keep_room(len(content))
+
+    def _write_heads(self, content: bytes) -> None:
+        """On a full disk, use the space that is kept for it: a checkpoint frees whole segments of the journal, and
+        without it nothing more could be filed or freed. Raises OSError."""
+        path = os.path.join(self._directory, HEADS_FILE)
+        try:
+            atomic_file.replace(path, content, durable=True)
+        except OSError as error:
+            if error.errno not in disk.FULL:
+                raise
+            disk.remove(os.path.join(self._directory, HEADS_ROOM_FILE))
+            self._room_bytes = 0
+            atomic_file.replace(path, content, durable=True)
+
+    def _keep_room(self, heads_bytes: int) -> None:
+        """Keep space for the next checkpoint, if the disk has it."""
+        if self._room_bytes >= heads_bytes:
+            return
+        room_bytes = max(_ROOM_BYTES_MIN, 2 * heads_bytes)
+        path = os.path.join(self._directory, HEADS_ROOM_FILE)
+        try:
+            atomic_file.replace(path, bytes(room_bytes), durable=False)
+        except OSError as error:
+            if error.errno not in disk.FULL:
+                raise
+            return
+        self._room_bytes = room_bytes
 
 
 def _first(changes: list[Change], most: int) -> list[Change]:

@@ -90,7 +90,7 @@ def send(state: State, request: Send, context: RequestContext) -> Reads[SendRepl
     for outgoing in request.messages:
         draft, must_read = _draft(state, sender, outgoing)
         deliveries += len(draft.recipients)
-        if request.queued:
+        if request.queued and is_id(draft.id):
             must_read = True
             yield Read(
                 "file",

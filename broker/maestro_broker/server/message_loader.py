@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import is_id
+
 if TYPE_CHECKING:
     from maestro_broker.core.model.reads import Read
     from maestro_broker.core.model.state import State
@@ -14,7 +17,11 @@ if TYPE_CHECKING:
 
 
 def load(state: State, spool: Spool, read: Read) -> Any:
-    """Load what a read asks for into the state; the answer, where `Read` says that there is one. Raises OSError."""
+    """Load what a read asks for into the state; the answer, where `Read` says that there is one. Raises OSError, and
+    MaestroError INTERNAL for an id that would be no safe part of a path: no handler may let one through."""
+    message_id = read.message_id.removesuffix("_") if read.kind == "names" else read.message_id
+    if not is_id(message_id) or (read.session and not is_id(read.session)):
+        raise MaestroError("INTERNAL", f"{read} has an id that is not well formed")
     match read.kind:
         case "file":
             _load_file(state, spool, read.session, read.message_id)

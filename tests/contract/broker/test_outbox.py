@@ -55,6 +55,40 @@ def test_entries_are_sent_at_start_before_any_client_is_served(open_office: Post
     )
 
 
+@pytest.mark.parametrize("wrong", ["", "\x00", "a/b", "../../sessions/ann", "..", "x" * 65, "\u202e"])
+def test_a_queued_message_whose_id_is_none_is_refused_and_reads_no_file(open_office: PostOffice, wrong: str) -> None:
+    """An id becomes a part of a path, so it is checked before anything is looked up by it."""
+    with open_office.client("ann") as client:
+        outgoing = [{"id": wrong, "to": "bob", "message": "hi"}, {"id": "m1", "to": "bob", "message": "good"}]
+        reply: Any = client.call("send", {"messages": outgoing, "queued": True})
+        assert [result["status"] for result in reply["results"]] == [400, 201]
+        assert reply["results"][0]["error"]["code"] == "INVALID_ID"
+        with pytest.raises(MaestroError, match="there is no message"):
+            client.message(wrong)
+    assert _inbox(open_office, "bob") == ["good"]
+
+
+@pytest.mark.parametrize("wrong", ["\x00", "a/b", "../../sessions/ann", "x" * 65])
+@pytest.mark.parametrize("field", ["id", "session"])
+def test_an_entry_of_the_outbox_with_an_id_that_is_none_stops_no_other(
+    open_office: PostOffice, field: str, wrong: str
+) -> None:
+    """Any program of the user can write a file there."""
+    open_office.stop()
+    path = _queue(open_office, 1)
+    _queue(open_office, 2)
+    with open(path, encoding="utf-8") as file:
+        entry = json.load(file)
+    assert field in entry or field in entry["message"], entry
+    place = entry if field in entry else entry["message"]
+    place[field] = wrong
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(entry, file)
+    open_office.start()
+    eventually(lambda: "queued 2" in _inbox(open_office, "bob"), "the good one is in the inbox", 20.0)
+    assert "queued 1" not in _inbox(open_office, "bob")
+
+
 def test_a_running_broker_finds_entries_by_itself_and_on_request(open_office: PostOffice) -> None:
     """The broker finds an entry within about a second. The reply to `outbox.drain` counts what it did."""
     _queue(open_office, 1)

@@ -83,7 +83,7 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
     transport = open_at(path) if path is not None else None
     assert transport is not None, f"no broker listens at {pace.router}"
     requests, encode, speaker = ChannelCore(decode), encoder(), Caller(pace.session).as_body()
-    waiting: dict[bytes, tuple[str, float]] = {}
+    waiting: dict[bytes, float] = {}
     done: list[Timed] = []
     try:
         _greet(transport, requests, encode)
@@ -93,19 +93,19 @@ def send_paced(pace: Pace, ready: Callable[[], None] = lambda: None) -> list[Tim
         while True:
             now_s = time.monotonic()
             while sent < pace.messages and (due_s := began_s + sent / pace.rate_per_s) <= now_s:
-                message_id = new_message_id()
-                item = {"id": message_id, "to": pace.receivers[sent % len(pace.receivers)], "message": TEXT}
+                item = {"id": new_message_id(), "to": pace.receivers[sent % len(pace.receivers)], "message": TEXT}
                 body = encode({"as": speaker, "messages": (item,)})
                 request_id, frames = requests.request("send", body, now_s, _WAIT_S)
                 transport.send(frames)
-                waiting[request_id] = message_id, due_s
+                waiting[request_id] = due_s
                 sent += 1
             requests.receive(transport.receive(0.0), time.monotonic())
             while requests.ended:
                 request_id, outcome = requests.ended.popitem()
                 answer = body_of(outcome)
-                assert answer["results"][0]["status"] == 201, f"a send was refused: {answer}"
-                done.append(Timed(*waiting.pop(request_id), time.monotonic()))
+                [result] = answer["results"]
+                assert result["status"] == 201, f"a send was refused: {answer}"
+                done.append(Timed(result["id"], waiting.pop(request_id), time.monotonic()))
             if len(done) == pace.messages:
                 return done
             next_s = began_s + sent / pace.rate_per_s if sent < pace.messages else now_s + _WAIT_S

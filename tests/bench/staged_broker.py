@@ -72,7 +72,7 @@ LOOP: list[tuple[Any, str, str]] = [
 ]
 WRITER: list[tuple[Any, str, str]] = [
     (Spool, "write_message", "file: the message"),
-    (Spool, "link_sent", "file: the sender's link"),
+    (Spool, "file_sent", "file: the sender's link"),
     (Timeline, "append", "file: the audit"),
     (spool_writer, "event", "file: the audit"),
     (Checkpoint, "apply", "file: counters"),

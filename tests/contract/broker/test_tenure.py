@@ -138,7 +138,8 @@ def test_again_and_again(open_office: PostOffice) -> None:
         for path in socket_paths(open_office).values():
             eventually(lambda path=path: listens(f"ipc://{path}"), "bound again", _BOUND_AGAIN_S)  # type: ignore[misc]
         counts.append(len(os.listdir(f"/proc/{pid}/fd")))
-    assert max(counts) - min(counts) <= 1
+    # The count may fall: connections of the first rounds are closed meanwhile. A leak would add two a round.
+    assert max(counts) - counts[0] <= 1, counts
     open_office.stop()
     assert not any(os.path.exists(path) for path in socket_paths(open_office).values())
 

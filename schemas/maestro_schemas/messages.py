@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from .names import AUDIENCE_SIGIL
 from .vocabularies import MessageStatus, MessageType, Priority
 
 PRIORITY_RANK: dict[str | None, int] = {"high": 0, "medium": 1, None: 1, "low": 2}
@@ -116,3 +117,14 @@ class Message(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel",
     def meta(self) -> Metadata:
         """The metadata; `NO_METADATA` where the message has none."""
         return NO_METADATA if self.metadata is UNSET else self.metadata
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it went to several sessions and asks nothing of them: it is shown with the next mail, and it neither
+        holds a turn's end open nor wakes an agent."""
+        audience = self.audience
+        if audience is None or (audience.size < 2 and not audience.to[0].startswith(AUDIENCE_SIGIL)):
+            return False
+        meta = self.meta
+        asks = meta.type in ("request", "command", "response") or meta.priority == "high"
+        return not (asks or meta.requires_ack or meta.requires_response)

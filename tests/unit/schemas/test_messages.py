@@ -76,3 +76,31 @@ def test_a_stored_session_holds_no_token() -> None:
 
 def test_the_header_says_the_version() -> None:
     assert maestro_schemas.PROTOCOL_HEADER == b"M%d" % maestro_schemas.PROTOCOL_VERSION
+
+
+@pytest.mark.parametrize(
+    ("audience", "metadata", "is_quiet"),
+    [
+        (None, {}, False),
+        ({"to": ["bob"], "size": 1}, {}, False),
+        ({"to": ["@reviews"], "size": 1}, {}, True),
+        ({"to": ["bob", "cid"], "size": 2}, {}, True),
+        ({"to": ["@workers"], "size": 7}, {"type": "notification", "priority": "low"}, True),
+        *(
+            ({"to": ["@workers"], "size": 7}, loud, False)
+            for loud in (
+                {"type": "request"},
+                {"type": "command"},
+                {"type": "response"},
+                {"priority": "high"},
+                {"requiresAck": True},
+                {"requiresResponse": True},
+            )
+        ),
+    ],
+)
+def test_a_message_to_several_that_asks_nothing_is_quiet(
+    audience: object, metadata: dict[str, object], is_quiet: bool
+) -> None:
+    document = {**DOCUMENT, "metadata": metadata} | ({"audience": audience} if audience else {})
+    assert msgspec.convert(document, Message).is_quiet is is_quiet

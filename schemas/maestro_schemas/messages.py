@@ -120,7 +120,7 @@ class Message(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel",
 
     @property
     def is_quiet(self) -> bool:
-        """Whether it went to several sessions and asks nothing of them: it is shown with the next mail, and it neither
+        """Whether it went to several sessions and asks nothing of them: it is shown with the next mail, and neither
         holds a turn's end open nor wakes an agent."""
         audience = self.audience
         if audience is None or (audience.size < 2 and not audience.to[0].startswith(AUDIENCE_SIGIL)):

@@ -231,7 +231,8 @@ class OutgoingDoc(TypedDict):
     # Made by the client: the sender's key, to which the broker adds the sender's mark. The same key with the same
     # content is the same send.
     id: str
-    # A session id, a name that is unique among the active sessions, or `parent`; or a list of addresses.
+    # A session id, a name that is unique among the active sessions, `parent` or `operator`; an audience (@all,
+    # @workers, @orchestrators, @project, @project:NAME, @children, @GROUP); or a list of addresses.
     to: list[str] | str
     message: str
     metadata: NotRequired[MetadataDoc]
@@ -296,6 +297,8 @@ class RecipientResultDoc(TypedDict):
     to: str
     # 201: accepted now. 200: accepted before. Otherwise the error's status.
     status: int
+    # The receiver's name, where it has one.
+    name: NotRequired[str]
     originalTo: NotRequired[str]
     seq: NotRequired[int]
     # The delivery's status now, or `deleted`.
@@ -382,16 +385,16 @@ class MessageReplyDoc(TypedDict):
 class ReceiptCountsDoc(TypedDict):
     """`replies.ReceiptCounts`."""
 
-    accepted: NotRequired[int]
-    offered: NotRequired[int]
-    delivered: NotRequired[int]
-    read: NotRequired[int]
+    accepted: int
+    offered: int
+    delivered: int
+    read: int
     # Receivers that have answered, each once.
-    answered: NotRequired[int]
-    expired: NotRequired[int]
+    answered: int
+    expired: int
     # Of a deleted message it is not known whether it was delivered before.
-    deleted: NotRequired[int]
-    refused: NotRequired[int]
+    deleted: int
+    refused: int
 
 
 class RecipientReceiptDoc(TypedDict):

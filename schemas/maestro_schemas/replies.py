@@ -73,6 +73,8 @@ class RecipientResult(Struct, gc=False, frozen=True, omit_defaults=True, rename=
     to: str
     # 201: accepted now. 200: accepted before. Otherwise the error's status.
     status: int
+    # The receiver's name, where it has one.
+    name: str | None = None
     original_to: str | None = None
     seq: int | None = None
     # The delivery's status now, or `deleted`.
@@ -189,16 +191,16 @@ class ReceiptCounts(Struct, gc=False, frozen=True, rename="camel", kw_only=True)
     """How many receivers a message reached, and how far. A later step does not end an earlier one: a message that was
     read was delivered, too."""
 
-    accepted: int = 0
-    offered: int = 0
-    delivered: int = 0
-    read: int = 0
+    accepted: int
+    offered: int
+    delivered: int
+    read: int
     # Receivers that have answered, each once.
-    answered: int = 0
-    expired: int = 0
+    answered: int
+    expired: int
     # Of a deleted message it is not known whether it was delivered before.
-    deleted: int = 0
-    refused: int = 0
+    deleted: int
+    refused: int
 
 
 class RecipientReceipt(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel", kw_only=True):

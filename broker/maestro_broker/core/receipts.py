@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .model.session_registry import SessionState
     from .model.state import SentMessage, State
 
-# Of one receiver at most so many messages of the thread are read to find its answer.
+# How many messages of one receiver are read at most, to find its answer in the thread.
 _CANDIDATES_MAX = 8
 
 
@@ -47,9 +47,10 @@ class _Answer(NamedTuple):
 def get(state: State, request: GetReceipt, context: RequestContext) -> Reads[ReceiptReply]:
     """Return the receipt of a message. Raises MaestroError MESSAGE_NOT_FOUND, also if the caller may see no line."""
     asking = authorization.authenticate(state, request.who, context.now_ms)
-    message_id, sender, sent = yield from _find(state, asking, request.id)
+    speaker = state.sessions.operator if request.who.operator else asking
+    message_id, sender, sent = yield from _find(state, speaker, request.id)
     if sent is None:
-        lines, copies = yield from _of_the_post_office(state, asking, request, context)
+        lines, copies = yield from _of_a_mailbox(state, speaker, request, context)
     elif sent.file.failed is not None:
         lines, copies = _failed(state, asking, sent.file.failed), [sent.file.failed]
     else:
@@ -87,25 +88,25 @@ def get(state: State, request: GetReceipt, context: RequestContext) -> Reads[Rec
     )
 
 
-def _find(state: State, asking: SessionState | None, wanted: str) -> Reads[tuple[str, str, SentMessage | None]]:
+def _find(state: State, speaker: SessionState | None, wanted: str) -> Reads[tuple[str, str, SentMessage | None]]:
     """The message that the caller means: its whole id, its sender, and what became of it. The caller's own comes
     first, as everywhere."""
     if not is_id(wanted):
         return wanted, "", None
-    if asking is not None:
-        own_id = canonical_id(wanted, asking.mark)
-        sent = yield from authorization.find_sent(state, asking.session.id, own_id)
+    if speaker is not None:
+        own_id = canonical_id(wanted, speaker.mark)
+        sent = yield from authorization.find_sent(state, speaker.session.id, own_id)
         if sent is not None:
-            return own_id, asking.session.id, sent
+            return own_id, speaker.session.id, sent
     sent = yield from authorization.find_any(state, wanted)
     return wanted, state.sessions.owner_of(ending_of(wanted) or "") or "", sent
 
 
-def _of_the_post_office(
-    state: State, asking: SessionState | None, request: GetReceipt, context: RequestContext
+def _of_a_mailbox(
+    state: State, speaker: SessionState | None, request: GetReceipt, context: RequestContext
 ) -> Reads[tuple[list[RecipientReceipt], list[Message]]]:
-    """The line of a message that no session sent: only the mailbox that it is in knows it."""
-    owner = request.session if asking is None else asking.session.id
+    """The line of a message whose sender has no file any more: only the mailbox that it is in knows it."""
+    owner = request.session if speaker is None else speaker.session.id
     mailbox = state.mailboxes.get(owner or "")
     if mailbox is None or not is_id(request.id):
         return [], []

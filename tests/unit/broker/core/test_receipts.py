@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_broker.core import acceptance
+from maestro_broker.core.sending import acceptance
 from maestro_schemas.limits import Limits
 from maestro_schemas.messages import Metadata
 from maestro_schemas.replies import ReceiptReply, RecipientReceipt
 from maestro_schemas.requests import GetReceipt, Identity, Outgoing, Send
 from support.offices import Office, key_of, refused
 
-QUIET = Limits(rate_limit=0, pending_max=2)
+FREE = Limits(rate_limit=0)
 
 
 def receipt(office: Office, message_id: str, asking: str | None = None, session: str | None = None) -> ReceiptReply:
@@ -31,7 +31,7 @@ def states(found: ReceiptReply) -> dict[str, str]:
     return {name: line.state for name, line in lines(found).items()}
 
 
-def team(limits: Limits = QUIET) -> Office:
+def team(limits: Limits = FREE) -> Office:
     """An orchestrator, `lead`, six workers, and an orchestrator and a worker of another project."""
     office = Office(limits)
     office.start("lead", role="orchestrator", project_id="shop")
@@ -42,17 +42,17 @@ def team(limits: Limits = QUIET) -> Office:
     return office
 
 
-def fan_out(office: Office, **fields: object) -> None:
-    """A message `all` to the six workers, of whom `eva` has ended and `fay` has a full mailbox."""
+def fan_out(office: Office) -> None:
+    """Send `all` to the six workers, of whom `eva` has ended and `fay` has a full mailbox."""
     office.end("eva")
     for number in range(2):
         office.accept("lead", "fay", f"fill{number}")
-    office.accept("lead", ["ann", "ben", "cid", "dee", "eva", "fay"], "all", **fields)
+    office.accept("lead", ["ann", "ben", "cid", "dee", "eva", "fay"], "all")
 
 
 @pytest.mark.parametrize("evicted", [False, True])
 def test_each_receiver_has_a_line_with_its_last_step(evicted: bool) -> None:
-    office = team()
+    office = team(Limits(rate_limit=0, pending_max=2))
     fan_out(office)
     office.now_ms += 1_000
     office.confirm("ann", "offered", "all")
@@ -103,7 +103,7 @@ def test_one_receiver_is_the_case_of_one_line() -> None:
 
 
 def test_a_receiver_sees_its_own_line_alone() -> None:
-    office = team()
+    office = team(Limits(rate_limit=0, pending_max=2))
     fan_out(office)
     whole = office.ids["all"]
     for name in ("ann", "dee"):
@@ -230,7 +230,7 @@ def test_an_answer_that_the_caller_may_not_see_is_not_counted() -> None:
     assert states(receipt(office, "m3", "zoe")) == {"solo": "pending", "wil": "pending"}
 
 
-@pytest.mark.parametrize("to", ["nobody-here", ["ann", "nobody-here"]])
+@pytest.mark.parametrize("to", ["ghost", ["ann", "ghost"]])
 def test_a_send_that_failed_after_it_waited(to: str | list[str]) -> None:
     office = team()
     request = Send(messages=[Outgoing(id="late", to=to, text="hello")], queued=True, who=Identity("lead"))
@@ -246,7 +246,7 @@ def test_a_send_that_failed_after_it_waited(to: str | list[str]) -> None:
     # A failed answer is none.
     office.accept("ann", "lead", "m1")
     answer = Outgoing(
-        id="reply", to="nobody-here", text="hello", metadata=Metadata(in_reply_to=office.ids["m1"], thread_id=None)
+        id="reply", to="ghost", text="hello", metadata=Metadata(in_reply_to=office.ids["m1"], thread_id=None)
     )
     office.do(Send(messages=[answer], queued=True, who=Identity("lead")))
     assert states(receipt(office, "m1", "ann")) == {"lead": "pending"}
@@ -266,5 +266,41 @@ def test_mail_of_the_post_office_itself() -> None:
         for asking, session in (("ann", None), (None, "ann")):
             found = receipt(office, notice.id, asking, session)
             assert (found.sender, states(found)) == ("maestro", {"ann": "pending"})
-        assert refused(office, GetReceipt(id=notice.id)).code == "MESSAGE_NOT_FOUND"
         assert refused(office, GetReceipt(id=notice.id, who=Identity("ben"))).code == "MESSAGE_NOT_FOUND"
+
+
+def test_mail_whose_sender_has_no_file_any_more() -> None:
+    office = team()
+    office.accept("lead", "ann", "m1")
+    office.file()
+    office.make_checkpoint()
+    office.crash()
+    office.links.clear()
+    whole = office.ids["m1"]
+    found = receipt(office, whole, "ann")
+    assert (found.sender, states(found), found.created_at) == ("lead", {"ann": "pending"}, office.now_ms)
+    assert receipt(office, whole, None, "ann").recipients == found.recipients
+    assert receipt(office, whole, "ann").recipients == found.recipients  # from memory
+    for asking, session in (("lead", None), (None, None), (None, "ghost"), (None, "ben"), ("ben", None)):
+        request = GetReceipt(id=whole, session=session, who=Identity(asking))
+        assert refused(office, request).code == "MESSAGE_NOT_FOUND", (asking, session)
+
+
+def test_the_operator_asks_for_its_own_by_the_key() -> None:
+    office = team()
+    outgoing = Outgoing(id="m1", to=["ann", "zoe"], text="hello")
+    office.do(Send(messages=[outgoing], who=Identity(operator=True)))
+    found: ReceiptReply = office.do(GetReceipt(id="m1", who=Identity(operator=True)))
+    assert (found.sender, states(found)) == ("operator", {"ann": "pending", "zoe": "pending"})
+    assert refused(office, GetReceipt(id="m1")).code == "MESSAGE_NOT_FOUND"
+
+
+def test_an_answer_without_a_file_is_skipped() -> None:
+    office = team()
+    office.accept("lead", "ann", "m1")
+    office.accept("ann", "lead", "a", metadata=Metadata(in_reply_to=office.ids["m1"]))
+    office.file()
+    office.make_checkpoint()
+    office.crash()
+    del office.links["ann", office.ids["a"]]
+    assert states(receipt(office, "m1", "lead")) == {"ann": "pending"}

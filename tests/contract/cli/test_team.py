@@ -83,7 +83,7 @@ def team() -> Iterator[Team]:
             made.kill()
 
 
-def told(sender: Shell, to: list[str], text: str, **metadata: Any) -> dict[str, Any]:
+def announced(sender: Shell, to: list[str], text: str, **metadata: Any) -> dict[str, Any]:
     """The result of one command that sends to several."""
     return sender.send_to_all(to, text, confirm=True, metadata=metadata)
 
@@ -92,7 +92,7 @@ def test_one_command_reaches_twelve_workers_once(team: Team) -> None:
     """Half of them are at work and half idle. Each sees it at the next event of its agent, and only there."""
     for worker in team.workers[::2]:
         worker.agent.hook(PROMPT[worker.kind])
-    sent = told(team.boss, ["@workers"], STOP, requiresAck=True)
+    sent = announced(team.boss, ["@workers"], STOP, requiresAck=True)
     assert (sent["audience"], sent["accepted"], sent["refused"]) == ({"to": ["@workers"], "size": 12}, 12, 0)
     assert [each["to"] for each in sent["recipients"]] == team.sessions
     assert [each["reach"] for each in sent["recipients"]] == ["tool", "prompt"] * 6
@@ -116,7 +116,7 @@ def test_two_who_tell_all_at_once_are_heard_in_one_order(team: Team) -> None:
     def tell(sender: Shell) -> None:
         for number in range(rounds):
             ready.wait(20)
-            told(sender, ["@workers"], f"number {number}")
+            announced(sender, ["@workers"], f"number {number}")
 
     senders = [threading.Thread(target=tell, args=(sender,)) for sender in (team.boss, chief)]
     for sender in senders:
@@ -146,7 +146,7 @@ def test_each_receiver_is_said_as_it_is(team: Team) -> None:
     with team.boss.client() as client:
         for number in range(PENDING_MAX):
             client.send(full.session, f"filling {number}")
-    first = told(team.boss, ["@workers"], STOP, requiresAck=True)
+    first = announced(team.boss, ["@workers"], STOP, requiresAck=True)
     assert (first["audience"]["size"], first["accepted"], first["refused"]) == (12, 11, 1)
     said = {each["to"]: each for each in first["recipients"]}
     assert list(said) == [*(one for one in team.sessions if one != full.session), full.session]
@@ -160,11 +160,11 @@ def test_each_receiver_is_said_as_it_is(team: Team) -> None:
     # It saw the first, and no later one.
     assert STOP in ending.ends_its_turn()
     ending.agent.end()
-    by_name = told(team.boss, team.sessions, "main is green again")
+    by_name = announced(team.boss, team.sessions, "main is green again")
     assert (by_name["audience"]["size"], by_name["accepted"], by_name["refused"]) == (12, 10, 2)
     refused = {each["to"]: each["error"]["code"] for each in by_name["recipients"] if "error" in each}
     assert refused == {ending.session: "RECEIVER_ENDED", full.session: "MAILBOX_FULL"}
-    by_role = told(team.boss, ["@workers"], "back to work")
+    by_role = announced(team.boss, ["@workers"], "back to work")
     assert (by_role["audience"]["size"], by_role["accepted"], by_role["refused"]) == (11, 10, 1)
     texts = [STOP, "main is green again", "back to work"]
     for worker in (at_work, waiting, *gone, *idle[5:]):

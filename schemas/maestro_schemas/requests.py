@@ -188,6 +188,16 @@ class GetMessage(Request, frozen=True):
     as_receiver: bool = False
 
 
+class GetReceipt(Request, frozen=True):
+    """`receipt`: what became of one message at each of its receivers."""
+
+    id: str
+    # Only the line of this receiver, by its id.
+    session: str | None = None
+    # The reply also has `people`.
+    people: bool = False
+
+
 class GetThread(Request, frozen=True):
     """`thread`: the messages of one thread."""
 

@@ -38,7 +38,7 @@ _STREAM, _STREAM_MIN = 256, 32
 
 
 class FanOuts:
-    """One broker with a sender, and a project of so many sessions for each size."""
+    """One broker with a sender, and for each size a project with that many sessions."""
 
     def __init__(self, router: str, notices: str, pid: int, sizes: tuple[int, ...] = SIZES) -> None:
         self._wire = Wire(router)

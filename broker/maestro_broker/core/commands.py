@@ -18,6 +18,7 @@ from maestro_schemas.requests import (
     GetMessage,
     GetThread,
     Inbox,
+    PresenceGet,
     Request,
     Send,
     SessionEnd,
@@ -30,7 +31,7 @@ from maestro_schemas.requests import (
 
 from . import acceptance, authorization, reception, threads
 from .context import record_refusal
-from .sessions import session_commands
+from .sessions import presence_list, session_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,7 @@ HANDLERS: dict[type[Request], Handler] = {
     SessionGet: session_commands.get,
     SessionList: session_commands.list_sessions,
     SessionTouch: session_commands.touch,
+    PresenceGet: presence_list.presence_of_sessions,
 }
 
 

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
         MessageReplyDoc,
         MetadataDoc,
         OutgoingDoc,
+        PresencesDoc,
         PruneDoc,
         SendResultDoc,
         SessionDoc,
+        SessionPresenceDoc,
         SessionsDoc,
         ThreadDoc,
     )
@@ -337,6 +339,25 @@ def session_page(
 def merged(pages: Sequence[SessionsDoc]) -> list[SessionDoc]:
     """The sessions of all pages. One that was started again between two pages is on both: the later one counts."""
     return list({found["id"]: found for page in pages for found in page["sessions"]}.values())
+
+
+def presence_page(
+    *,
+    project_id: str | None = None,
+    session: str | None = None,
+    limit: int | None = None,
+    after: str | None = None,
+    caller: Caller | None = None,
+) -> Request[PresencesDoc]:
+    """What is known now of the active sessions, page by page as in `session_page`; with `session` of this one alone,
+    which may have ended."""
+    body = _given(projectId=project_id, session=session, limit=limit, after=after)
+    return "presence", body, _whole("presence", "presence", list), caller
+
+
+def merged_presence(pages: Sequence[PresencesDoc]) -> list[SessionPresenceDoc]:
+    """The sessions of all pages, as `merged`."""
+    return list({found["session"]: found for page in pages for found in page["presence"]}.values())
 
 
 def touch_session(

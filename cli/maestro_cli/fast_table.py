@@ -93,6 +93,17 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--json": ("as_json", "on"),
         },
     ),
+    ("who",): (
+        "who",
+        (),
+        (),
+        {
+            "--project": ("project", "text"),
+            "--watch": ("watch", "on"),
+            "-w": ("watch", "on"),
+            "--json": ("as_json", "on"),
+        },
+    ),
     ("timeline",): (
         "timeline",
         (),

@@ -180,6 +180,17 @@ CALLS = (
         tag="sessions",
     ),
     Endpoint(
+        "GET",
+        "/presence",
+        sessions.presence,
+        "What each active session does now: who waits for a person, works, idles, or is gone.",
+        {200: bodies.PresencePage},
+        ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME"),
+        query=bodies.PresenceQuery,
+        is_paged=True,
+        tag="sessions",
+    ),
+    Endpoint(
         "POST",
         "/sessions/{session}/timeline",
         sessions.note,

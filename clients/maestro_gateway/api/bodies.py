@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from maestro_schemas.limits import CWD_CHARS_MAX, NAME_CHARS_MAX, ON_ENDED, Limits
 from maestro_schemas.messages import Message, Metadata
 from maestro_schemas.names import ID_CHARS_MAX, ID_PATTERN
+from maestro_schemas.replies import SessionPresence
 from maestro_schemas.sessions import ACTIVE, NeedsInput, Presence, SessionNote
 from maestro_schemas.vocabularies import MessageType, Role, SessionStatus
 
@@ -199,6 +200,17 @@ class SessionsQuery(Struct, frozen=True, rename="camel", kw_only=True):
     after: Annotated[str | None, described("From the `Link` of the page before.")] = None
 
 
+class PresenceQuery(Struct, frozen=True, rename="camel", kw_only=True):
+    """Of which sessions; default: all active ones."""
+
+    project_id: Annotated[str | None, described("Only of this project.")] = None
+    session: Annotated[
+        str | None, described("Only this one, by id or unique name, also where it has ended.", "ann")
+    ] = None
+    limit: Annotated[int | None, described("As of the list of sessions.", minimum=1)] = None
+    after: Annotated[str | None, described("From the `Link` of the page before.")] = None
+
+
 class SiblingsQuery(Struct, frozen=True, rename="camel", kw_only=True):
     """The page."""
 
@@ -361,6 +373,12 @@ class DeadPage(Struct, frozen=True, rename="camel", kw_only=True):
     has_more: bool
     # The `before` of the next page, if `has_more`.
     before: int
+
+
+class PresencePage(Struct, frozen=True, kw_only=True):
+    """What is known of the sessions now, the newest last. While there are more, the answer has a header `Link`."""
+
+    presence: list[SessionPresence]
 
 
 class StepDone(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):

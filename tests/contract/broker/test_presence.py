@@ -111,9 +111,9 @@ def agent(open_office: PostOffice) -> Iterator[Agent]:
     made.close()
 
 
-def lines(office: PostOffice, session: str | None = None, **filters: str) -> dict[str, SessionPresenceDoc]:
+def lines(office: PostOffice, session: str | None = None) -> dict[str, SessionPresenceDoc]:
     with Client(office.router(), Caller(session)) as client:
-        return {line["session"]: line for line in client.presence(**filters)}
+        return {line["session"]: line for line in client.presence()}
 
 
 def test_each_sign_is_a_notice_at_once_and_the_same_sign_again_is_none(
@@ -418,5 +418,5 @@ def test_pages_projects_and_one_session(open_office: PostOffice) -> None:
         assert (ended["state"], ended["by"]) == ("ended", "broker")
         for wrong in ({"limit": 0}, {"after": "x"}, {"session": "nowhere"}):
             with pytest.raises(MaestroError) as caught:
-                operator.presence_page(**wrong)  # type: ignore[arg-type]
+                operator.presence_page(**wrong)
             assert caught.value.code in ("INVALID", "SESSION_NOT_FOUND")

@@ -77,7 +77,7 @@ def decode(raw: bytes) -> OutboxEntry:
             and isinstance(outgoing, dict)
             and isinstance(outgoing.get("id"), str)
             and is_id(outgoing["id"])
-            and isinstance(outgoing.get("to"), str)
+            and _are_addresses(outgoing.get("to"))
             and isinstance(outgoing.get("message"), str)
             and isinstance(entry.failure, dict | None)
         )
@@ -86,3 +86,8 @@ def decode(raw: bytes) -> OutboxEntry:
     if not whole:
         raise MaestroError("CORRUPT", f"not an outbox entry of version {ENTRY_VERSION}")
     return entry
+
+
+def _are_addresses(to: object) -> bool:
+    """Whether it is one address, or a list of them. Each is judged when the message is sent."""
+    return isinstance(to, str) or (isinstance(to, list) and all(isinstance(address, str) for address in to))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from maestro_cli.output import fan_out_lines, streams
 from maestro_schemas.errors import MaestroError
 
-from . import send_flow, waiting
+from . import send_flow
 
 if TYPE_CHECKING:
     from maestro_cli.context import CommandContext
@@ -23,29 +23,51 @@ _VIA = "wait-reply"
 _ERROR_STATUS = 400
 
 
-def wait_for(
-    context: CommandContext,
-    client: Client,
-    outcome: dict[str, Any],
-    wait: waiting.AwaitedReceipt,
-    since: int,
-    *,
-    as_json: bool,
+def reached(
+    context: CommandContext, client: Client, outcome: dict[str, Any], status: str, timeout_s: float, *, as_json: bool
 ) -> int:
-    """Wait for all receivers that accepted the message; returns the exit code of the send. `since`: the last number
-    in the sender's own mailbox before the send. Raises MaestroError TIMEOUT or STATUS_CONFLICT."""
-    if wait.what == "reply":
-        return _Answers(context, client, outcome, wait, as_json=as_json).gather(since)
+    """Wait until all receivers that accepted the message have come to the status; returns the exit code of the send.
+    Raises MaestroError TIMEOUT or STATUS_CONFLICT."""
     from maestro_clients.mailbox.receipts import wait_for_all
 
     receipt = wait_for_all(
-        context.data, context.environ, context.caller, outcome["id"], wait.what, wait.timeout_s, client=client
+        context.data, context.environ, context.caller, outcome["id"], status, timeout_s, client=client
     )
     if as_json:
         streams.say_json({**outcome, "receipt": receipt})
     else:
-        streams.say(_reached(receipt, wait.what))
+        streams.say(_reached(receipt, status))
     return send_flow.code(outcome)
+
+
+def answers(
+    context: CommandContext,
+    client: Client,
+    outcome: dict[str, Any],
+    since: int,
+    timeout_s: float,
+    count: int | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Wait for `count` answers, or for one of each receiver, and print them; returns the exit code of the send.
+    `since`: the last number in the sender's own mailbox before the send. Raises MaestroError TIMEOUT."""
+    return _Answers(context, client, outcome, timeout_s, count, as_json=as_json).gather(since)
+
+
+def shown(client: Client, message: MessageDoc) -> str:
+    """An answer as it is printed."""
+    from maestro_cli.context import now_ms
+    from maestro_cli.output.display_names import DisplayNames
+    from maestro_cli.output.render import message_block
+
+    try:
+        people = client.message_with_people(message["id"]).get("people", {})
+    except MaestroError as error:
+        if error.kind != "unreachable":
+            raise
+        people = {}  # the broker restarts; the answer is here, and only the names are not
+    return message_block(message, DisplayNames(people), now_ms())
 
 
 def _reached(receipt: ReceiptDoc, status: str) -> str:
@@ -71,21 +93,22 @@ class _Answers:
         context: CommandContext,
         client: Client,
         outcome: dict[str, Any],
-        wait: waiting.AwaitedReceipt,
+        timeout_s: float,
+        count: int | None,
         *,
         as_json: bool,
     ) -> None:
         self._context = context
         self._client = client
         self._outcome = outcome
-        self._timeout_s = wait.timeout_s
+        self._timeout_s = timeout_s
         self._as_json = as_json
         self._names = {
             each["to"]: fan_out_lines.label(each["to"], each.get("name"))
             for each in outcome["recipients"]
             if each["status"] < _ERROR_STATUS
         }
-        self._wanted = len(self._names) if wait.replies is None else min(wait.replies, len(self._names))
+        self._wanted = len(self._names) if count is None else min(count, len(self._names))
         self._found: list[MessageDoc] = []
         # Printed, and not confirmed yet.
         self._unconfirmed: list[str] = []
@@ -133,24 +156,11 @@ class _Answers:
         if not answers or message["from"] not in self._missing():
             return
         if not self._as_json:
-            streams.say(self._shown(message))
+            streams.say(shown(self._client, message))
         self._found.append(message)
         self._unconfirmed.append(message["id"])
         if not self._as_json:
             self._confirm()
-
-    def _shown(self, message: MessageDoc) -> str:
-        try:
-            return waiting.shown(self._client, message)
-        except MaestroError as error:
-            if error.kind != "unreachable":
-                raise
-            # The broker restarts; the answer is here, and only the name is not.
-            from maestro_cli.context import now_ms
-            from maestro_cli.output.display_names import DisplayNames
-            from maestro_cli.output.render import message_block
-
-            return message_block(message, DisplayNames({}), now_ms())
 
     def _confirm(self) -> None:
         """The answers are printed: the inbox need not show them again. If the broker is away, it does."""

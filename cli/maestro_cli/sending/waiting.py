@@ -90,7 +90,11 @@ def send(
             if "accepted" in outcome:
                 from . import gathering
 
-                return gathering.wait_for(context, used, outcome, wait, since, as_json=as_json)
+                if wait.what == "reply":
+                    return gathering.answers(
+                        context, used, outcome, since, wait.timeout_s, wait.replies, as_json=as_json
+                    )
+                return gathering.reached(context, used, outcome, wait.what, wait.timeout_s, as_json=as_json)
             if wait.what == "reply":
                 return _replied(context, used, outcome, since, wait.timeout_s, as_json=as_json)
             return _reached(context, used, outcome, wait.what, wait.timeout_s, as_json=as_json)
@@ -169,6 +173,8 @@ def _replied(
             if as_json:
                 streams.say_json({**outcome, "reply": message})
             else:
+                from .gathering import shown
+
                 streams.say(shown(client, message))
             # The answer is printed: the inbox need not show it again.
             client.confirm([message["id"]], "delivered", via="wait-reply")
@@ -178,12 +184,3 @@ def _replied(
         f"{outcome['id']} was not answered within {timeout_s:g} s",
         f"The answer will come to your inbox. The message's own state: maestro message receipt {outcome['id']}",
     )
-
-
-def shown(client: Client, message: MessageDoc) -> str:
-    """An answer as it is printed."""
-    from maestro_cli.output.display_names import DisplayNames
-    from maestro_cli.output.render import message_block
-
-    people = client.message_with_people(message["id"]).get("people", {})
-    return message_block(message, DisplayNames(people), now_ms())

@@ -158,6 +158,7 @@ def inbox(
     status: Sequence[str] | None = None,
     type: str | None = None,  # noqa: A002 - the wire's name
     offered: bool | None = None,
+    hold_quiet: bool = False,
     lease_ms: int | None = None,
     reader: str | None = None,
     people: bool = False,
@@ -166,9 +167,10 @@ def inbox(
     """A page of `session`'s mail (default: the caller's). Reading changes nothing but leases.
 
     Without `since`: high priority first. With it (a seq): later messages, strictly by seq, and the reply's `upTo` is
-    the next `since`. `offered` False: only messages that were not offered yet. `lease_ms` with `reader` hides the
-    returned messages from other leasing readers. `people`: the page also has the names and roles of the sessions that
-    its messages name, and the limit of what one page prints (`printCharsMax`).
+    the next `since`. `offered` False: only messages that were not offered yet. `hold_quiet`: nothing while all of
+    it is quiet. `lease_ms` with `reader` hides the returned messages from other leasing readers. `people`: the page
+    also has the names and roles of the sessions that its messages name, and the limit of what one page prints
+    (`printCharsMax`).
     """
     body = _given(
         session=session,
@@ -177,6 +179,7 @@ def inbox(
         status=None if status is None else list(status),
         type=type,
         offered=offered,
+        holdQuiet=hold_quiet or None,
         leaseMs=lease_ms,
         reader=reader,
         people=people or None,

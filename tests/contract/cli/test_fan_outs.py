@@ -155,7 +155,7 @@ def test_a_full_mailbox_among_several(shell_environ: dict[str, str]) -> None:
         team["ben"].done("inbox")
         again = team.lead.run("message", "retry", message_id)
         assert (again.code, "1 of 2" in again.out) == (exit_codes.PARTLY, True), again
-        assert [message["message"] for message in team["ben"].inbox("--unread")] == ["hello"]
+        assert [message["message"] for message in team["ben"].inbox()] == ["hello"]
         retried = again.out.split(" as ")[1].split()[0]
         assert team.lead.run("message", "retry", message_id).code == exit_codes.REFUSED, "cid has still ended"
         last = team.lead.done("message", "retry", message_id, "--on-ended", "queue", "--json").json()

@@ -27,6 +27,14 @@ _REACHES = {
     "ended": "Its receiver has ended: it is queued for when it comes back (the same id, started again).",
 }
 
+_SHORT = {
+    "watching": "watching",
+    "tool": "at work: after its next tool call",
+    "prompt": "at its next prompt or tool call",
+    "inbox": "when it looks into its inbox",
+    "ended": "ended: when it comes back",
+}
+
 
 def expectation(result: Mapping[str, Any], now_ms: int) -> str:
     """When the receiver of an accepted message sees it; empty where the broker does not say."""
@@ -51,6 +59,33 @@ def expectation(result: Mapping[str, Any], now_ms: int) -> str:
     if seen_at is not None and reach in ("inbox", "prompt") and now_ms - seen_at >= _QUIET_MS:
         words += f" It gave its last sign of life {_age(seen_at, now_ms)} ago."
     return words
+
+
+def group_of(result: Mapping[str, Any]) -> str:
+    """When one of several receivers sees the message: `now`, `later`, or `no` where it refused."""
+    if "error" in result:
+        return "no"
+    reach = result.get("reach", "")
+    waits = (result.get("presence") or {}).get("state") == "waiting"
+    return "now" if reach == "watching" or (reach == "tool" and not waits) else "later"
+
+
+def short(result: Mapping[str, Any], now_ms: int, *, dated: bool) -> str:
+    """The same as `expectation` in a few words, for one of several receivers. `dated`: with the age of its sign."""
+    reach = result.get("reach", "")
+    presence = result.get("presence") or {}
+    state, since = presence.get("state"), presence.get("since")
+    old = None if since is None or not dated else _age(since, now_ms)
+    if reach == "gone":
+        return f"gone, no sign of life{_for(old)}"
+    if reach in ("tool", "prompt"):
+        if state == "waiting":
+            return f"waits for a person{_for(old)}{_detail(presence) if dated else ''}"
+        if state == "idle":
+            return f"idle{_for(old)}: at its next prompt"
+        if reach == "prompt" and state == "working":
+            return f"silent{_for(old)}: at its next prompt or tool call"
+    return _SHORT.get(reach, "")
 
 
 def brief(presence: Mapping[str, Any] | None, now_ms: int) -> str:

@@ -402,6 +402,78 @@ class DeadDoc(TypedDict):
     before: int
 
 
+# `replies.SaidMessage`. In the functional form, because `from` is a keyword.
+SaidMessageDoc = TypedDict(
+    "SaidMessageDoc",
+    {
+        # The sender's key, `_` and the sender's mark: it names one message in the whole post office.
+        "id": str,
+        # The sender's session id, or `maestro` for messages of the broker itself.
+        "from": str,
+        # The receiver's session id.
+        "to": str,
+        "message": str,
+        "status": str,
+        # The message's number in its mailbox: 1, 2, 3 and so on, without gaps.
+        "seq": int,
+        # When the broker accepted it, ms.
+        "createdAt": int,
+        # When its id was first shown to the receiver, ms.
+        "offeredAt": NotRequired[int],
+        # What showed its id, such as `hook:claude-code:Stop`.
+        "offeredVia": NotRequired[str],
+        # When its whole text was written to the receiver, ms.
+        "deliveredAt": NotRequired[int],
+        # What wrote its text, such as `cli`.
+        "deliveredVia": NotRequired[str],
+        # When the receiver acknowledged it, ms.
+        "readAt": NotRequired[int],
+        # When it expires unless it is delivered before, ms.
+        "expiresAt": NotRequired[int],
+        "failure": NotRequired[FailureDoc],
+        # The receiver that the sender named, where the broker redirected the message to another.
+        "originalTo": NotRequired[str],
+        # How many characters the broker took out of the text, since a reader can't see them or they steer a terminal.
+        "charsRemoved": NotRequired[int],
+        # Only if the sender gave a list of addresses.
+        "audience": NotRequired[AudienceDoc],
+        "attachments": NotRequired[list[AttachmentDoc]],
+        "metadata": NotRequired[MetadataDoc],
+        # The record that accepted it: its place in the order of all messages.
+        "lsn": int,
+        # The sessions whose mailboxes took it, if the caller may see more than one of its deliveries.
+        "receivers": NotRequired[list[str]],
+        # With `counts` in the request, for a message with `receivers`: how many of them have each status, or
+        # `deleted`; and `refused`, the number of sessions that did not take it.
+        "counts": NotRequired[dict[str, int]],
+    },
+)
+
+
+# `replies.MessagesReply`. In the functional form, because `with` is a keyword.
+MessagesDoc = TypedDict(
+    "MessagesDoc",
+    {
+        # The oldest first. A page may be short or empty although there are more. Deleted messages are left out.
+        "messages": list[SaidMessageDoc],
+        # The sessions that the messages name and the broker still knows, by id.
+        "people": dict[str, PersonDoc],
+        # There are more messages, in the direction of the request.
+        "hasMore": bool,
+        # `before` of the page with older messages.
+        "before": int,
+        # `after` of the page with newer messages.
+        "upTo": int,
+        # The newest LSN.
+        "head": int,
+        # The session, or the group with its `@`, that `with` of the request means.
+        "with": NotRequired[str],
+        # The session whose mail it is; absent for all mail.
+        "session": NotRequired[str],
+    },
+)
+
+
 class ItemResultDoc(TypedDict):
     """`replies.ItemResult`."""
 

@@ -231,7 +231,8 @@ class OutgoingDoc(TypedDict):
     # Made by the client: the sender's key, to which the broker adds the sender's mark. The same key with the same
     # content is the same send.
     id: str
-    # A session id, a name that is unique among the active sessions, or `parent`; or a list of addresses.
+    # A session id, a name that is unique among the active sessions, `parent` or `operator`; an audience (@all,
+    # @workers, @orchestrators, @project, @project:NAME, @children, @GROUP); or a list of addresses.
     to: list[str] | str
     message: str
     metadata: NotRequired[MetadataDoc]

@@ -44,6 +44,9 @@ class Limits(NamedTuple):
     lease_ms_max: int = 300_000
     ttl_ms_max: int = 7 * _DAY_MS
     fanout_max: int = 64
+    fanout_confirm: int = 3
+    fanout_limit: int = 200
+    group_limit: int = 30
     filing_backlog_bytes_max: int = 192 << 20
     segment_bytes: int = 16 << 20
     disk_reserve_bytes: int = 8 << 20
@@ -112,6 +115,15 @@ DOCS: dict[str, LimitDoc] = {
     "lease_ms_max": LimitDoc("ms", 1, 3_600_000, "the longest lease a reader may ask for"),
     "ttl_ms_max": LimitDoc("ms", 1, _MANY, "the longest life a sender may give a message"),
     "fanout_max": LimitDoc("count", 1, 256, "receivers of one message"),
+    "fanout_confirm": LimitDoc(
+        "count", 0, 256, "receivers of @all, @workers, @orchestrators or @project above which a sender must confirm"
+    ),
+    "fanout_limit": LimitDoc(
+        "count", 0, 1_000_000, "deliveries of a session's messages to several in a sliding minute; 0 is no limit"
+    ),
+    "group_limit": LimitDoc(
+        "count", 0, 1_000_000, "messages to several in one thread or group in ten minutes; 0 is no limit"
+    ),
     "filing_backlog_bytes_max": LimitDoc("bytes", 4_096, 1 << 40, "unfiled records above which new sends get BUSY"),
     "segment_bytes": LimitDoc("bytes", 1 << 16, 1 << 30, "one journal segment, preallocated"),
     "disk_reserve_bytes": LimitDoc("bytes", 0, 1 << 34, "free disk space reserved for confirms and deletes"),

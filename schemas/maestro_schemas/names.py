@@ -11,7 +11,7 @@ ID_CHARS_MAX = 64
 
 # Sender of the broker's own messages (such as a refused outbox entry). No session may have this id.
 SYSTEM_SENDER = "maestro"
-# Also reserved: `--to parent` and `--to last` are addresses, and `operator` is the operator's name in the audit.
+# Also reserved: `--to parent` and `--to last` are addresses, and `operator` is the built-in session of the person.
 PARENT_ADDRESS = "parent"
 LAST_ADDRESS = "last"
 OPERATOR = "operator"
@@ -20,6 +20,8 @@ RESERVED_IDS = frozenset({SYSTEM_SENDER, PARENT_ADDRESS, LAST_ADDRESS, OPERATOR}
 AUDIENCE_SIGIL = "@"
 
 DEFAULT_PROJECT = "default"
+# The operator's: no session can have it.
+NO_PROJECT = ""
 
 # A message's id is its sender's key, `_`, and its sender's mark.
 MARK_DIGITS = 7

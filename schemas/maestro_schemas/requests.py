@@ -12,6 +12,7 @@ from msgspec import Meta, Struct, field
 
 from .limits import ON_ENDED
 from .messages import NO_METADATA, Attachment, Metadata
+from .names import AUDIENCE_SIGIL
 from .replies import ErrorBody
 from .sessions import NeedsInput, SessionNote
 from .vocabularies import ActiveStatus, EndStatus, MessageStatus, MessageType, Role, SessionStatus
@@ -22,12 +23,15 @@ Box = Literal["in", "out"]
 OnEnded = Annotated[str, Meta(extra_json_schema={"enum": list(ON_ENDED)})]
 
 
-class Identity(Struct, gc=False, frozen=True, forbid_unknown_fields=True):
-    """The session that makes a request. Without a session, a peer of the broker's own uid is the operator."""
+class Identity(Struct, gc=False, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The session that makes a request. Without a session, a peer of the broker's own uid is the operator, who may
+    read and change what the operator may; to send, and to mean the own mailbox, it says `operator`."""
 
     session: str | None = None
     # The session's token, where it has one.
     token: str | None = None
+    # The caller speaks as the built-in session `operator`. Beside it neither `session` nor `token`.
+    operator: bool = False
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
@@ -41,9 +45,8 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", k
         """How many journal records the request may make."""
         return 1
 
-    @property
-    def further_receivers(self) -> int:
-        """How many deliveries its records may have beside the first of each."""
+    def further_receivers(self, _most: int) -> int:
+        """How many deliveries its records may have beside the first of each; `most`: the receivers of one message."""
         return 0
 
 
@@ -64,7 +67,8 @@ class Outgoing(Struct, gc=False, frozen=True, forbid_unknown_fields=True, rename
     # Made by the client: the sender's key, to which the broker adds the sender's mark. The same key with the same
     # content is the same send.
     id: str
-    # A session id, a name that is unique among the active sessions, or `parent`; or a list of addresses.
+    # A session id, a name that is unique among the active sessions, `parent` or `operator`; an audience (@all,
+    # @workers, @orchestrators, @project, @project:NAME, @children, @GROUP); or a list of addresses.
     to: str | list[str]
     text: str = field(name="message")
     metadata: Metadata = NO_METADATA
@@ -77,6 +81,13 @@ class Outgoing(Struct, gc=False, frozen=True, forbid_unknown_fields=True, rename
     # The sender has seen how many sessions an audience comes to.
     confirm: bool = False
     attachments: tuple[Attachment, ...] = ()
+
+    def further_receivers(self, most: int) -> int:
+        """How many deliveries it may have at the most beside the first; `most`: those of any message."""
+        if isinstance(self.to, str):
+            return most
+        has_audience = any(address.startswith(AUDIENCE_SIGIL) for address in self.to)
+        return most if has_audience else min(len(self.to), most)
 
 
 class OutboxFile(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
@@ -108,10 +119,13 @@ class Send(Request, frozen=True):
         """One for each message."""
         return len(self.messages)
 
-    @property
-    def further_receivers(self) -> int:
-        """One for each address of a list."""
-        return sum(len(message.to) for message in self.messages if not isinstance(message.to, str))
+    def further_receivers(self, most: int) -> int:
+        """One for each address of a list, and `most` for each message to an audience."""
+        return sum(
+            message.further_receivers(most)
+            for message in self.messages
+            if type(message.to) is not str or message.to.startswith(AUDIENCE_SIGIL)
+        )
 
 
 class Inbox(Request, frozen=True):

@@ -26,9 +26,11 @@ RECORD_BYTES = 512
 class DiskAdmission:
     """Counts the bytes of the current batch."""
 
-    def __init__(self, data: str, log: CommitLog) -> None:
+    def __init__(self, data: str, log: CommitLog, receivers_max: int) -> None:
         self._data = data
         self._log = log
+        # Of one message.
+        self._receivers_max = receivers_max
         # An upper bound of what the current batch takes.
         self._batch_bytes = 0
 
@@ -39,7 +41,8 @@ class DiskAdmission:
     def admit(self, request: Request, body_bytes: int) -> MaestroError | None:
         """Count a request. Returns STORAGE_FULL if the request may be carried out, but no new mail accepted and no
         refusal recorded; None without restriction. Raises MaestroError STORAGE_FULL if it must be refused."""
-        record_bytes = body_bytes + RECORD_BYTES * request.items + DELIVERY_BYTES_MAX * request.further_receivers
+        further = request.further_receivers(self._receivers_max)
+        record_bytes = body_bytes + RECORD_BYTES * request.items + DELIVERY_BYTES_MAX * further
         if self._log.has_room(self._batch_bytes + record_bytes):
             self._batch_bytes += record_bytes
             return None

@@ -1,14 +1,15 @@
 """Authorisation: which session a request comes from, and which message it means by an id.
 
-Rule: the operator is a peer of the broker's uid that names no session. `visibility` has the rule of who sees what.
+Rule: the operator is a peer of the broker's uid that names no session. It reads and changes what it may without more.
+To send, which another one sees, it must say that it is the operator. `visibility` has the rule of who sees what.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from maestro_schemas.errors import OPERATOR_MAY, START_A_SESSION, MaestroError
-from maestro_schemas.names import canonical_id, ending_of, is_id
+from maestro_schemas.names import OPERATOR, canonical_id, ending_of, is_id
 
 from . import validation, visibility
 from .model.reads import Read
@@ -32,6 +33,12 @@ def authenticate(state: State, who: Identity, now_ms: int) -> SessionState | Non
     """The calling session; None for the operator. Raises UNKNOWN_SESSION, TOKEN_REQUIRED, TOKEN_MISMATCH."""
     if who.session is None:
         return None
+    if who.operator or who.session == OPERATOR:
+        raise MaestroError(
+            "INVALID",
+            f"as: {who.session!r} is {'beside `operator`' if who.operator else 'no session that a caller can name'}",
+            "The operator says `as: {operator: true}` and nothing else; in a shell: `--as operator`.",
+        )
     found = state.sessions.get(who.session)
     if found is None:
         raise MaestroError(
@@ -47,11 +54,12 @@ def authenticate(state: State, who: Identity, now_ms: int) -> SessionState | Non
 def check_scope(state: State, command: ProtocolCommand, who: Identity, now_ms: int) -> None:
     """Raises NO_SESSION if the command needs a calling session, FORBIDDEN if it is the operator's."""
     if command.scope == "session":
-        if who.session is None:
+        if who.session is None and not who.operator:
             raise MaestroError(
                 "NO_SESSION",
                 "a message needs a sender, and no session was named",
-                START_A_SESSION,
+                f"{START_A_SESSION} A person who writes from a shell of their own says `--as operator`.",
+                http_hint="Name the sender in the header X-Maestro-Session, or `operator` if you are the person.",
             )
     elif (asking := authenticate(state, who, now_ms)) is not None:
         raise MaestroError(
@@ -78,14 +86,23 @@ def speaker_for(state: State, message_id: str, who: Identity, now_ms: int) -> Re
     sent = yield from find_any(state, message_id)
     if sent is not None and sent.file.failed is not None:
         return receiver_with_token(state, state.mailboxes.get(sent.file.failed.sender), who, now_ms)
-    holder = yield from find_holder(state, message_id)
+    holder = yield from find_holder(state, message_id, is_operator=False)
     return receiver_with_token(state, holder, who, now_ms)
+
+
+def sender_of(state: State, who: Identity, now_ms: int) -> SessionState:
+    """The sending session, ended or not; the command's scope demands that the caller names one or is the operator.
+    Raises as `authenticate`."""
+    named = authenticate(state, who, now_ms)
+    if named is not None:
+        return named
+    state.sessions.operator.last_activity_ms = now_ms
+    return state.sessions.operator
 
 
 def active_sender(state: State, who: Identity, now_ms: int) -> SessionState:
     """The sending session. Raises as `authenticate`, and SESSION_ENDED."""
-    # The command's scope demands that a session is named.
-    sender = cast("SessionState", authenticate(state, who, now_ms))
+    sender = sender_of(state, who, now_ms)
     if not sender.session.active:
         raise ended(sender.session)
     return sender
@@ -94,12 +111,13 @@ def active_sender(state: State, who: Identity, now_ms: int) -> SessionState:
 def own_mailbox(state: State, who: Identity, session: str | None, now_ms: int) -> Mailbox:
     """The mailbox that a request is about. Raises as `authenticate`, and NO_SESSION, SESSION_NOT_FOUND, FORBIDDEN."""
     asking = authenticate(state, who, now_ms)
-    name = session if session is not None else (asking.session.id if asking is not None else None)
+    own = OPERATOR if who.operator else None if asking is None else asking.session.id
+    name = own if session is None else session
     if name is None:
         raise MaestroError(
             "NO_SESSION",
             "no session was named whose mail this is about",
-            f"Name one. {START_A_SESSION}",
+            f"Name one, or `operator` for the person's own. {START_A_SESSION}",
         )
     owner = state.sessions.resolve(name, session_of(asking), "SESSION_NOT_FOUND")
     if asking is not None and asking is not owner:
@@ -120,6 +138,18 @@ def named_session(state: State, asking: SessionState | None, name: str | None) -
     return asking
 
 
+def recorded_session(state: State, asking: SessionState | None, name: str | None) -> SessionState:
+    """As `named_session`, for a change. Raises also FORBIDDEN for the operator's session, which is built in."""
+    found = named_session(state, asking, name)
+    if found is state.sessions.operator:
+        raise MaestroError(
+            "FORBIDDEN",
+            "the session `operator` is built in: it never ends, and nothing of it can be changed",
+            "Name another session: `maestro session list`.",
+        )
+    return found
+
+
 def find_sent(state: State, sender: str, message_id: str) -> Reads[SentMessage | None]:
     """What became of a message; `message_id` is canonical, and ends with the mark of `sender`."""
     filed = None
@@ -137,13 +167,16 @@ def find_any(state: State, message_id: str) -> Reads[SentMessage | None]:
     return found
 
 
-def find_holder(state: State, message_id: str) -> Reads[Mailbox | None]:
+def find_holder(state: State, message_id: str, *, is_operator: bool) -> Reads[Mailbox | None]:
     """The mailbox of the message with this canonical id, for a caller that names no session: the id says who sent it,
-    and the sender's file to whom. Raises AMBIGUOUS_ID if several mailboxes have it."""
+    and the sender's file to whom. Of several, the operator means its own. Raises AMBIGUOUS_ID if several mailboxes
+    have it."""
     sent = yield from find_any(state, message_id)
     if sent is None or sent.file.failed is not None:
         return None
     receivers = [message.receiver for message in sent.there] or list(sent.file.receivers)
+    if len(receivers) > 1 and is_operator and OPERATOR in receivers:
+        return state.mailboxes[OPERATOR]
     if len(receivers) > 1:
         raise _ambiguous(message_id, receivers)
     return state.mailboxes.get(receivers[0])
@@ -166,8 +199,10 @@ def find_message(
             return own if own is not None and visibility.sees_message(state, asking, own) else None
     sent = yield from find_any(state, message_id)
     there = visibility.seen(state, asking, sent.there if sent is not None else ())
-    there = [message for message in there if message.receiver == receiver] or there
-    if len(there) > 1 and asking is None:
+    # The operator means its own delivery, or any of what it sent.
+    meant = receiver or (OPERATOR if asking is None else None)
+    there = [message for message in there if message.receiver == meant] or there
+    if len(there) > 1 and asking is None and OPERATOR not in (there[0].sender, receiver):
         raise _ambiguous(message_id, [message.receiver for message in there])
     return there[0] if there else None
 

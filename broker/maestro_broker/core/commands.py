@@ -28,8 +28,9 @@ from maestro_schemas.requests import (
     SessionTouch,
 )
 
-from . import acceptance, authorization, reception, threads
+from . import authorization, reception, threads
 from .context import record_refusal
+from .sending import acceptance
 from .sessions import session_commands
 
 if TYPE_CHECKING:

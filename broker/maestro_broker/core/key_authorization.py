@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from maestro_schemas.commands import BY_REQUEST
 from maestro_schemas.errors import START_A_SESSION, MaestroError
 from maestro_schemas.events import TOPIC_SEPARATOR
+from maestro_schemas.names import OPERATOR
 from maestro_schemas.requests import Request, SessionStart
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ def check(state: State, key: Key, request: Request) -> Request:
             "Do it on the broker's machine, or with a key made with --operator.",
         )
     who = request.who.session
+    if request.who.operator:
+        raise MaestroError(
+            "FORBIDDEN",
+            f"the key {key.name!r} has not the rights of the operator",
+            "Do it on the broker's machine, or with a key made with --operator.",
+        )
     if who is not None:
         found = state.sessions.get(who)
         if found is not None and not speaks_for(key, found):
@@ -59,6 +66,8 @@ def check(state: State, key: Key, request: Request) -> Request:
 def speaks_for(key: Key, found: SessionState) -> bool:
     """Whether this key may speak for that session."""
     session = found.session
+    if session.id == OPERATOR:
+        return key.operator
     return (
         key.operator
         or key.any_session

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from maestro_schemas.names import OPERATOR
 from maestro_schemas.replies import Person
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def people(state: State, messages: Iterable[Message]) -> dict[str, Person]:
     }
     known = {session_id: state.sessions.get(session_id) for session_id in ids}
     return {
-        session_id: Person(role=found.session.role, name=found.session.name)
+        session_id: Person(role=OPERATOR if session_id == OPERATOR else found.session.role, name=found.session.name)
         for session_id, found in known.items()
         if found is not None
     }

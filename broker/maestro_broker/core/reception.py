@@ -140,7 +140,7 @@ def _places(state: State, request: Confirm | Delete, context: RequestContext) ->
     if request.session is None and request.who.session is None:
         for message_id in request.ids:
             try:
-                holder = yield from authorization.find_holder(state, message_id)
+                holder = yield from authorization.find_holder(state, message_id, is_operator=not request.as_receiver)
                 if request.as_receiver:
                     authorization.receiver_with_token(state, holder, request.who, context.now_ms)
             except MaestroError as refused:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
-from . import acceptance
 from .model.records import Expired, SessionForgotten
+from .sending import acceptance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

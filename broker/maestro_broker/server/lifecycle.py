@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 from maestro_broker.clock import Clock
 from maestro_broker.commit.disk_admission import RECORD_BYTES, DiskAdmission
-from maestro_broker.core import acceptance, validation
+from maestro_broker.core import validation
 from maestro_broker.core.model.reads import Read
 from maestro_broker.core.retention import RetentionPolicy
+from maestro_broker.core.sending import acceptance
 from maestro_broker.files import data_dir
 from maestro_broker.files.address_file import AddressFile
 from maestro_broker.files.data_lock import DataLock
@@ -107,7 +108,7 @@ class Broker:
             self._warn(warning)
         self._state = state = found.state
         self._commit_log = found.log
-        self._disk = DiskAdmission(options.data, found.log)
+        self._disk = DiskAdmission(options.data, found.log, options.limits.fanout_max)
         self._loader = MailboxLoader(self._spool)
         clock = Clock(found.last_ms)
         policy = RetentionPolicy.of(limits, options.projects)

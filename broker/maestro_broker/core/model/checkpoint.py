@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import RATE_WINDOW_MS
-from maestro_schemas.names import SYSTEM_SENDER, message_time_ms
+from maestro_schemas.names import OPERATOR, SYSTEM_SENDER, message_time_ms
 
 from .records import (
     Accepted,
@@ -100,7 +100,8 @@ class Checkpoint(Struct, omit_defaults=True):
     def _sent(self, message: Message) -> None:
         self.at = max(self.at, message.created_at)
         id_ms = message_time_ms(message.id)
-        sender = self.mailboxes.get(message.sender)
+        # The operator has no record of a start, which makes the entry of any other session.
+        sender = self._head(OPERATOR) if message.sender == OPERATOR else self.mailboxes.get(message.sender)
         if sender is not None and sender.sent_ms is not None and id_ms > sender.sent_ms:
             sender.sent_ms = id_ms
 
@@ -115,7 +116,7 @@ class Checkpoint(Struct, omit_defaults=True):
     def _head(self, session: str) -> MailboxHead:
         head = self.mailboxes.get(session)
         if head is None:
-            head = self.mailboxes[session] = MailboxHead()
+            head = self.mailboxes[session] = MailboxHead(sent_ms=0 if session == OPERATOR else None)
         return head
 
 

@@ -2,7 +2,8 @@
 
 Rule: an active session has its id and its name for itself, and an address means the active session that has it. Only
 an address that no active session has finds an ended one: that with this id, or else the one with this name that ended
-last. No look-up takes longer among more sessions. Only hashes of tokens are kept.
+last. No look-up takes longer among more sessions. Only hashes of tokens are kept. One session is built in: the
+operator, who is always active, is in no list, and is never recorded.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import NAME_CHARS_MAX
 from maestro_schemas.names import (
     NO_MARK,
+    NO_PROJECT,
     OPERATOR,
     PARENT_ADDRESS,
     SYSTEM_SENDER,
@@ -42,6 +44,10 @@ _SUGGESTED_FROM_MAX = 200
 _NEAR = 0.66
 _WHO_IS_HERE = "`maestro session list` shows who is here."
 _encode = msgspec.msgpack.Encoder().encode
+# The person who owns this post office. An orchestrator, so that every session may write to it, and of no project.
+_OPERATOR = Session(
+    id=OPERATOR, role="orchestrator", project_id=NO_PROJECT, status="idle", started_at=0, last_activity=0
+)
 
 
 class SessionState:
@@ -99,7 +105,8 @@ class SessionRegistry:
     """All known sessions."""
 
     def __init__(self) -> None:
-        self._by_id: dict[str, SessionState] = {}
+        self.operator = SessionState(StoredSession(session=_OPERATOR))
+        self._by_id: dict[str, SessionState] = {OPERATOR: self.operator}
         # Active sessions by their exact name.
         self._by_name: dict[str, dict[str, None]] = {}
         # Active sessions by what their id and their name look like.
@@ -118,7 +125,8 @@ class SessionRegistry:
         self.starts_by_key: dict[str, RateWindow] = {}
 
     def __iter__(self) -> Iterator[SessionState]:
-        return iter(self._by_id.values())
+        """All sessions but the operator."""
+        return (found for found in self._by_id.values() if found is not self.operator)
 
     @property
     def active_count(self) -> int:
@@ -207,7 +215,9 @@ class SessionRegistry:
             parent = asking.parent_session_id if asking is not None else None
             if parent is None or parent not in self._by_id:
                 raise MaestroError(
-                    not_found, "this session has no parent", "Name the receiver: `maestro session list` shows them."
+                    not_found,
+                    "this session has no parent",
+                    "Name the receiver: `maestro session list` shows them, and `operator` is the person.",
                 )
             return self._by_id[parent]
         by_id = self._by_id.get(address)

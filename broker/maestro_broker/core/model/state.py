@@ -13,10 +13,12 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from maestro_broker.core import validation
+from maestro_schemas.limits import PAIR_WINDOW_MS, RATE_WINDOW_MS
 from maestro_schemas.messages import Message
-from maestro_schemas.names import SYSTEM_SENDER, message_time_ms
+from maestro_schemas.names import OPERATOR, SYSTEM_SENDER, message_time_ms
 from maestro_schemas.vocabularies import MessageStatus
 
+from .count_window import CountWindow
 from .deadlines import Deadlines
 from .loop_guard import PairHistory, pair_key
 from .mailbox import Mailbox
@@ -89,6 +91,9 @@ class State:
         self._changes: list[Change] = []
         self._windows: dict[str, validation.RateWindow] = {}
         self._pairs: dict[tuple[str, str], PairHistory] = {}
+        # Of messages to several sessions: by thread and by group how many there were, by sender the deliveries.
+        self._fan_outs: dict[str, CountWindow] = {}
+        self._budgets: dict[str, CountWindow] = {}
         # Messages whose sender's file is not written yet, by id.
         self._unfiled: dict[str, Accepted | Failed] = {}
         # By thread, its answers that are not filed yet: id -> receivers.
@@ -109,6 +114,10 @@ class State:
                 self._sent_ms[session] = head.sent_ms
             if head.next_expiry_ms is not None:
                 self.deadlines.set(session, head.next_expiry_ms)
+        if OPERATOR not in self.mailboxes:
+            # No record starts the built-in session.
+            self.mailboxes[OPERATOR] = Mailbox(OPERATOR, is_new=True)
+            self._sent_ms[OPERATOR] = 0
         for session, times_ms in checkpoint.sends.items():
             window = self._windows[session] = validation.RateWindow()
             for at_ms in times_ms:
@@ -249,6 +258,9 @@ class State:
             del self._windows[session]
         for key in [key for key, pair in self._pairs.items() if pair.is_over(now_ms)]:
             del self._pairs[key]
+        for windows in (self._fan_outs, self._budgets):
+            for name in [name for name, counted in windows.items() if counted.is_over(now_ms)]:
+                del windows[name]
 
     def adopt_mailbox(self, session: str) -> None:
         """Give a session that was read from disk its mailbox."""
@@ -347,6 +359,14 @@ class State:
     def pair(self, one: str, other: str) -> PairHistory:
         """The recent exchange of two sessions."""
         return self._pairs.setdefault(pair_key(one, other), PairHistory())
+
+    def fan_outs(self, key: str) -> CountWindow:
+        """The recent messages to several sessions of one thread (its id) or group (its address)."""
+        return self._fan_outs.setdefault(key, CountWindow(PAIR_WINDOW_MS))
+
+    def fan_out_budget(self, session: str) -> CountWindow:
+        """The recent deliveries of a session's messages to several."""
+        return self._budgets.setdefault(session, CountWindow(RATE_WINDOW_MS))
 
     def sent(self, message_id: str, filed: SentFile | None) -> SentMessage | None:
         """What became of a message; None if it was never sent. `filed`: its sender's file, if that was read."""

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from maestro_broker.core import acceptance, authorization, presence, validation
+from maestro_broker.core import authorization, presence, validation
 from maestro_broker.core.model.records import SessionChanged
+from maestro_broker.core.sending import acceptance
 from maestro_schemas import limits
 from maestro_schemas.errors import OPERATOR_MAY, MaestroError
 from maestro_schemas.names import DEFAULT_PROJECT, OPERATOR, plain_name
@@ -62,7 +63,7 @@ def start(state: State, request: SessionStart, context: RequestContext) -> Sessi
     asking = authorization.authenticate(state, request.who, now_ms)
     request = session_rights.checked_start(state, request)
     old = state.sessions.get(request.id)
-    if old is None:
+    if old is None or old is state.sessions.operator:
         _check_new(request)
     else:
         session_rights.check_old(context, request, asking, old, process=session_rights.runs(context, old))
@@ -106,7 +107,7 @@ def end(state: State, request: SessionEnd, context: RequestContext) -> SessionRe
     """End a session; ending an ended one changes nothing."""
     now_ms = context.now_ms
     asking = authorization.authenticate(state, request.who, now_ms)
-    found = authorization.named_session(state, asking, request.id)
+    found = authorization.recorded_session(state, asking, request.id)
     session = found.session
     if not session_rights.may_end(context, asking, found):
         raise MaestroError(
@@ -123,7 +124,7 @@ def rename(state: State, request: SessionRename, context: RequestContext) -> Ses
     """Give an active session another name."""
     now_ms = context.now_ms
     asking = authorization.authenticate(state, request.who, now_ms)
-    found = authorization.named_session(state, asking, request.id)
+    found = authorization.recorded_session(state, asking, request.id)
     session = found.session
     if not session_rights.may_end(context, asking, found):
         raise MaestroError(
@@ -147,7 +148,8 @@ def rename(state: State, request: SessionRename, context: RequestContext) -> Ses
 def get(state: State, request: SessionGet, context: RequestContext) -> SessionReply:
     """Return one session."""
     asking = authorization.authenticate(state, request.who, context.now_ms)
-    return SessionReply(presence.shown(context, authorization.named_session(state, asking, request.id)))
+    name = OPERATOR if request.who.operator and request.id is None else request.id
+    return SessionReply(presence.shown(context, authorization.named_session(state, asking, name)))
 
 
 def list_sessions(state: State, request: SessionList, context: RequestContext) -> SessionsReply:
@@ -185,7 +187,7 @@ def touch(state: State, request: SessionTouch, context: RequestContext) -> Sessi
     """Note that a session is alive. Changed fields are recorded; the sign of life alone is not."""
     now_ms = context.now_ms
     asking = authorization.authenticate(state, request.who, now_ms)
-    found = authorization.named_session(state, asking, request.id)
+    found = authorization.recorded_session(state, asking, request.id)
     if asking is not None and asking is not found:
         raise MaestroError(
             "FORBIDDEN", f"{asking.session.id} may not change {found.session.id}", "Only the session itself may."
@@ -262,7 +264,7 @@ def _started(
         parent_id = asking.session.parent_session_id if replaced else asking.session.id
     parent = None
     if parent_id is not None:
-        parent = state.sessions.resolve(parent_id, authorization.session_of(asking), "SESSION_NOT_FOUND").session
+        parent = authorization.recorded_session(state, asking, parent_id).session
     project = request.project_id or (before.project_id if before else None)
     project = project or (parent.project_id if parent else DEFAULT_PROJECT)
     token_hash = validation.token_hash(request.token) if request.token is not None else None

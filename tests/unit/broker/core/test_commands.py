@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from maestro_broker.core import acceptance, visibility
+from maestro_broker.core import visibility
 from maestro_broker.core.model import records
 from maestro_broker.core.model.checkpoint import Checkpoint
 from maestro_broker.core.model.checkpoint import decode as decode_heads
@@ -22,6 +22,7 @@ from maestro_broker.core.model.records import (
     SessionChanged,
     SessionForgotten,
 )
+from maestro_broker.core.sending import acceptance
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event
 from maestro_schemas.limits import Limits

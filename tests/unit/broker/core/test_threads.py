@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_broker.core import acceptance
+from maestro_broker.core.sending import acceptance
 from maestro_schemas.limits import Limits
 from maestro_schemas.messages import Metadata
 from maestro_schemas.replies import ThreadReply

@@ -95,7 +95,7 @@ class Post:
         self.pipeline = CommitPipeline(
             state=self.state,
             log=self.log,
-            disk=DiskAdmission(data, self.log),
+            disk=DiskAdmission(data, self.log, 64),
             spool=spool,
             outbox=self.outbox,
             queue=self.queue,

@@ -44,7 +44,7 @@ def answers(tmp_path: Path, handler: Callable[..., Any]) -> tuple[bytes, Any]:
             spool=spool,
             loader=MailboxLoader(spool),
             admission=Admission(1 << 20),
-            disk=DiskAdmission(data, journal),
+            disk=DiskAdmission(data, journal, 64),
             curve=None,
             metrics=BrokerMetrics(),
         )

@@ -7,22 +7,39 @@ message is not moved: mail that a session had not read when it ended waits for i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
+from maestro_broker.core import validation
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import ADDRESSES_MAX, ON_ENDED
+from maestro_schemas.names import AUDIENCE_SIGIL
+from maestro_schemas.texts.visible_text import one_line
 
-from . import validation
+from . import audiences
 
 if TYPE_CHECKING:
+    from maestro_broker.core.model.mailbox import Mailbox
+    from maestro_broker.core.model.session_registry import SessionState
+    from maestro_broker.core.model.state import State
     from maestro_schemas.requests import Outgoing
     from maestro_schemas.sessions import Session
 
-    from .model.mailbox import Mailbox
-    from .model.session_registry import SessionState
-    from .model.state import State
+# Of a list of addresses, an error repeats this much.
+_NAMED_MAX = 4
+_SAID_CHARS_MAX = 200
+
+
+class Resolved(NamedTuple):
+    """The recipients of one message."""
+
+    # Each once.
+    recipients: tuple[Recipient, ...]
+    # The addressed sessions that have ended and refuse the message, if the sender gave a list.
+    refusals: tuple[tuple[str, MaestroError], ...] = ()
+    # How many recipients only a wide audience addressed.
+    unchosen: int = 0
 
 
 class Recipient(Struct, gc=False, frozen=True):
@@ -34,21 +51,28 @@ class Recipient(Struct, gc=False, frozen=True):
     mailbox: Mailbox
 
 
-def resolve(
-    state: State, sender: Session, outgoing: Outgoing
-) -> tuple[tuple[Recipient, ...], tuple[tuple[str, MaestroError], ...]]:
-    """The recipients, each once; and the addressed sessions that have ended and refuse the message, if the sender
-    gave a list.
+def resolve(state: State, sender: Session, outgoing: Outgoing) -> Resolved:
+    """The recipients of a message.
 
-    Raises MaestroError RECEIVER_NOT_FOUND, AMBIGUOUS_NAME, INVALID (no such word), TOO_MANY, NO_RECEIVERS; and
-    RECEIVER_ENDED for an address that stands alone.
+    Raises MaestroError RECEIVER_NOT_FOUND, AMBIGUOUS_NAME, INVALID (no such word), TOO_MANY, NO_RECEIVERS,
+    GROUP_NOT_FOUND, ROLE_FORBIDDEN, FORBIDDEN; and RECEIVER_ENDED for an address that stands alone.
     """
-    if isinstance(outgoing.to, str):
-        return (_recipient(state, sender, outgoing.to, outgoing.on_ended),), ()
-    validation.check_many(len(outgoing.to), "addresses", ADDRESSES_MAX)
+    to = outgoing.to
+    if isinstance(to, str):
+        if not to.startswith(AUDIENCE_SIGIL):
+            return Resolved((_recipient(state, sender, to, outgoing.on_ended),))
+        to = [to]
+    validation.check_many(len(to), "addresses", ADDRESSES_MAX)
     found: dict[str, Recipient] = {}
     refused: dict[str, MaestroError] = {}
-    for address in outgoing.to:
+    unchosen: dict[str, Recipient] = {}
+    for address in to:
+        if address.startswith(AUDIENCE_SIGIL):
+            place = unchosen if audiences.is_wide(address) else found
+            for member in audiences.members(state, sender, address):
+                session = member.session.id
+                place.setdefault(session, Recipient(member, None, state.mailboxes[session]))
+            continue
         try:
             recipient = _recipient(state, sender, address, outgoing.on_ended)
         except MaestroError as error:
@@ -57,12 +81,34 @@ def resolve(
             refused.setdefault(error.details["session"], error)
         else:
             found.setdefault(recipient.mailbox.session, recipient)
+    chosen = len(found)
+    for session, recipient in unchosen.items():
+        found.setdefault(session, recipient)
+    added = len(found) - chosen
     # A list never comes to its sender. One address may, on purpose.
-    found.pop(sender.id, None)
+    if found.pop(sender.id, None) is not None and sender.id in unchosen:
+        added -= 1
     if not found and not refused:
-        raise MaestroError("NO_RECEIVERS", "the message has no receiver but its sender", "Name another session.")
-    validation.check_many(len(found) + len(refused), "receivers", state.limits.fanout_max)
-    return tuple(found.values()), tuple(refused.items())
+        raise _no_receivers(to)
+    count, most = len(found) + len(refused), state.limits.fanout_max
+    if count > most:
+        raise MaestroError(
+            "TOO_MANY",
+            f"{', '.join(to[:_NAMED_MAX])} comes to {count:,} sessions, and the limit is {most}",
+            "Address a part: @project:NAME, a group, or names. The limit is MAESTRO_FANOUT_MAX of the broker.",
+            limit=most,
+            actual=count,
+        )
+    return Resolved(tuple(found.values()), tuple(refused.items()), added)
+
+
+def _no_receivers(to: list[str]) -> MaestroError:
+    said = one_line(", ".join(to[:_NAMED_MAX]))[:_SAID_CHARS_MAX] or "an empty list"
+    return MaestroError(
+        "NO_RECEIVERS",
+        f"{said} comes to no active session but the sender",
+        "`maestro session list` shows who is here.",
+    )
 
 
 def _recipient(state: State, sender: Session, to: str, wanted: str | None) -> Recipient:

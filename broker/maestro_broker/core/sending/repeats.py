@@ -16,19 +16,20 @@ from maestro_schemas.names import canonical_id, ending_of
 from maestro_schemas.replies import RecipientResult, SendResult
 from maestro_schemas.texts.visible_text import clean
 
+from . import audiences
+
 if TYPE_CHECKING:
+    from maestro_broker.core.model.session_registry import SessionState
+    from maestro_broker.core.model.state import SentMessage, State
     from maestro_schemas.messages import Message, Metadata
     from maestro_schemas.requests import Outgoing
-
-    from .model.session_registry import SessionState
-    from .model.state import SentMessage, State
 
 
 def answer(state: State, sender: SessionState, outgoing: Outgoing, known: SentMessage, *, whole: bool) -> SendResult:
     """The result of the first send, with what became of the message since. Raises CONFLICT."""
     sent = known.file
     message_id = canonical_id(outgoing.id, sender.mark)
-    is_list = type(outgoing.to) is list
+    is_list = audiences.is_audience(outgoing.to)
     if not known.there:
         to = None if is_list else sent.deliveries[0][0]
         return SendResult(id=message_id, status=200, to=to, state="deleted")
@@ -94,9 +95,10 @@ def answer(state: State, sender: SessionState, outgoing: Outgoing, known: SentMe
 
 def _is_same_address(state: State, sender: SessionState, to: str | list[str], message: Message) -> bool:
     """Whether a repeat has the addresses of the accepted message, as they were said and not as they resolve now."""
-    if not isinstance(to, str):
-        return message.audience is not None and message.audience.to == tuple(to)
-    if message.audience is not None:
+    if audiences.is_audience(to):
+        said = (to,) if isinstance(to, str) else tuple(to)
+        return message.audience is not None and message.audience.to == said
+    if message.audience is not None or not isinstance(to, str):
         return False
     try:
         receiver = state.sessions.resolve(to, sender.session, "RECEIVER_NOT_FOUND").session.id

@@ -8,11 +8,15 @@ if the sender gave a list. One receiver is the case n = 1 of the same code.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
+from maestro_broker.core import authorization, presence, validation
+from maestro_broker.core.context import record_refusal
+from maestro_broker.core.model.reads import Read
+from maestro_broker.core.model.records import Accepted, Failed
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import ADDRESSES_MAX, DELIVERIES_MAX, duration_text
 from maestro_schemas.messages import NO_METADATA, Audience, Failure, Message, Metadata
@@ -28,21 +32,18 @@ from maestro_schemas.names import (
 from maestro_schemas.replies import SendReply, SendResult
 from maestro_schemas.texts.visible_text import clean, one_line
 
-from . import authorization, fan_out, presence, recipients, repeats, validation
-from .context import record_refusal
-from .model.reads import Read
-from .model.records import Accepted, Failed
+from . import audiences, fan_out, recipients, repeats
 
 if TYPE_CHECKING:
     from msgspec import UnsetType
 
+    from maestro_broker.core.context import RequestContext
+    from maestro_broker.core.model.reads import Reads
+    from maestro_broker.core.model.records import SentFile
+    from maestro_broker.core.model.session_registry import SessionState
+    from maestro_broker.core.model.state import State
     from maestro_schemas.requests import Outgoing, Send
 
-    from .context import RequestContext
-    from .model.reads import Reads
-    from .model.records import SentFile
-    from .model.session_registry import SessionState
-    from .model.state import State
     from .recipients import Recipient
 
 # The largest time that a failed message keeps, whatever its sender asked for.
@@ -70,6 +71,8 @@ class _Draft(Struct, gc=False):
     # Where it goes, and which addressed sessions refuse it, each with its error.
     recipients: tuple[Recipient, ...] = ()
     refusals: tuple[tuple[str, MaestroError], ...] = ()
+    # How many recipients only a wide audience addressed.
+    unchosen: int = 0
     # Why it goes nowhere: an address is wrong.
     error: MaestroError | None = None
     # What the sender's file says of an earlier send under this id.
@@ -81,7 +84,7 @@ class _Draft(Struct, gc=False):
 def send(state: State, request: Send, context: RequestContext) -> Reads[SendReply]:
     """Accept or refuse each message by itself, in order."""
     if request.queued:
-        sender = cast("SessionState", authorization.authenticate(state, request.who, context.now_ms))
+        sender = authorization.sender_of(state, request.who, context.now_ms)
     else:
         sender = authorization.active_sender(state, request.who, context.now_ms)
     validation.check_many(len(request.messages), "messages", state.limits.batch_messages_max)
@@ -160,7 +163,7 @@ def _fail(
         created_at=now_ms,
         expires_at=expires_at if expires_at is not None and 0 < expires_at <= _TIME_MS_MAX else None,
         failure=Failure(error.code, why),
-        audience=None if isinstance(outgoing.to, str) else Audience(tuple(said), 0),
+        audience=Audience(tuple(said), 0) if audiences.is_audience(outgoing.to) else None,
         metadata=metadata,
     )
     notice = (
@@ -192,7 +195,7 @@ def _draft(state: State, sender: SessionState, outgoing: Outgoing) -> tuple[_Dra
     message_id = canonical_id(key, sender.mark)
     draft = _Draft(outgoing, message_id)
     try:
-        draft.recipients, draft.refusals = recipients.resolve(state, sender.session, outgoing)
+        draft.recipients, draft.refusals, draft.unchosen = recipients.resolve(state, sender.session, outgoing)
     except MaestroError as error:
         draft.error = error
     may_be_filed = state.may_be_filed(sender.session.id, message_id, message_time_ms(message_id))
@@ -224,6 +227,12 @@ def _find_answered(state: State, sender: SessionState, answered: str) -> Reads[_
     found = _answered_in_memory(state, sender, answered, filed)
     if found is not None:
         return found
+    if sender is state.sessions.operator:
+        # The operator sees every message, so it may answer every one.
+        seen = yield from authorization.find_any(state, answered)
+        if seen is not None and seen.file.failed is None:
+            thread_id = seen.there[0].meta.thread_id if seen.there else None
+            return _Answered(answered, thread_id or answered)
     # The sender may have received and deleted it: the file of the session that sent it remains.
     owner = state.sessions.owner_of(ending_of(answered) or "")
     if owner is not None:
@@ -264,6 +273,8 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
         raise draft.error
     for recipient in draft.recipients:
         validation.check_role(sender.session, recipient.session.session)
+    if draft.unchosen and sender is not state.sessions.operator:
+        fan_out.check_confirmed(state, context, outgoing, draft.recipients, draft.unchosen)
     # Without a rate limit there is no loop guard either.
     window = None
     if limits.rate_limit:
@@ -278,10 +289,15 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
     if first is None or window is not None or len(takers) > 1 or first.mailbox.pending >= limits.pending_max:
         takers, refusals = fan_out.judged(state, sender_id, draft.recipients, refusals, text, metadata, now_ms)
         first = takers[0]
+    is_list = audiences.is_audience(outgoing.to)
+    windows = (
+        fan_out.check_frequency(state, sender_id, outgoing, metadata.thread_id or draft.id, len(takers), now_ms)
+        if is_list
+        else ()
+    )
     if context.back_pressure is not None:
         raise context.back_pressure
     receiver, original_to, mailbox = first.session, first.original_to, first.mailbox
-    is_list = type(outgoing.to) is list
     message = Message(
         id=draft.id, sender=sender_id, receiver=mailbox.session, text=text, status="pending",
         seq=mailbox.head_seq + 1, created_at=now_ms, expires_at=expires_at, original_to=original_to,
@@ -295,6 +311,8 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
         for taker in takers:
             state.pair(sender_id, taker.mailbox.session).add(sender_id, text, metadata, now_ms)
     if is_list:
+        for counted, count in windows:
+            counted.add(now_ms, count)
         return fan_out.result(context, record, takers, refusals, whole=whole)
     reach, seen = presence.at_send(context, receiver)
     return SendResult(

@@ -1,0 +1,1 @@
+"""Sending: from an outgoing message to its deliveries, or to a typed refusal."""

@@ -1,0 +1,142 @@
+"""Audiences: the sessions that an address with `@` means, at the moment of acceptance.
+
+Rule: an audience is the active sessions that fit its word and that the sender may write to by role. One that it may
+not write to is not in the set, which is no error: it is not the sender's to address. The operator is in none. The
+sender itself is taken out by the caller.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from maestro_broker.core import validation
+from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import AUDIENCE_SIGIL, plain_name
+from maestro_schemas.texts.visible_text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from maestro_broker.core.model.session_registry import SessionState
+    from maestro_broker.core.model.state import State
+    from maestro_schemas.groups import Group
+    from maestro_schemas.sessions import Session
+
+_PROJECT = "project"
+_NEAR = 0.6
+# How many groups an error names.
+_NAMED_MAX = 10
+# Sets that grow with the post office. `@children` and groups were chosen by a session, so they need no confirmation.
+_WIDE = frozenset({"all", "workers", "orchestrators", _PROJECT})
+
+
+def is_audience(to: str | list[str]) -> bool:
+    """Whether a message has an audience: a list of addresses, or one address of several sessions."""
+    return type(to) is list or to.startswith(AUDIENCE_SIGIL)  # type: ignore[union-attr]
+
+
+def is_wide(address: str) -> bool:
+    """Whether an address is a set that grows with the post office, and that no session has chosen."""
+    return address.startswith(AUDIENCE_SIGIL) and address[1:].partition(":")[0] in _WIDE
+
+
+def group_name(address: str) -> str | None:
+    """The group that an address names, if it is not one of the fixed words."""
+    word = address[1:]
+    return None if is_wide(address) or word == "children" else word
+
+
+def members(state: State, sender: Session, address: str) -> list[SessionState]:
+    """The sessions that `address` means, in the order of their start; of a group, of their joining.
+
+    Raises MaestroError INVALID, ROLE_FORBIDDEN, FORBIDDEN, GROUP_NOT_FOUND.
+    """
+    found = _word(state, sender, address) if group_name(address) is None else _group(state, sender, address)
+    return [each for each in found if _may_write(sender, each.session)]
+
+
+def _word(state: State, sender: Session, address: str) -> Iterable[SessionState]:
+    word, separator, project = address[1:].partition(":")
+    active = state.sessions.page(None, active=True)
+    if separator and word != _PROJECT:
+        raise MaestroError("INVALID", f"{_shown(address)} names a project", f"Use @project:{one_line(project)[:64]}.")
+    match word:
+        case "all":
+            if sender.role != "orchestrator":
+                raise MaestroError(
+                    "ROLE_FORBIDDEN",
+                    f"worker {sender.id} may not write to @all",
+                    "A worker writes to @workers and @project (its own), to @orchestrators and to its groups.",
+                )
+            return active
+        case "workers":
+            own: Callable[[Session], bool] = (
+                _is_any if sender.role == "orchestrator" else lambda each: each.project_id == sender.project_id
+            )
+            return (each for each in active if each.session.role == "worker" and own(each.session))
+        case "orchestrators":
+            return (each for each in active if each.session.role == "orchestrator")
+        case "children":
+            return (each for each in active if each.session.parent_session_id == sender.id)
+    wanted = _project(sender, address, plain_name(project) if separator else sender.project_id)
+    return (each for each in active if each.session.project_id == wanted)
+
+
+def _project(sender: Session, address: str, wanted: str) -> str:
+    if not wanted:
+        raise MaestroError(
+            "INVALID",
+            f"{_shown(address)} names no project",
+            "Name one: @project:NAME. `maestro session list` has them.",
+        )
+    if sender.role != "orchestrator" and wanted != sender.project_id:
+        raise MaestroError(
+            "ROLE_FORBIDDEN",
+            f"worker {sender.id} (project {sender.project_id}) may not write to {_shown(address)}",
+            "A worker writes to its own project: @project. Ask an orchestrator to pass it on.",
+        )
+    return wanted
+
+
+def _group(state: State, sender: Session, address: str) -> Iterable[SessionState]:
+    group = state.groups.get(address[1:])
+    if group is None:
+        raise _no_group(address, state.groups)
+    if sender.role != "orchestrator" and all(member.session != sender.id for member in group.members):
+        raise MaestroError(
+            "FORBIDDEN",
+            f"{sender.id} is no member of {_shown(address)}",
+            f"Its members write to it, and orchestrators: maestro group join {group.name}",
+        )
+    known = (state.sessions.get(member.session) for member in group.members)
+    return (each for each in known if each is not None and each.active)
+
+
+def _no_group(address: str, groups: dict[str, Group]) -> MaestroError:
+    words = ("@all", "@workers", "@orchestrators", "@project", "@children")
+    named = sorted(groups)[:_NAMED_MAX]
+    near = difflib.get_close_matches(
+        address[1:65].lower(), [*(word[1:] for word in words), *named], n=1, cutoff=_NEAR
+    )
+    guess = f"Did you mean @{near[0]}? " if near else ""
+    here = f"groups: {', '.join(f'@{name}' for name in named)}" if named else "there are no groups"
+    return MaestroError(
+        "GROUP_NOT_FOUND", f"there is no group {_shown(address)}", f"{guess}Audiences: {', '.join(words)}; {here}."
+    )
+
+
+def _may_write(sender: Session, receiver: Session) -> bool:
+    try:
+        validation.check_role(sender, receiver)
+    except MaestroError:
+        return False
+    return True
+
+
+def _is_any(_session: Session) -> bool:
+    return True
+
+
+def _shown(address: str) -> str:
+    return one_line(address)[:80]

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from .model.state import State
 
 
-def people(state: State, messages: Iterable[Message]) -> dict[str, Person]:
-    """Name and role of each known sender, receiver and original receiver, by id."""
-    ids = {
+def people(state: State, messages: Iterable[Message], others: Iterable[str] = ()) -> dict[str, Person]:
+    """Name and role of each known sender, receiver and original receiver, and of `others`, by id."""
+    ids = set(others) | {
         session_id
         for message in messages
         for session_id in (message.sender, message.receiver, message.original_to)

@@ -142,11 +142,12 @@ class Timeline:
     def read_back(self, before: int | None = None) -> Iterator[Event]:
         """Yield all events, or those with an LSN below `before`, newest first. Raises MaestroError CORRUPT,
         CURSOR_EXPIRED."""
-        yield from map(_decode, self.lines_back(before))
+        for lines in self.lines_back(before):
+            yield from map(_decode, lines)
 
-    def lines_back(self, before: int | None = None, until_ms: int | None = None) -> Iterator[bytes]:
-        """Yield the lines, or those with an LSN below `before` and a time before `until_ms`, newest first: to decode
-        a line takes longer than to see whether it is wanted. Raises as `read_back`."""
+    def lines_back(self, before: int | None = None, until_ms: int | None = None) -> Iterator[list[bytes]]:
+        """Yield the lines, or those with an LSN below `before` and a time before `until_ms`, newest first, some
+        hundreds at a time: to decode a line takes longer than to see whether it is wanted. Raises as `read_back`."""
         is_below = None if before is None and until_ms is None else partial(_is_below, before, until_ms)
         for name in reversed(self._names()):
             first = self._first_line(name)
@@ -157,12 +158,12 @@ class Timeline:
                 if is_below is not None:
                     # The first line that is not wanted begins within a chunk after the offset.
                     size = min(size, self._offset_before(file.fileno(), is_below) + _CHUNK_BYTES + _LINE_BYTES_MAX)
-                for line, _ in _lines_back_with_ends(file.fileno(), size):
-                    if is_below is not None:
-                        if not is_below(_decode(line)):
-                            continue
+                for lines in _blocks_back(file.fileno(), size):
+                    if is_below is None:
+                        yield lines
+                    elif is_below(_decode(lines[-1])):
+                        yield lines[bisect_left(lines, 1, key=_of_line(is_below)) :]
                         is_below = None
-                    yield line
 
     def files_before(self, at_ms: int) -> list[str]:
         """The paths of the days that were over by then. Without the newest file, which says how far the timeline
@@ -259,6 +260,10 @@ def _is_below(lsn: int | None, at_ms: int | None, event: Event) -> bool:
     return (lsn is None or event.lsn < lsn) and (at_ms is None or event.at < at_ms)
 
 
+def _of_line(is_below: Callable[[Event], bool]) -> Callable[[bytes], bool]:
+    return lambda line: is_below(_decode(line))
+
+
 def _decode(line: bytes) -> Event:
     try:
         return _decoder.decode(line)
@@ -278,6 +283,26 @@ def _opened(path: str) -> BinaryIO:
         ) from None
 
 
+def _blocks_back(fd: int, size: int) -> Iterator[list[bytes]]:
+    """Yield whole lines from the last to the first, in lists of what one read finds. What follows the last newline is
+    no line."""
+    rest: bytes | None = None
+    while size > 0:
+        start = max(0, size - _TAIL_BYTES)
+        chunk = os.pread(fd, size - start, start)
+        size = start
+        if rest is None:
+            chunk = chunk[: chunk.rfind(b"\n") + 1]
+            if not chunk:
+                continue
+            chunk = chunk[:-1]
+        lines = (chunk + (rest or b"")).split(b"\n")
+        # Where the read began, a line may have begun before.
+        rest = lines.pop(0) if start else b""
+        if lines:
+            yield lines[::-1]
+
+
 def _lines_back_with_ends(fd: int, size: int) -> Iterator[tuple[bytes, int]]:
     """Yield whole lines from the last to the first, each with the offset after its newline."""
     position, buffer = size, b""
@@ -290,15 +315,13 @@ def _lines_back_with_ends(fd: int, size: int) -> Iterator[tuple[bytes, int]]:
 
     while b"\n" not in buffer and position > 0:
         more()
-    end = buffer.rfind(b"\n") + 1  # bytes after the last newline are no line
+    buffer = buffer[: buffer.rfind(b"\n") + 1]  # bytes after the last newline are no line
     while True:
-        cut = buffer.rfind(b"\n", 0, max(0, end - 1))
+        cut = buffer.rfind(b"\n", 0, max(0, len(buffer) - 1))
         if cut < 0 and position > 0:
-            buffer = buffer[:end]
             more()
-            end = len(buffer)
-        elif not end:
+        elif not buffer:
             return
         else:
-            yield buffer[cut + 1 : end - 1], position + end
-            end = cut + 1
+            yield buffer[cut + 1 : -1], position + len(buffer)
+            buffer = buffer[: cut + 1]

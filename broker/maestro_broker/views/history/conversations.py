@@ -1,9 +1,10 @@
 """Conversations: what was said, as pages of messages with their texts.
 
 Rule: one entry a message, however many deliveries it has: the caller's own delivery, else the first that it may see
-(`visibility`). The timeline says which messages there are and in which order; the texts come from the mailboxes in
-memory and from the files. Deleted messages, and those removed after their retention, are left out. A page ends only
-between two records, so its cursors are LSNs. Reading changes nothing, and the work of one call is bounded.
+(`visibility`; of a group `group_rights`). The timeline says which messages there are and in which order; the texts
+come from the mailboxes in memory and from the files. Deleted messages, and those removed after their retention, are
+left out. A page ends only between two records, so its cursors are LSNs. Reading changes nothing, and the work of one
+call is bounded.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import msgspec
 from msgspec import UNSET
 
 from maestro_broker.core import authorization, retention, validation, visibility
+from maestro_broker.core.groups import group_rights
 from maestro_broker.core.model import records
 from maestro_broker.core.model.records import Accepted, Failed
 from maestro_broker.core.people import people
@@ -38,11 +40,12 @@ if TYPE_CHECKING:
     from maestro_broker.core.model.state import Change, State
     from maestro_broker.views.spool import Spool
     from maestro_broker.views.timeline import Timeline
+    from maestro_schemas.groups import Group
     from maestro_schemas.messages import Message
     from maestro_schemas.requests import Messages
 
-# Blocks of 64 KiB, some 300 lines each, that one call looks at; and the lines of them that it decodes. Some 5 ms each.
-# The next call continues.
+# Blocks of 64 KiB, some 300 lines each, that one call looks at; and the lines of them that it decodes. Each takes some
+# 5 ms, and the next call continues.
 _BLOCKS_MAX = 24
 _EVENTS_MAX = 3_000
 # Files that one call reads. A message to several sessions has one for each, with `counts`.
@@ -73,8 +76,8 @@ class _View(NamedTuple):
     peer: str | None = None
     # Whether the owner may write to it, so that it may know who else got a message to several.
     may_write: bool = True
-    # The address of the group that they were sent to.
-    group: str | None = None
+    # The group that they were sent to.
+    group: Group | None = None
     box: str | None = None
 
     @property
@@ -87,8 +90,10 @@ class _Said(NamedTuple):
     """A message that is wanted."""
 
     lsn: int
-    # Its deliveries that the caller may see, in the order in which they are shown; or that it failed.
+    # Its deliveries, or that it failed: the first that is there is shown.
     deliveries: tuple[Event, ...]
+    # Those that the caller may see.
+    seen: tuple[Event, ...]
     # How many sessions refused it.
     refused: int = 0
 
@@ -137,7 +142,7 @@ def page(
         before=before,
         up_to=up_to,
         head=head,
-        peer=view.group or view.peer,
+        peer=view.peer if view.group is None else AUDIENCE_SIGIL + view.group.name,
         session=view.owner.session.id if view.owner is not None else None,
     )
 
@@ -208,17 +213,17 @@ def _view(state: State, request: Messages, now_ms: int) -> _View:
     return view._replace(peer=peer.session.id, may_write=may_write)
 
 
-def _group(state: State, address: str) -> str:
-    name = address[len(AUDIENCE_SIGIL) :]
+def _group(state: State, address: str) -> Group:
+    group = state.groups.get(address[len(AUDIENCE_SIGIL) :])
     if audiences.group_name(address) is None:
         raise MaestroError(
             "INVALID",
             f"{address} is no group, and has no log: who it means changes from message to message",
             "Leave it out for all that you may see, or name a session, or a group with its @.",
         )
-    if name not in state.groups:
+    if group is None:
         raise audiences.no_group(address, state.groups)
-    return address
+    return group
 
 
 class _Search:
@@ -232,11 +237,17 @@ class _Search:
         self._limit = limit
         self._files = 0
         self.since_ms = 0 if request.since is None else request.since
+        if view.group is not None:
+            self._unfiled = frozenset(state.unfiled_of_group(view.group.name))
+            # What was sent to an earlier group of that name is not the group's.
+            self.since_ms = max(self.since_ms, view.group.created_at)
         self.until_ms = request.until
         self.found: list[_Said] = []
         # What a line of a wanted delivery contains.
         owner = view.owner
         sees_only_own = owner is not None and (owner.session.role != "orchestrator" or view.peer is not None)
+        # A member sees what the others sent to the group.
+        sees_only_own = sees_only_own and view.group is None
         named = (owner.session.id if owner is not None and sees_only_own else None, view.peer)
         self._ids = tuple(name for name in named if name is not None)
         self._named = tuple(name.encode() for name in self._ids)
@@ -270,7 +281,7 @@ class _Search:
         said = self._wanted(events)
         if said is None:
             return True
-        files = len(said.deliveries) if self._counts else 1
+        files = len(said.seen) if self._counts else 1
         if self.found and self._files + files > _FILES_MAX:
             return False
         self._files += files
@@ -289,19 +300,27 @@ class _Search:
         if view.peer is not None and not self._is_between(first.sender, receivers):
             return None
         seen = [event for event in deliveries if self._sees(event)]
-        if not seen:
+        if view.group is not None and not self._is_to_group(view.group, first.id or ""):
             return None
-        # Its own delivery first, then the peer's.
-        seen.sort(key=lambda event: (event.receiver != subject, event.receiver != view.peer))
+        # Its own delivery first, then the peer's. `fits` decides what a member of a group may see of the others'.
+        shown = sorted(
+            deliveries if view.group is not None else seen,
+            key=lambda event: (event.receiver != subject, event.receiver != view.peer, event not in seen),
+        )
+        if not shown:
+            return None
         refused = first.of - len(deliveries)
         if refused and not self._sees(_refusal(first)):
             refused = 0
-        return _Said(first.lsn, tuple(seen), refused)
+        return _Said(first.lsn, tuple(shown), tuple(seen), refused)
+
+    def _is_to_group(self, group: Group, message_id: str) -> bool:
+        return message_id in self._unfiled or self.spool.groups.has(group.name, message_id)
 
     def _failed(self, event: Event) -> _Said | None:
         """A message that was refused for good concerns its sender alone. To whom it was, its file says (`fits`)."""
         is_out = self._view.box is None or (self._view.box == "out" and event.sender == self._view.subject)
-        return _Said(event.lsn, (event,)) if is_out and self._sees(event) else None
+        return _Said(event.lsn, (event,), (event,)) if is_out and self._sees(event) else None
 
     def _is_between(self, sender: str | None, receivers: Sequence[str | None]) -> bool:
         """Whether the peer and the owner are parties. Who else got a message to several is for its sender to know:
@@ -322,13 +341,16 @@ class _Search:
 
     def fits(self, message: Message) -> bool:
         """What only the message itself says: to which group it went; and of a failed one, to whom."""
-        view = self._view
-        addresses = message.audience.to if message.audience is not None else (message.receiver,)
+        view, state = self._view, self.state
         if view.group is not None:
-            return view.group in addresses
+            callers = {view.asking, view.owner} if view.owner is not None else {view.asking}
+            return view.group.name in message.groups and all(
+                group_rights.sees(state, caller, view.group, message) for caller in callers
+            )
+        addresses = message.audience.to if message.audience is not None else (message.receiver,)
         if message.status != "failed" or view.peer is None or view.peer == message.sender:
             return True
-        found = self.state.sessions.get(view.peer)
+        found = state.sessions.get(view.peer)
         return found is not None and not {view.peer, found.session.name}.isdisjoint(addresses)
 
 
@@ -422,19 +444,14 @@ def _read(search: _Search, request: Messages, now_ms: int) -> tuple[list[SaidMes
     last, size = 0, 0
     for each in search.found:
         deliveries = (message_of(state, spool, event) for event in each.deliveries)
-        if request.counts:
-            there = list(deliveries)
-            message = next((found for found in there if found is not None), None)
-        else:
-            there = []
-            message = next((found for found in deliveries if found is not None), None)
+        message = next((found for found in deliveries if found is not None), None)
         if message is None or not search.fits(message):
             continue
-        receivers = tuple(event.receiver or "" for event in each.deliveries) if len(each.deliveries) > 1 else ()
+        receivers = tuple(event.receiver or "" for event in each.seen) if len(each.seen) > 1 else ()
         size += _size_bytes(message, len(receivers))
         if said and size > state.limits.reply_bytes_max:
             return said, last
-        counts = _counts(there, each.refused, now_ms) if receivers and request.counts else UNSET
+        counts = _counts(search, each, now_ms) if receivers and request.counts else UNSET
         shown = retention.shown(message, now_ms)
         fields = {name: getattr(shown, name) for name in shown.__struct_fields__}
         said.append(SaidMessage(lsn=each.lsn, receivers=receivers, counts=counts, **fields))
@@ -444,7 +461,7 @@ def _read(search: _Search, request: Messages, now_ms: int) -> tuple[list[SaidMes
 
 def _read_ahead(search: _Search, *, every: bool) -> None:
     """Let the kernel read the files ahead, so that the loop does not wait for each of them alone."""
-    wanted = [event for each in search.found for event in (each.deliveries if every else each.deliveries[:1])]
+    wanted = [event for each in search.found for event in (each.seen if every else each.deliveries[:1])]
     if len(wanted) < _AHEAD_FROM:
         return
     for event in wanted:
@@ -453,10 +470,11 @@ def _read_ahead(search: _Search, *, every: bool) -> None:
             will_be_read(os.path.join(search.spool.mailbox_dir(event.receiver), event.id + SUFFIX))
 
 
-def _counts(deliveries: Iterable[Message | None], refused: int, now_ms: int) -> dict[str, int]:
-    states = ["deleted" if each is None else retention.shown(each, now_ms).status for each in deliveries]
+def _counts(search: _Search, said: _Said, now_ms: int) -> dict[str, int]:
+    found = (message_of(search.state, search.spool, event) for event in said.seen)
+    states = ["deleted" if each is None else retention.shown(each, now_ms).status for each in found]
     counts: dict[str, int] = {state: states.count(state) for state in dict.fromkeys(states)}
-    return counts | ({"refused": refused} if refused else {})
+    return counts | ({"refused": said.refused} if said.refused else {})
 
 
 def _size_bytes(message: Message, receivers: int) -> int:

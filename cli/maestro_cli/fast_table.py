@@ -93,6 +93,20 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--json": ("as_json", "on"),
         },
     ),
+    ("log",): (
+        "log",
+        (("peer", "text"),),
+        (),
+        {
+            "--follow": ("follow", "on"),
+            "-f": ("follow", "on"),
+            "--since": ("since", "text"),
+            "--limit": ("limit", "number"),
+            "-n": ("limit", "number"),
+            "--session": ("session", "text"),
+            "--json": ("as_json", "on"),
+        },
+    ),
     ("timeline",): (
         "timeline",
         (),

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from maestro_schemas.messages import Message
     from maestro_schemas.requests import Messages
 
-# Blocks of 64 KiB, some 300 lines each, that one call looks at; and the lines of them that it decodes. Each takes some
-# 5 ms, and the next call continues.
+# Blocks of 64 KiB, some 300 lines each, that one call looks at; and the lines of them that it decodes. Each takes
+# some 5 ms, and the next call continues.
 _BLOCKS_MAX = 24
 _EVENTS_MAX = 3_000
 # Files that one call reads. A message to several sessions has one for each, with `counts`.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maestro_cli.context import now_ms
 from maestro_cli.output import streams
-from maestro_cli.output.fence import named
 from maestro_cli.output.render import correspondent
 from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
 
@@ -105,7 +104,9 @@ class LogView:
     def _resolve(self, client: AnyClient) -> None:
         """Say whom a name means: another session may have it now than before. From then on its id is meant."""
         query = self._query
-        self._query = query._replace(peer=_resolved(client, query.peer), session=_resolved(client, query.session))
+        self._query = query._replace(
+            peer=_resolved(client, query.peer, "with"), session=_resolved(client, query.session, "the mail of")
+        )
 
     def _topic(self, client: AnyClient) -> str | None:
         """The session whose notices wake the log: an orchestrator's log, as the operator's, has mail of all."""
@@ -129,11 +130,11 @@ class LogView:
         following.follow(self._context, topic, catch_up)
 
 
-def _resolved(client: AnyClient, address: str | None) -> str | None:
+def _resolved(client: AnyClient, address: str | None, what: str) -> str | None:
     if address is None or address.startswith(AUDIENCE_SIGIL) or address == SYSTEM_SENDER:
         return address
     found = client.session(address)
     if found["id"] != address:
         ended = ", who has ended" if "completedAt" in found else ""
-        streams.note(f"maestro: {named(address)} is {correspondent(found['id'], found)}{ended}")
+        streams.note(f"maestro: {what} {correspondent(found['id'], found)}{ended}")
     return found["id"]

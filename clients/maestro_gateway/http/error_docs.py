@@ -68,6 +68,7 @@ REMEDIES = {
         "Another active session has the name or id; details.id says which one.",
         "Choose another, or give `replace` or `takeover` as the operator.",
     ),
+    "GROUP_NOT_FOUND": ErrorGuide("No group has that name.", "GET /api/groups lists them."),
     "AMBIGUOUS_NAME": ErrorGuide("Several active sessions have that name.", "Use one of the ids in details.ids."),
     "AMBIGUOUS_ID": ErrorGuide(
         "The message went to several receivers, and none was named.", "Send the X-Session-ID of one of them."

@@ -183,7 +183,9 @@ def _check(request: Messages, head: int) -> None:
 
 def _view(state: State, request: Messages, now_ms: int) -> _View:
     asking = authorization.authenticate(state, request.who, now_ms)
-    owner = asking if not request.who.operator else state.sessions.operator
+    owner = asking
+    if request.box is not None and request.who.operator:
+        owner = state.sessions.operator
     if request.session is not None:
         owner = state.sessions.resolve(request.session, authorization.session_of(asking), "SESSION_NOT_FOUND")
         if asking is not None and owner is not asking and asking.session.role != "orchestrator":

@@ -205,11 +205,13 @@ class DeadReply(Struct, frozen=True, rename="camel"):
     before: int
 
 
-class SaidMessage(Message, gc=False, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """A message as it was said, once: of several deliveries, the one that the caller may see (its own first)."""
+class SaidMessage(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """A message as it was said, once, however many deliveries it has."""
 
     # The record that accepted it: its place in the order of all messages.
     lsn: int
+    # Of several deliveries the caller's own, else the first that the caller may see.
+    message: Message
     # The sessions whose mailboxes took it, if the caller may see more than one of its deliveries.
     receivers: tuple[str, ...] = ()
     # With `counts` in the request, for a message with `receivers`: how many of them have each status, or `deleted`;

@@ -51,16 +51,17 @@ class SessionNames:
         return name if name and not is_token(name) else None
 
 
-def block(message: SaidMessageDoc, names: SessionNames, now_ms: int, *, bold: bool = False) -> str:
+def block(said: SaidMessageDoc, names: SessionNames, now_ms: int, *, bold: bool = False) -> str:
     """One message: `14:02:11  ann → @workers (7)  msg_17…  request, 3 of 7 read`, its text, and what it answers."""
+    message = said["message"]
     metadata = message.get("metadata") or {}
     words, chosen = message_fields(message, names.unfit_name(message["from"]))
     words += [word for key, word in _ASKED if metadata.get(key)]
     arrow, hook = ("→", "↳ reply to") if _is_unicode() else ("->", "reply to")
     sender = "the post office" if message["from"] == SYSTEM_SENDER else names.short(message["from"])
-    first = f"{moment(message['createdAt'], now_ms)}  {sender} {arrow} {_receivers(message, names)}"
+    first = f"{moment(message['createdAt'], now_ms)}  {sender} {arrow} {_receivers(said, names)}"
     lines = [f"{BOLD}{first}{UNBOLD}" if bold else first]
-    lines[0] += f"  {message['id']}  {', '.join([*words, _state(message)])}"
+    lines[0] += f"  {message['id']}  {', '.join([*words, _state(said)])}"
     if "inReplyTo" in metadata:
         lines.append(f"  {hook} {named(metadata['inReplyTo'])}")
     if "originalTo" in message:
@@ -78,8 +79,9 @@ def block(message: SaidMessageDoc, names: SessionNames, now_ms: int, *, bold: bo
 _ASKED = (("requiresAck", "ack wanted"), ("requiresResponse", "answer wanted"))
 
 
-def _receivers(message: SaidMessageDoc, names: SessionNames) -> str:
-    audience, known = message.get("audience"), message.get("receivers") or [message["to"]]
+def _receivers(said: SaidMessageDoc, names: SessionNames) -> str:
+    message = said["message"]
+    audience, known = message.get("audience"), said.get("receivers") or [message["to"]]
     if message["status"] == "failed":
         return ", ".join(map(named, audience["to"])) if audience is not None else named(message["to"])
     if audience is not None and any(address.startswith(AUDIENCE_SIGIL) for address in audience["to"]):
@@ -90,10 +92,10 @@ def _receivers(message: SaidMessageDoc, names: SessionNames) -> str:
     return f"{shown} and {more} more" if more else shown
 
 
-def _state(message: SaidMessageDoc) -> str:
-    counts = message.get("counts")
+def _state(said: SaidMessageDoc) -> str:
+    counts = said.get("counts")
     if counts is None:
-        return message["status"]
+        return said["message"]["status"]
     total = sum(counts.values())
     found = [f"{counts[state]} {state}" for state in _STATES if state in counts]
     # The furthest state says of how many: `3 of 7 read, 2 delivered`.
@@ -103,3 +105,8 @@ def _state(message: SaidMessageDoc) -> str:
 
 def _is_unicode() -> bool:
     return (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
+
+
+def flat(said: SaidMessageDoc) -> dict[str, object]:
+    """An entry as one JSON object: the Message, with what the entry has beside it."""
+    return {**said["message"], **{key: value for key, value in said.items() if key != "message"}}

@@ -14,7 +14,7 @@ from maestro_cli.output.render import correspondent
 from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
 
 from . import following
-from .log_lines import SessionNames, block
+from .log_lines import SessionNames, block, flat
 
 if TYPE_CHECKING:
     from maestro_cli.context import CommandContext
@@ -97,7 +97,7 @@ class LogView:
     def show(self, message: SaidMessageDoc) -> None:
         """Print one message."""
         if self._as_json:
-            streams.say_json(message)
+            streams.say_json(flat(message))
         else:
             streams.say(block(message, self._names, now_ms(), bold=self._bold))
 

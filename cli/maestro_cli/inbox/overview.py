@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from maestro_cli.history.log_lines import flat
 from maestro_cli.history.log_view import LogQuery, LogView
 from maestro_cli.output import streams
 
@@ -21,7 +22,7 @@ def show(context: CommandContext, box: str, *, count_max: int | None, quiet: boo
         found = view.find(client)
     if as_json:
         count = len(found.messages)
-        streams.say_json({"messages": found.messages, "count": count, "hasMore": found.has_more})
+        streams.say_json({"messages": list(map(flat, found.messages)), "count": count, "hasMore": found.has_more})
         return 0
     for message in found.messages:
         view.show(message)

@@ -137,7 +137,7 @@ def page(
     mentioned = {receiver for each in said for receiver in each.receivers}
     return MessagesReply(
         messages=said,
-        people=people(state, said, mentioned),
+        people=people(state, (each.message for each in said), mentioned),
         has_more=place.has_more or cut is not None,
         before=before,
         up_to=up_to,
@@ -455,8 +455,7 @@ def _read(search: _Search, request: Messages, now_ms: int) -> tuple[list[SaidMes
             return said, last
         counts = _counts(search, each, now_ms) if receivers and request.counts else UNSET
         shown = retention.shown(message, now_ms)
-        fields = {name: getattr(shown, name) for name in shown.__struct_fields__}
-        said.append(SaidMessage(lsn=each.lsn, receivers=receivers, counts=counts, **fields))
+        said.append(SaidMessage(lsn=each.lsn, message=shown, receivers=receivers, counts=counts))
         last = each.lsn
     return said, None
 

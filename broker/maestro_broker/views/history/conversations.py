@@ -21,7 +21,7 @@ from maestro_broker.core import authorization, retention, validation, visibility
 from maestro_broker.core.groups import group_rights
 from maestro_broker.core.model import records
 from maestro_broker.core.model.records import Accepted, Failed
-from maestro_broker.core.people import people
+from maestro_broker.core.people import people, people_of
 from maestro_broker.core.sending import audiences
 from maestro_broker.views.spool import SUFFIX, will_be_read
 from maestro_schemas.errors import OPERATOR_MAY, MaestroError
@@ -137,7 +137,7 @@ def page(
     mentioned = {receiver for each in said for receiver in each.receivers}
     return MessagesReply(
         messages=said,
-        people=people(state, (each.message for each in said), mentioned),
+        people=people(state, (each.message for each in said)) | people_of(state, mentioned),
         has_more=place.has_more or cut is not None,
         before=before,
         up_to=up_to,

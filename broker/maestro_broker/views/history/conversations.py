@@ -254,11 +254,6 @@ class _Search:
         self._ids = tuple(name for name in named if name is not None)
         self._named = tuple(name.encode() for name in self._ids)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the page has all that it may have."""
-        return len(self.found) == self._limit or self._files >= _FILES_MAX
-
     def may_want(self, lines: list[bytes]) -> list[bytes]:
         """Those lines that may be about wanted messages, and a few others."""
         accepted, failed = _MARKS
@@ -279,12 +274,12 @@ class _Search:
         return all(name in parties for name in self._ids)
 
     def take(self, events: Sequence[Event]) -> bool:
-        """Add a record's message, if it is wanted. False if it has no place on this page any more."""
+        """Add a record's message, if it is wanted. False if it is, and has no place on this page any more."""
         said = self._wanted(events)
         if said is None:
             return True
         files = len(said.seen) if self._counts else 1
-        if self.found and self._files + files > _FILES_MAX:
+        if len(self.found) == self._limit or (self.found and self._files + files > _FILES_MAX):
             return False
         self._files += files
         self.found.append(said)
@@ -366,7 +361,7 @@ def _refusal(first: Event) -> Event:
 def _newest_first(search: _Search, timeline: Timeline, unfiled: deque[Change], before: int) -> _Place:
     lowest = before
     for looked, change in enumerate(event_order.below(unfiled, before)):
-        if search.is_full or looked == _EVENTS_MAX:
+        if looked == _EVENTS_MAX:
             return _Place(lowest, has_more=True)
         record = change.record
         if isinstance(record, Accepted | Failed):
@@ -384,7 +379,7 @@ def _newest_first(search: _Search, timeline: Timeline, unfiled: deque[Change], b
         if not events:
             blocks += 1
             lowest = min(lowest, event.lsn + 1)
-        if search.is_full or blocks == _BLOCKS_MAX or decoded >= _EVENTS_MAX:
+        if blocks == _BLOCKS_MAX or decoded >= _EVENTS_MAX:
             return _Place(lowest, has_more=True)
         if events:
             decoded += len(events)
@@ -423,7 +418,7 @@ def _oldest_first(search: _Search, timeline: Timeline, unfiled: deque[Change], a
     event_order.check_cursor(timeline, after, named)
     at, looked = after, 0
     for lsn, group in groupby(event_order.forward(timeline, unfiled, after, _EVENTS_MAX + 1), _lsn_of):
-        if search.is_full or looked >= _EVENTS_MAX:
+        if looked >= _EVENTS_MAX:
             return _Place(at, has_more=True)
         events = list(group)
         looked += len(events)

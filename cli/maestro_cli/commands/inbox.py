@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from typing import Annotated, Any
 
     from maestro_cli.inbox.page import Marking
-    from maestro_cli.options import Option
+    from maestro_cli.options import AsOption, Option, YesOption
     from maestro_clients.channel.one_shot import OneShotConnection
+    from maestro_clients.protocol.speaker import Speaker
     from maestro_schemas.documents import InboxDoc
 
 DETAILS = """\
 A message is marked delivered after it was printed. `maestro message read ID`,
 or --mark-read, notifies its sender that it was read. At most 20,000 characters
 are printed at once (the setting print_chars_max); the next call prints the
-rest.
+rest. In a person's shell without a session it shows the operator's inbox: what
+agents sent with `--to operator`.
 
 Examples:
   maestro inbox
@@ -29,7 +31,8 @@ Examples:
   maestro inbox --unread --mark-read
   maestro inbox --watch --json
   maestro inbox --watch --exec 'jq -r .message >> mail.log'
-  maestro inbox --watch --limit 1 --timeout 10m"""
+  maestro inbox --watch --limit 1 --timeout 10m
+  maestro inbox --session bob"""
 
 _DONE = 200
 
@@ -65,6 +68,12 @@ def run(
             "input. It is delivered when CMD exits with 0; otherwise the watch ends, and it stays undelivered.",
         ),
     ] = None,
+    session: Annotated[
+        str | None,
+        Option(metavar="SESSION", help="Another session's mail, for the operator. It is only shown, and not marked."),
+    ] = None,
+    speaks_as: AsOption = None,
+    yes: YesOption = False,
     as_json: Annotated[
         bool,
         Option(
@@ -89,8 +98,13 @@ def run(
 
         count_max = positive("--limit", limit)
     marking: Marking = "read" if mark_read else "deleted" if clear else "delivered"
-    context = CommandContext.here()
-    context.session()
+    context = CommandContext.here(speaks_as, sure=yes)
+    if session is not None:
+        from maestro_cli.inbox import others
+
+        others.check(marks=mark_read or clear or watch)
+        return others.show(context, session, count_max=count_max, unread=unread, quiet=quiet, as_json=as_json)
+    context = context.at_mailbox(sure=yes)
     if watch:
         from maestro_cli.arguments import duration_ms
         from maestro_cli.inbox.watching import Watch
@@ -141,7 +155,7 @@ def _first(statuses: list[str]) -> dict[str, Any]:
     return {"status": statuses, "limit": 1, "people": True}
 
 
-def first_page(connection: OneShotConnection, speaker: dict[str, str], statuses: list[str]) -> InboxDoc | None:
+def first_page(connection: OneShotConnection, speaker: Speaker, statuses: list[str]) -> InboxDoc | None:
     """The reply to the first request, without a client's class and its methods; None where it is not a page."""
     answer = connection.ask(b"inbox", {"as": speaker, **_first(statuses)})
     if answer is None or answer[0] != _DONE or not isinstance(answer[1].get("messages"), list):

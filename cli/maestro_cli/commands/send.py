@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Annotated
 
     from maestro_cli.options import (
+        AsOption,
         FileOption,
         MessageOption,
         OnEndedOption,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         TimeoutOption,
         WaitOption,
         WaitReplyOption,
+        YesOption,
     )
     from maestro_schemas.documents import MetadataDoc, OutgoingDoc
     from maestro_schemas.vocabularies import MessageType
@@ -30,12 +32,15 @@ if TYPE_CHECKING:
 DETAILS = """\
 The sender is the session of this shell: MAESTRO_SESSION_ID and
 MAESTRO_SESSION_TOKEN. When no broker answers, the message is queued in the
-outbox and sent when one runs; that too is exit code 0.
+outbox and sent when one runs; that too is exit code 0. `--to operator` writes to
+the person. The person writes with `--as operator`; an agent's shell refuses that.
 
 Examples:
   maestro session send --to bob --message "Review PR in task_456"
   maestro session send --to bob --message "Stop, main is red" --priority high
   maestro session send --to parent --file report.md --task task_456
+  maestro send --to operator --message "May I force-push?" --type request
+  maestro send --as operator --to bob --message "Yes, on your own branch."
   maestro send -t bob -m "The short form of the same."
   git diff --stat | maestro send -t bob -f -
   maestro session send --to sess_b --message "Done." \\
@@ -50,7 +55,11 @@ def run(
     *,
     to: Annotated[
         str,
-        Option(name=["--to", "-t"], metavar="SESSION", help="The receiver: a session's id, its name, or `parent`."),
+        Option(
+            name=["--to", "-t"],
+            metavar="SESSION",
+            help="The receiver: a session's id, its name, `parent`, or `operator`.",
+        ),
     ],
     message: MessageOption = None,
     file: FileOption = None,
@@ -83,12 +92,14 @@ def run(
         str | None,
         Option(name="--id", metavar="MSG", help="Your own id for it: repeating the command sends it once."),
     ] = None,
+    speaks_as: AsOption = None,
+    yes: YesOption = False,
     as_json: OutcomeOption = False,
 ) -> int:
     """Send a message."""
     from maestro_clients.protocol.new_ids import new_message_id
 
-    context = CommandContext.here()
+    context = CommandContext.here(speaks_as, sure=yes)
     context.session()
     text = _text(message, file)
     outgoing: OutgoingDoc = {

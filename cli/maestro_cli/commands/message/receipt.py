@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated, Any
 
-    from maestro_cli.options import Option
+    from maestro_cli.options import AsOption, Option, YesOption
     from maestro_schemas.documents import MessageDoc
 
 DETAILS = """\
@@ -37,12 +37,14 @@ def run(
     message_id: Annotated[str, Option(name="ID", help="The message's id.")],
     /,
     *,
+    speaks_as: AsOption = None,
+    yes: YesOption = False,
     as_json: Annotated[
         bool, Option(name="--json", help='Print {"id", "status", "steps": [{"step", "at", "via"?}], ...}.')
     ] = False,
 ) -> int:
     """Show the receipt of a message."""
-    context = CommandContext.here()
+    context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
         found = client.message_with_people(message_id)
         message = found["message"]

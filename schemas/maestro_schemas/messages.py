@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from .names import AUDIENCE_SIGIL
+from .names import AUDIENCE_SIGIL, group_of
 from .vocabularies import MessageStatus, MessageType, Priority
 
 PRIORITY_RANK: dict[str | None, int] = {"high": 0, "medium": 1, None: 1, "low": 2}
@@ -117,6 +117,12 @@ class Message(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel",
     def meta(self) -> Metadata:
         """The metadata; `NO_METADATA` where the message has none."""
         return NO_METADATA if self.metadata is UNSET else self.metadata
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The names of the groups that it was addressed to."""
+        addresses = self.audience.to if self.audience is not None else ()
+        return tuple(dict.fromkeys(name for name in map(group_of, addresses) if name is not None))
 
     @property
     def is_quiet(self) -> bool:

@@ -18,6 +18,9 @@ OPERATOR = "operator"
 RESERVED_IDS = frozenset({SYSTEM_SENDER, PARENT_ADDRESS, LAST_ADDRESS, OPERATOR})
 # Addresses of several sessions begin with it, so no id and no name does.
 AUDIENCE_SIGIL = "@"
+# The words that mean something else behind the sigil, or as an address; no group has one of these names.
+AUDIENCE_WORDS = frozenset({"all", "workers", "orchestrators", "project", "children"})
+GROUP_NAME_CHARS_MAX = 32
 
 DEFAULT_PROJECT = "default"
 # The operator's: no session can have it.
@@ -89,6 +92,26 @@ def is_reserved(text: str) -> bool:
     """Whether a text is, or looks like, an address that means something else than a session's id or name."""
     alike = likeness(text)
     return alike.startswith(AUDIENCE_SIGIL) or alike in RESERVED_IDS
+
+
+def is_group_name(text: str) -> bool:
+    """Whether a group may have this name: 1 to 32 of a-z 0-9 and -, which no address has already. It begins with a
+    letter or a digit."""
+    return (
+        len(text) <= GROUP_NAME_CHARS_MAX
+        and text.isascii()
+        and text == text.lower()
+        and text.replace("-", "a").isalnum()
+        and text[0] != "-"
+        and text not in AUDIENCE_WORDS
+        and text not in RESERVED_IDS
+    )
+
+
+def group_of(address: str) -> str | None:
+    """The group that an address means; None for every other address."""
+    name = address.removeprefix(AUDIENCE_SIGIL)
+    return name if name != address and is_group_name(name) else None
 
 
 def plain_name(text: str) -> str:

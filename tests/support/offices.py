@@ -22,6 +22,8 @@ from maestro_broker.core.model.records import (
     Deleted,
     Expired,
     Failed,
+    GroupChanged,
+    GroupDeleted,
     SentFile,
     SessionChanged,
     SessionForgotten,
@@ -51,6 +53,8 @@ from maestro_schemas.sessions import StoredSession
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from maestro_schemas.groups import Group
+
 
 class Office:
     """`now_ms` moves only when a test moves it. `filed` says how much of the journal the spool has."""
@@ -63,6 +67,9 @@ class Office:
         self.links: dict[tuple[str, str], SentFile] = {}
         self.threads: dict[str, dict[str, tuple[str, ...]]] = {}
         self.session_files: dict[str, StoredSession] = {}
+        self.group_files: dict[str, Group] = {}
+        # By group, the ids of what was sent to it.
+        self.group_mail: dict[str, dict[str, None]] = {}
         self.unfiled: list[Change] = []
         self.untold = 0
         self.heads = Checkpoint()
@@ -119,6 +126,8 @@ class Office:
                 return sent
             case "thread":
                 return dict(self.threads.get(need.message_id, {}))
+            case "group":
+                return list(self.group_mail.get(need.message_id, ()))
             case "names":
                 owned = [name for session, name in self.files if session == need.session]
                 return [name for name in owned if name.startswith(need.message_id)]
@@ -135,6 +144,8 @@ class Office:
                     self.links.setdefault((message.sender, message.id), change.record.sent_file())
                     if message.meta.thread_id is not None:
                         self.threads.setdefault(message.meta.thread_id, {})[message.id] = change.record.receivers
+                    for name in message.groups:
+                        self.group_mail.setdefault(name, {})[message.id] = None
                 case Failed(message):
                     self.links.setdefault((message.sender, message.id), change.record.sent_file())
                 case Confirmed() | Expired():
@@ -146,6 +157,11 @@ class Office:
                     self.session_files[change.record.stored.session.id] = change.record.stored
                 case SessionForgotten():
                     self.session_files.pop(change.record.id, None)
+                case GroupChanged(group=group):
+                    self.group_files[group.name] = group
+                case GroupDeleted(name=name):
+                    self.group_files.pop(name, None)
+                    self.group_mail.pop(name, None)
             if change.lsn > self.heads.lsn:
                 self.heads.apply(change.lsn, change.record, self.limits.rate_limit)
         self.untold += len(written)
@@ -167,6 +183,7 @@ class Office:
         for stored in self.session_files.values():
             self.state.sessions.put(stored)
             self.state.adopt_mailbox(stored.session.id)
+        self.state.groups = dict(self.group_files)
         for lsn, body in enumerate(self.journal, start=1):
             if lsn <= self.checkpoint.lsn:
                 continue

@@ -74,7 +74,8 @@ def recover(options: BrokerOptions, spool: Spool, timeline: Timeline) -> Recover
         # The messages of a forgotten sender keep their mark as long as they are known.
         if state.sessions.get(sender) is None and (mark := spool.mark_in_use(sender)) is not None:
             state.sessions.reserve_mark(mark, sender)
-    state.groups = {group.name: group for group in spool.read_groups()}
+    groups, broken_groups = spool.groups.read()
+    state.groups = {group.name: group for group in groups}
     last_ms = start.at
     unfiled: list[tuple[list[Change], int]] = []
     piece: list[Change] = []
@@ -107,6 +108,9 @@ def recover(options: BrokerOptions, spool: Spool, timeline: Timeline) -> Recover
         # The other files are written again from the journal; perhaps a power cut tore them.
         if state.sessions.get(one.session) is None:
             spool.quarantine(one.path, one.why)
+    for damaged in broken_groups:
+        if damaged.group not in state.groups:
+            spool.quarantine(damaged.path, damaged.why)
     if unfiled:
         count = sum(len(changes) for changes, _ in unfiled)
         _log.info("the journal gave back %d records above LSN %d", count, start.lsn)

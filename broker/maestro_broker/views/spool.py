@@ -2,8 +2,8 @@
 
 Rule: `messages/by-receiver/<session>/<id>.json` is the documented Message, replaced atomically; each receiver has its
 own. `by-sender/<session>/<id>.json` leads to it: a link for one delivery, a list for several. `by-thread/<id>/`
-leads to the answers of a thread. Links go through `to/<mark>`, which leads to the receiver's mailbox: a target of at
-most 59 bytes needs no block of its own on ext4.
+leads to the answers of a thread, and `by-group/<name>/` to what was sent to a group (`group_files`). Links go through
+`to/<mark>`, which leads to the receiver's mailbox: a target of at most 59 bytes needs no block of its own on ext4.
 
 The spool follows the journal: it may lag behind it and, after a crash, be ahead of the last checkpoint. An unreadable
 file is moved to `messages/quarantine` and reported, never dropped. A message's file is writable by its owner (0600)
@@ -26,15 +26,15 @@ from maestro_broker.core import retention
 from maestro_broker.core.model.records import SentFile
 from maestro_broker.files import disk
 from maestro_runtime import atomic_file
-from maestro_schemas.groups import Group
 from maestro_schemas.messages import Message
 from maestro_schemas.names import ending_of, is_id, mark_of
 from maestro_schemas.sessions import StoredSession
 
 from . import sent_list
+from .group_files import GroupFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Container
 
     from maestro_broker.core.model.records import Accepted
 
@@ -64,7 +64,6 @@ _scrap = ctypes.create_string_buffer(1)
 _encode = msgspec.json.Encoder().encode
 _message_decoder = msgspec.json.Decoder(Message)
 _session_decoder = msgspec.json.Decoder(StoredSession)
-_group_decoder = msgspec.json.Decoder(Group)
 
 
 class UnreadableSession(NamedTuple):
@@ -90,7 +89,7 @@ class Spool:
         self._marks = os.path.join(data, "messages", "to")
         self._quarantine = os.path.join(data, "messages", "quarantine")
         self._sessions = os.path.join(data, "sessions")
-        self._groups = os.path.join(data, "groups")
+        self.groups = GroupFiles(data, _content)
         self._report = report
         self._made: set[str] = set()
         # The mark of each session, and back. Both threads use them; an entry never changes.
@@ -100,6 +99,7 @@ class Spool:
             self._receivers,
             self._senders,
             self._threads,
+            self.groups.mail_folder,
             self._marks,
             self._quarantine,
             self._sessions,
@@ -137,9 +137,10 @@ class Spool:
             _keep_age(aside, message)
             os.rename(aside, path)
 
-    def file_sent(self, record: Accepted) -> None:
-        """Make the sender's link, or its list of several deliveries; and the thread's link if the message answers
-        another. What exists is kept: a replay makes the same again."""
+    def file_sent(self, record: Accepted, deleted_groups: Container[str] = ()) -> None:
+        """Make the sender's link, or its list of several deliveries; the thread's link if the message answers
+        another; and the link of each group that it was sent to and that is not among the `deleted_groups`. What
+        exists is kept: a replay makes the same again."""
         message = record.message
         name = message.id + SUFFIX
         target = f"../../to/{self._mark(message.receiver)}/{name}"
@@ -152,8 +153,10 @@ class Spool:
         else:
             _link(folder, name, target)
         thread_id = message.meta.thread_id
-        if thread_id is not None:
-            folder = os.path.join(self._threads, thread_id)
+        folders = [os.path.join(self._threads, thread_id)] if thread_id is not None else []
+        if message.audience is not None:
+            folders += [self.groups.folder(group) for group in message.groups if group not in deleted_groups]
+        for folder in folders:
             self._make(folder)
             _link(folder, name, target)
 
@@ -189,15 +192,13 @@ class Spool:
         _replace(self._sessions, stored.session.id + SUFFIX, _encode(stored) + b"\n", MODE_PENDING)
         self._make_mailbox(stored.session.id)
 
-    def write_group(self, group: Group) -> None:
-        """Create or replace a group's file."""
-        self._make(self._groups)
-        _replace(self._groups, group.name + SUFFIX, _encode(group) + b"\n", MODE_PENDING)
-
-    def remove_group(self, name: str) -> None:
-        """Remove a group's file."""
+    def remove_group_mail(self, group: str) -> None:
+        """Remove the links to what was sent to a group; the mail stays. Raises OSError."""
+        folder = self.groups.folder(group)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(self._groups, name + SUFFIX))
+            for link in os.listdir(folder):
+                os.unlink(os.path.join(folder, link))
+            self.remove_folder(folder)
 
     # --- the marker, by the main loop --------------------------------------------------------------------
 
@@ -336,20 +337,6 @@ class Spool:
                 why = f"a session's file holds another session, {stored.session.id!r}"
                 broken.append(UnreadableSession(path, session, why))
         return found, broken
-
-    def read_groups(self) -> list[Group]:
-        """All groups. An unreadable file is quarantined."""
-        found = []
-        with contextlib.suppress(FileNotFoundError):
-            for name in sorted(os.listdir(self._groups)):
-                path = os.path.join(self._groups, name)
-                if name.startswith(".") or not name.endswith(SUFFIX):
-                    continue
-                try:
-                    found.append(_group_decoder.decode(_content(path)))
-                except (msgspec.MsgspecError, UnicodeDecodeError, IsADirectoryError) as error:
-                    self.quarantine(path, f"a group's file can't be read: {error}")
-        return found
 
     def read_file(self, directory: str, name: str, session: str) -> Message | None:
         """The message in one file of a mailbox; None if it is gone, or unreadable and therefore quarantined."""

@@ -275,12 +275,14 @@ class SpoolWriter:
         finals: dict[tuple[str, str], Message | None] = {}
         sessions: dict[str, StoredSession | None] = {}
         groups: dict[str, Group | None] = {}
+        # The LSN at which each group was deleted last. What was sent to it before has no link any more.
+        deleted: dict[str, int] = {}
         refused: list[Message] = []
-        sent: list[Accepted] = []
+        sent: list[tuple[int, Accepted]] = []
         for change in chunk:
             match change.record:
                 case Accepted(message):
-                    sent.append(change.record)
+                    sent.append((change.lsn, change.record))
                     for delivery in (message, *change.more):
                         self._in_journal.add((delivery.receiver, delivery.id))
                         finals[delivery.receiver, delivery.id] = delivery
@@ -298,11 +300,12 @@ class SpoolWriter:
                     groups[change.record.group.name] = change.record.group
                 case GroupDeleted():
                     groups[change.record.name] = None
+                    deleted[change.record.name] = change.lsn
         for name, group in groups.items():
             if group is None:
-                self._spool.remove_group(name)
+                self._spool.groups.remove(name)
             else:
-                self._spool.write_group(group)
+                self._spool.groups.write(group)
         for stored in sessions.values():
             if stored is not None:
                 self._spool.write_session(stored)
@@ -320,9 +323,11 @@ class SpoolWriter:
             self._spool.rewrite_messages(old)
         for failed in refused:
             self._spool.write_failed(failed)
-        for record in sent:
+        for name in deleted:
+            self._spool.remove_group_mail(name)
+        for lsn, record in sent:
             self._gate.wait(_GATE_S)
-            self._spool.file_sent(record)
+            self._spool.file_sent(record, [name for name, deleted_lsn in deleted.items() if deleted_lsn > lsn])
         dead = [change for change in chunk if isinstance(change.record, Expired | Failed)]
         self._dead_letters.append(event(change.lsn, change.record) for change in dead)
         for session, stored in sessions.items():

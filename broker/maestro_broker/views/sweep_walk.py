@@ -68,6 +68,7 @@ class SweepWalk:
         self._receivers = os.path.join(messages, "by-receiver")
         self._senders = os.path.join(messages, "by-sender")
         self._threads = os.path.join(messages, "by-thread")
+        self._groups = os.path.join(messages, "by-group")
         self._outbox = paths.outbox_dir(data)
         self._spool = spool
         self._timelines = timelines
@@ -85,7 +86,7 @@ class SweepWalk:
         for session in _names(self._receivers):
             if is_id(session):
                 yield from self._mailbox(session)
-        for folder in (self._senders, self._threads):
+        for folder in (self._senders, self._threads, self._groups):
             for name in _names(folder):
                 yield from self._links(os.path.join(folder, name))
         for session in _names(self._outbox):

@@ -104,3 +104,10 @@ def test_a_message_to_several_that_asks_nothing_is_quiet(
 ) -> None:
     document = {**DOCUMENT, "metadata": metadata} | ({"audience": audience} if audience else {})
     assert msgspec.convert(document, Message).is_quiet is is_quiet
+
+
+def test_the_groups_among_the_addresses() -> None:
+    message = msgspec.convert(DOCUMENT, Message)
+    assert message.groups == ()
+    to = ["@reviews", "bob", "@all", "@project:shop", "@docs", "@reviews"]
+    assert msgspec.convert({**DOCUMENT, "audience": {"to": to, "size": 3}}, Message).groups == ("reviews", "docs")

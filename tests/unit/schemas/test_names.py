@@ -56,6 +56,33 @@ def test_other_entropy_gives_another_id() -> None:
     assert names.message_id(1, 36**9 - 1) == "msg_1_zzzzzzzzz"
 
 
+@pytest.mark.parametrize("text", ["a", "0", "reviews", "code-review-2", "x" * 32, "projects", "all-hands"])
+def test_what_can_be_a_group(text: str) -> None:
+    assert names.is_group_name(text)
+    assert names.group_of(f"@{text}") == text
+    assert names.group_of(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "-a", "-", "A", "a_b", "a b", "a.b", "x" * 33, "\u00e9", "\u0663", "a\n", "project:shop", "@a",
+        "all", "workers", "orchestrators", "project", "children", "parent", "operator", "last", "maestro",
+    ],
+)  # fmt: skip
+def test_what_can_not_be_a_group(text: str) -> None:
+    """Addresses of other kinds, and what is no safe name of a file."""
+    assert not names.is_group_name(text)
+    assert names.group_of(f"@{text}") is None
+
+
+@given(st.text(max_size=40) | st.from_regex(r"[a-z0-9-]{0,34}\n?", fullmatch=True))
+def test_a_group_has_a_name_of_the_pattern(text: str) -> None:
+    taken = names.AUDIENCE_WORDS | names.RESERVED_IDS
+    wanted = re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", text) is not None and text not in taken
+    assert names.is_group_name(text) == wanted
+
+
 def test_reserved_names_are_ids_that_could_have_been_taken() -> None:
     assert all(map(names.is_id, names.RESERVED_IDS))
     assert names.is_id(names.DEFAULT_PROJECT)

@@ -18,8 +18,9 @@ class Read(NamedTuple):
     # pending: all pending mail of `session`; mailbox: all its mail; file: one message of it. No answer.
     # sent: what the message became that `session` sent, a records.SentFile or None. Loads its deliveries too.
     # thread: the filed answers of the thread that begins with the message: id -> receivers.
+    # group: the ids of the filed messages that were addressed to the group whose name is `message_id`.
     # names: some ids of filed mail of `session` that begin with `message_id`.
-    kind: Literal["pending", "mailbox", "file", "sent", "thread", "names"]
+    kind: Literal["pending", "mailbox", "file", "sent", "thread", "group", "names"]
     session: str
     message_id: str
 

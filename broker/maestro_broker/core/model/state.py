@@ -99,6 +99,8 @@ class State:
         # By thread, its answers that are not filed yet: id -> receivers.
         self._answers: dict[str, dict[str, tuple[str, ...]]] = {}
         self.groups: dict[str, Group] = {}
+        # By group, the ids of the messages to it that are not filed yet.
+        self._group_mail: dict[str, dict[str, None]] = {}
         # By sender, the newest time in an id of its filed messages; see MailboxHead.sent_ms.
         self._sent_ms: dict[str, int] = {}
         for session, head in checkpoint.mailboxes.items():
@@ -149,6 +151,10 @@ class State:
     def unfiled_answers(self, thread_id: str) -> dict[str, tuple[str, ...]]:
         """The answers of a thread that are not filed yet: id -> receivers."""
         return self._answers.get(thread_id, {})
+
+    def unfiled_of_group(self, name: str) -> tuple[str, ...]:
+        """The ids of the messages to a group that are not filed yet."""
+        return tuple(self._group_mail.get(name, ()))
 
     def is_unfiled(self, message_id: str) -> bool:
         """Whether memory knows the receivers of this message, since its sender's file is not written yet."""
@@ -223,6 +229,8 @@ class State:
                         self._filed_delivery(receiver, message.id, change.lsn)
                     if message.metadata is not UNSET:
                         self._filed_answer(message)
+                    if message.audience is not None:
+                        self._filed_group_mail(message)
                 case Failed(message):
                     self._filed_sent(message)
                 case Confirmed() | Deleted() | Expired():
@@ -287,6 +295,9 @@ class State:
                 self._unfiled[accepted.id] = record
                 if accepted.metadata is not UNSET and accepted.metadata.thread_id is not None:
                     self._answers.setdefault(accepted.metadata.thread_id, {})[accepted.id] = record.receivers
+                if accepted.audience is not None:
+                    for name in accepted.groups:
+                        self._group_mail.setdefault(name, {})[accepted.id] = None
             case Failed(refused):
                 self._unfiled[refused.id] = record
             case Confirmed() | Expired():
@@ -312,6 +323,7 @@ class State:
                 self.groups[record.group.name] = record.group
             case GroupDeleted():
                 self.groups.pop(record.name, None)
+                self._group_mail.pop(record.name, None)
         self._changes.append(Change(lsn, record, message, more))
 
     def _skip(self, record: Confirmed | Expired) -> None:
@@ -341,6 +353,13 @@ class State:
         answers.pop(message.id, None)
         if not answers:
             self._answers.pop(thread_id, None)
+
+    def _filed_group_mail(self, message: Message) -> None:
+        for name in message.groups:
+            ids = self._group_mail.get(name, {})
+            ids.pop(message.id, None)
+            if not ids:
+                self._group_mail.pop(name, None)
 
     def mailbox(self, session: str) -> Mailbox:
         """The mailbox of a session, a new one if there is none."""

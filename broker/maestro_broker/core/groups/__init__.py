@@ -1,0 +1,1 @@
+"""Groups: the commands about groups, and who may do what with them."""

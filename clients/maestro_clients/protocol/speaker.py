@@ -43,6 +43,6 @@ def check_variable(session: str | None) -> None:
     if session == OPERATOR:
         raise MaestroError(
             "NO_SESSION",
-            "MAESTRO_SESSION_ID is `operator`, which is the person's own session and no variable's",
-            "Unset it. A person says `--as operator` with the command: maestro send --as operator --to ...",
+            "the environment names `operator` as its session, and only the person is that, and says so each time",
+            "Unset MAESTRO_SESSION_ID. A person writes so: maestro send --as operator --to SESSION ...",
         )

@@ -63,8 +63,7 @@ _PATH: dict[str, tuple[str, dict[str, Any]]] = {
 }
 _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "X-Session-ID": (
-        "The session that asks; empty counts as absent. `operator`, the person: only for programs of the gateway's "
-        "user, on its machine.",
+        "The session that asks; empty counts as absent. `operator` is the person: for the gateway's own user.",
         {"pattern": ID_PATTERN.replace("{1,", "{0,")},
     ),
     "Idempotency-Key": (

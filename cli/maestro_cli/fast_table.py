@@ -92,6 +92,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "-n": ("limit", "number"),
             "--timeout": ("timeout", "text"),
             "--exec": ("command", "any"),
+            "--exec-quiet": ("exec_quiet", "on"),
             "--session": ("session", "text"),
             "--as": ("speaks_as", "text"),
             "--yes": ("yes", "on"),

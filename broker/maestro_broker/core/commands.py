@@ -16,6 +16,7 @@ from maestro_schemas.requests import (
     Confirm,
     Delete,
     GetMessage,
+    GetReceipt,
     GetThread,
     Inbox,
     Request,
@@ -28,7 +29,7 @@ from maestro_schemas.requests import (
     SessionTouch,
 )
 
-from . import authorization, reception, threads
+from . import authorization, receipts, reception, threads
 from .context import record_refusal
 from .sending import acceptance
 from .sessions import session_commands
@@ -49,6 +50,7 @@ HANDLERS: dict[type[Request], Handler] = {
     Confirm: reception.confirm,
     Delete: reception.delete,
     GetMessage: reception.get_message,
+    GetReceipt: receipts.get,
     GetThread: threads.get,
     SessionStart: session_commands.start,
     SessionEnd: session_commands.end,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from maestro_cli.output import streams
 from maestro_cli.output.display_names import DisplayNames
+from maestro_cli.output.fence import audience
 from maestro_cli.output.render import duration, message_block
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import OPERATOR, SYSTEM_SENDER
@@ -122,8 +123,9 @@ def _footer(shown: Sequence[MessageDoc]) -> str:
     if not answerable:
         return ""
     example = answerable[-1]
+    label = "Reply, to its sender alone" if audience(example) else "Reply"
     speaker = " --as operator" if example["to"] == OPERATOR else ""
-    return f'Reply: maestro message reply {example["id"]}{speaker} --message "..."'
+    return f'{label}: maestro message reply {example["id"]}{speaker} --message "..."'
 
 
 def _more(reply: InboxDoc, shown: Sequence[MessageDoc], marking: Marking | None, *, unread: bool) -> str:

@@ -53,7 +53,7 @@ YesOption = Annotated[
     bool,
     Option(
         name="--yes",
-        help="Do what must be confirmed: an audience that comes to many sessions, or --as operator in an agent's shell.",
+        help="Do what must be confirmed: an audience of many sessions, or --as operator in an agent's shell.",
     ),
 ]
 

@@ -130,7 +130,7 @@ def _project(sender: Session, address: str) -> str:
 def _group(state: State, sender: Session, address: str) -> Iterable[SessionState]:
     group = state.groups.get(address[1:])
     if group is None:
-        raise _no_group(address, state.groups)
+        raise no_group(address, state.groups)
     if sender.role != "orchestrator" and all(member.session != sender.id for member in group.members):
         raise MaestroError(
             "FORBIDDEN",
@@ -141,7 +141,8 @@ def _group(state: State, sender: Session, address: str) -> Iterable[SessionState
     return (each for each in known if each is not None and each.active)
 
 
-def _no_group(address: str, groups: dict[str, Group]) -> MaestroError:
+def no_group(address: str, groups: dict[str, Group]) -> MaestroError:
+    """The error for an address with `@` that is neither an audience nor a group."""
     words = [f"@{word}" for word in sorted(AUDIENCE_WORDS)]
     named = sorted(groups)[:_NAMED_MAX]
     near = difflib.get_close_matches(

@@ -86,10 +86,14 @@ class FanOutBody(SendBody, frozen=True, forbid_unknown_fields=True, rename="came
         described(
             "A session id, a unique name, `parent`, `operator`, an audience (@all, @workers, @orchestrators, "
             "@project, @project:NAME, @children, @GROUP), or a list of at most 32 of these.",
-            ["ann", "ben"],
+            ["ann", "bob"],
             "@workers",
         ),
     ]
+    # Without an example: those of the page are sent one after the other, and this is another message.
+    id: Annotated[
+        str | None, described("An id of your own, so that a repeat is the same send.", pattern=ID_PATTERN)
+    ] = None
     confirm: Annotated[
         bool, described("Send it although an audience comes to many sessions (409 CONFIRM_FANOUT without it).")
     ] = False

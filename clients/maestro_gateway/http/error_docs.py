@@ -60,7 +60,7 @@ REMEDIES = {
     "NO_RECEIVERS": ErrorGuide(
         "The addresses come to no session but the sender.", "GET /api/sessions?active=true lists those that are here."
     ),
-    "GROUP_NOT_FOUND": ErrorGuide("There is no such group.", "The message lists the groups that there are."),
+    "GROUP_NOT_FOUND": ErrorGuide("There is no such group.", "GET /api/groups lists them."),
     "CONFIRM_FANOUT": ErrorGuide(
         "An audience comes to more sessions than one may address unawares; nothing was sent. details.receivers has "
         "them.",

@@ -53,7 +53,9 @@ REMEDIES = {
         "The session was started with a token, and none was given.", "Send Authorization: Bearer and the token."
     ),
     "TOKEN_MISMATCH": ErrorGuide("That is not the session's token.", "Send the one with which it was started."),
-    "FORBIDDEN": ErrorGuide("It is another session's to read or change.", "Send the X-Session-ID of its owner."),
+    "FORBIDDEN": ErrorGuide(
+        "It is another session's to read or change, or the operator's.", "Send the X-Session-ID of its owner."
+    ),
     "ROLE_FORBIDDEN": ErrorGuide(
         "A worker wrote to a worker of another project, or would start an orchestrator.", "Ask an orchestrator."
     ),

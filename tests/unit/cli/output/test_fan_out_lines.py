@@ -61,7 +61,7 @@ def test_the_groups_of_a_send() -> None:
     assert said.splitlines() == [
         "Sent msg_1 to 6 of 9 (@workers). On disk.",
         "  now    ann (watching)  ben (at work: after its next tool call)",
-        "  later  cid (idle for 3m: at its next prompt)  dee (waits for a person for 4m (permission:Bash))  eva",
+        "  later  cid (idle for 3m: at its next prompt)  dee (waits for a person for 4m (permission: Bash))  eva",
         "         (gone, no sign of life for 2h)  fay (when it looks into its inbox)",
         "  no     gus: its mailbox is full (10,000)  hal: it has ended  ivo: SOMETHING_NEW",
         "         → maestro message retry msg_1",
@@ -108,8 +108,8 @@ def test_all_accepted_and_a_repeat() -> None:
     assert fan_out_lines.sent(outcome(taker("ann", "inbox")), NOW_MS).startswith(
         "Sent msg_1 to 1 session (@workers)."
     )
-    told = outcome(taker("ann", "inbox"), taker("ben", "inbox"), charsRemoved=2)
-    assert "On disk. Without 2 hidden characters, taken out of it." in fan_out_lines.sent(told, NOW_MS)
+    less = outcome(taker("ann", "inbox"), taker("ben", "inbox"), charsRemoved=2)
+    assert "On disk. Without 2 hidden characters, taken out of it." in fan_out_lines.sent(less, NOW_MS)
     one = outcome(taker("ann", "inbox"), charsRemoved=1)
     assert "Without 1 hidden character, taken" in fan_out_lines.sent(one, NOW_MS)
     repeat = outcome(

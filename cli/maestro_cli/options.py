@@ -69,6 +69,7 @@ WaitOption = Annotated[Awaitable | None, Option(help="Return only when the messa
 WaitReplyOption = Annotated[
     bool, Option(help="Return only when a message answers this one (with --reply-to); print the answer.")
 ]
+YesOption = Annotated[bool, Option(help="Send it although an audience such as @workers comes to many sessions.")]
 TimeoutOption = Annotated[
     str | None, Option(metavar="DURATION", help="How long to wait, then exit with code 7. Default: 30s.")
 ]

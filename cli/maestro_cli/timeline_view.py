@@ -7,12 +7,12 @@ repeats nothing.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maestro_schemas.errors import MaestroError
 
+from . import following
 from .context import now_ms
 from .output import streams
 
@@ -23,14 +23,6 @@ if TYPE_CHECKING:
     from .context import CommandContext
 
 _PAGE = 1_000
-# How often a closed output is looked for. In between, the process waits in poll(2).
-_TICK_S = 0.25
-# The longest time without a request, in case a notice was lost.
-_ASK_EVERY_S = 5.0
-# After a notice, wait for others that come at the same time: one request serves them all.
-_GATHER_S = 0.02
-# How often a broker that is gone is looked for.
-_LOOK_AGAIN_S = 0.25
 
 
 class TimelineQuery(NamedTuple):
@@ -106,35 +98,17 @@ def follow(context: CommandContext, query: TimelineQuery, topic: str | None, cur
     Ends when `until` is over. Raises StdoutClosed, KeyboardInterrupt, or a MaestroError that waiting does not
     resolve.
     """
-    from maestro_clients.client import Client
-    from maestro_clients.mailbox.notices import Notices
-    from maestro_clients.processes.broker_process import find as find_broker
+    last = cursor
 
-    lost = False
-    while True:
-        endpoints = find_broker(context.data)
-        if endpoints is None:
-            lost = _report_lost(lost=lost)
-            _check_output()
-            time.sleep(_LOOK_AGAIN_S)
-            continue
-        notices = Notices(endpoints.notices, topic, watches=False)
+    def ask(client: AnyClient) -> bool:
+        nonlocal last
         try:
-            with Client(endpoints.router, context.caller) as client:
-                while True:
-                    cursor = _catch_up(client, query, cursor, as_json=as_json)
-                    if lost:
-                        lost = False
-                        streams.note("maestro: the broker is back")
-                    if query.until is not None and now_ms() >= query.until:
-                        return
-                    if not _wait(notices):
-                        break
+            last = _catch_up(client, query, last, as_json=as_json)
         except MaestroError as error:
-            if error.kind != "unreachable":
-                raise _expired(error) from None
-        finally:
-            notices.close()
+            raise _expired(error) from None
+        return query.until is None or now_ms() < query.until
+
+    following.follow(context, topic, ask)
 
 
 def show(event: EventDoc, *, as_json: bool) -> None:
@@ -155,37 +129,6 @@ def _catch_up(client: AnyClient, query: TimelineQuery, cursor: int, *, as_json: 
             show(event, as_json=as_json)
         cursor, has_more = reply["upTo"], reply["hasMore"]
     return cursor
-
-
-def _wait(notices: Any) -> bool:
-    """Wait for a notice, or until it is time to ask again. Returns False when the broker is gone."""
-    import zmq
-
-    poller = zmq.Poller()
-    poller.register(notices.socket, zmq.POLLIN)
-    poller.register(notices.monitor, zmq.POLLIN)
-    give_up_s = time.monotonic() + _ASK_EVERY_S
-    while time.monotonic() < give_up_s:
-        ready = dict(poller.poll(int(_TICK_S * 1000)))
-        _check_output()
-        if notices.monitor in ready:
-            return False
-        if notices.socket in ready:
-            time.sleep(_GATHER_S)
-            notices.drain()
-            return True
-    return True
-
-
-def _check_output() -> None:
-    if streams.stdout_is_gone():
-        raise streams.StdoutClosed
-
-
-def _report_lost(*, lost: bool) -> bool:
-    if not lost:
-        streams.note("maestro: the broker is gone; waiting for it to come back (maestro up)")
-    return True
 
 
 def _expired(error: MaestroError) -> MaestroError:

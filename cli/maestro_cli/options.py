@@ -41,6 +41,22 @@ class Option:
 
 # --- shared by `session send`, `message reply` and `message retry` ------------------------------------------
 
+AsOption = Annotated[
+    str | None,
+    Option(
+        name="--as",
+        metavar="operator",
+        help="Speak as the operator, the person who owns this post office, and not as the shell's session.",
+    ),
+]
+YesOption = Annotated[
+    bool,
+    Option(
+        name="--yes",
+        help="Do what must be confirmed: an audience of many sessions, or --as operator in an agent's shell.",
+    ),
+]
+
 Awaitable = Literal["delivered", "read"]
 
 FileOption = Annotated[
@@ -69,7 +85,6 @@ WaitOption = Annotated[Awaitable | None, Option(help="Return only when the messa
 WaitReplyOption = Annotated[
     bool, Option(help="Return only when a message answers this one (with --reply-to); print the answer.")
 ]
-YesOption = Annotated[bool, Option(help="Send it although an audience such as @workers comes to many sessions.")]
 TimeoutOption = Annotated[
     str | None, Option(metavar="DURATION", help="How long to wait, then exit with code 7. Default: 30s.")
 ]

@@ -46,6 +46,7 @@ COMMANDS = (
     ProtocolCommand("receipt", requests.GetReceipt, replies.ReceiptReply, "anyone", "session"),
     ProtocolCommand("thread", requests.GetThread, replies.ThreadReply, "anyone", "session"),
     ProtocolCommand("dead", requests.Dead, replies.DeadReply, "anyone", "session"),
+    ProtocolCommand("messages", requests.Messages, replies.MessagesReply, "anyone", "session"),
     ProtocolCommand("delete", requests.Delete, replies.ItemsReply, "anyone", "session", from_reserve=True),
     ProtocolCommand(
         "session.start", requests.SessionStart, replies.SessionReply, "anyone", "anyone", from_reserve=True

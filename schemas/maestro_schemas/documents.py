@@ -511,6 +511,44 @@ class DeadDoc(TypedDict):
     before: int
 
 
+class SaidMessageDoc(TypedDict):
+    """`replies.SaidMessage`."""
+
+    # The record that accepted it: its place in the order of all messages.
+    lsn: int
+    # Of several deliveries the caller's own, else the first that the caller may see.
+    message: MessageDoc
+    # The sessions whose mailboxes took it, if the caller may see more than one of its deliveries.
+    receivers: NotRequired[list[str]]
+    # With `counts` in the request, for a message with `receivers`: how many of them have each status, or `deleted`;
+    # and `refused`, the number of sessions that did not take it.
+    counts: NotRequired[dict[str, int]]
+
+
+# `replies.MessagesReply`. In the functional form, because `with` is a keyword.
+MessagesDoc = TypedDict(
+    "MessagesDoc",
+    {
+        # The oldest first. A page may be short or empty although there are more. Deleted messages are left out.
+        "messages": list[SaidMessageDoc],
+        # The sessions that the messages name and the broker still knows, by id.
+        "people": dict[str, PersonDoc],
+        # There are more messages, in the direction of the request.
+        "hasMore": bool,
+        # `before` of the page with older messages.
+        "before": int,
+        # `after` of the page with newer messages.
+        "upTo": int,
+        # The newest LSN.
+        "head": int,
+        # The session, or the group with its `@`, that `with` of the request means.
+        "with": NotRequired[str],
+        # The session whose mail it is; absent for all mail.
+        "session": NotRequired[str],
+    },
+)
+
+
 class ItemResultDoc(TypedDict):
     """`replies.ItemResult`."""
 

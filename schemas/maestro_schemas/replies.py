@@ -278,6 +278,41 @@ class DeadReply(Struct, frozen=True, rename="camel"):
     before: int
 
 
+class SaidMessage(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """A message as it was said, once, however many deliveries it has."""
+
+    # The record that accepted it: its place in the order of all messages.
+    lsn: int
+    # Of several deliveries the caller's own, else the first that the caller may see.
+    message: Message
+    # The sessions whose mailboxes took it, if the caller may see more than one of its deliveries.
+    receivers: tuple[str, ...] = ()
+    # With `counts` in the request, for a message with `receivers`: how many of them have each status, or `deleted`;
+    # and `refused`, the number of sessions that did not take it.
+    counts: dict[str, int] | UnsetType = UNSET
+
+
+class MessagesReply(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """One page of what was said."""
+
+    # The oldest first. A page may be short or empty although there are more. Deleted messages are left out.
+    messages: list[SaidMessage]
+    # The sessions that the messages name and the broker still knows, by id.
+    people: dict[str, Person]
+    # There are more messages, in the direction of the request.
+    has_more: bool
+    # `before` of the page with older messages.
+    before: int
+    # `after` of the page with newer messages.
+    up_to: int
+    # The newest LSN.
+    head: int
+    # The session, or the group with its `@`, that `with` of the request means.
+    peer: str | None = field(default=None, name="with")
+    # The session whose mail it is; absent for all mail.
+    session: str | None = None
+
+
 class SessionReply(Struct, frozen=True):
     """One session."""
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Annotated, Literal
 
     from maestro_cli.options import (
+        AsOption,
         FileOption,
         MessageOption,
         OnEndedOption,
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 DETAILS = """\
 The sender is the session of this shell: MAESTRO_SESSION_ID and
 MAESTRO_SESSION_TOKEN. When no broker answers, the message is queued in the
-outbox and sent when one runs; that too is exit code 0.
+outbox and sent when one runs; that too is exit code 0. `--to operator` writes to
+the person. The person writes with `--as operator`; an agent's shell refuses that.
 
 A message to several has one id. Each receiver takes or refuses it by itself;
 where some refuse, the exit code is 8. An answer goes to the sender alone.
@@ -43,6 +45,8 @@ Examples:
   maestro session send --to bob --message "Review PR in task_456"
   maestro session send --to bob --message "Stop, main is red" --priority high
   maestro session send --to parent --file report.md --task task_456
+  maestro send --to operator --message "May I force-push?" --type request
+  maestro send --as operator --to bob --message "Yes, on your own branch."
   maestro send -t bob -m "The short form of the same."
   git diff --stat | maestro send -t bob -f -
   maestro session send --to sess_b --message "Done." \\
@@ -103,12 +107,13 @@ def run(
         str | None,
         Option(name="--id", metavar="MSG", help="Your own id for it: repeating the command sends it once."),
     ] = None,
+    speaks_as: AsOption = None,
     as_json: OutcomeOption = False,
 ) -> int:
     """Send a message."""
     from maestro_clients.protocol.new_ids import new_message_id
 
-    context = CommandContext.here()
+    context = CommandContext.here(speaks_as, sure=yes)
     context.session()
     text = _text(message, file)
     outgoing: OutgoingDoc = {

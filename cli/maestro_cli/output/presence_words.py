@@ -6,6 +6,8 @@ Rule: an old sign is never said without its age, and a dead process never called
 
 from __future__ import annotations
 
+from maestro_schemas.names import OPERATOR
+
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +20,8 @@ SILENT_AFTER_MS = 900_000
 _QUIET_MS = 300_000
 # What a notification of an agent says that it waits for.
 _WANTED = {"permission_prompt": "permission", "ToolPermission": "permission", "elicitation_dialog": "a question"}
+_PERSON_WATCHES = "The person is watching, and hears of it now."
+_PERSON_LOOKS = "The person sees it in `maestro inbox`, and at once with `maestro inbox --watch`."
 _REACHES = {
     "watching": "Its receiver is watching, and hears of it now.",
     "tool": "Its agent is at work, and sees it after its next tool call.",
@@ -39,6 +43,8 @@ _SHORT = {
 def expectation(result: Mapping[str, Any], now_ms: int) -> str:
     """When the receiver of an accepted message sees it; empty where the broker does not say."""
     reach = result.get("reach", "")
+    if reach and result.get("to") == OPERATOR:
+        return _PERSON_WATCHES if reach == "watching" else _PERSON_LOOKS
     words = _REACHES.get(reach, "")
     presence = result.get("presence") or {}
     state, since = presence.get("state"), presence.get("since")

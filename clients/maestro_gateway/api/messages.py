@@ -15,7 +15,7 @@ from maestro_clients.protocol.new_ids import new_message_id
 from maestro_gateway.http.identity import caller_of, token_of
 from maestro_gateway.http.responses import answer, next_page, nothing
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.names import key_digest
+from maestro_schemas.names import OPERATOR, key_digest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from maestro_clients.async_client import AsyncClient
     from maestro_schemas.documents import ItemResultDoc, MetadataDoc
 
-    from .bodies import DeadQuery, FanOutBody, InboxQuery, ReceiptQuery, SendBody, StatusBody
+    from .bodies import DeadQuery, FanOutBody, InboxQuery, ReceiptQuery, SaidQuery, SendBody, StatusBody
 
 ALL_STATUSES = ("pending", "delivered", "read", "failed", "expired")
 
@@ -145,6 +145,37 @@ async def receipt(request: Request, *, query: ReceiptQuery) -> Response:
         request.path_params["message"], session=query.receiver, people=True, caller=caller_of(request)
     )
     return answer(found)
+
+
+async def said(request: Request, *, query: SaidQuery) -> Response:
+    """A page of what was said, with the texts; changes nothing, and marks nothing as read.
+
+    A session gets what it sent and received, an orchestrator also what was said within its project. `operator` as the
+    session of the header is the person, who gets all.
+    """
+    caller = caller_of(request)
+    if caller.session is None:
+        raise MaestroError(
+            "NO_SESSION",
+            "no session was named whose messages are wanted",
+            "Send X-Session-ID, with the session's token as `Authorization: Bearer`. The value `operator` is the "
+            "person, for a program of that user on the gateway's machine.",
+        )
+    page = await client_of(request).messages(
+        query.peer,
+        session=query.session,
+        box=query.box,
+        before=query.before,
+        after=query.after,
+        since=query.since,
+        until=query.until,
+        limit=query.limit,
+        counts=query.counts,
+        caller=Caller() if caller.session == OPERATOR else caller,
+    )
+    cursor, at = ("before", page["before"]) if query.after is None else ("after", page["upTo"])
+    headers = next_page(request, cursor, at if page["hasMore"] else None)
+    return answer({**page, "count": len(page["messages"])}, headers=headers)
 
 
 async def thread(request: Request) -> Response:

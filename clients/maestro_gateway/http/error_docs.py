@@ -53,14 +53,16 @@ REMEDIES = {
         "The session was started with a token, and none was given.", "Send Authorization: Bearer and the token."
     ),
     "TOKEN_MISMATCH": ErrorGuide("That is not the session's token.", "Send the one with which it was started."),
-    "FORBIDDEN": ErrorGuide("It is another session's to read or change.", "Send the X-Session-ID of its owner."),
+    "FORBIDDEN": ErrorGuide(
+        "It is another session's to read or change, or the operator's.", "Send the X-Session-ID of its owner."
+    ),
     "ROLE_FORBIDDEN": ErrorGuide(
         "A worker wrote to a worker of another project, or would start an orchestrator.", "Ask an orchestrator."
     ),
     "NO_RECEIVERS": ErrorGuide(
         "The addresses come to no session but the sender.", "GET /api/sessions?active=true lists those that are here."
     ),
-    "GROUP_NOT_FOUND": ErrorGuide("There is no such group.", "The message lists the groups that there are."),
+    "GROUP_NOT_FOUND": ErrorGuide("There is no such group.", "GET /api/groups lists them."),
     "CONFIRM_FANOUT": ErrorGuide(
         "An audience comes to more sessions than one may address unawares; nothing was sent. details.receivers has "
         "them.",

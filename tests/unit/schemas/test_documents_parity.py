@@ -42,6 +42,8 @@ PAIRS: dict[Any, type[msgspec.Struct]] = {
     documents.ReceiptDoc: replies.ReceiptReply,
     documents.ThreadDoc: replies.ThreadReply,
     documents.DeadDoc: replies.DeadReply,
+    documents.SaidMessageDoc: replies.SaidMessage,
+    documents.MessagesDoc: replies.MessagesReply,
     documents.EventsDoc: replies.EventsReply,
     documents.HelloDoc: replies.HelloReply,
     documents.SweptDoc: replies.Swept,

@@ -15,14 +15,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated, Any
 
-    from maestro_cli.options import Option
+    from maestro_cli.options import AsOption, Option, YesOption
     from maestro_schemas.documents import MessageDoc
     from maestro_schemas.outbox_entry import OutboxEntry
 
 DETAILS = """\
 Messages of this session that expired before they were delivered, or that waited
-in the outbox and were then refused by the broker. The operator, who has no
-session, sees those of all sessions. A message that was refused at once was
+in the outbox and were then refused by the broker. A shell without
+a session sees those of all sessions. A message that was refused at once was
 reported at once, and is not listed. Messages are removed after the retention.
 
 Examples:
@@ -40,6 +40,8 @@ def run(
         str | None, Option(metavar="SESSION", help="Only messages of this session; for the operator.")
     ] = None,
     limit: Annotated[int, Option(metavar="N", help=f"List at most N. Default: {_DEFAULT_COUNT}.")] = _DEFAULT_COUNT,
+    speaks_as: AsOption = None,
+    yes: YesOption = False,
     as_json: Annotated[
         bool, Option(name="--json", help='Print {"letters": [...], "count", "hasMore"} as JSON.')
     ] = False,
@@ -48,7 +50,7 @@ def run(
     from maestro_clients import dead_letters
 
     positive("--limit", limit)
-    context = CommandContext.here()
+    context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
         sender = context.caller.session or None
         if session is not None:

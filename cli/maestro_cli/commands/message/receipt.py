@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Annotated, Any
 
-    from maestro_cli.options import Option
+    from maestro_cli.options import AsOption, Option, YesOption
     from maestro_schemas.documents import MessageDoc, PersonDoc, ReceiptDoc, RecipientReceiptDoc
 
 DETAILS = """\
@@ -42,13 +42,15 @@ def run(
     message_id: Annotated[str, Option(name="ID", help="The message's id.")],
     /,
     *,
+    speaks_as: AsOption = None,
+    yes: YesOption = False,
     as_json: Annotated[
         bool,
         Option(name="--json", help='Print {"id", "counts", "recipients": [...], ...}; of one receiver also "steps".'),
     ] = False,
 ) -> int:
     """Show the receipt of a message."""
-    context = CommandContext.here()
+    context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
         receipt = client.receipt(message_id, people=True)
         if _is_for_several(receipt):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Annotated
 
     from maestro_cli.options import (
+        AsOption,
         FileOption,
         MessageOption,
         OnEndedOption,
@@ -27,17 +28,20 @@ if TYPE_CHECKING:
         TimeoutOption,
         WaitOption,
         WaitReplyOption,
+        YesOption,
     )
     from maestro_schemas.documents import MessageDoc, OutgoingDoc
 
 DETAILS = """\
-The sender is the session of this shell. `maestro message thread ID` shows the
-whole conversation. An answer to a message to several goes to its sender alone;
-for all of them: maestro send --to @workers --reply-to ID.
+The sender is the session of this shell, or with `--as operator` the person.
+`maestro message thread ID` shows the whole conversation. An answer to a message
+to several goes to its sender alone; for all of them:
+maestro send --to @workers --reply-to ID.
 
 Examples:
   maestro message reply msg_1770536761607_k3v9x2m1a --message "Done."
   git diff | maestro message reply msg_1770536761607_k3v9x2m1a --file -
+  maestro message reply msg_1770536761607_k3v9x2m1a -m "Yes." --as operator
   maestro message reply msg_1770536761607_k3v9x2m1a -m "Which one?" \\
       --wait-reply --timeout 5m"""
 
@@ -54,10 +58,12 @@ def run(
     wait: WaitOption = None,
     wait_reply: WaitReplyOption = False,
     timeout: TimeoutOption = None,
+    speaks_as: AsOption = None,
+    yes: YesOption = False,
     as_json: OutcomeOption = False,
 ) -> int:
     """Answer a message."""
-    context = CommandContext.here()
+    context = CommandContext.here(speaks_as, sure=yes)
     context.session()
     text = arguments.text_of(message, file)
     awaited = None

@@ -1,7 +1,7 @@
 """`maestro message retry`: send a dead message again, as a new one.
 
 Rule: the new id is derived from the old one, so running the command twice sends the message once. Only the sender
-retries, because a message needs a sender and the operator has no session.
+retries; a shell without a session must say that it is the operator.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated
 
-    from maestro_cli.options import OnEndedOption, Option, YesOption
+    from maestro_cli.options import AsOption, OnEndedOption, Option, YesOption
     from maestro_schemas.documents import MessageDoc, ReceiptDoc
 
 DETAILS = """\
@@ -49,6 +49,7 @@ def run(
         Option(name="--expires-at", metavar="TIME", help="Until when it may wait, for example 2026-11-22T10:00."),
     ] = None,
     on_ended: OnEndedOption = None,
+    speaks_as: AsOption = None,
     yes: YesOption = False,
     as_json: Annotated[
         bool, Option(name="--json", help="Print the outcome as one JSON object; `retryOf` is the old id.")
@@ -58,7 +59,7 @@ def run(
     from maestro_clients import dead_letters
 
     ttl_ms = None if ttl is None else arguments.duration_ms("--ttl", ttl)
-    context = CommandContext.here()
+    context = CommandContext.here(speaks_as, sure=yes)
     sender = _sender(context, message_id)
     with context.client() as client:
         found = dead_letters.retry_of(client, context.data, sender, message_id)
@@ -100,7 +101,7 @@ def _sender(context: CommandContext, message_id: str) -> str:
             "NO_SESSION",
             "this shell belongs to no session, and a message needs a sender: only its sender sends it again",
             f"Name the sender (`maestro message dead` shows it): MAESTRO_SESSION_ID=SENDER maestro message retry "
-            f"{message_id}. It takes the sender's token, if it has one.",
+            f"{message_id}. It takes the sender's token, if it has one. Of what you sent yourself: --as operator.",
         )
     return context.caller.session
 

@@ -213,11 +213,15 @@ EventDoc = TypedDict(
         "delivers": NotRequired[bool],
         # The error code of a refused or failed message.
         "code": NotRequired[str],
-        # The name of the group of a `group.*` event.
+        # The name of the group of a `group.*` event; its members afterwards (of a deleted one, before), and who of
+        # them joined and who left.
         "group": NotRequired[str],
+        "members": NotRequired[list[str]],
+        "joined": NotRequired[list[str]],
+        "left": NotRequired[list[str]],
         # The session of a `session.*` event.
         "session": NotRequired[str],
-        # That session's project.
+        # The project of that session or group.
         "projectId": NotRequired[str],
         # That session's status.
         "status": NotRequired[str],
@@ -456,6 +460,8 @@ class SweptDoc(TypedDict):
     # Empty mailboxes, links' folders and threads.
     folders: NotRequired[int]
     sessions: NotRequired[int]
+    # Groups without an active member.
+    groups: NotRequired[int]
     timelineFiles: NotRequired[int]
     # Pending messages past their retention: they expire now, and are kept for another retention.
     expired: NotRequired[int]

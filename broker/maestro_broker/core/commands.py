@@ -17,6 +17,10 @@ from maestro_schemas.requests import (
     Delete,
     GetMessage,
     GetThread,
+    GroupDelete,
+    GroupGet,
+    GroupList,
+    GroupSet,
     Inbox,
     Request,
     Send,
@@ -30,6 +34,7 @@ from maestro_schemas.requests import (
 
 from . import authorization, reception, threads
 from .context import record_refusal
+from .groups import group_commands
 from .sending import acceptance
 from .sessions import session_commands
 
@@ -56,6 +61,10 @@ HANDLERS: dict[type[Request], Handler] = {
     SessionGet: session_commands.get,
     SessionList: session_commands.list_sessions,
     SessionTouch: session_commands.touch,
+    GroupSet: group_commands.set_group,
+    GroupDelete: group_commands.delete,
+    GroupGet: group_commands.get,
+    GroupList: group_commands.list_groups,
 }
 
 

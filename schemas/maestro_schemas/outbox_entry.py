@@ -33,6 +33,12 @@ class OutboxEntry(NamedTuple):
     # The error's body, if the broker refused it for good.
     failure: dict[str, Any] | None = None
 
+    @property
+    def addresses(self) -> list[str]:
+        """To whom the message is addressed."""
+        to = self.outgoing["to"]
+        return [to] if isinstance(to, str) else list(to)
+
 
 def file_name(entry: OutboxEntry) -> str:
     """A name that sorts by the time of queueing. With the id in it, a send that is queued twice is one file."""
@@ -77,7 +83,7 @@ def decode(raw: bytes) -> OutboxEntry:
             and isinstance(outgoing, dict)
             and isinstance(outgoing.get("id"), str)
             and is_id(outgoing["id"])
-            and isinstance(outgoing.get("to"), str)
+            and _is_address(outgoing.get("to"))
             and isinstance(outgoing.get("message"), str)
             and isinstance(entry.failure, dict | None)
         )
@@ -86,3 +92,8 @@ def decode(raw: bytes) -> OutboxEntry:
     if not whole:
         raise MaestroError("CORRUPT", f"not an outbox entry of version {ENTRY_VERSION}")
     return entry
+
+
+def _is_address(to: object) -> bool:
+    """One address, or a list of them."""
+    return isinstance(to, str) or (isinstance(to, list) and all(isinstance(address, str) for address in to))

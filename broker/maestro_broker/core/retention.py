@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 EXPIRIES_AT_ONCE = 256
 # How many ids the notification of the sender lists; of the others it gives the number.
 _LISTED_MAX = 20
+_ADDRESSES_SHOWN = 4
 
 
 # The share of its retention for which mail that has expired stays at least.
@@ -197,12 +198,31 @@ def forget_group(state: State, policy: RetentionPolicy, name: str, now_ms: int) 
 
 
 def _notification(messages: list[Message]) -> str:
-    one = len(messages) == 1
-    what, it = ("A message", "it") if one else (f"{len(messages):,} messages", "them")
+    """The text for a sender; the deliveries of one message are one line."""
+    by_id: dict[str, list[Message]] = {}
+    for message in messages:
+        by_id.setdefault(message.id, []).append(message)
+    one = len(by_id) == 1
+    what, it = ("A message", "it") if one else (f"{len(by_id):,} messages", "them")
     lines = [f"{what} of yours expired before the receiver confirmed {it}, and will not be shown any more:"]
-    lines += [f"  {message.id} to {message.receiver}" for message in messages[:_LISTED_MAX]]
-    if len(messages) > _LISTED_MAX:
-        lines.append(f"  and {len(messages) - _LISTED_MAX:,} more: `maestro message dead` lists them")
+    audience = messages[0].audience
+    if one and audience is not None:
+        those = f"{len(messages)} of its {audience.size} receivers"
+        lines = [f"A message of yours expired before {those} confirmed it, and will not be shown to them any more:"]
+    lines += [
+        f"  {message_id} to {_receivers(deliveries)}" for message_id, deliveries in list(by_id.items())[:_LISTED_MAX]
+    ]
+    if len(by_id) > _LISTED_MAX:
+        lines.append(f"  and {len(by_id) - _LISTED_MAX:,} more: `maestro message dead` lists them")
     again = messages[0].id if one else "ID"
     lines.append(f"To send {'it' if one else 'one of them'} again: maestro message retry {again}")
     return "\n".join(lines)
+
+
+def _receivers(deliveries: list[Message]) -> str:
+    audience = deliveries[0].audience
+    names = ", ".join(each.receiver for each in deliveries[:_LISTED_MAX])
+    if audience is None:
+        return names
+    more = f" and {len(deliveries) - _LISTED_MAX} more" if len(deliveries) > _LISTED_MAX else ""
+    return f"{', '.join(audience.to[:_ADDRESSES_SHOWN])} ({len(deliveries)} of {audience.size}): {names}{more}"

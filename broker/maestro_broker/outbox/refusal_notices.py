@@ -38,7 +38,7 @@ def notice(entry: OutboxEntry, error: MaestroError, folder: str, message_id: str
             "session's token, which would prove that you wrote it. So nothing of it is shown here.\n"
             f"It is kept in {folder}. To see what it says: maestro message dead",
         )
-    receiver = one_line(str(entry.outgoing.get("to"))[:_SHOWN_CHARS])
+    receiver = one_line(", ".join(entry.addresses)[:_SHOWN_CHARS])
     return RefusalNotice(
         f"refused_{message_id}"[:ID_CHARS_MAX],
         f"Your message {message_id} to {receiver} waited in the outbox and was then refused: {error.message} "

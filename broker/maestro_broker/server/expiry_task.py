@@ -22,6 +22,7 @@ from . import message_loader
 
 if TYPE_CHECKING:
     from collections import deque
+    from collections.abc import Callable, Iterator
 
     from maestro_broker.commit.disk_admission import DiskAdmission
     from maestro_broker.core.model.state import State
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from maestro_schemas.requests import Prune
 
     from .mailbox_loader import MailboxLoader
+
+    # Returns a delivery (by its receiver and id) if its time is over.
+    Ends = Callable[[str, str, int], Message | None]
 
 T = TypeVar("T")
 
@@ -133,12 +137,49 @@ class ExpiryTask:
                 and not self._loader.is_loaded(state, Read("pending", session, ""), now_ms)
             ):
                 continue  # its deadline is set again once it is loaded
-            over = retention.due(state, session, now_ms, left)
+            over = self._with_others(retention.due(state, session, now_ms, left), self._is_over, now_ms, left)
             if over and not self._has_space(over):
                 state.deadlines.set(session, now_ms + _WAIT_MS)
                 continue
             found += over
         return found
+
+    def _with_others(self, due: list[Message], ends: Ends, now_ms: int, most: int) -> list[Message]:
+        """These deliveries, and the others of the same messages that end now, so that a sender gets one notification
+        of a message that went to several sessions. It begins with no further message above `most`."""
+        state = self._state
+        found: dict[tuple[str, str], Message] = {}
+        for message in due:
+            if len(found) >= most:
+                state.deadlines.set(message.receiver, now_ms)
+                break
+            if (message.receiver, message.id) in found:
+                continue
+            found[message.receiver, message.id] = message
+            if message.audience is not None and message.audience.size > 1:
+                found |= {(other.receiver, other.id): other for other in self._others(message, ends, now_ms)}
+        return list(found.values())
+
+    def _others(self, message: Message, ends: Ends, now_ms: int) -> Iterator[Message]:
+        state = self._state
+        filed = None if state.is_unfiled(message.id) else self._spool.sent(message.sender, message.id)
+        sent = state.sent(message.id, filed)
+        for receiver in sent.file.receivers if sent is not None else ():
+            mailbox = state.mailboxes.get(receiver)
+            if mailbox is None:  # its session was forgotten
+                continue
+            if not mailbox.knows(message.id):
+                message_loader.load(state, self._spool, Read("file", receiver, message.id))
+            other = ends(receiver, message.id, now_ms)
+            if other is not None:
+                yield other
+
+    def _is_over(self, session: str, message_id: str, now_ms: int) -> Message | None:
+        entry = self._state.mailbox(session).get(message_id)
+        return entry.message if entry is not None and retention.is_over(entry.message, now_ms) else None
+
+    def _is_overdue(self, session: str, message_id: str, now_ms: int) -> Message | None:
+        return retention.overdue(self._state, self._policy, session, message_id, now_ms)
 
     def _overdue(self, now_ms: int) -> list[Message]:
         """Pending mail that is older than its retention."""
@@ -150,9 +191,13 @@ class ExpiryTask:
         # With a retention of seconds, rounds follow each other faster than this task and find the same mail again.
         for session, message_id in dict.fromkeys(_taken(waiting, _OVERDUE_AT_ONCE)):
             message_loader.load(state, self._spool, Read("file", session, message_id))
-            message = retention.overdue(state, self._policy, session, message_id, now_ms)
-            if message is not None:
-                found.append(message)
+            message = self._is_overdue(session, message_id, now_ms)
+            if message is None:
+                continue
+            ending = self._with_others([message], self._is_overdue, now_ms, 1)
+            # Above the bound the others come by themselves, with a notification of their own.
+            is_small = len(found) + len(ending) <= retention.EXPIRIES_AT_ONCE
+            found += ending if is_small and self._has_space(ending) else [message]
         return found
 
     def _has_space(self, over: list[Message]) -> bool:

@@ -91,7 +91,7 @@ def _lines(path: str, entry: OutboxEntry, word: str) -> list[str]:
 
     text = joined(str(entry.outgoing.get("message", "")))
     preview = text if len(text) <= _PREVIEW_CHARS else text[: _PREVIEW_CHARS - 3] + "..."
-    who = f"{entry.outgoing['id']} from {entry.session} to {named(entry.outgoing.get('to', '?'))}"
+    who = f"{entry.outgoing['id']} from {entry.session} to {', '.join(map(named, entry.addresses))}"
     lines = [f"{who}, queued {age(entry.queued_at, now_ms())}, {word}", BAR + preview]
     if entry.failure is not None:
         lines.append(BAR + plain(f"{entry.failure.get('code', '?')}: {entry.failure.get('message', '')}"))

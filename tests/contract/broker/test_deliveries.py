@@ -179,3 +179,30 @@ def test_a_link_leads_through_the_receivers_mark(office: PostOffice) -> None:
     assert os.path.realpath(link) == os.path.join(
         os.path.realpath(paths.receiver_dir(office.data, "ben")), f"{sent}.json"
     )
+
+
+@pytest.mark.parametrize("is_filed", [False, True])
+def test_a_message_to_several_that_expires_is_one_notification(open_office: PostOffice, *, is_filed: bool) -> None:
+    """However many mailboxes it is in, and whether or not they are in memory."""
+    office, settings = open_office, {"mailbox_idle_ms": 100}
+    office.stop()
+    office.start(**settings)
+    receivers = [f"x{number:02}" for number in range(60)]
+    office.sessions("ann", *receivers)
+    sent = send(office, "ann", ["@project"], "news", confirm=True, ttlMs=2_500 if is_filed else 200)
+    receivers = [each["to"] for each in sent["recipients"]]
+    assert (len(receivers) >= 60, sent["accepted"]) == (True, len(receivers))
+    office.client("x59").confirm([sent["id"]], "read")
+    if is_filed:
+        filed(office)
+        office.kill()
+        office.start(**settings)
+    eventually(lambda: len(office.client("ann").inbox()["messages"]) == 1, "the notification", 20.0)
+    [notice] = office.client("ann").inbox()["messages"]
+    of = len(receivers)
+    assert f"expired before {of - 1} of its {of} receivers confirmed it" in notice["message"]
+    states = {
+        name: office.client(name).inbox(status=["expired", "read"])["messages"][0]["status"] for name in receivers
+    }
+    assert states == dict.fromkeys(receivers, "expired") | {"x59": "read"}
+    assert office.client("ann").inbox()["count"] == 1

@@ -301,3 +301,25 @@ def test_the_rate_limit_paces_the_outbox(post_office: PostOffice) -> None:
     post_office.environ["MAESTRO_RATE_LIMIT"] = "0"
     post_office.start()
     assert _inbox(post_office, "bob") == [f"queued {number}" for number in range(5)]
+
+
+def test_an_audience_is_expanded_when_the_broker_takes_the_message(open_office: PostOffice) -> None:
+    """Not when it was queued: a session that has come since gets it, and one that has ended does not."""
+    open_office.stop()
+    open_office.start(pending_max=1)
+    with open_office.client("ann") as client:
+        client.send("bob", "the mailbox of bob is full")
+        path = _queue(open_office, 1, cast("Any", ["@project"]))
+        assert client.drain_outbox()["waiting"] == 1
+        open_office.sessions("cid", "dee")
+        with open_office.client("dee") as dee:
+            dee.end_session()
+        eventually(lambda: _inbox(open_office, "cid") == ["queued 1"], "it is in the inbox", 20.0)
+        assert not os.path.exists(path)
+        assert _inbox(open_office, "dee") == []
+        sent: Any = client.call(
+            "send", {"messages": [{"id": "q1", "to": ["@project"], "message": "queued 1"}], "queued": True}
+        )
+        [again] = sent["results"]
+    assert (again["status"], [each["to"] for each in again["recipients"]]) == (200, ["cid", "bob"])
+    assert again["recipients"][1]["error"]["code"] == "MAILBOX_FULL"

@@ -22,7 +22,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     max_leaves=8,
 )
 OUTGOING = st.fixed_dictionaries(
-    {"id": IDS, "to": TEXT, "message": TEXT},
+    {"id": IDS, "to": TEXT | st.lists(TEXT, max_size=3), "message": TEXT},
     optional={"metadata": st.dictionaries(TEXT, VALUES, max_size=3), "ttlMs": st.integers()},
 )
 ENTRIES = st.builds(
@@ -109,7 +109,7 @@ def test_any_value_in_a_field_is_read_or_corrupt(name: str, value: Any) -> None:
         {"message": {}},
         {"message": {"id": "a/b", "to": "bob", "message": "x"}},
         {"message": {"id": 7, "to": "bob", "message": "x"}},
-        {"message": {"id": "m", "to": ["bob"], "message": "x"}},
+        {"message": {"id": "m", "to": ["bob", 7], "message": "x"}},
         {"message": {"id": "m", "to": "bob"}},
         {"message": {"id": "m", "to": "bob", "message": "half a pair: \ud83c"}},
     ],
@@ -134,3 +134,8 @@ def test_data_that_is_no_json_is_not_kept() -> None:
     with pytest.raises(MaestroError) as caught:
         outbox_entry.encode(OutboxEntry(1, "a", None, outgoing))
     assert caught.value.code == "INVALID"
+
+
+@pytest.mark.parametrize(("to", "expected"), [("bob", ["bob"]), (["bob", "@workers"], ["bob", "@workers"])])
+def test_an_entry_has_one_address_or_several(to: object, expected: list[str]) -> None:
+    assert OutboxEntry(1, "a", None, {"id": "m", "to": to, "message": "x"}).addresses == expected

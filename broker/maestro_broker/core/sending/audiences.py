@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from maestro_broker.core import validation
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.names import AUDIENCE_SIGIL, plain_name
+from maestro_schemas.names import AUDIENCE_SIGIL, AUDIENCE_WORDS, plain_name
 from maestro_schemas.texts.visible_text import one_line
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ _PROJECT = "project"
 _NEAR = 0.6
 # How many groups an error names.
 _NAMED_MAX = 10
-# Sets that grow with the post office. `@children` and groups were chosen by a session, so they need no confirmation.
-_WIDE = frozenset({"all", "workers", "orchestrators", _PROJECT})
+_CHILDREN = "children"
 
 
 def is_audience(to: str | list[str]) -> bool:
@@ -37,14 +36,15 @@ def is_audience(to: str | list[str]) -> bool:
 
 
 def is_wide(address: str) -> bool:
-    """Whether an address is a set that grows with the post office, and that no session has chosen."""
-    return address.startswith(AUDIENCE_SIGIL) and address[1:].partition(":")[0] in _WIDE
+    """Whether an address is a set that grows with the post office. Groups, and `@children`, were chosen by a session,
+    so they need no confirmation."""
+    word = _word_of(address)
+    return address.startswith(AUDIENCE_SIGIL) and word in AUDIENCE_WORDS and word != _CHILDREN
 
 
 def group_name(address: str) -> str | None:
     """The group that an address names, if it is not one of the fixed words."""
-    word = address[1:]
-    return None if is_wide(address) or word == "children" else word
+    return None if _word_of(address) in AUDIENCE_WORDS else address[1:]
 
 
 def members(state: State, sender: Session, address: str) -> list[SessionState]:
@@ -77,7 +77,7 @@ def _word(state: State, sender: Session, address: str) -> Iterable[SessionState]
             return (each for each in active if each.session.role == "worker" and own(each.session))
         case "orchestrators":
             return (each for each in active if each.session.role == "orchestrator")
-        case "children":
+        case _ if word == _CHILDREN:
             return (each for each in active if each.session.parent_session_id == sender.id)
     wanted = _project(sender, address, plain_name(project) if separator else sender.project_id)
     return (each for each in active if each.session.project_id == wanted)
@@ -114,7 +114,7 @@ def _group(state: State, sender: Session, address: str) -> Iterable[SessionState
 
 
 def _no_group(address: str, groups: dict[str, Group]) -> MaestroError:
-    words = ("@all", "@workers", "@orchestrators", "@project", "@children")
+    words = [f"@{word}" for word in sorted(AUDIENCE_WORDS)]
     named = sorted(groups)[:_NAMED_MAX]
     near = difflib.get_close_matches(
         address[1:65].lower(), [*(word[1:] for word in words), *named], n=1, cutoff=_NEAR
@@ -124,6 +124,10 @@ def _no_group(address: str, groups: dict[str, Group]) -> MaestroError:
     return MaestroError(
         "GROUP_NOT_FOUND", f"there is no group {_shown(address)}", f"{guess}Audiences: {', '.join(words)}; {here}."
     )
+
+
+def _word_of(address: str) -> str:
+    return address[1:].partition(":")[0]
 
 
 def _may_write(sender: Session, receiver: Session) -> bool:

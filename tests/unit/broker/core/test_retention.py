@@ -45,6 +45,24 @@ def test_a_sender_hears_once_a_turn_of_all_that_expired() -> None:
     assert "m20_" not in notice.text
 
 
+def test_a_message_to_several_is_one_line_of_the_notice() -> None:
+    office = _office()
+    many = [f"x{number:02}" for number in range(30)]
+    for name in many:
+        office.start(name)
+    sent = office.accept("ann", ["bob", *many], "m1", ttl_ms=50).id
+    office.confirm("bob", "delivered", sent)
+    office.now_ms += 50
+    over = [each for name in many for each in retention.due(office.state, name, office.now_ms, 9)]
+    retention.expire(office.state, over, office.now_ms)
+    office.commit()
+    [notice] = office.inbox("ann")
+    assert notice.text.startswith("A message of yours expired before 30 of its 31 receivers confirmed it")
+    assert f"  {sent} to bob, x00, x01, x02 (30 of 31): x00, x01" in notice.text
+    assert "x19 and 10 more" in notice.text
+    assert notice.text.endswith(f"To send it again: maestro message retry {sent}")
+
+
 def test_an_ended_sender_gets_no_notice_and_a_notice_expires_without_another() -> None:
     office = _office()
     office.accept("ann", "bob", "m1", ttl_ms=50)

@@ -27,6 +27,6 @@ class Group(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
     creator: str
     # When it was made, ms.
     created_at: int
-    # When it was made, or a request last changed its members, ms.
-    changed_at: int
+    # When a request last changed its members, ms; 0: not since it was made.
+    changed_at: int = 0
     members: tuple[GroupMember, ...] = ()

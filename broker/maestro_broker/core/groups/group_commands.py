@@ -80,7 +80,8 @@ def set_group(state: State, request: GroupSet, context: RequestContext) -> Group
     if before is not None and not joined and not left:
         return GroupReply(_shown(state, before, members=True))
     kept = tuple(member for member in group.members if member.session not in left)
-    group = replace(group, members=kept + tuple(GroupMember(each, now_ms) for each in joined), changed_at=now_ms)
+    members_now = kept + tuple(GroupMember(each, now_ms) for each in joined)
+    group = replace(group, members=members_now, changed_at=0 if before is None else now_ms)
     _check_counts(state, group, is_new=before is None)
     _admit(state, context, asking)
     state.apply(GroupChanged(now_ms, group_rights.caller_id(asking), group, tuple(joined), tuple(left)), None)
@@ -137,7 +138,7 @@ def _made(asking: SessionState | None, request: GroupSet, name: str, before: Gro
     group_rights.check_create(asking, project)
     creator = group_rights.caller_id(asking)
     if before is None:
-        return Group(name=name, project_id=project, creator=creator, created_at=now_ms, changed_at=now_ms)
+        return Group(name=name, project_id=project, creator=creator, created_at=now_ms)
     if before.creator != creator:
         raise _conflict(before, f"{before.creator} has made it")
     if before.project_id != project:
@@ -263,7 +264,7 @@ def _shown(state: State, group: Group, *, members: bool) -> GroupShown:
         project_id=group.project_id,
         creator=group.creator,
         created_at=group.created_at,
-        changed_at=group.changed_at,
+        changed_at=group.changed_at or group.created_at,
         size=len(group.members),
         active=sum(member.active for member in listed),
         members=listed if members else UNSET,

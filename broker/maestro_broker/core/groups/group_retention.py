@@ -37,7 +37,7 @@ def take_out(state: State, session: str, now_ms: int) -> None:
 
 def is_over(state: State, group: Group, keeps_ms: int, now_ms: int) -> bool:
     """Whether the group has had no active member for `keeps_ms`."""
-    last_ms = group.changed_at
+    last_ms = max(group.created_at, group.changed_at)
     for member in group.members:
         found = state.sessions.get(member.session)
         if found is None:

@@ -90,6 +90,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "-n": ("limit", "number"),
             "--timeout": ("timeout", "text"),
             "--exec": ("command", "any"),
+            "--exec-quiet": ("exec_quiet", "on"),
             "--json": ("as_json", "on"),
         },
     ),

@@ -195,6 +195,7 @@ class AsyncClient:
     confirm = _method(commands.confirm)
     message = _method(commands.message)
     message_with_people = _method(commands.message_with_people)
+    receipt = _method(commands.receipt)
     thread = _method(commands.thread)
     dead = _method(commands.dead)
     delete = _method(commands.delete)

@@ -43,6 +43,7 @@ COMMANDS = (
     ProtocolCommand("inbox", requests.Inbox, replies.InboxReply, "anyone", "session"),
     ProtocolCommand("confirm", requests.Confirm, replies.ItemsReply, "anyone", "session", from_reserve=True),
     ProtocolCommand("message", requests.GetMessage, replies.MessageReply, "anyone", "session"),
+    ProtocolCommand("receipt", requests.GetReceipt, replies.ReceiptReply, "anyone", "session"),
     ProtocolCommand("thread", requests.GetThread, replies.ThreadReply, "anyone", "session"),
     ProtocolCommand("dead", requests.Dead, replies.DeadReply, "anyone", "session"),
     ProtocolCommand("delete", requests.Delete, replies.ItemsReply, "anyone", "session", from_reserve=True),

@@ -301,6 +301,8 @@ class RecipientResultDoc(TypedDict):
     to: str
     # 201: accepted now. 200: accepted before. Otherwise the error's status.
     status: int
+    # The receiver's name, where it has one.
+    name: NotRequired[str]
     originalTo: NotRequired[str]
     seq: NotRequired[int]
     # The delivery's status now, or `deleted`.
@@ -382,6 +384,76 @@ class MessageReplyDoc(TypedDict):
     message: MessageDoc
     # With `people` in the request: its sender and its receiver, by id.
     people: NotRequired[dict[str, PersonDoc]]
+
+
+class ReceiptCountsDoc(TypedDict):
+    """`replies.ReceiptCounts`."""
+
+    accepted: int
+    offered: int
+    delivered: int
+    read: int
+    # Receivers that have answered, each once.
+    answered: int
+    expired: int
+    # Of a deleted message it is not known whether it was delivered before.
+    deleted: int
+    refused: int
+
+
+class RecipientReceiptDoc(TypedDict):
+    """`replies.RecipientReceipt`."""
+
+    # The session id of the receiver. Of a failed message, the address as its sender wrote it.
+    to: str
+    # The last step that is known.
+    state: str
+    # When that was, ms.
+    at: NotRequired[int]
+    # What showed the message or its id, such as `cli`.
+    via: NotRequired[str]
+    # The receiver that the sender named, where the broker redirected the message to another.
+    originalTo: NotRequired[str]
+    # The message's number in the receiver's mailbox.
+    seq: NotRequired[int]
+    offeredAt: NotRequired[int]
+    offeredVia: NotRequired[str]
+    deliveredAt: NotRequired[int]
+    deliveredVia: NotRequired[str]
+    readAt: NotRequired[int]
+    # When the receiver's first answer was accepted, ms.
+    answeredAt: NotRequired[int]
+    # That answer's id.
+    answerId: NotRequired[str]
+    # Why it was refused: an error code.
+    code: NotRequired[str]
+    # What is known of the receiver.
+    presence: NotRequired[PresenceDoc]
+
+
+# `replies.ReceiptReply`. In the functional form, because `from` is a keyword.
+ReceiptDoc = TypedDict(
+    "ReceiptDoc",
+    {
+        "id": str,
+        # The sender's session id, or `maestro`.
+        "from": str,
+        # Of the lines in `recipients`.
+        "counts": ReceiptCountsDoc,
+        # In the order of the acceptance, those that refused last.
+        "recipients": list[RecipientReceiptDoc],
+        # Only if the sender gave a list of addresses.
+        "audience": NotRequired[AudienceDoc],
+        # When the broker accepted it, ms; absent where every receiver has deleted it.
+        "createdAt": NotRequired[int],
+        # When it expires unless it is delivered before, ms.
+        "expiresAt": NotRequired[int],
+        # Why it was refused for good, after it waited in an outbox.
+        "failure": NotRequired[FailureDoc],
+        # With `people` in the request: its sender and its receivers, by id.
+        "people": NotRequired[dict[str, PersonDoc]],
+    },
+)
 
 
 class ThreadDoc(TypedDict):

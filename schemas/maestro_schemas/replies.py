@@ -11,10 +11,13 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType, field
 
 from .events import Event
-from .messages import Audience, Message
+from .messages import Audience, Failure, Message
 from .sessions import Presence, Session
 from .vocabularies import MessageStatus
 
+ReceiptState = Literal[
+    "pending", "offered", "delivered", "read", "answered", "expired", "deleted", "refused", "failed"
+]
 Reach = Literal["watching", "tool", "prompt", "inbox", "gone", "ended"]
 
 
@@ -70,6 +73,8 @@ class RecipientResult(Struct, gc=False, frozen=True, omit_defaults=True, rename=
     to: str
     # 201: accepted now. 200: accepted before. Otherwise the error's status.
     status: int
+    # The receiver's name, where it has one.
+    name: str | None = None
     original_to: str | None = None
     seq: int | None = None
     # The delivery's status now, or `deleted`.
@@ -179,6 +184,74 @@ class MessageReply(Struct, frozen=True):
 
     message: Message
     # With `people` in the request: its sender and its receiver, by id.
+    people: dict[str, Person] | UnsetType = UNSET
+
+
+class ReceiptCounts(Struct, gc=False, frozen=True, rename="camel", kw_only=True):
+    """How many receivers a message reached, and how far. A later step does not end an earlier one: a message that was
+    read was delivered, too."""
+
+    accepted: int
+    offered: int
+    delivered: int
+    read: int
+    # Receivers that have answered, each once.
+    answered: int
+    expired: int
+    # Of a deleted message it is not known whether it was delivered before.
+    deleted: int
+    refused: int
+
+
+class RecipientReceipt(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """What became of one message at one of its receivers."""
+
+    # The session id of the receiver. Of a failed message, the address as its sender wrote it.
+    to: str
+    # The last step that is known.
+    state: ReceiptState
+    # When that was, ms.
+    at: int | None = None
+    # What showed the message or its id, such as `cli`.
+    via: str | None = None
+    # The receiver that the sender named, where the broker redirected the message to another.
+    original_to: str | None = None
+    # The message's number in the receiver's mailbox.
+    seq: int | None = None
+    offered_at: int | None = None
+    offered_via: str | None = None
+    delivered_at: int | None = None
+    delivered_via: str | None = None
+    read_at: int | None = None
+    # When the receiver's first answer was accepted, ms.
+    answered_at: int | None = None
+    # That answer's id.
+    answer_id: str | None = None
+    # Why it was refused: an error code.
+    code: str | None = None
+    # What is known of the receiver.
+    presence: Presence | None = None
+
+
+class ReceiptReply(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """The receipt of one message, as far as the caller may see it."""
+
+    id: str
+    # The sender's session id, or `maestro`.
+    sender: str = field(name="from")
+    # Of the lines in `recipients`.
+    counts: ReceiptCounts
+    # In the order of the acceptance, those that refused last.
+    recipients: list[RecipientReceipt]
+    # Only if the sender gave a list of addresses.
+    audience: Audience | None = None
+    # When the broker accepted it, ms; absent where every receiver has deleted it.
+    created_at: int | None = None
+    # When it expires unless it is delivered before, ms.
+    expires_at: int | None = None
+    # Why it was refused for good, after it waited in an outbox.
+    failure: Failure | None = None
+    # With `people` in the request: its sender and its receivers, by id.
     people: dict[str, Person] | UnsetType = UNSET
 
 

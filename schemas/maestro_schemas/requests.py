@@ -144,6 +144,8 @@ class Inbox(Request, frozen=True):
     type: MessageType | None = None
     # False: only messages that were not offered yet. True: only those that were.
     offered: bool | None = None
+    # Return nothing while all of it is quiet: mail to several sessions that asks nothing of them.
+    hold_quiet: bool = False
     # Hide the returned messages from other leasing readers for this time, or until they are confirmed.
     lease_ms: int | None = None
     # The id of the reader, which may read again what it leased itself.
@@ -184,6 +186,16 @@ class GetMessage(Request, frozen=True):
     people: bool = False
     # As in `confirm`.
     as_receiver: bool = False
+
+
+class GetReceipt(Request, frozen=True):
+    """`receipt`: what became of one message at each of its receivers."""
+
+    id: str
+    # Only the line of this receiver, by its id.
+    session: str | None = None
+    # The reply also has `people`.
+    people: bool = False
 
 
 class GetThread(Request, frozen=True):

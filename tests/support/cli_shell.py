@@ -21,10 +21,10 @@ from maestro_clients.client import Client
 from maestro_clients.processes import gateway_process
 from maestro_clients.processes.broker_process import ensure, find
 from maestro_clients.protocol.callers import Caller
-from maestro_clients.protocol.new_ids import new_session_id, new_token
+from maestro_clients.protocol.new_ids import new_message_id, new_session_id, new_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 COMMAND_S_MAX = 60.0
 
@@ -122,6 +122,16 @@ class Shell:
         """Send through the library; the id of the accepted message. `more` as for `Client.send`."""
         with self.client() as client:
             return client.send(to.session_id, text, **more)["id"]
+
+    def send_to_all(self, to: Sequence[Shell | str], text: str, **more: Any) -> dict[str, Any]:
+        """Send one message to several sessions, or to addresses with `@`; the result. `more`: fields of the wire."""
+        addresses = [each if isinstance(each, str) else each.session_id for each in to]
+        outgoing: Any = {"id": new_message_id(), "to": addresses, "message": text, **more}
+        with self.client() as client:
+            [result] = client.send_many([outgoing])
+        found: dict[str, Any] = dict(result)
+        assert "error" not in found, found
+        return found
 
     def inbox(self, *more: str) -> list[dict[str, Any]]:
         """What `inbox --json` shows now."""

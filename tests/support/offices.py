@@ -39,6 +39,7 @@ from maestro_schemas.requests import (
     ConfirmKind,
     Delete,
     GetMessage,
+    GetReceipt,
     GetThread,
     Identity,
     Inbox,
@@ -94,7 +95,7 @@ class Office:
             self.commit()
 
     def _with_ids(self, request: Request) -> Request:
-        if isinstance(request, GetMessage | GetThread):
+        if isinstance(request, GetMessage | GetReceipt | GetThread):
             return replace(request, id=self.named([request.id])[0])
         return replace(request, ids=self.named(request.ids)) if isinstance(request, Confirm | Delete) else request
 

@@ -16,6 +16,7 @@ from maestro_schemas.requests import (
     Confirm,
     Delete,
     GetMessage,
+    GetReceipt,
     GetThread,
     GroupDelete,
     GroupGet,
@@ -32,7 +33,7 @@ from maestro_schemas.requests import (
     SessionTouch,
 )
 
-from . import authorization, reception, threads
+from . import authorization, receipts, reception, threads
 from .context import record_refusal
 from .groups import group_commands
 from .sending import acceptance
@@ -54,6 +55,7 @@ HANDLERS: dict[type[Request], Handler] = {
     Confirm: reception.confirm,
     Delete: reception.delete,
     GetMessage: reception.get_message,
+    GetReceipt: receipts.get,
     GetThread: threads.get,
     SessionStart: session_commands.start,
     SessionEnd: session_commands.end,

@@ -21,12 +21,19 @@ if TYPE_CHECKING:
 
 def people(state: State, messages: Iterable[Message]) -> dict[str, Person]:
     """Name and role of each known sender, receiver and original receiver, by id."""
-    ids = {
-        session_id
-        for message in messages
-        for session_id in (message.sender, message.receiver, message.original_to)
-        if session_id is not None
-    }
+    return people_of(
+        state,
+        {
+            session_id
+            for message in messages
+            for session_id in (message.sender, message.receiver, message.original_to)
+            if session_id is not None
+        },
+    )
+
+
+def people_of(state: State, ids: Iterable[str]) -> dict[str, Person]:
+    """Name and role of each known session, by id."""
     known = {session_id: state.sessions.get(session_id) for session_id in ids}
     return {
         session_id: Person(role=OPERATOR if session_id == OPERATOR else found.session.role, name=found.session.name)

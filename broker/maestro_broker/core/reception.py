@@ -62,9 +62,9 @@ def inbox(state: State, request: Inbox, context: RequestContext) -> Reads[InboxR
         yield Read("mailbox", mailbox.session, "")
     now_ms = context.now_ms
     reader = request.reader if leasing else None
-    page = mailbox.page(
+    find = partial(
+        mailbox.page,
         since=request.since,
-        limit=min(limit, most),
         statuses=statuses,
         kind=request.type,
         offered=request.offered,
@@ -72,6 +72,10 @@ def inbox(state: State, request: Inbox, context: RequestContext) -> Reads[InboxR
         now_ms=now_ms,
         bytes_max=state.limits.reply_bytes_max,
     )
+    # Quiet mail that is held back stays after `up_to`, so that a later page has it.
+    page = find(limit=1, loud=True)._replace(up_to=request.since or 0) if request.hold_quiet else None
+    if page is None or page.messages:
+        page = find(limit=min(limit, most))
     if reader is not None and request.lease_ms is not None:
         mailbox.lease(page.messages, reader, now_ms + request.lease_ms)
     mailbox.touched_ms = max(mailbox.touched_ms, now_ms)

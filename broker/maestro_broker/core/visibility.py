@@ -27,10 +27,12 @@ def sees_event(state: State, asking: SessionState | None, event: Event) -> bool:
 
 def sees_message(state: State, asking: SessionState | None, message: Message) -> bool:
     """Whether the caller (None: the operator) may see a message, with its text."""
-    if asking is None:
-        return True
-    parties = message_parties(message.sender, message.receiver, message.status)
-    return may_see(_reader(asking), parties, _projects(state))
+    return sees_parties(state, asking, message_parties(message.sender, message.receiver, message.status))
+
+
+def sees_parties(state: State, asking: SessionState | None, parties: Iterable[str]) -> bool:
+    """Whether the caller (None: the operator) may see what concerns these sessions."""
+    return asking is None or may_see(_reader(asking), parties, _projects(state))
 
 
 def seen(state: State, asking: SessionState | None, messages: Iterable[Message]) -> list[Message]:

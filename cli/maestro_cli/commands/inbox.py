@@ -65,6 +65,13 @@ def run(
             "input. It is delivered when CMD exits with 0; otherwise the watch ends, and it stays undelivered.",
         ),
     ] = None,
+    exec_quiet: Annotated[
+        bool,
+        Option(
+            help="With --exec: run CMD also for quiet mail, which went to several sessions and asks nothing of them. "
+            "Otherwise it waits, undelivered, and CMD is run for it together with the next other message."
+        ),
+    ] = False,
     as_json: Annotated[
         bool,
         Option(
@@ -83,6 +90,10 @@ def run(
         )
     if command is not None and (not watch or as_json):
         raise MaestroError("INVALID", "--exec is for --watch, without --json", "CMD gets the JSON; add --watch.")
+    if exec_quiet and command is None:
+        raise MaestroError(
+            "INVALID", "--exec-quiet is for --exec", "Without --exec, quiet mail is shown as it comes."
+        )
     count_max = None
     if limit is not None:
         from maestro_cli.arguments import positive
@@ -97,7 +108,14 @@ def run(
 
         timeout_s = None if timeout is None else duration_ms("--timeout", timeout) / 1000
         watching = Watch(
-            context, marking, count_max=count_max, timeout_s=timeout_s, as_json=as_json, quiet=quiet, command=command
+            context,
+            marking,
+            count_max=count_max,
+            timeout_s=timeout_s,
+            as_json=as_json,
+            quiet=quiet,
+            command=command,
+            command_takes_quiet=exec_quiet,
         )
         return watching.run()
     statuses = ["pending", "delivered"] if unread else ["pending"]

@@ -192,7 +192,9 @@ def _show_mail(call: HookCall, hook_input: HookInput, context: CommandContext) -
         agent_format = _agent_format(call, hook_input, link, context)
         if call.after_end and link.made:
             agent_session.revive(client, context, call.agent, hook_input, link, call.pid)
-        shown = not must_stop and HookMail(client, agent_format, call.via).show(answer)
+        # Quiet mail does not continue a turn: the next prompt or tool call shows it.
+        mail = HookMail(client, agent_format, call.via)
+        shown = not must_stop and mail.show(answer, hold_quiet=is_stop)
         # The status comes last, so that the mail does not wait for it.
         _report(client, context, "working" if shown or not is_stop else "idle")
 

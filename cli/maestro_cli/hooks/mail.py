@@ -44,13 +44,14 @@ class HookMail:
         # The lease's holder: any id that no other process has.
         self._reader = new_session_id()
 
-    def show(self, answer: Callable[[str], dict[str, Any]], opening: str = "") -> bool:
-        """Write one JSON answer: `opening` and then the mail; nothing where both are empty.
+    def show(self, answer: Callable[[str], dict[str, Any]], opening: str = "", *, hold_quiet: bool = False) -> bool:
+        """Write one JSON answer: `opening` and then the mail; nothing where both are empty. `hold_quiet`: quiet mail
+        is shown only together with other mail.
 
         Returns whether anything was written. Raises MaestroError, and StdoutClosed as `streams.say` does; a message
         that was not written is then not confirmed.
         """
-        page = self._fetch(_PAGE_MESSAGES, _LEASE_MS)
+        page = self._fetch(_PAGE_MESSAGES, _LEASE_MS, hold_quiet=hold_quiet)
         messages = page["messages"]
         unoffered = page.get("unoffered", len(messages)) - page.get("leased", 0)
         agent_format = self._agent_format
@@ -72,8 +73,15 @@ class HookMail:
                     self._fetch(len(messages), 1)
         return bool(text)
 
-    def _fetch(self, limit: int, lease_ms: int) -> InboxDoc:
-        return self._client.inbox(offered=False, limit=limit, lease_ms=lease_ms, reader=self._reader, people=True)
+    def _fetch(self, limit: int, lease_ms: int, *, hold_quiet: bool = False) -> InboxDoc:
+        return self._client.inbox(
+            offered=False,
+            hold_quiet=hold_quiet,
+            limit=limit,
+            lease_ms=lease_ms,
+            reader=self._reader,
+            people=True,
+        )
 
     def _confirm(self, ids: list[str], kind: str) -> None:
         results: list[ItemResultDoc] = self._client.confirm(ids, kind, via=self._via) if ids else []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from maestro_cli.output import streams
 from maestro_cli.output.display_names import DisplayNames
+from maestro_cli.output.fence import audience
 from maestro_cli.output.render import duration, message_block
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import SYSTEM_SENDER
@@ -121,7 +122,8 @@ def _footer(shown: Sequence[MessageDoc]) -> str:
     if not answerable:
         return ""
     example = answerable[-1]
-    return f'Reply: maestro message reply {example["id"]} --message "..."'
+    label = "Reply, to its sender alone" if audience(example) else "Reply"
+    return f'{label}: maestro message reply {example["id"]} --message "..."'
 
 
 def _more(reply: InboxDoc, shown: Sequence[MessageDoc], *, unread: bool) -> str:

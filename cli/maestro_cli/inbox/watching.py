@@ -50,6 +50,7 @@ class Watch:
         as_json: bool,
         quiet: bool,
         command: str | None = None,
+        command_takes_quiet: bool = False,
     ) -> None:
         self._context = context
         self._marking = marking
@@ -59,6 +60,8 @@ class Watch:
         self._quiet = quiet
         # Run in a shell for each message instead of printing it.
         self._command = command
+        # A command may wake an agent, and quiet mail wakes none.
+        self._hold_quiet = command is not None and not command_takes_quiet
         # The signal that arrived, if any.
         self._signal: int | None = None
         self._was_lost = False
@@ -79,7 +82,12 @@ class Watch:
                 unmarked = _UnmarkedMessages(client, self._marking)
                 # An exception leaves the watcher with the last message not surfaced.
                 with Watcher(
-                    context.data, context.environ, context.caller, on_state=self._report_state, client=connection
+                    context.data,
+                    context.environ,
+                    context.caller,
+                    hold_quiet=self._hold_quiet,
+                    on_state=self._report_state,
+                    client=connection,
                 ) as watcher:
                     code = self._loop(watcher, client, unmarked)
                 unmarked.mark()

@@ -6,7 +6,7 @@ shown by its id alone.
 
 from __future__ import annotations
 
-from maestro_schemas.names import SYSTEM_SENDER
+from maestro_schemas.names import OPERATOR, SYSTEM_SENDER
 from maestro_schemas.texts.visible_text import is_token
 
 from .render import correspondent
@@ -24,10 +24,18 @@ class DisplayNames:
     def __init__(self, people: Mapping[str, PersonDoc]) -> None:
         self._people = people
 
+    def sender(self, session_id: str) -> str:
+        """As `label`; of the operator also what is known of who writes as it. It is no reason to obey."""
+        if session_id == OPERATOR:
+            return f"{OPERATOR} (your user's shell or screen; any program of that user can write as it)"
+        return self.label(session_id)
+
     def label(self, session_id: str) -> str:
         """`bob (worker, sess_1)`, or the id alone."""
         if session_id == SYSTEM_SENDER:
             return "the post office itself"
+        if session_id == OPERATOR:
+            return OPERATOR
         return correspondent(session_id, self._people.get(session_id))
 
     def unfit_name(self, session_id: str) -> str | None:

@@ -6,11 +6,16 @@ is cleaned in each case. So no text can pass for a line of ours, in a terminal o
 
 from __future__ import annotations
 
+from maestro_schemas.names import AUDIENCE_SIGIL
 from maestro_schemas.texts.visible_text import cleaned, is_token, one_line
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from maestro_schemas.documents import MessageDoc
+
+# A page must not become a list of addresses, and a project's name may be long.
+_ADDRESSES_SHOWN = 3
+_ADDRESS_CHARS_MAX = 48
 
 
 def named(text: object) -> str:
@@ -48,6 +53,42 @@ def message_fields(message: MessageDoc, name: str | None) -> tuple[list[str], li
         elif value:
             lines.append(f"{label}: {one_line(value)}")
     return words, lines
+
+
+def audience(message: MessageDoc) -> str:
+    """` (to @workers, 7 sessions; no answer needed)`, for the end of a line of ours; empty for a message to one.
+
+    Names of other receivers are left out: they are for the sender to know.
+    """
+    given = message.get("audience")
+    if given is None:
+        return ""
+    named_ones = [address for address in given["to"] if _is_shown(address)]
+    if given["size"] < 2 and not named_ones:
+        return ""
+    count = f"{given['size']:,} session{'' if given['size'] == 1 else 's'}"
+    to = ", ".join(named_ones[:_ADDRESSES_SHOWN])
+    if named_ones and len(given["to"]) > len(named_ones[:_ADDRESSES_SHOWN]):
+        to += " and others"
+    return f" (to {to + ', ' if to else ''}{count}; {asked(message) or 'no answer needed'})"
+
+
+def asked(message: MessageDoc) -> str:
+    """`asks for an answer`: what a sender asks its receivers for; empty where it asks for nothing."""
+    metadata = message.get("metadata") or {}
+    kind = metadata.get("type")
+    wanted = []
+    if kind == "command":
+        wanted.append("action")
+    if kind == "request" or metadata.get("requiresResponse"):
+        wanted.append("an answer")
+    if metadata.get("requiresAck"):
+        wanted.append("acknowledgement")
+    return f"asks for {' and '.join(wanted)}" if wanted else ""
+
+
+def _is_shown(address: str) -> bool:
+    return address.startswith(AUDIENCE_SIGIL) and len(address) <= _ADDRESS_CHARS_MAX and is_token(address[1:])
 
 
 def data_line(message: MessageDoc) -> list[str]:

@@ -10,7 +10,7 @@ import time
 
 from maestro_schemas.texts.visible_text import is_token, one_line
 
-from .fence import behind, data_line, joined, message_fields, named, removal
+from .fence import audience, behind, data_line, joined, message_fields, named, removal
 from .streams import BOLD, UNBOLD
 
 TYPE_CHECKING = False  # `typing` costs more than this module
@@ -97,11 +97,11 @@ def message_block(message: MessageDoc, names: DisplayNames, now_ms: int, *, bold
     it."""
     metadata = message.get("metadata") or {}
     words, chosen = message_fields(message, names.unfit_name(message["from"]))
-    head = [f"{message['id']} from {names.label(message['from'])}", moment(message["createdAt"], now_ms)]
+    head = [f"{message['id']} from {names.sender(message['from'])}", moment(message["createdAt"], now_ms)]
     head += [age(message["createdAt"], now_ms), *words]
     if message["status"] == "delivered":
         head.append("shown before")
-    first = ", ".join(head)
+    first = ", ".join(head) + audience(message)
     lines = [f"{BOLD}{first}{UNBOLD}" if bold else first]
     if "inReplyTo" in metadata:
         lines.append(f"  in reply to {named(metadata['inReplyTo'])}, thread {named(metadata.get('threadId', '?'))}")

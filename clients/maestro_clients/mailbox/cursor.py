@@ -40,7 +40,8 @@ _EVERY_STATUS = ("pending", "delivered", "read", "failed", "expired")
 class MailCursor:
     """`reader`: lease the fetched messages under this id, for `lease_ms`; None only looks, at every status.
 
-    `since`: the seq after which to begin. `confirm_max`: ids in one confirmation.
+    `since`: the seq after which to begin. `confirm_max`: ids in one confirmation. `hold_quiet`: leave quiet mail in
+    the mailbox, without a lease, until other mail is there.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class MailCursor:
         reader: str | None = None,
         lease_ms: int = 0,
         confirm_max: int = CONFIRM_COUNT,
+        hold_quiet: bool = False,
     ) -> None:
         self._session = session
+        self._hold_quiet = hold_quiet
         self._reader = reader
         self._lease_ms = lease_ms
         self._confirm_max = max(1, min(confirm_max, PAGE_MESSAGES))
@@ -117,6 +120,8 @@ class MailCursor:
         self._asked_s = now_s
         self._noticed = 0
         body: dict[str, Any] = {"session": self._session, "since": self._cursor, "limit": PAGE_MESSAGES}
+        if self._hold_quiet:
+            body["holdQuiet"] = True
         if self._reader is None:
             return {**body, "status": _EVERY_STATUS}
         return {**body, "status": ("pending",), "leaseMs": self._lease_ms, "reader": self._reader}

@@ -46,8 +46,9 @@ class Watcher:
     `session`: the mailbox; default the caller's. `confirm` False only looks, at mail of every status strictly by seq,
     and changes nothing. `since`: the seq after which to begin; default at the oldest. `via`: recorded in the
     receipts. `client`: an open connection to use, which stays the caller's to close. `lease_ms`: how long a consumer
-    may take over a message before another reader may get it, too; at least a round trip. `on_state` is called with
-    `connected`, `lost` and `caught up`.
+    may take over a message before another reader may get it, too; at least a round trip. `hold_quiet`: quiet mail
+    comes only together with other mail; until then it stays in the mailbox for every reader. `on_state` is called
+    with `connected`, `lost` and `caught up`.
 
     The constructor connects, starting a broker where that is allowed. Raises MaestroError NO_SESSION,
     SESSION_NOT_FOUND, FORBIDDEN or another refusal, and as `broker_process.connect`. Once its session has
@@ -65,6 +66,7 @@ class Watcher:
         via: str = "watch",
         since: int | None = None,
         lease_ms: int = DEFAULT_LEASE_MS,
+        hold_quiet: bool = False,
         on_state: Callable[[str], None] | None = None,
         client: Client | None = None,
     ) -> None:
@@ -103,6 +105,7 @@ class Watcher:
             reader=new_session_id() if confirm else None,
             lease_ms=lease_ms,
             confirm_max=confirm_max,
+            hold_quiet=hold_quiet,
         )
         self._on_connected(client.address)
 

@@ -65,6 +65,7 @@ class CommandMethods:
     confirm = _method(commands.confirm)
     message = _method(commands.message)
     message_with_people = _method(commands.message_with_people)
+    receipt = _method(commands.receipt)
     thread = _method(commands.thread)
     dead = _method(commands.dead)
     delete = _method(commands.delete)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         MetadataDoc,
         OutgoingDoc,
         PruneDoc,
+        ReceiptDoc,
         SendResultDoc,
         SessionDoc,
         SessionsDoc,
@@ -69,7 +70,7 @@ def hello(*, caller: Caller | None = None) -> Request[HelloDoc]:
 
 
 def send(
-    to: str,
+    to: str | list[str],
     text: str,
     *,
     message_id: str | None = None,
@@ -77,6 +78,7 @@ def send(
     ttl_ms: int | None = None,
     expires_at: int | None = None,
     on_ended: str | None = None,
+    confirm: bool = False,
     whole: bool = False,
     caller: Caller | None = None,
 ) -> Request[SendResultDoc]:
@@ -85,7 +87,12 @@ def send(
     receiver has ended, `error`, `queue` (until it comes back) or `redirect` (to its orchestrator). `whole`: the
     result also has the accepted `message`.
 
-    Raises the message's own error, e.g. RECEIVER_NOT_FOUND, ROLE_FORBIDDEN, RATE_LIMITED with retry_after_s.
+    `to` is a session, an audience such as `@workers`, or a list of both; of several receivers each has its own
+    `recipients` in the result. `confirm`: the caller knows how many sessions an audience comes to.
+
+    Raises the message's own error, e.g. RECEIVER_NOT_FOUND, ROLE_FORBIDDEN, RATE_LIMITED with retry_after_s;
+    CONFIRM_FANOUT with `details` of the `receivers`. If some of several receivers refuse, their results have `error`;
+    if all do, the first refusal is raised.
     """
     if message_id is None:
         from .new_ids import new_message_id
@@ -100,6 +107,8 @@ def send(
         outgoing["expiresAt"] = expires_at
     if on_ended is not None:
         outgoing["onEnded"] = on_ended
+    if confirm:
+        outgoing["confirm"] = True
     return "send", _given(messages=(outgoing,), whole=whole or None), _accepted, caller
 
 
@@ -149,6 +158,7 @@ def inbox(
     status: Sequence[str] | None = None,
     type: str | None = None,  # noqa: A002 - the wire's name
     offered: bool | None = None,
+    hold_quiet: bool = False,
     lease_ms: int | None = None,
     reader: str | None = None,
     people: bool = False,
@@ -157,9 +167,10 @@ def inbox(
     """A page of `session`'s mail (default: the caller's). Reading changes nothing but leases.
 
     Without `since`: high priority first. With it (a seq): later messages, strictly by seq, and the reply's `upTo` is
-    the next `since`. `offered` False: only messages that were not offered yet. `lease_ms` with `reader` hides the
-    returned messages from other leasing readers. `people`: the page also has the names and roles of the sessions that
-    its messages name, and the limit of what one page prints (`printCharsMax`).
+    the next `since`. `offered` False: only messages that were not offered yet. `hold_quiet`: nothing while all of
+    it is quiet. `lease_ms` with `reader` hides the returned messages from other leasing readers. `people`: the page
+    also has the names and roles of the sessions that its messages name, and the limit of what one page prints
+    (`printCharsMax`).
     """
     body = _given(
         session=session,
@@ -168,6 +179,7 @@ def inbox(
         status=None if status is None else list(status),
         type=type,
         offered=offered,
+        holdQuiet=hold_quiet or None,
         leaseMs=lease_ms,
         reader=reader,
         people=people or None,
@@ -207,6 +219,15 @@ def message(
 def message_with_people(message_id: str, *, caller: Caller | None = None) -> Request[MessageReplyDoc]:
     """As `message`, with the names and roles of the sessions that it names. Raises MaestroError MESSAGE_NOT_FOUND."""
     return "message", {"id": message_id, "people": True}, _whole("message", "message", dict), caller
+
+
+def receipt(
+    message_id: str, *, session: str | None = None, people: bool = False, caller: Caller | None = None
+) -> Request[ReceiptDoc]:
+    """What became of a message at each of its receivers, or at the receiver `session` alone. `people`: as in `inbox`.
+    Raises MaestroError MESSAGE_NOT_FOUND."""
+    body = _given(id=message_id, session=session, people=people or None)
+    return "receipt", body, _whole("receipt", "recipients", list), caller
 
 
 def thread(

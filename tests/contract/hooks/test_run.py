@@ -9,17 +9,16 @@ import statistics
 import subprocess
 import sys
 import time
-from typing import Any, NamedTuple
 
-import jsonschema
 import pytest
 
 from maestro_cli.hooks import agents, shell_script
 from maestro_cli.hooks.agents import AGENTS
 from maestro_cli.hooks.context_text import BUDGET, CLOSING, INTRODUCTION_CHARS_MAX, OPENING, utf8_bytes
 from maestro_cli.hooks.state_files import link_path
-from support.agent_forms import SESSION, answer_schema, said, text_of
+from support.agent_forms import SESSION, said, text_of
 from support.cli_shell import Lines, Shell, open_shell
+from support.hook_calls import Agent, Called
 from support.post_office import eventually
 
 LOOKING_KINDS = (agents.PROMPT, agents.TOOL, agents.STOP)
@@ -30,59 +29,6 @@ LOOKING = [
 AT_PROMPT = {"claude-code": "UserPromptSubmit", "codex": "UserPromptSubmit", "gemini-cli": "BeforeAgent"}
 AFTER_TOOL = {"claude-code": "PostToolUse", "codex": "PostToolUse", "gemini-cli": "AfterTool"}
 AT_END = {"claude-code": "Stop", "codex": "Stop", "gemini-cli": "AfterAgent"}
-
-
-class Called(NamedTuple):
-    """The result of one hook call."""
-
-    code: int
-    out: bytes
-    err: bytes
-
-    def silent(self) -> bool:
-        """Whether the hook printed nothing and succeeded."""
-        return (self.code, self.out, self.err) == (0, b"", b"")
-
-    def text(self, agent: str, event: str) -> str:
-        """The text that enters the context. Fails if the answer is not in the agent's format."""
-        assert (self.code, self.err) == (0, b"")
-        answer = json.loads(self.out)
-        jsonschema.validate(answer, answer_schema(agent, event))
-        return text_of(answer)
-
-
-class Agent:
-    """An agent in a shell, with its hooks installed."""
-
-    def __init__(self, shell: Shell, name: str) -> None:
-        self.shell = shell
-        self.name = name
-
-    def start(self, event: str, **environ: str) -> subprocess.Popen[bytes]:
-        """Start the hook's process as the agent does."""
-        line = shell_script.command(shell_script.script_path(self.shell.data), self.name, event)
-        return subprocess.Popen(
-            ["/bin/sh", "-c", line],
-            env={**self.shell.environ, **environ},
-            cwd=self.shell.root,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-    def raw(self, event: str, given: bytes, **environ: str) -> Called:
-        """Call a hook with these bytes on standard input."""
-        process = self.start(event, **environ)
-        out, err = process.communicate(given, timeout=60)
-        return Called(process.returncode, out, err)
-
-    def call(self, event: str, environ: dict[str, str] | None = None, **more: Any) -> Called:
-        """Call a hook with the agent's payload."""
-        return self.raw(event, json.dumps(said(self.name, event, **more)).encode(), **(environ or {}))
-
-    def text(self, event: str, **more: Any) -> str:
-        """The text that a call brings into the context."""
-        return self.call(event, **more).text(self.name, event)
 
 
 @pytest.fixture(scope="module")

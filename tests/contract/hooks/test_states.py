@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import signal
-import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from maestro_cli.hooks.state_files import AgentProcess, link_path, read_link
 from maestro_clients.client import Client
 from maestro_runtime import hook_state, paths
 from maestro_runtime.process_identity import pid_start
-from support.agent_forms import said
+from support.agent_processes import Agent, word
 from support.cli_shell import Shell
 from support.far_office import far_environ, make_key, open_door
 
@@ -37,66 +36,6 @@ STATES = {
     agents.END: "left",
 }
 PROMPT = {"claude-code": "UserPromptSubmit", "codex": "UserPromptSubmit", "gemini-cli": "BeforeAgent"}
-
-
-class Agent:
-    """A process that calls hooks as an agent does: it is the parent of each hook."""
-
-    def __init__(self, shell: Shell, name: str, own_id: str = "", interpreter: str = "") -> None:
-        self.shell = shell
-        self.name = name
-        self.own_id = own_id or f"agent-{os.urandom(8).hex()}"
-        self.interpreter = interpreter
-        self.process = subprocess.Popen(
-            ["/bin/sh"],
-            env=shell.environ,
-            cwd=shell.root,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-    def hook(self, event: str, raw: bytes | None = None, **more: Any) -> str:
-        """Call a hook; what it prints. It must succeed and leave standard error empty."""
-        script = shell_script.script_path(self.shell.data)
-        line = shell_script.command(script, self.name, event)
-        if self.interpreter:
-            line = f"exec {self.interpreter} {shell_script.quoted(script)} {self.name} {event}"
-        payload = raw or json.dumps(said(self.name, event, session_id=self.own_id, **more)).encode()
-        given = os.path.join(self.shell.root, f"in-{self.own_id}")
-        with open(given, "wb") as file:
-            file.write(payload)
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f'/bin/sh -c {_word(line)} < {given} 2>&1; echo; echo "done $?"\n'.encode())
-        self.process.stdin.flush()
-        lines: list[bytes] = []
-        while not lines or not lines[-1].startswith(b"done "):
-            lines.append(self.process.stdout.readline())
-            assert lines[-1], "the agent has ended"
-        assert lines[-1] == b"done 0\n"
-        return b"".join(lines[:-1]).decode().strip()
-
-    def start(self, source: str = "startup") -> str:
-        """Begin a session; its Maestro session."""
-        self.hook("SessionStart", source=source)
-        link = read_link(self.shell.data, self.name, self.own_id)
-        assert link is not None
-        return link.session
-
-    def end(self) -> None:
-        """The end in order."""
-        assert self.hook("SessionEnd") == ""
-        self.kill()
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        self.process.kill()
-        self.process.communicate()
-
-
-def _word(line: str) -> str:
-    return "'" + line.replace("'", "'\\''") + "'"
 
 
 @pytest.fixture
@@ -152,7 +91,7 @@ def test_each_hook_without_mail_signs_its_state_without_python(
         script = file.read()
     ran = os.path.join(person.root, "python-ran")
     with open(real, "w", encoding="utf-8") as file:
-        file.write(script.replace(shell_script.quoted(sys.executable), _word(_refusing_python(person, ran))))
+        file.write(script.replace(shell_script.quoted(sys.executable), word(_refusing_python(person, ran))))
     try:
         for event, kind in AGENTS[name].events.items():
             if kind in (agents.START, agents.END):
@@ -655,7 +594,7 @@ def test_hooks_of_another_machine_report_to_its_broker(post_office: PostOffice, 
 def test_a_session_of_a_terminal_is_gone_when_the_terminal_is_closed(alice: Shell, person: Shell) -> None:
     """No agent, no hook: the leader of the terminal's session is the process."""
     own = f"term_{os.urandom(4).hex()}"
-    command = " ".join(map(_word, person.start_command("session", "start", "--id", own)))
+    command = " ".join(map(word, person.start_command("session", "start", "--id", own)))
     leader, terminal = pty.fork()
     if not leader:  # pragma: no cover - the child becomes a shell
         os.chdir(person.root)

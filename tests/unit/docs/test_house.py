@@ -108,7 +108,10 @@ def test_a_module_says_what_it_is_and_stays_small(path: str) -> None:
     if not source:
         assert path.endswith("__init__.py")
         return
-    assert ast.get_docstring(ast.parse(source)), "the module has no docstring"
+    docstring = ast.get_docstring(ast.parse(source))
+    assert docstring, "the module has no docstring"
+    if "never edited" in docstring:
+        return  # it is generated, and as long as what it is made from
     # A file of tests is a list of cases, so it may be longer.
     allowed = LINES_MAX if path in OURS else 2 * LINES_MAX
     assert source.count("\n") <= allowed, f"the module has more than {allowed} lines: it has two nouns"

@@ -242,11 +242,13 @@ class Mailbox:
         statuses: frozenset[str],
         kind: str | None,
         offered: bool | None = None,
+        loud: bool = False,
         reader: str | None,
         now_ms: int,
         bytes_max: int,
     ) -> MailboxPage:
-        """Read mail. A `reader` does not get what others lease; None ignores leases. Changes nothing."""
+        """Read mail. A `reader` does not get what others lease; None ignores leases. `loud`: leave out quiet mail.
+        Changes nothing."""
         found: list[Message] = []
         size = leased = 0
         lease_ends_ms: int | None = None
@@ -257,6 +259,8 @@ class Mailbox:
             if message.status not in statuses or (kind is not None and message.meta.type != kind):
                 continue
             if offered is not None and offered != (message.offered_at is not None):
+                continue
+            if loud and message.is_quiet:
                 continue
             if message.expires_at is not None and message.expires_at <= now_ms and message.status == "pending":
                 continue

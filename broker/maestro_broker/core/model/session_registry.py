@@ -151,6 +151,11 @@ class SessionRegistry:
         found = self._by_id.get(session_id)
         return found.mark if found is not None else mark_of(session_id)
 
+    def name_of(self, session_id: str) -> str | None:
+        """The name of a session; None where it has none or is not known."""
+        found = self._by_id.get(session_id)
+        return found.session.name if found is not None else None
+
     def owner_of(self, mark: str) -> str | None:
         """The session whose mark this is."""
         return self._by_mark.get(mark)

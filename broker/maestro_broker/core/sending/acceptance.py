@@ -313,7 +313,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
     if is_list:
         for counted, count in windows:
             counted.add(now_ms, count)
-        return fan_out.result(context, record, takers, refusals, whole=whole)
+        return fan_out.result(state, context, record, takers, refusals, whole=whole)
     reach, seen = presence.at_send(context, receiver)
     return SendResult(
         id=message.id, status=201, to=message.receiver, original_to=original_to, seq=message.seq, created_at=now_ms,

@@ -160,6 +160,7 @@ def record(message: Message, takers: Sequence[Recipient], refusals: Sequence[Ref
 
 
 def result(
+    state: State,
     context: RequestContext,
     accepted: Accepted,
     takers: Sequence[Recipient],
@@ -179,12 +180,13 @@ def result(
         audience=message.audience,
         accepted=len(takers),
         refused=len(refusals),
-        recipients=_recipients(context, accepted, takers, refusals),
+        recipients=_recipients(state, context, accepted, takers, refusals),
         message=message if whole else UNSET,
     )
 
 
 def _recipients(
+    state: State,
     context: RequestContext,
     record: Accepted,
     takers: Sequence[Recipient],
@@ -195,6 +197,7 @@ def _recipients(
         *(
             RecipientResult(
                 to=taker.mailbox.session,
+                name=taker.session.session.name,
                 status=201,
                 original_to=taker.original_to,
                 seq=seq,
@@ -205,7 +208,10 @@ def _recipients(
             for taker, seq in zip(takers, numbers, strict=True)
             for reach, seen in [presence.at_send(context, taker.session)]
         ),
-        *(RecipientResult(to=to, status=error.status, error=error.body()) for to, error in refusals),
+        *(
+            RecipientResult(to=to, name=state.sessions.name_of(to), status=error.status, error=error.body())
+            for to, error in refusals
+        ),
     )
 
 

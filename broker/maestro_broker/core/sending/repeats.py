@@ -77,6 +77,7 @@ def answer(state: State, sender: SessionState, outgoing: Outgoing, known: SentMe
             *(
                 RecipientResult(
                     to=to,
+                    name=state.sessions.name_of(to),
                     status=200,
                     original_to=original_to,
                     seq=there[to].seq if to in there else None,
@@ -85,7 +86,12 @@ def answer(state: State, sender: SessionState, outgoing: Outgoing, known: SentMe
                 for to, original_to in sent.deliveries
             ),
             *(
-                RecipientResult(to=to, status=(refused := MaestroError(code, "")).status, error=refused.body())
+                RecipientResult(
+                    to=to,
+                    name=state.sessions.name_of(to),
+                    status=(refused := MaestroError(code, "")).status,
+                    error=refused.body(),
+                )
                 for to, code in sent.refused
             ),
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from maestro_broker.core import visibility
 from maestro_broker.core.model import records
@@ -370,6 +371,28 @@ def test_what_was_not_offered_yet(office: Office) -> None:
     page = office.do(Inbox(who=Identity("ann"), lease_ms=10, reader="other"))
     assert keys(page.messages) == ["m1", "m3"], "m2 is still held back, m1 no longer"
     assert (page.pending, page.unoffered) == (3, 2)
+
+
+def test_quiet_mail_is_held_until_other_mail_comes(office: Office) -> None:
+    """It is neither leased nor passed over meanwhile; then the page has all, in its order."""
+    for message_id in ("m1", "m2"):
+        office.accept("boss", ["ann", "bob"], message_id)
+    asked = Inbox(who=Identity("ann"), hold_quiet=True, lease_ms=90_000, reader="hook", since=0)
+    held = office.do(asked)
+    assert (held.messages, held.has_more, held.up_to, held.head_seq, held.pending) == ([], False, 0, 2, 2)
+    assert len(office.inbox("ann", lease_ms=10, reader="other")) == 2, "it was not leased"
+    assert office.do(replace(asked, since=None)).up_to == 0
+    office.now_ms += 20
+    office.accept("boss", ["ann", "bob"], "m3", metadata=Metadata(requires_ack=True))
+    office.accept("boss", ["ann", "bob"], "m4")
+    assert keys(office.do(replace(asked, limit=2)).messages) == ["m1", "m2"], "the one that asks is on the next page"
+    assert keys(office.do(asked).messages) == ["m1", "m2", "m3", "m4"]
+    assert keys(office.do(replace(asked, since=None)).messages) == ["m1", "m2", "m3", "m4"]
+    assert office.do(replace(asked, reader="other")).leased == 1, "only what could end the waiting"
+    office.confirm("ann", "offered", "m3")
+    assert office.do(replace(asked, offered=False)).messages == [], "an announced message holds nothing open again"
+    assert len(office.do(asked).messages) == 4
+    assert keys(office.inbox("ann", hold_quiet=True)) == ["m1", "m2", "m3", "m4"]
 
 
 def test_confirmations(office: Office) -> None:

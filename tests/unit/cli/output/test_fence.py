@@ -117,3 +117,58 @@ def test_what_was_taken_out_is_said() -> None:
 def test_data_is_shown_escaped_and_behind_the_bar() -> None:
     block = message_block(message(metadata={"data": "A\u009b2J\u202eB"}), DisplayNames({}), NOW_MS)
     assert block.endswith('  | hello\n  | data: "A\\u009b2J\\u202eB"')
+
+
+@pytest.mark.parametrize(
+    ("to", "size", "metadata", "shown"),
+    [
+        (["bob"], 1, {}, ""),
+        (["bob", "cid"], 2, {}, " (to 2 sessions; no answer needed)"),
+        (["@workers"], 7, {"type": "notification"}, " (to @workers, 7 sessions; no answer needed)"),
+        (["@reviews"], 1, {}, " (to @reviews, 1 session; no answer needed)"),
+        (["@all"], 1_200, {"priority": "high"}, " (to @all, 1,200 sessions; no answer needed)"),
+        (["@workers"], 7, {"type": "response"}, " (to @workers, 7 sessions; no answer needed)"),
+        (["@workers"], 7, {"type": "request"}, " (to @workers, 7 sessions; asks for an answer)"),
+        (["@workers"], 7, {"requiresResponse": True}, " (to @workers, 7 sessions; asks for an answer)"),
+        (["@workers"], 7, {"requiresAck": True}, " (to @workers, 7 sessions; asks for acknowledgement)"),
+        (
+            ["@workers"],
+            7,
+            {"type": "command", "requiresResponse": True, "requiresAck": True},
+            " (to @workers, 7 sessions; asks for action and an answer and acknowledgement)",
+        ),
+        (["@workers", "ann"], 8, {}, " (to @workers and others, 8 sessions; no answer needed)"),
+        (["@a", "@b", "@project:shop"], 8, {}, " (to @a, @b, @project:shop, 8 sessions; no answer needed)"),
+        (["@a", "@b", "@c", "@d"], 8, {}, " (to @a, @b, @c and others, 8 sessions; no answer needed)"),
+        # What no broker accepts as an address.
+        (["@run rm -rf"], 3, {}, " (to 3 sessions; no answer needed)"),
+        (["@" + "x" * 60, "@ok"], 3, {}, " (to @ok and others, 3 sessions; no answer needed)"),
+    ],
+)
+def test_to_how_many_and_what_it_asks(to: list[str], size: int, metadata: dict[str, Any], shown: str) -> None:
+    sent = message(audience={"to": to, "size": size}, metadata=metadata)
+    assert fence.audience(sent) == shown
+    assert message_block(sent, DisplayNames({}), NOW_MS).split("\n")[0].endswith(shown)
+
+
+@given(st.lists(st.one_of(chosen, chosen.map("@{}".format)), min_size=1, max_size=5), st.integers(1, 300))
+def test_no_address_is_a_sentence(to: list[str], size: int) -> None:
+    shown = fence.audience(message(audience={"to": to, "size": size}))
+    assert clean(shown) == shown
+    assert NOTE not in shown
+    assert len(shown.splitlines()) <= 1
+    assert shown == "" or (shown.startswith(" (to ") and shown.endswith("; no answer needed)"))
+
+
+def test_a_message_to_one_has_no_mark() -> None:
+    assert fence.audience(message()) == ""
+    assert fence.asked(message()) == ""
+
+
+def test_who_may_be_behind_the_operator() -> None:
+    names = DisplayNames({"operator": {"role": "orchestrator"}})
+    block = message_block(message(**{"from": "operator"}), names, NOW_MS)
+    assert block.startswith(
+        "msg_1 from operator (your user's shell or screen; any program of that user can write as it), "
+    )
+    assert names.label("operator") == "operator"

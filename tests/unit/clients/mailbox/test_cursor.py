@@ -38,14 +38,19 @@ class Watching(RuleBasedStateMachine):
     """One watcher of `bob`, another reader of the same mailbox, and a broker that may crash."""
 
     leasing = True
+    hold_quiet = False
 
     def __init__(self) -> None:
         super().__init__()
         self.office = Office(LIMITS)
-        for name in ("ann", "bob"):
+        for name in ("ann", "bob", "cid"):
             self.office.start(name)
         self.cursor = MailCursor(
-            "bob", reader="watcher" if self.leasing else None, lease_ms=LEASE_MS if self.leasing else 0, confirm_max=4
+            "bob",
+            reader="watcher" if self.leasing else None,
+            lease_ms=LEASE_MS if self.leasing else 0,
+            confirm_max=4,
+            hold_quiet=self.hold_quiet,
         )
         self.notices: deque[dict[str, Any]] = deque()
         self.published = len(self.office.journal)
@@ -73,10 +78,16 @@ class Watching(RuleBasedStateMachine):
     def send(self, count: int, ttl_ms: int | None) -> None:
         """Mail arrives; some of it has a short TTL."""
         for _ in range(count):
-            result = self.office.accept("ann", "bob", f"m{len(self.accepted)}", ttl_ms=ttl_ms)
-            assert result.seq is not None
-            self.accepted[result.id] = result.seq
+            self.accept("bob", ttl_ms)
         self.publish()
+
+    def accept(self, to: str | list[str], ttl_ms: int | None = None) -> str:
+        """One message; its id."""
+        result = self.office.accept("ann", to, f"m{len(self.accepted)}", ttl_ms=ttl_ms)
+        seq = result.recipients[0].seq if result.recipients else result.seq
+        assert seq is not None
+        self.accepted[result.id] = seq
+        return result.id
 
     @rule(count=st.integers(1, 3))
     def lease_away(self, count: int) -> None:
@@ -275,6 +286,39 @@ class Observing(Watching):
         return (super().missing() | there) - {message_id for message_id, _ in self.taken}
 
 
+class Holding(Watching):
+    """The same for a reader that quiet mail does not wake: it takes no page of quiet mail alone, and misses none."""
+
+    hold_quiet = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quiet: set[str] = set()
+
+    @rule(count=st.integers(1, 4), ttl_ms=st.none() | st.just(3_000))
+    def send_to_several(self, count: int, ttl_ms: int | None) -> None:
+        """Quiet mail arrives."""
+        for _ in range(count):
+            self.quiet.add(self.accept(["bob", "cid"], ttl_ms))
+        self.publish()
+
+    @rule()
+    def answers_arrive(self) -> None:
+        """No page is one of quiet mail alone, except where other mail is behind it."""
+        for kind, reply in self.replies:
+            if kind == "page" and reply["messages"] and not reply["hasMore"]:
+                assert {message["id"] for message in reply["messages"]} - self.quiet
+        super().answers_arrive()
+
+    def teardown(self) -> None:
+        """The next loud message brings all that no other reader leases."""
+        self.wait(LEASE_MS + 10)
+        self.send(1, None)
+        super().teardown()
+
+
+TestHolding = pytest.mark.slow(Holding.TestCase)
+TestHolding.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
 TestWatching = pytest.mark.slow(Watching.TestCase)
 TestWatching.settings = settings(max_examples=250, stateful_step_count=60, deadline=None)
 TestObserving = pytest.mark.slow(Observing.TestCase)

@@ -340,7 +340,8 @@ class GroupSet(Request, frozen=True):
     name: str
     # Make the group. If it exists, this must be a repeat: by the same caller, and with the same members in it.
     create: bool = False
-    # The project of a group that is made; by default the caller's.
+    # The project of a group that is made; by default the caller's, or if that is the operator its members', if they
+    # are of one, else `default`.
     project_id: str | None = None
     # Addresses of the sessions that become members.
     add: list[str] = []

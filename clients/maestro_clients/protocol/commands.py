@@ -14,6 +14,12 @@ from __future__ import annotations
 from maestro_schemas import PROTOCOL_VERSION, __version__
 from maestro_schemas.errors import MaestroError
 
+from .reply_fields import field_of as _field
+from .reply_fields import given as _given
+from .reply_fields import odd as _odd
+from .reply_fields import only as _only
+from .reply_fields import whole as _whole
+
 TYPE_CHECKING = False  # importing `typing` costs as much as a whole command of the fast path
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -439,43 +445,8 @@ def shutdown(*, caller: Caller | None = None) -> Request[int]:
 # --- reading replies ---------------------------------------------------------------------------------------
 
 
-def _given(**body: object) -> dict[str, Any]:
-    return {name: value for name, value in body.items() if value is not None}
-
-
 def _accepted(answer: dict[str, Any]) -> SendResultDoc:
     [result] = results(answer, 1)
     if "error" in result:
         raise MaestroError.from_body(result["error"])
     return result
-
-
-def _only(command: str, field: str, shape: type) -> Callable[[dict[str, Any]], Any]:
-    """Reads the one field of a reply."""
-    return lambda answer: _field(command, answer, field, shape)
-
-
-def _whole(command: str, field: str, shape: type) -> Callable[[dict[str, Any]], Any]:
-    """Reads a whole reply, and checks the field that it must have."""
-
-    def read(answer: dict[str, Any]) -> dict[str, Any]:
-        _field(command, answer, field, shape)
-        return answer
-
-    return read
-
-
-def _field(command: str, answer: Mapping[str, Any], field: str, shape: type) -> Any:
-    value = answer.get(field)
-    if not isinstance(value, shape):
-        raise _odd(command, f"no {field}")
-    return value
-
-
-def _odd(command: str, what: str) -> MaestroError:
-    return MaestroError(
-        "INTERNAL",
-        f"the broker's answer to {command} has {what}",
-        "It may be of another version: `maestro status` shows it. After `maestro down`, the next command starts the "
-        "installed one.",
-    )

@@ -54,9 +54,10 @@ def set_group(state: State, request: GroupSet, context: RequestContext) -> Group
     validation.check_many(len(request.add) + len(request.remove), "members", most)
     name = _plain(request.name)
     before = state.groups.get(name)
+    added = dict.fromkeys(_resolved(state, asking, address) for address in request.add)
     if request.create:
         _check_new_name(name)
-        group = _made(asking, request, name, before, now_ms)
+        group = _made(asking, request, name, before, added, now_ms)
     elif before is None:
         raise _no_group(state, name)
     elif request.project_id is not None:
@@ -66,7 +67,10 @@ def set_group(state: State, request: GroupSet, context: RequestContext) -> Group
     else:
         group = before
     members = {member.session for member in group.members}
-    joined = _joining(state, asking, request, group)
+    for each in added:
+        if each.session.id not in members:
+            group_rights.check_add(asking, group, each)
+    joined = [each.session.id for each in added]
     left = _leaving(state, asking, request, group)
     both = next((session for session in joined if session in left), None)
     if both is not None:
@@ -130,11 +134,23 @@ def list_groups(state: State, request: GroupList, context: RequestContext) -> Gr
     return GroupsReply(shown)
 
 
-def _made(asking: SessionState | None, request: GroupSet, name: str, before: Group | None, now_ms: int) -> Group:
+def _made(
+    asking: SessionState | None,
+    request: GroupSet,
+    name: str,
+    before: Group | None,
+    added: Iterable[SessionState],
+    now_ms: int,
+) -> Group:
     """The group that a request makes, without members yet; or the one that it has made before."""
-    project = DEFAULT_PROJECT if asking is None else asking.session.project_id
     if request.project_id is not None:
         project = validation.project_id(request.project_id)
+    elif asking is not None:
+        project = asking.session.project_id
+    else:
+        # The operator has no project, and nearly always means that of the members.
+        projects = {each.session.project_id for each in added if each.session.project_id}
+        project = projects.pop() if len(projects) == 1 else DEFAULT_PROJECT
     group_rights.check_create(asking, project)
     creator = group_rights.caller_id(asking)
     if before is None:
@@ -144,16 +160,6 @@ def _made(asking: SessionState | None, request: GroupSet, name: str, before: Gro
     if before.project_id != project:
         raise _conflict(before, f"it is of project {before.project_id}")
     return before
-
-
-def _joining(state: State, asking: SessionState | None, request: GroupSet, group: Group) -> list[str]:
-    """The sessions to add, each once, members or not; the caller may add each that is no member yet."""
-    members = {member.session for member in group.members}
-    found = dict.fromkeys(_resolved(state, asking, address) for address in request.add)
-    for each in found:
-        if each.session.id not in members:
-            group_rights.check_add(asking, group, each)
-    return [each.session.id for each in found]
 
 
 def _leaving(state: State, asking: SessionState | None, request: GroupSet, group: Group) -> list[str]:

@@ -118,9 +118,12 @@ def test_a_group_of_another_project_is_a_conflict(office: Office) -> None:
     assert "blog" in error.message
 
 
-def test_the_operators_groups_are_of_the_default_project(office: Office) -> None:
+def test_the_operators_groups_are_of_their_members_project(office: Office) -> None:
+    """If they are of one, else of the default one."""
     assert _create(office, None).group.project_id == "default"
     assert office.do(_set(None, "others", create=True, project_id=" shop ")).group.project_id == "shop"
+    assert office.do(_set(None, "mine", create=True, add=["ann", "bob"])).group.project_id == "shop"
+    assert office.do(_set(None, "both", create=True, add=["ann", "far"])).group.project_id == "default"
     assert {group.creator for group in office.state.groups.values()} == {"operator"}
 
 

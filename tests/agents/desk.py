@@ -39,10 +39,17 @@ class Desk:
         await_mail(self.session)
         return message_id
 
+    def mail_to_all(self, text: str, **metadata: Any) -> str:
+        """The same for one message to the agent and another session; `metadata`: what it asks of them."""
+        to = [self.session, self.colleague.session("another")]
+        message_id: str = self.colleague.send_to_all(to, text, metadata=metadata)["id"]
+        await_mail(self.session)
+        return message_id
+
     def receipt(self, message_id: str) -> tuple[str, str | None]:
-        """The status of a message as the colleague sees it, and what delivered it."""
-        with self.colleague.client() as client:
-            message = client.message(message_id)
+        """The status of a message in the agent's mailbox, and what delivered it."""
+        with self.colleague.anonymous().client() as operator:
+            message = operator.message(message_id, session=self.session.session_id)
         return message["status"], message.get("deliveredVia")
 
 

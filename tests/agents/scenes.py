@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from support.cli_shell import Shell
 
 TEXT = "The lighthouse needs 3 new lamps, please."
+TO_ALL = "Stop, main is red."
 
 
 def mail_at_the_start(kind: str, person: Shell, event: str) -> None:
@@ -70,6 +71,45 @@ def mail_at_the_end_of_a_turn(kind: str, person: Shell, event: str) -> None:
         done = desk.agent.run("Go on.")
         assert shown_in(desk.agent.model.calls, TEXT) == [0, 1]
         assert done.out.rstrip().endswith("Now I am.")
+        assert desk.receipt(sent[0]) == ("delivered", f"hook:{kind}:{event}")
+
+
+def loud_mail_to_several(kind: str, person: Shell, event: str) -> None:
+    """Mail to several sessions that asks for something makes the agent continue, once, and its line says what."""
+    sent: list[str] = []
+
+    def model(request: Request) -> Turn:
+        if not sent:
+            sent.append(desk.mail_to_all(TO_ALL, requiresAck=True))
+            return Say("I am done.")
+        return Say("Now I am.")
+
+    with at_a_desk(kind, person, model) as desk:
+        desk.agent.run("Go on.")
+        assert shown_in(desk.agent.model.calls, TO_ALL) == [0, 1]
+        assert shown_in(desk.agent.model.calls, "(to 2 sessions; asks for acknowledgement)") == [0, 1]
+        assert desk.receipt(sent[0]) == ("delivered", f"hook:{kind}:{event}")
+
+
+def quiet_mail_to_several(kind: str, person: Shell, event: str) -> None:
+    """Mail to several sessions that asks for nothing lets the turn end, and is in the next turn's request, once.
+
+    `event`: that of a prompt; the start's hook is left out, so that it shows nothing before.
+    """
+    sent: list[str] = []
+
+    def model(request: Request) -> Turn:
+        if not sent:
+            sent.append(desk.mail_to_all(TO_ALL))
+        return Say("I am done.")
+
+    with at_a_desk(kind, person, model, without="SessionStart") as desk:
+        desk.agent.run("Go on.")
+        assert shown_in(desk.agent.model.calls, TO_ALL) == [0], "the turn has ended"
+        assert desk.receipt(sent[0]) == ("pending", None)
+        desk.agent.run("And now?")
+        assert shown_in(desk.agent.model.calls, TO_ALL) == [0, 1]
+        assert shown_in(desk.agent.model.calls, "(to 2 sessions; no answer needed)") == [0, 1]
         assert desk.receipt(sent[0]) == ("delivered", f"hook:{kind}:{event}")
 
 

@@ -36,6 +36,14 @@ def test_mail_at_the_end_of_a_turn_starts_another(person: Shell) -> None:
     scenes.mail_at_the_end_of_a_turn(KIND, person, "AfterAgent")
 
 
+def test_mail_to_several_that_asks_holds_the_turn_open(person: Shell) -> None:
+    scenes.loud_mail_to_several(KIND, person, "AfterAgent")
+
+
+def test_mail_to_several_that_asks_nothing_lets_the_turn_end(person: Shell) -> None:
+    scenes.quiet_mail_to_several(KIND, person, "BeforeAgent")
+
+
 def test_nothing_is_added_without_mail(person: Shell) -> None:
     scenes.nothing_without_mail(KIND, person)
 

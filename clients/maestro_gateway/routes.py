@@ -6,9 +6,10 @@ Rule: every row is routed and documented, and no other call is.
 from __future__ import annotations
 
 from maestro_schemas.messages import Message
+from maestro_schemas.replies import GroupShown
 
 from . import metrics
-from .api import bodies, health, legacy, messages, sessions, sse
+from .api import bodies, groups, health, legacy, messages, sessions, sse
 from .docs import docs_page, openapi
 from .http.routing import Endpoint
 
@@ -31,6 +32,15 @@ _SEND_CODES = (
     "MAILBOX_FULL",
     "BUSY",
     "STORAGE_FULL",
+)
+
+_GROUP_CODES = (
+    "GROUP_NOT_FOUND",
+    "SESSION_NOT_FOUND",
+    "AMBIGUOUS_NAME",
+    "SESSION_ENDED",
+    "FORBIDDEN",
+    "RATE_LIMITED",
 )
 
 CALLS = (
@@ -196,6 +206,71 @@ CALLS = (
         ),
         body=bodies.NoteBody,
         tag="sessions",
+    ),
+    Endpoint(
+        "GET",
+        "/groups",
+        groups.listed,
+        "A page of the groups, by name.",
+        {200: list[GroupShown]},
+        query=bodies.GroupsQuery,
+        is_paged=True,
+        tag="groups",
+    ),
+    Endpoint(
+        "GET",
+        "/groups/{group}",
+        groups.one,
+        "One group with its members.",
+        {200: GroupShown},
+        ("GROUP_NOT_FOUND",),
+        tag="groups",
+    ),
+    Endpoint(
+        "PUT",
+        "/groups/{group}",
+        groups.make,
+        "Make a group.",
+        {200: GroupShown, 201: GroupShown},
+        (
+            "SESSION_NOT_FOUND",
+            "AMBIGUOUS_NAME",
+            "SESSION_ENDED",
+            "FORBIDDEN",
+            "ROLE_FORBIDDEN",
+            "CONFLICT",
+            "TOO_MANY",
+            "RATE_LIMITED",
+        ),
+        body=bodies.GroupBody,
+        tag="groups",
+    ),
+    Endpoint(
+        "DELETE",
+        "/groups/{group}",
+        groups.delete,
+        "Delete a group; the mail that was sent to it stays.",
+        {204: None},
+        ("GROUP_NOT_FOUND", "SESSION_ENDED", "FORBIDDEN", "RATE_LIMITED"),
+        tag="groups",
+    ),
+    Endpoint(
+        "PUT",
+        "/groups/{group}/members/{session}",
+        groups.add,
+        "Make a session a member of a group.",
+        {200: GroupShown},
+        (*_GROUP_CODES, "INVALID", "ROLE_FORBIDDEN", "TOO_MANY"),
+        tag="groups",
+    ),
+    Endpoint(
+        "DELETE",
+        "/groups/{group}/members/{session}",
+        groups.remove,
+        "Take a member out of a group.",
+        {200: GroupShown},
+        _GROUP_CODES,
+        tag="groups",
     ),
     Endpoint(
         "POST",

@@ -80,6 +80,8 @@ class SpoolVerifier:
         self._spool = Spool(data, lambda _: None, is_read_only=True)
         self._mark_of = {SYSTEM_SENDER: mark_of(SYSTEM_SENDER)}
         self._known_groups: dict[str, Group] = {}
+        # Each is reported once, for all receivers of its message.
+        self._missing_links: set[str] = set()
         self.findings = 0
 
     def run(self) -> None:
@@ -367,8 +369,10 @@ class SpoolVerifier:
             group = self._known_groups.get(name)
             link = os.path.join(self._spool.groups.folder(name), message.id + SUFFIX)
             # Not of an earlier group of that name.
-            if group is None or message.created_at < group.created_at or os.path.lexists(link):
+            is_of_it = group is not None and message.created_at >= group.created_at
+            if not is_of_it or link in self._missing_links or os.path.lexists(link):
                 continue
+            self._missing_links.add(link)
             sender = f"../../by-sender/{message.sender}/{message.id}{SUFFIX}"
             yield VerifyFinding(link, f"a message to the group {name} has no link there", f"ln -s {sender} {link}")
 

@@ -11,7 +11,14 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from maestro_schemas.limits import CWD_CHARS_MAX, NAME_CHARS_MAX, ON_ENDED, Limits
+from maestro_schemas.limits import (
+    CWD_CHARS_MAX,
+    GROUP_MEMBERS_CEILING,
+    NAME_CHARS_MAX,
+    ON_ENDED,
+    PROJECT_CHARS_MAX,
+    Limits,
+)
 from maestro_schemas.messages import Message, Metadata
 from maestro_schemas.names import ID_CHARS_MAX, ID_PATTERN
 from maestro_schemas.sessions import ACTIVE, NeedsInput, Presence, SessionNote
@@ -202,6 +209,35 @@ class SessionsQuery(Struct, frozen=True, rename="camel", kw_only=True):
 class SiblingsQuery(Struct, frozen=True, rename="camel", kw_only=True):
     """The page."""
 
+    limit: Annotated[int | None, described("As of the list of sessions.", minimum=1)] = None
+    after: Annotated[str | None, described("From the `Link` of the page before.")] = None
+
+
+class GroupBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """A group to make."""
+
+    project_id: Annotated[
+        str | None,
+        described(
+            "Its sessions may join. Default: the project of X-Session-ID; for the operator that of the members, if "
+            "they are of one.",
+            maxLength=PROJECT_CHARS_MAX,
+        ),
+    ] = None
+    members: Annotated[
+        list[str],
+        described(
+            f"Ids or unique names of its first members, at most {_DEFAULTS.group_members_max}.",
+            maxItems=GROUP_MEMBERS_CEILING,
+        ),
+    ] = []
+
+
+class GroupsQuery(Struct, frozen=True, rename="camel", kw_only=True):
+    """Filters, and what is shown."""
+
+    project_id: Annotated[str | None, described("Only groups of this project.")] = None
+    members: Annotated[bool, described("true: each group has its members.")] = False
     limit: Annotated[int | None, described("As of the list of sessions.", minimum=1)] = None
     after: Annotated[str | None, described("From the `Link` of the page before.")] = None
 

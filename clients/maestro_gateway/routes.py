@@ -5,11 +5,11 @@ Rule: every row is routed and documented, and no other call is.
 
 from __future__ import annotations
 
+from maestro_schemas import replies
 from maestro_schemas.messages import Message
-from maestro_schemas.replies import GroupShown
 
 from . import metrics
-from .api import bodies, groups, health, legacy, messages, sessions, sse
+from .api import bodies, group_bodies, groups, health, legacy, messages, sessions, sse
 from .docs import docs_page, openapi
 from .http.routing import Endpoint
 
@@ -41,6 +41,15 @@ _GROUP_CODES = (
     "SESSION_ENDED",
     "FORBIDDEN",
     "RATE_LIMITED",
+)
+# Those of a list of addresses and of audiences.
+_FAN_OUT_CODES = (
+    *_SEND_CODES,
+    "NO_RECEIVERS",
+    "GROUP_NOT_FOUND",
+    "CONFIRM_FANOUT",
+    "FORBIDDEN",
+    "TOO_MANY",
 )
 
 CALLS = (
@@ -85,11 +94,51 @@ CALLS = (
     ),
     Endpoint(
         "GET",
+        "/messages",
+        messages.said,
+        "A page of what was said, with the texts; marks nothing.",
+        {200: bodies.SaidPage},
+        (
+            "NO_SESSION",
+            "UNKNOWN_SESSION",
+            "SESSION_NOT_FOUND",
+            "AMBIGUOUS_NAME",
+            "GROUP_NOT_FOUND",
+            "FORBIDDEN",
+            "INVALID",
+            "CURSOR_EXPIRED",
+            "CURSOR_AHEAD",
+        ),
+        query=bodies.SaidQuery,
+        headers=("X-Session-ID",),
+        is_paged=True,
+    ),
+    Endpoint(
+        "GET",
         "/messages/{message}",
         messages.one,
         "One message.",
         {200: Message},
         ("MESSAGE_NOT_FOUND", "AMBIGUOUS_ID"),
+    ),
+    Endpoint(
+        "POST",
+        "/messages",
+        messages.send_to,
+        "Send a message to one or to several; 201 means that it is on disk for those that accepted it.",
+        {201: replies.SendResult, 200: replies.SendResult},
+        _FAN_OUT_CODES,
+        body=bodies.FanOutBody,
+        headers=("X-Session-ID", "Idempotency-Key"),
+    ),
+    Endpoint(
+        "GET",
+        "/messages/{message}/receipt",
+        messages.receipt,
+        "What became of a message at each of its receivers, without its text.",
+        {200: replies.ReceiptReply},
+        ("MESSAGE_NOT_FOUND",),
+        query=bodies.ReceiptQuery,
     ),
     Endpoint(
         "GET",
@@ -190,6 +239,17 @@ CALLS = (
         tag="sessions",
     ),
     Endpoint(
+        "GET",
+        "/presence",
+        sessions.presence,
+        "What each active session does now: who waits for a person, works, idles, or is gone.",
+        {200: bodies.PresencePage},
+        ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME"),
+        query=bodies.PresenceQuery,
+        is_paged=True,
+        tag="sessions",
+    ),
+    Endpoint(
         "POST",
         "/sessions/{session}/timeline",
         sessions.note,
@@ -212,8 +272,8 @@ CALLS = (
         "/groups",
         groups.listed,
         "A page of the groups, by name.",
-        {200: list[GroupShown]},
-        query=bodies.GroupsQuery,
+        {200: list[replies.GroupShown]},
+        query=group_bodies.GroupsQuery,
         is_paged=True,
         tag="groups",
     ),
@@ -222,7 +282,7 @@ CALLS = (
         "/groups/{group}",
         groups.one,
         "One group with its members.",
-        {200: GroupShown},
+        {200: replies.GroupShown},
         ("GROUP_NOT_FOUND",),
         tag="groups",
     ),
@@ -231,7 +291,7 @@ CALLS = (
         "/groups/{group}",
         groups.make,
         "Make a group.",
-        {200: GroupShown, 201: GroupShown},
+        {200: replies.GroupShown, 201: replies.GroupShown},
         (
             "SESSION_NOT_FOUND",
             "AMBIGUOUS_NAME",
@@ -242,7 +302,7 @@ CALLS = (
             "TOO_MANY",
             "RATE_LIMITED",
         ),
-        body=bodies.GroupBody,
+        body=group_bodies.GroupBody,
         tag="groups",
     ),
     Endpoint(
@@ -259,7 +319,7 @@ CALLS = (
         "/groups/{group}/members/{session}",
         groups.add,
         "Make a session a member of a group.",
-        {200: GroupShown},
+        {200: replies.GroupShown},
         (*_GROUP_CODES, "INVALID", "ROLE_FORBIDDEN", "TOO_MANY"),
         tag="groups",
     ),
@@ -268,7 +328,7 @@ CALLS = (
         "/groups/{group}/members/{session}",
         groups.remove,
         "Take a member out of a group.",
-        {200: GroupShown},
+        {200: replies.GroupShown},
         _GROUP_CODES,
         tag="groups",
     ),

@@ -23,6 +23,7 @@ from maestro_schemas.requests import (
     GroupList,
     GroupSet,
     Inbox,
+    PresenceGet,
     Request,
     Send,
     SessionEnd,
@@ -37,7 +38,7 @@ from . import authorization, receipts, reception, threads
 from .context import record_refusal
 from .groups import group_commands
 from .sending import acceptance
-from .sessions import session_commands
+from .sessions import presence_list, session_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +68,7 @@ HANDLERS: dict[type[Request], Handler] = {
     GroupDelete: group_commands.delete,
     GroupGet: group_commands.get,
     GroupList: group_commands.list_groups,
+    PresenceGet: presence_list.presence_of_sessions,
 }
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from maestro_schemas import PROTOCOL_VERSION, __version__
 from maestro_schemas.errors import MaestroError
 
-from .reply_fields import field_of as _field
+from .reply_fields import field as _field
 from .reply_fields import given as _given
 from .reply_fields import odd as _odd
 from .reply_fields import only as _only
@@ -35,10 +35,12 @@ if TYPE_CHECKING:
         MessageReplyDoc,
         MetadataDoc,
         OutgoingDoc,
+        PresencesDoc,
         PruneDoc,
         ReceiptDoc,
         SendResultDoc,
         SessionDoc,
+        SessionPresenceDoc,
         SessionsDoc,
         ThreadDoc,
     )
@@ -366,6 +368,25 @@ def merged(pages: Sequence[SessionsDoc]) -> list[SessionDoc]:
     return list({found["id"]: found for page in pages for found in page["sessions"]}.values())
 
 
+def presence_page(
+    *,
+    project_id: str | None = None,
+    session: str | None = None,
+    limit: int | None = None,
+    after: str | None = None,
+    caller: Caller | None = None,
+) -> Request[PresencesDoc]:
+    """What is known now of the active sessions, page by page as in `session_page`; with `session` of this one alone,
+    which may have ended."""
+    body = _given(projectId=project_id, session=session, limit=limit, after=after)
+    return "presence", body, _whole("presence", "presence", list), caller
+
+
+def merged_presence(pages: Sequence[PresencesDoc]) -> list[SessionPresenceDoc]:
+    """The sessions of all pages, as `merged`."""
+    return list({found["session"]: found for page in pages for found in page["presence"]}.values())
+
+
 def touch_session(
     session_id: str | None = None, *, caller: Caller | None = None, **changes: object
 ) -> Request[SessionDoc]:
@@ -440,9 +461,6 @@ def prune(
 def shutdown(*, caller: Caller | None = None) -> Request[int]:
     """Stop the broker in order; its pid, so that the caller can wait for its end."""
     return "shutdown", {}, _only("shutdown", "pid", int), caller
-
-
-# --- reading replies ---------------------------------------------------------------------------------------
 
 
 def _accepted(answer: dict[str, Any]) -> SendResultDoc:

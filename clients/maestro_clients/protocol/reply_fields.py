@@ -1,6 +1,6 @@
-"""Reply fields: how a command's body is written and its reply's fields are read.
+"""Reply fields: reads the fields that a client needs of a reply's body, and no others.
 
-Rule: sans-IO. A reply without a field that it must have is INTERNAL: it contradicts PROTOCOL.md.
+Rule: a reply that lacks one contradicts PROTOCOL.md, and is an INTERNAL error that names the command.
 """
 
 from __future__ import annotations
@@ -14,32 +14,35 @@ if TYPE_CHECKING:
 
 
 def given(**body: object) -> dict[str, Any]:
+    """A request's body, without the arguments that are absent."""
     return {name: value for name, value in body.items() if value is not None}
 
 
-def only(command: str, field: str, shape: type) -> Callable[[dict[str, Any]], Any]:
-    """Reads the one field of a reply."""
-    return lambda answer: field_of(command, answer, field, shape)
+def only(command: str, name: str, shape: type) -> Callable[[dict[str, Any]], Any]:
+    """A function that reads the one field of a reply."""
+    return lambda answer: field(command, answer, name, shape)
 
 
-def whole(command: str, field: str, shape: type) -> Callable[[dict[str, Any]], Any]:
-    """Reads a whole reply, and checks the field that it must have."""
+def whole(command: str, name: str, shape: type) -> Callable[[dict[str, Any]], Any]:
+    """A function that reads a whole reply, and checks the field that it must have."""
 
     def read(answer: dict[str, Any]) -> dict[str, Any]:
-        field_of(command, answer, field, shape)
+        field(command, answer, name, shape)
         return answer
 
     return read
 
 
-def field_of(command: str, answer: Mapping[str, Any], field: str, shape: type) -> Any:
-    value = answer.get(field)
+def field(command: str, answer: Mapping[str, Any], name: str, shape: type) -> Any:
+    """One field of a reply. Raises MaestroError INTERNAL."""
+    value = answer.get(name)
     if not isinstance(value, shape):
-        raise odd(command, f"no {field}")
+        raise odd(command, f"no {name}")
     return value
 
 
 def odd(command: str, what: str) -> MaestroError:
+    """The error for a reply that contradicts PROTOCOL.md."""
     return MaestroError(
         "INTERNAL",
         f"the broker's answer to {command} has {what}",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from .bodies import GroupBody, GroupsQuery
+    from .group_bodies import GroupBody, GroupsQuery
 
 
 async def listed(request: Request, *, query: GroupsQuery) -> Response:

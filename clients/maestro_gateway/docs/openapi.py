@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from maestro_gateway.api import bodies
+from maestro_gateway.api import bodies, group_bodies
 from maestro_gateway.http.error_docs import REMEDIES
 from maestro_gateway.http.responses import answer, status_of
 from maestro_gateway.http.routing import API_VERSION, PREFIXES, Endpoint
@@ -34,7 +34,15 @@ _VERSION = "3.1.0"
 _TEMPLATE = "#/components/schemas/{name}"
 _PATH_NAME = re.compile(r"\{(\w+)(?::\w+)?\}")
 # Errors of every call that asks the broker, of those that may change something, with a body, with a query.
-_ASKING = ("UNKNOWN_SESSION", "TOKEN_REQUIRED", "TOKEN_MISMATCH", "BROKER_UNREACHABLE", "TIMEOUT", "STOPPING")
+_ASKING = (
+    "UNKNOWN_SESSION",
+    "TOKEN_REQUIRED",
+    "TOKEN_MISMATCH",
+    "FORBIDDEN",
+    "BROKER_UNREACHABLE",
+    "TIMEOUT",
+    "STOPPING",
+)
 _FAILING = ("INTERNAL", "CORRUPT")
 _CHANGING = ("STORAGE_FULL",)
 _WITH_BODY = ("BAD_REQUEST", "INVALID", "FRAME_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE")
@@ -56,7 +64,7 @@ _PATH: dict[str, tuple[str, dict[str, Any]]] = {
 }
 _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "X-Session-ID": (
-        "The session that asks; empty counts as absent.",
+        "The session that asks; empty counts as absent. `operator` is the person: for the gateway's own user.",
         {"pattern": ID_PATTERN.replace("{1,", "{0,")},
     ),
     "Idempotency-Key": (
@@ -74,7 +82,7 @@ _ANSWER_HEADERS = {
 }
 _STRUCTS: dict[str, type[Struct]] = {
     name: shape
-    for module in (messages, replies, sessions, bodies)
+    for module in (messages, replies, sessions, bodies, group_bodies)
     for name, shape in vars(module).items()
     if isinstance(shape, type) and issubclass(shape, Struct)
 }
@@ -312,6 +320,7 @@ def _link(calls: list[tuple[Endpoint, dict[str, Any]]]) -> None:
     made = {
         bodies.SessionShown: ("session", "id"),
         messages.Message: ("message", "id"),
+        replies.SendResult: ("message", "id"),
         replies.GroupShown: ("group", "name"),
     }
     operations = [operation for _, operation in calls]

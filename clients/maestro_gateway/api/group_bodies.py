@@ -19,6 +19,7 @@ class GroupBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel",
         described(
             "Its sessions may join. Default: the project of X-Session-ID; for the operator that of the members, if "
             "they are of one.",
+            "docs",
             maxLength=PROJECT_CHARS_MAX,
         ),
     ] = None

@@ -60,7 +60,7 @@ def test_a_worker_of_any_project_writes_to_the_person_who_answers(person: Shell)
     assert f"Reply: maestro message reply {question} --as operator" in out
     answer = sent_id(person.done("message", "reply", question, "-m", "Yes.", "--as", "operator", "--json"))
     shown = amy.done("inbox").out
-    assert f"{answer} from operator (the person)" in shown
+    assert f"{answer} from operator (your user's shell or screen; " in shown
     assert f"in reply to {question}" in shown
     amy.done("message", "reply", answer, "-m", "Thanks.")
     assert received(person) == ["Thanks."]

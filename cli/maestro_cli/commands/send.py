@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 DETAILS = """\
 The sender is the session of this shell: MAESTRO_SESSION_ID and
 MAESTRO_SESSION_TOKEN. When no broker answers, the message is queued in the
-outbox and sent when one runs; that too is exit code 0. `--to operator` writes to
-the person. The person writes with `--as operator`; an agent's shell refuses that.
+outbox and sent when one runs; that too is exit code 0. `--to operator` writes
+to the person, who answers with `--as operator`; an agent's shell refuses that.
 
 Examples:
   maestro session send --to bob --message "Review PR in task_456"
@@ -100,7 +100,7 @@ def run(
     from maestro_clients.protocol.new_ids import new_message_id
 
     context = CommandContext.here(speaks_as, sure=yes)
-    context.session()
+    context.sender()
     text = _text(message, file)
     outgoing: OutgoingDoc = {
         "id": new_message_id() if message_id is None else message_id,

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import MessageDoc, OutgoingDoc
 
 DETAILS = """\
-The sender is the session of this shell, or with --as operator the person. `maestro message thread ID` shows the
-whole conversation.
+The sender is the session of this shell, or the person with --as operator.
+`maestro message thread ID` shows the whole conversation.
 
 Examples:
   maestro message reply msg_1770536761607_k3v9x2m1a --message "Done."
@@ -61,7 +61,7 @@ def run(
 ) -> int:
     """Answer a message."""
     context = CommandContext.here(speaks_as, sure=yes)
-    context.session()
+    context.sender()
     text = arguments.text_of(message, file)
     awaited = None
     if wait is not None or timeout is not None or wait_reply:

@@ -49,7 +49,13 @@ AsOption = Annotated[
         help="Speak as the operator, the person who owns this post office, and not as the shell's session.",
     ),
 ]
-YesOption = Annotated[bool, Option(name="--yes", help="Do it although it is refused until you confirm it.")]
+YesOption = Annotated[
+    bool,
+    Option(
+        name="--yes",
+        help="Do what must be confirmed: an audience of many sessions, or --as operator in an agent's shell.",
+    ),
+]
 
 Awaitable = Literal["delivered", "read"]
 

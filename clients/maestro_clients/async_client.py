@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from maestro_schemas import NOT_REPEATABLE
 
 from .channel.async_channel import AsyncChannel
-from .protocol import commands, sizes
+from .protocol import commands, history_commands, sizes
 from .protocol.callers import Caller
 from .protocol.codec import encoder
 from .retry_policy import retry_async
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Concatenate, ParamSpec
 
-    from maestro_schemas.documents import OutgoingDoc, SendResultDoc, SessionDoc
+    from maestro_schemas.documents import MessagesDoc, OutgoingDoc, SendResultDoc, SessionDoc, SessionPresenceDoc
     from maestro_schemas.errors import MaestroError
 
     from .channel.core import Reply
@@ -198,6 +198,16 @@ class AsyncClient:
     receipt = _method(commands.receipt)
     thread = _method(commands.thread)
     dead = _method(commands.dead)
+    messages = _method(history_commands.messages)
+
+    async def message_pages(self, *, caller: Caller | None = None, **filters: Any) -> AsyncIterator[MessagesDoc]:
+        """As `client.Client.message_pages`."""
+        asked: dict[str, Any] | None = filters
+        while asked is not None:
+            page = await self.messages(caller=caller, **asked)
+            yield page
+            asked = history_commands.following_page(page, asked)
+
     delete = _method(commands.delete)
 
     # --- sessions ------------------------------------------------------------------------------------------
@@ -214,6 +224,15 @@ class AsyncClient:
         while "next" in pages[-1]:
             pages.append(await self.session_page(after=pages[-1]["next"], caller=caller, **filters))
         return commands.merged(pages)
+
+    presence_page = _method(commands.presence_page)
+
+    async def presence(self, *, caller: Caller | None = None, **filters: Any) -> list[SessionPresenceDoc]:
+        """What is known of all sessions that fit the filters of `commands.presence_page`, page by page."""
+        pages = [await self.presence_page(caller=caller, **filters)]
+        while "next" in pages[-1]:
+            pages.append(await self.presence_page(after=pages[-1]["next"], caller=caller, **filters))
+        return commands.merged_presence(pages)
 
     touch_session = _method(commands.touch_session)
 

@@ -46,6 +46,7 @@ COMMANDS = (
     ProtocolCommand("receipt", requests.GetReceipt, replies.ReceiptReply, "anyone", "session"),
     ProtocolCommand("thread", requests.GetThread, replies.ThreadReply, "anyone", "session"),
     ProtocolCommand("dead", requests.Dead, replies.DeadReply, "anyone", "session"),
+    ProtocolCommand("messages", requests.Messages, replies.MessagesReply, "anyone", "session"),
     ProtocolCommand("delete", requests.Delete, replies.ItemsReply, "anyone", "session", from_reserve=True),
     ProtocolCommand(
         "session.start", requests.SessionStart, replies.SessionReply, "anyone", "anyone", from_reserve=True
@@ -54,6 +55,7 @@ COMMANDS = (
     ProtocolCommand("session.rename", requests.SessionRename, replies.SessionReply, "anyone", "session"),
     ProtocolCommand("session.get", requests.SessionGet, replies.SessionReply, "anyone", "anyone"),
     ProtocolCommand("session.list", requests.SessionList, replies.SessionsReply, "anyone", "anyone"),
+    ProtocolCommand("presence", requests.PresenceGet, replies.PresenceReply, "anyone", "anyone"),
     ProtocolCommand(
         "session.touch", requests.SessionTouch, replies.SessionReply, "anyone", "session", from_reserve=True
     ),

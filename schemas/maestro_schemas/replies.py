@@ -12,8 +12,8 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from .events import Event
 from .messages import Audience, Failure, Message
-from .sessions import Presence, Session
-from .vocabularies import MessageStatus
+from .sessions import Presence, PresenceState, Session
+from .vocabularies import MessageStatus, Role
 
 ReceiptState = Literal[
     "pending", "offered", "delivered", "read", "answered", "expired", "deleted", "refused", "failed"
@@ -278,6 +278,41 @@ class DeadReply(Struct, frozen=True, rename="camel"):
     before: int
 
 
+class SaidMessage(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """A message as it was said, once, however many deliveries it has."""
+
+    # The record that accepted it: its place in the order of all messages.
+    lsn: int
+    # Of several deliveries the caller's own, else the first that the caller may see.
+    message: Message
+    # The sessions whose mailboxes took it, if the caller may see more than one of its deliveries.
+    receivers: tuple[str, ...] = ()
+    # With `counts` in the request, for a message with `receivers`: how many of them have each status, or `deleted`;
+    # and `refused`, the number of sessions that did not take it.
+    counts: dict[str, int] | UnsetType = UNSET
+
+
+class MessagesReply(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """One page of what was said."""
+
+    # The oldest first. A page may be short or empty although there are more. Deleted messages are left out.
+    messages: list[SaidMessage]
+    # The sessions that the messages name and the broker still knows, by id.
+    people: dict[str, Person]
+    # There are more messages, in the direction of the request.
+    has_more: bool
+    # `before` of the page with older messages.
+    before: int
+    # `after` of the page with newer messages.
+    up_to: int
+    # The newest LSN.
+    head: int
+    # The session, or the group with its `@`, that `with` of the request means.
+    peer: str | None = field(default=None, name="with")
+    # The session whose mail it is; absent for all mail.
+    session: str | None = None
+
+
 class SessionReply(Struct, frozen=True):
     """One session."""
 
@@ -289,6 +324,37 @@ class SessionsReply(Struct, frozen=True, omit_defaults=True):
 
     # The newest last.
     sessions: list[Session]
+    # `after` of the next page; absent on the last one.
+    next: str | None = None
+
+
+class SessionPresence(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """What is known of one session now."""
+
+    session: str
+    name: str | None = None
+    role: Role
+    project_id: str
+    # The kind of agent that runs in it, such as `claude-code`.
+    agent: str | None = None
+    state: PresenceState
+    # When the sign was given, ms.
+    since: int | None = None
+    # What gave it: `hook`, `process`, `subscription`, `broker`.
+    by: str | None = None
+    # What it waits for.
+    detail: str | None = None
+    # The number of pending messages in its mailbox; absent where the caller may not know it.
+    unread: int | None = None
+    # When the oldest of them was accepted, ms.
+    oldest_at: int | None = None
+
+
+class PresenceReply(Struct, frozen=True, omit_defaults=True):
+    """What is known of one page of the sessions."""
+
+    # The newest last.
+    presence: list[SessionPresence]
     # `after` of the next page; absent on the last one.
     next: str | None = None
 

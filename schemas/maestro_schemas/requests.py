@@ -18,6 +18,7 @@ from .sessions import NeedsInput, SessionNote
 from .vocabularies import ActiveStatus, EndStatus, MessageStatus, MessageType, Role, SessionStatus
 
 ConfirmKind = Literal["offered", "delivered", "read"]
+Box = Literal["in", "out"]
 # Not a Literal: that would refuse a whole batch for one message's wrong word, without a list of the allowed ones.
 OnEnded = Annotated[str, Meta(extra_json_schema={"enum": list(ON_ENDED)})]
 
@@ -220,6 +221,30 @@ class Dead(Request, frozen=True):
     limit: int | None = None
 
 
+class Messages(Request, frozen=True):
+    """`messages`: what was said: a page of messages with their texts, one entry a message. All given filters must
+    match. Without `after`, it is the newest page, or the one before `before`."""
+
+    # The other party: a session, or `@` and the name of a group.
+    peer: str | None = field(default=None, name="with")
+    # Whose mail, as that session would get it; by default the caller's. For the operator, the default is all mail.
+    session: str | None = None
+    # in: only messages that this session received. out: only those that it sent.
+    box: Box | None = None
+    # Only messages that were accepted before the record of this LSN: `before` of the page with newer ones.
+    before: int | None = None
+    # Only messages that were accepted after the record of this LSN, the oldest page first. Not beside `before`.
+    after: int | None = None
+    # Only messages that were accepted at this time or later, ms.
+    since: int | None = None
+    # Only messages that were accepted before this time, ms.
+    until: int | None = None
+    # The most messages in the reply.
+    limit: int | None = None
+    # Each entry with several deliveries also has `counts`.
+    counts: bool = False
+
+
 class Delete(Request, frozen=True):
     """`delete`: delete messages by id."""
 
@@ -305,6 +330,18 @@ class SessionList(Request, frozen=True):
     status: list[SessionStatus] | None = None
     # True: only active sessions. False: only ended ones.
     active: bool | None = None
+    # The most sessions in the reply (limit sessions_reply_max). A page may have fewer, or none, and still `next`.
+    limit: int | None = None
+    # `next` of the page before.
+    after: str | None = None
+
+
+class PresenceGet(Request, frozen=True):
+    """`presence`: what is known of the sessions now. A page of the active ones, in the order of their start."""
+
+    project_id: str | None = None
+    # Only this session, by id or by name; it may have ended.
+    session: str | None = None
     # The most sessions in the reply (limit sessions_reply_max). A page may have fewer, or none, and still `next`.
     limit: int | None = None
     # `next` of the page before.

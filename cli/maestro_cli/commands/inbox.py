@@ -22,13 +22,15 @@ DETAILS = """\
 A message is marked delivered after it was printed. `maestro message read ID`,
 or --mark-read, notifies its sender that it was read. At most 20,000 characters
 are printed at once (the setting print_chars_max); the next call prints the
-rest. In a person's shell without a session it shows the operator's inbox: what
-agents sent with `--to operator`.
+rest. --all and --sent print the newest 20, or --limit, and mark nothing. In a
+person's shell without a session it shows the operator's inbox: what agents sent
+with `--to operator`.
 
 Examples:
   maestro inbox
   maestro inbox --quiet
   maestro inbox --unread --mark-read
+  maestro inbox --sent
   maestro inbox --watch --json
   maestro inbox --watch --exec 'jq -r .message >> mail.log'
   maestro inbox --watch --limit 1 --timeout 10m
@@ -46,6 +48,12 @@ def run(
     quiet: Annotated[bool, Option(name=["--quiet", "-q"], help="Print nothing when there is no mail.")] = False,
     watch: Annotated[
         bool, Option(name=["--watch", "-w"], help="Print each message as it comes, until interrupted.")
+    ] = False,
+    every: Annotated[
+        bool, Option(name=["--all", "-a"], help="List what came, new and old, with its status; mark nothing.")
+    ] = False,
+    sent: Annotated[
+        bool, Option(help="List what this session sent, with its status, such as `3 of 7 read`; mark nothing.")
     ] = False,
     unread: Annotated[bool, Option(help="Also messages that were shown before and not acknowledged.")] = False,
     limit: Annotated[
@@ -89,6 +97,26 @@ def run(
     ] = False,
 ) -> int:
     """Show the inbox."""
+    if every or sent:
+        given = {
+            "--all": every,
+            "--sent": sent,
+            "--mark-read": mark_read,
+            "--clear": clear,
+            "--watch": watch,
+            "--unread": unread,
+            "--timeout": timeout is not None,
+            "--exec": command is not None,
+        }
+        _check_alone(given)
+        from maestro_cli.inbox import overview
+
+        count_max = None if limit is None else _positive(limit)
+        context = CommandContext.here(speaks_as, sure=yes)
+        if session is None:
+            context = context.at_mailbox(sure=yes)
+        box = "out" if sent else "in"
+        return overview.show(context, box, session=session, count_max=count_max, quiet=quiet, as_json=as_json)
     if mark_read and clear:
         raise MaestroError("INVALID", "--mark-read and --clear exclude each other", "Leave one of them off.")
     if timeout is not None and not watch:
@@ -103,11 +131,7 @@ def run(
         raise MaestroError(
             "INVALID", "--exec-quiet is for --exec", "Without --exec, quiet mail is shown as it comes."
         )
-    count_max = None
-    if limit is not None:
-        from maestro_cli.arguments import positive
-
-        count_max = positive("--limit", limit)
+    count_max = None if limit is None else _positive(limit)
     marking: Marking = "read" if mark_read else "deleted" if clear else "delivered"
     context = CommandContext.here(speaks_as, sure=yes)
     if session is not None:
@@ -161,6 +185,22 @@ def run(
         nothing = "No unread messages." if unread else "No new messages."
         streams.say('{"messages": [], "count": 0, "hasMore": false}' if as_json else nothing)
     return 0
+
+
+def _check_alone(given: dict[str, bool]) -> None:
+    named = [option for option, is_given in given.items() if is_given]
+    if len(named) > 1:
+        raise MaestroError(
+            "INVALID",
+            f"{named[0]} lists messages and marks none, and can't stand beside {', '.join(named[1:])}",
+            "Run them one after the other.",
+        )
+
+
+def _positive(limit: int) -> int:
+    from maestro_cli.arguments import positive
+
+    return positive("--limit", limit)
 
 
 def _first(statuses: list[str]) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def run(
     as_json: Annotated[bool, Option(name="--json", help="Print one JSON object per line.")] = False,
 ) -> int:
     """Show the timeline."""
-    from maestro_cli import timeline_view
+    from maestro_cli.history import timeline_view
 
     positive("--limit", limit)
     context = CommandContext.here(speaks_as, sure=yes)

@@ -9,10 +9,10 @@ from . import commands
 
 TYPE_CHECKING = False  # importing `typing` costs as much as a whole command of the fast path
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any, Concatenate, ParamSpec, TypeVar
 
-    from maestro_schemas.documents import OutgoingDoc, SendResultDoc, SessionDoc
+    from maestro_schemas.documents import MessagesDoc, OutgoingDoc, SendResultDoc, SessionDoc, SessionPresenceDoc
 
     from .callers import Caller
 
@@ -68,6 +68,24 @@ class CommandMethods:
     receipt = _method(commands.receipt)
     thread = _method(commands.thread)
     dead = _method(commands.dead)
+
+    def messages(self, with_: str | None = None, *, caller: Caller | None = None, **filters: Any) -> MessagesDoc:
+        """A page of what was said; `history_commands.messages` documents the filters."""
+        from . import history_commands
+
+        return self.request(history_commands.messages(with_, caller=caller, **filters))
+
+    def message_pages(self, *, caller: Caller | None = None, **filters: Any) -> Iterator[MessagesDoc]:
+        """The pages of `messages` with these filters, one after the other, the newest first; with `after` the oldest
+        first, until there is none left."""
+        from .history_commands import following_page
+
+        asked: dict[str, Any] | None = filters
+        while asked is not None:
+            page = self.messages(caller=caller, **asked)
+            yield page
+            asked = following_page(page, asked)
+
     delete = _method(commands.delete)
     # Sessions.
     start_session = _method(commands.start_session)
@@ -82,6 +100,15 @@ class CommandMethods:
         while "next" in pages[-1]:
             pages.append(self.session_page(after=pages[-1]["next"], caller=caller, **filters))
         return commands.merged(pages)
+
+    presence_page = _method(commands.presence_page)
+
+    def presence(self, *, caller: Caller | None = None, **filters: Any) -> list[SessionPresenceDoc]:
+        """What is known of all sessions that fit the filters of `presence_page`, page by page."""
+        pages = [self.presence_page(caller=caller, **filters)]
+        while "next" in pages[-1]:
+            pages.append(self.presence_page(after=pages[-1]["next"], caller=caller, **filters))
+        return commands.merged_presence(pages)
 
     touch_session = _method(commands.touch_session)
     # The broker.

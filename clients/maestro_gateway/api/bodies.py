@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from maestro_schemas.limits import CWD_CHARS_MAX, NAME_CHARS_MAX, ON_ENDED, Limits
 from maestro_schemas.messages import Message, Metadata
 from maestro_schemas.names import ID_CHARS_MAX, ID_PATTERN
+from maestro_schemas.replies import Person, SaidMessage, SessionPresence
 from maestro_schemas.sessions import ACTIVE, NeedsInput, Presence, SessionNote
 from maestro_schemas.vocabularies import MessageType, Role, SessionStatus
 
@@ -78,6 +79,29 @@ class SendBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", 
     ] = None
 
 
+class FanOutBody(SendBody, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """A message, to one or to several."""
+
+    to: Annotated[
+        str | list[str],
+        described(
+            "A session id, a unique name, `parent`, `operator`, an audience (@all, @workers, @orchestrators, "
+            "@project, @project:NAME, @children, @GROUP), or a list of at most 32 of these.",
+            ["ann", "ben"],
+            "@workers",
+        ),
+    ]
+    confirm: Annotated[
+        bool, described("Send it although an audience comes to many sessions (409 CONFIRM_FANOUT without it).")
+    ] = False
+
+
+class ReceiptQuery(Struct, frozen=True, kw_only=True):
+    """Which part of the receipt."""
+
+    receiver: Annotated[str | None, described("Only the line of this receiver, by its id.")] = None
+
+
 class StatusBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The new status of a message."""
 
@@ -115,6 +139,52 @@ class DeadQuery(Struct, frozen=True, kw_only=True):
     limit: Annotated[int | None, described("Messages in one answer, at most 100.", minimum=1, maximum=_LARGEST)] = (
         None
     )
+
+
+class SaidQuery(Struct, frozen=True, kw_only=True):
+    """What was said: all given filters must match."""
+
+    peer: Annotated[
+        str | None,
+        described(
+            "The other party: a session's id or unique name, or @ and the name of a group. Default: all that the "
+            "caller may see.",
+            "bob",
+        ),
+    ] = field(default=None, name="with")
+    session: Annotated[
+        str | None,
+        described("Whose mail: for `operator`, and for an orchestrator. Default: the caller's; for `operator` all."),
+    ] = None
+    box: Annotated[
+        Literal["in", "out"] | None, described("in: only what that session got. out: only what it sent.")
+    ] = None
+    before: Annotated[
+        int | None,
+        described("The `before` of the page with newer messages. Default: the newest.", minimum=1, maximum=_LARGEST),
+    ] = None
+    after: Annotated[
+        int | None,
+        described(
+            "The `upTo` of a page: what was said since then, the oldest first. Not beside `before`.",
+            minimum=0,
+            maximum=_LARGEST,
+        ),
+    ] = None
+    since: Annotated[int | None, described("Only from this time on, ms since the epoch.")] = None
+    until: Annotated[int | None, described("Only before this time, ms since the epoch.")] = None
+    limit: Annotated[
+        int | None,
+        described(
+            f"Messages in one answer; at most {_DEFAULTS.reply_messages_max:,}, and "
+            f"{_DEFAULTS.reply_bytes_max >> 10} KiB, whichever is less.",
+            minimum=1,
+            maximum=_LARGEST,
+        ),
+    ] = None
+    counts: Annotated[
+        bool, described("Of a message to several sessions, also how many deliveries have each status.")
+    ] = False
 
 
 class SessionBody(Struct, frozen=True, rename="camel", kw_only=True):
@@ -196,6 +266,17 @@ class SessionsQuery(Struct, frozen=True, rename="camel", kw_only=True):
             minimum=1,
         ),
     ] = None
+    after: Annotated[str | None, described("From the `Link` of the page before.")] = None
+
+
+class PresenceQuery(Struct, frozen=True, rename="camel", kw_only=True):
+    """Of which sessions; default: all active ones."""
+
+    project_id: Annotated[str | None, described("Only of this project.")] = None
+    session: Annotated[
+        str | None, described("Only this one, by id or unique name, also where it has ended.", "ann")
+    ] = None
+    limit: Annotated[int | None, described("As of the list of sessions.", minimum=1)] = None
     after: Annotated[str | None, described("From the `Link` of the page before.")] = None
 
 
@@ -361,6 +442,33 @@ class DeadPage(Struct, frozen=True, rename="camel", kw_only=True):
     has_more: bool
     # The `before` of the next page, if `has_more`.
     before: int
+
+
+class PresencePage(Struct, frozen=True, kw_only=True):
+    """What is known of the sessions now, the newest last. While there are more, the answer has a header `Link`."""
+
+    presence: list[SessionPresence]
+
+
+class SaidPage(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """A page of what was said, the oldest message first. A page may be short, or even empty, with more to come."""
+
+    messages: list[SaidMessage]
+    count: int
+    # The sessions that the messages name, by id.
+    people: dict[str, Person]
+    # In the direction of the request.
+    has_more: bool
+    # The `before` of the page with older messages.
+    before: int
+    # The `after` of the page with newer messages.
+    up_to: int
+    # The newest LSN.
+    head: int
+    # The id of the session, or the group with its @, that `with` means.
+    peer: str | None = field(default=None, name="with")
+    # The session whose mail it is.
+    session: str | None = None
 
 
 class StepDone(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):

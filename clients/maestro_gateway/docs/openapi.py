@@ -316,7 +316,7 @@ def _error(status: int, codes: list[str]) -> dict[str, Any]:
 
 def _link(calls: list[tuple[Endpoint, dict[str, Any]]]) -> None:
     """Link a call that makes a session or a message to every call that takes its id in the path."""
-    made = {bodies.SessionShown: "session", messages.Message: "message"}
+    made = {bodies.SessionShown: "session", messages.Message: "message", replies.SendResult: "message"}
     operations = [operation for _, operation in calls]
     for call, operation in calls:
         found = operation["responses"].get("201")

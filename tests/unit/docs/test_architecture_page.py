@@ -40,7 +40,19 @@ def test_a_file_named_by_its_last_part_exists() -> None:
         ("clients/maestro_gateway", ("api", "docs", "events", "http")),
         (
             "cli/maestro_cli",
-            ("commands", "completion", "demo", "doctor", "hooks", "inbox", "output", "processes", "sending"),
+            (
+                "commands",
+                "completion",
+                "demo",
+                "doctor",
+                "history",
+                "hooks",
+                "inbox",
+                "output",
+                "presence",
+                "processes",
+                "sending",
+            ),
         ),
     ],
 )

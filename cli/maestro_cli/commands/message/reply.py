@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from maestro_cli import arguments
 from maestro_cli.context import CommandContext
+from maestro_cli.output import streams
 from maestro_cli.sending import send_flow
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import SYSTEM_SENDER
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import MessageDoc, OutgoingDoc
 
 DETAILS = """\
-The sender is the session of this shell, or the person with --as operator.
-`maestro message thread ID` shows the whole conversation.
+The sender is the session of this shell, or with `--as operator` the person.
+`maestro message thread ID` shows the whole conversation. An answer to a message
+to several goes to its sender alone; for all of them:
+maestro send --to @workers --reply-to ID.
 
 Examples:
   maestro message reply msg_1770536761607_k3v9x2m1a --message "Done."
@@ -69,7 +72,8 @@ def run(
 
         awaited = waiting.awaited(wait, timeout, reply=wait_reply)
     with context.client() if awaited is None else context.full_client() as client:
-        outgoing = _answer(client.message(message_id), text, context.session())
+        answered = client.message(message_id)
+        outgoing = _answer(answered, text, context.session())
         if priority is not None and priority != "medium":
             outgoing["metadata"]["priority"] = priority
         if require_ack:
@@ -78,7 +82,11 @@ def run(
             outgoing["onEnded"] = on_ended
         if awaited is not None:
             return waiting.send(context, outgoing, awaited, client=client, as_json=as_json)
-        return send_flow.send(context, outgoing, client=client, as_json=as_json)
+        code = send_flow.send(context, outgoing, client=client, as_json=as_json)
+    size = answered.get("audience", {"size": 0})["size"]
+    if size > 1 and not as_json:
+        streams.say(f"  It went to the sender alone, not to the {size} sessions that got {answered['id']}.")
+    return code
 
 
 def _answer(message: MessageDoc, text: str, own: str) -> OutgoingDoc:
@@ -90,6 +98,16 @@ def _answer(message: MessageDoc, text: str, own: str) -> OutgoingDoc:
             "INVALID",
             f"{message['id']} is from the post office itself, which reads no mail",
             "It needs no answer.",
+        )
+    if message["from"] == own and "audience" in message:
+        import shlex
+
+        to = " ".join(f"--to {shlex.quote(address)}" for address in message["audience"]["to"])
+        raise MaestroError(
+            "INVALID",
+            f"{message['id']} was sent by this session to {message['audience']['size']} sessions, and an answer goes "
+            "to one",
+            f"To add to it for the same addresses: maestro send {to} --reply-to {message['id']} --message TEXT",
         )
     return {
         "id": new_message_id(),

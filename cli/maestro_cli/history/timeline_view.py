@@ -1,36 +1,25 @@
 """Timeline view: finds the requested events of the timeline, and follows new ones.
 
-Rule: the broker filters, and each request covers a bounded part of the timeline; the next request continues there. A
-notice only shows that a request is worthwhile. The cursor decides what was read, so a restart of the broker loses and
-repeats nothing.
+Rule: the broker filters, and each request covers a bounded part of the timeline; the next request continues there.
 """
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from maestro_cli import following
+from maestro_cli.context import now_ms
+from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
 
-from .context import now_ms
-from .output import streams
-
 if TYPE_CHECKING:
+    from maestro_cli.context import CommandContext
     from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import EventDoc
 
-    from .context import CommandContext
 
 _PAGE = 1_000
-# How often a closed output is looked for. In between, the process waits in poll(2).
-_TICK_S = 0.25
-# The longest time without a request, in case a notice was lost.
-_ASK_EVERY_S = 5.0
-# After a notice, wait for others that come at the same time: one request serves them all.
-_GATHER_S = 0.02
-# How often a broker that is gone is looked for.
-_LOOK_AGAIN_S = 0.25
 
 
 class TimelineQuery(NamedTuple):
@@ -106,35 +95,22 @@ def follow(context: CommandContext, query: TimelineQuery, topic: str | None, cur
     Ends when `until` is over. Raises StdoutClosed, KeyboardInterrupt, or a MaestroError that waiting does not
     resolve.
     """
-    from maestro_clients.client import Client
-    from maestro_clients.mailbox.notices import Notices
-    from maestro_clients.processes.broker_process import find as find_broker
+    at = cursor
 
-    lost = False
-    while True:
-        endpoints = find_broker(context.data)
-        if endpoints is None:
-            lost = _report_lost(lost=lost)
-            _check_output()
-            time.sleep(_LOOK_AGAIN_S)
-            continue
-        notices = Notices(endpoints.notices, topic, watches=False)
-        try:
-            with Client(endpoints.router, context.caller) as client:
-                while True:
-                    cursor = _catch_up(client, query, cursor, as_json=as_json)
-                    if lost:
-                        lost = False
-                        streams.note("maestro: the broker is back")
-                    if query.until is not None and now_ms() >= query.until:
-                        return
-                    if not _wait(notices):
-                        break
-        except MaestroError as error:
-            if error.kind != "unreachable":
-                raise _expired(error) from None
-        finally:
-            notices.close()
+    def catch_up(client: AnyClient) -> bool:
+        nonlocal at
+        has_more = True
+        while has_more:
+            reply = client.events(at, limit=_PAGE, **query.filters())
+            for event in reply["events"]:
+                show(event, as_json=as_json)
+            at, has_more = reply["upTo"], reply["hasMore"]
+        return query.until is None or now_ms() < query.until
+
+    try:
+        following.follow(context, topic, catch_up)
+    except MaestroError as error:
+        raise _expired(error) from None
 
 
 def show(event: EventDoc, *, as_json: bool) -> None:
@@ -142,50 +118,9 @@ def show(event: EventDoc, *, as_json: bool) -> None:
     if as_json:
         streams.say_json(event)
         return
-    from .output.render import event_line
+    from maestro_cli.output.render import event_line
 
     streams.say(event_line(event, now_ms()))
-
-
-def _catch_up(client: AnyClient, query: TimelineQuery, cursor: int, *, as_json: bool) -> int:
-    has_more = True
-    while has_more:
-        reply = client.events(cursor, limit=_PAGE, **query.filters())
-        for event in reply["events"]:
-            show(event, as_json=as_json)
-        cursor, has_more = reply["upTo"], reply["hasMore"]
-    return cursor
-
-
-def _wait(notices: Any) -> bool:
-    """Wait for a notice, or until it is time to ask again. Returns False when the broker is gone."""
-    import zmq
-
-    poller = zmq.Poller()
-    poller.register(notices.socket, zmq.POLLIN)
-    poller.register(notices.monitor, zmq.POLLIN)
-    give_up_s = time.monotonic() + _ASK_EVERY_S
-    while time.monotonic() < give_up_s:
-        ready = dict(poller.poll(int(_TICK_S * 1000)))
-        _check_output()
-        if notices.monitor in ready:
-            return False
-        if notices.socket in ready:
-            time.sleep(_GATHER_S)
-            notices.drain()
-            return True
-    return True
-
-
-def _check_output() -> None:
-    if streams.stdout_is_gone():
-        raise streams.StdoutClosed
-
-
-def _report_lost(*, lost: bool) -> bool:
-    if not lost:
-        streams.note("maestro: the broker is gone; waiting for it to come back (maestro up)")
-    return True
 
 
 def _expired(error: MaestroError) -> MaestroError:

@@ -172,7 +172,7 @@ def _schemas(calls: list[Endpoint]) -> tuple[dict[str, Any], set[str]]:
     answered = [shape for call in calls for found in call.answers.values() for shape in _alternatives(found)]
     taken = [call.body for call in calls if call.body is not None]
     found = json_schema.definitions(
-        (*answered, bodies.HttpError),
+        (*answered, bodies.HttpError, replies.ErrorBody),
         template=_TEMPLATE,
         ids=_IDS,
         # A Struct that omits no field has null where it has no value.

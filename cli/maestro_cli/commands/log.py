@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated
 
-    from maestro_cli.options import Option
+    from maestro_cli.options import AsOption, Option, YesOption
 
 DETAILS = """\
 The newest messages, the oldest of them first. A session sees what it sent and
@@ -51,6 +51,8 @@ def run(
     session: Annotated[
         str | None, Option(metavar="SESSION", help="The log as this session sees it; for the operator.")
     ] = None,
+    speaks_as: AsOption = None,
+    yes: YesOption = False,
     as_json: Annotated[bool, Option(name="--json", help="Print one JSON object per message and line.")] = False,
 ) -> int:
     """Show what was said."""
@@ -59,4 +61,4 @@ def run(
     positive("--limit", limit)
     since_ms = None if since is None else moment_ms("--since", since)
     query = LogQuery(peer, session, None, since_ms, limit)
-    return LogView(CommandContext.here(), query, as_json=as_json).run(follow=follow)
+    return LogView(CommandContext.here(speaks_as, sure=yes), query, as_json=as_json).run(follow=follow)

@@ -216,7 +216,7 @@ def test_a_wide_audience_is_shown_before_it_is_used(shell_environ: dict[str, str
             ran = team.lead.run("send", "--to", "@workers", "-m", text, environ={"MAESTRO_QUICK": way})
             assert (ran.code, ran.out) == (exit_codes.REFUSED, "")
             lines = ran.err.splitlines()
-            assert lines[0].startswith("  wide-ann (unknown)")
+            assert lines[0].startswith("  wide-ann  wide-ben  wide-cid")
             assert "maestro: @workers comes to 3 sessions" in ran.err
             assert lines[-1] == "  next: To send it: maestro send --to @workers -m 'It'\"'\"'s \"main\"' --yes"
         error = team.lead.run("send", "--to", "@workers", "-m", text, "--json").error()

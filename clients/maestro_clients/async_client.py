@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Concatenate, ParamSpec
 
-    from maestro_schemas.documents import MessagesDoc, OutgoingDoc, SendResultDoc, SessionDoc
+    from maestro_schemas.documents import MessagesDoc, OutgoingDoc, SendResultDoc, SessionDoc, SessionPresenceDoc
     from maestro_schemas.errors import MaestroError
 
     from .channel.core import Reply
@@ -224,6 +224,15 @@ class AsyncClient:
         while "next" in pages[-1]:
             pages.append(await self.session_page(after=pages[-1]["next"], caller=caller, **filters))
         return commands.merged(pages)
+
+    presence_page = _method(commands.presence_page)
+
+    async def presence(self, *, caller: Caller | None = None, **filters: Any) -> list[SessionPresenceDoc]:
+        """What is known of all sessions that fit the filters of `commands.presence_page`, page by page."""
+        pages = [await self.presence_page(caller=caller, **filters)]
+        while "next" in pages[-1]:
+            pages.append(await self.presence_page(after=pages[-1]["next"], caller=caller, **filters))
+        return commands.merged_presence(pages)
 
     touch_session = _method(commands.touch_session)
 

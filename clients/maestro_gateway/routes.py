@@ -5,6 +5,7 @@ Rule: every row is routed and documented, and no other call is.
 
 from __future__ import annotations
 
+from maestro_schemas import replies
 from maestro_schemas.messages import Message
 
 from . import metrics
@@ -31,6 +32,16 @@ _SEND_CODES = (
     "MAILBOX_FULL",
     "BUSY",
     "STORAGE_FULL",
+)
+
+# Those of a list of addresses and of audiences.
+_FAN_OUT_CODES = (
+    *_SEND_CODES,
+    "NO_RECEIVERS",
+    "GROUP_NOT_FOUND",
+    "CONFIRM_FANOUT",
+    "FORBIDDEN",
+    "TOO_MANY",
 )
 
 CALLS = (
@@ -101,6 +112,25 @@ CALLS = (
         "One message.",
         {200: Message},
         ("MESSAGE_NOT_FOUND", "AMBIGUOUS_ID"),
+    ),
+    Endpoint(
+        "POST",
+        "/messages",
+        messages.send_to,
+        "Send a message to one or to several; 201 means that it is on disk for those that accepted it.",
+        {201: replies.SendResult, 200: replies.SendResult},
+        _FAN_OUT_CODES,
+        body=bodies.FanOutBody,
+        headers=("X-Session-ID", "Idempotency-Key"),
+    ),
+    Endpoint(
+        "GET",
+        "/messages/{message}/receipt",
+        messages.receipt,
+        "What became of a message at each of its receivers, without its text.",
+        {200: replies.ReceiptReply},
+        ("MESSAGE_NOT_FOUND",),
+        query=bodies.ReceiptQuery,
     ),
     Endpoint(
         "GET",
@@ -197,6 +227,17 @@ CALLS = (
         {200: list[bodies.SessionShown]},
         ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME", "INVALID"),
         query=bodies.SiblingsQuery,
+        is_paged=True,
+        tag="sessions",
+    ),
+    Endpoint(
+        "GET",
+        "/presence",
+        sessions.presence,
+        "What each active session does now: who waits for a person, works, idles, or is gone.",
+        {200: bodies.PresencePage},
+        ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME"),
+        query=bodies.PresenceQuery,
         is_paged=True,
         tag="sessions",
     ),

@@ -55,6 +55,7 @@ COMMANDS = (
     ProtocolCommand("session.rename", requests.SessionRename, replies.SessionReply, "anyone", "session"),
     ProtocolCommand("session.get", requests.SessionGet, replies.SessionReply, "anyone", "anyone"),
     ProtocolCommand("session.list", requests.SessionList, replies.SessionsReply, "anyone", "anyone"),
+    ProtocolCommand("presence", requests.PresenceGet, replies.PresenceReply, "anyone", "anyone"),
     ProtocolCommand(
         "session.touch", requests.SessionTouch, replies.SessionReply, "anyone", "session", from_reserve=True
     ),

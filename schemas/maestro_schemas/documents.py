@@ -178,11 +178,43 @@ class SessionsDoc(TypedDict):
     next: NotRequired[str]
 
 
+class SessionPresenceDoc(TypedDict):
+    """`replies.SessionPresence`."""
+
+    session: str
+    name: NotRequired[str]
+    role: str
+    projectId: str
+    # The kind of agent that runs in it, such as `claude-code`.
+    agent: NotRequired[str]
+    state: str
+    # When the sign was given, ms.
+    since: NotRequired[int]
+    # What gave it: `hook`, `process`, `subscription`, `broker`.
+    by: NotRequired[str]
+    # What it waits for.
+    detail: NotRequired[str]
+    # The number of pending messages in its mailbox; absent where the caller may not know it.
+    unread: NotRequired[int]
+    # When the oldest of them was accepted, ms.
+    oldestAt: NotRequired[int]
+
+
+class PresencesDoc(TypedDict):
+    """`replies.PresenceReply`."""
+
+    # The newest last.
+    presence: list[SessionPresenceDoc]
+    # `after` of the next page; absent on the last one.
+    next: NotRequired[str]
+
+
 # `events.Event`. In the functional form, because `from` is a keyword.
 EventDoc = TypedDict(
     "EventDoc",
     {
-        # The number of the journal's record, and the cursor of a replay.
+        # The number of the journal's record, and the cursor of a replay. Of an event that is no record: the newest
+        # one.
         "lsn": int,
         # The number of this event among those of its record, from 0. (lsn, index) is the event's identity.
         "index": NotRequired[int],
@@ -207,7 +239,7 @@ EventDoc = TypedDict(
         "via": NotRequired[str],
         # What woke the receiver's agent before it confirmed, such as `claude-code:FileChanged`.
         "wokenBy": NotRequired[str],
-        # The session that made the change, or `operator`.
+        # The session that made the change, or `operator`; of `session.presence`, what gave the sign.
         "by": NotRequired[str],
         # This reading also delivered the message, which was pending.
         "delivers": NotRequired[bool],
@@ -219,8 +251,12 @@ EventDoc = TypedDict(
         "session": NotRequired[str],
         # That session's project.
         "projectId": NotRequired[str],
-        # That session's status.
+        # That session's status; of `session.presence`, its state.
         "status": NotRequired[str],
+        # Of `session.presence`: when the sign was given, ms.
+        "since": NotRequired[int],
+        # Of `session.presence`: what the session waits for.
+        "detail": NotRequired[str],
     },
 )
 

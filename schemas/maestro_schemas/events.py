@@ -36,11 +36,13 @@ EventName = Literal[
     "session.forgotten",
     "group.changed",
     "group.deleted",
+    "session.presence",
     "head",
 ]
 
-# `head` is not a record, so it is never a line of the timeline.
-RECORDED: tuple[str, ...] = tuple(name for name in get_args(EventName) if name != "head")
+# These are no records, so they are never lines of the timeline.
+_NOT_RECORDED = frozenset({"session.presence", "head"})
+RECORDED: tuple[str, ...] = tuple(name for name in get_args(EventName) if name not in _NOT_RECORDED)
 # Other names that a person may use in a filter.
 _ALSO = {"sent": ("message.accepted",), "created": ("message.accepted",)}
 
@@ -51,10 +53,11 @@ TOPIC_SEPARATOR = "|"
 class Event(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
     """One event of a message or a session.
 
-    `head` is not a record: the broker publishes it to a new subscriber, with the mailbox's last `seq`.
+    `head` and `session.presence` are no records, and only notices. The broker publishes `head` to a new subscriber,
+    with the mailbox's last `seq`, and `session.presence` when what is known of a session has changed.
     """
 
-    # The number of the journal's record, and the cursor of a replay.
+    # The number of the journal's record, and the cursor of a replay. Of an event that is no record: the newest one.
     lsn: int
     # The number of this event among those of its record, from 0. (lsn, index) is the event's identity.
     index: int = 0
@@ -79,7 +82,7 @@ class Event(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
     via: str | None = None
     # What woke the receiver's agent before it confirmed, such as `claude-code:FileChanged`.
     woken_by: str | None = None
-    # The session that made the change, or `operator`.
+    # The session that made the change, or `operator`; of `session.presence`, what gave the sign.
     by: str | None = None
     # This reading also delivered the message, which was pending.
     delivers: bool = False
@@ -91,8 +94,12 @@ class Event(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
     session: str | None = None
     # That session's project.
     project_id: str | None = None
-    # That session's status.
+    # That session's status; of `session.presence`, its state.
     status: str | None = None
+    # Of `session.presence`: when the sign was given, ms.
+    since: int | None = None
+    # Of `session.presence`: what the session waits for.
+    detail: str | None = None
 
     def parties(self) -> tuple[str, ...]:
         """The sessions that this event concerns, each once. They may read it."""
@@ -179,6 +186,7 @@ _DOCUMENTED_NAMES: dict[str, tuple[tuple[str, str], ...]] = {
     "message.failed": (("message:failed", "sender"),),
     "session.started": (("session:started", "session"),),
     "session.ended": (("session:ended", "session"),),
+    "session.presence": (("session:presence", "session"),),
 }
 
 

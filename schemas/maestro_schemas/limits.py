@@ -159,6 +159,8 @@ _CHARACTER_BYTES_MAX = 4
 REQUEST_ID_BYTES_MAX = 64
 # A sign of an agent at work that is older than this no longer says when the agent makes its next tool call.
 SILENT_AFTER_MS = 900_000
+# Processes whose end the broker waits for, each with a descriptor; at most a quarter of the allowed descriptors.
+WATCHED_PROCESSES_MAX = 4_096
 
 # A retention of `read+24h` is a read_retention of `24h`.
 AFTER_READING = "read+"

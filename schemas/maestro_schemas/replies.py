@@ -12,8 +12,8 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from .events import Event
 from .messages import Audience, Failure, Message
-from .sessions import Presence, Session
-from .vocabularies import MessageStatus
+from .sessions import Presence, PresenceState, Session
+from .vocabularies import MessageStatus, Role
 
 ReceiptState = Literal[
     "pending", "offered", "delivered", "read", "answered", "expired", "deleted", "refused", "failed"
@@ -324,6 +324,37 @@ class SessionsReply(Struct, frozen=True, omit_defaults=True):
 
     # The newest last.
     sessions: list[Session]
+    # `after` of the next page; absent on the last one.
+    next: str | None = None
+
+
+class SessionPresence(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """What is known of one session now."""
+
+    session: str
+    name: str | None = None
+    role: Role
+    project_id: str
+    # The kind of agent that runs in it, such as `claude-code`.
+    agent: str | None = None
+    state: PresenceState
+    # When the sign was given, ms.
+    since: int | None = None
+    # What gave it: `hook`, `process`, `subscription`, `broker`.
+    by: str | None = None
+    # What it waits for.
+    detail: str | None = None
+    # The number of pending messages in its mailbox; absent where the caller may not know it.
+    unread: int | None = None
+    # When the oldest of them was accepted, ms.
+    oldest_at: int | None = None
+
+
+class PresenceReply(Struct, frozen=True, omit_defaults=True):
+    """What is known of one page of the sessions."""
+
+    # The newest last.
+    presence: list[SessionPresence]
     # `after` of the next page; absent on the last one.
     next: str | None = None
 

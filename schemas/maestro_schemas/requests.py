@@ -336,6 +336,18 @@ class SessionList(Request, frozen=True):
     after: str | None = None
 
 
+class PresenceGet(Request, frozen=True):
+    """`presence`: what is known of the sessions now. A page of the active ones, in the order of their start."""
+
+    project_id: str | None = None
+    # Only this session, by id or by name; it may have ended.
+    session: str | None = None
+    # The most sessions in the reply (limit sessions_reply_max). A page may have fewer, or none, and still `next`.
+    limit: int | None = None
+    # `next` of the page before.
+    after: str | None = None
+
+
 class SessionTouch(Request, frozen=True):
     """`session.touch`: report that a session is alive, and set the given fields. Absent fields keep their value."""
 

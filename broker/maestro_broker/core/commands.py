@@ -19,6 +19,7 @@ from maestro_schemas.requests import (
     GetReceipt,
     GetThread,
     Inbox,
+    PresenceGet,
     Request,
     Send,
     SessionEnd,
@@ -32,7 +33,7 @@ from maestro_schemas.requests import (
 from . import authorization, receipts, reception, threads
 from .context import record_refusal
 from .sending import acceptance
-from .sessions import session_commands
+from .sessions import presence_list, session_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,7 @@ HANDLERS: dict[type[Request], Handler] = {
     SessionGet: session_commands.get,
     SessionList: session_commands.list_sessions,
     SessionTouch: session_commands.touch,
+    PresenceGet: presence_list.presence_of_sessions,
 }
 
 

@@ -40,6 +40,11 @@ def seen(state: State, asking: SessionState | None, messages: Iterable[Message])
     return [message for message in messages if sees_message(state, asking, message)]
 
 
+def sees_mail_of(state: State, asking: SessionState, found: SessionState) -> bool:
+    """Whether a session may know how much mail waits for another."""
+    return may_see(_reader(asking), (found.session.id,), _projects(state))
+
+
 def _projects(state: State) -> Callable[[str], str | None]:
     def project_of(session: str) -> str | None:
         found = state.sessions.get(session)

@@ -31,7 +31,8 @@ from maestro_broker.outbox.drain import OutboxDrainer
 from maestro_broker.transport.curve_listener import CurveListener, TopicUnion
 from maestro_broker.transport.local_listener import LocalListener
 from maestro_broker.views import dead_letters
-from maestro_broker.views.session_signs import SessionSigns
+from maestro_broker.views.signs.presence_watch import PresenceWatch
+from maestro_broker.views.signs.session_signs import SessionSigns
 from maestro_broker.views.spool import Spool
 from maestro_broker.views.spool_writer import SpoolWriter
 from maestro_broker.views.sweeper import Sweeper
@@ -155,6 +156,10 @@ class Broker:
             self._listeners.append(self._curve)
         held = [listener.notices.topics for listener in self._listeners]
         topics = held[0] if len(held) == 1 else TopicUnion(*held)
+        signs = SessionSigns(options.data)
+        self._presence = PresenceWatch(
+            options.data, state=state, signs=signs, listeners=self._listeners, topics=topics
+        )
         outbox = OutboxDrainer(
             OutboxDir(paths.outbox_dir(options.data)),
             send=self._send_queued,
@@ -166,7 +171,7 @@ class Broker:
             state=state,
             log=found.log,
             disk=self._disk,
-            spool=self._spool,
+            markers=self._spool.markers,
             outbox=outbox,
             queue=queue,
             metrics=metrics,
@@ -191,6 +196,7 @@ class Broker:
             admission=admission,
             local=self._local,
             curve=self._curve,
+            presence=self._presence,
         )
         handlers = ServerHandlers(status, self._spool, self._timeline, self._expired, expiry, self._stop_serving)
         self._dispatch = Dispatch(
@@ -209,7 +215,8 @@ class Broker:
             local=self._local,
             curve=self._curve,
             topics=topics,
-            signs=SessionSigns(options.data),
+            signs=signs,
+            presence=self._presence,
             dispatch=self._dispatch,
             loader=self._loader,
             pipeline=self._pipeline,
@@ -222,6 +229,7 @@ class Broker:
         )
         while outbox.drain(self._loop.context()):
             self._pipeline.submit()
+        self._presence.start(clock.now_ms())
         # 7. Signals before the address is written: a client that finds the address may stop the broker at once, and
         # it must then stop in order. A SIGTERM during the steps above ends the process, which is safe at any point.
         self._wake, self._wake_writer = socket.socketpair()
@@ -269,6 +277,7 @@ class Broker:
             time.sleep(0.001)
             self._pipeline.report()
         self._loader.close()
+        self._presence.close()
         for listener in self._listeners:
             listener.close()
         # 3. The files catch up; what is not written in time stays in the journal for the next start.

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from maestro_broker.transport.curve_listener import CurveListener
     from maestro_broker.transport.listener import IncomingRequest, Listener
     from maestro_broker.transport.local_listener import LocalListener
-    from maestro_broker.views.session_signs import SessionSigns
+    from maestro_broker.views.signs.presence_watch import PresenceWatch
+    from maestro_broker.views.signs.session_signs import SessionSigns
     from maestro_broker.views.spool_writer import SpoolWriter
     from maestro_broker.views.write_behind import WriteBehindQueue
 
@@ -55,6 +56,7 @@ class Loop:
         curve: CurveListener | None,
         topics: AbstractSet[str],
         signs: SessionSigns,
+        presence: PresenceWatch,
         dispatch: Dispatch,
         loader: MailboxLoader,
         pipeline: CommitPipeline,
@@ -72,6 +74,7 @@ class Loop:
         self._listeners: Sequence[Listener] = [local] if curve is None else [local, curve]
         self._topics = topics
         self._signs = signs
+        self._presence = presence
         self._dispatch = dispatch
         self._loader = loader
         self._pipeline = pipeline
@@ -91,10 +94,13 @@ class Loop:
         poller.register(self._local.router, zmq.POLLIN)
         poller.register(self._local.notices.socket, zmq.POLLIN)
         poller.register(wake, zmq.POLLIN)
+        reports = self._presence.fd
+        if reports is not None:
+            poller.register(reports, zmq.POLLIN)
         while not self.stopping:
             if self._curve is not None:
                 self._curve.register(poller)
-            busy = bool(self._loader) or self._local.router.has_left
+            busy = bool(self._loader) or self._local.router.has_left or self._presence.has_due
             # The spool writer gets idle milliseconds. Handing it less costs more than it files in the time.
             ready = poller.poll(0 if busy else self._queue.patience_ms())
             if not ready and not busy:
@@ -105,6 +111,11 @@ class Loop:
             for listener in self._listeners:
                 if any(socket is listener.notices.socket for socket, _ in ready):
                     self._greet(listener)
+            if any(socket == reports for socket, _ in ready):
+                self._presence.collect()
+            if not self._pipeline:
+                # What is applied and not committed is never reported.
+                self._presence.publish(self._clock.now_ms(), self._pipeline.committed_lsn)
 
     def turn(self) -> None:
         """Carry out one batch and submit it. Raises FatalError."""
@@ -161,6 +172,7 @@ class Loop:
         self._pipeline.write_markers()
         self._state.evict_idle(context.now_ms)
         self._local.router.look_after()
+        self._presence.look_after(context.now_ms)
         for session in self._state.take_counter_mismatches():
             self._warn(f"the counters of mailbox {session} did not fit its files and were counted again")
         if self._writer.failure is not None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from maestro_broker.outbox.drain import OutboxDrainer
     from maestro_broker.transport.curve_listener import CurveListener
     from maestro_broker.transport.local_listener import LocalListener
+    from maestro_broker.views.signs.presence_watch import PresenceWatch
     from maestro_broker.views.spool_writer import SpoolWriter
     from maestro_broker.views.sweeper import Sweeper
     from maestro_broker.views.write_behind import WriteBehindQueue
@@ -55,6 +56,7 @@ class Status(NamedTuple):
     admission: Admission
     local: LocalListener
     curve: CurveListener | None
+    presence: PresenceWatch
 
     def document(self, now_ms: int) -> dict[str, Any]:
         """The whole document."""
@@ -78,6 +80,7 @@ class Status(NamedTuple):
             "sessions": dict(state.sessions.counts),
             "mailboxes": mailboxes(state),
             "watchers": len(self.topics),
+            "presence": self.presence.stats(),
             "messages": self.metrics.messages(),
             "refusedByCode": self.metrics.refusals(),
             "commit": self.metrics.commits(),
@@ -94,7 +97,10 @@ class Status(NamedTuple):
             **({"tcp": self.curve.stats()} if self.curve is not None else {}),
             "limits": limits_shown(options),
             "config": config_shown(options),
-            "warnings": [*self.warnings, *filter(None, (self.writer.waiting, self.sweeper.failure))],
+            "warnings": [
+                *self.warnings,
+                *filter(None, (self.writer.waiting, self.sweeper.failure, self.presence.failure)),
+            ],
         }
 
 

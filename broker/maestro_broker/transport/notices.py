@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from maestro_broker.core.model.state import Change, State
 
     from .listener import Listener
+    from .publisher import Publisher
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -28,12 +29,21 @@ def publish(listeners: Sequence[Listener], changes: list[Change]) -> None:
     publishers = [listener.notices for listener in listeners if listener.notices.topics]
     for change in changes:
         for event in records.events(change.lsn, change.record):
-            body = b""
-            for party in event.notified():
-                for publisher in publishers:
-                    if publisher.wants(party):
-                        body = body or _encode(event)
-                        publisher.publish(f"{party}{TOPIC_SEPARATOR}{event.event}", body)
+            _publish(publishers, event)
+
+
+def publish_event(listeners: Sequence[Listener], event: Event) -> None:
+    """Send the notices of an event that is no record."""
+    _publish([listener.notices for listener in listeners if listener.notices.topics], event)
+
+
+def _publish(publishers: Sequence[Publisher], event: Event) -> None:
+    body = b""
+    for party in event.notified():
+        for publisher in publishers:
+            if publisher.wants(party):
+                body = body or _encode(event)
+                publisher.publish(f"{party}{TOPIC_SEPARATOR}{event.event}", body)
 
 
 def head(state: State, topic: str, lsn: int, now_ms: int) -> tuple[str, bytes] | None:

@@ -26,6 +26,8 @@ class Publisher:
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self.socket = socket  # readable, for a poller, when a subscription has arrived
         self.topics: set[str] = set()  # that have a subscriber
+        # Those that got their first subscriber, or lost their last one, since `take_changed`.
+        self._changed: set[str] = set()
         # Those of `topics` that are neither one session's nor every notice: only these need a comparison each.
         self._partial: set[str] = set()
 
@@ -53,16 +55,27 @@ class Publisher:
             topic = raw[1:].decode("utf-8", "replace")
             if raw[:1] == _SUBSCRIBE:
                 if self._subscribe(topic, frame):
+                    if topic not in self.topics:
+                        self._changed.add(topic)
                     self.topics.add(topic)
                     if topic and not topic.endswith(TOPIC_SEPARATOR):
                         self._partial.add(topic)
                     yield topic
             elif raw[:1] == _UNSUBSCRIBE and self._unsubscribe(topic, frame):
+                self._changed.add(topic)
                 self.topics.discard(topic)
                 self._partial.discard(topic)
 
+    def take_changed(self) -> set[str]:
+        """The topics that got their first subscriber, or lost their last one, since the last call."""
+        if not self._changed:
+            return self._changed
+        changed, self._changed = self._changed, set()
+        return changed
+
     def clear(self) -> None:
         """No topic has a subscriber any more."""
+        self._changed |= self.topics
         self.topics.clear()
         self._partial.clear()
 

@@ -16,6 +16,7 @@ import msgspec
 from maestro_broker.commit.local import scanning
 from maestro_broker.core.model import checkpoint
 from maestro_broker.files import data_dir
+from maestro_broker.files.markers import PENDING_MARKER
 from maestro_runtime import outbox_dir, paths, places
 from maestro_schemas import DATA_FORMAT_VERSION
 from maestro_schemas.errors import MaestroError
@@ -25,7 +26,7 @@ from maestro_schemas.names import SYSTEM_SENDER, ending_of, is_id, mark_of
 from maestro_schemas.sessions import StoredSession
 
 from . import dead_letters
-from .spool import MODE_FINAL, MODE_PENDING, PENDING_MARKER, SUFFIX, Spool, read_link
+from .spool import MODE_FINAL, MODE_PENDING, SUFFIX, Spool, read_link
 from .spool_writer import HEADS_FILE
 
 if TYPE_CHECKING:

@@ -24,7 +24,10 @@ function __maestro_sessions
 end
 
 function __maestro_receivers
-    echo parent
+    string split ' ' -- 'parent operator @AUDIENCES@'
+    for file in (__maestro_data)/groups/*.json
+        string replace -r '.*/(.*)\.json$' '@$1' -- $file
+    end
     __maestro_sessions
 end
 

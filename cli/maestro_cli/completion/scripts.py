@@ -15,6 +15,7 @@ from cyclopts import App
 from maestro_cli import command_table
 from maestro_runtime import config
 from maestro_schemas import events, limits
+from maestro_schemas.names import AUDIENCE_SIGIL, AUDIENCE_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,7 +160,12 @@ def _offer_tables() -> dict[str, str]:
         "VALUES": "\n".join(values),
         "OPTIONS": "\n".join(options),
         "ARGUMENTS": "\n".join(arguments),
+        "AUDIENCES": _audiences(),
     }
+
+
+def _audiences() -> str:
+    return " ".join(f"{AUDIENCE_SIGIL}{word}" for word in sorted(AUDIENCE_WORDS))
 
 
 def _routes(found: list[Command]) -> list[str]:
@@ -186,7 +192,11 @@ def _fish() -> str:
                     lines.append(f"{at} {flags}")
                 else:
                     lines.append(f"{at} {flags} {_fish_values(value) or '-x'}")
-    tables = {"ROUTES": " ".join(f"'{route}'" for route in _routes(found)), "COMPLETIONS": "\n".join(lines)}
+    tables = {
+        "ROUTES": " ".join(f"'{route}'" for route in _routes(found)),
+        "COMPLETIONS": "\n".join(lines),
+        "AUDIENCES": _audiences(),
+    }
     return f"# Completion of maestro for fish, {MARK}.\n\n{_filled(_template('fish.fish'), tables)}"
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from maestro_cli import following
 from maestro_cli.context import now_ms
 from maestro_cli.output import streams
 from maestro_cli.output.render import correspondent
 from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
 
-from . import following
 from .log_lines import SessionNames, block, flat
 
 if TYPE_CHECKING:

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from maestro_cli import following
 from maestro_cli.context import now_ms
 from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
-
-from . import following
 
 if TYPE_CHECKING:
     from maestro_cli.context import CommandContext

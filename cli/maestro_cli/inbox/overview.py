@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 DEFAULT_COUNT = 20
 
 
-def show(context: CommandContext, box: str, *, count_max: int | None, quiet: bool, as_json: bool) -> int:
-    """Print the newest messages of `box` (`in`, `out`), the newest last; returns the exit code. Raises MaestroError,
-    and as `streams.say`."""
-    view = LogView(context, LogQuery(box=box, limit=count_max or DEFAULT_COUNT), as_json=as_json)
+def show(
+    context: CommandContext, box: str, *, session: str | None, count_max: int | None, quiet: bool, as_json: bool
+) -> int:
+    """Print the newest messages of `box` (`in`, `out`), the newest last; returns the exit code. `session`: another
+    session's mail. Raises MaestroError, and as `streams.say`."""
+    view = LogView(context, LogQuery(session=session, box=box, limit=count_max or DEFAULT_COUNT), as_json=as_json)
     with context.client() as client:
         found = view.find(client)
     if as_json:

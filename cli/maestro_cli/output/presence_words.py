@@ -6,6 +6,8 @@ Rule: an old sign is never said without its age, and a dead process never called
 
 from __future__ import annotations
 
+from maestro_schemas.names import OPERATOR
+
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 SILENT_AFTER_MS = 900_000
 # A sign of life of a receiver without an agent that is older than this is mentioned.
 _QUIET_MS = 300_000
+# What a notification of an agent says that it waits for.
+_WANTED = {"permission_prompt": "permission", "ToolPermission": "permission", "elicitation_dialog": "a question"}
+_PERSON_WATCHES = "The person is watching, and hears of it now."
+_PERSON_LOOKS = "The person sees it in `maestro inbox`, and at once with `maestro inbox --watch`."
 _REACHES = {
     "watching": "Its receiver is watching, and hears of it now.",
     "tool": "Its agent is at work, and sees it after its next tool call.",
@@ -25,10 +31,20 @@ _REACHES = {
     "ended": "Its receiver has ended: it is queued for when it comes back (the same id, started again).",
 }
 
+_SHORT = {
+    "watching": "watching",
+    "tool": "at work: after its next tool call",
+    "prompt": "at its next prompt or tool call",
+    "inbox": "when it looks into its inbox",
+    "ended": "ended: when it comes back",
+}
+
 
 def expectation(result: Mapping[str, Any], now_ms: int) -> str:
     """When the receiver of an accepted message sees it; empty where the broker does not say."""
     reach = result.get("reach", "")
+    if reach and result.get("to") == OPERATOR:
+        return _PERSON_WATCHES if reach == "watching" else _PERSON_LOOKS
     words = _REACHES.get(reach, "")
     presence = result.get("presence") or {}
     state, since = presence.get("state"), presence.get("since")
@@ -51,8 +67,35 @@ def expectation(result: Mapping[str, Any], now_ms: int) -> str:
     return words
 
 
+def group_of(result: Mapping[str, Any]) -> str:
+    """When one of several receivers sees the message: `now`, `later`, or `no` where it refused."""
+    if "error" in result:
+        return "no"
+    reach = result.get("reach", "")
+    waits = (result.get("presence") or {}).get("state") == "waiting"
+    return "now" if reach == "watching" or (reach == "tool" and not waits) else "later"
+
+
+def short(result: Mapping[str, Any], now_ms: int, *, dated: bool) -> str:
+    """The same as `expectation` in a few words, for one of several receivers. `dated`: with the age of its sign."""
+    reach = result.get("reach", "")
+    presence = result.get("presence") or {}
+    state, since = presence.get("state"), presence.get("since")
+    old = None if since is None or not dated else _age(since, now_ms)
+    if reach == "gone":
+        return f"gone, no sign of life{_for(old)}"
+    if reach in ("tool", "prompt"):
+        if state == "waiting":
+            return f"waits for a person{_for(old)}{_detail(presence) if dated else ''}"
+        if state == "idle":
+            return f"idle{_for(old)}: at its next prompt"
+        if reach == "prompt" and state == "working":
+            return f"silent{_for(old)}: at its next prompt or tool call"
+    return _SHORT.get(reach, "")
+
+
 def brief(presence: Mapping[str, Any] | None, now_ms: int) -> str:
-    """One cell of a list: `working 12s`, `waiting 4m (permission:Bash)`, `gone, last sign 2h ago`."""
+    """One cell of a list: `working 12s`, `waiting 4m (permission: Bash)`, `gone, last sign 2h ago`."""
     if presence is None:
         return "unknown"
     state, since = presence["state"], presence.get("since")
@@ -64,19 +107,46 @@ def brief(presence: Mapping[str, Any] | None, now_ms: int) -> str:
         return f"gone, last sign {old} ago"
     if state == "ended":
         return f"ended {old} ago"
-    if state == "working" and now_ms - since >= SILENT_AFTER_MS:
+    if is_silent(presence, now_ms):
         return f"working, silent for {old}"
     return f"{state} {old}{_detail(presence)}"
 
 
-def _detail(presence: Mapping[str, Any]) -> str:
+def state(presence: Mapping[str, Any], now_ms: int) -> str:
+    """The same without the age, which has a column of its own; a silent turn is named as one all the same."""
+    if is_silent(presence, now_ms):
+        return f"working, silent for {since(presence, now_ms)}"
+    return f"{presence['state']}{_detail(presence)}"
+
+
+def since(presence: Mapping[str, Any], now_ms: int) -> str:
+    """The age of the sign: `12s`, `4m`; `-` where it is not known."""
+    at_ms = presence.get("since")
+    return "-" if at_ms is None else _age(at_ms, now_ms)
+
+
+def is_silent(presence: Mapping[str, Any], now_ms: int) -> bool:
+    """Whether a turn has given no sign for a long time: it may have been broken off, and is not called ended."""
+    at_ms = presence.get("since")
+    return presence["state"] == "working" and at_ms is not None and now_ms - at_ms >= SILENT_AFTER_MS
+
+
+def wanted(detail: str) -> str:
+    """What a waiting session wants of a person: `permission: Bash`, `permission`, `a question`."""
     from .fence import named
 
+    if detail in _WANTED:
+        return _WANTED[detail]
+    kind, separator, tool = detail.partition(":")
+    return f"permission: {named(tool)}" if separator and kind == "permission" else named(detail)
+
+
+def _detail(presence: Mapping[str, Any]) -> str:
     detail = presence.get("detail")
     if not detail:
         return ""
     # Of an unknown state, the detail is the broker's own words.
-    return f" ({detail if presence['state'] == 'unknown' else named(detail)})"
+    return f" ({detail if presence['state'] == 'unknown' else wanted(detail)})"
 
 
 def _for(old: str | None) -> str:

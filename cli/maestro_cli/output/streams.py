@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # What a terminal shows between them is bold.
 BOLD = "\x1b[1m"
 UNBOLD = "\x1b[0m"
+# Puts the cursor to the top of a terminal, and clears what is below.
+_CLEAR = "\x1b[H\x1b[J"
 
 
 class StdoutClosed(Exception):  # noqa: N818 - an end like KeyboardInterrupt, not an error
@@ -63,6 +65,14 @@ def say(text: str, *, done: str = "") -> None:
             if done
             else "Nothing that was not written out counts as delivered. Repair the output and run the command again.",
         ) from None
+
+
+def draw(lines: list[str]) -> None:
+    """Write lines to a terminal, in place of what it shows. Raises as `say`."""
+    if sys.stdout is not None:
+        # It is written out together with the lines.
+        sys.stdout.write(_CLEAR)
+    say("\n".join(lines))
 
 
 def say_json(document: Any, *, done: str = "") -> None:

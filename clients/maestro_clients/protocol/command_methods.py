@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any, Concatenate, ParamSpec, TypeVar
 
-    from maestro_schemas.documents import MessagesDoc, OutgoingDoc, SendResultDoc, SessionDoc
+    from maestro_schemas.documents import MessagesDoc, OutgoingDoc, SendResultDoc, SessionDoc, SessionPresenceDoc
 
     from .callers import Caller
 
@@ -100,6 +100,15 @@ class CommandMethods:
         while "next" in pages[-1]:
             pages.append(self.session_page(after=pages[-1]["next"], caller=caller, **filters))
         return commands.merged(pages)
+
+    presence_page = _method(commands.presence_page)
+
+    def presence(self, *, caller: Caller | None = None, **filters: Any) -> list[SessionPresenceDoc]:
+        """What is known of all sessions that fit the filters of `presence_page`, page by page."""
+        pages = [self.presence_page(caller=caller, **filters)]
+        while "next" in pages[-1]:
+            pages.append(self.presence_page(after=pages[-1]["next"], caller=caller, **filters))
+        return commands.merged_presence(pages)
 
     touch_session = _method(commands.touch_session)
     # The broker.

@@ -14,6 +14,12 @@ from __future__ import annotations
 from maestro_schemas import PROTOCOL_VERSION, __version__
 from maestro_schemas.errors import MaestroError
 
+from .reply_fields import field as _field
+from .reply_fields import given as _given
+from .reply_fields import odd as _odd
+from .reply_fields import only as _only
+from .reply_fields import whole as _whole
+
 TYPE_CHECKING = False  # importing `typing` costs as much as a whole command of the fast path
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,10 +35,12 @@ if TYPE_CHECKING:
         MessageReplyDoc,
         MetadataDoc,
         OutgoingDoc,
+        PresencesDoc,
         PruneDoc,
         ReceiptDoc,
         SendResultDoc,
         SessionDoc,
+        SessionPresenceDoc,
         SessionsDoc,
         ThreadDoc,
     )
@@ -360,6 +368,25 @@ def merged(pages: Sequence[SessionsDoc]) -> list[SessionDoc]:
     return list({found["id"]: found for page in pages for found in page["sessions"]}.values())
 
 
+def presence_page(
+    *,
+    project_id: str | None = None,
+    session: str | None = None,
+    limit: int | None = None,
+    after: str | None = None,
+    caller: Caller | None = None,
+) -> Request[PresencesDoc]:
+    """What is known now of the active sessions, page by page as in `session_page`; with `session` of this one alone,
+    which may have ended."""
+    body = _given(projectId=project_id, session=session, limit=limit, after=after)
+    return "presence", body, _whole("presence", "presence", list), caller
+
+
+def merged_presence(pages: Sequence[PresencesDoc]) -> list[SessionPresenceDoc]:
+    """The sessions of all pages, as `merged`."""
+    return list({found["session"]: found for page in pages for found in page["presence"]}.values())
+
+
 def touch_session(
     session_id: str | None = None, *, caller: Caller | None = None, **changes: object
 ) -> Request[SessionDoc]:
@@ -436,46 +463,8 @@ def shutdown(*, caller: Caller | None = None) -> Request[int]:
     return "shutdown", {}, _only("shutdown", "pid", int), caller
 
 
-# --- reading replies ---------------------------------------------------------------------------------------
-
-
-def _given(**body: object) -> dict[str, Any]:
-    return {name: value for name, value in body.items() if value is not None}
-
-
 def _accepted(answer: dict[str, Any]) -> SendResultDoc:
     [result] = results(answer, 1)
     if "error" in result:
         raise MaestroError.from_body(result["error"])
     return result
-
-
-def _only(command: str, field: str, shape: type) -> Callable[[dict[str, Any]], Any]:
-    """Reads the one field of a reply."""
-    return lambda answer: _field(command, answer, field, shape)
-
-
-def _whole(command: str, field: str, shape: type) -> Callable[[dict[str, Any]], Any]:
-    """Reads a whole reply, and checks the field that it must have."""
-
-    def read(answer: dict[str, Any]) -> dict[str, Any]:
-        _field(command, answer, field, shape)
-        return answer
-
-    return read
-
-
-def _field(command: str, answer: Mapping[str, Any], field: str, shape: type) -> Any:
-    value = answer.get(field)
-    if not isinstance(value, shape):
-        raise _odd(command, f"no {field}")
-    return value
-
-
-def _odd(command: str, what: str) -> MaestroError:
-    return MaestroError(
-        "INTERNAL",
-        f"the broker's answer to {command} has {what}",
-        "It may be of another version: `maestro status` shows it. After `maestro down`, the next command starts the "
-        "installed one.",
-    )

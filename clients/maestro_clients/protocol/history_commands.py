@@ -5,7 +5,7 @@ Rule: it is imported where it is used, since a command that sends does not need 
 
 from __future__ import annotations
 
-from .commands import _given, _whole
+from .reply_fields import given, whole
 
 TYPE_CHECKING = False  # importing `typing` costs as much as a whole command of the fast path
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def messages(
     A page may be short or empty although `hasMore` is true: continue from its `before`, or `upTo` where `after` was
     given. Raises MaestroError SESSION_NOT_FOUND, GROUP_NOT_FOUND, FORBIDDEN, CURSOR_EXPIRED, CURSOR_AHEAD or INVALID.
     """
-    body = _given(
+    body = given(
         session=session,
         box=box,
         before=before,
@@ -54,7 +54,7 @@ def messages(
     )
     if with_ is not None:
         body["with"] = with_
-    return "messages", body, _whole("messages", "messages", list), caller
+    return "messages", body, whole("messages", "messages", list), caller
 
 
 def following_page(page: MessagesDoc, filters: Mapping[str, Any]) -> dict[str, Any] | None:

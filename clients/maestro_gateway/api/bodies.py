@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from maestro_schemas.limits import CWD_CHARS_MAX, NAME_CHARS_MAX, ON_ENDED, Limits
 from maestro_schemas.messages import Message, Metadata
 from maestro_schemas.names import ID_CHARS_MAX, ID_PATTERN
-from maestro_schemas.replies import Person, SaidMessage
+from maestro_schemas.replies import Person, SaidMessage, SessionPresence
 from maestro_schemas.sessions import ACTIVE, NeedsInput, Presence, SessionNote
 from maestro_schemas.vocabularies import MessageType, Role, SessionStatus
 
@@ -77,6 +77,29 @@ class SendBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", 
             enum=[*ON_ENDED, None],
         ),
     ] = None
+
+
+class FanOutBody(SendBody, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """A message, to one or to several."""
+
+    to: Annotated[
+        str | list[str],
+        described(
+            "A session id, a unique name, `parent`, `operator`, an audience (@all, @workers, @orchestrators, "
+            "@project, @project:NAME, @children, @GROUP), or a list of at most 32 of these.",
+            ["ann", "ben"],
+            "@workers",
+        ),
+    ]
+    confirm: Annotated[
+        bool, described("Send it although an audience comes to many sessions (409 CONFIRM_FANOUT without it).")
+    ] = False
+
+
+class ReceiptQuery(Struct, frozen=True, kw_only=True):
+    """Which part of the receipt."""
+
+    receiver: Annotated[str | None, described("Only the line of this receiver, by its id.")] = None
 
 
 class StatusBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -246,6 +269,17 @@ class SessionsQuery(Struct, frozen=True, rename="camel", kw_only=True):
     after: Annotated[str | None, described("From the `Link` of the page before.")] = None
 
 
+class PresenceQuery(Struct, frozen=True, rename="camel", kw_only=True):
+    """Of which sessions; default: all active ones."""
+
+    project_id: Annotated[str | None, described("Only of this project.")] = None
+    session: Annotated[
+        str | None, described("Only this one, by id or unique name, also where it has ended.", "ann")
+    ] = None
+    limit: Annotated[int | None, described("As of the list of sessions.", minimum=1)] = None
+    after: Annotated[str | None, described("From the `Link` of the page before.")] = None
+
+
 class SiblingsQuery(Struct, frozen=True, rename="camel", kw_only=True):
     """The page."""
 
@@ -408,6 +442,12 @@ class DeadPage(Struct, frozen=True, rename="camel", kw_only=True):
     has_more: bool
     # The `before` of the next page, if `has_more`.
     before: int
+
+
+class PresencePage(Struct, frozen=True, kw_only=True):
+    """What is known of the sessions now, the newest last. While there are more, the answer has a header `Link`."""
+
+    presence: list[SessionPresence]
 
 
 class SaidPage(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):

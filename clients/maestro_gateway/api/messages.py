@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from maestro_clients.async_client import AsyncClient
     from maestro_schemas.documents import ItemResultDoc, MetadataDoc
 
-    from .bodies import DeadQuery, InboxQuery, SaidQuery, SendBody, StatusBody
+    from .bodies import DeadQuery, FanOutBody, InboxQuery, ReceiptQuery, SaidQuery, SendBody, StatusBody
 
 ALL_STATUSES = ("pending", "delivered", "read", "failed", "expired")
 
 _KEY_CHARS_MAX = 255
+_REPEATED = 200
 
 
 async def send(request: Request, *, body: SendBody) -> Response:
@@ -54,6 +55,26 @@ async def send(request: Request, *, body: SendBody) -> Response:
     # A repeated send whose message has been deleted since has no message.
     deleted = {"id": result["id"], "to": result.get("to"), "status": "deleted"}
     return answer(result.get("message", deleted), 201, headers)
+
+
+async def send_to(request: Request, *, body: FanOutBody) -> Response:
+    """201 and what became of it at each receiver; 200 and the same for a repeat under the same id or key."""
+    from_key = _id_of_key(request.headers.get("idempotency-key"))
+    result = await client_of(request).send(
+        body.to,
+        body.message,
+        message_id=from_key if body.id is None else body.id,
+        metadata=cast("MetadataDoc", msgspec.to_builtins(body.metadata)) or None,
+        ttl_ms=body.ttl_ms,
+        expires_at=body.expires_at,
+        on_ended=body.on_ended,
+        confirm=body.confirm,
+        caller=caller_of(request),
+    )
+    headers = {"Location": f"/api/messages/{result['id']}"}
+    if result["status"] == _REPEATED:
+        headers["Idempotent-Replayed"] = "true"
+    return answer(result, result["status"], headers)
 
 
 async def inbox(request: Request, *, query: InboxQuery) -> Response:
@@ -116,6 +137,14 @@ async def one(request: Request) -> Response:
     """One message, for its sender and its receiver."""
     message_id, caller = request.path_params["message"], _receiver_or_session(request)
     return answer(await client_of(request).message(message_id, as_receiver=True, caller=caller))
+
+
+async def receipt(request: Request, *, query: ReceiptQuery) -> Response:
+    """What became of a message at each of its receivers."""
+    found = await client_of(request).receipt(
+        request.path_params["message"], session=query.receiver, people=True, caller=caller_of(request)
+    )
+    return answer(found)
 
 
 async def said(request: Request, *, query: SaidQuery) -> Response:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from maestro_clients.protocol.callers import Caller
     from maestro_schemas.documents import SessionDoc
 
-    from .bodies import NoteBody, SessionBody, SessionPatch, SessionsQuery, SiblingsQuery
+    from .bodies import NoteBody, PresenceQuery, SessionBody, SessionPatch, SessionsQuery, SiblingsQuery
 
 # The documented modes. A coordinated coordinator has a coordinator above it and workers below, and writes to both.
 _ROLES = {
@@ -93,6 +93,18 @@ async def one(request: Request) -> Response:
     """One session, by id or by a name that is unique among the active."""
     session = await client_of(request).session(request.path_params["session"], caller=caller_of(request))
     return answer(shown(session))
+
+
+async def presence(request: Request, *, query: PresenceQuery) -> Response:
+    """A page of what is known of the sessions now: the active ones, or the one that is named."""
+    page = await client_of(request).presence_page(
+        project_id=query.project_id or None,
+        session=query.session or None,
+        limit=query.limit,
+        after=query.after or None,
+        caller=caller_of(request),
+    )
+    return answer({"presence": page["presence"]}, headers=next_page(request, "after", page.get("next")))
 
 
 async def siblings(request: Request, *, query: SiblingsQuery) -> Response:

@@ -34,7 +34,15 @@ _VERSION = "3.1.0"
 _TEMPLATE = "#/components/schemas/{name}"
 _PATH_NAME = re.compile(r"\{(\w+)(?::\w+)?\}")
 # Errors of every call that asks the broker, of those that may change something, with a body, with a query.
-_ASKING = ("UNKNOWN_SESSION", "TOKEN_REQUIRED", "TOKEN_MISMATCH", "BROKER_UNREACHABLE", "TIMEOUT", "STOPPING")
+_ASKING = (
+    "UNKNOWN_SESSION",
+    "TOKEN_REQUIRED",
+    "TOKEN_MISMATCH",
+    "FORBIDDEN",
+    "BROKER_UNREACHABLE",
+    "TIMEOUT",
+    "STOPPING",
+)
 _FAILING = ("INTERNAL", "CORRUPT")
 _CHANGING = ("STORAGE_FULL",)
 _WITH_BODY = ("BAD_REQUEST", "INVALID", "FRAME_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE")
@@ -55,7 +63,7 @@ _PATH: dict[str, tuple[str, dict[str, Any]]] = {
 }
 _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "X-Session-ID": (
-        "The session that asks; empty counts as absent.",
+        "The session that asks; empty counts as absent. `operator` is the person: for the gateway's own user.",
         {"pattern": ID_PATTERN.replace("{1,", "{0,")},
     ),
     "Idempotency-Key": (
@@ -308,7 +316,7 @@ def _error(status: int, codes: list[str]) -> dict[str, Any]:
 
 def _link(calls: list[tuple[Endpoint, dict[str, Any]]]) -> None:
     """Link a call that makes a session or a message to every call that takes its id in the path."""
-    made = {bodies.SessionShown: "session", messages.Message: "message"}
+    made = {bodies.SessionShown: "session", messages.Message: "message", replies.SendResult: "message"}
     operations = [operation for _, operation in calls]
     for call, operation in calls:
         found = operation["responses"].get("201")

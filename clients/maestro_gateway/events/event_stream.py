@@ -51,7 +51,8 @@ class EventStream:
         while True:
             item = await subscription.take()
             yield item
-            subscription.position = item.lsn
+            # A notice alone has the LSN up to which the feed has read, which may be less.
+            subscription.position = max(subscription.position, item.lsn)
 
     async def _replay(self, page: Page) -> AsyncGenerator[FeedItem, None]:
         subscription = self.subscription

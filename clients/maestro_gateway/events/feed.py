@@ -1,9 +1,10 @@
 """Feed: the one reader of the broker's events, for all clients that follow them.
 
 Rule: a notice only wakes the reader. It then reads `events` after its cursor until there is no more, so that every
-event comes once and in order of LSN, also over a restart of the broker. The events of one record are offered, queued
-and cut off together, so that an LSN is a cursor. A client that is too slow is cut off, with the LSN to resume from,
-and delays no other. Without a client, nothing is read.
+event comes once and in order of LSN, also over a restart of the broker. Only the notice of an event that is no record
+is passed on as it is. The events of one record are offered, queued and cut off together, so that an LSN is a cursor.
+A client that is too slow is cut off, with the LSN to resume from, and delays no other. Without a client, nothing is
+read.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from collections import deque
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from maestro_clients.mailbox.async_notices import AsyncNotices
+from maestro_clients.mailbox.async_notices import AsyncNotices, NoticeLinkState
+from maestro_clients.protocol.codec import Notice
 from maestro_schemas.errors import MaestroError
 
 from .frames import event_views, fetch_messages
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from maestro_gateway.broker_link import BrokerLink
+    from maestro_schemas.documents import EventDoc
 
     from .frames import EventView, Frame
     from .visibility import Principal
@@ -104,7 +107,9 @@ class Subscription:
 
     def offer(self, record: Record) -> None:
         """Queue a record's events, if they are live and this client gets some of them."""
-        if self._live_from is None or record[0].event.lsn <= self._live_from or self._ended is not None:
+        if self._live_from is None or self._ended is not None:
+            return
+        if record[0].is_recorded and record[0].event.lsn <= self._live_from:
             return
         views = tuple(view for view in record if view.chosen(self.choice) and self.principal.sees(view.event))
         if not views:
@@ -152,6 +157,10 @@ class Feed:
         self._starting = asyncio.Lock()
         self._reader: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
+        # Events that are no records, and come by notice alone. Of a flood, the oldest are lost.
+        self._unrecorded: deque[EventDoc] = deque(maxlen=QUEUE_MAX)
+        # Whether the subscription to the broker's notices is in force.
+        self._is_noticed = asyncio.Event()
         self._is_stopped = False
 
     async def subscribe(self, principal: Principal, choice: frozenset[str] | None) -> Subscription:
@@ -169,6 +178,13 @@ class Feed:
                 self._reader.add_done_callback(self._reader_ended)
             subscription = Subscription(self, principal, choice)
             self._subscriptions.add(subscription)
+            with contextlib.ExitStack() as undo:
+                undo.callback(self.leave, subscription)
+                # What is no record comes by notice alone, from now on. A broker that has gone is not waited for.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_EVERY_S):
+                        await self._is_noticed.wait()
+                undo.pop_all()
         return subscription
 
     def leave(self, subscription: Subscription) -> None:
@@ -243,10 +259,28 @@ class Feed:
                         notices.move(address)
             finally:
                 listener.cancel()
+                self._is_noticed.clear()
+                self._unrecorded.clear()
 
     async def _listen(self, notices: AsyncNotices) -> None:
-        async for _ in notices:
+        async for notice in notices:
+            if isinstance(notice, Notice) and notice.event["event"] == "session.presence":
+                self._unrecorded.append(notice.event)
+            elif notice is NoticeLinkState.CONNECTED:
+                self._is_noticed.set()
+            elif notice is NoticeLinkState.LOST:
+                self._is_noticed.clear()
             self._wake.set()
+
+    async def _pass_on(self) -> None:
+        """Offer the events that are no records, after the events before them. Their LSN is this feed's cursor, so
+        that a client may resume from it."""
+        while self._unrecorded and self._unrecorded[0]["lsn"] <= self.cursor:
+            doc = self._unrecorded.popleft()
+            await self.directory.learn(view.event for view in event_views([doc]))
+            for view in event_views([{**doc, "lsn": self.cursor}]):
+                for each in self._subscriptions:
+                    each.offer((view,))
 
     async def _read(self) -> None:
         has_more = True
@@ -263,6 +297,7 @@ class Feed:
                     self.cursor = record[0].event.lsn
                 await asyncio.sleep(0)
             self.cursor = max(self.cursor, up_to)
+        await self._pass_on()
 
     def _reader_ended(self, reader: asyncio.Task[None]) -> None:
         if reader.cancelled():

@@ -1,6 +1,7 @@
 """Frames: one event in the form that clients get.
 
-Rule: a frame is `{"type": "event", "event", "data", "timestamp", "lsn", "index"}`. Each documented name has its
+Rule: a frame is `{"type": "event", "event", "data", "timestamp", "lsn", "index"}`; that of an event that is no record
+has no `index`. Each documented name has its
 frame, so one event may be several frames, and one record several events of one `lsn`. A frame is encoded once for all
 clients, in two forms at most: with the message for those that may read it, and without. The message is as it was when
 it was fetched, which may be later than the event.
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.events import Event, names_of
+from maestro_schemas.events import RECORDED, Event, names_of
 from maestro_schemas.texts import json_bytes
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class EventView:
 
     def __init__(self, doc: EventDoc, event: Event) -> None:
         self.event = event
+        # Else it is a notice alone, which no replay repeats.
+        self.is_recorded = event.event in RECORDED
         facts = names_of(event)
         self.names = [named for fact in facts for named in fact]
         ends = list(accumulate(map(len, facts)))
@@ -106,16 +109,14 @@ class EventView:
 
     def _frame(self, name: str, about: str, data: dict[str, Any]) -> Frame:
         event = self.event
-        encoded = json_bytes.encode(
-            {
-                "type": "event",
-                "event": name,
-                "data": {"sessionId": about, **data},
-                "timestamp": event.at,
-                "lsn": event.lsn,
-                "index": event.index,
-            }
-        )
+        frame = {
+            "type": "event",
+            "event": name,
+            "data": {"sessionId": about, **data},
+            "timestamp": event.at,
+            "lsn": event.lsn,
+        }
+        encoded = json_bytes.encode({**frame, "index": event.index} if self.is_recorded else frame)
         return Frame(name, encoded.decode(), encoded)
 
 

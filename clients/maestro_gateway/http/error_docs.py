@@ -39,7 +39,7 @@ REMEDIES = {
         "metadata, or metadata.data, is larger than its limit.", "Put it into a file and send the path."
     ),
     "TOO_MANY": ErrorGuide(
-        "More task ids than one request may hold, or more active sessions than the post office takes.",
+        "More task ids or receivers than one request may hold, or more active sessions than the post office takes.",
         "Send fewer; end sessions that are done.",
     ),
     "FRAME_TOO_LARGE": ErrorGuide("The body is larger than the broker takes.", "Send less at a time."),
@@ -53,9 +53,20 @@ REMEDIES = {
         "The session was started with a token, and none was given.", "Send Authorization: Bearer and the token."
     ),
     "TOKEN_MISMATCH": ErrorGuide("That is not the session's token.", "Send the one with which it was started."),
-    "FORBIDDEN": ErrorGuide("It is another session's to read or change.", "Send the X-Session-ID of its owner."),
+    "FORBIDDEN": ErrorGuide(
+        "It is another session's to read or change, or the operator's.", "Send the X-Session-ID of its owner."
+    ),
     "ROLE_FORBIDDEN": ErrorGuide(
         "A worker wrote to a worker of another project, or would start an orchestrator.", "Ask an orchestrator."
+    ),
+    "NO_RECEIVERS": ErrorGuide(
+        "The addresses come to no session but the sender.", "GET /api/sessions?active=true lists those that are here."
+    ),
+    "GROUP_NOT_FOUND": ErrorGuide("There is no such group.", "GET /api/groups lists them."),
+    "CONFIRM_FANOUT": ErrorGuide(
+        "An audience comes to more sessions than one may address unawares; nothing was sent. details.receivers has "
+        "them.",
+        'Send it again with "confirm": true, or name those whom it concerns.',
     ),
     "RECEIVER_NOT_FOUND": ErrorGuide(
         "No session has that id or name.", "GET /api/sessions?active=true lists the active sessions."
@@ -68,7 +79,6 @@ REMEDIES = {
         "Another active session has the name or id; details.id says which one.",
         "Choose another, or give `replace` or `takeover` as the operator.",
     ),
-    "GROUP_NOT_FOUND": ErrorGuide("No group has that name.", "GET /api/groups lists them."),
     "AMBIGUOUS_NAME": ErrorGuide("Several active sessions have that name.", "Use one of the ids in details.ids."),
     "AMBIGUOUS_ID": ErrorGuide(
         "The message went to several receivers, and none was named.", "Send the X-Session-ID of one of them."

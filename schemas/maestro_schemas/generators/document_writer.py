@@ -36,6 +36,8 @@ DOCUMENTS: dict[str, type[Struct]] = {
     "PresenceDoc": sessions.Presence,
     "SessionDoc": sessions.Session,
     "SessionsDoc": replies.SessionsReply,
+    "SessionPresenceDoc": replies.SessionPresence,
+    "PresencesDoc": replies.PresenceReply,
     "EventDoc": events.Event,
     "OutgoingDoc": requests.Outgoing,
     "ErrorDoc": replies.ErrorBody,

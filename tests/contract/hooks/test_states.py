@@ -325,8 +325,8 @@ def test_an_agent_that_waits_for_a_person_is_said_to(alice: Shell, person: Shell
     shown = session(person, own)
     assert (shown["status"], shown["needsInput"]["message"]) == ("working", "permission:Bash")
     line = alice.done("send", "--to", own, "--message", "x").out
-    assert "Its agent waits for a person (permission:Bash) for 0s, and sees it after that." in line
-    assert "waiting 0s (permission:Bash)" in person.done("session", "list").out
+    assert "Its agent waits for a person (permission: Bash) for 0s, and sees it after that." in line
+    assert "waiting 0s (permission: Bash)" in person.done("session", "list").out
     agent.hook("PostToolUse")
     assert "needsInput" not in session(person, own)
 

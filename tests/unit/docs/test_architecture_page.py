@@ -49,6 +49,7 @@ def test_a_file_named_by_its_last_part_exists() -> None:
                 "hooks",
                 "inbox",
                 "output",
+                "presence",
                 "processes",
                 "sending",
             ),

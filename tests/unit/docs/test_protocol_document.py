@@ -125,7 +125,7 @@ def test_the_fields_of_an_error() -> None:
 
 def test_each_event_and_its_documented_names() -> None:
     notices = protocol_page.sections("##")["Notices"]
-    listed = protocol_page.spans(notices[notices.index("Events: ") : notices.index("which is no record")])
+    listed = protocol_page.spans(notices[notices.index("Events: ") : notices.index("which are no records")])
     assert listed == list(typing.get_args(EventName))
     shown = {
         row[0].strip("`"): [(span, party) for span, party in re.findall(r"`([^`]+)`(?: \((\w+)\))?", row[1])]

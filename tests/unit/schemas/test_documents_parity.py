@@ -25,6 +25,8 @@ PAIRS: dict[Any, type[msgspec.Struct]] = {
     documents.PresenceDoc: sessions.Presence,
     documents.SessionDoc: sessions.Session,
     documents.SessionsDoc: replies.SessionsReply,
+    documents.SessionPresenceDoc: replies.SessionPresence,
+    documents.PresencesDoc: replies.PresenceReply,
     documents.EventDoc: Event,
     documents.OutgoingDoc: requests.Outgoing,
     documents.ErrorDoc: replies.ErrorBody,

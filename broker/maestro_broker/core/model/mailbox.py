@@ -52,6 +52,7 @@ class Mailbox:
         "_by_rank",
         "_by_seq",
         "_gone",
+        "_oldest_ms",
         "_seq_of",
         "being_read",
         "complete",
@@ -68,6 +69,8 @@ class Mailbox:
 
     def __init__(self, session: str, *, is_new: bool) -> None:
         self.session = session
+        # When the oldest pending message was accepted, while it is not in memory; None if that must be read.
+        self._oldest_ms: int | None = None
         # The last number given; the pending messages, and those of them that no reader was offered.
         self.head_seq = 0
         self.pending = 0
@@ -93,6 +96,18 @@ class Mailbox:
     def held(self) -> int:
         """The number of messages in memory. (Not `__len__`: an empty mailbox must not be false.)"""
         return len(self._by_seq)
+
+    @property
+    def knows_oldest(self) -> bool:
+        """Whether `oldest_pending_ms` is known without the files."""
+        return self.loaded or not self.pending or self._oldest_ms is not None
+
+    @property
+    def oldest_pending_ms(self) -> int | None:
+        """When its oldest pending message was accepted; None where there is none."""
+        if not self.pending:
+            return None
+        return self._first_pending_ms() if self.loaded else self._oldest_ms
 
     def get(self, message_id: str) -> MailboxEntry | None:
         """The entry of a message, if it is in memory."""
@@ -126,6 +141,8 @@ class Mailbox:
             self.head_seq = message.seq
         else:
             self._replace(MailboxEntry(message, lsn))
+        if not self.pending:
+            self._oldest_ms = message.created_at
         self.pending += 1
         self.unoffered += 1
         if message.expires_at is not None:
@@ -153,6 +170,8 @@ class Mailbox:
 
     def count(self, counters: tuple[int, int]) -> None:
         """Subtract from the counters of pending and of unoffered messages."""
+        if counters[0] and not self.loaded:
+            self._oldest_ms = None
         self.pending -= counters[0]
         self.unoffered -= counters[1]
 
@@ -228,6 +247,8 @@ class Mailbox:
         if self.being_read or self.unfiled - len(self._gone) == len(self._by_seq):
             return
         # One by one: new dicts would take time for every entry that stays, and under load nearly all stay.
+        if self.loaded:
+            self._oldest_ms = self._first_pending_ms()
         filed = [entry for entry in self._by_seq.values() if not entry.lsn and entry.lease_until_ms <= now_ms]
         for entry in filed:
             self._remove(entry.message)
@@ -295,6 +316,10 @@ class Mailbox:
         later = [message.expires_at for message in timed if message.expires_at and message.expires_at > now_ms]
         self.next_expiry_ms = min(later, default=None)
         return [message for message in timed if message.expires_at and message.expires_at <= now_ms]
+
+    def _first_pending_ms(self) -> int | None:
+        entries = self._by_seq.values()
+        return next((entry.message.created_at for entry in entries if entry.message.status == "pending"), None)
 
     def _in_order(self, since: int | None) -> Iterable[MailboxEntry]:
         if since is None:

@@ -121,6 +121,8 @@ class SessionRegistry:
         # 256 messages to one unknown address would otherwise block the broker for 150 ms.
         self._unknown: dict[str, str] = {}
         self._counts: dict[str, int] = {}
+        # Sessions that were put or dropped since `take_changed`.
+        self._changed: set[str] = set()
         # The starts of the last minute that a key requested without naming a session, by the key's name.
         self.starts_by_key: dict[str, RateWindow] = {}
 
@@ -177,6 +179,7 @@ class SessionRegistry:
     def put(self, stored: StoredSession) -> None:
         """Add or replace a session."""
         session = stored.session
+        self._changed.add(session.id)
         found = self._by_id.get(session.id)
         if found is not None:
             self._unlist(found.session)
@@ -190,8 +193,16 @@ class SessionRegistry:
         """Remove a session, if it is known."""
         found = self._by_id.pop(session_id, None)
         if found is not None:
+            self._changed.add(session_id)
             self._unlist(found.session)
             self._by_mark.pop(found.mark, None)
+
+    def take_changed(self) -> set[str]:
+        """The sessions that were put or dropped since the last call."""
+        if not self._changed:
+            return self._changed
+        changed, self._changed = self._changed, set()
+        return changed
 
     def holders(self, text: str, but: str) -> list[SessionState]:
         """The active sessions, other than `but`, that have this id, or this name or one that looks like it."""

@@ -20,7 +20,7 @@ from maestro_schemas.names import DEFAULT_PROJECT, OPERATOR, plain_name
 from maestro_schemas.replies import SessionReply, SessionsReply
 from maestro_schemas.sessions import ACTIVE, Session, SessionNote, StoredSession
 
-from . import session_rights
+from . import session_pages, session_rights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from maestro_schemas.vocabularies import EndStatus
 
 _TIMELINE_MAX = 200
-# A page of the list looks at this many sessions at most, since the filters may leave nearly all of them out.
-_LOOKED_AT_MAX = 2_000
-_CURSOR_DIGITS_MAX = 15
 # A note's field names and its time.
 _NOTE_ENVELOPE_BYTES = 48
 
@@ -155,32 +152,26 @@ def get(state: State, request: SessionGet, context: RequestContext) -> SessionRe
 def list_sessions(state: State, request: SessionList, context: RequestContext) -> SessionsReply:
     """Return a page of the sessions that match the request, ordered by their start."""
     authorization.authenticate(state, request.who, context.now_ms)
-    most = state.limits.sessions_reply_max
-    limit = most if request.limit is None else request.limit
-    if limit < 1:
-        raise MaestroError("INVALID", f"limit can't be {limit}", f"Give a number from 1 to {most:,}.")
-    after = None if request.after is None else _cursor(request.after)
     active = request.active
     if active is None and request.status is not None and ACTIVE.issuperset(request.status):
         active = True
     project = None if request.project_id is None else plain_name(request.project_id)
-    shown: list[Session] = []
-    size = 0
-    last: Session | None = None
-    for looked, found in enumerate(state.sessions.page(after, active=active)):
+    listed: list[Session] = []
+
+    def take(found: SessionState) -> int | None:
         session = found.session
-        is_full = len(shown) == min(limit, most) or size > state.limits.reply_bytes_max
-        if last is not None and (is_full or looked == _LOOKED_AT_MAX):
-            return SessionsReply(shown, f"{last.started_at}.{last.id}")
-        last = session
-        if (project is None or session.project_id == project) and (
-            request.parent_session_id is None or session.parent_session_id == request.parent_session_id
+        if (project is not None and session.project_id != project) or (
+            request.parent_session_id is not None and session.parent_session_id != request.parent_session_id
         ):
-            one = presence.shown(context, found)
-            if request.status is None or one.status in request.status:
-                shown.append(one)
-                size += found.reply_bytes
-    return SessionsReply(shown)
+            return None
+        one = presence.shown(context, found)
+        if request.status is not None and one.status not in request.status:
+            return None
+        listed.append(one)
+        return found.reply_bytes
+
+    following = session_pages.page(state, request.limit, request.after, take, active=active)
+    return SessionsReply(listed, following)
 
 
 def touch(state: State, request: SessionTouch, context: RequestContext) -> SessionReply:
@@ -385,14 +376,6 @@ def _change(state: State, found: SessionState, session: Session, now_ms: int) ->
 
 def _current(state: State, session_id: str) -> Session:
     return state.sessions.by_id(session_id).public()
-
-
-def _cursor(after: str) -> tuple[int, str]:
-    """The position after a page. Raises INVALID."""
-    started, separator, session_id = after.partition(".")
-    if not (separator and started.isascii() and started.isdecimal() and len(started) <= _CURSOR_DIGITS_MAX):
-        raise MaestroError("INVALID", f"after can't be {after[:80]!r}", "Give the `next` of the page before.")
-    return int(started), session_id
 
 
 def _with_note(timeline: tuple[SessionNote, ...], note: SessionNote, settings: Limits) -> tuple[SessionNote, ...]:

@@ -41,7 +41,7 @@ def test_the_age_of_a_silence_is_the_contracts() -> None:
         (
             "tool",
             known("waiting", detail="permission:Bash"),
-            "Its agent waits for a person (permission:Bash) for 4m, and sees it after that.",
+            "Its agent waits for a person (permission: Bash) for 4m, and sees it after that.",
         ),
         ("prompt", known("waiting", None), "Its agent waits for a person, and sees it after that."),
         ("prompt", known("idle", 200), "Its agent is idle for 3h, and sees it at its next prompt."),
@@ -81,7 +81,7 @@ def test_a_long_silence_of_a_receiver_without_a_sign_of_its_agent_is_mentioned()
         (known("working", 22), "working, silent for 22m"),
         (known("working", None), "working"),
         (known("waiting", detail="a\nb"), 'waiting 4m ("a?b")'),
-        (known("waiting", None, detail="permission:Bash"), "waiting (permission:Bash)"),
+        (known("waiting", None, detail="permission:Bash"), "waiting (permission: Bash)"),
         (known("idle", 200), "idle 3h"),
         (known("gone"), "gone, last sign 4m ago"),
         (known("unknown"), "unknown"),
@@ -92,3 +92,11 @@ def test_a_long_silence_of_a_receiver_without_a_sign_of_its_agent_is_mentioned()
 )
 def test_one_cell_of_a_list(presence: dict[str, Any] | None, cell: str) -> None:
     assert brief(presence, NOW_MS) == cell
+
+
+def test_the_person_is_no_receiver_that_gave_a_sign_of_life() -> None:
+    person = {"to": "operator", "seenAt": NOW_MS - 100 * MINUTE_MS}
+    looks = "The person sees it in `maestro inbox`, and at once with `maestro inbox --watch`."
+    assert expectation({**person, "reach": "inbox"}, NOW_MS) == looks
+    assert expectation({**person, "reach": "watching"}, NOW_MS) == "The person is watching, and hears of it now."
+    assert expectation(person, NOW_MS) == "", "a repeat says only what became of the first send"

@@ -1,7 +1,7 @@
-"""Following: asks for what is new after each notice, until it is interrupted.
+"""Following: asks the broker again after each notice, also after the broker was stopped and started.
 
-Rule: a notice only shows that a request is worthwhile. The cursor of the caller decides what was read, so a restart
-of the broker loses and repeats nothing.
+Rule: a notice only shows that a request is worthwhile; what the request returns is the truth. So nothing is lost with
+a notice, and a restart of the broker is reported on standard error and waited for.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
+
+from .output import streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from maestro_cli.context import CommandContext
     from maestro_clients.client import Client
+    from maestro_schemas.documents import EventDoc
+
+    from .context import CommandContext
 
 # How often a closed output is looked for. In between, the process waits in poll(2).
 _TICK_S = 0.25
@@ -28,45 +31,54 @@ _GATHER_S = 0.02
 _LOOK_AGAIN_S = 0.25
 
 
-def follow(context: CommandContext, topic: str | None, catch_up: Callable[[Client], bool]) -> None:
-    """Call `catch_up` with an open client, at once and after each notice, until it returns False. `topic`: the
-    session whose notices wake it; None for all.
+def follow(
+    context: CommandContext,
+    topic: str | None,
+    ask: Callable[[Client], bool],
+    *,
+    concerns: Callable[[EventDoc], bool] | None = None,
+    tick: Callable[[], None] | None = None,
+) -> None:
+    """Call `ask` with a client now, after each notice of the session `topic` (None: of every session), and at the
+    latest after a few seconds, until it returns False.
 
+    `concerns`: whether an event is a reason to ask; without it, each is. `tick` is called a few times a second.
     Raises StdoutClosed, KeyboardInterrupt, or a MaestroError that waiting does not resolve.
     """
+    from maestro_clients.client import Client
     from maestro_clients.mailbox.notices import Notices
-    from maestro_clients.processes.broker_process import connect_if_running, find
+    from maestro_clients.processes.broker_process import find
 
     lost = False
     while True:
         endpoints = find(context.data, context.environ)
-        client = None if endpoints is None else connect_if_running(context.data, context.environ, context.caller)
-        if endpoints is None or client is None:
+        if endpoints is None:
             lost = _report_lost(lost=lost)
             _check_output()
             time.sleep(_LOOK_AGAIN_S)
             continue
-        notices = None
+        notices = Notices(endpoints.notices, topic, watches=False)
         try:
-            with client:
-                notices = Notices(endpoints.notices, topic, watches=False)
-                while catch_up(client):
+            with Client(endpoints.router, context.caller) as client:
+                while True:
+                    goes_on = ask(client)
                     if lost:
                         lost = False
                         streams.note("maestro: the broker is back")
-                    if not _wait(notices):
+                    if not goes_on:
+                        return
+                    if not _wait(notices, concerns, tick):
                         break
-                else:
-                    return
         except MaestroError as error:
             if error.kind != "unreachable":
                 raise
+            if context.is_remote:  # then only a request shows that the broker is gone
+                lost = _report_lost(lost=lost)
         finally:
-            if notices is not None:
-                notices.close()
+            notices.close()
 
 
-def _wait(notices: Any) -> bool:
+def _wait(notices: Any, concerns: Callable[[EventDoc], bool] | None, tick: Callable[[], None] | None) -> bool:
     """Wait for a notice, or until it is time to ask again. Returns False when the broker is gone."""
     import zmq
 
@@ -81,8 +93,10 @@ def _wait(notices: Any) -> bool:
             return False
         if notices.socket in ready:
             time.sleep(_GATHER_S)
-            notices.drain()
-            return True
+            if any(concerns is None or concerns(event) for event in notices.drain()):
+                return True
+        if tick is not None:
+            tick()
     return True
 
 

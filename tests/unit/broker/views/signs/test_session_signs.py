@@ -10,8 +10,8 @@ import pytest
 
 from maestro_broker.core.model.session_registry import SessionState
 from maestro_broker.core.model.signs import NO_SIGNS, HookSign, Signs
-from maestro_broker.views import session_signs
-from maestro_broker.views.session_signs import SessionSigns
+from maestro_broker.views.signs import session_signs
+from maestro_broker.views.signs.session_signs import SessionSigns
 from maestro_runtime import hook_state
 from maestro_runtime.hook_state import HookState
 from maestro_runtime.process_identity import pid_start

@@ -1,0 +1,69 @@
+"""Session signs: reads the signs of a session's processes for the core, from `hooks/state` and the system.
+
+Rule: it reads when it is asked, and keeps nothing for longer than a turn of the loop, in which a batch may have many
+messages for one receiver. A session without an agent and without a process costs no system call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from maestro_broker.core.model.signs import NO_SIGNS, HookSign, Signs
+from maestro_runtime import hook_state
+from maestro_runtime.process_identity import is_alive
+
+if TYPE_CHECKING:
+    from maestro_broker.core.model.session_registry import SessionState
+
+
+class SignsRead(NamedTuple):
+    """The signs of one session, and its processes."""
+
+    signs: Signs
+    # Those that run, each with its pid and its start.
+    running: tuple[tuple[int, str], ...] = ()
+
+
+_NOTHING_READ = SignsRead(NO_SIGNS)
+
+
+class SessionSigns:
+    """The signs of the sessions of a data directory."""
+
+    def __init__(self, data: str) -> None:
+        self._data = data
+        self._read_ms = -1
+        self._of_turn: dict[str, Signs] = {}
+
+    def __call__(self, found: SessionState, now_ms: int) -> Signs:
+        """The signs of one session, read once in a turn."""
+        if now_ms != self._read_ms:
+            self._read_ms = now_ms
+            self._of_turn.clear()
+        known = self._of_turn.get(found.session.id)
+        if known is None:
+            known = self.read(found).signs
+            if known is not NO_SIGNS:
+                self._of_turn[found.session.id] = known
+        return known
+
+    def read(self, found: SessionState) -> SignsRead:
+        """The signs of one session at this moment. A session of another machine has its processes and its hooks
+        there."""
+        session = found.session
+        if found.key is not None or (session.agent is None and session.pid is None):
+            return _NOTHING_READ
+        own = (session.pid or 0, session.pid_start)
+        alive = is_alive(*own)
+        sign = hook_state.read(hook_state.path(self._data, session.id))
+        if sign is None:
+            return SignsRead(Signs(alive), _running((own, alive)))
+        agent = (sign.pid, sign.pid_start)
+        agent_alive = alive if agent == own else is_alive(*agent)
+        hook = HookSign(sign.state, sign.at_ms, agent_alive, sign.detail)
+        return SignsRead(Signs(alive, hook), _running((own, alive), (agent, agent_alive)))
+
+
+def _running(*processes: tuple[tuple[int, str | None], bool | None]) -> tuple[tuple[int, str], ...]:
+    found = {(pid, start): None for (pid, start), alive in processes if alive and start is not None}
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""Presence: who is here, as a table, and each change of it."""

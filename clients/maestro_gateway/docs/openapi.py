@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from maestro_gateway.api import bodies
+from maestro_gateway.api import answers, bodies
 from maestro_gateway.http.error_docs import REMEDIES
 from maestro_gateway.http.responses import answer, status_of
 from maestro_gateway.http.routing import API_VERSION, PREFIXES, Endpoint
@@ -81,7 +81,7 @@ _ANSWER_HEADERS = {
 }
 _STRUCTS: dict[str, type[Struct]] = {
     name: shape
-    for module in (messages, replies, sessions, bodies)
+    for module in (messages, replies, sessions, bodies, answers)
     for name, shape in vars(module).items()
     if isinstance(shape, type) and issubclass(shape, Struct)
 }
@@ -172,7 +172,7 @@ def _schemas(calls: list[Endpoint]) -> tuple[dict[str, Any], set[str]]:
     answered = [shape for call in calls for found in call.answers.values() for shape in _alternatives(found)]
     taken = [call.body for call in calls if call.body is not None]
     found = json_schema.definitions(
-        (*answered, bodies.HttpError),
+        (*answered, answers.HttpError),
         template=_TEMPLATE,
         ids=_IDS,
         # A Struct that omits no field has null where it has no value.
@@ -316,7 +316,7 @@ def _error(status: int, codes: list[str]) -> dict[str, Any]:
 
 def _link(calls: list[tuple[Endpoint, dict[str, Any]]]) -> None:
     """Link a call that makes a session or a message to every call that takes its id in the path."""
-    made = {bodies.SessionShown: "session", messages.Message: "message", replies.SendResult: "message"}
+    made = {answers.SessionShown: "session", messages.Message: "message", replies.SendResult: "message"}
     operations = [operation for _, operation in calls]
     for call, operation in calls:
         found = operation["responses"].get("201")

@@ -125,6 +125,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--limit": ("limit", "number"),
             "-n": ("limit", "number"),
             "--session": ("session", "text"),
+            "--yes": ("yes", "on"),
             "--json": ("as_json", "on"),
         },
     ),

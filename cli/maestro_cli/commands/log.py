@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from maestro_cli.arguments import moment_ms, positive
 from maestro_cli.context import CommandContext
+from maestro_schemas.errors import START_A_SESSION, MaestroError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ Examples:
   maestro log --follow
   maestro log --json | jq -r .message"""
 
-_DEFAULT_COUNT = 20
+DEFAULT_COUNT = 20
 
 
 def run(
@@ -46,11 +47,12 @@ def run(
         str | None, Option(metavar="TIME", help="Only from this time on: 2h ago, a day, or a moment.")
     ] = None,
     limit: Annotated[
-        int, Option(name=["--limit", "-n"], metavar="N", help=f"Show at most N. Default: {_DEFAULT_COUNT}.")
-    ] = _DEFAULT_COUNT,
+        int, Option(name=["--limit", "-n"], metavar="N", help=f"Show at most N. Default: {DEFAULT_COUNT}.")
+    ] = DEFAULT_COUNT,
     session: Annotated[
         str | None, Option(metavar="SESSION", help="The log as this session sees it; for the operator.")
     ] = None,
+    yes: Annotated[bool, Option(help="Read the log of all in a shell that an agent seems to run.")] = False,
     as_json: Annotated[bool, Option(name="--json", help="Print one JSON object per message and line.")] = False,
 ) -> int:
     """Show what was said."""
@@ -59,4 +61,13 @@ def run(
     positive("--limit", limit)
     since_ms = None if since is None else moment_ms("--since", since)
     query = LogQuery(peer, session, None, since_ms, limit)
-    return LogView(CommandContext.here(), query, as_json=as_json).run(follow=follow)
+    context = CommandContext.here()
+    sign = None if context.own_session or yes else context.agent_sign()
+    if sign is not None:
+        raise MaestroError(
+            "NO_SESSION",
+            f"this shell belongs to no session, and {sign} is set: an agent runs it, and the log of all is the "
+            "person's",
+            f"{START_A_SESSION} If you are the person: --yes.",
+        )
+    return LogView(context, query, as_json=as_json).run(follow=follow)

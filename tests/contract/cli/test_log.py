@@ -162,7 +162,7 @@ def test_whom_a_name_meant(team: dict[str, Shell], shell: Shell) -> None:
     assert ann.done("log", "maestro", "--json").out == ""
 
 
-def test_a_group_has_a_log_of_its_own(team: dict[str, Shell]) -> None:
+def test_only_a_group_has_a_log_of_its_own(team: dict[str, Shell]) -> None:
     for address, code, words in (
         ("@all", exit_codes.USAGE, "@all is no group"),
         ("@project:shop", exit_codes.USAGE, "is no group"),
@@ -185,6 +185,15 @@ def test_wrong_arguments_say_what_to_do(team: dict[str, Shell]) -> None:
         assert (ran.code, words in ran.err, ran.out) == (code, True, ""), ran
         as_json = ann.run("log", "--json", *arguments)
         assert as_json.error()["message"]
+
+
+def test_an_agent_without_its_session_reads_no_log_of_all(team: dict[str, Shell], shell: Shell) -> None:
+    """It would take the log of all sessions for its own. A person says so."""
+    team["ann"].send(team["ben"], "one")
+    lost = shell.anonymous().like(CLAUDECODE="1")
+    ran = lost.run("log")
+    assert (ran.code, ran.out, "CLAUDECODE is set" in ran.err) == (exit_codes.REFUSED, "", True)
+    assert said(lost.done("log", "--yes", "--json")) == ["one"]
 
 
 def test_all_and_sent_list_with_status_and_mark_nothing(team: dict[str, Shell]) -> None:

@@ -68,6 +68,6 @@ def run(
             "NO_SESSION",
             f"this shell belongs to no session, and {sign} is set: an agent runs it, and the log of all is the "
             "person's",
-            f"{START_A_SESSION} If you are the person: --yes.",
+            f"{START_A_SESSION} If you are the person: `maestro log --yes`.",
         )
     return LogView(context, query, as_json=as_json).run(follow=follow)

@@ -90,7 +90,7 @@ def _numbers(office: PostOffice, kept: str) -> dict[str, list[int]]:
 
 
 def _counted(log: str) -> Counter[tuple[str, str]]:
-    return Counter((thread, call) for thread, call, _ in injection.lines(log))
+    return Counter((thread, call) for thread, call, _ in injection.logged(log))
 
 
 def _restore(office: PostOffice, kept: str) -> None:

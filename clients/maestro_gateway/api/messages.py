@@ -13,7 +13,7 @@ import msgspec
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.new_ids import new_message_id
 from maestro_gateway.http.identity import caller_of, token_of
-from maestro_gateway.http.responses import answer, next_page, nothing
+from maestro_gateway.http.responses import answer, next_page, nothing, part_error
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import OPERATOR, key_digest
 
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from maestro_clients.async_client import AsyncClient
-    from maestro_schemas.documents import ItemResultDoc, MetadataDoc
+    from maestro_schemas.documents import ErrorDoc, ItemResultDoc, MetadataDoc
 
-    from .bodies import DeadQuery, FanOutBody, InboxQuery, ReceiptQuery, SaidQuery, SendBody, StatusBody
+    from .bodies import DeadQuery, InboxQuery, SaidQuery, SendBody, StatusBody
+    from .fan_out_bodies import FanOutBody, ReceiptQuery
 
 ALL_STATUSES = ("pending", "delivered", "read", "failed", "expired")
 
@@ -71,6 +72,9 @@ async def send_to(request: Request, *, body: FanOutBody) -> Response:
         confirm=body.confirm,
         caller=caller_of(request),
     )
+    for each in result.get("recipients", ()):
+        if "error" in each:
+            each["error"] = cast("ErrorDoc", part_error(MaestroError.from_body(each["error"])))
     headers = {"Location": f"/api/messages/{result['id']}"}
     if result["status"] == _REPEATED:
         headers["Idempotent-Replayed"] = "true"

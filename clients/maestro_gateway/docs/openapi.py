@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from maestro_gateway.api import bodies, group_bodies
+from maestro_gateway.api import answers, bodies, fan_out_bodies, group_bodies
 from maestro_gateway.http.error_docs import REMEDIES
 from maestro_gateway.http.responses import answer, status_of
 from maestro_gateway.http.routing import API_VERSION, PREFIXES, Endpoint
@@ -82,7 +82,7 @@ _ANSWER_HEADERS = {
 }
 _STRUCTS: dict[str, type[Struct]] = {
     name: shape
-    for module in (messages, replies, sessions, bodies, group_bodies)
+    for module in (messages, replies, sessions, bodies, fan_out_bodies, group_bodies, answers)
     for name, shape in vars(module).items()
     if isinstance(shape, type) and issubclass(shape, Struct)
 }
@@ -173,7 +173,7 @@ def _schemas(calls: list[Endpoint]) -> tuple[dict[str, Any], set[str]]:
     answered = [shape for call in calls for found in call.answers.values() for shape in _alternatives(found)]
     taken = [call.body for call in calls if call.body is not None]
     found = json_schema.definitions(
-        (*answered, bodies.HttpError, replies.ErrorBody),
+        (*answered, answers.HttpError, replies.ErrorBody),
         template=_TEMPLATE,
         ids=_IDS,
         # A Struct that omits no field has null where it has no value.
@@ -318,7 +318,7 @@ def _error(status: int, codes: list[str]) -> dict[str, Any]:
 def _link(calls: list[tuple[Endpoint, dict[str, Any]]]) -> None:
     """Link a call that makes a session, a message or a group to every call that takes its id or name in the path."""
     made = {
-        bodies.SessionShown: ("session", "id"),
+        answers.SessionShown: ("session", "id"),
         messages.Message: ("message", "id"),
         replies.SendResult: ("message", "id"),
         replies.GroupShown: ("group", "name"),

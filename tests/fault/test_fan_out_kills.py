@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from support.post_office import PostOffice
 
 CROWD = [f"to_{number}" for number in range(64)]
-# These have mail already, which nobody was offered; the others' mailboxes are empty and have no marker.
+# These have mail already, which no reader was offered; the others' mailboxes are empty and have no marker.
 EARLIER = CROWD[:32]
 ENDED = "ended"
 ID = own_id("lead", "stop")

@@ -124,13 +124,13 @@ class Groups(RuleBasedStateMachine):
             return
         key = f"m{len(self.sent)}"
         result = self.office.send(who, [f"@{group}"], key)
-        _, members = self.groups.get(group, ("", []))
+        creator, members = self.groups.get(group, ("", []))
         reached = [each for each in members if self.active[each] and each != who]
         reached = [each for each in reached if "lead" in (who, each) or (who == "far") == (each == "far")]
         if group not in self.groups:
             assert isinstance(result.error, dict)
             assert result.error["code"] == "GROUP_NOT_FOUND"
-        elif who != "lead" and who not in members:
+        elif who not in ("lead", creator, *members):
             assert isinstance(result.error, dict)
             assert result.error["code"] == "FORBIDDEN"
         elif not reached:

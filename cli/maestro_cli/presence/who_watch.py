@@ -60,9 +60,9 @@ class _Drawing:
 
     def ask(self, client: AnyClient) -> bool:
         self._lines = who_table.ordered(client.presence(project_id=self._project))
-        # Also where nothing has changed: what is reported of the broker stands below the table.
-        self._shown = []
         self.draw()
+        # Drawn once more a moment later: what was reported of the broker stands in the picture.
+        self._shown = []
         return True
 
     def draw(self) -> None:

@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from support.cli_shell import open_shell
 from support.gateways import Gateway
@@ -17,6 +18,10 @@ from support.users import new_users
 
 # The scenes of the agents' tests contain assertions; pytest must rewrite them so that a failure shows the values.
 pytest.register_assert_rewrite("agents")
+
+# Hypothesis's own deadline of 200 ms an example would judge the load of the machine.
+settings.register_profile("without deadline", deadline=None)
+settings.load_profile("without deadline")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

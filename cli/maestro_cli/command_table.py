@@ -57,6 +57,7 @@ ROOT_COMMANDS = (
     CommandRow("send", "send", SEND_HELP + " The same as `session send`."),
     CommandRow("inbox", "inbox", "Show new messages and mark them delivered, or watch for them."),
     CommandRow("who", "who", "Show what each session does: who waits for a person, works, idles, or is gone."),
+    CommandRow("log", "log", "Show what was said, with the texts, or follow it; marks nothing."),
     CommandRow("timeline", "timeline", "Show what happened, without any message text."),
     CommandRow("outbox", "outbox", "Show the messages that wait for a broker."),
     CommandRow("doctor", "doctor", "Check the installation and suggest fixes."),
@@ -99,6 +100,27 @@ Examples:
             CommandRow("retry", "message.retry", "Send a dead message again."),
             CommandRow("read", "message.read", "Acknowledge messages; each sender is notified."),
             CommandRow("delete", "message.delete", "Delete messages from your inbox."),
+        ),
+    ),
+    CommandGroup(
+        "group",
+        "Groups: addresses of several sessions, as in `send --to @NAME`.",
+        """\
+Examples:
+  maestro group create reviews bob carol
+  maestro group join reviews
+  maestro send --to @reviews --message "The branch is ready."
+  maestro group list --members""",
+        (
+            CommandRow("create", "group.create", "Make a group."),
+            CommandRow("join", "group.join", "Become a member of a group."),
+            CommandRow("leave", "group.leave", "Be a member of a group no longer."),
+            CommandRow("add", "group.add", "Make other sessions members of a group."),
+            CommandRow("remove", "group.remove", "Take members out of a group."),
+            CommandRow("list", "group.list", "List the groups."),
+            CommandRow("show", "group.show", "Show one group with its members."),
+            CommandRow("log", "group.log", "Show what was said in a group; the same as `log @NAME`."),
+            CommandRow("delete", "group.delete", "Delete a group; its mail stays."),
         ),
     ),
     CommandGroup(

@@ -12,6 +12,7 @@ import os
 
 from maestro_runtime import paths
 from maestro_schemas.errors import START_A_SESSION, MaestroError
+from maestro_schemas.names import OPERATOR
 
 from . import fast_path
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from maestro_clients.one_shot_client import AnyClient, OneShotClient
     from maestro_clients.processes.broker_process import Endpoints
     from maestro_clients.protocol.callers import Caller
+    from maestro_clients.protocol.speaker import Speaker
 
 # As `session_link`, which only a command in an agent's shell imports.
 _LINK_VARIABLE = "MAESTRO_SESSION_LINK"
@@ -31,9 +33,24 @@ _AGENT_VARIABLES = ("CLAUDE_CODE_SESSION_ID", "CODEX_SESSION_ID", "GEMINI_SESSIO
 # As `maestro_clients.protocol.callers`, whose import costs `typing`.
 _SESSION_VARIABLE = "MAESTRO_SESSION_ID"
 _TOKEN_VARIABLE = "MAESTRO_SESSION_TOKEN"  # noqa: S105 - the name of a variable, not a token
-# What agents set in the shells of their tools, and what people set for an agent.
-_AGENT_SIGNS = frozenset({"CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CURSOR_AGENT", "GEMINI_CLI", "OPENCODE"})
-_SETTINGS = frozenset({"CODEX_HOME", "CODEX_API_KEY"})
+# What agents set in the shells of their tools. Codex sets several that begin with CODEX_ (its sandbox, its thread).
+_AGENT_SIGNS = frozenset(
+    {
+        *_AGENT_VARIABLES,
+        _LINK_VARIABLE,
+        "AI_AGENT",
+        "ANTIGRAVITY_AGENT",
+        "AUGMENT_AGENT",
+        "CLAUDECODE",
+        "CLAUDE_CODE_ENTRYPOINT",
+        "CURSOR_AGENT",
+        "GEMINI_CLI",
+        "OPENCODE",
+        "OPENCODE_CLIENT",
+    }
+)
+# What people set for Codex.
+_SETTINGS = frozenset({"CODEX_HOME", "CODEX_API_KEY", "CODEX_ACCESS_TOKEN", "CODEX_GITHUB_PERSONAL_ACCESS_TOKEN"})
 
 
 class CommandContext:
@@ -43,20 +60,30 @@ class CommandContext:
         self.environ = environ
         # The data directory.
         self.data = data
-        # The session that speaks; None: the operator.
+        # The session that speaks; None: the operator, who only reads; `operator`: who also sends and has a mailbox.
         self.own_session = session
         self.own_token = token
 
     @classmethod
-    def here(cls, *, linked: bool = True) -> CommandContext:
+    def here(cls, speaks_as: str | None = None, *, sure: bool = False, linked: bool = True) -> CommandContext:
         """This process's context; an empty variable counts as absent.
 
-        `linked`: an agent's shell without our variables finds its session by the link of its hooks. Raises
-        MaestroError NO_SESSION where MAESTRO_SESSION_LINK names no link.
+        `speaks_as`, `sure`: the options --as and --yes. `linked`: an agent's shell without our variables finds its
+        session by the link of its hooks. Raises MaestroError NO_SESSION where MAESTRO_SESSION_LINK names no link,
+        and where MAESTRO_SESSION_ID is `operator`; for --as INVALID, and FORBIDDEN in an agent's shell.
         """
         environ = os.environ
         session, token = environ.get(_SESSION_VARIABLE), environ.get(_TOKEN_VARIABLE)
         data = paths.data_dir(environ)
+        if speaks_as is not None:
+            return cls(environ, data, None, None)._as_person(speaks_as, sure=sure)
+        if session == OPERATOR:
+            # A hook's agent then has no session of the shell: it must not get the operator's mail.
+            session = token = None
+            if linked:
+                from maestro_clients.protocol.speaker import check_variable
+
+                check_variable(OPERATOR)
         if linked and environ.get(_LINK_VARIABLE):
             from .hooks import session_link
 
@@ -70,6 +97,37 @@ class CommandContext:
     def as_operator(self) -> CommandContext:
         """The same context without a session."""
         return CommandContext(self.environ, self.data, None, None)
+
+    def at_mailbox(self, *, sure: bool) -> CommandContext:
+        """The same context, for a command that means the caller's own mailbox: in a shell without a session that is
+        the operator's. `sure`: the option --yes. Raises MaestroError NO_SESSION in an agent's shell."""
+        if self.own_session:
+            return self
+        sign = self.agent_sign()
+        if sign is not None and not sure:
+            raise MaestroError(
+                "NO_SESSION",
+                f"this shell belongs to no session, and {sign} is set: an agent runs it, and the operator's mail is "
+                "the person's",
+                f"{START_A_SESSION} If you are the person: --yes.",
+            )
+        return CommandContext(self.environ, self.data, OPERATOR, None)
+
+    def _as_person(self, speaks_as: str, *, sure: bool) -> CommandContext:
+        if speaks_as != OPERATOR:
+            raise MaestroError(
+                "INVALID",
+                f"--as takes the word `operator` alone, and got {speaks_as[:80]!r}",
+                "A session speaks by its variables: MAESTRO_SESSION_ID=ID MAESTRO_SESSION_TOKEN=TOKEN maestro ...",
+            )
+        sign = self.agent_sign()
+        if sign is not None and not sure:
+            raise MaestroError(
+                "FORBIDDEN",
+                f"{sign} is set: an agent runs this shell, and an agent does not speak as the operator",
+                f"An agent speaks as its own session. {START_A_SESSION} If you are the person: --yes.",
+            )
+        return CommandContext(self.environ, self.data, OPERATOR, None)
 
     @property
     def caller(self) -> Caller:
@@ -95,9 +153,10 @@ class CommandContext:
     def session(self) -> str:
         """The caller's session id. Raises MaestroError NO_SESSION where the environment names none."""
         if not self.own_session:
-            raise MaestroError(
-                "NO_SESSION", "this shell belongs to no session: MAESTRO_SESSION_ID is not set", START_A_SESSION
-            )
+            hint = START_A_SESSION
+            if self.agent_sign() is None:
+                hint = f"{hint} If you are the person, write as one: --as operator."
+            raise MaestroError("NO_SESSION", "this shell belongs to no session: MAESTRO_SESSION_ID is not set", hint)
         return self.own_session
 
     @property
@@ -168,10 +227,11 @@ class CommandContext:
         connection = one_shot.OneShotConnection(path)
         return connection if connection.open() else None
 
-    def speaker(self) -> dict[str, str]:
+    def speaker(self) -> Speaker:
         """The caller, as a request's `as`."""
-        speaker = {"session": self.own_session, "token": self.own_token}
-        return {name: value for name, value in speaker.items() if value is not None}
+        from maestro_clients.protocol.speaker import speaker
+
+        return speaker(self.own_session, self.own_token)
 
     def running(self) -> Endpoints | None:
         """The broker that serves the data directory now, without starting one."""

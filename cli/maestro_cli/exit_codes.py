@@ -20,6 +20,7 @@ REFUSED: Final = 4
 NOT_NOW: Final = 5
 UNREACHABLE: Final = 6
 TIMED_OUT: Final = 7
+PARTLY: Final = 8
 
 # The shell's 128 + signal, for a command that a signal or a closed pipe ended.
 INTERRUPTED: Final = 130
@@ -35,6 +36,7 @@ MEANINGS: Final[dict[int, str]] = {
     NOT_NOW: "not now: rate limited, mailbox full, broker busy, disk full",
     UNREACHABLE: "broker unreachable",
     TIMED_OUT: "timed out waiting",
+    PARTLY: "sent to some of several receivers; the others refused",
 }
 
 # By the kind of the error; `client` errors have no common exit code.

@@ -41,6 +41,22 @@ class Option:
 
 # --- shared by `session send`, `message reply` and `message retry` ------------------------------------------
 
+AsOption = Annotated[
+    str | None,
+    Option(
+        name="--as",
+        metavar="operator",
+        help="Speak as the operator, the person who owns this post office, and not as the shell's session.",
+    ),
+]
+YesOption = Annotated[
+    bool,
+    Option(
+        name="--yes",
+        help="Do what must be confirmed: an audience of many sessions, or --as operator in an agent's shell.",
+    ),
+]
+
 Awaitable = Literal["delivered", "read"]
 
 FileOption = Annotated[

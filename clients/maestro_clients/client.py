@@ -123,7 +123,7 @@ class Client(CommandMethods):
         encoded = self._encoded(body, self._as if caller is None else caller.as_body())
         return self.channel.call(command, encoded, self._timeout_s if timeout_s is None else timeout_s)
 
-    def _encoded(self, body: Mapping[str, Any], speaker: Mapping[str, str]) -> bytes:
+    def _encoded(self, body: Mapping[str, Any], speaker: Mapping[str, Any]) -> bytes:
         encoded = self._encode({"as": speaker, **body} if speaker else body)
         if len(encoded) > commands.BYTES_ALWAYS_TAKEN:
             if self._wire_bytes_max is None:

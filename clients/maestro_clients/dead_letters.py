@@ -3,7 +3,8 @@
 Rule: a message is dead if it expired, or waited in an outbox and was then refused for good (`failed`). The broker has
 both. An entry that is no message of its session stays in this machine's outbox, and can be sent again from there. A
 retry is a new message under an id that follows from the old id, so that two retries by mistake are one send. A retry
-that died too is retried under the id that follows from its own.
+that died too is retried under the id that follows from its own. A message to several is sent again to those receivers
+that refused it, or for which it expired, and to no other.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from maestro_schemas.names import SYSTEM_SENDER, canonical_id, ending_of, mark_o
 from .outbox import outbox_files
 
 if TYPE_CHECKING:
-    from maestro_schemas.documents import MessageDoc, MetadataDoc, OutgoingDoc
+    from maestro_schemas.documents import MessageDoc, MetadataDoc, OutgoingDoc, ReceiptDoc
     from maestro_schemas.outbox_entry import OutboxEntry
 
     from .one_shot_client import AnyClient
@@ -33,20 +34,25 @@ class RetriedSend(NamedTuple):
     outgoing: OutgoingDoc
     # The message of an earlier retry, which has the id already; then there is nothing to send.
     before: MessageDoc | None
+    # It is a message to several, and goes to those that did not take it.
+    is_for_several: bool = False
+    # Of a message to several: the earlier retry that every one of them took; then there is nothing to send.
+    taken_before: ReceiptDoc | None = None
 
 
-def listed(client: AnyClient, session: str | None, limit: int) -> tuple[list[MessageDoc], bool]:
-    """The newest `limit` messages that expired or failed, and whether there are more. Raises MaestroError as
-    `commands.dead`."""
-    found: list[MessageDoc] = []
+def listed(client: AnyClient, session: str | None, limit: int) -> tuple[list[list[MessageDoc]], bool]:
+    """The newest `limit` messages that expired or failed, and whether there are more. A message to several is one,
+    with each of its deliveries that expired. Raises MaestroError as `commands.dead`."""
+    found: dict[str, list[MessageDoc]] = {}
     before: int | None = None
     while True:
         # One more than is shown: with that many there are more.
         page = client.dead(session=session, before=before, limit=limit + 1 - len(found))
-        found += page["messages"]
+        for message in page["messages"]:
+            found.setdefault(message["id"], []).append(message)
         before = page["before"]
         if len(found) > limit or not page["hasMore"]:
-            return found[:limit], len(found) > limit
+            return list(found.values())[:limit], len(found) > limit
 
 
 def refused(data: str, session: str | None) -> list[tuple[str, OutboxEntry]]:
@@ -93,6 +99,8 @@ def retry_of(client: AnyClient, data: str, sender: str, message_id: str) -> Retr
             f"{message_id} was sent by {whose}, and only its sender sends it again",
             f'To answer it: maestro message reply {message_id} --message "..."',
         )
+    if "audience" in message and message["status"] != "failed":
+        return _retry_of_several(client, message)
     if message["status"] == "pending":
         raise _alive(
             message_id,
@@ -113,6 +121,43 @@ def retry_of(client: AnyClient, data: str, sender: str, message_id: str) -> Retr
             "Send a new message with `maestro session send`.",
         )
     return _next_retry(client, RetriedSend(_again(message), None))
+
+
+def _retry_of_several(client: AnyClient, message: MessageDoc) -> RetriedSend:
+    """The retry for those receivers that refused, or for which it expired, and that no earlier retry reached."""
+    first = receipt = client.receipt(message["id"], people=True)
+    open_to = _refusing(receipt)
+    # Each retry that was made has its own refusals, which the next one takes with what is left.
+    while open_to:
+        try:
+            made = client.receipt(retry_id(receipt["id"], message["createdAt"]), people=True)
+        except MaestroError as error:
+            if error.code != "MESSAGE_NOT_FOUND":
+                raise
+            break
+        receipt, again = made, _refusing(made)
+        taken = {line["to"] for line in made["recipients"]} - set(again)
+        open_to = [each for each in open_to if each not in taken]
+    if not open_to and receipt is first:
+        raise _alive(
+            message["id"],
+            "was taken by every receiver",
+            f"What became of it at each: maestro message receipt {message['id']}",
+        )
+    outgoing = _again(message)
+    outgoing["id"], outgoing["to"] = retry_id(receipt["id"], message["createdAt"]), open_to
+    # They were chosen before.
+    outgoing["confirm"] = True
+    return RetriedSend(outgoing, None, is_for_several=True, taken_before=None if open_to else receipt)
+
+
+def _refusing(receipt: ReceiptDoc) -> list[str]:
+    return [line["to"] for line in receipt["recipients"] if line["state"] in ("refused", "expired")]
+
+
+def base_ms(message: MessageDoc) -> int:
+    """The time in the id of a message's retry. The deliveries of one message may expire at different times."""
+    return message["createdAt"] if "audience" in message else died_at(message)
 
 
 def died_at(message: MessageDoc) -> int:
@@ -141,7 +186,7 @@ def _alive(message_id: str, how: str, hint: str) -> MaestroError:
 def _again(message: MessageDoc) -> OutgoingDoc:
     audience = message.get("audience")
     outgoing: OutgoingDoc = {
-        "id": retry_id(message["id"], died_at(message)),
+        "id": retry_id(message["id"], base_ms(message)),
         "to": message.get("originalTo", message["to"]) if audience is None else audience["to"],
         "message": message["message"],
     }

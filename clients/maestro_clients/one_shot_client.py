@@ -33,7 +33,7 @@ class OneShotClient(CommandMethods):
     """`speaker`: the `as` of each request. `close` closes the connection as well."""
 
     def __init__(
-        self, connection: one_shot.OneShotConnection, speaker: Mapping[str, str], *, timeout_s: float = 10.0
+        self, connection: one_shot.OneShotConnection, speaker: Mapping[str, str | bool], *, timeout_s: float = 10.0
     ) -> None:
         self._connection = connection
         self._speaker = speaker
@@ -96,11 +96,11 @@ class OneShotClient(CommandMethods):
     def _opened(self) -> Client:
         from maestro_clients.client import Client
         from maestro_clients.protocol.callers import Caller
+        from maestro_clients.protocol.speaker import named_by
 
-        speaker = Caller(self._speaker.get("session"), self._speaker.get("token"))
         return Client(
             one_shot.address(self._connection.path),
-            speaker,
+            Caller(*named_by(self._speaker)),
             timeout_s=self._timeout_s,
             retry_within_s=_RETRY_WITHIN_S,
         )

@@ -46,6 +46,7 @@ COMMANDS = (
     ProtocolCommand("receipt", requests.GetReceipt, replies.ReceiptReply, "anyone", "session"),
     ProtocolCommand("thread", requests.GetThread, replies.ThreadReply, "anyone", "session"),
     ProtocolCommand("dead", requests.Dead, replies.DeadReply, "anyone", "session"),
+    ProtocolCommand("messages", requests.Messages, replies.MessagesReply, "anyone", "session"),
     ProtocolCommand("delete", requests.Delete, replies.ItemsReply, "anyone", "session", from_reserve=True),
     ProtocolCommand(
         "session.start", requests.SessionStart, replies.SessionReply, "anyone", "anyone", from_reserve=True
@@ -58,6 +59,10 @@ COMMANDS = (
     ProtocolCommand(
         "session.touch", requests.SessionTouch, replies.SessionReply, "anyone", "session", from_reserve=True
     ),
+    ProtocolCommand("group.set", requests.GroupSet, replies.GroupReply, "anyone", "session"),
+    ProtocolCommand("group.delete", requests.GroupDelete, replies.GroupDeletedReply, "anyone", "session"),
+    ProtocolCommand("group.get", requests.GroupGet, replies.GroupReply, "anyone", "session"),
+    ProtocolCommand("group.list", requests.GroupList, replies.GroupsReply, "anyone", "session"),
     ProtocolCommand("events", requests.Events, replies.EventsReply, "anyone", "session"),
     ProtocolCommand("stats", requests.Stats, replies.StatsReply, "anyone"),
     ProtocolCommand("outbox.drain", requests.OutboxDrain, replies.DrainReply, "anyone"),

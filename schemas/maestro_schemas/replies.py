@@ -278,6 +278,41 @@ class DeadReply(Struct, frozen=True, rename="camel"):
     before: int
 
 
+class SaidMessage(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """A message as it was said, once, however many deliveries it has."""
+
+    # The record that accepted it: its place in the order of all messages.
+    lsn: int
+    # Of several deliveries the caller's own, else the first that the caller may see.
+    message: Message
+    # The sessions whose mailboxes took it, if the caller may see more than one of its deliveries.
+    receivers: tuple[str, ...] = ()
+    # With `counts` in the request, for a message with `receivers`: how many of them have each status, or `deleted`;
+    # and `refused`, the number of sessions that did not take it.
+    counts: dict[str, int] | UnsetType = UNSET
+
+
+class MessagesReply(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """One page of what was said."""
+
+    # The oldest first. A page may be short or empty although there are more. Deleted messages are left out.
+    messages: list[SaidMessage]
+    # The sessions that the messages name and the broker still knows, by id.
+    people: dict[str, Person]
+    # There are more messages, in the direction of the request.
+    has_more: bool
+    # `before` of the page with older messages.
+    before: int
+    # `after` of the page with newer messages.
+    up_to: int
+    # The newest LSN.
+    head: int
+    # The session, or the group with its `@`, that `with` of the request means.
+    peer: str | None = field(default=None, name="with")
+    # The session whose mail it is; absent for all mail.
+    session: str | None = None
+
+
 class SessionReply(Struct, frozen=True):
     """One session."""
 
@@ -289,6 +324,67 @@ class SessionsReply(Struct, frozen=True, omit_defaults=True):
 
     # The newest last.
     sessions: list[Session]
+    # `after` of the next page; absent on the last one.
+    next: str | None = None
+
+
+class MemberShown(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """One member of a group."""
+
+    # A session id.
+    session: str
+    name: str | None = None
+    role: str | None = None
+    # When it joined, ms.
+    joined_at: int
+    # False: it has ended, and gets nothing that is sent to the group until it is started again.
+    active: bool
+
+
+class GroupShown(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """One group, as clients see it."""
+
+    name: str
+    # The sessions of this project may join.
+    project_id: str
+    # The session that made it, or `operator`; after that session was forgotten, `operator`.
+    creator: str
+    # When it was made, ms.
+    created_at: int
+    # When it was made, or a request last changed its members, ms.
+    changed_at: int
+    # The number of members.
+    size: int
+    # How many of them are active.
+    active: int
+    # In the order of their joining. A list of groups has them only with `members` in the request.
+    members: tuple[MemberShown, ...] | UnsetType = UNSET
+
+
+class GroupReply(Struct, frozen=True, omit_defaults=True):
+    """One group, and what `group.set` changed."""
+
+    group: GroupShown
+    # It was made now.
+    created: bool = False
+    # The ids of the sessions that joined now, and of those that left.
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+class GroupDeletedReply(Struct, frozen=True):
+    """A group was deleted."""
+
+    name: str
+    # How many members it had.
+    size: int
+
+
+class GroupsReply(Struct, frozen=True, omit_defaults=True):
+    """One page of the groups."""
+
+    # By name.
+    groups: list[GroupShown]
     # `after` of the next page; absent on the last one.
     next: str | None = None
 
@@ -362,6 +458,8 @@ class Swept(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
     # Empty mailboxes, links' folders and threads.
     folders: int = 0
     sessions: int = 0
+    # Groups without an active member.
+    groups: int = 0
     timeline_files: int = 0
     # Pending messages past their retention: they expire now, and are kept for another retention.
     expired: int = 0

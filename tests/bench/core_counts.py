@@ -21,6 +21,7 @@ from maestro_broker.core.model.reads import Read
 from maestro_broker.core.model.state import State
 from maestro_broker.server.metrics import BrokerMetrics
 from maestro_schemas.commands import decode_request
+from maestro_schemas.groups import Group, GroupMember
 from maestro_schemas.limits import Limits
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ _ROUNDS = 100
 _NOW_MS = 1_000_000
 _TEXT = "x" * 512
 _BATCH = 64
+_FAN_OUT = 64
+_CROWD = [f"c{number}" for number in range(_FAN_OUT)]
 
 
 class Desk:
@@ -45,6 +48,12 @@ class Desk:
         self._count = 0
         for number in range(sessions):
             self.do("session.start", {"as": {}, "id": f"s{number}", "role": "orchestrator"})
+        for session in _CROWD:
+            self.do("session.start", {"as": {}, "id": session})
+        members = tuple(GroupMember(session=session, joined_at=_NOW_MS) for session in _CROWD)
+        crowd = Group(name="crowd", project_id="", creator="s0", created_at=_NOW_MS, members=members)
+        self._state.apply(records.GroupChanged(_NOW_MS, "s0", crowd), None)
+        self._state.take_changes()
         for _ in range(stored):
             self.send(1, "s0")
 
@@ -72,6 +81,13 @@ class Desk:
         reply = self.do("send", {"as": {"session": "s0"}, "messages": outgoing})
         assert reply.results[-1].status == (201 if receiver != "absent" else 404)
         return reply.results[-1].id, reply.results[-1].seq
+
+    def fan_out(self) -> None:
+        """One message to a group."""
+        self._count += 1
+        outgoing = {"id": f"msg_{_NOW_MS + self._count}_abcdefghi", "to": "@crowd", "message": _TEXT}
+        reply = self.do("send", {"as": {"session": "s0"}, "messages": [outgoing]})
+        assert reply.results[0].accepted == _FAN_OUT
 
     def push(self) -> None:
         """What a watcher's message costs: the send, its looking, its confirming."""
@@ -120,8 +136,8 @@ def lines(work: Callable[[], object]) -> int:
 
 
 def counted(desk: Desk) -> dict[str, float]:
-    """Calls and lines of a message sent by itself, of one in a batch, of one that is pushed, and of one in a
-    batch to an absent receiver."""
+    """Calls and lines of a message sent by itself, of one in a batch, of one that is pushed, of one in a batch to an
+    absent receiver, and of one to a group, as many single sends."""
     jobs: dict[str, tuple[Callable[[], object], int]] = {
         "send": (lambda: desk.send(1), 1),
         "batch": (lambda: desk.send(_BATCH), _BATCH),
@@ -133,6 +149,9 @@ def counted(desk: Desk) -> dict[str, float]:
         work()  # what is done once
         for what, count in (("calls", calls), ("lines", lines)):
             found[f"{name} {what}"] = sum(count(work) for _ in range(_ROUNDS)) / (_ROUNDS * messages)
+    desk.fan_out()
+    for what, count in (("calls", calls), ("lines", lines)):
+        found[f"fan-out {what}"] = count(desk.fan_out) / found[f"send {what}"]
     return found
 
 

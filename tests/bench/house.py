@@ -24,7 +24,7 @@ import zmq
 from bench.references import percentile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 TEXT = "x" * 512
 RECEIVERS = 64
@@ -104,7 +104,9 @@ class Wire:
 class Side:
     """One checkout with its own virtual environment (`.venv`), broker, gateway and data directory."""
 
-    def __init__(self, label: str, checkout: str, base: str | None) -> None:
+    def __init__(
+        self, label: str, checkout: str, base: str | None, settings: Mapping[str, str] | None = None
+    ) -> None:
         self.label = label
         self.python = os.path.join(os.path.abspath(checkout), ".venv", "bin", "python")
         self.maestro = os.path.join(os.path.dirname(self.python), "maestro")
@@ -119,6 +121,7 @@ class Side:
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith(ignored)},
             **_SETTINGS,
+            **(settings or {}),
             "HOME": self.home,
             "MAESTRO_DATA_DIR": data,
             "MAESTRO_RUNTIME_DIR": self.runtime,
@@ -274,7 +277,7 @@ def house(against: str, ours: str, base: str | None = None, sizes: Sizes = WHOLE
         print(f"{'':<42}{'before':>30}{'after':>30}{'p50':>8}{'best':>8}", flush=True)
         for row in _rows(sides, sizes):
             rows.append(row)
-            print(_text(row), flush=True)
+            print(text(row), flush=True)
     finally:
         for side in sides:
             side.stop()
@@ -453,7 +456,7 @@ def _patches(count: int) -> Callable[[Side], list[float]]:
     return measure
 
 
-def _text(row: Row) -> str:
+def text(row: Row) -> str:
     cells, middles, bests, over = [], [], [], []
     for label, values in row.values.items():
         ordered = sorted(values)

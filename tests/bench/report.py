@@ -43,6 +43,7 @@ _HEADINGS = {
     "scale": "Cost by size",
     "messengers": "Compared with agent messengers",
     "profile": "The cost of one send, step by step",
+    "fan_outs": "The cost of a message to several sessions",
     "million": "A million messages",
     "disk_use": "Space on disk",
     "sweep": "Latency during a sweep",

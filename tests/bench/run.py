@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from bench import house, references, report
+from bench import fan_outs, house, references, report
 from bench.about import about
 from bench.findings import Findings, Table
 from bench.gateway_events import CLIENTS, PUSHES, gateway_events
@@ -77,6 +77,7 @@ class Bench:
             "MAESTRO_RATE_LIMIT": "0",
             "MAESTRO_PENDING_MAX": "1000000",  # the loads' mail is never read
             "MAESTRO_CONFIG": os.path.join(self.scratch, "config.toml"),  # none
+            **fan_outs.SETTINGS,
         }
         self.endpoints = broker_process.ensure(self.data, self.environ, autostart=True)
 
@@ -333,6 +334,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "throughput": throughput,
     "sustained_beside": sustained_beside,
     "profile": stages,
+    "fan_outs": fan_outs.fan_outs,
     "disk_use": disk_use,
     "sweep": sweep,
     "scale": scale,
@@ -370,8 +372,12 @@ def main() -> int:
     if arguments.against or arguments.only == ["house"]:
         if not arguments.against:
             parser.error("house needs --against PATH, another checkout with its own .venv")
-        sizes = house.SHORT if arguments.short else house.WHOLE
-        rows = house.house(arguments.against, os.path.dirname(DOCS), arguments.base, sizes)
+        if arguments.only == ["fan_outs"]:
+            rounds = 1 if arguments.short else fan_outs.ROUNDS
+            rows = fan_outs.beside(arguments.against, os.path.dirname(DOCS), arguments.base, rounds)
+        else:
+            sizes = house.SHORT if arguments.short else house.WHOLE
+            rows = house.house(arguments.against, os.path.dirname(DOCS), arguments.base, sizes)
         if arguments.json:
             with open(arguments.json, "w", encoding="utf-8") as file:
                 json.dump(house.as_json(rows), file, indent=1)
@@ -424,6 +430,8 @@ def main() -> int:
     whole = whole and figures.get("percentiles_whole", 1.0) == 1.0
     whole = whole and figures.get("messengers_whole", 1.0) == 1.0
     whole = whole and figures.get("sweep_whole", 1.0) == 1.0
+    ratios = ("fan_out_ratio", "fan_out_ratio_empty", "fan_out_ratio_streamed")
+    whole = whole and all(figures.get(name, 0.0) <= fan_outs.BAR for name in ratios)
     whole = whole and figures.get("sweep_added_worst_ms", 0.0) <= ADDED_MS_MAX
     return 0 if whole and figures.get("burst_accepted", arguments.burst) == arguments.burst else 1
 

@@ -46,7 +46,8 @@ def fail_at(call: str, error: str, when: str, log: str = os.devnull) -> list[str
     return launcher([call], f"{call}:error={error}:when={when}", log=log)
 
 
-def _lines(path: str) -> Iterator[tuple[str, str, str]]:
+def logged(path: str) -> Iterator[tuple[str, str, str]]:
+    """Thread, name and the rest of each call in a log of `launcher`."""
     with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:
             found = re.match(r"(\d+) +(\w+)\((.*)", line)
@@ -68,7 +69,7 @@ def calls_of_a_start(post_office: PostOffice, calls: Sequence[str]) -> tuple[dic
     counts: Counter[str] = Counter()
     first: dict[str, int] = {}
     main = None
-    for thread, call, rest in _lines(log):
+    for thread, call, rest in logged(log):
         main = main or thread
         if thread == main:
             counts[call] += 1

@@ -201,7 +201,17 @@ def open_shell(**environ: str) -> Iterator[Shell]:
     # Not pytest's tmp_path: its length leaves no room for a socket's path.
     root = tempfile.mkdtemp(prefix="mst-", dir="/tmp")
     # An agent that runs the tests must not make each of these shells an agent's.
-    signs = ("MAESTRO_", "CLAUDE", "CODEX_", "GEMINI_CLI", "CURSOR_AGENT", "OPENCODE")
+    agents = (
+        "CLAUDE",
+        "CODEX_",
+        "GEMINI_",
+        "CURSOR_AGENT",
+        "OPENCODE",
+        "AI_AGENT",
+        "ANTIGRAVITY_AGENT",
+        "AUGMENT_AGENT",
+    )
+    signs = ("MAESTRO_", *agents)
     clean = {name: value for name, value in os.environ.items() if not name.startswith(signs)}
     own = {
         "MAESTRO_DATA_DIR": os.path.join(root, "data"),

@@ -26,6 +26,18 @@ if TYPE_CHECKING:
 START_S = 20.0
 STOP_S = 20.0
 
+# For `Gateway(first=...)`: a system whose kernel does not say who has connected.
+WITHOUT_OWNERS = """
+import builtins, socket
+del socket.AF_NETLINK
+_open = builtins.open
+def _without_tables(name, *rest, **named):
+    if str(name).startswith("/proc/net/"):
+        raise FileNotFoundError(name)
+    return _open(name, *rest, **named)
+builtins.open = _without_tables
+"""
+
 
 class Answer(NamedTuple):
     """One HTTP answer; header names are lower case."""

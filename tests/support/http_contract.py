@@ -50,7 +50,7 @@ def _of_call(name: str, call: dict[str, Any]) -> Iterator[str]:
 
 
 def _of_schema(name: str, schema: dict[str, Any]) -> Iterator[str]:
-    is_asked = name.endswith(("Body", "Given"))
+    is_asked = name.endswith(("Body", "Given")) and name != "ErrorBody"
     for field, shape in schema.get("properties", {}).items():
         yield f"{name}.{field}: {_kind(shape)}"
         if not is_asked and field in schema.get("required", ()):

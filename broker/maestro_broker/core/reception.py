@@ -102,6 +102,13 @@ def confirm(state: State, request: Confirm, context: RequestContext) -> Reads[It
         validation.check_label("via", request.via, VIA_CHARS_MAX)
     if request.woken_by is not None:
         validation.check_label("wokenBy", request.woken_by, VIA_CHARS_MAX)
+    if request.who.operator and request.session not in (None, OPERATOR):
+        raise MaestroError(
+            "FORBIDDEN",
+            f"this is mail of {request.session[:80]!r}, and only its receiver says that it was delivered or read",
+            "The operator reads it all the same: `maestro message show ID`.",
+            http_hint="The operator reads it all the same: GET /api/messages/ID.",
+        )
     places = yield from _places(state, request, context)
     return _each(request, places, partial(_confirm_one, state, request, context.now_ms))
 
@@ -123,7 +130,7 @@ def get_message(state: State, request: GetMessage, context: RequestContext) -> R
         entry = named.get(request.id) if named is not None else None
         message = entry.message if entry is not None else None
     else:
-        if asking is None and request.as_receiver:
+        if asking is None and request.as_receiver and not request.who.operator:
             asking = yield from authorization.speaker_for(state, request.id, request.who, context.now_ms)
         message = yield from authorization.find_message(state, asking, request.id, request.session)
     if message is None:
@@ -136,12 +143,12 @@ def get_message(state: State, request: GetMessage, context: RequestContext) -> R
 def _places(state: State, request: Confirm | Delete, context: RequestContext) -> Reads[list[Mailbox | MaestroError]]:
     """For each id the mailbox that has the message in memory, or why there is none.
 
-    A session names mail of its own mailbox, by the whole id. The operator, and the caller of a documented REST call,
-    may name no mailbox: the id says where the message is.
+    A session, and the operator who says so, name mail of their own mailbox, by the whole id. A caller that names no
+    session may name no mailbox: the id says where the message is.
     """
     validation.check_many(len(request.ids), "ids", state.limits.batch_messages_max)
     found: list[Mailbox | MaestroError] = []
-    if request.session is None and request.who.session is None:
+    if request.session is None and request.who.session is None and not request.who.operator:
         for message_id in request.ids:
             try:
                 holder = yield from authorization.find_holder(state, message_id, is_operator=not request.as_receiver)

@@ -18,6 +18,7 @@ from maestro_broker.files import disk
 from maestro_runtime import outbox_dir
 from maestro_runtime.outbox_dir import OutboxDir, QueuedEntry
 from maestro_schemas.errors import FatalError, MaestroError
+from maestro_schemas.names import OPERATOR
 from maestro_schemas.replies import DrainReply
 from maestro_schemas.requests import Identity, Outgoing, Send
 
@@ -135,7 +136,8 @@ class OutboxDrainer:
         entry = queued.entry
         try:
             outgoing = msgspec.convert(entry.outgoing, Outgoing)
-            request = Send(messages=[outgoing], who=Identity(entry.session, entry.token), queued=True)
+            who = Identity(operator=True) if entry.session == OPERATOR else Identity(entry.session, entry.token)
+            request = Send(messages=[outgoing], who=who, queued=True)
             [result] = self._send(request, context).results
         except msgspec.ValidationError as error:
             why = f"the queued message is not valid: {error}"

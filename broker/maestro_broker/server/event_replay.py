@@ -5,20 +5,17 @@ Rule: reads only, and a bounded amount of work per call, since the main loop wai
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import deque
-from itertools import islice
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from maestro_broker.core import visibility
-from maestro_broker.core.model import records
+from maestro_broker.views.history import event_order
 from maestro_schemas import events as event_names
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import canonical_id
 from maestro_schemas.replies import EventsReply
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Iterator
 
     from maestro_broker.core.model.session_registry import SessionState
@@ -66,7 +63,7 @@ def events(
         return visibility.sees_event(state, asking, event)
 
     if request.after == -1:
-        return EventsReply(_newest(_back(timeline, unfiled), wanted, limit), head, head, has_more=False)
+        return EventsReply(_newest(event_order.back(timeline, unfiled), wanted, limit), head, head, has_more=False)
     if request.after > head:
         raise MaestroError(
             "CURSOR_AHEAD",
@@ -79,19 +76,10 @@ def events(
     if request.since is not None:
         # What is older is passed over by files and bisection, and so is no reason to miss it.
         after = max(after, timeline.last_before(request.since))
-    first = timeline.begins_after(after)
-    if first is not None:
-        raise MaestroError(
-            "CURSOR_EXPIRED",
-            f"the timeline begins at LSN {first}, so what came after {request.after} is not all there",
-            f"Replay from {first - 1}, and read the mailboxes for what is older.",
-            limit=first - 1,
-            actual=request.after,
-            details={"oldest": first - 1},
-        )
+    event_order.check_cursor(timeline, after, request.after)
     found: list[Event] = []
     up_to = after
-    for looked, event in enumerate(_forward(timeline, unfiled, after)):
+    for looked, event in enumerate(event_order.forward(timeline, unfiled, after, _SCAN_MAX + 1)):
         # A page ends only between two records, so that `upTo` is a cursor: `limit` is where it begins to stop.
         if event.lsn != up_to and (len(found) >= limit or looked >= _SCAN_MAX):
             return EventsReply(found, up_to, head, has_more=True)
@@ -112,39 +100,3 @@ def _newest(back: Iterator[Event], wanted: Callable[[Event], bool], limit: int) 
         if wanted(event):
             found.append(event)
     return found[::-1]
-
-
-def _forward(timeline: Timeline, unfiled: deque[Change], after: int) -> Iterator[Event]:
-    """The records that are not filed yet are taken from memory: the timeline may have only a part of such a record's
-    lines."""
-    last = after
-    if not unfiled or unfiled[0].lsn > after + 1:
-        for event in timeline.read(after):
-            if unfiled and event.lsn >= unfiled[0].lsn:
-                break
-            last = event.lsn
-            yield event
-    for change in _above(unfiled, last):
-        yield from records.events(change.lsn, change.record)
-
-
-def _above(unfiled: deque[Change], lsn: int) -> Iterator[Change]:
-    """The changes above `lsn`, oldest first, without a look at each one below: the queue may be long, and a client
-    that follows the newest events asks often."""
-    size = len(unfiled)
-    start = bisect_right(unfiled, lsn, key=attrgetter("lsn"))
-    end = min(size, start + _SCAN_MAX + 1)
-    if start < size // 2:
-        yield from islice(unfiled, start, end)
-    else:
-        yield from reversed(list(islice(reversed(unfiled), size - end, size - start)))
-
-
-def _back(timeline: Timeline, unfiled: deque[Change]) -> Iterator[Event]:
-    last: int | None = None
-    for change in reversed(unfiled):
-        last = change.lsn
-        yield from reversed(records.events(change.lsn, change.record))
-    for event in timeline.read_back():
-        if last is None or event.lsn < last:
-            yield event

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_broker.core import authorization, commands
 from maestro_broker.views import dead_letters
+from maestro_broker.views.history import conversations
 from maestro_schemas import PROTOCOL_VERSION, __version__, requests
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.replies import (
@@ -18,6 +19,7 @@ from maestro_schemas.replies import (
     DrainReply,
     EventsReply,
     HelloReply,
+    MessagesReply,
     PruneReply,
     ShutdownReply,
     StatsReply,
@@ -57,6 +59,7 @@ class ServerHandlers(NamedTuple):
             requests.Hello: self.hello,
             requests.Events: self.events,
             requests.Dead: self.dead,
+            requests.Messages: self.messages,
             requests.Stats: self.stats,
             requests.OutboxDrain: self.drain_outbox,
             requests.Prune: self.prune,
@@ -94,6 +97,13 @@ class ServerHandlers(NamedTuple):
         """Raises MaestroError as `dead_letters.page`."""
         unfiled = self.status.queue.unfiled
         return dead_letters.page(state, self.spool, self.expired, unfiled, request, context.now_ms)
+
+    def messages(self, state: State, request: requests.Messages, context: RequestContext) -> MessagesReply:
+        """Raises MaestroError as `conversations.page`."""
+        unfiled, head = self.status.queue.unfiled, self.status.pipeline.committed_lsn
+        return conversations.page(
+            state, self.spool, self.timeline, unfiled, request, head=head, now_ms=context.now_ms
+        )
 
     def stats(self, _state: State, _request: requests.Stats, context: RequestContext) -> StatsReply:
         """Return the document of `maestro status`."""

@@ -171,7 +171,7 @@ class Broker:
             state=state,
             log=found.log,
             disk=self._disk,
-            spool=self._spool,
+            markers=self._spool.markers,
             outbox=outbox,
             queue=queue,
             metrics=metrics,

@@ -116,11 +116,12 @@ def recover(options: BrokerOptions, spool: Spool, timeline: Timeline) -> Recover
         _log.info("the journal gave back %d records above LSN %d", count, start.lsn)
     state.take_touched()
     for mailbox in state.mailboxes.values():
-        mailbox.marked = spool.is_marked(mailbox.session)
-        if mailbox.marked != (mailbox.unoffered > 0):
-            marked = mailbox.unoffered > 0
-            if spool.mark(mailbox.session, pending=marked):
-                mailbox.marked = marked
+        mailbox.marked = spool.markers.has(mailbox.session)
+        if mailbox.unoffered and not mailbox.marked:
+            mailbox.marked = spool.markers.add(mailbox.session)
+        elif mailbox.marked and not mailbox.unoffered:
+            spool.markers.remove(mailbox.session)
+            mailbox.marked = False
     return Recovered(state, journal, start, unfiled, last_ms, warnings)
 
 

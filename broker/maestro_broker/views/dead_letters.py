@@ -16,6 +16,8 @@ from maestro_broker.core.model.records import Expired, Failed
 from maestro_schemas.errors import OPERATOR_MAY, MaestroError
 from maestro_schemas.replies import DeadReply
 
+from .history.event_messages import message_of
+
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Iterator
@@ -59,8 +61,10 @@ def page(
         if event is None or sender not in (None, event.sender):
             continue
         files += 1
-        message = _message(state, spool, event)
-        if message is not None and visibility.sees_message(state, asking, message):
+        message = message_of(state, spool, event)
+        if message is None or message.status not in ("expired", "failed"):
+            continue
+        if visibility.sees_message(state, asking, message):
             found.append(message)
             reply_bytes += len(message.text) * _BYTES_A_CHARACTER + _ENVELOPE_BYTES
     return DeadReply(found, False, before)  # noqa: FBT003
@@ -90,21 +94,3 @@ def _newest_first(index: Timeline, unfiled: deque[Change], before: int | None) -
             yield change.lsn, records.event(change.lsn, record) if isinstance(record, Expired | Failed) else None
     for event in index.read_back(oldest):
         yield event.lsn, event
-
-
-def _message(state: State, spool: Spool, event: Event) -> Message | None:
-    if event.id is None:
-        return None
-    if event.receiver is None:
-        unfiled = None if event.sender is None or state.is_unfiled(event.id) else spool.sent(event.sender, event.id)
-        sent = state.sent(event.id, unfiled)
-        return sent.file.failed if sent is not None else None
-    mailbox = state.mailboxes.get(event.receiver)
-    if mailbox is not None and mailbox.remembers(event.id):
-        entry = mailbox.get(event.id)
-        message = entry.message if entry is not None else None
-    else:
-        message = spool.read_message(event.receiver, event.id)
-    # Another sender may have used the id since.
-    is_same = message is not None and message.status == "expired" and message.sender == event.sender
-    return message if is_same else None

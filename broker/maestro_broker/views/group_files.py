@@ -69,6 +69,10 @@ class GroupFiles:
         ids = (each.removesuffix(_SUFFIX) for each in names if each.endswith(_SUFFIX))
         return [message_id for message_id in ids if is_id(message_id)]
 
+    def has(self, name: str, message_id: str) -> bool:
+        """Whether a filed message was sent to a group."""
+        return os.path.lexists(f"{self.folder(name)}/{message_id}{_SUFFIX}")
+
     def read(self) -> tuple[list[Group], list[UnreadableGroup]]:
         """All groups, and the unreadable files, for the caller to quarantine if no replay writes them again."""
         found: list[Group] = []

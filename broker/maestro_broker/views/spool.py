@@ -25,6 +25,7 @@ import msgspec
 from maestro_broker.core import retention
 from maestro_broker.core.model.records import SentFile
 from maestro_broker.files import disk
+from maestro_broker.files.markers import Markers
 from maestro_runtime import atomic_file
 from maestro_schemas.messages import Message
 from maestro_schemas.names import ending_of, is_id, mark_of
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
     from maestro_broker.core.model.records import Accepted
 
-PENDING_MARKER = ".pending"
 SUFFIX = ".json"
 _ASIDE = ".tmp"
 MODE_PENDING = 0o600
@@ -90,6 +90,8 @@ class Spool:
         self._quarantine = os.path.join(data, "messages", "quarantine")
         self._sessions = os.path.join(data, "sessions")
         self.groups = GroupFiles(data, _content)
+        # The main loop adds and removes them; this thread removes that of a forgotten session.
+        self.markers = Markers(os.path.join(data, "messages"))
         self._report = report
         self._made: set[str] = set()
         # The mark of each session, and back. Both threads use them; an entry never changes.
@@ -181,7 +183,7 @@ class Spool:
         for path in (os.path.join(self._sessions, session + SUFFIX), os.path.join(self._marks, self._mark(session))):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
-        self.mark(session, pending=False)
+        self.markers.remove(session)
         for folder in (self._receivers, self._senders):
             with contextlib.suppress(OSError):
                 self.remove_folder(os.path.join(folder, session))
@@ -199,31 +201,6 @@ class Spool:
             for link in os.listdir(folder):
                 os.unlink(os.path.join(folder, link))
             self.remove_folder(folder)
-
-    # --- the marker, by the main loop --------------------------------------------------------------------
-
-    def mark(self, session: str, *, pending: bool) -> bool:
-        """Create or remove `.pending`; false if the disk has no space for it. Raises OSError for other errors."""
-        path = os.path.join(self._receivers, session, PENDING_MARKER)
-        if not pending:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-            return True
-        try:
-            try:
-                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            except FileNotFoundError:
-                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        except OSError as error:
-            if error.errno not in disk.FULL:
-                raise
-            return False
-        return True
-
-    def is_marked(self, session: str) -> bool:
-        """Whether `.pending` exists."""
-        return os.path.lexists(os.path.join(self._receivers, session, PENDING_MARKER))
 
     # --- reading, by the main loop -----------------------------------------------------------------------
 

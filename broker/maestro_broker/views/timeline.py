@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 _SUFFIX = ".jsonl"
 _NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\.jsonl")
 _TAIL_BYTES = 1 << 16
-_CHUNK_BYTES = 1 << 18
+# No line is longer; and how near a search by bisection comes to its line.
+_LINE_BYTES_MAX = 1 << 13
+_CHUNK_BYTES = 1 << 14
 # Kept in memory: a reader of the newest events asks for a few lines at a time, a hundred times a second.
 _RECENT = 2_048
 
@@ -140,22 +142,28 @@ class Timeline:
     def read_back(self, before: int | None = None) -> Iterator[Event]:
         """Yield all events, or those with an LSN below `before`, newest first. Raises MaestroError CORRUPT,
         CURSOR_EXPIRED."""
+        for lines in self.lines_back(before):
+            yield from map(_decode, lines)
+
+    def lines_back(self, before: int | None = None, until_ms: int | None = None) -> Iterator[list[bytes]]:
+        """Yield the lines, or those with an LSN below `before` and a time before `until_ms`, newest first, some
+        hundreds at a time: to decode a line takes longer than to see whether it is wanted. Raises as `read_back`."""
+        is_below = None if before is None and until_ms is None else partial(_is_below, before, until_ms)
         for name in reversed(self._names()):
-            first = self._first_of(name)
-            if first is None or (before is not None and first >= before):
+            first = self._first_line(name)
+            if first is None or (is_below is not None and not is_below(first)):
                 continue
             with _opened(os.path.join(self._directory, name)) as file:
                 size = os.fstat(file.fileno()).st_size
-                if before is not None:
-                    # The line of `before` begins within a chunk after the offset, and ends within a tail after that.
-                    size = min(
-                        size,
-                        self._offset_before(file.fileno(), partial(_is_below, before)) + _CHUNK_BYTES + _TAIL_BYTES,
-                    )
-                for line, _ in _lines_back_with_ends(file.fileno(), size):
-                    event = _decode(line)
-                    if before is None or event.lsn < before:
-                        yield event
+                if is_below is not None:
+                    # The first line that is not wanted begins within a chunk after the offset.
+                    size = min(size, self._offset_before(file.fileno(), is_below) + _CHUNK_BYTES + _LINE_BYTES_MAX)
+                for lines in _blocks_back(file.fileno(), size):
+                    if is_below is None:
+                        yield lines
+                    elif is_below(_decode(lines[-1])):
+                        yield lines[bisect_left(lines, 1, key=_of_line(is_below)) :]
+                        is_below = None
 
     def files_before(self, at_ms: int) -> list[str]:
         """The paths of the days that were over by then. Without the newest file, which says how far the timeline
@@ -175,7 +183,7 @@ class Timeline:
         low, high = 0, os.fstat(fd).st_size
         while high - low > _CHUNK_BYTES:
             middle = (low + high) // 2
-            chunk = os.pread(fd, _TAIL_BYTES, middle)
+            chunk = os.pread(fd, 2 * _LINE_BYTES_MAX, middle)
             start = chunk.find(b"\n") + 1
             end = chunk.find(b"\n", start)
             if start == 0 or end < 0:
@@ -248,8 +256,12 @@ def _is_after(first: Event, lsn: int) -> bool:
     return first.lsn <= lsn or (first.lsn == lsn + 1 and not first.index)
 
 
-def _is_below(lsn: int, event: Event) -> bool:
-    return event.lsn < lsn
+def _is_below(lsn: int | None, at_ms: int | None, event: Event) -> bool:
+    return (lsn is None or event.lsn < lsn) and (at_ms is None or event.at < at_ms)
+
+
+def _of_line(is_below: Callable[[Event], bool]) -> Callable[[bytes], bool]:
+    return lambda line: is_below(_decode(line))
 
 
 def _decode(line: bytes) -> Event:
@@ -269,6 +281,26 @@ def _opened(path: str) -> BinaryIO:
             f"{path} was older than the retention, and was removed",
             "Ask again, from a later cursor.",
         ) from None
+
+
+def _blocks_back(fd: int, size: int) -> Iterator[list[bytes]]:
+    """Yield whole lines from the last to the first, in lists of what one read finds. What follows the last newline is
+    no line."""
+    rest: bytes | None = None
+    while size > 0:
+        start = max(0, size - _TAIL_BYTES)
+        chunk = os.pread(fd, size - start, start)
+        size = start
+        if rest is None:
+            chunk = chunk[: chunk.rfind(b"\n") + 1]
+            if not chunk:
+                continue
+            chunk = chunk[:-1]
+        lines = (chunk + (rest or b"")).split(b"\n")
+        # Where the read began, a line may have begun before.
+        rest = lines.pop(0) if start else b""
+        if lines:
+            yield lines[::-1]
 
 
 def _lines_back_with_ends(fd: int, size: int) -> Iterator[tuple[bytes, int]]:

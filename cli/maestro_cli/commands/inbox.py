@@ -13,23 +13,28 @@ if TYPE_CHECKING:
     from typing import Annotated, Any
 
     from maestro_cli.inbox.page import Marking
-    from maestro_cli.options import Option
+    from maestro_cli.options import AsOption, Option, YesOption
     from maestro_clients.channel.one_shot import OneShotConnection
+    from maestro_clients.protocol.speaker import Speaker
     from maestro_schemas.documents import InboxDoc
 
 DETAILS = """\
 A message is marked delivered after it was printed. `maestro message read ID`,
 or --mark-read, notifies its sender that it was read. At most 20,000 characters
 are printed at once (the setting print_chars_max); the next call prints the
-rest.
+rest. --all and --sent print the newest 20, or --limit, and mark nothing. In a
+person's shell without a session it shows the operator's inbox: what agents sent
+with `--to operator`.
 
 Examples:
   maestro inbox
   maestro inbox --quiet
   maestro inbox --unread --mark-read
+  maestro inbox --sent
   maestro inbox --watch --json
   maestro inbox --watch --exec 'jq -r .message >> mail.log'
-  maestro inbox --watch --limit 1 --timeout 10m"""
+  maestro inbox --watch --limit 1 --timeout 10m
+  maestro inbox --session bob"""
 
 _DONE = 200
 
@@ -43,6 +48,12 @@ def run(
     quiet: Annotated[bool, Option(name=["--quiet", "-q"], help="Print nothing when there is no mail.")] = False,
     watch: Annotated[
         bool, Option(name=["--watch", "-w"], help="Print each message as it comes, until interrupted.")
+    ] = False,
+    every: Annotated[
+        bool, Option(name=["--all", "-a"], help="List what came, new and old, with its status; mark nothing.")
+    ] = False,
+    sent: Annotated[
+        bool, Option(help="List what this session sent, with its status, such as `3 of 7 read`; mark nothing.")
     ] = False,
     unread: Annotated[bool, Option(help="Also messages that were shown before and not acknowledged.")] = False,
     limit: Annotated[
@@ -72,6 +83,12 @@ def run(
             "Otherwise it waits, undelivered, and CMD is run for it together with the next other message."
         ),
     ] = False,
+    session: Annotated[
+        str | None,
+        Option(metavar="SESSION", help="Another session's mail, for the operator. It is only shown, and not marked."),
+    ] = None,
+    speaks_as: AsOption = None,
+    yes: YesOption = False,
     as_json: Annotated[
         bool,
         Option(
@@ -80,6 +97,26 @@ def run(
     ] = False,
 ) -> int:
     """Show the inbox."""
+    if every or sent:
+        given = {
+            "--all": every,
+            "--sent": sent,
+            "--mark-read": mark_read,
+            "--clear": clear,
+            "--watch": watch,
+            "--unread": unread,
+            "--timeout": timeout is not None,
+            "--exec": command is not None,
+        }
+        _check_alone(given)
+        from maestro_cli.inbox import overview
+
+        count_max = None if limit is None else _positive(limit)
+        context = CommandContext.here(speaks_as, sure=yes)
+        if session is None:
+            context = context.at_mailbox(sure=yes)
+        box = "out" if sent else "in"
+        return overview.show(context, box, session=session, count_max=count_max, quiet=quiet, as_json=as_json)
     if mark_read and clear:
         raise MaestroError("INVALID", "--mark-read and --clear exclude each other", "Leave one of them off.")
     if timeout is not None and not watch:
@@ -94,14 +131,15 @@ def run(
         raise MaestroError(
             "INVALID", "--exec-quiet is for --exec", "Without --exec, quiet mail is shown as it comes."
         )
-    count_max = None
-    if limit is not None:
-        from maestro_cli.arguments import positive
-
-        count_max = positive("--limit", limit)
+    count_max = None if limit is None else _positive(limit)
     marking: Marking = "read" if mark_read else "deleted" if clear else "delivered"
-    context = CommandContext.here()
-    context.session()
+    context = CommandContext.here(speaks_as, sure=yes)
+    if session is not None:
+        from maestro_cli.inbox import others
+
+        others.check(marks=mark_read or clear or watch)
+        return others.show(context, session, count_max=count_max, unread=unread, quiet=quiet, as_json=as_json)
+    context = context.at_mailbox(sure=yes)
     if watch:
         from maestro_cli.arguments import duration_ms
         from maestro_cli.inbox.watching import Watch
@@ -149,6 +187,22 @@ def run(
     return 0
 
 
+def _check_alone(given: dict[str, bool]) -> None:
+    named = [option for option, is_given in given.items() if is_given]
+    if len(named) > 1:
+        raise MaestroError(
+            "INVALID",
+            f"{named[0]} lists messages and marks none, and can't stand beside {', '.join(named[1:])}",
+            "Run them one after the other.",
+        )
+
+
+def _positive(limit: int) -> int:
+    from maestro_cli.arguments import positive
+
+    return positive("--limit", limit)
+
+
 def _first(statuses: list[str]) -> dict[str, Any]:
     """The first request: one message, and the broker's `printCharsMax`.
 
@@ -159,7 +213,7 @@ def _first(statuses: list[str]) -> dict[str, Any]:
     return {"status": statuses, "limit": 1, "people": True}
 
 
-def first_page(connection: OneShotConnection, speaker: dict[str, str], statuses: list[str]) -> InboxDoc | None:
+def first_page(connection: OneShotConnection, speaker: Speaker, statuses: list[str]) -> InboxDoc | None:
     """The reply to the first request, without a client's class and its methods; None where it is not a page."""
     answer = connection.ask(b"inbox", {"as": speaker, **_first(statuses)})
     if answer is None or answer[0] != _DONE or not isinstance(answer[1].get("messages"), list):

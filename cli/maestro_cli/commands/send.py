@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from maestro_cli.context import CommandContext
 from maestro_cli.sending import send_flow
+from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Annotated
+    from typing import Annotated, Literal
 
     from maestro_cli.options import (
+        AsOption,
         FileOption,
         MessageOption,
         OnEndedOption,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
         TimeoutOption,
         WaitOption,
         WaitReplyOption,
+        YesOption,
     )
     from maestro_schemas.documents import MetadataDoc, OutgoingDoc
     from maestro_schemas.vocabularies import MessageType
@@ -30,12 +33,20 @@ if TYPE_CHECKING:
 DETAILS = """\
 The sender is the session of this shell: MAESTRO_SESSION_ID and
 MAESTRO_SESSION_TOKEN. When no broker answers, the message is queued in the
-outbox and sent when one runs; that too is exit code 0.
+outbox and sent when one runs; that too is exit code 0. `--to operator` writes to
+the person. The person writes with `--as operator`; an agent's shell refuses that.
+
+A message to several has one id. Each receiver takes or refuses it by itself;
+where some refuse, the exit code is 8. An answer goes to the sender alone.
+Without a type, priority or --require-ack that asks for something, it wakes no
+agent. Repeat --to for several receivers: a comma is part of a name.
 
 Examples:
   maestro session send --to bob --message "Review PR in task_456"
   maestro session send --to bob --message "Stop, main is red" --priority high
   maestro session send --to parent --file report.md --task task_456
+  maestro send --to operator --message "May I force-push?" --type request
+  maestro send --as operator --to bob --message "Yes, on your own branch."
   maestro send -t bob -m "The short form of the same."
   git diff --stat | maestro send -t bob -f -
   maestro session send --to sess_b --message "Done." \\
@@ -43,14 +54,22 @@ Examples:
   maestro session send --to bob --message "May I deploy?" \\
       --require-ack --wait read --timeout 5m
   maestro session send --to bob --message "Which port?" --type request \\
-      --wait-reply --timeout 5m"""
+      --wait-reply --timeout 5m
+  maestro send --to ann --to bob --message "Read decisions/7 first."
+  maestro send --to @workers --message "Stop, main is red." --priority high \\
+      --yes --wait delivered"""
 
 
 def run(
     *,
     to: Annotated[
-        str,
-        Option(name=["--to", "-t"], metavar="SESSION", help="The receiver: a session's id, its name, or `parent`."),
+        list[str],
+        Option(
+            name=["--to", "-t"],
+            metavar="SESSION",
+            help="The receiver: a session's id, its name, `parent`, `operator`, or several: @all, @workers, "
+            "@orchestrators, @project, @project:NAME, @children, @GROUP. It may be repeated.",
+        ),
     ],
     message: MessageOption = None,
     file: FileOption = None,
@@ -78,22 +97,28 @@ def run(
     ] = None,
     wait: WaitOption = None,
     wait_reply: WaitReplyOption = False,
+    replies: Annotated[
+        int | None,
+        Option(metavar="N", help="With --wait-reply and several receivers: return after N answers, not one of each."),
+    ] = None,
     timeout: TimeoutOption = None,
+    yes: YesOption = False,
     message_id: Annotated[
         str | None,
         Option(name="--id", metavar="MSG", help="Your own id for it: repeating the command sends it once."),
     ] = None,
+    speaks_as: AsOption = None,
     as_json: OutcomeOption = False,
 ) -> int:
     """Send a message."""
     from maestro_clients.protocol.new_ids import new_message_id
 
-    context = CommandContext.here()
+    context = CommandContext.here(speaks_as, sure=yes)
     context.session()
     text = _text(message, file)
     outgoing: OutgoingDoc = {
         "id": new_message_id() if message_id is None else message_id,
-        "to": _checked("--to", to),
+        "to": _checked("--to", to[0]) if len(to) == 1 else [_checked("--to", each) for each in to],
         "message": text,
     }
     metadata = _metadata(priority, kind, task, reply_to, data, requires_ack=require_ack)
@@ -109,10 +134,28 @@ def run(
         outgoing["expiresAt"] = instant_ms("--expires-at", expires_at)
     if on_ended is not None:
         outgoing["onEnded"] = on_ended
-    if wait is not None or timeout is not None or wait_reply:
+    if yes:
+        outgoing["confirm"] = True
+    try:
+        return _sent(context, outgoing, wait, timeout, replies, wait_reply=wait_reply, as_json=as_json)
+    except MaestroError as error:
+        raise send_flow.explained(error, outgoing) from None
+
+
+def _sent(
+    context: CommandContext,
+    outgoing: OutgoingDoc,
+    wait: Literal["delivered", "read"] | None,
+    timeout: str | None,
+    replies: int | None,
+    *,
+    wait_reply: bool,
+    as_json: bool,
+) -> int:
+    if wait is not None or timeout is not None or wait_reply or replies is not None:
         from maestro_cli.sending import waiting
 
-        awaited = waiting.awaited(wait, timeout, reply=wait_reply)
+        awaited = waiting.awaited(wait, timeout, reply=wait_reply, replies=replies)
         if awaited is not None:
             return waiting.send(context, outgoing, awaited, as_json=as_json)
     return send_flow.send(context, outgoing, as_json=as_json)

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated
 
-    from maestro_cli.options import Option
+    from maestro_cli.options import AsOption, Option, YesOption
 
 DETAILS = """\
 A time is a duration before now (1h, 30m), a day (2026-11-22) or a moment in
@@ -51,13 +51,15 @@ def run(
     follow: Annotated[
         bool, Option(name=["--follow", "-f"], help="Then show new lines as they come, until Ctrl-C.")
     ] = False,
+    speaks_as: AsOption = None,
+    yes: YesOption = False,
     as_json: Annotated[bool, Option(name="--json", help="Print one JSON object per line.")] = False,
 ) -> int:
     """Show the timeline."""
-    from maestro_cli import timeline_view
+    from maestro_cli.history import timeline_view
 
     positive("--limit", limit)
-    context = CommandContext.here()
+    context = CommandContext.here(speaks_as, sure=yes)
     since_ms = None if since is None else moment_ms("--since", since)
     until_ms = None if until is None else moment_ms("--until", until)
     words = tuple(word for given in event or () for word in given.split(",") if word.strip())

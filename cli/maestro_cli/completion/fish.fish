@@ -24,7 +24,22 @@ function __maestro_sessions
 end
 
 function __maestro_receivers
-    echo parent
+    string split ' ' -- 'parent operator @AUDIENCES@'
+    for file in (__maestro_data)/groups/*.json
+        string replace -r '.*/(.*)\.json$' '@$1' -- $file
+    end
+    __maestro_sessions
+end
+
+function __maestro_groups
+    for file in (__maestro_data)/groups/*.json
+        string replace -r '.*/(.*)\.json$' '$1' -- $file
+    end
+    true
+end
+
+function __maestro_members
+    __maestro_groups
     __maestro_sessions
 end
 

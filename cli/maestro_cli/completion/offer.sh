@@ -37,6 +37,27 @@ __maestro_sessions() {
     done
 }
 
+__maestro_groups() {
+    local file
+    __maestro_data
+    for file in "$REPLY"/groups/*.json; do
+        [[ -r $file ]] || continue
+        file=${file##*/}
+        __maestro_add "${file%.json}"
+    done
+}
+
+__maestro_audiences() {
+    local word file
+    for word in @AUDIENCES@; do __maestro_add "$word"; done
+    __maestro_data
+    for file in "$REPLY"/groups/*.json; do
+        [[ -e $file ]] || continue
+        word=${file##*/}
+        __maestro_add "@${word%.json}"
+    done
+}
+
 __maestro_messages() {
     local folder file id
     [[ -n ${MAESTRO_SESSION_ID-} ]] || return 0
@@ -55,7 +76,9 @@ __maestro_value() {
     local word
     case $1 in
         session) __maestro_sessions ;;
-        receiver) __maestro_add parent; __maestro_sessions ;;
+        group) __maestro_groups ;;
+        member) __maestro_groups; __maestro_sessions ;;
+        receiver) __maestro_add parent; __maestro_add operator; __maestro_audiences; __maestro_sessions ;;
         message) shift; __maestro_messages "$@" ;;
         file) __maestro_files ;;
         words) shift; for word in "$@"; do __maestro_add "$word"; done ;;
@@ -71,6 +94,8 @@ __maestro_offer() {
     prev=${COMP_WORDS[COMP_CWORD-1]}
     # bash splits `--to=x` into three words.
     if [[ $cur == "=" ]]; then cur=; elif [[ $prev == "=" ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi
+    # It also splits `@workers` into two, but completes both as one.
+    if [[ $prev == "@" ]]; then cur=@$cur; prev=${COMP_WORDS[COMP_CWORD-2]}; fi
     route=
     while (( at < COMP_CWORD )); do
         word=${COMP_WORDS[at]}

@@ -15,6 +15,7 @@ from cyclopts import App
 from maestro_cli import command_table
 from maestro_runtime import config
 from maestro_schemas import events, limits
+from maestro_schemas.names import AUDIENCE_SIGIL, AUDIENCE_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,14 +37,16 @@ _FOLDERS = {
     "session send": ("by-receiver",),
     "send": ("by-receiver",),
 }
+# What is offered at the place of a group's name, and behind it.
+_GROUP_ARGUMENTS = {"group create": "session", "group add": "member", "group remove": "member"}
 _FILE_OPTIONS = frozenset({"--file", "--out"})
 
 
 class Value(NamedTuple):
     """What can follow an option or a command."""
 
-    # `switch`: nothing; `words`: one of `words`; `session`, `receiver`; `message`: an id in one of the folders
-    # `words`; `file`; `text`: anything, so nothing is offered.
+    # `switch`: nothing; `words`: one of `words`; `session`, `receiver`; `group`; `member`: a group or a session;
+    # `message`: an id in one of the folders `words`; `file`; `text`: anything, so nothing is offered.
     kind: str
     words: tuple[str, ...] = ()
 
@@ -96,6 +99,8 @@ def _value(path: str, name: str, hint: Any) -> Value:
         return Value("switch")
     if name == "--to":
         return Value("receiver")
+    if path.startswith("group ") and name == "NAME":
+        return Value(_GROUP_ARGUMENTS.get(path, "group"))
     if name in _SESSION_OPTIONS or (path.startswith("session ") and name == "ID"):
         return Value("session")
     is_message = name == "ID" and path.startswith("message ")
@@ -159,7 +164,12 @@ def _offer_tables() -> dict[str, str]:
         "VALUES": "\n".join(values),
         "OPTIONS": "\n".join(options),
         "ARGUMENTS": "\n".join(arguments),
+        "AUDIENCES": _audiences(),
     }
+
+
+def _audiences() -> str:
+    return " ".join(f"{AUDIENCE_SIGIL}{word}" for word in sorted(AUDIENCE_WORDS))
 
 
 def _routes(found: list[Command]) -> list[str]:
@@ -186,7 +196,11 @@ def _fish() -> str:
                     lines.append(f"{at} {flags}")
                 else:
                     lines.append(f"{at} {flags} {_fish_values(value) or '-x'}")
-    tables = {"ROUTES": " ".join(f"'{route}'" for route in _routes(found)), "COMPLETIONS": "\n".join(lines)}
+    tables = {
+        "ROUTES": " ".join(f"'{route}'" for route in _routes(found)),
+        "COMPLETIONS": "\n".join(lines),
+        "AUDIENCES": _audiences(),
+    }
     return f"# Completion of maestro for fish, {MARK}.\n\n{_filled(_template('fish.fish'), tables)}"
 
 
@@ -194,7 +208,7 @@ def _fish_values(value: Value) -> str:
     match value.kind:
         case "words":
             return f"-xa '{' '.join(value.words)}'"
-        case "session" | "receiver" | "message":
+        case "session" | "receiver" | "message" | "group" | "member":
             return f"-xa '({' '.join((f'__maestro_{value.kind}s', *value.words))})'"
         case "file":
             return "-rF"

@@ -51,6 +51,7 @@ _FILES = (
     "logs/cli-faults.log",
     "logs/gateway.log",
     "logs/hooks.log",
+    "messages/.pending",
     "server-url",
     "start.lock",
 )

@@ -173,9 +173,8 @@ def _start(
     if before is not None:
         return start(_OPERATOR)
     # The parent is the session of the agent whose shell this is, if there is one that has not ended.
-    caller = Caller.from_environ(context.environ)
     try:
-        return start(caller)
+        return start(context.caller)
     except MaestroError as error:
         if error.code != "SESSION_ENDED":
             raise

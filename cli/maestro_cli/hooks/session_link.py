@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import OPERATOR
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ def _read(data: str, agent: str, own: str) -> tuple[str, str | None] | None:
         return None
     finally:
         os.close(descriptor)
-    return (lines[0], lines[1] or None) if len(lines) > 2 and _is_plain(lines[0]) else None
+    # A link is an agent's, and no agent is the operator.
+    is_link = len(lines) > 2 and _is_plain(lines[0]) and lines[0] != OPERATOR
+    return (lines[0], lines[1] or None) if is_link else None
 
 
 def _is_plain(name: str) -> bool:

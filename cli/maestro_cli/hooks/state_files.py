@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_runtime import atomic_file, hook_state, places
 from maestro_runtime.process_identity import is_alive, pid_start
-from maestro_schemas.names import is_id
+from maestro_schemas.names import OPERATOR, is_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,7 +138,8 @@ def _read_link(path: str) -> SessionLink | None:
         lines = places.read(path, _LINK_BYTES_MAX).decode("utf-8", "replace").split("\n")
     except OSError:
         return None
-    if len(lines) <= _LINK_LINES or not is_id(lines[0]):
+    # A link is an agent's, and no agent is the operator.
+    if len(lines) <= _LINK_LINES or not is_id(lines[0]) or lines[0] == OPERATOR:
         return None
     processes = (_process(line) for line in lines[_LINK_LINES:])
     made = lines[2] in ("made", "exported")

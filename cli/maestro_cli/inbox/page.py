@@ -11,7 +11,7 @@ from maestro_cli.output.display_names import DisplayNames
 from maestro_cli.output.fence import audience
 from maestro_cli.output.render import duration, message_block
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.names import SYSTEM_SENDER
+from maestro_schemas.names import OPERATOR, SYSTEM_SENDER
 
 TYPE_CHECKING = False  # `typing` and `enum` cost more than showing a message
 if TYPE_CHECKING:
@@ -72,12 +72,13 @@ def compose(
     reply: InboxDoc,
     chars_max: int,
     *,
-    marking: Marking,
+    marking: Marking | None,
     unread: bool,
     as_json: bool,
     now_ms: int,
 ) -> PrintedPage:
-    """As many of the reply's messages as may be printed at once, and the text for them."""
+    """As many of the reply's messages as may be printed at once, and the text for them. `marking`: None for the mail
+    of another session."""
     names = DisplayNames(reply.get("people", {}))
     bold = not as_json and streams.wants_colour(environ)
     blocks: list[str] = []
@@ -97,9 +98,9 @@ def compose(
         return PrintedPage(shown, left_out, text)
     if not shown:
         return PrintedPage(shown, left_out, _nothing(reply, unread=unread))
-    more = _more(reply, shown, unread=unread) if left_out or reply["hasMore"] else ""
+    more = _more(reply, shown, marking, unread=unread) if left_out or reply["hasMore"] else ""
     # A message that is deleted once it is shown can't be answered.
-    footer = "" if marking == "deleted" else _footer(shown)
+    footer = "" if marking in ("deleted", None) else _footer(shown)
     last = "\n".join(filter(None, (footer, more)))
     return PrintedPage(shown, left_out, "\n\n".join(filter(None, (*blocks, last))))
 
@@ -123,10 +124,13 @@ def _footer(shown: Sequence[MessageDoc]) -> str:
         return ""
     example = answerable[-1]
     label = "Reply, to its sender alone" if audience(example) else "Reply"
-    return f'{label}: maestro message reply {example["id"]} --message "..."'
+    speaker = " --as operator" if example["to"] == OPERATOR else ""
+    return f'{label}: maestro message reply {example["id"]}{speaker} --message "..."'
 
 
-def _more(reply: InboxDoc, shown: Sequence[MessageDoc], *, unread: bool) -> str:
+def _more(reply: InboxDoc, shown: Sequence[MessageDoc], marking: Marking | None, *, unread: bool) -> str:
+    if marking is None:
+        return "There is more than is printed at once."
     if unread:
         return "There is more: acknowledge these (maestro message read ID, or --mark-read), then run it again."
     left = reply["pending"] - len(shown) - reply.get("leased", 0)

@@ -6,6 +6,8 @@ Rule: an old sign is never said without its age, and a dead process never called
 
 from __future__ import annotations
 
+from maestro_schemas.names import OPERATOR
+
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +25,8 @@ _WANTED = {
     # Claude Code's tool for questions asks by the same dialog.
     "permission:AskUserQuestion": "a question",
 }
+_PERSON_WATCHES = "The person is watching, and hears of it now."
+_PERSON_LOOKS = "The person sees it in `maestro inbox`, and at once with `maestro inbox --watch`."
 _REACHES = {
     "watching": "Its receiver is watching, and hears of it now.",
     "tool": "Its agent is at work, and sees it after its next tool call.",
@@ -32,10 +36,20 @@ _REACHES = {
     "ended": "Its receiver has ended: it is queued for when it comes back (the same id, started again).",
 }
 
+_SHORT = {
+    "watching": "watching",
+    "tool": "at work: after its next tool call",
+    "prompt": "at its next prompt or tool call",
+    "inbox": "when it looks into its inbox",
+    "ended": "ended: when it comes back",
+}
+
 
 def expectation(result: Mapping[str, Any], now_ms: int) -> str:
     """When the receiver of an accepted message sees it; empty where the broker does not say."""
     reach = result.get("reach", "")
+    if reach and result.get("to") == OPERATOR:
+        return _PERSON_WATCHES if reach == "watching" else _PERSON_LOOKS
     words = _REACHES.get(reach, "")
     presence = result.get("presence") or {}
     state, since = presence.get("state"), presence.get("since")
@@ -56,6 +70,33 @@ def expectation(result: Mapping[str, Any], now_ms: int) -> str:
     if seen_at is not None and reach in ("inbox", "prompt") and now_ms - seen_at >= _QUIET_MS:
         words += f" It gave its last sign of life {aged(seen_at, now_ms)} ago."
     return words
+
+
+def group_of(result: Mapping[str, Any]) -> str:
+    """When one of several receivers sees the message: `now`, `later`, or `no` where it refused."""
+    if "error" in result:
+        return "no"
+    reach = result.get("reach", "")
+    waits = (result.get("presence") or {}).get("state") == "waiting"
+    return "now" if reach == "watching" or (reach == "tool" and not waits) else "later"
+
+
+def short(result: Mapping[str, Any], now_ms: int, *, dated: bool) -> str:
+    """The same as `expectation` in a few words, for one of several receivers. `dated`: with the age of its sign."""
+    reach = result.get("reach", "")
+    presence = result.get("presence") or {}
+    state, since = presence.get("state"), presence.get("since")
+    old = None if since is None or not dated else _age(since, now_ms)
+    if reach == "gone":
+        return f"gone, no sign of life{_for(old)}"
+    if reach in ("tool", "prompt"):
+        if state == "waiting":
+            return f"waits for a person{_for(old)}{_detail(presence) if dated else ''}"
+        if state == "idle":
+            return f"idle{_for(old)}: at its next prompt"
+        if reach == "prompt" and state == "working":
+            return f"silent{_for(old)}: at its next prompt or tool call"
+    return _SHORT.get(reach, "")
 
 
 def brief(presence: Mapping[str, Any] | None, now_ms: int) -> str:

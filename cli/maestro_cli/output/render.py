@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from maestro_schemas.names import OPERATOR
 from maestro_schemas.texts.visible_text import is_token, one_line
 
 from .fence import audience, behind, data_line, joined, message_fields, named, removal
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from .display_names import DisplayNames
 
 BAR = "  | "
+# How the operator is shown in place of a name and a role.
+PERSON = f"{OPERATOR} (the person)"
 _AGES = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 
@@ -84,6 +87,8 @@ def value_shown(value: object, unit: str) -> str:
 
 def correspondent(session_id: str, session: SessionDoc | PersonDoc | None) -> str:
     """`bob (worker, sess_1)` where the session is known and its name is a token, else its id."""
+    if session_id == OPERATOR:
+        return PERSON
     if session is None:
         return named(session_id)
     name = session.get("name")
@@ -144,7 +149,14 @@ def history(message: MessageDoc, now_ms: int) -> list[str]:
 
 def session_lines(session: SessionDoc, now_ms: int, *, state: str = "") -> list[str]:
     """A session, one field a line. `state`: what is known of it now, in words."""
-    rows: list[tuple[str, object]] = [("id", session["id"])]
+    rows: list[tuple[str, object]]
+    if session["id"] == OPERATOR:
+        rows = [("id", OPERATOR), ("is", "the person who owns this post office, always there, and in no list")]
+        if session["lastActivity"]:
+            rows.append(("last seen", age(session["lastActivity"], now_ms)))
+        rows.append(("token", "none: the kernel's word for the user counts"))
+        return [f"{label + ':':13}{plain(value)}" for label, value in rows]
+    rows = [("id", session["id"])]
     rows += [(label, named(session[key])) for label, key in _SESSION_FIELDS if key in session]  # type: ignore[literal-required]
     rows.append(("started", f"{moment(session['startedAt'], now_ms)}, {age(session['startedAt'], now_ms)}"))
     if state:
@@ -171,6 +183,9 @@ def event_line(event: EventDoc, now_ms: int) -> str:
         parts.append(" -> ".join(map(named, ends)))
     if "session" in event:
         parts.append(event["session"])
+    if "group" in event:
+        changes = [f"+{each}" for each in event.get("joined", ())] + [f"-{each}" for each in event.get("left", ())]
+        parts.append(" ".join([f"@{event['group']}", *changes]))
     parts += [f"{key}={named(event[key])}" for key in _EVENT_EXTRAS if key in event]  # type: ignore[literal-required]
     return "  ".join(map(plain, parts))
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import OutgoingDoc
 
 _ERROR_STATUS = 400
+# A longer command is not repeated in a hint.
+_COMMAND_CHARS_MAX = 300
 
 
 def send(
@@ -49,8 +51,9 @@ def send(
     outcome = accepted(result)
     if retry_of is not None:
         outcome["retryOf"] = retry_of
-    streams.say(streams.json_line(outcome) if as_json else sentence(outcome), done=was_sent(outcome))
-    return 0
+    text = streams.json_line(outcome) if as_json else sentence(outcome, outgoing)
+    streams.say(text, done=was_sent(outcome))
+    return code(outcome)
 
 
 def _over_own_connection(context: CommandContext, outgoing: OutgoingDoc) -> tuple[Any, SendOutcome | None]:
@@ -115,7 +118,7 @@ def queued_report(context: CommandContext, outgoing: OutgoingDoc, sent: SendOutc
     document: dict[str, Any] = {
         "status": "queued", "id": message_id, "to": outgoing["to"], "path": sent.queued_path
     }  # fmt: skip
-    line = f"Queued in the outbox: {message_id} to {outgoing['to']}. No broker answered; it will be sent " + (
+    line = f"Queued in the outbox: {message_id} to {_shown(outgoing['to'])}. No broker answered; it will be sent " + (
         "by the next command that reaches it." if context.is_remote else "when a broker runs (maestro up)."
     )
     if sent.reason is not None and sent.reason.code == "BAD_SETTING":
@@ -134,13 +137,56 @@ def accepted(result: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def explained(error: MaestroError, outgoing: OutgoingDoc) -> MaestroError:
+    """A refusal with the next step of this command. Where an audience must be confirmed, those whom it would reach
+    are noted first, each with what is known of it."""
+    if error.code == "CONFIRM_FANOUT":
+        import shlex
+        import sys
+        import time
+
+        from maestro_cli.output import fan_out_lines
+
+        receivers = (error.details or {}).get("receivers", [])
+        for line in fan_out_lines.preview(receivers, time.time_ns() // 1_000_000):
+            streams.note(line)
+        words = shlex.join(["maestro", *sys.argv[1:], "--yes"])
+        error.hint = f"To send it: {words}" if len(words) <= _COMMAND_CHARS_MAX else "The same command with --yes."
+    elif error.code == "RECEIVER_NOT_FOUND" and any("," in each for each in _listed(outgoing["to"])):
+        error.hint = f"{error.hint} For several receivers, repeat the option: --to ann --to bob."
+    return error
+
+
+def _listed(to: str | list[str]) -> list[str]:
+    return [to] if isinstance(to, str) else to
+
+
 def was_sent(outcome: Mapping[str, Any]) -> str:
     """For an error after the send, as `streams.say` takes it."""
     return f"The message was sent, as {outcome['id']}."
 
 
-def sentence(outcome: Mapping[str, Any]) -> str:
+def code(outcome: Mapping[str, Any]) -> int:
+    """The exit code of an accepted send: `exit_codes.PARTLY` where some of several receivers refused."""
+    if not outcome.get("refused"):
+        return 0
+    from maestro_cli import exit_codes
+
+    return exit_codes.PARTLY
+
+
+def _shown(to: str | list[str]) -> str:
+    if isinstance(to, str):
+        return to
+    from maestro_cli.output import fan_out_lines
+
+    return fan_out_lines.addresses(to)
+
+
+def sentence(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:
     """The same JSON in words."""
+    if "accepted" in outcome:
+        return _of_several(outcome, outgoing)
     where = f"{outcome['id']} to {outcome['to']}" if "to" in outcome else outcome["id"]
     number = f" (number {outcome['seq']} in its inbox)" if "seq" in outcome else ""
     if "originalTo" in outcome:
@@ -153,6 +199,16 @@ def sentence(outcome: Mapping[str, Any]) -> str:
     removed = outcome.get("charsRemoved", 0)
     less = f" Without {removed:,} hidden character{'' if removed == 1 else 's'}, taken out of it." if removed else ""
     return f"Sent {again}{where}{number}. It is on disk.{less} {_expectation(outcome)}".rstrip()
+
+
+def _of_several(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:
+    import time
+
+    from maestro_cli.output import fan_out_lines
+
+    lines = [fan_out_lines.sent(outcome, time.time_ns() // 1_000_000)]
+    note = fan_out_lines.quiet_note(outcome, outgoing.get("metadata"))
+    return "\n".join([*lines, note] if note else lines)
 
 
 def _expectation(outcome: Mapping[str, Any]) -> str:

@@ -39,19 +39,27 @@ class AwaitedReceipt(NamedTuple):
 
     what: Literal["delivered", "read", "reply"]
     timeout_s: float
+    # Of several receivers, after how many answers it is over; None: one of each.
+    replies: int | None = None
 
 
 def awaited(
-    status: Literal["delivered", "read"] | None, timeout: str | None, *, reply: bool
+    status: Literal["delivered", "read"] | None, timeout: str | None, *, reply: bool, replies: int | None = None
 ) -> AwaitedReceipt | None:
     """From the options; None to wait for nothing. Raises MaestroError INVALID."""
+    if replies is not None:
+        arguments.positive("--replies", replies)
+        if not reply:
+            raise MaestroError(
+                "INVALID", "--replies was given without --wait-reply", "Add --wait-reply, to wait for answers."
+            )
     timeout_s = arguments.duration_ms("--timeout", timeout or DEFAULT_TIMEOUT) / 1000
     if reply and status is not None:
         raise MaestroError(
             "INVALID", "--wait and --wait-reply exclude each other", "A message that was answered was read."
         )
     if reply:
-        return AwaitedReceipt("reply", timeout_s)
+        return AwaitedReceipt("reply", timeout_s, replies)
     return None if status is None else AwaitedReceipt(status, timeout_s)
 
 
@@ -74,11 +82,19 @@ def send(
             return _late(context, outgoing, queued, wait, as_json=as_json)
         outcome = send_flow.accepted(result)
         if not as_json:
-            streams.say(send_flow.sentence(outcome), done=send_flow.was_sent(outcome))
+            streams.say(send_flow.sentence(outcome, outgoing), done=send_flow.was_sent(outcome))
         try:
             if used is None:
                 # The send has started the broker.
                 used = own = context.full_client()
+            if "accepted" in outcome:
+                from . import gathering
+
+                if wait.what == "reply":
+                    return gathering.answers(
+                        context, used, outcome, since, wait.timeout_s, wait.replies, as_json=as_json
+                    )
+                return gathering.reached(context, used, outcome, wait.what, wait.timeout_s, as_json=as_json)
             if wait.what == "reply":
                 return _replied(context, used, outcome, since, wait.timeout_s, as_json=as_json)
             return _reached(context, used, outcome, wait.what, wait.timeout_s, as_json=as_json)
@@ -99,8 +115,8 @@ def _late(
     step = "answered" if wait.what == "reply" else wait.what
     late = MaestroError(
         "TIMEOUT",
-        f"{outgoing['id']} is queued and can't be {step} before a broker runs",
-        f"Start one with `maestro up`, then ask: maestro message receipt {outgoing['id']}",
+        f"{document['id']} is queued and can't be {step} before a broker runs",
+        f"Start one with `maestro up`, then ask: maestro message receipt {document['id']}",
     )
     streams.complain(late, as_json=as_json, extra=document)
     return exit_codes.of(late)
@@ -157,7 +173,9 @@ def _replied(
             if as_json:
                 streams.say_json({**outcome, "reply": message})
             else:
-                streams.say(_shown(client, message))
+                from .gathering import shown
+
+                streams.say(shown(client, message))
             # The answer is printed: the inbox need not show it again.
             client.confirm([message["id"]], "delivered", via="wait-reply")
             return exit_codes.DONE
@@ -166,11 +184,3 @@ def _replied(
         f"{outcome['id']} was not answered within {timeout_s:g} s",
         f"The answer will come to your inbox. The message's own state: maestro message receipt {outcome['id']}",
     )
-
-
-def _shown(client: Client, message: MessageDoc) -> str:
-    from maestro_cli.output.display_names import DisplayNames
-    from maestro_cli.output.render import message_block
-
-    people = client.message_with_people(message["id"]).get("people", {})
-    return message_block(message, DisplayNames(people), now_ms())

@@ -1,19 +1,20 @@
-"""Receipts: waiting until a message was delivered or read.
+"""Receipts: waiting until a message was delivered or read, by its receiver or by all of them.
 
-Rule: the message's status at the broker is the truth. Notices about its sender only show when to ask, and once a
+Rule: what the broker says of the message is the truth. Notices about its sender only show when to ask, and once a
 second the broker is asked anyway. A broker that is gone meanwhile is waited for.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import zmq
 
 from maestro_clients.channel.unanswered import unreachable
 from maestro_clients.processes.broker_process import connect, connect_if_running, may_autostart, read_endpoints
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.texts.visible_text import one_line
 
 from .notices import Notices
 
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
     from maestro_clients.client import Client
     from maestro_clients.protocol.callers import Caller
-    from maestro_schemas.documents import EventDoc, MessageDoc
+    from maestro_schemas.documents import EventDoc, MessageDoc, ReceiptDoc, RecipientReceiptDoc
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 _LOOK_EVERY_S = 1.0
 _AGAIN_S = 0.1
@@ -48,9 +52,61 @@ def wait_for(
     caller may see, or it was deleted first; STATUS_CONFLICT when it expired, or the code it failed with; INVALID
     for another status; and what `broker_process.connect` raises.
     """
+    _check_status(status)
+    return _persist(_ReceiptWait(message_id, status), data, environ, caller, timeout_s, client)
+
+
+def wait_for_all(
+    data: str,
+    environ: Mapping[str, str],
+    caller: Caller,
+    message_id: str,
+    status: str,
+    timeout_s: float,
+    *,
+    client: Client | None = None,
+) -> ReceiptDoc:
+    """The receipt of a message, with `people`, once it is `delivered` to all receivers that accepted it, or `read` by
+    them. `client`: as in `wait_for`.
+
+    Raises MaestroError TIMEOUT when it is not within timeout_s; STATUS_CONFLICT when all that can be reached are, and
+    for some the message expired or was deleted first. Both have `details` with the `receipt`, where one is known, and
+    the ids of the `missing` receivers. Otherwise it raises as `wait_for`.
+    """
+    _check_status(status)
+    return _persist(_AllReceiptsWait(message_id, status), data, environ, caller, timeout_s, client)
+
+
+class _Wait(Protocol[T_co]):
+    """What is waited for."""
+
+    def concerns(self, event: EventDoc) -> bool:
+        """Whether it is time to ask; a `head` means that notices may have been missed."""
+
+    def look(self, client: Client) -> T_co | None:
+        """The result, if it is there; raises the error because of which it never will."""
+
+    def sender(self, caller: Caller) -> str | None:
+        """The session whose notices concern this message."""
+
+    def late(self) -> MaestroError:
+        """The error for a wait that is over."""
+
+
+def _check_status(status: str) -> None:
     if status not in _REACHES:
         raise MaestroError("INVALID", f"a sender can't wait for {status!r:.40}", "Wait for `delivered` or `read`.")
-    wait = _ReceiptWait(message_id, status)
+
+
+def _persist(
+    wait: _Wait[T],
+    data: str,
+    environ: Mapping[str, str],
+    caller: Caller,
+    timeout_s: float,
+    client: Client | None,
+) -> T:
+    """Until the wait ends, with one broker after the other."""
     deadline_s = time.monotonic() + timeout_s
     own: Client | None = None
     try:
@@ -144,32 +200,113 @@ class _ReceiptWait:
         )
 
 
+class _AllReceiptsWait:
+    """The known state of one message at all its receivers."""
+
+    def __init__(self, message_id: str, status: str) -> None:
+        self._id = message_id
+        self._status = status
+        self._receipt: ReceiptDoc | None = None
+        # Receivers that have not reached the status, as far as the last receipt says.
+        self._missing: list[RecipientReceiptDoc] = []
+        # Those of which a notice said that they have. A message may be deleted before the next receipt.
+        self._noticed: set[str] = set()
+
+    def concerns(self, event: EventDoc) -> bool:
+        if event["event"] == "head":
+            return True
+        if event.get("id") != self._id:
+            return False
+        if event["event"] not in _REACHING_EVENTS[self._status]:
+            return event["event"] in ("message.expired", "message.deleted")
+        self._noticed.add(event.get("to", ""))
+        # A receipt is asked for once all are there, not for each of them.
+        return all(line["to"] in self._noticed for line in self._missing)
+
+    def look(self, client: Client) -> ReceiptDoc | None:
+        receipt = self._receipt = client.receipt(self._id, people=True)
+        if "failure" in receipt:
+            raise MaestroError(
+                receipt["failure"]["code"], f"message {self._id} failed: {receipt['failure']['message']}"
+            )
+        lines = [line for line in receipt["recipients"] if line["state"] != "refused"]
+        self._missing = [line for line in lines if not self._is_reached(line)]
+        if any(not _is_lost(line) for line in self._missing):
+            return None
+        if self._missing:
+            raise MaestroError(
+                "STATUS_CONFLICT",
+                f"message {self._id} was {self._status} by {len(lines) - len(self._missing)} of {len(lines)}, and "
+                f"will not be by the others: {self._named()}",
+                f"Send it to them again: maestro message retry {self._id} --ttl 1d",
+                details=self._details(),
+            )
+        return receipt
+
+    def sender(self, caller: Caller) -> str | None:
+        return caller.session or (self._receipt["from"] if self._receipt is not None else None)
+
+    def late(self) -> MaestroError:
+        count = self._receipt["counts"]["accepted"] if self._receipt is not None else 0
+        missing = f"; missing of {count}: {self._named()}" if self._missing else ""
+        return MaestroError(
+            "TIMEOUT",
+            f"message {self._id} was not {self._status} by all in time{missing}",
+            f"It is on disk all the same. Later: maestro message receipt {self._id}",
+            details=self._details(),
+        )
+
+    def _is_reached(self, line: RecipientReceiptDoc) -> bool:
+        at = line.get("readAt") if self._status == "read" else line.get("deliveredAt")
+        return at is not None or line["to"] in self._noticed
+
+    def _named(self) -> str:
+        assert self._receipt is not None  # noqa: S101 - none is missing before the first receipt
+        return ", ".join(missing_receiver(line, self._receipt) for line in self._missing)
+
+    def _details(self) -> dict[str, object]:
+        details: dict[str, object] = {"missing": [line["to"] for line in self._missing]}
+        return details if self._receipt is None else {**details, "receipt": self._receipt}
+
+
+def missing_receiver(line: RecipientReceiptDoc, receipt: ReceiptDoc) -> str:
+    """A receiver that did not come as far as was waited for: its name, and what is known of it."""
+    person = receipt.get("people", {}).get(line["to"])
+    name = line["to"] if person is None else person.get("name") or line["to"]
+    known = line.get("presence", {}).get("state", "unknown")
+    return f"{one_line(name)} ({line['state'] if _is_lost(line) or known == 'unknown' else known})"
+
+
+def _is_lost(line: RecipientReceiptDoc) -> bool:
+    return line["state"] in ("expired", "deleted")
+
+
 def _watch(
-    wait: _ReceiptWait,
+    wait: _Wait[T],
     client: Client,
     data: str,
     environ: Mapping[str, str],
     caller: Caller,
     deadline_s: float,
-) -> MessageDoc:
+) -> T:
     """Until the wait ends, with this broker. Raises TIMEOUT or BROKER_UNREACHABLE when it does not."""
     left_s = max(deadline_s - time.monotonic(), _CALL_S_MIN)
     asking = client.sharing(caller, timeout_s=min(left_s, _CALL_S), retry_within_s=0.0)
-    if caller.session is None and (message := wait.look(asking)) is not None:
-        return message  # an operator's wait: only the message names the sender whose notices concern it
+    if caller.session is None and (found := wait.look(asking)) is not None:
+        return found  # an operator's wait: only the message names the sender whose notices concern it
     endpoints = read_endpoints(data, environ)
     if endpoints is None or endpoints.router != client.address:
         raise unreachable(client.address)
     notices = Notices(endpoints.notices, wait.sender(caller) or "")
     try:
-        while (message := wait.look(asking)) is None:
+        while (found := wait.look(asking)) is None:
             _wait_for_notice(wait, notices, deadline_s)
-        return message
+        return found
     finally:
         notices.close()
 
 
-def _wait_for_notice(wait: _ReceiptWait, notices: Notices, deadline_s: float) -> None:
+def _wait_for_notice(wait: _Wait[object], notices: Notices, deadline_s: float) -> None:
     """Until a notice concerns the message, or a second is over. Raises MaestroError TIMEOUT."""
     look_s = time.monotonic() + _LOOK_EVERY_S
     while (now_s := time.monotonic()) < look_s:

@@ -5,14 +5,21 @@ Rule: one line for each command; `commands` has what it requests and how its rep
 
 from __future__ import annotations
 
-from . import commands
+from . import commands, group_commands
 
 TYPE_CHECKING = False  # importing `typing` costs as much as a whole command of the fast path
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any, Concatenate, ParamSpec, TypeVar
 
-    from maestro_schemas.documents import OutgoingDoc, SendResultDoc, SessionDoc, SessionPresenceDoc
+    from maestro_schemas.documents import (
+        GroupDoc,
+        MessagesDoc,
+        OutgoingDoc,
+        SendResultDoc,
+        SessionDoc,
+        SessionPresenceDoc,
+    )
 
     from .callers import Caller
 
@@ -68,6 +75,24 @@ class CommandMethods:
     receipt = _method(commands.receipt)
     thread = _method(commands.thread)
     dead = _method(commands.dead)
+
+    def messages(self, with_: str | None = None, *, caller: Caller | None = None, **filters: Any) -> MessagesDoc:
+        """A page of what was said; `history_commands.messages` documents the filters."""
+        from . import history_commands
+
+        return self.request(history_commands.messages(with_, caller=caller, **filters))
+
+    def message_pages(self, *, caller: Caller | None = None, **filters: Any) -> Iterator[MessagesDoc]:
+        """The pages of `messages` with these filters, one after the other, the newest first; with `after` the oldest
+        first, until there is none left."""
+        from .history_commands import following_page
+
+        asked: dict[str, Any] | None = filters
+        while asked is not None:
+            page = self.messages(caller=caller, **asked)
+            yield page
+            asked = following_page(page, asked)
+
     delete = _method(commands.delete)
     # Sessions.
     start_session = _method(commands.start_session)
@@ -93,6 +118,19 @@ class CommandMethods:
         return commands.merged_presence(pages)
 
     touch_session = _method(commands.touch_session)
+    # Groups.
+    set_group = _method(group_commands.set_group)
+    delete_group = _method(group_commands.delete_group)
+    group = _method(group_commands.group)
+    group_page = _method(group_commands.group_page)
+
+    def groups(self, *, caller: Caller | None = None, **filters: Any) -> list[GroupDoc]:
+        """All groups that fit the filters of `group_page`, page by page."""
+        pages = [self.group_page(caller=caller, **filters)]
+        while "next" in pages[-1]:
+            pages.append(self.group_page(after=pages[-1]["next"], caller=caller, **filters))
+        return [group for page in pages for group in page["groups"]]
+
     # The broker.
     events = _method(commands.events)
     stats = _method(commands.stats)

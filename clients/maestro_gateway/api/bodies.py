@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import Meta, Struct, field
 
 from maestro_schemas.limits import CWD_CHARS_MAX, NAME_CHARS_MAX, ON_ENDED, Limits
-from maestro_schemas.messages import Message, Metadata
+from maestro_schemas.messages import Metadata
 from maestro_schemas.names import ID_CHARS_MAX, ID_PATTERN
-from maestro_schemas.replies import SessionPresence
-from maestro_schemas.sessions import ACTIVE, NeedsInput, Presence, SessionNote
+from maestro_schemas.sessions import ACTIVE, NeedsInput, SessionNote
 from maestro_schemas.vocabularies import MessageType, Role, SessionStatus
 
 _DEFAULTS = Limits()
@@ -116,6 +115,52 @@ class DeadQuery(Struct, frozen=True, kw_only=True):
     limit: Annotated[int | None, described("Messages in one answer, at most 100.", minimum=1, maximum=_LARGEST)] = (
         None
     )
+
+
+class SaidQuery(Struct, frozen=True, kw_only=True):
+    """What was said: all given filters must match."""
+
+    peer: Annotated[
+        str | None,
+        described(
+            "The other party: a session's id or unique name, or @ and the name of a group. Default: all that the "
+            "caller may see.",
+            "bob",
+        ),
+    ] = field(default=None, name="with")
+    session: Annotated[
+        str | None,
+        described("Whose mail: for `operator`, and for an orchestrator. Default: the caller's; for `operator` all."),
+    ] = None
+    box: Annotated[
+        Literal["in", "out"] | None, described("in: only what that session got. out: only what it sent.")
+    ] = None
+    before: Annotated[
+        int | None,
+        described("The `before` of the page with newer messages. Default: the newest.", minimum=1, maximum=_LARGEST),
+    ] = None
+    after: Annotated[
+        int | None,
+        described(
+            "The `upTo` of a page: what was said since then, the oldest first. Not beside `before`.",
+            minimum=0,
+            maximum=_LARGEST,
+        ),
+    ] = None
+    since: Annotated[int | None, described("Only from this time on, ms since the epoch.")] = None
+    until: Annotated[int | None, described("Only before this time, ms since the epoch.")] = None
+    limit: Annotated[
+        int | None,
+        described(
+            f"Messages in one answer; at most {_DEFAULTS.reply_messages_max:,}, and "
+            f"{_DEFAULTS.reply_bytes_max >> 10} KiB, whichever is less.",
+            minimum=1,
+            maximum=_LARGEST,
+        ),
+    ] = None
+    counts: Annotated[
+        bool, described("Of a message to several sessions, also how many deliveries have each status.")
+    ] = False
 
 
 class SessionBody(Struct, frozen=True, rename="camel", kw_only=True):
@@ -226,84 +271,6 @@ class NoteBody(Struct, frozen=True, kw_only=True):
     timestamp: Annotated[int, described("When, ms. Default: now.")] = 0
 
 
-class Gone(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """The answer to a repeated send whose message has been deleted since."""
-
-    id: str
-    status: Literal["deleted"]
-    to: str | None = None
-
-
-class Live(Struct, frozen=True, kw_only=True):
-    """The gateway's process answers."""
-
-    status: Literal["ok"]
-    version: str
-
-
-class BrokerShown(Struct, frozen=True, rename="camel", kw_only=True):
-    """The broker that answers."""
-
-    version: str
-    pid: int
-    # Its last durable record.
-    head_lsn: int
-
-
-class Health(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """The state of the gateway."""
-
-    status: Literal["ok", "unavailable"]
-    live: bool
-    # Whether the broker answers.
-    ready: bool
-    version: str
-    broker: BrokerShown | None = None
-    # Why the broker does not answer.
-    code: str | None = None
-
-
-class Index(Struct, frozen=True, rename="camel", kw_only=True):
-    """Index of the service."""
-
-    name: str
-    # Of the product.
-    version: str
-    # Of the HTTP interface.
-    api_version: str
-    # Subject -> path.
-    links: dict[str, str]
-
-
-class Contract(Struct, frozen=True, kw_only=True):
-    """An OpenAPI 3.1 document; the OpenAPI specification describes its parts."""
-
-    openapi: str
-    info: dict[str, Any]
-    paths: dict[str, Any]
-    components: dict[str, Any]
-
-
-class HttpError(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """Any error."""
-
-    error: Literal[True]
-    status_code: int
-    # Stable: programs may branch on it.
-    code: str
-    message: str
-    # The next step.
-    hint: str | None = None
-    # Seconds, where waiting helps.
-    retry_after: float | None = None
-    # The limit that was exceeded.
-    limit: int | None = None
-    # The number that exceeded it.
-    actual: int | None = None
-    # More, for programs.
-    details: dict[str, Any] | None = None
-
-
 class PromptBody(Struct, frozen=True, rename="camel", kw_only=True):
     """The documented prompt."""
 
@@ -320,99 +287,3 @@ class MailBody(Struct, frozen=True, rename="camel", kw_only=True):
     from_session_id: Annotated[str | None, described("The session that asks. Default: X-Session-ID.", "ann")] = None
     from_name: Annotated[str | None, described("Default: the session's name.")] = None
     detail: Annotated[str | None, described("The long form.")] = None
-
-
-class Success(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """The message is on disk."""
-
-    success: bool
-    mail_id: str | None = None
-
-
-class MailShown(Struct, frozen=True, rename="camel", kw_only=True):
-    """Mail as the documented clients read it."""
-
-    id: str
-    parent_session_id: str | None
-    from_session_id: str
-    from_name: str
-    to_session_id: str
-    message: str
-    detail: str | None
-    created_at: int
-    read_at: int | None
-
-
-class ThreadShown(Struct, frozen=True, rename="camel", kw_only=True):
-    """A thread, the oldest message first."""
-
-    # The id of its first message, which may be deleted by now.
-    thread_id: str
-    messages: list[Message]
-    count: int
-    has_more: bool
-
-
-class InboxPage(Struct, frozen=True, rename="camel", kw_only=True):
-    """A page of a mailbox."""
-
-    messages: list[Message]
-    count: int
-    has_more: bool
-    # The `since` of the next page, when paging by `since`.
-    up_to: int
-    # Pending messages in the whole mailbox.
-    pending: int
-
-
-class DeadPage(Struct, frozen=True, rename="camel", kw_only=True):
-    """Expired messages, the newest expiry first. A page may be short, or even empty, with more to come."""
-
-    messages: list[Message]
-    count: int
-    has_more: bool
-    # The `before` of the next page, if `has_more`.
-    before: int
-
-
-class PresencePage(Struct, frozen=True, kw_only=True):
-    """What is known of the sessions now, the newest last. While there are more, the answer has a header `Link`."""
-
-    presence: list[SessionPresence]
-
-
-class StepDone(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
-    """A message with its new status; times in ms."""
-
-    id: str
-    status: str
-    delivered_at: int | None = None
-    read_at: int | None = None
-
-
-class SessionShown(Struct, frozen=True, rename="camel", kw_only=True):
-    """The documented Session: every documented field is there, null or empty where the session has none."""
-
-    id: str
-    role: Role
-    project_id: str
-    status: SessionStatus
-    started_at: int
-    last_activity: int
-    name: str | None
-    parent_session_id: str | None
-    task_ids: list[str]
-    completed_at: int | None
-    needs_input: NeedsInput
-    metadata: dict[str, Any]
-    timeline: list[SessionNote]
-    agent: str | UnsetType = UNSET
-    agent_session_id: str | UnsetType = UNSET
-    pid: int | UnsetType = UNSET
-    cwd: str | UnsetType = UNSET
-    has_token: bool | UnsetType = UNSET
-    watching: bool | UnsetType = UNSET
-    # Which process has that pid.
-    pid_start: str | UnsetType = UNSET
-    # What is known of it at the moment.
-    presence: Presence | UnsetType = UNSET

@@ -18,6 +18,7 @@ from maestro_gateway.http.credentials import needs_token
 from maestro_gateway.http.identity import caller_of, token_of
 from maestro_gateway.http.responses import answer
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import OPERATOR
 
 from .messages import client_of, reader_of
 
@@ -77,9 +78,12 @@ async def unread(request: Request) -> Response:
     shown = [_mail(message, names, parents) for message in page["messages"]]
     ids = [message["id"] for message in page["messages"]] if takes else []
 
+    # Who takes another's mail does not say that it is the receiver.
+    taker = Caller() if caller.session == OPERATOR != session else caller
+
     async def confirm() -> None:
         if ids:
-            await client.confirm(ids, "read", session=session, via="http:mail", caller=caller)
+            await client.confirm(ids, "read", session=session, via="http:mail", caller=taker)
 
     return NotifyingResponse(answer(shown), then=confirm)
 

@@ -13,9 +13,9 @@ import msgspec
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.new_ids import new_message_id
 from maestro_gateway.http.identity import caller_of, token_of
-from maestro_gateway.http.responses import answer, next_page, nothing
+from maestro_gateway.http.responses import answer, next_page, nothing, part_error
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.names import key_digest
+from maestro_schemas.names import OPERATOR, key_digest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,13 +24,15 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from maestro_clients.async_client import AsyncClient
-    from maestro_schemas.documents import ItemResultDoc, MetadataDoc
+    from maestro_schemas.documents import ErrorDoc, ItemResultDoc, MetadataDoc
 
-    from .bodies import DeadQuery, InboxQuery, SendBody, StatusBody
+    from .bodies import DeadQuery, InboxQuery, SaidQuery, SendBody, StatusBody
+    from .fan_out_bodies import FanOutBody, ReceiptQuery
 
 ALL_STATUSES = ("pending", "delivered", "read", "failed", "expired")
 
 _KEY_CHARS_MAX = 255
+_REPEATED = 200
 
 
 async def send(request: Request, *, body: SendBody) -> Response:
@@ -54,6 +56,29 @@ async def send(request: Request, *, body: SendBody) -> Response:
     # A repeated send whose message has been deleted since has no message.
     deleted = {"id": result["id"], "to": result.get("to"), "status": "deleted"}
     return answer(result.get("message", deleted), 201, headers)
+
+
+async def send_to(request: Request, *, body: FanOutBody) -> Response:
+    """201 and what became of it at each receiver; 200 and the same for a repeat under the same id or key."""
+    from_key = _id_of_key(request.headers.get("idempotency-key"))
+    result = await client_of(request).send(
+        body.to,
+        body.message,
+        message_id=from_key if body.id is None else body.id,
+        metadata=cast("MetadataDoc", msgspec.to_builtins(body.metadata)) or None,
+        ttl_ms=body.ttl_ms,
+        expires_at=body.expires_at,
+        on_ended=body.on_ended,
+        confirm=body.confirm,
+        caller=caller_of(request),
+    )
+    for each in result.get("recipients", ()):
+        if "error" in each:
+            each["error"] = cast("ErrorDoc", part_error(MaestroError.from_body(each["error"])))
+    headers = {"Location": f"/api/messages/{result['id']}"}
+    if result["status"] == _REPEATED:
+        headers["Idempotent-Replayed"] = "true"
+    return answer(result, result["status"], headers)
 
 
 async def inbox(request: Request, *, query: InboxQuery) -> Response:
@@ -116,6 +141,45 @@ async def one(request: Request) -> Response:
     """One message, for its sender and its receiver."""
     message_id, caller = request.path_params["message"], _receiver_or_session(request)
     return answer(await client_of(request).message(message_id, as_receiver=True, caller=caller))
+
+
+async def receipt(request: Request, *, query: ReceiptQuery) -> Response:
+    """What became of a message at each of its receivers."""
+    found = await client_of(request).receipt(
+        request.path_params["message"], session=query.receiver, people=True, caller=caller_of(request)
+    )
+    return answer(found)
+
+
+async def said(request: Request, *, query: SaidQuery) -> Response:
+    """A page of what was said, with the texts; changes nothing, and marks nothing as read.
+
+    A session gets what it sent and received, an orchestrator also what was said within its project. `operator` as the
+    session of the header is the person, who gets all.
+    """
+    caller = caller_of(request)
+    if caller.session is None:
+        raise MaestroError(
+            "NO_SESSION",
+            "no session was named whose messages are wanted",
+            "Send X-Session-ID, with the session's token as `Authorization: Bearer`. The value `operator` is the "
+            "person, for a program of that user on the gateway's machine.",
+        )
+    page = await client_of(request).messages(
+        query.peer,
+        session=query.session,
+        box=query.box,
+        before=query.before,
+        after=query.after,
+        since=query.since,
+        until=query.until,
+        limit=query.limit,
+        counts=query.counts,
+        caller=Caller() if caller.session == OPERATOR else caller,
+    )
+    cursor, at = ("before", page["before"]) if query.after is None else ("after", page["upTo"])
+    headers = next_page(request, cursor, at if page["hasMore"] else None)
+    return answer({**page, "count": len(page["messages"])}, headers=headers)
 
 
 async def thread(request: Request) -> Response:

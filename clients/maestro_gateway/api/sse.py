@@ -19,6 +19,7 @@ from maestro_gateway.http.credentials import needs_token
 from maestro_gateway.http.identity import owner_of
 from maestro_gateway.http.responses import error_body
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import OPERATOR
 from maestro_schemas.texts import json_bytes
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ async def stream(request: Request) -> Response:
     since = since_of(request.headers, request.query_params)
     caller = owner_of(request, session)
     principal = await authenticate(gateway.broker, gateway.feed.directory, caller, needs_token=needs_token(request))
-    if principal.session != session:
+    if principal.session not in (session, OPERATOR):
         raise MaestroError(
             "FORBIDDEN",
             f"{principal.session} may not follow the mail of {session}",

@@ -2,7 +2,7 @@
 
 Rule: `maestro_schemas.events.may_see` decides what a session sees, as in the broker: an event, and its message. A
 client without a session sees every event. It reads a message as the other calls without a session do: with the rights
-of the receiver, so only where that session has no token.
+of the receiver, so only where that session has no token. The operator sees and reads all.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
+from maestro_gateway.http.identity import check_operator
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Reader, may_see_event
+from maestro_schemas.names import OPERATOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,6 +60,8 @@ class Directory:
         """Ask for the sessions that the events name. Raises MaestroError where the broker is unreachable."""
         wanted: dict[str, None] = {}
         for event in events:
+            if event.group is not None:
+                continue  # who may see it is in the event
             if event.session is not None:
                 wanted[event.session] = None
             wanted.update(
@@ -83,9 +87,9 @@ class Directory:
 
 
 class Principal(NamedTuple):
-    """The session, or the operator, that follows events."""
+    """The session, the operator, or the caller without a session that follows events."""
 
-    # None for the operator.
+    # None for a caller that names no session; `operator` for the operator.
     session: str | None
     role: str
     project: str
@@ -93,7 +97,7 @@ class Principal(NamedTuple):
 
     def sees(self, event: Event) -> bool:
         """Whether the principal may know of the event."""
-        if self.session is None:
+        if self.session in (None, OPERATOR):
             return True
         now = self.directory.get(self.session)
         role, project = (now["role"], now["projectId"]) if now is not None else (self.role, self.project)
@@ -121,6 +125,7 @@ async def authenticate(broker: BrokerLink, directory: Directory, caller: Caller,
                 "Name a session with X-Session-ID and its token with `Authorization: Bearer`.",
             )
         return Principal(None, "", "", directory)
+    check_operator(caller, needs_token=needs_token)
     session = await broker.client.session(caller=caller)
     if needs_token and not session.get("hasToken", False):
         raise MaestroError(

@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 from maestro_clients.protocol.callers import Caller
 from maestro_schemas.errors import MaestroError
 
-from .identity import caller_of
+from .identity import caller_of, check_operator
 from .refusals import refuse
 from .responses import CONNECTION
 
@@ -70,7 +70,9 @@ def needs_token(connection: HTTPConnection) -> bool:
 
 async def check(client: AsyncClient, caller: Caller) -> None:
     """Check that a caller is the session that it names. Raises MaestroError NO_SESSION,
-    UNKNOWN_SESSION, TOKEN_REQUIRED or TOKEN_MISMATCH, and BROKER_UNREACHABLE or TIMEOUT."""
+    UNKNOWN_SESSION, TOKEN_REQUIRED or TOKEN_MISMATCH, FORBIDDEN for the operator, and BROKER_UNREACHABLE or
+    TIMEOUT."""
+    check_operator(caller, needs_token=True)
     if caller.session is None:
         raise MaestroError(
             "NO_SESSION",

@@ -97,6 +97,15 @@ def error_body(error: MaestroError) -> dict[str, Any]:
     return body
 
 
+def part_error(error: MaestroError) -> dict[str, Any]:
+    """The error of one part of an answer that is a success, such as one of several receivers."""
+    body = error.body()
+    body.pop("httpHint", None)
+    if hint := hint_of(error):
+        body["hint"] = hint
+    return body
+
+
 def hint_of(error: MaestroError) -> str:
     """The next step of a caller that has only HTTP: what the error says for one. Else its hint, in which the step of
     this code (`REMEDIES`) replaces the sentences for a shell."""

@@ -7,6 +7,7 @@ word that this version does not know.
 
 from __future__ import annotations
 
+import keyword
 import re
 import textwrap
 import types
@@ -51,7 +52,14 @@ DOCUMENTS: dict[str, type[Struct]] = {
     "ReceiptDoc": replies.ReceiptReply,
     "ThreadDoc": replies.ThreadReply,
     "DeadDoc": replies.DeadReply,
+    "SaidMessageDoc": replies.SaidMessage,
+    "MessagesDoc": replies.MessagesReply,
     "ItemResultDoc": replies.ItemResult,
+    "MemberDoc": replies.MemberShown,
+    "GroupDoc": replies.GroupShown,
+    "GroupReplyDoc": replies.GroupReply,
+    "GroupDeletedDoc": replies.GroupDeletedReply,
+    "GroupsDoc": replies.GroupsReply,
     "EventsDoc": replies.EventsReply,
     "HelloDoc": replies.HelloReply,
     "SweptDoc": replies.Swept,
@@ -78,10 +86,10 @@ def render() -> str:
 def _typed_dict(name: str, shape: type[Struct]) -> str:
     fields = msgspec.structs.fields(shape)
     comments = field_comments(shape)
-    # `from` is a keyword, so it can't be the name of a class attribute.
-    quoted = any(field.encode_name == "from" for field in fields)
+    # A keyword can't be the name of a class attribute.
+    quoted = next((field.encode_name for field in fields if keyword.iskeyword(field.encode_name)), None)
     source = f"{shape.__module__.rpartition('.')[2]}.{shape.__name__}"
-    lines = [f"# `{source}`. In the functional form, because `from` is a keyword."] if quoted else []
+    lines = [f"# `{source}`. In the functional form, because `{quoted}` is a keyword."] if quoted else []
     lines += [f"{name} = TypedDict(", f'    "{name}",', "    {"] if quoted else [f"class {name}(TypedDict):"]
     lines += [] if quoted else [f'    """`{source}`."""', ""]
     indent = "        " if quoted else "    "

@@ -9,6 +9,7 @@ import select
 import shutil
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import pytest
@@ -20,8 +21,8 @@ from support.cli_shell import Shell, open_shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+AUDIENCES = {"@all", "@workers", "@orchestrators", "@project", "@children"}
 SHELLS: tuple[scripts.Shell, ...] = get_args(scripts.Shell)
 
 _ASK_BASH = """
@@ -95,6 +96,9 @@ def office() -> Iterator[tuple[Shell, Shell]]:
         ann = person.like(MAESTRO_SESSION_ID="sess_ann")
         ann.done("send", "--to", "bob", "--message", "hello", "--id", "msg_for_bob")
         person.done("down")  # completion reads only its files
+        groups = Path(person.data) / "groups"
+        groups.mkdir(exist_ok=True)
+        (groups / "reviews.json").write_text("{}\n", encoding="utf-8")
         yield person, person.like(MAESTRO_SESSION_ID="sess_bob")
 
 
@@ -118,7 +122,8 @@ def test_commands_options_and_words(tab: Tab) -> None:
 
 def test_live_sessions_and_messages(tab: Tab) -> None:
     receivers = tab.offers("maestro session send --to ")
-    assert {"parent", "sess_ann", "ann", "sess_bob", "bob"} <= receivers
+    assert {"parent", "operator", "sess_ann", "ann", "sess_bob", "bob"} <= receivers
+    assert receivers >= {*AUDIENCES, "@reviews"}
     assert not {"sess_old", "old"} & receivers
     assert "sess_bob" in tab.offers("maestro session end sess_b")
     # `message read` takes received messages, `message receipt` takes sent ones, and `message show` takes both.
@@ -214,6 +219,8 @@ def test_a_key_at_a_terminal(office: tuple[Shell, Shell], tmp_path: Path, shell:
         assert keyboard.type("maestro send --to par\t\n") == ["send", "--to", "parent"]
         assert keyboard.type("maestro send --file a\tit\t\n")[2:] == ["a folder/it's $one.md"]
         assert keyboard.type("maestro send --to=sess_a\t\n") == ["send", "--to=sess_ann"]
+        assert keyboard.type("maestro send --to @work\t\n") == ["send", "--to", "@workers"]
+        assert keyboard.type("maestro send --to bob --to @rev\t\n") == ["send", "--to", "bob", "--to", "@reviews"]
         assert keyboard.type("maestro up --set rate_l\t600\n")[2:] == ["rate_limit=600"]
     finally:
         keyboard.close()
@@ -253,8 +260,8 @@ def test_a_thousand_sessions(office: tuple[Shell, Shell], tmp_path: Path, capsys
     middle = time.perf_counter()
     many = tab.offers("maestro session send --to ", MAESTRO_DATA_DIR=data)
     ended = time.perf_counter()
-    assert few == {"parent"}
-    assert len(many) == 2_001
+    assert few == {"parent", "operator", *AUDIENCES}
+    assert len(many) == 2_000 + len(few)
     with capsys.disabled():
         print(
             f"\na Tab in bash: {(middle - began) * 1000:.0f} ms without sessions, "

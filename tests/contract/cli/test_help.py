@@ -145,7 +145,9 @@ def test_export_and_json_exclude_each_other() -> None:
 def test_every_code_has_an_exit_code_that_is_documented() -> None:
     assert exit_codes.EXIT_OF_CODE.keys() <= CODES.keys()
     chosen = {exit_codes.of(MaestroError(code, "")) for code in CODES}
-    assert chosen | {exit_codes.DONE} == exit_codes.MEANINGS.keys()
+    # Of several receivers some may refuse, which is no error of the whole.
+    assert chosen | {exit_codes.DONE, exit_codes.PARTLY} == exit_codes.MEANINGS.keys()
+    assert exit_codes.PARTLY not in chosen
     assert exit_codes.DONE not in chosen
 
 

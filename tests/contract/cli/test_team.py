@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import re
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from maestro_cli import exit_codes
 from maestro_cli.hooks import shell_script
 from maestro_cli.hooks.agents import AGENTS
 from support.agent_processes import Agent
 from support.cli_shell import open_shell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from support.cli_shell import Shell
 
@@ -83,46 +83,69 @@ def team() -> Iterator[Team]:
             made.kill()
 
 
-def announced(sender: Shell, to: list[str], text: str, **metadata: Any) -> dict[str, Any]:
-    """The result of one command that sends to several."""
-    return sender.send_to_all(to, text, confirm=True, metadata=metadata)
+def announce(
+    sender: Shell, text: str, *more: str, to: Sequence[str] = ("@workers",), code: int = 0
+) -> dict[str, Any]:
+    """The outcome of one `maestro send` to several, as JSON."""
+    receivers = [word for address in to for word in ("--to", address)]
+    ran = sender.run("send", *receivers, "--message", text, "--yes", "--json", *more)
+    assert ran.code == code, ran
+    return ran.json()
+
+
+def test_without_yes_nothing_is_sent_and_the_team_is_shown(team: Team) -> None:
+    """The gate names all twelve with what they are, in one answer, and costs no message."""
+    team.workers[3].agent.kill()
+    team.workers[4].works()
+    ran = team.boss.run("send", "--to", "@workers", "--message", STOP, "--json")
+    assert (ran.code, ran.error()["code"]) == (exit_codes.REFUSED, "CONFIRM_FANOUT")
+    named = {each["session"]: each["presence"]["state"] for each in ran.error()["details"]["receivers"]}
+    assert list(named) == team.sessions
+    assert (named[team.sessions[3]], named[team.sessions[4]]) == ("gone", "working")
+    assert set(named.values()) == {"gone", "working", "idle"}
+    assert [team.inbox(session) for session in team.sessions] == [[]] * 12
 
 
 def test_one_command_reaches_twelve_workers_once(team: Team) -> None:
     """Half of them are at work and half idle. Each sees it at the next event of its agent, and only there."""
     for worker in team.workers[::2]:
         worker.agent.hook(PROMPT[worker.kind])
-    sent = announced(team.boss, ["@workers"], STOP, requiresAck=True)
+    sent = announce(team.boss, STOP, "--require-ack")
+    message_id = sent["id"]
     assert (sent["audience"], sent["accepted"], sent["refused"]) == ({"to": ["@workers"], "size": 12}, 12, 0)
     assert [each["to"] for each in sent["recipients"]] == team.sessions
     assert [each["reach"] for each in sent["recipients"]] == ["tool", "prompt"] * 6
-    again = team.boss.send_to_all(["@workers"], STOP, confirm=True, metadata={"requiresAck": True}, id=sent["id"])
-    assert (again["status"], again["id"]) == (200, sent["id"])
+    again = announce(team.boss, STOP, "--require-ack", "--id", message_id)
+    assert (again["duplicate"], again["id"]) == (True, message_id)
     for number, worker in enumerate(team.workers):
         text = worker.works() if number % 2 == 0 else worker.ends_its_turn()
         assert text.count(STOP) == 1, text
         assert "(to @workers, 12 sessions; asks for acknowledgement)" in text
         assert STOP not in worker.works() + worker.ends_its_turn()
         [message] = team.inbox(worker.session)
-        assert (message["id"], message["status"], message["seq"]) == (sent["id"], "delivered", 1)
+        assert (message["id"], message["status"], message["seq"]) == (message_id, "delivered", 1)
+    receipt = team.boss.done("message", "receipt", message_id, "--json").json()
+    assert [line["to"] for line in receipt["recipients"]] == team.sessions
+    assert {line["state"] for line in receipt["recipients"]} == {"delivered"}
+    assert [line["via"].rpartition(":")[2] for line in receipt["recipients"]] == [
+        event
+        for worker, other in zip(team.workers[::2], team.workers[1::2], strict=True)
+        for event in (TOOL[worker.kind], END[other.kind])
+    ]
+    first, *lines = team.boss.done("message", "receipt", message_id).out.splitlines()
+    assert first == f"{message_id} to @workers: 12 accepted, 12 delivered, 0 read, 0 answered"
+    assert len(lines) == 12
 
 
 def test_two_who_tell_all_at_once_are_heard_in_one_order(team: Team) -> None:
-    """Two senders at the same time, in rounds. Every worker has all of it in the same order, without a gap."""
+    """Two commands at the same time, in rounds. Every worker has all of it in the same order, without a gap."""
     chief = team.person.session("chief", role="orchestrator")
     rounds = PENDING_MAX // 2
-    ready = threading.Barrier(2)
-
-    def tell(sender: Shell) -> None:
-        for number in range(rounds):
-            ready.wait(20)
-            announced(sender, ["@workers"], f"number {number}")
-
-    senders = [threading.Thread(target=tell, args=(sender,)) for sender in (team.boss, chief)]
-    for sender in senders:
-        sender.start()
-    for sender in senders:
-        sender.join(60)
+    for number in range(rounds):
+        words = ("send", "--to", "@workers", "--yes", "--message", f"number {number}")
+        for command in [sender.start(*words) for sender in (team.boss, chief)]:
+            _, errors = command.communicate(timeout=60)
+            assert command.returncode == 0, errors
     boxes = [team.inbox(session) for session in team.sessions]
     orders = {tuple(message["id"] for message in box) for box in boxes}
     assert len(orders) == 1
@@ -130,15 +153,19 @@ def test_two_who_tell_all_at_once_are_heard_in_one_order(team: Team) -> None:
     for box in boxes:
         assert [message["seq"] for message in box] == list(range(1, 2 * rounds + 1))
     for worker in team.workers:
-        text = worker.works()
-        shown = re.findall(r"(?m)^(msg_\S+) from ", json.loads(text)["hookSpecificOutput"]["additionalContext"])
+        shown = re.findall(r"(?m)^(msg_\S+) from ", context_of(worker.works()))
         assert (tuple(shown),) == tuple(orders), "its agent sees it in that order, too"
+
+
+def context_of(answer: str) -> str:
+    """The text that a hook's answer brings into the context."""
+    return str(json.loads(answer)["hookSpecificOutput"]["additionalContext"])
 
 
 def test_each_receiver_is_said_as_it_is(team: Team) -> None:
     """Three are gone, one's mailbox is full, one ends in between; the others work, wait for a person, or idle."""
     at_work, waiting, *idle = team.workers
-    gone, full, ending = idle[:3], idle[3], idle[4]
+    gone, full, ending, others = idle[:3], idle[3], idle[4], idle[5:]
     at_work.works()
     waiting.waits_for_a_person()
     for worker in gone:
@@ -146,7 +173,7 @@ def test_each_receiver_is_said_as_it_is(team: Team) -> None:
     with team.boss.client() as client:
         for number in range(PENDING_MAX):
             client.send(full.session, f"filling {number}")
-    first = announced(team.boss, ["@workers"], STOP, requiresAck=True)
+    first = announce(team.boss, STOP, "--require-ack", code=exit_codes.PARTLY)
     assert (first["audience"]["size"], first["accepted"], first["refused"]) == (12, 11, 1)
     said = {each["to"]: each for each in first["recipients"]}
     assert list(said) == [*(one for one in team.sessions if one != full.session), full.session]
@@ -154,25 +181,67 @@ def test_each_receiver_is_said_as_it_is(team: Team) -> None:
     assert what_is(said, waiting) == (201, "tool", "waiting")
     assert said[waiting.session]["presence"]["detail"] == "permission:Bash"
     assert [what_is(said, worker) for worker in gone] == [(201, "gone", "gone")] * 3
-    assert [what_is(said, worker) for worker in idle[4:]] == [(201, "prompt", "idle")] * 6
+    assert [what_is(said, worker) for worker in (ending, *others)] == [(201, "prompt", "idle")] * 6
     refusal = said[full.session]["error"]
     assert (refusal["code"], refusal["limit"], refusal["actual"]) == ("MAILBOX_FULL", PENDING_MAX, PENDING_MAX + 1)
     # It saw the first, and no later one.
     assert STOP in ending.ends_its_turn()
     ending.agent.end()
-    by_name = announced(team.boss, team.sessions, "main is green again")
+    states = {
+        line["to"]: (line["state"], line.get("code") or line["presence"]["state"])
+        for line in team.boss.done("message", "receipt", first["id"], "--json").json()["recipients"]
+    }
+    assert states == {
+        at_work.session: ("pending", "working"),
+        waiting.session: ("pending", "waiting"),
+        **{worker.session: ("pending", "gone") for worker in gone},
+        full.session: ("refused", "MAILBOX_FULL"),
+        ending.session: ("delivered", "ended"),
+        **{worker.session: ("pending", "idle") for worker in others},
+    }
+    lines = team.boss.done("message", "receipt", first["id"]).out
+    assert lines.startswith(f"{first['id']} to @workers: 11 accepted, 1 delivered, 0 read, 0 answered, 1 refused\n")
+    assert len(re.findall(r"(?m)pending .*\(gone, last sign .* ago\)$", lines)) == 3
+    assert len(re.findall(r"(?m)pending .*\(waiting .*\(permission: Bash\)\)$", lines)) == 1
+    assert len(re.findall(r"(?m)delivered .*\(ended .* ago\)$", lines)) == 1
+    assert len(re.findall(r"(?m)refused .*MAILBOX_FULL$", lines)) == 1
+    by_name = announce(team.boss, "main is green again", to=team.sessions, code=exit_codes.PARTLY)
     assert (by_name["audience"]["size"], by_name["accepted"], by_name["refused"]) == (12, 10, 2)
     refused = {each["to"]: each["error"]["code"] for each in by_name["recipients"] if "error" in each}
     assert refused == {ending.session: "RECEIVER_ENDED", full.session: "MAILBOX_FULL"}
-    by_role = announced(team.boss, ["@workers"], "back to work")
+    by_role = announce(team.boss, "back to work", code=exit_codes.PARTLY)
     assert (by_role["audience"]["size"], by_role["accepted"], by_role["refused"]) == (11, 10, 1)
     texts = [STOP, "main is green again", "back to work"]
-    for worker in (at_work, waiting, *gone, *idle[5:]):
+    for worker in (at_work, waiting, *gone, *others):
         assert [message["message"] for message in team.inbox(worker.session)] == texts
     assert [message["message"] for message in team.inbox(ending.session)] == [STOP]
     assert [message["message"] for message in team.inbox(full.session)] == [
-        f"filling {n}" for n in range(PENDING_MAX)
+        f"filling {number}" for number in range(PENDING_MAX)
     ]
+
+
+def test_the_words_of_a_send_say_what_each_is(team: Team) -> None:
+    """The same in words, as a person reads it."""
+    at_work, waiting, gone, full, *_ = team.workers
+    at_work.works()
+    waiting.waits_for_a_person()
+    gone.agent.kill()
+    with team.boss.client() as client:
+        for number in range(PENDING_MAX):
+            client.send(full.session, f"filling {number}")
+    with team.person.client() as operator:
+        for name, worker in (("ann", at_work), ("ben", waiting), ("cid", gone), ("dee", full)):
+            operator.rename_session(name, worker.session)
+    ran = team.boss.run("send", "--to", "@workers", "--message", STOP, "--yes", "--type", "command")
+    assert ran.code == exit_codes.PARTLY
+    said = " ".join(ran.out.split())
+    message_id = said.split()[1]
+    assert said.startswith(f"Sent {message_id} to 11 of 12 (@workers). On disk. ")
+    assert f"no dee: its mailbox is full ({PENDING_MAX})" in said
+    assert said.endswith(f"maestro message retry {message_id}")
+    assert " now ann (at work: after its next tool call) later ben (waits for a person" in said
+    assert re.search(r"cid \(gone[^)]*\) ", said), said
+    assert re.search(r" 8: sess_.* and 4 more \(idle[^)]*\) no ", said), said
 
 
 def what_is(said: dict[str, Any], worker: Worker) -> tuple[int, str, str]:

@@ -483,3 +483,41 @@ def test_a_pipeline_leaves_refusals_in_the_results(open_office: PostOffice, conn
     codes = {result["id"]: result.get("error", {}).get("code") for result in stranger.pipeline(batch)}
     assert codes == {item["id"]: "UNKNOWN_SESSION" for item in batch}
     assert list(ann.pipeline([])) == []
+
+
+def test_a_message_to_several_and_its_receipt(connect: Connect, post_office: PostOffice) -> None:
+    post_office.start()
+    post_office.sessions("ann", "bob", "cyd")
+    ann, bob = connect("ann"), connect("bob")
+    sent = ann.send(["bob", "cyd", "bob"], "hello", message_id="msg_1_several")
+    assert (sent["status"], sent["accepted"], sent["refused"]) == (201, 2, 0)
+    assert sent["audience"] == {"to": ["bob", "cyd", "bob"], "size": 2}
+    assert ann.send(["bob", "cyd", "bob"], "hello", message_id="msg_1_several")["status"] == 200
+    bob.confirm([sent["id"]], "read")
+    receipt = ann.receipt("msg_1_several", people=True)
+    assert {line["to"]: line["state"] for line in receipt["recipients"]} == {"bob": "read", "cyd": "pending"}
+    assert set(receipt["people"]) == {"ann", "bob", "cyd"}
+    [own] = ann.receipt(sent["id"], session="cyd")["recipients"]
+    assert own["to"] == "cyd"
+    with pytest.raises(MaestroError) as raised:
+        connect("cyd").receipt("msg_1_absent")
+    assert raised.value.code == "MESSAGE_NOT_FOUND"
+
+
+def test_sixty_five_receivers_are_too_many(connect: Connect, post_office: PostOffice) -> None:
+    post_office.start()
+    operator = connect()
+    operator.start_session("lead", role="orchestrator")
+    for number in range(65):
+        operator.start_session(f"w{number}", parent_session_id="lead")
+    lead = connect("lead")
+    with pytest.raises(MaestroError) as raised:
+        lead.send("@children", "hello")
+    error = raised.value
+    assert (error.code, error.limit, error.actual) == ("TOO_MANY", 64, 65)
+    operator.end_session("w64")
+    assert lead.send("@children", "hello")["accepted"] == 64
+    with pytest.raises(MaestroError) as raised:
+        lead.send("@workers", "hello")
+    assert raised.value.code == "CONFIRM_FANOUT"
+    assert lead.send("@workers", "hello", confirm=True)["accepted"] == 64

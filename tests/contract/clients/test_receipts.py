@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from maestro_clients.mailbox.receipts import wait_for
+from maestro_clients.mailbox.receipts import wait_for, wait_for_all
 from maestro_clients.protocol.callers import Caller
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from maestro_schemas.documents import MessageDoc
+    from maestro_schemas.documents import MessageDoc, ReceiptDoc
     from support.post_office import PostOffice
 
 ANN = Caller("ann")
@@ -178,3 +178,128 @@ def test_a_broker_that_stays_away(open_office: PostOffice) -> None:
     open_office.kill()
     waiter.join(20.0)
     assert result[0].code in ("TIMEOUT", "BROKER_UNREACHABLE")
+
+
+# --- of several receivers ------------------------------------------------------------------------------------
+
+
+class WaitingForAll(Waiting):
+    """A thread that waits until all receivers have a message."""
+
+    def __init__(self, office: PostOffice, message_id: str, status: str, caller: Caller = ANN) -> None:
+        self.receipt: ReceiptDoc | None = None
+        self._place = (office.data, office.environ, caller, message_id, status)
+        super().__init__(office, message_id, status, caller)
+
+    def _run(self) -> None:
+        try:
+            self.receipt = wait_for_all(*self._place, 20.0)
+        except MaestroError as error:
+            self.error = error
+
+    def done(self) -> ReceiptDoc:
+        """The receipt with which the wait ended."""
+        self._thread.join(20.0)
+        assert self.error is None, self.error
+        assert self.receipt is not None
+        return self.receipt
+
+    def failed(self) -> MaestroError:
+        """The error with which the wait ended."""
+        self._thread.join(20.0)
+        assert self.error is not None
+        return self.error
+
+
+def to_three(office: PostOffice, **fields: Any) -> str:
+    """A message from `ann` to `bob`, `cyd` and `dan`."""
+    office.sessions("cyd", "dan")
+    return office.client("ann").send(["bob", "cyd", "dan"], "hello", **fields)["id"]
+
+
+@pytest.mark.parametrize("caller", [ANN, Caller()], ids=["sender", "operator"])
+@pytest.mark.parametrize("status", ["delivered", "read"])
+def test_a_wait_for_all_ends_with_the_last_one(open_office: PostOffice, status: str, caller: Caller) -> None:
+    message_id = to_three(open_office)
+    open_office.client("bob").confirm([message_id], status)
+    waiting = WaitingForAll(open_office, message_id, status, caller)
+    assert waiting.is_waiting(0.3)
+    open_office.client("cyd").confirm([message_id], status)
+    assert waiting.is_waiting(0.3)
+    open_office.client("dan").confirm([message_id], status)
+    receipt = waiting.done()
+    assert receipt["counts"]["delivered"] == 3
+    assert {line["state"] for line in receipt["recipients"]} == {status}
+    assert wait_for_all(open_office.data, open_office.environ, ANN, message_id, status, 5.0) == receipt
+
+
+def test_those_that_refused_are_not_waited_for(open_office: PostOffice) -> None:
+    open_office.sessions("cyd")
+    open_office.client().end_session("cyd")
+    message_id = open_office.client("ann").send(["bob", "cyd"], "hello")["id"]
+    open_office.client("bob").confirm([message_id], "delivered")
+    receipt = wait_for_all(open_office.data, open_office.environ, ANN, message_id, "delivered", 5.0)
+    assert (receipt["counts"]["accepted"], receipt["counts"]["refused"]) == (1, 1)
+
+
+def test_who_is_missing_after_the_time(open_office: PostOffice) -> None:
+    message_id = to_three(open_office)
+    open_office.client("bob").confirm([message_id], "read")
+    open_office.client().end_session("dan")
+    with pytest.raises(MaestroError) as raised:
+        wait_for_all(open_office.data, open_office.environ, ANN, message_id, "read", 0.5)
+    error = raised.value
+    assert error.code == "TIMEOUT"
+    assert "missing of 3: cyd (pending), dan (ended)" in error.message
+    assert error.details is not None
+    assert error.details["missing"] == ["cyd", "dan"]
+    assert error.details["receipt"]["counts"]["read"] == 1
+
+
+def test_what_expired_or_was_deleted_ends_the_wait_for_all(open_office: PostOffice) -> None:
+    message_id = to_three(open_office, ttl_ms=1_500)
+    waiting = WaitingForAll(open_office, message_id, "read")
+    open_office.client("bob").confirm([message_id], "read")
+    open_office.client("cyd").delete([message_id])
+    error = waiting.failed()
+    assert error.code == "STATUS_CONFLICT"
+    assert "read by 1 of 3" in error.message
+    assert "cyd (deleted), dan (expired)" in error.message
+    assert f"maestro message retry {message_id}" in error.hint
+
+
+def test_a_copy_that_is_deleted_right_after_it_was_read_counts(open_office: PostOffice) -> None:
+    message_id = to_three(open_office)
+    waiting = WaitingForAll(open_office, message_id, "read")
+    assert waiting.is_waiting(0.3)
+    for name in ("bob", "cyd", "dan"):
+        client = open_office.client(name)
+        client.confirm([message_id], "read")
+        client.delete([message_id])
+    assert waiting.done()["counts"]["deleted"] == 3
+
+
+def test_a_wait_for_all_survives_a_restart(open_office: PostOffice) -> None:
+    message_id = to_three(open_office)
+    waiting = WaitingForAll(open_office, message_id, "delivered")
+    assert waiting.is_waiting(0.3)
+    open_office.client("bob").confirm([message_id], "delivered")
+    open_office.kill()
+    open_office.start()
+    for name in ("cyd", "dan"):
+        open_office.client(name).confirm([message_id], "delivered")
+    assert waiting.done()["counts"]["delivered"] == 3
+
+
+def test_a_wait_for_all_in_vain(open_office: PostOffice) -> None:
+    message_id = to_three(open_office)
+    for wanted, status, code in (("m0", "read", "MESSAGE_NOT_FOUND"), (message_id, "seen", "INVALID")):
+        with pytest.raises(MaestroError) as raised:
+            wait_for_all(open_office.data, open_office.environ, ANN, wanted, status, 5.0)
+        assert raised.value.code == code
+    open_office.client("ann").call(
+        "send", {"messages": [{"id": "m_late", "to": ["bob", "ghost"], "message": "x"}], "queued": True}
+    )
+    with pytest.raises(MaestroError) as raised:
+        wait_for_all(open_office.data, open_office.environ, ANN, "m_late", "read", 5.0)
+    assert raised.value.code == "RECEIVER_NOT_FOUND"

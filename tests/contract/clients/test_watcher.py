@@ -21,6 +21,7 @@ from maestro_clients.mailbox.cursor import LOOK_EVERY_S
 from maestro_clients.mailbox.watcher import Watcher
 from maestro_clients.processes.broker_process import find
 from maestro_clients.protocol.callers import Caller
+from maestro_clients.protocol.new_ids import new_message_id
 from maestro_runtime import paths
 from maestro_schemas.errors import MaestroError
 from support.post_office import end_process, eventually
@@ -296,6 +297,60 @@ def test_mail_under_another_readers_lease_comes_when_the_lease_ends(open_office:
         assert take(watcher, 2) == ["two", "one"]
         assert time.monotonic() - began_s > 0.9
         assert watcher.next_message(0.1) is None
+
+
+def send_to_several(office: PostOffice, text: str, **metadata: Any) -> str:
+    """One message from `ann` to `bob` and `cid`; its id."""
+    outgoing = {"id": new_message_id(), "to": ["bob", "cid"], "message": text, "metadata": metadata}
+    [result] = office.client("ann").call("send", {"messages": [outgoing]})["results"]
+    assert result["status"] == 201, result
+    return str(result["id"])
+
+
+@pytest.mark.usefixtures("no_periodic_requests")
+def test_quiet_mail_is_held_until_other_mail_comes(open_office: PostOffice) -> None:
+    """A notice is enough, and a message of the same audience that asks for something is other mail."""
+    open_office.session("cid")
+    with watching(open_office, hold_quiet=True) as watcher:
+        send_to_several(open_office, "quiet one")
+        assert watcher.next_message(0.2) is None
+        send(open_office, "for you")
+        assert take(watcher, 2) == ["quiet one", "for you"]
+        held = send_to_several(open_office, "quiet two")
+        assert watcher.next_message(0.2) is None
+        send_to_several(open_office, "stop", type="command")
+        assert take(watcher, 2) == ["quiet two", "stop"]
+        last = send_to_several(open_office, "quiet three")
+        assert watcher.next_message(0.2) is None
+    operator = open_office.client()
+    assert operator.message(held, session="bob")["status"] == "delivered"
+    assert operator.message(last, session="bob")["status"] == "pending"
+    with watching(open_office) as other:
+        assert take(other, 1) == ["quiet three"], "it was neither leased nor marked"
+
+
+@pytest.mark.usefixtures("no_periodic_requests")
+def test_held_mail_comes_when_another_readers_lease_of_other_mail_ends(open_office: PostOffice) -> None:
+    open_office.session("cid")
+    send_to_several(open_office, "quiet one")
+    send(open_office, "for you")
+    leased = open_office.client("bob").inbox(lease_ms=600, reader="another", since=1)
+    assert [message["message"] for message in leased["messages"]] == ["for you"]
+    with watching(open_office, hold_quiet=True) as watcher:
+        assert watcher.next_message(0) is None
+        assert take(watcher, 2) == ["quiet one", "for you"]
+
+
+@pytest.mark.usefixtures("no_periodic_requests")
+def test_held_mail_is_there_after_a_kill_of_the_broker(open_office: PostOffice) -> None:
+    open_office.session("cid")
+    with watching(open_office, hold_quiet=True) as watcher:
+        send_to_several(open_office, "quiet one")
+        assert watcher.next_message(0.2) is None
+        open_office.kill()
+        open_office.start()
+        send(open_office, "for you")
+        assert take(watcher, 2) == ["quiet one", "for you"]
 
 
 def test_mail_that_another_reader_confirmed_is_not_shown_again(open_office: PostOffice) -> None:

@@ -20,7 +20,7 @@ from websockets.sync.client import connect as connect_websocket
 
 from support import components, wire_http
 from support.cli_shell import open_shell
-from support.gateways import Gateway
+from support.gateways import WITHOUT_OWNERS, Gateway
 from support.wire_http import JSON, UPGRADE, ask, connect, head, own_address, read, refused
 
 if TYPE_CHECKING:
@@ -245,25 +245,13 @@ def test_up_says_that_others_can_reach_it() -> None:
 
 # --- where the kernel does not tell --------------------------------------------------------------------------
 
-# What a system without these tables would have.
-_SILENT = """
-import builtins, socket
-del socket.AF_NETLINK
-_open = builtins.open
-def _without_tables(name, *rest, **named):
-    if str(name).startswith("/proc/net/"):
-        raise FileNotFoundError(name)
-    return _open(name, *rest, **named)
-builtins.open = _without_tables
-"""
-
 
 @pytest.fixture
 def unsure(open_office: PostOffice) -> Iterator[Gateway]:
     """A gateway on loopback whose kernel knows no owners. `ann` and `bob` have no tokens; `eve` has one."""
     with open_office.client() as client:
         client.start_session("eve", token="a secret", role="orchestrator")
-    with Gateway(open_office, first=_SILENT) as gateway:
+    with Gateway(open_office, first=WITHOUT_OWNERS) as gateway:
         yield gateway
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from maestro_gateway.api import bodies
+from maestro_gateway.api import answers
 from maestro_gateway.docs import openapi
 from maestro_gateway.http.responses import answer
 from maestro_gateway.http.routing import API_VERSION, PREFIXES, Deprecation, Endpoint, routes
@@ -78,7 +78,7 @@ def test_a_deprecated_call_says_so() -> None:
         return answer({"status": "ok", "version": "1"}, headers={"Link": '</api/old?after=1>; rel="next"'})
 
     will_go = Deprecation(dt.date(2027, 1, 31), dt.date(2027, 7, 31), "/api/v2/new")
-    table = (Endpoint("GET", "/old", old, "An old call.", {200: bodies.Live}, deprecation=will_go),)
+    table = (Endpoint("GET", "/old", old, "An old call.", {200: answers.Live}, deprecation=will_go),)
     call = openapi.document(table)["paths"]["/api/old"]["get"]
     assert call["deprecated"] is True
     assert "until 2027-07-31 at least. Use `/api/v2/new`." in call["description"]

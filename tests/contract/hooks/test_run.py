@@ -596,3 +596,39 @@ def test_no_parser_is_imported(bob: Shell) -> None:
         [sys.executable, "-c", script], env=bob.environ, input=given, capture_output=True, check=True
     )
     assert ran.stdout == b"0\n"
+
+
+# --- the operator's mail is the person's ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_nothing_brings_the_operators_mail_to_an_agent(person: Shell, bob: Shell, name: str) -> None:
+    """Neither a variable nor a file in the place of the agent's link makes an agent the operator."""
+    waiting = bob.done("send", "--to", "operator", "-m", "for the person's eyes", "--json").json()["id"]
+    agent = Agent(person, name)
+    named = {"MAESTRO_SESSION_ID": "operator", "MAESTRO_SESSION_TOKEN": "x"}
+    own = own_id()
+    link = link_path(person.data, name, own)
+    os.makedirs(os.path.dirname(link), exist_ok=True)
+    for event in (AT_PROMPT[name], AFTER_TOOL[name], AT_END[name]):
+        assert agent.call(event, named, session_id=own_id()).silent()
+        with open(link, "w", encoding="ascii") as file:
+            file.write("operator\n\ngiven\n")
+        assert agent.call(event, session_id=own).silent()
+        python = subprocess.run(
+            [sys.executable, "-m", "maestro_cli", "hooks", "run", name, event],
+            input=json.dumps(said(name, event, session_id=own)).encode(),
+            env={**person.environ, **named},
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
+        assert python.stdout == b""
+    started = agent.call("SessionStart", named, session_id=own_id()).text(name, "SessionStart")
+    assert "the person's eyes" not in started
+    assert started.startswith("You are sess_"), "the agent has a session of its own"
+    assert not os.path.exists(os.path.join(person.data, "hooks", "state", "operator"))
+    linked = person.run("inbox", "--json", environ={"MAESTRO_SESSION_LINK": f"{name}/{own}"})
+    assert linked.error()["code"] == "NO_SESSION"
+    assert bob.state(waiting) == "pending"
+    assert "for the person's eyes" in person.done("inbox", "--clear").out

@@ -45,6 +45,7 @@ def test_a_file_named_by_its_last_part_exists() -> None:
                 "completion",
                 "demo",
                 "doctor",
+                "history",
                 "hooks",
                 "inbox",
                 "output",

@@ -71,8 +71,9 @@ class _Draft(Struct, gc=False):
     # Where it goes, and which addressed sessions refuse it, each with its error.
     recipients: tuple[Recipient, ...] = ()
     refusals: tuple[tuple[str, MaestroError], ...] = ()
-    # How many recipients only a wide audience addressed.
+    # How many recipients only a wide audience addressed, and whether it is for an audience at all.
     unchosen: int = 0
+    is_audience: bool = False
     # Why it goes nowhere: an address is wrong.
     error: MaestroError | None = None
     # What the sender's file says of an earlier send under this id.
@@ -90,9 +91,12 @@ def send(state: State, request: Send, context: RequestContext) -> Reads[SendRepl
     validation.check_many(len(request.messages), "messages", state.limits.batch_messages_max)
     drafts = []
     deliveries = 0
+    expansion = audiences.Expansion(state, sender.session)
     for outgoing in request.messages:
-        draft, must_read = _draft(state, sender, outgoing)
+        draft, must_read = _draft(state, sender, outgoing, expansion)
         deliveries += len(draft.recipients)
+        if deliveries > DELIVERIES_MAX:
+            break  # the others need not be looked up
         if request.queued and is_id(draft.id):
             must_read = True
             yield Read(
@@ -186,7 +190,9 @@ def _notice_key(sender: SessionState, message_id: str) -> str:
     return f"refused_{message_id if sender.token_hash is not None else key_digest(message_id)[:_DIGEST_DIGITS]}"
 
 
-def _draft(state: State, sender: SessionState, outgoing: Outgoing) -> tuple[_Draft, bool]:
+def _draft(
+    state: State, sender: SessionState, outgoing: Outgoing, expansion: audiences.Expansion
+) -> tuple[_Draft, bool]:
     """The message with its recipients, and whether something about it must be read: new mail mostly needs no read,
     and a generator for each message would cost a twentieth of a batch's time."""
     key = outgoing.id
@@ -195,7 +201,9 @@ def _draft(state: State, sender: SessionState, outgoing: Outgoing) -> tuple[_Dra
     message_id = canonical_id(key, sender.mark)
     draft = _Draft(outgoing, message_id)
     try:
-        draft.recipients, draft.refusals, draft.unchosen = recipients.resolve(state, sender.session, outgoing)
+        found = recipients.resolve(state, sender.session, outgoing, expansion)
+        draft.recipients, draft.refusals = found.recipients, found.refusals
+        draft.unchosen, draft.is_audience = found.unchosen, found.is_audience
     except MaestroError as error:
         draft.error = error
     may_be_filed = state.may_be_filed(sender.session.id, message_id, message_time_ms(message_id))
@@ -289,7 +297,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
     if first is None or window is not None or len(takers) > 1 or first.mailbox.pending >= limits.pending_max:
         takers, refusals = fan_out.judged(state, sender_id, draft.recipients, refusals, text, metadata, now_ms)
         first = takers[0]
-    is_list = audiences.is_audience(outgoing.to)
+    is_list = draft.is_audience
     windows = (
         fan_out.check_frequency(state, sender_id, outgoing, metadata.thread_id or draft.id, len(takers), now_ms)
         if is_list
@@ -318,7 +326,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
     return SendResult(
         id=message.id, status=201, to=message.receiver, original_to=original_to, seq=message.seq, created_at=now_ms,
         expires_at=expires_at, chars_removed=removed, thread_id=metadata.thread_id, state="pending", reach=reach,
-        seen_at=receiver.last_activity_ms, presence=seen, message=message if whole else UNSET,
+        seen_at=receiver.last_activity_ms or None, presence=seen, message=message if whole else UNSET,
     )  # fmt: skip
 
 

@@ -47,19 +47,48 @@ def group_name(address: str) -> str | None:
     return None if _word_of(address) in AUDIENCE_WORDS else address[1:]
 
 
-def members(state: State, sender: Session, address: str) -> list[SessionState]:
-    """The sessions that `address` means, in the order of their start; of a group, of their joining.
+class Expansion:
+    """What the audiences of one request mean. No session changes between its messages, so each address is looked up
+    once: a request with thousands of addresses costs the main loop no more than its sessions do."""
 
-    Raises MaestroError INVALID, ROLE_FORBIDDEN, FORBIDDEN, GROUP_NOT_FOUND.
-    """
-    found = _word(state, sender, address) if group_name(address) is None else _group(state, sender, address)
-    return [each for each in found if _may_write(sender, each.session)]
+    __slots__ = ("_members", "_projects", "_sender", "_state")
+
+    def __init__(self, state: State, sender: Session) -> None:
+        self._state = state
+        self._sender = sender
+        self._members: dict[str, list[SessionState]] = {}
+        # The active sessions by project, once an address has named one.
+        self._projects: dict[str, list[SessionState]] | None = None
+
+    def members(self, address: str) -> list[SessionState]:
+        """The sessions that `address` means, in the order of their start; of a group, of their joining.
+
+        Raises MaestroError INVALID, ROLE_FORBIDDEN, FORBIDDEN, GROUP_NOT_FOUND.
+        """
+        known = self._members.get(address)
+        if known is None:
+            state, sender = self._state, self._sender
+            if group_name(address) is not None:
+                found = _group(state, sender, address)
+            elif _word_of(address) == _PROJECT:
+                found = self._of_project(_project(sender, address))
+            else:
+                found = _word(state, sender, address)
+            known = self._members[address] = [each for each in found if _may_write(sender, each.session)]
+        return known
+
+    def _of_project(self, project: str) -> Iterable[SessionState]:
+        if self._projects is None:
+            self._projects = {}
+            for each in self._state.sessions.page(None, active=True):
+                self._projects.setdefault(each.session.project_id, []).append(each)
+        return self._projects.get(project, ())
 
 
 def _word(state: State, sender: Session, address: str) -> Iterable[SessionState]:
     word, separator, project = address[1:].partition(":")
     active = state.sessions.page(None, active=True)
-    if separator and word != _PROJECT:
+    if separator:
         raise MaestroError("INVALID", f"{_shown(address)} names a project", f"Use @project:{one_line(project)[:64]}.")
     match word:
         case "all":
@@ -77,13 +106,12 @@ def _word(state: State, sender: Session, address: str) -> Iterable[SessionState]
             return (each for each in active if each.session.role == "worker" and own(each.session))
         case "orchestrators":
             return (each for each in active if each.session.role == "orchestrator")
-        case _ if word == _CHILDREN:
-            return (each for each in active if each.session.parent_session_id == sender.id)
-    wanted = _project(sender, address, plain_name(project) if separator else sender.project_id)
-    return (each for each in active if each.session.project_id == wanted)
+    return (each for each in active if each.session.parent_session_id == sender.id)
 
 
-def _project(sender: Session, address: str, wanted: str) -> str:
+def _project(sender: Session, address: str) -> str:
+    _, separator, project = address.partition(":")
+    wanted = plain_name(project) if separator else sender.project_id
     if not wanted:
         raise MaestroError(
             "INVALID",
@@ -102,7 +130,7 @@ def _project(sender: Session, address: str, wanted: str) -> str:
 def _group(state: State, sender: Session, address: str) -> Iterable[SessionState]:
     group = state.groups.get(address[1:])
     if group is None:
-        raise _no_group(address, state.groups)
+        raise no_group(address, state.groups)
     if sender.role != "orchestrator" and all(member.session != sender.id for member in group.members):
         raise MaestroError(
             "FORBIDDEN",
@@ -113,7 +141,8 @@ def _group(state: State, sender: Session, address: str) -> Iterable[SessionState
     return (each for each in known if each is not None and each.active)
 
 
-def _no_group(address: str, groups: dict[str, Group]) -> MaestroError:
+def no_group(address: str, groups: dict[str, Group]) -> MaestroError:
+    """The error for an address with `@` that is neither an audience nor a group."""
     words = [f"@{word}" for word in sorted(AUDIENCE_WORDS)]
     named = sorted(groups)[:_NAMED_MAX]
     near = difflib.get_close_matches(

@@ -7,7 +7,7 @@ message is not moved: mail that a session had not read when it ended waits for i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from maestro_schemas.requests import Outgoing
     from maestro_schemas.sessions import Session
 
+    from .audiences import Expansion
+
 # Of a list of addresses, an error repeats this much.
 _NAMED_MAX = 4
 _SAID_CHARS_MAX = 200
 
 
-class Resolved(NamedTuple):
+class Resolved(Struct, gc=False, frozen=True):
     """The recipients of one message."""
 
     # Each once.
@@ -40,6 +42,8 @@ class Resolved(NamedTuple):
     refusals: tuple[tuple[str, MaestroError], ...] = ()
     # How many recipients only a wide audience addressed.
     unchosen: int = 0
+    # Whether a list, or one address of several sessions, was given.
+    is_audience: bool = True
 
 
 class Recipient(Struct, gc=False, frozen=True):
@@ -51,8 +55,8 @@ class Recipient(Struct, gc=False, frozen=True):
     mailbox: Mailbox
 
 
-def resolve(state: State, sender: Session, outgoing: Outgoing) -> Resolved:
-    """The recipients of a message.
+def resolve(state: State, sender: Session, outgoing: Outgoing, expansion: Expansion) -> Resolved:
+    """The recipients of a message; `expansion` is its request's.
 
     Raises MaestroError RECEIVER_NOT_FOUND, AMBIGUOUS_NAME, INVALID (no such word), TOO_MANY, NO_RECEIVERS,
     GROUP_NOT_FOUND, ROLE_FORBIDDEN, FORBIDDEN; and RECEIVER_ENDED for an address that stands alone.
@@ -60,16 +64,20 @@ def resolve(state: State, sender: Session, outgoing: Outgoing) -> Resolved:
     to = outgoing.to
     if isinstance(to, str):
         if not to.startswith(AUDIENCE_SIGIL):
-            return Resolved((_recipient(state, sender, to, outgoing.on_ended),))
+            return Resolved((_recipient(state, sender, to, outgoing.on_ended),), is_audience=False)
         to = [to]
     validation.check_many(len(to), "addresses", ADDRESSES_MAX)
     found: dict[str, Recipient] = {}
     refused: dict[str, MaestroError] = {}
     unchosen: dict[str, Recipient] = {}
-    for address in to:
+    most = state.limits.fanout_max
+    for address in dict.fromkeys(to):
         if address.startswith(AUDIENCE_SIGIL):
             place = unchosen if audiences.is_wide(address) else found
-            for member in audiences.members(state, sender, address):
+            members = expansion.members(address)
+            if len(members) > most + 1:  # one may be the sender; the others are not looked at
+                raise _too_many([address], sum(member.session.id != sender.id for member in members), most)
+            for member in members:
                 session = member.session.id
                 place.setdefault(session, Recipient(member, None, state.mailboxes[session]))
             continue
@@ -90,16 +98,20 @@ def resolve(state: State, sender: Session, outgoing: Outgoing) -> Resolved:
         added -= 1
     if not found and not refused:
         raise _no_receivers(to)
-    count, most = len(found) + len(refused), state.limits.fanout_max
+    count = len(found) + len(refused)
     if count > most:
-        raise MaestroError(
-            "TOO_MANY",
-            f"{', '.join(to[:_NAMED_MAX])} comes to {count:,} sessions, and the limit is {most}",
-            "Address a part: @project:NAME, a group, or names. The limit is MAESTRO_FANOUT_MAX of the broker.",
-            limit=most,
-            actual=count,
-        )
+        raise _too_many(to, count, most)
     return Resolved(tuple(found.values()), tuple(refused.items()), added)
+
+
+def _too_many(to: list[str], count: int, most: int) -> MaestroError:
+    return MaestroError(
+        "TOO_MANY",
+        f"{', '.join(to[:_NAMED_MAX])} comes to {count:,} sessions, and the limit is {most}",
+        "Address a part: @project:NAME, a group, or names. The limit is MAESTRO_FANOUT_MAX of the broker.",
+        limit=most,
+        actual=count,
+    )
 
 
 def _no_receivers(to: list[str]) -> MaestroError:

@@ -15,14 +15,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated, Any
 
-    from maestro_cli.options import Option
+    from maestro_cli.options import AsOption, Option, YesOption
     from maestro_schemas.documents import MessageDoc
     from maestro_schemas.outbox_entry import OutboxEntry
 
 DETAILS = """\
 Messages of this session that expired before they were delivered, or that waited
-in the outbox and were then refused by the broker. The operator, who has no
-session, sees those of all sessions. A message that was refused at once was
+in the outbox and were then refused by the broker. A shell without
+a session sees those of all sessions. A message that was refused at once was
 reported at once, and is not listed. Messages are removed after the retention.
 
 Examples:
@@ -40,6 +40,8 @@ def run(
         str | None, Option(metavar="SESSION", help="Only messages of this session; for the operator.")
     ] = None,
     limit: Annotated[int, Option(metavar="N", help=f"List at most N. Default: {_DEFAULT_COUNT}.")] = _DEFAULT_COUNT,
+    speaks_as: AsOption = None,
+    yes: YesOption = False,
     as_json: Annotated[
         bool, Option(name="--json", help='Print {"letters": [...], "count", "hasMore"} as JSON.')
     ] = False,
@@ -48,19 +50,19 @@ def run(
     from maestro_clients import dead_letters
 
     positive("--limit", limit)
-    context = CommandContext.here()
+    context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
         sender = context.caller.session or None
         if session is not None:
             sender = client.session(session)["id"]
         messages, has_more = dead_letters.listed(client, sender, limit)
         entries = dead_letters.refused(context.data, sender)
-        letters = [_dead(message) for message in messages] + [_refused(path, entry) for path, entry in entries]
+        letters = [_dead(copies) for copies in messages] + [_refused(path, entry) for path, entry in entries]
         letters.sort(key=lambda letter: letter["diedAt"], reverse=True)
         has_more = has_more or len(letters) > limit
         letters = letters[:limit]
         for letter in letters:
-            retried = dead_letters.retried_as(client, letter["id"], letter["diedAt"])
+            retried = dead_letters.retried_as(client, letter["id"], letter.pop("base"))
             if retried is not None:
                 letter["retriedAs"] = retried
     if as_json:
@@ -79,11 +81,16 @@ def run(
     return 0
 
 
-def _dead(message: MessageDoc) -> dict[str, Any]:
-    from maestro_clients.dead_letters import died_at
+def _dead(copies: list[MessageDoc]) -> dict[str, Any]:
+    """A dead message; one to several has `receivers`, those for which it expired."""
+    from maestro_clients.dead_letters import base_ms, died_at
 
+    message = copies[0]
     why = message.get("failure", {"code": "EXPIRED", "message": "it was not delivered in time"})
-    return {**message, "diedAt": died_at(message), "failure": why}
+    letter = {**message, "diedAt": died_at(message), "failure": why, "base": base_ms(message)}
+    if "audience" in message and message["status"] != "failed":
+        letter["receivers"] = [copy["to"] for copy in copies]
+    return letter
 
 
 def _refused(path: str, entry: OutboxEntry) -> dict[str, Any]:
@@ -93,23 +100,37 @@ def _refused(path: str, entry: OutboxEntry) -> dict[str, Any]:
         "from": entry.session,
         "status": "failed",
         "diedAt": entry.queued_at,
+        "base": entry.queued_at,
         "failure": entry.failure,
         "path": path,
     }
 
 
 def _lines(letter: dict[str, Any]) -> list[str]:
-    from maestro_cli.output.fence import joined, named
+    from maestro_cli.output.fence import joined
     from maestro_cli.output.render import BAR, age, plain
 
     text = joined(str(letter["message"]))
     preview = text if len(text) <= _PREVIEW_CHARS else text[: _PREVIEW_CHARS - 3] + "..."
     failure = letter["failure"]
     when = "queued" if "path" in letter else "refused" if letter["status"] == "failed" else "expired"
-    head = f"{letter['id']} from {letter['from']} to {named(letter['to'])}, {when} {age(letter['diedAt'], now_ms())}"
+    head = f"{letter['id']} from {letter['from']} to {_receivers(letter)}, {when} {age(letter['diedAt'], now_ms())}"
     why = f"{failure.get('code', '?')}: {failure.get('message', '')}"
     # The reason of a refused entry is read from its file, which any program of the user can write.
     lines = [head, f"{BAR if 'path' in letter else '  '}{plain(why)}", BAR + preview]
     if "retriedAs" in letter:
         lines.append(f"  was retried as {letter['retriedAs']}")
     return lines
+
+
+def _receivers(letter: dict[str, Any]) -> str:
+    """To whom it was sent; of a message to several, for how many of them it expired."""
+    from maestro_cli.output import fan_out_lines
+
+    if "audience" not in letter:
+        return fan_out_lines.addresses(letter["to"])
+    to = fan_out_lines.addresses(letter["audience"]["to"])
+    if "receivers" not in letter:
+        return to
+    found = letter["receivers"]
+    return f"{len(found)} of {letter['audience']['size']} ({to}): {fan_out_lines.names(found)}"

@@ -8,12 +8,13 @@ from __future__ import annotations
 from maestro_cli.context import CommandContext
 from maestro_cli.output.results import failed, report_results
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import OPERATOR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated
 
-    from maestro_cli.options import Option
+    from maestro_cli.options import AsOption, Option, YesOption
     from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import ItemResultDoc
 
@@ -26,16 +27,18 @@ Examples:
 
 def run(
     *message_ids: Annotated[str, Option(name="ID", help="The messages' ids; one or more.")],
+    speaks_as: AsOption = None,
+    yes: YesOption = False,
     as_json: Annotated[bool, Option(name="--json", help='Print {"results": [...]} as JSON.')] = False,
 ) -> int:
     """Delete messages."""
     from maestro_cli.arguments import at_least_one
 
     ids = list(dict.fromkeys(at_least_one("ID", message_ids)))
-    context = CommandContext.here()
+    context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
-        # The operator has no mailbox: each message is deleted from its receiver's.
-        if context.own_session:
+        # The operator may delete what others received, too.
+        if context.own_session and context.own_session != OPERATOR:
             results = client.delete(ids)
         else:
             results = [result for message_id in ids for result in _deleted_by_operator(client, message_id)]

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
-from maestro_cli.output.results import report_results
+from maestro_cli.output.results import failed, report_results
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import OPERATOR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated
 
-    from maestro_cli.options import Option
+    from maestro_cli.options import AsOption, Option, YesOption
     from maestro_clients.one_shot_client import AnyClient
+    from maestro_schemas.documents import ItemResultDoc
 
 USAGE = "maestro message read ID... [OPTIONS]"
 DETAILS = """\
 Only the receiver may acknowledge a message; its sender is notified. A message
-that was not shown yet is printed first.
+that was not shown yet is printed first. In a person's shell without a session
+it acknowledges what agents sent to `operator`, and nothing else.
 
 Examples:
   maestro message read msg_1770536761607_k3v9x2m1a
@@ -30,17 +33,21 @@ Examples:
 
 def run(
     *message_ids: Annotated[str, Option(name="ID", help="The messages' ids; one or more.")],
+    speaks_as: AsOption = None,
+    yes: YesOption = False,
     as_json: Annotated[bool, Option(name="--json", help='Print {"results": [...]} as JSON.')] = False,
 ) -> int:
     """Acknowledge messages."""
     from maestro_cli.arguments import at_least_one
 
     ids = list(dict.fromkeys(at_least_one("ID", message_ids)))
-    context = CommandContext.here()
+    context = CommandContext.here(speaks_as, sure=yes).at_mailbox(sure=yes)
     session = context.session()
     with context.client() as client:
         unseen = [] if as_json else _show_unseen(client, ids, session)
         results = client.confirm(ids, "read", via="cli")
+        if session == OPERATOR:
+            results = [_explained(client, result) for result in results]
 
     def sentence(done: list[str]) -> str:
         senders = "its sender is" if len(done) == 1 else "their senders are"
@@ -48,6 +55,20 @@ def run(
         return f"Acknowledged {', '.join(done)}; {senders} notified{seen}."
 
     return report_results(results, sentence, as_json=as_json)
+
+
+def _explained(client: AnyClient, result: ItemResultDoc) -> ItemResultDoc:
+    """The operator can see mail of others, and not acknowledge it: the broker says so if their mailbox is named."""
+    if result.get("error", {}).get("code") != "MESSAGE_NOT_FOUND":
+        return result
+    try:
+        receiver = client.message(result["id"])["to"]
+    except MaestroError:
+        return result
+    try:
+        return client.confirm([result["id"]], "read", session=receiver)[0]
+    except MaestroError as error:
+        return failed(result["id"], error)
 
 
 def _show_unseen(client: AnyClient, ids: list[str], session: str) -> list[str]:

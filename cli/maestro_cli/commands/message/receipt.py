@@ -1,24 +1,29 @@
 """`maestro message receipt`: the delivery of a message, for its sender.
 
-Rule: each step with its time and its cause, or the reason why a step is missing; the text is not shown again.
+Rule: each step with its time and its cause, or the reason why a step is missing; the text is not shown again. Of a
+message to several, there is one line a receiver.
 """
 
 from __future__ import annotations
 
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
+from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Annotated, Any
 
-    from maestro_cli.options import Option
-    from maestro_schemas.documents import MessageDoc
+    from maestro_cli.options import AsOption, Option, YesOption
+    from maestro_schemas.documents import MessageDoc, PersonDoc, ReceiptDoc, RecipientReceiptDoc
 
 DETAILS = """\
 `accepted`: it is on disk. `offered`: its id was shown. `delivered`: its text
 was written out to the receiver, by the named command or hook. `read`: the
 receiver acknowledged it. `failed`: it waited in the outbox and was refused.
+`answered`: the receiver sent a message that answers it. `refused`: one of
+several receivers did not take it, and why.
 `session send --wait delivered` waits for a step.
 
 Examples:
@@ -37,33 +42,64 @@ def run(
     message_id: Annotated[str, Option(name="ID", help="The message's id.")],
     /,
     *,
+    speaks_as: AsOption = None,
+    yes: YesOption = False,
     as_json: Annotated[
-        bool, Option(name="--json", help='Print {"id", "status", "steps": [{"step", "at", "via"?}], ...}.')
+        bool,
+        Option(name="--json", help='Print {"id", "counts", "recipients": [...], ...}; of one receiver also "steps".'),
     ] = False,
 ) -> int:
     """Show the receipt of a message."""
-    context = CommandContext.here()
+    context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
-        found = client.message_with_people(message_id)
-        message = found["message"]
-        if as_json:
-            streams.say_json(_document(message))
-            return 0
-        has_ended = message["status"] == "pending" and "completedAt" in client.session(message["to"])
-    from maestro_cli.output.display_names import DisplayNames
-    from maestro_cli.output.render import history
+        receipt = client.receipt(message_id, people=True)
+        if _is_for_several(receipt):
+            message = None
+        else:
+            try:
+                message = client.message_with_people(receipt["id"])["message"]
+            except MaestroError as error:
+                if error.code != "MESSAGE_NOT_FOUND":
+                    raise
+                message = None  # it was deleted
+    people = receipt.pop("people", {})
+    if as_json:
+        streams.say_json(receipt if message is None else {**_document(message), **receipt})
+        return 0
+    if message is None:
+        from maestro_cli.output import receipt_lines
 
-    receiver = DisplayNames(found.get("people", {})).label(message["to"])
+        lines = [receipt_lines.head(receipt), *receipt_lines.each({**receipt, "people": people})]
+        if any(line["state"] in ("refused", "expired", "failed") for line in receipt["recipients"]):
+            lines.append(f"  to send it again to those: maestro message retry {receipt['id']}")
+        streams.say("\n".join(lines))
+        return 0
+    streams.say("\n".join(_lines(message, receipt["recipients"][0], people)))
+    return 0
+
+
+def _is_for_several(receipt: ReceiptDoc) -> bool:
+    return "audience" in receipt or len(receipt["recipients"]) > 1
+
+
+def _lines(message: MessageDoc, line: RecipientReceiptDoc, people: Mapping[str, PersonDoc]) -> list[str]:
+    from maestro_cli.output.display_names import DisplayNames
+    from maestro_cli.output.render import history, moment
+
+    receiver = DisplayNames(people).label(message["to"])
     lines = [f"{message['id']} to {receiver}: {message['status']}", *history(message, now_ms())]
+    if "answerId" in line:
+        at = f"  {moment(line['answeredAt'], now_ms())}" if "answeredAt" in line else " "
+        lines.append(f"{at}  answered by {line['answerId']}")
     if message["status"] == "pending":
+        has_ended = line.get("presence", {}).get("state") == "ended"
         waits = "has ended: it waits until that session starts again" if has_ended else "has not been shown it"
         lines.append(f"  not delivered yet: its receiver {waits}")
     elif message["status"] == "delivered":
         lines.append("  not acknowledged yet")
     elif message["status"] in ("expired", "failed"):
         lines.append(f"  to send it again: maestro message retry {message['id']}")
-    streams.say("\n".join(lines))
-    return 0
+    return lines
 
 
 def _document(message: MessageDoc) -> dict[str, Any]:

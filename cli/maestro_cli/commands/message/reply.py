@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from maestro_cli import arguments
 from maestro_cli.context import CommandContext
+from maestro_cli.output import streams
 from maestro_cli.sending import send_flow
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import SYSTEM_SENDER
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Annotated
 
     from maestro_cli.options import (
+        AsOption,
         FileOption,
         MessageOption,
         OnEndedOption,
@@ -26,16 +28,20 @@ if TYPE_CHECKING:
         TimeoutOption,
         WaitOption,
         WaitReplyOption,
+        YesOption,
     )
     from maestro_schemas.documents import MessageDoc, OutgoingDoc
 
 DETAILS = """\
-The sender is the session of this shell. `maestro message thread ID` shows the
-whole conversation.
+The sender is the session of this shell, or with `--as operator` the person.
+`maestro message thread ID` shows the whole conversation. An answer to a message
+to several goes to its sender alone; for all of them:
+maestro send --to @workers --reply-to ID.
 
 Examples:
   maestro message reply msg_1770536761607_k3v9x2m1a --message "Done."
   git diff | maestro message reply msg_1770536761607_k3v9x2m1a --file -
+  maestro message reply msg_1770536761607_k3v9x2m1a -m "Yes." --as operator
   maestro message reply msg_1770536761607_k3v9x2m1a -m "Which one?" \\
       --wait-reply --timeout 5m"""
 
@@ -52,10 +58,12 @@ def run(
     wait: WaitOption = None,
     wait_reply: WaitReplyOption = False,
     timeout: TimeoutOption = None,
+    speaks_as: AsOption = None,
+    yes: YesOption = False,
     as_json: OutcomeOption = False,
 ) -> int:
     """Answer a message."""
-    context = CommandContext.here()
+    context = CommandContext.here(speaks_as, sure=yes)
     context.session()
     text = arguments.text_of(message, file)
     awaited = None
@@ -64,7 +72,8 @@ def run(
 
         awaited = waiting.awaited(wait, timeout, reply=wait_reply)
     with context.client() if awaited is None else context.full_client() as client:
-        outgoing = _answer(client.message(message_id), text, context.session())
+        answered = client.message(message_id)
+        outgoing = _answer(answered, text, context.session())
         if priority is not None and priority != "medium":
             outgoing["metadata"]["priority"] = priority
         if require_ack:
@@ -73,7 +82,11 @@ def run(
             outgoing["onEnded"] = on_ended
         if awaited is not None:
             return waiting.send(context, outgoing, awaited, client=client, as_json=as_json)
-        return send_flow.send(context, outgoing, client=client, as_json=as_json)
+        code = send_flow.send(context, outgoing, client=client, as_json=as_json)
+    size = answered.get("audience", {"size": 0})["size"]
+    if size > 1 and not as_json:
+        streams.say(f"  It went to the sender alone, not to the {size} sessions that got {answered['id']}.")
+    return code
 
 
 def _answer(message: MessageDoc, text: str, own: str) -> OutgoingDoc:
@@ -85,6 +98,16 @@ def _answer(message: MessageDoc, text: str, own: str) -> OutgoingDoc:
             "INVALID",
             f"{message['id']} is from the post office itself, which reads no mail",
             "It needs no answer.",
+        )
+    if message["from"] == own and "audience" in message:
+        import shlex
+
+        to = " ".join(f"--to {shlex.quote(address)}" for address in message["audience"]["to"])
+        raise MaestroError(
+            "INVALID",
+            f"{message['id']} was sent by this session to {message['audience']['size']} sessions, and an answer goes "
+            "to one",
+            f"To add to it for the same addresses: maestro send {to} --reply-to {message['id']} --message TEXT",
         )
     return {
         "id": new_message_id(),

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated
 
-    from maestro_cli.options import Option
+    from maestro_cli.options import AsOption, Option, YesOption
 
 DETAILS = """\
 For its sender, its receiver, and the operator. It changes nothing: `maestro
@@ -27,10 +27,12 @@ def run(
     message_id: Annotated[str, Option(name="ID", help="The message's id.")],
     /,
     *,
+    speaks_as: AsOption = None,
+    yes: YesOption = False,
     as_json: Annotated[bool, Option(name="--json", help="Print the message as JSON.")] = False,
 ) -> int:
     """Show a message."""
-    context = CommandContext.here()
+    context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
         found = client.message_with_people(message_id)
     message = found["message"]

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated
 
-    from maestro_cli.options import Option
+    from maestro_cli.options import AsOption, Option, YesOption
 
 DETAILS = """\
 For its sender, its receiver, and the operator.
@@ -26,12 +26,14 @@ def run(
     message_id: Annotated[str, Option(name="ID", help="Any message of the thread.")],
     /,
     *,
+    speaks_as: AsOption = None,
+    yes: YesOption = False,
     as_json: Annotated[
         bool, Option(name="--json", help='Print {"threadId", "messages": [...], "count", "hasMore"}.')
     ] = False,
 ) -> int:
     """Show a thread."""
-    context = CommandContext.here()
+    context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
         found = client.thread(message_id, people=not as_json)
     messages = found["messages"]

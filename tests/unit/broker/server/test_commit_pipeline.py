@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -91,12 +92,22 @@ class Post:
         )
         self.queue = WriteBehindQueue(writer, 1 << 20)
         self.metrics = BrokerMetrics()
+        self.disk = DiskAdmission(data, self.log, 64)
+        self.pipeline = self.new_pipeline()
+        for name in ("ann", "bob"):
+            self.do(SessionStart(id=name))
+        self.pipeline.submit()
+        self.log.until_lsn = self.state.lsn
+        self.pipeline.report()
+        self.listener.left.clear()
+
+    def new_pipeline(self) -> CommitPipeline:
         listeners: list[Any] = [self.listener]
-        self.pipeline = CommitPipeline(
+        return CommitPipeline(
             state=self.state,
             log=self.log,
-            disk=DiskAdmission(data, self.log, 64),
-            spool=spool,
+            disk=self.disk,
+            markers=self.spool.markers,
             outbox=self.outbox,
             queue=self.queue,
             metrics=self.metrics,
@@ -104,12 +115,20 @@ class Post:
             topics=self.listener.topics,
             may_report=self.may_report,
         )
-        for name in ("ann", "bob"):
+
+    def crowd(self) -> list[str]:
+        """Sessions that are enough for the markers' own thread."""
+        names = [f"s{number}" for number in range(8)]
+        for name in names:
             self.do(SessionStart(id=name))
         self.pipeline.submit()
-        self.log.until_lsn = self.state.lsn
+        self.log.until_lsn = 1_000
         self.pipeline.report()
         self.listener.left.clear()
+        return names
+
+    def is_marked(self, session: str) -> bool:
+        return self.spool.markers.has(session)
 
     def may_report(self) -> None:
         if self.is_over:
@@ -146,6 +165,14 @@ def _send(message_id: str) -> Send:
     return Send(messages=[Outgoing(id=message_id, to="bob", text="x")], who=ANN)
 
 
+def _send_to(message_id: str, to: list[str]) -> Send:
+    return Send(messages=[Outgoing(id=message_id, to=to, text="x")], who=ANN)
+
+
+def _no_space(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def test_nothing_leaves_before_it_is_durable(post: Post) -> None:
     before = post.pipeline.committed_lsn
     post.answer("send", _send("m1"))
@@ -171,6 +198,55 @@ def test_nothing_leaves_before_it_is_durable(post: Post) -> None:
         "send", "bob|message.accepted", "ann|message.accepted", "inbox", "bob|head",
     ]  # fmt: skip
     assert [change.lsn for change in post.queue.unfiled][-1] == post.pipeline.committed_lsn == post.state.lsn
+
+
+def test_many_new_markers_are_set_during_the_commit(post: Post) -> None:
+    """They may be there before their mail is durable; an answer that takes one away keeps its place in the order."""
+    crowd = post.crowd()
+    post.log.until_lsn = before = post.state.lsn
+    post.answer("several", _send_to("m1", ["bob", *crowd]))
+    assert post.listener.left == []
+    assert all(map(post.is_marked, ["bob", *crowd]))
+    post.answer("confirm", Confirm(who=BOB, ids=[f"m1_{mark_of('ann')}"], kind="delivered"))
+    post.answer("more", _send_to("m2", ["bob", *crowd]))
+    for lsn, marked in ((before + 1, True), (before + 2, False), (before + 3, True)):
+        post.log.until_lsn = lsn
+        post.pipeline.report()
+        assert post.is_marked("bob") == marked, lsn
+    assert post.peers() == ["several", "confirm", "more"]
+    assert all(map(post.is_marked, crowd))
+
+
+def test_a_marker_without_space_is_set_later(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one message to many, of one to a single session, and what a start could not set. The mail is accepted."""
+    crowd = post.crowd()
+    monkeypatch.setattr(os, "link", _no_space)
+    for name, request in (("several", _send_to("m1", crowd)), ("one", _send("m2"))):
+        post.answer(name, request)
+    assert post.peers() == ["several", "one"]
+    post.pipeline.write_markers()
+    assert not any(map(post.is_marked, ["bob", *crowd]))
+    post.answer("read", Confirm(who=Identity(crowd[0]), ids=[f"m1_{mark_of('ann')}"], kind="delivered"))
+    monkeypatch.undo()
+    post.pipeline.write_markers()
+    assert not post.is_marked(crowd[0])
+    assert all(map(post.is_marked, ["bob", *crowd[1:]]))
+    for session in crowd:
+        post.spool.markers.remove(session)
+        post.state.mailbox(session).marked = False
+    later = post.new_pipeline()
+    later.write_markers()
+    assert [post.is_marked(session) for session in crowd] == [False, *[True] * (len(crowd) - 1)]
+
+
+def test_a_commit_that_fails_waits_for_the_markers(post: Post) -> None:
+    """So that no thread is at work while the broker ends."""
+    crowd = post.crowd()
+    post.log.close()
+    with pytest.raises(FatalError):
+        post.answer("several", _send_to("m1", crowd))
+    assert post.listener.left == []
+    assert all(map(post.is_marked, crowd)), "a marker too early is corrected by the next start"
 
 
 def test_batches_are_reported_in_order_and_each_when_it_is_durable(post: Post) -> None:

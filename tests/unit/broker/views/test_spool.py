@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from pathlib import Path
@@ -19,7 +18,7 @@ from maestro_schemas.names import mark_of
 from maestro_schemas.sessions import Session, StoredSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    pass
 
 
 class Scene:
@@ -114,18 +113,6 @@ def test_several_deliveries_have_a_list(scene: Scene) -> None:
     assert other["audience"] == {"to": ["bob", "cyd", "dan"], "size": 3}
 
 
-def test_the_marker(scene: Scene) -> None:
-    """Made and removed, also if the folder does not exist yet."""
-    assert not scene.spool.is_marked("bob")
-    scene.spool.mark("bob", pending=True)
-    scene.spool.mark("bob", pending=True)
-    assert scene.path("by-receiver", "bob", ".pending").exists()
-    assert scene.spool.is_marked("bob")
-    scene.spool.mark("bob", pending=False)
-    scene.spool.mark("bob", pending=False)
-    assert not scene.spool.is_marked("bob")
-
-
 def test_a_mailbox_is_read_by_seq_and_foreign_files_are_quarantined(scene: Scene) -> None:
     """Each report says where the file is now; hidden files are left alone."""
     assert scan_mailbox(scene.spool, "zoe") == []
@@ -162,25 +149,6 @@ def test_a_number_stands_once(scene: Scene) -> None:
     assert scan_mailbox(scene.spool, "bob") == [_message("m1", 1)]
     assert "number 1" in scene.reports[0]
     assert scene.path("quarantine", "bob--m2.json").is_file()
-
-
-def test_a_marker_without_space_is_written_later(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other errors are raised."""
-
-    def fail(number: int) -> Callable[..., int]:
-        def opening(*_: object) -> int:
-            raise OSError(number, os.strerror(number))
-
-        return opening
-
-    monkeypatch.setattr(os, "open", fail(errno.ENOSPC))
-    assert not scene.spool.mark("bob", pending=True)
-    monkeypatch.setattr(os, "open", fail(errno.EIO))
-    with pytest.raises(OSError, match="Input/output"):
-        scene.spool.mark("bob", pending=True)
-    monkeypatch.undo()
-    assert scene.spool.mark("bob", pending=True)
-    assert scene.spool.mark("bob", pending=False)
 
 
 @pytest.mark.parametrize("count", [1, 8, 9])

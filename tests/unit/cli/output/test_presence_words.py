@@ -92,3 +92,11 @@ def test_a_long_silence_of_a_receiver_without_a_sign_of_its_agent_is_mentioned()
 )
 def test_one_cell_of_a_list(presence: dict[str, Any] | None, cell: str) -> None:
     assert brief(presence, NOW_MS) == cell
+
+
+def test_the_person_is_no_receiver_that_gave_a_sign_of_life() -> None:
+    person = {"to": "operator", "seenAt": NOW_MS - 100 * MINUTE_MS}
+    looks = "The person sees it in `maestro inbox`, and at once with `maestro inbox --watch`."
+    assert expectation({**person, "reach": "inbox"}, NOW_MS) == looks
+    assert expectation({**person, "reach": "watching"}, NOW_MS) == "The person is watching, and hears of it now."
+    assert expectation(person, NOW_MS) == "", "a repeat says only what became of the first send"

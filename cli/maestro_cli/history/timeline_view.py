@@ -1,8 +1,6 @@
 """Timeline view: finds the requested events of the timeline, and follows new ones.
 
-Rule: the broker filters, and each request covers a bounded part of the timeline; the next request continues there. A
-notice only shows that a request is worthwhile. The cursor decides what was read, so a restart of the broker loses and
-repeats nothing.
+Rule: the broker filters, and each request covers a bounded part of the timeline; the next request continues there.
 """
 
 from __future__ import annotations
@@ -10,17 +8,16 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from maestro_cli import following
+from maestro_cli.context import now_ms
+from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
 
-from . import following
-from .context import now_ms
-from .output import streams
-
 if TYPE_CHECKING:
+    from maestro_cli.context import CommandContext
     from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import EventDoc
 
-    from .context import CommandContext
 
 _PAGE = 1_000
 
@@ -98,17 +95,22 @@ def follow(context: CommandContext, query: TimelineQuery, topic: str | None, cur
     Ends when `until` is over. Raises StdoutClosed, KeyboardInterrupt, or a MaestroError that waiting does not
     resolve.
     """
-    last = cursor
+    at = cursor
 
-    def ask(client: AnyClient) -> bool:
-        nonlocal last
-        try:
-            last = _catch_up(client, query, last, as_json=as_json)
-        except MaestroError as error:
-            raise _expired(error) from None
+    def catch_up(client: AnyClient) -> bool:
+        nonlocal at
+        has_more = True
+        while has_more:
+            reply = client.events(at, limit=_PAGE, **query.filters())
+            for event in reply["events"]:
+                show(event, as_json=as_json)
+            at, has_more = reply["upTo"], reply["hasMore"]
         return query.until is None or now_ms() < query.until
 
-    following.follow(context, topic, ask)
+    try:
+        following.follow(context, topic, catch_up)
+    except MaestroError as error:
+        raise _expired(error) from None
 
 
 def show(event: EventDoc, *, as_json: bool) -> None:
@@ -116,19 +118,9 @@ def show(event: EventDoc, *, as_json: bool) -> None:
     if as_json:
         streams.say_json(event)
         return
-    from .output.render import event_line
+    from maestro_cli.output.render import event_line
 
     streams.say(event_line(event, now_ms()))
-
-
-def _catch_up(client: AnyClient, query: TimelineQuery, cursor: int, *, as_json: bool) -> int:
-    has_more = True
-    while has_more:
-        reply = client.events(cursor, limit=_PAGE, **query.filters())
-        for event in reply["events"]:
-            show(event, as_json=as_json)
-        cursor, has_more = reply["upTo"], reply["hasMore"]
-    return cursor
 
 
 def _expired(error: MaestroError) -> MaestroError:

@@ -86,7 +86,7 @@ def short(result: Mapping[str, Any], now_ms: int, *, dated: bool) -> str:
     reach = result.get("reach", "")
     presence = result.get("presence") or {}
     state, since = presence.get("state"), presence.get("since")
-    old = None if since is None or not dated else _age(since, now_ms)
+    old = None if since is None or not dated else aged(since, now_ms)
     if reach == "gone":
         return f"gone, no sign of life{_for(old)}"
     if reach in ("tool", "prompt"):

@@ -100,20 +100,13 @@ def conversation(office: PostOffice) -> list[tuple[str, dict[str, Any]]]:
         (bob, "session.get", {}),
         (operator, "session.list", {}),
         (operator, "presence", {}),
-<<<<<<< HEAD
+        (operator, "messages", {"session": "bob"}),
+        (ann, "receipt", {"id": first}),
         (ann, "group.set", {"name": "reviews", "create": True, "add": ["ann", "robert"]}),
         (ann, "group.set", {"name": "reviews", "remove": ["ann"]}),
         (bob, "group.get", {"name": "reviews"}),
         (operator, "group.list", {"members": True}),
         (ann, "group.delete", {"name": "reviews"}),
-=======
-        (operator, "messages", {"session": "bob"}),
-        (ann, "receipt", {"id": first}),
-        (ann, "group.set", {"name": "reviews", "create": True, "add": ["ann", "bob"]}),
-        (ann, "group.get", {"name": "reviews"}),
-        (ann, "group.list", {}),
-        (operator, "group.delete", {"name": "reviews"}),
->>>>>>> hp
         (operator, "events", {"after": 0}),
         (operator, "stats", {}),
         (operator, "outbox.drain", {}),

@@ -103,6 +103,27 @@ Examples:
         ),
     ),
     CommandGroup(
+        "group",
+        "Groups: addresses of several sessions, as in `send --to @NAME`.",
+        """\
+Examples:
+  maestro group create reviews bob carol
+  maestro group join reviews
+  maestro send --to @reviews --message "The branch is ready."
+  maestro group list --members""",
+        (
+            CommandRow("create", "group.create", "Make a group."),
+            CommandRow("join", "group.join", "Become a member of a group."),
+            CommandRow("leave", "group.leave", "Be a member of a group no longer."),
+            CommandRow("add", "group.add", "Make other sessions members of a group."),
+            CommandRow("remove", "group.remove", "Take members out of a group."),
+            CommandRow("list", "group.list", "List the groups."),
+            CommandRow("show", "group.show", "Show one group with its members."),
+            CommandRow("log", "group.log", "Show what was said in a group; the same as `log @NAME`."),
+            CommandRow("delete", "group.delete", "Delete a group; its mail stays."),
+        ),
+    ),
+    CommandGroup(
         "hooks",
         "Put mail into an agent's context while it works, through the agent's own hooks.",
         """\

@@ -364,6 +364,86 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--json": ("as_json", "on"),
         },
     ),
+    ("group", "create"): (
+        "group.create",
+        (("name", "text"), ("members", "list")),
+        ("name",),
+        {
+            "--project": ("project", "text"),
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("group", "join"): (
+        "group.join",
+        (("name", "text"),),
+        ("name",),
+        {
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("group", "leave"): (
+        "group.leave",
+        (("name", "text"),),
+        ("name",),
+        {
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("group", "add"): (
+        "group.add",
+        (("name", "text"), ("members", "list")),
+        ("name",),
+        {
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("group", "remove"): (
+        "group.remove",
+        (("name", "text"), ("members", "list")),
+        ("name",),
+        {
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("group", "list"): (
+        "group.list",
+        (),
+        (),
+        {
+            "--project": ("project", "text"),
+            "--members": ("members", "on"),
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("group", "show"): (
+        "group.show",
+        (("name", "text"),),
+        ("name",),
+        {
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("group", "log"): (
+        "group.log",
+        (("name", "text"),),
+        ("name",),
+        {
+            "--follow": ("follow", "on"),
+            "-f": ("follow", "on"),
+            "--since": ("since", "text"),
+            "--limit": ("limit", "number"),
+            "-n": ("limit", "number"),
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("group", "delete"): (
+        "group.delete",
+        (("name", "text"),),
+        ("name",),
+        {
+            "--json": ("as_json", "on"),
+        },
+    ),
     ("hooks", "install"): (
         "hooks.install",
         (("agent", ("claude-code", "codex", "gemini-cli")),),

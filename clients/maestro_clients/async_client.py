@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from maestro_schemas import NOT_REPEATABLE
 
 from .channel.async_channel import AsyncChannel
-from .protocol import commands, history_commands, sizes
+from .protocol import commands, group_commands, history_commands, sizes
 from .protocol.callers import Caller
 from .protocol.codec import encoder
 from .retry_policy import retry_async
@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Concatenate, ParamSpec
 
-    from maestro_schemas.documents import MessagesDoc, OutgoingDoc, SendResultDoc, SessionDoc, SessionPresenceDoc
+    from maestro_schemas.documents import (
+        GroupDoc,
+        MessagesDoc,
+        OutgoingDoc,
+        SendResultDoc,
+        SessionDoc,
+        SessionPresenceDoc,
+    )
     from maestro_schemas.errors import MaestroError
 
     from .channel.core import Reply
@@ -235,6 +242,20 @@ class AsyncClient:
         return commands.merged_presence(pages)
 
     touch_session = _method(commands.touch_session)
+
+    # --- groups --------------------------------------------------------------------------------------------
+
+    set_group = _method(group_commands.set_group)
+    delete_group = _method(group_commands.delete_group)
+    group = _method(group_commands.group)
+    group_page = _method(group_commands.group_page)
+
+    async def groups(self, *, caller: Caller | None = None, **filters: Any) -> list[GroupDoc]:
+        """All groups that fit the filters of `group_commands.group_page`, page by page."""
+        pages = [await self.group_page(caller=caller, **filters)]
+        while "next" in pages[-1]:
+            pages.append(await self.group_page(after=pages[-1]["next"], caller=caller, **filters))
+        return [group for page in pages for group in page["groups"]]
 
     # --- the broker ----------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from maestro_schemas import replies
 from maestro_schemas.messages import Message
 
 from . import metrics
-from .api import answers, bodies, fan_out_bodies, health, legacy, messages, sessions, sse
+from .api import answers, bodies, fan_out_bodies, group_bodies, groups, health, legacy, messages, sessions, sse
 from .docs import docs_page, openapi
 from .http.routing import Endpoint
 
@@ -34,6 +34,14 @@ _SEND_CODES = (
     "STORAGE_FULL",
 )
 
+_GROUP_CODES = (
+    "GROUP_NOT_FOUND",
+    "SESSION_NOT_FOUND",
+    "AMBIGUOUS_NAME",
+    "SESSION_ENDED",
+    "FORBIDDEN",
+    "RATE_LIMITED",
+)
 # Those of a list of addresses and of audiences.
 _FAN_OUT_CODES = (
     *_SEND_CODES,
@@ -258,6 +266,71 @@ CALLS = (
         ),
         body=bodies.NoteBody,
         tag="sessions",
+    ),
+    Endpoint(
+        "GET",
+        "/groups",
+        groups.listed,
+        "A page of the groups, by name.",
+        {200: list[replies.GroupShown]},
+        query=group_bodies.GroupsQuery,
+        is_paged=True,
+        tag="groups",
+    ),
+    Endpoint(
+        "PUT",
+        "/groups/{group}/members/{session}",
+        groups.add,
+        "Make a session a member of a group.",
+        {200: replies.GroupShown},
+        (*_GROUP_CODES, "INVALID", "ROLE_FORBIDDEN", "TOO_MANY"),
+        tag="groups",
+    ),
+    Endpoint(
+        "DELETE",
+        "/groups/{group}/members/{session}",
+        groups.remove,
+        "Take a member out of a group.",
+        {200: replies.GroupShown},
+        _GROUP_CODES,
+        tag="groups",
+    ),
+    Endpoint(
+        "GET",
+        "/groups/{group}",
+        groups.one,
+        "One group with its members.",
+        {200: replies.GroupShown},
+        ("GROUP_NOT_FOUND",),
+        tag="groups",
+    ),
+    Endpoint(
+        "PUT",
+        "/groups/{group}",
+        groups.make,
+        "Make a group.",
+        {200: replies.GroupShown, 201: replies.GroupShown},
+        (
+            "SESSION_NOT_FOUND",
+            "AMBIGUOUS_NAME",
+            "SESSION_ENDED",
+            "FORBIDDEN",
+            "ROLE_FORBIDDEN",
+            "CONFLICT",
+            "TOO_MANY",
+            "RATE_LIMITED",
+        ),
+        body=group_bodies.GroupBody,
+        tag="groups",
+    ),
+    Endpoint(
+        "DELETE",
+        "/groups/{group}",
+        groups.delete,
+        "Delete a group; the mail that was sent to it stays.",
+        {204: None},
+        ("GROUP_NOT_FOUND", "SESSION_ENDED", "FORBIDDEN", "RATE_LIMITED"),
+        tag="groups",
     ),
     Endpoint(
         "POST",

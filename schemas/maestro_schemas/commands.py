@@ -59,6 +59,10 @@ COMMANDS = (
     ProtocolCommand(
         "session.touch", requests.SessionTouch, replies.SessionReply, "anyone", "session", from_reserve=True
     ),
+    ProtocolCommand("group.set", requests.GroupSet, replies.GroupReply, "anyone", "session"),
+    ProtocolCommand("group.delete", requests.GroupDelete, replies.GroupDeletedReply, "anyone", "session"),
+    ProtocolCommand("group.get", requests.GroupGet, replies.GroupReply, "anyone", "session"),
+    ProtocolCommand("group.list", requests.GroupList, replies.GroupsReply, "anyone", "session"),
     ProtocolCommand("events", requests.Events, replies.EventsReply, "anyone", "session"),
     ProtocolCommand("stats", requests.Stats, replies.StatsReply, "anyone"),
     ProtocolCommand("outbox.drain", requests.OutboxDrain, replies.DrainReply, "anyone"),

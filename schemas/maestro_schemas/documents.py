@@ -245,11 +245,15 @@ EventDoc = TypedDict(
         "delivers": NotRequired[bool],
         # The error code of a refused or failed message.
         "code": NotRequired[str],
-        # The name of the group of a `group.*` event.
+        # The name of the group of a `group.*` event; its members afterwards (of a deleted one, before), and who of
+        # them joined and who left.
         "group": NotRequired[str],
+        "members": NotRequired[list[str]],
+        "joined": NotRequired[list[str]],
+        "left": NotRequired[list[str]],
         # The session of a `session.*` event.
         "session": NotRequired[str],
-        # That session's project.
+        # The project of that session or group.
         "projectId": NotRequired[str],
         # That session's status; of `session.presence`, its state.
         "status": NotRequired[str],
@@ -564,6 +568,67 @@ class ItemResultDoc(TypedDict):
     error: NotRequired[ErrorDoc]
 
 
+class MemberDoc(TypedDict):
+    """`replies.MemberShown`."""
+
+    # A session id.
+    session: str
+    name: NotRequired[str]
+    role: NotRequired[str]
+    # When it joined, ms.
+    joinedAt: int
+    # False: it has ended, and gets nothing that is sent to the group until it is started again.
+    active: bool
+
+
+class GroupDoc(TypedDict):
+    """`replies.GroupShown`."""
+
+    name: str
+    # The sessions of this project may join.
+    projectId: str
+    # The session that made it, or `operator`; after that session was forgotten, `operator`.
+    creator: str
+    # When it was made, ms.
+    createdAt: int
+    # When it was made, or a request last changed its members, ms.
+    changedAt: int
+    # The number of members.
+    size: int
+    # How many of them are active.
+    active: int
+    # In the order of their joining. A list of groups has them only with `members` in the request.
+    members: NotRequired[list[MemberDoc]]
+
+
+class GroupReplyDoc(TypedDict):
+    """`replies.GroupReply`."""
+
+    group: GroupDoc
+    # It was made now.
+    created: NotRequired[bool]
+    # The ids of the sessions that joined now, and of those that left.
+    added: NotRequired[list[str]]
+    removed: NotRequired[list[str]]
+
+
+class GroupDeletedDoc(TypedDict):
+    """`replies.GroupDeletedReply`."""
+
+    name: str
+    # How many members it had.
+    size: int
+
+
+class GroupsDoc(TypedDict):
+    """`replies.GroupsReply`."""
+
+    # By name.
+    groups: list[GroupDoc]
+    # `after` of the next page; absent on the last one.
+    next: NotRequired[str]
+
+
 class EventsDoc(TypedDict):
     """`replies.EventsReply`."""
 
@@ -602,6 +667,8 @@ class SweptDoc(TypedDict):
     # Empty mailboxes, links' folders and threads.
     folders: NotRequired[int]
     sessions: NotRequired[int]
+    # Groups without an active member.
+    groups: NotRequired[int]
     timelineFiles: NotRequired[int]
     # Pending messages past their retention: they expire now, and are kept for another retention.
     expired: NotRequired[int]

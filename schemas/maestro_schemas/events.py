@@ -88,11 +88,15 @@ class Event(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
     delivers: bool = False
     # The error code of a refused or failed message.
     code: str | None = None
-    # The name of the group of a `group.*` event.
+    # The name of the group of a `group.*` event; its members afterwards (of a deleted one, before), and who of them
+    # joined and who left.
     group: str | None = None
+    members: tuple[str, ...] = ()
+    joined: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
     # The session of a `session.*` event.
     session: str | None = None
-    # That session's project.
+    # The project of that session or group.
     project_id: str | None = None
     # That session's status; of `session.presence`, its state.
     status: str | None = None
@@ -103,7 +107,9 @@ class Event(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
 
     def parties(self) -> tuple[str, ...]:
         """The sessions that this event concerns, each once. They may read it."""
-        named = (self.receiver, self.sender, self.session)
+        named: tuple[str | None, ...] = (self.receiver, self.sender, self.session)
+        if self.group is not None:
+            named = (*named, *self.members, *self.left, self.by)
         return tuple(dict.fromkeys(name for name in named if name is not None))
 
     def notified(self) -> tuple[str, ...]:
@@ -117,8 +123,8 @@ class Event(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
 def named(words: Iterable[str]) -> frozenset[str]:
     """The event names that filter words select.
 
-    A word is a whole name (`message.read`, `message:read`), a last word (`expired`), or `message` or `session` for
-    all events of that kind. Raises MaestroError INVALID with the list of names.
+    A word is a whole name (`message.read`, `message:read`), a last word (`expired`), or `message`, `session` or
+    `group` for all events of that kind. Raises MaestroError INVALID with the list of names.
     """
     found: set[str] = set()
     for word in words:
@@ -159,7 +165,11 @@ def may_see(reader: Reader | None, parties: Iterable[str], project_of: Callable[
 
 
 def may_see_event(reader: Reader | None, event: Event, project_of: Callable[[str], str | None]) -> bool:
-    """As `may_see`, for an event. An event of a session has the project that the session was in."""
+    """As `may_see`, for an event. An event of a session has the project that the session was in. One of a group is
+    its members' to see and of the session that made the change, and of the orchestrators of the group's project."""
+    if event.group is not None and reader is not None:
+        leads = reader.role == "orchestrator" and reader.project == event.project_id
+        return leads or reader.session in event.parties()
     if event.session is None or event.project_id is None:
         return may_see(reader, event.parties(), project_of)
     own: Mapping[str, str] = {event.session: event.project_id}
@@ -186,6 +196,8 @@ _DOCUMENTED_NAMES: dict[str, tuple[tuple[str, str], ...]] = {
     "message.failed": (("message:failed", "sender"),),
     "session.started": (("session:started", "session"),),
     "session.ended": (("session:ended", "session"),),
+    "group.changed": (("group:changed", "by"),),
+    "group.deleted": (("group:deleted", "by"),),
     "session.presence": (("session:presence", "session"),),
 }
 

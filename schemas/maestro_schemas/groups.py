@@ -23,8 +23,10 @@ class Group(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
     name: str
     # The sessions of this project may join.
     project_id: str
-    # The session that made it, or `operator`.
+    # The session that made it, or `operator`; after that session was forgotten, `operator`.
     creator: str
     # When it was made, ms.
     created_at: int
+    # When a request last changed its members, ms; 0: not since it was made.
+    changed_at: int = 0
     members: tuple[GroupMember, ...] = ()

@@ -47,6 +47,8 @@ class Limits(NamedTuple):
     fanout_confirm: int = 3
     fanout_limit: int = 200
     group_limit: int = 30
+    groups_max: int = 100
+    group_members_max: int = 256
     filing_backlog_bytes_max: int = 192 << 20
     segment_bytes: int = 16 << 20
     disk_reserve_bytes: int = 8 << 20
@@ -73,6 +75,8 @@ class LimitDoc(NamedTuple):
 
 
 _MANY = 1 << 62
+# More could not all be receivers of one message.
+GROUP_MEMBERS_CEILING = 256
 
 # What happens to a send whose receiver has ended: it is refused; it waits until the receiver comes back; it is
 # redirected to the receiver's orchestrator.
@@ -124,6 +128,8 @@ DOCS: dict[str, LimitDoc] = {
     "group_limit": LimitDoc(
         "count", 0, 1_000_000, "messages to several in one thread or group in ten minutes; 0 is no limit"
     ),
+    "groups_max": LimitDoc("count", 1, 10_000, "groups"),
+    "group_members_max": LimitDoc("count", 1, GROUP_MEMBERS_CEILING, "members of one group"),
     "filing_backlog_bytes_max": LimitDoc("bytes", 4_096, 1 << 40, "unfiled records above which new sends get BUSY"),
     "segment_bytes": LimitDoc("bytes", 1 << 16, 1 << 30, "one journal segment, preallocated"),
     "disk_reserve_bytes": LimitDoc("bytes", 0, 1 << 34, "free disk space reserved for confirms and deletes"),
@@ -195,7 +201,8 @@ def record_bytes_max(limits: Limits) -> int:
     """The largest record that these limits allow: a segment must hold it, for a record that does not fit would be
     found only at the commit."""
     content = _CHARACTER_BYTES_MAX * limits.text_chars_max + limits.data_bytes_max
-    return content + DELIVERY_BYTES_MAX * limits.fanout_max + _RECORD_BYTES
+    message_bytes = content + DELIVERY_BYTES_MAX * limits.fanout_max
+    return max(message_bytes, DELIVERY_BYTES_MAX * limits.group_members_max) + _RECORD_BYTES
 
 
 def parse_duration_ms(text: str) -> int:

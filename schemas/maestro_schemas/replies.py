@@ -328,6 +328,67 @@ class SessionsReply(Struct, frozen=True, omit_defaults=True):
     next: str | None = None
 
 
+class MemberShown(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """One member of a group."""
+
+    # A session id.
+    session: str
+    name: str | None = None
+    role: str | None = None
+    # When it joined, ms.
+    joined_at: int
+    # False: it has ended, and gets nothing that is sent to the group until it is started again.
+    active: bool
+
+
+class GroupShown(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """One group, as clients see it."""
+
+    name: str
+    # The sessions of this project may join.
+    project_id: str
+    # The session that made it, or `operator`; after that session was forgotten, `operator`.
+    creator: str
+    # When it was made, ms.
+    created_at: int
+    # When it was made, or a request last changed its members, ms.
+    changed_at: int
+    # The number of members.
+    size: int
+    # How many of them are active.
+    active: int
+    # In the order of their joining. A list of groups has them only with `members` in the request.
+    members: tuple[MemberShown, ...] | UnsetType = UNSET
+
+
+class GroupReply(Struct, frozen=True, omit_defaults=True):
+    """One group, and what `group.set` changed."""
+
+    group: GroupShown
+    # It was made now.
+    created: bool = False
+    # The ids of the sessions that joined now, and of those that left.
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+class GroupDeletedReply(Struct, frozen=True):
+    """A group was deleted."""
+
+    name: str
+    # How many members it had.
+    size: int
+
+
+class GroupsReply(Struct, frozen=True, omit_defaults=True):
+    """One page of the groups."""
+
+    # By name.
+    groups: list[GroupShown]
+    # `after` of the next page; absent on the last one.
+    next: str | None = None
+
+
 class SessionPresence(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
     """What is known of one session now."""
 
@@ -397,6 +458,8 @@ class Swept(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
     # Empty mailboxes, links' folders and threads.
     folders: int = 0
     sessions: int = 0
+    # Groups without an active member.
+    groups: int = 0
     timeline_files: int = 0
     # Pending messages past their retention: they expire now, and are kept for another retention.
     expired: int = 0

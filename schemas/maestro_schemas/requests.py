@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from .limits import ON_ENDED
+from .limits import GROUP_MEMBERS_CEILING, ON_ENDED
 from .messages import NO_METADATA, Attachment, Metadata
 from .names import AUDIENCE_SIGIL
 from .replies import ErrorBody
@@ -368,6 +368,55 @@ class SessionTouch(Request, frozen=True):
     pid_start: str | None = None
     # The agent's working directory.
     cwd: str | None = None
+
+
+class GroupSet(Request, frozen=True):
+    """`group.set`: make a group, or change its members. What is already so is no change, so it can be repeated."""
+
+    # The group's name, with or without `@`.
+    name: str
+    # Make the group. If it exists, this must be a repeat: by the same caller, and with the same members in it.
+    create: bool = False
+    # The project of a group that is made; by default the caller's, or if that is the operator its members', if they
+    # are of one, else `default`.
+    project_id: str | None = None
+    # Addresses of the sessions that become members.
+    add: list[str] = []
+    # Addresses of the sessions that are members no longer.
+    remove: list[str] = []
+
+    def further_receivers(self, _most: int) -> int:
+        """Its record names every member, and the request does not say how many there are."""
+        return GROUP_MEMBERS_CEILING
+
+
+class GroupDelete(Request, frozen=True):
+    """`group.delete`: delete a group. The mail that was sent to it stays."""
+
+    name: str
+
+    def further_receivers(self, _most: int) -> int:
+        """Its record names every member."""
+        return GROUP_MEMBERS_CEILING
+
+
+class GroupGet(Request, frozen=True):
+    """`group.get`: one group."""
+
+    name: str
+
+
+class GroupList(Request, frozen=True):
+    """`group.list`: a page of the groups, by name."""
+
+    # Only groups of this project.
+    project_id: str | None = None
+    # Each group has its members.
+    members: bool = False
+    # The most groups in the reply. A page may have fewer, and still `next`.
+    limit: int | None = None
+    # `next` of the page before.
+    after: str | None = None
 
 
 class Events(Request, frozen=True):

@@ -18,6 +18,10 @@ from maestro_schemas.requests import (
     GetMessage,
     GetReceipt,
     GetThread,
+    GroupDelete,
+    GroupGet,
+    GroupList,
+    GroupSet,
     Inbox,
     PresenceGet,
     Request,
@@ -32,6 +36,7 @@ from maestro_schemas.requests import (
 
 from . import authorization, receipts, reception, threads
 from .context import record_refusal
+from .groups import group_commands
 from .sending import acceptance
 from .sessions import presence_list, session_commands
 
@@ -59,6 +64,10 @@ HANDLERS: dict[type[Request], Handler] = {
     SessionGet: session_commands.get,
     SessionList: session_commands.list_sessions,
     SessionTouch: session_commands.touch,
+    GroupSet: group_commands.set_group,
+    GroupDelete: group_commands.delete,
+    GroupGet: group_commands.get,
+    GroupList: group_commands.list_groups,
     PresenceGet: presence_list.presence_of_sessions,
 }
 

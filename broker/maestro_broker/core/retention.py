@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
+from .groups import group_retention
 from .model.records import Expired, SessionForgotten
 from .sending import acceptance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from maestro_schemas.groups import Group
     from maestro_schemas.limits import Limits
     from maestro_schemas.messages import Message
 
@@ -75,7 +77,11 @@ class RetentionPolicy(NamedTuple):
     def of_session(self, state: State, session: str) -> Retention:
         """The retention of this receiver's mail."""
         found = state.sessions.get(session)
-        return self.default if found is None else self.by_project.get(found.session.project_id, self.default)
+        return self.default if found is None else self.of_project(found.session.project_id)
+
+    def of_project(self, project: str) -> Retention:
+        """The retention of a project."""
+        return self.by_project.get(project, self.default)
 
     def keeps_ms(self, state: State, session: str) -> int:
         """How long this receiver's mail is kept that was not read, and links to it."""
@@ -172,7 +178,22 @@ def forget(state: State, policy: RetentionPolicy, session: str, now_ms: int) -> 
         return False
     if mailbox is not None and (mailbox.pending or mailbox.held or mailbox.unfiled or mailbox.being_read):
         return False
+    group_retention.take_out(state, session, now_ms)
     state.apply(SessionForgotten(now_ms, session, found.session.project_id), None)
+    return True
+
+
+def group_is_over(state: State, policy: RetentionPolicy, group: Group, now_ms: int) -> bool:
+    """Whether a group has had no active member for the retention of its project."""
+    return group_retention.is_over(state, group, policy.of_project(group.project_id).keeps_ms, now_ms)
+
+
+def forget_group(state: State, policy: RetentionPolicy, name: str, now_ms: int) -> bool:
+    """Delete a group without active members whose time is over; whether it was deleted."""
+    group = state.groups.get(name)
+    if group is None or not group_is_over(state, policy, group, now_ms):
+        return False
+    group_retention.delete(state, group, now_ms)
     return True
 
 

@@ -1,4 +1,4 @@
-"""Expiry task: expires mail and forgets sessions when their time is over.
+"""Expiry task: expires mail, forgets sessions and deletes groups when their time is over.
 
 Rule: a turn does a bounded amount of work, and writes a record only if the log has space for it, from the reserve if
 need be. The sweeper finds candidates; only this task, in the main thread, decides.
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from maestro_broker.commit.disk_admission import RECORD_BYTES
 from maestro_broker.core import retention
+from maestro_broker.core.groups import group_retention
 from maestro_broker.core.model.reads import Read
 from maestro_runtime import paths
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.limits import DELIVERY_BYTES_MAX, GROUP_MEMBERS_CEILING
 from maestro_schemas.replies import PruneReply
 
 from . import message_loader
@@ -39,6 +41,7 @@ T = TypeVar("T")
 # Each is a file to read: about 2 ms together.
 _OVERDUE_AT_ONCE = 32
 _SESSIONS_AT_ONCE = 32
+_GROUPS_AT_ONCE = 8
 _MAILBOXES_AT_ONCE = 64
 # A notification of a sender, which lists up to twenty ids.
 _NOTIFICATION_BYTES = 2_560
@@ -78,7 +81,8 @@ class ExpiryTask:
     def turn(self, now_ms: int) -> None:
         """Do a part of everything that waits."""
         state, sweeper = self._state, self._sweeper
-        self._next_ms = now_ms + (_SOON_MS if sweeper.gone or sweeper.overdue or sweeper.idle else _WAIT_MS)
+        has_findings = any((sweeper.gone, sweeper.overdue, sweeper.idle, sweeper.groups))
+        self._next_ms = now_ms + (_SOON_MS if has_findings else _WAIT_MS)
         for session, message_id in _taken(sweeper.gone, len(sweeper.gone)):
             mailbox = state.mailboxes.get(session)
             if mailbox is not None:
@@ -86,10 +90,17 @@ class ExpiryTask:
         overdue = self._overdue(now_ms)
         retention.expire(state, self._over(now_ms, len(overdue)) + overdue, now_ms)
         sweeper.count("expired", len(overdue))
-        if sweeper.idle and self._disk.reserve(RECORD_BYTES * _SESSIONS_AT_ONCE):
-            for session in _taken(sweeper.idle, _SESSIONS_AT_ONCE):
-                if not self._waits_in_outbox(session) and retention.forget(state, self._policy, session, now_ms):
-                    sweeper.count("sessions")
+        for session in _taken(sweeper.idle, _SESSIONS_AT_ONCE):
+            needed = RECORD_BYTES + group_retention.record_bytes(state, session)
+            if not self._disk.reserve(needed):
+                sweeper.idle.append(session)
+            elif not self._waits_in_outbox(session) and retention.forget(state, self._policy, session, now_ms):
+                sweeper.count("sessions")
+        for name in _taken(sweeper.groups, _GROUPS_AT_ONCE):
+            if not self._disk.reserve(RECORD_BYTES + DELIVERY_BYTES_MAX * GROUP_MEMBERS_CEILING):
+                sweeper.groups.append(name)
+            elif retention.forget_group(state, self._policy, name, now_ms):
+                sweeper.count("groups")
 
     def prune(self, request: Prune) -> PruneReply:
         """Raises MaestroError INVALID, BUSY."""

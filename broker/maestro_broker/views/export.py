@@ -56,6 +56,11 @@ class SpoolExporter:
             if self._session in (None, name.removesuffix(SUFFIX)):
                 body.pop("tokenHash", None)
                 self._put("session", body)
+        for directory, name in self._files("groups"):
+            body = _json(os.path.join(directory, name))
+            members = body.get("members", [])
+            if self._concerns(body.get("creator"), *(member.get("session") for member in members)):
+                self._put("group", body)
         messages = os.path.join("messages", "by-receiver")
         for directory, name in self._files(messages, deep=True):
             body = _json(os.path.join(directory, name))
@@ -122,7 +127,10 @@ class SpoolExporter:
                 except ValueError:
                     continue  # the last line may be half written; `spool verify` reports others
                 self._filed_lsn = max(self._filed_lsn, body.get("lsn", 0))
-                if self._concerns(body.get("from"), body.get("to"), body.get("session")):
+                members = (*body.get("members", ()), *body.get("left", ()), body.get("by"))
+                if self._concerns(
+                    body.get("from"), body.get("to"), body.get("session"), *(members if "group" in body else ())
+                ):
                     # The event's own field `event` says what happened.
                     self._put("event", body)
 
@@ -145,7 +153,7 @@ class SpoolExporter:
             elif isinstance(record, records.Failed):
                 copies = (record.message,)
             for event in records.events(entry.lsn, record):
-                if self._concerns(event.sender, event.receiver, event.session):
+                if self._concerns(*event.parties()):
                     body: dict[str, Any] = {"event": msgspec.to_builtins(event)}
                     if event.index < len(copies):
                         body["message"] = msgspec.to_builtins(copies[event.index])

@@ -53,6 +53,11 @@ class RetentionView:
             return False
         return retention.ended_long_ago(self._state, self._policy, found, now_ms)
 
+    def groups_without_members(self, now_ms: int) -> list[str]:
+        """The groups that have had no active member for their retention."""
+        known = list(self._state.groups.values())
+        return [group.name for group in known if retention.group_is_over(self._state, self._policy, group, now_ms)]
+
     def is_unfiled(self, message: Message) -> bool:
         """Whether a record of this message still waits to be written to the spool."""
         mailbox = self._state.mailboxes.get(message.receiver)

@@ -47,6 +47,7 @@ class Findings(NamedTuple):
     overdue: deque[tuple[str, str]]  # (mailbox, id) of pending mail past its retention
     idle: deque[str]  # ended sessions without files
     gone: deque[tuple[str, str]]  # (mailbox, id) of removed mail
+    groups: deque[str]  # groups without an active member
 
 
 class SweepWalk:
@@ -95,6 +96,12 @@ class SweepWalk:
         for found in self._retention.sessions():
             yield
             self._check_session(found.id)
+        for name in self._retention.groups_without_members(self._now_ms()):
+            yield
+            if self._task.dry_run:
+                self._count("groups", 1)
+            else:
+                self._findings.groups.append(name)
         yield from self._timeline_files()
 
     def _removes(self, path: str) -> bool:

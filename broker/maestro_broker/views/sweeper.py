@@ -72,6 +72,7 @@ class Sweeper:
         self.overdue: deque[tuple[str, str]] = deque()
         self.idle: deque[str] = deque()
         self.gone: deque[tuple[str, str]] = deque()
+        self.groups: deque[str] = deque()
         # Why the last round ended early.
         self.failure: str | None = None
         # What messages' files took on the disk in the last whole round.
@@ -203,7 +204,7 @@ class Sweeper:
             retention_view=self._retention,
             now_ms=self._now_ms,
             count=self.count,
-            findings=Findings(self.overdue, self.idle, self.gone),
+            findings=Findings(self.overdue, self.idle, self.gone, self.groups),
             task=task,
         )
 
@@ -211,7 +212,7 @@ class Sweeper:
         done = not self._is_running
         return PruneReply(
             round=self._task.number,
-            done=done and not self.overdue and not self.idle,
+            done=done and not (self.overdue or self.idle or self.groups),
             dry_run=self._task.dry_run,
             started_at=self._started_ms,
             took_ms=(self._ended_ms if done else self._clock.now_ms()) - self._started_ms,

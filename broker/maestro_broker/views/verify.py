@@ -21,8 +21,9 @@ from maestro_runtime import outbox_dir, paths, places
 from maestro_schemas import DATA_FORMAT_VERSION
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event
+from maestro_schemas.groups import Group
 from maestro_schemas.messages import Message
-from maestro_schemas.names import SYSTEM_SENDER, ending_of, is_id, mark_of
+from maestro_schemas.names import SYSTEM_SENDER, ending_of, is_group_name, is_id, mark_of
 from maestro_schemas.sessions import StoredSession
 
 from . import dead_letters
@@ -41,6 +42,7 @@ _MARK_PARTS = 3
 _message = msgspec.json.Decoder(Message)
 _session = msgspec.json.Decoder(StoredSession)
 _event = msgspec.json.Decoder(Event)
+_group = msgspec.json.Decoder(Group)
 
 
 class VerifyFinding(NamedTuple):
@@ -78,6 +80,9 @@ class SpoolVerifier:
         self._is_of_another_format = False
         self._spool = Spool(data, lambda _: None, is_read_only=True)
         self._mark_of = {SYSTEM_SENDER: mark_of(SYSTEM_SENDER)}
+        self._known_groups: dict[str, Group] = {}
+        # Each is reported once, for all receivers of its message.
+        self._missing_links: set[str] = set()
         self.findings = 0
 
     def run(self) -> None:
@@ -89,6 +94,7 @@ class SpoolVerifier:
             ("sessions", self._sessions, True),
             ("heads", self._read_heads, True),
             ("journal", self._journal, not self._is_served),
+            ("groups", self._groups, True),
             ("messages", self._mailboxes, True),
             ("counters", self._counters, not self._is_served),
             ("markers", self._markers, not self._is_served),
@@ -160,6 +166,26 @@ class SpoolVerifier:
                 yield VerifyFinding(path, why, "The next start moves it to messages/quarantine.")
             elif stored.session.id + SUFFIX != name:
                 yield VerifyFinding(path, f"it holds session {stored.session.id!r}", "The next start moves it away.")
+
+    def _groups(self) -> Iterator[VerifyFinding]:
+        """A group's file holds the group of its name; only a group has links to what was sent to it."""
+        directory = os.path.join(self._data, "groups")
+        for name in _names(directory):
+            path = os.path.join(directory, name)
+            self._look()
+            group, why = _decoded(path, _group)
+            if group is None:
+                if why:
+                    yield VerifyFinding(path, why, "The next start moves it to messages/quarantine.")
+            elif group.name + SUFFIX != name or not is_group_name(group.name):
+                yield VerifyFinding(path, f"it holds group {group.name!r}", "The next start moves it away.")
+            else:
+                self._known_groups[group.name] = group
+        top = self._spool.groups.mail_folder
+        for name in _names(top) if not (self._is_served or self._tail_records) else ():
+            if name not in self._known_groups:
+                path = os.path.join(top, name)
+                yield VerifyFinding(path, "there is no such group", f"rm -r {path}", harmless=True)
 
     def _read_heads(self) -> Iterator[VerifyFinding]:
         path = os.path.join(self._data, HEADS_FILE)
@@ -310,7 +336,7 @@ class SpoolVerifier:
                 yield VerifyFinding(path, f"it leads to {parts[2]}, whose mark is another", "Move it away.")
 
     def _sender_links(self) -> Iterator[VerifyFinding]:
-        """Each message has an id of its sender's, and stands in its sender's link or list."""
+        """Each message has an id of its sender's, and stands in its sender's link or list and in its groups'."""
         for session in _names(self._receivers):
             for name in _names(os.path.join(self._receivers, session)):
                 path = os.path.join(self._receivers, session, name)
@@ -326,6 +352,7 @@ class SpoolVerifier:
                     )
                 if self._tail_records:
                     continue
+                yield from self._group_links(message)
                 link = os.path.join(self._messages, "by-sender", message.sender, name)
                 sent = self._spool.sent_by(link)
                 if sent is None or session not in sent.receivers:
@@ -338,9 +365,21 @@ class SpoolVerifier:
                         f"ln -s ../../to/{mark}/{name} {link}" if sent is None else "Look at it, and move it away.",
                     )
 
+    def _group_links(self, message: Message) -> Iterator[VerifyFinding]:
+        for name in message.groups:
+            group = self._known_groups.get(name)
+            link = os.path.join(self._spool.groups.folder(name), message.id + SUFFIX)
+            # Not of an earlier group of that name.
+            is_of_it = group is not None and message.created_at >= group.created_at
+            if not is_of_it or link in self._missing_links or os.path.lexists(link):
+                continue
+            self._missing_links.add(link)
+            sender = f"../../by-sender/{message.sender}/{message.id}{SUFFIX}"
+            yield VerifyFinding(link, f"a message to the group {name} has no link there", f"ln -s {sender} {link}")
+
     def _links(self) -> Iterator[VerifyFinding]:
         """A link or a list leads to messages of its name, by its own sender."""
-        for folder in ("by-sender", "by-thread"):
+        for folder in ("by-sender", "by-thread", "by-group"):
             top = os.path.join(self._messages, folder)
             for session in _names(top):
                 for name in _names(os.path.join(top, session)):

@@ -30,7 +30,7 @@ Examples:
   maestro log --follow
   maestro log --json | jq -r .message"""
 
-_DEFAULT_COUNT = 20
+DEFAULT_COUNT = 20
 
 
 def run(
@@ -46,8 +46,8 @@ def run(
         str | None, Option(metavar="TIME", help="Only from this time on: 2h ago, a day, or a moment.")
     ] = None,
     limit: Annotated[
-        int, Option(name=["--limit", "-n"], metavar="N", help=f"Show at most N. Default: {_DEFAULT_COUNT}.")
-    ] = _DEFAULT_COUNT,
+        int, Option(name=["--limit", "-n"], metavar="N", help=f"Show at most N. Default: {DEFAULT_COUNT}.")
+    ] = DEFAULT_COUNT,
     session: Annotated[
         str | None, Option(metavar="SESSION", help="The log as this session sees it; for the operator.")
     ] = None,

@@ -31,6 +31,18 @@ function __maestro_receivers
     __maestro_sessions
 end
 
+function __maestro_groups
+    for file in (__maestro_data)/groups/*.json
+        string replace -r '.*/(.*)\.json$' '$1' -- $file
+    end
+    true
+end
+
+function __maestro_members
+    __maestro_groups
+    __maestro_sessions
+end
+
 function __maestro_messages
     test -n "$MAESTRO_SESSION_ID"; or return
     for folder in $argv

@@ -37,6 +37,16 @@ __maestro_sessions() {
     done
 }
 
+__maestro_groups() {
+    local file
+    __maestro_data
+    for file in "$REPLY"/groups/*.json; do
+        [[ -r $file ]] || continue
+        file=${file##*/}
+        __maestro_add "${file%.json}"
+    done
+}
+
 __maestro_audiences() {
     local word file
     for word in @AUDIENCES@; do __maestro_add "$word"; done
@@ -66,6 +76,8 @@ __maestro_value() {
     local word
     case $1 in
         session) __maestro_sessions ;;
+        group) __maestro_groups ;;
+        member) __maestro_groups; __maestro_sessions ;;
         receiver) __maestro_add parent; __maestro_add operator; __maestro_audiences; __maestro_sessions ;;
         message) shift; __maestro_messages "$@" ;;
         file) __maestro_files ;;

@@ -37,14 +37,16 @@ _FOLDERS = {
     "session send": ("by-receiver",),
     "send": ("by-receiver",),
 }
+# What is offered at the place of a group's name, and behind it.
+_GROUP_ARGUMENTS = {"group create": "session", "group add": "member", "group remove": "member"}
 _FILE_OPTIONS = frozenset({"--file", "--out"})
 
 
 class Value(NamedTuple):
     """What can follow an option or a command."""
 
-    # `switch`: nothing; `words`: one of `words`; `session`, `receiver`; `message`: an id in one of the folders
-    # `words`; `file`; `text`: anything, so nothing is offered.
+    # `switch`: nothing; `words`: one of `words`; `session`, `receiver`; `group`; `member`: a group or a session;
+    # `message`: an id in one of the folders `words`; `file`; `text`: anything, so nothing is offered.
     kind: str
     words: tuple[str, ...] = ()
 
@@ -97,6 +99,8 @@ def _value(path: str, name: str, hint: Any) -> Value:
         return Value("switch")
     if name == "--to":
         return Value("receiver")
+    if path.startswith("group ") and name == "NAME":
+        return Value(_GROUP_ARGUMENTS.get(path, "group"))
     if name in _SESSION_OPTIONS or (path.startswith("session ") and name == "ID"):
         return Value("session")
     is_message = name == "ID" and path.startswith("message ")
@@ -204,7 +208,7 @@ def _fish_values(value: Value) -> str:
     match value.kind:
         case "words":
             return f"-xa '{' '.join(value.words)}'"
-        case "session" | "receiver" | "message":
+        case "session" | "receiver" | "message" | "group" | "member":
             return f"-xa '({' '.join((f'__maestro_{value.kind}s', *value.words))})'"
         case "file":
             return "-rF"

@@ -183,6 +183,9 @@ def event_line(event: EventDoc, now_ms: int) -> str:
         parts.append(" -> ".join(map(named, ends)))
     if "session" in event:
         parts.append(event["session"])
+    if "group" in event:
+        changes = [f"+{each}" for each in event.get("joined", ())] + [f"-{each}" for each in event.get("left", ())]
+        parts.append(" ".join([f"@{event['group']}", *changes]))
     parts += [f"{key}={named(event[key])}" for key in _EVENT_EXTRAS if key in event]  # type: ignore[literal-required]
     return "  ".join(map(plain, parts))
 

@@ -46,7 +46,8 @@ class Notices:
         if session is None:
             topics = [""]
         else:
-            topics = [f"{session}|"] if watches else [f"{session}|message.", f"{session}|session."]
+            kinds = ("",) if watches else ("message.", "session.", "group.")
+            topics = [f"{session}|{kind}" for kind in kinds]
         for topic in topics:
             self.socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
         try:

@@ -5,14 +5,21 @@ Rule: one line for each command; `commands` has what it requests and how its rep
 
 from __future__ import annotations
 
-from . import commands
+from . import commands, group_commands
 
 TYPE_CHECKING = False  # importing `typing` costs as much as a whole command of the fast path
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any, Concatenate, ParamSpec, TypeVar
 
-    from maestro_schemas.documents import MessagesDoc, OutgoingDoc, SendResultDoc, SessionDoc, SessionPresenceDoc
+    from maestro_schemas.documents import (
+        GroupDoc,
+        MessagesDoc,
+        OutgoingDoc,
+        SendResultDoc,
+        SessionDoc,
+        SessionPresenceDoc,
+    )
 
     from .callers import Caller
 
@@ -111,6 +118,19 @@ class CommandMethods:
         return commands.merged_presence(pages)
 
     touch_session = _method(commands.touch_session)
+    # Groups.
+    set_group = _method(group_commands.set_group)
+    delete_group = _method(group_commands.delete_group)
+    group = _method(group_commands.group)
+    group_page = _method(group_commands.group_page)
+
+    def groups(self, *, caller: Caller | None = None, **filters: Any) -> list[GroupDoc]:
+        """All groups that fit the filters of `group_page`, page by page."""
+        pages = [self.group_page(caller=caller, **filters)]
+        while "next" in pages[-1]:
+            pages.append(self.group_page(after=pages[-1]["next"], caller=caller, **filters))
+        return [group for page in pages for group in page["groups"]]
+
     # The broker.
     events = _method(commands.events)
     stats = _method(commands.stats)

@@ -81,10 +81,11 @@ def page(contract: dict[str, Any], base: str, message_id: str) -> str:
 
 def openings(base: str) -> list[str]:
     """The commands that must run before the examples."""
-    return [
+    sessions = [
         _command("POST", f"{base}/api/sessions", body={"id": name, "name": name.capitalize(), "projectId": "docs"})
         for name in ("ann", "bob")
     ]
+    return [*sessions, _command("PUT", f"{base}/api/groups/reviews", body={"projectId": "docs"})]
 
 
 def example(
@@ -92,7 +93,7 @@ def example(
 ) -> str:
     """A call as a shell command."""
     # The message's id says that `ann` sent it.
-    values = {"session": "bob", "message": canonical_id(message_id, mark_of("ann"))}
+    values = {"session": "bob", "group": "reviews", "message": canonical_id(message_id, mark_of("ann"))}
     for name, value in values.items():
         path = path.replace(f"{{{name}}}", value)
     headers = {

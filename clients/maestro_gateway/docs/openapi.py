@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from maestro_gateway.api import answers, bodies, fan_out_bodies
+from maestro_gateway.api import answers, bodies, fan_out_bodies, group_bodies
 from maestro_gateway.http.error_docs import REMEDIES
 from maestro_gateway.http.responses import answer, status_of
 from maestro_gateway.http.routing import API_VERSION, PREFIXES, Endpoint
@@ -56,6 +56,7 @@ _HTTP_STATUS = {"NOT_FOUND": 404, "METHOD_NOT_ALLOWED": 405, "UNSUPPORTED_MEDIA_
 
 _PATH: dict[str, tuple[str, dict[str, Any]]] = {
     "message": ("A message's id.", {"pattern": ID_PATTERN}),
+    "group": ("A group's name, with or without `@`.", {"minLength": 1}),
     "session": (
         "A session's id, or a name that only one active session has; for a receiver also `parent`.",
         {"minLength": 1},
@@ -81,7 +82,7 @@ _ANSWER_HEADERS = {
 }
 _STRUCTS: dict[str, type[Struct]] = {
     name: shape
-    for module in (messages, replies, sessions, bodies, fan_out_bodies, answers)
+    for module in (messages, replies, sessions, bodies, fan_out_bodies, group_bodies, answers)
     for name, shape in vars(module).items()
     if isinstance(shape, type) and issubclass(shape, Struct)
 }
@@ -315,8 +316,13 @@ def _error(status: int, codes: list[str]) -> dict[str, Any]:
 
 
 def _link(calls: list[tuple[Endpoint, dict[str, Any]]]) -> None:
-    """Link a call that makes a session or a message to every call that takes its id in the path."""
-    made = {answers.SessionShown: "session", messages.Message: "message", replies.SendResult: "message"}
+    """Link a call that makes a session, a message or a group to every call that takes its id or name in the path."""
+    made = {
+        answers.SessionShown: ("session", "id"),
+        messages.Message: ("message", "id"),
+        replies.SendResult: ("message", "id"),
+        replies.GroupShown: ("group", "name"),
+    }
     operations = [operation for _, operation in calls]
     for call, operation in calls:
         found = operation["responses"].get("201")
@@ -324,8 +330,11 @@ def _link(calls: list[tuple[Endpoint, dict[str, Any]]]) -> None:
         if found is None or not names:
             continue
         found["links"] = {
-            other["operationId"]: {"operationId": other["operationId"], "parameters": {name: "$response.body#/id"}}
-            for name in names
+            other["operationId"]: {
+                "operationId": other["operationId"],
+                "parameters": {name: f"$response.body#/{key}"},
+            }
+            for name, key in names
             for other in operations
             if any(part["in"] == "path" and part["name"] == name for part in other.get("parameters", ()))
         }

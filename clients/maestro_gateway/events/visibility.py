@@ -60,6 +60,8 @@ class Directory:
         """Ask for the sessions that the events name. Raises MaestroError where the broker is unreachable."""
         wanted: dict[str, None] = {}
         for event in events:
+            if event.group is not None:
+                continue  # who may see it is in the event
             if event.session is not None:
                 wanted[event.session] = None
             wanted.update(

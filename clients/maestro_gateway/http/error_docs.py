@@ -39,8 +39,9 @@ REMEDIES = {
         "metadata, or metadata.data, is larger than its limit.", "Put it into a file and send the path."
     ),
     "TOO_MANY": ErrorGuide(
-        "More task ids or receivers than one request may hold, or more active sessions than the post office takes.",
-        "Send fewer; end sessions that are done.",
+        "More items or receivers than one request may have, or more sessions, groups or members than the post office "
+        "takes.",
+        "Send fewer; end sessions and delete groups that are done.",
     ),
     "FRAME_TOO_LARGE": ErrorGuide("The body is larger than the broker takes.", "Send less at a time."),
     "UNSUPPORTED_MEDIA_TYPE": ErrorGuide("The body is not said to be JSON.", "Send Content-Type: application/json."),
@@ -84,7 +85,8 @@ REMEDIES = {
         "The message went to several receivers, and none was named.", "Send the X-Session-ID of one of them."
     ),
     "CONFLICT": ErrorGuide(
-        "The id or key was used for another message.", "Use a new one; a repeat must have the same content."
+        "The id or key was used for another message, or the name is another group's.",
+        "Use a new one; a repeat must have the same content.",
     ),
     "RECEIVER_ENDED": ErrorGuide("The receiver has ended and will not read it.", "Write to another session."),
     "STATUS_CONFLICT": ErrorGuide("The message has failed or expired.", "Nothing can be done."),
@@ -95,7 +97,7 @@ REMEDIES = {
         "That LSN does not exist yet.", "Follow without a cursor; the post office is another one."
     ),
     "RATE_LIMITED": ErrorGuide(
-        "The session has sent as many messages in the last minute as it may.",
+        "The session has sent as many messages in the last minute as it may, or changed as often.",
         "Wait for retryAfter seconds, or put several points into one message.",
     ),
     "LOOP_GUARD": ErrorGuide(

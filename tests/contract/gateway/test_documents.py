@@ -175,7 +175,7 @@ def test_the_examples_work_when_they_are_pasted(post_office: PostOffice) -> None
         for _ in range(2):
             page = Page(gateway.ask("GET", "/docs").body.decode())
             commands = [line for example in page.examples for line in example.splitlines()]
-            assert len(commands) == len(OPERATIONS) + 2
+            assert len(commands) == len(OPERATIONS) + 3
             for command in commands:
                 shown = subprocess.run(
                     ["sh", "-c", f"{command} -w '\\n%{{http_code}}' -o {os.devnull}"],

@@ -131,7 +131,7 @@ def test_each_event_and_its_documented_names() -> None:
         row[0].strip("`"): [(span, party) for span, party in re.findall(r"`([^`]+)`(?: \((\w+)\))?", row[1])]
         for row in protocol_page.rows("Notices")
     }
-    parties: dict[str, Any] = {"sender": "s", "receiver": "r", "session": "x"}
+    parties: dict[str, Any] = {"sender": "s", "receiver": "r", "session": "x", "by": "b"}
     for name in listed:
         expanded = events.expand(Event(lsn=1, at=1, event=typing.cast("EventName", name), **parties))
         expected = [(span, parties[party or "session"]) for span, party in shown.get(name, [])]

@@ -52,17 +52,56 @@ def test_a_missing_party_gets_no_name(name: EventName) -> None:
 
 def test_all_events_but_these_have_documented_names() -> None:
     silent = {
-        name for name in NAMES if not expand(Event(lsn=1, at=2, event=name, sender="a", receiver="b", session="c"))
+        name
+        for name in NAMES
+        if not expand(Event(lsn=1, at=2, event=name, sender="a", receiver="b", session="c", by="d"))
     }
     assert silent == {
         "message.offered",
         "message.refused",
         "session.changed",
         "session.forgotten",
-        "group.changed",
-        "group.deleted",
         "head",
     }
+
+
+GROUP_CHANGED = Event(
+    lsn=1,
+    at=2,
+    event="group.changed",
+    by="a",
+    group="reviews",
+    members=("b", "far"),
+    joined=("far",),
+    left=("gone",),
+    project_id="shop",
+)
+
+
+def test_a_change_of_a_group_is_an_event_of_the_session_that_made_it() -> None:
+    assert expand(GROUP_CHANGED) == [("group:changed", "a")]
+    deleted = msgspec.structs.replace(GROUP_CHANGED, event="group.deleted", by="operator")
+    assert expand(deleted) == [("group:deleted", "operator")]
+
+
+@pytest.mark.parametrize(
+    ("reader", "sees"),
+    [
+        (None, True),
+        (Reader("a", "worker", "shop"), True),
+        (Reader("b", "worker", "shop"), True),
+        (Reader("far", "worker", "office"), True),
+        (Reader("gone", "worker", "shop"), True),
+        (Reader("c", "worker", "shop"), False),
+        (BOSS, True),
+        (Reader("chief", "orchestrator", "office"), False),
+    ],
+)
+def test_who_sees_a_change_of_a_group(reader: Reader | None, sees: bool) -> None:
+    """Its members, those that left, the session that changed it, and its project's orchestrators, wherever the
+    members are."""
+    assert may_see_event(reader, GROUP_CHANGED, PROJECTS.get) == sees
+    assert GROUP_CHANGED.notified() == ("b", "far", "gone", "a")
 
 
 def test_parties_see_it_and_other_workers_do_not() -> None:

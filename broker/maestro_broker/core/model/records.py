@@ -170,23 +170,28 @@ class SessionForgotten(Struct, frozen=True, tag="forgotten"):
     project_id: str
 
 
-class GroupChanged(Struct, frozen=True, tag="group"):
+class GroupChanged(Struct, frozen=True, omit_defaults=True, tag="group"):
     """A group was made, or its members changed; `group` is the whole group afterwards."""
 
     at: int
-    # A session id, or `operator`.
+    # A session id, `operator`, or `maestro`.
     by: str
     group: Group
+    # The ids of the sessions that joined, and of those that left.
+    joined: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
 
 class GroupDeleted(Struct, frozen=True, tag="group-deleted"):
     """A group was deleted."""
 
     at: int
-    # A session id, or `operator`.
+    # A session id, `operator`, or `maestro`.
     by: str
     name: str
     project_id: str
+    # The ids of its last members.
+    members: tuple[str, ...] = ()
 
 
 class Skipped(Struct, frozen=True, tag="skipped"):
@@ -394,6 +399,9 @@ def event(lsn: int, record: Record) -> Event:
                 event="group.changed",
                 by=record.by,
                 group=group.name,
+                members=tuple(member.session for member in group.members),
+                joined=record.joined,
+                left=record.left,
                 project_id=group.project_id,
             )
         case GroupDeleted():
@@ -403,6 +411,7 @@ def event(lsn: int, record: Record) -> Event:
                 event="group.deleted",
                 by=record.by,
                 group=record.name,
+                members=record.members,
                 project_id=record.project_id,
             )
         case Skipped():  # pragma: no branch - there is no other record, as mypy checks

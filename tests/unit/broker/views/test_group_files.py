@@ -22,6 +22,7 @@ GROUP = Group(
     project_id="shop",
     creator="ann",
     created_at=3,
+    changed_at=5,
     members=(GroupMember("ann", 3), GroupMember("bob", 5)),
 )
 MESSAGE = Message(
@@ -49,7 +50,7 @@ def test_a_group_is_a_private_file(spool: Spool, tmp_path: Path) -> None:
     path = tmp_path / "groups" / "reviews.json"
     assert path.stat().st_mode & 0o777 == 0o600
     assert json.loads(path.read_text()) == {
-        "name": "reviews", "projectId": "shop", "creator": "ann", "createdAt": 3
+        "name": "reviews", "projectId": "shop", "creator": "ann", "createdAt": 3, "changedAt": 5
     }  # fmt: skip
     for _ in range(2):
         spool.groups.remove("reviews")

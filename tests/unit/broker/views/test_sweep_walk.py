@@ -82,7 +82,7 @@ class Folder:
             retention_view=RetentionView(self.state, RetentionPolicy.of(LIMITS, {})),
             now_ms=lambda: self.now_ms + after_ms,
             count=lambda _kind, _number: None,
-            findings=Findings(deque(), deque(), deque()),
+            findings=Findings(deque(), deque(), deque(), deque()),
             task=Round(1, dry_run=False, older_than_ms=older_than_ms),
         )
         for _ in walk.steps():

@@ -14,6 +14,7 @@ GROUP = Group(
     project_id="shop",
     creator="ann",
     created_at=10,
+    changed_at=30,
     members=(GroupMember("ann", 10), GroupMember("bob", 20), GroupMember("far", 30)),
 )
 

@@ -10,7 +10,9 @@ from maestro_schemas.messages import Audience, Message
 from maestro_schemas.names import mark_of
 from support.offices import Office
 
-GROUP = Group(name="reviews", project_id="default", creator="ann", created_at=1, members=(GroupMember("bob", 1),))
+GROUP = Group(
+    name="reviews", project_id="default", creator="ann", created_at=1, changed_at=1, members=(GroupMember("bob", 1),)
+)
 
 
 def _office() -> Office:

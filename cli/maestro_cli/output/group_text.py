@@ -1,0 +1,94 @@
+"""Group text: how groups and their members are shown to people, and as JSON.
+
+Rule: a name is a token or stands in quotes, as everywhere. The JSON of a change always has each of its fields.
+"""
+
+from __future__ import annotations
+
+from .fence import named
+from .render import age, moment
+
+TYPE_CHECKING = False  # `typing` costs more than this module
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+    from maestro_schemas.documents import GroupDoc, GroupReplyDoc, MemberDoc
+
+_HEAD = ("NAME", "PROJECT", "MEMBERS", "ACTIVE", "MADE BY", "CHANGED")
+_MEMBER_HEAD = ("ID", "NAME", "ROLE", "JOINED", "STATE")
+
+
+def change_json(reply: GroupReplyDoc) -> dict[str, Any]:
+    """What `--json` prints of a change."""
+    return {"created": False, "added": [], "removed": [], **reply}
+
+
+def labels(group: GroupDoc, sessions: Iterable[str]) -> str:
+    """The sessions, by name where it is known and one word."""
+    names = {member["session"]: member.get("name") for member in group.get("members", [])}
+    return ", ".join(_label(session, names.get(session)) for session in sessions) or "none"
+
+
+def members_count(group: GroupDoc) -> str:
+    """`3 members`, with how many of them have ended."""
+    size, ended = group["size"], group["size"] - group["active"]
+    count = "no member" if not size else f"{size:,} member{'s' if size > 1 else ''}"
+    return f"{count}, {ended:,} of them ended" if ended else count
+
+
+def group_table(groups: list[GroupDoc], now_ms: int, *, members: bool) -> list[str]:
+    """A line for each group; with `members`, one below it with its members."""
+    rows = [_HEAD] + [
+        (
+            f"@{group['name']}",
+            named(group["projectId"]),
+            f"{group['size']:,}",
+            f"{group['active']:,}",
+            named(group["creator"]),
+            age(group["changedAt"], now_ms),
+        )
+        for group in groups
+    ]
+    lines = _columns(rows)
+    if not members:
+        return lines
+    shown = lines[:1]
+    for line, group in zip(lines[1:], groups, strict=True):
+        shown += [line, f"  {labels(group, (each['session'] for each in group.get('members', [])))}"]
+    return shown
+
+
+def group_lines(group: GroupDoc, now_ms: int) -> list[str]:
+    """One group, with its members."""
+    made, changed = group["createdAt"], group["changedAt"]
+    lines = [
+        f"@{group['name']}  project {named(group['projectId'])}  {members_count(group)}",
+        f"  made    {moment(made, now_ms)}, {age(made, now_ms)}, by {named(group['creator'])}",
+    ]
+    if changed != made:
+        lines.append(f"  changed {moment(changed, now_ms)}, {age(changed, now_ms)}")
+    members = group.get("members", [])
+    if members:
+        rows = [_MEMBER_HEAD] + [_member_row(member, now_ms) for member in members]
+        lines += [f"  {line}" for line in _columns(rows)]
+    return lines
+
+
+def _member_row(member: MemberDoc, now_ms: int) -> tuple[str, ...]:
+    return (
+        member["session"],
+        named(member.get("name", "-")),
+        member.get("role", "-"),
+        age(member["joinedAt"], now_ms),
+        "active" if member["active"] else "ended: it gets nothing until it is started again",
+    )
+
+
+def _label(session: str, name: str | None) -> str:
+    return named(name) if name is not None and named(name) == name else named(session)
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

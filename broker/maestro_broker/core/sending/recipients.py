@@ -89,13 +89,13 @@ def resolve(state: State, sender: Session, outgoing: Outgoing, expansion: Expans
             refused.setdefault(error.details["session"], error)
         else:
             found.setdefault(recipient.mailbox.session, recipient)
+    # A list never comes to its sender. One address may, on purpose.
+    for place in (found, unchosen):
+        place.pop(sender.id, None)
     chosen = len(found)
     for session, recipient in unchosen.items():
         found.setdefault(session, recipient)
     added = len(found) - chosen
-    # A list never comes to its sender. One address may, on purpose.
-    if found.pop(sender.id, None) is not None and sender.id in unchosen:
-        added -= 1
     if not found and not refused:
         raise _no_receivers(to)
     count = len(found) + len(refused)

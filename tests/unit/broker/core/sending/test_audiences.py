@@ -181,6 +181,12 @@ def test_a_wide_audience_is_confirmed_first() -> None:
     assert reached(office.send("alead", "@workers", "m", confirm=True)) == ["a1", "a2", "b1"]
 
 
+def test_a_sender_that_names_itself_confirms_as_well() -> None:
+    office = team(FREE._replace(fanout_confirm=1))
+    for to in (["alead", "@project"], ["@project", "alead"], ["@project"]):
+        assert code(office.send("alead", to, "m")) == "CONFIRM_FANOUT", to
+
+
 def test_chosen_sets_and_the_operator_need_no_confirmation() -> None:
     office = team(FREE._replace(fanout_confirm=0))
     group(office, "reviews", "a1", "b1")

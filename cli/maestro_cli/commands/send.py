@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 DETAILS = """\
 The sender is the session of this shell: MAESTRO_SESSION_ID and
 MAESTRO_SESSION_TOKEN. When no broker answers, the message is queued in the
-outbox and sent when one runs; that too is exit code 0. `--to operator` writes to
-the person. The person writes with `--as operator`; an agent's shell refuses that.
+outbox and sent when one runs; that too is exit code 0. `--to operator` writes
+to the person, who writes with `--as operator`; an agent's shell refuses that.
 
 A message to several has one id. Each receiver takes or refuses it by itself;
 where some refuse, the exit code is 8. An answer goes to the sender alone.

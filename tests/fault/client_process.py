@@ -2,6 +2,7 @@
 
 Rule: it prints a line for each reply or message after it has received it, and ends when its work is done. Its tasks:
 `send ROUTER SESSION TO PREFIX COUNT`; `send-new ROUTER SESSION TO COUNT` (the library makes the ids);
+`fan-out ROUTER SESSION TO PREFIX COUNT` (TO is a list with commas; each send is repeated until it has an answer);
 `queue DATA SESSION TO PREFIX COUNT`; `fill FOLDER COUNT` (empty entries); `watch DATA SESSION LEASE_MS`;
 `take DATA SESSION LEASE_MS CONFIRMED HELD` (CONFIRMED messages that it confirms, then HELD that it does not).
 """
@@ -13,17 +14,21 @@ import signal
 import subprocess
 import sys
 import time
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from maestro_clients.client import Client
 from maestro_clients.mailbox.watcher import Watcher
 from maestro_clients.outbox import outbox_files
 from maestro_clients.protocol.callers import Caller
+from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import canonical_id, mark_of
 from maestro_schemas.outbox_entry import OutboxEntry, file_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+# Between two tries to reach a broker that was killed.
+_AGAIN_S = 0.02
 
 
 def text_of(message_id: str) -> str:
@@ -82,6 +87,29 @@ def _send_new(router: str, session: str, to: str, count: str) -> None:
             print(result["id"], result["seq"], flush=True)
 
 
+def _fan_out(router: str, session: str, to: str, prefix: str, count: str) -> None:
+    """Prints the id, the status, how many requests it took, and the receivers with their numbers."""
+    number = requests = 0
+    client = Client(router, Caller(session), timeout_s=5.0)
+    while number < int(count):
+        requests += 1
+        outgoing = {"id": f"{prefix}-{number}", "to": to.split(","), "message": "to all", "confirm": True}
+        try:
+            reply: Any = client.call("send", {"messages": [outgoing]})
+        except MaestroError as error:
+            if not error.retryable:
+                raise
+            client.close()
+            time.sleep(_AGAIN_S)
+            client = Client(router, Caller(session), timeout_s=5.0)
+            continue
+        [result] = reply["results"]
+        reached = [f"{each['to']}={each['seq']}" for each in result["recipients"]]
+        print(result["id"], result["status"], requests, *reached, flush=True)
+        number, requests = number + 1, 0
+    client.close()
+
+
 def _watch(data: str, session: str, lease_ms: str) -> None:
     with Watcher(data, os.environ, Caller(session), lease_ms=int(lease_ms)) as watcher:
         print("watching", flush=True)
@@ -123,6 +151,7 @@ if __name__ == "__main__":
     tasks: dict[str, Callable[..., None]] = {
         "send": _send,
         "send-new": _send_new,
+        "fan-out": _fan_out,
         "queue": _queue,
         "fill": _fill,
         "watch": _watch,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from support.post_office import PostOffice
 
 CROWD = [f"to_{number}" for number in range(64)]
-# These have mail already, which no reader was offered; the others' mailboxes are empty and have no marker.
+# These have mail already, which they were not offered; the mailboxes of the others are empty and have no marker.
 EARLIER = CROWD[:32]
 ENDED = "ended"
 ID = own_id("lead", "stop")
@@ -27,7 +27,8 @@ SETTINGS = {"MAESTRO_SEGMENT_BYTES": "262144", "MAESTRO_FANOUT_MAX": "100"}
 
 
 def _send(office: PostOffice) -> dict[str, Any]:
-    reply: Any = office.client("lead", timeout_s=5.0).call("send", {"messages": [MESSAGE]})
+    with office.client("lead", timeout_s=5.0) as lead:
+        reply: Any = lead.call("send", {"messages": [MESSAGE]})
     [result] = reply["results"]
     return dict(result)
 
@@ -46,8 +47,9 @@ def _prepare(office: PostOffice) -> None:
 
 def _numbers(office: PostOffice, sessions: list[str]) -> dict[str, dict[str, int]]:
     """By session, the numbers of its mail by id."""
-    operator = office.client(timeout_s=30.0)
-    return {session: {each["id"]: each["seq"] for each in read_mailbox(operator, session)} for session in sessions}
+    with office.client(timeout_s=30.0) as operator:
+        mail = {session: read_mailbox(operator, session) for session in sessions}
+    return {session: {each["id"]: each["seq"] for each in messages} for session, messages in mail.items()}
 
 
 def _frozen(result: dict[str, Any]) -> dict[str, Any]:
@@ -57,15 +59,15 @@ def _frozen(result: dict[str, Any]) -> dict[str, Any]:
 
 def _change(office: PostOffice, number: int) -> list[str]:
     """What may happen between a crash and a repeat; returns the sessions that the address means now."""
-    operator = office.client()
     now = list(CROWD)
-    if number % 3 == 1:
-        operator.end_session(CROWD[5])
-        now.remove(CROWD[5])
-    elif number % 3 == 2:
-        operator.start_session(CROWD[7], name="another-name")
-        operator.start_session("newcomer")
-        now.append("newcomer")
+    with office.client() as operator:
+        if number % 3 == 1:
+            operator.end_session(CROWD[5])
+            now.remove(CROWD[5])
+        elif number % 3 == 2:
+            operator.start_session(CROWD[7], name="another-name")
+            operator.start_session("newcomer")
+            now.append("newcomer")
     return now
 
 
@@ -92,7 +94,8 @@ def _judge(office: PostOffice, answer: dict[str, Any] | None, number: int) -> bo
     for session, ids in _numbers(office, everywhere).items():
         assert sorted(ids.values()) == list(range(1, len(ids) + 1)), f"a gap in the mailbox of {session}"
         assert len(ids) == (session in EARLIER) + (session in _frozen(first)), session
-    assert office.client().stats()["warnings"] == []
+    with office.client() as operator:
+        assert operator.stats()["warnings"] == []
     return bool(before)
 
 

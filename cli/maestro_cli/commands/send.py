@@ -34,7 +34,7 @@ DETAILS = """\
 The sender is the session of this shell: MAESTRO_SESSION_ID and
 MAESTRO_SESSION_TOKEN. When no broker answers, the message is queued in the
 outbox and sent when one runs; that too is exit code 0. `--to operator` writes
-to the person, who answers with `--as operator`; an agent's shell refuses that.
+to the person, who writes with `--as operator`; an agent's shell refuses that.
 
 A message to several has one id. Each receiver takes or refuses it by itself;
 where some refuse, the exit code is 8. An answer goes to the sender alone.
@@ -114,7 +114,7 @@ def run(
     from maestro_clients.protocol.new_ids import new_message_id
 
     context = CommandContext.here(speaks_as, sure=yes)
-    context.sender()
+    context.session()
     text = _text(message, file)
     outgoing: OutgoingDoc = {
         "id": new_message_id() if message_id is None else message_id,

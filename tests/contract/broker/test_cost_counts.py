@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections import Counter
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -33,6 +33,20 @@ BATCHES = 16
 BATCH = 64
 PIPELINED = 640
 IN_FLIGHT = 64
+# What the main loop does to files; waiting for requests depends on the time.
+ON_FILES = (
+    "openat",
+    "newfstatat",
+    "readlink",
+    "access",
+    "link",
+    "linkat",
+    "unlink",
+    "rename",
+    "pwrite64",
+    "fdatasync",
+)
+CROWD = [f"crowd_{number}" for number in range(64)]
 
 # Name -> (recorded count, its parts). A count is per message unless its comment says otherwise.
 BOUNDS: dict[str, tuple[float, str]] = {
@@ -45,6 +59,9 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "push lines": (569, "the same in lines"),
     "refused calls": (61, "64 messages a request to an unknown receiver: a name is looked up once a request"),
     "refused lines": (150, "the same in lines; it was 30,000 in a post office of 2,000 sessions"),
+    # In sends, whose own bounds are above: 64 single sends would be 64.
+    "fan-out calls": (16.2, "one message to a group of 64, with 64 events"),
+    "fan-out lines": (19.3, "the same in lines"),
     # System calls of the main loop, one message a request and one request at a time. futex calls are not counted,
     # because they depend on which thread was first.
     "alone: journal writes": (1, "one pwrite"),
@@ -59,6 +76,10 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "batch: all calls of the loop": (20.4, "in all; 64 requests one by one would take 600"),
     # Of 64 requests in flight, per batch.
     "pipelined: journal syncs": (1, "one sync makes all requests durable that have arrived"),
+    # Of one message to 64 empty mailboxes.
+    "fan-out: journal syncs": (1, "one record"),
+    "fan-out: files of the loop": (11, "two requests' calls that concern files, and perhaps a seal: none a receiver"),
+    "fan-out: markers": (64, "a link each; a file each would take openat and close, and an inode"),
     # The spool writer, per message.
     "filed: files made": (1, "openat, of a temporary file"),
     "filed: renames": (1, "into its place"),
@@ -175,6 +196,51 @@ def test_system_calls(post_office: PostOffice) -> None:
     # The size of a batch depends on the speed of the clients and of the disk, but it is more than one message.
     assert batches <= PIPELINED / 4, f"{PIPELINED} messages, {IN_FLIGHT} in flight, made {batches} batches"
     assert in_flight.total() / PIPELINED < _of(alone, loop).total() / ALONE / 4, "a batch saves no calls"
+
+
+def test_system_calls_of_a_fan_out(post_office: PostOffice) -> None:
+    """The markers of 64 empty mailboxes are links, which the main loop does not make itself; all are there before
+    the answer."""
+    require_strace()
+    log = os.path.join(post_office.root, "calls")
+    post_office.launcher = ["strace", "-D", "-f", "-qq", "-s", "200", "-o", log]
+    post_office.environ["MAESTRO_FANOUT_MAX"] = "256"
+    post_office.start()
+    post_office.sessions("lead", "first")
+    for session in CROWD:
+        post_office.session(session, project="crowd")
+    post_office.session("lead", role="orchestrator")
+    lead = post_office.client("lead")
+    eventually(lambda: lead.stats()["filingBacklog"] == 0, "the mailboxes' folders are there")
+    lead.send("first", TEXT)  # the first marker makes the file that all are links to
+    operator = post_office.client()
+    operator.start_session("mark_begin")
+    outgoing = {"id": "to-all", "to": "@project:crowd", "message": TEXT, "confirm": True}
+    reply: Any = lead.call("send", {"messages": [outgoing]})
+    assert reply["results"][0]["accepted"] == len(CROWD)
+    operator.start_session("mark_end")
+    post_office.stop()
+    eventually(lambda: "exit_group(" in _tail(log), "the log of the calls is whole")
+
+    calls = list(_calls(log))
+    loop = calls[0].thread
+    begin, end = (
+        next(at for at, call in enumerate(calls) if call.thread == loop and _is_record_of(call, f"mark_{part}"))
+        for part in ("begin", "end")
+    )
+    part = calls[begin:end]
+    links = [at for at, call in enumerate(part) if call.name in ("link", "linkat") and "/.pending" in call.rest]
+    assert all(part[at].thread != loop for at in links)
+    counts = _of(part, loop)
+    check(
+        **{
+            "fan-out: journal syncs": counts["fdatasync"] - 1,
+            "fan-out: files of the loop": sum(counts[name] for name in ON_FILES),
+            "fan-out: markers": len(links),
+        }
+    )
+    answer = next(at for at, call in enumerate(part) if call.name.startswith("send") and "to-all" in call.rest)
+    assert links[-1] < answer
 
 
 def test_a_rise_is_seen() -> None:

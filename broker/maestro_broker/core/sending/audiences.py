@@ -131,7 +131,8 @@ def _group(state: State, sender: Session, address: str) -> Iterable[SessionState
     group = state.groups.get(address[1:])
     if group is None:
         raise no_group(address, state.groups)
-    if sender.role != "orchestrator" and all(member.session != sender.id for member in group.members):
+    its_own = (group.creator, *(member.session for member in group.members))
+    if sender.role != "orchestrator" and sender.id not in its_own:
         raise MaestroError(
             "FORBIDDEN",
             f"{sender.id} is no member of {_shown(address)}",

@@ -156,6 +156,17 @@ def test_a_group_is_for_members_orchestrators_and_the_operator() -> None:
     assert (audiences.group_name("@reviews"), audiences.group_name("@children")) == ("reviews", None)
 
 
+def test_the_session_that_made_a_group_may_write_to_it() -> None:
+    office = team()
+    office.start("a4", project_id="a")
+    listed = (GroupMember(session="a1", joined_at=1),)
+    made = Group(name="mine", project_id="a", creator="a4", created_at=1, members=listed)
+    office.state.apply(GroupChanged(1, "a4", made), None)
+    office.commit()
+    assert reached(office.send("a4", "@mine", "m1")) == ["a1"]
+    assert code(office.send("a2", "@mine", "m2")) == "FORBIDDEN"
+
+
 def test_a_worker_reaches_no_other_project_by_any_audience() -> None:
     office = team()
     group(office, "mixed", "a1", "b1")

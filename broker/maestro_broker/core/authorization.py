@@ -198,6 +198,9 @@ def find_message(
         if own is not None or asking.session.role != "orchestrator":
             return own if own is not None and visibility.sees_message(state, asking, own) else None
     sent = yield from find_any(state, message_id)
+    if asking is None and ending_of(message_id) is None:
+        # The operator, too, may name what it sent by the key.
+        sent = yield from find_sent(state, OPERATOR, canonical_id(message_id, state.sessions.operator.mark))
     there = visibility.seen(state, asking, sent.there if sent is not None else ())
     # The operator means its own delivery, or any of what it sent.
     meant = receiver or (OPERATOR if asking is None else None)

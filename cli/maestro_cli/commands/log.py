@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from maestro_cli.arguments import moment_ms, positive
 from maestro_cli.context import CommandContext
+from maestro_schemas.errors import START_A_SESSION, MaestroError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,4 +62,13 @@ def run(
     positive("--limit", limit)
     since_ms = None if since is None else moment_ms("--since", since)
     query = LogQuery(peer, session, None, since_ms, limit)
-    return LogView(CommandContext.here(speaks_as, sure=yes), query, as_json=as_json).run(follow=follow)
+    context = CommandContext.here(speaks_as, sure=yes)
+    sign = None if context.own_session or yes else context.agent_sign()
+    if sign is not None:
+        raise MaestroError(
+            "NO_SESSION",
+            f"this shell belongs to no session, and {sign} is set: an agent runs it, and the log of all is the "
+            "person's",
+            f"{START_A_SESSION} If you are the person: `maestro log --yes`.",
+        )
+    return LogView(context, query, as_json=as_json).run(follow=follow)

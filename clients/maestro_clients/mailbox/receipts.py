@@ -211,6 +211,8 @@ class _AllReceiptsWait:
         self._missing: list[RecipientReceiptDoc] = []
         # Those of which a notice said that they have. A message may be deleted before the next receipt.
         self._noticed: set[str] = set()
+        # Those whose copy was deleted at the last look.
+        self._deleted: set[str] = set()
 
     def concerns(self, event: EventDoc) -> bool:
         if event["event"] == "head":
@@ -231,7 +233,10 @@ class _AllReceiptsWait:
             )
         lines = [line for line in receipt["recipients"] if line["state"] != "refused"]
         self._missing = [line for line in lines if not self._is_reached(line)]
-        if any(not _is_lost(line) for line in self._missing):
+        # The notice of what a receiver did before it deleted its copy may still be on its way: a deleted copy is lost
+        # at the second look.
+        before, self._deleted = self._deleted, {line["to"] for line in self._missing if line["state"] == "deleted"}
+        if any(not _is_lost(line) for line in self._missing) or not self._deleted <= before:
             return None
         if self._missing:
             raise MaestroError(

@@ -220,7 +220,8 @@ class _AllReceiptsWait:
         if event.get("id") != self._id:
             return False
         if event["event"] not in _REACHING_EVENTS[self._status]:
-            return event["event"] in ("message.expired", "message.deleted")
+            # Not for what a receiver deletes after it has reached the status.
+            return event["event"] in ("message.expired", "message.deleted") and event.get("to") not in self._noticed
         self._noticed.add(event.get("to", ""))
         # A receipt is asked for once all are there, not for each of them.
         return all(line["to"] in self._noticed for line in self._missing)

@@ -59,7 +59,7 @@ def check_scope(state: State, command: ProtocolCommand, who: Identity, now_ms: i
                 "NO_SESSION",
                 "a message needs a sender, and no session was named",
                 f"{START_A_SESSION} A person who writes from a shell of their own says `--as operator`.",
-                http_hint="Name the sender in the header X-Maestro-Session, or `operator` if you are the person.",
+                http_hint="Name the sender in the header X-Session-ID, or `operator` if you are the person.",
             )
     elif (asking := authenticate(state, who, now_ms)) is not None:
         raise MaestroError(

@@ -34,8 +34,7 @@ DETAILS = """\
 The sender is the session of this shell: MAESTRO_SESSION_ID and
 MAESTRO_SESSION_TOKEN. When no broker answers, the message is queued in the
 outbox and sent when one runs; that too is exit code 0. `--to operator` writes
-to the person. The person writes with `--as operator`; an agent's shell refuses
-that.
+to the person, who writes with `--as operator`; an agent's shell refuses that.
 
 A message to several has one id. Each receiver takes or refuses it by itself;
 where some refuse, the exit code is 8. An answer goes to the sender alone.

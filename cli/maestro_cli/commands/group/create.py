@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 USAGE = "maestro group create NAME [MEMBER...] [OPTIONS]"
 DETAILS = """\
-A group is an address of several sessions: --to @NAME. Its members and
-orchestrators may write to it. A session that makes a group is no member by
-that. A session that ends stays a member, and gets nothing meanwhile.
+A group is an address of several sessions: --to @NAME. Its members, the session
+that made it, and orchestrators may write to it. A session that makes a group
+gets what is sent to it only as a member: maestro group join NAME. A session
+that ends stays a member, and gets nothing meanwhile.
 
 Examples:
   maestro group create reviews bob carol

@@ -1,8 +1,8 @@
 """Audiences: the sessions that an address with `@` means, at the moment of acceptance.
 
 Rule: an audience is the active sessions that fit its word and that the sender may write to by role. One that it may
-not write to is not in the set, which is no error: it is not the sender's to address. The operator is in none. The
-sender itself is taken out by the caller.
+not write to is not in the set, which is no error: it is not the sender's to address. The operator is in none, and the
+sender is not in its own.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Expansion:
         self._projects: dict[str, list[SessionState]] | None = None
 
     def members(self, address: str) -> list[SessionState]:
-        """The sessions that `address` means, in the order of their start; of a group, of their joining.
+        """The sessions that `address` means, in the order of their start, of a group in that of their joining.
 
         Raises MaestroError INVALID, ROLE_FORBIDDEN, FORBIDDEN, GROUP_NOT_FOUND.
         """
@@ -74,7 +74,9 @@ class Expansion:
                 found = self._of_project(_project(sender, address))
             else:
                 found = _word(state, sender, address)
-            known = self._members[address] = [each for each in found if _may_write(sender, each.session)]
+            known = self._members[address] = [
+                each for each in found if each.session.id != sender.id and _may_write(sender, each.session)
+            ]
         return known
 
     def _of_project(self, project: str) -> Iterable[SessionState]:

@@ -75,8 +75,8 @@ def resolve(state: State, sender: Session, outgoing: Outgoing, expansion: Expans
         if address.startswith(AUDIENCE_SIGIL):
             place = unchosen if audiences.is_wide(address) else found
             members = expansion.members(address)
-            if len(members) > most + 1:  # one may be the sender; the others are not looked at
-                raise _too_many([address], sum(member.session.id != sender.id for member in members), most)
+            if len(members) > most:
+                raise _too_many([address], len(members), most)
             for member in members:
                 session = member.session.id
                 place.setdefault(session, Recipient(member, None, state.mailboxes[session]))
@@ -89,13 +89,12 @@ def resolve(state: State, sender: Session, outgoing: Outgoing, expansion: Expans
             refused.setdefault(error.details["session"], error)
         else:
             found.setdefault(recipient.mailbox.session, recipient)
+    # A list never comes to its sender. One address may, on purpose.
+    found.pop(sender.id, None)
     chosen = len(found)
     for session, recipient in unchosen.items():
         found.setdefault(session, recipient)
     added = len(found) - chosen
-    # A list never comes to its sender. One address may, on purpose.
-    if found.pop(sender.id, None) is not None and sender.id in unchosen:
-        added -= 1
     if not found and not refused:
         raise _no_receivers(to)
     count = len(found) + len(refused)

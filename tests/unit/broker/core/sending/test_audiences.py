@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
+from bench.core_counts import calls
 from maestro_broker.core.model.records import Failed, GroupChanged
 from maestro_broker.core.sending import audiences
 from maestro_schemas.groups import Group, GroupMember
@@ -192,6 +194,12 @@ def test_a_wide_audience_is_confirmed_first() -> None:
     assert reached(office.send("alead", "@workers", "m", confirm=True)) == ["a1", "a2", "b1"]
 
 
+def test_a_sender_that_names_itself_confirms_as_well() -> None:
+    office = team(FREE._replace(fanout_confirm=1))
+    for to in (["alead", "@project"], ["@project", "alead"], ["@project"]):
+        assert code(office.send("alead", to, "m")) == "CONFIRM_FANOUT", to
+
+
 def test_chosen_sets_and_the_operator_need_no_confirmation() -> None:
     office = team(FREE._replace(fanout_confirm=0))
     group(office, "reviews", "a1", "b1")
@@ -202,6 +210,24 @@ def test_chosen_sets_and_the_operator_need_no_confirmation() -> None:
     # The sender itself is no receiver.
     assert reached(office.send("a1", ["alead", "a2", "@project"], "m5")) == ["alead", "a2"]
     assert reached(by_operator(office, "@all", "m6")) == ["alead", "blead", "a1", "a2", "b1"]
+
+
+@pytest.mark.parametrize(
+    "to", [["@all", "@workers", "@project:x", "@children"] * 8, [f"@project:absent{each}" for each in range(32)]]
+)
+def test_a_request_looks_each_audience_up_once(to: list[str]) -> None:
+    """Otherwise one request of 256 such messages would stop a large post office for seconds."""
+    counts = []
+    for sessions in (20, 220):
+        office = team(Limits(rate_limit=0, fanout_confirm=256, fanout_max=4))
+        for number in range(sessions):
+            office.start(f"x{number}", project_id="x")
+        messages = [Outgoing(id=f"msg_2000000_{number:09}", to=to, text="x") for number in range(64)]
+        request = Send(messages=messages, who=Identity("alead"))
+        counts.append(calls(partial(office.do, request)))
+        [result] = {code(each) for each in office.do(request).results}
+        assert result in ("TOO_MANY", "NO_RECEIVERS")
+    assert counts[1] - counts[0] < 200 * 30, "the cost of a message depends on the number of sessions"
 
 
 def test_an_error_names_ten_of_many() -> None:

@@ -15,10 +15,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
-from maestro_broker.core.model.records import GroupChanged
-from maestro_schemas.groups import Group, GroupMember
 from maestro_schemas.limits import Limits
 from maestro_schemas.replies import SendResult
+from maestro_schemas.requests import GroupDelete, GroupSet, Identity
 from support.offices import Office
 
 # By session, its project; those of `LEADS` are orchestrators, and CHILDREN are those of boss.
@@ -63,24 +62,19 @@ class FanOutOffice(RuleBasedStateMachine):
         super().__init__()
         self.office = Office(LIMITS)
         self.active = dict.fromkeys(PROJECT_OF, True)
-        self.team: dict[str, None] = {}
+        # The members of the group; None while it is deleted.
+        self.team: dict[str, None] | None = {}
         self.ledger: dict[str, FanOut] = {}
         self.heads = dict.fromkeys(PROJECT_OF, 0)
         self.made = 0
         for session in PROJECT_OF:
             self._start(session)
-        self._change_team()
+        self.office.do(GroupSet(name=TEAM, create=True, project_id="a", who=Identity("boss")))
 
     def _start(self, session: str) -> None:
         role = "orchestrator" if session in LEADS else "worker"
         parent = "boss" if session in CHILDREN else None
         self.office.start(session, role=role, project_id=PROJECT_OF[session], parent_session_id=parent)
-
-    def _change_team(self) -> None:
-        members = tuple(GroupMember(session=session, joined_at=1) for session in self.team)
-        group = Group(name=TEAM, project_id="a", creator="boss", created_at=1, members=members)
-        self.office.state.apply(GroupChanged(self.office.now_ms, "boss", group), None)
-        self.office.commit()
 
     # --- what should happen --------------------------------------------------------------------------------
 
@@ -91,6 +85,8 @@ class FanOutOffice(RuleBasedStateMachine):
         """The active sessions of an audience, or the code of its refusal."""
         is_lead = sender in LEADS
         if address == f"@{TEAM}":
+            if self.team is None:
+                return "GROUP_NOT_FOUND"
             if not is_lead and sender not in self.team:
                 return "FORBIDDEN"
             found = list(self.team)
@@ -241,12 +237,25 @@ class FanOutOffice(RuleBasedStateMachine):
 
     @rule(session=st.sampled_from(sorted(PROJECT_OF)))
     def join_or_leave(self, session: str) -> None:
-        """What was sent before reaches no session that joins later, and is kept by those who leave."""
+        """What was sent before reaches no session that joins later, and is kept by those that leave."""
+        if self.team is None or not self.active[session]:
+            return
         if session in self.team:
+            self.office.do(GroupSet(name=TEAM, remove=[session]))
             del self.team[session]
         else:
+            self.office.do(GroupSet(name=TEAM, add=[session]))
             self.team[session] = None
-        self._change_team()
+
+    @rule()
+    def delete_or_make_the_group(self) -> None:
+        """What was sent to it stays, and so does the list that a repeat says."""
+        if self.team is None:
+            self.office.do(GroupSet(name=TEAM, create=True, project_id="a"))
+            self.team = {}
+        else:
+            self.office.do(GroupDelete(name=TEAM))
+            self.team = None
 
     @rule(wait_ms=st.sampled_from([1, 60, 200]))
     def wait(self, wait_ms: int) -> None:
@@ -298,6 +307,13 @@ class FanOutOffice(RuleBasedStateMachine):
             assert mailbox.pending == sum(each.status == "pending" for each in mail)
             assert mailbox.head_seq == self.heads[session], "a gap in the sequence"
         assert self.office.state.take_counter_mismatches() == []
+
+    @invariant()
+    def the_group_is_as_it_was_made(self) -> None:
+        """Its members, in the order of their joining."""
+        group = self.office.state.groups.get(TEAM)
+        found = None if group is None else [member.session for member in group.members]
+        assert found == (None if self.team is None else list(self.team))
 
     @invariant()
     def there_is_one_order(self) -> None:

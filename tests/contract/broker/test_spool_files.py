@@ -38,6 +38,7 @@ def whole() -> Iterator[str]:
             operator.start_session("bob")
             operator.start_session("gone")
         with office.client("ann", "t" * 32) as ann, office.client("bob") as bob:
+            ann.set_group("reviews", create=True, add=["bob"])
             for number in range(6):
                 ann.send("bob", f"text {number}", message_id=f"m{number}")
             ann.send("gone", "never read", message_id="late", ttl_ms=50)

@@ -153,11 +153,14 @@ class CommandContext:
     def session(self) -> str:
         """The caller's session id. Raises MaestroError NO_SESSION where the environment names none."""
         if not self.own_session:
-            hint = START_A_SESSION
-            if self.agent_sign() is None:
-                hint = f"{hint} If you are the person, write as one: --as operator."
-            raise MaestroError("NO_SESSION", "this shell belongs to no session: MAESTRO_SESSION_ID is not set", hint)
+            raise _no_session(START_A_SESSION)
         return self.own_session
+
+    def sender(self) -> str:
+        """As `session`, for a command that sends: a person may say who it is."""
+        if not self.own_session and self.agent_sign() is None:
+            raise _no_session(f"{START_A_SESSION} If you are the person, write as one: --as operator.")
+        return self.session()
 
     @property
     def is_remote(self) -> bool:
@@ -229,9 +232,13 @@ class CommandContext:
 
     def speaker(self) -> Speaker:
         """The caller, as a request's `as`."""
-        from maestro_clients.protocol.speaker import speaker
+        if self.own_session == OPERATOR:
+            from maestro_clients.protocol.speaker import speaker
 
-        return speaker(self.own_session, self.own_token)
+            return speaker(self.own_session, None)
+        # As that function, whose module an ordinary command does not import.
+        body = {"session": self.own_session, "token": self.own_token}
+        return {name: value for name, value in body.items() if value is not None}
 
     def running(self) -> Endpoints | None:
         """The broker that serves the data directory now, without starting one."""
@@ -257,6 +264,10 @@ class CommandContext:
         from maestro_clients.processes.broker_process import find
 
         return find(self.data, self.environ)
+
+
+def _no_session(hint: str) -> MaestroError:
+    return MaestroError("NO_SESSION", "this shell belongs to no session: MAESTRO_SESSION_ID is not set", hint)
 
 
 def now_ms() -> int:

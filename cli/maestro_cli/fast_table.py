@@ -125,6 +125,8 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--limit": ("limit", "number"),
             "-n": ("limit", "number"),
             "--session": ("session", "text"),
+            "--as": ("speaks_as", "text"),
+            "--yes": ("yes", "on"),
             "--json": ("as_json", "on"),
         },
     ),

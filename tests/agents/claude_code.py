@@ -31,6 +31,7 @@ def environ(url: str) -> dict[str, str]:
         "ANTHROPIC_API_KEY": "dummy",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "DISABLE_AUTOUPDATER": "1",
+        "CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL": "1",
     }
 
 
@@ -48,3 +49,26 @@ def approve(program: list[str], environ: dict[str, str], work: str) -> None:
 def prompt(text: str, resume: str | None) -> list[str]:
     """The arguments for one turn of the conversation, or of an earlier one."""
     return ["-p", *(["--resume", resume] if resume else []), text]
+
+
+def ask_person(home: str, work: str) -> None:
+    """Allow no command, and answer the questions of a first start."""
+    with open(os.path.join(home, SETTINGS), "w", encoding="utf-8") as file:
+        json.dump({}, file)
+    answered = {
+        "hasCompletedOnboarding": True,
+        "projects": {work: {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}},
+        "customApiKeyResponses": {"approved": [environ("")["ANTHROPIC_API_KEY"]], "rejected": []},
+    }
+    with open(os.path.join(home, ".claude.json"), "w", encoding="utf-8") as file:
+        json.dump(answered, file)
+
+
+def interactive(text: str) -> list[str]:
+    """The arguments for its screen, with a first prompt. By default this version would judge commands by itself."""
+    return ["--permission-mode", "default", text]
+
+
+def asking_call(command: str) -> dict[str, str]:
+    """The arguments of a call of its shell tool for which a person is asked."""
+    return shell_call(command)

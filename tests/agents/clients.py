@@ -14,7 +14,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import pytest
 
@@ -57,6 +57,15 @@ class Kind(Protocol):
 
     def prompt(self, text: str, resume: str | None) -> list[str]:
         """The arguments for one turn."""
+
+    def ask_person(self, home: str, work: str) -> None:
+        """Change its settings: it starts without questions, and asks a person before it runs a command."""
+
+    def interactive(self, text: str) -> list[str]:
+        """The arguments for its screen, with a first prompt."""
+
+    def asking_call(self, command: str) -> dict[str, Any]:
+        """The arguments of a call of its shell tool for which a person is asked."""
 
 
 KINDS: dict[str, Kind] = {kind.NAME: kind for kind in (claude_code, codex, gemini_cli)}
@@ -105,6 +114,18 @@ class Agent:
     def shell(self, command: str) -> Call:
         """The turn in which the model runs a shell command."""
         return Call(self.kind.SHELL_TOOL, self.kind.shell_call(command))
+
+    def asking_shell(self, command: str) -> Call:
+        """The turn in which the model runs a shell command for which a person is asked."""
+        return Call(self.kind.SHELL_TOOL, self.kind.asking_call(command))
+
+    def ask_person(self) -> None:
+        """Let it ask a person before it runs a command."""
+        self.kind.ask_person(self.home, self.work)
+
+    def interactive(self, prompt: str) -> list[str]:
+        """The words that start its screen."""
+        return [*self._program, *self.kind.interactive(prompt)]
 
     def settings(self) -> str:
         """The path of the file that its hooks are in."""

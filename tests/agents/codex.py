@@ -91,6 +91,26 @@ def prompt(text: str, resume: str | None) -> list[str]:
     return ["exec", *(["resume", resume] if resume else []), "--skip-git-repo-check", text]
 
 
+def ask_person(home: str, work: str) -> None:
+    """Let it ask before a command leaves the sandbox, and trust the folder."""
+    path = os.path.join(home, ".codex", "config.toml")
+    with open(path, encoding="utf-8") as file:
+        settings = file.read()
+    settings = settings.replace('"never"', '"on-request"').replace('"danger-full-access"', '"read-only"')
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f'{settings}\n[projects.{json.dumps(work)}]\ntrust_level = "trusted"\n')
+
+
+def interactive(text: str) -> list[str]:
+    """The arguments for its screen, with a first prompt."""
+    return [text]
+
+
+def asking_call(command: str) -> dict[str, Any]:
+    """The arguments of a call of its shell tool for which a person is asked."""
+    return {"cmd": command, "sandbox_permissions": "require_escalated", "justification": "It writes a file."}
+
+
 class _Calls:
     """Calls to an app-server, one at a time, a JSON object a line."""
 

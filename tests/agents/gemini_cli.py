@@ -53,3 +53,17 @@ def approve(program: list[str], environ: dict[str, str], work: str) -> None:
 def prompt(text: str, resume: str | None) -> list[str]:
     """The arguments for one turn of the conversation, or of an earlier one."""
     return ["--skip-trust", "-y", "-m", "gemini-2.5-flash", *(["--resume", resume] if resume else []), "-p", text]
+
+
+def ask_person(home: str, work: str) -> None:
+    """Do nothing: without `-y` it asks before each command."""
+
+
+def interactive(text: str) -> list[str]:
+    """The arguments for its screen, with a first prompt."""
+    return ["--skip-trust", "-m", "gemini-2.5-flash", "-i", text]
+
+
+def asking_call(command: str) -> dict[str, str]:
+    """The arguments of a call of its shell tool for which a person is asked."""
+    return shell_call(command)

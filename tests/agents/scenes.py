@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from agents.clients import at_work
 from agents.desk import answer_offered, at_a_desk, await_mail, shown_in
+from agents.screens import on_screen
 from agents.turns import Say
+from support.post_office import eventually
 
 if TYPE_CHECKING:
     from agents.turns import Request, Turn
+    from maestro_schemas.documents import SessionPresenceDoc
     from support.cli_shell import Shell
 
 TEXT = "The lighthouse needs 3 new lamps, please."
@@ -153,6 +156,50 @@ def answer_from_a_session_of_its_own(kind: str, person: Shell) -> str:
     assert answer["message"] == "Here they are."
     assert answer["from"] == found[0].session_id
     return found[0].session_id
+
+
+def answer_of_a_person(
+    kind: str, person: Shell, dialog: str, detail: str, words: str, asks: Turn | None = None
+) -> None:
+    """While the agent asks a person on its screen, `maestro who` says that it waits, and for what. After the answer
+    it works, and at the end of its turn it is idle.
+
+    `dialog`: what the person reads. `asks`: the turn that makes the agent ask; default: a command that needs a
+    permission.
+    """
+    session = person.session("agent")
+    states: list[str] = []
+
+    def known() -> SessionPresenceDoc:
+        with person.client() as client:
+            [found] = client.presence(session=session.session_id)
+        return found
+
+    def model(request: Request) -> Turn:
+        if not states:
+            states.append("asks")
+            return asks or agent.asking_shell("touch made")
+        # A client may ask its model for other things while the person has not answered.
+        if len(states) > 1:
+            states.append(known()["state"])
+        return Say("I am done.")
+
+    with at_work(kind, model, os.path.join(person.root, "agent"), session.environ) as agent:
+        agent.ask_person()
+        agent.install_hooks()
+        with on_screen(agent, "Make the file.") as screen:
+            screen.wait_for(dialog)
+            eventually(lambda: known()["state"] == "waiting", "it waits")
+            waiting = known()
+            assert (waiting["by"], waiting.get("detail"), waiting["agent"]) == ("hook", detail, kind)
+            said = person.done("who").out
+            assert said.splitlines()[-1] == f"1 waits for a person: agent ({words})"
+            states.append("answered")
+            screen.press("Enter")
+            eventually(lambda: known()["state"] == "idle", "the turn has ended", 60.0)
+        assert agent.model.failures == []
+        assert states == ["asks", "answered", "working"]
+        assert asks is not None or os.path.exists(os.path.join(agent.work, "made"))
 
 
 def seen_of(

@@ -79,6 +79,19 @@ def test_mail_is_not_shown_again_when_the_conversation_goes_on(person: Shell) ->
         assert shown_in(desk.agent.model.calls, scenes.TEXT) == [1, 1, 1]
 
 
+@pytest.mark.mechanism
+def test_who_says_that_it_waits_for_a_permission(person: Shell) -> None:
+    scenes.answer_of_a_person(KIND, person, "Do you want to proceed?", "permission:Bash", "permission: Bash")
+
+
+def test_who_says_that_it_waits_for_an_answer(person: Shell) -> None:
+    """Its tool for questions asks by the dialog of permissions."""
+    options = [{"label": name, "description": f"the branch {name}"} for name in ("main", "dev")]
+    question = {"question": "Which branch?", "header": "Branch", "multiSelect": False, "options": options}
+    asks = Call("AskUserQuestion", {"questions": [question]})
+    scenes.answer_of_a_person(KIND, person, "Which branch?", "permission:AskUserQuestion", "a question", asks)
+
+
 class Speaker:
     """A scripted model that sends prepared lines: optionally one at the start, then one for each mail.
 

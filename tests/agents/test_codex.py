@@ -53,6 +53,11 @@ def test_an_agent_without_a_session_is_given_one_by_its_hooks(person: Shell) -> 
     scenes.answer_from_a_session_of_its_own(KIND, person)
 
 
+@pytest.mark.mechanism
+def test_who_says_that_it_waits_for_a_permission(person: Shell) -> None:
+    scenes.answer_of_a_person(KIND, person, "Would you like to run", "permission:Bash", "permission: Bash")
+
+
 # --- what the hooks rely on -------------------------------------------------------------------------------------
 
 

@@ -36,7 +36,8 @@ _SETTINGS = {
     "MAESTRO_HTTP_PORT": "0",
 }
 # Each command is compared with `python -c pass`, but for the hook, which is a shell script.
-_BARE = {"sh -c :": "sh -c :", "hook without mail": "sh -c :"}
+_BARE = {"sh -c :": "sh -c :", "hook without mail": "sh -c :", "hook without mail, of an agent": "sh -c :"}
+_AFTER_TOOL = json.dumps({"session_id": "none", "hook_event_name": "PostToolUse", "cwd": "/"}).encode()
 _ANSWER_S = 60.0
 _FILED_S = 300.0
 
@@ -135,6 +136,8 @@ class Side:
         for session in ("boss", "worker", "idle", *(f"load_{number}" for number in range(RECEIVERS))):
             role = "orchestrator" if session == "boss" else "worker"
             self.wire.ask(b"session.start", {"id": session, "role": role})
+        # Of its state a broker that watches states sends notices.
+        self.wire.ask(b"session.start", {"id": "agent", "role": "worker", "agent": "claude-code"})
         self.hook = self._installed_hook()
 
     def _run(self, *arguments: str) -> str:
@@ -301,6 +304,7 @@ def _rows(sides: list[Side], sizes: Sizes) -> Iterator[Row]:
         )
     yield from _burst_costs(sides, sizes)
     yield from _processes(sides, sizes.processes)
+    yield _in_turns("a hook and a send: CPU of the loop, us", sides, sizes.bursts, _hook_costs(sizes.processes))
     yield _in_turns("REST POST, kept alive: ms", sides, sizes.requests // 10, _posts(10))
     yield _in_turns("REST PATCH (read), kept alive: ms", sides, sizes.requests // 10, _patches(10))
 
@@ -395,7 +399,6 @@ def _own(side: Side, count: int, *, in_flight: int, batch: int) -> list[float]:
 
 def _processes(sides: list[Side], turns: int) -> Iterator[Row]:
     """Whole processes. All commands are run in each turn, so that a slow minute hits all of them."""
-    after_tool = json.dumps({"session_id": "none", "hook_event_name": "PostToolUse", "cwd": "/"}).encode()
     commands: dict[str, Callable[[Side], float]] = {
         "python -c pass": lambda side: side.process_ms([side.python, "-c", "pass"]),
         "inbox --quiet": lambda side: side.process_ms([side.maestro, "inbox", "--quiet"], "idle"),
@@ -408,8 +411,11 @@ def _processes(sides: list[Side], turns: int) -> Iterator[Row]:
         "session list": lambda side: side.process_ms([side.maestro, "session", "list"], "worker"),
         "message read": lambda side: side.process_ms([side.maestro, "message", "read", side.send()], "worker"),
         "status": lambda side: side.process_ms([side.maestro, "status"], "worker"),
-        "sh -c :": lambda side: side.process_ms(["/bin/sh", "-c", ":"], stdin=after_tool),
-        "hook without mail": lambda side: side.process_ms(["/bin/sh", "-c", side.hook], "idle", after_tool),
+        "sh -c :": lambda side: side.process_ms(["/bin/sh", "-c", ":"], stdin=_AFTER_TOOL),
+        "hook without mail": lambda side: side.process_ms(["/bin/sh", "-c", side.hook], "idle", _AFTER_TOOL),
+        "hook without mail, of an agent": lambda side: side.process_ms(
+            ["/bin/sh", "-c", side.hook], "agent", _AFTER_TOOL
+        ),
     }
     values: dict[str, dict[str, list[float]]] = {name: {side.label: [] for side in sides} for name in commands}
     for turn in range(turns + 1):
@@ -421,6 +427,19 @@ def _processes(sides: list[Side], turns: int) -> Iterator[Row]:
     for name, taken in values.items():
         bare = _BARE.get(name, "python -c pass")
         yield Row(f"process: {name}: ms", taken, is_rate=False, bare=None if name == bare else values[bare])
+
+
+def _hook_costs(count: int) -> Callable[[Side], list[float]]:
+    """What the broker's main thread does for a hook without mail, of whose sign it hears, and for a send."""
+
+    def measure(side: Side) -> list[float]:
+        before_us, _ = side.cpu_us()
+        for _ in range(count):
+            side.process_ms(["/bin/sh", "-c", side.hook], "agent", _AFTER_TOOL)
+            side.send()
+        return [(side.cpu_us()[0] - before_us) / count]
+
+    return measure
 
 
 def _posts(count: int) -> Callable[[Side], list[float]]:

@@ -29,6 +29,7 @@ from bench.about import about
 from bench.findings import Findings, Table
 from bench.gateway_events import CLIENTS, PUSHES, gateway_events
 from bench.latency import percentiles
+from bench.logs import logs
 from bench.messengers import messengers
 from bench.million import disk_use, million
 from bench.references import percentile
@@ -335,13 +336,14 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "sustained_beside": sustained_beside,
     "profile": stages,
     "fan_outs": fan_outs.fan_outs,
+    "log": logs,
     "disk_use": disk_use,
     "sweep": sweep,
     "scale": scale,
     "million": million,
 }
 BY_NAME_ONLY = frozenset({"million", "disk_use", "sweep"})
-MESSAGES = {"million": 1_000_000, "disk_use": 100_000, "sweep": 20_000, "scale": 100_000}
+MESSAGES = {"million": 1_000_000, "disk_use": 100_000, "sweep": 20_000, "scale": 100_000, "log": 20_000}
 
 
 def main() -> int:
@@ -356,7 +358,7 @@ def main() -> int:
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the sustained part")
     parser.add_argument("--burst", type=int, default=100_000, help="messages in the burst")
-    parser.add_argument("--messages", type=int, help="messages of `million`, `disk_use`, `sweep` and `scale`")
+    parser.add_argument("--messages", type=int, help="messages of `million`, `disk_use`, `sweep`, `scale` and `log`")
     parser.add_argument("--json", help="write the figures there")
     parser.add_argument("--all", action="store_true", help="also the parts that run only by name")
     parser.add_argument("--report", action="store_true", help="write docs/performance.md, of this run's parts alone")

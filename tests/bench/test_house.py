@@ -24,10 +24,11 @@ def test_every_row_has_values_of_both_sides() -> None:
         "64 singles: CPU of the loop, us a message",
         "  CPU of the filing, us a message",
         "  bytes on the disk a message",
+        "a hook and a send: CPU of the loop, us",
         "REST POST, kept alive: ms",
         "REST PATCH (read), kept alive: ms",
     }
-    assert len([row for row in rows if row.name.startswith("process: ")]) == 9
+    assert len([row for row in rows if row.name.startswith("process: ")]) == 10
     for row in rows:
         assert set(row.values) == {"before", "after"}
         assert all(math.isfinite(value) and value > 0 for values in row.values.values() for value in values)

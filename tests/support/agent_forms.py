@@ -90,7 +90,11 @@ def _gemini_cli(event: str) -> dict[str, Any]:
             "tool_input": {"command": "ls"},
             "tool_response": {"llmContent": "a.py", "returnDisplay": "a.py"},
         },
-        "Notification": {"notification_type": "ToolPermission", "message": "Allow ls?", "details": {}},
+        "Notification": {
+            "notification_type": "ToolPermission",
+            "message": "Tool Confirm Shell Command requires execution",
+            "details": {"type": "exec", "title": "Confirm Shell Command", "command": "ls", "rootCommand": "ls"},
+        },
         "AfterAgent": {"prompt": "Go on.", "prompt_response": "Done.", "stop_hook_active": False},
         "SessionEnd": {"reason": "exit"},
     }

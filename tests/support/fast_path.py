@@ -38,6 +38,7 @@ _ALLOWED = frozenset(
         "maestro_clients.channel.core",
         "maestro_clients.channel.one_shot",
         "maestro_clients.protocol.new_ids",
+        "maestro_clients.protocol.speaker",
         "maestro_runtime.ownership",
         "maestro_runtime.paths",
         "maestro_runtime.places",

@@ -59,7 +59,7 @@ def check_scope(state: State, command: ProtocolCommand, who: Identity, now_ms: i
                 "NO_SESSION",
                 "a message needs a sender, and no session was named",
                 f"{START_A_SESSION} A person who writes from a shell of their own says `--as operator`.",
-                http_hint="Name the sender in the header X-Maestro-Session, or `operator` if you are the person.",
+                http_hint="Name the sender in the header X-Session-ID, or `operator` if you are the person.",
             )
     elif (asking := authenticate(state, who, now_ms)) is not None:
         raise MaestroError(
@@ -198,6 +198,9 @@ def find_message(
         if own is not None or asking.session.role != "orchestrator":
             return own if own is not None and visibility.sees_message(state, asking, own) else None
     sent = yield from find_any(state, message_id)
+    if asking is None and ending_of(message_id) is None:
+        # The operator, too, may name what it sent by the key.
+        sent = yield from find_sent(state, OPERATOR, canonical_id(message_id, state.sessions.operator.mark))
     there = visibility.seen(state, asking, sent.there if sent is not None else ())
     # The operator means its own delivery, or any of what it sent.
     meant = receiver or (OPERATOR if asking is None else None)

@@ -47,7 +47,7 @@ class _Answer(NamedTuple):
 def get(state: State, request: GetReceipt, context: RequestContext) -> Reads[ReceiptReply]:
     """Return the receipt of a message. Raises MaestroError MESSAGE_NOT_FOUND, also if the caller may see no line."""
     asking = authorization.authenticate(state, request.who, context.now_ms)
-    speaker = state.sessions.operator if request.who.operator else asking
+    speaker = state.sessions.operator if asking is None else asking
     message_id, sender, sent = yield from _find(state, speaker, request.id)
     if sent is None:
         lines, copies = yield from _of_a_mailbox(state, speaker, request, context)
@@ -88,26 +88,29 @@ def get(state: State, request: GetReceipt, context: RequestContext) -> Reads[Rec
     )
 
 
-def _find(state: State, speaker: SessionState | None, wanted: str) -> Reads[tuple[str, str, SentMessage | None]]:
+def _find(state: State, speaker: SessionState, wanted: str) -> Reads[tuple[str, str, SentMessage | None]]:
     """The message that the caller means: its whole id, its sender, and what became of it. The caller's own comes
     first, as everywhere."""
     if not is_id(wanted):
         return wanted, "", None
-    if speaker is not None:
-        own_id = canonical_id(wanted, speaker.mark)
-        sent = yield from authorization.find_sent(state, speaker.session.id, own_id)
-        if sent is not None:
-            return own_id, speaker.session.id, sent
+    own_id = canonical_id(wanted, speaker.mark)
+    sent = yield from authorization.find_sent(state, speaker.session.id, own_id)
+    if sent is not None:
+        return own_id, speaker.session.id, sent
     sent = yield from authorization.find_any(state, wanted)
     return wanted, state.sessions.owner_of(ending_of(wanted) or "") or "", sent
 
 
 def _of_a_mailbox(
-    state: State, speaker: SessionState | None, request: GetReceipt, context: RequestContext
+    state: State, speaker: SessionState, request: GetReceipt, context: RequestContext
 ) -> Reads[tuple[list[RecipientReceipt], list[Message]]]:
     """The line of a message whose sender has no file any more: only the mailbox that it is in knows it."""
-    owner = request.session if speaker is None else speaker.session.id
-    mailbox = state.mailboxes.get(owner or "")
+    owner = speaker.session.id
+    if request.session is not None and request.session != owner:
+        if speaker is not state.sessions.operator:
+            return [], []
+        owner = request.session
+    mailbox = state.mailboxes.get(owner)
     if mailbox is None or not is_id(request.id):
         return [], []
     if not mailbox.knows(request.id):

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from maestro_cli.arguments import moment_ms, positive
 from maestro_cli.context import CommandContext
+from maestro_schemas.errors import START_A_SESSION, MaestroError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated
 
-    from maestro_cli.options import Option
+    from maestro_cli.options import AsOption, Option, YesOption
 
 DETAILS = """\
 The newest messages, the oldest of them first. A session sees what it sent and
@@ -51,6 +52,8 @@ def run(
     session: Annotated[
         str | None, Option(metavar="SESSION", help="The log as this session sees it; for the operator.")
     ] = None,
+    speaks_as: AsOption = None,
+    yes: YesOption = False,
     as_json: Annotated[bool, Option(name="--json", help="Print one JSON object per message and line.")] = False,
 ) -> int:
     """Show what was said."""
@@ -59,4 +62,13 @@ def run(
     positive("--limit", limit)
     since_ms = None if since is None else moment_ms("--since", since)
     query = LogQuery(peer, session, None, since_ms, limit)
-    return LogView(CommandContext.here(), query, as_json=as_json).run(follow=follow)
+    context = CommandContext.here(speaks_as, sure=yes)
+    sign = None if context.own_session or yes else context.agent_sign()
+    if sign is not None:
+        raise MaestroError(
+            "NO_SESSION",
+            f"this shell belongs to no session, and {sign} is set: an agent runs it, and the log of all is the "
+            "person's",
+            f"{START_A_SESSION} If you are the person: `maestro log --yes`.",
+        )
+    return LogView(context, query, as_json=as_json).run(follow=follow)

@@ -101,7 +101,7 @@ def _value(path: str, name: str, hint: Any) -> Value:
         return Value("receiver")
     if path.startswith("group ") and name == "NAME":
         return Value(_GROUP_ARGUMENTS.get(path, "group"))
-    if name in _SESSION_OPTIONS or (path.startswith("session ") and name == "ID"):
+    if name in _SESSION_OPTIONS or (path.startswith("session ") and name == "ID") or (path, name) == ("log", "PEER"):
         return Value("session")
     is_message = name == "ID" and path.startswith("message ")
     if is_message or name in _MESSAGE_OPTIONS or (path, name) == ("timeline", "--message"):

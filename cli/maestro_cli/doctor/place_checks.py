@@ -23,11 +23,13 @@ NOT_YOURS = "Make it yours, or set MAESTRO_DATA_DIR to a directory that is."
 # What stands below the data directory, by kind. A missing one is made when it is needed.
 _DIRECTORIES = (
     "dead-letters",
+    "groups",
     "hooks",
     "hooks/links",
     "keys",
     "logs",
     "messages",
+    "messages/by-group",
     "messages/by-receiver",
     "messages/by-sender",
     "messages/by-thread",

@@ -109,8 +109,10 @@ class LogView:
         )
 
     def _topic(self, client: AnyClient) -> str | None:
-        """The session whose notices wake the log: an orchestrator's log, as the operator's, has mail of all."""
-        if self._query.session is not None or self._context.own_session is None:
+        """The session whose notices wake the log. None: an orchestrator's, the operator's and a group's log have mail
+        of others."""
+        peer = self._query.peer or ""
+        if self._query.session is not None or self._context.own_session is None or peer.startswith(AUDIENCE_SIGIL):
             return None
         own = client.session()
         return None if own["role"] == "orchestrator" else own["id"]

@@ -111,7 +111,12 @@ elif [ "$event" != SessionStart ]; then
     case $before:$value in
     waiting:idle_prompt | working:idle_prompt) sign idle ;;
     waiting:*) ;;
-    *:permission_prompt | *:elicitation_dialog | *:ToolPermission) sign waiting "$value" ;;
+    *:permission_prompt | *:elicitation_dialog) sign waiting "$value" ;;
+    *:ToolPermission)
+      # Of Gemini CLI, with the kind of the tool: exec, edit, mcp, info.
+      field type
+      sign waiting "permission${value:+:$value}"
+      ;;
     esac
     exit 0
     ;;

@@ -24,7 +24,7 @@ def check(*, marks: bool) -> None:
         raise MaestroError(
             "INVALID",
             "--session only shows mail, so it excludes --mark-read, --clear and --watch",
-            "Leave them off. To follow a session: maestro timeline --follow --session SESSION",
+            "Leave them off. To follow a session: maestro log --follow --session SESSION",
         )
 
 

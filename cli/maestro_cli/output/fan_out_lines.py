@@ -93,7 +93,8 @@ def preview(receivers: Iterable[Mapping[str, Any]], now_ms: int) -> list[str]:
     items = []
     for receiver in receivers:
         known = presence_words.brief(receiver.get("presence"), now_ms)
-        items.append(f"{label(receiver['session'], receiver.get('name'))} ({known})")
+        words = "" if known == "unknown" else f" ({known})"
+        items.append(f"{label(receiver['session'], receiver.get('name'))}{words}")
     return _wrapped(_INDENT, items)
 
 

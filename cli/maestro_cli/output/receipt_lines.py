@@ -61,7 +61,9 @@ def _words(line: RecipientReceiptDoc, now_ms: int) -> str:
     if "originalTo" in line:
         words.append(f"for {named(line['originalTo'])}, who had ended")
     if state in _WAITING or (state == "delivered" and _is_away(line)):
-        words.append(f"({presence_words.brief(line.get('presence'), now_ms)})")
+        known = presence_words.brief(line.get("presence"), now_ms)
+        if known != "unknown":
+            words.append(f"({known})")
     return " ".join(words).rstrip()
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from .display_names import DisplayNames
 
 BAR = "  | "
-# How the operator is shown in place of a name and a role.
-PERSON = f"{OPERATOR} (the person)"
 _AGES = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 
@@ -87,8 +85,6 @@ def value_shown(value: object, unit: str) -> str:
 
 def correspondent(session_id: str, session: SessionDoc | PersonDoc | None) -> str:
     """`bob (worker, sess_1)` where the session is known and its name is a token, else its id."""
-    if session_id == OPERATOR:
-        return PERSON
     if session is None:
         return named(session_id)
     name = session.get("name")

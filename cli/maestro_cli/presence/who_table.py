@@ -10,8 +10,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from maestro_cli.output.fence import named
-from maestro_cli.output.presence_words import since, state, wanted
-from maestro_cli.output.render import age
+from maestro_cli.output.presence_words import aged, since, state, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -81,7 +80,7 @@ def _row(line: SessionPresenceDoc, own: str | None, now_ms: int) -> dict[str, st
         "SINCE": since(line, now_ms),
         "BY": line.get("by", "-"),
         "NEW": f"{line['unread']:,}" if "unread" in line else "-",
-        "OLDEST": "-" if oldest is None else age(oldest, now_ms).removesuffix(" ago"),
+        "OLDEST": "-" if oldest is None else aged(oldest, now_ms),
         "AGENT": named(line["agent"]) if "agent" in line else "-",
     }
 

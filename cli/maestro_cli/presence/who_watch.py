@@ -42,7 +42,7 @@ def screen(lines: list[SessionPresenceDoc], own: str | None, at_ms: int, size: t
     """The picture in a terminal of these columns and rows."""
     columns, rows = size
     shown = who_table.table(lines, own, at_ms, columns)
-    last = who_table.waits(lines, columns)
+    last = who_table.waits(lines, columns)[: max(rows // 3, 1)]
     room = max(rows - _ROWS_KEPT - len(last), 2)
     if len(shown) > room:
         shown = [*shown[: room - 1], f"… and {len(shown) - room + 1:,} more"]
@@ -60,9 +60,9 @@ class _Drawing:
 
     def ask(self, client: AnyClient) -> bool:
         self._lines = who_table.ordered(client.presence(project_id=self._project))
-        # Also where nothing has changed: what is reported of the broker stands below the table.
-        self._shown = []
         self.draw()
+        # Drawn once more a moment later: what was reported of the broker stands in the picture.
+        self._shown = []
         return True
 
     def draw(self) -> None:

@@ -118,8 +118,6 @@ class _Answers:
         from maestro_clients.mailbox.watcher import Watcher
 
         deadline_s = time.monotonic() + self._timeout_s
-        if self._outcome.get("duplicate"):
-            self._take_earlier()
         context = self._context
         with Watcher(
             context.data, context.environ, context.caller, confirm=False, since=since, client=self._client
@@ -138,18 +136,6 @@ class _Answers:
             streams.say(f"All {len(self._names)} answered.")
         self._confirm()
         return send_flow.code(self._outcome)
-
-    def _take_earlier(self) -> None:
-        """The answers to a message that was sent before by the same command."""
-        for line in self._client.receipt(self._outcome["id"])["recipients"]:
-            if "answerId" in line and len(self._found) < self._wanted:
-                try:
-                    answer = self._client.message(line["answerId"])
-                except MaestroError as error:
-                    if error.code != "MESSAGE_NOT_FOUND":
-                        raise
-                    continue  # it was deleted after it was read
-                self._take(answer)
 
     def _take(self, message: MessageDoc) -> None:
         answers = message.get("metadata", {}).get("inReplyTo") == self._outcome["id"]

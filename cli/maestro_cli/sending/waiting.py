@@ -81,6 +81,8 @@ def send(
         if queued is not None:
             return _late(context, outgoing, queued, wait, as_json=as_json)
         outcome = send_flow.accepted(result)
+        if outcome.get("duplicate"):
+            since = 0  # the answer may have come between the first send and this command
         if not as_json:
             streams.say(send_flow.sentence(outcome, outgoing), done=send_flow.was_sent(outcome))
         try:

@@ -35,6 +35,17 @@ def test_an_answer_is_waited_for(person: Shell) -> None:
     assert alice.done("message", "thread", other, "--json").json()["count"] == 1
 
 
+def test_a_repeated_question_finds_its_answer(person: Shell) -> None:
+    """The first command may have been stopped before the answer came."""
+    alice, bob = person.session("alice", role="orchestrator"), person.session("bob")
+    asking = ["send", "-t", "bob", "-m", "Which port?", "--wait-reply", "--id", "question_1", "--json"]
+    assert alice.run(*asking, "--timeout", "200ms").code == exit_codes.TIMED_OUT
+    [asked] = bob.inbox()
+    bob.done("message", "reply", asked["id"], "-m", "4568.")
+    again = alice.done(*asking, "--timeout", "30s").json()
+    assert (again["duplicate"], again["reply"]["message"]) == (True, "4568.")
+
+
 def test_no_answer_in_time(person: Shell) -> None:
     alice, _ = person.session("alice", role="orchestrator"), person.session("bob")
     ran = alice.run("send", "-t", "bob", "-m", "Anybody?", "--wait-reply", "--timeout", "200ms", "--json")

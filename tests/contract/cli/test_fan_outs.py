@@ -216,7 +216,7 @@ def test_a_wide_audience_is_shown_before_it_is_used(shell_environ: dict[str, str
             ran = team.lead.run("send", "--to", "@workers", "-m", text, environ={"MAESTRO_QUICK": way})
             assert (ran.code, ran.out) == (exit_codes.REFUSED, "")
             lines = ran.err.splitlines()
-            assert lines[0].startswith("  wide-ann (unknown)")
+            assert lines[0].startswith("  wide-ann  wide-ben  wide-cid")
             assert "maestro: @workers comes to 3 sessions" in ran.err
             assert lines[-1] == "  next: To send it: maestro send --to @workers -m 'It'\"'\"'s \"main\"' --yes"
         error = team.lead.run("send", "--to", "@workers", "-m", text, "--json").error()
@@ -390,7 +390,7 @@ def test_some_answers_are_enough(team: Team) -> None:
     assert document["id"] == asked["id"]
     # The same command again gathers what came before, since it is the same send.
     more = team.lead.done(*asking[:-4], "--replies", "1", "--id", asked["id"], "--json").json()
-    assert (more["duplicate"], [reply["message"] for reply in more["replies"]]) == (True, ["ann"])
+    assert (more["duplicate"], [reply["message"] for reply in more["replies"]]) == (True, ["cid"])
 
 
 def test_answers_that_do_not_come_are_named(team: Team) -> None:
@@ -482,3 +482,26 @@ def test_a_message_to_several_waits_in_the_outbox(person: Shell) -> None:
     with team["ben"].client() as client:
         eventually(lambda: len(client.inbox()["messages"]) == 4, "all four came")
     assert team.states(document["id"]) == {"ann": "pending", "ben": "pending"}
+
+
+def test_an_audience_that_waited_and_was_not_confirmed(shell_environ: dict[str, str]) -> None:
+    """It is expanded when the broker takes it, so the refusal comes then; the retry confirms it."""
+    with open_shell(**shell_environ, MAESTRO_FANOUT_CONFIRM="2") as person:
+        team = Team(person, "late")
+        person.done("down")
+        queued = team.lead.like(MAESTRO_AUTOSTART="0").done("send", "--to", "@workers", "-m", "x", "--json").json()
+        assert (queued["status"], queued["to"]) == ("queued", "@workers")
+        person.done("up")
+        with team.lead.client() as client:
+            eventually(lambda: len(client.inbox()["messages"]) == 1, "the sender hears of it")
+        failed = team.receipt(queued["id"])
+        assert failed["failure"]["code"] == "CONFIRM_FANOUT"
+        assert [(line["to"], line["state"]) for line in failed["recipients"]] == [("@workers", "failed")]
+        assert "refused, after it waited in the outbox: CONFIRM_FANOUT" in (
+            team.lead.done("message", "receipt", queued["id"]).out
+        )
+        ran = team.lead.run("message", "retry", queued["id"])
+        assert ran.code == exit_codes.REFUSED
+        assert f"maestro message retry {queued['id']} --yes" in ran.err
+        sent = team.lead.done("message", "retry", queued["id"], "--yes", "--json").json()
+        assert (sent["accepted"], sent["retryOf"]) == (3, queued["id"])

@@ -88,7 +88,11 @@ def test_refusals_are_reported_alike(person: Shell, alice: Shell, bob: Shell) ->
     assert both(alice.like(MAESTRO_SESSION_TOKEN="wrong"), "inbox", "-q").code == exit_codes.REFUSED
     assert both(alice.like(MAESTRO_SESSION_TOKEN="wrong"), "send", "-t", "x", "-m", "x").code == exit_codes.REFUSED
     assert both(alice.like(MAESTRO_SESSION_ID="unknown"), "send", "-t", "x", "-m", "x").code == exit_codes.REFUSED
-    assert both(person.anonymous(), "inbox", "-q").code == exit_codes.REFUSED
+    assert both(person.anonymous(), "send", "-t", "x", "-m", "x").code == exit_codes.REFUSED
+    assert both(person.like(CLAUDECODE="1"), "inbox", "-q").code == exit_codes.REFUSED
+    assert both(person.like(CLAUDECODE="1"), "inbox", "-q", "--yes").code == exit_codes.DONE
+    assert both(person, "send", "-t", "absent", "-m", "x", "--as", "operator").code == exit_codes.NOT_FOUND
+    assert both(person, "send", "-t", "absent", "-m", "x", "--as", "bob").code == exit_codes.USAGE
     assert both(alice, "send", "-t", bob.session_id, "-m", "x", "--priority", "urgent").code == exit_codes.USAGE
     assert both(alice, "send", "-t", "-x", "-m", "x").code == exit_codes.USAGE
     bob.done("session", "end")

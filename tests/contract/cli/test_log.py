@@ -162,7 +162,7 @@ def test_whom_a_name_meant(team: dict[str, Shell], shell: Shell) -> None:
     assert ann.done("log", "maestro", "--json").out == ""
 
 
-def test_a_group_has_a_log_of_its_own(team: dict[str, Shell]) -> None:
+def test_only_a_group_has_a_log_of_its_own(team: dict[str, Shell]) -> None:
     for address, code, words in (
         ("@all", exit_codes.USAGE, "@all is no group"),
         ("@project:shop", exit_codes.USAGE, "is no group"),
@@ -171,6 +171,35 @@ def test_a_group_has_a_log_of_its_own(team: dict[str, Shell]) -> None:
         ran = team["ann"].run("log", address)
         assert (ran.code, words in ran.err) == (code, True), ran
         assert "next: " in ran.err
+
+
+def test_the_log_of_a_group_is_read_from_the_joining_on(team: dict[str, Shell], shell: Shell) -> None:
+    """`group log` too; a member sees what the others said, and a follower hears of it without being a receiver."""
+    ann, ben, cid, lead = (team[name] for name in ("ann", "ben", "cid", "lead"))
+    lead.done("group", "create", "reviews", "ann", "ben")
+    ann.send_to_all(["@reviews"], "before")
+    follower = ben.start("log", "@reviews", "--follow", "--json")
+    lines = Lines(follower)
+    lines.wait_for(lambda line: '"before"' in line)
+    cid.done("group", "join", "reviews")
+    cid.send_to_all(["@reviews"], "after")
+    # To both alone, and so not in the log of the group.
+    ann.send(ben, "aside")
+    lines.wait_for(lambda line: '"after"' in line)
+    shell.kill_broker()
+    ben.done("send", "--to", "@reviews", "--message", "from the follower itself")
+    lines.wait_for(lambda line: '"from the follower itself"' in line)
+    follower.send_signal(signal.SIGINT)
+    assert follower.wait(20) == exit_codes.INTERRUPTED
+    whole = ["before", "after", "from the follower itself"]
+    assert [json.loads(line)["message"] for line in lines.all()] == whole
+    for shell_of, expected in ((ann, whole), (cid, whole[1:]), (lead, whole), (team["eve"], [])):
+        assert said(shell_of.done("log", "@reviews", "--json")) == expected
+    assert said(cid.done("group", "log", "reviews", "--json", "--limit", "1")) == whole[2:]
+    heads = [line for line in cid.done("log", "@reviews").out.splitlines() if " → " in line]
+    assert "  cid → @reviews (2)  " in heads[0]
+    assert heads[0].endswith("  2 of 2 pending")
+    assert "  ben → @reviews (2)  " in heads[1]
 
 
 def test_wrong_arguments_say_what_to_do(team: dict[str, Shell]) -> None:
@@ -185,6 +214,15 @@ def test_wrong_arguments_say_what_to_do(team: dict[str, Shell]) -> None:
         assert (ran.code, words in ran.err, ran.out) == (code, True, ""), ran
         as_json = ann.run("log", "--json", *arguments)
         assert as_json.error()["message"]
+
+
+def test_an_agent_without_its_session_reads_no_log_of_all(team: dict[str, Shell], shell: Shell) -> None:
+    """It would take the log of all sessions for its own. A person says so."""
+    team["ann"].send(team["ben"], "one")
+    lost = shell.anonymous().like(CLAUDECODE="1")
+    ran = lost.run("log")
+    assert (ran.code, ran.out, "CLAUDECODE is set" in ran.err) == (exit_codes.REFUSED, "", True)
+    assert said(lost.done("log", "--yes", "--json")) == ["one"]
 
 
 def test_all_and_sent_list_with_status_and_mark_nothing(team: dict[str, Shell]) -> None:

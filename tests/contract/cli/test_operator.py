@@ -60,7 +60,7 @@ def test_a_worker_of_any_project_writes_to_the_person_who_answers(person: Shell)
     assert f"Reply: maestro message reply {question} --as operator" in out
     answer = sent_id(person.done("message", "reply", question, "-m", "Yes.", "--as", "operator", "--json"))
     shown = amy.done("inbox").out
-    assert f"{answer} from operator (the person)" in shown
+    assert f"{answer} from operator (your user's shell or screen; " in shown
     assert f"in reply to {question}" in shown
     amy.done("message", "reply", answer, "-m", "Thanks.")
     assert received(person) == ["Thanks."]
@@ -116,6 +116,7 @@ def test_the_operator_is_no_session_of_a_list(person: Shell, bob: Shell) -> None
     listed = json.loads(person.done("session", "list", "--json", "--all").out)
     assert bob.session_id in {session["id"] for session in listed}
     assert "operator" not in {session["id"] for session in listed}
+    assert '"operator"' not in person.done("who", "--json").out
     assert "the person" in bob.done("session", "show", "operator").out
     assert person.run("session", "start", "--id", "operator").code == exit_codes.USAGE
     assert person.run("session", "end", "operator").code == exit_codes.REFUSED
@@ -185,6 +186,31 @@ def test_a_shell_with_a_session_may_say_it_too(person: Shell, alice: Shell, bob:
     assert [message["message"] for message in alice.inbox("--as", "operator")] == ["to the person"]
 
 
+def test_in_an_agents_shell_the_log_of_all_is_said_too(person: Shell, alice: Shell, bob: Shell) -> None:
+    """An agent reads what its session may see; to read as the person is refused like writing."""
+    sent = alice.send(bob, "between two")
+    agent = alice.like(CLAUDECODE="1")
+    for command in (
+        ["log"],
+        ["timeline"],
+        ["message", "show", sent],
+        ["message", "thread", sent],
+        ["message", "dead"],
+    ):
+        ran = agent.run(*command, "--as", "operator", "--json")
+        assert "CLAUDECODE" in ran.error()["message"]
+        refused(ran, "FORBIDDEN")
+        agent.done(*command, "--as", "operator", "--yes")
+
+
+def test_what_the_person_sent(person: Shell, bob: Shell) -> None:
+    person.done("send", "--as", "operator", "--to", bob.session_id, "-m", "from me")
+    assert "  | from me" in person.done("inbox", "--sent", "--limit", "1").out
+    bob.done("send", "--to", "operator", "-m", "to me")
+    assert "  | to me" in person.done("inbox", "--all", "--limit", "1").out
+    assert received(person) == ["to me"], "an overview marks nothing"
+
+
 # --- reading what is another's -------------------------------------------------------------------------------
 
 
@@ -200,6 +226,9 @@ def test_reading_others_mail_marks_nothing(person: Shell, alice: Shell, bob: She
         ["message", "thread", sent],
         ["message", "receipt", sent],
         ["timeline", "--message", sent, "--as", "operator"],
+        ["log", bob.session_id],
+        ["log", "--as", "operator"],
+        ["inbox", "--all", "--session", bob.session_id],
     ):
         assert sent in person.done(*command).out
     assert alice.done("message", "show", sent, "--json").json() == before

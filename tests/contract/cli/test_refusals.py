@@ -52,7 +52,12 @@ def test_an_ended_receiver(alice: Shell, bob: Shell) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["inbox"], ["session", "send", "--to", "x", "--message", "y"], ["session", "end"]]
+    "command",
+    [
+        ["message", "reply", "msg_1", "-m", "y"],
+        ["session", "send", "--to", "x", "--message", "y"],
+        ["session", "end"],
+    ],
 )
 def test_no_session(person: Shell, command: list[str]) -> None:
     error = refused(person.run(*command, "--json"), "NO_SESSION", exit_codes.REFUSED)

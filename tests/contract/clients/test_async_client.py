@@ -43,6 +43,27 @@ async def let_others_run() -> None:
     await asyncio.sleep(0)
 
 
+def test_pages_of_what_was_said(open_office: PostOffice) -> None:
+    """The newest page first; with `after` the oldest first; for the caller that the call names."""
+
+    async def main() -> None:
+        async with AsyncClient(open_office.router(), ANN) as client:
+            for number in range(5):
+                await client.send("bob", str(number))
+            back = [page async for page in client.message_pages(limit=2)]
+            assert [[said["message"]["message"] for said in page["messages"]] for page in back] == [
+                ["3", "4"],
+                ["1", "2"],
+                ["0"],
+            ]
+            on = [page async for page in client.message_pages(after=0, limit=3, with_="ann", caller=BOB)]
+            assert [len(page["messages"]) for page in on] == [3, 2]
+            assert (on[0]["with"], on[0]["session"]) == ("ann", "bob")
+            assert (await client.messages("bob", box="in"))["messages"] == []
+
+    asyncio.run(main())
+
+
 # --- many tasks ------------------------------------------------------------------------------------------------
 
 

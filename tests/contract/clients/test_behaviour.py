@@ -264,6 +264,28 @@ def test_sessions(open_office: PostOffice, connect: Connect) -> None:
     assert refused(lambda: connect(session_id).session()).code == "TOKEN_REQUIRED"
 
 
+def test_groups(post_office: PostOffice, connect: Connect) -> None:
+    """A group is made, changed, found page by page, and deleted."""
+    post_office.start(sessions_reply_max=1)
+    post_office.sessions("ann", "bob")
+    ann = connect("ann")
+    made = ann.set_group("reviews", create=True, add=["bob", "ann"])
+    assert (made.get("created"), made.get("added")) == (True, ["bob", "ann"])
+    assert ann.set_group("reviews", create=True, add=["bob"]) == {"group": made["group"]}
+    changed = ann.set_group("@reviews", remove=["bob"])
+    assert (changed.get("removed"), changed["group"]["size"]) == (["bob"], 1)
+    operator = connect()
+    operator.set_group("docs", create=True, project_id="elsewhere")
+    assert [group["name"] for group in operator.groups()] == ["docs", "reviews"]
+    assert [group["name"] for group in operator.groups(project_id="elsewhere")] == ["docs"]
+    [shown] = operator.groups(project_id="default", members=True)
+    assert shown == operator.group("reviews")
+    page = operator.group_page(limit=1)
+    assert ([group["name"] for group in page["groups"]], page.get("next")) == (["docs"], "docs")
+    assert ann.delete_group("reviews") == {"name": "reviews", "size": 1}
+    assert refused(lambda: ann.group("reviews")).code == "GROUP_NOT_FOUND"
+
+
 def test_events(open_office: PostOffice, connect: Connect) -> None:
     """Events are replayed from a cursor."""
     ann = connect("ann")

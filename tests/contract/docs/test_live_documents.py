@@ -77,6 +77,8 @@ def conversation(office: PostOffice) -> list[tuple[str, dict[str, Any]]]:
         (ann, "message", {"id": first}),
         (bob, "send", {"messages": [{"id": third, "to": "ann", "message": "Yes", "metadata": {"inReplyTo": first}}]}),
         (ann, "thread", {"id": third}),
+        (ann, "receipt", {"id": first}),
+        (ann, "messages", {"limit": 5}),
         (ann, "dead", {"limit": 5}),
         (bob, "delete", {"ids": [second, "gone"]}),
         (ann, "session.start", {"id": "carl", "name": "carl", "token": "t", "taskIds": ["x"], "metadata": {"a": 1}}),
@@ -97,6 +99,14 @@ def conversation(office: PostOffice) -> list[tuple[str, dict[str, Any]]]:
         (bob, "session.rename", {"name": "robert"}),
         (bob, "session.get", {}),
         (operator, "session.list", {}),
+        (operator, "presence", {}),
+        (operator, "messages", {"session": "bob"}),
+        (ann, "receipt", {"id": first}),
+        (ann, "group.set", {"name": "reviews", "create": True, "add": ["ann", "robert"]}),
+        (ann, "group.set", {"name": "reviews", "remove": ["ann"]}),
+        (bob, "group.get", {"name": "reviews"}),
+        (operator, "group.list", {"members": True}),
+        (ann, "group.delete", {"name": "reviews"}),
         (operator, "events", {"after": 0}),
         (operator, "stats", {}),
         (operator, "outbox.drain", {}),
@@ -135,7 +145,8 @@ def test_each_notice(open_office: PostOffice) -> None:
         while received[-1][0] != b"bob|session.changed":
             received.append(watcher.recv_multipart())
     events = [topic.decode().removeprefix("bob|") for topic, _ in received]
-    assert events[:2] == ["head", "message.accepted"]
+    # The subscription makes bob watched, which is a notice too.
+    assert events[:3] == ["head", "session.presence", "message.accepted"]
     assert {"message.read", "message.deleted"} <= set(events)
     for (_, body), event in zip(received, events, strict=True):
         document = msgpack.unpackb(body)

@@ -113,6 +113,10 @@ def test_reading_others_mail_marks_nothing(gateway: Gateway) -> None:
         "/api/sessions/boss/messages?since=0",
         f"/api/messages/{sent}",
         f"/api/messages/{sent}/thread",
+        f"/api/messages/{sent}/receipt",
+        "/api/messages?with=boss",
+        "/api/messages?session=boss",
+        "/api/presence",
         "/api/sessions/boss",
     ):
         got = gateway.ask("GET", path, headers=PERSON)
@@ -144,6 +148,19 @@ def test_an_older_client_may_name_the_operator_as_its_sender(gateway: Gateway) -
     assert got.status == 200, got
     shown = gateway.ask("GET", f"/api/messages/{got.json['mailId']}", headers=headers("ben")).json
     assert shown["from"] == "operator"
+
+
+def test_the_person_writes_to_several_at_once(gateway: Gateway) -> None:
+    """The list of workers is long enough to need a confirmation of any session. The person needs none."""
+    body = {"to": ["@workers", "@orchestrators"], "message": "Stop, main is red.", "metadata": {"type": "request"}}
+    got = gateway.ask("POST", "/api/messages", body, headers=PERSON)
+    assert got.status == 201, got
+    receivers = {each["to"] for each in got.json["recipients"]}
+    assert {"amy", "ben", "boss"} <= receivers
+    assert "operator" not in receivers
+    boss = gateway.ask("POST", "/api/messages", body, headers=headers("boss"))
+    assert (boss.status, boss.json["code"]) == (409, "CONFIRM_FANOUT")
+    assert "operator" not in {each["session"] for each in boss.json["details"]["receivers"]}
 
 
 # --- its events ------------------------------------------------------------------------------------------------

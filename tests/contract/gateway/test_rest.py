@@ -309,6 +309,56 @@ def test_threads(gateway: Gateway) -> None:
     assert (thread["threadId"], thread["count"], thread["hasMore"]) == (first["id"], 2, False)
 
 
+def test_what_was_said_page_by_page(open_office: PostOffice, gateway: Gateway) -> None:
+    """By `Link` from the newest back, and by `after` on; each session its own, the person all; nothing is marked."""
+    for number in range(5):
+        send(gateway, str(number))
+    send(gateway, "back", to="ann", sender="bob")
+    open_office.session("cyd")
+
+    def pages(path: str, session: str = "ann") -> list[Any]:
+        found = [gateway.ask("GET", path, headers=speaking(session))]
+        while "link" in found[-1].headers:
+            address = found[-1].headers["link"].partition("<")[2].partition(">")[0]
+            found.append(gateway.ask("GET", address, headers=speaking(session)))
+        assert all(answer.status == 200 and answer.json["count"] == len(answer.json["messages"]) for answer in found)
+        return [[said["message"]["message"] for said in answer.json["messages"]] for answer in found]
+
+    assert pages("/api/messages?limit=2") == [["4", "back"], ["2", "3"], ["0", "1"]]
+    assert pages("/api/messages?limit=4&after=0") == [["0", "1", "2", "3"], ["4", "back"]]
+    assert pages("/api/messages?box=in") == [["back"]]
+    assert pages("/api/messages", "cyd") == [[]]
+    assert pages("/api/messages", "operator") == [["0", "1", "2", "3", "4", "back"]]
+    assert pages("/api/messages?session=bob&box=out", "operator") == [["back"]]
+    body = gateway.ask("GET", "/api/messages?with=bob&counts=true", headers=speaking("ann")).json
+    assert (body["with"], body["session"], body["people"]["bob"]) == ("bob", "ann", {"role": "worker"})
+    since = gateway.ask("GET", f"/api/messages?since={1 << 50}", headers=speaking("ann"))
+    assert (since.status, since.json["messages"]) == (200, [])
+    assert open_office.client("bob").inbox()["pending"] == 5
+
+
+def test_what_was_said_is_for_a_named_session(open_office: PostOffice, gateway: Gateway) -> None:
+    open_office.session("eve", token="secret")
+    body = refused(gateway.ask("GET", "/api/messages"), 401, "NO_SESSION")
+    assert "X-Session-ID" in body["hint"]
+    refused(gateway.ask("GET", "/api/messages", headers=speaking("ghost")), 401, "UNKNOWN_SESSION")
+    refused(gateway.ask("GET", "/api/messages", headers=speaking("eve")), 401, "TOKEN_REQUIRED")
+    assert gateway.ask("GET", "/api/messages", headers=speaking("eve", "secret")).status == 200
+    for query, status, code in (
+        ("with=ghost", 404, "SESSION_NOT_FOUND"),
+        ("with=@ghosts", 404, "GROUP_NOT_FOUND"),
+        ("with=@all", 400, "INVALID"),
+        ("session=bob", 403, "FORBIDDEN"),
+        ("limit=0", 400, "INVALID"),
+        ("limit=x", 400, "INVALID"),
+        ("box=all", 400, "INVALID"),
+        ("before=0", 400, "INVALID"),
+        ("before=3&after=1", 400, "INVALID"),
+        (f"after={1 << 40}", 409, "CURSOR_AHEAD"),
+    ):
+        refused(gateway.ask("GET", f"/api/messages?{query}", headers=speaking("ann")), status, code)
+
+
 # --- repeats ---------------------------------------------------------------------------------------------------
 
 

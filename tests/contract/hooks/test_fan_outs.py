@@ -190,6 +190,20 @@ def test_an_audience_is_named(person: Shell) -> None:
         assert not any(other.session_id in text for other in workers)
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_group_is_named(alice: Shell, person: Shell, size: int) -> None:
+    """Also one with a single member but the sender: mail to it is quiet, since the address is a group's."""
+    group = f"g{os.urandom(4).hex()}"
+    members = [person.session() for _ in range(size)]
+    alice.done("group", "create", group, *both(*members))
+    alice.done("send", "--to", f"@{group}", "--message", "the build is green")
+    sessions = "1 session" if size == 1 else f"{size} sessions"
+    for member in members:
+        agent = Agent(member, "claude-code")
+        assert agent.call("Stop").silent()
+        assert f"(to @{group}, {sessions}; no answer needed)\n| the build is green\n" in agent.text("PostToolUse")
+
+
 def test_the_operators_words_have_no_rank(person: Shell, bob: Shell) -> None:
     """They stand in the same fence, behind the same bar."""
     with person.client() as operator:

@@ -102,7 +102,7 @@ def test_each_hook_without_mail_signs_its_state_without_python(
             assert sign is not None
             detail = {
                 "PermissionRequest": "permission:Bash",
-                "Notification": "permission:Bash" if name == "claude-code" else "ToolPermission",
+                "Notification": "permission:Bash" if name == "claude-code" else "permission:exec",
             }.get(event)
             # A notice about a request that was signed already leaves that sign.
             written = event if (name, event) != ("claude-code", "Notification") else "PermissionRequest"

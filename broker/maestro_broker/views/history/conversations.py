@@ -28,6 +28,7 @@ from maestro_schemas.errors import OPERATOR_MAY, MaestroError
 from maestro_schemas.events import Event
 from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
 from maestro_schemas.replies import MessagesReply, SaidMessage
+from maestro_schemas.texts.visible_text import one_line
 
 from . import event_order
 from .event_messages import message_of
@@ -220,7 +221,7 @@ def _group(state: State, address: str) -> Group:
     if audiences.group_name(address) is None:
         raise MaestroError(
             "INVALID",
-            f"{address} is no group, and has no log: who it means changes from message to message",
+            f"{one_line(address)[:80]} is no group, and has no log: who it means changes from message to message",
             "Leave it out for all that you may see, or name a session, or a group with its @.",
         )
     if group is None:

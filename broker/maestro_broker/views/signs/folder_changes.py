@@ -61,7 +61,9 @@ class FolderChanges:
                 at += _EVENT.size + name_bytes
                 if mask & _Q_OVERFLOW:
                     is_whole = False
-                elif watch == self._watch and mask & (_MOVE_SELF | _IGNORED):
+                elif watch != self._watch:
+                    pass  # of a folder before
+                elif mask & (_MOVE_SELF | _IGNORED):
                     is_whole = False
                     self._lose(is_removed=bool(mask & _IGNORED))
                 else:

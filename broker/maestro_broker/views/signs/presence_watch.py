@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from maestro_broker.core.model.signs import Signs
     from maestro_broker.core.model.state import State
     from maestro_broker.transport.listener import Listener
+    from maestro_runtime.hook_state import HookState
     from maestro_schemas.sessions import Presence
 
     from .session_signs import SessionSigns
@@ -68,6 +69,8 @@ class PresenceWatch:
         self._listeners = listeners
         self._topics = topics
         self._known: dict[str, _Known] = {}
+        # The signs of hooks that these states are.
+        self._last: dict[str, HookState] = {}
         # Sessions to look at, in that order.
         self._due: dict[str, None] = {}
         self._poller: select.epoll | None = None
@@ -127,7 +130,10 @@ class PresenceWatch:
         for fd, _ in self._poller.poll(0):
             if fd == self._changes.fd:
                 changed = self._changes.take()
-                self._due.update(dict.fromkeys(self._active() if changed is None else changed))
+                if changed is None:
+                    self._due.update(dict.fromkeys(self._active()))
+                else:
+                    self._due.update((session, None) for session in changed if not self._is_repeated(session))
             else:
                 self._due.update(dict.fromkeys(self._ends.ended(fd)))
 
@@ -144,7 +150,7 @@ class PresenceWatch:
             found = self._state.sessions.get(session)
             if found is None:
                 self._follow(session, ())
-                self._known.pop(session, None)
+                self._keep(session, _NOTHING)
                 continue
             now = self._look(found, now_ms)
             known = _Known(now.state, now.by, now.detail)
@@ -195,6 +201,9 @@ class PresenceWatch:
             read = self._signs.read(found)
             self._follow(session, read.running)
 
+        if read.last is not None:
+            self._last[session] = read.last
+
         def signs(_found: SessionState, _now_ms: int) -> Signs:
             return read.signs
 
@@ -206,8 +215,18 @@ class PresenceWatch:
     def _keep(self, session: str, known: _Known) -> None:
         if known == _NOTHING:
             self._known.pop(session, None)
+            self._last.pop(session, None)
         else:
             self._known[session] = known
+
+    def _is_repeated(self, session: str) -> bool:
+        """Whether the hooks have signed again what is known already: after each tool call, `working`. Then nothing
+        else is read."""
+        known = self._known.get(session)
+        if known is None or known.by != "hook":
+            return False
+        sign = self._signs.sign(session)
+        return sign is not None and sign._replace(at_ms=0) == self._last.get(session)
 
     def _active(self) -> list[str]:
         return [found.session.id for found in self._state.sessions.page(None, active=True)]

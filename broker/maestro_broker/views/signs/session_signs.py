@@ -14,6 +14,7 @@ from maestro_runtime.process_identity import is_alive
 
 if TYPE_CHECKING:
     from maestro_broker.core.model.session_registry import SessionState
+    from maestro_runtime.hook_state import HookState
 
 
 class SignsRead(NamedTuple):
@@ -22,6 +23,8 @@ class SignsRead(NamedTuple):
     signs: Signs
     # Those that run, each with its pid and its start.
     running: tuple[tuple[int, str], ...] = ()
+    # The last sign of its hooks, without its time.
+    last: HookState | None = None
 
 
 _NOTHING_READ = SignsRead(NO_SIGNS)
@@ -55,13 +58,17 @@ class SessionSigns:
             return _NOTHING_READ
         own = (session.pid or 0, session.pid_start)
         alive = is_alive(*own)
-        sign = hook_state.read(hook_state.path(self._data, session.id))
+        sign = self.sign(session.id)
         if sign is None:
             return SignsRead(Signs(alive), _running((own, alive)))
         agent = (sign.pid, sign.pid_start)
         agent_alive = alive if agent == own else is_alive(*agent)
         hook = HookSign(sign.state, sign.at_ms, agent_alive, sign.detail)
-        return SignsRead(Signs(alive, hook), _running((own, alive), (agent, agent_alive)))
+        return SignsRead(Signs(alive, hook), _running((own, alive), (agent, agent_alive)), sign._replace(at_ms=0))
+
+    def sign(self, session_id: str) -> HookState | None:
+        """The last sign of a session's hooks."""
+        return hook_state.read(hook_state.path(self._data, session_id))
 
 
 def _running(*processes: tuple[tuple[int, str | None], bool | None]) -> tuple[tuple[int, str], ...]:

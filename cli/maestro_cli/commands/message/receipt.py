@@ -79,7 +79,7 @@ def run(
 
 
 def _is_for_several(receipt: ReceiptDoc) -> bool:
-    return "audience" in receipt or len(receipt["recipients"]) > 1
+    return "failure" not in receipt and ("audience" in receipt or len(receipt["recipients"]) > 1)
 
 
 def _lines(message: MessageDoc, line: RecipientReceiptDoc, people: Mapping[str, PersonDoc]) -> list[str]:
@@ -87,6 +87,10 @@ def _lines(message: MessageDoc, line: RecipientReceiptDoc, people: Mapping[str, 
     from maestro_cli.output.render import history, moment
 
     receiver = DisplayNames(people).label(message["to"])
+    if "audience" in message:
+        from maestro_cli.output import fan_out_lines
+
+        receiver = fan_out_lines.addresses(message["audience"]["to"])
     lines = [f"{message['id']} to {receiver}: {message['status']}", *history(message, now_ms())]
     if "answerId" in line:
         at = f"  {moment(line['answeredAt'], now_ms())}" if "answeredAt" in line else " "

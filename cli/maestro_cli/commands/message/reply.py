@@ -64,7 +64,7 @@ def run(
 ) -> int:
     """Answer a message."""
     context = CommandContext.here(speaks_as, sure=yes)
-    context.session()
+    context.sender()
     text = arguments.text_of(message, file)
     awaited = None
     if wait is not None or timeout is not None or wait_reply:

@@ -37,6 +37,7 @@ _KINDS = (
     ("tombstones", "tombstones of removed messages"),
     ("folders", "empty folders"),
     ("sessions", "sessions"),
+    ("groups", "groups without an active member"),
     ("timelineFiles", "days of the timeline or of the dead letters"),
 )
 

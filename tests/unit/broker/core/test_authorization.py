@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from maestro_broker.core import key_authorization
 from maestro_schemas.errors import MaestroError
@@ -101,6 +102,39 @@ def test_the_operator_confirms_and_deletes_its_own(office: Office) -> None:
     # A documented REST call without a session speaks for one receiver, which the id does not name here.
     [unnamed] = office.do(Confirm(ids=[whole], kind="read", as_receiver=True)).results
     assert unnamed.status == 409
+
+
+def test_only_the_receiver_says_what_it_did(office: Office) -> None:
+    """The operator confirms mail of its own mailbox alone. Who names no one is a documented program, as before."""
+    office.accept("bob", "cid", "theirs")
+    whole = office.ids["theirs"]
+    for as_receiver in (False, True):
+        [unknown] = office.do(Confirm(ids=[whole], kind="read", as_receiver=as_receiver, who=PERSON)).results
+        assert isinstance(unknown.error, dict)
+        assert unknown.error["code"] == "MESSAGE_NOT_FOUND"
+    error = refused(office, Confirm(ids=[whole], kind="delivered", session="cid", who=PERSON))
+    assert (error.code, "message show" in error.hint, "GET " in error.http_hint) == ("FORBIDDEN", True, True)
+    assert shown(office, whole).status == "pending"
+    [named] = office.do(Confirm(ids=[whole], kind="delivered", session="cid")).results
+    assert named.state == "delivered"
+    [deleted] = office.do(Delete(ids=[whole], session="cid", who=PERSON)).results
+    assert deleted.state == "deleted"
+
+
+def test_the_operator_reads_what_tokens_protect_from_a_documented_program(office: Office) -> None:
+    office.start("eve", project_id="b", token="secret")
+    office.accept("bob", "eve", "hers")
+    whole = office.ids["hers"]
+    for request in (GetMessage(id=whole, as_receiver=True), GetThread(id=whole, as_receiver=True)):
+        assert refused(office, request).code == "TOKEN_REQUIRED"
+        assert office.do(replace(request, who=PERSON))
+
+
+def test_the_operator_that_gave_no_sign_yet_was_never_seen(office: Office) -> None:
+    assert office.accept("bob", OPERATOR, "first").seen_at is None
+    office.do(Inbox(who=PERSON))
+    send(office, "bob", "m1")
+    assert office.accept("bob", OPERATOR, "second").seen_at == office.now_ms
 
 
 def test_of_several_deliveries_the_operator_means_its_own(office: Office) -> None:

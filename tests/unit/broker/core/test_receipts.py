@@ -8,7 +8,7 @@ from maestro_broker.core.sending import acceptance
 from maestro_schemas.limits import Limits
 from maestro_schemas.messages import Metadata
 from maestro_schemas.replies import ReceiptReply, RecipientReceipt
-from maestro_schemas.requests import GetReceipt, Identity, Outgoing, Send
+from maestro_schemas.requests import GetMessage, GetReceipt, Identity, Outgoing, Send
 from support.offices import Office, key_of, refused
 
 FREE = Limits(rate_limit=0)
@@ -281,7 +281,15 @@ def test_mail_whose_sender_has_no_file_any_more() -> None:
     assert (found.sender, states(found), found.created_at) == ("lead", {"ann": "pending"}, office.now_ms)
     assert receipt(office, whole, None, "ann").recipients == found.recipients
     assert receipt(office, whole, "ann").recipients == found.recipients  # from memory
-    for asking, session in (("lead", None), (None, None), (None, "ghost"), (None, "ben"), ("ben", None)):
+    assert receipt(office, whole, "ann", "ann").recipients == found.recipients
+    for asking, session in (
+        ("lead", None),
+        (None, None),
+        (None, "ghost"),
+        (None, "ben"),
+        ("ben", None),
+        ("ben", "ann"),
+    ):
         request = GetReceipt(id=whole, session=session, who=Identity(asking))
         assert refused(office, request).code == "MESSAGE_NOT_FOUND", (asking, session)
 
@@ -292,7 +300,11 @@ def test_the_operator_asks_for_its_own_by_the_key() -> None:
     office.do(Send(messages=[outgoing], who=Identity(operator=True)))
     found: ReceiptReply = office.do(GetReceipt(id="m1", who=Identity(operator=True)))
     assert (found.sender, states(found)) == ("operator", {"ann": "pending", "zoe": "pending"})
-    assert refused(office, GetReceipt(id="m1")).code == "MESSAGE_NOT_FOUND"
+    # As a reader, too; and so it names the message itself.
+    assert office.do(GetReceipt(id="m1")) == found
+    for who in (Identity(), Identity(operator=True)):
+        assert office.do(GetMessage(id="m1", who=who)).message.id == found.id
+    assert refused(office, GetReceipt(id="m1", who=Identity("ann"))).code == "MESSAGE_NOT_FOUND"
 
 
 def test_an_answer_without_a_file_is_skipped() -> None:

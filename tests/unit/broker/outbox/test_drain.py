@@ -15,11 +15,13 @@ from maestro_runtime.outbox_dir import OutboxDir
 from maestro_schemas import outbox_entry
 from maestro_schemas.errors import FatalError, MaestroError
 from maestro_schemas.outbox_entry import OutboxEntry
+from maestro_schemas.requests import Identity
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from maestro_schemas.replies import SendReply
+    from maestro_schemas.requests import Send
 
 
 def _drain(directory: Path, reports: list[str] | None = None) -> OutboxDrainer:
@@ -74,6 +76,23 @@ def test_sent_entries_are_removed_and_failed_ones_stay(tmp_path: Path) -> None:
     kept.unlink()
     assert drain.due(0) == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("session", "who"), [("ann", Identity("ann", "token")), ("operator", Identity(operator=True))]
+)
+def test_an_entry_is_sent_as_its_session_or_the_operator(tmp_path: Path, session: str, who: Identity) -> None:
+    """The operator has no token, whatever the file says."""
+    sent: list[Send] = []
+
+    def send(request: Send, _context: RequestContext) -> SendReply:
+        sent.append(request)
+        raise MaestroError("BUSY", "not now")
+
+    drain = OutboxDrainer(OutboxDir(str(tmp_path)), send=send, notify_sender=lambda *_: True, report=lambda _: None)
+    _queue(tmp_path, _entry(1, session))
+    drain.drain(RequestContext(0))
+    assert [(request.who, request.queued) for request in sent] == [(who, True)]
 
 
 def test_a_journal_that_failed_is_no_refusal(tmp_path: Path) -> None:

@@ -168,4 +168,4 @@ def test_a_preview_shows_states() -> None:
         {"session": "sess_1", "name": "ann", "presence": {"state": "idle", "since": NOW_MS - MINUTE_MS}},
         {"session": "sess_2", "name": None},
     ]
-    assert fan_out_lines.preview(receivers, NOW_MS) == ["  ann (idle 1m)  sess_2 (unknown)"]
+    assert fan_out_lines.preview(receivers, NOW_MS) == ["  ann (idle 1m)  sess_2"]

@@ -42,7 +42,7 @@ def test_each_receiver_has_its_last_step() -> None:
         "  sess_2          read      1m ago by hook:codex:Stop",
         "  sess_3          delivered 1m ago by cli (gone, last sign 1m ago)",
         "  sess_4          pending   1m ago for x, who had ended (idle 1m)",
-        "  sess_5          offered   1m ago by watch (unknown)",
+        "  sess_5          offered   1m ago by watch",
         "  sess_6          refused   MAILBOX_FULL",
         "  forgotten       deleted",
         '  "no such name"  failed    ?',

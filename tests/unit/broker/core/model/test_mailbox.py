@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from maestro_broker.core.model.mailbox import Mailbox
 from maestro_schemas.messages import Message
+from support.offices import Office
 
 if TYPE_CHECKING:
     from maestro_schemas.vocabularies import MessageStatus
@@ -87,3 +88,34 @@ def test_an_eviction_keeps_what_is_leased() -> None:
     assert (mailbox.held, mailbox.complete) == (1, True)
     mailbox.evict(100)
     assert (mailbox.held, mailbox.complete) == (0, False)
+
+
+# --- the oldest pending message --------------------------------------------------------------------------------
+
+
+def test_the_oldest_pending_message_is_known_while_that_needs_no_file() -> None:
+    office = Office()
+    office.start("ann")
+    office.start("bob")
+    first = office.accept("ann", "bob", "m1").created_at
+    office.now_ms += 10
+    second = office.accept("ann", "bob", "m2").created_at
+    mailbox = office.state.mailboxes["bob"]
+    assert (mailbox.knows_oldest, mailbox.oldest_pending_ms) == (True, first)
+    office.file()
+    mailbox.evict(office.now_ms)
+    assert (mailbox.loaded, mailbox.knows_oldest, mailbox.oldest_pending_ms) == (False, True, first)
+    office.now_ms += 10
+    office.accept("ann", "bob", "m3")
+    assert mailbox.oldest_pending_ms == first
+    office.confirm("bob", "read", office.ids["m1"])
+    assert not mailbox.knows_oldest, "the next one may be in a file"
+    office.inbox("bob")
+    assert (mailbox.knows_oldest, mailbox.oldest_pending_ms) == (True, second)
+    office.confirm("bob", "read", office.ids["m2"], office.ids["m3"])
+    assert (mailbox.knows_oldest, mailbox.oldest_pending_ms) == (True, None)
+    office.file()
+    mailbox.evict(office.now_ms)
+    office.now_ms += 10
+    fourth = office.accept("ann", "bob", "m4").created_at
+    assert mailbox.oldest_pending_ms == fourth

@@ -9,7 +9,7 @@ from maestro_schemas import replies
 from maestro_schemas.messages import Message
 
 from . import metrics
-from .api import answers, bodies, fan_out_bodies, group_bodies, groups, health, legacy, messages, sessions, sse
+from .api import answers, bodies, group_bodies, groups, health, legacy, messages, sessions, sse
 from .docs import docs_page, openapi
 from .http.routing import Endpoint
 
@@ -128,7 +128,7 @@ CALLS = (
         "Send a message to one or to several; 201 means that it is on disk for those that accepted it.",
         {201: replies.SendResult, 200: replies.SendResult},
         _FAN_OUT_CODES,
-        body=fan_out_bodies.FanOutBody,
+        body=bodies.FanOutBody,
         headers=("X-Session-ID", "Idempotency-Key"),
     ),
     Endpoint(
@@ -138,7 +138,7 @@ CALLS = (
         "What became of a message at each of its receivers, without its text.",
         {200: replies.ReceiptReply},
         ("MESSAGE_NOT_FOUND",),
-        query=fan_out_bodies.ReceiptQuery,
+        query=bodies.ReceiptQuery,
     ),
     Endpoint(
         "GET",

@@ -61,6 +61,8 @@ _ALLOWED_WITH_MAIL = _ALLOWED | {
     "maestro_clients.one_shot_client",
     "maestro_clients.protocol.command_methods",
     "maestro_clients.protocol.commands",
+    "maestro_clients.protocol.group_commands",
+    "maestro_clients.protocol.reply_fields",
     "maestro_schemas.texts.visible_text",
 }
 

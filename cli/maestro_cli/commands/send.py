@@ -114,7 +114,7 @@ def run(
     from maestro_clients.protocol.new_ids import new_message_id
 
     context = CommandContext.here(speaks_as, sure=yes)
-    context.session()
+    context.sender()
     text = _text(message, file)
     outgoing: OutgoingDoc = {
         "id": new_message_id() if message_id is None else message_id,

@@ -15,7 +15,7 @@ from cyclopts import App
 from maestro_cli import command_table
 from maestro_runtime import config
 from maestro_schemas import events, limits
-from maestro_schemas.names import AUDIENCE_SIGIL, AUDIENCE_WORDS
+from maestro_schemas.names import AUDIENCE_SIGIL, AUDIENCE_WORDS, OPERATOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,7 +169,7 @@ def _offer_tables() -> dict[str, str]:
 
 
 def _audiences() -> str:
-    return " ".join(f"{AUDIENCE_SIGIL}{word}" for word in sorted(AUDIENCE_WORDS))
+    return " ".join([OPERATOR, *(f"{AUDIENCE_SIGIL}{word}" for word in sorted(AUDIENCE_WORDS))])
 
 
 def _routes(found: list[Command]) -> list[str]:

@@ -211,6 +211,8 @@ class _AllReceiptsWait:
         self._missing: list[RecipientReceiptDoc] = []
         # Those of which a notice said that they have. A message may be deleted before the next receipt.
         self._noticed: set[str] = set()
+        # Those whose copy was deleted at the last look.
+        self._deleted: set[str] = set()
 
     def concerns(self, event: EventDoc) -> bool:
         if event["event"] == "head":
@@ -218,7 +220,8 @@ class _AllReceiptsWait:
         if event.get("id") != self._id:
             return False
         if event["event"] not in _REACHING_EVENTS[self._status]:
-            return event["event"] in ("message.expired", "message.deleted")
+            # Not for what a receiver deletes after it has reached the status.
+            return event["event"] in ("message.expired", "message.deleted") and event.get("to") not in self._noticed
         self._noticed.add(event.get("to", ""))
         # A receipt is asked for once all are there, not for each of them.
         return all(line["to"] in self._noticed for line in self._missing)
@@ -231,7 +234,10 @@ class _AllReceiptsWait:
             )
         lines = [line for line in receipt["recipients"] if line["state"] != "refused"]
         self._missing = [line for line in lines if not self._is_reached(line)]
-        if any(not _is_lost(line) for line in self._missing):
+        # The notice of what a receiver did before it deleted its copy may still be on its way: a deleted copy is lost
+        # at the second look.
+        before, self._deleted = self._deleted, {line["to"] for line in self._missing if line["state"] == "deleted"}
+        if any(not _is_lost(line) for line in self._missing) or not self._deleted <= before:
             return None
         if self._missing:
             raise MaestroError(

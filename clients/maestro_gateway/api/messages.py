@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from maestro_clients.async_client import AsyncClient
     from maestro_schemas.documents import ErrorDoc, ItemResultDoc, MetadataDoc
 
-    from .bodies import DeadQuery, InboxQuery, SaidQuery, SendBody, StatusBody
-    from .fan_out_bodies import FanOutBody, ReceiptQuery
+    from .bodies import DeadQuery, FanOutBody, InboxQuery, ReceiptQuery, SaidQuery, SendBody, StatusBody
 
 ALL_STATUSES = ("pending", "delivered", "read", "failed", "expired")
 

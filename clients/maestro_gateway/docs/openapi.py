@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from maestro_gateway.api import answers, bodies, fan_out_bodies, group_bodies
+from maestro_gateway.api import answers, bodies, group_bodies
 from maestro_gateway.http.error_docs import REMEDIES
 from maestro_gateway.http.responses import answer, status_of
 from maestro_gateway.http.routing import API_VERSION, PREFIXES, Endpoint
@@ -82,7 +82,7 @@ _ANSWER_HEADERS = {
 }
 _STRUCTS: dict[str, type[Struct]] = {
     name: shape
-    for module in (messages, replies, sessions, bodies, fan_out_bodies, group_bodies, answers)
+    for module in (messages, replies, sessions, bodies, group_bodies, answers)
     for name, shape in vars(module).items()
     if isinstance(shape, type) and issubclass(shape, Struct)
 }

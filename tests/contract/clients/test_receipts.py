@@ -11,6 +11,7 @@ import pytest
 from maestro_clients.mailbox.receipts import wait_for, wait_for_all
 from maestro_clients.protocol.callers import Caller
 from maestro_schemas.errors import MaestroError
+from support.post_office import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -271,7 +272,8 @@ def test_what_expired_or_was_deleted_ends_the_wait_for_all(open_office: PostOffi
 def test_a_copy_that_is_deleted_right_after_it_was_read_counts(open_office: PostOffice) -> None:
     message_id = to_three(open_office)
     waiting = WaitingForAll(open_office, message_id, "read")
-    assert waiting.is_waiting(0.3)
+    operator = open_office.client()
+    eventually(lambda: operator.session("ann").get("watching", False), "the wait hears of ann's messages")
     for name in ("bob", "cyd", "dan"):
         client = open_office.client(name)
         client.confirm([message_id], "read")

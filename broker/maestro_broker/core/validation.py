@@ -225,12 +225,14 @@ def check_token(session_id: str, stored_hash: str | None, token: str | None) -> 
         )
 
 
-def check_role(sender: Session, receiver: Session) -> None:
-    """Orchestrators may write to all sessions, workers to orchestrators and to workers of their own project.
+def may_write(sender: Session, receiver: Session) -> bool:
+    """Orchestrators may write to all sessions, workers to orchestrators and to workers of their own project."""
+    return "orchestrator" in (sender.role, receiver.role) or sender.project_id == receiver.project_id
 
-    Raises ROLE_FORBIDDEN.
-    """
-    if "orchestrator" in (sender.role, receiver.role) or sender.project_id == receiver.project_id:
+
+def check_role(sender: Session, receiver: Session) -> None:
+    """Raises ROLE_FORBIDDEN where the sender may not write to the receiver."""
+    if may_write(sender, receiver):
         return
     raise MaestroError(
         "ROLE_FORBIDDEN",

@@ -99,16 +99,21 @@ def check_delete(asking: SessionState | None, group: Group) -> None:
 def sees(state: State, asking: SessionState | None, group: Group, message: Message) -> bool:
     """Whether the caller may see a message that was sent to the group.
 
-    The operator and orchestrators of its project see all. A member sees what was sent since it joined, and each
-    session what it sent or received itself. What was sent to an earlier group of the same name is not the group's.
+    The operator and orchestrators of its project see all. A member sees what was sent since it joined, if the sender
+    may write to it, and each session what it sent or received itself. What was sent to an earlier group of the same
+    name is not the group's.
     """
     if message.created_at < group.created_at:
         return False
-    if asking is None or leads(asking, group):
+    if asking is None or leads(asking, group) or visibility.sees_message(state, asking, message):
         return True
-    joined = (member.joined_at for member in group.members if member.session == asking.session.id)
-    return next(joined, message.created_at + 1) <= message.created_at or visibility.sees_message(
-        state, asking, message
+    sender = state.sessions.get(message.sender)
+    return (
+        sender is not None
+        and validation.may_write(sender.session, asking.session)
+        and any(
+            member.session == asking.session.id and member.joined_at <= message.created_at for member in group.members
+        )
     )
 
 

@@ -75,7 +75,7 @@ class Expansion:
             else:
                 found = _word(state, sender, address)
             known = self._members[address] = [
-                each for each in found if each.session.id != sender.id and _may_write(sender, each.session)
+                each for each in found if each.session.id != sender.id and validation.may_write(sender, each.session)
             ]
         return known
 
@@ -160,14 +160,6 @@ def no_group(address: str, groups: dict[str, Group]) -> MaestroError:
 
 def _word_of(address: str) -> str:
     return address[1:].partition(":")[0]
-
-
-def _may_write(sender: Session, receiver: Session) -> bool:
-    try:
-        validation.check_role(sender, receiver)
-    except MaestroError:
-        return False
-    return True
 
 
 def _is_any(_session: Session) -> bool:

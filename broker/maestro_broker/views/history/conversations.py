@@ -207,12 +207,7 @@ def _view(state: State, request: Messages, now_ms: int) -> _View:
     if address.startswith(AUDIENCE_SIGIL):
         return view._replace(group=_group(state, address))
     peer = state.sessions.resolve(address, owner.session if owner is not None else None, "SESSION_NOT_FOUND")
-    may_write = True
-    if owner is not None:
-        try:
-            validation.check_role(owner.session, peer.session)
-        except MaestroError:
-            may_write = False
+    may_write = owner is None or validation.may_write(owner.session, peer.session)
     return view._replace(peer=peer.session.id, may_write=may_write)
 
 

@@ -15,7 +15,7 @@ GROUP = Group(
     creator="ann",
     created_at=10,
     changed_at=30,
-    members=(GroupMember("ann", 10), GroupMember("bob", 20), GroupMember("far", 30)),
+    members=(GroupMember("ann", 10), GroupMember("bob", 20), GroupMember("far", 10), GroupMember("new", 30)),
 )
 
 
@@ -24,7 +24,7 @@ def office() -> Office:
     found = Office()
     found.start("lead", role="orchestrator", project_id="shop")
     found.start("other", role="orchestrator", project_id="blog")
-    for name in ("ann", "bob", "cyd"):
+    for name in ("ann", "bob", "cyd", "new"):
         found.start(name, project_id="shop")
     found.start("far", project_id="blog")
     return found
@@ -46,10 +46,12 @@ def _sees(office: Office, asking: str | None, at_ms: int, receiver: str = "ann")
 
 
 @pytest.mark.parametrize(
-    ("asking", "since"), [(None, 10), ("lead", 10), ("ann", 10), ("far", 30), ("other", None), ("cyd", None)]
+    ("asking", "since"),
+    [(None, 10), ("lead", 10), ("ann", 10), ("new", 30), ("far", None), ("other", None), ("cyd", None)],
 )
 def test_who_sees_the_log_since_when(office: Office, asking: str | None, since: int | None) -> None:
-    """The operator and the project's orchestrators all; a member since it joined; no other session."""
+    """The operator and the project's orchestrators all; a member since it joined, if the sender may write to it; no
+    other session."""
     seen = [at_ms for at_ms in (9, 10, 29, 30) if _sees(office, asking, at_ms)]
     assert seen == ([at_ms for at_ms in (10, 29, 30) if at_ms >= since] if since is not None else [])
 

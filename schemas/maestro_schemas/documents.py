@@ -589,6 +589,8 @@ class GroupDoc(TypedDict):
     projectId: str
     # The session that made it, or `operator`; after that session was forgotten, `operator`.
     creator: str
+    # That session's name.
+    creatorName: NotRequired[str]
     # When it was made, ms.
     createdAt: int
     # When it was made, or a request last changed its members, ms.

@@ -349,6 +349,8 @@ class GroupShown(Struct, frozen=True, omit_defaults=True, rename="camel", kw_onl
     project_id: str
     # The session that made it, or `operator`; after that session was forgotten, `operator`.
     creator: str
+    # That session's name.
+    creator_name: str | None = None
     # When it was made, ms.
     created_at: int
     # When it was made, or a request last changed its members, ms.

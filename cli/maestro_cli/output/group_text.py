@@ -45,7 +45,7 @@ def group_table(groups: list[GroupDoc], now_ms: int, *, members: bool) -> list[s
             named(group["projectId"]),
             f"{group['size']:,}",
             f"{group['active']:,}",
-            named(group["creator"]),
+            _label(group["creator"], group.get("creatorName")),
             age(group["changedAt"], now_ms),
         )
         for group in groups
@@ -62,9 +62,10 @@ def group_table(groups: list[GroupDoc], now_ms: int, *, members: bool) -> list[s
 def group_lines(group: GroupDoc, now_ms: int) -> list[str]:
     """One group, with its members."""
     made, changed = group["createdAt"], group["changedAt"]
+    maker = _label(group["creator"], group.get("creatorName"))
     lines = [
         f"@{group['name']}  project {named(group['projectId'])}  {members_count(group)}",
-        f"  made    {moment(made, now_ms)}, {age(made, now_ms)}, by {named(group['creator'])}",
+        f"  made    {moment(made, now_ms)}, {age(made, now_ms)}, by {maker}",
     ]
     if changed != made:
         lines.append(f"  changed {moment(changed, now_ms)}, {age(changed, now_ms)}")

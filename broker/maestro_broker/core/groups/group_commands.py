@@ -269,6 +269,7 @@ def _shown(state: State, group: Group, *, members: bool) -> GroupShown:
         name=group.name,
         project_id=group.project_id,
         creator=group.creator,
+        creator_name=state.sessions.name_of(group.creator),
         created_at=group.created_at,
         changed_at=group.changed_at or group.created_at,
         size=len(group.members),

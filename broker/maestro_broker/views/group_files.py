@@ -52,13 +52,17 @@ class GroupFiles:
         the file system. Raises OSError."""
         os.makedirs(self._files, mode=0o700, exist_ok=True)
         path = os.path.join(self._files, group.name + _SUFFIX)
-        aside = os.path.join(self._files, f".{group.name}{_SUFFIX}.tmp")
-        atomic_file.replace(path, _encode(group) + b"\n", mode=_MODE, durable=False, aside=aside)
+        content = _encode(group) + b"\n"
+        atomic_file.replace(path, content, mode=_MODE, durable=False, aside=self._aside(group.name))
 
     def remove(self, name: str) -> None:
-        """Remove a group's file."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(self._files, name + _SUFFIX))
+        """Remove a group's file, and what an interrupted write of it has left."""
+        for path in (os.path.join(self._files, name + _SUFFIX), self._aside(name)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def _aside(self, name: str) -> str:
+        return os.path.join(self._files, f".{name}{_SUFFIX}.tmp")
 
     def mail(self, name: str) -> list[str]:
         """The ids of the messages that were sent to a group, in no order. It reads no file, whatever their number."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from maestro_cli.options import AsOption, Option, YesOption
 
+USAGE = "maestro log [PEER] [OPTIONS]"
 DETAILS = """\
 The newest messages, the oldest of them first. A session sees what it sent and
 got, an orchestrator what was said in its project, the operator (a shell without

@@ -28,22 +28,22 @@ def publish(listeners: Sequence[Listener], changes: list[Change]) -> None:
     """Send the notices of a committed batch, at each listener that has a subscriber for them."""
     publishers = [listener.notices for listener in listeners if listener.notices.topics]
     for change in changes:
-        for event in records.events(change.lsn, change.record):
-            _publish(publishers, event)
+        _publish(publishers, records.events(change.lsn, change.record))
 
 
 def publish_event(listeners: Sequence[Listener], event: Event) -> None:
     """Send the notices of an event that is no record."""
-    _publish([listener.notices for listener in listeners if listener.notices.topics], event)
+    _publish([listener.notices for listener in listeners if listener.notices.topics], [event])
 
 
-def _publish(publishers: Sequence[Publisher], event: Event) -> None:
-    body = b""
-    for party in event.notified():
-        for publisher in publishers:
-            if publisher.wants(party):
-                body = body or _encode(event)
-                publisher.publish(f"{party}{TOPIC_SEPARATOR}{event.event}", body)
+def _publish(publishers: Sequence[Publisher], events: list[Event]) -> None:
+    for event in events:
+        body = b""
+        for party in event.notified():
+            for publisher in publishers:
+                if publisher.wants(party):
+                    body = body or _encode(event)
+                    publisher.publish(f"{party}{TOPIC_SEPARATOR}{event.event}", body)
 
 
 def head(state: State, topic: str, lsn: int, now_ms: int) -> tuple[str, bytes] | None:

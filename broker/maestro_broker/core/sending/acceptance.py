@@ -33,18 +33,22 @@ from maestro_schemas.replies import SendReply, SendResult
 from maestro_schemas.texts.visible_text import clean, one_line
 
 from . import audiences, fan_out, recipients, repeats
+from .recipients import NO_RECIPIENTS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from msgspec import UnsetType
 
     from maestro_broker.core.context import RequestContext
+    from maestro_broker.core.model.count_window import CountWindow
     from maestro_broker.core.model.reads import Reads
     from maestro_broker.core.model.records import SentFile
     from maestro_broker.core.model.session_registry import SessionState
     from maestro_broker.core.model.state import State
     from maestro_schemas.requests import Outgoing, Send
 
-    from .recipients import Recipient
+    from .recipients import Resolved
 
 # The largest time that a failed message keeps, whatever its sender asked for.
 _TIME_MS_MAX = 1 << 53
@@ -68,12 +72,8 @@ class _Draft(Struct, gc=False):
     outgoing: Outgoing
     # The id that the message gets.
     id: str
-    # Where it goes, and which addressed sessions refuse it, each with its error.
-    recipients: tuple[Recipient, ...] = ()
-    refusals: tuple[tuple[str, MaestroError], ...] = ()
-    # How many recipients only a wide audience addressed, and whether it is for an audience at all.
-    unchosen: int = 0
-    is_audience: bool = False
+    # Where it goes.
+    found: Resolved = NO_RECIPIENTS
     # Why it goes nowhere: an address is wrong.
     error: MaestroError | None = None
     # What the sender's file says of an earlier send under this id.
@@ -94,7 +94,7 @@ def send(state: State, request: Send, context: RequestContext) -> Reads[SendRepl
     expansion = audiences.Expansion(state, sender.session)
     for outgoing in request.messages:
         draft, must_read = _draft(state, sender, outgoing, expansion)
-        deliveries += len(draft.recipients)
+        deliveries += len(draft.found.recipients)
         if deliveries > DELIVERIES_MAX:
             break  # the others need not be looked up
         if request.queued and is_id(draft.id):
@@ -201,9 +201,7 @@ def _draft(
     message_id = canonical_id(key, sender.mark)
     draft = _Draft(outgoing, message_id)
     try:
-        found = recipients.resolve(state, sender.session, outgoing, expansion)
-        draft.recipients, draft.refusals = found.recipients, found.refusals
-        draft.unchosen, draft.is_audience = found.unchosen, found.is_audience
+        draft.found = recipients.resolve(state, sender.session, outgoing, expansion)
     except MaestroError as error:
         draft.error = error
     may_be_filed = state.may_be_filed(sender.session.id, message_id, message_time_ms(message_id))
@@ -279,10 +277,11 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
         return repeats.answer(state, sender, outgoing, known, whole=whole)
     if draft.error is not None:
         raise draft.error
-    for recipient in draft.recipients:
+    found = draft.found
+    for recipient in found.recipients:
         validation.check_role(sender.session, recipient.session.session)
-    if draft.unchosen and sender is not state.sessions.operator:
-        fan_out.check_confirmed(state, context, outgoing, draft.recipients, draft.unchosen)
+    if found.unchosen and sender is not state.sessions.operator:
+        fan_out.check_confirmed(state, context, outgoing, found.recipients, found.unchosen)
     # Without a rate limit there is no loop guard either.
     window = None
     if limits.rate_limit:
@@ -292,17 +291,16 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
     metadata = _checked_metadata(state, sender, draft)
     has_end = outgoing.ttl_ms is not None or outgoing.expires_at is not None
     expires_at = _expires_at(state, outgoing, now_ms) if has_end else None
-    takers, refusals = draft.recipients, draft.refusals
+    takers, refusals = found.recipients, found.refusals
     first = takers[0] if takers else None
     if first is None or window is not None or len(takers) > 1 or first.mailbox.pending >= limits.pending_max:
-        takers, refusals = fan_out.judged(state, sender_id, draft.recipients, refusals, text, metadata, now_ms)
+        takers, refusals = fan_out.judged(state, sender_id, found.recipients, refusals, text, metadata, now_ms)
         first = takers[0]
-    is_list = draft.is_audience
-    windows = (
-        fan_out.check_frequency(state, sender_id, outgoing, metadata.thread_id or draft.id, len(takers), now_ms)
-        if is_list
-        else ()
-    )
+    is_list = found.is_audience
+    windows: Sequence[tuple[CountWindow, int]] = ()
+    if is_list:
+        thread_id = metadata.thread_id or draft.id
+        windows = fan_out.check_frequency(state, sender_id, outgoing, thread_id, len(takers), now_ms)
     if context.back_pressure is not None:
         raise context.back_pressure
     receiver, original_to, mailbox = first.session, first.original_to, first.mailbox

@@ -10,6 +10,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from maestro_broker.core import validation
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import AUDIENCE_SIGIL, AUDIENCE_WORDS, plain_name
@@ -47,44 +49,42 @@ def group_name(address: str) -> str | None:
     return None if _word_of(address) in AUDIENCE_WORDS else address[1:]
 
 
-class Expansion:
+class Expansion(Struct, gc=False):
     """What the audiences of one request mean. No session changes between its messages, so each address is looked up
     once: a request with thousands of addresses costs the main loop no more than its sessions do."""
 
-    __slots__ = ("_members", "_projects", "_sender", "_state")
-
-    def __init__(self, state: State, sender: Session) -> None:
-        self._state = state
-        self._sender = sender
-        self._members: dict[str, list[SessionState]] = {}
-        # The active sessions by project, once an address has named one.
-        self._projects: dict[str, list[SessionState]] | None = None
+    state: State
+    sender: Session
+    # By address.
+    known: dict[str, list[SessionState]] = {}
+    # The active sessions by project, once an address has named one.
+    projects: dict[str, list[SessionState]] | None = None
 
     def members(self, address: str) -> list[SessionState]:
         """The sessions that `address` means, in the order of their start, of a group in that of their joining.
 
         Raises MaestroError INVALID, ROLE_FORBIDDEN, FORBIDDEN, GROUP_NOT_FOUND.
         """
-        known = self._members.get(address)
+        known = self.known.get(address)
         if known is None:
-            state, sender = self._state, self._sender
+            state, sender = self.state, self.sender
             if group_name(address) is not None:
                 found = _group(state, sender, address)
             elif _word_of(address) == _PROJECT:
                 found = self._of_project(_project(sender, address))
             else:
                 found = _word(state, sender, address)
-            known = self._members[address] = [
+            known = self.known[address] = [
                 each for each in found if each.session.id != sender.id and validation.may_write(sender, each.session)
             ]
         return known
 
     def _of_project(self, project: str) -> Iterable[SessionState]:
-        if self._projects is None:
-            self._projects = {}
-            for each in self._state.sessions.page(None, active=True):
-                self._projects.setdefault(each.session.project_id, []).append(each)
-        return self._projects.get(project, ())
+        if self.projects is None:
+            self.projects = {}
+            for each in self.state.sessions.page(None, active=True):
+                self.projects.setdefault(each.session.project_id, []).append(each)
+        return self.projects.get(project, ())
 
 
 def _word(state: State, sender: Session, address: str) -> Iterable[SessionState]:

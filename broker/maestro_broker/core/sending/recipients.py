@@ -55,6 +55,10 @@ class Recipient(Struct, gc=False, frozen=True):
     mailbox: Mailbox
 
 
+# Of a message whose address is wrong.
+NO_RECIPIENTS = Resolved(())
+
+
 def resolve(state: State, sender: Session, outgoing: Outgoing, expansion: Expansion) -> Resolved:
     """The recipients of a message; `expansion` is its request's.
 

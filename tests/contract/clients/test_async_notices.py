@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -171,10 +172,15 @@ def test_an_overflow_is_reported_in_its_place(open_office: PostOffice) -> None:
                 await until(large, "message.accepted")
             seen = await until(notices, NoticeLinkState.OVERFLOWED)
             assert len(about(seen, "message.accepted")) <= 10
-            await client.send("bob", "x", message_id="after")
-            assert about(await until(notices, "message.accepted"), "message.accepted") == [
-                ("bob", own_id("ann", "after"))
-            ]
+            # Some of the thirty may still be on their way, and overflow the queue once more.
+            for number in count():
+                probe = ("bob", own_id("ann", f"after{number}"))
+                await client.send("bob", "x", message_id=f"after{number}")
+                last = await item(notices)
+                while last is not NoticeLinkState.OVERFLOWED and probe not in about([last], "message.accepted"):
+                    last = await item(notices)
+                if last is not NoticeLinkState.OVERFLOWED:
+                    return
 
     asyncio.run(main())
 

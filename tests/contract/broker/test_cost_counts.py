@@ -79,9 +79,6 @@ BOUNDS: dict[str, tuple[float, str]] = {
     # Of one message to 64 empty mailboxes.
     "fan-out: journal syncs": (1, "one record"),
     "fan-out: files of the loop": (18, "two requests, perhaps a seal and a look into the outbox: none a receiver"),
-        18,
-        "two requests, and perhaps a seal and a look into the outbox: none a receiver",
-    ),
     "fan-out: markers": (64, "a link each; a file each would take openat and close, and an inode"),
     # The spool writer, per message.
     "filed: files made": (1, "openat, of a temporary file"),

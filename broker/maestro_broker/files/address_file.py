@@ -51,15 +51,23 @@ class AddressFile:
         return True
 
     def _write(self, content: bytes) -> None:
-        atomic_file.replace(self._path, content, durable=True)
-        self._written = self._seen()
+        aside = f"{self._path}.tmp"
+        atomic_file.stage(aside, content, durable=True)
+        # Before it has its name: from then on another program may change it.
+        written = _identity(aside)
+        atomic_file.move(aside, self._path)
+        self._written = written
 
     def _seen(self) -> tuple[int, ...]:
         try:
-            status = os.stat(self._path)
+            return _identity(self._path)
         except OSError:
             return ()
-        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _identity(path: str) -> tuple[int, ...]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _encoded(lines: Mapping[str, object]) -> bytes:

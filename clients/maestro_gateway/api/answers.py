@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Struct, UnsetType
 
 from maestro_schemas.limits import Limits
 from maestro_schemas.messages import Message
-from maestro_schemas.replies import Person, SaidMessage, SessionPresence
+from maestro_schemas.replies import MessagesReply, SessionPresence
 from maestro_schemas.sessions import NeedsInput, Presence, SessionNote
 from maestro_schemas.vocabularies import Role, SessionStatus
 
@@ -157,25 +157,11 @@ class PresencePage(Struct, frozen=True, kw_only=True):
     presence: list[SessionPresence]
 
 
-class SaidPage(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+class SaidPage(MessagesReply, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
     """A page of what was said, the oldest message first. A page may be short, or even empty, with more to come."""
 
-    messages: list[SaidMessage]
+    # The number of messages in it.
     count: int
-    # The sessions that the messages name, by id.
-    people: dict[str, Person]
-    # In the direction of the request.
-    has_more: bool
-    # The `before` of the page with older messages.
-    before: int
-    # The `after` of the page with newer messages.
-    up_to: int
-    # The newest LSN.
-    head: int
-    # The id of the session, or the group with its @, that `with` means.
-    peer: str | None = field(default=None, name="with")
-    # The session whose mail it is.
-    session: str | None = None
 
 
 class StepDone(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):

@@ -44,9 +44,9 @@ def is_wide(address: str) -> bool:
     return address.startswith(AUDIENCE_SIGIL) and word in AUDIENCE_WORDS and word != _CHILDREN
 
 
-def group_name(address: str) -> str | None:
-    """The group that an address names, if it is not one of the fixed words."""
-    return None if _word_of(address) in AUDIENCE_WORDS else address[1:]
+def is_word(address: str) -> bool:
+    """Whether an address with `@` is one of the fixed words, and no group."""
+    return _word_of(address) in AUDIENCE_WORDS
 
 
 class Expansion(Struct, gc=False):
@@ -68,7 +68,7 @@ class Expansion(Struct, gc=False):
         known = self.known.get(address)
         if known is None:
             state, sender = self.state, self.sender
-            if group_name(address) is not None:
+            if not is_word(address):
                 found = _group(state, sender, address)
             elif _word_of(address) == _PROJECT:
                 found = self._of_project(_project(sender, address))

@@ -15,10 +15,9 @@ from maestro_broker.core.model.records import Accepted, Delivery, Refusal
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import PAIR_WINDOW_MS
 from maestro_schemas.messages import Audience
+from maestro_schemas.names import group_of
 from maestro_schemas.replies import RecipientResult, SendResult
 from maestro_schemas.texts.visible_text import one_line
-
-from . import audiences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,7 +115,8 @@ def check_frequency(
     if not limits.rate_limit:
         return []  # without a rate limit there is no loop guard either
     addresses = [outgoing.to] if isinstance(outgoing.to, str) else outgoing.to
-    groups = [address for address in addresses if audiences.group_name(address) is not None]
+    # Each once. The name of a session is no group, and counts in no window of all senders.
+    groups = dict.fromkeys(address for address in addresses if group_of(address) is not None)
     counted = []
     for key, what in [(thread_id, f"the thread of {thread_id}"), *((group, group) for group in groups)]:
         window = state.fan_outs(key)
@@ -168,19 +168,27 @@ def result(
     *,
     whole: bool,
 ) -> SendResult:
-    """The outcome of a message with several deliveries."""
-    message = accepted.message
+    """The outcome of a message with several deliveries that is accepted now."""
+    receivers = _recipients(state, context, accepted, takers, refusals)
+    return outcome(accepted.message, 201, receivers, len(refusals), whole=whole)
+
+
+def outcome(
+    message: Message, status: int, receivers: tuple[RecipientResult, ...], refused: int, *, whole: bool
+) -> SendResult:
+    """The outcome of a message with several deliveries, accepted now or before; `refused` of `receivers` did not take
+    it."""
     return SendResult(
         id=message.id,
-        status=201,
+        status=status,
         created_at=message.created_at,
         expires_at=message.expires_at,
         chars_removed=message.chars_removed,
         thread_id=message.meta.thread_id,
         audience=message.audience,
-        accepted=len(takers),
-        refused=len(refusals),
-        recipients=_recipients(state, context, accepted, takers, refusals),
+        accepted=len(receivers) - refused,
+        refused=refused,
+        recipients=receivers,
         message=message if whole else UNSET,
     )
 

@@ -16,7 +16,7 @@ from maestro_schemas.names import canonical_id, ending_of
 from maestro_schemas.replies import RecipientResult, SendResult
 from maestro_schemas.texts.visible_text import clean
 
-from . import audiences
+from . import audiences, fan_out
 
 if TYPE_CHECKING:
     from maestro_broker.core.model.session_registry import SessionState
@@ -63,40 +63,29 @@ def answer(state: State, sender: SessionState, outgoing: Outgoing, known: SentMe
             message=message if whole else UNSET,
         )
     there = {each.receiver: each for each in known.there}
-    return SendResult(
-        id=message.id,
-        status=200,
-        created_at=message.created_at,
-        expires_at=message.expires_at,
-        chars_removed=message.chars_removed,
-        thread_id=message.meta.thread_id,
-        audience=message.audience,
-        accepted=len(sent.deliveries),
-        refused=len(sent.refused),
-        recipients=(
-            *(
-                RecipientResult(
-                    to=to,
-                    name=state.sessions.name_of(to),
-                    status=200,
-                    original_to=original_to,
-                    seq=there[to].seq if to in there else None,
-                    state=there[to].status if to in there else "deleted",
-                )
-                for to, original_to in sent.deliveries
-            ),
-            *(
-                RecipientResult(
-                    to=to,
-                    name=state.sessions.name_of(to),
-                    status=(refused := MaestroError(code, "")).status,
-                    error=refused.body(),
-                )
-                for to, code in sent.refused
-            ),
+    receivers = (
+        *(
+            RecipientResult(
+                to=to,
+                name=state.sessions.name_of(to),
+                status=200,
+                original_to=original_to,
+                seq=there[to].seq if to in there else None,
+                state=there[to].status if to in there else "deleted",
+            )
+            for to, original_to in sent.deliveries
         ),
-        message=message if whole else UNSET,
+        *(
+            RecipientResult(
+                to=to,
+                name=state.sessions.name_of(to),
+                status=(refused := MaestroError(code, "")).status,
+                error=refused.body(),
+            )
+            for to, code in sent.refused
+        ),
     )
+    return fan_out.outcome(message, 200, receivers, len(sent.refused), whole=whole)
 
 
 def _is_same_address(state: State, sender: SessionState, to: str | list[str], message: Message) -> bool:

@@ -213,7 +213,7 @@ def _view(state: State, request: Messages, now_ms: int) -> _View:
 
 def _group(state: State, address: str) -> Group:
     group = state.groups.get(address[len(AUDIENCE_SIGIL) :])
-    if audiences.group_name(address) is None:
+    if audiences.is_word(address):
         raise MaestroError(
             "INVALID",
             f"{one_line(address)[:80]} is no group, and has no log: who it means changes from message to message",

@@ -139,12 +139,16 @@ class PresenceWatch:
 
     def publish(self, now_ms: int, lsn: int) -> None:
         """Send a notice for each session whose state has changed. `lsn`: the newest one that is durable."""
-        self._due.update(dict.fromkeys(self._state.sessions.take_changed()))
+        changed = self._state.sessions.take_changed()
+        if changed:
+            self._due.update(dict.fromkeys(changed))
         for listener in self._listeners:
             for topic in listener.notices.take_changed():
                 session, separator, rest = topic.partition(TOPIC_SEPARATOR)
                 if separator and not rest:
                     self._due[session] = None
+        if not self._due:  # as in nearly every turn
+            return
         for session in list(islice(self._due, _AT_ONCE_MAX)):
             del self._due[session]
             found = self._state.sessions.get(session)
@@ -200,7 +204,6 @@ class PresenceWatch:
         if not self._follow(session, read.running):
             read = self._signs.read(found)
             self._follow(session, read.running)
-
         if read.last is not None:
             self._last[session] = read.last
 

@@ -8,6 +8,7 @@ import pytest
 
 from maestro_broker.files.address_file import AddressFile
 from maestro_clients.processes.broker_process import read_endpoints
+from maestro_runtime import atomic_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +35,23 @@ def test_with_socket_activation_the_sockets_stay_the_address(tmp_path: Path) -> 
     found = read_endpoints(str(tmp_path))
     assert found is not None
     assert found[:3] == ("ipc:///r", "ipc:///n", 0)
+
+
+def test_a_change_in_the_moment_after_the_rename_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is not yet known to be right when it has its name."""
+    path, sync = tmp_path / "endpoints", atomic_file.sync_directory
+
+    def spoil(directory: str) -> None:
+        sync(directory)
+        path.write_bytes(b"router=ipc:///nowhere\n")
+
+    address = AddressFile(str(tmp_path), None)
+    with monkeypatch.context() as spoiled:
+        spoiled.setattr(atomic_file, "sync_directory", spoil)
+        address.publish(LINES)
+    assert address.restore()
+    assert read_endpoints(str(tmp_path)) == ("ipc:///r", "ipc:///n", 7, "e", "1")
+    assert not address.restore()
 
 
 @pytest.mark.parametrize("change", ["removed", "overwritten", "replaced", "emptied"])

@@ -155,7 +155,7 @@ def test_a_group_is_for_members_orchestrators_and_the_operator() -> None:
     unknown = office.send("a1", "@reviewz", "m6")
     assert isinstance(unknown.error, dict)
     assert unknown.error["hint"].startswith("Did you mean @reviews?")
-    assert (audiences.group_name("@reviews"), audiences.group_name("@children")) == ("reviews", None)
+    assert [audiences.is_word(address) for address in ("@reviews", "@children", "@project:a")] == [False, True, True]
 
 
 def test_the_session_that_made_a_group_may_write_to_it() -> None:
@@ -286,6 +286,17 @@ def test_a_thread_and_a_group_have_a_number_of_fan_outs() -> None:
     assert full.error["message"].startswith("@reviews had 2 messages")
     office.now_ms += PAIR_WINDOW_MS
     office.accept("blead", "@reviews", "m7")
+
+
+def test_a_session_that_is_named_often_is_no_group() -> None:
+    """Lists of names count in their threads alone, also where others name the same sessions."""
+    office = team(Limits(rate_limit=100, group_limit=2, pair_limit=1_000, short_replies_max=0))
+    for number in range(3):
+        for sender in ("alead", "blead"):
+            office.accept(sender, ["a1", "a2"], f"{sender}{number}")
+    group(office, "reviews", "a1")
+    for number in range(2):  # named twice, it counts once
+        office.accept("alead", ["@reviews", "a2", "@reviews"], f"group{number}")
 
 
 def test_without_a_rate_limit_nothing_counts_fan_outs() -> None:

@@ -118,6 +118,21 @@ class SessionNoteDoc(TypedDict):
     timestamp: int
 
 
+class WakeStateDoc(TypedDict):
+    """`sessions.WakeState`."""
+
+    # `ready`: mail wakes it. `woken`: it was, and no hook has taken the mail yet. `unanswered`: it was woken again,
+    # without an answer, and is not woken until its next sign. `held`: a cap or the brake holds wakes back. `off`: its
+    # setting, or its installation, wants none.
+    state: str
+    # What wakes it: a name in `waking`.
+    by: NotRequired[str]
+    # When it was woken last, ms.
+    at: NotRequired[int]
+    # Why it is held, or what went wrong at the last wake.
+    reason: NotRequired[str]
+
+
 class PresenceDoc(TypedDict):
     """`sessions.Presence`."""
 
@@ -128,6 +143,8 @@ class PresenceDoc(TypedDict):
     by: NotRequired[str]
     # What it waits for.
     detail: NotRequired[str]
+    # Of an agent that can be woken from idle, and of one that could but must not be; absent for all others.
+    wake: NotRequired[WakeStateDoc]
 
 
 class SessionDoc(TypedDict):
@@ -161,6 +178,10 @@ class SessionDoc(TypedDict):
     pidStart: NotRequired[str]
     # The agent's working directory.
     cwd: NotRequired[str]
+    # Whether the broker may wake its agent from idle.
+    wake: NotRequired[str]
+    # What can wake it: a name in `waking`, as the agent's hook reported it at its start. None: nothing can.
+    wakeBy: NotRequired[str]
     # A request that speaks for this session needs its token.
     hasToken: NotRequired[bool]
     # A client is subscribed to its notices now. In replies only; never stored.
@@ -370,7 +391,8 @@ class SendResultDoc(TypedDict):
     # The message's status now, or `deleted`.
     state: NotRequired[str]
     # When the receiver of a message accepted now will see it: at once (watching), after its agent's next tool call
-    # (tool), at its next prompt (prompt), when it looks (inbox), or if it comes back (gone, ended).
+    # (tool), once the broker has woken it from idle (wake), at its next prompt (prompt), when it looks (inbox), or if
+    # it comes back (gone, ended).
     reach: NotRequired[str]
     # When the broker last had a request of the receiver, ms.
     seenAt: NotRequired[int]

@@ -18,7 +18,7 @@ from .vocabularies import MessageStatus, Role
 ReceiptState = Literal[
     "pending", "offered", "delivered", "read", "answered", "expired", "deleted", "refused", "failed"
 ]
-Reach = Literal["watching", "tool", "prompt", "inbox", "gone", "ended"]
+Reach = Literal["watching", "tool", "wake", "prompt", "inbox", "gone", "ended"]
 
 
 class ErrorBody(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
@@ -106,7 +106,8 @@ class SendResult(Struct, gc=False, frozen=True, omit_defaults=True, rename="came
     # The message's status now, or `deleted`.
     state: str | None = None
     # When the receiver of a message accepted now will see it: at once (watching), after its agent's next tool call
-    # (tool), at its next prompt (prompt), when it looks (inbox), or if it comes back (gone, ended).
+    # (tool), once the broker has woken it from idle (wake), at its next prompt (prompt), when it looks (inbox), or if
+    # it comes back (gone, ended).
     reach: Reach | None = None
     # When the broker last had a request of the receiver, ms.
     seen_at: int | None = None

@@ -15,7 +15,7 @@ from .messages import NO_METADATA, Attachment, Metadata
 from .names import AUDIENCE_SIGIL
 from .replies import ErrorBody
 from .sessions import NeedsInput, SessionNote
-from .vocabularies import ActiveStatus, EndStatus, MessageStatus, MessageType, Role, SessionStatus
+from .vocabularies import ActiveStatus, EndStatus, MessageStatus, MessageType, Role, SessionStatus, WakeSetting
 
 ConfirmKind = Literal["offered", "delivered", "read"]
 Box = Literal["in", "out"]
@@ -292,6 +292,10 @@ class SessionStart(Request, frozen=True):
     pid_start: str | None = None
     # The agent's working directory.
     cwd: str | None = None
+    # Whether the broker may wake its agent from idle; by default what it was, else `idle`.
+    wake: WakeSetting | None = None
+    # What can wake the agent: a name in `waking`. Empty: nothing can. By default what it was.
+    wake_by: str | None = None
     # The operator takes the session over, active or ended: it gets the given token in place of its own.
     takeover: bool = False
     # End the active sessions that have this name or id. For the same id, their mail stays this session's.
@@ -369,6 +373,10 @@ class SessionTouch(Request, frozen=True):
     pid_start: str | None = None
     # The agent's working directory.
     cwd: str | None = None
+    # Whether the broker may wake its agent from idle. The operator may set this too.
+    wake: WakeSetting | None = None
+    # What can wake the agent: a name in `waking`. Empty: nothing can.
+    wake_by: str | None = None
 
 
 class GroupSet(Request, frozen=True):

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
-from .vocabularies import ActiveStatus, Role, SessionStatus
+from .vocabularies import ActiveStatus, Role, SessionStatus, WakeSetting
 
 ACTIVE: frozenset[str] = frozenset(get_args(ActiveStatus))
 
@@ -37,6 +37,21 @@ class SessionNote(Struct, frozen=True, omit_defaults=True, rename="camel"):
 PresenceState = Literal["waiting", "working", "idle", "watching", "gone", "unknown", "ended"]
 
 
+class WakeState(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel"):
+    """Whether the broker can start a turn of the session's idle agent, and what became of the last time it did."""
+
+    # `ready`: mail wakes it. `woken`: it was, and no hook has taken the mail yet. `unanswered`: it was woken again,
+    # without an answer, and is not woken until its next sign. `held`: a cap or the brake holds wakes back. `off`: its
+    # setting, or its installation, wants none.
+    state: Literal["ready", "woken", "unanswered", "held", "off"]
+    # What wakes it: a name in `waking`.
+    by: str | None = None
+    # When it was woken last, ms.
+    at: int | None = None
+    # Why it is held, or what went wrong at the last wake.
+    reason: str | None = None
+
+
 class Presence(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel"):
     """What is known of a session at the moment of the reply, with its sign and the age of that sign."""
 
@@ -47,6 +62,8 @@ class Presence(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel"
     by: str | None = None
     # What it waits for.
     detail: str | None = None
+    # Of an agent that can be woken from idle, and of one that could but must not be; absent for all others.
+    wake: WakeState | None = None
 
 
 class Session(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
@@ -80,6 +97,10 @@ class Session(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=T
     pid_start: str | None = None
     # The agent's working directory.
     cwd: str | None = None
+    # Whether the broker may wake its agent from idle.
+    wake: WakeSetting = "idle"
+    # What can wake it: a name in `waking`, as the agent's hook reported it at its start. None: nothing can.
+    wake_by: str | None = None
     # A request that speaks for this session needs its token.
     has_token: bool = False
     # A client is subscribed to its notices now. In replies only; never stored.

@@ -16,5 +16,8 @@ ActiveStatus = Literal["spawning", "idle", "working"]
 EndStatus = Literal["completed", "failed", "stopped"]
 SessionStatus = Literal[ActiveStatus, EndStatus]
 
+# Whether the broker may start a turn of a session's idle agent; `off`: only hooks and readers bring its mail.
+WakeSetting = Literal["idle", "off"]
+
 # Where the receiver of a message has ended; `limits.ON_ENDED` has the same words.
 OnEnded = Literal["error", "queue", "redirect"]

@@ -286,6 +286,8 @@ def start_session(
     pid: int | None = None,
     pid_start: str | None = None,
     cwd: str | None = None,
+    wake: str | None = None,
+    wake_by: str | None = None,
     status: str = "idle",
     takeover: bool = False,
     replace: bool = False,
@@ -312,6 +314,8 @@ def start_session(
         pid=pid,
         pidStart=pid_start,
         cwd=cwd,
+        wake=wake,
+        wakeBy=wake_by,
         status=status,
         takeover=takeover or None,
         replace=replace or None,
@@ -391,7 +395,7 @@ def touch_session(
     session_id: str | None = None, *, caller: Caller | None = None, **changes: object
 ) -> Request[SessionDoc]:
     """Report that a session is alive, and change the given fields, in the wire's names: `status`, `needsInput`,
-    `taskIds`, `note`, `agent`, `agentSessionId`, `pid`, `pidStart`, `cwd`."""
+    `taskIds`, `note`, `agent`, `agentSessionId`, `pid`, `pidStart`, `cwd`, `wake`, `wakeBy`."""
     body = _given(id=session_id, **changes)
     return "session.touch", body, _only("session.touch", "session", dict), caller
 

@@ -13,7 +13,7 @@ from maestro_schemas.limits import Limits
 from maestro_schemas.messages import Message
 from maestro_schemas.replies import MessagesReply, SessionPresence
 from maestro_schemas.sessions import NeedsInput, Presence, SessionNote
-from maestro_schemas.vocabularies import Role, SessionStatus
+from maestro_schemas.vocabularies import Role, SessionStatus, WakeSetting
 
 _DEFAULTS = Limits()
 # The largest number that a request to the broker holds.
@@ -193,6 +193,8 @@ class SessionShown(Struct, frozen=True, rename="camel", kw_only=True):
     agent_session_id: str | UnsetType = UNSET
     pid: int | UnsetType = UNSET
     cwd: str | UnsetType = UNSET
+    wake: WakeSetting | UnsetType = UNSET
+    wake_by: str | UnsetType = UNSET
     has_token: bool | UnsetType = UNSET
     watching: bool | UnsetType = UNSET
     # Which process has that pid.

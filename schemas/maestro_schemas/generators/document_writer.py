@@ -33,6 +33,7 @@ DOCUMENTS: dict[str, type[Struct]] = {
     "MessageDoc": messages.Message,
     "NeedsInputDoc": sessions.NeedsInput,
     "SessionNoteDoc": sessions.SessionNote,
+    "WakeStateDoc": sessions.WakeState,
     "PresenceDoc": sessions.Presence,
     "SessionDoc": sessions.Session,
     "SessionsDoc": replies.SessionsReply,

@@ -22,6 +22,7 @@ PAIRS: dict[Any, type[msgspec.Struct]] = {
     documents.MessageDoc: messages.Message,
     documents.NeedsInputDoc: sessions.NeedsInput,
     documents.SessionNoteDoc: sessions.SessionNote,
+    documents.WakeStateDoc: sessions.WakeState,
     documents.PresenceDoc: sessions.Presence,
     documents.SessionDoc: sessions.Session,
     documents.SessionsDoc: replies.SessionsReply,

@@ -201,6 +201,8 @@ def touch(state: State, request: SessionTouch, context: RequestContext) -> Sessi
         pid=pid,
         pid_start=pid_start,
         cwd=request.cwd or session.cwd,
+        wake=request.wake or session.wake,
+        wake_by=session.wake_by if request.wake_by is None else request.wake_by or None,
     )
     if changed != session:
         session_rights.count_change(state, context, found)
@@ -280,6 +282,8 @@ def _started(
         pid=pid,
         pid_start=pid_start,
         cwd=request.cwd or (before.cwd if before else None),
+        wake=request.wake or (before.wake if before else "idle"),
+        wake_by=request.wake_by or (before.wake_by if before and request.wake_by is None else None),
         has_token=token_hash is not None,
     )
     # A session keeps the key that first started it: a key that may speak for any session takes over none.

@@ -15,6 +15,7 @@ from maestro_schemas import limits
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.requests import SessionStart, SessionTouch
 from maestro_schemas.texts.visible_text import one_line
+from maestro_schemas.texts.waking import WAKERS
 
 if TYPE_CHECKING:
     from maestro_broker.core.context import RequestContext
@@ -291,6 +292,10 @@ def _check_fields(state: State, request: SessionStart | SessionTouch) -> None:
             validation.check_label(name, text, most)
     if request.pid is not None and not 0 < request.pid < 1 << 31:
         raise MaestroError("INVALID", f"pid can't be {request.pid}", "Give a process id, or leave it out.")
+    if request.wake_by and request.wake_by not in WAKERS:
+        raise MaestroError(
+            "INVALID", f"wakeBy can't be {request.wake_by[:60]!r}", f"It is empty, or one of {', '.join(WAKERS)}."
+        )
     validation.check_many(len(request.task_ids or ()), "task ids", state.limits.batch_messages_max)
 
 

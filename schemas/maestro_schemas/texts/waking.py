@@ -1,0 +1,25 @@
+"""Waking: the names and the fixed words with which an idle agent is woken.
+
+Rule: a wake says only that there is mail. It has no text, name or id of a message, so it can be lost, doubled or late
+without harm, and it can inject nothing. The hooks of the woken turn bring the mail, as at any other prompt.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# What starts the turn: `wokenBy` of a confirmation, and `wakeBy` of a session.
+CLAUDE_CODE: Final = "claude-code:FileChanged"
+CODEX: Final = "codex:queue"
+QWEN_CODE: Final = "qwen-code:input-file"
+OPENCODE: Final = "opencode:plugin"
+TMUX: Final = "tmux:keys"
+ZELLIJ: Final = "zellij:keys"
+WAKERS: Final = (CLAUDE_CODE, CODEX, QWEN_CODE, OPENCODE, TMUX, ZELLIJ)
+
+# What a woken agent reads. A hook recognizes a woken turn by it, so no other text of ours contains it.
+NOTICE: Final = "maestro: new mail"
+# The file in a mailbox's folder with which the broker asks for a wake; see PROTOCOL.md.
+WAKE_FILE: Final = ".wake"
+# The detail in the sign of a turn that a wake began (`maestro_runtime.hook_state`).
+WOKEN: Final = "woken"

@@ -1,7 +1,7 @@
 """Wake steps: what one wake is about, and the steps in which a way of waking asks the waker to act.
 
-Rule: a way of waking (`codex_queue`) is a generator. It yields a `Pause`, or a `Command` whose `Ran` it gets back,
-and returns a `WakeOutcome`. It starts nothing and waits for nothing by itself, so one thread serves many.
+Rule: a way of waking (`codex_queue`) is a generator. It yields a `WakePause`, or a `WakeCommand` whose `CommandEnd`
+it gets back, and returns a `WakeOutcome`. It starts nothing and waits for nothing, so one thread serves many.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ class WakeOutcome(NamedTuple):
     is_lasting: bool = False
 
 
-class Pause(NamedTuple):
+class WakePause(NamedTuple):
     """Go on after this time."""
 
     for_s: float
 
 
-class Command(NamedTuple):
+class WakeCommand(NamedTuple):
     """Run a program; no shell reads the words. Its standard input is empty."""
 
     words: tuple[str, ...]
@@ -52,7 +52,7 @@ class Command(NamedTuple):
     environ: Mapping[str, str]
 
 
-class Ran(NamedTuple):
+class CommandEnd(NamedTuple):
     """What became of a command."""
 
     # None: it took too long and was killed.
@@ -61,7 +61,7 @@ class Ran(NamedTuple):
     out: str
 
 
-Steps: TypeAlias = Generator[Pause | Command, Ran | None, WakeOutcome]
+Steps: TypeAlias = Generator[WakePause | WakeCommand, CommandEnd | None, WakeOutcome]
 
 
 class Wake:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import shutil
 import textwrap
 
+from maestro_clients.texts import presence_words
+from maestro_clients.texts.fence import named
 from maestro_schemas.names import AUDIENCE_SIGIL
-
-from . import presence_words
-from .fence import named
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:

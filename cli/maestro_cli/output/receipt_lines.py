@@ -5,10 +5,12 @@ Rule: one line for each receiver, with its last step, since when and by what. A 
 
 from __future__ import annotations
 
-from . import presence_words
+from maestro_clients.texts import presence_words
+from maestro_clients.texts.ages import age
+from maestro_clients.texts.fence import named
+
 from .fan_out_lines import addresses
-from .fence import named
-from .render import age, plain
+from .render import plain
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:

@@ -214,6 +214,6 @@ def _of_several(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:
 def _expectation(outcome: Mapping[str, Any]) -> str:
     import time
 
-    from maestro_cli.output import presence_words
+    from maestro_clients.texts import presence_words
 
     return presence_words.expectation(outcome, time.time_ns() // 1_000_000)

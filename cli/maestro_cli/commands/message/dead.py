@@ -107,8 +107,9 @@ def _refused(path: str, entry: OutboxEntry) -> dict[str, Any]:
 
 
 def _lines(letter: dict[str, Any]) -> list[str]:
-    from maestro_cli.output.fence import joined
-    from maestro_cli.output.render import BAR, age, plain
+    from maestro_cli.output.render import BAR, plain
+    from maestro_clients.texts.ages import age
+    from maestro_clients.texts.fence import joined
 
     text = joined(str(letter["message"]))
     preview = text if len(text) <= _PREVIEW_CHARS else text[: _PREVIEW_CHARS - 3] + "..."

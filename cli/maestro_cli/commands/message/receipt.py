@@ -83,8 +83,8 @@ def _is_for_several(receipt: ReceiptDoc) -> bool:
 
 
 def _lines(message: MessageDoc, line: RecipientReceiptDoc, people: Mapping[str, PersonDoc]) -> list[str]:
-    from maestro_cli.output.display_names import DisplayNames
     from maestro_cli.output.render import history, moment
+    from maestro_clients.texts.display_names import DisplayNames
 
     receiver = DisplayNames(people).label(message["to"])
     if "audience" in message:

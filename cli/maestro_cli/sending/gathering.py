@@ -71,7 +71,7 @@ def shown(client: Client, message: MessageDoc) -> str:
 
 
 def _reached(receipt: ReceiptDoc, status: str) -> str:
-    from maestro_cli.output import receipt_lines
+    from maestro_clients.texts import receipt_lines
 
     at = "readAt" if status == "read" else "deliveredAt"
     times = [line[at] for line in receipt["recipients"] if at in line]  # type: ignore[literal-required]

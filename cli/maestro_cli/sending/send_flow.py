@@ -178,9 +178,9 @@ def code(outcome: Mapping[str, Any]) -> int:
 def _shown(to: str | list[str]) -> str:
     if isinstance(to, str):
         return to
-    from maestro_cli.output import fan_out_lines
+    from maestro_clients.texts.fence import addresses
 
-    return fan_out_lines.addresses(to)
+    return addresses(to)
 
 
 def sentence(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:

@@ -127,10 +127,11 @@ def _lines(letter: dict[str, Any]) -> list[str]:
 def _receivers(letter: dict[str, Any]) -> str:
     """To whom it was sent; of a message to several, for how many of them it expired."""
     from maestro_cli.output import fan_out_lines
+    from maestro_clients.texts.fence import addresses
 
     if "audience" not in letter:
-        return fan_out_lines.addresses(letter["to"])
-    to = fan_out_lines.addresses(letter["audience"]["to"])
+        return addresses(letter["to"])
+    to = addresses(letter["audience"]["to"])
     if "receivers" not in letter:
         return to
     found = letter["receivers"]

@@ -408,9 +408,7 @@ def _touched_ms(mailbox: Mailbox) -> int:
     return mailbox.touched_ms
 
 
-def advance_status(
-    message: Message, kind: str, via: str | None, now_ms: int, woken_by: str | None = None
-) -> Message:
+def advance_status(message: Message, kind: str, via: str | None, now_ms: int, woken_by: str | None = None) -> Message:
     """The message after a confirmation; the same object if nothing changes. A status only advances."""
     status: MessageStatus = message.status
     if kind == "offered":

@@ -129,11 +129,15 @@ def history(message: MessageDoc, now_ms: int) -> list[str]:
     ]
     # A message that is shown whole is offered and delivered in one step.
     offered, delivered = (message.get("offeredAt"), message.get("offeredVia")), message.get("deliveredAt")
+    # Only hooks run in a turn that a wake began.
+    woken, woken_before = _woken(message), False
     if "offeredAt" in message and offered != (delivered, message.get("deliveredVia")):
         by = f" by {named(message['offeredVia'])}" if "offeredVia" in message else ""
-        steps.append((message["offeredAt"], f"offered{by}: its id was shown"))
+        woken_before = not message.get("deliveredVia", "").startswith("hook:")
+        steps.append((message["offeredAt"], f"offered{by}{woken if woken_before else ''}: its id was shown"))
     if "deliveredAt" in message:
-        steps.append((message["deliveredAt"], f"delivered by {named(message.get('deliveredVia', 'unknown'))}"))
+        by = named(message.get("deliveredVia", "unknown"))
+        steps.append((message["deliveredAt"], f"delivered by {by}{'' if woken_before else woken}"))
     if "readAt" in message:
         steps.append((message["readAt"], "read: the receiver acknowledged it"))
     lines = [f"  {moment(at, now_ms)}  {what}" for at, what in sorted(steps, key=lambda step: step[0])]
@@ -141,6 +145,14 @@ def history(message: MessageDoc, now_ms: int) -> list[str]:
         word = "expired" if message["status"] == "expired" else "expires"
         lines.append(f"  {moment(message['expiresAt'], now_ms)}  {word}, unless it was delivered before")
     return lines
+
+
+def _woken(message: MessageDoc) -> str:
+    if "wokenBy" not in message:
+        return ""
+    from .wake_words import began
+
+    return f", {began(message['wokenBy'])}"
 
 
 def session_lines(session: SessionDoc, now_ms: int, *, state: str = "") -> list[str]:
@@ -157,6 +169,10 @@ def session_lines(session: SessionDoc, now_ms: int, *, state: str = "") -> list[
     rows.append(("started", f"{moment(session['startedAt'], now_ms)}, {age(session['startedAt'], now_ms)}"))
     if state:
         rows.append(("state", state))
+    if "wakeBy" in session or "wake" in session:
+        from . import wake_words
+
+        rows.append(("wake", wake_words.row(session, now_ms)))
     rows.append(("last seen", age(session["lastActivity"], now_ms)))
     if "completedAt" in session:
         rows.append(("ended", f"{moment(session['completedAt'], now_ms)}, {age(session['completedAt'], now_ms)}"))
@@ -201,4 +217,16 @@ _SESSION_FIELDS = (
     ("agent", "agent"),
     ("directory", "cwd"),
 )
-_EVENT_EXTRAS = ("seq", "code", "via", "by", "priority", "type", "taskId", "threadId", "projectId", "status")
+_EVENT_EXTRAS = (
+    "seq",
+    "code",
+    "via",
+    "wokenBy",
+    "by",
+    "priority",
+    "type",
+    "taskId",
+    "threadId",
+    "projectId",
+    "status",
+)

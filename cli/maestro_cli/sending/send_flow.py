@@ -198,7 +198,7 @@ def sentence(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:
     again = "" if retried is None else f"again, {retried} as "
     removed = outcome.get("charsRemoved", 0)
     less = f" Without {removed:,} hidden character{'' if removed == 1 else 's'}, taken out of it." if removed else ""
-    return f"Sent {again}{where}{number}. It is on disk.{less} {_expectation(outcome)}".rstrip()
+    return f"Sent {again}{where}{number}. It is on disk.{less} {_expectation(outcome, outgoing)}".rstrip()
 
 
 def _of_several(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:
@@ -211,9 +211,9 @@ def _of_several(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:
     return "\n".join([*lines, note] if note else lines)
 
 
-def _expectation(outcome: Mapping[str, Any]) -> str:
+def _expectation(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:
     import time
 
     from maestro_cli.output import presence_words
 
-    return presence_words.expectation(outcome, time.time_ns() // 1_000_000)
+    return presence_words.expectation(outcome, time.time_ns() // 1_000_000, outgoing.get("metadata"))

@@ -116,6 +116,18 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--json": ("as_json", "on"),
         },
     ),
+    ("wake",): (
+        "wake",
+        (("session_id", "text"),),
+        (),
+        {
+            "--off": ("off", "on"),
+            "--on": ("on", "on"),
+            "--test": ("test", "on"),
+            "--timeout": ("timeout", "text"),
+            "--json": ("as_json", "on"),
+        },
+    ),
     ("log",): (
         "log",
         (("peer", "text"),),
@@ -197,6 +209,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--parent": ("parent", "text"),
             "--task": ("task", "list"),
             "--agent": ("agent", "text"),
+            "--wake": ("wake", ("idle", "off")),
             "--replace": ("replace", "on"),
             "--takeover": ("takeover", "on"),
             "--export": ("export", "on"),

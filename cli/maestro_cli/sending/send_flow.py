@@ -103,6 +103,10 @@ def judged(answer: tuple[int, dict[str, Any]] | None) -> dict[str, Any] | None:
     result: dict[str, Any] = results[0]
     if "error" in result:
         refusal = MaestroError.from_body(result["error"])
+        if refusal.code in ("INVALID", "UNKNOWN_COMMAND"):
+            from maestro_clients.protocol.older_brokers import explained
+
+            refusal = explained(refusal)
         if refusal.kind in ("busy", "unreachable"):
             return None
         raise refusal

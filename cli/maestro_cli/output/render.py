@@ -150,13 +150,11 @@ def history(message: MessageDoc, now_ms: int) -> list[str]:
 def _woken(message: MessageDoc) -> str:
     if "wokenBy" not in message:
         return ""
-    from .wake_words import began
-
-    return f", {began(message['wokenBy'])}"
+    return f", in a turn that a wake began ({named(message['wokenBy'])})"
 
 
-def session_lines(session: SessionDoc, now_ms: int, *, state: str = "") -> list[str]:
-    """A session, one field a line. `state`: what is known of it now, in words."""
+def session_lines(session: SessionDoc, now_ms: int, *, state: str = "", wake: str = "") -> list[str]:
+    """A session, one field a line. `state`: what is known of it now, and `wake`: of its wakes, in words."""
     rows: list[tuple[str, object]]
     if session["id"] == OPERATOR:
         rows = [("id", OPERATOR), ("is", "the person who owns this post office, always there, and in no list")]
@@ -169,10 +167,8 @@ def session_lines(session: SessionDoc, now_ms: int, *, state: str = "") -> list[
     rows.append(("started", f"{moment(session['startedAt'], now_ms)}, {age(session['startedAt'], now_ms)}"))
     if state:
         rows.append(("state", state))
-    if "wakeBy" in session or "wake" in session:
-        from . import wake_words
-
-        rows.append(("wake", wake_words.row(session, now_ms)))
+    if wake:
+        rows.append(("wake", wake))
     rows.append(("last seen", age(session["lastActivity"], now_ms)))
     if "completedAt" in session:
         rows.append(("ended", f"{moment(session['completedAt'], now_ms)}, {age(session['completedAt'], now_ms)}"))

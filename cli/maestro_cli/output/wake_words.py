@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from maestro_schemas.texts import waking
 
+from .render import age, moment, plain
+
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,9 +36,9 @@ def soon(wake: Mapping[str, Any]) -> str:
 
 def why_not(wake: Mapping[str, Any], now_ms: int) -> str:
     """Why mail does not wake the agent now; empty where it does."""
-    state, reason = wake.get("state"), _plain(wake.get("reason", ""))
+    state, reason = wake.get("state"), plain(wake.get("reason", ""))
     if state == "unanswered":
-        last = f", the last time at {_moment(wake['at'], now_ms)}" if "at" in wake else ""
+        last = f", the last time at {moment(wake['at'], now_ms)}" if "at" in wake else ""
         return f"it was woken twice without an answer{last}{f' ({reason})' if reason else ''}; {_CHECK}"
     return reason or _REASONS.get(state, "") if state in _REASONS else ""
 
@@ -45,9 +47,7 @@ def cell(wake: Mapping[str, Any], now_ms: int) -> str:
     """A few words for a list, where the state matters: `woken 3s ago`, `wakes unanswered`; empty for `ready`."""
     state = wake.get("state")
     if state == "woken":
-        from .presence_words import aged
-
-        return f"woken {aged(wake['at'], now_ms)} ago" if "at" in wake else "woken"
+        return f"woken {age(wake['at'], now_ms)}" if "at" in wake else "woken"
     return {"unanswered": "wakes unanswered", "held": "wakes held", "off": "wakes off"}.get(str(state), "")
 
 
@@ -56,7 +56,7 @@ def last(wake: Mapping[str, Any], now_ms: int) -> str:
     if "at" not in wake:
         return "-"
     answer = {"woken": "no answer yet", "unanswered": "no answer"}.get(str(wake.get("state")), "answered")
-    return f"{_moment(wake['at'], now_ms)}, {answer}"
+    return f"{moment(wake['at'], now_ms)}, {answer}"
 
 
 def row(session: Mapping[str, Any], now_ms: int) -> str:
@@ -72,20 +72,3 @@ def row(session: Mapping[str, Any], now_ms: int) -> str:
     if "at" in wake and wake.get("state") != "unanswered":
         words.append(f"last {last(wake, now_ms)}")
     return "; ".join(filter(None, words))
-
-
-def began(label: str) -> str:
-    """For a receipt: what had begun the turn that showed the message."""
-    return f"in a turn that a wake began ({_plain(label)})"
-
-
-def _plain(text: str) -> str:
-    from .render import plain
-
-    return plain(text)
-
-
-def _moment(at_ms: int, now_ms: int) -> str:
-    from .render import moment
-
-    return moment(at_ms, now_ms)

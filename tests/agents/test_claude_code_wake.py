@@ -326,8 +326,8 @@ def test_an_agent_that_must_not_be_woken_is_not(person: Shell, way: str) -> None
             assert desk.shown(scenes.TEXT) == [0, 1]
             assert desk.shown("And now?") == [0, 1]
             assert waking.NOTICE not in screen.text()
-            told = "maestro hooks install claude-code"
-            assert desk.shown(told) == ([1, 1] if way == "an older installation" else [0, 0])
+            shown = "maestro hooks install claude-code"
+            assert desk.shown(shown) == ([1, 1] if way == "an older installation" else [0, 0])
 
 
 def _install_as_before(agent: Agent, session: Shell) -> None:
@@ -412,8 +412,8 @@ def test_of_two_clients_on_one_mailbox_one_tells_the_mail(person: Shell) -> None
         desk.end_with(6)
         conversations = {call.headers["X-Claude-Code-Session-Id"]: call for call in desk.agent.model.calls}
         assert len(conversations) == 2
-        told = [sum(call.count(f"| mail {number};") for call in conversations.values()) for number in range(3)]
-        assert told == [1, 1, 1]
+        shown = [sum(call.count(f"| mail {number};") for call in conversations.values()) for number in range(3)]
+        assert shown == [1, 1, 1]
 
 
 @pytest.mark.mechanism
@@ -423,13 +423,15 @@ def test_two_idle_agents_hold_a_conversation_of_ten_messages(person: Shell) -> N
     with _two(person, iter(texts[1::2]), iter(texts[2::2])) as (first, second):
         began = time.monotonic()
         second.session.send(first.session, texts[0])
-        eventually(lambda: all(_told(first, texts[0::2])) and all(_told(second, texts[1::2])), "ten messages", 90.0)
+        eventually(
+            lambda: all(_counts(first, texts[0::2])) and all(_counts(second, texts[1::2])), "ten messages", 90.0
+        )
         print(f"ten messages between two idle agents: {time.monotonic() - began:.1f} s")
         for desk in (first, second):
             desk.await_sign("idle", "Stop")
             assert desk.agent.model.failures == []
-        assert _told(first, texts[0::2]) == [1] * 5
-        assert _told(second, texts[1::2]) == [1] * 5
+        assert _counts(first, texts[0::2]) == [1] * 5
+        assert _counts(second, texts[1::2]) == [1] * 5
         # Mail that comes before the end of the turn that has asked for it needs no wake.
         assert {woken_by(first, text) for text in texts[0::2]} <= {waking.CLAUDE_CODE, None}
         assert woken_by(first, texts[0]) == woken_by(second, texts[1]) == waking.CLAUDE_CODE
@@ -455,7 +457,7 @@ def test_two_agents_that_only_thank_each_other_stop_by_themselves(person: Shell)
         assert max(counts) <= 2 * 14
 
 
-def _told(desk: WakeDesk, texts: list[str]) -> list[int]:
+def _counts(desk: WakeDesk, texts: list[str]) -> list[int]:
     """How often each text of a mail is in the last request."""
     calls = desk.agent.model.calls
     return [calls[-1].count(f"| {text}") if calls else 0 for text in texts]

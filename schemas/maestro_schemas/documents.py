@@ -82,6 +82,8 @@ MessageDoc = TypedDict(
         "deliveredAt": NotRequired[int],
         # What wrote its text, such as `cli`.
         "deliveredVia": NotRequired[str],
+        # What had woken its receiver's idle agent: a name in `waking`.
+        "wokenBy": NotRequired[str],
         # When the receiver acknowledged it, ms.
         "readAt": NotRequired[int],
         # When it expires unless it is delivered before, ms.
@@ -215,6 +217,8 @@ class SessionPresenceDoc(TypedDict):
     by: NotRequired[str]
     # What it waits for.
     detail: NotRequired[str]
+    # As in `Presence`.
+    wake: NotRequired[WakeStateDoc]
     # The number of pending messages in its mailbox; absent where the caller may not know it.
     unread: NotRequired[int]
     # When the oldest of them was accepted, ms.
@@ -478,6 +482,7 @@ class RecipientReceiptDoc(TypedDict):
     offeredVia: NotRequired[str]
     deliveredAt: NotRequired[int]
     deliveredVia: NotRequired[str]
+    wokenBy: NotRequired[str]
     readAt: NotRequired[int]
     # When the receiver's first answer was accepted, ms.
     answeredAt: NotRequired[int]

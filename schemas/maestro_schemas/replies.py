@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from .events import Event
 from .messages import Audience, Failure, Message
-from .sessions import Presence, PresenceState, Session
+from .sessions import Presence, PresenceState, Session, WakeState
 from .vocabularies import MessageStatus, Role
 
 ReceiptState = Literal[
@@ -223,6 +223,7 @@ class RecipientReceipt(Struct, gc=False, frozen=True, omit_defaults=True, rename
     offered_via: str | None = None
     delivered_at: int | None = None
     delivered_via: str | None = None
+    woken_by: str | None = None
     read_at: int | None = None
     # When the receiver's first answer was accepted, ms.
     answered_at: int | None = None
@@ -408,6 +409,8 @@ class SessionPresence(Struct, frozen=True, omit_defaults=True, rename="camel", k
     by: str | None = None
     # What it waits for.
     detail: str | None = None
+    # As in `Presence`.
+    wake: WakeState | None = None
     # The number of pending messages in its mailbox; absent where the caller may not know it.
     unread: int | None = None
     # When the oldest of them was accepted, ms.

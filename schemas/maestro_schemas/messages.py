@@ -99,7 +99,7 @@ class Message(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel",
     delivered_at: int | None = None
     # What wrote its text, such as `cli`.
     delivered_via: str | None = None
-    # What had woken its receiver's idle agent: a name in `waking`.
+    # What had woken the receiver's agent for the turn that showed it, such as `claude-code:FileChanged`.
     woken_by: str | None = None
     # When the receiver acknowledged it, ms.
     read_at: int | None = None

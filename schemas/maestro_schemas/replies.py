@@ -223,6 +223,7 @@ class RecipientReceipt(Struct, gc=False, frozen=True, omit_defaults=True, rename
     offered_via: str | None = None
     delivered_at: int | None = None
     delivered_via: str | None = None
+    # What had woken the receiver's agent for the turn that showed it.
     woken_by: str | None = None
     read_at: int | None = None
     # When the receiver's first answer was accepted, ms.
@@ -409,12 +410,12 @@ class SessionPresence(Struct, frozen=True, omit_defaults=True, rename="camel", k
     by: str | None = None
     # What it waits for.
     detail: str | None = None
-    # As in `Presence`.
-    wake: WakeState | None = None
     # The number of pending messages in its mailbox; absent where the caller may not know it.
     unread: int | None = None
     # When the oldest of them was accepted, ms.
     oldest_at: int | None = None
+    # As `Presence.wake`.
+    wake: WakeState | None = None
 
 
 class PresenceReply(Struct, frozen=True, omit_defaults=True):

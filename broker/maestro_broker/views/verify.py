@@ -315,12 +315,8 @@ class SpoolVerifier:
                 yield VerifyFinding(path, what, "The next start of the broker corrects it.")
             wake = self._spool.wake_files.path(session)
             if os.path.lexists(wake) and not counted.unoffered:
-                yield VerifyFinding(
-                    wake,
-                    "it asks to wake an agent for no mail",
-                    "The next start of the broker removes it.",
-                    harmless=True,
-                )
+                what = "it asks to wake an agent for no mail"
+                yield VerifyFinding(wake, what, "The next start of the broker removes it.", harmless=True)
 
     def _read_marks(self) -> None:
         """The mark of each session that has a file, or a folder of sent messages."""

@@ -130,6 +130,8 @@ class WakeTask:
         step = self._table.step(session, sign, now_ms, watched=context.is_watched(session))
         if step.action == "make":
             self._make(session, step.content, now_ms)
+        elif step.action == "touch":
+            self._table.touched(session, now_ms, was_there=self._files.touch(session))
         elif step.action == "withdraw":
             self._table.withdrawn(session, was_there=self._remove(session))
         elif step.action == "remove":

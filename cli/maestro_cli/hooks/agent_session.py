@@ -12,9 +12,10 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maestro_clients.protocol.callers import SESSION_VARIABLE, TOKEN_VARIABLE, Caller
-from maestro_runtime import places
+from maestro_runtime import places, wake_facts
+from maestro_runtime.process_identity import is_alive
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.texts.waking import CLAUDE_CODE, WAKE_FILE
+from maestro_schemas.texts.waking import CLAUDE_CODE, CODEX, WAKE_FILE
 
 from . import state_files
 from .session_link import LINK_VARIABLE
@@ -51,9 +52,17 @@ class Waking(NamedTuple):
     note: str = ""
 
 
-def waking(context: CommandContext, agent: Agent, link: SessionLink, *, installed: bool | None) -> Waking:
-    """Whether, and by what, the agent can be woken. `installed`: what the hooks' command says; None where an earlier
-    version wrote it.
+def waking(
+    context: CommandContext,
+    agent: Agent,
+    hook_input: HookInput,
+    link: SessionLink,
+    pid: int,
+    *,
+    installed: bool | None,
+) -> Waking:
+    """Whether, and by what, the agent can be woken. `pid`: its process. `installed`: what the hooks' command says;
+    None where an earlier version wrote it.
 
     Makes the mailbox's folder, because a client can't watch a file in a folder that does not exist. Raises OSError
     where that fails.
@@ -66,7 +75,15 @@ def waking(context: CommandContext, agent: Agent, link: SessionLink, *, installe
         return Waking({"wakeBy": ""}, note=note)
     # The broker sees by inotify when an agent is idle.
     if not installed or sys.platform != "linux":
+        wake_facts.remove(context.data, link.session)
         return Waking({"wakeBy": ""})
+    if agent.waker == CODEX:
+        from .waking import codex
+
+        if not codex.note(context.data, link.session, hook_input, pid, context.environ):
+            # `codex exec` below a Codex with a screen is no reason to wake that one no more.
+            known = wake_facts.read(context.data, link.session)
+            return Waking({} if known is not None and is_alive(known.pid, known.pid_start) else {"wakeBy": ""})
     from maestro_runtime import config
 
     fields, note = {"wakeBy": agent.waker}, ""
@@ -160,6 +177,7 @@ def end(client: AnyClient, context: CommandContext, link: SessionLink, pid: int)
         client.touch_session(pid=others[0].pid, pidStart=others[0].start)
     else:
         client.end_session(link.session)
+        wake_facts.remove(context.data, link.session)
 
 
 def revive(

@@ -93,6 +93,12 @@ def run(arguments: Sequence[str]) -> None:
     call = HookCall.parse(arguments)
     hook_input = payload.read(sys.stdin.buffer)
     context = CommandContext.here(linked=False)
+    if call.agent is agents.CODEX:
+        from .waking import codex
+
+        begins = call.kind == agents.START
+        pid = codex.agent_pid(call.pid, context.data, hook_input, context.environ, begins=begins)
+        call = call._replace(pid=pid)
     if call.kind == agents.START:
         _begin(call, hook_input, context)
     elif call.kind == agents.END:
@@ -125,7 +131,7 @@ def _begin(call: HookCall, hook_input: HookInput, context: CommandContext) -> No
     from .mail import HookMail
 
     link = agent_session.starting(context, call.agent, hook_input, call.pid)
-    wake = agent_session.waking(context, call.agent, link, installed=call.wakes)
+    wake = agent_session.waking(context, call.agent, hook_input, link, call.pid, installed=call.wakes)
     with _connect(context, link) as client:
         try:
             session, knows_wake = agent_session.begin(client, context, call.agent, hook_input, link, wake.fields)

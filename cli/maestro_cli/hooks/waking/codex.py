@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import shutil
+import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from maestro_cli.hooks import state_files
 from maestro_runtime import wake_facts
 from maestro_runtime.process_identity import pid_start
 from maestro_runtime.wake_facts import WakeFacts
@@ -21,17 +21,20 @@ from maestro_schemas.texts.waking import CODEX
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+    from maestro_cli.hooks.payload import HookInput
+
 _NAME: Final = "codex"
 _DAEMON: Final = "--managed-daemon"
 # Its socket, below CODEX_HOME.
 _DAEMON_SOCKET: Final = "app-server-control/app-server-control.sock"
-# The first word of a command line that shows no screen.
-_WITHOUT_SCREEN: Final = re.compile(
-    "exec|e|review|login|logout|mcp|mcp-server|plugin|app-server|app|exec-server|remote-control|completion|update|doctor"
-    "|sandbox|debug|apply|a|queue|archive|unarchive|delete|migrate-rollouts|migrate-nfs-db|cloud|features|help"
+# The words of a command line that shows no screen, between blanks.
+_WITHOUT_SCREEN: Final = (
+    " exec e review login logout mcp mcp-server plugin app-server app exec-server remote-control completion update "
+    "doctor sandbox debug apply a queue archive unarchive delete migrate-rollouts migrate-nfs-db cloud features help "
 )
 _DELETED: Final = " (deleted)"
+# The kernel notes the time of a read of a terminal once in 8 s.
+_RECENT_S: Final = 10.0
 # Of /proc/PID/stat by proc(5), counted from the field after the name in brackets.
 _TERMINAL = 7 - 3
 
@@ -45,55 +48,48 @@ class _Process(NamedTuple):
     @property
     def is_screen(self) -> bool:
         own = self.words[1 : self.words.index("--") if "--" in self.words else None]
-        return self.has_terminal and not any(map(_WITHOUT_SCREEN.fullmatch, own))
+        return self.has_terminal and not any(" " not in word and f" {word} " in _WITHOUT_SCREEN for word in own)
 
     @property
     def is_daemon(self) -> bool:
         return "app-server" in self.words and _DAEMON in self.words
 
 
-def screen(pid: int, data: str, session: str, directory: str, environ: Mapping[str, str]) -> int:
-    """The process that shows the thread for which a hook runs below `pid`; 0 where none does.
+def agent_pid(pid: int, data: str, hook_input: HookInput, environ: Mapping[str, str], *, begins: bool) -> int:
+    """The process that stands for the agent where a hook runs below `pid`: that of the screen where there is one.
 
-    `session`: the Maestro session that belongs to the thread, empty for a new one. `directory`: the thread's.
+    `begins`: the thread begins or goes on now, so its screen is looked for; later its link names it.
     """
     agent = _process(pid)
-    if agent is None:
-        return 0
-    if not agent.is_daemon:
-        return pid if agent.is_screen else 0
-    home = _home(environ)
-    screens = [one for one in _processes() if one.is_screen and home and _home_of(one.pid) == os.path.realpath(home)]
-    noted = {facts.pid for other, facts in _noted(data) if other != session}
-
-    def unlikely(one: _Process) -> tuple[bool, bool, float]:
-        return one.pid in noted, _directory_of(one.pid) != directory, -_last_read(one.pid)
-
-    return min(screens, key=unlikely).pid if screens else 0
+    if agent is None or not agent.is_daemon:
+        return pid
+    if begins:
+        return _screen_of_daemon(data, hook_input, environ) or pid
+    link = state_files.read_link(data, _NAME, hook_input.session)
+    return link.processes[0].pid if link is not None and link.processes else pid
 
 
-def note(data: str, session: str, thread: str, pid: int, shown_by: int, environ: Mapping[str, str]) -> bool:
-    """Note how the thread can be woken that the process `shown_by` shows; whether it can be. `pid`: the process that
-    its hooks run below."""
-    agent, shown = _process(pid), _process(shown_by)
-    home, program = _home(environ), _program(shown, environ)
-    if agent is None or shown is None or not home or not program or not _UUID.fullmatch(thread):
-        wake_facts.remove(data, session)
+def note(data: str, session: str, hook_input: HookInput, pid: int, environ: Mapping[str, str]) -> bool:
+    """Note how the thread on the screen of process `pid` can be woken; whether it can be."""
+    shown = _process(pid)
+    if shown is None or not shown.is_screen:
         return False
-    # A screen shows one thread at a time.
+    home, program = _home(environ), _program(shown, environ)
     for other, facts in _noted(data):
-        if facts.pid == shown.pid and other != session:
+        # A screen shows one thread at a time.
+        if facts.pid == pid and other != session:
             wake_facts.remove(data, other)
     database = environ.get("CODEX_SQLITE_HOME", "")
+    socket = os.path.join(home, _DAEMON_SOCKET)
     found = WakeFacts(
         CODEX,
-        shown.pid,
-        pid_start(shown.pid),
-        thread=thread,
+        pid,
+        pid_start(pid),
+        thread=hook_input.session,
         program=program,
         home=home,
         database=database if os.path.isabs(database) else None,
-        socket=os.path.join(home, _DAEMON_SOCKET) if agent.is_daemon else None,
+        socket=socket if os.path.exists(socket) else None,
     )
     try:
         wake_facts.write(data, session, found)
@@ -101,6 +97,24 @@ def note(data: str, session: str, thread: str, pid: int, shown_by: int, environ:
         wake_facts.remove(data, session)
         return False
     return True
+
+
+def _screen_of_daemon(data: str, hook_input: HookInput, environ: Mapping[str, str]) -> int:
+    """The screen of a thread in the daemon; 0 where there is none.
+
+    The daemon does not say which screen it is. A thread begins when a person has pressed a key there.
+    """
+    home = os.path.realpath(_home(environ))
+    noted = {facts.pid: facts.thread for _, facts in _noted(data)}
+    recent_s = time.time() - _RECENT_S
+
+    def unlikely(one: _Process) -> tuple[bool, bool, bool, float]:
+        read_s = _last_read(one.pid)
+        is_of_another = noted.get(one.pid, hook_input.session) != hook_input.session
+        return read_s < recent_s, is_of_another, _directory_of(one.pid) != hook_input.directory, -read_s
+
+    screens = [one for one in _processes() if one.is_screen and _home_of(one.pid) == home]
+    return min(screens, key=unlikely).pid if screens else 0
 
 
 def _noted(data: str) -> Iterator[tuple[str, WakeFacts]]:
@@ -120,6 +134,8 @@ def _program(shown: _Process | None, environ: Mapping[str, str]) -> str:
     """The program of the screen; where an update has replaced it, the one on the PATH; empty where there is none."""
     if shown is not None and os.access(shown.program, os.X_OK):
         return shown.program
+    import shutil
+
     found = shutil.which(_NAME, path=environ.get("PATH")) or ""
     return found if os.path.isabs(found) else ""
 

@@ -6,7 +6,7 @@ Rule: the loop decides that a wake is due, and makes the wake file; the waker ca
   same session, before the outcome of the first, changes nothing. Each wake has exactly one outcome.
 - `fd` is for the loop's poller: it is readable when there are outcomes. `outcomes()` returns and forgets them. None
   where the system has no such descriptor (macOS); then each wake fails with a reason.
-- `forget(session)` removes what is known about the wakes of a session that has ended.
+- `forget(session)` is for a session that is not to be woken; it removes what was noted of an agent that has ended.
 - `close()` ends the running commands and the thread, within a bound.
 
 The ways of waking that it knows are in `WAYS`. A wake by another name (`claude-code:FileChanged`, `opencode:plugin`)
@@ -25,6 +25,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from maestro_runtime import wake_facts
+from maestro_runtime.process_identity import is_alive
 from maestro_schemas.texts import waking
 from maestro_schemas.texts.visible_text import one_line
 
@@ -109,8 +110,10 @@ class Waker:
         return found
 
     def forget(self, session: str) -> None:
-        """Remove what is known about the wakes of a session that has ended."""
-        wake_facts.remove(self._data, session)
+        """Remove what is noted about the wakes of a session, if its agent has ended: it may be woken again later."""
+        facts = wake_facts.read(self._data, session)
+        if facts is not None and is_alive(facts.pid, facts.pid_start) is False:
+            wake_facts.remove(self._data, session)
 
     def stats(self) -> dict[str, Any]:
         """For `maestro status`."""

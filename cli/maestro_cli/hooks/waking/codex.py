@@ -108,10 +108,10 @@ def _screen_of_daemon(data: str, hook_input: HookInput, environ: Mapping[str, st
     noted = {facts.pid: facts.thread for _, facts in _noted(data)}
     recent_s = time.time() - _RECENT_S
 
-    def unlikely(one: _Process) -> tuple[bool, bool, bool, float]:
-        read_s = _last_read(one.pid)
-        is_of_another = noted.get(one.pid, hook_input.session) != hook_input.session
-        return read_s < recent_s, is_of_another, _directory_of(one.pid) != hook_input.directory, -read_s
+    def unlikely(one: _Process) -> tuple[bool, int, bool, float]:
+        read_s, shows = _last_read(one.pid), noted.get(one.pid)
+        shows_another = 1 if shows is None else 2 * (shows != hook_input.session)
+        return read_s < recent_s, shows_another, _directory_of(one.pid) != hook_input.directory, -read_s
 
     screens = [one for one in _processes() if one.is_screen and _home_of(one.pid) == home]
     return min(screens, key=unlikely).pid if screens else 0

@@ -159,8 +159,13 @@ def test_facts_for_another_way_are_not_used(office: Office, monkeypatch: pytest.
     assert [one.result for one in office.outcomes(1)] == ["failed"]
 
 
-def test_what_is_known_of_an_ended_session_is_removed(office: Office) -> None:
+def test_what_is_noted_of_an_ended_agent_is_removed(office: Office) -> None:
     office.session("bob", "true")
+    office.waker.forget("bob")
+    office.waker.forget("stranger")
+    facts = wake_facts.read(str(office.data), "bob")
+    assert facts is not None, "its person may turn waking on again"
+    wake_facts.write(str(office.data), "bob", facts._replace(pid_start="another/4026531836/1"))
     office.waker.forget("bob")
     assert wake_facts.sessions(str(office.data)) == []
 

@@ -104,7 +104,7 @@ sign() {
   # Root with a user's home writes nothing into that user's data.
   [ -O "$data" ] || [ ! -e "$data" ] || return 0
   line="$1
-$event $agent ${process:-$PPID} ${start:--} ${2:-$turn}"
+$event $agent $process ${start:--} ${2:-$turn}"
   { printf '%s\\n' "$line" 1<> "$state_file"; } 2> /dev/null && return
   mkdir -p "$data/hooks/state" 2> /dev/null && { printf '%s\\n' "$line" 1<> "$state_file"; } 2> /dev/null
 }

@@ -125,7 +125,11 @@ class Agent:
 
     def interactive(self, prompt: str, *more: str) -> list[str]:
         """The words that start its screen."""
-        return [*self._program, *self.kind.interactive(prompt, *more)]
+        return self.command(*self.kind.interactive(prompt, *more))
+
+    def command(self, *words: str) -> list[str]:
+        """The words that start it with these."""
+        return [*self._program, *words]
 
     def settings(self) -> str:
         """The path of the file that its hooks are in."""

@@ -49,8 +49,9 @@ class Screen:
         self._tmux("send-keys", key)
 
     def type(self, text: str) -> None:
-        """Type a text, and no Enter."""
-        self._tmux("send-keys", "-l", text)
+        """Type a text, and wait until the person sees it."""
+        self._tmux("send-keys", "-l", "--", text)
+        self.wait_for(text)
 
     def prompt(self, text: str) -> None:
         """Type a prompt and enter it, once the person sees it: an Enter that comes at once is a part of a paste."""
@@ -83,11 +84,13 @@ class Screen:
 
 
 @contextlib.contextmanager
-def on_screen(agent: Agent, prompt: str, *more: str, name: str = "tmux") -> Iterator[Screen]:
-    """An agent that a person has started with this prompt, if any. `more`: other arguments. `name`: of the screen,
-    where a test has several of one agent."""
+def on_screen(
+    agent: Agent, prompt: str = "", *more: str, command: list[str] | None = None, name: str = "tmux"
+) -> Iterator[Screen]:
+    """An agent that a person has started with this prompt, if any, or by this command. `more`: other arguments.
+    `name`: of the screen, where a test has several of one agent."""
     components.require_tools("tmux")
-    screen = Screen(agent, agent.interactive(prompt, *more), name)
+    screen = Screen(agent, command or agent.interactive(prompt, *more), name)
     try:
         yield screen
     finally:

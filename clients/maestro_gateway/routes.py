@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from maestro_schemas import replies
 from maestro_schemas.messages import Message
+from maestro_schemas.sessions import SessionNote
 
 from . import metrics
 from .api import answers, bodies, group_bodies, groups, health, legacy, messages, sessions, sse
@@ -89,7 +90,7 @@ CALLS = (
         sse.stream,
         "A session's events as they happen, as server-sent events; `Last-Event-ID` or `?since=` resumes.",
         {200: sse.MEDIA_TYPE},
-        ("INVALID", "FORBIDDEN", "CURSOR_EXPIRED", "CURSOR_AHEAD"),
+        ("INVALID", "SESSION_NOT_FOUND", "FORBIDDEN", "CURSOR_EXPIRED", "CURSOR_AHEAD"),
         headers=("Last-Event-ID",),
     ),
     Endpoint(
@@ -221,6 +222,8 @@ CALLS = (
             "NAME_TAKEN",
             "EMPTY_MESSAGE",
             "TEXT_TOO_LONG",
+            "INVALID_ID",
+            "DATA_TOO_LARGE",
             "TOO_MANY",
             "RATE_LIMITED",
         ),
@@ -262,9 +265,20 @@ CALLS = (
             "FORBIDDEN",
             "EMPTY_MESSAGE",
             "TEXT_TOO_LONG",
+            "INVALID_ID",
+            "DATA_TOO_LARGE",
             "RATE_LIMITED",
         ),
         body=bodies.NoteBody,
+        tag="sessions",
+    ),
+    Endpoint(
+        "GET",
+        "/sessions/{session}/timeline",
+        sessions.timeline,
+        "A session's own timeline, the oldest line first.",
+        {200: list[SessionNote]},
+        ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME"),
         tag="sessions",
     ),
     Endpoint(

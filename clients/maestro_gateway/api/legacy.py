@@ -39,7 +39,13 @@ _READ_AT_A_TIME = 256
 
 async def prompt(request: Request, *, body: PromptBody) -> Response:
     """`{"success": true}`; the prompt waits in the session's mailbox."""
-    return await _send(request, _sender(request, body.sender_session_id), body.content, {"type": "command"})
+    sender = _sender(request, body.sender_session_id)
+    if sender.session == request.path_params["session"]:
+        raise MaestroError(
+            "INVALID", f"{sender.session} can't prompt itself", "Name another session in the path, or another sender."
+        )
+    metadata: dict[str, Any] = {"type": "command"} | ({"data": {"mode": body.mode}} if body.mode else {})
+    return await _send(request, sender, body.content, metadata)
 
 
 async def mail(request: Request, *, body: MailBody) -> Response:

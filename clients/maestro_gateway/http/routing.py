@@ -1,7 +1,7 @@
 """Routing: from the table of endpoints to Starlette's routes.
 
 Rule: an endpoint is one row, and both the router and `/openapi.json` are made from it, so that they agree. A handler
-gets its body and query decoded, and raises MaestroError.
+gets its body and query decoded, and raises MaestroError. A caller may name a session that it has yet to start.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, compile_path
 
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.generators.field_errors import explained
 
+from .credentials import is_unregistered
+from .identity import SESSION_HEADER, caller_of, token_of
 from .responses import answer, plain_error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
-
-    from starlette.requests import Request
 
     Handler = Callable[..., Awaitable[Response]]
 
@@ -117,7 +118,12 @@ def _serve(calls: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response
             if refusal is not None:
                 return refusal
             given["body"] = _decoded(decoders[method], await request.body(), endpoint.body)
-        response = await endpoint.handle(request, **given)
+        try:
+            response = await endpoint.handle(request, **given)
+        except MaestroError as error:
+            if not is_unregistered(request, error) or token_of(request) is not None:
+                raise
+            response = await _without_session(endpoint, request, given, error)
         if endpoint.deprecation is not None:
             for name, text in endpoint.deprecation.headers().items():
                 # Beside a `Link` of the call's own.
@@ -125,6 +131,26 @@ def _serve(calls: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response
         return response
 
     return serve
+
+
+async def _without_session(
+    endpoint: Endpoint, request: Request, given: dict[str, Any], error: MaestroError
+) -> Response:
+    """The answer to a caller that names a session which was never started: to a read as without the name. Its own id
+    in the path is not found. Raises MaestroError."""
+    name = caller_of(request).session
+    if request.method in ("GET", "HEAD"):
+        headers = [header for header in request.scope["headers"] if header[0].decode("latin-1") != SESSION_HEADER]
+        try:
+            return await endpoint.handle(Request({**request.scope, "headers": headers}, request.receive), **given)
+        except MaestroError as other:
+            if other.code not in ("NO_SESSION", "UNKNOWN_SESSION"):
+                raise
+    if request.path_params.get("session") == name and "SESSION_NOT_FOUND" in endpoint.codes:
+        raise MaestroError(
+            "SESSION_NOT_FOUND", f"there is no session {str(name)[:80]!r}", "POST /api/sessions starts it."
+        )
+    raise error
 
 
 def _unsupported(request: Request) -> Response | None:

@@ -10,7 +10,19 @@ from maestro_schemas.messages import Message
 from maestro_schemas.sessions import SessionNote
 
 from . import metrics
-from .api import answers, bodies, group_bodies, groups, health, legacy, messages, sessions, sse
+from .api import (
+    answers,
+    bodies,
+    group_bodies,
+    groups,
+    health,
+    legacy,
+    mail,
+    mail_bodies,
+    messages,
+    sessions,
+    sse,
+)
 from .docs import docs_page, openapi
 from .http.routing import Endpoint
 
@@ -375,6 +387,68 @@ CALLS = (
         ("SESSION_NOT_FOUND", "FORBIDDEN"),
         tag="older clients",
         changes=True,
+    ),
+    Endpoint(
+        "POST",
+        "/mail",
+        mail.send,
+        "Send a mail, as the clients of Maestro's mail generation do.",
+        {201: (mail_bodies.Letter, list[mail_bodies.Letter])},
+        _FAN_OUT_CODES,
+        body=mail_bodies.LetterBody,
+        tag="older clients",
+        lists_faults=True,
+    ),
+    Endpoint(
+        "GET",
+        "/mail/inbox/{session}",
+        mail.inbox,
+        "A session's mail, by priority, then the newest first; new mail counts as delivered by this.",
+        {200: list[mail_bodies.Letter]},
+        ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME", "FORBIDDEN"),
+        query=mail_bodies.LettersQuery,
+        tag="older clients",
+        changes=True,
+        lists_faults=True,
+    ),
+    Endpoint(
+        "GET",
+        "/mail/wait/{session}",
+        mail.wait,
+        "New mail as soon as there is some, else an empty list; it counts as delivered by this.",
+        {200: list[mail_bodies.Letter]},
+        ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME", "FORBIDDEN", "BUSY"),
+        query=mail_bodies.LettersWaitQuery,
+        tag="older clients",
+        changes=True,
+        lists_faults=True,
+    ),
+    Endpoint(
+        "GET",
+        "/mail/thread/{message}",
+        mail.thread,
+        "The mail of one thread, the oldest first.",
+        {200: list[mail_bodies.Letter]},
+        ("MESSAGE_NOT_FOUND", "AMBIGUOUS_ID"),
+        tag="older clients",
+    ),
+    Endpoint(
+        "GET",
+        "/mail/{message}",
+        mail.one,
+        "One mail.",
+        {200: mail_bodies.Letter},
+        ("MESSAGE_NOT_FOUND", "AMBIGUOUS_ID"),
+        tag="older clients",
+    ),
+    Endpoint(
+        "DELETE",
+        "/mail/{message}",
+        mail.delete,
+        "Delete a mail from its receiver's mailbox.",
+        {200: mail_bodies.LetterDeleted},
+        ("MESSAGE_NOT_FOUND", "AMBIGUOUS_ID", "FORBIDDEN"),
+        tag="older clients",
     ),
     Endpoint(
         "GET",

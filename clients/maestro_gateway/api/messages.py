@@ -130,6 +130,12 @@ async def step(request: Request, *, body: StatusBody) -> Response:
 
 async def delete(request: Request) -> Response:
     """Delete a message from its receiver's mailbox."""
+    await delete_named(request)
+    return nothing()
+
+
+async def delete_named(request: Request) -> None:
+    """Delete the message that the path names. Raises MaestroError, also for one that was deleted before."""
     client = client_of(request)
 
     async def ask(message_id: str, session: str | None, caller: Caller) -> list[ItemResultDoc]:
@@ -141,7 +147,6 @@ async def delete(request: Request) -> Response:
         raise MaestroError(
             "MESSAGE_NOT_FOUND", f"message {message_id!r} was deleted before", "Nothing remains to be deleted."
         )
-    return nothing()
 
 
 async def one(request: Request) -> Response:

@@ -21,7 +21,7 @@ from maestro_schemas.generators.field_errors import explained
 
 from .credentials import is_unregistered
 from .identity import SESSION_HEADER, caller_of, token_of
-from .responses import answer, plain_error
+from .responses import answer, faulty, plain_error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -35,6 +35,10 @@ _JSON_KINDS = ("application/json", "+json")
 _PLAIN = "identity"
 _CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]*)", re.IGNORECASE)
 _UTF_8 = ("utf-8", "utf8")
+# Where a message about a field names it.
+_AT = re.compile(r" - at `\$\.?([^`]*)`")
+_MISSING = re.compile(r"required field `([^`]*)`")
+_OF_VALUE = re.compile(r"^`([^`]*)` can't be")
 
 
 class Deprecation(NamedTuple):
@@ -80,6 +84,8 @@ class Endpoint(NamedTuple):
     deprecation: Deprecation | None = None
     # An answer that is not the last page has a header `Link` to the next one.
     is_paged: bool = False
+    # A wrong field is VALIDATION_ERROR with a list of faults, as Maestro's own clients read it.
+    lists_faults: bool = False
 
 
 def changing_paths(table: Iterable[Endpoint]) -> list[re.Pattern[str]]:
@@ -111,13 +117,18 @@ def _serve(calls: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response
         method = "GET" if request.method == "HEAD" else request.method
         endpoint = calls[method]
         given: dict[str, Any] = {}
-        if endpoint.query is not None:
-            given["query"] = _query(request, endpoint.query)
-        if endpoint.body is not None:
-            refusal = _unsupported(request)
-            if refusal is not None:
-                return refusal
-            given["body"] = _decoded(decoders[method], await request.body(), endpoint.body)
+        try:
+            if endpoint.query is not None:
+                given["query"] = _query(request, endpoint.query)
+            if endpoint.body is not None:
+                refusal = _unsupported(request)
+                if refusal is not None:
+                    return refusal
+                given["body"] = _decoded(decoders[method], await request.body(), endpoint.body)
+        except MaestroError as error:
+            if not endpoint.lists_faults or error.code != "INVALID":
+                raise
+            raise _as_fault(error) from None
         try:
             response = await endpoint.handle(request, **given)
         except MaestroError as error:
@@ -204,6 +215,13 @@ def _decoded(decoder: msgspec.json.Decoder[Any], raw: bytes, shape: type[msgspec
         raise _invalid("the body", explained(error, shape)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MaestroError("BAD_REQUEST", f"the body is no JSON: {error}", "Send one JSON object in UTF-8.") from None
+
+
+def _as_fault(error: MaestroError) -> MaestroError:
+    """An error of `_invalid` as a fault: its field, and what is wrong there."""
+    why = error.message.partition(": ")[2]
+    named = _AT.search(why) or _MISSING.search(why) or _OF_VALUE.search(why)
+    return faulty(named[1] if named is not None else "", _AT.sub("", why))
 
 
 def _invalid(what: str, why: str) -> MaestroError:

@@ -12,6 +12,7 @@ import msgspec
 
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.new_ids import new_event_id, new_session_id
+from maestro_gateway.events.session_shape import shown
 from maestro_gateway.http.credentials import is_unregistered, needs_token
 from maestro_gateway.http.identity import caller_of, owner_of
 from maestro_gateway.http.responses import answer, next_page
@@ -161,20 +162,6 @@ async def timeline(request: Request) -> Response:
     """The session's own timeline, the oldest line first."""
     session = await client_of(request).session(request.path_params["session"], caller=caller_of(request))
     return answer(shown(session)["timeline"])
-
-
-def shown(session: SessionDoc) -> dict[str, Any]:
-    """The documented shape, with every documented field."""
-    return {
-        "name": None,
-        "parentSessionId": None,
-        "taskIds": [],
-        "completedAt": None,
-        "metadata": {},
-        "timeline": [],
-        "needsInput": {"active": False},
-        **session,
-    }
 
 
 async def _started(request: Request, body: SessionBody, caller: Caller) -> SessionDoc:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from maestro_schemas.errors import MaestroError
 
+from .choice import Choice
 from .event_stream import follow
 from .visibility import Principal
 
@@ -73,7 +74,7 @@ class MailWaits:
         # `look` has judged the caller; an event says only that it is time to look again.
         principal = Principal(None, "", "", feed.directory)
         with self._one_more():
-            events = await follow(feed, principal, frozenset({session}), None)
+            events = await follow(feed, principal, Choice(frozenset({session})), None, "flat")
             items = events.items()
             following = asyncio.ensure_future(anext(items))
             try:

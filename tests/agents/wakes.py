@@ -104,10 +104,11 @@ class WakeDesk(Desk):
 
 
 def load() -> float:
-    """How many times longer than on an idle machine a program takes now; at least 1."""
+    """How many times longer than on an idle machine a program may take now; at least 1."""
     began = time.monotonic()
     subprocess.run([sys.executable, "-S", "-c", "pass"], check=True)
-    return max(1.0, (time.monotonic() - began) / _BARE_S)
+    bare = (time.monotonic() - began) / _BARE_S
+    return max(1.0, bare, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 @contextlib.contextmanager

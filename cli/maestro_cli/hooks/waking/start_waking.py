@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from maestro_runtime import config, places, wake_facts
+from maestro_runtime import config, ownership, places, wake_facts
 from maestro_runtime.process_identity import is_alive
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.texts.waking import CLAUDE_CODE, CODEX, WAKE_FILE
@@ -46,10 +46,11 @@ def at_start(
     hooks' command says; None where an earlier version wrote it.
 
     Makes the mailbox's folder, because a client can't watch a file in a folder that does not exist. Raises OSError
-    where that fails.
+    where that fails, and MaestroError NOT_PRIVATE in another user's data directory.
     """
     if not agent.waker or context.is_remote:
         return StartWaking({})
+    ownership.check_data_dir(context.data)
     if installed is None:
         install = f"maestro hooks install {agent.name}"
         note = f"Mail can't wake you from idle: an earlier version installed your hooks. Your user can run: {install}"

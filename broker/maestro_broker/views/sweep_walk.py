@@ -16,6 +16,7 @@ from maestro_broker.core import retention
 from maestro_runtime import outbox_dir, paths
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import is_id
+from maestro_schemas.texts.waking import WAKE_FILE
 from maestro_schemas.outbox_entry import FAILED_SUFFIX
 
 from .spool import SUFFIX
@@ -129,6 +130,8 @@ class SweepWalk:
             self._remove_folder(directory)
 
     def _is_message_gone(self, entry: os.DirEntry[str], session: str) -> bool:
+        if entry.name == WAKE_FILE and not self._retention.has_session(session):
+            return self._removes(entry.path)
         if entry.name.startswith(".") or not entry.name.endswith(SUFFIX):
             return False
         status = _lstat(entry.path)
@@ -253,9 +256,10 @@ class SweepWalk:
             self._findings.idle.append(session)
 
     def _has_no_files(self, session: str) -> bool:
-        """Whether the session's mailbox is empty, and it has no links to mail that it sent."""
+        """Whether the session's mailbox has no mail, and it has no links to mail that it sent."""
         folders = (self._receivers, self._senders)
-        return not any(True for folder in folders for _ in _entries(os.path.join(folder, session)))
+        entries = (entry for folder in folders for entry in _entries(os.path.join(folder, session)))
+        return all(entry.name == WAKE_FILE for entry in entries)
 
     def _timeline_files(self) -> Iterator[None]:
         asked_ms = self._task.older_than_ms

@@ -16,8 +16,8 @@ from maestro_broker.core import retention
 from maestro_runtime import outbox_dir, paths
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import is_id
-from maestro_schemas.texts.waking import WAKE_FILE
 from maestro_schemas.outbox_entry import FAILED_SUFFIX
+from maestro_schemas.texts.waking import WAKE_FILE
 
 from .spool import SUFFIX
 
@@ -125,7 +125,7 @@ class SweepWalk:
         for entry in _entries(directory):
             self.looked_at += 1
             yield
-            is_empty = not self._is_message_gone(entry, session) and is_empty
+            is_empty = self._is_message_gone(entry, session) and is_empty
         if is_empty and not self._retention.has_session(session):
             self._remove_folder(directory)
 

@@ -159,9 +159,16 @@ def _processes() -> Iterator[_Process]:
     """This user's processes of Codex."""
     with contextlib.suppress(OSError):
         for name in os.listdir("/proc"):
-            found = _process(int(name)) if name.isdecimal() else None
-            if found is not None and os.path.basename(found.program.removesuffix(_DELETED)) == _NAME:
+            if name.isdecimal() and _is_codex(name) and (found := _process(int(name))) is not None:
                 yield found
+
+
+def _is_codex(pid: str) -> bool:
+    try:
+        program = os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return False
+    return os.path.basename(program.removesuffix(_DELETED)) == _NAME
 
 
 def _process(pid: int) -> _Process | None:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from maestro_cli.context import now_ms
 from maestro_cli.hooks import agents, shell_script
-from maestro_cli.output import wake_words
 from maestro_cli.output.render import plain
 from maestro_cli.waking import wake_table
+from maestro_clients.texts import wake_words
 from maestro_runtime import config, places
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.texts import waking

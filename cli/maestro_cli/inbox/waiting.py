@@ -113,7 +113,7 @@ def _wakes(message: MessageDoc) -> bool:
 def _sentence(found: dict[str, Any], context: CommandContext) -> str:
     """`2 new messages from ann and ben, 1 of them urgent: maestro inbox`."""
     from maestro_cli.hooks.session_link import LINK_VARIABLE
-    from maestro_cli.output.fence import named
+    from maestro_clients.texts.fence import named
     from maestro_schemas.names import SYSTEM_SENDER
 
     count = found["count"]

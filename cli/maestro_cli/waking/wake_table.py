@@ -9,8 +9,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from maestro_cli.hooks import agents
-from maestro_cli.output import wake_words
-from maestro_cli.output.fence import named
+from maestro_clients.texts import wake_words
+from maestro_clients.texts.fence import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

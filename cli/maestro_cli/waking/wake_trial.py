@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maestro_cli import following
 from maestro_cli.context import CommandContext, now_ms
-from maestro_cli.output import streams, wake_words
-from maestro_cli.output.presence_words import aged
+from maestro_cli.output import streams
+from maestro_clients.texts import wake_words
+from maestro_clients.texts.ages import aged
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import OPERATOR
 

@@ -75,7 +75,7 @@ def run(
         streams.say_json(receipt if message is None else {**_document(message), **receipt})
         return 0
     if message is None:
-        from maestro_cli.output import receipt_lines
+        from maestro_clients.texts import receipt_lines
 
         lines = [receipt_lines.head(receipt), *receipt_lines.each({**receipt, "people": people})]
         if any(line["state"] in ("refused", "expired", "failed") for line in receipt["recipients"]):
@@ -91,14 +91,15 @@ def _is_for_several(receipt: ReceiptDoc) -> bool:
 
 
 def _lines(message: MessageDoc, line: RecipientReceiptDoc, people: Mapping[str, PersonDoc]) -> list[str]:
-    from maestro_cli.output.display_names import DisplayNames
-    from maestro_cli.output.render import history, moment
+    from maestro_cli.output.render import history
+    from maestro_clients.texts.ages import moment
+    from maestro_clients.texts.display_names import DisplayNames
 
     receiver = DisplayNames(people).label(message["to"])
     if "audience" in message:
-        from maestro_cli.output import fan_out_lines
+        from maestro_clients.texts.fence import addresses
 
-        receiver = fan_out_lines.addresses(message["audience"]["to"])
+        receiver = addresses(message["audience"]["to"])
     lines = [f"{message['id']} to {receiver}: {message['status']}", *history(message, now_ms())]
     if "answerId" in line:
         at = f"  {moment(line['answeredAt'], now_ms())}" if "answeredAt" in line else " "
@@ -108,7 +109,7 @@ def _lines(message: MessageDoc, line: RecipientReceiptDoc, people: Mapping[str, 
         waits = "has ended: it waits until that session starts again" if has_ended else "has not been shown it"
         lines.append(f"  not delivered yet: its receiver {waits}")
         if wake := line.get("presence", {}).get("wake"):
-            from maestro_cli.output.wake_words import why_not
+            from maestro_clients.texts.wake_words import why_not
 
             lines += [f"  it is not woken: {why}" for why in [why_not(wake, now_ms())] if why]
     elif message["status"] == "delivered":

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from maestro_cli.output import fan_out_lines, presence_words, receipt_lines, wake_words
+from maestro_cli.output import fan_out_lines
 from maestro_cli.output.render import event_line, history, session_lines
+from maestro_clients.texts import presence_words, receipt_lines, wake_words
 from maestro_schemas.texts import waking
 
 # Ten o'clock, in the zone of the machine that runs the test.

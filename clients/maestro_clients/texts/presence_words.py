@@ -54,7 +54,7 @@ def expectation(result: Mapping[str, Any], now_ms: int, metadata: Mapping[str, A
     words = _REACHES.get(reach, "")
     presence = result.get("presence") or {}
     state, since = presence.get("state"), presence.get("since")
-    old = None if since is None else aged(since, now_ms)
+    old = None if since is None else _aged(since, now_ms)
     if reach == "wake":
         return _is_woken(presence, old, now_ms)
     if reach == "gone":
@@ -73,7 +73,7 @@ def expectation(result: Mapping[str, Any], now_ms: int, metadata: Mapping[str, A
         words = f"{str(presence['detail']).capitalize()}. {words}"
     seen_at = result.get("seenAt")
     if seen_at is not None and reach in ("inbox", "prompt") and now_ms - seen_at >= _QUIET_MS:
-        words += f" It gave its last sign of life {aged(seen_at, now_ms)} ago."
+        words += f" It gave its last sign of life {_aged(seen_at, now_ms)} ago."
     return words
 
 
@@ -91,7 +91,7 @@ def short(result: Mapping[str, Any], now_ms: int, *, dated: bool) -> str:
     reach = result.get("reach", "")
     presence = result.get("presence") or {}
     state, since = presence.get("state"), presence.get("since")
-    old = None if since is None or not dated else aged(since, now_ms)
+    old = None if since is None or not dated else _aged(since, now_ms)
     wake = presence.get("wake")
     if reach == "gone":
         return f"gone, no sign of life{_for(old)}"
@@ -117,7 +117,7 @@ def brief(presence: Mapping[str, Any] | None, now_ms: int) -> str:
     if since is None or state == "unknown":
         # What is unknown has no age of its own; lists say beside it when the session was last seen.
         return f"{state}{_detail(presence)}"
-    old = aged(since, now_ms)
+    old = _aged(since, now_ms)
     if state == "gone":
         return f"gone, last sign {old} ago"
     if state == "ended":
@@ -139,7 +139,7 @@ def state(presence: Mapping[str, Any], now_ms: int) -> str:
 def since(presence: Mapping[str, Any], now_ms: int) -> str:
     """The age of the sign: `12s`, `4m`; `-` where it is not known."""
     at_ms = presence.get("since")
-    return "-" if at_ms is None else aged(at_ms, now_ms)
+    return "-" if at_ms is None else _aged(at_ms, now_ms)
 
 
 def is_silent(presence: Mapping[str, Any], now_ms: int) -> bool:
@@ -158,14 +158,6 @@ def wanted(detail: str) -> str:
     return f"permission: {named(tool)}" if separator and kind == "permission" else named(detail)
 
 
-def aged(at_ms: int, now_ms: int) -> str:
-    """`12s`, `4m`, `3h`, `2d`; `0s` for a clock that ran ahead."""
-    from .render import age
-
-    found = age(at_ms, now_ms)
-    return "0s" if found == "just now" else found.removesuffix(" ago")
-
-
 def _is_woken(presence: Mapping[str, Any], old: str | None, now_ms: int) -> str:
     from .wake_words import soon
 
@@ -175,7 +167,7 @@ def _is_woken(presence: Mapping[str, Any], old: str | None, now_ms: int) -> str:
     else:
         what = f"Its agent has given no sign{_for(old)}"
     if wake.get("state") == "woken" and "at" in wake:
-        return f"{what}, and was woken {aged(wake['at'], now_ms)} ago for earlier mail: it sees it then."
+        return f"{what}, and was woken {_aged(wake['at'], now_ms)} ago for earlier mail: it sees it then."
     return f"{what}, and is woken: it sees it {soon(wake)}."
 
 
@@ -210,3 +202,10 @@ def _detail(presence: Mapping[str, Any]) -> str:
 
 def _for(old: str | None) -> str:
     return f" for {old}" if old else ""
+
+
+def _aged(at_ms: int, now_ms: int) -> str:
+    # Most sends say no age.
+    from .ages import aged
+
+    return aged(at_ms, now_ms)

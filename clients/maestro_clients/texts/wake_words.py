@@ -7,8 +7,9 @@ about an agent that can be woken need this module.
 from __future__ import annotations
 
 from maestro_schemas.texts import waking
+from maestro_schemas.texts.visible_text import one_line
 
-from .render import age, moment, plain
+from .ages import age, moment
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def soon(wake: Mapping[str, Any]) -> str:
 
 def why_not(wake: Mapping[str, Any], now_ms: int) -> str:
     """Why mail does not wake the agent now; empty where it does."""
-    state, reason = wake.get("state"), plain(wake.get("reason", ""))
+    state, reason = wake.get("state"), one_line(wake.get("reason", ""))
     if state == "unanswered":
         at = f" at {moment(wake['at'], now_ms)}" if "at" in wake else ""
         if reason:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from maestro_cli.hooks import agents
 from maestro_clients.texts import wake_words
 from maestro_clients.texts.fence import named
+from maestro_schemas.texts import waking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,9 +71,8 @@ def unable(agent: str | None, platform: str = sys.platform) -> str:
         return "no agent has reported itself in it; Codex does that at its first prompt"
     if platform != "linux":
         return "agents are woken on Linux only: it sees its mail at its next prompt"
-    known = agents.AGENTS.get(agent)
-    if known is not None and known.waker:
-        return f"its hooks were installed without wakes: maestro hooks install {agent}, then start it again"
+    if agent in waking.HOOKED:
+        return waking.not_installed(agent)
     return f"nothing wakes {named(agent)} but keys in its terminal: maestro session nudge --help"
 
 

@@ -597,6 +597,25 @@ def test_touching(office: Office) -> None:
     assert refused(office, SessionTouch(id="ann")).code == "SESSION_ENDED"
 
 
+def test_the_operators_setting_is_no_sign_of_the_sessions_life(office: Office) -> None:
+    before = office.do(SessionGet(id="ann")).session.last_activity
+    office.now_ms += 50
+    changed = office.do(SessionTouch(id="ann", wake="off")).session
+    assert (changed.wake, changed.last_activity) == ("off", before)
+    again = office.do(SessionTouch(who=Identity("ann"), wake="off")).session
+    assert again.last_activity == office.now_ms
+
+
+@pytest.mark.parametrize(("first", "then"), [("offered", "delivered"), ("delivered", "read"), ("read", "read")])
+def test_what_had_woken_the_agent_stays_with_the_message(office: Office, first: Any, then: Any) -> None:
+    office.accept("boss", "ann", "m1")
+    who, ids = Identity("ann"), [f"m1_{mark_of('boss')}"]
+    office.do(Confirm(who=who, ids=ids, kind=first, via="hook:x", woken_by="claude-code:FileChanged"))
+    office.do(Confirm(who=who, ids=ids, kind=then, via="cli"))
+    message = office.do(GetMessage(who=who, id=ids[0])).message
+    assert message.woken_by == "claude-code:FileChanged"
+
+
 # --- records, events, heads ------------------------------------------------------------------------------
 
 

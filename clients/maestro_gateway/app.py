@@ -23,6 +23,7 @@ from .broker_link import BrokerLink
 from .context import GatewayContext
 from .docs import openapi
 from .events.feed import Feed
+from .events.mail_waits import MailWaits
 from .http.credentials import Credentials
 from .http.responses import answer, error_answer, plain_error
 from .http.routing import routes
@@ -61,7 +62,8 @@ def make(options: GatewayOptions) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         broker = BrokerLink(options.data, options.environ)
         feed = Feed(broker)
-        app.state.gateway = GatewayContext(options, broker, metrics, contract, UnconfirmedSends(), feed)
+        waits = MailWaits(options.limits.mail_waits_max, metrics.mail_waits)
+        app.state.gateway = GatewayContext(options, broker, metrics, contract, UnconfirmedSends(), feed, waits)
         try:
             yield
         finally:

@@ -7,9 +7,22 @@ from __future__ import annotations
 
 from maestro_schemas import replies
 from maestro_schemas.messages import Message
+from maestro_schemas.sessions import SessionNote
 
 from . import metrics
-from .api import answers, bodies, group_bodies, groups, health, legacy, messages, sessions, sse
+from .api import (
+    answers,
+    bodies,
+    group_bodies,
+    groups,
+    health,
+    legacy,
+    mail,
+    mail_bodies,
+    messages,
+    sessions,
+    sse,
+)
 from .docs import docs_page, openapi
 from .http.routing import Endpoint
 
@@ -89,7 +102,7 @@ CALLS = (
         sse.stream,
         "A session's events as they happen, as server-sent events; `Last-Event-ID` or `?since=` resumes.",
         {200: sse.MEDIA_TYPE},
-        ("INVALID", "FORBIDDEN", "CURSOR_EXPIRED", "CURSOR_AHEAD"),
+        ("INVALID", "SESSION_NOT_FOUND", "FORBIDDEN", "CURSOR_EXPIRED", "CURSOR_AHEAD"),
         headers=("Last-Event-ID",),
     ),
     Endpoint(
@@ -221,6 +234,8 @@ CALLS = (
             "NAME_TAKEN",
             "EMPTY_MESSAGE",
             "TEXT_TOO_LONG",
+            "INVALID_ID",
+            "DATA_TOO_LARGE",
             "TOO_MANY",
             "RATE_LIMITED",
         ),
@@ -262,9 +277,20 @@ CALLS = (
             "FORBIDDEN",
             "EMPTY_MESSAGE",
             "TEXT_TOO_LONG",
+            "INVALID_ID",
+            "DATA_TOO_LARGE",
             "RATE_LIMITED",
         ),
         body=bodies.NoteBody,
+        tag="sessions",
+    ),
+    Endpoint(
+        "GET",
+        "/sessions/{session}/timeline",
+        sessions.timeline,
+        "A session's own timeline, the oldest line first.",
+        {200: list[SessionNote]},
+        ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME"),
         tag="sessions",
     ),
     Endpoint(
@@ -361,6 +387,68 @@ CALLS = (
         ("SESSION_NOT_FOUND", "FORBIDDEN"),
         tag="older clients",
         changes=True,
+    ),
+    Endpoint(
+        "POST",
+        "/mail",
+        mail.send,
+        "Send a mail, as the clients of Maestro's mail generation do.",
+        {201: (mail_bodies.Letter, list[mail_bodies.Letter])},
+        _FAN_OUT_CODES,
+        body=mail_bodies.LetterBody,
+        tag="older clients",
+        lists_faults=True,
+    ),
+    Endpoint(
+        "GET",
+        "/mail/inbox/{session}",
+        mail.inbox,
+        "A session's mail, by priority, then the newest first; new mail counts as delivered by this.",
+        {200: list[mail_bodies.Letter]},
+        ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME", "FORBIDDEN"),
+        query=mail_bodies.LettersQuery,
+        tag="older clients",
+        changes=True,
+        lists_faults=True,
+    ),
+    Endpoint(
+        "GET",
+        "/mail/wait/{session}",
+        mail.wait,
+        "New mail as soon as there is some, else an empty list; it counts as delivered by this.",
+        {200: list[mail_bodies.Letter]},
+        ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME", "FORBIDDEN", "BUSY"),
+        query=mail_bodies.LettersWaitQuery,
+        tag="older clients",
+        changes=True,
+        lists_faults=True,
+    ),
+    Endpoint(
+        "GET",
+        "/mail/thread/{message}",
+        mail.thread,
+        "The mail of one thread, the oldest first.",
+        {200: list[mail_bodies.Letter]},
+        ("MESSAGE_NOT_FOUND", "AMBIGUOUS_ID"),
+        tag="older clients",
+    ),
+    Endpoint(
+        "GET",
+        "/mail/{message}",
+        mail.one,
+        "One mail.",
+        {200: mail_bodies.Letter},
+        ("MESSAGE_NOT_FOUND", "AMBIGUOUS_ID"),
+        tag="older clients",
+    ),
+    Endpoint(
+        "DELETE",
+        "/mail/{message}",
+        mail.delete,
+        "Delete a mail from its receiver's mailbox.",
+        {200: mail_bodies.LetterDeleted},
+        ("MESSAGE_NOT_FOUND", "AMBIGUOUS_ID", "FORBIDDEN"),
+        tag="older clients",
     ),
     Endpoint(
         "GET",

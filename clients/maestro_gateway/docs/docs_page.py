@@ -11,6 +11,7 @@ import json
 import shlex
 from html import escape
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -101,6 +102,13 @@ def example(
         for parameter in call.get("parameters", ())
         if parameter["in"] == "header" and parameter["required"]
     }
+    query = {
+        parameter["name"]: parameter["schema"]["examples"][0]
+        for parameter in call.get("parameters", ())
+        if parameter["in"] == "query" and "examples" in parameter["schema"]
+    }
+    if query:
+        path += f"?{urlencode(query)}"
     body = None
     if "requestBody" in call:
         body = _sample(contract, call["requestBody"]["content"][MEDIA_JSON]["schema"], message_id)

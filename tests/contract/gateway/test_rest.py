@@ -645,7 +645,7 @@ def test_paths_that_there_are_not(standing: Gateway, path: str) -> None:
         ("DELETE", "/api/sessions", {"GET", "HEAD", "POST"}),
         ("POST", "/api/messages/m", {"DELETE", "GET", "HEAD", "PATCH"}),
         ("POST", "/health", {"GET", "HEAD"}),
-        ("HEAD", "/api/sessions/bob/timeline", {"POST"}),
+        ("HEAD", "/api/sessions/bob/prompt", {"POST"}),
         ("OPTIONS", "/api/sessions", {"GET", "HEAD", "POST"}),
         ("PROPFIND", "/api/sessions", {"GET", "HEAD", "POST"}),
     ],

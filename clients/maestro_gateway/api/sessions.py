@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from maestro_clients.protocol.callers import Caller
+from maestro_clients.protocol.documented_words import ROLES
 from maestro_clients.protocol.new_ids import new_event_id, new_session_id
 from maestro_gateway.events.session_shape import message_lines, shown
 from maestro_gateway.http.credentials import is_unregistered, needs_token
@@ -31,17 +32,6 @@ if TYPE_CHECKING:
     from maestro_schemas.sessions import SessionNote
 
     from .bodies import NoteBody, PresenceQuery, SessionBody, SessionPatch, SessionsQuery, SiblingsQuery
-
-# The documented modes. A coordinated coordinator has a coordinator above it and workers below, and writes to both.
-_ROLES = {
-    "worker": "worker",
-    "execute": "worker",
-    "coordinated-worker": "worker",
-    "coordinator": "orchestrator",
-    "coordinate": "orchestrator",
-    "coordinated-coordinator": "orchestrator",
-    "orchestrator": "orchestrator",
-}
 
 # As many messages as a session keeps lines of its own.
 _TIMELINE_MESSAGES_MAX = 200
@@ -213,7 +203,7 @@ async def _revived(client: AsyncClient, session: SessionDoc, status: str, caller
 def _role_of(metadata: dict[str, Any]) -> str | None:
     """None: what the session was before, or a worker."""
     named = metadata.get("mode", metadata.get("role"))
-    return _ROLES.get(named, "worker") if isinstance(named, str) else None
+    return ROLES.get(named, "worker") if isinstance(named, str) else None
 
 
 def _is_known(note: SessionNote, session: SessionDoc) -> bool:

@@ -97,6 +97,9 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--timeout": ("timeout", "text"),
             "--exec": ("command", "any"),
             "--exec-quiet": ("exec_quiet", "on"),
+            "--from": ("sender", "text"),
+            "--type": ("kind", ("request", "response", "notification", "command")),
+            "--thread": ("thread", "text"),
             "--session": ("session", "text"),
             "--as": ("speaks_as", "text"),
             "--yes": ("yes", "on"),
@@ -452,6 +455,8 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         ("agent",),
         {
             "--scope": ("scope", ("user", "project")),
+            "--wake": ("wake", "on"),
+            "--no-wake": ("wake", "off"),
             "--dry-run": ("dry_run", "on"),
             "--json": ("as_json", "on"),
         },

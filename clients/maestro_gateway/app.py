@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from maestro_schemas.errors import MaestroError
 
+from .absent_paths import absent
 from .api.websocket import websocket_routes
 from .broker_link import BrokerLink
 from .context import GatewayContext
@@ -91,10 +92,15 @@ def make(options: GatewayOptions) -> Starlette:
 
 async def _on_refusal(request: Request, error: MaestroError) -> Response:
     request.app.state.gateway.broker.search_after(error)
+    # A word of another server's path may have been taken for a session's id.
+    if error.code == "SESSION_NOT_FOUND" and (body := absent(request.url.path)) is not None:
+        return answer(body, 404)
     return error_answer(error)
 
 
-async def _on_framework(_request: Request, error: HTTPException) -> Response:
+async def _on_framework(request: Request, error: HTTPException) -> Response:
+    if error.status_code in _NOT_SERVED and (body := absent(request.url.path)) is not None:
+        return answer(body, 404)
     code, message, hint = _NOT_SERVED.get(error.status_code, ("BAD_REQUEST", error.detail, ""))
     return answer(plain_error(error.status_code, code, message, hint), error.status_code, error.headers)
 

@@ -134,3 +134,8 @@ class Message(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel",
         meta = self.meta
         asks = meta.type in ("request", "command", "response") or meta.priority == "high"
         return not (asks or meta.requires_ack or meta.requires_response)
+
+    @property
+    def wakes(self) -> bool:
+        """Whether the broker may wake its receiver's idle agent for it."""
+        return self.meta.priority != "low" and not self.is_quiet

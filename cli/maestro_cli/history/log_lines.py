@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from maestro_cli.output.fence import behind, data_line, message_fields, named, removal
 from maestro_cli.output.render import BAR, moment
 from maestro_cli.output.streams import BOLD, UNBOLD
+from maestro_clients.texts.fence import behind, data_line, message_fields, named, removal
 from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
 from maestro_schemas.texts.visible_text import is_token
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 
+from maestro_clients.texts.ages import UNITS, age
+from maestro_clients.texts.fence import audience, behind, data_line, joined, message_fields, named, removal
 from maestro_schemas.names import OPERATOR
-from maestro_schemas.texts.visible_text import is_token, one_line
+from maestro_schemas.texts.visible_text import one_line
 
-from .fence import audience, behind, data_line, joined, message_fields, named, removal
 from .streams import BOLD, UNBOLD
 
 TYPE_CHECKING = False  # `typing` costs more than this module
@@ -19,26 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from maestro_schemas.documents import EventDoc, MessageDoc, PersonDoc, SessionDoc
-
-    from .display_names import DisplayNames
+    from maestro_clients.texts.display_names import DisplayNames
+    from maestro_schemas.documents import EventDoc, MessageDoc, SessionDoc
 
 BAR = "  | "
-_AGES = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 
 def plain(text: object) -> str:
     """One line, on which what a reader can't see is shown as `?`."""
     return one_line(text)
-
-
-def age(at_ms: int, now_ms: int) -> str:
-    """`3m ago`; `just now` within a second, and for a clock that ran ahead."""
-    seconds = (now_ms - at_ms) // 1000
-    for length, unit in _AGES:
-        if seconds >= length:
-            return f"{seconds // length}{unit} ago"
-    return "just now"
 
 
 def moment(at_ms: int, now_ms: int) -> str:
@@ -53,7 +43,7 @@ def duration(milliseconds: float) -> str:
     if milliseconds < 1000:
         return f"{milliseconds:g} ms"
     seconds, parts = int(milliseconds // 1000), []
-    for length, unit in _AGES:
+    for length, unit in UNITS:
         if seconds >= length:
             parts.append(f"{seconds // length}{unit}")
             seconds %= length
@@ -81,16 +71,6 @@ def value_shown(value: object, unit: str) -> str:
     if unit == "switch":
         return "on" if value else "off"
     return f"{value:,} characters" if unit == "chars" else f"{value:,}"
-
-
-def correspondent(session_id: str, session: SessionDoc | PersonDoc | None) -> str:
-    """`bob (worker, sess_1)` where the session is known and its name is a token, else its id."""
-    if session is None:
-        return named(session_id)
-    name = session.get("name")
-    if name and is_token(name):
-        return f"{name} ({session['role']}, {session_id})"
-    return f"{session_id} ({session['role']})"
 
 
 def message_block(message: MessageDoc, names: DisplayNames, now_ms: int, *, bold: bool = False) -> str:

@@ -178,9 +178,9 @@ def code(outcome: Mapping[str, Any]) -> int:
 def _shown(to: str | list[str]) -> str:
     if isinstance(to, str):
         return to
-    from maestro_cli.output import fan_out_lines
+    from maestro_clients.texts.fence import addresses
 
-    return fan_out_lines.addresses(to)
+    return addresses(to)
 
 
 def sentence(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:
@@ -214,6 +214,6 @@ def _of_several(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:
 def _expectation(outcome: Mapping[str, Any]) -> str:
     import time
 
-    from maestro_cli.output import presence_words
+    from maestro_clients.texts import presence_words
 
     return presence_words.expectation(outcome, time.time_ns() // 1_000_000)

@@ -35,8 +35,14 @@ def test_a_file_named_by_its_last_part_exists() -> None:
 @pytest.mark.parametrize(
     ("folder", "inside"),
     [
-        ("broker/maestro_broker", ("server", "migration", "views", "commit", "transport", "outbox", "core", "files")),
-        ("clients/maestro_clients", ("channel", "mailbox", "outbox", "processes", "protocol", "transports")),
+        (
+            "broker/maestro_broker",
+            ("server", "migration", "views", "commit", "transport", "outbox", "waking", "core", "files"),
+        ),
+        (
+            "clients/maestro_clients",
+            ("channel", "mailbox", "mcp", "outbox", "processes", "protocol", "texts", "transports"),
+        ),
         ("clients/maestro_gateway", ("api", "docs", "events", "http")),
         (
             "cli/maestro_cli",

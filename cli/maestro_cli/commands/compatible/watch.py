@@ -125,7 +125,7 @@ class _Watching:
                 {"event": event, "sessionId": session["id"], "data": data, "timestamp": int(now * 1000)}
             )
         else:
-            from maestro_cli.output.fence import named
+            from maestro_clients.texts.fence import named
 
             clock = time.strftime("%H:%M:%S", time.localtime(now))
             shown = text if kind == "status" else named(text) if text else ""

@@ -27,7 +27,7 @@ def run(
     ] = False,
 ) -> int:
     """Say who speaks."""
-    from maestro_cli.output.fence import named
+    from maestro_clients.texts.fence import named
     from maestro_schemas.names import OPERATOR
 
     context = CommandContext.here()

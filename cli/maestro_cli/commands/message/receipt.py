@@ -67,7 +67,7 @@ def run(
         streams.say_json(receipt if message is None else {**_document(message), **receipt})
         return 0
     if message is None:
-        from maestro_cli.output import receipt_lines
+        from maestro_clients.texts import receipt_lines
 
         lines = [receipt_lines.head(receipt), *receipt_lines.each({**receipt, "people": people})]
         if any(line["state"] in ("refused", "expired", "failed") for line in receipt["recipients"]):
@@ -83,14 +83,14 @@ def _is_for_several(receipt: ReceiptDoc) -> bool:
 
 
 def _lines(message: MessageDoc, line: RecipientReceiptDoc, people: Mapping[str, PersonDoc]) -> list[str]:
-    from maestro_cli.output.display_names import DisplayNames
     from maestro_cli.output.render import history, moment
+    from maestro_clients.texts.display_names import DisplayNames
 
     receiver = DisplayNames(people).label(message["to"])
     if "audience" in message:
-        from maestro_cli.output import fan_out_lines
+        from maestro_clients.texts.fence import addresses
 
-        receiver = fan_out_lines.addresses(message["audience"]["to"])
+        receiver = addresses(message["audience"]["to"])
     lines = [f"{message['id']} to {receiver}: {message['status']}", *history(message, now_ms())]
     if "answerId" in line:
         at = f"  {moment(line['answeredAt'], now_ms())}" if "answeredAt" in line else " "

@@ -35,8 +35,8 @@ def run(
     if as_json:
         streams.say_json(session)
     else:
-        from maestro_cli.output.presence_words import brief
         from maestro_cli.output.render import session_lines
+        from maestro_clients.texts.presence_words import brief
 
         now, presence = now_ms(), session.get("presence")
         source = f" (by {presence['by']})" if presence is not None and "by" in presence else ""

@@ -263,7 +263,7 @@ def _exports(session_id: str, token: str) -> list[str]:
 
 
 def _started(session: SessionDoc, token: str) -> str:
-    from maestro_cli.output.fence import named
+    from maestro_clients.texts.fence import named
 
     called = f" named {named(session['name'])}" if "name" in session else ""
     under = f", parent {session['parentSessionId']}" if "parentSessionId" in session else ""

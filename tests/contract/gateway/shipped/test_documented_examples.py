@@ -200,6 +200,40 @@ def test_the_role_in_metadata(seeded: Gateway, metadata: dict[str, Any], role: s
     assert seeded.ask("POST", "/api/sessions", {"metadata": metadata, "role": "worker"}).json["role"] == "worker"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "use"),
+    [
+        ("GET", "/api/sessions/log-digests?parentSessionId=sess_a&last=5", "/timeline"),
+        ("GET", "/api/sessions/sess_a/log-digest?last=5", "/timeline"),
+        ("GET", "/api/sessions/sess_a/docs", "/messages"),
+        ("POST", "/api/sessions/sess_a/docs", "/messages"),
+        ("POST", "/api/sessions/sess_a/events", "/timeline"),
+        ("POST", "/api/sessions/spawn", "parentSessionId"),
+        ("GET", "/api/sessions/sess_a/mode", "metadata.mode"),
+        ("POST", "/api/v1/sessions/sess_a/mode", "metadata.mode"),
+        ("GET", "/api/tasks?projectId=p", "taskId"),
+        ("PATCH", "/api/tasks/task_1", "taskId"),
+        ("GET", "/api/projects", "projectId"),
+        ("GET", "/api/teams/t/members", "/api/groups"),
+        ("GET", "/api/team-members?projectId=p", "/api/groups"),
+        ("POST", "/api/announce", "@workers"),
+        ("GET", "/api/master/context", "/api/presence"),
+    ],
+)
+def test_calls_that_a_post_office_does_not_have(seeded: Gateway, method: str, path: str, use: str) -> None:
+    """They say what to use, also where a word could be a session's id."""
+    for headers in ({}, OWN, {"X-Session-ID": "sess_unknown"}):
+        answer = seeded.ask(method, path, {} if method in ("POST", "PATCH") else None, headers=headers)
+        assert (answer.status, answer.json["code"]) == (404, "NOT_FOUND")
+        assert use in answer.json["message"]
+        assert use in answer.json["hint"]
+
+
+def test_a_session_may_have_such_a_name(seeded: Gateway) -> None:
+    assert seeded.ask("POST", "/api/sessions", {"id": "log-digests"}).status == 201
+    assert seeded.ask("GET", "/api/sessions/log-digests").json["id"] == "log-digests"
+
+
 def test_a_prompt_keeps_its_mode_and_is_for_another(seeded: Gateway) -> None:
     body = {"content": "Look.", "mode": "paste", "senderSessionId": "sess_a"}
     assert seeded.ask("POST", "/api/sessions/sess_orch/prompt", body).json == {"success": True}

@@ -53,7 +53,7 @@ def expectation(result: Mapping[str, Any], now_ms: int) -> str:
     words = _REACHES.get(reach, "")
     presence = result.get("presence") or {}
     state, since = presence.get("state"), presence.get("since")
-    old = None if since is None else aged(since, now_ms)
+    old = None if since is None else _aged(since, now_ms)
     if reach == "gone":
         return f"{words}{f' (last sign {old} ago)' if old else ''}: it is queued for when it is started again."
     if reach in ("tool", "prompt") and state == "waiting":
@@ -68,7 +68,7 @@ def expectation(result: Mapping[str, Any], now_ms: int) -> str:
         words = f"{str(presence['detail']).capitalize()}. {words}"
     seen_at = result.get("seenAt")
     if seen_at is not None and reach in ("inbox", "prompt") and now_ms - seen_at >= _QUIET_MS:
-        words += f" It gave its last sign of life {aged(seen_at, now_ms)} ago."
+        words += f" It gave its last sign of life {_aged(seen_at, now_ms)} ago."
     return words
 
 
@@ -86,7 +86,7 @@ def short(result: Mapping[str, Any], now_ms: int, *, dated: bool) -> str:
     reach = result.get("reach", "")
     presence = result.get("presence") or {}
     state, since = presence.get("state"), presence.get("since")
-    old = None if since is None or not dated else aged(since, now_ms)
+    old = None if since is None or not dated else _aged(since, now_ms)
     if reach == "gone":
         return f"gone, no sign of life{_for(old)}"
     if reach in ("tool", "prompt"):
@@ -107,7 +107,7 @@ def brief(presence: Mapping[str, Any] | None, now_ms: int) -> str:
     if since is None or state == "unknown":
         # What is unknown has no age of its own; lists say beside it when the session was last seen.
         return f"{state}{_detail(presence)}"
-    old = aged(since, now_ms)
+    old = _aged(since, now_ms)
     if state == "gone":
         return f"gone, last sign {old} ago"
     if state == "ended":
@@ -127,7 +127,7 @@ def state(presence: Mapping[str, Any], now_ms: int) -> str:
 def since(presence: Mapping[str, Any], now_ms: int) -> str:
     """The age of the sign: `12s`, `4m`; `-` where it is not known."""
     at_ms = presence.get("since")
-    return "-" if at_ms is None else aged(at_ms, now_ms)
+    return "-" if at_ms is None else _aged(at_ms, now_ms)
 
 
 def is_silent(presence: Mapping[str, Any], now_ms: int) -> bool:
@@ -146,14 +146,6 @@ def wanted(detail: str) -> str:
     return f"permission: {named(tool)}" if separator and kind == "permission" else named(detail)
 
 
-def aged(at_ms: int, now_ms: int) -> str:
-    """`12s`, `4m`, `3h`, `2d`; `0s` for a clock that ran ahead."""
-    from .render import age
-
-    found = age(at_ms, now_ms)
-    return "0s" if found == "just now" else found.removesuffix(" ago")
-
-
 def _detail(presence: Mapping[str, Any]) -> str:
     detail = presence.get("detail")
     if not detail:
@@ -164,3 +156,10 @@ def _detail(presence: Mapping[str, Any]) -> str:
 
 def _for(old: str | None) -> str:
     return f" for {old}" if old else ""
+
+
+def _aged(at_ms: int, now_ms: int) -> str:
+    # Most sends say no age.
+    from .ages import aged
+
+    return aged(at_ms, now_ms)

@@ -22,9 +22,7 @@ def run(
     action: Annotated[Literal["read"], Option(name="ACTION", help="What to do with it: read.")],
     /,
     *,
-    as_json: Annotated[
-        bool, Option(name="--json", help='Print {"messages": [...], "count", "hasMore"}.')
-    ] = False,
+    as_json: Annotated[bool, Option(name="--json", help='Print {"messages": [...], "count", "hasMore"}.')] = False,
 ) -> int:
     """Read the session's mail."""
     assert action == "read"  # noqa: S101 - the parser has looked

@@ -37,7 +37,7 @@ def run(
     """Say that the session waits for a person."""
     context = CommandContext.here()
     waits: dict[str, Any] = {"active": True, "since": now_ms()} | ({"message": message} if message else {})
-    changes = {"status": "idle"} if source in _TURN_ENDS else {}
+    changes: dict[str, Any] = {"status": "idle"} if source in _TURN_ENDS else {}
     with context.client() as client:
         session = client.touch_session(context.session(), needsInput=waits, **changes)
     return own_session.report(session, as_json=as_json)

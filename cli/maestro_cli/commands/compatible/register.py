@@ -19,7 +19,8 @@ MAESTRO_MODE or MAESTRO_ROLE. It prints nothing without --json. A person uses
 `maestro session start`.
 
 Examples:
-  MAESTRO_SESSION_ID=sess_1_abc MAESTRO_MODE=worker maestro session register"""
+  maestro session register
+  maestro session register --json"""
 
 _NAME_CHARS = 16
 

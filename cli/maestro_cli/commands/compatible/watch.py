@@ -111,8 +111,8 @@ class _Watching:
             new = [note for note in now.get("timeline", []) if note not in known]
         for note in new:
             self._line(now, note["type"], note["message"], {**note})
-        needs, needed = now.get("needsInput", {"active": False}), (before or {}).get("needsInput")
-        if needs["active"] and needs != needed:
+        needs = now.get("needsInput") if now["status"] not in _ENDED else None
+        if needs is not None and needs["active"] and (before is None or needs != before.get("needsInput")):
             self._line(now, "needs input", needs.get("message", ""), {"needsInput": needs})
         if before is None or before["status"] != now["status"]:
             self._line(now, "status", now["status"], {"status": now["status"]})
@@ -121,9 +121,7 @@ class _Watching:
         now = time.time()
         if self._as_json:
             event = "session:updated" if kind in ("status", "needs input") else "timeline"
-            streams.say_json(
-                {"event": event, "sessionId": session["id"], "data": data, "timestamp": int(now * 1000)}
-            )
+            streams.say_json({"event": event, "sessionId": session["id"], "data": data, "timestamp": int(now * 1000)})
         else:
             from maestro_clients.texts.fence import named
 

@@ -10,9 +10,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated, Any, Literal
 
-    from maestro_cli.options import AsOption, Option, OutcomeOption, YesOption
-
-    from .words import MailPriorityOption, MailTypeOption, SubjectOption, TextOption
+    from maestro_cli.options import (
+        AsOption,
+        MailPriorityOption,
+        MailTypeOption,
+        Option,
+        OutcomeOption,
+        SubjectOption,
+        TextOption,
+        YesOption,
+    )
 
 DETAILS = """\
 A compatible name of `maestro send --to @project` (`my-workers`: @children;

@@ -6,11 +6,9 @@ from maestro_cli.commands import inbox
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Annotated
+    from typing import Annotated, Any
 
-    from maestro_cli.options import Option
-
-    from .words import MailType
+    from maestro_cli.options import MailType, Option
 
 DETAILS = """\
 A compatible name of `maestro inbox --unread`: new mail, and mail that was shown
@@ -24,11 +22,10 @@ Examples:
 def run(
     *,
     kind: Annotated[MailType | None, Option(name="--type", help="Only mail of this type.")] = None,
-    as_json: Annotated[
-        bool, Option(name="--json", help='Print {"messages": [...], "count", "hasMore"}.')
-    ] = False,
+    as_json: Annotated[bool, Option(name="--json", help='Print {"messages": [...], "count", "hasMore"}.')] = False,
 ) -> int:
     """Show the mail."""
     from maestro_clients.protocol.documented_words import TYPES
 
-    return inbox.run(unread=True, kind=None if kind is None else TYPES[kind], as_json=as_json)
+    wanted: Any = None if kind is None else TYPES[kind]
+    return inbox.run(unread=True, kind=wanted, as_json=as_json)

@@ -10,9 +10,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated
 
-    from maestro_cli.options import AsOption, Option, OutcomeOption, YesOption
-
-    from .words import MailPriorityOption, MailTypeOption, SubjectOption, TextOption
+    from maestro_cli.options import (
+        AsOption,
+        MailPriorityOption,
+        MailTypeOption,
+        Option,
+        OutcomeOption,
+        SubjectOption,
+        TextOption,
+        YesOption,
+    )
 
 USAGE = "maestro mail send [SESSION[,SESSION...]] [OPTIONS]"
 DETAILS = """\

@@ -99,6 +99,8 @@ class Message(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel",
     delivered_at: int | None = None
     # What wrote its text, such as `cli`.
     delivered_via: str | None = None
+    # What had woken the receiver's agent for the turn that showed it, such as `claude-code:FileChanged`.
+    woken_by: str | None = None
     # When the receiver acknowledged it, ms.
     read_at: int | None = None
     # When it expires unless it is delivered before, ms.

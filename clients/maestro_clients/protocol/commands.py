@@ -211,9 +211,9 @@ def confirm(
     as_receiver: bool = False,
     caller: Caller | None = None,
 ) -> Request[list[ItemResultDoc]]:
-    """Record that messages were `offered`, `delivered` or `read`, by which way (`via`), and what had woken their
-    receiver. Each result may have `error`; with `whole`, it has the message as it is afterwards. `as_receiver`: a
-    caller without a session speaks for the receiver of each id."""
+    """Record that messages were `offered`, `delivered` or `read`, by which way (`via`), and what had woken the agent
+    for it (`woken_by`). Each result may have `error`; with `whole`, it has the message as it is afterwards.
+    `as_receiver`: a caller without a session speaks for the receiver of each id."""
     body = _given(
         ids=list(ids),
         kind=kind,

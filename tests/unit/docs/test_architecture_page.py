@@ -58,6 +58,7 @@ def test_a_file_named_by_its_last_part_exists() -> None:
                 "presence",
                 "processes",
                 "sending",
+                "waking",
             ),
         ),
     ],

@@ -38,6 +38,8 @@ class Keyless(NamedTuple):
     to: str | list[str]
     text: str
     metadata: dict[str, Any]
+    # The sender's own, where it makes one.
+    message_id: str | None = None
 
 
 def sender_of(request: Request, named: str | None, *, field: str = "fromSessionId") -> Caller:
@@ -69,7 +71,7 @@ async def send_keyless(
         result = await client_of(request).send(
             sent.to,
             sent.text,
-            message_id=message_id,
+            message_id=sent.message_id or message_id,
             metadata=cast("MetadataDoc", sent.metadata),
             # These programs know no question before a send to many.
             confirm=True,

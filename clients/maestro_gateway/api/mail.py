@@ -72,7 +72,7 @@ async def send(request: Request, *, body: LetterBody) -> Response:
         took = [part["to"] for part in result.get("recipients", ()) if "error" not in part]
         return [replace(letter, to_session_id=session) for session in took]
 
-    return await send_keyless(request, Keyless(sender, to, text, metadata), shown, status=201)
+    return await send_keyless(request, Keyless(sender, to, text, metadata, body.id), shown, status=201)
 
 
 async def inbox(request: Request, *, query: LettersQuery) -> Response:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from maestro_schemas.names import ID_PATTERN
+
 from .bodies import described
 
 MailType = Literal["assignment", "status_update", "query", "response", "directive", "notification"]
@@ -32,6 +34,10 @@ class LetterBody(Struct, frozen=True, rename="camel", kw_only=True):
             "(directive), else `message`; any further fields beside it are kept.",
             {"question": "Which port does the test server take?"},
         ),
+    ] = None
+    id: Annotated[
+        str | None,
+        described("An id of your own, so that a repeat is the same mail.", "msg_example_2", pattern=ID_PATTERN),
     ] = None
     from_session_id: Annotated[str | None, described("The session that asks. Default: X-Session-ID.", "ann")] = None
     to_session_id: Annotated[str | None, described("The receiver.", "bob")] = None

@@ -152,7 +152,8 @@ def codes_of(call: Endpoint) -> dict[int, list[str]]:
     if call.query is not None:
         codes += _WITH_QUERY
     if call.lists_faults:
-        codes = [FAULTS if code == "INVALID" else code for code in codes]
+        # INVALID is left: of the guard, and of the broker.
+        codes.append(FAULTS)
     if call.tag != OPERATIONS:
         codes += _ASKING
         if call.method != "GET":

@@ -74,7 +74,7 @@ class MailWaits:
         # `look` has judged the caller; an event says only that it is time to look again.
         principal = Principal(None, "", "", feed.directory)
         with self._one_more():
-            events = await follow(feed, principal, Choice(frozenset({session})), None, "named")
+            events = await follow(feed, principal, Choice(frozenset({session})), None, "flat")
             items = events.items()
             following = asyncio.ensure_future(anext(items))
             try:

@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 
 from maestro_clients.protocol.callers import Caller
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.names import OPERATOR
+from maestro_schemas.names import OPERATOR, is_id
 
 from .identity import caller_of, check_operator
 from .refusals import refuse
@@ -97,9 +97,10 @@ def is_unregistered(request: HTTPConnection, error: MaestroError) -> bool:
     """Whether a request was refused since it names a session that was never started, although it needs none: the
     kernel vouches for its caller, which may leave the name off. Maestro's own clients send their id before they
     register it."""
-    caller = caller_of(request)
-    is_named = caller.session not in (None, OPERATOR)
-    return error.code == "UNKNOWN_SESSION" and is_named and not needs_token(request)
+    name = caller_of(request).session
+    # Text that could be no session's id is a mistake of the caller's.
+    could_be = name is not None and name != OPERATOR and is_id(name)
+    return error.code == "UNKNOWN_SESSION" and could_be and not needs_token(request)
 
 
 def _token_required(why: str) -> MaestroError:

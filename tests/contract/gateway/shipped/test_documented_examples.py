@@ -23,9 +23,14 @@ def seeded(office: PostOffice) -> Iterator[Gateway]:
     with Gateway(office) as made:
         for session, role in (("sess_orch", "orchestrator"), ("sess_a", "worker"), ("sess_b", "worker")):
             body = {"id": session, "name": session, "projectId": "proj_1", "metadata": {"role": role}}
-            answer = made.ask("POST", "/api/sessions", body)
-            assert (answer.status, answer.json["role"]) == (201, role)
+            assert made.ask("POST", "/api/sessions", body).status == 201
         yield made
+
+
+def test_the_roles_of_the_first_generation(seeded: Gateway) -> None:
+    """Its sessions have them in `metadata.role`."""
+    for session, role in (("sess_orch", "orchestrator"), ("sess_a", "worker")):
+        assert seeded.ask("GET", f"/api/sessions/{session}").json["role"] == role
 
 
 BODIES: tuple[dict[str, Any], ...] = (

@@ -107,6 +107,13 @@ def test_what_an_unknown_session_may_not(gateway: Gateway) -> None:
         assert (answer.status, answer.json["code"]) == (401, "UNKNOWN_SESSION"), (method, path)
 
 
+@pytest.mark.parametrize("name", ["a b", "../x", "x" * 65, "n\u00e4me"])
+def test_a_text_that_is_no_id_is_no_name(standing: Gateway, name: str) -> None:
+    """It is a mistake of the caller's, and is refused as before."""
+    answer = standing.ask("GET", "/api/sessions", headers={"X-Session-ID": name})
+    assert (answer.status, answer.json["code"]) == (401, "UNKNOWN_SESSION")
+
+
 def test_not_for_a_caller_that_needs_a_token(open_office: PostOffice) -> None:
     """Where the kernel does not vouch for the caller, an unknown name stays unknown."""
     with Gateway(open_office, first=WITHOUT_OWNERS) as unsure:

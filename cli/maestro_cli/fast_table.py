@@ -389,6 +389,8 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "-q": ("quiet", "on"),
             "--watch": ("watch", "on"),
             "-w": ("watch", "on"),
+            "--wait": ("wait", "on"),
+            "--any": ("takes_all", "on"),
             "--all": ("every", "on"),
             "-a": ("every", "on"),
             "--sent": ("sent", "on"),

@@ -73,6 +73,7 @@ def knowing(gateway: Gateway, directory: Path) -> list[str]:
     return ["-H", "X-Session-ID: amy", "--exclude-operation-id", "sessions_change", "--phases", "fuzzing"]
 
 
+@pytest.mark.timeout(300)
 def test_a_few_hundred_requests(gateway: Gateway, tmp_path: Path) -> None:
     """The documented examples, and requests of every kind."""
     made = cases(gateway, tmp_path, 15, "--phases", "examples,fuzzing,stateful")

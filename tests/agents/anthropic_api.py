@@ -24,7 +24,7 @@ def is_model_call(request: Request) -> bool:
     return any(tool.get("name") == "Bash" for tool in request.body.get("tools", []))
 
 
-def stream(turn: Turn, number: int) -> bytes:
+def stream(turn: Turn, number: int, request: Request) -> bytes:
     """The turn as server-sent events."""
     message: dict[str, Any] = {
         "id": f"msg_stand_in_{number}",

@@ -452,6 +452,8 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         ("agent",),
         {
             "--scope": ("scope", ("user", "project")),
+            "--wake": ("wake", "on"),
+            "--no-wake": ("wake", "off"),
             "--dry-run": ("dry_run", "on"),
             "--json": ("as_json", "on"),
         },

@@ -15,6 +15,7 @@ _CONTEXT_EVENTS = {
     "codex": {"SessionStart", "UserPromptSubmit", "PostToolUse"},
     "gemini-cli": {"SessionStart", "BeforeAgent", "AfterTool"},
 }
+_WATCH_PATHS = {"type": "array", "items": {"type": "string", "pattern": "^/"}, "minItems": 1, "maxItems": 1}
 _DECISIONS = {"codex": "block", "gemini-cli": "deny"}
 
 
@@ -57,6 +58,7 @@ def _claude_code(event: str) -> dict[str, Any]:
             "session_crons": [],
         },
         "SessionEnd": {"prompt_id": "6f1f", "reason": "other"},
+        "FileChanged": {"file_path": "/scratch/data/messages/by-receiver/sess_1/.wake", "event": "add"},
     }
     return beside[event]
 
@@ -112,6 +114,7 @@ def answer_schema(agent: str, event: str) -> dict[str, Any]:
             "properties": {
                 "hookEventName": {"const": event},
                 "additionalContext": {"type": "string", "minLength": 1},
+                **({"watchPaths": _WATCH_PATHS} if (agent, event) == ("claude-code", "SessionStart") else {}),
             },
             "required": ["hookEventName", "additionalContext"],
             "additionalProperties": False,

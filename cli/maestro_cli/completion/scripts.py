@@ -113,7 +113,9 @@ def _value(path: str, name: str, hint: Any) -> Value:
     if (path, name) == ("timeline", "--event"):
         return Value("words", tuple(sorted(events.RECORDED)))
     if (path, name) == ("config show", "NAMES"):
-        known = [*sorted(limits.DOCS), *(f"http.{setting}" for setting in sorted(config.SECTIONS["http"]))]
+        tables = [(table, docs) for table, docs in config.SECTIONS.items() if table != "limits"]
+        others = [f"{table}.{setting}" for table, docs in tables for setting in sorted(docs)]
+        known = [*sorted(limits.DOCS), *others]
         return Value("words", tuple(setting.removesuffix("_ms") for setting in known))
     return Value("text")
 

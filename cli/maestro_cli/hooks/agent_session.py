@@ -8,11 +8,13 @@ process uses them. `/clear`, a resume and a compaction keep the session.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maestro_clients.protocol.callers import SESSION_VARIABLE, TOKEN_VARIABLE, Caller
 from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.texts.waking import CLAUDE_CODE, WAKE_FILE
 
 from . import state_files
 from .session_link import LINK_VARIABLE
@@ -20,6 +22,8 @@ from .shell_script import quoted
 from .state_files import SessionLink
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from maestro_cli.context import CommandContext
     from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import SessionDoc
@@ -34,6 +38,49 @@ _CONTINUES = frozenset({"clear", "resume"})
 _ENDED = frozenset({"completed", "failed", "stopped"})
 _UNKNOWN = frozenset({"SESSION_NOT_FOUND", "UNKNOWN_SESSION"})
 _OPERATOR = Caller()
+
+
+class Waking(NamedTuple):
+    """What a start of an agent says about waking it from idle."""
+
+    # For the broker: `wake` and `wakeBy`; empty where it is not to change.
+    fields: dict[str, str]
+    # The file that the agent must watch; empty: none.
+    watched: str = ""
+    # What the agent's user must know.
+    note: str = ""
+
+
+def waking(context: CommandContext, agent: Agent, link: SessionLink, *, installed: bool | None) -> Waking:
+    """Whether, and by what, the agent can be woken. `installed`: what the hooks' command says; None where an earlier
+    version wrote it.
+
+    Makes the mailbox's folder, because a client can't watch a file in a folder that does not exist. Raises OSError
+    where that fails.
+    """
+    if not agent.waker or context.is_remote:
+        return Waking({})
+    if installed is None:
+        install = f"maestro hooks install {agent.name}"
+        note = f"Mail can't wake you from idle: an earlier version installed your hooks. Your user can run: {install}"
+        return Waking({"wakeBy": ""}, note=note)
+    # The broker sees by inotify when an agent is idle.
+    if not installed or sys.platform != "linux":
+        return Waking({"wakeBy": ""})
+    from maestro_runtime import config
+
+    fields, note = {"wakeBy": agent.waker}, ""
+    try:
+        setting = config.wake_setting(context.environ)
+    except MaestroError as error:
+        # A mistake in a setting must not keep the mail from the agent.
+        setting, note = None, f"{error.message}, so mail wakes you from idle."
+    if setting is not None:
+        fields["wake"] = setting
+    mailbox = os.path.join(context.data, "messages", "by-receiver", link.session)
+    places.make_directory(mailbox)
+    watched = os.path.join(mailbox, WAKE_FILE) if agent.waker == CLAUDE_CODE else ""
+    return Waking(fields, watched, note)
 
 
 def current(context: CommandContext, agent: Agent, hook_input: HookInput) -> SessionLink | None:
@@ -72,9 +119,15 @@ def starting(context: CommandContext, agent: Agent, hook_input: HookInput, pid: 
 
 
 def begin(
-    client: AnyClient, context: CommandContext, agent: Agent, hook_input: HookInput, link: SessionLink
-) -> SessionDoc:
-    """Keep the link, and make its session alive at the broker. `client` speaks for the session.
+    client: AnyClient,
+    context: CommandContext,
+    agent: Agent,
+    hook_input: HookInput,
+    link: SessionLink,
+    wake: dict[str, str],
+) -> tuple[SessionDoc, bool]:
+    """Keep the link, and make its session alive at the broker. `client` speaks for the session; `wake`: the fields of
+    `Waking`. Returns the session, and whether the broker knows those fields.
 
     Raises the MaestroError that the broker answers with; OSError where the link can't be written.
     """
@@ -83,10 +136,18 @@ def begin(
     if hook_input.session:
         kept = link if link.made else link._replace(token=None)
         state_files.write_link(context.data, agent.name, hook_input.session, kept)
-    session = _touch_or_start(client, context, agent, hook_input, link)
+    knows_wake = True
+    try:
+        session = _touch_or_start(client, context, agent, hook_input, link, wake)
+    except MaestroError as error:
+        if error.code != "INVALID" or not wake:
+            raise
+        # A broker of an earlier version refuses a field that it does not know.
+        session = _touch_or_start(client, context, agent, hook_input, link, {})
+        knows_wake = False
     if link.made:
         _export(context, agent, link)
-    return session
+    return session, knows_wake
 
 
 def end(client: AnyClient, context: CommandContext, link: SessionLink, pid: int) -> None:
@@ -107,7 +168,7 @@ def revive(
     """Start a session again that the end of another process has ended. Raises as `begin`."""
     link = link.used_by(state_files.AgentProcess.of(pid))
     state_files.write_link(context.data, agent.name, hook_input.session, link)
-    _touch_or_start(client, context, agent, hook_input, link)
+    _touch_or_start(client, context, agent, hook_input, link, {})
 
 
 def continues(hook_input: HookInput) -> bool:
@@ -127,9 +188,14 @@ def _is_of_another_agent(
 
 
 def _touch_or_start(
-    client: AnyClient, context: CommandContext, agent: Agent, hook_input: HookInput, link: SessionLink
+    client: AnyClient,
+    context: CommandContext,
+    agent: Agent,
+    hook_input: HookInput,
+    link: SessionLink,
+    wake: Mapping[str, str],
 ) -> SessionDoc:
-    facts: dict[str, Any] = {"agent": agent.name, "cwd": hook_input.directory or None}
+    facts: dict[str, Any] = {"agent": agent.name, "cwd": hook_input.directory or None, **wake}
     if not link.made:
         # It belongs to the shell that started it, and lives on when this agent has ended.
         return client.touch_session(agentSessionId=hook_input.session or None, **facts)
@@ -143,7 +209,7 @@ def _touch_or_start(
         before = None
     if before is not None and before["status"] not in _ENDED:
         return client.touch_session(agentSessionId=hook_input.session or None, **facts)
-    return _start(client, context, agent, hook_input, link, before)
+    return _start(client, context, agent, hook_input, link, before, wake)
 
 
 def _start(
@@ -153,6 +219,7 @@ def _start(
     hook_input: HookInput,
     link: SessionLink,
     before: SessionDoc | None,
+    wake: Mapping[str, str],
 ) -> SessionDoc:
     """Start a new session, or restart the one that has ended."""
 
@@ -167,6 +234,8 @@ def _start(
             pid=link.processes[0].pid if link.processes else None,
             pid_start=link.processes[0].start if link.processes else None,
             cwd=hook_input.directory or None,
+            wake=wake.get("wake"),
+            wake_by=wake.get("wakeBy"),
             caller=caller,
         )
 

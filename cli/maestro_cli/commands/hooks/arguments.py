@@ -18,6 +18,14 @@ Scope = Annotated[
     Literal["user", "project"],
     Option(help="Your own settings, or those of the project in this directory. Default: user."),
 ]
+Wake = Annotated[
+    bool | None,
+    Option(
+        name="--wake",
+        negative="--no-wake",
+        help="Whether mail may start a turn of the idle agent. Default: what is installed, else yes.",
+    ),
+]
 DryRun = Annotated[bool, Option(name="--dry-run", help="Only show what the file would hold.")]
 AsJson = Annotated[bool, Option(name="--json", help="Print what was done as JSON.")]
 

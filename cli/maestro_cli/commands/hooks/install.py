@@ -14,7 +14,7 @@ from maestro_cli.output import streams
 from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
-from .arguments import AgentName, AsJson, DryRun, Scope, SettingsFile
+from .arguments import AgentName, AsJson, DryRun, Scope, SettingsFile, Wake
 
 USAGE = "maestro hooks install AGENT [OPTIONS]"
 DETAILS = """\
@@ -26,13 +26,30 @@ own settings of the project (claude-code: .claude/settings.local.json). Another
 agent's only file must be ignored by git first, because hooks hold paths of your
 machine.
 
+Mail for an idle claude-code starts a turn of its model. --no-wake installs the
+hooks without that, and a later installation keeps the choice; --wake undoes it.
+MAESTRO_WAKE=off, or wake = "off" below [hooks] in the config file, turns it off
+for the agents that start after that.
+
 Examples:
   maestro hooks install claude-code
+  maestro hooks install claude-code --no-wake
   maestro hooks install codex --dry-run
   maestro hooks install gemini-cli --scope project"""
 
 
-def run(agent: AgentName, /, *, scope: Scope = "user", dry_run: DryRun = False, as_json: AsJson = False) -> int:
+_WAKES = "Mail wakes it from idle, which costs a turn of its model. To install without: --no-wake."
+
+
+def run(
+    agent: AgentName,
+    /,
+    *,
+    scope: Scope = "user",
+    wake: Wake = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> int:
     """Install the hooks of one agent."""
     settings = SettingsFile.of(agent, scope)
     kind, path, data, project = settings
@@ -44,8 +61,15 @@ def run(agent: AgentName, /, *, scope: Scope = "user", dry_run: DryRun = False, 
             f"Have this clone ignore it: {git_check.exclude_command(kind.folder, kind.file)}. Or leave out --scope: "
             "your own settings hold for every project.",
         )
-    change = installation.plan_install(kind, path, installation.entries(kind, data))
     shared = settings.shared()
+    if wake is None:
+        # An installation that brings the hooks up to date keeps what the user chose before.
+        wake = all(installation.wakes(kind, file) for file in (path, shared) if file is not None)
+    elif wake and not kind.waker:
+        raise MaestroError("INVALID", f"no hook can wake {agent}", "Leave out --wake; docs/agents.md says what can.")
+    wakes = wake and bool(kind.waker)
+    wanted = installation.entries(kind, data, wake=wake)
+    change = installation.plan_install(kind, path, wanted)
     moved = None if shared is None else installation.plan_uninstall(kind, shared)
     # The script is written even if the settings stay: it may be missing, or name an interpreter that has moved.
     shell_script.text(data, sys.executable)
@@ -63,7 +87,8 @@ def run(agent: AgentName, /, *, scope: Scope = "user", dry_run: DryRun = False, 
                 "path": path,
                 "changed": change.is_needed,
                 "dryRun": dry_run,
-                "events": list(kind.events),
+                "events": list(wanted),
+                "wakes": wakes,
                 "script": shell_script.script_path(data),
                 "backup": change.backup if change.is_needed and change.before is not None else None,
                 "turnedOff": off,
@@ -72,7 +97,9 @@ def run(agent: AgentName, /, *, scope: Scope = "user", dry_run: DryRun = False, 
     elif dry_run:
         streams.say((change.after or "").rstrip("\n"))
     elif change.is_needed:
-        streams.say(f"Installed the hooks of {agent} in {path}: {', '.join(kind.events)}.\n{kind.remark}")
+        streams.say(f"Installed the hooks of {agent} in {path}: {', '.join(wanted)}.\n{kind.remark}")
+        if wakes:
+            streams.say(_WAKES)
     else:
         streams.say(f"The hooks of {agent} are in {path} already.")
     if moved is not None and moved.is_needed and not dry_run:

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from maestro_runtime import atomic_file, config, logs, ownership, paths, places, ready_pipe
+from maestro_runtime import atomic_file, config, logs, ownership, paths, places
+from maestro_runtime.traces import ready_pipe
 from maestro_schemas import http_limits
 from maestro_schemas.errors import MaestroError
 

@@ -35,7 +35,10 @@ def test_a_file_named_by_its_last_part_exists() -> None:
 @pytest.mark.parametrize(
     ("folder", "inside"),
     [
-        ("broker/maestro_broker", ("server", "migration", "views", "commit", "transport", "outbox", "core", "files")),
+        (
+            "broker/maestro_broker",
+            ("server", "migration", "views", "commit", "transport", "outbox", "waking", "core", "files"),
+        ),
         ("clients/maestro_clients", ("channel", "mailbox", "outbox", "processes", "protocol", "transports")),
         ("clients/maestro_gateway", ("api", "docs", "events", "http")),
         (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from maestro_clients.protocol.callers import SESSION_VARIABLE, TOKEN_VARIABLE, Caller
 from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.texts.waking import CLAUDE_CODE, WAKE_FILE
+from maestro_schemas.texts.waking import CLAUDE_CODE, OPENCODE, WAKE_FILE
 
 from . import state_files
 from .session_link import LINK_VARIABLE
@@ -79,7 +79,7 @@ def waking(context: CommandContext, agent: Agent, link: SessionLink, *, installe
         fields["wake"] = setting
     mailbox = os.path.join(context.data, "messages", "by-receiver", link.session)
     places.make_directory(mailbox)
-    watched = os.path.join(mailbox, WAKE_FILE) if agent.waker == CLAUDE_CODE else ""
+    watched = os.path.join(mailbox, WAKE_FILE) if agent.waker in (CLAUDE_CODE, OPENCODE) else ""
     return Waking(fields, watched, note)
 
 

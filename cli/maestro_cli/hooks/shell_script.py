@@ -133,9 +133,15 @@ elif [ "$event" != SessionStart ]; then
   if [ -f "$state_file" ] && [ -r "$state_file" ]; then
     { read -r before && read -r _ _ _ _ detail; } < "$state_file"
   fi
-  # A turn that a wake began says so to its end; a person's prompt ends that.
-  case $event in
-  UserPromptSubmit | BeforeAgent) case $head in *'@words@'*) turn=@woken@ ;; esac ;;
+  # A turn that a wake began says so to its end; a person's prompt ends that. Qwen Code calls this hook for results of
+  # tools too: only a prompt has this field, which is the last one.
+  prompted=
+  case $agent:$event in
+  qwen-code:UserPromptSubmit) case $input in *',"submitted_prompt":"'*) prompted=yes ;; esac ;;
+  *:UserPromptSubmit | *:BeforeAgent) prompted=yes ;;
+  esac
+  case $prompted in
+  yes) case $head in *'@words@'*) turn=@woken@ ;; esac ;;
   *) [ "$detail" != @woken@ ] || turn=@woken@ ;;
   esac
   case $event in

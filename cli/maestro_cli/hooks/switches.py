@@ -96,10 +96,26 @@ def _codex_managed(settings: dict[str, Any]) -> str:
     return _codex_switch(settings) or ("allow_managed_hooks_only = true" if only_managed else "")
 
 
+def _qwen_code(agent: Agent, environ: Mapping[str, str], directory: str | None) -> Iterator[tuple[str, Switch]]:
+    system = f"{_APPLE}/QwenCode" if sys.platform == "darwin" else "/etc/qwen-code"
+    for variable, name in (("SETTINGS", "settings"), ("DEFAULTS", "system-defaults")):
+        chosen = environ.get(f"QWEN_CODE_SYSTEM_{variable}_PATH")
+        yield chosen or os.path.join(system, f"{name}.json"), _claude_code_switch
+    for path in _own_files(agent, environ, directory):
+        yield path, _claude_code_switch
+
+
+def _opencode(agent: Agent, environ: Mapping[str, str], directory: str | None) -> Iterator[tuple[str, Switch]]:
+    """None: only `opencode --pure` leaves plugins out."""
+    yield from ()
+
+
 _PLACES: Final[dict[str, Callable[[Agent, Mapping[str, str], str | None], Iterator[tuple[str, Switch]]]]] = {
     agents.CLAUDE_CODE.name: _claude_code,
     agents.CODEX.name: _codex,
     agents.GEMINI_CLI.name: _gemini_cli,
+    agents.QWEN_CODE.name: _qwen_code,
+    agents.OPENCODE.name: _opencode,
 }
 
 

@@ -94,10 +94,15 @@ def collect(context: CommandContext) -> SettingsView:
     if not is_own:
         notes.append(f"the broker has read {path}, and this shell names {own}")
     try:
-        file = config.read(environ)
-        found += [*_http(file, environ), *_hooks(file, environ)]
+        found += _http(config.read(environ), environ)
     except MaestroError as error:
         notes.append(f"the next start would fail: {error.message}")
+    try:
+        # Hooks read the file that the agent's own shell names.
+        found += _hooks(config.read(context.environ), context.environ)
+    except MaestroError as error:
+        if not is_own:
+            notes.append(f"hooks take no setting from it: {error.message}")
     return SettingsView(path, running.pid, changed, [*found, *_shell(context)], notes)
 
 

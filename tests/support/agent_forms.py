@@ -19,7 +19,7 @@ _WATCH_PATHS = {"type": "array", "items": {"type": "string", "pattern": "^/"}, "
 _DECISIONS = {"codex": "block", "gemini-cli": "deny"}
 
 
-def said(agent: str, event: str, **more: Any) -> dict[str, Any]:
+def said(agent: str, event: str, /, **more: Any) -> dict[str, Any]:
     """What the agent writes to the hook's standard input; `more` replaces or adds fields."""
     common: dict[str, Any] = {
         "session_id": SESSION,

@@ -86,8 +86,9 @@ def _document(path: str, entry: OutboxEntry) -> dict[str, Any]:
 
 
 def _lines(path: str, entry: OutboxEntry, word: str) -> list[str]:
-    from maestro_cli.output.fence import joined, named
-    from maestro_cli.output.render import BAR, age, plain
+    from maestro_cli.output.render import BAR, plain
+    from maestro_clients.texts.ages import age
+    from maestro_clients.texts.fence import joined, named
 
     text = joined(str(entry.outgoing.get("message", "")))
     preview = text if len(text) <= _PREVIEW_CHARS else text[: _PREVIEW_CHARS - 3] + "..."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from maestro_cli import following
 from maestro_cli.context import now_ms
 from maestro_cli.output import streams
-from maestro_cli.output.render import correspondent
+from maestro_clients.texts.display_names import correspondent
 from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
 
 from .log_lines import SessionNames, block, flat

@@ -8,13 +8,11 @@ process uses them. `/clear`, a resume and a compaction keep the session.
 from __future__ import annotations
 
 import os
-import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from maestro_clients.protocol.callers import SESSION_VARIABLE, TOKEN_VARIABLE, Caller
 from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.texts.waking import CLAUDE_CODE, OPENCODE, WAKE_FILE
 
 from . import state_files
 from .session_link import LINK_VARIABLE
@@ -38,49 +36,6 @@ _CONTINUES = frozenset({"clear", "resume"})
 _ENDED = frozenset({"completed", "failed", "stopped"})
 _UNKNOWN = frozenset({"SESSION_NOT_FOUND", "UNKNOWN_SESSION"})
 _OPERATOR = Caller()
-
-
-class Waking(NamedTuple):
-    """What a start of an agent says about waking it from idle."""
-
-    # For the broker: `wake` and `wakeBy`; empty where it is not to change.
-    fields: dict[str, str]
-    # The file that the agent must watch; empty: none.
-    watched: str = ""
-    # What the agent's user must know.
-    note: str = ""
-
-
-def waking(context: CommandContext, agent: Agent, link: SessionLink, *, installed: bool | None) -> Waking:
-    """Whether, and by what, the agent can be woken. `installed`: what the hooks' command says; None where an earlier
-    version wrote it.
-
-    Makes the mailbox's folder, because a client can't watch a file in a folder that does not exist. Raises OSError
-    where that fails.
-    """
-    if not agent.waker or context.is_remote:
-        return Waking({})
-    if installed is None:
-        install = f"maestro hooks install {agent.name}"
-        note = f"Mail can't wake you from idle: an earlier version installed your hooks. Your user can run: {install}"
-        return Waking({"wakeBy": ""}, note=note)
-    # The broker sees by inotify when an agent is idle.
-    if not installed or sys.platform != "linux":
-        return Waking({"wakeBy": ""})
-    from maestro_runtime import config
-
-    fields, note = {"wakeBy": agent.waker}, ""
-    try:
-        setting = config.wake_setting(context.environ)
-    except MaestroError as error:
-        # A mistake in a setting must not keep the mail from the agent.
-        setting, note = None, f"{error.message}, so mail wakes you from idle."
-    if setting is not None:
-        fields["wake"] = setting
-    mailbox = os.path.join(context.data, "messages", "by-receiver", link.session)
-    places.make_directory(mailbox)
-    watched = os.path.join(mailbox, WAKE_FILE) if agent.waker in (CLAUDE_CODE, OPENCODE) else ""
-    return Waking(fields, watched, note)
 
 
 def current(context: CommandContext, agent: Agent, hook_input: HookInput) -> SessionLink | None:
@@ -127,7 +82,7 @@ def begin(
     wake: dict[str, str],
 ) -> tuple[SessionDoc, bool]:
     """Keep the link, and make its session alive at the broker. `client` speaks for the session; `wake`: the fields of
-    `Waking`. Returns the session, and whether the broker knows those fields.
+    `StartWaking`. Returns the session, and whether the broker knows those fields.
 
     Raises the MaestroError that the broker answers with; OSError where the link can't be written.
     """

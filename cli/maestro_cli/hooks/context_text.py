@@ -2,18 +2,17 @@
 
 Rule: pure; the text never exceeds its budget. Each message is shown whole, or as a preview, or only counted, and the
 result says which, because receipts depend on it. What a sender chose stands behind a bar, or is a token (see
-`output.fence`). So it can't imitate the fence or the hook's own words.
+`maestro_clients.texts.fence`). So it can't imitate the fence or the hook's own words.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from maestro_cli.output import fence
-from maestro_cli.output.display_names import DisplayNames
-from maestro_cli.output.fence import named
-from maestro_cli.output.render import age
-from maestro_schemas.names import OPERATOR, SYSTEM_SENDER
+from maestro_clients.texts import fence, message_lines
+from maestro_clients.texts.display_names import DisplayNames
+from maestro_clients.texts.message_lines import BAR
+from maestro_schemas.names import OPERATOR
 from maestro_schemas.texts.visible_text import is_token
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 BUDGET = 10_000
 OPENING = "===== Maestro mail ====="
 CLOSING = "===== end of Maestro mail ====="
-BAR = "| "
 
 INTRODUCTION_CHARS_MAX = 600
 
@@ -107,7 +105,17 @@ def compose(
         to_several=any(map(fence.audience, messages)),
         by_operator=any(message["from"] == OPERATOR for message in messages),
     )
-    blocks = [_whole(message, names, now_ms, agent_format.command) for message in messages]
+    command = agent_format.command
+    blocks = [
+        message_lines.whole(
+            message,
+            names,
+            now_ms,
+            answer=lambda own: f'{command} message reply {own} --message "..."',
+            acknowledge=lambda own: f"{command} message read {own}",
+        )
+        for message in messages
+    ]
     total = max(waiting, len(messages))
     if len(messages) == total:
         text = frame.around(blocks, 0, 0, total)
@@ -185,39 +193,9 @@ class _Frame(NamedTuple):
         return "\n\n".join([first, *parts, "\n".join([*last, CLOSING])])
 
 
-def _whole(message: MessageDoc, names: DisplayNames, now_ms: int, command: str) -> str:
-    lines = _opening(message, names, now_ms)
-    lines += fence.behind(BAR, message["message"])
-    lines += [BAR + line for line in fence.data_line(message)]
-    if taken_out := fence.removal(message):
-        lines.append(taken_out)
-    # Without this line, fewer sessions answer what asks for no answer; the frame says how.
-    if message["from"] != SYSTEM_SENDER and (fence.asked(message) or not fence.audience(message)):
-        lines.append(f'Answer: {command} message reply {message["id"]} --message "..."')
-    if (message.get("metadata") or {}).get("requiresAck"):
-        lines.append(f"It asks for an acknowledgement: {command} message read {message['id']}")
-    return "\n".join(lines)
-
-
 def _preview(message: MessageDoc, names: DisplayNames, now_ms: int) -> str:
     text = message["message"]
     shown = fence.joined(text[: 4 * _PREVIEW_CHARS])[:_PREVIEW_CHARS]
     ack = " It asks for an acknowledgement." if (message.get("metadata") or {}).get("requiresAck") else ""
     last = f"The beginning of {len(text):,} characters.{ack}"
-    return "\n".join([*_opening(message, names, now_ms), f"{BAR}{shown}...", last])
-
-
-def _opening(message: MessageDoc, names: DisplayNames, now_ms: int) -> list[str]:
-    """Sender, age, kind and thread: ids, words of ours, and tokens of the sender's; then its other fields, behind the
-    bar."""
-    metadata = message.get("metadata") or {}
-    words, chosen = fence.message_fields(message, names.unfit_name(message["from"]))
-    head = [f"{message['id']} from {names.sender(message['from'])}", age(message["createdAt"], now_ms), *words]
-    lines = [", ".join(head) + fence.audience(message)]
-    if "inReplyTo" in metadata:
-        lines.append(f"in reply to {named(metadata['inReplyTo'])}, thread {named(metadata.get('threadId', '?'))}")
-    elif metadata.get("threadId", message["id"]) != message["id"]:
-        lines.append(f"thread {named(metadata['threadId'])}")
-    if (original := names.original_receiver(message)) is not None:
-        lines.append(f"for {original}, who had ended")
-    return lines + [BAR + line for line in chosen]
+    return "\n".join([*message_lines.opening(message, names, now_ms), f"{BAR}{shown}...", last])

@@ -33,10 +33,6 @@ _PID_OPTION = "--agent-pid"
 _AFTER_END = "--after-end"
 # What the command of a start says about waking: whether the hooks were installed for that.
 _WAKE_OPTIONS = {"--wake": True, "--no-wake": False}
-_OLD_BROKER = (
-    "Mail can't wake you from idle: the broker is of an earlier version. Your user can restart it: maestro down, "
-    "then maestro up"
-)
 # The source of a SessionStart in the middle of a turn.
 _COMPACTED = "compact"
 
@@ -123,9 +119,10 @@ def _begin(call: HookCall, hook_input: HookInput, context: CommandContext) -> No
     from . import agent_session
     from .context_text import introduction
     from .mail import HookMail
+    from .waking import start_waking
 
     link = agent_session.starting(context, call.agent, hook_input, call.pid)
-    wake = agent_session.waking(context, call.agent, link, installed=call.wakes)
+    wake = start_waking.at_start(context, call.agent, link.session, call.pid, installed=call.wakes)
     with _connect(context, link) as client:
         try:
             session, knows_wake = agent_session.begin(client, context, call.agent, hook_input, link, wake.fields)
@@ -137,7 +134,7 @@ def _begin(call: HookCall, hook_input: HookInput, context: CommandContext) -> No
         agent_format = _agent_format(call, hook_input, link, context)
         # Also for a session that a user started by hand, and after a compaction: the agent knows nothing of either.
         opening = introduction(session, agent_format.command)
-        note = wake.note if knows_wake else _OLD_BROKER
+        note = wake.note if knows_wake else start_waking.OLD_BROKER
         HookMail(client, agent_format, call.via).show(
             lambda text: call.agent.context(call.event, text, wake.watched), f"{opening}\n{note}".strip()
         )

@@ -7,9 +7,9 @@ never be delivered otherwise.
 from __future__ import annotations
 
 from maestro_cli.output import streams
-from maestro_cli.output.display_names import DisplayNames
-from maestro_cli.output.fence import audience
 from maestro_cli.output.render import duration, message_block
+from maestro_clients.texts.display_names import DisplayNames
+from maestro_clients.texts.fence import audience
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import OPERATOR, SYSTEM_SENDER
 

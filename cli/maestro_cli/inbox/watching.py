@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from maestro_cli import exit_codes
 from maestro_cli.context import now_ms
 from maestro_cli.output import streams
-from maestro_cli.output.display_names import DisplayNames
 from maestro_cli.output.render import message_block
+from maestro_clients.texts.display_names import DisplayNames
 from maestro_schemas.errors import MaestroError
 
 from .page import mark

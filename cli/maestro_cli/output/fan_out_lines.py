@@ -9,10 +9,9 @@ from __future__ import annotations
 import shutil
 import textwrap
 
+from maestro_clients.texts import presence_words
+from maestro_clients.texts.fence import addresses, named
 from maestro_schemas.names import AUDIENCE_SIGIL
-
-from . import presence_words
-from .fence import named
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 
 _WIDTH = 100
 _WIDTH_MIN = 40
-# How many addresses, and of one group how many receivers, are shown one by one.
-_ADDRESSES_MAX = 4
+# How many receivers of one group are shown one by one.
 _RECEIVERS_MAX = 8
 # How many of those that are alike are named.
 _NAMED_MAX = 4
@@ -34,13 +32,6 @@ _REFUSALS = {
     "RECEIVER_ENDED": "it has ended",
     "LOOP_GUARD": "stopped by the loop guard",
 }
-
-
-def addresses(to: str | Sequence[str]) -> str:
-    """Addresses as a person gave them: `@workers, bob and 3 more`."""
-    said = [to] if isinstance(to, str) else list(to)
-    shown = ", ".join(_address(each) for each in said[:_ADDRESSES_MAX])
-    return shown if len(said) <= _ADDRESSES_MAX else f"{shown} and {len(said) - _ADDRESSES_MAX} more"
 
 
 def sent(outcome: Mapping[str, Any], now_ms: int) -> str:
@@ -107,13 +98,6 @@ def names(found: Sequence[str]) -> str:
     """A few names, and the number of the others."""
     shown = ", ".join(found[:_NAMED_MAX])
     return shown if len(found) <= _NAMED_MAX else f"{shown} and {len(found) - _NAMED_MAX} more"
-
-
-def _address(address: str) -> str:
-    """An audience as it is, since its sigil is what makes it one; anything else as a name."""
-    if address.startswith(AUDIENCE_SIGIL):
-        return AUDIENCE_SIGIL + named(address[1:])
-    return named(address)
 
 
 def _sessions(count: int) -> str:

@@ -5,8 +5,8 @@ Rule: a name is a token or stands in quotes, as everywhere. The JSON of a change
 
 from __future__ import annotations
 
-from .fence import named
-from .render import age, moment
+from maestro_clients.texts.ages import age, moment
+from maestro_clients.texts.fence import named
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:

@@ -82,7 +82,7 @@ def say_json(document: Any, *, done: str = "") -> None:
 
 def json_line(document: Any) -> str:
     """One JSON value on one line; beyond ASCII only where the output's encoding is UTF-8."""
-    from . import json_text
+    from maestro_clients.texts import json_text
 
     encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "")
     return json_text.line(document, ascii_only=encoding != "utf8")

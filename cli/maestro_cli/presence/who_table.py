@@ -9,8 +9,9 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from maestro_cli.output.fence import named
-from maestro_cli.output.presence_words import aged, since, state, wanted
+from maestro_clients.texts.ages import aged
+from maestro_clients.texts.fence import named
+from maestro_clients.texts.presence_words import since, state, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -58,8 +58,8 @@ def answers(
 def shown(client: Client, message: MessageDoc) -> str:
     """An answer as it is printed."""
     from maestro_cli.context import now_ms
-    from maestro_cli.output.display_names import DisplayNames
     from maestro_cli.output.render import message_block
+    from maestro_clients.texts.display_names import DisplayNames
 
     try:
         people = client.message_with_people(message["id"]).get("people", {})
@@ -71,7 +71,7 @@ def shown(client: Client, message: MessageDoc) -> str:
 
 
 def _reached(receipt: ReceiptDoc, status: str) -> str:
-    from maestro_cli.output import receipt_lines
+    from maestro_clients.texts import receipt_lines
 
     at = "readAt" if status == "read" else "deliveredAt"
     times = [line[at] for line in receipt["recipients"] if at in line]  # type: ignore[literal-required]

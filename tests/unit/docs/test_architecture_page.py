@@ -39,7 +39,10 @@ def test_a_file_named_by_its_last_part_exists() -> None:
             "broker/maestro_broker",
             ("server", "migration", "views", "commit", "transport", "outbox", "waking", "core", "files"),
         ),
-        ("clients/maestro_clients", ("channel", "mailbox", "outbox", "processes", "protocol", "transports")),
+        (
+            "clients/maestro_clients",
+            ("channel", "mailbox", "mcp", "outbox", "processes", "protocol", "texts", "transports"),
+        ),
         ("clients/maestro_gateway", ("api", "docs", "events", "http")),
         (
             "cli/maestro_cli",
@@ -55,6 +58,7 @@ def test_a_file_named_by_its_last_part_exists() -> None:
                 "presence",
                 "processes",
                 "sending",
+                "waking",
             ),
         ),
     ],

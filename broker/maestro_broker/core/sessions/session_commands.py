@@ -204,11 +204,13 @@ def touch(state: State, request: SessionTouch, context: RequestContext) -> Sessi
         wake=request.wake or session.wake,
         wake_by=session.wake_by if request.wake_by is None else request.wake_by or None,
     )
+    # A setting that the operator changes is no sign of the session's life.
+    at_ms = found.last_activity_ms if asking is None and request.wake is not None else now_ms
     if changed != session:
         session_rights.count_change(state, context, found)
-        found.last_activity_ms = now_ms
-        _change(state, found, replace(changed, last_activity=now_ms), now_ms)
-    found.last_activity_ms = now_ms
+        found.last_activity_ms = at_ms
+        _change(state, found, replace(changed, last_activity=at_ms), now_ms)
+    found.last_activity_ms = at_ms
     return SessionReply(found.public())
 
 

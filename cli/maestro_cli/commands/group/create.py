@@ -41,7 +41,7 @@ def run(
 ) -> int:
     """Make a group."""
     from maestro_cli.output import group_text
-    from maestro_cli.output.fence import named
+    from maestro_clients.texts.fence import named
 
     context = CommandContext.here()
     with context.client() as client:

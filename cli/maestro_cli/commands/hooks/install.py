@@ -10,6 +10,7 @@ import sys
 
 from maestro_cli.context import CommandContext
 from maestro_cli.hooks import git_check, installation, shell_script, switches
+from maestro_cli.hooks.waking import client_version
 from maestro_cli.output import streams
 from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
@@ -67,6 +68,10 @@ def run(
         wake = all(installation.wakes(kind, file) for file in (path, shared) if file is not None)
     elif wake and not kind.waker:
         raise MaestroError("INVALID", f"no hook can wake {agent}", "Leave out --wake; docs/agents.md says what can.")
+    environ = CommandContext.here().environ
+    too_old = client_version.too_old(kind, environ) if wake else ""
+    if too_old:
+        wake = False
     wakes = wake and bool(kind.waker)
     wanted = installation.entries(kind, data, wake=wake)
     change = installation.plan_install(kind, path, wanted)
@@ -78,7 +83,7 @@ def run(
         change.apply()
         if moved is not None:
             moved.apply()
-    off = switches.turned_off(kind, CommandContext.here().environ, places.current_directory())
+    off = switches.turned_off(kind, environ, places.current_directory())
     if as_json:
         streams.say_json(
             {
@@ -107,6 +112,10 @@ def run(
     if would_be_committed:
         streams.note(f"maestro: git would commit {path}, and hooks hold paths of your own machine")
         streams.note(f"  next: {git_check.exclude_command(kind.folder, kind.local_file)}")
+    if too_old:
+        needed = client_version.floor(kind)
+        streams.note(f"maestro: {agent} {too_old} is installed, and mail can wake it from version {needed} on")
+        streams.note(f"  next: update it, then: maestro hooks install {agent} --wake")
     for sentence in off:
         streams.note(f"maestro: {sentence}, so no hook runs")
         streams.note("  next: remove that setting; `maestro doctor` checks it")

@@ -24,7 +24,7 @@ Examples:
 
 def run(*, as_json: Annotated[bool, Option(name="--json", help='Print {"keys": [...]} as JSON.')] = False) -> int:
     """List the keys."""
-    from maestro_cli.output.render import age
+    from maestro_clients.texts.ages import age
     from maestro_runtime import key_files, ownership
 
     context = CommandContext.here()

@@ -107,8 +107,9 @@ def _refused(path: str, entry: OutboxEntry) -> dict[str, Any]:
 
 
 def _lines(letter: dict[str, Any]) -> list[str]:
-    from maestro_cli.output.fence import joined
-    from maestro_cli.output.render import BAR, age, plain
+    from maestro_cli.output.render import BAR, plain
+    from maestro_clients.texts.ages import age
+    from maestro_clients.texts.fence import joined
 
     text = joined(str(letter["message"]))
     preview = text if len(text) <= _PREVIEW_CHARS else text[: _PREVIEW_CHARS - 3] + "..."
@@ -126,10 +127,11 @@ def _lines(letter: dict[str, Any]) -> list[str]:
 def _receivers(letter: dict[str, Any]) -> str:
     """To whom it was sent; of a message to several, for how many of them it expired."""
     from maestro_cli.output import fan_out_lines
+    from maestro_clients.texts.fence import addresses
 
     if "audience" not in letter:
-        return fan_out_lines.addresses(letter["to"])
-    to = fan_out_lines.addresses(letter["audience"]["to"])
+        return addresses(letter["to"])
+    to = addresses(letter["audience"]["to"])
     if "receivers" not in letter:
         return to
     found = letter["receivers"]

@@ -72,8 +72,8 @@ def _explained(client: AnyClient, result: ItemResultDoc) -> ItemResultDoc:
 
 
 def _show_unseen(client: AnyClient, ids: list[str], session: str) -> list[str]:
-    from maestro_cli.output.display_names import DisplayNames
     from maestro_cli.output.render import message_block
+    from maestro_clients.texts.display_names import DisplayNames
 
     unseen = []
     for message_id in ids:

@@ -112,7 +112,7 @@ def _report_taken(message_id: str, made: ReceiptDoc, *, as_json: bool) -> int:
         kept = {"id": made["id"], "counts": made["counts"], "recipients": made["recipients"]}
         streams.say_json({"status": "accepted", **kept, "duplicate": True, "retryOf": message_id})
     else:
-        from maestro_cli.output import receipt_lines
+        from maestro_clients.texts import receipt_lines
 
         streams.say(f"{message_id} was retried before, as {receipt_lines.head(made)}. Nothing was sent.")
     return exit_codes.DONE

@@ -39,8 +39,8 @@ def run(
     if as_json:
         streams.say_json(message)
         return 0
-    from maestro_cli.output.display_names import DisplayNames
     from maestro_cli.output.render import history, message_block
+    from maestro_clients.texts.display_names import DisplayNames
 
     names, now = DisplayNames(found.get("people", {})), now_ms()
     block = message_block(message, names, now)

@@ -40,8 +40,8 @@ def run(
     if as_json:
         streams.say_json({**found, "count": len(messages)})
         return 0
-    from maestro_cli.output.display_names import DisplayNames
     from maestro_cli.output.render import message_block
+    from maestro_clients.texts.display_names import DisplayNames
 
     names, now = DisplayNames(found.get("people", {})), now_ms()
     blocks = [

@@ -71,9 +71,9 @@ def _first(client: AnyClient, limit: int | None, **filters: Any) -> tuple[list[S
 
 
 def _table(sessions: list[SessionDoc], own: str | None) -> list[str]:
-    from maestro_cli.output.fence import named
-    from maestro_cli.output.presence_words import brief
-    from maestro_cli.output.render import age
+    from maestro_clients.texts.ages import age
+    from maestro_clients.texts.fence import named
+    from maestro_clients.texts.presence_words import brief
 
     if not sessions:
         return []

@@ -1,1 +1,1 @@
-"""What the hook of a session's start notes, so that its idle agent can be woken."""
+"""Waking: what hooks have to do with starting a turn of an idle agent."""

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maestro_cli.hooks.context_text import (
-    BAR,
     BUDGET,
     CLOSING,
     INTRODUCTION_CHARS_MAX,
@@ -21,6 +20,7 @@ from maestro_cli.hooks.context_text import (
     utf8_bytes,
     utf16_units,
 )
+from maestro_clients.texts.message_lines import BAR
 from maestro_schemas.texts.visible_text import clean
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from maestro_cli.output import fan_out_lines
+from maestro_clients.texts.fence import addresses
 from maestro_schemas.messages import Audience, Message, Metadata
 from maestro_schemas.vocabularies import MessageType
 
@@ -140,7 +141,7 @@ def test_all_accepted_and_a_repeat() -> None:
     ],
 )
 def test_addresses(to: str | list[str], words: str) -> None:
-    assert fan_out_lines.addresses(to) == words
+    assert addresses(to) == words
 
 
 @pytest.mark.parametrize("to", [("@workers",), ("ann",), ("ann", "ben")])

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from maestro_cli.output.presence_words import SILENT_AFTER_MS
 from maestro_cli.presence.who_table import ordered, table, waits
+from maestro_clients.texts.presence_words import SILENT_AFTER_MS
 
 if TYPE_CHECKING:
     from maestro_schemas.documents import SessionPresenceDoc

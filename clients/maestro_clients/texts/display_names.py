@@ -9,13 +9,13 @@ from __future__ import annotations
 from maestro_schemas.names import OPERATOR, SYSTEM_SENDER
 from maestro_schemas.texts.visible_text import is_token
 
-from .render import correspondent
+from .fence import named
 
 TYPE_CHECKING = False  # `typing` costs more than a name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from maestro_schemas.documents import MessageDoc, PersonDoc
+    from maestro_schemas.documents import MessageDoc, PersonDoc, SessionDoc
 
 
 class DisplayNames:
@@ -47,3 +47,13 @@ class DisplayNames:
     def original_receiver(self, message: MessageDoc) -> str | None:
         """The label of the session that a message was sent to, where it was redirected to another one."""
         return self.label(message["originalTo"]) if "originalTo" in message else None
+
+
+def correspondent(session_id: str, session: SessionDoc | PersonDoc | None) -> str:
+    """`bob (worker, sess_1)` where the session is known and its name is a token, else its id."""
+    if session is None:
+        return named(session_id)
+    name = session.get("name")
+    if name and is_token(name):
+        return f"{name} ({session['role']}, {session_id})"
+    return f"{session_id} ({session['role']})"

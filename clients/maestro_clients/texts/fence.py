@@ -11,17 +11,28 @@ from maestro_schemas.texts.visible_text import cleaned, is_token, one_line
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from maestro_schemas.documents import MessageDoc
 
 # A page must not become a list of addresses, and a project's name may be long.
 _ADDRESSES_SHOWN = 3
 _ADDRESS_CHARS_MAX = 48
+# How many addresses a sender is shown of its own.
+_ADDRESSES_MAX = 4
 
 
 def named(text: object) -> str:
     """A short field in a line of ours: a token as it is, any other text on one line in quotes."""
     word = str(text)
     return word if is_token(word) else '"' + one_line(word).replace('"', "'") + '"'
+
+
+def addresses(to: str | Sequence[str]) -> str:
+    """Addresses as a person gave them: `@workers, bob and 3 more`."""
+    said = [to] if isinstance(to, str) else list(to)
+    shown = ", ".join(_address(each) for each in said[:_ADDRESSES_MAX])
+    return shown if len(said) <= _ADDRESSES_MAX else f"{shown} and {len(said) - _ADDRESSES_MAX} more"
 
 
 def joined(text: str) -> str:
@@ -105,3 +116,10 @@ def removal(message: MessageDoc) -> str:
     """The sentence for characters that were taken out of the text, by the broker or now; empty for none."""
     count = message.get("charsRemoved", 0) + cleaned(message["message"])[1]
     return f"Taken out of it: {count:,} hidden character{'' if count == 1 else 's'}." if count else ""
+
+
+def _address(address: str) -> str:
+    """An audience as it is, since its sigil is what makes it one; anything else as a name."""
+    if address.startswith(AUDIENCE_SIGIL):
+        return AUDIENCE_SIGIL + named(address[1:])
+    return named(address)

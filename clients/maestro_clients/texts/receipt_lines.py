@@ -5,10 +5,11 @@ Rule: one line for each receiver, with its last step, since when and by what. A 
 
 from __future__ import annotations
 
+from maestro_schemas.texts.visible_text import one_line
+
 from . import presence_words
-from .fan_out_lines import addresses
-from .fence import named
-from .render import age, plain
+from .ages import age
+from .fence import addresses, named
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def each(receipt: ReceiptDoc, now_ms: int | None = None) -> list[str]:
         name = None if person is None else person.get("name")
         rows.append((named(name or line["to"] or "forgotten"), _words(line, now_ms)))
     width = max(len(name) for name, _ in rows)
-    return [f"  {name:<{width}}  {plain(words)}" for name, words in rows]
+    return [f"  {name:<{width}}  {one_line(words)}" for name, words in rows]
 
 
 def _words(line: RecipientReceiptDoc, now_ms: int) -> str:
@@ -58,6 +59,8 @@ def _words(line: RecipientReceiptDoc, now_ms: int) -> str:
         words.append(f"as {line['answerId']}")
     if state in ("offered", "delivered", "read") and "via" in line:
         words.append(f"by {named(line['via'])}")
+        if "wokenBy" in line:
+            words.append(f"(woken by {named(line['wokenBy'])})")
     if "originalTo" in line:
         words.append(f"for {named(line['originalTo'])}, who had ended")
     if state in _WAITING or (state == "delivered" and _is_away(line)):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from maestro_cli.output import json_text
+from maestro_clients.texts import json_text
 from maestro_schemas.texts.visible_text import escaped
 
 # `characters` has surrogates, and the separators that only JavaScript counts as line ends.

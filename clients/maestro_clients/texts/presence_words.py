@@ -45,30 +45,35 @@ _SHORT = {
 }
 
 
-def expectation(result: Mapping[str, Any], now_ms: int) -> str:
-    """When the receiver of an accepted message sees it; empty where the broker does not say."""
+def expectation(result: Mapping[str, Any], now_ms: int, metadata: Mapping[str, Any] | None = None) -> str:
+    """When the receiver of an accepted message sees it; empty where the broker does not say. `metadata`: the
+    message's."""
     reach = result.get("reach", "")
     if reach and result.get("to") == OPERATOR:
         return _PERSON_WATCHES if reach == "watching" else _PERSON_LOOKS
     words = _REACHES.get(reach, "")
     presence = result.get("presence") or {}
     state, since = presence.get("state"), presence.get("since")
-    old = None if since is None else aged(since, now_ms)
+    old = None if since is None else _aged(since, now_ms)
+    if reach == "wake":
+        return _is_woken(presence, old, now_ms)
     if reach == "gone":
         return f"{words}{f' (last sign {old} ago)' if old else ''}: it is queued for when it is started again."
     if reach in ("tool", "prompt") and state == "waiting":
         return f"Its agent waits for a person{_detail(presence)}{_for(old)}, and sees it after that."
     if reach == "prompt" and state == "working":
         silent = old or "an unknown time"
-        return f"Its agent was at work, and silent for {silent}: it sees it at its next prompt or tool call."
+        words = f"Its agent was at work, and silent for {silent}: it sees it at its next prompt or tool call."
+        return words + _not_woken(presence, metadata, now_ms)
     if reach == "prompt" and state == "idle":
-        return f"Its agent is idle{_for(old)}, and sees it at its next prompt."
+        words = f"Its agent is idle{_for(old)}, and sees it at its next prompt."
+        return words + _not_woken(presence, metadata, now_ms)
     if reach == "inbox" and state == "unknown" and presence.get("detail"):
         # Then the detail is the broker's own words.
         words = f"{str(presence['detail']).capitalize()}. {words}"
     seen_at = result.get("seenAt")
     if seen_at is not None and reach in ("inbox", "prompt") and now_ms - seen_at >= _QUIET_MS:
-        words += f" It gave its last sign of life {aged(seen_at, now_ms)} ago."
+        words += f" It gave its last sign of life {_aged(seen_at, now_ms)} ago."
     return words
 
 
@@ -78,7 +83,7 @@ def group_of(result: Mapping[str, Any]) -> str:
         return "no"
     reach = result.get("reach", "")
     waits = (result.get("presence") or {}).get("state") == "waiting"
-    return "now" if reach == "watching" or (reach == "tool" and not waits) else "later"
+    return "now" if reach in ("watching", "wake") or (reach == "tool" and not waits) else "later"
 
 
 def short(result: Mapping[str, Any], now_ms: int, *, dated: bool) -> str:
@@ -86,16 +91,21 @@ def short(result: Mapping[str, Any], now_ms: int, *, dated: bool) -> str:
     reach = result.get("reach", "")
     presence = result.get("presence") or {}
     state, since = presence.get("state"), presence.get("since")
-    old = None if since is None or not dated else aged(since, now_ms)
+    old = None if since is None or not dated else _aged(since, now_ms)
+    wake = presence.get("wake")
     if reach == "gone":
         return f"gone, no sign of life{_for(old)}"
+    if reach == "wake":
+        from .wake_words import soon
+
+        return f"{state if state == 'idle' else 'silent'}{_for(old)}: woken, {soon(wake or {})}"
     if reach in ("tool", "prompt"):
         if state == "waiting":
             return f"waits for a person{_for(old)}{_detail(presence) if dated else ''}"
         if state == "idle":
-            return f"idle{_for(old)}: at its next prompt"
+            return f"idle{_for(old)}: at its next prompt{_wake_cell(wake, now_ms)}"
         if reach == "prompt" and state == "working":
-            return f"silent{_for(old)}: at its next prompt or tool call"
+            return f"silent{_for(old)}: at its next prompt or tool call{_wake_cell(wake, now_ms)}"
     return _SHORT.get(reach, "")
 
 
@@ -107,27 +117,29 @@ def brief(presence: Mapping[str, Any] | None, now_ms: int) -> str:
     if since is None or state == "unknown":
         # What is unknown has no age of its own; lists say beside it when the session was last seen.
         return f"{state}{_detail(presence)}"
-    old = aged(since, now_ms)
+    old = _aged(since, now_ms)
     if state == "gone":
         return f"gone, last sign {old} ago"
     if state == "ended":
         return f"ended {old} ago"
+    wake = _wake_cell(presence.get("wake"), now_ms)
     if is_silent(presence, now_ms):
-        return f"working, silent for {old}"
-    return f"{state} {old}{_detail(presence)}"
+        return f"working, silent for {old}{wake}"
+    return f"{state} {old}{_detail(presence)}{wake if state == 'idle' else ''}"
 
 
 def state(presence: Mapping[str, Any], now_ms: int) -> str:
     """The same without the age, which has a column of its own; a silent turn is named as one all the same."""
+    wake = _wake_cell(presence.get("wake"), now_ms)
     if is_silent(presence, now_ms):
-        return f"working, silent for {since(presence, now_ms)}"
-    return f"{presence['state']}{_detail(presence)}"
+        return f"working, silent for {since(presence, now_ms)}{wake}"
+    return f"{presence['state']}{_detail(presence)}{wake if presence['state'] == 'idle' else ''}"
 
 
 def since(presence: Mapping[str, Any], now_ms: int) -> str:
     """The age of the sign: `12s`, `4m`; `-` where it is not known."""
     at_ms = presence.get("since")
-    return "-" if at_ms is None else aged(at_ms, now_ms)
+    return "-" if at_ms is None else _aged(at_ms, now_ms)
 
 
 def is_silent(presence: Mapping[str, Any], now_ms: int) -> bool:
@@ -146,12 +158,38 @@ def wanted(detail: str) -> str:
     return f"permission: {named(tool)}" if separator and kind == "permission" else named(detail)
 
 
-def aged(at_ms: int, now_ms: int) -> str:
-    """`12s`, `4m`, `3h`, `2d`; `0s` for a clock that ran ahead."""
-    from .render import age
+def _is_woken(presence: Mapping[str, Any], old: str | None, now_ms: int) -> str:
+    from .wake_words import soon
 
-    found = age(at_ms, now_ms)
-    return "0s" if found == "just now" else found.removesuffix(" ago")
+    wake = presence.get("wake") or {}
+    if presence.get("state") == "idle":
+        what = f"Its agent is idle{_for(old)}"
+    else:
+        what = f"Its agent has given no sign{_for(old)}"
+    if wake.get("state") == "woken" and "at" in wake:
+        return f"{what}, and was woken {_aged(wake['at'], now_ms)} ago for earlier mail: it sees it then."
+    return f"{what}, and is woken: it sees it {soon(wake)}."
+
+
+def _not_woken(presence: Mapping[str, Any], metadata: Mapping[str, Any] | None, now_ms: int) -> str:
+    wake = presence.get("wake")
+    if not wake:
+        return ""
+    from .wake_words import why_not
+
+    why = why_not(wake, now_ms)
+    if not why and (metadata or {}).get("priority") == "low":
+        why = "mail of low priority wakes no agent"
+    return f" It is not woken: {why}." if why else ""
+
+
+def _wake_cell(wake: Mapping[str, Any] | None, now_ms: int) -> str:
+    if not wake:
+        return ""
+    from .wake_words import cell
+
+    words = cell(wake, now_ms)
+    return f", {words}" if words else ""
 
 
 def _detail(presence: Mapping[str, Any]) -> str:
@@ -164,3 +202,10 @@ def _detail(presence: Mapping[str, Any]) -> str:
 
 def _for(old: str | None) -> str:
     return f" for {old}" if old else ""
+
+
+def _aged(at_ms: int, now_ms: int) -> str:
+    # Most sends say no age.
+    from .ages import aged
+
+    return aged(at_ms, now_ms)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maestro_cli.output import fence
-from maestro_cli.output.display_names import DisplayNames
 from maestro_cli.output.render import BAR, event_line, history, message_block, session_lines
+from maestro_clients.texts import fence
+from maestro_clients.texts.display_names import DisplayNames
 from maestro_schemas.texts.visible_text import clean, is_token
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from maestro_cli.output import presence_words
-from maestro_cli.output.presence_words import brief, expectation
+from maestro_clients.texts import presence_words
+from maestro_clients.texts.presence_words import brief, expectation
 from maestro_schemas import limits
 
 NOW_MS = 100_000_000

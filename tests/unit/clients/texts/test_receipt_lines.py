@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from maestro_cli.output import receipt_lines
+from maestro_clients.texts import receipt_lines
 from maestro_schemas.documents import ReceiptDoc
 
 NOW_MS = 100_000_000

@@ -1,0 +1,1 @@
+"""MCP: the tools of an agent's MCP server, over stdio and HTTP."""

@@ -1,0 +1,1 @@
+"""Texts: mail and sessions in words, for terminals, agents' contexts and MCP."""

@@ -1,0 +1,60 @@
+"""Message lines: one message as an agent reads it, in its context or as the result of a tool.
+
+Rule: as `fence` says, what a sender chose stands behind the bar, or is a token.
+"""
+
+from __future__ import annotations
+
+from maestro_schemas.names import SYSTEM_SENDER
+
+from . import fence
+from .ages import age
+
+TYPE_CHECKING = False  # `typing` costs more than this module
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from maestro_schemas.documents import MessageDoc
+
+    from .display_names import DisplayNames
+
+BAR = "| "
+
+
+def opening(message: MessageDoc, names: DisplayNames, now_ms: int) -> list[str]:
+    """Sender, age, kind and thread: ids, words of ours, and tokens of the sender's; then its other fields, behind the
+    bar."""
+    metadata = message.get("metadata") or {}
+    words, chosen = fence.message_fields(message, names.unfit_name(message["from"]))
+    head = [f"{message['id']} from {names.sender(message['from'])}", age(message["createdAt"], now_ms), *words]
+    lines = [", ".join(head) + fence.audience(message)]
+    if "inReplyTo" in metadata:
+        replied, thread = fence.named(metadata["inReplyTo"]), fence.named(metadata.get("threadId", "?"))
+        lines.append(f"in reply to {replied}, thread {thread}")
+    elif metadata.get("threadId", message["id"]) != message["id"]:
+        lines.append(f"thread {fence.named(metadata['threadId'])}")
+    if (original := names.original_receiver(message)) is not None:
+        lines.append(f"for {original}, who had ended")
+    return lines + [BAR + line for line in chosen]
+
+
+def whole(
+    message: MessageDoc,
+    names: DisplayNames,
+    now_ms: int,
+    *,
+    answer: Callable[[str], str],
+    acknowledge: Callable[[str], str],
+) -> str:
+    """The whole message. `answer`, `acknowledge`: from its id to how the agent does that."""
+    lines = opening(message, names, now_ms)
+    lines += fence.behind(BAR, message["message"])
+    lines += [BAR + line for line in fence.data_line(message)]
+    if taken_out := fence.removal(message):
+        lines.append(taken_out)
+    # Without this line, fewer sessions answer what asks for no answer; the frame says how.
+    if message["from"] != SYSTEM_SENDER and (fence.asked(message) or not fence.audience(message)):
+        lines.append(f"Answer: {answer(message['id'])}")
+    if (message.get("metadata") or {}).get("requiresAck"):
+        lines.append(f"It asks for an acknowledgement: {acknowledge(message['id'])}")
+    return "\n".join(lines)

@@ -58,7 +58,7 @@ def aside(request: Request) -> tuple[str, bytes]:
     if request.path.endswith("/count_tokens"):
         return "application/json", json.dumps({"input_tokens": 1}).encode()
     if request.body.get("stream"):
-        return "text/event-stream", stream(Say("{}"), 0)
+        return "text/event-stream", stream(Say("{}"), 0, request)
     message = {
         "id": "msg_stand_in_aside",
         "type": "message",

@@ -215,7 +215,9 @@ class Running:
         assert self._agent.model.failures == []
         assert done.code == 0, f"{done}\n{self._agent.reports()}"
         known = getattr(self._agent.kind, "KNOWN_STRAYS", ())
-        assert [host for host in self._agent.model.strays if host not in known] == [], "it sent requests to other hosts"
+        assert [host for host in self._agent.model.strays if host not in known] == [], (
+            "it sent requests to other hosts"
+        )
         return done
 
 

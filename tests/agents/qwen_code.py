@@ -41,6 +41,8 @@ def prepare(home: str, url: str) -> None:
         "privacy": {"usageStatisticsEnabled": False},
         "general": {"enableAutoUpdate": False, "disableAutoUpdate": True},
         "telemetry": {"enabled": False},
+        # Otherwise it asks its model after each turn what the person may type next.
+        "ui": {"enableFollowupSuggestions": False},
     }
     os.makedirs(os.path.join(home, ".qwen"))
     with open(os.path.join(home, SETTINGS), "w", encoding="utf-8") as file:

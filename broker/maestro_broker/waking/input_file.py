@@ -29,8 +29,8 @@ _LINE: Final = (json.dumps({"type": "submit", "text": WORDS}) + "\n").encode()
 _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
-def steps(wake: Wake, environ: Mapping[str, str]) -> Steps:
-    """Wake a session's Qwen Code. `environ`: the broker's, which is not used."""
+def steps(wake: Wake, _environ: Mapping[str, str]) -> Steps:
+    """Wake a session's Qwen Code."""
     facts = wake.facts
     # What is sent in the same moment is in one turn.
     yield WakePause(0.0)

@@ -98,7 +98,7 @@ sign() {
   # Root with a user's home writes nothing into that user's data.
   [ -O "$data" ] || [ ! -e "$data" ] || return 0
   line="$1
-$event $agent $PPID ${start:--} ${2:-$turn}"
+$signed $agent $PPID ${start:--} ${2:-$turn}"
   { printf '%s\\n' "$line" 1<> "$state_file"; } 2> /dev/null && return
   mkdir -p "$data/hooks/state" 2> /dev/null && { printf '%s\\n' "$line" 1<> "$state_file"; } 2> /dev/null
 }
@@ -122,7 +122,7 @@ wake_agent() {
   exit 2
 }
 
-after_end='' turn=-
+after_end='' turn=- signed=$event
 if [ -n "${MAESTRO_BROKER-}" ]; then
   # The broker is on another machine, where no state file and no marker of this one is: ask the broker.
   case $event in PermissionRequest | Notification | FileChanged) exit 0 ;; esac
@@ -133,15 +133,15 @@ elif [ "$event" != SessionStart ]; then
   if [ -f "$state_file" ] && [ -r "$state_file" ]; then
     { read -r before && read -r _ _ _ _ detail; } < "$state_file"
   fi
-  # A turn that a wake began says so to its end; a person's prompt ends that. Qwen Code calls this hook for results of
-  # tools too: only a prompt has this field, which is the last one.
-  prompted=
+  # Qwen Code calls this hook for results of tools too. Only a prompt has this field, and it is the last one.
   case $agent:$event in
-  qwen-code:UserPromptSubmit) case $input in *',"submitted_prompt":"'*) prompted=yes ;; esac ;;
-  *:UserPromptSubmit | *:BeforeAgent) prompted=yes ;;
+  qwen-code:UserPromptSubmit)
+    case $input in *',"submitted_prompt":"'* | *', "submitted_prompt": "'*) ;; *) signed=PostToolUse ;; esac
+    ;;
   esac
-  case $prompted in
-  yes) case $head in *'@words@'*) turn=@woken@ ;; esac ;;
+  # A turn that a wake began says so to its end; a person's prompt ends that.
+  case $signed in
+  UserPromptSubmit | BeforeAgent) case $head in *'@words@'*) turn=@woken@ ;; esac ;;
   *) [ "$detail" != @woken@ ] || turn=@woken@ ;;
   esac
   case $event in

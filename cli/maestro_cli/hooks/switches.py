@@ -33,7 +33,9 @@ def turned_off(agent: Agent, environ: Mapping[str, str], directory: str | None) 
     `directory`: the project's; None for no project. Raises MaestroError DATA_DIR_UNUSABLE without a home directory.
     """
     found = []
-    for path, switch in _PLACES[agent.name](agent, environ, directory):
+    # No setting turns a plugin of OpenCode off; only `opencode --pure` does.
+    known = _PLACES.get(agent.name)
+    for path, switch in known(agent, environ, directory) if known is not None else ():
         settings = _settings(path, comments=agent.comments)
         key = switch(settings)
         if key:
@@ -105,17 +107,11 @@ def _qwen_code(agent: Agent, environ: Mapping[str, str], directory: str | None) 
         yield path, _claude_code_switch
 
 
-def _opencode(agent: Agent, environ: Mapping[str, str], directory: str | None) -> Iterator[tuple[str, Switch]]:
-    """None: only `opencode --pure` leaves plugins out."""
-    yield from ()
-
-
 _PLACES: Final[dict[str, Callable[[Agent, Mapping[str, str], str | None], Iterator[tuple[str, Switch]]]]] = {
     agents.CLAUDE_CODE.name: _claude_code,
     agents.CODEX.name: _codex,
     agents.GEMINI_CLI.name: _gemini_cli,
     agents.QWEN_CODE.name: _qwen_code,
-    agents.OPENCODE.name: _opencode,
 }
 
 

@@ -35,9 +35,7 @@ class StartWaking(NamedTuple):
     note: str = ""
 
 
-def at_start(
-    context: CommandContext, agent: Agent, session: str, pid: int, *, installed: bool | None
-) -> StartWaking:
+def at_start(context: CommandContext, agent: Agent, session: str, pid: int, *, installed: bool | None) -> StartWaking:
     """Whether, and by what, the agent of a session can be woken. `pid`: its process. `installed`: what the hooks'
     command says; None where an earlier version wrote it.
 

@@ -185,7 +185,9 @@ class _Validator:
         )
 
     def _value(self, key: tuple[str, ...], doc: LimitDoc, value: object) -> str:
-        if not isinstance(value, str | int) or (doc.unit == "text" and not (isinstance(value, str) and value)):
+        if not isinstance(value, str | int) or (
+            doc.unit == "text" and not (isinstance(value, str) and len(value) >= doc.low)
+        ):
             kind = "text" if doc.unit == "text" else "number or text"
             raise self._error(key, f"{key[-1]!r} must be a {kind}: it is {doc.text}", f"Give {limits.allowed(doc)}.")
         if doc.unit != "text":

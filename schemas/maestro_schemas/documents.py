@@ -282,6 +282,12 @@ EventDoc = TypedDict(
         "projectId": NotRequired[str],
         # That session's status; of `session.presence`, its state.
         "status": NotRequired[str],
+        # Its status before, unless it is new.
+        "was": NotRequired[str],
+        # The line that the session has added to its own timeline.
+        "note": NotRequired[SessionNoteDoc],
+        # What it waits for, from this change on.
+        "needsInput": NotRequired[NeedsInputDoc],
         # Of `session.presence`: when the sign was given, ms.
         "since": NotRequired[int],
         # Of `session.presence`: what the session waits for.

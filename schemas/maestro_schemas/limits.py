@@ -69,7 +69,7 @@ class LimitDoc(NamedTuple):
 
     # count, bytes, ms, chars, switch, word or text
     unit: str
-    # The smallest allowed value; without meaning for a word or text.
+    # The smallest allowed value; of a text 1 where it can't be empty; without meaning for a word.
     low: int
     # The largest allowed value; _MANY is no upper bound.
     high: int

@@ -125,7 +125,11 @@ class Agent:
 
     def interactive(self, prompt: str) -> list[str]:
         """The words that start its screen."""
-        return [*self._program, *self.kind.interactive(prompt)]
+        return self.command(*self.kind.interactive(prompt))
+
+    def command(self, *words: str) -> list[str]:
+        """The words that start it with these."""
+        return [*self._program, *words]
 
     def settings(self) -> str:
         """The path of the file that its hooks are in."""
@@ -146,9 +150,9 @@ class Agent:
         if approved:
             self.approve_hooks()
 
-    def install_hooks(self, *, without: str = "") -> None:
+    def install_hooks(self, *words: str, without: str = "") -> None:
         """`maestro hooks install`, and the approval that only a person can give; `without`: an event to leave out."""
-        command = [sys.executable, "-m", "maestro_cli", "hooks", "install", self.kind.NAME]
+        command = [sys.executable, "-m", "maestro_cli", "hooks", "install", self.kind.NAME, *words]
         done = subprocess.run(
             command, env=self.environ, cwd=self.work, capture_output=True, text=True, timeout=RUN_S_MAX, check=False
         )

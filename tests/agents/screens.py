@@ -48,6 +48,11 @@ class Screen:
         """Press a key, by tmux's name of it."""
         self._tmux("send-keys", key)
 
+    def type(self, text: str) -> None:
+        """Type a text, and wait until the person sees it."""
+        self._tmux("send-keys", "-l", "--", text)
+        self.wait_for(text)
+
     def close(self) -> None:
         """End the server, and with it the agent."""
         with contextlib.suppress(subprocess.CalledProcessError):  # the agent has ended, and the server with it
@@ -65,10 +70,10 @@ class Screen:
 
 
 @contextlib.contextmanager
-def on_screen(agent: Agent, prompt: str) -> Iterator[Screen]:
-    """An agent that a person has started with this prompt."""
+def on_screen(agent: Agent, prompt: str = "", *, command: list[str] | None = None) -> Iterator[Screen]:
+    """An agent that a person has started with this prompt, or by this command."""
     components.require_tools("tmux")
-    screen = Screen(agent, agent.interactive(prompt))
+    screen = Screen(agent, command or agent.interactive(prompt))
     try:
         yield screen
     finally:

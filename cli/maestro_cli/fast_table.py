@@ -235,6 +235,14 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--json": ("as_json", "on"),
         },
     ),
+    ("session", "nudge"): (
+        "session.nudge",
+        (("terminal", ("tmux", "zellij", "off")), ("session_id", "text")),
+        ("terminal",),
+        {
+            "--json": ("as_json", "on"),
+        },
+    ),
     ("session", "show"): (
         "session.show",
         (("session_id", "text"),),
@@ -463,7 +471,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("hooks", "install"): (
         "hooks.install",
-        (("agent", ("claude-code", "codex", "gemini-cli")),),
+        (("agent", ("claude-code", "codex", "gemini-cli", "qwen-code", "opencode")),),
         ("agent",),
         {
             "--scope": ("scope", ("user", "project")),
@@ -475,7 +483,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("hooks", "uninstall"): (
         "hooks.uninstall",
-        (("agent", ("claude-code", "codex", "gemini-cli")),),
+        (("agent", ("claude-code", "codex", "gemini-cli", "qwen-code", "opencode")),),
         ("agent",),
         {
             "--scope": ("scope", ("user", "project")),
@@ -485,7 +493,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("hooks", "show"): (
         "hooks.show",
-        (("agent", ("claude-code", "codex", "gemini-cli", "prompt-display")),),
+        (("agent", ("claude-code", "codex", "gemini-cli", "qwen-code", "opencode", "prompt-display")),),
         ("agent",),
         {
             "--scope": ("scope", ("user", "project")),

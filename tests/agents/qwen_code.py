@@ -43,6 +43,7 @@ def prepare(home: str, url: str) -> None:
         "telemetry": {"enabled": False},
         # Otherwise it asks its model after each turn what the person may type next.
         "ui": {"enableFollowupSuggestions": False},
+        "memory": {"enableManagedAutoMemory": False, "enableManagedAutoDream": False},
     }
     os.makedirs(os.path.join(home, ".qwen"))
     with open(os.path.join(home, SETTINGS), "w", encoding="utf-8") as file:

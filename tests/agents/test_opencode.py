@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from agents import scenes
+from maestro_schemas.texts.waking import OPENCODE
 
 if TYPE_CHECKING:
     from support.cli_shell import Shell
@@ -26,3 +29,9 @@ def test_nothing_is_added_without_mail(person: Shell) -> None:
 
 def test_an_agent_without_a_session_is_given_one_by_its_hooks(person: Shell) -> None:
     scenes.answer_from_a_session_of_its_own(KIND, person)
+
+
+@pytest.mark.mechanism
+def test_mail_wakes_it_from_idle_once_and_the_typed_text_stays(person: Shell) -> None:
+    """Its plugin sees the broker's file and prompts the session."""
+    scenes.mail_to_an_idle_agent(KIND, person, OPENCODE)

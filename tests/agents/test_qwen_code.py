@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from agents import scenes
+from maestro_schemas.texts.waking import QWEN_CODE
 
 if TYPE_CHECKING:
     from support.cli_shell import Shell
@@ -34,3 +37,9 @@ def test_an_agent_without_a_session_is_given_one_by_its_hooks(person: Shell) -> 
 
 def test_mail_at_the_end_of_a_turn_starts_another(person: Shell) -> None:
     scenes.mail_at_the_end_of_a_turn(KIND, person, "Stop")
+
+
+@pytest.mark.mechanism
+def test_mail_wakes_it_from_idle_once_and_the_typed_text_stays(person: Shell) -> None:
+    """The broker adds a line to the file that it was started with."""
+    scenes.mail_to_an_idle_agent(KIND, person, QWEN_CODE)

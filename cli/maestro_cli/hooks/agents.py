@@ -94,13 +94,18 @@ class Agent(NamedTuple):
             return os.path.join(paths.absolute(config, _CONFIG_VARIABLE), folder, self.file)
         return os.path.join(paths.home(environ), self.folder, self.file)
 
+    @property
+    def folder_in_project(self) -> str:
+        """The folder of its settings in a project."""
+        return self.project_folder or self.folder
+
     def project_settings(self, directory: str) -> str:
         """The user's own settings file in a project; where the agent knows none, the project's only one."""
-        return os.path.join(directory, self.project_folder or self.folder, self.local_file or self.file)
+        return os.path.join(directory, self.folder_in_project, self.local_file or self.file)
 
     def shared_settings(self, directory: str) -> str:
         """The settings file of a project that its team commits."""
-        return os.path.join(directory, self.project_folder or self.folder, self.file)
+        return os.path.join(directory, self.folder_in_project, self.file)
 
     def entry(self, event: str, command: str) -> dict[str, Any]:
         """The entry for an event's list in the settings."""

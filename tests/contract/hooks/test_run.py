@@ -215,7 +215,7 @@ def test_a_sender_learns_whether_the_agent_works(alice: Shell, bob: Shell, name:
     assert status(bob, bob.session_id) == "working", "the turn continues"
     assert agent.call(AT_END[name], stop_hook_active=True).silent()
     assert status(bob, bob.session_id) == "idle"
-    assert reach("four") == "prompt"
+    assert reach("four") == ("wake" if name in WAKEABLE else "prompt")
     # The agent was killed, or has ended, in the middle of a turn.
     for event in ("SessionStart", "SessionEnd"):
         assert agent.text(AT_PROMPT[name])

@@ -6,6 +6,7 @@ Rule: only a file that its own command line names (`--input-file FILE`). One tha
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -24,15 +25,15 @@ _OPTIONS: Final = ("--input-file", "--inputFile")
 def note(data: str, session: str, pid: int) -> bool:
     """Note how the Qwen Code with this pid can be woken; whether it can be."""
     file = _input_file(pid)
-    if not file:
+    if file:
+        with contextlib.suppress(OSError, ValueError):
+            wake_facts.write(data, session, WakeFacts(QWEN_CODE, pid, pid_start(pid), file=file))
+            return True
+    # What its user has allowed (`maestro session nudge`) stays.
+    known = wake_facts.read(data, session)
+    if known is not None and known.by == QWEN_CODE:
         wake_facts.remove(data, session)
-        return False
-    try:
-        wake_facts.write(data, session, WakeFacts(QWEN_CODE, pid, pid_start(pid), file=file))
-    except (OSError, ValueError):
-        wake_facts.remove(data, session)
-        return False
-    return True
+    return False
 
 
 def _input_file(pid: int) -> str:

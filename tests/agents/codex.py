@@ -122,9 +122,9 @@ def ask_person(home: str, work: str) -> None:
         file.write(f'{settings}\n[projects.{json.dumps(work)}]\ntrust_level = "trusted"\n')
 
 
-def interactive(text: str) -> list[str]:
-    """The arguments for its screen, with a first prompt."""
-    return [text]
+def interactive(text: str, *more: str) -> list[str]:
+    """The arguments for its screen, with a first prompt, if any, and `more`."""
+    return [*more, *([text] if text else [])]
 
 
 def asking_call(command: str) -> dict[str, Any]:

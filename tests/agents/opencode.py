@@ -18,7 +18,7 @@ SHELL_TOOL = "bash"
 # The binary itself: the package `opencode-ai` is a script that copies it at its installation.
 PROGRAM = "opencode-linux-x64/bin/opencode"
 # It looks for the package of its plugins' types at each start, and goes on without it.
-KNOWN_STRAYS = ("registry.npmjs.org:443",)
+KNOWN_STRAYS = ("registry.",)
 SETTINGS = ".config/opencode/opencode.json"
 
 

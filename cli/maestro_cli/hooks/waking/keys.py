@@ -38,9 +38,9 @@ def facts(by: str, pid: int) -> WakeFacts:
         raise MaestroError("CONFLICT", f"no folder of PATH has {terminal.program}", f"Install {terminal.program}.")
     variables = _variables(pid)
     # tmux puts its process and its session behind the path of its socket.
-    server = (
-        variables.get(terminal.server, "").partition(",")[0] if by == TMUX else variables.get(terminal.server, "")
-    )
+    server = variables.get(terminal.server, "")
+    if by == TMUX:
+        server = server.rpartition(",")[0].rpartition(",")[0]
     pane = variables.get(terminal.pane, "")
     if not server or not pane:
         raise MaestroError(

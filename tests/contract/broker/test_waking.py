@@ -293,7 +293,7 @@ def test_a_session_that_wants_no_wake(open_office: PostOffice, bob: Idler) -> No
     bob.await_file()
     bob.touch(wakeBy="")
     bob.await_file(None)
-    assert bob.wake == {}
+    assert (bob.wake["state"], "maestro hooks install claude-code" in bob.wake["reason"]) == ("off", True)
     assert send(open_office)["reach"] == "prompt"
 
 

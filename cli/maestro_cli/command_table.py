@@ -97,6 +97,7 @@ Examples:
             CommandRow("start", "session.start", "Start a session: an address that can send and receive."),
             CommandRow("end", "session.end", "End a session; it no longer sends or receives."),
             CommandRow("rename", "session.rename", "Give a session another name."),
+            CommandRow("nudge", "session.nudge", "Let mail wake an idle agent by keys in its terminal, or not."),
             CommandRow("show", "session.show", "Show one session."),
             CommandRow("list", "session.list", "List the sessions."),
             CommandRow("send", "send", SEND_HELP),

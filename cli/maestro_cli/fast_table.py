@@ -254,6 +254,14 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--json": ("as_json", "on"),
         },
     ),
+    ("session", "nudge"): (
+        "session.nudge",
+        (("terminal", ("tmux", "zellij", "off")), ("session_id", "text")),
+        ("terminal",),
+        {
+            "--json": ("as_json", "on"),
+        },
+    ),
     ("session", "show"): (
         "session.show",
         (("session_id", "text"),),
@@ -681,7 +689,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("hooks", "install"): (
         "hooks.install",
-        (("agent", ("claude-code", "codex", "gemini-cli")),),
+        (("agent", ("claude-code", "codex", "gemini-cli", "qwen-code", "opencode")),),
         ("agent",),
         {
             "--scope": ("scope", ("user", "project")),
@@ -693,7 +701,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("hooks", "uninstall"): (
         "hooks.uninstall",
-        (("agent", ("claude-code", "codex", "gemini-cli")),),
+        (("agent", ("claude-code", "codex", "gemini-cli", "qwen-code", "opencode")),),
         ("agent",),
         {
             "--scope": ("scope", ("user", "project")),
@@ -703,7 +711,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("hooks", "show"): (
         "hooks.show",
-        (("agent", ("claude-code", "codex", "gemini-cli", "prompt-display")),),
+        (("agent", ("claude-code", "codex", "gemini-cli", "qwen-code", "opencode", "prompt-display")),),
         ("agent",),
         {
             "--scope": ("scope", ("user", "project")),

@@ -52,6 +52,7 @@ class GatewayMetrics:
         self.event_streams = Gauge(
             "maestro_event_streams", "Streams of server-sent events that are open.", registry=self._registry
         )
+        self.mail_waits = Gauge("maestro_mail_waits", "Requests that wait for mail.", registry=self._registry)
         self.in_flight = Gauge(
             "maestro_http_requests_in_flight",
             "HTTP requests whose answer is not complete, open streams of events included.",

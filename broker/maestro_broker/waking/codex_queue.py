@@ -31,6 +31,7 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # The exit code of a command line that the program does not know.
 _USAGE: Final = 2
 _OLD_MAX: Final = 64
+_SANDBOX: Final = "an agent's sandbox; run in a shell of your own: maestro down, then maestro up"
 # Programs without `queue --thread`, by what tells a file from a later one at its path.
 _old: dict[tuple[str, int, int, int], None] = {}
 
@@ -48,7 +49,8 @@ def steps(wake: Wake, environ: Mapping[str, str]) -> Steps:
     alive = is_alive(facts.pid, facts.pid_start)
     if not alive:
         if alive is None:
-            return wake.failed("its Codex runs where this broker can't see its process", is_lasting=True)
+            reason = f"its Codex runs where this broker can't see its process, such as outside {_SANDBOX}"
+            return wake.failed(reason, is_lasting=True)
         wake_facts.remove(wake.data, wake.session)
         return wake.failed("its Codex has ended, or its screen was closed", is_lasting=True)
     if wake.is_busy:
@@ -95,14 +97,13 @@ def _too_old(program: str) -> str:
 
 def _reason(ended: CommandEnd, folder: str) -> str:
     if not _may_write(folder):
-        return (
-            f"this broker may not write in {folder}, so it seems to run in an agent's sandbox; run in a shell: "
-            "maestro down, then maestro up"
-        )
+        return f"this broker may not write in {folder}, so it seems to run in {_SANDBOX}"
     if ended.code is None:
         return ended.out or "`codex queue` did not end in time, and was killed"
     lines = [line for line in ended.out.splitlines() if line.strip()]
-    return f"`codex queue` ended with {ended.code}: {lines[-1] if lines else 'it said nothing'}"
+    # Lines of a backtrace may follow the error, and warnings stand before it.
+    said = next((line for line in lines if line.startswith("Error:")), lines[-1] if lines else "it said nothing")
+    return f"`codex queue` ended with {ended.code}: {said}"
 
 
 def _may_write(folder: str) -> bool:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from maestro_cli.context import CommandContext
     from maestro_cli.hooks.agents import Agent
 
-# The oldest versions with which a wake was seen to reach the model.
+# The oldest versions with which a wake was seen to reach the model. Codex's queue has a check of its own.
 _FLOORS: Final = {"claude-code": (2, 1, 197), "codex": (0, 169, 0)}
 _SESSION: Final = "doctor_wake"
 _RUN_S: Final = 20.0
@@ -172,8 +172,6 @@ def _client_problem(agent: Agent, program: str, environ: Mapping[str, str]) -> s
     found = re.search(r"(\d+)\.(\d+)\.(\d+)", _asked([program, "--version"], environ))
     if floor is not None and found is not None and tuple(map(int, found.groups())) < floor:
         return f"{program} {found[0]} is older than {'.'.join(map(str, floor))}, with which a wake was first seen"
-    if agent.waker == waking.CODEX and "--thread" not in _asked([program, "queue", "--help"], environ):
-        return f"`{program} queue --help` names no --thread, with which a message is queued"
     return ""
 
 

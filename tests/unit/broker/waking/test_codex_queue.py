@@ -189,6 +189,11 @@ def test_what_is_kept_of_old_programs_has_a_bound(scene: Scene) -> None:
             CommandEnd(1, "WARNING: x\nError: no rollout found\n\n"),
             "`codex queue` ended with 1: Error: no rollout found",
         ),
+        (
+            CommandEnd(1, "WARNING: x\nError: no database\n\nStack backtrace:\n  0: <unknown>\n"),
+            "`codex queue` ended with 1: Error: no database",
+        ),
+        (CommandEnd(1, "killed\n"), "`codex queue` ended with 1: killed"),
         (CommandEnd(1, ""), "`codex queue` ended with 1: it said nothing"),
         (CommandEnd(None, ""), "`codex queue` did not end in time, and was killed"),
         (CommandEnd(None, "Too many open files"), "Too many open files"),

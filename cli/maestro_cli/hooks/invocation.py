@@ -88,13 +88,15 @@ def run(arguments: Sequence[str]) -> None:
 
     call = HookCall.parse(arguments)
     hook_input = payload.read(sys.stdin.buffer)
-    context = CommandContext.here(linked=False)
     if call.agent is agents.CODEX:
+        import os
+
         from .waking import codex
 
+        # Before the context, since the environment of Codex's daemon is not that of the agent.
         begins = call.kind == agents.START
-        pid = codex.agent_pid(call.pid, context.data, hook_input, context.environ, begins=begins)
-        call = call._replace(pid=pid)
+        call = call._replace(pid=codex.enter(call.pid, hook_input, os.environ, begins=begins))
+    context = CommandContext.here(linked=False)
     if call.kind == agents.START:
         _begin(call, hook_input, context)
     elif call.kind == agents.END:

@@ -290,6 +290,30 @@ def test_an_inbox_is_its_owners(office: Office) -> None:
     assert refused(office, Inbox(who=Identity("ghost"))).code == "UNKNOWN_SESSION"
 
 
+def test_an_inbox_by_sender_and_by_thread(office: Office) -> None:
+    """A sender by its id or name, also the post office itself and one that is forgotten."""
+    office.accept("boss", "ann", "m1")
+    office.accept("ann", "boss", "m2", metadata=Metadata(in_reply_to="m1"))
+    office.accept("boss", "ann", "m3", metadata=Metadata(in_reply_to="m2"))
+    office.accept("boss", "ann", "m4")
+    acceptance.notify(office.state, "ann", "n1", "text", office.now_ms)
+    office.commit()
+
+    def ids(**fields: Any) -> list[str]:
+        return [message.id for message in office.do(Inbox(session="ann", **fields)).messages]
+
+    sent = office.named(["m1", "m3", "m4"])
+    assert ids(sender="boss") == ids(sender="chief") == sent
+    assert ids(sender="maestro") == [f"n1_{mark_of(SYSTEM_SENDER)}"]
+    assert ids(sender="bob") == ids(sender="ghost") == []
+    assert ids(thread=sent[0]) == ids(thread=sent[0], sender="boss") == sent[:2]
+    assert ids(thread=sent[2]) == sent[2:]
+    assert ids(thread="ghost") == []
+    office.share_name("ann", "twin")
+    office.share_name("bob", "twin")
+    assert refused(office, Inbox(session="ann", sender="twin")).code == "AMBIGUOUS_NAME"
+
+
 def test_priorities_go_first_without_a_cursor(office: Office) -> None:
     """With one, strictly by seq."""
     for message_id, priority in (("m1", "low"), ("m2", None), ("m3", "high"), ("m4", "medium")):

@@ -51,6 +51,13 @@ def test_an_agent_that_can_be_woken_watches_a_file_in_a_private_folder(tmp_path:
         folder = os.path.dirname(folder)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of files that change")
+def test_an_agent_of_another_kind_is_woken_without_a_file_to_watch(tmp_path: pathlib.Path) -> None:
+    agent = CLAUDE_CODE._replace(name="other", waker=waking.TMUX)
+    found = at_start(context(tmp_path), agent, installed=True)
+    assert found == StartWaking({"wakeBy": waking.TMUX})
+
+
 def test_macos_promises_nothing(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     found = at_start(context(tmp_path), CLAUDE_CODE, installed=True)

@@ -196,3 +196,8 @@ def text_of(answer: dict[str, Any]) -> str:
     text = answer["reason"] if "reason" in answer else answer["hookSpecificOutput"]["additionalContext"]
     assert isinstance(text, str)
     return text
+
+
+def reach_of_idle(agent: str) -> str:
+    """What a sender is answered while the agent is idle: a process of a test is no screen that Codex could show."""
+    return "wake" if agent in ("claude-code", "opencode") else "prompt"

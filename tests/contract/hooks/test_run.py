@@ -16,7 +16,7 @@ from maestro_cli.hooks import agents, shell_script
 from maestro_cli.hooks.agents import AGENTS
 from maestro_cli.hooks.context_text import BUDGET, CLOSING, INTRODUCTION_CHARS_MAX, OPENING, utf8_bytes
 from maestro_cli.hooks.state_files import link_path
-from support.agent_forms import SESSION, said, text_of
+from support.agent_forms import SESSION, reach_of_idle, said, text_of
 from support.cli_shell import Lines, Shell, open_shell
 from support.hook_calls import Agent, Called, events_of
 from support.post_office import eventually
@@ -29,8 +29,6 @@ LOOKING = [
 AT_PROMPT = events_of("prompt")
 AFTER_TOOL = events_of("tool")
 AT_END = events_of("stop")
-# By a file that the client or its plugin watches, so that this process can stand for it.
-WAKEABLE = ("claude-code", "opencode")
 
 
 @pytest.fixture(scope="module")
@@ -204,8 +202,7 @@ def test_a_sender_learns_whether_the_agent_works(alice: Shell, bob: Shell, name:
 
     agent = Agent(bob, name)
     agent.call("SessionStart", session_id=own_id())
-    # Its hooks say what can wake it, where they are installed for that.
-    assert reach("one") == ("wake" if name in WAKEABLE else "prompt")
+    assert reach("one") == reach_of_idle(name)
     assert "| one" in agent.text(AT_PROMPT[name])
     assert reach("two") == "tool"
     assert "| two" in agent.text(AFTER_TOOL[name])
@@ -215,7 +212,7 @@ def test_a_sender_learns_whether_the_agent_works(alice: Shell, bob: Shell, name:
     assert status(bob, bob.session_id) == "working", "the turn continues"
     assert agent.call(AT_END[name], stop_hook_active=True).silent()
     assert status(bob, bob.session_id) == "idle"
-    assert reach("four") == ("wake" if name in WAKEABLE else "prompt")
+    assert reach("four") == reach_of_idle(name)
     # The agent was killed, or has ended, in the middle of a turn.
     for event in ("SessionStart", "SessionEnd"):
         assert agent.text(AT_PROMPT[name])

@@ -18,7 +18,7 @@ from maestro_cli.hooks.state_files import AgentProcess, link_path, read_link
 from maestro_clients.client import Client
 from maestro_runtime import hook_state, paths
 from maestro_runtime.process_identity import pid_start
-from support.agent_forms import said
+from support.agent_forms import reach_of_idle, said
 from support.agent_processes import Agent, word
 from support.cli_shell import Shell
 from support.far_office import far_environ, make_key, open_door
@@ -221,7 +221,7 @@ def test_an_agent_that_is_killed_in_a_turn_is_gone_for_its_senders(
     started.append(agent)
     own = agent.start()
     first = sent(alice, own)
-    assert (first["reach"], first["presence"]["state"]) == ("prompt", "idle")
+    assert (first["reach"], first["presence"]["state"]) == (reach_of_idle(name), "idle")
     assert "hello" in agent.hook(PROMPT[name])
     assert sent(alice, own)["reach"] == "tool"
     assert "Its agent is at work" in alice.done("send", "--to", own, "--message", "x").out
@@ -317,7 +317,7 @@ def test_a_clock_that_was_set_back_gives_no_age(alice: Shell, person: Shell, sta
     agent.hook("UserPromptSubmit")
     _backdate(person, own, time.time() + 3_600)
     result = sent(alice, own)
-    assert result["presence"] == {"state": "working", "by": "hook"}
+    assert (result["presence"]["state"], "since" in result["presence"]) == ("working", False)
     assert result["reach"] == "prompt"
     assert "silent for an unknown time" in alice.done("send", "--to", own, "--message", "x").out
 

@@ -148,7 +148,7 @@ class Wakeable:
                 return WakeStep("withdraw")
             earliest_ms = made_ms + limits.wake_again_ms
             if now_ms < earliest_ms:
-                if not self._has_file or self._touch_ms > earliest_ms:
+                if not self._has_file or self._claimed or self._touch_ms > earliest_ms:
                     return WakeStep(next_ms=earliest_ms)
                 return WakeStep("touch") if now_ms >= self._touch_ms else WakeStep(next_ms=self._touch_ms)
             if self._tries >= _TRIES:
@@ -190,11 +190,8 @@ class Wakeable:
 
     def touched(self, now_ms: int, *, was_there: bool) -> None:
         """Its file was touched, if it `was_there`; else the wake is carried out."""
-        if was_there and self._made_ms is not None:
-            self._touch_ms = now_ms + 2 * (now_ms - self._made_ms)
-            return
-        self._has_file = False
-        self._claimed = True
+        self._claimed = not was_there
+        self._touch_ms = now_ms + 2 * (now_ms - (self._made_ms or now_ms))
 
     def withdrawn(self, *, was_there: bool) -> bool:
         """Its file was removed, if it `was_there`; whether the wake is void with that. Else it is carried out."""

@@ -261,10 +261,8 @@ class Policy(RuleBasedStateMachine):
     def _carry_out(self, action: str, content: str) -> None:
         if action == "touch":
             self.table.touched("bob", self.now_ms, was_there=self.file)
-            if self.file:
-                self.touch_ms = self.now_ms + 2 * (self.now_ms - self.outstanding[-1][0])
-            else:
-                self.may_have_file, self.is_claimed = False, True
+            self.touch_ms = self.now_ms + 2 * (self.now_ms - self.outstanding[-1][0])
+            self.is_claimed = not self.file
             return
         was_there, self.file = self.file, action == "make"
         self.may_have_file = action == "make"
@@ -301,7 +299,8 @@ class Policy(RuleBasedStateMachine):
                 return "withdraw"
             again_ms = made_ms + LIMITS.wake_again_ms
             if self.now_ms < again_ms:
-                return "touch" if self.may_have_file and self.touch_ms <= min(self.now_ms, again_ms) else None
+                can_touch = self.may_have_file and not self.is_claimed
+                return "touch" if can_touch and self.touch_ms <= min(self.now_ms, again_ms) else None
             if len(self.outstanding) == 2:
                 return "remove"
         elif self.may_have_file:

@@ -172,8 +172,6 @@ def _client_problem(agent: Agent, program: str, environ: Mapping[str, str]) -> s
     found = re.search(r"(\d+)\.(\d+)\.(\d+)", _asked([program, "--version"], environ))
     if floor is not None and found is not None and tuple(map(int, found.groups())) < floor:
         return f"{program} {found[0]} is older than {'.'.join(map(str, floor))}, with which a wake was first seen"
-    if agent.waker == waking.CODEX and "--thread" not in _asked([program, "queue", "--help"], environ):
-        return f"`{program} queue --help` names no --thread, with which a message is queued"
     return ""
 
 

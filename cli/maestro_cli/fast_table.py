@@ -175,6 +175,14 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--force": ("force", "on"),
         },
     ),
+    ("mcp",): (
+        "mcp",
+        (),
+        (),
+        {
+            "--data": ("data", "text"),
+        },
+    ),
     ("demo",): (
         "demo",
         (),

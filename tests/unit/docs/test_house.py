@@ -40,6 +40,7 @@ BROAD_ALLOWED = {
     "broker/maestro_broker/files/markers.py",
     "broker/maestro_broker/views/spool_writer.py",
     "cli/maestro_cli/main.py",
+    "cli/maestro_cli/mcp/tool_run.py",
     # A defect in one check must not hide what the others have found.
     "cli/maestro_cli/doctor/checks.py",
 }

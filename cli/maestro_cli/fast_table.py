@@ -460,6 +460,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         ("agent",),
         {
             "--scope": ("scope", ("user", "project")),
+            "--mcp": ("mcp", "on"),
             "--dry-run": ("dry_run", "on"),
             "--json": ("as_json", "on"),
         },
@@ -480,6 +481,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         ("agent",),
         {
             "--scope": ("scope", ("user", "project")),
+            "--mcp": ("mcp", "on"),
             "--json": ("as_json", "on"),
         },
     ),

@@ -8,6 +8,8 @@ changed the file since; otherwise it removes only our entries.
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,13 +19,17 @@ from maestro_schemas.errors import MaestroError
 from . import settings_entries, shell_script
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from .agents import Agent
 
+    # Looks for something of ours in a text.
+    Finder = Callable[[str], "SettingsEdit | None"]
+
 _BACKUP = ".before-maestro"
-_BYTES_MAX = 4 << 20
+# Claude Code keeps its whole state in one of them.
+_BYTES_MAX = 32 << 20
 
 
 class SettingsChange(NamedTuple):
@@ -62,7 +68,15 @@ class SettingsChange(NamedTuple):
         if self.restores:
             # The file has the old text again.
             with contextlib.suppress(OSError):
-                os.unlink(_backup_path(self.path))
+                os.unlink(backup_path(self.path))
+
+
+class SettingsEdit(NamedTuple):
+    """Something of ours in the text of a settings file."""
+
+    # From the text without it to that with it, and back; both raise MaestroError INVALID.
+    added: Callable[[str], str]
+    removed: Callable[[str], str]
 
 
 def entries(agent: Agent, data: str) -> dict[str, dict[str, Any]]:
@@ -74,44 +88,58 @@ def entries(agent: Agent, data: str) -> dict[str, dict[str, Any]]:
 def plan_install(agent: Agent, path: str, wanted: Mapping[str, dict[str, Any]]) -> SettingsChange:
     """Plan the change that adds the entries. Raises MaestroError FILE_UNREADABLE for a file that can't be read as the
     agent's settings."""
-    before = _read(path)
-    with _explained(path):
+    before = read(path)
+    with explained(path):
         after = settings_entries.add_entries(before or "", wanted, comments=agent.comments)
         own = settings_entries.own_entries(before or "", comments=agent.comments)
     # A second installation must not replace the backup of the first one.
-    backup = None if before is None or own else _backup_path(path)
+    backup = None if before is None or own else backup_path(path)
     return SettingsChange(path, before, after, backup)
 
 
-def plan_uninstall(agent: Agent, path: str) -> SettingsChange:
-    """Plan the change that removes our entries. Raises as `plan_install`."""
-    before = _read(path)
+def plan_uninstall(agent: Agent, path: str, *more: Finder) -> SettingsChange:
+    """Plan the change that removes our entries. `more`: what else of ours may be in the file. Raises as
+    `plan_install`."""
+    return plan_undo(path, [lambda text: _hook_edit(agent, text), *more])
+
+
+def plan_undo(path: str, finders: Sequence[Finder]) -> SettingsChange:
+    """Plan the change that takes out what the finders find in a file. Raises as `plan_install`."""
+    before = read(path)
     if before is None:
         return SettingsChange(path, None, None)
-    with _explained(path):
-        own = settings_entries.own_entries(before, comments=agent.comments)
-        if not own:
-            return SettingsChange(path, before, before)
-        # Another version may have written them. Entries that are not whole are left out.
-        installed = {
-            event: found[0] for event, found in own.items() if len(found) == 1 and isinstance(found[0], dict)
-        }
-        for original in (_read(_backup_path(path)), None):
-            # If installing into `original` gives the present text, no other program has changed the file since.
-            with contextlib.suppress(MaestroError):
-                if installed and before == settings_entries.add_entries(
-                    original or "", installed, comments=agent.comments
-                ):
-                    return SettingsChange(path, before, original, restores=True)
-        return SettingsChange(path, before, settings_entries.remove_entries(before, comments=agent.comments))
+    with explained(path):
+        edits = [edit for find in finders if (edit := find(before)) is not None]
+        for original in (read(backup_path(path)), None) if edits else ():
+            for order in itertools.permutations(edits):
+                # If adding them to `original` gives the present text, no other program has changed the file since.
+                with contextlib.suppress(MaestroError):
+                    if before == functools.reduce(lambda text, edit: edit.added(text), order, original or ""):
+                        return SettingsChange(path, before, original, restores=True)
+        return SettingsChange(path, before, functools.reduce(lambda text, edit: edit.removed(text), edits, before))
 
 
-def _backup_path(path: str) -> str:
+def _hook_edit(agent: Agent, text: str) -> SettingsEdit | None:
+    own = settings_entries.own_entries(text, comments=agent.comments)
+    # Another version may have written them. Entries that are not whole are left out.
+    installed = {event: found[0] for event, found in own.items() if len(found) == 1 and isinstance(found[0], dict)}
+    return (
+        SettingsEdit(
+            lambda text: settings_entries.add_entries(text, installed, comments=agent.comments),
+            lambda text: settings_entries.remove_entries(text, comments=agent.comments),
+        )
+        if own
+        else None
+    )
+
+
+def backup_path(path: str) -> str:
+    """The file with the text from before the first installation."""
     return os.path.realpath(path) + _BACKUP
 
 
 @contextlib.contextmanager
-def _explained(path: str) -> Iterator[None]:
+def explained(path: str) -> Iterator[None]:
     """Turn an error about the text into one that names the file and the next step."""
     try:
         yield
@@ -125,7 +153,7 @@ def _explained(path: str) -> Iterator[None]:
         ) from None
 
 
-def _read(path: str) -> str | None:
+def read(path: str) -> str | None:
     """The text of a file; None where there is no file. Raises MaestroError FILE_UNREADABLE."""
     try:
         raw = places.read(path, _BYTES_MAX + 1)

@@ -18,6 +18,10 @@ Scope = Annotated[
     Literal["user", "project"],
     Option(help="Your own settings, or those of the project in this directory. Default: user."),
 ]
+Mcp = Annotated[
+    bool,
+    Option(name="--mcp", help="Also the MCP server `maestro mcp`, with tools to write and answer, in its settings."),
+]
 DryRun = Annotated[bool, Option(name="--dry-run", help="Only show what the file would hold.")]
 AsJson = Annotated[bool, Option(name="--json", help="Print what was done as JSON.")]
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import sys
 
 from maestro_cli.context import CommandContext
-from maestro_cli.hooks import git_check, installation, shell_script, switches
+from maestro_cli.hooks import git_check, installation, mcp_installation, mcp_places, shell_script, switches
 from maestro_cli.output import streams
 from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
-from .arguments import AgentName, AsJson, DryRun, Scope, SettingsFile
+from .arguments import AgentName, AsJson, DryRun, Mcp, Scope, SettingsFile
 
 USAGE = "maestro hooks install AGENT [OPTIONS]"
 DETAILS = """\
@@ -26,16 +26,35 @@ own settings of the project (claude-code: .claude/settings.local.json). Another
 agent's only file must be ignored by git first, because hooks hold paths of your
 machine.
 
+--mcp also writes the agent's line for `maestro mcp`: tools with which it writes
+and answers without a shell. Its mail comes by the hooks with or without them.
+
 Examples:
   maestro hooks install claude-code
+  maestro hooks install codex --mcp
   maestro hooks install codex --dry-run
   maestro hooks install gemini-cli --scope project"""
 
 
-def run(agent: AgentName, /, *, scope: Scope = "user", dry_run: DryRun = False, as_json: AsJson = False) -> int:
+def run(
+    agent: AgentName,
+    /,
+    *,
+    scope: Scope = "user",
+    mcp: Mcp = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> int:
     """Install the hooks of one agent."""
     settings = SettingsFile.of(agent, scope)
     kind, path, data, project = settings
+    if mcp and project is not None:
+        raise MaestroError(
+            "INVALID",
+            "an MCP server is written into your own settings for every project, since its line holds paths of your "
+            "machine",
+            f"maestro hooks install {agent} --mcp",
+        )
     would_be_committed = project is not None and git_check.would_be_committed(path)
     if would_be_committed and not kind.local_file:
         raise MaestroError(
@@ -45,13 +64,20 @@ def run(agent: AgentName, /, *, scope: Scope = "user", dry_run: DryRun = False, 
             "your own settings hold for every project.",
         )
     change = installation.plan_install(kind, path, installation.entries(kind, data))
+    changes = [change]
+    if mcp:
+        environ = CommandContext.here().environ
+        place = mcp_places.place_of(kind, environ)
+        changes = mcp_installation.with_server(change, place, mcp_places.entry_of(kind, data, environ))
+        change = changes[0]
     shared = settings.shared()
     moved = None if shared is None else installation.plan_uninstall(kind, shared)
     # The script is written even if the settings stay: it may be missing, or name an interpreter that has moved.
     shell_script.text(data, sys.executable)
     if not dry_run:
         shell_script.write(data, sys.executable)
-        change.apply()
+        for each in changes:
+            each.apply()
         if moved is not None:
             moved.apply()
     off = switches.turned_off(kind, CommandContext.here().environ, places.current_directory())
@@ -67,14 +93,20 @@ def run(agent: AgentName, /, *, scope: Scope = "user", dry_run: DryRun = False, 
                 "script": shell_script.script_path(data),
                 "backup": change.backup if change.is_needed and change.before is not None else None,
                 "turnedOff": off,
+                **({"mcp": {"path": place.path, "changed": changes[-1].is_needed}} if mcp else {}),
             }
         )
     elif dry_run:
-        streams.say((change.after or "").rstrip("\n"))
+        for each in changes:
+            if len(changes) > 1:
+                streams.note(f"maestro: {each.path}")
+            streams.say((each.after or "").rstrip("\n"))
     elif change.is_needed:
         streams.say(f"Installed the hooks of {agent} in {path}: {', '.join(kind.events)}.\n{kind.remark}")
     else:
         streams.say(f"The hooks of {agent} are in {path} already.")
+    if mcp and not as_json and not dry_run:
+        streams.say(f"Its MCP server is in {place.path}; a session that runs gets it when it is restarted.")
     if moved is not None and moved.is_needed and not dry_run:
         streams.note(f"maestro: removed the hooks from {shared}, which a team commits")
     if would_be_committed:

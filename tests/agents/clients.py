@@ -146,9 +146,9 @@ class Agent:
         if approved:
             self.approve_hooks()
 
-    def install_hooks(self, *, without: str = "") -> None:
+    def install_hooks(self, *options: str, without: str = "") -> None:
         """`maestro hooks install`, and the approval that only a person can give; `without`: an event to leave out."""
-        command = [sys.executable, "-m", "maestro_cli", "hooks", "install", self.kind.NAME]
+        command = [sys.executable, "-m", "maestro_cli", "hooks", "install", self.kind.NAME, *options]
         done = subprocess.run(
             command, env=self.environ, cwd=self.work, capture_output=True, text=True, timeout=RUN_S_MAX, check=False
         )

@@ -58,7 +58,7 @@ TOOLS: Final[dict[str, Tool]] = {
                 "type": "integer",
                 "minimum": 0,
                 "maximum": WAIT_S_MAX,
-                "description": "Seconds to wait for mail. Default 0",
+                "description": "Seconds to wait for mail, at most 50. Default 0",
             }
         },
         [],

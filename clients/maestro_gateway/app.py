@@ -26,6 +26,7 @@ from .events.feed import Feed
 from .http.credentials import Credentials
 from .http.responses import answer, error_answer, plain_error
 from .http.routing import routes
+from .http.tool_calls import ToolCalls
 from .http.unconfirmed_sends import UnconfirmedSends
 from .http.whole_body import WholeBody
 from .metrics import GatewayMetrics, MeasuringMiddleware
@@ -61,7 +62,7 @@ def make(options: GatewayOptions) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         broker = BrokerLink(options.data, options.environ)
         feed = Feed(broker)
-        app.state.gateway = GatewayContext(options, broker, metrics, contract, UnconfirmedSends(), feed)
+        app.state.gateway = GatewayContext(options, broker, metrics, contract, UnconfirmedSends(), feed, ToolCalls())
         try:
             yield
         finally:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from .broker_link import BrokerLink
     from .events.feed import Feed
+    from .http.tool_calls import ToolCalls
     from .http.unconfirmed_sends import UnconfirmedSends
     from .metrics import GatewayMetrics
     from .options import GatewayOptions
@@ -25,3 +26,4 @@ class GatewayContext(NamedTuple):
     contract: dict[str, Any]
     unconfirmed: UnconfirmedSends
     feed: Feed
+    tool_calls: ToolCalls

@@ -9,7 +9,7 @@ from maestro_schemas import replies
 from maestro_schemas.messages import Message
 
 from . import metrics
-from .api import answers, bodies, group_bodies, groups, health, legacy, messages, sessions, sse
+from .api import answers, bodies, group_bodies, groups, health, legacy, mcp, mcp_bodies, messages, sessions, sse
 from .docs import docs_page, openapi
 from .http.routing import Endpoint
 
@@ -361,6 +361,17 @@ CALLS = (
         ("SESSION_NOT_FOUND", "FORBIDDEN"),
         tag="older clients",
         changes=True,
+    ),
+    Endpoint(
+        "POST",
+        "/mcp",
+        mcp.serve,
+        "The tools of `maestro mcp` for an agent's MCP client, by streamable HTTP.",
+        {200: mcp_bodies.McpAnswer, 202: None},
+        body=mcp_bodies.McpBody,
+        headers=("MCP-Protocol-Version", "Mcp-Session-Id"),
+        versioned=False,
+        tag=openapi.MCP,
     ),
     Endpoint(
         "GET",

@@ -70,21 +70,15 @@ class ToolRun:
     def _finished(self, call: ToolCall) -> ToolResult | None:
         own = self._identity.context(self._client_name)
         caller = tools.ToolCaller(own.session(), f"mcp:{self._client_name}", now_ms)
-        steps = tools.begun(caller, call.tool, call.arguments)
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    value = self._done(own, step)
-                except (MaestroError, OSError) as error:
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(value)
-        except StopIteration as end:
-            result: ToolResult | None = end.value
-            return result
-        finally:
-            steps.close()
+        tool = tools.begun(caller, call.tool, call.arguments)
+        while tool.step is not None:
+            try:
+                value = self._done(own, tool.step)
+            except (MaestroError, OSError) as error:
+                tool.throw(error)
+            else:
+                tool.send(value)
+        return tool.result
 
     def _done(self, own: CommandContext, step: Step) -> Any:
         """The outcome of a step. Raises MaestroError; OSError where the client does not take what it is shown."""

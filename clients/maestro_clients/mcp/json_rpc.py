@@ -65,12 +65,17 @@ class ToolCall:
 
 
 def read(raw: bytes) -> Incoming:
-    """What one line, or one body, asks for."""
+    """What one line of text asks for."""
     try:
         # A byte that is no UTF-8 is no JSON, and NaN is none.
         found = json.loads(raw.decode("utf-8-sig"), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return Incoming(error(None, PARSE_ERROR, "this is no JSON: send one JSON-RPC 2.0 object in UTF-8"))
+    return understood(found)
+
+
+def understood(found: object) -> Incoming:
+    """What a JSON value asks for."""
     if isinstance(found, list):
         return Incoming(error(None, INVALID_REQUEST, "this is a batch, and each request is sent by itself"))
     if not isinstance(found, dict) or found.get("jsonrpc") != "2.0":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from typing import Any
 
     from maestro_clients.protocol.commands import Request
@@ -65,3 +65,32 @@ if TYPE_CHECKING:
     Step = Ask | Send | AwaitMail | Show
     # It returns the result, or None after `Show`.
     Steps = Generator[Step, Any, ToolResult | None]
+
+
+class RunningTool:
+    """A tool's steps, for a driver. `step` is the one to carry out, None at the end; `result` is there then."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self.step: Step | None = None
+        self.result: ToolResult | None = None
+        self._advance(lambda: next(steps))
+
+    def send(self, value: object) -> None:
+        """Go on with the outcome of the step. Raises MaestroError where the tool fails."""
+        self._advance(lambda: self._steps.send(value))
+
+    def throw(self, error: Exception) -> None:
+        """Go on with the error of the step. Raises it where the tool does not handle it."""
+        self._advance(lambda: self._steps.throw(error))
+
+    def close(self) -> None:
+        """End the tool where it is. Can be repeated."""
+        self._steps.close()
+        self.step = None
+
+    def _advance(self, go_on: Callable[[], Step]) -> None:
+        try:
+            self.step = go_on()
+        except StopIteration as end:
+            self.step, self.result = None, end.value

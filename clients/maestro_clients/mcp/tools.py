@@ -14,7 +14,7 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import SYSTEM_SENDER
 
 from . import tool_table, tool_texts
-from .steps import Ask, AwaitMail, Send, Show, ToolResult
+from .steps import Ask, AwaitMail, RunningTool, Send, Show, ToolResult
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ class ToolCaller:
         self.now_ms = now_ms
 
 
-def begun(caller: ToolCaller, tool: str, arguments: object) -> Steps:
-    """The steps of a tool's call. Raises MaestroError INVALID for arguments that it does not take."""
-    return _TOOLS[tool](caller, tool_table.checked(tool, arguments))
+def begun(caller: ToolCaller, tool: str, arguments: object) -> RunningTool:
+    """A tool at its first step. Raises MaestroError INVALID for arguments that it does not take."""
+    return RunningTool(_TOOLS[tool](caller, tool_table.checked(tool, arguments)))
 
 
 def _send(caller: ToolCaller, arguments: dict[str, Any]) -> Steps:

@@ -18,7 +18,7 @@ from maestro_gateway.http.credentials import needs_token
 from maestro_gateway.http.identity import caller_of, token_of
 from maestro_gateway.http.responses import answer
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.names import OPERATOR
+from maestro_schemas.names import OPERATOR, is_id
 
 from .messages import client_of, reader_of
 
@@ -91,6 +91,9 @@ async def unread(request: Request) -> Response:
 def _sender(request: Request, named: str | None) -> Caller:
     """The sender that the body names, else the session of the headers."""
     caller = caller_of(request)
+    if caller.session is not None and not is_id(caller.session):
+        # Also where the body names the sender, so that a header is not ignored because it is wrong.
+        raise MaestroError("INVALID", "X-Session-ID has no session's id", "Send the session's own id, or no header.")
     if named and named != caller.session and needs_token(request):
         raise MaestroError(
             "FORBIDDEN",

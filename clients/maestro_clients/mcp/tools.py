@@ -18,12 +18,12 @@ from .steps import Ask, AwaitMail, RunningTool, Send, Show, ToolResult
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from typing import Any, Final
 
     from maestro_schemas.documents import InboxDoc, MessageDoc, OutgoingDoc, ReceiptDoc, SessionDoc, SessionsDoc
 
-    from .steps import Steps
+    from .steps import Step, Steps
 
 # More messages than fit into a result.
 _PAGE_MESSAGES = 32
@@ -110,13 +110,13 @@ def _inbox(caller: ToolCaller, arguments: dict[str, Any]) -> Steps:
     wait_s = int(arguments.get("wait_s", 0))
     # The lease's holder: any id that no other reader has.
     reader = new_session_id()
-    page: InboxDoc = yield _page(reader)
+    page: InboxDoc = yield from _taken(reader, caller)
     while not page["messages"] and wait_s and (yield AwaitMail(wait_s)):
-        page = yield _page(reader)
+        page = yield from _taken(reader, caller)
     if not page["messages"]:
         held = page.get("leased", 0)
-        being_shown = f" {held} are being shown to you by a hook at this moment." if held else ""
-        return ToolResult(f"No new mail{f' within {wait_s} s' if wait_s else ''}.{being_shown}")
+        elsewhere = f" {held:,} are being shown to you in another way at this moment." if held else ""
+        return ToolResult(f"No new mail{f' within {wait_s} s' if wait_s else ''}.{elsewhere}")
     text, shown = tool_texts.page(page, caller.now_ms())
     try:
         yield Show(ToolResult(text))
@@ -128,11 +128,20 @@ def _inbox(caller: ToolCaller, arguments: dict[str, Any]) -> Steps:
     if left_out:
         # The same reader leases the same messages again, for 1 ms. If that fails, the lease ends by itself.
         with contextlib.suppress(MaestroError):
-            yield _page(reader, left_out, 1)
+            yield _page(left_out, reader, 1)
     return None
 
 
-def _page(reader: str, limit: int = _PAGE_MESSAGES, lease_ms: int = _LEASE_MS) -> Ask:
+def _taken(reader: str, caller: ToolCaller) -> Generator[Step, Any, InboxDoc]:
+    """A page under a lease, of as many messages as one result holds: the others are free for the next call."""
+    seen: InboxDoc = yield _page(_PAGE_MESSAGES)
+    if not seen["messages"]:
+        return seen
+    page: InboxDoc = yield _page(len(tool_texts.page(seen, caller.now_ms())[1]), reader, _LEASE_MS)
+    return page
+
+
+def _page(limit: int, reader: str | None = None, lease_ms: int | None = None) -> Ask:
     return Ask(commands.inbox(status=["pending"], limit=limit, lease_ms=lease_ms, reader=reader, people=True))
 
 

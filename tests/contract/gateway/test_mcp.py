@@ -97,7 +97,7 @@ def test_a_conversation(office: PostOffice, gateway: Gateway) -> None:
     assert "| The build is red." in text
     assert f'Answer: reply(id="{sent}"' in text
     eventually(lambda: status_of(office, "bob", sent) == ("delivered", "mcp:http"), "it counts as delivered")
-    assert called(gateway, "bob", "inbox") == ("No new mail.", False)
+    assert called(gateway, "bob", "inbox")[0].startswith("No new mail.")
     called(gateway, "bob", "reply", id=sent, message="I am on it.")
     assert status_of(office, "bob", sent)[0] == "read"
     text, _ = called(gateway, "ann", "inbox")

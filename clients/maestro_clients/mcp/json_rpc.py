@@ -116,9 +116,8 @@ def too_long() -> dict[str, Any]:
 
 def client_name(value: object) -> str:
     """A client's name as a token for receipts; `unknown` for a name without a letter or digit."""
-    kept = "".join(
-        each for each in str(value)[:_NAME_CHARS_MAX] if each.isascii() and (each.isalnum() or each in "-_.")
-    )
+    text = value[:_NAME_CHARS_MAX] if isinstance(value, str) else ""
+    kept = "".join(each for each in text if each.isascii() and (each.isalnum() or each in "-_."))
     return kept or "unknown"
 
 

@@ -12,8 +12,8 @@ import os
 import sys
 import time
 
-from maestro_runtime import logs, places, ready_pipe
-from maestro_runtime.traces import end_note
+from maestro_runtime import logs, places
+from maestro_runtime.traces import end_note, ready_pipe
 from maestro_schemas.errors import FatalError, MaestroError
 
 from .files.disk import FULL

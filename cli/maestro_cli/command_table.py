@@ -57,6 +57,7 @@ ROOT_COMMANDS = (
     CommandRow("send", "send", SEND_HELP + " The same as `session send`."),
     CommandRow("inbox", "inbox", "Show new messages and mark them delivered, or watch for them."),
     CommandRow("who", "who", "Show what each session does: who waits for a person, works, idles, or is gone."),
+    CommandRow("wake", "wake", "Show which idle agents mail wakes; turn that off or on, or test it."),
     CommandRow("log", "log", "Show what was said, with the texts, or follow it; marks nothing."),
     CommandRow("timeline", "timeline", "Show what happened, without any message text."),
     CommandRow("outbox", "outbox", "Show the messages that wait for a broker."),

@@ -62,7 +62,8 @@ def collect(context: CommandContext) -> SettingsView:
     running = context.running()
     if running is None:
         file = config.read(context.environ)
-        found = [*_limits_at_start(file, context.environ), *_http(file, context.environ), *_projects(file)]
+        limits_found = _limits_at_start(file, context.environ)
+        found = [*limits_found, *_http(file, context.environ), *_hooks(file, context.environ), *_projects(file)]
         return SettingsView(file.path, None, changed=False, settings=[*found, *_shell(context)], notes=[])
     from maestro_clients.client import Client
 
@@ -96,6 +97,12 @@ def collect(context: CommandContext) -> SettingsView:
         found += _http(config.read(environ), environ)
     except MaestroError as error:
         notes.append(f"the next start would fail: {error.message}")
+    try:
+        # Hooks read the file that the agent's own shell names.
+        found += _hooks(config.read(context.environ), context.environ)
+    except MaestroError as error:
+        if not is_own:
+            notes.append(f"hooks take no setting from it: {error.message}")
     return SettingsView(path, running.pid, changed, [*found, *_shell(context)], notes)
 
 
@@ -143,6 +150,7 @@ def template() -> str:
     fronts: dict[str, Any] = {**http_limits.FRONT_DEFAULTS, **http_limits.HttpLimits()._asdict()}
     for name, doc in config.SECTIONS["http"].items():
         lines += _commented(name, doc, fronts[name])
+    lines += ["", "[hooks]", *_commented(config.WAKE, config.SECTIONS["hooks"][config.WAKE], config.WAKE_DEFAULT)]
     lines += ["", "# A project may keep its mail for another time."]
     lines += ["# [projects.shop]", '# retention = "30d"  # "read+24h" is a day after it was read', ""]
     return "\n".join(lines)
@@ -178,6 +186,14 @@ def _http(file: config.ConfigFile, environ: Mapping[str, str]) -> list[SettingRo
         where = _where(file, ("http", name), origin, variable)
         found.append(SettingRow(f"http.{name}", values[name], doc.unit, origin, where, doc.text))
     return found
+
+
+def _hooks(file: config.ConfigFile, environ: Mapping[str, str]) -> list[SettingRow]:
+    doc, variable = config.SECTIONS["hooks"][config.WAKE], config.WAKE_VARIABLE
+    value = config.wake_setting(environ, file)
+    origin = "default" if value is None else "environment" if environ.get(variable) else "config"
+    where = _where(file, ("hooks", config.WAKE), origin, variable)
+    return [SettingRow(f"hooks.{config.WAKE}", value or config.WAKE_DEFAULT, doc.unit, origin, where, doc.text)]
 
 
 def _projects(file: config.ConfigFile) -> list[SettingRow]:

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from maestro_runtime import atomic_file, config, logs, ownership, paths, places, ready_pipe
+from maestro_runtime import atomic_file, config, logs, ownership, paths, places
+from maestro_runtime.traces import ready_pipe
 from maestro_schemas import http_limits
 from maestro_schemas.errors import MaestroError
 
@@ -76,8 +77,11 @@ def main() -> int:
     os.umask(0o077)
     try:
         data = os.path.abspath(arguments.data_dir) if arguments.data_dir else paths.data_dir(os.environ)
-        bounds = _affordable(http_limits.resolve(os.environ, config.read(os.environ).section("http")))
-        options = GatewayOptions(data, os.environ, arguments.host, arguments.port, bounds)
+        settings = config.read(os.environ).section("http")
+        bounds = _affordable(http_limits.resolve(os.environ, settings))
+        front, _ = http_limits.front(os.environ, settings)
+        origins = http_limits.parse_origins("origins", str(front["origins"]))
+        options = GatewayOptions(data, os.environ, arguments.host, arguments.port, bounds, origins)
         with _lock(options.data):
             # A gateway that was killed has left it.
             _forget_address(options.data)
@@ -154,6 +158,8 @@ def _announce(options: GatewayOptions, url: str, source: str, ready_fd: int | No
     """Publish the address. The socket listens already, so a client that connects now waits until the loop runs."""
     atomic_file.replace(paths.server_url_file(options.data), f"{url}\n".encode(), durable=False)
     _log.info("listens at %s; owners of connections by %s", url, source)
+    if options.origins:
+        _log.info("pages of these origins may use it: %s", ", ".join(options.origins))
     if options.is_loopback:
         ready_pipe.report(ready_fd, f"ready {url}")
         return

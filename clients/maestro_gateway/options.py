@@ -28,6 +28,8 @@ class GatewayOptions(NamedTuple):
     # 0 picks a free one.
     port: int = DEFAULT_PORT
     limits: HttpLimits = HttpLimits()
+    # Of the pages that may use the gateway beside its own.
+    origins: tuple[str, ...] = ()
 
     @property
     def is_loopback(self) -> bool:

@@ -8,11 +8,12 @@ are set in its environment only. Without a file, no parser is imported.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from maestro_schemas import http_limits, limits
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import LimitDoc
+from maestro_schemas.vocabularies import WakeSetting
 
 from . import paths, places
 
@@ -22,10 +23,17 @@ if TYPE_CHECKING:
 # All settings with their comments are 4 KiB; a file above this size is not a config file.
 FILE_BYTES_MAX = 1 << 18
 
+# Of [hooks], and its variable.
+WAKE = "wake"
+WAKE_VARIABLE = "MAESTRO_WAKE"
+WAKE_DEFAULT = "idle"
 # The keys of each table. A new table is a row here.
 SECTIONS: dict[str, dict[str, LimitDoc]] = {
     "limits": limits.DOCS,
     "http": {**http_limits.FRONT_DOCS, **http_limits.DOCS},
+    "hooks": {
+        WAKE: LimitDoc("word", 0, 0, "whether mail may start a turn of an idle agent", get_args(WakeSetting)),
+    },
 }
 # The keys of each [projects.<id>].
 PROJECT_DOCS: dict[str, LimitDoc] = {name: limits.DOCS[name] for name in ("retention_ms", "read_retention_ms")}
@@ -68,6 +76,15 @@ def read(environ: Mapping[str, str]) -> ConfigFile:
     path = paths.config_file(environ)
     raw = _bytes(path)
     return ConfigFile(path) if raw is None else parse(raw, path)
+
+
+def wake_setting(environ: Mapping[str, str], file: ConfigFile | None = None) -> str | None:
+    """Whether mail may wake the agents that start in this environment: `idle` or `off`; None where neither the
+    environment nor the file says it. Raises MaestroError BAD_SETTING."""
+    shown, text = WAKE_VARIABLE, environ.get(WAKE_VARIABLE)
+    if not text:
+        shown, text = WAKE, (file or read(environ)).section("hooks").get(WAKE)
+    return str(limits.parse_value(shown, SECTIONS["hooks"][WAKE], text)) if text else None
 
 
 def digest(environ: Mapping[str, str]) -> str:
@@ -168,7 +185,9 @@ class _Validator:
         )
 
     def _value(self, key: tuple[str, ...], doc: LimitDoc, value: object) -> str:
-        if not isinstance(value, str | int) or (doc.unit == "text" and not (isinstance(value, str) and value)):
+        if not isinstance(value, str | int) or (
+            doc.unit == "text" and not (isinstance(value, str) and len(value) >= doc.low)
+        ):
             kind = "text" if doc.unit == "text" else "number or text"
             raise self._error(key, f"{key[-1]!r} must be a {kind}: it is {doc.text}", f"Give {limits.allowed(doc)}.")
         if doc.unit != "text":

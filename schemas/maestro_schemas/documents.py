@@ -82,6 +82,8 @@ MessageDoc = TypedDict(
         "deliveredAt": NotRequired[int],
         # What wrote its text, such as `cli`.
         "deliveredVia": NotRequired[str],
+        # What had woken the receiver's agent for the turn that showed it, such as `claude-code:FileChanged`.
+        "wokenBy": NotRequired[str],
         # When the receiver acknowledged it, ms.
         "readAt": NotRequired[int],
         # When it expires unless it is delivered before, ms.
@@ -219,6 +221,8 @@ class SessionPresenceDoc(TypedDict):
     unread: NotRequired[int]
     # When the oldest of them was accepted, ms.
     oldestAt: NotRequired[int]
+    # As `Presence.wake`.
+    wake: NotRequired[WakeStateDoc]
 
 
 class PresencesDoc(TypedDict):
@@ -278,6 +282,12 @@ EventDoc = TypedDict(
         "projectId": NotRequired[str],
         # That session's status; of `session.presence`, its state.
         "status": NotRequired[str],
+        # Its status before, unless it is new.
+        "was": NotRequired[str],
+        # The line that the session has added to its own timeline.
+        "note": NotRequired[SessionNoteDoc],
+        # What it waits for, from this change on.
+        "needsInput": NotRequired[NeedsInputDoc],
         # Of `session.presence`: when the sign was given, ms.
         "since": NotRequired[int],
         # Of `session.presence`: what the session waits for.
@@ -478,6 +488,8 @@ class RecipientReceiptDoc(TypedDict):
     offeredVia: NotRequired[str]
     deliveredAt: NotRequired[int]
     deliveredVia: NotRequired[str]
+    # What had woken the receiver's agent for the turn that showed it.
+    wokenBy: NotRequired[str]
     readAt: NotRequired[int]
     # When the receiver's first answer was accepted, ms.
     answeredAt: NotRequired[int]

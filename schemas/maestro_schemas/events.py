@@ -1,6 +1,7 @@
 """Events: the changes of messages and sessions, as notices, timeline lines and replays carry them.
 
-Rule: one record of the journal is one event of one shape, without any message text. A notice on the PUB socket, a
+Rule: one record of the journal is one event of one shape, without any message text. (A note that a session adds to
+its own timeline is no message, and every client may see it.) A notice on the PUB socket, a
 line of `timeline/*.jsonl` and an item of an `events` reply have that same shape. `expand` translates an event into
 the documented event names of WebSocket and SSE.
 
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 from msgspec import Struct, field
 
 from .errors import MaestroError
+from .sessions import NeedsInput, SessionNote
 from .vocabularies import MessageType, Priority
 
 if TYPE_CHECKING:
@@ -100,6 +102,12 @@ class Event(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
     project_id: str | None = None
     # That session's status; of `session.presence`, its state.
     status: str | None = None
+    # Its status before, unless it is new.
+    was: str | None = None
+    # The line that the session has added to its own timeline.
+    note: SessionNote | None = None
+    # What it waits for, from this change on.
+    needs_input: NeedsInput | None = None
     # Of `session.presence`: when the sign was given, ms.
     since: int | None = None
     # Of `session.presence`: what the session waits for.
@@ -190,16 +198,16 @@ _DOCUMENTED_NAMES: dict[str, tuple[tuple[str, str], ...]] = {
         ("session:message_received", "receiver"),
     ),
     "message.delivered": (("message:delivered", "receiver"), ("session:message_delivered", "sender")),
-    "message.read": (("message:read", "receiver"),),
+    "message.read": (("message:read", "receiver"), ("session:message_delivered", "sender")),
     "message.deleted": (("message:deleted", "receiver"),),
     "message.expired": (("message:expired", "receiver"),),
     "message.failed": (("message:failed", "sender"),),
-    "session.started": (("session:started", "session"),),
-    "session.ended": (("session:ended", "session"),),
+    "session.forgotten": (("session:deleted", "session"),),
     "group.changed": (("group:changed", "by"),),
     "group.deleted": (("group:deleted", "by"),),
     "session.presence": (("session:presence", "session"),),
 }
+_OF_STATUS = {"completed": "notify:session_completed", "failed": "notify:session_failed"}
 
 
 def names_of(event: Event) -> list[list[tuple[str, str]]]:
@@ -215,6 +223,8 @@ def expand(event: Event) -> list[tuple[str, str]]:
 
 
 def _named(event: Event, fact: str) -> list[tuple[str, str]]:
+    if fact in ("session.started", "session.changed", "session.ended"):
+        return [] if event.session is None else [(name, event.session) for name in _of_session(event)]
     found = []
     for name, party in _DOCUMENTED_NAMES.get(fact, ()):
         if event.index and name == "session:message_sent":
@@ -222,4 +232,25 @@ def _named(event: Event, fact: str) -> list[tuple[str, str]]:
         session = getattr(event, party)
         if session is not None:
             found.append((name, session))
+    if fact == "message.accepted" and event.type == "command" and event.receiver is not None:
+        found.append(("session:prompt_send", event.receiver))
     return found
+
+
+def _of_session(event: Event) -> list[str]:
+    """What has become of a session. Its end comes after what is to be said of it: a client that waits for the end
+    reads no further."""
+    names = []
+    if event.note is not None and event.note.type == "progress":
+        names.append("notify:progress")
+    if event.needs_input is not None:
+        names.append("notify:needs_input")
+    if event.event == "session.started" and event.was is None:
+        return [*names, "session:created", "session:started"]
+    if event.was is not None and event.was != event.status:
+        if event.status in _OF_STATUS:
+            names.append(_OF_STATUS[event.status])
+        names.append("session:status_changed")
+    names.append("session:updated")
+    also = {"session.started": ["session:started"], "session.ended": ["session:ended"]}
+    return names + also.get(event.event, [])

@@ -8,9 +8,11 @@ config file checks all of it.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import limits as broker_limits
+from .errors import MaestroError
 from .limits import LimitDoc
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ _WIRE_BYTES = broker_limits.Limits().wire_bytes_max
 # For JSON itself: names, quotes, and escapes, which are longer than their characters.
 _JSON_BYTES = 64 << 10
 _HOUR_MS = 3_600_000
+# RFC 6454 section 6.2, in the form in which a browser sends it: no path, no user, small letters.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?", re.ASCII)
+_ORIGIN_CHARS_SHOWN = 80
 
 
 class HttpLimits(NamedTuple):
@@ -55,13 +60,16 @@ DOCS: dict[str, LimitDoc] = {
 }
 
 
-# The other settings of [http]. `host` is a text, so it has no range.
+# The other settings of [http]. `host` and `origins` are texts, so they have no range.
 FRONT_DOCS: dict[str, LimitDoc] = {
     "enabled": LimitDoc("switch", 0, 1, "whether `maestro up` starts the gateway"),
     "port": LimitDoc("count", 0, 65_535, "the gateway's port; 0 picks a free one"),
-    "host": LimitDoc("text", 0, 0, "the gateway's address; with any but a loopback one, tokens are necessary"),
+    "host": LimitDoc("text", 1, 0, "the gateway's address; with any but a loopback one, tokens are necessary"),
+    "origins": LimitDoc(
+        "text", 0, 0, "other pages that may use the gateway as you: origins, with commas (tauri://localhost)"
+    ),
 }
-FRONT_DEFAULTS: dict[str, int | str] = {"enabled": 1, "port": 4_568, "host": "127.0.0.1"}
+FRONT_DEFAULTS: dict[str, int | str] = {"enabled": 1, "port": 4_568, "host": "127.0.0.1", "origins": ""}
 
 
 def variable_of(name: str, environ: Mapping[str, str]) -> str | None:
@@ -96,6 +104,31 @@ def front(environ: Mapping[str, str], config: Mapping[str, str]) -> tuple[dict[s
         if variable is None and name not in config:
             continue
         text = environ[variable] if variable is not None else config[name]
+        if name == "origins":
+            parse_origins(variable or name, text)
         values[name] = text if doc.unit == "text" else broker_limits.parse_number(variable or name, doc, text)
         origins[name] = "environment" if variable is not None else "config"
     return values, origins
+
+
+def parse_origins(name: str, text: str) -> tuple[str, ...]:
+    """The origins of a list with commas. Raises MaestroError BAD_SETTING for a text that is no origin, and for one
+    that means every page."""
+    found = []
+    for item in filter(None, map(str.strip, text.split(","))):
+        if "*" in item or item.lower() == "null":
+            raise MaestroError(
+                "BAD_SETTING",
+                f"{name} has {item[:_ORIGIN_CHARS_SHOWN]!r}, which admits pages that you do not know: each could "
+                "read your mail and write as your sessions",
+                "Name each origin in full, such as tauri://localhost or http://localhost:1420.",
+            )
+        origin = item.lower()
+        if not _ORIGIN.fullmatch(origin):
+            raise MaestroError(
+                "BAD_SETTING",
+                f"{name} has {item[:_ORIGIN_CHARS_SHOWN]!r}, which is no origin",
+                "Give SCHEME://HOST or SCHEME://HOST:PORT without a path, such as http://localhost:1420.",
+            )
+        found.append(origin)
+    return tuple(found)

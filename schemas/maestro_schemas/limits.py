@@ -55,6 +55,11 @@ class Limits(NamedTuple):
     mailbox_idle_ms: int = 60_000
     loaded_messages_max: int = 50_000
     timeline_reply_max: int = 1_000
+    wake_grace_ms: int = 60_000
+    wake_again_ms: int = 300_000
+    wake_minute_limit: int = 6
+    wake_hour_limit: int = 60
+    wake_turns_max: int = 10
     require_token: int = 0
     on_ended: str = "error"
 
@@ -64,7 +69,7 @@ class LimitDoc(NamedTuple):
 
     # count, bytes, ms, chars, switch, word or text
     unit: str
-    # The smallest allowed value; without meaning for a word or text.
+    # The smallest allowed value; of a text 1 where it can't be empty; without meaning for a word.
     low: int
     # The largest allowed value; _MANY is no upper bound.
     high: int
@@ -138,6 +143,17 @@ DOCS: dict[str, LimitDoc] = {
         "count", 100, 10_000_000, "filed messages in memory above which unused mailboxes leave it early"
     ),
     "timeline_reply_max": LimitDoc("count", 1, 10_000, "timeline lines in one reply; more are on the next page"),
+    "wake_grace_ms": LimitDoc(
+        "ms", 100, _MANY, "the age of a sign of an agent at work above which mail wakes it; Esc gives no sign"
+    ),
+    "wake_again_ms": LimitDoc(
+        "ms", 100, _MANY, "time after which a wake that is not answered is made once more, and then given up"
+    ),
+    "wake_minute_limit": LimitDoc("count", 0, 1_000, "wakes of a session in a sliding minute; 0 is no limit"),
+    "wake_hour_limit": LimitDoc("count", 0, 10_000, "wakes of a session in a sliding hour; 0 is no limit"),
+    "wake_turns_max": LimitDoc(
+        "count", 0, 1_000_000, "turns in a row that wakes begin, with no prompt of a person between; 0 is no limit"
+    ),
     "require_token": LimitDoc("switch", 0, 1, "1 refuses to start sessions without a token"),
     "on_ended": LimitDoc("word", 0, 0, "the default for sends to an ended session", ON_ENDED),
 }

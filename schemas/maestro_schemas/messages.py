@@ -99,6 +99,8 @@ class Message(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel",
     delivered_at: int | None = None
     # What wrote its text, such as `cli`.
     delivered_via: str | None = None
+    # What had woken the receiver's agent for the turn that showed it, such as `claude-code:FileChanged`.
+    woken_by: str | None = None
     # When the receiver acknowledged it, ms.
     read_at: int | None = None
     # When it expires unless it is delivered before, ms.
@@ -134,3 +136,8 @@ class Message(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel",
         meta = self.meta
         asks = meta.type in ("request", "command", "response") or meta.priority == "high"
         return not (asks or meta.requires_ack or meta.requires_response)
+
+    @property
+    def wakes(self) -> bool:
+        """Whether the broker may wake its receiver's idle agent for it."""
+        return self.meta.priority != "low" and not self.is_quiet

@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from .events import Event
 from .messages import Audience, Failure, Message
-from .sessions import Presence, PresenceState, Session
+from .sessions import Presence, PresenceState, Session, WakeState
 from .vocabularies import MessageStatus, Role
 
 ReceiptState = Literal[
@@ -223,6 +223,8 @@ class RecipientReceipt(Struct, gc=False, frozen=True, omit_defaults=True, rename
     offered_via: str | None = None
     delivered_at: int | None = None
     delivered_via: str | None = None
+    # What had woken the receiver's agent for the turn that showed it.
+    woken_by: str | None = None
     read_at: int | None = None
     # When the receiver's first answer was accepted, ms.
     answered_at: int | None = None
@@ -412,6 +414,8 @@ class SessionPresence(Struct, frozen=True, omit_defaults=True, rename="camel", k
     unread: int | None = None
     # When the oldest of them was accepted, ms.
     oldest_at: int | None = None
+    # As `Presence.wake`.
+    wake: WakeState | None = None
 
 
 class PresenceReply(Struct, frozen=True, omit_defaults=True):

@@ -15,10 +15,11 @@ _CONTEXT_EVENTS = {
     "codex": {"SessionStart", "UserPromptSubmit", "PostToolUse"},
     "gemini-cli": {"SessionStart", "BeforeAgent", "AfterTool"},
 }
+_WATCH_PATHS = {"type": "array", "items": {"type": "string", "pattern": "^/"}, "minItems": 1, "maxItems": 1}
 _DECISIONS = {"codex": "block", "gemini-cli": "deny"}
 
 
-def said(agent: str, event: str, **more: Any) -> dict[str, Any]:
+def said(agent: str, event: str, /, **more: Any) -> dict[str, Any]:
     """What the agent writes to the hook's standard input; `more` replaces or adds fields."""
     common: dict[str, Any] = {
         "session_id": SESSION,
@@ -57,6 +58,7 @@ def _claude_code(event: str) -> dict[str, Any]:
             "session_crons": [],
         },
         "SessionEnd": {"prompt_id": "6f1f", "reason": "other"},
+        "FileChanged": {"file_path": "/scratch/data/messages/by-receiver/sess_1/.wake", "event": "add"},
     }
     return beside[event]
 
@@ -112,6 +114,7 @@ def answer_schema(agent: str, event: str) -> dict[str, Any]:
             "properties": {
                 "hookEventName": {"const": event},
                 "additionalContext": {"type": "string", "minLength": 1},
+                **({"watchPaths": _WATCH_PATHS} if (agent, event) == ("claude-code", "SessionStart") else {}),
             },
             "required": ["hookEventName", "additionalContext"],
             "additionalProperties": False,

@@ -10,9 +10,9 @@ import os
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from maestro_cli.hooks import shell_script
 from maestro_cli.hooks.state_files import read_link
 from support.agent_forms import said
+from support.hook_calls import installed_line
 
 if TYPE_CHECKING:
     from support.cli_shell import Shell
@@ -37,10 +37,9 @@ class Agent:
 
     def hook(self, event: str, raw: bytes | None = None, **more: Any) -> str:
         """Call a hook; what it prints. It must succeed and leave standard error empty."""
-        script = shell_script.script_path(self.shell.data)
-        line = shell_script.command(script, self.name, event)
+        line = installed_line(self.shell.data, self.name, event)
         if self.interpreter:
-            line = f"exec {self.interpreter} {shell_script.quoted(script)} {self.name} {event}"
+            line = line.replace("/bin/sh", self.interpreter)
         payload = raw or json.dumps(said(self.name, event, session_id=self.own_id, **more)).encode()
         given = os.path.join(self.shell.root, f"in-{self.own_id}")
         with open(given, "wb") as file:

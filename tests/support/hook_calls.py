@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jsonschema
 
-from maestro_cli.hooks import shell_script
+from maestro_cli.hooks import installation
+from maestro_cli.hooks.agents import AGENTS
 from support.agent_forms import answer_schema, said, text_of
 
 if TYPE_CHECKING:
     from support.cli_shell import Shell
+
+
+def installed_line(data: str, agent: str, event: str) -> str:
+    """The command line in the agent's settings."""
+    line = installation.entries(AGENTS[agent], data)[event]["hooks"][0]["command"]
+    assert isinstance(line, str)
+    return line
 
 
 class Called(NamedTuple):
@@ -47,7 +55,7 @@ class Agent:
 
     def start(self, event: str, **environ: str) -> subprocess.Popen[bytes]:
         """Start the hook's process as the agent does."""
-        line = shell_script.command(shell_script.script_path(self.shell.data), self.name, event)
+        line = installed_line(self.shell.data, self.name, event)
         return subprocess.Popen(
             ["/bin/sh", "-c", line],
             env={**self.shell.environ, **environ},

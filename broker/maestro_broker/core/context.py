@@ -19,10 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from maestro_schemas.errors import MaestroError
+    from maestro_schemas.sessions import WakeState
 
     from .model.session_registry import SessionState
     from .model.signs import Signs
     from .model.state import State
+
+    # The state of a session's wakes at a time; None where its agent can't be woken.
+    WakeStates = Callable[[SessionState, int], WakeState | None]
+
+
+def no_wakes(_found: SessionState, _now_ms: int) -> WakeState | None:
+    """The states where no server wakes agents."""
+    return None
 
 
 class RequestContext(NamedTuple):
@@ -39,6 +48,8 @@ class RequestContext(NamedTuple):
     signs: Callable[[SessionState, int], Signs] = no_signs
     # That key has not the rights of the operator.
     is_limited: bool = False
+    # The state of a session's wakes.
+    wakes: WakeStates = no_wakes
 
     def is_operator(self, asking: SessionState | None) -> bool:
         """Whether the caller is the operator; `asking`: the session that it named."""

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from maestro_schemas.limits import SILENT_AFTER_MS
-from maestro_schemas.sessions import NeedsInput, Presence
+from maestro_schemas.sessions import NeedsInput, Presence, WakeState
+from maestro_schemas.texts.waking import WOKEN
 
 if TYPE_CHECKING:
+    from maestro_schemas.messages import Message
     from maestro_schemas.replies import Reach
     from maestro_schemas.sessions import Session
 
@@ -32,7 +34,16 @@ def of(context: RequestContext, found: SessionState) -> Presence:
     session = found.session
     if not found.active:
         return Presence("ended", since=session.completed_at, by="broker")
-    return _derived(context, found, _signs(context, found))
+    known = _derived(context, found, _signs(context, found))
+    if session.wake_by is None and session.wake == "idle":
+        return known
+    return replace(known, wake=_wake(context, found, known))
+
+
+def sign(context: RequestContext, found: SessionState) -> HookSign | None:
+    """The last sign of a session's hooks, where its agent still runs and has not left."""
+    hook = _signs(context, found).hook
+    return None if hook is None or hook.state == "left" or hook.alive is False else hook._replace(alive=None)
 
 
 def is_gone(context: RequestContext, found: SessionState) -> bool:
@@ -40,8 +51,8 @@ def is_gone(context: RequestContext, found: SessionState) -> bool:
     return of(context, found).state == "gone" and found.session.pid is not None
 
 
-def at_send(context: RequestContext, found: SessionState) -> tuple[Reach, Presence | None]:
-    """When a receiver sees a message that is accepted now, and what is known of it; None where that is nothing."""
+def at_send(context: RequestContext, found: SessionState, message: Message) -> tuple[Reach, Presence | None]:
+    """When a receiver sees this message, which is accepted now, and what is known of it (None: nothing)."""
     if not found.active:
         return "ended", None
     if found.session.agent is None and found.session.pid is None:
@@ -49,7 +60,7 @@ def at_send(context: RequestContext, found: SessionState) -> tuple[Reach, Presen
     known = of(context, found)
     if context.is_watched(found.session.id):
         return "watching", known
-    return _reach(context, found.session, known), known
+    return _reach(context, found.session, known, message), known
 
 
 def shown(context: RequestContext, found: SessionState) -> Session:
@@ -84,7 +95,9 @@ def _derived(context: RequestContext, found: SessionState, signs: Signs) -> Pres
     if hook is not None and hook.state == "left":
         hook = None
     if hook is not None and hook.alive is not False:
-        return Presence(hook.state, since=_past(hook.at_ms, context.now_ms), by="hook", detail=hook.detail)  # type: ignore[arg-type]
+        # What began the turn is no concern of a sender.
+        detail = None if hook.detail == WOKEN else hook.detail
+        return Presence(hook.state, since=_past(hook.at_ms, context.now_ms), by="hook", detail=detail)  # type: ignore[arg-type]
     if context.is_watched(session.id):
         return Presence("watching", by="subscription")
     last_ms = _last_sign_ms(found, hook, context.now_ms)
@@ -97,7 +110,21 @@ def _derived(context: RequestContext, found: SessionState, signs: Signs) -> Pres
     return Presence("unknown", since=last_ms, by="broker")
 
 
-def _reach(context: RequestContext, session: Session, known: Presence) -> Reach:
+def _wake(context: RequestContext, found: SessionState, known: Presence) -> WakeState | None:
+    session = found.session
+    if session.wake == "off":
+        return WakeState("off", session.wake_by, reason="it is switched off for this session")
+    if found.key is not None:
+        return WakeState("off", session.wake_by, reason="its agent is on another machine")
+    if known.state == "gone" or known.detail == AGENT_GONE:
+        return None
+    state = context.wakes(found, context.now_ms)
+    if state is not None and state.state == "ready" and known.by != "hook":
+        return WakeState("held", state.by, state.at, "no hook of its agent has signed yet what it does")
+    return state
+
+
+def _reach(context: RequestContext, session: Session, known: Presence, message: Message) -> Reach:
     if known.state == "gone":
         return "gone"
     if session.agent is None or known.detail == AGENT_GONE:
@@ -105,7 +132,10 @@ def _reach(context: RequestContext, session: Session, known: Presence) -> Reach:
     at_work = known.state in ("working", "waiting")
     # A silent turn may have been broken off; then the next sign is a prompt.
     fresh = known.since is not None and context.now_ms - known.since < SILENT_AFTER_MS
-    return "tool" if at_work and fresh else "prompt"
+    if at_work and fresh:
+        return "tool"
+    is_wakeable = known.wake is not None and known.wake.state in ("ready", "woken")
+    return "wake" if is_wakeable and message.wakes else "prompt"
 
 
 def _last_sign_ms(found: SessionState, hook: HookSign | None, now_ms: int) -> int | None:

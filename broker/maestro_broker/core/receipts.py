@@ -174,6 +174,7 @@ def _line(
         offered_via=copy.offered_via,
         delivered_at=copy.delivered_at,
         delivered_via=copy.delivered_via,
+        woken_by=copy.woken_by,
         read_at=copy.read_at,
     )
 

@@ -198,7 +198,7 @@ def _confirm_one(state: State, request: Confirm, now_ms: int, mailbox: Mailbox, 
             f"message {message_id} is {message.status} and can't become {request.kind}",
             "Nothing is to be done: its sender was notified.",
         )
-    new = advance_status(message, request.kind, request.via, now_ms)
+    new = advance_status(message, request.kind, request.via, now_ms, request.woken_by)
     if new is not message:
         record = Confirmed(
             message_id, mailbox.session, message.sender, message.seq, request.kind, now_ms, message.status,

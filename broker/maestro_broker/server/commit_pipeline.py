@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from maestro_broker.views.write_behind import WriteBehindQueue
 
     from .metrics import BrokerMetrics
+    from .waking.wake_task import WakeTask
 
 # From this number of new markers on, another thread sets them during the commit: it costs the main loop 10 us to hand
 # them over, and 4 us to set one itself.
@@ -71,8 +72,10 @@ class CommitPipeline:
         listeners: Sequence[Listener],
         topics: AbstractSet[str],
         may_report: Callable[[], None],
+        wakes: WakeTask,
     ) -> None:
         """`may_report`: raises FatalError where this broker must not report a batch as accepted any more."""
+        self._wakes = wakes
         self._state = state
         self._log = log
         self._disk = disk
@@ -202,6 +205,8 @@ class CommitPipeline:
                 notices.publish(self._listeners, changes)
             self._queue.put(changes, batch.record_bytes)
             self._metrics.committed(changes, took_ms)
+            if self._wakes:
+                self._wakes.committed(changes)
         self._outbox.settle(batch.outbox)
 
     def _mark(self, mailbox: Mailbox, *, marked: bool) -> None:

@@ -38,6 +38,7 @@ from maestro_broker.views.spool_writer import SpoolWriter
 from maestro_broker.views.sweeper import Sweeper
 from maestro_broker.views.timeline import Timeline
 from maestro_broker.views.write_behind import WriteBehindQueue
+from maestro_broker.waking.waker import Waker
 from maestro_runtime import mounts, paths, places
 from maestro_runtime.outbox_dir import OutboxDir, QueuedEntry
 from maestro_runtime.traces import end_note
@@ -54,6 +55,7 @@ from .loop import Loop
 from .mailbox_loader import MailboxLoader
 from .metrics import BrokerMetrics
 from .status import Status
+from .waking.wake_task import WakeTask
 
 if TYPE_CHECKING:
     from maestro_broker.core.context import RequestContext
@@ -157,8 +159,18 @@ class Broker:
         held = [listener.notices.topics for listener in self._listeners]
         topics = held[0] if len(held) == 1 else TopicUnion(*held)
         signs = SessionSigns(options.data)
+        self._waker = Waker(options.data, os.environ)
+        wakes = WakeTask(
+            os.path.join(options.data, "messages"),
+            state=state,
+            signs=signs,
+            topics=topics,
+            loader=self._loader,
+            waker=self._waker,
+            unseen=lambda: self._presence.unseen,
+        )
         self._presence = PresenceWatch(
-            options.data, state=state, signs=signs, listeners=self._listeners, topics=topics
+            options.data, state=state, signs=signs, listeners=self._listeners, topics=topics, report=wakes.changed
         )
         outbox = OutboxDrainer(
             OutboxDir(paths.outbox_dir(options.data)),
@@ -178,6 +190,7 @@ class Broker:
             listeners=self._listeners,
             topics=topics,
             may_report=tenure.check,
+            wakes=wakes,
         )
         status = Status(
             options=options,
@@ -197,6 +210,7 @@ class Broker:
             local=self._local,
             curve=self._curve,
             presence=self._presence,
+            wakes=wakes,
         )
         handlers = ServerHandlers(status, self._spool, self._timeline, self._expired, expiry, self._stop_serving)
         self._dispatch = Dispatch(
@@ -217,6 +231,7 @@ class Broker:
             topics=topics,
             signs=signs,
             presence=self._presence,
+            wakes=wakes,
             dispatch=self._dispatch,
             loader=self._loader,
             pipeline=self._pipeline,
@@ -277,6 +292,7 @@ class Broker:
             time.sleep(0.001)
             self._pipeline.report()
         self._loader.close()
+        self._waker.close()
         self._presence.close()
         for listener in self._listeners:
             listener.close()

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .dispatch import Dispatch
     from .expiry_task import ExpiryTask
     from .mailbox_loader import MailboxLoader
+    from .waking.wake_task import WakeTask
 
 # Per listener and turn: the most requests, or fewer if their answers are long.
 _BATCH_REQUESTS = 512
@@ -57,6 +58,7 @@ class Loop:
         topics: AbstractSet[str],
         signs: SessionSigns,
         presence: PresenceWatch,
+        wakes: WakeTask,
         dispatch: Dispatch,
         loader: MailboxLoader,
         pipeline: CommitPipeline,
@@ -75,6 +77,7 @@ class Loop:
         self._topics = topics
         self._signs = signs
         self._presence = presence
+        self._wakes = wakes
         self._dispatch = dispatch
         self._loader = loader
         self._pipeline = pipeline
@@ -97,6 +100,9 @@ class Loop:
         reports = self._presence.fd
         if reports is not None:
             poller.register(reports, zmq.POLLIN)
+        outcomes = self._wakes.fd
+        if outcomes is not None:
+            poller.register(outcomes, zmq.POLLIN)
         while not self.stopping:
             if self._curve is not None:
                 self._curve.register(poller)
@@ -116,6 +122,11 @@ class Loop:
             if not self._pipeline:
                 # What is applied and not committed is never reported.
                 self._presence.publish(self._clock.now_ms(), self._pipeline.committed_lsn)
+            if any(socket == outcomes for socket, _ in ready):
+                self._wakes.collect()
+            wake_ms = self._wakes.next_ms
+            if wake_ms is not None and wake_ms <= (now_ms := self._clock.now_ms()):
+                self._wakes.turn(now_ms)
 
     def turn(self) -> None:
         """Carry out one batch and submit it. Raises FatalError."""
@@ -141,7 +152,9 @@ class Loop:
 
     def context(self) -> RequestContext:
         """The circumstances of the requests of this moment."""
-        return RequestContext(self._clock.now_ms(), self._topics, self._queue.press_back(), signs=self._signs)
+        return RequestContext(
+            self._clock.now_ms(), self._topics, self._queue.press_back(), signs=self._signs, wakes=self._wakes.state
+        )
 
     def _answer(self, arrival: IncomingRequest, context: RequestContext) -> int:
         """Returns the bytes of the answer."""
@@ -161,7 +174,9 @@ class Loop:
     def _wait_ms(self) -> int:
         if self._pipeline:
             return _COMMIT_POLL_MS
-        until_ms = max(0, min(self._next_tick_ms, self._expiry.next_ms) - self._clock.now_ms())
+        next_ms = min(self._next_tick_ms, self._expiry.next_ms)
+        wake_ms = self._wakes.next_ms
+        until_ms = max(0, (next_ms if wake_ms is None else min(next_ms, wake_ms)) - self._clock.now_ms())
         return min(_SEAL_AFTER_MS, until_ms) if self._pipeline.seal_is_due else until_ms
 
     def _tick(self, context: RequestContext) -> None:

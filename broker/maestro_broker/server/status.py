@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .commit_pipeline import CommitPipeline
     from .metrics import BrokerMetrics
     from .options import BrokerOptions
+    from .waking.wake_task import WakeTask
 
 # How many mailboxes with the most pending mail are named.
 _FULLEST = 5
@@ -57,6 +58,7 @@ class Status(NamedTuple):
     local: LocalListener
     curve: CurveListener | None
     presence: PresenceWatch
+    wakes: WakeTask
 
     def document(self, now_ms: int) -> dict[str, Any]:
         """The whole document."""
@@ -81,6 +83,7 @@ class Status(NamedTuple):
             "mailboxes": mailboxes(state),
             "watchers": len(self.topics),
             "presence": self.presence.stats(),
+            "wakes": self.wakes.stats(),
             "messages": self.metrics.messages(),
             "refusedByCode": self.metrics.refusals(),
             "commit": self.metrics.commits(),

@@ -1,6 +1,7 @@
 """`maestro inbox`: show new messages.
 
-Rule: it checks the arguments and looks whether there is mail; `inbox.listing` prints it, `inbox.watching` waits.
+Rule: it checks the arguments and looks whether there is mail; `inbox.listing` prints it, `inbox.watching` shows it as
+it comes, and `inbox.waiting` only says that it has come.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ rest. --all and --sent print the newest 20, or --limit, and mark nothing. In a
 person's shell without a session it shows the operator's inbox: what agents sent
 with `--to operator`.
 
+--wait returns when mail is there, prints one line, and marks nothing: for a
+background command of an agent, whose end the agent notices. Quiet mail and mail
+of low priority does not end it without --any.
+
 Examples:
   maestro inbox
   maestro inbox --quiet
@@ -34,6 +39,7 @@ Examples:
   maestro inbox --watch --json
   maestro inbox --watch --exec 'jq -r .message >> mail.log'
   maestro inbox --watch --limit 1 --timeout 10m
+  maestro inbox --wait --timeout 30m
   maestro inbox --session bob"""
 
 _DONE = 200
@@ -49,6 +55,12 @@ def run(
     watch: Annotated[
         bool, Option(name=["--watch", "-w"], help="Print each message as it comes, until interrupted.")
     ] = False,
+    wait: Annotated[
+        bool, Option(help="Return when mail is there: print one line that says from whom, and mark nothing.")
+    ] = False,
+    takes_all: Annotated[
+        bool, Option(name="--any", help="With --wait: also for quiet mail and mail of low priority.")
+    ] = False,
     every: Annotated[
         bool, Option(name=["--all", "-a"], help="List what came, new and old, with its status; mark nothing.")
     ] = False,
@@ -63,7 +75,8 @@ def run(
     timeout: Annotated[
         str | None,
         Option(
-            metavar="DURATION", help="End --watch after this time, for example 10m; exit code 7 if no message came."
+            metavar="DURATION",
+            help="End --watch or --wait after this time, for example 10m; exit code 7 if no message came.",
         ),
     ] = None,
     command: Annotated[
@@ -92,7 +105,9 @@ def run(
     as_json: Annotated[
         bool,
         Option(
-            name="--json", help='Print {"messages": [...], "count", "hasMore"}; with --watch one message per line.'
+            name="--json",
+            help='Print {"messages": [...], "count", "hasMore"}; with --watch one message per line; with --wait '
+            '{"count", "from": [...], "ids", ...}.',
         ),
     ] = False,
 ) -> int:
@@ -104,6 +119,8 @@ def run(
             "--mark-read": mark_read,
             "--clear": clear,
             "--watch": watch,
+            "--wait": wait,
+            "--any": takes_all,
             "--unread": unread,
             "--timeout": timeout is not None,
             "--exec": command is not None,
@@ -119,8 +136,28 @@ def run(
         return overview.show(context, box, session=session, count_max=count_max, quiet=quiet, as_json=as_json)
     if mark_read and clear:
         raise MaestroError("INVALID", "--mark-read and --clear exclude each other", "Leave one of them off.")
+    if wait:
+        beside = {
+            "--mark-read": mark_read,
+            "--clear": clear,
+            "--watch": watch,
+            "--unread": unread,
+            "--limit": limit is not None,
+            "--exec": command is not None,
+            "--session": session is not None,
+        }
+        _check_waits_alone(beside)
+        from maestro_cli.inbox import waiting
+
+        context = CommandContext.here(speaks_as, sure=yes).at_mailbox(sure=yes)
+        timeout_s = _seconds(timeout)
+        return waiting.wait(context, timeout_s=timeout_s, takes_all=takes_all, quiet=quiet, as_json=as_json)
+    if takes_all:
+        raise MaestroError("INVALID", "--any is for --wait", "Add --wait, or leave --any off.")
     if timeout is not None and not watch:
-        raise MaestroError("INVALID", "--timeout is for --watch", "Add --watch, or leave --timeout off.")
+        raise MaestroError(
+            "INVALID", "--timeout is for --watch and --wait", "Add one of them, or leave --timeout off."
+        )
     if unread and watch:
         raise MaestroError(
             "INVALID", "--unread lists old mail and --watch waits for new mail", "Run `maestro inbox --unread` first."
@@ -141,15 +178,13 @@ def run(
         return others.show(context, session, count_max=count_max, unread=unread, quiet=quiet, as_json=as_json)
     context = context.at_mailbox(sure=yes)
     if watch:
-        from maestro_cli.arguments import duration_ms
         from maestro_cli.inbox.watching import Watch
 
-        timeout_s = None if timeout is None else duration_ms("--timeout", timeout) / 1000
         watching = Watch(
             context,
             marking,
             count_max=count_max,
-            timeout_s=timeout_s,
+            timeout_s=_seconds(timeout),
             as_json=as_json,
             quiet=quiet,
             command=command,
@@ -195,6 +230,24 @@ def _check_alone(given: dict[str, bool]) -> None:
             f"{named[0]} lists messages and marks none, and can't stand beside {', '.join(named[1:])}",
             "Run them one after the other.",
         )
+
+
+def _check_waits_alone(given: dict[str, bool]) -> None:
+    named = [option for option, is_given in given.items() if is_given]
+    if named:
+        raise MaestroError(
+            "INVALID",
+            f"--wait only says that mail is there, and can't stand beside {', '.join(named)}",
+            "Run `maestro inbox` after it, or use --watch, which shows the mail.",
+        )
+
+
+def _seconds(timeout: str | None) -> float | None:
+    if timeout is None:
+        return None
+    from maestro_cli.arguments import duration_ms
+
+    return duration_ms("--timeout", timeout) / 1000
 
 
 def _positive(limit: int) -> int:

@@ -26,6 +26,7 @@ MARK = "made by `maestro completion`"
 
 # Options whose type does not show what their value is.
 _SESSION_OPTIONS = frozenset({"--session", "--parent"})
+_SESSION_ARGUMENTS = frozenset({("log", "PEER"), ("wake", "SESSION")})
 _MESSAGE_OPTIONS = frozenset({"--reply-to"})
 # The folders of the caller's messages that a command accepts; all other commands accept both.
 _FOLDERS = {
@@ -101,7 +102,11 @@ def _value(path: str, name: str, hint: Any) -> Value:
         return Value("receiver")
     if path.startswith("group ") and name == "NAME":
         return Value(_GROUP_ARGUMENTS.get(path, "group"))
-    if name in _SESSION_OPTIONS or (path.startswith("session ") and name == "ID") or (path, name) == ("log", "PEER"):
+    if (
+        name in _SESSION_OPTIONS
+        or (path.startswith("session ") and name == "ID")
+        or (path, name) in _SESSION_ARGUMENTS
+    ):
         return Value("session")
     is_message = name == "ID" and path.startswith("message ")
     if is_message or name in _MESSAGE_OPTIONS or (path, name) == ("timeline", "--message"):
@@ -113,7 +118,9 @@ def _value(path: str, name: str, hint: Any) -> Value:
     if (path, name) == ("timeline", "--event"):
         return Value("words", tuple(sorted(events.RECORDED)))
     if (path, name) == ("config show", "NAMES"):
-        known = [*sorted(limits.DOCS), *(f"http.{setting}" for setting in sorted(config.SECTIONS["http"]))]
+        tables = [(table, docs) for table, docs in config.SECTIONS.items() if table != "limits"]
+        others = [f"{table}.{setting}" for table, docs in tables for setting in sorted(docs)]
+        known = [*sorted(limits.DOCS), *others]
         return Value("words", tuple(setting.removesuffix("_ms") for setting in known))
     return Value("text")
 

@@ -49,9 +49,10 @@ _PAYLOADS: dict[str, dict[str, Any]] = {
     agents.STOP: {"stop_hook_active": False},
     agents.WAIT: {"notification_type": "permission_prompt", "tool_name": "Bash"},
     agents.END: {"reason": "other"},
+    agents.WAKE: {"file_path": "/.wake", "event": "unlink"},
 }
 # No agent reads an answer to these.
-_SILENT = (agents.WAIT, agents.END)
+_SILENT = (agents.WAIT, agents.END, agents.WAKE)
 
 
 def hooks(context: CommandContext) -> Iterator[DoctorFinding]:
@@ -86,7 +87,8 @@ def _settings_file(agent: Agent, path: str, context: CommandContext, *, is_users
     name = f"hooks of {agent.name}"
     try:
         lines, foreign = _command_lines(agent, path, context)
-        is_current = not installation.plan_install(agent, path, installation.entries(agent, context.data)).is_needed
+        wanted = installation.entries(agent, context.data, wake=installation.wakes(agent, path))
+        is_current = not installation.plan_install(agent, path, wanted).is_needed
     except (MaestroError, OSError) as error:
         hint = error.hint if isinstance(error, MaestroError) else ""
         yield DoctorFinding(
@@ -178,7 +180,9 @@ def _command_lines(agent: Agent, path: str, context: CommandContext) -> tuple[di
     foreign = []
     for event, line in settings_entries.commands_in(text, comments=agent.comments):
         # The event's name comes from the settings too. An unknown name must not become a part of our line.
-        if event in agent.events and line == shell_script.command(script, agent.name, event):
+        words = ("", shell_script.WAKE, shell_script.NO_WAKE) if agent.events.get(event) == agents.START else ("",)
+        known = [shell_script.command(script, agent.name, event, word) for word in words if event in agent.events]
+        if line in known:
             lines[event] = line
         elif shell_script.mentions_script(line):
             foreign.append((event, line))
@@ -269,13 +273,21 @@ def _fault_in(agent: Agent, event: str, kind: str, out: bytes) -> str:
         answer = json.loads(out)
     except ValueError:
         return "answers with something that is not JSON"
-    text = _text_in(answer)
-    wanted = agent.continue_turn(event, text) if kind == agents.STOP else agent.context(event, text)
+    text, watched = _text_in(answer), _watched_in(answer)
+    wanted = agent.continue_turn(event, text) if kind == agents.STOP else agent.context(event, text, watched)
     if not text or answer != wanted:
         return "answers in a format that the agent does not read"
     if agent.size(text) > _SIZE_MAX:
         return f"answers with {agent.size(text):,} characters, and the agent reads {_SIZE_MAX:,}"
     return ""
+
+
+def _watched_in(answer: object) -> str:
+    """The file that the agent is to watch, in a folder that exists; else empty."""
+    inner = answer.get("hookSpecificOutput") if isinstance(answer, dict) else None
+    paths = inner.get("watchPaths") if isinstance(inner, dict) else None
+    path = paths[0] if isinstance(paths, list) and paths else ""
+    return path if isinstance(path, str) and os.path.isdir(os.path.dirname(path)) else ""
 
 
 def _text_in(answer: object) -> str:

@@ -47,10 +47,11 @@ def broker(context: CommandContext) -> Iterator[DoctorFinding]:
         yield DoctorFinding("broker", "ok" if context.autostart else "warning", "none runs", repair)
         return
     from maestro_clients.client import Client
+    from maestro_clients.protocol import older_brokers
 
     try:
         with Client(running.router, context.as_operator().caller, timeout_s=_TIMEOUT_S) as client:
-            client.hello()
+            limits = client.hello()["limits"]
             times_ms = []
             for _ in range(_ROUND_TRIPS):
                 began = time.perf_counter()
@@ -62,6 +63,8 @@ def broker(context: CommandContext) -> Iterator[DoctorFinding]:
         return
     if context.is_remote:
         yield DoctorFinding("broker", "ok", f"{context.environ[BROKER_VARIABLE]}, another machine's")
+    elif older_brokers.is_older(limits):
+        yield DoctorFinding("broker", "warning", f"{older_brokers.OLDER} (pid {running.pid})", older_brokers.RESTART)
     elif running.version != __version__:
         what = f"version {running.version} runs (pid {running.pid}), and this command has version {__version__}"
         yield DoctorFinding("broker", "warning", what, "maestro down; the next command starts the installed one.")

@@ -9,8 +9,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from maestro_cli.output.render import BAR, moment
+from maestro_cli.output.render import BAR
 from maestro_cli.output.streams import BOLD, UNBOLD
+from maestro_clients.texts.ages import moment
 from maestro_clients.texts.fence import behind, data_line, message_fields, named, removal
 from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
 from maestro_schemas.texts.visible_text import is_token
@@ -57,11 +58,12 @@ def block(said: SaidMessageDoc, names: SessionNames, now_ms: int, *, bold: bool 
     metadata = message.get("metadata") or {}
     words, chosen = message_fields(message, names.unfit_name(message["from"]))
     words += [word for key, word in _ASKED if metadata.get(key)]
+    woken = [f"woken by {named(message['wokenBy'])}"] if "wokenBy" in message else []
     arrow, hook = ("→", "↳ reply to") if _is_unicode() else ("->", "reply to")
     sender = "the post office" if message["from"] == SYSTEM_SENDER else names.short(message["from"])
     first = f"{moment(message['createdAt'], now_ms)}  {sender} {arrow} {_receivers(said, names)}"
     lines = [f"{BOLD}{first}{UNBOLD}" if bold else first]
-    lines[0] += f"  {message['id']}  {', '.join([*words, _state(said)])}"
+    lines[0] += f"  {message['id']}  {', '.join([*words, _state(said), *woken])}"
     if "inReplyTo" in metadata:
         lines.append(f"  {hook} {named(metadata['inReplyTo'])}")
     if "originalTo" in message:

@@ -20,6 +20,8 @@ from .shell_script import quoted
 from .state_files import SessionLink
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from maestro_cli.context import CommandContext
     from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import SessionDoc
@@ -72,9 +74,15 @@ def starting(context: CommandContext, agent: Agent, hook_input: HookInput, pid: 
 
 
 def begin(
-    client: AnyClient, context: CommandContext, agent: Agent, hook_input: HookInput, link: SessionLink
-) -> SessionDoc:
-    """Keep the link, and make its session alive at the broker. `client` speaks for the session.
+    client: AnyClient,
+    context: CommandContext,
+    agent: Agent,
+    hook_input: HookInput,
+    link: SessionLink,
+    wake: dict[str, str],
+) -> tuple[SessionDoc, bool]:
+    """Keep the link, and make its session alive at the broker. `client` speaks for the session; `wake`: the fields of
+    `StartWaking`. Returns the session, and whether the broker knows those fields.
 
     Raises the MaestroError that the broker answers with; OSError where the link can't be written.
     """
@@ -83,10 +91,18 @@ def begin(
     if hook_input.session:
         kept = link if link.made else link._replace(token=None)
         state_files.write_link(context.data, agent.name, hook_input.session, kept)
-    session = _touch_or_start(client, context, agent, hook_input, link)
+    knows_wake = True
+    try:
+        session = _touch_or_start(client, context, agent, hook_input, link, wake)
+    except MaestroError as error:
+        if error.code != "INVALID" or not wake:
+            raise
+        # A broker of an earlier version refuses a field that it does not know.
+        session = _touch_or_start(client, context, agent, hook_input, link, {})
+        knows_wake = False
     if link.made:
         _export(context, agent, link)
-    return session
+    return session, knows_wake
 
 
 def end(client: AnyClient, context: CommandContext, link: SessionLink, pid: int) -> None:
@@ -107,7 +123,7 @@ def revive(
     """Start a session again that the end of another process has ended. Raises as `begin`."""
     link = link.used_by(state_files.AgentProcess.of(pid))
     state_files.write_link(context.data, agent.name, hook_input.session, link)
-    _touch_or_start(client, context, agent, hook_input, link)
+    _touch_or_start(client, context, agent, hook_input, link, {})
 
 
 def continues(hook_input: HookInput) -> bool:
@@ -127,9 +143,14 @@ def _is_of_another_agent(
 
 
 def _touch_or_start(
-    client: AnyClient, context: CommandContext, agent: Agent, hook_input: HookInput, link: SessionLink
+    client: AnyClient,
+    context: CommandContext,
+    agent: Agent,
+    hook_input: HookInput,
+    link: SessionLink,
+    wake: Mapping[str, str],
 ) -> SessionDoc:
-    facts: dict[str, Any] = {"agent": agent.name, "cwd": hook_input.directory or None}
+    facts: dict[str, Any] = {"agent": agent.name, "cwd": hook_input.directory or None, **wake}
     if not link.made:
         # It belongs to the shell that started it, and lives on when this agent has ended.
         return client.touch_session(agentSessionId=hook_input.session or None, **facts)
@@ -143,7 +164,7 @@ def _touch_or_start(
         before = None
     if before is not None and before["status"] not in _ENDED:
         return client.touch_session(agentSessionId=hook_input.session or None, **facts)
-    return _start(client, context, agent, hook_input, link, before)
+    return _start(client, context, agent, hook_input, link, before, wake)
 
 
 def _start(
@@ -153,6 +174,7 @@ def _start(
     hook_input: HookInput,
     link: SessionLink,
     before: SessionDoc | None,
+    wake: Mapping[str, str],
 ) -> SessionDoc:
     """Start a new session, or restart the one that has ended."""
 
@@ -167,6 +189,8 @@ def _start(
             pid=link.processes[0].pid if link.processes else None,
             pid_start=link.processes[0].start if link.processes else None,
             cwd=hook_input.directory or None,
+            wake=wake.get("wake"),
+            wake_by=wake.get("wakeBy"),
             caller=caller,
         )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from maestro_runtime import paths
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.texts import waking
 
 from .context_text import utf8_bytes, utf16_units
 
@@ -27,8 +28,21 @@ TOOL: Final = "tool"
 STOP: Final = "stop"
 WAIT: Final = "wait"
 END: Final = "end"
+# The mailbox's `.wake` has changed; answered by the script alone.
+WAKE: Final = "wake"
 
 _TIMEOUT_S = 20
+# The script waits for nothing at that event, so this only bounds a machine under load.
+_WAKE_TIMEOUT_S = 60
+
+
+# Claude Code runs the hook beside its own work, and starts a turn if it ends with 2. The summary is what the person
+# sees. The model reads the message, and then what the hook printed.
+_REWAKE: Final = {
+    "asyncRewake": True,
+    "rewakeSummary": waking.NOTICE,
+    "rewakeMessage": f"{waking.NOTICE} for this session. The hook of its post office says:",
+}
 
 
 class Agent(NamedTuple):
@@ -59,6 +73,8 @@ class Agent(NamedTuple):
     size: Callable[[str], int]
     # What the user must know after an installation.
     remark: str
+    # What can wake it from idle, where its hooks are installed for that: a name in `waking`; empty: nothing can.
+    waker: str = ""
 
     def user_settings(self, environ: Mapping[str, str]) -> str:
         """The user's own settings file. Raises MaestroError DATA_DIR_UNUSABLE without a home directory."""
@@ -76,18 +92,21 @@ class Agent(NamedTuple):
         """The settings file of a project that its team commits."""
         return os.path.join(directory, self.folder, self.file)
 
-    def entry(self, command: str) -> dict[str, Any]:
+    def entry(self, event: str, command: str) -> dict[str, Any]:
         """The entry for an event's list in the settings."""
+        is_wake = self.events[event] == WAKE
         handler: dict[str, Any] = {
             "type": "command",
             "command": command,
-            "timeout": _TIMEOUT_S * self.timeout_units_per_s,
+            "timeout": (_WAKE_TIMEOUT_S if is_wake else _TIMEOUT_S) * self.timeout_units_per_s,
         }
-        return {"hooks": [handler]}
+        return {"hooks": [handler | _REWAKE if is_wake else handler]}
 
-    def context(self, event: str, text: str) -> dict[str, Any]:
-        """The answer that injects a text into the agent's context."""
-        return {"hookSpecificOutput": {"hookEventName": event, "additionalContext": text}}
+    def context(self, event: str, text: str, watched: str = "") -> dict[str, Any]:
+        """The answer that injects a text into the agent's context. `watched`: a file whose changes it watches from
+        now on."""
+        answer: dict[str, Any] = {"hookEventName": event, "additionalContext": text}
+        return {"hookSpecificOutput": answer | ({"watchPaths": [watched]} if watched else {})}
 
     def continue_turn(self, event: str, text: str) -> dict[str, Any]:
         """The answer at a turn's end that continues the turn with a text."""
@@ -104,6 +123,7 @@ CLAUDE_CODE = Agent(
         "Notification": WAIT,
         "Stop": STOP,
         "SessionEnd": END,
+        "FileChanged": WAKE,
     },
     folder=".claude",
     file="settings.json",
@@ -118,6 +138,7 @@ CLAUDE_CODE = Agent(
     shell_has_session=True,
     size=utf16_units,
     remark="Running sessions read the new hooks when you restart them, or when you open /hooks in them.",
+    waker=waking.CLAUDE_CODE,
 )
 CODEX = Agent(
     name="codex",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from maestro_runtime import atomic_file, places, user_files
 from maestro_schemas.errors import MaestroError
 
-from . import settings_entries, shell_script
+from . import agents, settings_entries, shell_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,10 +79,25 @@ class SettingsEdit(NamedTuple):
     removed: Callable[[str], str]
 
 
-def entries(agent: Agent, data: str) -> dict[str, dict[str, Any]]:
-    """Our entry for each event of the agent."""
+def entries(agent: Agent, data: str, *, wake: bool = True) -> dict[str, dict[str, Any]]:
+    """Our entry for each event of the agent. `wake`: whether the hooks wake it from idle, where something can."""
     script = shell_script.script_path(data)
-    return {event: agent.entry(shell_script.command(script, agent.name, event)) for event in agent.events}
+    found = {}
+    for event, kind in agent.events.items():
+        if kind == agents.WAKE and not wake:
+            continue
+        word = "" if kind != agents.START or not agent.waker else shell_script.WAKE if wake else shell_script.NO_WAKE
+        found[event] = agent.entry(event, shell_script.command(script, agent.name, event, word))
+    return found
+
+
+def wakes(agent: Agent, path: str) -> bool:
+    """Whether the hooks in a settings file wake the agent, or will after an installation that does not say otherwise:
+    they do unless they were installed without. Raises as `plan_install`."""
+    with explained(path):
+        commands = settings_entries.commands_in(read(path) or "", comments=agent.comments)
+    words = [shell_script.wake_word(line) for event, line in commands if agent.events.get(event) == agents.START]
+    return shell_script.NO_WAKE not in words
 
 
 def plan_install(agent: Agent, path: str, wanted: Mapping[str, dict[str, Any]]) -> SettingsChange:

@@ -31,6 +31,8 @@ _ANSWER_S = 3.0
 _PID_OPTION = "--agent-pid"
 # The script says that the session's last sign was its end.
 _AFTER_END = "--after-end"
+# What the command of a start says about waking: whether the hooks were installed for that.
+_WAKE_OPTIONS = {"--wake": True, "--no-wake": False}
 # The source of a SessionStart in the middle of a turn.
 _COMPACTED = "compact"
 
@@ -46,12 +48,16 @@ class HookCall(NamedTuple):
     pid: int
     # Whether the session's last sign was its end, so that it must start again.
     after_end: bool
+    # Whether the hooks were installed to wake the agent; None where the call does not say.
+    wakes: bool | None = None
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> HookCall:
-        """Parse AGENT EVENT [--agent-pid N] [--after-end]. Raises MaestroError INVALID."""
+        """Parse AGENT EVENT [--agent-pid N] [--after-end] [--wake|--no-wake]. Raises MaestroError INVALID."""
         words = [word for word in arguments if word != _AFTER_END]
         after_end = len(words) < len(arguments)
+        wakes = next((_WAKE_OPTIONS[word] for word in words if word in _WAKE_OPTIONS), None)
+        words = [word for word in words if word not in _WAKE_OPTIONS]
         pid = 0
         if _PID_OPTION in words:
             index = words.index(_PID_OPTION)
@@ -68,7 +74,7 @@ class HookCall(NamedTuple):
                 f"no hook of {agent.name} is called {words[1]!r:.60}",
                 f"Its events: {', '.join(agent.events)}.",
             )
-        return cls(agent, words[1], kind, pid, after_end)
+        return cls(agent, words[1], kind, pid, after_end, wakes)
 
     @property
     def via(self) -> str:
@@ -87,7 +93,7 @@ def run(arguments: Sequence[str]) -> None:
         _begin(call, hook_input, context)
     elif call.kind == agents.END:
         _end(call, hook_input, context)
-    elif call.kind != agents.WAIT:
+    elif call.kind not in (agents.WAIT, agents.WAKE):
         _show_mail(call, hook_input, context)
 
 
@@ -113,11 +119,13 @@ def _begin(call: HookCall, hook_input: HookInput, context: CommandContext) -> No
     from . import agent_session
     from .context_text import introduction
     from .mail import HookMail
+    from .waking import start_waking
 
     link = agent_session.starting(context, call.agent, hook_input, call.pid)
+    wake = start_waking.at_start(context, call.agent, link.session, installed=call.wakes)
     with _connect(context, link) as client:
         try:
-            session = agent_session.begin(client, context, call.agent, hook_input, link)
+            session, knows_wake = agent_session.begin(client, context, call.agent, hook_input, link, wake.fields)
         except MaestroError as error:
             if error.code != "SESSION_ENDED":
                 raise
@@ -126,7 +134,10 @@ def _begin(call: HookCall, hook_input: HookInput, context: CommandContext) -> No
         agent_format = _agent_format(call, hook_input, link, context)
         # Also for a session that a user started by hand, and after a compaction: the agent knows nothing of either.
         opening = introduction(session, agent_format.command)
-        HookMail(client, agent_format, call.via).show(lambda text: call.agent.context(call.event, text), opening)
+        note = wake.note if knows_wake else start_waking.OLD_BROKER
+        HookMail(client, agent_format, call.via).show(
+            lambda text: call.agent.context(call.event, text, wake.watched), f"{opening}\n{note}".strip()
+        )
         _report(client, context, "working" if hook_input.source == _COMPACTED else "idle")
 
 
@@ -193,7 +204,8 @@ def _show_mail(call: HookCall, hook_input: HookInput, context: CommandContext) -
         if call.after_end and link.made:
             agent_session.revive(client, context, call.agent, hook_input, link, call.pid)
         # Quiet mail does not continue a turn: the next prompt or tool call shows it.
-        mail = HookMail(client, agent_format, call.via)
+        woken_by = call.agent.waker if call.kind == agents.PROMPT and hook_input.is_woken else ""
+        mail = HookMail(client, agent_format, call.via, woken_by)
         shown = not must_stop and mail.show(answer, hold_quiet=is_stop)
         # The status comes last, so that the mail does not wait for it.
         _report(client, context, "working" if shown or not is_stop else "idle")
@@ -202,13 +214,19 @@ def _show_mail(call: HookCall, hook_input: HookInput, context: CommandContext) -
 def _sign_working(call: HookCall, context: CommandContext, link: SessionLink) -> None:
     """Replace the script's sign that the turn has ended. Raises OSError."""
     from maestro_runtime import hook_state
+    from maestro_schemas.texts.waking import WOKEN
 
     from .state_files import AgentProcess
 
+    if context.is_remote:
+        return
     process = AgentProcess.of(call.pid) or AgentProcess(0, None)
-    sign = hook_state.HookState("working", call.event, call.agent.name, process.pid, process.start)
-    if not context.is_remote:
-        hook_state.write(hook_state.path(context.data, link.session), sign)
+    file = hook_state.path(context.data, link.session)
+    ended = hook_state.read(file)
+    # The turn goes on, so a wake has still begun it.
+    detail = WOKEN if ended is not None and ended.detail == WOKEN else None
+    sign = hook_state.HookState("working", call.event, call.agent.name, process.pid, process.start, detail)
+    hook_state.write(file, sign)
 
 
 def _connect(context: CommandContext, link: SessionLink) -> AnyClient:

@@ -34,13 +34,14 @@ _LEASE_MS = 5_000
 class HookMail:
     """One hook call's access to the mailbox that `client` speaks for."""
 
-    def __init__(self, client: AnyClient, agent_format: AgentFormat, via: str) -> None:
-        """`via`: the name that receipts give to this hook."""
+    def __init__(self, client: AnyClient, agent_format: AgentFormat, via: str, woken_by: str = "") -> None:
+        """`via`: the name that receipts give to this hook. `woken_by`: what began the turn, where a wake did."""
         from maestro_clients.protocol.new_ids import new_session_id
 
         self._client = client
         self._agent_format = agent_format
         self._via = via
+        self._woken_by = woken_by or None
         # The lease's holder: any id that no other process has.
         self._reader = new_session_id()
 
@@ -84,7 +85,9 @@ class HookMail:
         )
 
     def _confirm(self, ids: list[str], kind: str) -> None:
-        results: list[ItemResultDoc] = self._client.confirm(ids, kind, via=self._via) if ids else []
+        results: list[ItemResultDoc] = []
+        if ids:
+            results = self._client.confirm(ids, kind, via=self._via, woken_by=self._woken_by)
         # A message that was deleted, or has expired meanwhile, needs no receipt. Other errors go to the log.
         for result in results:
             if "error" in result and result["error"]["code"] not in ("MESSAGE_NOT_FOUND", "STATUS_CONFLICT"):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import is_id
+from maestro_schemas.texts.waking import NOTICE
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -35,6 +36,8 @@ class HookInput(NamedTuple):
     in_subagent: bool = False
     # Whether a hook has continued this turn already.
     stop_hook_active: bool = False
+    # Whether the prompt is that of a wake, and no person's.
+    is_woken: bool = False
 
 
 def read(stream: BinaryIO) -> HookInput:
@@ -65,6 +68,7 @@ def parse(raw: bytes) -> HookInput:
         tool=_text(found, "tool_name"),
         in_subagent=bool(found.get("agent_id")),
         stop_hook_active=found.get("stop_hook_active") is True,
+        is_woken=NOTICE in _text(found, "prompt"),
     )
 
 

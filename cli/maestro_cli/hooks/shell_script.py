@@ -1,19 +1,22 @@
 """Hook shell script: the POSIX shell script that agents call, and the command line that calls it.
 
-Rule: the script always ends with exit code 0 and prints nothing by itself. Each event but a session's start first
-writes the session's state, with the shell's own commands. Python is started only for a session's start and end, where
-`.pending` shows that mail waits, and where another process has ended the session. So a hook without mail starts no
-Python. The script reads standard input to the end, because some agents report a hook that closes it early as broken.
+Rule: the script ends with exit code 0 and prints nothing by itself, at every event but FileChanged. There it claims
+the broker's `.wake` file, prints a fixed line and ends with 2, at which Claude Code starts a turn. Each event but
+that and a session's start first writes the session's state, with the shell's own commands. Python is started only for
+a session's start and end, where `.pending` shows that mail waits, and where another process has ended the session. So
+a hook without mail starts no Python. The script reads standard input to the end, because some agents report a hook
+that closes it early as broken.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from maestro_runtime import atomic_file, ownership, places
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.texts import waking
 
 from .state_files import hooks_dir
 
@@ -21,24 +24,34 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAME = "maestro-hook"
+# The third word of the command at a session's start: whether the hooks are installed to wake the agent.
+WAKE: Final = "wake"
+NO_WAKE: Final = "no-wake"
+# What the agent reads when it is woken.
+WAKE_NOTICE: Final = f"{waking.NOTICE} has come; it is shown with this notice."
 
 # A line that `command` has written, for any data directory. It must match from start to end: a line that only
 # contains ours belongs to another program, and is neither run nor removed.
 _WORD = rf"'(?:[^'\\\n\r\0]|'\\'')*/{NAME}'"
-# The form with -x is that of earlier versions.
-_OURS = re.compile(rf"test -[rx] (?P<script>{_WORD}) && exec (?:/bin/sh )?(?P=script) [a-z-]+ [A-Za-z]+ \|\| true")
+# The form with -x is that of earlier versions, and so is a start's without a third word.
+_OURS = re.compile(
+    rf"test -[rx] (?P<script>{_WORD}) && exec (?:/bin/sh )?(?P=script) [a-z-]+ [A-Za-z]+"
+    r"(?P<wake> (?:no-)?wake)? \|\| true"
+)
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 
 _SCRIPT = """\
 #!/bin/sh
-# Written by `maestro hooks install`. It is called as: @name@ AGENT EVENT, with the agent's JSON on standard input.
+# Written by `maestro hooks install`. It is called as: @name@ AGENT EVENT [wake|no-wake], with the agent's JSON on
+# standard input. The third word comes with a session's start: whether the hooks are installed to wake the agent.
 umask 077
-agent=$1 event=$2
+agent=${1-} event=${2-} wake=
+case ${3-} in wake | no-wake) wake=--$3 ;; esac
 python=@python@
 data=@data@
-[ -z "$MAESTRO_DATA_DIR" ] || data=$MAESTRO_DATA_DIR
-case $data in "~/"*) data=$HOME/${data#"~/"} ;; esac
+[ -z "${MAESTRO_DATA_DIR-}" ] || data=$MAESTRO_DATA_DIR
+case $data in "~/"*) data=${HOME-}/${data#"~/"} ;; esac
 input=$(cat)
 # Agents write these fields first. Look only there: the time of a search grows with the square of the length.
 head=$input
@@ -73,32 +86,60 @@ find_session() {
     fi
     ;;
   esac
-  [ -n "$session" ] || session=$MAESTRO_SESSION_ID
+  [ -n "$session" ] || session=${MAESTRO_SESSION_ID-}
   # The operator's mail is a person's, whatever a variable says.
   case $session in operator | *[!A-Za-z0-9_-]*) session= ;; esac
   state_file=$data/hooks/state/$session
 }
 
 # Write the session's state (maestro_runtime/hook_state.py): over the old one, in one call, with no process started.
+# Its detail is $2, or else that of the turn.
 sign() {
   # Root with a user's home writes nothing into that user's data.
   [ -O "$data" ] || [ ! -e "$data" ] || return 0
   line="$1
-$event $agent $PPID ${start:--} ${2:--}"
+$event $agent $PPID ${start:--} ${2:-$turn}"
   { printf '%s\\n' "$line" 1<> "$state_file"; } 2> /dev/null && return
   mkdir -p "$data/hooks/state" 2> /dev/null && { printf '%s\\n' "$line" 1<> "$state_file"; } 2> /dev/null
 }
 
-after_end=
-if [ -n "$MAESTRO_BROKER" ]; then
+# Carry out the wake that the broker asks for by the file `.wake`, and end with 2. Who removes the file has claimed
+# the wake. A wake carries no mail: the hook of the turn that it starts brings that.
+wake_agent() {
+  mailbox=$data/messages/by-receiver/$session
+  [ "${MAESTRO_WAKE-}" != off ] && [ -O "$data" ] && [ -f "$mailbox/.wake" ] && [ -e "$mailbox/.pending" ] || exit 0
+  field event
+  [ "$value" != unlink ] || exit 0
+  when=
+  [ ! -r "$mailbox/.wake" ] || read -r when < "$mailbox/.wake"
+  case $when:$before in
+  any:*) ;;
+  # The turn's own hooks bring the mail, and the broker asks again if they don't.
+  *:working | *:waiting) exit 0 ;;
+  esac
+  rm "$mailbox/.wake" 2> /dev/null || exit 0
+  echo '@notice@' >&2
+  exit 2
+}
+
+after_end='' turn=-
+if [ -n "${MAESTRO_BROKER-}" ]; then
   # The broker is on another machine, where no state file and no marker of this one is: ask the broker.
-  case $event in PermissionRequest | Notification) exit 0 ;; esac
+  case $event in PermissionRequest | Notification | FileChanged) exit 0 ;; esac
 elif [ "$event" != SessionStart ]; then
   find_session
   [ -n "$session" ] || exit 0
-  before=
-  if [ -f "$state_file" ] && [ -r "$state_file" ]; then read -r before < "$state_file"; fi
+  before='' detail=''
+  if [ -f "$state_file" ] && [ -r "$state_file" ]; then
+    { read -r before && read -r _ _ _ _ detail; } < "$state_file"
+  fi
+  # A turn that a wake began says so to its end; a person's prompt ends that.
   case $event in
+  UserPromptSubmit | BeforeAgent) case $head in *'@words@'*) turn=@woken@ ;; esac ;;
+  *) [ "$detail" != @woken@ ] || turn=@woken@ ;;
+  esac
+  case $event in
+  FileChanged) wake_agent ;;
   Stop | AfterAgent) sign idle ;;
   SessionEnd) sign left ;;
   PermissionRequest)
@@ -138,8 +179,8 @@ mkdir -p "$data/logs" 2> /dev/null && [ -w "$data/logs" ] && log=$data/logs/hook
 [ ! -e "$log" ] || [ -f "$log" ] || log=/dev/null
 [ "$log" = /dev/null ] || (: >> "$log") 2> /dev/null || log=/dev/null
 printf '%s' "$input" |
-  "$python" -P -m maestro_cli hooks run "$agent" "$event" --agent-pid "$PPID" $after_end 2>> "$log"
-if [ "$event" = SessionStart ] && [ -z "$MAESTRO_BROKER" ]; then
+  "$python" -P -m maestro_cli hooks run "$agent" "$event" --agent-pid "$PPID" $after_end $wake 2>> "$log"
+if [ "$event" = SessionStart ] && [ -z "${MAESTRO_BROKER-}" ]; then
   # A compaction comes in the middle of a turn, and a subagent is a part of one.
   case $head in *'"agent_id"'*) exit 0 ;; esac
   field source
@@ -156,10 +197,10 @@ def script_path(data: str) -> str:
     return os.path.join(hooks_dir(data), NAME)
 
 
-def command(script: str, agent: str, event: str) -> str:
+def command(script: str, agent: str, event: str, wake: str = "") -> str:
     """The command line for an agent's settings. It works in any shell that an agent may use, fish included. If the
-    script no longer exists, it prints nothing and succeeds. Raises MaestroError INVALID for a path that no settings
-    can hold."""
+    script no longer exists, it prints nothing and succeeds. `wake`: WAKE, NO_WAKE or empty. Raises MaestroError
+    INVALID for a path that no settings can hold."""
     if places.shown(script) != script:
         raise MaestroError(
             "INVALID",
@@ -169,12 +210,19 @@ def command(script: str, agent: str, event: str) -> str:
         )
     word = quoted(script)
     # By `sh`, and not by the script's mode: on a file system that is mounted noexec, no script can be executed.
-    return f"test -r {word} && exec /bin/sh {word} {agent} {event} || true"
+    words = " ".join(filter(None, (agent, event, wake)))
+    return f"test -r {word} && exec /bin/sh {word} {words} || true"
 
 
 def is_own_command(line: object) -> bool:
     """Whether `command` has written this command line of an agent's settings."""
     return isinstance(line, str) and _OURS.fullmatch(line) is not None
+
+
+def wake_word(line: str) -> str:
+    """The word about waking in one of our command lines: WAKE, NO_WAKE, or empty."""
+    found = _OURS.fullmatch(line)
+    return (found["wake"] or "").strip() if found is not None else ""
 
 
 def mentions_script(line: str) -> bool:
@@ -191,7 +239,14 @@ def is_current(data: str, python: str) -> bool:
 
 def text(data: str, python: str) -> str:
     """The script for a data directory. `python`: the interpreter's path. Raises MaestroError INVALID."""
-    words = {"@name@": NAME, "@python@": quoted(python), "@data@": quoted(data)}
+    words = {
+        "@name@": NAME,
+        "@python@": quoted(python),
+        "@data@": quoted(data),
+        "@notice@": WAKE_NOTICE,
+        "@words@": waking.NOTICE,
+        "@woken@": waking.WOKEN,
+    }
     # One pass, so that a path that contains one of these words stays as it is.
     return re.sub("|".join(words), lambda found: words[found[0]], _SCRIPT)
 

@@ -5,10 +5,8 @@ Rule: a name is a token or stands in quotes, as everywhere. The JSON of a change
 
 from __future__ import annotations
 
-from maestro_clients.texts.ages import age
+from maestro_clients.texts.ages import age, moment
 from maestro_clients.texts.fence import named
-
-from .render import moment
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:

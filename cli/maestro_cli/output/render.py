@@ -6,9 +6,7 @@ can pass for a line of ours.
 
 from __future__ import annotations
 
-import time
-
-from maestro_clients.texts.ages import UNITS, age
+from maestro_clients.texts.ages import UNITS, age, moment
 from maestro_clients.texts.fence import audience, behind, data_line, joined, message_fields, named, removal
 from maestro_schemas.names import OPERATOR
 from maestro_schemas.texts.visible_text import one_line
@@ -29,13 +27,6 @@ BAR = "  | "
 def plain(text: object) -> str:
     """One line, on which what a reader can't see is shown as `?`."""
     return one_line(text)
-
-
-def moment(at_ms: int, now_ms: int) -> str:
-    """Local time of day, with the date when that is not today's."""
-    when = time.localtime(at_ms / 1000)
-    same_day = when[:3] == time.localtime(now_ms / 1000)[:3]
-    return time.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M:%S", when)
 
 
 def duration(milliseconds: float) -> str:
@@ -109,11 +100,15 @@ def history(message: MessageDoc, now_ms: int) -> list[str]:
     ]
     # A message that is shown whole is offered and delivered in one step.
     offered, delivered = (message.get("offeredAt"), message.get("offeredVia")), message.get("deliveredAt")
+    # Only hooks run in a turn that a wake began.
+    woken, woken_before = _woken(message), False
     if "offeredAt" in message and offered != (delivered, message.get("deliveredVia")):
         by = f" by {named(message['offeredVia'])}" if "offeredVia" in message else ""
-        steps.append((message["offeredAt"], f"offered{by}: its id was shown"))
+        woken_before = not message.get("deliveredVia", "").startswith("hook:")
+        steps.append((message["offeredAt"], f"offered{by}{woken if woken_before else ''}: its id was shown"))
     if "deliveredAt" in message:
-        steps.append((message["deliveredAt"], f"delivered by {named(message.get('deliveredVia', 'unknown'))}"))
+        by = named(message.get("deliveredVia", "unknown"))
+        steps.append((message["deliveredAt"], f"delivered by {by}{'' if woken_before else woken}"))
     if "readAt" in message:
         steps.append((message["readAt"], "read: the receiver acknowledged it"))
     lines = [f"  {moment(at, now_ms)}  {what}" for at, what in sorted(steps, key=lambda step: step[0])]
@@ -123,8 +118,14 @@ def history(message: MessageDoc, now_ms: int) -> list[str]:
     return lines
 
 
-def session_lines(session: SessionDoc, now_ms: int, *, state: str = "") -> list[str]:
-    """A session, one field a line. `state`: what is known of it now, in words."""
+def _woken(message: MessageDoc) -> str:
+    if "wokenBy" not in message:
+        return ""
+    return f", in a turn that a wake began ({named(message['wokenBy'])})"
+
+
+def session_lines(session: SessionDoc, now_ms: int, *, state: str = "", wake: str = "") -> list[str]:
+    """A session, one field a line. `state`: what is known of it now, and `wake`: of its wakes, in words."""
     rows: list[tuple[str, object]]
     if session["id"] == OPERATOR:
         rows = [("id", OPERATOR), ("is", "the person who owns this post office, always there, and in no list")]
@@ -137,6 +138,8 @@ def session_lines(session: SessionDoc, now_ms: int, *, state: str = "") -> list[
     rows.append(("started", f"{moment(session['startedAt'], now_ms)}, {age(session['startedAt'], now_ms)}"))
     if state:
         rows.append(("state", state))
+    if wake:
+        rows.append(("wake", wake))
     rows.append(("last seen", age(session["lastActivity"], now_ms)))
     if "completedAt" in session:
         rows.append(("ended", f"{moment(session['completedAt'], now_ms)}, {age(session['completedAt'], now_ms)}"))
@@ -181,4 +184,16 @@ _SESSION_FIELDS = (
     ("agent", "agent"),
     ("directory", "cwd"),
 )
-_EVENT_EXTRAS = ("seq", "code", "via", "by", "priority", "type", "taskId", "threadId", "projectId", "status")
+_EVENT_EXTRAS = (
+    "seq",
+    "code",
+    "via",
+    "wokenBy",
+    "by",
+    "priority",
+    "type",
+    "taskId",
+    "threadId",
+    "projectId",
+    "status",
+)

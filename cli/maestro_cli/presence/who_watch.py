@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from maestro_cli import following
 from maestro_cli.context import now_ms
 from maestro_cli.output import streams
-from maestro_cli.output.render import moment
+from maestro_clients.texts.ages import moment
 from maestro_clients.texts.presence_words import brief, is_silent
 from maestro_schemas.errors import MaestroError
 

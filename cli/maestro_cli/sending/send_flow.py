@@ -103,6 +103,10 @@ def judged(answer: tuple[int, dict[str, Any]] | None) -> dict[str, Any] | None:
     result: dict[str, Any] = results[0]
     if "error" in result:
         refusal = MaestroError.from_body(result["error"])
+        if refusal.code in ("INVALID", "UNKNOWN_COMMAND"):
+            from maestro_clients.protocol.older_brokers import explained
+
+            refusal = explained(refusal)
         if refusal.kind in ("busy", "unreachable"):
             return None
         raise refusal
@@ -198,7 +202,7 @@ def sentence(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:
     again = "" if retried is None else f"again, {retried} as "
     removed = outcome.get("charsRemoved", 0)
     less = f" Without {removed:,} hidden character{'' if removed == 1 else 's'}, taken out of it." if removed else ""
-    return f"Sent {again}{where}{number}. It is on disk.{less} {_expectation(outcome)}".rstrip()
+    return f"Sent {again}{where}{number}. It is on disk.{less} {_expectation(outcome, outgoing)}".rstrip()
 
 
 def _of_several(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:
@@ -211,9 +215,9 @@ def _of_several(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:
     return "\n".join([*lines, note] if note else lines)
 
 
-def _expectation(outcome: Mapping[str, Any]) -> str:
+def _expectation(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:
     import time
 
     from maestro_clients.texts import presence_words
 
-    return presence_words.expectation(outcome, time.time_ns() // 1_000_000)
+    return presence_words.expectation(outcome, time.time_ns() // 1_000_000, outgoing.get("metadata"))

@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT = "30s"
 # The fields of a message that say how it reached its receiver.
-_CHAIN: tuple[Literal["offeredAt", "offeredVia", "deliveredAt", "deliveredVia", "readAt"], ...] = (
+_CHAIN: tuple[Literal["offeredAt", "offeredVia", "deliveredAt", "deliveredVia", "wokenBy", "readAt"], ...] = (
     "offeredAt",
     "offeredVia",
     "deliveredAt",
     "deliveredVia",
+    "wokenBy",
     "readAt",
 )
 

@@ -206,8 +206,18 @@ def body_of(outcome: Reply | MaestroError) -> dict[str, Any]:
         raise outcome
     status, body = outcome
     if status >= _ERROR_STATUS:
-        raise MaestroError.from_body(body)
+        raise refusal(body)
     return body
+
+
+def refusal(body: object) -> MaestroError:
+    """The error that a broker answers a request with."""
+    error = MaestroError.from_body(body)
+    if error.code not in ("INVALID", "UNKNOWN_COMMAND"):
+        return error
+    from maestro_clients.protocol.older_brokers import explained
+
+    return explained(error)
 
 
 def _unreadable(what: str) -> MaestroError:

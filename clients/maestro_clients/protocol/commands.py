@@ -201,15 +201,22 @@ def confirm(
     *,
     session: str | None = None,
     via: str | None = None,
+    woken_by: str | None = None,
     whole: bool = False,
     as_receiver: bool = False,
     caller: Caller | None = None,
 ) -> Request[list[ItemResultDoc]]:
-    """Record that messages were `offered`, `delivered` or `read`, and by which way (`via`). Each result may have
-    `error`; with `whole`, it has the message as it is afterwards. `as_receiver`: a caller without a session speaks
-    for the receiver of each id."""
+    """Record that messages were `offered`, `delivered` or `read`, by which way (`via`), and what had woken the agent
+    for it (`woken_by`). Each result may have `error`; with `whole`, it has the message as it is afterwards.
+    `as_receiver`: a caller without a session speaks for the receiver of each id."""
     body = _given(
-        ids=list(ids), kind=kind, session=session, via=via, whole=whole or None, asReceiver=as_receiver or None
+        ids=list(ids),
+        kind=kind,
+        session=session,
+        via=via,
+        wokenBy=woken_by,
+        whole=whole or None,
+        asReceiver=as_receiver or None,
     )
     return "confirm", body, _only("confirm", "results", list), caller
 

@@ -45,8 +45,9 @@ _SHORT = {
 }
 
 
-def expectation(result: Mapping[str, Any], now_ms: int) -> str:
-    """When the receiver of an accepted message sees it; empty where the broker does not say."""
+def expectation(result: Mapping[str, Any], now_ms: int, metadata: Mapping[str, Any] | None = None) -> str:
+    """When the receiver of an accepted message sees it; empty where the broker does not say. `metadata`: the
+    message's."""
     reach = result.get("reach", "")
     if reach and result.get("to") == OPERATOR:
         return _PERSON_WATCHES if reach == "watching" else _PERSON_LOOKS
@@ -54,15 +55,19 @@ def expectation(result: Mapping[str, Any], now_ms: int) -> str:
     presence = result.get("presence") or {}
     state, since = presence.get("state"), presence.get("since")
     old = None if since is None else _aged(since, now_ms)
+    if reach == "wake":
+        return _is_woken(presence, old, now_ms)
     if reach == "gone":
         return f"{words}{f' (last sign {old} ago)' if old else ''}: it is queued for when it is started again."
     if reach in ("tool", "prompt") and state == "waiting":
         return f"Its agent waits for a person{_detail(presence)}{_for(old)}, and sees it after that."
     if reach == "prompt" and state == "working":
         silent = old or "an unknown time"
-        return f"Its agent was at work, and silent for {silent}: it sees it at its next prompt or tool call."
+        words = f"Its agent was at work, and silent for {silent}: it sees it at its next prompt or tool call."
+        return words + _not_woken(presence, metadata, now_ms)
     if reach == "prompt" and state == "idle":
-        return f"Its agent is idle{_for(old)}, and sees it at its next prompt."
+        words = f"Its agent is idle{_for(old)}, and sees it at its next prompt."
+        return words + _not_woken(presence, metadata, now_ms)
     if reach == "inbox" and state == "unknown" and presence.get("detail"):
         # Then the detail is the broker's own words.
         words = f"{str(presence['detail']).capitalize()}. {words}"
@@ -78,7 +83,7 @@ def group_of(result: Mapping[str, Any]) -> str:
         return "no"
     reach = result.get("reach", "")
     waits = (result.get("presence") or {}).get("state") == "waiting"
-    return "now" if reach == "watching" or (reach == "tool" and not waits) else "later"
+    return "now" if reach in ("watching", "wake") or (reach == "tool" and not waits) else "later"
 
 
 def short(result: Mapping[str, Any], now_ms: int, *, dated: bool) -> str:
@@ -87,15 +92,20 @@ def short(result: Mapping[str, Any], now_ms: int, *, dated: bool) -> str:
     presence = result.get("presence") or {}
     state, since = presence.get("state"), presence.get("since")
     old = None if since is None or not dated else _aged(since, now_ms)
+    wake = presence.get("wake")
     if reach == "gone":
         return f"gone, no sign of life{_for(old)}"
+    if reach == "wake":
+        from .wake_words import soon
+
+        return f"{state if state == 'idle' else 'silent'}{_for(old)}: woken, {soon(wake or {})}"
     if reach in ("tool", "prompt"):
         if state == "waiting":
             return f"waits for a person{_for(old)}{_detail(presence) if dated else ''}"
         if state == "idle":
-            return f"idle{_for(old)}: at its next prompt"
+            return f"idle{_for(old)}: at its next prompt{_wake_cell(wake, now_ms)}"
         if reach == "prompt" and state == "working":
-            return f"silent{_for(old)}: at its next prompt or tool call"
+            return f"silent{_for(old)}: at its next prompt or tool call{_wake_cell(wake, now_ms)}"
     return _SHORT.get(reach, "")
 
 
@@ -112,16 +122,18 @@ def brief(presence: Mapping[str, Any] | None, now_ms: int) -> str:
         return f"gone, last sign {old} ago"
     if state == "ended":
         return f"ended {old} ago"
+    wake = _wake_cell(presence.get("wake"), now_ms)
     if is_silent(presence, now_ms):
-        return f"working, silent for {old}"
-    return f"{state} {old}{_detail(presence)}"
+        return f"working, silent for {old}{wake}"
+    return f"{state} {old}{_detail(presence)}{wake if state == 'idle' else ''}"
 
 
 def state(presence: Mapping[str, Any], now_ms: int) -> str:
     """The same without the age, which has a column of its own; a silent turn is named as one all the same."""
+    wake = _wake_cell(presence.get("wake"), now_ms)
     if is_silent(presence, now_ms):
-        return f"working, silent for {since(presence, now_ms)}"
-    return f"{presence['state']}{_detail(presence)}"
+        return f"working, silent for {since(presence, now_ms)}{wake}"
+    return f"{presence['state']}{_detail(presence)}{wake if presence['state'] == 'idle' else ''}"
 
 
 def since(presence: Mapping[str, Any], now_ms: int) -> str:
@@ -144,6 +156,40 @@ def wanted(detail: str) -> str:
         return _WANTED[detail]
     kind, separator, tool = detail.partition(":")
     return f"permission: {named(tool)}" if separator and kind == "permission" else named(detail)
+
+
+def _is_woken(presence: Mapping[str, Any], old: str | None, now_ms: int) -> str:
+    from .wake_words import soon
+
+    wake = presence.get("wake") or {}
+    if presence.get("state") == "idle":
+        what = f"Its agent is idle{_for(old)}"
+    else:
+        what = f"Its agent has given no sign{_for(old)}"
+    if wake.get("state") == "woken" and "at" in wake:
+        return f"{what}, and was woken {_aged(wake['at'], now_ms)} ago for earlier mail: it sees it then."
+    return f"{what}, and is woken: it sees it {soon(wake)}."
+
+
+def _not_woken(presence: Mapping[str, Any], metadata: Mapping[str, Any] | None, now_ms: int) -> str:
+    wake = presence.get("wake")
+    if not wake:
+        return ""
+    from .wake_words import why_not
+
+    why = why_not(wake, now_ms)
+    if not why and (metadata or {}).get("priority") == "low":
+        why = "mail of low priority wakes no agent"
+    return f" It is not woken: {why}." if why else ""
+
+
+def _wake_cell(wake: Mapping[str, Any] | None, now_ms: int) -> str:
+    if not wake:
+        return ""
+    from .wake_words import cell
+
+    words = cell(wake, now_ms)
+    return f", {words}" if words else ""
 
 
 def _detail(presence: Mapping[str, Any]) -> str:

@@ -59,6 +59,8 @@ def _words(line: RecipientReceiptDoc, now_ms: int) -> str:
         words.append(f"as {line['answerId']}")
     if state in ("offered", "delivered", "read") and "via" in line:
         words.append(f"by {named(line['via'])}")
+        if "wokenBy" in line:
+            words.append(f"(woken by {named(line['wokenBy'])})")
     if "originalTo" in line:
         words.append(f"for {named(line['originalTo'])}, who had ended")
     if state in _WAITING or (state == "delivered" and _is_away(line)):

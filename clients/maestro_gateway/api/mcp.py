@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from maestro_clients.mcp import json_rpc, tool_texts, tools
 from maestro_clients.mcp.steps import Ask, AwaitMail, Send, Show
+from maestro_gateway.events.choice import Choice
 from maestro_gateway.events.event_stream import follow
 from maestro_gateway.events.visibility import authenticate
 from maestro_gateway.http.after_send import NotifyingResponse
@@ -152,7 +153,8 @@ class _ToolRun:
                 self._caller,
                 needs_token=needs_token(self._request),
             )
-            self._events = await follow(self._gateway.feed, principal, frozenset({self._caller.session or ""}), None)
+            choice = Choice(frozenset({self._caller.session or ""}))
+            self._events = await follow(self._gateway.feed, principal, choice, None, "named")
             return True
         taking = asyncio.ensure_future(self._events.subscription.take())
         giving_up = asyncio.ensure_future(self._given_up.wait())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from maestro_clients.protocol.new_ids import new_session_id
+from maestro_gateway.events.session_shape import shown
 from maestro_gateway.http.credentials import needs_token
 from maestro_gateway.http.identity import caller_of, owner_of
 from maestro_gateway.http.responses import answer, next_page
@@ -159,20 +160,6 @@ async def note(request: Request, *, body: NoteBody) -> Response:
     caller, session = await _self_or_operator(request)
     line = msgspec.to_builtins(body)
     return answer(shown(await client_of(request).touch_session(session["id"], note=line, caller=caller)), 201)
-
-
-def shown(session: SessionDoc) -> dict[str, Any]:
-    """The documented shape, with every documented field."""
-    return {
-        "name": None,
-        "parentSessionId": None,
-        "taskIds": [],
-        "completedAt": None,
-        "metadata": {},
-        "timeline": [],
-        "needsInput": {"active": False},
-        **session,
-    }
 
 
 def _role_of(mode: object) -> str | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response, StreamingResponse
 
+from maestro_gateway.events.choice import Choice, form_of
 from maestro_gateway.events.event_stream import follow, since_of
 from maestro_gateway.events.visibility import authenticate
 from maestro_gateway.http.credentials import needs_token
@@ -43,7 +44,7 @@ async def stream(request: Request) -> Response:
     """The session's events as they happen; `Last-Event-ID` or `?since=` resumes."""
     gateway: GatewayContext = request.app.state.gateway
     session = request.path_params["session"]
-    since = since_of(request.headers, request.query_params)
+    since, form = since_of(request.headers, request.query_params), form_of(request.query_params)
     caller = owner_of(request, session)
     principal = await authenticate(gateway.broker, gateway.feed.directory, caller, needs_token=needs_token(request))
     if principal.session not in (session, OPERATOR):
@@ -54,7 +55,7 @@ async def stream(request: Request) -> Response:
         )
     if request.method == "HEAD":
         return Response(headers=_HEADERS, media_type=MEDIA_TYPE)
-    events = await follow(gateway.feed, principal, frozenset({session}), since)
+    events = await follow(gateway.feed, principal, Choice(frozenset({session})), since, form)
     return StreamingResponse(_body(events, gateway.metrics.event_streams), headers=_HEADERS, media_type=MEDIA_TYPE)
 
 

@@ -1,9 +1,10 @@
 """WebSocket: live events at `/` and `/ws`.
 
 Rule: a frame is one JSON object, in both directions. A wrong frame of the client gets an error frame, and the
-connection stays. An error that ends the connection has a code of its own (`CLOSE_CODES`) and a reason that says what
-to do. A connection is accepted once its events are followed, so that it gets every event from then on. One event may
-be several frames of one `lsn`. A client that must not miss a frame resumes from one less, and skips those it has.
+connection stays. A frame of an unknown type, such as a heartbeat, gets nothing. An error that ends the connection has
+a code of its own (`CLOSE_CODES`) and a reason that says what to do. A connection is accepted once its events are
+followed, so that it gets every event from then on. One event may be several frames of one `lsn`. A client that must
+not miss a frame resumes from one less, and skips those it has.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocketDisconnect
 
 from maestro_clients.protocol.callers import Caller
+from maestro_gateway.events.choice import Choice, form_of
 from maestro_gateway.events.event_stream import follow, not_an_lsn, since_of
+from maestro_gateway.events.frames import ended_frames
 from maestro_gateway.events.visibility import authenticate
 from maestro_gateway.http.credentials import needs_token
 from maestro_gateway.http.identity import caller_of, token_of
@@ -28,11 +31,12 @@ from maestro_schemas.generators.field_errors import explained
 from maestro_schemas.texts import json_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from starlette.websockets import WebSocket
 
     from maestro_gateway.context import GatewayContext
+    from maestro_gateway.events.choice import Form
     from maestro_gateway.events.event_stream import EventStream
     from maestro_gateway.events.visibility import Principal
 
@@ -61,9 +65,11 @@ _SESSIONS_MAX = 1_000
 class ClientFrame(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """What a client may send."""
 
-    type: Literal["ping", "subscribe", "unsubscribe", "auth"]
-    # Of `subscribe`: the sessions whose events are wanted.
+    # `ping`, `subscribe`, `unsubscribe`, `auth`; any other is ignored.
+    type: str
+    # Of `subscribe`: the sessions whose events are wanted, or the project of these sessions.
     session_ids: list[str] | None = None
+    project_id: str | None = None
     # Of `subscribe`: the LSN after which to begin. Default: now.
     since: int | None = None
     # Of `auth`: the session, and its token.
@@ -86,6 +92,7 @@ class WebSocketConnection:
         self._principal: Principal | None = None
         self._is_accepted = False
         self._has_sent_auth = False
+        self._form: Form = "named"
 
     async def run(self) -> None:
         """Serve until either side ends the connection."""
@@ -101,6 +108,7 @@ class WebSocketConnection:
 
     async def _serve(self) -> None:
         since = since_of(self._socket.headers, self._socket.query_params)
+        self._form = form_of(self._socket.query_params)
         principal = await self._authenticate_at_handshake()
         await self._start_stream(principal, None, since, _authenticated(principal) if self._is_accepted else None)
         reader = asyncio.create_task(self._read())
@@ -195,24 +203,24 @@ class WebSocketConnection:
                 await self._become(frame)
 
     async def _subscribe(self, frame: ClientFrame) -> None:
-        ids = frame.session_ids
-        if not ids or len(ids) > _SESSIONS_MAX:
-            raise MaestroError(
-                "INVALID",
-                f"`subscribe` takes 1 to {_SESSIONS_MAX:,} sessionIds, and got {len(ids or ()):,}",
-                '{"type": "unsubscribe"} selects every session that you may see again.',
-                limit=_SESSIONS_MAX,
-                actual=len(ids or ()),
-            )
+        choice, shown = _choice(frame)
         if frame.since is not None and frame.since < 0:
             raise not_an_lsn(frame.since)
-        choice = frozenset(ids)
-        answer = {"type": "subscribed", "sessionIds": ids, "lsn": self._gateway.feed.cursor}
+        answer = {"type": "subscribed", **shown, "lsn": self._gateway.feed.cursor}
         if frame.since is None:
             self._current.subscription.choice = choice
             await self._answer(answer)
+            if self._form == "named":
+                await self._answer_ended(choice.sessions)
         elif self._principal is not None:
             await self._start_stream(self._principal, choice, frame.since, answer)
+
+    async def _answer_ended(self, sessions: Iterable[str]) -> None:
+        """Say of each chosen session that has ended already that it has: a client may wait for the end of all."""
+        feed, principal = self._gateway.feed, self._principal
+        assert principal is not None  # noqa: S101 - frames are read only after the stream has started
+        for text in await ended_frames(feed.directory, principal, sessions, feed.cursor, time.time_ns() // 1_000_000):
+            await self._send(text)
 
     async def _become(self, frame: ClientFrame) -> None:
         """A client that connected without a name is this session from its first frame on."""
@@ -234,12 +242,12 @@ class WebSocketConnection:
     async def _start_stream(
         self,
         principal: Principal,
-        choice: frozenset[str] | None,
+        choice: Choice | None,
         since: int | None,
         answer: dict[str, Any] | None = None,
     ) -> None:
         """Follow the events as this principal. If that is refused, the stream before it stays."""
-        stream = await follow(self._gateway.feed, principal, choice, since)
+        stream = await follow(self._gateway.feed, principal, choice, since, self._form)
         # The old writer is not awaited: it writes nothing any more, and a cancellation here must not leave two.
         self._stop_stream()
         self._principal, self._stream = principal, stream
@@ -334,6 +342,22 @@ def _decoded(raw: str | bytes) -> ClientFrame:
             'Send one JSON object a frame: {"type": "ping"}, {"type": "subscribe", "sessionIds": [...], "since"?}, '
             '{"type": "unsubscribe"}.',
         ) from None
+
+
+def _choice(frame: ClientFrame) -> tuple[Choice, dict[str, Any]]:
+    """What `subscribe` chooses, and how its answer repeats that. Raises MaestroError INVALID."""
+    ids = frame.session_ids
+    if ids is None and frame.project_id:
+        return Choice(project=frame.project_id), {"projectId": frame.project_id}
+    if not ids or len(ids) > _SESSIONS_MAX:
+        raise MaestroError(
+            "INVALID",
+            f"`subscribe` takes 1 to {_SESSIONS_MAX:,} sessionIds or a projectId, and got {len(ids or ()):,}",
+            '{"type": "unsubscribe"} selects every session that you may see again.',
+            limit=_SESSIONS_MAX,
+            actual=len(ids or ()),
+        )
+    return Choice(frozenset(ids)), {"sessionIds": ids}
 
 
 def _authenticated(principal: Principal) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from maestro_schemas.errors import MaestroError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
+    from .choice import Choice, Form
     from .feed import Feed, FeedItem, Record, Subscription
     from .visibility import Principal
 
@@ -104,10 +105,12 @@ class EventStream:
         await asyncio.sleep(_RETRY_S)
 
 
-async def follow(feed: Feed, principal: Principal, choice: frozenset[str] | None, since: int | None) -> EventStream:
+async def follow(
+    feed: Feed, principal: Principal, choice: Choice | None, since: int | None, form: Form
+) -> EventStream:
     """Start a stream. `choice`: the sessions whose events are wanted, None for all. `since`: the LSN after which to
     begin, None for now. Raises MaestroError CURSOR_EXPIRED or CURSOR_AHEAD, and as `Feed.subscribe`."""
-    subscription = await feed.subscribe(principal, choice)
+    subscription = await feed.subscribe(principal, choice, form)
     if since is None:
         subscription.position = subscription.go_live()
         return EventStream(feed, subscription, None)
@@ -119,9 +122,9 @@ async def follow(feed: Feed, principal: Principal, choice: frozenset[str] | None
     return EventStream(feed, subscription, page)
 
 
-def _only(choice: frozenset[str] | None) -> str | None:
+def _only(choice: Choice | None) -> str | None:
     """The chosen session, if it is one: the broker then finds its events, so that a replay does not read them all."""
-    return next(iter(choice)) if choice is not None and len(choice) == 1 else None
+    return next(iter(choice.sessions)) if choice is not None and len(choice.sessions) == 1 else None
 
 
 def since_of(headers: Mapping[str, str], query: Mapping[str, str]) -> int | None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from maestro_gateway.broker_link import BrokerLink
     from maestro_schemas.documents import EventDoc
 
+    from .choice import Choice, Form
     from .frames import EventView, Frame
     from .visibility import Principal
 
@@ -67,8 +68,9 @@ class _Queued(NamedTuple):
 class Subscription:
     """One client's place in the events, from `Feed.subscribe`."""
 
-    def __init__(self, feed: Feed, principal: Principal, choice: frozenset[str] | None) -> None:
+    def __init__(self, feed: Feed, principal: Principal, choice: Choice | None, form: Form) -> None:
         self.principal = principal
+        self.form = form
         # The sessions whose events are wanted, None for all. It may be changed at any time.
         self.choice = choice
         # The LSN up to which the client has every event, and from which it would resume.
@@ -88,7 +90,11 @@ class Subscription:
     def wants_message(self, view: EventView) -> bool:
         """Whether this client would get the event with its message."""
         event = view.event
-        return bool(view.chosen(self.choice)) and self.principal.reads(event) and self.principal.sees(event)
+        return (
+            bool(view.chosen(self.choice, self._feed.directory))
+            and self.principal.reads(event)
+            and self.principal.sees(event)
+        )
 
     def item_of(self, record: Record) -> FeedItem | None:
         """The record's frames for this client, each with the message where the client may read it; None if it gets
@@ -99,10 +105,10 @@ class Subscription:
     def _item(self, views: Record, whole: tuple[bool, ...]) -> FeedItem | None:
         found: list[Frame] = []
         for view, is_whole in zip(views, whole, strict=True):
-            chosen = view.chosen(self.choice)
+            chosen = view.chosen(self.choice, self._feed.directory)
             if chosen:
-                frames = view.frames(self._feed.directory, whole=is_whole)
-                found += [frames[number] for number in chosen]
+                frames = view.frames(self._feed.directory, self.form, whole=is_whole)
+                found += [frame for number in chosen if (frame := frames[number]) is not None]
         return FeedItem(views[0].event.lsn, tuple(found)) if found else None
 
     def offer(self, record: Record) -> None:
@@ -111,10 +117,14 @@ class Subscription:
             return
         if record[0].is_recorded and record[0].event.lsn <= self._live_from:
             return
-        views = tuple(view for view in record if view.chosen(self.choice) and self.principal.sees(view.event))
+        views = tuple(
+            view
+            for view in record
+            if view.chosen(self.choice, self._feed.directory) and self.principal.sees(view.event)
+        )
         if not views:
             return
-        frame_count = sum(len(view.chosen(self.choice)) for view in views)
+        frame_count = sum(len(view.chosen(self.choice, self._feed.directory)) for view in views)
         self._frames_waiting += frame_count
         if self._frames_waiting > QUEUE_MAX:
             # The client would get the queued events much too late, and can get all of them by resuming.
@@ -163,7 +173,7 @@ class Feed:
         self._is_noticed = asyncio.Event()
         self._is_stopped = False
 
-    async def subscribe(self, principal: Principal, choice: frozenset[str] | None) -> Subscription:
+    async def subscribe(self, principal: Principal, choice: Choice | None, form: Form) -> Subscription:
         """Add a client; nothing is queued for it before it goes live. `leave` removes it. Raises MaestroError
         STOPPING when the gateway stops, and as the broker's `hello`."""
         async with self._starting:
@@ -176,7 +186,7 @@ class Feed:
                 self._wake.set()
                 self._reader = asyncio.get_running_loop().create_task(self._read_on())
                 self._reader.add_done_callback(self._reader_ended)
-            subscription = Subscription(self, principal, choice)
+            subscription = Subscription(self, principal, choice, form)
             self._subscriptions.add(subscription)
             with contextlib.ExitStack() as undo:
                 undo.callback(self.leave, subscription)

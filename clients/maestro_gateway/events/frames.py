@@ -1,10 +1,13 @@
-"""Frames: one event in the form that clients get.
+"""Frames: one event in the form that a client wants.
 
-Rule: a frame is `{"type": "event", "event", "data", "timestamp", "lsn", "index"}`; that of an event that is no record
-has no `index`. Each documented name has its
-frame, so one event may be several frames, and one record several events of one `lsn`. A frame is encoded once for all
-clients, in two forms at most: with the message for those that may read it, and without. The message is as it was when
-it was fetched, which may be later than the event.
+Rule: a frame is `{"type", "event", "data", "timestamp", "lsn", "index"}`, with the documented name as `event`; that
+of an event that is no record has no `index`. Each documented name has its frame, so one event may be several frames,
+and one record several events of one `lsn`. A frame is encoded once for all clients of its form, in two ways at most:
+with the message for those that may read it, and without. The message is as it was when it was fetched, which may be
+later than the event.
+
+In the form `named`, `type` is the name too. The `id` in `data` is a session's, or there is none, and the message
+stands in `message`: the clients that Maestro ships take `data.id`, else `data.sessionId`, for the session of a frame.
 """
 
 from __future__ import annotations
@@ -17,7 +20,10 @@ import msgspec
 
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import RECORDED, Event, names_of
+from maestro_schemas.sessions import ACTIVE
 from maestro_schemas.texts import json_bytes
+
+from .session_shape import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,7 +31,8 @@ if TYPE_CHECKING:
     from maestro_gateway.broker_link import BrokerLink
     from maestro_schemas.documents import EventDoc, MessageDoc
 
-    from .visibility import Directory
+    from .choice import Choice, Form
+    from .visibility import Directory, Principal
 
 # A longer run of neighbours is fetched as one page.
 _ONE_BY_ONE_MAX = 8
@@ -36,6 +43,10 @@ _WITH_MESSAGE = frozenset(
     {"message.accepted", "message.delivered", "message.read", "message.expired", "message.failed"}
 )
 _NOT_FACTS = frozenset({"lsn", "index", "of", "at", "event", "session"})
+_WHOLE_SESSION = frozenset({"session:created", "session:updated"})
+_WITH_STATUS = frozenset({"message:delivered", "message:read", "session:message_delivered"})
+# How a prompt is entered into a terminal.
+_PROMPT_MODES = frozenset({"send", "paste"})
 
 
 class Frame(NamedTuple):
@@ -69,36 +80,51 @@ class EventView:
         # None also where the message was deleted before it was fetched.
         self.message: MessageDoc | None = None
         self._doc = doc
-        self._frames: dict[bool, tuple[Frame, ...]] = {}
+        self._frames: dict[tuple[Form, bool], tuple[Frame | None, ...]] = {}
 
-    def chosen(self, choice: frozenset[str] | None) -> Sequence[int]:
+    def chosen(self, choice: Choice | None, directory: Directory) -> Sequence[int]:
         """The numbers of the names for a client that chose these sessions (None: all sessions).
 
         Of each fact these are the names about a chosen session. Where there is none, but a chosen session is a party
         of the event (the sender of a message that was read), these are all names.
         """
-        if choice is None:
+        event = self.event
+        if choice is None or (choice.project is not None and choice.project == event.project_id):
             return range(len(self.names))
-        is_party = not choice.isdisjoint(self.event.parties())
+        is_party = any(choice.has(party, directory) for party in event.parties())
         found: list[int] = []
         for fact in self._facts:
-            found += [number for number in fact if self.about[number] in choice] or (fact if is_party else ())
+            found += [number for number in fact if choice.has(self.about[number], directory)] or (
+                fact if is_party else ()
+            )
         return found
 
-    def frames(self, directory: Directory, *, whole: bool) -> tuple[Frame, ...]:
-        """A frame for each name. `whole`: with the message, if there is one."""
+    def frames(self, directory: Directory, form: Form, *, whole: bool) -> tuple[Frame | None, ...]:
+        """A frame for each name, None where there is none. `whole`: with the message, if there is one."""
         whole = whole and self.message is not None
-        found = self._frames.get(whole)
+        found = self._frames.get((form, whole))
         if found is None:
-            data = self._data(directory, whole=whole)
-            found = self._frames[whole] = tuple(self._frame(name, about, data) for name, about in self.names)
+            message = self.message if whole else None
+            if form == "flat":
+                flat = self._flat(directory, message)
+                found = tuple(self._frame("event", name, {"sessionId": about, **flat}) for name, about in self.names)
+            else:
+                found = tuple(
+                    self._frame(name, name, data) if data is not None else None
+                    for (name, _), data in zip(self.names, self._named(directory, message), strict=True)
+                )
+            self._frames[form, whole] = found
         return found
 
-    def _data(self, directory: Directory, *, whole: bool) -> dict[str, Any]:
+    def _facts_of(self) -> dict[str, Any]:
+        return {name: value for name, value in self._doc.items() if name not in _NOT_FACTS}
+
+    def _flat(self, directory: Directory, message: MessageDoc | None) -> dict[str, Any]:
+        """The data of the form `flat`: one for all names."""
         event = self.event
-        facts = {name: value for name, value in self._doc.items() if name not in _NOT_FACTS}
+        facts = self._facts_of()
         if event.session is None:
-            return {**facts, **self.message} if whole and self.message is not None else facts
+            return {**facts, **message} if message is not None else facts
         session = directory.get(event.session)
         return {
             "id": event.session,
@@ -107,17 +133,63 @@ class EventView:
             **facts,
         }
 
-    def _frame(self, name: str, about: str, data: dict[str, Any]) -> Frame:
+    def _named(self, directory: Directory, message: MessageDoc | None) -> Iterable[dict[str, Any] | None]:
+        """The data of the form `named`, for each name."""
+        for fact in self._facts:
+            for number in fact:
+                name, about = self.names[number]
+                if name == "session:prompt_send":
+                    # Without its text it would be a prompt of nothing.
+                    yield _prompt(about, message, directory) if message is not None else None
+                elif self.event.session is not None:
+                    yield self._of_session(name, directory)
+                else:
+                    data = {"sessionId": about, **self._facts_of()}
+                    if "id" in data:
+                        data["messageId"] = data.pop("id")
+                    if name in _WITH_STATUS:
+                        is_reading = self.event.event == "message.read" and fact is self._facts[-1]
+                        data["status"] = "read" if is_reading else "delivered"
+                    if message is not None:
+                        data["message"] = message
+                    yield data
+
+    def _of_session(self, name: str, directory: Directory) -> dict[str, Any]:
         event = self.event
-        frame = {
-            "type": "event",
-            "event": name,
-            "data": {"sessionId": about, **data},
-            "timestamp": event.at,
-            "lsn": event.lsn,
-        }
+        session = directory.get(event.session or "")
+        if name.startswith("notify:"):
+            said = event.note if name == "notify:progress" else event.needs_input
+            about = {"sessionId": event.session, "name": session.get("name") if session is not None else None}
+            return about if said is None or said.message is None else {**about, "message": said.message}
+        if name in _WHOLE_SESSION and session is not None:
+            # The session is as it was when it was asked for. The status is that of this event.
+            return {**shown(session), "sessionId": event.session, "status": event.status}
+        return {"sessionId": event.session, **self._flat(directory, None)}
+
+    def _frame(self, kind: str, name: str, data: dict[str, Any]) -> Frame:
+        event = self.event
+        frame = _envelope(kind, name, data, event.at, event.lsn)
         encoded = json_bytes.encode({**frame, "index": event.index} if self.is_recorded else frame)
         return Frame(name, encoded.decode(), encoded)
+
+
+def _envelope(kind: str, name: str, data: dict[str, Any], at: int, lsn: int) -> dict[str, Any]:
+    return {"type": kind, "event": name, "data": data, "timestamp": at, "lsn": lsn}
+
+
+def _prompt(about: str, message: MessageDoc, directory: Directory) -> dict[str, Any]:
+    data = message.get("metadata", {}).get("data")
+    mode = data.get("mode") if isinstance(data, dict) else None
+    return {
+        "sessionId": about,
+        "messageId": message["id"],
+        "content": message["message"],
+        "mode": mode if mode in _PROMPT_MODES else "send",
+        "senderSessionId": message["from"],
+        "senderProjectId": directory.project_of(message["from"]),
+        "targetProjectId": directory.project_of(about),
+        "timestamp": message["createdAt"],
+    }
 
 
 def event_views(docs: Iterable[EventDoc]) -> list[EventView]:
@@ -129,6 +201,26 @@ def event_views(docs: Iterable[EventDoc]) -> list[EventView]:
         except msgspec.ValidationError:
             continue
     return views
+
+
+async def ended_frames(
+    directory: Directory, principal: Principal, sessions: Iterable[str], lsn: int, now_ms: int
+) -> list[str]:
+    """For each of these sessions that has ended: a frame that says so, in the form `named`. It is no event, so it has
+    no `index`. Raises MaestroError where the broker is unreachable."""
+    looks = [Event(lsn=lsn, at=now_ms, event="session.changed", session=session) for session in sessions]
+    frames = []
+    for start in range(0, len(looks), _CONCURRENT_MAX):
+        some = looks[start : start + _CONCURRENT_MAX]
+        await directory.learn(some)
+        for look in some:
+            session = directory.get(look.session or "")
+            if session is None or session["status"] in ACTIVE or not principal.sees(look):
+                continue
+            data = {**shown(session), "sessionId": session["id"]}
+            name = "session:updated"
+            frames.append(json_bytes.encode(_envelope(name, name, data, now_ms, lsn)).decode())
+    return frames
 
 
 async def fetch_messages(broker: BrokerLink, wanted: Iterable[EventView]) -> None:

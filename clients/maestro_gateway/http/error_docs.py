@@ -114,7 +114,8 @@ REMEDIES = {
     "TIMEOUT": ErrorGuide("The broker has not answered in time; the request may have been done.", _LATER),
     "HOST_REFUSED": ErrorGuide("The header Host names another machine.", "Use the address in the file server-url."),
     "ORIGIN_REFUSED": ErrorGuide(
-        "A web page of another origin sent the request.", "Programs send no Origin; pages can't use this."
+        "A web page of another origin sent the request.",
+        "Programs send no Origin. The gateway's setting `origins` names the other pages that may use it.",
     ),
     "PEER_REFUSED": ErrorGuide(
         "Another user of the machine sent the request.", "Each user runs a post office of their own."

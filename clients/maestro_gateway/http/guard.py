@@ -1,7 +1,8 @@
 """Guard: the requests that are refused before the application sees them.
 
 Rule: the outermost layer. A request under a foreign name, or from a foreign page, has no effect. Every answer carries
-the headers that make a browser strict. A refusal has the documented shape.
+the headers that make a browser strict. A refusal has the documented shape. A page whose origin the settings name is
+not foreign: its answers say so to the browser (CORS). The rule of names holds for it as well.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from maestro_schemas.errors import MaestroError
 
+from .admitted_pages import AdmittedPages
 from .hosts import Hosts, is_same_origin
 from .refusals import refuse
 from .responses import ANSWER_HEADERS, CONNECTION, error_answer
@@ -45,13 +47,14 @@ class Guard:
         self._app = app
         self._changing = changing
         self._hosts = Hosts(options)
+        self._pages = AdmittedPages(options)
         self._limits = options.limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        reply = _Reply(send, scope)
+        reply = _Reply(send, scope, self._pages.answer_headers(scope))
         try:
             await self._serve(scope, receive, reply)
         finally:
@@ -62,6 +65,10 @@ class Guard:
             self._judge(scope)
         except MaestroError as error:
             await refuse(error, self._limits, scope, receive, reply)
+            return
+        asked = self._pages.preflight(scope)
+        if asked is not None:
+            await asked(scope, receive, reply)
             return
         try:
             await self._app(scope, receive, reply)
@@ -94,7 +101,7 @@ class Guard:
             )
         _judge_repeats(scope)
         _judge_path(scope)
-        if self._is_safe(scope):
+        if self._is_safe(scope) or self._pages.admits(scope):
             return
         for name, value in headers:
             if name == b"origin" and not is_same_origin(value.decode("latin-1"), host):
@@ -113,9 +120,10 @@ class Guard:
 class _Reply:
     """`send` that adds the headers of every answer, and reports the answer's begin and end to the connection."""
 
-    def __init__(self, send: Send, scope: Scope) -> None:
+    def __init__(self, send: Send, scope: Scope, more: list[tuple[bytes, bytes]]) -> None:
         self.begun = False
         self._send = send
+        self._more = more
         self._has_ended = scope["type"] != "http"
         # None where another server than ours runs the application, as in tests.
         self._connection: ConnectionGuard | None = scope.get("state", {}).get(CONNECTION)
@@ -130,6 +138,7 @@ class _Reply:
                 )
             present = {name.lower() for name, _ in headers}
             headers += [header for header in ANSWER_HEADERS if header[0] not in present]
+            headers += self._more
             message = {**message, "headers": headers}
         await self._send(message)
         if message["type"] == "http.response.body" and not message.get("more_body", False):
@@ -171,5 +180,6 @@ def _foreign_page(why: str) -> MaestroError:
     return MaestroError(
         "ORIGIN_REFUSED",
         why,
-        "Programs send no Origin; a page must come from the host and port that it asks.",
+        "Programs send no Origin; a page must come from the host and port that it asks. The gateway's setting "
+        "`origins` names the pages of other origins that it admits.",
     )

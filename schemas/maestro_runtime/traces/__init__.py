@@ -1,1 +1,1 @@
-"""What a broker leaves in files about itself, for those that can't ask it."""
+"""What a process reports of itself: in files, for those that can't ask it, and by a pipe to its starter."""

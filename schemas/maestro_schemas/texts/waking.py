@@ -21,5 +21,7 @@ WAKERS: Final = (CLAUDE_CODE, CODEX, QWEN_CODE, OPENCODE, TMUX, ZELLIJ)
 NOTICE: Final = "maestro: new mail"
 # The file in a mailbox's folder with which the broker asks for a wake; see PROTOCOL.md.
 WAKE_FILE: Final = ".wake"
+# The events in whose sign a turn begins, by the names of each agent's hooks.
+PROMPT_EVENTS: Final = frozenset({"UserPromptSubmit", "BeforeAgent"})
 # The detail in the sign of a turn that a wake began (`maestro_runtime.hook_state`).
 WOKEN: Final = "woken"

@@ -17,7 +17,7 @@ from maestro_runtime.hook_state import HookState
 from maestro_runtime.process_identity import pid_start
 from support.gateways import Gateway
 
-from .test_events import Stream, ask, nothing_more, receive, websocket
+from .test_events import FLAT, Stream, ask, nothing_more, receive, websocket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +111,7 @@ def test_a_presence_frame_is_a_place_to_resume_from(open_office: PostOffice, gat
     assert lsn == seen[-1][0]
     before = {at for at, name in seen if name != "session:presence"}
     open_office.client("ann").send("bob", "two")
-    with websocket(gateway, path=f"/ws?since={lsn}") as opened:
+    with websocket(gateway, path=f"{FLAT}&since={lsn}") as opened:
         after: list[dict[str, Any]] = []
         while not after or after[-1]["event"] != "session:message_received" or after[-1]["data"]["message"] != "two":
             after.append(receive(opened))
@@ -129,6 +129,8 @@ def test_a_subscription_to_one_session_has_its_presence_alone(
         agent.sign("working")
         with Client(open_office.router(), Caller("ann")) as own:
             own.touch_session(status="working")
+        names = ["session:status_changed", "session:updated"]
+        assert [receive(opened)["event"] for _ in names] == names
         assert presence_of(receive(opened)) == ("ann", "working", None)
 
 

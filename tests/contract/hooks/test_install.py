@@ -130,8 +130,10 @@ def test_install_without_a_file_and_uninstall(home: Home, agent: str) -> None:
     for event, [group] in hooks.items():
         [handler] = group["hooks"]
         assert handler["type"] == "command"
-        assert handler["command"].endswith(f" {agent} {event} || true")
-        assert handler["timeout"] == (20_000 if agent == "gemini-cli" else 20)
+        word = " wake" if AGENTS[agent].waker and event == "SessionStart" else ""
+        assert handler["command"].endswith(f" {agent} {event}{word} || true")
+        timeout_s = 60 if event == "FileChanged" else 20
+        assert handler["timeout"] == timeout_s * (1_000 if agent == "gemini-cli" else 1)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "already" in home.done("install", agent)
     assert path.read_text() == text

@@ -35,7 +35,10 @@ def test_a_file_named_by_its_last_part_exists() -> None:
 @pytest.mark.parametrize(
     ("folder", "inside"),
     [
-        ("broker/maestro_broker", ("server", "migration", "views", "commit", "transport", "outbox", "core", "files")),
+        (
+            "broker/maestro_broker",
+            ("server", "migration", "views", "commit", "transport", "outbox", "waking", "core", "files"),
+        ),
         (
             "clients/maestro_clients",
             ("channel", "mailbox", "mcp", "outbox", "processes", "protocol", "texts", "transports"),
@@ -56,6 +59,7 @@ def test_a_file_named_by_its_last_part_exists() -> None:
                 "presence",
                 "processes",
                 "sending",
+                "waking",
             ),
         ),
     ],

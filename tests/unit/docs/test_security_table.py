@@ -28,6 +28,7 @@ def test_each_kind_of_caller_has_rows() -> None:
         "root",
         "the same user",
         "a key of another machine",
+        "a web page",
         "a remote HTTP caller",
         "a documented REST call",
         "a worker",

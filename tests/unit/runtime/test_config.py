@@ -200,7 +200,7 @@ def test_the_front_of_the_gateway() -> None:
     front, origins = http_limits.front(
         {"MAESTRO_HTTP": "off", "MAESTRO_HTTP_PORT": "7"}, {"port": "9", "host": "::1"}
     )
-    assert front == {"enabled": 0, "port": 7, "host": "::1"}
+    assert front == {"enabled": 0, "port": 7, "host": "::1", "origins": ""}
     assert origins == {"enabled": "environment", "port": "environment", "host": "config"}
     with pytest.raises(MaestroError, match="MAESTRO_HTTP_PORT can't be 'x'"):
         http_limits.front({"MAESTRO_HTTP_PORT": "x"}, {})

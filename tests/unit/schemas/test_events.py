@@ -10,6 +10,7 @@ import pytest
 from maestro_schemas import events
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event, EventName, Reader, expand, may_see, may_see_event, message_parties
+from maestro_schemas.sessions import NeedsInput, SessionNote
 
 PROJECTS = {"a": "shop", "b": "shop", "far": "office", "boss": "shop"}
 BOSS = Reader("boss", "orchestrator", "shop")
@@ -31,8 +32,12 @@ def test_a_reading_of_pending_mail_is_a_delivery_too() -> None:
         ("message:delivered", "sess_b"),
         ("session:message_delivered", "sess_a"),
         ("message:read", "sess_b"),
+        ("session:message_delivered", "sess_a"),
     ]
-    assert expand(msgspec.structs.replace(event, delivers=False)) == [("message:read", "sess_b")]
+    assert expand(msgspec.structs.replace(event, delivers=False)) == [
+        ("message:read", "sess_b"),
+        ("session:message_delivered", "sess_a"),
+    ]
 
 
 def test_a_failed_message_is_an_event_of_its_sender() -> None:
@@ -43,6 +48,48 @@ def test_a_failed_message_is_an_event_of_its_sender() -> None:
 def test_a_delivery_has_names_for_both_parties() -> None:
     event = Event(lsn=1, at=2, event="message.delivered", id="m", sender="sess_a", receiver="sess_b")
     assert expand(event) == [("message:delivered", "sess_b"), ("session:message_delivered", "sess_a")]
+
+
+def test_a_command_is_a_prompt_too() -> None:
+    event = Event(lsn=1, at=2, event="message.accepted", id="m", sender="a", receiver="b", type="command")
+    assert expand(event)[-1] == ("session:prompt_send", "b")
+
+
+WORKING = Event(lsn=1, at=2, event="session.changed", session="a", status="working", was="working")
+
+
+@pytest.mark.parametrize(
+    ("event", "names"),
+    [
+        (Event(lsn=1, at=2, event="session.started", session="a", status="idle"), ["created", "started"]),
+        (
+            Event(lsn=1, at=2, event="session.started", session="a", status="idle", was="stopped"),
+            ["status_changed", "updated", "started"],
+        ),
+        (WORKING, ["updated"]),
+        # Of a record from before it was kept what the status was.
+        (msgspec.structs.replace(WORKING, was=None), ["updated"]),
+        (msgspec.structs.replace(WORKING, was="idle"), ["status_changed", "updated"]),
+        (msgspec.structs.replace(WORKING, note=SessionNote("progress", "Half.", 1)), ["notify:progress", "updated"]),
+        (msgspec.structs.replace(WORKING, note=SessionNote("error", "Oh.", 1)), ["updated"]),
+        (msgspec.structs.replace(WORKING, needs_input=NeedsInput(active=True)), ["notify:needs_input", "updated"]),
+        *(
+            (
+                Event(lsn=1, at=2, event="session.ended", session="a", status=status, was="idle"),
+                [*notified, "status_changed", "updated", "ended"],
+            )
+            for status, notified in (
+                ("completed", ["notify:session_completed"]),
+                ("failed", ["notify:session_failed"]),
+                ("stopped", []),
+            )
+        ),
+        (Event(lsn=1, at=2, event="session.forgotten", session="a"), ["deleted"]),
+    ],
+)
+def test_what_became_of_a_session(event: Event, names: list[str]) -> None:
+    """The end comes last: a client that waits for it reads no further."""
+    assert expand(event) == [(name if ":" in name else f"session:{name}", "a") for name in names]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -59,8 +106,6 @@ def test_all_events_but_these_have_documented_names() -> None:
     assert silent == {
         "message.offered",
         "message.refused",
-        "session.changed",
-        "session.forgotten",
         "head",
     }
 

@@ -68,7 +68,9 @@ def test_an_error_body_is_understood(vector: Vector) -> None:
 
 def test_the_broker_writes_other_bytes_only_for_types_of_many_fields() -> None:
     odd = {vector.shape for vector in WHOLE if vector.by_broker != vector.raw}
-    with_messages = {REPLIES[name] for name in ("send", "inbox", "confirm", "message", "thread", "dead", "messages")}
+    with_messages = {
+        REPLIES[name] for name in ("send", "inbox", "confirm", "message", "thread", "dead", "messages", "receipt")
+    }
     with_sessions = {REPLIES["session.get"], REPLIES["session.list"]}
     assert odd == {Event, REPLIES["events"], *with_messages, *with_sessions}
 

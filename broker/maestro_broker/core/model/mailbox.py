@@ -317,6 +317,11 @@ class Mailbox:
         self.next_expiry_ms = min(later, default=None)
         return [message for message in timed if message.expires_at and message.expires_at <= now_ms]
 
+    def unoffered_messages(self) -> list[Message]:
+        """The pending messages that no reader was offered; only of a loaded mailbox."""
+        pending = (entry.message for entry in self._by_seq.values() if entry.message.status == "pending")
+        return [message for message in pending if message.offered_at is None]
+
     def _first_pending_ms(self) -> int | None:
         entries = self._by_seq.values()
         return next((entry.message.created_at for entry in entries if entry.message.status == "pending"), None)

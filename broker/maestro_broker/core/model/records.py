@@ -22,7 +22,7 @@ from maestro_schemas.groups import Group
 from maestro_schemas.messages import Message
 from maestro_schemas.requests import ConfirmKind
 from maestro_schemas.sessions import StoredSession
-from maestro_schemas.vocabularies import MessageStatus
+from maestro_schemas.vocabularies import MessageStatus, SessionStatus
 
 
 class SentFile(NamedTuple):
@@ -154,12 +154,18 @@ class Refused(Struct, gc=False, frozen=True, omit_defaults=True, tag="refused"):
     id: str | None = None
 
 
-class SessionChanged(Struct, frozen=True, tag="session"):
+class SessionChanged(Struct, frozen=True, omit_defaults=True, tag="session"):
     """A session started, changed or ended; `stored` is the whole session afterwards."""
 
     at: int
     change: Literal["started", "changed", "ended"]
     stored: StoredSession
+    # Its status before, unless it is new.
+    was: SessionStatus | None = None
+    # The newest line of its timeline came with this change.
+    is_noted: bool = False
+    # It waits for a person from this change on.
+    is_waiting: bool = False
 
 
 class SessionForgotten(Struct, frozen=True, tag="forgotten"):
@@ -386,6 +392,9 @@ def event(lsn: int, record: Record) -> Event:
                 session=session.id,
                 project_id=session.project_id,
                 status=session.status,
+                was=record.was,
+                note=session.timeline[-1] if record.is_noted else None,
+                needs_input=session.needs_input if record.is_waiting else None,
             )
         case SessionForgotten():
             return Event(

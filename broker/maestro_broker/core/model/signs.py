@@ -19,8 +19,10 @@ class HookSign(NamedTuple):
     at_ms: int
     # Whether the agent's process still runs.
     alive: bool | None
-    # What it waits for.
+    # What it waits for; `waking.WOKEN` in a turn that a wake began.
     detail: str | None = None
+    # The agent's own name of the hook's event.
+    event: str = ""
 
 
 class Signs(NamedTuple):

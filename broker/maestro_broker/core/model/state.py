@@ -191,7 +191,7 @@ class State:
                 if entry is None:  # a later record deletes it, and the file is gone already
                     self._skip(record)
                 else:
-                    new = advance_status(entry.message, record.kind, record.via, record.at)
+                    new = advance_status(entry.message, record.kind, record.via, record.at, record.woken_by)
                     self.apply(record, new)
             case Expired():
                 entry = self.mailbox(record.mailbox).get(record.id)
@@ -408,11 +408,13 @@ def _touched_ms(mailbox: Mailbox) -> int:
     return mailbox.touched_ms
 
 
-def advance_status(message: Message, kind: str, via: str | None, now_ms: int) -> Message:
+def advance_status(message: Message, kind: str, via: str | None, now_ms: int, woken_by: str | None = None) -> Message:
     """The message after a confirmation; the same object if nothing changes. A status only advances."""
     status: MessageStatus = message.status
     if kind == "offered":
-        return message if message.offered_at is not None else replace(message, offered_at=now_ms, offered_via=via)
+        if message.offered_at is not None:
+            return message
+        return replace(message, offered_at=now_ms, offered_via=via, woken_by=woken_by)
     if kind == "delivered":
         if status != "pending":
             return message
@@ -423,6 +425,7 @@ def advance_status(message: Message, kind: str, via: str | None, now_ms: int) ->
             offered_via=message.offered_via or (via if message.offered_at is None else None),
             delivered_at=now_ms,
             delivered_via=via,
+            woken_by=message.woken_by or woken_by,
         )
     if status == "read":
         return message
@@ -433,5 +436,6 @@ def advance_status(message: Message, kind: str, via: str | None, now_ms: int) ->
         offered_via=message.offered_via or (via if message.offered_at is None else None),
         delivered_at=message.delivered_at or now_ms,
         delivered_via=message.delivered_via or via,
+        woken_by=message.woken_by or woken_by,
         read_at=now_ms,
     )

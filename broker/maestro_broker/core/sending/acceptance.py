@@ -320,7 +320,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
         for counted, count in windows:
             counted.add(now_ms, count)
         return fan_out.result(state, context, record, takers, refusals, whole=whole)
-    reach, seen = presence.at_send(context, receiver)
+    reach, seen = presence.at_send(context, receiver, message)
     return SendResult(
         id=message.id, status=201, to=message.receiver, original_to=original_to, seq=message.seq, created_at=now_ms,
         expires_at=expires_at, chars_removed=removed, thread_id=metadata.thread_id, state="pending", reach=reach,

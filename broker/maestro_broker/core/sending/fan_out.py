@@ -214,7 +214,7 @@ def _recipients(
                 presence=seen,
             )
             for taker, seq in zip(takers, numbers, strict=True)
-            for reach, seen in [presence.at_send(context, taker.session)]
+            for reach, seen in [presence.at_send(context, taker.session, record.message)]
         ),
         *(
             RecipientResult(to=to, name=state.sessions.name_of(to), status=error.status, error=error.body())

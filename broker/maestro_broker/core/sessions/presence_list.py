@@ -76,6 +76,7 @@ def _line(context: RequestContext, found: SessionState, mailbox: Mailbox | None,
         since=known.since,
         by=known.by,
         detail=known.detail,
+        wake=known.wake,
         unread=(mailbox.pending if mailbox is not None else 0) if counts else None,
         oldest_at=mailbox.oldest_pending_ms if counts and mailbox is not None else None,
     )

@@ -94,7 +94,8 @@ def start(state: State, request: SessionStart, context: RequestContext) -> Sessi
     if before is not None and state.sessions.holders(before, request.id):
         stored = _with_name(stored, _free_name(state, before, request.id))
     change: Literal["started", "changed"] = "started" if begins else "changed"
-    state.apply(SessionChanged(now_ms, change, stored), None)
+    was = old.session.status if old is not None else None
+    state.apply(SessionChanged(now_ms, change, stored, was), None)
     if stored.session.name != before:
         _tell_of_name(state, request.id, before, stored.session.name, now_ms)
     return SessionReply(_current(state, request.id))
@@ -204,11 +205,13 @@ def touch(state: State, request: SessionTouch, context: RequestContext) -> Sessi
         wake=request.wake or session.wake,
         wake_by=session.wake_by if request.wake_by is None else request.wake_by or None,
     )
+    # A setting that the operator changes is no sign of the session's life.
+    at_ms = found.last_activity_ms if asking is None and request.wake is not None else now_ms
     if changed != session:
         session_rights.count_change(state, context, found)
-        found.last_activity_ms = now_ms
-        _change(state, found, replace(changed, last_activity=now_ms), now_ms)
-    found.last_activity_ms = now_ms
+        found.last_activity_ms = at_ms
+        _change(state, found, replace(changed, last_activity=at_ms), now_ms)
+    found.last_activity_ms = at_ms
     return SessionReply(found.public())
 
 
@@ -371,11 +374,23 @@ def _tell_of_name(state: State, session_id: str, old: str | None, new: str | Non
 
 def _end(state: State, found: SessionState, status: EndStatus, now_ms: int) -> None:
     ended = replace(found.session, status=status, completed_at=now_ms, last_activity=now_ms)
-    state.apply(SessionChanged(now_ms, "ended", found.stored(ended)), None)
+    state.apply(SessionChanged(now_ms, "ended", found.stored(ended), found.session.status), None)
 
 
 def _change(state: State, found: SessionState, session: Session, now_ms: int) -> None:
-    state.apply(SessionChanged(now_ms, "changed", found.stored(session)), None)
+    before = found.session
+    needs = session.needs_input
+    state.apply(
+        SessionChanged(
+            now_ms,
+            "changed",
+            found.stored(session),
+            before.status,
+            is_noted=session.timeline != before.timeline,
+            is_waiting=needs is not None and needs.active and needs != before.needs_input,
+        ),
+        None,
+    )
 
 
 def _current(state: State, session_id: str) -> Session:

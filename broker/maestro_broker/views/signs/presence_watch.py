@@ -20,12 +20,13 @@ from maestro_broker.transport import notices
 from maestro_runtime import places
 from maestro_schemas.events import TOPIC_SEPARATOR, Event
 from maestro_schemas.limits import WATCHED_PROCESSES_MAX
+from maestro_schemas.texts.waking import PROMPT_EVENTS
 
 from .folder_changes import FolderChanges
 from .process_ends import ProcessEnds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from collections.abc import Set as AbstractSet
 
     from maestro_broker.core.model.session_registry import SessionState
@@ -61,8 +62,17 @@ class PresenceWatch:
     """The changes of all sessions of a data directory."""
 
     def __init__(
-        self, data: str, *, state: State, signs: SessionSigns, listeners: Sequence[Listener], topics: AbstractSet[str]
+        self,
+        data: str,
+        *,
+        state: State,
+        signs: SessionSigns,
+        listeners: Sequence[Listener],
+        topics: AbstractSet[str],
+        report: Callable[[str], None],
     ) -> None:
+        """`report`: gets each session of which something may have changed."""
+        self._report = report
         self._folder = os.path.join(data, "hooks", "state")
         self._state = state
         self._signs = signs
@@ -92,12 +102,19 @@ class PresenceWatch:
     @property
     def failure(self) -> str | None:
         """What is not noticed, and why; None where all is."""
-        if self._changes is None or not self._changes.is_watching:
-            return f"changes of agents' states are not noticed, and are read when a client asks: {self._reason}"
+        if (unseen := self.unseen) is not None:
+            return f"{unseen}; they are read when a client asks"
         if self._ends is not None and self._ends.unwatched:
             count = len(self._ends.unwatched)
             return f"the end of the processes of {count:,} sessions is not noticed: {self._ends.reason}"
         return None
+
+    @property
+    def unseen(self) -> str | None:
+        """Why changes of agents' states are not noticed; None where they are."""
+        if self._changes is not None and self._changes.is_watching:
+            return None
+        return f"changes of agents' states are not noticed: {self._reason}"
 
     def stats(self) -> dict[str, Any]:
         """For `maestro status`."""
@@ -122,6 +139,7 @@ class PresenceWatch:
         for found in self._state.sessions.page(None, active=True):
             known = self._look(found, now_ms)
             self._keep(found.session.id, _Known(known.state, known.by, known.detail))
+            self._report(found.session.id)
 
     def collect(self) -> None:
         """Take what the kernel reports."""
@@ -151,6 +169,7 @@ class PresenceWatch:
             return
         for session in list(islice(self._due, _AT_ONCE_MAX)):
             del self._due[session]
+            self._report(session)
             found = self._state.sessions.get(session)
             if found is None:
                 self._follow(session, ())
@@ -229,7 +248,9 @@ class PresenceWatch:
         if known is None or known.by != "hook":
             return False
         sign = self._signs.sign(session)
-        return sign is not None and sign._replace(at_ms=0) == self._last.get(session)
+        if sign is None or sign.event in PROMPT_EVENTS:
+            return False  # each prompt counts, for the policy of waking
+        return sign._replace(at_ms=0) == self._last.get(session)
 
     def _active(self) -> list[str]:
         return [found.session.id for found in self._state.sessions.page(None, active=True)]

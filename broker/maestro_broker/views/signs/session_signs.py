@@ -63,7 +63,7 @@ class SessionSigns:
             return SignsRead(Signs(alive), _running((own, alive)))
         agent = (sign.pid, sign.pid_start)
         agent_alive = alive if agent == own else is_alive(*agent)
-        hook = HookSign(sign.state, sign.at_ms, agent_alive, sign.detail)
+        hook = HookSign(sign.state, sign.at_ms, agent_alive, sign.detail, sign.event)
         return SignsRead(Signs(alive, hook), _running((own, alive), (agent, agent_alive)), sign._replace(at_ms=0))
 
     def sign(self, session_id: str) -> HookState | None:

@@ -22,6 +22,14 @@ Mcp = Annotated[
     bool,
     Option(name="--mcp", help="Also the MCP server `maestro mcp`, with tools to write and answer, in its settings."),
 ]
+Wake = Annotated[
+    bool | None,
+    Option(
+        name="--wake",
+        negative="--no-wake",
+        help="Whether mail may start a turn of the idle agent. Default: what is installed, else yes.",
+    ),
+]
 DryRun = Annotated[bool, Option(name="--dry-run", help="Only show what the file would hold.")]
 AsJson = Annotated[bool, Option(name="--json", help="Print what was done as JSON.")]
 

@@ -10,11 +10,12 @@ import sys
 
 from maestro_cli.context import CommandContext
 from maestro_cli.hooks import git_check, installation, mcp_installation, mcp_places, shell_script, switches
+from maestro_cli.hooks.waking import client_version
 from maestro_cli.output import streams
 from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
-from .arguments import AgentName, AsJson, DryRun, Mcp, Scope, SettingsFile
+from .arguments import AgentName, AsJson, DryRun, Mcp, Scope, SettingsFile, Wake
 
 USAGE = "maestro hooks install AGENT [OPTIONS]"
 DETAILS = """\
@@ -29,11 +30,20 @@ machine.
 --mcp also writes the agent's line for `maestro mcp`: tools with which it writes
 and answers without a shell. Its mail comes by the hooks with or without them.
 
+Mail for an idle claude-code starts a turn of its model. --no-wake installs the
+hooks without that, and a later installation keeps the choice; --wake undoes it.
+MAESTRO_WAKE=off, or wake = "off" below [hooks] in the config file, turns it off
+for the agents that start after that.
+
 Examples:
   maestro hooks install claude-code
+  maestro hooks install claude-code --no-wake
   maestro hooks install codex --mcp
   maestro hooks install codex --dry-run
   maestro hooks install gemini-cli --scope project"""
+
+
+_WAKES = "Mail wakes it from idle, which costs a turn of its model. To install without: --no-wake."
 
 
 def run(
@@ -42,6 +52,7 @@ def run(
     *,
     scope: Scope = "user",
     mcp: Mcp = False,
+    wake: Wake = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> int:
@@ -63,14 +74,24 @@ def run(
             f"Have this clone ignore it: {git_check.exclude_command(kind.folder, kind.file)}. Or leave out --scope: "
             "your own settings hold for every project.",
         )
-    change = installation.plan_install(kind, path, installation.entries(kind, data))
+    shared = settings.shared()
+    if wake is None:
+        # An installation that brings the hooks up to date keeps what the user chose before.
+        wake = all(installation.wakes(kind, file) for file in (path, shared) if file is not None)
+    elif wake and not kind.waker:
+        raise MaestroError("INVALID", f"no hook can wake {agent}", "Leave out --wake; docs/agents.md says what can.")
+    environ = CommandContext.here().environ
+    too_old = client_version.too_old(kind, environ) if wake else ""
+    if too_old:
+        wake = False
+    wakes = wake and bool(kind.waker)
+    wanted = installation.entries(kind, data, wake=wake)
+    change = installation.plan_install(kind, path, wanted)
     changes = [change]
     if mcp:
-        environ = CommandContext.here().environ
         place = mcp_places.place_of(kind, environ)
         changes = mcp_installation.with_server(change, place, mcp_places.entry_of(kind, data, environ))
         change = changes[0]
-    shared = settings.shared()
     moved = None if shared is None else installation.plan_uninstall(kind, shared)
     # The script is written even if the settings stay: it may be missing, or name an interpreter that has moved.
     shell_script.text(data, sys.executable)
@@ -80,7 +101,7 @@ def run(
             each.apply()
         if moved is not None:
             moved.apply()
-    off = switches.turned_off(kind, CommandContext.here().environ, places.current_directory())
+    off = switches.turned_off(kind, environ, places.current_directory())
     if as_json:
         streams.say_json(
             {
@@ -89,7 +110,8 @@ def run(
                 "path": path,
                 "changed": change.is_needed,
                 "dryRun": dry_run,
-                "events": list(kind.events),
+                "events": list(wanted),
+                "wakes": wakes,
                 "script": shell_script.script_path(data),
                 "backup": change.backup if change.is_needed and change.before is not None else None,
                 "turnedOff": off,
@@ -102,7 +124,9 @@ def run(
                 streams.note(f"maestro: {each.path}")
             streams.say((each.after or "").rstrip("\n"))
     elif change.is_needed:
-        streams.say(f"Installed the hooks of {agent} in {path}: {', '.join(kind.events)}.\n{kind.remark}")
+        streams.say(f"Installed the hooks of {agent} in {path}: {', '.join(wanted)}.\n{kind.remark}")
+        if wakes:
+            streams.say(_WAKES)
     else:
         streams.say(f"The hooks of {agent} are in {path} already.")
     if mcp and not as_json and not dry_run:
@@ -112,6 +136,10 @@ def run(
     if would_be_committed:
         streams.note(f"maestro: git would commit {path}, and hooks hold paths of your own machine")
         streams.note(f"  next: {git_check.exclude_command(kind.folder, kind.local_file)}")
+    if too_old:
+        needed = client_version.floor(kind)
+        streams.note(f"maestro: {agent} {too_old} is installed, and mail can wake it from version {needed} on")
+        streams.note(f"  next: update it, then: maestro hooks install {agent} --wake")
     for sentence in off:
         streams.note(f"maestro: {sentence}, so no hook runs")
         streams.note("  next: remove that setting; `maestro doctor` checks it")

@@ -34,7 +34,14 @@ def run(
         Option(name="--agent-pid", metavar="PID", help="The agent's process, which identifies it."),
     ] = 0,
     after_end: Annotated[bool, Option(help="The session's last sign was its end; start it again.")] = False,
+    wake: Annotated[
+        bool | None,
+        Option(name="--wake", negative="--no-wake", help="Whether the hooks were installed to wake the agent."),
+    ] = None,
 ) -> int:
     """Answer one call of a hook."""
-    invocation.run([agent, event, "--agent-pid", str(agent_pid), *(["--after-end"] if after_end else [])])
+    said = ["--after-end"] if after_end else []
+    if wake is not None:
+        said.append("--wake" if wake else "--no-wake")
+    invocation.run([agent, event, "--agent-pid", str(agent_pid), *said])
     return 0

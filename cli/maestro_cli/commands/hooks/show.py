@@ -52,7 +52,7 @@ def run(
         streams.say(streams.json_line({"agent": agent, "script": text}) if as_json else text.rstrip("\n"))
         return 0
     kind, path, data, _ = SettingsFile.of(agent, scope)
-    entries = installation.entries(kind, data)
+    entries = installation.entries(kind, data, wake=installation.wakes(kind, path))
     hooks = {event: [entry] for event, entry in entries.items()}
     installed = not installation.plan_install(kind, path, entries).is_needed
     environ = CommandContext.here().environ

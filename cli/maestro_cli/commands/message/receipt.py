@@ -13,7 +13,7 @@ from maestro_schemas.errors import MaestroError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Annotated, Any
+    from typing import Annotated, Any, Literal
 
     from maestro_cli.options import AsOption, Option, YesOption
     from maestro_schemas.documents import MessageDoc, PersonDoc, ReceiptDoc, RecipientReceiptDoc
@@ -22,6 +22,7 @@ DETAILS = """\
 `accepted`: it is on disk. `offered`: its id was shown. `delivered`: its text
 was written out to the receiver, by the named command or hook. `read`: the
 receiver acknowledged it. `failed`: it waited in the outbox and was refused.
+Where it says so, a wake began the turn in which a hook showed it.
 `answered`: the receiver sent a message that answers it. `refused`: one of
 several receivers did not take it, and why.
 `session send --wait delivered` waits for a step.
@@ -35,6 +36,13 @@ _STEPS = (
     ("offered", "offeredAt", "offeredVia"),
     ("delivered", "deliveredAt", "deliveredVia"),
     ("read", "readAt", None),
+)
+
+_KEPT: tuple[Literal["expiresAt", "failure", "originalTo", "wokenBy"], ...] = (
+    "expiresAt",
+    "failure",
+    "originalTo",
+    "wokenBy",
 )
 
 
@@ -83,7 +91,8 @@ def _is_for_several(receipt: ReceiptDoc) -> bool:
 
 
 def _lines(message: MessageDoc, line: RecipientReceiptDoc, people: Mapping[str, PersonDoc]) -> list[str]:
-    from maestro_cli.output.render import history, moment
+    from maestro_cli.output.render import history
+    from maestro_clients.texts.ages import moment
     from maestro_clients.texts.display_names import DisplayNames
 
     receiver = DisplayNames(people).label(message["to"])
@@ -99,6 +108,10 @@ def _lines(message: MessageDoc, line: RecipientReceiptDoc, people: Mapping[str, 
         has_ended = line.get("presence", {}).get("state") == "ended"
         waits = "has ended: it waits until that session starts again" if has_ended else "has not been shown it"
         lines.append(f"  not delivered yet: its receiver {waits}")
+        if wake := line.get("presence", {}).get("wake"):
+            from maestro_clients.texts.wake_words import why_not
+
+            lines += [f"  it is not woken: {why}" for why in [why_not(wake, now_ms())] if why]
     elif message["status"] == "delivered":
         lines.append("  not acknowledged yet")
     elif message["status"] in ("expired", "failed"):
@@ -116,5 +129,5 @@ def _document(message: MessageDoc) -> dict[str, Any]:
             if via is not None and via in message:
                 found["via"] = message[via]  # type: ignore[literal-required]
             steps.append(found)
-    kept: dict[str, Any] = {key: message[key] for key in ("expiresAt", "failure", "originalTo") if key in message}
+    kept: dict[str, Any] = {key: message[key] for key in _KEPT if key in message}
     return {"id": message["id"], "to": message["to"], "status": message["status"], "steps": steps, **kept}

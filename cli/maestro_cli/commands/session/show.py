@@ -36,9 +36,11 @@ def run(
         streams.say_json(session)
     else:
         from maestro_cli.output.render import session_lines
+        from maestro_clients.texts import wake_words
         from maestro_clients.texts.presence_words import brief
 
         now, presence = now_ms(), session.get("presence")
         source = f" (by {presence['by']})" if presence is not None and "by" in presence else ""
-        streams.say("\n".join(session_lines(session, now, state=f"{brief(presence, now)}{source}")))
+        state, wake = f"{brief(presence, now)}{source}", wake_words.row(session, now)
+        streams.say("\n".join(session_lines(session, now, state=state, wake=wake)))
     return 0

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from maestro_cli.options import Option
     from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import SessionDoc
-    from maestro_schemas.vocabularies import Role
+    from maestro_schemas.vocabularies import Role, WakeSetting
 
 DETAILS = """\
 Without --parent, the session of this shell (MAESTRO_SESSION_ID) becomes the
@@ -59,6 +59,10 @@ def run(
     agent: Annotated[
         str | None, Option(metavar="AGENT", help="Which agent runs in it, for example claude-code.")
     ] = None,
+    wake: Annotated[
+        WakeSetting | None,
+        Option(help="Whether mail wakes its agent from idle, or `off`. Default: idle, or what it was before."),
+    ] = None,
     replace: Annotated[
         bool, Option(help="End the active session that has this name or id, and take its place.")
     ] = False,
@@ -76,7 +80,7 @@ def run(
             "INVALID", "--takeover needs --id, and is used without --replace", "Name the session: --id ID --takeover."
         )
     words = _words(
-        session_id=session_id, name=name, role=role, project=project, parent=parent, agent=agent, task=task
+        session_id=session_id, name=name, role=role, project=project, parent=parent, agent=agent, wake=wake, task=task
     )
     try:
         session, token = _start(
@@ -88,6 +92,7 @@ def run(
             parent_session_id=parent,
             task_ids=task or (),
             agent=agent,
+            wake=wake,
             replace=replace,
             takeover=takeover,
         )

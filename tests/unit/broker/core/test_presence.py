@@ -11,6 +11,7 @@ from maestro_broker.core.model.session_registry import SessionState
 from maestro_broker.core.model.signs import HookSign, Signs, no_signs
 from maestro_broker.core.presence import AGENT_GONE, at_send, is_gone
 from maestro_schemas.limits import SILENT_AFTER_MS
+from maestro_schemas.messages import Message
 from maestro_schemas.requests import Identity, SessionEnd, SessionGet, SessionList, SessionStart, SessionTouch
 from maestro_schemas.sessions import NeedsInput, Presence, Session
 from support.offices import Office
@@ -245,5 +246,8 @@ def _is_gone(desk: Desk) -> bool:
     from maestro_broker.core.context import RequestContext
 
     context = RequestContext(desk.now_ms, **desk.circumstances)
-    assert at_send(context, found)[0] in ("gone", "ended") or not is_gone(context, found)
+    message = Message(
+        id="m", sender="ann", receiver="bob", text="hi", status="pending", seq=1, created_at=desk.now_ms
+    )
+    assert at_send(context, found, message)[0] in ("gone", "ended") or not is_gone(context, found)
     return is_gone(context, found)

@@ -17,12 +17,16 @@ from maestro_broker.core.model.state import State
 from maestro_broker.outbox.drain import OutboxDrainer
 from maestro_broker.server import message_loader
 from maestro_broker.server.commit_pipeline import CommitPipeline
+from maestro_broker.server.mailbox_loader import MailboxLoader
 from maestro_broker.server.metrics import BrokerMetrics
+from maestro_broker.server.waking.wake_task import WakeTask
 from maestro_broker.transport.listener import OutgoingReply
+from maestro_broker.views.signs.session_signs import SessionSigns
 from maestro_broker.views.spool import Spool
 from maestro_broker.views.spool_writer import SpoolWriter
 from maestro_broker.views.timeline import Timeline
 from maestro_broker.views.write_behind import WriteBehindQueue
+from maestro_broker.waking.waker import Waker
 from maestro_runtime import paths
 from maestro_runtime.outbox_dir import OutboxDir
 from maestro_schemas import outbox_entry
@@ -93,6 +97,15 @@ class Post:
         self.queue = WriteBehindQueue(writer, 1 << 20)
         self.metrics = BrokerMetrics()
         self.disk = DiskAdmission(data, self.log, 64)
+        self.wakes = WakeTask(
+            os.path.join(data, "messages"),
+            state=self.state,
+            signs=SessionSigns(data),
+            topics=self.listener.topics,
+            loader=MailboxLoader(spool),
+            waker=Waker(data, {}),
+            unseen=lambda: None,
+        )
         self.pipeline = self.new_pipeline()
         for name in ("ann", "bob"):
             self.do(SessionStart(id=name))
@@ -114,6 +127,7 @@ class Post:
             listeners=listeners,
             topics=self.listener.topics,
             may_report=self.may_report,
+            wakes=self.wakes,
         )
 
     def crowd(self) -> list[str]:

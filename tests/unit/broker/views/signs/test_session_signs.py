@@ -41,9 +41,9 @@ def test_an_agent_that_is_killed_is_seen_at_the_next_question(tmp_path: Path) ->
         hook_state.write(file, sign)
         os.utime(file, (7, 7))
         assert signs(bob, 1) == Signs(True), "one turn of the loop asks once"
-        assert signs(bob, 2) == Signs(True, HookSign("working", 7_000, True))
+        assert signs(bob, 2) == Signs(True, HookSign("working", 7_000, True, event="PostToolUse"))
         agent.kill()
-    assert signs(bob, 3) == Signs(False, HookSign("working", 7_000, False))
+    assert signs(bob, 3) == Signs(False, HookSign("working", 7_000, False, event="PostToolUse"))
 
 
 def test_the_agent_may_be_another_process_than_the_sessions(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Wakes of idle agents, as a person sees, sets and tries them."""

@@ -1,0 +1,91 @@
+"""Wake table: which sessions' agents can be woken from idle, and what became of the last wake of each.
+
+Rule: pure; documents in, rows out. A session whose agent nothing can wake is shown with the reason.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from maestro_clients.texts import wake_words
+from maestro_clients.texts.fence import named
+from maestro_schemas.texts import waking
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from maestro_schemas.documents import SessionDoc
+
+_COLUMNS = ("NAME", "AGENT", "STATE", "BY", "LAST WAKE", "WHY NOT")
+# Agents whose hooks wake them, by the part of a label before its colon.
+_BY_HOOKS = frozenset(label.partition(":")[0] for label in waking.WAKERS if not label.endswith(":keys"))
+
+
+def of_agents(sessions: Iterable[SessionDoc], own: str | None) -> list[SessionDoc]:
+    """The sessions of agents, the caller's own first."""
+    found = [session for session in sessions if "agent" in session or "wakeBy" in session]
+    return sorted(found, key=lambda session: (session["id"] != own, label(session)))
+
+
+def label(session: SessionDoc) -> str:
+    """A session's name, or its id where it has none."""
+    return named(session["name"]) if session.get("name") else session["id"]
+
+
+def document(session: SessionDoc, now_ms: int) -> dict[str, Any]:
+    """What is known of one session's wakes, as JSON."""
+    wake: dict[str, Any] = dict(session.get("presence", {}).get("wake", {}))
+    found: dict[str, Any] = {
+        "session": session["id"],
+        "name": session.get("name"),
+        "agent": session.get("agent"),
+        "setting": session.get("wake", "idle"),
+        "state": wake.get("state") or ("off" if session.get("wake") == "off" else "none"),
+        "by": wake.get("by") or session.get("wakeBy"),
+        "at": wake.get("at"),
+        "answered": None if "at" not in wake else wake["state"] not in ("woken", "unanswered"),
+        "reason": why_not(session, now_ms) or None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def table(sessions: list[SessionDoc], own: str | None, now_ms: int) -> list[str]:
+    """The lines of the table."""
+    rows = [_COLUMNS, *(_row(session, own, now_ms) for session in sessions)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def why_not(session: SessionDoc, now_ms: int) -> str:
+    """Why mail does not wake the session's agent when it is idle; empty where it does."""
+    wake = session.get("presence", {}).get("wake")
+    if wake is not None and (why := wake_words.why_not(wake, now_ms)):
+        return why
+    if session.get("wake") == "off":
+        return "its setting is off: maestro wake --on"
+    return "" if wake is not None or session.get("wakeBy") else unable(session.get("agent"))
+
+
+def unable(agent: str | None, platform: str = sys.platform) -> str:
+    """Why nothing can wake an agent that has reported no way."""
+    if agent is None:
+        return "no agent has reported itself in it; Codex does that at its first prompt"
+    if platform != "linux":
+        return "agents are woken on Linux only: it sees its mail at its next prompt"
+    if agent in _BY_HOOKS:
+        return f"its hooks were installed without wakes: maestro hooks install {agent}, then start it again"
+    return f"nothing wakes {named(agent)} but keys in its terminal: maestro session nudge --help"
+
+
+def _row(session: SessionDoc, own: str | None, now_ms: int) -> tuple[str, ...]:
+    found = document(session, now_ms)
+    wake: dict[str, Any] = dict(session.get("presence", {}).get("wake", {}))
+    return (
+        label(session) + (" (you)" if session["id"] == own else ""),
+        named(found.get("agent", "-")),
+        found["state"],
+        found.get("by", "-"),
+        wake_words.last(wake, now_ms),
+        found.get("reason", "-"),
+    )

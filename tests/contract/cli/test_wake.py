@@ -1,0 +1,194 @@
+"""`maestro wake`: what it shows, sets and refuses; and a test that ends with the hook of a woken turn."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from maestro_cli import exit_codes
+from maestro_cli.hooks import shell_script
+from maestro_schemas.texts import waking
+from support.agent_processes import Agent
+from support.cli_shell import Lines, Shell, open_shell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def person() -> Iterator[Shell]:
+    with open_shell() as opened:
+        yield opened
+
+
+@pytest.fixture
+def started() -> Iterator[list[Agent]]:
+    made: list[Agent] = []
+    yield made
+    for agent in made:
+        agent.kill()
+
+
+def agent_of(started: list[Agent], shell: Shell, name: str = "claude-code", **fields: Any) -> Agent:
+    """An idle agent in a session that is woken by its hooks, as its broker knows it."""
+    shell_script.write(shell.data, sys.executable)
+    agent = Agent(shell, name)
+    started.append(agent)
+    agent.hook("SessionStart")
+    with shell.client() as client:
+        client.touch_session(shell.session_id, **{"wakeBy": waking.CLAUDE_CODE, **fields})
+    agent.hook("UserPromptSubmit")
+    agent.hook("Stop")
+    return agent
+
+
+def rows(shell: Shell, *more: str) -> dict[str, dict[str, Any]]:
+    import json
+
+    found = json.loads(shell.done("wake", "--json", *more).out)
+    return {row.get("name", row["session"]): row for row in found}
+
+
+def test_the_table_has_the_agents_and_its_own_first(person: Shell, started: list[Agent]) -> None:
+    assert "No session of an agent" in person.done("wake").out
+    ann, bob, gem = person.session("ann"), person.session("bob"), person.session("gem")
+    person.session("no-agent")
+    agent_of(started, ann)
+    agent_of(started, bob)
+    with gem.client() as client:
+        client.touch_session(gem.session_id, agent="gemini-cli")
+    found = rows(person)
+    assert set(found) == {"ann", "bob", "gem"}
+    assert (found["ann"]["by"], found["ann"]["setting"]) == (waking.CLAUDE_CODE, "idle")
+    assert (found["gem"]["state"], "by" in found["gem"]) == ("none", False)
+    assert found["gem"]["reason"].startswith("nothing wakes gemini-cli but keys")
+    head, first, *_ = bob.done("wake").out.splitlines()
+    assert head.split()[:5] == ["NAME", "AGENT", "STATE", "BY", "LAST"]
+    assert first.startswith("bob (you)")
+    assert list(rows(bob, "ann")) == ["ann"]
+    assert bob.run("wake", "no-such-session").code == exit_codes.NOT_FOUND
+
+
+def test_an_installation_without_wakes_is_named_with_its_command(person: Shell) -> None:
+    ann = person.session("ann")
+    with ann.client() as client:
+        client.touch_session(ann.session_id, agent="claude-code")
+    assert "maestro hooks install claude-code" in rows(person)["ann"]["reason"]
+    assert "maestro hooks install claude-code" in person.done("wake").out
+
+
+def test_the_setting_is_the_sessions_and_the_operators(person: Shell, started: list[Agent]) -> None:
+    ann, bob = person.session("ann"), person.session("bob")
+    agent_of(started, ann)
+    seen = person.done("session", "show", "ann", "--json").json()["lastActivity"]
+    assert "wakes ann no longer" in person.done("wake", "--off", "ann").out
+    assert person.done("session", "show", "ann", "--json").json()["lastActivity"] == seen, "no sign of its life"
+    assert rows(person)["ann"]["state"] == "off"
+    assert "wake:" in person.done("session", "show", "ann").out
+    assert ann.done("wake", "--on", "--json").json()["setting"] == "idle"
+    assert ann.done("wake", "--off", "--json").json()["setting"] == "off"
+    agents = bob.like(CLAUDECODE="1")
+    assert agents.run("wake", "ann", "--on").code == exit_codes.REFUSED
+    assert bob.done("wake", "ann", "--on").code == 0, "a person's shell with a session is a person's"
+    assert person.run("wake", "--off").code == exit_codes.USAGE
+    assert person.run("wake", "--off", "--on", "ann").code == exit_codes.USAGE
+    assert person.run("wake", "--timeout", "3s").code == exit_codes.USAGE
+
+
+def test_a_session_starts_with_the_setting(person: Shell) -> None:
+    person.done("session", "start", "--name", "ann", "--wake", "off", "--json")
+    assert person.done("session", "show", "ann", "--json").json()["wake"] == "off"
+    assert "wake:        off" in person.done("session", "show", "ann").out
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"wake": "off"}, "its setting is off"),
+        ({"wakeBy": ""}, "maestro hooks install claude-code"),
+    ],
+)
+def test_no_turn_is_begun_where_no_wake_can_follow(
+    person: Shell, started: list[Agent], fields: dict[str, str], what: str
+) -> None:
+    ann = person.session("ann")
+    agent_of(started, ann, **fields)
+    ran = person.run("wake", "--test", "ann", "--json")
+    assert (ran.code, ran.error()["code"]) == (exit_codes.REFUSED, "STATUS_CONFLICT")
+    assert what in ran.error()["message"]
+    assert ran.error()["hint"]
+    assert ann.inbox() == []
+
+
+def test_an_agent_at_work_is_not_tried(person: Shell, started: list[Agent]) -> None:
+    ann = person.session("ann")
+    agent = agent_of(started, ann)
+    agent.hook("UserPromptSubmit")
+    assert "it is working, and only an idle agent is woken" in person.run("wake", "--test", "ann").err
+    agent.hook("PermissionRequest")
+    assert "it is waiting" in person.run("wake", "--test", "ann").err
+    itself = ann.like(CLAUDECODE="1").run("wake", "--test")
+    assert (itself.code, "it runs this command" in itself.err) == (exit_codes.REFUSED, True)
+    agent.hook("Stop")
+    watch = ann.start("inbox", "--watch")
+    Lines(watch, "stderr").wait_for(lambda line: "watching the inbox" in line)
+    assert "would take the message first" in person.run("wake", "--test", "ann").err
+    watch.kill()
+    watch.wait()
+    agent.kill()
+    assert "its agent is gone" in person.run("wake", "--test", "ann").err
+    assert ann.inbox() == []
+
+
+def test_a_session_without_an_agent_and_one_without_a_sign(person: Shell) -> None:
+    ann = person.session("ann")
+    assert "no agent has reported itself" in person.run("wake", "--test", "ann").err
+    with ann.client() as client:
+        client.touch_session(ann.session_id, agent="claude-code", wakeBy=waking.CLAUDE_CODE)
+    assert "no hook of it has given a sign yet" in person.run("wake", "--test", "ann").err
+
+
+def test_no_answer_in_time(person: Shell, started: list[Agent]) -> None:
+    ann = person.session("ann")
+    agent_of(started, ann)
+    ran = person.run("wake", "--test", "ann", "--timeout", "500ms", "--json")
+    assert (ran.code, ran.error()["code"]) == (exit_codes.TIMED_OUT, "TIMEOUT")
+    assert "costs what a turn costs" in ran.err
+    assert "maestro doctor" in ran.error()["hint"]
+    [message] = ann.inbox()
+    assert (message["from"], message["expiresAt"] - message["createdAt"]) == ("operator", 3_600_000)
+
+
+@pytest.mark.parametrize("woken", [True, False])
+def test_the_hook_that_showed_it_is_named(person: Shell, started: list[Agent], *, woken: bool) -> None:
+    ann = person.session("ann")
+    agent_of(started, ann)
+    process = person.start("wake", "ann", "--test", "--json")
+    line = Lines(process, "stderr").wait_for(lambda line: "waiting 60 s" in line)
+    message_id = line.split()[2].rstrip(";")
+    via = "hook:claude-code:UserPromptSubmit"
+    with ann.client() as client:
+        client.confirm([message_id], "delivered", via=via, woken_by=waking.CLAUDE_CODE if woken else None)
+    out = Lines(process)
+    if woken:
+        import json
+
+        found = json.loads(out.wait_for(lambda line: line.startswith("{")))
+        assert (found["via"], found["wokenBy"], found["message"]) == (via, waking.CLAUDE_CODE, message_id)
+        assert 0 <= found["seconds"] < 60
+        assert process.wait(20) == exit_codes.DONE
+        assert "in a turn that a wake began" in person.done("message", "receipt", message_id).out
+        assert f"woken by {waking.CLAUDE_CODE}" in person.done("log", "--limit", "1").out
+        assert f"wokenBy={waking.CLAUDE_CODE}" in person.done("timeline", "--message", message_id).out
+    else:
+        out.wait_for(lambda line: "in no turn that a wake began" in line)
+        assert process.wait(20) == exit_codes.REFUSED
+
+
+def test_an_orchestrator_tests_its_worker_as_itself(person: Shell, started: list[Agent]) -> None:
+    lead, ann = person.session("lead", role="orchestrator"), person.session("ann")
+    agent_of(started, ann)
+    assert lead.like(CLAUDECODE="1").run("wake", "--test", "ann", "--timeout", "300ms").code == exit_codes.TIMED_OUT
+    assert [message["from"] for message in ann.inbox()] == [lead.session_id]

@@ -23,10 +23,10 @@ from .broker_link import BrokerLink
 from .context import GatewayContext
 from .docs import openapi
 from .events.feed import Feed
+from .events.tool_calls import ToolCalls
 from .http.credentials import Credentials
 from .http.responses import answer, error_answer, plain_error
 from .http.routing import routes
-from .http.tool_calls import ToolCalls
 from .http.unconfirmed_sends import UnconfirmedSends
 from .http.whole_body import WholeBody
 from .metrics import GatewayMetrics, MeasuringMiddleware

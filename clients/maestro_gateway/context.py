@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from .broker_link import BrokerLink
     from .events.feed import Feed
-    from .http.tool_calls import ToolCalls
+    from .events.tool_calls import ToolCalls
     from .http.unconfirmed_sends import UnconfirmedSends
     from .metrics import GatewayMetrics
     from .options import GatewayOptions

@@ -11,7 +11,7 @@ import time
 
 from maestro_cli.context import now_ms
 from maestro_clients.mcp import tool_texts, tools
-from maestro_clients.mcp.steps import Ask, AwaitMail, Send
+from maestro_clients.mcp.steps import Ask, AwaitMail, SendMail
 from maestro_runtime import paths
 from maestro_schemas.errors import MaestroError
 
@@ -84,7 +84,7 @@ class ToolRun:
         """The outcome of a step. Raises MaestroError; OSError where the client does not take what it is shown."""
         if isinstance(step, Ask):
             return self._connected(own).request(step.request)
-        if isinstance(step, Send):
+        if isinstance(step, SendMail):
             from maestro_cli.sending import send_flow
 
             result, _queued = send_flow.handed_over(own, step.outgoing, self._connected_if_running(own))

@@ -6,8 +6,7 @@ which the driver carries out. Text that is no request of ours is answered by an 
 
 from __future__ import annotations
 
-import json
-
+from maestro_clients.texts import json_text
 from maestro_schemas import __version__
 
 from . import tool_table
@@ -67,8 +66,8 @@ class ToolCall:
 def read(raw: bytes) -> Incoming:
     """What one line of text asks for."""
     try:
-        # A byte that is no UTF-8 is no JSON, and NaN is none.
-        found = json.loads(raw.decode("utf-8-sig"), parse_constant=_no_constant)
+        # A byte that is no UTF-8 is no JSON.
+        found = json_text.parsed(raw.decode().removeprefix("\ufeff"))
     except (ValueError, RecursionError):
         return Incoming(error(None, PARSE_ERROR, "this is no JSON: send one JSON-RPC 2.0 object in UTF-8"))
     return understood(found)
@@ -106,7 +105,7 @@ def error(request_id: str | float | None, code: int, message: str) -> dict[str, 
 
 def encoded(answer: dict[str, Any]) -> bytes:
     """An answer as one line, in ASCII: what a client reads has no line end inside, in whatever encoding it reads."""
-    return json.dumps(answer, separators=(",", ":")).encode()
+    return json_text.line(answer, ascii_only=True).encode()
 
 
 def too_long() -> dict[str, Any]:
@@ -157,7 +156,3 @@ def _introduction(wanted: object) -> dict[str, Any]:
 def _is_id(value: object) -> bool:
     # 1e999 is infinite, and can't be written into an answer.
     return isinstance(value, str) or (type(value) in (int, float) and value - value == 0)  # type: ignore[operator]
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(name)

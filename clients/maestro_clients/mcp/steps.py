@@ -38,7 +38,7 @@ class Ask:
         self.request = request
 
 
-class Send:
+class SendMail:
     """Send a message as durably as the process can; the outcome is the broker's result, or None where the message
     waits in the outbox."""
 
@@ -62,7 +62,7 @@ class Show:
 
 
 if TYPE_CHECKING:
-    Step = Ask | Send | AwaitMail | Show
+    Step = Ask | SendMail | AwaitMail | Show
     # It returns the result, or None after `Show`.
     Steps = Generator[Step, Any, ToolResult | None]
 

@@ -14,7 +14,7 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import SYSTEM_SENDER
 
 from . import tool_table, tool_texts
-from .steps import Ask, AwaitMail, RunningTool, Send, Show, ToolResult
+from .steps import Ask, AwaitMail, RunningTool, SendMail, Show, ToolResult
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _send(caller: ToolCaller, arguments: dict[str, Any]) -> Steps:
     }
     if arguments.get("reply_to"):
         outgoing["metadata"] = {"inReplyTo": arguments["reply_to"]}
-    result = yield Send(outgoing)
+    result = yield SendMail(outgoing)
     return ToolResult(tool_texts.sent(result, outgoing["id"], caller.now_ms()))
 
 
@@ -67,7 +67,7 @@ def _reply(caller: ToolCaller, arguments: dict[str, Any]) -> Steps:
         "message": arguments["message"],
         "metadata": {"type": "response", "inReplyTo": answered["id"]},
     }
-    result = yield Send(outgoing)
+    result = yield SendMail(outgoing)
     if answered["from"] != caller.own:
         # The answer is on disk: an acknowledgement that fails must not make the model send it again.
         with contextlib.suppress(MaestroError):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from maestro_clients.mcp import json_rpc, tool_texts, tools
-from maestro_clients.mcp.steps import Ask, AwaitMail, Send, Show
+from maestro_clients.mcp.steps import Ask, AwaitMail, SendMail, Show
 from maestro_gateway.events.choice import Choice
 from maestro_gateway.events.event_stream import follow
 from maestro_gateway.events.visibility import authenticate
@@ -135,7 +135,7 @@ class _ToolRun:
         if isinstance(step, Ask):
             command, body, read, _ = step.request
             return await client.request((command, body, read, self._caller))
-        if isinstance(step, Send):
+        if isinstance(step, SendMail):
             [result] = await client.send_many([step.outgoing], caller=self._caller)
             if "error" in result:
                 raise MaestroError.from_body(result["error"])

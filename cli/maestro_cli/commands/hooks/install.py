@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 
 from maestro_cli.context import CommandContext
-from maestro_cli.hooks import git_check, installation, mcp_installation, mcp_places, shell_script, switches
+from maestro_cli.hooks import git_check, installation, shell_script, switches
+from maestro_cli.hooks.mcp import mcp_installation, mcp_places
 from maestro_cli.hooks.waking import client_version
 from maestro_cli.output import streams
 from maestro_runtime import places

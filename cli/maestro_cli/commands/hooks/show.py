@@ -6,7 +6,8 @@ Rule: changes nothing.
 from __future__ import annotations
 
 from maestro_cli.context import CommandContext
-from maestro_cli.hooks import installation, mcp_entries, mcp_installation, mcp_places, shell_script
+from maestro_cli.hooks import installation, shell_script
+from maestro_cli.hooks.mcp import mcp_entries, mcp_installation, mcp_places
 from maestro_cli.output import streams
 
 from .arguments import Scope, SettingsFile

@@ -6,7 +6,8 @@ Rule: only our own entries are removed, and our MCP server. The script stays, be
 from __future__ import annotations
 
 from maestro_cli.context import CommandContext
-from maestro_cli.hooks import installation, mcp_installation, mcp_places
+from maestro_cli.hooks import installation
+from maestro_cli.hooks.mcp import mcp_installation, mcp_places
 from maestro_cli.output import streams
 
 from .arguments import AgentName, AsJson, DryRun, Scope, SettingsFile

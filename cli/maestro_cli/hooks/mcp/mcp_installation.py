@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import installation, mcp_entries
+from maestro_cli.hooks import installation
+
+from . import mcp_entries
 
 if TYPE_CHECKING:
-    from .installation import Finder, SettingsChange, SettingsEdit
+    from maestro_cli.hooks.installation import Finder, SettingsChange, SettingsEdit
+
     from .mcp_places import McpPlace
 
 

@@ -11,15 +11,15 @@ import os
 import tomllib
 from typing import TYPE_CHECKING, Any
 
+from maestro_cli.hooks import json_editor
 from maestro_runtime import toml_lines
 from maestro_schemas.errors import MaestroError
-
-from . import json_editor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .json_editor import JsonValue
+    from maestro_cli.hooks.json_editor import JsonValue
+
     from .mcp_places import McpPlace
 
 NAME = "maestro"
@@ -166,19 +166,18 @@ def _toml_value(value: str | Sequence[str]) -> str:
 def _without_tables(text: str, path: tuple[str, ...]) -> str:
     """Without the table of that path and those below it, such as the approvals that the agent keeps there."""
     starts = toml_lines.table_starts(text)
-    ends = [start for start, _ in starts[1:]] + [len(text)]
-    for (start, table), end in reversed(list(zip(starts, ends, strict=True))):
+    ends = [*(start for start, _ in starts), len(text)][1:]
+    for (start, table), end in reversed(list(zip(starts, ends, strict=False))):
         if table[: len(path)] == path:
             text = _without_block(text, text.rfind("\n", 0, start) + 1, end)
-    if found_again := _loads_or_none(text):
-        inside: Any = found_again
-        for key in path:
-            inside = inside.get(key) if isinstance(inside, dict) else None
-        if inside is None:
-            return text
-    elif not text.strip():
-        return text
-    raise MaestroError("INVALID", f"its {'.'.join(path)!r} is not written as a table of its own: remove it by hand")
+    inside: Any = _loads_or_none(text)
+    for key in path:
+        inside = inside.get(key, {}) if isinstance(inside, dict) else None
+    if inside != {}:
+        raise MaestroError(
+            "INVALID", f"its {'.'.join(path)!r} is not written as a table of its own: remove it by hand"
+        )
+    return text
 
 
 def _without_block(text: str, start: int, end: int) -> str:

@@ -18,7 +18,7 @@ from .mcp_entries import COMMAND
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .agents import Agent
+    from maestro_cli.hooks.agents import Agent
 
 # What Codex would keep back of what `maestro` reads.
 _CODEX_VARIABLES = (

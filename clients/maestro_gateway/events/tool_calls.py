@@ -1,4 +1,4 @@
-"""Tool calls: the calls of MCP tools that wait for mail, so that another request can end one.
+"""Tool calls: the calls of MCP tools that wait for events, so that another request can end one.
 
 Rule: a call is known by the session that makes it and the id of its request; a client ends only its own.
 """

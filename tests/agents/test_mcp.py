@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,8 +13,10 @@ from agents.clients import at_work
 from agents.desk import await_mail
 from agents.scenes import TEXT
 from agents.turns import Call, Say
+from support.gateways import Gateway
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from agents.turns import Request, Turn
@@ -81,3 +84,59 @@ def test_an_agent_reads_and_answers_by_tools(person: Shell, client: Client) -> N
     with colleague.anonymous().client() as operator:
         read = operator.message(sent[0], session=own[0].session_id)
     assert (read["status"], read["deliveredVia"]) == ("read", f"mcp:{client.name}")
+
+
+def _claude(home: str, url: str) -> None:
+    """As `claude mcp add --transport http --header ...` writes it."""
+    headers = {"Authorization": "Bearer ${MAESTRO_SESSION_TOKEN}", "X-Session-ID": "${MAESTRO_SESSION_ID}"}
+    with open(os.path.join(home, ".claude.json"), "w", encoding="utf-8") as file:
+        json.dump({"mcpServers": {"maestro": {"type": "http", "url": url, "headers": headers}}}, file)
+
+
+def _codex(home: str, url: str) -> None:
+    """As `codex mcp add --url --bearer-token-env-var` writes it, and a line for the session."""
+    with open(os.path.join(home, ".codex", "config.toml"), "a", encoding="utf-8") as file:
+        file.write(f'\n[mcp_servers.maestro]\nurl = "{url}"\nbearer_token_env_var = "MAESTRO_SESSION_TOKEN"\n')
+        file.write('env_http_headers = { "X-Session-ID" = "MAESTRO_SESSION_ID" }\n')
+
+
+def _gemini(home: str, url: str) -> None:
+    """By hand: variables of the environment are put in."""
+    path = os.path.join(home, ".gemini", "settings.json")
+    with open(path, encoding="utf-8") as file:
+        settings = json.load(file)
+    headers = {"Authorization": "Bearer $MAESTRO_SESSION_TOKEN", "X-Session-ID": "$MAESTRO_SESSION_ID"}
+    settings["mcpServers"] = {"maestro": {"httpUrl": url, "headers": headers}}
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(settings, file)
+
+
+@pytest.mark.parametrize(
+    ("client", "configure"),
+    [
+        pytest.param(*CLIENTS[0].values, _claude, id="claude-code"),
+        pytest.param(*CLIENTS[1].values, _codex, id="codex"),
+        pytest.param(*CLIENTS[2].values, _gemini, id="gemini-cli"),
+    ],
+)
+def test_an_agent_reads_by_http(person: Shell, client: Client, configure: Callable[[str, str], None]) -> None:
+    """The headers are filled in from the environment of a shell with a session, whose token is checked."""
+    colleague, own = person.session("colleague", role="orchestrator"), person.session("agent")
+    sent = colleague.send(own, TEXT)
+
+    def model(_request: Request) -> Turn:
+        if client.defers and len(agent.model.calls) == 1:
+            return Call("ToolSearch", {"query": f"select:{client.tool.format('inbox')}"})
+        if len(agent.model.calls) == 1 + client.defers:
+            return Call(client.tool.format("inbox"), {})
+        return Say("Done.")
+
+    with (
+        Gateway(person) as gateway,
+        at_work(client.kind, model, os.path.join(person.root, "agent"), own.environ) as agent,
+    ):
+        configure(agent.home, f"{gateway.url}/mcp")
+        agent.run("Go on.")
+        assert agent.model.calls[-1].count(TEXT) == 1
+    with colleague.client() as office:
+        assert office.message(sent).get("deliveredVia") == f"mcp:{client.name}"

@@ -213,3 +213,30 @@ def test_the_usual_data_directory_is_not_named(home: Shell) -> None:
     assert entry(file_of(home, "codex"))["args"] == ["mcp"]
     home.done("hooks", "install", "codex", "--mcp")
     assert entry(file_of(home, "codex"))["args"] == ["mcp", "--data", home.data]
+
+
+def _finding(home: Shell, agent: str) -> dict[str, Any] | None:
+    found = home.run("doctor", "--json").json()["findings"]
+    return next((each for each in found if each["name"] == f"MCP server of {agent}"), None)
+
+
+def test_doctor_tries_the_server(home: Shell) -> None:
+    before(home, "codex")
+    assert _finding(home, "codex") is None, "a server is opt-in"
+    home.done("hooks", "install", "codex", "--mcp")
+    good = _finding(home, "codex")
+    assert good is not None
+    assert good["state"] == "ok"
+    path = file_of(home, "codex")
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text.replace('"mcp"', '"mcp", "--data", "/elsewhere"'))
+    old = _finding(home, "codex")
+    assert old is not None
+    assert (old["state"], old["repair"]) == ("warning", "maestro hooks install codex --mcp")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("a = ")
+    unreadable = _finding(home, "codex")
+    assert unreadable is not None
+    assert unreadable["state"] == "failed"

@@ -24,7 +24,9 @@ def test_the_rows() -> None:
 
 
 def test_the_budget() -> None:
+    """The start as a ratio, so that a busy machine slows both sides: of 25 ms, which is a slow bare start, the bar of
+    60 ms more is this one."""
     found = started(os.environ, rounds=15)
-    assert found["mcp_start_ms"] - found["mcp_bare_ms"] < START_BAR_MS, found
+    assert found["mcp_start_ms"] / found["mcp_bare_ms"] < (25.0 + START_BAR_MS) / 25.0, found
     assert found["mcp_resident_bytes"] < MEMORY_BAR_BYTES, found
     assert sum(costs()) / BYTES_A_TOKEN < TOKENS_BAR

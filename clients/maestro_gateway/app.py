@@ -18,11 +18,13 @@ from starlette.staticfiles import StaticFiles
 
 from maestro_schemas.errors import MaestroError
 
+from .absent_paths import absent
 from .api.websocket import websocket_routes
 from .broker_link import BrokerLink
 from .context import GatewayContext
 from .docs import openapi
 from .events.feed import Feed
+from .events.mail_waits import MailWaits
 from .events.tool_calls import ToolCalls
 from .http.credentials import Credentials
 from .http.responses import answer, error_answer, plain_error
@@ -62,7 +64,10 @@ def make(options: GatewayOptions) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         broker = BrokerLink(options.data, options.environ)
         feed = Feed(broker)
-        app.state.gateway = GatewayContext(options, broker, metrics, contract, UnconfirmedSends(), feed, ToolCalls())
+        waits = MailWaits(options.limits.mail_waits_max, metrics.mail_waits)
+        app.state.gateway = GatewayContext(
+            options, broker, metrics, contract, UnconfirmedSends(), feed, waits, ToolCalls()
+        )
         try:
             yield
         finally:
@@ -90,10 +95,15 @@ def make(options: GatewayOptions) -> Starlette:
 
 async def _on_refusal(request: Request, error: MaestroError) -> Response:
     request.app.state.gateway.broker.search_after(error)
+    # A word of another server's path may have been taken for a session's id.
+    if error.code == "SESSION_NOT_FOUND" and (body := absent(request.url.path)) is not None:
+        return answer(body, 404)
     return error_answer(error)
 
 
-async def _on_framework(_request: Request, error: HTTPException) -> Response:
+async def _on_framework(request: Request, error: HTTPException) -> Response:
+    if error.status_code in _NOT_SERVED and (body := absent(request.url.path)) is not None:
+        return answer(body, 404)
     code, message, hint = _NOT_SERVED.get(error.status_code, ("BAD_REQUEST", error.detail, ""))
     return answer(plain_error(error.status_code, code, message, hint), error.status_code, error.headers)
 

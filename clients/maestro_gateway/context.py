@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from .broker_link import BrokerLink
     from .events.feed import Feed
+    from .events.mail_waits import MailWaits
     from .events.tool_calls import ToolCalls
     from .http.unconfirmed_sends import UnconfirmedSends
     from .metrics import GatewayMetrics
@@ -26,4 +27,5 @@ class GatewayContext(NamedTuple):
     contract: dict[str, Any]
     unconfirmed: UnconfirmedSends
     feed: Feed
+    waits: MailWaits
     tool_calls: ToolCalls

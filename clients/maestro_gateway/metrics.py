@@ -36,6 +36,8 @@ _OTHER = "other"
 # A request takes half a millisecond where the disk is fast, and five seconds until the broker counts as away.
 _DURATION_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _LOOK_S = 2.0
+# The counts among the broker's numbers of wakes.
+_WAKES = frozenset({"made", "answered", "void", "unanswered", "held", "failed"})
 
 
 class GatewayMetrics:
@@ -50,6 +52,7 @@ class GatewayMetrics:
         self.event_streams = Gauge(
             "maestro_event_streams", "Streams of server-sent events that are open.", registry=self._registry
         )
+        self.mail_waits = Gauge("maestro_mail_waits", "Requests that wait for mail.", registry=self._registry)
         self.in_flight = Gauge(
             "maestro_http_requests_in_flight",
             "HTTP requests whose answer is not complete, open streams of events included.",
@@ -160,6 +163,7 @@ class _BrokerNumbers(Collector):
 
     def _gauges(self, stats: Mapping[str, Any]) -> Iterator[Metric]:
         mailboxes, disk = stats.get("mailboxes", {}), stats.get("disk", {})
+        wakes = stats.get("wakes", {})
         single = (
             ("maestro_start_time_seconds", "When the broker started, in Unix time.", _seconds(stats, "startedAt")),
             ("maestro_journal_head_lsn", "The last durable record.", stats.get("headLsn")),
@@ -177,6 +181,8 @@ class _BrokerNumbers(Collector):
             ("maestro_mailboxes_loaded", "Mailboxes of which mail is in memory.", mailboxes.get("loaded")),
             ("maestro_messages_pending", "Messages that were not delivered yet.", mailboxes.get("pending")),
             ("maestro_watched_topics", "Topics that watchers hold.", stats.get("watchers")),
+            ("maestro_wakeable_sessions", "Sessions whose idle agents mail wakes.", wakes.get("sessions")),
+            ("maestro_wakes_outstanding", "Wakes that are not answered yet.", wakes.get("outstanding")),
             ("maestro_warnings", "Warnings that `maestro status` shows.", len(stats.get("warnings", ()))),
         )
         for name, text, value in single:
@@ -203,6 +209,14 @@ class _BrokerNumbers(Collector):
                 yield CounterMetricFamily(name, text, value=value)
         families = (
             ("maestro_messages", "What became of messages.", "event", stats.get("messages")),
+            (
+                "maestro_wakes",
+                "Wakes of idle agents, and what became of them.",
+                "event",
+                {name: count for name, count in stats["wakes"].items() if name in _WAKES}
+                if "wakes" in stats
+                else None,
+            ),
             (
                 "maestro_refusals",
                 "Requests, and parts of requests, that were refused.",

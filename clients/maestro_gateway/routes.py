@@ -7,32 +7,25 @@ from __future__ import annotations
 
 from maestro_schemas import replies
 from maestro_schemas.messages import Message
+from maestro_schemas.sessions import SessionNote
 
 from . import metrics
-from .api import answers, bodies, group_bodies, groups, health, legacy, mcp, mcp_bodies, messages, sessions, sse
+from .api import (
+    answers,
+    bodies,
+    group_bodies,
+    groups,
+    health,
+    mcp,
+    mcp_bodies,
+    messages,
+    sessions,
+    sse,
+)
 from .docs import docs_page, openapi
 from .http.routing import Endpoint
-
-_SEND_CODES = (
-    "NO_SESSION",
-    "UNKNOWN_SESSION",
-    "SESSION_ENDED",
-    "ROLE_FORBIDDEN",
-    "RECEIVER_NOT_FOUND",
-    "RECEIVER_ENDED",
-    "AMBIGUOUS_NAME",
-    "CONFLICT",
-    "MESSAGE_NOT_FOUND",
-    "INVALID_ID",
-    "EMPTY_MESSAGE",
-    "TEXT_TOO_LONG",
-    "DATA_TOO_LARGE",
-    "RATE_LIMITED",
-    "LOOP_GUARD",
-    "MAILBOX_FULL",
-    "BUSY",
-    "STORAGE_FULL",
-)
+from .older_routes import OLDER_CALLS
+from .route_codes import FAN_OUT_CODES, SEND_CODES
 
 _GROUP_CODES = (
     "GROUP_NOT_FOUND",
@@ -42,15 +35,6 @@ _GROUP_CODES = (
     "FORBIDDEN",
     "RATE_LIMITED",
 )
-# Those of a list of addresses and of audiences.
-_FAN_OUT_CODES = (
-    *_SEND_CODES,
-    "NO_RECEIVERS",
-    "GROUP_NOT_FOUND",
-    "CONFIRM_FANOUT",
-    "FORBIDDEN",
-    "TOO_MANY",
-)
 
 CALLS = (
     Endpoint(
@@ -59,7 +43,7 @@ CALLS = (
         messages.send,
         "Send a message; 201 means that it is on disk.",
         {201: (Message, answers.Gone)},
-        _SEND_CODES,
+        SEND_CODES,
         body=bodies.SendBody,
         headers=("X-Session-ID", "Idempotency-Key"),
     ),
@@ -89,7 +73,7 @@ CALLS = (
         sse.stream,
         "A session's events as they happen, as server-sent events; `Last-Event-ID` or `?since=` resumes.",
         {200: sse.MEDIA_TYPE},
-        ("INVALID", "FORBIDDEN", "CURSOR_EXPIRED", "CURSOR_AHEAD"),
+        ("INVALID", "SESSION_NOT_FOUND", "FORBIDDEN", "CURSOR_EXPIRED", "CURSOR_AHEAD"),
         headers=("Last-Event-ID",),
     ),
     Endpoint(
@@ -127,7 +111,7 @@ CALLS = (
         messages.send_to,
         "Send a message to one or to several; 201 means that it is on disk for those that accepted it.",
         {201: replies.SendResult, 200: replies.SendResult},
-        _FAN_OUT_CODES,
+        FAN_OUT_CODES,
         body=bodies.FanOutBody,
         headers=("X-Session-ID", "Idempotency-Key"),
     ),
@@ -221,6 +205,8 @@ CALLS = (
             "NAME_TAKEN",
             "EMPTY_MESSAGE",
             "TEXT_TOO_LONG",
+            "INVALID_ID",
+            "DATA_TOO_LARGE",
             "TOO_MANY",
             "RATE_LIMITED",
         ),
@@ -262,9 +248,20 @@ CALLS = (
             "FORBIDDEN",
             "EMPTY_MESSAGE",
             "TEXT_TOO_LONG",
+            "INVALID_ID",
+            "DATA_TOO_LARGE",
             "RATE_LIMITED",
         ),
         body=bodies.NoteBody,
+        tag="sessions",
+    ),
+    Endpoint(
+        "GET",
+        "/sessions/{session}/timeline",
+        sessions.timeline,
+        "A session's own timeline, the oldest line first.",
+        {200: list[SessionNote]},
+        ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME"),
         tag="sessions",
     ),
     Endpoint(
@@ -332,36 +329,7 @@ CALLS = (
         ("GROUP_NOT_FOUND", "SESSION_ENDED", "FORBIDDEN", "RATE_LIMITED"),
         tag="groups",
     ),
-    Endpoint(
-        "POST",
-        "/sessions/{session}/prompt",
-        legacy.prompt,
-        "Say something to a session, as the older clients do.",
-        {200: answers.Success},
-        _SEND_CODES,
-        body=bodies.PromptBody,
-        tag="older clients",
-    ),
-    Endpoint(
-        "POST",
-        "/sessions/{session}/mail",
-        legacy.mail,
-        "Send mail, as the older clients do.",
-        {200: answers.Success},
-        _SEND_CODES,
-        body=bodies.MailBody,
-        tag="older clients",
-    ),
-    Endpoint(
-        "GET",
-        "/sessions/{session}/mail",
-        legacy.unread,
-        "The unread mail, as the older clients read it; it counts as read once the client has the answer.",
-        {200: list[answers.MailShown]},
-        ("SESSION_NOT_FOUND", "FORBIDDEN"),
-        tag="older clients",
-        changes=True,
-    ),
+    *OLDER_CALLS,
     Endpoint(
         "POST",
         "/mcp",

@@ -17,7 +17,6 @@ from maestro_schemas.names import is_id
 from maestro_schemas.texts.waking import WAKERS
 
 from . import atomic_file, places
-from .process_identity import is_alive
 
 BYTES_MAX: Final = 8_192
 _KEPT_S: Final = 30 * 24 * 3600
@@ -55,11 +54,6 @@ class WakeFacts(NamedTuple):
     # The server of a terminal multiplexer, and the pane that the agent is in.
     socket: str | None = None
     pane: str | None = None
-
-    @property
-    def is_stale(self) -> bool:
-        """Whether the agent's process has ended, for certain."""
-        return is_alive(self.pid, self.pid_start) is False
 
 
 def path(data: str, session: str) -> str:
@@ -132,6 +126,14 @@ def remove(data: str, session: str) -> None:
     if is_id(session):
         with contextlib.suppress(OSError):
             os.unlink(path(data, session))
+
+
+def sessions(data: str) -> list[str]:
+    """The sessions that have a file."""
+    try:
+        return [name for name in os.listdir(_folder(data)) if is_id(name)]
+    except OSError:
+        return []
 
 
 def _folder(data: str) -> str:

@@ -118,6 +118,10 @@ class SessionNoteDoc(TypedDict):
     message: str
     # When, ms.
     timestamp: int
+    # The client's own id of the entry. A second entry with the id of a kept one is a repeat, and is not added.
+    id: NotRequired[str]
+    # Any JSON object (limit NOTE_METADATA_BYTES_MAX).
+    metadata: NotRequired[dict[str, Any]]
 
 
 class WakeStateDoc(TypedDict):

@@ -21,6 +21,7 @@ CODES: Final[dict[str, tuple[int, bool, Kind]]] = {
     # the request itself
     "BAD_REQUEST": (400, False, "client"),  # frames or body that can't be decoded
     "INVALID": (400, False, "client"),  # decoded, but a field has no allowed value
+    "VALIDATION_ERROR": (400, False, "client"),  # the same over HTTP, in the words of Maestro's own clients
     "INVALID_ID": (400, False, "client"),
     "EMPTY_MESSAGE": (400, False, "client"),
     "TEXT_TOO_LONG": (400, False, "client"),

@@ -40,6 +40,7 @@ class HttpLimits(NamedTuple):
     linger_bytes_max: int = 4 << 20
     connections_max: int = 2_000
     idle_connections_max: int = 1_500
+    mail_waits_max: int = 256
 
 
 DOCS: dict[str, LimitDoc] = {
@@ -57,6 +58,7 @@ DOCS: dict[str, LimitDoc] = {
     "linger_bytes_max": LimitDoc("bytes", 0, 64 << 20, "bytes of a refused request that are still read"),
     "connections_max": LimitDoc("count", 1, 100_000, "connections at once; each further one is answered 503"),
     "idle_connections_max": LimitDoc("count", 1, 100_000, "idle connections; the longest idle one is closed first"),
+    "mail_waits_max": LimitDoc("count", 1, 100_000, "requests at once that wait for mail; each further one is 503"),
 }
 
 

@@ -199,6 +199,8 @@ CWD_CHARS_MAX = 4_096  # PATH_MAX of Linux
 VIA_CHARS_MAX = 64
 NOTE_TYPE_CHARS_MAX = 64
 NOTE_CHARS_MAX = 1_000
+# metadata of one entry of a session's own timeline, as JSON.
+NOTE_METADATA_BYTES_MAX = 1_024
 NEEDS_INPUT_CHARS_MAX = 1_000
 
 # An error repeats at most this much of a wrong value.

@@ -150,6 +150,11 @@ def session_id(now_ms: int, entropy: int) -> str:
     return f"sess_{now_ms}_{_base36(entropy)}"
 
 
+def event_id(now_ms: int, entropy: int) -> str:
+    """`evt_<milliseconds>_<9 base36 digits>`."""
+    return f"evt_{now_ms}_{_base36(entropy)}"
+
+
 def retry_id(message_id: str, at_ms: int) -> str:
     """The id under which a dead message is sent again. It follows from the old id, so that a repeated retry is the
     same send. `at_ms` is a time of the old message that never changes; ids sort by it."""

@@ -144,6 +144,10 @@ class Inbox(Request, frozen=True):
     status: list[MessageStatus] = field(default_factory=lambda: ["pending"])
     # Only messages of this type.
     type: MessageType | None = None
+    # Only messages of this sender: a session's id or name.
+    sender: str | None = field(default=None, name="from")
+    # Only messages of this thread: the id of its first message.
+    thread: str | None = None
     # False: only messages that were not offered yet. True: only those that were.
     offered: bool | None = None
     # Return nothing while all of it is quiet: mail to several sessions that asks nothing of them.

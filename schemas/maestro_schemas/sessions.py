@@ -32,6 +32,10 @@ class SessionNote(Struct, frozen=True, omit_defaults=True, rename="camel"):
     message: str
     # When, ms.
     timestamp: int
+    # The client's own id of the entry. A second entry with the id of a kept one is a repeat, and is not added.
+    id: str | None = None
+    # Any JSON object (limit NOTE_METADATA_BYTES_MAX).
+    metadata: dict[str, Any] | None = None
 
 
 PresenceState = Literal["waiting", "working", "idle", "watching", "gone", "unknown", "ended"]

@@ -64,9 +64,10 @@ def ask_person(home: str, work: str) -> None:
         json.dump(answered, file)
 
 
-def interactive(text: str) -> list[str]:
-    """The arguments for its screen, with a first prompt. By default this version would judge commands by itself."""
-    return ["--permission-mode", "default", text]
+def interactive(text: str, *more: str) -> list[str]:
+    """The arguments for its screen, with a first prompt, if any. By default this version would judge commands by
+    itself."""
+    return ["--permission-mode", "default", *more, *([text] if text else [])]
 
 
 def asking_call(command: str) -> dict[str, str]:

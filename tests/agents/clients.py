@@ -61,8 +61,8 @@ class Kind(Protocol):
     def ask_person(self, home: str, work: str) -> None:
         """Change its settings: it starts without questions, and asks a person before it runs a command."""
 
-    def interactive(self, text: str) -> list[str]:
-        """The arguments for its screen, with a first prompt."""
+    def interactive(self, text: str, *more: str) -> list[str]:
+        """The arguments for its screen, with a first prompt, if any, and `more`."""
 
     def asking_call(self, command: str) -> dict[str, Any]:
         """The arguments of a call of its shell tool for which a person is asked."""
@@ -123,9 +123,13 @@ class Agent:
         """Let it ask a person before it runs a command."""
         self.kind.ask_person(self.home, self.work)
 
-    def interactive(self, prompt: str) -> list[str]:
+    def interactive(self, prompt: str, *more: str) -> list[str]:
         """The words that start its screen."""
-        return [*self._program, *self.kind.interactive(prompt)]
+        return self.command(*self.kind.interactive(prompt, *more))
+
+    def command(self, *words: str) -> list[str]:
+        """The words that start it with these."""
+        return [*self._program, *words]
 
     def settings(self) -> str:
         """The path of the file that its hooks are in."""
@@ -146,9 +150,10 @@ class Agent:
         if approved:
             self.approve_hooks()
 
-    def install_hooks(self, *options: str, without: str = "") -> None:
-        """`maestro hooks install`, and the approval that only a person can give; `without`: an event to leave out."""
-        command = [sys.executable, "-m", "maestro_cli", "hooks", "install", self.kind.NAME, *options]
+    def install_hooks(self, *more: str, without: str = "") -> None:
+        """`maestro hooks install`, with `more` options, and the approval that only a person can give; `without`: an
+        event to leave out."""
+        command = [sys.executable, "-m", "maestro_cli", "hooks", "install", self.kind.NAME, *more]
         done = subprocess.run(
             command, env=self.environ, cwd=self.work, capture_output=True, text=True, timeout=RUN_S_MAX, check=False
         )

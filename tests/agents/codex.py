@@ -5,8 +5,10 @@ Rule: this module holds only the peculiarities of Codex; `clients` finds the pro
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 from typing import Any
 
@@ -28,10 +30,11 @@ approval_policy = "never"
 sandbox_mode = "danger-full-access"
 check_for_update_on_startup = false
 
-# These features send requests to other hosts at the start.
+# The first two send requests to other hosts at the start. The third is a process that goes on after the client.
 [features]
 plugins = false
 apps = false
+daemon_auto_start = false
 
 [analytics]
 enabled = false
@@ -60,6 +63,24 @@ def prepare(home: str, url: str) -> None:
     os.makedirs(os.path.join(home, ".codex"))
     with open(os.path.join(home, ".codex", "config.toml"), "w", encoding="utf-8") as file:
         file.write(_CONFIG.format(url=url))
+
+
+def use_daemon(home: str) -> None:
+    """Let its screens be served by its daemon, as they are where a user has set nothing."""
+    path = os.path.join(home, ".codex", "config.toml")
+    with open(path, encoding="utf-8") as file:
+        settings = file.read()
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(settings.replace("daemon_auto_start = false\n", ""))
+
+
+def end_daemon(home: str) -> None:
+    """End the daemon of this HOME, and the process that updates it."""
+    for name in ("daemon-updater.pid", "daemon.pid"):
+        with contextlib.suppress(OSError, ValueError, ProcessLookupError):
+            with open(os.path.join(home, ".codex", "app-server-daemon", name), encoding="utf-8") as file:
+                found = json.load(file)
+            os.kill(found["pid"], signal.SIGKILL)
 
 
 def approve(program: list[str], environ: dict[str, str], work: str) -> None:
@@ -101,9 +122,9 @@ def ask_person(home: str, work: str) -> None:
         file.write(f'{settings}\n[projects.{json.dumps(work)}]\ntrust_level = "trusted"\n')
 
 
-def interactive(text: str) -> list[str]:
-    """The arguments for its screen, with a first prompt."""
-    return [text]
+def interactive(text: str, *more: str) -> list[str]:
+    """The arguments for its screen, with a first prompt, if any, and `more`."""
+    return [*more, *([text] if text else [])]
 
 
 def asking_call(command: str) -> dict[str, Any]:

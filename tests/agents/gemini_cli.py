@@ -59,9 +59,9 @@ def ask_person(home: str, work: str) -> None:
     """Do nothing: without `-y` it asks before each command."""
 
 
-def interactive(text: str) -> list[str]:
-    """The arguments for its screen, with a first prompt."""
-    return ["--skip-trust", "-m", "gemini-2.5-flash", "-i", text]
+def interactive(text: str, *more: str) -> list[str]:
+    """The arguments for its screen, with a first prompt, if any, and `more`."""
+    return ["--skip-trust", "-m", "gemini-2.5-flash", *more, *(["-i", text] if text else [])]
 
 
 def asking_call(command: str) -> dict[str, str]:

@@ -26,8 +26,8 @@ _COLUMNS, _ROWS = 120, 40
 class Screen:
     """The screen of one agent."""
 
-    def __init__(self, agent: Agent, command: list[str]) -> None:
-        self._socket = os.path.join(agent.home, "tmux")
+    def __init__(self, agent: Agent, command: list[str], name: str) -> None:
+        self._socket = os.path.join(agent.home, name)
         self._environ = agent.environ
         size = ["-x", str(_COLUMNS), "-y", str(_ROWS)]
         # Without the user's own settings of tmux.
@@ -48,6 +48,25 @@ class Screen:
         """Press a key, by tmux's name of it."""
         self._tmux("send-keys", key)
 
+    def type(self, text: str) -> None:
+        """Type a text, and wait until the person sees it."""
+        self._tmux("send-keys", "-l", "--", text)
+        self.wait_for(text)
+
+    def prompt(self, text: str) -> None:
+        """Type a prompt and enter it, once the person sees it: an Enter that comes at once is a part of a paste."""
+        self.type(text)
+        eventually(lambda: f"\u276f {text}" in self.typed(), f"{text!r} in the prompt", _SHOWN_S_MAX)
+        self.press("Enter")
+
+    def typed(self) -> str:
+        """The last row that has a prompt, which is the one that the person types in."""
+        return next((row.replace("\xa0", " ") for row in reversed(self.text().splitlines()) if "\u276f" in row), "")
+
+    def pid(self) -> int:
+        """The agent's process."""
+        return int(self._tmux("display-message", "-p", "#{pane_pid}"))
+
     def close(self) -> None:
         """End the server, and with it the agent."""
         with contextlib.suppress(subprocess.CalledProcessError):  # the agent has ended, and the server with it
@@ -65,10 +84,13 @@ class Screen:
 
 
 @contextlib.contextmanager
-def on_screen(agent: Agent, prompt: str) -> Iterator[Screen]:
-    """An agent that a person has started with this prompt."""
+def on_screen(
+    agent: Agent, prompt: str = "", *more: str, command: list[str] | None = None, name: str = "tmux"
+) -> Iterator[Screen]:
+    """An agent that a person has started with this prompt, if any, or by this command. `more`: other arguments.
+    `name`: of the screen, where a test has several of one agent."""
     components.require_tools("tmux")
-    screen = Screen(agent, agent.interactive(prompt))
+    screen = Screen(agent, command or agent.interactive(prompt, *more), name)
     try:
         yield screen
     finally:

@@ -67,6 +67,8 @@ def inbox(state: State, request: Inbox, context: RequestContext) -> Reads[InboxR
         since=request.since,
         statuses=statuses,
         kind=request.type,
+        sender=None if request.sender is None else _sender(state, request.sender),
+        thread=request.thread,
         offered=request.offered,
         reader=reader,
         now_ms=now_ms,
@@ -94,6 +96,16 @@ def inbox(state: State, request: Inbox, context: RequestContext) -> Reads[InboxR
         people=people(state, page.messages) if request.people else UNSET,
         print_chars_max=state.limits.print_chars_max if request.people else UNSET,
     )
+
+
+def _sender(state: State, name: str) -> str:
+    """The id of a sender by its id or its name. One that is forgotten has its mail here still."""
+    try:
+        return state.sessions.resolve(name, None, "SESSION_NOT_FOUND").session.id
+    except MaestroError as error:
+        if error.code != "SESSION_NOT_FOUND":
+            raise
+        return name
 
 
 def confirm(state: State, request: Confirm, context: RequestContext) -> Reads[ItemsReply]:

@@ -33,6 +33,14 @@ class WakeFiles:
             os.rmdir(path)
             atomic_file.replace(path, line, durable=False, aside=self._aside)
 
+    def touch(self, session: str) -> bool:
+        """Give a session's file the present time, of which a client sees a change; whether it was there."""
+        try:
+            os.utime(self.path(session), follow_symlinks=False)
+        except OSError:
+            return False
+        return True
+
     def remove(self, session: str) -> bool:
         """Remove a session's file; whether it was there, so that no program carries the wake out. Raises OSError."""
         try:

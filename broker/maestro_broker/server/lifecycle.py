@@ -161,7 +161,7 @@ class Broker:
         signs = SessionSigns(options.data)
         self._waker = Waker(options.data, os.environ)
         wakes = WakeTask(
-            os.path.join(options.data, "messages"),
+            files=self._spool.wake_files,
             state=state,
             signs=signs,
             topics=topics,

@@ -122,6 +122,8 @@ def recover(options: BrokerOptions, spool: Spool, timeline: Timeline) -> Recover
         elif mailbox.marked and not mailbox.unoffered:
             spool.markers.remove(mailbox.session)
             mailbox.marked = False
+        # Of a wake that is not known any more. The agent is looked at again.
+        spool.wake_files.remove(mailbox.session)
     return Recovered(state, journal, start, unfiled, last_ms, warnings)
 
 

@@ -26,6 +26,7 @@ from maestro_broker.core import retention
 from maestro_broker.core.model.records import SentFile
 from maestro_broker.files import disk
 from maestro_broker.files.markers import Markers
+from maestro_broker.files.wake_files import WakeFiles
 from maestro_runtime import atomic_file
 from maestro_schemas.messages import Message
 from maestro_schemas.names import ending_of, is_id, mark_of
@@ -92,6 +93,7 @@ class Spool:
         self.groups = GroupFiles(data, _content)
         # The main loop adds and removes them; this thread removes that of a forgotten session.
         self.markers = Markers(os.path.join(data, "messages"))
+        self.wake_files = WakeFiles(os.path.join(data, "messages"))
         self._report = report
         self._made: set[str] = set()
         # The mark of each session, and back. Both threads use them; an entry never changes.
@@ -184,6 +186,7 @@ class Spool:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         self.markers.remove(session)
+        self.wake_files.remove(session)
         for folder in (self._receivers, self._senders):
             with contextlib.suppress(OSError):
                 self.remove_folder(os.path.join(folder, session))

@@ -313,6 +313,10 @@ class SpoolVerifier:
                     else "a marker, and no new mail"
                 )
                 yield VerifyFinding(path, what, "The next start of the broker corrects it.")
+            wake = self._spool.wake_files.path(session)
+            if os.path.lexists(wake) and not counted.unoffered:
+                what = "it asks to wake an agent for no mail"
+                yield VerifyFinding(wake, what, "The next start of the broker removes it.", harmless=True)
 
     def _read_marks(self) -> None:
         """The mark of each session that has a file, or a folder of sent messages."""

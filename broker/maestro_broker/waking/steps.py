@@ -68,6 +68,7 @@ class Wake:
     """One wake that is due."""
 
     def __init__(self, data: str, session: str, facts: WakeFacts) -> None:
+        self.data = data
         self.session = session
         self.facts = facts
         self._file = os.path.join(data, "messages", "by-receiver", session, WAKE_FILE)

@@ -11,6 +11,7 @@ from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Annotated, Any
 
     from maestro_cli.inbox.page import Marking
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from maestro_clients.channel.one_shot import OneShotConnection
     from maestro_clients.protocol.speaker import Speaker
     from maestro_schemas.documents import InboxDoc
+    from maestro_schemas.vocabularies import MessageType
 
 DETAILS = """\
 A message is marked delivered after it was printed. `maestro message read ID`,
@@ -35,6 +37,7 @@ Examples:
   maestro inbox
   maestro inbox --quiet
   maestro inbox --unread --mark-read
+  maestro inbox --from bob --type request
   maestro inbox --sent
   maestro inbox --watch --json
   maestro inbox --watch --exec 'jq -r .message >> mail.log'
@@ -96,6 +99,13 @@ def run(
             "Otherwise it waits, undelivered, and CMD is run for it together with the next other message."
         ),
     ] = False,
+    sender: Annotated[
+        str | None, Option(name="--from", metavar="SESSION", help="Only messages of this sender, by id or name.")
+    ] = None,
+    kind: Annotated[MessageType | None, Option(name="--type", help="Only messages of this type.")] = None,
+    thread: Annotated[
+        str | None, Option(metavar="ID", help="Only messages of this thread, by the id of its first message.")
+    ] = None,
     session: Annotated[
         str | None,
         Option(metavar="SESSION", help="Another session's mail, for the operator. It is only shown, and not marked."),
@@ -112,6 +122,16 @@ def run(
     ] = False,
 ) -> int:
     """Show the inbox."""
+    filters = {
+        name: value for name, value in (("from", sender), ("type", kind), ("thread", thread)) if value is not None
+    }
+    if filters and (every or sent or watch):
+        raise MaestroError(
+            "INVALID",
+            f"--{next(iter(filters))} selects new mail, and can't stand beside --all, --sent and --watch",
+            "Leave it off. `maestro log --with SESSION` shows what was said with one session, `maestro thread ID` "
+            "a thread.",
+        )
     if every or sent:
         given = {
             "--all": every,
@@ -175,7 +195,9 @@ def run(
         from maestro_cli.inbox import others
 
         others.check(marks=mark_read or clear or watch)
-        return others.show(context, session, count_max=count_max, unread=unread, quiet=quiet, as_json=as_json)
+        return others.show(
+            context, session, named(filters), count_max=count_max, unread=unread, quiet=quiet, as_json=as_json
+        )
     context = context.at_mailbox(sure=yes)
     if watch:
         from maestro_cli.inbox.watching import Watch
@@ -193,14 +215,14 @@ def run(
         return watching.run()
     statuses = ["pending", "delivered"] if unread else ["pending"]
     connection = context.one_shot_connection()
-    page = None if connection is None else first_page(connection, context.speaker(), statuses)
+    page = None if connection is None else first_page(connection, context.speaker(), _first(statuses, filters))
     if connection is not None and (page is None or not has_mail(page)):
         connection.close()
         connection = None
     if page is None or has_mail(page):
         with context.client(connection) as client:
             if page is None:
-                page = client.inbox(**_first(statuses))
+                page = client.inbox(**named(_first(statuses, filters)))
             if has_mail(page):
                 from maestro_cli.inbox import listing
 
@@ -209,6 +231,7 @@ def run(
                     context.environ,
                     marking,
                     statuses,
+                    named(filters),
                     chars_max=page["printCharsMax"],
                     count_max=count_max,
                     quiet=quiet,
@@ -256,19 +279,24 @@ def _positive(limit: int) -> int:
     return positive("--limit", limit)
 
 
-def _first(statuses: list[str]) -> dict[str, Any]:
+def _first(statuses: list[str], filters: dict[str, str]) -> dict[str, Any]:
     """The first request: one message, and the broker's `printCharsMax`.
 
     It takes no lease, so it changes nothing and also finds mail that another reader holds. The mailbox's marker
     `.pending` would not do: mail that a hook has offered is still pending, and without a broker, or for an ended
     session, the answer is an error.
     """
-    return {"status": statuses, "limit": 1, "people": True}
+    return {"status": statuses, "limit": 1, "people": True, **filters}
 
 
-def first_page(connection: OneShotConnection, speaker: Speaker, statuses: list[str]) -> InboxDoc | None:
+def named(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a request as arguments of the client's method, where `from` is a keyword of Python."""
+    return {"sender" if name == "from" else name: value for name, value in fields.items()}
+
+
+def first_page(connection: OneShotConnection, speaker: Speaker, asked: dict[str, Any]) -> InboxDoc | None:
     """The reply to the first request, without a client's class and its methods; None where it is not a page."""
-    answer = connection.ask(b"inbox", {"as": speaker, **_first(statuses)})
+    answer = connection.ask(b"inbox", {"as": speaker, **asked})
     if answer is None or answer[0] != _DONE or not isinstance(answer[1].get("messages"), list):
         return None
     page: Any = answer[1]

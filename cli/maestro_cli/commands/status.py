@@ -49,6 +49,7 @@ _LABELS = {
     "tcp": "other machines",
     "keys": "keys, last used",
     "messages": "messages since the start",
+    "wakes": "wakes of idle agents since the start",
     "refusedByCode": "refused since the start",
     "refused": "rejected before decoding",
     "journalBytes": "journal",

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from maestro_clients.protocol.callers import SESSION_VARIABLE, TOKEN_VARIABLE, Caller
-from maestro_runtime import places
+from maestro_runtime import places, wake_facts
 from maestro_schemas.errors import MaestroError
 
 from . import state_files
@@ -115,6 +115,7 @@ def end(client: AnyClient, context: CommandContext, link: SessionLink, pid: int)
         client.touch_session(pid=others[0].pid, pidStart=others[0].start)
     else:
         client.end_session(link.session)
+        wake_facts.remove(context.data, link.session)
 
 
 def revive(

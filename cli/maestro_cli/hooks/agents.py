@@ -163,6 +163,7 @@ CODEX = Agent(
     # Codex truncates a text above 2,500 tokens, and counts four bytes as one token.
     size=utf8_bytes,
     remark="Codex skips hooks that you have not reviewed: start it, open /hooks, and trust these.",
+    waker=waking.CODEX,
 )
 GEMINI_CLI = Agent(
     name="gemini-cli",

@@ -89,6 +89,12 @@ def run(arguments: Sequence[str]) -> None:
     call = HookCall.parse(arguments)
     hook_input = payload.read(sys.stdin.buffer)
     context = CommandContext.here(linked=False)
+    if call.agent is agents.CODEX:
+        from .waking import codex
+
+        begins = call.kind == agents.START
+        pid = codex.agent_pid(call.pid, context.data, hook_input, context.environ, begins=begins)
+        call = call._replace(pid=pid)
     if call.kind == agents.START:
         _begin(call, hook_input, context)
     elif call.kind == agents.END:
@@ -122,7 +128,7 @@ def _begin(call: HookCall, hook_input: HookInput, context: CommandContext) -> No
     from .waking import start_waking
 
     link = agent_session.starting(context, call.agent, hook_input, call.pid)
-    wake = start_waking.at_start(context, call.agent, link.session, installed=call.wakes)
+    wake = start_waking.at_start(context, call.agent, link.session, hook_input, call.pid, installed=call.wakes)
     with _connect(context, link) as client:
         try:
             session, knows_wake = agent_session.begin(client, context, call.agent, hook_input, link, wake.fields)

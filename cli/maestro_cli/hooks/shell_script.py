@@ -70,9 +70,9 @@ field() {
   case $value in *[!A-Za-z0-9_.:-]*) value= ;; esac
 }
 
-# Set `session`, and the `start` of the agent's process, from the link of the agent's own session.
+# Set `session`, and the agent's `process` with its `start`, from the link of the agent's own session.
 find_session() {
-  session='' start=''
+  session='' start='' process=$PPID
   field session_id
   link=$data/hooks/links/$agent/$value
   case $value in
@@ -81,7 +81,13 @@ find_session() {
     if [ -f "$link" ] && [ -r "$link" ]; then
       {
         read -r session && read -r _ && read -r _
-        while read -r pid rest; do [ "$pid" != "$PPID" ] || start=$rest; done
+        first=
+        while read -r pid rest; do
+          [ "$pid" != "$PPID" ] || start=$rest
+          [ -n "$first" ] || first="$pid $rest"
+        done
+        # The daemon of Codex runs the hooks of all its screens. The link names the one of this session.
+        case $agent:$start in codex:) [ -z "$first" ] || process=${first%% *} start=${first#* } ;; esac
       } < "$link"
     fi
     ;;
@@ -98,7 +104,7 @@ sign() {
   # Root with a user's home writes nothing into that user's data.
   [ -O "$data" ] || [ ! -e "$data" ] || return 0
   line="$1
-$event $agent $PPID ${start:--} ${2:-$turn}"
+$event $agent $process ${start:--} ${2:-$turn}"
   { printf '%s\\n' "$line" 1<> "$state_file"; } 2> /dev/null && return
   mkdir -p "$data/hooks/state" 2> /dev/null && { printf '%s\\n' "$line" 1<> "$state_file"; } 2> /dev/null
 }

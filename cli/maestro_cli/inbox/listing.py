@@ -20,6 +20,7 @@ from .page import PrintedPage, compose, count_to_ask_for, mark
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from maestro_clients.one_shot_client import AnyClient
 
@@ -31,6 +32,7 @@ def show(
     environ: Mapping[str, str],
     marking: Marking,
     statuses: list[str],
+    filters: Mapping[str, Any],
     *,
     chars_max: int,
     count_max: int | None = None,
@@ -43,7 +45,9 @@ def show(
     # Any id that only this process has.
     reader = new_session_id()
     asked = count_to_ask_for(count_max, chars_max)
-    reply = client.inbox(status=statuses, limit=asked, lease_ms=DEFAULT_LEASE_MS, reader=reader, people=True)
+    reply = client.inbox(
+        status=statuses, limit=asked, lease_ms=DEFAULT_LEASE_MS, reader=reader, people=True, **filters
+    )
     page: PrintedPage | None = None
     confirmed = False
     try:
@@ -53,6 +57,7 @@ def show(
             chars_max,
             marking=marking,
             unread=unread,
+            is_filtered=bool(filters),
             as_json=as_json,
             now_ms=time.time_ns() // 1_000_000,
         )
@@ -63,7 +68,7 @@ def show(
     finally:
         # A confirmation ends its message's lease. A message that was only shown again, or not shown, keeps its lease.
         if reply["messages"] and (page is None or page.left_out or not confirmed or unread):
-            _release(client, statuses, len(reply["messages"]), reader)
+            _release(client, statuses, filters, len(reply["messages"]), reader)
     if problem is not None:
         # The page was printed, so the one JSON object of this command is out already.
         streams.complain(problem, as_json=False)
@@ -71,10 +76,10 @@ def show(
     return exit_codes.DONE
 
 
-def _release(client: AnyClient, statuses: list[str], count: int, reader: str) -> None:
+def _release(client: AnyClient, statuses: list[str], filters: Mapping[str, Any], count: int, reader: str) -> None:
     """End the lease: the same reader leases the same messages again, for 1 ms."""
     try:
-        client.inbox(status=statuses, limit=count, lease_ms=1, reader=reader)
+        client.inbox(status=statuses, limit=count, lease_ms=1, reader=reader, **filters)
     except MaestroError:
         # The lease expires by itself. Until then, another reader is notified that the mail is being shown.
         return

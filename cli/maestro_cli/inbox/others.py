@@ -5,7 +5,7 @@ Rule: it takes no lease and confirms nothing, so the receiver finds its inbox as
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from maestro_cli import exit_codes
 from maestro_cli.context import now_ms
@@ -15,6 +15,8 @@ from maestro_schemas.errors import MaestroError
 from .page import compose, count_to_ask_for
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from maestro_cli.context import CommandContext
 
 
@@ -29,17 +31,24 @@ def check(*, marks: bool) -> None:
 
 
 def show(
-    context: CommandContext, session: str, *, count_max: int | None, unread: bool, quiet: bool, as_json: bool
+    context: CommandContext,
+    session: str,
+    filters: Mapping[str, Any],
+    *,
+    count_max: int | None,
+    unread: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> int:
     """Print a page of the session's new mail; returns the exit code. Raises MaestroError, and as `streams.say`."""
     statuses = ["pending", "delivered"] if unread else ["pending"]
     with context.client() as client:
         owner = client.session(session)["id"]
-        reply = client.inbox(session=owner, status=statuses, limit=1, people=True)
+        reply = client.inbox(session=owner, status=statuses, limit=1, people=True, **filters)
         chars_max = reply["printCharsMax"]
         if reply["messages"]:
             asked = count_to_ask_for(count_max, chars_max)
-            reply = client.inbox(session=owner, status=statuses, limit=asked, people=True)
+            reply = client.inbox(session=owner, status=statuses, limit=asked, people=True, **filters)
     page = compose(context.environ, reply, chars_max, marking=None, unread=unread, as_json=as_json, now_ms=now_ms())
     if page.shown or not quiet:
         streams.say(page.text)

@@ -74,6 +74,7 @@ def compose(
     *,
     marking: Marking | None,
     unread: bool,
+    is_filtered: bool = False,
     as_json: bool,
     now_ms: int,
 ) -> PrintedPage:
@@ -98,7 +99,10 @@ def compose(
         return PrintedPage(shown, left_out, text)
     if not shown:
         return PrintedPage(shown, left_out, _nothing(reply, unread=unread))
-    more = _more(reply, shown, marking, unread=unread) if left_out or reply["hasMore"] else ""
+    more = ""
+    if left_out or reply["hasMore"]:
+        # The count of what waits is about all mail.
+        more = "There is more: run it again." if is_filtered else _more(reply, shown, marking, unread=unread)
     # A message that is deleted once it is shown can't be answered.
     footer = "" if marking in ("deleted", None) else _footer(shown)
     last = "\n".join(filter(None, (footer, more)))

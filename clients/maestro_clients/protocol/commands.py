@@ -165,6 +165,8 @@ def inbox(
     limit: int | None = None,
     status: Sequence[str] | None = None,
     type: str | None = None,  # noqa: A002 - the wire's name
+    sender: str | None = None,
+    thread: str | None = None,
     offered: bool | None = None,
     hold_quiet: bool = False,
     lease_ms: int | None = None,
@@ -175,10 +177,10 @@ def inbox(
     """A page of `session`'s mail (default: the caller's). Reading changes nothing but leases.
 
     Without `since`: high priority first. With it (a seq): later messages, strictly by seq, and the reply's `upTo` is
-    the next `since`. `offered` False: only messages that were not offered yet. `hold_quiet`: nothing while all of
-    it is quiet. `lease_ms` with `reader` hides the returned messages from other leasing readers. `people`: the page
-    also has the names and roles of the sessions that its messages name, and the limit of what one page prints
-    (`printCharsMax`).
+    the next `since`. `sender`: only of this session. `thread`: only of the thread with this first message. `offered`
+    False: only messages that were not offered yet. `hold_quiet`: nothing while all of it is quiet. `lease_ms` with
+    `reader` hides the returned messages from other leasing readers. `people`: the page also has the names and roles
+    of the sessions that its messages name, and the limit of what one page prints (`printCharsMax`).
     """
     body = _given(
         session=session,
@@ -186,12 +188,15 @@ def inbox(
         limit=limit,
         status=None if status is None else list(status),
         type=type,
+        thread=thread,
         offered=offered,
         holdQuiet=hold_quiet or None,
         leaseMs=lease_ms,
         reader=reader,
         people=people or None,
     )
+    if sender is not None:
+        body["from"] = sender
     return "inbox", body, _whole("inbox", "messages", list), caller
 
 

@@ -25,6 +25,11 @@ def new_session_id() -> str:
     return names.session_id(time.time_ns() // 1_000_000, _entropy())
 
 
+def new_event_id() -> str:
+    """`evt_<ms>_<9 base36 digits>`: of a line of a session's own timeline."""
+    return names.event_id(time.time_ns() // 1_000_000, _entropy())
+
+
 def new_token() -> str:
     """256 random bits in hex: only a request that has it can speak for the session."""
     return os.urandom(_TOKEN_BYTES).hex()

@@ -98,6 +98,28 @@ class HttpError(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only
     details: dict[str, Any] | None = None
 
 
+class Fault(Struct, frozen=True, kw_only=True):
+    """What is wrong with one field."""
+
+    # The field's name; empty for the whole body.
+    path: str
+    message: str
+
+
+class FaultsError(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """An error of a call of Maestro's mail generation: as any error, but VALIDATION_ERROR has a list of faults."""
+
+    error: Literal[True]
+    status_code: int
+    code: str
+    message: str
+    hint: str | None = None
+    retry_after: float | None = None
+    limit: int | None = None
+    actual: int | None = None
+    details: list[Fault] | dict[str, Any] | None = None
+
+
 class Success(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
     """The message is on disk."""
 

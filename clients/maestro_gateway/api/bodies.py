@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from maestro_schemas.limits import CWD_CHARS_MAX, NAME_CHARS_MAX, ON_ENDED, Limits
+from maestro_schemas.limits import CWD_CHARS_MAX, NAME_CHARS_MAX, NOTE_METADATA_BYTES_MAX, ON_ENDED, Limits
 from maestro_schemas.messages import Metadata
 from maestro_schemas.names import ID_CHARS_MAX, ID_PATTERN
 from maestro_schemas.sessions import ACTIVE, NeedsInput, SessionNote
@@ -46,6 +46,10 @@ class SendBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", 
         ),
     ]
     metadata: Annotated[Metadata, described("More about the message.")] = Metadata()
+    sender: Annotated[
+        str | None, described("The session of X-Session-ID once more, as the documented calls have it.")
+    ] = field(default=None, name="from")
+    to: Annotated[str | None, described("The session of the path once more, as the documented calls have it.")] = None
     id: Annotated[
         str | None,
         described("An id of your own, so that a repeat is the same send.", "msg_example_1", pattern=ID_PATTERN),
@@ -81,7 +85,7 @@ class SendBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", 
 class FanOutBody(SendBody, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
     """A message, to one or to several."""
 
-    to: Annotated[
+    to: Annotated[  # type: ignore[assignment]  # here it is required, and may be several
         str | list[str],
         described(
             "A session id, a unique name, `parent`, `operator`, an audience (@all, @workers, @orchestrators, "
@@ -122,6 +126,19 @@ class InboxQuery(Struct, frozen=True, kw_only=True):
         ),
     ] = None
     type: Annotated[MessageType | None, described("Only messages of this metadata.type.")] = None
+    sender: Annotated[
+        str | None, described("Only messages of this sender, by its id or name. Not beside direction=sent.", "ann")
+    ] = field(default=None, name="from")
+    thread: Annotated[str | None, described("Only messages of this thread, by the id of its first message.")] = None
+    direction: Annotated[
+        Literal["received", "sent"],
+        described(
+            "sent: what the session sent, the newest page, as GET /api/messages with box=out; without `since`."
+        ),
+    ] = "received"
+    before: Annotated[
+        int | None, described("With direction=sent: from the `Link` of the page before.", minimum=1, maximum=_LARGEST)
+    ] = None
     since: Annotated[
         int | None, described("Only messages with a greater `seq`, in that order. Default: high priority first.")
     ] = None
@@ -191,7 +208,7 @@ class SaidQuery(Struct, frozen=True, kw_only=True):
 
 
 class SessionBody(Struct, frozen=True, rename="camel", kw_only=True):
-    """A session to start. Without `role`, the documented clients' `metadata.mode` says the role."""
+    """A session to start. Without `role`, `metadata.mode` or `metadata.role` says it, as documented clients do."""
 
     id: Annotated[str | None, described("Default: a new id.", "ann", pattern=ID_PATTERN)] = None
     name: Annotated[
@@ -238,7 +255,10 @@ class SessionBody(Struct, frozen=True, rename="camel", kw_only=True):
 class SessionPatch(Struct, frozen=True, rename="camel", kw_only=True):
     """The changes of a session; an absent field stays as it is."""
 
-    status: Annotated[SessionStatus | None, described("An ended status ends the session.", "working")] = None
+    status: Annotated[
+        SessionStatus | None,
+        described("An ended status ends the session; an active one starts an ended session again.", "working"),
+    ] = None
     completed_at: Annotated[int | None, described("Ends the session; the broker sets the time itself.")] = None
     name: Annotated[str | None, described("Its new name.", "Bob", maxLength=NAME_CHARS_MAX)] = None
     needs_input: Annotated[NeedsInput | None, described("Whether it waits for a person.")] = None
@@ -290,20 +310,28 @@ class SiblingsQuery(Struct, frozen=True, rename="camel", kw_only=True):
     after: Annotated[str | None, described("From the `Link` of the page before.")] = None
 
 
-class NoteBody(Struct, frozen=True, kw_only=True):
+class NoteBody(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A line for a session's own timeline."""
 
     type: Annotated[str, described("A word of your own.", "progress", minLength=1, maxLength=64)]
     message: Annotated[str, described("What happened.", "Half of it is done.", minLength=1)]
     timestamp: Annotated[int, described("When, ms. Default: now.")] = 0
+    id: Annotated[
+        str | None,
+        described("An id of your own, so that a repeat adds no second line. Default: a new id.", pattern=ID_PATTERN),
+    ] = None
+    metadata: Annotated[
+        dict[str, Any] | None, described(f"Any object, at most {NOTE_METADATA_BYTES_MAX:,} bytes of JSON.")
+    ] = None
 
 
 class PromptBody(Struct, frozen=True, rename="camel", kw_only=True):
     """The documented prompt."""
 
     content: Annotated[str, described("The text.", "Look at the failing test.", minLength=1)]
-    # Without effect: paste or send was about a terminal.
-    mode: str | None = None
+    mode: Annotated[
+        str | None, described("paste or send, which is about a terminal: kept in metadata.data, without effect.")
+    ] = None
     sender_session_id: Annotated[str | None, described("The session that asks. Default: X-Session-ID.", "ann")] = None
 
 

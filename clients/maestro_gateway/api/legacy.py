@@ -1,33 +1,28 @@
 """Legacy calls: those of the programs that Maestro shipped before, over the same messages.
 
-Rule: these programs name the sender in the body, send no key, and repeat a POST that got a 5xx or no answer. So a
-repeat (same sender, receiver and content within ten seconds) gets the first message's id, and with it the first
-answer, but only while it is not known whether the first answer arrived. Otherwise the same text twice is two
-messages.
+Rule: these programs name the sender in the body and send no key; `keyless_sends` has what follows. The calls of the
+mail generation are in `mail`.
 """
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.new_ids import new_session_id
 from maestro_gateway.http.after_send import NotifyingResponse
-from maestro_gateway.http.credentials import needs_token
-from maestro_gateway.http.identity import caller_of, token_of
 from maestro_gateway.http.responses import answer
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.names import OPERATOR, is_id
+from maestro_schemas.names import OPERATOR
 
+from .keyless_sends import Keyless, send_keyless, sender_of
 from .messages import client_of, reader_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from maestro_gateway.http.unconfirmed_sends import UnconfirmedSends
-    from maestro_schemas.documents import MessageDoc, MetadataDoc
+    from maestro_schemas.documents import MessageDoc
 
     from .bodies import MailBody, PromptBody
 
@@ -39,7 +34,15 @@ _READ_AT_A_TIME = 256
 
 async def prompt(request: Request, *, body: PromptBody) -> Response:
     """`{"success": true}`; the prompt waits in the session's mailbox."""
-    return await _send(request, _sender(request, body.sender_session_id), body.content, {"type": "command"})
+    sender = sender_of(request, body.sender_session_id, field="senderSessionId")
+    if sender.session == request.path_params["session"]:
+        raise MaestroError(
+            "INVALID", f"{sender.session} can't prompt itself", "Name another session in the path, or another sender."
+        )
+    metadata: dict[str, Any] = {"type": "command"} | ({"data": {"mode": body.mode}} if body.mode else {})
+    return await send_keyless(
+        request, Keyless(sender, request.path_params["session"], body.content, metadata), lambda _: {"success": True}
+    )
 
 
 async def mail(request: Request, *, body: MailBody) -> Response:
@@ -48,7 +51,8 @@ async def mail(request: Request, *, body: MailBody) -> Response:
     if body.from_name:
         data["fromName"] = body.from_name
     text = f"{body.message}\n\n{body.detail}" if body.detail else body.message
-    return await _send(request, _sender(request, body.from_session_id), text, {"data": data}, id_field="mailId")
+    sent = Keyless(sender_of(request, body.from_session_id), request.path_params["session"], text, {"data": data})
+    return await send_keyless(request, sent, lambda result: {"success": True, "mailId": result["id"]})
 
 
 async def unread(request: Request) -> Response:
@@ -86,49 +90,6 @@ async def unread(request: Request) -> Response:
             await client.confirm(ids, "read", session=session, via="http:mail", caller=taker)
 
     return NotifyingResponse(answer(shown), then=confirm)
-
-
-def _sender(request: Request, named: str | None) -> Caller:
-    """The sender that the body names, else the session of the headers."""
-    caller = caller_of(request)
-    if caller.session is not None and not is_id(caller.session):
-        # Also where the body names the sender, so that a header is not ignored because it is wrong.
-        raise MaestroError("INVALID", "X-Session-ID has no session's id", "Send the session's own id, or no header.")
-    if named and named != caller.session and needs_token(request):
-        raise MaestroError(
-            "FORBIDDEN",
-            "the body names another sender than X-Session-ID does, whose token was checked",
-            "Name the same session in both.",
-        )
-    if named:
-        return Caller(named, token_of(request))
-    if caller.session is None:
-        raise MaestroError(
-            "NO_SESSION", "the body names no sender", "Give `senderSessionId` (or `fromSessionId`), or X-Session-ID."
-        )
-    return caller
-
-
-async def _send(
-    request: Request, caller: Caller, text: str, metadata: dict[str, Any], *, id_field: str | None = None
-) -> Response:
-    unconfirmed: UnconfirmedSends = request.app.state.gateway.unconfirmed
-    receiver = request.path_params["session"]
-    key, message_id = unconfirmed.id_for(caller.session or "", receiver, text, time.monotonic())
-    try:
-        result = await client_of(request).send(
-            receiver, text, message_id=message_id, metadata=cast("MetadataDoc", metadata), caller=caller
-        )
-    except MaestroError as error:
-        if not error.retryable:
-            unconfirmed.settled(key)
-        raise
-    shown = {"success": True} | ({id_field: result["id"]} if id_field is not None else {})
-
-    async def settle() -> None:
-        unconfirmed.settled(key)
-
-    return NotifyingResponse(answer(shown), then=settle)
 
 
 def _mail(message: MessageDoc, names: dict[str, Any], parents: dict[str, Any]) -> dict[str, Any]:

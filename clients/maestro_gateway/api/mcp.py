@@ -7,7 +7,6 @@ missing, and never acts as the operator.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import time
@@ -16,25 +15,24 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from maestro_clients.mcp import json_rpc, tool_texts, tools
-from maestro_clients.mcp.steps import Ask, AwaitMail, SendMail, Show
-from maestro_gateway.events.choice import Choice
-from maestro_gateway.events.event_stream import follow
-from maestro_gateway.events.visibility import authenticate
+from maestro_clients.mcp.steps import Ask, AwaitMail, SendMail, Show, ToolResult
+from maestro_clients.protocol.new_ids import new_session_id
 from maestro_gateway.http.after_send import NotifyingResponse
-from maestro_gateway.http.credentials import needs_token
 from maestro_gateway.http.identity import caller_of
 from maestro_gateway.http.responses import answer, error_body
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import OPERATOR, is_id
 
 if TYPE_CHECKING:
+    import asyncio
+
     from starlette.requests import Request
 
     from maestro_clients.mcp.json_rpc import ToolCall
-    from maestro_clients.mcp.steps import RunningTool, Step, ToolResult
+    from maestro_clients.mcp.steps import RunningTool, Step
     from maestro_clients.protocol.callers import Caller
     from maestro_gateway.context import GatewayContext
-    from maestro_gateway.events.event_stream import EventStream
+    from maestro_schemas.documents import MessageDoc
 
     from .mcp_bodies import McpBody
 
@@ -85,17 +83,18 @@ class _ToolRun:
         self._call = call
         self._gateway: GatewayContext = request.app.state.gateway
         self._caller = caller_of(request)
-        self._events: EventStream | None = None
         self._wait_until_s: float | None = None
         self._key = _key(request, call.request_id)
-        self._given_up = self._gateway.tool_calls.begin(self._key)
+        self._given_up: asyncio.Event = self._gateway.tool_calls.begin(self._key)
 
     async def response(self) -> Response:
         """The response with the result, and what follows once the client has it."""
         try:
             tool = tools.begun(_speaker(self._request, self._caller), self._call.tool, self._call.arguments)
-            while tool.step is not None and not isinstance(tool.step, Show) and not self._given_up.is_set():
+            while tool.step is not None and not isinstance(tool.step, Show):
                 await self._go_on(tool, tool.step)
+                if self._given_up.is_set():
+                    return Response(status_code=202)  # the client waits for no answer
         except MaestroError as error:
             self._gateway.broker.search_after(error)
             # Without the paths of this machine, as every error over HTTP.
@@ -104,13 +103,9 @@ class _ToolRun:
             return self._answer(tool_texts.failed(plain))
         finally:
             self._gateway.tool_calls.end(self._key)
-            if self._events is not None:
-                self._events.close()
         if isinstance(tool.step, Show):
             return NotifyingResponse(self._answer(tool.step.shown), then=lambda: self._after(tool))
-        if tool.result is not None:
-            return self._answer(tool.result)
-        return Response(status_code=202)  # the client has given it up, and waits for no answer
+        return self._answer(tool.result or ToolResult("Done."))
 
     def _answer(self, result: ToolResult) -> Response:
         return answer(json_rpc.result(self._call.request_id, result.content()))
@@ -144,37 +139,24 @@ class _ToolRun:
         return await self._await_mail(step.within_s)
 
     async def _await_mail(self, within_s: float) -> bool:
-        """Follow the session's events. The first time the tool looks again at once: mail may have come before."""
-        if self._events is None:
+        if self._wait_until_s is None:
             self._wait_until_s = time.monotonic() + within_s
-            principal = await authenticate(
-                self._gateway.broker,
-                self._gateway.feed.directory,
-                self._caller,
-                needs_token=needs_token(self._request),
-            )
-            choice = Choice(frozenset({self._caller.session or ""}))
-            self._events = await follow(self._gateway.feed, principal, choice, None, "named")
-            return True
-        taking = asyncio.ensure_future(self._events.subscription.take())
-        giving_up = asyncio.ensure_future(self._given_up.wait())
-        try:
-            while (left_s := (self._wait_until_s or 0.0) - time.monotonic()) > 0:
-                await asyncio.wait(
-                    {taking, giving_up}, timeout=min(left_s, _LOOK_EVERY_S), return_when="FIRST_COMPLETED"
-                )
-                if taking.done():
-                    taking.result()
-                    return True
-                if giving_up.done() or await self._request.is_disconnected():
-                    self._given_up.set()
-                    return True
-            return False
-        finally:
-            for task in (taking, giving_up):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, MaestroError):
-                    await task
+        client, reader = self._gateway.broker.client, new_session_id()
+
+        async def look() -> list[MessageDoc]:
+            # What another reader leases at this moment is left out; this lease is over before the tool looks.
+            page = await client.inbox(status=["pending"], limit=1, lease_ms=1, reader=reader, caller=self._caller)
+            return page["messages"]
+
+        async def has_gone() -> bool:
+            if await self._request.is_disconnected():
+                self._given_up.set()
+            return self._given_up.is_set()
+
+        left_ms = max(int((self._wait_until_s - time.monotonic()) * 1000), 0)
+        session = self._caller.session or ""
+        waits, feed = self._gateway.waits, self._gateway.feed
+        return bool(await waits.until_mail(feed, session, look, wait_ms=left_ms, has_gone=has_gone))
 
 
 def _speaker(request: Request, caller: Caller) -> tools.ToolCaller:

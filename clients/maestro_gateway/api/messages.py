@@ -32,17 +32,21 @@ ALL_STATUSES = ("pending", "delivered", "read", "failed", "expired")
 
 _KEY_CHARS_MAX = 255
 _REPEATED = 200
+# What Maestro's own clients write for the id of no message.
+_NONE = "null"
 
 
 async def send(request: Request, *, body: SendBody) -> Response:
     """201 and the Message, on disk. A repeat under the same id or key gets the same, and `Idempotent-Replayed`."""
     caller = caller_of(request)
+    _check_said_twice("to", body.to, request.path_params["session"], "the path")
     from_key = _id_of_key(request.headers.get("idempotency-key"))
+    metadata = _metadata(request, body)
     result = await client_of(request).send(
         request.path_params["session"],
         body.message,
         message_id=from_key if body.id is None else body.id,
-        metadata=cast("MetadataDoc", msgspec.to_builtins(body.metadata)) or None,
+        metadata=metadata,
         ttl_ms=body.ttl_ms,
         expires_at=body.expires_at,
         on_ended=body.on_ended,
@@ -64,7 +68,7 @@ async def send_to(request: Request, *, body: FanOutBody) -> Response:
         body.to,
         body.message,
         message_id=from_key if body.id is None else body.id,
-        metadata=cast("MetadataDoc", msgspec.to_builtins(body.metadata)) or None,
+        metadata=_metadata(request, body),
         ttl_ms=body.ttl_ms,
         expires_at=body.expires_at,
         on_ended=body.on_ended,
@@ -81,14 +85,18 @@ async def send_to(request: Request, *, body: FanOutBody) -> Response:
 
 
 async def inbox(request: Request, *, query: InboxQuery) -> Response:
-    """A page of a mailbox; changes nothing."""
+    """A page of a mailbox, or of what the session sent; changes nothing."""
     session, caller = await reader_of(request)
+    if query.direction == "sent":
+        return await _sent(request, query, session, caller)
     page = await client_of(request).inbox(
         session=session,
         since=query.since,
         limit=query.limit,
         status=_listed(query.status) if query.status else ALL_STATUSES,
         type=query.type,
+        sender=query.sender,
+        thread=query.thread,
         caller=caller,
     )
     kept = ("messages", "count", "hasMore", "upTo", "pending")
@@ -122,6 +130,12 @@ async def step(request: Request, *, body: StatusBody) -> Response:
 
 async def delete(request: Request) -> Response:
     """Delete a message from its receiver's mailbox."""
+    await delete_named(request)
+    return nothing()
+
+
+async def delete_named(request: Request) -> None:
+    """Delete the message that the path names. Raises MaestroError, also for one that was deleted before."""
     client = client_of(request)
 
     async def ask(message_id: str, session: str | None, caller: Caller) -> list[ItemResultDoc]:
@@ -133,7 +147,6 @@ async def delete(request: Request) -> Response:
         raise MaestroError(
             "MESSAGE_NOT_FOUND", f"message {message_id!r} was deleted before", "Nothing remains to be deleted."
         )
-    return nothing()
 
 
 async def one(request: Request) -> Response:
@@ -196,6 +209,59 @@ async def reader_of(request: Request) -> tuple[str, Caller]:
         session = (await client_of(request).session(session))["id"]
         caller = Caller(session, token_of(request))
     return session, caller
+
+
+async def _sent(request: Request, query: InboxQuery, session: str, caller: Caller) -> Response:
+    if query.sender is not None or query.since is not None:
+        raise MaestroError(
+            "INVALID",
+            "the query: `from` and `since` are about received messages, and can't stand beside direction=sent",
+            "GET /api/messages has more filters.",
+        )
+    wanted = frozenset(_listed(query.status) if query.status else ALL_STATUSES)
+    page = await client_of(request).messages(
+        session=session,
+        box="out",
+        before=query.before,
+        limit=query.limit,
+        caller=Caller() if caller.session == OPERATOR else caller,
+    )
+    found = []
+    for said in page["messages"]:
+        message = said["message"]
+        metadata = message.get("metadata", {})
+        is_of_type = query.type is None or metadata.get("type") == query.type
+        is_of_thread = query.thread is None or query.thread in (message["id"], metadata.get("threadId"))
+        if message["status"] in wanted and is_of_type and is_of_thread:
+            found.append(message)
+    shown = {
+        "messages": found,
+        "count": len(found),
+        "hasMore": page["hasMore"],
+        "upTo": page["upTo"],
+        "pending": sum(message["status"] == "pending" for message in found),
+    }
+    return answer(shown, headers=next_page(request, "before", page["before"] if page["hasMore"] else None))
+
+
+def _metadata(request: Request, body: SendBody) -> MetadataDoc | None:
+    """The metadata of a message. Raises MaestroError INVALID for a body that names another sender than the header."""
+    session = caller_of(request).session
+    if session is not None:
+        _check_said_twice("from", body.sender, session, "X-Session-ID")
+    metadata = cast("MetadataDoc", msgspec.to_builtins(body.metadata))
+    if metadata.get("inReplyTo") == _NONE:
+        del metadata["inReplyTo"]
+    return metadata or None
+
+
+def _check_said_twice(name: str, given: str | None, meant: str, where: str) -> None:
+    if given is not None and given != meant:
+        raise MaestroError(
+            "INVALID",
+            f"the body: `{name}` is {given[:64]!r}, and {where} says {meant[:64]!r}",
+            f"Name the same session in both, or leave `{name}` off.",
+        )
 
 
 def client_of(request: Request) -> AsyncClient:

@@ -1,7 +1,7 @@
 """Sessions over HTTP, as the documented programs keep them.
 
 Rule: an answer has every documented field, null or empty where the session has no value. The role comes from `role`,
-else from the documented `metadata.mode`.
+else from the documented `metadata.mode`, else from `metadata.role`, as the first of these programs send it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from maestro_clients.protocol.new_ids import new_session_id
+from maestro_clients.protocol.callers import Caller
+from maestro_clients.protocol.new_ids import new_event_id, new_session_id
 from maestro_gateway.events.session_shape import shown
-from maestro_gateway.http.credentials import needs_token
+from maestro_gateway.http.credentials import is_unregistered, needs_token
 from maestro_gateway.http.identity import caller_of, owner_of
 from maestro_gateway.http.responses import answer, next_page
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import OPERATOR
 from maestro_schemas.sessions import ACTIVE
 
 from .messages import client_of
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from maestro_clients.protocol.callers import Caller
+    from maestro_clients.async_client import AsyncClient
     from maestro_schemas.documents import SessionDoc
+    from maestro_schemas.sessions import SessionNote
 
     from .bodies import NoteBody, PresenceQuery, SessionBody, SessionPatch, SessionsQuery, SiblingsQuery
 
@@ -53,24 +56,15 @@ async def start(request: Request, *, body: SessionBody) -> Response:
             "only a program of this gateway's user may start a session without a token, and only on this machine",
             "Give `token` in the body, a secret that can't be guessed.",
         )
-    session = await client_of(request).start_session(
-        new_session_id() if body.id is None else body.id,
-        token=body.token,
-        name=body.name,
-        role=body.role or _role_of((body.metadata or {}).get("mode")),
-        project_id=body.project_id or None,
-        parent_session_id=body.parent_session_id or None,
-        task_ids=body.task_ids or (),
-        metadata=body.metadata,
-        agent=body.agent,
-        agent_session_id=body.agent_session_id,
-        pid=body.pid,
-        cwd=body.cwd,
-        status=body.status or "idle",
-        takeover=body.takeover,
-        replace=body.replace,
-        caller=caller_of(request),
-    )
+    caller = caller_of(request)
+    try:
+        session = await _started(request, body, caller)
+    except MaestroError as error:
+        # It registers itself, and its id is in the header already.
+        is_itself = body.id == caller.session and caller.token in (None, body.token)
+        if not is_itself or not is_unregistered(request, error):
+            raise
+        session = await _started(request, body, Caller())
     return answer(shown(session), 201, {"Location": f"/api/sessions/{session['id']}"})
 
 
@@ -124,10 +118,12 @@ async def siblings(request: Request, *, query: SiblingsQuery) -> Response:
 
 
 async def change(request: Request, *, body: SessionPatch) -> Response:
-    """Change a session; an ended status, or `completedAt`, ends it."""
+    """Change a session; an ended status, or `completedAt`, ends it. An active status starts an ended one again."""
     client = client_of(request)
     caller, session = await _self_or_operator(request)
     ends = body.status is not None and body.status not in ACTIVE
+    if session["status"] not in ACTIVE and body.status in ACTIVE and body.completed_at is None:
+        session = await _revived(client, session, body.status, caller)
     if session["status"] in ACTIVE:
         changes: dict[str, Any] = {}
         if body.status is not None and not ends:
@@ -137,9 +133,8 @@ async def change(request: Request, *, body: SessionPatch) -> Response:
         if body.task_ids is not None:
             changes["taskIds"] = body.task_ids
         for note in body.timeline or ():
-            line = msgspec.to_builtins(note)
-            if line not in session.get("timeline", []):
-                session = await client.touch_session(session["id"], note=line, caller=caller)
+            if not _is_known(note, session):
+                session = await client.touch_session(session["id"], note=msgspec.to_builtins(note), caller=caller)
         if body.name is not None:
             session = await client.rename_session(body.name, session["id"], caller=caller)
         session = await client.touch_session(session["id"], caller=caller, **changes)
@@ -158,13 +153,57 @@ async def change(request: Request, *, body: SessionPatch) -> Response:
 async def note(request: Request, *, body: NoteBody) -> Response:
     """Add a line to the session's own timeline; 201 and the Session."""
     caller, session = await _self_or_operator(request)
-    line = msgspec.to_builtins(body)
+    # With an id, so that a client can tell the line from another.
+    line = {"id": new_event_id(), "timestamp": 0, **msgspec.to_builtins(body)}
     return answer(shown(await client_of(request).touch_session(session["id"], note=line, caller=caller)), 201)
 
 
-def _role_of(mode: object) -> str | None:
+async def timeline(request: Request) -> Response:
+    """The session's own timeline, the oldest line first."""
+    session = await client_of(request).session(request.path_params["session"], caller=caller_of(request))
+    return answer(shown(session)["timeline"])
+
+
+async def _started(request: Request, body: SessionBody, caller: Caller) -> SessionDoc:
+    return await client_of(request).start_session(
+        new_session_id() if body.id is None else body.id,
+        token=body.token,
+        name=body.name,
+        role=body.role or _role_of(body.metadata or {}),
+        project_id=body.project_id or None,
+        parent_session_id=body.parent_session_id or None,
+        task_ids=body.task_ids or (),
+        metadata=body.metadata,
+        agent=body.agent,
+        agent_session_id=body.agent_session_id,
+        pid=body.pid,
+        cwd=body.cwd,
+        status=body.status or "idle",
+        takeover=body.takeover,
+        replace=body.replace,
+        caller=caller,
+    )
+
+
+async def _revived(client: AsyncClient, session: SessionDoc, status: str, caller: Caller) -> SessionDoc:
+    """An ended session, started again by itself or by the operator: with its token, where it has one."""
+    if caller.session not in (session["id"], OPERATOR):
+        raise MaestroError(
+            "FORBIDDEN", f"{caller.session} may not start {session['id']} again", "Only the session itself may."
+        )
+    return await client.start_session(session["id"], token=caller.token, status=status, caller=caller)
+
+
+def _role_of(metadata: dict[str, Any]) -> str | None:
     """None: what the session was before, or a worker."""
-    return _ROLES.get(mode, "worker") if isinstance(mode, str) else None
+    named = metadata.get("mode", metadata.get("role"))
+    return _ROLES.get(named, "worker") if isinstance(named, str) else None
+
+
+def _is_known(note: SessionNote, session: SessionDoc) -> bool:
+    """Whether the session's timeline has this line, as the client knows it."""
+    line: dict[str, Any] = msgspec.to_builtins(note)
+    return any(line.items() <= dict(one).items() for one in session.get("timeline", []))
 
 
 async def _self_or_operator(request: Request) -> tuple[Caller, SessionDoc]:

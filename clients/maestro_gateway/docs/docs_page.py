@@ -11,6 +11,7 @@ import json
 import shlex
 from html import escape
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -30,6 +31,8 @@ STREAM = "text/event-stream"
 
 POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _LINE_END = "\n"
+# The examples of ids that a sender makes.
+FIRST_ID, SECOND_ID = "msg_example_1", "msg_example_2"
 # An example of a stream, which never ends, listens for this time.
 _LISTEN_S = 2
 
@@ -92,8 +95,9 @@ def example(
     contract: dict[str, Any], path: str, method: str, call: dict[str, Any], base: str, message_id: str
 ) -> str:
     """A call as a shell command."""
-    # The message's id says that `ann` sent it.
-    values = {"session": "bob", "group": "reviews", "message": canonical_id(message_id, mark_of("ann"))}
+    # The message's id says that `ann` sent it. An example has deleted the other message before those of mail.
+    sent = _example_id(SECOND_ID if path.startswith("/api/mail/") else FIRST_ID, message_id)
+    values = {"session": "bob", "group": "reviews", "message": canonical_id(sent, mark_of("ann"))}
     for name, value in values.items():
         path = path.replace(f"{{{name}}}", value)
     headers = {
@@ -101,6 +105,13 @@ def example(
         for parameter in call.get("parameters", ())
         if parameter["in"] == "header" and parameter["required"]
     }
+    query = {
+        parameter["name"]: parameter["schema"]["examples"][0]
+        for parameter in call.get("parameters", ())
+        if parameter["in"] == "query" and "examples" in parameter["schema"]
+    }
+    if query:
+        path += f"?{urlencode(query)}"
     body = None
     if "requestBody" in call:
         body = _sample(contract, call["requestBody"]["content"][MEDIA_JSON]["schema"], message_id)
@@ -135,10 +146,15 @@ def _sample(contract: dict[str, Any], schema: dict[str, Any], message_id: str) -
     found: dict[str, Any] = {}
     for name, field in shape["properties"].items():
         if "examples" in field:
-            found[name] = message_id if field["examples"] == ["msg_example_1"] else field["examples"][0]
+            found[name] = _example_id(field["examples"][0], message_id)
         elif name in shape.get("required", ()):
             found[name] = _plain_sample(contract, field, message_id)
     return found
+
+
+def _example_id(value: Any, message_id: str) -> Any:
+    """An example's value; a new id in the place of an example of one."""
+    return {FIRST_ID: message_id, SECOND_ID: f"{message_id}m"}.get(value, value) if isinstance(value, str) else value
 
 
 def _plain_sample(contract: dict[str, Any], field: dict[str, Any], message_id: str) -> Any:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from maestro_clients.mcp import json_rpc
-from maestro_gateway.api import answers, bodies, group_bodies, mcp_bodies
+from maestro_gateway.api import answers, bodies, group_bodies, mail_bodies, mcp_bodies
 from maestro_gateway.http.error_docs import REMEDIES
-from maestro_gateway.http.responses import answer, status_of
+from maestro_gateway.http.responses import FAULTS, answer, status_of
 from maestro_gateway.http.routing import API_VERSION, PREFIXES, Endpoint
 from maestro_schemas import __version__, messages, replies, sessions
 from maestro_schemas.errors import CODES, MaestroError
@@ -89,7 +89,7 @@ _ANSWER_HEADERS = {
 }
 _STRUCTS: dict[str, type[Struct]] = {
     name: shape
-    for module in (messages, replies, sessions, bodies, group_bodies, mcp_bodies, answers)
+    for module in (messages, replies, sessions, bodies, group_bodies, mail_bodies, mcp_bodies, answers)
     for name, shape in vars(module).items()
     if isinstance(shape, type) and issubclass(shape, Struct)
 }
@@ -100,6 +100,8 @@ _IDS = json_schema.IDS | {
     "Gone.id",
     "StepDone.id",
     "SessionShown.id",
+    "Letter.id",
+    "LetterDeleted.id",
 }
 
 
@@ -156,6 +158,9 @@ def codes_of(call: Endpoint) -> dict[int, list[str]]:
         codes += (*_WITH_BODY, *_GUARDED_BODY)
     if call.query is not None:
         codes += _WITH_QUERY
+    if call.lists_faults:
+        # INVALID is left: of the guard, and of the broker.
+        codes.append(FAULTS)
     if call.tag != OPERATIONS:
         codes += _ASKING
         if call.method != "GET":
@@ -180,7 +185,7 @@ def _schemas(calls: list[Endpoint]) -> tuple[dict[str, Any], set[str]]:
     answered = [shape for call in calls for found in call.answers.values() for shape in _alternatives(found)]
     taken = [call.body for call in calls if call.body is not None]
     found = json_schema.definitions(
-        (*answered, answers.HttpError, replies.ErrorBody),
+        (*answered, answers.HttpError, answers.FaultsError, replies.ErrorBody),
         template=_TEMPLATE,
         ids=_IDS,
         # A Struct that omits no field has null where it has no value.
@@ -240,7 +245,7 @@ def _operation(call: Endpoint, given: set[str]) -> dict[str, Any]:
         reference = {"$ref": _TEMPLATE.format(name=_given(call.body.__name__, given))}
         found["requestBody"] = {"required": True, "content": {MEDIA_JSON: {"schema": reference}}}
     answers = {str(status): _answer(call, status, shape) for status, shape in call.answers.items()}
-    errors = {str(status): _error(status, codes) for status, codes in codes_of(call).items()}
+    errors = {str(status): _error(call, status, codes) for status, codes in codes_of(call).items()}
     found["responses"] = dict(sorted({**errors, **answers}.items()))
     return found
 
@@ -311,8 +316,9 @@ def _schema(shape: Any) -> dict[str, Any]:
     return {"$ref": _TEMPLATE.format(name=shape.__name__)}
 
 
-def _error(status: int, codes: list[str]) -> dict[str, Any]:
-    reference = {"$ref": _TEMPLATE.format(name="HttpError")}
+def _error(call: Endpoint, status: int, codes: list[str]) -> dict[str, Any]:
+    shape = answers.FaultsError if call.lists_faults and FAULTS in codes else answers.HttpError
+    reference = {"$ref": _TEMPLATE.format(name=shape.__name__)}
     exact = {"properties": {"statusCode": {"const": status}, "code": {"enum": codes}}}
     found: dict[str, Any] = {
         "description": " ".join(f"{code}: {REMEDIES[code].when}" for code in codes),

@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 
 from maestro_clients.protocol.callers import Caller
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import OPERATOR, is_id
 
 from .identity import caller_of, check_operator
 from .refusals import refuse
@@ -90,6 +91,16 @@ async def check(client: AsyncClient, caller: Caller) -> None:
     else:
         raise _token_required(f"{_WHY}, and that session has no token")
     await client.session(caller.session, caller=caller)
+
+
+def is_unregistered(request: HTTPConnection, error: MaestroError) -> bool:
+    """Whether a request was refused since it names a session that was never started, although it needs none: the
+    kernel vouches for its caller, which may leave the name off. Maestro's own clients send their id before they
+    register it."""
+    name = caller_of(request).session
+    # Text that could be no session's id is a mistake of the caller's.
+    could_be = name is not None and name != OPERATOR and is_id(name)
+    return error.code == "UNKNOWN_SESSION" and could_be and not needs_token(request)
 
 
 def _token_required(why: str) -> MaestroError:

@@ -28,6 +28,10 @@ REMEDIES = {
     "INVALID": ErrorGuide(
         "A field is unknown, of a wrong type, or has no allowed value.", "The message names the field; correct it."
     ),
+    "VALIDATION_ERROR": ErrorGuide(
+        "A field of the mail is missing, of a wrong type, or has no allowed value.",
+        "details lists each field as path with its message; correct them.",
+    ),
     "INVALID_ID": ErrorGuide(
         "An id has other characters than A-Z a-z 0-9 _ -, more than 64, or is reserved.", "Choose another."
     ),

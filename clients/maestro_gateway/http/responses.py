@@ -42,6 +42,9 @@ ANSWER_HEADERS: Final = (
 )
 
 _JSON = "application/json"
+# Its details are a list, as Maestro's own clients read it: `[{"path", "message"}]`.
+FAULTS: Final = "VALIDATION_ERROR"
+
 # A broker that is away is back within this time as a rule.
 _AWAY_RETRY_S = 1.0
 # Errors whose texts name files and sockets of this machine.
@@ -90,11 +93,24 @@ def error_body(error: MaestroError) -> dict[str, Any]:
             body["message"] = "the broker does not answer at the moment"
             body["hint"] = "Repeat the request in a moment; with the same id or Idempotency-Key that is safe."
         body["retryAfter"] = error.retry_after_s or _AWAY_RETRY_S
+    elif error.code == FAULTS and error.details is not None:
+        body["details"] = error.details["faults"]
     elif error.code in _INTERNAL_CODES:
         body["message"] = "the post office failed to do this"
         body["hint"] = "Its log on the machine where it runs says why."
         body.pop("details", None)
     return body
+
+
+def faulty(path: str, message: str) -> MaestroError:
+    """The error for a field that is missing or wrong, in the shape of the calls below /api/mail."""
+    at = f"{path}: " if path else ""
+    return MaestroError(
+        FAULTS,
+        f"{at}{message}",
+        "/docs lists each call's fields and values.",
+        details={"faults": [{"path": path, "message": message}]},
+    )
 
 
 def part_error(error: MaestroError) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Routing: from the table of endpoints to Starlette's routes.
 
 Rule: an endpoint is one row, and both the router and `/openapi.json` are made from it, so that they agree. A handler
-gets its body and query decoded, and raises MaestroError.
+gets its body and query decoded, and raises MaestroError. A caller may name a session that it has yet to start.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, compile_path
 
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.generators.field_errors import explained
 
-from .responses import answer, plain_error
+from .credentials import is_unregistered
+from .identity import SESSION_HEADER, caller_of, token_of
+from .responses import answer, faulty, plain_error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
-
-    from starlette.requests import Request
 
     Handler = Callable[..., Awaitable[Response]]
 
@@ -34,6 +35,10 @@ _JSON_KINDS = ("application/json", "+json")
 _PLAIN = "identity"
 _CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]*)", re.IGNORECASE)
 _UTF_8 = ("utf-8", "utf8")
+# Where a message about a field names it.
+_AT = re.compile(r" - at `\$\.?([^`]*)`")
+_MISSING = re.compile(r"required field `([^`]*)`")
+_OF_VALUE = re.compile(r"^`([^`]*)` can't be")
 
 
 class Deprecation(NamedTuple):
@@ -79,6 +84,8 @@ class Endpoint(NamedTuple):
     deprecation: Deprecation | None = None
     # An answer that is not the last page has a header `Link` to the next one.
     is_paged: bool = False
+    # A wrong field is VALIDATION_ERROR with a list of faults, as Maestro's own clients read it.
+    lists_faults: bool = False
 
 
 def changing_paths(table: Iterable[Endpoint]) -> list[re.Pattern[str]]:
@@ -110,14 +117,24 @@ def _serve(calls: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response
         method = "GET" if request.method == "HEAD" else request.method
         endpoint = calls[method]
         given: dict[str, Any] = {}
-        if endpoint.query is not None:
-            given["query"] = _query(request, endpoint.query)
-        if endpoint.body is not None:
-            refusal = _unsupported(request)
-            if refusal is not None:
-                return refusal
-            given["body"] = _decoded(decoders[method], await request.body(), endpoint.body)
-        response = await endpoint.handle(request, **given)
+        try:
+            if endpoint.query is not None:
+                given["query"] = _query(request, endpoint.query)
+            if endpoint.body is not None:
+                refusal = _unsupported(request)
+                if refusal is not None:
+                    return refusal
+                given["body"] = _decoded(decoders[method], await request.body(), endpoint.body)
+        except MaestroError as error:
+            if not endpoint.lists_faults or error.code != "INVALID":
+                raise
+            raise _as_fault(error) from None
+        try:
+            response = await endpoint.handle(request, **given)
+        except MaestroError as error:
+            if not is_unregistered(request, error) or token_of(request) is not None:
+                raise
+            response = await _without_session(endpoint, request, given, error)
         if endpoint.deprecation is not None:
             for name, text in endpoint.deprecation.headers().items():
                 # Beside a `Link` of the call's own.
@@ -125,6 +142,26 @@ def _serve(calls: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response
         return response
 
     return serve
+
+
+async def _without_session(
+    endpoint: Endpoint, request: Request, given: dict[str, Any], error: MaestroError
+) -> Response:
+    """The answer to a caller that names a session which was never started: to a read as without the name. Its own id
+    in the path is not found. Raises MaestroError."""
+    name = caller_of(request).session
+    if request.method in ("GET", "HEAD"):
+        headers = [header for header in request.scope["headers"] if header[0].decode("latin-1") != SESSION_HEADER]
+        try:
+            return await endpoint.handle(Request({**request.scope, "headers": headers}, request.receive), **given)
+        except MaestroError as other:
+            if other.code not in ("NO_SESSION", "UNKNOWN_SESSION"):
+                raise
+    if request.path_params.get("session") == name and "SESSION_NOT_FOUND" in endpoint.codes:
+        raise MaestroError(
+            "SESSION_NOT_FOUND", f"there is no session {str(name)[:80]!r}", "POST /api/sessions starts it."
+        )
+    raise error
 
 
 def _unsupported(request: Request) -> Response | None:
@@ -178,6 +215,13 @@ def _decoded(decoder: msgspec.json.Decoder[Any], raw: bytes, shape: type[msgspec
         raise _invalid("the body", explained(error, shape)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MaestroError("BAD_REQUEST", f"the body is no JSON: {error}", "Send one JSON object in UTF-8.") from None
+
+
+def _as_fault(error: MaestroError) -> MaestroError:
+    """An error of `_invalid` as a fault: its field, and what is wrong there."""
+    why = error.message.partition(": ")[2]
+    named = _AT.search(why) or _MISSING.search(why) or _OF_VALUE.search(why)
+    return faulty(named[1] if named is not None else "", _AT.sub("", why))
 
 
 def _invalid(what: str, why: str) -> MaestroError:

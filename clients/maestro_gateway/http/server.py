@@ -246,6 +246,11 @@ class ConnectionGuard(asyncio.BufferedProtocol):
             if self._parser.has_partial_head:
                 self._await_head()
 
+    @property
+    def has_peer_ended(self) -> bool:
+        """Whether the peer sends nothing more: it closed its side, or has gone."""
+        return self._has_peer_ended
+
     def unacknowledged_bytes(self) -> int:
         """The bytes that were written and that the peer's machine has not acknowledged (tty_ioctl(2), tcp(7):
         SIOCOUTQ). Where the kernel does not tell, those that it has not taken."""

@@ -240,7 +240,7 @@ def test_answers_without_a_page_of_mail(person: Shell, body: dict[str, object]) 
     path = os.path.join(tempfile.mkdtemp(dir=person.root), "s")
     peer = Peer(path, GREETING + READY + zmtp.message([b"M1", b"1", str(status).encode(), msgpack.packb(body)]))
     connection = one_shot.OneShotConnection(path)
-    assert inbox.first_page(connection, {"session": "sess_1"}, ["pending"]) is None
+    assert inbox.first_page(connection, {"session": "sess_1"}, {"status": ["pending"]}) is None
     connection.close()
     peer.join()
 

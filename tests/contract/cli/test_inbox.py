@@ -103,6 +103,31 @@ def test_clear(alice: Shell, bob: Shell) -> None:
     assert bob.inbox("--unread") == []
 
 
+def test_filters(alice: Shell, bob: Shell) -> None:
+    """By sender, type and thread; the rest stays new. Not beside what lists old mail, or waits."""
+    asked = alice.send(bob, "a question", metadata={"type": "request"})
+    sent = [alice.send(bob, "one"), alice.send(bob, "two")]
+    answer = bob.done("message", "reply", asked, "--message", "an answer", "--json").json()["id"]
+    assert (
+        bob.inbox("--from", bob.session_id)
+        == bob.inbox("--type", "command")
+        == bob.inbox("--thread", "msg_1_x")
+        == []
+    )
+    assert bob.done("inbox", "--type", "response").out == "No new messages.\n"
+    assert shown_ids(bob.done("inbox", "--type", "request").out) == [asked]
+    limited = bob.done("inbox", "--from", alice.session_id, "--limit", "1").out
+    assert shown_ids(limited) == sent[:1]
+    assert "There is more: run it again." in limited
+    assert [message["id"] for message in bob.inbox("--from", alice.session_id)] == sent[1:]
+    assert bob.inbox() == []
+    assert [message["id"] for message in alice.inbox("--thread", asked, "--from", bob.session_id)] == [answer]
+    for option in ("--all", "--sent", "--watch"):
+        ran = bob.run("inbox", option, "--from", alice.session_id)
+        assert ran.code == exit_codes.USAGE
+        assert "--from selects new mail" in ran.err
+
+
 def test_the_limit_leaves_the_rest_for_the_next_call(alice: Shell, bob: Shell) -> None:
     sent = [alice.send(bob, str(number)) for number in range(5)]
     first = bob.done("inbox", "--limit", "2")

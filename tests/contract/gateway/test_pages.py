@@ -131,5 +131,13 @@ def test_each_list_that_grows_has_pages(gateway: Gateway) -> None:
             "headers", {}
         ):
             without.append(path)
-    # A thread says `hasMore`; its messages are in their mailboxes. Unread mail is read page by page, and so is gone.
-    assert without == ["/api/messages/{message}/thread", "/api/sessions/{session}/mail"]
+    # A thread says `hasMore`; its messages are in their mailboxes. A session's own timeline has 200 lines at most.
+    # Unread mail is read page by page, and so is gone; the lists of the mail generation have an end, by number.
+    assert without == [
+        "/api/messages/{message}/thread",
+        "/api/sessions/{session}/timeline",
+        "/api/sessions/{session}/mail",
+        "/api/mail/inbox/{session}",
+        "/api/mail/wait/{session}",
+        "/api/mail/thread/{message}",
+    ]

@@ -560,8 +560,10 @@ def test_changing_a_session(open_office: PostOffice, gateway: Gateway) -> None:
     assert ended["status"] == "completed"
     assert ended["completedAt"] > 1
     assert gateway.ask("PATCH", path, {"status": "completed"}).json["status"] == "completed"
-    refused(gateway.ask("PATCH", path, {"status": "idle"}), 401, "SESSION_ENDED")
+    refused(gateway.ask("PATCH", path, {"name": "robert"}), 401, "SESSION_ENDED")
     assert gateway.ask("POST", "/api/sessions", {"id": "bob"}).json["status"] == "idle"
+    gateway.ask("PATCH", path, {"status": "stopped"})
+    assert gateway.ask("PATCH", path, {"status": "working"}).json["status"] == "working", "it is started again"
 
 
 # --- tokens ----------------------------------------------------------------------------------------------------
@@ -645,7 +647,7 @@ def test_paths_that_there_are_not(standing: Gateway, path: str) -> None:
         ("DELETE", "/api/sessions", {"GET", "HEAD", "POST"}),
         ("POST", "/api/messages/m", {"DELETE", "GET", "HEAD", "PATCH"}),
         ("POST", "/health", {"GET", "HEAD"}),
-        ("HEAD", "/api/sessions/bob/timeline", {"POST"}),
+        ("HEAD", "/api/sessions/bob/prompt", {"POST"}),
         ("OPTIONS", "/api/sessions", {"GET", "HEAD", "POST"}),
         ("PROPFIND", "/api/sessions", {"GET", "HEAD", "POST"}),
     ],

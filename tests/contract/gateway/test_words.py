@@ -56,7 +56,7 @@ def gateway(office: PostOffice, standing: Gateway) -> Gateway:
         ("POST", "/api/sessions", {"id": "ann", "name": "bob"}, {}, "NAME_TAKEN", ""),
         ("POST", "/api/sessions", {"id": "tom"}, {}, "NAME_TAKEN", ""),
         ("PATCH", "/api/sessions/bob", {"status": "working"}, ANN, "FORBIDDEN", ""),
-        ("PATCH", "/api/sessions/gone", {"status": "working"}, {}, "SESSION_ENDED", "POST"),
+        ("PATCH", "/api/sessions/gone", {"name": "other"}, {}, "SESSION_ENDED", "POST"),
         ("GET", "/api/sessions/ann/dead-letters", None, {"X-Session-ID": "bob"}, "FORBIDDEN", ""),
         ("GET", "/api/sessions/bob/messages/stream", None, ANN, "FORBIDDEN", ""),
         ("POST", "/api/sessions/bob/mail", {"message": "x"}, {}, "NO_SESSION", ""),

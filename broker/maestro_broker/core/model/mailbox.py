@@ -262,6 +262,8 @@ class Mailbox:
         limit: int,
         statuses: frozenset[str],
         kind: str | None,
+        sender: str | None = None,
+        thread: str | None = None,
         offered: bool | None = None,
         loud: bool = False,
         reader: str | None,
@@ -278,6 +280,10 @@ class Mailbox:
         for entry in self._in_order(since):
             message = entry.message
             if message.status not in statuses or (kind is not None and message.meta.type != kind):
+                continue
+            if sender is not None and message.sender != sender:
+                continue
+            if thread is not None and thread not in (message.id, message.meta.thread_id):
                 continue
             if offered is not None and offered != (message.offered_at is not None):
                 continue

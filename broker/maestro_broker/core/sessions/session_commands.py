@@ -16,9 +16,10 @@ from maestro_broker.core.model.records import SessionChanged
 from maestro_broker.core.sending import acceptance
 from maestro_schemas import limits
 from maestro_schemas.errors import OPERATOR_MAY, MaestroError
-from maestro_schemas.names import DEFAULT_PROJECT, OPERATOR, plain_name
+from maestro_schemas.names import DEFAULT_PROJECT, OPERATOR, is_id, plain_name
 from maestro_schemas.replies import SessionReply, SessionsReply
 from maestro_schemas.sessions import ACTIVE, Session, SessionNote, StoredSession
+from maestro_schemas.texts import json_bytes
 
 from . import session_pages, session_rights
 
@@ -399,6 +400,8 @@ def _current(state: State, session_id: str) -> Session:
 
 def _with_note(timeline: tuple[SessionNote, ...], note: SessionNote, settings: Limits) -> tuple[SessionNote, ...]:
     """The timeline with one more note, without the oldest that have no space."""
+    if note.id is not None and any(one.id == note.id for one in timeline):
+        return timeline
     kept = [note]
     size = _note_bytes(note)
     for one in reversed(timeline):
@@ -410,11 +413,16 @@ def _with_note(timeline: tuple[SessionNote, ...], note: SessionNote, settings: L
 
 
 def _note_bytes(note: SessionNote) -> int:
-    return len(note.message.encode()) + len(note.type.encode()) + _NOTE_ENVELOPE_BYTES
+    metadata = 0 if note.metadata is None else len(json_bytes.encode(note.metadata))
+    return len(note.message.encode()) + len(note.type.encode()) + len(note.id or "") + metadata + _NOTE_ENVELOPE_BYTES
 
 
 def _checked_note(note: SessionNote, now_ms: int) -> SessionNote:
     validation.check_label("note.type", note.type, limits.NOTE_TYPE_CHARS_MAX)
+    if note.id is not None and not is_id(note.id):
+        raise validation.invalid_id("note.id", note.id)
+    if note.metadata is not None:
+        validation.check_json("note.metadata", note.metadata, limits.NOTE_METADATA_BYTES_MAX)
     return replace(
         note,
         message=validation.check_remark("note.message", note.message, limits.NOTE_CHARS_MAX),

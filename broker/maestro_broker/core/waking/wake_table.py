@@ -116,8 +116,13 @@ class WakeTable:
         known = self._sessions[session]
         known.made(self._limits, now_ms)
         self._counts["made"] += 1
-        self._looks.set(session, now_ms + self._limits.wake_again_ms)
+        self.look(session)
         return known.by
+
+    def touched(self, session: str, now_ms: int, *, was_there: bool) -> None:
+        """The session's file was touched; `was_there`: no program had taken it."""
+        self._sessions[session].touched(now_ms, was_there=was_there)
+        self.look(session)
 
     def withdrawn(self, session: str, *, was_there: bool) -> None:
         """The session's file was withdrawn; `was_there`: no program had taken it."""

@@ -23,6 +23,9 @@ IDLE_MS = 1_000
 WATCHED_MS = 5_000
 # A wake that is not answered is made once more.
 _TRIES = 2
+# A file that no program has taken is touched after this time, and then after twice the time before: a client that has
+# just started, or is busy, may have missed that it was made.
+TOUCH_MS = 2_000
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
 
@@ -33,8 +36,9 @@ Content = Literal["idle", "any"]
 class WakeStep(NamedTuple):
     """What must be done now, and when to look again."""
 
-    # `make` the file; `withdraw` it, unless the wake is carried out already; `remove` what is left of it.
-    action: Literal["make", "withdraw", "remove"] | None = None
+    # `make` the file; `touch` it, if it is still there; `withdraw` it, unless the wake is carried out already;
+    # `remove` what is left of it.
+    action: Literal["make", "touch", "withdraw", "remove"] | None = None
     content: Content = "idle"
     next_ms: int | None = None
 
@@ -57,6 +61,7 @@ class Wakeable:
         "_seen_ms",
         "_sign",
         "_times_ms",
+        "_touch_ms",
         "_tries",
         "_turns",
         "_unanswered",
@@ -79,6 +84,8 @@ class Wakeable:
         # Whether its file may be there, and whether it was taken, so that a turn is to be expected.
         self._has_file = False
         self._claimed = False
+        # When the file is touched, if it is there.
+        self._touch_ms = 0
         self._unanswered = False
         # Whether a cap or the brake holds back the wake that is due; it is counted once.
         self._held = False
@@ -141,7 +148,9 @@ class Wakeable:
                 return WakeStep("withdraw")
             earliest_ms = made_ms + limits.wake_again_ms
             if now_ms < earliest_ms:
-                return WakeStep(next_ms=earliest_ms)
+                if not self._has_file or self._touch_ms > earliest_ms:
+                    return WakeStep(next_ms=earliest_ms)
+                return WakeStep("touch") if now_ms >= self._touch_ms else WakeStep(next_ms=self._touch_ms)
             if self._tries >= _TRIES:
                 self._end_wake()
                 self._unanswered = True
@@ -172,11 +181,20 @@ class Wakeable:
         self._made_seq = max(self._waiting)
         self._made_sign = self._sign
         self._has_file = True
+        self._touch_ms = now_ms + TOUCH_MS
         self._claimed = self._held = False
         self._reason = None
         self._times_ms.append(now_ms)
         while len(self._times_ms) > max(limits.wake_minute_limit, limits.wake_hour_limit):
             self._times_ms.popleft()
+
+    def touched(self, now_ms: int, *, was_there: bool) -> None:
+        """Its file was touched, if it `was_there`; else the wake is carried out."""
+        if was_there and self._made_ms is not None:
+            self._touch_ms = now_ms + 2 * (now_ms - self._made_ms)
+            return
+        self._has_file = False
+        self._claimed = True
 
     def withdrawn(self, *, was_there: bool) -> bool:
         """Its file was removed, if it `was_there`; whether the wake is void with that. Else it is carried out."""

@@ -14,7 +14,6 @@ from maestro_broker.core.context import RequestContext
 from maestro_broker.core.model.reads import Read
 from maestro_broker.core.waking.wake_table import WakeTable
 from maestro_broker.files import disk
-from maestro_broker.files.wake_files import WakeFiles
 from maestro_broker.waking.waker import WAYS
 from maestro_schemas.sessions import WakeState
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from maestro_broker.core.model.session_registry import SessionState
     from maestro_broker.core.model.signs import Signs
     from maestro_broker.core.model.state import Change, State
+    from maestro_broker.files.wake_files import WakeFiles
     from maestro_broker.server.mailbox_loader import MailboxLoader
     from maestro_broker.views.signs.session_signs import SessionSigns
     from maestro_broker.waking.waker import Waker
@@ -41,8 +41,8 @@ class WakeTask:
 
     def __init__(
         self,
-        messages: str,
         *,
+        files: WakeFiles,
         state: State,
         signs: SessionSigns,
         topics: AbstractSet[str],
@@ -57,7 +57,7 @@ class WakeTask:
         self._loader = loader
         self._waker = waker
         self._unseen = unseen
-        self._files = WakeFiles(messages)
+        self._files = files
         self._table = WakeTable(state.limits)
         # Sessions whose mail from before is looked for, once it is in memory.
         self._unknown: dict[str, None] = {}
@@ -91,11 +91,8 @@ class WakeTask:
                 self._unknown.pop(session, None)
                 self._waker.forget(session)
                 self._remove(session)
-        elif self._table.put(session, by):
-            # What an earlier broker has left is about a wake that is not known any more.
-            self._remove(session)
-            if self._state.mailbox(session).unoffered:
-                self._unknown[session] = None
+        elif self._table.put(session, by) and self._state.mailbox(session).unoffered:
+            self._unknown[session] = None
 
     def collect(self) -> None:
         """Take what became of wakes that the waker carries out."""
@@ -133,6 +130,8 @@ class WakeTask:
         step = self._table.step(session, sign, now_ms, watched=context.is_watched(session))
         if step.action == "make":
             self._make(session, step.content, now_ms)
+        elif step.action == "touch":
+            self._table.touched(session, now_ms, was_there=self._files.touch(session))
         elif step.action == "withdraw":
             self._table.withdrawn(session, was_there=self._remove(session))
         elif step.action == "remove":

@@ -10,13 +10,17 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from maestro_runtime import config, places
+from maestro_runtime import config, places, wake_facts
+from maestro_runtime.process_identity import is_alive
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.texts.waking import CLAUDE_CODE, WAKE_FILE
+from maestro_schemas.texts.waking import CLAUDE_CODE, CODEX, WAKE_FILE
+
+from . import codex
 
 if TYPE_CHECKING:
     from maestro_cli.context import CommandContext
     from maestro_cli.hooks.agents import Agent
+    from maestro_cli.hooks.payload import HookInput
 
 OLD_BROKER: Final = (
     "Mail can't wake you from idle: the broker is of an earlier version. Your user can restart it: maestro down, "
@@ -35,9 +39,11 @@ class StartWaking(NamedTuple):
     note: str = ""
 
 
-def at_start(context: CommandContext, agent: Agent, session: str, *, installed: bool | None) -> StartWaking:
-    """Whether, and by what, the agent of a session can be woken. `installed`: what the hooks' command says; None
-    where an earlier version wrote it.
+def at_start(
+    context: CommandContext, agent: Agent, session: str, hook_input: HookInput, pid: int, *, installed: bool | None
+) -> StartWaking:
+    """Whether, and by what, the agent of a session can be woken. `pid`: the agent's process. `installed`: what the
+    hooks' command says; None where an earlier version wrote it.
 
     Makes the mailbox's folder, because a client can't watch a file in a folder that does not exist. Raises OSError
     where that fails.
@@ -50,7 +56,12 @@ def at_start(context: CommandContext, agent: Agent, session: str, *, installed: 
         return StartWaking({"wakeBy": ""}, note=note)
     # The broker sees by inotify when an agent is idle.
     if not installed or sys.platform != "linux":
+        wake_facts.remove(context.data, session)
         return StartWaking({"wakeBy": ""})
+    if agent.waker == CODEX and not codex.note(context.data, session, hook_input, pid, context.environ):
+        # `codex exec` that an agent with a screen has started, in the same session, is no reason to let that sleep.
+        known = wake_facts.read(context.data, session)
+        return StartWaking({} if known is not None and is_alive(known.pid, known.pid_start) else {"wakeBy": ""})
     fields, note = {"wakeBy": agent.waker}, ""
     try:
         setting = config.wake_setting(context.environ)

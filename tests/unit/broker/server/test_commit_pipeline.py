@@ -98,7 +98,7 @@ class Post:
         self.metrics = BrokerMetrics()
         self.disk = DiskAdmission(data, self.log, 64)
         self.wakes = WakeTask(
-            os.path.join(data, "messages"),
+            files=spool.wake_files,
             state=self.state,
             signs=SessionSigns(data),
             topics=self.listener.topics,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_schemas.limits import NOTE_CHARS_MAX, Limits
+from maestro_schemas.limits import NOTE_CHARS_MAX, NOTE_METADATA_BYTES_MAX, Limits
 from maestro_schemas.requests import Identity, SessionList, SessionRename, SessionStart, SessionTouch
 from maestro_schemas.sessions import NeedsInput, Session, SessionNote
 from support.offices import Office, refused
@@ -224,6 +224,25 @@ def test_a_note_that_is_too_long(office: Office) -> None:
     assert (error.code, error.limit, error.actual) == ("TEXT_TOO_LONG", NOTE_CHARS_MAX, NOTE_CHARS_MAX + 1)
     need = NeedsInput(active=True, message="\u009b2J\u202eX")
     assert office.do(SessionTouch(id="ann", needs_input=need)).session.needs_input.message == "X"
+
+
+def test_a_note_has_an_id_and_metadata(office: Office) -> None:
+    """The id makes a repeat no second line; both are checked, and count for the size of the timeline."""
+    note = SessionNote("t", "x", 1, id="evt_1", metadata={"messageId": "m"})
+    for _ in range(2):
+        found: Session = office.do(SessionTouch(id="ann", note=note)).session
+    assert found.timeline == (note,)
+    for wrong, code in (
+        (SessionNote("t", "x", 1, id="../x"), "INVALID_ID"),
+        (SessionNote("t", "x", 1, metadata={"x": b"1"}), "INVALID"),
+        (SessionNote("t", "x", 1, metadata={"x": "y" * NOTE_METADATA_BYTES_MAX}), "DATA_TOO_LARGE"),
+    ):
+        assert refused(office, SessionTouch(id="ann", note=wrong)).code == code
+    for number in range(100):
+        long = SessionNote("t", "x", 1, id=f"evt_x{number}", metadata={"x": "y" * 1_000})
+        found = office.do(SessionTouch(id="ann", note=long)).session
+        office.now_ms += 60_000
+    assert len(found.timeline) == 65_536 // (1_000 + len('{"x":""}') + len("evt_x99") + 2 + 48)
 
 
 @pytest.mark.parametrize("pid", [0, -1, 1 << 31])

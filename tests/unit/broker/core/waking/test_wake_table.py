@@ -13,7 +13,7 @@ from maestro_broker.core.model.records import Accepted, Confirmed, Deleted, Deli
 from maestro_broker.core.model.signs import HookSign
 from maestro_broker.core.model.state import Change
 from maestro_broker.core.waking.wake_table import WakeTable
-from maestro_broker.core.waking.wakeable import IDLE_MS, WATCHED_MS
+from maestro_broker.core.waking.wakeable import IDLE_MS, TOUCH_MS, WATCHED_MS
 from maestro_schemas.limits import Limits
 from maestro_schemas.messages import Audience, Message, Metadata
 from maestro_schemas.names import OPERATOR
@@ -175,6 +175,7 @@ class Policy(RuleBasedStateMachine):
         self.is_given_up = False
         self.is_claimed = False
         self.may_have_file = False
+        self.touch_ms = 0
         self.turns = 0
 
     # What happens.
@@ -258,6 +259,13 @@ class Policy(RuleBasedStateMachine):
             assert shown.state == ("held" if self._is_held() else "ready")
 
     def _carry_out(self, action: str, content: str) -> None:
+        if action == "touch":
+            self.table.touched("bob", self.now_ms, was_there=self.file)
+            if self.file:
+                self.touch_ms = self.now_ms + 2 * (self.now_ms - self.outstanding[-1][0])
+            else:
+                self.may_have_file, self.is_claimed = False, True
+            return
         was_there, self.file = self.file, action == "make"
         self.may_have_file = action == "make"
         if action == "make":
@@ -266,6 +274,7 @@ class Policy(RuleBasedStateMachine):
             self.outstanding.append((self.now_ms, max(self.waits), self.sign))
             self.wakes_ms.append(self.now_ms)
             self.is_claimed = False
+            self.touch_ms = self.now_ms + TOUCH_MS
         elif action == "withdraw":
             self.table.withdrawn("bob", was_there=was_there)
             if not was_there and self.sign is not None and self.waits:
@@ -290,8 +299,9 @@ class Policy(RuleBasedStateMachine):
                 return "withdraw"
             if sign.state != "idle" and sign != made_sign and sign.detail != WOKEN and not self.is_claimed:
                 return "withdraw"
-            if self.now_ms < made_ms + LIMITS.wake_again_ms:
-                return None
+            again_ms = made_ms + LIMITS.wake_again_ms
+            if self.now_ms < again_ms:
+                return "touch" if self.may_have_file and self.touch_ms <= min(self.now_ms, again_ms) else None
             if len(self.outstanding) == 2:
                 return "remove"
         elif self.may_have_file:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from maestro_broker.core.model.signs import HookSign
-from maestro_broker.core.waking.wakeable import IDLE_MS, WATCHED_MS, Wakeable, WakeStep
+from maestro_broker.core.waking.wakeable import IDLE_MS, TOUCH_MS, WATCHED_MS, Wakeable, WakeStep
 from maestro_schemas.limits import Limits
 from maestro_schemas.sessions import WakeState
 from maestro_schemas.texts.waking import CLAUDE_CODE, WOKEN
@@ -135,7 +135,7 @@ def test_one_wake_is_outstanding_until_mail_is_confirmed() -> None:
     first, second = desk.mail(), desk.mail()
     desk.wake()
     third = desk.mail()
-    assert desk.step() == WakeStep(next_ms=desk.now_ms + LIMITS.wake_again_ms)
+    assert desk.step() == WakeStep(next_ms=desk.now_ms + TOUCH_MS)
     assert desk.shown().state == "woken"
     assert desk.one.confirmed(first)
     assert desk.shown().state == "ready"
@@ -153,7 +153,7 @@ def test_a_wake_without_an_answer_is_made_once_more_and_then_given_up_until_the_
     desk.wake()
     desk.now_ms += LIMITS.wake_again_ms
     desk.wake()
-    assert desk.step() == WakeStep(next_ms=desk.now_ms + LIMITS.wake_again_ms)
+    assert desk.step() == WakeStep(next_ms=desk.now_ms + TOUCH_MS)
     made_ms, desk.now_ms = desk.now_ms, desk.now_ms + LIMITS.wake_again_ms
     assert desk.step() == WakeStep("remove")
     assert desk.shown() == WakeState("unanswered", CLAUDE_CODE, made_ms)
@@ -209,6 +209,39 @@ def test_a_prompt_of_a_person_comes_before_the_wake_which_is_void() -> None:
     assert desk.wake() == "idle", "a wake that began no turn counts in no cap"
 
 
+def test_a_file_that_no_program_takes_is_touched_at_growing_distances() -> None:
+    """A client that has just started may have missed that it was made."""
+    desk = Desk()
+    desk.mail()
+    desk.wake()
+    for distance_ms in (TOUCH_MS, 2 * TOUCH_MS, 6 * TOUCH_MS):
+        assert desk.step() == WakeStep(next_ms=desk.now_ms + distance_ms)
+        desk.now_ms += distance_ms
+        assert desk.step() == WakeStep("touch")
+        desk.one.touched(desk.now_ms, was_there=True)
+    desk.now_ms += 18 * TOUCH_MS
+    assert desk.step() == WakeStep("touch")
+    desk.one.touched(desk.now_ms, was_there=False)
+    desk.prompt()
+    next_ms = desk.step().next_ms
+    assert next_ms is not None, "who has taken it begins a turn"
+    assert next_ms > desk.now_ms + 18 * TOUCH_MS
+    desk.now_ms = next_ms - 1
+    assert desk.step() == WakeStep(next_ms=next_ms)
+
+
+def test_no_touch_comes_after_the_wake_that_is_made_once_more() -> None:
+    desk = Desk(Limits(wake_again_ms=TOUCH_MS))
+    desk.mail()
+    desk.wake()
+    desk.now_ms += TOUCH_MS - 1
+    assert desk.step() == WakeStep(next_ms=desk.now_ms + 1)
+    desk.one.touched(desk.now_ms, was_there=True)
+    assert desk.step() == WakeStep(next_ms=desk.now_ms + 1)
+    desk.now_ms += 1
+    desk.wake()
+
+
 def test_a_wake_that_was_claimed_before_the_prompt_stays_outstanding() -> None:
     desk = Desk()
     seq = desk.mail()
@@ -225,7 +258,7 @@ def test_the_turn_that_a_wake_began_does_not_make_it_void() -> None:
     desk.mail()
     desk.wake()
     desk.prompt(woken=True)
-    assert desk.step() == WakeStep(next_ms=desk.now_ms + LIMITS.wake_again_ms)
+    assert desk.step() == WakeStep(next_ms=desk.now_ms + TOUCH_MS)
 
 
 def test_the_sign_that_was_too_old_does_not_make_the_wake_void() -> None:

@@ -1,0 +1,36 @@
+"""Route codes: the errors that several calls share.
+
+Rule: without those of every call, which `docs.openapi` adds.
+"""
+
+from __future__ import annotations
+
+SEND_CODES = (
+    "NO_SESSION",
+    "UNKNOWN_SESSION",
+    "SESSION_ENDED",
+    "ROLE_FORBIDDEN",
+    "RECEIVER_NOT_FOUND",
+    "RECEIVER_ENDED",
+    "AMBIGUOUS_NAME",
+    "CONFLICT",
+    "MESSAGE_NOT_FOUND",
+    "INVALID_ID",
+    "EMPTY_MESSAGE",
+    "TEXT_TOO_LONG",
+    "DATA_TOO_LARGE",
+    "RATE_LIMITED",
+    "LOOP_GUARD",
+    "MAILBOX_FULL",
+    "BUSY",
+    "STORAGE_FULL",
+)
+# Those of a list of addresses and of audiences.
+FAN_OUT_CODES = (
+    *SEND_CODES,
+    "NO_RECEIVERS",
+    "GROUP_NOT_FOUND",
+    "CONFIRM_FANOUT",
+    "FORBIDDEN",
+    "TOO_MANY",
+)

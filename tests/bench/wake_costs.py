@@ -1,0 +1,155 @@
+"""Wake costs: what the waker costs the broker and its senders, beside nothing and beside a process of its own.
+
+Run: `python tests/bench/wake_costs.py`. A shell that works for about as long as `codex queue` stands in its place.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from maestro_broker.waking.child import WakeChild
+from maestro_broker.waking.steps import WakeCommand
+from maestro_clients.client import Client
+from maestro_clients.protocol.callers import Caller
+from maestro_runtime import hook_state, wake_facts
+from maestro_runtime.hook_state import HookState
+from maestro_runtime.process_identity import pid_start
+from maestro_runtime.wake_facts import WakeFacts
+from maestro_schemas.texts.waking import CODEX
+from support.post_office import PostOffice
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SESSIONS = 50
+SENDS = 2_000
+PACE_S = 0.005
+ROUNDS = 3
+_WORK = "i=0; while [ $i -lt 15000 ]; do i=$((i+1)); done; sleep 0.05"
+_THREAD = "01a22be6-fce2-78d2-8e80-9473d6f1ee81"
+
+
+def main() -> None:
+    """Print the figures."""
+    with tempfile.TemporaryDirectory(prefix="mwake-") as root:
+        office = PostOffice(root)
+        office.start(wake_minute_limit=0, wake_hour_limit=0, wake_turns_max=0)
+        try:
+            _sends(office)
+        finally:
+            office.stop()
+    _starts()
+
+
+def _sends(office: PostOffice) -> None:
+    program = os.path.join(office.root, "codex")
+    with open(program, "w", encoding="ascii") as file:
+        file.write(f"#!/bin/sh\n{_WORK}\n")
+    os.chmod(program, 0o700)
+    names = [f"s{number}" for number in range(SESSIONS)]
+    with Client(office.router()) as operator:
+        for name in ("ann", "bob", *names):
+            operator.start_session(name)
+    for name in names:
+        facts = WakeFacts(CODEX, os.getpid(), pid_start(os.getpid()), _THREAD, program, office.root)
+        wake_facts.write(office.data, name, facts)
+        with Client(office.router(), Caller(name)) as own:
+            own.touch_session(agent="codex", pid=os.getpid(), pidStart=pid_start(os.getpid()), wakeBy=CODEX)
+    before_kib = _rss_kib(office.pid)
+    for number in range(ROUNDS):
+        quiet = _paced(office)
+        wakes_before = _wakes(office)
+        busy = _paced(office, wake=names)
+        print(
+            f"round {number + 1}: sends p50 {_at(quiet, 0.5):.2f} p99 {_at(quiet, 0.99):.2f} ms; beside "
+            f"{_wakes(office) - wakes_before} wakes p50 {_at(busy, 0.5):.2f} p99 {_at(busy, 0.99):.2f} ms"
+        )
+    after_kib = _rss_kib(office.pid)
+    print(f"RSS of the broker: {before_kib / 1024:.1f} MiB before the first wake, {after_kib / 1024:.1f} after")
+
+
+def _paced(office: PostOffice, wake: Sequence[str] = ()) -> list[float]:
+    """The times of paced sends, in ms; the sessions in `wake` get mail and are idle meanwhile, one after another."""
+    took_ms = []
+    due = list(wake)
+    with office.client("ann") as ann:
+        for number in range(SENDS):
+            began_s = time.perf_counter()
+            ann.send("bob", "x" * 200)
+            took_ms.append((time.perf_counter() - began_s) * 1_000)
+            if due and number % (SENDS // (2 * SESSIONS)) == 0:
+                _make_due(office, due.pop())
+            time.sleep(max(0.0, PACE_S - (time.perf_counter() - began_s)))
+        with Client(office.router(), Caller("bob")) as bob:
+            while page := bob.inbox(limit=250)["messages"]:
+                bob.confirm([message["id"] for message in page], "read")
+    return took_ms
+
+
+def _make_due(office: PostOffice, name: str) -> None:
+    """Mail for an agent that becomes idle now; what it had before is read."""
+    with Client(office.router(), Caller(name)) as own:
+        if page := own.inbox()["messages"]:
+            own.confirm([message["id"] for message in page], "read")
+    with office.client("ann") as ann:
+        ann.send(name, "Wake up.")
+    sign = HookState("idle", "Stop", "codex", os.getpid(), pid_start(os.getpid()), at_ms=0)
+    path = hook_state.path(office.data, name)
+    hook_state.write(path, sign)
+
+
+def _starts() -> None:
+    """How long the thread that starts a command holds the interpreter, by the size of its process."""
+    for ballast_mib in (0, 500):
+        ballast = bytearray(ballast_mib << 20)
+        ballast[::4096] = b"x" * len(ballast[::4096])
+        took_ms = []
+        for _ in range(40):
+            began_s = time.perf_counter()
+            child = WakeChild(WakeCommand(("/bin/true",), {}), os.defpath)
+            took_ms.append((time.perf_counter() - began_s) * 1_000)
+            while child.end() is None:
+                time.sleep(0.002)
+        print(
+            f"start of a command: p50 {_at(took_ms, 0.5):.2f} p99 {_at(took_ms, 0.99):.2f} ms, with {ballast_mib} MiB"
+        )
+        del ballast
+    began_s = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", "import maestro_broker.waking.waker; print(flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child_process:
+        assert child_process.stdout is not None
+        child_process.stdout.readline()
+        took_ms = [(time.perf_counter() - began_s) * 1_000]
+        print(f"a process of its own: {_rss_kib(child_process.pid) / 1024:.1f} MiB, started in {took_ms[0]:.0f} ms")
+
+
+def _wakes(office: PostOffice) -> int:
+    try:
+        with open(os.path.join(office.data, "logs", "wake.log"), encoding="utf-8") as file:
+            return file.read().count(" woken ")
+    except FileNotFoundError:
+        return 0
+
+
+def _rss_kib(pid: int) -> int:
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        [found] = [line.split()[1] for line in file if line.startswith("VmRSS")]
+    return int(found)
+
+
+def _at(times_ms: list[float], share: float) -> float:
+    return sorted(times_ms)[int(len(times_ms) * share)]
+
+
+if __name__ == "__main__":
+    main()

@@ -21,6 +21,7 @@ Mail comes into an agent's context by its hooks. The tools are for an agent that
 has none, or that wants to write without a shell.
 
 Examples:
+  maestro mcp
   maestro hooks install codex --mcp
   claude mcp add maestro --scope user -- maestro mcp"""
 

@@ -44,14 +44,14 @@ def parsed(text: str) -> object:
         import _json
 
         scan: Any = _json.make_scanner(_Reading)  # type: ignore[arg-type]
-    except (ImportError, AttributeError, TypeError):
-        import json
-
-        return json.loads(inside, parse_constant=_no_constant)
-    try:
         value, end = scan(inside, 0)
     except StopIteration:
         raise ValueError("there is no value") from None
+    except (ImportError, AttributeError, TypeError, SystemError):
+        # SystemError: `_json` looks for the class of its error in the module that is not imported.
+        import json
+
+        return json.loads(inside, parse_constant=_no_constant)
     if end != len(inside):
         raise ValueError("there is more text after the value")
     return value

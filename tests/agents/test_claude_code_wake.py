@@ -17,7 +17,7 @@ import pytest
 
 from agents import scenes
 from agents.screens import on_screen
-from agents.turns import Say
+from agents.turns import Call, Say
 from agents.wakes import Answerer, at_a_wake_desk
 from maestro_cli.hooks import shell_script
 from maestro_schemas.texts import waking
@@ -99,6 +99,52 @@ def test_after_clear(person: Shell) -> None:
         sent_s = desk.send(scenes.TEXT)
         desk.turn(2)
         desk.took("after /clear", sent_s, 2)
+        assert desk.shown(scenes.TEXT) == [0, 1]
+        desk.end_with(3)
+
+
+def test_after_a_compaction(person: Shell) -> None:
+    with at_a_wake_desk(KIND, person) as desk, on_screen(desk.agent, "Go on.") as screen:
+        desk.turn()
+        screen.prompt("/compact")
+        screen.wait_for("Compacted")
+        before = len(desk.agent.model.calls)
+        sent_s = desk.send(scenes.TEXT)
+        desk.turn(before + 1)
+        desk.took("after /compact", sent_s, before + 1)
+        desk.end_with(before + 2)
+        assert desk.shown(scenes.TEXT)[-2:] == [1, 1]
+
+
+@pytest.mark.parametrize(("key", "text", "seen"), [("", "/mod", "/model"), ("!", "echo half", "for shell mode")])
+def test_beside_an_open_menu_and_in_shell_mode(person: Shell, key: str, text: str, seen: str) -> None:
+    with at_a_wake_desk(KIND, person) as desk, on_screen(desk.agent, "Go on.") as screen:
+        desk.turn()
+        if key:
+            screen.press(key)
+            screen.wait_for(seen)
+        screen.type(text)
+        screen.wait_for(text)
+        screen.wait_for(seen)
+        desk.send(scenes.TEXT)
+        desk.turn(2)
+        assert desk.shown(scenes.TEXT) == [0, 1]
+        assert text in screen.text()
+        assert seen in screen.text()
+        desk.end_with(3)
+
+
+def test_behind_a_dialog_of_the_client_a_wake_waits(person: Shell) -> None:
+    with at_a_wake_desk(KIND, person) as desk, on_screen(desk.agent, "Go on.") as screen:
+        desk.turn()
+        screen.prompt("/model")
+        screen.wait_for("Select model")
+        desk.send(scenes.TEXT)
+        desk.await_claim()
+        assert "Select model" in screen.text()
+        assert len(desk.agent.model.calls) == 1
+        screen.press("Escape")
+        desk.turn(2)
         assert desk.shown(scenes.TEXT) == [0, 1]
         desk.end_with(3)
 
@@ -263,27 +309,35 @@ def test_a_burst_is_each_mail_once_in_a_few_turns(person: Shell) -> None:
         assert [last.count(f"| mail {number};") for number in range(count)] == [1] * count
 
 
-def test_behind_an_open_permission_dialog_a_wake_waits(person: Shell) -> None:
-    """Also one that the broker asks for when the sign of the dialog has become old."""
+@pytest.mark.parametrize("dialog", ["Do you want to proceed?", "Which branch?"])
+def test_behind_an_open_question_a_wake_waits(person: Shell, dialog: str) -> None:
+    """Of a permission, and of the tool for questions. Also a wake that the broker asks for when the sign of the
+    dialog has become old."""
+    options = [{"label": name, "description": f"the branch {name}"} for name in ("main", "dev")]
+    question = {"question": dialog, "header": "Branch", "multiSelect": False, "options": options}
 
     def model(request: Request) -> Turn:
-        return desk.agent.asking_shell("touch made") if len(desk.agent.model.calls) == 1 else Say("I am done.")
+        if len(desk.agent.model.calls) > 1:
+            return Say("I am done.")
+        asks_to_run = dialog == "Do you want to proceed?"
+        return (
+            desk.agent.asking_shell("touch made")
+            if asks_to_run
+            else Call("AskUserQuestion", {"questions": [question]})
+        )
 
-    with at_a_wake_desk(KIND, person, model, asks=True) as desk, on_screen(desk.agent, "Make the file.") as screen:
-        screen.wait_for("Do you want to proceed?")
+    with at_a_wake_desk(KIND, person, model, asks=True) as desk, on_screen(desk.agent, "Go on.") as screen:
+        screen.wait_for(dialog)
         desk.await_sign("waiting")
         desk.send(scenes.TEXT)
         wake = desk.known()["presence"].get("wake")
         assert wake is not None
         assert wake["state"] == "ready"
-        eventually(lambda: desk.known()["presence"]["wake"]["state"] == "woken", "a wake after the grace time", 30.0)
-        file = os.path.join(desk.session.data, "messages/by-receiver", desk.session.session_id, waking.WAKE_FILE)
-        eventually(lambda: not os.path.exists(file), "the wake is carried out", 30.0)
-        assert "Do you want to proceed?" in screen.text()
+        desk.await_claim()
+        assert dialog in screen.text()
         assert len(desk.agent.model.calls) == 1
         screen.press("Enter")
         desk.turn(2)
-        assert os.path.exists(os.path.join(desk.agent.work, "made"))
         eventually(lambda: desk.shown(scenes.TEXT)[-1] == 1, "the mail, after the person's answer")
         assert desk.shown(scenes.TEXT)[-1] == 1
 

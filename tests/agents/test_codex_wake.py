@@ -250,6 +250,43 @@ def test_after_a_new_thread_on_its_screen_that_one_is_woken(person: Shell, daemo
         assert "Begin again." in turn
 
 
+def test_two_screens_of_one_daemon_speak_for_the_sessions_of_their_shells(person: Shell) -> None:
+    """The daemon runs the hooks of both, with the variables of the first shell."""
+    colleague = person.session("colleague", role="orchestrator")
+    first, second = person.session("first"), person.session("second")
+    root = os.path.join(person.root, "agent")
+    with at_work(KIND, lambda _request: Say("Noted."), root, first.environ) as agent:
+        agent.ask_person()
+        codex.use_daemon(agent.home)
+        agent.install_hooks()
+        own = [f"{name}={value}" for name, value in second.environ.items() if name.startswith("MAESTRO_SESSION_")]
+        try:
+            with on_screen(agent, "I am one.") as screen:
+                screen.wait_for("Noted.")
+                with on_screen(agent, command=["env", *own, *agent.command("I am two.")]):
+                    for shell, words in ((second, "I am two."), (first, "I am one.")):
+                        _reach(agent, colleague, shell, words)
+        finally:
+            codex.end_daemon(agent.home)
+
+
+def _reach(agent: Agent, colleague: Shell, shell: Shell, words: str) -> None:
+    """Mail to the session of a shell wakes the thread that was begun in it, and no other."""
+    text = f"Lamps, to whom it says: {words}"
+
+    def is_idle() -> bool:
+        with shell.anonymous().client() as client:
+            return client.session(shell.session_id)["presence"]["state"] == "idle"
+
+    def shown() -> list[bool]:
+        return [words in call for call in agent.model.calls if text in call]
+
+    eventually(is_idle, f"{words!r} was answered", WOKEN_S_MAX)
+    colleague.send(shell, text)
+    eventually(lambda: bool(shown()), text, WOKEN_S_MAX)
+    assert set(shown()) == {True}
+
+
 def test_exec_is_never_queued_to(person: Shell) -> None:
     colleague = person.session("colleague", role="orchestrator")
     sent: list[str] = []

@@ -18,6 +18,7 @@ from agents.clients import at_work
 from agents.desk import Desk, answer_offered, shown_in
 from agents.turns import Say
 from maestro_runtime import hook_state
+from maestro_schemas.texts.waking import WAKE_FILE
 from support.post_office import eventually
 
 if TYPE_CHECKING:
@@ -86,6 +87,12 @@ class WakeDesk(Desk):
         print(f"{what}: in a request {took_s:.2f} s after the send; allowed {allowed_s:.1f} s")
         assert took_s <= allowed_s
 
+    def await_claim(self) -> None:
+        """Wait until the broker has asked for a wake, and the client's hook has claimed it."""
+        eventually(lambda: self.known()["presence"]["wake"]["state"] == "woken", "a wake", _WAITED_S_MAX)
+        folder = os.path.join(self.session.data, "messages", "by-receiver", self.session.session_id)
+        eventually(lambda: not os.path.exists(os.path.join(folder, WAKE_FILE)), "its claim", _WAITED_S_MAX)
+
     def end_with(self, requests: int) -> None:
         """Send the last mail, which must be in the request of this number: none came between."""
         self.await_sign("idle")
@@ -97,10 +104,11 @@ class WakeDesk(Desk):
 
 
 def load() -> float:
-    """How many times longer than on an idle machine a program takes now; at least 1."""
+    """How many times longer than on an idle machine a program may take now; at least 1."""
     began = time.monotonic()
     subprocess.run([sys.executable, "-S", "-c", "pass"], check=True)
-    return max(1.0, (time.monotonic() - began) / _BARE_S)
+    bare = (time.monotonic() - began) / _BARE_S
+    return max(1.0, bare, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 @contextlib.contextmanager

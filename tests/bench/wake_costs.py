@@ -62,17 +62,17 @@ def _sends(office: PostOffice) -> None:
         wake_facts.write(office.data, name, facts)
         with Client(office.router(), Caller(name)) as own:
             own.touch_session(agent="codex", pid=os.getpid(), pidStart=pid_start(os.getpid()), wakeBy=CODEX)
-    before_kib = _rss_kib(office.pid)
+    _paced(office)
     for number in range(ROUNDS):
         quiet = _paced(office)
-        wakes_before = _wakes(office)
+        before_kib, wakes_before = _rss_kib(office.pid), _wakes(office)
         busy = _paced(office, wake=names)
+        after_kib = _rss_kib(office.pid)
         print(
             f"round {number + 1}: sends p50 {_at(quiet, 0.5):.2f} p99 {_at(quiet, 0.99):.2f} ms; beside "
-            f"{_wakes(office) - wakes_before} wakes p50 {_at(busy, 0.5):.2f} p99 {_at(busy, 0.99):.2f} ms"
+            f"{_wakes(office) - wakes_before} wakes p50 {_at(busy, 0.5):.2f} p99 {_at(busy, 0.99):.2f} ms; RSS "
+            f"{before_kib / 1024:.1f}, then {after_kib / 1024:.1f} MiB"
         )
-    after_kib = _rss_kib(office.pid)
-    print(f"RSS of the broker: {before_kib / 1024:.1f} MiB before the first wake, {after_kib / 1024:.1f} after")
 
 
 def _paced(office: PostOffice, wake: Sequence[str] = ()) -> list[float]:
@@ -123,7 +123,7 @@ def _starts() -> None:
         del ballast
     began_s = time.perf_counter()
     with subprocess.Popen(
-        [sys.executable, "-P", "-c", "import maestro_broker.waking.waker; print(flush=True); input()"],
+        [sys.executable, "-P", "-c", "import sys, maestro_broker.waking.waker; print(flush=True); sys.stdin.read()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as child_process:

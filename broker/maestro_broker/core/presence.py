@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from maestro_schemas.limits import SILENT_AFTER_MS
 from maestro_schemas.sessions import NeedsInput, Presence, WakeState
-from maestro_schemas.texts.waking import WOKEN
+from maestro_schemas.texts.waking import HOOKED, WOKEN
 
 if TYPE_CHECKING:
     from maestro_schemas.messages import Message
@@ -35,7 +35,7 @@ def of(context: RequestContext, found: SessionState) -> Presence:
     if not found.active:
         return Presence("ended", since=session.completed_at, by="broker")
     known = _derived(context, found, _signs(context, found))
-    if session.wake_by is None and session.wake == "idle":
+    if session.wake_by is None and session.wake == "idle" and (known.by != "hook" or session.agent not in HOOKED):
         return known
     return replace(known, wake=_wake(context, found, known))
 

@@ -17,6 +17,7 @@ from maestro_runtime import outbox_dir, paths
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import is_id
 from maestro_schemas.outbox_entry import FAILED_SUFFIX
+from maestro_schemas.texts.waking import WAKE_FILE
 
 from .spool import SUFFIX
 
@@ -124,11 +125,13 @@ class SweepWalk:
         for entry in _entries(directory):
             self.looked_at += 1
             yield
-            is_empty = not self._is_message_gone(entry, session) and is_empty
+            is_empty = self._is_message_gone(entry, session) and is_empty
         if is_empty and not self._retention.has_session(session):
             self._remove_folder(directory)
 
     def _is_message_gone(self, entry: os.DirEntry[str], session: str) -> bool:
+        if entry.name == WAKE_FILE and not self._retention.has_session(session):
+            return self._removes(entry.path)
         if entry.name.startswith(".") or not entry.name.endswith(SUFFIX):
             return False
         status = _lstat(entry.path)
@@ -253,9 +256,10 @@ class SweepWalk:
             self._findings.idle.append(session)
 
     def _has_no_files(self, session: str) -> bool:
-        """Whether the session's mailbox is empty, and it has no links to mail that it sent."""
+        """Whether the session's mailbox has no mail, and it has no links to mail that it sent."""
         folders = (self._receivers, self._senders)
-        return not any(True for folder in folders for _ in _entries(os.path.join(folder, session)))
+        entries = (entry for folder in folders for entry in _entries(os.path.join(folder, session)))
+        return all(entry.name == WAKE_FILE for entry in entries)
 
     def _timeline_files(self) -> Iterator[None]:
         asked_ms = self._task.older_than_ms

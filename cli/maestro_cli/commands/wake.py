@@ -94,8 +94,7 @@ def _show(context: CommandContext, session_id: str | None, *, as_json: bool) -> 
 
     with context.client() as client:
         if older_brokers.is_older(client.hello()["limits"]):
-            streams.note(f"maestro: {older_brokers.OLDER}, and may wake no agent")
-            streams.note(f"  next: {older_brokers.RESTART}")
+            raise MaestroError("UNKNOWN_COMMAND", f"{older_brokers.OLDER}: it wakes no agent", older_brokers.RESTART)
         chosen = client.sessions(active=True) if session_id is None else [client.session(session_id)]
     own, at_ms = context.own_session, now_ms()
     found = wake_table.of_agents(chosen, own) if session_id is None else chosen

@@ -18,12 +18,13 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
-from maestro_cli.hooks import agents, installation, settings_entries, shell_script, switches
+from maestro_cli.hooks import agents, installation, shell_script, switches
 from maestro_cli.output.render import plain
 from maestro_cli.processes.process_exit import BrokerExit
 from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
+from . import wake_checks
 from .findings import DoctorFinding
 
 if TYPE_CHECKING:
@@ -39,7 +40,13 @@ _RUN_S = 30.0
 _SLOW_S = 1.0
 _END_S = 10.0
 _LINE_CHARS = 160
-_PROGRAMS = {"claude-code": "claude", "codex": "codex", "gemini-cli": "gemini"}
+_PROGRAMS = {
+    "claude-code": "claude",
+    "codex": "codex",
+    "gemini-cli": "gemini",
+    "qwen-code": "qwen",
+    "opencode": "opencode",
+}
 _SESSION = "5b0c1f6e-doctor"
 # By kind of event: what agents send besides the common fields.
 _PAYLOADS: dict[str, dict[str, Any]] = {
@@ -130,6 +137,7 @@ def _settings_file(agent: Agent, path: str, context: CommandContext, *, is_users
     what = f"{path}: {len(lines)} events; each answer is one that {agent.name} reads, {took}"
     is_slow = slowest_s > _SLOW_S
     yield DoctorFinding(name, "warning" if is_slow else "ok", what, "The machine is busy." if is_slow else "")
+    yield from wake_checks.of_hooks(agent, lines, _PROGRAMS[agent.name], context, install)
     if agent is agents.CODEX:
         yield _codex_trust(agent, path, lines)
 
@@ -178,7 +186,7 @@ def _command_lines(agent: Agent, path: str, context: CommandContext) -> tuple[di
     script = shell_script.script_path(context.data)
     lines: dict[str, str] = {}
     foreign = []
-    for event, line in settings_entries.commands_in(text, comments=agent.comments):
+    for event, line in installation.commands_in(agent, text):
         # The event's name comes from the settings too. An unknown name must not become a part of our line.
         words = ("", shell_script.WAKE, shell_script.NO_WAKE) if agent.events.get(event) == agents.START else ("",)
         known = [shell_script.command(script, agent.name, event, word) for word in words if event in agent.events]
@@ -262,11 +270,12 @@ def _run(agent: Agent, event: str, kind: str, line: str, environ: Mapping[str, s
     took_s = time.monotonic() - began_s
     if done.returncode:
         return f"ends with exit code {done.returncode}", took_s
-    return _fault_in(agent, event, kind, done.stdout), took_s
+    must_watch = kind == agents.START and wake_checks.must_watch(agent, line)
+    return _fault_in(agent, event, kind, done.stdout, must_watch=must_watch), took_s
 
 
-def _fault_in(agent: Agent, event: str, kind: str, out: bytes) -> str:
-    """The fault in an answer; empty if the agent can read it."""
+def _fault_in(agent: Agent, event: str, kind: str, out: bytes, *, must_watch: bool = False) -> str:
+    """The fault in an answer; empty if the agent can read it. `must_watch`: it must name a file to watch."""
     if not out.strip():
         return "" if kind in _SILENT else "answers nothing although mail waits"
     try:
@@ -277,6 +286,8 @@ def _fault_in(agent: Agent, event: str, kind: str, out: bytes) -> str:
     wanted = agent.continue_turn(event, text) if kind == agents.STOP else agent.context(event, text, watched)
     if not text or answer != wanted:
         return "answers in a format that the agent does not read"
+    if must_watch and not watched:
+        return "names no file to watch in a folder that exists, so no wake reaches the agent"
     if agent.size(text) > _SIZE_MAX:
         return f"answers with {agent.size(text):,} characters, and the agent reads {_SIZE_MAX:,}"
     return ""
@@ -287,7 +298,8 @@ def _watched_in(answer: object) -> str:
     inner = answer.get("hookSpecificOutput") if isinstance(answer, dict) else None
     paths = inner.get("watchPaths") if isinstance(inner, dict) else None
     path = paths[0] if isinstance(paths, list) and paths else ""
-    return path if isinstance(path, str) and os.path.isdir(os.path.dirname(path)) else ""
+    is_file = isinstance(path, str) and os.path.isabs(path) and os.path.isdir(os.path.dirname(path))
+    return path if is_file else ""
 
 
 def _text_in(answer: object) -> str:

@@ -5,16 +5,18 @@ Rule: nothing is changed; the file for the sync measurement is removed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import statistics
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_runtime import mounts, places
 from maestro_schemas import __version__
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.texts.visible_text import one_line
 
 from . import place_checks
 from .findings import DoctorFinding
@@ -28,6 +30,9 @@ _SYNCS = 20
 # A sync takes 0.1 to 10 ms on any current disk. If it takes longer, the disk is faulty or very busy.
 _SYNC_SLOW_MS = 20.0
 _FREE_BYTES_LOW = 256 << 20
+_INOTIFY = "/proc/sys/fs/inotify"
+# Above this part of a limit, the next program may get none.
+_INOTIFY_FULL = 0.9
 _PACKAGES = ("pyzmq", "msgpack", "msgspec", "cyclopts", "tenacity")
 
 
@@ -125,3 +130,74 @@ def settings(context: CommandContext) -> DoctorFinding:
         return DoctorFinding("settings", "failed", error.message, error.hint)
     found = f"{file.path} sets {len(file.settings)}; `maestro config show` lists all"
     return DoctorFinding("settings", "ok", found if file.digest else f"no config file; it would be {file.path}")
+
+
+class _InotifyUse(NamedTuple):
+    """What one process has."""
+
+    instances: int
+    watches: int
+    who: str
+
+
+def inotify(_context: CommandContext) -> Iterator[DoctorFinding]:
+    """Whether this user has inotify instances and watches left. Without, neither the broker nor an agent's client
+    hears of changes, and no idle agent is woken."""
+    found = _inotify_uses()
+    said = []
+    for what, uses in (
+        ("instances", [(use.instances, use.who) for use in found]),
+        ("watches", [(use.watches, use.who) for use in found]),
+    ):
+        most = _number(f"{_INOTIFY}/max_user_{what}")
+        if most is None:
+            return  # another system
+        count = sum(number for number, _ in uses)
+        said.append(f"{count:,} of {most:,} {what}")
+        if count >= most * _INOTIFY_FULL:
+            top = ", ".join(f"{who}: {number:,}" for number, who in sorted(uses, reverse=True)[:3])
+            repair = f"End some of these programs ({top}), or: sysctl fs.inotify.max_user_{what}={most * 2}"
+            yield DoctorFinding("inotify", "warning", f"{said[-1]} are in use", repair)
+            return
+    yield DoctorFinding("inotify", "ok", f"{' and '.join(said)} are in use")
+
+
+def _number(path: str) -> int | None:
+    try:
+        with open(path, encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None
+
+
+def _inotify_uses() -> list[_InotifyUse]:
+    """Of each process of this user that can be looked at."""
+    uid = os.geteuid()
+    found: list[_InotifyUse] = []
+    try:
+        pids = [name for name in os.listdir("/proc") if name.isdecimal()]
+    except OSError:
+        return found
+    for pid in pids:
+        # It may have ended, or be no process that this user may look at.
+        with contextlib.suppress(OSError):
+            if os.stat(f"/proc/{pid}").st_uid == uid:
+                found += _inotify_use(f"/proc/{pid}")
+    return found
+
+
+def _inotify_use(process: str) -> list[_InotifyUse]:
+    """What one process has; empty where that is nothing. Raises OSError."""
+    instances = watches = 0
+    for fd in os.listdir(f"{process}/fd"):
+        # One that is closed meanwhile, such as that of this listing, is left out.
+        with contextlib.suppress(FileNotFoundError):
+            if os.readlink(f"{process}/fd/{fd}") == "anon_inode:inotify":
+                with open(f"{process}/fdinfo/{fd}", encoding="ascii", errors="replace") as file:
+                    watches += sum(line.startswith("inotify ") for line in file)
+                instances += 1
+    if not instances:
+        return []
+    with open(f"{process}/comm", encoding="utf-8", errors="replace") as file:
+        name = one_line(file.read().strip())
+    return [_InotifyUse(instances, watches, f"{name} (pid {os.path.basename(process)})")]

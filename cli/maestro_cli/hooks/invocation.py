@@ -88,13 +88,15 @@ def run(arguments: Sequence[str]) -> None:
 
     call = HookCall.parse(arguments)
     hook_input = payload.read(sys.stdin.buffer)
-    context = CommandContext.here(linked=False)
     if call.agent is agents.CODEX:
+        import os
+
         from .waking import codex
 
+        # Before the context, since the environment of Codex's daemon is not that of the agent.
         begins = call.kind == agents.START
-        pid = codex.agent_pid(call.pid, context.data, hook_input, context.environ, begins=begins)
-        call = call._replace(pid=pid)
+        call = call._replace(pid=codex.enter(call.pid, hook_input, os.environ, begins=begins))
+    context = CommandContext.here(linked=False)
     if call.kind == agents.START:
         _begin(call, hook_input, context)
     elif call.kind == agents.END:
@@ -134,6 +136,7 @@ def _begin(call: HookCall, hook_input: HookInput, context: CommandContext) -> No
             session, knows_wake = agent_session.begin(client, context, call.agent, hook_input, link, wake.fields)
         except MaestroError as error:
             if error.code != "SESSION_ENDED":
+                _say_older(call, error)
                 raise
             _say_ended(call, link)
             return
@@ -157,6 +160,17 @@ def _say_ended(call: HookCall, link: SessionLink) -> None:
         "start the agent again."
     )
     streams.say_json(call.agent.context(call.event, text))
+
+
+def _say_older(call: HookCall, error: MaestroError) -> None:
+    """Tell an agent, at its start alone, that its user must restart the broker, if that is the cause."""
+    from maestro_clients.protocol.older_brokers import is_explained
+
+    if is_explained(error):
+        from maestro_cli.output import streams
+
+        text = f"No mail of other agents comes here: {error.message.partition(':')[0]}. Your user can restart it: "
+        streams.say_json(call.agent.context(call.event, f"{text}maestro down, then maestro up"))
 
 
 def _report(client: AnyClient, context: CommandContext, status: str) -> None:
@@ -210,11 +224,19 @@ def _show_mail(call: HookCall, hook_input: HookInput, context: CommandContext) -
         if call.after_end and link.made:
             agent_session.revive(client, context, call.agent, hook_input, link, call.pid)
         # Quiet mail does not continue a turn: the next prompt or tool call shows it.
-        woken_by = call.agent.waker if call.kind == agents.PROMPT and hook_input.is_woken else ""
+        woken_by = _waker(call, context, link) if call.kind == agents.PROMPT and hook_input.is_woken else ""
         mail = HookMail(client, agent_format, call.via, woken_by)
         shown = not must_stop and mail.show(answer, hold_quiet=is_stop)
         # The status comes last, so that the mail does not wait for it.
         _report(client, context, "working" if shown or not is_stop else "idle")
+
+
+def _waker(call: HookCall, context: CommandContext, link: SessionLink) -> str:
+    """What has begun a turn with the fixed words of a wake."""
+    from maestro_runtime import wake_facts
+
+    known = wake_facts.read(context.data, link.session)
+    return call.agent.waker if known is None else known.by
 
 
 def _sign_working(call: HookCall, context: CommandContext, link: SessionLink) -> None:

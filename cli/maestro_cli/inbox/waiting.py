@@ -107,8 +107,7 @@ def _wakes(message: MessageDoc) -> bool:
 
     from maestro_schemas.messages import Message
 
-    found = msgspec.convert(message, Message)
-    return not found.is_quiet and found.meta.priority != "low"
+    return msgspec.convert(message, Message).wakes
 
 
 def _sentence(found: dict[str, Any], context: CommandContext) -> str:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import SessionDoc
 
 _COLUMNS = ("NAME", "AGENT", "STATE", "BY", "LAST WAKE", "WHY NOT")
-# Agents whose hooks wake them, by the part of a label before its colon.
-_BY_HOOKS = frozenset(label.partition(":")[0] for label in waking.WAKERS if not label.endswith(":keys"))
 
 
 def of_agents(sessions: Iterable[SessionDoc], own: str | None) -> list[SessionDoc]:
@@ -73,8 +71,10 @@ def unable(agent: str | None, platform: str = sys.platform) -> str:
         return "no agent has reported itself in it; Codex does that at its first prompt"
     if platform != "linux":
         return "agents are woken on Linux only: it sees its mail at its next prompt"
-    if agent in _BY_HOOKS:
-        return f"its hooks were installed without wakes: maestro hooks install {agent}, then start it again"
+    if agent == "qwen-code":
+        return "it was started without `--input-file FILE`, or its hooks were installed without wakes"
+    if agent in waking.HOOKED:
+        return waking.not_installed(agent)
     return f"nothing wakes {named(agent)} but keys in its terminal: maestro session nudge --help"
 
 

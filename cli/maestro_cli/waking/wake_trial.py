@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 TEXT = "This is a test of waking (maestro wake --test). Nothing is to be done, and no answer is needed."
 # A message that no hook has fetched must not surprise the agent on another day.
 _LIFE_MS = 3_600_000
-# A turn without a sign for longer may have been broken off. As `limits.WAKE_GRACE_MS`, for all but odd settings.
-_AT_WORK_MS = 60_000
 _SHOWN = ("message.offered", "message.delivered", "message.read")
 
 
@@ -64,10 +62,14 @@ def run(context: CommandContext, session_id: str | None, timeout_s: float) -> Tr
     speaker = _speaker(context)
     with speaker.full_client() as client:
         session = client.session(session_id or context.session())
-        check(session, speaker.own_session, own=context.own_session, is_agents=context.agent_sign() is not None)
-        who = wake_table.label(session)
+        hello = client.hello()
+        grace_ms = hello["limits"].get("wake_grace_ms", 0)
+        own = context.own_session if context.agent_sign() is not None else None
+        problem = obstacle(session, own, is_person=speaker.own_session == OPERATOR, grace_ms=grace_ms, at_ms=now_ms())
+        who, head = wake_table.label(session), hello["headLsn"]
+        if problem is not None:
+            raise MaestroError("STATUS_CONFLICT", f"{who} was not tried: {problem[0]}", problem[1])
         streams.note(f"maestro: this begins a turn of {who}'s agent, which costs what a turn costs")
-        head = client.hello()["headLsn"]
         sent = client.send(session["id"], TEXT, metadata={"type": "notification"}, ttl_ms=_LIFE_MS)
         streams.note(f"maestro: sent {sent['id']}; waiting {timeout_s:g} s for the hook that shows it")
     shown = _Shown(sent["id"], head)
@@ -87,26 +89,19 @@ def run(context: CommandContext, session_id: str | None, timeout_s: float) -> Tr
     return TrialOutcome(session, sent["id"], seconds, via, woken_by)
 
 
-def check(session: SessionDoc, speaker: str | None, *, own: str | None, is_agents: bool) -> None:
-    """Raises MaestroError STATUS_CONFLICT where no wake would follow a message of `speaker`.
-
-    `own`: the session of the shell, and `is_agents`: whether an agent runs that shell.
-    """
-    problem = _problem(session, speaker, own=own, is_agents=is_agents, at_ms=now_ms())
-    if problem is not None:
-        what, hint = problem
-        raise MaestroError("STATUS_CONFLICT", f"{wake_table.label(session)} was not tried: {what}", hint)
-
-
-def _problem(
-    session: SessionDoc, speaker: str | None, *, own: str | None, is_agents: bool, at_ms: int
+def obstacle(
+    session: SessionDoc, agents_own: str | None, *, is_person: bool, grace_ms: int, at_ms: int
 ) -> tuple[str, str] | None:
-    """What keeps the agent from being woken, and the next step."""
+    """What keeps the agent from being woken by a message, and the next step; None where nothing is known to.
+
+    `agents_own`: the session of the agent whose shell this is. `is_person`: whether a person sends the message, who
+    ends a row of wakes. `grace_ms`: the age at which a sign of work is too old to hold back a wake.
+    """
     who = wake_table.label(session)
     presence = session.get("presence", {})
     state, since = presence.get("state"), presence.get("since")
     wake: dict[str, Any] = dict(presence.get("wake", {}))
-    if is_agents and session["id"] == own:
+    if session["id"] == agents_own:
         return (
             "it runs this command, so it is at work, and only an idle agent is woken",
             f"The person runs `maestro wake --test {who}` in another terminal, while this agent is idle.",
@@ -119,14 +114,14 @@ def _problem(
         return wake_table.unable(session.get("agent")), "`maestro doctor` checks the hooks."
     if wake.get("state") in ("off", "unanswered"):
         return wake_words.why_not(wake, at_ms), "A prompt in its own screen ends that, unless its setting is off."
-    if wake.get("state") == "held" and speaker != OPERATOR:
+    if wake.get("state") == "held" and not is_person:
         return wake_words.why_not(wake, at_ms), "A prompt of the person, or a message of theirs, ends that."
     if session.get("watching"):
         return (
             "a program watches its inbox, and would take the message first",
             "End that program (`maestro inbox --watch`), and try again.",
         )
-    if state in ("working", "waiting") and (since is None or at_ms - since < _AT_WORK_MS):
+    if state in ("working", "waiting") and (since is None or at_ms - since < grace_ms):
         return f"it is {state}, and only an idle agent is woken", "Try again once `maestro who` shows it idle."
     if state not in ("idle", "working", "waiting"):
         return "no hook of it has given a sign yet", "Give it a prompt first; `maestro doctor` checks the hooks."

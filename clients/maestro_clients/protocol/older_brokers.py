@@ -36,6 +36,11 @@ def explained(error: MaestroError) -> MaestroError:
     )
 
 
+def is_explained(error: MaestroError) -> bool:
+    """Whether `explained` made this error."""
+    return error.message.startswith(OLDER)
+
+
 def is_older(known: Mapping[str, int]) -> bool:
     """Whether a broker whose `hello` has the limits `known` lacks one of this version, which is therefore newer. Two
     versions under development may have the same number."""

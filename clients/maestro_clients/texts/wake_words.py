@@ -39,8 +39,10 @@ def why_not(wake: Mapping[str, Any], now_ms: int) -> str:
     """Why mail does not wake the agent now; empty where it does."""
     state, reason = wake.get("state"), one_line(wake.get("reason", ""))
     if state == "unanswered":
-        last = f", the last time at {moment(wake['at'], now_ms)}" if "at" in wake else ""
-        return f"it was woken twice without an answer{last}{f' ({reason})' if reason else ''}; {_CHECK}"
+        at = f" at {moment(wake['at'], now_ms)}" if "at" in wake else ""
+        if reason:
+            return f"its last wake{at} failed: {reason}"
+        return f"it was woken twice without an answer{at and f', the last time{at}'}; {_CHECK}"
     return reason or _REASONS.get(state, "") if state in _REASONS else ""
 
 

@@ -23,7 +23,7 @@ from maestro_gateway.events.choice import Choice, form_of
 from maestro_gateway.events.event_stream import follow, not_an_lsn, since_of
 from maestro_gateway.events.frames import ended_frames
 from maestro_gateway.events.visibility import authenticate
-from maestro_gateway.http.credentials import needs_token
+from maestro_gateway.http.credentials import is_unregistered, needs_token
 from maestro_gateway.http.identity import caller_of, token_of
 from maestro_gateway.http.responses import error_body
 from maestro_schemas.errors import MaestroError
@@ -136,6 +136,9 @@ class WebSocketConnection:
         try:
             return await self._authenticate(named)
         except MaestroError as error:
+            if named.token is None and is_unregistered(self._socket, error):
+                # As a read under that name: the session is yet to be started.
+                return await self._authenticate(Caller())
             # A browser can't send a token with the handshake, and a token in the URL would end up in logs.
             if error.code not in _TOKEN_MAY_FOLLOW:
                 raise

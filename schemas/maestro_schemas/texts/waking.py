@@ -16,6 +16,14 @@ OPENCODE: Final = "opencode:plugin"
 TMUX: Final = "tmux:keys"
 ZELLIJ: Final = "zellij:keys"
 WAKERS: Final = (CLAUDE_CODE, CODEX, QWEN_CODE, OPENCODE, TMUX, ZELLIJ)
+# Agents whose hooks, or whose plugin, can have them woken.
+HOOKED: Final = frozenset(label.partition(":")[0] for label in WAKERS if not label.endswith(":keys"))
+
+
+def not_installed(agent: str) -> str:
+    """Why an agent whose hooks could have it woken is not."""
+    return f"its hooks named no way to wake it; `maestro hooks install {agent}` sets one up"
+
 
 # What a woken agent reads. A hook recognizes a woken turn by it, so no other text of ours contains it.
 NOTICE: Final = "maestro: new mail"

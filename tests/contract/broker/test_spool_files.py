@@ -227,10 +227,13 @@ def test_each_damage_is_found(data: str, what: str) -> None:
 def test_harmless_findings_are_only_reported(data: str) -> None:
     os.chmod(mail(data, "by-receiver", "bob", M0), 0o600)
     put(mail(data, "by-receiver", "bob", ".m9.json.tmp"))
+    put(mail(data, "by-receiver", "bob", ".wake"), "idle\n")  # for mail that was not shown
+    put(mail(data, "by-receiver", "gone", ".wake"), "idle\n")
+    os.mkdir(mail(data, "by-receiver", "starting"), 0o700)
     put(mail(data, "journal", "notes"))
     os.mkdir(os.path.join(data, "timeline", "old"), 0o700)
     checks, findings = verified(data)
-    assert sorted(one["finding"] for one in findings) == ["journal", "leftovers", "messages", "timeline"]
+    assert sorted(one["finding"] for one in findings) == ["journal", "leftovers", "markers", "messages", "timeline"]
     assert not any(one["wrong"] for one in checks.values())
 
 
@@ -270,6 +273,8 @@ def exported(data: str, session: str | None = None) -> list[dict[str, Any]]:
 def test_an_export_has_all_of_it(data: str) -> None:
     put(mail(data, "quarantine", "bob--x.json"), "{")
     put(os.path.join(data, "outbox", "bob", "broken.json"), "{}")
+    put(mail(data, "by-receiver", "bob", ".wake"), "idle\n")
+    os.mkdir(mail(data, "by-receiver", "starting"), 0o700)
     header, *lines, end = exported(data)
     assert (header["kind"], header["version"]) == ("maestro-export", 1)
     counts: dict[str, int] = {}

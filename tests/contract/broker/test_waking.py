@@ -293,7 +293,7 @@ def test_a_session_that_wants_no_wake(open_office: PostOffice, bob: Idler) -> No
     bob.await_file()
     bob.touch(wakeBy="")
     bob.await_file(None)
-    assert bob.wake == {}
+    assert (bob.wake["state"], "maestro hooks install claude-code" in bob.wake["reason"]) == ("off", True)
     assert send(open_office)["reach"] == "prompt"
 
 
@@ -437,6 +437,31 @@ def test_a_state_file_with_something_else_in_it(open_office: PostOffice, bob: Id
     assert bob.content is None
     bob.sign("idle", event="Stop")
     bob.await_file()
+
+
+def test_where_signs_are_not_noticed_no_agent_is_woken(post_office: PostOffice) -> None:
+    """As on macOS, and on Linux without an inotify watch left."""
+    post_office.start()
+    post_office.stop()
+    folder = os.path.dirname(hook_state.path(post_office.data, "bob"))
+    os.rmdir(folder)
+    os.symlink("/dev/null", folder)
+    post_office.start()
+    post_office.sessions("ann", "bob")
+    bob = Idler(post_office)
+    try:
+        bob.touch(agent="claude-code", pid=bob.process.pid, pidStart=bob.start, wakeBy=CLAUDE_CODE)
+        wake = send(post_office)["presence"]["wake"]
+        assert (wake["state"], wake["by"]) == ("off", CLAUDE_CODE)
+        assert wake["reason"].startswith("changes of agents' states are not noticed: ")
+        assert bob.content is None
+        os.unlink(folder)
+        post_office.stop()
+        post_office.start()
+        bob.sign("idle", event="Stop")
+        bob.await_file()
+    finally:
+        bob.close()
 
 
 def test_a_session_of_another_machine(post_office: PostOffice) -> None:

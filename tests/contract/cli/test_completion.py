@@ -153,6 +153,7 @@ def test_the_data_directory_is_found_as_the_command_finds_it(tab: Tab, tmp_path:
         (place / "sessions").mkdir(parents=True)
         (place / "sessions" / f"in_{name}.json").write_text('{"session":{"id":"x"}}\n', encoding="utf-8")
         assert f"in_{name}" in tab.offers("maestro session show in_", **environ)
+        assert f"in_{name}" in tab.offers("maestro wake in_", **environ)
 
 
 def test_a_relative_xdg_directory_counts_as_none(tab: Tab, tmp_path: Path) -> None:

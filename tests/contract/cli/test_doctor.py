@@ -18,7 +18,9 @@ from maestro_cli.doctor import hook_checks
 from maestro_cli.hooks import agents, shell_script
 from maestro_cli.processes.process_exit import BrokerExit
 from maestro_clients.processes.broker_process import find
-from support.cli_shell import Shell
+from support.cli_shell import Shell, open_shell
+from support.hook_calls import Agent
+from support.post_office import eventually
 
 
 def examined(shell: Shell, code: int = exit_codes.DONE) -> dict[str, dict[str, Any]]:
@@ -137,12 +139,19 @@ def at_home(person: Shell) -> Shell:
     home = os.path.join(person.root, "home")
     os.mkdir(home)
     shell = person.like(HOME=home)
-    for variable in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME"):
+    for variable in (
+        "CLAUDE_CONFIG_DIR",
+        "CODEX_HOME",
+        "GEMINI_CLI_HOME",
+        "QWEN_HOME",
+        "OPENCODE_CONFIG_DIR",
+        "XDG_CONFIG_HOME",
+    ):
         shell.environ.pop(variable, None)
     return shell
 
 
-@pytest.mark.parametrize("agent", ["claude-code", "codex", "gemini-cli"])
+@pytest.mark.parametrize("agent", ["claude-code", "codex", "gemini-cli", "qwen-code", "opencode"])
 def test_hooks_are_tried(at_home: Shell, agent: str) -> None:
     assert (
         f"hooks of {agent}" not in examined(at_home) or examined(at_home)[f"hooks of {agent}"]["state"] == "warning"
@@ -278,3 +287,44 @@ def test_settings_that_are_broken(at_home: Shell) -> None:
     with open(path, "w", encoding="utf-8") as file:
         file.write("{")
     assert examined(at_home, exit_codes.FAILED)["hooks of claude-code"]["repair"]
+
+
+def test_wakes_of_an_installation(at_home: Shell) -> None:
+    """As it is written now, without wakes, and as an earlier version wrote it."""
+    name = "wakes of claude-code"
+    at_home.done("hooks", "install", "claude-code")
+    found = examined(at_home)
+    assert (found[name]["state"], "by claude-code:FileChanged" in found[name]["what"]) == ("ok", True)
+    assert found["inotify"]["state"] == "ok"
+    assert "MAESTRO_WAKE" in examined(at_home.like(MAESTRO_WAKE="off"))[name]["what"]
+    at_home.done("hooks", "install", "claude-code", "--no-wake")
+    assert examined(at_home)[name]["what"].endswith("installed with --no-wake")
+    path = os.path.join(at_home.environ["HOME"], ".claude", "settings.json")
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text.replace(" SessionStart no-wake ", " SessionStart "))
+    older = examined(at_home)[name]
+    assert (older["state"], "an earlier version" in older["what"]) == ("warning", True)
+    assert older["repair"].startswith("maestro hooks install claude-code brings it up to date")
+
+
+def test_wakes_without_an_answer() -> None:
+    with open_shell(MAESTRO_WAKE_AGAIN="100ms") as person:
+        assert "wakes" not in examined(person), "no broker, and no session"
+        lead, ann = person.session("lead", role="orchestrator"), person.session("ann")
+        shell_script.write(ann.data, sys.executable)
+        Agent(ann, "claude-code").call("SessionStart")
+        assert "sessions of agents: 1 ready" in examined(person)["wakes"]["what"]
+        lead.send(ann, "hello")
+        eventually(lambda: "unanswered" in person.done("wake", "ann").out, "two wakes in vain")
+        os.makedirs(os.path.join(person.data, "logs"), exist_ok=True)
+        with open(os.path.join(person.data, "logs", "wake.log"), "a", encoding="utf-8") as file:
+            file.write("10:00:00 one line\n10:00:01 the last line\n")
+        found = [one for one in person.run("doctor", "--json").json()["findings"] if one["name"] == "wakes"]
+        assert [one["state"] for one in found] == ["ok", "warning", "warning"]
+        assert "1 unanswered; last: ann, " in found[0]["what"]
+        assert "2 made" in found[0]["what"]
+        assert found[1]["what"].startswith("ann: it was woken twice without an answer, the last time at ")
+        assert "maestro wake ann --test" in found[1]["repair"]
+        assert found[2]["what"] == "logs/wake.log ends with: 10:00:01 the last line"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +11,13 @@ import pytest
 
 from maestro_cli import exit_codes
 from maestro_cli.hooks import shell_script
+from maestro_cli.waking.wake_trial import TrialOutcome
+from maestro_runtime import paths
 from maestro_schemas.texts import waking
 from support.agent_processes import Agent
 from support.cli_shell import Lines, Shell, open_shell
+from support.hook_calls import Agent as HookedAgent
+from support.post_office import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,8 +51,6 @@ def agent_of(started: list[Agent], shell: Shell, name: str = "claude-code", **fi
 
 
 def rows(shell: Shell, *more: str) -> dict[str, dict[str, Any]]:
-    import json
-
     found = json.loads(shell.done("wake", "--json", *more).out)
     return {row.get("name", row["session"]): row for row in found}
 
@@ -161,30 +165,61 @@ def test_no_answer_in_time(person: Shell, started: list[Agent]) -> None:
     assert (message["from"], message["expiresAt"] - message["createdAt"]) == ("operator", 3_600_000)
 
 
-@pytest.mark.parametrize("woken", [True, False])
-def test_the_hook_that_showed_it_is_named(person: Shell, started: list[Agent], *, woken: bool) -> None:
+def test_the_hook_of_the_woken_turn_is_named(person: Shell) -> None:
+    """The broker asks, the installed script claims the wake, and the hook of the turn brings the message."""
     ann = person.session("ann")
-    agent_of(started, ann)
+    shell_script.write(ann.data, sys.executable)
+    agent = HookedAgent(ann, "claude-code")
+    agent.call("SessionStart")
     process = person.start("wake", "ann", "--test", "--json")
-    line = Lines(process, "stderr").wait_for(lambda line: "waiting 60 s" in line)
-    message_id = line.split()[2].rstrip(";")
-    via = "hook:claude-code:UserPromptSubmit"
-    with ann.client() as client:
-        client.confirm([message_id], "delivered", via=via, woken_by=waking.CLAUDE_CODE if woken else None)
-    out = Lines(process)
-    if woken:
-        import json
+    wake = os.path.join(paths.receiver_dir(ann.data, ann.session_id), ".wake")
+    eventually(lambda: os.path.exists(wake), "the wake")
+    woken = agent.call("FileChanged", file_path=wake)
+    assert (woken.code, woken.out) == (2, b"")
+    assert "nothing is to be done" in agent.text("UserPromptSubmit", prompt=woken.err.decode()).lower()
+    found = json.loads(Lines(process).wait_for(lambda line: line.startswith("{")))
+    assert process.wait(20) == exit_codes.DONE
+    assert (found["via"], found["wokenBy"]) == ("hook:claude-code:UserPromptSubmit", waking.CLAUDE_CODE)
+    assert 0 <= found["seconds"] < 60
+    message_id = found["message"]
+    assert "in a turn that a wake began" in person.done("message", "receipt", message_id).out
+    assert person.done("message", "receipt", message_id, "--json").json()["wokenBy"] == waking.CLAUDE_CODE
+    assert f"woken by {waking.CLAUDE_CODE}" in person.done("log", "--limit", "1").out
+    assert f"wokenBy={waking.CLAUDE_CODE}" in person.done("timeline", "--message", message_id).out
+    row = rows(person)["ann"]
+    assert (row["state"], row["answered"]) == ("ready", True)
+    sentence = TrialOutcome({"id": "sess_1", "name": "ann"}, message_id, 1.25, "hook:x", "y").sentence()  # type: ignore[typeddict-item]
+    assert sentence == "ann was woken by y: hook:x showed it the message 1.2 s after it was sent."
 
-        found = json.loads(out.wait_for(lambda line: line.startswith("{")))
-        assert (found["via"], found["wokenBy"], found["message"]) == (via, waking.CLAUDE_CODE, message_id)
-        assert 0 <= found["seconds"] < 60
-        assert process.wait(20) == exit_codes.DONE
-        assert "in a turn that a wake began" in person.done("message", "receipt", message_id).out
-        assert f"woken by {waking.CLAUDE_CODE}" in person.done("log", "--limit", "1").out
-        assert f"wokenBy={waking.CLAUDE_CODE}" in person.done("timeline", "--message", message_id).out
-    else:
-        out.wait_for(lambda line: "in no turn that a wake began" in line)
-        assert process.wait(20) == exit_codes.REFUSED
+
+def test_a_turn_that_no_wake_began_is_no_proof(person: Shell) -> None:
+    ann = person.session("ann")
+    shell_script.write(ann.data, sys.executable)
+    agent = HookedAgent(ann, "claude-code")
+    agent.call("SessionStart")
+    process = person.start("wake", "ann", "--test")
+    errors = Lines(process, "stderr")
+    errors.wait_for(lambda line: "waiting 60 s" in line)
+    agent.call("UserPromptSubmit")
+    errors.wait_for(lambda line: "in no turn that a wake began" in line)
+    assert process.wait(20) == exit_codes.REFUSED
+
+
+def test_a_sender_sees_that_wakes_stay_unanswered() -> None:
+    with open_shell(MAESTRO_WAKE_AGAIN="100ms") as person:
+        lead, ann = person.session("lead", role="orchestrator"), person.session("ann")
+        shell_script.write(ann.data, sys.executable)
+        HookedAgent(ann, "claude-code").call("SessionStart")
+        first = lead.done("send", "--to", "ann", "--message", "hello").out
+        assert "and is woken: it sees it in about 1 s." in first
+        eventually(lambda: rows(person)["ann"]["state"] == "unanswered", "two wakes in vain")
+        again = lead.done("send", "--to", "ann", "--message", "hello?").out
+        assert "It is not woken: it was woken twice without an answer, the last time at " in again
+        assert "wakes unanswered" in person.done("who").out
+        assert "wakes unanswered" in person.done("session", "list").out
+        assert "it is not woken: it was woken twice" in lead.done("message", "receipt", again.split()[1]).out
+        refused = person.run("wake", "--test", "ann")
+        assert (refused.code, "woken twice" in refused.err) == (exit_codes.REFUSED, True)
 
 
 def test_an_orchestrator_tests_its_worker_as_itself(person: Shell, started: list[Agent]) -> None:

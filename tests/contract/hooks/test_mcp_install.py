@@ -15,12 +15,14 @@ from support.mcp_clients import McpClient
 if TYPE_CHECKING:
     from support.cli_shell import Shell
 
-AGENTS = ("claude-code", "codex", "gemini-cli")
+AGENTS = ("claude-code", "codex", "gemini-cli", "qwen-code", "opencode")
 # Where each keeps its MCP servers, and the text of such a file before.
 FILES = {
     "claude-code": (".claude.json", '{\n  "numStartups": 4,\n  "projects": {\n    "/x": {"mcpServers": {}}\n  }\n}'),
     "codex": (".codex/config.toml", 'model = "x" # mine\n\n[features]\nhooks = true\n'),
     "gemini-cli": (".gemini/settings.json", '{\n  // mine\n  "ui": {"theme": "x"}\n}\n'),
+    "qwen-code": (".qwen/settings.json", '{\n  // mine\n  "ui": {"theme": "x"}\n}\n'),
+    "opencode": (".config/opencode/opencode.json", '{\n  // mine\n  "theme": "x"\n}\n'),
 }
 
 
@@ -53,7 +55,7 @@ def read(path: str) -> str:
 def entry(path: str) -> dict[str, Any]:
     text = read(path)
     document = tomllib.loads(text) if path.endswith(".toml") else json.loads(text.replace("// mine", ""))
-    servers = document["mcp_servers" if path.endswith(".toml") else "mcpServers"]
+    servers = document["mcp_servers" if path.endswith(".toml") else "mcp" if "opencode" in path else "mcpServers"]
     assert list(servers) == ["maestro"]
     found: dict[str, Any] = servers["maestro"]
     return found
@@ -67,9 +69,8 @@ def test_the_entry_starts_a_server_that_answers(home: Shell, agent: str) -> None
     found = entry(path)
     # With no more than what the agent that passes on the least would give it.
     kept = {name: home.environ[name] for name in ("PATH", "HOME", "MAESTRO_RUNTIME_DIR")}
-    process = subprocess.Popen(
-        [found["command"], *found["args"]], env=kept, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
-    )
+    words = found["command"] if agent == "opencode" else [found["command"], *found["args"]]
+    process = subprocess.Popen(words, env=kept, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
     assert process.stdin is not None
     assert process.stdout is not None
     client = McpClient(process.stdout.fileno(), os.dup(process.stdin.fileno()))
@@ -90,8 +91,10 @@ def test_the_variables_that_the_agent_would_keep_back(home: Shell, agent: str) -
     found = entry(path)
     if agent == "codex":
         assert {"MAESTRO_SESSION_ID", "MAESTRO_SESSION_TOKEN", "MAESTRO_DATA_DIR"} <= set(found["env_vars"])
-    elif agent == "gemini-cli":
+    elif agent in ("gemini-cli", "qwen-code"):
         assert found["env"] == {"MAESTRO_SESSION_TOKEN": "$MAESTRO_SESSION_TOKEN"}
+    elif agent == "opencode":
+        assert (set(found), found["type"], found["enabled"]) == ({"type", "command", "enabled"}, "local", True)
     else:
         assert set(found) == {"type", "command", "args"}
 
@@ -150,7 +153,8 @@ def test_a_link_stays_a_link(home: Shell) -> None:
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_a_server_of_another_product_stops_the_installation(home: Shell, agent: str) -> None:
-    text = '{"mcpServers": {"maestro": {"command": "maestro", "args": ["mcp"]}}}'
+    key = "mcp" if agent == "opencode" else "mcpServers"
+    text = f'{{"{key}": {{"maestro": {{"command": "maestro", "args": ["mcp"]}}}}}}'
     if agent == "codex":
         text = '[mcp_servers.maestro]\ncommand = "maestro"\nargs = ["mcp"]\n'
     path = before(home, agent, text)
@@ -178,7 +182,7 @@ def test_what_is_shown(home: Shell, agent: str) -> None:
     assert "has this already" in again.err
     found = home.done("hooks", "show", agent, "--json").json()["mcp"]
     assert found == {"path": file_of(home, agent), "installed": True, "server": entry(file_of(home, agent))}
-    if agent != "gemini-cli":  # its hooks are in the same file
+    if agent not in ("gemini-cli", "qwen-code"):  # their hooks are in the same file
         assert again.out == shown.out == read(file_of(home, agent))
 
 

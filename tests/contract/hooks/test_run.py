@@ -16,9 +16,9 @@ from maestro_cli.hooks import agents, shell_script
 from maestro_cli.hooks.agents import AGENTS
 from maestro_cli.hooks.context_text import BUDGET, CLOSING, INTRODUCTION_CHARS_MAX, OPENING, utf8_bytes
 from maestro_cli.hooks.state_files import link_path
-from support.agent_forms import SESSION, said, text_of
+from support.agent_forms import SESSION, reach_of_idle, said, text_of
 from support.cli_shell import Lines, Shell, open_shell
-from support.hook_calls import Agent, Called
+from support.hook_calls import Agent, Called, events_of
 from support.post_office import eventually
 
 LOOKING_KINDS = (agents.PROMPT, agents.TOOL, agents.STOP)
@@ -26,9 +26,9 @@ EVENTS = [(agent.name, event) for agent in AGENTS.values() for event in agent.ev
 LOOKING = [
     (agent.name, event) for agent in AGENTS.values() for event, kind in agent.events.items() if kind in LOOKING_KINDS
 ]
-AT_PROMPT = {"claude-code": "UserPromptSubmit", "codex": "UserPromptSubmit", "gemini-cli": "BeforeAgent"}
-AFTER_TOOL = {"claude-code": "PostToolUse", "codex": "PostToolUse", "gemini-cli": "AfterTool"}
-AT_END = {"claude-code": "Stop", "codex": "Stop", "gemini-cli": "AfterAgent"}
+AT_PROMPT = events_of("prompt")
+AFTER_TOOL = events_of("tool")
+AT_END = events_of("stop")
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,7 @@ def test_a_sender_learns_whether_the_agent_works(alice: Shell, bob: Shell, name:
 
     agent = Agent(bob, name)
     agent.call("SessionStart", session_id=own_id())
-    assert reach("one") == "prompt"
+    assert reach("one") == reach_of_idle(name)
     assert "| one" in agent.text(AT_PROMPT[name])
     assert reach("two") == "tool"
     assert "| two" in agent.text(AFTER_TOOL[name])
@@ -212,7 +212,7 @@ def test_a_sender_learns_whether_the_agent_works(alice: Shell, bob: Shell, name:
     assert status(bob, bob.session_id) == "working", "the turn continues"
     assert agent.call(AT_END[name], stop_hook_active=True).silent()
     assert status(bob, bob.session_id) == "idle"
-    assert reach("four") == "prompt"
+    assert reach("four") == reach_of_idle(name)
     # The agent was killed, or has ended, in the middle of a turn.
     for event in ("SessionStart", "SessionEnd"):
         assert agent.text(AT_PROMPT[name])

@@ -25,7 +25,7 @@ WATCHED_MS = 5_000
 _TRIES = 2
 # A file that no program has taken is touched after this time, and then after twice the time before: a client that has
 # just started, or is busy, may have missed that it was made.
-TOUCH_MS = 2_000
+TOUCH_MS = 1_000
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
 

@@ -16,6 +16,7 @@ from maestro_broker.core.waking.wake_table import WakeTable
 from maestro_broker.files import disk
 from maestro_broker.waking.waker import WAYS
 from maestro_schemas.sessions import WakeState
+from maestro_schemas.texts.waking import HOOKED, not_installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -114,9 +115,11 @@ class WakeTask:
 
     def state(self, found: SessionState, now_ms: int) -> WakeState | None:
         """What senders and people see of a session's wakes."""
-        unseen, by = self._unseen(), found.session.wake_by
-        if unseen is not None and by is not None:
+        unseen, by, agent = self._unseen(), found.session.wake_by, found.session.agent
+        if unseen is not None:
             return WakeState("off", by, reason=unseen)
+        if agent is not None and by is None and agent in HOOKED:
+            return WakeState("off", reason=not_installed(agent))
         return self._table.state(found.session.id, now_ms)
 
     def stats(self) -> dict[str, Any]:

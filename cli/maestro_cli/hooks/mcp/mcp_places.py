@@ -1,7 +1,7 @@
 """MCP places: where each agent keeps its MCP servers, and the entry that it reads.
 
-Rule: pure; every difference between agents in this matter is here. A server gets what its agent passes on, so an
-entry names the variables that the agent would keep back.
+Rule: it writes nothing; every difference between agents in this matter is here. A server gets what its agent passes
+on, so an entry names the variables that the agent would keep back.
 """
 
 from __future__ import annotations
@@ -61,6 +61,11 @@ def place_of(agent: Agent, environ: Mapping[str, str]) -> McpPlace:
         return McpPlace(os.path.join(os.path.dirname(settings), "config.toml"), ("mcp_servers",), is_toml=True)
     if agent.name in ("gemini-cli", "qwen-code"):
         return McpPlace(settings, ("mcpServers",), comments=agent.comments)
+    if agent.name == "opencode":
+        folder = os.path.dirname(os.path.dirname(settings))
+        commented = os.path.join(folder, "opencode.jsonc")
+        path = commented if os.path.exists(commented) else os.path.join(folder, "opencode.json")
+        return McpPlace(path, ("mcp",), comments=True)
     raise MaestroError("INVALID", f"it is not known where {agent.name} keeps its MCP servers", "Leave out --mcp.")
 
 
@@ -80,6 +85,8 @@ def entry_of(agent: Agent, data: str, environ: Mapping[str, str]) -> dict[str, A
         return {"type": "stdio", **entry}
     if agent.name == "codex":
         return {**entry, "env_vars": list(_CODEX_VARIABLES)}
+    if agent.name == "opencode":
+        return {"type": "local", "command": line, "enabled": True}
     # They keep back variables with TOKEN in their name.
     return {**entry, "env": {"MAESTRO_SESSION_TOKEN": "$MAESTRO_SESSION_TOKEN"}}
 

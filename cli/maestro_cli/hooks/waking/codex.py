@@ -13,13 +13,14 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from maestro_cli.hooks import state_files
-from maestro_runtime import wake_facts
+from maestro_clients.protocol.callers import SESSION_VARIABLE, TOKEN_VARIABLE
+from maestro_runtime import paths, wake_facts
 from maestro_runtime.process_identity import pid_start
 from maestro_runtime.wake_facts import WakeFacts
 from maestro_schemas.texts.waking import CODEX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, MutableMapping
 
     from maestro_cli.hooks.payload import HookInput
 
@@ -32,6 +33,8 @@ _WITHOUT_SCREEN: Final = (
     " exec e review login logout mcp mcp-server plugin app-server app exec-server remote-control completion update "
     "doctor sandbox debug apply a queue archive unarchive delete migrate-rollouts migrate-nfs-db cloud features help "
 )
+# What a shell says to the agents that are started in it.
+_OF_THE_SHELL: Final = (SESSION_VARIABLE, TOKEN_VARIABLE, "MAESTRO_WAKE")
 _DELETED: Final = " (deleted)"
 # The kernel notes the time of a read of a terminal once in 8 s.
 _RECENT_S: Final = 10.0
@@ -55,18 +58,30 @@ class _Process(NamedTuple):
         return "app-server" in self.words and _DAEMON in self.words
 
 
-def agent_pid(pid: int, data: str, hook_input: HookInput, environ: Mapping[str, str], *, begins: bool) -> int:
+def enter(pid: int, hook_input: HookInput, environ: MutableMapping[str, str], *, begins: bool) -> int:
     """The process that stands for the agent where a hook runs below `pid`: that of the screen where there is one.
 
-    `begins`: the thread begins or goes on now, so its screen is looked for; later its link names it.
+    `begins`: the thread begins or goes on now, so its screen is looked for; later its link names it. The daemon has
+    the variables of the shell in which it was started. In `environ`, those of the screen replace them. Raises
+    MaestroError DATA_DIR_UNUSABLE.
     """
     agent = _process(pid)
     if agent is None or not agent.is_daemon:
         return pid
+    data = paths.data_dir(environ)
     if begins:
-        return _screen_of_daemon(data, hook_input, environ) or pid
-    link = state_files.read_link(data, _NAME, hook_input.session)
-    return link.processes[0].pid if link is not None and link.processes else pid
+        screen = _screen_of_daemon(data, hook_input, environ)
+    else:
+        link = state_files.read_link(data, _NAME, hook_input.session)
+        screen = link.processes[0].pid if link is not None and link.processes else 0
+    own = _environ_of(screen)
+    if not own:  # it has ended, or there is none
+        return screen or pid
+    for name in _OF_THE_SHELL:
+        environ.pop(name, None)
+        if name in own:
+            environ[name] = own[name]
+    return screen
 
 
 def note(data: str, session: str, hook_input: HookInput, pid: int, environ: Mapping[str, str]) -> bool:
@@ -113,7 +128,7 @@ def _screen_of_daemon(data: str, hook_input: HookInput, environ: Mapping[str, st
         shows_another = 1 if shows is None else 2 * (shows != hook_input.session)
         return read_s < recent_s, shows_another, _directory_of(one.pid) != hook_input.directory, -read_s
 
-    screens = [one for one in _processes() if one.is_screen and _home_of(one.pid) == home]
+    screens = [one for one in _processes() if one.is_screen and os.path.realpath(_home(_environ_of(one.pid))) == home]
     return min(screens, key=unlikely).pid if screens else 0
 
 
@@ -144,9 +159,16 @@ def _processes() -> Iterator[_Process]:
     """This user's processes of Codex."""
     with contextlib.suppress(OSError):
         for name in os.listdir("/proc"):
-            found = _process(int(name)) if name.isdecimal() else None
-            if found is not None and os.path.basename(found.program.removesuffix(_DELETED)) == _NAME:
+            if name.isdecimal() and _is_codex(name) and (found := _process(int(name))) is not None:
                 yield found
+
+
+def _is_codex(pid: str) -> bool:
+    try:
+        program = os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return False
+    return os.path.basename(program.removesuffix(_DELETED)) == _NAME
 
 
 def _process(pid: int) -> _Process | None:
@@ -163,12 +185,12 @@ def _process(pid: int) -> _Process | None:
     return _Process(pid, tuple(words[:-1]), program, has_terminal)
 
 
-def _home_of(pid: int) -> str:
+def _environ_of(pid: int) -> dict[str, str]:
+    """The environment with which a process was started; empty where it can't be read."""
     try:
-        found = dict(one.partition("=")[::2] for one in _read(pid, "environ").split("\0"))
+        return dict(one.partition("=")[::2] for one in _read(pid, "environ").split("\0"))
     except OSError:
-        return ""
-    return os.path.realpath(_home(found))
+        return {}
 
 
 def _directory_of(pid: int) -> str:

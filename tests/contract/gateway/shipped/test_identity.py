@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from websockets.sync.client import connect
 
 from support.gateways import WITHOUT_OWNERS, Gateway
 from support.shipped_clients import ShippedClient
+from support.wire_http import WAIT_S
 
 if TYPE_CHECKING:
     from support.post_office import PostOffice
@@ -105,6 +108,23 @@ def test_what_an_unknown_session_may_not(gateway: Gateway) -> None:
     ):
         answer = gateway.ask(method, path, body, headers={"X-Session-Id": NEW})
         assert (answer.status, answer.json["code"]) == (401, "UNKNOWN_SESSION"), (method, path)
+
+
+def test_events_under_an_unknown_name(standing: Gateway) -> None:
+    """As without a name; another name in the address, or a token, is what it was."""
+    with connect(f"{standing.ws_url}/", additional_headers={"X-Session-Id": NEW}) as events:
+        events.send('{"type": "subscribe", "sessionIds": ["bob"]}')
+        assert json.loads(events.recv(timeout=WAIT_S))["type"] == "subscribed"
+        sent = standing.ask(
+            "POST", "/api/sessions/bob/messages", {"message": "x"}, headers={"X-Session-ID": "ann"}
+        ).json
+        assert sent["id"] in str(events.recv(timeout=WAIT_S))
+    for headers in ({"Authorization": "Bearer x"}, {}):
+        named = {"X-Session-ID": NEW, **headers} if headers else {}
+        with connect(
+            f"{standing.ws_url}/{'' if headers else '?sessionId=' + NEW}", additional_headers=named
+        ) as events:
+            assert json.loads(events.recv(timeout=WAIT_S))["code"] == "UNKNOWN_SESSION"
 
 
 @pytest.mark.parametrize("name", ["a b", "../x", "x" * 65, "n\u00e4me"])

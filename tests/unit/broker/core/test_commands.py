@@ -290,6 +290,30 @@ def test_an_inbox_is_its_owners(office: Office) -> None:
     assert refused(office, Inbox(who=Identity("ghost"))).code == "UNKNOWN_SESSION"
 
 
+def test_an_inbox_by_sender_and_by_thread(office: Office) -> None:
+    """A sender by its id or name, also the post office itself and one that is forgotten."""
+    office.accept("boss", "ann", "m1")
+    office.accept("ann", "boss", "m2", metadata=Metadata(in_reply_to="m1"))
+    office.accept("boss", "ann", "m3", metadata=Metadata(in_reply_to="m2"))
+    office.accept("boss", "ann", "m4")
+    acceptance.notify(office.state, "ann", "n1", "text", office.now_ms)
+    office.commit()
+
+    def ids(**fields: Any) -> list[str]:
+        return [message.id for message in office.do(Inbox(session="ann", **fields)).messages]
+
+    sent = office.named(["m1", "m3", "m4"])
+    assert ids(sender="boss") == ids(sender="chief") == sent
+    assert ids(sender="maestro") == [f"n1_{mark_of(SYSTEM_SENDER)}"]
+    assert ids(sender="bob") == ids(sender="ghost") == []
+    assert ids(thread=sent[0]) == ids(thread=sent[0], sender="boss") == sent[:2]
+    assert ids(thread=sent[2]) == sent[2:]
+    assert ids(thread="ghost") == []
+    office.share_name("ann", "twin")
+    office.share_name("bob", "twin")
+    assert refused(office, Inbox(session="ann", sender="twin")).code == "AMBIGUOUS_NAME"
+
+
 def test_priorities_go_first_without_a_cursor(office: Office) -> None:
     """With one, strictly by seq."""
     for message_id, priority in (("m1", "low"), ("m2", None), ("m3", "high"), ("m4", "medium")):
@@ -571,6 +595,25 @@ def test_touching(office: Office) -> None:
     assert refused(office, SessionTouch(id="ann", agent="")).code == "INVALID"
     office.end("ann")
     assert refused(office, SessionTouch(id="ann")).code == "SESSION_ENDED"
+
+
+def test_the_operators_setting_is_no_sign_of_the_sessions_life(office: Office) -> None:
+    before = office.do(SessionGet(id="ann")).session.last_activity
+    office.now_ms += 50
+    changed = office.do(SessionTouch(id="ann", wake="off")).session
+    assert (changed.wake, changed.last_activity) == ("off", before)
+    again = office.do(SessionTouch(who=Identity("ann"), wake="off")).session
+    assert again.last_activity == office.now_ms
+
+
+@pytest.mark.parametrize(("first", "then"), [("offered", "delivered"), ("delivered", "read"), ("read", "read")])
+def test_what_had_woken_the_agent_stays_with_the_message(office: Office, first: Any, then: Any) -> None:
+    office.accept("boss", "ann", "m1")
+    who, ids = Identity("ann"), [f"m1_{mark_of('boss')}"]
+    office.do(Confirm(who=who, ids=ids, kind=first, via="hook:x", woken_by="claude-code:FileChanged"))
+    office.do(Confirm(who=who, ids=ids, kind=then, via="cli"))
+    message = office.do(GetMessage(who=who, id=ids[0])).message
+    assert message.woken_by == "claude-code:FileChanged"
 
 
 # --- records, events, heads ------------------------------------------------------------------------------

@@ -109,6 +109,8 @@ def filled(data: str) -> Format1:
     made.event("session.ended", session="eve")
     made.event("message.expired", folder="dead-letters", **{"id": "plan-7", "from": "ann", "to": "lead"})
     made.write("messages/by-receiver/ann/.pending", b"")
+    made.write("messages/by-receiver/ann/.wake", b"idle\n")
+    os.makedirs(os.path.join(made.messages, "by-receiver", "starting"), 0o700)
     made.write("messages/by-receiver/ann/.half.json.tmp", b"{")
     made.write("messages/by-receiver/ben/torn.json", b'{"id":"torn"')
     made.write("messages/by-receiver/ben/notes.txt", b"a person wrote this")
@@ -248,6 +250,7 @@ def test_what_is_no_message_is_left_for_the_start_to_judge(old: Format1) -> None
     ben = os.path.join(old.messages, "by-receiver", "ben")
     assert {"torn.json", "notes.txt"} <= set(os.listdir(ben))
     assert os.path.exists(os.path.join(old.messages, "by-receiver", "ann", ".pending"))
+    assert os.path.exists(os.path.join(old.messages, "by-receiver", "ann", ".wake"))
     assert not os.path.exists(os.path.join(old.messages, "by-receiver", "ann", ".half.json.tmp"))
 
 

@@ -140,3 +140,13 @@ def test_an_age_that_a_person_gives_is_for_all_final_mail(folder: Folder) -> Non
     folder.write("pending", "pending", HOUR_MS)
     assert folder.walk(older_than_ms=2 * HOUR_MS) == ["m1", "pending", "read"]
     assert folder.walk(older_than_ms=HOUR_MS // 2) == ["pending"]
+
+
+def test_a_wake_file_keeps_no_folder_of_a_session_that_is_gone(folder: Folder) -> None:
+    """A hook makes the folder before its session is there, and a broker that was killed leaves the file."""
+    mailbox = os.path.dirname(folder.path("m"))
+    os.makedirs(mailbox)
+    with open(os.path.join(mailbox, ".wake"), "w", encoding="utf-8"):
+        pass
+    folder.walk()
+    assert not os.path.exists(mailbox)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from maestro_clients.channel.core import body_of
-from maestro_clients.protocol.older_brokers import RESTART, explained, is_older
+from maestro_clients.protocol.older_brokers import RESTART, explained, is_explained, is_older
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import Limits
 
@@ -24,6 +24,8 @@ def test_what_this_version_has_and_the_broker_has_not(code: str, message: str) -
     error = MaestroError(code, message, "PROTOCOL.md lists it.")
     found = explained(error)
     assert (found.code, found.hint, found.http_hint) == (code, RESTART, RESTART)
+    assert is_explained(found)
+    assert not is_explained(error)
     assert found.message == f"the broker that runs is older than this program: {message.partition('; its')[0]}"
     with pytest.raises(MaestroError, match="is older than this program"):
         body_of((400, error.body()))

@@ -67,6 +67,16 @@ def test_what_is_not_known_is_soon() -> None:
         ),
         (
             "prompt",
+            idle({**UNANSWERED, "reason": "codex ended with 1"}),
+            f"{AT_ITS_PROMPT} It is not woken: its last wake at 09:55:00 failed: codex ended with 1.",
+        ),
+        (
+            "prompt",
+            idle({"state": "unanswered"}),
+            f"{AT_ITS_PROMPT} It is not woken: {TWICE.partition(',')[0]}; `maestro doctor` looks for the cause.",
+        ),
+        (
+            "prompt",
             idle({"state": "held", "reason": "10 turns in a row began with a wake"}),
             f"{AT_ITS_PROMPT} It is not woken: 10 turns in a row began with a wake.",
         ),

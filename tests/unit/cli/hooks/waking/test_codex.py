@@ -45,6 +45,7 @@ class Machine:
         (root / "bin").mkdir()
         shutil.copy(_SHELL, self.program)
         self.environ = {"HOME": str(root / "home"), "PATH": os.defpath}
+        self.hook_environ = {**self.environ, "MAESTRO_DATA_DIR": self.data}
         self._ends = contextlib.ExitStack()
 
     def start(self, *words: str, terminal: bool = True, work: str | None = None, **environ: str) -> int:
@@ -76,7 +77,7 @@ class Machine:
 
     def agent_pid(self, pid: int, thread: str = THREAD, *, begins: bool = True) -> int:
         said = HookInput(session=thread, directory=str(self.work))
-        return codex.agent_pid(pid, self.data, said, self.environ, begins=begins)
+        return codex.enter(pid, said, self.hook_environ, begins=begins)
 
     def note(self, session: str, pid: int, thread: str = THREAD, **environ: str) -> bool:
         return codex.note(self.data, session, HookInput(session=thread), pid, {**self.environ, **environ})
@@ -188,6 +189,27 @@ def test_later_hooks_of_a_daemon_belong_to_the_screen_of_the_link(machine: Machi
     state_files.write_link(machine.data, "codex", THREAD, link)
     assert machine.agent_pid(daemon, begins=False) == screen
     assert machine.agent_pid(screen, begins=False) == screen
+
+
+def test_the_variables_of_the_screen_count_and_not_those_of_the_daemon(machine: Machine) -> None:
+    daemon = machine.daemon()
+    screen = machine.start(MAESTRO_SESSION_ID="bob", MAESTRO_WAKE="off")
+    before = machine.hook_environ | {"MAESTRO_SESSION_ID": "ann", "MAESTRO_SESSION_TOKEN": "hers"}
+    machine.hook_environ = dict(before)
+    assert machine.agent_pid(screen) == screen
+    assert machine.hook_environ == before, "below the screen itself, its variables are there already"
+    assert machine.agent_pid(daemon) == screen
+    own = {name: value for name, value in machine.hook_environ.items() if name.startswith("MAESTRO_")}
+    assert own == {"MAESTRO_DATA_DIR": machine.data, "MAESTRO_SESSION_ID": "bob", "MAESTRO_WAKE": "off"}
+
+
+def test_a_screen_that_has_ended_still_stands_for_its_agent(machine: Machine) -> None:
+    daemon = machine.daemon()
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    link = SessionLink("bob", "token", made=True, processes=(AgentProcess(ended.pid, "a/b/1"),))
+    state_files.write_link(machine.data, "codex", THREAD, link)
+    assert machine.agent_pid(daemon, begins=False) == ended.pid
 
 
 def test_a_screen_shows_one_thread_at_a_time(machine: Machine) -> None:

@@ -14,9 +14,9 @@ from maestro_cli.hooks.agents import CLAUDE_CODE, GEMINI_CLI, OPENCODE, QWEN_COD
 from maestro_cli.hooks.payload import HookInput
 from maestro_cli.hooks.waking import keys, start_waking
 from maestro_cli.hooks.waking.start_waking import StartWaking
-from maestro_schemas.errors import MaestroError
 from maestro_runtime import wake_facts
 from maestro_runtime.wake_facts import WakeFacts
+from maestro_schemas.errors import MaestroError
 from maestro_schemas.texts import waking
 from support import components
 

@@ -16,7 +16,9 @@ from maestro_cli.hooks.waking import keys, start_waking
 from maestro_cli.hooks.waking.start_waking import StartWaking
 from maestro_runtime import wake_facts
 from maestro_runtime.wake_facts import WakeFacts
+from maestro_schemas.errors import MaestroError
 from maestro_schemas.texts import waking
+from support import components
 
 if TYPE_CHECKING:
     import pathlib
@@ -135,3 +137,14 @@ def test_a_mistake_in_the_setting_is_said_and_stops_nothing(tmp_path: pathlib.Pa
     found = at_start(context(tmp_path), CLAUDE_CODE, installed=True)
     assert found.fields == {"wakeBy": waking.CLAUDE_CODE}
     assert str(tmp_path / "config.toml") in found.note
+
+
+@pytest.mark.parametrize("installed", [True, False, None])
+def test_root_makes_nothing_in_the_data_directory_of_a_user(tmp_path: pathlib.Path, installed: bool | None) -> None:
+    components.require_root("a directory of another user")
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    os.chown(data, 12_345, 12_345)
+    with pytest.raises(MaestroError, match="you are root"):
+        at_start(context(tmp_path), CLAUDE_CODE, installed=installed)
+    assert os.listdir(data) == []

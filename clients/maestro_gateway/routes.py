@@ -16,12 +16,11 @@ from .api import (
     group_bodies,
     groups,
     health,
-    mcp,
-    mcp_bodies,
     messages,
     sessions,
     sse,
 )
+from .api.mcp import mcp_bodies, mcp_calls
 from .docs import docs_page, openapi
 from .http.routing import Endpoint
 from .older_routes import OLDER_CALLS
@@ -333,7 +332,7 @@ CALLS = (
     Endpoint(
         "POST",
         "/mcp",
-        mcp.serve,
+        mcp_calls.serve,
         "The tools of `maestro mcp` for an agent's MCP client, by streamable HTTP.",
         {200: mcp_bodies.McpAnswer, 202: None},
         body=mcp_bodies.McpBody,

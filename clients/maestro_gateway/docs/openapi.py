@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from maestro_clients.mcp import json_rpc
-from maestro_gateway.api import answers, bodies, group_bodies, mcp_bodies
+from maestro_gateway.api import answers, bodies, group_bodies
+from maestro_gateway.api.mcp import mcp_bodies
 from maestro_gateway.api.older import mail_bodies
 from maestro_gateway.http.error_docs import REMEDIES
 from maestro_gateway.http.responses import FAULTS, answer, status_of

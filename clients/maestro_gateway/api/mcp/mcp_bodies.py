@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Struct
 
-from .bodies import described
+from maestro_gateway.api.bodies import described
 
 
 class McpBody(Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -65,6 +65,7 @@ ROOT_COMMANDS = (
     CommandRow("outbox", "outbox", "Show the messages that wait for a broker."),
     CommandRow("doctor", "doctor", "Check the installation and suggest fixes."),
     CommandRow("completion", "completion", "Print a shell completion script."),
+    CommandRow("mcp", "mcp", "Serve an agent's MCP client over standard input and output."),
     CommandRow("demo", "demo", "Show the whole system at work, in a scratch directory."),
     CommandRow("whoami", "compatible.whoami", "Compatible name: say which session speaks in this shell."),
     CommandRow("report", "compatible.report", "Compatible name: report progress, a block, an error or the end."),

@@ -192,6 +192,14 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--force": ("force", "on"),
         },
     ),
+    ("mcp",): (
+        "mcp",
+        (),
+        (),
+        {
+            "--data": ("data", "text"),
+        },
+    ),
     ("demo",): (
         "demo",
         (),
@@ -693,6 +701,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         ("agent",),
         {
             "--scope": ("scope", ("user", "project")),
+            "--mcp": ("mcp", "on"),
             "--wake": ("wake", "on"),
             "--no-wake": ("wake", "off"),
             "--dry-run": ("dry_run", "on"),
@@ -715,6 +724,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         ("agent",),
         {
             "--scope": ("scope", ("user", "project")),
+            "--mcp": ("mcp", "on"),
             "--json": ("as_json", "on"),
         },
     ),

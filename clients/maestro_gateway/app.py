@@ -25,6 +25,7 @@ from .context import GatewayContext
 from .docs import openapi
 from .events.feed import Feed
 from .events.mail_waits import MailWaits
+from .events.tool_calls import ToolCalls
 from .http.credentials import Credentials
 from .http.responses import answer, error_answer, plain_error
 from .http.routing import routes
@@ -64,7 +65,9 @@ def make(options: GatewayOptions) -> Starlette:
         broker = BrokerLink(options.data, options.environ)
         feed = Feed(broker)
         waits = MailWaits(options.limits.mail_waits_max, metrics.mail_waits)
-        app.state.gateway = GatewayContext(options, broker, metrics, contract, UnconfirmedSends(), feed, waits)
+        app.state.gateway = GatewayContext(
+            options, broker, metrics, contract, UnconfirmedSends(), feed, waits, ToolCalls()
+        )
         try:
             yield
         finally:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .broker_link import BrokerLink
     from .events.feed import Feed
     from .events.mail_waits import MailWaits
+    from .events.tool_calls import ToolCalls
     from .http.unconfirmed_sends import UnconfirmedSends
     from .metrics import GatewayMetrics
     from .options import GatewayOptions
@@ -27,3 +28,4 @@ class GatewayContext(NamedTuple):
     unconfirmed: UnconfirmedSends
     feed: Feed
     waits: MailWaits
+    tool_calls: ToolCalls

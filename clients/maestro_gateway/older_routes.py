@@ -5,7 +5,8 @@ Rule: as `routes`, which has these rows too.
 
 from __future__ import annotations
 
-from .api import answers, bodies, legacy, mail, mail_bodies
+from .api import answers, bodies
+from .api.older import legacy, mail, mail_bodies
 from .http.routing import Endpoint
 from .route_codes import FAN_OUT_CODES, SEND_CODES
 

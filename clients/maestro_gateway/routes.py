@@ -20,6 +20,7 @@ from .api import (
     sessions,
     sse,
 )
+from .api.mcp import mcp_bodies, mcp_calls
 from .docs import docs_page, openapi
 from .http.routing import Endpoint
 from .older_routes import OLDER_CALLS
@@ -328,6 +329,17 @@ CALLS = (
         tag="groups",
     ),
     *OLDER_CALLS,
+    Endpoint(
+        "POST",
+        "/mcp",
+        mcp_calls.serve,
+        "The tools of `maestro mcp` for an agent's MCP client, by streamable HTTP.",
+        {200: mcp_bodies.McpAnswer, 202: None},
+        body=mcp_bodies.McpBody,
+        headers=("MCP-Protocol-Version", "Mcp-Session-Id"),
+        versioned=False,
+        tag=openapi.MCP,
+    ),
     Endpoint(
         "GET",
         "/health",

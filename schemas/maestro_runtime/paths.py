@@ -17,6 +17,7 @@ TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+DATA_DIR_VARIABLE = "MAESTRO_DATA_DIR"
 BROKER_VARIABLE = "MAESTRO_BROKER"
 CONFIG_VARIABLE = "MAESTRO_CONFIG"
 ROUTER_SOCKET = "broker.sock"
@@ -33,7 +34,7 @@ def data_dir(environ: Mapping[str, str]) -> str:
 
     Raises MaestroError DATA_DIR_UNUSABLE if neither is set and the user has no home directory.
     """
-    data = _explicit("MAESTRO_DATA_DIR", environ) or os.path.join(
+    data = _explicit(DATA_DIR_VARIABLE, environ) or os.path.join(
         _user_dir("XDG_DATA_HOME", ".local/share", environ), "maestro"
     )
     broker = environ.get(BROKER_VARIABLE)

@@ -14,7 +14,9 @@ _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _NAMESPACE = "/proc/self/ns/pid"
 # Fields of /proc/PID/stat by proc(5). The name in brackets is the second one, so the list after it begins with 3.
 _STATE = 3 - 3
+_PARENT = 4 - 3
 _START_TIME = 22 - 3
+_ANCESTORS_MAX = 64
 # A zombie, and a process that the kernel is removing.
 _DEAD = (b"Z", b"X")
 
@@ -43,6 +45,17 @@ def is_alive(pid: int, start: str | None) -> bool | None:
     return now == start and now != ""
 
 
+def ancestors() -> list[int]:
+    """The processes above this one, the parent first; those that are known."""
+    found: list[int] = []
+    pid = os.getppid()
+    # Process 1 is above all of them, and no agent. A limit, as the processes may change while they are read.
+    while pid > 1 and len(found) < _ANCESTORS_MAX:
+        found.append(pid)
+        pid = _parent(pid)
+    return found
+
+
 def terminal_leader() -> int | None:
     """The leader of this process's terminal session, mostly a shell; None without a terminal, or if it has ended."""
     try:
@@ -58,9 +71,7 @@ def _started(pid: int) -> str | None:
     if not _boot_id():
         return _started_by_ps(pid)
     try:
-        with open(_STAT.format(pid), "rb", buffering=0) as file:
-            # The name in brackets may contain blanks and brackets: split after it.
-            fields = file.read(1_024).rpartition(b")")[2].split()
+        fields = _fields(pid)
     except (FileNotFoundError, ProcessLookupError):
         return ""
     except OSError:
@@ -72,11 +83,30 @@ def _started(pid: int) -> str | None:
     return f"{_boot_id()}/{_namespace()}/{fields[_START_TIME].decode()}"
 
 
+def _fields(pid: int) -> list[bytes]:
+    with open(_STAT.format(pid), "rb", buffering=0) as file:
+        # The name in brackets may contain blanks and brackets: split after it.
+        return file.read(1_024).rpartition(b")")[2].split()
+
+
+def _parent(pid: int) -> int:
+    """The process above this one; 0 where that is not known."""
+    try:
+        return int(_fields(pid)[_PARENT]) if _boot_id() else int(_by_ps("ppid", pid) or 0)
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
 def _started_by_ps(pid: int) -> str | None:
-    """As `_started`, for macOS. No test has run there."""
+    """As `_started`, for macOS."""
+    return _by_ps("lstart", pid)
+
+
+def _by_ps(field: str, pid: int) -> str | None:
+    """A field of a process on macOS: empty where there is no such process. No test has run there."""
     import subprocess
 
-    command = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
+    command = ["/bin/ps", "-o", f"{field}=", "-p", str(pid)]
     try:
         found = subprocess.run(command, env={"LC_ALL": "C", "TZ": "UTC"}, capture_output=True, timeout=5, check=False)
     except (OSError, subprocess.SubprocessError):

@@ -1,7 +1,7 @@
-"""TOML lines: the line number of each key of a TOML text.
+"""TOML lines: where the keys and the tables of a TOML text are.
 
 Rule: only for a text that tomllib has accepted, so nothing is validated here. Keys are found wherever TOML allows
-them (dotted, quoted, in inline tables). tomllib does not report line numbers, and a parser that does would be a
+them (dotted, quoted, in inline tables). tomllib does not report positions, and a parser that does would be a
 dependency for one number.
 """
 
@@ -25,6 +25,13 @@ def key_lines(text: str) -> dict[Key, int]:
     return _Scan(text).run()
 
 
+def table_starts(text: str) -> list[tuple[int, Key]]:
+    """The offset of each table's header, in order, with the table's path."""
+    scan = _Scan(text)
+    scan.run()
+    return scan.tables
+
+
 class _Scan:
     """One pass over one text."""
 
@@ -32,14 +39,17 @@ class _Scan:
         self._text = text
         self._at = 0
         self._lines: dict[Key, int] = {}
+        self.tables: list[tuple[int, Key]] = []
 
     def run(self) -> dict[Key, int]:
         table: Key = ()
         self._skip(_BLANK)
         while self._at < len(self._text):
             if self._text[self._at] == "[":
+                start = self._at
                 self._at += 2 if self._text.startswith("[[", self._at) else 1
                 table = self._key(())
+                self.tables.append((start, table))
                 self._at = self._text.index("]", self._at) + 1
                 self._at += self._text.startswith("]", self._at)
             else:

@@ -36,10 +36,10 @@ def environ(url: str) -> dict[str, str]:
 
 
 def prepare(home: str, url: str) -> None:
-    """Write its settings. They allow every shell command, since no person can be asked."""
+    """Write its settings. They allow every shell command and our MCP tools, since no person can be asked."""
     os.makedirs(os.path.join(home, ".claude"))
     with open(os.path.join(home, SETTINGS), "w", encoding="utf-8") as file:
-        json.dump({"permissions": {"allow": ["Bash"]}}, file)
+        json.dump({"permissions": {"allow": ["Bash", "mcp__maestro__*"]}}, file)
 
 
 def approve(program: list[str], environ: dict[str, str], work: str) -> None:

@@ -85,11 +85,13 @@ def _chat(turn: Turn, number: int) -> bytes:
 
 def _item(turn: Turn, number: int) -> dict[str, Any]:
     if isinstance(turn, Call):
+        namespace, _, name = turn.tool.rpartition("/")
         return {
             "type": "function_call",
             "id": f"fc_stand_in_{number}",
             "call_id": f"call_stand_in_{number}",
-            "name": turn.tool,
+            "name": name,
+            **({"namespace": namespace} if namespace else {}),
             "arguments": json.dumps(turn.arguments),
             "status": "completed",
         }

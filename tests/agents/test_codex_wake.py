@@ -135,14 +135,14 @@ DAEMON = pytest.mark.parametrize("daemon", [True, False], ids=["daemon", "alone"
 )
 def test_mail_wakes_it_once_and_the_typed_text_stays(person: Shell, daemon: bool) -> None:
     with at_a_desk(person, daemon=daemon) as desk:
-        assert desk.presence()["wake"] == {"state": "ready", "by": CODEX}
+        eventually(lambda: desk.presence().get("wake") == {"state": "ready", "by": CODEX}, "it can be woken")
         desk.screen.type(TYPED)
         sent = desk.mail()
         desk.await_text()
         desk.await_state("idle")
         assert [call.count(TEXT) for call in desk.turns()] == [1]
         assert desk.receipt(sent) == ("hook:codex:UserPromptSubmit", CODEX)
-        assert desk.log() == ["woken"]
+        eventually(lambda: desk.log() == ["woken"], "the line of the log")
         assert any(line.endswith(f" {TYPED}") for line in desk.screen.text().splitlines()), "byte for byte"
         desk.screen.press("Enter")
         eventually(lambda: len(desk.turns("user")) == 2, "its own turn", WOKEN_S_MAX)
@@ -258,7 +258,7 @@ def test_a_screen_that_is_gone_gets_nothing_and_after_a_resume_it_is_woken(perso
             desk.mail("And now 4.")
             desk.await_text("And now 4.")
             assert len(desk.turns()) == 1
-        assert desk.log() == ["woken"]
+        eventually(lambda: desk.log() == ["woken"], "the line of the log")
 
 
 @DAEMON

@@ -30,6 +30,7 @@ from bench.findings import Findings, Table
 from bench.gateway_events import CLIENTS, PUSHES, gateway_events
 from bench.latency import percentiles
 from bench.logs import logs
+from bench.mcp import mcp
 from bench.messengers import messengers
 from bench.million import disk_use, million
 from bench.references import percentile
@@ -337,6 +338,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "profile": stages,
     "fan_outs": fan_outs.fan_outs,
     "log": logs,
+    "mcp": mcp,
     "disk_use": disk_use,
     "sweep": sweep,
     "scale": scale,

@@ -12,7 +12,7 @@ import select
 import subprocess
 import sys
 import urllib.parse
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from maestro_schemas.errors import MaestroError
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
     from typing import Self
-
-    from support.post_office import PostOffice
 
 START_S = 20.0
 STOP_S = 20.0
@@ -52,11 +50,18 @@ class Answer(NamedTuple):
         return json.loads(self.body)
 
 
+class Office(Protocol):
+    """Whose gateway it is: a post office or a shell."""
+
+    data: str
+    environ: dict[str, str]
+
+
 class Gateway:
     """A gateway for `office`, used with `with`. `options`: more of its command line, such as `--host`. `first`:
     Python that its process runs before, to take from it what another system would not have."""
 
-    def __init__(self, office: PostOffice, *options: str, first: str = "") -> None:
+    def __init__(self, office: Office, *options: str, first: str = "") -> None:
         self._office = office
         self._options = options
         self._first = first

@@ -13,7 +13,7 @@ from maestro_cli.context import CommandContext
 from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
-from . import codex_checks, hook_checks, host_checks, place_checks, process_checks, wake_checks
+from . import codex_checks, hook_checks, host_checks, mcp_checks, place_checks, process_checks, wake_checks
 from .findings import DoctorFinding
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("this shell", _one(process_checks.shell_session)),
     ("hooks", hook_checks.hooks),
     ("codex's queue", codex_checks.queue),
+    ("MCP servers", mcp_checks.servers),
     ("wakes", wake_checks.outcomes),
     ("inotify", host_checks.inotify),
 )

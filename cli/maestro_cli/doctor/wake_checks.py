@@ -22,6 +22,7 @@ from maestro_clients.texts import wake_words
 from maestro_runtime import config, places
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.texts import waking
+from maestro_schemas.texts.visible_text import one_line
 
 from .findings import DoctorFinding
 
@@ -222,6 +223,8 @@ def outcomes(context: CommandContext) -> Iterator[DoctorFinding]:
         last = max(last, (wake.get("at", 0), f"{wake_table.label(session)}, {wake_words.last(wake, at_ms)}"))
         if found["state"] == "unanswered":
             bad.append((wake_table.label(session), wake_words.why_not(wake, at_ms).partition("; `maestro")[0]))
+        elif found["state"] in ("ready", "woken") and wake.get("reason"):
+            bad.append((wake_table.label(session), f"its last wake failed: {one_line(wake['reason'])}"))
     if sessions:
         counted = ", ".join(f"{count} {state}" for state, count in by_state.items())
         made = ", ".join(f"{stats[word]} {word}" for word in _COUNTED if word in stats)

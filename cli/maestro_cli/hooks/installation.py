@@ -8,6 +8,8 @@ changed the file since; otherwise it removes only our entries.
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,13 +20,17 @@ from . import agents, settings_entries, shell_script
 from .plugin import plugin_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from .agents import Agent
 
+    # Looks for something of ours in a text.
+    Finder = Callable[[str], "SettingsEdit | None"]
+
 _BACKUP = ".before-maestro"
-_BYTES_MAX = 4 << 20
+# Claude Code keeps its whole state in one of them.
+_BYTES_MAX = 32 << 20
 
 
 class SettingsChange(NamedTuple):
@@ -63,7 +69,15 @@ class SettingsChange(NamedTuple):
         if self.restores:
             # The file has the old text again.
             with contextlib.suppress(OSError):
-                os.unlink(_backup_path(self.path))
+                os.unlink(backup_path(self.path))
+
+
+class SettingsEdit(NamedTuple):
+    """Something of ours in the text of a settings file."""
+
+    # From the text without it to that with it, and back; both raise MaestroError INVALID.
+    added: Callable[[str], str]
+    removed: Callable[[str], str]
 
 
 def entries(agent: Agent, data: str, *, wake: bool = True) -> dict[str, dict[str, Any]]:
@@ -81,8 +95,8 @@ def entries(agent: Agent, data: str, *, wake: bool = True) -> dict[str, dict[str
 def wakes(agent: Agent, path: str) -> bool:
     """Whether the hooks in a settings file wake the agent, or will after an installation that does not say otherwise:
     they do unless they were installed without. Raises as `plan_install`."""
-    with _explained(path):
-        commands = commands_in(agent, _read(path) or "")
+    with explained(path):
+        commands = commands_in(agent, read(path) or "")
     words = [shell_script.wake_word(line) for event, line in commands if agent.events.get(event) == agents.START]
     return shell_script.NO_WAKE not in words
 
@@ -96,7 +110,7 @@ def commands_in(agent: Agent, text: str) -> list[tuple[str, str]]:
 def plan_install(agent: Agent, path: str, wanted: Mapping[str, dict[str, Any]]) -> SettingsChange:
     """Plan the change that adds the entries. Raises MaestroError FILE_UNREADABLE for a file that can't be read as the
     agent's settings."""
-    before = _read(path)
+    before = read(path)
     if agent.is_plugin:
         if before is not None and not plugin_file.is_ours(before):
             raise MaestroError(
@@ -105,45 +119,60 @@ def plan_install(agent: Agent, path: str, wanted: Mapping[str, dict[str, Any]]) 
                 "Nothing was changed. Give that file another name, then run this again.",
             )
         return SettingsChange(path, before, plugin_file.text(agent.name, wanted))
-    with _explained(path):
+    with explained(path):
         after = settings_entries.add_entries(before or "", wanted, comments=agent.comments)
         own = settings_entries.own_entries(before or "", comments=agent.comments)
     # A second installation must not replace the backup of the first one.
-    backup = None if before is None or own else _backup_path(path)
+    backup = None if before is None or own else backup_path(path)
     return SettingsChange(path, before, after, backup)
 
 
-def plan_uninstall(agent: Agent, path: str) -> SettingsChange:
-    """Plan the change that removes our entries. Raises as `plan_install`."""
-    before = _read(path)
+def plan_uninstall(agent: Agent, path: str, *more: Finder) -> SettingsChange:
+    """Plan the change that removes our entries. `more`: what else of ours may be in the file. Raises as
+    `plan_install`."""
+    if agent.is_plugin:
+        before = read(path)
+        return SettingsChange(path, before, None if before and plugin_file.is_ours(before) else before)
+    return plan_undo(path, [lambda text: _hook_edit(agent, text), *more])
+
+
+def plan_undo(path: str, finders: Sequence[Finder]) -> SettingsChange:
+    """Plan the change that takes out what the finders find in a file. Raises as `plan_install`."""
+    before = read(path)
     if before is None:
         return SettingsChange(path, None, None)
-    if agent.is_plugin:
-        return SettingsChange(path, before, None if plugin_file.is_ours(before) else before)
-    with _explained(path):
-        own = settings_entries.own_entries(before, comments=agent.comments)
-        if not own:
-            return SettingsChange(path, before, before)
-        # Another version may have written them. Entries that are not whole are left out.
-        installed = {
-            event: found[0] for event, found in own.items() if len(found) == 1 and isinstance(found[0], dict)
-        }
-        for original in (_read(_backup_path(path)), None):
-            # If installing into `original` gives the present text, no other program has changed the file since.
-            with contextlib.suppress(MaestroError):
-                if installed and before == settings_entries.add_entries(
-                    original or "", installed, comments=agent.comments
-                ):
-                    return SettingsChange(path, before, original, restores=True)
-        return SettingsChange(path, before, settings_entries.remove_entries(before, comments=agent.comments))
+    with explained(path):
+        edits = [edit for find in finders if (edit := find(before)) is not None]
+        for original in (read(backup_path(path)), None) if edits else ():
+            for order in itertools.permutations(edits):
+                # If adding them to `original` gives the present text, no other program has changed the file since.
+                with contextlib.suppress(MaestroError):
+                    if before == functools.reduce(lambda text, edit: edit.added(text), order, original or ""):
+                        return SettingsChange(path, before, original, restores=True)
+        return SettingsChange(path, before, functools.reduce(lambda text, edit: edit.removed(text), edits, before))
 
 
-def _backup_path(path: str) -> str:
+def _hook_edit(agent: Agent, text: str) -> SettingsEdit | None:
+    own = settings_entries.own_entries(text, comments=agent.comments)
+    # Another version may have written them. Entries that are not whole are left out.
+    installed = {event: found[0] for event, found in own.items() if len(found) == 1 and isinstance(found[0], dict)}
+    return (
+        SettingsEdit(
+            lambda text: settings_entries.add_entries(text, installed, comments=agent.comments),
+            lambda text: settings_entries.remove_entries(text, comments=agent.comments),
+        )
+        if own
+        else None
+    )
+
+
+def backup_path(path: str) -> str:
+    """The file with the text from before the first installation."""
     return os.path.realpath(path) + _BACKUP
 
 
 @contextlib.contextmanager
-def _explained(path: str) -> Iterator[None]:
+def explained(path: str) -> Iterator[None]:
     """Turn an error about the text into one that names the file and the next step."""
     try:
         yield
@@ -157,7 +186,7 @@ def _explained(path: str) -> Iterator[None]:
         ) from None
 
 
-def _read(path: str) -> str | None:
+def read(path: str) -> str | None:
     """The text of a file; None where there is no file. Raises MaestroError FILE_UNREADABLE."""
     try:
         raw = places.read(path, _BYTES_MAX + 1)

@@ -15,6 +15,7 @@ from maestro_schemas.errors import MaestroError
 _DEPTH_MAX = 64
 _BLANK = re.compile(r"[ \t\r\n]*")
 _COMMENT = re.compile(r"//[^\r\n]*|/\*.*?\*/", re.DOTALL)
+_INDENT = "  "
 _SCALAR = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"|-?[0-9][-+.0-9eE]*|true|false|null')
 
 
@@ -56,6 +57,62 @@ def parse(text: str, *, comments: bool) -> JsonValue:
     if rest != len(text):
         raise parser.error(rest, "there is more text after its end")
     return value
+
+
+# --- changing ----------------------------------------------------------------------------------------------
+
+
+def index_of(value: JsonValue, key: str) -> int:
+    """The index of an object's member: the last member that starts before the value of `key`."""
+    return sum(start < value.members[key].start for start in value.starts) - 1
+
+
+def cut(text: str, container: JsonValue, index: int, end: int) -> tuple[int, int]:
+    """Start and end of a member or item with one comma: the comma before it, or after it if it is the first."""
+    start = container.starts[index]
+    if index == 0:
+        following = container.starts[1:2]
+        return start, following[0] if following else end
+    comma = text.rindex(",", container.starts[index - 1], start)
+    return comma, end
+
+
+def with_member(text: str, container: JsonValue, key: str, value: object, depth: int) -> str:
+    """Add a last member or item in the text's own layout: on its own line if the first one is."""
+    newline = "\r\n" if "\r\n" in text else "\n"
+    unit = _unit(text)
+    if container.starts and "\n" not in text[container.start : container.starts[0]]:
+        end = _last_end(container)
+        return f"{text[:end]}, {key}{json.dumps(value)}{text[end:]}"
+    margin = _margin(text, container.starts[0]) if container.starts else unit * depth
+    laid_out = json.dumps(value, indent=unit).replace("\n", newline + margin)
+    if container.starts:
+        end = _last_end(container)
+        return f"{text[:end]},{newline}{margin}{key}{laid_out}{text[end:]}"
+    # The container has no member: its blanks and comments stay before the new one.
+    inside = text[container.start + 1 : container.end - 1].rstrip()
+    outer = margin[: -len(unit)] if margin.endswith(unit) else ""
+    before, after = text[: container.start + 1], text[container.end - 1 :]
+    return f"{before}{inside}{newline}{margin}{key}{laid_out}{newline}{outer}{after}"
+
+
+def _last_end(container: JsonValue) -> int:
+    return max(value.end for value in (*container.members.values(), *container.items))
+
+
+def _unit(text: str) -> str:
+    """One step of indentation in this text."""
+    found = re.search(r'^([ \t]+)"', text, re.MULTILINE)
+    return found[1] if found is not None else _INDENT
+
+
+def _margin(text: str, at: int) -> str:
+    line = text.rfind("\n", 0, at) + 1
+    blank = re.match(r"[ \t]*", text[line:at])
+    return blank[0] if blank is not None else ""
+
+
+# --- parsing -----------------------------------------------------------------------------------------------
 
 
 class _Parser:

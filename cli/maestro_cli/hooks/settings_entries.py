@@ -8,7 +8,6 @@ repaired.
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
 from maestro_schemas.errors import MaestroError
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from .json_editor import JsonValue
 
 _HOOKS = "hooks"
-_INDENT = "  "
 
 
 def add_entries(text: str, entries: Mapping[str, dict[str, Any]], *, comments: bool) -> str:
@@ -123,31 +121,16 @@ def _next_cut(text: str, *, comments: bool) -> tuple[int, int] | None:
             if not all(map(_is_own, handlers.items)):
                 # Another program has added a command to our entry. Remove only our command.
                 own = next(index for index, handler in enumerate(handlers.items) if _is_own(handler))
-                return _cut(text, handlers, own, handlers.ends[own])
+                return json_editor.cut(text, handlers, own, handlers.ends[own])
             if len(entries.items) > 1:
-                return _cut(text, entries, index, entry.end)
+                return json_editor.cut(text, entries, index, entry.end)
             hooks = root.members[_HOOKS]
             if len(hooks.starts) > 1:
-                return _cut(text, hooks, _index_of(hooks, event), entries.end)
+                return json_editor.cut(text, hooks, json_editor.index_of(hooks, event), entries.end)
             if len(root.starts) > 1:
-                return _cut(text, root, _index_of(root, _HOOKS), hooks.end)
+                return json_editor.cut(text, root, json_editor.index_of(root, _HOOKS), hooks.end)
             return root.start + 1, root.end - 1
     return None
-
-
-def _index_of(value: JsonValue, key: str) -> int:
-    """The index of an object's member: the last member that starts before the value of `key`."""
-    return sum(start < value.members[key].start for start in value.starts) - 1
-
-
-def _cut(text: str, container: JsonValue, index: int, end: int) -> tuple[int, int]:
-    """Start and end of a member or item with one comma: the comma before it, or after it if it is the first."""
-    start = container.starts[index]
-    if index == 0:
-        following = container.starts[1:2]
-        return start, following[0] if following else end
-    comma = text.rindex(",", container.starts[index - 1], start)
-    return comma, end
 
 
 # --- adding ------------------------------------------------------------------------------------------------
@@ -159,45 +142,10 @@ def _with_entry(text: str, event: str, entry: dict[str, Any], *, comments: bool)
         raise MaestroError("INTERNAL", "settings became empty while an entry was added to them")
     hooks = root.members.get(_HOOKS)
     if hooks is None:
-        return _with_member(text, root, f'"{_HOOKS}": ', {event: [entry]}, 1)
+        return json_editor.with_member(text, root, f'"{_HOOKS}": ', {event: [entry]}, 1)
     entries = hooks.members.get(event)
     if entries is None:
-        return _with_member(text, hooks, f'"{event}": ', [entry], 2)
+        return json_editor.with_member(text, hooks, f'"{event}": ', [entry], 2)
     if not entries.is_list:
         raise MaestroError("INVALID", f'{event!r} in its "hooks" is not a list')
-    return _with_member(text, entries, "", entry, 3)
-
-
-def _with_member(text: str, container: JsonValue, key: str, value: object, depth: int) -> str:
-    """Add a last member or item in the text's own layout: on its own line if the first one is."""
-    newline = "\r\n" if "\r\n" in text else "\n"
-    unit = _unit(text)
-    if container.starts and "\n" not in text[container.start : container.starts[0]]:
-        end = _last_end(container)
-        return f"{text[:end]}, {key}{json.dumps(value)}{text[end:]}"
-    margin = _margin(text, container.starts[0]) if container.starts else unit * depth
-    laid_out = json.dumps(value, indent=unit).replace("\n", newline + margin)
-    if container.starts:
-        end = _last_end(container)
-        return f"{text[:end]},{newline}{margin}{key}{laid_out}{text[end:]}"
-    # The container has no member: its blanks and comments stay before the new one.
-    inside = text[container.start + 1 : container.end - 1].rstrip()
-    outer = margin[: -len(unit)] if margin.endswith(unit) else ""
-    before, after = text[: container.start + 1], text[container.end - 1 :]
-    return f"{before}{inside}{newline}{margin}{key}{laid_out}{newline}{outer}{after}"
-
-
-def _last_end(container: JsonValue) -> int:
-    return max(value.end for value in (*container.members.values(), *container.items))
-
-
-def _unit(text: str) -> str:
-    """One step of indentation in this text."""
-    found = re.search(r'^([ \t]+)"', text, re.MULTILINE)
-    return found[1] if found is not None else _INDENT
-
-
-def _margin(text: str, at: int) -> str:
-    line = text.rfind("\n", 0, at) + 1
-    blank = re.match(r"[ \t]*", text[line:at])
-    return blank[0] if blank is not None else ""
+    return json_editor.with_member(text, entries, "", entry, 3)

@@ -112,6 +112,38 @@ def link_of_process(data: str, agent: str, process: AgentProcess | None) -> Sess
     return next((link for link in newest_first if process in link.processes), None)
 
 
+class AgentLink(NamedTuple):
+    """A link with the agent whose it is."""
+
+    agent: str
+    link: SessionLink
+
+
+def newest_links(data: str) -> list[AgentLink]:
+    """Every readable link, the one that was written last first."""
+    found = []
+    for folder in _link_folders(data):
+        for name, age_s in _ages(folder):
+            link = _read_link(os.path.join(folder, name))
+            if link is not None:
+                found.append((age_s, AgentLink(os.path.basename(folder), link)))
+    return [link for _, link in sorted(found, key=lambda one: one[0])]
+
+
+def link_stamps(data: str) -> tuple[tuple[str, int], ...]:
+    """What is another value after a link was written, as `write_link` replaces its file."""
+    stamps = []
+    for folder in _link_folders(data):
+        with contextlib.suppress(OSError):
+            stamps.append((folder, os.stat(folder).st_mtime_ns))
+    return tuple(stamps)
+
+
+def _link_folders(data: str) -> list[str]:
+    links = os.path.join(hooks_dir(data), "links")
+    return sorted(os.path.join(links, agent) for agent in _names(links))
+
+
 def maker_of(data: str, session: str) -> str | None:
     """The agent's own session id for which a hook started `session`; None where no hook started it."""
     return next((name for name, link in _links_to(data, session) if link.made), None)

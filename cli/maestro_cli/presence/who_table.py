@@ -1,7 +1,7 @@
 """Who table: what is known of the sessions, those that need a person first.
 
 Rule: pure; lines in, lines out. In a narrow terminal the columns that matter least are left out, and no line is wider
-than the terminal. Words of the states are those of `output.presence_words`.
+than the terminal. Words of the states are those of `maestro_clients.texts.presence_words`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """JSON text: one value on one line, without `import json`, which costs more than a whole command of the fast path.
 
-Rule: the same text as `json.dumps` with its default separators, but that characters that a reader can't see are
-escaped; tests compare them by fuzzing. Values that are not text, a number, a boolean, None, or a list or map of them
+Rule: what is read is what `json.loads` reads, but for NaN and infinity, which are no JSON. What is written is the
+same text as `json.dumps` with its default separators, but that characters that a reader can't see are escaped; tests
+compare them by fuzzing. Values that are not text, a number, a boolean, None, or a list or map of them
 are left to `json`.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 
 class _NotPlain(Exception):  # noqa: N818 - not an error: json writes it
@@ -32,6 +34,44 @@ def line(value: object, *, ascii_only: bool) -> str:
     from maestro_schemas.texts.visible_text import escaped
 
     return escaped(text)
+
+
+def parsed(text: str) -> object:
+    """The value of a text. Raises ValueError for what is no JSON, RecursionError where it is nested too deeply."""
+    inside = text.strip(" \t\r\n")
+    try:
+        # `json.decoder` takes the same function from there.
+        import _json
+
+        scan: Any = _json.make_scanner(_Reading)  # type: ignore[arg-type]
+        value, end = scan(inside, 0)
+    except StopIteration:
+        raise ValueError("there is no value") from None
+    except (ImportError, AttributeError, TypeError, SystemError):
+        # SystemError: `_json` looks for the class of its error in the module that is not imported.
+        import json
+
+        return json.loads(inside, parse_constant=_no_constant)
+    if end != len(inside):
+        raise ValueError("there is more text after the value")
+    return value
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
+
+
+class _Reading:
+    """How `_json` reads, as `json.JSONDecoder` says it."""
+
+    strict = True
+    object_hook = None
+    object_pairs_hook = None
+    array_hook = None
+    parse_float = float
+    parse_int = int
+    parse_constant = staticmethod(_no_constant)
+    memo: dict[str, str] = {}  # noqa: RUF012 - nothing is kept in it
 
 
 def _written(value: object, quoted: Callable[[str], str]) -> str:

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from maestro_gateway.api import answers, bodies, group_bodies, mail_bodies
+from maestro_clients.mcp import json_rpc
+from maestro_gateway.api import answers, bodies, group_bodies
+from maestro_gateway.api.mcp import mcp_bodies
+from maestro_gateway.api.older import mail_bodies
 from maestro_gateway.http.error_docs import REMEDIES
 from maestro_gateway.http.responses import FAULTS, answer, status_of
 from maestro_gateway.http.routing import API_VERSION, PREFIXES, Endpoint
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 MEDIA_JSON = "application/json"
 OPERATIONS = "operations"
+MCP = "mcp"
 
 _VERSION = "3.1.0"
 _TEMPLATE = "#/components/schemas/{name}"
@@ -71,6 +75,11 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
         "A key of the sender's own that makes a repeat the same send, where the body has no id.",
         {"minLength": 1, "maxLength": 255},
     ),
+    "MCP-Protocol-Version": ("The version that `initialize` has answered.", {"enum": list(json_rpc.VERSIONS)}),
+    "Mcp-Session-Id": (
+        "As `initialize` has answered it: receipts then name the client. Nothing else depends on it.",
+        {},
+    ),
     "Last-Event-ID": ("The id of the last event that the client has: later events are sent again.", {}),
 }
 _ANSWER_HEADERS = {
@@ -82,7 +91,7 @@ _ANSWER_HEADERS = {
 }
 _STRUCTS: dict[str, type[Struct]] = {
     name: shape
-    for module in (messages, replies, sessions, bodies, group_bodies, mail_bodies, answers)
+    for module in (messages, replies, sessions, bodies, group_bodies, mail_bodies, mcp_bodies, answers)
     for name, shape in vars(module).items()
     if isinstance(shape, type) and issubclass(shape, Struct)
 }
@@ -271,6 +280,9 @@ def _header_parameters(call: Endpoint) -> list[dict[str, Any]]:
     found = []
     for name in dict.fromkeys(("X-Session-ID", *call.headers)):
         text, constraints = _HEADERS[name]
+        if name == "X-Session-ID" and call.tag == MCP:
+            # A tool says in words that it is no session's id: a model reads that, and no status of HTTP.
+            constraints = {}
         found.append(
             {
                 "name": name,

@@ -66,7 +66,14 @@ def test_finding_a_broker_that_is_not_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["maestro_clients.one_shot_client", "maestro_cli.inbox.listing", "maestro_cli.fast_path"]
+    "module",
+    [
+        "maestro_clients.one_shot_client",
+        "maestro_cli.inbox.listing",
+        "maestro_cli.fast_path",
+        # An agent starts it with each session.
+        "maestro_cli.mcp.stdio_server",
+    ],
 )
 def test_the_modules_of_the_fast_path(module: str) -> None:
     """Each module in `common` costs more, with its own imports, than the whole fast path."""

@@ -54,6 +54,7 @@ def test_a_file_named_by_its_last_part_exists() -> None:
                 "history",
                 "hooks",
                 "inbox",
+                "mcp",
                 "output",
                 "presence",
                 "processes",

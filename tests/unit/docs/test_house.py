@@ -41,6 +41,7 @@ BROAD_ALLOWED = {
     "broker/maestro_broker/views/spool_writer.py",
     "broker/maestro_broker/waking/waker.py",
     "cli/maestro_cli/main.py",
+    "cli/maestro_cli/mcp/tool_run.py",
     # A defect in one check must not hide what the others have found.
     "cli/maestro_cli/doctor/checks.py",
 }

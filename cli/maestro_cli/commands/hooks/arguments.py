@@ -19,6 +19,10 @@ Scope = Annotated[
     Literal["user", "project"],
     Option(help="Your own settings, or those of the project in this directory. Default: user."),
 ]
+Mcp = Annotated[
+    bool,
+    Option(name="--mcp", help="Also the MCP server `maestro mcp`, with tools to write and answer, in its settings."),
+]
 Wake = Annotated[
     bool | None,
     Option(

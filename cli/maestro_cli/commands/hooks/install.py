@@ -10,12 +10,13 @@ import sys
 
 from maestro_cli.context import CommandContext
 from maestro_cli.hooks import git_check, installation, shell_script, switches
+from maestro_cli.hooks.mcp import mcp_installation, mcp_places
 from maestro_cli.hooks.waking import client_version
 from maestro_cli.output import streams
 from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
-from .arguments import AgentName, AsJson, DryRun, Scope, SettingsFile, Wake
+from .arguments import AgentName, AsJson, DryRun, Mcp, Scope, SettingsFile, Wake
 
 USAGE = "maestro hooks install AGENT [OPTIONS]"
 DETAILS = """\
@@ -27,6 +28,9 @@ own settings of the project (claude-code: .claude/settings.local.json). Another
 agent's only file must be ignored by git first, because hooks hold paths of your
 machine.
 
+--mcp also writes the agent's line for `maestro mcp`: tools with which it writes
+and answers without a shell. Its mail comes by the hooks with or without them.
+
 Mail for an idle claude-code starts a turn of its model. --no-wake installs the
 hooks without that, and a later installation keeps the choice; --wake undoes it.
 MAESTRO_WAKE=off, or wake = "off" below [hooks] in the config file, turns it off
@@ -35,6 +39,7 @@ for the agents that start after that.
 Examples:
   maestro hooks install claude-code
   maestro hooks install claude-code --no-wake
+  maestro hooks install codex --mcp
   maestro hooks install codex --dry-run
   maestro hooks install gemini-cli --scope project"""
 
@@ -47,6 +52,7 @@ def run(
     /,
     *,
     scope: Scope = "user",
+    mcp: Mcp = False,
     wake: Wake = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -54,6 +60,13 @@ def run(
     """Install the hooks of one agent."""
     settings = SettingsFile.of(agent, scope)
     kind, path, data, project = settings
+    if mcp and project is not None:
+        raise MaestroError(
+            "INVALID",
+            "an MCP server is written into your own settings for every project, since its line holds paths of your "
+            "machine",
+            f"maestro hooks install {agent} --mcp",
+        )
     would_be_committed = project is not None and git_check.would_be_committed(path)
     if would_be_committed and not kind.local_file:
         raise MaestroError(
@@ -75,12 +88,18 @@ def run(
     wakes = wake and bool(kind.waker)
     wanted = installation.entries(kind, data, wake=wake)
     change = installation.plan_install(kind, path, wanted)
+    changes = [change]
+    if mcp:
+        place = mcp_places.place_of(kind, environ)
+        changes = mcp_installation.with_server(change, place, mcp_places.entry_of(kind, data, environ))
+        change = changes[0]
     moved = None if shared is None else installation.plan_uninstall(kind, shared)
     # The script is written even if the settings stay: it may be missing, or name an interpreter that has moved.
     shell_script.text(data, sys.executable)
     if not dry_run:
         shell_script.write(data, sys.executable)
-        change.apply()
+        for each in changes:
+            each.apply()
         if moved is not None:
             moved.apply()
     off = switches.turned_off(kind, environ, places.current_directory())
@@ -97,16 +116,22 @@ def run(
                 "script": shell_script.script_path(data),
                 "backup": change.backup if change.is_needed and change.before is not None else None,
                 "turnedOff": off,
+                **({"mcp": {"path": place.path, "changed": changes[-1].is_needed}} if mcp else {}),
             }
         )
     elif dry_run:
-        streams.say((change.after or "").rstrip("\n"))
+        for each in changes:
+            if len(changes) > 1:
+                streams.note(f"maestro: {each.path}")
+            streams.say((each.after or "").rstrip("\n"))
     elif change.is_needed:
         streams.say(f"Installed the hooks of {agent} in {path}: {', '.join(wanted)}.\n{kind.remark}")
         if wakes:
             streams.say(_WAKES)
     else:
         streams.say(f"The hooks of {agent} are in {path} already.")
+    if mcp and not as_json and not dry_run:
+        streams.say(f"Its MCP server is in {place.path}; a session that runs gets it when it is restarted.")
     if moved is not None and moved.is_needed and not dry_run:
         streams.note(f"maestro: removed the hooks from {shared}, which a team commits")
     if would_be_committed:

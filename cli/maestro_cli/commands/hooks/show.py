@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from maestro_cli.context import CommandContext
 from maestro_cli.hooks import installation, shell_script
+from maestro_cli.hooks.mcp import mcp_entries, mcp_installation, mcp_places
 from maestro_cli.output import streams
 
 from .arguments import Scope, SettingsFile
@@ -25,6 +26,7 @@ its prompt: save it, and make it executable.
 Examples:
   maestro hooks show claude-code
   maestro hooks show codex --json
+  maestro hooks show codex --mcp
   maestro hooks show prompt-display > prompt-display"""
 
 
@@ -36,8 +38,11 @@ def run(
     /,
     *,
     scope: Scope = "user",
+    mcp: Annotated[
+        bool, Option(name="--mcp", help="The MCP server that `install --mcp` writes, and its file.")
+    ] = False,
     as_json: Annotated[
-        bool, Option(name="--json", help="Print {agent, path, installed, hooks} on one line.")
+        bool, Option(name="--json", help="Print {agent, path, installed, hooks, mcp} on one line.")
     ] = False,
 ) -> int:
     """Show the entries, and the file that they belong in."""
@@ -51,8 +56,17 @@ def run(
     entries = installation.entries(kind, data, wake=installation.wakes(kind, path))
     hooks = {event: [entry] for event, entry in entries.items()}
     installed = not installation.plan_install(kind, path, entries).is_needed
+    environ = CommandContext.here().environ
+    place = mcp_places.place_of(kind, environ)
+    server = mcp_places.entry_of(kind, data, environ)
+    has_server = mcp_installation.entry_in(place) == server
     if as_json:
-        streams.say_json({"agent": agent, "path": path, "installed": installed, "hooks": hooks})
+        shown = {"path": place.path, "installed": has_server, "server": server}
+        streams.say_json({"agent": agent, "path": path, "installed": installed, "hooks": hooks, "mcp": shown})
+        return 0
+    if mcp:
+        streams.note(f"maestro: {place.path} {'has this already' if has_server else 'does not have this yet'}")
+        streams.say(mcp_entries.added("", place, server).rstrip("\n"))
         return 0
     streams.note(f"maestro: {path} {'has these already' if installed else 'does not have these yet'}")
     streams.say(json.dumps({"hooks": hooks}, indent=2))

@@ -1,11 +1,13 @@
 """`maestro hooks uninstall`: removes the hooks from an agent's settings.
 
-Rule: only our own entries are removed. The script stays, because other settings may call it.
+Rule: only our own entries are removed, and our MCP server. The script stays, because other settings may call it.
 """
 
 from __future__ import annotations
 
+from maestro_cli.context import CommandContext
 from maestro_cli.hooks import installation
+from maestro_cli.hooks.mcp import mcp_installation, mcp_places
 from maestro_cli.output import streams
 
 from .arguments import AgentName, AsJson, DryRun, Scope, SettingsFile
@@ -13,7 +15,8 @@ from .arguments import AgentName, AsJson, DryRun, Scope, SettingsFile
 USAGE = "maestro hooks uninstall AGENT [OPTIONS]"
 DETAILS = """\
 If no other program has changed the settings since, they are afterwards what
-they were before, to the byte.
+they were before, to the byte. In your own settings it also removes the MCP
+server that --mcp has added.
 
 Examples:
   maestro hooks uninstall claude-code
@@ -24,7 +27,15 @@ def run(agent: AgentName, /, *, scope: Scope = "user", dry_run: DryRun = False, 
     """Remove the hooks of one agent from its settings."""
     settings = SettingsFile.of(agent, scope)
     places = [settings.path, *filter(None, [settings.shared()])]
-    changes = [installation.plan_uninstall(settings.agent, path) for path in places]
+    servers = None
+    if settings.project is None:
+        servers = mcp_places.place_of(settings.agent, CommandContext.here().environ)
+    changes = []
+    for path in places:
+        more = [mcp_installation.finder(servers)] if servers is not None and servers.path == path else []
+        changes.append(installation.plan_uninstall(settings.agent, path, *more))
+    if servers is not None and servers.path not in places:
+        changes.append(installation.plan_undo(servers.path, [mcp_installation.finder(servers)]))
     if not dry_run:
         for change in changes:
             change.apply()

@@ -54,3 +54,37 @@ def test_as_deep_as_it_goes() -> None:
     circle.append(circle)
     with pytest.raises(ValueError, match="Circular"):
         json_text.line(circle, ascii_only=True)
+
+
+@given(VALUES)
+@example({"a": [1, -0.0, 1e300, "\ud800"], "": None})
+def test_what_is_read(value: Any) -> None:
+    text = json.dumps(value)
+    if any(word in text for word in ("NaN", "Infinity")):
+        return
+    assert repr(json_text.parsed(f" \r\n{text}\t")) == repr(json.loads(text))
+
+
+@given(st.text(alphabet='{}[]",:0123456789.eE+-truefalsn \t\n\x0b\u00a0\\u', max_size=12))
+@example("NaN")
+@example("-Infinity")
+@example("1 2")
+@example("")
+@example('"\n"')
+def test_what_is_no_json(text: str) -> None:
+    try:
+        theirs = json.loads(text, parse_constant=_refused)
+    except ValueError:
+        with pytest.raises(ValueError):  # noqa: PT011 - each says it in its own words
+            json_text.parsed(text)
+    else:
+        assert repr(json_text.parsed(text)) == repr(theirs)
+
+
+def _refused(name: str) -> object:
+    raise ValueError(name)
+
+
+def test_too_deep_to_read() -> None:
+    with pytest.raises(RecursionError):
+        json_text.parsed("[" * 200_000)

@@ -26,7 +26,7 @@ from maestro_runtime.hook_state import HookState
 from maestro_runtime.process_identity import pid_start
 from maestro_schemas.limits import Limits
 from maestro_schemas.requests import Identity, Outgoing, Request, Send, SessionEnd, SessionStart, SessionTouch
-from maestro_schemas.texts.waking import CLAUDE_CODE, CODEX
+from maestro_schemas.texts.waking import CLAUDE_CODE, CODEX, not_installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,7 +128,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 def test_where_no_session_can_be_woken_nothing_is_due(desk: Desk) -> None:
     desk.mail()
     assert not desk.task
-    assert (desk.task.next_ms, desk.turn(), desk.reason()) == (None, None, None)
+    assert (desk.task.next_ms, desk.turn(), desk.reason()) == (None, None, not_installed("claude-code"))
 
 
 def test_mail_from_before_counts_and_the_end_removes_the_file(desk: Desk) -> None:

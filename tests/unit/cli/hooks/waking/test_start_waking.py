@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from maestro_cli.context import CommandContext
-from maestro_cli.hooks.agents import CLAUDE_CODE, GEMINI_CLI, Agent
+from maestro_cli.hooks.agents import CLAUDE_CODE, GEMINI_CLI, OPENCODE, QWEN_CODE, Agent
 from maestro_cli.hooks.payload import HookInput
-from maestro_cli.hooks.waking import start_waking
+from maestro_cli.hooks.waking import keys, start_waking
 from maestro_cli.hooks.waking.start_waking import StartWaking
+from maestro_runtime import wake_facts
+from maestro_runtime.wake_facts import WakeFacts
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.texts import waking
 from support import components
@@ -56,6 +58,31 @@ def test_an_agent_of_another_kind_is_woken_without_a_file_to_watch(tmp_path: pat
     agent = CLAUDE_CODE._replace(name="other", waker=waking.TMUX)
     found = at_start(context(tmp_path), agent, installed=True)
     assert found == StartWaking({"wakeBy": waking.TMUX})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of files that change")
+def test_the_plugin_of_opencode_watches_the_wake_file(tmp_path: pathlib.Path) -> None:
+    found = at_start(context(tmp_path), OPENCODE, installed=True)
+    assert found == StartWaking({"wakeBy": waking.OPENCODE}, watched=os.path.join(mailbox(tmp_path), ".wake"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of files that change")
+def test_a_qwen_code_without_an_input_file_is_not_woken(tmp_path: pathlib.Path) -> None:
+    assert at_start(context(tmp_path), QWEN_CODE, installed=True) == StartWaking({"wakeBy": ""})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of files that change")
+@pytest.mark.parametrize("agent", [GEMINI_CLI, QWEN_CODE])
+def test_keys_that_were_allowed_end_where_the_agent_is_in_no_pane(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, agent: Agent
+) -> None:
+    # The tests themselves may run in a pane.
+    monkeypatch.setattr(keys, "_variables", lambda _pid: {})
+    here = context(tmp_path)
+    allowed = WakeFacts(waking.TMUX, 1, None, program="/usr/bin/tmux", socket="/tmp/tmux", pane="%1")
+    wake_facts.write(here.data, SESSION, allowed)
+    assert at_start(here, agent, installed=True) == StartWaking({"wakeBy": ""})
+    assert wake_facts.read(here.data, SESSION) == allowed, "the choice stays"
 
 
 def test_macos_promises_nothing(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

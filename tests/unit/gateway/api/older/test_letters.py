@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from maestro_gateway.api import letters
-from maestro_gateway.api.mail_bodies import LetterBody
+from maestro_gateway.api.older import letters
+from maestro_gateway.api.older.mail_bodies import LetterBody
 from maestro_schemas.texts.visible_text import clean
 
 TYPES = ("assignment", "status_update", "query", "response", "directive", "notification")

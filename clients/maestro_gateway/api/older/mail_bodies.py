@@ -9,9 +9,8 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from maestro_gateway.api.bodies import described
 from maestro_schemas.names import ID_PATTERN
-
-from .bodies import described
 
 MailType = Literal["assignment", "status_update", "query", "response", "directive", "notification"]
 MailPriority = Literal["critical", "high", "normal", "low"]

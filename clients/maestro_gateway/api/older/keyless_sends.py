@@ -12,14 +12,13 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from maestro_clients.protocol.callers import Caller
+from maestro_gateway.api.messages import client_of
 from maestro_gateway.http.after_send import NotifyingResponse
 from maestro_gateway.http.credentials import needs_token
 from maestro_gateway.http.identity import caller_of, token_of
 from maestro_gateway.http.responses import answer
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.texts import json_bytes
-
-from .messages import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.new_ids import new_session_id
+from maestro_gateway.api.messages import client_of, delete_named, reader_of
 from maestro_gateway.http.after_send import NotifyingResponse
 from maestro_gateway.http.identity import caller_of, token_of
 from maestro_gateway.http.responses import CONNECTION, answer, faulty
@@ -22,7 +23,6 @@ from maestro_schemas.names import OPERATOR
 
 from . import letters
 from .keyless_sends import Keyless, send_keyless, sender_of
-from .messages import client_of, delete_named, reader_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING, Any
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.documented_words import notice_message
 from maestro_clients.protocol.new_ids import new_session_id
+from maestro_gateway.api.messages import client_of, reader_of
 from maestro_gateway.http.after_send import NotifyingResponse
 from maestro_gateway.http.responses import answer
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import OPERATOR
 
 from .keyless_sends import Keyless, send_keyless, sender_of
-from .messages import client_of, reader_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from maestro_gateway.api.bodies import MailBody, PromptBody
     from maestro_schemas.documents import MessageDoc
-
-    from .bodies import MailBody, PromptBody
 
 _UNREAD = ("pending", "delivered")
 _LEASE_MS = 30_000

@@ -1,0 +1,1 @@
+"""The MCP server in the settings of agents."""

@@ -1,0 +1,1 @@
+"""`maestro mcp`: the MCP server of one agent, over standard input and output."""

@@ -1,0 +1,1 @@
+"""Older calls: those of the clients that Maestro has shipped, over the calls of today."""

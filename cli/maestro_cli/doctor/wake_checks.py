@@ -31,13 +31,15 @@ if TYPE_CHECKING:
     from maestro_cli.context import CommandContext
     from maestro_cli.hooks.agents import Agent
 
-# The oldest versions with which a wake was seen to reach the model.
+# The oldest versions with which a wake was seen to reach the model. Codex's queue has a check of its own.
 _FLOORS: Final = {"claude-code": (2, 1, 197), "codex": (0, 169, 0)}
 _SESSION: Final = "doctor_wake"
 _RUN_S: Final = 20.0
 _ASK_S: Final = 5.0
 _LOG_BYTES_MAX: Final = 1 << 20
 _NAMED_MAX: Final = 5
+# What the broker counts of wakes.
+_COUNTED: Final = ("made", "answered", "unanswered", "held", "failed")
 
 
 # --- an installation -----------------------------------------------------------------------------------------
@@ -222,7 +224,7 @@ def outcomes(context: CommandContext) -> Iterator[DoctorFinding]:
             bad.append((wake_table.label(session), wake_words.why_not(wake, at_ms).partition("; `maestro")[0]))
     if sessions:
         counted = ", ".join(f"{count} {state}" for state, count in by_state.items())
-        made = ", ".join(f"{count} {word}" for word, count in stats.items() if isinstance(count, int))
+        made = ", ".join(f"{stats[word]} {word}" for word in _COUNTED if word in stats)
         when = f"; last: {last[1]}" if last[0] else ""
         of_all = f"; since the start: {made}" if made else ""
         yield DoctorFinding("wakes", "ok", f"sessions of agents: {counted}{when}{of_all}")

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from maestro_runtime import config, places, wake_facts
+from maestro_runtime import config, ownership, places, wake_facts
 from maestro_runtime.process_identity import is_alive
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.texts.waking import CLAUDE_CODE, CODEX, OPENCODE, QWEN_CODE, WAKE_FILE
@@ -46,10 +46,11 @@ def at_start(
     hooks' command says; None where an earlier version wrote it.
 
     Makes the mailbox's folder, because a client can't watch a file in a folder that does not exist. Raises OSError
-    where that fails.
+    where that fails, and MaestroError NOT_PRIVATE in another user's data directory.
     """
     if context.is_remote:
         return StartWaking({})
+    ownership.check_data_dir(context.data)
     if not agent.waker:
         allowed = keys.renew(context.data, session, pid)
         return StartWaking({} if allowed is None else {"wakeBy": allowed})

@@ -123,15 +123,3 @@ def test_the_version_of_the_client(installed: dict[str, str], tmp_path: Path, pr
     [(seen, what, _)] = found(installed, context(PATH=path), "claude")
     assert seen == state
     assert ("is older than 2.1.197" in what) is (state == "warning")
-
-
-@pytest.mark.parametrize(("printed", "state"), [("  --thread <ID>", "ok"), ("unknown command", "warning")])
-def test_the_queue_of_codex(tmp_path: Path, installed: dict[str, str], printed: str, state: str) -> None:
-    program = tmp_path / "codex"
-    program.write_text(f"#!/bin/sh\n[ \"$1\" = queue ] && echo '{printed}' || echo codex-cli 0.169.0\n")
-    program.chmod(0o755)
-    where = context(PATH=f"{tmp_path}:{os.environ['PATH']}")
-    codex = agents.CODEX._replace(waker="codex:queue")
-    start = {"SessionStart": installed["SessionStart"].replace("claude-code", "codex")}
-    [finding] = wake_checks.of_hooks(codex, start, "codex", where, "")
-    assert (finding.state, "--thread" in finding.what) == (state, state == "warning")

@@ -37,6 +37,8 @@ class CommandRow(NamedTuple):
     module: str
     # The line of help.
     about: str
+    # The words of the command that this one is another name of.
+    same_as: str = ""
 
 
 class CommandGroup(NamedTuple):
@@ -64,6 +66,22 @@ ROOT_COMMANDS = (
     CommandRow("doctor", "doctor", "Check the installation and suggest fixes."),
     CommandRow("completion", "completion", "Print a shell completion script."),
     CommandRow("demo", "demo", "Show the whole system at work, in a scratch directory."),
+    CommandRow("whoami", "compatible.whoami", "Compatible name: say which session speaks in this shell."),
+    CommandRow("report", "compatible.report", "Compatible name: report progress, a block, an error or the end."),
+)
+# Names of Maestro's own client, which its agents' prompts and hooks use.
+_COMPATIBLE = (
+    CommandRow("register", "compatible.register", "Compatible name: start this shell's session, by its variables."),
+    CommandRow("complete", "session.end", "Compatible name of `session end`.", "session end"),
+    CommandRow("needs-input", "compatible.needs_input", "Compatible name: say that the session waits for a person."),
+    CommandRow("resume-working", "compatible.resume_working", "Compatible name: say that the session works again."),
+    CommandRow("prompt", "compatible.prompt", "Compatible name: send a session its next instruction."),
+    CommandRow("info", "session.show", "Compatible name of `session show`.", "session show"),
+    CommandRow("siblings", "compatible.siblings", "Compatible name: list the other sessions of this one's parent."),
+    CommandRow("watch", "compatible.watch", "Compatible name: follow sessions until each of them has ended."),
+    CommandRow("inbox", "inbox", "Compatible name of `inbox`.", "inbox"),
+    CommandRow("notify", "compatible.notify", "Compatible name: send a short and a long text to sessions."),
+    CommandRow("mail", "compatible.mail_read", "Compatible name: `read` shows the unread mail and acknowledges it."),
 )
 GROUPS = (
     CommandGroup(
@@ -79,9 +97,11 @@ Examples:
             CommandRow("start", "session.start", "Start a session: an address that can send and receive."),
             CommandRow("end", "session.end", "End a session; it no longer sends or receives."),
             CommandRow("rename", "session.rename", "Give a session another name."),
+            CommandRow("nudge", "session.nudge", "Let mail wake an idle agent by keys in its terminal, or not."),
             CommandRow("show", "session.show", "Show one session."),
             CommandRow("list", "session.list", "List the sessions."),
             CommandRow("send", "send", SEND_HELP),
+            *_COMPATIBLE,
         ),
     ),
     CommandGroup(
@@ -122,6 +142,22 @@ Examples:
             CommandRow("show", "group.show", "Show one group with its members."),
             CommandRow("log", "group.log", "Show what was said in a group; the same as `log @NAME`."),
             CommandRow("delete", "group.delete", "Delete a group; its mail stays."),
+        ),
+    ),
+    CommandGroup(
+        "mail",
+        "Compatible names: the mail of Maestro's own client, over the same messages.",
+        """\
+Examples:
+  maestro mail send sess_1_abc --type query --subject "Which port?"
+  maestro mail inbox
+  maestro mail wait --timeout 60000""",
+        (
+            CommandRow("send", "mail.send", "Compatible name: send mail with a subject to sessions."),
+            CommandRow("inbox", "mail.inbox", "Compatible name: show the mail that is not acknowledged yet."),
+            CommandRow("reply", "message.reply", "Compatible name of `message reply`.", "message reply"),
+            CommandRow("broadcast", "mail.broadcast", "Compatible name: send mail to many sessions."),
+            CommandRow("wait", "mail.wait", "Compatible name: wait for one mail, and show it."),
         ),
     ),
     CommandGroup(
@@ -251,16 +287,21 @@ def build(tokens: Sequence[str] | None = None) -> App:
     for path, row in every_command():
         parent = root if len(path) == 1 else apps[path[0]]
         is_called = words is None or words[: len(path)] == path
-        parent.command(_app(row) if is_called else App(name=row.name, help=row.about))
+        parent.command(_app(path, row) if is_called else App(name=row.name, help=row.about))
     # Behind the root's own commands in its help.
     for app in apps.values():
         root.command(app)
     return root
 
 
-def _app(row: CommandRow) -> App:
+def _app(path: tuple[str, ...], row: CommandRow) -> App:
     module = import_module(f"maestro_cli.commands.{row.module}")
-    app = App(name=row.name, help=row.about, usage=getattr(module, "USAGE", None), help_epilogue=module.DETAILS)
+    usage, details = getattr(module, "USAGE", None), module.DETAILS
+    if row.same_as:
+        # Its own help has its own name.
+        renamed = (f"maestro {row.same_as}", f"maestro {' '.join(path)}")
+        usage, details = usage and usage.replace(*renamed), details.replace(*renamed)
+    app = App(name=row.name, help=row.about, usage=usage, help_epilogue=details)
     app.default(_for_cyclopts(module))
     return app
 

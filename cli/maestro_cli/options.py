@@ -89,3 +89,13 @@ TimeoutOption = Annotated[
     str | None, Option(metavar="DURATION", help="How long to wait, then exit with code 7. Default: 30s.")
 ]
 OutcomeOption = Annotated[bool, Option(name="--json", help="Print the outcome as one JSON object.")]
+
+# --- shared by the commands of `maestro mail` -----------------------------------------------------------------
+
+MailType = Literal["assignment", "status_update", "query", "response", "directive", "notification"]
+MailTypeOption = Annotated[MailType, Option(name="--type", help="What the mail is for.")]
+MailPriorityOption = Annotated[
+    Literal["critical", "high", "normal", "low"] | None, Option(help="An inbox lists high first. Default: normal.")
+]
+SubjectOption = Annotated[str, Option(metavar="TEXT", any_text=True, help="The first line.")]
+TextOption = Annotated[str | None, Option(name=["--message", "-m"], metavar="TEXT", any_text=True, help="The text.")]

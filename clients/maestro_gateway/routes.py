@@ -257,7 +257,7 @@ CALLS = (
         "GET",
         "/sessions/{session}/timeline",
         sessions.timeline,
-        "A session's own timeline, the oldest line first.",
+        "A session's timeline with its newest messages, without texts, the oldest line first.",
         {200: list[SessionNote]},
         ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME"),
         tag="sessions",

@@ -24,7 +24,7 @@ def is_model_call(request: Request) -> bool:
     return any(tool.get("name") == "Bash" for tool in request.body.get("tools", []))
 
 
-def stream(turn: Turn, number: int) -> bytes:
+def stream(turn: Turn, number: int, request: Request) -> bytes:
     """The turn as server-sent events."""
     message: dict[str, Any] = {
         "id": f"msg_stand_in_{number}",
@@ -58,7 +58,7 @@ def aside(request: Request) -> tuple[str, bytes]:
     if request.path.endswith("/count_tokens"):
         return "application/json", json.dumps({"input_tokens": 1}).encode()
     if request.body.get("stream"):
-        return "text/event-stream", stream(Say("{}"), 0)
+        return "text/event-stream", stream(Say("{}"), 0, request)
     message = {
         "id": "msg_stand_in_aside",
         "type": "message",

@@ -13,6 +13,8 @@ import subprocess
 from typing import Any
 
 from agents import openai_api
+from maestro_runtime.process_identity import is_alive
+from support.post_office import eventually
 
 NAME = "codex"
 PACKAGE = "@openai/codex"
@@ -23,6 +25,7 @@ PROGRAM = "@openai/codex-*/vendor/*/bin/codex"
 SETTINGS = ".codex/hooks.json"
 
 _APPROVAL_S_MAX = 60.0
+_END_S_MAX = 10.0
 _CONFIG = """\
 model = "gpt-stand-in"
 model_provider = "stand-in"
@@ -77,10 +80,18 @@ def use_daemon(home: str) -> None:
 def end_daemon(home: str) -> None:
     """End the daemon of this HOME, and the process that updates it."""
     for name in ("daemon-updater.pid", "daemon.pid"):
-        with contextlib.suppress(OSError, ValueError, ProcessLookupError):
-            with open(os.path.join(home, ".codex", "app-server-daemon", name), encoding="utf-8") as file:
-                found = json.load(file)
-            os.kill(found["pid"], signal.SIGKILL)
+        path = os.path.join(home, ".codex", "app-server-daemon", name)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(path, encoding="utf-8") as file:
+            _end(json.load(file)["pid"])
+
+
+def _end(pid: int) -> None:
+    # In order first, so that it removes its socket in the machine's directory for temporary files.
+    os.kill(pid, signal.SIGTERM)
+    try:
+        eventually(lambda: is_alive(pid, None) is False, f"the end of {pid}", _END_S_MAX)
+    except AssertionError:
+        os.kill(pid, signal.SIGKILL)
 
 
 def approve(program: list[str], environ: dict[str, str], work: str) -> None:

@@ -22,7 +22,7 @@ def is_model_call(request: Request) -> bool:
     return request.path.endswith(":streamGenerateContent") and bool(request.body.get("tools"))
 
 
-def stream(turn: Turn, number: int) -> bytes:
+def stream(turn: Turn, number: int, request: Request) -> bytes:
     """The turn as server-sent events; Gemini's events have no names."""
     return f"data: {json.dumps(_response(_part(turn), number))}\n\n".encode()
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from support.cli_shell import Shell
 
 TEXT = "The lighthouse needs 3 new lamps, please."
+LATE = "And 2 ropes, please."
+TYPED = "half a sentence, and (a) 'quote' $HOME"
 TO_ALL = "Stop, main is red."
 
 
@@ -200,6 +202,44 @@ def answer_of_a_person(
         assert agent.model.failures == []
         assert states == ["asks", "answered", "working"]
         assert asks is not None or os.path.exists(os.path.join(agent.work, "made"))
+
+
+def mail_to_an_idle_agent(kind: str, person: Shell, by: str) -> None:
+    """Mail that comes after a turn is in a model request, once and by itself, and what the person has typed stays.
+    Mail at the end of that turn is in it too."""
+    late: list[str] = []
+
+    def model(request: Request) -> Turn:
+        if TEXT in request and not late:
+            late.append(desk.mail(LATE))
+        return Say("Noted.")
+
+    def known() -> SessionPresenceDoc:
+        with person.client() as client:
+            [found] = client.presence(session=desk.session.session_id)
+        return found
+
+    with at_a_desk(kind, person, model) as desk:
+        desk.agent.ask_person()
+        with on_screen(desk.agent, "Go on.") as screen:
+            eventually(lambda: len(desk.agent.model.calls) == 1 and known()["state"] == "idle", "idle", 90.0)
+            assert known()["wake"] == {"state": "ready", "by": by}
+            screen.type(TYPED)
+            sent = desk.colleague.send(desk.session, TEXT)
+            eventually(lambda: bool(late) and desk.receipt(late[0])[0] == "delivered", "a turn with the mail", 60.0)
+            eventually(lambda: known()["state"] == "idle", "the end of that turn", 60.0)
+            assert TYPED in screen.text()
+    calls = desk.agent.model.calls
+    assert desk.agent.model.failures == []
+    assert shown_in(calls, TEXT) == [0, 1, 1]
+    assert shown_in(calls, LATE) == [0, 0, 1]
+    assert desk.receipt(sent) == ("delivered", f"hook:{kind}:UserPromptSubmit")
+    assert desk.receipt(late[0]) == ("delivered", f"hook:{kind}:Stop")
+    with person.client() as operator:
+        [event] = operator.events(-1, message=sent, events=["message.delivered"])["events"]
+        [last] = operator.events(-1, message=late[0], events=["message.delivered"])["events"]
+    assert event["wokenBy"] == by
+    assert "wokenBy" not in last
 
 
 def seen_of(

@@ -30,7 +30,7 @@ class Api(Protocol):
     def is_model_call(self, request: Request) -> bool:
         """Whether the script answers this request."""
 
-    def stream(self, turn: Turn, number: int) -> bytes:
+    def stream(self, turn: Turn, number: int, request: Request) -> bytes:
         """A turn as server-sent events."""
 
     def aside(self, request: Request) -> tuple[str, bytes]:
@@ -103,7 +103,7 @@ class StandIn:
             with self._lock:
                 self._failures.append(repr(failed))
             turn = Say("The script has failed.")
-        return 200, "text/event-stream", self._api.stream(turn, number)
+        return 200, "text/event-stream", self._api.stream(turn, number, request)
 
     def close(self) -> None:
         """Give no further answers."""

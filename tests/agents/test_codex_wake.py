@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -199,6 +200,38 @@ def test_behind_a_question_to_the_person_it_waits(person: Shell, daemon: bool) -
         desk.await_state("idle")
         assert desk.receipt(sent) == ("hook:codex:PostToolUse", None)
         assert desk.turns() == []
+
+
+@DAEMON
+def test_after_esc_it_is_not_woken_and_the_next_prompt_brings_the_mail(person: Shell, daemon: bool) -> None:
+    """After Esc Codex begins nothing that is in its queue. What is put there begins a turn after the next one."""
+    thinking = threading.Event()
+
+    def model(_request: Request) -> Turn:
+        thinking.wait(WOKEN_S_MAX)
+        return Say("Noted.")
+
+    hasty = person.like(MAESTRO_WAKE_GRACE_MS="3000")
+    with at_a_desk(hasty, model, daemon=daemon, after_a_turn=False) as desk:
+        try:
+            eventually(lambda: len(desk.turns("user")) == 1, "its turn", WOKEN_S_MAX)
+            desk.screen.wait_for("esc to interrupt")
+            desk.screen.press("Escape")
+            desk.screen.wait_for("interrupted")
+        finally:
+            thinking.set()
+        assert desk.presence()["state"] == "working"
+        sent = desk.mail()
+        eventually(lambda: desk.log() == ["failed"], "the wake that is due after the grace time", WOKEN_S_MAX)
+        assert "broken off" in desk.presence()["wake"]["reason"]
+        desk.screen.type("Go on, then.")
+        desk.screen.press("Enter")
+        desk.await_text()
+        desk.await_state("idle")
+        assert desk.receipt(sent) == ("hook:codex:UserPromptSubmit", None)
+        desk.mail("And now 4.")
+        desk.await_text("And now 4.")
+        assert len(desk.turns()) == 1
 
 
 @DAEMON

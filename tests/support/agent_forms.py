@@ -1,7 +1,8 @@
 """Agent forms: what each agent says to a hook, and what it takes for an answer.
 
 Rule: an input has every field that the agent was seen to give (Claude Code 2.1.330, Codex 0.169.0, Gemini CLI
-0.61.0); an answer's schema is closed, also where the agent's is not, so that nothing is said that no agent reads.
+0.61.0, Qwen Code 0.24.4), and for OpenCode what our plugin gives; an answer's schema is closed, also where the
+agent's is not, so that nothing is said that no agent reads.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ _CONTEXT_EVENTS = {
     "claude-code": {"SessionStart", "UserPromptSubmit", "PostToolUse", "Stop"},
     "codex": {"SessionStart", "UserPromptSubmit", "PostToolUse"},
     "gemini-cli": {"SessionStart", "BeforeAgent", "AfterTool"},
+    "qwen-code": {"SessionStart", "UserPromptSubmit", "PostToolUse"},
+    "opencode": {"SessionStart", "UserPromptSubmit", "PostToolUse", "Stop"},
 }
 _WATCH_PATHS = {"type": "array", "items": {"type": "string", "pattern": "^/"}, "minItems": 1, "maxItems": 1}
-_DECISIONS = {"codex": "block", "gemini-cli": "deny"}
+_WATCHERS = (("claude-code", "SessionStart"), ("opencode", "SessionStart"))
+_DECISIONS = {"codex": "block", "gemini-cli": "deny", "qwen-code": "block"}
 
 
 def said(agent: str, event: str, /, **more: Any) -> dict[str, Any]:
@@ -103,7 +107,61 @@ def _gemini_cli(event: str) -> dict[str, Any]:
     return {"timestamp": "2026-11-22T22:40:00.000Z", **beside[event]}
 
 
-_BESIDE = {"claude-code": _claude_code, "codex": _codex, "gemini-cli": _gemini_cli}
+def _qwen_code(event: str) -> dict[str, Any]:
+    turn = {"prompt_id": f"{SESSION}########0"}
+    beside: dict[str, dict[str, Any]] = {
+        "SessionStart": {"source": "startup", "model": "qwen3-coder-plus"},
+        "UserPromptSubmit": {**turn, "prompt": "Go on, please.", "submitted_prompt": "Go on, please."},
+        "PostToolUse": {
+            **turn,
+            "tool_name": "run_shell_command",
+            "tool_input": {"command": "ls"},
+            "tool_response": {"llmContent": "a.py", "returnDisplay": "a.py"},
+            "tool_use_id": "toolu_01",
+            "tool_call_id": "call_1",
+            "duration_ms": 12,
+        },
+        "PermissionRequest": {**turn, "tool_name": "run_shell_command", "tool_input": {"command": "ls"}},
+        "Notification": {
+            "message": "Qwen Code needs your permission to use run_shell_command",
+            "notification_type": "permission_prompt",
+            "title": "Permission needed",
+        },
+        "Stop": {
+            **turn,
+            "stop_hook_active": False,
+            "last_assistant_message": "Done.",
+            "background_tasks": [],
+            "crons": [],
+            "context_usage": 0.1,
+            "context_limit": 131_072,
+            "input_tokens": 1,
+        },
+        "SessionEnd": {"reason": "prompt_input_exit"},
+    }
+    return {"timestamp": "2026-11-30T10:10:07.026Z", "permission_mode": "default", **beside[event]}
+
+
+def _opencode(event: str) -> dict[str, Any]:
+    beside: dict[str, dict[str, Any]] = {
+        "SessionStart": {"source": "startup"},
+        "UserPromptSubmit": {"prompt": "Go on, please."},
+        "PostToolUse": {"tool_name": "bash"},
+        "PermissionRequest": {"tool_name": "bash"},
+        "Notification": {"notification_type": "idle_prompt"},
+        "Stop": {"stop_hook_active": False},
+        "SessionEnd": {"reason": "other"},
+    }
+    return beside[event]
+
+
+_BESIDE = {
+    "claude-code": _claude_code,
+    "codex": _codex,
+    "gemini-cli": _gemini_cli,
+    "qwen-code": _qwen_code,
+    "opencode": _opencode,
+}
 
 
 def answer_schema(agent: str, event: str) -> dict[str, Any]:
@@ -114,7 +172,7 @@ def answer_schema(agent: str, event: str) -> dict[str, Any]:
             "properties": {
                 "hookEventName": {"const": event},
                 "additionalContext": {"type": "string", "minLength": 1},
-                **({"watchPaths": _WATCH_PATHS} if (agent, event) == ("claude-code", "SessionStart") else {}),
+                **({"watchPaths": _WATCH_PATHS} if (agent, event) in _WATCHERS else {}),
             },
             "required": ["hookEventName", "additionalContext"],
             "additionalProperties": False,
@@ -142,4 +200,4 @@ def text_of(answer: dict[str, Any]) -> str:
 
 def reach_of_idle(agent: str) -> str:
     """What a sender is answered while the agent is idle: a process of a test is no screen that Codex could show."""
-    return "wake" if agent == "claude-code" else "prompt"
+    return "wake" if agent in ("claude-code", "opencode") else "prompt"

@@ -27,6 +27,13 @@ def installed_line(data: str, agent: str, event: str) -> str:
     return line
 
 
+def events_of(kind: str) -> dict[str, str]:
+    """Each agent's name of the event of a kind."""
+    return {
+        agent.name: next(event for event, found in agent.events.items() if found == kind) for agent in AGENTS.values()
+    }
+
+
 class Called(NamedTuple):
     """The result of one hook call."""
 

@@ -55,6 +55,12 @@ def steps(wake: Wake, environ: Mapping[str, str]) -> Steps:
         return wake.failed("its Codex has ended, or its screen was closed", is_lasting=True)
     if wake.is_busy:
         return wake.busy()
+    if wake.is_at_work:
+        # Codex takes nothing from its queue in a turn, and nothing after Esc. The words would begin a turn later,
+        # after the prompt that has brought the mail.
+        return wake.failed(
+            "its turn was broken off, or takes long; its next prompt or tool call brings the mail", is_lasting=True
+        )
     identity = _identity(program)
     if identity is None:
         return wake.failed(f"{program} is not there any more; start Codex again", is_lasting=True)

@@ -80,10 +80,15 @@ class Wake:
         return self._content() is None
 
     @property
+    def is_at_work(self) -> bool:
+        """Whether the agent's last sign says that a turn has begun and not ended."""
+        sign = hook_state.read(self._state)
+        return sign is not None and sign.state in ("working", "waiting")
+
+    @property
     def is_busy(self) -> bool:
         """Whether the agent is at work, by a sign that still counts: the hooks of that turn bring the mail."""
-        sign = hook_state.read(self._state)
-        return sign is not None and sign.state in ("working", "waiting") and self._content() != _ANY
+        return self.is_at_work and self._content() != _ANY
 
     def claim(self) -> bool:
         """Take the wake. Exactly one of all that try succeeds."""

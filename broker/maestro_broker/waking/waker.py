@@ -29,7 +29,7 @@ from maestro_runtime.process_identity import is_alive
 from maestro_schemas.texts import waking
 from maestro_schemas.texts.visible_text import one_line
 
-from . import codex_queue
+from . import codex_queue, input_file, tmux_keys, zellij_keys
 from .child import WakeChild
 from .steps import CommandEnd, Wake, WakeOutcome, WakePause
 from .wake_log import WakeLog
@@ -42,7 +42,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 # By the name of what wakes: all that this thread carries out.
-WAYS: Final[Mapping[str, Callable[[Wake, Mapping[str, str]], Steps]]] = {waking.CODEX: codex_queue.steps}
+WAYS: Final[Mapping[str, Callable[[Wake, Mapping[str, str]], Steps]]] = {
+    waking.CODEX: codex_queue.steps,
+    waking.QWEN_CODE: input_file.steps,
+    waking.TMUX: tmux_keys.steps,
+    waking.ZELLIJ: zellij_keys.steps,
+}
 # Commands that run at the same time. The others wait in turn.
 COMMANDS_MAX: Final = 2
 _CLOSE_S = 2.0

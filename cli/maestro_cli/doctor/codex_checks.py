@@ -1,4 +1,4 @@
-"""Codex checks: whether the Codex of this user can be woken from idle, and what went wrong at the last wake.
+"""Codex checks: whether the Codex of this user can be woken from idle.
 
 Rule: nothing is queued. The program is only asked for the help of its command.
 """
@@ -23,11 +23,10 @@ if TYPE_CHECKING:
 
 _NAME = "codex's queue"
 _RUN_S = 10.0
-_TIMEOUT_S = 5.0
 
 
 def queue(context: CommandContext) -> Iterator[DoctorFinding]:
-    """Each program of Codex that runs on a screen, or is on the PATH; then each session whose last wake failed."""
+    """Each program of Codex that runs on a screen, or is on the PATH."""
     noted = {session: wake_facts.read(context.data, session) for session in wake_facts.sessions(context.data)}
     woken = {session: facts for session, facts in noted.items() if facts is not None and facts.by == CODEX}
     running = {session: facts for session, facts in woken.items() if is_alive(facts.pid, facts.pid_start)}
@@ -42,17 +41,6 @@ def queue(context: CommandContext) -> Iterator[DoctorFinding]:
             yield DoctorFinding(
                 _NAME, "ok", f"{program} can be woken from idle, once it has had a turn on its screen"
             )
-    broker = context.running()
-    if broker is None or not running:
-        return
-    from maestro_clients.client import Client
-
-    with Client(broker.router, context.as_operator().caller, timeout_s=_TIMEOUT_S) as client:
-        for session in running:
-            wake = client.session(session).get("presence", {}).get("wake", {})
-            if wake.get("reason"):
-                what = f"{session} can't be woken: {wake['reason']}"
-                yield DoctorFinding("wake of codex", "warning", what, f"{context.data}/logs/wake.log has each wake.")
 
 
 def _has_queue(program: str, context: CommandContext) -> bool:

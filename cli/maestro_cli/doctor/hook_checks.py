@@ -18,7 +18,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
-from maestro_cli.hooks import agents, installation, settings_entries, shell_script, switches
+from maestro_cli.hooks import agents, installation, shell_script, switches
 from maestro_cli.output.render import plain
 from maestro_cli.processes.process_exit import BrokerExit
 from maestro_runtime import places
@@ -40,7 +40,13 @@ _RUN_S = 30.0
 _SLOW_S = 1.0
 _END_S = 10.0
 _LINE_CHARS = 160
-_PROGRAMS = {"claude-code": "claude", "codex": "codex", "gemini-cli": "gemini"}
+_PROGRAMS = {
+    "claude-code": "claude",
+    "codex": "codex",
+    "gemini-cli": "gemini",
+    "qwen-code": "qwen",
+    "opencode": "opencode",
+}
 _SESSION = "5b0c1f6e-doctor"
 # By kind of event: what agents send besides the common fields.
 _PAYLOADS: dict[str, dict[str, Any]] = {
@@ -180,7 +186,7 @@ def _command_lines(agent: Agent, path: str, context: CommandContext) -> tuple[di
     script = shell_script.script_path(context.data)
     lines: dict[str, str] = {}
     foreign = []
-    for event, line in settings_entries.commands_in(text, comments=agent.comments):
+    for event, line in installation.commands_in(agent, text):
         # The event's name comes from the settings too. An unknown name must not become a part of our line.
         words = ("", shell_script.WAKE, shell_script.NO_WAKE) if agent.events.get(event) == agents.START else ("",)
         known = [shell_script.command(script, agent.name, event, word) for word in words if event in agent.events]

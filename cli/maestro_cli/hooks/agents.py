@@ -34,7 +34,9 @@ WAKE: Final = "wake"
 _TIMEOUT_S = 20
 # The script waits for nothing at that event, so this only bounds a machine under load.
 _WAKE_TIMEOUT_S = 60
-
+# Where XDG keeps a user's configuration, below the home directory, and the variable that replaces it.
+_CONFIG: Final = ".config/"
+_CONFIG_VARIABLE: Final = "XDG_CONFIG_HOME"
 
 # Claude Code runs the hook beside its own work, and starts a turn if it ends with 2. The summary is what the person
 # sees. The model reads the message, and then what the hook printed.
@@ -75,6 +77,10 @@ class Agent(NamedTuple):
     remark: str
     # What can wake it from idle, where its hooks are installed for that: a name in `waking`; empty: nothing can.
     waker: str = ""
+    # Whether `file` is a plugin of ours, which runs the hooks, and no file of settings.
+    is_plugin: bool = False
+    # The folder in a project, where it has another name than the user's.
+    project_folder: str = ""
 
     def user_settings(self, environ: Mapping[str, str]) -> str:
         """The user's own settings file. Raises MaestroError DATA_DIR_UNUSABLE without a home directory."""
@@ -82,15 +88,24 @@ class Agent(NamedTuple):
         if chosen:
             top = chosen if self.home_is_folder else os.path.join(chosen, self.folder)
             return os.path.join(paths.absolute(top, self.home_variable), self.file)
+        config = environ.get(_CONFIG_VARIABLE)
+        if config and self.folder.startswith(_CONFIG):
+            folder = self.folder.removeprefix(_CONFIG)
+            return os.path.join(paths.absolute(config, _CONFIG_VARIABLE), folder, self.file)
         return os.path.join(paths.home(environ), self.folder, self.file)
+
+    @property
+    def folder_in_project(self) -> str:
+        """The folder of its settings in a project."""
+        return self.project_folder or self.folder
 
     def project_settings(self, directory: str) -> str:
         """The user's own settings file in a project; where the agent knows none, the project's only one."""
-        return os.path.join(directory, self.folder, self.local_file or self.file)
+        return os.path.join(directory, self.folder_in_project, self.local_file or self.file)
 
     def shared_settings(self, directory: str) -> str:
         """The settings file of a project that its team commits."""
-        return os.path.join(directory, self.folder, self.file)
+        return os.path.join(directory, self.folder_in_project, self.file)
 
     def entry(self, event: str, command: str) -> dict[str, Any]:
         """The entry for an event's list in the settings."""
@@ -188,8 +203,65 @@ GEMINI_CLI = Agent(
     size=utf16_units,
     remark="Running sessions read the new hooks when you restart them.",
 )
+# Its hooks have the names and the answers of Claude Code's; seen with 0.24.4.
+QWEN_CODE = Agent(
+    name="qwen-code",
+    events={
+        "SessionStart": START,
+        "UserPromptSubmit": PROMPT,
+        "PostToolUse": TOOL,
+        "PermissionRequest": WAIT,
+        "Notification": WAIT,
+        "Stop": STOP,
+        "SessionEnd": END,
+    },
+    folder=".qwen",
+    file="settings.json",
+    local_file="",
+    home_variable="QWEN_HOME",
+    home_is_folder=True,
+    comments=True,
+    timeout_units_per_s=1,
+    block="block",
+    subagent_tools=frozenset(),
+    shell_has_session=False,
+    size=utf16_units,
+    remark="Running sessions read the new hooks when you restart them, or when you open /hooks in them. Mail wakes a "
+    "session from idle only if it was started with a file of its own: qwen --input-file FILE.",
+    waker=waking.QWEN_CODE,
+)
+# It runs no commands as hooks. Our plugin runs them, with the names and the answers of Claude Code's.
+OPENCODE = Agent(
+    name="opencode",
+    events={
+        "SessionStart": START,
+        "UserPromptSubmit": PROMPT,
+        "PostToolUse": TOOL,
+        "PermissionRequest": WAIT,
+        "Notification": WAIT,
+        "Stop": STOP,
+        "SessionEnd": END,
+    },
+    folder=".config/opencode",
+    file="plugin/maestro.js",
+    local_file="",
+    home_variable="OPENCODE_CONFIG_DIR",
+    home_is_folder=True,
+    comments=False,
+    timeout_units_per_s=1,
+    block="",
+    subagent_tools=frozenset(),
+    shell_has_session=False,
+    size=utf16_units,
+    remark="Running sessions read the new plugin when you restart them.",
+    waker=waking.OPENCODE,
+    is_plugin=True,
+    project_folder=".opencode",
+)
 
-AGENTS: Final[dict[str, Agent]] = {agent.name: agent for agent in (CLAUDE_CODE, CODEX, GEMINI_CLI)}
+AGENTS: Final[dict[str, Agent]] = {
+    agent.name: agent for agent in (CLAUDE_CODE, CODEX, GEMINI_CLI, QWEN_CODE, OPENCODE)
+}
 
 
 def named(name: str) -> Agent:

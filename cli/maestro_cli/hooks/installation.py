@@ -15,6 +15,7 @@ from maestro_runtime import atomic_file, places, user_files
 from maestro_schemas.errors import MaestroError
 
 from . import agents, settings_entries, shell_script
+from .plugin import plugin_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -81,15 +82,29 @@ def wakes(agent: Agent, path: str) -> bool:
     """Whether the hooks in a settings file wake the agent, or will after an installation that does not say otherwise:
     they do unless they were installed without. Raises as `plan_install`."""
     with _explained(path):
-        commands = settings_entries.commands_in(_read(path) or "", comments=agent.comments)
+        commands = commands_in(agent, _read(path) or "")
     words = [shell_script.wake_word(line) for event, line in commands if agent.events.get(event) == agents.START]
     return shell_script.NO_WAKE not in words
+
+
+def commands_in(agent: Agent, text: str) -> list[tuple[str, str]]:
+    """(event, command) for each command in a text of settings, or in a plugin. Raises MaestroError INVALID."""
+    settings = plugin_file.settings_in(text) if agent.is_plugin else text
+    return settings_entries.commands_in(settings, comments=agent.comments)
 
 
 def plan_install(agent: Agent, path: str, wanted: Mapping[str, dict[str, Any]]) -> SettingsChange:
     """Plan the change that adds the entries. Raises MaestroError FILE_UNREADABLE for a file that can't be read as the
     agent's settings."""
     before = _read(path)
+    if agent.is_plugin:
+        if before is not None and not plugin_file.is_ours(before):
+            raise MaestroError(
+                "CONFLICT",
+                f"{path} exists, and `maestro hooks install` has not written it",
+                "Nothing was changed. Give that file another name, then run this again.",
+            )
+        return SettingsChange(path, before, plugin_file.text(agent.name, wanted))
     with _explained(path):
         after = settings_entries.add_entries(before or "", wanted, comments=agent.comments)
         own = settings_entries.own_entries(before or "", comments=agent.comments)
@@ -103,6 +118,8 @@ def plan_uninstall(agent: Agent, path: str) -> SettingsChange:
     before = _read(path)
     if before is None:
         return SettingsChange(path, None, None)
+    if agent.is_plugin:
+        return SettingsChange(path, before, None if plugin_file.is_ours(before) else before)
     with _explained(path):
         own = settings_entries.own_entries(before, comments=agent.comments)
         if not own:

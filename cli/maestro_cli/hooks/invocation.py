@@ -224,11 +224,19 @@ def _show_mail(call: HookCall, hook_input: HookInput, context: CommandContext) -
         if call.after_end and link.made:
             agent_session.revive(client, context, call.agent, hook_input, link, call.pid)
         # Quiet mail does not continue a turn: the next prompt or tool call shows it.
-        woken_by = call.agent.waker if call.kind == agents.PROMPT and hook_input.is_woken else ""
+        woken_by = _waker(call, context, link) if call.kind == agents.PROMPT and hook_input.is_woken else ""
         mail = HookMail(client, agent_format, call.via, woken_by)
         shown = not must_stop and mail.show(answer, hold_quiet=is_stop)
         # The status comes last, so that the mail does not wait for it.
         _report(client, context, "working" if shown or not is_stop else "idle")
+
+
+def _waker(call: HookCall, context: CommandContext, link: SessionLink) -> str:
+    """What has begun a turn with the fixed words of a wake."""
+    from maestro_runtime import wake_facts
+
+    known = wake_facts.read(context.data, link.session)
+    return call.agent.waker if known is None else known.by
 
 
 def _sign_working(call: HookCall, context: CommandContext, link: SessionLink) -> None:

@@ -23,6 +23,9 @@ AGENT_VARIABLES = {
     "CLAUDE_CODE_SESSION_ID": "claude-code",
     "CODEX_SESSION_ID": "codex",
     "GEMINI_SESSION_ID": "gemini-cli",
+    "QWEN_CODE_SESSION_ID": "qwen-code",
+    # Our plugin sets it.
+    "OPENCODE_SESSION_ID": "opencode",
 }
 _BYTES_MAX = 512
 

@@ -104,7 +104,7 @@ sign() {
   # Root with a user's home writes nothing into that user's data.
   [ -O "$data" ] || [ ! -e "$data" ] || return 0
   line="$1
-$event $agent $process ${start:--} ${2:-$turn}"
+$signed $agent $process ${start:--} ${2:-$turn}"
   { printf '%s\\n' "$line" 1<> "$state_file"; } 2> /dev/null && return
   mkdir -p "$data/hooks/state" 2> /dev/null && { printf '%s\\n' "$line" 1<> "$state_file"; } 2> /dev/null
 }
@@ -128,7 +128,7 @@ wake_agent() {
   exit 2
 }
 
-after_end='' turn=-
+after_end='' turn=- signed=$event
 if [ -n "${MAESTRO_BROKER-}" ]; then
   # The broker is on another machine, where no state file and no marker of this one is: ask the broker.
   case $event in PermissionRequest | Notification | FileChanged) exit 0 ;; esac
@@ -139,8 +139,14 @@ elif [ "$event" != SessionStart ]; then
   if [ -f "$state_file" ] && [ -r "$state_file" ]; then
     { read -r before && read -r _ _ _ _ detail; } < "$state_file"
   fi
+  # Qwen Code calls this hook for results of tools too. Only a prompt has this field, and it is the last one.
+  case $agent:$event in
+  qwen-code:UserPromptSubmit)
+    case $input in *',"submitted_prompt":"'* | *', "submitted_prompt": "'*) ;; *) signed=PostToolUse ;; esac
+    ;;
+  esac
   # A turn that a wake began says so to its end; a person's prompt ends that.
-  case $event in
+  case $signed in
   UserPromptSubmit | BeforeAgent) case $head in *'@words@'*) turn=@woken@ ;; esac ;;
   *) [ "$detail" != @woken@ ] || turn=@woken@ ;;
   esac

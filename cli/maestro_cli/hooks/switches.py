@@ -33,7 +33,9 @@ def turned_off(agent: Agent, environ: Mapping[str, str], directory: str | None) 
     `directory`: the project's; None for no project. Raises MaestroError DATA_DIR_UNUSABLE without a home directory.
     """
     found = []
-    for path, switch in _PLACES[agent.name](agent, environ, directory):
+    # No setting turns a plugin of OpenCode off; only `opencode --pure` does.
+    known = _PLACES.get(agent.name)
+    for path, switch in known(agent, environ, directory) if known is not None else ():
         settings = _settings(path, comments=agent.comments)
         key = switch(settings)
         if key:
@@ -96,10 +98,20 @@ def _codex_managed(settings: dict[str, Any]) -> str:
     return _codex_switch(settings) or ("allow_managed_hooks_only = true" if only_managed else "")
 
 
+def _qwen_code(agent: Agent, environ: Mapping[str, str], directory: str | None) -> Iterator[tuple[str, Switch]]:
+    system = f"{_APPLE}/QwenCode" if sys.platform == "darwin" else "/etc/qwen-code"
+    for variable, name in (("SETTINGS", "settings"), ("DEFAULTS", "system-defaults")):
+        chosen = environ.get(f"QWEN_CODE_SYSTEM_{variable}_PATH")
+        yield chosen or os.path.join(system, f"{name}.json"), _claude_code_switch
+    for path in _own_files(agent, environ, directory):
+        yield path, _claude_code_switch
+
+
 _PLACES: Final[dict[str, Callable[[Agent, Mapping[str, str], str | None], Iterator[tuple[str, Switch]]]]] = {
     agents.CLAUDE_CODE.name: _claude_code,
     agents.CODEX.name: _codex,
     agents.GEMINI_CLI.name: _gemini_cli,
+    agents.QWEN_CODE.name: _qwen_code,
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from maestro_clients.protocol.callers import Caller
+from maestro_clients.protocol.documented_words import notice_message
 from maestro_clients.protocol.new_ids import new_session_id
 from maestro_gateway.http.after_send import NotifyingResponse
 from maestro_gateway.http.responses import answer
@@ -47,11 +48,10 @@ async def prompt(request: Request, *, body: PromptBody) -> Response:
 
 async def mail(request: Request, *, body: MailBody) -> Response:
     """`{"success": true, "mailId"}`."""
-    data: dict[str, Any] = {"messageChars": len(body.message)}
+    text, metadata = notice_message(body.message, body.detail)
     if body.from_name:
-        data["fromName"] = body.from_name
-    text = f"{body.message}\n\n{body.detail}" if body.detail else body.message
-    sent = Keyless(sender_of(request, body.from_session_id), request.path_params["session"], text, {"data": data})
+        metadata["data"]["fromName"] = body.from_name
+    sent = Keyless(sender_of(request, body.from_session_id), request.path_params["session"], text, metadata)
     return await send_keyless(request, sent, lambda result: {"success": True, "mailId": result["id"]})
 
 

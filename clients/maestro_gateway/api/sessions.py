@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from maestro_clients.protocol.callers import Caller
+from maestro_clients.protocol.documented_words import ROLES
 from maestro_clients.protocol.new_ids import new_event_id, new_session_id
-from maestro_gateway.events.session_shape import shown
+from maestro_gateway.events.session_shape import message_lines, shown
 from maestro_gateway.http.credentials import is_unregistered, needs_token
 from maestro_gateway.http.identity import caller_of, owner_of
 from maestro_gateway.http.responses import answer, next_page
@@ -32,16 +33,8 @@ if TYPE_CHECKING:
 
     from .bodies import NoteBody, PresenceQuery, SessionBody, SessionPatch, SessionsQuery, SiblingsQuery
 
-# The documented modes. A coordinated coordinator has a coordinator above it and workers below, and writes to both.
-_ROLES = {
-    "worker": "worker",
-    "execute": "worker",
-    "coordinated-worker": "worker",
-    "coordinator": "orchestrator",
-    "coordinate": "orchestrator",
-    "coordinated-coordinator": "orchestrator",
-    "orchestrator": "orchestrator",
-}
+# As many messages as a session keeps lines of its own.
+_TIMELINE_MESSAGES_MAX = 200
 
 
 async def start(request: Request, *, body: SessionBody) -> Response:
@@ -159,9 +152,22 @@ async def note(request: Request, *, body: NoteBody) -> Response:
 
 
 async def timeline(request: Request) -> Response:
-    """The session's own timeline, the oldest line first."""
-    session = await client_of(request).session(request.path_params["session"], caller=caller_of(request))
-    return answer(shown(session)["timeline"])
+    """The session's own lines and those of its newest 200 messages, the oldest first. A caller that may not see its
+    mail gets its own lines alone."""
+    client = client_of(request)
+    session = await client.session(request.path_params["session"], caller=caller_of(request))
+    lines: list[Any] = [*session.get("timeline", [])]
+    try:
+        page = await client.messages(
+            session=session["id"], limit=_TIMELINE_MESSAGES_MAX, caller=owner_of(request, session["id"])
+        )
+    except MaestroError as error:
+        if error.retryable or error.kind == "unreachable":
+            raise
+    else:
+        for said in page["messages"]:
+            lines += message_lines(said["message"], said.get("receivers", ()), session["id"])
+    return answer(sorted(lines, key=lambda line: line["timestamp"]))
 
 
 async def _started(request: Request, body: SessionBody, caller: Caller) -> SessionDoc:
@@ -197,7 +203,7 @@ async def _revived(client: AsyncClient, session: SessionDoc, status: str, caller
 def _role_of(metadata: dict[str, Any]) -> str | None:
     """None: what the session was before, or a worker."""
     named = metadata.get("mode", metadata.get("role"))
-    return _ROLES.get(named, "worker") if isinstance(named, str) else None
+    return ROLES.get(named, "worker") if isinstance(named, str) else None
 
 
 def _is_known(note: SessionNote, session: SessionDoc) -> bool:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from maestro_gateway.broker_link import BrokerLink
-    from maestro_schemas.documents import EventDoc, MessageDoc
+    from maestro_schemas.documents import EventDoc, MessageDoc, SessionDoc
 
     from .choice import Choice, Form
     from .visibility import Directory, Principal
@@ -162,9 +162,19 @@ class EventView:
             about = {"sessionId": event.session, "name": session.get("name") if session is not None else None}
             return about if said is None or said.message is None else {**about, "message": said.message}
         if name in _WHOLE_SESSION and session is not None:
-            # The session is as it was when it was asked for. The status is that of this event.
-            return {**shown(session), "sessionId": event.session, "status": event.status}
+            return {**shown(session), "sessionId": event.session, **self._of_this_event(session)}
         return {"sessionId": event.session, **self._flat(directory, None)}
+
+    def _of_this_event(self, session: SessionDoc) -> dict[str, Any]:
+        """What a Session that was asked for later may no longer say: each line that a session adds is shown once as
+        the newest one."""
+        changed: dict[str, Any] = {"status": self.event.status}
+        if "needsInput" in self._doc:
+            changed["needsInput"] = self._doc["needsInput"]
+        note, timeline = self._doc.get("note"), session.get("timeline", [])
+        if note in timeline:
+            changed["timeline"] = timeline[: timeline.index(note) + 1]
+        return changed
 
     def _frame(self, kind: str, name: str, data: dict[str, Any]) -> Frame:
         event = self.event

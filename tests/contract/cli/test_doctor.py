@@ -139,12 +139,19 @@ def at_home(person: Shell) -> Shell:
     home = os.path.join(person.root, "home")
     os.mkdir(home)
     shell = person.like(HOME=home)
-    for variable in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME"):
+    for variable in (
+        "CLAUDE_CONFIG_DIR",
+        "CODEX_HOME",
+        "GEMINI_CLI_HOME",
+        "QWEN_HOME",
+        "OPENCODE_CONFIG_DIR",
+        "XDG_CONFIG_HOME",
+    ):
         shell.environ.pop(variable, None)
     return shell
 
 
-@pytest.mark.parametrize("agent", ["claude-code", "codex", "gemini-cli"])
+@pytest.mark.parametrize("agent", ["claude-code", "codex", "gemini-cli", "qwen-code", "opencode"])
 def test_hooks_are_tried(at_home: Shell, agent: str) -> None:
     assert (
         f"hooks of {agent}" not in examined(at_home) or examined(at_home)[f"hooks of {agent}"]["state"] == "warning"

@@ -11,7 +11,6 @@ import pytest
 
 from maestro_cli import exit_codes
 from maestro_cli.hooks import shell_script
-from maestro_cli.hooks.agents import AGENTS
 from support.agent_processes import Agent
 from support.cli_shell import open_shell
 
@@ -55,7 +54,7 @@ class Team:
         shell_script.write(person.data, sys.executable)
         self.person = person
         self.boss = person.session("boss", role="orchestrator")
-        self.workers = [Worker(person, kind) for kind in (*AGENTS, *AGENTS, *AGENTS, *AGENTS)]
+        self.workers = [Worker(person, kind) for kind in (*PROMPT, *PROMPT, *PROMPT, *PROMPT)]
 
     @property
     def sessions(self) -> list[str]:

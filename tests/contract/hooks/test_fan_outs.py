@@ -11,14 +11,14 @@ import pytest
 from maestro_cli.hooks import agents, shell_script
 from maestro_cli.hooks.agents import AGENTS
 from maestro_runtime import paths
-from support.hook_calls import Agent
+from support.hook_calls import Agent, events_of
 
 if TYPE_CHECKING:
     from support.cli_shell import Shell
 
-AT_PROMPT = {"claude-code": "UserPromptSubmit", "codex": "UserPromptSubmit", "gemini-cli": "BeforeAgent"}
-AFTER_TOOL = {"claude-code": "PostToolUse", "codex": "PostToolUse", "gemini-cli": "AfterTool"}
-AT_END = {"claude-code": "Stop", "codex": "Stop", "gemini-cli": "AfterAgent"}
+AT_PROMPT = events_of("prompt")
+AFTER_TOOL = events_of("tool")
+AT_END = events_of("stop")
 SHOWING = [
     (agent.name, event)
     for agent in AGENTS.values()

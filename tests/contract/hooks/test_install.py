@@ -22,7 +22,12 @@ from maestro_schemas.errors import MaestroError
 if TYPE_CHECKING:
     from pathlib import Path
 
-FILES = {"claude-code": ".claude/settings.json", "codex": ".codex/hooks.json", "gemini-cli": ".gemini/settings.json"}
+FILES = {
+    "claude-code": ".claude/settings.json",
+    "codex": ".codex/hooks.json",
+    "gemini-cli": ".gemini/settings.json",
+    "qwen-code": ".qwen/settings.json",
+}
 
 PROJECT_FILES = {**FILES, "claude-code": ".claude/settings.local.json"}
 
@@ -119,7 +124,7 @@ def commands(text: str) -> list[str]:
     return [handler["command"] for groups in hooks.values() for group in groups for handler in group.get("hooks", ())]
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", FILES)
 def test_install_without_a_file_and_uninstall(home: Home, agent: str) -> None:
     out = home.done("install", agent)
     path = home.path(agent)
@@ -142,7 +147,7 @@ def test_install_without_a_file_and_uninstall(home: Home, agent: str) -> None:
     assert "no hooks of ours" in home.done("uninstall", agent)
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", FILES)
 def test_other_settings_stay(home: Home, agent: str) -> None:
     path = home.put(agent, SETTINGS)
     path.chmod(0o644)
@@ -230,6 +235,7 @@ def test_a_symlink_stays_a_symlink(home: Home) -> None:
         ("claude-code", "CLAUDE_CONFIG_DIR", "settings.json"),
         ("codex", "CODEX_HOME", "hooks.json"),
         ("gemini-cli", "GEMINI_CLI_HOME", ".gemini/settings.json"),
+        ("qwen-code", "QWEN_HOME", "settings.json"),
     ],
 )
 def test_a_variable_moves_the_settings_file(home: Home, agent: str, variable: str, file: str) -> None:
@@ -240,7 +246,7 @@ def test_a_variable_moves_the_settings_file(home: Home, agent: str, variable: st
     assert not home.path(agent).exists()
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", FILES)
 def test_in_a_project(home: Home, agent: str) -> None:
     project = home.root / "project"
     project.mkdir()
@@ -294,7 +300,7 @@ def test_bytes_that_are_not_text_and_directories_are_refused(home: Home) -> None
     assert home.run("install", "claude-code").returncode == exit_codes.USAGE
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", FILES)
 def test_a_dry_run_changes_nothing(home: Home, agent: str) -> None:
     path = home.put(agent, SETTINGS)
     shown = home.done("install", agent, "--dry-run")
@@ -306,6 +312,70 @@ def test_a_dry_run_changes_nothing(home: Home, agent: str) -> None:
     assert installed == shown
     assert home.done("uninstall", agent, "--dry-run") == SETTINGS
     assert path.read_text() == installed
+
+
+# --- OpenCode, which has a plugin in place of settings ------------------------------------------------------------
+
+
+def plugin_of(home: Home) -> Path:
+    return home.root / ".config/opencode/plugin/maestro.js"
+
+
+def test_a_plugin_is_written_and_removed(home: Home) -> None:
+    path = plugin_of(home)
+    assert str(path) in home.done("install", "opencode")
+    text = path.read_text()
+    for event in AGENTS["opencode"].events:
+        word = " wake" if event == "SessionStart" else ""
+        assert f"maestro-hook' opencode {event}{word} || true" in text
+    assert "@settings@" not in text
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "already" in home.done("install", "opencode")
+    assert "opencode SessionStart no-wake ||" in home.done("install", "opencode", "--no-wake", "--dry-run")
+    assert path.read_text() == text
+    assert home.done("uninstall", "opencode", "--dry-run") == "(no file)\n"
+    home.done("uninstall", "opencode")
+    assert os.listdir(path.parent) == []
+    assert "no hooks of ours" in home.done("uninstall", "opencode")
+
+
+def test_a_plugin_of_another_post_office_is_replaced(home: Home) -> None:
+    home.done("install", "opencode")
+    before = plugin_of(home).read_text()
+    home.environ["MAESTRO_DATA_DIR"] = str(home.root / "other")
+    home.done("install", "opencode")
+    assert plugin_of(home).read_text() == before.replace(f"'{home.data}/hooks", f"'{home.root}/other/hooks")
+
+
+@pytest.mark.parametrize("command", ["install", "uninstall", "show"])
+def test_a_plugin_of_another_is_neither_replaced_nor_removed(home: Home, command: str) -> None:
+    path = plugin_of(home)
+    path.parent.mkdir(parents=True)
+    path.write_text("// Mine. Written by `maestro hooks install opencode`, and changed.\n")
+    ran = home.run(command, "opencode")
+    assert (ran.returncode != 0) == (command != "uninstall")
+    assert command == "uninstall" or f"{path} exists" in ran.stderr
+    assert path.read_text().startswith("// Mine.")
+
+
+@pytest.mark.parametrize(
+    ("variable", "file"),
+    [("XDG_CONFIG_HOME", "opencode/plugin/maestro.js"), ("OPENCODE_CONFIG_DIR", "plugin/maestro.js")],
+)
+def test_a_variable_moves_the_plugin(home: Home, variable: str, file: str) -> None:
+    home.environ[variable] = str(home.root / "elsewhere")
+    home.done("install", "opencode")
+    assert (home.root / "elsewhere" / file).exists()
+    assert not plugin_of(home).exists()
+
+
+def test_a_plugin_in_a_project(home: Home) -> None:
+    project = home.root / "project"
+    project.mkdir()
+    home.done("install", "opencode", "--scope", "project", cwd=project)
+    assert (project / ".opencode/plugin/maestro.js").exists()
+    home.done("uninstall", "opencode", "--scope", "project", cwd=project)
+    assert not (project / ".opencode/plugin/maestro.js").exists()
 
 
 def test_as_json(home: Home) -> None:

@@ -13,6 +13,7 @@ import pytest
 from maestro_cli import exit_codes
 from maestro_cli.hooks import git_check, shell_script, switches
 from maestro_cli.hooks.agents import AGENTS
+from maestro_cli.hooks.plugin import plugin_file
 from support import components
 from support.cli_shell import Shell, open_shell
 
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-USERS = {"claude-code": ".claude/settings.json", "codex": ".codex/hooks.json", "gemini-cli": ".gemini/settings.json"}
+USERS = {
+    "claude-code": ".claude/settings.json",
+    "codex": ".codex/hooks.json",
+    "gemini-cli": ".gemini/settings.json",
+    "qwen-code": ".qwen/settings.json",
+    "opencode": ".config/opencode/plugin/maestro.js",
+}
 
 
 @pytest.fixture
@@ -29,7 +36,12 @@ def home(person: Shell) -> Shell:
     for name in ("home", "project"):
         os.mkdir(os.path.join(person.root, name))
     return person.like(
-        HOME=os.path.join(person.root, "home"), CLAUDE_CONFIG_DIR="", CODEX_HOME="", GEMINI_CLI_HOME=""
+        HOME=os.path.join(person.root, "home"),
+        CLAUDE_CONFIG_DIR="",
+        CODEX_HOME="",
+        GEMINI_CLI_HOME="",
+        QWEN_HOME="",
+        XDG_CONFIG_HOME="",
     )
 
 
@@ -82,6 +94,9 @@ SWITCHES = [
         '{"tools": {"enableHooks": false}}',
         '"tools": {"enableHooks": false}',
     ),
+    ("qwen-code", "home/.qwen/settings.json", '// mine\n{"disableAllHooks": true}', '"disableAllHooks": true'),
+    ("qwen-code", "project/.qwen/settings.json", '{"disableAllHooks": true}', '"disableAllHooks": true'),
+    ("qwen-code", "qwen.json", '{"disableAllHooks": true}', '"disableAllHooks": true'),
     ("gemini-cli", "system.json", '{"hooksConfig": {"enabled": false}}', '"hooksConfig": {"enabled": false}'),
 ]
 
@@ -89,7 +104,9 @@ SWITCHES = [
 @pytest.mark.parametrize(("agent", "name", "text", "key"), SWITCHES, ids=lambda value: str(value)[:40])
 def test_a_switch_is_said_by_install_and_doctor(home: Shell, agent: str, name: str, text: str, key: str) -> None:
     path = write(home, name, text)
-    shell = in_project(home.like(GEMINI_CLI_SYSTEM_SETTINGS_PATH=os.path.join(home.root, "system.json")))
+    system = {"GEMINI_CLI": "system.json", "QWEN_CODE": "qwen.json"}
+    paths = {f"{name}_SYSTEM_SETTINGS_PATH": os.path.join(home.root, file) for name, file in system.items()}
+    shell = in_project(home.like(**paths))
     where = " in this project" if name.startswith("project") else ""
     said = f"{path} turns {agent}'s hooks off{where}: {key}"
     ran = shell.run("hooks", "install", agent)
@@ -173,7 +190,8 @@ def test_hooks_run_from_a_file_system_without_execution(noexec: Shell, agent: st
     alice.send(bob, "from a mount")
     settings_path = os.path.join(noexec.environ["HOME"], USERS[agent])
     with open(settings_path, encoding="utf-8") as file:
-        hooks = json.load(file)["hooks"]
+        text = file.read()
+    hooks = json.loads(plugin_file.settings_in(text) if AGENTS[agent].is_plugin else text)["hooks"]
     event = next(name for name, kind in AGENTS[agent].events.items() if kind == "prompt")
     [handler] = hooks[event][0]["hooks"]
     payload = json.dumps({"session_id": "one", "hook_event_name": event, "cwd": "/", "prompt": "go"})

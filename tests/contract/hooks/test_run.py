@@ -18,7 +18,7 @@ from maestro_cli.hooks.context_text import BUDGET, CLOSING, INTRODUCTION_CHARS_M
 from maestro_cli.hooks.state_files import link_path
 from support.agent_forms import SESSION, reach_of_idle, said, text_of
 from support.cli_shell import Lines, Shell, open_shell
-from support.hook_calls import Agent, Called
+from support.hook_calls import Agent, Called, events_of
 from support.post_office import eventually
 
 LOOKING_KINDS = (agents.PROMPT, agents.TOOL, agents.STOP)
@@ -26,9 +26,9 @@ EVENTS = [(agent.name, event) for agent in AGENTS.values() for event in agent.ev
 LOOKING = [
     (agent.name, event) for agent in AGENTS.values() for event, kind in agent.events.items() if kind in LOOKING_KINDS
 ]
-AT_PROMPT = {"claude-code": "UserPromptSubmit", "codex": "UserPromptSubmit", "gemini-cli": "BeforeAgent"}
-AFTER_TOOL = {"claude-code": "PostToolUse", "codex": "PostToolUse", "gemini-cli": "AfterTool"}
-AT_END = {"claude-code": "Stop", "codex": "Stop", "gemini-cli": "AfterAgent"}
+AT_PROMPT = events_of("prompt")
+AFTER_TOOL = events_of("tool")
+AT_END = events_of("stop")
 
 
 @pytest.fixture(scope="module")

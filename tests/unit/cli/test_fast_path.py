@@ -236,7 +236,9 @@ FREE_TEXTS = [
 
 
 def test_the_options_of_free_text() -> None:
-    assert {spelling for _, spelling in FREE_TEXTS} == {"--message", "-m", "--file", "-f", "--data", "--exec"}
+    assert {spelling for _, spelling in FREE_TEXTS} == {
+        "--message", "-m", "--file", "-f", "--data", "--exec", "--subject", "--detail",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("value", ["--help", "-h", "--version", "--", "--json", "-x", "-", ""])
@@ -245,7 +247,11 @@ def test_a_text_that_looks_like_an_option_is_a_text(path: tuple[str, ...], spell
     """By both parsers, before and behind the other arguments."""
     _, positional, required, options = fast_table.COMMANDS[path]
     name = options[spelling][0]
-    needed = [[one, "x"] for one, (parameter, _) in options.items() if parameter in required and one.startswith("--")]
+    needed = [
+        [one, kind[0] if isinstance(kind, tuple) else "x"]
+        for one, (parameter, kind) in options.items()
+        if parameter in required and parameter != name and one.startswith("--")
+    ]
     others = [word for pair in needed for word in pair] + ["msg_1"] * len(positional)
     for tokens in ([*path, spelling, value, *others], [*path, *others, spelling, value]):
         parsed = by_fast_path(tokens)

@@ -201,7 +201,7 @@ def test_the_front_of_the_gateway() -> None:
         {"MAESTRO_HTTP": "off", "MAESTRO_HTTP_PORT": "7"}, {"port": "9", "host": "::1"}
     )
     assert front == {"enabled": 0, "port": 7, "host": "::1", "origins": ""}
-    assert origins == {"enabled": "environment", "port": "environment", "host": "config"}
+    assert origins == {"enabled": "environment", "port": "environment", "host": "config", "origins": "default"}
     with pytest.raises(MaestroError, match="MAESTRO_HTTP_PORT can't be 'x'"):
         http_limits.front({"MAESTRO_HTTP_PORT": "x"}, {})
     assert http_limits.resolve({"MAESTRO_HTTP_KEEP_ALIVE": "2s"}).keep_alive_ms == 2_000

@@ -124,7 +124,7 @@ class WakeTask:
 
     def stats(self) -> dict[str, Any]:
         """For `maestro status`."""
-        return {**self._table.stats(), **self._waker.stats()}
+        return {**self._table.stats(), "waker": self._waker.stats()}
 
     def _look(self, found: SessionState, now_ms: int) -> None:
         session = found.session.id

@@ -248,8 +248,8 @@ class PresenceWatch:
         if known is None or known.by != "hook":
             return False
         sign = self._signs.sign(session)
-        if sign is None or sign.event in PROMPT_EVENTS:
-            return False  # each prompt counts, for the policy of waking
+        if sign is None or sign.state != "working" or sign.event in PROMPT_EVENTS:
+            return False  # the policy of waking counts prompts, and waits for the next sign of an idle agent
         return sign._replace(at_ms=0) == self._last.get(session)
 
     def _active(self) -> list[str]:

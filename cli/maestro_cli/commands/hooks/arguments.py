@@ -12,7 +12,8 @@ from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
 AgentName = Annotated[
-    Literal["claude-code", "codex", "gemini-cli"], Option(name="AGENT", help="Which agent's settings.")
+    Literal["claude-code", "codex", "gemini-cli", "qwen-code", "opencode"],
+    Option(name="AGENT", help="Which agent's settings."),
 ]
 Scope = Annotated[
     Literal["user", "project"],

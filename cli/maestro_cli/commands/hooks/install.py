@@ -59,8 +59,8 @@ def run(
         raise MaestroError(
             "CONFLICT",
             f"{path} would be committed with the project, and hooks hold paths of your own machine",
-            f"Have this clone ignore it: {git_check.exclude_command(kind.folder, kind.file)}. Or leave out --scope: "
-            "your own settings hold for every project.",
+            f"Have this clone ignore it: {git_check.exclude_command(kind.folder_in_project, kind.file)}. Or leave "
+            "out --scope: your own settings hold for every project.",
         )
     shared = settings.shared()
     if wake is None:

@@ -30,7 +30,7 @@ Examples:
 
 def run(
     agent: Annotated[
-        Literal["claude-code", "codex", "gemini-cli", "prompt-display"],
+        Literal["claude-code", "codex", "gemini-cli", "qwen-code", "opencode", "prompt-display"],
         Option(name="AGENT", help="Which agent's entries, or the plain script."),
     ],
     /,

@@ -44,7 +44,7 @@ def run(
     if as_json:
         streams.say_json(shown)
         return 0
-    lines = _table(shown, context.own_session)
+    lines = table(shown, context.own_session)
     if more:
         lines.append("There are more; a greater --limit, or none, shows them.")
     if ended is not None and ended["sessions"]:
@@ -70,7 +70,7 @@ def _first(client: AnyClient, limit: int | None, **filters: Any) -> tuple[list[S
     return shown, "next" in page
 
 
-def _table(sessions: list[SessionDoc], own: str | None) -> list[str]:
+def table(sessions: list[SessionDoc], own: str | None) -> list[str]:
     from maestro_clients.texts.ages import age
     from maestro_clients.texts.fence import named
     from maestro_clients.texts.presence_words import brief

@@ -10,12 +10,12 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from maestro_runtime import config, places, wake_facts
+from maestro_runtime import config, ownership, places, wake_facts
 from maestro_runtime.process_identity import is_alive
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.texts.waking import CLAUDE_CODE, CODEX, WAKE_FILE
+from maestro_schemas.texts.waking import CLAUDE_CODE, CODEX, OPENCODE, QWEN_CODE, WAKE_FILE
 
-from . import codex
+from . import codex, keys, qwen_code
 
 if TYPE_CHECKING:
     from maestro_cli.context import CommandContext
@@ -46,10 +46,14 @@ def at_start(
     hooks' command says; None where an earlier version wrote it.
 
     Makes the mailbox's folder, because a client can't watch a file in a folder that does not exist. Raises OSError
-    where that fails.
+    where that fails, and MaestroError NOT_PRIVATE in another user's data directory.
     """
-    if not agent.waker or context.is_remote:
+    if context.is_remote:
         return StartWaking({})
+    ownership.check_data_dir(context.data)
+    if not agent.waker:
+        allowed = keys.renew(context.data, session, pid)
+        return StartWaking({} if allowed is None else {"wakeBy": allowed})
     if installed is None:
         install = f"maestro hooks install {agent.name}"
         note = f"Mail can't wake you from idle: an earlier version installed your hooks. Your user can run: {install}"
@@ -58,6 +62,8 @@ def at_start(
     if not installed or sys.platform != "linux":
         wake_facts.remove(context.data, session)
         return StartWaking({"wakeBy": ""})
+    if agent.waker == QWEN_CODE and not qwen_code.note(context.data, session, pid):
+        return StartWaking({"wakeBy": keys.renew(context.data, session, pid) or ""})
     if agent.waker == CODEX and not codex.note(context.data, session, hook_input, pid, context.environ):
         # `codex exec` that an agent with a screen has started, in the same session, is no reason to let that sleep.
         known = wake_facts.read(context.data, session)
@@ -72,5 +78,5 @@ def at_start(
         fields["wake"] = setting
     mailbox = os.path.join(context.data, "messages", "by-receiver", session)
     places.make_directory(mailbox)
-    watched = os.path.join(mailbox, WAKE_FILE) if agent.waker == CLAUDE_CODE else ""
+    watched = os.path.join(mailbox, WAKE_FILE) if agent.waker in (CLAUDE_CODE, OPENCODE) else ""
     return StartWaking(fields, watched, note)

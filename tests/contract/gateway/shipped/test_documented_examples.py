@@ -175,7 +175,7 @@ def test_lines_of_a_timeline(seeded: Gateway) -> None:
     line = session["timeline"][-1]
     assert {name: line[name] for name in body} == body
     assert line["id"].startswith("evt_")
-    assert seeded.ask("GET", "/api/sessions/sess_a/timeline").json == session["timeline"]
+    assert line in seeded.ask("GET", "/api/sessions/sess_a/timeline").json
     # A client that sends the whole timeline adds only what is new, by id or by content.
     lines = [*session["timeline"], {"type": "messages_read", "message": "Read 2", "timestamp": 7, "id": "evt_7_mine"}]
     lines += [{name: line[name] for name in ("type", "message", "timestamp")}]
@@ -249,3 +249,46 @@ def test_a_prompt_keeps_its_mode_and_is_for_another(seeded: Gateway) -> None:
         assert (answer.status, answer.json["code"]) == (400, "INVALID")
         assert "itself" in answer.json["message"]
     assert seeded.ask("POST", "/api/sessions/sess_a/prompt", {"content": "x"}, headers=OWN).status == 400
+
+
+def test_messages_are_lines_of_the_timeline(office: PostOffice, seeded: Gateway) -> None:
+    """Derived when they are asked for, without texts, beside the lines that the session added; for those that may see
+    its mail."""
+    office.sessions("line_a", "line_b", "stranger")
+    office.session("safe", token="t" * 20)
+    sent = seeded.ask(
+        "POST", "/api/sessions/line_b/messages", {"message": "Secret words."}, headers={"X-Session-ID": "line_a"}
+    )
+    prompt = {"content": "Secret too.", "senderSessionId": "line_b"}
+    assert seeded.ask("POST", "/api/sessions/line_a/prompt", prompt).status == 200
+    assert (
+        seeded.ask(
+            "PATCH", f"/api/messages/{sent.json['id']}", {"status": "read"}, headers={"X-Session-ID": "line_b"}
+        ).status
+        == 200
+    )
+    assert seeded.ask("POST", "/api/sessions/line_a/timeline", {"type": "progress", "message": "Half."}).status == 201
+
+    def lines(session: str, **headers: str) -> list[dict[str, Any]]:
+        answer = seeded.ask("GET", f"/api/sessions/{session}/timeline", headers=headers)
+        assert answer.status == 200
+        assert b"Secret" not in answer.body
+        found: list[dict[str, Any]] = answer.json
+        assert [line["timestamp"] for line in found] == sorted(line["timestamp"] for line in found)
+        assert len({line["id"] for line in found}) == len(found)
+        return found
+
+    own = lines("line_a")
+    assert [(line["type"], line["message"]) for line in own] == [
+        ("message_sent", "Sent message to line_b"),
+        ("prompt_received", "Received prompt from line_b"),
+        ("progress", "Half."),
+    ]
+    assert own[0]["metadata"] == {"messageId": sent.json["id"], "to": "line_b"}
+    assert [line["type"] for line in lines("line_b")] == ["message_received", "message_sent", "messages_read"]
+    # Another worker sees what the session says of itself.
+    assert [line["type"] for line in lines("line_a", **{"X-Session-ID": "stranger"})] == ["progress"]
+    seeded.ask("POST", "/api/sessions/safe/messages", {"message": "Secret."}, headers={"X-Session-ID": "line_a"})
+    assert lines("safe") == []
+    with_token = {"X-Session-ID": "safe", "Authorization": "Bearer " + "t" * 20}
+    assert [line["type"] for line in lines("safe", **with_token)] == ["message_received"]

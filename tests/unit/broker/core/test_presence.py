@@ -7,13 +7,24 @@ from typing import Any
 
 import pytest
 
+from maestro_broker.core.context import RequestContext
 from maestro_broker.core.model.session_registry import SessionState
 from maestro_broker.core.model.signs import HookSign, Signs, no_signs
-from maestro_broker.core.presence import AGENT_GONE, at_send, is_gone
+from maestro_broker.core.presence import AGENT_GONE, at_send, is_gone, sign
 from maestro_schemas.limits import SILENT_AFTER_MS
-from maestro_schemas.messages import Message
-from maestro_schemas.requests import Identity, SessionEnd, SessionGet, SessionList, SessionStart, SessionTouch
-from maestro_schemas.sessions import NeedsInput, Presence, Session
+from maestro_schemas.messages import Message, Metadata
+from maestro_schemas.requests import (
+    Identity,
+    Outgoing,
+    Send,
+    SessionEnd,
+    SessionGet,
+    SessionList,
+    SessionStart,
+    SessionTouch,
+)
+from maestro_schemas.sessions import NeedsInput, Presence, Session, WakeState
+from maestro_schemas.texts.waking import CLAUDE_CODE, WOKEN
 from support.offices import Office
 
 MINUTE_MS = 60_000
@@ -77,6 +88,86 @@ def test_a_hook_says_what_its_agent_does_and_no_field_contradicts_it(state: Any,
     assert session in listed
     other: Any = "idle" if shown == "working" else "working"
     assert [one.id for one in desk.do(SessionList(status=[other])).sessions] == (["ann"] if other == "idle" else [])
+
+
+WAKEABLE = {**AGENT, "wake_by": CLAUDE_CODE}
+
+
+def wakeable(state: Any, **fields: Any) -> Desk:
+    """An agent that is idle, whose wakes are in this state."""
+    desk = Desk(**WAKEABLE | fields)
+    desk.circumstances["wakes"] = lambda _found, _now_ms: WakeState(state, CLAUDE_CODE, 7)
+    desk.signs = Signs(True, desk.hook("idle"))
+    return desk
+
+
+@pytest.mark.parametrize(
+    ("state", "reach"),
+    [("ready", "wake"), ("woken", "wake"), ("unanswered", "prompt"), ("held", "prompt"), ("off", "prompt")],
+)
+def test_mail_to_an_idle_agent_that_can_be_woken(state: Any, reach: str) -> None:
+    desk = wakeable(state)
+    assert desk.known() == Presence("idle", since=desk.now_ms, by="hook", wake=WakeState(state, CLAUDE_CODE, 7))
+    assert desk.reach() == reach
+    low = desk.do(
+        Send(
+            who=Identity("ann"), messages=[Outgoing(id="low", to="bob", text="x", metadata=Metadata(priority="low"))]
+        )
+    )
+    assert low.results[0].reach == "prompt"
+    desk.signs = Signs(True, desk.hook("working"))
+    assert desk.reach() == "tool"
+    desk.now_ms += SILENT_AFTER_MS
+    assert desk.reach() == reach, "a turn that was broken off is woken too"
+
+
+def test_an_agent_that_gave_no_sign_or_is_gone_is_not_woken() -> None:
+    desk = wakeable("ready")
+    desk.signs = Signs(True)
+    held = WakeState("held", CLAUDE_CODE, 7, "no hook of its agent has signed yet what it does")
+    assert (desk.known().wake, desk.reach()) == (held, "prompt")
+    desk.signs = Signs(False, desk.hook("idle", alive=False))
+    assert (desk.known().wake, desk.reach()) == (None, "gone")
+    desk.signs = Signs(True, desk.hook("idle", alive=False))
+    assert (desk.known().detail, desk.known().wake) == (AGENT_GONE, None)
+
+
+def test_what_is_not_woken_says_why() -> None:
+    desk = wakeable("ready", wake="off")
+    assert desk.known().wake == WakeState("off", CLAUDE_CODE, reason="it is switched off for this session")
+    assert desk.reach() == "prompt"
+    desk = wakeable("ready")
+    del desk.circumstances["wakes"]
+    assert (desk.known().wake, desk.reach()) == (None, "prompt")
+    desk = Desk(**AGENT, wake="off")
+    assert desk.known().wake == WakeState("off", reason="it is switched off for this session")
+    desk.circumstances["key"] = "laptop"
+    desk.do(SessionStart(id="far", token="t" * 40, agent="claude-code", wake_by=CLAUDE_CODE))
+    far = desk.do(SessionGet(id="far", who=Identity("far", "t" * 40))).session.presence
+    assert far is not None
+    assert far.wake == WakeState("off", CLAUDE_CODE, reason="its agent is on another machine")
+
+
+def test_what_began_a_turn_is_no_concern_of_a_sender() -> None:
+    desk = Desk(**AGENT)
+    desk.signs = Signs(True, desk.hook("working", detail=WOKEN))
+    assert desk.known().detail is None
+
+
+def test_the_sign_that_counts_for_a_wake() -> None:
+    desk = Desk(**AGENT)
+    found = desk.state.sessions.get("bob")
+    assert found is not None
+
+    def seen(hook: HookSign | None) -> HookSign | None:
+        desk.signs = Signs(True, hook)
+        return sign(RequestContext(desk.now_ms, **desk.circumstances), found)
+
+    idle = desk.hook("idle")
+    assert seen(idle) == idle._replace(alive=None)
+    assert seen(desk.hook("idle", alive=None)) == idle._replace(alive=None)
+    for other in (None, desk.hook("left"), desk.hook("idle", alive=False), desk.hook("idle", ago_ms=10**9)):
+        assert seen(other) is None
 
 
 def test_what_a_program_says_of_its_input_stays() -> None:
@@ -243,8 +334,6 @@ def test_no_combination_of_signs_says_two_things() -> None:
 def _is_gone(desk: Desk) -> bool:
     found = desk.state.sessions.get("bob")
     assert found is not None
-    from maestro_broker.core.context import RequestContext
-
     context = RequestContext(desk.now_ms, **desk.circumstances)
     message = Message(
         id="m", sender="ann", receiver="bob", text="hi", status="pending", seq=1, created_at=desk.now_ms

@@ -109,10 +109,14 @@ def test_a_turn_that_begins_in_that_time_brings_the_mail(scene: Scene) -> None:
     assert scene.file.exists(), "the broker asks again"
 
 
-def test_a_sign_that_is_too_old_does_not_count(scene: Scene) -> None:
-    scene.sign("working")
+@pytest.mark.parametrize("state", ["working", "waiting"])
+def test_a_turn_that_was_broken_off_is_not_woken(scene: Scene, state: str) -> None:
+    """Codex would keep the words until after the next prompt."""
+    scene.sign(state)
     scene.file.write_text("any\n")
-    assert isinstance(next(scene.steps()), WakeCommand)
+    found = outcome(scene.steps())
+    assert (found.result, found.is_lasting) == ("failed", True)
+    assert not scene.file.exists()
 
 
 def test_of_two_that_try_one_finds_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,7 @@ def test_an_agent_at_work_needs_no_wake(tmp_path: Path, state: State, content: s
     assert not wake.is_busy, "it has given no sign"
     hook_state.write(hook_state.path(str(tmp_path), "bob"), HookState(state, "Stop", "codex"))
     assert wake.is_busy is is_busy
+    assert wake.is_at_work is (state in ("working", "waiting"))
 
 
 def test_what_is_no_file_is_no_wake_and_is_not_waited_for(tmp_path: Path) -> None:

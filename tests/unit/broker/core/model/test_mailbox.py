@@ -119,3 +119,9 @@ def test_the_oldest_pending_message_is_known_while_that_needs_no_file() -> None:
     office.now_ms += 10
     fourth = office.accept("ann", "bob", "m4").created_at
     assert mailbox.oldest_pending_ms == fourth
+
+
+def test_what_no_reader_was_offered() -> None:
+    mailbox = Mailbox("bob", is_new=True)
+    mailbox.load([mail(1, status="read"), replace(mail(2), offered_at=5), mail(3), mail(4)])
+    assert [message.seq for message in mailbox.unoffered_messages()] == [3, 4]

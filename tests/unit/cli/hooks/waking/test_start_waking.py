@@ -14,7 +14,9 @@ from maestro_cli.hooks.agents import CLAUDE_CODE, GEMINI_CLI, Agent
 from maestro_cli.hooks.payload import HookInput
 from maestro_cli.hooks.waking import start_waking
 from maestro_cli.hooks.waking.start_waking import StartWaking
+from maestro_schemas.errors import MaestroError
 from maestro_schemas.texts import waking
+from support import components
 
 if TYPE_CHECKING:
     import pathlib
@@ -51,9 +53,9 @@ def test_an_agent_that_can_be_woken_watches_a_file_in_a_private_folder(tmp_path:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of files that change")
 def test_an_agent_of_another_kind_is_woken_without_a_file_to_watch(tmp_path: pathlib.Path) -> None:
-    agent = CLAUDE_CODE._replace(name="other", waker=waking.QWEN_CODE)
+    agent = CLAUDE_CODE._replace(name="other", waker=waking.TMUX)
     found = at_start(context(tmp_path), agent, installed=True)
-    assert found == StartWaking({"wakeBy": waking.QWEN_CODE})
+    assert found == StartWaking({"wakeBy": waking.TMUX})
 
 
 def test_macos_promises_nothing(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,3 +110,14 @@ def test_a_mistake_in_the_setting_is_said_and_stops_nothing(tmp_path: pathlib.Pa
     found = at_start(context(tmp_path), CLAUDE_CODE, installed=True)
     assert found.fields == {"wakeBy": waking.CLAUDE_CODE}
     assert str(tmp_path / "config.toml") in found.note
+
+
+@pytest.mark.parametrize("installed", [True, False, None])
+def test_root_makes_nothing_in_the_data_directory_of_a_user(tmp_path: pathlib.Path, installed: bool | None) -> None:
+    components.require_root("a directory of another user")
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    os.chown(data, 12_345, 12_345)
+    with pytest.raises(MaestroError, match="you are root"):
+        at_start(context(tmp_path), CLAUDE_CODE, installed=installed)
+    assert os.listdir(data) == []

@@ -1,0 +1,1 @@
+"""Commands under the names that Maestro's own client gives them."""

@@ -1,0 +1,1 @@
+"""`maestro mail`: the mail of Maestro's own client, over the same messages."""

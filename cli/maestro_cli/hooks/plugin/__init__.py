@@ -1,0 +1,1 @@
+"""The plugin of agents that run no commands as hooks."""

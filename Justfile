@@ -50,7 +50,7 @@ cover *arguments:
     "{{ python }}" -m coverage report --include="{{ covered_whole }}" --fail-under=100
     "{{ python }}" -m coverage report --omit="{{ covered_whole }}" --fail-under=90
 
-# (The agents are Claude Code, Codex and Gemini CLI, 900 MB outside this folder: MAESTRO_AGENTS_DIR.)
+# (Claude Code, Codex, Gemini CLI, Qwen Code and OpenCode, 1.2 GB outside this folder: MAESTRO_AGENTS_DIR.)
 # install the real agents by npm and run one test for each mechanism; `--all` runs all their tests
 agents *arguments:
     "{{ python }}" tests/agents/install.py

@@ -12,11 +12,11 @@ from typing import Any
 from agents import openai_api
 
 NAME = "opencode"
-PACKAGE = "opencode-linux-x64"
+PACKAGE = "opencode-linux-*"
 API = openai_api
 SHELL_TOOL = "bash"
 # The binary itself: the package `opencode-ai` is a script that copies it at its installation.
-PROGRAM = "opencode-linux-x64/bin/opencode"
+PROGRAM = "opencode-linux-*/bin/opencode"
 # It looks for the package of its plugins' types at each start, and goes on without it.
 KNOWN_STRAYS = ("registry.",)
 SETTINGS = ".config/opencode/opencode.json"

@@ -35,3 +35,7 @@ def test_an_agent_without_a_session_is_given_one_by_its_hooks(person: Shell) -> 
 def test_mail_wakes_it_from_idle_once_and_the_typed_text_stays(person: Shell) -> None:
     """Its plugin sees the broker's file and prompts the session."""
     scenes.mail_to_an_idle_agent(KIND, person, OPENCODE)
+
+
+def test_who_says_that_it_waits_for_a_permission(person: Shell) -> None:
+    scenes.answer_of_a_person(KIND, person, "Permission required", "permission:bash", "permission: bash")

@@ -43,3 +43,9 @@ def test_mail_at_the_end_of_a_turn_starts_another(person: Shell) -> None:
 def test_mail_wakes_it_from_idle_once_and_the_typed_text_stays(person: Shell) -> None:
     """The broker adds a line to the file that it was started with."""
     scenes.mail_to_an_idle_agent(KIND, person, QWEN_CODE)
+
+
+def test_who_says_that_it_waits_for_a_permission(person: Shell) -> None:
+    scenes.answer_of_a_person(
+        KIND, person, "Allow execution", "permission:run_shell_command", "permission: run_shell_command"
+    )

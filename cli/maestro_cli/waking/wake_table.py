@@ -71,8 +71,6 @@ def unable(agent: str | None, platform: str = sys.platform) -> str:
         return "no agent has reported itself in it; Codex does that at its first prompt"
     if platform != "linux":
         return "agents are woken on Linux only: it sees its mail at its next prompt"
-    if agent == "qwen-code":
-        return "it was started without `--input-file FILE`, or its hooks were installed without wakes"
     if agent in waking.HOOKED:
         return waking.not_installed(agent)
     return f"nothing wakes {named(agent)} but keys in its terminal: maestro session nudge --help"

@@ -22,7 +22,10 @@ HOOKED: Final = frozenset(label.partition(":")[0] for label in WAKERS if not lab
 
 def not_installed(agent: str) -> str:
     """Why an agent whose hooks could have it woken is not."""
-    return f"its hooks named no way to wake it; `maestro hooks install {agent}` sets one up"
+    again = f"`maestro hooks install {agent}` sets one up"
+    if agent == QWEN_CODE.partition(":")[0]:
+        again = f"start it with `--input-file FILE`; {again}"
+    return f"its hooks named no way to wake it; {again}"
 
 
 # What a woken agent reads. A hook recognizes a woken turn by it, so no other text of ours contains it.

@@ -25,7 +25,7 @@ Examples:
 
 
 def run(
-    agent: Annotated[str, Option(name="AGENT", help="claude-code, codex or gemini-cli.")],
+    agent: Annotated[str, Option(name="AGENT", help="The agent that calls, such as claude-code.")],
     event: Annotated[str, Option(name="EVENT", help="The agent's own name of the event.")],
     /,
     *,

@@ -284,15 +284,22 @@ def build(tokens: Sequence[str] | None = None) -> App:
     apps: dict[str, App] = {}
     for group in GROUPS:
         details = f"`--help` after a command shows its options.\n\n{group.examples}"
-        apps[group.name] = App(name=group.name, help=group.about, help_epilogue=details)
+        apps[group.name] = App(name=group.name, help=group.about, help_epilogue=details, group=_section(group.about))
     for path, row in every_command():
         parent = root if len(path) == 1 else apps[path[0]]
         is_called = words is None or words[: len(path)] == path
-        parent.command(_app(path, row) if is_called else App(name=row.name, help=row.about))
+        app = _app(path, row) if is_called else App(name=row.name, help=row.about)
+        app.group = _section(row.about)
+        parent.command(app)
     # Behind the root's own commands in its help.
     for app in apps.values():
         root.command(app)
     return root
+
+
+def _section(about: str) -> str:
+    """Where a command stands in the help: the names of Maestro's own client come after ours."""
+    return "Compatible names" if about.startswith("Compatible name") else "Commands"
 
 
 def _app(path: tuple[str, ...], row: CommandRow) -> App:

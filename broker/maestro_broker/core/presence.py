@@ -105,6 +105,9 @@ def _derived(context: RequestContext, found: SessionState, signs: Signs) -> Pres
         return Presence("gone", since=last_ms, by="process")
     if hook is not None:
         return Presence("unknown", since=last_ms, by="broker", detail=AGENT_GONE)
+    if (asks := session.needs_input) is not None and asks.active:
+        since = last_ms if asks.since is None else _past(asks.since, context.now_ms)
+        return Presence("waiting", since=since, by="broker", detail=asks.message)
     if session.status == "working":
         return Presence("working", since=last_ms, by="broker")
     return Presence("unknown", since=last_ms, by="broker")

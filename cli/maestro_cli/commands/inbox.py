@@ -129,8 +129,8 @@ def run(
         raise MaestroError(
             "INVALID",
             f"--{next(iter(filters))} selects new mail, and can't stand beside --all, --sent and --watch",
-            "Leave it off. `maestro log --with SESSION` shows what was said with one session, `maestro thread ID` "
-            "a thread.",
+            "Leave it off. `maestro log --with SESSION` shows what was said with one session, and "
+            "`maestro message thread ID` a thread.",
         )
     if every or sent:
         given = {

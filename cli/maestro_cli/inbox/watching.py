@@ -51,6 +51,7 @@ class Watch:
         quiet: bool,
         command: str | None = None,
         command_takes_quiet: bool = False,
+        reports_timeout: bool = True,
     ) -> None:
         self._context = context
         self._marking = marking
@@ -58,6 +59,7 @@ class Watch:
         self._timeout_s = timeout_s
         self._as_json = as_json
         self._quiet = quiet
+        self._reports_timeout = reports_timeout
         # Run in a shell for each message instead of printing it.
         self._command = command
         # A command may wake an agent, and quiet mail wakes none.
@@ -143,8 +145,9 @@ class Watch:
     def _timed_out(self) -> int:
         if self._count:
             return exit_codes.DONE
-        late = MaestroError("TIMEOUT", f"no message came within {self._timeout_s:g} s", "Watch again, or longer.")
-        streams.complain(late, as_json=self._as_json)
+        if self._reports_timeout:
+            late = MaestroError("TIMEOUT", f"no message came within {self._timeout_s:g} s", "Watch again, or longer.")
+            streams.complain(late, as_json=self._as_json)
         return exit_codes.TIMED_OUT
 
     def _report_state(self, state: str) -> None:

@@ -76,7 +76,11 @@ def quiet_note(outcome: Mapping[str, Any], metadata: Mapping[str, Any] | None) -
     asks = meta.get("type") in ("request", "command", "response") or meta.get("priority") == "high"
     if asks or meta.get("requiresAck") or meta.get("requiresResponse"):
         return ""
-    return f"{_INDENT}It asks nothing, so it wakes no agent. --type request, --require-ack or --priority high would."
+    # Mail of Maestro's own client has types of its own, and no --require-ack.
+    data = meta.get("data")
+    is_mail = isinstance(data, dict) and "mail" in data
+    would = "--type directive" if is_mail else "--type request, --require-ack"
+    return f"{_INDENT}It asks nothing, so it wakes no agent. {would} or --priority high would."
 
 
 def preview(receivers: Iterable[Mapping[str, Any]], now_ms: int) -> list[str]:

@@ -147,6 +147,9 @@ def session_lines(session: SessionDoc, now_ms: int, *, state: str = "", wake: st
         rows.append(("tasks", ", ".join(map(named, session["taskIds"]))))
     if session.get("needsInput", {}).get("active"):
         rows.append(("needs input", named(joined(session["needsInput"].get("message", "yes")))))
+    for note in session.get("timeline", [])[-_NOTES_MAX:]:
+        said = f"{note['type']}: {named(joined(note['message']))}"
+        rows.append(("reported", f"{moment(note['timestamp'], now_ms)}, {said}"))
     rows.append(("token", "needed to speak for it" if session.get("hasToken") else "none: anyone may speak for it"))
     return [f"{label + ':':13}{plain(value)}" for label, value in rows]
 
@@ -175,6 +178,8 @@ def table(rows: Mapping[str, Any], *, indent: str = "  ") -> list[str]:
     return [f"{indent}{label:<{width}}{plain(value)}" for label, value in rows.items()]
 
 
+# How many lines of a session's own timeline are shown.
+_NOTES_MAX = 3
 _SESSION_FIELDS = (
     ("name", "name"),
     ("role", "role"),

@@ -52,12 +52,18 @@ def _what(error: CycloptsError) -> str:
         name = error.token.keyword or error.argument.name
         return f"{name} can't be {error.token.value[:80]!r}: it is {_allowed(error.argument.hint)}"
     if isinstance(error, RepeatArgumentError):
-        return f"{error.token.keyword} was given twice"
+        return _repeated(error.token.keyword or "", error.root_input_tokens or ())
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         # The parser's own text for this error is the repr of a list.
         return f"unexpected argument: {' '.join(error.unused_tokens)}"
     text = str(error).strip()
     return text[:1].lower() + text[1:]
+
+
+def _repeated(option: str, given: Sequence[str]) -> str:
+    """Of an option that was given again, or with its opposite."""
+    opposite = f"--{option[5:]}" if option.startswith("--no-") else f"--no-{option[2:]}"
+    return f"{opposite} and {option} exclude each other" if opposite in given else f"{option} was given twice"
 
 
 def _allowed(hint: Any) -> str:

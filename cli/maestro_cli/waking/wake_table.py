@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from maestro_clients.texts import wake_words
 from maestro_clients.texts.fence import named
+from maestro_schemas.names import OPERATOR
 from maestro_schemas.texts import waking
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def why_not(session: SessionDoc, now_ms: int) -> str:
     wake = session.get("presence", {}).get("wake")
     if wake is not None and (why := wake_words.why_not(wake, now_ms)):
         return why
+    if session["id"] == OPERATOR:
+        return "it is the person, and no agent"
     if session.get("wake") == "off":
         return "its setting is off: maestro wake --on"
     return "" if wake is not None or session.get("wakeBy") else unable(session.get("agent"))

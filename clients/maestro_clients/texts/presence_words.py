@@ -25,6 +25,7 @@ _WANTED = {
     # Claude Code's tool for questions asks by the same dialog.
     "permission:AskUserQuestion": "a question",
 }
+_WANTED_CHARS_MAX = 60
 _PERSON_WATCHES = "The person is watching, and hears of it now."
 _PERSON_LOOKS = "The person sees it in `maestro inbox`, and at once with `maestro inbox --watch`."
 _REACHES = {
@@ -155,7 +156,10 @@ def wanted(detail: str) -> str:
     if detail in _WANTED:
         return _WANTED[detail]
     kind, separator, tool = detail.partition(":")
-    return f"permission: {named(tool)}" if separator and kind == "permission" else named(detail)
+    if separator and kind == "permission":
+        return f"permission: {named(tool)}"
+    # A session without hooks may say in a whole text what it waits for.
+    return named(detail if len(detail) <= _WANTED_CHARS_MAX else f"{detail[: _WANTED_CHARS_MAX - 1]}…")
 
 
 def _is_woken(presence: Mapping[str, Any], old: str | None, now_ms: int) -> str:

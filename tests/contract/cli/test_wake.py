@@ -205,6 +205,17 @@ def test_a_turn_that_no_wake_began_is_no_proof(person: Shell) -> None:
     assert process.wait(20) == exit_codes.REFUSED
 
 
+def test_a_receipt_says_that_its_receiver_was_woken(person: Shell) -> None:
+    lead, ann = person.session("lead", role="orchestrator"), person.session("ann")
+    shell_script.write(ann.data, sys.executable)
+    HookedAgent(ann, "claude-code").call("SessionStart")
+    sent = lead.done("send", "--to", "ann", "--message", "hello").out.split()[1]
+    eventually(lambda: rows(person)["ann"]["state"] == "woken", "a wake")
+    receipt = lead.done("message", "receipt", sent).out
+    assert "  it was woken " in receipt
+    assert ", and has not taken the mail yet" in receipt
+
+
 def test_a_sender_sees_that_wakes_stay_unanswered() -> None:
     with open_shell(MAESTRO_WAKE_AGAIN="100ms") as person:
         lead, ann = person.session("lead", role="orchestrator"), person.session("ann")

@@ -54,7 +54,8 @@ def run(
     try:
         follow(CommandContext.here(), None, watching.look, concerns=_is_change, tick=watching.tick)
     except _OverError:
-        streams.note("maestro: the time is over")
+        streams.note(f"maestro: {watching.left()} within {wait_ms / 1000:g} s")
+        streams.note("  next: Watch again, or longer.")
         return exit_codes.TIMED_OUT
     return exit_codes.DONE
 
@@ -84,6 +85,12 @@ class _Watching:
         self._give_up_s = None if wait_s is None else time.monotonic() + wait_s
         self._as_json = as_json
         self._known: dict[str, SessionDoc] = {}
+
+    def left(self) -> str:
+        """Which of the sessions have not ended."""
+        known = self._known
+        active = [each for each in self._sessions if each not in known or known[each]["status"] not in _ENDED]
+        return f"{', '.join(active)} {'has' if len(active) == 1 else 'have'} not ended"
 
     def tick(self) -> None:
         if self._give_up_s is not None and time.monotonic() >= self._give_up_s:

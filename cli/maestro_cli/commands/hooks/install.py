@@ -45,6 +45,7 @@ Examples:
 
 
 _WAKES = "Mail wakes it from idle, which costs a turn of its model. To install without: --no-wake."
+_NO_WAKES = "Mail does not wake it from idle; it waits for its next prompt. To undo: --wake."
 
 
 def run(
@@ -128,6 +129,8 @@ def run(
         streams.say(f"Installed the hooks of {agent} in {path}: {', '.join(wanted)}.\n{kind.remark}")
         if wakes:
             streams.say(_WAKES)
+        elif kind.waker and not too_old:
+            streams.say(_NO_WAKES)
     else:
         streams.say(f"The hooks of {agent} are in {path} already.")
     if mcp and not as_json and not dry_run:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from maestro_cli import exit_codes
-from maestro_cli.commands import inbox
 from maestro_cli.commands.compatible.watch import milliseconds
+from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 
 TYPE_CHECKING = False
@@ -27,12 +27,25 @@ def run(
     timeout: Annotated[
         str, Option(metavar="DURATION", help="How long, for example 60000 (ms) or 1m. Default: 30s.")
     ] = "30s",
-    as_json: Annotated[bool, Option(name="--json", help="Print the message as JSON on one line.")] = False,
+    as_json: Annotated[
+        bool, Option(name="--json", help="Print the message as JSON on one line; null if none came.")
+    ] = False,
 ) -> int:
     """Wait for mail."""
-    code = inbox.run(watch=True, limit=1, timeout=f"{milliseconds(timeout)}ms", as_json=as_json)
+    from maestro_cli.inbox.watching import Watch
+
+    context = CommandContext.here().at_mailbox(sure=False)
+    watching = Watch(
+        context,
+        "delivered",
+        count_max=1,
+        timeout_s=milliseconds(timeout) / 1000,
+        as_json=as_json,
+        quiet=True,
+        reports_timeout=False,
+    )
+    code = watching.run()
     if code != exit_codes.TIMED_OUT:
         return code
-    if not as_json:
-        streams.say("No mail came.")
+    streams.say("null" if as_json else "No mail came.")
     return 0

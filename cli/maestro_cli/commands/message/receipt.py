@@ -109,9 +109,13 @@ def _lines(message: MessageDoc, line: RecipientReceiptDoc, people: Mapping[str, 
         waits = "has ended: it waits until that session starts again" if has_ended else "has not been shown it"
         lines.append(f"  not delivered yet: its receiver {waits}")
         if wake := line.get("presence", {}).get("wake"):
-            from maestro_clients.texts.wake_words import why_not
+            from maestro_clients.texts.wake_words import cell, why_not
 
-            lines += [f"  it is not woken: {why}" for why in [why_not(wake, now_ms())] if why]
+            why = why_not(wake, now_ms())
+            if why:
+                lines.append(f"  it is not woken: {why}")
+            elif wake["state"] == "woken":
+                lines.append(f"  it was {cell(wake, now_ms())}, and has not taken the mail yet")
     elif message["status"] == "delivered":
         lines.append("  not acknowledged yet")
     elif message["status"] in ("expired", "failed"):

@@ -254,6 +254,29 @@ def test_what_a_program_reports_without_hooks() -> None:
     assert desk.reach() == "prompt"
 
 
+@pytest.mark.parametrize("agent", [None, "own-bot"])
+def test_a_session_without_hooks_says_that_it_waits_for_a_person(agent: str | None) -> None:
+    desk = Desk(agent=agent)
+    desk.do(SessionTouch(who=Identity("bob"), status="working"))
+    since = desk.now_ms - 5_000
+    desk.do(SessionTouch(who=Identity("bob"), needs_input=NeedsInput(active=True, message="Which?", since=since)))
+    assert desk.known() == Presence("waiting", since=since, by="broker", detail="Which?")
+    assert desk.reach() == ("inbox" if agent is None else "tool")
+    # It names no time, or one of the future.
+    desk.do(SessionTouch(who=Identity("bob"), needs_input=NeedsInput(active=True)))
+    assert desk.known() == Presence("waiting", since=desk.now_ms, by="broker")
+    desk.do(SessionTouch(who=Identity("bob"), needs_input=NeedsInput(active=True, since=desk.now_ms + MINUTE_MS)))
+    assert desk.known() == Presence("waiting", by="broker")
+    # A sign of hooks outweighs it, and so does the end of its process.
+    desk.signs = Signs(True, desk.hook("working"))
+    assert desk.known().state == "working"
+    desk.signs = Signs(False, None)
+    assert desk.known().state == "gone"
+    desk.signs = Signs()
+    desk.do(SessionTouch(who=Identity("bob"), needs_input=NeedsInput(active=False)))
+    assert desk.known() == Presence("working", since=desk.now_ms, by="broker")
+
+
 def test_a_watcher_is_a_sign_of_life() -> None:
     desk = Desk(**AGENT)
     desk.circumstances["topics"] = frozenset({"bob|"})

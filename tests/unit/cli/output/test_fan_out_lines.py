@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from maestro_cli.output import fan_out_lines
+from maestro_clients.protocol.documented_words import mail_message
 from maestro_clients.texts.fence import addresses
 from maestro_schemas.messages import Audience, Message, Metadata
 from maestro_schemas.vocabularies import MessageType
@@ -162,6 +163,16 @@ def test_the_note_is_about_the_messages_that_are_quiet(
     assert bool(said) == message.is_quiet
     assert fan_out_lines.quiet_note({"audience": {"to": list(to), "size": size}, "duplicate": True}, meta) == ""
     assert fan_out_lines.quiet_note({}, None) == ""
+
+
+def test_the_note_names_options_that_the_command_has() -> None:
+    """`mail broadcast` has other types of mail, and no --require-ack."""
+    outcome = {"audience": {"to": ["@project"], "size": 3}}
+    _text, mail = mail_message("notification", "Main is red", {})
+    note = fan_out_lines.quiet_note(outcome, mail)
+    assert note.endswith("--type directive or --priority high would.")
+    assert fan_out_lines.quiet_note(outcome, mail_message("directive", "Stop", {})[1]) == ""
+    assert fan_out_lines.quiet_note(outcome, {"data": "mail"}).endswith("--require-ack or --priority high would.")
 
 
 def test_a_preview_shows_states() -> None:

@@ -85,6 +85,7 @@ def test_a_session_and_an_event_in_a_terminal(text: str) -> None:
         "cwd": text,
         "taskIds": [text],
         "needsInput": {"active": True, "message": text},
+        "timeline": [{"type": "progress", "message": text, "timestamp": NOW_MS}],
         "startedAt": NOW_MS,
         "lastActivity": NOW_MS,
     }
@@ -103,6 +104,14 @@ def test_a_session_and_an_event_in_a_terminal(text: str) -> None:
         assert len(line.splitlines()) == 1
         assert clean(line) == line
         assert NOTE not in line.replace(fence.named(text), "").replace(fence.named(fence.joined(text)), "")
+
+
+def test_the_last_lines_that_a_session_reported() -> None:
+    notes = [{"type": "progress", "message": f"Step {number}.", "timestamp": NOW_MS} for number in range(5)]
+    session = {"id": "sess_1", "role": "worker", "startedAt": NOW_MS, "lastActivity": NOW_MS, "timeline": notes}
+    lines = session_lines(cast("SessionDoc", session), NOW_MS)
+    shown = [line for line in lines if line.startswith("reported:")]
+    assert [line.rsplit("progress: ", 1)[1] for line in shown] == ['"Step 2."', '"Step 3."', '"Step 4."']
 
 
 def test_what_was_taken_out_is_said() -> None:

@@ -40,6 +40,7 @@ def test_agents_alone_and_the_own_one_first() -> None:
         (session(), "none", None, waking.not_installed("codex")),
         (session(agent="gemini-cli"), "none", None, "nothing wakes gemini-cli but keys in its terminal"),
         (session(agent=None), "none", None, "no agent has reported itself in it"),
+        (session(id="operator", agent=None), "none", None, "it is the person, and no agent"),
     ],
 )
 def test_what_is_known_of_a_session(found: Any, state: str, answered: bool | None, reason: str | None) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from maestro_clients.texts import presence_words
-from maestro_clients.texts.presence_words import brief, expectation
+from maestro_clients.texts.presence_words import brief, expectation, wanted
 from maestro_schemas import limits
 
 NOW_MS = 100_000_000
@@ -100,3 +100,8 @@ def test_the_person_is_no_receiver_that_gave_a_sign_of_life() -> None:
     assert expectation({**person, "reach": "inbox"}, NOW_MS) == looks
     assert expectation({**person, "reach": "watching"}, NOW_MS) == "The person is watching, and hears of it now."
     assert expectation(person, NOW_MS) == "", "a repeat says only what became of the first send"
+
+
+def test_a_long_question_is_cut() -> None:
+    assert wanted("Which port?") == '"Which port?"'
+    assert wanted("x " * 100) == f'"{"x " * 29}x…"'

@@ -26,7 +26,7 @@ MARK = "made by `maestro completion`"
 
 # Options whose type does not show what their value is.
 _SESSION_OPTIONS = frozenset({"--session", "--parent"})
-_SESSION_ARGUMENTS = frozenset({("log", "PEER"), ("wake", "SESSION")})
+_SESSION_ARGUMENTS = frozenset({("log", "PEER"), ("session rename", "--id"), ("inbox", "--from")})
 _MESSAGE_OPTIONS = frozenset({"--reply-to"})
 # The folders of the caller's messages that a command accepts; all other commands accept both.
 _FOLDERS = {
@@ -104,6 +104,7 @@ def _value(path: str, name: str, hint: Any) -> Value:
         return Value(_GROUP_ARGUMENTS.get(path, "group"))
     if (
         name in _SESSION_OPTIONS
+        or name == "SESSION"
         or (path.startswith("session ") and name == "ID")
         or (path, name) in _SESSION_ARGUMENTS
     ):

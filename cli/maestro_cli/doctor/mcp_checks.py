@@ -70,7 +70,7 @@ def _try(entry: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[str, flo
     began_s = time.monotonic()
     try:
         done = subprocess.run(
-            [entry["command"], *entry["args"]],
+            mcp_places.command_line(entry),
             input=json.dumps(_HELLO).encode() + b"\n",
             capture_output=True,
             env=dict(environ),

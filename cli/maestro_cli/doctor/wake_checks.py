@@ -73,7 +73,9 @@ def of_hooks(
     if problem:
         yield DoctorFinding(name, "warning", problem, f"Update {program}: without that, mail does not wake it.")
         return
-    yield DoctorFinding(name, "ok", f"mail wakes it from idle, by {agent.waker}; each wake costs a turn of its model")
+    needs = f", {agent.wakes_if}" if agent.wakes_if else ""
+    what = f"mail wakes it from idle, by {agent.waker}{needs}; each wake costs a turn of its model"
+    yield DoctorFinding(name, "ok", what)
 
 
 def must_watch(agent: Agent, line: str) -> bool:

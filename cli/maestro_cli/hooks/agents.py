@@ -77,6 +77,8 @@ class Agent(NamedTuple):
     remark: str
     # What can wake it from idle, where its hooks are installed for that: a name in `waking`; empty: nothing can.
     waker: str = ""
+    # What that needs beside the hooks.
+    wakes_if: str = ""
     # Whether `file` is a plugin of ours, which runs the hooks, and no file of settings.
     is_plugin: bool = False
     # The folder in a project, where it has another name than the user's.
@@ -226,9 +228,9 @@ QWEN_CODE = Agent(
     subagent_tools=frozenset(),
     shell_has_session=False,
     size=utf16_units,
-    remark="Running sessions read the new hooks when you restart them, or when you open /hooks in them. Mail wakes a "
-    "session from idle only if it was started with a file of its own: qwen --input-file FILE.",
+    remark="Running sessions read the new hooks when you restart them, or when you open /hooks in them.",
     waker=waking.QWEN_CODE,
+    wakes_if="if it was started with a file of its own (qwen --input-file FILE)",
 )
 # It runs no commands as hooks. Our plugin runs them, with the names and the answers of Claude Code's.
 OPENCODE = Agent(

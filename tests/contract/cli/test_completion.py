@@ -125,7 +125,10 @@ def test_live_sessions_and_messages(tab: Tab) -> None:
     assert {"parent", "operator", "sess_ann", "ann", "sess_bob", "bob"} <= receivers
     assert receivers >= {*AUDIENCES, "@reviews"}
     assert not {"sess_old", "old"} & receivers
-    assert "sess_bob" in tab.offers("maestro session end sess_b")
+    for command in (
+        "session end", "session watch", "session prompt", "session nudge tmux", "mail send", "wake", "inbox --from",
+    ):  # fmt: skip
+        assert "sess_bob" in tab.offers(f"maestro {command} sess_b"), command
     # `message read` takes received messages, `message receipt` takes sent ones, and `message show` takes both.
     got, sent = {"MAESTRO_SESSION_ID": "sess_bob"}, {"MAESTRO_SESSION_ID": "sess_ann"}
 

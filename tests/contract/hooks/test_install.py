@@ -331,6 +331,7 @@ def test_a_plugin_is_written_and_removed(home: Home) -> None:
     assert "@settings@" not in text
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "already" in home.done("install", "opencode")
+    assert home.done("show", "opencode") == text
     assert "opencode SessionStart no-wake ||" in home.done("install", "opencode", "--no-wake", "--dry-run")
     assert path.read_text() == text
     assert home.done("uninstall", "opencode", "--dry-run") == "(no file)\n"

@@ -224,6 +224,15 @@ def _finding(home: Shell, agent: str) -> dict[str, Any] | None:
     return next((each for each in found if each["name"] == f"MCP server of {agent}"), None)
 
 
+@pytest.mark.parametrize("agent", AGENTS)
+def test_doctor_tries_the_server_of_each_agent(home: Shell, agent: str) -> None:
+    before(home, agent)
+    home.done("hooks", "install", agent, "--mcp")
+    found = _finding(home, agent)
+    assert found is not None
+    assert (found["state"], "it answers after" in found["message"]) == ("ok", True)
+
+
 def test_doctor_tries_the_server(home: Shell) -> None:
     before(home, "codex")
     assert _finding(home, "codex") is None, "a server is opt-in"

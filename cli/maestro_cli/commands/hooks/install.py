@@ -44,7 +44,7 @@ Examples:
   maestro hooks install gemini-cli --scope project"""
 
 
-_WAKES = "Mail wakes it from idle, which costs a turn of its model. To install without: --no-wake."
+_WAKES = "Mail wakes it from idle{needs}, which costs a turn of its model. To install without: --no-wake."
 _NO_WAKES = "Mail does not wake it from idle; it waits for its next prompt. To undo: --wake."
 
 
@@ -128,7 +128,7 @@ def run(
     elif change.is_needed:
         streams.say(f"Installed the hooks of {agent} in {path}: {', '.join(wanted)}.\n{kind.remark}")
         if wakes:
-            streams.say(_WAKES)
+            streams.say(_WAKES.format(needs=f" {kind.wakes_if}" if kind.wakes_if else ""))
         elif kind.waker and not too_old:
             streams.say(_NO_WAKES)
     else:

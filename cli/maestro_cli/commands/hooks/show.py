@@ -8,6 +8,7 @@ from __future__ import annotations
 from maestro_cli.context import CommandContext
 from maestro_cli.hooks import installation, shell_script
 from maestro_cli.hooks.mcp import mcp_entries, mcp_installation, mcp_places
+from maestro_cli.hooks.plugin import plugin_file
 from maestro_cli.output import streams
 
 from .arguments import Scope, SettingsFile
@@ -69,5 +70,6 @@ def run(
         streams.say(mcp_entries.added("", place, server).rstrip("\n"))
         return 0
     streams.note(f"maestro: {path} {'has these already' if installed else 'does not have these yet'}")
-    streams.say(json.dumps({"hooks": hooks}, indent=2))
+    text = plugin_file.text(agent, entries).rstrip("\n") if kind.is_plugin else json.dumps({"hooks": hooks}, indent=2)
+    streams.say(text)
     return 0

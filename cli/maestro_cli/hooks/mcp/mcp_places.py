@@ -91,6 +91,12 @@ def entry_of(agent: Agent, data: str, environ: Mapping[str, str]) -> dict[str, A
     return {**entry, "env": {"MAESTRO_SESSION_TOKEN": "$MAESTRO_SESSION_TOKEN"}}
 
 
+def command_line(entry: Mapping[str, Any]) -> list[str]:
+    """The words of an entry of ours: OpenCode has them in one list."""
+    command = entry["command"]
+    return list(command) if isinstance(command, list) else [command, *entry["args"]]
+
+
 def _command() -> list[str]:
     """The command of this installation; an agent's PATH may not have it."""
     beside = os.path.join(os.path.dirname(sys.executable), COMMAND)

@@ -127,6 +127,7 @@ def _say_set(session: SessionDoc, *, as_json: bool) -> None:
     if document["setting"] == "off":
         streams.say(f"Mail wakes {who} no longer; it waits for its next prompt. To undo: maestro wake {who} --on")
         return
-    streams.say(f"Mail wakes {who} from idle.")
     if "reason" in document:
-        streams.note(f"maestro: but not now: {document['reason']}")
+        streams.say(f"The wakes of {who} are on, but mail does not wake it now: {document['reason']}")
+    else:
+        streams.say(f"Mail wakes {who} from idle.")

@@ -96,6 +96,8 @@ def test_the_setting_is_the_sessions_and_the_operators(person: Shell, started: l
     agents = bob.like(CLAUDECODE="1")
     assert agents.run("wake", "ann", "--on").code == exit_codes.REFUSED
     assert bob.done("wake", "ann", "--on").code == 0, "a person's shell with a session is a person's"
+    bare = bob.done("wake", "bob", "--on").out
+    assert "are on, but mail does not wake it now: " in bare
     assert person.run("wake", "--off").code == exit_codes.USAGE
     assert person.run("wake", "--off", "--on", "ann").code == exit_codes.USAGE
     assert person.run("wake", "--timeout", "3s").code == exit_codes.USAGE

@@ -101,8 +101,11 @@ def collect(context: CommandContext) -> SettingsView:
         # Hooks read the file that the agent's own shell names.
         found += _hooks(config.read(context.environ), context.environ)
     except MaestroError as error:
-        if not is_own:
-            notes.append(f"hooks take no setting from it: {error.message}")
+        # As the hooks do: a mistake keeps no mail from an agent.
+        doc = config.SECTIONS["hooks"][config.WAKE]
+        found.append(SettingRow(f"hooks.{config.WAKE}", config.WAKE_DEFAULT, doc.unit, "default", None, doc.text))
+        if not any(error.message in note for note in notes):
+            notes.append(f"agents that start here go by the default of hooks.wake: {error.message}")
     return SettingsView(path, running.pid, changed, [*found, *_shell(context)], notes)
 
 

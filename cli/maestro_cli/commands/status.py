@@ -186,6 +186,8 @@ def _value(key: str, value: object) -> str:
         return ", ".join(f"{plain(name)} {count:,}" for name, count in value.items()) or "none"
     if key == "keys" and isinstance(value, dict):
         return ", ".join(f"{plain(name)} {moment(at, now_ms())}" for name, at in value.items()) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{_label(name)} {_value(name, part)}" for name, part in value.items())
     if value is None:
         return "not known yet"
     if isinstance(value, bool):

@@ -126,6 +126,7 @@ def settings(context: CommandContext) -> DoctorFinding:
         limits.resolve(file.section("limits"), context.environ, {}, file.path)
         http_limits.resolve(context.environ, file.section("http"))
         http_limits.front(context.environ, file.section("http"))
+        config.wake_setting(context.environ, file)
     except MaestroError as error:
         return DoctorFinding("settings", "failed", error.message, error.hint)
     found = f"{file.path} sets {len(file.settings)}; `maestro config show` lists all"

@@ -73,6 +73,7 @@ def test_the_hooks_of_an_agents_life(worker: Shell) -> None:
     silent(worker, "session", "needs-input", "--source", "tool_failure")
     assert worker.done("session", "complete").out.startswith("Ended ")
     assert shown(worker)["status"] == "completed"
+    assert worker.done("whoami").out.endswith(" It has ended: completed.\n")
     # The next prompt, or a resumed agent, brings it back.
     silent(worker, "session", "resume-working")
     assert shown(worker)["status"] == "working"

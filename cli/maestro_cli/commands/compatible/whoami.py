@@ -40,6 +40,7 @@ def run(
         session = client.session(context.session())
     called = f" named {named(session['name'])}" if "name" in session else ""
     under = f", parent {session['parentSessionId']}" if "parentSessionId" in session else ""
-    line = f"{session['id']}: {session['role']}{called}, project {named(session['projectId'])}{under}."
+    ended = f" It has ended: {session['status']}." if "completedAt" in session else ""
+    line = f"{session['id']}: {session['role']}{called}, project {named(session['projectId'])}{under}.{ended}"
     streams.say(streams.json_line(session) if as_json else line)
     return 0

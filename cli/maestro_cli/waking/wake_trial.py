@@ -160,7 +160,7 @@ def _late(speaker: CommandContext, session: SessionDoc, message_id: str, timeout
     with speaker.full_client() as client:
         presence = client.session(session["id"]).get("presence", {})
     wake = presence.get("wake", {})
-    if "at" in wake:
+    if "at" in wake and wake["state"] != "held":
         what = f"it was woken {aged(wake['at'], at_ms)} ago"
         hint = "Is a dialog open in its screen, or is its folder not trusted?"
     else:

@@ -242,7 +242,10 @@ def test_the_cap_of_a_minute_defers_a_wake(post_office: PostOffice) -> None:
             send(post_office)
             bob.turn()
         assert bob.wake["state"] == "held"
-        assert bob.wake["reason"] == "it was woken 2 times within a minute, and the limit is 2"
+        assert (
+            bob.wake["reason"]
+            == "it was woken 2 times within a minute, and the limit is 2; the next wake waits for that"
+        )
         result = send(post_office)
         assert (result["reach"], result["presence"]["wake"]["state"]) == ("prompt", "held")
         eventually(lambda: counted(post_office)["held"] == 1, "it is held back")

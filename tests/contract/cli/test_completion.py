@@ -126,7 +126,7 @@ def test_live_sessions_and_messages(tab: Tab) -> None:
     assert receivers >= {*AUDIENCES, "@reviews"}
     assert not {"sess_old", "old"} & receivers
     for command in (
-        "session end", "session watch", "session prompt", "session nudge tmux", "mail send", "wake", "inbox --from",
+        "session end", "session watch", "session prompt", "mail send", "wake", "inbox --from",
     ):  # fmt: skip
         assert "sess_bob" in tab.offers(f"maestro {command} sess_b"), command
     # `message read` takes received messages, `message receipt` takes sent ones, and `message show` takes both.

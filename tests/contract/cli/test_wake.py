@@ -207,6 +207,23 @@ def test_a_turn_that_no_wake_began_is_no_proof(person: Shell) -> None:
     assert process.wait(20) == exit_codes.REFUSED
 
 
+def test_a_trial_that_a_limit_holds_back_says_so() -> None:
+    with open_shell(MAESTRO_WAKE_MINUTE_LIMIT="1") as person:
+        lead, ann = person.session("lead", role="orchestrator"), person.session("ann")
+        shell_script.write(ann.data, sys.executable)
+        agent = HookedAgent(ann, "claude-code")
+        agent.call("SessionStart")
+        lead.send(ann, "hello")
+        eventually(lambda: rows(person)["ann"]["state"] == "woken", "a wake")
+        folder = os.path.join(ann.data, "messages", "by-receiver", ann.session_id)
+        agent.call("FileChanged", file_path=os.path.join(folder, waking.WAKE_FILE))
+        agent.call("UserPromptSubmit")
+        agent.call("Stop")
+        eventually(lambda: rows(person)["ann"]["state"] == "held", "the limit")
+        late = person.run("wake", "--test", "ann", "--timeout", "1s")
+        assert (late.code, "the limit is 1; the next wake waits for that" in late.err) == (exit_codes.TIMED_OUT, True)
+
+
 def test_a_receipt_says_that_its_receiver_was_woken(person: Shell) -> None:
     lead, ann = person.session("lead", role="orchestrator"), person.session("ann")
     shell_script.write(ann.data, sys.executable)

@@ -230,7 +230,7 @@ def test_doctor_tries_the_server_of_each_agent(home: Shell, agent: str) -> None:
     home.done("hooks", "install", agent, "--mcp")
     found = _finding(home, agent)
     assert found is not None
-    assert (found["state"], "it answers after" in found["message"]) == ("ok", True)
+    assert (found["state"], "it answers after" in found["what"]) == ("ok", True)
 
 
 def test_doctor_tries_the_server(home: Shell) -> None:

@@ -330,13 +330,14 @@ def test_config_knows_the_setting(person: Shell) -> None:
     assert (shown["value"], shown["origin"]) == ("idle", "default")
     ran = person.run("config", "show", "hooks.wake", environ={"MAESTRO_WAKE": "off"})
     assert ran.out == "hooks.wake  off  environment MAESTRO_WAKE\n"
+    person.done("up")
     wrong = {"MAESTRO_WAKE": "maybe"}
     ran = person.run("config", "show", "hooks.wake", environ=wrong)
     assert (ran.code, ran.out) == (0, "hooks.wake  idle  default\n")
     assert "MAESTRO_WAKE can't be 'maybe'" in ran.err
     found = person.run("doctor", "--json", environ=wrong).json()["findings"]
     [settings] = [each for each in found if each["name"] == "settings"]
-    assert (settings["state"], "MAESTRO_WAKE can't be" in settings["message"]) == ("failed", True)
+    assert (settings["state"], "MAESTRO_WAKE can't be" in settings["what"]) == ("failed", True)
     path = os.path.join(person.root, "made.toml")
     assert person.run("config", "init", environ={"MAESTRO_CONFIG": path}).code == 0
     with open(path, encoding="utf-8") as file:

@@ -228,7 +228,9 @@ class Wakeable:
             count, span = (
                 (limits.wake_minute_limit, "minute") if wait_ms <= _MINUTE_MS else (limits.wake_hour_limit, "hour")
             )
-            reason = f"it was woken {count} times within a {span}, and the limit is {count}"
+            reason = (
+                f"it was woken {count} times within a {span}, and the limit is {count}; the next wake waits for that"
+            )
             return WakeState("held", self.by, self._last_ms, reason)
         return WakeState("ready", self.by, self._last_ms, self._reason)
 

@@ -299,7 +299,7 @@ def test_caps_defer_a_wake_to_when_they_allow_it(minute: int, hour: int, span_ms
     desk.mail()
     assert desk.step() == WakeStep(next_ms=first_ms + span_ms)
     span = "minute" if span_ms == MINUTE_MS else "hour"
-    reason = f"it was woken 2 times within a {span}, and the limit is 2"
+    reason = f"it was woken 2 times within a {span}, and the limit is 2; the next wake waits for that"
     held = desk.shown()
     assert (held.state, held.reason) == ("held", reason)
     assert desk.one.holds_back(desk.limits, desk.now_ms)

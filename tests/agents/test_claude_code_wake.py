@@ -323,13 +323,13 @@ def test_a_burst_is_each_mail_once_in_a_few_turns(person: Shell) -> None:
         assert [last.count(f"| mail {number};") for number in range(count)] == [1] * count
 
 
-_PLAN = "Would you like to proceed?"
+_PLAN = "Exit plan mode?"
 
 
 @pytest.mark.parametrize("dialog", ["Do you want to proceed?", "Which branch?", _PLAN])
 def test_behind_an_open_question_a_wake_waits(person: Shell, dialog: str) -> None:
-    """Of a permission, of the tool for questions, and of a plan. Also a wake that the broker asks for when the sign of
-    the dialog has become old."""
+    """Of a permission, of the tool for questions, and of a plan. Also a wake that the broker asks for when the sign
+    of the dialog has become old."""
     options = [{"label": name, "description": f"the branch {name}"} for name in ("main", "dev")]
     question = {"question": dialog, "header": "Branch", "multiSelect": False, "options": options}
 

@@ -64,7 +64,7 @@ def why_not(session: SessionDoc, now_ms: int) -> str:
     if session["id"] == OPERATOR:
         return "it is the person, and no agent"
     if session.get("wake") == "off":
-        return "its setting is off: maestro wake --on"
+        return f"{waking.SWITCHED_OFF}: maestro wake --on"
     return "" if wake is not None or session.get("wakeBy") else unable(session.get("agent"))
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agents import scenes
+from agents.desk import presence_of
 from agents.screens import on_screen
 from agents.turns import Call, Say
 from agents.wakes import Answerer, at_a_wake_desk
@@ -538,8 +539,7 @@ def test_two_agents_that_only_thank_each_other_stop_by_themselves(person: Shell)
 
 def _has_stopped(desk: WakeDesk) -> bool:
     """Whether its agent is idle, and mail waits for which it is not woken."""
-    with desk.session.anonymous().client() as operator:
-        [found] = operator.presence(session=desk.session.session_id)
+    found = presence_of(desk.session)
     return found["state"] == "idle" and found["wake"]["state"] == "held" and found.get("unread", 0) > 0
 
 

@@ -36,7 +36,7 @@ from .steps import CommandEnd, Wake, WakeOutcome, WakePause
 from .wake_log import WakeLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from .steps import Steps, WakeCommand
 
@@ -162,19 +162,20 @@ class Waker:
         poller = select.poll()
         poller.register(self._ordered, select.POLLIN)
         try:
-            while not self._is_closing:
-                self._turn(poller)
-        except Exception:  # noqa: BLE001 - reported, and no reason to end the broker
             # The next wake starts another thread.
-            _log.exception("the waker met an unexpected error")
-            for session, by in list(self._outstanding.items()):
-                self._report(WakeOutcome(session, by, "failed", _DEFECT))
+            with _contained(self._fail):
+                while not self._is_closing:
+                    self._turn(poller)
         finally:
             for _, child in self._children.values():
                 with contextlib.suppress(OSError):
                     child.kill()
             for rest in (self._children, self._in_turn, self._paused):
                 rest.clear()
+
+    def _fail(self) -> None:
+        for session, by in list(self._outstanding.items()):
+            self._report(WakeOutcome(session, by, "failed", _DEFECT))
 
     def _turn(self, poller: select.poll) -> None:
         """Wait for the next thing, and do it."""
@@ -217,15 +218,14 @@ class Waker:
             self._go_on(_Job(session, by, way(Wake(self._data, session, facts), self._environ), began_s), None)
 
     def _go_on(self, job: _Job, ended: CommandEnd | None) -> None:
-        """Let a wake take its next step."""
-        try:
-            step = job.steps.send(ended)
-        except StopIteration as done:
-            self._end(done.value, job.began_s)
-            return
-        except Exception:  # noqa: BLE001 - reported, and no reason to end the wakes of other sessions
-            _log.exception("the wake of session %s met an unexpected error", job.session)
-            self._end(WakeOutcome(job.session, job.by, "failed", _DEFECT), job.began_s)
+        """Let a wake take its next step. A defect there ends this wake alone."""
+        step: WakePause | WakeCommand | None = None
+        with _contained(lambda: self._end(WakeOutcome(job.session, job.by, "failed", _DEFECT), job.began_s)):
+            try:
+                step = job.steps.send(ended)
+            except StopIteration as done:
+                self._end(done.value, job.began_s)
+        if step is None:
             return
         if isinstance(step, WakePause):
             self._numbered += 1
@@ -243,6 +243,16 @@ class Waker:
         self._outcomes.append(outcome)
         if self.fd is not None:
             os.eventfd_write(self.fd, 1)
+
+
+@contextlib.contextmanager
+def _contained(failed: Callable[[], None]) -> Iterator[None]:
+    """Log an error that is not expected, and say that something has `failed`: it is no reason to end the broker."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - the top of the thread, and of each wake
+        _log.exception("the waker met an unexpected error")
+        failed()
 
 
 def _event() -> int:

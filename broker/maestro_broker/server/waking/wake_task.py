@@ -134,11 +134,10 @@ class WakeTask:
             return WakeState("off", by, reason=unseen)
         if agent is not None and by is None and agent in HOOKED:
             return WakeState("off", reason=not_installed(agent))
-        try:
-            return self._table.state(found.session.id, now_ms)
-        except Exception:  # noqa: BLE001 - it is asked for at each send
-            self._fail()
-            return WakeState("off", by, reason=_DEFECT)
+        known = None
+        with self._contained():  # it is asked for at each send
+            known = self._table.state(found.session.id, now_ms)
+        return WakeState("off", by, reason=_DEFECT) if self._has_failed else known
 
     def stats(self) -> dict[str, Any]:
         """For `maestro status`."""
@@ -150,11 +149,8 @@ class WakeTask:
         try:
             yield
         except Exception:  # noqa: BLE001 - logged, and shown for each session
-            self._fail()
-
-    def _fail(self) -> None:
-        self._has_failed = True
-        _log.exception("waking met an unexpected error")
+            self._has_failed = True
+            _log.exception("waking met an unexpected error")
 
     def _look(self, found: SessionState, now_ms: int) -> None:
         session = found.session.id

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from maestro_clients.one_shot_client import AnyClient
 
     from .agent_identity import AgentIdentity
-    from .stdio_server import RunningCall
+    from .running_call import RunningCall
 
 _LOOK_EVERY_S = 0.1
 # The broker is asked again no sooner: another reader may lease the mail that the file is for. A broker of another

@@ -80,24 +80,37 @@ def relayed(shell: Shell) -> Iterator[Relay]:
     """Send all clients of the shell's broker through a relay."""
     endpoints = os.path.join(shell.data, "endpoints")
     with open(endpoints, encoding="utf-8") as file:
-        lines = file.read().splitlines()
-    [router] = [line.removeprefix("router=ipc://") for line in lines if line.startswith("router=")]
-    path = os.path.join(shell.root, "relay.sock")
+        before = file.read()
+    [router] = [line.removeprefix("router=ipc://") for line in before.splitlines() if line.startswith("router=")]
+    name = os.path.basename(router)
+    path = os.path.join(os.path.dirname(router), "relay".ljust(len(name), "-")[: len(name)])
     relay = Relay(path, router)
-    changed = [f"router=ipc://{path}" if line.startswith("router=") else line for line in lines]
-    _write(endpoints, changed)
     try:
+        _redirect(endpoints, before.replace(f"ipc://{router}\n", f"ipc://{path}\n"))
         yield relay
+        with open(endpoints, encoding="utf-8") as file:
+            assert path in file.read(), "the address was the relay's all the time"
     finally:
-        _write(endpoints, lines)
+        _redirect(endpoints, before)
         relay.close()
         os.unlink(path)
 
 
-def _write(path: str, lines: list[str]) -> None:
-    with open(f"{path}.new", "w", encoding="utf-8") as file:
-        file.write("".join(f"{line}\n" for line in lines))
-    os.rename(f"{path}.new", path)
+def _redirect(endpoints: str, after: str) -> None:
+    """Change the broker's address file in place, with the same size and times.
+
+    The broker looks at those once a second, and writes a file again that is not as it was written. Between two calls
+    here it may do that, so the change is made until it stands.
+    """
+    while True:
+        with open(endpoints, "r+", encoding="utf-8") as file:
+            known = os.fstat(file.fileno())
+            assert len(after.encode()) == known.st_size
+            os.pwrite(file.fileno(), after.encode(), 0)
+            os.utime(file.fileno(), ns=(known.st_atime_ns, known.st_mtime_ns))
+            now = os.stat(endpoints)
+            if (now.st_ino, now.st_mtime_ns) == (known.st_ino, known.st_mtime_ns):
+                return
 
 
 def cost_of(shell: Shell, event: str, **more: object) -> tuple[int, list[str]]:

@@ -153,7 +153,8 @@ class Wakeable:
                 return WakeStep("touch") if now_ms >= self._touch_ms else WakeStep(next_ms=self._touch_ms)
             if self._tries >= _TRIES:
                 self._end_wake()
-                self._unanswered = True
+                self._has_file, self._unanswered = False, True
+                return WakeStep("remove")
         if self._has_file and self._made_ms is None:
             self._has_file = False
             return WakeStep("remove")

@@ -15,6 +15,8 @@ from maestro_cli.hooks import json_editor
 from maestro_runtime import toml_lines
 from maestro_schemas.errors import MaestroError
 
+from .mcp_places import COMMAND
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from .mcp_places import McpPlace
 
 NAME = "maestro"
-# The command's other name, which no other program has.
-COMMAND = "maestro-messaging"
 _MODULE = "maestro_cli"
 
 

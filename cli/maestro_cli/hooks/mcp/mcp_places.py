@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from maestro_runtime import paths, places
 from maestro_schemas.errors import MaestroError
 
-from .mcp_entries import COMMAND
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from maestro_cli.hooks.agents import Agent
 
+# The command's other name, which no other program has.
+COMMAND = "maestro-messaging"
 # What Codex would keep back of what `maestro` reads.
 _CODEX_VARIABLES = (
     "MAESTRO_SESSION_ID",

@@ -147,6 +147,24 @@ def test_what_is_counted() -> None:
     assert awake(table, NOW_MS + 10_000) == "make", "a person has written"
 
 
+def test_a_wake_that_is_claimed_at_its_withdrawal_is_given_up_and_counted() -> None:
+    """A client takes the file of the second try in the moment in which a turn of its own begins."""
+    table = WakeTable(Limits(wake_again_ms=100))
+    table.put("bob", CLAUDE_CODE)
+    table.committed([accepted(message(1))])
+    for number in range(2):
+        assert awake(table, NOW_MS + 100 * number) == "make"
+        table.made("bob", NOW_MS + 100 * number)
+    working = HookSign("working", NOW_MS + 150, None, None, "UserPromptSubmit")
+    assert table.step("bob", working, NOW_MS + 150, watched=False).action == "withdraw"
+    table.withdrawn("bob", was_there=False)
+    assert table.step("bob", working, NOW_MS + 199, watched=False).action is None
+    assert table.step("bob", working, NOW_MS + 200, watched=False).action == "remove"
+    assert table.step("bob", working, NOW_MS + 200, watched=False).action is None
+    stats = table.stats()
+    assert (stats["unanswered"], stats["void"], stats["outstanding"]) == (1, 0, 0)
+
+
 # --- beside a model --------------------------------------------------------------------------------------------
 
 LIMITS = Limits(wake_grace_ms=3_000, wake_again_ms=20_000, wake_minute_limit=3, wake_hour_limit=8, wake_turns_max=4)

@@ -116,6 +116,18 @@ def test_after_a_compaction(person: Shell) -> None:
         assert desk.shown(scenes.TEXT)[-2:] == [1, 1]
 
 
+def test_after_its_hooks_were_installed_again_while_it_runs(person: Shell) -> None:
+    with at_a_wake_desk(KIND, person) as desk, on_screen(desk.agent, "Go on."):
+        desk.turn()
+        os.unlink(shell_script.script_path(desk.session.data))
+        desk.agent.install_hooks()
+        sent_s = desk.send(scenes.TEXT)
+        desk.turn(2)
+        desk.took("after another installation", sent_s, 2)
+        assert desk.shown(scenes.TEXT) == [0, 1]
+        desk.end_with(3)
+
+
 @pytest.mark.parametrize(("key", "text", "seen"), [("", "/mod", "/model"), ("!", "echo half", "for shell mode")])
 def test_beside_an_open_menu_and_in_shell_mode(person: Shell, key: str, text: str, seen: str) -> None:
     with at_a_wake_desk(KIND, person) as desk, on_screen(desk.agent, "Go on.") as screen:
@@ -170,6 +182,7 @@ def test_kill_leaves_no_process(person: Shell) -> None:
     with at_a_wake_desk(KIND, person) as desk, on_screen(desk.agent, "Go on.") as screen:
         desk.turn()
         pid = screen.pid()
+        assert pid in processes_of(desk.agent)
         desk.send(scenes.TEXT)
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: not processes_of(desk.agent), "the end of all its processes", GRACE_S + 30.0)
@@ -263,6 +276,7 @@ def test_mail_in_a_tool_makes_no_turn_of_its_own(person: Shell) -> None:
     with at_a_wake_desk(KIND, person, model) as desk, on_screen(desk.agent, "Go on."):
         eventually(lambda: os.path.exists(os.path.join(desk.agent.work, "begun")), "the tool runs", 60.0)
         desk.send(scenes.TEXT)
+        desk.await_claim()
         with open(os.path.join(desk.agent.work, "go"), "w"):
             pass
         desk.turn(2)
@@ -309,16 +323,21 @@ def test_a_burst_is_each_mail_once_in_a_few_turns(person: Shell) -> None:
         assert [last.count(f"| mail {number};") for number in range(count)] == [1] * count
 
 
-@pytest.mark.parametrize("dialog", ["Do you want to proceed?", "Which branch?"])
+_PLAN = "Exit plan mode?"
+
+
+@pytest.mark.parametrize("dialog", ["Do you want to proceed?", "Which branch?", _PLAN])
 def test_behind_an_open_question_a_wake_waits(person: Shell, dialog: str) -> None:
-    """Of a permission, and of the tool for questions. Also a wake that the broker asks for when the sign of the
-    dialog has become old."""
+    """Of a permission, of the tool for questions, and of a plan. Also a wake that the broker asks for when the sign
+    of the dialog has become old."""
     options = [{"label": name, "description": f"the branch {name}"} for name in ("main", "dev")]
     question = {"question": dialog, "header": "Branch", "multiSelect": False, "options": options}
 
     def model(request: Request) -> Turn:
         if len(desk.agent.model.calls) > 1:
             return Say("I am done.")
+        if dialog == _PLAN:
+            return Call("ExitPlanMode", {"plan": "Make the file."})
         asks_to_run = dialog == "Do you want to proceed?"
         return (
             desk.agent.asking_shell("touch made")
@@ -326,7 +345,8 @@ def test_behind_an_open_question_a_wake_waits(person: Shell, dialog: str) -> Non
             else Call("AskUserQuestion", {"questions": [question]})
         )
 
-    with at_a_wake_desk(KIND, person, model, asks=True) as desk, on_screen(desk.agent, "Go on.") as screen:
+    mode = ("--permission-mode", "plan") if dialog == _PLAN else ()
+    with at_a_wake_desk(KIND, person, model, asks=True) as desk, on_screen(desk.agent, "Go on.", *mode) as screen:
         screen.wait_for(dialog)
         desk.await_sign("waiting")
         desk.send(scenes.TEXT)
@@ -491,24 +511,36 @@ def test_two_idle_agents_hold_a_conversation_of_ten_messages(person: Shell) -> N
         assert woken_by(first, texts[0]) == woken_by(second, texts[1]) == waking.CLAUDE_CODE
 
 
+@pytest.mark.timeout(300)
 def test_two_agents_that_only_thank_each_other_stop_by_themselves(person: Shell) -> None:
-    """The brake holds the wakes of one, and a prompt of its person releases it."""
+    """The brake holds the wakes of one, whose last mail waits then. What its person writes releases it."""
     thanks = (f"Thank you very much for your kind message of the {number}th hour." for number in itertools.count())
     with _two(person, thanks, thanks) as (first, second):
         second.session.send(first.session, "Thank you.")
 
         def held() -> list[WakeDesk]:
-            return [desk for desk in (first, second) if desk.known()["presence"]["wake"]["state"] == "held"]
+            return [desk for desk in (first, second) if _has_stopped(desk)]
 
         eventually(lambda: bool(held()), "the brake", 180.0)
-        for desk in (first, second):
-            desk.await_sign("idle")
         counts = [len(desk.agent.model.calls) for desk in (first, second)]
         print(f"thanks: {counts} requests until the brake held")
-        [one, *_] = held()
-        assert "a prompt of a person ends that" in one.known()["presence"]["wake"]["reason"]
         # Each message takes a turn of two requests; the brake is at ten turns.
         assert max(counts) <= 2 * 14
+        [one, *_] = held()
+        wake = one.known()["presence"]["wake"]
+        assert "a prompt of a person ends that" in wake["reason"]
+        one.send("late;")
+        person.done("send", "--to", one.session.session_id, "--message", "Go on, please.", "--as", "operator")
+        eventually(lambda: 1 in one.shown("| Go on, please."), "the person's mail in a request", 90.0)
+        released = one.shown("| Go on, please.").index(1)
+        assert one.shown("| late;").index(1) == released == counts[first is not one]
+
+
+def _has_stopped(desk: WakeDesk) -> bool:
+    """Whether its agent is idle, and mail waits for which it is not woken."""
+    with desk.session.anonymous().client() as operator:
+        [found] = operator.presence(session=desk.session.session_id)
+    return found["state"] == "idle" and found["wake"]["state"] == "held" and found.get("unread", 0) > 0
 
 
 def _counts(desk: WakeDesk, texts: list[str]) -> list[int]:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from maestro_schemas.limits import SILENT_AFTER_MS
 from maestro_schemas.sessions import NeedsInput, Presence, WakeState
-from maestro_schemas.texts.waking import HOOKED, WOKEN
+from maestro_schemas.texts.waking import HOOKED, SWITCHED_OFF, WOKEN
 
 if TYPE_CHECKING:
     from maestro_schemas.messages import Message
@@ -113,7 +113,7 @@ def _derived(context: RequestContext, found: SessionState, signs: Signs) -> Pres
 def _wake(context: RequestContext, found: SessionState, known: Presence) -> WakeState | None:
     session = found.session
     if session.wake == "off":
-        return WakeState("off", session.wake_by, reason="it is switched off for this session")
+        return WakeState("off", session.wake_by, reason=SWITCHED_OFF)
     if found.key is not None:
         return WakeState("off", session.wake_by, reason="its agent is on another machine")
     if known.state == "gone" or known.detail == AGENT_GONE:

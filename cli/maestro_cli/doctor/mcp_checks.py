@@ -53,7 +53,8 @@ def _server(agent: Agent, context: CommandContext) -> DoctorFinding | None:
             return None
         wanted = mcp_places.entry_of(agent, context.data, context.environ)
     except MaestroError as error:
-        return DoctorFinding(name, "failed", error.message, error.hint)
+        # Perhaps it was never installed there.
+        return DoctorFinding(name, "warning", f"it is not known: {error.message}", "Repair the file by hand.")
     if present != wanted:
         what = f"{place.path} has a server of another version or another post office"
         return DoctorFinding(name, "warning", what, install)

@@ -61,7 +61,7 @@ def why_not(session: SessionDoc, now_ms: int) -> str:
     if wake is not None and (why := wake_words.why_not(wake, now_ms)):
         return why
     if session.get("wake") == "off":
-        return "its setting is off: maestro wake --on"
+        return f"{waking.SWITCHED_OFF}: maestro wake --on"
     return "" if wake is not None or session.get("wakeBy") else unable(session.get("agent"))
 
 

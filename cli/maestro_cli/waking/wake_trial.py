@@ -15,6 +15,7 @@ from maestro_clients.texts import wake_words
 from maestro_clients.texts.ages import aged
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import OPERATOR
+from maestro_schemas.texts import waking
 
 from . import wake_table
 
@@ -109,11 +110,11 @@ def obstacle(
     if "completedAt" in session or state == "gone":
         return "its agent is gone", "Start the agent again."
     if session.get("wake") == "off":
-        return "its setting is off", f"maestro wake --on {who}"
+        return waking.SWITCHED_OFF, f"maestro wake --on {who}"
     if "agent" not in session or not (session.get("wakeBy") or wake):
         return wake_table.unable(session.get("agent")), "`maestro doctor` checks the hooks."
     if wake.get("state") in ("off", "unanswered"):
-        return wake_words.why_not(wake, at_ms), "A prompt in its own screen ends that, unless its setting is off."
+        return wake_words.why_not(wake, at_ms), "A prompt in its own screen ends that, unless it is switched off."
     if wake.get("state") == "held" and not is_person:
         return wake_words.why_not(wake, at_ms), "A prompt of the person, or a message of theirs, ends that."
     if session.get("watching"):

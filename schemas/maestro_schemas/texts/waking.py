@@ -18,6 +18,8 @@ ZELLIJ: Final = "zellij:keys"
 WAKERS: Final = (CLAUDE_CODE, CODEX, QWEN_CODE, OPENCODE, TMUX, ZELLIJ)
 # Agents whose hooks, or whose plugin, can have them woken.
 HOOKED: Final = frozenset(label.partition(":")[0] for label in WAKERS if not label.endswith(":keys"))
+# Why a session is not woken whose setting `wake` is `off`.
+SWITCHED_OFF: Final = "it is switched off for this session"
 
 
 def not_installed(agent: str) -> str:

@@ -98,7 +98,9 @@ def test_mark_read(alice: Shell, bob: Shell) -> None:
 
 def test_clear(alice: Shell, bob: Shell) -> None:
     sent = alice.send(bob, "hello")
-    assert shown_ids(bob.done("inbox", "--clear").out) == [sent]
+    out = bob.done("inbox", "--clear").out
+    assert shown_ids(out) == [sent]
+    assert "message reply" not in out, "there is no message left to answer"
     assert alice.run("message", "show", sent).code == exit_codes.NOT_FOUND
     assert bob.inbox("--unread") == []
 

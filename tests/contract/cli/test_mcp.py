@@ -17,6 +17,7 @@ from support.post_office import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from support.cli_shell import Shell
 
@@ -246,10 +247,18 @@ def test_a_wait_that_is_given_up_has_no_answer_and_takes_no_mail(alice: Shell, b
     client.notify("notifications/cancelled", requestId=waiting, reason="the user pressed Esc")
     client.call("sessions")
     alice.send(bob, "For later.")
-    # It has ended: the same id can be used again.
+    # When it has ended, the same id can be used again; until then that is refused.
     request = {"jsonrpc": "2.0", "id": waiting, "method": "tools/call", "params": {"name": "inbox", "arguments": {}}}
-    client.write(json.dumps(request).encode() + b"\n")
-    assert "| For later." in client.result(waiting)[0]
+    answers: list[dict[str, Any]] = []
+
+    def has_ended() -> bool:
+        client.write(json.dumps(request).encode() + b"\n")
+        answers.append(client.answer(waiting))
+        return "result" in answers[-1]
+
+    eventually(has_ended, "the end of the wait")
+    assert all("is not answered yet" in answer["error"]["message"] for answer in answers[:-1])
+    assert "| For later." in answers[-1]["result"]["content"][0]["text"]
 
 
 def test_the_calls_at_once_are_bounded(client: McpClient) -> None:

@@ -110,7 +110,7 @@ def test_a_session_starts_with_the_setting(person: Shell) -> None:
 @pytest.mark.parametrize(
     ("fields", "what"),
     [
-        ({"wake": "off"}, "its setting is off"),
+        ({"wake": "off"}, "it is switched off for this session"),
         ({"wakeBy": ""}, "maestro hooks install claude-code"),
     ],
 )

@@ -167,6 +167,7 @@ def test_the_call(open_office: PostOffice, gateway: Gateway, agent: Agent) -> No
         [ann, bob] = client.get("/api/presence").json()["presence"]
         assert (ann["session"], ann["state"], ann["unread"]) == ("ann", "unknown", 0)
         assert isinstance(bob.pop("since"), int)
+        assert bob.pop("wake")["state"] == "off", "its hooks named no way to wake it"
         assert bob == {
             "session": "bob",
             "role": "worker",

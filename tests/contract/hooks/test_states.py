@@ -317,6 +317,7 @@ def test_a_clock_that_was_set_back_gives_no_age(alice: Shell, person: Shell, sta
     agent.hook("UserPromptSubmit")
     _backdate(person, own, time.time() + 3_600)
     result = sent(alice, own)
+    assert result["presence"].pop("wake")["state"] == "off", "its hooks are not installed for wakes"
     assert result["presence"] == {"state": "working", "by": "hook"}
     assert result["reach"] == "prompt"
     assert "silent for an unknown time" in alice.done("send", "--to", own, "--message", "x").out

@@ -22,6 +22,10 @@ class Clock:
         """The time now, in ms since the epoch."""
         return self._base_ms + self._steady_ms()
 
+    def ahead_ms(self) -> int:
+        """How far this clock is ahead of the system's, by which files have their times."""
+        return self.now_ms() - time.time_ns() // 1_000_000
+
     @staticmethod
     def _steady_ms() -> int:
         return time.clock_gettime_ns(_STEADY) // 1_000_000

@@ -128,6 +128,14 @@ def remove(data: str, session: str) -> None:
             os.unlink(path(data, session))
 
 
+def restore(data: str, session: str, before: WakeFacts | None) -> None:
+    """Undo a `write`: what `read` has found before is there again. Raises as `write`."""
+    if before is None:
+        remove(data, session)
+    elif before != read(data, session):
+        write(data, session, before)
+
+
 def sessions(data: str) -> list[str]:
     """The sessions that have a file."""
     try:

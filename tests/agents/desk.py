@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agents.clients import Agent
     from agents.stand_in import Model
     from agents.turns import Request, Turn
+    from maestro_schemas.documents import SessionPresenceDoc
     from support.cli_shell import Shell
 
 # As the hook's text offers it; the three dots stand for the answer.
@@ -70,6 +71,13 @@ def await_mail(session: Shell) -> None:
     """Wait until a hook of this session would find mail."""
     marker = os.path.join(session.data, "messages", "by-receiver", session.session_id, ".pending")
     eventually(lambda: os.path.exists(marker), f"mail for {session.session_id}", 40.0)
+
+
+def presence_of(session: Shell) -> SessionPresenceDoc:
+    """What the operator sees of a session."""
+    with session.anonymous().client() as operator:
+        [found] = operator.presence(session=session.session_id)
+    return found
 
 
 def shown_in(calls: Sequence[Request], text: str) -> list[int]:

@@ -12,14 +12,13 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from agents.clients import at_work
-from agents.desk import answer_offered, at_a_desk, await_mail, shown_in
+from agents.desk import answer_offered, at_a_desk, await_mail, presence_of, shown_in
 from agents.screens import on_screen
 from agents.turns import Say
 from support.post_office import eventually
 
 if TYPE_CHECKING:
     from agents.turns import Request, Turn
-    from maestro_schemas.documents import SessionPresenceDoc
     from support.cli_shell import Shell
 
 TEXT = "The lighthouse needs 3 new lamps, please."
@@ -172,18 +171,13 @@ def answer_of_a_person(
     session = person.session("agent")
     states: list[str] = []
 
-    def known() -> SessionPresenceDoc:
-        with person.client() as client:
-            [found] = client.presence(session=session.session_id)
-        return found
-
     def model(request: Request) -> Turn:
         if not states:
             states.append("asks")
             return asks or agent.asking_shell("touch made")
         # A client may ask its model for other things while the person has not answered.
         if len(states) > 1:
-            states.append(known()["state"])
+            states.append(presence_of(session)["state"])
         return Say("I am done.")
 
     with at_work(kind, model, os.path.join(person.root, "agent"), session.environ) as agent:
@@ -191,14 +185,14 @@ def answer_of_a_person(
         agent.install_hooks()
         with on_screen(agent, "Make the file.") as screen:
             screen.wait_for(dialog)
-            eventually(lambda: known()["state"] == "waiting", "it waits")
-            waiting = known()
+            eventually(lambda: presence_of(session)["state"] == "waiting", "it waits")
+            waiting = presence_of(session)
             assert (waiting["by"], waiting.get("detail"), waiting["agent"]) == ("hook", detail, kind)
             said = person.done("who").out
             assert said.splitlines()[-1] == f"1 waits for a person: agent ({words})"
             states.append("answered")
             screen.press("Enter")
-            eventually(lambda: known()["state"] == "idle", "the turn has ended", 60.0)
+            eventually(lambda: presence_of(session)["state"] == "idle", "the turn has ended", 60.0)
         assert agent.model.failures == []
         assert states == ["asks", "answered", "working"]
         assert asks is not None or os.path.exists(os.path.join(agent.work, "made"))
@@ -214,20 +208,19 @@ def mail_to_an_idle_agent(kind: str, person: Shell, by: str) -> None:
             late.append(desk.mail(LATE))
         return Say("Noted.")
 
-    def known() -> SessionPresenceDoc:
-        with person.client() as client:
-            [found] = client.presence(session=desk.session.session_id)
-        return found
-
     with at_a_desk(kind, person, model) as desk:
         desk.agent.ask_person()
         with on_screen(desk.agent, "Go on.") as screen:
-            eventually(lambda: len(desk.agent.model.calls) == 1 and known()["state"] == "idle", "idle", 90.0)
-            assert known()["wake"] == {"state": "ready", "by": by}
+            eventually(
+                lambda: len(desk.agent.model.calls) == 1 and presence_of(desk.session)["state"] == "idle",
+                "idle",
+                90.0,
+            )
+            assert presence_of(desk.session)["wake"] == {"state": "ready", "by": by}
             screen.type(TYPED)
             sent = desk.colleague.send(desk.session, TEXT)
             eventually(lambda: bool(late) and desk.receipt(late[0])[0] == "delivered", "a turn with the mail", 60.0)
-            eventually(lambda: known()["state"] == "idle", "the end of that turn", 60.0)
+            eventually(lambda: presence_of(desk.session)["state"] == "idle", "the end of that turn", 60.0)
             assert TYPED in screen.text()
     calls = desk.agent.model.calls
     assert desk.agent.model.failures == []

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agents import scenes
+from agents.desk import presence_of
 from agents.screens import on_screen
 from agents.turns import Call, Say
 from agents.wakes import Answerer, at_a_wake_desk
@@ -81,6 +82,7 @@ def test_mail_to_an_idle_agent_is_in_a_request_once_and_leaves_the_typed_text(pe
         assert desk.agent.model.strays == []
 
 
+@pytest.mark.mechanism
 def test_before_its_first_turn(person: Shell) -> None:
     with at_a_wake_desk(KIND, person) as desk, on_screen(desk.agent, ""):
         desk.await_sign("idle", "SessionStart")
@@ -91,6 +93,7 @@ def test_before_its_first_turn(person: Shell) -> None:
         desk.end_with(2)
 
 
+@pytest.mark.mechanism
 def test_after_clear(person: Shell) -> None:
     with at_a_wake_desk(KIND, person) as desk, on_screen(desk.agent, "Go on.") as screen:
         desk.turn()
@@ -161,6 +164,7 @@ def test_behind_a_dialog_of_the_client_a_wake_waits(person: Shell) -> None:
         desk.end_with(3)
 
 
+@pytest.mark.mechanism
 def test_after_continue_and_none_of_its_processes_is_left_by_exit(person: Shell) -> None:
     with at_a_wake_desk(KIND, person) as desk:
         with on_screen(desk.agent, "Go on.") as screen:
@@ -177,6 +181,7 @@ def test_after_continue_and_none_of_its_processes_is_left_by_exit(person: Shell)
             desk.end_with(3)
 
 
+@pytest.mark.mechanism
 def test_kill_leaves_no_process(person: Shell) -> None:
     """With a wake on its way."""
     with at_a_wake_desk(KIND, person) as desk, on_screen(desk.agent, "Go on.") as screen:
@@ -207,6 +212,7 @@ def processes_of(agent: Agent) -> list[int]:
 # --- at work ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.mechanism
 def test_after_esc_within_the_grace_time(person: Shell) -> None:
     """No hook of the client says that Esc has ended a turn, so the age of its last sign does."""
     thinking = threading.Event()
@@ -253,6 +259,7 @@ def test_after_esc_in_a_tool_within_the_grace_time(person: Shell) -> None:
         desk.end_with(3)
 
 
+@pytest.mark.mechanism
 def test_mail_while_the_model_thinks_makes_no_turn_of_its_own(person: Shell) -> None:
     def model(request: Request) -> Turn:
         if len(desk.agent.model.calls) == 1:
@@ -265,6 +272,7 @@ def test_mail_while_the_model_thinks_makes_no_turn_of_its_own(person: Shell) -> 
         assert desk.shown(scenes.TEXT) == [0, 1, 1]
 
 
+@pytest.mark.mechanism
 def test_mail_in_a_tool_makes_no_turn_of_its_own(person: Shell) -> None:
     """The tool takes longer than the grace time, so the broker asks for a wake in it."""
 
@@ -284,6 +292,7 @@ def test_mail_in_a_tool_makes_no_turn_of_its_own(person: Shell) -> None:
         assert desk.shown(scenes.TEXT) == [0, 1, 1]
 
 
+@pytest.mark.mechanism
 def test_mail_at_the_end_of_a_turn_makes_one_turn(person: Shell) -> None:
     """Within 50 ms of the sign of the end, again and again: either the hook of the end shows it, or a wake does."""
     rounds = 8
@@ -302,6 +311,7 @@ def test_mail_at_the_end_of_a_turn_makes_one_turn(person: Shell) -> None:
         assert [last.count(f"| mail {number};") for number in range(rounds)] == [1] * rounds
 
 
+@pytest.mark.mechanism
 def test_a_burst_is_each_mail_once_in_a_few_turns(person: Shell) -> None:
     count, turns_max = 20, 6
     with at_a_wake_desk(KIND, person) as desk, on_screen(desk.agent, "Go on."):
@@ -326,7 +336,9 @@ def test_a_burst_is_each_mail_once_in_a_few_turns(person: Shell) -> None:
 _PLAN = "Exit plan mode?"
 
 
-@pytest.mark.parametrize("dialog", ["Do you want to proceed?", "Which branch?", _PLAN])
+@pytest.mark.parametrize(
+    "dialog", [pytest.param("Do you want to proceed?", marks=pytest.mark.mechanism), "Which branch?", _PLAN]
+)
 def test_behind_an_open_question_a_wake_waits(person: Shell, dialog: str) -> None:
     """Of a permission, of the tool for questions, and of a plan. Also a wake that the broker asks for when the sign
     of the dialog has become old."""
@@ -419,6 +431,7 @@ def _install_as_before(agent: Agent, session: Shell) -> None:
 # --- without a screen -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.mechanism
 def test_a_run_without_a_screen_is_not_held_open(person: Shell) -> None:
     """Also if the broker asks for a wake in it: the last answer of its model is followed by its end."""
     answered: list[float] = []
@@ -439,6 +452,7 @@ def test_a_run_without_a_screen_is_not_held_open(person: Shell) -> None:
         assert desk.shown(scenes.TEXT) == [0, 1]
 
 
+@pytest.mark.mechanism
 def test_a_stream_is_woken_from_idle_and_ends_with_its_input(person: Shell) -> None:
     with at_a_wake_desk(KIND, person) as desk:
         words = [*desk.agent.interactive("", "-p", *_STREAM)]
@@ -472,6 +486,7 @@ def test_a_stream_is_woken_from_idle_and_ends_with_its_input(person: Shell) -> N
 # --- several ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.mechanism
 def test_of_two_clients_on_one_mailbox_one_tells_the_mail(person: Shell) -> None:
     with (
         at_a_wake_desk(KIND, person) as desk,
@@ -511,6 +526,7 @@ def test_two_idle_agents_hold_a_conversation_of_ten_messages(person: Shell) -> N
         assert woken_by(first, texts[0]) == woken_by(second, texts[1]) == waking.CLAUDE_CODE
 
 
+@pytest.mark.mechanism
 @pytest.mark.timeout(300)
 def test_two_agents_that_only_thank_each_other_stop_by_themselves(person: Shell) -> None:
     """The brake holds the wakes of one, whose last mail waits then. What its person writes releases it."""
@@ -538,8 +554,7 @@ def test_two_agents_that_only_thank_each_other_stop_by_themselves(person: Shell)
 
 def _has_stopped(desk: WakeDesk) -> bool:
     """Whether its agent is idle, and mail waits for which it is not woken."""
-    with desk.session.anonymous().client() as operator:
-        [found] = operator.presence(session=desk.session.session_id)
+    found = presence_of(desk.session)
     return found["state"] == "idle" and found["wake"]["state"] == "held" and found.get("unread", 0) > 0
 
 

@@ -158,7 +158,7 @@ class Broker:
             self._listeners.append(self._curve)
         held = [listener.notices.topics for listener in self._listeners]
         topics = held[0] if len(held) == 1 else TopicUnion(*held)
-        signs = SessionSigns(options.data)
+        signs = SessionSigns(options.data, clock.ahead_ms)
         self._waker = Waker(options.data, os.environ)
         wakes = WakeTask(
             files=self._spool.wake_files,

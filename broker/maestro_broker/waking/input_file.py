@@ -68,6 +68,9 @@ def steps(wake: Wake, _environ: Mapping[str, str]) -> Steps:
 def _fault(found: os.stat_result) -> str:
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
         return "is not a regular file of this user"
+    # Who may write in its folder alone could name another file of this user so.
+    if found.st_nlink > 1:
+        return "has another name (a hard link), and may be another file"
     if found.st_size > FILE_BYTES_MAX:
         return f"has {found.st_size:,} bytes, and {FILE_BYTES_MAX:,} are the most: start Qwen Code with a new file"
     return ""

@@ -15,6 +15,7 @@ is carried out by the client itself, and must not be handed over. docs/decisions
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import logging
 import os
@@ -35,7 +36,7 @@ from .steps import CommandEnd, Wake, WakeOutcome, WakePause
 from .wake_log import WakeLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from .steps import Steps, WakeCommand
 
@@ -52,6 +53,7 @@ WAYS: Final[Mapping[str, Callable[[Wake, Mapping[str, str]], Steps]]] = {
 COMMANDS_MAX: Final = 2
 _CLOSE_S = 2.0
 _REASON_CHARS_MAX = 300
+_DEFECT = "the waker met an unexpected error"
 _NO_FACTS = "its hooks have not noted how to wake it; the next start of the agent does that"
 
 
@@ -87,7 +89,9 @@ class Waker:
 
     def wake(self, session: str, by: str) -> None:
         """Have a session's agent woken; its wake file is there."""
-        if session in self._outstanding:
+        is_running = self._thread is not None and self._thread.is_alive()
+        # A thread that has ended by a defect leaves no wake outstanding for good.
+        if session in self._outstanding and (is_running or self.fd is None):
             return
         self._outstanding[session] = by
         if self.fd is None:
@@ -95,12 +99,19 @@ class Waker:
                 WakeOutcome(session, by, "failed", "this system reports no end of a process", is_lasting=True)
             )
             return
-        self._orders.append((session, by))
-        if self._thread is None or not self._thread.is_alive():
+        try:
             if self._ordered < 0:
                 self._ordered = _event()
-            self._thread = threading.Thread(target=self._run, name="waker", daemon=True)
-            self._thread.start()
+            if is_running or (session, by) not in self._orders:
+                self._orders.append((session, by))
+            if not is_running:
+                thread = threading.Thread(target=self._run, name="waker", daemon=True)
+                thread.start()
+                self._thread = thread
+        except (OSError, RuntimeError) as error:  # no descriptor, or no thread, is left for this user
+            self._orders.clear()
+            self._report(WakeOutcome(session, by, "failed", f"this system has no room for the waker: {error}"))
+            return
         os.eventfd_write(self._ordered, 1)
 
     def outcomes(self) -> list[WakeOutcome]:
@@ -137,8 +148,10 @@ class Waker:
             if self._thread.is_alive():
                 _log.warning("the waker's thread did not end within %g s", _CLOSE_S)
                 return
-            os.close(self._ordered)
             self._thread = None
+        if self._ordered >= 0:
+            os.close(self._ordered)
+            self._ordered = -1
         if self.fd is not None:
             os.close(self.fd)
             self.fd = None
@@ -149,18 +162,20 @@ class Waker:
         poller = select.poll()
         poller.register(self._ordered, select.POLLIN)
         try:
-            while not self._is_closing:
-                self._turn(poller)
-        except Exception:  # noqa: BLE001 - reported, and no reason to end the broker
             # The next wake starts another thread.
-            _log.exception("the waker met an unexpected error")
-            for session, by in list(self._outstanding.items()):
-                self._report(WakeOutcome(session, by, "failed", "the waker met an unexpected error"))
+            with _contained(self._fail):
+                while not self._is_closing:
+                    self._turn(poller)
         finally:
             for _, child in self._children.values():
-                child.kill()
+                with contextlib.suppress(OSError):
+                    child.kill()
             for rest in (self._children, self._in_turn, self._paused):
                 rest.clear()
+
+    def _fail(self) -> None:
+        for session, by in list(self._outstanding.items()):
+            self._report(WakeOutcome(session, by, "failed", _DEFECT))
 
     def _turn(self, poller: select.poll) -> None:
         """Wait for the next thing, and do it."""
@@ -203,11 +218,14 @@ class Waker:
             self._go_on(_Job(session, by, way(Wake(self._data, session, facts), self._environ), began_s), None)
 
     def _go_on(self, job: _Job, ended: CommandEnd | None) -> None:
-        """Let a wake take its next step."""
-        try:
-            step = job.steps.send(ended)
-        except StopIteration as done:
-            self._end(done.value, job.began_s)
+        """Let a wake take its next step. A defect there ends this wake alone."""
+        step: WakePause | WakeCommand | None = None
+        with _contained(lambda: self._end(WakeOutcome(job.session, job.by, "failed", _DEFECT), job.began_s)):
+            try:
+                step = job.steps.send(ended)
+            except StopIteration as done:
+                self._end(done.value, job.began_s)
+        if step is None:
             return
         if isinstance(step, WakePause):
             self._numbered += 1
@@ -225,6 +243,16 @@ class Waker:
         self._outcomes.append(outcome)
         if self.fd is not None:
             os.eventfd_write(self.fd, 1)
+
+
+@contextlib.contextmanager
+def _contained(failed: Callable[[], None]) -> Iterator[None]:
+    """Log an error that is not expected, and say that something has `failed`: it is no reason to end the broker."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - the top of the thread, and of each wake
+        _log.exception("the waker met an unexpected error")
+        failed()
 
 
 def _event() -> int:

@@ -128,7 +128,13 @@ class StdioServer:
             return
         running = self._running[call.request_id] = RunningCall()
         self._threads = [each for each in self._threads if not each.is_finished] + [running]
-        _thread.start_new_thread(self._carry_out, (call, running))
+        try:
+            _thread.start_new_thread(self._carry_out, (call, running))
+        except RuntimeError:  # this user has as many threads as the system allows
+            del self._running[call.request_id]
+            self._threads.remove(running)
+            why = "this machine has no thread left for the call: try again later"
+            self._answer(json_rpc.error(call.request_id, json_rpc.INTERNAL_ERROR, why))
 
     def _carry_out(self, call: ToolCall, running: RunningCall) -> None:
         # At the first call: the client waits for the server's start.

@@ -24,6 +24,7 @@ PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
 INVALID_PARAMS: Final = -32602
+INTERNAL_ERROR: Final = -32603
 
 INSTRUCTIONS: Final = (
     "Maestro is durable mail between the coding agents on this machine and their person (`operator`). Write with "

@@ -1,30 +1,36 @@
 """Tool calls: the calls of MCP tools that wait for events, so that another request can end one.
 
-Rule: a call is known by the session that makes it and the id of its request; a client ends only its own.
+Rule: a call is known by the session that makes it, with its token, and by the id of its request; a client ends only
+its own. Two clients of one session that send no Mcp-Session-Id may use one id: each of these calls can be ended.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-Key = tuple[str | None, str, str | float]
+# The session, its token, the id that MCP gave the client, and the request's id.
+Key = tuple[str | None, str | None, str, str | float]
 
 
 class ToolCalls:
     """The calls that are being carried out."""
 
     def __init__(self) -> None:
-        self._ends: dict[Key, asyncio.Event] = {}
+        self._ends: dict[Key, list[asyncio.Event]] = {}
 
     def begin(self, key: Key) -> asyncio.Event:
         """Note a call; the event is set when its client gives it up. `end` forgets it."""
-        return self._ends.setdefault(key, asyncio.Event())
+        given_up = asyncio.Event()
+        self._ends.setdefault(key, []).append(given_up)
+        return given_up
 
-    def end(self, key: Key) -> None:
-        """Forget a call. Can be repeated."""
-        self._ends.pop(key, None)
+    def end(self, key: Key, given_up: asyncio.Event) -> None:
+        """Forget a call."""
+        self._ends[key].remove(given_up)
+        if not self._ends[key]:
+            del self._ends[key]
 
     def give_up(self, key: Key) -> None:
-        """Let a call end, if it is carried out."""
-        if key in self._ends:
-            self._ends[key].set()
+        """Let the calls of this key end."""
+        for given_up in self._ends.get(key, ()):
+            given_up.set()

@@ -141,5 +141,20 @@ def test_an_agent_outside_of_tmux_is_refused(person: Shell, gem: Shell) -> None:
     assert wake_facts.read(person.data, gem.session_id) is None
 
 
+def test_an_agent_allows_and_forbids_keys_for_itself_alone(person: Shell, gem: Shell, pane: Pane) -> None:
+    other = person.session("other").like(CLAUDECODE="1")
+    for allowed in (False, True):
+        if allowed:
+            gem.like(CLAUDECODE="1").done("session", "nudge", "tmux")
+        before = wake_facts.read(person.data, gem.session_id)
+        for word in ("tmux", "off"):
+            ran = other.run("session", "nudge", word, "gem")
+            assert (ran.code, "may not change" in ran.err) == (exit_codes.REFUSED, True)
+        assert wake_facts.read(person.data, gem.session_id) == before
+        assert (before is not None) == allowed
+    assert before is not None
+    assert (before.pid, before.pane) == (pane.pid, pane.id)
+
+
 def test_an_unknown_terminal_is_refused(person: Shell) -> None:
     assert person.run("session", "nudge", "screen", "gem").code == exit_codes.USAGE

@@ -136,21 +136,51 @@ def _subscribed(gateway: Gateway) -> bool:
 
 
 def test_a_wait_is_given_up(gateway: Gateway) -> None:
+    assert _ended_by(gateway, "ann", [{"X-Session-ID": "bob"}], {"X-Session-ID": "ann"})
+
+
+def test_a_wait_is_given_up_with_the_token_alone(office: PostOffice, gateway: Gateway) -> None:
+    token = new_token()
+    with Client(office.router()) as operator:
+        operator.start_session("dora", token=token)
+    named = {"X-Session-ID": "dora"}
+    others = [named, {**named, "Authorization": "Bearer wrong"}]
+    assert _ended_by(gateway, "dora", others, {**named, "Authorization": f"Bearer {token}"})
+
+
+def _ended_by(gateway: Gateway, session: str, others: list[dict[str, str]], own: dict[str, str]) -> bool:
+    """Whether `others` end no wait of a session, and `own` does."""
     found: list[Answer] = []
     parameters = {"name": "inbox", "arguments": {"wait_s": 50}}
-    waiter = threading.Thread(target=lambda: found.append(post(gateway, "tools/call", parameters, session="ann")))
-    waiter.start()
+
+    def wait() -> None:
+        found.append(post(gateway, "tools/call", parameters, session=session, **own))
+
+    def give_up(headers: dict[str, str]) -> None:
+        notice = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}}
+        assert gateway.ask("POST", "/mcp", notice, headers=headers).status == 202
 
     def cancelled() -> bool:
-        notice = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}}
-        # Another session's notification ends nothing.
-        gateway.ask("POST", "/mcp", notice, headers={"X-Session-ID": "bob"})
-        gateway.ask("POST", "/mcp", notice, headers={"X-Session-ID": "ann"})
+        give_up(own)
         waiter.join(0.2)
         return not waiter.is_alive()
 
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    eventually(lambda: _waits(gateway) > 0, "the tool waits", 30)
+    for headers in others:
+        give_up(headers)
+    waiter.join(1.5)
+    assert waiter.is_alive(), "another caller has ended it"
+    # A call of the same id, which ends before.
+    post(gateway, "tools/call", {"name": "sessions", "arguments": {}}, session=session, **own)
     eventually(cancelled, "the call has ended", 30)
-    assert (found[0].status, found[0].body) == (202, b"")
+    return (found[0].status, found[0].body) == (202, b"")
+
+
+def _waits(gateway: Gateway) -> float:
+    text = gateway.ask("GET", "/metrics").body.decode()
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("maestro_mail_waits "))
 
 
 def test_mail_of_a_client_that_hung_up_is_not_lost(office: PostOffice, gateway: Gateway) -> None:

@@ -56,6 +56,18 @@ def test_facts_are_read_as_they_were_written_and_are_private(tmp_path: Path) -> 
     assert wake_facts.read(data, "bob") is None
 
 
+@pytest.mark.parametrize("before", [None, FACTS])
+def test_a_write_is_undone(tmp_path: Path, before: WakeFacts | None) -> None:
+    data = str(tmp_path)
+    if before is not None:
+        wake_facts.write(data, "bob", before)
+    wake_facts.restore(data, "bob", before)
+    assert wake_facts.read(data, "bob") == before
+    wake_facts.write(data, "bob", WakeFacts("tmux:keys", 5, None, socket="/run/tmux", pane="%1"))
+    wake_facts.restore(data, "bob", before)
+    assert wake_facts.read(data, "bob") == before
+
+
 @pytest.mark.parametrize("session", ["", "..", "a/b", "../bob"])
 def test_a_session_that_is_no_id_has_no_file(tmp_path: Path, session: str) -> None:
     put(tmp_path, json.dumps(WHOLE).encode())

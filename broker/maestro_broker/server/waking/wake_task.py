@@ -2,11 +2,14 @@
 
 Rule: nothing is asked for in turns. A commit, a report of the presence watch, an outcome of the waker or a time that
 the policy named leads to a look at one session, whose sign is read at that moment. Where the kernel does not report
-changes of signs, no agent is woken, since none is known to be idle.
+changes of signs, no agent is woken, since none is known to be idle. A defect in here ends the waking of agents, and
+never the broker: mail is accepted and shown as before.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from maestro_broker.core import presence
@@ -19,7 +22,7 @@ from maestro_schemas.sessions import WakeState
 from maestro_schemas.texts.waking import HOOKED, not_installed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from collections.abc import Set as AbstractSet
 
     from maestro_broker.core.model.session_registry import SessionState
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from maestro_broker.views.signs.session_signs import SessionSigns
     from maestro_broker.waking.waker import Waker
 
+_log = logging.getLogger(__name__)
+
+_DEFECT = "an unexpected error has ended the waking of agents; the next start of the broker begins it again"
 # Sessions that are looked at in one turn of the loop; each may take 0.1 ms.
 _AT_ONCE_MAX = 64
 # When a file is tried again that could not be made: on a full disk, and for another reason.
@@ -62,10 +68,11 @@ class WakeTask:
         self._table = WakeTable(state.limits)
         # Sessions whose mail from before is looked for, once it is in memory.
         self._unknown: dict[str, None] = {}
+        self._has_failed = False
 
     def __bool__(self) -> bool:
         """Whether a session can be woken, so that what is committed matters."""
-        return len(self._table) > 0
+        return len(self._table) > 0 and not self._has_failed
 
     @property
     def fd(self) -> int | None:
@@ -75,56 +82,75 @@ class WakeTask:
     @property
     def next_ms(self) -> int | None:
         """When the next turn is due."""
+        if self._has_failed:
+            return None
         if self._unknown:
             return 0
         return None if self._unseen() is not None else self._table.next_ms
 
     def committed(self, changes: Iterable[Change]) -> None:
         """These changes are durable."""
-        self._table.committed(changes)
+        with self._contained():
+            self._table.committed(changes)
 
     def changed(self, session: str) -> None:
         """Something of this session, or of its signs, has changed."""
-        found = self._state.sessions.get(session)
-        by = None if found is None else _waker_of(found)
-        if by is None:
-            if self._table.drop(session):
-                self._unknown.pop(session, None)
-                self._waker.forget(session)
-                self._remove(session)
-        elif self._table.put(session, by) and self._state.mailbox(session).unoffered:
-            self._unknown[session] = None
+        with self._contained():
+            found = self._state.sessions.get(session)
+            by = None if found is None else _waker_of(found)
+            if by is None:
+                if self._table.drop(session):
+                    self._unknown.pop(session, None)
+                    self._waker.forget(session)
+                    self._remove(session)
+            elif self._table.put(session, by) and self._state.mailbox(session).unoffered:
+                self._unknown[session] = None
 
     def collect(self) -> None:
         """Take what became of wakes that the waker carries out."""
-        for outcome in self._waker.outcomes():
-            if outcome.result == "failed":
-                self._table.failed(outcome.session, outcome.reason or "", is_lasting=outcome.is_lasting)
-            self._table.look(outcome.session)
+        with self._contained():
+            for outcome in self._waker.outcomes():
+                if outcome.result == "failed":
+                    self._table.failed(outcome.session, outcome.reason or "", is_lasting=outcome.is_lasting)
+                self._table.look(outcome.session)
 
     def turn(self, now_ms: int) -> None:
         """Look at the sessions that are due."""
-        for session in list(self._unknown):
-            self._find(session, now_ms)
-        if self._unseen() is not None:
-            return
-        for session in self._table.due(now_ms, _AT_ONCE_MAX):
-            found = self._state.sessions.get(session)
-            if found is not None:
-                self._look(found, now_ms)
+        with self._contained():
+            for session in list(self._unknown):
+                self._find(session, now_ms)
+            if self._unseen() is not None:
+                return
+            for session in self._table.due(now_ms, _AT_ONCE_MAX):
+                found = self._state.sessions.get(session)
+                if found is not None:
+                    self._look(found, now_ms)
 
     def state(self, found: SessionState, now_ms: int) -> WakeState | None:
         """What senders and people see of a session's wakes."""
-        unseen, by, agent = self._unseen(), found.session.wake_by, found.session.agent
+        unseen = _DEFECT if self._has_failed else self._unseen()
+        by, agent = found.session.wake_by, found.session.agent
         if unseen is not None:
             return WakeState("off", by, reason=unseen)
         if agent is not None and by is None and agent in HOOKED:
             return WakeState("off", reason=not_installed(agent))
-        return self._table.state(found.session.id, now_ms)
+        known = None
+        with self._contained():  # it is asked for at each send
+            known = self._table.state(found.session.id, now_ms)
+        return WakeState("off", by, reason=_DEFECT) if self._has_failed else known
 
     def stats(self) -> dict[str, Any]:
         """For `maestro status`."""
         return {**self._table.stats(), "waker": self._waker.stats()}
+
+    @contextlib.contextmanager
+    def _contained(self) -> Iterator[None]:
+        """End the waking of agents, and nothing else, at an error that is not expected."""
+        try:
+            yield
+        except Exception:  # noqa: BLE001 - logged, and shown for each session
+            self._has_failed = True
+            _log.exception("waking met an unexpected error")
 
     def _look(self, found: SessionState, now_ms: int) -> None:
         session = found.session.id

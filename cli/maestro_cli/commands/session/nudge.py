@@ -59,9 +59,17 @@ def run(
                 what = f"{known} wakes its agent already"
                 raise MaestroError("CONFLICT", what, "No keys are needed. `maestro wake` shows what wakes whom.")
         else:
+            before = wake_facts.read(context.data, session["id"])
             _note(context, session, by)
-            caller = None if session["id"] == context.own_session else context.as_operator().caller
-            session = client.touch_session(session["id"], wakeBy=by, caller=caller)
+            # An agent's shell speaks for its own session alone.
+            is_person = context.agent_sign() is None and session["id"] != context.own_session
+            caller = context.as_operator().caller if is_person else None
+            try:
+                session = client.touch_session(session["id"], wakeBy=by, caller=caller)
+            except MaestroError:
+                # What is noted would allow keys at the next start of its agent.
+                wake_facts.restore(context.data, session["id"], before)
+                raise
         if not by:
             wake_facts.remove(context.data, session["id"])
     who = plain(session.get("name") or session["id"])

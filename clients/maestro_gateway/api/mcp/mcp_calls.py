@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from maestro_clients.mcp.steps import RunningTool, Step
     from maestro_clients.protocol.callers import Caller
     from maestro_gateway.context import GatewayContext
+    from maestro_gateway.events.tool_calls import Key
     from maestro_schemas.documents import MessageDoc
 
     from .mcp_bodies import McpBody
@@ -65,8 +66,9 @@ async def serve(request: Request, *, body: McpBody) -> Response:
     return answer(incoming.answer, headers=named)
 
 
-def _key(request: Request, request_id: str | float) -> tuple[str | None, str, str | float]:
-    return caller_of(request).session, request.headers.get(_SESSION_HEADER, ""), request_id
+def _key(request: Request, request_id: str | float) -> Key:
+    caller = caller_of(request)
+    return caller.session, caller.token, request.headers.get(_SESSION_HEADER, ""), request_id
 
 
 def _client(request: Request) -> str:
@@ -102,7 +104,7 @@ class _ToolRun:
             plain = MaestroError(error.code, said["message"], said.get("hint", ""), retry_after_s=error.retry_after_s)
             return self._answer(tool_texts.failed(plain))
         finally:
-            self._gateway.tool_calls.end(self._key)
+            self._gateway.tool_calls.end(self._key, self._given_up)
         if isinstance(tool.step, Show):
             return NotifyingResponse(self._answer(tool.step.shown), then=lambda: self._after(tool))
         return self._answer(tool.result or ToolResult("Done."))

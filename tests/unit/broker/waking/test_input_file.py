@@ -81,6 +81,15 @@ def test_a_link_is_not_followed(scene: Scene) -> None:
     assert (outcome.result, outcome.is_lasting, other.read_text()) == ("failed", True, "")
 
 
+def test_a_second_name_of_another_file_gets_nothing(scene: Scene) -> None:
+    other = scene.input.with_name("other")
+    other.touch()
+    os.link(other, scene.input)
+    outcome = scene.wake()
+    assert (outcome.result, outcome.is_lasting, other.read_text()) == ("failed", True, "")
+    assert "hard link" in str(outcome.reason)
+
+
 @pytest.mark.parametrize("kind", ["fifo", "directory", "foreign", "large", "no folder"])
 def test_another_kind_of_file_gets_nothing(scene: Scene, kind: str) -> None:
     changed: dict[str, Any] = {}

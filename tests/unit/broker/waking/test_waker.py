@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from maestro_broker.waking import codex_queue, waker
+from maestro_broker.waking.steps import WakePause
 from maestro_broker.waking.waker import COMMANDS_MAX, WAYS, Waker
 from maestro_runtime import wake_facts
 from maestro_runtime.process_identity import pid_start
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from maestro_broker.waking.steps import Wake, WakeOutcome
+    from maestro_broker.waking.steps import Steps, Wake, WakeOutcome
 
 PATIENCE_S = 30.0
 
@@ -195,6 +196,65 @@ def test_a_defect_is_an_outcome_and_the_next_wake_has_a_new_thread(
     eventually(lambda: not office.waker.stats()["running"])
     office.waker.wake("bob", CODEX)
     assert [one.result for one in office.outcomes(1)] == ["woken"]
+
+
+def test_a_defect_in_one_wake_ends_no_other(
+    office: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_wake: Wake, _environ: object) -> Steps:
+        yield WakePause(0.0)
+        raise RuntimeError("a defect")
+
+    os.mkfifo(office.data / "go")
+    office.session("ann", f"echo > {office.data}/runs; read -r _ < {office.data}/go")
+    office.waker.wake("ann", CODEX)
+    eventually((office.data / "runs").exists)
+    office.session("bob", "true")
+    monkeypatch.setitem(WAYS, CODEX, broken)
+    office.waker.wake("bob", CODEX)
+    assert [(one.session, one.result) for one in office.outcomes(1)] == [("bob", "failed")]
+    assert "a defect" in caplog.text
+    (office.data / "go").write_text("\n")
+    assert [(one.session, one.result) for one in office.outcomes(1)] == [("ann", "woken")]
+
+
+@pytest.mark.parametrize("lacks", ["thread", "descriptor"])
+def test_a_waker_that_can_not_be_started_is_a_failure(
+    office: Office, monkeypatch: pytest.MonkeyPatch, lacks: str
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        if lacks == "thread":
+            raise RuntimeError("can't start new thread")
+        raise OSError(24, "Too many open files")
+
+    office.session("bob", "true")
+    with monkeypatch.context() as patch:
+        owner, name = (threading.Thread, "start") if lacks == "thread" else (os, "eventfd")
+        patch.setattr(owner, name, refused)
+        office.waker.wake("bob", CODEX)
+    [found] = office.outcomes(1)
+    assert (found.session, found.result, found.is_lasting) == ("bob", "failed", False)
+    assert "no room" in str(found.reason)
+    office.waker.wake("bob", CODEX)
+    assert [one.result for one in office.outcomes(1)] == ["woken"]
+
+
+def test_a_thread_that_has_ended_leaves_no_wake_outstanding(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends, goes_on = threading.Event(), threading.Event()
+
+    def dying(self: Waker) -> None:
+        ends.set()
+        assert goes_on.wait(PATIENCE_S)
+
+    office.session("bob", "true")
+    with monkeypatch.context() as patch:
+        patch.setattr(Waker, "_run", dying)
+        office.waker.wake("bob", CODEX)
+        assert ends.wait(PATIENCE_S)
+    goes_on.set()
+    eventually(lambda: not office.waker.stats()["running"])
+    office.waker.wake("bob", CODEX)
+    assert office.outcomes(1)[0].result == "woken"
 
 
 def test_a_process_that_can_not_be_started_is_a_failure(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

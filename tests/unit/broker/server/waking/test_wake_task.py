@@ -13,6 +13,7 @@ from maestro_broker.core import commands
 from maestro_broker.core.context import RequestContext
 from maestro_broker.core.model.checkpoint import Checkpoint
 from maestro_broker.core.model.state import State
+from maestro_broker.core.waking.wake_table import WakeTable
 from maestro_broker.core.waking.wakeable import TOUCH_MS
 from maestro_broker.files.wake_files import WakeFiles
 from maestro_broker.server import message_loader
@@ -206,3 +207,33 @@ def test_a_wake_that_the_broker_can_not_carry_out(desk: Desk) -> None:
     shown = desk.task.state(found, desk.now_ms)
     assert shown is not None
     assert (shown.state, shown.by) == ("unanswered", CODEX)
+
+
+@pytest.mark.parametrize("part", ["committed", "put", "drop", "due", "step", "state", "failed"])
+def test_a_defect_ends_the_waking_and_never_the_broker(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: str
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("a defect")
+
+    desk.do(SessionTouch(who=BOB, wake_by=CODEX))
+    monkeypatch.setattr(WakeTable, part, broken)
+    desk.mail()
+    desk.turn()
+    if part == "failed":
+        assert desk.task.fd is not None
+        assert select.select([desk.task.fd], [], [], 20.0)[0]
+        desk.task.collect()
+    if part == "drop":
+        desk.do(SessionTouch(who=BOB, wake_by=""))
+        desk.do(SessionTouch(who=BOB, wake_by=CODEX))
+    if part == "put":
+        desk.do(SessionTouch(who=BOB, cwd="/elsewhere"))
+    assert "the next start of the broker" in str(desk.reason())
+    assert "a defect" in caplog.text
+    assert not desk.task
+    # What happens afterwards is not looked at.
+    desk.mail()
+    desk.task.collect()
+    desk.turn()
+    assert desk.task.next_ms is None

@@ -67,3 +67,19 @@ def test_nothing_is_read_without_agent_and_process_nor_of_another_machine(
     monkeypatch.setattr(hook_state, "read", read)
     monkeypatch.setattr(session_signs, "is_alive", read)
     assert SessionSigns(str(tmp_path))(bob, 1) is NO_SIGNS
+
+
+@pytest.mark.parametrize(
+    ("ahead_ms", "at_ms"), [(0, 7_000), (900, 7_000), (3_600_000, 3_607_000), (-3_600_000, 7_000)]
+)
+def test_a_sign_is_not_old_because_the_clock_was_set_back(tmp_path: Path, ahead_ms: int, at_ms: int) -> None:
+    ahead = [ahead_ms]
+    signs = SessionSigns(str(tmp_path), lambda: ahead[0])
+    file = hook_state.path(str(tmp_path), "bob")
+    hook_state.write(file, HookState("working", "PostToolUse", "codex", os.getpid(), pid_start(os.getpid())))
+    os.utime(file, (7, 7))
+    bob = state(pid=os.getpid())
+    assert [signs.read(bob).signs.hook] == [HookSign("working", at_ms, True, event="PostToolUse")]
+    # The clocks drift, and the same sign keeps its time.
+    ahead[0] += 20
+    assert [signs.read(bob).signs.hook] == [HookSign("working", at_ms, True, event="PostToolUse")]

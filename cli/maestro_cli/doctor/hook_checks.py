@@ -137,7 +137,7 @@ def _settings_file(agent: Agent, path: str, context: CommandContext, *, is_users
     what = f"{path}: {len(lines)} events; each answer is one that {agent.name} reads, {took}"
     is_slow = slowest_s > _SLOW_S
     yield DoctorFinding(name, "warning" if is_slow else "ok", what, "The machine is busy." if is_slow else "")
-    yield from wake_checks.of_hooks(agent, lines, _PROGRAMS[agent.name], context, install)
+    yield from wake_checks.of_hooks(agent, lines, _PROGRAMS[agent.name], context, install, is_current=is_current)
     if agent is agents.CODEX:
         yield _codex_trust(agent, path, lines)
 

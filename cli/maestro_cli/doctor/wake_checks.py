@@ -1,13 +1,12 @@
 """Wake checks: whether mail can wake idle agents here, and what became of the wakes that were made.
 
 Rule: no model is asked. The installed script is tried in a scratch data directory. A client's program is only asked
-for its version and its help.
+for its version.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from maestro_cli.context import now_ms
 from maestro_cli.hooks import agents, shell_script
+from maestro_cli.hooks.waking import client_version
 from maestro_cli.output.render import plain
 from maestro_cli.waking import wake_table
 from maestro_clients.texts import wake_words
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from maestro_cli.context import CommandContext
     from maestro_cli.hooks.agents import Agent
 
-# The oldest versions with which a wake was seen to reach the model. Codex's queue has a check of its own.
-_FLOORS: Final = {"claude-code": (2, 1, 197), "codex": (0, 169, 0)}
 _SESSION: Final = "doctor_wake"
 _RUN_S: Final = 20.0
 _ASK_S: Final = 5.0
@@ -47,9 +45,10 @@ _COUNTED: Final = ("made", "answered", "unanswered", "held", "failed")
 
 
 def of_hooks(
-    agent: Agent, lines: Mapping[str, str], program: str, context: CommandContext, install: str
+    agent: Agent, lines: Mapping[str, str], program: str, context: CommandContext, install: str, *, is_current: bool
 ) -> Iterator[DoctorFinding]:
-    """Whether the installed hooks wake their agent. `lines`: our command lines, by event; `program`: the agent's."""
+    """Whether the installed hooks wake their agent. `lines`: our command lines, by event; `program`: the agent's.
+    `is_current`: whether the entries with these lines are as this version writes them."""
     name = f"wakes of {agent.name}"
     if not agent.waker:
         return
@@ -64,6 +63,10 @@ def of_hooks(
     if shell_script.WAKE not in words:
         what = "an earlier version installed its hooks, so mail does not wake it from idle"
         yield DoctorFinding(name, "warning", what, f"{install} brings it up to date; then start it again")
+        return
+    if not is_current:
+        what = "its entries are not those of this version, so it is not known whether mail wakes it"
+        yield DoctorFinding(name, "warning", what, install)
         return
     faults = list(_faults(agent, lines, context.environ))
     if faults:
@@ -171,29 +174,9 @@ def _fault_of(case: _ScriptCase, line: str, root: str, environ: Mapping[str, str
 
 def _client_problem(agent: Agent, program: str, environ: Mapping[str, str]) -> str:
     """Why this client can't be woken; empty where it can, or where it is not on the PATH."""
-    if shutil.which(program, path=environ.get("PATH")) is None:
-        return ""
-    floor = _FLOORS.get(agent.name)
-    found = re.search(r"(\d+)\.(\d+)\.(\d+)", _asked([program, "--version"], environ))
-    if floor is not None and found is not None and tuple(map(int, found.groups())) < floor:
-        return f"{program} {found[0]} is older than {'.'.join(map(str, floor))}, with which a wake was first seen"
-    return ""
-
-
-def _asked(command: list[str], environ: Mapping[str, str]) -> str:
-    """What a program prints; empty where it can't be run."""
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env={**environ, "DISABLE_AUTOUPDATER": "1"},
-            timeout=_RUN_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return (done.stdout + done.stderr).decode("utf-8", "replace")
+    old = client_version.too_old(agent, environ)
+    first = client_version.floor(agent)
+    return f"{program} {old} is older than {first}, the first that can be woken" if old else ""
 
 
 # --- what became of wakes ------------------------------------------------------------------------------------

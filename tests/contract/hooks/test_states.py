@@ -18,6 +18,7 @@ from maestro_cli.hooks.state_files import AgentProcess, link_path, read_link
 from maestro_clients.client import Client
 from maestro_runtime import hook_state, paths
 from maestro_runtime.process_identity import pid_start
+from support import components
 from support.agent_forms import reach_of_idle, said
 from support.agent_processes import Agent, word
 from support.cli_shell import Shell
@@ -300,8 +301,7 @@ def test_a_state_file_that_is_none_hides_no_process_and_stops_no_hook(
         with open(path, "wb") as file:
             file.write(content.get(kind, b"working\nBeforeAgent gemini-cli 1 - -\n"))
         if kind == "foreign":
-            if os.geteuid() != 0:
-                pytest.skip("needs root: the file of another user")
+            components.require_root("making a file of another user")
             os.chown(path, 12345, 12345)
     assert (sent(alice, own)["reach"], known(person, own)["state"]) == ("prompt", "unknown")
     assert "hello" in agent.hook("AfterTool"), "the mail comes whatever the file is"

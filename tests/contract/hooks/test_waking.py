@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from maestro_cli.hooks.agents import AGENTS, CLAUDE_CODE
 from maestro_cli.hooks.state_files import read_link
 from maestro_runtime import hook_state
 from maestro_schemas.texts import waking
+from support import components
 from support.agent_forms import said
 from support.agent_processes import Agent as AgentProcess
 from support.cli_shell import Shell, open_shell
@@ -79,9 +79,7 @@ class Mailbox:
 
 
 def interpreted(interpreter: str) -> str:
-    program = interpreter.partition(" ")[0]
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed")
+    components.require_tools(interpreter.partition(" ")[0])
     return interpreter
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from maestro_runtime import wake_facts
 from maestro_runtime.wake_facts import BYTES_MAX, WakeFacts
+from support import components
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,8 +150,8 @@ def test_what_is_no_private_file_is_not_read_and_not_waited_for(tmp_path: Path) 
     assert wake_facts.read(str(tmp_path), "bob") is None
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file of another user")
 def test_a_file_of_another_user_is_not_read(tmp_path: Path) -> None:
+    components.require_root("making a file of another user")
     os.chown(put(tmp_path, json.dumps(WHOLE).encode()), 65_534, 65_534)
     assert wake_facts.read(str(tmp_path), "bob") is None
 

@@ -23,10 +23,11 @@ def context(**environ: str) -> CommandContext:
 
 
 def found(
-    lines: dict[str, str], where: CommandContext, program: str = "no-such-client"
+    lines: dict[str, str], where: CommandContext, program: str = "claude", *, is_current: bool = True
 ) -> list[tuple[str, str, str]]:
     """State, text and repair of each finding."""
-    findings = wake_checks.of_hooks(agents.CLAUDE_CODE, lines, program, where, "maestro hooks install claude-code")
+    install = "maestro hooks install claude-code"
+    findings = wake_checks.of_hooks(agents.CLAUDE_CODE, lines, program, where, install, is_current=is_current)
     return [(finding.state, finding.what, finding.repair) for finding in findings]
 
 
@@ -61,12 +62,19 @@ def test_one_of_an_earlier_version_has_its_command(installed: dict[str, str], wh
     assert not wake_checks.must_watch(agents.CLAUDE_CODE, old)
 
 
+def test_entries_of_another_version_promise_nothing(installed: dict[str, str], where: CommandContext) -> None:
+    [(state, what, repair)] = found(installed, where, is_current=False)
+    assert (state, "not known whether" in what, repair) == ("warning", True, "maestro hooks install claude-code")
+
+
 def test_one_without_wakes_is_a_choice(installed: dict[str, str], where: CommandContext) -> None:
     without = installed["SessionStart"].replace(" wake ", " no-wake ")
     assert found({"SessionStart": without}, where) == [
         ("ok", "mail does not wake it from idle: installed with --no-wake", "")
     ]
-    assert list(wake_checks.of_hooks(agents.GEMINI_CLI, {}, "gemini", where, "")) == [], "nothing wakes it"
+    assert list(wake_checks.of_hooks(agents.GEMINI_CLI, {}, "gemini", where, "", is_current=True)) == [], (
+        "nothing wakes it"
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,7 +121,13 @@ def test_settings_without_the_entry(installed: dict[str, str], where: CommandCon
 
 @pytest.mark.parametrize(
     ("printed", "state"),
-    [("2.1.330 (Claude Code)", "ok"), ("2.1.196 (Claude Code)", "warning"), ("2.0.400", "warning"), ("?", "ok")],
+    [
+        ("2.1.330 (Claude Code)", "ok"),
+        ("2.1.83", "ok"),
+        ("2.1.82 (Claude Code)", "warning"),
+        ("2.0.400", "warning"),
+        ("?", "ok"),
+    ],
 )
 def test_the_version_of_the_client(installed: dict[str, str], tmp_path: Path, printed: str, state: str) -> None:
     program = tmp_path / "claude"
@@ -122,4 +136,4 @@ def test_the_version_of_the_client(installed: dict[str, str], tmp_path: Path, pr
     path = f"{tmp_path}:{os.environ['PATH']}"
     [(seen, what, _)] = found(installed, context(PATH=path), "claude")
     assert seen == state
-    assert ("is older than 2.1.197" in what) is (state == "warning")
+    assert ("is older than 2.1.83" in what) is (state == "warning")

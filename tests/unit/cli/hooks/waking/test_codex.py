@@ -21,6 +21,7 @@ from maestro_cli.hooks.waking import codex
 from maestro_runtime import wake_facts
 from maestro_runtime.process_identity import pid_start
 from maestro_schemas.texts.waking import CODEX
+from support import components
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,8 +142,8 @@ def test_a_process_that_is_gone_is_not_woken(machine: Machine) -> None:
     assert not machine.note("bob", 0)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process of another user")
 def test_a_process_of_another_user_is_not_woken(machine: Machine) -> None:
+    components.require_root("starting a process of another user")
     with subprocess.Popen(["sleep", "600"], user=65_534) as process:
         assert not machine.note("bob", process.pid)
         process.kill()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from maestro_cli import exit_codes
 from maestro_cli.output import streams
+from maestro_cli.processes.process_exit import BrokerExit
 from maestro_clients.client import Client
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.new_ids import new_message_id
@@ -176,11 +177,15 @@ class Play:
         for arguments in (("down",), ("up", "--no-http", "--set", "rate_limit=0")):
             ran = self._run(*arguments)
             _must(ran.code == exit_codes.DONE, ran, "the broker did not restart with another limit")
-        victim = self._stage.broker().pid
-        burst = _Burst(self._stage.broker().router, olive, wendy.session)
+        broker = self._stage.broker()
+        victim = broker.pid
+        burst = _Burst(broker.router, olive, wendy.session)
         burst.start()
         burst.wait_for(_KILL_AFTER)
-        os.kill(victim, signal.SIGKILL)
+        with BrokerExit(self._stage.data, broker) as end:
+            os.kill(victim, signal.SIGKILL)
+            # A process ends when the kernel has time for it, so not before the sync of a busy disk.
+            _check(end.wait(_PATIENCE_S), "the killed broker did not end")
         _say(f"killed pid {victim} after {burst.count()} of {_BURST} were accepted; the sender keeps trying")
         ran = self._run("up", "--no-http", "--set", "rate_limit=0")
         _must(ran.code == exit_codes.DONE, ran, "the broker did not come back")

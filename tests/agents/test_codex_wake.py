@@ -349,5 +349,5 @@ def test_exec_is_never_queued_to(person: Shell) -> None:
 
 def test_hooks_that_were_installed_without_it_do_not_wake(person: Shell) -> None:
     with at_a_desk(person, daemon=True, words=("--no-wake",)) as desk:
-        assert "wake" not in desk.presence()
+        assert desk.presence()["wake"]["state"] == "off"
         assert wake_facts.sessions(person.data) == []

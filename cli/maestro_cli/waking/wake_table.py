@@ -65,7 +65,10 @@ def why_not(session: SessionDoc, now_ms: int) -> str:
         return "it is the person, and no agent"
     if session.get("wake") == "off":
         return f"{waking.SWITCHED_OFF}: maestro wake --on"
-    return "" if wake is not None or session.get("wakeBy") else unable(session.get("agent"))
+    if wake is not None:
+        return ""
+    # Of an agent that can be woken, the broker says nothing only once its process has ended.
+    return "its agent is gone, so its mail waits" if session.get("wakeBy") else unable(session.get("agent"))
 
 
 def unable(agent: str | None, platform: str = sys.platform) -> str:

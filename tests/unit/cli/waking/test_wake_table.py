@@ -36,7 +36,7 @@ def test_agents_alone_and_the_own_one_first() -> None:
         (session({"state": "ready", "by": waking.CODEX}), "ready", None, None),
         (session({"state": "held", "reason": "too many"}), "held", None, "too many"),
         (session(wake="off"), "off", None, "it is switched off for this session: maestro wake --on"),
-        (session(wakeBy=waking.CODEX), "none", None, None),
+        (session(wakeBy=waking.CODEX), "none", None, "its agent is gone"),
         (session(), "none", None, waking.not_installed("codex")),
         (session(agent="gemini-cli"), "none", None, "nothing wakes gemini-cli but keys in its terminal"),
         (session(agent=None), "none", None, "no agent has reported itself in it"),

@@ -68,7 +68,10 @@ class Machine:
             self._ends.callback(os.close, master)
             self._masters = {**getattr(self, "_masters", {}), process.pid: master}
         until_s = time.monotonic() + PATIENCE_S
-        while os.readlink(f"/proc/{process.pid}/exe") != self.program:
+        # In the middle of an exec, the kernel shows the new program before its words and its environment.
+        while os.readlink(f"/proc/{process.pid}/exe") != self.program or not codex._environ_of(process.pid).get(
+            "HOME"
+        ):
             assert time.monotonic() < until_s
             time.sleep(0.005)
         return process.pid

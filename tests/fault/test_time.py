@@ -6,7 +6,6 @@ monotonic clocks as they are, as setting a machine's clock does.
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import time
@@ -54,10 +53,7 @@ class WallClock:
 @pytest.fixture
 def wall_clock(post_office: PostOffice) -> WallClock:
     """The wall clock of the post office's processes."""
-    found = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
-    if not found:
-        components.missing("faketime is not installed (apt-get install faketime)")
-    clock = WallClock(found[0], os.path.join(post_office.root, "wall-clock"))
+    clock = WallClock(components.faketime_library(), os.path.join(post_office.root, "wall-clock"))
     post_office.environ.update(clock.environ)
     return clock
 

@@ -5,6 +5,7 @@ Rule: a missing component fails the test with CI=true; elsewhere it skips the te
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from typing import NoReturn
@@ -30,3 +31,15 @@ def require_root(reason: str) -> None:
     """Go on only as root; `reason` says what takes it."""
     if os.geteuid() != 0:
         missing(f"{reason} takes root")
+
+
+def faketime_library() -> str:
+    """The path of libfaketime for programs with threads; go on only where it is installed.
+
+    The `faketime` command is not used to find it. It makes a semaphore that is named after its pid and ends with 1 if
+    one exists, and a process that was killed under libfaketime leaves its own behind.
+    """
+    found = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+    if not found:
+        missing("libfaketime is not installed (apt-get install faketime)")
+    return found[0]

@@ -185,29 +185,22 @@ def test_each_command_prints_what_the_page_shows(page: str) -> None:
 
 def test_the_tour_works_word_for_word_on_two_days() -> None:
     """In one home, in which the first day has left its sessions, its mail and its names."""
-    components.require_tools("faketime")
+    tomorrows = tomorrow()
     with user_environ() as environ:
         port = str(free_ports())
         play("tour.md", environ, port)
         # The evening: terminals are closed, and the machine is switched off.
         subprocess.run(["maestro", "down"], env=environ, check=True, capture_output=True)
-        play("tour.md", {**environ, **tomorrow()}, port)
+        play("tour.md", {**environ, **tomorrows}, port)
         # And soon again, with the terminals of the same evening closed. The page's key has the second in it, and the
         # machine plays the page faster than that, so the same key would rightly send nothing twice.
         time.sleep(1.0)
-        play("tour.md", {**environ, **tomorrow()}, port)
+        play("tour.md", {**environ, **tomorrows}, port)
 
 
 def tomorrow() -> dict[str, str]:
     """The variables with which a process, and all that it starts, sees the clock of tomorrow."""
-    shown = subprocess.run(
-        ["faketime", "-f", "+1d", "sh", "-c", 'echo "$LD_PRELOAD"; echo "$FAKETIME"'],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    preload, offset = shown.stdout.splitlines()
-    return {"LD_PRELOAD": preload, "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    return {"LD_PRELOAD": components.faketime_library(), "FAKETIME": "+1d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 def test_most_blocks_run() -> None:

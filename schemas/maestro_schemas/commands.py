@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from . import NOT_REPEATABLE, replies, requests
+from . import NOT_REPEATABLE, attachments, replies, requests
 from .errors import MaestroError
 from .requests import Request
 
@@ -48,6 +48,9 @@ COMMANDS = (
     ProtocolCommand("dead", requests.Dead, replies.DeadReply, "anyone", "session"),
     ProtocolCommand("messages", requests.Messages, replies.MessagesReply, "anyone", "session"),
     ProtocolCommand("delete", requests.Delete, replies.ItemsReply, "anyone", "session", from_reserve=True),
+    ProtocolCommand("blob.stat", attachments.BlobStat, attachments.BlobReply, "anyone", "session"),
+    ProtocolCommand("blob.put", attachments.BlobPut, attachments.BlobReply, "anyone", "session"),
+    ProtocolCommand("blob.get", attachments.BlobGet, attachments.BlobPartReply, "anyone", "session"),
     ProtocolCommand(
         "session.start", requests.SessionStart, replies.SessionReply, "anyone", "anyone", from_reserve=True
     ),

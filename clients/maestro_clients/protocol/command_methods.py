@@ -5,7 +5,7 @@ Rule: one line for each command; `commands` has what it requests and how its rep
 
 from __future__ import annotations
 
-from . import commands, group_commands
+from . import blob_commands, commands, group_commands
 
 TYPE_CHECKING = False  # importing `typing` costs as much as a whole command of the fast path
 if TYPE_CHECKING:
@@ -94,6 +94,10 @@ class CommandMethods:
             asked = following_page(page, asked)
 
     delete = _method(commands.delete)
+    # Attached files.
+    blob_stat = _method(blob_commands.blob_stat)
+    blob_put = _method(blob_commands.blob_put)
+    blob_get = _method(blob_commands.blob_get)
     # Sessions.
     start_session = _method(commands.start_session)
     end_session = _method(commands.end_session)

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from maestro_schemas import events, messages, replies, requests, sessions
+from maestro_schemas import attachments, events, messages, replies, requests, sessions
 
 from .field_comments import field_comments
 
@@ -56,6 +56,8 @@ DOCUMENTS: dict[str, type[Struct]] = {
     "SaidMessageDoc": replies.SaidMessage,
     "MessagesDoc": replies.MessagesReply,
     "ItemResultDoc": replies.ItemResult,
+    "BlobDoc": attachments.BlobReply,
+    "BlobPartDoc": attachments.BlobPartReply,
     "MemberDoc": replies.MemberShown,
     "GroupDoc": replies.GroupShown,
     "GroupReplyDoc": replies.GroupReply,

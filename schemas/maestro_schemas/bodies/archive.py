@@ -12,9 +12,9 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from .messages import Message
-from .replies import Person
-from .requests import Request
+from maestro_schemas.messages import Message
+from maestro_schemas.replies import Person
+from maestro_schemas.requests import Request
 
 Bucket = Literal["hour", "day"]
 

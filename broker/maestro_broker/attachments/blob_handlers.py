@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from maestro_broker.core import authorization
 from maestro_broker.core.sending import attached
-from maestro_schemas.attachments import BlobGet, BlobPartReply, BlobPut, BlobReply, BlobStat
+from maestro_schemas.bodies.attachments import BlobGet, BlobPartReply, BlobPut, BlobReply, BlobStat
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import BLOB_PART_BYTES_MAX
 from maestro_schemas.names import OPERATOR

@@ -341,7 +341,7 @@ def test_a_file_that_was_named_lately_is_kept(open_office: PostOffice) -> None:
     assert "attachments" not in _pruned(operator)["swept"]
     _age(blob(open_office, sha256))
     # A send that is refused for another reason has named it all the same.
-    assert _refused(ann, described(PATCH), to="nobody-here")["code"] == "RECEIVER_NOT_FOUND"
+    assert _refused(ann, described(PATCH), to="no-such-session")["code"] == "RECEIVER_NOT_FOUND"
     send(ann, "bob", described(PATCH), described(b"missing"))
     assert "attachments" not in _pruned(operator)["swept"]
     assert operator.prune(dry_run=True)

@@ -177,6 +177,19 @@ Examples:
         ),
     ),
     CommandGroup(
+        "template",
+        "Templates: texts with places to fill in, for `send --template`.",
+        """\
+Examples:
+  maestro template list
+  maestro template show review
+  maestro send --to bob --template review --set pr=123""",
+        (
+            CommandRow("list", "template.list", "List the templates, with the places of each."),
+            CommandRow("show", "template.show", "Print one template."),
+        ),
+    ),
+    CommandGroup(
         "config",
         "Show the settings, and make a file for them.",
         """\

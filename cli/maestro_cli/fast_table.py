@@ -50,7 +50,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ("send",): (
         "send",
         (),
-        ("to",),
+        (),
         {
             "--to": ("to", "list"),
             "-t": ("to", "list"),
@@ -58,6 +58,8 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "-m": ("message", "any"),
             "--file": ("file", "any"),
             "-f": ("file", "any"),
+            "--template": ("template", "text"),
+            "--set": ("settings", "list"),
             "--priority": ("priority", ("low", "medium", "high")),
             "--type": ("kind", ("request", "response", "notification", "command")),
             "--task": ("task", "text"),
@@ -292,7 +294,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ("session", "send"): (
         "send",
         (),
-        ("to",),
+        (),
         {
             "--to": ("to", "list"),
             "-t": ("to", "list"),
@@ -300,6 +302,8 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "-m": ("message", "any"),
             "--file": ("file", "any"),
             "-f": ("file", "any"),
+            "--template": ("template", "text"),
+            "--set": ("settings", "list"),
             "--priority": ("priority", ("low", "medium", "high")),
             "--type": ("kind", ("request", "response", "notification", "command")),
             "--task": ("task", "text"),
@@ -725,6 +729,22 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         {
             "--scope": ("scope", ("user", "project")),
             "--mcp": ("mcp", "on"),
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("template", "list"): (
+        "template.list",
+        (),
+        (),
+        {
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("template", "show"): (
+        "template.show",
+        (("name", "text"),),
+        ("name",),
+        {
             "--json": ("as_json", "on"),
         },
     ),

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import MessageDoc, PersonDoc, ReceiptDoc, SaidMessageDoc
 
 _PAGE = 200
+# The status of a message's copy, by the state of its receipt where that says more.
+_STATUS_OF = {"offered": "pending", "answered": "read"}
 
 
 class ExportQuery(NamedTuple):
@@ -97,8 +99,11 @@ class Collection:
             has_more = yield from self._messages()
         entries = []
         for number, said in enumerate(sorted(self._said.values(), key=lambda each: each["lsn"]), start=1):
-            receipt = (yield from self._receipt(said)) if query.receipts else None
-            entries.append(ExportEntry(said, receipt))
+            is_unclear = len(said.get("receivers", ())) > 1 and "counts" not in said
+            receipt = (yield from self._receipt(said)) if query.receipts or is_unclear else None
+            if receipt is not None and is_unclear:
+                said["counts"] = _counted(receipt)
+            entries.append(ExportEntry(said, receipt if query.receipts else None))
             self.found = number
         return Export(self._query, entries, self._people, has_more)
 
@@ -166,7 +171,8 @@ class Collection:
             self._people |= page["people"]
             if not all([self._take(said) for said in _hits(page["hits"])]):
                 return True
-            if not page["hasMore"]:
+            oldest = page["hits"][-1]["message"]["createdAt"] if page["hits"] else 0
+            if not page["hasMore"] or (query.since is not None and oldest < query.since):
                 return False
             before = page["before"]
 
@@ -193,6 +199,15 @@ class Collection:
                 raise
             return None  # it is for the sender, and gone where the message was deleted since
         return receipt
+
+
+def _counted(receipt: ReceiptDoc) -> dict[str, int]:
+    """The statuses of a receipt's lines, as `messages` counts them."""
+    counts: dict[str, int] = {}
+    for line in receipt["recipients"]:
+        status = _STATUS_OF.get(line["state"], line["state"])
+        counts[status] = counts.get(status, 0) + 1
+    return counts
 
 
 def _hits(hits: list[Any]) -> Iterator[SaidMessageDoc]:

@@ -1,7 +1,6 @@
 """Export run: collects what was asked for over the command's connection, and writes it.
 
-Rule: on a terminal a long collection shows its progress on standard error. Nothing is written before all is there, but
-for the lines of standard output.
+Rule: on a terminal a long collection shows its progress on standard error. Nothing is written before all is there.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from maestro_schemas.names import AUDIENCE_SIGIL, OPERATOR
 from . import out_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from maestro_cli.context import CommandContext
     from maestro_clients.exports.collecting import Collection, Export, ExportQuery
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 _WHAT = {"thread": "ID", "with": "A [B]", "group": "NAME", "session": "ID"}
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
-_FILES = "files"
 
 
 def query_of(what: Sequence[str], query: str | None, own: str | None) -> ExportQuery:
@@ -86,8 +84,6 @@ def run(
         if directory is not None:
             out = os.path.join(directory, f"{_name(export)}.{kind}")
             out_file.check(out, force=force)
-            if attachments:
-                settings = settings._replace(files=_saved(client, export, directory))
     pieces = writers.FORMATS[kind].write(export, settings)
     if out is None:
         for piece in pieces:
@@ -142,12 +138,6 @@ def _name(export: Export) -> str:
     query = export.query
     words = [query.session, query.peer] if query.peer else [query.thread or query.session or query.query or "all"]
     return _NO_NAME.sub("-", "-".join(word for word in words if word)).strip("-.")[:80] or "export"
-
-
-def _saved(client: AnyClient, export: Export, directory: str) -> Mapping[str, str]:
-    from . import saved_files
-
-    return saved_files.save(client, export, os.path.join(directory, _FILES))
 
 
 def _note(export: Export) -> None:

@@ -37,9 +37,7 @@ def run(context: CommandContext, query: str, filters: dict[str, Any], limit: int
         page = client.search(query, limit=min(limit, _PAGE), **filters)
         hits = page["hits"]
         while page["hasMore"] and len(hits) < limit:
-            more = client.search(
-                query, limit=min(limit - len(hits), _PAGE), **{**filters, "before": page["before"]}
-            )
+            more = client.search(query, limit=min(limit - len(hits), _PAGE), **{**filters, "before": page["before"]})
             hits += more["hits"]
             page = {**more, "hits": hits, "people": {**page["people"], **more["people"]}, "total": page["total"]}
     took_ms = round((time.monotonic() - began) * 1000)
@@ -117,4 +115,3 @@ def _snippet(hit: SearchHitDoc, width: int | None, *, bold: bool) -> str:
         parts += [one_line(text[at:begin]), BOLD, one_line(text[begin:end]), UNBOLD]
         at = end
     return "".join([*parts, one_line(text[at:])])
-

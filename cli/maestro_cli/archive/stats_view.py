@@ -85,8 +85,10 @@ class StatsView:
     def _volume(self) -> list[str]:
         volume = self._figures["volume"]
         return [
-            f"Message volume: {volume['sent']:,} sent, {volume['deliveries']:,} deliveries; "
-            f"{volume['fanOuts']:,} went to several"
+            (
+                f"Message volume: {volume['sent']:,} sent, {volume['deliveries']:,} deliveries; "
+                f"{volume['fanOuts']:,} went to several"
+            )
         ]
 
     def _outcome(self) -> list[str]:
@@ -112,14 +114,16 @@ class StatsView:
         figures = self._figures
         answered = figures["times"]["answered"]
         asked = f"{figures['requestsAnswered']:,} of {figures['requests']:,} requests were answered"
-        rows = [("  until", "count", "average", "median", "p90", "longest")]
+        rows: list[tuple[str, ...]] = [("  until", "count", "average", "median", "p90", "longest")]
         for step in ("offered", "delivered", "read", "answered"):
-            times = figures["times"][step]  # type: ignore[literal-required]
+            times = figures["times"][step]
             each = (times.get("meanMs"), times.get("p50Ms"), times.get("p90Ms"), times.get("maxMs"))
-            rows.append((f"  {step}", f"{times['count']:,}", *map(shortly, each)))  # type: ignore[arg-type]
+            rows.append((f"  {step}", f"{times['count']:,}", *map(shortly, each)))
         return [
-            f"Average response time: {shortly(answered.get('meanMs'))}; median "
-            f"{shortly(answered.get('p50Ms'))} ({asked})",
+            (
+                f"Average response time: {shortly(answered.get('meanMs'))}; median "
+                f"{shortly(answered.get('p50Ms'))} ({asked})"
+            ),
             *columns.table(rows, _NUMBERS),
         ]
 
@@ -198,7 +202,7 @@ class StatsView:
         greatest = max((each["count"] for each in found), default=0)
         rows = [("REASON", "COUNT", "WHOSE", "")]
         for each in found[: most or None]:
-            ends = [self._name(each[end]) for end in ("from", "to") if end in each]  # type: ignore[literal-required]
+            ends = [self._name(each[end]) for end in ("from", "to") if end in each]
             who = f" {self._arrow()} ".join(ends)
             rows.append((named(each["name"]), f"{each['count']:,}", who, columns.bar(each["count"], greatest)))
         return self._table(rows, frozenset({1}))

@@ -1,7 +1,7 @@
 """Collecting: the requests that bring what an export holds.
 
-Rule: a collection is a generator of requests and does no I/O. Its driver, blocking or asynchronous, sends each request
-and gives back its outcome. The broker decides what the caller may see, for each request. Nothing is marked by it.
+Rule: a collection is a generator of requests and does no I/O. Its driver, blocking or asynchronous, sends each of
+them and gives back its outcome. The broker decides for each request what the caller may see. Nothing is marked.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class Collection:
                 caller=self._caller,
             )
             self._people |= page["people"]
-            if not all([self._take(said) for said in reversed(page["messages"])]):
+            if not all(self._take(said) for said in reversed(page["messages"])):
                 return True
             if not page["hasMore"]:
                 return False
@@ -169,7 +169,7 @@ class Collection:
                 text, session=query.session, before=before, limit=_PAGE, caller=self._caller
             )
             self._people |= page["people"]
-            if not all([self._take(said) for said in _hits(page["hits"])]):
+            if not all(self._take(said) for said in _hits(page["hits"])):
                 return True
             oldest = page["hits"][-1]["message"]["createdAt"] if page["hits"] else 0
             if not page["hasMore"] or (query.since is not None and oldest < query.since):
@@ -189,7 +189,7 @@ class Collection:
             copies.setdefault(message["id"], []).append(message)
         # A thread's reply has no numbers of the records; its order is theirs.
         saids = [_of_copies(number, each) for number, each in enumerate(copies.values(), start=1)]
-        return not all([self._take(said) for said in reversed(saids)])
+        return not all(self._take(said) for said in reversed(saids))
 
     def _receipt(self, said: SaidMessageDoc) -> Generator[Request[Any], Any, ReceiptDoc | None]:
         try:

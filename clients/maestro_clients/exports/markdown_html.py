@@ -297,7 +297,11 @@ def _link(target: str, label: str, whole: str, depth: int) -> list[Element | str
     if host is None:
         return [whole]
     # An image is not loaded: its text leads to it.
-    return [_anchor(target, _without_links(_inline(label, depth + 1))), " ", Element("span", (f"({host})",), (("class", "host"),))]
+    return [
+        _anchor(target, _without_links(_inline(label, depth + 1))),
+        " ",
+        Element("span", (f"({host})",), (("class", "host"),)),
+    ]
 
 
 def _bare_link(found: re.Match[str]) -> list[Element | str]:

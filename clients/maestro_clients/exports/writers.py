@@ -1,7 +1,8 @@
 """Writers: an export as Markdown, as JSON Lines, or as one HTML page.
 
-Rule: a writer yields pieces of text, so that a long export is written while it is made. A text is verbatim in Markdown,
-in a fence that is longer than any in it. The HTML page has no script and loads nothing: its own policy forbids it.
+Rule: a writer yields pieces of text, so that a long export is written while it is made. In Markdown a text is as it
+was sent, in a fence that is longer than any in it. The HTML page has no script and loads nothing: its own policy
+forbids it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from maestro_clients.texts import json_text
 from maestro_schemas import __version__
-from maestro_schemas.names import OPERATOR
+from maestro_schemas.names import AUDIENCE_SIGIL, OPERATOR
 from maestro_schemas.texts.visible_text import clean, one_line
 
 from . import markdown_html
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 Format = Literal["md", "jsonl", "html"]
 
 _TICKS = re.compile(r"`+")
-# What Markdown, or a renderer's additions to it, could take for more than text.
-_MARKS = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&@:])")
+# What Markdown could take for more than text, inside a line.
+_MARKS = re.compile(r"([\\`*_\[\]<>~|&])")
 _DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 # Of the page itself, wherever it is opened.
 PAGE_POLICY = f"default-src 'none'; style-src 'sha256-{_DIGEST}'; base-uri 'none'; form-action 'none'"
@@ -63,7 +64,7 @@ def markdown(export: Export, settings: ExportSettings) -> Iterator[str]:
         for entry in section.entries:
             sender, to = headings.parties(entry)
             at = clock(entry.message["createdAt"], section.title)
-            said = [f"\n### {_plain(sender)} → {_plain(to)} · {_plain(at)} · {_plain(headings.state(entry))}\n"]
+            said = [f"\n### {_plain(sender)} → {_address(to)} · {_plain(at)} · {_plain(headings.state(entry))}\n"]
             facts = "".join(f" · {_plain(fact)}" for fact in headings.facts(entry))
             said.append(f"`{entry.message['id']}`{facts}\n")
             if settings.with_texts:
@@ -134,15 +135,15 @@ def _article(entry: ExportEntry, headings: Headings, settings: ExportSettings, s
     text, message = markdown_html.escaped, entry.message
     sender, to = headings.parties(entry)
     parts = [
-        f'<article id="{text(message["id"])}">\n<h3><bdi>{text(sender)}</bdi> <span>→ <bdi>{text(to)}</bdi></span> '
-        f"<time>{clock(message['createdAt'], section)}</time> <span>{text(headings.state(entry))}</span></h3>\n"
+        f'<article id="{text(message["id"])}">\n',
+        f"<h3><bdi>{text(sender)}</bdi> <span>→ <bdi>{text(to)}</bdi></span> ",
+        f"<time>{clock(message['createdAt'], section)}</time> <span>{text(headings.state(entry))}</span></h3>\n",
     ]
     facts = "".join(f" · {text(one_line(fact))}" for fact in headings.facts(entry))
     parts.append(f'<p class="facts"><code>{text(message["id"])}</code>{facts}</p>\n')
     if settings.with_texts:
-        parts.append(
-            f'<div class="text" dir="auto">{markdown_html.html(markdown_html.tree(clean(message["message"])))}</div>\n'
-        )
+        said = markdown_html.html(markdown_html.tree(clean(message["message"])))
+        parts.append(f'<div class="text" dir="auto">{said}</div>\n')
         parts += [f"<pre><code>{text(data)}</code></pre>\n" for data in _data(entry)]
     files = []
     for attachment in message.get("attachments", ()):
@@ -166,6 +167,11 @@ def _headings(export: Export, settings: ExportSettings) -> Headings:
 
 def _plain(text: str) -> str:
     return _MARKS.sub(r"\\\1", one_line(text))
+
+
+def _address(to: str) -> str:
+    """An audience as code: elsewhere, a site for code would notify its own team of that name."""
+    return f"`{one_line(to).replace('`', '')}`" if AUDIENCE_SIGIL in to else _plain(to)
 
 
 def _fenced(text: str, kind: str) -> str:

@@ -194,7 +194,7 @@ def _answer(contract: dict[str, Any], status: str, found: dict[str, Any]) -> Ite
     if content is None:
         yield f"<h4>Answer {status}</h4><p>No body.</p>"
     elif MEDIA_JSON not in content:
-        yield f"<h4>Answer {status}</h4><p><code>{_text(next(iter(content)))}</code></p>"
+        yield f"<h4>Answer {status}</h4><p><code>{_text(', '.join(content))}</code></p>"
     else:
         schema = content[MEDIA_JSON]["schema"]
         for kind in schema.get("anyOf", [schema]):

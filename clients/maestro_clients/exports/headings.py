@@ -15,7 +15,7 @@ from maestro_schemas.names import AUDIENCE_SIGIL, OPERATOR, SYSTEM_SENDER
 from maestro_schemas.texts.visible_text import is_token, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from maestro_schemas.documents import AttachmentDoc, PersonDoc
 
@@ -73,7 +73,8 @@ class Headings:
             yield f"Only messages{since}{until}."
         amount = f"{count:,} message{'' if count == 1 else 's'}"
         first = f"The newest {amount}; there are more" if self._export.has_more else amount
-        yield f"{first}, the oldest first. Only what {self.name(self._asked_by)} may see."
+        may_see = "the operator" if self._asked_by == OPERATOR else self.name(self._asked_by)
+        yield f"{first}, the oldest first. Only what {may_see} may see."
         if not self._with_texts:
             yield "The texts are left out."
 
@@ -195,8 +196,3 @@ def offset(at_ms: int) -> str:
     east_min = (time.localtime(at_ms / 1000).tm_gmtoff or 0) // 60
     hours, minutes = divmod(abs(east_min), 60)
     return f"UTC{'-' if east_min < 0 else '+'}{hours:02}:{minutes:02}"
-
-
-def receivers_of(entries: Sequence[ExportEntry]) -> set[str]:
-    """Every session that a message of these came to."""
-    return {to for entry in entries for to in entry.said.get("receivers") or [entry.message["to"]]}

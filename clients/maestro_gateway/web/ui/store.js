@@ -14,7 +14,7 @@ function firstState() {
     sessions: new Map(), groups: new Map(), people: new Map(), waits: [], inboxUnread: 0,
     project: sessionStorage.getItem("maestro.project") ?? "",
     keysOn: localStorage.getItem("maestro.keys") !== "off", keysShown: false,
-    pane: null, compose: null, health: 0, mailboxMax: 0, anyMail: true, ready: false, notice: "",
+    pane: null, compose: null, health: 0, mailboxMax: 0, anyMail: true, ready: false, needsLogin: false, refusal: "", notice: "",
   };
 }
 

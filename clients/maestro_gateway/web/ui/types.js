@@ -56,7 +56,8 @@
  * @typedef {{route: Route, now: number, link: Link, access: Access, sessions: Map<string, SessionEntry>,
  *   groups: Map<string, Group>, people: Map<string, {name?: string, role: string}>, waits: Wait[], inboxUnread: number, project: string, rights: 'full'|'view'|'',
  *   keysOn: boolean, keysShown: boolean, pane: string|null, compose: Draft|null, health: number,
- *   mailboxMax: number, anyMail: boolean, ready: boolean, notice: string}} State
+ *   mailboxMax: number, anyMail: boolean, ready: boolean, needsLogin: boolean,
+ *   refusal: string, notice: string}} State
  */
 
 /**

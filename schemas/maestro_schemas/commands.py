@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from . import NOT_REPEATABLE, replies, requests
+from . import NOT_REPEATABLE, previews, replies, requests
 from .errors import MaestroError
 from .requests import Request
 
@@ -40,6 +40,7 @@ class ProtocolCommand(NamedTuple):
 COMMANDS = (
     ProtocolCommand("hello", requests.Hello, replies.HelloReply, "anyone", "anyone"),
     ProtocolCommand("send", requests.Send, replies.SendReply, "session", "session"),
+    ProtocolCommand("preview", previews.Preview, previews.PreviewReply, "session", "session"),
     ProtocolCommand("inbox", requests.Inbox, replies.InboxReply, "anyone", "session"),
     ProtocolCommand("confirm", requests.Confirm, replies.ItemsReply, "anyone", "session", from_reserve=True),
     ProtocolCommand("message", requests.GetMessage, replies.MessageReply, "anyone", "session"),

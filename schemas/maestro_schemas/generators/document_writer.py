@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from maestro_schemas import events, messages, replies, requests, sessions
+from maestro_schemas import events, messages, previews, replies, requests, sessions
 
 from .field_comments import field_comments
 
@@ -46,6 +46,7 @@ DOCUMENTS: dict[str, type[Struct]] = {
     "PersonDoc": replies.Person,
     "RecipientResultDoc": replies.RecipientResult,
     "SendResultDoc": replies.SendResult,
+    "PreviewDoc": previews.PreviewReply,
     "InboxDoc": replies.InboxReply,
     "MessageReplyDoc": replies.MessageReply,
     "ReceiptCountsDoc": replies.ReceiptCounts,

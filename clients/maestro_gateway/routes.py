@@ -6,8 +6,8 @@ Rule: every row is routed and documented, and no other call is.
 from __future__ import annotations
 
 from maestro_schemas import replies
+from maestro_schemas.bodies.previews import PreviewReply
 from maestro_schemas.messages import Message
-from maestro_schemas.previews import PreviewReply
 from maestro_schemas.sessions import SessionNote
 
 from . import metrics

@@ -10,9 +10,9 @@ from __future__ import annotations
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
+from maestro_schemas.bodies.previews import Preview
 from maestro_schemas.commands import BY_REQUEST
 from maestro_schemas.errors import FatalError, MaestroError
-from maestro_schemas.previews import Preview
 from maestro_schemas.requests import (
     Confirm,
     Delete,

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 
 from maestro_broker.core import authorization, presence, validation
+from maestro_schemas.bodies.previews import PreviewReply
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import SHORT_REPLY_CHARS
 from maestro_schemas.messages import NO_METADATA, Message
-from maestro_schemas.previews import PreviewReply
 from maestro_schemas.replies import RecipientResult
 from maestro_schemas.requests import Outgoing
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from maestro_broker.core.context import RequestContext
     from maestro_broker.core.model.session_registry import SessionState
     from maestro_broker.core.model.state import State
-    from maestro_schemas.previews import Preview
+    from maestro_schemas.bodies.previews import Preview
 
 _TAKEN = 201
 # Longer than the short replies that the loop guard counts.

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from maestro_schemas.bodies.previews import Preview, PreviewReply
 from maestro_schemas.limits import SHORT_REPLY_CHARS, Limits
 from maestro_schemas.messages import Metadata
-from maestro_schemas.previews import Preview, PreviewReply
 from maestro_schemas.requests import Identity, Outgoing, Send
 from support.offices import Office, refused
 

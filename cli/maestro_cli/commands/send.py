@@ -60,7 +60,8 @@ Examples:
   maestro send --to ann --to bob --message "Read decisions/7 first."
   maestro send --to bob --template review --set pr="PR 123"
   maestro send --to @workers --message "Stop, main is red." --priority high \\
-      --yes --wait delivered"""
+      --yes --wait delivered
+  maestro send --to @workers --type request --dry-run"""
 
 
 def run(
@@ -109,6 +110,10 @@ def run(
     ] = None,
     timeout: TimeoutOption = None,
     yes: YesOption = False,
+    dry_run: Annotated[
+        bool,
+        Option(name="--dry-run", help="Send nothing: print who would get it, and when. The text may be left off."),
+    ] = False,
     message_id: Annotated[
         str | None,
         Option(name="--id", metavar="MSG", help="Your own id for it: repeating the command sends it once."),
@@ -123,9 +128,8 @@ def run(
         raise MaestroError("INVALID", "--to is missing", "maestro send --help")
     context = CommandContext.here(speaks_as, sure=yes)
     context.sender()
-    if template is None and settings is None:
-        text = _text(message, file)
-    else:
+    text = None
+    if template is not None or settings is not None:
         from maestro_cli.templates import template_send
 
         said = template_send.filled(template, settings, message, file, context.environ)
@@ -134,8 +138,15 @@ def run(
         to = to or said.to
         if not to:
             raise MaestroError(
-                "INVALID", f"--to is missing, and the template {template!r} names no receiver", "--to SESSION"
+                "INVALID", f"--to is missing, and the template {template!r} names no receiver", "Add --to SESSION."
             )
+    if dry_run:
+        from maestro_cli.sending import dry_run as rehearsal
+
+        _check_alone(wait, timeout, replies, wait_reply=wait_reply)
+        metadata = _metadata(priority, kind, task, reply_to, data, requires_ack=require_ack)
+        return rehearsal.show(context, _receivers(to or []), metadata, on_ended, is_confirmed=yes, as_json=as_json)
+    text = _text(message, file) if text is None else text
     outgoing: OutgoingDoc = {
         "id": new_message_id() if message_id is None else message_id,
         "to": _receivers(to or []),
@@ -179,6 +190,13 @@ def _sent(
         if awaited is not None:
             return waiting.send(context, outgoing, awaited, as_json=as_json)
     return send_flow.send(context, outgoing, as_json=as_json)
+
+
+def _check_alone(wait: str | None, timeout: str | None, replies: int | None, *, wait_reply: bool) -> None:
+    if wait is not None or timeout is not None or replies is not None or wait_reply:
+        raise MaestroError(
+            "INVALID", "--dry-run sends nothing, so there is nothing to wait for", "Leave the other option off."
+        )
 
 
 def _text(message: str | None, file: str | None) -> str:

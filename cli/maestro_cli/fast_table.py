@@ -237,7 +237,6 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         {
             "--query": ("query", "any"),
-            "-q": ("query", "any"),
             "--format": ("kind", ("md", "jsonl", "html")),
             "--out": ("out", "text"),
             "-o": ("out", "text"),

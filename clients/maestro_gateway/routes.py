@@ -6,7 +6,6 @@ Rule: every row is routed and documented, and no other call is.
 from __future__ import annotations
 
 from maestro_schemas import replies
-from maestro_schemas.bodies import archive
 from maestro_schemas.bodies.previews import PreviewReply
 from maestro_schemas.messages import Message
 from maestro_schemas.sessions import SessionNote
@@ -22,12 +21,12 @@ from .api import (
     sessions,
     sse,
 )
-from .api.archive import archive_calls, archive_queries, export_calls
 from .api.mcp import mcp_bodies, mcp_calls
+from .archive_routes import ARCHIVE_CALLS
 from .docs import docs_page, openapi
 from .http.routing import Endpoint
 from .older_routes import OLDER_CALLS
-from .route_codes import ARCHIVE_CODES, FAN_OUT_CODES, PREVIEW_CODES, SEND_CODES
+from .route_codes import FAN_OUT_CODES, PREVIEW_CODES, SEND_CODES
 
 _GROUP_CODES = (
     "GROUP_NOT_FOUND",
@@ -276,60 +275,7 @@ CALLS = (
         ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME"),
         tag="sessions",
     ),
-    Endpoint(
-        "GET",
-        "/search",
-        archive_calls.search,
-        "The messages that a query finds, the newest first; marks nothing.",
-        {200: archive.SearchReply},
-        (*ARCHIVE_CODES, "INVALID_QUERY", "GROUP_NOT_FOUND"),
-        query=archive_queries.SearchQueryGiven,
-        headers=("X-Session-ID",),
-        is_paged=True,
-        tag="archive",
-    ),
-    Endpoint(
-        "GET",
-        "/search/operators",
-        archive_calls.operators,
-        "The operators that a search takes.",
-        {200: archive_queries.SearchOperators},
-        tag="archive",
-    ),
-    Endpoint(
-        "GET",
-        "/threads",
-        archive_calls.threads,
-        "The threads with an answer, the one with the newest message first.",
-        {200: archive.ThreadsReply},
-        ARCHIVE_CODES,
-        query=archive_queries.ThreadsQuery,
-        headers=("X-Session-ID",),
-        is_paged=True,
-        tag="archive",
-    ),
-    Endpoint(
-        "GET",
-        "/stats",
-        archive_calls.stats,
-        "Figures of what was sent in a time, and of what became of it.",
-        {200: archive.AnalyticsReply},
-        ARCHIVE_CODES,
-        query=archive_queries.StatsQuery,
-        headers=("X-Session-ID",),
-        tag="archive",
-    ),
-    Endpoint(
-        "GET",
-        "/export",
-        export_calls.export,
-        "A conversation as a document to keep.",
-        {200: export_calls.MEDIA_TYPES},
-        (*ARCHIVE_CODES, "INVALID_QUERY", "GROUP_NOT_FOUND", "MESSAGE_NOT_FOUND", "CURSOR_EXPIRED"),
-        query=archive_queries.ExportQueryGiven,
-        headers=("X-Session-ID",),
-        tag="archive",
-    ),
+    *ARCHIVE_CALLS,
     Endpoint(
         "GET",
         "/groups",

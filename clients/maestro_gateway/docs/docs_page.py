@@ -291,6 +291,8 @@ def _one_kind(contract: dict[str, Any], kind: dict[str, Any]) -> str:
     if "enum" in kind:
         return " or ".join(f"<code>{_text(json.dumps(value))}</code>" for value in kind["enum"])
     if kind.get("type") == "array":
+        if "prefixItems" in kind:
+            return f"array of exactly {', '.join(_kind(contract, each) for each in kind['prefixItems'])}"
         return f"array of {_kind(contract, kind.get('items', {}))}"
     return _text(kind.get("type", "any JSON"))
 

@@ -238,7 +238,7 @@ FREE_TEXTS = [
 
 def test_the_options_of_free_text() -> None:
     assert {spelling for _, spelling in FREE_TEXTS} == {
-        "--message", "-m", "--file", "-f", "--data", "--exec", "--subject", "--detail",
+        "--message", "-m", "--file", "-f", "--data", "--exec", "--subject", "--detail", "--query",
     }  # fmt: skip
 
 

@@ -34,7 +34,7 @@ Examples:
 def run(
     *what: Annotated[str, Option(name="WHAT", help="`thread ID`, `with A B`, `group NAME` or `session ID`.")],
     query: Annotated[
-        str | None, Option(name=["--query", "-q"], metavar="QUERY", any_text=True, help="What `search` finds.")
+        str | None, Option(name="--query", metavar="QUERY", any_text=True, help="What `search` finds.")
     ] = None,
     kind: Annotated[Literal["md", "jsonl", "html"], Option(name="--format", help="Default: md.")] = "md",
     out: Annotated[

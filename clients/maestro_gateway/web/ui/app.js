@@ -86,7 +86,7 @@ async function admit(app) {
   }
 }
 
-const app = makeApp(
+export const app = makeApp(
   (learn) => makeApi(() => {
     token.clear();
     app.state.needsLogin = true;

@@ -14,7 +14,7 @@ const MINUTE = 60_000;
 let socket = null;
 // The newest frame: of its LSN, all frames up to this index have come. Index -1: the LSN is a place, and no frame.
 let newest = { lsn: 0, index: -1 };
-// The list was never read, or it can't be continued: everything is read anew before the next connection.
+// The list was never read, or it can't be continued: everything is read again before the next connection.
 let isFresh = false;
 let attempt = 0;
 let timer = 0;

@@ -95,8 +95,8 @@ export const app = makeApp(
   draw,
   navigate,
 );
+root.replaceChildren(); // the words for a browser without JavaScript
 await admit(app);
-root.replaceChildren();
 keys.listen(app);
 notify.watch(app);
 document.addEventListener("click", (event) => clicked(app, event));

@@ -4,7 +4,7 @@ import {html} from './vendor/lit-html/lit-html.js';
 /** @import {View} from './types.js' */
 
 /** @type {View} */
-export const all = {title: () => 'all', enter: () => {}, leave: () => {}, render: () => html`<div class="scroll"><p>This page is not there yet.</p></div>`};
+export const all = {title: () => 'All', enter: () => {}, leave: () => {}, render: () => html`<div class="scroll"><p>This page is not there yet.</p></div>`};
 /** @type {View} */
 export const session = {title: () => 'session', enter: () => {}, leave: () => {}, render: () => html`<div class="scroll"><p>This page is not there yet.</p></div>`};
 /** @type {View} */

@@ -1,14 +1,16 @@
-/* Conversation: the mail of two sessions, set like a script: names in a gutter, the text in the measure, receipts as
- * margin notes. */
-/** @import {App, Message, Row, View} from './types.js' */
-import {html, nothing} from './vendor/lit-html/lit-html.js';
-import {guard} from './vendor/lit-html/directives/guard.js';
-import {files, filesOpened} from './files.js';
-import {LIST_KEYS, begin, command, listOf} from './list_views.js';
-import {blocks} from './markdown.js';
-import {receipt} from './receipts.js';
-import {addressees, isPlainClick, isToMany, party, stateWords, tags} from './rows.js';
-import {clock, stamp} from './words.js';
+// Conversation: the mail of two sessions, set like a script: names in a gutter, the text in the measure, receipts as
+// margin notes.
+// @ts-check
+/** @import { App, Row, View } from "./types.js" */
+import { html, nothing } from "./vendor/lit-html/lit-html.js";
+import { guard } from "./vendor/lit-html/directives/guard.js";
+import { files, filesOpened } from "./files.js";
+import { command } from "./front_pages.js";
+import { LIST_KEYS, begin, currentFeed, listOf } from "./list_views.js";
+import { blocks } from "./markdown.js";
+import { receipt } from "./receipts.js";
+import { addressees, isPlainClick, isToMany, party, stateOf, tags } from "./rows.js";
+import { clock, stamp } from "./words.js";
 
 const CLOSE_MS = 5 * 60_000;
 let raw = false;
@@ -19,7 +21,7 @@ let feed;
 export const whole = (text, isRaw) => isRaw ? html`<pre class="raw" dir="auto" tabindex="0">${text}</pre>` : blocks(text);
 
 /** @param {App} app @param {boolean} isOn @param {() => void} flip @param {string} name */
-export const toggleButton = (app, isOn, flip, name) => html`<button type="button" class="link" aria-pressed=${isOn} @click=${() => (flip(), app.update())}>${name}</button>`;
+export const toggleButton = (app, isOn, flip, name) => html`<button type="button" class="as-link" aria-pressed=${isOn} @click=${() => (flip(), app.update())}>${name}</button>`;
 
 /**
  * One speech.
@@ -32,7 +34,7 @@ export function speech(app, row, {previous, answers, isRaw, to = false, open}) {
   const goesOn = previous?.message.from === message.from && message.createdAt - previous.message.createdAt < CLOSE_MS;
   const address = `/ui/m/${encodeURIComponent(message.id)}`;
   const pictures = (/** @type {MouseEvent} */ event) => !event.ctrlKey && !event.metaKey && (event.preventDefault(), open(message.id));
-  return html`<li class="speech${message.metadata?.priority === 'high' ? ' urgent' : ''}${isSelected ? ' selected' : ''}${goesOn ? ' goes-on' : ''}${row.isNew ? ' fresh' : ''}" data-id=${message.id}
+  return html`<li class="speech${message.metadata?.priority === "high" ? " urgent" : ""}${isSelected ? " selected" : ""}${goesOn ? " goes-on" : ""}${row.isNew ? " fresh" : ""}" data-row=${message.id} tabindex="-1"
     @click=${(/** @type {MouseEvent} */ event) => isPlainClick(event) && open(message.id)}>
     <div class="gutter">${goesOn ? html`<span class="hidden">${app.nameOf(message.from)}</span>` : party(app, message.from)}
       <a class="row-time" tabindex="-1" href=${address} aria-label="${clock(message.createdAt)}, open" @click=${pictures}><time datetime=${stamp(message.createdAt)}>${clock(message.createdAt)}</time></a></div>
@@ -41,34 +43,34 @@ export function speech(app, row, {previous, answers, isRaw, to = false, open}) {
       ? html`<span class="tag to">to ${addressees(app, message)}</span>` : nothing}</span></div></li>`;
 }
 
-const pair = (/** @type {App} */ app) => app.state.route.params.map((name) => app.state.sessions.has(name) || name === 'operator' ? name
+const pair = (/** @type {App} */ app) => app.state.route.params.map((name) => app.state.sessions.has(name) || name === "operator" ? name
   : [...app.state.sessions.values()].find(({session}) => session.name === name)?.session.id ?? name);
 
 /** @type {View} */
 export const conversation = {
-  title: (app) => pair(app).map((id) => app.nameOf(id)).join(' ⇄ '),
+  title: (app) => pair(app).map((id) => app.nameOf(id)).join(" ⇄ "),
   enter: (app) => {
     const [one, other] = pair(app);
-    feed = begin(app, {session: one, with: other, project: undefined}, ({from, to}) => (from === one && to === other) || (from === other && to === one));
+    const read = begin(app, {session: one, with: other, project: undefined}, ({from, to}) => (from === one && to === other) || (from === other && to === one));
+    feed = currentFeed();
+    return read;
   },
   leave: () => feed.close(),
-  header: (app) => html`<span class="low states">${pair(app).filter((id) => id !== 'operator').map((id, at) => {
+  header: (app) => html`<span class="low states">${pair(app).filter((id) => id !== "operator").map((id, at) => {
     const {unread = 0} = app.state.sessions.get(id)?.presence ?? {};
-    return html`${at ? ' · ' : ''}${app.nameOf(id)} ${stateWords(app, id)}${unread ? `, ${unread} unseen` : ''}`;
-  })}</span><span class="actions">${toggleButton(app, raw, () => { raw = !raw; }, 'Raw')}</span>`,
+    return html`${at ? " · " : ""}${app.nameOf(id)} ${stateOf(app, id)}${unread ? `, ${unread} unseen` : ""}`;
+  })}</span><span class="actions">${toggleButton(app, raw, () => { raw = !raw; }, "Raw")}</span>`,
   render: (app) => {
     const [one, other] = pair(app);
     return listOf(app, feed, {
       name: `Mail of ${app.nameOf(one)} and ${app.nameOf(other)}`,
-      empty: html`<p>${app.nameOf(one)} and ${app.nameOf(other)} have not written to each other.</p>${command(`maestro send --to ${app.nameOf(other)} --message "Hello"`)}`,
+      empty: html`<p>${app.nameOf(one)} and ${app.nameOf(other)} have not written to each other.</p>${command(app, `maestro send --to ${app.nameOf(other)} --message "Hello"`)}`,
       draw: (row, previous) => {
         const answers = feed.answers.get(row.message.id);
         return guard([row, previous?.message.from, answers?.size, raw, app.state.pane === row.message.id, app.state.now, app.state.sessions.size, filesOpened()],
-          () => speech(app, row, {previous, answers, isRaw: raw, open: (id) => feed.open(id)}));
+          () => speech(app, row, {previous, answers, isRaw: raw, open: (id) => app.openMessage(id)}));
       },
     });
   },
   keys: LIST_KEYS,
-  composes: true,
-  to: (app) => pair(app).filter((id) => id !== 'operator'),
 };

@@ -1,6 +1,7 @@
-/* Feed: the messages of one list: pages by cursor, live additions, receipts that change in place, and the place where
- * the reader stands. At most 1,000 rows are kept. */
-/** @import {ApiError, App, EventDetail, Message, Query, Row} from './types.js' */
+// Feed: the messages of one list: pages by cursor, live additions, receipts that change in place, and the place where
+// the reader stands. At most 1,000 rows are kept.
+// @ts-check
+/** @import { ApiError, App, EventDetail, Message, Query, Row } from "./types.js" */
 
 /** @typedef {{key: string, at: number, id: string, kind: 'waiting'|'gone'|'started'|'ended', detail: string}} Line */
 const PAGE = 200, KEPT = 1000, RECEIPT_WAIT_MS = 250, NEAR_PX = 600;
@@ -15,7 +16,6 @@ export class Feed {
   /** What came below the place where the reader stands. @type {{count: number, names: Set<string>}} */ below = {count: 0, names: new Set()};
   /** @type {ApiError | null} */ error = null;
   /** The last row that was there when the connection was lost. */ mark = 0;
-  /** The message that the keys stand on. */ current = '';
   loaded = false; busy = false; hasOlder = false; hasNewer = false; follows = true;
   #before = 0; #top = 0; #turn = 0;
   /** @type {HTMLElement | null} */ #box = null;
@@ -26,12 +26,10 @@ export class Feed {
 
   /** @param {App} app @param {Query} query @param {(message: Message) => boolean} fits */
   constructor(app, query, fits) {
-    Object.assign(this, {app, query, fits});
     this.app = app; this.query = query; this.fits = fits;
-    this.#offs = [app.on('message', (detail) => this.#came(detail)), app.on('receipt', (detail) => this.#changed(detail)), app.on('reset', () => this.load()),
-      app.on('link', () => { if (app.state.link.state === 'lost') this.mark ||= this.rows.at(-1)?.lsn ?? 0; }),
-      ...(/** @type {const} */ (['session', 'presence'])).map((name) => app.on(name, () => this.#watch()))];
-    this.load();
+    this.#offs = [app.on("message", (detail) => this.#came(detail)), app.on("receipt", (detail) => this.#changed(detail)), app.on("reset", () => this.load()),
+      app.on("link", () => { if (app.state.link.state === "lost") this.mark ||= this.rows.at(-1)?.lsn ?? 0; }),
+      ...(/** @type {const} */ (["session", "presence"])).map((name) => app.on(name, () => this.#watch()))];
   }
 
   close() {
@@ -47,8 +45,7 @@ export class Feed {
     const rows = await this.#page({});
     if (!rows) return;
     Object.assign(this, {rows: [], byId: new Map(), answers: new Map(), hasNewer: false, follows: true, below: {count: 0, names: new Set()}});
-    this.#add(rows, 'end');
-    this.current = this.rows.at(-1)?.message.id ?? '';
+    this.#add(rows, "end");
     this.loaded = true;
     this.#watch();
     this.#drawn(() => this.#toEnd());
@@ -58,13 +55,13 @@ export class Feed {
   async older() {
     if (this.busy || !this.hasOlder) return;
     const rows = await this.#page({before: this.#before});
-    if (rows) this.#keepPlace(() => this.#add(rows, 'start'));
+    if (rows) this.#keepPlace(() => this.#add(rows, "start"));
   }
 
   async newer() {
     if (this.busy || !this.hasNewer) return;
     const rows = await this.#page({after: this.rows.at(-1)?.lsn ?? 0});
-    if (rows) this.#keepPlace(() => this.#add(rows, 'end'));
+    if (rows) this.#keepPlace(() => this.#add(rows, "end"));
   }
 
   /** @param {Query} where @returns {Promise<Row[] | null>} */
@@ -76,10 +73,10 @@ export class Feed {
     try {
       // A page may be short although there are more.
       for (let more = true, at = where; more && rows.length < PAGE / 2 && turn === this.#turn;) {
-        const page = await this.app.api.get('/api/messages', {limit: PAGE, counts: true, project: this.app.state.project, ...this.query, ...at});
-        rows = 'after' in where ? [...rows, ...page.messages] : [...page.messages, ...rows];
+        const page = await this.app.api.get("/api/messages", {limit: PAGE, counts: true, project: this.app.state.project, ...this.query, ...at});
+        rows = "after" in where ? [...rows, ...page.messages] : [...page.messages, ...rows];
         more = page.hasMore;
-        if ('after' in where) [this.hasNewer, at] = [more, {after: page.upTo}];
+        if ("after" in where) [this.hasNewer, at] = [more, {after: page.upTo}];
         else [this.hasOlder, this.#before, at] = [more, page.before, {before: page.before}];
       }
       this.error = null;
@@ -95,7 +92,7 @@ export class Feed {
 
   /** @param {Row[]} rows @param {'start'|'end'} side */
   #add(rows, side) {
-    performance.mark('feed-rows');
+    performance.mark("feed-rows");
     const fresh = rows.filter((row) => !this.byId.has(row.message.id));
     for (const row of fresh) {
       this.byId.set(row.message.id, row);
@@ -104,11 +101,11 @@ export class Feed {
       const known = this.answers.get(parent) ?? new Map();
       this.answers.set(parent, known.has(row.message.from) ? known : new Map(known).set(row.message.from, row.message.createdAt));
     }
-    this.rows = side === 'end' ? [...this.rows, ...fresh] : [...fresh, ...this.rows];
-    const dropped = side === 'end' ? this.rows.splice(0, Math.max(0, this.rows.length - KEPT)) : this.rows.splice(KEPT);
+    this.rows = side === "end" ? [...this.rows, ...fresh] : [...fresh, ...this.rows];
+    const dropped = side === "end" ? this.rows.splice(0, Math.max(0, this.rows.length - KEPT)) : this.rows.splice(KEPT);
     for (const row of dropped) this.byId.delete(row.message.id);
-    if (dropped.length && side === 'start') this.hasNewer = true;
-    if (dropped.length && side === 'end') [this.hasOlder, this.#before] = [true, this.rows[0].lsn];
+    if (dropped.length && side === "start") this.hasNewer = true;
+    if (dropped.length && side === "end") [this.hasOlder, this.#before] = [true, this.rows[0].lsn];
   }
 
   /** @param {EventDetail} detail */
@@ -126,12 +123,9 @@ export class Feed {
       this.below.names.add(this.app.nameOf(message.from));
       if (this.hasNewer || this.rows.length >= KEPT) { this.hasNewer = true; return; }
     }
-    this.#add([{lsn, message, isNew: true, ...((message.audience?.size ?? 0) > 1 ? {receivers: [message.to], counts: {pending: 1}} : {})}], 'end');
+    this.#add([{lsn, message, isNew: true, ...((message.audience?.size ?? 0) > 1 ? {receivers: [message.to], counts: {pending: 1}} : {})}], "end");
     if ((message.audience?.size ?? 0) > 1) this.#ask(message.id);
-    if (this.follows) {
-      this.current = message.id;
-      this.#drawn(() => this.#toEnd());
-    }
+    if (this.follows) this.#drawn(() => this.#toEnd());
   }
 
   /** @param {Row} row */
@@ -142,11 +136,11 @@ export class Feed {
   }
 
   /** @param {EventDetail} detail */
-  #changed({id = '', status, message}) {
+  #changed({id = "", status, message}) {
     const row = this.byId.get(id);
     if (!row) return;
     if (row.counts) this.#ask(id);
-    else if (status === 'deleted') {
+    else if (status === "deleted") {
       this.byId.delete(id);
       this.rows = this.rows.filter((other) => other !== row);
     } else this.#put({...row, isNew: false, message: {...row.message, ...message, status: status ?? row.message.status}});
@@ -174,13 +168,13 @@ export class Feed {
   /** Keeps what happened to the sessions as lines of the list. */
   #watch() {
     for (const [id, {session, presence}] of this.app.state.sessions) {
-      const note = (/** @type {Line['kind']} */ kind, /** @type {number | null | undefined} */ at, detail = '') => {
+      const note = (/** @type {Line['kind']} */ kind, /** @type {number | null | undefined} */ at, detail = "") => {
         const key = `${id} ${kind} ${at}`;
         if (at) this.lines.set(key, {key, at, id, kind, detail});
       };
-      note('started', session.startedAt);
-      if (session.completedAt) note('ended', session.completedAt);
-      else if (presence.state === 'waiting' || presence.state === 'gone') note(presence.state, presence.since, presence.detail);
+      note("started", session.startedAt);
+      if (session.completedAt) note("ended", session.completedAt);
+      else if (presence.state === "waiting" || presence.state === "gone") note(presence.state, presence.since, presence.detail);
     }
   }
 
@@ -206,11 +200,11 @@ export class Feed {
   /** @param {() => void} change */
   #keepPlace(change) {
     const box = this.#box, top = box?.getBoundingClientRect().top ?? 0;
-    const first = [...(box?.querySelectorAll('[data-id]') ?? [])].find((row) => row.getBoundingClientRect().bottom > top);
-    const was = first?.getBoundingClientRect().top ?? 0, id = /** @type {HTMLElement | undefined} */ (first)?.dataset.id;
+    const first = [...(box?.querySelectorAll("[data-row]") ?? [])].find((row) => row.getBoundingClientRect().bottom > top);
+    const was = first?.getBoundingClientRect().top ?? 0, id = /** @type {HTMLElement | undefined} */ (first)?.dataset.row;
     change();
     this.#drawn(() => {
-      const now = id && box?.querySelector(`[data-id="${CSS.escape(id)}"]`)?.getBoundingClientRect().top;
+      const now = first?.isConnected && first.getAttribute("data-row") === id ? first.getBoundingClientRect().top : 0;
       if (box && now) box.scrollTop += now - was;
     });
   }
@@ -246,27 +240,7 @@ export class Feed {
     if (this.hasNewer) return void this.load();
     this.follows = true;
     this.below = {count: 0, names: new Set()};
-    this.current = this.rows.at(-1)?.message.id ?? '';
     this.#drawn(() => this.#toEnd());
-  }
-
-  /** @param {number} step */
-  move(step) {
-    const at = this.rows.findIndex((row) => row.message.id === this.current), next = this.rows[Math.min(Math.max((at < 0 ? this.rows.length : at) + step, 0), this.rows.length - 1)];
-    if (!next) return;
-    this.current = next.message.id;
-    if (this.app.state.pane) this.app.openMessage(this.current);
-    this.#drawn(() => {
-      const row = this.#box?.querySelector(`[data-id="${CSS.escape(this.current)}"]`);
-      row?.scrollIntoView({block: 'nearest'});
-      /** @type {HTMLElement | null | undefined} */ (row?.querySelector('a.row-time'))?.focus({preventScroll: true});
-    });
-  }
-
-  /** @param {string} id */
-  open(id) {
-    this.current = id;
-    this.app.openMessage(id);
   }
 
   /** Shows the whole text in place. @param {string} id */
@@ -275,8 +249,8 @@ export class Feed {
     this.app.update();
   }
 
-  /** @returns {Message | undefined} */
+  /** The message in the pane, or in focus. @returns {Message | undefined} */
   get chosen() {
-    return this.byId.get(this.app.state.pane ?? this.current)?.message;
+    return this.byId.get(this.app.state.pane ?? document.activeElement?.closest("[data-row]")?.getAttribute("data-row") ?? "")?.message;
   }
 }

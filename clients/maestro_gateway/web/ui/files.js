@@ -1,9 +1,10 @@
-/* Files: what is attached to a message: name, size, download; small patches and pictures in place. */
-/** @import {App, Attachment, Message} from './types.js' */
-import {html, nothing} from './vendor/lit-html/lit-html.js';
-import {codeBlock, isDiff} from './code.js';
-import {icon} from './icons.js';
-import {bytes} from './words.js';
+// Files: what is attached to a message: name, size, download; small patches and pictures in place.
+// @ts-check
+/** @import { App, Attachment, Message } from "./types.js" */
+import { html, nothing } from "./vendor/lit-html/lit-html.js";
+import { codeBlock, isDiff } from "./code.js";
+import { icon } from "./icons.js";
+import { bytes } from "./words.js";
 
 const PATCH_BYTES_MAX = 32 << 10;
 /** The patches that were opened: address → text. @type {Map<string, string>} */
@@ -19,7 +20,7 @@ const addressOf = (message, file) => `/api/messages/${encodeURIComponent(message
 async function save(app, event, address, name) {
   if (!app.state.access.login) return;
   event.preventDefault();
-  const link = Object.assign(document.createElement('a'), {href: URL.createObjectURL(await app.api.blob(address)), download: name});
+  const link = Object.assign(document.createElement("a"), {href: URL.createObjectURL(await app.api.blob(address)), download: name});
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
@@ -28,7 +29,7 @@ async function save(app, event, address, name) {
 async function toggle(app, address) {
   if (!opened.delete(address)) {
     opened.set(address, await app.api.blob(address).then((blob) => blob.text(), (/** @type {Error} */ error) => error.message));
-    if (opened.size > 50) opened.delete(opened.keys().next().value ?? '');
+    if (opened.size > 50) opened.delete(opened.keys().next().value ?? "");
   }
   changes += 1;
   app.update();
@@ -44,11 +45,11 @@ export function files(app, message, {open = false} = {}) {
   if (!message.attachments?.length) return nothing;
   return html`<ul class="files">${message.attachments.map((file) => {
     const address = addressOf(message, file), text = opened.get(address);
-    const isPatch = open && isDiff('', '', file.name) && file.size <= PATCH_BYTES_MAX;
+    const isPatch = open && isDiff("", "", file.name) && file.size <= PATCH_BYTES_MAX;
     const isPicture = open && !app.state.access.login && /\.(png|jpe?g|gif|webp)$/i.test(file.name);
-    return html`<li>${icon('clip')}<a href=${address} download=${file.name} @click=${(/** @type {Event} */ event) => save(app, event, address, file.name)}><bdi>${file.name}</bdi></a>
-      <span class="low">${bytes(file.size)}</span>${isPatch ? html`<button type="button" class="link" aria-expanded=${text !== undefined} @click=${() => toggle(app, address)}>${text === undefined ? 'open' : 'close'}</button>` : nothing}
+    return html`<li>${icon("clip")}<a href=${address} download=${file.name} @click=${(/** @type {Event} */ event) => save(app, event, address, file.name)}><bdi>${file.name}</bdi></a>
+      <span class="low">${bytes(file.size)}</span>${isPatch ? html`<button type="button" class="as-link" aria-expanded=${text !== undefined} @click=${() => toggle(app, address)}>${text === undefined ? "open" : "close"}</button>` : nothing}
       ${text === undefined ? nothing : codeBlock(text, {name: file.name})}
-      ${isPicture ? html`<img src=${`${address}?inline=1`} alt=${file.name} loading="lazy" @error=${(/** @type {Event} */ event) => /** @type {Element} */ (event.currentTarget).classList.add('hidden')}>` : nothing}</li>`;
+      ${isPicture ? html`<img src=${`${address}?inline=1`} alt=${file.name} loading="lazy" @error=${(/** @type {Event} */ event) => /** @type {Element} */ (event.currentTarget).classList.add("hidden")}>` : nothing}</li>`;
   })}</ul>`;
 }

@@ -9,7 +9,8 @@ import { command } from "./front_pages.js";
 import { LIST_KEYS, begin, currentFeed, listOf } from "./list_views.js";
 import { blocks } from "./markdown.js";
 import { receipt } from "./receipts.js";
-import { addressees, isPlainClick, isToMany, party, stateOf, tags } from "./rows.js";
+import { addressees, isPlainClick, isToMany, party, tags } from "./rows.js";
+import { stateWords } from "./sidebar.js";
 import { clock, stamp } from "./words.js";
 
 const CLOSE_MS = 5 * 60_000;
@@ -57,8 +58,8 @@ export const conversation = {
   },
   leave: () => feed.close(),
   header: (app) => html`<span class="low states">${pair(app).filter((id) => id !== "operator").map((id, at) => {
-    const {unread = 0} = app.state.sessions.get(id)?.presence ?? {};
-    return html`${at ? " · " : ""}${app.nameOf(id)} ${stateOf(app, id)}${unread ? `, ${unread} unseen` : ""}`;
+    const entry = app.state.sessions.get(id), unread = entry?.presence.unread ?? 0;
+    return html`${at ? " · " : ""}${app.nameOf(id)} ${entry ? stateWords(entry, app.state.now) : ""}${unread ? `, ${unread} unseen` : ""}`;
   })}</span><span class="actions">${toggleButton(app, raw, () => { raw = !raw; }, "Raw")}</span>`,
   render: (app) => {
     const [one, other] = pair(app);

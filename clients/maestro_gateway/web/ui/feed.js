@@ -92,7 +92,6 @@ export class Feed {
 
   /** @param {Row[]} rows @param {'start'|'end'} side */
   #add(rows, side) {
-    performance.mark("feed-rows");
     const fresh = rows.filter((row) => !this.byId.has(row.message.id));
     for (const row of fresh) {
       this.byId.set(row.message.id, row);
@@ -143,7 +142,7 @@ export class Feed {
     else if (status === "deleted") {
       this.byId.delete(id);
       this.rows = this.rows.filter((other) => other !== row);
-    } else this.#put({...row, isNew: false, message: {...row.message, ...message, status: status ?? row.message.status}});
+    } else this.#put({...row, isNew: false, message: {...row.message, status: status ?? row.message.status, ...message}});
   }
 
   /** The counts of a message to several are asked for together. @param {string} id */
@@ -197,15 +196,13 @@ export class Feed {
     requestAnimationFrame(then);
   }
 
-  /** @param {() => void} change */
+  /** Browsers keep the place of what is read, except at the very top; an older Safari never does. @param {() => void} change */
   #keepPlace(change) {
-    const box = this.#box, top = box?.getBoundingClientRect().top ?? 0;
-    const first = [...(box?.querySelectorAll("[data-row]") ?? [])].find((row) => row.getBoundingClientRect().bottom > top);
-    const was = first?.getBoundingClientRect().top ?? 0, id = /** @type {HTMLElement | undefined} */ (first)?.dataset.row;
+    const box = this.#box, rest = box ? box.scrollHeight - box.scrollTop : 0, isKept = getComputedStyle(document.body).overflowAnchor !== undefined;
+    if (box?.scrollTop === 0) box.scrollTop = 1;
     change();
     this.#drawn(() => {
-      const now = first?.isConnected && first.getAttribute("data-row") === id ? first.getBoundingClientRect().top : 0;
-      if (box && now) box.scrollTop += now - was;
+      if (box && !isKept) box.scrollTop = box.scrollHeight - rest;
     });
   }
 

@@ -42,7 +42,7 @@ export const failure = (error) => {
  * The list with what stands around it.
  * @param {App} app
  * @param {Feed} shown
- * @param {{empty: unknown, before?: unknown, own?: boolean, shows?: (line: Line) => boolean, mark?: {first?: Row, words: string} | null,
+ * @param {{empty: unknown, before?: unknown, own?: boolean, shows?: (line: Line) => boolean, mark?: {first?: Row, words: string, action?: unknown} | null,
  *   draw?: (row: Row, previous: Row | undefined) => unknown, name: string}} how
  */
 export function listOf(app, shown, {empty, before = nothing, own = false, shows = () => false, mark = null, draw, name}) {
@@ -54,7 +54,7 @@ export function listOf(app, shown, {empty, before = nothing, own = false, shows 
   const entry = (/** @type {Row | Line} */ item) => {
     const at = "message" in item ? item.message.createdAt : item.at, today = dayOf(at), isNewDay = today !== day, begins = item === line?.first;
     const heading = isNewDay ? html`<li class="day"><span>${dayHeading(at, app.state.now)}</span></li>` : nothing;
-    const fresh = begins ? html`<li class="day mark"><span>${line?.words}</span></li>` : nothing, time = clock(at), repeats = time === minute && !isNewDay && !begins;
+    const fresh = begins ? html`<li class="day mark"><span>${line?.words}</span>${line?.action ?? nothing}</li>` : nothing, time = clock(at), repeats = time === minute && !isNewDay && !begins;
     [minute, day] = [time, today];
     const drawn = !("message" in item) ? stateLine(app, item, repeats) : draw ? draw(item, isNewDay || begins ? undefined : previous) : messageRow(app, shown, item, {repeats, own});
     previous = "message" in item ? item : undefined;
@@ -161,15 +161,15 @@ export const inbox = {
   leave,
   header: (app) => {
     const count = unread().length, waits = unanswered(app);
-    return html`<span class="low">${[`${count} not read`, waits ? `${waits} ${waits === 1 ? "waits" : "wait"} for an answer` : ""].filter(Boolean).join(", ")}</span>${
-      count && app.state.rights !== "view" ? html`<button type="button" class="as-link" @click=${() => Promise.all(unread().map(({message}) => markRead(app, message.id)))}>Mark all as read</button>` : nothing}`;
+    return html`<span class="low">${[`${count} not read`, waits ? `${waits} ${waits === 1 ? "waits" : "wait"} for an answer` : ""].filter(Boolean).join(", ")}</span>`;
   },
   render: (app) => {
     const first = unread()[0];
     if (feed.loaded) seen ||= first?.message.id ?? "-";
     const from = feed.byId.get(seen);
     return listOf(app, feed, {name: "Your inbox", own: true, empty: html`<p>No agent has written to you. Agents write with <code>--to operator</code>.</p>`,
-      mark: from && first ? {first: from, words: `${unread().length} new`} : null});
+      mark: from && first ? {first: from, words: `${unread().length} new`, action: app.state.rights === "view" ? nothing
+        : html`<button type="button" class="as-link" @click=${() => unread().map(({message}) => markRead(app, message.id))}>Mark all as read</button>`} : null});
   },
   keys: LIST_KEYS,
 };

@@ -244,5 +244,5 @@ export function firstLine(text) {
   const flow = [];
   join(parse(text.slice(0, 600).split("\n")), flow, []);
   const line = flow.map(words).join("").replace(/\s+/g, " ").trim();
-  return /^.{3,90}?[.?!:](?= )/.exec(line)?.[0].replace(/[.:]$/, "") ?? (line.length > 90 ? `${line.slice(0, 89)}…` : line);
+  return /^.{20,90}?[.?!](?= )/.exec(line)?.[0].replace(/\.$/, "") ?? (line.length > 90 ? `${line.slice(0, 89)}…` : line);
 }

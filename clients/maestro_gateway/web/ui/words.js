@@ -32,8 +32,8 @@ export function ago(ms) {
 
 /** A measured time: `0.2 s`, `9 s`, `1 m 52 s`, `3 h 5 m`. @param {number} ms */
 export function delay(ms) {
-  if (ms < 0) return "0 s";
-  if (ms < SECOND) return `${Math.max(ms / SECOND, 0.001).toFixed(ms < 95 ? 3 : 1).replace(/0+$/, "")} s`;
+  if (ms < 95) return "< 0.1 s";
+  if (ms < SECOND) return `${(ms / SECOND).toFixed(1)} s`;
   const pair = (/** @type {number} */ big, /** @type {string} */ name, /** @type {number} */ small, /** @type {string} */ rest) => {
     const [whole, part] = [Math.floor(ms / big), Math.floor((ms % big) / small)];
     return part ? `${whole} ${name} ${part} ${rest}` : `${whole} ${name}`;
@@ -43,7 +43,7 @@ export function delay(ms) {
 }
 
 /** A delay of which the first unit is enough: `+5 m`. @param {number} ms */
-export const roughly = (ms) => `+${delay(ms).split(" ").slice(0, 2).join(" ")}`;
+export const roughly = (ms) => ms < SECOND ? "at once" : `+${delay(ms).split(" ").slice(0, 2).join(" ")}`;
 
 /** @param {number} at ms @param {number} now ms */
 export function dayHeading(at, now) {

@@ -1,6 +1,7 @@
 /* Charts: bars and strips as SVG. Positions along the width are in percent, all else is in pixels: so each chart is drawn
  * at the width that it really has, and its letters keep their size. */
 import {html, nothing, svg} from './vendor/lit-html/lit-html.js';
+import {delay} from './words.js';
 
 const HIGH = 120;
 const HEAD = 8;
@@ -10,16 +11,10 @@ const HOUR = 3600 * SECOND;
 const TICKS = [100, SECOND, 10 * SECOND, 60 * SECOND, 600 * SECOND, HOUR, 6 * HOUR, 24 * HOUR, 168 * HOUR];
 
 /**
- * A length of time in one unit, such as `0.3 s` or `13 m`.
+ * A length of time in its first unit, such as `0.3 s` or `13 m`.
  * @param {number|null|undefined} ms
  */
-export function span(ms) {
-  if (ms === undefined || ms === null) return '';
-  if (ms < 10 * SECOND) return ms < 950 ? `${Math.max(1, Math.round(ms / 100)) / 10} s` : `${Math.round(ms / SECOND)} s`;
-  if (ms < 90 * SECOND) return ms < 60 * SECOND ? `${Math.round(ms / SECOND)} s` : '1 m';
-  if (ms < HOUR) return `${Math.round(ms / 60 / SECOND)} m`;
-  return ms < 48 * HOUR ? `${Math.round(ms / HOUR)} h` : `${Math.round(ms / 24 / HOUR)} d`;
-}
+export const span = (ms) => (ms === undefined || ms === null ? '' : delay(ms).split(' ').slice(0, 2).join(' '));
 
 /**
  * Half of the top of an axis: a round number, so that twice it is not under `most`.
@@ -64,18 +59,15 @@ const along = (ms, end) => Math.min(100, Math.max(0, (100 * Math.log(ms / 100)) 
  * The end of the logarithmic axis that holds these times.
  * @param {(number|undefined)[]} times
  */
-export function axisEnd(times) {
-  const most = Math.max(HOUR, ...times.map((each) => each ?? 0));
-  return TICKS.find((each) => each >= most) ?? most;
-}
+export const axisEnd = (times) => Math.max(HOUR, ...times.map((each) => each ?? 0));
+
+/** The ticks that have room for their letters. @param {number} end */
+const ticks = (end) => [...TICKS.filter((each) => along(each, end) < 88), end];
 
 /** @param {number} end */
-export function axis(end) {
-  const shown = TICKS.filter((each) => each <= end);
-  return html`<svg class="strip" width="100%" height="16" aria-hidden="true">${shown.map((each, index) => svg`<text
-    class="axis ${index && index < shown.length - 1 ? 'mid' : ''}" x="${along(each, end)}%" y="12"
-    text-anchor=${index ? (index < shown.length - 1 ? 'middle' : 'end') : 'start'}>${span(each)}</text>`)}</svg>`;
-}
+export const axis = (end) => html`<svg class="strip" width="100%" height="16" aria-hidden="true">${ticks(end).map((each, index, all) => svg`<text
+  class="axis ${index && index < all.length - 1 ? `mid${index % 2}` : ''}" x="${along(each, end)}%" y="12"
+  text-anchor=${index ? (index < all.length - 1 ? 'middle' : 'end') : 'start'}>${span(each)}</text>`)}</svg>`;
 
 /**
  * Three percentiles on that axis: a dot, a tick and a ring. The numbers stand beside it.
@@ -96,6 +88,6 @@ export function strip({p50Ms, p90Ms, maxMs}, end) {
  * @param {number} most The value of a full bar.
  * @param {string} [kind] A class: `used` for a part of a limit, with its ground.
  */
-export const bar = (value, most, kind = '') => html`<svg class="bar ${kind}" width="100%" height="8" aria-hidden="true">
+export const bar = (value, most, kind = '') => html`<svg class="meter ${kind}" width="100%" height="8" aria-hidden="true">
   ${kind ? svg`<rect class="ground" width="100%" height="8"></rect>` : nothing}<rect class="value" height="8"
   width="${Math.min(100, value && Math.max(1, (100 * value) / Math.max(1, most)))}%"></rect></svg>`;

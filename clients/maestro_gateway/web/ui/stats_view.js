@@ -3,6 +3,7 @@
 import {html, nothing} from './vendor/lit-html/lit-html.js';
 import {axis, axisEnd, bar, bars, span, strip} from './charts.js';
 import {icon} from './icons.js';
+import {firstLine} from './markdown.js';
 import {age, clock} from './words.js';
 
 const HOUR = 3_600_000;
@@ -77,7 +78,7 @@ function volume(app, f) {
       <th scope="col">delivered</th></tr></thead><tbody>${f.series.map((/** @type {any} */ each) => html`<tr><th scope="row">${label(each.at)}</th>
       <td>${number(each.sent)}</td><td>${number(each.deliveries)}</td></tr>`)}</tbody></table>`
     : html`<div class="plot">${bars(f.series, label, name)}</div>`}
-    <p class="legend"><span class="key sent"></span>sent<span class="key copies"></span>delivered, with copies to several
+    <p class="legend"><span class="swatch sent"></span>sent<span class="swatch copies"></span>delivered, with copies to several
       <button class="link" type="button" aria-pressed=${seen.as} @click=${toggle}>${seen.as ? 'as a chart' : 'as a table'}</button></p></section>`;
 }
 
@@ -95,7 +96,7 @@ function durations(f) {
 /** @param {App} app @param {any} f */
 const unanswered = (app, f) => html`<section><h2>Requests without an answer <small>oldest first</small></h2>
   ${f.unanswered.length ? html`<ul class="lines">${f.unanswered.slice(0, ROWS_MAX).map((/** @type {any} */ each) => html`<li>
-    <b>${person(app, each.to)}</b><a class="cut" dir="auto" href="/ui/m/${encodeURIComponent(each.id)}">${each.text}</a>
+    <b>${person(app, each.to)}</b><a class="cut" dir="auto" href="/ui/m/${encodeURIComponent(each.id)}">${firstLine(each.text)}</a>
     <span class="quiet">${age(Math.max(0, app.state.now - each.at)) || 'now'}</span></li>`)}</ul>
     ${f.unanswered.length > ROWS_MAX ? html`<a class="more" href="/ui/search?q=is%3Aunanswered">All requests without an answer</a>` : nothing}`
   : html`<p class="quiet">Every request has an answer.</p>`}</section>`;
@@ -131,18 +132,19 @@ const refusals = (app, f) => html`<section><h2>Refused</h2>${f.refusals.length ?
   <th scope="row"><code>${each.name}</code></th><td class="left">${each.from ? person(app, each.from) : nothing}${each.from && each.to ? ' to ' : nothing}${each.to ? person(app, each.to) : nothing}</td>
   <td>${number(each.count)}</td></tr>`)}</tbody></table>` : html`<p class="quiet">Nothing was refused.</p>`}</section>`;
 
-/** @param {{name: string}} via */
+/** What showed mail; its agent where several have such a hook. @param {{name: string}} via */
 function way({name}) {
   const [kind, agent, hook] = name.split(':');
-  return kind === 'hook' && hook ? html`hook: ${hook} <small>${agent}</small>` : name;
+  const several = seen.figures.via.filter((/** @type {any} */ each) => each.name.startsWith('hook:') && each.name.endsWith(`:${hook}`)).length > 1;
+  return kind === 'hook' && hook ? html`hook: ${hook}${several ? html` <small>${agent}</small>` : nothing}` : name;
 }
 
 /** @type {View} */
 export const stats = {
   title: () => 'Stats',
   enter(app) {
-    load(app);
     seen.timer = window.setInterval(() => load(app), AGAIN_MS);
+    return load(app);
   },
   leave() {
     clearInterval(seen.timer);

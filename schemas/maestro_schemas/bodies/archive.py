@@ -11,9 +11,9 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from .messages import Message
-from .replies import Person
-from .requests import Request
+from maestro_schemas.messages import Message
+from maestro_schemas.replies import Person
+from maestro_schemas.requests import Request
 
 Bucket = Literal["hour", "day"]
 
@@ -206,7 +206,7 @@ class Pair(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True
     mean_answer_ms: int | None = None
 
 
-class Counted(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+class NamedCount(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
     """A word with a count: what delivered mail, or why mail was refused."""
 
     # Such as `hook:claude-code:Stop`, or an error's code.
@@ -258,8 +258,8 @@ class AnalyticsReply(Struct, frozen=True, omit_defaults=True, rename="camel", kw
     bucket_ms: int
     routes: list[Route]
     pairs: list[Pair]
-    via: list[Counted]
-    refusals: list[Counted]
+    via: list[NamedCount]
+    refusals: list[NamedCount]
     sessions: list[SessionFigures]
     people: dict[str, Person]
     index: IndexState

@@ -1,4 +1,5 @@
-/* Types: what the modules of the page share. It has no code; the type checker reads the comments. */
+// Types: what the modules of the page share. It has no code; the type checker reads the comments.
+// @ts-check
 
 /**
  * @typedef {{type?: string, priority?: string, requiresAck?: boolean, requiresResponse?: boolean, inReplyTo?: string,
@@ -24,7 +25,8 @@
  *   cwd?: string, wake?: string, metadata?: Record<string, unknown>}} Session
  * @typedef {{state: string, since?: number, by?: string, detail?: string, unread?: number, oldestAt?: number,
  *   wake?: {state: string, by?: string, at?: number, reason?: string}}} Presence
- * @typedef {{session: Session, presence: Presence}} SessionEntry
+ * `presence` is what is known; `shown` is what the page draws: the same, but working and idle only after 2 s.
+ * @typedef {{session: Session, presence: Presence, shown: Presence}} SessionEntry
  * @typedef {{name: string, projectId: string, creator: string, creatorName?: string|null, createdAt: number,
  *   changedAt: number, size: number, active: number,
  *   members?: {session: string, name?: string|null, role?: string, joinedAt: number, active: boolean}[]}} Group
@@ -47,12 +49,15 @@
  */
 
 /**
- * `now` is the time at the last full minute, ms: ages are `now - since`, so that all change together. While the page is
- * not connected it stays. `shown` of `states` is what the sidebar draws (working and idle after 2 s).
+ * `now` is the time at the last full minute (at first, of the start), ms: ages are `now - since`, so that all change
+ * together. While the page is not connected it stays. `people` are the names of all sessions that an answer named, also
+ * of those that have ended. `health`: how many things need the person. `anyMail`: something was sent at any time.
+ * `notice` is said to screen readers.
  * @typedef {{route: Route, now: number, link: Link, access: Access, sessions: Map<string, SessionEntry>,
- *   groups: Map<string, Group>, waits: Wait[], inboxUnread: number, project: string, rights: 'full'|'view'|'',
- *   keysOn: boolean, keysShown: boolean, menu: string, pane: string|null, compose: Draft|null, health: number,
- *   mailboxMax: number, ready: boolean, notice: string}} State
+ *   groups: Map<string, Group>, people: Map<string, {name?: string, role: string}>, waits: Wait[], inboxUnread: number, project: string, rights: 'full'|'view'|'',
+ *   keysOn: boolean, keysShown: boolean, pane: string|null, compose: Draft|null, health: number,
+ *   mailboxMax: number, anyMail: boolean, ready: boolean, needsLogin: boolean,
+ *   refusal: string, notice: string}} State
  */
 
 /**
@@ -60,14 +65,17 @@
  * @typedef {Error & {status: number, code: string, hint: string, details: Record<string, any>,
  *   retryAfter: number}} ApiError
  * @typedef {Record<string, string|number|boolean|undefined|null>} Query
- * @typedef {{get: (path: string, query?: Query) => Promise<any>, post: (path: string, body: unknown,
+ * `all` gives the entries of all pages (by `Link`); `name` is the field that holds them, "" if the answer is a list.
+ * @typedef {{get: (path: string, query?: Query) => Promise<any>,
+ *   all: (path: string, name: string, query?: Query) => Promise<any[]>, post: (path: string, body: unknown,
  *   headers?: Record<string, string>) => Promise<any>, put: (path: string, body: BodyInit|object,
  *   headers?: Record<string, string>) => Promise<any>, patch: (path: string, body: unknown) => Promise<any>,
  *   del: (path: string) => Promise<any>, blob: (path: string) => Promise<Blob>}} Api
  */
 
 /**
- * What the events carry: `message` {lsn, message, to}: one receiver has a new message; a message to several comes once
+ * What the events carry. An event may come before the answer to a request that was sent earlier, and its message may be
+ * in that answer too: a list applies both by the message's id. After a break the missed events come as others do. `message` {lsn, message, to}: one receiver has a new message; a message to several comes once
  * for each. `receipt` {lsn, id, to, from, status, message}: a delivery changed; `message` is the whole of it, if known.
  * `session` {id}, `presence` {id}, `group` {name}: the entry in the state has changed already. `reset` {}: read the
  * list anew. `link` {}: the connection changed.
@@ -91,17 +99,16 @@
 
 /**
  * A view. `render` gives the middle part: an element of class `scroll`, and bars above or below it. `header` gives what
- * stands behind the title. `keys` are single keys of this view. `bare`: it draws no search field and no Write.
- * `composes`: the composer's line is shown below it. `to` gives the composer's addresses.
+ * stands behind the title; what has the class `actions` stands at its end. `enter` may return a promise: the page is
+ * ready (`data-ready` of <html>) when it ends. `keys` are single keys of this view; they come before the page's. A row
+ * that j and k go to has `data-row` with the message's id, and `tabindex`.
  * @typedef {object} View
  * @property {(app: App) => string} title
- * @property {(app: App, route: Route) => void} enter
+ * @property {(app: App, route: Route) => void|Promise<void>} enter
  * @property {(app: App) => void} leave
  * @property {(app: App) => unknown} [header]
  * @property {(app: App) => unknown} render
  * @property {Record<string, (app: App) => void>} [keys]
- * @property {boolean} [composes]
- * @property {(app: App) => string[]} [to]
  */
 
 export {};

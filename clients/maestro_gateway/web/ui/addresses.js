@@ -1,4 +1,5 @@
-/* Addresses: the receivers of a message as tokens, and the field that completes sessions, groups and audiences. */
+// Addresses: the receivers of a message as tokens, and the field that completes sessions, groups and audiences.
+// @ts-check
 /** @import {App} from './types.js' */
 /** @import {Work} from './composer.js' */
 import {html, nothing} from './vendor/lit-html/lit-html.js';

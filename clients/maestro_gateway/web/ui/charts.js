@@ -1,5 +1,6 @@
-/* Charts: bars and strips as SVG. Positions along the width are in percent, all else is in pixels: so each chart is drawn
- * at the width that it really has, and its letters keep their size. */
+// Charts: bars and strips as SVG. Positions along the width are in percent, all else is in pixels: so each chart is drawn
+// at the width that it really has, and its letters keep their size.
+// @ts-check
 import {html, nothing, svg} from './vendor/lit-html/lit-html.js';
 import {delay} from './words.js';
 

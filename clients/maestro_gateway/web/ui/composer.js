@@ -1,5 +1,6 @@
-/* Composer: where a message is written. Who gets it is asked of the post office before it is sent; a draft is kept for each
- * address of the page as long as the tab lives. */
+// Composer: where a message is written. Who gets it is asked of the post office before it is sent; a draft is kept for each
+// address of the page as long as the tab lives.
+// @ts-check
 /** @import {App, Draft, Message} from './types.js' */
 import {html, nothing} from './vendor/lit-html/lit-html.js';
 import {live} from './vendor/lit-html/directives/live.js';
@@ -220,7 +221,7 @@ const choice = (app, work, label, field, words) => html`<label class="choice"><s
   }}>${Object.entries(words).map(([value, word]) => html`<option value=${value} ?selected=${value === work[field]}>${word}</option>`)}</select>${icon('chevron-down')}</label>`;
 
 /** @param {App} app @param {Work} work */
-function label(app, work) {
+function sendWords(app, work) {
   const taken = work.preview?.recipients.filter((/** @type {any} */ each) => !each.error) ?? [];
   if (work.sending) return 'Sending';
   if (work.sure) return `Yes, send to ${taken.length}`;
@@ -242,11 +243,11 @@ function open(app, work) {
       close(app);
     }
   };
-  /** @param {FileList|null|undefined} files @param {Event} event */
-  const files = (files, event) => {
-    if (!files?.length) return;
+  /** @param {FileList|null|undefined} given @param {Event} event */
+  const files = (given, event) => {
+    if (!given?.length) return;
     event.preventDefault();
-    addFiles(app, work, [...files], keep);
+    addFiles(app, work, [...given], keep);
   };
   return html`<form class="composer open" aria-label="Write a message" @keydown=${key} @submit=${(/** @type {Event} */ event) => event.preventDefault()}
       @dragover=${(/** @type {Event} */ event) => event.preventDefault()} @drop=${(/** @type {DragEvent} */ event) => files(event.dataTransfer?.files, event)}>
@@ -276,7 +277,7 @@ function open(app, work) {
           files(event.target.files, event);
           event.target.value = '';
         }}><span aria-hidden="true">Attach</span></label>
-        <button type="button" class="send" ?disabled=${Boolean(hindered) || work.sending || !work.to.length} @click=${() => send(app, work)}>${label(app, work)}<kbd>${KEY} ↵</kbd></button></div>
+        <button type="button" class="send" ?disabled=${Boolean(hindered) || work.sending || !work.to.length} @click=${() => send(app, work)}>${sendWords(app, work)}<kbd>${KEY} ↵</kbd></button></div>
     </div>${reachPanel(app, work)}</form>`;
 }
 

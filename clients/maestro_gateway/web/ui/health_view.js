@@ -1,4 +1,5 @@
-/* Health: what needs the person first, then what was checked, how far the limits are used, and the mail that is stuck. */
+// Health: what needs the person first, then what was checked, how far the limits are used, and the mail that is stuck.
+// @ts-check
 /** @import {App, View} from './types.js' */
 import {html, nothing} from './vendor/lit-html/lit-html.js';
 import {bar} from './charts.js';

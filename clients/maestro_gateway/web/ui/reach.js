@@ -1,4 +1,5 @@
-/* Reach: who would get the message that is being written, and when. The post office answers that; nothing is guessed here. */
+// Reach: who would get the message that is being written, and when. The post office answers that; nothing is guessed here.
+// @ts-check
 /** @import {App} from './types.js' */
 /** @import {Work} from './composer.js' */
 import {html, nothing} from './vendor/lit-html/lit-html.js';

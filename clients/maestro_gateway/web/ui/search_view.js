@@ -1,5 +1,6 @@
-/* Search: a field that completes its operators, and what it finds, the newest first. */
-/** @import {App, Route, View} from './types.js' */
+// Search: a field that completes its operators, and what it finds, the newest first.
+// @ts-check
+/** @import {App, View} from './types.js' */
 import {html, nothing} from './vendor/lit-html/lit-html.js';
 import {live} from './vendor/lit-html/directives/live.js';
 import {status} from './health_view.js';
@@ -157,7 +158,7 @@ function snippet({snippet: text, marks = []}) {
 }
 
 /** @param {App} app @param {any} hit */
-function found(app, hit) {
+function result(app, hit) {
   const {message} = hit, {id, createdAt} = message;
   const days = (dayOf(app.state.now) - dayOf(createdAt)) / 86_400_000;
   const time = days < 1 ? clock(createdAt) : new Date(createdAt).toLocaleDateString('en-GB', days < 7 ? {weekday: 'short'} : {day: 'numeric', month: 'short'});
@@ -180,7 +181,7 @@ function results(app) {
     const fewer = done.split(/\s+/).slice(0, -1).join(' ');
     return html`<div class="empty"><p>Nothing found${seen.kept ? ` in ${seen.kept} of mail` : ''}.</p>${fewer ? html`<p><a href="/ui/search?q=${encodeURIComponent(fewer)}">Search for ${fewer}</a></p>` : nothing}</div>`;
   }
-  return html`<ol class="rows">${hits.map((hit) => found(app, hit))}</ol>
+  return html`<ol class="rows">${hits.map((hit) => result(app, hit))}</ol>
     ${seen.more ? html`<button type="button" class="button more" @click=${() => find(app, true)}>Show more</button>`
       : html`<p class="quiet end">All mail${seen.kept ? ` of ${seen.kept}` : ''} was searched.${seen.kept ? html` Older mail is not kept (<code>retention = ${seen.kept.replace(/ (.).*/, '$1')}</code>).` : nothing}</p>`}
     ${index?.rebuilding !== undefined ? html`<p class="quiet end">The index is being built again: ${Math.round(100 * index.rebuilding)} % is done.</p>` : nothing}`;

@@ -1,4 +1,5 @@
-/* Stats: what was sent in a time, how fast it was shown and answered, and who works with whom. */
+// Stats: what was sent in a time, how fast it was shown and answered, and who works with whom.
+// @ts-check
 /** @import {App, Route, View} from './types.js' */
 import {html, nothing} from './vendor/lit-html/lit-html.js';
 import {axis, axisEnd, bar, bars, span, strip} from './charts.js';
@@ -64,7 +65,7 @@ function sums(f) {
 }
 
 /** @param {App} app @param {any} f */
-function volume(app, f) {
+function volumes(app, f) {
   const daily = f.bucketMs > HOUR;
   /** @param {number} at */
   const label = (at) => (daily ? new Date(at).toLocaleDateString('en', {weekday: 'short'}) : clock(at).slice(0, 2));
@@ -156,7 +157,7 @@ export const stats = {
     const f = seen.figures;
     return html`<div class="scroll sheet" tabindex="0" role="region" aria-label="Stats">
       ${seen.error ? html`<p class="refusal" role="alert">${seen.error.message} ${seen.error.hint}</p>` : nothing}
-      ${f ? html`${sums(f)}${f.volume.sent ? html`<div class="halves">${volume(app, f)}${durations(f)}${unanswered(app, f)}
+      ${f ? html`${sums(f)}${f.volume.sent ? html`<div class="halves">${volumes(app, f)}${durations(f)}${unanswered(app, f)}
         ${barred('Routes', f.routes, (each) => html`${person(app, each.from)}${icon('arrow')}${person(app, each.to)}`, (each) => each.deliveries, 'No route yet.')}
         ${barred('How mail reached agents', f.via, way, (each) => each.count, 'No mail was delivered.')}${pairs(app, f)}${refusals(app, f)}</div>`
     : html`<p class="empty">No mail in this time.</p>`}

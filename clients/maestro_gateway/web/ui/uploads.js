@@ -1,4 +1,5 @@
-/* Uploads: the files of a message on their way to the post office, each with its progress. */
+// Uploads: the files of a message on their way to the post office, each with its progress.
+// @ts-check
 /** @import {App} from './types.js' */
 /** @import {Work} from './composer.js' */
 import {html, nothing} from './vendor/lit-html/lit-html.js';
@@ -31,7 +32,7 @@ async function put(file, upload, moved) {
   const digest = crypto.subtle && new Uint8Array(await crypto.subtle.digest('SHA-256', await file.arrayBuffer()));
   const hex = digest ? [...digest].map((each) => each.toString(16).padStart(2, '0')).join('') : '';
   return new Promise((resolve, reject) => {
-    const request = (upload.request = new XMLHttpRequest());
+    const request = (upload.request = new window.XMLHttpRequest());
     request.open(hex ? 'PUT' : 'POST', hex ? `/api/blobs/${hex}` : '/api/blobs');
     request.responseType = 'json';
     request.setRequestHeader('X-Session-ID', 'operator');

@@ -11,7 +11,8 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from . import NOT_REPEATABLE, archive, replies, requests
+from . import NOT_REPEATABLE, replies, requests
+from .bodies import archive
 from .errors import MaestroError
 from .requests import Request
 

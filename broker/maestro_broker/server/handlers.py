@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from maestro_broker.core import authorization, commands
 from maestro_broker.views import dead_letters
 from maestro_broker.views.history import conversations
-from maestro_schemas import PROTOCOL_VERSION, __version__, archive, requests
+from maestro_schemas import PROTOCOL_VERSION, __version__, requests
+from maestro_schemas.bodies import archive
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.replies import (
     DeadReply,

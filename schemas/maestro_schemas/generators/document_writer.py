@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from maestro_schemas import archive, events, messages, replies, requests, sessions
+from maestro_schemas import events, messages, replies, requests, sessions
+from maestro_schemas.bodies import archive
 
 from .field_comments import field_comments
 

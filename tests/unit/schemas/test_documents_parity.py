@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from maestro_schemas import archive, documents, messages, outbox_entry, replies, requests, sessions
+from maestro_schemas import documents, messages, outbox_entry, replies, requests, sessions
+from maestro_schemas.bodies import archive
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event
 from maestro_schemas.outbox_entry import OutboxEntry

@@ -66,7 +66,7 @@ export const axisEnd = (times) => Math.max(HOUR, ...times.map((each) => each ?? 
 const ticks = (end) => [...TICKS.filter((each) => along(each, end) < 88), end];
 
 /** @param {number} end */
-export const axis = (end) => html`<svg class="strip" width="100%" height="16" aria-hidden="true">${ticks(end).map((each, index, all) => svg`<text
+export const axis = (end) => html`<svg class="delays" width="100%" height="16" aria-hidden="true">${ticks(end).map((each, index, all) => svg`<text
   class="axis ${index && index < all.length - 1 ? `mid${index % 2}` : ''}" x="${along(each, end)}%" y="12"
   text-anchor=${index ? (index < all.length - 1 ? 'middle' : 'end') : 'start'}>${span(each)}</text>`)}</svg>`;
 
@@ -78,7 +78,7 @@ export const axis = (end) => html`<svg class="strip" width="100%" height="16" ar
 export function strip({p50Ms, p90Ms, maxMs}, end) {
   if (p50Ms === undefined) return nothing;
   const [dot, tick, ring] = [p50Ms, p90Ms ?? p50Ms, maxMs ?? p50Ms].map((each) => `${along(each, end)}%`);
-  return html`<svg class="strip" width="100%" height="20" aria-hidden="true">
+  return html`<svg class="delays" width="100%" height="20" aria-hidden="true">
     <line class="line" x1=${dot} x2=${ring} y1="10" y2="10"></line><line class="line" x1=${tick} x2=${tick} y1="5" y2="15"></line>
     <circle class="ring" cx=${ring} cy="10" r="3"></circle><circle class="dot" cx=${dot} cy="10" r="4"></circle></svg>`;
 }

@@ -88,10 +88,10 @@ function durations(f) {
   const end = axisEnd(STEPS.map((each) => f.times[each].maxMs));
   return html`<section><h2>How long it takes <small>dot: half of them; bar: 9 of 10; ring: the slowest</small></h2>
     <table class="grid times"><thead><tr><th scope="col"><span class="hidden">step</span></th><td class="wide">${axis(end)}</td>
-      <th scope="col">p50</th><th scope="col">p90</th><th scope="col">max</th><th scope="col">average</th></tr></thead>
+      <th scope="col">p50</th><th scope="col">p90</th><th scope="col">max</th><th scope="col" class="mean">average</th></tr></thead>
     <tbody>${STEPS.map((each) => html`<tr><th scope="row">${each}</th><td class="wide">${strip(f.times[each], end)}</td>
       <td class="strong">${span(f.times[each].p50Ms)}</td><td>${span(f.times[each].p90Ms)}</td><td class="quiet">${span(f.times[each].maxMs)}</td>
-      <td class="quiet">${span(f.times[each].meanMs)}</td></tr>`)}</tbody></table></section>`;
+      <td class="quiet mean">${span(f.times[each].meanMs)}</td></tr>`)}</tbody></table></section>`;
 }
 
 /** @param {App} app @param {any} f */

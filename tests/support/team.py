@@ -61,6 +61,8 @@ class Team:
     def sign(self, name: str, state: hook_state.State, detail: str | None = None) -> None:
         """A sign of an agent's hooks."""
         start = process_identity.pid_start(self._pid)
+        # As the hook at an agent's start does: the sign counts for the session's own process.
+        self._client(name).touch_session(agent="claude-code", pid=self._pid, pidStart=start)
         event = {"working": "PostToolUse", "waiting": "Notification", "idle": "Stop", "left": "SessionEnd"}[state]
         path = hook_state.path(self.office.data, self.ids[name])
         hook_state.write(path, hook_state.HookState(state, event, "claude-code", self._pid, start, detail))

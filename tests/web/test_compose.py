@@ -252,7 +252,7 @@ def test_names_groups_and_audiences_are_completed(window: Window, team: Team) ->
     page = window.open("/ui/")
     page.keyboard.press("c")
     page.keyboard.type("@re")
-    options = page.get_by_role("option")
+    options = page.locator("[role=option]")
     expect(options).to_have_count(1)
     expect(options).to_contain_text("@reviews")
     page.keyboard.press("Tab")

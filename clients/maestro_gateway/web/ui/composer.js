@@ -175,6 +175,9 @@ function close(app) {
 export function pick(app, work, address) {
   if (address && !work.to.includes(address)) work.to = [...work.to, address];
   Object.assign(work, {entry: '', at: 0, listed: false});
+  // At once: the next letter may come before the next frame.
+  const field = /** @type {HTMLInputElement|null} */ (document.getElementById('compose-to'));
+  if (field) field.value = '';
   refresh(app, work);
 }
 

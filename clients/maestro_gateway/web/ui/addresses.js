@@ -5,7 +5,7 @@
 import {html, nothing} from './vendor/lit-html/lit-html.js';
 import {live} from './vendor/lit-html/directives/live.js';
 import {icon} from './icons.js';
-import {pick, refresh} from './composer.js';
+import {change, pick} from './composer.js';
 
 const SHOWN = 8;
 const AUDIENCES = [
@@ -34,8 +34,7 @@ export function candidates(app, work) {
 export const tokens = (app, work) => work.to.map((address) => {
   const name = address.startsWith('@') ? address : app.nameOf(address);
   return html`<span class="token"><bdi>${name}</bdi><button type="button" aria-label="Remove ${name}" @click=${() => {
-    work.to = work.to.filter((each) => each !== address);
-    refresh(app, work);
+    change(app, work, {to: work.to.filter((each) => each !== address)});
     document.getElementById('compose-to')?.focus();
   }}>${icon('x')}</button></span>`;
 });
@@ -53,13 +52,10 @@ export function picker(app, work) {
     const typed = work.entry.trim();
     const step = {ArrowDown: 1, ArrowUp: -1}[event.key];
     if (step) set({listed: true, at: found.length ? (work.at + step + found.length) % found.length : 0});
-    else if (['Enter', 'Tab', ',', ' '].includes(event.key) && typed && !event.ctrlKey && !event.metaKey) {
-      pick(app, work, found[work.at]?.address ?? typed);
-    } else if (event.key === 'Enter' && work.to.length && !event.ctrlKey && !event.metaKey) document.getElementById('compose-text')?.focus();
-    else if (event.key === 'Backspace' && !work.entry && work.to.length) {
-      work.to = work.to.slice(0, -1);
-      refresh(app, work);
-    } else if (event.key === 'Escape' && work.listed && typed) set({listed: false, entry: ''});
+    else if (['Enter', 'Tab', ',', ' '].includes(event.key) && typed && !event.ctrlKey && !event.metaKey) pick(app, work, found[work.at]?.address ?? typed);
+    else if (event.key === 'Enter' && work.to.length && !event.ctrlKey && !event.metaKey) document.getElementById('compose-text')?.focus();
+    else if (event.key === 'Backspace' && !work.entry && work.to.length) change(app, work, {to: work.to.slice(0, -1)});
+    else if (event.key === 'Escape' && work.listed && typed) set({listed: false, entry: ''});
     else return;
     event.preventDefault();
   };

@@ -106,10 +106,7 @@ export function refresh(app, work, wait = SOON_MS) {
   work.sure = false;
   keep();
   app.update();
-  if (!work.to.length) {
-    Object.assign(work, {preview: null, error: null, asked: ''});
-    return;
-  }
+  if (!work.to.length) return void Object.assign(work, {preview: null, error: null, asked: ''});
   line.timer = window.setTimeout(async () => {
     const body = {to: work.to, metadata: metadata(work)};
     const asked = (work.asked = JSON.stringify(body));
@@ -119,6 +116,9 @@ export function refresh(app, work, wait = SOON_MS) {
     app.update();
   }, wait);
 }
+
+/** @param {App} app @param {Work} work @param {Partial<Work>} fields */
+export const change = (app, work, fields) => refresh(app, Object.assign(work, fields));
 
 /** Why the message can't be sent now, or ''. @param {App} app @param {Work} work */
 function hindrance(app, work) {
@@ -134,8 +134,7 @@ async function send(app, work) {
   const accepted = work.preview?.accepted ?? 0;
   if (accepted > LARGE && !work.sure) {
     work.sure = true;
-    app.update();
-    return;
+    return app.update();
   }
   const body = {
     to: work.to, message: work.text, metadata: metadata(work),
@@ -148,9 +147,8 @@ async function send(app, work) {
   app.update();
   const [result, refusal] = await app.api.post('/api/messages', {...body, id: work.id}).then((found) => [found, null], (failed) => [null, failed]);
   work.sending = false;
-  if (refusal) {
-    work.refusal = refusal;
-  } else {
+  work.refusal = refusal;
+  if (!refusal) {
     for (const [key, each] of drafts) if (each === work) drafts.delete(key);
     const refused = (result.recipients ?? []).filter((/** @type {any} */ each) => each.error);
     const names = refused.map((/** @type {any} */ each) => `${app.nameOf(each.to)}: ${each.error.message}`).join('; ');
@@ -174,11 +172,10 @@ function close(app) {
 /** @param {App} app @param {Work} work @param {string} address */
 export function pick(app, work, address) {
   if (address && !work.to.includes(address)) work.to = [...work.to, address];
-  Object.assign(work, {entry: '', at: 0, listed: false});
   // At once: the next letter may come before the next frame.
   const field = /** @type {HTMLInputElement|null} */ (document.getElementById('compose-to'));
   if (field) field.value = '';
-  refresh(app, work);
+  change(app, work, {entry: '', at: 0, listed: false});
 }
 
 /** What the collapsed line says when its one receiver sees mail. @param {App} app @param {string[]} to */
@@ -218,10 +215,7 @@ function collapsed(app) {
  * @param {App} app @param {Work} work @param {string} label @param {'type'|'priority'} field @param {Record<string, string>} words
  */
 const choice = (app, work, label, field, words) => html`<label class="choice"><span class="hidden">${label}</span>
-  <select .value=${live(work[field])} @change=${(/** @type {any} */ event) => {
-    work[field] = event.target.value;
-    refresh(app, work);
-  }}>${Object.entries(words).map(([value, word]) => html`<option value=${value} ?selected=${value === work[field]}>${word}</option>`)}</select>${icon('chevron-down')}</label>`;
+  <select .value=${live(work[field])} @change=${(/** @type {any} */ event) => change(app, work, {[field]: event.target.value})}>${Object.entries(words).map(([value, word]) => html`<option value=${value} ?selected=${value === work[field]}>${word}</option>`)}</select>${icon('chevron-down')}</label>`;
 
 /** @param {App} app @param {Work} work */
 function sendWords(app, work) {
@@ -258,10 +252,7 @@ function open(app, work) {
       <div class="address"><label class="quiet" for="compose-to">To</label>${tokens(app, work)}${picker(app, work)}
         <span class="quiet from">from operator (you)</span><button type="button" class="shut" aria-label="Close; the draft is kept" @click=${() => close(app)}>${icon('x')}</button></div>
       ${work.replyTo ? html`<p class="answers quiet">${icon('reply')}<bdi class="cut" dir="auto">${firstLine(work.replyTo.message)}</bdi>
-        <button type="button" class="link" @click=${() => {
-          work.replyTo = null;
-          refresh(app, work);
-        }}>not an answer</button></p>` : nothing}
+        <button type="button" class="link" @click=${() => change(app, work, {replyTo: null})}>not an answer</button></p>` : nothing}
       <textarea id="compose-text" aria-label="Text" dir="auto" .value=${live(work.text)} @input=${(/** @type {any} */ event) => {
         work.text = event.target.value;
         keep();
@@ -272,10 +263,7 @@ function open(app, work) {
       ${work.sure ? html`<p class="sure">${icon('warn')}<span>This goes to ${work.preview.accepted} sessions at once. Press again to send it.</span></p>` : nothing}
       ${hindered ? html`<p class="quiet">${hindered}</p>` : nothing}
       <div class="actions">${choice(app, work, 'Type', 'type', TYPES)}${choice(app, work, 'Priority', 'priority', PRIORITIES)}
-        <label class="check"><input type="checkbox" class="hidden" .checked=${live(work.requiresAck)} @change=${(/** @type {any} */ event) => {
-          work.requiresAck = event.target.checked;
-          refresh(app, work);
-        }}>${icon(work.requiresAck ? 'checkbox-on' : 'checkbox')}ask for acknowledgement</label>
+        <label class="check"><input type="checkbox" class="hidden" .checked=${live(work.requiresAck)} @change=${(/** @type {any} */ event) => change(app, work, {requiresAck: event.target.checked})}>${icon(work.requiresAck ? 'checkbox-on' : 'checkbox')}ask for acknowledgement</label>
         <label class="check">${icon('clip')}<input type="file" class="hidden" multiple aria-label="Attach files" @change=${(/** @type {any} */ event) => {
           files(event.target.files, event);
           event.target.value = '';

@@ -168,7 +168,7 @@ class Team:
         self.sign("dee", "waiting", "permission:Bash")
         self.sign("eva", "waiting", "question")
         ask = "Which Postgres version should CI use?"
-        self._client("eva").touch_session(needs_input={"active": True, "message": ask})
+        self._client("eva").touch_session(needsInput={"active": True, "message": ask})
         return said
 
     def many(self, count: int) -> None:

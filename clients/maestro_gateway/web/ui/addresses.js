@@ -42,9 +42,9 @@ export const tokens = (app, work) => work.to.map((address) => {
 /** @param {App} app @param {Work} work */
 export function picker(app, work) {
   const found = work.listed ? candidates(app, work) : [];
-  /** @param {Partial<Work>} change */
-  const set = (change) => {
-    Object.assign(work, change);
+  /** @param {Partial<Work>} fields */
+  const set = (fields) => {
+    Object.assign(work, fields);
     app.update();
   };
   /** @param {KeyboardEvent} event */

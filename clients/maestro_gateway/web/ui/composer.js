@@ -208,7 +208,7 @@ function collapsed(app) {
         : view === 'conversation' ? 'as you, the operator' : view === 'thread' && to.length ? 'who opened the thread; the others are not sent a copy' : to.length ? whenLine(app, to) : 'a session, @workers, @all';
   return html`<button type="button" class="composer line" @click=${() => app.compose()}>${icon(away ? 'away' : 'write')}
     ${away ? nothing : html`<span class="to">${draft?.replyTo || rootOf(app) ? 'Reply to:' : 'To:'}${names ? html` <bdi>${names}</bdi>` : nothing}</span>`}
-    <span class="cut ${line.failed && words === line.said ? 'fail' : 'quiet'}">${words}</span>${app.state.keysOn ? html`<kbd class="key">c</kbd>` : nothing}</button>`;
+    <span class="cut ${line.failed && words === line.said ? 'fail' : 'quiet'}">${words}</span>${app.state.keysOn ? html`<kbd class="key" aria-hidden="true">c</kbd>` : nothing}</button>`;
 }
 
 /**
@@ -268,7 +268,7 @@ function open(app, work) {
           files(event.target.files, event);
           event.target.value = '';
         }}><span aria-hidden="true">Attach</span></label>
-        <button type="button" class="send" ?disabled=${Boolean(hindered) || work.sending || !work.to.length} @click=${() => send(app, work)}>${sendWords(app, work)}<kbd>${KEY} ↵</kbd></button></div>
+        <button type="button" class="send" ?disabled=${Boolean(hindered) || work.sending || !work.to.length} @click=${() => send(app, work)}>${sendWords(app, work)}<kbd aria-hidden="true">${KEY} ↵</kbd></button></div>
     </div>${reachPanel(app, work)}</form>`;
 }
 

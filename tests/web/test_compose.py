@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from playwright.sync_api import expect
 from support.post_office import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from playwright.sync_api import Page
@@ -26,7 +26,7 @@ AS_OPERATOR = {"X-Session-ID": "operator"}
 
 
 @pytest.fixture
-def window(chromium: Chromium, window_gateway: Gateway, team: Team) -> Window:
+def window(chromium: Chromium, window_gateway: Gateway, team: Team) -> Iterator[Window]:
     window = chromium.window(window_gateway, still=True)
     yield window
     assert [problem for problem in window.problems if "status of 4" not in problem] == []
@@ -103,7 +103,7 @@ def test_a_large_audience_is_confirmed(window: Window, window_gateway: Gateway, 
     page = window.open("/ui/")
     write(page, "@all", text="To all of you.")
     expect(page.locator(".send")).to_contain_text("Send to 16")
-    # So many names are folded into counts.
+    # This many names are folded into counts.
     expect(page.locator(".reach summary")).to_contain_text("16")
     page.click(".send")
     expect(page.locator(".sure")).to_contain_text("16 sessions")
@@ -146,26 +146,6 @@ def test_a_receiver_that_refuses_is_named_after_the_send(window: Window, window_
     assert any("ben" in line for line in reach(page)["Not reached"])
     page.click(".send")
     expect(page.locator(".composer.line")).to_contain_text("Sent to 1 of 2. Not to ben")
-
-
-def test_a_file_is_attached_and_received(
-    window: Window, window_gateway: Gateway, team: Team, tmp_path: Path
-) -> None:
-    content = b"--- a/cart.py\n+++ b/cart.py\n" * 40_000
-    patch = tmp_path / "cart fix.patch"
-    patch.write_bytes(content)
-    page = window.open("/ui/")
-    write(page, "ann", text="The fix.")
-    page.set_input_files(".composer input[type=file]", patch)
-    expect(page.locator(".uploads")).to_contain_text("cart fix.patch")
-    expect(page.locator(".uploads progress")).to_have_count(0)
-    page.click(".send")
-    expect(page.locator(".composer.line")).to_contain_text("Sent to ann.")
-    [message] = said(window_gateway)
-    [attached] = message["attachments"]
-    assert (attached["size"], attached["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
-    path = f"/api/messages/{message['id']}/attachments/{attached['name'].replace(' ', '%20')}"
-    assert window_gateway.ask("GET", path, headers=AS_OPERATOR).body == content
 
 
 def test_a_file_that_is_too_large_is_refused_with_both_numbers(window: Window, tmp_path: Path) -> None:

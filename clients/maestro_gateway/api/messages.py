@@ -18,15 +18,15 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import OPERATOR, key_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from starlette.requests import Request
     from starlette.responses import Response
 
     from maestro_clients.async_client import AsyncClient
-    from maestro_schemas.documents import ErrorDoc, ItemResultDoc, MetadataDoc
+    from maestro_schemas.documents import ErrorDoc, ItemResultDoc, MetadataDoc, RecipientResultDoc
 
-    from .bodies import DeadQuery, FanOutBody, InboxQuery, ReceiptQuery, SaidQuery, SendBody, StatusBody
+    from .bodies import DeadQuery, FanOutBody, InboxQuery, PreviewBody, ReceiptQuery, SaidQuery, SendBody, StatusBody
 
 ALL_STATUSES = ("pending", "delivered", "read", "failed", "expired")
 
@@ -75,13 +75,21 @@ async def send_to(request: Request, *, body: FanOutBody) -> Response:
         confirm=body.confirm,
         caller=caller_of(request),
     )
-    for each in result.get("recipients", ()):
-        if "error" in each:
-            each["error"] = cast("ErrorDoc", part_error(MaestroError.from_body(each["error"])))
+    _for_http(result.get("recipients", ()))
     headers = {"Location": f"/api/messages/{result['id']}"}
     if result["status"] == _REPEATED:
         headers["Idempotent-Replayed"] = "true"
     return answer(result, result["status"], headers)
+
+
+async def preview(request: Request, *, body: PreviewBody) -> Response:
+    """Who would get a message, and when; nothing is sent, and no rate is counted."""
+    metadata = cast("MetadataDoc", msgspec.to_builtins(body.metadata))
+    found = await client_of(request).preview(
+        body.to, metadata=metadata or None, on_ended=body.on_ended, caller=caller_of(request)
+    )
+    _for_http(found["recipients"])
+    return answer(found)
 
 
 async def inbox(request: Request, *, query: InboxQuery) -> Response:
@@ -150,9 +158,15 @@ async def delete_named(request: Request) -> None:
 
 
 async def one(request: Request) -> Response:
-    """One message, for its sender and its receiver."""
-    message_id, caller = request.path_params["message"], _receiver_or_session(request)
-    return answer(await client_of(request).message(message_id, as_receiver=True, caller=caller))
+    """One message, for its sender and its receiver. The person who named no receiver gets the first delivery."""
+    client, message_id, caller = client_of(request), request.path_params["message"], _receiver_or_session(request)
+    try:
+        return answer(await client.message(message_id, as_receiver=True, caller=caller))
+    except MaestroError as error:
+        if error.code != "AMBIGUOUS_ID" or caller.session != OPERATOR:
+            raise
+        first = (error.details or {})["receivers"][0]
+    return answer(await client.message(message_id, session=first, caller=caller))
 
 
 async def receipt(request: Request, *, query: ReceiptQuery) -> Response:
@@ -169,6 +183,30 @@ async def said(request: Request, *, query: SaidQuery) -> Response:
     A session gets what it sent and received, an orchestrator also what was said within its project. `operator` as the
     session of the header is the person, who gets all.
     """
+    caller = reader(request)
+    page = await client_of(request).messages(
+        query.peer,
+        session=query.session,
+        project_id=query.project or None,
+        box=query.box,
+        before=query.before,
+        after=query.after,
+        since=query.since,
+        until=query.until,
+        limit=query.limit,
+        counts=query.counts,
+        caller=caller,
+    )
+    cursor, at = ("before", page["before"]) if query.after is None else ("after", page["upTo"])
+    headers = next_page(request, cursor, at if page["hasMore"] else None)
+    return answer({**page, "count": len(page["messages"])}, headers=headers)
+
+
+def reader(request: Request) -> Caller:
+    """The caller of a call that shows mail of several sessions; the operator, who reads all, speaks as itself.
+
+    Raises MaestroError NO_SESSION where no session was named.
+    """
     caller = caller_of(request)
     if caller.session is None:
         raise MaestroError(
@@ -177,21 +215,7 @@ async def said(request: Request, *, query: SaidQuery) -> Response:
             "Send X-Session-ID, with the session's token as `Authorization: Bearer`. The value `operator` is the "
             "person, for a program of that user on the gateway's machine.",
         )
-    page = await client_of(request).messages(
-        query.peer,
-        session=query.session,
-        box=query.box,
-        before=query.before,
-        after=query.after,
-        since=query.since,
-        until=query.until,
-        limit=query.limit,
-        counts=query.counts,
-        caller=Caller() if caller.session == OPERATOR else caller,
-    )
-    cursor, at = ("before", page["before"]) if query.after is None else ("after", page["upTo"])
-    headers = next_page(request, cursor, at if page["hasMore"] else None)
-    return answer({**page, "count": len(page["messages"])}, headers=headers)
+    return Caller() if caller.session == OPERATOR else caller
 
 
 async def thread(request: Request) -> Response:
@@ -209,6 +233,13 @@ async def reader_of(request: Request) -> tuple[str, Caller]:
         session = (await client_of(request).session(session))["id"]
         caller = Caller(session, token_of(request))
     return session, caller
+
+
+def _for_http(recipients: Iterable[RecipientResultDoc]) -> None:
+    """Give each refusal of one receiver the hint for a caller of HTTP."""
+    for each in recipients:
+        if "error" in each:
+            each["error"] = cast("ErrorDoc", part_error(MaestroError.from_body(each["error"])))
 
 
 async def _sent(request: Request, query: InboxQuery, session: str, caller: Caller) -> Response:

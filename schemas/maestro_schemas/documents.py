@@ -962,7 +962,6 @@ class SweptDoc(TypedDict):
     # Groups without an active member.
     groups: NotRequired[int]
     timelineFiles: NotRequired[int]
-    # Attached files that no message names, and uploads that were not finished.
     attachments: NotRequired[int]
     # Pending messages past their retention: they expire now, and are kept for another retention.
     expired: NotRequired[int]

@@ -468,7 +468,6 @@ class Swept(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
     # Groups without an active member.
     groups: int = 0
     timeline_files: int = 0
-    # Attached files that no message names, and uploads that were not finished.
     attachments: int = 0
     # Pending messages past their retention: they expire now, and are kept for another retention.
     expired: int = 0

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from maestro_broker.core.model.session_registry import SessionState
     from maestro_broker.core.model.state import State
     from maestro_broker.transport.listener import IncomingRequest
+    from maestro_schemas.limits import Limits
     from maestro_schemas.messages import Attachment, Message
     from maestro_schemas.requests import Request
 
@@ -55,10 +56,10 @@ class BlobUnfinishedError(Exception):
 class BlobHandlers:
     """The handlers, and the requests that wait."""
 
-    def __init__(self, data: str, store: BlobStore, total_bytes_max: int) -> None:
+    def __init__(self, data: str, store: BlobStore, limits: Limits) -> None:
         self._data = data
         self._store = store
-        self._total_bytes_max = total_bytes_max
+        self._limits = limits
         self._finisher = BlobFinisher(store)
         self._waiting: dict[Upload, list[IncomingRequest]] = {}
         # While those are answered that waited for it.
@@ -164,10 +165,12 @@ class BlobHandlers:
         thread does that, or while there is no room. A file that can't be taken in is put aside, and the send then
         says that it is missing."""
         sha256, size = attachment.sha256, attachment.size
-        if not attached.is_digest(sha256) or self._store.touch(sha256) is not None:
+        if not attached.is_digest(sha256) or not 0 <= size <= self._limits.attachment_bytes_max:
+            return True
+        if self._store.touch(sha256) is not None:
             return True
         upload = Upload(self._store.part_path(sha256, size, _QUEUED), sha256, size)
-        if upload in self._waiting or self._store.size.total_bytes + size > self._total_bytes_max:
+        if upload in self._waiting or self._store.size.total_bytes + size > self._limits.attachments_total_bytes_max:
             return False
         try:
             self._store.begin_with(path, upload.path)
@@ -218,8 +221,9 @@ class BlobHandlers:
         if request.offset > (held or 0) or (held is not None and not fresh):
             return held or 0
         wanted = self._store.size.total_bytes + upload.size - (held or 0)
-        if wanted > self._total_bytes_max:
-            raise blob_store.storage_full(self._total_bytes_max, wanted)
+        most = self._limits.attachments_total_bytes_max
+        if wanted > most:
+            raise blob_store.storage_full(most, wanted)
         try:
             self._store.append(upload.path, held or 0, fresh)
         except OSError as error:

@@ -174,7 +174,7 @@ class Broker:
         self._presence = PresenceWatch(
             options.data, state=state, signs=signs, listeners=self._listeners, topics=topics, report=wakes.changed
         )
-        self._blobs = BlobHandlers(options.data, self._spool.blobs, limits.attachments_total_bytes_max)
+        self._blobs = BlobHandlers(options.data, self._spool.blobs, limits)
         outbox = OutboxDrainer(
             OutboxDir(paths.outbox_dir(options.data)),
             send=self._send_queued,

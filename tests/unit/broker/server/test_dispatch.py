@@ -38,7 +38,7 @@ def answers(tmp_path: Path, handler: Callable[..., Any]) -> tuple[bytes, Any]:
     data = str(tmp_path)
     spool = Spool(data, lambda _: None)
     journal, _ = open_journal(str(tmp_path / "journal"))
-    blobs = BlobHandlers(data, spool.blobs, 1 << 30)
+    blobs = BlobHandlers(data, spool.blobs, Limits())
     try:
         dispatch = Dispatch(
             {requests.Stats: handler},

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from maestro_broker.core import commands, key_authorization
+from maestro_broker.index.orders import IndexOrder
 from maestro_broker.transport.listener import OutgoingReply
 from maestro_runtime import places
 from maestro_schemas.commands import decode_request
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from .admission import Admission
     from .mailbox_loader import MailboxLoader
     from .metrics import BrokerMetrics
+    from .searching.index_process import IndexProcess, LateReply
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +107,9 @@ class Dispatch:
         disk: DiskAdmission,
         curve: CurveListener | None,
         metrics: BrokerMetrics,
+        index: IndexProcess,
     ) -> None:
+        self._index = index
         self._handlers = handlers
         self._state = state
         self._spool = spool
@@ -115,8 +119,17 @@ class Dispatch:
         self._curve = curve
         self._metrics = metrics
 
+    def late(self, reply: LateReply) -> OutgoingReply:
+        """The reply to a request that has waited for the index."""
+        arrival, body = reply
+        if isinstance(body, MaestroError):
+            self._metrics.refused(body.code)
+            return OutgoingReply(arrival.peer, request_id(arrival), str(body.status).encode(), _encoded(body.body()))
+        return OutgoingReply(arrival.peer, request_id(arrival), b"200", _encoded(body))
+
     def answer(self, arrival: IncomingRequest, context: RequestContext) -> OutgoingReply | None:
-        """Carry out an arrival; its reply, or an error as one. None if it waits for a mailbox. Raises FatalError."""
+        """Carry out an arrival; its reply, or an error as one. None if it waits, for a mailbox or the index.
+        Raises FatalError."""
         try:
             name, body = self._admission.admit(arrival)
             request = decode_request(name, body)
@@ -125,6 +138,9 @@ class Dispatch:
                 request = key_authorization.check(self._state, key, request)
                 context = context._replace(key=key.name, is_limited=not key.operator)
             reply = self.execute(request, context, len(body))
+            if type(reply) is IndexOrder:
+                self._index.ask(arrival, reply)
+                return None
             encoded = _encoded(reply)
             self._metrics.answered(reply)
             status = b"200"

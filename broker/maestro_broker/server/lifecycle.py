@@ -54,6 +54,7 @@ from .handlers import ServerHandlers
 from .loop import Loop
 from .mailbox_loader import MailboxLoader
 from .metrics import BrokerMetrics
+from .searching.index_process import IndexProcess
 from .status import Status
 from .waking.wake_task import WakeTask
 
@@ -192,6 +193,7 @@ class Broker:
             may_report=tenure.check,
             wakes=wakes,
         )
+        self._index = IndexProcess(options.data, state)
         status = Status(
             options=options,
             epoch=epoch,
@@ -211,6 +213,7 @@ class Broker:
             curve=self._curve,
             presence=self._presence,
             wakes=wakes,
+            searches=self._index,
         )
         handlers = ServerHandlers(status, self._spool, self._timeline, self._expired, expiry, self._stop_serving)
         self._dispatch = Dispatch(
@@ -222,6 +225,7 @@ class Broker:
             disk=self._disk,
             curve=self._curve,
             metrics=metrics,
+            index=self._index,
         )
         self._loop = Loop(
             state=state,
@@ -241,6 +245,7 @@ class Broker:
             writer=self._writer,
             warn=self._warn,
             tenure=tenure,
+            index=self._index,
         )
         while outbox.drain(self._loop.context()):
             self._pipeline.submit()
@@ -293,6 +298,7 @@ class Broker:
             self._pipeline.report()
         self._loader.close()
         self._waker.close()
+        self._index.close()
         self._presence.close()
         for listener in self._listeners:
             listener.close()

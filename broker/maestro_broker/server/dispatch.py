@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from maestro_broker.attachments.blob_handlers import BlobUnfinishedError
 from maestro_broker.core import commands, key_authorization
 from maestro_broker.index.orders import IndexOrder
 from maestro_broker.transport.listener import OutgoingReply
@@ -25,6 +26,7 @@ from .admission import request_id
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from maestro_broker.attachments.blob_handlers import BlobHandlers
     from maestro_broker.commit.disk_admission import DiskAdmission
     from maestro_broker.core.commands import Handler
     from maestro_broker.core.context import RequestContext
@@ -103,6 +105,7 @@ class Dispatch:
         state: State,
         spool: Spool,
         loader: MailboxLoader,
+        blobs: BlobHandlers,
         admission: Admission,
         disk: DiskAdmission,
         curve: CurveListener | None,
@@ -114,6 +117,7 @@ class Dispatch:
         self._state = state
         self._spool = spool
         self._loader = loader
+        self._blobs = blobs
         self._admission = admission
         self._disk = disk
         self._curve = curve
@@ -128,7 +132,7 @@ class Dispatch:
         return OutgoingReply(arrival.peer, request_id(arrival), b"200", _encoded(body))
 
     def answer(self, arrival: IncomingRequest, context: RequestContext) -> OutgoingReply | None:
-        """Carry out an arrival; its reply, or an error as one. None if it waits, for a mailbox or the index.
+        """Carry out an arrival; its reply, or an error as one. None if it waits: for a mailbox, a file, or the index.
         Raises FatalError."""
         try:
             name, body = self._admission.admit(arrival)
@@ -146,6 +150,9 @@ class Dispatch:
             status = b"200"
         except _MailboxNotLoadedError as missing:
             self._loader.wait(missing.session, arrival)
+            return None
+        except BlobUnfinishedError as unfinished:
+            self._blobs.wait(unfinished.upload, arrival)
             return None
         except FatalError:
             raise  # no answer: the broker ends, and the client repeats the request

@@ -33,6 +33,7 @@ from .searching import orders_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from maestro_broker.attachments.blob_handlers import BlobHandlers
     from maestro_broker.core.commands import Handler
     from maestro_broker.core.context import RequestContext
     from maestro_broker.core.model.state import State
@@ -52,6 +53,7 @@ class ServerHandlers(NamedTuple):
     timeline: Timeline
     expired: Timeline
     expiry: ExpiryTask
+    blobs: BlobHandlers
     # Ends the broker after the current turn.
     stop: Callable[[], None]
 
@@ -59,6 +61,7 @@ class ServerHandlers(NamedTuple):
         """A handler for each command of the protocol, the core's included."""
         return {
             **commands.HANDLERS,
+            **self.blobs.table(),
             requests.Hello: self.hello,
             requests.Events: self.events,
             requests.Dead: self.dead,

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from maestro_broker.attachments.blob_handlers import BlobHandlers
 from maestro_broker.clock import Clock
 from maestro_broker.commit.disk_admission import RECORD_BYTES, DiskAdmission
 from maestro_broker.core import validation
@@ -107,6 +108,7 @@ class Broker:
         self._spool = Spool(options.data, self._warn)
         self._timeline = Timeline(os.path.join(options.data, "timeline"))
         self._expired = Timeline(os.path.join(options.data, dead_letters.FOLDER))
+        self._spool.blobs.measure()
         found = recovery.recover(options, self._spool, self._timeline)
         for warning in found.warnings:
             self._warn(warning)
@@ -194,6 +196,7 @@ class Broker:
             wakes=wakes,
         )
         self._index = IndexProcess(options.data, state)
+        self._blobs = BlobHandlers(options.data, self._spool.blobs, limits.attachments_total_bytes_max)
         status = Status(
             options=options,
             epoch=epoch,
@@ -215,12 +218,15 @@ class Broker:
             wakes=wakes,
             searches=self._index,
         )
-        handlers = ServerHandlers(status, self._spool, self._timeline, self._expired, expiry, self._stop_serving)
+        handlers = ServerHandlers(
+            status, self._spool, self._timeline, self._expired, expiry, self._blobs, self._stop_serving
+        )
         self._dispatch = Dispatch(
             handlers.table(),
             state=state,
             spool=self._spool,
             loader=self._loader,
+            blobs=self._blobs,
             admission=admission,
             disk=self._disk,
             curve=self._curve,
@@ -238,6 +244,7 @@ class Broker:
             wakes=wakes,
             dispatch=self._dispatch,
             loader=self._loader,
+            blobs=self._blobs,
             pipeline=self._pipeline,
             expiry=expiry,
             outbox=outbox,
@@ -297,6 +304,7 @@ class Broker:
             time.sleep(0.001)
             self._pipeline.report()
         self._loader.close()
+        self._blobs.close()
         self._waker.close()
         self._index.close()
         self._presence.close()

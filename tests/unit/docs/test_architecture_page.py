@@ -37,7 +37,19 @@ def test_a_file_named_by_its_last_part_exists() -> None:
     [
         (
             "broker/maestro_broker",
-            ("server", "migration", "views", "commit", "transport", "outbox", "waking", "index", "core", "files"),
+            (
+                "server",
+                "migration",
+                "views",
+                "attachments",
+                "commit",
+                "transport",
+                "outbox",
+                "waking",
+                "index",
+                "core",
+                "files",
+            ),
         ),
         (
             "clients/maestro_clients",

@@ -57,10 +57,13 @@ class Team:
         for name in ("lead", *WORKERS):
             role = "orchestrator" if name == "lead" else "worker"
             self.ids[name] = self.office.session(name, role=role, project=PROJECT)["id"]
+            self._client(name).touch_session(agent="claude-code")
 
     def sign(self, name: str, state: hook_state.State, detail: str | None = None) -> None:
         """A sign of an agent's hooks."""
         start = process_identity.pid_start(self._pid)
+        # As the hook at an agent's start does: the sign counts for the session's own process.
+        self._client(name).touch_session(agent="claude-code", pid=self._pid, pidStart=start)
         event = {"working": "PostToolUse", "waiting": "Notification", "idle": "Stop", "left": "SessionEnd"}[state]
         path = hook_state.path(self.office.data, self.ids[name])
         hook_state.write(path, hook_state.HookState(state, event, "claude-code", self._pid, start, detail))
@@ -72,6 +75,10 @@ class Team:
         said: dict[str, Any] = {**metadata, **({"inReplyTo": reply_to} if reply_to else {})}
         caller = self._client(sender)
         return caller.send(to, text, metadata=cast("MetadataDoc", said), confirm=True)["id"]
+
+    def group(self, name: str, *members: str) -> None:
+        """A group, made by the operator."""
+        self._client(None).set_group(name, create=True, add=list(members), project_id=PROJECT)
 
     def take(self, name: str, *ids: str, read: bool = True) -> None:
         """A session is shown messages, and acknowledges them."""
@@ -158,12 +165,14 @@ class Team:
             type="command", priority="high",
         )  # fmt: skip
         said["plan"] = self.post("lead", "operator", "Main is green, the review is done. Left: the changelog (dee).")
-        self._client(None).set_group("reviews", create=True, add=["ann", "ben", "cid"], project_id=PROJECT)
+        self.group("reviews", "ann", "ben", "cid")
         self.sign("lead", "working")
         self.sign("ben", "working")
         self.sign("cid", "idle")
-        self.sign("dee", "waiting", "permission_Bash:_npm_publish_--dry-run")
+        self.sign("dee", "waiting", "permission:Bash")
         self.sign("eva", "waiting", "question")
+        ask = "Which Postgres version should CI use?"
+        self._client("eva").touch_session(needsInput={"active": True, "message": ask})
         return said
 
     def many(self, count: int) -> None:

@@ -28,6 +28,10 @@ REMEDIES = {
     "INVALID": ErrorGuide(
         "A field is unknown, of a wrong type, or has no allowed value.", "The message names the field; correct it."
     ),
+    "INVALID_QUERY": ErrorGuide(
+        "A search has an operator or a value that there is not.",
+        "details.nearest has the nearest operator; GET /api/search/operators lists all.",
+    ),
     "VALIDATION_ERROR": ErrorGuide(
         "A field of the mail is missing, of a wrong type, or has no allowed value.",
         "details lists each field as path with its message; correct them.",
@@ -41,6 +45,24 @@ REMEDIES = {
     ),
     "DATA_TOO_LARGE": ErrorGuide(
         "metadata, or metadata.data, is larger than its limit.", "Put it into a file and send the path."
+    ),
+    "BLOB_NOT_FOUND": ErrorGuide(
+        "A file that the message names is not there. Of a send, details.digests says which.",
+        "PUT /api/blobs/:sha256 uploads one; then send the same again.",
+    ),
+    "BLOB_MISMATCH": ErrorGuide(
+        "The content of a file has another digest or size than was said.",
+        "Upload the file again, from its beginning.",
+    ),
+    "ATTACHMENT_TOO_LARGE": ErrorGuide(
+        "A file, or all files of a message together, are over the limit; the error has both numbers.",
+        "Send less, or the path of a file that the receiver can read itself.",
+    ),
+    "ATTACHMENT_UNUSABLE": ErrorGuide(
+        "The path names no regular file, or the file changed while it was read.", "Send a file that is finished."
+    ),
+    "ATTACHMENT_OUTSIDE": ErrorGuide(
+        "The file is outside of what the session may send to another machine.", "Copy it into its directory first."
     ),
     "TOO_MANY": ErrorGuide(
         "More items or receivers than one request may have, or more sessions, groups or members than the post office "
@@ -122,6 +144,7 @@ REMEDIES = {
     ),
     "MAILBOX_FULL": ErrorGuide("The receiver has too much unread mail.", _LATER),
     "BUSY": ErrorGuide("The broker's disk is behind.", _LATER),
+    "INDEX_UNAVAILABLE": ErrorGuide("The process of the search index does not answer now.", _LATER),
     "STORAGE_FULL": ErrorGuide(
         "The broker's disk is full; reading goes on.", "Free some space, and " + _LATER.lower()
     ),

@@ -37,16 +37,28 @@ def test_a_file_named_by_its_last_part_exists() -> None:
     [
         (
             "broker/maestro_broker",
-            ("server", "migration", "views", "commit", "transport", "outbox", "waking", "core", "files"),
+            (
+                "server",
+                "migration",
+                "views",
+                "attachments",
+                "commit",
+                "transport",
+                "outbox",
+                "waking",
+                "core",
+                "files",
+            ),
         ),
         (
             "clients/maestro_clients",
-            ("channel", "mailbox", "mcp", "outbox", "processes", "protocol", "texts", "transports"),
+            ("channel", "exports", "mailbox", "mcp", "outbox", "processes", "protocol", "texts", "transports"),
         ),
         ("clients/maestro_gateway", ("api", "docs", "events", "http")),
         (
             "cli/maestro_cli",
             (
+                "archive",
                 "commands",
                 "completion",
                 "demo",
@@ -59,6 +71,7 @@ def test_a_file_named_by_its_last_part_exists() -> None:
                 "presence",
                 "processes",
                 "sending",
+                "templates",
                 "waking",
             ),
         ),

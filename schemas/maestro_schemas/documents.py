@@ -422,6 +422,19 @@ class SendResultDoc(TypedDict):
     error: NotRequired[ErrorDoc]
 
 
+class PreviewDoc(TypedDict):
+    """`previews.PreviewReply`."""
+
+    # One entry for each receiver; 201 for one that would take it, else the status of its refusal.
+    recipients: list[RecipientResultDoc]
+    accepted: int
+    refused: int
+    # The sender must confirm the number of receivers (`CONFIRM_FANOUT`).
+    confirm: NotRequired[bool]
+    # Only if the addresses are a list or an audience.
+    audience: NotRequired[AudienceDoc]
+
+
 class InboxDoc(TypedDict):
     """`replies.InboxReply`."""
 
@@ -823,6 +836,26 @@ class ItemResultDoc(TypedDict):
     # With `whole` in the request: the message as it is afterwards.
     message: NotRequired[MessageDoc]
     error: NotRequired[ErrorDoc]
+
+
+class BlobDoc(TypedDict):
+    """`attachments.BlobReply`."""
+
+    sha256: str
+    # How many bytes from its beginning are there: the offset of the next part.
+    held: int
+    # All of it is on disk, and its digest was checked.
+    whole: bool
+
+
+class BlobPartDoc(TypedDict):
+    """`attachments.BlobPartReply`."""
+
+    sha256: str
+    # The blob's whole size, bytes.
+    size: int
+    offset: int
+    data: bytes
 
 
 class MemberDoc(TypedDict):

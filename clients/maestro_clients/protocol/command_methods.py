@@ -5,7 +5,7 @@ Rule: one line for each command; `commands` has what it requests and how its rep
 
 from __future__ import annotations
 
-from . import commands, group_commands
+from . import blob_commands, commands, group_commands
 
 TYPE_CHECKING = False  # importing `typing` costs as much as a whole command of the fast path
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         IndexReplyDoc,
         MessagesDoc,
         OutgoingDoc,
+        PreviewDoc,
         SearchDoc,
         SendResultDoc,
         SessionDoc,
@@ -80,6 +81,12 @@ class CommandMethods:
     thread = _method(commands.thread)
     dead = _method(commands.dead)
 
+    def preview(self, to: str | list[str], *, caller: Caller | None = None, **fields: Any) -> PreviewDoc:
+        """Who would get a message; `preview_commands.preview` documents the fields."""
+        from . import preview_commands
+
+        return self.request(preview_commands.preview(to, caller=caller, **fields))
+
     def messages(self, with_: str | None = None, *, caller: Caller | None = None, **filters: Any) -> MessagesDoc:
         """A page of what was said; `history_commands.messages` documents the filters."""
         from . import history_commands
@@ -122,6 +129,10 @@ class CommandMethods:
         return self.request(archive_commands.rebuild_index(caller=caller))
 
     delete = _method(commands.delete)
+    # Attached files.
+    blob_stat = _method(blob_commands.blob_stat)
+    blob_put = _method(blob_commands.blob_put)
+    blob_get = _method(blob_commands.blob_get)
     # Sessions.
     start_session = _method(commands.start_session)
     end_session = _method(commands.end_session)

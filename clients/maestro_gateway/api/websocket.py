@@ -93,6 +93,8 @@ class WebSocketConnection:
         self._is_accepted = False
         self._has_sent_auth = False
         self._form: Form = "named"
+        # Frames that say whether the broker is away, on their way.
+        self._saying: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Serve until either side ends the connection."""
@@ -104,6 +106,7 @@ class WebSocketConnection:
             self._stop_stream()
             await self._close(error)
         finally:
+            self._gateway.feed.link_watchers.discard(self._say_link)
             self._stop_stream()
 
     async def _serve(self) -> None:
@@ -111,6 +114,8 @@ class WebSocketConnection:
         self._form = form_of(self._socket.query_params)
         principal = await self._authenticate_at_handshake()
         await self._start_stream(principal, None, since, _authenticated(principal) if self._is_accepted else None)
+        if "link" in self._socket.query_params:
+            self._gateway.feed.link_watchers.add(self._say_link)
         reader = asyncio.create_task(self._read())
         either: list[asyncio.Future[Any]] = [reader, self._ended]
         try:
@@ -276,6 +281,16 @@ class WebSocketConnection:
             self._writer.cancel()
         if self._stream is not None:
             self._stream.close()
+
+    def _say_link(self, is_away: bool) -> None:  # noqa: FBT001 - the feed calls it with this alone
+        frame = {"type": "broker:away" if is_away else "broker:back", "lsn": self._gateway.feed.cursor}
+        task = asyncio.create_task(self._say(frame))
+        self._saying.add(task)
+        task.add_done_callback(self._saying.discard)
+
+    async def _say(self, frame: dict[str, Any]) -> None:
+        with contextlib.suppress(WebSocketDisconnect):  # the reading task learns of it too
+            await self._answer(frame)
 
     # --- frames --------------------------------------------------------------------------------------------
 

@@ -86,7 +86,7 @@ def hostile(team: Team) -> dict[str, str]:
     ids: dict[str, str] = {}
     with team.office.client() as anyone:
         for number, text in enumerate(CORPUS):
-            given = {
+            given: dict[str, Any] = {
                 "role": "worker",
                 "project_id": PROJECT,
                 "name": text[:60],
@@ -126,6 +126,7 @@ def check(window: Window, page: Page) -> None:
 
 def test_no_field_of_an_agent_becomes_markup_or_script_in_any_view(window: Window, team: Team) -> None:
     ids = {**team.ids, **hostile(team)}
+    assert any(name.startswith("bad") for name in ids)
     team.group("reviews", "ann", "ben")
     for path in (*VIEWS, "/ui/g/reviews", *(f"/ui/s/{ids[name]}" for name in ids if name.startswith("bad"))):
         page = window.open(path.format(**ids))
@@ -207,8 +208,8 @@ def test_whatever_markdown_gives_has_only_allowed_tags(window: Window, team: Tea
 
 
 HARD = (
-    "*", "**", "_a", "`", "`a``", "[", "[a](", "![", "~~", ">", "> ", "- ", "1. ", "|", "a|b\n", "#", "\n", " ", "    ",
-    "```\n",
+    "*", "**", "_a", "`", "`a``", "[", "[a](", "![", "~~", ">", "> ", "- ", "1. ", "|", "a|b\n", "#", "\n", " ",
+    "    ", "```\n",
     "\\", "*a ", "**a ", "https://", "https://a.example/ ", "<", "-", "- - ", "***a", "a\n- b\n", "h",
 )  # fmt: skip
 

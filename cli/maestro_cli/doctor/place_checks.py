@@ -30,6 +30,8 @@ _DIRECTORIES = (
     "hooks",
     "hooks/links",
     "hooks/wake",
+    "http",
+    "http/codes",
     "keys",
     "logs",
     "messages",

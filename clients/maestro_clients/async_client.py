@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from maestro_schemas import NOT_REPEATABLE
 
 from .channel.async_channel import AsyncChannel
-from .protocol import archive_commands, commands, group_commands, history_commands, preview_commands, sizes
+from .protocol import (
+    archive_commands,
+    blob_commands,
+    commands,
+    group_commands,
+    history_commands,
+    preview_commands,
+    sizes,
+)
 from .protocol.callers import Caller
 from .protocol.codec import encoder
 from .retry_policy import retry_async
@@ -221,6 +229,12 @@ class AsyncClient:
             asked = history_commands.following_page(page, asked)
 
     delete = _method(commands.delete)
+
+    # --- attached files ------------------------------------------------------------------------------------
+
+    blob_stat = _method(blob_commands.blob_stat)
+    blob_put = _method(blob_commands.blob_put)
+    blob_get = _method(blob_commands.blob_get)
 
     # --- sessions ------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
+from maestro_schemas.limits import ATTACHMENT_BYTES_MAX
 from maestro_schemas.names import ending_of, message_time_ms
 from maestro_schemas.replies import ThreadReply
 
@@ -36,7 +37,7 @@ def get(state: State, request: GetThread, context: RequestContext) -> Reads[Thre
     asking = authorization.authenticate(state, request.who, context.now_ms)
     if asking is None and request.as_receiver and not request.who.operator:
         asking = yield from authorization.speaker_for(state, request.id, request.who, context.now_ms)
-    message = yield from authorization.find_message(state, asking, request.id)
+    message = yield from authorization.find_message(state, asking, request.id, any_delivery=True)
     if message is None:
         error = yield from authorization.no_message(state, asking, request.id)
         raise error
@@ -60,7 +61,7 @@ def get(state: State, request: GetThread, context: RequestContext) -> Reads[Thre
     shown: list[Message] = []
     total_bytes = 0
     for each in ordered:
-        total_bytes += len(each.text.encode()) + _ENVELOPE_BYTES
+        total_bytes += len(each.text.encode()) + _ENVELOPE_BYTES + ATTACHMENT_BYTES_MAX * len(each.attachments)
         if len(shown) == state.limits.reply_messages_max or (shown and total_bytes > state.limits.reply_bytes_max):
             break
         shown.append(each)

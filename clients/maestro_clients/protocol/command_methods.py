@@ -5,7 +5,7 @@ Rule: one line for each command; `commands` has what it requests and how its rep
 
 from __future__ import annotations
 
-from . import commands, group_commands
+from . import blob_commands, commands, group_commands
 
 TYPE_CHECKING = False  # importing `typing` costs as much as a whole command of the fast path
 if TYPE_CHECKING:
@@ -129,6 +129,10 @@ class CommandMethods:
         return self.request(archive_commands.rebuild_index(caller=caller))
 
     delete = _method(commands.delete)
+    # Attached files.
+    blob_stat = _method(blob_commands.blob_stat)
+    blob_put = _method(blob_commands.blob_put)
+    blob_get = _method(blob_commands.blob_get)
     # Sessions.
     start_session = _method(commands.start_session)
     end_session = _method(commands.end_session)

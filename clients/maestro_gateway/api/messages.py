@@ -158,9 +158,15 @@ async def delete_named(request: Request) -> None:
 
 
 async def one(request: Request) -> Response:
-    """One message, for its sender and its receiver."""
-    message_id, caller = request.path_params["message"], _receiver_or_session(request)
-    return answer(await client_of(request).message(message_id, as_receiver=True, caller=caller))
+    """One message, for its sender and its receiver. The person who named no receiver gets the first delivery."""
+    client, message_id, caller = client_of(request), request.path_params["message"], _receiver_or_session(request)
+    try:
+        return answer(await client.message(message_id, as_receiver=True, caller=caller))
+    except MaestroError as error:
+        if error.code != "AMBIGUOUS_ID" or caller.session != OPERATOR:
+            raise
+        first = (error.details or {})["receivers"][0]
+    return answer(await client.message(message_id, session=first, caller=caller))
 
 
 async def receipt(request: Request, *, query: ReceiptQuery) -> Response:

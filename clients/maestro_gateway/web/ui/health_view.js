@@ -18,7 +18,7 @@ const seen = {
 };
 
 /** What the post office says of itself. @param {App} app @returns {Promise<any>} */
-export const status = (app) => app.api.get('/api/status').then((found) => ({...found, ...found.stats}));
+export const status = (app) => app.api.get('/api/status').then((found) => ({...found, ...found.broker}));
 
 /** Read it, and count what needs the person: for the sidebar too. @param {App} app */
 export async function load(app) {

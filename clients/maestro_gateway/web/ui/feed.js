@@ -28,7 +28,9 @@ export class Feed {
   constructor(app, query, fits) {
     this.app = app; this.query = query; this.fits = fits;
     this.#offs = [app.on("message", (detail) => this.#came(detail)), app.on("receipt", (detail) => this.#changed(detail)), app.on("reset", () => this.load()),
-      app.on("link", () => { if (app.state.link.state === "lost") this.mark ||= this.rows.at(-1)?.lsn ?? 0; }),
+      app.on("link", () => {
+      this.#watch();
+      if (app.state.link.state === "lost") this.mark ||= this.rows.at(-1)?.lsn ?? 0; }),
       ...(/** @type {const} */ (["session", "presence"])).map((name) => app.on(name, () => this.#watch()))];
   }
 

@@ -1,7 +1,7 @@
 // Message view: one message with the chain of its receipts, as a page and as the pane beside a list.
 // @ts-check
 /** @import { ApiError, App, Message, View } from "./types.js" */
-/** @import { Receipt, Step } from "./receipts.js" */
+/** @import { Receipt } from "./receipts.js" */
 import { html, nothing } from "./vendor/lit-html/lit-html.js";
 import { codeBlock, copyButton } from "./code.js";
 import { toggleButton, whole } from "./conversation.js";
@@ -53,10 +53,10 @@ function detailOf(app, id) {
 }
 
 /** Does something about the message, and shows a refusal in the words of the broker. @param {App} app @param {Detail} mine @param {Promise<unknown>} action */
-const act = (app, mine, action) => action.then(() => read(app, mine), (error) => { mine.refusal = error; app.update(); });
+const act = (app, mine, action) => action.then(() => { mine.refusal = null; return read(app, mine); }, (error) => { mine.refusal = error; app.update(); });
 
-/** @param {App} app @param {Detail} mine @param {Step} [step] */
-const retry = (app, mine, step) => act(app, mine, app.api.post(`${path(mine.id)}/retry`, step ? {to: [step.to]} : {}));
+/** To all that refused it, or for which it expired. @param {App} app @param {Detail} mine */
+const retry = (app, mine) => act(app, mine, app.api.post(`${path(mine.id)}/retry`, {}));
 
 /** @param {App} app @param {Detail} mine */
 function actions(app, mine) {
@@ -108,7 +108,7 @@ export const message = {
         ${mine.thread.length > 1 ? html`<span class="dot">·</span><a href="/ui/t/${encodeURIComponent(mine.id)}">thread of ${mine.thread.length}</a>` : nothing}</p>
       ${body(app, mine)}
       ${receipt ? html`<section><h2>Receipts <span class="low">accepted: on disk; offered: handed to a hook; delivered: shown to the agent; read: the agent said so</span></h2>
-        ${chain(app, receipt, app.state.rights === "view" ? null : (step) => retry(app, mine, step))}</section>` : nothing}
+        ${chain(app, receipt, app.state.rights === "view" ? null : () => retry(app, mine))}</section>` : nothing}
       ${answers.length ? html`<section><h2>Answers <span class="low">${answers.length}</span></h2><ol class="rows">${answers.map((answer) =>
         messageRow(app, /** @type {any} */ (answerList), {lsn: 0, message: answer}, {}))}</ol></section>` : nothing}</article></div>
       <div class="foot">${refusal(mine)}${actions(app, mine)}</div>`;

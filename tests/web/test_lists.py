@@ -281,6 +281,19 @@ def test_own_mail_is_deleted_after_a_second_click(window: Window, team: Team) ->
     expect(page.locator("[data-row]")).to_have_count(1)
 
 
+def test_what_expired_is_sent_again_by_one_click(window: Window, team: Team) -> None:
+    with team.office.client(team.ids["ann"]) as ann:
+        sent = ann.send("ben", "too late", ttl_ms=1)["id"]
+    page = window.open(f"/ui/m/{sent}")
+    page.wait_for_function(
+        "document.querySelector('.chain .fail')?.innerText.includes('It expired before it was shown')"
+    )
+    page.locator(".chain").get_by_role("button", name="Send again to ben").click()
+    page.wait_for_url(lambda url: sent not in url)
+    expect(page.locator(".chain tbody")).to_contain_text("accepted")
+    expect(page.locator(".text")).to_have_text("too late")
+
+
 def test_a_row_opens_in_its_place_and_stays_open(window: Window, team: Team) -> None:
     said = team.work()
     page = window.open()

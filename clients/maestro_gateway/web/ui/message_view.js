@@ -52,25 +52,24 @@ function detailOf(app, id) {
   return mine;
 }
 
-/** Does something about the message, and shows a refusal in the words of the broker. @param {App} app @param {Detail} mine @param {Promise<unknown>} action */
-const act = (app, mine, action) => action.then(() => { mine.refusal = null; return read(app, mine); }, (error) => { mine.refusal = error; app.update(); });
+/** A refusal stands there in the words of the broker. @param {App} app @param {Detail} mine @param {Promise<any>} action @param {(made: any) => void} then */
+const act = (app, mine, action, then) => action.then(then, (error) => { mine.refusal = error; }).then(app.update);
 
-/** To all that refused it, or for which it expired. @param {App} app @param {Detail} mine */
-const retry = (app, mine) => act(app, mine, app.api.post(`${path(mine.id)}/retry`, {}));
+/** To all that refused it, or for which it expired. The new message is shown. @param {App} app @param {Detail} mine */
+const retry = (app, mine) => act(app, mine, app.api.post(`${path(mine.id)}/retry`, {}), ({id}) => app.state.pane ? app.openMessage(id) : app.go(`/ui/m/${id}`));
 
 /** @param {App} app @param {Detail} mine */
 function actions(app, mine) {
   const {message, receipt} = mine;
   if (!message) return nothing;
   const failed = receipt?.recipients.filter(({state}) => ["refused", "expired", "failed"].includes(state)).length ?? 0, isOwn = message.to === OPERATOR, mayWrite = app.state.rights !== "view";
-  const gone = () => { app.state.pane = null; if (app.state.route.view === "message") app.go("/ui/inbox"); app.update(); };
+  const gone = () => { app.state.pane = null; if (app.state.route.view === "message") app.go("/ui/inbox"); };
   return html`<div class="buttons">${mine.asks ? html`<span>Delete it for good?</span>
-    <button type="button" class="button fail" @click=${() => app.api.del(path(mine.id)).then(gone, (error) => { mine.refusal = error; app.update(); })}>Delete</button>
+    <button type="button" class="button fail" @click=${() => act(app, mine, app.api.del(path(mine.id)), gone)}>Delete</button>
     <button type="button" class="button" @click=${() => { mine.asks = false; app.update(); }}>Keep</button>` : html`
     ${mayWrite ? html`<button type="button" class="button" @click=${() => app.compose({to: [message.from === OPERATOR ? message.to : message.from], replyTo: message})}>${icon("reply")}Reply <kbd>r</kbd></button>` : nothing}
     <a class="button" href="/ui/t/${encodeURIComponent(mine.id)}">${icon("thread")}Thread <kbd>t</kbd></a>
     ${failed && mayWrite ? html`<button type="button" class="button" @click=${() => retry(app, mine)}>${icon("retry")}Send again to ${failed}</button>` : nothing}
-    ${isOwn && mayWrite && message.status !== "read" && message.status !== "expired" ? html`<button type="button" class="button" @click=${() => markRead(app, mine.id)}>${icon("check")}Mark as read</button>` : nothing}
     ${isOwn && mayWrite ? html`<button type="button" class="button" @click=${() => { mine.asks = true; app.update(); }}>Delete</button>` : nothing}`}</div>`;
 }
 

@@ -7,6 +7,7 @@ import { exportButton, speech, toggleButton } from "./conversation.js";
 import { icon } from "./icons.js";
 import { failure } from "./list_views.js";
 import { firstLine, summary } from "./markdown.js";
+import { lastStates } from "./receipts.js";
 import { party } from "./rows.js";
 import { clock, counted, dayHeading, dayOf, roughly, stamp } from "./words.js";
 
@@ -132,10 +133,8 @@ export const thread = {
       else below.set(top.id, [...(below.get(top.id) ?? []), message]);
     }
     const said = (/** @type {Message} */ message, /** @type {boolean} */ to) => {
-      /** @type {Record<string, number>} */
-      const counts = {};
-      if (message === root && (message.audience?.size ?? 1) > 1) for (const {state} of shown.receipt?.recipients ?? []) counts[state] = (counts[state] ?? 0) + 1;
-      const row = /** @type {Row} */ ({lsn: 0, message, ...(Object.keys(counts).length ? {counts} : {})});
+      const counts = message === root && (message.audience?.size ?? 1) > 1 && shown.receipt ? { counts: lastStates(shown.receipt) } : {};
+      const row = /** @type {Row} */ ({ lsn: 0, message, ...counts });
       return speech(app, row, {answers: answers.get(message.id), isRaw: raw, to, open: (id) => app.openMessage(id)});
     };
     const levels = html`<li><ol class="level">${repeat(first, ({id}) => id, (message) => html`${said(message, message.to !== root?.from)}${below.has(message.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -67,6 +68,10 @@ _BELOW = """(() => {
 
 def is_at_end(page: Page) -> bool:
     return float(page.evaluate(_BELOW)) < 24
+
+
+def has_more_than(page: Page, count: int) -> bool:
+    return page.locator("[data-row]").count() > count
 
 
 class Place:
@@ -168,10 +173,10 @@ def test_each_list_of_many_messages_pages_upward_in_its_place(window: Window, bu
             page.wait_for_timeout(50)
         count, place = page.locator("[data-row]").count(), Place(page)
         asked.pop().continue_()
-        page.wait_for_function("(count) => document.querySelectorAll('[data-row]').length > count", arg=count)
+        eventually(partial(has_more_than, page, count), "the older rows")
         page.evaluate("new Promise((then) => requestAnimationFrame(() => requestAnimationFrame(then)))")
         assert abs(place() - place.first) < 3
-    page.wait_for_function("document.querySelectorAll('[data-row]').length === 1000")
+    expect(page.locator("[data-row]")).to_have_count(1_000)
     # The newest are there again.
     page.keyboard.press("End")
     expect(page.locator("[data-row] .text").last).to_have_text(newest)
@@ -183,7 +188,7 @@ def test_who_reads_above_is_not_moved_and_sees_what_came_below(window: Window, t
     page = window.open()
     page.mouse.move(640, 400)
     page.mouse.wheel(0, -1500)
-    page.wait_for_function(f"{_BELOW} > 200")
+    eventually(lambda: float(page.evaluate(_BELOW)) > 200, "the list scrolled up")
     place = Place(page)
     for sender in ("lead", "eva", "cid"):
         team.post(sender, "ann", "something new")

@@ -25,7 +25,7 @@ def names() -> SessionNames:
 
 def hit(snippet: str = "main is red", **more: Any) -> SearchHitDoc:
     found = {name: more.pop(name) for name in ("receivers", "marks") if name in more}
-    message = {"id": "msg_1", "from": "s_ann", "to": "s_ben", "message": "x", "status": "read"}
+    message: dict[str, Any] = {"id": "msg_1", "from": "s_ann", "to": "s_ben", "message": "x", "status": "read"}
     message = {**message, "createdAt": AT, **more}
     return cast("SearchHitDoc", {"lsn": 1, "message": message, "snippet": snippet, **found})
 

@@ -83,7 +83,7 @@ def test_the_overview_has_the_figures_in_their_words() -> None:
     assert pair.split() == ["ann", "⇄", "ben", "12", "9", "41s", "█" * 20]
     assert "the post office ⇄ ben" in text
     assert "Most active routes" in lines
-    assert "  ann → ben             9          63  ████████████████████" in lines
+    assert "  ann → ben              9          63  ████████████████████" in lines
     assert "  2 more: maestro stats --by route" in lines
     assert any(line.split()[:2] == ["hook:claude-code:Stop", "20"] for line in lines)
     assert any(line.split()[:5] == ["MAILBOX_FULL", "3", "█" * 20, "ann", "→"] for line in lines)

@@ -136,10 +136,8 @@ def test_an_export_in_each_format(standing: Gateway, said: dict[str, str]) -> No
 
 
 def test_an_export_of_two_and_its_limit(standing: Gateway, said: dict[str, str]) -> None:
-    both = ask(standing, "export", **{"session": "ann", "with": "bob", "limit": 1}).body.decode()
+    two: dict[str, Any] = {"session": "ann", "with": "bob"}
+    both = ask(standing, "export", **two, limit=1).body.decode()
     assert "# Messages between ann and bob" in both
     assert "The newest 1 message; there are more" in both
-    assert (
-        "maestro-ann-bob.md"
-        in ask(standing, "export", **{"session": "ann", "with": "bob"}).headers["content-disposition"]
-    )
+    assert "maestro-ann-bob.md" in ask(standing, "export", **two).headers["content-disposition"]

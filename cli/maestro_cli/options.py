@@ -72,6 +72,14 @@ MessageOption = Annotated[
     str | None,
     Option(name=["--message", "-m"], metavar="TEXT", any_text=True, help="The text; any characters, any lines."),
 ]
+AttachOption = Annotated[
+    list[str] | None,
+    Option(
+        metavar="PATH",
+        any_text=True,
+        help="A file to send with the message; may be repeated. Its receiver gets a path, and not the content.",
+    ),
+]
 PriorityOption = Annotated[Priority | None, Option(help="An inbox lists high first, low last. Default: medium.")]
 OnEndedOption = Annotated[
     OnEnded | None,

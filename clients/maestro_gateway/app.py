@@ -5,6 +5,7 @@ Rule: its routes come from the table of calls, and every error that leaves it ha
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -19,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 from maestro_schemas.errors import MaestroError
 
 from .absent_paths import absent
+from .api.blobs import UPLOADS_MAX
 from .api.websocket import websocket_routes
 from .broker_link import BrokerLink
 from .context import GatewayContext
@@ -28,7 +30,7 @@ from .events.mail_waits import MailWaits
 from .events.tool_calls import ToolCalls
 from .http.credentials import Credentials
 from .http.responses import answer, error_answer, plain_error
-from .http.routing import routes
+from .http.routing import routes, upload_paths
 from .http.unconfirmed_sends import UnconfirmedSends
 from .http.whole_body import WholeBody
 from .metrics import GatewayMetrics, MeasuringMiddleware
@@ -66,7 +68,15 @@ def make(options: GatewayOptions) -> Starlette:
         feed = Feed(broker)
         waits = MailWaits(options.limits.mail_waits_max, metrics.mail_waits)
         app.state.gateway = GatewayContext(
-            options, broker, metrics, contract, UnconfirmedSends(), feed, waits, ToolCalls()
+            options,
+            broker,
+            metrics,
+            contract,
+            UnconfirmedSends(),
+            feed,
+            waits,
+            ToolCalls(),
+            asyncio.Semaphore(UPLOADS_MAX),
         )
         try:
             yield
@@ -85,7 +95,7 @@ def make(options: GatewayOptions) -> Starlette:
         middleware=[
             Middleware(MeasuringMiddleware, metrics, paths),
             Middleware(Credentials, options),
-            Middleware(WholeBody, options.limits),
+            Middleware(WholeBody, options.limits, upload_paths(CALLS)),
         ],
     )
     # A path with one slash too many does not exist; Starlette's redirect would not have the shape of an error.

@@ -12,6 +12,7 @@ from maestro_schemas.sessions import SessionNote
 from . import metrics
 from .api import (
     answers,
+    blobs,
     bodies,
     group_bodies,
     groups,
@@ -24,7 +25,7 @@ from .api.mcp import mcp_bodies, mcp_calls
 from .docs import docs_page, openapi
 from .http.routing import Endpoint
 from .older_routes import OLDER_CALLS
-from .route_codes import FAN_OUT_CODES, SEND_CODES
+from .route_codes import FAN_OUT_CODES, SEND_CODES, UPLOAD_CODES
 
 _GROUP_CODES = (
     "GROUP_NOT_FOUND",
@@ -113,6 +114,33 @@ CALLS = (
         FAN_OUT_CODES,
         body=bodies.FanOutBody,
         headers=("X-Session-ID", "Idempotency-Key"),
+    ),
+    Endpoint(
+        "GET",
+        "/messages/{message}/attachments/{name}",
+        blobs.file,
+        "A file of a message.",
+        {200: blobs.OCTETS},
+        ("MESSAGE_NOT_FOUND", "BLOB_NOT_FOUND", "AMBIGUOUS_ID", "INVALID"),
+        query=bodies.FileQuery,
+    ),
+    Endpoint(
+        "POST",
+        "/blobs",
+        blobs.upload,
+        "Upload the content of a file, which a message then names.",
+        {201: answers.Blob},
+        UPLOAD_CODES,
+        is_upload=True,
+    ),
+    Endpoint(
+        "PUT",
+        "/blobs/{sha256}",
+        blobs.put,
+        "Upload the content of a file under its digest; a repeat changes nothing.",
+        {201: answers.Blob},
+        UPLOAD_CODES,
+        is_upload=True,
     ),
     Endpoint(
         "GET",

@@ -5,6 +5,7 @@ sender's token. Clients add entries. One drain at a time takes them, oldest firs
 or, for a broker on another machine, one of this machine's clients.
 
 `<session>/<time>-<id>.json` waits, `*.failed` was refused for good and holds the reason, `*.unreadable` is no entry.
+`blobs/<sha256>` is the content of a file that entries name; `outbox_blobs` has the rules of these.
 """
 
 from __future__ import annotations
@@ -20,10 +21,15 @@ from maestro_schemas.names import is_id
 from maestro_schemas.outbox_entry import FAILED_SUFFIX, QUEUED_AT_MS_MAX, TIME_DIGITS, WAITING_SUFFIX
 
 from . import atomic_file, places
+from .outbox_blobs import OutboxBlobs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from maestro_schemas.outbox_entry import OutboxEntry
 
+# It may be a session's folder, too: their files have other names.
+BLOBS = "blobs"
 _UNREADABLE_SUFFIX = ".unreadable"
 # No setting allows a message above 16 MiB on the wire; JSON escapes can make it longer.
 _ENTRY_BYTES_MAX = 64 << 20
@@ -43,6 +49,7 @@ class OutboxDir:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.blobs = OutboxBlobs(os.path.join(path, BLOBS))
 
     # --- reading -----------------------------------------------------------------------------------------
 
@@ -87,21 +94,26 @@ class OutboxDir:
 
     # --- a client adds -----------------------------------------------------------------------------------
 
-    def add(self, entry: OutboxEntry) -> str:
+    def add(self, entry: OutboxEntry, files: Mapping[str, bytes] | None = None) -> str:
         """Store an entry durably; return its path. The same send added again is one entry.
 
         The entry is sorted behind all that wait, whatever its `queued_at`: wall clocks are set back, and two sends
-        fall into one millisecond. `entry.session` and the message's id must be ids: they become file names.
+        fall into one millisecond. `entry.session` and the message's id must be ids: they become file names. `files`:
+        the contents of the files that the message names, by digest; they are durable before the entry.
         """
+        if not files:
+            return self._add(entry)
+        self._make()
+        with self.blobs.kept(files):
+            return self._add(entry)
+
+    def _add(self, entry: OutboxEntry) -> str:
         folder = os.path.join(self.path, entry.session)
         same = self._same(entry)
         if same is not None:
             return same
         entry = entry._replace(queued_at=_behind_all(folder, entry.queued_at))
-        for made in (os.path.dirname(self.path), self.path):
-            if not os.path.isdir(made):
-                places.make_directory(made)
-                atomic_file.sync_directory(os.path.dirname(made))
+        self._make()
         path = os.path.join(folder, outbox_entry.file_name(entry))
         aside = self._aside(entry)
         atomic_file.stage(aside, outbox_entry.encode(entry), durable=True)
@@ -113,6 +125,12 @@ class OutboxDir:
         # The folder's own name may be new.
         atomic_file.sync_directory(self.path)
         return path
+
+    def _make(self) -> None:
+        for made in (os.path.dirname(self.path), self.path):
+            if not os.path.isdir(made):
+                places.make_directory(made)
+                atomic_file.sync_directory(os.path.dirname(made))
 
     def _same(self, entry: OutboxEntry) -> str | None:
         """The path of this very send, if it is there already. Another message of the same id is for the broker to
@@ -134,6 +152,9 @@ class OutboxDir:
 
     def remove_if_empty(self, session: str) -> None:
         """Remove a session's folder if it is empty. A client that adds an entry at this moment makes it again."""
+        if session == BLOBS:
+            # By `collect_blobs` alone, under its lock.
+            return
         try:
             os.rmdir(os.path.join(self.path, session))
         except OSError:
@@ -155,6 +176,10 @@ class OutboxDir:
         except FileNotFoundError:
             return None
         return target
+
+    def collect_blobs(self) -> None:
+        """Remove the files' contents that no entry names, unless a client is about to add one. Raises OSError."""
+        self.blobs.collect(lambda: {digest for queued in self.entries() for digest in queued.entry.digests})
 
     def _aside(self, entry: OutboxEntry) -> str:
         # Hidden, so that it is no session's name; not in the session's folder, which may be removed while empty.

@@ -11,10 +11,12 @@ from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Annotated, Literal
 
     from maestro_cli.options import (
         AsOption,
+        AttachOption,
         FileOption,
         MessageOption,
         OnEndedOption,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
         WaitReplyOption,
         YesOption,
     )
+    from maestro_clients.attachments.outgoing_files import OutgoingFile
     from maestro_schemas.documents import MetadataDoc, OutgoingDoc
     from maestro_schemas.vocabularies import MessageType
 
@@ -49,6 +52,7 @@ Examples:
   maestro send --as operator --to bob --message "Yes, on your own branch."
   maestro send -t bob -m "The short form of the same."
   git diff --stat | maestro send -t bob -f -
+  maestro send -t bob -m "The fix." --attach cart.patch --attach shot.png
   maestro session send --to sess_b --message "Done." \\
       --reply-to msg_1770536761607_k3v9x2m1a
   maestro session send --to bob --message "May I deploy?" \\
@@ -73,6 +77,7 @@ def run(
     ],
     message: MessageOption = None,
     file: FileOption = None,
+    attach: AttachOption = None,
     priority: PriorityOption = None,
     kind: Annotated[MessageType | None, Option(name="--type", help="The kind of the message.")] = None,
     task: Annotated[str | None, Option(metavar="ID", help="The id of the task that it is about.")] = None,
@@ -136,8 +141,13 @@ def run(
         outgoing["onEnded"] = on_ended
     if yes:
         outgoing["confirm"] = True
+    files: Sequence[OutgoingFile] = ()
+    if attach:
+        from maestro_cli.sending import attaching
+
+        files = attaching.add(context, outgoing, attach)
     try:
-        return _sent(context, outgoing, wait, timeout, replies, wait_reply=wait_reply, as_json=as_json)
+        return _sent(context, outgoing, files, wait, timeout, replies, wait_reply=wait_reply, as_json=as_json)
     except MaestroError as error:
         raise send_flow.explained(error, outgoing) from None
 
@@ -145,6 +155,7 @@ def run(
 def _sent(
     context: CommandContext,
     outgoing: OutgoingDoc,
+    files: Sequence[OutgoingFile],
     wait: Literal["delivered", "read"] | None,
     timeout: str | None,
     replies: int | None,
@@ -157,8 +168,8 @@ def _sent(
 
         awaited = waiting.awaited(wait, timeout, reply=wait_reply, replies=replies)
         if awaited is not None:
-            return waiting.send(context, outgoing, awaited, as_json=as_json)
-    return send_flow.send(context, outgoing, as_json=as_json)
+            return waiting.send(context, outgoing, awaited, as_json=as_json, files=files)
+    return send_flow.send(context, outgoing, as_json=as_json, files=files)
 
 
 def _text(message: str | None, file: str | None) -> str:

@@ -18,7 +18,7 @@ from maestro_schemas import NOT_REPEATABLE
 from maestro_schemas.errors import MaestroError
 
 from .channel.async_channel import AsyncChannel
-from .protocol import commands, group_commands, history_commands, sizes
+from .protocol import archive_commands, commands, group_commands, history_commands, sizes
 from .protocol.callers import Caller
 from .protocol.codec import encoder
 from .retry_policy import retry_async
@@ -249,6 +249,10 @@ class AsyncClient:
     thread = _method(commands.thread)
     dead = _method(commands.dead)
     messages = _method(history_commands.messages)
+    search = _method(archive_commands.search)
+    threads = _method(archive_commands.threads)
+    analytics = _method(archive_commands.analytics)
+    rebuild_index = _method(archive_commands.rebuild_index)
 
     async def message_pages(self, *, caller: Caller | None = None, **filters: Any) -> AsyncIterator[MessagesDoc]:
         """As `client.Client.message_pages`."""

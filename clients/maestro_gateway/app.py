@@ -8,14 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import Mount
-from starlette.staticfiles import StaticFiles
 
 from maestro_schemas.errors import MaestroError
 
@@ -29,6 +26,7 @@ from .events.feed import Feed
 from .events.mail_waits import MailWaits
 from .events.tool_calls import ToolCalls
 from .http.credentials import Credentials
+from .http.page.web_files import web_routes
 from .http.responses import answer, error_answer, plain_error
 from .http.routing import routes, upload_paths
 from .http.unconfirmed_sends import UnconfirmedSends
@@ -46,7 +44,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_WEB_FILES = os.path.join(os.path.dirname(__file__), "web")
 _NOT_SERVED = {
     404: ("NOT_FOUND", "there is no such path", "/docs lists every call."),
     405: ("METHOD_NOT_ALLOWED", "this path does not take that method", "The header Allow says which it takes."),
@@ -58,9 +55,8 @@ def make(options: GatewayOptions) -> Starlette:
     metrics = GatewayMetrics()
     contract = openapi.document(CALLS)
     table = routes(CALLS)
-    # Any file in the folder is public; a new page or style sheet needs no route of its own.
-    files = Mount("/web", StaticFiles(directory=_WEB_FILES))
-    paths = {route.endpoint: route.path for route in table} | {files.app: files.path}
+    files = web_routes()
+    paths = {route.endpoint: route.path for route in (*table, *files)}
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -85,7 +81,7 @@ def make(options: GatewayOptions) -> Starlette:
             await broker.aclose()
 
     app = Starlette(
-        routes=[*table, *websocket_routes(), files],
+        routes=[*table, *websocket_routes(), *files],
         lifespan=lifespan,
         exception_handlers={
             MaestroError: _on_refusal,  # type: ignore[dict-item]  # Starlette's type knows no narrower handler

@@ -15,4 +15,4 @@ DATA_FORMAT_VERSION = 2
 # Commands that a client must not send again when no answer came, because a repeat may act a second time: a note is
 # added twice, a second round of the sweep begins, a shutdown ends the broker that was started meanwhile. A repeat of
 # any other command with the same ids changes nothing. Here because it costs a client no import; see `commands`.
-NOT_REPEATABLE = ("session.touch", "prune", "shutdown")
+NOT_REPEATABLE = ("session.touch", "index.rebuild", "prune", "shutdown")

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from . import NOT_REPEATABLE, replies, requests
+from .bodies import archive
 from .errors import MaestroError
 from .requests import Request
 
@@ -47,6 +48,10 @@ COMMANDS = (
     ProtocolCommand("thread", requests.GetThread, replies.ThreadReply, "anyone", "session"),
     ProtocolCommand("dead", requests.Dead, replies.DeadReply, "anyone", "session"),
     ProtocolCommand("messages", requests.Messages, replies.MessagesReply, "anyone", "session"),
+    ProtocolCommand("search", archive.Search, archive.SearchReply, "anyone", "session"),
+    ProtocolCommand("threads", archive.Threads, archive.ThreadsReply, "anyone", "session"),
+    ProtocolCommand("analytics", archive.Analytics, archive.AnalyticsReply, "anyone", "session"),
+    ProtocolCommand("index.rebuild", archive.IndexRebuild, archive.IndexReply),
     ProtocolCommand("delete", requests.Delete, replies.ItemsReply, "anyone", "session", from_reserve=True),
     ProtocolCommand(
         "session.start", requests.SessionStart, replies.SessionReply, "anyone", "anyone", from_reserve=True

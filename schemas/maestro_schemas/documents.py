@@ -591,6 +591,225 @@ MessagesDoc = TypedDict(
 )
 
 
+class IndexStateDoc(TypedDict):
+    """`archive.IndexState`."""
+
+    # The LSN up to which it has read.
+    upTo: int
+    # The newest LSN when the request came.
+    head: int
+    # While the index is being built again: the part that is done, 0 to 1.
+    rebuilding: NotRequired[float]
+
+
+class SearchHitDoc(TypedDict):
+    """`archive.SearchHit`."""
+
+    # The LSN of its acceptance.
+    lsn: int
+    # As its first receiver that the caller may see got it.
+    message: MessageDoc
+    # All its receivers, for a message to several.
+    receivers: NotRequired[list[str]]
+    # The part of the text around the first hit, in one line.
+    snippet: str
+    # Where the found words stand in `snippet`: pairs of beginning and end, in characters (Unicode code points).
+    marks: NotRequired[list[list[int]]]
+
+
+class SearchDoc(TypedDict):
+    """`archive.SearchReply`."""
+
+    hits: list[SearchHitDoc]
+    # How many there are altogether; counting stops at 10,000.
+    total: int
+    # For each session in `hits`.
+    people: dict[str, PersonDoc]
+    hasMore: bool
+    # The cursor of the next page.
+    before: int
+    index: IndexStateDoc
+
+
+class ThreadSummaryDoc(TypedDict):
+    """`archive.ThreadSummary`."""
+
+    threadId: str
+    # The LSN of its newest message.
+    lsn: int
+    # Its first message; absent if that is deleted.
+    root: NotRequired[MessageDoc]
+    # Its newest message.
+    newest: MessageDoc
+    # How many messages it has.
+    messages: int
+    # Who wrote in it, in the order of the first message of each.
+    senders: list[str]
+
+
+class ThreadsDoc(TypedDict):
+    """`archive.ThreadsReply`."""
+
+    threads: list[ThreadSummaryDoc]
+    people: dict[str, PersonDoc]
+    hasMore: bool
+    before: int
+    index: IndexStateDoc
+
+
+class VolumeDoc(TypedDict):
+    """`archive.Volume`."""
+
+    # Messages.
+    sent: int
+    # Copies of them: one for each receiver that took the message.
+    deliveries: int
+    # Messages with several receivers.
+    fanOuts: int
+
+
+class OutcomeDoc(TypedDict):
+    """`archive.Outcome`."""
+
+    delivered: int
+    read: int
+    answered: int
+    # Not delivered yet.
+    pending: int
+    expired: int
+    # Deleted before they were delivered.
+    deletedUnread: int
+    # Not accepted: refused for one receiver, or altogether.
+    refused: int
+    # Delivered, of those that are not pending any more: 0 to 1. Absent if there are none.
+    deliverySuccessRate: NotRequired[float]
+
+
+class TimesDoc(TypedDict):
+    """`archive.Times`."""
+
+    count: int
+    p50Ms: NotRequired[int]
+    p90Ms: NotRequired[int]
+    maxMs: NotRequired[int]
+    meanMs: NotRequired[int]
+
+
+class AnswerTimesDoc(TypedDict):
+    """`archive.AnswerTimes`."""
+
+    offered: TimesDoc
+    delivered: TimesDoc
+    read: TimesDoc
+    # The first message that answers it.
+    answered: TimesDoc
+
+
+class SeriesDoc(TypedDict):
+    """`archive.Series`."""
+
+    # Its beginning, ms.
+    at: int
+    sent: int
+    deliveries: int
+
+
+# `archive.Route`. In the functional form, because `from` is a keyword.
+RouteDoc = TypedDict(
+    "RouteDoc",
+    {
+        "from": str,
+        # A session, or an address such as `@workers`.
+        "to": str,
+        "messages": int,
+        "deliveries": int,
+    },
+)
+
+
+class PairDoc(TypedDict):
+    """`archive.Pair`."""
+
+    first: str
+    second: str
+    # Deliveries from the first to the second, and back.
+    forth: int
+    back: int
+    # The mean time until one answered the other; absent without an answer.
+    meanAnswerMs: NotRequired[int]
+
+
+# `archive.NamedCount`. In the functional form, because `from` is a keyword.
+NamedCountDoc = TypedDict(
+    "NamedCountDoc",
+    {
+        # Such as `hook:claude-code:Stop`, or an error's code.
+        "name": str,
+        "count": int,
+        # Of a refusal: whose messages, and to whom.
+        "from": NotRequired[str],
+        "to": NotRequired[str],
+    },
+)
+
+
+class SessionFiguresDoc(TypedDict):
+    """`archive.SessionFigures`."""
+
+    session: str
+    sent: int
+    received: int
+    read: int
+    # How many requests to it have an answer, of how many.
+    answered: int
+    requests: int
+
+
+# `archive.Unanswered`. In the functional form, because `from` is a keyword.
+UnansweredDoc = TypedDict(
+    "UnansweredDoc",
+    {
+        "id": str,
+        "from": str,
+        "to": str,
+        "at": int,
+        # The beginning of its text, in one line.
+        "text": str,
+    },
+)
+
+
+class AnalyticsDoc(TypedDict):
+    """`archive.AnalyticsReply`."""
+
+    since: int
+    until: int
+    volume: VolumeDoc
+    outcome: OutcomeDoc
+    times: AnswerTimesDoc
+    # Requests that were delivered to a session, and how many of them a message answers.
+    requests: int
+    requestsAnswered: int
+    # Oldest first.
+    unanswered: list[UnansweredDoc]
+    series: list[SeriesDoc]
+    # The length of an entry of `series`, ms.
+    bucketMs: int
+    routes: list[RouteDoc]
+    pairs: list[PairDoc]
+    via: list[NamedCountDoc]
+    refusals: list[NamedCountDoc]
+    sessions: list[SessionFiguresDoc]
+    people: dict[str, PersonDoc]
+    index: IndexStateDoc
+
+
+class IndexReplyDoc(TypedDict):
+    """`archive.IndexReply`."""
+
+    index: IndexStateDoc
+
+
 class ItemResultDoc(TypedDict):
     """`replies.ItemResult`."""
 

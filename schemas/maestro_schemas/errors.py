@@ -22,6 +22,7 @@ CODES: Final[dict[str, tuple[int, bool, Kind]]] = {
     "BAD_REQUEST": (400, False, "client"),  # frames or body that can't be decoded
     "INVALID": (400, False, "client"),  # decoded, but a field has no allowed value
     "VALIDATION_ERROR": (400, False, "client"),  # the same over HTTP, in the words of Maestro's own clients
+    "INVALID_QUERY": (400, False, "client"),  # a search with an operator or a value that there is not
     "INVALID_ID": (400, False, "client"),
     "EMPTY_MESSAGE": (400, False, "client"),
     "TEXT_TOO_LONG": (400, False, "client"),
@@ -68,6 +69,7 @@ CODES: Final[dict[str, tuple[int, bool, Kind]]] = {
     "SLOW_CONSUMER": (429, True, "client"),  # a reader of live events that does not keep up
     "BUSY": (503, True, "busy"),  # back-pressure: the spool writer is behind
     "STORAGE_FULL": (503, True, "busy"),
+    "INDEX_UNAVAILABLE": (503, True, "busy"),  # the process of the search index does not answer now
     "STOPPING": (503, True, "unreachable"),
     # the client had no answer
     "BROKER_UNREACHABLE": (503, True, "unreachable"),

@@ -202,6 +202,13 @@ NOTE_CHARS_MAX = 1_000
 # metadata of one entry of a session's own timeline, as JSON.
 NOTE_METADATA_BYTES_MAX = 1_024
 NEEDS_INPUT_CHARS_MAX = 1_000
+# A search: its characters, and its words and operators together; hits, threads or entries of one reply.
+SEARCH_QUERY_CHARS_MAX = 1_000
+SEARCH_TERMS_MAX = 32
+SEARCH_HITS_MAX = 200
+SEARCH_HITS = 50
+# Beyond this number, hits are not counted.
+SEARCH_TOTAL_MAX = 10_000
 
 # An error repeats at most this much of a wrong value.
 _SHOWN_CHARS = 80

@@ -13,6 +13,7 @@ from maestro_broker.core import authorization, commands
 from maestro_broker.views import dead_letters
 from maestro_broker.views.history import conversations
 from maestro_schemas import PROTOCOL_VERSION, __version__, requests
+from maestro_schemas.bodies import archive
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.replies import (
     DeadReply,
@@ -24,6 +25,7 @@ from maestro_schemas.replies import (
     ShutdownReply,
     StatsReply,
 )
+from maestro_schemas.texts import search_query
 
 from . import event_replay
 from .admission import BROKER_IS_OLDER, CLIENT_IS_OLDER
@@ -60,6 +62,10 @@ class ServerHandlers(NamedTuple):
             requests.Events: self.events,
             requests.Dead: self.dead,
             requests.Messages: self.messages,
+            archive.Search: self.search,
+            archive.Threads: self.archive,
+            archive.Analytics: self.archive,
+            archive.IndexRebuild: self.archive,
             requests.Stats: self.stats,
             requests.OutboxDrain: self.drain_outbox,
             requests.Prune: self.prune,
@@ -104,6 +110,17 @@ class ServerHandlers(NamedTuple):
         return conversations.page(
             state, self.spool, self.timeline, unfiled, request, head=head, now_ms=context.now_ms
         )
+
+    def search(self, state: State, request: archive.Search, context: RequestContext) -> None:
+        """Raises MaestroError INVALID_QUERY, INDEX_UNAVAILABLE."""
+        authorization.authenticate(state, request.who, context.now_ms)
+        search_query.parse(request.query, now_ms=context.now_ms, utc_offset_minutes=request.utc_offset_minutes)
+        self.archive(state, request, context)
+
+    def archive(self, state: State, request: requests.Request, context: RequestContext) -> None:
+        """Raises MaestroError INDEX_UNAVAILABLE."""
+        authorization.authenticate(state, request.who, context.now_ms)
+        raise MaestroError("INDEX_UNAVAILABLE", "this broker has no search index yet", "Try again later.")
 
     def stats(self, _state: State, _request: requests.Stats, context: RequestContext) -> StatsReply:
         """Return the document of `maestro status`."""

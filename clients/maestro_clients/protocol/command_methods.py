@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from typing import Any, Concatenate, ParamSpec, TypeVar
 
     from maestro_schemas.documents import (
+        AnalyticsDoc,
         GroupDoc,
+        IndexReplyDoc,
         MessagesDoc,
         OutgoingDoc,
+        SearchDoc,
         SendResultDoc,
         SessionDoc,
         SessionPresenceDoc,
+        ThreadsDoc,
     )
 
     from .callers import Caller
@@ -135,6 +139,30 @@ class CommandMethods:
             page = self.messages(caller=caller, **asked)
             yield page
             asked = following_page(page, asked)
+
+    def search(self, query: str, *, caller: Caller | None = None, **filters: Any) -> SearchDoc:
+        """The messages that a query finds; `archive_commands.search` documents the filters."""
+        from . import archive_commands
+
+        return self.request(archive_commands.search(query, caller=caller, **filters))
+
+    def threads(self, *, caller: Caller | None = None, **filters: Any) -> ThreadsDoc:
+        """The threads with an answer; `archive_commands.threads` documents the filters."""
+        from . import archive_commands
+
+        return self.request(archive_commands.threads(caller=caller, **filters))
+
+    def analytics(self, *, caller: Caller | None = None, **filters: Any) -> AnalyticsDoc:
+        """Figures of what was sent; `archive_commands.analytics` documents the filters."""
+        from . import archive_commands
+
+        return self.request(archive_commands.analytics(caller=caller, **filters))
+
+    def rebuild_index(self, *, caller: Caller | None = None) -> IndexReplyDoc:
+        """Have the search index built again; `archive_commands.rebuild_index` documents it."""
+        from . import archive_commands
+
+        return self.request(archive_commands.rebuild_index(caller=caller))
 
     delete = _method(commands.delete)
     # Sessions.

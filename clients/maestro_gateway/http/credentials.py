@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from .server import ConnectionGuard
 
-_OPEN_PATHS: Final = frozenset({"/", "/health", "/health/live", "/docs", "/openapi.json"})
-# Static files.
-_OPEN_PREFIX: Final = "/web/"
+_OPEN_PATHS: Final = frozenset({"/", "/health", "/health/live", "/docs", "/openapi.json", "/ui"})
+# Static files, and the page, which is one of them.
+_OPEN_PREFIXES: Final = ("/web/", "/ui/")
 _WHY: Final = "this caller may be on another machine, or of another user"
 
 
@@ -58,7 +58,7 @@ class Credentials:
 def is_open(scope: Scope) -> bool:
     """Whether a request is open to all callers: it shows no mail, and takes no body."""
     path = scope["path"]
-    return scope["type"] == "http" and (path in _OPEN_PATHS or path.startswith(_OPEN_PREFIX))
+    return scope["type"] == "http" and (path in _OPEN_PATHS or path.startswith(_OPEN_PREFIXES))
 
 
 def needs_token(connection: HTTPConnection) -> bool:

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from maestro_schemas import events, messages, replies, requests, sessions
+from maestro_schemas.bodies import archive
 
 from .field_comments import field_comments
 
@@ -55,6 +56,23 @@ DOCUMENTS: dict[str, type[Struct]] = {
     "DeadDoc": replies.DeadReply,
     "SaidMessageDoc": replies.SaidMessage,
     "MessagesDoc": replies.MessagesReply,
+    "IndexStateDoc": archive.IndexState,
+    "SearchHitDoc": archive.SearchHit,
+    "SearchDoc": archive.SearchReply,
+    "ThreadSummaryDoc": archive.ThreadSummary,
+    "ThreadsDoc": archive.ThreadsReply,
+    "VolumeDoc": archive.Volume,
+    "OutcomeDoc": archive.Outcome,
+    "TimesDoc": archive.Times,
+    "AnswerTimesDoc": archive.AnswerTimes,
+    "SeriesDoc": archive.Series,
+    "RouteDoc": archive.Route,
+    "PairDoc": archive.Pair,
+    "NamedCountDoc": archive.NamedCount,
+    "SessionFiguresDoc": archive.SessionFigures,
+    "UnansweredDoc": archive.Unanswered,
+    "AnalyticsDoc": archive.AnalyticsReply,
+    "IndexReplyDoc": archive.IndexReply,
     "ItemResultDoc": replies.ItemResult,
     "MemberDoc": replies.MemberShown,
     "GroupDoc": replies.GroupShown,

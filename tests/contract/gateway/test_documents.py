@@ -15,6 +15,7 @@ from starlette.routing import Route
 from maestro_gateway import app
 from maestro_gateway.docs import docs_page, openapi
 from maestro_gateway.http import error_docs
+from maestro_gateway.http.page.web_files import web_routes
 from maestro_gateway.http.routing import PREFIXES
 from maestro_gateway.options import GatewayOptions
 from maestro_gateway.routes import CALLS
@@ -35,12 +36,13 @@ IDS = [f"{method} {path}" for path, method, _ in OPERATIONS]
 
 
 def test_every_route_is_in_the_document_and_the_reverse(tmp_path: Any) -> None:
-    """HEAD and the second prefix are described once for all calls."""
+    """HEAD and the second prefix are described once for all calls. The page's files are no calls."""
+    files = {route.path for route in web_routes()}
     routes = app.make(GatewayOptions(str(tmp_path), {})).routes
     served = {
         (route.path, method)
         for route in routes
-        if isinstance(route, Route)
+        if isinstance(route, Route) and route.path not in files
         for method in (route.methods or ())
         if method != "HEAD"
     }

@@ -13,7 +13,7 @@ from maestro_schemas.errors import CODES, MaestroError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PASSING = frozenset({"BUSY", "STOPPING", "STORAGE_FULL", "BROKER_UNREACHABLE"})
+PASSING = frozenset({"BUSY", "INDEX_UNAVAILABLE", "STOPPING", "STORAGE_FULL", "BROKER_UNREACHABLE"})
 
 
 class Attempt:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from maestro_schemas import documents, messages, outbox_entry, replies, requests, sessions
+from maestro_schemas.bodies import archive
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event
 from maestro_schemas.outbox_entry import OutboxEntry
@@ -50,6 +51,23 @@ PAIRS: dict[Any, type[msgspec.Struct]] = {
     documents.GroupsDoc: replies.GroupsReply,
     documents.SaidMessageDoc: replies.SaidMessage,
     documents.MessagesDoc: replies.MessagesReply,
+    documents.IndexStateDoc: archive.IndexState,
+    documents.SearchHitDoc: archive.SearchHit,
+    documents.ThreadSummaryDoc: archive.ThreadSummary,
+    documents.VolumeDoc: archive.Volume,
+    documents.OutcomeDoc: archive.Outcome,
+    documents.TimesDoc: archive.Times,
+    documents.AnswerTimesDoc: archive.AnswerTimes,
+    documents.SeriesDoc: archive.Series,
+    documents.RouteDoc: archive.Route,
+    documents.PairDoc: archive.Pair,
+    documents.NamedCountDoc: archive.NamedCount,
+    documents.SessionFiguresDoc: archive.SessionFigures,
+    documents.UnansweredDoc: archive.Unanswered,
+    documents.SearchDoc: archive.SearchReply,
+    documents.ThreadsDoc: archive.ThreadsReply,
+    documents.AnalyticsDoc: archive.AnalyticsReply,
+    documents.IndexReplyDoc: archive.IndexReply,
     documents.EventsDoc: replies.EventsReply,
     documents.HelloDoc: replies.HelloReply,
     documents.SweptDoc: replies.Swept,

@@ -71,6 +71,7 @@ def test_the_broker_writes_other_bytes_only_for_types_of_many_fields() -> None:
     with_messages = {
         REPLIES[name] for name in ("send", "inbox", "confirm", "message", "thread", "dead", "messages", "receipt")
     }
+    with_messages |= {REPLIES[name] for name in ("search", "threads")}
     with_sessions = {REPLIES["session.get"], REPLIES["session.list"]}
     assert odd == {Event, REPLIES["events"], *with_messages, *with_sessions}
 

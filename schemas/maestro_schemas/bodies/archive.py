@@ -1,4 +1,5 @@
-"""Archive: the requests and replies of what the search index answers: `search`, `threads` and `analytics`.
+"""Archive: the requests and replies of what the search index answers: `search`, `threads`, `analytics`, and
+`index.rebuild`.
 
 Rule: the index follows the committed records. Each reply says how far it has read (`upTo`) and how far the records
 went when it was asked (`head`); these are equal unless the index is behind. A caller finds only what it may see
@@ -11,9 +12,9 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from .messages import Message
-from .replies import Person
-from .requests import Request
+from maestro_schemas.messages import Message
+from maestro_schemas.replies import Person
+from maestro_schemas.requests import Request
 
 Bucket = Literal["hour", "day"]
 
@@ -23,7 +24,7 @@ class Search(Request, frozen=True):
 
     # Words, "phrases", -exclusions and operators such as `from:ann`; PROTOCOL.md has the syntax.
     query: str
-    # Whose mail; by default the caller's. For the operator, the default is all mail.
+    # Whose mail; by default all that the caller may see.
     session: str | None = None
     # Only messages with a party of this project.
     project_id: str | None = None
@@ -31,12 +32,14 @@ class Search(Request, frozen=True):
     before: int | None = None
     # The most hits in the reply.
     limit: int | None = None
+    # Minutes by which the caller's clock is ahead of UTC, for the days and moments in the query.
+    utc_offset_minutes: int = 0
 
 
 class Threads(Request, frozen=True):
     """`threads`: the threads with an answer, the one with the newest message first."""
 
-    # Whose threads; by default the caller's. For the operator, the default is all of them.
+    # Whose threads; by default all that the caller may see.
     session: str | None = None
     project_id: str | None = None
     # Only threads whose newest message was accepted before the record of this LSN.
@@ -52,13 +55,17 @@ class Analytics(Request, frozen=True):
     since: int | None = None
     # Only messages that were accepted before this time, ms; by default now.
     until: int | None = None
-    # Whose mail; by default the caller's. For the operator, the default is all mail.
+    # Whose mail; by default all that the caller may see.
     session: str | None = None
     project_id: str | None = None
     # The length of one entry of `series`; by default an hour up to three days, else a day.
     bucket: Bucket | None = None
     # Minutes by which the caller's clock is ahead of UTC, for the beginning of a day.
     utc_offset_minutes: int = 0
+
+
+class IndexRebuild(Request, frozen=True):
+    """`index.rebuild`: remove the search index and build it again from the files of the mail."""
 
 
 class IndexState(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
@@ -70,6 +77,12 @@ class IndexState(Struct, frozen=True, omit_defaults=True, rename="camel", kw_onl
     head: int
     # While the index is being built again: the part that is done, 0 to 1.
     rebuilding: float | None = None
+
+
+class IndexReply(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """The index is being built again; `stats` says how far that is."""
+
+    index: IndexState
 
 
 class SearchHit(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
@@ -206,7 +219,7 @@ class Pair(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True
     mean_answer_ms: int | None = None
 
 
-class Counted(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+class NamedCount(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
     """A word with a count: what delivered mail, or why mail was refused."""
 
     # Such as `hook:claude-code:Stop`, or an error's code.
@@ -258,8 +271,8 @@ class AnalyticsReply(Struct, frozen=True, omit_defaults=True, rename="camel", kw
     bucket_ms: int
     routes: list[Route]
     pairs: list[Pair]
-    via: list[Counted]
-    refusals: list[Counted]
+    via: list[NamedCount]
+    refusals: list[NamedCount]
     sessions: list[SessionFigures]
     people: dict[str, Person]
     index: IndexState

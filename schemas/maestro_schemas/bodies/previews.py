@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from .messages import NO_METADATA, Audience, Metadata
-from .replies import RecipientResult
-from .requests import OnEnded, Request
+from maestro_schemas.messages import NO_METADATA, Audience, Metadata
+from maestro_schemas.replies import RecipientResult
+from maestro_schemas.requests import OnEnded, Request
 
 
 class Preview(Request, frozen=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from .requests import Request
+from maestro_schemas.requests import Request
 
 
 class BlobStat(Request, frozen=True):

@@ -1,0 +1,116 @@
+// App: starts the page: the login, the connection, the first view, and one frame for all that changes.
+// @ts-check
+/** @import { ApiError, App } from "./types.js" */
+import { render } from "./vendor/lit-html/lit-html.js";
+import { makeApi, token } from "./api.js";
+import * as keys from "./keys.js";
+import * as live from "./live.js";
+import * as notify from "./notify.js";
+import { parse } from "./router.js";
+import { shell } from "./shell.js";
+import { makeApp } from "./store.js";
+import { viewOf } from "./views.js";
+
+const root = /** @type {HTMLElement} */ (document.getElementById("app"));
+let isEntered = false;
+let wentElsewhere = false;
+
+/** @param {App} app */
+function draw(app) {
+  const { state } = app;
+  render(shell(app), root);
+  notify.mark(app, state.needsLogin ? "Login" : viewOf(state.route).title(app));
+  // What had the focus may be gone with the view before.
+  if (wentElsewhere && document.activeElement === document.body) document.getElementById("main")?.focus({ preventScroll: true });
+  wentElsewhere = false;
+  document.documentElement.toggleAttribute("data-ready", state.needsLogin || (isEntered && state.ready));
+}
+
+/**
+ * Show the view of the address.
+ * @param {App} app
+ */
+async function arrive(app) {
+  const { state } = app;
+  const route = parse(new URL(location.href));
+  state.route = route;
+  isEntered = false;
+  app.update();
+  try {
+    await viewOf(route).enter(app, route);
+  } catch (error) {
+    console.error(error);
+  }
+  if (state.route === route) isEntered = true;
+  app.update();
+}
+
+/**
+ * @param {App} app
+ * @param {string} path
+ * @param {boolean} replace
+ */
+function navigate(app, path, replace) {
+  if (path === app.state.route.path) return;
+  viewOf(app.state.route).leave(app);
+  app.state.pane = null;
+  history[replace ? "replaceState" : "pushState"]({ inside: true }, "", path);
+  wentElsewhere = true;
+  void arrive(app);
+}
+
+/** A link of the page changes the view; with a key held, the browser does what it does. @param {App} app @param {MouseEvent} event */
+function clicked(app, event) {
+  const link = event.target instanceof Element ? event.target.closest("a") : null;
+  if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  if (link.target || link.hasAttribute("download") || link.origin !== location.origin || !link.pathname.startsWith("/ui")) return;
+  event.preventDefault();
+  app.go(link.pathname + link.search);
+}
+
+/** Trade the code of the address for a token, and ask what this page may do. @param {App} app */
+async function admit(app) {
+  const { state, api } = app;
+  const code = new URLSearchParams(location.hash.slice(1)).get("code");
+  try {
+    if (code) {
+      history.replaceState(null, "", location.pathname + location.search);
+      token.set((await api.post("/ui/login", { code })).token);
+    }
+    state.access = await api.get("/ui/session");
+    state.rights = state.access.rights;
+  } catch (error) {
+    const { status, message } = /** @type {ApiError} */ (error);
+    if (code && status !== 0) state.refusal = message;
+    state.needsLogin = status === 401 || status === 403;
+  }
+}
+
+const app = makeApp(
+  (learn) => makeApi(() => {
+    token.clear();
+    app.state.needsLogin = true;
+    app.update();
+  }, learn),
+  draw,
+  navigate,
+);
+await admit(app);
+root.replaceChildren();
+keys.listen(app);
+notify.watch(app);
+document.addEventListener("click", (event) => clicked(app, event));
+addEventListener("popstate", () => {
+  viewOf(app.state.route).leave(app);
+  wentElsewhere = true;
+  void arrive(app);
+});
+// A hidden tab draws no frames, but its title and its icon say who waits.
+for (const name of /** @type {const} */ (["presence", "message", "link"])) {
+  app.on(name, () => document.hidden && notify.mark(app, viewOf(app.state.route).title(app)));
+}
+if (!app.state.needsLogin) {
+  void live.start(app);
+  void arrive(app);
+}
+app.update();

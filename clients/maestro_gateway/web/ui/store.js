@@ -1,0 +1,73 @@
+// Store: the state of the page, and the frame that draws it. Events come at any rate; one frame draws them all.
+// @ts-check
+/** @import { Api, App, EventDetail, EventName, State } from "./types.js" */
+import { parse } from "./router.js";
+
+export const OPERATOR = "operator";
+
+/** @returns {State} */
+function firstState() {
+  return {
+    route: parse(new URL(location.href)), now: Date.now(),
+    link: { state: "connecting", since: Date.now(), retryAt: 0, reason: "", gap: false },
+    access: { rights: "", login: false, version: "", dataDir: "", user: "" }, rights: "",
+    sessions: new Map(), groups: new Map(), people: new Map(), waits: [], inboxUnread: 0,
+    project: sessionStorage.getItem("maestro.project") ?? "",
+    keysOn: localStorage.getItem("maestro.keys") !== "off", keysShown: false,
+    pane: null, compose: null, health: 0, mailboxMax: 0, anyMail: true, ready: false, needsLogin: false, refusal: "", notice: "",
+  };
+}
+
+/**
+ * @param {(learn: (people: Record<string, {name?: string, role: string}>) => void) => Api} makeApi
+ * @param {(app: App) => void} draw Renders the whole page from the state.
+ * @param {(app: App, path: string, replace: boolean) => void} navigate
+ * @returns {App}
+ */
+export function makeApp(makeApi, draw, navigate) {
+  let asked = false;
+  const state = firstState();
+  /** @type {Map<EventName, Set<(detail: EventDetail) => void>>} */
+  const listeners = new Map();
+  /** @type {App} */
+  const app = {
+    state,
+    api: makeApi((people) => {
+      for (const [id, person] of Object.entries(people)) state.people.set(id, person);
+    }),
+    update() {
+      if (asked) return;
+      asked = true;
+      // A hidden tab has no frames: what came meanwhile is drawn once, when the person looks at it.
+      requestAnimationFrame(() => {
+        asked = false;
+        draw(app);
+      });
+    },
+    go: (path, replace = false) => navigate(app, path, replace),
+    on(name, fn) {
+      const fns = listeners.get(name) ?? new Set();
+      listeners.set(name, fns.add(fn));
+      return () => void fns.delete(fn);
+    },
+    emit(name, detail) {
+      for (const fn of [...(listeners.get(name) ?? [])]) fn(detail);
+      app.update();
+    },
+    compose({ to = [], replyTo = null } = {}) {
+      if (state.rights === "view") return;
+      state.compose = { to, text: "", type: "", priority: "", requiresAck: false, replyTo, attachments: [] };
+      app.update();
+    },
+    openMessage(id) {
+      if (!matchMedia("(min-width: 1200px)").matches) return app.go(`/ui/m/${encodeURIComponent(id)}`);
+      state.pane = id;
+      app.update();
+    },
+    nameOf: (id) => {
+      if (id === OPERATOR) return "you";
+      return state.sessions.get(id)?.session.name || state.people.get(id)?.name || id;
+    },
+  };
+  return app;
+}

@@ -1,0 +1,9 @@
+// thread_views: a stand-in until the real module is there.
+// @ts-check
+import {html} from './vendor/lit-html/lit-html.js';
+/** @import {View} from './types.js' */
+
+/** @type {View} */
+export const threads = {title: () => 'threads', enter: () => {}, leave: () => {}, render: () => html`<div class="scroll"><p>This page is not there yet.</p></div>`};
+/** @type {View} */
+export const thread = {title: () => 'thread', enter: () => {}, leave: () => {}, render: () => html`<div class="scroll"><p>This page is not there yet.</p></div>`};

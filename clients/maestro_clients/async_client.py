@@ -18,7 +18,7 @@ from maestro_schemas import NOT_REPEATABLE
 from maestro_schemas.errors import MaestroError
 
 from .channel.async_channel import AsyncChannel
-from .protocol import archive_commands, commands, group_commands, history_commands, sizes
+from .protocol import archive_commands, blob_commands, commands, group_commands, history_commands, sizes
 from .protocol.callers import Caller
 from .protocol.codec import encoder
 from .retry_policy import retry_async
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         SessionDoc,
         SessionPresenceDoc,
     )
+
     from .channel.core import Reply
 
     P = ParamSpec("P")
@@ -79,9 +80,7 @@ def _sending(
 
         named: dict[str, Any] = kwargs
         given = file_sends.GivenFiles.of(named["attachments"])
-        asked = file_sends.bounds(
-            is_remote=is_remote(self.address), speaker=self.caller, caller=named.get("caller")
-        )
+        asked = file_sends.bounds(is_remote=is_remote(self.address), speaker=self.caller, caller=named.get("caller"))
         limits = await self.carry_out(asked)
         # A disk may be slow, and other tasks go on.
         files = await asyncio.to_thread(outgoing_files.read, given.paths, limits)
@@ -263,6 +262,12 @@ class AsyncClient:
             asked = history_commands.following_page(page, asked)
 
     delete = _method(commands.delete)
+
+    # --- attached files ------------------------------------------------------------------------------------
+
+    blob_stat = _method(blob_commands.blob_stat)
+    blob_put = _method(blob_commands.blob_put)
+    blob_get = _method(blob_commands.blob_get)
 
     # --- sessions ------------------------------------------------------------------------------------------
 

@@ -118,9 +118,7 @@ class Client(CommandMethods):
         from .attachments import file_sends, outgoing_files
 
         given = file_sends.GivenFiles.of(named["attachments"])
-        asked = file_sends.bounds(
-            is_remote=is_remote(self.address), speaker=self.caller, caller=named.get("caller")
-        )
+        asked = file_sends.bounds(is_remote=is_remote(self.address), speaker=self.caller, caller=named.get("caller"))
         files = outgoing_files.read(given.paths, self.carry_out(asked))
         return self.carry_out(file_sends.sent(prepare, arguments, named, given, files))
 

@@ -39,7 +39,7 @@ def files() -> list[str]:
 
 def _with_bytes(vector: dict[str, Any]) -> dict[str, Any]:
     whole = {name: value for name, value in vector.items() if name not in ("hex", "brokerHex")}
-    packed = msgpack.packb(whole["document"])
+    packed = msgpack.packb(_plain(whole["document"]))
     whole["hex"] = packed.hex()
     shape = _SHAPES.get(whole.get("type", ""))
     if shape is not None:
@@ -47,6 +47,15 @@ def _with_bytes(vector: dict[str, Any]) -> dict[str, Any]:
         if by_broker != packed:
             whole["brokerHex"] = by_broker.hex()
     return whole
+
+
+def _plain(value: Any) -> Any:
+    """A document with its byte strings, which the file writes as `{"$bytes": hex}`."""
+    if isinstance(value, dict):
+        if set(value) == {"$bytes"}:
+            return bytes.fromhex(value["$bytes"])
+        return {name: _plain(inner) for name, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 def main() -> int:

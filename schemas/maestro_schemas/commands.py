@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from . import NOT_REPEATABLE, replies, requests
-from .bodies import archive
+from .bodies import archive, attachments
 from .errors import MaestroError
 from .requests import Request
 
@@ -53,6 +53,9 @@ COMMANDS = (
     ProtocolCommand("analytics", archive.Analytics, archive.AnalyticsReply, "anyone", "session"),
     ProtocolCommand("index.rebuild", archive.IndexRebuild, archive.IndexReply),
     ProtocolCommand("delete", requests.Delete, replies.ItemsReply, "anyone", "session", from_reserve=True),
+    ProtocolCommand("blob.stat", attachments.BlobStat, attachments.BlobReply, "anyone", "session"),
+    ProtocolCommand("blob.put", attachments.BlobPut, attachments.BlobReply, "anyone", "session"),
+    ProtocolCommand("blob.get", attachments.BlobGet, attachments.BlobPartReply, "anyone", "session"),
     ProtocolCommand(
         "session.start", requests.SessionStart, replies.SessionReply, "anyone", "anyone", from_reserve=True
     ),

@@ -825,6 +825,26 @@ class ItemResultDoc(TypedDict):
     error: NotRequired[ErrorDoc]
 
 
+class BlobDoc(TypedDict):
+    """`attachments.BlobReply`."""
+
+    sha256: str
+    # How many bytes from its beginning are there: the offset of the next part.
+    held: int
+    # All of it is on disk, and its digest was checked.
+    whole: bool
+
+
+class BlobPartDoc(TypedDict):
+    """`attachments.BlobPartReply`."""
+
+    sha256: str
+    # The blob's whole size, bytes.
+    size: int
+    offset: int
+    data: bytes
+
+
 class MemberDoc(TypedDict):
     """`replies.MemberShown`."""
 

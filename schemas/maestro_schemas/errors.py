@@ -28,6 +28,9 @@ CODES: Final[dict[str, tuple[int, bool, Kind]]] = {
     "TEXT_TOO_LONG": (400, False, "client"),
     "DATA_TOO_LARGE": (400, False, "client"),
     "TOO_MANY": (400, False, "client"),  # more items in one request than the limit
+    "BLOB_MISMATCH": (400, False, "client"),  # the content of a file has another digest or size than was said
+    "ATTACHMENT_TOO_LARGE": (413, False, "client"),
+    "ATTACHMENT_UNUSABLE": (400, False, "client"),  # no regular file, or it changed while it was read
     "FRAME_TOO_LARGE": (413, False, "client"),
     "HEAD_TOO_LARGE": (431, False, "client"),
     "REQUEST_TIMEOUT": (408, False, "client"),  # a request over HTTP that did not arrive completely
@@ -46,12 +49,14 @@ CODES: Final[dict[str, tuple[int, bool, Kind]]] = {
     "ORIGIN_REFUSED": (403, False, "client"),
     "FORBIDDEN": (403, False, "client"),  # the caller may not read or change this
     "ROLE_FORBIDDEN": (403, False, "client"),  # the caller may not send to that session
+    "ATTACHMENT_OUTSIDE": (403, False, "client"),  # the file may not leave this machine
     # the object of the request
     "RECEIVER_NOT_FOUND": (404, False, "client"),
     "SESSION_NOT_FOUND": (404, False, "client"),
     "KEY_NOT_FOUND": (404, False, "client"),
     "MESSAGE_NOT_FOUND": (404, False, "client"),
     "GROUP_NOT_FOUND": (404, False, "client"),
+    "BLOB_NOT_FOUND": (404, False, "client"),  # a file that a message names is not there
     "NO_RECEIVERS": (404, False, "client"),  # an audience has no member
     "AMBIGUOUS_NAME": (409, False, "client"),
     "AMBIGUOUS_ID": (409, False, "client"),  # a message with several deliveries, and none was named

@@ -49,6 +49,10 @@ class Limits(NamedTuple):
     group_limit: int = 30
     groups_max: int = 100
     group_members_max: int = 256
+    attachment_bytes_max: int = 10 << 20
+    attachments_max: int = 16
+    message_attachments_bytes_max: int = 25 << 20
+    attachments_total_bytes_max: int = 1 << 30
     filing_backlog_bytes_max: int = 192 << 20
     segment_bytes: int = 16 << 20
     disk_reserve_bytes: int = 8 << 20
@@ -135,6 +139,12 @@ DOCS: dict[str, LimitDoc] = {
     ),
     "groups_max": LimitDoc("count", 1, 10_000, "groups"),
     "group_members_max": LimitDoc("count", 1, GROUP_MEMBERS_CEILING, "members of one group"),
+    "attachment_bytes_max": LimitDoc("bytes", 1, 1 << 30, "one attached file"),
+    "attachments_max": LimitDoc("count", 0, 64, "files of one message; 0 takes no messages with files"),
+    "message_attachments_bytes_max": LimitDoc("bytes", 1, 1 << 34, "the files of one message together"),
+    "attachments_total_bytes_max": LimitDoc(
+        "bytes", 1, 1 << 50, "all attached files, each counted once; above it uploads get STORAGE_FULL"
+    ),
     "filing_backlog_bytes_max": LimitDoc("bytes", 4_096, 1 << 40, "unfiled records above which new sends get BUSY"),
     "segment_bytes": LimitDoc("bytes", 1 << 16, 1 << 30, "one journal segment, preallocated"),
     "disk_reserve_bytes": LimitDoc("bytes", 0, 1 << 34, "free disk space reserved for confirms and deletes"),
@@ -175,6 +185,12 @@ ADDRESSES_MAX = 32
 DELIVERIES_MAX = 1_024
 # What one further delivery takes in a record at most: two ids, a number, an error's code.
 DELIVERY_BYTES_MAX = 176
+# Content in one `blob.put` or in one reply of `blob.get`: with its fields it fits into wire_bytes_max.
+BLOB_PART_BYTES_MAX = 512 << 10
+ATTACHMENT_NAME_BYTES_MAX = 120
+ATTACHMENT_TYPE_CHARS_MAX = 127
+# What one attachment takes in a message at most: its name, its type, its digest and its size.
+ATTACHMENT_BYTES_MAX = 768
 # The bytes of a record beside its text, its metadata and its further deliveries: names of fields, ids, addresses.
 _RECORD_BYTES = 8_192
 _CHARACTER_BYTES_MAX = 4
@@ -226,7 +242,8 @@ def record_bytes_max(limits: Limits) -> int:
     """The largest record that these limits allow: a segment must hold it, for a record that does not fit would be
     found only at the commit."""
     content = _CHARACTER_BYTES_MAX * limits.text_chars_max + limits.data_bytes_max
-    message_bytes = content + DELIVERY_BYTES_MAX * limits.fanout_max
+    files = ATTACHMENT_BYTES_MAX * limits.attachments_max
+    message_bytes = content + files + DELIVERY_BYTES_MAX * limits.fanout_max
     return max(message_bytes, DELIVERY_BYTES_MAX * limits.group_members_max) + _RECORD_BYTES
 
 

@@ -26,7 +26,7 @@ DEPTH_MAX = 64
 
 
 def pack(value: object, depth: int = 0) -> bytes:
-    """The msgpack of text, integers of 64 bits, booleans, None, and lists and maps of them.
+    """The msgpack of text, bytes, integers of 64 bits, booleans, None, and lists and maps of them.
 
     Raises ValueError for any other value, and for text that is not valid Unicode.
     """
@@ -44,6 +44,8 @@ def pack(value: object, depth: int = 0) -> bytes:
     if type(value) is list or type(value) is tuple:
         head = bytes((0x90 | len(value),)) if len(value) < 16 else _sized(_LISTS, len(value))
         return head + b"".join([pack(item, depth + 1) for item in value])
+    if type(value) is bytes:
+        return _sized(_BINS, len(value)) + value
     if type(value) is dict:
         head = bytes((0x80 | len(value),)) if len(value) < 16 else _sized(_MAPS, len(value))
         return head + b"".join([pack(item, depth + 1) for pair in value.items() for item in pair])

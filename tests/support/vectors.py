@@ -44,7 +44,7 @@ def _content(file: str) -> list[dict[str, Any]]:
 
 
 def _vector(file: str, found: dict[str, Any]) -> Vector:
-    document = found["document"]
+    document = with_bytes(found["document"])
     shape: type[Struct] | None = None
     if file.startswith("requests"):
         kind, shape = found["command"], REQUESTS[found["command"]]
@@ -57,3 +57,12 @@ def _vector(file: str, found: dict[str, Any]) -> Vector:
     assert shape is None or shape.__name__ == found["type"]
     by_broker = bytes.fromhex(found.get("brokerHex", found["hex"]))
     return Vector(file, kind, shape, document, bytes.fromhex(found["hex"]), by_broker)
+
+
+def with_bytes(value: Any) -> Any:
+    """A document with its byte strings: JSON has none, so a vector's file writes one as `{"$bytes": hex}`."""
+    if isinstance(value, dict):
+        if set(value) == {"$bytes"}:
+            return bytes.fromhex(value["$bytes"])
+        return {name: with_bytes(inner) for name, inner in value.items()}
+    return [with_bytes(inner) for inner in value] if isinstance(value, list) else value

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
+from maestro_schemas.limits import ATTACHMENT_BYTES_MAX
 from maestro_schemas.names import ending_of, message_time_ms
 from maestro_schemas.replies import ThreadReply
 
@@ -60,7 +61,7 @@ def get(state: State, request: GetThread, context: RequestContext) -> Reads[Thre
     shown: list[Message] = []
     total_bytes = 0
     for each in ordered:
-        total_bytes += len(each.text.encode()) + _ENVELOPE_BYTES
+        total_bytes += len(each.text.encode()) + _ENVELOPE_BYTES + ATTACHMENT_BYTES_MAX * len(each.attachments)
         if len(shown) == state.limits.reply_messages_max or (shown and total_bytes > state.limits.reply_bytes_max):
             break
         shown.append(each)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from maestro_broker.attachments.blob_handlers import BlobUnfinishedError
 from maestro_broker.core import commands, key_authorization
 from maestro_broker.transport.listener import OutgoingReply
 from maestro_runtime import places
@@ -24,6 +25,7 @@ from .admission import request_id
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from maestro_broker.attachments.blob_handlers import BlobHandlers
     from maestro_broker.commit.disk_admission import DiskAdmission
     from maestro_broker.core.commands import Handler
     from maestro_broker.core.context import RequestContext
@@ -101,6 +103,7 @@ class Dispatch:
         state: State,
         spool: Spool,
         loader: MailboxLoader,
+        blobs: BlobHandlers,
         admission: Admission,
         disk: DiskAdmission,
         curve: CurveListener | None,
@@ -110,13 +113,15 @@ class Dispatch:
         self._state = state
         self._spool = spool
         self._loader = loader
+        self._blobs = blobs
         self._admission = admission
         self._disk = disk
         self._curve = curve
         self._metrics = metrics
 
     def answer(self, arrival: IncomingRequest, context: RequestContext) -> OutgoingReply | None:
-        """Carry out an arrival; its reply, or an error as one. None if it waits for a mailbox. Raises FatalError."""
+        """Carry out an arrival; its reply, or an error as one. None if it waits for a mailbox or an attached file.
+        Raises FatalError."""
         try:
             name, body = self._admission.admit(arrival)
             request = decode_request(name, body)
@@ -130,6 +135,9 @@ class Dispatch:
             status = b"200"
         except _MailboxNotLoadedError as missing:
             self._loader.wait(missing.session, arrival)
+            return None
+        except BlobUnfinishedError as unfinished:
+            self._blobs.wait(unfinished.upload, arrival)
             return None
         except FatalError:
             raise  # no answer: the broker ends, and the client repeats the request

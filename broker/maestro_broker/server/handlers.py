@@ -33,6 +33,7 @@ from .admission import BROKER_IS_OLDER, CLIENT_IS_OLDER
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from maestro_broker.attachments.blob_handlers import BlobHandlers
     from maestro_broker.core.commands import Handler
     from maestro_broker.core.context import RequestContext
     from maestro_broker.core.model.state import State
@@ -51,6 +52,7 @@ class ServerHandlers(NamedTuple):
     timeline: Timeline
     expired: Timeline
     expiry: ExpiryTask
+    blobs: BlobHandlers
     # Ends the broker after the current turn.
     stop: Callable[[], None]
 
@@ -58,6 +60,7 @@ class ServerHandlers(NamedTuple):
         """A handler for each command of the protocol, the core's included."""
         return {
             **commands.HANDLERS,
+            **self.blobs.table(),
             requests.Hello: self.hello,
             requests.Events: self.events,
             requests.Dead: self.dead,

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from maestro_broker.attachments.blob_handlers import BlobHandlers
 from maestro_broker.clock import Clock
 from maestro_broker.commit.disk_admission import RECORD_BYTES, DiskAdmission
 from maestro_broker.core import validation
@@ -106,6 +107,7 @@ class Broker:
         self._spool = Spool(options.data, self._warn)
         self._timeline = Timeline(os.path.join(options.data, "timeline"))
         self._expired = Timeline(os.path.join(options.data, dead_letters.FOLDER))
+        self._spool.blobs.measure()
         found = recovery.recover(options, self._spool, self._timeline)
         for warning in found.warnings:
             self._warn(warning)
@@ -192,6 +194,7 @@ class Broker:
             may_report=tenure.check,
             wakes=wakes,
         )
+        self._blobs = BlobHandlers(options.data, self._spool.blobs, limits.attachments_total_bytes_max)
         status = Status(
             options=options,
             epoch=epoch,
@@ -212,12 +215,15 @@ class Broker:
             presence=self._presence,
             wakes=wakes,
         )
-        handlers = ServerHandlers(status, self._spool, self._timeline, self._expired, expiry, self._stop_serving)
+        handlers = ServerHandlers(
+            status, self._spool, self._timeline, self._expired, expiry, self._blobs, self._stop_serving
+        )
         self._dispatch = Dispatch(
             handlers.table(),
             state=state,
             spool=self._spool,
             loader=self._loader,
+            blobs=self._blobs,
             admission=admission,
             disk=self._disk,
             curve=self._curve,
@@ -234,6 +240,7 @@ class Broker:
             wakes=wakes,
             dispatch=self._dispatch,
             loader=self._loader,
+            blobs=self._blobs,
             pipeline=self._pipeline,
             expiry=expiry,
             outbox=outbox,
@@ -292,6 +299,7 @@ class Broker:
             time.sleep(0.001)
             self._pipeline.report()
         self._loader.close()
+        self._blobs.close()
         self._waker.close()
         self._presence.close()
         for listener in self._listeners:

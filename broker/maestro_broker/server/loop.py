@@ -6,6 +6,7 @@ The spool writer works in the gaps, and whatever no peer waits for comes last.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import zmq
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from collections.abc import Set as AbstractSet
 
+    from maestro_broker.attachments.blob_handlers import BlobHandlers
     from maestro_broker.clock import Clock
     from maestro_broker.core.model.state import State
     from maestro_broker.files.tenure import Tenure
@@ -61,6 +63,7 @@ class Loop:
         wakes: WakeTask,
         dispatch: Dispatch,
         loader: MailboxLoader,
+        blobs: BlobHandlers,
         pipeline: CommitPipeline,
         expiry: ExpiryTask,
         outbox: OutboxDrainer,
@@ -80,6 +83,7 @@ class Loop:
         self._wakes = wakes
         self._dispatch = dispatch
         self._loader = loader
+        self._blobs = blobs
         self._pipeline = pipeline
         self._expiry = expiry
         self._outbox = outbox
@@ -103,6 +107,7 @@ class Loop:
         outcomes = self._wakes.fd
         if outcomes is not None:
             poller.register(outcomes, zmq.POLLIN)
+        poller.register(self._blobs.fd, zmq.POLLIN)
         while not self.stopping:
             if self._curve is not None:
                 self._curve.register(poller)
@@ -140,7 +145,7 @@ class Loop:
                 bytes_left -= self._answer(arrival, context)
                 if bytes_left < 0:
                     break
-        for arrival in self._loader.advance(self._state, now_ms):
+        for arrival in chain(self._loader.advance(self._state, now_ms), self._blobs.finished()):
             self._answer(arrival, context)
         if now_ms >= self._expiry.next_ms:
             self._expiry.turn(now_ms)

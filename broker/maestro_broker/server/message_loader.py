@@ -34,6 +34,8 @@ def load(state: State, spool: Spool, read: Read) -> Any:
             return spool.answers(read.message_id)
         case "group":
             return spool.groups.mail(read.message_id)
+        case "blob":
+            return spool.blobs.touch(read.message_id)
         case "names":
             return spool.names_beginning_with(read.session, read.message_id)
         case _:

@@ -14,6 +14,7 @@ from maestro_broker.core import authorization, visibility
 from maestro_broker.core.model import records
 from maestro_broker.core.model.records import Expired, Failed
 from maestro_schemas.errors import OPERATOR_MAY, MaestroError
+from maestro_schemas.limits import ATTACHMENT_BYTES_MAX
 from maestro_schemas.replies import DeadReply
 
 from .history.event_messages import message_of
@@ -67,6 +68,7 @@ def page(
         if visibility.sees_message(state, asking, message):
             found.append(message)
             reply_bytes += len(message.text) * _BYTES_A_CHARACTER + _ENVELOPE_BYTES
+            reply_bytes += ATTACHMENT_BYTES_MAX * len(message.attachments)
     return DeadReply(found, False, before)  # noqa: FBT003
 
 

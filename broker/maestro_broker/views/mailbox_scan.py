@@ -13,6 +13,8 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from maestro_broker.attachments.blob_store import FILES_SUFFIX
+
 from .spool import SUFFIX, will_be_read
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ class MailboxScan:
         listed = list(islice(entries, _LIST_AT_ONCE))
         for entry in listed:
             name = entry.name
-            if name.startswith(".") or self._is_known(name.removesuffix(SUFFIX)):
+            if name.startswith(".") or name.endswith(FILES_SUFFIX) or self._is_known(name.removesuffix(SUFFIX)):
                 continue
             if self.whole or _looks_pending(entry):
                 self._names.append(name)

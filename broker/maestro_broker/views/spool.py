@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from maestro_broker.attachments.blob_store import BlobStore
 from maestro_broker.core import retention
 from maestro_broker.core.model.records import SentFile
 from maestro_broker.files import disk
@@ -94,6 +95,7 @@ class Spool:
         # The main loop adds and removes them; this thread removes that of a forgotten session.
         self.markers = Markers(os.path.join(data, "messages"))
         self.wake_files = WakeFiles(os.path.join(data, "messages"))
+        self.blobs = BlobStore(data)
         self._report = report
         self._made: set[str] = set()
         # The mark of each session, and back. Both threads use them; an entry never changes.
@@ -171,9 +173,12 @@ class Spool:
         _replace(folder, message.id + SUFFIX, _encode(message) + b"\n", MODE_FINAL)
 
     def remove_message(self, receiver: str, message_id: str) -> None:
-        """Remove a message's file; the sender's link remains as its tombstone."""
+        """Remove a message's file and its attached files; the sender's link remains as its tombstone."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(self._receivers, receiver, message_id + SUFFIX))
+        folder = self.blobs.folder(receiver, message_id)
+        if _exists(folder):
+            self.blobs.unlink(folder)
 
     def remove_folder(self, directory: str) -> None:
         """Remove an empty folder of links or mail. Raises OSError, also if it is not empty."""

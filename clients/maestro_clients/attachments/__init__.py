@@ -1,1 +1,1 @@
-"""Files that leave with a message: opened by the client, and put into the post office before the message names them."""
+"""Files that leave with a message: the client opens them, and puts them before the message names them."""

@@ -137,8 +137,7 @@ def _check_kind(path: str, mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise _unusable(path, "is a directory", "Attach the files in it, or an archive of it.")
     if not stat.S_ISREG(mode):
-        kinds = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
-        kind = kinds.get(stat.S_IFMT(mode), "a special file")
+        kind = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}.get(stat.S_IFMT(mode), "a device")
         raise _unusable(path, f"is {kind}, and only a regular file can be attached", "Write it to a file first.")
 
 

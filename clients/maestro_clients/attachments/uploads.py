@@ -49,10 +49,12 @@ def sent(send: Request[T], files: Sequence[OutgoingFile], *, caller: Caller | No
     """Put the files, then send. A file that nothing named may be gone before the message comes: it is put again, and
     the message is sent again under the same id."""
     yield from put(files, caller=caller)
+    result: T
     try:
-        return (yield send)
+        result = yield send
     except MaestroError as error:
         if error.code != "BLOB_NOT_FOUND":
             raise
-    yield from put(files, caller=caller)
-    return (yield send)
+        yield from put(files, caller=caller)
+        result = yield send
+    return result

@@ -64,7 +64,7 @@ def add_path(file: AttachmentDoc, path: str) -> None:
 
 def beside(data: str, message: MessageDoc, file: AttachmentDoc) -> str | None:
     """The path beside the receiver's message; None where this machine does not have it."""
-    if not (is_id(message["to"]) and is_id(message["id"])) or safe_names([file["name"]]) != [file["name"]]:
+    if not (is_id(message["to"]) and is_id(message["id"])) or safe_names([file["name"]])[0] != file["name"]:
         return None
     path = os.path.join(paths.message_files_dir(data, message["to"], message["id"]), file["name"])
     return path if _is_whole(path, file) else None

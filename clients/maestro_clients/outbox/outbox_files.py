@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def queue(
-    data: str, caller: Caller, outgoing: OutgoingDoc, now_ms: int, files: Sequence[OutgoingFile] = ()
-) -> str:
+def queue(data: str, caller: Caller, outgoing: OutgoingDoc, now_ms: int, files: Sequence[OutgoingFile] = ()) -> str:
     """Keep a send for a later broker; its entry's path. `now_ms`: milliseconds since the epoch; the entry is sorted
     behind all that wait, whatever it says. `files`: those that the message names, kept with it.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from maestro_schemas.errors import MaestroError
 
-from . import commands, group_commands
+from . import blob_commands, commands, group_commands
 
 TYPE_CHECKING = False  # importing `typing` costs as much as a whole command of the fast path
 if TYPE_CHECKING:
@@ -165,6 +165,10 @@ class CommandMethods:
         return self.request(archive_commands.rebuild_index(caller=caller))
 
     delete = _method(commands.delete)
+    # Attached files.
+    blob_stat = _method(blob_commands.blob_stat)
+    blob_put = _method(blob_commands.blob_put)
+    blob_get = _method(blob_commands.blob_get)
     # Sessions.
     start_session = _method(commands.start_session)
     end_session = _method(commands.end_session)

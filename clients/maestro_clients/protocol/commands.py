@@ -105,9 +105,9 @@ def send(
     the post office holds.
 
     Raises the message's own error, e.g. RECEIVER_NOT_FOUND, ROLE_FORBIDDEN, RATE_LIMITED with retry_after_s;
-    CONFIRM_FANOUT with `details` of the `receivers`; ATTACHMENT_UNUSABLE, ATTACHMENT_TOO_LARGE, and
-    ATTACHMENT_OUTSIDE for a file that may not go to another machine. If some of several receivers refuse, their results have `error`;
-    if all do, the first refusal is raised.
+    CONFIRM_FANOUT with `details` of the `receivers`; for a file ATTACHMENT_UNUSABLE, ATTACHMENT_TOO_LARGE or
+    ATTACHMENT_OUTSIDE. If some of several receivers refuse, their results have `error`; if all do, the first refusal
+    is raised.
     """
     if message_id is None:
         from .new_ids import new_message_id
@@ -129,9 +129,7 @@ def send(
     return send_one(outgoing, whole=whole, caller=caller)
 
 
-def send_one(
-    outgoing: OutgoingDoc, *, whole: bool = False, caller: Caller | None = None
-) -> Request[SendResultDoc]:
+def send_one(outgoing: OutgoingDoc, *, whole: bool = False, caller: Caller | None = None) -> Request[SendResultDoc]:
     """As `send`, of a message that is made already."""
     return "send", _given(messages=(outgoing,), whole=whole or None), _accepted, caller
 

@@ -153,7 +153,9 @@ async def _upload(request: Request, wanted: str | None) -> Response:
         # Without a name in any folder, so that nothing is left of it.
         with tempfile.TemporaryFile() as spooled:
             try:
-                bytes_max = (await client.hello())["limits"].get("attachment_bytes_max", Limits().attachment_bytes_max)
+                bytes_max = (await client.hello())["limits"].get(
+                    "attachment_bytes_max", Limits().attachment_bytes_max
+                )
                 sha256, size = await _spool(request, spooled, bytes_max, limits)
             except MaestroError as error:
                 gateway.broker.search_after(error)
@@ -174,8 +176,8 @@ async def _upload(request: Request, wanted: str | None) -> Response:
 
 
 async def _spool(request: Request, into: BinaryIO, bytes_max: int, limits: HttpLimits) -> tuple[str, int]:
-    """Read the body into a file; its digest and its size. Raises MaestroError ATTACHMENT_TOO_LARGE, REQUEST_TIMEOUT or
-    BAD_REQUEST."""
+    """Read the body into a file; its digest and its size. Raises MaestroError ATTACHMENT_TOO_LARGE, REQUEST_TIMEOUT,
+    or BAD_REQUEST."""
     declared = request.headers.get("content-length", "0")
     if declared.isascii() and declared.isdecimal() and int(declared) > bytes_max:
         raise _too_large(int(declared), bytes_max)

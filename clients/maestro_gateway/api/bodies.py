@@ -37,11 +37,11 @@ class FileBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", 
 
     name: Annotated[
         str,
-        described("The file's name. It is made safe: the last component, at most 120 bytes.", "cart.patch", minLength=1),
+        described(
+            "The file's name. It is made safe: the last component, at most 120 bytes.", "cart.patch", minLength=1
+        ),
     ]
-    sha256: Annotated[
-        str, described("The digest, as POST /api/blobs has answered it.", pattern="^[0-9a-f]{64}$")
-    ]
+    sha256: Annotated[str, described("The digest, as POST /api/blobs has answered it.", pattern="^[0-9a-f]{64}$")]
     size: Annotated[int, described("The size, as POST /api/blobs has answered it.", minimum=0, maximum=_LARGEST)]
     type: Annotated[
         str | None, described("A media type, a hint to its reader. Default: by the name.", "text/x-patch")

@@ -42,6 +42,24 @@ REMEDIES = {
     "DATA_TOO_LARGE": ErrorGuide(
         "metadata, or metadata.data, is larger than its limit.", "Put it into a file and send the path."
     ),
+    "BLOB_NOT_FOUND": ErrorGuide(
+        "A file that the message names is not there. Of a send, details.digests says which.",
+        "PUT /api/blobs/:sha256 uploads one; then send the same again.",
+    ),
+    "BLOB_MISMATCH": ErrorGuide(
+        "The content of a file has another digest or size than was said.",
+        "Upload the file again, from its beginning.",
+    ),
+    "ATTACHMENT_TOO_LARGE": ErrorGuide(
+        "A file, or all files of a message together, are over the limit; the error has both numbers.",
+        "Send less, or the path of a file that the receiver can read itself.",
+    ),
+    "ATTACHMENT_UNUSABLE": ErrorGuide(
+        "The path names no regular file, or the file changed while it was read.", "Send a file that is finished."
+    ),
+    "ATTACHMENT_OUTSIDE": ErrorGuide(
+        "The file is outside of what the session may send to another machine.", "Copy it into its directory first."
+    ),
     "TOO_MANY": ErrorGuide(
         "More items or receivers than one request may have, or more sessions, groups or members than the post office "
         "takes.",

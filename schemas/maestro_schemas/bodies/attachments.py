@@ -30,8 +30,13 @@ class BlobPut(Request, frozen=True):
     size: int
     # Where this part begins, bytes.
     offset: int
-    # At most blob_part_bytes_max bytes.
+    # At most 512 KiB.
     data: bytes
+
+    @property
+    def items(self) -> int:
+        """None: what it brings is no record."""
+        return 0
 
 
 class BlobGet(Request, frozen=True):
@@ -43,7 +48,7 @@ class BlobGet(Request, frozen=True):
     name: str
     # Where the part begins, bytes.
     offset: int = 0
-    # The most bytes in the reply; by default, and at most, blob_part_bytes_max.
+    # The most bytes in the reply; by default, and at most, 512 KiB.
     limit: int | None = None
 
 

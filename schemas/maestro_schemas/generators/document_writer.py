@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from maestro_schemas import events, messages, replies, requests, sessions
-from maestro_schemas.bodies import archive
+from maestro_schemas.bodies import archive, attachments
 
 from .field_comments import field_comments
 
@@ -74,6 +74,8 @@ DOCUMENTS: dict[str, type[Struct]] = {
     "AnalyticsDoc": archive.AnalyticsReply,
     "IndexReplyDoc": archive.IndexReply,
     "ItemResultDoc": replies.ItemResult,
+    "BlobDoc": attachments.BlobReply,
+    "BlobPartDoc": attachments.BlobPartReply,
     "MemberDoc": replies.MemberShown,
     "GroupDoc": replies.GroupShown,
     "GroupReplyDoc": replies.GroupReply,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
+from maestro_schemas.limits import ATTACHMENT_BYTES_MAX
 from maestro_schemas.messages import PRIORITY_RANK, Message
 
 if TYPE_CHECKING:
@@ -379,4 +380,5 @@ def _size_bytes(message: Message) -> int:
     """An upper bound of the message's bytes in a reply, cheap to compute."""
     text = message.text
     width = 1 if text.isascii() else 4
-    return len(text) * width + _ENVELOPE_BYTES + (_DATA_BYTES if message.meta.data is not None else 0)
+    files = ATTACHMENT_BYTES_MAX * len(message.attachments)
+    return len(text) * width + files + _ENVELOPE_BYTES + (_DATA_BYTES if message.meta.data is not None else 0)

@@ -20,7 +20,9 @@ class Read(NamedTuple):
     # thread: the filed answers of the thread that begins with the message: id -> receivers.
     # group: the ids of the filed messages that were addressed to the group whose name is `message_id`.
     # names: some ids of filed mail of `session` that begin with `message_id`.
-    kind: Literal["pending", "mailbox", "file", "sent", "thread", "group", "names"]
+    # blob: the size of the attached file whose digest `message_id` is, None if it is not there. It then stays for an
+    # hour.
+    kind: Literal["pending", "mailbox", "file", "sent", "thread", "group", "names", "blob"]
     session: str
     message_id: str
 

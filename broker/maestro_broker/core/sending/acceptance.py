@@ -32,7 +32,7 @@ from maestro_schemas.names import (
 from maestro_schemas.replies import SendReply, SendResult
 from maestro_schemas.texts.visible_text import clean, one_line
 
-from . import audiences, fan_out, recipients, repeats
+from . import attached, audiences, fan_out, recipients, repeats
 from .recipients import NO_RECIPIENTS
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 _TIME_MS_MAX = 1 << 53
 _DIGEST_DIGITS = 16
 # Refusals that depend on the moment and not on the request are not recorded in the audit.
-_UNRECORDED = frozenset({"BUSY", "STORAGE_FULL", "STOPPING"})
+_UNRECORDED = frozenset({"BUSY", "STORAGE_FULL", "STOPPING", "BLOB_NOT_FOUND"})
 
 
 class _Answered(NamedTuple):
@@ -80,6 +80,8 @@ class _Draft(Struct, gc=False):
     filed: SentFile | None = None
     # The message that it answers, or why there is none.
     answered: _Answered | MaestroError | None = None
+    # The sizes of its files that are there, by digest.
+    blobs: dict[str, int] | None = None
 
 
 def send(state: State, request: Send, context: RequestContext) -> Reads[SendReply]:
@@ -168,6 +170,7 @@ def _fail(
         expires_at=expires_at if expires_at is not None and 0 < expires_at <= _TIME_MS_MAX else None,
         failure=Failure(error.code, why),
         audience=Audience(tuple(said), 0) if audiences.is_audience(outgoing.to) else None,
+        attachments=attached.kept_of_failed(outgoing.attachments, limits),
         metadata=metadata,
     )
     notice = (
@@ -205,7 +208,7 @@ def _draft(
     except MaestroError as error:
         draft.error = error
     may_be_filed = state.may_be_filed(sender.session.id, message_id, message_time_ms(message_id))
-    return draft, may_be_filed or outgoing.metadata.in_reply_to is not None
+    return draft, may_be_filed or outgoing.metadata.in_reply_to is not None or outgoing.attachments != ()
 
 
 def _look_up(state: State, sender: SessionState, draft: _Draft) -> Reads[None]:
@@ -216,6 +219,8 @@ def _look_up(state: State, sender: SessionState, draft: _Draft) -> Reads[None]:
         draft.filed = yield Read("sent", session, message_id)
     if draft.error is None and answered is not None and is_id(answered):
         draft.answered = yield from _find_answered(state, sender, answered)
+    if draft.outgoing.attachments and draft.error is None:
+        draft.blobs = yield from attached.look_up(draft.outgoing.attachments, state.limits)
 
 
 def _find_answered(state: State, sender: SessionState, answered: str) -> Reads[_Answered | MaestroError]:
@@ -289,6 +294,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
         window.check(now_ms, limits.rate_limit)
     text, removed = validation.check_message(outgoing.text, limits)
     metadata = _checked_metadata(state, sender, draft)
+    files = attached.checked(outgoing.attachments, draft.blobs or {}, limits) if outgoing.attachments else ()
     has_end = outgoing.ttl_ms is not None or outgoing.expires_at is not None
     expires_at = _expires_at(state, outgoing, now_ms) if has_end else None
     takers, refusals = found.recipients, found.refusals
@@ -308,7 +314,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
         id=draft.id, sender=sender_id, receiver=mailbox.session, text=text, status="pending",
         seq=mailbox.head_seq + 1, created_at=now_ms, expires_at=expires_at, original_to=original_to,
         chars_removed=removed, audience=fan_out.audience(outgoing.to, takers, refusals) if is_list else None,
-        metadata=UNSET if metadata is NO_METADATA else metadata,
+        attachments=files, metadata=UNSET if metadata is NO_METADATA else metadata,
     )  # fmt: skip
     record = fan_out.record(message, takers, refusals) if is_list else Accepted(message)
     state.apply(record, message)

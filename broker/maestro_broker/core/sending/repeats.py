@@ -1,7 +1,7 @@
 """Repeats: the answer to a send whose id its sender has used before.
 
-Rule: the same addresses, text, metadata and life are the same send, and get the list of receivers that was frozen at
-its acceptance. Anything else under the id is a conflict.
+Rule: the same addresses, text, files, metadata and life are the same send, and get the list of receivers that was
+frozen at its acceptance. Anything else under the id is a conflict.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from maestro_schemas.names import canonical_id, ending_of
 from maestro_schemas.replies import RecipientResult, SendResult
 from maestro_schemas.texts.visible_text import clean
 
-from . import audiences, fan_out
+from . import attached, audiences, fan_out
 
 if TYPE_CHECKING:
     from maestro_broker.core.model.session_registry import SessionState
@@ -39,6 +39,7 @@ def answer(state: State, sender: SessionState, outgoing: Outgoing, known: SentMe
     same = (
         _is_same_address(state, sender, outgoing.to, message)
         and message.text == clean(outgoing.text)
+        and message.attachments == (attached.named_safely(outgoing.attachments) if outgoing.attachments else ())
         and _is_same_metadata(message.meta, outgoing.metadata)
         and (
             message.expires_at == outgoing.expires_at

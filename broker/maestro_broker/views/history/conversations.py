@@ -26,6 +26,7 @@ from maestro_broker.core.sending import audiences
 from maestro_broker.views.spool import SUFFIX, will_be_read
 from maestro_schemas.errors import OPERATOR_MAY, MaestroError
 from maestro_schemas.events import Event
+from maestro_schemas.limits import ATTACHMENT_BYTES_MAX
 from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
 from maestro_schemas.replies import MessagesReply, SaidMessage
 from maestro_schemas.texts.visible_text import one_line
@@ -473,4 +474,5 @@ def _size_bytes(message: Message, receivers: int) -> int:
     """An upper bound of the message's bytes in a reply, with its receivers' names."""
     width = 1 if message.text.isascii() else 4
     data = _DATA_BYTES if message.meta.data is not None else 0
-    return len(message.text) * width + _ENVELOPE_BYTES + data + receivers * _RECEIVER_BYTES
+    beside = data + ATTACHMENT_BYTES_MAX * len(message.attachments) + receivers * _RECEIVER_BYTES
+    return len(message.text) * width + _ENVELOPE_BYTES + beside

@@ -1,7 +1,7 @@
 """Reading rules: lets an agent open the files of its mail without a question, and takes that back.
 
-Rule: pure; text in, text out, and every other character stays. The rules allow to read, and only what other sessions
-have sent as a file: no mail, and nothing else of the data directory. Rules that we have not written are never changed.
+Rule: pure; text in, text out, and every other character stays. The rules allow to read, and only files that other
+sessions have sent: no mail, and nothing else of the data directory. Rules of others are never changed.
 """
 
 from __future__ import annotations

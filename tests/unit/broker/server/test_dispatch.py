@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from maestro_broker.attachments.blob_handlers import BlobHandlers
 from maestro_broker.commit.disk_admission import DiskAdmission
 from maestro_broker.core.context import RequestContext
 from maestro_broker.core.model.checkpoint import Checkpoint
@@ -37,12 +38,14 @@ def answers(tmp_path: Path, handler: Callable[..., Any]) -> tuple[bytes, Any]:
     data = str(tmp_path)
     spool = Spool(data, lambda _: None)
     journal, _ = open_journal(str(tmp_path / "journal"))
+    blobs = BlobHandlers(data, spool.blobs, 1 << 30)
     try:
         dispatch = Dispatch(
             {requests.Stats: handler},
             state=State(Limits(), Checkpoint()),
             spool=spool,
             loader=MailboxLoader(spool),
+            blobs=blobs,
             admission=Admission(1 << 20),
             disk=DiskAdmission(data, journal, 64),
             curve=None,
@@ -52,6 +55,7 @@ def answers(tmp_path: Path, handler: Callable[..., Any]) -> tuple[bytes, Any]:
         reply = dispatch.answer(IncomingRequest("peer", os.getuid(), frames), NOW)
     finally:
         journal.close()
+        blobs.close()
     assert reply is not None
     return reply.status, msgspec.msgpack.decode(reply.body)
 

@@ -1,0 +1,1 @@
+"""Attachments: attached files, stored once, and beside each message that names them."""

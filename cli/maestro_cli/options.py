@@ -76,7 +76,6 @@ AttachOption = Annotated[
     list[str] | None,
     Option(
         metavar="PATH",
-        any_text=True,
         help="A file to send with the message; may be repeated. Its receiver gets a path, and not the content.",
     ),
 ]

@@ -18,7 +18,15 @@ from maestro_schemas import NOT_REPEATABLE
 from maestro_schemas.errors import MaestroError
 
 from .channel.async_channel import AsyncChannel
-from .protocol import archive_commands, blob_commands, commands, group_commands, history_commands, sizes
+from .protocol import (
+    archive_commands,
+    blob_commands,
+    commands,
+    group_commands,
+    history_commands,
+    preview_commands,
+    sizes,
+)
 from .protocol.callers import Caller
 from .protocol.codec import encoder
 from .retry_policy import retry_async
@@ -247,6 +255,7 @@ class AsyncClient:
     receipt = _method(commands.receipt)
     thread = _method(commands.thread)
     dead = _method(commands.dead)
+    preview = _method(preview_commands.preview)
     messages = _method(history_commands.messages)
     search = _method(archive_commands.search)
     threads = _method(archive_commands.threads)

@@ -46,3 +46,19 @@ FAN_OUT_CODES = (
     "CONFIRM_FANOUT",
     "FORBIDDEN",
 )
+# Those of a message that is not sent yet.
+PREVIEW_CODES = (
+    "NO_SESSION",
+    "UNKNOWN_SESSION",
+    "SESSION_ENDED",
+    "ROLE_FORBIDDEN",
+    "RECEIVER_NOT_FOUND",
+    "AMBIGUOUS_NAME",
+    "RECEIVER_ENDED",
+    "NO_RECEIVERS",
+    "GROUP_NOT_FOUND",
+    "FORBIDDEN",
+    "TOO_MANY",
+    "INVALID_ID",
+    "DATA_TOO_LARGE",
+)

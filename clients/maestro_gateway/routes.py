@@ -6,6 +6,7 @@ Rule: every row is routed and documented, and no other call is.
 from __future__ import annotations
 
 from maestro_schemas import replies
+from maestro_schemas.bodies.previews import PreviewReply
 from maestro_schemas.messages import Message
 from maestro_schemas.sessions import SessionNote
 
@@ -25,7 +26,7 @@ from .api.mcp import mcp_bodies, mcp_calls
 from .docs import docs_page, openapi
 from .http.routing import Endpoint
 from .older_routes import OLDER_CALLS
-from .route_codes import FAN_OUT_CODES, SEND_CODES, UPLOAD_CODES
+from .route_codes import FAN_OUT_CODES, PREVIEW_CODES, SEND_CODES, UPLOAD_CODES
 
 _GROUP_CODES = (
     "GROUP_NOT_FOUND",
@@ -114,6 +115,16 @@ CALLS = (
         FAN_OUT_CODES,
         body=bodies.FanOutBody,
         headers=("X-Session-ID", "Idempotency-Key"),
+    ),
+    Endpoint(
+        "POST",
+        "/messages/preview",
+        messages.preview,
+        "Who would get a message, and when; nothing is sent.",
+        {200: PreviewReply},
+        PREVIEW_CODES,
+        body=bodies.PreviewBody,
+        headers=("X-Session-ID",),
     ),
     Endpoint(
         "GET",

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from . import NOT_REPEATABLE, replies, requests
-from .bodies import archive, attachments
+from .bodies import archive, attachments, previews
 from .errors import MaestroError
 from .requests import Request
 
@@ -41,6 +41,7 @@ class ProtocolCommand(NamedTuple):
 COMMANDS = (
     ProtocolCommand("hello", requests.Hello, replies.HelloReply, "anyone", "anyone"),
     ProtocolCommand("send", requests.Send, replies.SendReply, "session", "session"),
+    ProtocolCommand("preview", previews.Preview, previews.PreviewReply, "session", "session"),
     ProtocolCommand("inbox", requests.Inbox, replies.InboxReply, "anyone", "session"),
     ProtocolCommand("confirm", requests.Confirm, replies.ItemsReply, "anyone", "session", from_reserve=True),
     ProtocolCommand("message", requests.GetMessage, replies.MessageReply, "anyone", "session"),

@@ -422,6 +422,19 @@ class SendResultDoc(TypedDict):
     error: NotRequired[ErrorDoc]
 
 
+class PreviewDoc(TypedDict):
+    """`previews.PreviewReply`."""
+
+    # One entry for each receiver; 201 for one that would take it, else the status of its refusal.
+    recipients: list[RecipientResultDoc]
+    accepted: int
+    refused: int
+    # The sender must confirm the number of receivers (`CONFIRM_FANOUT`).
+    confirm: NotRequired[bool]
+    # Only if the addresses are a list or an audience.
+    audience: NotRequired[AudienceDoc]
+
+
 class InboxDoc(TypedDict):
     """`replies.InboxReply`."""
 

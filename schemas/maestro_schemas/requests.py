@@ -234,6 +234,8 @@ class Messages(Request, frozen=True):
     peer: str | None = field(default=None, name="with")
     # Whose mail, as that session would get it; by default the caller's. For the operator, the default is all mail.
     session: str | None = None
+    # Only messages that a session of this project sent or got. A session counts for the project that it is in now.
+    project_id: str | None = None
     # in: only messages that this session received. out: only those that it sent.
     box: Box | None = None
     # Only messages that were accepted before the record of this LSN: `before` of the page with newer ones.

@@ -37,10 +37,10 @@ def node_major(program: str) -> int:
     return int(found[1]) if found else 0
 
 
-def install(target: str) -> None:
-    """Install the packages of package.json, and a node if the machine's is too old."""
+def install(target: str, source: str = HERE) -> None:
+    """Install the packages of `source`'s package.json, and a node if the machine's is too old."""
     os.makedirs(target, exist_ok=True)
-    shutil.copy(os.path.join(HERE, "package.json"), target)
+    shutil.copy(os.path.join(source, "package.json"), target)
     npm = ["npm", "install", "--prefix", target, "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"]
     more = []
     if node_major("node") < NODE_MIN:

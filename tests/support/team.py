@@ -57,10 +57,13 @@ class Team:
         for name in ("lead", *WORKERS):
             role = "orchestrator" if name == "lead" else "worker"
             self.ids[name] = self.office.session(name, role=role, project=PROJECT)["id"]
+            self._client(name).touch_session(agent="claude-code")
 
     def sign(self, name: str, state: hook_state.State, detail: str | None = None) -> None:
         """A sign of an agent's hooks."""
         start = process_identity.pid_start(self._pid)
+        # As the hook at an agent's start does: the sign counts for the session's own process.
+        self._client(name).touch_session(agent="claude-code", pid=self._pid, pidStart=start)
         event = {"working": "PostToolUse", "waiting": "Notification", "idle": "Stop", "left": "SessionEnd"}[state]
         path = hook_state.path(self.office.data, self.ids[name])
         hook_state.write(path, hook_state.HookState(state, event, "claude-code", self._pid, start, detail))
@@ -162,8 +165,10 @@ class Team:
         self.sign("lead", "working")
         self.sign("ben", "working")
         self.sign("cid", "idle")
-        self.sign("dee", "waiting", "permission_Bash:_npm_publish_--dry-run")
+        self.sign("dee", "waiting", "permission:Bash")
         self.sign("eva", "waiting", "question")
+        ask = "Which Postgres version should CI use?"
+        self._client("eva").touch_session(needs_input={"active": True, "message": ask})
         return said
 
     def many(self, count: int) -> None:

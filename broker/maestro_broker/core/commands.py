@@ -10,6 +10,7 @@ from __future__ import annotations
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
+from maestro_schemas.bodies.previews import Preview
 from maestro_schemas.commands import BY_REQUEST
 from maestro_schemas.errors import FatalError, MaestroError
 from maestro_schemas.requests import (
@@ -37,7 +38,7 @@ from maestro_schemas.requests import (
 from . import authorization, receipts, reception, threads
 from .context import record_refusal
 from .groups import group_commands
-from .sending import acceptance
+from .sending import acceptance, previews
 from .sessions import presence_list, session_commands
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 HANDLERS: dict[type[Request], Handler] = {
     Send: acceptance.send,
+    Preview: previews.preview,
     Inbox: reception.inbox,
     Confirm: reception.confirm,
     Delete: reception.delete,

@@ -61,7 +61,8 @@ Examples:
       --wait-reply --timeout 5m
   maestro send --to ann --to bob --message "Read decisions/7 first."
   maestro send --to @workers --message "Stop, main is red." --priority high \\
-      --yes --wait delivered"""
+      --yes --wait delivered
+  maestro send --to @workers --type request --dry-run"""
 
 
 def run(
@@ -108,6 +109,10 @@ def run(
     ] = None,
     timeout: TimeoutOption = None,
     yes: YesOption = False,
+    dry_run: Annotated[
+        bool,
+        Option(name="--dry-run", help="Send nothing: print who would get it, and when. The text may be left off."),
+    ] = False,
     message_id: Annotated[
         str | None,
         Option(name="--id", metavar="MSG", help="Your own id for it: repeating the command sends it once."),
@@ -120,6 +125,20 @@ def run(
 
     context = CommandContext.here(speaks_as, sure=yes)
     context.sender()
+    if dry_run:
+        from maestro_cli.sending import dry_run as rehearsal
+
+        _check_alone(wait, timeout, replies, wait_reply=wait_reply)
+        receivers = [_checked("--to", each) for each in to]
+        metadata = _metadata(priority, kind, task, reply_to, data, requires_ack=require_ack)
+        return rehearsal.show(
+            context,
+            receivers[0] if len(receivers) == 1 else receivers,
+            metadata,
+            on_ended,
+            is_confirmed=yes,
+            as_json=as_json,
+        )
     text = _text(message, file)
     outgoing: OutgoingDoc = {
         "id": new_message_id() if message_id is None else message_id,
@@ -170,6 +189,13 @@ def _sent(
         if awaited is not None:
             return waiting.send(context, outgoing, awaited, as_json=as_json, files=files)
     return send_flow.send(context, outgoing, as_json=as_json, files=files)
+
+
+def _check_alone(wait: str | None, timeout: str | None, replies: int | None, *, wait_reply: bool) -> None:
+    if wait is not None or timeout is not None or replies is not None or wait_reply:
+        raise MaestroError(
+            "INVALID", "--dry-run sends nothing, so there is nothing to wait for", "Leave the other option off."
+        )
 
 
 def _text(message: str | None, file: str | None) -> str:

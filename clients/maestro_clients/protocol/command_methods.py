@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         IndexReplyDoc,
         MessagesDoc,
         OutgoingDoc,
+        PreviewDoc,
         SearchDoc,
         SendResultDoc,
         SessionDoc,
@@ -122,6 +123,12 @@ class CommandMethods:
     receipt = _method(commands.receipt)
     thread = _method(commands.thread)
     dead = _method(commands.dead)
+
+    def preview(self, to: str | list[str], *, caller: Caller | None = None, **fields: Any) -> PreviewDoc:
+        """Who would get a message; `preview_commands.preview` documents the fields."""
+        from . import preview_commands
+
+        return self.request(preview_commands.preview(to, caller=caller, **fields))
 
     def messages(self, with_: str | None = None, *, caller: Caller | None = None, **filters: Any) -> MessagesDoc:
         """A page of what was said; `history_commands.messages` documents the filters."""

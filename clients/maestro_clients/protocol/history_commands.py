@@ -22,6 +22,7 @@ def messages(
     with_: str | None = None,
     *,
     session: str | None = None,
+    project_id: str | None = None,
     box: str | None = None,
     before: int | None = None,
     after: int | None = None,
@@ -34,16 +35,17 @@ def messages(
     """What was said: a page of messages with their texts, one entry a message, the oldest first. Changes nothing.
 
     `with_`: only what was exchanged with this session, or sent to this group (`@name`). `session`: whose mail it is
-    (default: the caller's; for the operator all), where the caller may see that. `box`: only what it got (`in`) or
-    sent (`out`). `since`, `until`: ms. Without a cursor it is the newest page; `before` and `after` (LSNs, of a page
-    before) are the cursors for older and for newer pages. `counts`: of a message to several sessions, how many
-    deliveries have each status.
+    (default: the caller's; for the operator all), where the caller may see that. `project_id`: only what a session of
+    that project sent or got. `box`: only what it got (`in`) or sent (`out`). `since`, `until`: ms. Without a cursor
+    it is the newest page; `before` and `after` (LSNs, of a page before) are the cursors for older and for newer
+    pages. `counts`: of a message to several sessions, how many deliveries have each status.
 
     A page may be short or empty although `hasMore` is true: continue from its `before`, or `upTo` where `after` was
     given. Raises MaestroError SESSION_NOT_FOUND, GROUP_NOT_FOUND, FORBIDDEN, CURSOR_EXPIRED, CURSOR_AHEAD or INVALID.
     """
     body = given(
         session=session,
+        projectId=project_id,
         box=box,
         before=before,
         after=after,

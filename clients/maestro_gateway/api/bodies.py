@@ -130,6 +130,19 @@ class FanOutBody(SendBody, frozen=True, forbid_unknown_fields=True, rename="came
     ] = False
 
 
+class PreviewBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """A message that is not sent yet, without its text."""
+
+    to: Annotated[
+        str | list[str],
+        described("As in POST /messages.", ["ann", "bob"], "@workers"),
+    ]
+    metadata: Annotated[
+        Metadata, described("As in POST /messages: it decides whether the message wakes an agent.")
+    ] = Metadata()
+    on_ended: Annotated[str | None, described("As in POST /messages.", enum=[*ON_ENDED, None])] = None
+
+
 class ReceiptQuery(Struct, frozen=True, kw_only=True):
     """Which part of the receipt."""
 
@@ -202,6 +215,9 @@ class SaidQuery(Struct, frozen=True, kw_only=True):
     session: Annotated[
         str | None,
         described("Whose mail: for `operator`, and for an orchestrator. Default: the caller's; for `operator` all."),
+    ] = None
+    project: Annotated[
+        str | None, described("Only what a session of this project sent or got; its project is the one it is in now.")
     ] = None
     box: Annotated[
         Literal["in", "out"] | None, described("in: only what that session got. out: only what it sent.")

@@ -20,15 +20,15 @@ from maestro_schemas.names import OPERATOR, key_digest
 from maestro_schemas.texts.attachment_names import safe_names
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from starlette.requests import Request
     from starlette.responses import Response
 
     from maestro_clients.async_client import AsyncClient
-    from maestro_schemas.documents import AttachmentDoc, ErrorDoc, ItemResultDoc, MetadataDoc
+    from maestro_schemas.documents import AttachmentDoc, ErrorDoc, ItemResultDoc, MetadataDoc, RecipientResultDoc
 
-    from .bodies import DeadQuery, FanOutBody, InboxQuery, ReceiptQuery, SaidQuery, SendBody, StatusBody
+    from .bodies import DeadQuery, FanOutBody, InboxQuery, PreviewBody, ReceiptQuery, SaidQuery, SendBody, StatusBody
 
 ALL_STATUSES = ("pending", "delivered", "read", "failed", "expired")
 
@@ -79,13 +79,21 @@ async def send_to(request: Request, *, body: FanOutBody) -> Response:
         confirm=body.confirm,
         caller=caller_of(request),
     )
-    for each in result.get("recipients", ()):
-        if "error" in each:
-            each["error"] = cast("ErrorDoc", part_error(MaestroError.from_body(each["error"])))
+    _for_http(result.get("recipients", ()))
     headers = {"Location": f"/api/messages/{result['id']}"}
     if result["status"] == _REPEATED:
         headers["Idempotent-Replayed"] = "true"
     return answer(result, result["status"], headers)
+
+
+async def preview(request: Request, *, body: PreviewBody) -> Response:
+    """Who would get a message, and when; nothing is sent, and no rate is counted."""
+    metadata = cast("MetadataDoc", msgspec.to_builtins(body.metadata))
+    found = await client_of(request).preview(
+        body.to, metadata=metadata or None, on_ended=body.on_ended, caller=caller_of(request)
+    )
+    _for_http(found["recipients"])
+    return answer(found)
 
 
 async def inbox(request: Request, *, query: InboxQuery) -> Response:
@@ -184,6 +192,7 @@ async def said(request: Request, *, query: SaidQuery) -> Response:
     page = await client_of(request).messages(
         query.peer,
         session=query.session,
+        project_id=query.project or None,
         box=query.box,
         before=query.before,
         after=query.after,
@@ -213,6 +222,13 @@ async def reader_of(request: Request) -> tuple[str, Caller]:
         session = (await client_of(request).session(session))["id"]
         caller = Caller(session, token_of(request))
     return session, caller
+
+
+def _for_http(recipients: Iterable[RecipientResultDoc]) -> None:
+    """Give each refusal of one receiver the hint for a caller of HTTP."""
+    for each in recipients:
+        if "error" in each:
+            each["error"] = cast("ErrorDoc", part_error(MaestroError.from_body(each["error"])))
 
 
 async def _sent(request: Request, query: InboxQuery, session: str, caller: Caller) -> Response:

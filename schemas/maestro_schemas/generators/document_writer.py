@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from maestro_schemas import events, messages, replies, requests, sessions
-from maestro_schemas.bodies import archive, attachments
+from maestro_schemas.bodies import archive, attachments, previews
 
 from .field_comments import field_comments
 
@@ -47,6 +47,7 @@ DOCUMENTS: dict[str, type[Struct]] = {
     "PersonDoc": replies.Person,
     "RecipientResultDoc": replies.RecipientResult,
     "SendResultDoc": replies.SendResult,
+    "PreviewDoc": previews.PreviewReply,
     "InboxDoc": replies.InboxReply,
     "MessageReplyDoc": replies.MessageReply,
     "ReceiptCountsDoc": replies.ReceiptCounts,

@@ -158,7 +158,10 @@ def test_no_word_of_the_old_dialect() -> None:
 
 def _with_words() -> Iterator[str]:
     for path in tracked():
-        is_read = path.endswith((".py", ".md", ".sh", ".css", ".json", ".toml")) or path in ("Justfile", ".ci/run")
+        is_read = path.endswith((".py", ".md", ".sh", ".css", ".js", ".html", ".json", ".toml")) or path in (
+            "Justfile",
+            ".ci/run",
+        )
         if is_read and not path.startswith(WORDS_SKIPPED):
             yield path
 

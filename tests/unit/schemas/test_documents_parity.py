@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from maestro_schemas import documents, messages, outbox_entry, replies, requests, sessions
-from maestro_schemas.bodies import archive
+from maestro_schemas.bodies import archive, previews
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event
 from maestro_schemas.outbox_entry import OutboxEntry
@@ -36,6 +36,7 @@ PAIRS: dict[Any, type[msgspec.Struct]] = {
     documents.PersonDoc: replies.Person,
     documents.RecipientResultDoc: replies.RecipientResult,
     documents.SendResultDoc: replies.SendResult,
+    documents.PreviewDoc: previews.PreviewReply,
     documents.InboxDoc: replies.InboxReply,
     documents.ItemResultDoc: replies.ItemResult,
     documents.MessageReplyDoc: replies.MessageReply,

@@ -48,6 +48,22 @@ def judged(
     now_ms: int,
 ) -> tuple[tuple[Recipient, ...], tuple[Refused, ...]]:
     """The recipients that take the message, and all that refuse it. Raises the first refusal if none takes it."""
+    takers, refused = judge(state, sender, recipients, refusals, text, metadata, now_ms)
+    if not takers:
+        raise refused[0][1]
+    return takers, refused
+
+
+def judge(
+    state: State,
+    sender: str,
+    recipients: Sequence[Recipient],
+    refusals: Sequence[Refused],
+    text: str,
+    metadata: Metadata,
+    now_ms: int,
+) -> tuple[tuple[Recipient, ...], tuple[Refused, ...]]:
+    """As `judged`, also where none takes it."""
     limits = state.limits
     takers: list[Recipient] = []
     refused = list(refusals)
@@ -63,8 +79,6 @@ def judged(
             takers.append(recipient)
         else:
             refused.append((receiver, refusal))
-    if not takers:
-        raise refused[0][1]
     return tuple(takers), tuple(refused)
 
 
@@ -76,7 +90,7 @@ def check_confirmed(
     Status mail of a few agents to all wakes each of them, so the sender sees first whom it reaches.
     """
     most = state.limits.fanout_confirm
-    if unchosen <= most or outgoing.confirm:
+    if outgoing.confirm or not needs_confirmation(state, unchosen):
         return
     said = outgoing.to if isinstance(outgoing.to, str) else ", ".join(outgoing.to)
     names = [one.session.session.name or one.session.session.id for one in recipients]
@@ -101,6 +115,11 @@ def check_confirmed(
             ]
         },
     )
+
+
+def needs_confirmation(state: State, unchosen: int) -> bool:
+    """Whether a wide audience of a session comes to more than it may address unawares."""
+    return unchosen > state.limits.fanout_confirm
 
 
 def check_frequency(

@@ -27,7 +27,7 @@ from maestro_broker.views.spool import SUFFIX, will_be_read
 from maestro_schemas.errors import OPERATOR_MAY, MaestroError
 from maestro_schemas.events import Event
 from maestro_schemas.limits import ATTACHMENT_BYTES_MAX
-from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
+from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER, plain_name
 from maestro_schemas.replies import MessagesReply, SaidMessage
 from maestro_schemas.texts.visible_text import one_line
 
@@ -81,6 +81,8 @@ class _View(NamedTuple):
     # The group that they were sent to.
     group: Group | None = None
     box: str | None = None
+    # The project that a party is of.
+    project: str | None = None
 
     @property
     def subject(self) -> str | None:
@@ -201,7 +203,9 @@ def _view(state: State, request: Messages, now_ms: int) -> _View:
         raise MaestroError(
             "INVALID", "box is about the mail of one session, and none was named", "Name it in `session` or `with`."
         )
-    view = _View(asking, owner, box=request.box)
+    view = _View(
+        asking, owner, box=request.box, project=None if request.project_id is None else plain_name(request.project_id)
+    )
     address = request.peer
     if address is None or address == SYSTEM_SENDER:
         return view._replace(peer=address)
@@ -293,6 +297,8 @@ class _Search:
             return None
         if view.peer is not None and not self._is_between(first.sender, receivers):
             return None
+        if not self._is_of_project((first.sender, *receivers)):
+            return None
         seen = [event for event in deliveries if self._sees(event)]
         if view.group is not None and not self._is_to_group(view.group, first.id or ""):
             return None
@@ -314,6 +320,7 @@ class _Search:
     def _failed(self, event: Event) -> _Said | None:
         """A message that was refused for good concerns its sender alone. To whom it was, its file says (`fits`)."""
         is_out = self._view.box is None or (self._view.box == "out" and event.sender == self._view.subject)
+        is_out = is_out and self._is_of_project((event.sender,))
         return _Said(event.lsn, (event,), (event,)) if is_out and self._sees(event) else None
 
     def _is_between(self, sender: str | None, receivers: Sequence[str | None]) -> bool:
@@ -326,6 +333,13 @@ class _Search:
         if sender in (owner, peer):
             return (peer if sender == owner else owner) in receivers
         return self._view.may_write and owner in receivers and peer in receivers
+
+    def _is_of_project(self, parties: Iterable[str | None]) -> bool:
+        project = self._view.project
+        if project is None:
+            return True
+        known = (self.state.sessions.get(party) for party in parties if party is not None)
+        return any(each is not None and each.session.project_id == project for each in known)
 
     def _sees(self, event: Event) -> bool:
         view = self._view

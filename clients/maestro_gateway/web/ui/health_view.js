@@ -1,4 +1,4 @@
-// health_view: a stand-in until the real module is there.
+// Health view: a stand-in until the real module is there.
 // @ts-check
 import {html} from './vendor/lit-html/lit-html.js';
 /** @import {View} from './types.js' */

@@ -1,4 +1,4 @@
-// list_views: a stand-in until the real module is there.
+// List views: a stand-in until the real module is there.
 // @ts-check
 import {html} from './vendor/lit-html/lit-html.js';
 /** @import {View} from './types.js' */

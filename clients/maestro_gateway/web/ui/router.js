@@ -26,12 +26,12 @@ const PATHS = [
  */
 export function parse(url) {
   const query = Object.fromEntries(url.searchParams);
-  const path = url.pathname + url.search;
+  const whole = url.pathname + url.search;
   for (const [pattern, view] of PATHS) {
     const found = pattern.exec(url.pathname);
-    if (found) return {view, params: found.slice(1).map(decoded), query, path};
+    if (found) return {view, params: found.slice(1).map(decoded), query, path: whole};
   }
-  return {view: "missing", params: [], query, path};
+  return {view: "missing", params: [], query, path: whole};
 }
 
 /** @param {string} part */

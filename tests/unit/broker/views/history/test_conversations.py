@@ -508,3 +508,22 @@ def test_pages_agree_with_a_plain_filter(desk: Desk) -> None:
         assert desk.keys(own) == [key for key, sender, to in said if own in (sender, *to)]
         assert desk.keys(own, box="in") == [key for key, _, to in said if own in to]
         assert desk.keys(own, box="out") == [key for key, sender, _ in said if own == sender]
+
+
+# --- one project -----------------------------------------------------------------------------------------------
+
+
+def test_a_project_has_what_its_sessions_sent_and_got(desk: Desk, filed: Callable[[], None]) -> None:
+    desk.say("ann", "ben", "m1")
+    desk.say("eve", "boss", "m2")
+    desk.say("boss", ["ann", "eve"], "m3")
+    desk.office.do(Send(messages=[Outgoing(id="lost", to="ghost", text="hello")], who=Identity("eve"), queued=True))
+    desk.say("eve", "operator", "m4")
+    filed()
+    assert desk.keys(project_id="shop") == ["m1", "m3"]
+    # The notice of the refusal is its mail too.
+    found = [key for key in desk.keys(project_id=" other ") if not key.startswith("refused_")]
+    assert found == ["m2", "m3", "lost", "m4"]
+    assert desk.keys(project_id="none") == []
+    assert desk.keys("eve", project_id="shop") == ["m3"]
+    assert desk.keys("boss", project_id="other", box="out") == ["m3"]

@@ -37,7 +37,18 @@ def test_a_file_named_by_its_last_part_exists() -> None:
     [
         (
             "broker/maestro_broker",
-            ("server", "migration", "views", "commit", "transport", "outbox", "waking", "core", "files"),
+            (
+                "server",
+                "migration",
+                "views",
+                "attachments",
+                "commit",
+                "transport",
+                "outbox",
+                "waking",
+                "core",
+                "files",
+            ),
         ),
         (
             "clients/maestro_clients",

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from maestro_schemas import documents, messages, outbox_entry, replies, requests, sessions
-from maestro_schemas.bodies import archive, previews
+from maestro_schemas.bodies import archive, attachments, previews
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.events import Event
 from maestro_schemas.outbox_entry import OutboxEntry
@@ -45,6 +45,8 @@ PAIRS: dict[Any, type[msgspec.Struct]] = {
     documents.ReceiptDoc: replies.ReceiptReply,
     documents.ThreadDoc: replies.ThreadReply,
     documents.DeadDoc: replies.DeadReply,
+    documents.BlobDoc: attachments.BlobReply,
+    documents.BlobPartDoc: attachments.BlobPartReply,
     documents.MemberDoc: replies.MemberShown,
     documents.GroupDoc: replies.GroupShown,
     documents.GroupReplyDoc: replies.GroupReply,

@@ -55,14 +55,19 @@ class OutboxDrainer:
         send: Callable[[Send, RequestContext], SendReply],
         notify_sender: Callable[[QueuedEntry, MaestroError, RequestContext], bool],
         report: Callable[[str], None],
+        take_file: Callable[[str, str, int], MaestroError | None] = lambda *_: None,
     ) -> None:
         """`send(request, context)` applies one send. `notify_sender(queued, error, context)` puts into the sender's
         inbox that an entry is no message of the sender's; false if there is no room for it now. `report(text)` gets
-        a sentence for each file that is no entry."""
+        a sentence for each file that is no entry. `take_file(path, sha256, size)` has a file that an entry names in
+        the post office before the send; an error holds the entry."""
         self._outbox = outbox
         self._send = send
         self._notify_sender = notify_sender
         self._report = report
+        self._take_file = take_file
+        # Contents that no entry names may be there: at a start, and after an entry that named some.
+        self._collects = True
         # No entry of a session is sent before this time.
         self._held_until_ms: dict[str, int] = {}
         # Sent or refused since the last `take_applied`, and the paths of all that are not settled yet: the files
@@ -92,6 +97,9 @@ class OutboxDrainer:
                 held.add(session)
                 wait_s = (error.retry_after_s if error is not None else None) or _RETRY_AFTER_S
                 self.hold(session, context.now_ms + int(wait_s * 1000))
+        if self._collects:
+            self._collects = False
+            self._outbox.collect_blobs()
         return len(self._applied) - applied_before
 
     def drain_now(self, context: RequestContext) -> DrainReply:
@@ -123,6 +131,7 @@ class OutboxDrainer:
                 _log.warning("outbox: %s was refused: %s (%s)", queued.entry.outgoing["id"], error, error.code)
             if error is None or is_message:
                 self._outbox.remove(queued.path)
+                self._collects = self._collects or bool(queued.entry.files)
                 continue
             try:
                 self._outbox.keep_as_failed(queued, error)
@@ -134,6 +143,11 @@ class OutboxDrainer:
     def _try(self, queued: QueuedEntry, context: RequestContext) -> tuple[MaestroError | None, bool]:
         """The error, and whether the core has the message now, accepted or failed."""
         entry = queued.entry
+        for file in entry.files:
+            path = self._outbox.blobs.file(file["sha256"])
+            away = None if path is None else self._take_file(path, file["sha256"], file["size"])
+            if away is not None:
+                return away, False
         try:
             outgoing = msgspec.convert(entry.outgoing, Outgoing)
             who = Identity(operator=True) if entry.session == OPERATOR else Identity(entry.session, entry.token)

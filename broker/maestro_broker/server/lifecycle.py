@@ -16,6 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from maestro_broker.attachments.blob_handlers import BlobHandlers
+from maestro_broker.attachments.queued_files import QueuedFiles
 from maestro_broker.clock import Clock
 from maestro_broker.commit.disk_admission import RECORD_BYTES, DiskAdmission
 from maestro_broker.core import validation
@@ -179,6 +180,7 @@ class Broker:
             send=self._send_queued,
             notify_sender=self._notify_sender,
             report=self._warn,
+            take_file=QueuedFiles(options.data, self._spool.blobs, limits).take,
         )
         metrics, admission, epoch = BrokerMetrics(), Admission(limits.wire_bytes_max), secrets.token_hex(8)
         self._pipeline = CommitPipeline(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import stat
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from maestro_runtime import outbox_blobs
 from maestro_runtime.outbox_blobs import OutboxBlobs
 from maestro_runtime.outbox_dir import OutboxDir
 from maestro_schemas.errors import MaestroError
@@ -142,7 +142,7 @@ def test_clients_and_a_collection_at_once_lose_nothing(outbox: OutboxDir) -> Non
 
 
 def test_a_folder_that_is_always_removed_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox_blobs.fcntl, "flock", lambda fd, how: os.rmdir(tmp_path / "blobs"))
+    monkeypatch.setattr(fcntl, "flock", lambda fd, how: os.rmdir(tmp_path / "blobs"))
     with (
         pytest.raises(FileNotFoundError, match="removed again and again"),
         OutboxBlobs(str(tmp_path / "blobs")).kept({}),

@@ -82,7 +82,8 @@ def test_a_file_of_another_machine_is_fetched_once(tmp_path: Path, content: byte
 
 def test_a_view_that_fetches_nothing_names_only_what_is_here(tmp_path: Path) -> None:
     found = message()
-    locate([found, {"id": "msg_2", "to": "ann"}], str(tmp_path), None)  # type: ignore[list-item]
+    without: Any = {"id": "msg_2", "to": "ann"}
+    locate([found, without], str(tmp_path), None)
     assert path_of(found) is None
 
 

@@ -40,7 +40,14 @@ def test_a_path_that_means_something_in_a_pattern_has_no_rule(folder: str) -> No
 
 @pytest.mark.parametrize(
     "rule",
-    ["Read", "Read(//home/ann/data/**)", "Bash(ls)", "Read(~/x/received-files/**)", "Read(//d/received-files/**) x", 7],
+    [
+        "Read",
+        "Read(//home/ann/data/**)",
+        "Bash(ls)",
+        "Read(~/x/received-files/**)",
+        "Read(//d/received-files/**) x",
+        7,
+    ],
 )
 def test_a_rule_of_others_is_not_ours(rule: object) -> None:
     assert not reading_rules.is_own(rule)

@@ -562,7 +562,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (("message_id", "text"), ("name", "text")),
         ("message_id",),
         {
-            "--to": ("to", "any"),
+            "--to": ("to", "text"),
             "--force": ("force", "on"),
             "--as": ("speaks_as", "text"),
             "--yes": ("yes", "on"),

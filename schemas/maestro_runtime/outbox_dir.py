@@ -5,12 +5,14 @@ sender's token. Clients add entries. One drain at a time takes them, oldest firs
 or, for a broker on another machine, one of this machine's clients.
 
 `<session>/<time>-<id>.json` waits, `*.failed` was refused for good and holds the reason, `*.unreadable` is no entry.
-`blobs/<sha256>` is the content of a file that entries name; `outbox_blobs` has the rules of these.
+`blobs/<sha256>` is the content of a file that entries name: `OutboxBlobs` has the rules of these.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,20 +23,21 @@ from maestro_schemas.names import is_id
 from maestro_schemas.outbox_entry import FAILED_SUFFIX, QUEUED_AT_MS_MAX, TIME_DIGITS, WAITING_SUFFIX
 
 from . import atomic_file, places
-from .outbox_blobs import OutboxBlobs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from maestro_schemas.outbox_entry import OutboxEntry
 
 # It may be a session's folder, too: their files have other names.
 BLOBS = "blobs"
+_DIGEST_CHARS = 64
+_BLOB_MODE = 0o400
 _UNREADABLE_SUFFIX = ".unreadable"
 # No setting allows a message above 16 MiB on the wire; JSON escapes can make it longer.
 _ENTRY_BYTES_MAX = 64 << 20
-# A drain removes empty session folders, so `add` may find its folder gone this often.
-_MOVE_TRIES = 100
+# A drain removes empty folders, so a client may find its folder gone this often.
+_TRIES = 100
 
 
 class QueuedEntry(NamedTuple):
@@ -42,6 +45,80 @@ class QueuedEntry(NamedTuple):
 
     path: str
     entry: OutboxEntry
+
+
+class OutboxBlobs:
+    """The contents of files that entries name, in the folder at `path`. Every method raises OSError.
+
+    A content is durable before the entry that names it, under its digest in hex. What no entry names is removed. A
+    client holds a shared lock on the folder from the first content to the entry, and who removes holds the exclusive
+    one: so nothing is removed between the two, and the lock of a killed client is gone with it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def file(self, sha256: str) -> str | None:
+        """The path of a content; None for what is no digest."""
+        return os.path.join(self.path, sha256) if _is_digest(sha256) else None
+
+    def read(self, sha256: str, bytes_max: int) -> bytes | None:
+        """A content, at most `bytes_max` of it; None where it is not there."""
+        path = self.file(sha256)
+        try:
+            return None if path is None else places.read(path, bytes_max)
+        except FileNotFoundError:
+            return None
+
+    @contextlib.contextmanager
+    def kept(self, files: Mapping[str, bytes]) -> Iterator[None]:
+        """Store contents durably, and keep them until the block has ended; then an entry names them."""
+        fd = self._locked()
+        try:
+            for sha256, content in files.items():
+                path = os.path.join(self.path, sha256)
+                if not _is_whole(path, len(content)):
+                    aside = os.path.join(self.path, f".{os.getpid()}-{sha256}.new")
+                    atomic_file.replace(path, content, durable=True, mode=_BLOB_MODE, aside=aside)
+            atomic_file.sync_directory(os.path.dirname(self.path))
+            yield
+        finally:
+            os.close(fd)
+
+    def collect(self, named: Callable[[], set[str]]) -> None:
+        """Remove the contents that `named` does not have, unless a client adds some at the moment. `named` is asked
+        while no client does."""
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            names = os.listdir(self.path)
+            kept = named() if names else set()
+            for name in names:
+                # Also what a killed client has left half written. Other names are not ours.
+                if name not in kept and (_is_digest(name) or name.startswith(".")):
+                    os.unlink(os.path.join(self.path, name))
+            with contextlib.suppress(OSError):
+                os.rmdir(self.path)
+        except BlockingIOError:
+            return
+        finally:
+            os.close(fd)
+
+    def _locked(self) -> int:
+        for _ in range(_TRIES):
+            places.make_directory(self.path)
+            with contextlib.suppress(FileNotFoundError):
+                fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                fcntl.flock(fd, fcntl.LOCK_SH)
+                # Removed before it was locked: what is written into it would be lost.
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(fd), os.stat(self.path)):
+                        return fd
+                os.close(fd)
+        raise FileNotFoundError(f"{self.path} is removed again and again")
 
 
 class OutboxDir:
@@ -242,7 +319,7 @@ def _behind_all(folder: str, now_ms: int) -> int:
 
 def _move_into_folder(aside: str, path: str) -> None:
     """Make the folder again each time that a drain has removed it because it was empty."""
-    for attempt in range(_MOVE_TRIES):
+    for attempt in range(_TRIES):
         try:
             _make_folder(os.path.dirname(path))
             fd = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -253,7 +330,7 @@ def _move_into_folder(aside: str, path: str) -> None:
             finally:
                 os.close(fd)
         except FileNotFoundError:
-            if attempt == _MOVE_TRIES - 1 or not os.path.exists(aside):
+            if attempt == _TRIES - 1 or not os.path.exists(aside):
                 raise
         else:
             return
@@ -272,3 +349,14 @@ def _remove(path: str) -> None:
         os.unlink(path)
     except FileNotFoundError:
         return
+
+
+def _is_whole(path: str, size: int) -> bool:
+    try:
+        return os.lstat(path).st_size == size
+    except OSError:
+        return False
+
+
+def _is_digest(name: str) -> bool:
+    return len(name) == _DIGEST_CHARS and not name.strip("0123456789abcdef")

@@ -52,7 +52,7 @@ def test_a_file_named_by_its_last_part_exists() -> None:
         ),
         (
             "clients/maestro_clients",
-            ("channel", "mailbox", "mcp", "outbox", "processes", "protocol", "texts", "transports"),
+            ("attachments", "channel", "mailbox", "mcp", "outbox", "processes", "protocol", "texts", "transports"),
         ),
         ("clients/maestro_gateway", ("api", "docs", "events", "http")),
         (

@@ -40,7 +40,7 @@ def run(
     /,
     *,
     to: Annotated[
-        str | None, Option(name="--to", metavar="DIR", any_text=True, help="The directory. Default: the current one.")
+        str | None, Option(name="--to", metavar="DIR", help="The directory. Default: the current one.")
     ] = None,
     force: Annotated[bool, Option(help="Replace a file that is there.")] = False,
     speaks_as: AsOption = None,

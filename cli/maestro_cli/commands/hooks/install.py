@@ -36,8 +36,8 @@ machine.
 --mcp also writes the agent's line for `maestro mcp`: tools with which it writes
 and answers without a shell. Its mail comes by the hooks with or without them.
 
-Claude Code also gets two rules that let it read the files of its mail, and
-nothing else of the data directory, without a question.
+Claude Code also gets rules that let it read the files of its mail, and nothing
+else of the data directory, without a question.
 
 Mail for an idle claude-code starts a turn of its model. --no-wake installs the
 hooks without that, and a later installation keeps the choice; --wake undoes it.

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from maestro_cli.hooks.json_editor import JsonValue
 
 # Below the data directory, as patterns of gitignore.
-_PLACES = ("messages/by-receiver/*/*.files/**", f"{paths.RECEIVED_FILES}/**")
+_PLACES = (
+    "messages/by-receiver/*/*.files/**",
+    f"{paths.RECEIVED_FILES}/**",
+    # Of brokers on other machines.
+    f"remote/*/{paths.RECEIVED_FILES}/**",
+)
 _OWN = re.compile(rf"Read\(/(/.*)/(?:{'|'.join(map(re.escape, _PLACES))})\)", re.DOTALL)
 # In a pattern these would not mean themselves, and a bracket would end the rule.
 _UNFIT = re.compile(r"[*?\[\]{}()!#\\\n]")

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from maestro_runtime.outbox_blobs import OutboxBlobs
-from maestro_runtime.outbox_dir import OutboxDir
+from maestro_runtime.outbox_dir import OutboxBlobs, OutboxDir
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.outbox_entry import OutboxEntry
 

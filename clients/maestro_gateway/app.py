@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -26,9 +27,10 @@ from .events.feed import Feed
 from .events.mail_waits import MailWaits
 from .events.tool_calls import ToolCalls
 from .http.credentials import Credentials
+from .http.page.logins import Logins
 from .http.page.web_files import web_routes
 from .http.responses import answer, error_answer, plain_error
-from .http.routing import routes, upload_paths
+from .http.routing import changing_paths, routes, upload_paths
 from .http.unconfirmed_sends import UnconfirmedSends
 from .http.whole_body import WholeBody
 from .metrics import GatewayMetrics, MeasuringMiddleware
@@ -73,6 +75,8 @@ def make(options: GatewayOptions) -> Starlette:
             waits,
             ToolCalls(),
             asyncio.Semaphore(UPLOADS_MAX),
+            Logins(options.data),
+            time.time_ns() // 1_000_000,
         )
         try:
             yield
@@ -90,7 +94,7 @@ def make(options: GatewayOptions) -> Starlette:
         },
         middleware=[
             Middleware(MeasuringMiddleware, metrics, paths),
-            Middleware(Credentials, options),
+            Middleware(Credentials, options, changing_paths(CALLS)),
             Middleware(WholeBody, options.limits, upload_paths(CALLS)),
         ],
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .events.feed import Feed
     from .events.mail_waits import MailWaits
     from .events.tool_calls import ToolCalls
+    from .http.page.logins import Logins
     from .http.unconfirmed_sends import UnconfirmedSends
     from .metrics import GatewayMetrics
     from .options import GatewayOptions
@@ -33,3 +34,6 @@ class GatewayContext(NamedTuple):
     tool_calls: ToolCalls
     # One for each upload at once.
     uploads: asyncio.Semaphore
+    logins: Logins
+    # When the gateway began to serve.
+    started_ms: int

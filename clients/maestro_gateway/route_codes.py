@@ -46,6 +46,16 @@ FAN_OUT_CODES = (
     "CONFIRM_FANOUT",
     "FORBIDDEN",
 )
+# Those of the calls about the mail of before.
+ARCHIVE_CODES = (
+    "NO_SESSION",
+    "UNKNOWN_SESSION",
+    "SESSION_NOT_FOUND",
+    "AMBIGUOUS_NAME",
+    "FORBIDDEN",
+    "INVALID",
+    "INDEX_UNAVAILABLE",
+)
 # Those of a message that is not sent yet.
 PREVIEW_CODES = (
     "NO_SESSION",

@@ -28,6 +28,7 @@ from maestro_gateway.http.identity import caller_of, token_of
 from maestro_gateway.http.responses import error_body
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.generators.field_errors import explained
+from maestro_schemas.names import OPERATOR
 from maestro_schemas.texts import json_bytes
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class ClientFrame(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     project_id: str | None = None
     # Of `subscribe`: the LSN after which to begin. Default: now.
     since: int | None = None
-    # Of `auth`: the session, and its token.
+    # Of `auth`: the session, and its token; or the token of a login of the page alone.
     session_id: str | None = None
     token: str | None = None
 
@@ -93,6 +94,8 @@ class WebSocketConnection:
         self._is_accepted = False
         self._has_sent_auth = False
         self._form: Form = "named"
+        # Frames that say whether the broker is away, on their way.
+        self._saying: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Serve until either side ends the connection."""
@@ -104,6 +107,7 @@ class WebSocketConnection:
             self._stop_stream()
             await self._close(error)
         finally:
+            self._gateway.feed.link_watchers.discard(self._say_link)
             self._stop_stream()
 
     async def _serve(self) -> None:
@@ -111,6 +115,8 @@ class WebSocketConnection:
         self._form = form_of(self._socket.query_params)
         principal = await self._authenticate_at_handshake()
         await self._start_stream(principal, None, since, _authenticated(principal) if self._is_accepted else None)
+        if "link" in self._socket.query_params:
+            self._gateway.feed.link_watchers.add(self._say_link)
         reader = asyncio.create_task(self._read())
         either: list[asyncio.Future[Any]] = [reader, self._ended]
         try:
@@ -161,6 +167,11 @@ class WebSocketConnection:
         return await self._authenticate_by(frame)
 
     async def _authenticate_by(self, frame: ClientFrame) -> Principal:
+        gateway = self._gateway
+        if gateway.logins.rights_of(frame.token) is not None and frame.session_id in (None, OPERATOR):
+            # A login of the page is the person's; whatever it may do, a client changes nothing here.
+            person = Caller(OPERATOR)
+            return await authenticate(gateway.broker, gateway.feed.directory, person, needs_token=False)
         if frame.session_id is None:
             raise MaestroError("INVALID", "`auth` names no session", 'Send {"type": "auth", "sessionId", "token"}.')
         return await self._authenticate(Caller(frame.session_id, frame.token))
@@ -276,6 +287,16 @@ class WebSocketConnection:
             self._writer.cancel()
         if self._stream is not None:
             self._stream.close()
+
+    def _say_link(self, is_away: bool) -> None:  # noqa: FBT001 - the feed calls it with this alone
+        frame = {"type": "broker:away" if is_away else "broker:back", "lsn": self._gateway.feed.cursor}
+        task = asyncio.create_task(self._say(frame))
+        self._saying.add(task)
+        task.add_done_callback(self._saying.discard)
+
+    async def _say(self, frame: dict[str, Any]) -> None:
+        with contextlib.suppress(WebSocketDisconnect):  # the reading task learns of it too
+            await self._answer(frame)
 
     # --- frames --------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from .frames import event_views, fetch_messages
 from .visibility import Directory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from maestro_gateway.broker_link import BrokerLink
     from maestro_schemas.documents import EventDoc
@@ -172,6 +172,9 @@ class Feed:
         # Whether the subscription to the broker's notices is in force.
         self._is_noticed = asyncio.Event()
         self._is_stopped = False
+        # Whether the broker is away, as far as the reader has seen; and who wants to know it.
+        self.is_away = False
+        self.link_watchers: set[Callable[[bool], None]] = set()
 
     async def subscribe(self, principal: Principal, choice: Choice | None, form: Form) -> Subscription:
         """Add a client; nothing is queued for it before it goes live. `leave` removes it. Raises MaestroError
@@ -240,7 +243,7 @@ class Feed:
 
     async def _read_on(self) -> None:
         address = self._broker.notices
-        is_away = False
+        self._set_away(is_away=False)
         async with AsyncNotices(address) as notices:
             listener = asyncio.create_task(self._listen(notices))
             try:
@@ -253,15 +256,15 @@ class Feed:
                     self._wake.clear()
                     try:
                         await self._read()
-                        is_away = False
+                        self._set_away(is_away=False)
                     except MaestroError as error:
                         if not error.retryable:
                             raise
                         if error.kind == "unreachable":
                             self.search()
-                        if not is_away:
-                            is_away = True
+                        if not self.is_away:
                             _log.warning("no events at the moment (%s); they go on after LSN %d", error, self.cursor)
+                        self._set_away(is_away=True)
                         await asyncio.sleep(_RETRY_S)
                         self._wake.set()
                     if self._broker.notices != address:
@@ -271,6 +274,12 @@ class Feed:
                 listener.cancel()
                 self._is_noticed.clear()
                 self._unrecorded.clear()
+
+    def _set_away(self, *, is_away: bool) -> None:
+        if is_away != self.is_away:
+            self.is_away = is_away
+            for watcher in list(self.link_watchers):
+                watcher(is_away)
 
     async def _listen(self, notices: AsyncNotices) -> None:
         async for notice in notices:

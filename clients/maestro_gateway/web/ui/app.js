@@ -86,7 +86,7 @@ async function admit(app) {
   }
 }
 
-const app = makeApp(
+export const app = makeApp(
   (learn) => makeApi(() => {
     token.clear();
     app.state.needsLogin = true;
@@ -95,8 +95,8 @@ const app = makeApp(
   draw,
   navigate,
 );
+root.replaceChildren(); // the words for a browser without JavaScript
 await admit(app);
-root.replaceChildren();
 keys.listen(app);
 notify.watch(app);
 document.addEventListener("click", (event) => clicked(app, event));

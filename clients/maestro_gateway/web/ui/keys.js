@@ -94,7 +94,10 @@ function pressed(app, event) {
  * @param {KeyboardEvent} event
  */
 function escape(app, event) {
-  if (app.state.keysShown) return; // the dialog closes itself
+  if (app.state.keysShown) {
+    app.state.keysShown = false;
+    return app.update();
+  }
   if (isField(event.target)) return /** @type {HTMLElement} */ (event.target).blur();
   if (!app.state.pane) return;
   app.state.pane = null;

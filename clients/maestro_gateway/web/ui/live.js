@@ -14,7 +14,7 @@ const MINUTE = 60_000;
 let socket = null;
 // The newest frame: of its LSN, all frames up to this index have come. Index -1: the LSN is a place, and no frame.
 let newest = { lsn: 0, index: -1 };
-// The list was never read, or it can't be continued: everything is read anew before the next connection.
+// The list was never read, or it can't be continued: everything is read again before the next connection.
 let isFresh = false;
 let attempt = 0;
 let timer = 0;
@@ -38,6 +38,7 @@ export function start(app) {
  * @param {App} app
  */
 export function tryNow(app) {
+  if (socket) return void app.api.get("/health").catch(() => {}); // it makes the gateway look for the broker
   window.clearTimeout(timer);
   void connect(app);
 }
@@ -64,7 +65,7 @@ async function connect(app) {
 /** @param {App} app */
 function open(app) {
   const since = newest.index === Infinity || newest.index < 0 ? newest.lsn : Math.max(0, newest.lsn - 1);
-  const query = new URLSearchParams({ since: String(since), ...(token.get() ? {} : { sessionId: "operator" }) });
+  const query = new URLSearchParams({ since: String(since), link: "1", ...(token.get() ? {} : { sessionId: "operator" }) });
   const mine = new WebSocket(`${location.origin.replace("http", "ws")}/ws?${query}`);
   let isLive = false;
   let failure = "";
@@ -79,7 +80,8 @@ function open(app) {
     const frame = JSON.parse(data);
     isAnswered = true;
     if (frame.type === "error") failure = frame.code;
-    else if (!isLive) {
+    else if (frame.type === "broker:away") miss(app, "broker");
+    else if (!isLive || frame.type === "broker:back") {
       isLive = true;
       void arrive(app);
     }
@@ -143,15 +145,25 @@ async function arrive(app) {
  * @param {"gateway"|"broker"} reason
  */
 function lose(app, reason) {
-  const { link } = app.state;
-  if (link.state !== "lost") Object.assign(link, { state: "lost", since: Date.now() });
   const wait = RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)];
   attempt += 1;
-  Object.assign(link, { reason, retryAt: Date.now() + wait });
-  app.state.notice = "Not connected.";
-  app.state.ready = true;
+  app.state.link.retryAt = Date.now() + wait;
   window.clearTimeout(timer);
   timer = window.setTimeout(() => void connect(app), wait);
+  miss(app, reason);
+}
+
+/**
+ * Say that nothing comes. While only the broker is away, the connection stays, and the gateway looks for the broker.
+ * @param {App} app
+ * @param {"gateway"|"broker"} reason
+ */
+function miss(app, reason) {
+  const { link } = app.state;
+  if (link.state !== "lost") Object.assign(link, { state: "lost", since: Date.now() });
+  link.reason = reason;
+  app.state.notice = "Not connected.";
+  app.state.ready = true;
   app.emit("link", {});
 }
 

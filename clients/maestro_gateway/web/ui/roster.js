@@ -108,45 +108,40 @@ function setPresence(app, id, presence) {
 }
 
 /**
- * Apply one frame of the gateway, and say it to the views.
+ * Apply one frame of the gateway, and then say it to the views.
  * @param {App} app
  * @param {{type: string, lsn: number, timestamp: number, data: any}} frame
  */
 export function take(app, { type, lsn, timestamp, data }) {
   const { sessions, groups } = app.state;
-  const id = data?.sessionId ?? "";
-  if (type.startsWith("message:")) {
+  const id = data.sessionId ?? "";
+  const [kind, what] = type.split(":");
+  if (kind === "message") {
     if (data.message) keepOwn(data.message);
-    else if (type === "message:deleted") own.delete(data.messageId);
-    const detail = { lsn, id: data.messageId, from: data.from, to: data.to, message: data.message };
-    if (type !== "message:created") app.emit("receipt", { ...detail, status: type.slice(8) });
-    else if (data.message) app.emit("message", detail);
+    else if (what === "deleted") own.delete(data.messageId);
     app.state.anyMail = true;
     refreshSoon(app);
   } else if (type === "session:presence") {
     const { status: state, since, by, detail } = data;
     const { unread, oldestAt } = sessions.get(id)?.presence ?? {};
     setPresence(app, id, { state, since, by, detail, unread, oldestAt });
-    app.emit("presence", { id });
   } else if (type === "session:created" || type === "session:updated") {
-    const { sessionId, message, ...session } = data;
-    const isActive = !session.completedAt;
-    if (isActive || sessions.has(id)) putSession(app, session);
-    if (!isActive) setPresence(app, id, { state: "ended", since: session.completedAt });
+    const { sessionId: _id, message: _message, ...session } = data;
+    if (!session.completedAt || sessions.has(id)) putSession(app, session);
+    if (session.completedAt) setPresence(app, id, { state: "ended", since: session.completedAt });
     else refreshSoon(app);
-    app.emit("session", { id });
-  } else if (type === "session:deleted" || type === "session:ended") {
-    if (type === "session:deleted") sessions.delete(id);
-    else setPresence(app, id, { state: "ended", since: timestamp });
-    app.emit("session", { id });
-  } else if (type === "group:changed" || type === "group:deleted") {
-    if (type === "group:deleted") groups.delete(data.group);
-    else void readGroup(app, data.group);
-    app.emit("group", { name: data.group });
-  } else {
-    return;
-  }
+  } else if (type === "session:deleted") sessions.delete(id);
+  else if (type === "session:ended") setPresence(app, id, { state: "ended", since: timestamp });
+  else if (type === "group:deleted") groups.delete(data.group);
+  else if (type === "group:changed") void readGroup(app, data.group);
+  else return;
   count(app);
+  const { messageId, from, to, message } = data;
+  const detail = { lsn, id: messageId, from, to, message };
+  if (kind === "group") app.emit("group", { name: data.group });
+  else if (kind === "session") app.emit(what === "presence" ? "presence" : "session", { id });
+  else if (what !== "created") app.emit("receipt", { ...detail, status: what });
+  else if (message) app.emit("message", detail);
 }
 
 /**

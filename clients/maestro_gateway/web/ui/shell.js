@@ -54,7 +54,7 @@ function bars(app) {
       log any more. The list was read again.</p><button class="tool" aria-label="Close" @click=${close}>${icon("x")}</button></div>` : nothing;
   }
   const left = Math.max(0, Math.ceil((link.retryAt - Date.now()) / 1_000));
-  const next = left ? html`Trying again in <span class="number">${left} s</span>.` : "Trying again.";
+  const next = link.reason === "broker" && !left ? "" : left ? html`Trying again in <span class="number">${left} s</span>.` : "Trying again.";
   const what = link.reason === "broker" ? "The broker is away; the page tries again. " : "";
   return html`<div class="bar lost">${icon("away")}
     <p class="grow"><b>Not connected since ${new Date(link.since).toTimeString().slice(0, 8)}.</b> ${what}Mail and states are as

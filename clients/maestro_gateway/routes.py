@@ -22,6 +22,7 @@ from .api import (
     sse,
 )
 from .api.mcp import mcp_bodies, mcp_calls
+from .archive_routes import ARCHIVE_CALLS
 from .docs import docs_page, openapi
 from .http.routing import Endpoint
 from .older_routes import OLDER_CALLS
@@ -274,6 +275,7 @@ CALLS = (
         ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME"),
         tag="sessions",
     ),
+    *ARCHIVE_CALLS,
     Endpoint(
         "GET",
         "/groups",

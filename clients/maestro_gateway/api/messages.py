@@ -183,14 +183,7 @@ async def said(request: Request, *, query: SaidQuery) -> Response:
     A session gets what it sent and received, an orchestrator also what was said within its project. `operator` as the
     session of the header is the person, who gets all.
     """
-    caller = caller_of(request)
-    if caller.session is None:
-        raise MaestroError(
-            "NO_SESSION",
-            "no session was named whose messages are wanted",
-            "Send X-Session-ID, with the session's token as `Authorization: Bearer`. The value `operator` is the "
-            "person, for a program of that user on the gateway's machine.",
-        )
+    caller = reader(request)
     page = await client_of(request).messages(
         query.peer,
         session=query.session,
@@ -202,11 +195,27 @@ async def said(request: Request, *, query: SaidQuery) -> Response:
         until=query.until,
         limit=query.limit,
         counts=query.counts,
-        caller=Caller() if caller.session == OPERATOR else caller,
+        caller=caller,
     )
     cursor, at = ("before", page["before"]) if query.after is None else ("after", page["upTo"])
     headers = next_page(request, cursor, at if page["hasMore"] else None)
     return answer({**page, "count": len(page["messages"])}, headers=headers)
+
+
+def reader(request: Request) -> Caller:
+    """The caller of a call that shows mail of several sessions; the operator, who reads all, speaks as itself.
+
+    Raises MaestroError NO_SESSION where no session was named.
+    """
+    caller = caller_of(request)
+    if caller.session is None:
+        raise MaestroError(
+            "NO_SESSION",
+            "no session was named whose messages are wanted",
+            "Send X-Session-ID, with the session's token as `Authorization: Bearer`. The value `operator` is the "
+            "person, for a program of that user on the gateway's machine.",
+        )
+    return Caller() if caller.session == OPERATOR else caller
 
 
 async def thread(request: Request) -> Response:

@@ -28,6 +28,10 @@ REMEDIES = {
     "INVALID": ErrorGuide(
         "A field is unknown, of a wrong type, or has no allowed value.", "The message names the field; correct it."
     ),
+    "INVALID_QUERY": ErrorGuide(
+        "A search has an operator or a value that there is not.",
+        "details.nearest has the nearest operator; GET /api/search/operators lists all.",
+    ),
     "VALIDATION_ERROR": ErrorGuide(
         "A field of the mail is missing, of a wrong type, or has no allowed value.",
         "details lists each field as path with its message; correct them.",
@@ -128,6 +132,7 @@ REMEDIES = {
     ),
     "MAILBOX_FULL": ErrorGuide("The receiver has too much unread mail.", _LATER),
     "BUSY": ErrorGuide("The broker's disk is behind.", _LATER),
+    "INDEX_UNAVAILABLE": ErrorGuide("The process of the search index does not answer now.", _LATER),
     "STORAGE_FULL": ErrorGuide(
         "The broker's disk is full; reading goes on.", "Free some space, and " + _LATER.lower()
     ),

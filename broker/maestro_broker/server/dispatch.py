@@ -14,6 +14,7 @@ import msgspec
 
 from maestro_broker.attachments.blob_handlers import BlobUnfinishedError
 from maestro_broker.core import commands, key_authorization
+from maestro_broker.index.orders import IndexOrder
 from maestro_broker.transport.listener import OutgoingReply
 from maestro_runtime import places
 from maestro_schemas.commands import decode_request
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from .admission import Admission
     from .mailbox_loader import MailboxLoader
     from .metrics import BrokerMetrics
+    from .searching.index_process import IndexProcess, LateReply
 
 _log = logging.getLogger(__name__)
 
@@ -108,7 +110,9 @@ class Dispatch:
         disk: DiskAdmission,
         curve: CurveListener | None,
         metrics: BrokerMetrics,
+        index: IndexProcess,
     ) -> None:
+        self._index = index
         self._handlers = handlers
         self._state = state
         self._spool = spool
@@ -119,8 +123,16 @@ class Dispatch:
         self._curve = curve
         self._metrics = metrics
 
+    def late(self, reply: LateReply) -> OutgoingReply:
+        """The reply to a request that has waited for the index."""
+        arrival, body = reply
+        if isinstance(body, MaestroError):
+            self._metrics.refused(body.code)
+            return OutgoingReply(arrival.peer, request_id(arrival), str(body.status).encode(), _encoded(body.body()))
+        return OutgoingReply(arrival.peer, request_id(arrival), b"200", _encoded(body))
+
     def answer(self, arrival: IncomingRequest, context: RequestContext) -> OutgoingReply | None:
-        """Carry out an arrival; its reply, or an error as one. None if it waits for a mailbox or an attached file.
+        """Carry out an arrival; its reply, or an error as one. None if it waits: for a mailbox, a file, or the index.
         Raises FatalError."""
         try:
             name, body = self._admission.admit(arrival)
@@ -130,6 +142,9 @@ class Dispatch:
                 request = key_authorization.check(self._state, key, request)
                 context = context._replace(key=key.name, is_limited=not key.operator)
             reply = self.execute(request, context, len(body))
+            if type(reply) is IndexOrder:
+                self._index.ask(arrival, reply)
+                return None
             encoded = _encoded(reply)
             self._metrics.answered(reply)
             status = b"200"

@@ -7,7 +7,7 @@ messages.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maestro_broker.core import authorization, commands
 from maestro_broker.views import dead_letters
@@ -25,10 +25,10 @@ from maestro_schemas.replies import (
     ShutdownReply,
     StatsReply,
 )
-from maestro_schemas.texts import search_query
 
 from . import event_replay
 from .admission import BROKER_IS_OLDER, CLIENT_IS_OLDER
+from .searching import orders_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from maestro_broker.core.commands import Handler
     from maestro_broker.core.context import RequestContext
     from maestro_broker.core.model.state import State
+    from maestro_broker.index.orders import IndexOrder
     from maestro_broker.views.spool import Spool
     from maestro_broker.views.timeline import Timeline
 
@@ -65,7 +66,7 @@ class ServerHandlers(NamedTuple):
             requests.Events: self.events,
             requests.Dead: self.dead,
             requests.Messages: self.messages,
-            archive.Search: self.search,
+            archive.Search: self.archive,
             archive.Threads: self.archive,
             archive.Analytics: self.archive,
             archive.IndexRebuild: self.archive,
@@ -114,16 +115,9 @@ class ServerHandlers(NamedTuple):
             state, self.spool, self.timeline, unfiled, request, head=head, now_ms=context.now_ms
         )
 
-    def search(self, state: State, request: archive.Search, context: RequestContext) -> None:
-        """Raises MaestroError INVALID_QUERY, INDEX_UNAVAILABLE."""
-        authorization.authenticate(state, request.who, context.now_ms)
-        search_query.parse(request.query, now_ms=context.now_ms, utc_offset_minutes=request.utc_offset_minutes)
-        self.archive(state, request, context)
-
-    def archive(self, state: State, request: requests.Request, context: RequestContext) -> None:
-        """Raises MaestroError INDEX_UNAVAILABLE."""
-        authorization.authenticate(state, request.who, context.now_ms)
-        raise MaestroError("INDEX_UNAVAILABLE", "this broker has no search index yet", "Try again later.")
+    def archive(self, state: State, request: Any, context: RequestContext) -> IndexOrder:
+        """The order that the index answers later. Raises MaestroError as `orders_of.order_of`."""
+        return orders_of.order_of(state, request, head=self.status.pipeline.committed_lsn, now_ms=context.now_ms)
 
     def stats(self, _state: State, _request: requests.Stats, context: RequestContext) -> StatsReply:
         """Return the document of `maestro status`."""

@@ -55,6 +55,7 @@ from .handlers import ServerHandlers
 from .loop import Loop
 from .mailbox_loader import MailboxLoader
 from .metrics import BrokerMetrics
+from .searching.index_process import IndexProcess
 from .status import Status
 from .waking.wake_task import WakeTask
 
@@ -194,6 +195,7 @@ class Broker:
             may_report=tenure.check,
             wakes=wakes,
         )
+        self._index = IndexProcess(options.data, state)
         self._blobs = BlobHandlers(options.data, self._spool.blobs, limits.attachments_total_bytes_max)
         status = Status(
             options=options,
@@ -214,6 +216,7 @@ class Broker:
             curve=self._curve,
             presence=self._presence,
             wakes=wakes,
+            searches=self._index,
         )
         handlers = ServerHandlers(
             status, self._spool, self._timeline, self._expired, expiry, self._blobs, self._stop_serving
@@ -228,6 +231,7 @@ class Broker:
             disk=self._disk,
             curve=self._curve,
             metrics=metrics,
+            index=self._index,
         )
         self._loop = Loop(
             state=state,
@@ -248,6 +252,7 @@ class Broker:
             writer=self._writer,
             warn=self._warn,
             tenure=tenure,
+            index=self._index,
         )
         while outbox.drain(self._loop.context()):
             self._pipeline.submit()
@@ -301,6 +306,7 @@ class Broker:
         self._loader.close()
         self._blobs.close()
         self._waker.close()
+        self._index.close()
         self._presence.close()
         for listener in self._listeners:
             listener.close()

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .dispatch import Dispatch
     from .expiry_task import ExpiryTask
     from .mailbox_loader import MailboxLoader
+    from .searching.index_process import IndexProcess
     from .waking.wake_task import WakeTask
 
 # Per listener and turn: the most requests, or fewer if their answers are long.
@@ -71,7 +72,9 @@ class Loop:
         writer: SpoolWriter,
         warn: Callable[[str], None],
         tenure: Tenure,
+        index: IndexProcess,
     ) -> None:
+        self._index = index
         self._state = state
         self._clock = clock
         self._local = local
@@ -111,6 +114,7 @@ class Loop:
         while not self.stopping:
             if self._curve is not None:
                 self._curve.register(poller)
+            self._index.register(poller)
             busy = bool(self._loader) or self._local.router.has_left or self._presence.has_due
             # The spool writer gets idle milliseconds. Handing it less costs more than it files in the time.
             ready = poller.poll(0 if busy else self._queue.patience_ms())
@@ -118,6 +122,9 @@ class Loop:
                 self._writer.go_on()
                 ready = poller.poll(self._wait_ms())
                 self._writer.hold_back()
+            index = self._index.fd
+            if index is not None and any(socket == index for socket, _ in ready):
+                self._answer_late()
             self.turn()
             for listener in self._listeners:
                 if any(socket is listener.notices.socket for socket, _ in ready):
@@ -170,6 +177,12 @@ class Loop:
         self._pipeline.answer(listener, reply)
         return len(reply.body)
 
+    def _answer_late(self) -> None:
+        """Send the answers of the index to the requests that wait for them."""
+        for late in self._index.collect():
+            listener = self._local if late.arrival.public is None else self._listeners[-1]
+            self._pipeline.answer(listener, self._dispatch.late(late))
+
     def _greet(self, listener: Listener) -> None:
         """Send new subscribers where their mailboxes stand."""
         for topic in listener.notices.subscriptions():
@@ -193,6 +206,8 @@ class Loop:
         self._state.evict_idle(context.now_ms)
         self._local.router.look_after()
         self._presence.look_after(context.now_ms)
+        self._index.look_after()
+        self._answer_late()
         for session in self._state.take_counter_mismatches():
             self._warn(f"the counters of mailbox {session} did not fit its files and were counted again")
         if self._writer.failure is not None:

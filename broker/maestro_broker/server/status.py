@@ -9,7 +9,7 @@ import heapq
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from maestro_broker.files import disk
+from maestro_broker.files import disk, index_files
 from maestro_runtime import mounts
 from maestro_schemas import PROTOCOL_VERSION, __version__
 from maestro_schemas.limits import DOCS
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .commit_pipeline import CommitPipeline
     from .metrics import BrokerMetrics
     from .options import BrokerOptions
+    from .searching.index_process import IndexProcess
     from .waking.wake_task import WakeTask
 
 # How many mailboxes with the most pending mail are named.
@@ -59,6 +60,7 @@ class Status(NamedTuple):
     curve: CurveListener | None
     presence: PresenceWatch
     wakes: WakeTask
+    searches: IndexProcess
 
     def document(self, now_ms: int) -> dict[str, Any]:
         """The whole document."""
@@ -84,6 +86,7 @@ class Status(NamedTuple):
             "watchers": len(self.topics),
             "presence": self.presence.stats(),
             "wakes": self.wakes.stats(),
+            "index": {"bytes": index_files.bytes_of(options.data), **self.searches.stats()},
             "messages": self.metrics.messages(),
             "refusedByCode": self.metrics.refusals(),
             "commit": self.metrics.commits(),

@@ -42,14 +42,17 @@ _at_of = attrgetter("at")
 
 
 class Timeline:
-    """`<data>/timeline/YYYY-MM-DD.jsonl` (UTC). Written by the spool writer's thread, read by the main loop."""
+    """`<data>/timeline/YYYY-MM-DD.jsonl` (UTC). Written by the spool writer's thread, read by the main loop, and with
+    `is_read_only` by the process of the search index."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, *, is_read_only: bool = False) -> None:
         self._directory = directory
         self._fd = -1
         self._day = ""
         self._midnight_ms = 0
         self._recent: deque[Event] = deque(maxlen=_RECENT)
+        if is_read_only:
+            return
         os.makedirs(directory, mode=0o700, exist_ok=True)
         # Of the newest line; 0 if there is none.
         self.last_lsn, self._last_index = self._cut_torn_line()
@@ -90,11 +93,28 @@ class Timeline:
 
     def first_lsn(self) -> int | None:
         """The oldest line's LSN; None if there is none."""
-        for name in self._names():
+        for name in self.names():
             first = self._first_of(name)
             if first is not None:
                 return first
         return None
+
+    def place_after(self, lsn: int) -> tuple[str, int] | None:
+        """A day's file name and the offset of a line at or before the first one above `lsn`; None without files."""
+        start = None
+        for name in self.names():
+            first = self._first_of(name)
+            if start is None or (first is not None and first <= lsn + 1):
+                start = name
+        if start is None:
+            return None
+        with _opened(os.path.join(self._directory, start)) as file:
+            return start, self._offset_before(file.fileno(), lambda event: event.lsn <= lsn)
+
+    def names(self) -> list[str]:
+        """The names of the days' files, the oldest first."""
+        # Only the timeline's own files: a foreign file must not be read, nor its last line cut off.
+        return sorted(name for name in os.listdir(self._directory) if _NAME.fullmatch(name))
 
     def last_before(self, at_ms: int) -> int:
         """An LSN near the last one before `at_ms`, with all earlier ones before `at_ms` too; 0 if there is none.
@@ -105,13 +125,13 @@ class Timeline:
         if recent and recent[0].at < at_ms:
             return recent[bisect_left(recent, at_ms, key=_at_of) - 1].lsn
         oldest = 1
-        for name in reversed(self._names()):
+        for name in reversed(self.names()):
             first = self._first_line(name)
             if first is not None and first.at < at_ms:
                 with _opened(os.path.join(self._directory, name)) as file:
                     file.seek(self._offset_before(file.fileno(), lambda event: event.at < at_ms))
                     line = file.readline()
-                return _decode(line).lsn - 1 if line.endswith(b"\n") else first.lsn
+                return decode_line(line).lsn - 1 if line.endswith(b"\n") else first.lsn
             oldest = first.lsn if first is not None else oldest
         # If older files were removed, nothing in them is wanted.
         return oldest - 1
@@ -124,7 +144,7 @@ class Timeline:
         if recent and _is_after(recent[0], after):
             yield from islice(recent, bisect_right(recent, after, key=_lsn_of), None)
             return
-        names = self._names()
+        names = self.names()
         start = 0
         for index, name in enumerate(names):
             first = self._first_of(name)
@@ -143,13 +163,13 @@ class Timeline:
         """Yield all events, or those with an LSN below `before`, newest first. Raises MaestroError CORRUPT,
         CURSOR_EXPIRED."""
         for lines in self.lines_back(before):
-            yield from map(_decode, lines)
+            yield from map(decode_line, lines)
 
     def lines_back(self, before: int | None = None, until_ms: int | None = None) -> Iterator[list[bytes]]:
         """Yield the lines, or those with an LSN below `before` and a time before `until_ms`, newest first, some
         hundreds at a time: to decode a line takes longer than to see whether it is wanted. Raises as `read_back`."""
         is_below = None if before is None and until_ms is None else partial(_is_below, before, until_ms)
-        for name in reversed(self._names()):
+        for name in reversed(self.names()):
             first = self._first_line(name)
             if first is None or (is_below is not None and not is_below(first)):
                 continue
@@ -161,7 +181,7 @@ class Timeline:
                 for lines in _blocks_back(file.fileno(), size):
                     if is_below is None:
                         yield lines
-                    elif is_below(_decode(lines[-1])):
+                    elif is_below(decode_line(lines[-1])):
                         yield lines[bisect_left(lines, 1, key=_of_line(is_below)) :]
                         is_below = None
 
@@ -169,14 +189,14 @@ class Timeline:
         """The paths of the days that were over by then. Without the newest file, which says how far the timeline
         is."""
         day = time.strftime("%Y-%m-%d", time.gmtime(max(0, at_ms) / 1000))
-        return [os.path.join(self._directory, name) for name in self._names()[:-1] if name < day + _SUFFIX]
+        return [os.path.join(self._directory, name) for name in self.names()[:-1] if name < day + _SUFFIX]
 
     def _read_file(self, name: str, after: int) -> Iterator[Event]:
         with _opened(os.path.join(self._directory, name)) as file:
             file.seek(self._offset_before(file.fileno(), lambda event: event.lsn <= after))
             for line in file:
                 if line.endswith(b"\n"):  # the spool writer may be writing the last line
-                    yield _decode(line)
+                    yield decode_line(line)
 
     def _offset_before(self, fd: int, is_before: Callable[[Event], bool]) -> int:
         """The offset of a line at or before the first one for which `is_before` is false: bisection over bytes."""
@@ -188,15 +208,11 @@ class Timeline:
             end = chunk.find(b"\n", start)
             if start == 0 or end < 0:
                 return low
-            if is_before(_decode(chunk[start:end])):
+            if is_before(decode_line(chunk[start:end])):
                 low = middle + start
             else:
                 high = middle
         return low
-
-    def _names(self) -> list[str]:
-        # Only the timeline's own files: a foreign file must not be read, nor its last line cut off.
-        return sorted(name for name in os.listdir(self._directory) if _NAME.fullmatch(name))
 
     def _first_of(self, name: str) -> int | None:
         first = self._first_line(name)
@@ -208,17 +224,17 @@ class Timeline:
                 line = file.readline()
         except FileNotFoundError:  # the sweep has removed it
             return None
-        return _decode(line) if line.endswith(b"\n") else None
+        return decode_line(line) if line.endswith(b"\n") else None
 
     def _cut_torn_line(self) -> tuple[int, int]:
         """Cut off a last line that a crash left half written; return the newest LSN and index."""
-        for name in reversed(self._names()):
+        for name in reversed(self.names()):
             path = os.path.join(self._directory, name)
             with open(places.open_file(path, os.O_RDWR), "r+b") as file:
                 size = file.seek(0, os.SEEK_END)
                 for line, end in _lines_back_with_ends(file.fileno(), size):
                     try:
-                        event = _decode(line)
+                        event = decode_line(line)
                     except MaestroError:
                         continue
                     file.truncate(end)
@@ -261,10 +277,11 @@ def _is_below(lsn: int | None, at_ms: int | None, event: Event) -> bool:
 
 
 def _of_line(is_below: Callable[[Event], bool]) -> Callable[[bytes], bool]:
-    return lambda line: is_below(_decode(line))
+    return lambda line: is_below(decode_line(line))
 
 
-def _decode(line: bytes) -> Event:
+def decode_line(line: bytes) -> Event:
+    """The event of a line. Raises MaestroError CORRUPT."""
     try:
         return _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

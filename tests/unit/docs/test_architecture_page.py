@@ -46,6 +46,7 @@ def test_a_file_named_by_its_last_part_exists() -> None:
                 "transport",
                 "outbox",
                 "waking",
+                "index",
                 "core",
                 "files",
             ),

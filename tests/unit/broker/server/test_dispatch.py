@@ -17,6 +17,7 @@ from maestro_broker.server.admission import Admission
 from maestro_broker.server.dispatch import Dispatch
 from maestro_broker.server.mailbox_loader import MailboxLoader
 from maestro_broker.server.metrics import BrokerMetrics
+from maestro_broker.server.searching.index_process import IndexProcess
 from maestro_broker.transport.listener import IncomingRequest
 from maestro_broker.views.spool import Spool
 from maestro_schemas import PROTOCOL_HEADER, requests
@@ -38,11 +39,12 @@ def answers(tmp_path: Path, handler: Callable[..., Any]) -> tuple[bytes, Any]:
     data = str(tmp_path)
     spool = Spool(data, lambda _: None)
     journal, _ = open_journal(str(tmp_path / "journal"))
+    state = State(Limits(), Checkpoint())
     blobs = BlobHandlers(data, spool.blobs, 1 << 30)
     try:
         dispatch = Dispatch(
             {requests.Stats: handler},
-            state=State(Limits(), Checkpoint()),
+            state=state,
             spool=spool,
             loader=MailboxLoader(spool),
             blobs=blobs,
@@ -50,6 +52,7 @@ def answers(tmp_path: Path, handler: Callable[..., Any]) -> tuple[bytes, Any]:
             disk=DiskAdmission(data, journal, 64),
             curve=None,
             metrics=BrokerMetrics(),
+            index=IndexProcess(data, state),
         )
         frames = [PROTOCOL_HEADER, b"1", b"stats", msgspec.msgpack.encode({})]
         reply = dispatch.answer(IncomingRequest("peer", os.getuid(), frames), NOW)

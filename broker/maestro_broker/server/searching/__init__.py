@@ -1,0 +1,1 @@
+"""Searches: the broker's side of the search index."""

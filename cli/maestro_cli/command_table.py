@@ -56,6 +56,7 @@ ROOT_COMMANDS = (
     CommandRow("up", "up", "Start the broker, unless it runs already."),
     CommandRow("down", "down", "Stop the broker and wait until it has ended."),
     CommandRow("status", "status", "Show the broker's state, and every limit with its source."),
+    CommandRow("ui", "ui", "Open the page in a browser: sessions, mail and states as they change."),
     CommandRow("send", "send", SEND_HELP + " The same as `session send`."),
     CommandRow("inbox", "inbox", "Show new messages and mark them delivered, or watch for them."),
     CommandRow("who", "who", "Show what each session does: who waits for a person, works, idles, or is gone."),

@@ -47,6 +47,18 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--json": ("as_json", "on"),
         },
     ),
+    ("ui",): (
+        "ui",
+        (),
+        (),
+        {
+            "--open": ("opens", "on"),
+            "--no-open": ("opens", "off"),
+            "--view-only": ("view_only", "on"),
+            "--yes": ("yes", "on"),
+            "--json": ("as_json", "on"),
+        },
+    ),
     ("send",): (
         "send",
         (),

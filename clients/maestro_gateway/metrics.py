@@ -72,6 +72,15 @@ class GatewayMetrics:
             registry=self._registry,
         )
 
+    def open_streams(self) -> dict[str, int]:
+        """How many clients get events at the moment, by the way they come."""
+        gauges = {
+            "webSockets": self.websocket_clients,
+            "eventStreams": self.event_streams,
+            "mailWaits": self.mail_waits,
+        }
+        return {name: int(next(iter(gauge.collect())).samples[0].value) for name, gauge in gauges.items()}
+
     def answered(self, route: str, method: str, status: int, duration_s: float) -> None:
         """Count a request; `duration_s` is the time until its answer began."""
         method = method if method in _METHODS else _OTHER

@@ -225,7 +225,8 @@ class SessionPresenceDoc(TypedDict):
     unread: NotRequired[int]
     # When the oldest of them was accepted, ms.
     oldestAt: NotRequired[int]
-    # As `Presence.wake`.
+    # Its mailbox takes no more until some of them were delivered.
+    full: NotRequired[bool]
     wake: NotRequired[WakeStateDoc]
 
 

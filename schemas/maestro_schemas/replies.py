@@ -414,7 +414,8 @@ class SessionPresence(Struct, frozen=True, omit_defaults=True, rename="camel", k
     unread: int | None = None
     # When the oldest of them was accepted, ms.
     oldest_at: int | None = None
-    # As `Presence.wake`.
+    # Its mailbox takes no more until some of them were delivered.
+    full: bool = False
     wake: WakeState | None = None
 
 

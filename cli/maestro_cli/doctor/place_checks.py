@@ -27,6 +27,8 @@ _DIRECTORIES = (
     "hooks",
     "hooks/links",
     "hooks/wake",
+    "http",
+    "http/codes",
     "keys",
     "logs",
     "messages",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from maestro_clients.mcp import json_rpc
-from maestro_gateway.api import answers, bodies, group_bodies
+from maestro_gateway.api import answers, bodies, group_bodies, page_login
 from maestro_gateway.api.archive import archive_queries
 from maestro_gateway.api.mcp import mcp_bodies
 from maestro_gateway.api.older import mail_bodies
@@ -44,13 +44,14 @@ _ASKING = (
     "UNKNOWN_SESSION",
     "TOKEN_REQUIRED",
     "TOKEN_MISMATCH",
+    "LOGIN_REQUIRED",
     "FORBIDDEN",
     "BROKER_UNREACHABLE",
     "TIMEOUT",
     "STOPPING",
 )
 _FAILING = ("INTERNAL", "CORRUPT")
-_CHANGING = ("STORAGE_FULL",)
+_CHANGING = ("STORAGE_FULL", "VIEW_ONLY")
 _WITH_BODY = ("BAD_REQUEST", "INVALID", "FRAME_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE")
 _WITH_QUERY = ("INVALID",)
 # Refusals of the guard, before any call begins.
@@ -94,7 +95,7 @@ _ANSWER_HEADERS = {
 _WIRE = (messages, replies, sessions, archive)
 _STRUCTS: dict[str, type[Struct]] = {
     name: shape
-    for module in (*_WIRE, bodies, group_bodies, mail_bodies, mcp_bodies, archive_queries, answers)
+    for module in (*_WIRE, bodies, group_bodies, mail_bodies, mcp_bodies, archive_queries, page_login, answers)
     for name, shape in vars(module).items()
     if isinstance(shape, type) and issubclass(shape, Struct)
 }

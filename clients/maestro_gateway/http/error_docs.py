@@ -80,6 +80,18 @@ REMEDIES = {
         "The session was started with a token, and none was given.", "Send Authorization: Bearer and the token."
     ),
     "TOKEN_MISMATCH": ErrorGuide("That is not the session's token.", "Send the one with which it was started."),
+    "LOGIN_REQUIRED": ErrorGuide(
+        "The page has no login, or one that has ended, and the kernel does not vouch for its browser.",
+        "Open the page from the gateway's machine: that makes a code for it.",
+    ),
+    "LOGIN_REFUSED": ErrorGuide(
+        "The code was used before, is older than a minute, or was never made.",
+        "Open the page from the gateway's machine once more: that makes a new code.",
+    ),
+    "VIEW_ONLY": ErrorGuide(
+        "The login may only show, and the call changes something.",
+        "Open the page from the gateway's machine, with all rights.",
+    ),
     "FORBIDDEN": ErrorGuide(
         "It is another session's to read or change, or the operator's.", "Send the X-Session-ID of its owner."
     ),

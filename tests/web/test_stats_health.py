@@ -100,7 +100,7 @@ def test_the_health_shows_limits_checks_and_mail_that_is_not_shown(
     team.work()
     page = window.open("/ui/health")
     presence = asked(window_gateway, "/api/presence")["presence"]
-    unread = {known["name"]: known["unread"] for known in presence if known.get("unread")}
+    unread = {known["session"]: known["unread"] for known in presence if known.get("unread")}
     rows = page.locator("section", has_text="Mail not shown yet").locator("tbody tr")
     expect(rows).to_have_count(len(unread))
     assert {row.locator("th").inner_text(): int(row.locator("td").first.inner_text()) for row in rows.all()} == unread

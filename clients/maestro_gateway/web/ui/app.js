@@ -3,6 +3,7 @@
 /** @import { ApiError, App } from "./types.js" */
 import { render } from "./vendor/lit-html/lit-html.js";
 import { makeApi, token } from "./api.js";
+import { watch as watchHealth } from "./health_view.js";
 import * as keys from "./keys.js";
 import * as live from "./live.js";
 import * as notify from "./notify.js";
@@ -111,6 +112,7 @@ for (const name of /** @type {const} */ (["presence", "message", "link"])) {
 }
 if (!app.state.needsLogin) {
   void live.start(app);
+  watchHealth(app);
   void arrive(app);
 }
 app.update();

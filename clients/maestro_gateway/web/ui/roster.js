@@ -1,6 +1,7 @@
 // Roster: the sessions, groups and waits of the state. It is read once, and then the events change it.
 // @ts-check
 /** @import { App, Message, Presence, Session, Wait } from "./types.js" */
+import { needs } from "./health_view.js";
 import { OPERATOR } from "./store.js";
 
 const HOLD_MS = 2_000;
@@ -185,10 +186,8 @@ export function count(app) {
   const { state } = app;
   /** @type {Wait[]} */
   const stopped = [];
-  let full = 0;
   for (const [id, { presence }] of state.sessions) {
     if (presence.state === "ended" && state.now - (presence.since ?? 0) > ENDED_SHOWN_MS) state.sessions.delete(id);
-    if (state.mailboxMax && (presence.unread ?? 0) >= state.mailboxMax) full += 1;
     if (presence.state !== "waiting") continue;
     stopped.push({ session: id, since: presence.since ?? state.now, ...wanted(presence.detail ?? "") });
   }
@@ -202,7 +201,7 @@ export function count(app) {
   }));
   state.waits = [...stopped.sort(oldestFirst), ...asked.sort(oldestFirst)].filter(({ session }) => inProject(app, session));
   state.inboxUnread = got.filter(({ status }) => status === "pending" || status === "delivered").length;
-  state.health = full;
+  state.health = needs(app).length;
 }
 
 /**

@@ -4,6 +4,7 @@
 /** @import {Work} from './composer.js' */
 import {html, nothing} from './vendor/lit-html/lit-html.js';
 import {token} from './api.js';
+import {status} from './health_view.js';
 import {icon} from './icons.js';
 import {bytes} from './words.js';
 
@@ -13,7 +14,7 @@ const KNOWN = {attachment_bytes_max: 10 << 20, attachments_max: 16, message_atta
 
 /** @param {App} app */
 async function limits(app) {
-  const {limits: found = {}} = await app.api.get('/api/status').then((status) => status.stats ?? status, () => ({}));
+  const {limits: found = {}} = await status(app).catch(() => ({}));
   return /** @type {typeof KNOWN} */ (Object.fromEntries(Object.entries(KNOWN).map(([name, value]) => [name, found[name]?.value ?? value])));
 }
 

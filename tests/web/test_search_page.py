@@ -34,7 +34,7 @@ def test_a_search_shows_its_hits_with_marks(window: Window, team: Team) -> None:
     expect(rows).to_have_count(2)
     assert [row.get_attribute("data-row") for row in rows.all()] == [said["review"], said["red"]]
     expect(page.locator(".found mark").first).to_have_text("rounding")
-    expect(page.locator(".count")).to_contain_text(re.compile(r"^2 messages, \d+ ms, newest first$"))
+    expect(page.locator(".head .count")).to_contain_text(re.compile(r"^2 messages, \d+ ms, newest first$"))
     # The address leads back to the same search.
     assert "q=rounding" in page.url
 
@@ -79,10 +79,10 @@ def test_further_pages_are_shown_on_request(window: Window, team: Team) -> None:
     expect(page.locator(".found .refusal")).to_contain_text("OR")
     page.fill(FIELD, "from:ann")
     rows = page.locator(".found [data-row]")
-    expect(page.locator(".count")).to_contain_text("24 messages")
+    expect(page.locator(".head .count")).to_contain_text("24 messages")
     expect(rows).to_have_count(24)
     page.fill(FIELD, "project:shop")
-    expect(page.locator(".count")).to_contain_text("120 messages")
+    expect(page.locator(".head .count")).to_contain_text("120 messages")
     expect(rows).to_have_count(50)
     page.click("text=Show more")
     expect(rows).to_have_count(100)

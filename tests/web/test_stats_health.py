@@ -85,7 +85,7 @@ def test_another_time_is_another_address(window: Window, team: Team) -> None:
     team.work()
     page = window.open("/ui/stats")
     page.click(".periods >> text=7 d")
-    expect(page.locator("h2").first).to_have_text("Mail a day")
+    expect(page.locator(".sheet h2").first).to_have_text("Mail a day")
     assert page.url.endswith("?t=7d")
 
 
@@ -106,7 +106,7 @@ def test_the_health_shows_limits_checks_and_mail_that_is_not_shown(
     assert {row.locator("th").inner_text(): int(row.locator("td").first.inner_text()) for row in rows.all()} == unread
     expect(page.locator(".checks", has_text="broker")).to_contain_text(f"pid {team.office.pid}")
     expect(page.locator("section", has_text="Limits")).to_contain_text("8 of 10,000")
-    expect(page.locator("h2").first).to_have_text("Nothing needs you")
+    expect(page.locator(".sheet h2").first).to_have_text("Nothing needs you")
 
 
 def test_a_full_mailbox_needs_the_person(chromium: Chromium, post_office: Any, agent_pid: int) -> None:
@@ -121,7 +121,7 @@ def test_a_full_mailbox_needs_the_person(chromium: Chromium, post_office: Any, a
     with Gateway(post_office) as gateway:
         window = chromium.window(gateway, still=True)
         page = window.open("/ui/health")
-        expect(page.locator("h2").first).to_have_text("1 thing needs you")
+        expect(page.locator(".sheet h2").first).to_have_text("1 thing needs you")
         expect(page.locator(".needs")).to_contain_text("mailbox of gus")
         expect(page.locator(".needs")).to_contain_text("Full: 2 undelivered messages, the limit.")
         expect(page.locator("tr.fail")).to_contain_text("2 of 2")

@@ -92,7 +92,7 @@ function checks(s) {
   return html`<section><h2>Checks</h2><ul class="checks">
     ${check('versions', s.version === gateway.version ? `maestro ${s.version}` : `broker ${s.version}, gateway ${gateway.version}: start both again`, s.version !== gateway.version)}
     ${check('broker', `pid ${s.pid}, up ${delay(s.uptimeMs)}`)}
-    ${check('gateway', `${gateway.address.replace(/^\w+:../, '')}, ${counted(gateway.connections, 'connection')}, ${counted(gateway.webSockets + gateway.eventStreams, 'stream')}`)}
+    ${check('gateway', `${gateway.address.replace(/^\w+:../, '')}, ${counted(gateway.webSockets, 'page')}${gateway.eventStreams ? `, ${counted(gateway.eventStreams, 'stream')}` : ''}`)}
     ${check('data directory', `${disk.mailBytes === null ? '' : `${bytes(disk.mailBytes)} of mail, `}${bytes(disk.freeBytes)} free`)}
     ${check('journal', `${bytes(disk.journalBytes)}${commit.p50Ms === undefined ? '' : `, a commit takes ${commit.p50Ms.toFixed(1)} ms`}`)}
     ${check('filing', s.filingBacklog ? `${counted(s.filingBacklog, 'record')} behind` : 'up to date')}

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from support.browser import Chromium, Window
     from support.gateways import Gateway
     from support.team import Team

@@ -196,13 +196,19 @@ export class Feed {
     requestAnimationFrame(then);
   }
 
-  /** Browsers keep the place of what is read, except at the very top; an older Safari never does. @param {() => void} change */
+  /** Keeps the first row that is seen where it is. @param {() => void} change */
   #keepPlace(change) {
-    const box = this.#box, rest = box ? box.scrollHeight - box.scrollTop : 0, isKept = getComputedStyle(document.body).overflowAnchor !== undefined;
-    if (box?.scrollTop === 0) box.scrollTop = 1;
+    const box = this.#box, top = box?.getBoundingClientRect().top ?? 0;
+    const first = [...(box?.querySelectorAll("[data-row]") ?? [])].find((row) => row.getBoundingClientRect().bottom > top);
+    const place = first?.getBoundingClientRect().top ?? 0;
+    const hold = () => {
+      if (box && first?.isConnected) box.scrollTop += first.getBoundingClientRect().top - place;
+    };
     change();
+    // Rows that come into view get their true height in the frame after.
     this.#drawn(() => {
-      if (box && !isKept) box.scrollTop = box.scrollHeight - rest;
+      hold();
+      requestAnimationFrame(hold);
     });
   }
 

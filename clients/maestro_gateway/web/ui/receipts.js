@@ -108,7 +108,7 @@ export function receipt(app, row, answers, {delays = false, own = false} = {}) {
     const asks = message.metadata?.type === "request" || message.metadata?.requiresResponse;
     if (message.status !== "read") word = own ? "new" : "not read";
     if (own && asks && waited >= MINUTE) [word, tone] = [`no answer for ${age(waited)}`, "attn"];
-    name = `${word}, ${name}`;
+    name = word === name ? name : `${word}, ${name}`;
   } else if (delays && total(counts) === 1) {
     const at = {answered: answers?.get(message.to), read: message.readAt, delivered: message.deliveredAt}[word];
     if (at) word = `${word} ${roughly(at - message.createdAt)}`;

@@ -26,7 +26,7 @@ function header(app, view) {
     <h1>${view.title(app)}</h1><div class="head-more">${view.header?.(app) ?? nothing}</div>
     ${route.view === "search" ? nothing : searchField(app)}
     ${writes(route) && state.rights !== "view" ? html`<button class="button write" aria-label="Write" @click=${() => app.compose()}>
-      ${icon("write")}<span class="wide">Write</span> <kbd>c</kbd></button>` : nothing}
+      ${icon("write")}<span class="wide">Write</span> <kbd aria-hidden="true">c</kbd></button>` : nothing}
   </header>`;
 }
 
@@ -38,7 +38,7 @@ function searchField(app) {
     app.go(`/ui/search?q=${encodeURIComponent(field.value)}`);
     field.value = "";
   };
-  return html`<label class="field search-field" role="search">${icon("search")}<input type="search" data-search
+  return html`<label class="field search-field">${icon("search")}<input type="search" data-search
     aria-label="Search" placeholder="Search" @keydown=${find}><kbd>/</kbd></label>`;
 }
 

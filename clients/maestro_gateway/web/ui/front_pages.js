@@ -72,5 +72,5 @@ export const more = {
 export const missing = {
   ...still,
   title: () => "No such page",
-  render: () => html`<div class="scroll front"><p>This address is no page. <a href="/ui/">All mail</a></p></div>`,
+  render: () => html`<div class="scroll front"><p>This address is no page.</p><p><a href="/ui/">All mail</a></p></div>`,
 };

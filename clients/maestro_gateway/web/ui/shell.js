@@ -25,8 +25,8 @@ function header(app, view) {
       @click=${() => back(app)}>${icon("chevron-left")}</button>`}
     <h1>${view.title(app)}</h1><div class="head-more">${view.header?.(app) ?? nothing}</div>
     ${route.view === "search" ? nothing : searchField(app)}
-    ${writes(route) && state.rights !== "view" ? html`<button class="button write" aria-label="Write" @click=${() => app.compose()}>
-      ${icon("write")}<span class="wide">Write</span> <kbd aria-hidden="true">c</kbd></button>` : nothing}
+    ${writes(route) && state.rights !== "view" ? html`<button class="button write" @click=${() => app.compose()}>
+      ${icon("write")}<span class="hidden">Write</span><span class="wide" aria-hidden="true">Write</span> <kbd aria-hidden="true">c</kbd></button>` : nothing}
   </header>`;
 }
 

@@ -10,7 +10,6 @@ import {age, bytes, clock, counted, delay} from './words.js';
 /** @typedef {{icon: string, name: string, text: unknown, command?: string}} Need */
 
 const HOUR = 3_600_000;
-const AGAIN_MS = 60_000;
 const NEAR = 0.9;
 const seen = {
   status: /** @type {any} */ (null), dead: /** @type {any[]} */ ([]), error: /** @type {any} */ (null),
@@ -20,8 +19,8 @@ const seen = {
 /** What the post office says of itself. @param {App} app @returns {Promise<any>} */
 export const status = (app) => app.api.get('/api/status').then(({broker, gateway}) => ({...broker, gateway}));
 
-/** @param {App} app */
-async function load(app) {
+/** Read it, and count what needs the person: for the sidebar too. @param {App} app */
+export async function load(app) {
   try {
     const [found, letters] = await Promise.all([status(app), app.api.get('/api/dead-letters', {limit: 50})]);
     Object.assign(seen, {status: found, dead: letters.messages, error: null, at: Date.now()});
@@ -32,12 +31,6 @@ async function load(app) {
     seen.error = error;
   }
   app.update();
-}
-
-/** Keep the count of what needs the person, on every page. @param {App} app */
-export function watch(app) {
-  void load(app);
-  setInterval(() => app.state.link.state === 'live' && load(app), AGAIN_MS);
 }
 
 /** @param {App} app @param {string} id */

@@ -94,7 +94,7 @@ export function projectChoice(app) {
 
 /** @param {App} app */
 export const linkWord = ({ state: { link } }) =>
-  html`<span class="link is-${link.state}">${icon(link.state === "lost" ? "away" : "live")}${LINK_WORDS[link.state]}</span>`;
+  html`<span class="net is-${link.state}">${icon(link.state === "lost" ? "away" : "live")}${LINK_WORDS[link.state]}</span>`;
 
 /** @param {App} app */
 export function switches(app) {

@@ -963,6 +963,7 @@ class SweptDoc(TypedDict):
     # Groups without an active member.
     groups: NotRequired[int]
     timelineFiles: NotRequired[int]
+    attachments: NotRequired[int]
     # Pending messages past their retention: they expire now, and are kept for another retention.
     expired: NotRequired[int]
     # What the removed files held.

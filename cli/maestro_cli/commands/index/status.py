@@ -48,7 +48,7 @@ def run(
 
 def lines(state: dict[str, Any]) -> list[str]:
     """The state in words."""
-    from maestro_cli.output.render import size
+    from maestro_clients.texts.byte_counts import size
 
     if not state["bytes"]:
         return ["There is no index yet; the first search makes it."]

@@ -169,7 +169,7 @@ def test_each_operator(crowd: PostOffice) -> None:
 
 @pytest.mark.parametrize(
     ("query", "code"),
-    [("form:bob", "INVALID_QUERY"), ("from:nobody", "SESSION_NOT_FOUND"), ("group:none", "GROUP_NOT_FOUND")],
+    [("form:bob", "INVALID_QUERY"), ("from:none", "SESSION_NOT_FOUND"), ("group:none", "GROUP_NOT_FOUND")],
 )
 def test_what_is_refused(open_office: PostOffice, query: str, code: str) -> None:
     with pytest.raises(MaestroError) as caught:

@@ -56,6 +56,7 @@ ROOT_COMMANDS = (
     CommandRow("up", "up", "Start the broker, unless it runs already."),
     CommandRow("down", "down", "Stop the broker and wait until it has ended."),
     CommandRow("status", "status", "Show the broker's state, and every limit with its source."),
+    CommandRow("ui", "ui", "Open the page in a browser: sessions, mail and states as they change."),
     CommandRow("send", "send", SEND_HELP + " The same as `session send`."),
     CommandRow("inbox", "inbox", "Show new messages and mark them delivered, or watch for them."),
     CommandRow("who", "who", "Show what each session does: who waits for a person, works, idles, or is gone."),
@@ -64,6 +65,10 @@ ROOT_COMMANDS = (
     CommandRow("timeline", "timeline", "Show what happened, without any message text."),
     CommandRow("outbox", "outbox", "Show the messages that wait for a broker."),
     CommandRow("doctor", "doctor", "Check the installation and suggest fixes."),
+    CommandRow("search", "archive.search", "Find messages by words, people, times and more."),
+    CommandRow("threads", "archive.threads", "List the conversations, the one with the newest message first."),
+    CommandRow("stats", "archive.stats", "Show figures: how much was sent, and what became of it."),
+    CommandRow("export", "archive.export", "Write conversations as Markdown, JSON Lines or one HTML page."),
     CommandRow("completion", "completion", "Print a shell completion script."),
     CommandRow("mcp", "mcp", "Serve an agent's MCP client over standard input and output."),
     CommandRow("demo", "demo", "Show the whole system at work, in a scratch directory."),
@@ -174,6 +179,19 @@ Examples:
             CommandRow("uninstall", "hooks.uninstall", "Remove the hooks from an agent's settings."),
             CommandRow("show", "hooks.show", "Show the entries that `install` writes, and the file."),
             CommandRow("run", "hooks.run", "Answer an agent's hook; for agents."),
+        ),
+    ),
+    CommandGroup(
+        "template",
+        "Templates: texts with places to fill in, for `send --template`.",
+        """\
+Examples:
+  maestro template list
+  maestro template show review
+  maestro send --to bob --template review --set pr=123""",
+        (
+            CommandRow("list", "template.list", "List the templates, with the places of each."),
+            CommandRow("show", "template.show", "Print one template."),
         ),
     ),
     CommandGroup(

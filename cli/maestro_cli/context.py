@@ -150,6 +150,18 @@ class CommandContext:
                 return name
         return None
 
+    def check_person(self, what: str, command: str, *, sure: bool) -> None:
+        """Raises MaestroError NO_SESSION in an agent's shell without a session, for a command that shows `what` of
+        all. `sure`: the option --yes of `command`."""
+        sign = None if self.own_session or sure else self.agent_sign()
+        if sign is not None:
+            raise MaestroError(
+                "NO_SESSION",
+                f"this shell belongs to no session, and {sign} is set: an agent runs it, and {what} of all is the "
+                "person's",
+                f"{START_A_SESSION} If you are the person: `maestro {command} --yes`.",
+            )
+
     def session(self) -> str:
         """The caller's session id. Raises MaestroError NO_SESSION where the environment names none."""
         if not self.own_session:

@@ -46,6 +46,7 @@ _OF_KIND: Final[dict[str, int]] = {"busy": NOT_NOW, "unreachable": UNREACHABLE, 
 EXIT_OF_CODE: Final[dict[str, int]] = {
     "BAD_REQUEST": FAILED,
     "INVALID": USAGE,
+    "INVALID_QUERY": USAGE,
     "VALIDATION_ERROR": USAGE,
     "INVALID_ID": USAGE,
     "EMPTY_MESSAGE": USAGE,

@@ -72,6 +72,17 @@ MessageOption = Annotated[
     str | None,
     Option(name=["--message", "-m"], metavar="TEXT", any_text=True, help="The text; any characters, any lines."),
 ]
+TemplateOption = Annotated[
+    str | None,
+    Option(
+        metavar="NAME",
+        help="The text is this template's, with --message or --file below it; `maestro template list` has the names.",
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    Option(name="--set", metavar="NAME=VALUE", help="Fill a place of the template in; it may be repeated."),
+]
 PriorityOption = Annotated[Priority | None, Option(help="An inbox lists high first, low last. Default: medium.")]
 OnEndedOption = Annotated[
     OnEnded | None,

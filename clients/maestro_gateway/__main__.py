@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from maestro_clients.processes import login_codes
 from maestro_runtime import atomic_file, config, logs, ownership, paths, places
 from maestro_runtime.traces import ready_pipe
 from maestro_schemas import http_limits
@@ -85,6 +86,8 @@ def main() -> int:
         with _lock(options.data):
             # A gateway that was killed has left it.
             _forget_address(options.data)
+            # Before the address is known: who knows it may make a code for this gateway.
+            login_codes.forget(options.data)
             with _listen(options) as listener:
                 _serve(options, listener, arguments.ready_fd, arguments.life_fd)
     except MaestroError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -24,9 +25,10 @@ from .events.feed import Feed
 from .events.mail_waits import MailWaits
 from .events.tool_calls import ToolCalls
 from .http.credentials import Credentials
+from .http.page.logins import Logins
 from .http.page.web_files import web_routes
 from .http.responses import answer, error_answer, plain_error
-from .http.routing import routes
+from .http.routing import changing_paths, routes
 from .http.unconfirmed_sends import UnconfirmedSends
 from .http.whole_body import WholeBody
 from .metrics import GatewayMetrics, MeasuringMiddleware
@@ -62,7 +64,16 @@ def make(options: GatewayOptions) -> Starlette:
         feed = Feed(broker)
         waits = MailWaits(options.limits.mail_waits_max, metrics.mail_waits)
         app.state.gateway = GatewayContext(
-            options, broker, metrics, contract, UnconfirmedSends(), feed, waits, ToolCalls()
+            options,
+            broker,
+            metrics,
+            contract,
+            UnconfirmedSends(),
+            feed,
+            waits,
+            ToolCalls(),
+            Logins(options.data),
+            time.time_ns() // 1_000_000,
         )
         try:
             yield
@@ -80,7 +91,7 @@ def make(options: GatewayOptions) -> Starlette:
         },
         middleware=[
             Middleware(MeasuringMiddleware, metrics, paths),
-            Middleware(Credentials, options),
+            Middleware(Credentials, options, changing_paths(CALLS)),
             Middleware(WholeBody, options.limits),
         ],
     )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .events.feed import Feed
     from .events.mail_waits import MailWaits
     from .events.tool_calls import ToolCalls
+    from .http.page.logins import Logins
     from .http.unconfirmed_sends import UnconfirmedSends
     from .metrics import GatewayMetrics
     from .options import GatewayOptions
@@ -29,3 +30,6 @@ class GatewayContext(NamedTuple):
     feed: Feed
     waits: MailWaits
     tool_calls: ToolCalls
+    logins: Logins
+    # When the gateway began to serve.
+    started_ms: int

@@ -34,6 +34,16 @@ FAN_OUT_CODES = (
     "FORBIDDEN",
     "TOO_MANY",
 )
+# Those of the calls about the mail of before.
+ARCHIVE_CODES = (
+    "NO_SESSION",
+    "UNKNOWN_SESSION",
+    "SESSION_NOT_FOUND",
+    "AMBIGUOUS_NAME",
+    "FORBIDDEN",
+    "INVALID",
+    "INDEX_UNAVAILABLE",
+)
 # Those of a message that is not sent yet.
 PREVIEW_CODES = (
     "NO_SESSION",

@@ -18,10 +18,13 @@ from .api import (
     groups,
     health,
     messages,
+    operations,
+    page_login,
     sessions,
     sse,
 )
 from .api.mcp import mcp_bodies, mcp_calls
+from .archive_routes import ARCHIVE_CALLS
 from .docs import docs_page, openapi
 from .http.routing import Endpoint
 from .older_routes import OLDER_CALLS
@@ -114,6 +117,35 @@ CALLS = (
         FAN_OUT_CODES,
         body=bodies.FanOutBody,
         headers=("X-Session-ID", "Idempotency-Key"),
+    ),
+    Endpoint(
+        "POST",
+        "/messages/{message}/retry",
+        operations.retry,
+        "Send a dead message again, as a new one; a repeat sends it once.",
+        {201: answers.SentAgain, 200: answers.SentAgain},
+        (*FAN_OUT_CODES, "STATUS_CONFLICT", "TOKEN_REQUIRED"),
+        query=bodies.RetryQuery,
+        headers=("X-Session-ID",),
+    ),
+    Endpoint(
+        "GET",
+        "/dead-letters",
+        operations.dead,
+        "What expired before it was delivered or was refused for good, the newest first: for the operator all.",
+        {200: answers.AllDeadPage},
+        ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME", "FORBIDDEN"),
+        query=bodies.AllDeadQuery,
+        is_paged=True,
+    ),
+    Endpoint(
+        "GET",
+        "/status",
+        operations.status,
+        "The broker's numbers and limits, and the gateway's own; for the operator.",
+        {200: answers.OfficeStatus},
+        ("FORBIDDEN",),
+        tag="office",
     ),
     Endpoint(
         "POST",
@@ -274,6 +306,7 @@ CALLS = (
         ("SESSION_NOT_FOUND", "AMBIGUOUS_NAME"),
         tag="sessions",
     ),
+    *ARCHIVE_CALLS,
     Endpoint(
         "GET",
         "/groups",
@@ -350,6 +383,27 @@ CALLS = (
         headers=("MCP-Protocol-Version", "Mcp-Session-Id"),
         versioned=False,
         tag=openapi.MCP,
+    ),
+    Endpoint(
+        "POST",
+        "/ui/login",
+        page_login.log_in,
+        "Trade a code of `maestro ui` for a token of the page.",
+        {200: page_login.LoginDone},
+        ("LOGIN_REFUSED",),
+        body=page_login.LoginBody,
+        versioned=False,
+        tag="operations",
+    ),
+    Endpoint(
+        "GET",
+        "/ui/session",
+        page_login.session,
+        "What the page in this browser may do.",
+        {200: page_login.PageSession},
+        ("LOGIN_REQUIRED",),
+        versioned=False,
+        tag="operations",
     ),
     Endpoint(
         "GET",

@@ -225,7 +225,8 @@ class SessionPresenceDoc(TypedDict):
     unread: NotRequired[int]
     # When the oldest of them was accepted, ms.
     oldestAt: NotRequired[int]
-    # As `Presence.wake`.
+    # Its mailbox takes no more until some of them were delivered.
+    full: NotRequired[bool]
     wake: NotRequired[WakeStateDoc]
 
 
@@ -962,6 +963,7 @@ class SweptDoc(TypedDict):
     # Groups without an active member.
     groups: NotRequired[int]
     timelineFiles: NotRequired[int]
+    attachments: NotRequired[int]
     # Pending messages past their retention: they expire now, and are kept for another retention.
     expired: NotRequired[int]
     # What the removed files held.

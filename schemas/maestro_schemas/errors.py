@@ -47,6 +47,9 @@ CODES: Final[dict[str, tuple[int, bool, Kind]]] = {
     "PEER_REFUSED": (403, False, "client"),
     "HOST_REFUSED": (421, False, "client"),
     "ORIGIN_REFUSED": (403, False, "client"),
+    "LOGIN_REQUIRED": (401, False, "client"),  # the page in a browser that nothing vouches for
+    "LOGIN_REFUSED": (403, False, "client"),  # a code of `maestro ui` that is used, too old or none
+    "VIEW_ONLY": (403, False, "client"),  # a login that may only show would change something
     "FORBIDDEN": (403, False, "client"),  # the caller may not read or change this
     "ROLE_FORBIDDEN": (403, False, "client"),  # the caller may not send to that session
     "ATTACHMENT_OUTSIDE": (403, False, "client"),  # the file may not leave this machine

@@ -226,6 +226,12 @@ SEARCH_HITS = 50
 # Beyond this number, hits are not counted.
 SEARCH_TOTAL_MAX = 10_000
 
+# An export over HTTP: its messages, without and with a `limit`, and the characters of its texts. The gateway holds it
+# in memory while it is written.
+EXPORT_MESSAGES = 1_000
+EXPORT_MESSAGES_MAX = 10_000
+EXPORT_TEXT_CHARS_MAX = 16 << 20
+
 # An error repeats at most this much of a wrong value.
 _SHOWN_CHARS = 80
 

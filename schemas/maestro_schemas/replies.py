@@ -414,7 +414,8 @@ class SessionPresence(Struct, frozen=True, omit_defaults=True, rename="camel", k
     unread: int | None = None
     # When the oldest of them was accepted, ms.
     oldest_at: int | None = None
-    # As `Presence.wake`.
+    # Its mailbox takes no more until some of them were delivered.
+    full: bool = False
     wake: WakeState | None = None
 
 
@@ -468,6 +469,7 @@ class Swept(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
     # Groups without an active member.
     groups: int = 0
     timeline_files: int = 0
+    attachments: int = 0
     # Pending messages past their retention: they expire now, and are kept for another retention.
     expired: int = 0
     # What the removed files held.

@@ -67,6 +67,8 @@ def _kind(shape: dict[str, Any]) -> str:
         return " or ".join(sorted(_kind(kind) for kind in shape["anyOf"]))
     if "const" in shape:
         return repr(shape["const"])
+    if "prefixItems" in shape:
+        return f"list of exactly {', '.join(_kind(each) for each in shape['prefixItems'])}"
     if shape.get("type") == "array":
         return f"list of {_kind(shape.get('items', {}))}"
     kind = shape.get("type", "anything")

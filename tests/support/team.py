@@ -76,6 +76,10 @@ class Team:
         caller = self._client(sender)
         return caller.send(to, text, metadata=cast("MetadataDoc", said), confirm=True)["id"]
 
+    def group(self, name: str, *members: str) -> None:
+        """A group, made by the operator."""
+        self._client(None).set_group(name, create=True, add=list(members), project_id=PROJECT)
+
     def take(self, name: str, *ids: str, read: bool = True) -> None:
         """A session is shown messages, and acknowledges them."""
         client = self._client(name)
@@ -161,7 +165,7 @@ class Team:
             type="command", priority="high",
         )  # fmt: skip
         said["plan"] = self.post("lead", "operator", "Main is green, the review is done. Left: the changelog (dee).")
-        self._client(None).set_group("reviews", create=True, add=["ann", "ben", "cid"], project_id=PROJECT)
+        self.group("reviews", "ann", "ben", "cid")
         self.sign("lead", "working")
         self.sign("ben", "working")
         self.sign("cid", "idle")

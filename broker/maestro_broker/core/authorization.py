@@ -183,13 +183,18 @@ def find_holder(state: State, message_id: str, *, is_operator: bool) -> Reads[Ma
 
 
 def find_message(
-    state: State, asking: SessionState | None, message_id: str, receiver: str | None = None
+    state: State,
+    asking: SessionState | None,
+    message_id: str,
+    receiver: str | None = None,
+    *,
+    any_delivery: bool = False,
 ) -> Reads[Message | None]:
     """The message that the caller means by an id, if the caller may see it. Its own come first: what a session sent,
     else what it received.
 
     Of several deliveries, that of `receiver`, else the caller's own, else the first that is there. Raises
-    AMBIGUOUS_ID if the operator names none.
+    AMBIGUOUS_ID if the operator names none, unless `any_delivery` says that each is as good.
     """
     if not is_id(message_id):
         return None
@@ -205,7 +210,8 @@ def find_message(
     # The operator means its own delivery, or any of what it sent.
     meant = receiver or (OPERATOR if asking is None else None)
     there = [message for message in there if message.receiver == meant] or there
-    if len(there) > 1 and asking is None and OPERATOR not in (there[0].sender, receiver):
+    is_unclear = len(there) > 1 and asking is None and OPERATOR not in (there[0].sender, receiver)
+    if is_unclear and not any_delivery:
         raise _ambiguous(message_id, [message.receiver for message in there])
     return there[0] if there else None
 

@@ -37,7 +37,7 @@ def get(state: State, request: GetThread, context: RequestContext) -> Reads[Thre
     asking = authorization.authenticate(state, request.who, context.now_ms)
     if asking is None and request.as_receiver and not request.who.operator:
         asking = yield from authorization.speaker_for(state, request.id, request.who, context.now_ms)
-    message = yield from authorization.find_message(state, asking, request.id)
+    message = yield from authorization.find_message(state, asking, request.id, any_delivery=True)
     if message is None:
         error = yield from authorization.no_message(state, asking, request.id)
         raise error

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from maestro_cli.arguments import moment_ms, positive
 from maestro_cli.context import CommandContext
-from maestro_schemas.errors import START_A_SESSION, MaestroError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,12 +63,5 @@ def run(
     since_ms = None if since is None else moment_ms("--since", since)
     query = LogQuery(peer, session, None, since_ms, limit)
     context = CommandContext.here(speaks_as, sure=yes)
-    sign = None if context.own_session or yes else context.agent_sign()
-    if sign is not None:
-        raise MaestroError(
-            "NO_SESSION",
-            f"this shell belongs to no session, and {sign} is set: an agent runs it, and the log of all is the "
-            "person's",
-            f"{START_A_SESSION} If you are the person: `maestro log --yes`.",
-        )
+    context.check_person("the log", "log", sure=yes)
     return LogView(context, query, as_json=as_json).run(follow=follow)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         OutcomeOption,
         PriorityOption,
         RequireAckOption,
+        SetOption,
+        TemplateOption,
         TimeoutOption,
         WaitOption,
         WaitReplyOption,
@@ -56,6 +58,7 @@ Examples:
   maestro session send --to bob --message "Which port?" --type request \\
       --wait-reply --timeout 5m
   maestro send --to ann --to bob --message "Read decisions/7 first."
+  maestro send --to bob --template review --set pr="PR 123"
   maestro send --to @workers --message "Stop, main is red." --priority high \\
       --yes --wait delivered
   maestro send --to @workers --type request --dry-run"""
@@ -64,16 +67,19 @@ Examples:
 def run(
     *,
     to: Annotated[
-        list[str],
+        list[str] | None,
         Option(
             name=["--to", "-t"],
             metavar="SESSION",
             help="The receiver: a session's id, its name, `parent`, `operator`, or several: @all, @workers, "
-            "@orchestrators, @project, @project:NAME, @children, @GROUP. It may be repeated.",
+            "@orchestrators, @project, @project:NAME, @children, @GROUP. It may be repeated. Required, unless the "
+            "template names one.",
         ),
-    ],
+    ] = None,
     message: MessageOption = None,
     file: FileOption = None,
+    template: TemplateOption = None,
+    settings: SetOption = None,
     priority: PriorityOption = None,
     kind: Annotated[MessageType | None, Option(name="--type", help="The kind of the message.")] = None,
     task: Annotated[str | None, Option(metavar="ID", help="The id of the task that it is about.")] = None,
@@ -118,26 +124,32 @@ def run(
     """Send a message."""
     from maestro_clients.protocol.new_ids import new_message_id
 
+    if not to and template is None:
+        raise MaestroError("INVALID", "--to is missing", "maestro send --help")
     context = CommandContext.here(speaks_as, sure=yes)
     context.sender()
+    text = None
+    if template is not None or settings is not None:
+        from maestro_cli.templates import template_send
+
+        said = template_send.filled(template, settings, message, file, context.environ)
+        text, kind, task = said.text, kind or said.kind, task or said.task
+        priority, require_ack = priority or said.priority, require_ack or said.requires_ack
+        to = to or said.to
+        if not to:
+            raise MaestroError(
+                "INVALID", f"--to is missing, and the template {template!r} names no receiver", "Add --to SESSION."
+            )
     if dry_run:
         from maestro_cli.sending import dry_run as rehearsal
 
         _check_alone(wait, timeout, replies, wait_reply=wait_reply)
-        receivers = [_checked("--to", each) for each in to]
         metadata = _metadata(priority, kind, task, reply_to, data, requires_ack=require_ack)
-        return rehearsal.show(
-            context,
-            receivers[0] if len(receivers) == 1 else receivers,
-            metadata,
-            on_ended,
-            is_confirmed=yes,
-            as_json=as_json,
-        )
-    text = _text(message, file)
+        return rehearsal.show(context, _receivers(to or []), metadata, on_ended, is_confirmed=yes, as_json=as_json)
+    text = _text(message, file) if text is None else text
     outgoing: OutgoingDoc = {
         "id": new_message_id() if message_id is None else message_id,
-        "to": _checked("--to", to[0]) if len(to) == 1 else [_checked("--to", each) for each in to],
+        "to": _receivers(to or []),
         "message": text,
     }
     metadata = _metadata(priority, kind, task, reply_to, data, requires_ack=require_ack)
@@ -193,6 +205,10 @@ def _text(message: str | None, file: str | None) -> str:
     from maestro_cli.arguments import text_of
 
     return text_of(message, file)
+
+
+def _receivers(to: list[str]) -> str | list[str]:
+    return _checked("--to", to[0]) if len(to) == 1 else [_checked("--to", each) for each in to]
 
 
 def _checked(option: str, text: str) -> str:

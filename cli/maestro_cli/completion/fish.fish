@@ -54,6 +54,27 @@ function __maestro_messages
     true
 end
 
+function __maestro_templates
+    string split ' ' -- "$argv"
+    set -l config $MAESTRO_CONFIG
+    if test -z "$config"
+        if string match -q '/*' -- "$XDG_CONFIG_HOME"
+            set config $XDG_CONFIG_HOME/maestro/config.toml
+        else
+            set config $HOME/.config/maestro/config.toml
+        end
+    end
+    # The project's folder is the nearest one above, up to the repository's root or the home directory.
+    set -l folder $PWD
+    while not test -d $folder/.maestro/templates; and test -n "$folder" -a "$folder" != $HOME; and not test -e $folder/.git
+        set folder (string replace -r '/[^/]*$' '' -- $folder)
+    end
+    for file in $folder/.maestro/templates/*.md (string replace -r '/[^/]*$' '' -- $config)/templates/*.md
+        string replace -r '.*/(.*)\.md$' '$1' -- $file
+    end
+    true
+end
+
 # Succeeds if the words so far name exactly this command.
 function __maestro_at
     set -l words (commandline -opc)[2..-1]

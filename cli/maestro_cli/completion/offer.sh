@@ -72,6 +72,24 @@ __maestro_messages() {
     done
 }
 
+__maestro_templates() {
+    local folder=$PWD file config=${MAESTRO_CONFIG-}
+    for file in "$@"; do __maestro_add "$file"; done
+    if [[ -z $config ]]; then
+        if [[ ${XDG_CONFIG_HOME-} == /* ]]; then config=$XDG_CONFIG_HOME/maestro/config.toml
+        else config=$HOME/.config/maestro/config.toml; fi
+    fi
+    # The project's folder is the nearest one above, up to the repository's root or the home directory.
+    while [[ ! -d $folder/.maestro/templates && -n $folder && $folder != "$HOME" && ! -e $folder/.git ]]; do
+        folder=${folder%/*}
+    done
+    for file in "$folder"/.maestro/templates/*.md "${config%/*}"/templates/*.md; do
+        [[ -r $file ]] || continue
+        file=${file##*/}
+        __maestro_add "${file%.md}"
+    done
+}
+
 __maestro_value() {
     local word
     case $1 in
@@ -80,6 +98,7 @@ __maestro_value() {
         member) __maestro_groups; __maestro_sessions ;;
         receiver) __maestro_add parent; __maestro_add operator; __maestro_audiences; __maestro_sessions ;;
         message) shift; __maestro_messages "$@" ;;
+        template) shift; __maestro_templates "$@" ;;
         file) __maestro_files ;;
         words) shift; for word in "$@"; do __maestro_add "$word"; done ;;
     esac

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin
 from cyclopts import App
 
 from maestro_cli import command_table
+from maestro_cli.templates import template_files
 from maestro_runtime import config
 from maestro_schemas import events, limits
 from maestro_schemas.names import AUDIENCE_SIGIL, AUDIENCE_WORDS, OPERATOR
@@ -47,7 +48,8 @@ class Value(NamedTuple):
     """What can follow an option or a command."""
 
     # `switch`: nothing; `words`: one of `words`; `session`, `receiver`; `group`; `member`: a group or a session;
-    # `message`: an id in one of the folders `words`; `file`; `text`: anything, so nothing is offered.
+    # `message`: an id in one of the folders `words`; `template`: a name, `words` are the shipped ones; `file`;
+    # `text`: anything, so nothing is offered.
     kind: str
     words: tuple[str, ...] = ()
 
@@ -114,6 +116,10 @@ def _value(path: str, name: str, hint: Any) -> Value:
         return Value("message", _FOLDERS.get(path, ("by-receiver", "by-sender")))
     if name in _FILE_OPTIONS:
         return Value("file")
+    if name == "--template" or (path, name) == ("template show", "NAME"):
+        return Value("template", template_files.SHIPPED)
+    if (path, name) == ("export", "WHAT"):
+        return Value("words", ("thread", "with", "group", "session"))
     if (path, name) == ("up", "--set"):
         return Value("words", tuple(f"{setting.removesuffix('_ms')}=" for setting in sorted(limits.DOCS)))
     if (path, name) == ("timeline", "--event"):
@@ -216,7 +222,7 @@ def _fish_values(value: Value) -> str:
     match value.kind:
         case "words":
             return f"-xa '{' '.join(value.words)}'"
-        case "session" | "receiver" | "message" | "group" | "member":
+        case "session" | "receiver" | "message" | "group" | "member" | "template":
             return f"-xa '({' '.join((f'__maestro_{value.kind}s', *value.words))})'"
         case "file":
             return "-rF"

@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from maestro_schemas.limits import Limits
 from maestro_schemas.messages import Message
-from maestro_schemas.replies import MessagesReply, SessionPresence
+from maestro_schemas.replies import MessagesReply, SendResult, SessionPresence
 from maestro_schemas.sessions import NeedsInput, Presence, SessionNote
 from maestro_schemas.vocabularies import Role, SessionStatus, WakeSetting
 
@@ -171,6 +171,45 @@ class DeadPage(Struct, frozen=True, rename="camel", kw_only=True):
     has_more: bool
     # The `before` of the next page, if `has_more`.
     before: int
+
+
+class AllDeadPage(DeadPage, frozen=True, rename="camel", kw_only=True):
+    """Dead letters, the newest first: one entry for each receiver. A page may be short, or even empty, with more to
+    come."""
+
+    # A message's id -> that under which it was sent again.
+    retried: dict[str, str]
+
+
+class SentAgain(SendResult, gc=False, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """The outcome of a retry."""
+
+    # The dead message's id.
+    retry_of: str
+
+
+class GatewayShown(Struct, frozen=True, rename="camel", kw_only=True):
+    """The gateway."""
+
+    version: str
+    # Where the request reached it.
+    address: str
+    # ms.
+    started_at: int
+    connections: int
+    connections_max: int
+    # Clients that get events, by the way they come.
+    web_sockets: int
+    event_streams: int
+    mail_waits: int
+
+
+class OfficeStatus(Struct, frozen=True, kw_only=True):
+    """The state of the post office."""
+
+    # As `stats` in PROTOCOL.md.
+    broker: dict[str, Any]
+    gateway: GatewayShown
 
 
 class PresencePage(Struct, frozen=True, kw_only=True):

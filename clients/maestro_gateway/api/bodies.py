@@ -174,6 +174,20 @@ class DeadQuery(Struct, frozen=True, kw_only=True):
     )
 
 
+class AllDeadQuery(DeadQuery, frozen=True, kw_only=True):
+    """The page of dead letters."""
+
+    session: Annotated[
+        str | None, described("Only what this session sent. Default: the caller's; for the operator all.")
+    ] = None
+
+
+class RetryQuery(Struct, frozen=True, rename="camel", kw_only=True):
+    """How it is sent again."""
+
+    on_ended: Annotated[Literal["error", "queue", "redirect"] | None, described("As in POST /messages.")] = None
+
+
 class SaidQuery(Struct, frozen=True, kw_only=True):
     """What was said: all given filters must match."""
 

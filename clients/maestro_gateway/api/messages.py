@@ -158,9 +158,15 @@ async def delete_named(request: Request) -> None:
 
 
 async def one(request: Request) -> Response:
-    """One message, for its sender and its receiver."""
-    message_id, caller = request.path_params["message"], _receiver_or_session(request)
-    return answer(await client_of(request).message(message_id, as_receiver=True, caller=caller))
+    """One message, for its sender and its receiver. The person who named no receiver gets the first delivery."""
+    client, message_id, caller = client_of(request), request.path_params["message"], _receiver_or_session(request)
+    try:
+        return answer(await client.message(message_id, as_receiver=True, caller=caller))
+    except MaestroError as error:
+        if error.code != "AMBIGUOUS_ID" or caller.session != OPERATOR:
+            raise
+        first = (error.details or {})["receivers"][0]
+    return answer(await client.message(message_id, session=first, caller=caller))
 
 
 async def receipt(request: Request, *, query: ReceiptQuery) -> Response:
@@ -177,14 +183,7 @@ async def said(request: Request, *, query: SaidQuery) -> Response:
     A session gets what it sent and received, an orchestrator also what was said within its project. `operator` as the
     session of the header is the person, who gets all.
     """
-    caller = caller_of(request)
-    if caller.session is None:
-        raise MaestroError(
-            "NO_SESSION",
-            "no session was named whose messages are wanted",
-            "Send X-Session-ID, with the session's token as `Authorization: Bearer`. The value `operator` is the "
-            "person, for a program of that user on the gateway's machine.",
-        )
+    caller = reader(request)
     page = await client_of(request).messages(
         query.peer,
         session=query.session,
@@ -196,11 +195,27 @@ async def said(request: Request, *, query: SaidQuery) -> Response:
         until=query.until,
         limit=query.limit,
         counts=query.counts,
-        caller=Caller() if caller.session == OPERATOR else caller,
+        caller=caller,
     )
     cursor, at = ("before", page["before"]) if query.after is None else ("after", page["upTo"])
     headers = next_page(request, cursor, at if page["hasMore"] else None)
     return answer({**page, "count": len(page["messages"])}, headers=headers)
+
+
+def reader(request: Request) -> Caller:
+    """The caller of a call that shows mail of several sessions; the operator, who reads all, speaks as itself.
+
+    Raises MaestroError NO_SESSION where no session was named.
+    """
+    caller = caller_of(request)
+    if caller.session is None:
+        raise MaestroError(
+            "NO_SESSION",
+            "no session was named whose messages are wanted",
+            "Send X-Session-ID, with the session's token as `Authorization: Bearer`. The value `operator` is the "
+            "person, for a program of that user on the gateway's machine.",
+        )
+    return Caller() if caller.session == OPERATOR else caller
 
 
 async def thread(request: Request) -> Response:

@@ -28,6 +28,7 @@ from maestro_gateway.http.identity import caller_of, token_of
 from maestro_gateway.http.responses import error_body
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.generators.field_errors import explained
+from maestro_schemas.names import OPERATOR
 from maestro_schemas.texts import json_bytes
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class ClientFrame(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     project_id: str | None = None
     # Of `subscribe`: the LSN after which to begin. Default: now.
     since: int | None = None
-    # Of `auth`: the session, and its token.
+    # Of `auth`: the session, and its token; or the token of a login of the page alone.
     session_id: str | None = None
     token: str | None = None
 
@@ -166,6 +167,11 @@ class WebSocketConnection:
         return await self._authenticate_by(frame)
 
     async def _authenticate_by(self, frame: ClientFrame) -> Principal:
+        gateway = self._gateway
+        if gateway.logins.rights_of(frame.token) is not None and frame.session_id in (None, OPERATOR):
+            # A login of the page is the person's; whatever it may do, a client changes nothing here.
+            person = Caller(OPERATOR)
+            return await authenticate(gateway.broker, gateway.feed.directory, person, needs_token=False)
         if frame.session_id is None:
             raise MaestroError("INVALID", "`auth` names no session", 'Send {"type": "auth", "sessionId", "token"}.')
         return await self._authenticate(Caller(frame.session_id, frame.token))

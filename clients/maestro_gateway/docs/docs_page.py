@@ -194,7 +194,7 @@ def _answer(contract: dict[str, Any], status: str, found: dict[str, Any]) -> Ite
     if content is None:
         yield f"<h4>Answer {status}</h4><p>No body.</p>"
     elif MEDIA_JSON not in content:
-        yield f"<h4>Answer {status}</h4><p><code>{_text(next(iter(content)))}</code></p>"
+        yield f"<h4>Answer {status}</h4><p><code>{_text(', '.join(content))}</code></p>"
     else:
         schema = content[MEDIA_JSON]["schema"]
         for kind in schema.get("anyOf", [schema]):
@@ -291,6 +291,8 @@ def _one_kind(contract: dict[str, Any], kind: dict[str, Any]) -> str:
     if "enum" in kind:
         return " or ".join(f"<code>{_text(json.dumps(value))}</code>" for value in kind["enum"])
     if kind.get("type") == "array":
+        if "prefixItems" in kind:
+            return f"array of exactly {', '.join(_kind(contract, each) for each in kind['prefixItems'])}"
         return f"array of {_kind(contract, kind.get('items', {}))}"
     return _text(kind.get("type", "any JSON"))
 

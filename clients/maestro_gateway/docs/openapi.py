@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from maestro_clients.mcp import json_rpc
-from maestro_gateway.api import answers, bodies, group_bodies
+from maestro_gateway.api import answers, bodies, group_bodies, page_login
+from maestro_gateway.api.archive import archive_queries
 from maestro_gateway.api.mcp import mcp_bodies
 from maestro_gateway.api.older import mail_bodies
 from maestro_gateway.http.error_docs import REMEDIES
 from maestro_gateway.http.responses import FAULTS, answer, status_of
 from maestro_gateway.http.routing import API_VERSION, PREFIXES, Endpoint
 from maestro_schemas import __version__, messages, replies, sessions
+from maestro_schemas.bodies import archive
 from maestro_schemas.errors import CODES, MaestroError
 from maestro_schemas.generators import json_schema
 from maestro_schemas.names import ID_PATTERN
@@ -42,13 +44,14 @@ _ASKING = (
     "UNKNOWN_SESSION",
     "TOKEN_REQUIRED",
     "TOKEN_MISMATCH",
+    "LOGIN_REQUIRED",
     "FORBIDDEN",
     "BROKER_UNREACHABLE",
     "TIMEOUT",
     "STOPPING",
 )
 _FAILING = ("INTERNAL", "CORRUPT")
-_CHANGING = ("STORAGE_FULL",)
+_CHANGING = ("STORAGE_FULL", "VIEW_ONLY")
 _WITH_BODY = ("BAD_REQUEST", "INVALID", "FRAME_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE")
 _WITH_QUERY = ("INVALID",)
 # Refusals of the guard, before any call begins.
@@ -89,9 +92,10 @@ _ANSWER_HEADERS = {
     "Retry-After": "Seconds after which a repeat may succeed.",
     "WWW-Authenticate": "`Bearer`.",
 }
+_WIRE = (messages, replies, sessions, archive)
 _STRUCTS: dict[str, type[Struct]] = {
     name: shape
-    for module in (messages, replies, sessions, bodies, group_bodies, mail_bodies, mcp_bodies, answers)
+    for module in (*_WIRE, bodies, group_bodies, mail_bodies, mcp_bodies, archive_queries, page_login, answers)
     for name, shape in vars(module).items()
     if isinstance(shape, type) and issubclass(shape, Struct)
 }
@@ -222,9 +226,8 @@ def _renamed(schema: Any, given: set[str]) -> Any:
 
 def _alternatives(shape: Any) -> list[Any]:
     """The Structs of an answer; None and a string (another media type) have none."""
-    if shape is None or isinstance(shape, str):
-        return []
-    return list(shape) if isinstance(shape, tuple) else [shape]
+    found = shape if isinstance(shape, tuple) else (shape,)
+    return [kind for kind in found if kind is not None and not isinstance(kind, str)]
 
 
 def _operation(call: Endpoint, given: set[str]) -> dict[str, Any]:
@@ -297,8 +300,9 @@ def _header_parameters(call: Endpoint) -> list[dict[str, Any]]:
 
 def _answer(call: Endpoint, status: int, shape: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"description": call.summary}
-    if isinstance(shape, str):
-        found["content"] = {shape: {"schema": {"type": "string"}}}
+    texts = [kind for kind in (shape if isinstance(shape, tuple) else (shape,)) if isinstance(kind, str)]
+    if texts:
+        found["content"] = {kind: {"schema": {"type": "string"}} for kind in texts}
     elif shape is not None:
         kinds = [_schema(kind) for kind in _alternatives(shape)]
         found["content"] = {MEDIA_JSON: {"schema": kinds[0] if len(kinds) == 1 else {"anyOf": kinds}}}

@@ -28,6 +28,10 @@ REMEDIES = {
     "INVALID": ErrorGuide(
         "A field is unknown, of a wrong type, or has no allowed value.", "The message names the field; correct it."
     ),
+    "INVALID_QUERY": ErrorGuide(
+        "A search has an operator or a value that there is not.",
+        "details.nearest has the nearest operator; GET /api/search/operators lists all.",
+    ),
     "VALIDATION_ERROR": ErrorGuide(
         "A field of the mail is missing, of a wrong type, or has no allowed value.",
         "details lists each field as path with its message; correct them.",
@@ -76,6 +80,18 @@ REMEDIES = {
         "The session was started with a token, and none was given.", "Send Authorization: Bearer and the token."
     ),
     "TOKEN_MISMATCH": ErrorGuide("That is not the session's token.", "Send the one with which it was started."),
+    "LOGIN_REQUIRED": ErrorGuide(
+        "The page has no login, or one that has ended, and the kernel does not vouch for its browser.",
+        "Open the page from the gateway's machine: that makes a code for it.",
+    ),
+    "LOGIN_REFUSED": ErrorGuide(
+        "The code was used before, is older than a minute, or was never made.",
+        "Open the page from the gateway's machine once more: that makes a new code.",
+    ),
+    "VIEW_ONLY": ErrorGuide(
+        "The login may only show, and the call changes something.",
+        "Open the page from the gateway's machine, with all rights.",
+    ),
     "FORBIDDEN": ErrorGuide(
         "It is another session's to read or change, or the operator's.", "Send the X-Session-ID of its owner."
     ),
@@ -128,6 +144,7 @@ REMEDIES = {
     ),
     "MAILBOX_FULL": ErrorGuide("The receiver has too much unread mail.", _LATER),
     "BUSY": ErrorGuide("The broker's disk is behind.", _LATER),
+    "INDEX_UNAVAILABLE": ErrorGuide("The process of the search index does not answer now.", _LATER),
     "STORAGE_FULL": ErrorGuide(
         "The broker's disk is full; reading goes on.", "Free some space, and " + _LATER.lower()
     ),

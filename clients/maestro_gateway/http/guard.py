@@ -37,6 +37,7 @@ _OWN_SITES: Final = frozenset({b"same-origin", b"none"})
 _STREAM: Final = b"text/event-stream"
 # An escape in a path has two hexadecimal digits, and no control character is allowed, escaped or not.
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_SECRETS: Final = frozenset({"token", "access_token"})
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -157,11 +158,17 @@ class _Reply:
 
 
 def _judge_repeats(scope: Scope) -> None:
-    """Raises MaestroError INVALID for a parameter of the query that is given twice."""
+    """Raises MaestroError INVALID for a parameter of the query that is given twice, and for a token in it."""
     query = [name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)]
     if len(query) > len(set(query)):
         name = next(name for name in query if query.count(name) > 1)
         raise MaestroError("INVALID", f"the query: `{name[:64]}` is given twice", "Give it once.")
+    if not _SECRETS.isdisjoint(query):
+        raise MaestroError(
+            "INVALID",
+            "the query: a token has no place in an address, which logs and histories keep",
+            "Send it as `Authorization: Bearer`; over WebSocket in the first frame.",
+        )
 
 
 def _judge_path(scope: Scope) -> None:

@@ -68,7 +68,7 @@ class Endpoint(NamedTuple):
     path: str
     handle: Handler
     summary: str
-    # Status -> the shape of the JSON; a tuple for one of several, None for no body, a string for another media type.
+    # Status -> the shape of the JSON; None for no body, a string for another media type, a tuple for one of several.
     answers: dict[int, Any]
     # The call's own errors, without those of every call.
     codes: tuple[str, ...] = ()

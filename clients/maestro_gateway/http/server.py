@@ -120,7 +120,7 @@ class ConnectionGuard(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A peer has connected."""
         self._transport = transport
-        open_count, limit = len(self._served) + len(self._shared.refused), self._limits.connections_max
+        open_count, limit = self.open_connections, self._limits.connections_max
         if open_count >= limit + REFUSED_CONNECTIONS_MAX:
             self._server = None
             transport.abort()
@@ -219,6 +219,11 @@ class ConnectionGuard(asyncio.BufferedProtocol):
     def is_own(self) -> bool:
         """Whether the peer is a program of this process's user, or of root, on this machine."""
         return self._standing == "own"
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections the gateway has, this one included."""
+        return len(self._served) + len(self._shared.refused)
 
     def answer_begins(self, *, is_stream: bool) -> None:
         """The oldest unanswered request gets its answer. `is_stream`: it has no end of its own."""

@@ -1,7 +1,8 @@
 """Whole body: reads a request's body before the call begins.
 
 Rule: behind the check of credentials, so that no byte of a refused caller is kept. A body is limited in its size and
-its time. A call that is open to all takes no body: what comes is read and dropped, within the same limits.
+its time. A call that is open to all takes no body, but the login, which takes a short one: what comes is read and
+dropped, within the same limits.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from maestro_schemas.errors import MaestroError
 
-from .credentials import is_open
+from .credentials import LOGIN_PATH, is_open
 from .refusals import refuse
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from maestro_schemas.http_limits import HttpLimits
 
+# Of the one open call that takes a body.
+_LOGIN_BYTES_MAX: Final = 1_024
 _LENGTH: Final = re.compile(rb"[0-9]{1,19}")
 
 
@@ -52,11 +55,13 @@ class WholeBody:
             is_chunked = is_chunked or name == b"transfer-encoding"
         if not declared and not is_chunked:
             return receive
-        if declared > self._limits.body_bytes_max:
-            raise self._too_large(declared)
+        is_login = scope["path"] == LOGIN_PATH
+        most = _LOGIN_BYTES_MAX if is_login else self._limits.body_bytes_max
+        if declared > most:
+            raise _too_large(declared, most)
         try:
             async with asyncio.timeout(self._limits.body_timeout_ms / 1000):
-                body = await self._read(receive, is_kept=not is_open(scope))
+                body = await _read(receive, most, is_kept=is_login or not is_open(scope))
         except TimeoutError:
             raise MaestroError(
                 "REQUEST_TIMEOUT",
@@ -75,30 +80,31 @@ class WholeBody:
 
         return replay
 
-    async def _read(self, receive: Receive, *, is_kept: bool) -> bytes:
-        pieces: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise MaestroError("BAD_REQUEST", "the connection ended within the body", "Send it whole.")
-            piece = message.get("body", b"")
-            size += len(piece)
-            if size > self._limits.body_bytes_max:
-                raise self._too_large(size)
-            if is_kept:
-                pieces.append(piece)
-            if not message.get("more_body", False):
-                return b"".join(pieces)
-            # Otherwise a piece that is not kept would live until the next one comes.
-            del message, piece
 
-    def _too_large(self, actual: int) -> MaestroError:
-        limit = self._limits.body_bytes_max
-        return MaestroError(
-            "FRAME_TOO_LARGE",
-            f"the body has {actual:,} bytes or more, and the limit is {limit:,}",
-            "Put a long text into a file and send its path.",
-            limit=limit,
-            actual=actual,
-        )
+async def _read(receive: Receive, most: int, *, is_kept: bool) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise MaestroError("BAD_REQUEST", "the connection ended within the body", "Send it whole.")
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > most:
+            raise _too_large(size, most)
+        if is_kept:
+            pieces.append(piece)
+        if not message.get("more_body", False):
+            return b"".join(pieces)
+        # Otherwise a piece that is not kept would live until the next one comes.
+        del message, piece
+
+
+def _too_large(actual: int, most: int) -> MaestroError:
+    return MaestroError(
+        "FRAME_TOO_LARGE",
+        f"the body has {actual:,} bytes or more, and the limit is {most:,}",
+        "Put a long text into a file and send its path.",
+        limit=most,
+        actual=actual,
+    )

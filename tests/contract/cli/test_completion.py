@@ -53,6 +53,7 @@ class Tab:
         self.script = directory / f"maestro.{shell}"
         self.script.write_text(scripts.script(shell), encoding="utf-8")
         self.mark = directory / "trapped"
+        self.directory = directory
         traps = directory / "traps"
         traps.mkdir()
         for name in ("python", "python3", "maestro", "sed", "grep", "cat", "ls"):
@@ -74,7 +75,13 @@ class Tab:
             zsh = _ASK_ZSH.format(script=self.script, line=line).replace("zpty z zsh", f"zpty z {found}")
             command = [found, "-f", "-c", zsh]
         done = subprocess.run(
-            command, env={**self.environ, **environ}, capture_output=True, text=True, timeout=60, check=False
+            command,
+            env={**self.environ, **environ},
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         assert not self.mark.exists(), self.mark.read_text("utf-8")
         assert done.stderr == ""
@@ -157,6 +164,23 @@ def test_the_data_directory_is_found_as_the_command_finds_it(tab: Tab, tmp_path:
         (place / "sessions" / f"in_{name}.json").write_text('{"session":{"id":"x"}}\n', encoding="utf-8")
         assert f"in_{name}" in tab.offers("maestro session show in_", **environ)
         assert f"in_{name}" in tab.offers("maestro wake in_", **environ)
+
+
+def test_templates(tab: Tab, tmp_path: Path) -> None:
+    """Those of the project above, the user's, and the shipped ones."""
+    user, below = tmp_path / "xdg" / "maestro" / "templates", tmp_path / "repo" / "src"
+    project = tmp_path / "repo" / ".maestro" / "templates"
+    for folder, name in ((user, "mine"), (project, "ours")):
+        folder.mkdir(parents=True)
+        (folder / f"{name}.md").write_text("x", encoding="utf-8")
+    below.mkdir()
+    del tab.environ["MAESTRO_CONFIG"]
+    tab.directory = below
+    for command in ("send --to x --template ", "template show "):
+        offered = tab.offers(f"maestro {command}", XDG_CONFIG_HOME=str(tmp_path / "xdg"))
+        assert offered >= {"handoff", "review", "status", "mine", "ours"}
+    tab.directory = Path("/")
+    assert {"handoff"} <= tab.offers("maestro template show ")
 
 
 def test_a_relative_xdg_directory_counts_as_none(tab: Tab, tmp_path: Path) -> None:

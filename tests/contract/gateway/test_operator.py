@@ -31,6 +31,7 @@ def staffed(office: PostOffice) -> PostOffice:
     for name, project in (("amy", "a"), ("ben", "b")):
         office.session(name, token=f"{name}s", project=project)
     office.session("boss", token="bosss", role="orchestrator", project="a")
+    office.session("zed", token="zeds", project="a")
     return office
 
 
@@ -71,6 +72,18 @@ def test_the_person_and_a_worker_write_to_each_other(gateway: Gateway) -> None:
     assert said(gateway, headers("amy"), "operator", "Thanks.", metadata={"inReplyTo": answer})
     thread = gateway.ask("GET", f"/api/messages/{question}/thread", headers=PERSON).json
     assert [each["message"] for each in thread["messages"]] == ["May I?", "Yes.", "Thanks."]
+
+
+def test_the_person_reads_what_went_to_several_others(gateway: Gateway) -> None:
+    body = {"to": ["amy", "zed"], "message": "both", "confirm": True}
+    sent = gateway.ask("POST", "/api/messages", body, headers=headers("boss"))
+    assert (sent.status, sent.json["accepted"]) == (201, 2), sent
+    one = gateway.ask("GET", f"/api/messages/{sent.json['id']}", headers=PERSON)
+    assert (one.status, one.json["message"], one.json["to"]) == (200, "both", "amy")
+    thread = gateway.ask("GET", f"/api/messages/{sent.json['id']}/thread", headers=PERSON)
+    assert [message["to"] for message in thread.json["messages"]] == ["amy"]
+    # A session that may not see it learns nothing of its receivers.
+    assert gateway.ask("GET", f"/api/messages/{sent.json['id']}", headers=headers("ben")).status == 404
 
 
 def test_receipts_both_ways(gateway: Gateway) -> None:

@@ -56,6 +56,8 @@ def test_every_command_but_the_hooks_own_is_in_the_table() -> None:
 
 
 WELL_FORMED = [
+    ["send", "--message", "x"],
+    ["send", "--template", "review", "--set", "pr=1", "--set", "x=-2"],
     ["status"],
     ["status", "--json"],
     ["inbox", "-q"],
@@ -123,7 +125,6 @@ LEFT_TO_CYCLOPTS = [
     ["inbox", "--limit", "007"],
     ["inbox", "--limit", "1_0"],
     ["inbox", "--limit", "٣"],
-    ["send", "--message", "x"],
     ["send", "--to", "bob", "--message"],
     ["send", "--to", "-b", "--message", "x"],
     ["send", "--to", "bob", "--id", "m1", "--id", "m1", "--message", "x"],
@@ -237,7 +238,7 @@ FREE_TEXTS = [
 
 def test_the_options_of_free_text() -> None:
     assert {spelling for _, spelling in FREE_TEXTS} == {
-        "--message", "-m", "--file", "-f", "--data", "--exec", "--subject", "--detail",
+        "--message", "-m", "--file", "-f", "--data", "--exec", "--subject", "--detail", "--query",
     }  # fmt: skip
 
 

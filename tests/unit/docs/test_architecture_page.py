@@ -53,12 +53,13 @@ def test_a_file_named_by_its_last_part_exists() -> None:
         ),
         (
             "clients/maestro_clients",
-            ("channel", "mailbox", "mcp", "outbox", "processes", "protocol", "texts", "transports"),
+            ("channel", "exports", "mailbox", "mcp", "outbox", "processes", "protocol", "texts", "transports"),
         ),
         ("clients/maestro_gateway", ("api", "docs", "events", "http")),
         (
             "cli/maestro_cli",
             (
+                "archive",
                 "commands",
                 "completion",
                 "demo",
@@ -71,6 +72,7 @@ def test_a_file_named_by_its_last_part_exists() -> None:
                 "presence",
                 "processes",
                 "sending",
+                "templates",
                 "waking",
             ),
         ),

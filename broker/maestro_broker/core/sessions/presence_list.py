@@ -59,12 +59,15 @@ def presence_of_sessions(state: State, request: PresenceGet, context: RequestCon
     for session_id in unread:
         yield Read("pending", session_id, "")
     lines = [
-        _line(context, found, state.mailboxes.get(found.session.id), counts=may_count(found)) for found in chosen
+        _line(state, context, found, state.mailboxes.get(found.session.id), counts=may_count(found))
+        for found in chosen
     ]
     return PresenceReply(lines, following)
 
 
-def _line(context: RequestContext, found: SessionState, mailbox: Mailbox | None, *, counts: bool) -> SessionPresence:
+def _line(
+    state: State, context: RequestContext, found: SessionState, mailbox: Mailbox | None, *, counts: bool
+) -> SessionPresence:
     session, known = found.session, presence.of(context, found)
     return SessionPresence(
         session=session.id,
@@ -79,4 +82,5 @@ def _line(context: RequestContext, found: SessionState, mailbox: Mailbox | None,
         wake=known.wake,
         unread=(mailbox.pending if mailbox is not None else 0) if counts else None,
         oldest_at=mailbox.oldest_pending_ms if counts and mailbox is not None else None,
+        full=counts and mailbox is not None and mailbox.pending >= state.limits.pending_max,
     )

@@ -1,7 +1,147 @@
-// Health view: a stand-in until the real module is there.
+// Health: what needs the person first, then what was checked, how far the limits are used, and the mail that is stuck.
 // @ts-check
-import {html} from './vendor/lit-html/lit-html.js';
-/** @import {View} from './types.js' */
+/** @import {App, View} from './types.js' */
+import {html, nothing} from './vendor/lit-html/lit-html.js';
+import {bar} from './charts.js';
+import {icon} from './icons.js';
+import {firstLine} from './markdown.js';
+import {age, bytes, clock, counted, delay} from './words.js';
+
+/** @typedef {{icon: string, name: string, text: unknown, command?: string}} Need */
+
+const HOUR = 3_600_000;
+const AGAIN_MS = 30_000;
+const NEAR = 0.9;
+const seen = {
+  status: /** @type {any} */ (null), dead: /** @type {any[]} */ ([]), health: /** @type {any} */ (null), error: /** @type {any} */ (null),
+  at: 0, timer: 0, copied: '', again: /** @type {Map<string, string>} */ (new Map()),
+};
+
+/** What the post office says of itself. @param {App} app @returns {Promise<any>} */
+export const status = (app) => app.api.get('/api/status').then((found) => ({...found, ...found.stats}));
+
+/** @param {App} app */
+async function load(app) {
+  try {
+    const [found, dead, health] = await Promise.all([status(app), app.api.get('/api/dead-letters', {limit: 50, project: app.state.project}), app.api.get('/health')]);
+    Object.assign(seen, {status: found, dead: dead.messages, health, error: null, at: Date.now()});
+    app.state.health = needs(app).length;
+  } catch (error) {
+    seen.error = error;
+  }
+  app.update();
+}
+
+/** @param {number} count */
+const number = (count) => count.toLocaleString('en');
+
+/** The things that need the person, the worst first. @param {App} app @returns {Need[]} */
+export function needs(app) {
+  const {status: s} = seen;
+  /** @type {Need[]} */
+  const found = [];
+  const most = s.limits.pending_max.value;
+  for (const [id, pending] of Object.entries(s.mailboxes.fullest ?? {})) {
+    const {state, since} = app.state.sessions.get(id)?.presence ?? {};
+    const gone = state === 'gone' || state === 'ended';
+    if (pending < NEAR * most) continue;
+    const full = pending >= most;
+    found.push({
+      icon: full ? 'x' : 'warn', name: `mailbox of ${app.nameOf(id)}`,
+      text: `${full ? 'Full' : 'Nearly full'}: ${number(pending)} undelivered messages${full ? ', the limit' : ` of ${number(most)}`}.${gone && since ? ` ${app.nameOf(id)} is gone since ${clock(since)}${full ? '; its mail is refused' : ''}.` : ''}`,
+      command: gone ? `maestro session end ${app.nameOf(id)}` : `maestro inbox --session ${app.nameOf(id)}`,
+    });
+  }
+  for (const {session, presence} of app.state.sessions.values()) {
+    const silent = presence.since ? app.state.now - presence.since : 0;
+    if (session.agent && presence.state === 'unknown' && silent > HOUR) found.push({icon: 'warn', name: `hooks of ${app.nameOf(session.id)}`,
+      text: `${session.agent} has called no hook for ${age(silent)}; its state is not known.`, command: `maestro hooks install ${session.agent}`});
+    if (presence.wake?.state === 'unanswered') found.push({icon: 'warn', name: `wake of ${app.nameOf(session.id)}`, text: presence.wake.reason ?? 'It was woken, and did not answer.', command: `maestro wake ${app.nameOf(session.id)} --test`});
+    if (presence.state === 'gone' && presence.unread) found.push({icon: 'warn', name: app.nameOf(session.id),
+      text: `It is gone${presence.since ? ` since ${clock(presence.since)}` : ''}; ${counted(presence.unread, 'message')} for it ${presence.unread === 1 ? 'waits' : 'wait'}.`, command: `maestro session end ${app.nameOf(session.id)}`});
+  }
+  if (s.outbox?.failed) found.push({icon: 'x', name: 'outbox', text: `${counted(s.outbox.failed, 'message')} of the outbox ${s.outbox.failed === 1 ? 'was' : 'were'} refused for good.`, command: 'maestro outbox'});
+  for (const each of s.warnings ?? []) found.push({icon: 'warn', name: 'broker', text: each});
+  return found.sort((a, b) => Number(b.icon === 'x') - Number(a.icon === 'x'));
+}
+
+/** @param {App} app @param {Need} need */
+const needed = (app, need) => html`<li class=${need.icon === 'x' ? 'fail' : 'attn'}>${icon(need.icon)}<b>${need.name}</b><div><p>${need.text}</p>
+  ${need.command ? html`<button type="button" class="command" aria-label="Copy ${need.command}" @click=${() => navigator.clipboard.writeText(need.command ?? '').then(() => {
+    seen.copied = need.command ?? '';
+    app.update();
+  })}><code>${need.command}</code>${icon(seen.copied === need.command ? 'check' : 'copy')}</button>` : nothing}</div></li>`;
+
+/** @param {string} name @param {string} text @param {boolean} [bad] */
+const check = (name, text, bad = false) => html`<li class=${bad ? 'fail' : nothing}>${icon(bad ? 'x' : 'check')}<b>${name}</b><span>${text}</span></li>`;
+
+/** @param {any} s */
+function checks(s) {
+  const {disk = {}, commit = {}, gateway, index, attachments} = s;
+  return html`<section><h2>Checks</h2><ul class="checks">
+    ${check('versions', `maestro ${s.version}${gateway?.python ? `, Python ${gateway.python}` : ''}`)}
+    ${check('broker', `pid ${s.pid}, up ${delay(s.uptimeMs)}`)}
+    ${gateway ? check('gateway', [gateway.address ?? location.host, ...(gateway.connections === undefined ? [] : [counted(gateway.connections, 'connection')])].join(', ')) : check('gateway', location.host)}
+    ${check('data directory', `${bytes(disk.mailBytes ?? 0)} of mail, ${bytes(disk.freeBytes ?? 0)} free`)}
+    ${check('journal', `${bytes(disk.journalBytes ?? 0)}${commit.p99Ms === undefined ? '' : `, a commit takes ${commit.p50Ms} ms`}`)}
+    ${check('filing', s.filingBacklog ? `${counted(s.filingBacklog, 'record')} behind` : 'up to date')}
+    ${index ? check('search index', index.failure ?? (index.upTo < index.head ? `${counted(index.head - index.upTo, 'record')} behind` : 'up to date'), Boolean(index.failure)) : nothing}
+    ${attachments?.blobs === undefined ? nothing : check('attachments', counted(attachments.blobs, 'file'))}</ul></section>`;
+}
+
+/** @param {App} app @param {any} s */
+function limits(app, s) {
+  const of = (/** @type {string} */ name) => s.limits[name]?.value;
+  const active = Object.entries(s.sessions ?? {}).reduce((sum, [state, count]) => sum + (['idle', 'working', 'spawning'].includes(state) ? Number(count) : 0), 0);
+  /** @type {[string, number|undefined, number|undefined, (count: number) => string][]} */
+  const rows = [
+    ...Object.entries(s.mailboxes.fullest ?? {}).filter(([, pending], at) => !at || 2 * Number(pending) > Number(of('pending_max'))).slice(0, 5).map(([id, pending]) => /** @type {[string, number, number, any]} */ ([`mailbox of ${app.nameOf(id)}`, pending, of('pending_max'), number])),
+    ['attachments', s.attachments?.bytes, of('attachments_total_bytes_max'), bytes], ['active sessions', active, of('sessions_max'), number],
+    ['groups', app.state.groups.size, of('groups_max'), number], ['not filed yet', s.filingBacklogBytes, of('filing_backlog_bytes_max'), bytes],
+  ];
+  return html`<section><h2>Limits <small>used of allowed</small></h2><table class="grid barred"><tbody>${rows.map(([name, used, most, words]) => (used === undefined || !most ? nothing
+    : html`<tr class=${used >= most ? 'fail' : nothing}><th scope="row">${name}</th><td class="wide">${bar(used, most, 'used')}</td><td>${words(used)} of ${words(most)}</td></tr>`))}</tbody></table></section>`;
+}
+
+/** @param {App} app */
+function unseen(app) {
+  const most = seen.status.limits.pending_max.value;
+  const rows = [...app.state.sessions.values()].filter(({presence}) => presence.unread).sort((a, b) => (b.presence.unread ?? 0) - (a.presence.unread ?? 0));
+  return html`<section><h2>Mail not shown yet</h2>${rows.length ? html`<table class="grid"><tbody>${rows.map(({session, presence}) => html`<tr>
+    <th scope="row"><a href="/ui/s/${encodeURIComponent(session.id)}"><b><bdi>${app.nameOf(session.id)}</bdi></b></a></th><td class=${(presence.unread ?? 0) >= most ? 'fail' : nothing}>${number(presence.unread ?? 0)}</td>
+    <td class="quiet">${presence.oldestAt ? `oldest ${age(app.state.now - presence.oldestAt) || 'now'}` : nothing}</td></tr>`)}</tbody></table>` : html`<p class="quiet">Every agent has seen its mail.</p>`}</section>`;
+}
+
+/** @param {App} app @param {string} id */
+async function sendAgain(app, id) {
+  seen.again.set(id, 'Sending');
+  app.update();
+  await app.api.post(`/api/messages/${encodeURIComponent(id)}/retry`, {}).then(() => seen.again.set(id, 'Sent again'), (error) => seen.again.set(id, `${error.message} ${error.hint}`));
+  await load(app);
+}
+
+/** @param {App} app */
+const dead = (app) => html`<section><h2>Dead letters <small>expired before an agent saw them</small></h2>${seen.dead.length ? html`<ul class="lines dead">${seen.dead.map((message) => html`<li>
+  <time class="quiet">${clock(message.createdAt)}</time><span class="who"><bdi>${app.nameOf(message.from)}</bdi>${icon('arrow')}<bdi>${app.nameOf(message.to)}</bdi></span>
+  <a class="cut" dir="auto" href="/ui/m/${encodeURIComponent(message.id)}">${firstLine(message.message)}</a>
+  ${seen.again.has(message.id) ? html`<span class="quiet" role="status">${seen.again.get(message.id)}</span>`
+    : app.state.rights === 'view' ? nothing : html`<button type="button" class="link" @click=${() => sendAgain(app, message.id)}>Send again</button>`}</li>`)}</ul>` : html`<p class="quiet">None.</p>`}</section>`;
 
 /** @type {View} */
-export const health = {title: () => 'health', enter: () => {}, leave: () => {}, render: () => html`<div class="scroll"><p>This page is not there yet.</p></div>`};
+export const health = {
+  title: () => 'Health',
+  enter(app) {
+    seen.timer = window.setInterval(() => load(app), AGAIN_MS);
+    return load(app);
+  },
+  leave: () => clearInterval(seen.timer),
+  header: (app) => html`<span class="quiet">${seen.at ? `checked ${clock(seen.at, {seconds: true})}` : ''}</span><button type="button" class="link" @click=${() => load(app)}>Check again</button>`,
+  render(app) {
+    const {status: s, error} = seen;
+    const found = s ? needs(app) : [];
+    return html`<div class="scroll sheet" tabindex="0" role="region" aria-label="Health">${error ? html`<p class="refusal" role="alert">${error.message} ${error.hint}</p>` : nothing}
+      ${s ? html`<section class="needs"><h2>${found.length ? `${counted(found.length, 'thing')} ${found.length === 1 ? 'needs' : 'need'} you` : 'Nothing needs you'}</h2><ul class="checks">${found.map((each) => needed(app, each))}</ul></section>
+        <div class="halves"><div>${checks(s)}<section><h2>Outbox <small>kept until the broker takes it</small></h2><p class="quiet">${s.outbox?.waiting ? `${counted(s.outbox.waiting, 'message')} ${s.outbox.waiting === 1 ? 'waits' : 'wait'}.` : 'Empty.'}</p></section></div>
+          <div>${limits(app, s)}${unseen(app)}${dead(app)}</div></div>` : nothing}</div>`;
+  },
+};

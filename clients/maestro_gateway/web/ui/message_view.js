@@ -1,9 +1,139 @@
-// Message view: a stand-in until the real module is there.
+// Message view: one message with the chain of its receipts, as a page and as the pane beside a list.
 // @ts-check
-import {html} from './vendor/lit-html/lit-html.js';
-/** @import {View} from './types.js' */
+/** @import { ApiError, App, Message, View } from "./types.js" */
+/** @import { Receipt, Step } from "./receipts.js" */
+import { html, nothing } from "./vendor/lit-html/lit-html.js";
+import { codeBlock, copyButton } from "./code.js";
+import { toggleButton, whole } from "./conversation.js";
+import { files } from "./files.js";
+import { icon } from "./icons.js";
+import { failure, markRead } from "./list_views.js";
+import { firstLine } from "./markdown.js";
+import { brief, chain, lastStates, wordOf } from "./receipts.js";
+import { addressees, messageRow, party, tags } from "./rows.js";
+import { ago, clock, counted, stamp } from "./words.js";
+
+const RELOAD_MS = 250, OPERATOR = "operator";
+/** @typedef {{id: string, message: Message | null, receipt: Receipt | null, thread: Message[], error: ApiError | null, refusal: ApiError | null, asks: boolean, read?: Promise<void>}} Detail */
+/** @type {Detail | null} */
+let detail = null;
+/** @type {(() => void)[]} */
+let offs = [];
+let timer = 0, raw = false, json = false;
+/** The rows of the answers, which may be opened too. */
+const answerList = {answers: new Map(), byId: new Map(), opened: new Set(), toggle: (/** @type {string} */ _id) => {}};
+
+const path = (/** @type {string} */ id) => `/api/messages/${encodeURIComponent(id)}`;
+
+/** @param {App} app @param {Detail} mine */
+async function read(app, mine) {
+  const [message, receipt, thread] = await Promise.allSettled([app.api.get(path(mine.id)), app.api.get(`${path(mine.id)}/receipt`), app.api.get(`${path(mine.id)}/thread`)]);
+  if (message.status === "fulfilled") Object.assign(mine, {message: message.value, error: null});
+  else mine.error = message.reason;
+  mine.receipt = receipt.status === "fulfilled" ? receipt.value : null;
+  mine.thread = thread.status === "fulfilled" ? thread.value.messages : [];
+  if (mine.message?.to === OPERATOR && ["pending", "delivered"].includes(mine.message.status)) markRead(app, mine.id);
+  app.update();
+}
+
+/** The message that is shown; reads it if it is another than before. @param {App} app @param {string} id */
+function detailOf(app, id) {
+  if (detail?.id === id) return detail;
+  const mine = detail = /** @type {Detail} */ ({id, message: null, receipt: null, thread: [], error: null, refusal: null, asks: false});
+  json = false;
+  if (!offs.length) {
+    const again = (/** @type {import('./types.js').EventDetail} */ {id: changed, message}) => {
+      if (!detail || (changed !== detail.id && message?.id !== detail.id && message?.metadata?.inReplyTo !== detail.id)) return;
+      timer ||= setTimeout(() => { timer = 0; if (detail) read(app, detail); }, RELOAD_MS);
+    };
+    offs = [app.on("message", again), app.on("receipt", again), app.on("reset", () => detail && read(app, detail))];
+  }
+  mine.read = read(app, mine);
+  return mine;
+}
+
+/** Does something about the message, and shows a refusal in the words of the broker. @param {App} app @param {Detail} mine @param {Promise<unknown>} action */
+const act = (app, mine, action) => action.then(() => read(app, mine), (error) => { mine.refusal = error; app.update(); });
+
+/** @param {App} app @param {Detail} mine @param {Step} [step] */
+const retry = (app, mine, step) => act(app, mine, app.api.post(`${path(mine.id)}/retry`, step ? {to: [step.to]} : {}));
+
+/** @param {App} app @param {Detail} mine */
+function actions(app, mine) {
+  const {message, receipt} = mine;
+  if (!message) return nothing;
+  const failed = receipt?.recipients.filter(({state}) => ["refused", "expired", "failed"].includes(state)).length ?? 0, isOwn = message.to === OPERATOR, mayWrite = app.state.rights !== "view";
+  const gone = () => { app.state.pane = null; if (app.state.route.view === "message") app.go("/ui/inbox"); app.update(); };
+  return html`<div class="buttons">${mine.asks ? html`<span>Delete it for good?</span>
+    <button type="button" class="button fail" @click=${() => app.api.del(path(mine.id)).then(gone, (error) => { mine.refusal = error; app.update(); })}>Delete</button>
+    <button type="button" class="button" @click=${() => { mine.asks = false; app.update(); }}>Keep</button>` : html`
+    ${mayWrite ? html`<button type="button" class="button" @click=${() => app.compose({to: [message.from === OPERATOR ? message.to : message.from], replyTo: message})}>${icon("reply")}Reply <kbd>r</kbd></button>` : nothing}
+    <a class="button" href="/ui/t/${encodeURIComponent(mine.id)}">${icon("thread")}Thread <kbd>t</kbd></a>
+    ${failed && mayWrite ? html`<button type="button" class="button" @click=${() => retry(app, mine)}>${icon("retry")}Send again to ${failed}</button>` : nothing}
+    ${isOwn && mayWrite && message.status !== "read" && message.status !== "expired" ? html`<button type="button" class="button" @click=${() => markRead(app, mine.id)}>${icon("check")}Mark as read</button>` : nothing}
+    ${isOwn && mayWrite ? html`<button type="button" class="button" @click=${() => { mine.asks = true; app.update(); }}>Delete</button>` : nothing}`}</div>`;
+}
+
+/** What the text does not say. @param {App} app @param {Message} message */
+const remarks = (app, message) => html`${message.originalTo ? html`<p class="low">It was sent to ${party(app, message.originalTo)}, which had ended.</p>` : nothing}
+  ${message.charsRemoved ? html`<p class="low">The post office took out ${counted(message.charsRemoved, "character")} that can't be seen or that steer a terminal.</p>` : nothing}
+  ${message.failure ? html`<p class="fail">${message.failure.message}</p>` : nothing}
+  ${message.metadata?.data === undefined ? nothing : codeBlock(JSON.stringify(message.metadata.data, null, 2), {name: "data"})}`;
+
+/** @param {App} app @param {Detail} mine */
+const body = (app, mine) => mine.message ? html`<div class="text whole">${json ? codeBlock(JSON.stringify(mine.message, null, 2), {name: "JSON"}) : whole(mine.message.message, raw)}</div>
+  ${files(app, mine.message, {open: true})}${remarks(app, mine.message)}` : nothing;
+
+/** @param {Detail} mine */
+const refusal = (mine) => mine.refusal ? failure(mine.refusal) : nothing;
 
 /** @type {View} */
-export const message = {title: () => 'message', enter: () => {}, leave: () => {}, render: () => html`<div class="scroll"><p>This page is not there yet.</p></div>`};
-/** @param {import('./types.js').App} _app @param {string} id */
-export const pane = (_app, id) => html`<p>${id}</p>`;
+export const message = {
+  title: () => "Message",
+  enter: (app, route) => { detail = null; return detailOf(app, route.params[0]).read; },
+  leave: () => {},
+  header: (app) => html`<code class="id"><bdi>${app.state.route.params[0]}</bdi></code>${copyButton(app.state.route.params[0], "Copy the id")}<span class="actions">
+    ${toggleButton(app, raw, () => { raw = !raw; }, "Raw")}${toggleButton(app, json, () => { json = !json; }, "JSON")}</span>`,
+  render: (app) => {
+    const mine = detailOf(app, app.state.route.params[0]), {message: shown, receipt} = mine;
+    if (!shown) return html`<div class="scroll reading">${mine.error ? failure(mine.error) : nothing}</div>`;
+    const answers = mine.thread.filter(({metadata}) => metadata?.inReplyTo === mine.id);
+    Object.assign(answerList, {byId: new Map([[mine.id, {message: shown}]]), toggle: (/** @type {string} */ id) => {
+      if (!answerList.opened.delete(id)) answerList.opened.add(id);
+      app.update();
+    }});
+    return html`<div class="scroll reading"><article class="content">
+      <p class="about">${party(app, shown.from)}${icon("arrow")}<span class="hidden">to</span>${addressees(app, shown)}<span class="dot">·</span><time datetime=${stamp(shown.createdAt)}>${clock(shown.createdAt, {seconds: true})}, ${ago(app.state.now - shown.createdAt)}</time>
+        <span class="tags">${tags(shown, true)}${shown.metadata?.taskId ? html`<span class="tag">task <code><bdi>${shown.metadata.taskId}</bdi></code></span>` : nothing}</span>
+        ${mine.thread.length > 1 ? html`<span class="dot">·</span><a href="/ui/t/${encodeURIComponent(mine.id)}">thread of ${mine.thread.length}</a>` : nothing}</p>
+      ${body(app, mine)}
+      ${receipt ? html`<section><h2>Receipts <span class="low">accepted: on disk; offered: handed to a hook; delivered: shown to the agent; read: the agent said so</span></h2>
+        ${chain(app, receipt, app.state.rights === "view" ? null : (step) => retry(app, mine, step))}</section>` : nothing}
+      ${answers.length ? html`<section><h2>Answers <span class="low">${answers.length}</span></h2><ol class="rows">${answers.map((answer) =>
+        messageRow(app, /** @type {any} */ (answerList), {lsn: 0, message: answer}, {}))}</ol></section>` : nothing}</article></div>
+      <div class="foot">${refusal(mine)}${actions(app, mine)}</div>`;
+  },
+  keys: {
+    r: (app) => detail?.message && app.compose({to: [detail.message.from], replyTo: detail.message}),
+    t: (app) => detail && app.go(`/ui/t/${encodeURIComponent(detail.id)}`),
+  },
+};
+
+/** The pane beside a list. @param {App} app @param {string} id */
+export function pane(app, id) {
+  const mine = detailOf(app, id), {message: shown, receipt, thread} = mine;
+  const close = () => { app.state.pane = null; app.update(); };
+  const others = thread.filter((other) => other.id !== id), {taskId, type, priority} = shown?.metadata ?? {};
+  return html`<header class="head pane-head"><h2 class="about">${shown ? html`${party(app, shown.from)}${icon("arrow")}<span class="hidden">to</span>${addressees(app, shown)}` : "Message"}</h2>
+      <button type="button" class="tool" aria-label="Close" @click=${close}>${icon("x")}</button></header>
+    <div class="scroll pane-body">${mine.error ? failure(mine.error) : nothing}${shown ? html`${body(app, mine)}
+      <dl class="pairs"><dt>Sent</dt><dd><time datetime=${stamp(shown.createdAt)}>${clock(shown.createdAt, {seconds: true})}, ${ago(app.state.now - shown.createdAt)}</time></dd>
+        ${type || priority ? html`<dt>Asks</dt><dd class="tags">${tags(shown, true)}</dd>` : nothing}
+        ${taskId ? html`<dt>Task</dt><dd><code><bdi>${taskId}</bdi></code></dd>` : nothing}
+        <dt>Id</dt><dd><a href="/ui/m/${encodeURIComponent(id)}"><code><bdi>${id}</bdi></code></a>${copyButton(id, "Copy the id")}</dd>
+        <dt>Show</dt><dd>${toggleButton(app, raw, () => { raw = !raw; }, "Raw")} ${toggleButton(app, json, () => { json = !json; }, "JSON")}</dd></dl>
+      ${receipt ? html`<section><h3>${receipt.recipients.length > 1 ? "Receipts" : "Receipt"} <span class="low">${wordOf(lastStates(receipt))}</span></h3>${brief(app, receipt)}</section>` : nothing}
+      ${others.length ? html`<section><h3>Thread <span class="low">${counted(thread.length, "message")}</span></h3><ul class="brief">${others.slice(0, 12).map((other) => html`<li>
+        <bdi class="who">${app.nameOf(other.from)}</bdi><a class="what" dir="auto" href="/ui/m/${encodeURIComponent(other.id)}">${firstLine(other.message)}</a><span class="when">${clock(other.createdAt)}</span></li>`)}</ul></section>` : nothing}` : nothing}</div>
+    <footer class="foot">${refusal(mine)}${actions(app, mine)}</footer>`;
+}

@@ -143,6 +143,8 @@ def test_of_several_deliveries_the_operator_means_its_own(office: Office) -> Non
     office.start("dee", project_id="b")
     office.accept("bob", ["cid", "dee"], "to-others")
     assert refused(office, GetMessage(id=office.ids["to-others"])).code == "AMBIGUOUS_ID"
+    # Each delivery is in the same thread.
+    assert [message.receiver for message in office.do(GetThread(id=office.ids["to-others"])).messages] == ["cid"]
     mine = send(office, ["ann", "bob"], "mine").id
     assert shown(office, mine).receiver == "ann"
     assert office.do(GetMessage(id=mine, session="bob")).message.receiver == "bob"

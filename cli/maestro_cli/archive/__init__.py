@@ -1,0 +1,1 @@
+"""Archive: search, threads, figures and exports, as a person reads them."""

@@ -1,0 +1,1 @@
+"""Templates: texts for messages that recur, with places to fill in."""

@@ -1,0 +1,1 @@
+"""Archive: search, threads, figures and exports over HTTP."""

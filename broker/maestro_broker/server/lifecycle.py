@@ -197,11 +197,7 @@ class Broker:
             may_report=tenure.check,
             wakes=wakes,
         )
-<<<<<<< HEAD
-=======
         self._index = IndexProcess(options.data, state)
-        self._blobs = BlobHandlers(options.data, self._spool.blobs, limits.attachments_total_bytes_max)
->>>>>>> origin/main
         status = Status(
             options=options,
             epoch=epoch,

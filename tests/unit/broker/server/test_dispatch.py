@@ -39,12 +39,8 @@ def answers(tmp_path: Path, handler: Callable[..., Any]) -> tuple[bytes, Any]:
     data = str(tmp_path)
     spool = Spool(data, lambda _: None)
     journal, _ = open_journal(str(tmp_path / "journal"))
-<<<<<<< HEAD
-    blobs = BlobHandlers(data, spool.blobs, Limits())
-=======
     state = State(Limits(), Checkpoint())
-    blobs = BlobHandlers(data, spool.blobs, 1 << 30)
->>>>>>> origin/main
+    blobs = BlobHandlers(data, spool.blobs, Limits())
     try:
         dispatch = Dispatch(
             {requests.Stats: handler},

@@ -157,8 +157,8 @@ def turns(bench: Bench, person: Client, rounds: int) -> tuple[list[float], list[
     off: list[float] = []
     on: list[float] = []
     with bench.client("s0") as client:
-        for _ in range(rounds):
-            for times in (off, on):
+        for round_ in range(rounds):
+            for times in (off, on) if round_ % 2 else (on, off):
                 if times is off:
                     end_index(bench)
                 else:

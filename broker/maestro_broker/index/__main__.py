@@ -1,7 +1,7 @@
 """Process of the index: `python -m maestro_broker.index DATA FD`.
 
 Rule: it ends when the broker's end of the socket FD closes, which the kernel does for a killed broker too, and after
-QUIET_S without an order. Between orders it lets all other work go first at the processor.
+QUIET_S without an order. It lets the broker's own work go first at the processor.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from .orders import Frames, IndexAnswer, IndexOrder, frame
 _log = logging.getLogger(__name__)
 
 QUIET_S = 600.0
+# Not SCHED_IDLE: on a busy machine an order would wait for seconds.
+_NICENESS = 5
 # How often it looks for new records between orders, and how often it reports its state.
 _FOLLOW_S = 0.5
 _REPORT_S = 1.0
@@ -44,6 +46,7 @@ def main() -> int:
     data, fd = sys.argv[1], int(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.umask(0o077)
+    os.nice(_NICENESS)
     # What a process of a few tables allocates is not worth a collection in the middle of an answer.
     gc.freeze()
     with contextlib.suppress(OSError):  # without a log, it answers all the same
@@ -76,13 +79,10 @@ def _serve(broker: socket.socket, keeper: IndexKeeper) -> int:
             received = broker.recv(_READ_BYTES)
             if not received:
                 return 0
-            bodies = frames.feed(received)
-            _go_first(is_asked=True)
-            for body in bodies:
+            for body in frames.feed(received):
                 number, order = _decode(body)
                 broker.sendall(frame(keeper.answer(number, order)))
                 ordered_s = time.monotonic()
-            _go_first(is_asked=False)
             is_busy = True
             continue
         is_busy = keeper.work()
@@ -95,14 +95,6 @@ def _serve(broker: socket.socket, keeper: IndexKeeper) -> int:
                 last_report = report
         if now_s - ordered_s >= QUIET_S:
             return 0
-
-
-def _go_first(*, is_asked: bool) -> None:
-    """To follow may wait for everything else at the processor: a send must not cost more for it. An order may not
-    wait."""
-    if hasattr(os, "SCHED_IDLE"):
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_OTHER if is_asked else os.SCHED_IDLE, os.sched_param(0))
 
 
 def _locked(folder: str) -> int | None:

@@ -209,3 +209,20 @@ def test_a_start_with_the_clock_a_week_ahead(post_office: PostOffice, wall_clock
     eventually(lambda: post_office.status_of(back["id"]) == "expired", "a second is a second")
     assert post_office.status_of(without_ttl["id"]) == "pending"
     _in_order(post_office, "bob")
+
+
+@JUMPS_S
+def test_a_search_after_a_jump_finds_all(post_office: PostOffice, wall_clock: WallClock, jump_s: int) -> None:
+    """What was sent before and after it, in the order of the records, also by an index that is built after it."""
+    post_office.start()
+    post_office.sessions("ann", "bob")
+    ann, person = post_office.client("ann"), post_office.client()
+    ann.send("bob", "cart before")
+    assert person.search("cart")["total"] == 1
+    wall_clock.jump(jump_s)
+    ann.send("bob", "cart after")
+    for _ in range(2):
+        found = person.search("cart after:90d")
+        assert [hit["message"]["message"] for hit in found["hits"]] == ["cart after", "cart before"]
+        assert found["index"]["upTo"] == found["index"]["head"]
+        person.rebuild_index()

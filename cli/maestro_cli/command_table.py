@@ -207,6 +207,18 @@ Examples:
         ),
     ),
     CommandGroup(
+        "index",
+        "The search index, which is made from the mail and can be made again.",
+        """\
+Examples:
+  maestro index status
+  maestro index rebuild""",
+        (
+            CommandRow("status", "index.status", "Show whether the index is there, and how far it has read."),
+            CommandRow("rebuild", "index.rebuild", "Make the index again from the mail."),
+        ),
+    ),
+    CommandGroup(
         "config",
         "Show the settings, and make a file for them.",
         """\

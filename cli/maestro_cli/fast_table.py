@@ -854,6 +854,22 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--json": ("as_json", "on"),
         },
     ),
+    ("index", "status"): (
+        "index.status",
+        (),
+        (),
+        {
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("index", "rebuild"): (
+        "index.rebuild",
+        (),
+        (),
+        {
+            "--json": ("as_json", "on"),
+        },
+    ),
     ("config", "show"): (
         "config.show",
         (("names", "list"),),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -67,6 +68,10 @@ _BELOW = """(() => {
 
 def is_at_end(page: Page) -> bool:
     return float(page.evaluate(_BELOW)) < 24
+
+
+def has_more_than(page: Page, count: int) -> bool:
+    return page.locator("[data-row]").count() > count
 
 
 class Place:
@@ -161,17 +166,21 @@ def test_each_list_of_many_messages_pages_upward_in_its_place(window: Window, bu
     newest = rows(page)[-1]
     # An answer is held back until the person's place is noted.
     asked: list[Route] = []
-    page.route("**/api/messages?*before=*", asked.append)
+
+    def hold(route: Route) -> None:
+        asked.append(route)
+
+    page.route("**/api/messages?*before=*", hold)
     for _ in range(4):
         page.evaluate("document.querySelector('.scroll').scrollTop = 300")
         while not asked:
             page.wait_for_timeout(50)
         count, place = page.locator("[data-row]").count(), Place(page)
         asked.pop().continue_()
-        page.wait_for_function("(count) => document.querySelectorAll('[data-row]').length > count", arg=count)
+        eventually(partial(has_more_than, page, count), "the older rows")
         page.evaluate("new Promise((then) => requestAnimationFrame(() => requestAnimationFrame(then)))")
         assert abs(place() - place.first) < 3
-    page.wait_for_function("document.querySelectorAll('[data-row]').length === 1000")
+    expect(page.locator("[data-row]")).to_have_count(1_000)
     # The newest are there again.
     page.keyboard.press("End")
     expect(page.locator("[data-row] .text").last).to_have_text(newest)
@@ -183,7 +192,7 @@ def test_who_reads_above_is_not_moved_and_sees_what_came_below(window: Window, t
     page = window.open()
     page.mouse.move(640, 400)
     page.mouse.wheel(0, -1500)
-    page.wait_for_function(f"{_BELOW} > 200")
+    eventually(lambda: float(page.evaluate(_BELOW)) > 200, "the list scrolled up")
     place = Place(page)
     for sender in ("lead", "eva", "cid"):
         team.post(sender, "ann", "something new")
@@ -279,6 +288,18 @@ def test_own_mail_is_deleted_after_a_second_click(window: Window, team: Team) ->
     page.get_by_role("button", name="Delete").click()
     page.wait_for_url("**/ui/inbox")
     expect(page.locator("[data-row]")).to_have_count(1)
+
+
+def test_what_expired_is_sent_again_by_one_click(window: Window, team: Team) -> None:
+    with team.office.client(team.ids["ann"]) as ann:
+        sent = ann.send("ben", "too late", ttl_ms=1)["id"]
+    page = window.open(f"/ui/m/{sent}")
+    expect(page.locator(".chain .fail")).to_contain_text("It expired before it was shown")
+    page.locator(".chain").get_by_role("button", name="Send again to ben").click()
+    page.wait_for_url(lambda url: sent not in url)
+    expect(page.locator(".text")).to_have_text("too late")
+    page.goto(f"{window.url.rstrip('/')}/ui/s/{team.ids['ben']}")
+    expect(page.locator("[data-row]")).to_have_count(2)
 
 
 def test_a_row_opens_in_its_place_and_stays_open(window: Window, team: Team) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
-from maestro_cli.output.render import duration, plain, size, table, value_shown
+from maestro_cli.output.render import duration, plain, table, value_shown
 from maestro_clients.texts.ages import moment
+from maestro_clients.texts.byte_counts import size
 from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False
@@ -50,6 +51,8 @@ _LABELS = {
     "keys": "keys, last used",
     "messages": "messages since the start",
     "wakes": "wakes of idle agents since the start",
+    "attachments": "attached files",
+    "bytesMax": "of at most",
     "refusedByCode": "refused since the start",
     "refused": "rejected before decoding",
     "journalBytes": "journal",
@@ -65,6 +68,7 @@ _SWEEP_LABELS = {
     "folders": "empty folders removed",
     "sessions": "sessions forgotten",
     "timelineFiles": "days of the timeline removed",
+    "attachments": "attached files removed",
     "expired": "messages expired by age",
     "bytes": "space freed",
 }

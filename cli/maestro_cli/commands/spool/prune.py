@@ -39,6 +39,7 @@ _KINDS = (
     ("sessions", "sessions"),
     ("groups", "groups without an active member"),
     ("timelineFiles", "days of the timeline or of the dead letters"),
+    ("attachments", "attached files that no message names"),
 )
 
 
@@ -113,7 +114,8 @@ def _kept(retention: dict[str, dict[str, int]]) -> str:
 
 
 def _lines(report: PruneDoc) -> list[str]:
-    from maestro_cli.output.render import duration, size
+    from maestro_cli.output.render import duration
+    from maestro_clients.texts.byte_counts import size
 
     swept: SweptDoc = report["swept"]
     looked = f"{report['lookedAt']:,} files looked at in {duration(report['tookMs'])}"

@@ -3,8 +3,9 @@
 // @ts-check
 /** @import { App, Row, View } from "./types.js" */
 import { html, nothing } from "./vendor/lit-html/lit-html.js";
+import { address } from "./api.js";
 import { guard } from "./vendor/lit-html/directives/guard.js";
-import { files, filesOpened } from "./files.js";
+import { download, files, filesOpened } from "./files.js";
 import { command } from "./front_pages.js";
 import { LIST_KEYS, begin, currentFeed, listOf } from "./list_views.js";
 import { blocks } from "./markdown.js";
@@ -24,6 +25,9 @@ export const whole = (text, isRaw) => isRaw ? html`<pre class="raw" dir="auto" t
 /** @param {App} app @param {boolean} isOn @param {() => void} flip @param {string} name */
 export const toggleButton = (app, isOn, flip, name) => html`<button type="button" class="as-link" aria-pressed=${isOn} @click=${() => (flip(), app.update())}>${name}</button>`;
 
+/** The same as a document. @param {App} app @param {import("./types.js").Query} what @param {string} name */
+export const exportButton = (app, what, name) => html`<button type="button" class="as-link" @click=${() => download(app, address("/api/export", what), name)}>Export</button>`;
+
 /**
  * One speech.
  * @param {App} app
@@ -33,12 +37,12 @@ export const toggleButton = (app, isOn, flip, name) => html`<button type="button
 export function speech(app, row, {previous, answers, isRaw, to = false, open}) {
   const {message} = row, isSelected = app.state.pane === message.id;
   const goesOn = previous?.message.from === message.from && message.createdAt - previous.message.createdAt < CLOSE_MS;
-  const address = `/ui/m/${encodeURIComponent(message.id)}`;
+  const page = `/ui/m/${encodeURIComponent(message.id)}`;
   const pictures = (/** @type {MouseEvent} */ event) => !event.ctrlKey && !event.metaKey && (event.preventDefault(), open(message.id));
   return html`<li class="speech${message.metadata?.priority === "high" ? " urgent" : ""}${isSelected ? " selected" : ""}${goesOn ? " goes-on" : ""}${row.isNew ? " fresh" : ""}" data-row=${message.id} tabindex="-1"
     @click=${(/** @type {MouseEvent} */ event) => isPlainClick(event) && open(message.id)}>
     <div class="gutter">${goesOn ? html`<span class="hidden">${app.nameOf(message.from)}</span>` : party(app, message.from)}
-      <a class="row-time" tabindex="-1" href=${address} aria-label="${clock(message.createdAt)}, open" @click=${pictures}><time datetime=${stamp(message.createdAt)}>${clock(message.createdAt)}</time></a></div>
+      <a class="row-time" tabindex="-1" href=${page} aria-label="${clock(message.createdAt)}, open" @click=${pictures}><time datetime=${stamp(message.createdAt)}>${clock(message.createdAt)}</time></a></div>
     <div class="said"><div class="text whole">${whole(message.message, isRaw)}</div>${files(app, message, {open: true})}</div>
     <div class="notes">${receipt(app, row, answers, {delays: true})}<span class="tags">${tags(message)}${to || isToMany(message)
       ? html`<span class="tag to">to ${addressees(app, message)}</span>` : nothing}</span></div></li>`;
@@ -60,7 +64,7 @@ export const conversation = {
   header: (app) => html`<span class="low states">${pair(app).filter((id) => id !== "operator").map((id, at) => {
     const entry = app.state.sessions.get(id), unread = entry?.presence.unread ?? 0;
     return html`${at ? " · " : ""}${app.nameOf(id)} ${entry ? stateWords(entry, app.state.now) : ""}${unread ? `, ${unread} unseen` : ""}`;
-  })}</span><span class="actions">${toggleButton(app, raw, () => { raw = !raw; }, "Raw")}</span>`,
+  })}</span><span class="actions">${toggleButton(app, raw, () => { raw = !raw; }, "Raw")}${exportButton(app, { session: pair(app)[0], with: pair(app)[1] }, "conversation.md")}</span>`,
   render: (app) => {
     const [one, other] = pair(app);
     return listOf(app, feed, {

@@ -2,6 +2,7 @@
 // the reader stands. At most 1,000 rows are kept.
 // @ts-check
 /** @import { ApiError, App, EventDetail, Message, Query, Row } from "./types.js" */
+import { lastStates } from "./receipts.js";
 
 /** @typedef {{key: string, at: number, id: string, kind: 'waiting'|'gone'|'started'|'ended', detail: string}} Line */
 const PAGE = 200, KEPT = 1000, RECEIPT_WAIT_MS = 250, NEAR_PX = 600;
@@ -21,15 +22,19 @@ export class Feed {
   /** @type {HTMLElement | null} */ #box = null;
   /** @type {(() => void)[]} */ #offs = [];
   /** @type {Set<string>} */ #stale = new Set();
+  /** What came while the list is read. @type {(() => void)[] | null} */ #early = null;
   #timer = 0;
   #sizes = new ResizeObserver(() => this.follows && this.#toEnd());
 
   /** @param {App} app @param {Query} query @param {(message: Message) => boolean} fits */
   constructor(app, query, fits) {
     this.app = app; this.query = query; this.fits = fits;
-    this.#offs = [app.on("message", (detail) => this.#came(detail)), app.on("receipt", (detail) => this.#changed(detail)), app.on("reset", () => this.load()),
-      app.on("link", () => { if (app.state.link.state === "lost") this.mark ||= this.rows.at(-1)?.lsn ?? 0; }),
-      ...(/** @type {const} */ (["session", "presence"])).map((name) => app.on(name, () => this.#watch()))];
+    this.#offs = [app.on("message", (detail) => this.#came(detail)), app.on("receipt", (detail) => this.#changed(detail)),
+      app.on("reset", () => this.load()), app.on("session", () => this.#watch()), app.on("presence", () => this.#watch()),
+      app.on("link", () => {
+        this.#watch();
+        if (app.state.link.state === "lost") this.mark ||= this.rows.at(-1)?.lsn ?? 0;
+      })];
   }
 
   close() {
@@ -38,17 +43,20 @@ export class Feed {
     for (const off of this.#offs) off();
   }
 
-  /** Reads the list from its end. */
+  /** Reads the list from its end. What comes meanwhile may be newer than the answer, and is applied to it. */
   async load() {
     this.#turn += 1;
-    this.busy = false;
+    this.#early ??= [];
     const rows = await this.#page({});
+    if (this.error) this.#early = null;
     if (!rows) return;
-    Object.assign(this, {rows: [], byId: new Map(), answers: new Map(), hasNewer: false, follows: true, below: {count: 0, names: new Set()}});
+    Object.assign(this, { rows: [], byId: new Map(), answers: new Map(), hasNewer: false, loaded: true });
     this.#add(rows, "end");
-    this.loaded = true;
+    const early = this.#early ?? [];
+    this.#early = null;
+    for (const apply of early) apply();
     this.#watch();
-    this.#drawn(() => this.#toEnd());
+    this.end();
   }
 
   /** Reads what is older, and keeps the rows that are looked at where they are. */
@@ -108,22 +116,20 @@ export class Feed {
   }
 
   /** @param {EventDetail} detail */
-  #came({lsn = 0, message}) {
+  #came(detail) {
+    const { lsn = 0, message } = detail;
+    if (this.#early) return void this.#early.push(() => this.#came(detail));
     if (!message || !this.loaded || !this.fits(message)) return;
-    const known = this.byId.get(message.id);
-    if (known) {
-      // Another receiver of the same message.
-      if (!known.receivers?.includes(message.to)) this.#put({...known, receivers: [...(known.receivers ?? [known.message.to]), message.to],
-        counts: {...(known.counts ?? {[known.message.status]: 1}), pending: (known.counts?.pending ?? 1) + 1}});
-      return;
-    }
+    const isToMany = (message.audience?.size ?? 0) > 1;
+    if (isToMany) this.#ask(message.id);
+    if (this.byId.has(message.id)) return;
     if (!this.follows) {
       this.below.count += 1;
       this.below.names.add(this.app.nameOf(message.from));
-      if (this.hasNewer || this.rows.length >= KEPT) { this.hasNewer = true; return; }
+      this.hasNewer ||= this.rows.length >= KEPT;
     }
-    this.#add([{lsn, message, isNew: true, ...((message.audience?.size ?? 0) > 1 ? {receivers: [message.to], counts: {pending: 1}} : {})}], "end");
-    if ((message.audience?.size ?? 0) > 1) this.#ask(message.id);
+    if (this.hasNewer) return;
+    this.#add([{ lsn, message, isNew: true, ...(isToMany ? { receivers: [message.to], counts: { pending: message.audience?.size ?? 1 } } : {}) }], "end");
     if (this.follows) this.#drawn(() => this.#toEnd());
   }
 
@@ -135,14 +141,14 @@ export class Feed {
   }
 
   /** @param {EventDetail} detail */
-  #changed({id = "", status, message}) {
-    const row = this.byId.get(id);
-    if (!row) return;
-    if (row.counts) this.#ask(id);
-    else if (status === "deleted") {
+  #changed(detail) {
+    const { id = "", status, message } = detail, row = this.byId.get(id);
+    if (this.#early) this.#early.push(() => this.#changed(detail));
+    else if (row?.counts) this.#ask(id);
+    else if (row && status === "deleted") {
       this.byId.delete(id);
       this.rows = this.rows.filter((other) => other !== row);
-    } else this.#put({...row, isNew: false, message: {...row.message, status: status ?? row.message.status, ...message}});
+    } else if (row) this.#put({ ...row, isNew: false, message: { ...row.message, status: status ?? row.message.status, ...message } });
   }
 
   /** The counts of a message to several are asked for together. @param {string} id */
@@ -155,11 +161,7 @@ export class Feed {
       await Promise.all(ids.map(async (stale) => {
         const receipt = await this.app.api.get(`/api/messages/${encodeURIComponent(stale)}/receipt`).catch(() => null);
         const row = this.byId.get(stale);
-        if (!receipt || !row) return;
-        /** @type {Record<string, number>} */
-        const counts = {};
-        for (const {state} of receipt.recipients) counts[state] = (counts[state] ?? 0) + 1;
-        this.#put({...row, counts});
+        if (receipt && row) this.#put({ ...row, counts: lastStates(receipt) });
       }));
     }, RECEIPT_WAIT_MS);
   }

@@ -6,7 +6,7 @@ import { codeBlock, isDiff } from "./code.js";
 import { icon } from "./icons.js";
 import { bytes } from "./words.js";
 
-const PATCH_BYTES_MAX = 32 << 10;
+const PATCH_BYTES_MAX = 32 << 10, KEPT_MS = 10_000;
 /** The patches that were opened: address → text. @type {Map<string, string>} */
 const opened = new Map();
 let changes = 0;
@@ -16,13 +16,11 @@ export const filesOpened = () => changes;
 /** @param {Message} message @param {Attachment} file */
 const addressOf = (message, file) => `/api/messages/${encodeURIComponent(message.id)}/attachments/${encodeURIComponent(file.name)}`;
 
-/** With a login a plain link would be refused: the file is then fetched with the token. @param {App} app @param {Event} event @param {string} address @param {string} name */
-async function save(app, event, address, name) {
-  if (!app.state.access.login) return;
-  event.preventDefault();
-  const link = Object.assign(document.createElement("a"), {href: URL.createObjectURL(await app.api.blob(address)), download: name});
+/** Fetches a document with the rights of this page, and hands it to the person. @param {App} app @param {string} address @param {string} name */
+export async function download(app, address, name) {
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(await app.api.blob(address)), download: name });
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  setTimeout(() => URL.revokeObjectURL(link.href), KEPT_MS);
 }
 
 /** @param {App} app @param {string} address */
@@ -47,7 +45,12 @@ export function files(app, message, {open = false} = {}) {
     const address = addressOf(message, file), text = opened.get(address);
     const isPatch = open && isDiff("", "", file.name) && file.size <= PATCH_BYTES_MAX;
     const isPicture = open && !app.state.access.login && /\.(png|jpe?g|gif|webp)$/i.test(file.name);
-    return html`<li>${icon("clip")}<a href=${address} download=${file.name} @click=${(/** @type {Event} */ event) => save(app, event, address, file.name)}><bdi>${file.name}</bdi></a>
+    return html`<li>${icon("clip")}<a href=${address} download=${file.name} @click=${(/** @type {Event} */ event) => {
+        // With a login a plain link would be refused.
+        if (!app.state.access.login) return;
+        event.preventDefault();
+        void download(app, address, file.name);
+      }}><bdi>${file.name}</bdi></a>
       <span class="low">${bytes(file.size)}</span>${isPatch ? html`<button type="button" class="as-link" aria-expanded=${text !== undefined} @click=${() => toggle(app, address)}>${text === undefined ? "open" : "close"}</button>` : nothing}
       ${text === undefined ? nothing : codeBlock(text, {name: file.name})}
       ${isPicture ? html`<img src=${`${address}?inline=1`} alt=${file.name} loading="lazy" @error=${(/** @type {Event} */ event) => /** @type {Element} */ (event.currentTarget).classList.add("hidden")}>` : nothing}</li>`;

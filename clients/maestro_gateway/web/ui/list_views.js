@@ -61,7 +61,7 @@ export function listOf(app, shown, {empty, before = nothing, own = false, shows 
     return html`${heading}${fresh}${drawn}`;
   };
   return html`<div class="scroll list${draw ? " script" : ""}" @scroll=${() => shown.scrolled()} ${ref(hold)}><div class="content">${before}
-    ${shown.error ? failure(shown.error) : !shown.loaded ? nothing : items.length ? html`<ol class="rows" aria-label=${name}>${
+    ${shown.error ? failure(shown.error) : !shown.loaded ? nothing : shown.rows.length ? html`<ol class="rows" aria-label=${name}>${
       shown.hasOlder ? html`<li class="older"><button type="button" class="as-link" @click=${() => shown.older()}>Older messages</button></li>` : nothing}${
       repeat(items, (item) => ("message" in item ? item.message.id : item.key), entry)}</ol>` : html`<div class="empty">${empty}</div>`}</div></div>
     ${shown.below.count ? html`<button type="button" class="below" @click=${() => shown.end()}>${icon("chevron-down")}<b>${shown.below.count.toLocaleString("en-US")} new below</b>

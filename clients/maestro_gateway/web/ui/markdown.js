@@ -9,6 +9,7 @@ import { codeBlock } from "./code.js";
 
 const DEPTH_MAX = 6;
 const SPECIAL = /[\\`*_~[h]/g;
+const MARK = /`+|\*{1,2}|_{1,2}|~{1,2}/y;
 const LINK = /\[([^[\]\n]{1,400})\]\((https?:\/\/[^\s()<>]{1,2000})\)/y;
 const ADDRESS = /https?:\/\/[^\s<>"'`]{1,2000}/y;
 const FENCE = /^ {0,3}(`{3,}|~{3,})(.*)$/;
@@ -26,46 +27,28 @@ function inlines(text, depth = 0) {
   let plain = "", at = 0;
   const push = (/** @type {Inline} */ node, /** @type {number} */ end) => {
     if (plain) out.push(plain);
-    plain = "";
     out.push(node);
-    at = end;
+    [plain, at] = ["", end];
   };
+  const keep = (/** @type {string} */ words, length = words.length) => [plain, at] = [plain + words, at + length];
   while (at < text.length) {
     SPECIAL.lastIndex = at;
-    const next = SPECIAL.exec(text)?.index ?? text.length;
-    plain += text.slice(at, next);
-    at = next;
-    const char = text[at];
-    if (char === "\\" && /[!-/:-@[-`{-~]/.test(text[at + 1] ?? "")) {
-      plain += text[at + 1];
-      at += 2;
-    } else if (char === "`") {
-      const run = /`+/y.exec(text.slice(at))?.[0] ?? "`";
-      const end = absent.has(run) ? -1 : closing(text, at + run.length, run);
-      if (end < 0) {
-        absent.add(run);
-        plain += run;
-        at += run.length;
-      } else push({ t: "code", s: text.slice(at + run.length, end).replace(/^ (.*[^ ].*) $/s, "$1") }, end + run.length);
-    } else if (char === "h" || char === "[") {
-      const link = at > 0 && char === "h" && isWord(text[at - 1]) ? undefined : linkAt(text, at, depth);
+    keep(text.slice(at, SPECIAL.exec(text)?.index ?? text.length));
+    MARK.lastIndex = at;
+    const char = text[at], mark = MARK.exec(text)?.[0];
+    if (char === undefined) break;
+    if (mark) {
+      const from = at + mark.length, opens = char === "`" || (depth < DEPTH_MAX && mark !== "~" && !isSpace(text[from]) && !(char === "_" && isWord(text[at - 1])));
+      const end = opens && !absent.has(mark) ? closing(text, from, mark) : -1;
+      if (opens && end < 0) absent.add(mark);
+      if (end < 0) keep(mark);
+      else if (char === "`") push({ t: "code", s: text.slice(from, end).replace(/^ (.*[^ ].*) $/s, "$1") }, end + mark.length);
+      else push(/** @type {Inline} */ ({ t: char === "~" ? "del" : mark.length === 2 ? "strong" : "em", c: inlines(text.slice(from, end), depth + 1) }), end + mark.length);
+    } else if (char === "\\") keep(text[at + 1] && /[!-/:-@[-`{-~]/.test(text[at + 1]) ? text[at + 1] : char, /[!-/:-@[-`{-~]/.test(text[at + 1] ?? "") ? 2 : 1);
+    else {
+      const link = char === "h" && isWord(text[at - 1]) ? undefined : linkAt(text, at, depth);
       if (link) push(link.node, link.end);
-      else {
-        plain += char;
-        at += 1;
-      }
-    } else if (char !== undefined) {
-      const mark = text[at + 1] === char ? char + char : char;
-      const end = depth >= DEPTH_MAX || mark === "~" || isSpace(text[at + mark.length]) || (char === "_" && isWord(text[at - 1]))
-        || absent.has(mark) ? -1 : closing(text, at + mark.length, mark);
-      if (end < 0) {
-        if (!isSpace(text[at + mark.length])) absent.add(mark);
-        plain += mark;
-        at += mark.length;
-      } else {
-        const inner = inlines(text.slice(at + mark.length, end), depth + 1);
-        push(/** @type {Inline} */ ({ t: char === "~" ? "del" : mark.length === 2 ? "strong" : "em", c: inner }), end + mark.length);
-      }
+      else keep(char);
     }
   }
   if (plain) out.push(plain);
@@ -74,14 +57,12 @@ function inlines(text, depth = 0) {
 
 /** Where the closing delimiter stands, or -1. @param {string} text @param {number} from @param {string} mark */
 function closing(text, from, mark) {
-  const char = mark[0];
-  for (let at = text.indexOf(mark, from); at >= 0;) {
-    let end = at;
-    while (text[end] === char) end += 1;
-    const fits = char === "`" || mark.length === 2 ? end - at >= mark.length : end - at !== 2;
-    if (char === "`" ? end - at === mark.length : fits && at > from && !isSpace(text[at - 1]) && !(char === "_" && isWord(text[end])))
-      return char === "`" ? at : end - mark.length;
-    at = text.indexOf(mark, end);
+  const [char] = mark, {length} = mark;
+  for (let at = text.indexOf(mark, from), end = at; at >= 0; at = text.indexOf(mark, end)) {
+    for (end = at; text[end] === char;) end += 1;
+    if (char === "`" && end - at === length) return at;
+    const fits = length === 2 || end - at !== 2, closes = at > from && !isSpace(text[at - 1]) && !(char === "_" && isWord(text[end]));
+    if (char !== "`" && fits && closes) return end - length;
   }
   return -1;
 }
@@ -90,25 +71,15 @@ function closing(text, from, mark) {
 function linkAt(text, at, depth) {
   const pattern = text[at] === "[" ? LINK : ADDRESS;
   pattern.lastIndex = at;
-  const found = pattern.exec(text);
-  if (!found) return undefined;
-  let address = found[2] ?? found[0];
-  if (pattern === ADDRESS) {
-    address = address.replace(/[.,;:!?*_~\]]{1,9}$/, "");
-    while (address.endsWith(")") && !address.includes("(")) address = address.slice(0, -1);
-  }
-  let url;
-  try {
-    url = new URL(address);
-  } catch {
-    return undefined;
-  }
-  const words = found[1] ?? address;
+  const [all, words, given] = pattern.exec(text) ?? [];
+  if (all === undefined) return undefined;
+  const bare = all.replace(/[.,;:!?*_~\]]{1,9}$/, "").replace(/^([^(]*?)\)+$/, "$1"), address = given ?? bare;
+  if (!URL.canParse(address)) return undefined;
+  const url = new URL(address);
   // The host stands beside each link whose words do not begin with it: words can lie.
-  const isPlain = address.startsWith(`${url.origin}/`) || address === url.origin;
-  const host = pattern === ADDRESS && isPlain ? "" : url.host;
-  const c = found[1] !== undefined && depth < DEPTH_MAX ? inlines(found[1].replace(/https?:/g, "$&\u200b"), DEPTH_MAX) : [words];
-  return { node: /** @type {Inline} */ ({ t: "a", href: url.href, host, c }), end: at + (found[1] === undefined ? address.length : found[0].length) };
+  const isPlain = words === undefined && (address.startsWith(`${url.origin}/`) || address === url.origin);
+  const c = words === undefined ? [bare] : depth < DEPTH_MAX ? inlines(words.replace(/https?:/g, "$&\u200b"), DEPTH_MAX) : [words];
+  return { node: /** @type {Inline} */ ({ t: "a", href: url.href, host: isPlain ? "" : url.host, c }), end: at + (words === undefined ? bare : all).length };
 }
 
 /** @param {string} line */
@@ -146,7 +117,7 @@ function parse(lines, depth = 0) {
       const rows = lines.slice(first + 2, at).map((text) => cells(text).map((cell) => inlines(cell)));
       out.push({ t: "table", head: cells(line).map((cell) => inlines(cell)), rows });
     } else if (line.startsWith("    ")) {
-      while (at < lines.length && lines[at].startsWith("    ")) at += 1;
+      while (lines[at]?.startsWith("    ")) at += 1;
       out.push({ t: "pre", lang: "", name: "", s: lines.slice(first, at).map((text) => text.slice(4)).join("\n") });
     } else {
       for (at += 1; at < lines.length && lines[at].trim() && !begins(lines[at]);) at += 1;
@@ -238,11 +209,11 @@ export function summary(text) {
 /** @param {Inline} node @returns {string} */
 const words = (node) => typeof node === "string" ? node : node.t === "code" ? node.s : node.c.map(words).join("");
 
-/** The first sentence of a text, without marks. @param {string} text */
-export function firstLine(text) {
+/** The first sentence of a text, without marks. @param {string} text @param {number} [least] The fewest characters. */
+export function firstLine(text, least = 20) {
   /** @type {Inline[]} */
   const flow = [];
   join(parse(text.slice(0, 600).split("\n")), flow, []);
   const line = flow.map(words).join("").replace(/\s+/g, " ").trim();
-  return /^.{20,90}?[.?!](?= )/.exec(line)?.[0].replace(/\.$/, "") ?? (line.length > 90 ? `${line.slice(0, 89)}…` : line);
+  return new RegExp(`^.{${least},90}?[.?!](?= )`).exec(line)?.[0].replace(/\.$/, "") ?? (line.length > 90 ? `${line.slice(0, 89)}…` : line);
 }

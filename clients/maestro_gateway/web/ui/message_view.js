@@ -1,7 +1,7 @@
 // Message view: one message with the chain of its receipts, as a page and as the pane beside a list.
 // @ts-check
 /** @import { ApiError, App, Message, View } from "./types.js" */
-/** @import { Receipt, Step } from "./receipts.js" */
+/** @import { Receipt } from "./receipts.js" */
 import { html, nothing } from "./vendor/lit-html/lit-html.js";
 import { codeBlock, copyButton } from "./code.js";
 import { toggleButton, whole } from "./conversation.js";
@@ -52,25 +52,24 @@ function detailOf(app, id) {
   return mine;
 }
 
-/** Does something about the message, and shows a refusal in the words of the broker. @param {App} app @param {Detail} mine @param {Promise<unknown>} action */
-const act = (app, mine, action) => action.then(() => read(app, mine), (error) => { mine.refusal = error; app.update(); });
+/** A refusal stands there in the words of the broker. @param {App} app @param {Detail} mine @param {Promise<any>} action @param {(made: any) => void} then */
+const act = (app, mine, action, then) => action.then(then, (error) => { mine.refusal = error; }).then(app.update);
 
-/** @param {App} app @param {Detail} mine @param {Step} [step] */
-const retry = (app, mine, step) => act(app, mine, app.api.post(`${path(mine.id)}/retry`, step ? {to: [step.to]} : {}));
+/** To all that refused it, or for which it expired. The new message is shown. @param {App} app @param {Detail} mine */
+const retry = (app, mine) => act(app, mine, app.api.post(`${path(mine.id)}/retry`, {}), ({id}) => app.state.pane ? app.openMessage(id) : app.go(`/ui/m/${id}`));
 
 /** @param {App} app @param {Detail} mine */
 function actions(app, mine) {
   const {message, receipt} = mine;
   if (!message) return nothing;
   const failed = receipt?.recipients.filter(({state}) => ["refused", "expired", "failed"].includes(state)).length ?? 0, isOwn = message.to === OPERATOR, mayWrite = app.state.rights !== "view";
-  const gone = () => { app.state.pane = null; if (app.state.route.view === "message") app.go("/ui/inbox"); app.update(); };
+  const gone = () => { app.state.pane = null; if (app.state.route.view === "message") app.go("/ui/inbox"); };
   return html`<div class="buttons">${mine.asks ? html`<span>Delete it for good?</span>
-    <button type="button" class="button fail" @click=${() => app.api.del(path(mine.id)).then(gone, (error) => { mine.refusal = error; app.update(); })}>Delete</button>
+    <button type="button" class="button fail" @click=${() => act(app, mine, app.api.del(path(mine.id)), gone)}>Delete</button>
     <button type="button" class="button" @click=${() => { mine.asks = false; app.update(); }}>Keep</button>` : html`
     ${mayWrite ? html`<button type="button" class="button" @click=${() => app.compose({to: [message.from === OPERATOR ? message.to : message.from], replyTo: message})}>${icon("reply")}Reply <kbd>r</kbd></button>` : nothing}
     <a class="button" href="/ui/t/${encodeURIComponent(mine.id)}">${icon("thread")}Thread <kbd>t</kbd></a>
     ${failed && mayWrite ? html`<button type="button" class="button" @click=${() => retry(app, mine)}>${icon("retry")}Send again to ${failed}</button>` : nothing}
-    ${isOwn && mayWrite && message.status !== "read" && message.status !== "expired" ? html`<button type="button" class="button" @click=${() => markRead(app, mine.id)}>${icon("check")}Mark as read</button>` : nothing}
     ${isOwn && mayWrite ? html`<button type="button" class="button" @click=${() => { mine.asks = true; app.update(); }}>Delete</button>` : nothing}`}</div>`;
 }
 
@@ -108,7 +107,7 @@ export const message = {
         ${mine.thread.length > 1 ? html`<span class="dot">·</span><a href="/ui/t/${encodeURIComponent(mine.id)}">thread of ${mine.thread.length}</a>` : nothing}</p>
       ${body(app, mine)}
       ${receipt ? html`<section><h2>Receipts <span class="low">accepted: on disk; offered: handed to a hook; delivered: shown to the agent; read: the agent said so</span></h2>
-        ${chain(app, receipt, app.state.rights === "view" ? null : (step) => retry(app, mine, step))}</section>` : nothing}
+        ${chain(app, receipt, app.state.rights === "view" ? null : () => retry(app, mine))}</section>` : nothing}
       ${answers.length ? html`<section><h2>Answers <span class="low">${answers.length}</span></h2><ol class="rows">${answers.map((answer) =>
         messageRow(app, /** @type {any} */ (answerList), {lsn: 0, message: answer}, {}))}</ol></section>` : nothing}</article></div>
       <div class="foot">${refusal(mine)}${actions(app, mine)}</div>`;

@@ -159,10 +159,11 @@ function strip(step, from, now, place, grid) {
  * The chain of steps: sums, then a line for each receiver, on one logarithmic axis.
  * @param {App} app
  * @param {Receipt} doc
- * @param {((step: Step) => void) | null} retry Sends the message again to one receiver.
+ * @param {(() => void) | null} retry Sends the message again to those that did not get it.
  */
 export function chain(app, doc, retry) {
   const from = doc.createdAt ?? 0, {now} = app.state;
+  const isOne = doc.recipients.filter(({state}) => state === "refused" || state === "expired").length === 1;
   const latest = Math.max(0, ...doc.recipients.map((step) => (step.answeredAt ?? step.readAt ?? step.deliveredAt ?? step.offeredAt ?? from) - from));
   const last = MARKS.findIndex(([ms], at) => at >= 5 && (ms >= latest || at === MARKS.length - 1)), end = MARKS[last][0];
   const place = (/** @type {number} */ ms) => Math.round(Math.min(1, Math.max(0, Math.log(Math.max(ms, 1) / 100) / Math.log(end / 100))) * WIDTH * 10) / 10;
@@ -179,7 +180,7 @@ export function chain(app, doc, retry) {
     ${doc.recipients.map((step) => {
       const state = AS[step.state] ?? step.state, failed = state === "refused" || state === "expired";
       const names = html`<th scope="row"><a href="/ui/s/${encodeURIComponent(step.to)}"><bdi>${app.nameOf(step.to)}</bdi></a></th><td class="state">${icon(state)} ${state}</td>`;
-      if (failed) return html`<tr class="fail">${names}<td colspan="5">${trouble(app, step, doc)} ${retry ? html`<button type="button" class="as-link" @click=${() => retry(step)}>Send again to <bdi>${app.nameOf(step.to)}</bdi></button>` : nothing}</td></tr>`;
+      if (failed) return html`<tr class="fail">${names}<td colspan="5">${trouble(app, step, doc)} ${retry && isOne ? html`<button type="button" class="as-link" @click=${retry}>Send again to <bdi>${app.nameOf(step.to)}</bdi></button>` : nothing}</td></tr>`;
       return html`<tr>${names}<td class="strip-cell">${strip(step, from, now, place, grid)}</td><td class="number">${number(step.deliveredAt, true)}</td>
         <td class="number">${number(step.readAt, Boolean(step.deliveredAt))}</td><td class="number">${number(step.answeredAt, Boolean(step.readAt))}</td>
         <td class="came">${cameBy(step.deliveredVia ?? step.offeredVia, step.wokenBy) || waits(app, step)}</td></tr>`;

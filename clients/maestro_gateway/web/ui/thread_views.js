@@ -3,10 +3,11 @@
 /** @import { ApiError, App, Message, Row, View } from "./types.js" */
 import { html, nothing } from "./vendor/lit-html/lit-html.js";
 import { repeat } from "./vendor/lit-html/directives/repeat.js";
-import { speech, toggleButton } from "./conversation.js";
+import { exportButton, speech, toggleButton } from "./conversation.js";
 import { icon } from "./icons.js";
 import { failure } from "./list_views.js";
 import { firstLine, summary } from "./markdown.js";
+import { lastStates } from "./receipts.js";
 import { party } from "./rows.js";
 import { clock, counted, dayHeading, dayOf, roughly, stamp } from "./words.js";
 
@@ -102,7 +103,7 @@ const rootOf = () => shown.messages.find(({id}) => id === shown.threadId);
 
 /** @type {View} */
 export const thread = {
-  title: () => rootOf() ? firstLine(rootOf()?.message ?? "") : "Thread",
+  title: () => rootOf() ? firstLine(rootOf()?.message ?? "", 8) : "Thread",
   enter: (app, route) => {
     shown = {id: route.params[0], threadId: "", messages: [], hasMore: false, receipt: null, error: null, loaded: false};
     const isIn = (/** @type {Message | undefined} */ message) => message && (message.metadata?.threadId === shown.threadId || shown.messages.some(({id}) => id === message.metadata?.inReplyTo));
@@ -112,7 +113,7 @@ export const thread = {
   },
   leave,
   header: (app) => html`<span class="low">${shown.messages.length ? `${counted(shown.messages.length, "message")}, ${clock(shown.messages[0].createdAt)} to ${clock(shown.messages.at(-1)?.createdAt ?? 0)}` : ""}</span>
-    <span class="actions">${toggleButton(app, raw, () => { raw = !raw; }, "Raw")}</span>`,
+    <span class="actions">${toggleButton(app, raw, () => { raw = !raw; }, "Raw")}${exportButton(app, { thread: shown.id }, "thread.md")}</span>`,
   render: (app) => {
     const root = rootOf(), byId = new Map(shown.messages.map((message) => [message.id, message]));
     /** @type {Map<string, Map<string, number>>} */
@@ -132,10 +133,8 @@ export const thread = {
       else below.set(top.id, [...(below.get(top.id) ?? []), message]);
     }
     const said = (/** @type {Message} */ message, /** @type {boolean} */ to) => {
-      /** @type {Record<string, number>} */
-      const counts = {};
-      if (message === root && (message.audience?.size ?? 1) > 1) for (const {state} of shown.receipt?.recipients ?? []) counts[state] = (counts[state] ?? 0) + 1;
-      const row = /** @type {Row} */ ({lsn: 0, message, ...(Object.keys(counts).length ? {counts} : {})});
+      const counts = message === root && (message.audience?.size ?? 1) > 1 && shown.receipt ? { counts: lastStates(shown.receipt) } : {};
+      const row = /** @type {Row} */ ({ lsn: 0, message, ...counts });
       return speech(app, row, {answers: answers.get(message.id), isRaw: raw, to, open: (id) => app.openMessage(id)});
     };
     const levels = html`<li><ol class="level">${repeat(first, ({id}) => id, (message) => html`${said(message, message.to !== root?.from)}${below.has(message.id)

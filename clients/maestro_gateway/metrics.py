@@ -172,7 +172,7 @@ class _BrokerNumbers(Collector):
 
     def _gauges(self, stats: Mapping[str, Any]) -> Iterator[Metric]:
         mailboxes, disk = stats.get("mailboxes", {}), stats.get("disk", {})
-        wakes = stats.get("wakes", {})
+        wakes, files = stats.get("wakes", {}), stats.get("attachments", {})
         single = (
             ("maestro_start_time_seconds", "When the broker started, in Unix time.", _seconds(stats, "startedAt")),
             ("maestro_journal_head_lsn", "The last durable record.", stats.get("headLsn")),
@@ -183,6 +183,9 @@ class _BrokerNumbers(Collector):
                 stats.get("checkpointLsn"),
             ),
             ("maestro_journal_bytes", "What the journal takes on the disk.", disk.get("journalBytes")),
+            ("maestro_attachments", "Attached files, each once.", files.get("files")),
+            ("maestro_attachments_bytes", "What attached files and unfinished uploads take.", files.get("bytes")),
+            ("maestro_attachments_bytes_max", "The most that they may take.", files.get("bytesMax")),
             ("maestro_disk_free_bytes", "Free space of the data directory's disk.", disk.get("freeBytes")),
             ("maestro_filing_backlog_records", "Records not yet filed.", stats.get("filingBacklog")),
             ("maestro_filing_backlog_bytes", "What those take.", stats.get("filingBacklogBytes")),

@@ -405,9 +405,8 @@ class SendResultDoc(TypedDict):
     threadId: NotRequired[str]
     # The message's status now, or `deleted`.
     state: NotRequired[str]
-    # When the receiver of a message accepted now will see it: at once (watching), after its agent's next tool call
-    # (tool), once the broker has woken it from idle (wake), at its next prompt (prompt), when it looks (inbox), or if
-    # it comes back (gone, ended).
+    # When its receiver will see it: at once (watching), after its agent's next tool call (tool), once the agent is
+    # woken from idle (wake), at its next prompt (prompt), when it looks (inbox), or if it comes back (gone, ended).
     reach: NotRequired[str]
     # When the broker last had a request of the receiver, ms.
     seenAt: NotRequired[int]
@@ -963,6 +962,7 @@ class SweptDoc(TypedDict):
     # Groups without an active member.
     groups: NotRequired[int]
     timelineFiles: NotRequired[int]
+    attachments: NotRequired[int]
     # Pending messages past their retention: they expire now, and are kept for another retention.
     expired: NotRequired[int]
     # What the removed files held.

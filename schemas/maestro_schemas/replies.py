@@ -105,9 +105,8 @@ class SendResult(Struct, gc=False, frozen=True, omit_defaults=True, rename="came
     thread_id: str | None = None
     # The message's status now, or `deleted`.
     state: str | None = None
-    # When the receiver of a message accepted now will see it: at once (watching), after its agent's next tool call
-    # (tool), once the broker has woken it from idle (wake), at its next prompt (prompt), when it looks (inbox), or if
-    # it comes back (gone, ended).
+    # When its receiver will see it: at once (watching), after its agent's next tool call (tool), once the agent is
+    # woken from idle (wake), at its next prompt (prompt), when it looks (inbox), or if it comes back (gone, ended).
     reach: Reach | None = None
     # When the broker last had a request of the receiver, ms.
     seen_at: int | None = None
@@ -469,6 +468,7 @@ class Swept(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
     # Groups without an active member.
     groups: int = 0
     timeline_files: int = 0
+    attachments: int = 0
     # Pending messages past their retention: they expire now, and are kept for another retention.
     expired: int = 0
     # What the removed files held.

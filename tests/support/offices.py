@@ -83,6 +83,8 @@ class Office:
         self.ids: dict[str, str] = {}
         # The reads of the last request.
         self.reads: list[Read] = []
+        # The sizes of the attached files that are there, by digest.
+        self.blobs: dict[str, int] = {}
 
     def do(self, request: Request) -> Any:
         """One command, committed. A message may be named by the key under which this office last sent it."""
@@ -129,6 +131,8 @@ class Office:
                 return dict(self.threads.get(need.message_id, {}))
             case "group":
                 return list(self.group_mail.get(need.message_id, ()))
+            case "blob":
+                return self.blobs.get(need.message_id)
             case "names":
                 owned = [name for session, name in self.files if session == need.session]
                 return [name for name in owned if name.startswith(need.message_id)]

@@ -6,10 +6,14 @@ answered when another thread has made it whole: until then the request waits, as
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 from maestro_broker.core import authorization
 from maestro_broker.core.sending import attached
+from maestro_broker.files import disk
 from maestro_schemas.bodies.attachments import BlobGet, BlobPartReply, BlobPut, BlobReply, BlobStat
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import BLOB_PART_BYTES_MAX
@@ -27,10 +31,18 @@ if TYPE_CHECKING:
     from maestro_broker.core.model.session_registry import SessionState
     from maestro_broker.core.model.state import State
     from maestro_broker.transport.listener import IncomingRequest
+    from maestro_schemas.limits import Limits
     from maestro_schemas.messages import Attachment, Message
     from maestro_schemas.requests import Request
 
     from .blob_store import BlobStore
+
+
+_log = logging.getLogger(__name__)
+
+# In place of a caller's session, for files of an outbox; no id has a plus.
+_QUEUED = "+outbox"
+UNREADABLE_SUFFIX = ".unreadable"
 
 
 class BlobUnfinishedError(Exception):
@@ -44,14 +56,18 @@ class BlobUnfinishedError(Exception):
 class BlobHandlers:
     """The handlers, and the requests that wait."""
 
-    def __init__(self, data: str, store: BlobStore, total_bytes_max: int) -> None:
+    def __init__(self, data: str, store: BlobStore, limits: Limits) -> None:
         self._data = data
         self._store = store
-        self._total_bytes_max = total_bytes_max
+        self._limits = limits
         self._finisher = BlobFinisher(store)
         self._waiting: dict[Upload, list[IncomingRequest]] = {}
         # While those are answered that waited for it.
         self._failed: dict[Upload, MaestroError] = {}
+        # The path of each queued file that is taken in.
+        self._queued: dict[Upload, str] = {}
+        # Requests may come: the main loop must wait for no file.
+        self.is_serving = False
 
     def table(self) -> dict[type[Request], Handler]:
         """The handler of each command."""
@@ -71,7 +87,10 @@ class BlobHandlers:
     def finished(self) -> Iterator[IncomingRequest]:
         """The requests that can be answered now."""
         for upload, error in self._finisher.outcomes():
-            if error is not None:
+            path = self._queued.pop(upload, None)
+            if error is not None and path is not None:
+                self._is_put_aside(path, upload, error)
+            elif error is not None:
                 self._failed[upload] = error if isinstance(error, MaestroError) else self._explained(error)
             yield from self._waiting.pop(upload, ())
             self._failed.pop(upload, None)
@@ -139,6 +158,49 @@ class BlobHandlers:
             )
         return BlobPartReply(sha256=attachment.sha256, size=attachment.size, offset=request.offset, data=data)
 
+    # --- queued files ------------------------------------------------------------------------------------
+
+    def take_in(self, path: str, attachment: Attachment) -> bool:
+        """Take a file of an outbox in, if it is there and the post office does not have it; false while another
+        thread does that, or while there is no room. A file that can't be taken in is put aside, and the send then
+        says that it is missing."""
+        sha256, size = attachment.sha256, attachment.size
+        if not attached.is_digest(sha256) or not 0 <= size <= self._limits.attachment_bytes_max:
+            return True
+        if self._store.touch(sha256) is not None:
+            return True
+        upload = Upload(self._store.part_path(sha256, size, _QUEUED), sha256, size)
+        if upload in self._waiting or self._store.size.total_bytes + size > self._limits.attachments_total_bytes_max:
+            return False
+        try:
+            self._store.begin_with(path, upload.path)
+            if self.is_serving:
+                self._waiting[upload] = []
+                self._queued[upload] = path
+                self._finisher.begin(upload)
+                return False
+            self._store.adopt(upload.path, sha256, size)
+        except FileNotFoundError:
+            return True
+        except (MaestroError, OSError) as error:
+            return self._is_put_aside(path, upload, error)
+        return True
+
+    def await_queued(self) -> None:
+        """Raises BlobUnfinishedError while a file of an outbox is taken in."""
+        for upload in self._queued:
+            raise BlobUnfinishedError(upload)
+
+    def _is_put_aside(self, path: str, upload: Upload, error: MaestroError | OSError) -> bool:
+        """Rename a queued file that can't be taken in; false where the disk is full, and it may be tried again."""
+        self._store.drop_part(upload.path)
+        if isinstance(error, OSError) and error.errno in disk.FULL:
+            return False
+        _log.warning("the queued file %s can't be taken in: %s", path, error)
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path, path + UNREADABLE_SUFFIX)
+        return True
+
     def _whole(self, sha256: str, size: int) -> BlobReply | None:
         found = self._store.touch(sha256)
         if found is None:
@@ -159,8 +221,9 @@ class BlobHandlers:
         if request.offset > (held or 0) or (held is not None and not fresh):
             return held or 0
         wanted = self._store.size.total_bytes + upload.size - (held or 0)
-        if wanted > self._total_bytes_max:
-            raise blob_store.storage_full(self._total_bytes_max, wanted)
+        most = self._limits.attachments_total_bytes_max
+        if wanted > most:
+            raise blob_store.storage_full(most, wanted)
         try:
             self._store.append(upload.path, held or 0, fresh)
         except OSError as error:

@@ -27,13 +27,11 @@ from maestro_schemas.errors import MaestroError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from maestro_schemas.messages import Attachment
+    from maestro_schemas.messages import Attachment, Message
 
 FILES_SUFFIX = ".files"
 # A file that no message names is kept for this time, in which its sender names it.
 UNNAMED_MS = 3_600_000
-# In place of a caller; no id has a plus.
-_OUTBOX = "+outbox"
 _MODE = 0o400
 _FOLDER_MODE = 0o700
 _GONE_SUFFIX = ".gone"
@@ -66,6 +64,8 @@ class BlobStore:
         self._bytes = 0
         # Blobs that have their name and are not durable yet.
         self._settling: set[str] = set()
+        # The digests of each folder that could not be made yet, whose message is accepted.
+        self._unmade: dict[str, frozenset[str]] = {}
 
     def measure(self) -> None:
         """At a start: count what is there, and remove what a collection left behind."""
@@ -116,6 +116,9 @@ class BlobStore:
         Reads the whole file, and waits for the disk. Raises MaestroError BLOB_MISMATCH, and the file is then removed;
         OSError, and it is still there.
         """
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            self.drop_part(path)
+            raise MaestroError("BLOB_MISMATCH", f"what came for {sha256} is no regular file", "Put the file itself.")
         fd = os.open(path, _READ)
         try:
             found = os.fstat(fd)
@@ -160,6 +163,8 @@ class BlobStore:
             except FileNotFoundError:
                 return None
             if status.st_nlink > 1 or status.st_mtime_ns // 1_000_000 > now_ms - UNNAMED_MS:
+                return None
+            if any(sha256 in digests for digests in self._unmade.values()):
                 return None
             if dry_run:
                 return status.st_size
@@ -216,35 +221,33 @@ class BlobStore:
             return size
         return 0
 
-    def take_in(self, source: str, sha256: str, size: int) -> None:
-        """Make a file of this user elsewhere, such as of the outbox, the blob of this digest; the file stays. Raises
-        as `adopt`, and FileNotFoundError."""
-        part = self.part_path(sha256, size, _OUTBOX)
+    def begin_with(self, source: str, path: str) -> None:
+        """Begin an upload with the whole of another file of this user, which stays. Raises OSError."""
         self._make_durably(self.parts_dir)
-        self.drop_part(part)
-        fd = os.open(source, _READ)
-        try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise FileNotFoundError(errno.ENOENT, "no regular file", source)
-            self.append(part, 0, b"")
-            held = 0
-            while content := os.pread(fd, _COPY_BYTES, held):
-                self.append(part, held, content)
-                held += len(content)
-        except OSError:
-            self.drop_part(part)
-            raise
-        finally:
-            os.close(fd)
-        self.adopt(part, sha256, size)
+        self.drop_part(path)
+        os.link(source, path, follow_symlinks=False)
+        with self._lock:
+            self._bytes += os.lstat(path).st_size
 
     # --- beside the messages -----------------------------------------------------------------------------
 
-    def link(self, folder: str, attachments: Sequence[Attachment]) -> list[str]:
-        """Make a message's files in its folder; what is there is kept, since a replay makes the same again. Returns
-        the names whose blobs are not there. Raises OSError."""
+    def link(self, receiver: str, message: Message) -> list[str]:
+        """Make a message's files beside a receiver's; what is there is kept, since a replay makes the same again.
+        Returns the names whose blobs are not there. Raises OSError; the blobs then stay until a later call."""
+        folder = self.folder(receiver, message.id)
+        with self._lock:
+            self._unmade[folder] = frozenset(each.sha256 for each in message.attachments)
+        missing = self._linked(folder, message.attachments)
+        with self._lock:
+            self._unmade.pop(folder, None)
+        return missing
+
+    def _linked(self, folder: str, attachments: Sequence[Attachment]) -> list[str]:
         with contextlib.suppress(FileExistsError):
-            os.makedirs(folder, _FOLDER_MODE)
+            try:
+                os.mkdir(folder, _FOLDER_MODE)
+            except FileNotFoundError:  # the receiver's first mail
+                os.makedirs(folder, _FOLDER_MODE)
         missing = []
         for each in attachments:
             target = f"{folder}/{each.name}"
@@ -264,6 +267,8 @@ class BlobStore:
     def unlink(self, folder: str) -> int:
         """Remove a message's files with their folder; how many there were. What is no file of ours stays."""
         removed = 0
+        with self._lock:
+            self._unmade.pop(folder, None)
         try:
             names = os.listdir(folder)
         except (FileNotFoundError, NotADirectoryError):

@@ -8,6 +8,7 @@ the reason, as `*.failed`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,10 +23,13 @@ from maestro_schemas.names import OPERATOR
 from maestro_schemas.replies import DrainReply
 from maestro_schemas.requests import Identity, Outgoing, Send
 
+from . import queued_blobs
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from maestro_broker.core.context import RequestContext
+    from maestro_schemas.messages import Attachment
     from maestro_schemas.outbox_entry import OutboxEntry
     from maestro_schemas.replies import SendReply
 
@@ -55,14 +59,17 @@ class OutboxDrainer:
         send: Callable[[Send, RequestContext], SendReply],
         notify_sender: Callable[[QueuedEntry, MaestroError, RequestContext], bool],
         report: Callable[[str], None],
+        take_in: Callable[[str, Attachment], bool],
     ) -> None:
-        """`send(request, context)` applies one send. `notify_sender(queued, error, context)` puts into the sender's
-        inbox that an entry is no message of the sender's; false if there is no room for it now. `report(text)` gets
-        a sentence for each file that is no entry."""
+        """`send(request, context)` applies one send. `take_in(path, attachment)` takes a queued file into the post
+        office; false if that takes a while, and the entry must wait. `notify_sender(queued, error, context)` puts
+        into the sender's inbox that an entry is no message of the sender's; false if there is no room for it now.
+        `report(text)` gets a sentence for each file that is no entry."""
         self._outbox = outbox
         self._send = send
         self._notify_sender = notify_sender
         self._report = report
+        self._take_in = take_in
         # No entry of a session is sent before this time.
         self._held_until_ms: dict[str, int] = {}
         # Sent or refused since the last `take_applied`, and the paths of all that are not settled yet: the files
@@ -82,7 +89,11 @@ class OutboxDrainer:
             session = queued.entry.session
             if session in held or queued.path in self._unsettled:
                 continue
-            error, is_message = self._try(queued, context)
+            outcome = self._try(queued, context)
+            if outcome is None:
+                held.add(session)
+                continue
+            error, is_message = outcome
             if is_message or (
                 error is not None and not error.retryable and self._notify_sender(queued, error, context)
             ):
@@ -123,6 +134,7 @@ class OutboxDrainer:
                 _log.warning("outbox: %s was refused: %s (%s)", queued.entry.outgoing["id"], error, error.code)
             if error is None or is_message:
                 self._outbox.remove(queued.path)
+                queued_blobs.remove_unnamed(self._outbox, queued.entry.outgoing)
                 continue
             try:
                 self._outbox.keep_as_failed(queued, error)
@@ -131,11 +143,14 @@ class OutboxDrainer:
                     raise
                 continue  # the entry stays as it is, and is refused again once the disk has room
 
-    def _try(self, queued: QueuedEntry, context: RequestContext) -> tuple[MaestroError | None, bool]:
-        """The error, and whether the core has the message now, accepted or failed."""
+    def _try(self, queued: QueuedEntry, context: RequestContext) -> tuple[MaestroError | None, bool] | None:
+        """The error, and whether the core has the message now, accepted or failed. None while its files are taken
+        in."""
         entry = queued.entry
         try:
             outgoing = msgspec.convert(entry.outgoing, Outgoing)
+            if not self._has_files(outgoing):
+                return None
             who = Identity(operator=True) if entry.session == OPERATOR else Identity(entry.session, entry.token)
             request = Send(messages=[outgoing], who=who, queued=True)
             [result] = self._send(request, context).results
@@ -149,6 +164,21 @@ class OutboxDrainer:
         if result.error is msgspec.UNSET:
             return None, True
         return MaestroError.from_body(result.error), result.state == "failed"
+
+    def take_files_in(self, now_ms: int) -> None:
+        """Begin to take in the files of all entries that wait."""
+        self.release_holds()
+        for queued in self.due(now_ms):
+            if queued_blobs.digests_of(queued.entry.outgoing):
+                with contextlib.suppress(msgspec.ValidationError):  # `drain` says what is wrong with it
+                    self._has_files(msgspec.convert(queued.entry.outgoing, Outgoing))
+
+    def _has_files(self, outgoing: Outgoing) -> bool:
+        """Whether the files of a message are taken in, as far as they are there."""
+        taken = [
+            self._take_in(queued_blobs.path_of(self._outbox, each.sha256), each) for each in outgoing.attachments
+        ]
+        return all(taken)
 
     # --- what is due -------------------------------------------------------------------------------------
 

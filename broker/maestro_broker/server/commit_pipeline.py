@@ -8,6 +8,7 @@ log answers at once; a log that answers later lets batches wait here and nowhere
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -27,13 +28,15 @@ if TYPE_CHECKING:
     from maestro_broker.commit.log import CommitLog
     from maestro_broker.core.model.mailbox import Mailbox
     from maestro_broker.core.model.state import Change, State
-    from maestro_broker.files.markers import Markers
     from maestro_broker.outbox.drain import AppliedEntry, OutboxDrainer
     from maestro_broker.transport.listener import Listener, OutgoingReply
+    from maestro_broker.views.spool import Spool
     from maestro_broker.views.write_behind import WriteBehindQueue
 
     from .metrics import BrokerMetrics
     from .waking.wake_task import WakeTask
+
+_log = logging.getLogger(__name__)
 
 # From this number of new markers on, another thread sets them during the commit: it costs the main loop 10 us to hand
 # them over, and 4 us to set one itself.
@@ -54,6 +57,8 @@ class _Batch(Struct, gc=False):
     # For new subscribers, where their mailboxes stand: topic and body.
     heads: list[tuple[Listener, str, bytes]]
     outbox: list[AppliedEntry]
+    # The accepted messages that have files.
+    attached: list[records.Accepted]
 
 
 class CommitPipeline:
@@ -65,7 +70,7 @@ class CommitPipeline:
         state: State,
         log: CommitLog,
         disk: DiskAdmission,
-        markers: Markers,
+        spool: Spool,
         outbox: OutboxDrainer,
         queue: WriteBehindQueue,
         metrics: BrokerMetrics,
@@ -79,8 +84,9 @@ class CommitPipeline:
         self._state = state
         self._log = log
         self._disk = disk
-        self._markers = markers
-        self._marker_thread = MarkerThread(markers)
+        self._spool = spool
+        self._markers = spool.markers
+        self._marker_thread = MarkerThread(spool.markers)
         self._outbox = outbox
         self._queue = queue
         self._metrics = metrics
@@ -138,9 +144,12 @@ class CommitPipeline:
                     self._answers,
                     self._heads,
                     self._outbox.take_applied(),
+                    state.attached,
                 )
             )
             self._answers, self._heads = [], []
+            if state.attached:
+                state.attached = []
         self.report()
         return is_batch
 
@@ -194,6 +203,9 @@ class CommitPipeline:
         for mailbox, marked in batch.markers:
             if marked != mailbox.marked or self._unmarked:
                 self._mark(mailbox, marked=marked)
+        # As the files: a path that an agent is shown must exist.
+        for record in batch.attached:
+            self._file_attachments(record)
         for listener, reply in batch.answers:
             listener.reply(*reply)
         for listener in self._listeners:
@@ -208,6 +220,12 @@ class CommitPipeline:
             if self._wakes:
                 self._wakes.committed(changes)
         self._outbox.settle(batch.outbox)
+
+    def _file_attachments(self, record: records.Accepted) -> None:
+        try:
+            self._spool.file_attachments(record, record.receivers)
+        except OSError as error:  # such as a full disk: the spool writer makes them, or ends the broker
+            _log.warning("the files of message %s wait for the spool writer: %s", record.message.id, error)
 
     def _mark(self, mailbox: Mailbox, *, marked: bool) -> None:
         """Write or remove a mailbox's marker. On a full disk it is tried again later, for the mail itself is safe."""

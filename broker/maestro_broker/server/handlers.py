@@ -124,7 +124,9 @@ class ServerHandlers(NamedTuple):
         return StatsReply(self.status.document(context.now_ms))
 
     def drain_outbox(self, _state: State, _request: requests.OutboxDrain, context: RequestContext) -> DrainReply:
-        """Send what the outbox holds."""
+        """Send what the outbox holds, once its files are taken in."""
+        self.status.outbox.take_files_in(context.now_ms)
+        self.blobs.await_queued()
         return self.status.outbox.drain_now(context)
 
     def prune(self, _state: State, request: requests.Prune, _context: RequestContext) -> PruneReply:

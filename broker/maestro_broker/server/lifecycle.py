@@ -175,18 +175,20 @@ class Broker:
         self._presence = PresenceWatch(
             options.data, state=state, signs=signs, listeners=self._listeners, topics=topics, report=wakes.changed
         )
+        self._blobs = BlobHandlers(options.data, self._spool.blobs, limits)
         outbox = OutboxDrainer(
             OutboxDir(paths.outbox_dir(options.data)),
             send=self._send_queued,
             notify_sender=self._notify_sender,
             report=self._warn,
+            take_in=self._blobs.take_in,
         )
         metrics, admission, epoch = BrokerMetrics(), Admission(limits.wire_bytes_max), secrets.token_hex(8)
         self._pipeline = CommitPipeline(
             state=state,
             log=found.log,
             disk=self._disk,
-            markers=self._spool.markers,
+            spool=self._spool,
             outbox=outbox,
             queue=queue,
             metrics=metrics,
@@ -196,7 +198,6 @@ class Broker:
             wakes=wakes,
         )
         self._index = IndexProcess(options.data, state)
-        self._blobs = BlobHandlers(options.data, self._spool.blobs, limits.attachments_total_bytes_max)
         status = Status(
             options=options,
             epoch=epoch,
@@ -210,6 +211,7 @@ class Broker:
             writer=self._writer,
             sweeper=sweeper,
             outbox=outbox,
+            blobs=self._spool.blobs,
             metrics=metrics,
             admission=admission,
             local=self._local,
@@ -256,6 +258,7 @@ class Broker:
         )
         while outbox.drain(self._loop.context()):
             self._pipeline.submit()
+        self._blobs.is_serving = True
         self._presence.start(clock.now_ms())
         # 7. Signals before the address is written: a client that finds the address may stop the broker at once, and
         # it must then stop in order. A SIGTERM during the steps above ends the process, which is safe at any point.

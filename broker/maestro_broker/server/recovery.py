@@ -82,6 +82,7 @@ def recover(options: BrokerOptions, spool: Spool, timeline: Timeline) -> Recover
     piece_bytes = 0
     # Release each record once it is replayed: bytes and messages of a long journal together take twice the memory.
     tail = found.records
+    attached: list[Accepted] = []
     tail.reverse()
     while tail:
         lsn, body = tail.pop()
@@ -93,6 +94,8 @@ def recover(options: BrokerOptions, spool: Spool, timeline: Timeline) -> Recover
         for read in state.replay_reads(record):
             message_loader.load(state, spool, read)
         state.replay(lsn, record)
+        if isinstance(record, Accepted) and record.message.attachments:
+            attached.append(record)
         piece += state.take_changes()
         piece_bytes += len(body)
         if len(piece) >= _PIECE:
@@ -102,6 +105,7 @@ def recover(options: BrokerOptions, spool: Spool, timeline: Timeline) -> Recover
     if piece:
         unfiled.append((piece, piece_bytes))
     state.lsn = max(state.lsn, journal.head_lsn)
+    _file_attachments(state, spool, attached)
     if found.missing_lsns:
         _take_from_files(state, spool, timeline, found.missing_lsns[0][0], warnings)
     for one in broken:
@@ -125,6 +129,17 @@ def recover(options: BrokerOptions, spool: Spool, timeline: Timeline) -> Recover
         # Of a wake that is not known any more. The agent is looked at again.
         spool.wake_files.remove(mailbox.session)
     return Recovered(state, journal, start, unfiled, last_ms, warnings)
+
+
+def _file_attachments(state: State, spool: Spool, attached: list[Accepted]) -> None:
+    """Make the files of replayed messages: from the first request on, a path that is shown must exist."""
+    for record in attached:
+        message_id = record.message.id
+        there = [name for name in record.receivers if state.mailbox(name).get(message_id) is not None]
+        try:
+            spool.file_attachments(record, there)
+        except OSError as error:  # such as a full disk: the spool writer makes them, or ends the broker
+            _log.warning("the files of message %s wait for the spool writer: %s", message_id, error)
 
 
 def _take_from_files(state: State, spool: Spool, timeline: Timeline, since_lsn: int, warnings: list[str]) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from collections.abc import Set as AbstractSet
 
+    from maestro_broker.attachments.blob_store import BlobStore
     from maestro_broker.commit.log import CommitLog
     from maestro_broker.core.model.state import State
     from maestro_broker.outbox.drain import OutboxDrainer
@@ -54,6 +55,7 @@ class Status(NamedTuple):
     writer: SpoolWriter
     sweeper: Sweeper
     outbox: OutboxDrainer
+    blobs: BlobStore
     metrics: BrokerMetrics
     admission: Admission
     local: LocalListener
@@ -67,6 +69,7 @@ class Status(NamedTuple):
         state, options, queue = self.state, self.options, self.queue
         waiting, failed = self.outbox.counts()
         committed_lsn = self.pipeline.committed_lsn
+        files = self.blobs.size
         return {
             "version": __version__,
             "protocol": PROTOCOL_VERSION,
@@ -94,6 +97,11 @@ class Status(NamedTuple):
             "outbox": {"waiting": waiting, "failed": failed},
             "connections": self.local.router.stats(),
             "refused": dict(self.admission.refused),
+            "attachments": {
+                "files": files.blobs,
+                "bytes": files.total_bytes,
+                "bytesMax": options.limits.attachments_total_bytes_max,
+            },
             "disk": {
                 "freeBytes": disk.free_bytes(options.data),
                 "journalBytes": self.log.held_bytes,

@@ -2,17 +2,19 @@
 
 Rule: one object a line, each with its `kind`, and only one in memory. A header comes first, and a line of counts
 last, by which a truncated file is recognised. No token hash and no secret key is written. Records that the journal
-has and the spool does not have yet come last, as changes.
+has and the spool does not have yet come last, as changes. The content of each attached file is one line, in base64.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from maestro_broker.attachments.blob_store import FILES_SUFFIX
 from maestro_broker.commit.local import scanning
 from maestro_broker.core.model import records
 from maestro_runtime import outbox_dir, paths, places
@@ -44,6 +46,8 @@ class SpoolExporter:
         self._write = write
         self._report = report
         self._counts: dict[str, int] = {}
+        # A path for the content of each attached file, by digest.
+        self._blobs: dict[str, str] = {}
         self._lines = 0
         # The newest LSN in the timeline; its line is written after the record's files.
         self._filed_lsn = 0
@@ -63,9 +67,14 @@ class SpoolExporter:
                 self._put("group", body)
         messages = os.path.join("messages", "by-receiver")
         for directory, name in self._files(messages, deep=True):
+            if not name.endswith(SUFFIX):  # the folder of a message's files
+                continue
             body = _json(os.path.join(directory, name))
             if self._concerns(body.get("from"), body.get("to")):
                 self._put("message", body)
+                self._name_files(os.path.join(directory, name), body)
+        for sha256, path in self._blobs.items():
+            self._blob(sha256, path)
         for directory, name in self._files(os.path.join("messages", "by-sender"), deep=True):
             path = os.path.join(directory, name)
             sender = os.path.basename(directory)
@@ -87,6 +96,22 @@ class SpoolExporter:
         self._tail()
         counts = {kind: count for kind, count in self._counts.items() if kind != "maestro-export"}
         self._write(json.dumps({"kind": "end", "counts": counts}) + "\n")
+
+    def _name_files(self, path: str, message: dict[str, Any]) -> None:
+        """Note where the content of a message's files is."""
+        for each in message.get("attachments", ()):
+            beside = os.path.join(path.removesuffix(SUFFIX) + FILES_SUFFIX, each.get("name", ""))
+            self._blobs.setdefault(each.get("sha256", ""), beside)
+
+    def _blob(self, sha256: str, path: str) -> None:
+        """The content of an attached file, once."""
+        try:
+            with open(places.open_file(path, os.O_RDONLY), "rb") as file:
+                content = file.read()
+        except OSError as error:
+            self._put("blob", {"sha256": sha256, "path": path, "broken": str(error)})
+            return
+        self._put("blob", {"sha256": sha256, "size": len(content), "data": base64.b64encode(content).decode()})
 
     def _put(self, kind: str, body: dict[str, Any]) -> None:
         self._counts[kind] = self._counts.get(kind, 0) + 1

@@ -15,7 +15,6 @@ from maestro_broker.core import retention
 if TYPE_CHECKING:
     from maestro_broker.core.model.state import State
     from maestro_broker.core.retention import Retention, RetentionPolicy
-    from maestro_schemas.messages import Message
     from maestro_schemas.sessions import Session
 
 
@@ -58,7 +57,7 @@ class RetentionView:
         known = list(self._state.groups.values())
         return [group.name for group in known if retention.group_is_over(self._state, self._policy, group, now_ms)]
 
-    def is_unfiled(self, message: Message) -> bool:
+    def is_unfiled(self, receiver: str, message_id: str) -> bool:
         """Whether a record of this message still waits to be written to the spool."""
-        mailbox = self._state.mailboxes.get(message.receiver)
-        return mailbox is not None and mailbox.is_unfiled(message.id)
+        mailbox = self._state.mailboxes.get(receiver)
+        return mailbox is not None and mailbox.is_unfiled(message_id)

@@ -37,7 +37,7 @@ from . import sent_list
 from .group_files import GroupFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container
+    from collections.abc import Callable, Collection, Container, Iterable
 
     from maestro_broker.core.model.records import Accepted
 
@@ -165,6 +165,13 @@ class Spool:
         for folder in folders:
             self._make(folder)
             _link(folder, name, target)
+
+    def file_attachments(self, record: Accepted, receivers: Iterable[str]) -> None:
+        """Make the files of a message beside those receivers' copies of it; the main loop has mostly made them.
+        Raises OSError."""
+        for receiver in receivers:
+            for name in self.blobs.link(receiver, record.message):
+                self._report(f"message {record.message.id} to {receiver} has lost its file {name}: no blob has it")
 
     def write_failed(self, message: Message) -> None:
         """Write a message that was refused for good: its sender's file is the message. Raises OSError."""

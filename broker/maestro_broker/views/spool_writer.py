@@ -328,6 +328,10 @@ class SpoolWriter:
         for lsn, record in sent:
             self._gate.wait(_GATE_S)
             self._spool.file_sent(record, [name for name, deleted_lsn in deleted.items() if deleted_lsn > lsn])
+            if record.message.attachments:
+                keys = ((receiver, record.message.id) for receiver in record.receivers)
+                there = [key[0] for key in keys if key not in gone and finals[key] is not None]
+                self._spool.file_attachments(record, there)
         dead = [change for change in chunk if isinstance(change.record, Expired | Failed)]
         self._dead_letters.append(event(change.lsn, change.record) for change in dead)
         for session, stored in sessions.items():

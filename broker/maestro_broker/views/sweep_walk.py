@@ -12,7 +12,10 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from maestro_broker.attachments.blob_store import FILES_SUFFIX, UNNAMED_MS
 from maestro_broker.core import retention
+from maestro_broker.core.sending.attached import is_digest
+from maestro_broker.outbox.queued_blobs import BLOBS_FOLDER, named_digests
 from maestro_runtime import outbox_dir, paths
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import is_id
@@ -104,6 +107,7 @@ class SweepWalk:
             else:
                 self._findings.groups.append(name)
         yield from self._timeline_files()
+        yield from self._attached_files()
 
     def _removes(self, path: str) -> bool:
         """Remove a file, unless this is a dry run; whether it was removed."""
@@ -132,6 +136,8 @@ class SweepWalk:
     def _is_message_gone(self, entry: os.DirEntry[str], session: str) -> bool:
         if entry.name == WAKE_FILE and not self._retention.has_session(session):
             return self._removes(entry.path)
+        if entry.name.endswith(FILES_SUFFIX):
+            return self._are_files_gone(entry, session)
         if entry.name.startswith(".") or not entry.name.endswith(SUFFIX):
             return False
         status = _lstat(entry.path)
@@ -151,8 +157,26 @@ class SweepWalk:
         self._count("bytes", status.st_size)
         if not self._removes(entry.path):
             return False
+        if message.attachments:
+            self._spool.blobs.unlink(self._spool.blobs.folder(session, message.id))
         self._findings.gone.append((session, message.id))
         return True
+
+    def _are_files_gone(self, entry: os.DirEntry[str], session: str) -> bool:
+        """Remove the files of a message that is gone, as a kill between the two leaves them. Those of one that is
+        there go with it."""
+        message_id = entry.name.removesuffix(FILES_SUFFIX)
+        if os.path.lexists(entry.path.removesuffix(FILES_SUFFIX) + SUFFIX):
+            return True
+        status = _lstat(entry.path)
+        if status is None:
+            return True
+        if _is_young(status, self._now_ms(), UNNAMED_MS) or self._retention.is_unfiled(session, message_id):
+            return False
+        self._count("folders", 1)
+        if not self._task.dry_run:
+            self.removed += self._spool.blobs.unlink(entry.path)
+        return not os.path.lexists(entry.path)
 
     def _old_message(self, path: str, status: os.stat_result, session: str) -> Message | None:
         """The message of a file, if its retention is over: to expire if it is pending, else to remove."""
@@ -172,7 +196,7 @@ class SweepWalk:
                 return None
         kept_ms = {"pending": own.keeps_ms, "read": read_ms}.get(message.status, final_ms)
         is_young = retention.changed_ms(message) + kept_ms > now_ms
-        return None if is_young or self._retention.is_unfiled(message) else message
+        return None if is_young or self._retention.is_unfiled(message.receiver, message.id) else message
 
     # --- links ---------------------------------------------------------------------------------------------
 
@@ -207,7 +231,7 @@ class SweepWalk:
         """Remove a message that was refused for good, after the retention of its sender."""
         now_ms, kept_ms = self._now_ms(), self._keeps_ms(message.sender)
         is_young = _is_young(status, now_ms, kept_ms) or message.created_at + kept_ms > now_ms
-        if is_young or self._retention.is_unfiled(message):
+        if is_young or self._retention.is_unfiled(message.receiver, message.id):
             return False
         self._count("messages", 1)
         self._count("bytes", status.st_size)
@@ -246,6 +270,37 @@ class SweepWalk:
         except MaestroError:
             return False  # nothing says how old it is
         return entry is not None and entry.queued_at + kept_ms <= now_ms
+
+    def _attached_files(self) -> Iterator[None]:
+        """Files that no message names, uploads that ended early, and what an outbox holds for no entry."""
+        blobs, now_ms = self._spool.blobs, self._now_ms()
+        for sha256 in blobs.digests():
+            self.looked_at += 1
+            yield
+            self._count_file(blobs.collect(sha256, now_ms, dry_run=self._task.dry_run))
+        for entry in _entries(blobs.parts_dir):
+            self.looked_at += 1
+            yield
+            status = _lstat(entry.path)
+            if status is not None and not _is_young(status, now_ms, UNNAMED_MS):
+                self._count_file(status.st_size if self._task.dry_run else blobs.drop_part(entry.path))
+        named: set[str] | None = None
+        for entry in _entries(os.path.join(self._outbox, BLOBS_FOLDER)):
+            status = _lstat(entry.path) if is_digest(entry.name) else None
+            if status is None or _is_young(status, now_ms, UNNAMED_MS):
+                continue
+            yield
+            if named is None:
+                named = named_digests(outbox_dir.OutboxDir(self._outbox))
+            if entry.name not in named:
+                self._count_file(status.st_size)
+                self._removes(entry.path)
+
+    def _count_file(self, size: int | None) -> None:
+        if size is not None:
+            self.removed += not self._task.dry_run
+            self._count("attachments", 1)
+            self._count("bytes", size)
 
     def _check_session(self, session: str) -> None:
         if not self._retention.ended_long_ago(session, self._now_ms()) or not self._has_no_files(session):

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from maestro_broker.attachments.blob_checks import BlobChecks
+from maestro_broker.attachments.blob_store import FILES_SUFFIX
 from maestro_broker.commit.local import scanning
 from maestro_broker.core.model import checkpoint
 from maestro_broker.files import data_dir
+from maestro_broker.files.file_findings import VerifyFinding, status_of, visible_names
 from maestro_broker.files.markers import PENDING_MARKER
 from maestro_runtime import outbox_dir, paths, places
 from maestro_schemas import DATA_FORMAT_VERSION
@@ -45,15 +48,6 @@ _event = msgspec.json.Decoder(Event)
 _group = msgspec.json.Decoder(Group)
 
 
-class VerifyFinding(NamedTuple):
-    """A violation of a promise."""
-
-    path: str
-    why: str
-    todo: str
-    harmless: bool = False  # it costs time, and no mail
-
-
 class Counted(NamedTuple):
     """The counters of a mailbox, counted from its files."""
 
@@ -80,6 +74,7 @@ class SpoolVerifier:
         self._is_of_another_format = False
         self._spool = Spool(data, lambda _: None, is_read_only=True)
         self._mark_of = {SYSTEM_SENDER: mark_of(SYSTEM_SENDER)}
+        self._blob_checks = BlobChecks(self._spool.blobs, self._look)
         self._known_groups: dict[str, Group] = {}
         # Each is reported once, for all receivers of its message.
         self._missing_links: set[str] = set()
@@ -95,6 +90,7 @@ class SpoolVerifier:
             ("heads", self._read_heads, True),
             ("journal", self._journal, not self._is_served),
             ("groups", self._groups, True),
+            ("attached files", self._blob_checks.blobs, True),
             ("messages", self._mailboxes, True),
             ("counters", self._counters, not self._is_served),
             ("markers", self._markers, not self._is_served),
@@ -146,7 +142,7 @@ class SpoolVerifier:
         for directory, folders, names in os.walk(self._data):
             for name in (".", *names) if directory != self._receivers else (".",):
                 path = os.path.normpath(os.path.join(directory, name))
-                status = _lstat(path)
+                status = status_of(path)
                 if status is None or stat.S_ISLNK(status.st_mode):
                     continue
                 self._look()
@@ -158,7 +154,7 @@ class SpoolVerifier:
 
     def _sessions(self) -> Iterator[VerifyFinding]:
         directory = os.path.join(self._data, "sessions")
-        for name in _names(directory):
+        for name in visible_names(directory):
             path = os.path.join(directory, name)
             self._look()
             stored, why = _decoded(path, _session)
@@ -170,7 +166,7 @@ class SpoolVerifier:
     def _groups(self) -> Iterator[VerifyFinding]:
         """A group's file holds the group of its name; only a group has links to what was sent to it."""
         directory = os.path.join(self._data, "groups")
-        for name in _names(directory):
+        for name in visible_names(directory):
             path = os.path.join(directory, name)
             self._look()
             group, why = _decoded(path, _group)
@@ -182,7 +178,7 @@ class SpoolVerifier:
             else:
                 self._known_groups[group.name] = group
         top = self._spool.groups.mail_folder
-        for name in _names(top) if not (self._is_served or self._tail_records) else ():
+        for name in visible_names(top) if not (self._is_served or self._tail_records) else ():
             if name not in self._known_groups:
                 path = os.path.join(top, name)
                 yield VerifyFinding(path, "there is no such group", f"rm -r {path}", harmless=True)
@@ -239,16 +235,19 @@ class SpoolVerifier:
             )
 
     def _mailboxes(self) -> Iterator[VerifyFinding]:
-        for session in _names(self._receivers):
+        for session in visible_names(self._receivers):
             yield from self._mailbox(session)
 
     def _mailbox(self, session: str) -> Iterator[VerifyFinding]:
         directory = os.path.join(self._receivers, session)
         by_seq: dict[int, str] = {}
         pending = unoffered = 0
-        for name in _names(directory):
+        for name in visible_names(directory):
             path = os.path.join(directory, name)
             self._look()
+            if name.endswith(FILES_SUFFIX):
+                yield from () if self._is_served or self._tail_records else self._blob_checks.orphan(path)
+                continue
             message, why = _decoded(path, _message)
             if message is None:
                 if why:
@@ -264,9 +263,10 @@ class SpoolVerifier:
             other = by_seq.setdefault(message.seq, name)
             if other != name:
                 yield VerifyFinding(path, f"its number {message.seq} is that of {other}", "Keep one of them.")
+            yield from self._blob_checks.of_message(message)
             pending += message.status == "pending"
             unoffered += message.status == "pending" and message.offered_at is None
-            status = _lstat(path)
+            status = status_of(path)
             wanted = MODE_PENDING if message.status == "pending" else MODE_FINAL
             if status is not None and (status.st_mode ^ wanted) & stat.S_IWUSR:
                 yield VerifyFinding(
@@ -320,17 +320,17 @@ class SpoolVerifier:
 
     def _read_marks(self) -> None:
         """The mark of each session that has a file, or a folder of sent messages."""
-        for name in _names(os.path.join(self._data, "sessions")):
+        for name in visible_names(os.path.join(self._data, "sessions")):
             stored, _ = _decoded(os.path.join(self._data, "sessions", name), _session)
             if stored is not None:
                 self._mark_of[stored.session.id] = mark_of(stored.session.id, stored.salt)
-        for sender in _names(os.path.join(self._messages, "by-sender")):
+        for sender in visible_names(os.path.join(self._messages, "by-sender")):
             self._mark_of.setdefault(sender, self._spool.mark_in_use(sender) or mark_of(sender))
 
     def _marks(self) -> Iterator[VerifyFinding]:
         """A mark leads to the mailbox of its session."""
         top = os.path.join(self._messages, "to")
-        for mark in _names(top):
+        for mark in visible_names(top):
             self._look()
             path = os.path.join(top, mark)
             parts = (read_link(path) or "").split("/")
@@ -341,8 +341,8 @@ class SpoolVerifier:
 
     def _sender_links(self) -> Iterator[VerifyFinding]:
         """Each message has an id of its sender's, and stands in its sender's link or list and in its groups'."""
-        for session in _names(self._receivers):
-            for name in _names(os.path.join(self._receivers, session)):
+        for session in visible_names(self._receivers):
+            for name in visible_names(os.path.join(self._receivers, session)):
                 path = os.path.join(self._receivers, session, name)
                 message, _ = _decoded(path, _message)
                 if message is None:
@@ -385,8 +385,8 @@ class SpoolVerifier:
         """A link or a list leads to messages of its name, by its own sender."""
         for folder in ("by-sender", "by-thread", "by-group"):
             top = os.path.join(self._messages, folder)
-            for session in _names(top):
-                for name in _names(os.path.join(top, session)):
+            for session in visible_names(top):
+                for name in visible_names(os.path.join(top, session)):
                     path = os.path.join(top, session, name)
                     self._look()
                     sent = self._spool.sent_by(path)
@@ -410,7 +410,7 @@ class SpoolVerifier:
     def _lines(self, folder: str) -> Iterator[VerifyFinding]:
         directory = os.path.join(self._data, folder)
         last = (0, 0)
-        for name in _names(directory):
+        for name in visible_names(directory):
             path = os.path.join(directory, name)
             if not os.path.isfile(path):
                 yield VerifyFinding(path, "it is no day of the audit", "Move it away.", harmless=True)
@@ -438,8 +438,8 @@ class SpoolVerifier:
 
     def _outbox(self) -> Iterator[VerifyFinding]:
         top = paths.outbox_dir(self._data)
-        for session in _names(top):
-            for name in _names(os.path.join(top, session)):
+        for session in visible_names(top):
+            for name in visible_names(os.path.join(top, session)):
                 if not outbox_dir.is_entry(name):
                     continue
                 path = os.path.join(top, session, name)
@@ -459,7 +459,7 @@ class SpoolVerifier:
 
     def _quarantine(self) -> Iterator[VerifyFinding]:
         directory = os.path.join(self._messages, "quarantine")
-        for name in _names(directory):
+        for name in visible_names(directory):
             self._look()
             yield VerifyFinding(
                 os.path.join(directory, name), "the broker quarantined it", "Look at it, then move it away."
@@ -480,18 +480,3 @@ def _decoded(path: str, decoder: msgspec.json.Decoder[Any]) -> tuple[Any, str]:
         return None, ""
     except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
         return None, f"it can't be read: {error}"
-
-
-def _names(directory: str) -> list[str]:
-    """The names in a folder, hidden ones left out; none if there is no folder."""
-    try:
-        return sorted(name for name in os.listdir(directory) if not name.startswith("."))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _lstat(path: str) -> os.stat_result | None:
-    try:
-        return os.lstat(path)
-    except FileNotFoundError:
-        return None

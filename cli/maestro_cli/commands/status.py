@@ -50,6 +50,8 @@ _LABELS = {
     "keys": "keys, last used",
     "messages": "messages since the start",
     "wakes": "wakes of idle agents since the start",
+    "attachments": "attached files",
+    "bytesMax": "of at most",
     "refusedByCode": "refused since the start",
     "refused": "rejected before decoding",
     "journalBytes": "journal",
@@ -65,6 +67,7 @@ _SWEEP_LABELS = {
     "folders": "empty folders removed",
     "sessions": "sessions forgotten",
     "timelineFiles": "days of the timeline removed",
+    "attachments": "attached files removed",
     "expired": "messages expired by age",
     "bytes": "space freed",
 }

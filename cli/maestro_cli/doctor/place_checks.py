@@ -22,6 +22,9 @@ NOT_YOURS = "Make it yours, or set MAESTRO_DATA_DIR to a directory that is."
 
 # What stands below the data directory, by kind. A missing one is made when it is needed.
 _DIRECTORIES = (
+    "attachments",
+    "attachments/blobs",
+    "attachments/parts",
     "dead-letters",
     "groups",
     "hooks",

@@ -580,6 +580,18 @@ def test_a_broker_that_is_killed_leaves_no_gap(open_office: PostOffice, gateway:
     stream.close()
 
 
+def test_a_client_that_asks_hears_that_the_broker_is_away_and_back(open_office: PostOffice, gateway: Gateway) -> None:
+    """Once each, and only where the address asks for it; the events go on in the same connection."""
+    with websocket(gateway, "/ws?frames=flat&link=1") as asking, websocket(gateway) as other:
+        for _ in range(2):
+            open_office.kill()
+            assert receive(asking)["type"] == "broker:away"
+            open_office.start()
+            assert receive(asking)["type"] == "broker:back"
+        open_office.client("ann").send("bob", "x")
+        assert receive(asking)["event"] == receive(other)["event"]
+
+
 def test_a_slow_client_is_cut_off_alone_and_may_resume(open_office: PostOffice, gateway: Gateway) -> None:
     start = open_office.client().hello()["headLsn"]
     ann = open_office.client("ann", timeout_s=60.0)

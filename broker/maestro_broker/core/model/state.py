@@ -89,6 +89,8 @@ class State:
         # The mailboxes with pending mail or mail in memory, and some that had any a while ago.
         self._used: dict[str, Mailbox] = {}
         self._changes: list[Change] = []
+        # The accepted messages with files, for the server to take: their files come beside them before the notice.
+        self.attached: list[Accepted] = []
         self._windows: dict[str, validation.RateWindow] = {}
         self._pairs: dict[tuple[str, str], PairHistory] = {}
         # Of messages to several sessions: by thread and by group how many there were, by sender the deliveries.

@@ -318,6 +318,8 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
     )  # fmt: skip
     record = fan_out.record(message, takers, refusals) if is_list else Accepted(message)
     state.apply(record, message)
+    if files:
+        state.attached.append(record)
     if window is not None:
         window.add(now_ms)
         for taker in takers:

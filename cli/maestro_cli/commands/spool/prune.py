@@ -39,6 +39,7 @@ _KINDS = (
     ("sessions", "sessions"),
     ("groups", "groups without an active member"),
     ("timelineFiles", "days of the timeline or of the dead letters"),
+    ("attachments", "attached files that no message names"),
 )
 
 

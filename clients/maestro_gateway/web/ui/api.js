@@ -8,28 +8,18 @@ const TOKEN = "maestro.token";
 export const token = {
   get: () => sessionStorage.getItem(TOKEN) ?? "",
   /** @param {string} value */
-  set: (value) => sessionStorage.setItem(TOKEN, value),
-  clear: () => sessionStorage.removeItem(TOKEN),
+  set: (value) => (value ? sessionStorage.setItem(TOKEN, value) : sessionStorage.removeItem(TOKEN)),
 };
 
-/**
- * @param {number} status
- * @param {Record<string, any>} body
- * @returns {ApiError}
- */
-export function apiError(status, body) {
-  const {code = "", message = "", hint = "", details = {}, retryAfter = 0} = body;
-  return Object.assign(new Error(message), {status, code, hint, details, retryAfter});
-}
+/** @param {number} status @param {Record<string, any>} body @returns {ApiError} */
+export const apiError = (status, { code = "", message = "", hint = "", details = {}, retryAfter = 0 }) =>
+  Object.assign(new Error(message), { status, code, hint, details, retryAfter });
 
-/**
- * @param {string} path
- * @param {Query} [query]
- */
-export function address(path, query) {
-  const given = Object.entries(query ?? {}).filter(([, value]) => value !== undefined && value !== null && value !== "");
+/** @param {string} path @param {Query} [query] */
+export function address(path, query = {}) {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
   const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
-  return path + (text ? (path.includes("?") ? "&" : "?") + text : "");
+  return path + (text && (path.includes("?") ? "&" : "?")) + text;
 }
 
 /**
@@ -38,12 +28,7 @@ export function address(path, query) {
  * @returns {Api}
  */
 export function makeApi(refused, learn) {
-  /**
-   * @param {string} method
-   * @param {string} path
-   * @param {BodyInit|object} [body]
-   * @param {Record<string, string>} [headers]
-   */
+  /** @param {string} method @param {string} path @param {BodyInit|object} [body] @param {Record<string, string>} [headers] */
   async function call(method, path, body, headers = {}) {
     const sent = new Headers({ Accept: "application/json", "X-Session-ID": "operator", ...headers });
     if (token.get()) sent.set("Authorization", `Bearer ${token.get()}`);
@@ -51,16 +36,12 @@ export function makeApi(refused, learn) {
     if (body !== undefined && !isRaw) sent.set("Content-Type", "application/json");
     const payload = isRaw ? /** @type {BodyInit} */ (body) : JSON.stringify(body);
     const response = await fetch(path, { method, headers: sent, body: payload }).catch(() => null);
-    if (response === null) {
-      const hint = "Start it with `maestro up`.";
-      throw apiError(0, { code: "UNREACHABLE", message: "The gateway does not answer.", hint });
-    }
+    if (!response) throw apiError(0, { code: "UNREACHABLE", message: "The gateway does not answer.", hint: "Start it with `maestro up`." });
     if (response.ok) return response;
     if (response.status === 401) refused();
     const said = await response.json().catch(() => ({}));
     const error = said.error instanceof Object ? said.error : said;
-    const hint = error.httpHint ?? error.hint ?? "";
-    throw apiError(response.status, { message: `The gateway answered ${response.status}.`, ...error, hint });
+    throw apiError(response.status, { message: `The gateway answered ${response.status}.`, ...error, hint: error.httpHint ?? error.hint ?? "" });
   }
 
   /** @param {Response} response */
@@ -73,7 +54,6 @@ export function makeApi(refused, learn) {
   return {
     get: async (path, query) => json(await call("GET", address(path, query))),
     async all(path, name, query) {
-      /** @type {any[]} */
       const items = [];
       for (let next = address(path, query); next; ) {
         const response = await call("GET", next);

@@ -16,46 +16,36 @@ let isEntered = false;
 let wentElsewhere = false;
 
 /** @param {App} app */
+const mark = (app) => notify.mark(app, app.state.needsLogin ? "Login" : viewOf(app.state.route).title(app));
+
+/** @param {App} app */
 function draw(app) {
   const { state } = app;
   render(shell(app), root);
-  notify.mark(app, state.needsLogin ? "Login" : viewOf(state.route).title(app));
+  mark(app);
   // What had the focus may be gone with the view before.
   if (wentElsewhere && document.activeElement === document.body) document.getElementById("main")?.focus({ preventScroll: true });
   wentElsewhere = false;
   document.documentElement.toggleAttribute("data-ready", state.needsLogin || (isEntered && state.ready));
 }
 
-/**
- * Show the view of the address.
- * @param {App} app
- */
+/** Show the view of the address. @param {App} app */
 async function arrive(app) {
-  const { state } = app;
-  const route = parse(new URL(location.href));
-  state.route = route;
+  const route = (app.state.route = parse(new URL(location.href)));
   isEntered = false;
+  wentElsewhere = true;
   app.update();
-  try {
-    await viewOf(route).enter(app, route);
-  } catch (error) {
-    console.error(error);
-  }
-  if (state.route === route) isEntered = true;
+  await (async () => viewOf(route).enter(app, route))().catch(console.error);
+  if (app.state.route === route) isEntered = true;
   app.update();
 }
 
-/**
- * @param {App} app
- * @param {string} path
- * @param {boolean} replace
- */
+/** @param {App} app @param {string} path @param {boolean} replace */
 function navigate(app, path, replace) {
   if (path === app.state.route.path) return;
   viewOf(app.state.route).leave(app);
   app.state.pane = null;
-  history[replace ? "replaceState" : "pushState"]({ inside: true }, "", path);
-  wentElsewhere = true;
+  history[replace ? "replaceState" : "pushState"]({ inside: !replace || history.state?.inside }, "", path);
   void arrive(app);
 }
 
@@ -63,14 +53,13 @@ function navigate(app, path, replace) {
 function clicked(app, event) {
   const link = event.target instanceof Element ? event.target.closest("a") : null;
   if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
-  if (link.target || link.hasAttribute("download") || link.origin !== location.origin || !link.pathname.startsWith("/ui")) return;
+  if (link.target || link.hasAttribute("download") || link.origin !== location.origin || !/^\/ui(\/|$)/.test(link.pathname)) return;
   event.preventDefault();
   app.go(link.pathname + link.search);
 }
 
 /** Trade the code of the address for a token, and ask what this page may do. @param {App} app */
-async function admit(app) {
-  const { state, api } = app;
+async function admit({ state, api }) {
   const code = new URLSearchParams(location.hash.slice(1)).get("code");
   try {
     if (code) {
@@ -81,20 +70,17 @@ async function admit(app) {
     state.rights = state.access.rights;
   } catch (error) {
     const { status, message } = /** @type {ApiError} */ (error);
-    if (code && status !== 0) state.refusal = message;
+    if (code && status) state.refusal = message;
     state.needsLogin = status === 401 || status === 403;
   }
 }
 
-export const app = makeApp(
-  (learn) => makeApi(() => {
-    token.clear();
-    app.state.needsLogin = true;
-    app.update();
-  }, learn),
-  draw,
-  navigate,
-);
+const refused = () => {
+  token.set("");
+  app.state.needsLogin = true;
+  app.update();
+};
+export const app = makeApp((learn) => makeApi(refused, learn), draw, navigate);
 root.replaceChildren(); // the words for a browser without JavaScript
 await admit(app);
 keys.listen(app);
@@ -102,15 +88,13 @@ notify.watch(app);
 document.addEventListener("click", (event) => clicked(app, event));
 addEventListener("popstate", () => {
   viewOf(app.state.route).leave(app);
-  wentElsewhere = true;
+  app.state.pane = null;
   void arrive(app);
 });
 // A hidden tab draws no frames, but its title and its icon say who waits.
-for (const name of /** @type {const} */ (["presence", "message", "link"])) {
-  app.on(name, () => document.hidden && notify.mark(app, viewOf(app.state.route).title(app)));
-}
+for (const name of /** @type {const} */ (["presence", "message", "link"])) app.on(name, () => document.hidden && mark(app));
+app.update();
 if (!app.state.needsLogin) {
   void live.start(app);
   void arrive(app);
 }
-app.update();

@@ -18,13 +18,14 @@ const seen = {
 };
 
 /** What the post office says of itself. @param {App} app @returns {Promise<any>} */
-export const status = (app) => app.api.get('/api/status').then((found) => ({...found, ...found.stats}));
+export const status = (app) => app.api.get('/api/status').then((found) => ({...found, ...found.broker}));
 
-/** @param {App} app */
-async function load(app) {
+/** Read it, and count what needs the person: for the sidebar too. @param {App} app */
+export async function load(app) {
   try {
     const [found, dead, health] = await Promise.all([status(app), app.api.get('/api/dead-letters', {limit: 50, project: app.state.project}), app.api.get('/health')]);
     Object.assign(seen, {status: found, dead: dead.messages, health, error: null, at: Date.now()});
+    app.state.mailboxMax = found.limits.pending_max.value;
     app.state.health = needs(app).length;
   } catch (error) {
     seen.error = error;

@@ -9,23 +9,19 @@ import { back, overlay } from "./keys.js";
 import { tryNow } from "./live.js";
 import { pane } from "./message_view.js";
 import { sidebar, strip, tabs } from "./sidebar.js";
-import { composes, viewOf, writes } from "./views.js";
+import { composes, isTop, viewOf, writes } from "./views.js";
 
 const MINUTE = 60_000;
-/** Views that a tab or the sidebar leads to; the others have a way back. */
-const TOPS = new Set(["all", "inbox", "threads", "search", "stats", "health", "sessions", "more"]);
 
 /** @param {App} app @param {View} view */
 function header(app, view) {
-  const { state } = app;
-  const { route } = state;
-  const isTop = TOPS.has(route.view);
+  const { route, rights } = app.state;
   return html`<header class="head">
-    ${isTop ? nothing : html`<button class="tool back ${route.view === "message" ? "always" : ""}" aria-label="Back" title="Back (u)"
+    ${isTop(route) ? nothing : html`<button class="tool back ${route.view === "message" ? "always" : ""}" aria-label="Back" title="Back (u)"
       @click=${() => back(app)}>${icon("chevron-left")}</button>`}
     <h1>${view.title(app)}</h1><div class="head-more">${view.header?.(app) ?? nothing}</div>
     ${route.view === "search" ? nothing : searchField(app)}
-    ${writes(route) && state.rights !== "view" ? html`<button class="button write" aria-label="Write" @click=${() => app.compose()}>
+    ${writes(route) && rights !== "view" ? html`<button class="button write" aria-label="Write" @click=${() => app.compose()}>
       ${icon("write")}<span class="wide">Write</span> <kbd>c</kbd></button>` : nothing}
   </header>`;
 }
@@ -45,20 +41,16 @@ function searchField(app) {
 /** What the person must know of the connection. @param {App} app */
 function bars(app) {
   const { link } = app.state;
-  if (link.state !== "lost") {
-    const close = () => {
-      link.gap = false;
-      app.update();
-    };
-    return link.gap ? html`<div class="bar">${icon("warn")}<p class="grow">Some of what happened while you were away is not in the
-      log any more. The list was read again.</p><button class="tool" aria-label="Close" @click=${close}>${icon("x")}</button></div>` : nothing;
-  }
-  const left = Math.max(0, Math.ceil((link.retryAt - Date.now()) / 1_000));
-  const next = link.reason === "broker" && !left ? "" : left ? html`Trying again in <span class="number">${left} s</span>.` : "Trying again.";
-  const what = link.reason === "broker" ? "The broker is away; the page tries again. " : "";
-  return html`<div class="bar lost">${icon("away")}
-    <p class="grow"><b>Not connected since ${new Date(link.since).toTimeString().slice(0, 8)}.</b> ${what}Mail and states are as
-      they were then. ${next}${Date.now() - link.since > MINUTE ? html` Start it with <code>maestro up</code>.` : nothing}</p>
+  const close = () => {
+    link.gap = false;
+    app.update();
+  };
+  if (link.state !== "lost") return link.gap ? html`<div class="bar">${icon("warn")}<p class="grow">Some of what happened while you were away
+    is not in the log any more. The list was read again.</p><button class="tool" aria-label="Close" @click=${close}>${icon("x")}</button></div>` : nothing;
+  const left = Math.ceil((link.retryAt - Date.now()) / 1_000);
+  return html`<div class="bar lost">${icon("away")}<p class="grow"><b>Not connected since ${new Date(link.since).toTimeString().slice(0, 8)}.</b>
+    ${link.reason === "broker" ? "The broker is away; the page tries again." : nothing} Mail and states are as they were then.
+    ${left > 0 ? `Trying again in ${left} s.` : nothing}${Date.now() - link.since > MINUTE ? html` Start it with <code>maestro up</code>.` : nothing}</p>
     <button class="button" @click=${() => tryNow(app)}>Try now</button></div>`;
 }
 
@@ -79,15 +71,14 @@ export function shell(app) {
   const view = viewOf(state.route);
   const isFirstRun = state.route.view === "all" && state.ready && !state.anyMail && state.sessions.size === 0;
   const hasPane = state.pane !== null && composes(state.route);
-  const line = state.rights !== "view" && !isFirstRun && (composes(state.route) || state.compose);
-  const skip = () => document.getElementById("main")?.focus();
-  return html`<button class="skip button" @click=${skip}>Go to the mail</button>
+  const hasLine = state.rights !== "view" && !isFirstRun && (composes(state.route) || state.compose);
+  return html`<button class="skip button" @click=${() => document.getElementById("main")?.focus()}>Go to the mail</button>
     <div class="layout ${hasPane ? "has-pane" : ""}">
       ${sidebar(app)}
       <main class="main view-${state.route.view}" id="main" tabindex="-1">
         ${safely(() => header(app, view))}${bars(app)}${strip(app)}
         <div class="view">${isFirstRun ? firstRun(app) : safely(() => view.render(app))}</div>
-        ${line ? safely(() => composer(app)) : nothing}
+        ${hasLine ? safely(() => composer(app)) : nothing}
       </main>
       ${hasPane ? html`<aside class="pane" aria-label="Message">${safely(() => pane(app, state.pane ?? ""))}</aside>` : nothing}
       ${tabs(app)}

@@ -1,22 +1,18 @@
 // Store: the state of the page, and the frame that draws it. Events come at any rate; one frame draws them all.
 // @ts-check
 /** @import { Api, App, EventDetail, EventName, State } from "./types.js" */
-import { parse } from "./router.js";
+import { parse, path } from "./router.js";
 
 export const OPERATOR = "operator";
 
 /** @returns {State} */
-function firstState() {
-  return {
-    route: parse(new URL(location.href)), now: Date.now(),
-    link: { state: "connecting", since: Date.now(), retryAt: 0, reason: "", gap: false },
-    access: { rights: "", login: false, version: "", dataDir: "", user: "" }, rights: "",
-    sessions: new Map(), groups: new Map(), people: new Map(), waits: [], inboxUnread: 0,
-    project: sessionStorage.getItem("maestro.project") ?? "",
-    keysOn: localStorage.getItem("maestro.keys") !== "off", keysShown: false,
-    pane: null, compose: null, health: 0, mailboxMax: 0, anyMail: true, ready: false, needsLogin: false, refusal: "", notice: "",
-  };
-}
+const firstState = () => ({
+  route: parse(new URL(location.href)), now: Date.now(), access: { rights: "", login: false, version: "", dataDir: "", user: "" }, rights: "",
+  link: { state: "connecting", since: Date.now(), retryAt: 0, reason: "", gap: false },
+  sessions: new Map(), groups: new Map(), people: new Map(), waits: [], inboxUnread: 0, project: sessionStorage.getItem("maestro.project") ?? "",
+  keysOn: localStorage.getItem("maestro.keys") !== "off", keysShown: false, pane: null, compose: null, health: 0, mailboxMax: 0, anyMail: true,
+  ready: false, needsLogin: false, refusal: "", notice: "",
+});
 
 /**
  * @param {(learn: (people: Record<string, {name?: string, role: string}>) => void) => Api} makeApi
@@ -25,16 +21,14 @@ function firstState() {
  * @returns {App}
  */
 export function makeApp(makeApi, draw, navigate) {
-  let asked = false;
   const state = firstState();
+  let asked = false;
   /** @type {Map<EventName, Set<(detail: EventDetail) => void>>} */
   const listeners = new Map();
   /** @type {App} */
   const app = {
     state,
-    api: makeApi((people) => {
-      for (const [id, person] of Object.entries(people)) state.people.set(id, person);
-    }),
+    api: makeApi((people) => Object.entries(people).forEach(([id, person]) => state.people.set(id, person))),
     update() {
       if (asked) return;
       asked = true;
@@ -44,14 +38,14 @@ export function makeApp(makeApi, draw, navigate) {
         draw(app);
       });
     },
-    go: (path, replace = false) => navigate(app, path, replace),
+    go: (to, replace = false) => navigate(app, to, replace),
     on(name, fn) {
       const fns = listeners.get(name) ?? new Set();
       listeners.set(name, fns.add(fn));
       return () => void fns.delete(fn);
     },
     emit(name, detail) {
-      for (const fn of [...(listeners.get(name) ?? [])]) fn(detail);
+      [...(listeners.get(name) ?? [])].forEach((fn) => fn(detail));
       app.update();
     },
     compose({ to = [], replyTo = null } = {}) {
@@ -60,14 +54,11 @@ export function makeApp(makeApi, draw, navigate) {
       app.update();
     },
     openMessage(id) {
-      if (!matchMedia("(min-width: 1200px)").matches) return app.go(`/ui/m/${encodeURIComponent(id)}`);
+      if (!matchMedia("(min-width: 1200px)").matches) return app.go(path("m", id));
       state.pane = id;
       app.update();
     },
-    nameOf: (id) => {
-      if (id === OPERATOR) return "you";
-      return state.sessions.get(id)?.session.name || state.people.get(id)?.name || id;
-    },
+    nameOf: (id) => (id === OPERATOR ? "you" : state.sessions.get(id)?.session.name || state.people.get(id)?.name || id),
   };
   return app;
 }

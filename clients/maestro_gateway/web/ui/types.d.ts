@@ -18,7 +18,8 @@ export type Row = { lsn: number; message: Message; receivers?: string[]; counts?
 export type Session = {
   id: string; role: string; projectId: string; status: string; startedAt: number; lastActivity: number;
   name?: string | null; parentSessionId?: string | null; completedAt?: number | null; agent?: string; pid?: number;
-  cwd?: string; wake?: string; metadata?: Record<string, unknown>;
+  cwd?: string; wake?: string; needsInput?: { active: boolean; message?: string; since?: number };
+  metadata?: Record<string, unknown>;
 };
 /** As `GET /api/presence` shows it. */
 export type Presence = {

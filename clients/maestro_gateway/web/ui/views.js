@@ -15,16 +15,15 @@ const VIEWS = {
   all: lists.all, session: lists.session, group: lists.group, inbox: lists.inbox, conversation, thread, threads,
   message, search, stats, health, sessions: front.sessions, more: front.more, missing: front.missing,
 };
-/** Below these the composer has its line. */
 const COMPOSES = new Set(["all", "session", "group", "inbox", "conversation", "thread"]);
-/** These have other buttons in their header. */
-const NO_WRITE = new Set(["conversation", "thread", "message"]);
+const OTHER_BUTTONS = new Set(["conversation", "thread", "message"]);
+const DEEP = new Set(["session", "group", "conversation", "thread", "message", "missing"]);
 
 /** @param {Route} route */
-export const viewOf = (route) => VIEWS[route.view] ?? front.missing;
-
-/** @param {Route} route */
+export const viewOf = (route) => VIEWS[route.view];
+/** Whether the composer has its line below the view. @param {Route} route */
 export const composes = (route) => COMPOSES.has(route.view);
-
-/** @param {Route} route */
-export const writes = (route) => !NO_WRITE.has(route.view);
+/** Whether the header has Write. @param {Route} route */
+export const writes = (route) => !OTHER_BUTTONS.has(route.view);
+/** Whether a tab or the sidebar leads to the view; another view has a way back. @param {Route} route */
+export const isTop = (route) => !DEEP.has(route.view);

@@ -18,6 +18,7 @@ from maestro_schemas import NOT_REPEATABLE
 from maestro_schemas.commands import BY_REQUEST, COMMANDS, REQUESTS, ProtocolCommand, decode_request
 from maestro_schemas.errors import FatalError, MaestroError
 from maestro_schemas.keys import Key
+from maestro_schemas.limits import Limits
 from maestro_schemas.requests import Request, Stats
 from support.offices import Office, keys
 from support.vectors import vectors
@@ -52,7 +53,7 @@ def example(command: ProtocolCommand, **fields: Any) -> Request:
 
 
 def test_every_command_has_a_row_and_a_handler() -> None:
-    blobs = BlobHandlers("", BlobStore(""), 0)
+    blobs = BlobHandlers("", BlobStore(""), Limits())
     blobs.close()
     needed: Any = dict.fromkeys(ServerHandlers._fields)  # only the names of the handlers matter
     handlers = ServerHandlers(**{**needed, "blobs": blobs}).table()

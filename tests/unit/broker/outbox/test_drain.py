@@ -29,7 +29,13 @@ def _drain(directory: Path, reports: list[str] | None = None) -> OutboxDrainer:
         raise MaestroError("STOPPING", "nothing is sent here")
 
     said: list[str] = [] if reports is None else reports
-    return OutboxDrainer(OutboxDir(str(directory)), send=refuse, notify_sender=lambda *_: True, report=said.append)
+    return OutboxDrainer(
+        OutboxDir(str(directory)),
+        send=refuse,
+        notify_sender=lambda *_: True,
+        report=said.append,
+        take_in=lambda *_: True,
+    )
 
 
 def _entry(number: int, session: str = "ann", **outgoing: Any) -> OutboxEntry:
@@ -89,7 +95,13 @@ def test_an_entry_is_sent_as_its_session_or_the_operator(tmp_path: Path, session
         sent.append(request)
         raise MaestroError("BUSY", "not now")
 
-    drain = OutboxDrainer(OutboxDir(str(tmp_path)), send=send, notify_sender=lambda *_: True, report=lambda _: None)
+    drain = OutboxDrainer(
+        OutboxDir(str(tmp_path)),
+        send=send,
+        notify_sender=lambda *_: True,
+        report=lambda _: None,
+        take_in=lambda *_: True,
+    )
     _queue(tmp_path, _entry(1, session))
     drain.drain(RequestContext(0))
     assert [(request.who, request.queued) for request in sent] == [(who, True)]
@@ -101,7 +113,13 @@ def test_a_journal_that_failed_is_no_refusal(tmp_path: Path) -> None:
     def send(_request: object, _context: RequestContext) -> SendReply:
         raise FatalError("JOURNAL_FAILED", "the disk is broken")
 
-    drain = OutboxDrainer(OutboxDir(str(tmp_path)), send=send, notify_sender=lambda *_: True, report=lambda _: None)
+    drain = OutboxDrainer(
+        OutboxDir(str(tmp_path)),
+        send=send,
+        notify_sender=lambda *_: True,
+        report=lambda _: None,
+        take_in=lambda *_: True,
+    )
     _queue(tmp_path, _entry(1))
     with pytest.raises(MaestroError, match="broken"):
         drain.drain(RequestContext(0))
@@ -120,7 +138,13 @@ def test_a_refusal_without_space_is_stored_later(tmp_path: Path, monkeypatch: py
 
         monkeypatch.setattr(atomic_file, "replace", writing)
 
-    drain = OutboxDrainer(OutboxDir(str(tmp_path)), send=send, notify_sender=lambda *_: True, report=lambda _: None)
+    drain = OutboxDrainer(
+        OutboxDir(str(tmp_path)),
+        send=send,
+        notify_sender=lambda *_: True,
+        report=lambda _: None,
+        take_in=lambda *_: True,
+    )
     _queue(tmp_path, _entry(1))
     fail(errno.ENOSPC)
     assert drain.drain(RequestContext(0)) == 1

@@ -82,6 +82,7 @@ class Post:
             send=lambda request, _context: self.do(request),
             notify_sender=lambda *_: True,
             report=lambda _: None,
+            take_in=lambda *_: True,
         )
         spool = self.spool = Spool(data, lambda _: None)
         writer = SpoolWriter(
@@ -120,7 +121,7 @@ class Post:
             state=self.state,
             log=self.log,
             disk=self.disk,
-            markers=self.spool.markers,
+            spool=self.spool,
             outbox=self.outbox,
             queue=self.queue,
             metrics=self.metrics,

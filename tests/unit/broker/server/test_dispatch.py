@@ -40,7 +40,7 @@ def answers(tmp_path: Path, handler: Callable[..., Any]) -> tuple[bytes, Any]:
     spool = Spool(data, lambda _: None)
     journal, _ = open_journal(str(tmp_path / "journal"))
     state = State(Limits(), Checkpoint())
-    blobs = BlobHandlers(data, spool.blobs, 1 << 30)
+    blobs = BlobHandlers(data, spool.blobs, Limits())
     try:
         dispatch = Dispatch(
             {requests.Stats: handler},

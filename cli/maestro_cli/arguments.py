@@ -112,7 +112,7 @@ def checked_text(option: str, text: str) -> str:
         raise MaestroError(
             "INVALID",
             f"{option} is not UTF-8 (character {error.start + 1:,} of it)",
-            "Send text as UTF-8; put binary data into a file and send its path.",
+            "Send text as UTF-8, and binary data as a file.",
         ) from None
     return text
 
@@ -134,14 +134,14 @@ def text_file(path: str) -> str:
         raise MaestroError(
             "TEXT_TOO_LONG",
             f"{what} has more than {FILE_BYTES_MAX:,} bytes, too many for a message",
-            "Nothing was sent. Send the file's path and a summary instead.",
+            "Nothing was sent. Send it as a file, with a summary as the text: --attach PATH.",
             limit=FILE_BYTES_MAX,
         )
     if b"\0" in raw:
         raise MaestroError(
             "FILE_UNREADABLE",
             f"{what} is binary (a NUL at byte {raw.index(0) + 1:,})",
-            "Nothing was sent. Send the file's path instead.",
+            "Nothing was sent. Send it as a file: --attach PATH.",
         )
     try:
         return raw.decode()

@@ -130,6 +130,18 @@ Examples:
         ),
     ),
     CommandGroup(
+        "attachment",
+        "List or save the files of a message.",
+        """\
+Examples:
+  maestro attachment list msg_1770536761607_k3v9x2m1a
+  maestro attachment save msg_1770536761607_k3v9x2m1a cart.patch --to /tmp""",
+        (
+            CommandRow("list", "attachment.list", "List the files of a message, with their paths."),
+            CommandRow("save", "attachment.save", "Write the files of a message into a directory."),
+        ),
+    ),
+    CommandGroup(
         "group",
         "Groups: addresses of several sessions, as in `send --to @NAME`.",
         """\
@@ -192,6 +204,18 @@ Examples:
         (
             CommandRow("list", "template.list", "List the templates, with the places of each."),
             CommandRow("show", "template.show", "Print one template."),
+        ),
+    ),
+    CommandGroup(
+        "index",
+        "The search index, which is made from the mail and can be made again.",
+        """\
+Examples:
+  maestro index status
+  maestro index rebuild""",
+        (
+            CommandRow("status", "index.status", "Show whether the index is there, and how far it has read."),
+            CommandRow("rebuild", "index.rebuild", "Make the index again from the mail."),
         ),
     ),
     CommandGroup(

@@ -18,7 +18,7 @@ from . import fast_path
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from maestro_clients.channel.one_shot import OneShotConnection
     from maestro_clients.client import Client
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from maestro_clients.processes.broker_process import Endpoints
     from maestro_clients.protocol.callers import Caller
     from maestro_clients.protocol.speaker import Speaker
+    from maestro_schemas.documents import MessageDoc
 
 # As `session_link`, which only a command in an agent's shell imports.
 _LINK_VARIABLE = "MAESTRO_SESSION_LINK"
@@ -241,6 +242,13 @@ class CommandContext:
             return None
         connection = one_shot.OneShotConnection(path)
         return connection if connection.open() else None
+
+    def locate(self, messages: Sequence[MessageDoc], client: AnyClient | None) -> None:
+        """Give the files of messages their paths on this machine, fetched where need be and a client is given."""
+        if any("attachments" in message for message in messages):
+            from maestro_clients.mailbox import received_files
+
+            received_files.locate(messages, self.data, client)
 
     def speaker(self) -> Speaker:
         """The caller, as a request's `as`."""

@@ -70,6 +70,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "-m": ("message", "any"),
             "--file": ("file", "any"),
             "-f": ("file", "any"),
+            "--attach": ("attach", "list"),
             "--template": ("template", "text"),
             "--set": ("settings", "list"),
             "--priority": ("priority", ("low", "medium", "high")),
@@ -381,6 +382,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "-m": ("message", "any"),
             "--file": ("file", "any"),
             "-f": ("file", "any"),
+            "--attach": ("attach", "list"),
             "--template": ("template", "text"),
             "--set": ("settings", "list"),
             "--priority": ("priority", ("low", "medium", "high")),
@@ -548,6 +550,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "-m": ("message", "any"),
             "--file": ("file", "any"),
             "-f": ("file", "any"),
+            "--attach": ("attach", "list"),
             "--priority": ("priority", ("low", "medium", "high")),
             "--on-ended": ("on_ended", ("error", "queue", "redirect")),
             "--require-ack": ("require_ack", "on"),
@@ -621,6 +624,28 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (("message_ids", "list"),),
         (),
         {
+            "--as": ("speaks_as", "text"),
+            "--yes": ("yes", "on"),
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("attachment", "list"): (
+        "attachment.list",
+        (("message_id", "text"),),
+        ("message_id",),
+        {
+            "--as": ("speaks_as", "text"),
+            "--yes": ("yes", "on"),
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("attachment", "save"): (
+        "attachment.save",
+        (("message_id", "text"), ("name", "text")),
+        ("message_id",),
+        {
+            "--to": ("to", "text"),
+            "--force": ("force", "on"),
             "--as": ("speaks_as", "text"),
             "--yes": ("yes", "on"),
             "--json": ("as_json", "on"),
@@ -743,6 +768,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "-m": ("message", "any"),
             "--file": ("file", "any"),
             "-f": ("file", "any"),
+            "--attach": ("attach", "list"),
             "--priority": ("priority", ("low", "medium", "high")),
             "--on-ended": ("on_ended", ("error", "queue", "redirect")),
             "--require-ack": ("require_ack", "on"),
@@ -824,6 +850,22 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         "template.show",
         (("name", "text"),),
         ("name",),
+        {
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("index", "status"): (
+        "index.status",
+        (),
+        (),
+        {
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("index", "rebuild"): (
+        "index.rebuild",
+        (),
+        (),
         {
             "--json": ("as_json", "on"),
         },

@@ -72,6 +72,13 @@ MessageOption = Annotated[
     str | None,
     Option(name=["--message", "-m"], metavar="TEXT", any_text=True, help="The text; any characters, any lines."),
 ]
+AttachOption = Annotated[
+    list[str] | None,
+    Option(
+        metavar="PATH",
+        help="A file to send with the message; may be repeated. Its receiver gets a path, and not the content.",
+    ),
+]
 TemplateOption = Annotated[
     str | None,
     Option(

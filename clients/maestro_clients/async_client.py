@@ -8,12 +8,14 @@ watch a descriptor.
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from maestro_schemas import NOT_REPEATABLE
+from maestro_schemas.errors import MaestroError
 
 from .channel.async_channel import AsyncChannel
 from .protocol import (
@@ -28,9 +30,10 @@ from .protocol import (
 from .protocol.callers import Caller
 from .protocol.codec import encoder
 from .retry_policy import retry_async
+from .transports.addresses import is_remote
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
     from types import TracebackType
     from typing import Concatenate, ParamSpec
 
@@ -42,7 +45,6 @@ if TYPE_CHECKING:
         SessionDoc,
         SessionPresenceDoc,
     )
-    from maestro_schemas.errors import MaestroError
 
     from .channel.core import Reply
 
@@ -71,6 +73,30 @@ def _method(
     return method
 
 
+def _sending(
+    prepare: Callable[P, commands.Request[SendResultDoc]],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, SendResultDoc]]:
+    """As `_method`, and files that are given by their paths are put first."""
+    plain = _method(prepare)
+
+    @functools.wraps(plain)
+    async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> SendResultDoc:
+        paths: Any = kwargs.get("attachments", ())
+        if all(isinstance(each, dict) for each in paths):
+            return await plain(self, *args, **kwargs)
+        from .attachments import file_sends, outgoing_files
+
+        named: dict[str, Any] = kwargs
+        given = file_sends.GivenFiles.of(named["attachments"])
+        asked = file_sends.bounds(is_remote=is_remote(self.address), speaker=self.caller, caller=named.get("caller"))
+        limits = await self.carry_out(asked)
+        # A disk may be slow, and other tasks go on.
+        files = await asyncio.to_thread(outgoing_files.read, given.paths, limits)
+        return await self.carry_out(file_sends.sent(prepare, args, named, given, files))
+
+    return method
+
+
 class AsyncClient:
     """A connection that speaks for `caller`, or for the caller that a call names. Any number of tasks may call at
     once. A task that is cancelled forgets its request, which may have been done.
@@ -88,6 +114,7 @@ class AsyncClient:
         patient: bool = False,
         retry_within_s: float = 0.0,
     ) -> None:
+        self.caller = caller
         self._as = caller.as_body()
         self._timeout_s = timeout_s
         self._retry_within_s = min(retry_within_s, timeout_s)
@@ -133,6 +160,21 @@ class AsyncClient:
 
         return await retry_async(attempt, within_s=self._retry_within_s)
 
+    async def carry_out(self, steps: Generator[commands.Request[Any], Any, T]) -> T:
+        """As `client.Client.carry_out`."""
+        try:
+            asked = next(steps)
+            while True:
+                try:
+                    outcome = await self.request(asked)
+                except MaestroError as error:
+                    asked = steps.throw(error)
+                else:
+                    asked = steps.send(outcome)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
     async def call(
         self,
         command: str,
@@ -164,7 +206,7 @@ class AsyncClient:
     # --- messages ------------------------------------------------------------------------------------------
 
     hello = _method(commands.hello)
-    send = _method(commands.send)
+    send = _sending(commands.send)
     _send_batch = _method(commands.send_many)
 
     async def send_many(

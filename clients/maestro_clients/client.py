@@ -20,9 +20,10 @@ from .protocol.callers import Caller
 from .protocol.codec import encoder
 from .protocol.command_methods import CommandMethods
 from .retry_policy import retry
+from .transports.addresses import is_remote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
 
     from maestro_schemas.documents import OutgoingDoc, SendResultDoc
@@ -106,6 +107,20 @@ class Client(CommandMethods):
             return read(self.call(command, body, caller=caller, timeout_s=left_s))
 
         return retry(attempt, within_s=self._retry_within_s)
+
+    def send_files(
+        self,
+        prepare: Callable[..., commands.Request[SendResultDoc]],
+        arguments: tuple[Any, ...],
+        named: Mapping[str, Any],
+    ) -> SendResultDoc:
+        """As `CommandMethods.send_files`."""
+        from .attachments import file_sends, outgoing_files
+
+        given = file_sends.GivenFiles.of(named["attachments"])
+        asked = file_sends.bounds(is_remote=is_remote(self.address), speaker=self.caller, caller=named.get("caller"))
+        files = outgoing_files.read(given.paths, self.carry_out(asked))
+        return self.carry_out(file_sends.sent(prepare, arguments, named, given, files))
 
     def call(
         self,

@@ -194,6 +194,11 @@ def _again(message: MessageDoc) -> OutgoingDoc:
     metadata = {name: value for name, value in message.get("metadata", {}).items() if name != "threadId"}
     if metadata:
         outgoing["metadata"] = cast("MetadataDoc", metadata)
+    if message.get("attachments"):
+        outgoing["attachments"] = [
+            {"name": file["name"], "size": file["size"], "type": file["type"], "sha256": file["sha256"]}
+            for file in message["attachments"]
+        ]
     if message.get("expiresAt", 0) > message["createdAt"]:
         outgoing["ttlMs"] = message["expiresAt"] - message["createdAt"]
     if "originalTo" in message:

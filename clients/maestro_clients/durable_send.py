@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_clients import retry_policy
 from maestro_clients.processes.broker_process import connect
+from maestro_clients.protocol import commands
 from maestro_schemas.errors import MaestroError
 
 from .outbox import outbox_files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from maestro_clients.attachments.outgoing_files import OutgoingFile
     from maestro_clients.client import Client
     from maestro_clients.protocol.callers import Caller
     from maestro_schemas.documents import OutgoingDoc, SendResultDoc
@@ -50,10 +52,12 @@ def send_or_queue(
     autostart: bool,
     timeout_s: float = 10.0,
     client: Client | None = None,
+    files: Sequence[OutgoingFile] = (),
 ) -> SendOutcome:
     """Send, starting a broker if need be and allowed; else queue.
 
-    `client`: an open connection for the first attempt. `timeout_s` bounds the whole wait.
+    `client`: an open connection for the first attempt. `timeout_s` bounds the whole wait. `files`: those that the
+    message names; they are put first, and queued with it.
 
     Raises MaestroError: the message's refusal (RECEIVER_NOT_FOUND, ROLE_FORBIDDEN, RATE_LIMITED, MAILBOX_FULL, ...),
     what keeps a broker from ever running here (PATH_TOO_LONG, FORMAT_UNSUPPORTED, DATA_DIR_UNUSABLE, ...), or what
@@ -65,9 +69,9 @@ def send_or_queue(
     def attempt() -> SendResultDoc:
         if given:
             # If it fails, the next attempt looks for the broker again: it may have moved, or need a start.
-            return _send(given.pop(), caller, outgoing, _left_s(deadline_s))
+            return _send(given.pop(), caller, outgoing, files, _left_s(deadline_s))
         with connect(data, environ, caller, autostart=autostart, timeout_s=_left_s(deadline_s)) as found:
-            return _send(found, caller, outgoing, _left_s(deadline_s))
+            return _send(found, caller, outgoing, files, _left_s(deadline_s))
 
     def may_retry(error: BaseException) -> bool:
         # Where no broker may be started, none will come: queue without a wait.
@@ -79,15 +83,21 @@ def send_or_queue(
     except MaestroError as error:
         if error.kind not in ("busy", "unreachable") and error.code not in _REPAIRABLE:
             raise
-        return SendOutcome(None, outbox_files.queue(data, caller, outgoing, time.time_ns() // 1_000_000), error)
+        path = outbox_files.queue(data, caller, outgoing, time.time_ns() // 1_000_000, files)
+        return SendOutcome(None, path, error)
     return SendOutcome(result, None)
 
 
-def _send(client: Client, caller: Caller, outgoing: OutgoingDoc, timeout_s: float) -> SendResultDoc:
-    [result] = client.sharing(caller, timeout_s=timeout_s, retry_within_s=0.0).send_many([outgoing])
-    if "error" in result:
-        raise MaestroError.from_body(result["error"])
-    return result
+def _send(
+    client: Client, caller: Caller, outgoing: OutgoingDoc, files: Sequence[OutgoingFile], timeout_s: float
+) -> SendResultDoc:
+    own = client.sharing(caller, timeout_s=timeout_s, retry_within_s=0.0)
+    request = commands.send_one(outgoing)
+    if not files:
+        return own.request(request)
+    from .attachments import uploads
+
+    return own.carry_out(uploads.sent(request, files))
 
 
 def _left_s(deadline_s: float) -> float:

@@ -5,6 +5,7 @@ Rule: its routes come from the table of calls, and every error that leaves it ha
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -17,6 +18,7 @@ from starlette.middleware import Middleware
 from maestro_schemas.errors import MaestroError
 
 from .absent_paths import absent
+from .api.blobs import UPLOADS_MAX
 from .api.websocket import websocket_routes
 from .broker_link import BrokerLink
 from .context import GatewayContext
@@ -28,7 +30,7 @@ from .http.credentials import Credentials
 from .http.page.logins import Logins
 from .http.page.web_files import web_routes
 from .http.responses import answer, error_answer, plain_error
-from .http.routing import changing_paths, routes
+from .http.routing import changing_paths, routes, upload_paths
 from .http.unconfirmed_sends import UnconfirmedSends
 from .http.whole_body import WholeBody
 from .metrics import GatewayMetrics, MeasuringMiddleware
@@ -72,6 +74,7 @@ def make(options: GatewayOptions) -> Starlette:
             feed,
             waits,
             ToolCalls(),
+            asyncio.Semaphore(UPLOADS_MAX),
             Logins(options.data),
             time.time_ns() // 1_000_000,
         )
@@ -92,7 +95,7 @@ def make(options: GatewayOptions) -> Starlette:
         middleware=[
             Middleware(MeasuringMiddleware, metrics, paths),
             Middleware(Credentials, options, changing_paths(CALLS)),
-            Middleware(WholeBody, options.limits),
+            Middleware(WholeBody, options.limits, upload_paths(CALLS)),
         ],
     )
     # A path with one slash too many does not exist; Starlette's redirect would not have the shape of an error.

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    import asyncio
+
     from .broker_link import BrokerLink
     from .events.feed import Feed
     from .events.mail_waits import MailWaits
@@ -30,6 +32,8 @@ class GatewayContext(NamedTuple):
     feed: Feed
     waits: MailWaits
     tool_calls: ToolCalls
+    # One for each upload at once.
+    uploads: asyncio.Semaphore
     logins: Logins
     # When the gateway began to serve.
     started_ms: int

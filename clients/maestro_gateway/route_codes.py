@@ -24,6 +24,19 @@ SEND_CODES = (
     "MAILBOX_FULL",
     "BUSY",
     "STORAGE_FULL",
+    "BLOB_NOT_FOUND",
+    "ATTACHMENT_TOO_LARGE",
+    "TOO_MANY",
+)
+UPLOAD_CODES = (
+    "BAD_REQUEST",
+    "INVALID",
+    "UNSUPPORTED_MEDIA_TYPE",
+    "REQUEST_TIMEOUT",
+    "ATTACHMENT_TOO_LARGE",
+    "BLOB_MISMATCH",
+    "BUSY",
+    "STORAGE_FULL",
 )
 # Those of a list of addresses and of audiences.
 FAN_OUT_CODES = (
@@ -32,7 +45,6 @@ FAN_OUT_CODES = (
     "GROUP_NOT_FOUND",
     "CONFIRM_FANOUT",
     "FORBIDDEN",
-    "TOO_MANY",
 )
 # Those of the calls about the mail of before.
 ARCHIVE_CODES = (

@@ -13,6 +13,7 @@ from maestro_schemas.sessions import SessionNote
 from . import metrics
 from .api import (
     answers,
+    blobs,
     bodies,
     group_bodies,
     groups,
@@ -28,7 +29,7 @@ from .archive_routes import ARCHIVE_CALLS
 from .docs import docs_page, openapi
 from .http.routing import Endpoint
 from .older_routes import OLDER_CALLS
-from .route_codes import FAN_OUT_CODES, PREVIEW_CODES, SEND_CODES
+from .route_codes import FAN_OUT_CODES, PREVIEW_CODES, SEND_CODES, UPLOAD_CODES
 
 _GROUP_CODES = (
     "GROUP_NOT_FOUND",
@@ -156,6 +157,33 @@ CALLS = (
         PREVIEW_CODES,
         body=bodies.PreviewBody,
         headers=("X-Session-ID",),
+    ),
+    Endpoint(
+        "GET",
+        "/messages/{message}/attachments/{name}",
+        blobs.file,
+        "A file of a message.",
+        {200: blobs.OCTETS},
+        ("MESSAGE_NOT_FOUND", "BLOB_NOT_FOUND", "AMBIGUOUS_ID", "INVALID"),
+        query=bodies.FileQuery,
+    ),
+    Endpoint(
+        "POST",
+        "/blobs",
+        blobs.upload,
+        "Upload the content of a file, which a message then names.",
+        {201: answers.Blob},
+        UPLOAD_CODES,
+        is_upload=True,
+    ),
+    Endpoint(
+        "PUT",
+        "/blobs/{sha256}",
+        blobs.put,
+        "Upload the content of a file under its digest; a repeat changes nothing.",
+        {201: answers.Blob},
+        UPLOAD_CODES,
+        is_upload=True,
     ),
     Endpoint(
         "GET",

@@ -5,11 +5,14 @@ sender's token. Clients add entries. One drain at a time takes them, oldest firs
 or, for a broker on another machine, one of this machine's clients.
 
 `<session>/<time>-<id>.json` waits, `*.failed` was refused for good and holds the reason, `*.unreadable` is no entry.
+`blobs/<sha256>` is the content of a file that entries name: `OutboxBlobs` has the rules of these.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,13 +25,19 @@ from maestro_schemas.outbox_entry import FAILED_SUFFIX, QUEUED_AT_MS_MAX, TIME_D
 from . import atomic_file, places
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
     from maestro_schemas.outbox_entry import OutboxEntry
 
+# It may be a session's folder, too: their files have other names.
+BLOBS = "blobs"
+_DIGEST_CHARS = 64
+_BLOB_MODE = 0o400
 _UNREADABLE_SUFFIX = ".unreadable"
 # No setting allows a message above 16 MiB on the wire; JSON escapes can make it longer.
 _ENTRY_BYTES_MAX = 64 << 20
-# A drain removes empty session folders, so `add` may find its folder gone this often.
-_MOVE_TRIES = 100
+# A drain removes empty folders, so a client may find its folder gone this often.
+_TRIES = 100
 
 
 class QueuedEntry(NamedTuple):
@@ -38,11 +47,86 @@ class QueuedEntry(NamedTuple):
     entry: OutboxEntry
 
 
+class OutboxBlobs:
+    """The contents of files that entries name, in the folder at `path`. Every method raises OSError.
+
+    A content is durable before the entry that names it, under its digest in hex. What no entry names is removed. A
+    client holds a shared lock on the folder from the first content to the entry, and who removes holds the exclusive
+    one: so nothing is removed between the two, and the lock of a killed client is gone with it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def file(self, sha256: str) -> str | None:
+        """The path of a content; None for what is no digest."""
+        return os.path.join(self.path, sha256) if _is_digest(sha256) else None
+
+    def read(self, sha256: str, bytes_max: int) -> bytes | None:
+        """A content, at most `bytes_max` of it; None where it is not there."""
+        path = self.file(sha256)
+        try:
+            return None if path is None else places.read(path, bytes_max)
+        except FileNotFoundError:
+            return None
+
+    @contextlib.contextmanager
+    def kept(self, files: Mapping[str, bytes]) -> Iterator[None]:
+        """Store contents durably, and keep them until the block has ended; then an entry names them."""
+        fd = self._locked()
+        try:
+            for sha256, content in files.items():
+                path = os.path.join(self.path, sha256)
+                if not _is_whole(path, len(content)):
+                    aside = os.path.join(self.path, f".{os.getpid()}-{sha256}.new")
+                    atomic_file.replace(path, content, durable=True, mode=_BLOB_MODE, aside=aside)
+            atomic_file.sync_directory(os.path.dirname(self.path))
+            yield
+        finally:
+            os.close(fd)
+
+    def collect(self, named: Callable[[], set[str]]) -> None:
+        """Remove the contents that `named` does not have, unless a client adds some at the moment. `named` is asked
+        while no client does."""
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            names = os.listdir(self.path)
+            kept = named() if names else set()
+            for name in names:
+                # Also what a killed client has left half written. Other names are not ours.
+                if name not in kept and (_is_digest(name) or name.startswith(".")):
+                    os.unlink(os.path.join(self.path, name))
+            with contextlib.suppress(OSError):
+                os.rmdir(self.path)
+        except BlockingIOError:
+            return
+        finally:
+            os.close(fd)
+
+    def _locked(self) -> int:
+        for _ in range(_TRIES):
+            places.make_directory(self.path)
+            with contextlib.suppress(FileNotFoundError):
+                fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                fcntl.flock(fd, fcntl.LOCK_SH)
+                # Removed before it was locked: what is written into it would be lost.
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(fd), os.stat(self.path)):
+                        return fd
+                os.close(fd)
+        raise FileNotFoundError(f"{self.path} is removed again and again")
+
+
 class OutboxDir:
     """The outbox at `path`. Every method raises OSError for what it does not handle itself."""
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.blobs = OutboxBlobs(os.path.join(path, BLOBS))
 
     # --- reading -----------------------------------------------------------------------------------------
 
@@ -87,21 +171,26 @@ class OutboxDir:
 
     # --- a client adds -----------------------------------------------------------------------------------
 
-    def add(self, entry: OutboxEntry) -> str:
+    def add(self, entry: OutboxEntry, files: Mapping[str, bytes] | None = None) -> str:
         """Store an entry durably; return its path. The same send added again is one entry.
 
         The entry is sorted behind all that wait, whatever its `queued_at`: wall clocks are set back, and two sends
-        fall into one millisecond. `entry.session` and the message's id must be ids: they become file names.
+        fall into one millisecond. `entry.session` and the message's id must be ids: they become file names. `files`:
+        the contents of the files that the message names, by digest; they are durable before the entry.
         """
+        if not files:
+            return self._add(entry)
+        self._make()
+        with self.blobs.kept(files):
+            return self._add(entry)
+
+    def _add(self, entry: OutboxEntry) -> str:
         folder = os.path.join(self.path, entry.session)
         same = self._same(entry)
         if same is not None:
             return same
         entry = entry._replace(queued_at=_behind_all(folder, entry.queued_at))
-        for made in (os.path.dirname(self.path), self.path):
-            if not os.path.isdir(made):
-                places.make_directory(made)
-                atomic_file.sync_directory(os.path.dirname(made))
+        self._make()
         path = os.path.join(folder, outbox_entry.file_name(entry))
         aside = self._aside(entry)
         atomic_file.stage(aside, outbox_entry.encode(entry), durable=True)
@@ -113,6 +202,12 @@ class OutboxDir:
         # The folder's own name may be new.
         atomic_file.sync_directory(self.path)
         return path
+
+    def _make(self) -> None:
+        for made in (os.path.dirname(self.path), self.path):
+            if not os.path.isdir(made):
+                places.make_directory(made)
+                atomic_file.sync_directory(os.path.dirname(made))
 
     def _same(self, entry: OutboxEntry) -> str | None:
         """The path of this very send, if it is there already. Another message of the same id is for the broker to
@@ -134,6 +229,9 @@ class OutboxDir:
 
     def remove_if_empty(self, session: str) -> None:
         """Remove a session's folder if it is empty. A client that adds an entry at this moment makes it again."""
+        if session == BLOBS:
+            # By `collect_blobs` alone, under its lock.
+            return
         try:
             os.rmdir(os.path.join(self.path, session))
         except OSError:
@@ -155,6 +253,10 @@ class OutboxDir:
         except FileNotFoundError:
             return None
         return target
+
+    def collect_blobs(self) -> None:
+        """Remove the files' contents that no entry names, unless a client is about to add one. Raises OSError."""
+        self.blobs.collect(lambda: {digest for queued in self.entries() for digest in queued.entry.digests})
 
     def _aside(self, entry: OutboxEntry) -> str:
         # Hidden, so that it is no session's name; not in the session's folder, which may be removed while empty.
@@ -217,7 +319,7 @@ def _behind_all(folder: str, now_ms: int) -> int:
 
 def _move_into_folder(aside: str, path: str) -> None:
     """Make the folder again each time that a drain has removed it because it was empty."""
-    for attempt in range(_MOVE_TRIES):
+    for attempt in range(_TRIES):
         try:
             _make_folder(os.path.dirname(path))
             fd = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -228,7 +330,7 @@ def _move_into_folder(aside: str, path: str) -> None:
             finally:
                 os.close(fd)
         except FileNotFoundError:
-            if attempt == _MOVE_TRIES - 1 or not os.path.exists(aside):
+            if attempt == _TRIES - 1 or not os.path.exists(aside):
                 raise
         else:
             return
@@ -247,3 +349,14 @@ def _remove(path: str) -> None:
         os.unlink(path)
     except FileNotFoundError:
         return
+
+
+def _is_whole(path: str, size: int) -> bool:
+    try:
+        return os.lstat(path).st_size == size
+    except OSError:
+        return False
+
+
+def _is_digest(name: str) -> bool:
+    return len(name) == _DIGEST_CHARS and not name.strip("0123456789abcdef")

@@ -22,6 +22,8 @@ BROKER_VARIABLE = "MAESTRO_BROKER"
 CONFIG_VARIABLE = "MAESTRO_CONFIG"
 ROUTER_SOCKET = "broker.sock"
 NOTICE_SOCKET = "notices.sock"
+# A name that no other program gives to a folder, since agents' settings name it (`maestro hooks install`).
+RECEIVED_FILES = "received-files"
 
 _APPLE_SUPPORT = "Library/Application Support"
 
@@ -127,6 +129,16 @@ def receiver_dir(data: str, session: str) -> str:
 def sender_dir(data: str, session: str) -> str:
     """Links to the messages that a session sent; a dangling link is the tombstone of a deleted message."""
     return os.path.join(data, "messages", "by-sender", session)
+
+
+def message_files_dir(data: str, session: str, message_id: str) -> str:
+    """The files of a message, under their senders' names, beside the message of this receiver."""
+    return os.path.join(receiver_dir(data, session), f"{message_id}.files")
+
+
+def received_files_dir(data: str) -> str:
+    """Files that clients have fetched for agents of this machine: a folder for each message, and old ones go."""
+    return os.path.join(data, RECEIVED_FILES)
 
 
 def outbox_dir(data: str) -> str:

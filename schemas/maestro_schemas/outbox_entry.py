@@ -39,6 +39,17 @@ class OutboxEntry(NamedTuple):
         to = self.outgoing["to"]
         return [to] if isinstance(to, str) else list(to)
 
+    @property
+    def files(self) -> list[dict[str, Any]]:
+        """The documents of the files that the message names. What is none is left for the broker to refuse."""
+        found = self.outgoing.get("attachments")
+        return [file for file in found if _is_file(file)] if isinstance(found, list) else []
+
+    @property
+    def digests(self) -> list[str]:
+        """The digests of these files."""
+        return [file["sha256"] for file in self.files]
+
 
 def file_name(entry: OutboxEntry) -> str:
     """A name that sorts by the time of queueing. With the id in it, a send that is queued twice is one file."""
@@ -92,6 +103,14 @@ def decode(raw: bytes) -> OutboxEntry:
     if not whole:
         raise MaestroError("CORRUPT", f"not an outbox entry of version {ENTRY_VERSION}")
     return entry
+
+
+def _is_file(file: object) -> bool:
+    return (
+        isinstance(file, dict)
+        and all(isinstance(file.get(name), str) for name in ("name", "type", "sha256"))
+        and type(file.get("size")) is int
+    )
 
 
 def _is_address(to: object) -> bool:

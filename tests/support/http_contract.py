@@ -37,7 +37,8 @@ def _of_call(name: str, call: dict[str, Any]) -> Iterator[str]:
         if part["required"] and part["in"] != "path":
             yield f"! {name} requires {part['in']} {part['name']}"
     if "requestBody" in call:
-        yield f"{name} takes {_kind(call['requestBody']['content']['application/json']['schema'])}"
+        for media, body in call["requestBody"]["content"].items():
+            yield f"{name} takes {_kind(body['schema']) if media == 'application/json' else media}"
     for status, answer in call["responses"].items():
         content = answer.get("content", {})
         if int(status) < 400:

@@ -77,6 +77,8 @@ class OutboxDrainer:
         self._applied: list[AppliedEntry] = []
         self._unsettled: set[str] = set()
         os.makedirs(outbox.path, mode=0o700, exist_ok=True)
+        # What clients left that were killed before they added an entry.
+        outbox.collect_blobs()
 
     # --- entries to messages -----------------------------------------------------------------------------
 

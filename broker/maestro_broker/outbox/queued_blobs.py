@@ -6,7 +6,6 @@ takes it into the post office, where its digest is checked, and removes it with 
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +35,7 @@ def named_digests(outbox: OutboxDir) -> set[str]:
 
 
 def remove_unnamed(outbox: OutboxDir, outgoing: Mapping[str, Any]) -> None:
-    """Remove the files of a message whose entry is gone, but for those that another entry names. A client that adds
-    such an entry at this moment finds its file in the post office, for an hour."""
-    digests = digests_of(outgoing)
-    if not digests:
-        return
-    for sha256 in digests - named_digests(outbox):
-        if sha256.isalnum():  # no path: the message may have been refused for this very digest
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path_of(outbox, sha256))
+    """Remove the files of a message whose entry is gone, but for those that another entry names, or that a client
+    adds at this moment."""
+    if digests_of(outgoing):
+        outbox.collect_blobs()

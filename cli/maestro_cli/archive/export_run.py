@@ -84,6 +84,10 @@ def run(
         if directory is not None:
             out = os.path.join(directory, f"{_name(export)}.{kind}")
             out_file.check(out, force=force)
+            if attachments:
+                from . import saved_files
+
+                settings = settings._replace(files=saved_files.save(client, export, directory))
     pieces = writers.FORMATS[kind].write(export, settings)
     if out is None:
         for piece in pieces:

@@ -59,7 +59,7 @@ class StatsView:
         for section in sections:
             if section:
                 lines += ["", *section]
-        return lines
+        return self._fitted(lines)
 
     def only(self, by: By) -> list[str]:
         """One list, as long as it came."""
@@ -72,7 +72,10 @@ class StatsView:
             "pair": self.pairs,
         }
         rows = tables[by](0)
-        return [self._title(), "", *(rows or ["Nothing in this time."])]
+        return self._fitted([self._title(), "", *(rows or ["Nothing in this time."])])
+
+    def _fitted(self, lines: list[str]) -> list[str]:
+        return [columns.cut(line, self._width) for line in lines]
 
     # --- the figures of all --------------------------------------------------------------------------------
 
@@ -200,11 +203,11 @@ class StatsView:
         """Why mail was refused."""
         found = self._figures["refusals"]
         greatest = max((each["count"] for each in found), default=0)
-        rows = [("REASON", "COUNT", "WHOSE", "")]
+        rows = [("REASON", "COUNT", "", "WHOSE")]
         for each in found[: most or None]:
             ends = [self._name(each[end]) for end in ("from", "to") if end in each]
             who = f" {self._arrow()} ".join(ends)
-            rows.append((named(each["name"]), f"{each['count']:,}", who, columns.bar(each["count"], greatest)))
+            rows.append((named(each["name"]), f"{each['count']:,}", columns.bar(each["count"], greatest), who))
         return self._table(rows, frozenset({1}))
 
     def _via(self, most: int = 0) -> list[str]:

@@ -228,7 +228,7 @@ def run(
 
                 return listing.show(
                     client,
-                    context.environ,
+                    context,
                     marking,
                     statuses,
                     named(filters),

@@ -80,9 +80,25 @@ def _replayed(context: CommandContext) -> dict[str, int]:
 
 def _document(path: str, entry: OutboxEntry) -> dict[str, Any]:
     document: dict[str, Any] = {**entry.outgoing, "from": entry.session, "queuedAt": entry.queued_at, "path": path}
+    if entry.digests:
+        document["attachments"] = _files(path, entry)
     if entry.failure is not None:
         document["failure"] = entry.failure
     return document
+
+
+def _files(path: str, entry: OutboxEntry) -> list[dict[str, Any]]:
+    """The files of an entry, with the paths of those whose contents the outbox has."""
+    import os
+
+    from maestro_runtime.outbox_dir import OutboxDir
+
+    blobs = OutboxDir(os.path.dirname(os.path.dirname(path))).blobs
+    found = []
+    for file in entry.files:
+        kept = blobs.file(file["sha256"])
+        found.append({**file, "path": kept} if kept is not None and os.path.isfile(kept) else file)
+    return found
 
 
 def _lines(path: str, entry: OutboxEntry, word: str) -> list[str]:
@@ -94,6 +110,11 @@ def _lines(path: str, entry: OutboxEntry, word: str) -> list[str]:
     preview = text if len(text) <= _PREVIEW_CHARS else text[: _PREVIEW_CHARS - 3] + "..."
     who = f"{entry.outgoing['id']} from {entry.session} to {', '.join(map(named, entry.addresses))}"
     lines = [f"{who}, queued {age(entry.queued_at, now_ms())}, {word}", BAR + preview]
+    if entry.digests:
+        from maestro_clients.texts import file_lines
+
+        kept: Any = {**entry.outgoing, "attachments": _files(path, entry)}
+        lines += [f"  {line}" for line in file_lines.lines(kept)]
     if entry.failure is not None:
         lines.append(BAR + plain(f"{entry.failure.get('code', '?')}: {entry.failure.get('message', '')}"))
         lines.append(f"  file: {path}")

@@ -11,10 +11,12 @@ from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Annotated, Literal
 
     from maestro_cli.options import (
         AsOption,
+        AttachOption,
         FileOption,
         MessageOption,
         OnEndedOption,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
         WaitReplyOption,
         YesOption,
     )
+    from maestro_clients.attachments.outgoing_files import OutgoingFile
     from maestro_schemas.documents import MetadataDoc, OutgoingDoc
     from maestro_schemas.vocabularies import MessageType
 
@@ -51,6 +54,7 @@ Examples:
   maestro send --as operator --to bob --message "Yes, on your own branch."
   maestro send -t bob -m "The short form of the same."
   git diff --stat | maestro send -t bob -f -
+  maestro send -t bob -m "The fix." --attach cart.patch --attach shot.png
   maestro session send --to sess_b --message "Done." \\
       --reply-to msg_1770536761607_k3v9x2m1a
   maestro session send --to bob --message "May I deploy?" \\
@@ -78,6 +82,7 @@ def run(
     ] = None,
     message: MessageOption = None,
     file: FileOption = None,
+    attach: AttachOption = None,
     template: TemplateOption = None,
     settings: SetOption = None,
     priority: PriorityOption = None,
@@ -167,8 +172,13 @@ def run(
         outgoing["onEnded"] = on_ended
     if yes:
         outgoing["confirm"] = True
+    files: Sequence[OutgoingFile] = ()
+    if attach:
+        from maestro_cli.sending import attaching
+
+        files = attaching.add(context, outgoing, attach)
     try:
-        return _sent(context, outgoing, wait, timeout, replies, wait_reply=wait_reply, as_json=as_json)
+        return _sent(context, outgoing, files, wait, timeout, replies, wait_reply=wait_reply, as_json=as_json)
     except MaestroError as error:
         raise send_flow.explained(error, outgoing) from None
 
@@ -176,6 +186,7 @@ def run(
 def _sent(
     context: CommandContext,
     outgoing: OutgoingDoc,
+    files: Sequence[OutgoingFile],
     wait: Literal["delivered", "read"] | None,
     timeout: str | None,
     replies: int | None,
@@ -188,8 +199,8 @@ def _sent(
 
         awaited = waiting.awaited(wait, timeout, reply=wait_reply, replies=replies)
         if awaited is not None:
-            return waiting.send(context, outgoing, awaited, as_json=as_json)
-    return send_flow.send(context, outgoing, as_json=as_json)
+            return waiting.send(context, outgoing, awaited, as_json=as_json, files=files)
+    return send_flow.send(context, outgoing, as_json=as_json, files=files)
 
 
 def _check_alone(wait: str | None, timeout: str | None, replies: int | None, *, wait_reply: bool) -> None:

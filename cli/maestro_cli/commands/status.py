@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
-from maestro_cli.output.render import duration, plain, size, table, value_shown
+from maestro_cli.output.render import duration, plain, table, value_shown
 from maestro_clients.texts.ages import moment
+from maestro_clients.texts.byte_counts import size
 from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False

@@ -13,7 +13,16 @@ from maestro_cli.context import CommandContext
 from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
-from . import codex_checks, hook_checks, host_checks, mcp_checks, place_checks, process_checks, wake_checks
+from . import (
+    codex_checks,
+    hook_checks,
+    host_checks,
+    index_checks,
+    mcp_checks,
+    place_checks,
+    process_checks,
+    wake_checks,
+)
 from .findings import DoctorFinding
 
 if TYPE_CHECKING:
@@ -41,6 +50,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("broker", process_checks.broker),
     ("HTTP gateway", _one(process_checks.gateway)),
     ("outbox", _one(process_checks.outbox)),
+    ("search index", _one(index_checks.index)),
     ("this shell", _one(process_checks.shell_session)),
     ("hooks", hook_checks.hooks),
     ("codex's queue", codex_checks.queue),

@@ -62,7 +62,7 @@ def command(context: CommandContext) -> DoctorFinding:
 
 def file_system(context: CommandContext) -> Iterator[DoctorFinding]:
     """The type and the free space of the data directory's file system."""
-    from maestro_cli.output.render import size
+    from maestro_clients.texts.byte_counts import size
 
     data = context.data
     if not os.path.isdir(data):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from maestro_cli.output.render import BAR
 from maestro_cli.output.streams import BOLD, UNBOLD
+from maestro_clients.texts import file_lines
 from maestro_clients.texts.ages import moment
 from maestro_clients.texts.fence import behind, data_line, message_fields, named, removal
 from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
@@ -75,6 +76,7 @@ def block(said: SaidMessageDoc, names: SessionNames, now_ms: int, *, bold: bool 
     lines += [BAR + line for line in data_line(message)]
     if taken_out := removal(message):
         lines.append(f"  {taken_out}")
+    lines += [f"  {line}" for line in file_lines.lines(message)]
     return "\n".join(lines)
 
 

@@ -95,7 +95,8 @@ class LogView:
         return LogPage(found, cursor, has_more)
 
     def show(self, message: SaidMessageDoc) -> None:
-        """Print one message."""
+        """Print one message. A log fetches no file: it may name many."""
+        self._context.locate([message["message"]], None)
         if self._as_json:
             streams.say_json(flat(message))
         else:

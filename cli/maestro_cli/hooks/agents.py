@@ -83,6 +83,10 @@ class Agent(NamedTuple):
     is_plugin: bool = False
     # The folder in a project, where it has another name than the user's.
     project_folder: str = ""
+    # Where its settings have the list of rules that let it open the files of its mail; empty: it needs none.
+    rule_keys: tuple[str, ...] = ()
+    # It opens files only in folders of its own, so its hooks copy those of its mail there.
+    has_own_folder: bool = False
 
     def user_settings(self, environ: Mapping[str, str]) -> str:
         """The user's own settings file. Raises MaestroError DATA_DIR_UNUSABLE without a home directory."""
@@ -156,6 +160,7 @@ CLAUDE_CODE = Agent(
     size=utf16_units,
     remark="Running sessions read the new hooks when you restart them, or when you open /hooks in them.",
     waker=waking.CLAUDE_CODE,
+    rule_keys=("permissions", "allow"),
 )
 CODEX = Agent(
     name="codex",
@@ -204,6 +209,7 @@ GEMINI_CLI = Agent(
     shell_has_session=False,
     size=utf16_units,
     remark="Running sessions read the new hooks when you restart them.",
+    has_own_folder=True,
 )
 # Its hooks have the names and the answers of Claude Code's; seen with 0.24.4.
 QWEN_CODE = Agent(

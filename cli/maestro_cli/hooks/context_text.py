@@ -113,6 +113,7 @@ def compose(
             now_ms,
             answer=lambda own: f'{command} message reply {own} --message "..."',
             acknowledge=lambda own: f"{command} message read {own}",
+            command=command,
         )
         for message in messages
     ]
@@ -146,7 +147,7 @@ def _fitted(
             whole.append(message["id"])
             budget -= cost
             continue
-        preview = _preview(message, names, now_ms)
+        preview = _preview(message, names, now_ms, agent_format.command)
         cost = agent_format.size(preview) + 2
         if cost > budget:
             break
@@ -193,9 +194,10 @@ class _Frame(NamedTuple):
         return "\n\n".join([first, *parts, "\n".join([*last, CLOSING])])
 
 
-def _preview(message: MessageDoc, names: DisplayNames, now_ms: int) -> str:
+def _preview(message: MessageDoc, names: DisplayNames, now_ms: int, command: str) -> str:
     text = message["message"]
     shown = fence.joined(text[: 4 * _PREVIEW_CHARS])[:_PREVIEW_CHARS]
     ack = " It asks for an acknowledgement." if (message.get("metadata") or {}).get("requiresAck") else ""
     last = f"The beginning of {len(text):,} characters.{ack}"
-    return "\n".join([*message_lines.opening(message, names, now_ms), f"{BAR}{shown}...", last])
+    files = message_lines.file_lines(message, command)
+    return "\n".join([*message_lines.opening(message, names, now_ms), f"{BAR}{shown}...", last, *files])

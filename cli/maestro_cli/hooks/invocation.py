@@ -16,9 +16,10 @@ from maestro_schemas.errors import MaestroError
 from . import agents
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from maestro_clients.one_shot_client import AnyClient
+    from maestro_schemas.documents import MessageDoc
 
     from .agents import Agent
     from .context_text import AgentFormat
@@ -144,7 +145,7 @@ def _begin(call: HookCall, hook_input: HookInput, context: CommandContext) -> No
         # Also for a session that a user started by hand, and after a compaction: the agent knows nothing of either.
         opening = introduction(session, agent_format.command)
         note = wake.note if knows_wake else start_waking.OLD_BROKER
-        HookMail(client, agent_format, call.via).show(
+        HookMail(client, agent_format, call.via, locate=_locator(call, hook_input, context)).show(
             lambda text: call.agent.context(call.event, text, wake.watched), f"{opening}\n{note}".strip()
         )
         _report(client, context, "working" if hook_input.source == _COMPACTED else "idle")
@@ -225,7 +226,8 @@ def _show_mail(call: HookCall, hook_input: HookInput, context: CommandContext) -
             agent_session.revive(client, context, call.agent, hook_input, link, call.pid)
         # Quiet mail does not continue a turn: the next prompt or tool call shows it.
         woken_by = _waker(call, context, link) if call.kind == agents.PROMPT and hook_input.is_woken else ""
-        mail = HookMail(client, agent_format, call.via, woken_by)
+        locate = _locator(call, hook_input, context)
+        mail = HookMail(client, agent_format, call.via, woken_by, locate=locate)
         shown = not must_stop and mail.show(answer, hold_quiet=is_stop)
         # The status comes last, so that the mail does not wait for it.
         _report(client, context, "working" if shown or not is_stop else "idle")
@@ -276,6 +278,22 @@ def _connect(context: CommandContext, link: SessionLink) -> AnyClient:
         timeout_s=_START_S,
         call_timeout_s=_ANSWER_S,
     )
+
+
+def _locator(
+    call: HookCall, hook_input: HookInput, context: CommandContext
+) -> Callable[[Sequence[MessageDoc], AnyClient], None]:
+    """Gives files the paths by which this agent can open them."""
+
+    def locate(messages: Sequence[MessageDoc], client: AnyClient) -> None:
+        from maestro_clients.mailbox import received_files
+
+        from .files import project_folder
+
+        own = project_folder.of_transcript(hook_input.transcript) if call.agent.has_own_folder else None
+        received_files.locate(messages, context.data, client, copies_in=own)
+
+    return locate
 
 
 def _agent_format(call: HookCall, hook_input: HookInput, link: SessionLink, context: CommandContext) -> AgentFormat:

@@ -17,11 +17,11 @@ from maestro_schemas.errors import MaestroError
 from .context_text import compose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from maestro_clients.one_shot_client import AnyClient
-    from maestro_schemas.documents import InboxDoc, ItemResultDoc
+    from maestro_schemas.documents import InboxDoc, ItemResultDoc, MessageDoc
 
     from .context_text import AgentFormat
 
@@ -34,14 +34,24 @@ _LEASE_MS = 5_000
 class HookMail:
     """One hook call's access to the mailbox that `client` speaks for."""
 
-    def __init__(self, client: AnyClient, agent_format: AgentFormat, via: str, woken_by: str = "") -> None:
-        """`via`: the name that receipts give to this hook. `woken_by`: what began the turn, where a wake did."""
+    def __init__(
+        self,
+        client: AnyClient,
+        agent_format: AgentFormat,
+        via: str,
+        woken_by: str = "",
+        *,
+        locate: Callable[[Sequence[MessageDoc], AnyClient], None],
+    ) -> None:
+        """`via`: the name that receipts give to this hook. `woken_by`: what began the turn, where a wake did.
+        `locate` gives the files of messages the paths by which the agent can open them."""
         from maestro_clients.protocol.new_ids import new_session_id
 
         self._client = client
         self._agent_format = agent_format
         self._via = via
         self._woken_by = woken_by or None
+        self._locate = locate
         # The lease's holder: any id that no other process has.
         self._reader = new_session_id()
 
@@ -60,6 +70,8 @@ class HookMail:
             agent_format = agent_format._replace(budget=agent_format.budget - agent_format.size(opening) - 2)
         is_done = False
         try:
+            if any("attachments" in message for message in messages):
+                self._locate(messages, self._client)
             context = compose(messages, unoffered, page.get("people", {}), now_ms(), agent_format)
             text = "\n\n".join(filter(None, (opening, context.text)))
             if text:

@@ -38,6 +38,8 @@ class HookInput(NamedTuple):
     stop_hook_active: bool = False
     # Whether the prompt is that of a wake, and no person's.
     is_woken: bool = False
+    # The file in which the agent keeps the conversation.
+    transcript: str = ""
 
 
 def read(stream: BinaryIO) -> HookInput:
@@ -69,6 +71,7 @@ def parse(raw: bytes) -> HookInput:
         in_subagent=bool(found.get("agent_id")),
         stop_hook_active=found.get("stop_hook_active") is True,
         is_woken=NOTICE in _text(found, "prompt"),
+        transcript=_text(found, "transcript_path"),
     )
 
 

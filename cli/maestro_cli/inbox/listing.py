@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from maestro_cli.context import CommandContext
     from maestro_clients.one_shot_client import AnyClient
 
     from .page import Marking
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 def show(
     client: AnyClient,
-    environ: Mapping[str, str],
+    context: CommandContext,
     marking: Marking,
     statuses: list[str],
     filters: Mapping[str, Any],
@@ -51,8 +52,9 @@ def show(
     page: PrintedPage | None = None
     confirmed = False
     try:
+        context.locate(reply["messages"], client)
         page = compose(
-            environ,
+            context.environ,
             reply,
             chars_max,
             marking=marking,

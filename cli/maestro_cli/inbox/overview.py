@@ -22,6 +22,7 @@ def show(
     view = LogView(context, LogQuery(session=session, box=box, limit=count_max or DEFAULT_COUNT), as_json=as_json)
     with context.client() as client:
         found = view.find(client)
+    context.locate([said["message"] for said in found.messages], None)
     if as_json:
         count = len(found.messages)
         streams.say_json({"messages": list(map(flat, found.messages)), "count": count, "hasMore": found.has_more})

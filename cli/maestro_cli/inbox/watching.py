@@ -121,6 +121,7 @@ class Watch:
                 return exit_codes.DONE
 
     def _show(self, message: MessageDoc, client: Client) -> None:
+        self._context.locate([message], client)
         if self._command is not None:
             _execute(self._command, message)
         elif self._as_json:
@@ -170,6 +171,9 @@ def _execute(command: str, message: MessageDoc) -> None:
     import subprocess
 
     about = {"MAESTRO_MESSAGE_ID": message["id"], "MAESTRO_MESSAGE_FROM": message["from"]}
+    # One path a line: a safe name has no line break. Without files the variable is empty, whatever it was before.
+    located = [file.get("path") for file in message.get("attachments", ())]
+    about["MAESTRO_MESSAGE_FILES"] = "\n".join(str(path) for path in located if path is not None)
     try:
         done = subprocess.run(
             ["/bin/sh", "-c", command],

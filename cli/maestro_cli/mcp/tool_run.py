@@ -11,7 +11,7 @@ import time
 
 from maestro_cli.context import now_ms
 from maestro_clients.mcp import tool_texts, tools
-from maestro_clients.mcp.steps import Ask, AwaitMail, SendMail
+from maestro_clients.mcp.steps import Ask, AwaitMail, Locate, SendMail
 from maestro_runtime import paths
 from maestro_schemas.errors import MaestroError
 
@@ -91,6 +91,8 @@ class ToolRun:
             return result
         if isinstance(step, AwaitMail):
             return self._awaits(own, step.within_s)
+        if isinstance(step, Locate):
+            return own.locate(step.messages, self._connected(own))
         return self._show(step.shown.content())
 
     def _awaits(self, own: CommandContext, within_s: float) -> bool:

@@ -41,16 +41,6 @@ def duration(milliseconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def size(count: int) -> str:
-    """Bytes with a unit: `64 KiB`."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:g} {unit}" if value == int(value) else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"
-
-
 def value_shown(value: object, unit: str) -> str:
     """A setting's value: `7d`, `64 KiB`, `on`, `10,000 characters`."""
     if not isinstance(value, int):
@@ -58,6 +48,8 @@ def value_shown(value: object, unit: str) -> str:
     if unit == "ms":
         return duration(value)
     if unit == "bytes":
+        from maestro_clients.texts.byte_counts import size
+
         return size(value)
     if unit == "switch":
         return "on" if value else "off"
@@ -84,6 +76,10 @@ def message_block(message: MessageDoc, names: DisplayNames, now_ms: int, *, bold
     lines += [BAR + line for line in data_line(message)]
     if taken_out := removal(message):
         lines.append(f"  {taken_out}")
+    if message.get("attachments"):
+        from maestro_clients.texts import file_lines
+
+        lines += [f"  {line}" for line in file_lines.lines(message)]
     if metadata.get("requiresAck") and message["status"] != "read":
         lines.append(f"  it asks for an acknowledgement: maestro message read {message['id']}")
     return "\n".join(lines)

@@ -55,7 +55,7 @@ def answers(
     return _Answers(context, client, outcome, timeout_s, count, as_json=as_json).gather(since)
 
 
-def shown(client: Client, message: MessageDoc) -> str:
+def shown(context: CommandContext, client: Client, message: MessageDoc) -> str:
     """An answer as it is printed."""
     from maestro_cli.context import now_ms
     from maestro_cli.output.render import message_block
@@ -67,6 +67,7 @@ def shown(client: Client, message: MessageDoc) -> str:
         if error.kind != "unreachable":
             raise
         people = {}  # the broker restarts; the answer is here, and only the names are not
+    context.locate([message], client)
     return message_block(message, DisplayNames(people), now_ms())
 
 
@@ -142,7 +143,9 @@ class _Answers:
         if not answers or message["from"] not in self._missing():
             return
         if not self._as_json:
-            streams.say(shown(self._client, message))
+            streams.say(shown(self._context, self._client, message))
+        else:
+            self._context.locate([message], self._client)
         self._found.append(message)
         self._unconfirmed.append(message["id"])
         if not self._as_json:

@@ -12,10 +12,11 @@ from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from maestro_cli.context import CommandContext
+    from maestro_clients.attachments.outgoing_files import OutgoingFile
     from maestro_clients.client import Client
     from maestro_clients.durable_send import SendOutcome
     from maestro_clients.one_shot_client import AnyClient
@@ -33,16 +34,17 @@ def send(
     as_json: bool,
     client: AnyClient | None = None,
     retry_of: str | None = None,
+    files: Sequence[OutgoingFile] = (),
 ) -> int:
     """Send or queue, and report it; returns the exit code. `waiting.send` is the one that waits.
 
     `client`: the command's connection, where it has one. `retry_of`: the id of the dead message that this one
-    repeats. Raises MaestroError for a refusal, and as `streams.say`.
+    repeats. `files`: those that the message names. Raises MaestroError for a refusal, and as `streams.say`.
     """
-    if client is None:
+    if client is None and not files:
         result, queued = _over_own_connection(context, outgoing)
     else:
-        result, queued = handed_over(context, outgoing, client)
+        result, queued = handed_over(context, outgoing, client, files)
     if queued is not None:
         document, line = queued_report(context, outgoing, queued)
         done = f"The message is in the outbox, as {document['id']}."
@@ -70,23 +72,26 @@ def _over_own_connection(context: CommandContext, outgoing: OutgoingDoc) -> tupl
 
 
 def handed_over(
-    context: CommandContext, outgoing: OutgoingDoc, client: AnyClient | None
+    context: CommandContext,
+    outgoing: OutgoingDoc,
+    client: AnyClient | None,
+    files: Sequence[OutgoingFile] = (),
 ) -> tuple[Any, SendOutcome | None]:
     """The broker's result, or the outcome of a message that was queued. Raises MaestroError for a refusal."""
     full: Client | None = None
     if client is not None:
         from maestro_clients import one_shot_client
 
-        if isinstance(client, one_shot_client.OneShotClient):
+        if not isinstance(client, one_shot_client.OneShotClient):
+            full = client
+        elif not files:
             result = judged(client.ask_once("send", {"messages": [outgoing]}))
             if result is not None:
                 return result, None
-        else:
-            full = client
     from maestro_clients.durable_send import send_or_queue
 
     sent = send_or_queue(
-        context.data, context.environ, context.caller, outgoing, autostart=context.autostart, client=full
+        context.data, context.environ, context.caller, outgoing, autostart=context.autostart, client=full, files=files
     )
     return (sent.result, None) if sent.queued_path is None else (None, sent)
 
@@ -156,6 +161,8 @@ def explained(error: MaestroError, outgoing: OutgoingDoc) -> MaestroError:
             streams.note(line)
         words = shlex.join(["maestro", *sys.argv[1:], "--yes"])
         error.hint = f"To send it: {words}" if len(words) <= _COMMAND_CHARS_MAX else "The same command with --yes."
+    elif error.code == "TEXT_TOO_LONG":
+        error.hint = "Send the whole as a file, and say in the text what it is: --attach PATH."
     elif error.code == "RECEIVER_NOT_FOUND" and any("," in each for each in _listed(outgoing["to"])):
         error.hint = f"{error.hint} For several receivers, repeat the option: --to ann --to bob."
     return error

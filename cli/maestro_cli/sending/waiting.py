@@ -17,7 +17,10 @@ from maestro_schemas.errors import MaestroError
 from . import send_flow
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from maestro_cli.context import CommandContext
+    from maestro_clients.attachments.outgoing_files import OutgoingFile
     from maestro_clients.client import Client
     from maestro_clients.durable_send import SendOutcome
     from maestro_clients.one_shot_client import AnyClient
@@ -71,6 +74,7 @@ def send(
     *,
     as_json: bool,
     client: AnyClient | None = None,
+    files: Sequence[OutgoingFile] = (),
 ) -> int:
     """Send and wait; returns the exit code. Raises MaestroError for a refusal, and as `streams.say`."""
     own = context.running_client() if client is None else None
@@ -78,7 +82,7 @@ def send(
     try:
         # Before the send: the answer may come before the next request.
         since = _own_head(used) if wait.what == "reply" and used is not None else 0
-        result, queued = send_flow.handed_over(context, outgoing, used)
+        result, queued = send_flow.handed_over(context, outgoing, used, files)
         if queued is not None:
             return _late(context, outgoing, queued, wait, as_json=as_json)
         outcome = send_flow.accepted(result)
@@ -174,11 +178,12 @@ def _replied(
             if message is None or message.get("metadata", {}).get("inReplyTo") != outcome["id"]:
                 continue
             if as_json:
+                context.locate([message], client)
                 streams.say_json({**outcome, "reply": message})
             else:
                 from .gathering import shown
 
-                streams.say(shown(client, message))
+                streams.say(shown(context, client, message))
             # The answer is printed: the inbox need not show it again.
             client.confirm([message["id"]], "delivered", via="wait-reply")
             return exit_codes.DONE

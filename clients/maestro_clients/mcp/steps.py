@@ -8,11 +8,11 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
     from typing import Any
 
     from maestro_clients.protocol.commands import Request
-    from maestro_schemas.documents import OutgoingDoc
+    from maestro_schemas.documents import MessageDoc, OutgoingDoc
 
 
 class ToolResult:
@@ -54,6 +54,13 @@ class AwaitMail:
         self.within_s = within_s
 
 
+class Locate:
+    """Give the files of messages the paths by which the agent can open them."""
+
+    def __init__(self, messages: Sequence[MessageDoc]) -> None:
+        self.messages = messages
+
+
 class Show:
     """Give the client this result now, before the tool has ended. Raises OSError where that fails."""
 
@@ -62,7 +69,7 @@ class Show:
 
 
 if TYPE_CHECKING:
-    Step = Ask | SendMail | AwaitMail | Show
+    Step = Ask | SendMail | AwaitMail | Locate | Show
     # It returns the result, or None after `Show`.
     Steps = Generator[Step, Any, ToolResult | None]
 

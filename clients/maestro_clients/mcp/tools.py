@@ -14,7 +14,7 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import SYSTEM_SENDER
 
 from . import tool_table, tool_texts
-from .steps import Ask, AwaitMail, RunningTool, SendMail, Show, ToolResult
+from .steps import Ask, AwaitMail, Locate, RunningTool, SendMail, Show, ToolResult
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
@@ -117,6 +117,8 @@ def _inbox(caller: ToolCaller, arguments: dict[str, Any]) -> Steps:
         held = page.get("leased", 0)
         elsewhere = f" {held:,} are being shown to you in another way at this moment." if held else ""
         return ToolResult(f"No new mail{f' within {wait_s} s' if wait_s else ''}.{elsewhere}")
+    if any("attachments" in message for message in page["messages"]):
+        yield Locate(page["messages"])
     text, shown = tool_texts.page(page, caller.now_ms())
     try:
         yield Show(ToolResult(text))

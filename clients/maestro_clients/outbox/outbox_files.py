@@ -16,15 +16,18 @@ from maestro_schemas.names import is_id
 from maestro_schemas.outbox_entry import OutboxEntry
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from maestro_clients.attachments.outgoing_files import OutgoingFile
     from maestro_clients.protocol.callers import Caller
     from maestro_schemas.documents import OutgoingDoc
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def queue(data: str, caller: Caller, outgoing: OutgoingDoc, now_ms: int) -> str:
+def queue(data: str, caller: Caller, outgoing: OutgoingDoc, now_ms: int, files: Sequence[OutgoingFile] = ()) -> str:
     """Keep a send for a later broker; its entry's path. `now_ms`: milliseconds since the epoch; the entry is sorted
-    behind all that wait, whatever it says.
+    behind all that wait, whatever it says. `files`: those that the message names, kept with it.
 
     Raises MaestroError NO_SESSION, INVALID_ID (of the session or the message), STORAGE_FULL, DATA_DIR_UNUSABLE or
     NOT_PRIVATE; then no entry is kept.
@@ -43,7 +46,7 @@ def queue(data: str, caller: Caller, outgoing: OutgoingDoc, now_ms: int) -> str:
     ownership.check_data_dir(data)
     entry = OutboxEntry(now_ms, session, caller.token, cast("dict[str, Any]", outgoing))
     try:
-        return OutboxDir(paths.outbox_dir(data)).add(entry)
+        return OutboxDir(paths.outbox_dir(data)).add(entry, {file.sha256: file.content for file in files})
     except OSError as error:
         full = error.errno in _FULL
         raise places.refusal(
@@ -52,6 +55,22 @@ def queue(data: str, caller: Caller, outgoing: OutgoingDoc, now_ms: int) -> str:
             error,
             "Free some space, then send it again." if full else "Or set MAESTRO_DATA_DIR to another directory.",
         ) from None
+
+
+def kept_files(data: str, files: Sequence[Mapping[str, Any]]) -> list[OutgoingFile]:
+    """Those files of a message whose contents the outbox has; the post office may hold the others. `files`: their
+    documents. Raises OSError."""
+    if not files:
+        return []
+    from maestro_clients.attachments.outgoing_files import OutgoingFile
+
+    blobs = OutboxDir(paths.outbox_dir(data)).blobs
+    found = []
+    for file in files:
+        content = blobs.read(file["sha256"], file["size"])
+        if content is not None:
+            found.append(OutgoingFile(file["name"], file["type"], content, file["sha256"]))
+    return found
 
 
 def entries(data: str, session: str | None = None) -> list[QueuedEntry]:

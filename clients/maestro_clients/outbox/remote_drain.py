@@ -43,6 +43,7 @@ def drain(data: str, router: str, timeout_s: float, *, client: Client | None = N
     reached or refuses the key; entries that were not sent stay."""
     outbox = OutboxDir(paths.outbox_dir(data))
     if not _waiting(data):
+        outbox.collect_blobs()
         return DrainResult(0, *outbox.counts())
     deadline_s = time.monotonic() + timeout_s
     lock = os.open(os.path.join(outbox.path, _LOCK), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -65,7 +66,7 @@ def _send_all(outbox: OutboxDir, data: str, router: str, deadline_s: float, clie
         session = queued.entry.session
         if session in held:
             continue
-        error, is_message = _send(client, queued.entry, max(deadline_s - time.monotonic(), 0.1))
+        error, is_message = _send(client, data, queued.entry, max(deadline_s - time.monotonic(), 0.1))
         if error is None or is_message:
             sent += error is None
             outbox.remove(queued.path)
@@ -73,13 +74,16 @@ def _send_all(outbox: OutboxDir, data: str, router: str, deadline_s: float, clie
             held.add(session)
         else:
             outbox.keep_as_failed(queued, error)
+    outbox.collect_blobs()
     return sent
 
 
-def _send(client: Client, entry: OutboxEntry, timeout_s: float) -> tuple[MaestroError | None, bool]:
+def _send(client: Client, data: str, entry: OutboxEntry, timeout_s: float) -> tuple[MaestroError | None, bool]:
     """The error, and whether the broker has the message now, accepted or failed."""
     caller = Caller(entry.session, entry.token)
     try:
+        if entry.digests:
+            _put_files(client.sharing(caller, timeout_s=timeout_s), data, entry)
         answer: dict[str, Any] = client.call(
             "send", {"messages": [entry.outgoing], "queued": True}, timeout_s=timeout_s, caller=caller
         )
@@ -91,6 +95,18 @@ def _send(client: Client, entry: OutboxEntry, timeout_s: float) -> tuple[Maestro
     if "error" not in result:
         return None, True
     return MaestroError.from_body(result["error"]), result.get("state") == "failed"
+
+
+def _put_files(client: Client, data: str, entry: OutboxEntry) -> None:
+    """Put the files first. Where one is refused for good, the broker refuses the message, and its sender reads why.
+    Raises MaestroError where they can't be put now."""
+    from maestro_clients.attachments import uploads
+
+    try:
+        client.carry_out(uploads.put(outbox_files.kept_files(data, entry.files)))
+    except MaestroError as error:
+        if error.retryable or error.code in _OF_THE_KEY:
+            raise
 
 
 def _waiting(data: str) -> list[QueuedEntry]:

@@ -5,11 +5,13 @@ Rule: one line for each command; `commands` has what it requests and how its rep
 
 from __future__ import annotations
 
+from maestro_schemas.errors import MaestroError
+
 from . import blob_commands, commands, group_commands
 
 TYPE_CHECKING = False  # importing `typing` costs as much as a whole command of the fast path
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from typing import Any, Concatenate, ParamSpec, TypeVar
 
     from maestro_schemas.documents import (
@@ -45,6 +47,23 @@ def _method(prepare: Callable[P, commands.Request[T]]) -> Callable[Concatenate[C
     return method
 
 
+def _sending(
+    prepare: Callable[P, commands.Request[SendResultDoc]],
+) -> Callable[Concatenate[CommandMethods, P], SendResultDoc]:
+    """As `_method`, and files that are given by their paths are put first."""
+    plain = _method(prepare)
+
+    def method(self: CommandMethods, /, *args: P.args, **kwargs: P.kwargs) -> SendResultDoc:
+        given: Any = kwargs.get("attachments", ())
+        # Documents name what the post office holds already.
+        if all(isinstance(each, dict) for each in given):
+            return plain(self, *args, **kwargs)
+        return self.send_files(prepare, args, kwargs)
+
+    method.__name__, method.__qualname__, method.__doc__ = plain.__name__, plain.__qualname__, plain.__doc__
+    return method
+
+
 class CommandMethods:
     """The methods of `Client` and of `OneShotClient`; the functions of `commands` document them."""
 
@@ -64,9 +83,33 @@ class CommandMethods:
         command, body, read, caller = request
         return read(self.call(command, body, caller=caller))
 
+    def send_files(
+        self,
+        prepare: Callable[..., commands.Request[SendResultDoc]],
+        arguments: tuple[Any, ...],
+        named: Mapping[str, Any],
+    ) -> SendResultDoc:
+        """A `send` with files: `prepare` makes its request from the arguments of the call."""
+        raise NotImplementedError
+
+    def carry_out(self, steps: Generator[commands.Request[Any], Any, T]) -> T:
+        """Send the requests of a generator, one after the other; what it returns. Raises as the generator."""
+        try:
+            asked = next(steps)
+            while True:
+                try:
+                    outcome = self.request(asked)
+                except MaestroError as error:
+                    asked = steps.throw(error)
+                else:
+                    asked = steps.send(outcome)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
     # Messages.
     hello = _method(commands.hello)
-    send = _method(commands.send)
+    send = _sending(commands.send)
     _send_batch = _method(commands.send_many)
 
     def send_many(self, outgoing: Sequence[OutgoingDoc], *, caller: Caller | None = None) -> list[SendResultDoc]:

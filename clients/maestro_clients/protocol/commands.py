@@ -23,9 +23,11 @@ from .reply_fields import whole as _whole
 TYPE_CHECKING = False  # importing `typing` costs as much as a whole command of the fast path
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from os import PathLike
     from typing import Any, TypeVar
 
     from maestro_schemas.documents import (
+        AttachmentDoc,
         DeadDoc,
         EventsDoc,
         HelloDoc,
@@ -87,6 +89,7 @@ def send(
     expires_at: int | None = None,
     on_ended: str | None = None,
     confirm: bool = False,
+    attachments: Sequence[str | PathLike[str] | AttachmentDoc] = (),
     whole: bool = False,
     caller: Caller | None = None,
 ) -> Request[SendResultDoc]:
@@ -98,9 +101,13 @@ def send(
     `to` is a session, an audience such as `@workers`, or a list of both; of several receivers each has its own
     `recipients` in the result. `confirm`: the caller knows how many sessions an audience comes to.
 
+    `attachments`: paths of files, which the method opens, puts and lets the message name; or documents of blobs that
+    the post office holds.
+
     Raises the message's own error, e.g. RECEIVER_NOT_FOUND, ROLE_FORBIDDEN, RATE_LIMITED with retry_after_s;
-    CONFIRM_FANOUT with `details` of the `receivers`. If some of several receivers refuse, their results have `error`;
-    if all do, the first refusal is raised.
+    CONFIRM_FANOUT with `details` of the `receivers`; for a file ATTACHMENT_UNUSABLE, ATTACHMENT_TOO_LARGE or
+    ATTACHMENT_OUTSIDE. If some of several receivers refuse, their results have `error`; if all do, the first refusal
+    is raised.
     """
     if message_id is None:
         from .new_ids import new_message_id
@@ -117,6 +124,13 @@ def send(
         outgoing["onEnded"] = on_ended
     if confirm:
         outgoing["confirm"] = True
+    if attachments:
+        outgoing["attachments"] = list(attachments)  # type: ignore[arg-type]  # a method has made them documents
+    return send_one(outgoing, whole=whole, caller=caller)
+
+
+def send_one(outgoing: OutgoingDoc, *, whole: bool = False, caller: Caller | None = None) -> Request[SendResultDoc]:
+    """As `send`, of a message that is made already."""
     return "send", _given(messages=(outgoing,), whole=whole or None), _accepted, caller
 
 

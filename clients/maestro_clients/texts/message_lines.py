@@ -38,6 +38,15 @@ def opening(message: MessageDoc, names: DisplayNames, now_ms: int) -> list[str]:
     return lines + [BAR + line for line in chosen]
 
 
+def file_lines(message: MessageDoc, command: str) -> list[str]:
+    """A line for each file, whatever its size; their paths are in the message, where it was located."""
+    if not message.get("attachments"):
+        return []
+    from . import file_lines
+
+    return file_lines.lines(message, command)
+
+
 def whole(
     message: MessageDoc,
     names: DisplayNames,
@@ -45,13 +54,16 @@ def whole(
     *,
     answer: Callable[[str], str],
     acknowledge: Callable[[str], str],
+    command: str = "maestro",
 ) -> str:
-    """The whole message. `answer`, `acknowledge`: from its id to how the agent does that."""
+    """The whole message. `answer`, `acknowledge`: from its id to how the agent does that. `command`: what it types
+    for `maestro`."""
     lines = opening(message, names, now_ms)
     lines += fence.behind(BAR, message["message"])
     lines += [BAR + line for line in fence.data_line(message)]
     if taken_out := fence.removal(message):
         lines.append(taken_out)
+    lines += file_lines(message, command)
     # Without this line, fewer sessions answer what asks for no answer; the frame says how.
     if message["from"] != SYSTEM_SENDER and (fence.asked(message) or not fence.audience(message)):
         lines.append(f"Answer: {answer(message['id'])}")

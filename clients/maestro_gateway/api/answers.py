@@ -28,6 +28,15 @@ class Gone(Struct, frozen=True, omit_defaults=True, kw_only=True):
     to: str | None = None
 
 
+class Blob(Struct, frozen=True, kw_only=True):
+    """An uploaded content, as `attachments` of a message names it."""
+
+    # The digest in hex.
+    sha256: str
+    # Bytes.
+    size: int
+
+
 class Live(Struct, frozen=True, kw_only=True):
     """The gateway's process answers."""
 

@@ -32,6 +32,30 @@ def _listed(words: str) -> str:
     return f"^(({words})(,({words}))*)?$"
 
 
+class FileBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """A file that a message names, uploaded before."""
+
+    name: Annotated[
+        str,
+        described(
+            "The file's name. It is made safe: the last component, at most 120 bytes.", "cart.patch", minLength=1
+        ),
+    ]
+    sha256: Annotated[str, described("The digest, as POST /api/blobs has answered it.", pattern="^[0-9a-f]{64}$")]
+    size: Annotated[int, described("The size, as POST /api/blobs has answered it.", minimum=0, maximum=_LARGEST)]
+    type: Annotated[
+        str | None, described("A media type, a hint to its reader. Default: by the name.", "text/x-patch")
+    ] = None
+
+
+class FileQuery(Struct, frozen=True, kw_only=True):
+    """How a file is sent."""
+
+    inline: Annotated[
+        bool, described("1: a PNG, JPEG, GIF or WebP image is sent to be shown. Every other file is to be saved.")
+    ] = False
+
+
 class SendBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
     """A message."""
 
@@ -71,6 +95,9 @@ class SendBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", 
             maximum=_LARGEST,
         ),
     ] = None
+    attachments: Annotated[
+        list[FileBody], described("Files, at most attachments_max, 16 by default. POST /api/blobs uploads one.")
+    ] = []
     on_ended: Annotated[
         str | None,
         described(

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from maestro_clients.attachments.media_types import media_type
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.new_ids import new_message_id
 from maestro_gateway.http.identity import caller_of, token_of
 from maestro_gateway.http.responses import answer, next_page, nothing, part_error
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import OPERATOR, key_digest
+from maestro_schemas.texts.attachment_names import safe_names
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from maestro_clients.async_client import AsyncClient
-    from maestro_schemas.documents import ErrorDoc, ItemResultDoc, MetadataDoc, RecipientResultDoc
+    from maestro_schemas.documents import AttachmentDoc, ErrorDoc, ItemResultDoc, MetadataDoc, RecipientResultDoc
 
     from .bodies import DeadQuery, FanOutBody, InboxQuery, PreviewBody, ReceiptQuery, SaidQuery, SendBody, StatusBody
 
@@ -50,6 +52,7 @@ async def send(request: Request, *, body: SendBody) -> Response:
         ttl_ms=body.ttl_ms,
         expires_at=body.expires_at,
         on_ended=body.on_ended,
+        attachments=_files(body),
         whole=True,
         caller=caller,
     )
@@ -72,6 +75,7 @@ async def send_to(request: Request, *, body: FanOutBody) -> Response:
         ttl_ms=body.ttl_ms,
         expires_at=body.expires_at,
         on_ended=body.on_ended,
+        attachments=_files(body),
         confirm=body.confirm,
         caller=caller_of(request),
     )
@@ -284,6 +288,15 @@ def _metadata(request: Request, body: SendBody) -> MetadataDoc | None:
     if metadata.get("inReplyTo") == _NONE:
         del metadata["inReplyTo"]
     return metadata or None
+
+
+def _files(body: SendBody) -> list[AttachmentDoc]:
+    """The files as the message names them."""
+    names = safe_names([file.name for file in body.attachments])
+    return [
+        {"name": name, "size": file.size, "type": file.type or media_type(name), "sha256": file.sha256}
+        for name, file in zip(names, body.attachments, strict=True)
+    ]
 
 
 def _check_said_twice(name: str, given: str | None, meant: str, where: str) -> None:

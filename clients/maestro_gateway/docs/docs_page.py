@@ -7,6 +7,7 @@ from top to bottom, as often as the page is loaded again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 from html import escape
@@ -19,7 +20,7 @@ from maestro_clients.protocol.new_ids import new_message_id
 from maestro_gateway.http.error_docs import REMEDIES
 from maestro_schemas.names import canonical_id, mark_of
 
-from .openapi import MEDIA_JSON
+from .openapi import MEDIA_JSON, MEDIA_OCTETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,8 @@ POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'no
 _LINE_END = "\n"
 # The examples of ids that a sender makes.
 FIRST_ID, SECOND_ID = "msg_example_1", "msg_example_2"
+# The file of the examples.
+_FILE = "The build is green."
 # An example of a stream, which never ends, listens for this time.
 _LISTEN_S = 2
 
@@ -97,7 +100,13 @@ def example(
     """A call as a shell command."""
     # The message's id says that `ann` sent it. An example has deleted the other message before those of mail.
     sent = _example_id(SECOND_ID if path.startswith("/api/mail/") else FIRST_ID, message_id)
-    values = {"session": "bob", "group": "reviews", "message": canonical_id(sent, mark_of("ann"))}
+    values = {
+        "session": "bob",
+        "group": "reviews",
+        "message": canonical_id(sent, mark_of("ann")),
+        "name": "cart.patch",
+        "sha256": hashlib.sha256(_FILE.encode()).hexdigest(),
+    }
     for name, value in values.items():
         path = path.replace(f"{{{name}}}", value)
     headers = {
@@ -112,9 +121,10 @@ def example(
     }
     if query:
         path += f"?{urlencode(query)}"
-    body = None
+    body: dict[str, Any] | str | None = None
     if "requestBody" in call:
-        body = _sample(contract, call["requestBody"]["content"][MEDIA_JSON]["schema"], message_id)
+        content = call["requestBody"]["content"]
+        body = _sample(contract, content[MEDIA_JSON]["schema"], message_id) if MEDIA_JSON in content else _FILE
     kinds = {kind for found in call["responses"].values() for kind in found.get("content", ())}
     return _command(method, base + path, headers, body, listens=STREAM in kinds)
 
@@ -123,7 +133,7 @@ def _command(
     method: str,
     url: str,
     headers: dict[str, str] | None = None,
-    body: dict[str, Any] | None = None,
+    body: dict[str, Any] | str | None = None,
     *,
     listens: bool = False,
 ) -> str:
@@ -135,7 +145,9 @@ def _command(
     words.append(url)
     for name, value in (headers or {}).items():
         words += ["-H", f"{name}: {value}"]
-    if body is not None:
+    if isinstance(body, str):
+        words += ["-H", f"Content-Type: {MEDIA_OCTETS}", "--data-binary", body]
+    elif body is not None:
         words += ["-H", f"Content-Type: {MEDIA_JSON}", "-d", json.dumps(body)]
     return shlex.join(words)
 
@@ -181,7 +193,11 @@ def _call(
         ]
         yield from _fields(contract, title, rows)
     if "requestBody" in call:
-        yield from _shape(contract, "Body", call["requestBody"]["content"][MEDIA_JSON]["schema"])
+        content = call["requestBody"]["content"]
+        if MEDIA_JSON in content:
+            yield from _shape(contract, "Body", content[MEDIA_JSON]["schema"])
+        else:
+            yield f"<h4>Body</h4><p>The file as it is, as <code>{_text(', '.join(content))}</code>.</p>"
     for status, found in call["responses"].items():
         if int(status) < 400 or "allOf" not in _schema_of(found):
             yield from _answer(contract, status, found)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 MEDIA_JSON = "application/json"
+MEDIA_OCTETS = "application/octet-stream"
 OPERATIONS = "operations"
 MCP = "mcp"
 
@@ -63,6 +64,8 @@ _HTTP_STATUS = {"NOT_FOUND": 404, "METHOD_NOT_ALLOWED": 405, "UNSUPPORTED_MEDIA_
 
 _PATH: dict[str, tuple[str, dict[str, Any]]] = {
     "message": ("A message's id.", {"pattern": ID_PATTERN}),
+    "name": ("A file's name in the message.", {"minLength": 1}),
+    "sha256": ("A SHA-256 digest in hex.", {"pattern": "^[0-9a-f]{64}$"}),
     "group": ("A group's name, with or without `@`.", {"minLength": 1}),
     "session": (
         "A session's id, or a name that only one active session has; for a receiver also `parent`.",
@@ -249,6 +252,8 @@ def _operation(call: Endpoint, given: set[str]) -> dict[str, Any]:
     if call.body is not None:
         reference = {"$ref": _TEMPLATE.format(name=_given(call.body.__name__, given))}
         found["requestBody"] = {"required": True, "content": {MEDIA_JSON: {"schema": reference}}}
+    if call.is_upload:
+        found["requestBody"] = {"required": True, "content": {MEDIA_OCTETS: {}}}
     answers = {str(status): _answer(call, status, shape) for status, shape in call.answers.items()}
     errors = {str(status): _error(call, status, codes) for status, codes in codes_of(call).items()}
     found["responses"] = dict(sorted({**errors, **answers}.items()))

@@ -58,12 +58,6 @@ REMEDIES = {
         "A file, or all files of a message together, are over the limit; the error has both numbers.",
         "Send less, or the path of a file that the receiver can read itself.",
     ),
-    "ATTACHMENT_UNUSABLE": ErrorGuide(
-        "The path names no regular file, or the file changed while it was read.", "Send a file that is finished."
-    ),
-    "ATTACHMENT_OUTSIDE": ErrorGuide(
-        "The file is outside of what the session may send to another machine.", "Copy it into its directory first."
-    ),
     "TOO_MANY": ErrorGuide(
         "More items or receivers than one request may have, or more sessions, groups or members than the post office "
         "takes.",

@@ -84,8 +84,20 @@ class Endpoint(NamedTuple):
     deprecation: Deprecation | None = None
     # An answer that is not the last page has a header `Link` to the next one.
     is_paged: bool = False
+    # The body is raw bytes, which the handler reads in parts.
+    is_upload: bool = False
     # A wrong field is VALIDATION_ERROR with a list of faults, as Maestro's own clients read it.
     lists_faults: bool = False
+
+
+def upload_paths(table: Iterable[Endpoint]) -> list[re.Pattern[str]]:
+    """Patterns of the paths whose body is not read before the call."""
+    return [
+        compile_path(prefix + endpoint.path)[0]
+        for endpoint in table
+        if endpoint.is_upload
+        for prefix in (PREFIXES if endpoint.versioned else ("",))
+    ]
 
 
 def changing_paths(table: Iterable[Endpoint]) -> list[re.Pattern[str]]:
@@ -164,8 +176,8 @@ async def _without_session(
     raise error
 
 
-def _unsupported(request: Request) -> Response | None:
-    """415 for a body that is not said to be JSON in UTF-8 as it is. Raises MaestroError for a part of one."""
+def not_as_it_is(request: Request) -> Response | None:
+    """415 for a body that is compressed. Raises MaestroError for a part of one."""
     codings = [coding.strip().lower() for coding in request.headers.getlist("content-encoding")]
     if codings not in ([], [_PLAIN]):
         # RFC 9110 section 15.5.16: the answer says what is taken.
@@ -177,6 +189,13 @@ def _unsupported(request: Request) -> Response | None:
     if "content-range" in request.headers:
         # RFC 9110 section 14.5: a part must not be taken for the whole.
         raise MaestroError("BAD_REQUEST", "the body is said to be a part (Content-Range)", "Send it whole.")
+    return None
+
+
+def _unsupported(request: Request) -> Response | None:
+    """415 for a body that is not said to be JSON in UTF-8 as it is. Raises MaestroError for a part of one."""
+    if (refusal := not_as_it_is(request)) is not None:
+        return refusal
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
     kind = kind.strip().lower()
     if not kind.endswith(_JSON_KINDS):

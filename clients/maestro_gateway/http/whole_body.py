@@ -17,6 +17,8 @@ from .credentials import LOGIN_PATH, is_open
 from .refusals import refuse
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from maestro_schemas.http_limits import HttpLimits
@@ -29,12 +31,14 @@ _LENGTH: Final = re.compile(rb"[0-9]{1,19}")
 class WholeBody:
     """Middleware that gives the application a body that is there already."""
 
-    def __init__(self, app: ASGIApp, limits: HttpLimits) -> None:
+    def __init__(self, app: ASGIApp, limits: HttpLimits, uploads: Sequence[re.Pattern[str]] = ()) -> None:
+        """`uploads`: the paths whose calls read their bodies in parts, within limits of their own."""
         self._app = app
         self._limits = limits
+        self._uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] == "http" and not any(path.match(scope["path"]) for path in self._uploads):
             try:
                 receive = await self._with_whole_body(scope, receive)
             except MaestroError as error:
@@ -104,7 +108,7 @@ def _too_large(actual: int, most: int) -> MaestroError:
     return MaestroError(
         "FRAME_TOO_LARGE",
         f"the body has {actual:,} bytes or more, and the limit is {most:,}",
-        "Put a long text into a file and send its path.",
+        "Send a long text as a file: POST /api/blobs, then name it in `attachments`.",
         limit=most,
         actual=actual,
     )

@@ -53,7 +53,18 @@ def test_a_file_named_by_its_last_part_exists() -> None:
         ),
         (
             "clients/maestro_clients",
-            ("channel", "exports", "mailbox", "mcp", "outbox", "processes", "protocol", "texts", "transports"),
+            (
+                "attachments",
+                "channel",
+                "exports",
+                "mailbox",
+                "mcp",
+                "outbox",
+                "processes",
+                "protocol",
+                "texts",
+                "transports",
+            ),
         ),
         ("clients/maestro_gateway", ("api", "docs", "events", "http")),
         (

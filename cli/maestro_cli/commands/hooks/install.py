@@ -10,6 +10,7 @@ import sys
 
 from maestro_cli.context import CommandContext
 from maestro_cli.hooks import git_check, installation, shell_script, switches
+from maestro_cli.hooks.files import reading_rules
 from maestro_cli.hooks.mcp import mcp_installation, mcp_places
 from maestro_cli.hooks.waking import client_version
 from maestro_cli.output import streams
@@ -17,6 +18,10 @@ from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
 from .arguments import AgentName, AsJson, DryRun, Mcp, Scope, SettingsFile, Wake
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from maestro_cli.hooks.agents import Agent
 
 USAGE = "maestro hooks install AGENT [OPTIONS]"
 DETAILS = """\
@@ -30,6 +35,9 @@ machine.
 
 --mcp also writes the agent's line for `maestro mcp`: tools with which it writes
 and answers without a shell. Its mail comes by the hooks with or without them.
+
+Claude Code also gets rules that let it read the files of its mail, and nothing
+else of the data directory, without a question.
 
 Mail for an idle claude-code starts a turn of its model. --no-wake installs the
 hooks without that, and a later installation keeps the choice; --wake undoes it.
@@ -88,13 +96,13 @@ def run(
         wake = False
     wakes = wake and bool(kind.waker)
     wanted = installation.entries(kind, data, wake=wake)
-    change = installation.plan_install(kind, path, wanted)
+    change = _with_rules(kind, installation.plan_install(kind, path, wanted), data)
     changes = [change]
     if mcp:
         place = mcp_places.place_of(kind, environ)
         changes = mcp_installation.with_server(change, place, mcp_places.entry_of(kind, data, environ))
         change = changes[0]
-    moved = None if shared is None else installation.plan_uninstall(kind, shared)
+    moved = None if shared is None else installation.plan_uninstall(kind, shared, *_finders(kind))
     # The script is written even if the settings stay: it may be missing, or name an interpreter that has moved.
     shell_script.text(data, sys.executable)
     if not dry_run:
@@ -148,3 +156,17 @@ def run(
         streams.note(f"maestro: {sentence}, so no hook runs")
         streams.note("  next: remove that setting; `maestro doctor` checks it")
     return 0
+
+
+def _with_rules(kind: Agent, change: installation.SettingsChange, data: str) -> installation.SettingsChange:
+    """The change with the rules that let the agent open the files of its mail."""
+    rules = reading_rules.list_of(kind)
+    if rules is None:
+        return change
+    with installation.explained(change.path):
+        return change._replace(after=reading_rules.added(change.after or "", rules, reading_rules.wanted(data)))
+
+
+def _finders(kind: Agent) -> list[installation.Finder]:
+    rules = reading_rules.list_of(kind)
+    return [] if rules is None else [reading_rules.finder(rules)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from maestro_cli.context import CommandContext
 from maestro_cli.hooks import installation
+from maestro_cli.hooks.files import reading_rules
 from maestro_cli.hooks.mcp import mcp_installation, mcp_places
 from maestro_cli.output import streams
 
@@ -16,7 +17,7 @@ USAGE = "maestro hooks uninstall AGENT [OPTIONS]"
 DETAILS = """\
 If no other program has changed the settings since, they are afterwards what
 they were before, to the byte. In your own settings it also removes the MCP
-server that --mcp has added.
+server that --mcp has added. The rules for files of mail go too.
 
 Examples:
   maestro hooks uninstall claude-code
@@ -31,8 +32,10 @@ def run(agent: AgentName, /, *, scope: Scope = "user", dry_run: DryRun = False, 
     if settings.project is None:
         servers = mcp_places.place_of(settings.agent, CommandContext.here().environ)
     changes = []
+    rules = reading_rules.list_of(settings.agent)
     for path in places:
-        more = [mcp_installation.finder(servers)] if servers is not None and servers.path == path else []
+        more = [reading_rules.finder(rules)] if rules is not None else []
+        more += [mcp_installation.finder(servers)] if servers is not None and servers.path == path else []
         changes.append(installation.plan_uninstall(settings.agent, path, *more))
     if servers is not None and servers.path not in places:
         changes.append(installation.plan_undo(servers.path, [mcp_installation.finder(servers)]))

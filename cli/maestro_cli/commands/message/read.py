@@ -44,7 +44,7 @@ def run(
     context = CommandContext.here(speaks_as, sure=yes).at_mailbox(sure=yes)
     session = context.session()
     with context.client() as client:
-        unseen = [] if as_json else _show_unseen(client, ids, session)
+        unseen = [] if as_json else _show_unseen(context, client, ids, session)
         results = client.confirm(ids, "read", via="cli")
         if session == OPERATOR:
             results = [_explained(client, result) for result in results]
@@ -71,7 +71,7 @@ def _explained(client: AnyClient, result: ItemResultDoc) -> ItemResultDoc:
         return failed(result["id"], error)
 
 
-def _show_unseen(client: AnyClient, ids: list[str], session: str) -> list[str]:
+def _show_unseen(context: CommandContext, client: AnyClient, ids: list[str], session: str) -> list[str]:
     from maestro_cli.output.render import message_block
     from maestro_clients.texts.display_names import DisplayNames
 
@@ -84,6 +84,7 @@ def _show_unseen(client: AnyClient, ids: list[str], session: str) -> list[str]:
                 raise
             continue  # its own result will say so; the others are acknowledged
         message, names = found["message"], DisplayNames(found.get("people", {}))
+        context.locate([message], client)
         if message["to"] == session and message["status"] == "pending":
             # Without its request for an acknowledgement, which this command answers.
             shown = {key: value for key, value in message.items() if key != "metadata"}

@@ -14,10 +14,12 @@ from maestro_schemas.names import SYSTEM_SENDER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Annotated
 
     from maestro_cli.options import (
         AsOption,
+        AttachOption,
         FileOption,
         MessageOption,
         OnEndedOption,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
         WaitReplyOption,
         YesOption,
     )
+    from maestro_clients.attachments.outgoing_files import OutgoingFile
     from maestro_schemas.documents import MessageDoc, OutgoingDoc
 
 DETAILS = """\
@@ -43,7 +46,8 @@ Examples:
   git diff | maestro message reply msg_1770536761607_k3v9x2m1a --file -
   maestro message reply msg_1770536761607_k3v9x2m1a -m "Yes." --as operator
   maestro message reply msg_1770536761607_k3v9x2m1a -m "Which one?" \\
-      --wait-reply --timeout 5m"""
+      --wait-reply --timeout 5m
+  maestro message reply msg_1770536761607_k3v9x2m1a -m "Here." --attach log.txt"""
 
 
 def run(
@@ -52,6 +56,7 @@ def run(
     *,
     message: MessageOption = None,
     file: FileOption = None,
+    attach: AttachOption = None,
     priority: PriorityOption = None,
     on_ended: OnEndedOption = None,
     require_ack: RequireAckOption = False,
@@ -80,9 +85,17 @@ def run(
             outgoing["metadata"]["requiresAck"] = True
         if on_ended is not None:
             outgoing["onEnded"] = on_ended
-        if awaited is not None:
-            return waiting.send(context, outgoing, awaited, client=client, as_json=as_json)
-        code = send_flow.send(context, outgoing, client=client, as_json=as_json)
+        files: Sequence[OutgoingFile] = ()
+        if attach:
+            from maestro_cli.sending import attaching
+
+            files = attaching.add(context, outgoing, attach)
+        try:
+            if awaited is not None:
+                return waiting.send(context, outgoing, awaited, client=client, as_json=as_json, files=files)
+            code = send_flow.send(context, outgoing, client=client, as_json=as_json, files=files)
+        except MaestroError as error:
+            raise send_flow.explained(error, outgoing) from None
     size = answered.get("audience", {"size": 0})["size"]
     if size > 1 and not as_json:
         streams.say(f"  It went to the sender alone, not to the {size} sessions that got {answered['id']}.")

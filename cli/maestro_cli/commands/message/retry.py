@@ -57,6 +57,7 @@ def run(
 ) -> int:
     """Send a dead message again."""
     from maestro_clients import dead_letters
+    from maestro_clients.outbox import outbox_files
 
     ttl_ms = None if ttl is None else arguments.duration_ms("--ttl", ttl)
     context = CommandContext.here(speaks_as, sure=yes)
@@ -85,8 +86,11 @@ def run(
                 outgoing["onEnded"] = on_ended
             if yes:
                 outgoing["confirm"] = True
+            files = outbox_files.kept_files(context.data, outgoing.get("attachments", []))
             try:
-                code = send_flow.send(context, outgoing, client=client, as_json=as_json, retry_of=message_id)
+                code = send_flow.send(
+                    context, outgoing, client=client, as_json=as_json, retry_of=message_id, files=files
+                )
             except MaestroError as error:
                 raise send_flow.explained(error, outgoing) from None
         else:

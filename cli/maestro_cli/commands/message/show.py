@@ -35,7 +35,8 @@ def run(
     context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
         found = client.message_with_people(message_id)
-    message = found["message"]
+        message = found["message"]
+        context.locate([message], client)
     if as_json:
         streams.say_json(message)
         return 0

@@ -36,7 +36,8 @@ def run(
     context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
         found = client.thread(message_id, people=not as_json)
-    messages = found["messages"]
+        messages = found["messages"]
+        context.locate(messages, client)
     if as_json:
         streams.say_json({**found, "count": len(messages)})
         return 0

@@ -114,7 +114,8 @@ def _kept(retention: dict[str, dict[str, int]]) -> str:
 
 
 def _lines(report: PruneDoc) -> list[str]:
-    from maestro_cli.output.render import duration, size
+    from maestro_cli.output.render import duration
+    from maestro_clients.texts.byte_counts import size
 
     swept: SweptDoc = report["swept"]
     looked = f"{report['lookedAt']:,} files looked at in {duration(report['tookMs'])}"

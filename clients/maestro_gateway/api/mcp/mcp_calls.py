@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
+from maestro_clients.mailbox import received_files
 from maestro_clients.mcp import json_rpc, tool_texts, tools
-from maestro_clients.mcp.steps import Ask, AwaitMail, SendMail, Show, ToolResult
+from maestro_clients.mcp.steps import Ask, AwaitMail, Locate, SendMail, Show, ToolResult
 from maestro_clients.protocol.new_ids import new_session_id
 from maestro_gateway.http.after_send import NotifyingResponse
+from maestro_gateway.http.credentials import needs_token
 from maestro_gateway.http.identity import caller_of
 from maestro_gateway.http.responses import answer, error_body
 from maestro_schemas.errors import MaestroError
@@ -137,6 +139,11 @@ class _ToolRun:
             if "error" in result:
                 raise MaestroError.from_body(result["error"])
             return result
+        if isinstance(step, Locate):
+            # A path of this machine, for an agent of this machine and user alone; nothing is fetched.
+            if not needs_token(self._request):
+                received_files.locate(step.messages, self._gateway.options.data, None)
+            return None
         assert isinstance(step, AwaitMail)  # noqa: S101 - `Show` is not carried out here
         return await self._await_mail(step.within_s)
 

@@ -1,0 +1,27 @@
+"""Project folder: where an agent that reads only below its own folders finds the files of its mail.
+
+Rule: Gemini CLI opens no file outside of its workspace, but for its own folder of temporary files for the project.
+Its hooks name a file in that folder. A folder more in its workspace would do too, and would list what other sessions
+call their files at each start, and take a GEMINI.md among them for instructions.
+"""
+
+from __future__ import annotations
+
+import os
+
+# `<folder>/chats/<conversation>`.
+_CHATS = "chats"
+_OURS = "maestro-files"
+
+
+def of_transcript(transcript: str) -> str | None:
+    """The folder for copies, from the file of the conversation; None where that is not what it was."""
+    chats = os.path.dirname(transcript)
+    folder = os.path.dirname(chats)
+    if not os.path.isabs(transcript) or os.path.basename(chats) != _CHATS:
+        return None
+    try:
+        is_own = os.stat(folder).st_uid == os.geteuid()
+    except (OSError, ValueError):
+        return None
+    return os.path.join(folder, _OURS) if is_own else None

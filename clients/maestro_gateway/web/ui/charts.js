@@ -15,7 +15,7 @@ const TICKS = [100, SECOND, 10 * SECOND, 60 * SECOND, 600 * SECOND, HOUR, 6 * HO
  * A length of time in its first unit, such as `0.3 s` or `13 m`.
  * @param {number|null|undefined} ms
  */
-export const span = (ms) => (ms === undefined || ms === null ? '' : delay(ms).split(' ').slice(0, 2).join(' '));
+export const span = (ms) => (ms === undefined || ms === null ? '' : /^(< )?\S+ \S+/.exec(delay(ms))?.[0] ?? '');
 
 /**
  * Half of the top of an axis: a round number, so that twice it is not under `most`.
@@ -63,12 +63,12 @@ const along = (ms, end) => Math.min(100, Math.max(0, (100 * Math.log(ms / 100)) 
 export const axisEnd = (times) => Math.max(HOUR, ...times.map((each) => each ?? 0));
 
 /** The ticks that have room for their letters. @param {number} end */
-const ticks = (end) => [...TICKS.filter((each) => along(each, end) < 88), end];
+const ticks = (end) => [...TICKS.filter((each) => along(each, end) < 84), end];
 
 /** @param {number} end */
 export const axis = (end) => html`<svg class="delays" width="100%" height="16" aria-hidden="true">${ticks(end).map((each, index, all) => svg`<text
   class="axis ${index && index < all.length - 1 ? `mid${index % 2}` : ''}" x="${along(each, end)}%" y="12"
-  text-anchor=${index ? (index < all.length - 1 ? 'middle' : 'end') : 'start'}>${span(each)}</text>`)}</svg>`;
+  text-anchor="middle">${span(each)}</text>`)}</svg>`;
 
 /**
  * Three percentiles on that axis: a dot, a tick and a ring. The numbers stand beside it.

@@ -37,17 +37,13 @@ for (const [key, kept] of JSON.parse(sessionStorage.getItem(STORE) ?? '[]')) dra
 
 /** Keep the drafts for a reload. A file that is whole is kept too: the post office has it. */
 function keep() {
-  const kept = [...drafts].filter(([, work]) => work.text || work.attachments.length).map(([key, work]) => {
-    const {path, to, text, type, priority, requiresAck, replyTo, attachments} = work;
-    return [key, {path, to, text, type, priority, requiresAck, replyTo, attachments}];
-  });
+  const kept = [...drafts].filter(([, work]) => work.text || work.attachments.length)
+    .map(([key, {path, to, text, type, priority, requiresAck, replyTo, attachments}]) => [key, {path, to, text, type, priority, requiresAck, replyTo, attachments}]);
   sessionStorage.setItem(STORE, JSON.stringify(kept));
 }
 
 /** @param {string} id */
-function focusSoon(id) {
-  requestAnimationFrame(() => requestAnimationFrame(() => document.getElementById(id)?.focus()));
-}
+export const focusSoon = (id) => requestAnimationFrame(() => requestAnimationFrame(() => document.getElementById(id)?.focus()));
 
 /** The addresses that an answer goes to. @param {Message} message */
 const answered = (message) => (message.from !== 'operator' ? [message.from] : message.audience?.to ?? [message.to]);
@@ -103,7 +99,6 @@ function metadata(work) {
  */
 export function refresh(app, work, wait = SOON_MS) {
   clearTimeout(line.timer);
-  work.sure = false;
   keep();
   app.update();
   if (!work.to.length) return void Object.assign(work, {preview: null, error: null, asked: ''});
@@ -112,30 +107,25 @@ export function refresh(app, work, wait = SOON_MS) {
     const asked = (work.asked = JSON.stringify(body));
     const [preview, error] = await app.api.post('/api/messages/preview', body).then((found) => [found, null], (failed) => [null, failed]);
     if (asked !== work.asked) return;
-    Object.assign(work, {preview, error});
+    Object.assign(work, {preview, error, sure: work.sure && preview?.accepted === work.preview?.accepted});
     app.update();
   }, wait);
 }
 
 /** @param {App} app @param {Work} work @param {Partial<Work>} fields */
-export const change = (app, work, fields) => refresh(app, Object.assign(work, fields));
+export const change = (app, work, fields) => refresh(app, Object.assign(work, {sure: false}, fields));
 
 /** Why the message can't be sent now, or ''. @param {App} app @param {Work} work */
 function hindrance(app, work) {
   if (app.state.link.state === 'lost') return 'Writing waits until the post office answers. What you type is kept here.';
-  if (work.files.some((file) => !file.sha256 && !file.error)) return 'A file is still on its way.';
-  return '';
+  return work.files.some((file) => !file.sha256 && !file.error) ? 'A file is still on its way.' : '';
 }
 
 /** @param {App} app @param {Work} work */
 async function send(app, work) {
   if (work.entry.trim()) pick(app, work, candidates(app, work)[work.at]?.address ?? work.entry.trim());
   if (hindrance(app, work) || work.sending || !work.to.length || !(work.text.trim() || work.attachments.length)) return;
-  const accepted = work.preview?.accepted ?? 0;
-  if (accepted > LARGE && !work.sure) {
-    work.sure = true;
-    return app.update();
-  }
+  if ((work.preview?.accepted ?? 0) > LARGE && !work.sure) return void (work.sure = true, app.update());
   const body = {
     to: work.to, message: work.text, metadata: metadata(work),
     ...(work.attachments.length && {attachments: work.attachments}),
@@ -146,8 +136,7 @@ async function send(app, work) {
   Object.assign(work, {sending: true, refusal: null, sure: false});
   app.update();
   const [result, refusal] = await app.api.post('/api/messages', {...body, id: work.id}).then((found) => [found, null], (failed) => [null, failed]);
-  work.sending = false;
-  work.refusal = refusal;
+  Object.assign(work, {sending: false, refusal});
   if (!refusal) {
     for (const [key, each] of drafts) if (each === work) drafts.delete(key);
     const refused = (result.recipients ?? []).filter((/** @type {any} */ each) => each.error);

@@ -58,5 +58,5 @@ export const more = {
 /** @type {View} */
 export const missing = {
   ...still, title: () => "No such page",
-  render: () => html`<div class="scroll front"><p>This address is no page. <a href="/ui/">All mail</a></p></div>`,
+  render: () => html`<div class="scroll front"><p>This address is no page.</p><p><a href="/ui/">All mail</a></p></div>`,
 };

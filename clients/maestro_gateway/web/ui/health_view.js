@@ -10,21 +10,21 @@ import {age, bytes, clock, counted, delay} from './words.js';
 /** @typedef {{icon: string, name: string, text: unknown, command?: string}} Need */
 
 const HOUR = 3_600_000;
-const AGAIN_MS = 30_000;
 const NEAR = 0.9;
 const seen = {
-  status: /** @type {any} */ (null), dead: /** @type {any[]} */ ([]), health: /** @type {any} */ (null), error: /** @type {any} */ (null),
-  at: 0, timer: 0, copied: '', again: /** @type {Map<string, string>} */ (new Map()),
+  status: /** @type {any} */ (null), dead: /** @type {any[]} */ ([]), error: /** @type {any} */ (null),
+  at: 0, copied: '', again: /** @type {Map<string, string>} */ (new Map()),
 };
 
 /** What the post office says of itself. @param {App} app @returns {Promise<any>} */
-export const status = (app) => app.api.get('/api/status').then((found) => ({...found, ...found.broker}));
+export const status = (app) => app.api.get('/api/status').then(({broker, gateway}) => ({...broker, gateway}));
 
 /** Read it, and count what needs the person: for the sidebar too. @param {App} app */
 export async function load(app) {
   try {
-    const [found, dead, health] = await Promise.all([status(app), app.api.get('/api/dead-letters', {limit: 50, project: app.state.project}), app.api.get('/health')]);
-    Object.assign(seen, {status: found, dead: dead.messages, health, error: null, at: Date.now()});
+    const [found, letters] = await Promise.all([status(app), app.api.get('/api/dead-letters', {limit: 50})]);
+    Object.assign(seen, {status: found, dead: letters.messages, error: null, at: Date.now()});
+    for (const id of Object.keys(letters.retried)) seen.again.set(id, 'Sent again');
     app.state.mailboxMax = found.limits.pending_max.value;
     app.state.health = needs(app).length;
   } catch (error) {
@@ -33,6 +33,8 @@ export async function load(app) {
   app.update();
 }
 
+/** @param {App} app @param {string} id */
+const mailbox = (app, id) => (id === 'operator' ? 'your inbox' : `mailbox of ${app.nameOf(id)}`);
 /** @param {number} count */
 const number = (count) => count.toLocaleString('en');
 
@@ -41,6 +43,7 @@ export function needs(app) {
   const {status: s} = seen;
   /** @type {Need[]} */
   const found = [];
+  if (!s) return found;
   const most = s.limits.pending_max.value;
   for (const [id, pending] of Object.entries(s.mailboxes.fullest ?? {})) {
     const {state, since} = app.state.sessions.get(id)?.presence ?? {};
@@ -48,7 +51,7 @@ export function needs(app) {
     if (pending < NEAR * most) continue;
     const full = pending >= most;
     found.push({
-      icon: full ? 'x' : 'warn', name: `mailbox of ${app.nameOf(id)}`,
+      icon: full ? 'x' : 'warn', name: mailbox(app, id),
       text: `${full ? 'Full' : 'Nearly full'}: ${number(pending)} undelivered messages${full ? ', the limit' : ` of ${number(most)}`}.${gone && since ? ` ${app.nameOf(id)} is gone since ${clock(since)}${full ? '; its mail is refused' : ''}.` : ''}`,
       command: gone ? `maestro session end ${app.nameOf(id)}` : `maestro inbox --session ${app.nameOf(id)}`,
     });
@@ -78,15 +81,15 @@ const check = (name, text, bad = false) => html`<li class=${bad ? 'fail' : nothi
 
 /** @param {any} s */
 function checks(s) {
-  const {disk = {}, commit = {}, gateway, index, attachments} = s;
+  const {disk, commit, gateway, index, attachments} = s;
   return html`<section><h2>Checks</h2><ul class="checks">
-    ${check('versions', `maestro ${s.version}${gateway?.python ? `, Python ${gateway.python}` : ''}`)}
+    ${check('versions', s.version === gateway.version ? `maestro ${s.version}` : `broker ${s.version}, gateway ${gateway.version}: start both again`, s.version !== gateway.version)}
     ${check('broker', `pid ${s.pid}, up ${delay(s.uptimeMs)}`)}
-    ${gateway ? check('gateway', [gateway.address ?? location.host, ...(gateway.connections === undefined ? [] : [counted(gateway.connections, 'connection')])].join(', ')) : check('gateway', location.host)}
-    ${check('data directory', `${bytes(disk.mailBytes ?? 0)} of mail, ${bytes(disk.freeBytes ?? 0)} free`)}
-    ${check('journal', `${bytes(disk.journalBytes ?? 0)}${commit.p99Ms === undefined ? '' : `, a commit takes ${commit.p50Ms} ms`}`)}
+    ${check('gateway', `${gateway.address.replace(/^\w+:../, '')}, ${counted(gateway.webSockets, 'page')}${gateway.eventStreams ? `, ${counted(gateway.eventStreams, 'stream')}` : ''}`)}
+    ${check('data directory', `${disk.mailBytes === null ? '' : `${bytes(disk.mailBytes)} of mail, `}${bytes(disk.freeBytes)} free`)}
+    ${check('journal', `${bytes(disk.journalBytes)}${commit.p50Ms === undefined ? '' : `, a commit takes ${commit.p50Ms.toFixed(1)} ms`}`)}
     ${check('filing', s.filingBacklog ? `${counted(s.filingBacklog, 'record')} behind` : 'up to date')}
-    ${index ? check('search index', index.failure ?? (index.upTo < index.head ? `${counted(index.head - index.upTo, 'record')} behind` : 'up to date'), Boolean(index.failure)) : nothing}
+    ${index ? check('search index', index.running ? `${bytes(index.bytes)}, in use` : `${bytes(index.bytes)}, asleep until the next search`) : nothing}
     ${attachments?.blobs === undefined ? nothing : check('attachments', counted(attachments.blobs, 'file'))}</ul></section>`;
 }
 
@@ -96,7 +99,7 @@ function limits(app, s) {
   const active = Object.entries(s.sessions ?? {}).reduce((sum, [state, count]) => sum + (['idle', 'working', 'spawning'].includes(state) ? Number(count) : 0), 0);
   /** @type {[string, number|undefined, number|undefined, (count: number) => string][]} */
   const rows = [
-    ...Object.entries(s.mailboxes.fullest ?? {}).filter(([, pending], at) => !at || 2 * Number(pending) > Number(of('pending_max'))).slice(0, 5).map(([id, pending]) => /** @type {[string, number, number, any]} */ ([`mailbox of ${app.nameOf(id)}`, pending, of('pending_max'), number])),
+    ...Object.entries(s.mailboxes.fullest ?? {}).filter(([, pending], at) => !at || 2 * Number(pending) > Number(of('pending_max'))).slice(0, 5).map(([id, pending]) => /** @type {[string, number, number, any]} */ ([mailbox(app, id), pending, of('pending_max'), number])),
     ['attachments', s.attachments?.bytes, of('attachments_total_bytes_max'), bytes], ['active sessions', active, of('sessions_max'), number],
     ['groups', app.state.groups.size, of('groups_max'), number], ['not filed yet', s.filingBacklogBytes, of('filing_backlog_bytes_max'), bytes],
   ];
@@ -117,7 +120,7 @@ function unseen(app) {
 async function sendAgain(app, id) {
   seen.again.set(id, 'Sending');
   app.update();
-  await app.api.post(`/api/messages/${encodeURIComponent(id)}/retry`, {}).then(() => seen.again.set(id, 'Sent again'), (error) => seen.again.set(id, `${error.message} ${error.hint}`));
+  await app.api.post(`/api/messages/${encodeURIComponent(id)}/retry`, undefined).then(() => seen.again.set(id, 'Sent again'), (error) => seen.again.set(id, `${error.message} ${error.hint}`));
   await load(app);
 }
 
@@ -131,11 +134,8 @@ const dead = (app) => html`<section><h2>Dead letters <small>expired before an ag
 /** @type {View} */
 export const health = {
   title: () => 'Health',
-  enter(app) {
-    seen.timer = window.setInterval(() => load(app), AGAIN_MS);
-    return load(app);
-  },
-  leave: () => clearInterval(seen.timer),
+  enter: load,
+  leave: () => {},
   header: (app) => html`<span class="quiet">${seen.at ? `checked ${clock(seen.at, {seconds: true})}` : ''}</span><button type="button" class="link" @click=${() => load(app)}>Check again</button>`,
   render(app) {
     const {status: s, error} = seen;

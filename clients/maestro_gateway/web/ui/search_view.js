@@ -4,6 +4,7 @@
 import {html, nothing} from './vendor/lit-html/lit-html.js';
 import {live} from './vendor/lit-html/directives/live.js';
 import {status} from './health_view.js';
+import {focusSoon} from './composer.js';
 import {files} from './files.js';
 import {icon} from './icons.js';
 import {lastStates, receipt} from './receipts.js';
@@ -82,6 +83,7 @@ function set(app, change) {
   clearTimeout(seen.timer);
   seen.timer = window.setTimeout(() => {
     const path = `/ui/search?q=${encodeURIComponent(seen.query)}`;
+    if (app.state.route.view !== 'search') return;
     if (app.state.route.path !== path) app.go(path, true);
     else if (ripe(app) !== seen.done) find(app);
   }, SOON_MS);
@@ -199,7 +201,7 @@ export const search = {
       if (days >= 1) set(app, {kept: counted(Math.floor(days), 'day')});
     }, () => {});
     const found = ripe(app) !== seen.done || seen.error ? find(app) : undefined;
-    if (!query) requestAnimationFrame(() => requestAnimationFrame(() => document.getElementById('search')?.focus()));
+    if (!query) focusSoon('search');
     return found;
   },
   leave: () => clearTimeout(seen.timer),

@@ -21,8 +21,8 @@ function header(app, view) {
       @click=${() => back(app)}>${icon("chevron-left")}</button>`}
     <h1>${view.title(app)}</h1><div class="head-more">${view.header?.(app) ?? nothing}</div>
     ${route.view === "search" ? nothing : searchField(app)}
-    ${writes(route) && rights !== "view" ? html`<button class="button write" aria-label="Write" @click=${() => app.compose()}>
-      ${icon("write")}<span class="wide">Write</span> <kbd>c</kbd></button>` : nothing}
+    ${writes(route) && rights !== "view" ? html`<button class="button write" @click=${() => app.compose()}>
+      ${icon("write")}<span class="hidden">Write</span><span class="wide" aria-hidden="true">Write</span> <kbd aria-hidden="true">c</kbd></button>` : nothing}
   </header>`;
 }
 
@@ -34,7 +34,7 @@ function searchField(app) {
     app.go(`/ui/search?q=${encodeURIComponent(field.value)}`);
     field.value = "";
   };
-  return html`<label class="field search-field" role="search">${icon("search")}<input type="search" data-search
+  return html`<label class="field search-field">${icon("search")}<input type="search" data-search
     aria-label="Search" placeholder="Search" @keydown=${find}><kbd>/</kbd></label>`;
 }
 

@@ -70,10 +70,7 @@ function volumes(app, f) {
   /** @param {number} at */
   const label = (at) => (daily ? new Date(at).toLocaleDateString('en', {weekday: 'short'}) : clock(at).slice(0, 2));
   const name = `${f.volume.sent} sent and ${f.volume.deliveries} deliveries in ${chosen(app.state.route).long}`;
-  const toggle = () => {
-    seen.as = !seen.as;
-    app.update();
-  };
+  const toggle = () => void (seen.as = !seen.as, app.update());
   return html`<section><h2>Mail ${daily ? 'a day' : 'an hour'}</h2>
     ${seen.as ? html`<table class="grid narrow"><thead><tr><th scope="col">${daily ? 'day' : 'hour'}</th><th scope="col">sent</th>
       <th scope="col">delivered</th></tr></thead><tbody>${f.series.map((/** @type {any} */ each) => html`<tr><th scope="row">${label(each.at)}</th>

@@ -4,6 +4,7 @@
 /** @import {Work} from './composer.js' */
 import {html, nothing} from './vendor/lit-html/lit-html.js';
 import {token} from './api.js';
+import {status} from './health_view.js';
 import {icon} from './icons.js';
 import {bytes} from './words.js';
 
@@ -11,11 +12,10 @@ import {bytes} from './words.js';
 
 const KNOWN = {attachment_bytes_max: 10 << 20, attachments_max: 16, message_attachments_bytes_max: 25 << 20};
 
-/** @param {App} app @returns {Promise<typeof KNOWN>} */
+/** @param {App} app */
 async function limits(app) {
-  const {limits: found = {}} = await app.api.get('/api/status').then((status) => status.stats ?? status, () => ({}));
-  const named = Object.entries(KNOWN).map(([name, value]) => [name, found[name]?.value ?? value]);
-  return Object.fromEntries(named);
+  const {limits: found = {}} = await status(app).catch(() => ({}));
+  return /** @type {typeof KNOWN} */ (Object.fromEntries(Object.entries(KNOWN).map(([name, value]) => [name, found[name]?.value ?? value])));
 }
 
 /** Why this file can't be sent with the others, or ''. @param {Work} work @param {File} file @param {typeof KNOWN} limit */

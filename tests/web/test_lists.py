@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import statistics
+import urllib.request
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +16,7 @@ from support.post_office import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Page, Route
 
@@ -337,3 +341,63 @@ def test_times_and_sizes_are_written_as_the_page_says(window: Window, team: Team
     for name, table in (("delay", delays), ("bytes", sizes), ("age", ages)):
         for given, words in table.items():
             assert shown(page, "words.js", name, given) == words
+
+
+def test_threads_are_listed_and_one_is_opened_by_keys(window: Window, team: Team) -> None:
+    said = team.work()
+    page = window.open("/ui/threads")
+    expect(page.locator("[data-row]")).to_have_count(3)
+    team.post("lead", "ben", "Thank you.", said["remarks"])
+    first = page.locator("[data-row]").first
+    expect(first).to_contain_text("3 messages")
+    expect(first).to_contain_text("Please review fix.patch")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/ui/t/*")
+    expect(page.locator("[data-row]")).to_have_count(3)
+
+
+_PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAoAAAAKCAYAAACNMs+9AAAAFUlEQVR42mNk+M9Qz0AEYBxVSF+FABJADveWkH6oAAAAAElFTkSuQmCC"
+)
+_FILES = {
+    "fix.patch": b"--- a/total.py\n+++ b/total.py\n@@ -1 +1 @@\n-return round(x, 2)\n+return exact(x)\n",
+    "shot.png": _PNG,
+    "<img src=x onerror=hacked=1>.svg": b"<svg xmlns='http://www.w3.org/2000/svg' onload='hacked=1'/>",
+    "log.txt": b"a line\n" * 1_000,
+}
+
+
+def posted(gateway: Gateway, path: str, sender: str, body: bytes, media_type: str) -> Any:
+    """The answer to a POST."""
+    headers = {"Content-Type": media_type, "X-Session-ID": sender}
+    request = urllib.request.Request(gateway.url.rstrip("/") + path, body, headers, method="POST")
+    with urllib.request.urlopen(request, timeout=10) as got:
+        return json.load(got)
+
+
+def test_files_are_named_saved_and_opened_in_their_place(
+    window: Window, window_gateway: Gateway, team: Team, tmp_path: Path
+) -> None:
+    named = []
+    for name, content in _FILES.items():
+        blob = posted(window_gateway, "/api/blobs", team.ids["ann"], content, "application/octet-stream")
+        named.append({"name": name, "size": len(content), "type": "text/plain", "sha256": blob["sha256"]})
+    body = json.dumps({"to": team.ids["lead"], "message": "patch attached", "attachments": named}).encode()
+    sent = posted(window_gateway, "/api/messages", team.ids["ann"], body, "application/json")["id"]
+    page = window.open(f"/ui/m/{sent}")
+    files = page.locator(".files")
+    assert files.locator("a").all_inner_texts() == list(_FILES)
+    expect(files).to_contain_text("6.8 KiB")
+    files.get_by_role("button", name="open").click()
+    expect(files.locator(".code .add")).to_have_text("+return exact(x)")
+    # Only the picture is shown, and it is the page's own.
+    expect(files.locator("img")).to_have_count(1)
+    picture = files.locator("img")
+    eventually(lambda: picture.evaluate("(image) => image.naturalWidth") == 10, "the picture")
+    for name, content in _FILES.items():
+        with page.expect_download() as saved:
+            files.get_by_role("link", name=name, exact=True).click()
+        target = tmp_path / "saved"
+        saved.value.save_as(target)
+        assert target.read_bytes() == content

@@ -12,6 +12,7 @@ from support.team import PROJECT, Team
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Page
 
@@ -36,13 +37,30 @@ CORPUS = (
     "> <details open ontoggle=hacked=1>\n\n# <h1 onclick=hacked=1>\n- <a href='vbscript:hacked=1'>x</a>",
 )
 ALLOWED = [
-    *("p", "h4", "strong", "em", "s", "code", "pre", "a", "span", "bdi", "ul", "ol", "li", "blockquote", "hr"),
+    *(
+        "p",
+        "h4",
+        "strong",
+        "em",
+        "s",
+        "code",
+        "pre",
+        "a",
+        "span",
+        "bdi",
+        "ul",
+        "ol",
+        "li",
+        "blockquote",
+        "hr",
+        "mark",
+    ),
     *("table", "thead", "tbody", "tr", "th", "td", "div", "figure", "figcaption", "button", "svg", "path"),
 ]
 NEVER = ["script", "iframe", "object", "embed", "base", "link", "style", "form", "meta", "math", "details"]
 VIEWS = (
     "/ui/", "/ui/inbox", "/ui/threads", "/ui/s/{ann}", "/ui/c/{ann}/{ben}", "/ui/t/{first}",
-    "/ui/m/{first}", "/ui/m/{spread}", "/ui/search?q=hacked", "/ui/stats", "/ui/health",
+    "/ui/m/{first}", "/ui/m/{spread}", "/ui/m/{file}", "/ui/search?q=hacked", "/ui/stats", "/ui/health",
 )  # fmt: skip
 _WATCH = """
 window.reports = [];
@@ -81,7 +99,7 @@ def window(chromium: Chromium, window_gateway: Gateway) -> Iterator[Window]:
     assert problems == []
 
 
-def hostile(team: Team) -> dict[str, str]:
+def hostile(team: Team, folder: Path) -> dict[str, str]:
     """The corpus in every field that an agent chooses, where the post office takes it."""
     ids: dict[str, str] = {}
     with team.office.client() as anyone:
@@ -110,6 +128,11 @@ def hostile(team: Team) -> dict[str, str]:
         for to in ("ben", "operator"):
             ids[f"{to}{number}"] = team.post("ann", to, text, **more)
         team.post("ben", "ann", text, ids[f"ben{number}"])
+    for number, text in enumerate(CORPUS):
+        file = folder / f"{text.replace('/', '|').replace(chr(10), ' ')[:50]}.{'png' if number % 2 else 'patch'}"
+        file.write_text(text)
+        with team.office.client(team.ids["ann"]) as ann:
+            ids["file"] = ann.send("ben", "a file", attachments=[file])["id"]
     ids["first"] = ids["ben0"]
     ids["spread"] = team.post("lead", "@workers", "\n\n".join(CORPUS), data=list(CORPUS[:4]))
     for name, text in zip(("ann", "ben", "cid", "dee"), CORPUS, strict=False):
@@ -124,8 +147,10 @@ def check(window: Window, page: Page) -> None:
     assert page.evaluate("window.reports") == []
 
 
-def test_no_field_of_an_agent_becomes_markup_or_script_in_any_view(window: Window, team: Team) -> None:
-    ids = {**team.ids, **hostile(team)}
+def test_no_field_of_an_agent_becomes_markup_or_script_in_any_view(
+    window: Window, team: Team, tmp_path: Path
+) -> None:
+    ids = {**team.ids, **hostile(team, tmp_path)}
     assert any(name.startswith("bad") for name in ids)
     team.group("reviews", "ann", "ben")
     for path in (*VIEWS, "/ui/g/reviews", *(f"/ui/s/{ids[name]}" for name in ids if name.startswith("bad"))):
@@ -144,7 +169,7 @@ def test_no_field_of_an_agent_becomes_markup_or_script_in_any_view(window: Windo
         if row.count():
             row.hover()
             row.click(position={"x": 400, "y": 8})
-            page.wait_for_timeout(100)
+            page.wait_for_load_state("networkidle")
         check(window, page)
 
 

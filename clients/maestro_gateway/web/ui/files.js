@@ -52,7 +52,7 @@ export function files(app, message, {open = false} = {}) {
         void download(app, address, file.name);
       }}><bdi>${file.name}</bdi></a>
       <span class="low">${bytes(file.size)}</span>${isPatch ? html`<button type="button" class="as-link" aria-expanded=${text !== undefined} @click=${() => toggle(app, address)}>${text === undefined ? "open" : "close"}</button>` : nothing}
-      ${text === undefined ? nothing : codeBlock(text, {name: file.name})}
-      ${isPicture ? html`<img src=${`${address}?inline=1`} alt=${file.name} loading="lazy" @error=${(/** @type {Event} */ event) => /** @type {Element} */ (event.currentTarget).classList.add("hidden")}>` : nothing}</li>`;
+      ${text === undefined ? nothing : html`<div class="file-view">${codeBlock(text, { name: file.name })}</div>`}
+      ${isPicture ? html`<div class="file-view"><img src=${`${address}?inline=1`} alt=${file.name} loading="lazy" @error=${(/** @type {Event} */ event) => /** @type {Element} */ (event.currentTarget).classList.add("hidden")}></div>` : nothing}</li>`;
   })}</ul>`;
 }

@@ -58,16 +58,22 @@ export const threads = {
       const isNewDay = dayOf(newest.createdAt) !== day, shown = root ?? newest, address = `/ui/t/${encodeURIComponent(threadId)}`;
       day = dayOf(newest.createdAt);
       return html`${isNewDay ? html`<li class="day"><span>${dayHeading(newest.createdAt, app.state.now)}</span></li>` : nothing}
-        <li class="row" @click=${(/** @type {MouseEvent} */ event) => event.target instanceof Element && !event.target.closest("a") && app.go(address)}>
+        <li class="row" data-row=${threadId} tabindex="-1" @click=${(/** @type {MouseEvent} */ event) => event.target instanceof Element && !event.target.closest("a") && app.go(address)}>
         <a class="row-time" href=${address} aria-label="${clock(newest.createdAt)}, open the thread"><time datetime=${stamp(newest.createdAt)}>${clock(newest.createdAt)}</time></a>
         <div class="row-head"><span class="who"><span class="names">${senders.map((id, at) => html`${at ? ", " : ""}${party(app, id)}`)}</span></span>
-          <span class="answers">${icon("reply")}<bdi>${app.nameOf(newest.from)}: ${firstLine(newest.message)}</bdi></span></div>
+          <span class="answers">${icon("reply")}<bdi>${app.nameOf(newest.from)}</bdi>: <bdi>${firstLine(newest.message)}</bdi></span></div>
         <span class="receipt">${counted(messages, "message")}</span><div class="text flow" dir="auto">${summary(shown.message).flow}</div></li>`;
     };
     const empty = html`<div class="empty"><p>No message has an answer yet.</p></div>`;
     return html`<div class="scroll list"><div class="content">${list.error ? failure(list.error) : !list.loaded ? nothing : !list.threads.length ? empty
       : html`<ol class="rows" aria-label="Threads">${repeat(list.threads, ({threadId}) => threadId, entry)}</ol>${list.hasMore
         ? html`<p class="older"><button type="button" class="as-link" @click=${() => readThreads(app, true)}>Older threads</button></p>` : nothing}`}</div></div>`;
+  },
+  keys: {
+    Enter: (app) => {
+      const id = document.activeElement?.getAttribute("data-row");
+      if (id) app.go(`/ui/t/${encodeURIComponent(id)}`);
+    },
   },
 };
 

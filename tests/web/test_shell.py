@@ -5,11 +5,13 @@ The state is read through the page's own module, as a view reads it.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.gateways import Gateway
+from maestro_clients.processes import login_codes
+from support.gateways import WITHOUT_OWNERS, Gateway
 from support.post_office import eventually
 
 if TYPE_CHECKING:
@@ -389,36 +391,63 @@ def test_nothing_is_wider_than_the_window(size: str, chromium: Chromium, window_
     window.close()
 
 
-def test_without_rights_to_change_there_is_nothing_to_change_with(
-    chromium: Chromium, window_gateway: Gateway, team: Team
+@pytest.fixture
+def stranger(team: Team) -> Iterator[Gateway]:
+    """A gateway whose kernel does not say who has connected: a page needs a login."""
+    with Gateway(team.office, first=WITHOUT_OWNERS) as made:
+        yield made
+
+
+def code(team: Team, rights: login_codes.Rights) -> str:
+    """As `maestro ui` makes it."""
+    return login_codes.issue(team.office.data, rights, time.time_ns() // 1_000_000)
+
+
+def test_a_code_opens_the_page_once(chromium: Chromium, stranger: Gateway, team: Team) -> None:
+    window = chromium.window(stranger)
+    address = f"/ui/inbox#code={code(team, 'full')}"
+    page = window.open(address)
+    page.wait_for_selector(".net.is-live")
+    # The code is nowhere in the page's history.
+    assert page.url.endswith("/ui/inbox")
+    page.evaluate(LISTEN)
+    sent = team.post("ann", "operator", "For you.")
+    eventually(lambda: heard(page) == [(sent, "operator")], "the events come")
+    # The token is this tab's: it outlives a reload, and another tab has none.
+    page.reload()
+    page.wait_for_selector(".net.is-live")
+    other = chromium.window(stranger)
+    other.open(address).get_by_text("This page needs a login").wait_for()
+    assert other.page.locator("p.fail").inner_text() != ""
+    assert other.page.title() == "Login · maestro"
+    assert window.problems == []
+    window.close()
+    other.close()
+
+
+def test_a_page_that_may_only_show_has_nothing_to_change_with(
+    chromium: Chromium, stranger: Gateway, team: Team
 ) -> None:
-    window = chromium.window(window_gateway)
-    access = {"rights": "view", "login": True, "version": "0", "dataDir": "maestro", "user": "x"}
-    window.context.route("**/ui/session", lambda route: route.fulfill(json=access))
-    page = window.open()
+    window = chromium.window(stranger)
+    page = window.open(f"/ui/#code={code(team, 'view')}")
+    page.wait_for_selector(".net.is-live")
     page.keyboard.press("c")
     assert page.get_by_role("button", name="Write").count() == 0
+    assert page.locator("textarea").count() == 0
     assert state(page, "compose") is None
     window.close()
 
 
-def test_a_page_that_needs_a_login_says_so_and_clears_the_code(
-    chromium: Chromium, window_gateway: Gateway, team: Team
-) -> None:
-    window = chromium.window(window_gateway)
-    asked: list[str] = []
-    refused = {"error": "UNAUTHORIZED", "code": "UNAUTHORIZED", "message": "The code is used up.", "hint": ""}
-
-    def login(route: Any) -> None:
-        asked.append(route.request.post_data)
-        route.fulfill(status=401, json=refused)
-
-    window.context.route("**/ui/login", login)
-    window.context.route("**/ui/session", lambda route: route.fulfill(status=401, json=refused))
-    page = window.open("/ui/#code=abc")
-    page.get_by_text("This page needs a login").wait_for()
-    assert page.get_by_text("The code is used up.").is_visible()
-    assert asked == ['{"code":"abc"}']
-    assert page.url.endswith("/ui/")
-    assert page.title() == "Login · maestro"
+def test_a_gateway_that_starts_again_asks_for_a_login_again(chromium: Chromium, team: Team) -> None:
+    """Tokens are in the gateway's memory alone."""
+    first = Gateway(team.office, first=WITHOUT_OWNERS)
+    url = first.start()
+    window = chromium.window(url)
+    page = window.open(f"/ui/#code={code(team, 'full')}")
+    page.wait_for_selector(".net.is-live")
+    first.kill()
+    page.wait_for_selector(".bar.lost")
+    with Gateway(team.office, "--port", url.rsplit(":", 1)[1].strip("/"), first=WITHOUT_OWNERS):
+        page.get_by_text("This page needs a login").wait_for()
+        assert page.evaluate("sessionStorage.length") == 0
     window.close()

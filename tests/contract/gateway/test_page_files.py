@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import subprocess
@@ -32,11 +33,11 @@ KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "js
 
 
 def shipped() -> list[str]:
-    """The path below `/web/` of each file there is, but the page itself."""
+    """The path below `/web/` of each file that is served there: not the page itself, and not the checker's types."""
     found = [
         os.path.relpath(os.path.join(folder, name), FOLDER) for folder, _, names in os.walk(FOLDER) for name in names
     ]
-    return sorted(name for name in found if not name.endswith(".html"))
+    return sorted(name for name in found if not name.endswith((".html", ".d.ts")))
 
 
 @pytest.fixture
@@ -134,3 +135,16 @@ def test_the_wheel_has_every_file() -> None:
         git = ["git", "-C", root, "check-ignore", "--no-index", *names]
         said = subprocess.run(git, check=False, capture_output=True, text=True)
         assert (said.returncode, said.stdout) == (1, "")
+
+
+def test_a_browser_gets_a_file_packed_and_with_a_tag_of_its_own(standing: Gateway) -> None:
+    path = "/web/ui/base.css"
+    plain = standing.ask("GET", path)
+    packed = standing.ask("GET", path, headers={"Accept-Encoding": "gzip, br"})
+    assert gzip.decompress(packed.body) == plain.body
+    assert packed.headers["content-encoding"] == "gzip"
+    assert (plain.headers["vary"], packed.headers["vary"]) == ("Accept-Encoding", "Accept-Encoding")
+    assert plain.headers["etag"] != packed.headers["etag"]
+    known = {"Accept-Encoding": "gzip", "If-None-Match": packed.headers["etag"]}
+    assert standing.ask("GET", path, headers=known).status == 304
+    assert standing.ask("GET", path, headers={"If-None-Match": packed.headers["etag"]}).body == plain.body

@@ -1,11 +1,13 @@
 """Web files: the page, and the files below `/web/`, from the package's own folder.
 
 Rule: a file is public. It is served only if its name is plain and its kind is known, and only below the folder. Its
-ETag is its digest, so that a browser asks each time, and gets the bytes only after a change.
+ETag is its digest, so that a browser asks each time, and gets the bytes only after a change, packed.
 """
 
 from __future__ import annotations
 
+import functools
+import gzip
 import hashlib
 import os
 import re
@@ -39,6 +41,8 @@ _KINDS: Final = {
     ".svg": "image/svg+xml",
     "": "text/plain",
 }
+# As many as the page has.
+_PACKED_MAX: Final = 64
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -89,10 +93,20 @@ def _read(name: str) -> bytes:
 
 
 def _answer(request: Request, content: bytes, kind: str, more: dict[str, str]) -> Response:
-    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": "no-cache", **more}
+    digest = hashlib.sha256(content).hexdigest()[:32]
+    is_packed = "gzip" in request.headers.get("accept-encoding", "")
+    # Other bytes have another strong tag (RFC 9110 section 8.8.3.3).
+    tag = f'"{digest}-gzip"' if is_packed else f'"{digest}"'
+    headers = {"ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding", **more}
     # RFC 9110 section 13.1.2: the comparison is weak, and a proxy may have made the tag a weak one.
     known = [each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")]
     if tag in known or known == ["*"]:
         return Response(status_code=304, headers=headers)
+    if is_packed:
+        return Response(_packed(content), headers={**headers, "Content-Encoding": "gzip"}, media_type=kind)
     return Response(content, headers=headers, media_type=kind)
+
+
+@functools.lru_cache(maxsize=_PACKED_MAX)
+def _packed(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)

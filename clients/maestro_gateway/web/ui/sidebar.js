@@ -69,7 +69,7 @@ export function people(app) {
       <ul>${repeat(waits, ({ session, kind, message }) => `${session} ${kind} ${message?.id}`, (wait) => waiting(app, wait))}</ul></section>` : nothing}
     <section><h2 class="side-head"><span class="grow">Sessions${waits.length ? "" : at}</span>${
       sessions.length ? html`<span class="light">unseen mail</span>` : nothing}</h2>
-      ${sessions.length || !ready ? nothing : html`<p class="none">None yet</p>`}
+      ${sessions.length || !ready || at ? nothing : html`<p class="none">None yet</p>`}
       <ul>${repeat(sessions, ({ session }) => session.id, (entry) => sessionRow(app, entry))}</ul></section>
     ${groups.length ? html`<section><h2 class="side-head">Groups</h2><ul>${groups.map(({ name, size }) =>
       place(app, path("g", name), "group", `@${name}`, badge(size, "members", "")))}</ul></section>` : nothing}`;
@@ -94,7 +94,7 @@ export function projectChoice(app) {
 
 /** @param {App} app */
 export const linkWord = ({ state: { link } }) =>
-  html`<span class="link is-${link.state}">${icon(link.state === "lost" ? "away" : "live")}${LINK_WORDS[link.state]}</span>`;
+  html`<span class="net is-${link.state}">${icon(link.state === "lost" ? "away" : "live")}${LINK_WORDS[link.state]}</span>`;
 
 /** @param {App} app */
 export function switches(app) {

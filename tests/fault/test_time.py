@@ -19,6 +19,7 @@ from maestro_clients.client import Client
 from maestro_schemas.errors import MaestroError
 from support import components
 from support.post_office import eventually
+from support.wall_clock import WallClock
 
 if TYPE_CHECKING:
     from support.post_office import PostOffice
@@ -28,26 +29,6 @@ WEEK_MS = 168 * HOUR_MS
 JUMPS_S = pytest.mark.parametrize("jump_s", [-3_600, 604_800], ids=["an hour back", "a week forward"])
 # Two times that differ by less than this are the same: a test may take this long on a busy machine.
 NEAR_MS = 120_000
-
-
-class WallClock:
-    """The wall clock of all processes that run with `environ`."""
-
-    def __init__(self, library: str, file: str) -> None:
-        self._file = file
-        self.environ = {
-            "LD_PRELOAD": library,
-            "FAKETIME_TIMESTAMP_FILE": file,
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-        self.jump(0)
-
-    def jump(self, seconds: int) -> None:
-        """From now on, the clock differs from the true time by `seconds`."""
-        with open(self._file + ".new", "w", encoding="ascii") as file:
-            file.write(f"{seconds:+d}\n")
-        os.replace(self._file + ".new", self._file)
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def _locked(folder: str) -> int | None:
         except BlockingIOError:
             if time.monotonic() >= until_s:
                 return None
-            time.sleep(0.01)
+            select.select([], [], [], 0.01)
         else:
             return lock
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from maestro_schemas.bodies.attachments import BlobPut
 from maestro_schemas.commands import REQUESTS, decode_request
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.requests import Inbox, Send, SessionStart
@@ -129,3 +130,7 @@ def test_an_unknown_command_lists_the_known() -> None:
     assert caught.value.code == "UNKNOWN_COMMAND"
     assert "session.start" in caught.value.hint
     assert caught.value.message.isascii()
+
+
+def test_a_part_of_a_file_makes_no_record() -> None:
+    assert BlobPut(sha256="a" * 64, size=1, offset=0, data=b"x").items == 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from maestro_wire import minimal_msgpack
 
-SCALARS = st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 64) - 1) | st.text()
+SCALARS = st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 64) - 1) | st.text() | st.binary()
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=30)
 # What a packer chooses its widths by.
 EDGES = [0, 15, 16, 31, 32, 127, 128, 255, 256, 65_535, 65_536]

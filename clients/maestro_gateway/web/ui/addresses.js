@@ -8,9 +8,7 @@ import {icon} from './icons.js';
 import {change, pick} from './composer.js';
 
 const SHOWN = 8;
-const AUDIENCES = [
-  ['@all', 'every session'], ['@workers', 'the workers'], ['@orchestrators', 'the orchestrators'], ['@project', 'the sessions of the project'],
-];
+const AUDIENCES = [['@all', 'every session'], ['@workers', 'the workers'], ['@orchestrators', 'the orchestrators'], ['@project', 'the sessions of the project']];
 
 /** @typedef {{address: string, name: string, words: string, state?: string}} Candidate */
 
@@ -43,10 +41,7 @@ export const tokens = (app, work) => work.to.map((address) => {
 export function picker(app, work) {
   const found = work.listed ? candidates(app, work) : [];
   /** @param {Partial<Work>} fields */
-  const set = (fields) => {
-    Object.assign(work, fields);
-    app.update();
-  };
+  const set = (fields) => void (Object.assign(work, fields), app.update());
   /** @param {KeyboardEvent} event */
   const key = (event) => {
     const typed = work.entry.trim();

@@ -23,8 +23,7 @@ export const span = (ms) => (ms === undefined || ms === null ? '' : /^(< )?\S+ \
  */
 function half(most) {
   const size = 10 ** Math.floor(Math.log10(Math.max(1, most / 2)));
-  const step = STEPS.map((each) => each * size).find((each) => Number.isInteger(each) && 2 * each >= most);
-  return step ?? 10 * size;
+  return STEPS.map((each) => each * size).find((each) => Number.isInteger(each) && 2 * each >= most) ?? 10 * size;
 }
 
 /**
@@ -49,8 +48,7 @@ export function bars(series, label, name) {
     ${series.map((each, index) => svg`<g><title>${label(each.at)}: ${each.sent} sent, ${each.deliveries} delivered</title>
       ${bar(index, each.deliveries, 'copies')}${bar(index, each.sent, 'sent')}</g>`)}
     ${series.map((each, index) => (index % every ? nothing : svg`<text class="axis" x="${wide * (index + 0.5)}%"
-      y=${HEAD + HIGH + 16} text-anchor="middle">${label(each.at)}</text>`))}
-  </svg>`;
+      y=${HEAD + HIGH + 16} text-anchor="middle">${label(each.at)}</text>`))}</svg>`;
 }
 
 /** @param {number} ms @param {number} end */

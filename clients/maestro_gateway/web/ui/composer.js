@@ -220,14 +220,12 @@ function open(app, work) {
   const {refusal} = work;
   /** @param {KeyboardEvent} event */
   const key = (event) => {
-    if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
-      event.preventDefault();
-      send(app, work);
-    } else if (event.key === 'Escape' && !event.defaultPrevented) {
-      event.preventDefault();
-      event.stopPropagation();
-      close(app);
-    }
+    const sends = event.key === 'Enter' && (event.ctrlKey || event.metaKey);
+    if (!sends && (event.key !== 'Escape' || event.defaultPrevented)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (sends) send(app, work);
+    else close(app);
   };
   /** @param {FileList|null|undefined} given @param {Event} event */
   const files = (given, event) => {

@@ -71,10 +71,7 @@ export function needs(app) {
 
 /** @param {App} app @param {Need} need */
 const needed = (app, need) => html`<li class=${need.icon === 'x' ? 'fail' : 'attn'}>${icon(need.icon)}<b>${need.name}</b><div><p>${need.text}</p>
-  ${need.command ? html`<button type="button" class="command" aria-label="Copy ${need.command}" @click=${() => navigator.clipboard.writeText(need.command ?? '').then(() => {
-    seen.copied = need.command ?? '';
-    app.update();
-  })}><code>${need.command}</code>${icon(seen.copied === need.command ? 'check' : 'copy')}</button>` : nothing}</div></li>`;
+  ${need.command ? html`<button type="button" class="command" aria-label="Copy ${need.command}" @click=${() => navigator.clipboard.writeText(need.command ?? '').then(() => (seen.copied = need.command ?? '', app.update()))}><code>${need.command}</code>${icon(seen.copied === need.command ? 'check' : 'copy')}</button>` : nothing}</div></li>`;
 
 /** @param {string} name @param {string} text @param {boolean} [bad] */
 const check = (name, text, bad = false) => html`<li class=${bad ? 'fail' : nothing}>${icon(bad ? 'x' : 'check')}<b>${name}</b><span>${text}</span></li>`;

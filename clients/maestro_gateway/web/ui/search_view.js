@@ -30,11 +30,10 @@ function values(app, {name, words}) {
   const {sessions, groups} = app.state;
   const people = [...[...sessions.values()].map(({session}) => session.name || session.id), 'operator'];
   const named = [...groups.keys()];
-  if (words?.length) return words;
-  if (name === 'to') return [...people, ...named.map((each) => `@${each}`)];
-  if (name === 'from' || name === 'with') return people;
-  if (name === 'group') return named;
-  return name === 'project' ? [...new Set([...sessions.values()].map(({session}) => session.projectId))] : [];
+  const projects = [...new Set([...sessions.values()].map(({session}) => session.projectId))];
+  /** @type {Record<string, string[]>} */
+  const known = {to: [...people, ...named.map((each) => `@${each}`)], from: people, with: people, group: named, project: projects};
+  return words?.length ? words : known[name] ?? [];
 }
 
 /** The completions of the word at the caret. @param {App} app @returns {Choice[]} */
@@ -117,12 +116,10 @@ function box(app) {
     const step = {ArrowDown: 1, ArrowUp: -1}[/** @type {string} */ (event.key)];
     if (step && found.length) set(app, {at: (seen.at + step + found.length) % found.length});
     else if (event.key === 'Tab' && !event.shiftKey && found.length) complete(app, event.target, found[seen.at].text);
-    else if (event.key === 'Enter') {
+    else if (event.key === 'Enter' || event.key === 'Escape') {
+      if (event.key === 'Escape' && !seen.listed) event.target.blur();
       set(app, {listed: false});
-      find(app);
-    } else if (event.key === 'Escape') {
-      if (!seen.listed) event.target.blur();
-      set(app, {listed: false});
+      if (event.key === 'Enter') find(app);
     } else return;
     event.preventDefault();
     event.stopPropagation();

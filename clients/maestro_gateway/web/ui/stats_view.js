@@ -28,10 +28,7 @@ const chosen = (route) => TIMES[route.query.t] ?? TIMES['24h'];
 async function load(app) {
   const asked = ++seen.asked;
   const until = Date.now();
-  const query = {
-    since: until - chosen(app.state.route).ms, until: until + 1, project: app.state.project,
-    utcOffsetMinutes: -new Date().getTimezoneOffset(),
-  };
+  const query = {since: until - chosen(app.state.route).ms, until: until + 1, project: app.state.project, utcOffsetMinutes: -new Date().getTimezoneOffset()};
   const [figures, error] = await app.api.get('/api/stats', query).then((found) => [found, null], (failed) => [seen.figures, failed]);
   if (asked !== seen.asked) return;
   Object.assign(seen, {figures, error});
@@ -144,16 +141,12 @@ export const stats = {
     seen.timer = window.setInterval(() => load(app), AGAIN_MS);
     return load(app);
   },
-  leave() {
-    clearInterval(seen.timer);
-    seen.asked += 1;
-  },
+  leave: () => void (clearInterval(seen.timer), seen.asked += 1),
   header: (app) => html`<nav class="periods" aria-label="The time of the figures">${Object.entries(TIMES).map(([name, each]) => html`<a
     href="/ui/stats?t=${name}" aria-current=${each === chosen(app.state.route) ? 'true' : nothing}>${each.words}</a>`)}</nav>`,
   render(app) {
     const f = seen.figures;
-    return html`<div class="scroll sheet" tabindex="0" role="region" aria-label="Stats">
-      ${seen.error ? html`<p class="refusal" role="alert">${seen.error.message} ${seen.error.hint}</p>` : nothing}
+    return html`<div class="scroll sheet" tabindex="0" role="region" aria-label="Stats">${seen.error ? html`<p class="refusal" role="alert">${seen.error.message} ${seen.error.hint}</p>` : nothing}
       ${f ? html`${sums(f)}${f.volume.sent ? html`<div class="halves">${volumes(app, f)}${durations(f)}${unanswered(app, f)}
         ${barred('Routes', f.routes, (each) => html`${person(app, each.from)}${icon('arrow')}${person(app, each.to)}`, (each) => each.deliveries, 'No route yet.')}
         ${barred('How mail reached agents', f.via, way, (each) => each.count, 'No mail was delivered.')}${pairs(app, f)}${refusals(app, f)}</div>`

@@ -38,10 +38,7 @@ async function put(file, upload, moved) {
     request.setRequestHeader('X-Session-ID', 'operator');
     request.setRequestHeader('Content-Type', 'application/octet-stream');
     if (token.get()) request.setRequestHeader('Authorization', `Bearer ${token.get()}`);
-    request.upload.onprogress = (event) => {
-      upload.done = event.loaded / Math.max(1, event.total);
-      moved();
-    };
+    request.upload.onprogress = (event) => void (upload.done = event.loaded / Math.max(1, event.total), moved());
     request.onload = () => {
       const said = request.response?.error ?? request.response ?? {};
       if (request.status < 300) resolve(said.sha256 ?? hex);

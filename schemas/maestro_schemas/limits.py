@@ -248,9 +248,14 @@ def record_bytes_max(limits: Limits) -> int:
     """The largest record that these limits allow: a segment must hold it, for a record that does not fit would be
     found only at the commit."""
     content = _CHARACTER_BYTES_MAX * limits.text_chars_max + limits.data_bytes_max
-    files = ATTACHMENT_BYTES_MAX * limits.attachments_max
-    message_bytes = content + files + DELIVERY_BYTES_MAX * limits.fanout_max
+    message_bytes = content + DELIVERY_BYTES_MAX * limits.fanout_max
     return max(message_bytes, DELIVERY_BYTES_MAX * limits.group_members_max) + _RECORD_BYTES
+
+
+def message_files_max(limits: Limits) -> int:
+    """How many files a message may name: `attachments_max`, or fewer where a small segment has no room for that.
+    Segments of an older configuration stay allowed."""
+    return min(limits.attachments_max, (limits.segment_bytes - record_bytes_max(limits)) // ATTACHMENT_BYTES_MAX)
 
 
 def parse_duration_ms(text: str) -> int:

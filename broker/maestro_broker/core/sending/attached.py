@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from maestro_broker.core import validation
 from maestro_broker.core.model.reads import Read
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.limits import ATTACHMENT_TYPE_CHARS_MAX
+from maestro_schemas.limits import ATTACHMENT_TYPE_CHARS_MAX, message_files_max
 from maestro_schemas.texts.attachment_names import safe_names
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def check_digest(text: str) -> None:
 def look_up(attachments: Sequence[Attachment], limits: Limits) -> Reads[dict[str, int]]:
     """The size of each blob that is there, of those that a message may name at all."""
     found: dict[str, int] = {}
-    for sha256 in dict.fromkeys(each.sha256 for each in attachments[: limits.attachments_max]):
+    for sha256 in dict.fromkeys(each.sha256 for each in attachments[: message_files_max(limits)]):
         if is_digest(sha256):
             size: int | None = yield Read("blob", "", sha256)
             if size is not None:
@@ -102,12 +102,14 @@ def check_size(size: int, limits: Limits) -> None:
 
 
 def _check_fields(attachments: Sequence[Attachment], limits: Limits) -> None:
-    if len(attachments) > limits.attachments_max:
+    most = message_files_max(limits)
+    if len(attachments) > most:
         raise MaestroError(
             "TOO_MANY",
-            f"{len(attachments):,} files are attached to one message, and the limit is {limits.attachments_max}",
-            "Attach fewer, or one archive of them.",
-            limit=limits.attachments_max,
+            f"{len(attachments):,} files are attached to one message, and the limit is {most}",
+            "Attach fewer, or one archive of them. The limit is attachments_max of the broker; small segments "
+            "(segment_bytes) lower it.",
+            limit=most,
             actual=len(attachments),
         )
     for each in attachments:
@@ -116,8 +118,8 @@ def _check_fields(attachments: Sequence[Attachment], limits: Limits) -> None:
         check_size(each.size, limits)
     total = sum(each.size for each in attachments)
     if total > limits.message_attachments_bytes_max:
-        most = limits.message_attachments_bytes_max
-        raise _too_large("the files of one message together", total, most, "message_attachments_bytes_max")
+        allowed = limits.message_attachments_bytes_max
+        raise _too_large("the files of one message together", total, allowed, "message_attachments_bytes_max")
 
 
 def _too_large(what: str, actual: int, limit: int, setting: str) -> MaestroError:

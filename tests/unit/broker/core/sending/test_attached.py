@@ -135,6 +135,16 @@ def test_a_limit_of_no_files_takes_none() -> None:
     assert office.send("ann", "bob", "m2").status == 201
 
 
+def test_a_small_segment_takes_fewer_files_and_every_other_message() -> None:
+    office = Office(Limits(rate_limit=0, segment_bytes=1 << 16))
+    office.start("ann")
+    office.start("bob")
+    office.blobs = {ONE: 10}
+    error = _error(office, *[file()] * 3)
+    assert (error["code"], error["limit"], error["actual"]) == ("TOO_MANY", 2, 3)
+    assert office.send("ann", "bob", "m2", attachments=(file(), file())).status == 201
+
+
 def test_digests() -> None:
     attached.check_digest("0123456789abcdef" * 4)
     for text in ("", "a" * 63, "a" * 65, "g" * 64, "/" * 64, "\u0661" * 64):

@@ -42,6 +42,8 @@ _log = logging.getLogger(__name__)
 
 # In place of a caller's session, for files of an outbox; no id has a plus.
 _QUEUED = "+outbox"
+# Of one caller, at once.
+UPLOADS_MAX = 64
 UNREADABLE_SUFFIX = ".unreadable"
 
 
@@ -218,8 +220,10 @@ class BlobHandlers:
         """How much is there of the upload, with this part."""
         held = self._store.part_bytes(upload.path)
         fresh = request.data[max(0, (held or 0) - request.offset) :]
-        if request.offset > (held or 0) or (held is not None and not fresh):
+        if request.offset > (held or 0) or (not fresh and (held is not None or upload.size)):
             return held or 0
+        if held is None:
+            self._check_uploads(upload)
         wanted = self._store.size.total_bytes + upload.size - (held or 0)
         most = self._limits.attachments_total_bytes_max
         if wanted > most:
@@ -229,6 +233,19 @@ class BlobHandlers:
         except OSError as error:
             raise self._explained(error) from None
         return (held or 0) + len(fresh)
+
+    def _check_uploads(self, upload: Upload) -> None:
+        """Raises TOO_MANY: a begun upload takes a file, however small it is."""
+        begun = self._store.uploads_of(upload.path.rpartition(".")[2])
+        if begun >= UPLOADS_MAX:
+            raise MaestroError(
+                "TOO_MANY",
+                f"{begun} uploads of this caller are not finished, and the limit is {UPLOADS_MAX}",
+                "Finish them. What gets no part for an hour is removed.",
+                retry_after_s=60.0,
+                limit=UPLOADS_MAX,
+                actual=begun + 1,
+            )
 
     def _explained(self, error: OSError) -> MaestroError:
         full = blob_store.no_space(error, self._data)

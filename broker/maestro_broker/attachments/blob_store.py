@@ -139,7 +139,7 @@ class BlobStore:
         target = self.path(sha256)
         self._make_durably(os.path.dirname(target))
         with self._lock:
-            if os.path.lexists(target):
+            if os.path.isfile(target) and not os.path.islink(target):
                 os.unlink(path)
                 self._bytes -= size
                 os.utime(target, follow_symlinks=False)
@@ -193,6 +193,10 @@ class BlobStore:
             return os.lstat(path).st_size
         except FileNotFoundError:
             return None
+
+    def uploads_of(self, caller: str) -> int:
+        """How many uploads of this caller are not finished."""
+        return sum(entry.name.endswith(f".{caller}") for entry in _entries(self.parts_dir))
 
     def append(self, path: str, held: int, data: bytes) -> None:
         """Add bytes to an upload. Raises OSError; then it has `held` bytes as before."""

@@ -124,6 +124,8 @@ class IndexKeeper:
                 if not is_damage(error):
                     return self._failed(number, f"the index can't be read: {error}")
                 self._damaged(error)
+            except TimeoutError:
+                return IndexAnswer(number, self._report(), is_too_long=True)
             except (OSError, MaestroError) as error:
                 return self._failed(number, f"the index can't be read: {error}")
         return self._failed(number, "the index is damaged again")

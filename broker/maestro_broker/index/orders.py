@@ -14,6 +14,8 @@ from msgspec import Struct
 from maestro_schemas.texts.search_query import Term
 
 LENGTH_BYTES = 4
+# What one search may take of the processor: the searches of others wait meanwhile.
+SEARCH_S_MAX = 2.0
 
 
 class Scope(Struct, frozen=True, omit_defaults=True):
@@ -76,6 +78,8 @@ class IndexAnswer(Struct, frozen=True, omit_defaults=True):
     mentioned: tuple[str, ...] | None = None
     # Why there is no answer.
     failure: str | None = None
+    # It needed more than SEARCH_S_MAX.
+    is_too_long: bool = False
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -16,6 +16,7 @@ from maestro_schemas.limits import SEARCH_TOTAL_MAX
 
 from . import snippets
 from .conditions import conditions, exists, visible
+from .orders import SEARCH_S_MAX
 
 if TYPE_CHECKING:
     from maestro_schemas.messages import Message
@@ -45,8 +46,12 @@ class ArchiveReader:
         self._filer = filer
 
     def search(self, order: IndexOrder) -> ArchivePage:
-        """A page of hits."""
+        """A page of hits. Raises TimeoutError."""
         found = conditions(order, full_text=self._store.has_full_text)
+        with self._store.bounded(SEARCH_S_MAX):
+            return self._found(order, found)
+
+    def _found(self, order: IndexOrder, found: Conditions) -> ArchivePage:
         marked = f"snippet(t, 0, :open, :close, '{snippets.ELLIPSIS}', {snippets.WORDS})" if found.match else "m.text"
         rows = self._store.run(
             f"SELECT m.lsn, m.id, m.failed, m.sender, {marked} FROM {found.source} "

@@ -8,8 +8,10 @@ of another version is removed and built again. How far it has read is written in
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sqlite3
+import time
 from typing import TYPE_CHECKING, Any
 
 from maestro_broker.files import index_files
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _VERSION = 1
+# SQLite asks after this many of its steps whether time is over. One step may be a look through a long text.
+_STEPS = 200
 _CACHE_KIB = 32_768
 _TABLES = """
 CREATE TABLE state(one INTEGER PRIMARY KEY CHECK (one = 1), up_to INTEGER NOT NULL, at INTEGER NOT NULL,
@@ -144,6 +148,20 @@ class IndexStore:
         """Write that it has once read everything: from now on, to be behind is no rebuilding."""
         self._db.execute("UPDATE state SET is_whole = 1")
 
+    @contextlib.contextmanager
+    def bounded(self, for_s: float) -> Iterator[None]:
+        """What runs inside may take that much of the processor. Raises TimeoutError."""
+        until_s = time.process_time() + for_s
+        self._db.set_progress_handler(lambda: time.process_time() > until_s, _STEPS)
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise
+            raise TimeoutError from None
+        finally:
+            self._db.set_progress_handler(None, 0)
+
     def run(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> sqlite3.Cursor:
         """One statement."""
         return self._db.execute(sql, values)
@@ -186,7 +204,13 @@ def has_full_text() -> bool:
 
 def holds(text: str, folded: str) -> bool:
     """Whether a text has a part, whatever the case; SQLite knows only the case of ASCII."""
-    return folded in text.casefold()
+    return folded in _casefolded(text)
+
+
+@functools.lru_cache(maxsize=1)
+def _casefolded(text: str) -> str:
+    """Of the row that is looked at: each word of a query asks for it."""
+    return text.casefold()
 
 
 def _identity(path: str) -> tuple[int, int] | None:

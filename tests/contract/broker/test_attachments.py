@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from maestro_broker.attachments.blob_handlers import UPLOADS_MAX
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import BLOB_PART_BYTES_MAX
 from support import attached
@@ -392,3 +393,43 @@ def test_a_copy_of_the_data_loses_no_file(open_office: PostOffice) -> None:
     open_office.start()
     assert _pruned(operator)["swept"]["attachments"] == 1
     assert get(open_office.client("bob"), sent["id"], "cart.patch") == PATCH
+
+
+# --- attacks ------------------------------------------------------------------------------------------------
+
+
+def test_uploads_that_are_never_finished_are_few(open_office: PostOffice) -> None:
+    """Each takes a file on the disk, also one of a single byte; another session's uploads do not count."""
+    ann = open_office.client("ann")
+    digests = [digest_of(b"%d" % number) for number in range(UPLOADS_MAX + 1)]
+    for sha256 in digests:
+        assert ann.blob_put(sha256, 2, 0, b"")["held"] == 0
+    assert not os.path.isdir(parts := os.path.join(attached.store(open_office), "parts")), "no byte, no file"
+    for sha256 in digests[:-1]:
+        ann.blob_put(sha256, 2, 0, b"x")
+    with pytest.raises(MaestroError) as refused:
+        ann.blob_put(digests[-1], 2, 0, b"x")
+    assert (refused.value.code, refused.value.limit, refused.value.actual) == (
+        "TOO_MANY",
+        UPLOADS_MAX,
+        UPLOADS_MAX + 1,
+    )
+    assert len(os.listdir(parts)) == UPLOADS_MAX
+    put(open_office.client("bob"), PATCH)
+
+
+@pytest.mark.parametrize("planted", ["link", "fifo"])
+def test_what_is_no_file_in_a_blobs_place_is_replaced(open_office: PostOffice, planted: str) -> None:
+    ann, path = open_office.client("ann"), blob(open_office, digest_of(PATCH))
+    os.makedirs(os.path.dirname(path))
+    os.symlink("/etc/passwd", path) if planted == "link" else os.mkfifo(path)
+    put(ann, PATCH)
+    sent = send(ann, "bob", described(PATCH))
+    assert get(open_office.client("bob"), sent["id"], "cart.patch") == PATCH
+
+
+def test_a_folder_in_a_blobs_place_is_an_error_and_no_endless_work(open_office: PostOffice) -> None:
+    os.makedirs(blob(open_office, digest_of(PATCH)))
+    with pytest.raises(MaestroError) as refused:
+        put(open_office.client("ann"), PATCH)
+    assert refused.value.code == "INTERNAL"

@@ -477,3 +477,35 @@ def test_after_kill_and_start_nothing_is_missing_or_twice(open_office: PostOffic
             ann = open_office.client("ann")
             assert ann.search("cart")["total"] == number + 1
     assert sorted(re.findall(r"\d+", " ".join(texts(ann.search("cart")))), key=int) == [str(n) for n in range(30)]
+
+
+# --- a search that takes long -----------------------------------------------------------------------------------
+
+
+def test_a_search_that_hangs_is_refused_alone(open_office: PostOffice) -> None:
+    """A client repeats what is not answered, and that is no more work. Of a session only a few wait."""
+    open_office.client().search("hello")
+    (pid,) = index_pids(open_office)
+    os.kill(pid, signal.SIGSTOP)
+    outcomes: list[tuple[str, str]] = []
+
+    def search(who: str) -> None:
+        with Client(open_office.router(), Caller(who), timeout_s=60.0) as client:
+            try:
+                client.search("hello")
+                outcomes.append((who, "answered"))
+            except MaestroError as error:
+                outcomes.append((who, f"{error.code} {error.limit}"))
+
+    threads = [threading.Thread(target=search, args=("ann",)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    await_true(lambda: outcomes == [("ann", "INDEX_UNAVAILABLE 4")])
+    threads.append(threading.Thread(target=search, args=("bob",)))
+    threads[-1].start()
+    for thread in threads:
+        thread.join(60.0)
+    # 20 s later: the one that the process had begun is refused, and a new process answers the others.
+    assert outcomes[1] == ("ann", "INDEX_UNAVAILABLE None")
+    assert sorted(outcomes[2:]) == [*[("ann", "answered")] * 3, ("bob", "answered")]
+    assert pid not in index_pids(open_office)

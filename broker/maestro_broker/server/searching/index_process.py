@@ -1,8 +1,8 @@
 """Index process: the broker's end of the process that keeps the search index.
 
-Rule: the loop never waits for it. Writes do not block, a bounded number of requests waits, and a request beyond it is
-refused. A process that ends is started again for the requests that waited, once; one that does not answer in time is
-ended.
+Rule: the loop never waits for it. Writes do not block, a bounded number of requests waits, of each session a few, and
+a request beyond it is refused. A process that ends is started again for the requests that waited, once; one that is
+silent for too long is ended, and the request that it worked on is refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 import zmq
 
 from maestro_broker.core.people import people_of
-from maestro_broker.index.orders import Frames, IndexAnswer, frame
+from maestro_broker.index.orders import SEARCH_S_MAX, Frames, IndexAnswer, frame
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _WAITING_MAX = 64
-# A search has answered long before.
+# Of one session, so that none keeps the others waiting. A person's page asks several things at once.
+_OWN_WAITING_MAX = 4
+# How long the process may work on one request. A search is bounded by SEARCH_S_MAX, so it has answered long before.
 ANSWER_S_MAX = 20.0
 # A process that ends at once is not started again for each request.
 _REST_S = 2.0
@@ -43,7 +45,6 @@ class _Asked(NamedTuple):
 
     arrival: IncomingRequest
     order: IndexOrder
-    until_s: float
     tries: int = 1
 
 
@@ -68,6 +69,8 @@ class IndexProcess:
         self._refused: list[LateReply] = []
         self._number = 0
         self._started_s = self._resting_until_s = 0.0
+        # Since when it works on the oldest request, as far as the broker knows.
+        self._busy_s = 0.0
         self._has_spoken = False
         self._registered: tuple[int, int] | None = None
         self._starts = 0
@@ -77,6 +80,8 @@ class IndexProcess:
 
     def ask(self, arrival: IncomingRequest, order: IndexOrder) -> None:
         """Hand an order over; `collect` has its answer later. Raises MaestroError INDEX_UNAVAILABLE."""
+        if any(each.arrival == arrival for each in self._waiting.values()):
+            return  # a client sends the same again whose answer is late
         if len(self._waiting) >= _WAITING_MAX:
             raise MaestroError(
                 "INDEX_UNAVAILABLE",
@@ -86,11 +91,23 @@ class IndexProcess:
                 limit=_WAITING_MAX,
                 actual=len(self._waiting) + 1,
             )
+        own = [each for each in self._waiting.values() if each.order.scope.reader == order.scope.reader]
+        if order.scope.reader is not None and len(own) >= _OWN_WAITING_MAX:
+            raise MaestroError(
+                "INDEX_UNAVAILABLE",
+                f"{len(own)} searches of this session wait for the index, and the limit is {_OWN_WAITING_MAX}",
+                "Wait for their answers.",
+                retry_after_s=1.0,
+                limit=_OWN_WAITING_MAX,
+                actual=len(own) + 1,
+            )
         if self._socket is None:
             self._start()
-        self._order(_Asked(arrival, order, time.monotonic() + ANSWER_S_MAX))
+        self._order(_Asked(arrival, order))
 
     def _order(self, asked: _Asked) -> None:
+        if not self._waiting:
+            self._busy_s = time.monotonic()
         self._number += 1
         self._waiting[self._number] = asked
         self._unsent += frame((self._number, asked.order))
@@ -120,11 +137,11 @@ class IndexProcess:
 
     def look_after(self) -> None:
         """Once a second: end a process that does not answer."""
-        now_s = time.monotonic()
-        if any(asked.until_s <= now_s for asked in self._waiting.values()):
+        if self._waiting and time.monotonic() - self._busy_s >= ANSWER_S_MAX:
             _log.warning("the process of the index has not answered for %g s, and is ended", ANSWER_S_MAX)
-            self._refuse_all("it did not answer in time")
-            self._close()
+            oldest = self._waiting.pop(next(iter(self._waiting)))
+            self._refused.append(LateReply(oldest.arrival, _unavailable("it did not answer in time", 1.0)))
+            self._ended()
 
     # --- the loop's poller ---------------------------------------------------------------------------------
 
@@ -200,11 +217,14 @@ class IndexProcess:
 
     def _reply(self, body: bytes) -> LateReply | None:
         answer = _decode(body)
+        self._busy_s = time.monotonic()
         self.report = answer.report
         self._has_spoken = True
         asked = self._waiting.pop(answer.number, None)
         if asked is None:
             return None
+        if answer.is_too_long:
+            return LateReply(asked.arrival, _too_long())
         if answer.failure is not None:
             return LateReply(asked.arrival, _unavailable(answer.failure, 1.0))
         fields: dict[str, Any] = dict(answer.fields)
@@ -233,10 +253,6 @@ class IndexProcess:
             except MaestroError as error:
                 self._refused.append(LateReply(asked.arrival, error))
 
-    def _refuse_all(self, why: str) -> None:
-        self._refused += [LateReply(asked.arrival, _unavailable(why, 1.0)) for asked in self._waiting.values()]
-        self._waiting.clear()
-
     def _close(self) -> None:
         if self._socket is not None:
             self._socket.close()
@@ -249,6 +265,14 @@ class IndexProcess:
 
 
 _decode = msgspec.msgpack.Decoder(IndexAnswer).decode
+
+
+def _too_long() -> MaestroError:
+    return MaestroError(
+        "INVALID_QUERY",
+        f"this search needs more than {SEARCH_S_MAX:g} s of the processor, which all searches share",
+        "Search for fewer words. Or narrow it, such as with `from:` or `after:3d`.",
+    )
 
 
 def _unavailable(why: str, retry_after_s: float) -> MaestroError:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from maestro_broker.index.orders import Scope
+import pytest
+
+from maestro_broker.index.orders import IndexOrder, Scope
+from maestro_broker.index.store import IndexStore
+from maestro_schemas.texts import search_query
 from support.indexed_mail import decoded
 
 if TYPE_CHECKING:
@@ -71,3 +76,26 @@ def test_threads_of_what_the_caller_may_see(mail: IndexedMail) -> None:
     assert len(decoded(mail.order("threads", bytes_max=1))["threads"]) == 1
     mail.delete("bob", first)
     assert "root" not in decoded(mail.order("threads"))["threads"][1]
+
+
+def test_a_search_has_an_end(mail: IndexedMail, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no fault of the index, and the next one is answered."""
+    for number in range(100):
+        mail.send("ann", "bob", f"é{number}")
+    monkeypatch.setattr("maestro_broker.index.search.SEARCH_S_MAX", 0.0)
+    parts = search_query.parse("-É購", now_ms=0)
+    order = IndexOrder("search", mail.lsn, terms=parts.terms, limit=1, bytes_max=1_000)
+    answer = mail.keeper.answer(1, order)
+    assert (answer.is_too_long, answer.failure, answer.fields) == (True, None, {})
+    monkeypatch.setattr("maestro_broker.index.search.SEARCH_S_MAX", 60.0)
+    assert mail.search("-É購")["total"] == 100
+
+
+def test_another_fault_of_the_index_is_none_of_time(mail: IndexedMail) -> None:
+    mail.found("")
+    store = IndexStore(mail.data)
+    try:
+        with pytest.raises(sqlite3.OperationalError), store.bounded(60.0):
+            store.run("SELECT nothing FROM m")
+    finally:
+        store.close()

@@ -71,6 +71,11 @@ fault *arguments:
     given=(); for word in "$@"; do if [ "$word" = --long ]; then given+=(-m "long or not long"); else given+=("$word"); fi; done; \
     "{{ python }}" -m pytest tests/fault "${given[@]}"
 
+# (From the real page, with Debian's Chromium and libfaketime.)
+# take the page's pictures for the documentation again
+pictures:
+    PYTHONPATH=tests "{{ python }}" tests/web/pictures.py
+
 # write the JSON Schema files, the golden vectors and the table of the fast path again
 schemas:
     "{{ python }}" -m maestro_schemas.generators.json_schema

@@ -47,6 +47,7 @@ _HEADINGS = {
     "million": "A million messages",
     "disk_use": "Space on disk",
     "sweep": "Latency during a sweep",
+    "search": "Searching",
 }
 
 

@@ -3,8 +3,8 @@
 Rule: real broker, real clients in processes of their own, every send durable before its answer. Prints a table;
 a whole run also writes docs/performance.md, and one that broke off can be gone on with (`--go-on`). `--json FILE`
 keeps the figures; `--only NAME` runs one part (and writes nothing but with `--report`); `--seconds N` shortens the
-sustained parts. The parts `million`, `disk_use` and `sweep` run only by name or with `--all`: they make as many files
-as `--messages` says.
+sustained parts. The parts `million`, `disk_use`, `sweep` and `search` run only by name or with `--all`: they make as
+many files as `--messages` says.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from bench.messengers import messengers
 from bench.million import disk_use, million
 from bench.references import percentile
 from bench.scale import scale
+from bench.searching import searching
 from bench.stages import stages
 from bench.sweep import ADDED_MS_MAX, sweep
 from bench.throughput import sustained_beside, throughput
@@ -339,13 +340,21 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "fan_outs": fan_outs.fan_outs,
     "log": logs,
     "mcp": mcp,
+    "search": searching,
     "disk_use": disk_use,
     "sweep": sweep,
     "scale": scale,
     "million": million,
 }
-BY_NAME_ONLY = frozenset({"million", "disk_use", "sweep"})
-MESSAGES = {"million": 1_000_000, "disk_use": 100_000, "sweep": 20_000, "scale": 100_000, "log": 20_000}
+BY_NAME_ONLY = frozenset({"million", "disk_use", "sweep", "search"})
+MESSAGES = {
+    "million": 1_000_000,
+    "disk_use": 100_000,
+    "sweep": 20_000,
+    "scale": 100_000,
+    "log": 20_000,
+    "search": 100_000,
+}
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ from maestro_clients.client import Client
 from maestro_schemas.errors import MaestroError
 from support import components
 from support.post_office import eventually
+from support.wall_clock import WallClock
 
 if TYPE_CHECKING:
     from support.post_office import PostOffice
@@ -28,26 +29,6 @@ WEEK_MS = 168 * HOUR_MS
 JUMPS_S = pytest.mark.parametrize("jump_s", [-3_600, 604_800], ids=["an hour back", "a week forward"])
 # Two times that differ by less than this are the same: a test may take this long on a busy machine.
 NEAR_MS = 120_000
-
-
-class WallClock:
-    """The wall clock of all processes that run with `environ`."""
-
-    def __init__(self, library: str, file: str) -> None:
-        self._file = file
-        self.environ = {
-            "LD_PRELOAD": library,
-            "FAKETIME_TIMESTAMP_FILE": file,
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-        self.jump(0)
-
-    def jump(self, seconds: int) -> None:
-        """From now on, the clock differs from the true time by `seconds`."""
-        with open(self._file + ".new", "w", encoding="ascii") as file:
-            file.write(f"{seconds:+d}\n")
-        os.replace(self._file + ".new", self._file)
 
 
 @pytest.fixture
@@ -228,3 +209,20 @@ def test_a_start_with_the_clock_a_week_ahead(post_office: PostOffice, wall_clock
     eventually(lambda: post_office.status_of(back["id"]) == "expired", "a second is a second")
     assert post_office.status_of(without_ttl["id"]) == "pending"
     _in_order(post_office, "bob")
+
+
+@JUMPS_S
+def test_a_search_after_a_jump_finds_all(post_office: PostOffice, wall_clock: WallClock, jump_s: int) -> None:
+    """What was sent before and after it, in the order of the records, also by an index that is built after it."""
+    post_office.start()
+    post_office.sessions("ann", "bob")
+    ann, person = post_office.client("ann"), post_office.client()
+    ann.send("bob", "cart before")
+    assert person.search("cart")["total"] == 1
+    wall_clock.jump(jump_s)
+    ann.send("bob", "cart after")
+    for _ in range(2):
+        found = person.search("cart after:90d")
+        assert [hit["message"]["message"] for hit in found["hits"]] == ["cart after", "cart before"]
+        assert found["index"]["upTo"] == found["index"]["head"]
+        person.rebuild_index()

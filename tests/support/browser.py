@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .gateways import Gateway
 
-SIZES = {"wide": (1280, 800), "half": (720, 800), "narrow": (360, 740)}
+SIZES = {"wide": (1280, 800), "picture": (1200, 700), "half": (720, 800), "narrow": (360, 740)}
 # A page is drawn when its root says so.
 READY = "html[data-ready]"
 WAIT_MS = 15_000

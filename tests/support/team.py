@@ -6,6 +6,8 @@ so that two pictures of the same code are alike.
 
 from __future__ import annotations
 
+import os
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 from maestro_clients.client import Client
@@ -18,8 +20,11 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import MetadataDoc, OutgoingDoc
 
     from .post_office import PostOffice
+    from .wall_clock import WallClock
 
 PROJECT = "shop"
+# A broker that does not hold back a morning's mail, sent within a second.
+SETTINGS = {"fanout_limit": 0, "group_limit": 0}
 WORKERS = ("ann", "ben", "cid", "dee", "eva", "fay", "gus")
 _TEXTS = (
     "The build of `shop/address` takes 41 s; 30 of them are the fixtures.",
@@ -33,9 +38,12 @@ _TEXTS = (
 class Team:
     """`lead` and its workers in one project. `post` sends; a short name stands for each id."""
 
-    def __init__(self, office: PostOffice, pid: int) -> None:
-        """`pid`: a process that lives as long as the team, for the agents that are there."""
+    def __init__(self, office: PostOffice, pid: int, clock: WallClock | None = None, ahead_s: int = 0) -> None:
+        """`pid`: a process that lives as long as the team, for the agents that are there. `clock`: the office's,
+        `ahead_s` ahead of the true time; the morning then takes its time."""
         self.office = office
+        self._clock = clock
+        self.ahead_s = ahead_s
         self._pid = pid
         self.ids: dict[str, str] = {}
         self._clients: dict[str | None, Client] = {}
@@ -46,6 +54,17 @@ class Team:
             caller = Caller(self.ids[name]) if name else Caller("operator")
             self._clients[name] = Client(self.office.router(), caller)
         return self._clients[name]
+
+    def wait(self, seconds: int) -> None:
+        """Time passes at the office, where it has a clock of its own: a broker looks at the wall clock when it
+        starts."""
+        if self._clock is not None:
+            self.close()
+            self._clients.clear()
+            self.office.stop()
+            self.ahead_s += seconds
+            self._clock.jump(self.ahead_s)
+            self.office.start(**SETTINGS)
 
     def close(self) -> None:
         """Close the clients."""
@@ -67,6 +86,9 @@ class Team:
         event = {"working": "PostToolUse", "waiting": "Notification", "idle": "Stop", "left": "SessionEnd"}[state]
         path = hook_state.path(self.office.data, self.ids[name])
         hook_state.write(path, hook_state.HookState(state, event, "claude-code", self._pid, start, detail))
+        if self._clock is not None:
+            given_s = time.time() + self.ahead_s
+            os.utime(path, (given_s, given_s))
 
     def post(
         self, sender: str | None, to: str | list[str], text: str, reply_to: str | None = None, **metadata: Any
@@ -101,9 +123,10 @@ class Team:
             requiresAck=True,
             taskId="task_456",
         )
-        for name in ("ann", "ben", "cid", "eva"):
+        for name in ("ann", "ben", "cid", "eva", "dee"):
+            self.wait(2)
             self.take(name, said["red"])
-        self.take("dee", said["red"])
+        self.wait(38)
         said["me"] = self.post(
             "ann",
             "lead",
@@ -112,12 +135,16 @@ class Team:
             said["red"],
             type="response",
         )
+        self.wait(14)
         said["not-ben"] = self.post(
             "ben", "lead", "Not me: my branch only touches `checkout/address.py`.", said["red"], type="response"
         )
+        self.wait(13)
         said["not-cid"] = self.post("cid", "lead", "Not me. I was in `tax.py` only.", said["red"], type="response")
+        self.wait(65)
         said["rtl"] = self.post("eva", "lead", "لا، ملفي هو `checkout.css` فقط.", said["red"], type="response")
         self.take("lead", said["me"], said["not-ben"], said["not-cid"], said["rtl"])
+        self.wait(60)
         said["review"] = self.post(
             "lead",
             "ben",
@@ -125,6 +152,7 @@ class Team:
             type="request",
         )
         self.take("ben", said["review"])
+        self.wait(300)
         said["remarks"] = self.post(
             "ben",
             "lead",
@@ -138,21 +166,26 @@ class Team:
             type="response",
         )
         self.take("lead", said["remarks"])
+        self.wait(60)
         said["fix"] = self.post(
             "lead", "ann", "Ben is right about the first point. Fix both, run the whole suite, then push to main.",
             type="command",
         )  # fmt: skip
         self.take("ann", said["fix"])
+        self.wait(480)
         said["green"] = self.post("ann", "lead", "Done: `b81e0d4` on main. 214 passed, 0 failed, 38 s.", said["fix"])
         self.take("lead", said["green"])
+        self.wait(60)
         said["all-green"] = self.post("lead", "@workers", "Main is green again (`b81e0d4`). Rebase, then merge.")
         for name in ("ann", "ben", "cid"):
             self.take(name, said["all-green"])
+        self.wait(300)
         said["tax"] = self.post(
             "cid", "ben", "When `billing` and `shipping` disagree about the country, which one decides the tax?",
             type="request",
         )  # fmt: skip
         self.take("ben", said["tax"], read=False)
+        self.wait(120)
         said["force"] = self.post(
             "ben",
             "operator",
@@ -160,17 +193,22 @@ class Team:
             type="request",
             requiresAck=True,
         )
+        self.wait(240)
         said["publish"] = self.post(
             "lead", "dee", "Do **not** publish today, not even as `next`. Finish the changelog, then stop.",
             type="command", priority="high",
         )  # fmt: skip
+        self.wait(120)
         said["plan"] = self.post("lead", "operator", "Main is green, the review is done. Left: the changelog (dee).")
         self.group("reviews", "ann", "ben", "cid")
-        self.sign("lead", "working")
-        self.sign("ben", "working")
         self.sign("cid", "idle")
         self.sign("dee", "waiting", "permission:Bash")
+        self.wait(60)
+        self.sign("ben", "working")
+        self.wait(120)
         self.sign("eva", "waiting", "question")
+        self.wait(60)
+        self.sign("lead", "working")
         ask = "Which Postgres version should CI use?"
         self._client("eva").touch_session(needsInput={"active": True, "message": ask})
         return said

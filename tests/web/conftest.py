@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.browser import Chromium
-from support.team import Team
+from support.team import SETTINGS, Team
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def agent_pid() -> Iterator[int]:
 @pytest.fixture
 def team(post_office: PostOffice, agent_pid: int) -> Iterator[Team]:
     """`lead` and its workers, with a running broker, and without mail."""
-    post_office.start(fanout_limit=0, group_limit=0)
+    post_office.start(**SETTINGS)
     made = Team(post_office, agent_pid)
     made.gather()
     yield made

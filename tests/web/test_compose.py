@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +147,24 @@ def test_a_receiver_that_refuses_is_named_after_the_send(window: Window, window_
     assert any("ben" in line for line in reach(page)["Not reached"])
     page.click(".send")
     expect(page.locator(".composer.line")).to_contain_text("Sent to 1 of 2. Not to ben")
+
+
+def test_a_file_is_attached_and_received(window: Window, window_gateway: Gateway, team: Team, tmp_path: Path) -> None:
+    content = b"--- a/cart.py\n+++ b/cart.py\n" * 40_000
+    patch = tmp_path / "cart fix.patch"
+    patch.write_bytes(content)
+    page = window.open("/ui/")
+    write(page, "ann", text="The fix.")
+    page.set_input_files(".composer input[type=file]", patch)
+    expect(page.locator(".uploads")).to_contain_text("cart fix.patch")
+    expect(page.locator(".uploads progress")).to_have_count(0)
+    page.click(".send")
+    expect(page.locator(".composer.line")).to_contain_text("Sent to ann.")
+    [message] = said(window_gateway)
+    [attached] = message["attachments"]
+    assert (attached["size"], attached["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+    path = f"/api/messages/{message['id']}/attachments/{attached['name'].replace(' ', '%20')}"
+    assert window_gateway.ask("GET", path, headers=AS_OPERATOR).body == content
 
 
 def test_a_file_that_is_too_large_is_refused_with_both_numbers(window: Window, tmp_path: Path) -> None:

@@ -207,6 +207,10 @@ def test_a_module_says_what_it_is(name: str) -> None:
 def test_the_first_page_has_nothing_inline() -> None:
     source = text(os.path.join(UI, "index.html"))
     assert not re.search(r"<style|<script(?![^>]* src=)", source)
+    # The browser loads every module at once, and not one level of imports after the other.
+    loaded = set(re.findall(r'="/web/ui/([^"]+\.js)"', source))
+    vendored = {f"vendor/lit-html/{name}" for name in manifest()["sha256"] if name.endswith(".js")}
+    assert loaded == {*NAMES, *vendored}
     # Each file that it names is there.
     for path in re.findall(r'(?:href|src)="/web/ui/([^"]+)"', source):
         assert os.path.isfile(os.path.join(UI, path)), path

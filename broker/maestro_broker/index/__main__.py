@@ -28,6 +28,7 @@ from .orders import Frames, IndexAnswer, IndexOrder, frame
 _log = logging.getLogger(__name__)
 
 QUIET_S = 600.0
+# Not SCHED_IDLE: on a busy machine an order would wait for seconds.
 _NICENESS = 5
 # How often it looks for new records between orders, and how often it reports its state.
 _FOLLOW_S = 0.5
@@ -106,7 +107,7 @@ def _locked(folder: str) -> int | None:
         except BlockingIOError:
             if time.monotonic() >= until_s:
                 return None
-            time.sleep(0.01)
+            select.select([], [], [], 0.01)
         else:
             return lock
 

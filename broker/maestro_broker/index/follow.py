@@ -61,6 +61,13 @@ class TimelineFollower:
             if found:
                 return found
 
+    def unread_bytes(self) -> int:
+        """The bytes of lines that were not read yet; as good as all of a day that has a successor."""
+        if self._fd < 0:
+            return 0
+        left = os.fstat(self._fd).st_size - self._offset
+        return left or (_CHUNK_BYTES if any(name > self._name for name in self._timeline.names()) else 0)
+
     def _decoded(self, lines: list[bytes]) -> Iterator[Event]:
         for line in lines:
             try:

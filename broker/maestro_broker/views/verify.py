@@ -17,7 +17,7 @@ from maestro_broker.attachments.blob_checks import BlobChecks
 from maestro_broker.attachments.blob_store import FILES_SUFFIX
 from maestro_broker.commit.local import scanning
 from maestro_broker.core.model import checkpoint
-from maestro_broker.files import data_dir
+from maestro_broker.files import data_dir, index_files
 from maestro_broker.files.file_findings import VerifyFinding, status_of, visible_names
 from maestro_broker.files.markers import PENDING_MARKER
 from maestro_runtime import outbox_dir, paths, places
@@ -29,7 +29,7 @@ from maestro_schemas.messages import Message
 from maestro_schemas.names import SYSTEM_SENDER, ending_of, is_group_name, is_id, mark_of
 from maestro_schemas.sessions import StoredSession
 
-from . import dead_letters
+from . import dead_letters, index_check
 from .spool import MODE_FINAL, MODE_PENDING, SUFFIX, Spool, read_link
 from .spool_writer import HEADS_FILE
 
@@ -100,6 +100,7 @@ class SpoolVerifier:
             ("timeline", lambda: self._lines("timeline"), True),
             ("dead letters", lambda: self._lines(dead_letters.FOLDER), True),
             ("outbox", self._outbox, True),
+            ("index", self._index, not self._is_served),
             ("leftovers", self._leftovers, not self._is_served),
             ("quarantine", self._quarantine, True),
         ]
@@ -448,6 +449,12 @@ class SpoolVerifier:
                     outbox_dir.read(path, any_owner=True)
                 except (OSError, MaestroError) as error:
                     yield VerifyFinding(path, f"{error}", "It is never sent: send it again, and remove it.")
+
+    def _index(self) -> Iterator[VerifyFinding]:
+        self._look()
+        if (why := index_check.damage(self._data)) is not None:
+            todo = "The next search builds it again."
+            yield VerifyFinding(index_files.path_of(self._data), f"it is damaged: {why}", todo, harmless=True)
 
     def _leftovers(self) -> Iterator[VerifyFinding]:
         for directory, _, names in os.walk(self._data):

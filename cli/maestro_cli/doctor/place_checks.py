@@ -32,6 +32,7 @@ _DIRECTORIES = (
     "hooks/wake",
     "http",
     "http/codes",
+    "index",
     "keys",
     "logs",
     "messages",

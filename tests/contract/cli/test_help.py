@@ -43,7 +43,7 @@ def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
     assert shown.stdout.startswith(f"Usage: {' '.join(('maestro', *command))}")
     assert "Examples:\n  " in shown.stdout
     assert f"  {' '.join(('maestro', *command))}" in shown.stdout.partition("Examples:")[2] or not command
-    assert "--no-" not in shown.stdout.replace("--no-http", "").replace("--no-wake", "")
+    assert "--no-" not in shown.stdout.replace("--no-text", "").replace("--no-http", "").replace("--no-wake", "")
     assert "─" not in shown.stdout
     assert "\x1b" not in shown.stdout
     lines = shown.stdout.splitlines()

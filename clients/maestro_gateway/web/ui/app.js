@@ -12,6 +12,7 @@ import { makeApp } from "./store.js";
 import { viewOf } from "./views.js";
 
 const root = /** @type {HTMLElement} */ (document.getElementById("app"));
+let isAdmitted = false;
 let isEntered = false;
 let wentElsewhere = false;
 
@@ -21,6 +22,7 @@ const mark = (app) => notify.mark(app, app.state.needsLogin ? "Login" : viewOf(a
 /** @param {App} app */
 function draw(app) {
   const { state } = app;
+  if (!isAdmitted) return; // what the page may do decides what it shows
   render(shell(app), root);
   mark(app);
   // What had the focus may be gone with the view before.
@@ -58,21 +60,24 @@ function clicked(app, event) {
   app.go(link.pathname + link.search);
 }
 
-/** Trade the code of the address for a token, and ask what this page may do. @param {App} app */
+/** Trade the code of the address for a token. @param {App} app @param {string} code */
+async function trade({ state, api }, code) {
+  history.replaceState(null, "", location.pathname + location.search);
+  const { token: given } = await api.post("/ui/login", { code }).catch((/** @type {ApiError} */ { message }) => ({ token: "", message: (state.refusal = message) }));
+  token.set(given);
+}
+
+/** Ask what this page may do. @param {App} app */
 async function admit({ state, api }) {
-  const code = new URLSearchParams(location.hash.slice(1)).get("code");
   try {
-    if (code) {
-      history.replaceState(null, "", location.pathname + location.search);
-      token.set((await api.post("/ui/login", { code })).token);
-    }
     state.access = await api.get("/ui/session");
     state.rights = state.access.rights;
   } catch (error) {
-    const { status, message } = /** @type {ApiError} */ (error);
-    if (code && status) state.refusal = message;
+    const { status } = /** @type {ApiError} */ (error);
     state.needsLogin = status === 401 || status === 403;
   }
+  isAdmitted = true;
+  app.update();
 }
 
 const refused = () => {
@@ -82,7 +87,8 @@ const refused = () => {
 };
 export const app = makeApp((learn) => makeApi(refused, learn), draw, navigate);
 root.replaceChildren(); // the words for a browser without JavaScript
-await admit(app);
+const code = new URLSearchParams(location.hash.slice(1)).get("code");
+if (code) await trade(app, code);
 keys.listen(app);
 notify.watch(app);
 document.addEventListener("click", (event) => clicked(app, event));
@@ -93,8 +99,7 @@ addEventListener("popstate", () => {
 });
 // A hidden tab draws no frames, but its title and its icon say who waits.
 for (const name of /** @type {const} */ (["presence", "message", "link"])) app.on(name, () => document.hidden && mark(app));
-app.update();
-if (!app.state.needsLogin) {
-  void live.start(app);
-  void arrive(app);
-}
+// All at once: where a login is needed, each answer says so.
+void admit(app);
+void live.start(app);
+void arrive(app);

@@ -19,6 +19,8 @@ let socket = null;
 let newest = { lsn: 0, index: Infinity };
 // The lists of the state are of this connection's place, and it can be continued.
 let isRead = false;
+/** What the lists of the state are being read by. @type {Promise<void>|null} */
+let reading = null;
 let attempt = 0;
 let retryTimer = 0;
 let minuteTimer = 0;
@@ -51,11 +53,13 @@ async function connect(app) {
       const { head, messages } = await app.api.get("/api/messages", { limit: 1 });
       newest = { lsn: head, index: Infinity };
       app.state.anyMail = messages.length > 0;
+      reading = load(app);
+      reading.catch(() => {}); // it is awaited when the connection is there
     }
     open(app);
   } catch (error) {
     const { status } = /** @type {import("./types.js").ApiError} */ (error);
-    if (status === 401) return;
+    if (status === 401 || status === 403) return; // the page needs a login
     retryTimer = window.setTimeout(connect, later(app), app);
     lose(app, status ? "broker" : "gateway");
   }
@@ -126,9 +130,11 @@ async function arrive(app) {
   attempt = 0;
   tick(app);
   try {
-    await load(app);
+    await (reading ?? load(app));
   } catch {
     return; // the connection is lost again
+  } finally {
+    reading = null;
   }
   if (!isRead && (wasLost || state.link.gap)) app.emit("reset", {});
   isRead = state.ready = true;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -384,14 +385,17 @@ def test_an_index_that_is_no_good_is_built_again(open_office: PostOffice, kind: 
         ann.send("bob", f"cart {number}")
     assert person.search("cart")["total"] == 20
     path = index_files.path_of(open_office.data)
-    (pid,) = index_pids(open_office)
     if kind == "deleted":  # while it is open
         for suffix in index_files.SUFFIXES:
             if os.path.exists(path + suffix):
                 os.unlink(path + suffix)
     else:
-        os.kill(pid, signal.SIGKILL)
-        await_true(lambda: index_pids(open_office) == [])
+        # A client that waited long has repeated its request: for that one the process is started again.
+        while pids := index_pids(open_office):
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
         if kind == "damaged":
             damage(path)
         elif kind == "emptied":
@@ -404,6 +408,8 @@ def test_an_index_that_is_no_good_is_built_again(open_office: PostOffice, kind: 
         else:
             with closing(sqlite3.connect(path)) as db:
                 db.execute("PRAGMA user_version=77")
+    # Of a process that was ended twice at its start, the broker says for a moment that it can't answer.
+    await_true(lambda: _outcome(open_office) != "INDEX_UNAVAILABLE")
     assert person.search("cart")["total"] == 20
     ann.send("bob", "cart 20")
     assert person.search("cart")["total"] == 21

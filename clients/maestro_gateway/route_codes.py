@@ -37,6 +37,7 @@ UPLOAD_CODES = (
     "BLOB_MISMATCH",
     "BUSY",
     "STORAGE_FULL",
+    "TOO_MANY",
 )
 # Those of a list of addresses and of audiences.
 FAN_OUT_CODES = (

@@ -290,3 +290,32 @@ def test_the_subset_of_markdown_is_the_documented_one(window: Window, team: Team
         list(MARKDOWN),
     )
     assert dict(zip(MARKDOWN, got, strict=True)) == MARKDOWN
+
+
+# Of the most characters that a text may have.
+_LONG = {
+    "code in a blank": "` " + "x" * 199_990 + "`",
+    "brackets behind addresses": ("http://[" * 100 + ")" * 1_190 + "x ") * 100,
+    "runs of backticks": "".join("`" * number + "a" for number in range(1, 630)),
+    "marks without an end": "*a **a " * 28_000,
+    "nested quotes": ">" * 199_990,
+    "nested lists": "- " * 99_990,
+    "links without an end": "[a](http://" * 18_000,
+}
+_MS_MAX = 10_000
+
+
+@pytest.mark.parametrize("name", _LONG)
+def test_no_text_holds_the_page(window: Window, team: Team, name: str) -> None:
+    """A pattern that tries each beginning with each end would take a minute, and the person could do nothing."""
+    page = window.open()
+    took_ms = page.evaluate(
+        """async (text) => {
+          const { blocks, summary, firstLine } = await import("/web/ui/markdown.js");
+          const began = performance.now();
+          blocks(text), summary(text), firstLine(text);
+          return performance.now() - began;
+        }""",
+        _LONG[name],
+    )
+    assert took_ms < _MS_MAX

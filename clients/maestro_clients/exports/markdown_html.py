@@ -30,7 +30,7 @@ _DEPTH_MAX = 6
 _LEVEL_UP = 3
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})([^`]*)$")
-_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(\S.*?)?[ \t]*#*[ \t]*$")
+_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*)$")
 _RULE = re.compile(r" {0,3}([-*_])(?:[ \t]*\1){2,}[ \t]*$")
 _QUOTE = re.compile(r" {0,3}> ?")
 _ITEM = re.compile(r"( {0,3})([-*+]|\d{1,9}[.)])([ \t]+|$)")
@@ -108,7 +108,9 @@ def _blocks(lines: list[str], depth: int) -> Iterator[Element]:
             yield _code(lines[at + 1 : end])
             at = end + 1
         elif found := _HEADING.match(line):
-            yield Element(f"h{min(6, len(found[1]) + _LEVEL_UP)}", _inline(found[2] or "", depth))
+            # Not by a pattern: where it fails, it would try each split of a long run of blanks.
+            title = found[2].rstrip(" \t").rstrip("#").rstrip(" \t")
+            yield Element(f"h{min(6, len(found[1]) + _LEVEL_UP)}", _inline(title, depth))
             at += 1
         elif _RULE.match(line):
             yield Element("hr")

@@ -42,7 +42,7 @@ function inlines(text, depth = 0) {
       const end = opens && !absent.has(mark) ? closing(text, from, mark) : -1;
       if (opens && end < 0) absent.add(mark);
       if (end < 0) keep(mark);
-      else if (char === "`") push({ t: "code", s: text.slice(from, end).replace(/^ (.*[^ ].*) $/s, "$1") }, end + mark.length);
+      else if (char === "`") push({ t: "code", s: unpadded(text.slice(from, end)) }, end + mark.length);
       else push(/** @type {Inline} */ ({ t: char === "~" ? "del" : mark.length === 2 ? "strong" : "em", c: inlines(text.slice(from, end), depth + 1) }), end + mark.length);
     } else if (char === "\\") keep(text[at + 1] && /[!-/:-@[-`{-~]/.test(text[at + 1]) ? text[at + 1] : char, /[!-/:-@[-`{-~]/.test(text[at + 1] ?? "") ? 2 : 1);
     else {
@@ -53,6 +53,17 @@ function inlines(text, depth = 0) {
   }
   if (plain) out.push(plain);
   return out;
+}
+
+// Not by patterns, which would try each beginning with each end: a long text would hold the page.
+/** Code without the blank on each side of it. @param {string} code */
+const unpadded = (code) => code[0] === " " && code.endsWith(" ") && /[^ ]/.test(code) ? code.slice(1, -1) : code;
+
+/** An address without the brackets that close what stands before it. @param {string} address */
+function unclosed(address) {
+  let end = address.length;
+  while (address[end - 1] === ")") end -= 1;
+  return address.includes("(") ? address : address.slice(0, end);
 }
 
 /** Where the closing delimiter stands, or -1. @param {string} text @param {number} from @param {string} mark */
@@ -73,7 +84,7 @@ function linkAt(text, at, depth) {
   pattern.lastIndex = at;
   const [all, words, given] = pattern.exec(text) ?? [];
   if (all === undefined) return undefined;
-  const bare = all.replace(/[.,;:!?*_~\]]{1,9}$/, "").replace(/^([^(]*?)\)+$/, "$1"), address = given ?? bare;
+  const bare = unclosed(all.replace(/[.,;:!?*_~\]]{1,9}$/, "")), address = given ?? bare;
   if (!URL.canParse(address)) return undefined;
   const url = new URL(address);
   // The host stands beside each link whose words do not begin with it: words can lie.

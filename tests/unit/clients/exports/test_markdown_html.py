@@ -193,3 +193,32 @@ def test_a_long_text_of_one_mark_is_rendered(part: str) -> None:
     reader = Reader()
     reader.feed(rendered(text))
     assert reader.open == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# a" + " " * 100_000 + "x",
+        "# a" + "#" * 100_000 + "x",
+        "- " * 50_000 + "x",
+        "a|b\n|" + "- " * 50_000 + "x|",
+        "a|b\n|" + " " * 100_000 + "x|",
+        "http://" + "(a)" * 30_000 + "(",
+        "~~~" + " " * 100_000 + "`",
+        "-" + " " * 100_000 + "x",
+    ],
+    ids=lambda text: text[:6],
+)
+def test_a_long_line_takes_no_time_that_grows_faster_than_it(text: str) -> None:
+    """With a pattern that tries each split of a run, one of these would take days, and hold the whole process."""
+    assert markdown_html.tree(text)
+
+
+def test_the_marks_behind_a_heading_go() -> None:
+    assert [rendered(f"# {end}") for end in ("a ##  ", "a#", "", "##", "a # b")] == [
+        "<h4>a</h4>",
+        "<h4>a</h4>",
+        "<h4></h4>",
+        "<h4></h4>",
+        "<h4>a # b</h4>",
+    ]

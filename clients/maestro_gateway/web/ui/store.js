@@ -62,3 +62,7 @@ export function makeApp(makeApi, draw, navigate) {
   };
   return app;
 }
+
+/** Ask again for what could not be read, each time that the connection is back. Returns how to end that.
+ * @param {App} app @param {() => unknown} again */
+export const whenBack = (app, again) => app.on("link", () => void (app.state.link.state === "live" && again()));

@@ -6,7 +6,7 @@ import {html, nothing} from './vendor/lit-html/lit-html.js';
 import {token} from './api.js';
 import {status} from './health_view.js';
 import {icon} from './icons.js';
-import {bytes} from './words.js';
+import {bytes, refusalWords} from './words.js';
 
 /** @typedef {{name: string, size: number, type: string, sha256: string, done: number, error: string, request?: XMLHttpRequest}} Upload */
 
@@ -42,7 +42,7 @@ async function put(file, upload, moved) {
     request.onload = () => {
       const said = request.response?.error ?? request.response ?? {};
       if (request.status < 300) resolve(said.sha256 ?? hex);
-      else reject(new Error(`${said.message ?? `The gateway answered ${request.status}.`} ${said.hint ?? ''}`));
+      else reject(new Error(refusalWords({message: `The gateway answered ${request.status}.`, ...said})));
     };
     request.onerror = () => reject(new Error('The gateway does not answer. Take the file off, and attach it again.'));
     request.send(file);

@@ -62,11 +62,11 @@ def reach(page: Page) -> dict[str, list[str]]:
 def test_the_composer_is_one_line_until_it_is_used(window: Window) -> None:
     page = window.open("/ui/")
     expect(page.locator(".composer.line")).to_contain_text("a session, @workers, @all")
-    assert page.locator(TEXT).count() == 0
+    expect(page.locator(TEXT)).to_have_count(0)
     page.click(".composer.line")
     # All mail has no receiver of its own.
     expect(page.locator(TO)).to_be_focused()
-    assert page.locator(".token").count() == 0
+    expect(page.locator(".token")).to_have_count(0)
 
 
 def test_it_says_who_gets_the_message_and_when(window: Window, window_gateway: Gateway, team: Team) -> None:
@@ -258,9 +258,9 @@ def test_names_groups_and_audiences_are_completed(window: Window, team: Team) ->
     page.keyboard.type("e")
     expect(options).to_have_text(re.compile("eva"))
     page.keyboard.press("Enter")
-    assert page.locator(".token").all_inner_texts() == ["@reviews", "eva"]
+    expect(page.locator(".token")).to_have_text(["@reviews", "eva"])
     page.keyboard.press("Backspace")
-    assert page.locator(".token").all_inner_texts() == ["@reviews"]
+    expect(page.locator(".token")).to_have_text(["@reviews"])
 
 
 def test_tab_leads_from_the_addresses_to_the_text(window: Window) -> None:

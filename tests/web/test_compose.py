@@ -261,3 +261,20 @@ def test_names_groups_and_audiences_are_completed(window: Window, team: Team) ->
     expect(page.locator(".token")).to_have_text(["@reviews", "eva"])
     page.keyboard.press("Backspace")
     expect(page.locator(".token")).to_have_text(["@reviews"])
+
+
+def test_tab_leads_from_the_addresses_to_the_text(window: Window) -> None:
+    page = window.open("/ui/")
+    page.keyboard.press("c")
+    page.keyboard.type("ann")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.type("just typed")
+    expect(page.locator(TEXT)).to_have_value("just typed")
+
+
+def test_what_was_sent_stands_alone_in_the_line(window: Window) -> None:
+    page = window.open("/ui/")
+    write(page, "ann", text="Hello.")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".composer.line")).to_have_text(re.compile(r"^\s*Sent to ann\.\s*c\s*$"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import statistics
 import urllib.request
 from functools import partial
@@ -383,3 +384,21 @@ def test_files_are_named_saved_and_opened_in_their_place(
         target = tmp_path / "saved"
         saved.value.save_as(target)
         assert target.read_bytes() == content
+
+
+def test_a_notice_of_the_post_office_has_its_name_and_no_answer(
+    window: Window, window_gateway: Gateway, team: Team
+) -> None:
+    late = {"to": team.ids["fay"], "message": "Too late.", "ttlMs": 500}
+    assert window_gateway.ask("POST", "/api/messages", late, headers={"X-Session-ID": "operator"}).status == 201
+    page = window.open("/ui/inbox")
+    row = page.locator("[data-row]", has_text="A message of yours expired")
+    expect(row.locator(".name").first).to_have_text("the post office", timeout=20_000)
+    row.locator(".text").click()
+    expect(page.locator(".pane, [class*=pane]").first).to_contain_text("the post office")
+    expect(page.get_by_role("button", name="Delete")).to_be_visible()
+    expect(page.get_by_role("button", name="Reply")).to_have_count(0)
+    page.keyboard.press("r")
+    row.locator(".name").first.click()
+    expect(page).to_have_url(re.compile(r"/ui/search\?q=from:maestro$"))
+    expect(page.locator(".found .row")).to_have_count(1)

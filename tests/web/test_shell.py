@@ -162,6 +162,22 @@ def test_nothing_is_missed_and_nothing_comes_twice_when_the_broker_is_killed(
     assert heard(page, "reset") == []
 
 
+@pytest.mark.parametrize(
+    ("path", "there"),
+    [("/ui/search?q=ready", ".found .row"), ("/ui/stats", ".sheet dl"), ("/ui/health", ".sheet .halves .checks")],
+)
+def test_a_page_that_could_not_be_read_is_read_when_the_connection_is_back(
+    path: str, there: str, office: PostOffice, window: Window, team: Team
+) -> None:
+    team.post("ann", "ben", "ready")
+    office.kill()
+    page = window.open(path)
+    page.wait_for_selector(".refusal")
+    office.start(fanout_limit=0, group_limit=0)
+    page.wait_for_selector(there)
+    page.wait_for_selector(".refusal", state="detached")
+
+
 def test_nothing_is_missed_and_nothing_comes_twice_when_the_gateway_is_killed(chromium: Chromium, team: Team) -> None:
     first = Gateway(team.office)
     url = first.start()

@@ -84,10 +84,12 @@ def run(
         if directory is not None:
             out = os.path.join(directory, f"{_name(export)}.{kind}")
             out_file.check(out, force=force)
-            if attachments:
-                from . import saved_files
+        if attachments and out is not None:
+            from . import saved_files
 
-                settings = settings._replace(files=saved_files.save(client, export, directory))
+            settings = settings._replace(
+                files=saved_files.save(client, export, os.path.dirname(os.path.abspath(out)))
+            )
     pieces = writers.FORMATS[kind].write(export, settings)
     if out is None:
         for piece in pieces:
@@ -125,7 +127,11 @@ def _directory(out: str | None, *, attachments: bool) -> str | None:
     """The directory that the export goes into; None for a file, or standard output."""
     if attachments and out is None:
         raise MaestroError("INVALID", "--attachments needs --out DIR", "The files are saved in DIR/files.")
-    if out is None or not (attachments or os.path.isdir(out) or out.endswith("/")):
+    if out is None:
+        return None
+    # With files it is a directory, unless the name is one of a document.
+    is_document = out.endswith(tuple(f".{kind}" for kind in writers.FORMATS))
+    if not (os.path.isdir(out) or out.endswith("/") or (attachments and not is_document)):
         return None
     folder = os.path.abspath(out)
     try:

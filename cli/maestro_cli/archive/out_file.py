@@ -19,7 +19,7 @@ _PRIVATE = 0o600
 
 
 def check(path: str, *, force: bool) -> None:
-    """Look, before anything is asked for, whether a file can be written there. Raises MaestroError INVALID for one
+    """Look, before anything is asked for, whether a file can be written there. Raises MaestroError CONFLICT for one
     that exists, FILE_UNREADABLE for a directory that can't be written."""
     folder = os.path.dirname(path) or "."
     if os.path.lexists(path) and not force:
@@ -82,5 +82,5 @@ def _name(aside: str, path: str, *, force: bool) -> None:
 
 def _exists(path: str) -> MaestroError:
     return MaestroError(
-        "INVALID", f"{places.shown(path)} exists", "Give another name, or write over it with --force."
+        "CONFLICT", f"{places.shown(path)} exists", "Give another name, or write over it with --force."
     )

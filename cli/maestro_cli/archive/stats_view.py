@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from maestro_cli.history.log_lines import SessionNames
+from maestro_clients.exports.headings import day
 from maestro_clients.texts.ages import aged, moment
 from maestro_clients.texts.fence import named
 from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
@@ -67,7 +68,7 @@ class StatsView:
             "route": self.routes,
             "session": self.sessions,
             "hour": self.series,
-            "day": self.series,
+            "day": self.days,
             "code": self.codes,
             "pair": self.pairs,
         }
@@ -190,13 +191,20 @@ class StatsView:
         return self._table(rows)
 
     def series(self, most: int = 0) -> list[str]:
-        """The volume in each hour or day."""
+        """The volume in each hour."""
+        return self._series("BEGINNING", lambda at_ms: moment(at_ms, self._at_ms)[:-3], most)
+
+    def days(self, most: int = 0) -> list[str]:
+        """The volume in each day."""
+        return self._series("DAY", day, most)
+
+    def _series(self, head: str, words: Callable[[int], str], most: int) -> list[str]:
         found = self._figures["series"]
         greatest = max((each["deliveries"] for each in found), default=0)
-        rows = [("BEGINNING", "SENT", "DELIVERIES", "")]
+        rows = [(head, "SENT", "DELIVERIES", "")]
         for each in found[: most or None]:
             bar = columns.bar(each["deliveries"], greatest)
-            rows.append((moment(each["at"], self._at_ms)[:-3], f"{each['sent']:,}", f"{each['deliveries']:,}", bar))
+            rows.append((words(each["at"]), f"{each['sent']:,}", f"{each['deliveries']:,}", bar))
         return self._table(rows)
 
     def codes(self, most: int = 0) -> list[str]:

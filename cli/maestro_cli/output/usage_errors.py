@@ -6,6 +6,7 @@ error with the option as the user wrote it, what it takes, and the command's hel
 
 from __future__ import annotations
 
+import shlex
 import typing
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from cyclopts import (
     CoercionError,
     MissingArgumentError,
     RepeatArgumentError,
+    UnknownOptionError,
     UnusedCliTokensError,
 )
 
@@ -30,6 +32,13 @@ _NUMBER_DIGITS_MAX = 18
 def explained(error: CycloptsError) -> MaestroError:
     """The parser's error as ours."""
     command = " ".join(["maestro", *(error.command_chain or ())])
+    if isinstance(error, UnknownOptionError) and command == "maestro search":
+        query = error.token.keyword or error.token.value
+        return MaestroError(
+            "INVALID",
+            f"unknown option: {query}",
+            f"{command} --help. A query that begins with `-` stands behind `--`: {command} -- {shlex.quote(query)}",
+        )
     return MaestroError("INVALID", _what(error), f"{command} --help")
 
 

@@ -121,7 +121,7 @@ def _opened(path: str) -> Iterator[int]:
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise _link(path) from None
-        raise _unusable(path, f"can't be opened: {error.strerror or error}") from None
+        raise _unusable(path or "''", f"can't be opened: {error.strerror or error}") from None
     except ValueError as error:
         raise _unusable(path, f"can't be a path: {error}") from None
     try:

@@ -72,9 +72,11 @@ class Headings:
             until = "" if query.until is None else f" before {moment(query.until)}"
             yield f"Only messages{since}{until}."
         amount = f"{count:,} message{'' if count == 1 else 's'}"
-        first = f"The newest {amount}; there are more" if self._export.has_more else amount
+        first = f"{amount}, the oldest first."
+        if self._export.has_more:
+            first = f"The newest {amount}; there are more. The oldest of these comes first."
         may_see = "the operator" if self._asked_by == OPERATOR else self.name(self._asked_by)
-        yield f"{first}, the oldest first. Only what {may_see} may see."
+        yield f"{first} Only what {may_see} may see."
         if not self._with_texts:
             yield "The texts are left out."
 

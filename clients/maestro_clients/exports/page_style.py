@@ -17,6 +17,7 @@ h2{font-size:.875rem;font-weight:600;margin:32px 0 8px;padding-top:16px;border-t
 article{margin:0 0 24px}
 h3{font-size:.875rem;font-weight:600;margin:0;overflow-wrap:anywhere}
 h3 span,h3 time{font-weight:400;color:var(--ink3)}
+h3 time::before,h3 time+span::before{content:"· "}
 .facts{margin:0;font-size:.75rem;color:var(--ink3);overflow-wrap:anywhere}
 .text{overflow-wrap:anywhere}
 .text>*{margin:8px 0}

@@ -70,9 +70,11 @@ def markdown(export: Export, settings: ExportSettings) -> Iterator[str]:
             if settings.with_texts:
                 said.append(_fenced(clean(entry.message["message"]), "text"))
                 said += [_fenced(data, "json") for data in _data(entry)]
+            lines = []
             for attachment in entry.message.get("attachments", ()):
                 path, line = settings.files.get(attachment["sha256"]), _plain(file_line(attachment))
-                said.append(f"- file: {line}\n" if path is None else f"- file: [{line}](<{path}>)\n")
+                lines.append(f"- file: {line}\n" if path is None else f"- file: [{line}](<{path}>)\n")
+            said += ["".join(lines)] if lines else []
             yield "\n".join(said)
 
 

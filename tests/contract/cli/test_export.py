@@ -130,7 +130,7 @@ def test_a_file_that_exists_is_left_alone(team: dict[str, Shell], asked: str) ->
     person, out = team["person"], Path(team["person"].root) / "x.md"
     out.write_text("old", "utf-8")
     ran = person.run("export", "thread", asked, "--out", str(out))
-    assert ran.code == exit_codes.USAGE
+    assert ran.code == exit_codes.REFUSED
     assert "--force" in ran.err
     assert out.read_text("utf-8") == "old"
     person.done("export", "thread", asked, "--out", str(out), "--force")
@@ -139,7 +139,7 @@ def test_a_file_that_exists_is_left_alone(team: dict[str, Shell], asked: str) ->
     folder = Path(person.root) / "docs"
     person.done("export", "thread", asked, "--out", f"{folder}/")
     assert [path.name for path in folder.iterdir()] == [f"{asked}.md"]
-    assert person.run("export", "thread", asked, "--out", str(folder)).code == exit_codes.USAGE
+    assert person.run("export", "thread", asked, "--out", str(folder)).code == exit_codes.REFUSED
     person.done("export", "--out", str(folder), "--format", "jsonl")
     assert len(texts((folder / "all.jsonl").read_text("utf-8"))) == 4
     assert not [name for name in os.listdir(folder) if name.endswith(".part")]
@@ -211,3 +211,7 @@ def test_attachments_are_saved_once_beside_the_document(team: dict[str, Shell]) 
     assert 'href="files/' in (folder / "all.html").read_text("utf-8")
     plain = team["person"].done("export").out
     assert "- file: notes.md, 5 B, sha256 " in plain
+    # A document's name stays one: the files stand beside it.
+    team["person"].done("export", "--attachments", "--out", str(folder / "named.md"))
+    assert "](<files/" in (folder / "named.md").read_text("utf-8")
+    assert {path.name for path in folder.iterdir()} == {"all.md", "all.html", "named.md", "files"}

@@ -112,6 +112,7 @@ def test_found_words_are_bold_on_a_terminal(team: dict[str, Shell]) -> None:
         (("cart", "--limit", "0"), "--limit must be at least 1", "default"),
         (("cart", "--limit", "many"), "--limit can't be 'many'", "--help"),
         (("cart", "-x"), "-x", "--help"),
+        (("-cart red",), "unknown option: -cart red\n", "maestro search -- '-cart red'"),
         ((b"caf\xe9",), "QUERY is not UTF-8", ""),
     ],
     ids=lambda value: repr(value)[:40],

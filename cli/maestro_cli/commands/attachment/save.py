@@ -31,6 +31,8 @@ Examples:
   maestro attachment save msg_1770536761607_k3v9x2m1a cart.patch --to /tmp
   maestro attachment save msg_1770536761607_k3v9x2m1a shot.png --force"""
 
+USAGE = "maestro attachment save ID [NAME] [OPTIONS]"
+
 _MODE = 0o600
 
 
@@ -83,7 +85,9 @@ def _chosen(message: MessageDoc, name: str | None) -> Sequence[AttachmentDoc]:
         has = ", ".join(named(file["name"]) for file in files)
         which = "no files" if name is None else f"no file {named(name)}"
         raise MaestroError(
-            "BLOB_NOT_FOUND", f"{message['id']} has {which}", f"It has {has}." if files else "It has none."
+            "BLOB_NOT_FOUND",
+            f"{message['id']} has {which}",
+            f"It has {has}." if files else "`maestro search has:attachment` finds the messages with files.",
         )
     return found
 

@@ -10,6 +10,7 @@ import {candidates, picker, tokens} from './addresses.js';
 import {rootOf as threadRoot} from './thread_views.js';
 import {addFiles, fileList} from './uploads.js';
 import {reachPanel, whenOf} from './reach.js';
+import {refusalWords} from './words.js';
 
 /**
  * @typedef {{path: string, entry: string, at: number, listed: boolean, files: import('./uploads.js').Upload[], preview: any,
@@ -187,7 +188,7 @@ function collapsed(app) {
       : line.said && line.path === path ? line.said
         : view === 'conversation' ? 'as you, the operator' : view === 'thread' && to.length ? 'who opened the thread; the others are not sent a copy' : to.length ? whenLine(app, to) : 'a session, @workers, @all';
   return html`<button type="button" class="composer line" @click=${() => app.compose()}>${icon(away ? 'away' : 'write')}
-    ${away ? nothing : html`<span class="to">${draft?.replyTo || rootOf(app) ? 'Reply to:' : 'To:'}${names ? html` <bdi>${names}</bdi>` : nothing}</span>`}
+    ${away || (!draft && !to.length && words === line.said) ? nothing : html`<span class="to">${draft?.replyTo || rootOf(app) ? 'Reply to:' : 'To:'}${names ? html` <bdi>${names}</bdi>` : nothing}</span>`}
     <span class="cut ${line.failed && words === line.said ? 'fail' : 'quiet'}">${words}</span>${app.state.keysOn ? html`<kbd class="key" aria-hidden="true">c</kbd>` : nothing}</button>`;
 }
 
@@ -228,7 +229,7 @@ function open(app, work) {
       @dragover=${(/** @type {Event} */ event) => event.preventDefault()} @drop=${(/** @type {DragEvent} */ event) => files(event.dataTransfer?.files, event)}>
     <div class="writing">
       <div class="address"><label class="quiet" for="compose-to">To</label>${tokens(app, work)}${picker(app, work)}
-        <span class="quiet from">from operator (you)</span><button type="button" class="shut" aria-label="Close; the draft is kept" @click=${() => close(app)}>${icon('x')}</button></div>
+        <span class="quiet from">from operator (you)</span><button type="button" class="shut" tabindex="-1" aria-label="Close; the draft is kept" @click=${() => close(app)}>${icon('x')}</button></div>
       ${work.replyTo ? html`<p class="answers quiet">${icon('reply')}<bdi class="cut" dir="auto">${firstLine(work.replyTo.message)}</bdi>
         <button type="button" class="link" @click=${() => change(app, work, {replyTo: null})}>not an answer</button></p>` : nothing}
       <textarea id="compose-text" aria-label="Text" dir="auto" .value=${live(work.text)} @input=${(/** @type {any} */ event) => {
@@ -237,7 +238,7 @@ function open(app, work) {
         app.update();
       }} @paste=${(/** @type {ClipboardEvent} */ event) => files(event.clipboardData?.files, event)}></textarea>
       ${fileList(app, work, keep)}
-      <div role="alert">${refusal ? html`<p class="refusal">${icon('refused')}<span>${refusal.message} ${refusal.hint}</span></p>` : nothing}</div>
+      <div role="alert">${refusal ? html`<p class="refusal">${icon('refused')}<span>${refusalWords(refusal)}</span></p>` : nothing}</div>
       ${work.sure ? html`<p class="sure">${icon('warn')}<span>This goes to ${work.preview.accepted} sessions at once. Press again to send it.</span></p>` : nothing}
       ${hindered ? html`<p class="quiet">${hindered}</p>` : nothing}
       <div class="actions">${choice(app, work, 'Type', 'type', TYPES)}${choice(app, work, 'Priority', 'priority', PRIORITIES)}

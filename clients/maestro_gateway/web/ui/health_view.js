@@ -5,7 +5,8 @@ import {html, nothing} from './vendor/lit-html/lit-html.js';
 import {bar} from './charts.js';
 import {icon} from './icons.js';
 import {firstLine} from './markdown.js';
-import {age, bytes, clock, counted, delay} from './words.js';
+import {whenBack} from './store.js';
+import {age, bytes, clock, counted, delay, refusalWords} from './words.js';
 
 /** @typedef {{icon: string, name: string, text: unknown, command?: string}} Need */
 
@@ -13,7 +14,7 @@ const HOUR = 3_600_000;
 const NEAR = 0.9;
 const seen = {
   status: /** @type {any} */ (null), dead: /** @type {any[]} */ ([]), error: /** @type {any} */ (null),
-  at: 0, copied: '', again: /** @type {Map<string, string>} */ (new Map()),
+  at: 0, copied: '', again: /** @type {Map<string, string>} */ (new Map()), off: () => {},
 };
 
 /** What the post office says of itself. @param {App} app @returns {Promise<any>} */
@@ -117,7 +118,7 @@ function unseen(app) {
 async function sendAgain(app, id) {
   seen.again.set(id, 'Sending');
   app.update();
-  await app.api.post(`/api/messages/${encodeURIComponent(id)}/retry`, undefined).then(() => seen.again.set(id, 'Sent again'), (error) => seen.again.set(id, `${error.message} ${error.hint}`));
+  await app.api.post(`/api/messages/${encodeURIComponent(id)}/retry`, undefined).then(() => seen.again.set(id, 'Sent again'), (error) => seen.again.set(id, refusalWords(error)));
   await load(app);
 }
 
@@ -131,14 +132,17 @@ const dead = (app) => html`<section><h2>Dead letters <small>expired before an ag
 /** @type {View} */
 export const health = {
   title: () => 'Health',
-  enter: load,
-  leave: () => {},
+  enter(app) {
+    seen.off = whenBack(app, () => load(app));
+    return load(app);
+  },
+  leave: () => seen.off(),
   header: (app) => html`<span class="quiet">${seen.at ? `checked ${clock(seen.at, {seconds: true})}` : ''}</span><button type="button" class="link" @click=${() => load(app)}>Check again</button>`,
   render(app) {
     const {status: s, error} = seen;
     const found = s ? needs(app) : [];
-    return html`<div class="scroll sheet" tabindex="0" role="region" aria-label="Health">${error ? html`<p class="refusal" role="alert">${error.message} ${error.hint}</p>` : nothing}
-      ${s ? html`<section class="needs"><h2>${found.length ? `${counted(found.length, 'thing')} ${found.length === 1 ? 'needs' : 'need'} you` : 'Nothing needs you'}</h2><ul class="checks">${found.map((each) => needed(app, each))}</ul></section>
+    return html`<div class="scroll sheet" tabindex="0" role="region" aria-label="Health">${error ? html`<p class="refusal" role="alert">${refusalWords(error)}</p>` : nothing}
+      ${s ? html`<section class="needs"><h2>${error && !found.length ? 'What needs you is not known now' : found.length ? `${counted(found.length, 'thing')} ${found.length === 1 ? 'needs' : 'need'} you` : 'Nothing needs you'}</h2><ul class="checks">${found.map((each) => needed(app, each))}</ul></section>
         <div class="halves"><div>${checks(s)}<section><h2>Outbox <small>kept until the broker takes it</small></h2><p class="quiet">${s.outbox?.waiting ? `${counted(s.outbox.waiting, 'message')} ${s.outbox.waiting === 1 ? 'waits' : 'wait'}.` : 'Empty.'}</p></section></div>
           <div>${limits(app, s)}${unseen(app)}${dead(app)}</div></div>` : nothing}</div>`;
   },

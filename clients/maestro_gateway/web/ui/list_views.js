@@ -10,7 +10,7 @@ import { command, firstRun } from "./front_pages.js";
 import { icon } from "./icons.js";
 import { inProject } from "./roster.js";
 import { messageRow, party, stateLine, stateOf, toggle } from "./rows.js";
-import { age, clock, counted, dayHeading, dayOf, delay } from "./words.js";
+import { age, clock, counted, dayHeading, dayOf, delay, fullStop } from "./words.js";
 
 const OPERATOR = "operator";
 let filter = "mail and states";
@@ -35,7 +35,7 @@ export const currentFeed = () => feed;
 /** @param {unknown} error */
 export const failure = (error) => {
   const {message, hint} = /** @type {import('./types.js').ApiError} */ (error);
-  return html`<p class="failure" role="alert"><b>${message}</b> ${hint}</p>`;
+  return html`<p class="failure" role="alert"><b>${fullStop(message)}</b> ${hint}</p>`;
 };
 
 /**

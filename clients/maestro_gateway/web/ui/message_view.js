@@ -11,6 +11,7 @@ import { failure, markRead } from "./list_views.js";
 import { firstLine } from "./markdown.js";
 import { brief, chain, lastStates, wordOf } from "./receipts.js";
 import { addressees, looseRows, messageRow, party, tags } from "./rows.js";
+import { SYSTEM } from "./store.js";
 import { ago, clock, counted, stamp } from "./words.js";
 
 const RELOAD_MS = 250, OPERATOR = "operator";
@@ -67,7 +68,7 @@ function actions(app, mine) {
   return html`<div class="buttons">${mine.asks ? html`<span>Delete it for good?</span>
     <button type="button" class="button fail" @click=${() => act(app, mine, app.api.del(path(mine.id)), gone)}>Delete</button>
     <button type="button" class="button" @click=${() => { mine.asks = false; app.update(); }}>Keep</button>` : html`
-    ${mayWrite ? html`<button type="button" class="button" @click=${() => app.compose({to: [message.from === OPERATOR ? message.to : message.from], replyTo: message})}>${icon("reply")}Reply <kbd>r</kbd></button>` : nothing}
+    ${mayWrite && message.from !== SYSTEM ? html`<button type="button" class="button" @click=${() => app.compose({to: [message.from === OPERATOR ? message.to : message.from], replyTo: message})}>${icon("reply")}Reply <kbd>r</kbd></button>` : nothing}
     <a class="button" href="/ui/t/${encodeURIComponent(mine.id)}">${icon("thread")}Thread <kbd>t</kbd></a>
     ${failed && mayWrite ? html`<button type="button" class="button" @click=${() => retry(app, mine)}>${icon("retry")}Send again to ${failed}</button>` : nothing}
     ${isOwn && mayWrite ? html`<button type="button" class="button" @click=${() => { mine.asks = true; app.update(); }}>Delete</button>` : nothing}`}</div>`;

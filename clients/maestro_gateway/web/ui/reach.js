@@ -4,7 +4,7 @@
 /** @import {Work} from './composer.js' */
 import {html, nothing} from './vendor/lit-html/lit-html.js';
 import {icon} from './icons.js';
-import {age} from './words.js';
+import {age, refusalWords} from './words.js';
 
 const FOLDED = 12;
 
@@ -39,7 +39,7 @@ export function reachPanel(app, work) {
   /** @param {any} one */
   const kind = (one) => (one.error ? 'Not reached' : one.reach === 'watching' || (one.reach === 'tool' && one.presence?.state !== 'waiting') ? 'Now' : 'Later');
   const parts = ['Now', 'Later', 'Not reached'].map((name) => ({name, ones: all.filter((one) => kind(one) === name)})).filter(({ones}) => ones.length);
-  return html`<section class="reach" tabindex="0" aria-label="Who gets it">${error ? html`<h2>Reaches no session</h2><p class="fail">${error.message} ${error.hint}</p>`
+  return html`<section class="reach" tabindex="0" aria-label="Who gets it">${error ? html`<h2>Reaches no session</h2><p class="fail">${refusalWords(error)}</p>`
     : !preview ? html`<h2>Who gets it</h2><p class="quiet">${work.to.length ? 'The post office is asked.' : 'Name a session, a group or an audience.'}</p>`
       : html`<h2>Reaches ${preview.accepted} of ${all.length}</h2>${parts.map(({name, ones}) => (all.length > FOLDED
         ? html`<details><summary>${name} <span class="quiet">${ones.length}</span></summary><ul>${ones.map((one) => receiver(app, one))}</ul></details>`

@@ -10,6 +10,7 @@ import { blocks, firstLine, inline, summary } from "./markdown.js";
 import { receipt } from "./receipts.js";
 import { wanted } from "./roster.js";
 import { stateWords } from "./sidebar.js";
+import { SYSTEM } from "./store.js";
 import { clock, stamp } from "./words.js";
 
 /** What a text needs for two lines, made once. @type {WeakMap<Message, {flow: unknown, codes: string[], isCut: boolean}>} */
@@ -18,7 +19,7 @@ const flowOf = (/** @type {Message} */ message) => flows.get(message) ?? (flows.
 
 /** @param {App} app @param {string} id */
 export const party = (app, id) => html`<a class="name${id === "operator" ? " you" : ""}" tabindex="-1" href=${id === "operator" ? "/ui/inbox" : id.startsWith("@")
-  ? `/ui/g/${encodeURIComponent(id.slice(1))}` : `/ui/s/${encodeURIComponent(id)}`}><bdi>${app.nameOf(id)}</bdi></a>`;
+  ? `/ui/g/${encodeURIComponent(id.slice(1))}` : id === SYSTEM ? `/ui/search?q=from:${SYSTEM}` : `/ui/s/${encodeURIComponent(id)}`}><bdi>${app.nameOf(id)}</bdi></a>`;
 
 /** Whether several may have got it. @param {Message} message */
 export const isToMany = ({audience}) => audience !== undefined && (audience.size > 1 || audience.to[0].startsWith("@"));

@@ -8,7 +8,8 @@ import {focusSoon} from './composer.js';
 import {icon} from './icons.js';
 import {askCounts} from './receipts.js';
 import {looseRows, messageRow} from './rows.js';
-import {counted, dayOf} from './words.js';
+import {whenBack} from './store.js';
+import {counted, dayOf, fullStop} from './words.js';
 
 /** @typedef {{name: string, value: string, help: string, words?: string[]}} Operator */
 /** @typedef {{text: string, help: string}} Choice */
@@ -18,7 +19,7 @@ const PAGE = 50;
 const OPERATOR = /^(-?)([a-z-]+):(.*)$/i;
 const seen = {
   query: '', caret: 0, listed: false, at: 0, operators: /** @type {Operator[]} */ ([]), hits: /** @type {any[]} */ ([]), total: 0, ms: 0, before: 0,
-  more: false, error: /** @type {any} */ (null), asked: 0, done: '', index: /** @type {any} */ (null), kept: '', timer: 0,
+  more: false, error: /** @type {any} */ (null), asked: 0, done: '', index: /** @type {any} */ (null), kept: '', timer: 0, off: () => {},
 };
 
 const opened = looseRows();
@@ -165,8 +166,8 @@ function result(app, hit) {
   return messageRow(app, opened, hit, {time: days < 1 ? '' : time, found: () => snippet(hit)});
 }
 
-/** What became of the messages to several: a search does not say it. @param {App} app @param {any[]} hits */
-const count = (app, hits) => Promise.all(hits.filter((hit) => hit.receivers?.length > 1).map(async (hit) => {
+/** What became of the messages to several, and which requests are answered: a search does not say it. @param {App} app @param {any[]} hits */
+const count = (app, hits) => Promise.all(hits.filter((hit) => hit.receivers?.length > 1 || hit.message.metadata?.type === 'request').map(async (hit) => {
   const counts = await askCounts(app, hit.message.id);
   if (counts) seen.hits = seen.hits.map((each) => (each === hit ? {...hit, counts} : each));
 })).then(app.update);
@@ -174,7 +175,7 @@ const count = (app, hits) => Promise.all(hits.filter((hit) => hit.receivers?.len
 /** @param {App} app */
 function results(app) {
   const {hits, error, done, index} = seen;
-  if (error) return html`<p class="refusal" role="alert">${error.message} <span class="quiet">${error.hint}</span></p>`;
+  if (error) return html`<p class="refusal" role="alert">${fullStop(error.message)} <span class="quiet">${error.hint}</span></p>`;
   if (!done) return html`<p class="empty quiet">Type words that were said. An operator such as <code>from:ann</code> narrows it.</p>`;
   if (!hits.length) {
     const fewer = done.split(/\s+/).slice(0, -1).join(' ');
@@ -197,11 +198,12 @@ export const search = {
       const days = (found.limits?.retention_ms?.value ?? 0) / 86_400_000;
       if (days >= 1) set(app, {kept: counted(Math.floor(days), 'day')});
     }, () => {});
+    seen.off = whenBack(app, () => seen.error && find(app));
     const found = ripe(app) !== seen.done || seen.error ? find(app) : undefined;
     if (!query) focusSoon('search');
     return found;
   },
-  leave: () => clearTimeout(seen.timer),
+  leave: () => void (clearTimeout(seen.timer), seen.off()),
   header: (app) => html`${box(app)}<p class="quiet count" role="status">${seen.done && !seen.error && seen.hits.length ? `${counted(seen.total, 'message')}, ${seen.ms} ms, newest first` : ''}</p>`,
   render: (app) => html`<div class="scroll found">${results(app)}</div>`,
 };

@@ -5,13 +5,13 @@ import { html, nothing } from "./vendor/lit-html/lit-html.js";
 import { live } from "./vendor/lit-html/directives/live.js";
 import { repeat } from "./vendor/lit-html/directives/repeat.js";
 import { icon } from "./icons.js";
+import { firstLine } from "./markdown.js";
 import { count, roster } from "./roster.js";
 import { path } from "./router.js";
 import { toggleTheme } from "./theme.js";
 import { age, clock } from "./words.js";
 
 const SILENT_MS = 900_000;
-const DETAIL_CHARS = 200;
 const WAIT_WORDS = { permission: "permission", question: "question", mail: "asks by mail" };
 const LINK_WORDS = { live: "live", connecting: "connecting", lost: "not connected" };
 
@@ -46,7 +46,7 @@ const waiting = (app, { kind, session, since, detail, message }) => html`<li><a 
   href=${message ? path("m", message.id) : path("s", session)}>${icon(message ? "inbox" : "waiting")}
   <span class="line"><b><bdi>${app.nameOf(session)}</bdi></b> <span class="what">${WAIT_WORDS[kind]}</span></span>
   <span class="old">${age(app.state.now - since)}</span>
-  ${detail ? html`<span class="detail" dir="auto">${detail.slice(0, DETAIL_CHARS)}</span>` : nothing}</a></li>`;
+  ${detail ? html`<span class="detail" dir="auto">${firstLine(detail, 90)}</span>` : nothing}</a></li>`;
 
 /** @param {App} app @param {SessionEntry} entry */
 function sessionRow({ state, nameOf }, entry) {

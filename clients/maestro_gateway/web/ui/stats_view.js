@@ -5,7 +5,8 @@ import {html, nothing} from './vendor/lit-html/lit-html.js';
 import {axis, axisEnd, bar, bars, span, strip} from './charts.js';
 import {icon} from './icons.js';
 import {firstLine} from './markdown.js';
-import {age, clock} from './words.js';
+import {whenBack} from './store.js';
+import {age, clock, refusalWords} from './words.js';
 
 const HOUR = 3_600_000;
 const AGAIN_MS = 60_000;
@@ -18,8 +19,8 @@ const TIMES = {
 const STEPS = ['offered', 'delivered', 'read', 'answered'];
 const ROWS_MAX = 10;
 
-/** @type {{figures: any, error: any, as: boolean, timer: number, asked: number}} */
-const seen = {figures: null, error: null, as: false, timer: 0, asked: 0};
+/** @type {{figures: any, error: any, as: boolean, timer: number, asked: number, off: () => void}} */
+const seen = {figures: null, error: null, as: false, timer: 0, asked: 0, off: () => {}};
 
 /** @param {Route} route */
 const chosen = (route) => TIMES[route.query.t] ?? TIMES['24h'];
@@ -139,14 +140,15 @@ export const stats = {
   title: () => 'Stats',
   enter(app) {
     seen.timer = window.setInterval(() => load(app), AGAIN_MS);
+    seen.off = whenBack(app, () => load(app));
     return load(app);
   },
-  leave: () => void (clearInterval(seen.timer), seen.asked += 1),
+  leave: () => void (clearInterval(seen.timer), seen.off(), seen.asked += 1),
   header: (app) => html`<nav class="periods" aria-label="The time of the figures">${Object.entries(TIMES).map(([name, each]) => html`<a
     href="/ui/stats?t=${name}" aria-current=${each === chosen(app.state.route) ? 'true' : nothing}>${each.words}</a>`)}</nav>`,
   render(app) {
     const f = seen.figures;
-    return html`<div class="scroll sheet" tabindex="0" role="region" aria-label="Stats">${seen.error ? html`<p class="refusal" role="alert">${seen.error.message} ${seen.error.hint}</p>` : nothing}
+    return html`<div class="scroll sheet" tabindex="0" role="region" aria-label="Stats">${seen.error ? html`<p class="refusal" role="alert">${refusalWords(seen.error)}</p>` : nothing}
       ${f ? html`${sums(f)}${f.volume.sent ? html`<div class="halves">${volumes(app, f)}${durations(f)}${unanswered(app, f)}
         ${barred('Routes', f.routes, (each) => html`${person(app, each.from)}${icon('arrow')}${person(app, each.to)}`, (each) => each.deliveries, 'No route yet.')}
         ${barred('How mail reached agents', f.via, way, (each) => each.count, 'No mail was delivered.')}${pairs(app, f)}${refusals(app, f)}</div>`

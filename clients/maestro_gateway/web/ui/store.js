@@ -4,6 +4,8 @@
 import { parse, path } from "./router.js";
 
 export const OPERATOR = "operator";
+/** The sender of the post office's own notices. */
+export const SYSTEM = "maestro";
 
 /** @returns {State} */
 const firstState = () => ({
@@ -49,6 +51,7 @@ export function makeApp(makeApi, draw, navigate) {
       app.update();
     },
     compose({ to = [], replyTo = null } = {}) {
+      if (replyTo?.from === SYSTEM) return; // Its notices have no answer.
       if (state.rights === "view") return;
       state.compose = { to, text: "", type: "", priority: "", requiresAck: false, replyTo, attachments: [] };
       app.update();
@@ -58,7 +61,11 @@ export function makeApp(makeApi, draw, navigate) {
       state.pane = id;
       app.update();
     },
-    nameOf: (id) => (id === OPERATOR ? "you" : state.sessions.get(id)?.session.name || state.people.get(id)?.name || id),
+    nameOf: (id) => (id === OPERATOR ? "you" : id === SYSTEM ? "the post office" : state.sessions.get(id)?.session.name || state.people.get(id)?.name || id),
   };
   return app;
 }
+
+/** Ask again for what could not be read, each time that the connection is back. Returns how to end that.
+ * @param {App} app @param {() => unknown} again */
+export const whenBack = (app, again) => app.on("link", () => void (app.state.link.state === "live" && again()));

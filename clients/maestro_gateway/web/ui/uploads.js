@@ -5,7 +5,7 @@
 import {html, nothing} from './vendor/lit-html/lit-html.js';
 import {status} from './health_view.js';
 import {icon} from './icons.js';
-import {bytes} from './words.js';
+import {bytes, refusalWords} from './words.js';
 
 /** @typedef {{name: string, size: number, type: string, sha256: string, error: string}} Upload */
 
@@ -39,7 +39,7 @@ export async function addFiles(app, work, files, keep) {
   app.update();
   for (const [index, upload] of added.entries()) {
     upload.error = await refusal(app, work, files[index]);
-    if (!upload.error) [upload.sha256, upload.error] = await put(app, files[index]).then((found) => [found, ''], ({message, hint}) => ['', `${message} ${hint ?? ''}`]);
+    if (!upload.error) [upload.sha256, upload.error] = await put(app, files[index]).then((found) => [found, ''], (error) => ['', refusalWords(error)]);
     settle(app, work, keep);
   }
 }

@@ -77,3 +77,9 @@ export function cameBy(via, wokenBy) {
   if (wokenBy) return `woken, ${name ?? via ?? wokenBy}`;
   return name === undefined ? via ?? "" : `hook: ${name}`;
 }
+
+/** The broker's message and its next step as sentences: its message has no full stop. @param {{message: string, hint?: string}} error */
+export const refusalWords = ({ message, hint = "" }) => `${fullStop(message)} ${hint}`.trim();
+
+/** @param {string} message */
+export const fullStop = (message) => /[.?!…]$/.test(message) ? message : `${message}.`;

@@ -39,7 +39,7 @@ def test_what_exists_is_left_alone(tmp_path: Path, what: str) -> None:
     ):
         with pytest.raises(MaestroError) as raised:
             refused()
-        assert raised.value.code == "INVALID"
+        assert raised.value.code == "CONFLICT"
         assert "--force" in raised.value.hint
     out_file.check(str(path), force=True)
     out_file.write(str(path), ["new"], force=True)

@@ -71,7 +71,7 @@ def test_who_asked_when_and_what_there_is() -> None:
     ]
     whole = Headings(Export(ExportQuery(), [entry("a"), entry("b")], {}, True), None, AT, with_texts=False)
     assert list(whole.about())[1:] == [
-        "The newest 2 messages; there are more, the oldest first. Only what the operator may see.",
+        "The newest 2 messages; there are more. The oldest of these comes first. Only what the operator may see.",
         "The texts are left out.",
     ]
 

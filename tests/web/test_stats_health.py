@@ -74,6 +74,20 @@ def test_the_figures_are_those_of_the_answer(window: Window, window_gateway: Gat
     assert sum(counts) == volume["sent"]
 
 
+def test_the_figures_stand_in_one_line_and_no_letters_touch(window: Window, team: Team) -> None:
+    team.work()
+    page = window.open("/ui/stats")
+    # The tops of the figures, and for each two neighbours among the labels of the axis the space between them.
+    tops = page.eval_on_selector_all(".figures > div", "all => all.map((each) => each.getBoundingClientRect().top)")
+    assert len(tops) == 8
+    assert len(set(tops)) == 1
+    spaces = """all => all.map((each) => each.getBoundingClientRect()).filter(({ width }) => width)
+      .map(({ left }, at, boxes) => at ? left - boxes[at - 1].right : 99)"""
+    for width in (1280, 1440, 1920):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert min(page.eval_on_selector_all(".times thead .axis", spaces)) >= 4, width
+
+
 def test_routes_pairs_and_open_requests_are_listed(window: Window, window_gateway: Gateway, team: Team) -> None:
     said = team.work()
     page = window.open("/ui/stats")

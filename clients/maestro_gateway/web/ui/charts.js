@@ -65,7 +65,7 @@ const ticks = (end) => [...TICKS.filter((each) => along(each, end) < 84), end];
 
 /** @param {number} end */
 export const axis = (end) => html`<svg class="delays" width="100%" height="16" aria-hidden="true">${ticks(end).map((each, index, all) => svg`<text
-  class="axis ${index && index < all.length - 1 ? `mid${index % 2}` : ''}" x="${along(each, end)}%" y="12"
+  class="axis ${index < all.length - 1 && (index % 2 || along(each, end) > 75) ? 'mid' : ''}" x="${along(each, end)}%" y="12"
   text-anchor="middle">${span(each)}</text>`)}</svg>`;
 
 /**

@@ -12,7 +12,7 @@ export const token = {
 };
 
 /** @param {number} status @param {Record<string, any>} body @returns {ApiError} */
-export const apiError = (status, { code = "", message = "", hint = "", details = {}, retryAfter = 0 }) =>
+const apiError = (status, { code = "", message = "", hint = "", details = {}, retryAfter = 0 }) =>
   Object.assign(new Error(message), { status, code, hint, details, retryAfter });
 
 /** @param {string} path @param {Query} [query] */

@@ -7,6 +7,7 @@ import {live} from './vendor/lit-html/directives/live.js';
 import {icon} from './icons.js';
 import {firstLine} from './markdown.js';
 import {candidates, picker, tokens} from './addresses.js';
+import {rootOf as threadRoot} from './thread_views.js';
 import {addFiles, fileList} from './uploads.js';
 import {reachPanel, whenOf} from './reach.js';
 
@@ -26,7 +27,7 @@ const KEY = /Mac|iPhone|iPad/.test(navigator.platform) ? '⌘' : 'Ctrl';
 /** @type {Map<string, Work>} */
 const drafts = new Map();
 /** What is known beside the drafts: the words after a send, and what the collapsed line says of its receiver. */
-const line = {path: '', said: '', failed: false, asked: '', when: '', timer: 0, listens: false, root: /** @type {Message|null} */ (null), rootOf: ''};
+const line = {path: '', said: '', failed: false, asked: '', when: '', timer: 0, listens: false};
 
 /** @param {string} path @param {Partial<Work>} kept @returns {Work} */
 const fresh = (path, kept = {}) => ({
@@ -59,17 +60,7 @@ function own(app) {
 }
 
 /** The first message of the thread that is shown. @param {App} app */
-function rootOf(app) {
-  const {view, params: [id]} = app.state.route;
-  if (view === 'thread' && line.rootOf !== id) {
-    Object.assign(line, {rootOf: id, root: null});
-    app.api.get(`/api/messages/${encodeURIComponent(id)}`).then((found) => {
-      if (line.rootOf === id) line.root = found;
-      app.update();
-    }, () => {});
-  }
-  return view === 'thread' && line.rootOf === id ? line.root : null;
-}
+const rootOf = ({state: {route}}) => (route.view === 'thread' ? threadRoot() : undefined) ?? null;
 
 /** The work that a request to write starts, or goes on with. @param {App} app @param {Draft} start @returns {Work} */
 function adopt(app, start) {
@@ -97,7 +88,7 @@ function metadata(work) {
  * Asks who would get the message, a moment after the last change.
  * @param {App} app @param {Work} work @param {number} [wait]
  */
-export function refresh(app, work, wait = SOON_MS) {
+function refresh(app, work, wait = SOON_MS) {
   clearTimeout(line.timer);
   keep();
   app.update();

@@ -2,7 +2,7 @@
 // the reader stands. At most 1,000 rows are kept.
 // @ts-check
 /** @import { ApiError, App, EventDetail, Message, Query, Row } from "./types.js" */
-import { lastStates } from "./receipts.js";
+import { askCounts } from "./receipts.js";
 
 /** @typedef {{key: string, at: number, id: string, kind: 'waiting'|'gone'|'started'|'ended', detail: string}} Line */
 const PAGE = 200, KEPT = 1000, RECEIPT_WAIT_MS = 250, NEAR_PX = 600;
@@ -159,9 +159,8 @@ export class Feed {
       this.#timer = 0;
       this.#stale.clear();
       await Promise.all(ids.map(async (stale) => {
-        const receipt = await this.app.api.get(`/api/messages/${encodeURIComponent(stale)}/receipt`).catch(() => null);
-        const row = this.byId.get(stale);
-        if (receipt && row) this.#put({ ...row, counts: lastStates(receipt) });
+        const counts = await askCounts(this.app, stale), row = this.byId.get(stale);
+        if (counts && row) this.#put({ ...row, counts });
       }));
     }, RECEIPT_WAIT_MS);
   }
@@ -246,12 +245,6 @@ export class Feed {
     this.follows = true;
     this.below = {count: 0, names: new Set()};
     this.#drawn(() => this.#toEnd());
-  }
-
-  /** Shows the whole text in place. @param {string} id */
-  toggle(id) {
-    if (!this.opened.delete(id)) this.opened.add(id);
-    this.app.update();
   }
 
   /** The message in the pane, or in focus. @returns {Message | undefined} */

@@ -9,7 +9,7 @@ import { Feed } from "./feed.js";
 import { command, firstRun } from "./front_pages.js";
 import { icon } from "./icons.js";
 import { inProject } from "./roster.js";
-import { messageRow, party, stateLine, stateOf } from "./rows.js";
+import { messageRow, party, stateLine, stateOf, toggle } from "./rows.js";
 import { age, clock, counted, dayHeading, dayOf, delay } from "./words.js";
 
 const OPERATOR = "operator";
@@ -19,7 +19,7 @@ let feed;
 
 /** Keys of every list. @type {NonNullable<View['keys']>} */
 export const LIST_KEYS = {
-  o: () => feed.chosen && feed.toggle(feed.chosen.id), End: () => feed.end(),
+  o: (app) => feed.chosen && toggle(app, feed, feed.chosen.id), End: () => feed.end(),
   r: (app) => feed.chosen && app.compose({to: [feed.chosen.from], replyTo: feed.chosen}),
   t: (app) => feed.chosen && app.go(`/ui/t/${encodeURIComponent(feed.chosen.id)}`),
 };

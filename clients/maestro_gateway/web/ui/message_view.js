@@ -10,7 +10,7 @@ import { icon } from "./icons.js";
 import { failure, markRead } from "./list_views.js";
 import { firstLine } from "./markdown.js";
 import { brief, chain, lastStates, wordOf } from "./receipts.js";
-import { addressees, messageRow, party, tags } from "./rows.js";
+import { addressees, looseRows, messageRow, party, tags } from "./rows.js";
 import { ago, clock, counted, stamp } from "./words.js";
 
 const RELOAD_MS = 250, OPERATOR = "operator";
@@ -21,7 +21,7 @@ let detail = null;
 let offs = [];
 let timer = 0, raw = false, json = false;
 /** The rows of the answers, which may be opened too. */
-const answerList = {answers: new Map(), byId: new Map(), opened: new Set(), toggle: (/** @type {string} */ _id) => {}};
+const answerList = looseRows();
 
 const path = (/** @type {string} */ id) => `/api/messages/${encodeURIComponent(id)}`;
 
@@ -97,10 +97,7 @@ export const message = {
     const mine = detailOf(app, app.state.route.params[0]), {message: shown, receipt} = mine;
     if (!shown) return html`<div class="scroll reading">${mine.error ? failure(mine.error) : nothing}</div>`;
     const answers = mine.thread.filter(({metadata}) => metadata?.inReplyTo === mine.id);
-    Object.assign(answerList, {byId: new Map([[mine.id, {message: shown}]]), toggle: (/** @type {string} */ id) => {
-      if (!answerList.opened.delete(id)) answerList.opened.add(id);
-      app.update();
-    }});
+    answerList.byId = new Map([[mine.id, { lsn: 0, message: shown }]]);
     return html`<div class="scroll reading"><article class="content">
       <p class="about">${party(app, shown.from)}${icon("arrow")}<span class="hidden">to</span>${addressees(app, shown)}<span class="dot">·</span><time datetime=${stamp(shown.createdAt)}>${clock(shown.createdAt, {seconds: true})}, ${ago(app.state.now - shown.createdAt)}</time>
         <span class="tags">${tags(shown, true)}${shown.metadata?.taskId ? html`<span class="tag">task <code><bdi>${shown.metadata.taskId}</bdi></code></span>` : nothing}</span>
@@ -109,7 +106,7 @@ export const message = {
       ${receipt ? html`<section><h2>Receipts <span class="low">accepted: on disk; offered: handed to a hook; delivered: shown to the agent; read: the agent said so</span></h2>
         ${chain(app, receipt, app.state.rights === "view" ? null : () => retry(app, mine))}</section>` : nothing}
       ${answers.length ? html`<section><h2>Answers <span class="low">${answers.length}</span></h2><ol class="rows">${answers.map((answer) =>
-        messageRow(app, /** @type {any} */ (answerList), {lsn: 0, message: answer}, {}))}</ol></section>` : nothing}</article></div>
+        messageRow(app, answerList, {lsn: 0, message: answer}, {}))}</ol></section>` : nothing}</article></div>
       <div class="foot">${refusal(mine)}${actions(app, mine)}</div>`;
   },
   keys: {

@@ -39,7 +39,7 @@ export function stateOf(message, answeredAt) {
  * @param {Map<string, number>} [answers] Who answered, and when.
  * @returns {Counts}
  */
-export function countsOf(row, answers) {
+function countsOf(row, answers) {
   if (!row.counts) return {[stateOf(row.message, answers?.get(row.message.to))]: 1};
   /** @type {Counts} */
   const found = {};
@@ -59,6 +59,9 @@ export const lastStates = (doc) => doc.recipients.reduce((/** @type {Counts} */ 
   const state = AS[step.state] ?? step.state;
   return {...all, [state]: (all[state] ?? 0) + 1};
 }, {});
+
+/** What became of a message to several: a list does not say it. @param {App} app @param {string} id @returns {Promise<Counts|null>} */
+export const askCounts = (app, id) => app.api.get(`/api/messages/${encodeURIComponent(id)}/receipt`).then(lastStates, () => null);
 
 const total = (/** @type {Counts} */ counts) => Object.values(counts).reduce((sum, number) => sum + number, 0);
 const sum = (/** @type {Counts} */ counts, /** @type {string[]} */ ...states) => states.reduce((all, state) => all + (counts[state] ?? 0), 0);
@@ -82,7 +85,7 @@ export function nameOf(counts) {
 }
 
 /** One moon a receiver, or a bar. @param {Counts} counts */
-export function glyphs(counts) {
+function glyphs(counts) {
   const all = total(counts);
   if (all <= GLYPHS_MAX) return ORDER.flatMap((state) => Array.from({length: counts[state] ?? 0}, () => icon(state)));
   let at = 0;

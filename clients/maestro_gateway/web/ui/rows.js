@@ -36,33 +36,43 @@ export function tags(message, whole = false) {
     ? words.length ? html`<span class="tag">${words.join(", ")}</span>` : nothing : words.map((word) => html`<span class="tag">${word}</span>`)}`;
 }
 
+/** The messages of a list that `messageRow` has to know. @typedef {Pick<Feed, "answers" | "byId" | "opened">} Rows */
+/** @returns {Rows} */
+export const looseRows = () => ({ answers: new Map(), byId: new Map(), opened: new Set() });
+
+/** Shows the whole text in place. @param {App} app @param {Rows} rows @param {string} id */
+export function toggle(app, { opened }, id) {
+  if (!opened.delete(id)) opened.add(id);
+  app.update();
+}
+
 /** @param {MouseEvent} event */
 export const isPlainClick = (event) => !(event.target instanceof Element && event.target.closest("a, button, pre, figure, input, summary"))
   && String(getSelection()) === "" && !event.defaultPrevented;
 
 /**
  * @param {App} app
- * @param {Feed} feed
+ * @param {Rows} feed
  * @param {Row} row
- * @param {{repeats?: boolean, own?: boolean}} [how] `repeats`: the row before it is of the same minute.
+ * @param {{repeats?: boolean, own?: boolean, time?: string, found?: () => unknown}} [how] `repeats`: the row before it is
+ *   of the same minute. `found`: what stands in place of the beginning.
  */
-export function messageRow(app, feed, row, {repeats = false, own = false} = {}) {
+export function messageRow(app, feed, row, {repeats = false, own = false, time = "", found} = {}) {
   const {message} = row, answers = feed.answers.get(message.id), isOpen = feed.opened.has(message.id);
   const isSelected = app.state.pane === message.id, parent = message.metadata?.inReplyTo;
   const answered = parent ? feed.byId.get(parent)?.message : undefined;
   return guard([row, answers?.size, isOpen, isSelected, repeats, own, answered, app.state.now, app.state.sessions.size, filesOpened()], () => {
     const {flow, codes, isCut} = flowOf(message), urgent = message.metadata?.priority === "high";
-    const toggle = (/** @type {Event} */ event) => (event.stopPropagation(), feed.toggle(message.id));
     return html`<li class="row${urgent ? " urgent" : ""}${isSelected ? " selected" : ""}${row.isNew ? " fresh" : ""}" data-row=${message.id} tabindex="-1" aria-current=${isSelected ? "true" : nothing}
       @click=${(/** @type {MouseEvent} */ event) => isPlainClick(event) && app.openMessage(message.id)}>
       <a class="row-time${repeats ? " repeats" : ""}" href="/ui/m/${encodeURIComponent(message.id)}" aria-label="${clock(message.createdAt)}, open"
         @click=${(/** @type {MouseEvent} */ event) => !event.ctrlKey && !event.metaKey && !event.shiftKey && (event.preventDefault(), app.openMessage(message.id))}
-        ><time datetime=${stamp(message.createdAt)}>${clock(message.createdAt)}</time></a>
+        ><time datetime=${stamp(message.createdAt)}>${time || clock(message.createdAt)}</time></a>
       <div class="row-head"><span class="who">${party(app, message.from)}${icon("arrow")}<span class="hidden">to</span>${addressees(app, message)}</span>
         <span class="tags">${tags(message)}</span>${answered ? html`<a class="answers" tabindex="-1" href="/ui/t/${encodeURIComponent(message.id)}">${icon("reply")}<span class="hidden">answers</span><bdi>${firstLine(answered.message)}</bdi></a>` : nothing}</div>
       ${receipt(app, row, answers, {own, delays: own})}
-      ${isOpen ? html`<div class="text whole">${blocks(message.message)}</div>` : html`<div class="text flow" dir="auto">${flow}</div>`}
-      ${codes.length || isCut || isOpen ? html`<div class="more"><button type="button" class="as-link" tabindex="-1" aria-expanded=${isOpen} @click=${toggle}>${icon(isOpen ? "chevron-down" : "chevron-right")}${isOpen ? "less" : codes.join(" · ") || "all of it"}</button></div>` : nothing}
+      ${isOpen ? html`<div class="text whole">${blocks(message.message)}</div>` : html`<div class="text flow" dir="auto">${found?.() ?? flow}</div>`}
+      ${codes.length || isCut || isOpen ? html`<div class="more"><button type="button" class="as-link" tabindex="-1" aria-expanded=${isOpen} @click=${() => toggle(app, feed, message.id)}>${icon(isOpen ? "chevron-down" : "chevron-right")}${isOpen ? "less" : codes.join(" · ") || "all of it"}</button></div>` : nothing}
       ${files(app, message, {open: isOpen})}</li>`;
   });
 }
@@ -70,7 +80,7 @@ export function messageRow(app, feed, row, {repeats = false, own = false} = {}) 
 const SAYS = /** @type {Record<string, string>} */ ({gone: "is gone: its process no longer exists", ended: "ended", started: "started"});
 
 /** @param {string} detail What a session waits for, as its hook said it. */
-export function waitWords(detail) {
+function waitWords(detail) {
   const {kind, detail: what} = wanted(detail), [tool, rest = ""] = what.split(/:[ _]?(.*)/s);
   if (kind === "question") return what ? html`<bdi>${inline(what)}</bdi>` : "a question";
   return html`permission${tool ? html` for <bdi>${tool}</bdi>` : nothing}${rest ? html`, <code><bdi>${rest}</bdi></code>` : nothing}`;

@@ -5,11 +5,10 @@ import {html, nothing} from './vendor/lit-html/lit-html.js';
 import {live} from './vendor/lit-html/directives/live.js';
 import {status} from './health_view.js';
 import {focusSoon} from './composer.js';
-import {files} from './files.js';
 import {icon} from './icons.js';
-import {lastStates, receipt} from './receipts.js';
-import {addressees, isPlainClick, party, tags} from './rows.js';
-import {clock, counted, dayOf, stamp} from './words.js';
+import {askCounts} from './receipts.js';
+import {looseRows, messageRow} from './rows.js';
+import {counted, dayOf} from './words.js';
 
 /** @typedef {{name: string, value: string, help: string, words?: string[]}} Operator */
 /** @typedef {{text: string, help: string}} Choice */
@@ -21,6 +20,8 @@ const seen = {
   query: '', caret: 0, listed: false, at: 0, operators: /** @type {Operator[]} */ ([]), hits: /** @type {any[]} */ ([]), total: 0, ms: 0, before: 0,
   more: false, error: /** @type {any} */ (null), asked: 0, done: '', index: /** @type {any} */ (null), kept: '', timer: 0,
 };
+
+const opened = looseRows();
 
 /** The word that the caret is in, up to the caret. */
 const word = () => /\S*$/.exec(seen.query.slice(0, seen.caret))?.[0] ?? '';
@@ -158,18 +159,17 @@ function snippet({snippet: text, marks = []}) {
 
 /** @param {App} app @param {any} hit */
 function result(app, hit) {
-  const {message} = hit, {id, createdAt} = message;
+  const {createdAt} = hit.message;
   const days = (dayOf(app.state.now) - dayOf(createdAt)) / 86_400_000;
-  const time = days < 1 ? clock(createdAt) : new Date(createdAt).toLocaleDateString('en-GB', days < 7 ? {weekday: 'short'} : {day: 'numeric', month: 'short'});
-  return html`<li class="row ${message.metadata?.priority === 'high' ? 'urgent' : ''} ${app.state.pane === id ? 'selected' : ''}" data-id=${id} data-row=${id} tabindex="0"
-    @click=${(/** @type {MouseEvent} */ event) => isPlainClick(event) && app.openMessage(id)}><a class="row-time" href="/ui/m/${encodeURIComponent(id)}" tabindex="-1"><time datetime=${stamp(createdAt)}>${time}</time></a>
-    <div class="row-head"><span class="who">${party(app, message.from)}${icon('arrow')}<span class="hidden">to</span>${addressees(app, message)}</span><span class="tags">${tags(message)}</span></div>
-    ${receipt(app, hit, undefined, {own: false, delays: false})}<div class="text flow" dir="auto">${snippet(hit)}</div>${files(app, message, {open: false})}</li>`;
+  const time = new Date(createdAt).toLocaleDateString('en-GB', days < 7 ? {weekday: 'short'} : {day: 'numeric', month: 'short'});
+  return messageRow(app, opened, hit, {time: days < 1 ? '' : time, found: () => snippet(hit)});
 }
 
 /** What became of the messages to several: a search does not say it. @param {App} app @param {any[]} hits */
-const count = (app, hits) => Promise.all(hits.filter((hit) => hit.receivers?.length > 1).map((hit) => app.api.get(`/api/messages/${encodeURIComponent(hit.message.id)}/receipt`)
-  .then((said) => (hit.counts = lastStates(said)), () => {}))).then(app.update);
+const count = (app, hits) => Promise.all(hits.filter((hit) => hit.receivers?.length > 1).map(async (hit) => {
+  const counts = await askCounts(app, hit.message.id);
+  if (counts) seen.hits = seen.hits.map((each) => (each === hit ? {...hit, counts} : each));
+})).then(app.update);
 
 /** @param {App} app */
 function results(app) {

@@ -105,7 +105,7 @@ function silent(app) {
       : step.state === "expired" ? "expired" : "not shown yet"})`)}</li>`;
 }
 
-const rootOf = () => shown.messages.find(({id}) => id === shown.threadId);
+export const rootOf = () => shown?.messages.find(({id}) => id === shown.threadId);
 
 /** @type {View} */
 export const thread = {

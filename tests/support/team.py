@@ -213,9 +213,8 @@ class Team:
         self._client("eva").touch_session(needsInput={"active": True, "message": ask})
         return said
 
-    def many(self, count: int) -> None:
-        """`count` further messages of the workers to each other, in batches."""
-        senders = WORKERS[:5]
+    def many(self, count: int, senders: tuple[str, ...] = WORKERS[:5]) -> None:
+        """`count` further messages of these to each other, in batches."""
         for start in range(0, count, 250):
             for index, sender in enumerate(senders):
                 to = senders[(index + 1) % len(senders)]

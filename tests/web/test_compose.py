@@ -250,6 +250,7 @@ def test_names_groups_and_audiences_are_completed(window: Window, team: Team) ->
     team.work()
     page = window.open("/ui/")
     page.keyboard.press("c")
+    expect(page.locator(TO)).to_be_focused()
     page.keyboard.type("@re")
     options = page.locator("[role=option]")
     expect(options).to_have_count(1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import statistics
 import urllib.request
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
 FIRST_ROWS_MS_MAX = 300
 APPEND_MS_MAX = 8
+SEARCH_MS_MAX = 300
 
 
 @pytest.fixture
@@ -122,34 +122,47 @@ def test_a_list_shows_five_messages_and_the_sixth_as_it_comes(
     expect(page.locator("[data-row]")).to_have_count(8 if path == "/ui/" else 7)
 
 
-@pytest.fixture
-def busy(team: Team) -> Team:
-    """A team with 10,000 messages."""
+def test_ten_thousand_messages_are_shown_added_to_and_searched_quickly(window: Window, team: Team) -> None:
+    """A test also runs beside other work, so the best quarter of the times counts. (`just bench --only window` prints
+    their medians.)"""
     team.many(10_000)
-    return team
-
-
-def test_ten_thousand_messages_are_shown_and_added_to_quickly(window: Window, busy: Team) -> None:
-    page = window.open()
-    page.wait_for_selector("[data-row]")
-    first = page.evaluate("performance.measure('first', 'answer', 'rows').duration")
+    with team.office.client() as person:
+        eventually(lambda: not person.stats()["filingBacklog"], "all mail is filed", timeout_s=60)
+    first = []
+    for _ in range(5):
+        page = window.open()
+        page.wait_for_selector("[data-row]")
+        first.append(round(page.evaluate("performance.measure('first', 'answer', 'rows').duration")))
     expect(page.locator("[data-row]")).to_have_count(200)
     assert is_at_end(page)
     took = []
     for number in range(20):
         page.evaluate("window.frames_ms = []")
-        busy.post("ann", "ben", f"one more: {number}")
+        team.post("ann", "ben", f"one more: {number}")
         expect(page.locator("[data-row] .text").last).to_have_text(f"one more: {number}")
         took.append(max(page.evaluate("window.frames_ms")))
-    print(f"first rows {first:.1f} ms, append {statistics.median(took):.1f} ms, at most {max(took):.1f} ms")
+    print(f"first rows {sorted(first)} ms, append {sorted(took)} ms")
     assert is_at_end(page)
-    assert first < FIRST_ROWS_MS_MAX
-    assert statistics.median(took) < APPEND_MS_MAX
+    assert sorted(first)[1] < FIRST_ROWS_MS_MAX
+    assert sorted(took)[5] < APPEND_MS_MAX
+    page = window.open("/ui/search")
+    page.evaluate("() => addEventListener('input', () => performance.mark('typed'), true)")
+    found = []
+    for number in range(11):
+        page.fill("#search", "")
+        page.wait_for_selector(".found [data-row]", state="detached")
+        page.fill("#search", "price" if number % 2 else "conflicts")
+        page.wait_for_selector(".found [data-row]")
+        found.append(round(page.evaluate("performance.measure('search', 'typed', 'rows').duration")))
+    # The first search starts the index.
+    print(f"a search to its rows: the first {found[0]} ms, then {sorted(found[1:])}")
+    assert sorted(found[1:])[2] < SEARCH_MS_MAX
 
 
 @pytest.mark.parametrize("path", ["/ui/s/{ann}", "/ui/c/{ann}/{ben}"])
-def test_each_list_of_many_messages_pages_upward_in_its_place(window: Window, busy: Team, path: str) -> None:
-    page = window.open(path.format(**busy.ids))
+def test_each_list_of_many_messages_pages_upward_in_its_place(window: Window, team: Team, path: str) -> None:
+    team.many(1_100, ("ann", "ben"))
+    page = window.open(path.format(**team.ids))
     newest = rows(page)[-1]
     # An answer is held back until the person's place is noted.
     asked: list[Route] = []

@@ -68,6 +68,7 @@ def test_the_figures_are_those_of_the_answer(window: Window, window_gateway: Gat
     drawn = page.locator(".bars title").all_inner_texts()
     assert len(drawn) == len(answer["series"])
     page.click("text=as a table")
+    page.wait_for_selector("table.narrow")
     counts = [int(cell) for cell in page.locator("table.narrow td:nth-child(2)").all_inner_texts()]
     assert counts == [entry["sent"] for entry in answer["series"]]
     assert sum(counts) == volume["sent"]

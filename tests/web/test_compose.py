@@ -258,6 +258,6 @@ def test_names_groups_and_audiences_are_completed(window: Window, team: Team) ->
     page.keyboard.type("e")
     expect(options).to_have_text(re.compile("eva"))
     page.keyboard.press("Enter")
-    assert page.locator(".token").all_inner_texts() == ["@reviews", "eva"]
+    expect(page.locator(".token")).to_have_text(["@reviews", "eva"])
     page.keyboard.press("Backspace")
-    assert page.locator(".token").all_inner_texts() == ["@reviews"]
+    expect(page.locator(".token")).to_have_text(["@reviews"])

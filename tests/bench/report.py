@@ -48,6 +48,7 @@ _HEADINGS = {
     "disk_use": "Space on disk",
     "sweep": "Latency during a sweep",
     "search": "Searching",
+    "window": "The page",
 }
 
 

@@ -3,8 +3,8 @@
 Rule: real broker, real clients in processes of their own, every send durable before its answer. Prints a table;
 a whole run also writes docs/performance.md, and one that broke off can be gone on with (`--go-on`). `--json FILE`
 keeps the figures; `--only NAME` runs one part (and writes nothing but with `--report`); `--seconds N` shortens the
-sustained parts. The parts `million`, `disk_use`, `sweep` and `search` run only by name or with `--all`: they make as
-many files as `--messages` says.
+sustained parts. The parts `million`, `disk_use`, `sweep`, `search` and `window` run only by name or with `--all`:
+they make as many files as `--messages` says.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from bench.stages import stages
 from bench.sweep import ADDED_MS_MAX, sweep
 from bench.throughput import sustained_beside, throughput
 from bench.whole_commands import whole_commands
+from bench.window import window
 from maestro_cli.processes.process_exit import BrokerExit
 from maestro_clients.client import Client
 from maestro_clients.mailbox.watcher import Watcher
@@ -341,12 +342,13 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "log": logs,
     "mcp": mcp,
     "search": searching,
+    "window": window,
     "disk_use": disk_use,
     "sweep": sweep,
     "scale": scale,
     "million": million,
 }
-BY_NAME_ONLY = frozenset({"million", "disk_use", "sweep", "search"})
+BY_NAME_ONLY = frozenset({"million", "disk_use", "sweep", "search", "window"})
 MESSAGES = {
     "million": 1_000_000,
     "disk_use": 100_000,
@@ -354,6 +356,7 @@ MESSAGES = {
     "scale": 100_000,
     "log": 20_000,
     "search": 100_000,
+    "window": 10_000,
 }
 
 

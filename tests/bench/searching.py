@@ -39,8 +39,8 @@ _ROUNDS, _SENDS = 12, 150
 _REPLY_BYTES = 512 << 10
 
 
-def searching(bench: Bench) -> None:
-    """All figures."""
+def searching(bench: Bench, rounds: int = _ROUNDS) -> None:
+    """All figures; `rounds` of sends without and with the index."""
     vocabulary = [f"w{number:x}" for number in range(WORDS)]
     weights = [1 / (rank + 10) for rank in range(WORDS)]
     random_ = random.Random(17)
@@ -58,7 +58,7 @@ def searching(bench: Bench) -> None:
         end_index(bench)
         fill(bench, catch_up, (vocabulary, weights, random_))
         caught_s = _built_s(person)
-        off, on = turns(bench, person, _ROUNDS)
+        off, on = turns(bench, person, rounds)
     each_us = build_s / bench.messages * 1e6
     bench.row("index built", f"{build_s:.1f} s", f"{bench.messages:,} messages; {each_us:.0f} us each")
     bench.row("index on disk", f"{size / 1e6:.0f} MB", f"{size / bench.messages:.0f} bytes a message")

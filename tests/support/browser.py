@@ -27,6 +27,25 @@ SIZES = {"wide": (1280, 800), "picture": (1200, 700), "half": (720, 800), "narro
 # A page is drawn when its root says so.
 READY = "html[data-ready]"
 WAIT_MS = 15_000
+# Notes when the answer with the messages was there, when their rows were laid out, and how long each frame works.
+CLOCK = """
+const json = Response.prototype.json;
+Response.prototype.json = async function () {
+  const value = await json.call(this);
+  if (value.messages?.length > 1) performance.mark("answer");
+  return value;
+};
+window.frames_ms = [];
+const frame = window.requestAnimationFrame.bind(window);
+window.requestAnimationFrame = (then) => frame((at) => {
+  const rows = document.querySelectorAll("[data-row]").length, began = performance.now();
+  then(at);
+  document.querySelector(".scroll")?.scrollHeight;
+  if (document.querySelectorAll("[data-row]").length === rows) return;
+  performance.mark("rows");
+  window.frames_ms.push(performance.now() - began);
+});
+"""
 
 
 class Chromium:

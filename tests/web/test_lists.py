@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
+from support.browser import CLOCK
 from support.post_office import eventually
 
 if TYPE_CHECKING:
@@ -24,25 +25,6 @@ if TYPE_CHECKING:
     from support.gateways import Gateway
     from support.team import Team
 
-# Notes when the answer with the messages was there, when their rows were laid out, and how long each frame works.
-_CLOCK = """
-const json = Response.prototype.json;
-Response.prototype.json = async function () {
-  const value = await json.call(this);
-  if (value.messages?.length > 1) performance.mark("answer");
-  return value;
-};
-window.frames_ms = [];
-const frame = window.requestAnimationFrame.bind(window);
-window.requestAnimationFrame = (then) => frame((at) => {
-  const rows = document.querySelectorAll("[data-row]").length, began = performance.now();
-  then(at);
-  document.querySelector(".scroll")?.scrollHeight;
-  if (document.querySelectorAll("[data-row]").length === rows) return;
-  performance.mark("rows");
-  window.frames_ms.push(performance.now() - began);
-});
-"""
 FIRST_ROWS_MS_MAX = 300
 APPEND_MS_MAX = 8
 
@@ -51,7 +33,7 @@ APPEND_MS_MAX = 8
 def window(chromium: Chromium, window_gateway: Gateway) -> Iterator[Window]:
     """A window that measures; at its end it must have done nothing wrong."""
     opened = chromium.window(window_gateway)
-    opened.page.add_init_script(_CLOCK)
+    opened.page.add_init_script(CLOCK)
     yield opened
     problems = opened.problems
     opened.close()

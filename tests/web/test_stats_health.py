@@ -76,7 +76,7 @@ def test_the_figures_are_those_of_the_answer(window: Window, window_gateway: Gat
 def test_the_figures_stand_in_one_line_and_no_letters_touch(window: Window, team: Team) -> None:
     team.work()
     page = window.open("/ui/stats")
-    # The height of the line of figures, and for each two labels of the axis beside one another the space between them.
+    # The tops of the figures, and for each two neighbours among the labels of the axis the space between them.
     tops = page.eval_on_selector_all(".figures > div", "all => all.map((each) => each.getBoundingClientRect().top)")
     assert len(tops) == 8
     assert len(set(tops)) == 1

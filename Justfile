@@ -57,6 +57,13 @@ agents *arguments:
     given=(-m mechanism); for word in "$@"; do if [ "$word" = --all ]; then given=("${given[@]:2}"); else given+=("$word"); fi; done; \
     "{{ python }}" -m pytest tests/agents -n 2 "${given[@]}"
 
+# (In Debian's Chromium, with a type checker, a linter and axe-core that npm installs outside this folder.)
+# the tests of the page; `--all` also every size and theme for axe-core
+web *arguments:
+    "{{ python }}" tests/web/install.py
+    given=(); for word in "$@"; do if [ "$word" = --all ]; then given+=(-m "long or not long"); else given+=("$word"); fi; done; \
+    "{{ python }}" -m pytest tests/web -n 2 --dist loadfile "${given[@]}"
+
 # show the product at work, in a scratch directory
 demo:
     "{{ bin }}/maestro" demo

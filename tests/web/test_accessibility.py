@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support import components
-from support.browser import SIZES
 
 from .install import directory
 
@@ -59,8 +58,22 @@ def faults(window: Window, where: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("size", list(SIZES))
+LIGHT, DARK = False, True
+# Every rule meets every page in these two; the rest of the matrix is `just web --all`.
+SHORT = [("wide", LIGHT), ("narrow", DARK)]
+CASES = [
+    pytest.param(
+        size,
+        dark,
+        id=f"{size}-{'dark' if dark else 'light'}",
+        marks=[] if (size, dark) in SHORT else [pytest.mark.long],
+    )
+    for size in ("wide", "half", "narrow")
+    for dark in (LIGHT, DARK)
+]
+
+
+@pytest.mark.parametrize(("size", "dark"), CASES)
 def test_no_page_has_a_fault(chromium: Chromium, window_gateway: Gateway, team: Team, size: str, dark: bool) -> None:
     said = team.work()
     window = chromium.window(window_gateway, size=size, dark=dark, still=True)

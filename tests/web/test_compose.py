@@ -62,11 +62,11 @@ def reach(page: Page) -> dict[str, list[str]]:
 def test_the_composer_is_one_line_until_it_is_used(window: Window) -> None:
     page = window.open("/ui/")
     expect(page.locator(".composer.line")).to_contain_text("a session, @workers, @all")
-    assert page.locator(TEXT).count() == 0
+    expect(page.locator(TEXT)).to_have_count(0)
     page.click(".composer.line")
     # All mail has no receiver of its own.
     expect(page.locator(TO)).to_be_focused()
-    assert page.locator(".token").count() == 0
+    expect(page.locator(".token")).to_have_count(0)
 
 
 def test_it_says_who_gets_the_message_and_when(window: Window, window_gateway: Gateway, team: Team) -> None:

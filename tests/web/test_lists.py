@@ -132,7 +132,7 @@ def test_ten_thousand_messages_are_shown_and_added_to_quickly(window: Window, bu
     page = window.open()
     page.wait_for_selector("[data-row]")
     first = page.evaluate("performance.measure('first', 'answer', 'rows').duration")
-    assert page.locator("[data-row]").count() == 200
+    expect(page.locator("[data-row]")).to_have_count(200)
     assert is_at_end(page)
     took = []
     for number in range(20):
@@ -247,7 +247,7 @@ def test_a_thread_has_two_levels_and_says_who_is_silent(window: Window, team: Te
     expect(page.locator(f".level .level [data-row='{deep}']")).to_contain_text("Ben is right.")
     deeper = team.post("ann", "lead", "Done.", deep, type="response")
     expect(page.locator(f".level .level [data-row='{deeper}']")).to_contain_text("Done.")
-    assert page.locator(".level .level .level").count() == 0
+    expect(page.locator(".level .level .level")).to_have_count(0)
     expect(page.locator(".silent").last).to_contain_text("No answer from dee")
 
 
@@ -369,7 +369,7 @@ def test_files_are_named_saved_and_opened_in_their_place(
     sent = posted(window_gateway, "/api/messages", team.ids["ann"], body, "application/json")["id"]
     page = window.open(f"/ui/m/{sent}")
     files = page.locator(".files")
-    assert files.locator("a").all_inner_texts() == list(_FILES)
+    expect(files.locator("a")).to_have_text(list(_FILES))
     expect(files).to_contain_text("6.8 KiB")
     files.get_by_role("button", name="open").click()
     expect(files.locator(".code .add")).to_have_text("+return exact(x)")

@@ -97,7 +97,7 @@ def test_a_found_text_is_never_markup(window: Window, team: Team) -> None:
     page = window.open("/ui/search?q=elephant")
     hit = page.locator(".found [data-row]")
     expect(hit).to_contain_text("<img src=x onerror=alert(1)>")
-    assert hit.locator("img, b").count() == 0
+    expect(hit.locator("img, b")).to_have_count(0)
     expect(hit.locator("code mark")).to_have_text("elephant")
 
 

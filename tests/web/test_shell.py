@@ -17,7 +17,7 @@ from support.post_office import eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, expect
 
     from support.browser import Chromium, Window
     from support.post_office import PostOffice
@@ -80,8 +80,8 @@ def test_the_sidebar_says_who_is_there_and_who_waits(window: Window, team: Team)
     # Stopped agents come before mail.
     assert waits == ["dee", "eva", "ben"]
     assert page.title() == "(3) dee, eva, ben wait · maestro"
-    assert page.locator("link[rel=icon]").get_attribute("href") == "/web/ui/icons/favicon-3.svg"
-    assert page.locator('.side a[href="/ui/inbox"] .count').inner_text().startswith("2")
+    expect(page.locator("link[rel=icon]")).to_have_attribute("href", "/web/ui/icons/favicon-3.svg")
+    expect(page.locator('.side a[href="/ui/inbox"] .count')).to_contain_text("2")
     # An answer ends the wait, and nothing else is moved.
     team.post(None, "ben", "Yes.", said["force"])
     wait(page, "document.title === '(2) dee, eva wait · maestro'")
@@ -152,7 +152,7 @@ def test_nothing_is_missed_and_nothing_comes_twice_when_the_broker_is_killed(
         page.wait_for_selector(".bar.lost")
         assert page.title() == "not connected · maestro"
         assert "Not connected since" in page.locator(".bar.lost").inner_text()
-        assert page.locator("link[rel=icon]").get_attribute("href") == "/web/ui/icons/favicon-away.svg"
+        expect(page.locator("link[rel=icon]")).to_have_attribute("href", "/web/ui/icons/favicon-away.svg")
         office.start(fanout_limit=0, group_limit=0)
         sent.append((team.post("ben", "ann", f"after {round_}"), "ann"))
         page.wait_for_selector(".bar.lost", state="detached")
@@ -217,10 +217,10 @@ def test_a_hidden_tab_collects_and_its_title_says_who_waits(window: Window, team
     wait(page, "document.title === '(1) dee waits · maestro'")
     team.sign("eva", "waiting", "question")
     wait(page, "document.title === '(2) dee, eva wait · maestro'")
-    assert page.locator(".side .wait").count() == 0
+    expect(page.locator(".side .wait")).to_have_count(0)
     assert page.evaluate("() => window.asked.length") == 1
     page.evaluate("() => window.asked[0](performance.now())")
-    assert page.locator(".side .wait").count() == 2
+    expect(page.locator(".side .wait")).to_have_count(2)
 
 
 def test_a_log_that_is_cut_is_said_and_the_lists_are_read_again(chromium: Chromium, team: Team) -> None:
@@ -260,7 +260,7 @@ def test_while_it_is_not_connected_the_states_are_grey_and_keep_their_time(
     page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
     assert state(page, "now") == now
     assert "broker is away" in page.locator(".bar.lost").inner_text()
-    assert page.locator("[role=status]").inner_text() == "Not connected."
+    expect(page.locator("[role=status]")).to_have_text("Not connected.")
 
 
 def test_keys_lead_everywhere_and_are_off_while_one_types(window: Window, team: Team) -> None:
@@ -280,7 +280,7 @@ def test_keys_lead_everywhere_and_are_off_while_one_types(window: Window, team: 
     assert page.evaluate("document.activeElement.matches('[data-search]')")
     page.keyboard.type("gi c?")
     assert page.url.endswith("/ui/")
-    assert page.locator("[data-search]").input_value() == "gi c?"
+    expect(page.locator("[data-search]")).to_have_value("gi c?")
     page.keyboard.press("Escape")
     assert not page.evaluate("document.activeElement.matches('[data-search]')")
     page.keyboard.press("n")
@@ -432,8 +432,8 @@ def test_a_page_that_may_only_show_has_nothing_to_change_with(
     page = window.open(f"/ui/#code={code(team, 'view')}")
     page.wait_for_selector(".net.is-live")
     page.keyboard.press("c")
-    assert page.get_by_role("button", name="Write").count() == 0
-    assert page.locator("textarea").count() == 0
+    expect(page.get_by_role("button", name="Write")).to_have_count(0)
+    expect(page.locator("textarea")).to_have_count(0)
     assert state(page, "compose") is None
     window.close()
 

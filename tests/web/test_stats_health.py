@@ -93,13 +93,13 @@ def test_routes_pairs_and_open_requests_are_listed(window: Window, window_gatewa
     answer = asked(window_gateway, "/api/stats")
     names = {session: name for name, session in team.ids.items()} | {"operator": "you"}
     routes = page.locator("section", has_text="Routes").locator("tbody tr")
-    assert routes.count() == min(10, len(answer["routes"]))
+    expect(routes).to_have_count(min(10, len(answer["routes"])))
     first = answer["routes"][0]
     expect(routes.first).to_contain_text(str(first["deliveries"]))
     pairs = page.locator("section", has=page.get_by_role("heading", name="Who works with whom")).locator("tbody tr")
     expect(pairs.first).to_contain_text(names[answer["pairs"][0]["first"]])
     waiting = page.locator("section", has_text="Requests without an answer")
-    assert waiting.locator("li").count() == min(10, len(answer["unanswered"]))
+    expect(waiting.locator("li")).to_have_count(min(10, len(answer["unanswered"])))
     waiting.locator(f"a[href='/ui/m/{said['force']}']").click()
     page.wait_for_url("**/ui/m/*")
 

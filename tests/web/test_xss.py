@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, expect
 
     from support.browser import Chromium, Window
     from support.gateways import Gateway
@@ -188,10 +188,10 @@ def test_a_link_shows_its_host_and_nothing_else_can_be_clicked(window: Window, t
         "https://plain.example/a_b",
         "https://bank.example@evil.example/x",
     ]
-    assert page.locator(".text .host").all_inner_texts() == ["(evil.example)", "(evil.example)"]
+    expect(page.locator(".text .host")).to_have_text(["(evil.example)", "(evil.example)"])
     for each in links.all():
-        assert each.get_attribute("rel") == "noopener noreferrer nofollow"
-        assert each.get_attribute("target") == "_blank"
+        expect(each).to_have_attribute("rel", "noopener noreferrer nofollow")
+        expect(each).to_have_attribute("target", "_blank")
 
 
 # Parts of Markdown, of HTML, and of what breaks parsers.

@@ -6,6 +6,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from playwright.sync_api import expect
 
 from maestro_schemas.errors import MaestroError
 from support.team import PROJECT, Team
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Page, expect
+    from playwright.sync_api import Page
 
     from support.browser import Chromium, Window
     from support.gateways import Gateway

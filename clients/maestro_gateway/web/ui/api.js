@@ -15,6 +15,9 @@ export const token = {
 const apiError = (status, { code = "", message = "", hint = "", details = {}, retryAfter = 0 }) =>
   Object.assign(new Error(message), { status, code, hint, details, retryAfter });
 
+/** The answer, or else why there is none. @param {Promise<any>} request @returns {Promise<[any, any]>} */
+export const tried = (request) => request.then((found) => [found, null], (error) => [null, error]);
+
 /** @param {string} path @param {Query} [query] */
 export function address(path, query = {}) {
   const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");

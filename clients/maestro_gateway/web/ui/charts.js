@@ -2,7 +2,7 @@
 // at the width that it really has, and its letters keep their size.
 // @ts-check
 import {html, nothing, svg} from './vendor/lit-html/lit-html.js';
-import {delay} from './words.js';
+import {delay, refusalWords} from './words.js';
 
 const HIGH = 120;
 const HEAD = 8;
@@ -44,7 +44,7 @@ export function bars(series, label, name) {
   return html`<svg class="bars" width="100%" height=${HEAD + HIGH + 24} role="img" aria-label=${name}>
     ${[2 * step, step, 0].map((value) => svg`<line class="grid" x1="0" x2="100%" y1=${HEAD + HIGH - high(value)}
       y2=${HEAD + HIGH - high(value)}></line><text class="axis" x="-8" dy="0.35em" y=${HEAD + HIGH - high(value)}
-      text-anchor="end">${value.toLocaleString('en')}</text>`)}
+      text-anchor="end">${number(value)}</text>`)}
     ${series.map((each, index) => svg`<g><title>${label(each.at)}: ${each.sent} sent, ${each.deliveries} delivered</title>
       ${bar(index, each.deliveries, 'copies')}${bar(index, each.sent, 'sent')}</g>`)}
     ${series.map((each, index) => (index % every ? nothing : svg`<text class="axis" x="${wide * (index + 0.5)}%"
@@ -90,3 +90,23 @@ export function strip({p50Ms, p90Ms, maxMs}, end) {
 export const bar = (value, most, kind = '') => html`<svg class="meter ${kind}" width="100%" height="8" aria-hidden="true">
   ${kind ? svg`<rect class="ground" width="100%" height="8"></rect>` : nothing}<rect class="value" height="8"
   width="${Math.min(100, value && Math.max(1, (100 * value) / Math.max(1, most)))}%"></rect></svg>`;
+
+/** A number with its thousands apart. @param {number} count */
+export const number = (count) => count.toLocaleString('en');
+
+/**
+ * A section of a sheet: its rows as a table, or the words for none.
+ * @param {unknown} title
+ * @param {unknown[]} rows
+ * @param {{empty?: string, head?: unknown, kind?: string}} [how]
+ */
+export const tableOf = (title, rows, {empty = '', head = nothing, kind = 'barred'} = {}) => html`<section><h2>${title}</h2>${rows.length
+  ? html`<table class="grid ${kind}">${head}<tbody>${rows}</tbody></table>` : html`<p class="quiet">${empty}</p>`}</section>`;
+
+/** The same as lines. @param {unknown} title @param {unknown[]} rows @param {string} empty @param {string} [kind] */
+export const linesOf = (title, rows, empty, kind = '') => html`<section><h2>${title}</h2>${rows.length
+  ? html`<ul class="lines ${kind}">${rows}</ul>` : html`<p class="quiet">${empty}</p>`}</section>`;
+
+/** A sheet of sections, below the error if there was one. @param {string} name @param {any} error @param {unknown} content */
+export const sheet = (name, error, content) => html`<div class="scroll sheet" tabindex="0" role="region" aria-label=${name}>${error
+  ? html`<p class="refusal" role="alert">${refusalWords(error)}</p>` : nothing}${content}</div>`;

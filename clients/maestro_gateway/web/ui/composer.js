@@ -4,6 +4,7 @@
 /** @import {App, Draft, Message} from './types.js' */
 import {html, nothing} from './vendor/lit-html/lit-html.js';
 import {live} from './vendor/lit-html/directives/live.js';
+import {tried} from './api.js';
 import {icon} from './icons.js';
 import {firstLine} from './markdown.js';
 import {candidates, picker, tokens} from './addresses.js';
@@ -97,7 +98,7 @@ function refresh(app, work, wait = SOON_MS) {
   line.timer = window.setTimeout(async () => {
     const body = {to: work.to, metadata: metadata(work)};
     const asked = (work.asked = JSON.stringify(body));
-    const [preview, error] = await app.api.post('/api/messages/preview', body).then((found) => [found, null], (failed) => [null, failed]);
+    const [preview, error] = await tried(app.api.post('/api/messages/preview', body));
     if (asked !== work.asked) return;
     Object.assign(work, {preview, error, sure: work.sure && preview?.accepted === work.preview?.accepted});
     app.update();
@@ -127,7 +128,7 @@ async function send(app, work) {
   if (JSON.stringify(body) !== work.sent) Object.assign(work, {sent: JSON.stringify(body), id: `msg_${Date.now()}_${crypto.getRandomValues(new Uint32Array(2)).join('')}`});
   Object.assign(work, {sending: true, refusal: null, sure: false});
   app.update();
-  const [result, refusal] = await app.api.post('/api/messages', {...body, id: work.id}).then((found) => [found, null], (failed) => [null, failed]);
+  const [result, refusal] = await tried(app.api.post('/api/messages', {...body, id: work.id}));
   Object.assign(work, {sending: false, refusal});
   if (!refusal) {
     for (const [key, each] of drafts) if (each === work) drafts.delete(key);

@@ -7,11 +7,13 @@ import { address } from "./api.js";
 import { guard } from "./vendor/lit-html/directives/guard.js";
 import { download, files, filesOpened } from "./files.js";
 import { command } from "./front_pages.js";
-import { LIST_KEYS, begin, currentFeed, listOf } from "./list_views.js";
+import { LIST, begin, currentFeed, listOf } from "./list_views.js";
 import { blocks } from "./markdown.js";
 import { receipt } from "./receipts.js";
+import { idOf } from "./roster.js";
 import { addressees, isPlainClick, isToMany, party, tags } from "./rows.js";
 import { stateWords } from "./sidebar.js";
+import { path } from "./router.js";
 import { clock, stamp } from "./words.js";
 
 const CLOSE_MS = 5 * 60_000;
@@ -37,7 +39,7 @@ export const exportButton = (app, what, name) => html`<button type="button" clas
 export function speech(app, row, {previous, answers, isRaw, to = false, open}) {
   const {message} = row, isSelected = app.state.pane === message.id;
   const goesOn = previous?.message.from === message.from && message.createdAt - previous.message.createdAt < CLOSE_MS;
-  const page = `/ui/m/${encodeURIComponent(message.id)}`;
+  const page = path("m", message.id);
   const pictures = (/** @type {MouseEvent} */ event) => !event.ctrlKey && !event.metaKey && (event.preventDefault(), open(message.id));
   return html`<li class="speech${message.metadata?.priority === "high" ? " urgent" : ""}${isSelected ? " selected" : ""}${goesOn ? " goes-on" : ""}${row.isNew ? " fresh" : ""}" data-row=${message.id} tabindex="-1"
     @click=${(/** @type {MouseEvent} */ event) => isPlainClick(event) && open(message.id)}>
@@ -48,11 +50,11 @@ export function speech(app, row, {previous, answers, isRaw, to = false, open}) {
       ? html`<span class="tag to">to ${addressees(app, message)}</span>` : nothing}</span></div></li>`;
 }
 
-const pair = (/** @type {App} */ app) => app.state.route.params.map((name) => app.state.sessions.has(name) || name === "operator" ? name
-  : [...app.state.sessions.values()].find(({session}) => session.name === name)?.session.id ?? name);
+const pair = (/** @type {App} */ app) => app.state.route.params.map((name) => idOf(app, name));
 
 /** @type {View} */
 export const conversation = {
+  ...LIST,
   title: (app) => pair(app).map((id) => app.nameOf(id)).join(" ⇄ "),
   enter: (app) => {
     const [one, other] = pair(app);
@@ -60,7 +62,6 @@ export const conversation = {
     feed = currentFeed();
     return read;
   },
-  leave: () => feed.close(),
   header: (app) => html`<span class="low states">${pair(app).filter((id) => id !== "operator").map((id, at) => {
     const entry = app.state.sessions.get(id), unread = entry?.presence.unread ?? 0;
     return html`${at ? " · " : ""}${app.nameOf(id)} ${entry ? stateWords(entry, app.state.now) : ""}${unread ? `, ${unread} unseen` : ""}`;
@@ -77,5 +78,4 @@ export const conversation = {
       },
     });
   },
-  keys: LIST_KEYS,
 };

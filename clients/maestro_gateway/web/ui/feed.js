@@ -2,10 +2,24 @@
 // the reader stands. At most 1,000 rows are kept.
 // @ts-check
 /** @import { ApiError, App, EventDetail, Message, Query, Row } from "./types.js" */
+import { tried } from "./api.js";
 import { askCounts } from "./receipts.js";
 
 /** @typedef {{key: string, at: number, id: string, kind: 'waiting'|'gone'|'started'|'ended', detail: string}} Line */
-const PAGE = 200, KEPT = 1000, RECEIPT_WAIT_MS = 250, NEAR_PX = 600;
+const PAGE = 200, KEPT = 1000, RELOAD_MS = 250, NEAR_PX = 600;
+
+/** Reads again after events that `fits`, once for all of a moment. Returns what ends it.
+ * @param {App} app @param {() => void} read @param {(detail: EventDetail) => boolean} fits */
+export function follow(app, read, fits) {
+  let timer = 0;
+  const again = () => {
+    timer = 0;
+    read();
+  };
+  const soon = (/** @type {EventDetail} */ detail) => void (fits(detail) && (timer ||= window.setTimeout(again, RELOAD_MS)));
+  const offs = [app.on("message", soon), app.on("receipt", soon), app.on("reset", read), () => clearTimeout(timer)];
+  return () => offs.forEach((off) => off());
+}
 
 /** The messages of one list. `query` says which, and `fits` whether a new one belongs to it. */
 export class Feed {
@@ -78,19 +92,17 @@ export class Feed {
     /** @type {Row[]} */
     let rows = [];
     this.busy = true;
-    try {
-      // A page may be short although there are more.
-      for (let more = true, at = where; more && rows.length < PAGE / 2 && turn === this.#turn;) {
-        const page = await this.app.api.get("/api/messages", {limit: PAGE, counts: true, project: this.app.state.project, ...this.query, ...at});
-        rows = "after" in where ? [...rows, ...page.messages] : [...page.messages, ...rows];
-        more = page.hasMore;
-        if ("after" in where) [this.hasNewer, at] = [more, {after: page.upTo}];
-        else [this.hasOlder, this.#before, at] = [more, page.before, {before: page.before}];
-      }
-      this.error = null;
-    } catch (error) {
-      if (turn === this.#turn) this.error = /** @type {ApiError} */ (error);
-      rows = [];
+    // A page may be short although there are more.
+    for (let more = true, at = where; more && rows.length < PAGE / 2 && turn === this.#turn;) {
+      const asked = { limit: PAGE, counts: true, project: this.app.state.project, ...this.query, ...at };
+      const [page, error] = await tried(this.app.api.get("/api/messages", asked));
+      if (turn !== this.#turn) return null;
+      this.error = error;
+      if (error) break;
+      more = page.hasMore;
+      rows = "after" in where ? [...rows, ...page.messages] : [...page.messages, ...rows];
+      if ("after" in where) [this.hasNewer, at] = [more, { after: page.upTo }];
+      else [this.hasOlder, this.#before, at] = [more, page.before, { before: page.before }];
     }
     if (turn !== this.#turn) return null;
     this.busy = false;
@@ -162,7 +174,7 @@ export class Feed {
         const counts = await askCounts(this.app, stale), row = this.byId.get(stale);
         if (counts && row) this.#put({ ...row, counts });
       }));
-    }, RECEIPT_WAIT_MS);
+    }, RELOAD_MS);
   }
 
   /** Keeps what happened to the sessions as lines of the list. */

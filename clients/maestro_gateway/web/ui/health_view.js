@@ -2,9 +2,11 @@
 // @ts-check
 /** @import {App, View} from './types.js' */
 import {html, nothing} from './vendor/lit-html/lit-html.js';
-import {bar} from './charts.js';
+import {tried} from './api.js';
+import {bar, linesOf, number, sheet, tableOf} from './charts.js';
 import {icon} from './icons.js';
 import {firstLine} from './markdown.js';
+import {path} from './router.js';
 import {whenBack} from './store.js';
 import {age, bytes, clock, counted, delay, refusalWords} from './words.js';
 
@@ -22,22 +24,19 @@ export const status = (app) => app.api.get('/api/status').then(({broker, gateway
 
 /** Read it, and count what needs the person: for the sidebar too. @param {App} app */
 export async function load(app) {
-  try {
-    const [found, letters] = await Promise.all([status(app), app.api.get('/api/dead-letters', {limit: 50})]);
-    Object.assign(seen, {status: found, dead: letters.messages, error: null, at: Date.now()});
-    for (const id of Object.keys(letters.retried)) seen.again.set(id, 'Sent again');
-    app.state.mailboxMax = found.limits.pending_max.value;
+  const [found, error] = await tried(Promise.all([status(app), app.api.get('/api/dead-letters', {limit: 50})]));
+  seen.error = error;
+  if (found) {
+    Object.assign(seen, {status: found[0], dead: found[1].messages, at: Date.now()});
+    for (const id of Object.keys(found[1].retried)) seen.again.set(id, 'Sent again');
+    app.state.mailboxMax = seen.status.limits.pending_max.value;
     app.state.health = needs(app).length;
-  } catch (error) {
-    seen.error = error;
   }
   app.update();
 }
 
 /** @param {App} app @param {string} id */
 const mailbox = (app, id) => (id === 'operator' ? 'your inbox' : `mailbox of ${app.nameOf(id)}`);
-/** @param {number} count */
-const number = (count) => count.toLocaleString('en');
 
 /** The things that need the person, the worst first. @param {App} app @returns {Need[]} */
 export function needs(app) {
@@ -101,17 +100,17 @@ function limits(app, s) {
     ['attachments', s.attachments?.bytes, of('attachments_total_bytes_max'), bytes], ['active sessions', active, of('sessions_max'), number],
     ['groups', app.state.groups.size, of('groups_max'), number], ['not filed yet', s.filingBacklogBytes, of('filing_backlog_bytes_max'), bytes],
   ];
-  return html`<section><h2>Limits <small>used of allowed</small></h2><table class="grid barred"><tbody>${rows.map(([name, used, most, words]) => (used === undefined || !most ? nothing
-    : html`<tr class=${used >= most ? 'fail' : nothing}><th scope="row">${name}</th><td class="wide">${bar(used, most, 'used')}</td><td>${words(used)} of ${words(most)}</td></tr>`))}</tbody></table></section>`;
+  return tableOf(html`Limits <small>used of allowed</small>`, rows.map(([name, used, most, words]) => (used === undefined || !most ? nothing
+    : html`<tr class=${used >= most ? 'fail' : nothing}><th scope="row">${name}</th><td class="wide">${bar(used, most, 'used')}</td><td>${words(used)} of ${words(most)}</td></tr>`)));
 }
 
 /** @param {App} app */
 function unseen(app) {
-  const most = seen.status.limits.pending_max.value;
-  const rows = [...app.state.sessions.values()].filter(({presence}) => presence.unread).sort((a, b) => (b.presence.unread ?? 0) - (a.presence.unread ?? 0));
-  return html`<section><h2>Mail not shown yet</h2>${rows.length ? html`<table class="grid"><tbody>${rows.map(({session, presence}) => html`<tr>
-    <th scope="row"><a href="/ui/s/${encodeURIComponent(session.id)}"><b><bdi>${app.nameOf(session.id)}</bdi></b></a></th><td class=${(presence.unread ?? 0) >= most ? 'fail' : nothing}>${number(presence.unread ?? 0)}</td>
-    <td class="quiet">${presence.oldestAt ? `oldest ${age(app.state.now - presence.oldestAt) || 'now'}` : nothing}</td></tr>`)}</tbody></table>` : html`<p class="quiet">Every agent has seen its mail.</p>`}</section>`;
+  const most = seen.status.limits.pending_max.value, {now, sessions} = app.state;
+  const rows = [...sessions.values()].map(({session: {id}, presence: {unread = 0, oldestAt}}) => ({id, unread, oldestAt})).filter(({unread}) => unread);
+  return tableOf('Mail not shown yet', rows.sort((a, b) => b.unread - a.unread).map(({id, unread, oldestAt}) => html`<tr>
+    <th scope="row"><a href=${path('s', id)}><b><bdi>${app.nameOf(id)}</bdi></b></a></th><td class=${unread >= most ? 'fail' : nothing}>${number(unread)}</td>
+    <td class="quiet">${oldestAt ? `oldest ${age(now - oldestAt) || 'now'}` : nothing}</td></tr>`), {empty: 'Every agent has seen its mail.', kind: ''});
 }
 
 /** @param {App} app @param {string} id */
@@ -123,11 +122,11 @@ async function sendAgain(app, id) {
 }
 
 /** @param {App} app */
-const dead = (app) => html`<section><h2>Dead letters <small>expired before an agent saw them</small></h2>${seen.dead.length ? html`<ul class="lines dead">${seen.dead.map((message) => html`<li>
-  <time class="quiet">${clock(message.createdAt)}</time><span class="who"><bdi>${app.nameOf(message.from)}</bdi>${icon('arrow')}<bdi>${app.nameOf(message.to)}</bdi></span>
-  <a class="cut" dir="auto" href="/ui/m/${encodeURIComponent(message.id)}">${firstLine(message.message)}</a>
-  ${seen.again.has(message.id) ? html`<span class="quiet" role="status">${seen.again.get(message.id)}</span>`
-    : app.state.rights === 'view' ? nothing : html`<button type="button" class="link" @click=${() => sendAgain(app, message.id)}>Send again</button>`}</li>`)}</ul>` : html`<p class="quiet">None.</p>`}</section>`;
+const dead = (app) => linesOf(html`Dead letters <small>expired before an agent saw them</small>`, seen.dead.map(({id, createdAt, from, to, message}) => html`<li>
+  <time class="quiet">${clock(createdAt)}</time><span class="who"><bdi>${app.nameOf(from)}</bdi>${icon('arrow')}<bdi>${app.nameOf(to)}</bdi></span>
+  <a class="cut" dir="auto" href=${path('m', id)}>${firstLine(message)}</a>
+  ${seen.again.has(id) ? html`<span class="quiet" role="status">${seen.again.get(id)}</span>` : app.state.rights === 'view' ? nothing
+    : html`<button type="button" class="link" @click=${() => sendAgain(app, id)}>Send again</button>`}</li>`), 'None.', 'dead');
 
 /** @type {View} */
 export const health = {
@@ -141,9 +140,9 @@ export const health = {
   render(app) {
     const {status: s, error} = seen;
     const found = s ? needs(app) : [];
-    return html`<div class="scroll sheet" tabindex="0" role="region" aria-label="Health">${error ? html`<p class="refusal" role="alert">${refusalWords(error)}</p>` : nothing}
+    return sheet('Health', error, html`
       ${s ? html`<section class="needs"><h2>${error && !found.length ? 'What needs you is not known now' : found.length ? `${counted(found.length, 'thing')} ${found.length === 1 ? 'needs' : 'need'} you` : 'Nothing needs you'}</h2><ul class="checks">${found.map((each) => needed(app, each))}</ul></section>
         <div class="halves"><div>${checks(s)}<section><h2>Outbox <small>kept until the broker takes it</small></h2><p class="quiet">${s.outbox?.waiting ? `${counted(s.outbox.waiting, 'message')} ${s.outbox.waiting === 1 ? 'waits' : 'wait'}.` : 'Empty.'}</p></section></div>
-          <div>${limits(app, s)}${unseen(app)}${dead(app)}</div></div>` : nothing}</div>`;
+          <div>${limits(app, s)}${unseen(app)}${dead(app)}</div></div>` : nothing}`);
   },
 };

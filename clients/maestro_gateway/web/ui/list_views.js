@@ -8,7 +8,8 @@ import { repeat } from "./vendor/lit-html/directives/repeat.js";
 import { Feed } from "./feed.js";
 import { command, firstRun } from "./front_pages.js";
 import { icon } from "./icons.js";
-import { inProject } from "./roster.js";
+import { idOf, inProject } from "./roster.js";
+import { path } from "./router.js";
 import { messageRow, party, stateLine, stateOf, toggle } from "./rows.js";
 import { age, clock, counted, dayHeading, dayOf, delay, fullStop } from "./words.js";
 
@@ -17,11 +18,14 @@ let filter = "mail and states";
 /** @type {Feed} */
 let feed;
 
-/** Keys of every list. @type {NonNullable<View['keys']>} */
-export const LIST_KEYS = {
-  o: (app) => feed.chosen && toggle(app, feed, feed.chosen.id), End: () => feed.end(),
-  r: (app) => feed.chosen && app.compose({to: [feed.chosen.from], replyTo: feed.chosen}),
-  t: (app) => feed.chosen && app.go(`/ui/t/${encodeURIComponent(feed.chosen.id)}`),
+/** What every list has. @type {{leave: () => void, keys: NonNullable<View['keys']>}} */
+export const LIST = {
+  leave: () => feed.close(),
+  keys: {
+    o: (app) => feed.chosen && toggle(app, feed, feed.chosen.id), End: () => feed.end(),
+    r: (app) => feed.chosen && app.compose({to: [feed.chosen.from], replyTo: feed.chosen}),
+    t: (app) => feed.chosen && app.go(path("t", feed.chosen.id)),
+  },
 };
 
 /** @param {App} app @param {import('./types.js').Query} query @param {(message: Message) => boolean} fits */
@@ -77,18 +81,16 @@ const hold = (/** @type {Element | undefined} */ element) => {
 const nothingSent = (/** @type {App} */ app) => app.state.sessions.size === 0 ? firstRun(app)
   : html`<p>Nothing was sent yet. Try:</p>${command(app, `maestro send --to ${[...app.state.sessions.values()].find(({session}) => session.role !== "orchestrator")?.session.name ?? "ann"} --message "Hello"`)}`;
 
-const leave = () => feed.close();
 /** @type {View} */
 export const all = {
+  ...LIST,
   title: () => "All",
   enter: (app) => begin(app, {}, ({from, to}) => inProject(app, from) || inProject(app, to)),
-  leave,
   header: (app) => html`<label class="filter"><span class="hidden">Show</span><select @change=${(/** @type {Event} */ event) => {
     filter = /** @type {HTMLSelectElement} */ (event.target).value;
     app.update();
   }}>${["mail and states", "mail"].map((name) => html`<option ?selected=${name === filter}>${name}</option>`)}</select>${icon("chevron-down")}</label>`,
   render: (app) => listOf(app, feed, {name: "All mail", empty: nothingSent(app), shows: (line) => filter !== "mail" && inProject(app, line.id)}),
-  keys: LIST_KEYS,
 };
 
 /** How fast a session answers, by what the list has. @param {string} id */
@@ -98,10 +100,7 @@ function answersIn(id) {
 }
 
 /** @param {App} app */
-const sessionOf = (app) => {
-  const [name] = app.state.route.params;
-  return app.state.sessions.has(name) ? name : [...app.state.sessions.values()].find(({session}) => session.name === name)?.session.id ?? name;
-};
+const sessionOf = (app) => idOf(app, app.state.route.params[0]);
 
 /** @param {App} app */
 function facts(app) {
@@ -116,9 +115,9 @@ function facts(app) {
 
 /** @type {View} */
 export const session = {
+  ...LIST,
   title: (app) => app.nameOf(sessionOf(app)),
   enter: (app) => begin(app, {session: sessionOf(app), project: undefined}, ({from, to}) => [from, to].includes(sessionOf(app))),
-  leave,
   header: (app) => stateOf(app, sessionOf(app)),
   render: (app) => {
     const id = sessionOf(app), name = app.nameOf(id), unseen = feed.rows.filter(({message}) => message.to === id && message.status === "pending");
@@ -126,21 +125,19 @@ export const session = {
       empty: html`<p>${name} has no mail yet. Try:</p>${command(app, `maestro send --to ${name} --message "Hello"`)}`,
       mark: unseen.length ? {first: unseen[0], words: `${unseen.length} not shown to ${name} yet`} : null});
   },
-  keys: LIST_KEYS,
 };
 
 /** @type {View} */
 export const group = {
+  ...LIST,
   title: (app) => `@${app.state.route.params[0]}`,
   enter: (app, route) => begin(app, {with: `@${route.params[0]}`, project: undefined}, ({audience}) => audience?.to.includes(`@${route.params[0]}`) ?? false),
-  leave,
   header: (app) => html`<span class="low">${counted(app.state.groups.get(app.state.route.params[0])?.size ?? 0, "member")}</span>`,
   render: (app) => {
     const [name] = app.state.route.params, members = app.state.groups.get(name)?.members ?? [];
     return listOf(app, feed, {name: `Mail to @${name}`, empty: html`<p>Nothing was sent to this group yet. Try:</p>${command(app, `maestro send --to @${name} --message "Hello"`)}`,
       before: members.length ? html`<p class="facts members">${members.map(({session: id}) => html`<span>${party(app, id)} ${stateOf(app, id)}</span>`)}</p>` : nothing});
   },
-  keys: LIST_KEYS,
 };
 
 const unread = () => feed.rows.filter(({message}) => message.to === OPERATOR && ["pending", "delivered"].includes(message.status));
@@ -153,12 +150,12 @@ let seen = "";
 
 /** @type {View} */
 export const inbox = {
+  ...LIST,
   title: () => "Your inbox",
   enter: (app) => {
     seen = "";
     return begin(app, {session: OPERATOR, project: undefined}, ({from, to}) => [from, to].includes(OPERATOR));
   },
-  leave,
   header: (app) => {
     const count = unread().length, waits = unanswered(app);
     return html`<span class="low">${[`${count} not read`, waits ? `${waits} ${waits === 1 ? "waits" : "wait"} for an answer` : ""].filter(Boolean).join(", ")}</span>`;
@@ -171,5 +168,4 @@ export const inbox = {
       mark: from && first ? {first: from, words: `${unread().length} new`, action: app.state.rights === "view" ? nothing
         : html`<button type="button" class="as-link" @click=${() => unread().map(({message}) => markRead(app, message.id))}>Mark all as read</button>`} : null});
   },
-  keys: LIST_KEYS,
 };

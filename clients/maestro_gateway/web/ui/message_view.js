@@ -3,8 +3,10 @@
 /** @import { ApiError, App, Message, View } from "./types.js" */
 /** @import { Receipt } from "./receipts.js" */
 import { html, nothing } from "./vendor/lit-html/lit-html.js";
+import { tried } from "./api.js";
 import { codeBlock, copyButton } from "./code.js";
 import { toggleButton, whole } from "./conversation.js";
+import { follow } from "./feed.js";
 import { files } from "./files.js";
 import { icon } from "./icons.js";
 import { failure, markRead } from "./list_views.js";
@@ -14,13 +16,11 @@ import { addressees, looseRows, messageRow, party, tags } from "./rows.js";
 import { SYSTEM } from "./store.js";
 import { ago, clock, counted, stamp } from "./words.js";
 
-const RELOAD_MS = 250, OPERATOR = "operator";
+const OPERATOR = "operator";
 /** @typedef {{id: string, message: Message | null, receipt: Receipt | null, thread: Message[], error: ApiError | null, refusal: ApiError | null, asks: boolean, read?: Promise<void>}} Detail */
 /** @type {Detail | null} */
 let detail = null;
-/** @type {(() => void)[]} */
-let offs = [];
-let timer = 0, raw = false, json = false;
+let raw = false, json = false, isFollowed = false;
 /** The rows of the answers, which may be opened too. */
 const answerList = looseRows();
 
@@ -28,11 +28,8 @@ const path = (/** @type {string} */ id) => `/api/messages/${encodeURIComponent(i
 
 /** @param {App} app @param {Detail} mine */
 async function read(app, mine) {
-  const [message, receipt, thread] = await Promise.allSettled([app.api.get(path(mine.id)), app.api.get(`${path(mine.id)}/receipt`), app.api.get(`${path(mine.id)}/thread`)]);
-  if (message.status === "fulfilled") Object.assign(mine, {message: message.value, error: null});
-  else mine.error = message.reason;
-  mine.receipt = receipt.status === "fulfilled" ? receipt.value : null;
-  mine.thread = thread.status === "fulfilled" ? thread.value.messages : [];
+  const [[found, error], [receipt], [thread]] = await Promise.all(["", "/receipt", "/thread"].map((part) => tried(app.api.get(path(mine.id) + part))));
+  Object.assign(mine, found && { message: found }, { error, receipt, thread: thread?.messages ?? [] });
   if (mine.message?.to === OPERATOR && ["pending", "delivered"].includes(mine.message.status)) markRead(app, mine.id);
   app.update();
 }
@@ -42,13 +39,10 @@ function detailOf(app, id) {
   if (detail?.id === id) return detail;
   const mine = detail = /** @type {Detail} */ ({id, message: null, receipt: null, thread: [], error: null, refusal: null, asks: false});
   json = false;
-  if (!offs.length) {
-    const again = (/** @type {import('./types.js').EventDetail} */ {id: changed, message}) => {
-      if (!detail || (changed !== detail.id && message?.id !== detail.id && message?.metadata?.inReplyTo !== detail.id)) return;
-      timer ||= setTimeout(() => { timer = 0; if (detail) read(app, detail); }, RELOAD_MS);
-    };
-    offs = [app.on("message", again), app.on("receipt", again), app.on("reset", () => detail && read(app, detail))];
-  }
+  // What the person deletes here is not read again.
+  if (!isFollowed) follow(app, () => detail && read(app, detail), ({ id: changed, status, message }) => detail !== null
+    && !(detail.asks && status === "deleted") && [changed, message?.metadata?.inReplyTo].includes(detail.id));
+  isFollowed = true;
   mine.read = read(app, mine);
   return mine;
 }
@@ -91,7 +85,7 @@ const refusal = (mine) => mine.refusal ? failure(mine.refusal) : nothing;
 export const message = {
   title: () => "Message",
   enter: (app, route) => { detail = null; return detailOf(app, route.params[0]).read; },
-  leave: () => {},
+  leave: () => { detail = null; },
   header: (app) => html`<code class="id"><bdi>${app.state.route.params[0]}</bdi></code>${copyButton(app.state.route.params[0], "Copy the id")}<span class="actions">
     ${toggleButton(app, raw, () => { raw = !raw; }, "Raw")}${toggleButton(app, json, () => { json = !json; }, "JSON")}</span>`,
   render: (app) => {

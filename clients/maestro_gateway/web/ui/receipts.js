@@ -3,6 +3,7 @@
 /** @import { App, Message, Row } from "./types.js" */
 import { html, svg, nothing } from "./vendor/lit-html/lit-html.js";
 import { icon, paths } from "./icons.js";
+import { path } from "./router.js";
 import { age, cameBy, clock, delay, roughly } from "./words.js";
 
 /**
@@ -182,7 +183,7 @@ export function chain(app, doc, retry) {
       ${marks.map(([ms, name], at) => svg`<text x=${place(ms)} y="15" text-anchor=${at === 0 ? "start" : at === last ? "end" : "middle"}>${name}</text>`)}</svg></td><td colspan="4"></td></tr>
     ${doc.recipients.map((step) => {
       const state = AS[step.state] ?? step.state, failed = state === "refused" || state === "expired";
-      const names = html`<th scope="row"><a href="/ui/s/${encodeURIComponent(step.to)}"><bdi>${app.nameOf(step.to)}</bdi></a></th><td class="state">${icon(state)} ${state}</td>`;
+      const names = html`<th scope="row"><a href=${path("s", step.to)}><bdi>${app.nameOf(step.to)}</bdi></a></th><td class="state">${icon(state)} ${state}</td>`;
       if (failed) return html`<tr class="fail">${names}<td colspan="5">${trouble(app, step, doc)} ${retry && isOne ? html`<button type="button" class="as-link" @click=${retry}>Send again to <bdi>${app.nameOf(step.to)}</bdi></button>` : nothing}</td></tr>`;
       return html`<tr>${names}<td class="strip-cell">${strip(step, from, now, place, grid)}</td><td class="number">${number(step.deliveredAt, true)}</td>
         <td class="number">${number(step.readAt, Boolean(step.deliveredAt))}</td><td class="number">${number(step.answeredAt, Boolean(step.readAt))}</td>

@@ -157,6 +157,10 @@ export function count(app) {
 /** Whether a session is of the project that the page shows. @param {App} app @param {string} id */
 export const inProject = ({ state }, id) => !state.project || (state.sessions.get(id)?.session.projectId ?? state.project) === state.project;
 
+/** The id of a session that is named by its id or by its name. @param {App} app @param {string} name */
+export const idOf = ({ state: { sessions } }, name) => sessions.has(name) || name === OPERATOR ? name
+  : [...sessions.values()].find(({ session }) => session.name === name)?.session.id ?? name;
+
 /** The sessions in the order of the sidebar. Their states never change it: a person remembers places. @param {App} app */
 export function roster(app) {
   const entries = [...app.state.sessions.values()].filter(({ session }) => inProject(app, session.id));

@@ -10,6 +10,7 @@ import { blocks, firstLine, inline, summary } from "./markdown.js";
 import { receipt } from "./receipts.js";
 import { wanted } from "./roster.js";
 import { stateWords } from "./sidebar.js";
+import { path } from "./router.js";
 import { SYSTEM } from "./store.js";
 import { clock, stamp } from "./words.js";
 
@@ -19,7 +20,7 @@ const flowOf = (/** @type {Message} */ message) => flows.get(message) ?? (flows.
 
 /** @param {App} app @param {string} id */
 export const party = (app, id) => html`<a class="name${id === "operator" ? " you" : ""}" tabindex="-1" href=${id === "operator" ? "/ui/inbox" : id.startsWith("@")
-  ? `/ui/g/${encodeURIComponent(id.slice(1))}` : id === SYSTEM ? `/ui/search?q=from:${SYSTEM}` : `/ui/s/${encodeURIComponent(id)}`}><bdi>${app.nameOf(id)}</bdi></a>`;
+  ? `/ui/g/${encodeURIComponent(id.slice(1))}` : id === SYSTEM ? `/ui/search?q=from:${SYSTEM}` : path("s", id)}><bdi>${app.nameOf(id)}</bdi></a>`;
 
 /** Whether several may have got it. @param {Message} message */
 export const isToMany = ({audience}) => audience !== undefined && (audience.size > 1 || audience.to[0].startsWith("@"));
@@ -66,11 +67,11 @@ export function messageRow(app, feed, row, {repeats = false, own = false, time =
     const {flow, codes, isCut} = flowOf(message), urgent = message.metadata?.priority === "high";
     return html`<li class="row${urgent ? " urgent" : ""}${isSelected ? " selected" : ""}${row.isNew ? " fresh" : ""}" data-row=${message.id} tabindex="-1" aria-current=${isSelected ? "true" : nothing}
       @click=${(/** @type {MouseEvent} */ event) => isPlainClick(event) && app.openMessage(message.id)}>
-      <a class="row-time${repeats ? " repeats" : ""}" href="/ui/m/${encodeURIComponent(message.id)}" aria-label="${clock(message.createdAt)}, open"
+      <a class="row-time${repeats ? " repeats" : ""}" href=${path("m", message.id)} aria-label="${clock(message.createdAt)}, open"
         @click=${(/** @type {MouseEvent} */ event) => !event.ctrlKey && !event.metaKey && !event.shiftKey && (event.preventDefault(), app.openMessage(message.id))}
         ><time datetime=${stamp(message.createdAt)}>${time || clock(message.createdAt)}</time></a>
       <div class="row-head"><span class="who">${party(app, message.from)}${icon("arrow")}<span class="hidden">to</span>${addressees(app, message)}</span>
-        <span class="tags">${tags(message)}</span>${answered ? html`<a class="answers" tabindex="-1" href="/ui/t/${encodeURIComponent(message.id)}">${icon("reply")}<span class="hidden">answers</span><bdi>${firstLine(answered.message)}</bdi></a>` : nothing}</div>
+        <span class="tags">${tags(message)}</span>${answered ? html`<a class="answers" tabindex="-1" href=${path("t", message.id)}>${icon("reply")}<span class="hidden">answers</span><bdi>${firstLine(answered.message)}</bdi></a>` : nothing}</div>
       ${receipt(app, row, answers, {own, delays: own})}
       ${isOpen ? html`<div class="text whole">${blocks(message.message)}</div>` : html`<div class="text flow" dir="auto">${found?.() ?? flow}</div>`}
       ${codes.length || isCut || isOpen ? html`<div class="more"><button type="button" class="as-link" tabindex="-1" aria-expanded=${isOpen} @click=${() => toggle(app, feed, message.id)}>${icon(isOpen ? "chevron-down" : "chevron-right")}${isOpen ? "less" : codes.join(" · ") || "all of it"}</button></div>` : nothing}

@@ -3,6 +3,7 @@
 /** @import {App, View} from './types.js' */
 import {html, nothing} from './vendor/lit-html/lit-html.js';
 import {live} from './vendor/lit-html/directives/live.js';
+import {tried} from './api.js';
 import {status} from './health_view.js';
 import {focusSoon} from './composer.js';
 import {icon} from './icons.js';
@@ -69,7 +70,7 @@ async function find(app, more = false) {
   else {
     const began = performance.now();
     const given = {q: query, project: app.state.project, limit: PAGE, before: more ? seen.before : undefined, utcOffsetMinutes: -new Date().getTimezoneOffset()};
-    const [page, error] = await app.api.get('/api/search', given).then((found) => [found, null], (failed) => [null, failed]);
+    const [page, error] = await tried(app.api.get('/api/search', given));
     if (asked !== seen.asked) return;
     seen.error = error;
     if (page) count(app, page.hits);

@@ -2,11 +2,13 @@
 // @ts-check
 /** @import {App, Route, View} from './types.js' */
 import {html, nothing} from './vendor/lit-html/lit-html.js';
-import {axis, axisEnd, bar, bars, span, strip} from './charts.js';
+import {tried} from './api.js';
+import {axis, axisEnd, bar, bars, linesOf, number, sheet, span, strip, tableOf} from './charts.js';
 import {icon} from './icons.js';
 import {firstLine} from './markdown.js';
+import {path} from './router.js';
 import {whenBack} from './store.js';
-import {age, clock, refusalWords} from './words.js';
+import {age, clock} from './words.js';
 
 const HOUR = 3_600_000;
 const AGAIN_MS = 60_000;
@@ -30,16 +32,14 @@ async function load(app) {
   const asked = ++seen.asked;
   const until = Date.now();
   const query = {since: until - chosen(app.state.route).ms, until: until + 1, project: app.state.project, utcOffsetMinutes: -new Date().getTimezoneOffset()};
-  const [figures, error] = await app.api.get('/api/stats', query).then((found) => [found, null], (failed) => [seen.figures, failed]);
+  const [found, error] = await tried(app.api.get('/api/stats', query));
   if (asked !== seen.asked) return;
-  Object.assign(seen, {figures, error});
+  Object.assign(seen, {figures: found ?? seen.figures, error});
   app.update();
 }
 
 /** @param {number|undefined|null} part */
 const percent = (part) => (part === undefined || part === null ? '–' : `${(100 * part).toFixed(1).replace(/\.0$/, '')} %`);
-/** @param {number} count */
-const number = (count) => count.toLocaleString('en');
 
 /** @param {App} app @param {string} id */
 export const person = (app, id) => (app.nameOf(id) === 'you' ? html`<bdi class="you">you</bdi>`
@@ -90,43 +90,38 @@ function durations(f) {
 }
 
 /** @param {App} app @param {any} f */
-const unanswered = (app, f) => html`<section><h2>Requests without an answer <small>oldest first</small></h2>
-  ${f.unanswered.length ? html`<ul class="lines">${f.unanswered.slice(0, ROWS_MAX).map((/** @type {any} */ each) => html`<li>
-    <b>${person(app, each.to)}</b><a class="cut" dir="auto" href="/ui/m/${encodeURIComponent(each.id)}">${firstLine(each.text)}</a>
-    <span class="quiet">${age(Math.max(0, app.state.now - each.at)) || 'now'}</span></li>`)}</ul>
-    ${f.unanswered.length > ROWS_MAX ? html`<a class="more" href="/ui/search?q=is%3Aunanswered">All requests without an answer</a>` : nothing}`
-  : html`<p class="quiet">Every request has an answer.</p>`}</section>`;
+const unanswered = (app, f) => linesOf(html`Requests without an answer <small>oldest first</small>`, f.unanswered.slice(0, ROWS_MAX).map((/** @type {any} */ each) => html`<li>
+    <b>${person(app, each.to)}</b><a class="cut" dir="auto" href=${path('m', each.id)}>${firstLine(each.text)}</a>
+    <span class="quiet">${age(Math.max(0, app.state.now - each.at)) || 'now'}</span></li>`).concat(f.unanswered.length > ROWS_MAX
+  ? html`<li><a class="more" href="/ui/search?q=is%3Aunanswered">All requests without an answer</a></li>` : []), 'Every request has an answer.');
 
 /**
- * A table of names with bars.
- * @param {string} title
- * @param {any[]} rows
+ * A table of names with bars. `more`: further cells.
+ * @param {unknown} title
+ * @param {any[]} all
  * @param {(row: any) => unknown} name
  * @param {(row: any) => number} value
- * @param {string} empty
+ * @param {{empty: string, head?: unknown}} how
+ * @param {(row: any) => unknown} [more]
  */
-function barred(title, rows, name, value, empty) {
-  const most = Math.max(1, ...rows.map(value));
-  return html`<section><h2>${title}</h2>${rows.length ? html`<table class="grid barred"><tbody>${rows.slice(0, ROWS_MAX).map((row) => html`<tr>
-    <th scope="row">${name(row)}</th><td class="wide">${bar(value(row), most)}</td><td>${number(value(row))}</td></tr>`)}</tbody></table>`
-  : html`<p class="quiet">${empty}</p>`}</section>`;
+function barred(title, all, name, value, how, more = (row) => html`<td>${number(value(row))}</td>`) {
+  const rows = all.slice(0, ROWS_MAX), most = Math.max(1, ...rows.map(value));
+  return tableOf(title, rows.map((row) => html`<tr>
+    <th scope="row">${name(row)}</th><td class="wide">${bar(value(row), most)}</td>${more(row)}</tr>`), how);
 }
 
 /** @param {App} app @param {any} f */
-function pairs(app, f) {
-  const rows = f.pairs.slice(0, ROWS_MAX);
-  const most = Math.max(1, ...rows.map((/** @type {any} */ each) => each.forth + each.back));
-  return html`<section><h2>Who works with whom</h2>${rows.length ? html`<table class="grid barred"><thead><tr><td></td><td class="wide"></td>
-    <th scope="col">there</th><th scope="col">back</th><th scope="col">answers in</th></tr></thead><tbody>${rows.map((/** @type {any} */ each) => html`<tr>
-    <th scope="row"><a href="/ui/c/${encodeURIComponent(each.first)}/${encodeURIComponent(each.second)}">${person(app, each.first)}${icon('both')}${person(app, each.second)}</a></th>
-    <td class="wide">${bar(each.forth + each.back, most)}</td><td>${number(each.forth)}</td><td>${number(each.back)}</td>
-    <td class="quiet">${span(each.meanAnswerMs) || '–'}</td></tr>`)}</tbody></table>` : html`<p class="quiet">No two sessions wrote to each other.</p>`}</section>`;
-}
+const pairs = (app, f) => barred('Who works with whom', f.pairs,
+  ({first, second}) => html`<a href=${path('c', first, second)}>${person(app, first)}${icon('both')}${person(app, second)}</a>`,
+  ({forth, back}) => forth + back,
+  {empty: 'No two sessions wrote to each other.', head: html`<thead><tr><td></td><td class="wide"></td>
+    <th scope="col">there</th><th scope="col">back</th><th scope="col">answers in</th></tr></thead>`},
+  ({forth, back, meanAnswerMs}) => html`<td>${number(forth)}</td><td>${number(back)}</td><td class="quiet">${span(meanAnswerMs) || '–'}</td>`);
 
 /** @param {App} app @param {any} f */
-const refusals = (app, f) => html`<section><h2>Refused</h2>${f.refusals.length ? html`<table class="grid"><tbody>${f.refusals.slice(0, ROWS_MAX).map((/** @type {any} */ each) => html`<tr>
-  <th scope="row"><code>${each.name}</code></th><td class="left">${each.from ? person(app, each.from) : nothing}${each.from && each.to ? ' to ' : nothing}${each.to ? person(app, each.to) : nothing}</td>
-  <td>${number(each.count)}</td></tr>`)}</tbody></table>` : html`<p class="quiet">Nothing was refused.</p>`}</section>`;
+const refusals = (app, f) => tableOf('Refused', f.refusals.slice(0, ROWS_MAX).map((/** @type {any} */ {name, from, to, count}) => html`<tr>
+  <th scope="row"><code>${name}</code></th><td class="left">${from ? person(app, from) : nothing}${from && to ? ' to ' : nothing}${to ? person(app, to) : nothing}</td>
+  <td>${number(count)}</td></tr>`), {empty: 'Nothing was refused.', kind: ''});
 
 /** What showed mail; its agent where several have such a hook. @param {{name: string}} via */
 function way({name}) {
@@ -148,11 +143,11 @@ export const stats = {
     href="/ui/stats?t=${name}" aria-current=${each === chosen(app.state.route) ? 'true' : nothing}>${each.words}</a>`)}</nav>`,
   render(app) {
     const f = seen.figures;
-    return html`<div class="scroll sheet" tabindex="0" role="region" aria-label="Stats">${seen.error ? html`<p class="refusal" role="alert">${refusalWords(seen.error)}</p>` : nothing}
+    return sheet('Stats', seen.error, html`
       ${f ? html`${sums(f)}${f.volume.sent ? html`<div class="halves">${volumes(app, f)}${durations(f)}${unanswered(app, f)}
-        ${barred('Routes', f.routes, (each) => html`${person(app, each.from)}${icon('arrow')}${person(app, each.to)}`, (each) => each.deliveries, 'No route yet.')}
-        ${barred('How mail reached agents', f.via, way, (each) => each.count, 'No mail was delivered.')}${pairs(app, f)}${refusals(app, f)}</div>`
+        ${barred('Routes', f.routes, (each) => html`${person(app, each.from)}${icon('arrow')}${person(app, each.to)}`, (each) => each.deliveries, {empty: 'No route yet.'})}
+        ${barred('How mail reached agents', f.via, way, (each) => each.count, {empty: 'No mail was delivered.'})}${pairs(app, f)}${refusals(app, f)}</div>`
     : html`<p class="empty">No mail in this time.</p>`}
-      ${f.index.upTo < f.index.head ? html`<p class="quiet">The index is ${number(f.index.head - f.index.upTo)} records behind; the figures follow.</p>` : nothing}` : nothing}</div>`;
+      ${f.index.upTo < f.index.head ? html`<p class="quiet">The index is ${number(f.index.head - f.index.upTo)} records behind; the figures follow.</p>` : nothing}` : nothing}`);
   },
 };

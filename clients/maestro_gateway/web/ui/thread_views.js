@@ -3,43 +3,34 @@
 /** @import { ApiError, App, Message, Row, View } from "./types.js" */
 import { html, nothing } from "./vendor/lit-html/lit-html.js";
 import { repeat } from "./vendor/lit-html/directives/repeat.js";
+import { tried } from "./api.js";
 import { exportButton, speech, toggleButton } from "./conversation.js";
 import { icon } from "./icons.js";
 import { failure } from "./list_views.js";
+import { follow } from "./feed.js";
 import { firstLine, summary } from "./markdown.js";
 import { lastStates } from "./receipts.js";
 import { party } from "./rows.js";
+import { path } from "./router.js";
 import { clock, counted, dayHeading, dayOf, roughly, stamp } from "./words.js";
 
-const RELOAD_MS = 250;
 /** @typedef {{threadId: string, lsn: number, root?: Message, newest: Message, messages: number, senders: string[]}} Summary */
 /** @type {{threads: Summary[], before: number, hasMore: boolean, error: ApiError | null, loaded: boolean, busy: boolean}} */
 let list;
-/** @type {(() => void)[]} */
-let offs = [];
-let timer = 0, raw = false;
-const leave = () => {
-  clearTimeout(timer);
-  timer = 0;
-  for (const off of offs) off();
-  offs = [];
-};
-/** Reads again soon, once for all events that came. @param {() => void} read */
-const soon = (read) => { timer ||= setTimeout(() => { timer = 0; read(); }, RELOAD_MS); };
+let raw = false;
+let leave = () => {};
 
 /** @param {App} app @param {boolean} [more] */
 async function readThreads(app, more = false) {
   const mine = list;
   if (mine.busy) return;
   mine.busy = true;
-  try {
-    const page = await app.api.get("/api/threads", {limit: 100, project: app.state.project, before: more ? mine.before : undefined});
-    const kept = more ? mine.threads : [];
-    Object.assign(mine, {threads: [...kept, ...page.threads.filter((/** @type {Summary} */ {threadId}) => !kept.some((other) => other.threadId === threadId))], before: page.before, hasMore: page.hasMore, error: null});
-  } catch (error) {
-    mine.error = /** @type {ApiError} */ (error);
-  }
-  Object.assign(mine, {loaded: true, busy: false});
+  const asked = { limit: 100, project: app.state.project, before: more ? mine.before : undefined };
+  const [page, error] = await tried(app.api.get("/api/threads", asked));
+  const kept = more ? mine.threads : [];
+  const isNew = (/** @type {Summary} */ { threadId }) => !kept.some((other) => other.threadId === threadId);
+  if (page) Object.assign(mine, { ...page, threads: [...kept, ...page.threads.filter(isNew)] });
+  Object.assign(mine, { error, loaded: true, busy: false });
   app.update();
 }
 
@@ -48,14 +39,14 @@ export const threads = {
   title: () => "Threads",
   enter: (app) => {
     list = {threads: [], before: 0, hasMore: false, error: null, loaded: false, busy: false};
-    offs = [app.on("message", ({message}) => message?.metadata?.inReplyTo && soon(() => readThreads(app))), app.on("reset", () => readThreads(app))];
+    leave = follow(app, () => readThreads(app), ({ status, message }) => !status && Boolean(message?.metadata?.inReplyTo));
     return readThreads(app);
   },
-  leave,
+  leave: () => leave(),
   render: (app) => {
     let day = 0;
     const entry = (/** @type {Summary} */ {threadId, root, newest, messages, senders}) => {
-      const isNewDay = dayOf(newest.createdAt) !== day, shown = root ?? newest, address = `/ui/t/${encodeURIComponent(threadId)}`;
+      const isNewDay = dayOf(newest.createdAt) !== day, shown = root ?? newest, address = path("t", threadId);
       day = dayOf(newest.createdAt);
       return html`${isNewDay ? html`<li class="day"><span>${dayHeading(newest.createdAt, app.state.now)}</span></li>` : nothing}
         <li class="row" data-row=${threadId} tabindex="-1" @click=${(/** @type {MouseEvent} */ event) => event.target instanceof Element && !event.target.closest("a") && app.go(address)}>
@@ -72,7 +63,7 @@ export const threads = {
   keys: {
     Enter: (app) => {
       const id = document.activeElement?.getAttribute("data-row");
-      if (id) app.go(`/ui/t/${encodeURIComponent(id)}`);
+      if (id) app.go(path("t", id));
     },
   },
 };
@@ -84,14 +75,9 @@ let shown;
 /** @param {App} app */
 async function readThread(app) {
   const mine = shown;
-  try {
-    const found = await app.api.get(`/api/messages/${encodeURIComponent(mine.id)}/thread`);
-    const receipt = await app.api.get(`/api/messages/${encodeURIComponent(found.threadId)}/receipt`).catch(() => null);
-    Object.assign(mine, {...found, receipt, error: null});
-  } catch (error) {
-    mine.error = /** @type {ApiError} */ (error);
-  }
-  mine.loaded = true;
+  const [found, error] = await tried(app.api.get(`/api/messages/${encodeURIComponent(mine.id)}/thread`));
+  const [receipt] = found ? await tried(app.api.get(`/api/messages/${encodeURIComponent(found.threadId)}/receipt`)) : [];
+  Object.assign(mine, found && { ...found, receipt }, { error, loaded: true });
   app.update();
 }
 
@@ -112,12 +98,11 @@ export const thread = {
   title: () => rootOf() ? firstLine(rootOf()?.message ?? "", 8) : "Thread",
   enter: (app, route) => {
     shown = {id: route.params[0], threadId: "", messages: [], hasMore: false, receipt: null, error: null, loaded: false};
-    const isIn = (/** @type {Message | undefined} */ message) => message && (message.metadata?.threadId === shown.threadId || shown.messages.some(({id}) => id === message.metadata?.inReplyTo));
-    offs = [app.on("message", ({message}) => isIn(message) && soon(() => readThread(app))), app.on("reset", () => readThread(app)),
-      app.on("receipt", ({id}) => shown.messages.some((message) => message.id === id) && soon(() => readThread(app)))];
+    leave = follow(app, () => readThread(app), ({ id, message: { metadata } = {} }) => metadata?.threadId === shown.threadId
+      || shown.messages.some((known) => known.id === id || known.id === metadata?.inReplyTo));
     return readThread(app);
   },
-  leave,
+  leave: () => leave(),
   header: (app) => html`<span class="low">${shown.messages.length ? `${counted(shown.messages.length, "message")}, ${clock(shown.messages[0].createdAt)} to ${clock(shown.messages.at(-1)?.createdAt ?? 0)}` : ""}</span>
     <span class="actions">${toggleButton(app, raw, () => { raw = !raw; }, "Raw")}${exportButton(app, { thread: shown.id }, "thread.md")}</span>`,
   render: (app) => {

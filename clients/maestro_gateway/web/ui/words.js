@@ -25,9 +25,8 @@ export function age(ms) {
 
 /** How long ago something was, in a sentence. @param {number} ms */
 export function ago(ms) {
-  if (ms < MINUTE) return "just now";
-  if (ms < HOUR) return `${Math.floor(ms / MINUTE)} min ago`;
-  return ms < 2 * DAY ? `${Math.floor(ms / HOUR)} h ago` : `${Math.floor(ms / DAY)} days ago`;
+  const units = { m: "min", h: "h", d: "days" };
+  return ms < MINUTE ? "just now" : age(ms).replace(/\D/, (unit) => ` ${units[/** @type {"m"|"h"|"d"} */ (unit)]} ago`);
 }
 
 /** A measured time: `0.2 s`, `9 s`, `1 m 52 s`, `3 h 5 m`. @param {number} ms */

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from maestro_schemas.errors import MaestroError
 
-from . import blob_commands, commands, group_commands
+from . import commands, group_commands
 
 TYPE_CHECKING = False  # importing `typing` costs as much as a whole command of the fast path
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from maestro_schemas.documents import (
         AnalyticsDoc,
+        BlobDoc,
+        BlobPartDoc,
         GroupDoc,
         IndexReplyDoc,
         MessagesDoc,
@@ -172,10 +174,26 @@ class CommandMethods:
         return self.request(archive_commands.rebuild_index(caller=caller))
 
     delete = _method(commands.delete)
+
     # Attached files.
-    blob_stat = _method(blob_commands.blob_stat)
-    blob_put = _method(blob_commands.blob_put)
-    blob_get = _method(blob_commands.blob_get)
+    def blob_stat(self, sha256: str, size: int, *, caller: Caller | None = None) -> BlobDoc:
+        """What the post office holds of a blob; `blob_commands.blob_stat` documents it."""
+        from . import blob_commands
+
+        return self.request(blob_commands.blob_stat(sha256, size, caller=caller))
+
+    def blob_put(self, sha256: str, size: int, offset: int, data: bytes, *, caller: Caller | None = None) -> BlobDoc:
+        """Put a part of a blob; `blob_commands.blob_put` documents it."""
+        from . import blob_commands
+
+        return self.request(blob_commands.blob_put(sha256, size, offset, data, caller=caller))
+
+    def blob_get(self, message_id: str, name: str, *, caller: Caller | None = None, **part: Any) -> BlobPartDoc:
+        """A part of a file of a message; `blob_commands.blob_get` documents `part`."""
+        from . import blob_commands
+
+        return self.request(blob_commands.blob_get(message_id, name, caller=caller, **part))
+
     # Sessions.
     start_session = _method(commands.start_session)
     end_session = _method(commands.end_session)

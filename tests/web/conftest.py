@@ -1,4 +1,4 @@
-"""Fixtures of the page's tests: one browser for a worker, one team for a test."""
+"""Fixtures of the page's tests: one browser for a module, one team for a test."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from support.post_office import PostOffice
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Chromium]:
-    """The browser; each test opens windows of its own."""
+    """The browser; each test opens windows of its own. It ends with the module: while it is there, playwright runs an
+    event loop in this thread, and no test of asyncio can begin one of its own."""
     with Chromium() as browser:
         yield browser
 

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from playwright.sync_api import expect
 
 from maestro_clients.processes import login_codes
 from support.gateways import WITHOUT_OWNERS, Gateway
@@ -17,7 +18,7 @@ from support.post_office import eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Page, expect
+    from playwright.sync_api import Page
 
     from support.browser import Chromium, Window
     from support.post_office import PostOffice

@@ -27,7 +27,7 @@ from .api import (
 from .api.mcp import mcp_bodies, mcp_calls
 from .archive_routes import ARCHIVE_CALLS
 from .docs import docs_page, openapi
-from .http.routing import Endpoint
+from .http.routing import MCP, OPERATIONS, Endpoint
 from .older_routes import OLDER_CALLS
 from .route_codes import FAN_OUT_CODES, PREVIEW_CODES, SEND_CODES, UPLOAD_CODES
 
@@ -410,7 +410,7 @@ CALLS = (
         body=mcp_bodies.McpBody,
         headers=("MCP-Protocol-Version", "Mcp-Session-Id"),
         versioned=False,
-        tag=openapi.MCP,
+        tag=MCP,
     ),
     Endpoint(
         "POST",
@@ -421,7 +421,7 @@ CALLS = (
         ("LOGIN_REFUSED",),
         body=page_login.LoginBody,
         versioned=False,
-        tag="operations",
+        tag=OPERATIONS,
     ),
     Endpoint(
         "GET",
@@ -431,7 +431,7 @@ CALLS = (
         {200: page_login.PageSession},
         ("LOGIN_REQUIRED",),
         versioned=False,
-        tag="operations",
+        tag=OPERATIONS,
     ),
     Endpoint(
         "GET",
@@ -440,7 +440,7 @@ CALLS = (
         "Whether the gateway runs, and whether the broker answers.",
         {200: answers.Health, 503: answers.Health},
         versioned=False,
-        tag="operations",
+        tag=OPERATIONS,
     ),
     Endpoint(
         "GET",
@@ -449,7 +449,7 @@ CALLS = (
         "Whether the gateway runs.",
         {200: answers.Live},
         versioned=False,
-        tag="operations",
+        tag=OPERATIONS,
     ),
     Endpoint(
         "GET",
@@ -458,7 +458,7 @@ CALLS = (
         "Numbers for Prometheus.",
         {200: metrics.PROMETHEUS},
         versioned=False,
-        tag="operations",
+        tag=OPERATIONS,
     ),
     Endpoint(
         "GET",
@@ -467,7 +467,7 @@ CALLS = (
         "Index of the service: name, versions, links.",
         {200: answers.Index},
         versioned=False,
-        tag="operations",
+        tag=OPERATIONS,
     ),
     Endpoint(
         "GET",
@@ -476,7 +476,7 @@ CALLS = (
         "This page.",
         {200: docs_page.HTML},
         versioned=False,
-        tag="operations",
+        tag=OPERATIONS,
     ),
     Endpoint(
         "GET",
@@ -485,6 +485,6 @@ CALLS = (
         "This page for programs, as OpenAPI 3.1.",
         {200: answers.Contract},
         versioned=False,
-        tag="operations",
+        tag=OPERATIONS,
     ),
 )

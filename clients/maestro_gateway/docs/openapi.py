@@ -19,7 +19,7 @@ from maestro_gateway.api.mcp import mcp_bodies
 from maestro_gateway.api.older import mail_bodies
 from maestro_gateway.http.error_docs import REMEDIES
 from maestro_gateway.http.responses import FAULTS, answer, status_of
-from maestro_gateway.http.routing import API_VERSION, PREFIXES, Endpoint
+from maestro_gateway.http.routing import API_VERSION, MCP, OPERATIONS, PREFIXES, Endpoint
 from maestro_schemas import __version__, messages, replies, sessions
 from maestro_schemas.bodies import archive
 from maestro_schemas.errors import CODES, MaestroError
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 MEDIA_JSON = "application/json"
 MEDIA_OCTETS = "application/octet-stream"
-OPERATIONS = "operations"
-MCP = "mcp"
 
 _VERSION = "3.1.0"
 _TEMPLATE = "#/components/schemas/{name}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from maestro_clients.protocol.callers import Caller
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.names import OPERATOR
+from maestro_schemas.names import OPERATOR, is_id
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
@@ -24,6 +24,18 @@ def caller_of(request: HTTPConnection) -> Caller:
     """The session of the headers; without `X-Session-ID` the operator."""
     session = request.headers.get(SESSION_HEADER) or None
     return Caller(session, token_of(request) if session is not None else None)
+
+
+def check_session_header(request: HTTPConnection) -> None:
+    """Raises MaestroError UNKNOWN_SESSION for an X-Session-ID that can't be an id, also where the call needs none: an
+    answer as the operator would hide the mistake."""
+    session = caller_of(request).session
+    if session is not None and not is_id(session):
+        raise MaestroError(
+            "UNKNOWN_SESSION",
+            f"X-Session-ID is {session[:80]!r}, which is no session id",
+            "Give the id of a session, or leave it out. POST /api/sessions starts one.",
+        )
 
 
 def check_operator(caller: Caller, *, needs_token: bool) -> None:

@@ -20,7 +20,7 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.generators.field_errors import explained
 
 from .credentials import is_unregistered
-from .identity import SESSION_HEADER, caller_of, token_of
+from .identity import SESSION_HEADER, caller_of, check_session_header, token_of
 from .responses import answer, faulty, plain_error
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 # The version of the HTTP interface, not of the product: docs/http-versions.md has its rule.
 API_VERSION: Final = "1.0.0"
 PREFIXES = ("/api", "/api/v1")
+# Tags of calls that have rules of their own for X-Session-ID: the first don't read it, a tool of the second says in
+# words what is wrong with it, since a model reads that and no status of HTTP.
+OPERATIONS: Final = "operations"
+MCP: Final = "mcp"
 _JSON_KINDS = ("application/json", "+json")
 _PLAIN = "identity"
 _CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]*)", re.IGNORECASE)
@@ -141,6 +145,8 @@ def _serve(calls: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response
             if not endpoint.lists_faults or error.code != "INVALID":
                 raise
             raise _as_fault(error) from None
+        if endpoint.tag not in (OPERATIONS, MCP):
+            check_session_header(request)
         try:
             response = await endpoint.handle(request, **given)
         except MaestroError as error:

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from maestro_gateway import app
 from maestro_gateway.docs import docs_page, openapi
-from maestro_gateway.http import error_docs
+from maestro_gateway.http import error_docs, routing
 from maestro_gateway.http.page.web_files import web_routes
 from maestro_gateway.http.routing import PREFIXES
 from maestro_gateway.options import GatewayOptions
@@ -83,7 +83,7 @@ def test_each_call_is_described_whole(path: str, method: str, call: dict[str, An
     assert {f"{{{name}}}" for name in there} == {part for part in path.split("/") if part.startswith("{")}
     assert all(part["description"] for part in call.get("parameters", ()))
     statuses = set(call["responses"])
-    if call["tags"] != [openapi.OPERATIONS]:
+    if call["tags"] != [routing.OPERATIONS]:
         assert {"401", "500", "503"} <= statuses
         assert "X-Session-ID" in {part["name"] for part in call["parameters"]}
     assert ("requestBody" in call) == ({"400", "413", "415"} <= statuses)
@@ -280,3 +280,15 @@ def test_the_gateways_own_numbers_without_a_broker(open_office: PostOffice) -> N
             assert value(found, "maestro_up") == 0
             assert "maestro_messages" not in found
             assert "maestro_http_requests" in found
+
+
+@pytest.mark.parametrize("path", ["/api/v1" + call.path for call in CALLS if call.method == "GET" and call.versioned])
+def test_a_header_that_is_no_session_id_is_refused_by_every_read(gateway: Gateway, path: str) -> None:
+    """Also by those that need no session (`/status`, `/search/operators`), which would answer as to the operator."""
+    asked = path.replace("{sha256}", "0" * 64).replace("{", "").replace("}", "").removesuffix(":path")
+    got = gateway.ask("GET", asked, headers={"X-Session-ID": "a b"})
+    if got.json["code"] == "INVALID":
+        # A call whose query lacks something says that first.
+        assert "query" in got.json["message"]
+        return
+    assert (got.status, got.json["code"]) == (401, "UNKNOWN_SESSION"), got.json

@@ -207,7 +207,7 @@ class CommitPipeline:
         for record in batch.attached:
             self._file_attachments(record)
         for listener, reply in batch.answers:
-            listener.reply(*reply)
+            listener.reply(reply.peer, reply.request_id, reply.status, reply.body)
         for listener in self._listeners:
             listener.flush()
         for listener, topic, body in batch.heads:

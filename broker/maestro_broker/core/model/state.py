@@ -221,14 +221,21 @@ class State:
 
     def filed(self, changes: Iterable[Change]) -> None:
         """The files of these changes are written."""
+        mailboxes = self.mailboxes
         for change in changes:
             record = change.record
             self.filed_lsn = change.lsn
             match record:
                 case Accepted(message):
                     self._filed_sent(message)
-                    for receiver in (message.receiver,) if not record.more else record.receivers:
-                        self._filed_delivery(receiver, message.id, change.lsn)
+                    if not record.more:
+                        # As `_filed_delivery`, without its call: this is done for every message.
+                        mailbox = mailboxes.get(message.receiver)
+                        if mailbox is not None:
+                            mailbox.filed(message.id, change.lsn)
+                    else:
+                        for receiver in record.receivers:
+                            self._filed_delivery(receiver, message.id, change.lsn)
                     if message.metadata is not UNSET:
                         self._filed_answer(message)
                     if message.audience is not None:

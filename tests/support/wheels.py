@@ -55,7 +55,7 @@ def installed() -> str:
 
 
 def install(package: str, directory: str) -> str:
-    """Install a package's file and what it needs into a new venv, as a user does; returns the folder of its commands."""
+    """Install a file and what it needs into a new venv, as a user does; returns the folder of its commands."""
     subprocess.run([sys.executable, "-m", "venv", directory], check=True, timeout=120)
     commands = os.path.join(directory, "bin")
     pip = [os.path.join(commands, "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

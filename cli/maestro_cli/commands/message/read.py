@@ -83,6 +83,7 @@ def block(message: MessageDoc, names: DisplayNames) -> str:
 
 
 def _show_unseen(context: CommandContext, client: AnyClient, ids: list[str], session: str) -> list[str]:
+    from maestro_cli.output import screen
     from maestro_clients.texts.display_names import DisplayNames
 
     unseen = []
@@ -96,6 +97,6 @@ def _show_unseen(context: CommandContext, client: AnyClient, ids: list[str], ses
         message = found["message"]
         context.locate([message], client)
         if message["to"] == session and message["status"] == "pending":
-            streams.say(block(message, DisplayNames(found.get("people", {}))))
+            streams.say(screen.fit(block(message, DisplayNames(found.get("people", {})))))
             unseen.append(message_id)
     return unseen

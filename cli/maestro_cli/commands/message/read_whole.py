@@ -9,7 +9,7 @@ from __future__ import annotations
 from maestro_cli import exit_codes
 from maestro_cli.addressing.message_ids import resolve_all
 from maestro_cli.context import CommandContext
-from maestro_cli.output import streams
+from maestro_cli.output import screen, streams
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import LAST_ADDRESS, OPERATOR, SYSTEM_SENDER
 
@@ -60,7 +60,7 @@ def run(
             messages.append(found["message"])
             context.locate(messages[-1:], client)
             if not as_json:
-                streams.say(_shown(messages[-1], found.get("people", {}), session) + "\n")
+                streams.say(screen.fit(_shown(messages[-1], found.get("people", {}), session)) + "\n")
         if as_json:
             document = {"messages": messages, "count": len(messages)}
             if problems:

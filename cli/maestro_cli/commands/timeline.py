@@ -66,6 +66,10 @@ def run(
     with context.client() as client:
         # A name is allowed, too. An unknown session is an error, not an empty timeline.
         party = None if session is None else client.session(session)["id"]
+        if message is not None:
+            from maestro_cli.addressing.message_ids import resolve
+
+            message = resolve(client, message)
         wanted = timeline_view.TimelineQuery(party, message, words, since_ms, until_ms, after, limit)
         found = timeline_view.find(client, wanted)
         topic = party

@@ -14,6 +14,7 @@ from maestro_cli.output.wrapping import fitted, is_unicode
 from maestro_clients.texts import file_lines
 from maestro_clients.texts.ages import moment
 from maestro_clients.texts.fence import behind, data_line, message_fields, named, removal
+from maestro_clients.texts.short_ids import ShortIds
 from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
 from maestro_schemas.texts.visible_text import is_token
 
@@ -53,10 +54,16 @@ class SessionNames:
         return name if name and not is_token(name) else None
 
 
-def block(said: SaidMessageDoc, names: SessionNames, now_ms: int, width: int | None = None) -> str:
-    """One message: `14:02:11  ann → @workers (7)  msg_17…  request, 3 of 7 read`, its text, and what it answers.
+def block(
+    said: SaidMessageDoc,
+    names: SessionNames,
+    now_ms: int,
+    width: int | None = None,
+    short: ShortIds | None = None,
+) -> str:
+    """One message: `14:02:11  ann → @workers (7)  k3v9  request, 3 of 7 read`, its text, and what it answers.
     `width`: of the terminal; None for no bound."""
-    message = said["message"]
+    message, short = said["message"], short or ShortIds()
     metadata = message.get("metadata") or {}
     words, chosen = message_fields(message, names.unfit_name(message["from"]))
     words += [word for key, word in _ASKED if metadata.get(key)]
@@ -65,9 +72,9 @@ def block(said: SaidMessageDoc, names: SessionNames, now_ms: int, width: int | N
     sender = "the post office" if message["from"] == SYSTEM_SENDER else names.short(message["from"])
     first = f"{moment(message['createdAt'], now_ms)}  {sender} {arrow} {_receivers(said, names)}"
     about = ", ".join([*emphasized(words), _state(said), *woken])
-    lines = [f"{styled(first, 'bold')}  {message['id']}  {about}"]
+    lines = [f"{styled(first, 'bold')}  {short.of(message['id'])}  {about}"]
     if "inReplyTo" in metadata:
-        lines.append(f"  {hook} {named(metadata['inReplyTo'])}")
+        lines.append(f"  {hook} {named(short.of(str(metadata['inReplyTo'])))}")
     if "originalTo" in message:
         lines.append(f"  for {names.short(message['originalTo'])}, who had ended")
     if "failure" in message:

@@ -45,7 +45,13 @@ def run(
             results = client.delete(ids)
         else:
             results = [result for message_id in ids for result in _deleted_by_operator(client, message_id)]
-    return report_results(results, lambda done: f"Deleted {', '.join(done)}.", as_json=as_json)
+    return report_results(results, _sentence, as_json=as_json)
+
+
+def _sentence(done: list[str]) -> str:
+    from maestro_clients.texts.short_ids import ShortIds
+
+    return f"Deleted {', '.join(map(ShortIds(done).of, done))}."
 
 
 def _deleted_by_operator(client: AnyClient, message_id: str) -> list[ItemResultDoc]:

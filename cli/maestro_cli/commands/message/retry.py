@@ -7,6 +7,7 @@ retries; a shell without a session must say that it is the operator.
 from __future__ import annotations
 
 from maestro_cli import arguments, exit_codes
+from maestro_cli.addressing.message_ids import resolve_dead
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 from maestro_cli.sending import send_flow
@@ -63,6 +64,7 @@ def run(
     context = CommandContext.here(speaks_as, sure=yes)
     sender = _sender(context, message_id)
     with context.client() as client:
+        message_id = resolve_dead(client, context.data, sender, message_id)
         found = dead_letters.retry_of(client, context.data, sender, message_id)
         if found.taken_before is not None:
             code = _report_taken(message_id, found.taken_before, as_json=as_json)

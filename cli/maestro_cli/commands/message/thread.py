@@ -45,10 +45,12 @@ def run(
     from maestro_cli.output import screen
     from maestro_cli.output.render import message_block
     from maestro_clients.texts.display_names import DisplayNames
+    from maestro_clients.texts.short_ids import of_messages
 
+    short = of_messages(messages)
     names, now = DisplayNames(found.get("people", {})), now_ms()
     blocks = [
-        f"{message_block(message, names, now)}\n  to {names.label(message['to'])}, {message['status']}"
+        f"{message_block(message, names, now, short)}\n  to {names.label(message['to'])}, {message['status']}"
         for message in messages
     ]
     streams.say(screen.fit("\n\n".join(blocks)))

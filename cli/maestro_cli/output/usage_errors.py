@@ -14,6 +14,7 @@ from cyclopts import (
     CoercionError,
     MissingArgumentError,
     RepeatArgumentError,
+    UnknownCommandError,
     UnknownOptionError,
     UnusedCliTokensError,
 )
@@ -42,6 +43,15 @@ _TEXTS = {
 def explained(error: CycloptsError, tokens: Sequence[str] = ()) -> MaestroError:
     """The parser's error as ours. `tokens`: what was typed."""
     command = " ".join(["maestro", *(error.command_chain or ())])
+    if isinstance(error, UnknownCommandError):
+        from maestro_cli import command_table
+        from maestro_cli.addressing import intents
+
+        # The names of Maestro's own client are no guess for a person.
+        rows = [(path, row) for path, row in command_table.every_command() if row.about[:10] != "Compatible"]
+        return intents.no_command(
+            tokens, [*(group.name for group in command_table.GROUPS), *(" ".join(path) for path, _ in rows)]
+        )
     if isinstance(error, UnknownOptionError) and command == "maestro search":
         query = error.token.keyword or error.token.value
         return MaestroError(

@@ -216,7 +216,9 @@ def sentence(outcome: Mapping[str, Any], outgoing: OutgoingDoc, label: str | Non
     again = "" if retried is None else "again "
     removed = outcome.get("charsRemoved", 0)
     less = f" Without {removed:,} hidden character{'' if removed == 1 else 's'}, taken out of it." if removed else ""
-    expected = _named(_expectation(outcome, outgoing), _shown(to) if to else "")
+    # An id is no name.
+    name = _shown(to) if to and to != outcome.get("to") else ""
+    expected = _named(_expectation(outcome, outgoing), name)
     return f"Sent {again}{where}. It is on disk.{less} {expected}".rstrip()
 
 

@@ -85,8 +85,8 @@ def test_the_installed_script_is_the_same_program() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["sesion"], 'Did you mean "session"?'),
-        (["session", "strat"], 'Did you mean "start"?'),
+        (["sesion"], "Did you mean `maestro session`?"),
+        (["session", "strat"], "Did you mean `maestro session start`?"),
         (["inbox", "--wach"], "Did you mean --watch?"),
         (["session", "send", "--message", "x"], "--to is missing"),
         (["session", "send", "--to", "bob", "--message"], "--message needs a value"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from maestro_cli import exit_codes
-from support.cli_shell import Lines, Shell, open_shell
+from support.cli_shell import Lines, Shell, open_shell, said_id
 
 if TYPE_CHECKING:
     from support.cli_shell import Ran
@@ -79,7 +79,7 @@ def test_both_see_what_became_of_their_messages(person: Shell, bob: Shell) -> No
     assert "read" in bob.done("message", "receipt", up["id"]).out
     down = person.start("send", "--as", "operator", "--to", bob.session_id, "-m", "Go on.", "--wait", "read")
     lines = Lines(down)
-    message = lines.wait_for(lambda line: line.startswith("Sent ")).split()[1]
+    message = said_id(lines.wait_for(lambda line: line.startswith("Sent ")))
     bob.done("message", "read", message)
     assert lines.wait_for(lambda line: line.startswith("Read by "))
     assert down.wait(20) == 0
@@ -104,7 +104,7 @@ def test_the_person_waits_for_an_answer(person: Shell, bob: Shell) -> None:
         "send", "--as", "operator", "--to", bob.session_id, "-m", "Which port?", "--wait-reply", "--timeout", "20s"
     )
     lines = Lines(asking)
-    question = lines.wait_for(lambda line: line.startswith("Sent ")).split()[1]
+    question = said_id(lines.wait_for(lambda line: line.startswith("Sent ")))
     bob.done("message", "reply", question, "-m", "8080")
     lines.wait_for(lambda line: line == "  | 8080")
     assert asking.wait(20) == 0

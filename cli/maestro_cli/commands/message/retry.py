@@ -12,6 +12,7 @@ from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 from maestro_cli.sending import send_flow
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import short_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _report_taken(message_id: str, made: ReceiptDoc, *, as_json: bool) -> int:
     else:
         from maestro_clients.texts import receipt_lines
 
-        streams.say(f"{message_id} was retried before, as {receipt_lines.head(made)}. Nothing was sent.")
+        streams.say(f"{short_id(message_id)} was retried before, as {receipt_lines.head(made)}. Nothing was sent.")
     return exit_codes.DONE
 
 
@@ -147,7 +148,8 @@ def _report_earlier(message_id: str, made: MessageDoc, wanted: str | None, *, as
         )
     else:
         streams.say(
-            f"{message_id} was retried before, as {made['id']} to {made['to']}; it is {made['status']} now. "
+            f"{short_id(message_id)} was retried before, as {short_id(made['id'])} to {made['to']}; "
+            f"it is {made['status']} now. "
             "Nothing was sent."
         )
     return exit_codes.DONE

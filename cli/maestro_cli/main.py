@@ -107,6 +107,10 @@ def _run(tokens: list[str]) -> int:
 
     from . import fast_path
 
+    if tokens in ([], ["--json"]):
+        from .presence import home
+
+        return home.run(as_json=bool(tokens))
     command = fast_path.parse(tokens) if fast_path.is_on(os.environ) else None
     return _run_by_cyclopts(tokens) if command is None else command.run()
 

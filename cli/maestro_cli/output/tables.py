@@ -72,9 +72,9 @@ def _layout(columns: Sequence[Column], natural: Sequence[int], width: int | None
     if width is None:
         return shown
     least = [min(size, columns[index].least) for index, size in shown.items()]
-    # A column that must be there has its whole width before others have theirs, up to a half of the terminal.
+    # A column that must be there has its whole width before others have theirs, up to two thirds of the terminal.
     asked = [
-        least[index] if columns[index].priority else max(least[index], min(size, width // 2))
+        least[index] if columns[index].priority else max(least[index], min(size, width * 2 // 3))
         for index, size in shown.items()
     ]
     while _total([asked[index] for index in shown]) > width:

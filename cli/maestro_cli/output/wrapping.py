@@ -69,12 +69,13 @@ def fitted(lines: list[str], width: int | None) -> list[str]:
         if line.startswith(BAR):
             found += [BAR + part for part in wrapped(line[len(BAR) :], width - len(BAR))]
         else:
-            found += wrapped(line, width, _HANGING)
+            # A path or a command that is wider stays whole, to be copied.
+            found += wrapped(line, width, _HANGING, breaks=False)
     return found
 
 
-def wrapped(line: str, width: int | None, indent: str = "") -> list[str]:
-    """One line as lines that fit, broken at blanks; a word that is wider is broken where it must be.
+def wrapped(line: str, width: int | None, indent: str = "", *, breaks: bool = True) -> list[str]:
+    """One line as lines that fit, broken at blanks; with `breaks`, a word that is wider is broken where it must be.
 
     Lines but the first begin with `indent` and the blanks that the line began with.
     """
@@ -91,7 +92,7 @@ def wrapped(line: str, width: int | None, indent: str = "") -> list[str]:
     while True:
         head, left = _split(rest, width - len(begin))
         if left:
-            head, left = _broken(rest, len(head), keep=0 if lines else own)
+            head, left = _broken(rest, len(head), keep=0 if lines else own, breaks=breaks)
         head = style + head
         style = _open_style(head)
         lines.append(begin + head + (_END if style else ""))
@@ -100,12 +101,15 @@ def wrapped(line: str, width: int | None, indent: str = "") -> list[str]:
         rest, begin = left, indent
 
 
-def _broken(text: str, fitting: int, *, keep: int) -> tuple[str, str]:
+def _broken(text: str, fitting: int, *, keep: int, breaks: bool) -> tuple[str, str]:
     """The text in two, at a blank if one is among the characters that fit. `keep`: as many blanks at the beginning
     are none to break at."""
     fitting = max(fitting, 1)
     if text[fitting] != " ":
         blank = text.rfind(" ", keep, fitting)
+        if blank <= keep and not breaks:
+            blank = text.find(" ", fitting)
+            fitting = len(text) if blank < 0 else blank
         fitting = blank if blank > keep else fitting
     return text[:fitting].rstrip(" "), text[fitting:].lstrip(" ")
 

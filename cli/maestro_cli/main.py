@@ -124,6 +124,12 @@ def _run_by_cyclopts(tokens: list[str]) -> int:
     from . import command_table, exit_codes
     from .output import streams, usage_errors
 
+    if tokens[:1] in (["--help"], ["-h"], ["help"]):
+        from . import root_help
+
+        if (text := root_help.text(tokens)) is not None:
+            streams.say(text)
+            return exit_codes.DONE
     words = _for_cyclopts(tokens)
     app = command_table.build(words)
     # Help and version are gathered, and written as all output is: rich has answers of its own to a closed pipe.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DETAILS = """\
 Every command that needs a broker starts one by itself (unless
 MAESTRO_AUTOSTART=0). This command is for settings, for --foreground, and to
-make sure that one runs. `maestro status` lists every setting. After an
+make sure that one runs. `maestro status --all` lists every setting. After an
 upgrade it waits until the data directory is up to date.
 
 Examples:

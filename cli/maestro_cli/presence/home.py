@@ -40,13 +40,15 @@ def run(*, as_json: bool) -> int:
     else:
         with client:
             found = _look(context, client)
-        began = bool(found["sessions"])
+        began = bool(found["sessions"] or found["unread"])
     if as_json:
         streams.say_json(found)
         return 0
     width = terminal_width(context.environ)
-    lines = _lines(found, context.own_session, width) if began else _beginning(running=client is not None)
-    streams.say("\n".join(fitted(lines, width) if not began else lines))
+    shown = (
+        lines(found, context.own_session, width) if began else fitted(_beginning(running=client is not None), width)
+    )
+    streams.say("\n".join(shown))
     return 0
 
 
@@ -81,32 +83,36 @@ def _beginning(*, running: bool) -> list[str]:
     return [first, *table([Column("", least=20), Column("", 1, least=20)], rows, None)]
 
 
-def _lines(found: dict[str, Any], own: str | None, width: int | None) -> list[str]:
+def lines(found: dict[str, Any], own: str | None, width: int | None) -> list[str]:
+    """The lines for what was found. `own`: the caller's session. `width`: the terminal's; None for no bound."""
     sessions: list[SessionPresenceDoc] = found["sessions"]
     if not found["running"]:
         return fitted(["No broker runs. The mail is kept, and the next command that needs one starts it."], width)
-    lines = fitted([_state(sessions), *_warned(found["warnings"])], width)
-    lines += who_table.waits(sessions, width)
+    shown = fitted([_state(sessions), *_warned(found["warnings"])], width)
+    shown += who_table.waits(sessions, width)
     if found["unread"]:
         count = "1 new message" if found["unread"] == 1 else f"{found['unread']:,} new messages"
-        lines.append(f"{styled(count, 'bold')} for you: maestro inbox")
-    shown = sessions[:_ROWS_MAX]
-    lines += ["", *who_table.table(shown, own, now_ms(), width, who_table.COMPACT)]
-    if len(sessions) > len(shown):
-        lines.append(f"and {len(sessions) - len(shown):,} more: maestro who")
-    return lines
+        shown += fitted([f"{styled(count, 'bold')} for you: maestro inbox"], width)
+    if sessions:
+        rows = sessions[:_ROWS_MAX]
+        shown += ["", *who_table.table(rows, own, now_ms(), width, who_table.COMPACT)]
+        if len(sessions) > len(rows):
+            shown += fitted([f"and {len(sessions) - len(rows):,} more: maestro who"], width)
+    return shown
 
 
 def _state(sessions: list[SessionPresenceDoc]) -> str:
-    """`12 sessions are here: 2 waiting, 3 working, 7 idle; 14 messages wait for them.`"""
+    """`12 sessions: 2 waiting, 3 working, 7 idle; 14 unread`"""
+    if not sessions:
+        return "No session is here."
     counts: dict[str, int] = {}
     for line in sessions:
         counts[line["state"]] = counts.get(line["state"], 0) + 1
     states = ", ".join(f"{count:,} {state}" for state, count in counts.items())
     unread = sum(line.get("unread", 0) for line in sessions)
-    waits = f"; {unread:,} unread" if unread else ""
+    waiting = f"; {unread:,} unread" if unread else ""
     who = "1 session" if len(sessions) == 1 else f"{len(sessions):,} sessions"
-    return f"{who}: {states}{waits}"
+    return f"{who}: {states}{waiting}"
 
 
 def _warned(warnings: list[str]) -> list[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from maestro_cli.options import Option
 
 DETAILS = """\
-`maestro status` shows when each key was last used.
+`maestro status --all` shows when each key was last used.
 
 Examples:
   maestro keys list

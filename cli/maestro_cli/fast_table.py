@@ -883,6 +883,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
+            "--json": ("as_json", "on"),
         },
     ),
     ("config", "init"): (
@@ -890,6 +891,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "install"): (
@@ -902,6 +904,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--http": ("http", "on"),
             "--no-http": ("http", "off"),
             "--force": ("force", "on"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "uninstall"): (
@@ -910,6 +913,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         {
             "--force": ("force", "on"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "status"): (
@@ -945,6 +949,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         {
             "--out": ("out", "text"),
             "--session": ("session", "text"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("keys", "new"): (

@@ -75,7 +75,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("send",): (
         "send",
-        (),
+        (("receiver", "text"), ("text", "any")),
         (),
         {
             "--to": ("to", "list"),
@@ -104,6 +104,37 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--dry-run": ("dry_run", "on"),
             "--id": ("message_id", "text"),
             "--as": ("speaks_as", "text"),
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("reply",): (
+        "message.reply",
+        (("message_id", "text"), ("text", "any")),
+        ("message_id",),
+        {
+            "--message": ("message", "any"),
+            "-m": ("message", "any"),
+            "--file": ("file", "any"),
+            "-f": ("file", "any"),
+            "--attach": ("attach", "list"),
+            "--priority": ("priority", ("low", "medium", "high")),
+            "--on-ended": ("on_ended", ("error", "queue", "redirect")),
+            "--require-ack": ("require_ack", "on"),
+            "--wait": ("wait", ("delivered", "read")),
+            "--wait-reply": ("wait_reply", "on"),
+            "--timeout": ("timeout", "text"),
+            "--as": ("speaks_as", "text"),
+            "--yes": ("yes", "on"),
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("read",): (
+        "message.read_whole",
+        (("message_ids", "list"),),
+        (),
+        {
+            "--as": ("speaks_as", "text"),
+            "--yes": ("yes", "on"),
             "--json": ("as_json", "on"),
         },
     ),
@@ -387,7 +418,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("session", "send"): (
         "send",
-        (),
+        (("receiver", "text"), ("text", "any")),
         (),
         {
             "--to": ("to", "list"),
@@ -557,7 +588,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("message", "reply"): (
         "message.reply",
-        (("message_id", "text"),),
+        (("message_id", "text"), ("text", "any")),
         ("message_id",),
         {
             "--message": ("message", "any"),
@@ -775,7 +806,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("mail", "reply"): (
         "message.reply",
-        (("message_id", "text"),),
+        (("message_id", "text"), ("text", "any")),
         ("message_id",),
         {
             "--message": ("message", "any"),
@@ -897,6 +928,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
+            "--json": ("as_json", "on"),
         },
     ),
     ("config", "init"): (
@@ -904,6 +936,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "install"): (
@@ -916,6 +949,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--http": ("http", "on"),
             "--no-http": ("http", "off"),
             "--force": ("force", "on"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "uninstall"): (
@@ -924,6 +958,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         {
             "--force": ("force", "on"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "status"): (
@@ -959,6 +994,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         {
             "--out": ("out", "text"),
             "--session": ("session", "text"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("keys", "new"): (

@@ -18,7 +18,8 @@ from cyclopts import App, Parameter
 
 from maestro_schemas import __version__, vocabularies
 
-from . import help_text, options
+from . import options
+from .help import help_text
 from .options import Option
 from .output.usage_errors import whole_number
 

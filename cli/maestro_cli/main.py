@@ -138,7 +138,7 @@ def _called(tokens: list[str]) -> int:
     from .output import streams, usage_errors
 
     if tokens[:1] in (["--help"], ["-h"], ["help"]):
-        from . import root_help
+        from .help import root_help
 
         if (text := root_help.text(tokens)) is not None:
             streams.say(text)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 
-from .command_table import ABOUT, GROUPS, ROOT_COMMANDS
-from .exit_codes import MEANINGS
-from .output.styles import styled
-from .output.tables import WIDTH, terminal_width
-from .output.wrapping import padded, shown_width, wrapped
+from maestro_cli.command_table import ABOUT, GROUPS, ROOT_COMMANDS
+from maestro_cli.exit_codes import MEANINGS
+from maestro_cli.output.styles import styled
+from maestro_cli.output.tables import WIDTH, terminal_width
+from maestro_cli.output.wrapping import padded, shown_width, wrapped
 
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Everyday", ("send", "inbox", "read", "reply", "who", "log")),

@@ -1,8 +1,8 @@
 """Configuration: how `just docs` makes a site of the documents, with Sphinx and MyST.
 
-The documents stay plain Markdown that a forge shows as it is. So the menu comes from the links of the two index pages,
-and not from a directive in them. The source directory is the root of the repository, since documents link to the
-protocol and to the list of changes.
+The documents stay plain Markdown that a forge shows as it is. So the menu comes from the links of the two index
+pages, and not from a directive in them. The source directory is the root of the repository, since documents link to
+the protocol and to the list of changes (decision 50).
 """
 
 from __future__ import annotations

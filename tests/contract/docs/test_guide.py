@@ -81,34 +81,27 @@ class Terminal:
 
     def __init__(self, environ: dict[str, str], directory: str) -> None:
         self._screen, keyboard = os.openpty()
-        device = os.ttyname(keyboard)
-
-        def own_terminal() -> None:
-            os.setsid()
-            # The first terminal that the leader of a session opens is the session's own.
-            os.close(os.open(device, os.O_RDWR))
-
+        commands, typed = os.pipe()
+        self._typed = os.fdopen(typed, "w", encoding="utf-8")
         self._bash = subprocess.Popen(
-            ["bash", "--norc", "--noprofile"],
-            stdin=subprocess.PIPE,
+            ["setsid", "--ctty", "bash", "--norc", "--noprofile", f"/dev/fd/{commands}"],
+            stdin=keyboard,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=environ,
             cwd=directory,
             text=True,
-            preexec_fn=own_terminal,
+            pass_fds=[commands],
         )
         os.close(keyboard)
+        os.close(commands)
 
     def run(self, commands: str) -> tuple[list[str], str]:
         """Run commands. Returns the exit codes of those that failed, and the output of all of them."""
         mark = uuid.uuid4().hex
-        assert self._bash.stdin is not None
         assert self._bash.stdout is not None
-        self._bash.stdin.write(
-            f"trap 'echo \"{mark} failed $?\"' ERR\n{commands}\ntrap - ERR; echo; echo {mark} done\n"
-        )
-        self._bash.stdin.flush()
+        self._typed.write(f"trap 'echo \"{mark} failed $?\"' ERR\n{commands}\ntrap - ERR; echo; echo {mark} done\n")
+        self._typed.flush()
         failed: list[str] = []
         printed: list[str] = []
         for line in self._bash.stdout:
@@ -121,9 +114,8 @@ class Terminal:
         raise AssertionError(f"the shell ended: {''.join(printed)}")
 
     def close(self) -> None:
-        assert self._bash.stdin is not None
         assert self._bash.stdout is not None
-        self._bash.stdin.close()
+        self._typed.close()
         self._bash.wait(30)
         self._bash.stdout.close()
         os.close(self._screen)

@@ -43,7 +43,9 @@ def recipe() -> list[str]:
 def site(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A built site."""
     made = str(tmp_path_factory.mktemp("site"))
-    command = [word.replace("build/docs", f"{made}/docs").replace("build/doctrees", f"{made}/trees") for word in recipe()]
+    command = [
+        word.replace("build/docs", f"{made}/docs").replace("build/doctrees", f"{made}/trees") for word in recipe()
+    ]
     assert f"{made}/docs" in command
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

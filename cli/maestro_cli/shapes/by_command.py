@@ -43,6 +43,7 @@ _GROUP_CHANGE = Printed(mail_printed.GroupChange)
 SHAPES: dict[str, Printed] = {
     "up": Printed(upkeep_printed.StartedBroker),
     "down": Printed(upkeep_printed.StoppedBroker),
+    "setup": Printed(upkeep_printed.SetupShown),
     "status": Printed(upkeep_printed.BrokerStatus),
     "ui": Printed(upkeep_printed.PageAddress),
     "send": _SENT,

@@ -74,7 +74,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("send",): (
         "send",
-        (),
+        (("receiver", "text"), ("text", "any")),
         (),
         {
             "--to": ("to", "list"),
@@ -103,6 +103,37 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--dry-run": ("dry_run", "on"),
             "--id": ("message_id", "text"),
             "--as": ("speaks_as", "text"),
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("reply",): (
+        "message.reply",
+        (("message_id", "text"), ("text", "any")),
+        ("message_id",),
+        {
+            "--message": ("message", "any"),
+            "-m": ("message", "any"),
+            "--file": ("file", "any"),
+            "-f": ("file", "any"),
+            "--attach": ("attach", "list"),
+            "--priority": ("priority", ("low", "medium", "high")),
+            "--on-ended": ("on_ended", ("error", "queue", "redirect")),
+            "--require-ack": ("require_ack", "on"),
+            "--wait": ("wait", ("delivered", "read")),
+            "--wait-reply": ("wait_reply", "on"),
+            "--timeout": ("timeout", "text"),
+            "--as": ("speaks_as", "text"),
+            "--yes": ("yes", "on"),
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("read",): (
+        "message.read_whole",
+        (("message_ids", "list"),),
+        (),
+        {
+            "--as": ("speaks_as", "text"),
+            "--yes": ("yes", "on"),
             "--json": ("as_json", "on"),
         },
     ),
@@ -386,7 +417,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("session", "send"): (
         "send",
-        (),
+        (("receiver", "text"), ("text", "any")),
         (),
         {
             "--to": ("to", "list"),
@@ -556,7 +587,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("message", "reply"): (
         "message.reply",
-        (("message_id", "text"),),
+        (("message_id", "text"), ("text", "any")),
         ("message_id",),
         {
             "--message": ("message", "any"),
@@ -774,7 +805,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("mail", "reply"): (
         "message.reply",
-        (("message_id", "text"),),
+        (("message_id", "text"), ("text", "any")),
         ("message_id",),
         {
             "--message": ("message", "any"),

@@ -10,6 +10,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+from maestro_cli.addressing.message_ids import resolve
 from maestro_cli.context import now_ms
 from maestro_cli.output import streams
 from maestro_clients.exports import collecting, writers
@@ -80,6 +81,8 @@ def run(
     if directory is None and out is not None:
         out_file.check(os.path.abspath(out), force=force)
     with context.client() as client:
+        if query.thread is not None:
+            query = query._replace(thread=resolve(client, query.thread))
         export = _collected(client, collecting.Collection(query))
         settings = ExportSettings(context.own_session, now_ms(), texts)
         if directory is not None:

@@ -47,6 +47,8 @@ SHAPES: dict[str, Printed] = {
     "status": Printed(upkeep_printed.BrokerStatus),
     "ui": Printed(upkeep_printed.PageAddress),
     "send": _SENT,
+    "reply": _SENT,
+    "read": Printed(mail_printed.ReadMail),
     "send --dry-run": Printed(mail_printed.PreviewedSend),
     "inbox": _MAIL,
     "inbox --all": Printed(mail_printed.LoggedMail),

@@ -150,6 +150,8 @@ def _messages(runner: Runner, person: Shell, ann: Shell, bob: Shell, first: str)
     runner.run("message show", bob, first)
     runner.run("message receipt", ann, first)
     runner.run("message reply", bob, first, "--message", "Yes.")
+    runner.run("reply", bob, "last", "Yes, ready.")
+    assert runner.run("read", bob)["count"] == 1
     runner.run("message thread", ann, first)
     runner.run("message read", bob, first)
     runner.run("attachment list", bob, first)

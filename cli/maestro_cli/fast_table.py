@@ -57,6 +57,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
+            "--all": ("every", "on"),
             "--json": ("as_json", "on"),
         },
     ),
@@ -927,6 +928,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
+            "--json": ("as_json", "on"),
         },
     ),
     ("config", "init"): (
@@ -934,6 +936,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "install"): (
@@ -946,6 +949,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--http": ("http", "on"),
             "--no-http": ("http", "off"),
             "--force": ("force", "on"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "uninstall"): (
@@ -954,6 +958,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         {
             "--force": ("force", "on"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "status"): (
@@ -989,6 +994,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         {
             "--out": ("out", "text"),
             "--session": ("session", "text"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("keys", "new"): (

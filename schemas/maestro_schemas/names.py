@@ -41,7 +41,7 @@ SHORT_CHARS_MIN = 4
 # Commands look no shorter text up: it would mean too many messages.
 LOOKED_UP_CHARS_MIN = 3
 # A longer key was made by a program, so its beginning will do.
-_SPOKEN_CHARS_MAX = 24
+_SPOKEN_CHARS_MAX = 40
 
 _TIME_DIGITS_MAX = 15
 # Without and with a mark.

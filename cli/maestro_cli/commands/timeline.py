@@ -24,7 +24,7 @@ expired, refused, delivered, session.ended; `message` and `session` are groups.
 Examples:
   maestro timeline
   maestro timeline --since 1h --event refused --event expired
-  maestro timeline --message msg_1770536761607_k3v9x2m1a
+  maestro timeline --message k3v9
   maestro timeline --follow --json | jq .event
   maestro timeline --session sess_b --limit 200
   maestro timeline --after 1041 --json"""

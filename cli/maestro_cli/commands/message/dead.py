@@ -29,7 +29,7 @@ reported at once, and is not listed. Messages are removed after the retention.
 Examples:
   maestro message dead
   maestro message dead --limit 100 --json
-  maestro message retry msg_1770536761607_k3v9x2m1a"""
+  maestro message retry k3v9"""
 
 _DEFAULT_COUNT = 20
 _PREVIEW_CHARS = 60

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 USAGE = "maestro message delete ID... [OPTIONS]"
 DETAILS = """\
 Examples:
-  maestro message delete msg_1770536761607_k3v9x2m1a
-  maestro message delete msg_1770536761607_k3v9x2m1a --json"""
+  maestro message delete k3v9
+  maestro message delete k3v9 --json"""
 
 
 def run(

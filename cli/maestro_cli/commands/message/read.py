@@ -30,8 +30,8 @@ that was not shown yet is printed first. In a person's shell without a session
 it acknowledges what agents sent to `operator`, and nothing else.
 
 Examples:
-  maestro message read msg_1770536761607_k3v9x2m1a
-  maestro message read msg_1770536761607_k3v9x2m1a msg_1770536761700_p0q8w7e6r"""
+  maestro message read k3v9
+  maestro message read k3v9 p0q8"""
 
 
 def run(

@@ -37,18 +37,18 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import MessageDoc, OutgoingDoc, PersonDoc
 
 DETAILS = """\
-The sender is the session of this shell, or with `--as operator` the person.
-`maestro message thread ID` shows the whole conversation. An answer to a message
-to several goes to its sender alone; for all of them:
-maestro send --to @workers --reply-to ID.
+ID is a message's id or the beginning of it. `last` is the newest message that
+you were shown; a newer one that waits is named. The sender is the session of
+this shell, or with `--as operator` the person. An answer to a message to
+several goes to its sender alone; for all of them:
+maestro send @workers "text" --reply-to ID.
 
 Examples:
-  maestro message reply msg_1770536761607_k3v9x2m1a --message "Done."
-  git diff | maestro message reply msg_1770536761607_k3v9x2m1a --file -
-  maestro message reply msg_1770536761607_k3v9x2m1a -m "Yes." --as operator
-  maestro message reply msg_1770536761607_k3v9x2m1a -m "Which one?" \\
-      --wait-reply --timeout 5m
-  maestro message reply msg_1770536761607_k3v9x2m1a -m "Here." --attach log.txt"""
+  maestro reply last "Done."
+  maestro reply k3v9 "Yes." --as operator
+  git diff | maestro reply last
+  maestro reply last "Which one?" --wait-reply --timeout 5m
+  maestro reply last "Here." --attach log.txt"""
 
 
 def run(

@@ -30,10 +30,10 @@ once more. A message to several goes to those that refused it, or for which it
 expired, and to no other.
 
 Examples:
-  maestro message retry msg_1770536761607_k3v9x2m1a
-  maestro message retry msg_1770536761607_k3v9x2m1a --ttl 1d
-  maestro message retry msg_1770536761607_k3v9x2m1a --to carol
-  maestro message retry msg_1770536761607_k3v9x2m1a --on-ended queue"""
+  maestro message retry k3v9
+  maestro message retry k3v9 --ttl 1d
+  maestro message retry k3v9 --to carol
+  maestro message retry k3v9 --on-ended queue"""
 
 
 def run(

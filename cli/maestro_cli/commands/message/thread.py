@@ -19,8 +19,8 @@ DETAILS = """\
 For its sender, its receiver, and the operator.
 
 Examples:
-  maestro message thread msg_1770536761607_k3v9x2m1a
-  maestro message thread msg_1770536761607_k3v9x2m1a --json"""
+  maestro message thread k3v9
+  maestro message thread k3v9 --json"""
 
 
 def run(

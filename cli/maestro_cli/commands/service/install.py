@@ -52,7 +52,7 @@ def run(
         for path, text in units.files.items():
             streams.say(f"# {path}\n{text}")
         return 0
-    _write(units, force=force)
+    _write(units, context.data, force=force)
     for path in units.files:
         streams.say(f"Wrote {path}.")
     if sys.platform == "darwin":
@@ -61,10 +61,11 @@ def run(
     return _hand_over(context, units, now=now)
 
 
-def _write(units: SystemdUnits, *, force: bool) -> None:
+def _write(units: SystemdUnits, data: str, *, force: bool) -> None:
     from maestro_cli.processes import systemd_units
     from maestro_cli.processes.systemd_units import MARK
     from maestro_runtime import user_files
+    from maestro_runtime.traces import footprints
     from maestro_schemas.errors import MaestroError
 
     for path, text in units.files.items():
@@ -76,6 +77,7 @@ def _write(units: SystemdUnits, *, force: bool) -> None:
                 else "differs from what this command writes: it was edited"
             )
             raise MaestroError("INVALID", f"{path} {why}", "Look at it; --force replaces it.")
+    footprints.note_folders(data, units.files)
     for path, text in units.files.items():
         user_files.write(path, text)
 

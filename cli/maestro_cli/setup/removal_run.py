@@ -45,14 +45,13 @@ def carry_out(plan: RemovalPlan, context: CommandContext) -> Iterator[RemovalSte
 
 
 def _stop(context: CommandContext) -> Iterator[RemovalStep]:
-    from maestro_cli.processes import broker_stop
-    from maestro_clients.processes import gateway_process
+    from maestro_cli.commands import down
 
     try:
-        gateway = gateway_process.stop(context.data)
+        gateway = down.stop_gateway(context)
         if gateway is not None:
-            yield RemovalStep("", f"the HTTP gateway (pid {gateway.pid}) has stopped")
-        pid = broker_stop.stop(context)
+            yield RemovalStep("", f"the HTTP gateway (pid {gateway}) has stopped")
+        pid = down.stop_broker(context)
         if pid is not None:
             yield RemovalStep("", f"the broker (pid {pid}) has stopped")
         data_removal.remove_sockets(context.data, context.environ)

@@ -19,20 +19,24 @@ Examples:
   maestro service uninstall"""
 
 
-def run(*, force: Annotated[bool, Option(help="Also units that another program made.")] = False) -> int:
+def run(
+    *,
+    force: Annotated[bool, Option(help="Also units that another program made.")] = False,
+    as_json: Annotated[bool, Option(name="--json", help='Print {"removed": [paths]} as JSON.')] = False,
+) -> int:
     """Remove the service; mail and settings stay."""
     from maestro_cli.processes import unit_removal
     from maestro_schemas.errors import MaestroError
 
     context = CommandContext.here()
     there = unit_removal.units_of(context.data, context.environ)
-    if not there:
-        streams.say("No service is installed.")
-        return 0
     for path in there:
         if not force and not unit_removal.is_ours(path):
             raise MaestroError("INVALID", f"{path} was made by another program", "--force removes it anyway.")
-    unit_removal.remove(there)
-    for path in there:
-        streams.say(f"Removed {path}.")
+    if there:
+        unit_removal.remove(there)
+    if as_json:
+        streams.say_json({"removed": there})
+    else:
+        streams.say("\n".join(f"Removed {path}." for path in there) or "No service is installed.")
     return 0

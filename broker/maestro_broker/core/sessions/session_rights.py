@@ -252,13 +252,16 @@ def checked_start(state: State, request: SessionStart) -> SessionStart:
             "takeover and replace exclude each other",
             "`--takeover` continues a session under a new token, `--replace` ends it and starts another.",
         )
+    if request.name is not None and request.name_base is not None:
+        raise MaestroError("INVALID", "name and nameBase exclude each other", "Give one of them.")
     if request.token is not None:
         validation.check_label("the token", request.token, limits.TOKEN_CHARS_MAX)
     if request.metadata:
         validation.check_json("metadata", request.metadata, state.limits.session_metadata_bytes_max)
     name = None if request.name is None else validation.session_name(request.name)
+    base = None if request.name_base is None else validation.session_name(request.name_base, is_base=True)
     project = None if request.project_id is None else validation.project_id(request.project_id)
-    checked = replace(request, name=name, project_id=project, cwd=_shown_directory(request.cwd))
+    checked = replace(request, name=name, name_base=base, project_id=project, cwd=_shown_directory(request.cwd))
     _check_fields(state, checked)
     return checked
 

@@ -57,6 +57,39 @@ def hint(registry: SessionRegistry, address: str) -> str:
     return caught.value.hint
 
 
+def rename(registry: SessionRegistry, session_id: str, name: str) -> None:
+    found = registry.by_id(session_id)
+    registry.put(found.stored(replace(found.session, name=name)))
+
+
+def test_a_name_that_was_given_up_says_the_new_one() -> None:
+    registry = registry_of("shop", "bob")
+    rename(registry, "s0", "reviewer")
+    assert hint(registry, "shop") == "It is called reviewer now: use that."
+    rename(registry, "s0", "Ann Lee")
+    assert hint(registry, "shop") == hint(registry, "reviewer") == "It is called s0 now: use that.", "no sentence"
+    rename(registry, "s1", "shop")
+    assert registry.resolve("shop", None, "RECEIVER_NOT_FOUND").session.id == "s1"
+    # Who had it last is meant, also after an end.
+    end(registry, "s1")
+    assert registry.resolve("shop", None, "RECEIVER_NOT_FOUND").session.id == "s1"
+    end(registry, "s0")
+    assert "reviewer" not in hint(registry, "reviewer"), "an ended session has no address to use"
+
+
+def test_former_names_are_bounded() -> None:
+    registry = registry_of("n0")
+    for number in range(1, 1_100):
+        rename(registry, "s0", f"n{number}")
+    assert "called n1099 now" in hint(registry, "n1098")
+    assert "called" not in hint(registry, "n1")
+
+
+def end(registry: SessionRegistry, session_id: str) -> None:
+    found = registry.by_id(session_id)
+    registry.put(found.stored(replace(found.session, status="completed", completed_at=9)))
+
+
 def test_an_unknown_address_is_answered_with_who_is_here() -> None:
     assert hint(registry_of("ann", "ben", None), "zoe") == "Here: s2, ben, ann."
     assert hint(SessionRegistry(), "zoe").startswith("No session is active here.")

@@ -60,12 +60,15 @@ def test_down_then_up_at_once_many_times(person: Shell) -> None:
 
 def test_many_commands_start_one_broker(person: Shell) -> None:
     starting = [person.start("session", "start", "--json") for _ in range(6)]
-    ids = set()
+    ids, names = set(), set()
     for process in starting:
         out, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
         ids.add(json.loads(out)["id"])
+        names.add(json.loads(out)["name"])
     assert len(ids) == 6
+    # Their directory is called `project`, which is an address (`@project`).
+    assert names == {f"project-{number}" for number in range(2, 8)}
     assert {session["id"] for session in json.loads(person.done("session", "list", "--json").out)} == ids
 
 
@@ -195,6 +198,7 @@ def test_a_session_as_json_and_in_words(person: Shell) -> None:
     assert "project:     shop\n" in shown
     assert "tasks:       t1, t2\n" in shown
     assert session["token"] not in shown
+    assert person.done("session", "start", "--id", "plain", "--json").json().get("name") is None, "its id says it"
     words = person.done("session", "start", "--name", "dora").out
     assert "named dora, project default.\n" in words
     assert "  export MAESTRO_SESSION_ID=sess_" in words

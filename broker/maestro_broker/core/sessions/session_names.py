@@ -29,8 +29,8 @@ def based(state: State, context: RequestContext, base: str, session_id: str) -> 
 def instead(state: State, name: str, but: str, base: str | None = None) -> str:
     """The name with the first number that makes it free, for a session that gives `name` up.
 
-    `but`: a session whose id and name do not count. `base`: for which it gives the name up; with a number of that base,
-    the session gets the next.
+    `but`: a session whose id and name do not count. `base`: for which it gives the name up. Where that name is the
+    base with a number, it gets the next.
     """
     number = name.removeprefix(f"{base}-")
     return _numbered(state, None, base if base is not None and number.isdecimal() else name, but)

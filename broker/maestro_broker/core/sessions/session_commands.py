@@ -107,15 +107,21 @@ def end(state: State, request: SessionEnd, context: RequestContext) -> SessionRe
     asking = authorization.authenticate(state, request.who, now_ms)
     found = authorization.recorded_session(state, asking, request.id)
     session = found.session
-    if not session_rights.may_end(context, asking, found):
+    if not (session_rights.may_end(context, asking, found) or _may_clear(context, asking, found)):
         raise MaestroError(
             "FORBIDDEN",
             f"{asking.session.id if asking else OPERATOR} may not end session {session.id}",
-            f"A session is ended by itself, or by its parent. {OPERATOR_MAY}",
+            "A session is ended by itself, by its parent, or by an orchestrator of its project once its process is "
+            f"gone. {OPERATOR_MAY}",
         )
     if session.active:
         _end(state, found, request.status, now_ms)
     return SessionReply(found.public())
+
+
+def _may_clear(context: RequestContext, asking: SessionState | None, found: SessionState) -> bool:
+    """An orchestrator of the project clears away what a killed process has left."""
+    return session_rights.may_change_rights(context, asking, found) and session_rights.runs(context, found) is False
 
 
 def rename(state: State, request: SessionRename, context: RequestContext) -> SessionReply:

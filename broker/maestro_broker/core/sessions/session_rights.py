@@ -259,9 +259,10 @@ def checked_start(state: State, request: SessionStart) -> SessionStart:
     if request.metadata:
         validation.check_json("metadata", request.metadata, state.limits.session_metadata_bytes_max)
     name = None if request.name is None else validation.session_name(request.name)
-    base = None if request.name_base is None else validation.session_name(request.name_base, is_base=True)
     project = None if request.project_id is None else validation.project_id(request.project_id)
-    checked = replace(request, name=name, name_base=base, project_id=project, cwd=_shown_directory(request.cwd))
+    checked = replace(request, name=name, project_id=project, cwd=_shown_directory(request.cwd))
+    if request.name_base is not None:
+        checked = replace(checked, name_base=validation.session_name(request.name_base, is_base=True))
     _check_fields(state, checked)
     return checked
 

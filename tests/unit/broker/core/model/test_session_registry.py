@@ -126,6 +126,7 @@ def test_the_indexes_say_what_a_search_would(changes: list[tuple[str, str | None
     """After any starts, changes, ends and forgotten sessions, in any order of their times."""
     registry = SessionRegistry()
     known: dict[str, Session] = {}
+    former: dict[str, str] = {}
     for session_id, name, status, at in changes:
         if status is None:
             registry.drop(session_id)
@@ -142,7 +143,12 @@ def test_the_indexes_say_what_a_search_would(changes: list[tuple[str, str | None
             completed_at=at if status == "completed" else None,
         )
         registry.put(StoredSession(session=session))
+        before = known.get(session_id)
         known[session_id] = session
+        if session.active:
+            if before is not None and before.active and before.name is not None and before.name != name:
+                former[before.name] = session_id
+            former.pop(name or "", None)
     active = [one for one in known.values() if one.active]
     assert registry.active_count == len(active)
     words = [one.status for one in known.values()]
@@ -163,7 +169,7 @@ def test_the_indexes_say_what_a_search_would(changes: list[tuple[str, str | None
         }
         assert {found.session.id for found in registry.holders(text, "")} == holders
         assert {found.session.id for found in registry.holders(text, "ann")} == holders - {"ann"}
-        assert _resolved(registry, text) == _searched(known, text)
+        assert _resolved(registry, text) == _searched(known, former, text)
 
 
 def _resolved(registry: SessionRegistry, text: str) -> str | None:
@@ -173,7 +179,7 @@ def _resolved(registry: SessionRegistry, text: str) -> str | None:
         return None if error.code == "SESSION_NOT_FOUND" else error.code
 
 
-def _searched(known: dict[str, Session], text: str) -> str | None:
+def _searched(known: dict[str, Session], former: dict[str, str], text: str) -> str | None:
     by_id = known.get(text)
     if by_id is not None and by_id.active:
         return by_id.id
@@ -182,6 +188,9 @@ def _searched(known: dict[str, Session], text: str) -> str | None:
         return named[0] if len(named) == 1 else "AMBIGUOUS_NAME"
     if by_id is not None:
         return by_id.id
+    renamed = known.get(former.get(text, ""))
+    if renamed is not None and renamed.active:
+        return None
     ended = [one for one in known.values() if not one.active and one.name == text]
     return max(ended, key=lambda one: (one.completed_at or 0, one.id)).id if ended else None
 

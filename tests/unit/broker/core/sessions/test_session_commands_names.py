@@ -474,7 +474,7 @@ _WORDS = st.sampled_from(["shop", "SHOP", "shop-2", "shop-3", "sh\u043ep", "last
 
 @given(st.lists(st.tuples(st.sampled_from(["base", "name", "id", "end", "gone", "rename"]), _WORDS), max_size=24))
 def test_no_two_active_sessions_ever_have_one_name(steps: list[tuple[str, str]]) -> None:
-    """Whatever starts, ends, is renamed and dies in between; and whoever asks for a base gets a name."""
+    """Whatever starts, ends, is renamed and dies in between; and a start with a base gets a name."""
     office = Office(Limits(rate_limit=0, start_limit=10_000, change_limit=10_000))
     office.start("boss")
     dead: list[str] = []

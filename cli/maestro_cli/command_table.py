@@ -52,6 +52,8 @@ class CommandGroup(NamedTuple):
 
 SEND_HELP = "Send a message to another session; it is on disk when this command reports success."
 
+REPLY_HELP = "Answer a message; the answer is sent to its sender."
+
 ROOT_COMMANDS = (
     CommandRow("setup", "installing.setup", "Set everything up: the hooks of your agents, the command, the broker."),
     CommandRow("up", "up", "Start the broker, unless it runs already."),
@@ -59,6 +61,8 @@ ROOT_COMMANDS = (
     CommandRow("status", "status", "Show the broker's state, and every limit with its source."),
     CommandRow("ui", "ui", "Open the page in a browser: sessions, mail and states as they change."),
     CommandRow("send", "send", SEND_HELP + " The same as `session send`."),
+    CommandRow("reply", "message.reply", REPLY_HELP + " The same as `message reply`."),
+    CommandRow("read", "message.read_whole", "Print a message whole, the newest without an id, and acknowledge it."),
     CommandRow("inbox", "inbox", "Show new messages and mark them delivered, or watch for them."),
     CommandRow("who", "who", "Show what each session does: who waits for a person, works, idles, or is gone."),
     CommandRow("wake", "wake", "Show which idle agents mail wakes; turn that off or on, or test it."),
@@ -121,7 +125,7 @@ Examples:
   maestro message read msg_1770536761607_k3v9x2m1a""",
         (
             CommandRow("show", "message.show", "Show one message and its status."),
-            CommandRow("reply", "message.reply", "Answer a message; the answer is sent to its sender."),
+            CommandRow("reply", "message.reply", REPLY_HELP),
             CommandRow("thread", "message.thread", "Show the conversation that a message is in."),
             CommandRow("receipt", "message.receipt", "Show each step of a message's delivery, when and by what."),
             CommandRow("dead", "message.dead", "List your messages that expired or were refused from the outbox."),
@@ -385,7 +389,10 @@ def _with_parameter(hint: Any) -> Any:
         "help": option.help,
         "metavar": option.metavar,
         "negative": option.negative,
-        "allow_leading_hyphen": option.any_text,
+        # Free text without an option stands behind `--` (`fast_path.text_joined`).
+        "allow_leading_hyphen": option.any_text and option.names[0].startswith("-")
+        if option.names
+        else option.any_text,
         "converter": whole_number if int in (kind, *typing.get_args(kind)) else None,
     }
     # cyclopts takes an argument that is None for a choice, and would not look at the default parameter.

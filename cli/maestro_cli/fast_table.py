@@ -74,7 +74,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("send",): (
         "send",
-        (),
+        (("receiver", "text"), ("text", "any")),
         (),
         {
             "--to": ("to", "list"),
@@ -103,6 +103,37 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--dry-run": ("dry_run", "on"),
             "--id": ("message_id", "text"),
             "--as": ("speaks_as", "text"),
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("reply",): (
+        "message.reply",
+        (("message_id", "text"), ("text", "any")),
+        ("message_id",),
+        {
+            "--message": ("message", "any"),
+            "-m": ("message", "any"),
+            "--file": ("file", "any"),
+            "-f": ("file", "any"),
+            "--attach": ("attach", "list"),
+            "--priority": ("priority", ("low", "medium", "high")),
+            "--on-ended": ("on_ended", ("error", "queue", "redirect")),
+            "--require-ack": ("require_ack", "on"),
+            "--wait": ("wait", ("delivered", "read")),
+            "--wait-reply": ("wait_reply", "on"),
+            "--timeout": ("timeout", "text"),
+            "--as": ("speaks_as", "text"),
+            "--yes": ("yes", "on"),
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("read",): (
+        "message.read_whole",
+        (("message_ids", "list"),),
+        (),
+        {
+            "--as": ("speaks_as", "text"),
+            "--yes": ("yes", "on"),
             "--json": ("as_json", "on"),
         },
     ),
@@ -389,7 +420,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("session", "send"): (
         "send",
-        (),
+        (("receiver", "text"), ("text", "any")),
         (),
         {
             "--to": ("to", "list"),
@@ -562,7 +593,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("message", "reply"): (
         "message.reply",
-        (("message_id", "text"),),
+        (("message_id", "text"), ("text", "any")),
         ("message_id",),
         {
             "--message": ("message", "any"),
@@ -780,7 +811,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("mail", "reply"): (
         "message.reply",
-        (("message_id", "text"),),
+        (("message_id", "text"), ("text", "any")),
         ("message_id",),
         {
             "--message": ("message", "any"),
@@ -902,6 +933,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
+            "--json": ("as_json", "on"),
         },
     ),
     ("config", "init"): (
@@ -909,6 +941,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "install"): (
@@ -921,6 +954,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--http": ("http", "on"),
             "--no-http": ("http", "off"),
             "--force": ("force", "on"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "uninstall"): (
@@ -929,6 +963,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         {
             "--force": ("force", "on"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "status"): (
@@ -964,6 +999,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         {
             "--out": ("out", "text"),
             "--session": ("session", "text"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("keys", "new"): (

@@ -112,6 +112,19 @@ def _run(tokens: list[str]) -> int:
 
 
 def _run_by_cyclopts(tokens: list[str]) -> int:
+    from . import version_text
+
+    version = version_text.asked_for(tokens)
+    if version is not None:
+        from . import exit_codes
+        from .output import streams
+
+        streams.say(version)
+        return exit_codes.DONE
+    return _called(tokens)
+
+
+def _called(tokens: list[str]) -> int:
     import io
 
     from cyclopts import CycloptsError
@@ -133,7 +146,7 @@ def _run_by_cyclopts(tokens: list[str]) -> int:
             result_action="return_value",
         )
     except CycloptsError as error:
-        streams.complain(usage_errors.explained(error), as_json=_wants_json(tokens))
+        streams.complain(usage_errors.explained(error, tokens), as_json=_wants_json(tokens))
         return exit_codes.USAGE
     if help_text.tell():
         streams.say(help_text.getvalue().rstrip("\n"))
@@ -151,4 +164,5 @@ def _for_cyclopts(tokens: list[str]) -> list[str]:
 
 def _wants_json(tokens: list[str]) -> bool:
     """Whether errors are reported in JSON too; the command may not have been parsed."""
-    return "--json" in _for_cyclopts(tokens)
+    words = _for_cyclopts(tokens)
+    return "--json" in words[: words.index("--") if "--" in words else None]

@@ -29,8 +29,18 @@ if TYPE_CHECKING:
 _NUMBER_DIGITS_MAX = 18
 
 
-def explained(error: CycloptsError) -> MaestroError:
-    """The parser's error as ours."""
+# Commands that take a text without an option, and what stands before it.
+_TEXTS = {
+    "maestro send": "bob",
+    "maestro session send": "bob",
+    "maestro reply": "last",
+    "maestro message reply": "last",
+    "maestro mail reply": "last",
+}
+
+
+def explained(error: CycloptsError, tokens: Sequence[str] = ()) -> MaestroError:
+    """The parser's error as ours. `tokens`: what was typed."""
     command = " ".join(["maestro", *(error.command_chain or ())])
     if isinstance(error, UnknownOptionError) and command == "maestro search":
         query = error.token.keyword or error.token.value
@@ -39,7 +49,33 @@ def explained(error: CycloptsError) -> MaestroError:
             f"unknown option: {query}",
             f"{command} --help. A query that begins with `-` stands behind `--`: {command} -- {shlex.quote(query)}",
         )
+    if command in _TEXTS:
+        return MaestroError("INVALID", _what(error), _text_hint(error, command, tokens) or f"{command} --help")
     return MaestroError("INVALID", _what(error), f"{command} --help")
+
+
+def _text_hint(error: CycloptsError, command: str, tokens: Sequence[str]) -> str:
+    """The next step where a text of several words has no quotes, or looks like an option."""
+    from maestro_cli import fast_path
+    from maestro_cli.addressing.words import quoted, who_is_here
+    from maestro_cli.context import CommandContext
+
+    first = _TEXTS[command]
+    if isinstance(error, UnusedCliTokensError):
+        first, *rest = fast_path.words(tokens)
+        several = f" For several receivers: {command} --to {first} --to {rest[0]} {quoted(' '.join(rest[1:]))}"
+        form = f"A text of several words stands in quotes: {command} {first} {quoted(' '.join(rest))}."
+        return form + (several + "." if command.endswith("send") else "")
+    if isinstance(error, MissingArgumentError) and error.keyword in ("--to", "-t"):
+        return f'{command} --to bob "text". {who_is_here(CommandContext.here())}'
+    if isinstance(error, MissingArgumentError) and error.keyword is None:
+        return f'{command} {first} "text"'
+    if isinstance(error, UnknownOptionError):
+        text = error.token.keyword or error.token.value
+        return (
+            f"{command} --help. A text that begins with `-` stands behind `--`: {command} {first} -- {quoted(text)}"
+        )
+    return ""
 
 
 def whole_number(_kind: Any, tokens: Sequence[Token]) -> int:

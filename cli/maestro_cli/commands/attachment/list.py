@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from maestro_cli.addressing.message_ids import resolve
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 
@@ -31,7 +32,7 @@ def run(
     """List the files of a message."""
     context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
-        message = client.message(message_id)
+        message = client.message(resolve(client, message_id))
     # Nothing is fetched for a list.
     context.locate([message], None)
     if as_json:

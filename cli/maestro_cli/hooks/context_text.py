@@ -85,16 +85,13 @@ def introduction(session: SessionDoc, command: str, others: Others = NO_OTHERS) 
     who = f"You are {_address(session.get('name'), session['id'])}, {_kind(session)}, in the Maestro post office of "
     who += "this machine. "
     what = "What other agents write to you is shown to you here as it comes. "
-    for shown in range(len(others.lines), -1, -1):
-        here = _who_is_here(others, shown)
+    lead = [f"{who}{what}{_who_is_here(others, shown)}" for shown in range(len(others.lines), -1, -1)]
+    for first in (*lead, who):
         for word, last in ((command, ""), ("maestro", f"\nWrite `{command}` for `maestro`.")):
-            text = "\n".join(
-                [
-                    f"{who}{what}{here}".rstrip(),
-                    f'To write to one: {word} send --to NAME --message "..."',
-                    f'To answer: {word} message reply ID --message "..."',
-                    f"To look for mail: {word} inbox. To choose another name: {word} session rename NAME{last}",
-                ]
+            text = (
+                f'{first.rstrip()}\nTo write to one: {word} send NAME "..."\n'
+                f'To answer the newest mail: {word} reply last "..."\n'
+                f"To look for mail: {word} inbox. To choose another name: {word} session rename NAME{last}"
             )
             if len(text) <= INTRODUCTION_CHARS_MAX:
                 return text

@@ -30,7 +30,7 @@ def person() -> Iterator[Shell]:
 def killed(person: Shell, *names: str, project: str = "shop", **fields: Any) -> list[str]:
     """Sessions whose process was killed; their ids."""
     with subprocess.Popen(["sleep", "600"]) as process:
-        identity = {"pid": process.pid, "pid_start": process_identity.pid_start(process.pid)}
+        identity: dict[str, Any] = {"pid": process.pid, "pid_start": process_identity.pid_start(process.pid)}
         with person.client() as client:
             for name in names:
                 client.start_session(f"id_{name}", name=name, project_id=project, **identity, **fields)

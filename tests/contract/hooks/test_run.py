@@ -91,7 +91,7 @@ def test_at_the_start_the_agent_sees_waiting_mail_and_its_session_is_updated(
     assert introduced.startswith(f"You are {bob.session_id}, a worker, in the Maestro post office ")
     assert " Here: " in introduced
     assert len(introduced) <= INTRODUCTION_CHARS_MAX
-    for command in ("send --to ", "message reply ", "inbox", "session rename "):
+    for command in ("send NAME ", "reply last ", "inbox", "session rename "):
         assert f"maestro {command}" in introduced
     alice.send(bob, "early")
     text = agent.text("SessionStart", session_id=own_id(), source="compact")

@@ -382,8 +382,8 @@ def test_the_introduction() -> None:
         "You are shop, a worker, in the Maestro post office of this machine. What other agents write to you is shown "
         "to you here as it comes. Here: boss (your parent, waiting), ann (orchestrator, idle), bob (codex, working), "
         "sess_4.\n"
-        'To write to one: maestro send --to NAME --message "..."\n'
-        'To answer: maestro message reply ID --message "..."\n'
+        'To write to one: maestro send NAME "..."\n'
+        'To answer the newest mail: maestro reply last "..."\n'
         "To look for mail: maestro inbox. To choose another name: maestro session rename NAME"
     )
 
@@ -427,4 +427,4 @@ def test_the_introduction_is_short_and_holds_no_sentence_of_others(
     words = {one for one in (name, *names) if " " in one.strip()}
     assert not any(word in made for word in words if len(word) > 9), "a sentence is no name"
     if path_chars < 150:
-        assert all(word in made for word in ("send --to", "message reply", "session rename"))
+        assert all(word in made for word in ("send NAME", "reply last", "inbox", "session rename"))

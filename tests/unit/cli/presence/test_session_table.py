@@ -27,27 +27,27 @@ def session(number: int, **fields: Any) -> SessionDoc:
 
 
 SESSIONS = [
-    session(1, name="shop", agent="claude-code", cwd="/home/me/work/shop"),
-    session(2, name="shop-2", agent="codex", cwd="/home/me/work/web/packages/with/a/long/path/api"),
-    session(3, cwd="/home/me", role="orchestrator", presence={"state": "gone", "since": NOW_MS - 7_200_000}),
+    session(1, name="shop", agent="claude-code", cwd="/users/me/src/shop"),
+    session(2, name="shop-2", agent="codex", cwd="/users/me/src/web/packages/with/a/long/path/api"),
+    session(3, cwd="/users/me", role="orchestrator", presence={"state": "gone", "since": NOW_MS - 7_200_000}),
     session(4, name="two words", agent="an agent"),
 ]
 UNREAD = {SESSIONS[0]["id"]: 1_234, SESSIONS[1]["id"]: 0}
 
 
 def shown(width: int | None, sessions: list[SessionDoc] = SESSIONS) -> list[str]:
-    return lines(sessions, UNREAD, own=SESSIONS[1]["id"], home="/home/me", now_ms=NOW_MS, width=width)
+    return lines(sessions, UNREAD, own=SESSIONS[1]["id"], home="/users/me", now_ms=NOW_MS, width=width)
 
 
 def test_all_columns_where_nothing_bounds_them() -> None:
     head, first, second, third, fourth = shown(None)
     assert head.split() == ["NAME", "STATE", "NEW", "DIRECTORY", "AGENT", "LAST", "SEEN", "ROLE", "PROJECT", "ID"]
     assert first.split() == [
-        *("shop", "working", "12s", "1,234", "~/work/shop", "claude-code", "1m", "ago", "worker", "shop"),
+        *("shop", "working", "12s", "1,234", "~/src/shop", "claude-code", "1m", "ago", "worker", "shop"),
         SESSIONS[0]["id"],
     ]
     assert second.startswith("shop-2 (you) ")
-    assert " 0  ~/work/web/packages/with/a/long/path/api " in second
+    assert " 0  ~/src/web/packages/with/a/long/path/api " in second
     assert third.startswith(f"{SESSIONS[2]['id']}  gone, last sign 2h ago "), "an id is an address too"
     assert " -  ~  " in third, "what the caller may not know is no 0"
     assert fourth.startswith('"two words" ')
@@ -82,19 +82,19 @@ def test_no_sessions_are_no_table() -> None:
 @pytest.mark.parametrize(
     ("path", "room", "said"),
     [
-        ("/home/me", None, "~"),
-        ("/home/me/a/b", None, "~/a/b"),
-        ("/home/melanie/a", None, "/home/melanie/a"),
+        ("/users/me", None, "~"),
+        ("/users/me/a/b", None, "~/a/b"),
+        ("/users/melanie/a", None, "/users/melanie/a"),
         ("/srv/site", 20, "/srv/site"),
-        ("/home/me/work/web/packages/api", 20, "~/…/web/packages/api"),
-        ("/home/me/work/web/packages/api", 19, "~/…/packages/api"),
+        ("/users/me/src/web/packages/api", 20, "~/…/web/packages/api"),
+        ("/users/me/src/web/packages/api", 19, "~/…/packages/api"),
         ("/srv/customers/web/packages/api", 20, "/srv/…/packages/api"),
-        ("/home/me/" + "x" * 40, 20, "…" + "x" * 19),
+        ("/users/me/" + "x" * 40, 20, "…" + "x" * 19),
         ("/" + "x" * 40, 20, "…" + "x" * 19),
     ],
 )
 def test_a_directory(path: str, room: int | None, said: str) -> None:
-    assert directory(path, "/home/me/", room) == said
+    assert directory(path, "/users/me/", room) == said
 
 
 @given(st.text("/ab…\u5e97", max_size=80), st.integers(8, 60))

@@ -93,8 +93,9 @@ pictures:
 terminal *arguments:
     PYTHONPATH=tests "{{ python }}" -m support.terminal_pictures "$@"
 
-# write the JSON Schema files, the golden vectors and the table of the fast path again
+# write the JSON Schema files, the golden vectors, the table of the fast path and that of `--json` again
 schemas:
     "{{ python }}" -m maestro_schemas.generators.json_schema
     "{{ python }}" schemas/golden/regenerate.py
     "{{ python }}" -m maestro_cli.fast_table_writer
+    "{{ python }}" -m maestro_cli.shapes.shape_writer

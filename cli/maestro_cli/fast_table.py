@@ -927,6 +927,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
+            "--json": ("as_json", "on"),
         },
     ),
     ("config", "init"): (
@@ -934,6 +935,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "install"): (
@@ -946,6 +948,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--http": ("http", "on"),
             "--no-http": ("http", "off"),
             "--force": ("force", "on"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "uninstall"): (
@@ -954,6 +957,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         {
             "--force": ("force", "on"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "status"): (
@@ -989,6 +993,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         {
             "--out": ("out", "text"),
             "--session": ("session", "text"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("keys", "new"): (

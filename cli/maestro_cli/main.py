@@ -112,6 +112,19 @@ def _run(tokens: list[str]) -> int:
 
 
 def _run_by_cyclopts(tokens: list[str]) -> int:
+    from . import version_text
+
+    version = version_text.asked_for(tokens)
+    if version is not None:
+        from . import exit_codes
+        from .output import streams
+
+        streams.say(version)
+        return exit_codes.DONE
+    return _called(tokens)
+
+
+def _called(tokens: list[str]) -> int:
     import io
 
     from cyclopts import CycloptsError

@@ -74,6 +74,7 @@ def run(
     attachments: bool,
     texts: bool,
     force: bool,
+    as_json: bool,
 ) -> int:
     """Write the export; returns the exit code. Raises MaestroError."""
     directory = _directory(out, attachments=attachments)
@@ -102,7 +103,10 @@ def run(
     size = out_file.write(os.path.abspath(out), pieces, force=force)
     _note(export)
     count = len(export.entries)
-    streams.note(f"maestro: {places.shown(out)} has {count:,} message{'' if count == 1 else 's'}, {size:,} bytes")
+    if as_json:
+        streams.say_json({"path": os.path.abspath(out), "messages": count, "bytes": size})
+    else:
+        streams.note(f"maestro: {places.shown(out)} has {count:,} message{'' if count == 1 else 's'}, {size:,} bytes")
     return 0
 
 

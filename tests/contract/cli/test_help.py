@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from maestro_cli import command_table, exit_codes
-from maestro_schemas import __version__
+from maestro_schemas import DATA_FORMAT_VERSION, PROTOCOL_VERSION, __version__
 from maestro_schemas.errors import CODES, MaestroError
 
 COMMANDS: list[tuple[str, ...]] = [
@@ -74,6 +74,24 @@ def test_the_root_help_documents_the_exit_codes() -> None:
 
 def test_the_version() -> None:
     assert maestro("--version").stdout == f"maestro {__version__}\n"
+    assert maestro("--version", "--other").stdout == f"maestro {__version__}\n"
+
+
+def test_the_version_with_all_that_a_report_needs() -> None:
+    python = ".".join(map(str, sys.version_info[:3]))
+    wanted = {
+        "version": __version__,
+        "python": python,
+        "protocol": PROTOCOL_VERSION,
+        "dataFormat": DATA_FORMAT_VERSION,
+    }
+    assert json.loads(maestro("--version", "--json").stdout) == wanted
+    assert maestro("--version", "--verbose").stdout.splitlines() == [
+        f"maestro {__version__}",
+        f"Python {python}",
+        f"protocol {PROTOCOL_VERSION}",
+        f"data format {DATA_FORMAT_VERSION}",
+    ]
 
 
 def test_the_installed_script_is_the_same_program() -> None:

@@ -33,6 +33,9 @@ def run(
     *,
     out: Annotated[str | None, Option(metavar="PATH", help="A file; it must not exist. Default: print it.")] = None,
     session: Annotated[str | None, Option(metavar="ID", help="Only this session's messages and events.")] = None,
+    as_json: Annotated[
+        bool, Option(name="--json", help='With --out, print {"path", "bytes"} as JSON. The lines are JSON anyway.')
+    ] = False,
 ) -> int:
     """Write everything as JSON Lines."""
     import os
@@ -73,7 +76,10 @@ def run(
         raise MaestroError("INTERNAL", f"the export ended early, with {code}", "Its error is above.")
     if out is not None:
         os.replace(f"{out}.part", out)
-        streams.note(f"maestro: {out} is complete")
+        if as_json:
+            streams.say_json({"path": os.path.abspath(out), "bytes": os.path.getsize(out)})
+        else:
+            streams.note(f"maestro: {out} is complete")
     return exit_codes.DONE
 
 

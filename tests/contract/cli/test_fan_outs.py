@@ -235,7 +235,7 @@ def test_many_receivers_are_counted(shell_environ: dict[str, str]) -> None:
         for number in range(12):
             person.session(f"w{number:02}")
         said = lead.done("send", "--to", "@workers", "-m", "x", "--type", "request", "--yes").out
-        assert "to 12 sessions (@workers). On disk." in said
+        assert "Sent to 12 sessions, @workers (" in said
         assert "  later  12: w00, w01, w02, w03 and 8 more (when it looks into its inbox)" in said
         narrow = lead.run(
             "send", "--to", "@workers", "-m", "y", "--type", "request", "--yes", environ={"COLUMNS": "44"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from maestro_cli import exit_codes
+from maestro_schemas.names import short_id
 from support.cli_shell import Lines, Shell, open_shell, said_id
 
 if TYPE_CHECKING:
@@ -57,11 +58,11 @@ def test_a_worker_of_any_project_writes_to_the_person_who_answers(person: Shell)
     question = sent_id(amy.done("send", "--to", "operator", "-m", "May I?", "--type", "request", "--json"))
     out = person.done("inbox").out
     assert "  | May I?" in out
-    assert f"Reply: maestro message reply {question} --as operator" in out
+    assert 'Reply: maestro reply last "..." --as operator' in out
     answer = sent_id(person.done("message", "reply", question, "-m", "Yes.", "--as", "operator", "--json"))
     shown = amy.done("inbox").out
-    assert f"{answer} from operator (your user's shell or screen; " in shown
-    assert f"in reply to {question}" in shown
+    assert f"{short_id(answer)} from operator (your user's shell or screen; " in shown
+    assert f"in reply to {short_id(question)}" in shown
     amy.done("message", "reply", answer, "-m", "Thanks.")
     assert received(person) == ["Thanks."]
     thread = amy.done("message", "thread", question, "--json").json()["messages"]

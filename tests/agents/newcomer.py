@@ -42,7 +42,9 @@ class Newcomer:
         self.answered = 0
         self._began_s: float | None = None
         tools = os.path.join(root, "tools")
-        for folder in (tools, *(os.path.join(self.home, name) for name in PROJECTS)):
+        # As on every desktop. Claude Code writes into the last one, too.
+        applications = os.path.join(self.home, ".local", "share", "applications")
+        for folder in (tools, applications, *(os.path.join(self.home, name) for name in PROJECTS)):
             os.makedirs(folder)
         [claude] = find(claude_code)
         os.symlink(claude, os.path.join(tools, "claude"))
@@ -172,7 +174,8 @@ class Newcomer:
             command, env=self.environ, cwd=self.home, capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == 0, done
-        return json.loads(done.stdout)
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        return found if arguments[0] == "log" else found[0]
 
     def tree(self) -> dict[str, tuple[int, bytes]]:
         """Every path of the home with its mode and its content; of a link, where it leads."""

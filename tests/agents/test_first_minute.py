@@ -24,7 +24,12 @@ LINES_MAX = 6
 # On an idle machine it is about 40 s, half of that for pip.
 SECONDS_MAX = 400.0
 # What Claude Code writes for itself.
-_CLAUDE_CODE = (".claude.json", ".cache/claude", ".config", ".npm", *(f"{name}/.claude" for name in PROJECTS))
+_CLAUDE_CODE = (
+    ".claude.json",
+    ".cache",
+    ".local/share/applications/claude-code",
+    *(f"{name}/.claude" for name in PROJECTS),
+)
 _CLAUDE_CODE_SETTINGS = ".claude/settings.json"
 
 

@@ -232,6 +232,13 @@ EXPORT_MESSAGES = 1_000
 EXPORT_MESSAGES_MAX = 10_000
 EXPORT_TEXT_CHARS_MAX = 16 << 20
 
+# What an option may be: how many a list shows, a line's number (LSN), a port, a process, and how long one waits.
+LISTED_MAX = 1_000_000
+LSN_MAX = 10**18 - 1
+PORT_MAX = 65_535
+PID_MAX = 1 << 22  # pid_max of 64-bit Linux
+WAIT_MS_MAX = 365 * 86_400_000
+
 # An error repeats at most this much of a wrong value.
 _SHOWN_CHARS = 80
 

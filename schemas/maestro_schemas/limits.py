@@ -286,6 +286,16 @@ def parse_duration_ms(text: str) -> int:
     return duration_ms
 
 
+def check_number(name: str, number: int | None, low: int, high: int | None = None) -> None:
+    """Raises MaestroError INVALID, with the allowed range, for a field of a request that is below it. Above it is no
+    error: a page has as many as it may."""
+    if number is not None and number < low:
+        span = f"{low:,} or more" if high is None else f"{low:,} to {high:,}"
+        raise MaestroError(
+            "INVALID", f"{name} must be {span}, not {number}", "Correct it or leave it out.", limit=low, actual=number
+        )
+
+
 def duration_text(duration_ms: int) -> str:
     """The shortest exact spelling, which `parse_duration_ms` reads back."""
     exact = (pair for pair in reversed(_UNITS_MS.items()) if duration_ms and duration_ms % pair[1] == 0)

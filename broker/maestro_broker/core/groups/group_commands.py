@@ -17,6 +17,7 @@ from maestro_broker.core.model.records import GroupChanged, GroupDeleted
 from maestro_broker.core.sessions import session_rights
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.groups import Group, GroupMember
+from maestro_schemas.limits import check_number
 from maestro_schemas.names import AUDIENCE_SIGIL, DEFAULT_PROJECT, is_group_name, plain_name
 from maestro_schemas.replies import GroupDeletedReply, GroupReply, GroupShown, GroupsReply, MemberShown
 from maestro_schemas.texts.near_words import guess
@@ -117,8 +118,7 @@ def list_groups(state: State, request: GroupList, context: RequestContext) -> Gr
     authorization.authenticate(state, request.who, context.now_ms)
     most = state.limits.sessions_reply_max
     limit = most if request.limit is None else request.limit
-    if limit < 1:
-        raise MaestroError("INVALID", f"limit can't be {limit}", f"Give a number from 1 to {most:,}.")
+    check_number("limit", limit, 1, most)
     project = None if request.project_id is None else plain_name(request.project_id)
     shown: list[GroupShown] = []
     size = 0

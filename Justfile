@@ -83,6 +83,11 @@ fault *arguments:
 pictures:
     PYTHONPATH=tests "{{ python }}" tests/web/pictures.py
 
+# (In a real tmux, drawn by Debian's Chromium; `just terminal --help`.)
+# pictures of commands in a terminal, at several widths, light and dark, with 1, 12 or 200 sessions
+terminal *arguments:
+    PYTHONPATH=tests "{{ python }}" -m support.terminal_pictures "$@"
+
 # write the JSON Schema files, the golden vectors and the table of the fast path again
 schemas:
     "{{ python }}" -m maestro_schemas.generators.json_schema

@@ -53,6 +53,7 @@ class CommandGroup(NamedTuple):
 SEND_HELP = "Send a message to another session; it is on disk when this command reports success."
 
 ROOT_COMMANDS = (
+    CommandRow("setup", "installing.setup", "Set everything up: the hooks of your agents, the command, the broker."),
     CommandRow("up", "up", "Start the broker, unless it runs already."),
     CommandRow("down", "down", "Stop the broker and wait until it has ended."),
     CommandRow("status", "status", "Show the broker's state, and every limit with its source."),
@@ -69,7 +70,7 @@ ROOT_COMMANDS = (
     CommandRow("threads", "archive.threads", "List the conversations, the one with the newest message first."),
     CommandRow("stats", "archive.stats", "Show figures: how much was sent, and what became of it."),
     CommandRow("export", "archive.export", "Write conversations as Markdown, JSON Lines or one HTML page."),
-    CommandRow("completion", "completion", "Print a shell completion script."),
+    CommandRow("completion", "installing.completion", "Print a shell completion script."),
     CommandRow("mcp", "mcp", "Serve an agent's MCP client over standard input and output."),
     CommandRow("demo", "demo", "Show the whole system at work, in a scratch directory."),
     CommandRow("whoami", "compatible.whoami", "Compatible name: say which session speaks in this shell."),

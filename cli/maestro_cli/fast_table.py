@@ -16,6 +16,19 @@ if TYPE_CHECKING:
 
 # fmt: off
 COMMANDS: dict[tuple[str, ...], Declared] = {
+    ("setup",): (
+        "installing.setup",
+        (("names", "list"),),
+        (),
+        {
+            "--yes": ("yes", "on"),
+            "--dry-run": ("dry_run", "on"),
+            "--mcp": ("mcp", "on"),
+            "--wake": ("wake", "on"),
+            "--no-wake": ("wake", "off"),
+            "--json": ("as_json", "on"),
+        },
+    ),
     ("up",): (
         "up",
         (),
@@ -266,7 +279,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         },
     ),
     ("completion",): (
-        "completion",
+        "installing.completion",
         (("shell", ("bash", "zsh", "fish")),),
         ("shell",),
         {

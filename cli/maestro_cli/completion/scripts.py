@@ -18,12 +18,10 @@ from maestro_runtime import config
 from maestro_schemas import events, limits
 from maestro_schemas.names import AUDIENCE_SIGIL, AUDIENCE_WORDS, OPERATOR
 
+from .marks import MARK, NAMES, Shell
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-Shell = Literal["bash", "zsh", "fish"]
-NAMES = ("maestro", "maestro-messaging")
-MARK = "made by `maestro completion`"
 
 # Options whose type does not show what their value is.
 _SESSION_OPTIONS = frozenset({"--session", "--parent"})

@@ -6,11 +6,11 @@ Rule: sessions are shown by their names, and by their ids where two have the sam
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
-from maestro_cli.output.render import BAR
-from maestro_cli.output.streams import BOLD, UNBOLD
+from maestro_cli.output.render import BAR, emphasized
+from maestro_cli.output.styles import styled
+from maestro_cli.output.wrapping import fitted, is_unicode
 from maestro_clients.texts import file_lines
 from maestro_clients.texts.ages import moment
 from maestro_clients.texts.fence import behind, data_line, message_fields, named, removal
@@ -53,18 +53,19 @@ class SessionNames:
         return name if name and not is_token(name) else None
 
 
-def block(said: SaidMessageDoc, names: SessionNames, now_ms: int, *, bold: bool = False) -> str:
-    """One message: `14:02:11  ann → @workers (7)  msg_17…  request, 3 of 7 read`, its text, and what it answers."""
+def block(said: SaidMessageDoc, names: SessionNames, now_ms: int, width: int | None = None) -> str:
+    """One message: `14:02:11  ann → @workers (7)  msg_17…  request, 3 of 7 read`, its text, and what it answers.
+    `width`: of the terminal; None for no bound."""
     message = said["message"]
     metadata = message.get("metadata") or {}
     words, chosen = message_fields(message, names.unfit_name(message["from"]))
     words += [word for key, word in _ASKED if metadata.get(key)]
     woken = [f"woken by {named(message['wokenBy'])}"] if "wokenBy" in message else []
-    arrow, hook = ("→", "↳ reply to") if _is_unicode() else ("->", "reply to")
+    arrow, hook = ("→", "↳ reply to") if is_unicode() else ("->", "reply to")
     sender = "the post office" if message["from"] == SYSTEM_SENDER else names.short(message["from"])
     first = f"{moment(message['createdAt'], now_ms)}  {sender} {arrow} {_receivers(said, names)}"
-    lines = [f"{BOLD}{first}{UNBOLD}" if bold else first]
-    lines[0] += f"  {message['id']}  {', '.join([*words, _state(said), *woken])}"
+    about = ", ".join([*emphasized(words), _state(said), *woken])
+    lines = [f"{styled(first, 'bold')}  {message['id']}  {about}"]
     if "inReplyTo" in metadata:
         lines.append(f"  {hook} {named(metadata['inReplyTo'])}")
     if "originalTo" in message:
@@ -77,7 +78,7 @@ def block(said: SaidMessageDoc, names: SessionNames, now_ms: int, *, bold: bool 
     if taken_out := removal(message):
         lines.append(f"  {taken_out}")
     lines += [f"  {line}" for line in file_lines.lines(message)]
-    return "\n".join(lines)
+    return "\n".join(fitted(lines, width))
 
 
 _ASKED = (("requiresAck", "ack wanted"), ("requiresResponse", "answer wanted"))
@@ -105,10 +106,6 @@ def _state(said: SaidMessageDoc) -> str:
     # The furthest state says of how many: `3 of 7 read, 2 delivered`.
     number, _, state = found[0].partition(" ")
     return ", ".join([f"{number} of {total} {state}", *found[1:]])
-
-
-def _is_unicode() -> bool:
-    return (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
 
 
 def flat(said: SaidMessageDoc) -> dict[str, object]:

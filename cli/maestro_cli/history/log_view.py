@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from maestro_cli import following
 from maestro_cli.context import now_ms
 from maestro_cli.output import streams
+from maestro_cli.output.tables import terminal_width
 from maestro_clients.texts.display_names import correspondent
 from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
 
@@ -60,7 +61,7 @@ class LogView:
         self._query = query
         self._as_json = as_json
         self._names = SessionNames()
-        self._bold = not as_json and streams.wants_colour(context.environ)
+        self._width = terminal_width(context.environ)
 
     def run(self, *, follow: bool) -> int:
         """Print what was said, and with `follow` what is said from now on; returns the exit code. Raises
@@ -100,7 +101,7 @@ class LogView:
         if self._as_json:
             streams.say_json(flat(message))
         else:
-            streams.say(block(message, self._names, now_ms(), bold=self._bold))
+            streams.say(block(message, self._names, now_ms(), self._width))
 
     def _resolve(self, client: AnyClient) -> None:
         """Say whom a name means: another session may have it now than before. From then on its id is meant."""

@@ -54,7 +54,6 @@ def show(
     try:
         context.locate(reply["messages"], client)
         page = compose(
-            context.environ,
             reply,
             chars_max,
             marking=marking,

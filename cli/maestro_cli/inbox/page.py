@@ -15,7 +15,7 @@ from maestro_schemas.names import OPERATOR, SYSTEM_SENDER
 
 TYPE_CHECKING = False  # `typing` and `enum` cost more than showing a message
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from typing import Literal
 
     from maestro_clients.one_shot_client import AnyClient
@@ -68,7 +68,6 @@ def count_to_ask_for(count_max: int | None, chars_max: int) -> int:
 
 
 def compose(
-    environ: Mapping[str, str],
     reply: InboxDoc,
     chars_max: int,
     *,
@@ -81,11 +80,10 @@ def compose(
     """As many of the reply's messages as may be printed at once, and the text for them. `marking`: None for the mail
     of another session."""
     names = DisplayNames(reply.get("people", {}))
-    bold = not as_json and streams.wants_colour(environ)
     blocks: list[str] = []
     used = 0
     for message in reply["messages"]:
-        block = streams.json_line(message) if as_json else message_block(message, names, now_ms, bold=bold)
+        block = streams.json_line(message) if as_json else message_block(message, names, now_ms)
         used += len(block)
         if blocks and used > chars_max:
             break
@@ -105,6 +103,10 @@ def compose(
         more = "There is more: run it again." if is_filtered else _more(reply, shown, marking, unread=unread)
     # A message that is deleted once it is shown can't be answered.
     footer = "" if marking in ("deleted", None) else _footer(shown)
+    if streams.stdout_is_terminal():
+        from maestro_cli.output import screen
+
+        blocks = list(map(screen.fit, blocks))
     last = "\n".join(filter(None, (footer, more)))
     return PrintedPage(shown, left_out, "\n\n".join(filter(None, (*blocks, last))))
 

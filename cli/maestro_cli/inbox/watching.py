@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from maestro_cli import exit_codes
 from maestro_cli.context import now_ms
-from maestro_cli.output import streams
+from maestro_cli.output import screen, streams
 from maestro_cli.output.render import message_block
 from maestro_clients.texts.display_names import DisplayNames
 from maestro_schemas.errors import MaestroError
@@ -127,8 +127,7 @@ class Watch:
         elif self._as_json:
             streams.say_json(message)
         else:
-            bold = streams.wants_colour(self._context.environ)
-            streams.say(message_block(message, self._names(message, client), now_ms(), bold=bold) + "\n")
+            streams.say(screen.fit(message_block(message, self._names(message, client), now_ms())) + "\n")
 
     def _names(self, message: MessageDoc, client: Client) -> DisplayNames:
         """The names of the message's sessions. Notices bring none, so the broker is asked once for each sender; where

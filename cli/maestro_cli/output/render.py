@@ -6,12 +6,15 @@ can pass for a line of ours.
 
 from __future__ import annotations
 
+import os
+import sys
+
 from maestro_clients.texts.ages import UNITS, age, moment
 from maestro_clients.texts.fence import audience, behind, data_line, joined, message_fields, named, removal
 from maestro_schemas.names import OPERATOR
 from maestro_schemas.texts.visible_text import one_line
 
-from .streams import BOLD, UNBOLD
+from .streams import wants_style
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
@@ -56,17 +59,21 @@ def value_shown(value: object, unit: str) -> str:
     return f"{value:,} characters" if unit == "chars" else f"{value:,}"
 
 
-def message_block(message: MessageDoc, names: DisplayNames, now_ms: int, *, bold: bool = False) -> str:
+def message_block(message: MessageDoc, names: DisplayNames, now_ms: int) -> str:
     """One message as it is shown: a line that says what it is, what its sender chose behind bars, what to do about
     it."""
     metadata = message.get("metadata") or {}
     words, chosen = message_fields(message, names.unfit_name(message["from"]))
-    head = [f"{message['id']} from {names.sender(message['from'])}", moment(message["createdAt"], now_ms)]
+    sender = names.sender(message["from"])
+    if wants_style(sys.stdout, os.environ):
+        from .styles import styled
+
+        sender, words = styled(sender, "bold"), emphasized(words)
+    head = [f"{message['id']} from {sender}", moment(message["createdAt"], now_ms)]
     head += [age(message["createdAt"], now_ms), *words]
     if message["status"] == "delivered":
         head.append("shown before")
-    first = ", ".join(head) + audience(message)
-    lines = [f"{BOLD}{first}{UNBOLD}" if bold else first]
+    lines = [", ".join(head) + audience(message)]
     if "inReplyTo" in metadata:
         lines.append(f"  in reply to {named(metadata['inReplyTo'])}, thread {named(metadata.get('threadId', '?'))}")
     if (original := names.original_receiver(message)) is not None:
@@ -83,6 +90,13 @@ def message_block(message: MessageDoc, names: DisplayNames, now_ms: int, *, bold
     if metadata.get("requiresAck") and message["status"] != "read":
         lines.append(f"  it asks for an acknowledgement: maestro message read {message['id']}")
     return "\n".join(lines)
+
+
+def emphasized(words: list[str]) -> list[str]:
+    """The words about a message, in which a high priority stands out on a terminal."""
+    from .styles import styled
+
+    return [styled(word, "bold", "yellow") if word == "high priority" else word for word in words]
 
 
 def history(message: MessageDoc, now_ms: int) -> list[str]:

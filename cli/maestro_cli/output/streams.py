@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from maestro_schemas.errors import MaestroError
 
 
-# What a terminal shows between them is bold.
-BOLD = "\x1b[1m"
-UNBOLD = "\x1b[0m"
+# How a style of ours begins in a text that is not written out yet; a number and `m` follow. The digits are this
+# process's secret, so no text of another can hold a style. `styles` makes them.
+STYLE = f"\x1b[{int.from_bytes(os.urandom(7), 'big')};"
 # Puts the cursor to the top of a terminal, and clears what is below.
 _CLEAR = "\x1b[H\x1b[J"
 
@@ -121,6 +121,11 @@ def step(error: MaestroError) -> str:
     return next_steps.of_agent(error) if by_agent else error.hint
 
 
+def stdout_is_terminal() -> bool:
+    """Whether a person looks at standard output."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 def stdout_is_gone() -> bool:
     """Whether the reader of standard output has closed its end, as far as the kernel tells without a write."""
     import select
@@ -135,26 +140,34 @@ def stdout_is_gone() -> bool:
         return False
 
 
-def wants_colour(environ: Mapping[str, str]) -> bool:
-    """Whether standard output is a terminal, and NO_COLOR is not set (https://no-color.org)."""
-    return (
-        sys.stdout is not None
-        and sys.stdout.isatty()
-        and not environ.get("NO_COLOR")
-        and environ.get("TERM") != "dumb"
-    )
+def wants_style(stream: TextIO | None, environ: Mapping[str, str]) -> bool:
+    """Whether what goes to the stream has bold and colours: on a terminal (https://no-color.org,
+    https://bixense.com/clicolors).
+
+    NO_COLOR turns them off everywhere, CLICOLOR_FORCE on. TERM=dumb and CLICOLOR=0 turn them off on a terminal.
+    """
+    if stream is None or environ.get("NO_COLOR"):
+        return False
+    if environ.get("CLICOLOR_FORCE", "0") not in ("", "0"):
+        return True
+    return stream.isatty() and environ.get("TERM") != "dumb" and environ.get("CLICOLOR") != "0"
 
 
 def _visible(text: str) -> str:
-    """Without control characters and others that a reader can't see, but what makes a line bold: the last guard,
-    whatever a command has put together."""
+    """Without control characters and others that a reader can't see, but our own styles: the last guard, whatever a
+    command has put together."""
     if text.isascii() and text.replace("\n", "").isprintable():
         return text
     from maestro_schemas.texts.visible_text import clean, is_visible
 
     if is_visible(text):
         return text
-    return BOLD.join(UNBOLD.join(map(clean, part.split(UNBOLD))) for part in text.split(BOLD))
+    first, *styled = text.split(STYLE)
+    shown = [clean(first)]
+    for part in styled:
+        number, _, rest = part.partition("m")
+        shown.append(f"\x1b[{number}m{clean(rest)}")
+    return "".join(shown)
 
 
 def _abandon_stdout() -> None:

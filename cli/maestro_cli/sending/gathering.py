@@ -58,6 +58,7 @@ def answers(
 def shown(context: CommandContext, client: Client, message: MessageDoc) -> str:
     """An answer as it is printed."""
     from maestro_cli.context import now_ms
+    from maestro_cli.output import screen
     from maestro_cli.output.render import message_block
     from maestro_clients.texts.display_names import DisplayNames
 
@@ -68,7 +69,7 @@ def shown(context: CommandContext, client: Client, message: MessageDoc) -> str:
             raise
         people = {}  # the broker restarts; the answer is here, and only the names are not
     context.locate([message], client)
-    return message_block(message, DisplayNames(people), now_ms())
+    return screen.fit(message_block(message, DisplayNames(people), now_ms()))
 
 
 def _reached(receipt: ReceiptDoc, status: str) -> str:

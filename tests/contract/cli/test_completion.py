@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from maestro_cli import command_table
-from maestro_cli.completion import scripts
+from maestro_cli.completion import marks, scripts
 from support import components
 from support.cli_shell import Shell, open_shell
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 AUDIENCES = {"@all", "@workers", "@orchestrators", "@project", "@children"}
-SHELLS: tuple[scripts.Shell, ...] = get_args(scripts.Shell)
+SHELLS: tuple[marks.Shell, ...] = get_args(marks.Shell)
 
 _ASK_BASH = """
 source {script}
@@ -48,7 +48,7 @@ print -r -- $out
 class Tab:
     """The completions of a shell. Its PATH has only traps, which leave a mark when one is run."""
 
-    def __init__(self, shell: scripts.Shell, person: Shell, directory: Path) -> None:
+    def __init__(self, shell: marks.Shell, person: Shell, directory: Path) -> None:
         self.shell = shell
         self.script = directory / f"maestro.{shell}"
         self.script.write_text(scripts.script(shell), encoding="utf-8")
@@ -298,7 +298,7 @@ def test_a_thousand_sessions(office: tuple[Shell, Shell], tmp_path: Path, capsys
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_install(office: tuple[Shell, Shell], tmp_path: Path, shell: scripts.Shell) -> None:
+def test_install(office: tuple[Shell, Shell], tmp_path: Path, shell: marks.Shell) -> None:
     person = office[0].like(HOME=str(tmp_path), XDG_DATA_HOME="", XDG_CONFIG_HOME="")
     assert person.done("completion", shell).out == scripts.script(shell)
     paths = re.findall(r"Wrote (.+)\.$", person.done("completion", shell, "--install").out, re.MULTILINE)

@@ -72,14 +72,6 @@ def test_the_root_help_documents_the_exit_codes() -> None:
         assert f"  {number}  {meaning}" in text
 
 
-def test_the_readme_documents_the_exit_codes() -> None:
-    readme = os.path.join(os.path.dirname(__file__), *[os.pardir] * 3, "README.md")
-    with open(readme, encoding="utf-8") as file:
-        text = file.read()
-    for number in exit_codes.MEANINGS:
-        assert f"\n| {number} | " in text
-
-
 def test_the_version() -> None:
     assert maestro("--version").stdout == f"maestro {__version__}\n"
 

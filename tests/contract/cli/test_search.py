@@ -93,7 +93,7 @@ def test_found_words_are_bold_on_a_terminal(team: dict[str, Shell]) -> None:
             pass  # the other end is closed
         assert process.wait(30) == 0
     os.close(master)
-    assert b"the cart is \x1b[1mred\x1b[0m" in shown
+    assert b"the cart is \x1b[1;33mred\x1b[0m" in shown
 
 
 @pytest.mark.parametrize(

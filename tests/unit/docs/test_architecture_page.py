@@ -83,6 +83,7 @@ def test_a_file_named_by_its_last_part_exists() -> None:
                 "presence",
                 "processes",
                 "sending",
+                "setup",
                 "templates",
                 "waking",
             ),

@@ -72,6 +72,7 @@ def _explained(client: AnyClient, result: ItemResultDoc) -> ItemResultDoc:
 
 
 def _show_unseen(context: CommandContext, client: AnyClient, ids: list[str], session: str) -> list[str]:
+    from maestro_cli.output import screen
     from maestro_cli.output.render import message_block
     from maestro_clients.texts.display_names import DisplayNames
 
@@ -89,6 +90,7 @@ def _show_unseen(context: CommandContext, client: AnyClient, ids: list[str], ses
             # Without its request for an acknowledgement, which this command answers.
             shown = {key: value for key, value in message.items() if key != "metadata"}
             metadata = {key: value for key, value in message.get("metadata", {}).items() if key != "requiresAck"}
-            streams.say(message_block({**shown, "metadata": metadata}, names, now_ms()))  # type: ignore[typeddict-item]
+            block = message_block({**shown, "metadata": metadata}, names, now_ms())  # type: ignore[typeddict-item]
+            streams.say(screen.fit(block))
             unseen.append(message_id)
     return unseen

@@ -40,10 +40,11 @@ def run(
     if as_json:
         streams.say_json(message)
         return 0
+    from maestro_cli.output import screen
     from maestro_cli.output.render import history, message_block
     from maestro_clients.texts.display_names import DisplayNames
 
     names, now = DisplayNames(found.get("people", {})), now_ms()
     block = message_block(message, names, now)
-    streams.say("\n".join([block, f"{message['status']}:", *history(message, now)]))
+    streams.say(screen.fit("\n".join([block, f"{message['status']}:", *history(message, now)])))
     return 0

@@ -41,6 +41,7 @@ def run(
     if as_json:
         streams.say_json({**found, "count": len(messages)})
         return 0
+    from maestro_cli.output import screen
     from maestro_cli.output.render import message_block
     from maestro_clients.texts.display_names import DisplayNames
 
@@ -49,7 +50,7 @@ def run(
         f"{message_block(message, names, now)}\n  to {names.label(message['to'])}, {message['status']}"
         for message in messages
     ]
-    streams.say("\n\n".join(blocks))
+    streams.say(screen.fit("\n\n".join(blocks)))
     if found["hasMore"]:
         streams.note(f"maestro: the thread {found['threadId']} has more messages than one reply holds")
     return 0

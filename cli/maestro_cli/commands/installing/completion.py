@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 
-from maestro_cli.completion.scripts import MARK, NAMES, Shell, script
+from maestro_cli.completion.marks import Shell
 from maestro_cli.output import streams
-from maestro_runtime import user_files
+from maestro_runtime import paths, user_files
 from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False
@@ -28,9 +28,6 @@ Examples:
   maestro completion bash --install"""
 
 
-_BYTES_MAX = 4 << 20
-
-
 def run(
     shell: Annotated[Shell, Option(name="SHELL", help="The shell.")],
     /,
@@ -39,15 +36,23 @@ def run(
     force: Annotated[bool, Option(help="With --install: also replace a file that another program made.")] = False,
 ) -> int:
     """Print the completion script of a shell."""
+    from maestro_cli.completion.scripts import script
+    from maestro_cli.setup import completion_files
+
     text = script(shell)
     if not install:
         streams.say(text.rstrip("\n"))
         return 0
-    for path in _places(shell):
-        _write(path, text, force=force)
+    where = completion_files.places_of(shell)
+    data = paths.data_dir(os.environ)
+    for path in where:
+        before = user_files.read(path, completion_files.BYTES_MAX)
+        if before is not None and not completion_files.is_ours(before) and not force:
+            raise MaestroError("INVALID", f"{path} was made by another program", "Add --force to replace it.")
+        completion_files.CompletionFile(path, text).write(data)
         streams.say(f"Wrote {path}.")
     if shell == "zsh":
-        directory = os.path.dirname(_places(shell)[0])
+        directory = os.path.dirname(where[0])
         streams.say(f"In ~/.zshrc, before compinit, add: fpath=({directory} $fpath)")
     elif shell == "bash":
         streams.say("New shells complete maestro where the package bash-completion is installed.")
@@ -55,23 +60,3 @@ def run(
     else:
         streams.say("New shells complete maestro.")
     return 0
-
-
-def _places(shell: Shell) -> list[str]:
-    from maestro_runtime import directories
-
-    data, config = directories.xdg_data_dir(), directories.xdg_config_dir()
-    match shell:
-        case "bash":
-            return [os.path.join(data, "bash-completion", "completions", name) for name in NAMES]
-        case "zsh":
-            return [os.path.join(data, "zsh", "site-functions", "_maestro")]
-        case "fish":
-            return [os.path.join(config, "fish", "completions", f"{name}.fish") for name in NAMES]
-
-
-def _write(path: str, text: str, *, force: bool) -> None:
-    before = user_files.read(path, _BYTES_MAX)
-    if before is not None and MARK not in before and not force:
-        raise MaestroError("INVALID", f"{path} was made by another program", "Add --force to replace it.")
-    user_files.write(path, text)

@@ -1,0 +1,69 @@
+"""Setup report: the words of `maestro setup`.
+
+Rule: it only writes. A path is shown from the home directory on, where it is below that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from maestro_cli.hooks import agents
+from maestro_cli.output import streams
+from maestro_cli.output.render import plain
+from maestro_runtime import paths, places
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from maestro_cli.doctor.findings import DoctorFinding
+
+    from .setup_plan import SetupPlan
+    from .setup_run import SetupStep
+
+_MARKS = {"done": "ok", "unchanged": "ok", "warning": "warning", "failed": "failed"}
+NEXT = (
+    "Next: open two of your agents, each in its project; restart those that run.\n"
+    '      Then ask one: "Use maestro to ask the other agent what it works on."'
+)
+NO_AGENT = (
+    "No agent was found: no command on PATH, and no settings folder. Known: {known}.\n"
+    "  next: install one, or name yours: maestro setup claude-code"
+)
+
+
+def show_plan(plan: SetupPlan, environ: Mapping[str, str]) -> None:
+    """Say what was found, and what will be written."""
+    if plan.agents:
+        signs = [f"{one.agent.name} ({shown(one.sign, environ) or 'named'})" for one in plan.agents]
+        streams.say(f"Agents: {', '.join(signs)}")
+    else:
+        streams.note(NO_AGENT.format(known=", ".join(agents.AGENTS)))
+    if not plan.is_needed:
+        streams.say("Everything is set up already; nothing is written.")
+        return
+    files = [(shown(path, environ), about) for path, about in plan.files]
+    width = max(len(path) for path, _ in files)
+    streams.say("It writes:")
+    for path, about in files:
+        streams.say(f"  {path:<{width}}  {about}")
+
+
+def show_step(step: SetupStep) -> None:
+    """Say what became of a step."""
+    _line(_MARKS[step.state], step.name, step.what, step.repair)
+
+
+def show_finding(finding: DoctorFinding) -> None:
+    """Say what the doctor has found."""
+    _line(finding.state, finding.name, finding.what, finding.repair)
+
+
+def shown(path: str, environ: Mapping[str, str]) -> str:
+    """A path for people: from `~` on where it is below the home directory."""
+    home = paths.home(environ)
+    return places.shown("~" + path[len(home) :] if places.is_below(path, home) and home != "/" else path)
+
+
+def _line(state: str, name: str, what: str, repair: str) -> None:
+    line = f"{state:<7}  {name}: {plain(what)}"
+    streams.say(f"{line}\n         next: {plain(repair)}" if repair else line)

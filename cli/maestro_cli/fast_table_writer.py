@@ -93,7 +93,9 @@ def _kind(hint: Any) -> tuple[Any, Option]:
 def _quoted(value: object) -> str:
     if isinstance(value, tuple):
         return f"({', '.join(map(_quoted, value))}{',' if len(value) == 1 else ''})"
-    return str(value) if isinstance(value, range) else '"' + str(value) + '"'
+    if isinstance(value, range):
+        return repr(value).replace("(0, ", "(")
+    return '"' + str(value) + '"'
 
 
 def main() -> None:

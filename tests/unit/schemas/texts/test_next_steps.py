@@ -21,6 +21,8 @@ TO_AGENT = re.compile(
     re.IGNORECASE,
 )
 TO_PYTHON = re.compile(
+    
+)
     r"\beval\b|--export\b|\bunset\b|(^|[\s`(])--[a-z]|MAESTRO_SESSION|X-Session-ID|\bGET /|\bPOST /"
 )
 TO_MODEL = re.compile(

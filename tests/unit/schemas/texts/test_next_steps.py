@@ -20,11 +20,7 @@ TO_AGENT = re.compile(
     r"\beval\b|--export\b|unset MAESTRO_SESSION|in a shell without|shell that stays open|--as operator|^Set MAESTRO_SESSION",
     re.IGNORECASE,
 )
-TO_PYTHON = re.compile(
-    
-)
-    r"\beval\b|--export\b|\bunset\b|(^|[\s`(])--[a-z]|MAESTRO_SESSION|X-Session-ID|\bGET /|\bPOST /"
-)
+TO_PYTHON = re.compile(r"\beval\b|--export\b|\bunset\b|(^|[\s`(])--[a-z]|MAESTRO_SESSION|X-Session-ID|\b(GET|POST) /")
 TO_MODEL = re.compile(
     r"\beval\b|--export\b|unset MAESTRO_SESSION|shell that stays open|--as operator|X-Session-ID|Caller\("
 )

@@ -209,6 +209,9 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
+            "--all": ("every", "on"),
+            "--fix": ("fix", "on"),
+            "--dry-run": ("dry_run", "on"),
             "--json": ("as_json", "on"),
         },
     ),

@@ -57,6 +57,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
+            "--all": ("every", "on"),
             "--json": ("as_json", "on"),
         },
     ),
@@ -74,7 +75,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("send",): (
         "send",
-        (),
+        (("receiver", "text"), ("text", "any")),
         (),
         {
             "--to": ("to", "list"),
@@ -103,6 +104,37 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--dry-run": ("dry_run", "on"),
             "--id": ("message_id", "text"),
             "--as": ("speaks_as", "text"),
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("reply",): (
+        "message.reply",
+        (("message_id", "text"), ("text", "any")),
+        ("message_id",),
+        {
+            "--message": ("message", "any"),
+            "-m": ("message", "any"),
+            "--file": ("file", "any"),
+            "-f": ("file", "any"),
+            "--attach": ("attach", "list"),
+            "--priority": ("priority", ("low", "medium", "high")),
+            "--on-ended": ("on_ended", ("error", "queue", "redirect")),
+            "--require-ack": ("require_ack", "on"),
+            "--wait": ("wait", ("delivered", "read")),
+            "--wait-reply": ("wait_reply", "on"),
+            "--timeout": ("timeout", "text"),
+            "--as": ("speaks_as", "text"),
+            "--yes": ("yes", "on"),
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("read",): (
+        "message.read_whole",
+        (("message_ids", "list"),),
+        (),
+        {
+            "--as": ("speaks_as", "text"),
+            "--yes": ("yes", "on"),
             "--json": ("as_json", "on"),
         },
     ),
@@ -389,7 +421,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("session", "send"): (
         "send",
-        (),
+        (("receiver", "text"), ("text", "any")),
         (),
         {
             "--to": ("to", "list"),
@@ -559,7 +591,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("message", "reply"): (
         "message.reply",
-        (("message_id", "text"),),
+        (("message_id", "text"), ("text", "any")),
         ("message_id",),
         {
             "--message": ("message", "any"),
@@ -777,7 +809,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("mail", "reply"): (
         "message.reply",
-        (("message_id", "text"),),
+        (("message_id", "text"), ("text", "any")),
         ("message_id",),
         {
             "--message": ("message", "any"),
@@ -899,6 +931,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
+            "--json": ("as_json", "on"),
         },
     ),
     ("config", "init"): (
@@ -906,6 +939,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "install"): (
@@ -918,6 +952,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--http": ("http", "on"),
             "--no-http": ("http", "off"),
             "--force": ("force", "on"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "uninstall"): (
@@ -926,6 +961,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         {
             "--force": ("force", "on"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "status"): (
@@ -961,6 +997,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         {
             "--out": ("out", "text"),
             "--session": ("session", "text"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("keys", "new"): (

@@ -59,7 +59,8 @@ def _arguments(module_name: str) -> list[str]:
         kind, option = _kind(hint)
         argument = arguments[name]
         if argument.kind in (Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL):
-            positional.append((name, "list" if argument.kind is Parameter.VAR_POSITIONAL else kind))
+            is_list = argument.kind is Parameter.VAR_POSITIONAL
+            positional.append((name, "list" if is_list else "any" if option.any_text else kind))
             if argument.kind is Parameter.POSITIONAL_ONLY and argument.default is Parameter.empty:
                 required.append(name)
             continue

@@ -211,6 +211,21 @@ def message_time_ms(message_id: str) -> int:
     return int(parts[1]) if parts[1].isascii() and parts[1].isdecimal() else -1
 
 
+def own_part(message_id: str) -> str:
+    """What tells a message from others at its sender: the random digits of an id that `message_id` made, or the key
+    that the sender chose."""
+    if message_time_ms(message_id) >= 0:
+        digits = message_id.split("_")[2]
+        if len(digits) == _SUFFIX_DIGITS:
+            return digits
+    return message_id if ending_of(message_id) is None else message_id[: -MARK_DIGITS - 1]
+
+
+def id_begins(message_id: str, beginning: str) -> bool:
+    """Whether an id is one that `beginning` may mean: it begins so, or its own part does."""
+    return message_id.startswith(beginning) or own_part(message_id).startswith(beginning)
+
+
 def _base36(entropy: int) -> str:
     rest, last = divmod(entropy % _SUFFIXES, 36)
     # Two digits at a time: nine divisions were a sixth of a client's work for a send.

@@ -250,6 +250,8 @@ class Messages(Request, frozen=True):
     limit: int | None = None
     # Each entry with several deliveries also has `counts`.
     counts: bool = False
+    # Only messages whose id begins so, or the random part of it does.
+    id_prefix: str | None = None
 
 
 class Delete(Request, frozen=True):

@@ -70,6 +70,14 @@ Examples:
 
 
 def run(
+    receiver: Annotated[
+        str | None, Option(name="TO", help="The receiver, as for --to, which may be repeated for several.")
+    ] = None,
+    text: Annotated[
+        str | None,
+        Option(name="TEXT", any_text=True, help="The text, in quotes. Without one it is read from a pipe."),
+    ] = None,
+    /,
     *,
     to: Annotated[
         list[str] | None,
@@ -77,8 +85,7 @@ def run(
             name=["--to", "-t"],
             metavar="SESSION",
             help="The receiver: a session's id, its name, `parent`, `operator`, or several: @all, @workers, "
-            "@orchestrators, @project, @project:NAME, @children, @GROUP. It may be repeated. Required, unless the "
-            "template names one.",
+            "@orchestrators, @project, @project:NAME, @children, @GROUP. It may be repeated.",
         ),
     ] = None,
     message: MessageOption = None,
@@ -134,9 +141,15 @@ def run(
     """Send a message."""
     from maestro_clients.protocol.new_ids import new_message_id
 
-    if not to and template is None:
-        raise MaestroError("INVALID", "--to is missing", "maestro send --help")
     context = CommandContext.here(speaks_as, sure=yes)
+    if receiver is not None:
+        from maestro_cli.addressing import words
+
+        to, message, file = words.send_words((receiver, text), to, message, file)
+    if not to and template is None:
+        from maestro_cli.addressing import words
+
+        raise words.no_receiver(context)
     context.sender()
     text = None
     if template is not None or settings is not None:
@@ -150,13 +163,22 @@ def run(
             raise MaestroError(
                 "INVALID", f"--to is missing, and the template {template!r} names no receiver", "Add --to SESSION."
             )
+    if reply_to is not None:
+        from maestro_cli.addressing import message_ids
+
+        reply_to = message_ids.resolved(context, reply_to, for_reply=True)
     if dry_run:
         from maestro_cli.sending import dry_run as rehearsal
 
         _check_alone(wait, timeout, replies, wait_reply=wait_reply)
         metadata = _metadata(priority, kind, task, reply_to, data, requires_ack=require_ack)
         return rehearsal.show(context, _receivers(to or []), metadata, on_ended, is_confirmed=yes, as_json=as_json)
-    text = _text(message, file) if text is None else text
+    if text is None:
+        if message is None and file is None:
+            from maestro_cli.addressing import words
+
+            message = words.piped_in(words.send_form(to[0] if to else "bob"))
+        text = _text(message, file)
     outgoing: OutgoingDoc = {
         "id": new_message_id() if message_id is None else message_id,
         "to": _receivers(to or []),

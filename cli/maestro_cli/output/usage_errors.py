@@ -49,10 +49,46 @@ class NumberIn:
         return int(text)
 
 
-def explained(error: CycloptsError) -> MaestroError:
-    """The parser's error as ours."""
+# Commands that take a text without an option, and what stands before it.
+_TEXTS = {
+    "maestro send": "bob",
+    "maestro session send": "bob",
+    "maestro reply": "last",
+    "maestro message reply": "last",
+    "maestro mail reply": "last",
+}
+
+
+def explained(error: CycloptsError, tokens: Sequence[str] = ()) -> MaestroError:
+    """The parser's error as ours. `tokens`: what was typed."""
     command = " ".join(["maestro", *(error.command_chain or ())])
-    return MaestroError("INVALID", _what(error), f"{_guess(error)}{command} --help{_more(error, command)}")
+    text = _text_hint(error, command, tokens) if command in _TEXTS else ""
+    hint = f"{_guess(error)}{text}" if text else f"{_guess(error)}{command} --help{_more(error, command)}"
+    return MaestroError("INVALID", _what(error), hint)
+
+
+def _text_hint(error: CycloptsError, command: str, tokens: Sequence[str]) -> str:
+    """The next step where a text of several words has no quotes, or looks like an option."""
+    from maestro_cli import fast_path
+    from maestro_cli.addressing.words import quoted, who_is_here
+    from maestro_cli.context import CommandContext
+
+    first = _TEXTS[command]
+    if isinstance(error, UnusedCliTokensError):
+        first, *rest = fast_path.words(tokens)
+        several = f" For several receivers: {command} --to {first} --to {rest[0]} {quoted(' '.join(rest[1:]))}"
+        form = f"A text of several words stands in quotes: {command} {first} {quoted(' '.join(rest))}."
+        return form + (several + "." if command.endswith("send") else "")
+    if isinstance(error, MissingArgumentError) and error.keyword in ("--to", "-t"):
+        return f'{command} --to bob "text". {who_is_here(CommandContext.here())}'
+    if isinstance(error, MissingArgumentError) and error.keyword is None:
+        return f'{command} {first} "text"'
+    if isinstance(error, UnknownOptionError):
+        text = error.token.keyword or error.token.value
+        return (
+            f"{command} --help. A text that begins with `-` stands behind `--`: {command} {first} -- {quoted(text)}"
+        )
+    return ""
 
 
 def _what(error: CycloptsError) -> str:
@@ -65,9 +101,9 @@ def _what(error: CycloptsError) -> str:
     if isinstance(error, RepeatArgumentError):
         return _repeated(error.token.keyword or "", error.root_input_tokens or ())
     if isinstance(error, UnknownOptionError):
-        return f"there is no option {error.token.keyword or error.token.value}"
+        return f"unknown option: {error.token.keyword or error.token.value}"
     if isinstance(error, UnknownCommandError) and error.unused_tokens:
-        return f"there is no command {' '.join(['maestro', *(error.command_chain or ()), error.unused_tokens[0]])!r}"
+        return f"unknown command: {error.unused_tokens[0]}"
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         # The parser's own text for this error is the repr of a list.
         return f"unexpected argument: {' '.join(error.unused_tokens)}"

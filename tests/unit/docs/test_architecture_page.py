@@ -70,6 +70,7 @@ def test_a_file_named_by_its_last_part_exists() -> None:
         (
             "cli/maestro_cli",
             (
+                "addressing",
                 "archive",
                 "commands",
                 "completion",
@@ -84,6 +85,7 @@ def test_a_file_named_by_its_last_part_exists() -> None:
                 "processes",
                 "sending",
                 "setup",
+                "shapes",
                 "templates",
                 "waking",
             ),

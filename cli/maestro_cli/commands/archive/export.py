@@ -53,7 +53,10 @@ def run(
     force: Annotated[bool, Option(help="Write over a file that exists.")] = False,
     speaks_as: AsOption = None,
     yes: YesOption = False,
-    as_json: Annotated[bool, Option(name="--json", help="The same as --format jsonl.")] = False,
+    as_json: Annotated[
+        bool,
+        Option(name="--json", help='The same as --format jsonl; with --out, print {"path", "messages", "bytes"}.'),
+    ] = False,
 ) -> int:
     """Export conversations."""
     from maestro_cli.archive import export_run, times
@@ -73,4 +76,6 @@ def run(
     context.check_person("an export", "export", sure=yes)
     kind = "jsonl" if as_json else kind
     asked = asked._replace(since=since_ms, until=until_ms, limit=limit, receipts=kind == "jsonl")
-    return export_run.run(context, asked, kind, out, attachments=attachments, texts=not no_text, force=force)
+    return export_run.run(
+        context, asked, kind, out, attachments=attachments, texts=not no_text, force=force, as_json=as_json
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from maestro_cli.addressing.message_ids import resolve
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
@@ -53,7 +54,7 @@ def run(
     context = CommandContext.here(speaks_as, sure=yes)
     folder = os.path.abspath(os.path.expanduser(to or "."))
     with context.client() as client:
-        message = client.message(message_id)
+        message = client.message(resolve(client, message_id))
         files = _chosen(message, name)
         targets = [_target(folder, file, force=force) for file in files]
         for file, target in zip(files, targets, strict=True):

@@ -5,6 +5,7 @@ Rule: the receiver or the operator deletes; the sender can still see that the me
 
 from __future__ import annotations
 
+from maestro_cli.addressing.message_ids import resolve_all
 from maestro_cli.context import CommandContext
 from maestro_cli.output.results import failed, report_results
 from maestro_schemas.errors import MaestroError
@@ -34,9 +35,11 @@ def run(
     """Delete messages."""
     from maestro_cli.arguments import at_least_one
 
-    ids = list(dict.fromkeys(at_least_one("ID", message_ids)))
+    at_least_one("ID", message_ids)
     context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
+        # Nothing is deleted that was not shown.
+        ids = resolve_all(client, message_ids, for_reply=True)
         # The operator may delete what others received, too.
         if context.own_session and context.own_session != OPERATOR:
             results = client.delete(ids)

@@ -6,6 +6,7 @@ never shown is written out first.
 
 from __future__ import annotations
 
+from maestro_cli.addressing.message_ids import resolve_all
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 from maestro_cli.output.results import failed, report_results
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
     from maestro_cli.options import AsOption, Option, YesOption
     from maestro_clients.one_shot_client import AnyClient
-    from maestro_schemas.documents import ItemResultDoc
+    from maestro_clients.texts.display_names import DisplayNames
+    from maestro_schemas.documents import ItemResultDoc, MessageDoc
 
 USAGE = "maestro message read ID... [OPTIONS]"
 DETAILS = """\
@@ -40,10 +42,11 @@ def run(
     """Acknowledge messages."""
     from maestro_cli.arguments import at_least_one
 
-    ids = list(dict.fromkeys(at_least_one("ID", message_ids)))
+    at_least_one("ID", message_ids)
     context = CommandContext.here(speaks_as, sure=yes).at_mailbox(sure=yes)
     session = context.session()
     with context.client() as client:
+        ids = resolve_all(client, message_ids)
         unseen = [] if as_json else _show_unseen(context, client, ids, session)
         results = client.confirm(ids, "read", via="cli")
         if session == OPERATOR:
@@ -71,9 +74,16 @@ def _explained(client: AnyClient, result: ItemResultDoc) -> ItemResultDoc:
         return failed(result["id"], error)
 
 
+def block(message: MessageDoc, names: DisplayNames) -> str:
+    """The message as it is shown to who acknowledges it: without its request for that."""
+    from maestro_cli.output.render import message_block
+
+    metadata = {key: value for key, value in message.get("metadata", {}).items() if key != "requiresAck"}
+    return message_block({**message, "metadata": metadata}, names, now_ms())  # type: ignore[typeddict-item]
+
+
 def _show_unseen(context: CommandContext, client: AnyClient, ids: list[str], session: str) -> list[str]:
     from maestro_cli.output import screen
-    from maestro_cli.output.render import message_block
     from maestro_clients.texts.display_names import DisplayNames
 
     unseen = []
@@ -84,13 +94,9 @@ def _show_unseen(context: CommandContext, client: AnyClient, ids: list[str], ses
             if error.kind != "client":
                 raise
             continue  # its own result will say so; the others are acknowledged
-        message, names = found["message"], DisplayNames(found.get("people", {}))
+        message = found["message"]
         context.locate([message], client)
         if message["to"] == session and message["status"] == "pending":
-            # Without its request for an acknowledgement, which this command answers.
-            shown = {key: value for key, value in message.items() if key != "metadata"}
-            metadata = {key: value for key, value in message.get("metadata", {}).items() if key != "requiresAck"}
-            block = message_block({**shown, "metadata": metadata}, names, now_ms())  # type: ignore[typeddict-item]
-            streams.say(screen.fit(block))
+            streams.say(screen.fit(block(message, DisplayNames(found.get("people", {})))))
             unseen.append(message_id)
     return unseen

@@ -6,6 +6,7 @@ message to several, there is one line a receiver.
 
 from __future__ import annotations
 
+from maestro_cli.addressing.message_ids import resolve
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
@@ -60,7 +61,7 @@ def run(
     """Show the receipt of a message."""
     context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
-        receipt = client.receipt(message_id, people=True)
+        receipt = client.receipt(resolve(client, message_id, sent=True), people=True)
         if _is_for_several(receipt):
             message = None
         else:

@@ -6,6 +6,7 @@ Rule: the answer is an ordinary message. Its metadata names the message that it 
 from __future__ import annotations
 
 from maestro_cli import arguments
+from maestro_cli.addressing.message_ids import resolve
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 from maestro_cli.sending import send_flow
@@ -51,7 +52,13 @@ Examples:
 
 
 def run(
-    message_id: Annotated[str, Option(name="ID", help="The message to answer.")],
+    message_id: Annotated[
+        str, Option(name="ID", help="The message to answer: its id, the beginning of it, or `last`.")
+    ],
+    text: Annotated[
+        str | None,
+        Option(name="TEXT", any_text=True, help="The text, in quotes. Without one it is read from a pipe."),
+    ] = None,
     /,
     *,
     message: MessageOption = None,
@@ -70,14 +77,14 @@ def run(
     """Answer a message."""
     context = CommandContext.here(speaks_as, sure=yes)
     context.sender()
-    text = arguments.text_of(message, file)
+    text = _text(message_id, text, message, file)
     awaited = None
     if wait is not None or timeout is not None or wait_reply:
         from maestro_cli.sending import waiting
 
         awaited = waiting.awaited(wait, timeout, reply=wait_reply)
     with context.client() if awaited is None else context.full_client() as client:
-        answered = client.message(message_id)
+        answered = client.message(resolve(client, message_id, for_reply=True))
         outgoing = _answer(answered, text, context.session())
         if priority is not None and priority != "medium":
             outgoing["metadata"]["priority"] = priority
@@ -100,6 +107,22 @@ def run(
     if size > 1 and not as_json:
         streams.say(f"  It went to the sender alone, not to the {size} sessions that got {answered['id']}.")
     return code
+
+
+def _text(message_id: str, text: str | None, message: str | None, file: str | None) -> str:
+    """The text, however it was given. Raises MaestroError INVALID."""
+    from maestro_cli.addressing import words
+
+    _, message, file = words.send_words((message_id, text), None, message, file)
+    if message is None and file is None:
+        if any(map(str.isspace, message_id)):
+            raise MaestroError(
+                "INVALID",
+                "the message to answer is missing",
+                f"maestro reply last {words.quoted(message_id)}",
+            )
+        return words.piped_in(f'maestro reply {message_id} "text"')
+    return arguments.text_of(message, file)
 
 
 def _answer(message: MessageDoc, text: str, own: str) -> OutgoingDoc:

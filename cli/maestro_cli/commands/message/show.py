@@ -5,6 +5,7 @@ Rule: showing it to its receiver changes nothing; `inbox` delivers.
 
 from __future__ import annotations
 
+from maestro_cli.addressing.message_ids import resolve
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 
@@ -34,7 +35,7 @@ def run(
     """Show a message."""
     context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
-        found = client.message_with_people(message_id)
+        found = client.message_with_people(resolve(client, message_id))
         message = found["message"]
         context.locate([message], client)
     if as_json:

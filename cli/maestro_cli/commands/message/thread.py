@@ -5,6 +5,7 @@ Rule: showing it changes nothing; `inbox` delivers.
 
 from __future__ import annotations
 
+from maestro_cli.addressing.message_ids import resolve
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 
@@ -35,7 +36,7 @@ def run(
     """Show a thread."""
     context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
-        found = client.thread(message_id, people=not as_json)
+        found = client.thread(resolve(client, message_id), people=not as_json)
         messages = found["messages"]
         context.locate(messages, client)
     if as_json:

@@ -22,7 +22,11 @@ Examples:
   maestro service uninstall"""
 
 
-def run(*, force: Annotated[bool, Option(help="Also units that another program made.")] = False) -> int:
+def run(
+    *,
+    force: Annotated[bool, Option(help="Also units that another program made.")] = False,
+    as_json: Annotated[bool, Option(name="--json", help='Print {"removed": [paths]} as JSON.')] = False,
+) -> int:
     """Remove the service; mail and settings stay."""
     from maestro_cli.processes import systemd_units
     from maestro_cli.processes.systemctl import systemctl
@@ -38,17 +42,17 @@ def run(*, force: Annotated[bool, Option(help="Also units that another program m
         else systemd_units.systemd(context.data, context.environ, http=True)
     )
     there = [path for path in units.files if os.path.exists(path)]
-    if not there:
-        streams.say("No service is installed.")
-        return 0
     for path in there:
         if MARK not in (user_files.read(path, BYTES_MAX) or "") and not force:
             raise MaestroError("INVALID", f"{path} was made by another program", "--force removes it anyway.")
-    if not is_mac:
+    if there and not is_mac:
         systemctl("disable", "--now", f"{units.name}.socket", f"{units.name}.service")
     for path in there:
         os.unlink(path)
-        streams.say(f"Removed {path}.")
-    if not is_mac:
+    if there and not is_mac:
         systemctl("daemon-reload")
+    if as_json:
+        streams.say_json({"removed": there})
+    else:
+        streams.say("\n".join(f"Removed {path}." for path in there) or "No service is installed.")
     return 0

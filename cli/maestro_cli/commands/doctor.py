@@ -12,8 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated
 
-    from maestro_cli.doctor.findings import DoctorFinding
-    from maestro_cli.doctor.repairs import RepairOutcome
+    from maestro_cli.doctor.findings import DoctorFinding, RepairOutcome
     from maestro_cli.options import Option
 
 DETAILS = """\

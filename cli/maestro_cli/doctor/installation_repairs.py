@@ -18,7 +18,7 @@ from maestro_cli.setup import agent_changes, command_link
 from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
-from .repairs import Repair
+from .findings import Repair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -17,7 +17,7 @@ from maestro_runtime import paths, places
 from maestro_runtime.traces import lock_file
 
 from . import place_checks
-from .repairs import Repair
+from .findings import Repair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,40 +7,24 @@ the step.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 from maestro_cli.context import CommandContext
 from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
+from . import broker_repairs, installation_repairs, place_repairs
+from .findings import RepairOutcome
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-
-class Repair(NamedTuple):
-    """One that is planned."""
-
-    # As the finding is called.
-    name: str
-    # What is done, as an order: `chmod 700 /x`.
-    what: str
-    make: Callable[[], object]
-
-
-class RepairOutcome(NamedTuple):
-    """What became of one. The field names are also those of `maestro doctor --fix --json`."""
-
-    name: str
-    state: Literal["fixed", "planned", "failed"]
-    what: str
-    # The next step; empty where none is needed.
-    repair: str = ""
+    from .findings import Repair
 
 
 def run(*, dry_run: bool) -> Iterator[RepairOutcome]:
     """Make every repair that is safe; yields each when it is made. `dry_run`: only plan them. Raises MaestroError
     without a place for the data."""
-    from . import installation_repairs, place_repairs, service_repairs
 
     context = CommandContext.here()
     plans: tuple[Callable[[CommandContext], Iterator[Repair]], ...] = (
@@ -49,8 +33,8 @@ def run(*, dry_run: bool) -> Iterator[RepairOutcome]:
         place_repairs.stale,
         installation_repairs.command,
         installation_repairs.hooks,
-        service_repairs.index,
-        service_repairs.outbox,
+        broker_repairs.index,
+        broker_repairs.outbox,
     )
     for plan in plans:
         try:

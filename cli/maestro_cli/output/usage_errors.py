@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cyclopts.argument import Argument
 
 _NUMBER_DIGITS_MAX = 18
+_PLACES_MAX = 3
 
 
 class NumberIn:
@@ -59,11 +60,17 @@ _TEXTS = {
 }
 
 
-def explained(error: CycloptsError, tokens: Sequence[str] = ()) -> MaestroError:
-    """The parser's error as ours. `tokens`: what was typed."""
+def explained(
+    error: CycloptsError, tokens: Sequence[str] = (), commands: Sequence[tuple[str, ...]] = ()
+) -> MaestroError:
+    """The parser's error as ours. `tokens`: what was typed. `commands`: the words of every command."""
     command = " ".join(["maestro", *(error.command_chain or ())])
     text = _text_hint(error, command, tokens) if command in _TEXTS else ""
-    hint = f"{_guess(error)}{text}" if text else f"{_guess(error)}{command} --help{_more(error, command)}"
+    hint = (
+        f"{_guess(error, commands)}{text}"
+        if text
+        else f"{_guess(error, commands)}{command} --help{_more(error, command)}"
+    )
     return MaestroError("INVALID", _what(error), hint)
 
 
@@ -111,28 +118,24 @@ def _what(error: CycloptsError) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _guess(error: CycloptsError) -> str:
+def _guess(error: CycloptsError, commands: Sequence[tuple[str, ...]]) -> str:
     """What was probably meant, as a sentence; empty if nothing is near."""
     if isinstance(error, UnknownOptionError):
         names = (name for argument in error.argument_collection if argument.parse for name in argument.names)
         return near_words.guess(error.token.keyword or error.token.value, names)
     if isinstance(error, UnknownCommandError) and error.unused_tokens:
-        return _command_guess(error.unused_tokens[0], list(error.command_chain or ()))
+        return _command_guess(error.unused_tokens[0], tuple(error.command_chain or ()), commands)
     if isinstance(error, CoercionError) and error.token is not None and error.argument is not None:
         return near_words.guess(error.token.value, _words(error.argument.hint))
     return ""
 
 
-def _command_guess(word: str, above: list[str]) -> str:
+def _command_guess(word: str, above: tuple[str, ...], commands: Sequence[tuple[str, ...]]) -> str:
     """A command beside the mistyped one, or one of that name in another place: `maestro list`."""
-    from maestro_cli.command_table import GROUPS, every_command
-
-    paths = [list(path) for path, _ in every_command()]
-    beside = [path[-1] for path in paths if path[:-1] == above]
-    beside += [] if above else [group.name for group in GROUPS]
-    elsewhere = [path for path in paths if path[-1] == word]
+    elsewhere = [" ".join(path) for path in commands if path[-1] == word]
     if elsewhere:
-        return f"Did you mean {' or '.join(f'`maestro {chr(32).join(path)}`' for path in elsewhere)}? "
+        return f"Did you mean {' or '.join(f'`maestro {path}`' for path in elsewhere[:_PLACES_MAX])}? "
+    beside = (path[len(above)] for path in commands if path[: len(above)] == above)
     return near_words.guess(word, beside, form=f"`{' '.join(['maestro', *above])} {{}}`")
 
 

@@ -1,4 +1,4 @@
-"""Service repairs: a damaged search index, and mail in the outbox that a running broker may take.
+"""Broker repairs: a damaged search index, and mail in the outbox that a running broker may take.
 
 Rule: no broker is started for them. The index is derived from the mail, so that nothing is lost with it.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from maestro_clients.outbox import outbox_files
 
 from . import index_checks
-from .repairs import Repair
+from .findings import Repair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -313,6 +313,17 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--json": ("as_json", "on"),
         },
     ),
+    ("uninstall",): (
+        "installing.uninstall",
+        (),
+        (),
+        {
+            "--yes": ("yes", "on"),
+            "--dry-run": ("dry_run", "on"),
+            "--data": ("with_data", "on"),
+            "--json": ("as_json", "on"),
+        },
+    ),
     ("completion",): (
         "installing.completion",
         (("shell", ("bash", "zsh", "fish")),),
@@ -378,7 +389,10 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (("session_id", "text"),),
         (),
         {
+            "--gone": ("gone", "on"),
+            "--dry-run": ("dry_run", "on"),
             "--status": ("status", ("completed", "failed", "stopped")),
+            "--yes": ("yes", "on"),
             "--json": ("as_json", "on"),
         },
     ),
@@ -466,7 +480,10 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (("session_id", "text"),),
         (),
         {
+            "--gone": ("gone", "on"),
+            "--dry-run": ("dry_run", "on"),
             "--status": ("status", ("completed", "failed", "stopped")),
+            "--yes": ("yes", "on"),
             "--json": ("as_json", "on"),
         },
     ),

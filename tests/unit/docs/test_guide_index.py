@@ -10,7 +10,7 @@ import pytest
 GUIDE = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3, "docs", "guide"))
 PAGES = sorted(name for name in os.listdir(GUIDE) if name.endswith(".md") and name != "README.md")
 # Pages to look something up in.
-REFERENCE = ["commands.md", "files.md", "http.md", "limits.md", "rights.md", "settings.md"]
+REFERENCE = ["commands.md", "files.md", "http.md", "json.md", "limits.md", "rights.md", "settings.md"]
 # Two screens are about ninety lines; a table or a list of calls may take more.
 LINES_MAX = 160
 

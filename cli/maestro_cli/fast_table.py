@@ -386,7 +386,10 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (("session_id", "text"),),
         (),
         {
+            "--gone": ("gone", "on"),
+            "--dry-run": ("dry_run", "on"),
             "--status": ("status", ("completed", "failed", "stopped")),
+            "--yes": ("yes", "on"),
             "--json": ("as_json", "on"),
         },
     ),
@@ -474,7 +477,10 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (("session_id", "text"),),
         (),
         {
+            "--gone": ("gone", "on"),
+            "--dry-run": ("dry_run", "on"),
             "--status": ("status", ("completed", "failed", "stopped")),
+            "--yes": ("yes", "on"),
             "--json": ("as_json", "on"),
         },
     ),

@@ -44,6 +44,7 @@ SHAPES: dict[str, Printed] = {
     "up": Printed(upkeep_printed.StartedBroker),
     "down": Printed(upkeep_printed.StoppedBroker),
     "setup": Printed(upkeep_printed.SetupShown),
+    "uninstall": Printed(upkeep_printed.UninstallShown),
     "status": Printed(upkeep_printed.BrokerStatus),
     "ui": Printed(upkeep_printed.PageAddress),
     "send": _SENT,

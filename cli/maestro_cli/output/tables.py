@@ -75,9 +75,9 @@ def _layout(
     if width is None:
         return shown
     least = [min(size, columns[index].least) for index, size in shown.items()]
-    # A column that must be there has its whole width before others have theirs, up to two thirds of the terminal.
+    # A column that must be there has its whole width before others have theirs, up to two fifths of the terminal.
     asked = [
-        least[index] if columns[index].priority else max(least[index], min(size, width * 2 // 3))
+        least[index] if columns[index].priority else max(least[index], min(size, width * 2 // 5))
         for index, size in shown.items()
     ]
     # Of the columns that say nothing, only those that must be there stay.

@@ -70,7 +70,8 @@ def message_block(message: MessageDoc, names: DisplayNames, now_ms: int, short: 
     if wants_style(sys.stdout, os.environ):
         from .styles import styled
 
-        sender, words = styled(sender, "bold"), emphasized(words)
+        name, blank, about = sender.partition(" ")
+        sender, words = styled(name, "bold") + blank + about, emphasized(words)
     head = [f"{own_id} from {sender}", moment(message["createdAt"], now_ms)]
     head += [age(message["createdAt"], now_ms), *words]
     if message["status"] == "delivered":

@@ -310,6 +310,17 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--json": ("as_json", "on"),
         },
     ),
+    ("uninstall",): (
+        "installing.uninstall",
+        (),
+        (),
+        {
+            "--yes": ("yes", "on"),
+            "--dry-run": ("dry_run", "on"),
+            "--data": ("with_data", "on"),
+            "--json": ("as_json", "on"),
+        },
+    ),
     ("completion",): (
         "installing.completion",
         (("shell", ("bash", "zsh", "fish")),),
@@ -375,7 +386,10 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (("session_id", "text"),),
         (),
         {
+            "--gone": ("gone", "on"),
+            "--dry-run": ("dry_run", "on"),
             "--status": ("status", ("completed", "failed", "stopped")),
+            "--yes": ("yes", "on"),
             "--json": ("as_json", "on"),
         },
     ),
@@ -463,7 +477,10 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (("session_id", "text"),),
         (),
         {
+            "--gone": ("gone", "on"),
+            "--dry-run": ("dry_run", "on"),
             "--status": ("status", ("completed", "failed", "stopped")),
+            "--yes": ("yes", "on"),
             "--json": ("as_json", "on"),
         },
     ),

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from maestro_cli.options import Option
 
 DETAILS = """\
+What each does now, those that wait for a person first; `maestro session list`
+says what each is and where it works.
+
 STATE: waiting (for a person), working, idle, watching (its inbox), gone (its
 process has ended), unknown (no sign). SINCE is the age of the sign, BY what
 gave it: hook, process, subscription, broker. NEW is the mail that it was not

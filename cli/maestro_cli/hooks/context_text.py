@@ -18,13 +18,16 @@ from maestro_schemas.texts.visible_text import is_token
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from maestro_schemas.documents import MessageDoc, PersonDoc, SessionDoc
+    from maestro_schemas.documents import MessageDoc, PersonDoc, PresencesDoc, SessionDoc, SessionPresenceDoc
 
 BUDGET = 10_000
 OPENING = "===== Maestro mail ====="
 CLOSING = "===== end of Maestro mail ====="
 
 INTRODUCTION_CHARS_MAX = 600
+# How many others the introduction names.
+_OTHERS_MAX = 6
+_AGENT_CHARS_MAX = 16
 
 _PREVIEW_CHARS = 120
 # The part of the budget that is reserved for previews, if not all messages fit whole. Without it, the first long
@@ -41,6 +44,19 @@ class ContextText(NamedTuple):
     previewed: list[str]
     # The number of messages that the text only counts.
     left: int
+
+
+class Others(NamedTuple):
+    """Who else is here, for the introduction."""
+
+    # A few of them, each in a few words.
+    lines: list[str]
+    # How many there are beside these, and whether that is all.
+    more: int
+    is_all: bool
+
+
+NO_OTHERS = Others([], 0, is_all=False)
 
 
 class AgentFormat(NamedTuple):
@@ -63,26 +79,77 @@ def utf8_bytes(text: str) -> int:
     return len(text.encode("utf-8", "replace"))
 
 
-def introduction(session: SessionDoc, command: str) -> str:
-    """What an agent must know when it starts, also after a compaction: who it is, what the post office is, and three
-    commands. At most INTRODUCTION_CHARS_MAX characters, whatever the ids and the command are."""
-    name = session.get("name")
-    called = f" ({name})" if name and is_token(name) else ""
-    who = f"You are {session['id']}{called}, {session['role']}, in the Maestro post office of this machine. "
-    what = "It carries mail between agents: what others write to you is shown to you here as it comes. "
-    for about, word, last in (
-        (what, command, ""),
-        (what, "maestro", f" Write `{command}` for `maestro`."),
-        ("", "maestro", f" Write `{command}` for `maestro`."),
-    ):
-        text = (
-            f"{who}{about}Who is here: {word} session list. To write to one: {word} send --to ID_OR_NAME "
-            f'--message "...". To answer a message: {word} message reply ID --message "...".{last}'
-        )
-        if len(text) <= INTRODUCTION_CHARS_MAX:
-            return text
+def introduction(session: SessionDoc, command: str, others: Others = NO_OTHERS) -> str:
+    """What an agent must know when it starts, also after a compaction: who it is, what the post office is, who else
+    is here, and the commands. At most INTRODUCTION_CHARS_MAX characters, whatever the names and the command are."""
+    who = f"You are {_address(session.get('name'), session['id'])}, {_kind(session)}, in the Maestro post office of "
+    who += "this machine. "
+    what = "What other agents write to you is shown to you here as it comes. "
+    lead = [f"{who}{what}{_who_is_here(others, shown)}" for shown in range(len(others.lines), -1, -1)]
+    for first in (*lead, who):
+        for word, last in ((command, ""), ("maestro", f"\nWrite `{command}` for `maestro`.")):
+            text = (
+                f'{first.rstrip()}\nTo write to one: {word} send NAME "..."\n'
+                f'To answer the newest mail: {word} reply last "..."\n'
+                f"To look for mail: {word} inbox. To choose another name: {word} session rename NAME{last}"
+            )
+            if len(text) <= INTRODUCTION_CHARS_MAX:
+                return text
     # Only with a path of hundreds of characters, which the mail below repeats.
     return who.strip()
+
+
+def others_here(page: PresencesDoc, own: SessionDoc) -> Others:
+    """The others of a page of sessions that are alive, those first whom the agent most likely wants: its parent, then
+    orchestrators, then those at work."""
+    here = [
+        line for line in page["presence"] if line["session"] != own["id"] and line["state"] not in ("gone", "ended")
+    ]
+    parent = own.get("parentSessionId")
+
+    def rank(line: SessionPresenceDoc) -> tuple[bool, bool, bool]:
+        return line["session"] != parent, line["role"] != "orchestrator", line["state"] == "unknown"
+
+    here.sort(key=rank)
+    return Others(
+        [_other(line, parent) for line in here[:_OTHERS_MAX]],
+        max(len(here) - _OTHERS_MAX, 0),
+        is_all="next" not in page,
+    )
+
+
+def _other(line: SessionPresenceDoc, parent: str | None) -> str:
+    what = ["your parent"] if line["session"] == parent else []
+    agent = line.get("agent", "")
+    if line["role"] == "orchestrator" and not what:
+        what.append("orchestrator")
+    elif is_token(agent) and len(agent) <= _AGENT_CHARS_MAX:
+        what.append(agent)
+    if line["state"] != "unknown":
+        what.append(line["state"])
+    address = _address(line.get("name"), line["session"])
+    return f"{address} ({', '.join(what)})" if what else address
+
+
+def _who_is_here(others: Others, shown: int) -> str:
+    """`Here: ann (orchestrator, working), bob, and 3 more.`"""
+    if not others.lines:
+        return "No other agent is here yet." if others.is_all else ""
+    more = len(others.lines) - shown + others.more
+    rest = "" if others.is_all and not more else f"{more} more" if others.is_all else "more"
+    listed = others.lines[:shown]
+    if rest and listed:
+        return f"Here: {', '.join(listed)}, and {rest}."
+    return f"Here: {', '.join(listed)}." if listed else f"{rest[:1].upper()}{rest[1:]} are here."
+
+
+def _kind(session: SessionDoc) -> str:
+    return "an orchestrator" if session["role"] == "orchestrator" else "a worker"
+
+
+def _address(name: str | None, session_id: str) -> str:
+    """The name where it is one word: no sentence that a session chose stands in our text."""
+    return name if name is not None and is_token(name) else session_id
 
 
 def compose(

@@ -60,12 +60,16 @@ def test_down_then_up_at_once_many_times(person: Shell) -> None:
 
 def test_many_commands_start_one_broker(person: Shell) -> None:
     starting = [person.start("session", "start", "--json") for _ in range(6)]
-    ids = set()
+    ids, names = set(), set()
     for process in starting:
         out, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
         ids.add(json.loads(out)["id"])
+        names.add(json.loads(out)["name"])
     assert len(ids) == 6
+    # They started in one directory, at one moment.
+    [base] = names - {name for name in names if name[-2:] in [f"-{number}" for number in range(2, 7)]}
+    assert names == {base, *(f"{base}-{number}" for number in range(2, 7))}
     assert {session["id"] for session in json.loads(person.done("session", "list", "--json").out)} == ids
 
 
@@ -195,6 +199,7 @@ def test_a_session_as_json_and_in_words(person: Shell) -> None:
     assert "project:     shop\n" in shown
     assert "tasks:       t1, t2\n" in shown
     assert session["token"] not in shown
+    assert person.done("session", "start", "--id", "plain", "--json").json().get("name") is None, "its id says it"
     words = person.done("session", "start", "--name", "dora").out
     assert "named dora, project default.\n" in words
     assert "  export MAESTRO_SESSION_ID=sess_" in words
@@ -204,7 +209,7 @@ def test_a_session_as_json_and_in_words(person: Shell) -> None:
 def test_the_list_shows_the_active_and_counts_the_rest(person: Shell) -> None:
     assert "No sessions." in person.done("session", "list").out
     alice, bob = person.session("alice"), person.session("bob", project="docs")
-    assert bob.done("session", "end", "--status", "failed").out == f"Ended {bob.session_id}: failed.\n"
+    assert bob.done("session", "end", "--status", "failed").out == f"Ended bob ({bob.session_id}): failed.\n"
     out = alice.done("session", "list").out
     assert "alice" in out
     assert "(you)" in out

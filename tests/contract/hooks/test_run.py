@@ -15,7 +15,7 @@ import pytest
 from maestro_cli.hooks import agents, shell_script
 from maestro_cli.hooks.agents import AGENTS
 from maestro_cli.hooks.context_text import BUDGET, CLOSING, INTRODUCTION_CHARS_MAX, OPENING, utf8_bytes
-from maestro_cli.hooks.state_files import link_path
+from maestro_cli.hooks.state_files import link_path, read_link
 from support.agent_forms import SESSION, reach_of_idle, said, text_of
 from support.cli_shell import Lines, Shell, open_shell
 from support.hook_calls import Agent, Called, events_of
@@ -55,6 +55,13 @@ def own_id() -> str:
     return f"agent-{os.urandom(8).hex()}"
 
 
+def session_of(agent: Agent, own: str) -> str:
+    """The session that the hooks have given to this agent."""
+    link = read_link(agent.shell.data, agent.name, own)
+    assert link is not None
+    return link.session
+
+
 # --- mail enters the context once -------------------------------------------------------------------------------
 
 
@@ -81,9 +88,10 @@ def test_at_the_start_the_agent_sees_waiting_mail_and_its_session_is_updated(
 ) -> None:
     agent = Agent(bob, name)
     introduced = agent.text("SessionStart", session_id=own_id())
-    assert introduced.startswith(f"You are {bob.session_id}, worker, in the Maestro post office ")
+    assert introduced.startswith(f"You are {bob.session_id}, a worker, in the Maestro post office ")
+    assert " Here: " in introduced
     assert len(introduced) <= INTRODUCTION_CHARS_MAX
-    for command in ("session list", "send --to ", "message reply "):
+    for command in ("send NAME ", "reply last ", "inbox", "session rename "):
         assert f"maestro {command}" in introduced
     alice.send(bob, "early")
     text = agent.text("SessionStart", session_id=own_id(), source="compact")
@@ -240,9 +248,9 @@ def test_claude_code_without_a_session_gets_one(alice: Shell, person: Shell) -> 
     )
     session, data, link = shown.stdout.split()
     assert (data, link) == (person.data, "none"), "no link of an agent above outweighs the session"
-    assert f"You are {session}, worker, " in text
     with person.client() as operator:
         found = operator.session(session)
+    assert text.startswith(f"You are {found['name']}, a worker, ")
     assert (found["agent"], found["agentSessionId"], found["hasToken"]) == ("claude-code", own, True)
     with alice.client() as client:
         sent = client.send(session, "to the new one")["id"]
@@ -251,7 +259,7 @@ def test_claude_code_without_a_session_gets_one(alice: Shell, person: Shell) -> 
     # After a resume and a compaction it is the same session.
     for source in ("resume", "compact"):
         again = agent.text("SessionStart", session_id=own, source=source, environ={"CLAUDE_ENV_FILE": env_file})
-        assert f"You are {session}, " in again
+        assert again.startswith(f"You are {found['name']}, "), "and the same name"
     for reason in ("clear", "resume"):
         assert agent.call("SessionEnd", session_id=own, reason=reason).silent()
         assert status(person, session) == "idle"
@@ -264,7 +272,8 @@ def test_claude_code_without_a_session_gets_one(alice: Shell, person: Shell) -> 
 def test_a_resumed_agent_whose_name_was_taken_gets_a_number(person: Shell) -> None:
     """It keeps its session, and its mail says what happened."""
     agent, own = Agent(person, "claude-code"), own_id()
-    session = agent.text("SessionStart", session_id=own).split()[2].rstrip(",")
+    agent.text("SessionStart", session_id=own)
+    session = session_of(agent, own)
     name = "nick" + os.urandom(4).hex()
     with person.client() as operator:
         operator.rename_session(name, session)
@@ -281,15 +290,16 @@ def test_an_agent_in_the_shell_of_an_ended_session_has_no_parent(person: Shell) 
     """The hook of another agent had started that session, so this agent does not take it."""
     above, own = Agent(person, "claude-code"), own_id()
     env_file = os.path.join(person.root, f"env-{os.urandom(4).hex()}")
-    first = above.text("SessionStart", session_id=own, environ={"CLAUDE_ENV_FILE": env_file})
+    above.text("SessionStart", session_id=own, environ={"CLAUDE_ENV_FILE": env_file})
     with open(env_file, encoding="utf-8") as file:
         lines = [
             line.split("=", 1) for line in file.read().splitlines() if line.startswith("export MAESTRO_SESSION_")
         ]
     shell = {name.removeprefix("export "): value for name, value in lines}
     assert above.call("SessionEnd", session_id=own).silent()
-    second = above.text("SessionStart", session_id=own_id(), environ=shell)
-    ids = [text.split()[2].rstrip(",") for text in (first, second)]
+    later = own_id()
+    above.text("SessionStart", session_id=later, environ=shell)
+    ids = [session_of(above, agents_own) for agents_own in (own, later)]
     with person.client() as operator:
         assert operator.session(ids[0])["status"] == "completed"
         assert "parentSessionId" not in operator.session(ids[1])
@@ -307,7 +317,7 @@ def test_after_clear_the_same_process_has_the_same_session(person: Shell) -> Non
     agent.call("SessionEnd", session_id=before, reason="clear")
     assert agent.text("SessionStart", session_id=after, source="clear") == first.replace(before, after)
     agent.call("SessionEnd", session_id=after)
-    assert status(person, first.split()[2].rstrip(",")) == "completed"
+    assert status(person, session_of(agent, before)) == "completed"
     other = agent.text("SessionStart", session_id=own_id())
     assert other != first
 
@@ -315,16 +325,17 @@ def test_after_clear_the_same_process_has_the_same_session(person: Shell) -> Non
 def test_an_agent_below_another_does_not_take_its_mail(alice: Shell, person: Shell) -> None:
     env_file = os.path.join(person.root, f"env-{os.urandom(4).hex()}")
     above = Agent(person, "claude-code")
-    first = above.text("SessionStart", session_id=own_id(), environ={"CLAUDE_ENV_FILE": env_file})
-    session = first.split()[2].rstrip(",")
+    upper = own_id()
+    above.text("SessionStart", session_id=upper, environ={"CLAUDE_ENV_FILE": env_file})
+    session = session_of(above, upper)
     with open(env_file, encoding="utf-8") as file:
         exports = [line.removeprefix("export ").rstrip("\n") for line in file if line.startswith("export ")]
     exported = dict(line.split("=", 1) for line in exports)
     inherited = {name: exported[name] for name in ("MAESTRO_SESSION_ID", "MAESTRO_SESSION_TOKEN")}
     own = own_id()
     below = Agent(person.like(**inherited), "claude-code")
-    text = below.text("SessionStart", session_id=own)
-    child = text.split()[2].rstrip(",")
+    below.text("SessionStart", session_id=own)
+    child = session_of(below, own)
     assert child != session
     with person.client() as operator:
         assert operator.session(child)["parentSessionId"] == session
@@ -339,7 +350,8 @@ def test_where_the_shell_cannot_be_given_the_session_each_command_names_it(
 ) -> None:
     agent = Agent(person, name)
     own = own_id()
-    session = agent.text("SessionStart", session_id=own).split()[2].rstrip(",")
+    agent.text("SessionStart", session_id=own)
+    session = session_of(agent, own)
     with alice.client() as client:
         sent = client.send(session, "hello")["id"]
     text = agent.text(AFTER_TOOL[name], session_id=own)
@@ -626,7 +638,8 @@ def test_nothing_brings_the_operators_mail_to_an_agent(person: Shell, bob: Shell
         assert python.stdout == b""
     started = agent.call("SessionStart", named, session_id=own_id()).text(name, "SessionStart")
     assert "the person's eyes" not in started
-    assert started.startswith("You are sess_"), "the agent has a session of its own"
+    assert started.startswith("You are "), "the agent has a session of its own"
+    assert not started.startswith("You are operator")
     assert not os.path.exists(os.path.join(person.data, "hooks", "state", "operator"))
     linked = person.run("inbox", "--json", environ={"MAESTRO_SESSION_LINK": f"{name}/{own}"})
     assert linked.error()["code"] == "NO_SESSION"

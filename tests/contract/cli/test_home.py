@@ -56,7 +56,7 @@ def test_who_is_here_and_what_is_unread(person: Shell) -> None:
     shown = person.done().out.splitlines()
     assert shown[0] == "2 sessions: 2 unknown; 1 unread"
     assert shown[1] == "1 new message for you: maestro inbox"
-    assert any(line.split()[:2] == ["ann", "unknown"] for line in shown)
+    assert any(line.split()[:2] == ["ann", "no"] for line in shown)
     assert "1 new message for you" in ann.done().out
     assert "for you" not in ben.done().out
     # It marks nothing.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from maestro_cli.context import now_ms
-from maestro_cli.history.log_lines import SessionNames
+from maestro_cli.history.log_lines import SessionNames, shown_id
 from maestro_cli.output import streams
 from maestro_cli.output.render import BAR
 from maestro_cli.output.styles import styled
 from maestro_cli.output.tables import terminal_width
-from maestro_cli.output.wrapping import cut
+from maestro_cli.output.wrapping import cut, wrapped
 from maestro_clients.texts.ages import moment
 from maestro_clients.texts.fence import joined
 from maestro_clients.texts.short_ids import ShortIds
@@ -62,7 +62,11 @@ def block(
     more = f" and {len(senders) - _SENDERS_MAX} more" if len(senders) > _SENDERS_MAX else ""
     count = f"{thread['messages']:,} message{'' if thread['messages'] == 1 else 's'}"
     head = f"{moment(thread['newest']['createdAt'], at_ms)}  {count}  {', '.join(senders[:_SENDERS_MAX])}{more}"
-    lines = [styled(cut(head, width), "bold"), cut(f"  {(short or ShortIds()).of(thread['threadId'])}", width)]
+    thread_id = shown_id(thread["threadId"], short)
+    if width is None:
+        lines = [styled(cut(head, width), "bold"), f"  {thread_id}"]
+    else:
+        lines = wrapped(f"{styled(head, 'bold')}  {thread_id}", width, "    ")
     root, newest = thread.get("root"), thread["newest"]
     if root is not None:
         lines.append(_said(root, names, width))

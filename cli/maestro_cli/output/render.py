@@ -62,25 +62,28 @@ def value_shown(value: object, unit: str) -> str:
 
 def message_block(message: MessageDoc, names: DisplayNames, now_ms: int, short: ShortIds | None = None) -> str:
     """One message as it is shown: a line that says what it is, what its sender chose behind bars, what to do about
-    it. `short`: the short forms of ids; without them the ids are whole."""
-    own = message["id"] if short is None else short.of(message["id"])
+    it. `short`: the forms of ids that a person types."""
+    own_id = message["id"] if short is None else short.of(message["id"])
     metadata = message.get("metadata") or {}
     words, chosen = message_fields(message, names.unfit_name(message["from"]))
     sender = names.sender(message["from"])
     if wants_style(sys.stdout, os.environ):
         from .styles import styled
 
-        sender, words = styled(sender, "bold"), emphasized(words)
-    head = [f"{own} from {sender}", moment(message["createdAt"], now_ms)]
+        name, blank, about = sender.partition(" ")
+        sender, words = styled(name, "bold") + blank + about, emphasized(words)
+    head = [f"{own_id} from {sender}", moment(message["createdAt"], now_ms)]
     head += [age(message["createdAt"], now_ms), *words]
     if message["status"] == "delivered":
         head.append("shown before")
     lines = [", ".join(head) + audience(message)]
     if "inReplyTo" in metadata:
-        answered, thread = str(metadata["inReplyTo"]), str(metadata.get("threadId", "?"))
+        answered, thread = metadata["inReplyTo"], metadata.get("threadId", "?")
         if short is not None:
-            answered, thread = short.of(answered), short.of(thread)
-        lines.append(f"  in reply to {named(answered)}, thread {named(thread)}")
+            # The thread's id is that of its first message, which is of use to programs.
+            lines.append(f"  in reply to {named(short.of(answered))}")
+        else:
+            lines.append(f"  in reply to {named(answered)}, thread {named(thread)}")
     if (original := names.original_receiver(message)) is not None:
         lines.append(f"  for {original}, who had ended")
     lines += [BAR + line for line in chosen]
@@ -93,7 +96,7 @@ def message_block(message: MessageDoc, names: DisplayNames, now_ms: int, short: 
 
         lines += [f"  {line}" for line in file_lines.lines(message)]
     if metadata.get("requiresAck") and message["status"] != "read":
-        lines.append(f"  it asks for an acknowledgement: maestro message read {own}")
+        lines.append(f"  it asks for an acknowledgement: maestro message read {own_id}")
     return "\n".join(lines)
 
 

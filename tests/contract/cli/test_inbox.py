@@ -76,7 +76,7 @@ def test_the_format_of_a_listing(alice: Shell, bob: Shell) -> None:
     head = f"{second} from {name} (orchestrator, {alice.session_id}), "
     assert out.startswith(head)
     assert ", high priority, request, task task_7\n" in out
-    assert f"  in reply to {thread}, thread {thread}\n  | two\n  | lines\n" in out
+    assert f"  in reply to {thread}\n  | two\n  | lines\n" in out
     assert '  | data: {"a": "b"}\n' in out
     assert f"  it asks for an acknowledgement: maestro message read {second}\n" in out
     assert f"\n\n{thread} from " in out

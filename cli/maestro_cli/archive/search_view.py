@@ -73,7 +73,7 @@ def block(
     words += [*state, *([f"{files} file{'' if files == 1 else 's'}"] if files else [])]
     about = f"  {shown_id(message['id'], short)}  {', '.join(emphasized(words))}".rstrip()
     # A short id leaves room for both on one line.
-    first = [styled(head, "bold"), about] if width is None else [styled(head, "bold") + about]
+    first = [styled(head, "bold"), about] if width is None or short is None else [styled(head, "bold") + about]
     return fitted([*first, *[BAR + line for line in chosen], BAR + _snippet(hit)], width)
 
 

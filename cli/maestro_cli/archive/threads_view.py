@@ -63,7 +63,7 @@ def block(
     count = f"{thread['messages']:,} message{'' if thread['messages'] == 1 else 's'}"
     head = f"{moment(thread['newest']['createdAt'], at_ms)}  {count}  {', '.join(senders[:_SENDERS_MAX])}{more}"
     thread_id = shown_id(thread["threadId"], short)
-    if width is None:
+    if width is None or short is None:
         lines = [styled(cut(head, width), "bold"), f"  {thread_id}"]
     else:
         lines = wrapped(f"{styled(head, 'bold')}  {thread_id}", width, "    ")

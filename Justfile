@@ -64,6 +64,11 @@ web *arguments:
     given=(); for word in "$@"; do if [ "$word" = --all ]; then given+=(-m "long or not long"); else given+=("$word"); fi; done; \
     "{{ python }}" -m pytest tests/web -n 2 --dist loadfile "${given[@]}"
 
+# (In build/docs; open build/docs/docs/README.html, no server is needed. A warning, such as a dead link, is an error.)
+# make a site with a search from the documents
+docs:
+    "{{ python }}" -m sphinx --builder html --conf-dir docs/site --doctree-dir build/doctrees --fail-on-warning --keep-going --quiet "{{ root }}" build/docs
+
 # show the product at work, in a scratch directory
 demo:
     "{{ bin }}/maestro" demo

@@ -19,8 +19,7 @@ from cyclopts import App, Parameter
 from maestro_schemas import __version__, vocabularies
 
 from . import options
-from .exit_codes import MEANINGS
-from .help_text import PlainHelp
+from .help import help_text
 from .options import Option
 from .output.usage_errors import whole_number
 
@@ -58,7 +57,7 @@ ROOT_COMMANDS = (
     CommandRow("setup", "installing.setup", "Set everything up: the hooks of your agents, the command, the broker."),
     CommandRow("up", "up", "Start the broker, unless it runs already."),
     CommandRow("down", "down", "Stop the broker and wait until it has ended."),
-    CommandRow("status", "status", "Show the broker's state, and every limit with its source."),
+    CommandRow("status", "status", "Show whether the broker is well; with --all also every limit with its source."),
     CommandRow("ui", "ui", "Open the page in a browser: sessions, mail and states as they change."),
     CommandRow("send", "send", SEND_HELP + " The same as `session send`."),
     CommandRow("reply", "message.reply", REPLY_HELP + " The same as `message reply`."),
@@ -284,24 +283,7 @@ Examples:
     ),
 )
 
-_ABOUT = "Durable messages between coding agents' sessions on one machine."
-_DETAILS = """\
-Examples:
-  eval "$(maestro session start --name alice --export)"
-  maestro session send --to bob --message "Review PR in task_456"
-  maestro inbox
-  maestro inbox --watch
-
-Environment:
-  MAESTRO_SESSION_ID, MAESTRO_SESSION_TOKEN  the session that speaks
-  MAESTRO_SESSION_LINK                       AGENT/CONVERSATION: of a hook
-  MAESTRO_DATA_DIR, MAESTRO_RUNTIME_DIR      the directories of the files and of the sockets
-  MAESTRO_AUTOSTART=0                        never start a broker automatically
-  MAESTRO_CONFIG                             the file of settings
-  MAESTRO_BROKER, MAESTRO_KEY_FILE           tcp://HOST:PORT, and the key to it
-
-Exit codes:
-"""
+ABOUT = "Durable messages between coding agents' sessions on one machine."
 
 
 def every_command() -> Iterator[tuple[tuple[str, ...], CommandRow]]:
@@ -318,15 +300,14 @@ def build(tokens: Sequence[str] | None = None) -> App:
     words = None if tokens is None else tuple(token for token in tokens if not token.startswith("-"))
     root = App(
         name="maestro",
-        help=_ABOUT,
+        help=ABOUT,
         version=f"maestro {__version__}",
-        help_formatter=PlainHelp(),
+        help_formatter=help_text.PlainHelp(),
         help_format="plaintext",
         # A switch that can only be left off needs no `--no-` twin, and no "default: False" in its help.
         default_parameter=Parameter(negative="", show_default=False),
         suppress_keyboard_interrupt=False,
         verbose=False,
-        help_epilogue=_DETAILS + "\n".join(f"  {number}  {meaning}" for number, meaning in MEANINGS.items()),
     )
     apps: dict[str, App] = {}
     for group in GROUPS:
@@ -356,7 +337,9 @@ def _app(path: tuple[str, ...], row: CommandRow) -> App:
         # Its own help has its own name.
         renamed = (f"maestro {row.same_as}", f"maestro {' '.join(path)}")
         usage, details = usage and usage.replace(*renamed), details.replace(*renamed)
-    app = App(name=row.name, help=row.about, usage=usage, help_epilogue=details)
+    first, rest = help_text.parted(details)
+    formatter = help_text.PlainHelp(first)
+    app = App(name=row.name, help=row.about, usage=usage, help_epilogue=rest, help_formatter=formatter)
     app.default(_for_cyclopts(module))
     return app
 

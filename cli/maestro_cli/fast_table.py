@@ -57,6 +57,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
+            "--all": ("every", "on"),
             "--json": ("as_json", "on"),
         },
     ),

@@ -107,6 +107,10 @@ def _run(tokens: list[str]) -> int:
 
     from . import fast_path
 
+    if tokens in ([], ["--json"]):
+        from .presence import home
+
+        return home.run(as_json=bool(tokens))
     command = fast_path.parse(tokens) if fast_path.is_on(os.environ) else None
     return _run_by_cyclopts(tokens) if command is None else command.run()
 
@@ -133,6 +137,12 @@ def _called(tokens: list[str]) -> int:
     from . import command_table, exit_codes
     from .output import streams, usage_errors
 
+    if tokens[:1] in (["--help"], ["-h"], ["help"]):
+        from .help import root_help
+
+        if (text := root_help.text(tokens)) is not None:
+            streams.say(text)
+            return exit_codes.DONE
     words = _for_cyclopts(tokens)
     app = command_table.build(words)
     # Help and version are gathered, and written as all output is: rich has answers of its own to a closed pipe.

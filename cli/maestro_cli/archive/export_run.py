@@ -111,7 +111,7 @@ def run(
 
 
 def _collected(client: AnyClient, collection: Collection) -> Export:
-    from maestro_cli.processes.spool_process import progress
+    from maestro_cli.output.progress import progress
 
     steps = collection.steps()
     with progress("export") as show:

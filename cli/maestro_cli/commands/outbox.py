@@ -63,7 +63,9 @@ def run(
     lines += [line for path, entry in failed for line in _lines(path, entry, "failed")]
     if not found and counts is None:
         lines.append("The outbox is empty.")
-    streams.say("\n".join(lines))
+    from maestro_cli.output import screen
+
+    streams.say(screen.fit("\n".join(lines)))
     return 0
 
 

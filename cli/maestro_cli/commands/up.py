@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DETAILS = """\
 Every command that needs a broker starts one by itself (unless
 MAESTRO_AUTOSTART=0). This command is for settings, for --foreground, and to
-make sure that one runs. `maestro status` lists every setting. After an
+make sure that one runs. `maestro status --all` lists every setting. After an
 upgrade it waits until the data directory is up to date.
 
 Examples:
@@ -89,7 +89,15 @@ def run(
         if wanted is not None:
             gateway_request.start_attached(context, wanted)
         _become_the_broker(context, chosen, tcp)
-    broker = running or ensure(context.data, context.environ, autostart=True, settings=chosen, tcp=tcp, tell=_tell)
+    from maestro_cli.output.progress import progress
+
+    with progress("start") as show:
+
+        def tell(says: str) -> None:
+            show(says)
+            streams.note(f"The broker brings its files up to date: {says}.")
+
+        broker = running or ensure(context.data, context.environ, autostart=True, settings=chosen, tcp=tcp, tell=tell)
     if not as_json:
         word = "Started the broker" if running is None else "The broker runs already"
         streams.say(f"{word}: pid {broker.pid}, files in {context.data}.")
@@ -102,10 +110,6 @@ def run(
     elif gateway is not None:
         streams.say(f"HTTP: {gateway.url} (pid {gateway.pid}); {gateway.url}/docs describes it.")
     return 0
-
-
-def _tell(says: str) -> None:
-    streams.note(f"The broker brings its files up to date: {says}.")
 
 
 def _running(context: CommandContext) -> Endpoints | None:

@@ -89,6 +89,7 @@ def _named(context: CommandContext, session_id: str | None) -> str:
 
 
 def _show(context: CommandContext, session_id: str | None, *, as_json: bool) -> int:
+    from maestro_cli.output.tables import terminal_width
     from maestro_cli.waking import wake_table
     from maestro_clients.protocol import older_brokers
 
@@ -101,7 +102,7 @@ def _show(context: CommandContext, session_id: str | None, *, as_json: bool) -> 
     if as_json:
         streams.say_json([wake_table.document(session, at_ms) for session in found])
     elif found:
-        streams.say("\n".join(wake_table.table(found, own, at_ms)))
+        streams.say("\n".join(wake_table.table(found, own, at_ms, terminal_width(context.environ))))
     else:
         streams.say("No session of an agent. `maestro hooks install AGENT` makes one at the agent's start.")
     return 0

@@ -6,8 +6,6 @@ object for each change.
 
 from __future__ import annotations
 
-import sys
-
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 from maestro_schemas.errors import START_A_SESSION
@@ -58,11 +56,9 @@ def run(
     if as_json:
         streams.say_json(found)
         return 0
-    width = None
-    if sys.stdout is not None and sys.stdout.isatty():
-        from maestro_cli.presence.who_watch import terminal_size
+    from maestro_cli.output.tables import terminal_width
 
-        width = terminal_size()[0]
+    width = terminal_width(context.environ)
     lines = [*who_table.table(found, context.own_session, now_ms(), width), *who_table.waits(found, width)]
     streams.say("\n".join(lines) if found else f"No sessions. {START_A_SESSION}")
     return 0

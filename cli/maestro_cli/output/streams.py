@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # How a style of ours begins in a text that is not written out yet; a number and `m` follow. The digits are this
 # process's secret, so no text of another can hold a style. `styles` makes them.
 STYLE = f"\x1b[{int.from_bytes(os.urandom(7), 'big')};"
+_RED = "31"
+_DIM = "2"
 # Puts the cursor to the top of a terminal, and clears what is below.
 _CLEAR = "\x1b[H\x1b[J"
 
@@ -103,9 +105,9 @@ def complain(error: MaestroError, *, as_json: bool, extra: Mapping[str, Any] | N
 
     `extra`: fields beside `error` in the object, such as the id of a message that was accepted before the error.
     """
-    note(f"maestro: {error.message}")
+    note(f"{dressed('maestro:', _RED, sys.stderr)} {error.message}")
     if error.hint:
-        note(f"  next: {error.hint}")
+        note(f"  {dressed(f'next: {error.hint}', _DIM, sys.stderr)}")
     if as_json:
         say_json({**(extra or {}), "error": error.body()})
 
@@ -127,6 +129,14 @@ def stdout_is_gone() -> bool:
         return any(events & (select.POLLERR | select.POLLNVAL) for _, events in poller.poll(0))
     except (OSError, ValueError):
         return False
+
+
+def dressed(text: str, numbers: str, stream: TextIO | None) -> str:
+    """The text in the styles of these numbers (ECMA-48 8.3.117), if the stream has styles. See `styles`."""
+    if not text or not wants_style(stream, os.environ):
+        return text
+    begin, end = f"{STYLE}{numbers}m", f"{STYLE}0m"
+    return begin + text.replace(end, end + begin) + end
 
 
 def wants_style(stream: TextIO | None, environ: Mapping[str, str]) -> bool:

@@ -6,11 +6,10 @@ others out. Colours are those of the terminal's own theme, so that they are legi
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
-from .streams import STYLE, wants_style
+from .streams import STYLE, dressed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +22,9 @@ _END = f"{STYLE}0m"
 def styled(text: str, *styles: str, error: bool = False) -> str:
     """The text in these styles (`bold`, `dim`, `red`, `green`, `yellow`, `blue`, `cyan`); as it is where they are not
     wanted. `error`: it goes to standard error."""
-    if not text or not styles or not wants_style(sys.stderr if error else sys.stdout, os.environ):
+    if not styles:
         return text
-    begin = f"{STYLE}{';'.join(_NUMBERS[style] for style in styles)}m"
-    return begin + text.replace(_END, _END + begin) + _END
+    return dressed(text, ";".join(_NUMBERS[style] for style in styles), sys.stderr if error else sys.stdout)
 
 
 def pieces(text: str) -> Iterator[tuple[str, str]]:

@@ -59,24 +59,29 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int |
     if not head and not cells:
         return []
     natural = [max(map(shown_width, found)) for found in zip(*head, *cells, strict=True)]
-    layout = _layout(columns, natural, width)
+    said = [any(cell not in ("", "-") for cell in found) for found in zip(*cells, strict=True)]
+    layout = _layout(columns, natural, said or [True] * len(columns), width)
     lines = [line for row in cells for line in _row(row, columns, layout, width)]
     if not head:
         return lines
     return [*[styled(line, "dim") for line in _row(head[0], columns, layout, width)], *lines]
 
 
-def _layout(columns: Sequence[Column], natural: Sequence[int], width: int | None) -> dict[int, int] | None:
+def _layout(
+    columns: Sequence[Column], natural: Sequence[int], said: Sequence[bool], width: int | None
+) -> dict[int, int] | None:
     """The columns that are shown, and their widths; None where a row needs several lines."""
     shown = dict(enumerate(natural))
     if width is None:
         return shown
     least = [min(size, columns[index].least) for index, size in shown.items()]
-    # A column that must be there has its whole width before others have theirs, up to a half of the terminal.
+    # A column that must be there has its whole width before others have theirs, up to two thirds of the terminal.
     asked = [
-        least[index] if columns[index].priority else max(least[index], min(size, width // 2))
+        least[index] if columns[index].priority else max(least[index], min(size, width * 2 // 3))
         for index, size in shown.items()
     ]
+    # Of the columns that say nothing, only those that must be there stay.
+    shown = {index: size for index, size in shown.items() if said[index] or not columns[index].priority}
     while _total([asked[index] for index in shown]) > width:
         given_up = max(shown, key=lambda index: (columns[index].priority, index))
         if not columns[given_up].priority:

@@ -69,12 +69,14 @@ def fitted(lines: list[str], width: int | None) -> list[str]:
         if line.startswith(BAR):
             found += [BAR + part for part in wrapped(line[len(BAR) :], width - len(BAR))]
         else:
-            found += wrapped(line, width, _HANGING)
+            # A path that is wider stays whole, to be copied.
+            found += wrapped(line, width, _HANGING, keeps_paths=True)
     return found
 
 
-def wrapped(line: str, width: int | None, indent: str = "") -> list[str]:
-    """One line as lines that fit, broken at blanks; a word that is wider is broken where it must be.
+def wrapped(line: str, width: int | None, indent: str = "", *, keeps_paths: bool = False) -> list[str]:
+    """One line as lines that fit, broken at blanks; a word that is wider is broken where it must be, unless it
+    is a path and `keeps_paths`.
 
     Lines but the first begin with `indent` and the blanks that the line began with.
     """
@@ -91,7 +93,7 @@ def wrapped(line: str, width: int | None, indent: str = "") -> list[str]:
     while True:
         head, left = _split(rest, width - len(begin))
         if left:
-            head, left = _broken(rest, len(head), keep=0 if lines else own)
+            head, left = _broken(rest, len(head), keep=0 if lines else own, keeps_paths=keeps_paths)
         head = style + head
         style = _open_style(head)
         lines.append(begin + head + (_END if style else ""))
@@ -100,13 +102,16 @@ def wrapped(line: str, width: int | None, indent: str = "") -> list[str]:
         rest, begin = left, indent
 
 
-def _broken(text: str, fitting: int, *, keep: int) -> tuple[str, str]:
+def _broken(text: str, fitting: int, *, keep: int, keeps_paths: bool) -> tuple[str, str]:
     """The text in two, at a blank if one is among the characters that fit. `keep`: as many blanks at the beginning
     are none to break at."""
     fitting = max(fitting, 1)
     if text[fitting] != " ":
         blank = text.rfind(" ", keep, fitting)
-        fitting = blank if blank > keep else fitting
+        if blank > keep:
+            fitting = blank
+        elif keeps_paths and "/" in (word := text[keep:].lstrip(" ").partition(" ")[0]):
+            fitting = text.index(word) + len(word)
     return text[:fitting].rstrip(" "), text[fitting:].lstrip(" ")
 
 

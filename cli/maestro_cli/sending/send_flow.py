@@ -13,6 +13,7 @@ from maestro_schemas.errors import MaestroError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
     from typing import Any
 
     from maestro_cli.context import CommandContext
@@ -88,12 +89,31 @@ def handed_over(
             result = judged(client.ask_once("send", {"messages": [outgoing]}))
             if result is not None:
                 return result, None
-    from maestro_clients.durable_send import send_or_queue
+    with _upload(files):
+        from maestro_clients.durable_send import send_or_queue
 
-    sent = send_or_queue(
-        context.data, context.environ, context.caller, outgoing, autostart=context.autostart, client=full, files=files
-    )
+        sent = send_or_queue(
+            context.data,
+            context.environ,
+            context.caller,
+            outgoing,
+            autostart=context.autostart,
+            client=full,
+            files=files,
+        )
     return (sent.result, None) if sent.queued_path is None else (None, sent)
+
+
+def _upload(files: Sequence[OutgoingFile]) -> AbstractContextManager[object]:
+    """What a person sees while large files are on their way."""
+    from contextlib import nullcontext
+
+    if not files:
+        return nullcontext()
+    from maestro_cli.output.progress import progress
+    from maestro_clients.texts.byte_counts import size
+
+    return progress(f"sending {size(sum(len(file.content) for file in files))}")
 
 
 def judged(answer: tuple[int, dict[str, Any]] | None) -> dict[str, Any] | None:

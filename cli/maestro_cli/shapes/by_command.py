@@ -43,9 +43,12 @@ _GROUP_CHANGE = Printed(mail_printed.GroupChange)
 SHAPES: dict[str, Printed] = {
     "up": Printed(upkeep_printed.StartedBroker),
     "down": Printed(upkeep_printed.StoppedBroker),
+    "setup": Printed(upkeep_printed.SetupShown),
     "status": Printed(upkeep_printed.BrokerStatus),
     "ui": Printed(upkeep_printed.PageAddress),
     "send": _SENT,
+    "reply": _SENT,
+    "read": Printed(mail_printed.ReadMail),
     "send --dry-run": Printed(mail_printed.PreviewedSend),
     "inbox": _MAIL,
     "inbox --all": Printed(mail_printed.LoggedMail),

@@ -204,6 +204,15 @@ class LoggedMessage(MessageDoc):
     counts: NotRequired[dict[str, int]]
 
 
+class ReadMail(TypedDict):
+    """The messages that were printed, and acknowledged where they were the reader's own; `error`: of the first that
+    was not found."""
+
+    messages: list[MessageDoc]
+    count: int
+    error: NotRequired[ErrorDoc]
+
+
 class LoggedMail(TypedDict):
     """All mail of a mailbox, the oldest first."""
 

@@ -176,6 +176,50 @@ class UnitsState(TypedDict):
     broker: int | None
 
 
+# --- setup -------------------------------------------------------------------------------------------------
+
+
+class AgentFound(TypedDict):
+    """An agent of this machine."""
+
+    agent: str
+    # The command or the folder that it was found by; empty for one that was named.
+    foundBy: str
+
+
+class PlannedFile(TypedDict):
+    """A file that a setup writes."""
+
+    path: str
+    about: str
+
+
+class StepDone(TypedDict):
+    """What became of one step of a setup."""
+
+    name: str
+    # `done`, `unchanged`, `warning` or `failed`.
+    state: str
+    what: str
+    # The next step; empty where none is needed.
+    repair: str
+
+
+class SetupShown(TypedDict):
+    """What a setup has done."""
+
+    # `ok`, or `failed` where a step has.
+    state: str
+    # Whether there was something to write.
+    changed: bool
+    dryRun: bool
+    agents: list[AgentFound]
+    files: list[PlannedFile]
+    steps: list[StepDone]
+    # What the doctor finds wrong; absent with --dry-run.
+    findings: NotRequired[list[FindingShown]]
+
+
 # --- hooks and the rest ------------------------------------------------------------------------------------
 
 

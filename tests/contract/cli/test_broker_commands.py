@@ -120,7 +120,7 @@ def test_status_prints_every_limit_and_where_it_came_from(person: Shell) -> None
         file.write("[limits]\npending_max = 77\n")
     limited = person.like(MAESTRO_TEXT_CHARS_MAX="1234")
     limited.done("up")
-    out = person.done("status").out
+    out = person.done("status", "--all").out
     for name in DOCS:
         assert f"\n  {name} " in out
     rows = {line.split()[0]: line for line in out.splitlines() if line.startswith("  ")}
@@ -137,7 +137,7 @@ def test_status_prints_everything_that_stats_holds(person: Shell) -> None:
     person.done("up")
     person.done("session", "start")
     stats = person.done("status", "--json").json()
-    out = person.done("status").out
+    out = person.done("status", "--all").out
     assert str(stats["pid"]) in out
     assert stats["epoch"] in out
     assert "UNKNOWN_SESSION  1" in out
@@ -153,11 +153,11 @@ def test_status_prints_everything_that_stats_holds(person: Shell) -> None:
 
 def test_status_describes_the_sweep_in_words(person: Shell) -> None:
     person.done("up")
-    assert re.search(r"^  mail, at the last sweep +not known yet$", person.done("status").out, re.MULTILINE)
+    assert re.search(r"^  mail, at the last sweep +not known yet$", person.done("status", "--all").out, re.MULTILINE)
     person.done("spool", "prune")
     sweep = person.done("status", "--json").json()["sweep"]
     assert {"lookedAt", "timelineFiles", "bytes", "messages"} <= set(sweep)
-    out = person.done("status").out
+    out = person.done("status", "--all").out
     rows = out.partition("\nsweep:\n")[2].partition("\noutbox:\n")[0]
     # A count must not be printed as a time (1970) or as a size.
     assert re.search(r"^  files looked at +0$", rows, re.MULTILINE)

@@ -68,7 +68,7 @@ def test_the_setting_of_the_post_office() -> None:
         alice.done("send", "-t", "bob", "-m", "x")
         limit = person.done("status", "--json").json()["limits"]["on_ended"]
         assert (limit["value"], limit["unit"], limit["from"]) == ("queue", "word", "environment")
-        assert "queue" in person.done("status").out
+        assert "queue" in person.done("status", "--all").out
 
 
 def test_an_invalid_setting() -> None:

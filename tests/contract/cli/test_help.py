@@ -61,15 +61,29 @@ def test_the_help_command_prints_the_same(command: tuple[str, ...]) -> None:
     assert maestro("help", *command).stdout == maestro(*command, "--help").stdout
 
 
-def test_no_arguments_show_the_help() -> None:
+def test_no_arguments_show_how_to_begin_where_nothing_is_yet() -> None:
     bare = maestro()
-    assert (bare.returncode, bare.stdout) == (0, maestro("--help").stdout)
+    assert (bare.returncode, bare.stderr) == (0, "")
+    assert len(bare.stdout.splitlines()) == 4
+    assert all(word in bare.stdout for word in ("maestro setup", "maestro demo", "maestro --help"))
 
 
-def test_the_root_help_documents_the_exit_codes() -> None:
-    text = maestro("--help").stdout
+def test_the_list_of_commands_has_each_in_its_place_and_fits_two_screens() -> None:
+    shown = maestro("--help").stdout
+    for name in (path[0] for path in COMMANDS if path):
+        assert re.search(rf"^  {name}  |^Compatible names: .*\b{name}\b", shown, re.MULTILINE), name
+    assert "\nMore:" not in shown, "a command without a place in root_help.SECTIONS"
+    assert len(shown.splitlines()) <= 64
+    assert max(map(len, shown.splitlines())) <= 80
+    assert maestro("-h").stdout == shown
+
+
+def test_topics_of_the_help() -> None:
+    assert "maestro help exit-codes" in maestro("--help").stdout
+    text = maestro("help", "exit-codes").stdout
     for number, meaning in exit_codes.MEANINGS.items():
         assert f"  {number}  {meaning}" in text
+    assert "MAESTRO_DATA_DIR" in maestro("help", "environment").stdout
 
 
 def test_the_version() -> None:

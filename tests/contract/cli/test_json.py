@@ -109,6 +109,8 @@ _NOT_RUN = {"wake --test": "tests/agents/test_wake_command.py"}
 
 
 def _before_the_broker(runner: Runner, person: Shell) -> None:
+    bare = person.like(PATH=os.path.join(person.root, "home"))
+    assert runner.run("setup", bare, "--dry-run", "claude-code")["changed"] is True
     assert runner.run("config path", person)["exists"] is False
     runner.run("config init", person)
     assert runner.run("up", person)["started"] is True
@@ -148,6 +150,8 @@ def _messages(runner: Runner, person: Shell, ann: Shell, bob: Shell, first: str)
     runner.run("message show", bob, first)
     runner.run("message receipt", ann, first)
     runner.run("message reply", bob, first, "--message", "Yes.")
+    runner.run("reply", bob, "last", "Yes, ready.")
+    assert runner.run("read", bob)["count"] == 1
     runner.run("message thread", ann, first)
     runner.run("message read", bob, first)
     runner.run("attachment list", bob, first)
@@ -221,6 +225,9 @@ def _archive(runner: Runner, person: Shell, ann: Shell) -> None:
 def _upkeep(runner: Runner, person: Shell) -> None:
     runner.run("ui", person, "--no-open")
     runner.run("wake", person)
+    # The doctor finds no `maestro` on PATH, and that is no failure.
+    assert runner.run("setup", person, "claude-code", "--yes")["changed"] is True
+    runner.run("hooks uninstall", person, "claude-code")
     runner.run("hooks install", person, "claude-code")
     runner.run("hooks install", person, "codex", "--mcp")
     runner.run("hooks show", person, "claude-code")

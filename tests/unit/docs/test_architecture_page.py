@@ -85,6 +85,7 @@ def test_a_file_named_by_its_last_part_exists() -> None:
                 "processes",
                 "sending",
                 "setup",
+                "shapes",
                 "templates",
                 "waking",
             ),

@@ -38,7 +38,8 @@ def run(
     if as_json:
         streams.say_json({"id": message["id"], "attachments": message.get("attachments", [])})
         return 0
+    from maestro_cli.output import screen
     from maestro_clients.texts import file_lines
 
-    streams.say("\n".join(file_lines.lines(message)) or f"{message['id']} has no files.")
+    streams.say(screen.fit("\n".join(file_lines.lines(message)) or f"{message['id']} has no files."))
     return 0

@@ -77,7 +77,9 @@ def run(
         lines.append(f"To send one again: maestro message retry {again}")
     if has_more:
         lines.append(f"There are more: --limit {limit * 5}")
-    streams.say("\n".join(lines))
+    from maestro_cli.output import screen
+
+    streams.say(screen.fit("\n".join(lines)))
     return 0
 
 

@@ -40,6 +40,7 @@ def run(
     """Write everything as JSON Lines."""
     import os
 
+    from maestro_cli.output.progress import progress
     from maestro_cli.processes import spool_process
     from maestro_schemas.errors import MaestroError
 
@@ -62,7 +63,7 @@ def run(
             target = os.open(f"{out}.part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise MaestroError("INVALID", f"{out} can't be written: {error}", "Give another place.") from None
-    with spool_process.progress("export") as show:
+    with progress("export") as show:
         child = spool_process.start(words, stdout=target, pass_fds=(write_fd,))
         os.close(write_fd)
         _follow(read_fd, show)

@@ -39,6 +39,7 @@ def run(
     """Check every file."""
     import os
 
+    from maestro_cli.output.progress import progress
     from maestro_cli.processes import spool_process
     from maestro_schemas.errors import MaestroError
 
@@ -53,7 +54,7 @@ def run(
     checks: list[dict[str, Any]] = []
     findings: list[dict[str, Any]] = []
     unfiled = 0
-    with spool_process.progress("verify") as show:
+    with progress("verify") as show:
         name = ""
         for what in spool_process.json_lines(words):
             name = what.get("check", name)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_cli.output import streams, styles
+from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +70,14 @@ def test_nothing_is_styled_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     assert styles.styled("text", "bold") == "text"
     monkeypatch.setattr(sys, "stdout", None)
     assert styles.styled("text", "bold") == "text"
+
+
+def test_an_error_is_red_and_its_next_step_dim(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = MaestroError("INVALID", "no \x1b[2Jsuch thing", "Try another.")
+    with _terminal():
+        monkeypatch.setattr(sys, "stderr", terminal := _Terminal())
+        streams.complain(error, as_json=False)
+    assert terminal.getvalue() == "\x1b[31mmaestro:\x1b[0m no such thing\n  \x1b[2mnext: Try another.\x1b[0m\n"
 
 
 def test_standard_error_is_looked_at_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:

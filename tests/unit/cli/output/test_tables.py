@@ -101,6 +101,14 @@ def test_where_not_even_those_fit_a_row_takes_several_lines() -> None:
     ]
 
 
+def test_on_a_terminal_a_column_that_says_nothing_is_left_out() -> None:
+    rows = [("ann", "-", ""), ("ben", "-", "")]
+    columns = [Column("NAME"), Column("AGENT", 1), Column("WHY")]
+    assert table(columns, rows, 80) == ["NAME  WHY", "ann", "ben"]
+    assert table(columns, rows, None)[0] == "NAME  AGENT  WHY"
+    assert table(columns, [], 80) == ["NAME  AGENT  WHY"]
+
+
 def test_a_table_without_titles_or_rows() -> None:
     assert table([Column("")], [], 80) == []
     assert table([Column("NAME")], [], 80) == ["NAME"]

@@ -83,3 +83,16 @@ def test_without_unicode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
     assert wrapping.cut("abcdef", 5) == "ab..."
     assert not wrapping.is_unicode()
+
+
+def test_a_path_in_a_line_of_ours_stays_whole() -> None:
+    lines = wrapping.fitted(["  file: /a/path/that/is/long/enough.txt here", "  | /behind/the/bar/it/is/broken"], 24)
+    assert lines == [
+        "  file:",
+        "      /a/path/that/is/long/enough.txt",
+        "      here",
+        "  | /behind/the/bar/it/i",
+        "  | s/broken",
+    ]
+    assert wrapping.fitted(["a" * 30], 24) == ["a" * 24, "    " + "a" * 6]
+    assert wrapping.fitted(["as it is"], None) == ["as it is"]

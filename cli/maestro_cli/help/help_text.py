@@ -15,10 +15,17 @@ if TYPE_CHECKING:
 _WIDTH_MAX = 100
 _LABEL_WIDTH_MAX = 26
 _INDENT = "  "
+_EXAMPLES = "Examples:\n"
+# How many stand above the options.
+_FIRST_EXAMPLES = 2
 
 
 class PlainHelp:
     """A help formatter for cyclopts."""
+
+    def __init__(self, examples: str = "") -> None:
+        """`examples`: what stands below the line that says what the command does."""
+        self._examples = examples
 
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
         """One group of commands or options."""
@@ -51,6 +58,20 @@ class PlainHelp:
             import textwrap
 
             _write(console, textwrap.fill(_words(description), _width(options)))
+        if self._examples:
+            _write(console, f"\n{self._examples}")
+
+
+def parted(details: str) -> tuple[str, str]:
+    """The details of a command in two: its first examples, which stand above the options; and the rest."""
+    about, title, examples = details.partition(_EXAMPLES)
+    lines = examples.split("\n")
+    begins = [number for number, line in enumerate(lines) if line.startswith("  maestro ")]
+    if not title or len(begins) <= _FIRST_EXAMPLES:
+        return (f"{title}{examples}", about.strip()) if title else ("", details)
+    at = begins[_FIRST_EXAMPLES]
+    rest = "\n".join(lines[at:])
+    return title + "\n".join(lines[:at]), f"{about}More examples:\n{rest}"
 
 
 def _width(options: ConsoleOptions) -> int:

@@ -37,6 +37,8 @@ class SentShown(TypedDict):
     status: str
     # Whom it went to: a session's id. In the outbox, as it was given.
     to: NotRequired[str | list[str]]
+    # The receiver's name.
+    toName: NotRequired[str]
     # Its number in the receiver's mailbox.
     seq: NotRequired[int]
     # When it was accepted, ms.
@@ -343,6 +345,12 @@ class StartedSession(SessionDoc):
     """A session that this command has started, with its token: what MAESTRO_SESSION_TOKEN needs."""
 
     token: str
+
+
+class ListedSession(SessionDoc):
+    """A session, with the number of messages that it was not shown, where the caller may know it."""
+
+    unread: NotRequired[int]
 
 
 class SessionEvent(TypedDict):

@@ -73,6 +73,9 @@ ROOT_COMMANDS = (
     CommandRow("threads", "archive.threads", "List the conversations, the one with the newest message first."),
     CommandRow("stats", "archive.stats", "Show figures: how much was sent, and what became of it."),
     CommandRow("export", "archive.export", "Write conversations as Markdown, JSON Lines or one HTML page."),
+    CommandRow(
+        "uninstall", "installing.uninstall", "Take it all out again: hooks, links, units; with --data the mail, too."
+    ),
     CommandRow("completion", "installing.completion", "Print a shell completion script."),
     CommandRow("mcp", "mcp", "Serve an agent's MCP client over standard input and output."),
     CommandRow("demo", "demo", "Show the whole system at work, in a scratch directory."),

@@ -310,6 +310,17 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--json": ("as_json", "on"),
         },
     ),
+    ("uninstall",): (
+        "installing.uninstall",
+        (),
+        (),
+        {
+            "--yes": ("yes", "on"),
+            "--dry-run": ("dry_run", "on"),
+            "--data": ("with_data", "on"),
+            "--json": ("as_json", "on"),
+        },
+    ),
     ("completion",): (
         "installing.completion",
         (("shell", ("bash", "zsh", "fish")),),

@@ -95,6 +95,12 @@ def is_ours(path: str) -> bool:
         return False
 
 
+def leads_to_own(link: str) -> bool:
+    """Whether a link leads to the command of this installation, under one of its names."""
+    real = os.path.realpath(link)
+    return real in {os.path.realpath(found) for name in (NAME, OTHER_NAME) if (found := own_command(name))}
+
+
 def path_line(environ: Mapping[str, str]) -> str:
     """The command that puts the folder of the link on PATH, for the user's shell."""
     shell = shell_of(environ)

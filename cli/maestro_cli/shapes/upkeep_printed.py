@@ -194,7 +194,7 @@ class PlannedFile(TypedDict):
     about: str
 
 
-class StepDone(TypedDict):
+class StepPrinted(TypedDict):
     """What became of one step of a setup."""
 
     name: str
@@ -215,7 +215,7 @@ class SetupShown(TypedDict):
     dryRun: bool
     agents: list[AgentFound]
     files: list[PlannedFile]
-    steps: list[StepDone]
+    steps: list[StepPrinted]
     # What the doctor finds wrong; absent with --dry-run.
     findings: NotRequired[list[FindingShown]]
 

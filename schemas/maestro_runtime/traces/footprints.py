@@ -58,10 +58,10 @@ def read(data: str) -> list[Footprint]:
 
 
 def note(data: str, made: Iterable[Footprint] = ()) -> None:
-    """Note what is about to be made, each once; and the directories above the data directory, where that is made now.
+    """Note what is about to be made, each once; and the data directory with those above it, where that is made now.
     Raises MaestroError FILE_UNREADABLE, NOT_PRIVATE."""
     ownership.check_data_dir(data)
-    above = folders_above((data,))
+    above = folders_above((path_of(data),))
     known = set(read(data))
     new = [one for one in dict.fromkeys((*above, *made)) if one not in known]
     if not new:
@@ -108,7 +108,7 @@ def note_folders(data: str, paths: Iterable[str]) -> None:
 
 
 def _document(one: Footprint) -> dict[str, str]:
-    return {name: value for name, value in one._asdict().items() if value is not None and value != ""}
+    return {name: value for name, value in one._asdict().items() if value is not None}
 
 
 def _parsed(line: str) -> Footprint | None:

@@ -76,6 +76,7 @@ def test_a_file_named_by_its_last_part_exists() -> None:
                 "completion",
                 "demo",
                 "doctor",
+                "help",
                 "history",
                 "hooks",
                 "inbox",

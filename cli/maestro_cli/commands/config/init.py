@@ -29,8 +29,10 @@ def run(*, as_json: Annotated[bool, Option(name="--json", help='Print {"path"} a
     """Write the file."""
     from maestro_cli.settings_view import template
     from maestro_runtime import atomic_file, paths
+    from maestro_runtime.traces import footprints
 
     path = paths.config_file(os.environ)
+    footprints.note_folders(paths.data_dir(os.environ), [path])
     user_files.make_folder(path)
     try:
         # Exclusive, so that not even one made a moment ago is lost.

@@ -77,6 +77,8 @@ def run(
         steps.append(step)
         if not as_json:
             setup_report.show_step(step)
+    if not as_json:
+        streams.note("Checking it...")
     findings = _findings(steps)
     if as_json:
         streams.say_json({**_document(plan, steps), "findings": [one._asdict() for one in findings]})
@@ -98,7 +100,10 @@ def _findings(steps: list[SetupStep]) -> list[DoctorFinding]:
     return [
         one
         for one in checks.run()
-        if one.state != "ok" and one.name not in said and not (one.repair and one.repair in words)
+        if one.state != "ok"
+        and one.name not in said
+        and one.what not in words
+        and not (one.repair and one.repair in words)
     ]
 
 

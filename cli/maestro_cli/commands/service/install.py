@@ -55,7 +55,7 @@ def run(
     else:
         units = systemd_units.systemd(context.data, context.environ, http=http)
     if not print_only:
-        _write(units, force=force)
+        _write(units, context.data, force=force)
     outcome = _Outcome() if print_only else _handed_over(context, units, now=now)
     if as_json:
         report = {"written": not print_only, "started": outcome.started, "next": outcome.next}
@@ -76,10 +76,11 @@ class _Outcome(NamedTuple):
     lines: tuple[str, ...] = ()
 
 
-def _write(units: SystemdUnits, *, force: bool) -> None:
+def _write(units: SystemdUnits, data: str, *, force: bool) -> None:
     from maestro_cli.processes import systemd_units
     from maestro_cli.processes.systemd_units import MARK
     from maestro_runtime import user_files
+    from maestro_runtime.traces import footprints
     from maestro_schemas.errors import MaestroError
 
     for path, text in units.files.items():
@@ -91,6 +92,7 @@ def _write(units: SystemdUnits, *, force: bool) -> None:
                 else "differs from what this command writes: it was edited"
             )
             raise MaestroError("INVALID", f"{path} {why}", "Look at it; --force replaces it.")
+    footprints.note_folders(data, units.files)
     for path, text in units.files.items():
         user_files.write(path, text)
 

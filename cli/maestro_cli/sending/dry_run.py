@@ -51,7 +51,8 @@ def _words(found: PreviewDoc, metadata: MetadataDoc, *, is_confirmed: bool) -> s
         [receiver] = recipients
         expected = presence_words.expectation(receiver, now, metadata)
         instead = f", because {receiver['originalTo']} has ended" if "originalTo" in receiver else ""
-        return f"Nothing was sent. It would go to {named(receiver.get('name') or receiver['to'])}{instead}. {expected}".rstrip()
+        to = named(receiver.get("name") or receiver["to"])
+        return f"Nothing was sent. It would go to {to}{instead}. {expected}".rstrip()
     count = found["accepted"] + found["refused"]
     whom = f"{found['accepted']} of {count}" if found["refused"] else f"{count} session{'' if count == 1 else 's'}"
     lines = [f"Nothing was sent. It would go to {whom} ({addresses(found['audience']['to'])})."]

@@ -348,8 +348,9 @@ class StartedSession(SessionDoc):
 
 
 class ListedSession(SessionDoc):
-    """A session, with the number of messages that it was not shown, where the caller may know it."""
+    """A session in the list."""
 
+    # The number of pending messages in its mailbox; absent where the caller may not know it.
     unread: NotRequired[int]
 
 

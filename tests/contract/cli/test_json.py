@@ -98,6 +98,7 @@ def test_each_command_prints_its_shape(person: Shell) -> None:
     _archive(runner, person, ann)
     _upkeep(runner, person)
     _watches(runner, ann, bob)
+    runner.run("session end --gone", person)
     runner.run("session complete", bob)
     with subprocess.Popen(["sleep", "600"]) as process, person.client() as client:
         client.start_session("gone", pid=process.pid, pid_start=process_identity.pid_start(process.pid))
@@ -106,6 +107,8 @@ def test_each_command_prints_its_shape(person: Shell) -> None:
     runner.run("session end", ann)
     runner.run("down", person)
     runner.run("down", person)
+    assert runner.run("uninstall", person, "--dry-run")["changed"] is True
+    runner.run("uninstall", person, "--yes", "--data")
     assert not runner.problems, "\n".join(runner.problems)
     assert set(SHAPES) - runner.seen == set(_NOT_RUN)
 

@@ -394,7 +394,6 @@ class SendResultDoc(TypedDict):
     # The session id of the receiver, and its name.
     to: NotRequired[str]
     toName: NotRequired[str]
-    # The receiver that the sender named, where the broker redirected the message to another.
     originalTo: NotRequired[str]
     seq: NotRequired[int]
     # When the broker accepted it, ms.

@@ -73,7 +73,6 @@ class RecipientResult(Struct, gc=False, frozen=True, omit_defaults=True, rename=
     to: str
     # 201: accepted now. 200: accepted before. Otherwise the error's status.
     status: int
-    # The receiver's name, where it has one.
     name: str | None = None
     original_to: str | None = None
     seq: int | None = None

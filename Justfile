@@ -93,6 +93,11 @@ pictures:
 terminal *arguments:
     PYTHONPATH=tests "{{ python }}" -m support.terminal_pictures "$@"
 
+# build what is published, the wheel and the sdist, into dist/
+dist:
+    rm -rf "{{ root }}/dist"
+    "{{ python }}" -m hatchling build
+
 # write the JSON Schema files, the golden vectors, the table of the fast path and that of `--json` again
 schemas:
     "{{ python }}" -m maestro_schemas.generators.json_schema

@@ -34,7 +34,6 @@ class Printed(NamedTuple):
 _SENT = Printed(mail_printed.SentShown)
 _MAIL = Printed(mail_printed.Mail)
 _SESSION = Printed(SessionDoc)
-_SESSIONS = Printed(SessionDoc, "array")
 _LOG = Printed(mail_printed.LoggedMessage, "lines")
 _RESULTS = Printed(mail_printed.ItemResults)
 _GROUP_CHANGE = Printed(mail_printed.GroupChange)
@@ -44,6 +43,7 @@ SHAPES: dict[str, Printed] = {
     "up": Printed(upkeep_printed.StartedBroker),
     "down": Printed(upkeep_printed.StoppedBroker),
     "setup": Printed(upkeep_printed.SetupShown),
+    "uninstall": Printed(upkeep_printed.UninstallShown),
     "status": Printed(upkeep_printed.BrokerStatus),
     "ui": Printed(upkeep_printed.PageAddress),
     "send": _SENT,
@@ -74,10 +74,11 @@ SHAPES: dict[str, Printed] = {
     "report": _SESSION,
     "session start": Printed(mail_printed.StartedSession),
     "session end": _SESSION,
+    "session end --gone": Printed(SessionPresenceDoc, "array"),
     "session rename": _SESSION,
     "session nudge": _SESSION,
     "session show": _SESSION,
-    "session list": _SESSIONS,
+    "session list": Printed(mail_printed.ListedSession, "array"),
     "session send": _SENT,
     "session register": _SESSION,
     "session complete": _SESSION,
@@ -85,7 +86,7 @@ SHAPES: dict[str, Printed] = {
     "session resume-working": _SESSION,
     "session prompt": _SENT,
     "session info": _SESSION,
-    "session siblings": _SESSIONS,
+    "session siblings": Printed(SessionDoc, "array"),
     "session watch": Printed(mail_printed.SessionEvent, "lines"),
     "session inbox": _MAIL,
     "session notify": Printed(mail_printed.SentShown, "lines"),

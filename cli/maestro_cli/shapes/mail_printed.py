@@ -345,6 +345,13 @@ class StartedSession(SessionDoc):
     token: str
 
 
+class ListedSession(SessionDoc):
+    """A session in the list."""
+
+    # The number of pending messages in its mailbox; absent where the caller may not know it.
+    unread: NotRequired[int]
+
+
 class SessionEvent(TypedDict):
     """A change of a watched session."""
 

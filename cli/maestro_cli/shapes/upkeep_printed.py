@@ -6,7 +6,7 @@ Rule: as `mail_printed`.
 # No `from __future__ import annotations`: TypedDict would not see which fields are NotRequired.
 from typing import Any, NotRequired, TypedDict
 
-from maestro_schemas.documents import SweptDoc
+from maestro_schemas.documents import ErrorDoc, SweptDoc
 
 # --- the broker --------------------------------------------------------------------------------------------
 
@@ -188,7 +188,7 @@ class AgentFound(TypedDict):
 
 
 class PlannedFile(TypedDict):
-    """A file that a setup writes."""
+    """A file that a setup writes, or an uninstallation removes."""
 
     path: str
     about: str
@@ -218,6 +218,29 @@ class SetupShown(TypedDict):
     steps: list[StepPrinted]
     # What the doctor finds wrong; absent with --dry-run.
     findings: NotRequired[list[FindingShown]]
+
+
+class LeftShown(TypedDict):
+    """Something that an uninstallation leaves."""
+
+    path: str
+    why: str
+
+
+class UninstallShown(TypedDict):
+    """What an uninstallation has taken out."""
+
+    # `ok`, or `failed` where a part has.
+    state: str
+    # Whether there was something to remove.
+    changed: bool
+    dryRun: bool
+    removed: list[PlannedFile]
+    left: list[LeftShown]
+    # What failed.
+    errors: list[ErrorDoc]
+    # The command that removes the program itself.
+    last: str
 
 
 # --- hooks and the rest ------------------------------------------------------------------------------------

@@ -96,10 +96,13 @@ def test_each_command_prints_its_shape(person: Shell) -> None:
     _archive(runner, person, ann)
     _upkeep(runner, person)
     _watches(runner, ann, bob)
+    runner.run("session end --gone", person)
     runner.run("session complete", bob)
     runner.run("session end", ann)
     runner.run("down", person)
     runner.run("down", person)
+    assert runner.run("uninstall", person, "--dry-run")["changed"] is True
+    runner.run("uninstall", person, "--yes", "--data")
     assert not runner.problems, "\n".join(runner.problems)
     assert set(SHAPES) - runner.seen == set(_NOT_RUN)
 
@@ -227,6 +230,7 @@ def _upkeep(runner: Runner, person: Shell) -> None:
     runner.run("wake", person)
     # The doctor finds no `maestro` on PATH, and that is no failure.
     assert runner.run("setup", person, "claude-code", "--yes")["changed"] is True
+    assert runner.run("uninstall", person, "--dry-run")["changed"] is True
     runner.run("hooks uninstall", person, "claude-code")
     runner.run("hooks install", person, "claude-code")
     runner.run("hooks install", person, "codex", "--mcp")

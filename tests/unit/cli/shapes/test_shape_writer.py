@@ -26,7 +26,7 @@ def test_each_command_has_a_shape_or_a_reason() -> None:
 def test_the_schema_is_one() -> None:
     schema = shape_writer.schema()
     jsonschema.Draft202012Validator.check_schema(schema)
-    assert schema["properties"]["session list"] == {"type": "array", "items": {"$ref": "#/$defs/Session"}}
+    assert schema["properties"]["session list"] == {"type": "array", "items": {"$ref": "#/$defs/ListedSession"}}
     assert schema["properties"]["log"] == {"$ref": "#/$defs/LoggedMessage"}
     # The comments above the fields are their descriptions, and the names are those of the wire.
     assert schema["$defs"]["StartedBroker"]["properties"]["started"]["description"] == "False: it ran already."

@@ -21,7 +21,7 @@ from maestro_schemas import __version__, vocabularies
 from . import options
 from .help import help_text
 from .options import Option
-from .output.usage_errors import whole_number
+from .output.usage_errors import NumberIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -379,7 +379,7 @@ def _with_parameter(hint: Any) -> Any:
         "allow_leading_hyphen": option.any_text and option.names[0].startswith("-")
         if option.names
         else option.any_text,
-        "converter": whole_number if int in (kind, *typing.get_args(kind)) else None,
+        "converter": None if option.numbers is None else NumberIn(option.numbers),
     }
     # cyclopts takes an argument that is None for a choice, and would not look at the default parameter.
     return Annotated[kind, Parameter(**{name: value for name, value in given.items() if value})]

@@ -164,11 +164,13 @@ def _places(positional: tuple[tuple[str, Kind], ...], texts: list[str]) -> list[
 
 
 def _value(kind: Kind, text: str) -> Any:
-    if kind == "number":
+    if isinstance(kind, range):
         # Not "007", which another reader may take for an octal number.
         if not (text.isascii() and text.isdecimal() and len(text) <= _NUMBER_DIGITS_MAX):
             raise _NotFast
         if text[0] == "0" and text != "0":
+            raise _NotFast
+        if int(text) not in kind:
             raise _NotFast
         return int(text)
     if isinstance(kind, tuple) and text not in kind:

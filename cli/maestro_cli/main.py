@@ -156,7 +156,10 @@ def _called(tokens: list[str]) -> int:
             result_action="return_value",
         )
     except CycloptsError as error:
-        streams.complain(usage_errors.explained(error, tokens), as_json=_wants_json(tokens))
+        streams.complain(
+            usage_errors.explained(error, tokens, [path for path, _ in command_table.every_command()]),
+            as_json=_wants_json(tokens),
+        )
         return exit_codes.USAGE
     if help_text.tell():
         streams.say(help_text.getvalue().rstrip("\n"))

@@ -5,7 +5,6 @@ Rule: on a terminal a long collection shows its progress on standard error. Noth
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from maestro_clients.exports.writers import ExportSettings, Format
 from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import AUDIENCE_SIGIL, OPERATOR
+from maestro_schemas.texts.near_words import nearest
 
 from . import out_file
 
@@ -165,7 +165,7 @@ def _note(export: Export) -> None:
 
 
 def _no_word(word: str) -> MaestroError:
-    near = difflib.get_close_matches(word, _WHAT, 1)
+    near = nearest(word, _WHAT)
     if near:
         hint = f"Did you mean `export {near[0]}`?"
     elif word.startswith("msg_"):

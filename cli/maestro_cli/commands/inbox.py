@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Annotated, Any
 
     from maestro_cli.inbox.page import Marking
-    from maestro_cli.options import AsOption, Option, YesOption
+    from maestro_cli.options import COUNTS, AsOption, Option, YesOption
     from maestro_clients.channel.one_shot import OneShotConnection
     from maestro_clients.protocol.speaker import Speaker
     from maestro_schemas.documents import InboxDoc
@@ -73,7 +73,12 @@ def run(
     unread: Annotated[bool, Option(help="Also messages that were shown before and not acknowledged.")] = False,
     limit: Annotated[
         int | None,
-        Option(name=["--limit", "-n"], metavar="N", help="Show at most N messages; --watch ends after them."),
+        Option(
+            numbers=COUNTS,
+            name=["--limit", "-n"],
+            metavar="N",
+            help="Show at most N messages; --watch ends after them.",
+        ),
     ] = None,
     timeout: Annotated[
         str | None,
@@ -148,7 +153,7 @@ def run(
         _check_alone(given)
         from maestro_cli.inbox import overview
 
-        count_max = None if limit is None else _positive(limit)
+        count_max = limit
         context = CommandContext.here(speaks_as, sure=yes)
         if session is None:
             context = context.at_mailbox(sure=yes)
@@ -188,7 +193,7 @@ def run(
         raise MaestroError(
             "INVALID", "--exec-quiet is for --exec", "Without --exec, quiet mail is shown as it comes."
         )
-    count_max = None if limit is None else _positive(limit)
+    count_max = limit
     marking: Marking = "read" if mark_read else "deleted" if clear else "delivered"
     context = CommandContext.here(speaks_as, sure=yes)
     if session is not None:
@@ -268,15 +273,9 @@ def _check_waits_alone(given: dict[str, bool]) -> None:
 def _seconds(timeout: str | None) -> float | None:
     if timeout is None:
         return None
-    from maestro_cli.arguments import duration_ms
+    from maestro_cli.arguments import wait_s
 
-    return duration_ms("--timeout", timeout) / 1000
-
-
-def _positive(limit: int) -> int:
-    from maestro_cli.arguments import positive
-
-    return positive("--limit", limit)
+    return wait_s("--timeout", timeout)
 
 
 def _first(statuses: list[str], filters: dict[str, str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Annotated, Literal
 
     from maestro_cli.options import (
+        ANSWERS,
         AsOption,
         AttachOption,
         FileOption,
@@ -118,7 +119,11 @@ def run(
     wait_reply: WaitReplyOption = False,
     replies: Annotated[
         int | None,
-        Option(metavar="N", help="With --wait-reply and several receivers: return after N answers, not one of each."),
+        Option(
+            numbers=ANSWERS,
+            metavar="N",
+            help="With --wait-reply and several receivers: return after N answers, not one of each.",
+        ),
     ] = None,
     timeout: TimeoutOption = None,
     yes: YesOption = False,

@@ -6,7 +6,7 @@ operator all.
 
 from __future__ import annotations
 
-from maestro_cli.arguments import moment_ms, positive
+from maestro_cli.arguments import moment_ms
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 
@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated
 
-    from maestro_cli.options import AsOption, Option, YesOption
+    from maestro_cli.options import COUNTS, LSNS, AsOption, Option, YesOption
 
 DETAILS = """\
 A time is a duration before now (1h, 30m), a day (2026-11-22) or a moment in
@@ -40,12 +40,14 @@ def run(
     since: Annotated[str | None, Option(metavar="TIME", help="Only lines from this time on.")] = None,
     until: Annotated[str | None, Option(metavar="TIME", help="Only lines before this time.")] = None,
     limit: Annotated[
-        int, Option(metavar="N", help=f"Show at most N lines. Default: {_DEFAULT_LINES}.")
+        int, Option(numbers=COUNTS, metavar="N", help=f"Show at most N lines. Default: {_DEFAULT_LINES}.")
     ] = _DEFAULT_LINES,
     after: Annotated[
         int | None,
         Option(
-            metavar="LSN", help="Only lines after this number (LSN), the first column. Default: the newest lines."
+            numbers=LSNS,
+            metavar="LSN",
+            help="Only lines after this number (LSN), the first column. Default: the newest lines.",
         ),
     ] = None,
     follow: Annotated[
@@ -58,7 +60,6 @@ def run(
     """Show the timeline."""
     from maestro_cli.history import timeline_view
 
-    positive("--limit", limit)
     context = CommandContext.here(speaks_as, sure=yes)
     since_ms = None if since is None else moment_ms("--since", since)
     until_ms = None if until is None else moment_ms("--until", until)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Annotated
 
-    from maestro_cli.options import Option
+    from maestro_cli.options import PORTS, Option
     from maestro_clients.processes.broker_process import Endpoints
 
 
@@ -48,7 +48,7 @@ def run(
     ] = None,
     http_port: Annotated[
         int | None,
-        Option(help="The gateway's port; 0 picks a free one. Default: MAESTRO_HTTP_PORT, else 4568."),
+        Option(numbers=PORTS, help="The gateway's port; 0 picks a free one. Default: MAESTRO_HTTP_PORT, else 4568."),
     ] = None,
     http_host: Annotated[
         str | None,

@@ -65,10 +65,10 @@ def run(
         raise MaestroError("INVALID", "--timeout is for --test", "Add --test, or leave --timeout off.")
     context = CommandContext.here()
     if test:
-        from maestro_cli.arguments import duration_ms
+        from maestro_cli.arguments import wait_s
         from maestro_cli.waking import wake_trial
 
-        timeout_s = duration_ms("--timeout", timeout or _DEFAULT_TIMEOUT) / 1000
+        timeout_s = wait_s("--timeout", _DEFAULT_TIMEOUT if timeout is None else timeout)
         outcome = wake_trial.run(context, _named(context, session_id), timeout_s)
         streams.say(streams.json_line(outcome.document()) if as_json else outcome.sentence())
         return 0

@@ -46,6 +46,8 @@ _DIRECTORIES = (
     "sessions",
     "timeline",
 )
+# With many files, which lie in folders that are looked at.
+_MAIL = ("attachments", "messages", "timeline")
 _FILES = (
     "broker-start.log",
     "broker.lock",
@@ -99,6 +101,13 @@ def data_directory(context: CommandContext) -> DoctorFinding:
 
 def misplaced(context: CommandContext) -> Iterator[DoctorFinding]:
     """A finding for each place of the data directory where something of another kind stands."""
+    for path, wanted, found in wrong_kinds(context):
+        refused = places.refusal("DATA_DIR_UNUSABLE", "wrong kind", places.MisplacedError(path, found, wanted), "")
+        yield DoctorFinding("places", "failed", refused.message, refused.hint)
+
+
+def wrong_kinds(context: CommandContext) -> Iterator[tuple[str, str, str]]:
+    """Each path of ours where something of another kind stands, the kind that it must be, and what it is."""
     config = paths.config_file(context.environ)
     expected = [(config, places.FILE)]
     expected += [(os.path.join(context.data, name), places.DIRECTORY) for name in _DIRECTORIES]
@@ -109,10 +118,38 @@ def misplaced(context: CommandContext) -> Iterator[DoctorFinding]:
         except OSError:
             continue  # it is missing, or what is above it was reported
         if found != wanted:
-            refused = places.refusal(
-                "DATA_DIR_UNUSABLE", "wrong kind", places.MisplacedError(path, found, wanted), ""
-            )
-            yield DoctorFinding("places", "failed", refused.message, refused.hint)
+            yield path, wanted, found
+
+
+def modes(context: CommandContext) -> DoctorFinding:
+    """Whether what is in the data directory is this user's alone."""
+    wrong = list(wrong_modes(context.data))
+    if not wrong:
+        return DoctorFinding("modes", "ok", "what is in the data directory is yours alone")
+    more = f", and {len(wrong) - 1:,} more" if len(wrong) > 1 else ""
+    return DoctorFinding("modes", "warning", f"the mode of {wrong[0]} lets others in{more}", "maestro doctor --fix")
+
+
+def wrong_modes(data: str) -> Iterator[str]:
+    """What is in the data directory with a mode that lets others in, or not even its owner. Mail is not looked at:
+    its folders are, and there may be very much of it."""
+    for folder, folders, files in os.walk(data):
+        if folder == data:
+            folders[:] = [name for name in folders if name not in _MAIL]
+            yield from (path for name in _MAIL if is_wrong_mode(path := os.path.join(data, name)))
+        yield from (path for name in (*folders, *files) if is_wrong_mode(path := os.path.join(folder, name)))
+
+
+def is_wrong_mode(path: str) -> bool:
+    """Whether the mode of a file or directory of this user lets others in, or not even its owner."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    needed = 0o700 if stat.S_ISDIR(status.st_mode) else 0o400
+    is_plain = stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)
+    mode = stat.S_IMODE(status.st_mode)
+    return is_plain and status.st_uid == os.getuid() and (bool(mode & 0o077) or mode & needed != needed)
 
 
 def socket_directory(context: CommandContext) -> DoctorFinding:

@@ -106,10 +106,21 @@ def complain(error: MaestroError, *, as_json: bool, extra: Mapping[str, Any] | N
     `extra`: fields beside `error` in the object, such as the id of a message that was accepted before the error.
     """
     note(f"{dressed('maestro:', _RED, sys.stderr)} {error.message}")
+    body = error.body()
     if error.hint:
-        note(f"  {dressed(f'next: {error.hint}', _DIM, sys.stderr)}")
+        body["hint"] = hint = step(error)
+        note(f"  {dressed(f'next: {hint}', _DIM, sys.stderr)}")
     if as_json:
-        say_json({**(extra or {}), "error": error.body()})
+        say_json({**(extra or {}), "error": body})
+
+
+def step(error: MaestroError) -> str:
+    """The error's next step for who is at hand: a person, or an agent whose every command is a new shell."""
+    from maestro_cli.context import CommandContext
+    from maestro_schemas.texts import next_steps
+
+    by_agent = CommandContext(os.environ, "", None, None).agent_sign() is not None
+    return next_steps.of_agent(error) if by_agent else error.hint
 
 
 def stdout_is_terminal() -> bool:

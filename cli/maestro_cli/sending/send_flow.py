@@ -154,7 +154,7 @@ def queued_report(context: CommandContext, outgoing: OutgoingDoc, sent: SendOutc
         # Waiting does not repair a wrong setting: a person must.
         document["reason"] = sent.reason.body()
         streams.note(f"maestro: the broker can't start: {sent.reason.message}")
-        streams.note(f"  next: {sent.reason.hint} Then: maestro up")
+        streams.note(f"  next: {streams.step(sent.reason)} Then: maestro up")
     return document, line
 
 

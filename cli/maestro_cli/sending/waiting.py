@@ -51,13 +51,11 @@ def awaited(
     status: Literal["delivered", "read"] | None, timeout: str | None, *, reply: bool, replies: int | None = None
 ) -> AwaitedReceipt | None:
     """From the options; None to wait for nothing. Raises MaestroError INVALID."""
-    if replies is not None:
-        arguments.positive("--replies", replies)
-        if not reply:
-            raise MaestroError(
-                "INVALID", "--replies was given without --wait-reply", "Add --wait-reply, to wait for answers."
-            )
-    timeout_s = arguments.duration_ms("--timeout", timeout or DEFAULT_TIMEOUT) / 1000
+    if replies is not None and not reply:
+        raise MaestroError(
+            "INVALID", "--replies was given without --wait-reply", "Add --wait-reply, to wait for answers."
+        )
+    timeout_s = arguments.wait_s("--timeout", DEFAULT_TIMEOUT if timeout is None else timeout)
     if reply and status is not None:
         raise MaestroError(
             "INVALID", "--wait and --wait-reply exclude each other", "A message that was answered was read."

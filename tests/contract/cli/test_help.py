@@ -117,8 +117,13 @@ def test_the_installed_script_is_the_same_program() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["sesion"], 'Did you mean "session"?'),
-        (["session", "strat"], 'Did you mean "start"?'),
+        (["sesion"], "Did you mean `maestro session`?"),
+        (["session", "strat"], "Did you mean `maestro session start`?"),
+        (["list"], "Did you mean `maestro session list` or `maestro"),
+        (["hooks", "install", "cluade-code"], "Did you mean claude-code?"),
+        (["completion", "zhs"], "Did you mean zsh?"),
+        (["send", "--to", "b", "--message", "x", "--priority", "hihg"], "Did you mean high?"),
+        (["session", "start", "--id", "-x"], "is joined to its option: --id=-x"),
         (["inbox", "--wach"], "Did you mean --watch?"),
         (["session", "send", "--message", "x"], "--to is missing"),
         (["session", "send", "--to", "bob", "--message"], "--message needs a value"),
@@ -129,7 +134,7 @@ def test_the_installed_script_is_the_same_program() -> None:
         (["inbox", "--limit", "many"], "--limit can't be 'many': it is a whole number"),
         (["inbox", "--limit", "1.5"], "--limit can't be '1.5': it is a whole number"),
         (["inbox", "--limit", "1e2"], "--limit can't be '1e2'"),
-        (["timeline", "--limit", "9" * 30], "a whole number of at most 18 digits"),
+        (["timeline", "--limit", "9" * 30], "--limit must be 1 to 1,000,000, not 999"),
         (["inbox", "-q", "--quiet"], "was given twice"),
         (["inbox", "--quiet=maybe"], "it is true or false"),
         (["inbox", "--no-quiet"], "--no-quiet"),
@@ -141,7 +146,15 @@ def test_the_installed_script_is_the_same_program() -> None:
         (["inbox", "--mark-read", "--clear"], "exclude each other"),
         (["inbox", "--timeout", "3s"], "--timeout is for --watch"),
         (["inbox", "--watch", "--unread"], "--unread"),
-        (["inbox", "--limit", "0"], "--limit must be at least 1"),
+        (["inbox", "--limit", "0"], "--limit must be 1 to 1,000,000, not 0"),
+        (["inbox", "--limit", "-1"], "--limit must be 1 to 1,000,000, not -1"),
+        (["log", "--limit", "1000000000"], "--limit must be 1 to 1,000,000, not 1000000000"),
+        (["session", "list", "--limit", "0"], "--limit must be 1 to 1,000,000, not 0"),
+        (["up", "--http-port", "99999"], "--http-port must be 0 to 65,535, not 99999"),
+        (["timeline", "--after", "-1"], "--after must be 0 to "),
+        (["send", "--to", "b", "--message", "x", "--wait-reply", "--replies", "0"], "--replies must be 1 to 1,024"),
+        (["wake", "b", "--test", "--timeout", "9999d"], "--timeout must be 1ms to 365d, not '9999d'"),
+        (["inbox", "--limit", ""], "--limit can't be '': it is a whole number, 1 to 1,000,000"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -157,7 +170,7 @@ def test_usage_errors(arguments: list[str], said: str, as_json: bool) -> None:
     if as_json:
         error = json.loads(ran.stdout)["error"]
         assert error["code"] in CODES
-        assert said in error["message"]
+        assert said in f"{error['message']} {error.get('hint', '')}"
     else:
         assert ran.stdout == ""
 

@@ -8,7 +8,6 @@ operator, who is always active, is in no list, and is never recorded.
 
 from __future__ import annotations
 
-import difflib
 from bisect import bisect_left, bisect_right, insort
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -29,6 +28,7 @@ from maestro_schemas.names import (
     plain_name,
 )
 from maestro_schemas.sessions import Session, StoredSession
+from maestro_schemas.texts.near_words import guess
 from maestro_schemas.texts.visible_text import is_token
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ _FORMER_MAX = 1_024
 # Sessions that an error names, and sessions that an unknown address is compared with: among 200 that takes 0.3 ms.
 _SHOWN_MAX = 10
 _SUGGESTED_FROM_MAX = 200
-# How much of two names must be the same: one wrong letter of three is near, `search` and `service` are not.
-_NEAR = 0.66
 _WHO_IS_HERE = "`maestro session list` shows who is here."
 _encode = msgspec.msgpack.Encoder().encode
 # The person who owns this post office. An orchestrator, so that every session may write to it, and of no project.
@@ -293,11 +291,10 @@ class SessionRegistry:
             return f"No session is active here. {_WHO_IS_HERE}"
         shown = list(dict.fromkeys(map(_shown_address, newest)))
         known = dict.fromkeys([*shown, *(session.id for session in newest)])
-        near = difflib.get_close_matches(address, known, n=3, cutoff=_NEAR)
-        guess = f"Did you mean {' or '.join(near)}? " if near else ""
+        near = guess(address, known, most=3)
         more = self.active_count - len(shown[:_SHOWN_MAX])
         rest = f", and {more:,} more: `maestro session list`" if more > 0 else ""
-        return f"{guess}Here: {', '.join(shown[:_SHOWN_MAX])}{rest}."
+        return f"{near}Here: {', '.join(shown[:_SHOWN_MAX])}{rest}."
 
     def _list(self, session: Session) -> None:
         self._unknown.clear()

@@ -26,7 +26,7 @@ from maestro_broker.core.sending import audiences
 from maestro_broker.views.spool import SUFFIX, will_be_read
 from maestro_schemas.errors import OPERATOR_MAY, MaestroError
 from maestro_schemas.events import Event
-from maestro_schemas.limits import ATTACHMENT_BYTES_MAX
+from maestro_schemas.limits import ATTACHMENT_BYTES_MAX, check_number
 from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER, id_begins, plain_name
 from maestro_schemas.replies import MessagesReply, SaidMessage
 from maestro_schemas.texts.visible_text import one_line
@@ -160,10 +160,7 @@ def _check(request: Messages, head: int) -> None:
         ("before", request.before, 1),
         ("after", request.after, 0),
     ):
-        if number is not None and number < low:
-            raise MaestroError(
-                "INVALID", f"{name} can't be {number}", f"It is {low} or more.", limit=low, actual=number
-            )
+        check_number(name, number, low)
     if request.before is not None and request.after is not None:
         raise MaestroError(
             "INVALID", "before and after exclude each other", "Leave one off: `after` goes forward, `before` back."

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated, Literal
 
-    from maestro_cli.options import AsOption, Option, YesOption
+    from maestro_cli.options import COUNTS, AsOption, Option, YesOption
 
 USAGE = "maestro export [thread ID | with A B | group NAME | session ID] [OPTIONS]"
 DETAILS = """\
@@ -47,7 +47,8 @@ def run(
     ] = None,
     until: Annotated[str | None, Option(metavar="TIME", help="Only before this time.")] = None,
     limit: Annotated[
-        int | None, Option(name=["--limit", "-n"], metavar="N", help="The newest N at most. Default: all.")
+        int | None,
+        Option(numbers=COUNTS, name=["--limit", "-n"], metavar="N", help="The newest N at most. Default: all."),
     ] = None,
     force: Annotated[bool, Option(help="Write over a file that exists.")] = False,
     speaks_as: AsOption = None,
@@ -59,7 +60,7 @@ def run(
 ) -> int:
     """Export conversations."""
     from maestro_cli.archive import export_run, times
-    from maestro_cli.arguments import checked_text, positive
+    from maestro_cli.arguments import checked_text
     from maestro_schemas.errors import MaestroError
 
     context = CommandContext.here(speaks_as, sure=yes)
@@ -71,8 +72,7 @@ def run(
     if query is not None and not query.strip():
         raise MaestroError("INVALID", "the query is empty", "Leave --query off for all messages.")
     if limit is not None:
-        positive("--limit", limit)
-    since_ms, until_ms = times.window(since, until)
+        since_ms, until_ms = times.window(since, until)
     context.check_person("an export", "export", sure=yes)
     kind = "jsonl" if as_json else kind
     asked = asked._replace(since=since_ms, until=until_ms, limit=limit, receipts=kind == "jsonl")

@@ -7,7 +7,6 @@ changes nothing.
 
 from __future__ import annotations
 
-from maestro_cli.arguments import positive
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 
@@ -15,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated, Any
 
-    from maestro_cli.options import AsOption, Option, YesOption
+    from maestro_cli.options import COUNTS, AsOption, Option, YesOption
     from maestro_schemas.documents import MessageDoc
     from maestro_schemas.outbox_entry import OutboxEntry
 
@@ -39,7 +38,9 @@ def run(
     session: Annotated[
         str | None, Option(metavar="SESSION", help="Only messages of this session; for the operator.")
     ] = None,
-    limit: Annotated[int, Option(metavar="N", help=f"List at most N. Default: {_DEFAULT_COUNT}.")] = _DEFAULT_COUNT,
+    limit: Annotated[
+        int, Option(numbers=COUNTS, metavar="N", help=f"List at most N. Default: {_DEFAULT_COUNT}.")
+    ] = _DEFAULT_COUNT,
     speaks_as: AsOption = None,
     yes: YesOption = False,
     as_json: Annotated[
@@ -49,7 +50,6 @@ def run(
     """List the dead letters."""
     from maestro_clients import dead_letters
 
-    positive("--limit", limit)
     context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
         sender = context.caller.session or None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Annotated, Any
 
-    from maestro_cli.options import Option
+    from maestro_cli.options import COUNTS, Option
     from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import SessionDoc
 
@@ -35,7 +35,7 @@ def run(
     *,
     project: Annotated[str | None, Option(metavar="PROJECT", help="Only sessions of this project.")] = None,
     every: Annotated[bool, Option(name="--all", help="Also sessions that have ended.")] = False,
-    limit: Annotated[int | None, Option(metavar="N", help="Only the first N. Default: all.")] = None,
+    limit: Annotated[int | None, Option(numbers=COUNTS, metavar="N", help="Only the first N. Default: all.")] = None,
     as_json: Annotated[bool, Option(name="--json", help="Print the sessions as a JSON array.")] = False,
 ) -> int:
     """List sessions."""

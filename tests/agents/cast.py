@@ -27,15 +27,18 @@ BYTES_MAX = 150_000
 _TOTAL_S, _LAST_S = 32.0, 5.0
 # A spinner changes more often than a reader looks.
 _STEP_S = 0.3
+# A pause and a corner, as signs that fonts have.
+_IN_EVERY_FONT = str.maketrans({"\u23f8": "\u2016", "\u23bf": "\u2514"})
 _TITLE = "The first minute: install, set up, and one agent asks another"
 _WORDS = " ".join(
     [
-        "A person in an empty home makes a virtual environment, installs the wheel with pip, and runs `maestro setup",
-        "--yes`. It finds Claude Code, installs its hooks, starts the broker and sends itself a message. Then two Claude",
-        "Codes are started, in two checkouts of one project. Maestro calls them shop and shop-2. The person types to the",
-        f'first: "{PROMPT}" It runs: maestro send shop-2 "{QUESTION}" The second one was idle. Its screen says',
-        f'"maestro: new mail", and it answers by a command, too: "{ANSWER}" The first one gets that in its own turn, and',
-        f'says: "{REPORT}" Each Claude Code has asked the person once whether it may run such a command.',
+        "A person in an empty home makes a virtual environment, installs the wheel with pip, and runs",
+        "`maestro setup --yes`. It finds Claude Code, installs its hooks, starts the broker and sends itself mail.",
+        "Then two Claude Codes are started, in two checkouts of one project. Maestro calls them shop and shop-2.",
+        f'The person types to the first: "{PROMPT}" It runs: maestro send shop-2 "{QUESTION}"',
+        'The second one was idle. Its screen says "maestro: new mail", and it answers by a command, too:',
+        f'"{ANSWER}" The first one gets that in its own turn, and says: "{REPORT}"',
+        "Each Claude Code has asked the person once whether it may run such a command.",
     ]
 )
 
@@ -86,8 +89,7 @@ def _rows(screens: dict[str, str]) -> list[list[Run]]:
         return [_title("a terminal, in an empty home"), *terminal_cells.rows(screens.get("shell", ""))]
     rows: list[list[Run]] = []
     for name, agent, folder in zip(("first", "second"), NAMES, PROJECTS, strict=True):
-        # Most fonts lack that sign.
-        shown = terminal_cells.rows(screens.get(name, "").replace("\u23f8", "\u2016"))
+        shown = terminal_cells.rows(screens.get(name, "").translate(_IN_EVERY_FONT))
         rows += [_title(f"{agent}: Claude Code in ~/{folder}"), *shown, *([] for _ in range(ROWS - len(shown)))]
     return rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_each_picture_is_a_small_png_or_svg() -> None:
 def test_an_svg_needs_nothing_from_elsewhere_and_says_what_it_shows(path: str) -> None:
     with open(path, encoding="utf-8") as file:
         text = file.read()
-    root = ElementTree.fromstring(text)
+    root = ET.fromstring(text)
     names = {element.tag.removeprefix(_SVG) for element in root.iter()}
     assert names <= {"svg", "title", "desc", "style", "rect", "path", "text", "g"}
     assert not re.search(r"url\(|@import|@font-face|href|javascript:|\bon\w+=", text)

@@ -41,6 +41,8 @@ html_theme_options = {
     "back_to_top_button": False,
 }
 html_title = "Maestro messaging"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False

@@ -57,6 +57,7 @@ _FILES = (
     "gateway.lock",
     "heads",
     "hooks/maestro-hook",
+    "installed",
     "keys/server.secret",
     "logs/broker.log",
     "logs/cli-faults.log",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from maestro_cli.output import streams
 
-from .setup_report import shown
+from .setup_report import show_files, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,11 +23,8 @@ def show_plan(plan: RemovalPlan, environ: Mapping[str, str]) -> None:
     if not plan.items:
         streams.say("Nothing of maestro is left to remove.")
         return
-    rows = [(shown(item.path, environ), item.about) for item in plan.items]
-    width = max(len(path) for path, _ in rows)
     streams.say("It takes out:")
-    for path, about in rows:
-        streams.say(f"  {path:<{width}}  {about}")
+    show_files([(item.path, item.about) for item in plan.items], environ)
 
 
 def show_step(step: RemovalStep) -> None:

@@ -5,21 +5,30 @@ Rule: it only writes. A path is shown from the home directory on, where it is be
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from maestro_cli.hooks import agents
 from maestro_cli.output import streams
 from maestro_cli.output.render import plain
+from maestro_cli.output.styles import styled
+from maestro_cli.output.tables import Column, table, terminal_width
+from maestro_cli.output.wrapping import wrapped
 from maestro_runtime import paths, places
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from maestro_cli.doctor.findings import DoctorFinding
 
     from .setup_plan import SetupPlan
     from .setup_run import SetupStep
 
+_INDENT = "  "
+_HANGING = " " * 9
+# A path is never cut.
+_PATH_CHARS = 4_096
+_COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 _MARKS = {"done": "ok", "unchanged": "ok", "warning": "warning", "failed": "failed"}
 NEXT = (
     "Next: open two of your agents, each in its project; restart those that run.\n"
@@ -41,11 +50,17 @@ def show_plan(plan: SetupPlan, environ: Mapping[str, str]) -> None:
     if not plan.is_needed:
         streams.say("Everything is set up already; nothing is written.")
         return
-    files = [(shown(path, environ), about) for path, about in plan.files]
-    width = max(len(path) for path, _ in files)
     streams.say("It writes:")
-    for path, about in files:
-        streams.say(f"  {path:<{width}}  {about}")
+    show_files(plan.files, environ)
+
+
+def show_files(files: Sequence[tuple[str, str]], environ: Mapping[str, str]) -> None:
+    """A line for each path, with what it is."""
+    columns = (Column("", least=_PATH_CHARS), Column("", wraps=True))
+    width = terminal_width(environ)
+    rows = [(shown(path, environ), about) for path, about in files]
+    for line in table(columns, rows, None if width is None else width - len(_INDENT)):
+        streams.say(_INDENT + line)
 
 
 def show_step(step: SetupStep) -> None:
@@ -65,5 +80,10 @@ def shown(path: str, environ: Mapping[str, str]) -> str:
 
 
 def _line(state: str, name: str, what: str, repair: str) -> None:
-    line = f"{state:<7}  {name}: {plain(what)}"
-    streams.say(f"{line}\n         next: {plain(repair)}" if repair else line)
+    width = terminal_width(os.environ)
+    line = f"{styled(f'{state:<7}', _COLOURS[state])}  {name}: {plain(what)}"
+    lines = wrapped(line, width, _HANGING)
+    if repair:
+        # What is to be copied stays on one line.
+        lines.append(f"{_HANGING}next: {plain(repair)}")
+    streams.say("\n".join(lines))

@@ -36,8 +36,8 @@ def carry_out(plan: SetupPlan, context: CommandContext) -> Iterator[SetupStep]:
     for agent in plan.agents:
         yield from _try(agent.agent.name, lambda agent=agent: _agent(agent, plan.data))  # type: ignore[misc]
     yield from _try("command", lambda: _command(plan))
-    for file in plan.completion:
-        yield from _try("completion", lambda file=file: _completion(file, plan))  # type: ignore[misc]
+    if plan.completion:
+        yield from _try("completion", lambda: _completion(plan))
     yield from _try("broker", lambda: _broker(context))
 
 
@@ -64,7 +64,7 @@ def _agent(one: AgentPlan, data: str) -> Iterator[SetupStep]:
     else:
         wakes = ", and wakes it from idle" if planned.wakes else ""
         needs = f" {one.agent.wakes_if}" if planned.wakes and one.agent.wakes_if else ""
-        yield SetupStep(name, "done", f"mail comes into its context{wakes}{needs}. {one.agent.remark}")
+        yield SetupStep(name, "done", f"mail comes into its context{wakes}{needs}.")
     if planned.too_old:
         what = f"{name} {planned.too_old} is installed, and mail can wake only a newer one from idle"
         yield SetupStep(name, "warning", what, f"Update it, then: maestro setup {name} --wake")
@@ -83,18 +83,16 @@ def _command(plan: SetupPlan) -> Iterator[SetupStep]:
         what = f"{places.shown(link.other)} is another program called `maestro`, and stays"
         yield SetupStep("command", "warning", what, f"Type `{link.name}` in place of `maestro`.")
     if link.path:
-        yield SetupStep("command", "done", f"`{link.name}` is linked in {places.shown(link.path)}.")
+        yield SetupStep("command", "done", f"`{link.name}` is linked in ~/.local/bin.")
     if link.advice:
         what = "~/.local/bin is not on your PATH, so no shell finds the command yet"
         yield SetupStep("command", "warning", what, link.advice)
 
 
-def _completion(file: object, plan: SetupPlan) -> Iterator[SetupStep]:
-    from .completion_files import CompletionFile
-
-    assert isinstance(file, CompletionFile)  # noqa: S101 - of the plan
-    file.write(plan.data)
-    yield SetupStep("completion", "done", f"wrote {places.shown(file.path)}.")
+def _completion(plan: SetupPlan) -> Iterator[SetupStep]:
+    for file in plan.completion:
+        file.write(plan.data)
+    yield SetupStep("completion", "done", "new shells complete commands, sessions and messages.")
 
 
 def _broker(context: CommandContext) -> Iterator[SetupStep]:

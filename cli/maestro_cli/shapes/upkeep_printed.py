@@ -188,7 +188,7 @@ class AgentFound(TypedDict):
 
 
 class PlannedFile(TypedDict):
-    """A file that a setup writes."""
+    """A file that a setup writes, or an uninstallation removes."""
 
     path: str
     about: str
@@ -220,15 +220,15 @@ class SetupShown(TypedDict):
     findings: NotRequired[list[FindingShown]]
 
 
-class LeftFile(TypedDict):
-    """A file that stays."""
+class LeftShown(TypedDict):
+    """Something that an uninstallation leaves."""
 
     path: str
     why: str
 
 
 class UninstallShown(TypedDict):
-    """What an uninstallation has removed."""
+    """What an uninstallation has taken out."""
 
     # `ok`, or `failed` where a part has.
     state: str
@@ -236,7 +236,8 @@ class UninstallShown(TypedDict):
     changed: bool
     dryRun: bool
     removed: list[PlannedFile]
-    left: list[LeftFile]
+    left: list[LeftShown]
+    # What failed.
     errors: list[ErrorDoc]
     # The command that removes the program itself.
     last: str

@@ -230,6 +230,7 @@ def _upkeep(runner: Runner, person: Shell) -> None:
     runner.run("wake", person)
     # The doctor finds no `maestro` on PATH, and that is no failure.
     assert runner.run("setup", person, "claude-code", "--yes")["changed"] is True
+    assert runner.run("uninstall", person, "--dry-run")["changed"] is True
     runner.run("hooks uninstall", person, "claude-code")
     runner.run("hooks install", person, "claude-code")
     runner.run("hooks install", person, "codex", "--mcp")

@@ -128,7 +128,7 @@ def test_each_variable_that_the_code_reads_is_documented() -> None:
 
 def test_each_default_is_that_of_the_code() -> None:
     found = limits.Limits()
-    documented = re.search(r"By default a message .*?\.\s+`maestro status`", SETTINGS, re.DOTALL)
+    documented = re.search(r"By default a message .*?\.\s+`maestro status --all`", SETTINGS, re.DOTALL)
     assert documented is not None
     numbers = [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", documented[0])]
     assert numbers == [found.text_chars_max, found.rate_limit, found.pending_max, found.retention_ms // 86_400_000]

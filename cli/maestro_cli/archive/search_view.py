@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from maestro_cli.context import now_ms
-from maestro_cli.history.log_lines import SessionNames
+from maestro_cli.history.log_lines import SessionNames, shown_id
 from maestro_cli.output import streams
 from maestro_cli.output.render import BAR, emphasized
 from maestro_cli.output.styles import styled
@@ -18,6 +18,7 @@ from maestro_cli.output.tables import terminal_width
 from maestro_cli.output.wrapping import fitted, is_unicode
 from maestro_clients.texts.ages import moment
 from maestro_clients.texts.fence import message_fields, named
+from maestro_clients.texts.short_ids import ShortIds
 from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
 from maestro_schemas.texts.visible_text import one_line
 
@@ -47,8 +48,9 @@ def run(context: CommandContext, query: str, filters: dict[str, Any], limit: int
     names, at = SessionNames(), now_ms()
     names.learn(page["people"])
     width = terminal_width(context.environ)
+    short = None if width is None else ShortIds(hit["message"]["id"] for hit in hits)
     for hit in hits:
-        streams.say("\n".join(block(hit, names, at, width)))
+        streams.say("\n".join(block(hit, names, at, width, short)))
     if not hits:
         streams.say("Nothing was found.")
     for note in notes(page, len(hits), took_ms):
@@ -56,7 +58,9 @@ def run(context: CommandContext, query: str, filters: dict[str, Any], limit: int
     return 0
 
 
-def block(hit: SearchHitDoc, names: SessionNames, at_ms: int, width: int | None) -> list[str]:
+def block(
+    hit: SearchHitDoc, names: SessionNames, at_ms: int, width: int | None, short: ShortIds | None = None
+) -> list[str]:
     """The lines of one hit."""
     message = hit["message"]
     words, chosen = message_fields(message, names.unfit_name(message["from"]))
@@ -67,8 +71,10 @@ def block(hit: SearchHitDoc, names: SessionNames, at_ms: int, width: int | None)
     state = [] if len(hit.get("receivers", ())) > 1 else [message["status"]]
     files = len(message.get("attachments", ()))
     words += [*state, *([f"{files} file{'' if files == 1 else 's'}"] if files else [])]
-    about = f"  {message['id']}  {', '.join(emphasized(words))}".rstrip()
-    return fitted([styled(head, "bold"), about, *[BAR + line for line in chosen], BAR + _snippet(hit)], width)
+    about = f"  {shown_id(message['id'], short)}  {', '.join(emphasized(words))}".rstrip()
+    # A short id leaves room for both on one line.
+    first = [styled(head, "bold"), about] if short is None else [styled(head, "bold") + about]
+    return fitted([*first, *[BAR + line for line in chosen], BAR + _snippet(hit)], width)
 
 
 def notes(page: SearchDoc, count: int, took_ms: int) -> list[str]:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from maestro_cli.history.log_lines import SessionNames
 from maestro_cli.output.styles import styled
 from maestro_cli.output.tables import Column, table
-from maestro_cli.output.wrapping import cut, is_unicode
+from maestro_cli.output.wrapping import cut, fitted, is_unicode
 from maestro_clients.exports.headings import day
 from maestro_clients.texts.ages import aged, moment
 from maestro_clients.texts.fence import named
+from maestro_clients.texts.short_ids import ShortIds
 from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
 from maestro_schemas.texts.visible_text import one_line
 
@@ -82,7 +83,7 @@ class StatsView:
         return self._fitted([self._title(), "", *(rows or ["Nothing in this time."])])
 
     def _fitted(self, lines: list[str]) -> list[str]:
-        return [cut(line, self._width) for line in lines]
+        return fitted(lines, self._width)
 
     # --- the figures of all --------------------------------------------------------------------------------
 
@@ -90,7 +91,7 @@ class StatsView:
         figures = self._figures
         whose = "" if self._whose is None else f" of {self._name(self._whose)}"
         since, until = moment(figures["since"], self._at_ms), moment(figures["until"], self._at_ms)
-        return cut(f"Mail{whose} from {since} to {until}", self._width)
+        return f"Mail{whose} from {since} to {until}"
 
     def _volume(self) -> list[str]:
         volume = self._figures["volume"]
@@ -143,7 +144,8 @@ class StatsView:
         lines = [f"Requests without an answer, the oldest first: {_count(found)}"]
         for each in found[:_UNANSWERED_MAX]:
             who = f"{self._name(each['from'])} {self._arrow()} {self._name(each['to'])}"
-            lines.append(cut(f"  {aged(each['at'], self._at_ms)}  {who}  {each['id']}", self._width))
+            shown = each["id"] if self._width is None else ShortIds([each["id"]]).of(each["id"])
+            lines.append(f"  {aged(each['at'], self._at_ms)}  {who}  {shown}")
             lines.append(cut(f"    | {one_line(each['text'])}", self._width))
         if len(found) > _UNANSWERED_MAX:
             lines.append("  all: maestro search 'is:unanswered'")

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from maestro_cli.context import now_ms
-from maestro_cli.history.log_lines import SessionNames
+from maestro_cli.history.log_lines import SessionNames, shown_id
 from maestro_cli.output import streams
 from maestro_cli.output.render import BAR
 from maestro_cli.output.styles import styled
 from maestro_cli.output.tables import terminal_width
-from maestro_cli.output.wrapping import cut
+from maestro_cli.output.wrapping import cut, wrapped
 from maestro_clients.texts.ages import moment
 from maestro_clients.texts.fence import joined
+from maestro_clients.texts.short_ids import ShortIds
 from maestro_schemas.names import SYSTEM_SENDER
 from maestro_schemas.texts.visible_text import one_line
 
@@ -41,8 +42,9 @@ def run(context: CommandContext, filters: dict[str, Any], limit: int, *, as_json
         return 0
     names, at, width = SessionNames(), now_ms(), terminal_width(context.environ)
     names.learn(page["people"])
+    short = None if width is None else ShortIds(thread["threadId"] for thread in threads)
     for thread in threads:
-        streams.say("\n".join(block(thread, names, at, width)))
+        streams.say("\n".join(block(thread, names, at, width, short)))
     if not threads:
         streams.say("No message has an answer yet.")
     if page["hasMore"]:
@@ -52,13 +54,19 @@ def run(context: CommandContext, filters: dict[str, Any], limit: int, *, as_json
     return 0
 
 
-def block(thread: ThreadSummaryDoc, names: SessionNames, at_ms: int, width: int | None) -> list[str]:
+def block(
+    thread: ThreadSummaryDoc, names: SessionNames, at_ms: int, width: int | None, short: ShortIds | None = None
+) -> list[str]:
     """When the newest message came, who wrote, the first message and the newest one."""
     senders = [_name(sender, names) for sender in thread["senders"]]
     more = f" and {len(senders) - _SENDERS_MAX} more" if len(senders) > _SENDERS_MAX else ""
     count = f"{thread['messages']:,} message{'' if thread['messages'] == 1 else 's'}"
     head = f"{moment(thread['newest']['createdAt'], at_ms)}  {count}  {', '.join(senders[:_SENDERS_MAX])}{more}"
-    lines = [styled(cut(head, width), "bold"), cut(f"  {thread['threadId']}", width)]
+    thread_id = shown_id(thread["threadId"], short)
+    if short is None:
+        lines = [styled(cut(head, width), "bold"), f"  {thread_id}"]
+    else:
+        lines = wrapped(f"{styled(head, 'bold')}  {thread_id}", width, "    ")
     root, newest = thread.get("root"), thread["newest"]
     if root is not None:
         lines.append(_said(root, names, width))

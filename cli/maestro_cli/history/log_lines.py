@@ -20,6 +20,7 @@ from maestro_schemas.texts.visible_text import is_token
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from maestro_clients.texts.short_ids import ShortIds
     from maestro_schemas.documents import PersonDoc, SaidMessageDoc
 
 # How many receivers a line names.
@@ -53,9 +54,11 @@ class SessionNames:
         return name if name and not is_token(name) else None
 
 
-def block(said: SaidMessageDoc, names: SessionNames, now_ms: int, width: int | None = None) -> str:
+def block(
+    said: SaidMessageDoc, names: SessionNames, now_ms: int, width: int | None = None, short: ShortIds | None = None
+) -> str:
     """One message: `14:02:11  ann → @workers (7)  msg_17…  request, 3 of 7 read`, its text, and what it answers.
-    `width`: of the terminal; None for no bound."""
+    `width`: of the terminal; None for no bound. `short`: the forms of ids that a person types."""
     message = said["message"]
     metadata = message.get("metadata") or {}
     words, chosen = message_fields(message, names.unfit_name(message["from"]))
@@ -65,9 +68,9 @@ def block(said: SaidMessageDoc, names: SessionNames, now_ms: int, width: int | N
     sender = "the post office" if message["from"] == SYSTEM_SENDER else names.short(message["from"])
     first = f"{moment(message['createdAt'], now_ms)}  {sender} {arrow} {_receivers(said, names)}"
     about = ", ".join([*emphasized(words), _state(said), *woken])
-    lines = [f"{styled(first, 'bold')}  {message['id']}  {about}"]
+    lines = [f"{styled(first, 'bold')}  {shown_id(message['id'], short)}  {about}"]
     if "inReplyTo" in metadata:
-        lines.append(f"  {hook} {named(metadata['inReplyTo'])}")
+        lines.append(f"  {hook} {named(shown_id(metadata['inReplyTo'], short))}")
     if "originalTo" in message:
         lines.append(f"  for {names.short(message['originalTo'])}, who had ended")
     if "failure" in message:
@@ -79,6 +82,11 @@ def block(said: SaidMessageDoc, names: SessionNames, now_ms: int, width: int | N
         lines.append(f"  {taken_out}")
     lines += [f"  {line}" for line in file_lines.lines(message)]
     return "\n".join(fitted(lines, width))
+
+
+def shown_id(message_id: str, short: ShortIds | None) -> str:
+    """The id, or its form that a person types."""
+    return message_id if short is None else short.of(message_id)
 
 
 _ASKED = (("requiresAck", "ack wanted"), ("requiresResponse", "answer wanted"))

@@ -13,6 +13,7 @@ from maestro_cli.context import now_ms
 from maestro_cli.output import streams
 from maestro_cli.output.tables import terminal_width
 from maestro_clients.texts.display_names import correspondent
+from maestro_clients.texts.short_ids import ShortIds
 from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
 
 from .log_lines import SessionNames, block, flat
@@ -62,6 +63,7 @@ class LogView:
         self._as_json = as_json
         self._names = SessionNames()
         self._width = terminal_width(context.environ)
+        self._short: ShortIds | None = None
 
     def run(self, *, follow: bool) -> int:
         """Print what was said, and with `follow` what is said from now on; returns the exit code. Raises
@@ -93,6 +95,8 @@ class LogView:
             found = page["messages"] + found
             left -= len(page["messages"])
             before, has_more = page["before"], page["hasMore"]
+        if self._width is not None:
+            self._short = ShortIds(said["message"]["id"] for said in found)
         return LogPage(found, cursor, has_more)
 
     def show(self, message: SaidMessageDoc) -> None:
@@ -101,7 +105,7 @@ class LogView:
         if self._as_json:
             streams.say_json(flat(message))
         else:
-            streams.say(block(message, self._names, now_ms(), self._width))
+            streams.say(block(message, self._names, now_ms(), self._width, self._short))
 
     def _resolve(self, client: AnyClient) -> None:
         """Say whom a name means: another session may have it now than before. From then on its id is meant."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from maestro_clients.one_shot_client import AnyClient
+    from maestro_clients.texts.short_ids import ShortIds
     from maestro_schemas.documents import InboxDoc, ItemResultDoc, MessageDoc
 
     # What showing a message does to it.
@@ -80,10 +81,15 @@ def compose(
     """As many of the reply's messages as may be printed at once, and the text for them. `marking`: None for the mail
     of another session."""
     names = DisplayNames(reply.get("people", {}))
+    short = None
+    if not as_json and streams.stdout_is_terminal():
+        from maestro_clients.texts.short_ids import ShortIds
+
+        short = ShortIds(message["id"] for message in reply["messages"])
     blocks: list[str] = []
     used = 0
     for message in reply["messages"]:
-        block = streams.json_line(message) if as_json else message_block(message, names, now_ms)
+        block = streams.json_line(message) if as_json else message_block(message, names, now_ms, short)
         used += len(block)
         if blocks and used > chars_max:
             break
@@ -102,8 +108,8 @@ def compose(
         # The count of what waits is about all mail.
         more = "There is more: run it again." if is_filtered else _more(reply, shown, marking, unread=unread)
     # A message that is deleted once it is shown can't be answered.
-    footer = "" if marking in ("deleted", None) else _footer(shown)
-    if streams.stdout_is_terminal():
+    footer = "" if marking in ("deleted", None) else _footer(shown, short)
+    if short is not None:
         from maestro_cli.output import screen
 
         blocks = list(map(screen.fit, blocks))
@@ -123,7 +129,7 @@ def _nothing(reply: InboxDoc, *, unread: bool) -> str:
     return "No unread messages." if unread else "No new messages."
 
 
-def _footer(shown: Sequence[MessageDoc]) -> str:
+def _footer(shown: Sequence[MessageDoc], short: ShortIds | None) -> str:
     # The post office itself has no mailbox.
     answerable = [message for message in shown if message["from"] != SYSTEM_SENDER]
     if not answerable:
@@ -131,6 +137,8 @@ def _footer(shown: Sequence[MessageDoc]) -> str:
     example = answerable[-1]
     label = "Reply, to its sender alone" if audience(example) else "Reply"
     speaker = " --as operator" if example["to"] == OPERATOR else ""
+    if short is not None:
+        return f'{label}: maestro reply {short.of(example["id"])}{speaker} "..."'
     return f'{label}: maestro message reply {example["id"]}{speaker} --message "..."'
 
 

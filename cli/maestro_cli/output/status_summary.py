@@ -98,4 +98,4 @@ def _disk(stats: dict[str, Any]) -> str:
 
 def _page(stats: dict[str, Any]) -> str:
     gateway = stats.get("http", {})
-    return str(gateway.get("url", "running")) if gateway.get("running") else "not running (maestro up --http)"
+    return str(gateway.get("url", "running")) if gateway.get("running") else "not running; `maestro ui` opens it"

@@ -42,13 +42,14 @@ def terminal_width(environ: Mapping[str, str]) -> int | None:
     """The width of standard output where that is a terminal; None elsewhere: there is no bound."""
     if sys.stdout is None or not sys.stdout.isatty():
         return None
-    given = environ.get("COLUMNS", "")
-    if given.isascii() and given.isdecimal() and int(given):
-        return int(given)
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or WIDTH
-    except OSError:
-        return WIDTH
+        width = os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):
+        width = 0
+    # A shell may export the size of another terminal, or of this one before it was changed: what the terminal says
+    # itself counts, if it says anything.
+    given = environ.get("COLUMNS", "")
+    return width or (int(given) if given.isascii() and given.isdecimal() else 0) or WIDTH
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
@@ -75,9 +76,9 @@ def _layout(
     if width is None:
         return shown
     least = [min(size, columns[index].least) for index, size in shown.items()]
-    # A column that must be there has its whole width before others have theirs, up to two thirds of the terminal.
+    # A column that must be there has its whole width before others have theirs, up to two fifths of the terminal.
     asked = [
-        least[index] if columns[index].priority else max(least[index], min(size, width * 2 // 3))
+        least[index] if columns[index].priority else max(least[index], min(size, width * 2 // 5))
         for index, size in shown.items()
     ]
     # Of the columns that say nothing, only those that must be there stay.

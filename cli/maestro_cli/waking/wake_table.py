@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from maestro_cli.output import tables
 from maestro_cli.output.styles import styled
 from maestro_cli.output.tables import Column
+from maestro_cli.output.wrapping import wrapped
 from maestro_clients.texts import wake_words
 from maestro_clients.texts.fence import named
 from maestro_schemas.names import OPERATOR
@@ -29,6 +30,7 @@ _COLUMNS = (
     Column("LAST WAKE", 2),
     Column("WHY NOT", 1, least=16, wraps=True),
 )
+_REASON_CHARS = 20
 _STYLES = {"ready": ("green",), "unanswered": ("bold", "yellow"), "held": ("bold", "yellow")}
 
 
@@ -62,7 +64,15 @@ def document(session: SessionDoc, now_ms: int) -> dict[str, Any]:
 
 def table(sessions: list[SessionDoc], own: str | None, now_ms: int, width: int | None = None) -> list[str]:
     """The lines of the table. `width`: the terminal's; None for no bound."""
-    return tables.table(_COLUMNS, [_row(session, own, now_ms) for session in sessions], width)
+    rows = [_row(session, own, now_ms) for session in sessions]
+    if width is None:
+        return tables.table(_COLUMNS, rows, None)
+    # A long reason that several have in common is said once, below.
+    reasons = [row[-1] for row in rows]
+    common = [why for why in dict.fromkeys(reasons) if len(why) > _REASON_CHARS and reasons.count(why) > 1]
+    numbers = {why: f"({number})" for number, why in enumerate(common, 1)}
+    lines = tables.table(_COLUMNS, [(*row[:-1], numbers.get(row[-1], row[-1])) for row in rows], width)
+    return lines + [line for why, number in numbers.items() for line in wrapped(f"{number} {why}", width, "    ")]
 
 
 def why_not(session: SessionDoc, now_ms: int) -> str:

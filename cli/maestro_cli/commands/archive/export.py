@@ -71,8 +71,7 @@ def run(
     )
     if query is not None and not query.strip():
         raise MaestroError("INVALID", "the query is empty", "Leave --query off for all messages.")
-    if limit is not None:
-        since_ms, until_ms = times.window(since, until)
+    since_ms, until_ms = times.window(since, until)
     context.check_person("an export", "export", sure=yes)
     kind = "jsonl" if as_json else kind
     asked = asked._replace(since=since_ms, until=until_ms, limit=limit, receipts=kind == "jsonl")

@@ -44,7 +44,7 @@ def run(
     else:
         from maestro_cli.output.tables import Column, table, terminal_width
 
-        columns = [Column("NAME", least=12), Column("VALUE", least=20, wraps=True), Column("FROM", 1, wraps=True)]
+        columns = [Column("NAME", least=30), Column("VALUE", least=20, wraps=True), Column("FROM", 1, wraps=True)]
         rows = list(map(settings_view.cells, chosen))
         streams.say("\n".join(table(columns, rows, terminal_width(context.environ))))
     for note in picture.notes:

@@ -75,15 +75,17 @@ def run(
     if as_json:
         streams.say_json(receipt if message is None else {**_document(message), **receipt})
         return 0
+    from maestro_cli.output import screen
+
     if message is None:
         from maestro_clients.texts import receipt_lines
 
         lines = [receipt_lines.head(receipt), *receipt_lines.each({**receipt, "people": people})]
         if any(line["state"] in ("refused", "expired", "failed") for line in receipt["recipients"]):
             lines.append(f"  to send it again to those: maestro message retry {receipt['id']}")
-        streams.say("\n".join(lines))
+        streams.say(screen.fit("\n".join(lines)))
         return 0
-    streams.say("\n".join(_lines(message, receipt["recipients"][0], people)))
+    streams.say(screen.fit("\n".join(_lines(message, receipt["recipients"][0], people))))
     return 0
 
 

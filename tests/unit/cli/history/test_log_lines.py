@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from maestro_cli.history.log_lines import SessionNames, block, flat
 from maestro_cli.output.streams import STYLE
+from maestro_clients.texts.short_ids import ShortIds
 from maestro_schemas.texts.visible_text import clean
 
 _HEAD = re.compile(r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d  \S.* (→|->) .*  m1  .*")
@@ -140,3 +141,11 @@ def test_nothing_that_a_sender_chose_passes_for_a_line_of_ours(text: str, name: 
     ours = ("  ↳ reply to ", "  Taken out of it: ")
     assert all(line.startswith(("  | ", *ours)) for line in lines[1:])
     assert all(clean(line) == line for line in lines)
+
+
+def test_on_a_terminal_ids_are_those_that_a_person_types() -> None:
+    entry = said("yes", metadata={"inReplyTo": "msg_1770536761607_k3v9x2m1a_abcdefg"})
+    entry["message"]["id"] = "msg_1770536761608_p0q9x2m1a_abcdefg"
+    lines = block(entry, names(sess_1="ann"), NOW_MS, 80, ShortIds([entry["message"]["id"]])).split("\n")
+    assert lines[0].endswith("  p0q9  pending")
+    assert lines[1] == "  ↳ reply to k3v9"

@@ -79,8 +79,9 @@ def test_the_least_important_columns_go_first() -> None:
     # The directory is cut before anything is left out.
     assert table(_WHO, _ROWS, 70)[1] == "ann                       working  1,200  /data/ann/projects/…  claude"
     assert table(_WHO, _ROWS, 50)[0] == "NAME                      STATE      NEW  AGENT"
-    assert table(_WHO, _ROWS, 40)[0] == "NAME                      STATE      NEW"
-    assert table(_WHO, _ROWS, 30)[2] == "a-long-name-of-a-ses…  idle"
+    assert table(_WHO, _ROWS, 40)[0] == "NAME              STATE      NEW  AGENT"
+    assert table(_WHO, _ROWS, 36)[0] == "NAME                  STATE      NEW"
+    assert table(_WHO, _ROWS, 30)[2] == "a-long-name-o…  idle"
     assert table(_WHO[:2], [("a" * 30, "working")], 20) == ["NAME         STATE", "aaaaaaaaaa…  working"]
 
 

@@ -96,3 +96,11 @@ def test_a_path_in_a_line_of_ours_stays_whole() -> None:
     ]
     assert wrapping.fitted(["a" * 30], 24) == ["a" * 24, "    " + "a" * 6]
     assert wrapping.fitted(["as it is"], None) == ["as it is"]
+
+
+@given(st.lists(st.text(st.sampled_from("ab /|漢\u0301"), max_size=120), max_size=4), _WIDTHS)
+def test_lines_of_ours_and_those_behind_the_bar_keep_their_words(texts: list[str], width: int) -> None:
+    lines = [("  | " if number % 2 else "  ") + text for number, text in enumerate(texts)]
+    found = wrapping.fitted(lines, width)
+    assert all(wrapping.shown_width(line) <= width for line in found if "/" not in line)
+    assert "".join("".join(found).split()).replace("|", "") == "".join("".join(lines).split()).replace("|", "")

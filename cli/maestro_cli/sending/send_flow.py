@@ -224,9 +224,10 @@ def sentence(outcome: Mapping[str, Any], outgoing: OutgoingDoc, label: str | Non
     """The same JSON in words. `label`: what the receiver is called, where the message names its id."""
     if "accepted" in outcome:
         return _of_several(outcome, outgoing)
-    # What was typed for the receiver, unless it is not the one that got it.
-    to = outcome.get("to") if "originalTo" in outcome else label or outgoing["to"]
-    where = f"to {_shown(to)} ({short_id(outcome['id'])})" if to else short_id(outcome["id"])
+    # Its name; else what was typed for it, unless that is not the one that got it.
+    is_named = "toName" in outcome or "originalTo" in outcome
+    to = _receiver(outcome) if is_named and "to" in outcome else label or outgoing["to"]
+    where = f"to {_shown(to)} ({short_id(outcome['id'])})"
     if "originalTo" in outcome:
         where += f", because {_shown(label or outgoing['to'])} had ended"
     retried = outcome.get("retryOf")
@@ -237,7 +238,7 @@ def sentence(outcome: Mapping[str, Any], outgoing: OutgoingDoc, label: str | Non
     removed = outcome.get("charsRemoved", 0)
     less = f" Without {removed:,} hidden character{'' if removed == 1 else 's'}, taken out of it." if removed else ""
     # An id is no name.
-    name = _shown(to) if to and to != outcome.get("to") else ""
+    name = _shown(to) if to != outcome.get("to") else ""
     expected = _named(_expectation(outcome, outgoing), name)
     return f"Sent {again}{where}. It is on disk.{less} {expected}".rstrip()
 
@@ -248,6 +249,13 @@ def _named(expected: str, name: str) -> str:
         if name and expected.startswith(start):
             return name + expected.removeprefix(start)
     return expected
+
+
+def _receiver(outcome: Mapping[str, Any]) -> str:
+    """What the sender can write to again: the name; the id where it has none, or one that is no plain word."""
+    name = outcome.get("toName", "")
+    # As `visible_text.is_token`, whose import costs more than this, for the names that hooks give.
+    return name if name.replace("-", "a").replace("_", "a").isalnum() else str(outcome["to"])
 
 
 def _of_several(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:

@@ -88,6 +88,11 @@ fault *arguments:
 pictures:
     PYTHONPATH=tests "{{ python }}" tests/web/pictures.py
 
+# (With the real Claude Code: `just agents` installs it.)
+# record the first minute again, as docs/pictures/first-minute.svg
+cast:
+    PYTHONPATH=tests "{{ python }}" -m agents.cast
+
 # (In a real tmux, drawn by Debian's Chromium; `just terminal --help`.)
 # pictures of commands in a terminal, at several widths, light and dark, with 1, 12 or 200 sessions
 terminal *arguments:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from agents import claude_code
 from agents.clients import find
+from agents.colleagues import PROMPT, REPORT
 from support.post_office import eventually
 from support.tmux_terminal import TmuxTerminal
 
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 # Two checkouts of one project.
 PROJECTS = ("shop", os.path.join("review", "shop"))
-COLUMNS, ROWS = 92, 16
+# What Maestro calls the agents in them.
+NAMES = ("shop", "shop-2")
+COLUMNS, ROWS, ROWS_OF_SHELL = 92, 16, 33
 _SHOWN_S_MAX = 120.0
 _PROMPT = "$ "
 _FRAME_S = 0.12
@@ -102,7 +105,7 @@ class Newcomer:
 
     # --- what the person does ------------------------------------------------------------------------------
 
-    def open_terminal(self, name: str, folder: str = "", *, with_agent: bool) -> None:
+    def open_terminal(self, name: str, folder: str = "", *, with_agent: bool, rows: int = ROWS) -> None:
         """Open a terminal, in a folder of the home. `with_agent`: what runs in it reaches the stand-in alone;
         otherwise pip has the settings of who runs the test."""
         more = self._of_an_agent if with_agent else _pip_settings()
@@ -112,7 +115,7 @@ class Newcomer:
             os.path.join(self.home, folder),
             ["bash", "--norc", "--noprofile", "-i"],
             COLUMNS,
-            ROWS,
+            rows,
         )
         self.terminals[name] = terminal
         eventually(lambda: os.path.exists(self._status(name)), "the shell's first prompt", 30.0)
@@ -197,6 +200,28 @@ def _pip_settings() -> dict[str, str]:
     """How pip reaches its index here, and its cache, which is none of the new home's."""
     found = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or "proxy" in name.lower()}
     return {"PIP_CACHE_DIR": os.path.expanduser("~/.cache/pip"), "PIP_DISABLE_PIP_VERSION_CHECK": "1", **found}
+
+
+def first_minute(person: Newcomer, wheel: str) -> None:
+    """All that a person types until one agent has the other's answer."""
+    person.open_terminal("shell", with_agent=False, rows=ROWS_OF_SHELL)
+    person.run("shell", "python3 -m venv ../venv")
+    person.run("shell", f"../venv/bin/pip install --quiet ../{wheel}")
+    person.run("shell", "../venv/bin/maestro setup --yes")
+    for name, folder in zip(("first", "second"), PROJECTS, strict=True):
+        person.open_terminal(name, folder, with_agent=True)
+        person.say(name, "claude --permission-mode default")
+        person.see(name, "for shortcuts")
+    eventually(lambda: sorted(_idle(person)) == list(NAMES), "both agents are there", 60.0)
+    person.say("first", PROMPT)
+    # Claude Code asks its person before the first command of a kind.
+    person.answer("first", "Do you want to proceed?")
+    person.answer("second", "Do you want to proceed?")
+    person.see("first", REPORT)
+
+
+def _idle(person: Newcomer) -> list[str]:
+    return [one.get("name", "") for one in person.look("who") if one["state"] == "idle"]
 
 
 class Recorder:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agents import anthropic_api
-from agents.colleagues import ANSWER, PROMPT, QUESTION, REPORT, Colleagues
-from agents.newcomer import PROJECTS, Newcomer
+from agents.colleagues import ANSWER, QUESTION, Colleagues
+from agents.newcomer import PROJECTS, Newcomer, first_minute
 from agents.stand_in import standing_in
 from support import components, wheels
 from support.post_office import eventually
@@ -71,28 +71,6 @@ def test_from_the_wheel_to_mail_between_two_agents_and_back(root: str) -> None:
     }
     assert changed == set()
     assert after[_CLAUDE_CODE_SETTINGS] == before[_CLAUDE_CODE_SETTINGS]
-
-
-def first_minute(person: Newcomer, wheel: str) -> None:
-    """All that a person types until one agent has the other's answer."""
-    person.open_terminal("shell", with_agent=False)
-    person.run("shell", "python3 -m venv ../venv")
-    person.run("shell", f"../venv/bin/pip install --quiet ../{wheel}")
-    person.run("shell", "../venv/bin/maestro setup --yes")
-    for name, folder in zip(("first", "second"), PROJECTS, strict=True):
-        person.open_terminal(name, folder, with_agent=True)
-        person.say(name, "claude --permission-mode default")
-        person.see(name, "for shortcuts")
-    eventually(lambda: sorted(_idle(person)) == ["shop", "shop-2"], "both agents are there", 60.0)
-    person.say("first", PROMPT)
-    # Claude Code asks its person before the first command of a kind.
-    person.answer("first", "Do you want to proceed?")
-    person.answer("second", "Do you want to proceed?")
-    person.see("first", REPORT)
-
-
-def _idle(person: Newcomer) -> list[str]:
-    return [one.get("name", "") for one in person.look("who") if one["state"] == "idle"]
 
 
 def _is_its_own(path: str) -> bool:

@@ -38,6 +38,7 @@ class TmuxTerminal:
             file.write(
                 f"set -g history-limit {_HISTORY_ROWS}\nset -g remain-on-exit on\nset -g remain-on-exit-format ''\n"
                 'set -g status off\nset -g default-terminal "tmux-256color"\nset -sg escape-time 0\n'
+                "set -g focus-events on\n"
             )
         size = ["-x", str(columns), "-y", str(rows)]
         self._tmux("-f", settings, "new-session", "-d", *size, "-c", cwd, *command)

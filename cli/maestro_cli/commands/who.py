@@ -21,11 +21,12 @@ What each does now, those that wait for a person first; `maestro session list`
 says what each is and where it works.
 
 STATE: waiting (for a person), working, idle, watching (its inbox), gone (its
-process has ended), unknown (no sign). SINCE is the age of the sign, BY what
-gave it: hook, process, subscription, broker. NEW is the mail that it was not
-shown, OLDEST the age of the oldest of it. A turn without a sign for 15 minutes
-is `silent`; it is not called ended. Behind `idle` stands what matters of its
-wakes: woken, unanswered, held or off (`maestro wake`).
+process has ended), no sign (as of a shell without an agent; `unknown` in JSON).
+SINCE is the age of the sign, BY what gave it: hook, process, subscription,
+broker. NEW is the mail that it was not shown, OLDEST the age of the oldest of
+it. A turn without a sign for 15 minutes is `silent`; it is not called ended.
+Behind `idle` stands what matters of its wakes: woken, unanswered, held or off
+(`maestro wake`).
 
 Examples:
   maestro who

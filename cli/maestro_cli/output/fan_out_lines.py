@@ -87,8 +87,9 @@ def preview(receivers: Iterable[Mapping[str, Any]], now_ms: int) -> list[str]:
     """The sessions that an audience comes to, each with what is known of it."""
     items = []
     for receiver in receivers:
-        known = presence_words.brief(receiver.get("presence"), now_ms)
-        words = "" if known == "unknown" else f" ({known})"
+        presence = receiver.get("presence")
+        is_known = presence is not None and (presence["state"] != "unknown" or presence.get("detail"))
+        words = f" ({presence_words.brief(presence, now_ms)})" if is_known else ""
         items.append(f"{label(receiver['session'], receiver.get('name'))}{words}")
     return _wrapped(_INDENT, items)
 

@@ -108,11 +108,12 @@ def _state(sessions: list[SessionPresenceDoc]) -> str:
     counts: dict[str, int] = {}
     for line in sessions:
         counts[line["state"]] = counts.get(line["state"], 0) + 1
-    states = ", ".join(f"{count:,} {state}" for state, count in counts.items())
+    signs = {state: count for state, count in counts.items() if state != "unknown"}
+    states = f": {', '.join(f'{count:,} {state}' for state, count in signs.items())}" if signs else ""
     unread = sum(line.get("unread", 0) for line in sessions)
     waiting = f"; {unread:,} unread" if unread else ""
     who = "1 session" if len(sessions) == 1 else f"{len(sessions):,} sessions"
-    return f"{who}: {states}{waiting}"
+    return f"{who}{states}{waiting}"
 
 
 def _warned(warnings: list[str]) -> list[str]:

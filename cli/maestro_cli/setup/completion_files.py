@@ -57,6 +57,15 @@ def plan(shell: str, names: Sequence[str]) -> list[CompletionFile]:
     return [CompletionFile(path, text) for path, old in found if old is None or (old != text and is_ours(old))]
 
 
+def advice(shell: str) -> str:
+    """The command that is left to a person whose shell finds its scripts by a line in its own file; empty for other
+    shells, and where it was run already. Raises as `plan`."""
+    if shell != "zsh":
+        return ""
+    [path] = places_of("zsh")
+    return "" if user_files.read(path, BYTES_MAX) is not None else "maestro completion zsh --install"
+
+
 def installed() -> list[str]:
     """The scripts of ours that are there now. Raises MaestroError FILE_UNREADABLE."""
     return [

@@ -51,6 +51,8 @@ class SetupPlan(NamedTuple):
     agents: list[AgentPlan]
     link: CommandLink
     completion: list[CompletionFile]
+    # The command for a shell whose completion takes an edit of its own files; else empty.
+    completion_advice: str
     # Whether the data directory, or the script of the hooks, is missing or of another version.
     makes_data: bool
 
@@ -84,8 +86,9 @@ def make(
     agents = [_of_agent(one.agent, one.sign, data, environ, wake=wake, mcp=mcp) for one in found]
     # A name that is another program's is not completed as ours.
     completed = [] if not link.name else [link.name] if link.other else list(NAMES)
-    completion = completion_files.plan(command_link.shell_of(environ), completed)
-    return SetupPlan(data, agents, link, completion, _makes_data(data, has_agents=bool(agents)))
+    shell = command_link.shell_of(environ)
+    completion, advice = completion_files.plan(shell, completed), completion_files.advice(shell)
+    return SetupPlan(data, agents, link, completion, advice, _makes_data(data, has_agents=bool(agents)))
 
 
 def _of_agent(

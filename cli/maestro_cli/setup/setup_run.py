@@ -38,6 +38,9 @@ def carry_out(plan: SetupPlan, context: CommandContext) -> Iterator[SetupStep]:
     yield from _try("command", lambda: _command(plan))
     if plan.completion:
         yield from _try("completion", lambda: _completion(plan))
+    elif plan.completion_advice:
+        what = "zsh needs a line in ~/.zshrc for it, which is yours to write"
+        yield SetupStep("completion", "unchanged", what, plan.completion_advice)
     yield from _try("broker", lambda: _broker(context))
 
 

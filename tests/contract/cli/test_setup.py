@@ -498,6 +498,49 @@ def test_root_in_the_home_of_a_user_changes_no_owner(other_user: Any, own_data: 
         shutil.rmtree(data)
 
 
+def test_on_a_file_system_without_execution_all_works(home: NewHome) -> None:
+    """F12."""
+    components.require_root("mounting a file system")
+    mount = home.at("mount")
+    os.makedirs(mount)
+    command = ["mount", "-t", "tmpfs", "-o", "noexec,size=64m,mode=0700", "maestro-test", mount]
+    if subprocess.run(command, check=False).returncode:
+        components.missing("mounting is not permitted here")
+    data = os.path.join(mount, "data")
+    try:
+        done = home.done("setup", "claude-code", "--yes", "--json", MAESTRO_DATA_DIR=data).json()
+        assert [one["name"] for one in done["findings"] if one["state"] == "failed"] == []
+        assert not [one for one in done["findings"] if one["name"] == "hooks of claude-code"]
+        home.done("uninstall", "--yes", "--data", MAESTRO_DATA_DIR=data)
+        assert os.listdir(mount) == []
+        assert list(home.tree()) == ["mount"]
+    finally:
+        stop_broker(data)
+        subprocess.run(["umount", "-l", mount], check=True)
+
+
+def test_hooks_that_a_team_would_commit_go_too(home: NewHome) -> None:
+    """N-A12: earlier versions wrote into the file that a team commits. `setup` writes into no project."""
+    project = os.path.join(home.root, "shop")
+    os.makedirs(os.path.join(project, ".claude"))
+    home.done("setup", "claude-code", "--yes", cwd=project)
+    assert os.listdir(os.path.join(project, ".claude")) == []
+    shared = os.path.join(project, ".claude", "settings.json")
+    shutil.copy(home.at(".claude/settings.json"), shared)
+    removed = home.done("uninstall", "--yes", "--data", "--json", cwd=project).json()
+    assert shared in {one["path"] for one in removed["removed"]}
+    assert not os.path.exists(shared)
+    assert home.tree() == {}
+
+
+def test_zsh_is_only_said(home: NewHome) -> None:
+    plan = home.done("setup", "codex", "--dry-run", SHELL="/bin/zsh").out
+    assert "completion" not in plan
+    out = home.done("setup", "codex", "--yes", SHELL="/bin/zsh").out
+    assert "zsh needs a line in ~/.zshrc" in out
+    assert "next: maestro completion zsh --install" in out
+
+
 def test_with_any_umask_all_is_private(home: NewHome) -> None:
     """F18."""
     os.mkdir(home.at(".claude"), 0o700)

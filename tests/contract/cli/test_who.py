@@ -176,7 +176,7 @@ def test_six_agents_in_a_terminal(person: Shell, agents: dict[str, Agent], colum
     assert [row.split()[0] for row in rows] == list(EXPECTED)
     words = {row.split()[0]: row for row in rows}
     assert "waiting (permission" in words["dee"]
-    for name, state in (("cid", "gone"), ("ben", "working"), ("fay", "idle"), ("gus", "unknown")):
+    for name, state in (("cid", "gone"), ("ben", "working"), ("fay", "idle"), ("gus", "no sign")):
         assert state in words[name]
     assert " ".join(lines[last:]) == "1 waits for a person: dee (permission: Bash)"
     shown = head.split()

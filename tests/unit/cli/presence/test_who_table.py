@@ -64,7 +64,7 @@ def test_a_row_without_a_bound() -> None:
     cells = [[cell.strip() for cell in row if cell] for row in rows]
     assert cells[0] == ["NAME", "ROLE", "PROJECT", "STATE", "SINCE", "BY", "NEW", "OLDEST", "AGENT"]
     assert cells[1] == ["ann (you)", "worker", "shop", "idle", "3m", "hook", "0", "-", "codex"]
-    assert cells[2] == ["gus", "worker", "shop", "unknown", "-", "broker", "0", "-", "-"]
+    assert cells[2] == ["gus", "worker", "shop", "no sign", "-", "broker", "0", "-", "-"]
     assert cells[4] == ["cid", "worker", "shop", "gone", "1h", "process", "5", "50m", "-"]
 
 

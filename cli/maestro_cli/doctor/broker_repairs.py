@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def index(context: CommandContext) -> Iterator[Repair]:
     """The search index, where its file is no sound database."""
     path = index_checks.index_file(context.data)
-    if context.is_remote or path is None or index_checks.damage(path) is None:
+    if context.is_remote or path is None or index_checks.damage(path, whole=context.running() is None) is None:
         return
     if context.running() is None:
         yield Repair(

@@ -24,7 +24,8 @@ _FIRST_BYTES = b"SQLite format 3\0"
 def index(context: CommandContext) -> DoctorFinding:
     """The index, as the broker that runs knows it; without one, whether this Python can keep one."""
     path = index_file(context.data)
-    if path is not None and (fault := damage(path, whole=context.running() is None)) is not None:
+    # That of a running broker looks after itself.
+    if path is not None and context.running() is None and (fault := damage(path)) is not None:
         return DoctorFinding(_NAME, "failed", f"{path} is damaged: {fault}", "maestro doctor --fix")
     client = None if context.is_remote else context.as_operator().open_client()
     if client is None:
@@ -51,16 +52,16 @@ def index_file(data: str) -> str | None:
     return max(found, default=None)
 
 
-def damage(path: str, *, whole: bool) -> str | None:
-    """Why the file is no sound database; None where it is one. `whole`: look at more than its beginning, which is
-    sound to do only where no process writes to it."""
+def damage(path: str) -> str | None:
+    """Why the file is no sound database; None where it is one. Only for a file that no process writes to: what one
+    has not put into it yet would look like damage."""
     import sqlite3
     from urllib.parse import quote
 
     with open(path, "rb") as file:
         if (first := file.read(len(_FIRST_BYTES))) and first != _FIRST_BYTES:
             return "it is no SQLite file"
-    if not whole or (os.path.exists(f"{path}-wal") and os.path.getsize(f"{path}-wal")):
+    if os.path.exists(f"{path}-wal") and os.path.getsize(f"{path}-wal"):
         return None
     try:
         with contextlib.closing(sqlite3.connect(f"file:{quote(path)}?immutable=1", uri=True)) as database:

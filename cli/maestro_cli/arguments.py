@@ -128,7 +128,7 @@ def checked_text(option: str, text: str) -> str:
 
 def text_file(path: str) -> str:
     """The whole text of a file, or of standard input for `-`. Raises as `text_of`."""
-    what = "standard input" if path == "-" else path
+    what = "standard input" if path == "-" else path or "''"
     try:
         raw = _read(path)
     except OSError as error:

@@ -325,8 +325,11 @@ def parse_limit(name: str, text: str, shown: str | None = None) -> int | str:
     MaestroError BAD_SETTING with the allowed values."""
     doc = DOCS.get(name)
     if doc is None:
-        known = ", ".join(sorted(map(_public, DOCS)))
-        raise MaestroError("BAD_SETTING", f"there is no setting {name[:_SHOWN_CHARS]!r}", f"Known settings: {known}.")
+        from .texts.near_words import guess
+
+        known = sorted(map(_public, DOCS))
+        hint = f"{guess(name, known)}Known settings: {', '.join(known)}."
+        raise MaestroError("BAD_SETTING", f"there is no setting {name[:_SHOWN_CHARS]!r}", hint)
     return parse_value(shown or name, doc, text)
 
 

@@ -218,7 +218,7 @@ def sentence(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:
     """The same JSON in words."""
     if "accepted" in outcome:
         return _of_several(outcome, outgoing)
-    where = f"{outcome['id']} to {outcome['to']}" if "to" in outcome else outcome["id"]
+    where = f"{outcome['id']} to {_receiver(outcome)}" if "to" in outcome else outcome["id"]
     number = f" (number {outcome['seq']} in its inbox)" if "seq" in outcome else ""
     if "originalTo" in outcome:
         number += f", because {outcome['originalTo']} had ended"
@@ -230,6 +230,13 @@ def sentence(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:
     removed = outcome.get("charsRemoved", 0)
     less = f" Without {removed:,} hidden character{'' if removed == 1 else 's'}, taken out of it." if removed else ""
     return f"Sent {again}{where}{number}. It is on disk.{less} {_expectation(outcome, outgoing)}".rstrip()
+
+
+def _receiver(outcome: Mapping[str, Any]) -> str:
+    """What the sender can write to again: the name; the id where it has none, or one that is no plain word."""
+    name = outcome.get("toName", "")
+    # As `visible_text.is_token`, whose import costs more than this, for the names that hooks give.
+    return name if name.replace("-", "a").replace("_", "a").isalnum() else str(outcome["to"])
 
 
 def _of_several(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:

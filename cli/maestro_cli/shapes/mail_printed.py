@@ -37,6 +37,8 @@ class SentShown(TypedDict):
     status: str
     # Whom it went to: a session's id. In the outbox, as it was given.
     to: NotRequired[str | list[str]]
+    # The receiver's name.
+    toName: NotRequired[str]
     # Its number in the receiver's mailbox.
     seq: NotRequired[int]
     # When it was accepted, ms.

@@ -10,6 +10,7 @@ from maestro_clients.texts import fence, message_lines, presence_words
 from maestro_clients.texts.display_names import DisplayNames, correspondent
 from maestro_schemas.names import OPERATOR
 from maestro_schemas.texts import next_steps
+from maestro_schemas.texts.visible_text import is_token
 
 from .steps import ToolResult
 
@@ -116,7 +117,9 @@ def sent(result: Mapping[str, Any] | None, message_id: str, now_ms: int) -> str:
         return "\n".join([_counted(result) + less, *_receivers(result.get("recipients", ()), now_ms)])
     instead = f", because {fence.named(result['originalTo'])} had ended" if "originalTo" in result else ""
     words = presence_words.expectation(result, now_ms)
-    return f"Sent {result['id']} to {result.get('to', '?')}{instead}. It is on disk.{less} {words}".rstrip()
+    name = result.get("toName", "")
+    to = name if is_token(name) else result.get("to", "?")
+    return f"Sent {result['id']} to {to}{instead}. It is on disk.{less} {words}".rstrip()
 
 
 def _counted(result: Mapping[str, Any]) -> str:

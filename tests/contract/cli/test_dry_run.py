@@ -74,4 +74,4 @@ def test_what_would_be_refused_is_refused_in_the_same_words(
 
 def test_a_shell_without_a_session_asks_as_the_person(person: Shell, lead: Shell) -> None:
     assert person.run("send", "--to", "ann", "--dry-run").code != 0
-    assert lead.session_id in person.done("send", "--as", "operator", "--to", "lead", "--dry-run").out
+    assert "It would go to lead." in person.done("send", "--as", "operator", "--to", "lead", "--dry-run").out

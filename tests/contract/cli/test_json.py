@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -17,6 +18,7 @@ import pytest
 from maestro_cli.command_table import every_command
 from maestro_cli.shapes import shape_writer
 from maestro_cli.shapes.by_command import SHAPES, WITHOUT_JSON
+from maestro_runtime import process_identity
 from maestro_schemas.generators import json_schema
 from support.cli_shell import open_shell
 from support.post_office import eventually
@@ -98,6 +100,10 @@ def test_each_command_prints_its_shape(person: Shell) -> None:
     _watches(runner, ann, bob)
     runner.run("session end --gone", person)
     runner.run("session complete", bob)
+    with subprocess.Popen(["sleep", "600"]) as process, person.client() as client:
+        client.start_session("gone", pid=process.pid, pid_start=process_identity.pid_start(process.pid))
+        process.kill()
+    assert [ended["session"] for ended in runner.run("session end --gone", person)] == ["gone"]
     runner.run("session end", ann)
     runner.run("down", person)
     runner.run("down", person)

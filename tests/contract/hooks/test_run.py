@@ -15,7 +15,9 @@ import pytest
 from maestro_cli.hooks import agents, shell_script
 from maestro_cli.hooks.agents import AGENTS
 from maestro_cli.hooks.context_text import BUDGET, CLOSING, INTRODUCTION_CHARS_MAX, OPENING, utf8_bytes
+from maestro_cli.hooks.session_link import AGENT_VARIABLES
 from maestro_cli.hooks.state_files import link_path, read_link
+from maestro_clients.processes.project_names import speakable
 from support.agent_forms import SESSION, reach_of_idle, said, text_of
 from support.cli_shell import Lines, Shell, open_shell
 from support.hook_calls import Agent, Called, events_of
@@ -284,6 +286,35 @@ def test_a_resumed_agent_whose_name_was_taken_gets_a_number(person: Shell) -> No
         found = operator.session(session)
         assert (found["status"], found["name"]) == ("idle", f"{name}-2")
         assert operator.session(name)["id"] == other.session_id
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_an_agent_has_a_name_that_it_can_change(alice: Shell, person: Shell, name: str) -> None:
+    """By the words of its introduction, in a shell with the link, and in one with the agent's own variable."""
+    project = os.path.join(person.root, f"Shop {name} {os.urandom(4).hex()}")
+    os.makedirs(os.path.join(project, ".git"))
+    os.mkdir(os.path.join(project, "src"))
+    agent, own, other = Agent(person, name), own_id(), own_id()
+    first = agent.text("SessionStart", session_id=own, cwd=os.path.join(project, "src"))
+    base = speakable(os.path.basename(project))
+    assert first.startswith(f"You are {base}, a worker, ")
+    second = agent.text("SessionStart", session_id=other, cwd=project)
+    assert second.startswith(f"You are {base}-2, a worker, "), "two in one project"
+    assert alice.done("send", base, "Are you there?").out.split()[3] == base
+    assert "| Are you there?" in agent.text(AFTER_TOOL[name], session_id=own)
+
+    new = f"reviewer-{os.urandom(4).hex()}"
+    linked = person.like(MAESTRO_SESSION_LINK=f"{name}/{own}")
+    linked.done("session", "rename", new)
+    [variable] = [one for one, agent_name in AGENT_VARIABLES.items() if agent_name == name]
+    person.like(**{variable: other}).done("session", "rename", f"{new}-b")
+    again = agent.text("SessionStart", session_id=own, source="compact", cwd="/")
+    assert again.startswith(f"You are {new}, "), "it is kept, whatever the directory is now"
+    refused = alice.run("send", base, "And now?")
+    assert f"there is no session {base!r}\n  next: It is called {new} now: use that." in refused.err
+    for one in (own, other):
+        agent.call("SessionEnd", session_id=one)
+    assert agent.text("SessionStart", session_id=own_id(), cwd=project).startswith(f"You are {base}, ")
 
 
 def test_an_agent_in_the_shell_of_an_ended_session_has_no_parent(person: Shell) -> None:

@@ -326,8 +326,8 @@ def test_an_environment_switch() -> None:
 def test_a_number_below_its_range_is_refused_with_the_range() -> None:
     check_number("limit", None, 1)
     check_number("limit", 5_000, 1, 1_000)
-    with pytest.raises(MaestroError, match=r"^limit must be 1 to 1,000, not 0$") as raised:
+    with pytest.raises(MaestroError, match=r"^limit must be 1 to 1,000, not 0\n") as raised:
         check_number("limit", 0, 1, 1_000)
     assert (raised.value.limit, raised.value.actual) == (1, 0)
-    with pytest.raises(MaestroError, match=r"^before must be 1 or more, not -5$"):
+    with pytest.raises(MaestroError, match=r"^before must be 1 or more, not -5\n"):
         check_number("before", -5, 1)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from maestro_broker.core import authorization, presence, validation
 from maestro_schemas import limits
-from maestro_schemas.errors import MaestroError
+from maestro_schemas.errors import OPERATOR_MAY, MaestroError
 from maestro_schemas.requests import SessionStart, SessionTouch
 from maestro_schemas.texts.visible_text import one_line
 from maestro_schemas.texts.waking import WAKERS
@@ -237,7 +237,7 @@ def may_not_replace(asking: SessionState | None, found: SessionState) -> Maestro
         "FORBIDDEN",
         f"{asking.session.id if asking is not None else 'this key'} may not end session {found.session.id} to take "
         "its place",
-        "A session is ended by itself, by its parent, or by the operator (a shell without a session).",
+        f"A session is ended by itself, or by its parent. {OPERATOR_MAY}",
     )
 
 

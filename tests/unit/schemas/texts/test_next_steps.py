@@ -17,7 +17,8 @@ from support.error_places import COMMAND_LINE, GATEWAY, OF_REQUESTS, ErrorPlace,
 # What is of no use to each reader.
 TO_HTTP = re.compile(r"\bmaestro [a-z]|`maestro|MAESTRO_[A-Z]|\beval\b|\$\(|(^|[\s`(])--[a-z]|\bthis shell\b")
 TO_AGENT = re.compile(
-    r"\beval\b|--export\b|unset MAESTRO_SESSION|shell without|shell that stays|--as operator|^Set MAESTRO_SESSION",
+    r"\beval\b|--export\b|unset MAESTRO_SESSION|in a shell without|shell that stays"
+    r"|--as operator|^Set MAESTRO_SESSION",
     re.IGNORECASE,
 )
 TO_PYTHON = re.compile(r"\beval\b|--export\b|\bunset\b|(^|[\s`(])--[a-z]|MAESTRO_SESSION|X-Session-ID|\b(GET|POST) /")

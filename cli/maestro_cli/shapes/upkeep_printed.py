@@ -109,6 +109,8 @@ class DoctorReport(TypedDict):
     # The worst of the findings.
     state: str
     findings: list[FindingShown]
+    # With --fix: what was repaired; with --dry-run, what would be.
+    repairs: NotRequired[list[FindingShown]]
 
 
 class ConfigPath(TypedDict):

@@ -126,6 +126,7 @@ def _before_the_broker(runner: Runner, person: Shell) -> None:
     assert runner.run("up", person)["started"] is False
     runner.run("status", person)
     runner.run("doctor", person)
+    assert "repairs" in runner.run("doctor", person, "--fix", "--dry-run")
     runner.run("config show", person)
     assert list(runner.run("config show", person, "rate_limit")["settings"]) == ["rate_limit"]
 

@@ -63,7 +63,8 @@ def _without_ids_and_times(text: str) -> str:
         (r'"(createdAt|seq)": \d+', r'"\1": N'),
         (r"comes back in \d+s", "comes back in S"),
         (
-            r"(?m)^\w+ from |(?<=reply )\w+(?= \"\.\.\.\")|(?<=in reply to )\w+|(?<=message read )\w+|(?<=Acknowledged )\w+(?=;)",
+            (r"(?m)^\w+ from |(?<=reply )\w+(?= \"\.\.\.\")", "ID "),
+            (r"(?<=Acknowledged )\w+(?=;)|(?<=in reply to )\w+|(?<=message read )\w+", "ID "),
             "ID ",
         ),
     ):
